@@ -1,0 +1,53 @@
+"""Chromatrack: track or colour anything in a video, learned from unlabelled video."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "ChromatrackError": "chromatrack.errors",
+    "ColorizedFrame": "chromatrack.track",
+    "PropagateConfig": "chromatrack.propagate",
+    "TrackConfig": "chromatrack.track",
+    "TrackedFrame": "chromatrack.track",
+    "Tracker": "chromatrack.track",
+    "VideoWriter": "chromatrack.video",
+    "load_encoder": "chromatrack.encoder",
+    "probe": "chromatrack.video",
+    "read_frame": "chromatrack.video",
+    "read_frames": "chromatrack.video",
+}
+
+__all__ = [
+    "ChromatrackError",
+    "ColorizedFrame",
+    "PropagateConfig",
+    "TrackConfig",
+    "TrackedFrame",
+    "Tracker",
+    "VideoWriter",
+    "load_encoder",
+    "probe",
+    "read_frame",
+    "read_frames",
+]
+
+if TYPE_CHECKING:
+    from chromatrack.encoder import load_encoder
+    from chromatrack.errors import ChromatrackError
+    from chromatrack.propagate import PropagateConfig
+    from chromatrack.track import ColorizedFrame, TrackConfig, TrackedFrame, Tracker
+    from chromatrack.video import VideoWriter, probe, read_frame, read_frames
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  (PEP 562)
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'chromatrack' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])

@@ -1,0 +1,148 @@
+"""Colour: sRGB <-> CIE Lab, the ab codebook, quantise and dequantise. Pure tensor functions.
+
+Lab is D65, 2 degree observer: L in [0, 100], a and b in about [-110, 110].
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from chromatrack.errors import InputError
+
+Gamut = Literal["clip", "desaturate"]
+
+# IEC 61966-2-1 primaries and the D65 white point, the numbers scikit-image uses.
+_RGB_TO_XYZ = (
+    (0.412453, 0.357580, 0.180423),
+    (0.212671, 0.715160, 0.072169),
+    (0.019334, 0.119193, 0.950227),
+)
+_WHITE = (0.95047, 1.0, 1.08883)
+_EPSILON = 0.008856
+_KAPPA = 7.787
+
+
+def _check_channels(name: str, image: Tensor, channels: int) -> None:
+    if image.ndim < 3 or image.shape[-3] != channels or not image.is_floating_point():
+        raise InputError(
+            f"{name}: expected a float tensor (..., {channels}, H, W), "
+            f"came {tuple(image.shape)} {image.dtype}"
+        )
+
+
+def _apply_matrix(matrix: Tensor, image: Tensor) -> Tensor:
+    """(3, 3) matrix on the channel axis of (..., 3, H, W)."""
+    flat = image.flatten(-2)
+    return (matrix.to(flat) @ flat).unflatten(-1, image.shape[-2:])
+
+
+def rgb_to_lab(rgb: Tensor) -> Tensor:
+    """Convert sRGB to CIE Lab.
+
+    Source: CIE 1976 with sRGB companding; equal to `skimage.color.rgb2lab` within 1e-3.
+
+    Args:
+        rgb: `(..., 3, H, W)` float, [0, 1].
+
+    Returns:
+        `(..., 3, H, W)` float: L in [0, 100], a, b.
+    """
+    _check_channels("rgb_to_lab", rgb, 3)
+    linear = torch.where(rgb > 0.04045, ((rgb + 0.055) / 1.055).clamp(min=0) ** 2.4, rgb / 12.92)
+    matrix = torch.tensor(_RGB_TO_XYZ, dtype=torch.float64) / torch.tensor(_WHITE).double()[:, None]
+    xyz = _apply_matrix(matrix, linear)
+    f = torch.where(xyz > _EPSILON, xyz.clamp(min=_EPSILON) ** (1 / 3), _KAPPA * xyz + 16 / 116)
+    fx, fy, fz = f.unbind(-3)
+    return torch.stack([116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)], dim=-3)
+
+
+def lab_to_rgb(lab: Tensor, *, gamut: Gamut = "clip") -> Tensor:
+    """Convert CIE Lab to sRGB.
+
+    Source: inverse of `rgb_to_lab`; with `clip` equal to `skimage.color.lab2rgb` within 1e-3.
+
+    Args:
+        lab: `(..., 3, H, W)` float.
+        gamut: colours outside sRGB are clipped per channel, or mixed in linear light with the grey
+            of the same luminance until they fit (`desaturate`: L stays exactly as given).
+
+    Returns:
+        `(..., 3, H, W)` float, [0, 1].
+    """
+    _check_channels("lab_to_rgb", lab, 3)
+    lightness, a, b = lab.unbind(-3)
+    fy = (lightness + 16) / 116
+    f = torch.stack([fy + a / 500, fy, (fy - b / 200).clamp(min=0)], dim=-3)
+    xyz = torch.where(f > _EPSILON ** (1 / 3), f**3, (f - 16 / 116) / _KAPPA)
+    matrix = torch.linalg.inv(torch.tensor(_RGB_TO_XYZ, dtype=torch.float64))
+    linear = _apply_matrix(matrix * torch.tensor(_WHITE).double()[None, :], xyz)
+    if gamut == "desaturate":
+        linear = _desaturate(linear, xyz[..., 1:2, :, :].clamp(0, 1))
+    curve = 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055
+    return torch.where(linear > 0.0031308, curve, 12.92 * linear).clamp(0, 1)
+
+
+def _desaturate(linear: Tensor, luminance: Tensor) -> Tensor:
+    """Largest mix of a linear colour with its grey that lies in [0, 1]; luminance is linear."""
+    away = linear - luminance
+    room = torch.where(away > 0, 1 - luminance, luminance)
+    keep = (room / away.abs().clamp(min=1e-6)).amin(-3, keepdim=True).clamp(max=1)
+    return luminance + keep * away
+
+
+def fit_codebook(ab: Tensor, *, clusters: int = 16, iterations: int = 30, seed: int = 0) -> Tensor:
+    """Cluster ab colours by k-means (k-means++ start).
+
+    Source: the paper quantises Lab's ab plane into 16 k-means clusters.
+
+    Args:
+        ab: `(N, 2)` float ab values, N >= clusters.
+
+    Returns:
+        codebook `(clusters, 2)` float32, ordered by a, then b.
+    """
+    if ab.ndim != 2 or ab.shape[1] != 2 or len(ab) < clusters:
+        raise InputError(
+            f"fit_codebook: expected (N, 2) ab values with N >= {clusters}, came {tuple(ab.shape)}"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    ab = ab.detach().float().cpu()
+    centres = _spread_start(ab, clusters, generator)
+    for _ in range(iterations):
+        assigned = torch.cdist(ab, centres).argmin(1)
+        counts = torch.bincount(assigned, minlength=clusters)
+        sums = torch.zeros_like(centres).index_add_(0, assigned, ab)
+        moved = torch.where(counts[:, None] > 0, sums / counts[:, None].clamp(min=1), centres)
+        if torch.equal(moved, centres):
+            break
+        centres = moved
+    order = sorted(range(clusters), key=lambda i: tuple(centres[i].tolist()))
+    return centres[order]
+
+
+def _spread_start(ab: Tensor, clusters: int, generator: torch.Generator) -> Tensor:
+    """k-means++: each next centre is drawn with probability proportional to squared distance."""
+    chosen = [int(torch.randint(len(ab), (1,), generator=generator))]
+    distance = torch.full((len(ab),), float("inf"))
+    while len(chosen) < clusters:
+        distance = torch.minimum(distance, (ab - ab[chosen[-1]]).square().sum(1))
+        weights = distance if float(distance.sum()) > 0 else torch.ones_like(distance)
+        chosen.append(int(torch.multinomial(weights, 1, generator=generator)))
+    return ab[chosen].clone()
+
+
+def quantize(ab: Tensor, codebook: Tensor) -> Tensor:
+    """Nearest codebook class of every pixel: `(..., 2, H, W)` ab -> `(..., H, W)` int64 < K."""
+    _check_channels("quantize", ab, 2)
+    pixels = ab.movedim(-3, -1)
+    distance = torch.cdist(pixels.reshape(-1, 2), codebook.to(pixels))
+    return distance.argmin(-1).reshape(pixels.shape[:-1])
+
+
+def dequantize(weights: Tensor, codebook: Tensor) -> Tensor:
+    """Mean ab of class distributions: `(..., K, H, W)`, summing to 1 over K -> `(..., 2, H, W)`."""
+    _check_channels("dequantize", weights, len(codebook))
+    return torch.einsum("...khw,kc->...chw", weights, codebook.to(weights))

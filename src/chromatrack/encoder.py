@@ -1,0 +1,368 @@
+"""Image -> feature map: the residual encoders, the paper's network, and their weights files."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from os import PathLike
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from chromatrack.color import rgb_to_lab
+from chromatrack.coords import cell_count
+from chromatrack.errors import InputError, WeightsError
+
+Kind = Literal["resnet", "vondrick2018"]
+HEADER_KEY = "chromatrack"
+MODELS = Path(__file__).parent / "models"
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """What a feature map is: cell i sits at pixel `stride * i + offset`.
+
+    `clip_length` consecutive frames are needed to embed one frame (1: frames are independent).
+    """
+
+    channels: int
+    stride: int
+    offset: float
+    clip_length: int = 1
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Everything needed to build an encoder; stored in the weights file's header.
+
+    widths: channels of the residual layers; the stem has widths[0].
+    blocks: residual blocks per layer.
+    embedding: channels of the feature map.
+    """
+
+    kind: Kind = "resnet"
+    widths: tuple[int, ...] = (32, 64, 128)
+    blocks: tuple[int, ...] = (2, 2, 2)
+    embedding: int = 64
+
+
+PRESETS: dict[str, EncoderConfig] = {
+    "small": EncoderConfig(),
+    "base": EncoderConfig(widths=(64, 128, 256), embedding=128),
+    "vondrick2018": EncoderConfig(kind="vondrick2018", widths=(64, 128, 256)),
+}
+
+
+def normalize_lab(lab: Tensor) -> Tensor:
+    """Lab -> network input, each channel about in [-1, 1]; 0 means L = 50 and no colour."""
+    scale = lab.new_tensor([50.0, 50.0, 50.0]).reshape(3, 1, 1)
+    shift = lab.new_tensor([50.0, 0.0, 0.0]).reshape(3, 1, 1)
+    return (lab - shift) / scale
+
+
+def _conv(
+    inputs: int, outputs: int, size: int, *, stride: int = 1, dilation: int = 1, bias: bool = False
+) -> nn.Conv2d:
+    padding = dilation * (size // 2)
+    return nn.Conv2d(inputs, outputs, size, stride, padding, dilation, bias=bias)
+
+
+class ResidualBlock(nn.Module):
+    """ResNet basic block: two 3x3 convolutions and a (projected) skip."""
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = _conv(inputs, outputs, 3, stride=stride)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = _conv(outputs, outputs, 3)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.skip: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.skip = nn.Sequential(
+                _conv(inputs, outputs, 1, stride=stride), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        return F.relu(self.bn2(self.conv2(y)) + self.skip(x), inplace=True)
+
+
+def _layers(config: EncoderConfig, strides: tuple[int, ...]) -> nn.Sequential:
+    layers, inputs = [], config.widths[0]
+    for width, count, stride in zip(config.widths, config.blocks, strides, strict=True):
+        for block in range(count):
+            layers.append(ResidualBlock(inputs, width, stride=stride if block == 0 else 1))
+            inputs = width
+    return nn.Sequential(*layers)
+
+
+class Encoder(nn.Module):
+    """Base of all encoders: sRGB frames in, unit-length feature maps out.
+
+    Any module with a `spec` and this `forward` can be used for tracking.
+    """
+
+    spec: FeatureSpec
+    config: EncoderConfig
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        """Embed frames.
+
+        Args:
+            rgb: `(B, 3, H, W)` float, sRGB in [0, 1]; B a multiple of `spec.clip_length`,
+                consecutive frames forming a clip.
+
+        Returns:
+            `(B, C, h, w)`, unit length per cell, h = ceil(H / stride), w = ceil(W / stride).
+        """
+        return self.embed(normalize_lab(rgb_to_lab(rgb)))
+
+    def embed(self, lab: Tensor) -> Tensor:
+        """Embed normalised Lab `(B, 3, H, W)`; training enters here, with channels hidden."""
+        raise InputError(f"{type(self).__name__} defines no embed(): a subclass must")
+
+
+class ResNetEncoder(Encoder):
+    """The default family: ResNet with Lab input up to layer 3, stride 8, and a linear head.
+
+    As in CRW, layer 3 keeps layer 2's resolution. Cell i sits at pixel 8 i (odd kernels, padded).
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.stem = _conv(3, config.widths[0], 7, stride=2)
+        self.bn = nn.BatchNorm2d(config.widths[0])
+        self.layers = _layers(config, (1, 2) + (1,) * (len(config.widths) - 2))
+        self.head = _conv(config.widths[-1], config.embedding, 1, bias=True)
+        self.stride = 8
+
+    @property
+    def spec(self) -> FeatureSpec:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Feature geometry at the current stride."""
+        return FeatureSpec(self.config.embedding, self.stride, 0.0)
+
+    def embed(self, lab: Tensor) -> Tensor:
+        x = F.relu(self.bn(self.stem(lab)), inplace=True)
+        x = F.max_pool2d(x, 3, 2, 1)
+        return F.normalize(self.head(self.layers(x)), dim=1)
+
+    def at_stride(self, stride: int) -> ResNetEncoder:
+        """A copy with a finer output grid and the same weights (a trous, no retraining).
+
+        Source: Holschneider's algorithme a trous: the strided convolution becomes dense and what
+        follows it is dilated, so cell (2i, 2j) at stride 4 equals cell (i, j) at stride 8.
+
+        Raises:
+            InputError: stride is not 8 or 4.
+        """
+        if stride not in (4, 8):
+            raise InputError(f"stride: expected 8 or 4, came {stride}")
+        finer = copy.deepcopy(self)
+        if stride == self.stride:
+            return finer
+        if self.stride != 8:
+            raise InputError("at_stride: expected an encoder at its own stride 8; load it again")
+        first = self.config.blocks[0]
+        for number, block in enumerate(finer.layers):
+            if number >= first:
+                _dilate(block, skip_first=number == first)
+        finer.stride = stride
+        return finer
+
+
+def _dilate(block: nn.Module, *, skip_first: bool) -> None:
+    """Make a block dense: stride 1, 3x3 kernels dilated by 2 (but the one that had the stride)."""
+    first_seen = False
+    for module in block.modules():
+        if isinstance(module, nn.Conv2d):
+            module.stride = (1, 1)
+            if module.kernel_size == (3, 3):
+                if first_seen or not skip_first:
+                    module.dilation, module.padding = (2, 2), (2, 2)
+                first_seen = True
+
+
+class Vondrick2018Encoder(Encoder):
+    """The paper's own network: grey ResNet-18 at stride 8, xy position, 3-D convolution head.
+
+    Source: Vondrick et al. 2018 (values in their section 4): no pooling, 256 channels per frame,
+    five blocks of Conv3d 1x3x3 (dilation 1, 2, 4, 8, 16) and Conv3d 3x1x1, then 1x1x1 -> 64.
+    It sees clips of 4 frames; only L is read.
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.widths[-1]
+        self.stem = _conv(1, config.widths[0], 7, stride=2)
+        self.bn = nn.BatchNorm2d(config.widths[0])
+        self.layers = _layers(config, (1,) + (2,) * (len(config.widths) - 1))
+        head: list[nn.Module] = []
+        inputs = width + 2
+        for d in (1, 2, 4, 8, 16):
+            head += [
+                nn.Conv3d(inputs, width, (1, 3, 3), 1, (0, d, d), (1, d, d), bias=False),
+                nn.BatchNorm3d(width),
+                nn.ReLU(inplace=True),
+                nn.Conv3d(width, width, (3, 1, 1), 1, (1, 0, 0), bias=False),
+                nn.BatchNorm3d(width),
+                nn.ReLU(inplace=True),
+            ]
+            inputs = width
+        self.head = nn.Sequential(*head, nn.Conv3d(width, config.embedding, 1))
+        self.spec = FeatureSpec(config.embedding, 8, 0.0, clip_length=4)
+
+    def embed(self, lab: Tensor) -> Tensor:
+        length = self.spec.clip_length
+        if len(lab) % length:
+            raise InputError(
+                f"vondrick2018: expected a multiple of {length} frames (whole clips), "
+                f"came {len(lab)}"
+            )
+        x = F.relu(self.bn(self.stem(lab[:, :1])), inplace=True)
+        x = self.layers(x)
+        B, _, h, w = x.shape
+        y = torch.linspace(-1, 1, h, device=x.device, dtype=x.dtype).reshape(1, 1, h, 1)
+        across = torch.linspace(-1, 1, w, device=x.device, dtype=x.dtype).reshape(1, 1, 1, w)
+        x = torch.cat([x, across.expand(B, 1, h, w), y.expand(B, 1, h, w)], dim=1)
+        clips = x.unflatten(0, (B // length, length)).transpose(1, 2)
+        z = self.head(clips).transpose(1, 2).flatten(0, 1)
+        return F.normalize(z, dim=1)
+
+
+def build_encoder(model: str | EncoderConfig) -> Encoder:
+    """An untrained encoder from a preset's name or a configuration."""
+    if isinstance(model, str):
+        if model not in PRESETS:
+            raise InputError(f"model: expected one of {', '.join(PRESETS)}, came {model!r}")
+        model = PRESETS[model]
+    return ResNetEncoder(model) if model.kind == "resnet" else Vondrick2018Encoder(model)
+
+
+def feature_size(encoder: Encoder, size: tuple[int, int]) -> tuple[int, int]:
+    """(h, w) cells of an image of (H, W) pixels."""
+    return cell_count(size, stride=encoder.spec.stride)
+
+
+def save_encoder(
+    path: str | PathLike[str], encoder: Encoder, *, notes: Mapping[str, str] | None = None
+) -> None:
+    """Write weights (safetensors, configuration and notes in the header), atomically."""
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    header = {HEADER_KEY: json.dumps(asdict(encoder.config)), **(notes or {})}
+    state = {name: x.detach().cpu().contiguous() for name, x in encoder.state_dict().items()}
+    temporary = path.with_name(f".{path.name}.part")
+    save_file(state, temporary, metadata=header)
+    temporary.replace(path)
+
+
+def model_path(model: str | PathLike[str]) -> Path:
+    """Where a model's weights are: a shipped name, or a path to a .safetensors file."""
+    shipped = MODELS / f"{model}.safetensors"
+    if shipped.is_file():
+        return shipped
+    path = Path(model)
+    if path.is_file():
+        return path
+    names = ", ".join(shipped_models()) or "none"
+    raise WeightsError(
+        f"model {str(model)!r}: expected a shipped model ({names}) or the path of a .safetensors "
+        "file; nothing is there"
+    )
+
+
+def shipped_models() -> list[str]:
+    """Names of the models inside this installation."""
+    return sorted(path.stem for path in MODELS.glob("*.safetensors"))
+
+
+def read_header(path: str | PathLike[str]) -> dict[str, str]:
+    """The text metadata of a weights file.
+
+    Raises:
+        WeightsError: not a safetensors file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: expected a safetensors weights file ({error})") from error
+
+
+def load_encoder(model: str | PathLike[str] = "small") -> Encoder:
+    """A trained encoder in evaluation mode, on the CPU, float32.
+
+    Args:
+        model: a shipped name (`small`) or the path of a weights file.
+
+    Raises:
+        WeightsError: no such model, not ours, or shapes differ; says what differs.
+    """
+    from safetensors.torch import load_file
+
+    path = model_path(model)
+    header = read_header(path)
+    if HEADER_KEY not in header:
+        raise WeightsError(
+            f"{path}: expected Chromatrack weights (a {HEADER_KEY!r} entry in the header), "
+            f"came a file with {sorted(header) or 'no metadata'}"
+        )
+    encoder = build_encoder(_parse_config(header[HEADER_KEY], path))
+    state = load_file(path)
+    _check_state(encoder.state_dict(), state, path)
+    encoder.load_state_dict(state)
+    return encoder.float().eval()
+
+
+def _parse_config(text: str, path: Path) -> EncoderConfig:
+    raw = json.loads(text)
+    known = {field.name for field in fields(EncoderConfig)}
+    if not isinstance(raw, dict) or not set(raw) <= known:
+        raise WeightsError(f"{path}: expected a configuration with {sorted(known)}, came {text}")
+    raw = {key: tuple(v) if isinstance(v, list) else v for key, v in raw.items()}
+    return replace(EncoderConfig(), **raw)
+
+
+def _check_state(expected: dict[str, Tensor], came: dict[str, Tensor], path: Path) -> None:
+    missing, extra = sorted(set(expected) - set(came)), sorted(set(came) - set(expected))
+    wrong = [
+        f"{name} {tuple(came[name].shape)} instead of {tuple(expected[name].shape)}"
+        for name in expected
+        if name in came and came[name].shape != expected[name].shape
+    ]
+    parts = [f"missing: {', '.join(missing[:5])}"] if missing else []
+    parts += [f"unknown: {', '.join(extra[:5])}"] if extra else []
+    parts += [f"shape: {', '.join(wrong[:5])}"] if wrong else []
+    if parts:
+        raise WeightsError(f"{path}: weights do not fit their configuration; {'; '.join(parts)}")
+
+
+def fold_batch_norm(encoder: Encoder) -> Encoder:
+    """A copy for inference whose batch norms are folded into the convolutions before them.
+
+    Same output within float rounding; a third fewer passes over memory.
+    """
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+    folded = copy.deepcopy(encoder).eval()
+    for module in list(folded.modules()):
+        if isinstance(module, ResidualBlock):
+            module.conv1 = fuse_conv_bn_eval(module.conv1, module.bn1)
+            module.conv2 = fuse_conv_bn_eval(module.conv2, module.bn2)
+            module.bn1, module.bn2 = nn.Identity(), nn.Identity()  # pyright: ignore[reportAttributeAccessIssue]
+            if isinstance(module.skip, nn.Sequential):
+                module.skip = fuse_conv_bn_eval(module.skip[0], module.skip[1])
+    if isinstance(folded, ResNetEncoder | Vondrick2018Encoder):
+        folded.stem = fuse_conv_bn_eval(folded.stem, folded.bn)
+        folded.bn = nn.Identity()  # pyright: ignore[reportAttributeAccessIssue]
+    return folded.to(memory_format=torch.channels_last) if encoder.spec.clip_length == 1 else folded

@@ -1,0 +1,49 @@
+"""The exception tree. Every message says what was expected, what came and what to do.
+
+The library raises these; the command line prints one line and exits with `exit_code`.
+"""
+
+from __future__ import annotations
+
+
+class ChromatrackError(Exception):
+    """Base of everything this package raises on purpose."""
+
+    exit_code = 2
+
+
+class InputError(ChromatrackError, ValueError):
+    """An argument, file or array is not what was asked for."""
+
+
+class VideoError(InputError):
+    """A video or image source cannot be opened or holds no usable frames."""
+
+
+class DamagedVideoError(VideoError):
+    """Raised after the last good frame of a truncated or damaged stream was yielded.
+
+    `frame_index` is the index of the first frame that could not be read.
+    """
+
+    exit_code = 3
+
+    def __init__(self, message: str, *, frame_index: int) -> None:
+        super().__init__(message)
+        self.frame_index = frame_index
+
+
+class OutputError(ChromatrackError, OSError):
+    """A result cannot be written where it was asked for."""
+
+
+class WeightsError(InputError):
+    """A weights file is missing, damaged or of another shape than its configuration says."""
+
+
+class LayoutError(InputError):
+    """A data set folder does not follow the published layout."""
+
+
+class TrainingError(ChromatrackError):
+    """Training cannot go on (no usable data, a loss that is not finite)."""

@@ -1,0 +1,1 @@
+"""One file per exchange format, each with read and / or write."""

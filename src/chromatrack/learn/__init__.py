@@ -1,0 +1,1 @@
+"""Learning to point by copying colours: clips, objective, training loop."""

@@ -1,0 +1,204 @@
+"""Memory bank and propagation: a generator, one label map per frame, in constant memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from chromatrack.affinity import RadiusShape, SparseAffinity, tiled_affinity
+from chromatrack.encoder import FeatureSpec
+from chromatrack.errors import InputError
+from chromatrack.video import Frame
+
+
+@dataclass(frozen=True)
+class PropagateConfig:
+    """How labels are copied.
+
+    first: keep the first labelled frame in memory. recent: how many of the last frames, `spacing`
+    frames apart. radius: window in cells; frames the user marked (and the first) are searched
+    without a window if `restrict_first` is False. temperature divides the cosine similarity.
+    """
+
+    first: bool = True
+    recent: int = 5
+    spacing: int = 1
+    top_k: int = 10
+    radius: int = 12
+    radius_shape: RadiusShape = "square"
+    restrict_first: bool = True
+    temperature: float = 0.07
+
+    def __post_init__(self) -> None:
+        for name, least in (("recent", 0), ("spacing", 1), ("top_k", 1), ("radius", 0)):
+            if getattr(self, name) < least:
+                came = getattr(self, name)
+                raise InputError(f"{name}: expected a whole number >= {least}, came {came}")
+        if not self.temperature > 0:
+            raise InputError(f"temperature: expected more than 0, came {self.temperature}")
+        if not self.first and self.recent == 0:
+            raise InputError("memory: expected first=True or recent >= 1, came neither")
+
+
+@dataclass
+class Reference:
+    """One remembered frame: feature map `(C, h, w)`, label map `(L, h, w)`, window in cells."""
+
+    index: int
+    features: Tensor
+    label_map: Tensor
+    radius: int | None
+
+
+@dataclass
+class MemoryBank:
+    """The reference frames in use: marked frames (kept) and the most recent ones (rolling).
+
+    Its size is bounded by marked + recent, whatever the video's length.
+    """
+
+    config: PropagateConfig
+    marked: list[Reference] = field(default_factory=list)
+    rolling: deque[Reference] = field(default_factory=deque)
+
+    def mark(
+        self, index: int, features: Tensor, label_map: Tensor, *, whole_frame: bool = False
+    ) -> None:
+        """Keep a frame the user labelled for good; `whole_frame` searches it without a window."""
+        free = whole_frame or not self.config.restrict_first
+        radius = None if free else self.config.radius
+        self.marked.append(Reference(index, features, label_map, radius))
+
+    def add(self, index: int, features: Tensor, label_map: Tensor) -> None:
+        """Remember a frame until `recent` younger ones have come."""
+        self.rolling.append(Reference(index, features, label_map, self.config.radius))
+        while len(self.rolling) > max(0, (self.config.recent - 1) * self.config.spacing + 1):
+            self.rolling.popleft()
+
+    def references(self) -> list[Reference]:
+        """Frames to copy from, each once: marked ones first, then recent ones, youngest first."""
+        recent = list(self.rolling)[::-1][:: self.config.spacing][: self.config.recent]
+        kept = self.marked if self.config.first else []
+        seen = {reference.index for reference in kept}
+        return kept + [reference for reference in recent if reference.index not in seen]
+
+    def __len__(self) -> int:
+        return len(self.marked) + len(self.rolling)
+
+
+@dataclass(frozen=True)
+class Input:
+    """One frame on its way in.
+
+    image: `(3, H, W)` float32 sRGB in [0, 1], as the encoder sees it.
+    given: `(L, h, w)` label map the user painted on this frame, if anything.
+    frame: the source frame, handed through untouched.
+    """
+
+    index: int
+    image: Tensor
+    given: Tensor | None
+    frame: Frame
+
+
+@dataclass(frozen=True)
+class Propagated:
+    """One frame's result.
+
+    label_map: `(L, h, w)` float32, None before the first labelled frame.
+    entropy: pointer entropy `(h, w)` in [0, 1]; 0 where the user painted.
+    """
+
+    input: Input
+    label_map: Tensor | None
+    entropy: Tensor | None
+
+
+Merge = Callable[[Tensor, Tensor | None], Tensor]
+"""(what the user painted, what was predicted or None) -> the frame's label map."""
+
+
+def copy_labels(
+    features: Tensor, bank: MemoryBank, config: PropagateConfig
+) -> tuple[Tensor, SparseAffinity]:
+    """Copy the bank's label maps to a frame: `(C, h, w)` -> `(L, h, w)`, and the pointer used.
+
+    The affinity is computed once, whatever the number of labels.
+    """
+    references = bank.references()
+    pointer = tiled_affinity(
+        features,
+        torch.stack([r.features for r in references]),
+        radius=[r.radius for r in references],
+        top_k=config.top_k,
+        temperature=config.temperature,
+        radius_shape=config.radius_shape,
+    )
+    return pointer.readout(torch.stack([r.label_map for r in references])), pointer
+
+
+@torch.inference_mode()
+def propagate(
+    frames: Iterable[Input],
+    encode: Callable[[Tensor], Tensor],
+    spec: FeatureSpec,
+    *,
+    merge: Merge,
+    config: PropagateConfig,
+    bank: MemoryBank | None = None,
+) -> Iterator[Propagated]:
+    """Carry labels through frames, in order.
+
+    Args:
+        frames: frames of one size; those with something painted on them start or renew labels.
+        encode: `(B, 3, H, W)` -> `(B, C, h, w)`, unit length per cell.
+        spec: the encoder's feature geometry; `clip_length` > 1 embeds the last frames together.
+        merge: combines what the user painted with the prediction for that frame.
+        bank: memory to start from (marked frames may already be in it).
+
+    Yields:
+        Propagated, one a frame. Memory does not grow with the number of frames.
+    """
+    bank = bank if bank is not None else MemoryBank(config)
+    clip: deque[Input] = deque(maxlen=spec.clip_length)
+    for frame in frames:
+        clip.append(frame)
+        if frame.given is None and not bank.references():
+            yield Propagated(frame, None, None)
+            continue
+        features = embed_last(clip, encode, spec, bank)
+        label_map, entropy = None, None
+        if bank.references():
+            label_map, pointer = copy_labels(features, bank, config)
+            entropy = pointer.entropy()
+        if frame.given is not None:
+            label_map = merge(frame.given, label_map)
+            bank.mark(frame.index, features, label_map)
+        assert label_map is not None
+        bank.add(frame.index, features, label_map)
+        yield Propagated(frame, label_map, entropy)
+
+
+def embed_last(
+    clip: deque[Input],
+    encode: Callable[[Tensor], Tensor],
+    spec: FeatureSpec,
+    bank: MemoryBank,
+) -> Tensor:
+    """Feature map `(C, h, w)` of the clip's last frame.
+
+    An encoder that sees clips embeds the last frames together (the first repeated where there are
+    too few), and the features of its references are renewed from the same pass, as in training.
+    """
+    if spec.clip_length == 1:
+        return encode(clip[-1].image[None])[0]
+    padded = [clip[0]] * (spec.clip_length - len(clip)) + list(clip)
+    maps = encode(torch.stack([frame.image for frame in padded]))
+    fresh = {frame.index: features for frame, features in zip(padded, maps, strict=True)}
+    for reference in [*bank.marked, *bank.rolling]:
+        reference.features = fresh.get(reference.index, reference.features)
+    return maps[-1]

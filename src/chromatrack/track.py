@@ -1,0 +1,392 @@
+"""What users call: video in -> results out, one frame at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from chromatrack.color import lab_to_rgb, rgb_to_lab
+from chromatrack.coords import fit_size
+from chromatrack.encoder import (
+    Encoder,
+    ResNetEncoder,
+    fold_batch_norm,
+    load_encoder,
+    normalize_lab,
+)
+from chromatrack.errors import InputError
+from chromatrack.formats.masks import read_mask, read_mask_folder
+from chromatrack.labels import (
+    label_map_to_mask,
+    masks_to_label_map,
+    merge_given,
+    object_ids,
+    to_cells,
+    upsample_guided,
+)
+from chromatrack.propagate import Input, MemoryBank, PropagateConfig, Propagated, propagate
+from chromatrack.video import probe, read_frame, read_frames
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Path_ = str | PathLike[str]
+Masks = Path_ | np.ndarray | Mapping[int, np.ndarray]
+Reference_ = Path_ | tuple[np.ndarray, int | None]
+
+
+@dataclass(frozen=True)
+class TrackConfig:
+    """Everything that changes a result, besides the model.
+
+    size: short side in pixels at which frames are embedded (never enlarged).
+    stride: pixels per cell, 8 or 4; None keeps the model's own.
+    """
+
+    size: int = 480
+    stride: int | None = None
+    propagate: PropagateConfig = field(default_factory=PropagateConfig)
+
+    def __post_init__(self) -> None:
+        if self.size < 16:
+            raise InputError(f"size: expected a short side of 16 pixels or more, came {self.size}")
+
+
+@dataclass(frozen=True)
+class TrackedFrame:
+    """Objects found on one frame.
+
+    rgb: `(H, W, 3)` uint8, the source frame. mask: `(H, W)` int32 object ids, 0 = background.
+    areas: pixels per object id. entropy: mean pointer entropy over each object, [0, 1]; the higher,
+    the less sure.
+    """
+
+    index: int
+    pts_seconds: float
+    rgb: np.ndarray
+    mask: np.ndarray
+    areas: dict[int, int]
+    entropy: dict[int, float]
+
+
+@dataclass(frozen=True)
+class ColorizedFrame:
+    """One coloured frame: rgb `(H, W, 3)` uint8; entropy: mean pointer entropy, [0, 1]."""
+
+    index: int
+    pts_seconds: float
+    rgb: np.ndarray
+    entropy: float
+
+
+def choose_device(device: Device = "auto") -> torch.device:
+    """The device to run on; `auto` takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        InputError: the device asked for is not there.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available()}
+    there["mps"] = torch.backends.mps.is_available()
+    if device == "auto":
+        return torch.device(next(name for name in ("cuda", "mps", "cpu") if there[name]))
+    if not there.get(device, False):
+        usable = ", ".join(name for name, here in there.items() if here)
+        raise InputError(f"device: {device!r} is not available here; choose auto or {usable}")
+    return torch.device(device)
+
+
+class Tracker:
+    """An encoder with a way to use it: tracks masks and copies colours through videos.
+
+    >>> tracker = Tracker.from_pretrained("small")
+    >>> for frame in tracker.track("clip.mp4", masks="first.png"):
+    ...     print(frame.index, frame.areas)
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        device: Device = "auto",
+        config: TrackConfig | None = None,
+        model: str = "custom",
+    ) -> None:
+        self.config = config or TrackConfig()
+        self.device = choose_device(device)
+        self.model = model
+        if self.config.stride is not None:
+            if isinstance(encoder, ResNetEncoder):
+                encoder = encoder.at_stride(self.config.stride)
+            elif self.config.stride != encoder.spec.stride:
+                raise InputError(
+                    f"stride: this encoder has stride {encoder.spec.stride} only, "
+                    f"came {self.config.stride}"
+                )
+        self.spec = encoder.spec
+        self.encoder = fold_batch_norm(encoder).to(self.device)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: Path_ = "small",
+        *,
+        device: Device = "auto",
+        config: TrackConfig | None = None,
+    ) -> Tracker:
+        """A tracker with trained weights: a shipped name, or the path of a weights file.
+
+        Raises:
+            WeightsError: no such model, or a file that does not fit.
+        """
+        return cls(load_encoder(model), device=device, config=config, model=fspath(model))
+
+    def track(
+        self, video: Path_, *, masks: Masks, start: int = 0, end: int | None = None
+    ) -> Iterator[TrackedFrame]:
+        """Carry object masks through a video, one frame at a time, in constant memory.
+
+        Args:
+            video: file, folder or glob of images, or image.
+            masks: a PNG or `(H, W)` integer array for frame `start`; a folder of `00000.png`-named
+                masks or a dict for several frames. Ids are kept; 0 is background.
+            start, end: first frame and the one after the last, counted from 0.
+
+        Yields:
+            TrackedFrame for every frame from `start` on; empty masks before the first marked one.
+
+        Raises:
+            InputError: a mask is of another size, empty, or on a frame outside [start, end).
+            VideoError: the video cannot be read; DamagedVideoError after the last good frame.
+        """
+        given = read_marks(masks, start=start)
+        _check_marks(given, video, start, end)
+        return self._track(video, given, start, end)
+
+    def _track(
+        self, video: Path_, given: Mapping[int, np.ndarray], start: int, end: int | None
+    ) -> Iterator[TrackedFrame]:
+        ids = object_ids(list(given.values()))
+
+        def inputs() -> Iterator[Input]:
+            for frame in read_frames(video, start=start, end=end):
+                image, painted = self._image(frame.rgb), None
+                if frame.index in given:
+                    size = (image.shape[-2], image.shape[-1])
+                    painted = masks_to_label_map(
+                        given[frame.index], ids=ids, size=size, spec=self.spec
+                    ).to(self.device)
+                yield Input(frame.index, image, painted, frame)
+
+        steps = propagate(
+            inputs(), self.encoder, self.spec, merge=merge_given, config=self.config.propagate
+        )
+        for step in steps:
+            yield self._tracked(step, ids, given.get(step.input.index))
+
+    def _tracked(
+        self, step: Propagated, ids: Sequence[int], painted: np.ndarray | None
+    ) -> TrackedFrame:
+        frame = step.input.frame
+        mask = np.zeros(frame.rgb.shape[:2], dtype=np.int32)
+        entropy = dict.fromkeys(ids, 0.0)
+        if step.label_map is not None:
+            dense = upsample_guided(step.label_map, step.input.image, spec=self.spec)
+            mask = label_map_to_mask(resize(dense, mask.shape), ids=ids)
+            if step.entropy is not None:
+                weight = step.label_map[1:].flatten(1)
+                mean = (weight * step.entropy.flatten()).sum(1) / weight.sum(1).clamp(min=1e-6)
+                entropy = dict(zip(ids, mean.tolist(), strict=True))
+        if painted is not None:
+            mask = np.where(painted > 0, painted, mask).astype(np.int32)
+        counts = np.bincount(mask.ravel(), minlength=max(ids) + 1)
+        areas = {i: int(counts[i]) for i in ids}
+        return TrackedFrame(frame.index, frame.pts_seconds, frame.rgb, mask, areas, entropy)
+
+    def colorize(
+        self,
+        video: Path_,
+        *,
+        references: Sequence[Reference_],
+        start: int = 0,
+        end: int | None = None,
+    ) -> Iterator[ColorizedFrame]:
+        """Colour a grey or faded video from coloured pictures; its luminance is not touched.
+
+        Args:
+            video: file, folder or glob of images, or image; its own colours are ignored.
+            references: `"R.png@12"` is frame 12 of the video in colour; `"R.png"` is a picture of
+                similar things (it is taken as frame `start` if its luminance shows that frame).
+                Or (rgb `(H, W, 3)` uint8, frame index or None).
+
+        Yields:
+            ColorizedFrame for every frame in [start, end).
+
+        Raises:
+            InputError: no reference, or a reference for a frame that is not there.
+        """
+        if self.spec.clip_length != 1:
+            raise InputError("colorize: expected an encoder of single frames, came one of clips")
+        pictures = [read_reference(reference) for reference in references]
+        if not pictures:
+            raise InputError("references: expected at least one coloured picture, came none")
+        return self._colorize(video, pictures, start, end)
+
+    def _colorize(
+        self,
+        video: Path_,
+        pictures: Sequence[tuple[np.ndarray, int | None]],
+        start: int,
+        end: int | None,
+    ) -> Iterator[ColorizedFrame]:
+        config = self.config.propagate
+        bank = MemoryBank(config)
+        first = read_frame(video, index=start).rgb
+        for number, (rgb, index) in enumerate(pictures):
+            if index is None and shows_same(rgb, first):
+                index = start
+            lab = self._lab(fit_picture(rgb, first.shape[:2]))
+            grey = lab
+            if index is not None:
+                grey = self._lab(read_frame(video, index=index).rgb)
+            features, colours = self._embed_grey(grey), to_cells(lab[None, 1:], self.spec)[0]
+            key = index if index is not None else -1 - number
+            bank.mark(key, features, colours, whole_frame=index is None)
+
+        def inputs() -> Iterator[Input]:
+            for frame in read_frames(video, start=start, end=end):
+                yield Input(frame.index, self._image(frame.rgb), None, frame)
+
+        def encode(images: Tensor) -> Tensor:
+            return torch.stack([self._embed_grey(rgb_to_lab(image)) for image in images])
+
+        steps = propagate(
+            inputs(), encode, self.spec, merge=lambda given, _: given, config=config, bank=bank
+        )
+        for step in steps:
+            frame = step.input.frame
+            assert step.label_map is not None and step.entropy is not None
+            ab = upsample_guided(step.label_map, step.input.image, spec=self.spec)
+            rgb = paint(frame.rgb, resize(ab, frame.rgb.shape[:2]))
+            sureness = float(step.entropy.mean())
+            yield ColorizedFrame(frame.index, frame.pts_seconds, rgb, sureness)
+
+    def _image(self, rgb: np.ndarray) -> Tensor:
+        """`(H, W, 3)` uint8 -> `(3, H', W')` float32 in [0, 1] at the working size."""
+        image = torch.from_numpy(rgb).to(self.device).permute(2, 0, 1).float() / 255
+        return resize(image, fit_size(rgb.shape[:2], short_side=self.config.size))
+
+    def _lab(self, rgb: np.ndarray) -> Tensor:
+        return rgb_to_lab(self._image(rgb))
+
+    def _embed_grey(self, lab: Tensor) -> Tensor:
+        """Feature map from L alone: Lab `(3, H, W)` -> `(C, h, w)`."""
+        grey = normalize_lab(lab) * lab.new_tensor([1.0, 0.0, 0.0]).reshape(3, 1, 1)
+        return self.encoder.embed(grey[None])[0]
+
+
+def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """`(C, H, W)` float -> `(C, *size)`, bilinear with anti-aliasing; the same tensor if equal."""
+    if tuple(image.shape[-2:]) == tuple(size):
+        return image
+    return F.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0]
+
+
+def paint(rgb: np.ndarray, ab: Tensor) -> np.ndarray:
+    """Give a frame new colours under its own luminance.
+
+    Args:
+        rgb: `(H, W, 3)` uint8. ab: `(2, H, W)` float, Lab units.
+
+    Returns:
+        `(H, W, 3)` uint8; colours that sRGB cannot show at that luminance are made paler.
+    """
+    image = torch.from_numpy(rgb).to(ab.device).permute(2, 0, 1).float() / 255
+    lightness = rgb_to_lab(image)[:1]
+    painted = lab_to_rgb(torch.cat([lightness, ab]), gamut="desaturate")
+    return (painted * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
+
+
+def read_marks(masks: Masks, *, start: int) -> dict[int, np.ndarray]:
+    """Masks in any accepted form -> frame index -> `(H, W)` integer object ids."""
+    if isinstance(masks, np.ndarray):
+        return {start: masks}
+    if isinstance(masks, Mapping):
+        return {int(index): mask for index, mask in masks.items()}
+    path = Path(masks)
+    return read_mask_folder(path) if path.is_dir() else {start: read_mask(path)}
+
+
+def _check_marks(
+    given: Mapping[int, np.ndarray], video: Path_, start: int, end: int | None
+) -> None:
+    info = probe(video)
+    size = (info.height, info.width)
+    for index, mask in given.items():
+        if mask.ndim != 2 or not np.issubdtype(mask.dtype, np.integer):
+            raise InputError(
+                f"mask of frame {index}: expected (H, W) integer object ids, "
+                f"came {mask.shape} {mask.dtype}"
+            )
+        if mask.shape != size:
+            raise InputError(
+                f"mask of frame {index}: expected the video's {size[1]}x{size[0]} pixels, "
+                f"came {mask.shape[1]}x{mask.shape[0]}; draw it on a frame of this video"
+            )
+        after = min(end or info.frame_count or index + 1, info.frame_count or end or index + 1)
+        if not start <= index < after:
+            raise InputError(
+                f"mask of frame {index}: expected a frame from {start} to {after - 1}; "
+                "name the file by its frame, counted from 0"
+            )
+    if not given or not any(mask.any() for mask in given.values()):
+        raise InputError("masks: expected at least one object, came only background (all 0)")
+
+
+def read_reference(reference: Reference_) -> tuple[np.ndarray, int | None]:
+    """`"R.png@12"`, `"R.png"` or (rgb, index) -> rgb `(H, W, 3)` uint8 and frame index or None."""
+    if isinstance(reference, tuple):
+        return reference
+    text, index = fspath(reference), None
+    name, at, number = text.rpartition("@")
+    if at and not Path(text).exists():
+        if not number.isdecimal():
+            raise InputError(
+                f"reference {text!r}: expected PICTURE or PICTURE@FRAME with FRAME counted from 0"
+            )
+        text, index = name, int(number)
+    try:
+        with Image.open(text) as image:
+            rgb = np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    except FileNotFoundError as error:
+        raise InputError(f"reference {text!r}: no such file") from error
+    except (OSError, UnidentifiedImageError) as error:
+        raise InputError(f"reference {text!r}: expected a picture ({error})") from error
+    return rgb, index
+
+
+def fit_picture(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Scale and centre-crop a picture to `size`, so that all references share the frame's cells."""
+    if rgb.shape[:2] == tuple(size):
+        return rgb
+    image = ImageOps.fit(Image.fromarray(rgb), (size[1], size[0]), Image.Resampling.BICUBIC)
+    return np.array(image)
+
+
+def shows_same(rgb: np.ndarray, frame: np.ndarray, *, least: float = 0.95) -> bool:
+    """Whether a picture shows the very frame: correlation of 64x64 luminance thumbnails."""
+    thumbs = [
+        np.asarray(Image.fromarray(x).convert("L").resize((64, 64)), dtype=np.float64).ravel()
+        for x in (rgb, frame)
+    ]
+    spread = [thumb.std() for thumb in thumbs]
+    if min(spread) < 1e-6:
+        return False
+    a, b = (thumb - thumb.mean() for thumb in thumbs)
+    return float((a * b).mean() / (spread[0] * spread[1])) >= least

@@ -1,0 +1,310 @@
+"""Frames in, frames out: the one door between files and `(H, W, 3)` arrays.
+
+Everything streams: memory does not grow with the length of a video. Times are the source's own
+presentation times, so a variable frame rate survives. Writers live in `video_write` and are
+offered here too.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from os import PathLike, fspath
+from pathlib import Path
+
+import numpy as np
+from av.video.frame import VideoFrame
+from PIL import Image
+
+from chromatrack.errors import DamagedVideoError, InputError, VideoError
+from chromatrack.image_files import (
+    IMAGE_ERRORS,
+    check_same_size,
+    image_files,
+    image_size,
+    load_image,
+)
+from chromatrack.image_write import ImageSequenceWriter
+from chromatrack.video_decode import FALLBACK_FPS, Damage, PictureReader, beyond_end
+from chromatrack.video_rgb import RgbConverter, quarter_turns, turned
+from chromatrack.video_write import VideoWriter, open_writer
+
+__all__ = [
+    "Frame",
+    "ImageSequenceWriter",
+    "VideoInfo",
+    "VideoWriter",
+    "open_writer",
+    "probe",
+    "read_frame",
+    "read_frames",
+]
+
+Source = str | PathLike[str]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame of a video or image sequence.
+
+    rgb: (H, W, 3) uint8 sRGB, upright. index: 0-based in the whole source. pts_seconds: when it
+    is shown, in the source's own time. duration_seconds: how long, or None where not stated.
+    """
+
+    rgb: np.ndarray
+    index: int
+    pts_seconds: float
+    duration_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a source says about itself; None where it does not say.
+
+    height, width: pixels after rotation. frame_count: as declared (exact for images).
+    rotation: counter-clockwise degrees (0, 90, 180, 270) that were applied.
+    """
+
+    path: str
+    height: int
+    width: int
+    frame_count: int | None
+    duration_seconds: float | None
+    average_fps: float | None
+    codec: str
+    pixel_format: str
+    rotation: int
+    has_audio: bool
+
+
+def probe(source: Source) -> VideoInfo:
+    """Describe a video, image, folder or glob of images; decodes one frame.
+
+    Raises VideoError when the source cannot be opened or holds no frame.
+    """
+    files = image_files(source)
+    if files is not None:
+        return _probe_images(fspath(source), files)
+    reader = PictureReader.open(fspath(source))
+    try:
+        picture = next(reader.pictures(), None)
+    except Damage as damage:
+        raise DamagedVideoError(_damage_text(reader.path, 0, damage), frame_index=0) from damage
+    else:
+        if picture is None:
+            raise VideoError(f"{reader.path}: its video stream holds no frames")
+        return _probe_stream(reader, picture)
+    finally:
+        reader.close()
+
+
+def read_frames(
+    source: Source,
+    *,
+    start: int = 0,
+    end: int | None = None,
+    size: tuple[int, int] | None = None,
+) -> Iterator[Frame]:
+    """Frames `start` to `end` (exclusive; None: all) of a source, one at a time.
+
+    Args:
+        source: any file FFmpeg reads, an image, a folder of images or a glob (in natural order:
+            `f2` before `f10`; 24 frames per second are assumed for images).
+        start, end: frame numbers in the whole source. Seeks where numbers stay exact. An `end`
+            behind the last frame is the last frame.
+        size: (height, width) to bring every frame to (after rotation); None keeps the source's.
+
+    Raises:
+        InputError: a range or size that makes no sense (at once).
+        VideoError: the source cannot be opened (at once) or has no frame `start`.
+        DamagedVideoError: behind the last frame before the damage; `frame_index` is the next.
+    """
+    if start < 0 or (end is not None and end <= start):
+        raise InputError(f"expected 0 <= start < end, got start={start}, end={end}")
+    if size is not None and min(size) < 1:
+        raise InputError(f"expected size as a positive (height, width), got {size}")
+    files = image_files(source)
+    if files is not None:
+        check_same_size(files)
+        if start >= len(files):
+            raise VideoError(beyond_end(fspath(source), len(files), start))
+        return _read_images(files, start, end, size)
+    return _read_stream(PictureReader.open(fspath(source)), start, end, size)
+
+
+def read_frame(source: Source, *, index: int | None = None, seconds: float | None = None) -> Frame:
+    """One frame, by its number or by a time: the frame on screen at `seconds`.
+
+    Times are those of `Frame.pts_seconds`; a time before the first frame gives the first.
+    Equal to the same frame of `read_frames`, but seeks where it can.
+
+    Raises InputError unless exactly one of the two is given and it is not negative; VideoError
+    behind the end, saying how many frames there are; DamagedVideoError.
+    """
+    if (index is None) == (seconds is None):
+        raise InputError("give exactly one of index= and seconds=")
+    if seconds is not None:
+        if not seconds >= 0:
+            raise InputError(f"{fspath(source)}: expected seconds >= 0, got {seconds}")
+        index = _index_at(source, seconds)
+    assert index is not None
+    if index < 0:
+        raise InputError(
+            f"{_counted(source)}; frame numbers start at 0, but frame {index} was asked for"
+        )
+    frames = read_frames(source, start=index, end=index + 1)
+    return next(frames)
+
+
+# -- video files ---------------------------------------------------------------------------
+
+
+def _read_stream(
+    reader: PictureReader, start: int, end: int | None, size: tuple[int, int] | None
+) -> Iterator[Frame]:
+    converter = RgbConverter(size)
+    clock = reader.clock()
+    index = start - 1
+    try:
+        for index, picture in reader.pictures_from(start):
+            seconds = clock.read(picture, index)
+            yield Frame(converter.rgb(picture), index, seconds, _duration(picture))
+            if end is not None and index + 1 >= end:
+                return
+    except Damage as damage:
+        text = _damage_text(reader.path, damage.index, damage)
+        raise DamagedVideoError(text, frame_index=damage.index) from damage
+    finally:
+        reader.close()
+    if index < 0:
+        raise VideoError(f"{reader.path}: its video stream holds no frames")
+
+
+def _duration(picture: VideoFrame) -> float | None:
+    if not picture.duration or picture.time_base is None:
+        return None
+    return float(picture.duration * picture.time_base)
+
+
+def _damage_text(path: str, index: int, damage: Damage) -> str:
+    good = f"the {index} frames before it are good" if index else "no frame before it"
+    return f"{path}: damaged at frame {index} ({damage}); {good}"
+
+
+def _probe_stream(reader: PictureReader, picture: VideoFrame) -> VideoInfo:
+    stream, container = reader.stream, reader.container
+    turns = quarter_turns(picture)
+    height, width = turned((picture.height, picture.width), turns)
+    duration = None
+    if stream.duration is not None and stream.time_base is not None:
+        duration = float(stream.duration * stream.time_base)
+    elif container.duration is not None:
+        duration = container.duration / 1e6
+    return VideoInfo(
+        path=reader.path,
+        height=height,
+        width=width,
+        frame_count=stream.frames or None,
+        duration_seconds=duration,
+        average_fps=float(stream.average_rate) if stream.average_rate else None,
+        codec=stream.codec_context.codec.canonical_name,
+        pixel_format=picture.format.name,
+        rotation=90 * turns,
+        has_audio=bool(container.streams.audio),
+    )
+
+
+def _index_at(source: Source, seconds: float) -> int:
+    """Number of the frame on screen at a time; VideoError behind the end."""
+    files = image_files(source)
+    if files is not None:
+        times, last_step = [i / FALLBACK_FPS for i in range(len(files))], 1 / FALLBACK_FPS
+    else:
+        times, last_step = _stream_times(fspath(source), seconds)
+    if seconds >= times[-1] + last_step:
+        raise VideoError(
+            f"{fspath(source)}: ends at {times[-1] + last_step:.3f} s after {len(times)} frames, "
+            f"but {seconds} s was asked for"
+        )
+    return max(0, bisect_right(times, seconds) - 1)
+
+
+def _stream_times(path: str, seconds: float) -> tuple[list[float], float]:
+    """Times of the frames up to past `seconds` and the duration of the last of them."""
+    reader = PictureReader.open(path)
+    try:
+        table = reader.packet_table()
+        clock = reader.clock()
+        step, base = clock.step, reader.stream.time_base
+        if table is not None and base is not None:
+            return [float(ticks * base) for ticks in table.pts], step
+        times: list[float] = []
+        for index, picture in reader.pictures_from(0):
+            times.append(clock.read(picture, index))
+            step = _duration(picture) or step
+            if times[-1] > seconds:
+                break
+    except Damage as damage:
+        text = _damage_text(path, damage.index, damage)
+        raise DamagedVideoError(text, frame_index=damage.index) from damage
+    finally:
+        reader.close()
+    return times, step
+
+
+def _counted(source: Source) -> str:
+    """`PATH: has N frames`, counting them if need be."""
+    files = image_files(source)
+    if files is not None:
+        return f"{fspath(source)}: has {len(files)} frames"
+    reader = PictureReader.open(fspath(source))
+    try:
+        count = sum(1 for _ in reader.pictures_from(0))
+    except Damage as damage:
+        count = damage.index
+    finally:
+        reader.close()
+    return f"{fspath(source)}: has {count} frames"
+
+
+# -- images --------------------------------------------------------------------------------
+
+
+def _read_images(
+    files: list[Path], start: int, end: int | None, size: tuple[int, int] | None
+) -> Iterator[Frame]:
+    for index in range(start, min(len(files), end if end is not None else len(files))):
+        try:
+            rgb = load_image(files[index], size=size)
+        except VideoError:
+            raise
+        except IMAGE_ERRORS as error:
+            if len(files) == 1:
+                raise VideoError(f"{files[0]}: cannot be read as an image ({error})") from error
+            text = f"{files[index]}: damaged image at frame {index} ({error})"
+            raise DamagedVideoError(text, frame_index=index) from error
+        yield Frame(rgb, index, index / FALLBACK_FPS, 1 / FALLBACK_FPS)
+
+
+def _probe_images(path: str, files: list[Path]) -> VideoInfo:
+    check_same_size(files)
+    try:
+        height, width = image_size(files[0])
+        with Image.open(files[0]) as image:
+            codec, mode = (image.format or "image").lower(), image.mode
+    except IMAGE_ERRORS as error:
+        raise VideoError(f"{files[0]}: cannot be read as an image ({error})") from error
+    count = len(files)
+    return VideoInfo(
+        path=path,
+        height=height,
+        width=width,
+        frame_count=count,
+        duration_seconds=count / FALLBACK_FPS,
+        average_fps=FALLBACK_FPS,
+        codec=codec,
+        pixel_format=mode,
+        rotation=0,
+        has_audio=False,
+    )

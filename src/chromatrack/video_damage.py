@@ -1,0 +1,151 @@
+"""Is a container file whole? Its own bookkeeping, followed in step with the reader.
+
+FFmpeg skips over missing or overwritten bytes without saying so. Containers state the size of
+their parts, so a file that was cut short or overwritten contradicts itself. Only such a
+contradiction counts: a part we do not know, or padding at the end, is never called damage.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from chromatrack.errors import VideoError
+
+_BOX_TYPES = frozenset(
+    b"ftyp styp moov moof mdat free skip wide uuid sidx mfra meta pdin emsg prft pnot".split()
+)
+_EBML_HEADER, _SEGMENT, _CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
+_SEGMENT_PARTS = frozenset(
+    [0x114D9B74, 0x1549A966, 0x1654AE6B, _CLUSTER, 0x1C53BB6B, 0x1941A469, 0x1043A770, 0x1254C367]
+)
+_TS_PACKET = 188
+
+
+def check_file(path: str) -> None:
+    """VideoError unless `path` is a file that can be read and holds something."""
+    try:
+        with Path(path).open("rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise VideoError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    if empty:
+        raise VideoError(f"{path}: the file is empty (0 bytes)")
+
+
+class _Contradiction(Exception):
+    """The file's bookkeeping stops making sense at byte `position`."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(position)
+        self.position = position
+
+
+class StructureWalk:
+    """Follows the structure of an mp4/mov, mkv/webm, avi or mpegts file; knows no other format.
+
+    Lazy: only as much of the file is looked at as the positions asked about need (element headers
+    only, never the payload).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._steps = _walk(path)
+        self._good_until: float = 0
+        self._broken_at: int | None = None
+
+    def is_broken_before(self, position: float) -> bool:
+        """Whether the file contradicts itself at or before byte `position` (`inf`: anywhere)."""
+        while self._broken_at is None and self._good_until <= position:
+            try:
+                self._good_until = next(self._steps)
+            except StopIteration:
+                self._good_until = math.inf
+                break
+            except _Contradiction as found:
+                self._broken_at = found.position
+        return self._broken_at is not None and self._broken_at <= position
+
+    def close(self) -> None:
+        """Release the file."""
+        self._steps.close()  # type: ignore[attr-defined]
+
+
+def _walk(path: Path) -> Iterator[int]:
+    """Yield growing byte positions up to which the file is sound; raise at a contradiction."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(2 * _TS_PACKET + 1)
+        if head[4:8] in _BOX_TYPES:
+            yield from _walk_boxes(file, size)
+        elif head[:4] == _EBML_HEADER.to_bytes(4, "big"):
+            yield from _walk_ebml(file, size)
+        elif head[:4] == b"RIFF":
+            if 8 + int.from_bytes(head[4:8], "little") > size + 1:  # + 1: an omitted pad byte
+                raise _Contradiction(size)
+        elif head[::_TS_PACKET] == b"GGG" and size % _TS_PACKET:
+            raise _Contradiction(size)
+
+
+def _walk_boxes(file: BinaryIO, size: int) -> Iterator[int]:
+    """Top-level boxes of an mp4 / mov file."""
+    position = 0
+    while position + 8 <= size:
+        file.seek(position)
+        head = file.read(16)
+        length, kind = int.from_bytes(head[:4], "big"), head[4:8]
+        if length == 1:
+            length = int.from_bytes(head[8:16], "big")
+        if length < 8 or (kind not in _BOX_TYPES and position + length > size):
+            return  # 0: this box runs to the end of the file; else: padding behind the last box
+        if position + length > size:
+            raise _Contradiction(size)
+        position += length
+        yield position
+
+
+def _walk_ebml(file: BinaryIO, size: int) -> Iterator[int]:
+    """Segment parts of a mkv / webm file and, in clusters, the blocks."""
+    position = segment_end = cluster_end = 0
+    short = False
+    while position < size:
+        file.seek(position)
+        head = file.read(12)
+        element, id_length = _ebml_number(head, keep_marker=True)
+        length, size_length = _ebml_number(head[id_length:], keep_marker=False)
+        if position >= segment_end and element not in (_EBML_HEADER, _SEGMENT):
+            break  # bytes behind the segment are not ours
+        if id_length == 0 or id_length > 4 or size_length == 0:
+            raise _Contradiction(position)
+        body = position + id_length + size_length
+        unknown = length == (1 << 7 * size_length) - 1
+        if element == _SEGMENT:
+            segment_end = size if unknown else body + length
+            short = segment_end > size
+            position = body
+        elif element == _CLUSTER:
+            cluster_end = segment_end if unknown else body + length
+            position = body
+        else:
+            inside = position < cluster_end and element not in _SEGMENT_PARTS
+            end = cluster_end if inside else max(segment_end, body + length * (not segment_end))
+            if unknown or body + length > end:
+                raise _Contradiction(position)
+            position = body + length
+        if position > size or (element == _CLUSTER and cluster_end > segment_end):
+            raise _Contradiction(min(position, size))
+        yield position
+    if short:
+        raise _Contradiction(size)
+
+
+def _ebml_number(data: bytes, *, keep_marker: bool) -> tuple[int, int]:
+    """(value, bytes used) of an EBML variable-length number; (0, 0) when it is none."""
+    if not data or data[0] == 0:
+        return 0, 0
+    used = 9 - data[0].bit_length()
+    if used > len(data):
+        return 0, 0
+    value = int.from_bytes(data[:used], "big")
+    return (value if keep_marker else value & ((1 << 7 * used) - 1)), used
