@@ -1,0 +1,250 @@
+"""The demo: render a clip whose truth is known, track it, colour its grey version, score both."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from chromatrack.draw import contact_sheet, overlay_masks
+from chromatrack.errors import InputError, OutputError
+from chromatrack.formats.masks import write_mask
+from chromatrack.measure.metrics import SequenceScores, frame_scores, psnr, sequence_scores
+from chromatrack.scene import SyntheticFrame, render_demo_clip
+
+if TYPE_CHECKING:
+    from chromatrack.track import Device, Tracker
+
+FRAMES_PER_SECOND = 25
+SHEET_COLUMNS = 6
+OBJECT_NAMES = {1: "ball", 2: "koi kite"}
+
+Progress = Callable[[str, int, int], None]
+"""Called as progress(stage, frames done, frames in all); stages: render, track, colour."""
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo found and where it wrote it.
+
+    scores, identity: J and F of tracking, and of keeping the first mask, against the known masks
+    (fractions). psnr_coloured, psnr_grey: mean dB against the rendered colours, reference frame
+    left out. seconds: wall-clock per stage. files: {what: path}.
+    """
+
+    output: Path
+    frames: int
+    scores: SequenceScores
+    identity: SequenceScores
+    psnr_coloured: float
+    psnr_grey: float
+    seconds: dict[str, float] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The content of `scores.json`: plain numbers and names, field column names as keys."""
+
+        def masks(result: SequenceScores) -> dict[str, Any]:
+            objects = {OBJECT_NAMES[number]: scores for number, scores in result.objects.items()}
+            return {"scores": result.scores, "objects": objects}
+
+        return {
+            "frames": self.frames,
+            "tracking": masks(self.scores),
+            "identity": masks(self.identity),
+            "colour_psnr_db": {"coloured": self.psnr_coloured, "grey": self.psnr_grey},
+            "seconds": {stage: round(value, 2) for stage, value in self.seconds.items()},
+            "files": {name: path.name for name, path in self.files.items()},
+        }
+
+
+def run_demo(
+    output: Path,
+    *,
+    model: str = "small",
+    device: Device = "auto",
+    frames: int = 60,
+    size: tuple[int, int] = (360, 640),
+    seed: int = 0,
+    tracker: Tracker | None = None,
+    progress: Progress | None = None,
+) -> DemoResult:
+    """Run the whole demo into the folder `output` (made if missing, same names overwritten).
+
+    Writes clip.mp4, grey.mp4, first_mask.png, reference.png, overlay.mp4, masks/, colorized.mp4,
+    contact_sheet.png and scores.json.
+
+    Args:
+        output: folder for the results.
+        model: name or path of the weights, as `Tracker.from_pretrained` takes it.
+        device: "auto", "cpu", "cuda" or "mps".
+        frames: length of the clip, at least 3 (its first and last frame are not scored).
+        size: (height, width) of the clip in px.
+        seed: of the textures and the noise.
+        tracker: used instead of loading `model`.
+        progress: called once per frame of each stage.
+
+    Raises:
+        InputError: fewer than 3 frames; and what `Tracker` raises.
+        OutputError: `output` cannot be written.
+    """
+    if frames < 3:
+        raise InputError(f"the demo scores all but its first and last frame, got frames={frames}")
+    if tracker is None:
+        from chromatrack.track import Tracker
+
+        tracker = Tracker.from_pretrained(model, device=device)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder '{output}': {error.strerror}") from error
+    report: Progress = progress or (lambda stage, done, total: None)
+    seconds: dict[str, float] = {}
+    clock = time.perf_counter()
+    truth = _render(output, frames=frames, size=size, seed=seed, report=report)
+    seconds["render"], clock = time.perf_counter() - clock, time.perf_counter()
+    masks = _track(output, tracker, truth=truth, report=report)
+    seconds["track"], clock = time.perf_counter() - clock, time.perf_counter()
+    shown = sheet_frames(truth)
+    coloured, quality = _colour(output, tracker, truth=truth, shown=shown, report=report)
+    seconds["colour"] = time.perf_counter() - clock
+    _write_sheet(output, truth=truth, masks=masks, coloured=coloured)
+    result = DemoResult(
+        output=output,
+        frames=frames,
+        scores=_score(masks, truth),
+        identity=_score([truth[0].mask] * frames, truth),
+        psnr_coloured=quality,
+        psnr_grey=float(np.mean([psnr(to_grey(f.rgb), f.rgb) for f in truth[1:]])),
+        seconds=seconds,
+        files={Path(name).stem: output / name for name in _OUTPUTS},
+    )
+    text = json.dumps(result.as_dict(), indent=2) + "\n"
+    (output / "scores.json").write_text(text, encoding="utf-8")
+    return result
+
+
+_OUTPUTS = (
+    "contact_sheet.png", "overlay.mp4", "colorized.mp4", "clip.mp4", "grey.mp4",
+    "first_mask.png", "reference.png", "masks", "scores.json",
+)  # fmt: skip
+
+
+def to_grey(rgb: np.ndarray) -> np.ndarray:
+    """Grey version of a (H, W, 3) uint8 frame: Rec. 601 luma in all three channels, uint8."""
+    luma = rgb.astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+    return np.repeat(np.rint(luma).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def sheet_frames(truth: list[SyntheticFrame], *, columns: int = SHEET_COLUMNS) -> list[int]:
+    """Evenly spaced frame indices, one of them moved to where the ball is hidden the most."""
+    picked = np.linspace(0, len(truth) - 1, min(columns, len(truth))).round().astype(int).tolist()
+    hidden = int(np.argmin([np.count_nonzero(frame.mask == 1) for frame in truth]))
+    if len(picked) > 2 and hidden not in picked:
+        inner = range(1, len(picked) - 1)
+        picked[min(inner, key=lambda i: abs(picked[i] - hidden))] = hidden
+    return sorted(set(picked))
+
+
+def _render(
+    output: Path, *, frames: int, size: tuple[int, int], seed: int, report: Progress
+) -> list[SyntheticFrame]:
+    """Render the clip; write it in colour and in grey, the first mask and the colour reference."""
+    from chromatrack.video import open_writer
+
+    truth: list[SyntheticFrame] = []
+    with (
+        open_writer(output / "clip.mp4", fps=FRAMES_PER_SECOND) as colour,
+        open_writer(output / "grey.mp4", fps=FRAMES_PER_SECOND) as grey,
+    ):
+        for frame in render_demo_clip(frames=frames, size=size, seed=seed):
+            colour.write(frame.rgb)
+            grey.write(to_grey(frame.rgb))
+            truth.append(frame)
+            report("render", len(truth), frames)
+    write_mask(output / "first_mask.png", truth[0].mask)
+    Image.fromarray(truth[0].rgb).save(output / "reference.png")
+    return truth
+
+
+def _track(
+    output: Path, tracker: Tracker, *, truth: list[SyntheticFrame], report: Progress
+) -> list[np.ndarray]:
+    """Track both objects from the first mask through clip.mp4; returns the (H, W) int32 masks."""
+    from chromatrack.video import open_writer
+
+    masks: list[np.ndarray] = []
+    with open_writer(output / "overlay.mp4", fps=FRAMES_PER_SECOND) as writer:
+        for frame in tracker.track(output / "clip.mp4", masks=output / "first_mask.png"):
+            writer.write(overlay_masks(frame.rgb, frame.mask))
+            write_mask(output / "masks" / f"{frame.index:05d}.png", frame.mask)
+            masks.append(frame.mask)
+            report("track", len(masks), len(truth))
+    return masks
+
+
+def _colour(
+    output: Path,
+    tracker: Tracker,
+    *,
+    truth: list[SyntheticFrame],
+    shown: list[int],
+    report: Progress,
+) -> tuple[dict[int, np.ndarray], float]:
+    """Colour grey.mp4 from the first colour frame; ({index: rgb} of `shown`, mean PSNR in dB)."""
+    from chromatrack.video import open_writer
+
+    kept: dict[int, np.ndarray] = {}
+    quality: list[float] = []
+    references = [(truth[0].rgb, 0)]
+    with open_writer(output / "colorized.mp4", fps=FRAMES_PER_SECOND) as writer:
+        for frame in tracker.colorize(output / "grey.mp4", references=references):
+            writer.write(frame.rgb)
+            if frame.index in shown:
+                kept[frame.index] = frame.rgb
+            if frame.index > 0:
+                quality.append(psnr(frame.rgb, truth[frame.index].rgb))
+            report("colour", frame.index + 1, len(truth))
+    return kept, float(np.mean(quality))
+
+
+def _score(masks: list[np.ndarray], truth: list[SyntheticFrame]) -> SequenceScores:
+    """J and F of every object; a frame that was not predicted counts as empty."""
+    ids = list(OBJECT_NAMES)
+    predicted: list[np.ndarray | None] = [*masks, *[None] * (len(truth) - len(masks))]
+    pairs = zip(predicted, truth, strict=True)
+    return sequence_scores(
+        [frame_scores(mask, frame.mask, object_ids=ids) for mask, frame in pairs], object_ids=ids
+    )
+
+
+def _write_sheet(
+    output: Path,
+    *,
+    truth: list[SyntheticFrame],
+    masks: list[np.ndarray],
+    coloured: dict[int, np.ndarray],
+) -> None:
+    shown = sorted(coloured)
+    frames = [truth[i] for i in shown]
+    rows = {
+        "clip": [f.rgb for f in frames],
+        "true masks": [overlay_masks(f.rgb, f.mask) for f in frames],
+        "tracked": [overlay_masks(f.rgb, masks[f.index]) for f in frames],
+        "grey": [to_grey(f.rgb) for f in frames],
+        "coloured": [coloured[i] for i in shown],
+    }
+    sheet = contact_sheet(
+        list(rows.values()),
+        row_titles=list(rows),
+        column_titles=[f"frame {i}" for i in shown],
+        title="Chromatrack demo: masks and colours of frame 0 copied to the other frames",
+        cell_height=150,
+    )
+    Image.fromarray(sheet).save(output / "contact_sheet.png")

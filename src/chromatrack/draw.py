@@ -1,0 +1,222 @@
+"""Pictures for people: masks over frames, labels, contact sheets. Pure functions on RGB arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from chromatrack.errors import InputError
+from chromatrack.formats.masks import DAVIS_PALETTE, check_mask
+
+PAPER = (246, 246, 243)
+INK = (38, 40, 44)
+
+Font: TypeAlias = ImageFont.ImageFont | ImageFont.FreeTypeFont
+
+
+def object_colours(ids: np.ndarray) -> np.ndarray:
+    """(..., 3) uint8 RGB of integer object ids: the DAVIS palette; ids above 255 wrap to 1..255."""
+    wrapped = np.where(ids > 255, (ids - 1) % 255 + 1, ids)
+    return DAVIS_PALETTE[wrapped]
+
+
+def overlay_masks(
+    rgb: np.ndarray, mask: np.ndarray, *, alpha: float = 0.45, outline: bool = True
+) -> np.ndarray:
+    """Tint every object of `mask` in its DAVIS colour, with a crisp outline just inside its edge.
+
+    Args:
+        rgb: (H, W, 3) uint8 frame; left as it is.
+        mask: (H, W) integer object ids, 0 = background, which keeps its colour.
+        alpha: weight of the tint, 0 (none) to 1 (flat colour).
+        outline: draw the edge in the brightest version of the colour; its width is 1 px per
+            360 px of the frame's short side, at least 1 px.
+
+    Returns:
+        (H, W, 3) uint8.
+
+    Raises:
+        InputError: wrong shapes or dtypes, or alpha outside 0..1.
+    """
+    _check_rgb(rgb)
+    ids = check_mask(mask)
+    if ids.shape != rgb.shape[:2]:
+        raise InputError(
+            f"mask and frame must have one size, got mask {ids.shape} and frame {rgb.shape[:2]}"
+        )
+    if not 0.0 <= alpha <= 1.0:
+        raise InputError(f"alpha is a weight from 0 to 1, got {alpha}")
+    result = rgb.copy()
+    inside = ids > 0
+    tint = object_colours(ids[inside]).astype(np.float32)
+    blended = rgb[inside] * (1.0 - alpha) + tint * alpha
+    result[inside] = np.rint(blended).astype(np.uint8)
+    if outline:
+        edge = mask_outline(ids, width=max(1, round(min(ids.shape) / 360)))
+        result[edge] = _brightest(object_colours(ids[edge]))
+    return result
+
+
+def mask_outline(mask: np.ndarray, *, width: int = 1) -> np.ndarray:
+    """(H, W) bool: pixels of an object at most `width` px (city-block) from another id.
+
+    The frame's own border is no edge.
+    """
+    edge = _touches_other(mask)
+    same_down = mask[1:] == mask[:-1]
+    same_across = mask[:, 1:] == mask[:, :-1]
+    for _ in range(width - 1):
+        grown = edge.copy()
+        grown[1:] |= edge[:-1] & same_down
+        grown[:-1] |= edge[1:] & same_down
+        grown[:, 1:] |= edge[:, :-1] & same_across
+        grown[:, :-1] |= edge[:, 1:] & same_across
+        edge = grown
+    return edge & (mask > 0)
+
+
+def label_frame(rgb: np.ndarray, text: str) -> np.ndarray:
+    """Copy of an (H, W, 3) uint8 frame with `text` on a dark, see-through plate at the top left."""
+    _check_rgb(rgb)
+    height = rgb.shape[0]
+    font = _font(max(11, height // 24))
+    margin = max(4, height // 90)
+    image = Image.fromarray(rgb).convert("RGBA")
+    plate = Image.new("RGBA", image.size, (0, 0, 0, 0))
+    pen = ImageDraw.Draw(plate)
+    left, top, right, bottom = pen.textbbox((2 * margin, 2 * margin), text, font=font)
+    box = (left - margin, top - margin, right + margin, bottom + margin)
+    pen.rounded_rectangle(box, radius=margin, fill=(0, 0, 0, 150))
+    pen.text((2 * margin, 2 * margin), text, font=font, fill=(255, 255, 255, 255))
+    return np.array(Image.alpha_composite(image, plate).convert("RGB"))
+
+
+def contact_sheet(
+    rows: Sequence[Sequence[np.ndarray]],
+    *,
+    row_titles: Sequence[str] = (),
+    column_titles: Sequence[str] = (),
+    title: str = "",
+    cell_height: int = 160,
+    gap: int = 6,
+) -> np.ndarray:
+    """Lay frames out as one labelled picture, to judge a result at a glance.
+
+    Args:
+        rows: rows of (H, W, 3) uint8 frames, of any sizes; short rows leave their end empty.
+        row_titles: one per row, at its left, or none.
+        column_titles: one per column, above it, or none.
+        title: a line above all, or none.
+        cell_height: height in px to which every frame is scaled, aspect kept.
+        gap: px between frames.
+
+    Returns:
+        (H', W', 3) uint8 on a light ground.
+
+    Raises:
+        InputError: no frames, frames that are not RGB, or a wrong number of titles.
+    """
+    columns = max((len(row) for row in rows), default=0)
+    if columns == 0:
+        raise InputError("a contact sheet needs at least one frame, got none")
+    for name, titles, count in (
+        ("row_titles", row_titles, len(rows)),
+        ("column_titles", column_titles, columns),
+    ):
+        if titles and len(titles) != count:
+            raise InputError(f"{name}: expected {count} titles or none, got {len(titles)}")
+    if cell_height < 1 or gap < 0:
+        raise InputError(f"cell_height must be positive and gap not negative: {cell_height}, {gap}")
+    cells = [[_scaled(frame, height=cell_height) for frame in row] for row in rows]
+    return _lay_out(
+        cells,
+        row_titles=row_titles,
+        column_titles=column_titles,
+        title=title,
+        gap=gap,
+        font=_font(max(12, cell_height // 10)),
+        title_font=_font(max(15, cell_height // 7)),
+    )
+
+
+def _lay_out(
+    cells: list[list[Image.Image]],
+    *,
+    row_titles: Sequence[str],
+    column_titles: Sequence[str],
+    title: str,
+    gap: int,
+    font: Font,
+    title_font: Font,
+) -> np.ndarray:
+    """The contact sheet of scaled cells (all of one height)."""
+    columns = max(len(row) for row in cells)
+    cell_height = next(row[0].height for row in cells if row)
+    widths = [max(row[c].width for row in cells if c < len(row)) for c in range(columns)]
+    pad = 3 * gap
+    left = pad + (max(_text_width(t, font) for t in row_titles) + pad if row_titles else 0)
+    title_height = round(_text_height(title_font) * 1.6) if title else 0
+    head = pad + title_height + (round(_text_height(font) * 1.5) if column_titles else 0)
+    width = left + sum(widths) + gap * (columns - 1) + pad
+    if title:
+        width = max(width, _text_width(title, title_font) + 2 * pad)
+    height = head + len(cells) * (cell_height + gap) - gap + pad
+    sheet = Image.new("RGB", (width, height), PAPER)
+    pen = ImageDraw.Draw(sheet)
+    if title:
+        pen.text((pad, pad), title, font=title_font, fill=INK)
+    lefts = [left + sum(widths[:c]) + gap * c for c in range(columns)]
+    for x, w, text in zip(lefts, widths, column_titles, strict=False):
+        pen.text((x + w // 2, head - gap), text, font=font, fill=INK, anchor="mb")
+    for r, row in enumerate(cells):
+        top = head + r * (cell_height + gap)
+        if row_titles:
+            pen.text((pad, top + cell_height // 2), row_titles[r], font=font, fill=INK, anchor="lm")
+        for x, cell in zip(lefts, row, strict=False):
+            sheet.paste(cell, (x, top))
+    return np.array(sheet)
+
+
+def _scaled(frame: np.ndarray, *, height: int) -> Image.Image:
+    _check_rgb(frame)
+    width = max(1, round(frame.shape[1] * height / frame.shape[0]))
+    return Image.fromarray(frame).resize((width, height), Image.Resampling.LANCZOS)
+
+
+def _check_rgb(rgb: np.ndarray) -> None:
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or rgb.size == 0:
+        raise InputError(f"a frame is (H, W, 3) uint8 RGB, got {rgb.dtype} of shape {rgb.shape}")
+
+
+def _touches_other(mask: np.ndarray) -> np.ndarray:
+    """(H, W) bool: pixels with a 4-neighbour of another id."""
+    touches = np.zeros(mask.shape, dtype=bool)
+    down = mask[1:] != mask[:-1]
+    across = mask[:, 1:] != mask[:, :-1]
+    touches[1:] |= down
+    touches[:-1] |= down
+    touches[:, 1:] |= across
+    touches[:, :-1] |= across
+    return touches
+
+
+def _brightest(colours: np.ndarray) -> np.ndarray:
+    """(N, 3) uint8 colours scaled so that the largest channel is 255."""
+    largest = np.maximum(colours.max(axis=-1, keepdims=True), 1).astype(np.float32)
+    return np.rint(colours * (255.0 / largest)).astype(np.uint8)
+
+
+def _font(size: int) -> Font:
+    """Pillow's built-in font at `size` px; needs no font file on the machine."""
+    return ImageFont.load_default(size=size)
+
+
+def _text_width(text: str, font: Font) -> int:
+    return int(np.ceil(font.getlength(text)))
+
+
+def _text_height(font: Font) -> int:
+    return int(np.ceil(font.getbbox("Ag")[3]))

@@ -1,0 +1,120 @@
+"""Still images and folders of them as a source of frames."""
+
+from __future__ import annotations
+
+import re
+from glob import glob
+from os import PathLike, fspath
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from chromatrack.errors import VideoError
+from chromatrack.video_damage import check_file
+from chromatrack.video_rgb import opaque, to_8_bit
+
+IMAGE_SUFFIXES = frozenset(
+    (
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".webp",
+        ".ppm",
+        ".pgm",
+        ".pnm",
+        ".tga",
+        ".jp2",
+        ".avif",
+    )
+)
+"""File names that are read as still images (a GIF or an animated PNG `.apng` is a video)."""
+
+IMAGE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+"""What Pillow raises for a file that is no image, or a damaged one."""
+
+
+def image_files(source: str | PathLike[str]) -> list[Path] | None:
+    """The images of a folder, glob or single image file in natural order; None for a video."""
+    text = fspath(source)
+    path = Path(text)
+    if path.is_dir():
+        files = [p for p in path.iterdir() if _is_image(p)]
+        if not files:
+            raise VideoError(f"{text}: the folder holds no images (png, jpg, tif, webp, ...)")
+    elif path.exists() or "://" in text:
+        if not _is_image(path):
+            return None
+        check_file(text)
+        files = [path]
+    elif re.search(r"[*?\[]", text):
+        files = [p for p in map(Path, glob(text)) if p.is_file()]  # noqa: PTH207
+        if not files:
+            raise VideoError(f"{text}: no file matches this pattern")
+        if strange := [p for p in files if not _is_image(p)]:
+            raise VideoError(f"{strange[0]}: matches {text} but is no image")
+    else:
+        return None
+    return sorted(files, key=_natural)
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Sort key under which numbers inside names count as numbers."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", str(path))
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+
+
+def check_same_size(files: list[Path]) -> None:
+    """VideoError naming the first image whose size differs; unreadable ones are left for later."""
+    first = None
+    for path in files:
+        try:
+            size = image_size(path)
+        except IMAGE_ERRORS:
+            continue
+        first = first or (path, size)
+        if size != first[1]:
+            (h0, w0), (h, w) = first[1], size
+            raise VideoError(
+                f"{path}: is {w}x{h} but {first[0].name} is {w0}x{h0}; "
+                "images of one sequence need one size"
+            )
+
+
+def load_image(path: Path, *, size: tuple[int, int] | None = None) -> np.ndarray:
+    """(H, W, 3) uint8 sRGB of an image file, EXIF rotation applied, at `size` if given.
+
+    Raises VideoError for floating-point images (their range is not stated), and IMAGE_ERRORS.
+    """
+    with Image.open(path) as opened:
+        opened.load()
+        image = ImageOps.exif_transpose(opened)
+    if image.mode == "F":
+        raise VideoError(f"{path}: is a floating-point image; convert it to 8 or 16 bits first")
+    if image.mode.startswith("I"):
+        grey = np.asarray(image).astype(np.int64).clip(0, 65535).astype(np.uint16)
+        pixels = np.repeat(to_8_bit(grey)[..., None], 3, axis=2)
+    elif image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        pixels = opaque(np.asarray(image.convert("RGBA")))
+    else:
+        pixels = np.asarray(image.convert("RGB"))
+    if size is None or size == pixels.shape[:2]:
+        return np.array(pixels)
+    resized = Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    return np.array(resized)
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(height, width) of an image file after EXIF rotation, from its header; IMAGE_ERRORS."""
+    with Image.open(path) as image:
+        width, height = image.size
+        turned = image.getexif().get(0x0112, 1) >= 5
+    return (width, height) if turned else (height, width)
