@@ -55,6 +55,11 @@ def fit_size(size: tuple[int, int], *, short_side: int, multiple: int = 1) -> tu
     return rounded[0], rounded[1]
 
 
+def image_size(image: Tensor) -> tuple[int, int]:
+    """(height, width) of a `(..., H, W)` tensor."""
+    return image.shape[-2], image.shape[-1]
+
+
 def cell_count(size: tuple[int, int], *, stride: int) -> tuple[int, int]:
     """(h, w) cells that cover an image of (H, W) pixels: ceiling division by the stride."""
     return -(-size[0] // stride), -(-size[1] // stride)

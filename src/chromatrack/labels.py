@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.coords import cell_count, cell_to_pixel
+from chromatrack.coords import cell_count, cell_to_pixel, image_size
 from chromatrack.encoder import FeatureSpec
 from chromatrack.errors import InputError
 
@@ -26,7 +26,7 @@ def to_cells(image: Tensor, spec: FeatureSpec) -> Tensor:
     Returns:
         `(B, C, h, w)`; pixels outside the image do not count.
     """
-    h, w = cell_count(image.shape[-2:], stride=spec.stride)
+    h, w = cell_count(image_size(image), stride=spec.stride)
     between = round(2 * spec.offset) % 2 == 1
     window = spec.stride + (between == bool(spec.stride % 2))
     before = (window - 1) / 2 - spec.offset
@@ -89,9 +89,9 @@ def merge_given(given: Tensor, predicted: Tensor | None) -> Tensor:
 
 
 def label_map_to_mask(label_map: Tensor, *, ids: Sequence[int]) -> np.ndarray:
-    """Full-resolution label map `(L, H, W)` -> object ids `(H, W)` int32: the largest label wins."""
+    """Full-resolution `(L, H, W)` -> object ids `(H, W)` int32: the largest label wins."""
     table = np.array([0, *ids], dtype=np.int32)
-    return table[label_map.argmax(0).cpu().numpy()]
+    return table[label_map.max(0).indices.cpu().numpy()]
 
 
 def upsample(label_map: Tensor, *, size: tuple[int, int], spec: FeatureSpec) -> Tensor:
@@ -107,4 +107,4 @@ def upsample(label_map: Tensor, *, size: tuple[int, int], spec: FeatureSpec) -> 
 
 def upsample_guided(label_map: Tensor, image: Tensor, *, spec: FeatureSpec) -> Tensor:
     """Label map `(L, h, w)` -> `(L, H, W)` at the image's size."""
-    return upsample(label_map, size=(image.shape[-2], image.shape[-1]), spec=spec)
+    return upsample(label_map, size=image_size(image), spec=spec)

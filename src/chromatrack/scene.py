@@ -165,7 +165,8 @@ def render_demo_clip(
 ) -> Iterator[SyntheticFrame]:
     """Render the demo scene: a ball bounces behind a tree (object 1), a koi kite passes (object 2).
 
-    The camera pans, zooms a little and sways; the kite crosses in front of tree and ball.
+    The camera pans, zooms a little and sways. The kite passes in front of tree and ball; later the
+    trunk hides the middle of the ball for some frames.
     The same arguments give the same pixels.
     """
     rng = np.random.default_rng(seed)
@@ -199,15 +200,15 @@ GROUND = 0.30
 
 def _camera(t: float) -> Camera:
     sway = 0.004 * np.sin(9 * t) + 0.002 * np.sin(23 * t)
-    return Camera(-0.2 + 0.4 * t, float(sway), 1.0 + 0.07 * t, float(0.025 * np.sin(4.5 * t)))
+    return Camera(-0.12 + 0.24 * t, float(sway), 1.0 + 0.07 * t, float(0.025 * np.sin(4.5 * t)))
 
 
 def _ball_path(t: float) -> Pose:
-    bounce = abs(np.sin(np.pi * (3.2 * t + 0.35)))
+    bounce = abs(np.sin(np.pi * (2.4 * t + 0.85)))
     squeeze = 0.09 * max(0.0, 1 - 5 * bounce)
     y = GROUND - 0.13 * (1 - squeeze) - 0.19 * bounce
     stretch = (1 + squeeze, 1 - squeeze)
-    return Pose(-0.68 + 1.3 * t, float(y), 0.135, float(3.4 * t), stretch)
+    return Pose(-0.55 + 1.15 * t, float(y), 0.135, float(2.2 * t), stretch)
 
 
 def _ball_outline(u: Field, v: Field) -> Field:
@@ -230,7 +231,7 @@ def _ball_shadow(rgb: np.ndarray, *, camera: Camera, progress: float) -> None:
 
 
 def _koi_path(t: float) -> Pose:
-    y = -0.24 + 0.30 * np.sin(np.pi * min(1.0, 1.05 * t)) ** 2 + 0.02 * np.sin(11 * t)
+    y = -0.24 + 0.26 * np.sin(np.pi * min(1.0, 1.05 * t)) ** 2 + 0.02 * np.sin(11 * t)
     return Pose(0.44 - 0.86 * t, float(y), 0.22, float(-0.16 + 0.42 * t + 0.05 * np.sin(9 * t)))
 
 
@@ -253,7 +254,7 @@ def _koi_light(u: Field, v: Field) -> Field:
 
 
 def _tree_path(t: float) -> Pose:
-    return Pose(0.10, 0.0, 0.075)
+    return Pose(0.36, 0.0, 0.06)
 
 
 def _trunk_outline(u: Field, v: Field) -> Field:

@@ -161,7 +161,7 @@ def ball_texture(height: int, rng: np.random.Generator) -> Texture:
     radius, angle = np.hypot(u, v), np.arctan2(v, u)
     turn = (angle + 0.9 * radius + 0.5 * wobble) / (2 * np.pi) % 1.0
     gores: list[Colour] = [
-        (0.86, 0.13, 0.14), (0.98, 0.93, 0.82), (0.10, 0.35, 0.72),
+        (0.86, 0.13, 0.14), (0.98, 0.93, 0.82), (0.47, 0.20, 0.62),
         (0.98, 0.74, 0.10), (0.95, 0.93, 0.86), (0.05, 0.55, 0.42),
     ]  # fmt: skip
     image = np.asarray(gores, dtype=np.float32)[(turn * 6).astype(int) % 6]

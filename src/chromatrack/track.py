@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from os import PathLike, fspath
-from pathlib import Path
+from os import fspath
 from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from chromatrack.color import lab_to_rgb, rgb_to_lab
-from chromatrack.coords import fit_size
+from chromatrack.coords import fit_size, image_size
 from chromatrack.encoder import (
     Encoder,
     ResNetEncoder,
@@ -24,7 +22,6 @@ from chromatrack.encoder import (
     normalize_lab,
 )
 from chromatrack.errors import InputError
-from chromatrack.formats.masks import read_mask, read_mask_folder
 from chromatrack.labels import (
     label_map_to_mask,
     masks_to_label_map,
@@ -33,13 +30,20 @@ from chromatrack.labels import (
     to_cells,
     upsample_guided,
 )
+from chromatrack.marks import (
+    ColourReference,
+    Masks,
+    Source,
+    check_marks,
+    fit_picture,
+    read_marks,
+    read_reference,
+    shows_same,
+)
 from chromatrack.propagate import Input, MemoryBank, PropagateConfig, Propagated, propagate
-from chromatrack.video import probe, read_frame, read_frames
+from chromatrack.video import read_frame, read_frames
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
-Path_ = str | PathLike[str]
-Masks = Path_ | np.ndarray | Mapping[int, np.ndarray]
-Reference_ = Path_ | tuple[np.ndarray, int | None]
 
 
 @dataclass(frozen=True)
@@ -135,7 +139,7 @@ class Tracker:
     @classmethod
     def from_pretrained(
         cls,
-        model: Path_ = "small",
+        model: Source = "small",
         *,
         device: Device = "auto",
         config: TrackConfig | None = None,
@@ -148,7 +152,7 @@ class Tracker:
         return cls(load_encoder(model), device=device, config=config, model=fspath(model))
 
     def track(
-        self, video: Path_, *, masks: Masks, start: int = 0, end: int | None = None
+        self, video: Source, *, masks: Masks, start: int = 0, end: int | None = None
     ) -> Iterator[TrackedFrame]:
         """Carry object masks through a video, one frame at a time, in constant memory.
 
@@ -166,11 +170,11 @@ class Tracker:
             VideoError: the video cannot be read; DamagedVideoError after the last good frame.
         """
         given = read_marks(masks, start=start)
-        _check_marks(given, video, start, end)
+        check_marks(given, video, start, end)
         return self._track(video, given, start, end)
 
     def _track(
-        self, video: Path_, given: Mapping[int, np.ndarray], start: int, end: int | None
+        self, video: Source, given: Mapping[int, np.ndarray], start: int, end: int | None
     ) -> Iterator[TrackedFrame]:
         ids = object_ids(list(given.values()))
 
@@ -178,10 +182,10 @@ class Tracker:
             for frame in read_frames(video, start=start, end=end):
                 image, painted = self._image(frame.rgb), None
                 if frame.index in given:
-                    size = (image.shape[-2], image.shape[-1])
-                    painted = masks_to_label_map(
-                        given[frame.index], ids=ids, size=size, spec=self.spec
-                    ).to(self.device)
+                    mask = given[frame.index]
+                    size = image_size(image)
+                    painted = masks_to_label_map(mask, ids=ids, size=size, spec=self.spec)
+                    painted = painted.to(self.device)
                 yield Input(frame.index, image, painted, frame)
 
         steps = propagate(
@@ -198,7 +202,7 @@ class Tracker:
         entropy = dict.fromkeys(ids, 0.0)
         if step.label_map is not None:
             dense = upsample_guided(step.label_map, step.input.image, spec=self.spec)
-            mask = label_map_to_mask(resize(dense, mask.shape), ids=ids)
+            mask = label_map_to_mask(resize(dense, frame.rgb.shape[:2]), ids=ids)
             if step.entropy is not None:
                 weight = step.label_map[1:].flatten(1)
                 mean = (weight * step.entropy.flatten()).sum(1) / weight.sum(1).clamp(min=1e-6)
@@ -211,9 +215,9 @@ class Tracker:
 
     def colorize(
         self,
-        video: Path_,
+        video: Source,
         *,
-        references: Sequence[Reference_],
+        references: Sequence[ColourReference],
         start: int = 0,
         end: int | None = None,
     ) -> Iterator[ColorizedFrame]:
@@ -240,7 +244,7 @@ class Tracker:
 
     def _colorize(
         self,
-        video: Path_,
+        video: Source,
         pictures: Sequence[tuple[np.ndarray, int | None]],
         start: int,
         end: int | None,
@@ -291,11 +295,11 @@ class Tracker:
         return self.encoder.embed(grey[None])[0]
 
 
-def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
+def resize(image: Tensor, size: Sequence[int]) -> Tensor:
     """`(C, H, W)` float -> `(C, *size)`, bilinear with anti-aliasing; the same tensor if equal."""
     if tuple(image.shape[-2:]) == tuple(size):
         return image
-    return F.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0]
+    return F.interpolate(image[None], size=list(size), mode="bilinear", antialias=True)[0]
 
 
 def paint(rgb: np.ndarray, ab: Tensor) -> np.ndarray:
@@ -311,82 +315,3 @@ def paint(rgb: np.ndarray, ab: Tensor) -> np.ndarray:
     lightness = rgb_to_lab(image)[:1]
     painted = lab_to_rgb(torch.cat([lightness, ab]), gamut="desaturate")
     return (painted * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
-
-
-def read_marks(masks: Masks, *, start: int) -> dict[int, np.ndarray]:
-    """Masks in any accepted form -> frame index -> `(H, W)` integer object ids."""
-    if isinstance(masks, np.ndarray):
-        return {start: masks}
-    if isinstance(masks, Mapping):
-        return {int(index): mask for index, mask in masks.items()}
-    path = Path(masks)
-    return read_mask_folder(path) if path.is_dir() else {start: read_mask(path)}
-
-
-def _check_marks(
-    given: Mapping[int, np.ndarray], video: Path_, start: int, end: int | None
-) -> None:
-    info = probe(video)
-    size = (info.height, info.width)
-    for index, mask in given.items():
-        if mask.ndim != 2 or not np.issubdtype(mask.dtype, np.integer):
-            raise InputError(
-                f"mask of frame {index}: expected (H, W) integer object ids, "
-                f"came {mask.shape} {mask.dtype}"
-            )
-        if mask.shape != size:
-            raise InputError(
-                f"mask of frame {index}: expected the video's {size[1]}x{size[0]} pixels, "
-                f"came {mask.shape[1]}x{mask.shape[0]}; draw it on a frame of this video"
-            )
-        after = min(end or info.frame_count or index + 1, info.frame_count or end or index + 1)
-        if not start <= index < after:
-            raise InputError(
-                f"mask of frame {index}: expected a frame from {start} to {after - 1}; "
-                "name the file by its frame, counted from 0"
-            )
-    if not given or not any(mask.any() for mask in given.values()):
-        raise InputError("masks: expected at least one object, came only background (all 0)")
-
-
-def read_reference(reference: Reference_) -> tuple[np.ndarray, int | None]:
-    """`"R.png@12"`, `"R.png"` or (rgb, index) -> rgb `(H, W, 3)` uint8 and frame index or None."""
-    if isinstance(reference, tuple):
-        return reference
-    text, index = fspath(reference), None
-    name, at, number = text.rpartition("@")
-    if at and not Path(text).exists():
-        if not number.isdecimal():
-            raise InputError(
-                f"reference {text!r}: expected PICTURE or PICTURE@FRAME with FRAME counted from 0"
-            )
-        text, index = name, int(number)
-    try:
-        with Image.open(text) as image:
-            rgb = np.array(ImageOps.exif_transpose(image).convert("RGB"))
-    except FileNotFoundError as error:
-        raise InputError(f"reference {text!r}: no such file") from error
-    except (OSError, UnidentifiedImageError) as error:
-        raise InputError(f"reference {text!r}: expected a picture ({error})") from error
-    return rgb, index
-
-
-def fit_picture(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Scale and centre-crop a picture to `size`, so that all references share the frame's cells."""
-    if rgb.shape[:2] == tuple(size):
-        return rgb
-    image = ImageOps.fit(Image.fromarray(rgb), (size[1], size[0]), Image.Resampling.BICUBIC)
-    return np.array(image)
-
-
-def shows_same(rgb: np.ndarray, frame: np.ndarray, *, least: float = 0.95) -> bool:
-    """Whether a picture shows the very frame: correlation of 64x64 luminance thumbnails."""
-    thumbs = [
-        np.asarray(Image.fromarray(x).convert("L").resize((64, 64)), dtype=np.float64).ravel()
-        for x in (rgb, frame)
-    ]
-    spread = [thumb.std() for thumb in thumbs]
-    if min(spread) < 1e-6:
-        return False
-    a, b = (thumb - thumb.mean() for thumb in thumbs)
-    return float((a * b).mean() / (spread[0] * spread[1])) >= least

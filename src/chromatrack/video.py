@@ -169,7 +169,7 @@ def _read_stream(
     try:
         for index, picture in reader.pictures_from(start):
             seconds = clock.read(picture, index)
-            yield Frame(converter.rgb(picture), index, seconds, _duration(picture))
+            yield Frame(converter.rgb(picture), index, seconds, clock.duration(picture))
             if end is not None and index + 1 >= end:
                 return
     except Damage as damage:
@@ -179,12 +179,6 @@ def _read_stream(
         reader.close()
     if index < 0:
         raise VideoError(f"{reader.path}: its video stream holds no frames")
-
-
-def _duration(picture: VideoFrame) -> float | None:
-    if not picture.duration or picture.time_base is None:
-        return None
-    return float(picture.duration * picture.time_base)
 
 
 def _damage_text(path: str, index: int, damage: Damage) -> str:
@@ -242,7 +236,7 @@ def _stream_times(path: str, seconds: float) -> tuple[list[float], float]:
         times: list[float] = []
         for index, picture in reader.pictures_from(0):
             times.append(clock.read(picture, index))
-            step = _duration(picture) or step
+            step = clock.duration(picture) or step
             if times[-1] > seconds:
                 break
     except Damage as damage:

@@ -8,6 +8,7 @@ contradiction counts: a part we do not know, or padding at the end, is never cal
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -22,6 +23,7 @@ _SEGMENT_PARTS = frozenset(
     [0x114D9B74, 0x1549A966, 0x1654AE6B, _CLUSTER, 0x1C53BB6B, 0x1941A469, 0x1043A770, 0x1254C367]
 )
 _TS_PACKET = 188
+_MIRRORED_BYTES = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 
 
 def check_file(path: str) -> None:
@@ -36,15 +38,15 @@ def check_file(path: str) -> None:
 
 
 class _Contradiction(Exception):
-    """The file's bookkeeping stops making sense at byte `position`."""
+    """The bookkeeping stops making sense at byte `position`; `inf`: only its end is missing."""
 
-    def __init__(self, position: int) -> None:
+    def __init__(self, position: float) -> None:
         super().__init__(position)
         self.position = position
 
 
 class StructureWalk:
-    """Follows the structure of an mp4/mov, mkv/webm, avi or mpegts file; knows no other format.
+    """Follows the structure of mp4/mov, mkv/webm, avi, mpegts, flv and gif; knows no other format.
 
     Lazy: only as much of the file is looked at as the positions asked about need (element headers
     only, never the payload).
@@ -53,7 +55,7 @@ class StructureWalk:
     def __init__(self, path: Path) -> None:
         self._steps = _walk(path)
         self._good_until: float = 0
-        self._broken_at: int | None = None
+        self._broken_at: float | None = None
 
     def is_broken_before(self, position: float) -> bool:
         """Whether the file contradicts itself at or before byte `position` (`inf`: anywhere)."""
@@ -83,9 +85,13 @@ def _walk(path: Path) -> Iterator[int]:
             yield from _walk_ebml(file, size)
         elif head[:4] == b"RIFF":
             if 8 + int.from_bytes(head[4:8], "little") > size + 1:  # + 1: an omitted pad byte
-                raise _Contradiction(size)
-        elif head[::_TS_PACKET] == b"GGG" and size % _TS_PACKET:
-            raise _Contradiction(size)
+                raise _Contradiction(math.inf)
+        elif head[::_TS_PACKET] == b"GGG":
+            yield from _walk_transport(file, size)
+        elif head[:3] == b"FLV":
+            yield from _walk_flash(file, size)
+        elif head[:3] == b"GIF":
+            yield from _walk_gif(file, size)
 
 
 def _walk_boxes(file: BinaryIO, size: int) -> Iterator[int]:
@@ -100,7 +106,7 @@ def _walk_boxes(file: BinaryIO, size: int) -> Iterator[int]:
         if length < 8 or (kind not in _BOX_TYPES and position + length > size):
             return  # 0: this box runs to the end of the file; else: padding behind the last box
         if position + length > size:
-            raise _Contradiction(size)
+            raise _Contradiction(math.inf)
         position += length
         yield position
 
@@ -134,10 +140,89 @@ def _walk_ebml(file: BinaryIO, size: int) -> Iterator[int]:
                 raise _Contradiction(position)
             position = body + length
         if position > size or (element == _CLUSTER and cluster_end > segment_end):
-            raise _Contradiction(min(position, size))
+            raise _Contradiction(position if position <= size else math.inf)
         yield position
     if short:
-        raise _Contradiction(size)
+        raise _Contradiction(math.inf)
+
+
+def _walk_transport(file: BinaryIO, size: int) -> Iterator[int]:
+    """Every packet of an mpegts file begins with a sync byte."""
+    position = 0
+    file.seek(0)
+    while chunk := file.read(_TS_PACKET * 1024):
+        marks = chunk[::_TS_PACKET]
+        if marks.strip(b"G"):
+            bad = next(i for i, mark in enumerate(marks) if mark != ord("G"))
+            raise _Contradiction(position + bad * _TS_PACKET)
+        position += len(chunk)
+        yield position
+    if size % _TS_PACKET:
+        raise _Contradiction(math.inf)
+
+
+def _walk_flash(file: BinaryIO, size: int) -> Iterator[int]:
+    """Tags of an flv file."""
+    position = 13
+    while position + 11 <= size:
+        file.seek(position)
+        head = file.read(11)
+        if head[0] & 0x1F not in (8, 9, 18):
+            raise _Contradiction(position)
+        position += 11 + int.from_bytes(head[1:4], "big") + 4
+        if position - 4 > size:
+            raise _Contradiction(math.inf)
+        yield position
+
+
+def _walk_gif(file: BinaryIO, size: int) -> Iterator[int]:
+    """Blocks of a GIF; its closing byte may be absent."""
+    file.seek(10)
+    position = 13 + _gif_palette_bytes(file.read(1))
+    while position < size:
+        file.seek(position)
+        head = file.read(10)
+        if head[0] == 0x3B:
+            return
+        if head[0] == 0x21:
+            body = position + 2
+        elif head[0] == 0x2C:
+            body = position + 11 + _gif_palette_bytes(head[9:10])
+        else:
+            raise _Contradiction(position)
+        length = 1
+        while length:
+            file.seek(body)
+            length = int.from_bytes(file.read(1), "big")
+            body += 1 + length
+            if body > size:
+                raise _Contradiction(position)  # its picture is incomplete
+        position = body
+        yield position
+
+
+def _gif_palette_bytes(flags: bytes) -> int:
+    """Size of the colour table that a descriptor's flags announce."""
+    return 3 << ((flags[0] & 7) + 1) if flags and flags[0] & 0x80 else 0
+
+
+def ffv1_sums_match(packet: bytes) -> bool:
+    """Whether an FFV1 frame of version 3 on ends with check sums of its slices, and they match.
+
+    A slice's last 8 bytes are its size (3 bytes), a status and a CRC-32 (polynomial 0x04C11DB7,
+    most significant bit first, start 0) that makes the CRC of the whole slice 0. FFmpeg only logs
+    a mismatch. zlib computes the mirrored CRC, hence the mirrored bytes.
+    """
+    end = len(packet)
+    while end >= 8:
+        begin = end - 8 - int.from_bytes(packet[end - 8 : end - 5], "big")
+        if begin < 0:
+            return False
+        mirrored = packet[begin:end].translate(_MIRRORED_BYTES)
+        if zlib.crc32(mirrored, 0xFFFFFFFF) != 0xFFFFFFFF:
+            return False
+        end = begin
+    return end == 0 and bool(packet)
 
 
 def _ebml_number(data: bytes, *, keep_marker: bool) -> tuple[int, int]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import chain, pairwise
 from pathlib import Path
 
@@ -18,13 +19,20 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from chromatrack.errors import VideoError
-from chromatrack.video_damage import StructureWalk, check_file
+from chromatrack.video_damage import StructureWalk, check_file, ffv1_sums_match
 
 FALLBACK_FPS = 24.0
 """Frames per second assumed where the source states no times at all."""
 
 _NOT_VIDEO = frozenset(["ansi", "bintext", "xbin", "idf"])  # FFmpeg "plays" text files with these
 _ONE_PACKET_PER_FRAME = frozenset(["h264", "hevc", "av1", "vp9", "mpeg4", "mpeg2video", "ffv1"])
+_RESUMES: dict[str, Callable[[int], float]] = {
+    "matroska": lambda size: size + 32,
+    "flv": lambda size: size + 20,
+    "mpegts": lambda size: 1.05 * size + 188,
+    "gif": lambda size: size,
+}
+"""Demuxers that silently resume behind a hole; file bytes that a packet of a size takes up."""
 _MAX_HELD = 32
 _SKIP_RATHER_THAN_SEEK = 48
 
@@ -48,6 +56,7 @@ class PictureReader:
     stream: VideoStream
     walk: StructureWalk | None
     packets_before: int = 0
+    has_sums: bool | None = None  # FFV1: whether its first frame carries check sums
 
     @classmethod
     def open(cls, path: str) -> PictureReader:
@@ -69,8 +78,6 @@ class PictureReader:
             raise
         stream.thread_type = "SLICE"
         stream.codec_context.copy_opaque = True
-        if stream.codec_context.name == "ffv1":
-            stream.codec_context.options = {"err_detect": "crccheck+explode"}
         return cls(path, container, stream, None if url else StructureWalk(Path(path)))
 
     def close(self) -> None:
@@ -153,15 +160,20 @@ class PictureReader:
             raise Damage(reason)
 
     def _is_lost(self, packet: av.Packet) -> bool:
-        """Whether the demuxer says so or the file contradicts itself before this packet."""
+        """Whether the demuxer, the file's structure or the packet's check sums speak of damage."""
         if packet.is_corrupt:
             return True
-        known = self.walk is not None and packet.pos is not None and packet.pos >= 0
-        # The one format whose demuxer silently resumes behind a hole is mkv / webm.
-        if not known or "matroska" not in self.container.format.name:
+        if self.stream.codec_context.name == "ffv1":
+            matches = ffv1_sums_match(bytes(packet))
+            self.has_sums = matches if self.has_sums is None else self.has_sums
+            if self.has_sums and not matches:
+                return True
+        margin = next(
+            (m for name, m in _RESUMES.items() if name in self.container.format.name), None
+        )
+        if self.walk is None or margin is None or packet.pos is None or packet.pos < 0:
             return False
-        assert self.walk is not None and packet.pos is not None
-        return self.walk.is_broken_before(packet.pos)
+        return self.walk.is_broken_before(packet.pos + margin(packet.size))
 
     def _why_cut(self, packets_read: int) -> str:
         """Why the end of the packets is not the end of the video, or "" when it is."""
@@ -224,24 +236,34 @@ class PictureReader:
         return None
 
     def clock(self) -> Clock:
-        """A fresh clock for pictures in display order."""
+        """A fresh clock for pictures of this stream in display order."""
         rate = self.stream.guessed_rate or self.stream.average_rate
-        return Clock(1 / float(rate) if rate else 1 / FALLBACK_FPS)
+        step = 1 / float(rate) if rate else 1 / FALLBACK_FPS
+        return Clock(self.stream.time_base or Fraction(1, 1_000_000), step)
 
 
 @dataclass
 class Clock:
-    """Presentation times in seconds; pictures without one follow the last known by `step`s."""
+    """Times in seconds; pictures that state none follow the last known one by `step` each.
 
+    The stream's time base is used throughout: pictures that come out of the decoder last state
+    none of their own.
+    """
+
+    time_base: Fraction
     step: float
     known: tuple[int, float] = (0, 0.0)
 
     def read(self, picture: VideoFrame, index: int) -> float:
         """Seconds at which picture number `index` is shown."""
-        if picture.pts is not None and picture.time_base is not None:
-            self.known = (index, float(picture.pts * picture.time_base))
+        if picture.pts is not None:
+            self.known = (index, float(picture.pts * self.time_base))
             return self.known[1]
         return self.known[1] + (index - self.known[0]) * self.step
+
+    def duration(self, picture: VideoFrame) -> float | None:
+        """Seconds for which a picture is shown, where it says so."""
+        return float(picture.duration * self.time_base) if picture.duration else None
 
 
 @dataclass

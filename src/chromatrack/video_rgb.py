@@ -65,11 +65,11 @@ def turned(size: tuple[int, int], turns: int) -> tuple[int, int]:
 
 
 def _rgb_format(picture: VideoFrame) -> str:
-    """The packed RGB format that loses nothing before alpha and depth are dealt with."""
+    """The RGB format that loses nothing; deep ones planar (FFmpeg garbles rows of packed ones)."""
     parts = picture.format.components
     alpha = picture.format.has_palette or any(part.is_alpha for part in parts)
     deep = any(part.bits > 8 for part in parts)
-    return {(0, 0): "rgb24", (0, 1): "rgb48le", (1, 0): "rgba", (1, 1): "rgba64le"}[alpha, deep]
+    return {(0, 0): "rgb24", (0, 1): "gbrp16le", (1, 0): "rgba", (1, 1): "gbrap16le"}[alpha, deep]
 
 
 def _matrix(picture: VideoFrame) -> Colorspace | None:

@@ -6,6 +6,7 @@ Reads the DAVIS layout (palette PNG, folders of `00000.png`) and whatever a pain
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 from collections.abc import Iterable
@@ -259,5 +260,6 @@ def _write_whole(target: Path, content: bytes) -> None:
         temporary.write_bytes(content)
         temporary.replace(target)
     except OSError as error:
-        temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise OutputError(f"cannot write '{target}': {error.strerror or error}") from error

@@ -17,31 +17,18 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from chromatrack.color import rgb_to_lab
-from chromatrack.coords import cell_count, fit_size, pixel_grid
+from chromatrack.coords import cell_count, fit_size, image_size, pixel_grid
 from chromatrack.encoder import FeatureSpec, normalize_lab
 from chromatrack.errors import InputError, TrainingError, VideoError
 from chromatrack.video import probe, read_frames
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 VIDEO_SUFFIXES = frozenset(
-    [
-        ".mp4",
-        ".m4v",
-        ".mov",
-        ".mkv",
-        ".webm",
-        ".avi",
-        ".mpg",
-        ".mpeg",
-        ".ts",
-        ".mts",
-        ".m2ts",
-        ".wmv",
-        ".flv",
-        ".gif",
-        ".ogv",
-        ".3gp",
-    ]
+    f".{name}"
+    for name in (
+        *("mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "ts", "mts", "m2ts"),
+        *("wmv", "flv", "gif", "ogv", "3gp", "y4m"),
+    )
 )
 
 
@@ -265,7 +252,7 @@ class ClipSampler:
         first, second = _pick_times(clip.pts_seconds, self.config.gap_seconds, rng)
         if rng.random() < 0.5:
             first, second = second, first
-        size = clip.rgb.shape[-2:]
+        size = image_size(clip.rgb)
         crop = self.config.crop
         base = random_view(size, crop, rng)
         views = [perturb(base, crop, rng, amount=0.3) for _ in range(2)]
@@ -276,10 +263,10 @@ class ClipSampler:
 
     def _still_pair(self, image: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         crop = self.config.crop
-        base = random_view(image.shape[-2:], crop, rng)
+        base = random_view(image_size(image), crop, rng)
         reference, target = (perturb(base, crop, rng, amount=1.0) for _ in range(2))
         lab = torch.cat([cut_view(image, reference, crop), cut_view(image, target, crop)])
-        known = view_correspondence(reference, target, image.shape[-2:], crop, self.spec)
+        known = view_correspondence(reference, target, image_size(image), crop, self.spec)
         return lab, known
 
 
@@ -327,8 +314,8 @@ def perturb(view: np.ndarray, crop: int, rng: np.random.Generator, *, amount: fl
 
 
 def cut_view(image: Tensor, view: np.ndarray, crop: int) -> Tensor:
-    """Sample a view, bilinearly, mirrored beyond the border: `(1, 3, crop, crop)` normalised Lab."""
-    height, width = image.shape[-2:]
+    """Sample a view, bilinearly, mirrored at the border: `(1, 3, crop, crop)` normalised Lab."""
+    height, width = image_size(image)
     pixels = pixel_grid((crop, crop), stride=1, offset=0)
     matrix = torch.from_numpy(view).float()
     xy = pixels @ matrix[:2, :2].T + matrix[:2, 2]

@@ -8,7 +8,7 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from os import PathLike
 from pathlib import Path
@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from chromatrack.encoder import Encoder, build_encoder, save_encoder
+from chromatrack.encoder import Encoder, build_encoder, channels_last, save_encoder
 from chromatrack.errors import InputError, OutputError, TrainingError
 from chromatrack.labels import to_cells
 from chromatrack.learn.clips import Batch, ClipSampler, SamplerConfig, Sources, find_sources
@@ -86,7 +86,7 @@ def losses(
 ) -> tuple[Tensor, Tensor]:
     """The two objectives of a batch: colours copied, and known motion found."""
     lab = batch.lab
-    B, _, _, S, _ = lab.shape
+    B = len(lab)
     known = torch.isfinite(batch.correspondence).flatten(1).any(1)
     hidden = draw_hidden(B, generator).to(lab.device)
     see_all = torch.rand(B, generator=generator).to(lab.device) < 0.5
@@ -210,7 +210,7 @@ def _progress(config: TrainConfig, state: TrainState) -> float:
     return state.step / config.steps
 
 
-def prefetch(batches: Iterator[Batch], *, depth: int) -> Iterator[Batch]:
+def prefetch(batches: Iterator[Batch], *, depth: int) -> Generator[Batch]:
     """Run an iterator in a background thread, at most `depth` items ahead; errors come through."""
     waiting: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=depth)
     stop = threading.Event()
@@ -259,7 +259,7 @@ def _start(config: TrainConfig, folder: Path, resume: bool) -> tuple[TrainState,
         raise OutputError(f"{folder}: cannot create the run folder ({error.strerror})") from error
     random.seed(config.seed)
     torch.manual_seed(config.seed)
-    encoder = build_encoder(config.model).to(config.device, memory_format=torch.channels_last)
+    encoder = channels_last(build_encoder(config.model).to(config.device))
     optimizer = torch.optim.AdamW(
         encoder.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )

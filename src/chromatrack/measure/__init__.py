@@ -1,0 +1,1 @@
+"""Measuring: metrics (pure numpy), one file per benchmark, baselines and reports."""

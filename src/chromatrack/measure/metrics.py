@@ -1,0 +1,302 @@
+"""Scores of masks and colours: pure numpy functions that validate, compute and return numbers.
+
+J and F follow the official DAVIS semi-supervised evaluation: region similarity J, boundary accuracy
+F, the first (given) and the last frame left out, the mean over all objects of all sequences. What
+was not predicted counts as empty: a miss counts against you. Scores are fractions in [0, 1].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from chromatrack.errors import InputError
+
+Scores = dict[str, float]
+
+BOUNDARY_TOLERANCE = 0.008
+"""Tolerance of the boundary score, as a fraction of the image diagonal."""
+
+SCORE_COLUMNS = (
+    "J&F-Mean",
+    "J-Mean",
+    "J-Recall",
+    "J-Decay",
+    "F-Mean",
+    "F-Recall",
+    "F-Decay",
+)
+"""The field's column names, in the order of the official tables."""
+
+
+@dataclass(frozen=True)
+class SequenceScores:
+    """`scores` has `SCORE_COLUMNS`, the mean over `objects`, which has them per object id."""
+
+    scores: Scores
+    objects: dict[int, Scores]
+
+
+def jaccard(prediction: np.ndarray, truth: np.ndarray) -> float:
+    """Region similarity J: intersection over union.
+
+    Source: Perazzi et al. 2016, as the official evaluation computes it.
+
+    Args:
+        prediction: (H, W) bool or integer; non-zero is the object.
+        truth: same shape; non-zero is the object.
+
+    Returns:
+        J in [0, 1]; 1.0 when both masks are empty.
+
+    Raises:
+        InputError: wrong rank or dtype, or two different shapes.
+    """
+    predicted, true = _foregrounds(prediction, truth)
+    union = np.count_nonzero(predicted | true)
+    return float(np.count_nonzero(predicted & true) / union) if union else 1.0
+
+
+def boundary_map(mask: np.ndarray) -> np.ndarray:
+    """One-pixel boundary: pixels that differ from their right, lower or diagonal neighbour.
+
+    Source: the boundary map of Martin et al. (Berkeley segmentation benchmark) that DAVIS uses: the
+    line lies half a pixel towards the origin, and the image's own frame is no boundary.
+
+    Args:
+        mask: (H, W) bool or integer; non-zero is the object.
+
+    Returns:
+        (H, W) bool.
+
+    Raises:
+        InputError: wrong rank or dtype.
+    """
+    inside = _foreground(mask, name="mask")
+    boundary = np.zeros_like(inside)
+    boundary[:, :-1] |= inside[:, :-1] ^ inside[:, 1:]
+    boundary[:-1, :] |= inside[:-1, :] ^ inside[1:, :]
+    boundary[:-1, :-1] |= inside[:-1, :-1] ^ inside[1:, 1:]
+    return boundary
+
+
+def boundary_f(
+    prediction: np.ndarray, truth: np.ndarray, *, tolerance: float = BOUNDARY_TOLERANCE
+) -> float:
+    """Boundary accuracy F: harmonic mean of the precision and recall of boundary pixels.
+
+    Source: Perazzi et al. 2016; a boundary pixel is matched when the other boundary comes within
+    ceil(tolerance * diagonal) pixels (8 at 480x854), Euclidean, limit included.
+
+    Args:
+        prediction: (H, W) bool or integer; non-zero is the object.
+        truth: same shape; non-zero is the object.
+        tolerance: fraction of the image diagonal, above 0 and at most 1.
+
+    Returns:
+        F in [0, 1]; 1.0 when neither mask has a boundary, 0.0 when only one has.
+
+    Raises:
+        InputError: wrong rank or dtype, two different shapes, or a tolerance out of range.
+    """
+    predicted, true = _foregrounds(prediction, truth)
+    if not 0 < tolerance <= 1:
+        raise InputError(f"tolerance must be in (0, 1], a share of the diagonal; got {tolerance}")
+    height, width = true.shape
+    radius = math.ceil(tolerance * math.sqrt(height * height + width * width))
+    predicted_line, true_line = boundary_map(predicted), boundary_map(true)
+    predicted_count, true_count = np.count_nonzero(predicted_line), np.count_nonzero(true_line)
+    if predicted_count == 0 or true_count == 0:
+        return float(predicted_count == true_count)
+    precision = _count_within(predicted_line, true_line, radius=radius) / predicted_count
+    recall = _count_within(true_line, predicted_line, radius=radius) / true_count
+    total = precision + recall
+    return float(2 * precision * recall / total) if total else 0.0
+
+
+def frame_scores(
+    prediction: np.ndarray | None, truth: np.ndarray, *, object_ids: Sequence[int]
+) -> np.ndarray:
+    """J and F of every object on one frame.
+
+    Args:
+        prediction: (H, W) integer object ids, 0 = background; None when the frame was not
+            predicted, which counts as empty. Ids that are not in `object_ids` are background.
+        truth: (H, W) integer object ids, 0 = background.
+        object_ids: the K ids to score.
+
+    Returns:
+        (K, 2) float64, columns J and F, rows in the order of `object_ids`.
+
+    Raises:
+        InputError: wrong rank or dtype, or two different shapes.
+    """
+    if prediction is None:
+        prediction = np.zeros_like(truth)
+    _foregrounds(prediction, truth)
+    scores = np.empty((len(object_ids), 2))
+    for row, object_id in enumerate(object_ids):
+        predicted, true = prediction == object_id, truth == object_id
+        scores[row] = jaccard(predicted, true), boundary_f(predicted, true)
+    return scores
+
+
+def mean_recall_decay(values: np.ndarray) -> tuple[float, float, float]:
+    """Mean, recall and decay of one object's per-frame scores.
+
+    Source: the official evaluation: recall is the share of frames above 0.5; decay is the mean of
+    the first quarter minus the mean of the last, quarters that share their border frames. The
+    official code wraps frame numbers above 255 (uint8); here they are integers.
+
+    Args:
+        values: (T,) float, T >= 1, the scored frames in order.
+
+    Returns:
+        (mean, recall, decay).
+
+    Raises:
+        InputError: not a vector, empty, or not finite.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 1 or values.size == 0 or not np.isfinite(values).all():
+        raise InputError(
+            f"per-frame scores must be a vector of at least one finite number; got shape "
+            f"{values.shape}"
+        )
+    edges = (np.round(np.linspace(1, len(values), 5) + 1e-10) - 1).astype(int)
+    first, last = values[edges[0] : edges[1] + 1], values[edges[3] : edges[4] + 1]
+    return float(values.mean()), float((values > 0.5).mean()), float(first.mean() - last.mean())
+
+
+def sequence_scores(frames: Sequence[np.ndarray], *, object_ids: Sequence[int]) -> SequenceScores:
+    """Scores of one sequence from its per-frame J and F; the first and last frame are left out.
+
+    Args:
+        frames: one (K, 2) array of `frame_scores` per frame, all T >= 3 frames of the sequence.
+        object_ids: the K ids, in the order of the rows.
+
+    Returns:
+        The mean over the objects, and every object's own scores.
+
+    Raises:
+        InputError: fewer than 3 frames, no object, or arrays of another shape.
+    """
+    expected = (len(object_ids), 2)
+    if not object_ids:
+        raise InputError("a sequence needs at least one object to score; object_ids is empty")
+    if len(frames) < 3:
+        raise InputError(
+            f"a sequence needs at least 3 frames, as its first and last are not scored; "
+            f"got {len(frames)}"
+        )
+    wrong = next((frame.shape for frame in frames if frame.shape != expected), None)
+    if wrong is not None:
+        raise InputError(f"each frame's scores must have shape {expected}; got {wrong}")
+    values = np.stack(frames[1:-1])
+    objects = {
+        object_id: _object_scores(values[:, row, 0], values[:, row, 1])
+        for row, object_id in enumerate(object_ids)
+    }
+    return SequenceScores(scores=_mean_scores(objects.values()), objects=objects)
+
+
+def dataset_scores(sequences: Mapping[str, SequenceScores]) -> Scores:
+    """Dataset scores: the mean over all objects of all sequences (not over sequences).
+
+    Args:
+        sequences: sequence name -> its scores; at least one.
+
+    Returns:
+        `SCORE_COLUMNS` as fractions.
+
+    Raises:
+        InputError: no sequence.
+    """
+    if not sequences:
+        raise InputError("dataset scores need at least one sequence; got none")
+    return _mean_scores(
+        scores for sequence in sequences.values() for scores in sequence.objects.values()
+    )
+
+
+def psnr(image: np.ndarray, reference: np.ndarray, *, peak: float = 255.0) -> float:
+    """Peak signal-to-noise ratio over all pixels and channels, computed in float64.
+
+    Args:
+        image: any shape, integer or float, values in [0, peak]; never rounded to uint8 here.
+        reference: same shape.
+        peak: the largest possible value: 255 for 8-bit RGB, 1 for RGB in [0, 1].
+
+    Returns:
+        Decibel; infinity when the two are equal.
+
+    Raises:
+        InputError: different shapes, an empty array, values that are not finite, or peak <= 0.
+    """
+    if image.shape != reference.shape or image.size == 0:
+        raise InputError(
+            f"psnr needs two non-empty arrays of one shape; got {image.shape} and {reference.shape}"
+        )
+    if not peak > 0:
+        raise InputError(f"peak must be above 0; got {peak}")
+    error = float(np.mean((image.astype(np.float64) - reference.astype(np.float64)) ** 2))
+    if not math.isfinite(error):
+        raise InputError("psnr needs finite values; an array holds NaN or infinity")
+    return 10 * math.log10(peak * peak / error) if error > 0 else math.inf
+
+
+def _object_scores(j: np.ndarray, f: np.ndarray) -> Scores:
+    """`SCORE_COLUMNS` of one object from its (T,) J and F on the scored frames."""
+    j_mean, j_recall, j_decay = mean_recall_decay(j)
+    f_mean, f_recall, f_decay = mean_recall_decay(f)
+    numbers = ((j_mean + f_mean) / 2, j_mean, j_recall, j_decay, f_mean, f_recall, f_decay)
+    return dict(zip(SCORE_COLUMNS, numbers, strict=True))
+
+
+def _mean_scores(scores: Iterable[Scores]) -> Scores:
+    rows = list(scores)
+    return {name: float(np.mean([row[name] for row in rows])) for name in SCORE_COLUMNS}
+
+
+def _count_within(points: np.ndarray, targets: np.ndarray, *, radius: int) -> int:
+    """How many True pixels of `points` have one of `targets` within `radius` pixels.
+
+    The same as counting `points` under `targets` dilated with a disk, without dilating: a disk is
+    one run per row, and a running sum tells whether a run holds a target. Rows are tried from the
+    middle outwards, and a point that found its target leaves.
+    """
+    height, width = targets.shape
+    sums = np.zeros((height + 2 * radius, width + 2 * radius + 1), dtype=np.int32)
+    sums[radius:-radius, radius + 1 : radius + 1 + width] = np.cumsum(targets, axis=1)
+    sums[:, radius + 1 + width :] = sums[:, radius + width, None]
+    rows, columns = np.nonzero(points)
+    count = len(rows)
+    for dy in sorted(range(-radius, radius + 1), key=abs):
+        reach = math.isqrt(radius * radius - dy * dy)
+        line, centre = rows + (radius + dy), columns + radius
+        missing = sums[line, centre + reach + 1] == sums[line, centre - reach]
+        rows, columns = rows[missing], columns[missing]
+    return count - len(rows)
+
+
+def _foreground(mask: np.ndarray, *, name: str) -> np.ndarray:
+    if mask.ndim != 2 or mask.size == 0:
+        raise InputError(f"{name} must be a non-empty (H, W) mask; got shape {mask.shape}")
+    if mask.dtype.kind not in "bui":
+        raise InputError(
+            f"{name} must be bool or integer; got {mask.dtype}: threshold a soft mask first"
+        )
+    return mask.astype(bool)
+
+
+def _foregrounds(prediction: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    masks = _foreground(prediction, name="prediction"), _foreground(truth, name="truth")
+    if prediction.shape != truth.shape:
+        raise InputError(
+            f"prediction and truth must have one shape; got {prediction.shape} and {truth.shape}: "
+            "resize the prediction to the annotation"
+        )
+    return masks

@@ -1,0 +1,60 @@
+"""Benchmark results as tables: for the terminal (rich) and for documents (markdown)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+SEQUENCE_COLUMNS = ("J&F-Mean", "J-Mean", "F-Mean", "J-Recall", "F-Recall", "J-Decay", "F-Decay")
+"""The columns shown, out of `metrics.SCORE_COLUMNS`."""
+
+
+def davis_table(result: Mapping[str, Any]) -> Table:
+    """Terminal table of a result of `davis.evaluate_davis`: a row per sequence, then all objects.
+
+    Scores are fractions with three decimals; the caption names model, frames and speed.
+    """
+    from rich.table import Table
+
+    title = f"DAVIS {result['year']} {result['split']}"
+    caption = (
+        f"{result['model']}, {result['frames']} frames, {result['frames_per_second']:.1f} frames/s"
+    )
+    table = Table(title=title, caption=caption, show_footer=True)
+    *rows, total = _rows(result)
+    table.add_column("sequence", footer=total[0])
+    for name, footer in zip(SEQUENCE_COLUMNS, total[1:], strict=True):
+        table.add_column(name, footer=footer, justify="right")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def davis_markdown(result: Mapping[str, Any]) -> str:
+    """The table of `davis_table` in markdown, ending in a newline; the last row is the total."""
+    header = ("sequence", *SEQUENCE_COLUMNS)
+    lines = [header, ("---", *["---:"] * len(SEQUENCE_COLUMNS)), *_rows(result)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def comparison_markdown(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Markdown table of several results, {name shown: result}: a row of total scores each."""
+    header = ("method", *SEQUENCE_COLUMNS)
+    rows = [(name, *_numbers(result["scores"])) for name, result in results.items()]
+    lines = [header, ("---", *["---:"] * len(SEQUENCE_COLUMNS)), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Text cells: one row per sequence in the result's order, then the mean over all objects."""
+    for name, scores in result["sequences"].items():
+        yield (name, *_numbers(scores))
+    objects = sum(len(scores["objects"]) for scores in result["sequences"].values())
+    yield (f"all ({objects} objects)", *_numbers(result["scores"]))
+
+
+def _numbers(scores: Mapping[str, float]) -> Iterator[str]:
+    return (f"{scores[name]:.3f}" for name in SEQUENCE_COLUMNS)
