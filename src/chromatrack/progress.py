@@ -1,8 +1,10 @@
-"""Progress of long work: one rich bar on stderr, and nothing at all when that is no terminal."""
+"""Long work: one rich bar on stderr (nothing where that is no terminal), and an orderly Ctrl-C."""
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -83,3 +85,38 @@ def _bar(*, rate: str | None) -> Progress:
     columns = [TextColumn("{task.description}"), BarColumn(), *middle, TimeRemainingColumn()]
     quiet = not sys.stderr.isatty()
     return Progress(*columns, console=Console(stderr=True), disable=quiet)
+
+
+@contextmanager
+def stop_on_interrupt() -> Iterator[Callable[[], None]]:
+    """Let Ctrl-C end a loop between two frames, where everything written so far is whole.
+
+    Yields a function to call after each frame; it raises KeyboardInterrupt once Ctrl-C was pressed.
+    Pressed again before that, Ctrl-C ends the frame at once; after it, while results are being
+    finished, it is ignored. Outside the main thread, or where the program has its own handler of
+    Ctrl-C, nothing is changed.
+    """
+    is_asked = is_ending = False
+
+    def handle(*_: object) -> None:
+        nonlocal is_asked, is_ending
+        if is_asked and not is_ending:
+            is_ending = True
+            raise KeyboardInterrupt
+        is_asked = True
+
+    def check() -> None:
+        nonlocal is_ending
+        if is_asked:
+            is_ending = True
+            raise KeyboardInterrupt
+
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield check
+        return
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.affinity import RadiusShape, SparseAffinity, tiled_affinity
+from chromatrack.coords import image_size
 from chromatrack.encoder import FeatureSpec
 from chromatrack.errors import InputError
 from chromatrack.video import Frame
@@ -122,12 +124,32 @@ Merge = Callable[[Tensor, Tensor | None], Tensor]
 """(what the user painted, what was predicted or None) -> the frame's label map."""
 
 
+_FAINT = 0.01  # object shares below this are background: keeps label maps from spreading thinly
+
+
+def reach(references: Sequence[Reference], *, size: tuple[int, int]) -> Tensor:
+    """Cells from which some reference's window holds more than background: `(h, w)` bool.
+
+    All other cells copy background whatever their pointer is, so it need not be computed.
+    """
+    seen = references[0].label_map.new_zeros(size, dtype=torch.bool)
+    for reference in references:
+        objects = reference.label_map[1:].amax(0, keepdim=True)
+        if reference.radius is None:
+            seen |= bool((objects > 0).any())
+            continue
+        r = reference.radius
+        seen |= F.max_pool2d(objects[None], 2 * r + 1, 1, r)[0, 0] > 0
+    return seen
+
+
 def copy_labels(
-    features: Tensor, bank: MemoryBank, config: PropagateConfig
+    features: Tensor, bank: MemoryBank, config: PropagateConfig, *, background: bool = False
 ) -> tuple[Tensor, SparseAffinity]:
     """Copy the bank's label maps to a frame: `(C, h, w)` -> `(L, h, w)`, and the pointer used.
 
-    The affinity is computed once, whatever the number of labels.
+    The affinity is computed once, whatever the number of labels. `background`: channel 0 is
+    background; cells that nothing else can reach are skipped, object shares under 1 % dropped.
     """
     references = bank.references()
     pointer = tiled_affinity(
@@ -137,8 +159,13 @@ def copy_labels(
         top_k=config.top_k,
         temperature=config.temperature,
         radius_shape=config.radius_shape,
+        active=reach(references, size=image_size(features)) if background else None,
     )
-    return pointer.readout(torch.stack([r.label_map for r in references])), pointer
+    label_map = pointer.readout(torch.stack([r.label_map for r in references]))
+    if background:
+        label_map = torch.where(label_map < _FAINT, 0, label_map)
+        label_map[0] = (1 - label_map[1:].sum(0)).clamp(min=0)
+    return label_map, pointer
 
 
 @torch.inference_mode()
@@ -149,6 +176,7 @@ def propagate(
     *,
     merge: Merge,
     config: PropagateConfig,
+    background: bool = False,
     bank: MemoryBank | None = None,
 ) -> Iterator[Propagated]:
     """Carry labels through frames, in order.
@@ -158,6 +186,7 @@ def propagate(
         encode: `(B, 3, H, W)` -> `(B, C, h, w)`, unit length per cell.
         spec: the encoder's feature geometry; `clip_length` > 1 embeds the last frames together.
         merge: combines what the user painted with the prediction for that frame.
+        background: channel 0 of the label maps is background (object masks).
         bank: memory to start from (marked frames may already be in it).
 
     Yields:
@@ -173,7 +202,7 @@ def propagate(
         features = embed_last(clip, encode, spec, bank)
         label_map, entropy = None, None
         if bank.references():
-            label_map, pointer = copy_labels(features, bank, config)
+            label_map, pointer = copy_labels(features, bank, config, background=background)
             entropy = pointer.entropy()
         if frame.given is not None:
             label_map = merge(frame.given, label_map)

@@ -188,8 +188,9 @@ class Tracker:
                     painted = painted.to(self.device)
                 yield Input(frame.index, image, painted, frame)
 
+        config = self.config.propagate
         steps = propagate(
-            inputs(), self.encoder, self.spec, merge=merge_given, config=self.config.propagate
+            inputs(), self.encoder, self.spec, merge=merge_given, config=config, background=True
         )
         for step in steps:
             yield self._tracked(step, ids, given.get(step.input.index))

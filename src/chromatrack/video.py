@@ -165,7 +165,6 @@ def _read_stream(
 ) -> Iterator[Frame]:
     converter = RgbConverter(size)
     clock = reader.clock()
-    index = start - 1
     try:
         for index, picture in reader.pictures_from(start):
             seconds = clock.read(picture, index)
@@ -177,8 +176,6 @@ def _read_stream(
         raise DamagedVideoError(text, frame_index=damage.index) from damage
     finally:
         reader.close()
-    if index < 0:
-        raise VideoError(f"{reader.path}: its video stream holds no frames")
 
 
 def _damage_text(path: str, index: int, damage: Damage) -> str:

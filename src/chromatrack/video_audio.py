@@ -18,6 +18,7 @@ _COPIED = {
     ".avi": frozenset(["mp3", "ac3", "pcm_s16le"]),
 }
 """Sound that a container takes as it is; mkv takes every kind. The rest becomes AAC."""
+_AAC_RATES = frozenset([8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000])
 
 
 class AudioTrack:
@@ -38,8 +39,11 @@ class AudioTrack:
         if self._is_copy:
             self._target: AudioStream = output.add_stream_from_template(stream)
         else:
-            self._target = output.add_stream("aac", rate=stream.codec_context.sample_rate)
-            self._target.codec_context.layout = stream.codec_context.layout.name
+            rate = stream.codec_context.sample_rate
+            self._target = output.add_stream("aac", rate=rate if rate in _AAC_RATES else 48000)
+            layout = stream.codec_context.layout
+            name = {1: "mono", 2: "stereo"}.get(layout.nb_channels, layout.name)
+            self._target.codec_context.layout = name
         packets = self._copied(stream) if self._is_copy else self._encoded(stream)
         self._packets = _until_damage(packets, source.name)
         self._ready: deque[av.Packet] = deque()
@@ -78,8 +82,7 @@ class AudioTrack:
 
     def _encoded(self, stream: AudioStream) -> Iterator[av.Packet]:
         context = self._target.codec_context
-        layout = stream.codec_context.layout.name
-        resampler = av.AudioResampler(format="fltp", layout=layout, rate=context.sample_rate)
+        resampler = av.AudioResampler("fltp", context.layout, context.sample_rate)
         for frame in self._source.decode(stream):
             if frame.pts is not None and frame.time_base is not None:
                 frame.pts -= round(self._start_seconds / frame.time_base)

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import chain, pairwise
+from itertools import chain, dropwhile, pairwise
 from pathlib import Path
 
 import av
@@ -106,7 +106,9 @@ class PictureReader:
         except Damage as damage:
             damage.index = index
             raise
-        if 0 < index <= start:
+        if index == 0:
+            raise VideoError(f"{self.path}: its video stream holds no frames")
+        if index <= start:
             raise VideoError(beyond_end(self.path, index, start))
 
     def pictures(self, *, from_pts: int | None = None) -> Iterator[VideoFrame]:
@@ -361,7 +363,9 @@ def _first_video_stream(container: InputContainer, path: str) -> VideoStream:
 
 
 def _from_pts(first: VideoFrame, rest: Iterator[VideoFrame], target: int) -> Iterator[VideoFrame]:
-    """The pictures from time `target` (ticks) on."""
-    for picture in chain([first], rest):
-        if picture.pts is not None and picture.pts >= target:
-            yield picture
+    """The pictures from time `target` (ticks) on; Damage when there is none at that time."""
+    rest = dropwhile(lambda p: p.pts is not None and p.pts < target, chain([first], rest))
+    for number, picture in enumerate(rest):
+        if number == 0 and picture.pts != target:
+            raise Damage("the picture cannot be decoded")
+        yield picture

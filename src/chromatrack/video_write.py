@@ -47,10 +47,13 @@ _SUFFIXES: dict[str, tuple[str, ...]] = {
     ".mp4": ("h264",),
     ".m4v": ("h264",),
     ".mkv": ("ffv1", "h264", "prores"),
-    ".mov": ("prores", "h264", "ffv1"),
+    ".mov": ("prores", "h264"),
     ".avi": ("ffv1",),
 }
 """Per file suffix: the codec it means by itself, then those it takes on request."""
+
+_MP4_OPTIONS = {"movflags": "+faststart", "movie_timescale": str(TICKS_PER_SECOND)}
+"""Index in front; the end of the video not rounded to 1 ms, which would hide a short last frame."""
 
 _BT709 = 1
 _FALLBACK_FPS = 24.0
@@ -102,6 +105,8 @@ class VideoWriter(Writer):
         self._count = 0
         self._last: tuple[int, int | None] | None = None  # ticks and stated duration
         self._durations: dict[int, int] = {}
+        self._first_dts: int | None = None
+        self._usual = 0
         self._waiting: deque[av.Packet] = deque()
         self._done = False
 
@@ -141,9 +146,9 @@ class VideoWriter(Writer):
         try:
             with as_output_error(self.path):
                 last, stated = self._last
-                length = stated or self._usual_length()
+                length = stated or self._usual or _ticks(self._step)
                 self._durations[last] = length
-                self._encode(None)
+                self._encode(None, end=last + length)
                 if self._audio is not None:
                     self._audio.advance((last + length) / TICKS_PER_SECOND)
                 self._container.close()
@@ -177,8 +182,10 @@ class VideoWriter(Writer):
             options = {**options, "crf": str(self._crf)}
         if self._codec != "ffv1":
             self.padding = (height % 2, width % 2)
-        moves_header = {"movflags": "+faststart"} if self.path.suffix.lower() != ".mkv" else {}
-        container = av.open(f"file:{self._partial}", "w", container_options=moves_header)
+        is_mp4 = self.path.suffix.lower() in (".mp4", ".m4v", ".mov")
+        container = av.open(
+            f"file:{self._partial}", "w", container_options=_MP4_OPTIONS if is_mp4 else {}
+        )
         self._container = container
         if any(self.padding):
             container.metadata["comment"] = f"chromatrack: padded from {width}x{height}"
@@ -217,9 +224,6 @@ class VideoWriter(Writer):
         self._usual = ticks - last
         return ticks
 
-    def _usual_length(self) -> int:
-        return self._usual if self._count > 1 else _ticks(self._step)
-
     def _picture(self, rgb: np.ndarray, ticks: int) -> VideoFrame:
         rows, columns = self.padding
         if rows or columns:
@@ -236,14 +240,19 @@ class VideoWriter(Writer):
         picture.pts, picture.time_base = ticks, Fraction(1, TICKS_PER_SECOND)
         return picture
 
-    def _encode(self, picture: VideoFrame | None) -> None:
-        """Encode, and write every packet whose duration is known by now."""
+    def _encode(self, picture: VideoFrame | None, *, end: int | None = None) -> None:
+        """Encode, and write every packet whose duration is known by now; `end`: of the video."""
         assert self._stream is not None and self._container is not None
         self._waiting.extend(self._stream.encode(picture))
         while self._waiting and self._waiting[0].pts in self._durations:
             packet = self._waiting.popleft()
-            assert packet.pts is not None
+            assert packet.pts is not None and packet.dts is not None
             packet.duration = self._durations.pop(packet.pts)
+            if self._first_dts is None:
+                self._first_dts = packet.dts
+            if end is not None and not self._waiting:
+                # mp4 adds up durations in decoding order: the last packet makes the sum right.
+                packet.duration = max(1, end - (packet.dts - self._first_dts))
             self._container.mux(packet)
 
 
