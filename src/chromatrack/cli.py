@@ -1,24 +1,121 @@
-"""The command line: one thin function per command. Results to files or stdout, progress to stderr."""
+"""The command line: one thin function per command. Results to files or stdout, progress to stderr.
+
+Nothing heavy is imported before a command runs, so that `--help` answers at once.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
+from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
-from chromatrack.errors import ChromatrackError
+from chromatrack import __version__
+from chromatrack.errors import ChromatrackError, DamagedVideoError
+from chromatrack.options import DEFAULTS, Device, Settings, load_evaluated, load_tracker
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from chromatrack.results import RunSummary
+
+Video = Annotated[str, Positional, arg(metavar="VIDEO")]
+Output = Annotated[Path, arg(aliases=["-o"], metavar="PATH")]
+OutputIfAny = Annotated[Path | None, arg(aliases=["-o"], metavar="PATH")]
+Start = Annotated[str, arg(metavar="FRAME|TIMEs")]
+End = Annotated[str | None, arg(metavar="FRAME|TIMEs")]
+INTERRUPTED = 130
+PIPE_CLOSED = 141
+
+
+def track(
+    video: Video,
+    /,
+    *,
+    masks: Annotated[Path, arg(metavar="PNG|FOLDER")],
+    output: Output,
+    start: Start = "0",
+    end: End = None,
+    settings: OmitArgPrefixes[Settings] = DEFAULTS,
+) -> int:
+    """Track painted objects through a video: masks, an overlay video and result.json.
+
+    Args:
+        video: video file, image, folder or glob of images.
+        masks: mask PNG of the first frame, or a folder of 00000.png-named masks.
+        output: folder for masks/00000.png, overlay.mp4 and result.json.
+        start: first frame: a number from 0, or a time such as 2.5s.
+        end: frame after the last: a number, or a time such as 4s.
+    """
+    from chromatrack.progress import frame_bar
+    from chromatrack.results import track_to_folder
+
+    with frame_bar() as report:
+        summary = track_to_folder(
+            load_tracker(settings),
+            video,
+            masks=masks,
+            output=output,
+            start=start,
+            end=end,
+            progress=report,
+        )
+    _print_summary(summary)
+    return 0
+
+
+def colorize(
+    video: Video,
+    /,
+    *,
+    reference: Annotated[
+        tuple[tuple[str, ...], ...], UseAppendAction, arg(metavar="PICTURE[@FRAME] ...")
+    ],
+    output: Output,
+    codec: Literal["h264", "ffv1", "prores"] | None = None,
+    start: Start = "0",
+    end: End = None,
+    settings: OmitArgPrefixes[Settings] = DEFAULTS,
+) -> int:
+    """Colour a grey or faded video from one or more coloured pictures; luminance is kept.
+
+    Args:
+        video: video file, image, folder or glob of images.
+        reference: coloured pictures; R.png@12 is frame 12 (from 0) in colour. May be repeated.
+        output: video file (.mp4 H.264, .mkv FFV1, .mov ProRes), or a folder for PNG images.
+        codec: another one than the suffix of the output says.
+        start: first frame: a number from 0, or a time such as 2.5s.
+        end: frame after the last: a number, or a time such as 4s.
+    """
+    from chromatrack.progress import frame_bar
+    from chromatrack.results import colorize_to_file
+
+    with frame_bar() as report:
+        summary = colorize_to_file(
+            load_tracker(settings),
+            video,
+            references=[picture for group in reference for picture in group],
+            output=output,
+            codec=codec,
+            start=start,
+            end=end,
+            progress=report,
+        )
+    _print_summary(summary)
+    return 0
 
 
 def train(
-    data: Annotated[tuple[Path, ...], tyro.conf.Positional],
+    data: Annotated[tuple[Path, ...], Positional, arg(metavar="DATA ...")],
     /,
     *,
-    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
+    output: Output,
     model: Literal["small", "base"] = "small",
     steps: int = 10_000,
     minutes: float | None = None,
@@ -32,7 +129,7 @@ def train(
     jitter: float = 0.5,
     memory_gigabytes: float = 3.0,
     seed: int = 0,
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    device: Device = "auto",
 ) -> int:
     """Train a model on folders of videos and / or photos (also tar shards of photos).
 
@@ -57,6 +154,7 @@ def train(
     from chromatrack.learn.clips import SamplerConfig
     from chromatrack.learn.train import TrainConfig
     from chromatrack.learn.train import train as run
+    from chromatrack.progress import train_bar
     from chromatrack.track import choose_device
 
     config = TrainConfig(
@@ -75,28 +173,166 @@ def train(
         ),
     )
     last = None
-    for last in run(data, output=output, config=config, resume=resume):
-        pass
+    reports = run(data, output=output, config=config, resume=resume)
+    try:
+        with train_bar() as show, closing(reports):
+            for last in reports:
+                show(last)
+    except KeyboardInterrupt:
+        step = f" at step {last.step}" if last else ""
+        text = f"interrupted{step}; the run in {output} is saved, go on with --resume"
+        raise KeyboardInterrupt(text) from None
     if last is not None:
         print(f"{last.step} steps, loss {last.loss:.4f}: {output / 'model.safetensors'}")
     return 0
 
 
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    try:
-        yield
-    except ChromatrackError as error:
-        print(f"chromatrack: {error}", file=sys.stderr)
-        raise SystemExit(error.exit_code) from error
+def evaluate_davis(
+    root: Annotated[Path, Positional, arg(metavar="ROOT")],
+    /,
+    *,
+    output: OutputIfAny = None,
+    year: Literal[2016, 2017] = 2016,
+    split: Annotated[str | None, arg(metavar="NAME")] = None,
+    sequences: Annotated[tuple[str, ...] | None, arg(metavar="NAME ...")] = None,
+    save_masks: bool = True,
+    settings: OmitArgPrefixes[Settings] = DEFAULTS,
+) -> int:
+    """Measure J and F on DAVIS. Models identity, raw-lab and random are the baselines.
+
+    Args:
+        root: folder with JPEGImages, Annotations and ImageSets.
+        output: folder for result.json and the predicted masks.
+        year: 2016 merges all objects into one; 2017 keeps them apart.
+        split: name of the list in ImageSets, without .txt.
+        sequences: only these sequences of the list.
+        save_masks: write the predicted masks too.
+    """
+    from chromatrack.measure import davis
+    from chromatrack.measure.report import davis_table
+    from chromatrack.progress import frame_bar
+
+    with frame_bar() as report:
+        result = davis.evaluate_davis(
+            root,
+            tracker=load_evaluated(settings),
+            year=year,
+            split=split,
+            output=output,
+            sequences=sequences,
+            save_masks=save_masks,
+            model=settings.model,
+            progress=report,
+        )
+    _print_table(davis_table(result))
+    if output is not None:
+        print(output / "result.json")
+    return 0
+
+
+def demo(
+    *, output: Output = Path("chromatrack-demo"), model: str = "small", device: Device = "auto"
+) -> int:
+    """Render a clip whose truth is known, track and colour it, and score both.
+
+    Args:
+        output: folder for the videos, the masks, the contact sheet and scores.json.
+        model: a shipped model's name, or the path of a weights file.
+        device: where to run.
+    """
+    from rich.table import Table
+
+    from chromatrack.demo import run_demo
+    from chromatrack.progress import frame_bar
+
+    with frame_bar() as report:
+        result = run_demo(output, model=model, device=device, progress=report)
+    table = Table("", "first frame kept", "Chromatrack", title=f"demo, {result.frames} frames")
+    for name in ("J&F-Mean", "J-Mean", "F-Mean"):
+        before, after = result.identity.scores[name], result.scores.scores[name]
+        table.add_row(f"masks: {name}", f"{before:.3f}", f"{after:.3f}")
+    grey, coloured = f"{result.psnr_grey:.1f} dB (grey)", f"{result.psnr_coloured:.1f} dB"
+    table.add_row("colours: PSNR", grey, coloured)
+    _print_table(table)
+    for path in result.files.values():
+        print(path)
+    return 0
+
+
+def doctor() -> int:
+    """Say what this installation is made of, and warn of known traps; 1 if something is broken."""
+    from chromatrack.doctor import diagnose
+
+    found = diagnose()
+    width = max(len(name) for name, _ in found.rows)
+    for name, text in found.rows:
+        print(f"{name:<{width}}  {text}")
+    for text in found.warnings:
+        print(f"warning: {text}")
+    for text in found.problems:
+        print(f"problem: {text}")
+    if not found.warnings and not found.problems:
+        print("all is well")
+    return 1 if found.problems else 0
+
+
+def _print_table(table: Table) -> None:
+    """Narrow enough for 80 columns; not cut to them where stdout is a file or a pipe."""
+    from rich import box
+    from rich.console import Console
+
+    table.box, table.padding = box.SIMPLE, 0
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def _print_summary(summary: RunSummary) -> None:
+    speed = f"{summary.seconds:.1f} s, {summary.frames_per_second:.1f} frames/s"
+    print(f"{summary.frames} frames in {speed}: {summary.output}")
 
 
 def _warn(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"warning: {message}", file=sys.stderr)
+    print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
-def main() -> None:
-    """Entry point of the `chromatrack` command."""
-    warnings.showwarning = _warn  # one line, no source
-    with _one_line_errors():
-        raise SystemExit(tyro.extras.subcommand_cli_from_dict({"train": train}, prog="chromatrack"))
+def _app() -> tyro.extras.SubcommandApp:
+    evaluate = tyro.extras.SubcommandApp()
+    evaluate.command(name="davis")(evaluate_davis)
+    app = tyro.extras.SubcommandApp()
+    for command in (track, colorize, train):
+        app.command(command)
+    app.command(evaluate, name="evaluate", help="Measure a model on a benchmark: davis.")
+    for command in (demo, doctor):
+        app.command(command)
+    return app
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the `chromatrack` command; `argv` without the program's name, None: the process's own.
+
+    Returns the exit code: 0 done, 1 `doctor` found a problem, 2 wrong input, 3 damaged video, 130
+    Ctrl-C, 141 stdout closed early. tyro raises SystemExit (0 after --help, 2 for a wrong option).
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments == ["--version"]:
+        print(f"chromatrack {__version__}")
+        return 0
+    description = (
+        "Track or colour anything in a video, learned from unlabelled video by copying colours. "
+        "--version prints the version."
+    )
+    with warnings.catch_warnings():
+        warnings.showwarning = _warn
+        try:
+            return _app().cli(prog="chromatrack", description=description, args=arguments)
+        except DamagedVideoError as error:
+            _warn(str(error))
+            return error.exit_code
+        except ChromatrackError as error:
+            print(f"chromatrack: {error}", file=sys.stderr)
+            return error.exit_code
+        except KeyboardInterrupt as interrupt:
+            print(f"chromatrack: {interrupt or 'interrupted'}", file=sys.stderr)
+            return INTERRUPTED
+        except BrokenPipeError:  # `chromatrack ... | head`: whoever read stdout has left
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return PIPE_CLOSED

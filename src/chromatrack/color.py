@@ -36,7 +36,7 @@ def _check_channels(name: str, image: Tensor, channels: int) -> None:
 def _apply_matrix(matrix: Tensor, image: Tensor) -> Tensor:
     """(3, 3) matrix on the channel axis of (..., 3, H, W)."""
     flat = image.flatten(-2)
-    return (matrix.to(flat) @ flat).unflatten(-1, image.shape[-2:])
+    return (matrix.to(flat.dtype).to(flat.device) @ flat).unflatten(-1, image.shape[-2:])
 
 
 def _power(base: Tensor, exponent: float) -> Tensor:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -325,10 +325,17 @@ def load_encoder(model: str | PathLike[str] = "small") -> Encoder:
 
 
 def _parse_config(text: str, path: Path) -> EncoderConfig:
-    raw = json.loads(text)
+    try:
+        raw = json.loads(text)
+    except json.JSONDecodeError:
+        raw = None
     known = {field.name for field in fields(EncoderConfig)}
-    if not isinstance(raw, dict) or not set(raw) <= known:
-        raise WeightsError(f"{path}: expected a configuration with {sorted(known)}, came {text}")
+    kinds = get_args(Kind)
+    if not isinstance(raw, dict) or not set(raw) <= known or raw.get("kind", kinds[0]) not in kinds:
+        raise WeightsError(
+            f"{path}: expected a configuration with {sorted(known)} of kind {' or '.join(kinds)}, "
+            f"came {text}"
+        )
     raw = {key: tuple(v) if isinstance(v, list) else v for key, v in raw.items()}
     return replace(EncoderConfig(), **raw)
 

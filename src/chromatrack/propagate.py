@@ -17,13 +17,19 @@ from chromatrack.errors import InputError
 from chromatrack.video import Frame
 
 
+def _check_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise InputError(f"{name}: expected a whole number >= {least}, came {value}")
+
+
 @dataclass(frozen=True)
 class PropagateConfig:
     """How labels are copied.
 
-    first: keep the first labelled frame in memory. recent: how many of the last frames, `spacing`
-    frames apart. radius: window in cells; frames the user marked (and the first) are searched
-    without a window if `restrict_first` is False. temperature divides the cosine similarity.
+    first: keep the marked frames (the first labelled one, and others) in memory. recent: how many
+    of the last frames, `spacing` frames apart. radius: window in cells around a cell's place on
+    marked frames (the whole frame if `restrict_first` is False); recent_radius: on recent ones.
+    temperature divides the cosine similarity.
     """
 
     first: bool = True
@@ -31,15 +37,16 @@ class PropagateConfig:
     spacing: int = 1
     top_k: int = 10
     radius: int = 12
+    recent_radius: int = 8
     radius_shape: RadiusShape = "square"
     restrict_first: bool = True
     temperature: float = 0.07
 
     def __post_init__(self) -> None:
-        for name, least in (("recent", 0), ("spacing", 1), ("top_k", 1), ("radius", 0)):
-            if getattr(self, name) < least:
-                came = getattr(self, name)
-                raise InputError(f"{name}: expected a whole number >= {least}, came {came}")
+        for name, least in (("recent", 0), ("spacing", 1), ("top_k", 1)):
+            _check_least(name, getattr(self, name), least)
+        for name in ("radius", "recent_radius"):
+            _check_least(name, getattr(self, name), 1 if self.radius_shape == "disc" else 0)
         if not self.temperature > 0:
             raise InputError(f"temperature: expected more than 0, came {self.temperature}")
         if not self.first and self.recent == 0:
@@ -77,7 +84,7 @@ class MemoryBank:
 
     def add(self, index: int, features: Tensor, label_map: Tensor) -> None:
         """Remember a frame until `recent` younger ones have come."""
-        self.rolling.append(Reference(index, features, label_map, self.config.radius))
+        self.rolling.append(Reference(index, features, label_map, self.config.recent_radius))
         while len(self.rolling) > max(0, (self.config.recent - 1) * self.config.spacing + 1):
             self.rolling.popleft()
 

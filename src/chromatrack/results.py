@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from os import PathLike, fspath
+from os import fspath
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +22,15 @@ from chromatrack.encoder import model_path
 from chromatrack.errors import DamagedVideoError, InputError, OutputError, WeightsError
 from chromatrack.formats.masks import write_mask
 from chromatrack.labels import object_ids
+from chromatrack.marks import ColourReference, Masks, Source, read_marks
+from chromatrack.moments import Moment, frame_range
 from chromatrack.progress import Report, stop_on_interrupt
-from chromatrack.track import Masks, Reference_, TrackedFrame, Tracker, read_marks
-from chromatrack.video import ImageSequenceWriter, open_writer, probe, read_frame
+from chromatrack.track import TrackedFrame, Tracker
+from chromatrack.video import ImageSequenceWriter, open_writer, probe
 from chromatrack.video_write import Codec
 
 SCHEMA_VERSION = 1
 """Of result.json; raised when a key changes its meaning or goes."""
-
-Source = str | PathLike[str]
-Moment = int | str
-"""A frame number counted from 0 (`12`, `"12"`), or a time in seconds (`"2.5s"`)."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,9 @@ def track_to_folder(
                     tracked = time.perf_counter()
                     write_mask(folder / "masks" / _mask_name(frame.index), frame.mask)
                     overlay.write(
-                        overlay_masks(frame.rgb, frame.mask), pts_seconds=frame.pts_seconds
+                        overlay_masks(frame.rgb, frame.mask),
+                        pts_seconds=frame.pts_seconds,
+                        duration_seconds=frame.duration_seconds,
                     )
                     run.rows.append(_row(frame))
                     run.track_seconds += tracked - began
@@ -137,7 +137,8 @@ def track_to_folder(
             raise KeyboardInterrupt(_interrupted(len(run.rows), folder)) from None
         except DamagedVideoError as error:
             _write_result(run, reason=str(error))
-            _remove_stale_masks(run)
+            if run.rows:
+                _remove_stale_masks(run)
             raise
         _write_result(run, reason=None)
         _remove_stale_masks(run)
@@ -148,7 +149,7 @@ def colorize_to_file(
     tracker: Tracker,
     video: Source,
     *,
-    references: Sequence[Reference_],
+    references: Sequence[ColourReference],
     output: Source,
     codec: Codec | None = None,
     start: Moment = 0,
@@ -185,7 +186,11 @@ def colorize_to_file(
                 for given in (video, *(r for r in references if not isinstance(r, tuple))):
                     _keep_apart(given, target)
                 for frame in frames:
-                    writer.write(frame.rgb, pts_seconds=frame.pts_seconds)
+                    writer.write(
+                        frame.rgb,
+                        pts_seconds=frame.pts_seconds,
+                        duration_seconds=frame.duration_seconds,
+                    )
                     count += 1
                     if progress is not None:
                         progress("colorize", count, total)
@@ -196,49 +201,6 @@ def colorize_to_file(
             if isinstance(writer, ImageSequenceWriter) and count:
                 _tell_stale_images(writer.folder, count)
     return RunSummary(Path(output), count, time.perf_counter() - began)
-
-
-def frame_range(
-    video: Source, *, start: Moment = 0, end: Moment | None = None
-) -> tuple[int, int | None]:
-    """Frame numbers (first, one after the last or None) of two moments in a video.
-
-    A start time means the frame on screen then; an end time leaves out every frame shown at that
-    time or later. Times count as `Frame.pts_seconds` does.
-
-    Raises:
-        InputError: not a moment, or the range is empty.
-        VideoError: a time behind the end of the video.
-    """
-    seconds = parse_moment(start)
-    first = seconds if isinstance(seconds, int) else read_frame(video, seconds=seconds).index
-    if end is None:
-        return first, None
-    last = parse_moment(end)
-    if not isinstance(last, int):
-        frame = read_frame(video, seconds=last)
-        last = frame.index + (frame.pts_seconds < last)
-    if last <= first:
-        raise InputError(
-            f"expected start before end, came {start} (frame {first}) and {end} (frame {last})"
-        )
-    return first, last
-
-
-def parse_moment(moment: Moment) -> int | float:
-    """A frame number (int) or seconds (float) from `12`, `"12"` or `"2.5s"`.
-
-    Raises:
-        InputError: neither of the two.
-    """
-    text = str(moment).strip()
-    if re.fullmatch(r"[0-9]{1,12}", text):
-        return int(text)
-    if re.fullmatch(r"([0-9]{1,12}(\.[0-9]*)?|\.[0-9]+) ?s", text):
-        return float(text[:-1])
-    raise InputError(
-        f"expected a frame number (12) or a time in seconds (2.5s), from 0 up, came {text!r}"
-    )
 
 
 def file_sha256(path: Path) -> str:

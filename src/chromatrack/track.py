@@ -69,7 +69,7 @@ class TrackedFrame:
 
     rgb: `(H, W, 3)` uint8, the source frame. mask: `(H, W)` int32 object ids, 0 = background.
     areas: pixels per object id. entropy: mean pointer entropy over each object, [0, 1]; the higher,
-    the less sure.
+    the less sure. duration_seconds: how long the source shows the frame, if it says so.
     """
 
     index: int
@@ -78,6 +78,7 @@ class TrackedFrame:
     mask: np.ndarray
     areas: dict[int, int]
     entropy: dict[int, float]
+    duration_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class ColorizedFrame:
     pts_seconds: float
     rgb: np.ndarray
     entropy: float
+    duration_seconds: float | None = None
 
 
 def choose_device(device: Device = "auto") -> torch.device:
@@ -202,7 +204,9 @@ class Tracker:
         mask = np.zeros(frame.rgb.shape[:2], dtype=np.int32)
         entropy = dict.fromkeys(ids, 0.0)
         if step.label_map is not None:
-            dense = upsample_guided(step.label_map, step.input.image, spec=self.spec)
+            dense = upsample_guided(
+                step.label_map, step.input.image, spec=self.spec, background=True
+            )
             mask = label_map_to_mask(resize(dense, frame.rgb.shape[:2]), ids=ids)
             if step.entropy is not None:
                 weight = step.label_map[1:].flatten(1)
@@ -212,7 +216,15 @@ class Tracker:
             mask = np.where(painted > 0, painted, mask).astype(np.int32)
         counts = np.bincount(mask.ravel(), minlength=max(ids) + 1)
         areas = {i: int(counts[i]) for i in ids}
-        return TrackedFrame(frame.index, frame.pts_seconds, frame.rgb, mask, areas, entropy)
+        return TrackedFrame(
+            frame.index,
+            frame.pts_seconds,
+            frame.rgb,
+            mask,
+            areas,
+            entropy,
+            frame.duration_seconds,
+        )
 
     def colorize(
         self,
@@ -279,8 +291,10 @@ class Tracker:
             assert step.label_map is not None and step.entropy is not None
             ab = upsample_guided(step.label_map, step.input.image, spec=self.spec)
             rgb = paint(frame.rgb, resize(ab, frame.rgb.shape[:2]))
-            sureness = float(step.entropy.mean())
-            yield ColorizedFrame(frame.index, frame.pts_seconds, rgb, sureness)
+            entropy = float(step.entropy.mean())
+            yield ColorizedFrame(
+                frame.index, frame.pts_seconds, rgb, entropy, frame.duration_seconds
+            )
 
     def _image(self, rgb: np.ndarray) -> Tensor:
         """`(H, W, 3)` uint8 -> `(3, H', W')` float32 in [0, 1] at the working size."""

@@ -169,8 +169,8 @@ class ClipSampler:
     def __init__(self, sources: Sources, spec: FeatureSpec, config: SamplerConfig) -> None:
         self.sources, self.spec, self.config = sources, spec, config
         self.pool: list[Clip] = []
-        self.loaded = 0
-        self.unusable = 0
+        self._turn = 0
+        self._broken: set[Path] = set()
         order = np.random.default_rng(config.seed).permutation(len(sources.videos))
         self._order = [sources.videos[i] for i in order]
 
@@ -178,10 +178,15 @@ class ClipSampler:
     def pool_bytes(self) -> int:
         return sum(clip.rgb.numel() for clip in self.pool)
 
+    @property
+    def is_full(self) -> bool:
+        return self.pool_bytes >= self.config.memory_gigabytes * 1e9
+
     def batches(self, size: int, *, start: int = 0) -> Iterator[Batch]:
         """Endless batches of `size` pairs, from step `start` on."""
         for _ in range(min(16, len(self._order))):
-            self._load_next()
+            if not self.is_full:
+                self._load_next()
         step = start
         while True:
             self._refresh(step)
@@ -190,16 +195,22 @@ class ClipSampler:
 
     def _refresh(self, step: int) -> None:
         """Fill the pool, one clip a step; when it is full, exchange a clip every 20 steps."""
-        full = self.pool_bytes >= self.config.memory_gigabytes * 1e9
-        if self.loaded < len(self._order) and not full:
+        if len(self.pool) + len(self._broken) >= len(self._order):
+            return
+        if not self.is_full:
             self._load_next()
-        elif full and step % 20 == 0:
-            self.pool.pop(0)
-            self._load_next()
+        elif step % 20 == 0 and self._load_next():
+            oldest = self.pool[0]
+            while self.is_full:
+                oldest = self.pool.pop(0)
+            self.pool.insert(0, oldest)  # as few as keep it full
 
-    def _load_next(self) -> None:
-        path = self._order[self.loaded % len(self._order)]
-        self.loaded += 1
+    def _load_next(self) -> bool:
+        """Add the next clip in turn to the pool; False if it is unusable."""
+        path = self._order[self._turn % len(self._order)]
+        self._turn += 1
+        if path in self._broken:
+            return False
         config = self.config
         clip = load_clip(
             path,
@@ -207,10 +218,11 @@ class ClipSampler:
             spacing_seconds=config.spacing_seconds,
             limit=config.clip_frames,
         )
-        if clip is not None:
-            self.pool.append(clip)
-        else:
-            self.unusable += 1
+        if clip is None:
+            self._broken.add(path)
+            return False
+        self.pool.append(clip)
+        return True
 
     def batch(self, size: int, *, step: int) -> Batch:
         """The batch of one step."""
@@ -223,7 +235,7 @@ class ClipSampler:
         still = rng.random() < self.config.photo_share
         if not self.pool and not photos:
             raise TrainingError(
-                f"training data: none of the {self.unusable} videos read so far gave two frames"
+                f"training data: none of the {len(self._broken)} videos read so far gave two frames"
             )
         if self.pool and not still:
             return self._moving_pair(rng)

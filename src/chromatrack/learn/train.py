@@ -119,7 +119,7 @@ def train(
     output: str | PathLike[str],
     config: TrainConfig | None = None,
     resume: bool = False,
-) -> Iterator[StepReport]:
+) -> Generator[StepReport]:
     """Train an encoder; yields a report every `log_every` steps.
 
     Writes into `output`: config.json, log.jsonl, checkpoint.pt, model.safetensors, loss.png.
@@ -148,7 +148,7 @@ def _check(config: TrainConfig) -> None:
 
 def _loop(
     sources: Sources, config: TrainConfig, state: TrainState, folder: Path
-) -> Iterator[StepReport]:
+) -> Generator[StepReport]:
     encoder, optimizer = state.encoder, state.optimizer
     device = torch.device(config.device)
     sampler = ClipSampler(sources, encoder.spec, config.sampler)
@@ -201,7 +201,8 @@ def _loop(
         raise
     finally:
         batches.close()
-        _finish(folder, state, config, sources)
+        if state.step > 0:
+            _finish(folder, state, config, sources)
 
 
 def _progress(config: TrainConfig, state: TrainState) -> float:

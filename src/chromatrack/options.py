@@ -1,0 +1,112 @@
+"""The options that all commands with a model share, and the tracker they ask for.
+
+Nothing heavy is imported until a tracker is made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import arg
+
+if TYPE_CHECKING:
+    from chromatrack.measure.davis import MaskTracker
+    from chromatrack.track import TrackConfig, Tracker
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to track or colour.
+
+    Args:
+        model: a shipped model's name, or the path of a weights file.
+        device: where to run; auto takes CUDA, then MPS, then the CPU.
+        size: short side in pixels at which frames are embedded (never enlarged).
+        stride: pixels per cell; None keeps the model's own (8).
+        recent: how many of the last frames to copy from.
+        spacing: frames from one of them to the next.
+        first: keep copying from the marked frames: the first one, and others if any.
+        restrict_first: search marked frames within the radius only.
+        top_k: how many of the most similar cells to copy from.
+        radius: how far a cell may have moved since a marked frame, in cells.
+        recent_radius: how far since a recent frame, in cells.
+        radius_shape: shape of these neighbourhoods.
+        temperature: of the softmax over similarities; None is 0.07 (0.03 for raw-lab).
+    """
+
+    model: str = "small"
+    device: Device = "auto"
+    size: int = 480
+    stride: Literal[4, 8] | None = None
+    recent: int = 5
+    spacing: int = 1
+    first: bool = True
+    restrict_first: bool = True
+    top_k: int = 10
+    radius: int = 12
+    recent_radius: int = 8
+    radius_shape: Literal["square", "disc"] = "square"
+    temperature: Annotated[float | None, arg(metavar="FLOAT")] = None
+
+
+DEFAULTS = Settings()
+
+
+def track_config(settings: Settings, *, temperature: float | None = None) -> TrackConfig:
+    """The library's configuration; `temperature` where the user named none."""
+    from chromatrack.propagate import PropagateConfig
+    from chromatrack.track import TrackConfig
+
+    propagate = PropagateConfig(
+        first=settings.first,
+        recent=settings.recent,
+        spacing=settings.spacing,
+        top_k=settings.top_k,
+        radius=settings.radius,
+        recent_radius=settings.recent_radius,
+        radius_shape=settings.radius_shape,
+        restrict_first=settings.restrict_first,
+    )
+    if settings.temperature is not None:
+        temperature = settings.temperature
+    if temperature is not None:
+        propagate = replace(propagate, temperature=temperature)
+    return TrackConfig(size=settings.size, stride=settings.stride, propagate=propagate)
+
+
+def load_tracker(settings: Settings) -> Tracker:
+    """The tracker the user asked for.
+
+    Raises:
+        WeightsError, InputError: no such model, or a setting out of its range.
+    """
+    from chromatrack.track import Tracker
+
+    config = track_config(settings)
+    return Tracker.from_pretrained(settings.model, device=settings.device, config=config)
+
+
+def load_evaluated(settings: Settings) -> MaskTracker:
+    """The model to measure: a trained one, or a baseline."""
+    import torch
+
+    from chromatrack.encoder import build_encoder
+    from chromatrack.measure import baselines
+    from chromatrack.track import Tracker
+
+    device = settings.device
+    match settings.model:
+        case "identity":
+            return baselines.IdentityTracker()
+        case "raw-lab":
+            config = track_config(settings, temperature=baselines.RAW_LAB_TEMPERATURE)
+            return Tracker(baselines.RawLabEncoder(), device=device, config=config)
+        case "random":
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                encoder = build_encoder("small")
+            return Tracker(encoder, device=device, config=track_config(settings))
+    return load_tracker(settings)

@@ -1,0 +1,53 @@
+"""Settings and fixtures that all tests share."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tensors are tiny: threads only cost
+os.environ.setdefault("MKL_NUM_THREADS", "1")
+
+import pytest
+import torch
+from hypothesis import settings
+from torch import nn
+
+from chromatrack.encoder import Encoder, EncoderConfig, build_encoder
+
+settings.register_profile("chromatrack", deadline=None)
+settings.load_profile("chromatrack")
+
+TINY = EncoderConfig(widths=(8, 16, 16), blocks=(1, 1, 1), embedding=16)
+TINY_CLIPS = EncoderConfig(kind="vondrick2018", widths=(8, 8, 8), blocks=(1, 1, 1), embedding=8)
+
+
+def randomize(encoder: Encoder) -> None:
+    """Give an encoder lively weights, and batch norms statistics as if trained, in place."""
+    for module in encoder.modules():
+        if isinstance(module, nn.Conv2d | nn.Conv3d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
+            assert module.running_mean is not None and module.running_var is not None
+            nn.init.normal_(module.running_mean, 0, 0.2)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, 0, 0.2)
+
+
+def _tiny(config: EncoderConfig) -> Encoder:
+    torch.manual_seed(0)
+    encoder = build_encoder(config)
+    randomize(encoder)
+    return encoder.eval()
+
+
+@pytest.fixture
+def tiny_encoder() -> Encoder:
+    """An untrained residual encoder of 15 k parameters, 16 channels, stride 8."""
+    return _tiny(TINY)
+
+
+@pytest.fixture
+def tiny_clip_encoder() -> Encoder:
+    """The paper's network with 8 channels everywhere: clips of 4 frames."""
+    return _tiny(TINY_CLIPS)

@@ -1,0 +1,184 @@
+"""The house rules that can be checked: import order, cheap imports, the public list, file sizes."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import chromatrack
+
+ROOT = Path(chromatrack.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+
+LAYERS = [
+    {"errors", "coords"},
+    {"color", "affinity", "measure.metrics", "draw"},
+    {"labels", "encoder"},
+    {"propagate"},
+    {"track", "learn.clips", "learn.objective", "learn.train", "measure.baselines"},
+    {"cli"},
+]
+"""DESIGN.md: imports point from later to earlier layers, or stay within one."""
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _is_for_types_only(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def imports_of(path: Path, *, lazy: bool) -> set[str]:
+    """Full names a file imports when it runs; `lazy`: also those inside functions."""
+    found: set[str] = set()
+    waiting: list[ast.AST] = [tree_of(path)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: imports are absolute here"
+            base = node.module or ""
+            found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+        inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not lazy
+        if not inside and not _is_for_types_only(node):
+            waiting += ast.iter_child_nodes(node)
+    return found
+
+
+MODULES = {module_name(path): path for path in FILES}
+
+
+@functools.cache
+def uses(name: str, *, lazy: bool) -> set[str]:
+    """Modules of this package that a module imports."""
+    prefix = "chromatrack."
+    full = {n.removeprefix(prefix) for n in imports_of(MODULES[name], lazy=lazy)}
+    return {n for n in full if n in MODULES and n not in ("", name)}
+
+
+@functools.cache
+def reached(name: str, *, lazy: bool) -> set[str]:
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        for other in uses(waiting.pop(), lazy=lazy) - found:
+            found.add(other)
+            waiting.append(other)
+    return found
+
+
+def rank(name: str) -> int | None:
+    return next((i for i, layer in enumerate(LAYERS) if name in layer), None)
+
+
+def test_the_layers_name_modules_that_exist():
+    assert set().union(*LAYERS) <= set(MODULES)
+
+
+@pytest.mark.parametrize("name", sorted(set().union(*LAYERS)))
+def test_imports_point_one_way(name):
+    here = rank(name)
+    assert here is not None
+    upward = {n for n in reached(name, lazy=True) if (rank(n) or 0) > here}
+    assert not upward, f"{name} reaches {sorted(upward)}, which come after it"
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_no_module_imports_itself_around_a_corner(name):
+    assert name not in reached(name, lazy=False)
+
+
+def test_learning_and_measuring_stand_beside_tracking():
+    assert not {n for n in reached("track", lazy=True) if n.startswith(("learn.", "measure."))}
+    assert not {n for n in reached("learn.train", lazy=True) if n.startswith("measure.")}
+
+
+@pytest.mark.parametrize("name", ["measure.metrics", "draw", "errors", "formats.masks"])
+def test_these_need_no_torch(name):
+    for module in {name} | reached(name, lazy=True):
+        heads = {n.split(".")[0] for n in imports_of(MODULES[module], lazy=True)}
+        assert not heads & {"torch", "safetensors", "av"}, f"{module} imports {sorted(heads)}"
+
+
+def loaded_after(statement: str) -> set[str]:
+    code = f"import sys; {statement}; print(*sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    return {name.split(".")[0] for name in run.stdout.split()}
+
+
+@pytest.mark.parametrize(
+    "statement", ["import chromatrack", "import chromatrack.cli", "import chromatrack.errors"]
+)
+def test_imports_are_cheap(statement):
+    heavy = {"torch", "av", "numpy", "PIL", "matplotlib", "safetensors"}
+    assert not loaded_after(statement) & heavy
+
+
+def test_metrics_load_without_torch():
+    assert not loaded_after("import chromatrack.measure.metrics") & {"torch", "av"}
+
+
+def test_the_public_list_is_one_list():
+    assert chromatrack.__all__ == sorted(chromatrack._PUBLIC)
+    assert set(chromatrack.__all__) <= set(dir(chromatrack))
+    typed = next(node for node in tree_of(ROOT / "__init__.py").body if _is_for_types_only(node))
+    named = {
+        alias.name: node.module
+        for node in ast.walk(typed)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert named == chromatrack._PUBLIC
+
+
+@pytest.mark.parametrize("name", chromatrack.__all__)
+def test_public_names_exist_and_are_documented(name):
+    thing = getattr(chromatrack, name)
+    assert thing.__name__ == name and thing.__doc__
+    assert not thing.__doc__.startswith(f"{name}("), "a dataclass without a docstring"
+
+
+def test_names_that_do_not_exist_say_so():
+    with pytest.raises(AttributeError, match="module 'chromatrack' has no attribute 'nothing'"):
+        _ = chromatrack.nothing
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_every_file_keeps_the_rules(path):
+    text, name = path.read_text(encoding="utf-8"), module_name(path)
+    assert len(text.splitlines()) <= 400, "a file per stage, at most ~360 lines"
+    tree = tree_of(path)
+    assert ast.get_docstring(tree), "every module says what it is"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and name != "cli":
+            assert node.func.id != "print", f"line {node.lineno}: print outside cli.py"
+        if isinstance(node, ast.ExceptHandler):
+            kind = ast.unparse(node.type) if node.type else ""
+            assert kind not in ("", "Exception"), f"line {node.lineno}: except {kind}"
+    assert path.name not in ("utils.py", "helpers.py", "common.py")
+
+
+def test_public_functions_and_classes_have_docstrings():
+    missing = [
+        f"{name}.{node.name}"
+        for name, path in MODULES.items()
+        for node in tree_of(path).body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        if not node.name.startswith("_") and not ast.get_docstring(node)
+    ]
+    assert not missing

@@ -1,0 +1,494 @@
+"""The commands, run as a user does: what they write, what they say and how they exit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, fields
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import video_clips
+from PIL import Image
+from synthetic import moving_clip, rgb_of, write_clip, write_masks
+
+from chromatrack import __version__, cli
+from chromatrack.encoder import MODELS, save_encoder
+from chromatrack.formats.masks import read_mask
+from chromatrack.measure.davis import evaluate_davis
+from chromatrack.options import DEFAULTS, track_config
+from chromatrack.progress import frame_bar, stop_on_interrupt
+from chromatrack.propagate import PropagateConfig
+from chromatrack.track import TrackConfig, Tracker
+from chromatrack.video import probe, read_frames
+
+SIZE = (64, 96)
+SOURCES = Path(__file__).resolve().parents[1] / "src"
+
+
+def run(*arguments: object) -> int:
+    """Exit code of a command in this process."""
+    try:
+        return cli.main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    """A command in a process of its own, which Ctrl-C reaches even where pytest ignores it."""
+    path = os.pathsep.join([str(SOURCES), os.environ.get("PYTHONPATH", "")])
+    return subprocess.Popen(
+        [sys.executable, "-m", "chromatrack", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def ask_to_stop_once(process: subprocess.Popen[str], sign: Path) -> tuple[int, str, str]:
+    """Send Ctrl-C as soon as `sign` exists; exit code, stdout and stderr."""
+    deadline = time.monotonic() + 120
+    while not sign.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+@pytest.fixture
+def model(tiny_encoder, tmp_path) -> Path:
+    path = tmp_path / "tiny.safetensors"
+    save_encoder(path, tiny_encoder)
+    return path
+
+
+@pytest.fixture
+def truth():
+    return moving_clip(frames=6, size=SIZE, objects=2, radius=9)
+
+
+@pytest.fixture
+def clip(tmp_path, truth) -> Path:
+    """Six frames with uneven times from 0 on, and sound."""
+    return video_clips.write_clip(
+        tmp_path / "clip.mp4",
+        rgb_of(truth),
+        ticks=[0, 4, 6, 10, 12, 20],
+        time_base=Fraction(1, 40),
+        tone="aac",
+    )
+
+
+@pytest.fixture
+def first(tmp_path, truth) -> Path:
+    write_masks(tmp_path / "first", truth[:1])
+    return tmp_path / "first/00000.png"
+
+
+# -- track ---------------------------------------------------------------------------------
+
+
+def test_track_writes_masks_overlay_and_result(clip, first, model, truth, tmp_path, capsys):
+    out = tmp_path / "out"
+    knobs = (
+        "--recent",
+        3,
+        "--top-k",
+        4,
+        "--recent-radius",
+        5,
+        "--radius-shape",
+        "disc",
+        "--size",
+        48,
+    )
+    assert run("track", clip, "--masks", first, "-o", out, "--model", model, *knobs) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("6 frames in ") and str(out) in said.out and said.err == ""
+
+    names = [f"{index:05d}.png" for index in range(6)]
+    assert sorted(path.name for path in (out / "masks").iterdir()) == names
+    np.testing.assert_array_equal(read_mask(out / "masks/00000.png"), truth[0].mask)
+    assert Image.open(out / "masks/00003.png").mode == "P"
+
+    result = json.loads((out / "result.json").read_text())
+    assert (result["schema_version"], result["chromatrack_version"]) == (1, __version__)
+    assert result["complete"] is True and result["reason"] is None
+    digest = hashlib.sha256(model.read_bytes()).hexdigest()
+    assert result["model"] == {"name": str(model), "sha256": digest}
+    assert result["config"] == {
+        "size": 48,
+        "stride": None,
+        "start": 0,
+        "end": None,
+        "propagate": asdict(
+            PropagateConfig(recent=3, top_k=4, recent_radius=5, radius_shape="disc")
+        ),
+    }
+    assert result["objects"] == [1, 2] and result["marked_frames"] == [0]
+    assert (result["video"]["height"], result["video"]["width"]) == SIZE
+    for frame in result["frames"]:
+        mask = read_mask(out / "masks" / f"{frame['index']:05d}.png")
+        assert frame["areas"] == {str(k): int((mask == k).sum()) for k in (1, 2)}
+        assert all(0 <= value <= 1 for value in frame["entropy"].values())
+    times = [frame["pts_seconds"] for frame in result["frames"]]
+    assert times == pytest.approx([0, 0.1, 0.15, 0.25, 0.3, 0.5])
+    timings = result["timings"]
+    assert timings["frames"] == 6
+    assert timings["frames_per_second"] == pytest.approx(6 / timings["seconds"])
+    assert timings["track_seconds"] + timings["write_seconds"] < timings["seconds"]
+
+    shown = [frame.pts_seconds for frame in read_frames(out / "overlay.mp4")]
+    assert shown == pytest.approx(times, abs=1e-3)
+    assert probe(out / "overlay.mp4").has_audio
+
+
+def test_track_takes_a_range_in_frames_or_seconds(clip, truth, model, tmp_path):
+    marks = write_masks(tmp_path / "marks", truth[1:4:2])
+    common = ("track", clip, "--masks", marks, "--model", model)
+    assert run(*common, "-o", tmp_path / "a", "--start", 1, "--end", 5) == 0
+    assert run(*common, "-o", tmp_path / "b", "--start", "0.12s", "--end", "0.5s") == 0
+    results = [json.loads((tmp_path / name / "result.json").read_text()) for name in "ab"]
+    for result in results:
+        assert [frame["index"] for frame in result["frames"]] == [1, 2, 3, 4]
+        assert result["marked_frames"] == [1, 3]
+    assert results[0]["frames"] == results[1]["frames"]
+    assert sorted(p.name for p in (tmp_path / "a/masks").iterdir())[0] == "00001.png"
+
+
+def test_track_leaves_no_mask_of_a_longer_run_and_no_other_file_lost(clip, first, model, tmp_path):
+    out = tmp_path / "out"
+    common = ("track", clip, "--masks", first, "-o", out, "--model", model)
+    assert run(*common) == 0
+    mine = [out / "notes.txt", out / "masks/notes.txt", out / "masks/sketch.png"]
+    for path in mine:
+        path.write_text("mine")
+    assert run(*common, "--end", 2) == 0
+    kept = {path.name for path in (out / "masks").iterdir()}
+    assert kept == {"00000.png", "00001.png", "notes.txt", "sketch.png"}
+    assert all(path.read_text() == "mine" for path in mine)
+    assert len(list(read_frames(out / "overlay.mp4"))) == 2
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_track_of_a_damaged_video_keeps_what_is_before(suffix, first, model, tmp_path, capsys):
+    more = moving_clip(frames=12, size=SIZE, objects=2, radius=9)
+    whole = write_clip(tmp_path / f"whole.{suffix}", more)
+    clip = tmp_path / f"cut.{suffix}"
+    content = whole.read_bytes()
+    clip.write_bytes(content[: int(len(content) * 0.85)])
+    out = tmp_path / "out"
+    assert run("track", clip, "--masks", first, "-o", out, "--model", model) == 3
+    result = json.loads((out / "result.json").read_text())
+    count = len(result["frames"])
+    assert 0 < count < 12 and result["complete"] is False
+    [line] = capsys.readouterr().err.splitlines()
+    assert line == f"warning: {result['reason']}" and f"damaged at frame {count}" in line
+    assert len(list((out / "masks").iterdir())) == count
+    assert len(list(read_frames(out / "overlay.mp4"))) == count
+
+
+def test_track_interrupted_leaves_valid_output(first, model, tmp_path):
+    clip = write_clip(tmp_path / "long.mp4", moving_clip(frames=400, size=SIZE, radius=9))
+    out = tmp_path / "out"
+    process = start("track", clip, "--masks", first, "-o", out, "--model", model)
+    code, said, complaint = ask_to_stop_once(process, out / "masks/00002.png")
+    result = json.loads((out / "result.json").read_text())
+    count = len(result["frames"])
+    assert (code, said) == (130, "") and 3 <= count < 400
+    [line] = complaint.splitlines()
+    assert line == f"chromatrack: interrupted after {count} frames, which are in {out}"
+    assert result["complete"] is False and result["reason"] == "interrupted"
+    masks = sorted((out / "masks").iterdir())
+    assert [path.name for path in masks] == [f"{index:05d}.png" for index in range(count)]
+    assert all(read_mask(path).shape == SIZE for path in masks)
+    assert len(list(read_frames(out / "overlay.mp4"))) == count
+
+
+def test_a_command_stops_between_frames_and_a_second_ctrl_c_at_once():
+    steps = []
+    with pytest.raises(KeyboardInterrupt), stop_on_interrupt() as check:
+        for step in range(3):
+            if step == 1:
+                signal.raise_signal(signal.SIGINT)
+            steps.append(step)
+            check()
+    assert steps == [0, 1]
+    with stop_on_interrupt():
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)  # results are being finished: ignored
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+# -- colorize ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reference(tmp_path, truth) -> Path:
+    path = tmp_path / "R.png"
+    Image.fromarray(truth[0].rgb).save(path)
+    return path
+
+
+def test_colorize_takes_references_together_and_repeated(clip, reference, model, tmp_path):
+    out = tmp_path / "out.mkv"
+    pictures = ("--reference", reference, f"{reference}@0", "--reference", f"{reference}@2")
+    assert run("colorize", clip, *pictures, "-o", out, "--model", model, "--end", 4) == 0
+    info = probe(out)
+    assert (info.codec, info.has_audio) == ("ffv1", True)
+    tracker = Tracker.from_pretrained(model)
+    expected = tracker.colorize(
+        clip, references=[str(reference), f"{reference}@0", f"{reference}@2"], end=4
+    )
+    pairs = list(zip(read_frames(out), expected, strict=True))
+    assert len(pairs) == 4
+    for ours, theirs in pairs:
+        np.testing.assert_array_equal(ours.rgb, theirs.rgb)
+        assert ours.pts_seconds == pytest.approx(theirs.pts_seconds, abs=1e-3)
+
+
+def test_colorize_picks_the_codec_or_images(clip, reference, model, tmp_path, capsys):
+    common = ("colorize", clip, "--reference", reference, "--model", model, "--end", 2)
+    assert run(*common, "-o", tmp_path / "a.mov", "--codec", "h264") == 0
+    assert probe(tmp_path / "a.mov").codec == "h264"
+    assert run(*common, "-o", tmp_path / "images") == 0
+    assert sorted(p.name for p in (tmp_path / "images").iterdir()) == ["00000.png", "00001.png"]
+    capsys.readouterr()
+    assert run(*common, "-o", tmp_path / "images", "--end", 1) == 0
+    assert "1 pictures remain" in capsys.readouterr().err
+    assert run(*common, "-o", tmp_path / "images", "--codec", "ffv1") == 2
+    assert run(*common, "-o", tmp_path / "a.mp4", "--codec", "ffv1") == 2
+    assert not (tmp_path / "a.mp4").exists()
+
+
+def test_colorize_interrupted_leaves_a_video_that_plays(reference, model, tmp_path, monkeypatch):
+    clip = write_clip(tmp_path / "long.mp4", moving_clip(frames=12, size=SIZE, radius=9))
+    colorize = Tracker.colorize
+
+    def pressed_on_the_fifth(self, *arguments, **options):
+        for frame in colorize(self, *arguments, **options):
+            if frame.index == 4:
+                signal.raise_signal(signal.SIGINT)
+            yield frame
+
+    monkeypatch.setattr(Tracker, "colorize", pressed_on_the_fifth)
+    out = tmp_path / "out.mp4"
+    assert run("colorize", clip, "--reference", reference, "-o", out, "--model", model) == 130
+    assert len(list(read_frames(out))) == 5
+
+
+# -- what is refused, in one line ----------------------------------------------------------
+
+
+def refusal(capsys, *arguments: object) -> str:
+    assert run(*arguments) == 2
+    said = capsys.readouterr()
+    [line] = said.err.splitlines()
+    assert said.out == "" and line.startswith("chromatrack: ")
+    return line
+
+
+def test_track_refuses_in_one_line(clip, first, model, tmp_path, capsys):
+    small = tmp_path / "small.png"
+    Image.new("L", (10, 10), 1).save(small)
+    out = tmp_path / "out"
+
+    def line(*more: object, masks: Path = first, video: Path = clip, using: object = model) -> str:
+        common = ("track", video, "--masks", masks, "--model", using)
+        return refusal(capsys, *common, *(more or ("-o", out)))
+
+    assert "expected the video's 96x64 pixels, came 10x10" in line(masks=small)
+    assert "nothing.png" in line(masks=tmp_path / "nothing.png")
+    assert "nothing.mp4" in line(video=tmp_path / "nothing.mp4")
+    assert "nothing.safetensors" in line(using=tmp_path / "nothing.safetensors")
+    assert "'huge'" in line(using="huge")
+    assert str(clip / "out") in line("-o", clip / "out")  # below a file
+    assert "came '3 apples'" in line("-o", out, "--start", "3 apples")
+    assert "start before end" in line("-o", out, "--start", 4, "--end", 2)
+    assert "ends at" in line("-o", out, "--start", "9s")
+    assert "top_k" in line("-o", out, "--top-k", 0)
+    assert "temperature" in line("-o", out, "--temperature", 0)
+    assert not out.exists()
+
+
+def test_nothing_given_is_overwritten_by_results(clip, first, reference, model, tmp_path, capsys):
+    before = {path: path.read_bytes() for path in (clip, first, reference)}
+    (tmp_path / "run").mkdir()
+    overlay = (tmp_path / "run/overlay.mp4").resolve()
+    overlay.write_bytes(before[clip])
+    (tmp_path / "run/masks").symlink_to(first.parent)
+    use = ("--model", model)
+    for line in (
+        refusal(capsys, "track", clip, "--masks", first, "-o", tmp_path / "run", *use),
+        refusal(capsys, "track", clip, "--masks", first.parent, "-o", tmp_path / "run", *use),
+        refusal(capsys, "track", overlay, "--masks", reference, "-o", tmp_path / "run", *use),
+        refusal(capsys, "colorize", clip, "--reference", reference, "-o", clip, *use),
+        refusal(capsys, "colorize", clip, "--reference", reference, "-o", tmp_path, *use),
+    ):
+        assert "would be overwritten" in line and "choose another output" in line
+    assert all(path.read_bytes() == content for path, content in before.items())
+    assert overlay.read_bytes() == before[clip]
+
+
+def test_colorize_refuses_in_one_line(clip, reference, model, tmp_path, capsys):
+    out = tmp_path / "out.mp4"
+
+    def line(*pictures: object) -> str:
+        given = ("--reference", *pictures) if pictures else ()
+        return refusal(capsys, "colorize", clip, *given, "-o", out, "--model", model)
+
+    assert "R9.png" in line(tmp_path / "R9.png")
+    assert "frame 99" in line(f"{reference}@99")
+    assert "at least one coloured picture" in line()
+    assert not out.exists()
+
+
+def test_wrong_options_exit_with_2(clip, capsys):
+    for arguments in ((), ("nope",), ("track", clip), ("doctor", "--frobnicate"), ("evaluate",)):
+        assert run(*arguments) == 2
+        said = capsys.readouterr()
+        assert said.err.strip() and "Traceback" not in said.err and said.out == ""
+    assert run("track", clip, "--masks", "m", "-o", "o", "--stride", 5) == 2
+
+
+# -- evaluate, demo, train -----------------------------------------------------------------
+
+
+@pytest.fixture
+def davis(tmp_path, truth) -> Path:
+    root = tmp_path / "davis"
+    write_clip(root / "JPEGImages/480p/discs", truth)
+    write_masks(root / "Annotations/480p/discs", truth)
+    (root / "ImageSets/2017").mkdir(parents=True)
+    (root / "ImageSets/2017/val.txt").write_text("discs\n")
+    return root
+
+
+def test_evaluate_davis_prints_and_writes_the_scores(davis, model, tmp_path, capsys):
+    out = tmp_path / "scores"
+    assert run("evaluate", "davis", davis, "--year", 2017, "--model", model, "-o", out) == 0
+    result = json.loads((out / "result.json").read_text())
+    tracker = Tracker.from_pretrained(model)
+    assert result["scores"] == evaluate_davis(davis, tracker=tracker, year=2017)["scores"]
+    assert result["model"] == str(model) and result["frames"] == 6
+    assert len(list((out / "masks/discs").iterdir())) == 6
+    shown = capsys.readouterr().out
+    assert "J&F-Mean" in shown and f"{result['scores']['J&F-Mean']:.3f}" in shown
+
+
+def test_evaluate_davis_runs_the_baselines(davis, tmp_path, capsys):
+    temperatures = {}
+    for name in ("identity", "raw-lab", "random"):
+        out = tmp_path / name
+        assert run("evaluate", "davis", davis, "--year", 2017, "--model", name, "-o", out) == 0
+        result = json.loads((out / "result.json").read_text())
+        assert result["model"] == name
+        temperatures[name] = result["config"].get("propagate", {}).get("temperature")
+    assert temperatures == {"identity": None, "raw-lab": 0.03, "random": 0.07}
+    again = ("--temperature", 0.05, "-o", tmp_path / "again", "--sequences", "discs")
+    assert run("evaluate", "davis", davis, "--year", 2017, "--model", "raw-lab", *again) == 0
+    config = json.loads((tmp_path / "again/result.json").read_text())["config"]
+    assert config["propagate"]["temperature"] == 0.05
+    capsys.readouterr()
+    line = refusal(capsys, "evaluate", "davis", tmp_path / "none", "--model", "random")
+    assert "holds no JPEGImages folder" in line
+
+
+def test_demo_prints_scores_and_files(monkeypatch, tmp_path, model, capsys):
+    from chromatrack import demo
+
+    small = demo.run_demo
+    monkeypatch.setattr(
+        demo, "run_demo", lambda *a, **options: small(*a, frames=5, size=SIZE, **options)
+    )
+    assert run("demo", "-o", tmp_path / "demo", "--model", model) == 0
+    shown = capsys.readouterr().out
+    scores = json.loads((tmp_path / "demo/scores.json").read_text())
+    assert f"{scores['tracking']['scores']['J&F-Mean']:.3f}" in shown
+    assert str(tmp_path / "demo/contact_sheet.png") in shown
+
+
+@pytest.fixture
+def photos(tmp_path, truth) -> Path:
+    return write_clip(tmp_path / "photos", moving_clip(frames=3, size=(96, 128)))
+
+
+SHORT = ("--batch", 2, "--crop", 32, "--photo-share", 1.0)
+
+
+def test_train_writes_a_model_that_the_commands_take(photos, clip, first, tmp_path, capsys):
+    folder = tmp_path / "run"
+    assert run("train", photos, "-o", folder, "--steps", 2, *SHORT) == 0
+    assert str(folder / "model.safetensors") in capsys.readouterr().out
+    assert run("train", photos, "-o", folder, "--steps", 2, *SHORT) == 2
+    assert "--resume" in capsys.readouterr().err
+    out = ("-o", tmp_path / "out", "--end", 2)
+    assert run("track", clip, "--masks", first, *out, "--model", folder / "model.safetensors") == 0
+
+
+def test_train_interrupted_saves_first(photos, tmp_path):
+    folder = tmp_path / "run"
+    process = start("train", photos, "-o", folder, "--steps", 100_000, *SHORT)
+    code, said, complaint = ask_to_stop_once(process, folder / "log.jsonl")
+    assert (code, said) == (130, "")
+    assert complaint.splitlines()[-1].endswith("is saved, go on with --resume")
+    assert (folder / "checkpoint.pt").exists() and (folder / "model.safetensors").exists()
+
+
+# -- the command itself --------------------------------------------------------------------
+
+
+def test_help_is_quick_and_imports_nothing_heavy():
+    code = (
+        "import sys, time; began = time.process_time()\n"
+        "from chromatrack.cli import main\n"
+        "for words in (['--help'], ['track', '--help'], ['evaluate', 'davis', '--help']):\n"
+        "    try: main(words)\n"
+        "    except SystemExit as stop: assert not stop.code\n"
+        "heavy = {'torch', 'av', 'numpy', 'PIL', 'matplotlib'} & set(sys.modules)\n"
+        "print('heavy:', sorted(heavy), time.process_time() - began)"
+    )
+    env = {**os.environ, "PYTHONPATH": str(SOURCES)}
+    runs = [
+        subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+        for _ in range(3)
+    ]
+    assert all(done.returncode == 0 and "heavy: []" in done.stdout for done in runs)
+    assert min(float(done.stdout.split()[-1]) for done in runs) < 0.5
+
+
+def test_version(capsys):
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"chromatrack {__version__}\n"
+
+
+def test_the_options_are_the_library_s_with_its_defaults():
+    assert track_config(DEFAULTS) == TrackConfig()
+    names = {field.name for kind in (TrackConfig, PropagateConfig) for field in fields(kind)}
+    assert names - {"propagate"} == {field.name for field in fields(DEFAULTS)} - {"model", "device"}
+
+
+def test_progress_is_quiet_where_stderr_is_no_terminal(capsys):
+    with frame_bar() as report:
+        for done, total in ((1, 2), (2, 2), (1, None)):
+            report("track", done, total)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(not (MODELS / "small.safetensors").is_file(), reason="small is not trained yet")
+def test_the_shipped_model_is_the_default(clip, first, tmp_path):
+    assert run("track", clip, "--masks", first, "-o", tmp_path / "out", "--end", 2) == 0
+    result = json.loads((tmp_path / "out/result.json").read_text())
+    digest = hashlib.sha256((MODELS / "small.safetensors").read_bytes()).hexdigest()
+    assert result["model"] == {"name": "small", "sha256": digest}

@@ -1,0 +1,193 @@
+"""Label maps: exact positions, ids, soft masks, merging, and the way back to pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chromatrack.coords import cell_count, pixel_grid
+from chromatrack.encoder import FeatureSpec
+from chromatrack.errors import InputError
+from chromatrack.labels import (
+    label_map_to_mask,
+    masks_to_label_map,
+    merge_given,
+    object_ids,
+    to_cells,
+    upsample,
+    upsample_guided,
+)
+
+SPECS = [
+    FeatureSpec(4, 8, 0.0),
+    FeatureSpec(4, 4, 0.0),
+    FeatureSpec(4, 8, 3.5),
+    FeatureSpec(4, 4, 1.5),
+    FeatureSpec(4, 5, 2.0),
+    FeatureSpec(4, 5, 0.0),
+]
+each_spec = pytest.mark.parametrize("spec", SPECS, ids=lambda s: f"{s.stride}+{s.offset}")
+
+
+def ramp(size: tuple[int, int]) -> torch.Tensor:
+    """(1, 2, H, W): every pixel's own x and y."""
+    return pixel_grid(size, stride=1, offset=0).permute(2, 0, 1)[None]
+
+
+def disc_mask(size=(120, 168), *, centre=(80, 55), radius=40, value=1) -> np.ndarray:
+    y, x = np.mgrid[: size[0], : size[1]]
+    return np.where(np.hypot(x - centre[0], y - centre[1]) < radius, value, 0).astype(np.int32)
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a & b).sum() / (a | b).sum())
+
+
+@each_spec
+@pytest.mark.parametrize("size", [(96, 120), (61, 83)])
+def test_a_cell_averages_the_pixels_around_its_own_position(spec, size):
+    cells = to_cells(ramp(size), spec)
+    h, w = cell_count(size, stride=spec.stride)
+    assert cells.shape == (1, 2, h, w)
+    place = pixel_grid((h, w), stride=spec.stride, offset=spec.offset).permute(2, 0, 1)
+    inner = (..., slice(1, -2), slice(1, -2))
+    torch.testing.assert_close(cells[0][inner], place[inner], atol=1e-3, rtol=0)
+
+
+@each_spec
+@given(st.integers(1, 40), st.integers(1, 40))
+def test_pixels_outside_the_image_do_not_count(spec, height, width):
+    flat = torch.full((1, 1, height, width), 0.7)
+    cells = to_cells(flat, spec)
+    assert cells.shape[-2:] == cell_count((height, width), stride=spec.stride)
+    torch.testing.assert_close(cells, torch.full_like(cells, 0.7))
+
+
+def test_object_ids_are_sorted_and_leave_background_out():
+    assert object_ids([np.array([[0, 7]]), np.array([[1000, 200]])]) == [7, 200, 1000]
+    assert object_ids([np.zeros((2, 2), dtype=int)]) == []
+    with pytest.raises(InputError, match="ids >= 0, came -3"):
+        object_ids([np.array([[0, -3]])])
+
+
+@each_spec
+def test_masks_make_the_round_trip_with_their_ids(spec):
+    mask = disc_mask((168, 240), centre=(70, 84), radius=60, value=7)
+    mask[10:80, 150:230] = 1000
+    mask[90:160, 150:235] = 200
+    ids = object_ids([mask])
+    label_map = masks_to_label_map(mask, ids=ids, size=mask.shape, spec=spec)
+    assert label_map.shape == (4, *cell_count(mask.shape, stride=spec.stride))
+    assert label_map.dtype == torch.float32 and float(label_map.min()) >= 0
+    torch.testing.assert_close(label_map.sum(0), torch.ones(label_map.shape[1:]))
+    dense = upsample(label_map, size=mask.shape, spec=spec)
+    back = label_map_to_mask(dense, ids=ids)
+    assert back.dtype == np.int32 and back.shape == mask.shape
+    assert set(np.unique(back)) == {0, 7, 200, 1000}
+    for i in ids:
+        assert iou(back == i, mask == i) > 0.9
+
+
+def test_masks_are_brought_to_the_encoders_size():
+    mask = disc_mask((240, 336), centre=(160, 110), radius=80, value=3)
+    spec = SPECS[0]
+    label_map = masks_to_label_map(mask, ids=[3], size=(120, 168), spec=spec)
+    assert label_map.shape == (2, 15, 21)
+    torch.testing.assert_close(label_map.sum(0), torch.ones(15, 21))
+    back = label_map_to_mask(upsample(label_map, size=(120, 168), spec=spec), ids=[3])
+    assert iou(back == 3, disc_mask() == 1) > 0.9
+
+
+def test_ids_that_are_not_tracked_are_background():
+    mask = np.array([[5, 9]] * 2, dtype=np.int32).repeat(8, 0).repeat(16, 1)
+    label_map = masks_to_label_map(mask, ids=[9], size=mask.shape, spec=SPECS[0])
+    assert label_map.shape[0] == 2
+    assert label_map[1, 0].tolist()[0] == 0 and label_map[1, 0].tolist()[-1] == 1
+
+
+def random_map(labels: int, *, seed: int) -> torch.Tensor:
+    return torch.rand(labels, 4, 5, generator=torch.Generator().manual_seed(seed)).softmax(0)
+
+
+def test_what_is_given_first_is_taken_as_it_is():
+    given_map = random_map(3, seed=0)
+    assert merge_given(given_map, None) is given_map
+
+
+def test_painted_objects_replace_and_the_others_stay():
+    predicted = random_map(3, seed=1)
+    painted = torch.zeros(3, 4, 5)
+    painted[1, :2] = 0.8
+    painted[1, 0] = 1.0
+    painted[0] = 1 - painted[1]
+    merged = merge_given(painted, predicted)
+    assert torch.equal(merged[1], painted[1])  # exactly as painted, also where it is absent
+    assert torch.equal(merged[2, 2:], predicted[2, 2:])  # untouched where nothing was painted
+    assert float(merged[2, 0].abs().max()) == 0  # taken cells are taken
+    torch.testing.assert_close(merged[2, 1], predicted[2, 1] * 0.2)
+    torch.testing.assert_close(merged.sum(0), torch.ones(4, 5))
+    assert float(merged.min()) >= 0
+
+
+def test_nothing_painted_changes_no_object():
+    predicted = random_map(3, seed=2)
+    empty = torch.zeros(3, 4, 5)
+    empty[0] = 1
+    torch.testing.assert_close(merge_given(empty, predicted), predicted)
+
+
+def test_the_largest_label_wins():
+    label_map = torch.tensor([[[0.5, 0.3, 0.2]], [[0.3, 0.4, 0.3]], [[0.2, 0.3, 0.5]]])
+    assert label_map_to_mask(label_map, ids=[12, 600]).tolist() == [[0, 12, 600]]
+
+
+@each_spec
+@pytest.mark.parametrize("size", [(96, 120), (61, 83)])
+def test_upsampling_puts_each_cell_at_its_own_pixel(spec, size):
+    cells = cell_count(size, stride=spec.stride)
+    positions = pixel_grid(cells, stride=spec.stride, offset=spec.offset).permute(2, 0, 1)
+    dense = upsample(positions, size=size, spec=spec)
+    assert dense.shape == (2, *size)
+    margin = spec.stride
+    inner = (..., slice(margin, -margin), slice(margin, -margin))
+    torch.testing.assert_close(dense[inner], ramp(size)[0][inner], atol=1e-3, rtol=0)
+
+
+@each_spec
+@given(st.integers(1, 40), st.integers(1, 40))
+def test_upsampled_label_maps_fit_the_image_and_sum_to_one(spec, height, width):
+    cells = cell_count((height, width), stride=spec.stride)
+    soft = torch.rand(3, *cells).softmax(0)
+    dense = upsample(soft, size=(height, width), spec=spec)
+    assert dense.shape == (3, height, width) and dense.dtype == torch.float32
+    torch.testing.assert_close(dense.sum(0), torch.ones(height, width))
+    assert float(dense.min()) >= 0
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.booleans(), st.integers(0, 99))
+def test_guided_upsampling_stays_in_each_labels_range(height, width, background, seed):
+    spec, generator = SPECS[0], torch.Generator().manual_seed(seed)
+    cells = cell_count((height, width), stride=spec.stride)
+    soft = torch.randn(3, *cells, generator=generator).softmax(0)
+    image = torch.rand(3, height, width, generator=generator)
+    dense = upsample_guided(soft, image, spec=spec, background=background)
+    assert dense.shape == (3, height, width) and dense.dtype == torch.float32
+    for number in range(int(background), 3):
+        assert float(dense[number].min()) >= float(soft[number].min()) - 1e-5
+        assert float(dense[number].max()) <= float(soft[number].max()) + 1e-5
+    if background:
+        torch.testing.assert_close(dense[0], (1 - dense[1:].sum(0)).clamp(min=0))
+
+
+def test_guided_upsampling_of_a_big_shape():
+    mask = disc_mask()
+    image = torch.full((3, *mask.shape), 0.3)
+    image[0][torch.from_numpy(mask > 0)] = 0.9
+    label_map = masks_to_label_map(mask, ids=[1], size=mask.shape, spec=SPECS[0])
+    plain = upsample(label_map, size=mask.shape, spec=SPECS[0])
+    guided = upsample_guided(label_map, image, spec=SPECS[0], background=True)
+    scores = [iou(label_map_to_mask(x, ids=[1]) > 0, mask > 0) for x in (plain, guided)]
+    assert scores[1] > max(0.95, scores[0])  # its edges follow the image's

@@ -1,0 +1,334 @@
+"""What users call: masks and colours through synthetic clips, and every error on the way."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from synthetic import moving_clip, still, write_clip, write_masks
+
+from chromatrack.color import rgb_to_lab
+from chromatrack.encoder import Vondrick2018Encoder, save_encoder
+from chromatrack.errors import InputError, VideoError
+from chromatrack.formats.masks import write_mask
+from chromatrack.marks import check_marks, fit_picture, read_marks, read_reference, shows_same
+from chromatrack.propagate import PropagateConfig
+from chromatrack.track import TrackConfig, Tracker, choose_device, paint, resize
+
+SIZE = (72, 104)
+
+
+@pytest.fixture
+def tracker(tiny_encoder) -> Tracker:
+    # an untrained network sees little difference between cells: a low temperature makes it count
+    propagate = PropagateConfig(radius=2, recent_radius=2, top_k=3, temperature=1e-3)
+    config = TrackConfig(size=72, propagate=propagate)
+    return Tracker(tiny_encoder, device="cpu", config=config)
+
+
+@pytest.fixture(scope="module")
+def film():
+    """Six frames with two objects, ids 7 and 200."""
+    frames = moving_clip(frames=6, size=SIZE, objects=2, radius=15, velocity=(2, 1))
+    for frame in frames:
+        frame.mask[:] = np.array([0, 7, 200])[frame.mask]
+    return frames
+
+
+@pytest.fixture(scope="module")
+def clip(film, tmp_path_factory):
+    return write_clip(tmp_path_factory.mktemp("film") / "frames", film)
+
+
+def lab_of(rgb: np.ndarray) -> torch.Tensor:
+    return rgb_to_lab(torch.from_numpy(rgb).permute(2, 0, 1).float() / 255)
+
+
+def grey(rgb: np.ndarray) -> np.ndarray:
+    return paint(rgb, torch.zeros(2, *rgb.shape[:2]))
+
+
+def test_tracked_frames_are_as_stated(tracker, film, clip):
+    found = list(tracker.track(clip, masks=film[0].mask))
+    assert [frame.index for frame in found] == list(range(6))
+    times = [frame.pts_seconds for frame in found]
+    assert times == sorted(times) and len(set(times)) == 6
+    for frame, truth in zip(found, film, strict=True):
+        assert frame.rgb.dtype == np.uint8 and np.array_equal(frame.rgb, truth.rgb)
+        assert frame.mask.shape == SIZE and frame.mask.dtype == np.int32
+        assert set(np.unique(frame.mask)) <= {0, 7, 200}
+        assert frame.areas == {i: int((frame.mask == i).sum()) for i in (7, 200)}
+        assert set(frame.entropy) == {7, 200}
+        assert all(0 <= value <= 1 for value in frame.entropy.values())
+    assert max(found[-1].areas.values()) > 0
+    painted = film[0].mask > 0
+    assert np.array_equal(found[0].mask[painted], film[0].mask[painted])
+
+
+def test_a_static_clip_keeps_its_mask(tracker, film, tmp_path):
+    clip = write_clip(tmp_path / "static", [film[0]] * 4)
+    *_, last = tracker.track(clip, masks=film[0].mask)
+    for i in (7, 200):
+        a, b = last.mask == i, film[0].mask == i
+        assert (a & b).sum() / (a | b).sum() > 0.75
+
+
+def test_masks_come_in_every_stated_form(tracker, film, clip, tmp_path):
+    write_mask(tmp_path / "first.png", film[0].mask)
+    write_masks(tmp_path / "some", [film[0], film[3]])
+    one = [f.mask for f in tracker.track(clip, masks=tmp_path / "first.png")]
+    by_array = [f.mask for f in tracker.track(str(clip), masks=film[0].mask.astype(np.uint8))]
+    assert np.array_equal(one, by_array)
+    two = [f.mask for f in tracker.track(clip, masks=tmp_path / "some")]
+    by_dict = [f.mask for f in tracker.track(clip, masks={0: film[0].mask, 3: film[3].mask})]
+    assert np.array_equal(two, by_dict)
+    assert np.array_equal(two[:3], one[:3]) and not np.array_equal(two[3], one[3])
+    painted = film[3].mask > 0
+    assert np.array_equal(two[3][painted], film[3].mask[painted])
+
+
+def test_frames_before_the_first_mark_are_empty(tracker, film, clip):
+    found = list(tracker.track(clip, masks={2: film[2].mask}))
+    for frame in found[:2]:
+        assert not frame.mask.any() and frame.areas == {7: 0, 200: 0}
+    assert all(frame.areas[7] > 0 for frame in found[2:])
+
+
+def test_a_part_of_the_video(tracker, film, clip):
+    found = list(tracker.track(clip, masks=film[2].mask, start=2, end=5))
+    assert [frame.index for frame in found] == [2, 3, 4]
+    assert np.array_equal(found[0].rgb, film[2].rgb)
+
+
+def test_results_have_the_videos_size_whatever_the_working_size(tiny_encoder, film, clip):
+    for size, stride in ((40, None), (72, 4)):
+        tracker = Tracker(tiny_encoder, device="cpu", config=TrackConfig(size=size, stride=stride))
+        assert tracker.spec.stride == (stride or 8)
+        *_, last = tracker.track(clip, masks=film[0].mask, end=2)
+        assert last.mask.shape == SIZE and last.areas[7] > 0
+
+
+def test_the_papers_network_tracks_too(tiny_clip_encoder, film, clip):
+    tracker = Tracker(tiny_clip_encoder, device="cpu", config=TrackConfig(size=72))
+    found = list(tracker.track(clip, masks=film[0].mask))
+    assert len(found) == 6 and found[-1].mask.shape == SIZE
+
+
+def test_tracking_needs_no_random_state(tracker, film, clip):
+    runs = [[f.mask for f in tracker.track(clip, masks=film[0].mask)] for _ in range(2)]
+    assert np.array_equal(runs[0], runs[1])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m[:-1], "expected the video's 104x72 pixels, came 104x71; draw it on a frame"),
+        (lambda m: np.zeros_like(m), r"at least one object, came only background \(all 0\)"),
+        (lambda m: m.astype(float), r"expected \(H, W\) integer object ids, came .*float64"),
+        (lambda m: np.stack([m] * 3, -1), r"integer object ids, came \(72, 104, 3\)"),
+        (lambda m: {6: m}, "mask of frame 6: expected a frame from 0 to 5"),
+        (lambda m: {-1: m}, "mask of frame -1: expected a frame from 0 to 5"),
+        (lambda m: {}, "at least one object"),
+        (lambda m: np.where(m == 7, -7, m), "expected object ids >= 0, came -7"),
+        (lambda m: "nowhere.png", "nowhere.png"),
+    ],
+)
+def test_masks_that_make_no_sense(tracker, film, clip, change, message):
+    with pytest.raises(InputError, match=message):
+        list(tracker.track(clip, masks=change(film[0].mask)))
+
+
+def test_masks_must_lie_in_the_part_that_is_tracked(film, clip):
+    mask = film[0].mask
+    with pytest.raises(InputError, match="mask of frame 1: expected a frame from 2 to 3"):
+        check_marks({1: mask}, clip, 2, 4)
+    with pytest.raises(InputError, match="mask of frame 4: expected a frame from 2 to 3"):
+        check_marks({4: mask}, clip, 2, 4)
+    check_marks({2: mask, 3: np.zeros_like(mask)}, clip, 2, 4)
+
+
+def test_errors_come_at_the_call(tracker, film, tmp_path):
+    with pytest.raises(VideoError, match=r"nothing\.mp4"):
+        tracker.track(tmp_path / "nothing.mp4", masks=film[0].mask)
+    with pytest.raises(InputError, match="at least one coloured picture, came none"):
+        tracker.colorize(tmp_path / "nothing.mp4", references=[])
+
+
+def test_marks_of_an_array_are_of_the_first_frame():
+    mask = np.ones((2, 2), dtype=np.int32)
+    assert list(read_marks(mask, start=5)) == [5]
+    assert read_marks({np.int64(3): mask}, start=5) == {3: mask}
+
+
+def test_knobs_of_the_tracker(tiny_encoder, tiny_clip_encoder):
+    with pytest.raises(InputError, match="short side of 16 pixels or more, came 15"):
+        TrackConfig(size=15)
+    with pytest.raises(InputError, match="stride: expected 8 or 4, came 2"):
+        Tracker(tiny_encoder, device="cpu", config=TrackConfig(stride=2))
+    with pytest.raises(InputError, match="this encoder has stride 8 only, came 4"):
+        Tracker(tiny_clip_encoder, device="cpu", config=TrackConfig(stride=4))
+    assert isinstance(tiny_clip_encoder, Vondrick2018Encoder)
+    assert Tracker(tiny_clip_encoder, device="cpu", config=TrackConfig(stride=8)).spec.stride == 8
+
+
+def test_devices():
+    assert choose_device("cpu") == torch.device("cpu")
+    assert choose_device("auto").type in ("cpu", "cuda", "mps")
+    for device, there in (("cuda", torch.cuda), ("mps", torch.backends.mps)):
+        if not there.is_available():
+            with pytest.raises(
+                InputError, match=f"'{device}' is not available here; choose auto or"
+            ):
+                choose_device(device)
+
+
+def test_from_pretrained_takes_a_path(tracker, tiny_encoder, film, clip, tmp_path):
+    save_encoder(tmp_path / "mine.safetensors", tiny_encoder)
+    loaded = Tracker.from_pretrained(
+        tmp_path / "mine.safetensors", device="cpu", config=tracker.config
+    )
+    assert loaded.model == str(tmp_path / "mine.safetensors")
+    runs = [[f.mask for f in t.track(clip, masks=film[0].mask, end=3)] for t in (tracker, loaded)]
+    assert np.array_equal(runs[0], runs[1])
+
+
+def test_paint_keeps_lightness_and_gives_the_colour():
+    rgb = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    ab = torch.tensor([12.0, -18.0]).reshape(2, 1, 1).expand(2, 40, 50)
+    painted = paint(rgb, ab)
+    assert painted.shape == rgb.shape and painted.dtype == np.uint8
+    before, after = lab_of(rgb), lab_of(painted)
+    assert float((before[0] - after[0]).abs().mean()) < 0.5
+    middle = (before[0] > 30) & (before[0] < 70)
+    assert float((after[1:] - ab).abs().amax(0)[middle].max()) < 2.5
+
+
+def test_resize_keeps_equal_sizes_and_flat_images():
+    image = torch.rand(3, 8, 9)
+    assert resize(image, (8, 9)) is image
+    assert resize(torch.full((2, 31, 17), 0.4), (9, 12)).sub(0.4).abs().max() < 1e-6
+
+
+def test_colours_are_copied_and_luminance_is_not_touched(tracker, film, tmp_path):
+    clip = write_clip(tmp_path / "grey", [grey(frame.rgb) for frame in film])
+    found = list(tracker.colorize(clip, references=[(film[0].rgb, 0)]))
+    assert [frame.index for frame in found] == list(range(6))
+    for frame, truth in zip(found, film, strict=True):
+        assert frame.rgb.shape == truth.rgb.shape and frame.rgb.dtype == np.uint8
+        assert 0 <= frame.entropy <= 1
+        difference = lab_of(frame.rgb)[0] - lab_of(grey(truth.rgb))[0]
+        assert float(difference.abs().mean()) < 0.5
+        assert float(lab_of(frame.rgb)[1:].abs().mean()) > 3  # it is in colour
+
+
+def smooth_still() -> np.ndarray:
+    """(H, W, 3) uint8 colours without detail finer than a cell, so that a cell can carry them."""
+    small = Image.fromarray(still((6, 8), seed=4))
+    return np.array(small.resize((128, 96), Image.Resampling.BICUBIC))
+
+
+def test_a_static_clip_gets_its_own_colours_back(tiny_encoder, tmp_path):
+    rgb = smooth_still()
+    clip = write_clip(tmp_path / "grey", [grey(rgb)] * 3)
+    config = TrackConfig(size=96, propagate=PropagateConfig(top_k=1))
+    tracker = Tracker(tiny_encoder, device="cpu", config=config)
+    *_, last = tracker.colorize(clip, references=[(rgb, 0)])
+    error = (lab_of(last.rgb)[1:] - lab_of(rgb)[1:]).abs().mean()
+    assert float(error) < 2.5 < 0.25 * float(lab_of(rgb)[1:].abs().mean())
+
+
+def test_a_faded_video_is_judged_by_its_lightness_alone(tiny_encoder, film, tmp_path):
+    tracker = Tracker(tiny_encoder, device="cpu", config=TrackConfig(size=72))
+    faded = [paint(frame.rgb, 0.3 * lab_of(frame.rgb)[1:]) for frame in film[:2]]
+    clips = [
+        write_clip(tmp_path / "faded", faded),
+        write_clip(tmp_path / "grey", [grey(frame.rgb) for frame in film[:2]]),
+    ]
+    a, b = ([f.rgb for f in tracker.colorize(c, references=[(film[0].rgb, 0)])] for c in clips)
+    shown = [np.array(x, dtype=int) for x in (a, b, faded)]
+    assert np.abs(shown[0] - shown[1]).mean() < 4  # the same but for rounding of the input
+    assert np.abs(shown[0] - shown[2]).mean() > 12  # and not the faded colours
+
+
+def test_references_of_later_frames_and_strangers(tracker, film, tmp_path):
+    clip = write_clip(tmp_path / "grey", [grey(frame.rgb) for frame in film])
+    Image.fromarray(film[4].rgb).save(tmp_path / "R.png")
+    Image.fromarray(smooth_still()).save(tmp_path / "other.png")
+    references = [f"{tmp_path / 'R.png'}@4", str(tmp_path / "other.png")]
+    found = list(tracker.colorize(clip, references=references, start=1, end=3))
+    assert [frame.index for frame in found] == [1, 2]
+    assert all(frame.rgb.shape == (*SIZE, 3) for frame in found)
+
+
+def test_a_picture_of_the_first_frame_is_taken_as_it(tracker, film, tmp_path):
+    clip = write_clip(tmp_path / "grey", [grey(frame.rgb) for frame in film[:2]])
+    named, unnamed = (
+        [f.rgb for f in tracker.colorize(clip, references=[(film[0].rgb, index)])]
+        for index in (0, None)
+    )
+    assert np.array_equal(named, unnamed)
+
+
+def test_colorize_refuses_what_it_cannot_use(tracker, tiny_clip_encoder, film, clip):
+    clips = Tracker(tiny_clip_encoder, device="cpu")
+    with pytest.raises(InputError, match="expected an encoder of single frames, came one of clips"):
+        clips.colorize(clip, references=[(film[0].rgb, 0)])
+    with pytest.raises(InputError, match="99"):
+        list(tracker.colorize(clip, references=[(film[0].rgb, 99)]))
+
+
+def test_references_are_named_with_their_frame(tmp_path):
+    rgb = still((20, 24))
+    for name in ("R.png", "a@home.png", "b@7"):
+        Image.fromarray(rgb).save(tmp_path / name, format="png")
+    cases = {"R.png": None, "R.png@3": 3, "R.png@012": 12, "a@home.png": None, "b@7": None}
+    for text, expected in {**cases, "a@home.png@5": 5, "b@7@0": 0}.items():
+        picture, index = read_reference(f"{tmp_path}/{text}")
+        assert index == expected and np.array_equal(picture, rgb)
+    assert read_reference(tmp_path / "R.png")[1] is None
+    assert read_reference((rgb, 4)) == (rgb, 4)
+
+
+def test_grey_and_transparent_pictures_are_read_as_rgb(tmp_path):
+    for mode in ("L", "RGBA", "P"):
+        Image.fromarray(still((20, 24))).convert(mode).save(tmp_path / f"{mode}.png")
+        picture, _ = read_reference(tmp_path / f"{mode}.png")
+        assert picture.shape == (20, 24, 3) and picture.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("none.png", "no such file"),
+        ("none.png@2", "no such file"),
+        ("R.png@x", "expected PICTURE or PICTURE@FRAME with FRAME counted from 0"),
+        ("R.png@-1", "expected PICTURE or PICTURE@FRAME"),
+        ("R.png@", "expected PICTURE or PICTURE@FRAME"),
+        ("words.png", "expected a picture"),
+    ],
+)
+def test_references_that_make_no_sense(tmp_path, text, message):
+    Image.fromarray(still((20, 24))).save(tmp_path / "R.png")
+    (tmp_path / "words.png").write_text("no picture")
+    with pytest.raises(InputError, match=message):
+        read_reference(tmp_path / text)
+
+
+def test_whether_a_picture_shows_the_frame(film):
+    rgb = film[0].rgb
+    assert shows_same(rgb, grey(rgb))
+    big = np.array(Image.fromarray(rgb).resize((208, 144)))
+    assert shows_same(big, grey(rgb))
+    assert not shows_same(still(SIZE, seed=9), rgb)
+    assert not shows_same(255 - rgb, rgb)
+    flat = np.full_like(rgb, 90)
+    assert not shows_same(flat, flat)
+
+
+def test_pictures_are_cut_to_the_frames_size():
+    rgb = still((40, 80))
+    assert fit_picture(rgb, (40, 80)) is rgb
+    assert fit_picture(rgb, (30, 30)).shape == (30, 30, 3)
+    flat = np.full((10, 20, 3), 77, dtype=np.uint8)
+    assert np.array_equal(fit_picture(flat, (15, 17)), np.full((15, 17, 3), 77))
