@@ -6,6 +6,7 @@ import io
 import tarfile
 import warnings
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ def save_photo(path: Path, *, seed: int = 0, size=(60, 72)) -> Path:
     return path
 
 
-def write_shard(path: Path, names: list[str], *, mode: str = "w") -> Path:
+def write_shard(path: Path, names: list[str], *, mode: Literal["w", "w:gz"] = "w") -> Path:
     with tarfile.open(path, mode) as shard:
         for number, name in enumerate(names):
             buffer = io.BytesIO()
@@ -93,7 +94,7 @@ def test_data_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match="nowhere' does not exist; name files or folders"):
         find_sources([tmp_path / "nowhere"])
     (tmp_path / "notes.txt").write_text("nothing to learn")
-    with pytest.raises(InputError, match="no video, image or .tar shard in"):
+    with pytest.raises(InputError, match=r"no video, image or \.tar shard in"):
         find_sources([tmp_path])
     packed = write_shard(tmp_path / "packed.tar", ["x.png"], mode="w:gz")
     with pytest.raises(InputError, match=r"packed\.tar: expected an uncompressed tar shard"):

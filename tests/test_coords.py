@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -48,7 +50,7 @@ def test_rescaling_maps_image_corners_to_image_corners(height, width, new_height
 @pytest.mark.parametrize("kind", ["numpy", "torch"])
 def test_rescaling_keeps_dtype_and_shape_and_returns(kind):
     array = np.arange(12, dtype=np.float32).reshape(2, 3, 2)
-    points = torch.from_numpy(array) if kind == "torch" else array
+    points: Any = torch.from_numpy(array) if kind == "torch" else array
     moved = rescale_points(points, from_size=(40, 30), to_size=(80, 90))
     assert moved.shape == points.shape and moved.dtype == points.dtype
     back = rescale_points(moved, from_size=(80, 90), to_size=(40, 30))

@@ -154,8 +154,8 @@ def test_correspondence_loss_falls_as_features_become_right():
     right = one_hot_features(1, (4, 4))
     noise = torch.randn(right.shape, generator=generator(1))
     known = standing_still(1, (4, 4))
-    losses = [
-        float(correspondence_loss(F.normalize(right + s * noise, dim=1), right, known, SPEC, temperature=0.07))
-        for s in (2.0, 0.5, 0.1, 0.0)
-    ]  # fmt: skip
+    losses = []
+    for strength in (2.0, 0.5, 0.1, 0.0):
+        found = F.normalize(right + strength * noise, dim=1)
+        losses.append(float(correspondence_loss(found, right, known, SPEC, temperature=0.07)))
     assert losses == sorted(losses, reverse=True) and losses[-1] < 1e-4

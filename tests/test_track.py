@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ from chromatrack.errors import InputError, VideoError
 from chromatrack.formats.masks import write_mask
 from chromatrack.marks import check_marks, fit_picture, read_marks, read_reference, shows_same
 from chromatrack.propagate import PropagateConfig
-from chromatrack.track import TrackConfig, Tracker, choose_device, paint, resize
+from chromatrack.track import Device, TrackConfig, Tracker, choose_device, paint, resize
 
 SIZE = (72, 104)
 
@@ -158,7 +160,7 @@ def test_errors_come_at_the_call(tracker, film, tmp_path):
 def test_marks_of_an_array_are_of_the_first_frame():
     mask = np.ones((2, 2), dtype=np.int32)
     assert list(read_marks(mask, start=5)) == [5]
-    assert read_marks({np.int64(3): mask}, start=5) == {3: mask}
+    assert read_marks({3: mask}, start=5) == {3: mask}
 
 
 def test_knobs_of_the_tracker(tiny_encoder, tiny_clip_encoder):
@@ -175,7 +177,8 @@ def test_knobs_of_the_tracker(tiny_encoder, tiny_clip_encoder):
 def test_devices():
     assert choose_device("cpu") == torch.device("cpu")
     assert choose_device("auto").type in ("cpu", "cuda", "mps")
-    for device, there in (("cuda", torch.cuda), ("mps", torch.backends.mps)):
+    cases: list[tuple[Device, Any]] = [("cuda", torch.cuda), ("mps", torch.backends.mps)]
+    for device, there in cases:
         if not there.is_available():
             with pytest.raises(
                 InputError, match=f"'{device}' is not available here; choose auto or"

@@ -6,6 +6,7 @@ import json
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import torch
@@ -105,6 +106,20 @@ def test_resume_goes_on_where_it_stopped(data, tmp_path):
     assert done == [] and step_of(folder) == 4
 
 
+def test_an_interrupted_run_ends_as_if_it_had_not_been(data, tmp_path):
+    config = replace(SIX, steps=4, log_every=1)
+    whole = list(train([data], output=tmp_path / "whole", config=config))
+    reports = train([data], output=tmp_path / "parts", config=config)
+    first = [next(reports), next(reports)]
+    reports.close()
+    rest = list(train([data], output=tmp_path / "parts", config=config, resume=True))
+    assert [r.loss for r in first + rest] == [r.loss for r in whole]
+    a, b = (
+        load_encoder(tmp_path / n / "model.safetensors").state_dict() for n in ("whole", "parts")
+    )
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
 def test_another_runs_folder_is_not_overwritten(data, finished, tmp_path):
     folder, _ = finished
     before = (folder / "checkpoint.pt").read_bytes()
@@ -136,7 +151,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_checkpoint(
     before = (folder / "checkpoint.pt").read_bytes()
     nan = torch.tensor(float("nan"))
     monkeypatch.setattr("chromatrack.learn.train.losses", lambda *_: (nan, nan))
-    with pytest.raises(TrainingError, match="loss is nan at step 2; .*lower the learning rate"):
+    with pytest.raises(TrainingError, match=r"loss is nan at step 2; .*lower the learning rate"):
         list(train([data], output=folder, config=replace(SIX, steps=4), resume=True))
     assert (folder / "checkpoint.pt").read_bytes() == before
     state = load_encoder(folder / "model.safetensors").state_dict()
@@ -197,7 +212,7 @@ def test_errors_of_the_background_thread_come_through():
         yield 1
         raise TrainingError("no more")
 
-    items = prefetch(broken(), depth=2)
+    items = prefetch(cast(Any, broken()), depth=2)
     assert next(items) == 1
     with pytest.raises(TrainingError, match="no more"):
         next(items)
@@ -205,7 +220,8 @@ def test_errors_of_the_background_thread_come_through():
 
 def test_prefetch_stays_within_its_depth():
     taken = []
-    items = prefetch((taken.append(n) or n for n in range(100)), depth=3)
+    numbers = (taken.append(n) or n for n in range(100))
+    items = prefetch(cast(Any, numbers), depth=3)
     assert [next(items) for _ in range(5)] == list(range(5))
     items.close()
     assert len(taken) <= 5 + 3 + 1

@@ -117,6 +117,7 @@ def partial_file(path: Path) -> Path:
 
 
 def check_frame(rgb: np.ndarray, size: tuple[int, int] | None, count: int) -> None:
+    """InputError unless a frame is `(H, W, 3)` uint8, of `size` where the first one had it."""
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or 0 in rgb.shape:
         raise InputError(f"expected rgb (H, W, 3) uint8, got {rgb.shape} {rgb.dtype}")
     if size is not None and size != rgb.shape[:2]:

@@ -31,6 +31,11 @@ def read_marks(masks: Masks, *, start: int) -> dict[int, np.ndarray]:
 def check_marks(
     given: Mapping[int, np.ndarray], video: Source, start: int, end: int | None
 ) -> None:
+    """Check that masks are object ids, of the video's size, on its frames, and not all empty.
+
+    Raises:
+        InputError: what is wrong with which frame's mask. VideoError: the video cannot be read.
+    """
     info = probe(video)
     size = (info.height, info.width)
     for index, mask in given.items():
