@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import chromatrack.propagate as module
@@ -119,6 +119,25 @@ def test_a_correction_replaces_the_object():
     assert len(map_of(steps[2])) == 2
 
 
+def test_an_object_marked_later_is_followed_though_earlier_frames_show_it():
+    ids = (3, 9)
+    first = label_map(square(16, top=0, side=48, value=3), ids)
+    later = label_map(square(56, top=56, side=40, value=9), ids)
+    steps = run(translating(6), {0: first, 2: later}, background=True)
+    for index in range(2, 6):
+        old = square(8 * index + 16, top=0, side=48, value=3)
+        new = square(8 * index + 40, top=56, side=40, value=9)
+        assert cell_iou(map_of(steps[index]), old, 1, ids) > 0.8
+        assert cell_iou(map_of(steps[index]), new, 2, ids) > 0.8
+
+
+def test_the_last_word_wins_where_a_correction_contradicts_the_first_mark():
+    marks = {0: label_map(square(8, top=8, side=32)), 3: label_map(square(64, top=56, side=32))}
+    steps = run(translating(7), marks, background=True)
+    for index in range(3, 7):
+        assert cell_iou(map_of(steps[index]), square(40 + 8 * index, top=56, side=32)) > 0.7
+
+
 @pytest.mark.parametrize("labels", [2, 6])
 def test_affinity_is_computed_once_per_frame_whatever_the_number_of_labels(monkeypatch, labels):
     calls = []
@@ -224,6 +243,8 @@ def filled(config: PropagateConfig, *, marks=(0,), frames=20) -> MemoryBank:
     st.booleans(), st.integers(0, 6), st.integers(1, 5), st.integers(0, 30),
     st.sets(st.integers(0, 29), max_size=4),
 )  # fmt: skip
+@example(True, 5, 1, 3, {0, 2})
+@example(False, 3, 2, 9, {0, 8})
 def test_references_are_marked_then_recent_youngest_first_each_once(
     first, recent, spacing, frames, marks
 ):
@@ -234,7 +255,8 @@ def test_references_are_marked_then_recent_youngest_first_each_once(
     )
     kept = [i for i in sorted(marks) if i < frames] if first else []
     young = [frames - 1 - spacing * n for n in range(recent)]
-    expected = kept + [i for i in young if i >= 0 and i not in kept]
+    since = max((i for i in marks if i < frames), default=0)  # a mark makes earlier ones moot
+    expected = kept + [i for i in young if i >= since and i not in kept]
     assert [reference.index for reference in bank.references()] == expected
     assert len(bank.rolling) <= max(0, (recent - 1) * spacing + 1)
 

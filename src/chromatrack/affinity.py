@@ -167,10 +167,12 @@ def tiled_affinity(
         radius: per reference, in cells; None searches the whole frame.
         top_k: exactly this many, or R*h*w if that is less.
         temperature: divides the similarity, once.
-        active: `(h, w)` bool; tiles without a True cell are skipped, their rows all 0.
+        active: `(h, w)` bool; tiles without a True cell are skipped and their rows all 0 (unless a
+            reference has no window).
 
     Returns:
-        SparseAffinity with k = min(top_k, R*h*w); cells outside frame or window weigh exactly 0.
+        SparseAffinity with k <= top_k (fewer if the windows hold fewer cells); cells outside frame
+        or window weigh exactly 0.
 
     Raises:
         InputError: shapes do not fit.

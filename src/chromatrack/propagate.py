@@ -55,12 +55,19 @@ class PropagateConfig:
 
 @dataclass
 class Reference:
-    """One remembered frame: feature map `(C, h, w)`, label map `(L, h, w)`, window in cells."""
+    """One remembered frame: feature map `(C, h, w)`, label map `(L, h, w)`, window in cells.
+
+    painted: `(L,)` bool, labels the user painted on this frame. trust: `(L,)` float in [0, 1], how
+    much it has to say on each label: 0 on an object first painted later, half on one that the user
+    painted again since, so that the last word wins where the two disagree.
+    """
 
     index: int
     features: Tensor
     label_map: Tensor
     radius: int | None
+    painted: Tensor
+    trust: Tensor
 
 
 @dataclass
@@ -75,16 +82,36 @@ class MemoryBank:
     rolling: deque[Reference] = field(default_factory=deque)
 
     def mark(
-        self, index: int, features: Tensor, label_map: Tensor, *, whole_frame: bool = False
+        self,
+        index: int,
+        features: Tensor,
+        label_map: Tensor,
+        *,
+        painted: Tensor | None = None,
+        whole_frame: bool = False,
     ) -> None:
-        """Keep a frame the user labelled for good; `whole_frame` searches it without a window."""
+        """Keep a frame the user labelled for good.
+
+        On what was painted here (all labels, if `painted` is None), earlier marks lose half their
+        trust, or all of it if the user had not painted it there. Predictions on recent frames are
+        forgotten: this frame holds every label. `whole_frame` searches it without a window.
+        """
+        everything = torch.ones(len(label_map), dtype=torch.bool, device=label_map.device)
+        painted = everything if painted is None else painted
+        for earlier in self.marked:
+            share = 0.5 * earlier.painted.float()
+            earlier.trust = torch.where(painted, earlier.trust * share, earlier.trust)
+        self.rolling.clear()
         free = whole_frame or not self.config.restrict_first
         radius = None if free else self.config.radius
-        self.marked.append(Reference(index, features, label_map, radius))
+        trust = everything.float()
+        self.marked.append(Reference(index, features, label_map, radius, painted, trust))
 
     def add(self, index: int, features: Tensor, label_map: Tensor) -> None:
         """Remember a frame until `recent` younger ones have come."""
-        self.rolling.append(Reference(index, features, label_map, self.config.recent_radius))
+        trust = torch.ones(len(label_map), device=label_map.device)
+        radius = self.config.recent_radius
+        self.rolling.append(Reference(index, features, label_map, radius, trust < 0, trust))
         while len(self.rolling) > max(0, (self.config.recent - 1) * self.config.spacing + 1):
             self.rolling.popleft()
 
@@ -119,7 +146,7 @@ class Propagated:
     """One frame's result.
 
     label_map: `(L, h, w)` float32, None before the first labelled frame.
-    entropy: pointer entropy `(h, w)` in [0, 1]; 0 where the user painted.
+    entropy: pointer entropy `(h, w)` in [0, 1]; None where nothing was copied.
     """
 
     input: Input
@@ -150,6 +177,20 @@ def reach(references: Sequence[Reference], *, size: tuple[int, int]) -> Tensor:
     return seen
 
 
+_LEAST_TRUST = 0.05  # below this share of trusted frames, a cell's pointer hardly counts
+
+
+def read_trusted(pointer: SparseAffinity, references: Sequence[Reference]) -> Tensor:
+    """Readout `(L, h, w)` in which every label is averaged over the frames trusted on it."""
+    label_maps = torch.stack([r.label_map for r in references])
+    trust = torch.stack([r.trust for r in references])
+    if bool((trust == 1).all()):
+        return pointer.readout(label_maps)
+    spread = trust[:, :, None, None].expand_as(label_maps)
+    share = pointer.readout(spread)
+    return pointer.readout(label_maps * spread) / share.clamp(min=_LEAST_TRUST)
+
+
 def copy_labels(
     features: Tensor, bank: MemoryBank, config: PropagateConfig, *, background: bool = False
 ) -> tuple[Tensor, SparseAffinity]:
@@ -168,9 +209,10 @@ def copy_labels(
         radius_shape=config.radius_shape,
         active=reach(references, size=image_size(features)) if background else None,
     )
-    label_map = pointer.readout(torch.stack([r.label_map for r in references]))
+    label_map = read_trusted(pointer, references)
     if background:
         label_map = torch.where(label_map < _FAINT, 0, label_map)
+        label_map[1:] /= label_map[1:].sum(0).clamp(min=1)
         label_map[0] = (1 - label_map[1:].sum(0)).clamp(min=0)
     return label_map, pointer
 
@@ -213,7 +255,8 @@ def propagate(
             entropy = pointer.entropy()
         if frame.given is not None:
             label_map = merge(frame.given, label_map)
-            bank.mark(frame.index, features, label_map)
+            painted = frame.given.flatten(1).amax(1) > 0 if background else None
+            bank.mark(frame.index, features, label_map, painted=painted)
         assert label_map is not None
         bank.add(frame.index, features, label_map)
         yield Propagated(frame, label_map, entropy)

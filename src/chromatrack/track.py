@@ -274,7 +274,8 @@ class Tracker:
                 grey = self._lab(read_frame(video, index=index).rgb)
             features, colours = self._embed_grey(grey), to_cells(lab[None, 1:], self.spec)[0]
             key = index if index is not None else -1 - number
-            bank.mark(key, features, colours, whole_frame=index is None)
+            nothing = torch.zeros(2, dtype=torch.bool, device=self.device)
+            bank.mark(key, features, colours, painted=nothing, whole_frame=index is None)
 
         def inputs() -> Iterator[Input]:
             for frame in read_frames(video, start=start, end=end):
