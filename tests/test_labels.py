@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import chromatrack.labels as labels_module
 from chromatrack.coords import cell_count, pixel_grid
 from chromatrack.encoder import FeatureSpec
 from chromatrack.errors import InputError
@@ -191,3 +192,47 @@ def test_guided_upsampling_of_a_big_shape():
     guided = upsample_guided(label_map, image, spec=SPECS[0], background=True)
     scores = [iou(label_map_to_mask(x, ids=[1]) > 0, mask > 0) for x in (plain, guided)]
     assert scores[1] > max(0.95, scores[0])  # its edges follow the image's
+
+
+def disc_scene() -> tuple[torch.Tensor, np.ndarray]:
+    """A red disc on green with a little noise: rgb `(3, 96, 128)` and its mask."""
+    y, x = np.mgrid[:96, :128]
+    mask = ((y - 44.3) ** 2 + (x - 61.7) ** 2 < 27.5**2).astype(np.int32)
+    colours = np.array([[0.2, 0.6, 0.3], [0.8, 0.2, 0.2]], dtype=np.float32)
+    noise = np.random.default_rng(0).normal(0, 0.02, (96, 128, 3)).astype(np.float32)
+    return torch.from_numpy(colours[mask] + noise).permute(2, 0, 1).clamp(0, 1), mask
+
+
+def test_guided_edges_follow_the_image_better_than_bilinear_ones():
+    image, mask = disc_scene()
+    spec = FeatureSpec(8, 8, 0.0)
+    soft = masks_to_label_map(mask, ids=[1], size=mask.shape, spec=spec)
+    plain = upsample(soft, size=mask.shape, spec=spec)
+    guided = upsample_guided(soft, image, spec=spec, background=True)
+    wrong = [int(((up[1] > up[0]).numpy() != mask).sum()) for up in (plain, guided)]
+    assert wrong[1] < 0.6 * wrong[0]
+    torch.testing.assert_close(guided.sum(0), torch.ones(mask.shape))
+
+
+def test_guided_filter_inside_an_objects_extent_equals_the_whole_frame(monkeypatch):
+    image = torch.rand(3, 90, 131, generator=torch.Generator().manual_seed(1))
+    spec = FeatureSpec(8, 8, 3.5)
+    label_map = torch.zeros(3, 12, 17)
+    label_map[1, 2:5, 3:9], label_map[2, 9:, 12:] = 0.8, 0.6
+    label_map[0] = 1 - label_map[1:].sum(0)
+    cropped = upsample_guided(label_map, image, spec=spec, background=True)
+    monkeypatch.setattr(
+        labels_module, "_extent", lambda x, margin: (slice(0, len(x)), slice(0, x.shape[1]))
+    )
+    whole = upsample_guided(label_map, image, spec=spec, background=True)
+    torch.testing.assert_close(cropped, whole, rtol=0, atol=1e-5)
+
+
+def test_guided_filter_of_nothing_is_background():
+    image = torch.rand(3, 37, 51)
+    spec = FeatureSpec(8, 8, 0.0)
+    empty = torch.zeros(3, 5, 7)
+    empty[0] = 1
+    dense = upsample_guided(empty, image, spec=spec, background=True)
+    assert dense.shape == (3, 37, 51)
+    assert torch.equal(dense[0], torch.ones(37, 51)) and not dense[1:].any()

@@ -151,36 +151,74 @@ def upsample_guided(
     """
     size = image_size(image)
     labels = label_map[1:] if background else label_map
-    coarse_size = (max(1, size[0] // _COARSE), max(1, size[1] // _COARSE))
-    guide = F.interpolate(image[None], size=coarse_size, mode="area")[0]
-    low = F.interpolate(
-        upsample(labels, size=size, spec=spec)[None], size=coarse_size, mode="area"
-    )[0]
-
-    pairs = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
-    products = torch.stack([guide[i] * guide[j] for i, j in pairs])
-    mean_guide = _box(guide, radius)
-    spread = _box(products, radius)
-    variance = [
-        spread[k] - mean_guide[i] * mean_guide[j] + smoothness * (i == j)
-        for k, (i, j) in enumerate(pairs)
-    ]
-    xx, xy, xz, yy, yz, zz = _inverse_3x3(variance)
-
+    guide = _coarse(image)
+    low = _coarse(upsample(labels, size=size, spec=spec))
+    mean_guide, inverse = _guide_statistics(guide, radius=radius, smoothness=smoothness)
     dense = image.new_zeros(len(labels), *size)
-    for number, label in enumerate(low):
-        mean = _box(label[None], radius)
-        gr, gg, gb = _box(guide * label, radius) - mean_guide * mean
-        slope = torch.stack(
-            [xx * gr + xy * gg + xz * gb, xy * gr + yy * gg + yz * gb, xz * gr + yz * gg + zz * gb]
-        )
-        level = mean - (slope * mean_guide).sum(0, keepdim=True)
-        fine = F.interpolate(
-            _box(torch.cat([slope, level]), radius)[None], size=size, mode="bilinear"
-        )[0]
-        value = torch.addcmul(fine[3], fine[0], image[0])
-        value.addcmul_(fine[1], image[1]).addcmul_(fine[2], image[2])
-        dense[number] = value.clamp(float(label.min()), float(label.max()))
+    for cells, label, out in zip(labels, low, dense, strict=True):
+        rows, columns = _extent(label, margin=2 * radius + 2)
+        fine_rows = slice(rows.start * _COARSE, min(rows.stop * _COARSE, size[0]))
+        fine_columns = slice(columns.start * _COARSE, min(columns.stop * _COARSE, size[1]))
+        if rows.stop > rows.start:
+            value = _filter_label(
+                label[rows, columns],
+                guide[:, rows, columns],
+                mean_guide[:, rows, columns],
+                inverse[:, rows, columns],
+                image[:, fine_rows, fine_columns],
+                radius=radius,
+            )
+            out[fine_rows, fine_columns] = value.clamp_(float(cells.min()), float(cells.max()))
     if not background:
         return dense
     return torch.cat([(1 - dense.sum(0, keepdim=True)).clamp(min=0), dense])
+
+
+def _coarse(image: Tensor) -> Tensor:
+    """Averages of _COARSE x _COARSE pixels: `(C, H, W)` -> `(C, ceil(H / 4), ceil(W / 4))`."""
+    return F.avg_pool2d(image[None], _COARSE, ceil_mode=True, count_include_pad=False)[0]
+
+
+def _extent(label: Tensor, *, margin: int) -> tuple[slice, slice]:
+    """Rows and columns that hold a label, and `margin` more: beyond them the filter gives 0."""
+    slices = []
+    for axis in (1, 0):
+        held = (label != 0).any(axis).nonzero()
+        low, high = (int(held[0]), int(held[-1])) if len(held) else (0, -1 - 2 * margin)
+        slices.append(slice(max(0, low - margin), max(0, high + 1 + margin)))
+    return slices[0], slices[1]
+
+
+def _guide_statistics(guide: Tensor, *, radius: int, smoothness: float) -> tuple[Tensor, Tensor]:
+    """Mean colour of every window `(3, h, w)` and inverse of its covariance, six planes."""
+    pairs = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
+    mean = _box(guide, radius)
+    spread = _box(torch.stack([guide[i] * guide[j] for i, j in pairs]), radius)
+    variance = [
+        spread[k] - mean[i] * mean[j] + smoothness * (i == j) for k, (i, j) in enumerate(pairs)
+    ]
+    return mean, torch.stack(_inverse_3x3(variance))
+
+
+def _filter_label(
+    label: Tensor,
+    guide: Tensor,
+    mean_guide: Tensor,
+    inverse: Tensor,
+    image: Tensor,
+    *,
+    radius: int,
+) -> Tensor:
+    """One label, fitted to the colours of each window and laid over the image: `(H, W)`."""
+    mean = _box(label[None], radius)
+    r, g, b = _box(guide * label, radius) - mean_guide * mean
+    xx, xy, xz, yy, yz, zz = inverse
+    slope = torch.stack(
+        [xx * r + xy * g + xz * b, xy * r + yy * g + yz * b, xz * r + yz * g + zz * b]
+    )
+    level = mean - (slope * mean_guide).sum(0, keepdim=True)
+    smooth = _box(torch.cat([slope, level]), radius)[None]
+    fine = F.interpolate(smooth, scale_factor=float(_COARSE), mode="bilinear")[0]
+    fine = fine[:, : image.shape[-2], : image.shape[-1]]
+    value = torch.addcmul(fine[3], fine[0], image[0])
+    return value.addcmul_(fine[1], image[1]).addcmul_(fine[2], image[2])
