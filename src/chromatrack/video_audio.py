@@ -11,6 +11,8 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 
+from chromatrack.video_decode import open_input
+
 _COPIED = {
     ".mp4": frozenset(["aac", "mp3", "ac3", "eac3", "alac", "opus"]),
     ".m4v": frozenset(["aac", "mp3", "ac3", "eac3", "alac"]),
@@ -103,7 +105,7 @@ def _until_damage(packets: Iterator[av.Packet], path: str) -> Iterator[av.Packet
 def open_audio(path: str) -> InputContainer | None:
     """The container, if it has a sound track that can be decoded or copied; else None."""
     try:
-        container = av.open(f"file:{path}", metadata_errors="ignore")
+        container = open_input(f"file:{path}")
     except (FFmpegError, OSError):
         return None
     streams = container.streams.audio

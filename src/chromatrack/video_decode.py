@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain, dropwhile, pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container import InputContainer
@@ -43,6 +44,14 @@ class Damage(Exception):
     index = 0
 
 
+def open_input(url: str) -> InputContainer:
+    """Open for reading; text in the file that is not UTF-8 does no harm (PyAV 18 must be told)."""
+    lenient: dict[str, Any] = {}
+    if int(av.__version__.split(".")[0]) < 19:
+        lenient["metadata_errors"] = "ignore"
+    return av.open(url, **lenient)
+
+
 @dataclass
 class PictureReader:
     """One open video stream.
@@ -65,7 +74,7 @@ class PictureReader:
         if not url:
             check_file(path)
         try:
-            container = av.open(path if url else f"file:{path}", metadata_errors="ignore")
+            container = open_input(path if url else f"file:{path}")
         except (FFmpegError, OSError) as error:
             raise VideoError(
                 f"{path}: cannot be opened as a video ({error.strerror}); "
