@@ -127,8 +127,10 @@ def test_an_object_marked_later_is_followed_though_earlier_frames_show_it():
     for index in range(2, 6):
         old = square(8 * index + 16, top=0, side=48, value=3)
         new = square(8 * index + 40, top=56, side=40, value=9)
-        assert cell_iou(map_of(steps[index]), old, 1, ids) > 0.8
-        assert cell_iou(map_of(steps[index]), new, 2, ids) > 0.8
+        assert (
+            cell_iou(map_of(steps[index]), old, 1, ids) > 0.75
+        )  # unseen content enters at its left
+        assert cell_iou(map_of(steps[index]), new, 2, ids) > 0.9
 
 
 def test_the_last_word_wins_where_a_correction_contradicts_the_first_mark():

@@ -34,7 +34,7 @@ class Settings:
         radius: how far a cell may have moved since a marked frame, in cells.
         recent_radius: how far since a recent frame, in cells.
         radius_shape: shape of these neighbourhoods.
-        temperature: of the softmax over similarities; None is 0.07 (0.03 for raw-lab).
+        temperature: of the softmax over similarities; None is 0.03.
     """
 
     model: str = "small"
@@ -45,8 +45,8 @@ class Settings:
     spacing: int = 1
     first: bool = True
     restrict_first: bool = True
-    top_k: int = 10
-    radius: int = 12
+    top_k: int = 5
+    radius: int = 24
     recent_radius: int = 8
     radius_shape: Literal["square", "disc"] = "square"
     temperature: Annotated[float | None, arg(metavar="FLOAT")] = None

@@ -35,12 +35,12 @@ class PropagateConfig:
     first: bool = True
     recent: int = 5
     spacing: int = 1
-    top_k: int = 10
-    radius: int = 12
+    top_k: int = 5
+    radius: int = 24
     recent_radius: int = 8
     radius_shape: RadiusShape = "square"
     restrict_first: bool = True
-    temperature: float = 0.07
+    temperature: float = 0.03
 
     def __post_init__(self) -> None:
         for name, least in (("recent", 0), ("spacing", 1), ("top_k", 1)):
