@@ -1,4 +1,7 @@
-"""Label maps: what a user paints <-> soft `(L, h, w)` maps, and their way to full resolution."""
+"""Label maps: what a user paints <-> soft `(L, h, w)` maps, and their way to full resolution.
+
+With `video.py` the only file that turns axes: frames are `(H, W, 3)`, tensors `(3, H, W)`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,16 @@ from torch import Tensor
 from chromatrack.coords import cell_count, image_size, pixel_to_cell
 from chromatrack.encoder import FeatureSpec
 from chromatrack.errors import InputError
+
+
+def planes(rgb: np.ndarray) -> Tensor:
+    """`(H, W, 3)` uint8 frame -> `(3, H, W)` uint8 view of the same memory."""
+    return torch.from_numpy(rgb).permute(2, 0, 1)
+
+
+def interleaved(image: Tensor) -> np.ndarray:
+    """`(3, H, W)` float in [0, 1] -> `(H, W, 3)` uint8 frame, rounded."""
+    return (image * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
 
 
 def to_cells(image: Tensor, spec: FeatureSpec) -> Tensor:

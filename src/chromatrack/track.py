@@ -23,10 +23,12 @@ from chromatrack.encoder import (
 )
 from chromatrack.errors import InputError
 from chromatrack.labels import (
+    interleaved,
     label_map_to_mask,
     masks_to_label_map,
     merge_given,
     object_ids,
+    planes,
     to_cells,
     upsample_guided,
 )
@@ -299,7 +301,7 @@ class Tracker:
 
     def _image(self, rgb: np.ndarray) -> Tensor:
         """`(H, W, 3)` uint8 -> `(3, H', W')` float32 in [0, 1] at the working size."""
-        image = torch.from_numpy(rgb).to(self.device).permute(2, 0, 1).float() / 255
+        image = planes(rgb).to(self.device).float() / 255
         return resize(image, fit_size(rgb.shape[:2], short_side=self.config.size))
 
     def _lab(self, rgb: np.ndarray) -> Tensor:
@@ -327,7 +329,7 @@ def paint(rgb: np.ndarray, ab: Tensor) -> np.ndarray:
     Returns:
         `(H, W, 3)` uint8; colours that sRGB cannot show at that luminance are made paler.
     """
-    image = torch.from_numpy(rgb).to(ab.device).permute(2, 0, 1).float() / 255
+    image = planes(rgb).to(ab.device).float() / 255
     lightness = rgb_to_lab(image)[:1]
     painted = lab_to_rgb(torch.cat([lightness, ab]), gamut="desaturate")
-    return (painted * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
+    return interleaved(painted)

@@ -20,6 +20,7 @@ from chromatrack.color import rgb_to_lab
 from chromatrack.coords import cell_count, fit_size, image_size, pixel_grid
 from chromatrack.encoder import FeatureSpec, normalize_lab
 from chromatrack.errors import InputError, TrainingError, VideoError
+from chromatrack.labels import planes
 from chromatrack.video import probe, read_frames
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
@@ -117,7 +118,7 @@ def load_clip(path: Path, *, short_side: int, spacing_seconds: float, limit: int
         for frame in read_frames(path, size=size):
             if times and frame.pts_seconds - times[-1] < spacing_seconds - 1e-3:
                 continue
-            frames.append(torch.from_numpy(frame.rgb).permute(2, 0, 1).contiguous())
+            frames.append(planes(frame.rgb).contiguous())
             times.append(frame.pts_seconds)
             if len(frames) >= limit:
                 break
@@ -256,7 +257,7 @@ class ClipSampler:
                 continue
             height, width = fit_size((image.height, image.width), short_side=256)
             image = image.resize((width, height), Image.Resampling.BILINEAR)
-            return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+            return planes(np.array(image))
         raise TrainingError("training data: 20 photos in a row could not be read; check the folder")
 
     def _moving_pair(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
