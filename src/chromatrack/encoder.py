@@ -20,6 +20,7 @@ from chromatrack.errors import InputError, WeightsError
 
 Kind = Literal["resnet", "vondrick2018"]
 HEADER_KEY = "chromatrack"
+GREY = "grey/"  # prefix of the normalisation statistics of grey input in a weights file
 MODELS = Path(__file__).parent / "models"
 
 
@@ -251,14 +252,23 @@ def feature_size(encoder: Encoder, size: tuple[int, int]) -> tuple[int, int]:
 
 
 def save_encoder(
-    path: str | PathLike[str], encoder: Encoder, *, notes: Mapping[str, str] | None = None
+    path: str | PathLike[str],
+    encoder: Encoder,
+    *,
+    notes: Mapping[str, str] | None = None,
+    grey_statistics: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write weights (safetensors, configuration and notes in the header), atomically."""
+    """Write weights (safetensors, configuration and notes in the header), atomically.
+
+    grey_statistics: the normalisation statistics of grey input, by name, beside those of colour.
+    """
     from safetensors.torch import save_file
 
     path = Path(path)
     header = {HEADER_KEY: json.dumps(asdict(encoder.config)), **(notes or {})}
     state = {name: x.detach().cpu().contiguous() for name, x in encoder.state_dict().items()}
+    for name, value in (grey_statistics or {}).items():
+        state[GREY + name] = value.detach().cpu().contiguous()
     temporary = path.with_name(f".{path.name}.part")
     save_file(state, temporary, metadata=header)
     temporary.replace(path)
@@ -299,11 +309,12 @@ def read_header(path: str | PathLike[str]) -> dict[str, str]:
         raise WeightsError(f"{path}: expected a safetensors weights file ({error})") from error
 
 
-def load_encoder(model: str | PathLike[str] = "small") -> Encoder:
+def load_encoder(model: str | PathLike[str] = "small", *, grey: bool = False) -> Encoder:
     """A trained encoder in evaluation mode, on the CPU, float32.
 
     Args:
         model: a shipped name (`small`) or the path of a weights file.
+        grey: normalise as for frames of which L alone is shown, if the file says how.
 
     Raises:
         WeightsError: no such model, not ours, or shapes differ; says what differs.
@@ -318,7 +329,10 @@ def load_encoder(model: str | PathLike[str] = "small") -> Encoder:
             f"came a file with {sorted(header) or 'no metadata'}"
         )
     encoder = build_encoder(_parse_config(header[HEADER_KEY], path))
-    state = load_file(path)
+    stored = load_file(path)
+    state = {name: value for name, value in stored.items() if not name.startswith(GREY)}
+    if grey:
+        state |= {n.removeprefix(GREY): v for n, v in stored.items() if n.startswith(GREY)}
     _check_state(encoder.state_dict(), state, path)
     encoder.load_state_dict(state)
     return encoder.float().eval()

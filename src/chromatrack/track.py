@@ -122,23 +122,31 @@ class Tracker:
         self,
         encoder: Encoder,
         *,
+        grey_encoder: Encoder | None = None,
         device: Device = "auto",
         config: TrackConfig | None = None,
         model: str = "custom",
     ) -> None:
+        """`grey_encoder`: the one to colour with, if it is not the one to track with."""
         self.config = config or TrackConfig()
         self.device = choose_device(device)
         self.model = model
-        if self.config.stride is not None:
-            if isinstance(encoder, ResNetEncoder):
-                encoder = encoder.at_stride(self.config.stride)
-            elif self.config.stride != encoder.spec.stride:
-                raise InputError(
-                    f"stride: this encoder has stride {encoder.spec.stride} only, "
-                    f"came {self.config.stride}"
-                )
+        encoder = self._at_stride(encoder)
         self.spec = encoder.spec
         self.encoder = fold_batch_norm(encoder).to(self.device)
+        self.grey_encoder = self.encoder
+        if grey_encoder is not None:
+            self.grey_encoder = fold_batch_norm(self._at_stride(grey_encoder)).to(self.device)
+
+    def _at_stride(self, encoder: Encoder) -> Encoder:
+        stride = self.config.stride
+        if stride is None or stride == encoder.spec.stride:
+            return encoder
+        if not isinstance(encoder, ResNetEncoder):
+            raise InputError(
+                f"stride: this encoder has stride {encoder.spec.stride} only, came {stride}"
+            )
+        return encoder.at_stride(stride)
 
     @classmethod
     def from_pretrained(
@@ -153,7 +161,13 @@ class Tracker:
         Raises:
             WeightsError: no such model, or a file that does not fit.
         """
-        return cls(load_encoder(model), device=device, config=config, model=fspath(model))
+        return cls(
+            load_encoder(model),
+            grey_encoder=load_encoder(model, grey=True),
+            device=device,
+            config=config,
+            model=fspath(model),
+        )
 
     def track(
         self, video: Source, *, masks: Masks, start: int = 0, end: int | None = None
@@ -310,7 +324,7 @@ class Tracker:
     def _embed_grey(self, lab: Tensor) -> Tensor:
         """Feature map from L alone: Lab `(3, H, W)` -> `(C, h, w)`."""
         grey = normalize_lab(lab) * lab.new_tensor([1.0, 0.0, 0.0]).reshape(3, 1, 1)
-        return self.encoder.embed(grey[None])[0]
+        return self.grey_encoder.embed(grey[None])[0]
 
 
 def resize(image: Tensor, size: Sequence[int]) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import queue
@@ -9,7 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from os import PathLike
 from pathlib import Path
 
@@ -19,13 +20,17 @@ from torch import Tensor, nn
 from chromatrack.encoder import Encoder, build_encoder, channels_last, save_encoder
 from chromatrack.errors import InputError, OutputError, TrainingError
 from chromatrack.labels import to_cells
+from chromatrack.learn.calibrate import measure_statistics
 from chromatrack.learn.clips import Batch, ClipSampler, SamplerConfig, Sources, find_sources
+from chromatrack.learn.log import StepReport, append_log, plot_losses, read_log
 from chromatrack.learn.objective import (
     copy_loss,
     correspondence_loss,
     draw_hidden,
     jitter,
 )
+
+CALIBRATION_BATCHES = 24
 
 
 @dataclass(frozen=True)
@@ -48,20 +53,6 @@ class TrainConfig:
     log_every: int = 10
     save_seconds: float = 120.0
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """What one logged step did; `progress` is the share of the budget used, [0, 1]."""
-
-    step: int
-    progress: float
-    loss: float
-    copy: float
-    correspondence: float
-    learning_rate: float
-    seconds: float
-    pairs_seen: int
 
 
 def one_cycle(progress: float, *, peak: float, warmup: float) -> float:
@@ -155,6 +146,7 @@ def _loop(
     batches = prefetch(sampler.batches(config.batch, start=state.step), depth=4)
     started = time.monotonic() - state.elapsed_seconds
     saved = time.monotonic()
+    shown: list[Tensor] = []
     encoder.train()
     try:
         while (progress := _progress(config, state)) < 1:
@@ -190,19 +182,20 @@ def _loop(
                     seconds=state.elapsed_seconds,
                     pairs_seen=state.step * config.batch,
                 )
-                _log(folder, report)
+                append_log(folder / "log.jsonl", report)
                 yield report
             if time.monotonic() - saved > config.save_seconds:
                 save_checkpoint(folder, state, config)
                 saved = time.monotonic()
         save_checkpoint(folder, state, config)
+        shown = [next(batches).lab.flatten(0, 1).to(device) for _ in range(CALIBRATION_BATCHES)]
     except (KeyboardInterrupt, GeneratorExit):
         save_checkpoint(folder, state, config)
         raise
     finally:
         batches.close()
         if state.step > 0:
-            _finish(folder, state, config, sources)
+            _finish(folder, state, config, sources, shown)
 
 
 def _progress(config: TrainConfig, state: TrainState) -> float:
@@ -302,65 +295,35 @@ def load_checkpoint(path: Path, state: TrainState, config: TrainConfig) -> None:
     state.step, state.elapsed_seconds = saved["step"], saved["elapsed_seconds"]
 
 
-def _log(folder: Path, report: StepReport) -> None:
-    with (folder / "log.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(report)) + "\n")
-
-
 def _write_text(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.part")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
 
 
-def _finish(folder: Path, state: TrainState, config: TrainConfig, sources: Sources) -> None:
-    """Write the weights as they are now, and the loss curve."""
+def _finish(
+    folder: Path, state: TrainState, config: TrainConfig, sources: Sources, shown: list[Tensor]
+) -> None:
+    """Write the weights as they are now, and the loss curve.
+
+    shown: images to measure the normalisation statistics on; none after an early end, when the
+    running ones are kept.
+    """
     notes = {
         "steps": str(state.step),
         "pairs_seen": str(state.step * config.batch),
         "videos": str(len(sources.videos)),
         "photos": str(len(sources.photos)),
+        "complete": "yes" if shown else "no",
         "recipe": json.dumps(asdict(config)),
     }
-    save_encoder(folder / "model.safetensors", state.encoder, notes=notes)
+    encoder, grey = state.encoder, None
+    if shown:
+        grey = measure_statistics(encoder, shown, grey=True)
+        encoder = copy.deepcopy(encoder)
+        colour = measure_statistics(encoder, shown, grey=False)
+        encoder.load_state_dict({**encoder.state_dict(), **colour})
+    save_encoder(folder / "model.safetensors", encoder, notes=notes, grey_statistics=grey)
     reports = read_log(folder / "log.jsonl")
     if reports:
         plot_losses(reports, folder / "loss.png")
-
-
-def read_log(path: Path) -> list[StepReport]:
-    """The reports of a run so far (a half-written last line is left out)."""
-    names = {f.name for f in fields(StepReport)}
-    reports = []
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError:
-                continue
-            reports.append(StepReport(**{k: v for k, v in row.items() if k in names}))
-    return reports
-
-
-def plot_losses(reports: Sequence[StepReport], path: Path) -> None:
-    """Draw the loss curves (raw, and smoothed) to a PNG, atomically."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(1, 2)
-    steps = [r.step for r in reports]
-    for ax, name in zip(axes, ("copy", "correspondence"), strict=True):
-        values = [getattr(r, name) for r in reports]
-        smooth, smoothed = values[0], []
-        for value in values:
-            smooth += 0.05 * (value - smooth)
-            smoothed.append(smooth)
-        ax.plot(steps, values, color="0.8", linewidth=0.6)
-        ax.plot(steps, smoothed, color="C0")
-        ax.set(title=f"{name} loss", xlabel="step")
-        ax.grid(alpha=0.3)
-    temporary = path.with_name(f".{path.stem}.part.png")
-    figure.savefig(temporary, dpi=110)
-    temporary.replace(path)

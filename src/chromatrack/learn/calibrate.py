@@ -1,0 +1,43 @@
+"""Normalisation statistics for what tracking and colouring show the encoder.
+
+Training hides channels at random, so its running statistics belong to a mixture that no one will
+ever show the network again. They are measured once more at the end: on full colour, as in tracking,
+and on L alone, as in colouring.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from chromatrack.encoder import Encoder
+
+
+@torch.no_grad()
+def measure_statistics(
+    encoder: Encoder, images: Sequence[Tensor], *, grey: bool
+) -> dict[str, Tensor]:
+    """Batch-norm means and variances, averaged over batches; the encoder is left as it is.
+
+    Source: precise batch norm (Wu and Johnson 2021), on unhidden input.
+
+    Args:
+        images: batches `(B, 3, S, S)` float32 of normalised Lab.
+        grey: show L alone.
+
+    Returns:
+        The statistics by their names in the encoder's state dict.
+    """
+    measured = copy.deepcopy(encoder).train()
+    norms = [m for m in measured.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain average of all batches
+    for lab in images:
+        shown = lab * lab.new_tensor([1.0, 0.0, 0.0]).reshape(3, 1, 1) if grey else lab
+        measured.embed(shown.contiguous(memory_format=torch.channels_last))
+    learned = dict(measured.named_parameters())
+    return {name: x for name, x in measured.state_dict().items() if name not in learned}
