@@ -128,6 +128,7 @@ def test_track_writes_masks_overlay_and_result(clip, first, model, truth, tmp_pa
     assert result["config"] == {
         "size": 48,
         "stride": None,
+        "adapt": 0.7,
         "start": 0,
         "end": None,
         "propagate": asdict(

@@ -26,6 +26,7 @@ class Settings:
         device: where to run; auto takes CUDA, then MPS, then the CPU.
         size: short side in pixels at which frames are embedded (never enlarged).
         stride: pixels per cell; None keeps the model's own (8).
+        adapt: how far the model leans towards the clip's first frame, 0 to 1.
         recent: how many of the last frames to copy from.
         spacing: frames from one of them to the next.
         first: keep copying from the marked frames: the first one, and others if any.
@@ -41,6 +42,7 @@ class Settings:
     device: Device = "auto"
     size: int = 480
     stride: Literal[4, 8] | None = None
+    adapt: float = 0.7
     recent: int = 5
     spacing: int = 1
     first: bool = True
@@ -74,7 +76,9 @@ def track_config(settings: Settings, *, temperature: float | None = None) -> Tra
         temperature = settings.temperature
     if temperature is not None:
         propagate = replace(propagate, temperature=temperature)
-    return TrackConfig(size=settings.size, stride=settings.stride, propagate=propagate)
+    return TrackConfig(
+        size=settings.size, stride=settings.stride, adapt=settings.adapt, propagate=propagate
+    )
 
 
 def load_tracker(settings: Settings) -> Tracker:

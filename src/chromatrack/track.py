@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from os import fspath
 from typing import Literal
 
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from chromatrack.adapt import adapt
 from chromatrack.color import lab_to_rgb, rgb_to_lab
 from chromatrack.coords import fit_size, image_size
 from chromatrack.encoder import (
@@ -54,15 +56,19 @@ class TrackConfig:
 
     size: short side in pixels at which frames are embedded (never enlarged).
     stride: pixels per cell, 8 or 4; None keeps the model's own.
+    adapt: how far the encoder's normalisation leans towards the clip's first frame, [0, 1].
     """
 
     size: int = 480
     stride: int | None = None
+    adapt: float = 0.7
     propagate: PropagateConfig = field(default_factory=PropagateConfig)
 
     def __post_init__(self) -> None:
         if self.size < 16:
             raise InputError(f"size: expected a short side of 16 pixels or more, came {self.size}")
+        if not 0 <= self.adapt <= 1:
+            raise InputError(f"adapt: expected a share from 0 to 1, came {self.adapt}")
 
 
 @dataclass(frozen=True)
@@ -133,10 +139,10 @@ class Tracker:
         self.model = model
         encoder = self._at_stride(encoder)
         self.spec = encoder.spec
-        self.encoder = fold_batch_norm(encoder).to(self.device)
+        self.encoder = encoder.to(self.device).eval()
         self.grey_encoder = self.encoder
         if grey_encoder is not None:
-            self.grey_encoder = fold_batch_norm(self._at_stride(grey_encoder)).to(self.device)
+            self.grey_encoder = self._at_stride(grey_encoder).to(self.device).eval()
 
     def _at_stride(self, encoder: Encoder) -> Encoder:
         stride = self.config.stride
@@ -195,9 +201,14 @@ class Tracker:
         self, video: Source, given: Mapping[int, np.ndarray], start: int, end: int | None
     ) -> Iterator[TrackedFrame]:
         ids = object_ids(list(given.values()))
+        frames = read_frames(video, start=start, end=end)
+        first = next(frames, None)
+        if first is None:
+            return
+        encoder = self._clip_encoder(self.encoder, self._lab(first.rgb))
 
         def inputs() -> Iterator[Input]:
-            for frame in read_frames(video, start=start, end=end):
+            for frame in chain([first], frames):
                 image, painted = self._image(frame.rgb), None
                 if frame.index in given:
                     mask = given[frame.index]
@@ -208,7 +219,7 @@ class Tracker:
 
         config = self.config.propagate
         steps = propagate(
-            inputs(), self.encoder, self.spec, merge=merge_given, config=config, background=True
+            inputs(), encoder, self.spec, merge=merge_given, config=config, background=True
         )
         for step in steps:
             yield self._tracked(step, ids, given.get(step.input.index))
@@ -281,6 +292,7 @@ class Tracker:
         config = self.config.propagate
         bank = MemoryBank(config)
         first = read_frame(video, index=start).rgb
+        encoder = self._clip_encoder(self.grey_encoder, self._lab(first), grey=True)
         for number, (rgb, index) in enumerate(pictures):
             if index is None and shows_same(rgb, first):
                 index = start
@@ -288,7 +300,8 @@ class Tracker:
             grey = lab
             if index is not None:
                 grey = self._lab(read_frame(video, index=index).rgb)
-            features, colours = self._embed_grey(grey), to_cells(lab[None, 1:], self.spec)[0]
+            features = embed_grey(encoder, grey)
+            colours = to_cells(lab[None, 1:], self.spec)[0]
             key = index if index is not None else -1 - number
             nothing = torch.zeros(2, dtype=torch.bool, device=self.device)
             bank.mark(key, features, colours, painted=nothing, whole_frame=index is None)
@@ -298,7 +311,7 @@ class Tracker:
                 yield Input(frame.index, self._image(frame.rgb), None, frame)
 
         def encode(images: Tensor) -> Tensor:
-            return torch.stack([self._embed_grey(rgb_to_lab(image)) for image in images])
+            return torch.stack([embed_grey(encoder, rgb_to_lab(image)) for image in images])
 
         steps = propagate(
             inputs(), encode, self.spec, merge=lambda given, _: given, config=config, bank=bank
@@ -321,10 +334,19 @@ class Tracker:
     def _lab(self, rgb: np.ndarray) -> Tensor:
         return rgb_to_lab(self._image(rgb))
 
-    def _embed_grey(self, lab: Tensor) -> Tensor:
-        """Feature map from L alone: Lab `(3, H, W)` -> `(C, h, w)`."""
-        grey = normalize_lab(lab) * lab.new_tensor([1.0, 0.0, 0.0]).reshape(3, 1, 1)
-        return self.grey_encoder.embed(grey[None])[0]
+    def _clip_encoder(self, encoder: Encoder, lab: Tensor, *, grey: bool = False) -> Encoder:
+        """The encoder as used for one clip: adapted to its first frame, made fast."""
+        if self.config.adapt > 0 and isinstance(encoder, ResNetEncoder):
+            image = normalize_lab(lab)
+            encoder = adapt(encoder, image, share=self.config.adapt, grey=grey)
+        return fold_batch_norm(encoder)
+
+
+@torch.inference_mode()
+def embed_grey(encoder: Encoder, lab: Tensor) -> Tensor:
+    """Feature map `(C, h, w)` from L alone: Lab `(3, H, W)`."""
+    grey = normalize_lab(lab) * lab.new_tensor([1.0, 0.0, 0.0]).reshape(3, 1, 1)
+    return encoder.embed(grey[None])[0]
 
 
 def resize(image: Tensor, size: Sequence[int]) -> Tensor:

@@ -17,10 +17,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from chromatrack.adapt import measure_statistics
 from chromatrack.encoder import Encoder, build_encoder, channels_last, save_encoder
 from chromatrack.errors import InputError, OutputError, TrainingError
 from chromatrack.labels import to_cells
-from chromatrack.learn.calibrate import measure_statistics
 from chromatrack.learn.clips import Batch, ClipSampler, SamplerConfig, Sources, find_sources
 from chromatrack.learn.log import StepReport, append_log, plot_losses, read_log
 from chromatrack.learn.objective import (

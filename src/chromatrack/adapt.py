@@ -1,8 +1,8 @@
-"""Normalisation statistics for what tracking and colouring show the encoder.
+"""Normalisation statistics for what the encoder is shown.
 
 Training hides channels at random, so its running statistics belong to a mixture that no one will
-ever show the network again. They are measured once more at the end: on full colour, as in tracking,
-and on L alone, as in colouring.
+ever show the network again. They are measured once more at the end of training (on full colour, as
+in tracking, and on L alone, as in colouring), and adapted to each clip from its first frame.
 """
 
 from __future__ import annotations
@@ -41,3 +41,21 @@ def measure_statistics(
         measured.embed(shown.contiguous(memory_format=torch.channels_last))
     learned = dict(measured.named_parameters())
     return {name: x for name, x in measured.state_dict().items() if name not in learned}
+
+
+def adapt(encoder: Encoder, image: Tensor, *, share: float, grey: bool = False) -> Encoder:
+    """A copy of the encoder whose normalisation leans towards one image; needs no labels.
+
+    Source: test-time batch-norm adaptation (Schneider et al. 2020), from a single frame.
+
+    Args:
+        image: `(3, H, W)` float32 of normalised Lab.
+        share: weight of the image's own statistics, [0, 1]; the rest is the encoder's.
+        grey: show L alone.
+    """
+    adapted = copy.deepcopy(encoder)
+    stored = adapted.state_dict()
+    for name, own in measure_statistics(encoder, [image[None]], grey=grey).items():
+        if own.is_floating_point():
+            stored[name].lerp_(own, share)
+    return adapted

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
+from synthetic import moving_clip
 
+from chromatrack.adapt import adapt, measure_statistics
 from chromatrack.encoder import EncoderConfig, build_encoder, load_encoder, save_encoder
-from chromatrack.learn.calibrate import measure_statistics
-from chromatrack.track import Tracker
+from chromatrack.errors import InputError
+from chromatrack.track import TrackConfig, Tracker
 
 TINY = EncoderConfig(widths=(8, 16, 16), blocks=(1, 1, 1), embedding=16)
 
@@ -59,3 +62,29 @@ def test_a_file_without_grey_statistics_uses_the_ones_it_has(tmp_path):
     x = torch.rand(1, 3, 40, 56)
     with torch.no_grad():
         assert torch.equal(load_encoder(path)(x), load_encoder(path, grey=True)(x))
+
+
+def test_adapting_leans_towards_the_image_and_changes_nothing_at_share_0():
+    encoder, image = build_encoder(TINY).eval(), images(1)[0][0]
+    own = measure_statistics(encoder, [image[None]], grey=False)
+    for share in (0.0, 0.25, 1.0):
+        adapted = adapt(encoder, image, share=share)
+        mean = adapted.state_dict()["bn.running_mean"]
+        torch.testing.assert_close(mean, share * own["bn.running_mean"])  # the encoder's own is 0
+    assert not encoder.state_dict()["bn.running_mean"].any()
+
+
+def test_the_tracker_adapts_to_the_clip_only_if_asked():
+    frames = moving_clip(frames=3)
+    for share in (0.0, 0.9):
+        tracker = Tracker(build_encoder(TINY), config=TrackConfig(adapt=share))
+        before = {n: x.clone() for n, x in tracker.encoder.state_dict().items()}
+        lab = tracker._lab(frames[0].rgb)
+        used = tracker._clip_encoder(tracker.encoder, lab)
+        x = torch.rand(1, 3, 40, 56)
+        with torch.no_grad():
+            same = torch.allclose(used(x), tracker.encoder(x), atol=1e-5)
+        assert same == (share == 0)
+        assert all(torch.equal(before[n], x) for n, x in tracker.encoder.state_dict().items())
+    with pytest.raises(InputError, match="share from 0 to 1, came 1.5"):
+        TrackConfig(adapt=1.5)
