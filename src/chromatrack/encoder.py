@@ -262,7 +262,7 @@ def save_encoder(
 
     grey_statistics: the normalisation statistics of grey input, by name, beside those of colour.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     path = Path(path)
     header = {HEADER_KEY: json.dumps(asdict(encoder.config)), **(notes or {})}
@@ -270,7 +270,7 @@ def save_encoder(
     for name, value in (grey_statistics or {}).items():
         state[GREY + name] = value.detach().cpu().contiguous()
     temporary = path.with_name(f".{path.name}.part")
-    save_file(state, temporary, metadata=header)
+    temporary.write_bytes(save(state, metadata=header))  # save_file would make it private
     temporary.replace(path)
 
 
