@@ -50,6 +50,7 @@ def end_to_end(video: Path, mask: Path, model: str, frames: int) -> float:
 def stages(video: Path, mask: Path, model: str) -> None:
     """Print the time of each stage of one frame with a full memory."""
     from chromatrack.affinity import full_affinity, tiled_affinity
+    from chromatrack.color import rgb_to_lab
     from chromatrack.draw import overlay_masks
     from chromatrack.formats.masks import read_mask
     from chromatrack.labels import label_map_to_mask, masks_to_label_map, upsample_guided
@@ -64,19 +65,22 @@ def stages(video: Path, mask: Path, model: str) -> None:
     painted = read_mask(mask)
     size = (images[0].shape[-2], images[0].shape[-1])
     with torch.inference_mode():
-        maps = [tracker.encoder(image[None])[0] for image in images]
+        encoder = tracker._clip_encoder(tracker.encoder, rgb_to_lab(images[0]))
+        maps = [encoder(image[None])[0] for image in images]
         references, target = torch.stack(maps[:count]), maps[count]
         knobs = {"top_k": config.top_k, "temperature": config.temperature}
-        radius = [config.radius] * count
+        radius = [config.radius] + [config.recent_radius] * config.recent
         label_map = masks_to_label_map(painted, ids=[1], size=size, spec=tracker.spec)
         tiled = median_ms(
             lambda: tiled_affinity(target, references, radius=radius, **knobs), runs=7
         )
         full = median_ms(lambda: full_affinity(target, references, radius=radius, **knobs), runs=2)
-        up = upsample_guided(label_map, images[0], spec=tracker.spec)
+        up = upsample_guided(label_map, images[0], spec=tracker.spec, background=True)
         rest: dict[str, Callable[[], object]] = {
-            "embed": lambda: tracker.encoder(images[0][None]),
-            "full resolution": lambda: upsample_guided(label_map, images[0], spec=tracker.spec),
+            "embed": lambda: encoder(images[0][None]),
+            "full resolution": lambda: upsample_guided(
+                label_map, images[0], spec=tracker.spec, background=True
+            ),
             "argmax": lambda: label_map_to_mask(up, ids=[1]),
             "overlay": lambda: overlay_masks(frames[0], painted),
         }

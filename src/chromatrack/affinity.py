@@ -310,32 +310,29 @@ def _window_top_k(
     for chunk in tiles.split(max(1, _CHUNK_FLOATS // (tile * tile * places))):
         at = (chunk // columns, chunk % columns)
         some = queries[at]
-        scores = torch.cat(
-            [
-                _slide(torch.bmm(some, view[at].flatten(2)), r, windows)
-                for view, r in zip(keys, windows.radius, strict=True)
-            ],
-            dim=1,
-        )
+        scores = target.new_empty(len(chunk) * tile * tile, places)
+        parts = scores.split([(2 * r + 1) ** 2 for r in windows.radius], dim=1)
+        for view, r, part in zip(keys, windows.radius, parts, strict=True):
+            _slide(torch.bmm(some, view[at].flatten(2)), r, windows, part)
         found = scores.topk(k, dim=1)
         best[chunk] = found.values.reshape(len(chunk), tile * tile, k)
         place[chunk] = found.indices.reshape(len(chunk), tile * tile, k)
     return _to_frame(best, place, windows)
 
 
-def _slide(scores: Tensor, radius: int, windows: _Windows) -> Tensor:
-    """Scores against halos `(n, tile^2, halo^2)` -> against windows `(n * tile^2, side^2)`."""
+def _slide(scores: Tensor, radius: int, windows: _Windows, out: Tensor) -> None:
+    """Scores against halos `(n, tile^2, halo^2)` -> windows, into `out` `(n * tile^2, side^2)`."""
     tile, side, halo = windows.tile, 2 * radius + 1, windows.tile + 2 * radius
     step = halo * halo
     view = scores.as_strided(
         (len(scores), tile, tile, side, side),
         (tile * tile * step, tile * step + halo, step + 1, halo, 1),
-    ).reshape(-1, side * side)
+    )
+    out.unflatten(1, (side, side)).unflatten(0, (len(scores), tile, tile)).copy_(view)
     if windows.shape == "disc":
         d = torch.arange(-radius, radius + 1, device=scores.device)
         disc = (d[:, None] ** 2 + d[None, :] ** 2 < radius * radius).reshape(1, -1)
-        view = view.masked_fill(~disc, _OUTSIDE)
-    return view
+        out.masked_fill_(~disc, _OUTSIDE)
 
 
 def _to_frame(values: Tensor, place: Tensor, windows: _Windows) -> tuple[Tensor, Tensor]:
