@@ -43,12 +43,12 @@ class Settings:
     size: int = 480
     stride: Literal[4, 8] | None = None
     adapt: float = 0.7
-    recent: int = 5
+    recent: int = 4
     spacing: int = 1
     first: bool = True
     restrict_first: bool = True
     top_k: int = 5
-    radius: int = 24
+    radius: int = 20
     recent_radius: int = 8
     radius_shape: Literal["square", "disc"] = "square"
     temperature: Annotated[float | None, arg(metavar="FLOAT")] = None

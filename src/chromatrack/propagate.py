@@ -33,10 +33,10 @@ class PropagateConfig:
     """
 
     first: bool = True
-    recent: int = 5
+    recent: int = 4
     spacing: int = 1
     top_k: int = 5
-    radius: int = 24
+    radius: int = 20
     recent_radius: int = 8
     radius_shape: RadiusShape = "square"
     restrict_first: bool = True
