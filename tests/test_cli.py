@@ -134,6 +134,11 @@ def test_track_writes_masks_overlay_and_result(clip, first, model, truth, tmp_pa
         "propagate": asdict(
             PropagateConfig(recent=3, top_k=4, recent_radius=5, radius_shape="disc")
         ),
+        "colour": asdict(
+            PropagateConfig(
+                recent=3, top_k=4, recent_radius=5, radius_shape="disc", restrict_first=False
+            )
+        ),
     }
     assert result["objects"] == [1, 2] and result["marked_frames"] == [0]
     assert (result["video"]["height"], result["video"]["width"]) == SIZE
@@ -477,7 +482,10 @@ def test_version(capsys):
 def test_the_options_are_the_library_s_with_its_defaults():
     assert track_config(DEFAULTS) == TrackConfig()
     names = {field.name for kind in (TrackConfig, PropagateConfig) for field in fields(kind)}
-    assert names - {"propagate"} == {field.name for field in fields(DEFAULTS)} - {"model", "device"}
+    assert names - {"propagate", "colour"} == {field.name for field in fields(DEFAULTS)} - {
+        "model",
+        "device",
+    }
 
 
 def test_progress_is_quiet_where_stderr_is_no_terminal(capsys):

@@ -5,7 +5,7 @@ Nothing heavy is imported until a tracker is made.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
@@ -27,10 +27,11 @@ class Settings:
         size: short side in pixels at which frames are embedded (never enlarged).
         stride: pixels per cell; None keeps the model's own (8).
         adapt: how far the model leans towards the clip's first frame, 0 to 1.
-        recent: how many of the last frames to copy from.
+        recent: how many of the last frames to copy from; None is 4, and 0 for colours.
         spacing: frames from one of them to the next.
         first: keep copying from the marked frames: the first one, and others if any.
-        restrict_first: search marked frames within the radius only.
+        restrict_first: search marked frames within the radius only; None is yes, and no for
+            colours.
         top_k: how many of the most similar cells to copy from.
         radius: how far a cell may have moved since a marked frame, in cells.
         recent_radius: how far since a recent frame, in cells.
@@ -43,10 +44,10 @@ class Settings:
     size: int = 480
     stride: Literal[4, 8] | None = None
     adapt: float = 0.7
-    recent: int = 4
+    recent: int | None = None
     spacing: int = 1
     first: bool = True
-    restrict_first: bool = True
+    restrict_first: bool | None = None
     top_k: int = 5
     radius: int = 20
     recent_radius: int = 8
@@ -62,22 +63,16 @@ def track_config(settings: Settings, *, temperature: float | None = None) -> Tra
     from chromatrack.propagate import PropagateConfig
     from chromatrack.track import TrackConfig
 
-    propagate = PropagateConfig(
-        first=settings.first,
-        recent=settings.recent,
-        spacing=settings.spacing,
-        top_k=settings.top_k,
-        radius=settings.radius,
-        recent_radius=settings.recent_radius,
-        radius_shape=settings.radius_shape,
-        restrict_first=settings.restrict_first,
-    )
     if settings.temperature is not None:
         temperature = settings.temperature
-    if temperature is not None:
-        propagate = replace(propagate, temperature=temperature)
-    return TrackConfig(
-        size=settings.size, stride=settings.stride, adapt=settings.adapt, propagate=propagate
+    asked = {field.name: getattr(settings, field.name) for field in fields(PropagateConfig)}
+    asked["temperature"] = temperature
+    given = {name: value for name, value in asked.items() if value is not None}
+    config = TrackConfig(size=settings.size, stride=settings.stride, adapt=settings.adapt)
+    return replace(
+        config,
+        propagate=replace(config.propagate, **given),
+        colour=replace(config.colour, **given),
     )
 
 

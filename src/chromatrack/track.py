@@ -57,12 +57,17 @@ class TrackConfig:
     size: short side in pixels at which frames are embedded (never enlarged).
     stride: pixels per cell, 8 or 4; None keeps the model's own.
     adapt: how far the encoder's normalisation leans towards the clip's first frame, [0, 1].
+    propagate: how labels are copied. colour: the same for colours, by default from the references
+    only and over the whole frame, because errors passed on from frame to frame smear.
     """
 
     size: int = 480
     stride: int | None = None
     adapt: float = 0.7
     propagate: PropagateConfig = field(default_factory=PropagateConfig)
+    colour: PropagateConfig = field(
+        default_factory=lambda: PropagateConfig(recent=0, restrict_first=False)
+    )
 
     def __post_init__(self) -> None:
         if self.size < 16:
@@ -289,7 +294,7 @@ class Tracker:
         start: int,
         end: int | None,
     ) -> Iterator[ColorizedFrame]:
-        config = self.config.propagate
+        config = self.config.colour
         bank = MemoryBank(config)
         first = read_frame(video, index=start).rgb
         encoder = self._clip_encoder(self.grey_encoder, self._lab(first), grey=True)
