@@ -401,11 +401,11 @@ def test_evaluate_davis_runs_the_baselines(davis, tmp_path, capsys):
         result = json.loads((out / "result.json").read_text())
         assert result["model"] == name
         temperatures[name] = result["config"].get("propagate", {}).get("temperature")
-    assert temperatures == {"identity": None, "raw-lab": 0.03, "random": 0.03}
-    again = ("--temperature", 0.05, "-o", tmp_path / "again", "--sequences", "discs")
+    assert temperatures == {"identity": None, "raw-lab": 0.03, "random": 0.05}
+    again = ("--temperature", 0.06, "-o", tmp_path / "again", "--sequences", "discs")
     assert run("evaluate", "davis", davis, "--year", 2017, "--model", "raw-lab", *again) == 0
     config = json.loads((tmp_path / "again/result.json").read_text())["config"]
-    assert config["propagate"]["temperature"] == 0.05
+    assert config["propagate"]["temperature"] == 0.06
     capsys.readouterr()
     line = refusal(capsys, "evaluate", "davis", tmp_path / "none", "--model", "random")
     assert "holds no JPEGImages folder" in line

@@ -36,7 +36,8 @@ class Settings:
         radius: how far a cell may have moved since a marked frame, in cells.
         recent_radius: how far since a recent frame, in cells.
         radius_shape: shape of these neighbourhoods.
-        temperature: of the softmax over similarities; None is 0.03.
+        temperature: of the softmax over similarities; None is 0.05 (0.03
+            for raw-lab).
     """
 
     model: str = "small"
@@ -48,7 +49,7 @@ class Settings:
     spacing: int = 1
     first: bool = True
     restrict_first: bool | None = None
-    top_k: int = 5
+    top_k: int = 10
     radius: int = 20
     recent_radius: int = 8
     radius_shape: Literal["square", "disc"] = "square"

@@ -35,12 +35,12 @@ class PropagateConfig:
     first: bool = True
     recent: int = 4
     spacing: int = 1
-    top_k: int = 5
+    top_k: int = 10
     radius: int = 20
     recent_radius: int = 8
     radius_shape: RadiusShape = "square"
     restrict_first: bool = True
-    temperature: float = 0.03
+    temperature: float = 0.05
 
     def __post_init__(self) -> None:
         for name, least in (("recent", 0), ("spacing", 1), ("top_k", 1)):
