@@ -495,7 +495,6 @@ def test_progress_is_quiet_where_stderr_is_no_terminal(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.skipif(not (MODELS / "small.safetensors").is_file(), reason="small is not trained yet")
 def test_the_shipped_model_is_the_default(clip, first, tmp_path):
     assert run("track", clip, "--masks", first, "-o", tmp_path / "out", "--end", 2) == 0
     result = json.loads((tmp_path / "out/result.json").read_text())
