@@ -120,6 +120,20 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(data, tmp_path):
     assert all(torch.equal(a[k], b[k]) for k in a)
 
 
+def test_starting_from_trained_weights(data, finished, tmp_path):
+    weights = finished[0] / "model.safetensors"
+    config = replace(SIX, init=str(weights), steps=1, learning_rate=1e-12, weight_decay=0.0)
+    list(train([data], output=tmp_path / "on", config=config))
+    before = load_encoder(weights).state_dict()
+    after = load_encoder(tmp_path / "on" / "model.safetensors").state_dict()
+    for name, value in before.items():
+        if name.endswith("weight"):
+            torch.testing.assert_close(after[name], value, atol=1e-6, rtol=0)
+    with pytest.raises(InputError, match="expected weights of a 'base' network"):
+        train([data], output=tmp_path / "other", config=replace(config, model="base"))
+    assert not (tmp_path / "other").exists()
+
+
 def test_another_runs_folder_is_not_overwritten(data, finished, tmp_path):
     folder, _ = finished
     before = (folder / "checkpoint.pt").read_bytes()

@@ -117,6 +117,7 @@ def train(
     *,
     output: Output,
     model: Literal["small", "base"] = "small",
+    init: Annotated[str | None, arg(metavar="MODEL")] = None,
     steps: int = 10_000,
     minutes: float | None = None,
     resume: bool = False,
@@ -137,6 +138,7 @@ def train(
         data: folders or files: videos, photos, .tar shards of photos.
         output: run folder: weights, checkpoint, log.jsonl, loss.png.
         model: size of the encoder.
+        init: weights to start from: a shipped model's name, or a weights file. None: random.
         steps: length of the schedule.
         minutes: wall-clock length of the schedule, instead of steps.
         resume: go on from the run folder's checkpoint.
@@ -159,6 +161,7 @@ def train(
 
     config = TrainConfig(
         model=model,
+        init=init,
         steps=steps,
         minutes=minutes,
         batch=batch,

@@ -18,7 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from chromatrack.adapt import measure_statistics
-from chromatrack.encoder import Encoder, build_encoder, channels_last, save_encoder
+from chromatrack.encoder import (
+    Encoder,
+    build_encoder,
+    channels_last,
+    load_encoder,
+    save_encoder,
+)
 from chromatrack.errors import InputError, OutputError, TrainingError
 from chromatrack.labels import to_cells
 from chromatrack.learn.clips import Batch, ClipSampler, SamplerConfig, Sources, find_sources
@@ -35,9 +41,13 @@ CALIBRATION_BATCHES = 24
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A recipe. The schedule runs over `minutes` if given, else over `steps`."""
+    """A recipe. The schedule runs over `minutes` if given, else over `steps`.
+
+    init: weights to start from (a shipped name or a file of the same network); None: random.
+    """
 
     model: str = "small"
+    init: str | None = None
     steps: int = 10_000
     minutes: float | None = None
     batch: int = 8
@@ -247,13 +257,13 @@ def _start(config: TrainConfig, folder: Path, resume: bool) -> tuple[TrainState,
         )
     if resume and not checkpoint.exists():
         raise InputError(f"{folder}: expected a checkpoint.pt to resume from, found none")
+    random.seed(config.seed)
+    torch.manual_seed(config.seed)
+    encoder = channels_last(_new_encoder(config).to(config.device))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot create the run folder ({error.strerror})") from error
-    random.seed(config.seed)
-    torch.manual_seed(config.seed)
-    encoder = channels_last(build_encoder(config.model).to(config.device))
     optimizer = torch.optim.AdamW(
         encoder.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
@@ -262,6 +272,19 @@ def _start(config: TrainConfig, folder: Path, resume: bool) -> tuple[TrainState,
         load_checkpoint(checkpoint, state, config)
     _write_text(folder / "config.json", json.dumps(asdict(config), indent=2))
     return state, folder
+
+
+def _new_encoder(config: TrainConfig) -> Encoder:
+    """Random weights, or those of `config.init`."""
+    encoder = build_encoder(config.model)
+    if config.init is None:
+        return encoder
+    trained = load_encoder(config.init)
+    if trained.config != encoder.config:
+        raise InputError(
+            f"init: expected weights of a {config.model!r} network, came another in {config.init}"
+        )
+    return trained
 
 
 def save_checkpoint(folder: Path, state: TrainState, config: TrainConfig) -> None:
