@@ -1,0 +1,277 @@
+"""Scores of points, boxes, joints and hidden objects: pure numpy; a miss counts against you.
+
+A prediction that is NaN was not made: its error is infinite and its overlap 0. The first frame is
+the one that was given, and is left out wherever a function takes whole clips.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from chromatrack.errors import InputError
+
+
+def point_errors(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Distance of every predicted point from its true place.
+
+    Args:
+        predicted: (..., 2) float xy pixels; NaN where nothing was predicted.
+        truth: same shape, finite.
+
+    Returns:
+        (...) float64 pixels; infinity where nothing was predicted.
+
+    Raises:
+        InputError: two shapes, no xy axis, or a truth that is not finite.
+    """
+    predicted, truth = _same_shape(predicted, truth, "predicted points and truth")
+    if truth.ndim == 0 or truth.shape[-1] != 2:
+        raise InputError(f"points: expected (..., 2) xy pixels, came {truth.shape}")
+    _check_finite(truth, "true points")
+    errors = np.hypot(*np.moveaxis(predicted - truth, -1, 0))
+    return np.where(np.isnan(errors), np.inf, errors)
+
+
+def median_error(errors: np.ndarray, counted: np.ndarray) -> float:
+    """Median point error over the points that count, the first frame left out.
+
+    Args:
+        errors: (T, P) float pixels of `point_errors`, infinity = missed.
+        counted: (T, P) bool: the true point is visible there.
+
+    Returns:
+        Pixels; infinity when at least half was missed.
+
+    Raises:
+        InputError: two shapes, fewer than 2 frames, or nothing that counts.
+    """
+    errors, counted = _clip(errors, counted, "errors and counted")
+    chosen = np.where(np.isnan(errors), np.inf, errors)[counted.astype(bool)]
+    if chosen.size == 0:
+        raise InputError("median_error: expected a visible point after the first frame, came none")
+    middle = np.sort(chosen)[[(chosen.size - 1) // 2, chosen.size // 2]]
+    return float(middle.mean())
+
+
+def visibility_accuracy(predicted: np.ndarray, truth: np.ndarray) -> float:
+    """Share of points whose visibility is told rightly, the first frame left out.
+
+    Source: occlusion accuracy of TAP-Vid (Doersch et al. 2022).
+
+    Args:
+        predicted: (T, P) bool. truth: the same.
+
+    Returns:
+        0..1.
+
+    Raises:
+        InputError: two shapes, fewer than 2 frames or no points.
+    """
+    predicted, truth = _clip(predicted, truth, "predicted visibility and truth")
+    return float(np.mean(predicted.astype(bool) == truth.astype(bool)))
+
+
+def precision_at(errors: np.ndarray, pixels: float) -> float:
+    """Share of errors of at most `pixels`; NaN and infinity are misses.
+
+    Args:
+        errors: any shape, not empty, float pixels. pixels: the limit, above 0.
+
+    Returns:
+        0..1.
+
+    Raises:
+        InputError: no errors, or a limit that is not above 0.
+    """
+    errors = _filled(errors, "errors")
+    if not pixels > 0:
+        raise InputError(f"precision_at: expected a limit above 0 pixels, came {pixels}")
+    return float(np.mean(errors <= pixels))
+
+
+def pck(errors: np.ndarray, reference: np.ndarray | float, *, alpha: float = 0.2) -> float:
+    """Share of correct keypoints: errors of at most `alpha` times a reference length.
+
+    Args:
+        errors: any shape, not empty, float pixels; NaN or infinity = missed = wrong.
+        reference: pixels, above 0, a number or an array that broadcasts to `errors`.
+        alpha: share of the reference length, above 0.
+
+    Returns:
+        0..1.
+
+    Raises:
+        InputError: no errors, a reference that does not fit or is not above 0, or such an alpha.
+    """
+    errors, lengths = _filled(errors, "errors"), np.asarray(reference, dtype=np.float64)
+    try:
+        lengths = np.broadcast_to(lengths, errors.shape)
+    except ValueError as error:
+        raise InputError(
+            f"pck: expected reference lengths for errors of shape {errors.shape}, "
+            f"came {lengths.shape}"
+        ) from error
+    if not (np.isfinite(lengths).all() and (lengths > 0).all() and alpha > 0):
+        raise InputError("pck: expected reference lengths and alpha above 0, came one that is not")
+    return float(np.mean(errors <= alpha * lengths))
+
+
+def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union of boxes.
+
+    Args:
+        a: (..., 4) float x, y, width, height in pixels; NaN where there is none.
+        b: same shape.
+
+    Returns:
+        (...) float64 in 0..1; 0 where a box is missing or both are empty.
+
+    Raises:
+        InputError: two shapes, no box axis, or a negative width or height.
+    """
+    a, b = _same_shape(a, b, "boxes")
+    if a.ndim == 0 or a.shape[-1] != 4:
+        raise InputError(f"boxes: expected (..., 4) x, y, width, height, came {a.shape}")
+    if (a[..., 2:] < 0).any() or (b[..., 2:] < 0).any():
+        raise InputError("boxes: expected width and height of 0 or more, came a negative one")
+    low = np.maximum(a[..., :2], b[..., :2])
+    high = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
+    overlap = np.clip(high - low, 0, None).prod(axis=-1)
+    union = a[..., 2:].prod(axis=-1) + b[..., 2:].prod(axis=-1) - overlap
+    return np.where(union > 0, overlap / np.where(union > 0, union, 1), 0.0)
+
+
+def success_auc(ious: np.ndarray) -> float:
+    """Area under the success plot: mean over thresholds 0, 0.05 .. 1 of the share above each.
+
+    Source: the OTB benchmark (Wu et al. 2013), whose perfect score is 20/21, since no overlap is
+    above 1.
+
+    Args:
+        ious: any shape, not empty, 0..1; NaN = missed = 0.
+
+    Returns:
+        0..1.
+
+    Raises:
+        InputError: no overlaps, or one outside 0..1.
+    """
+    ious = np.asarray(ious, dtype=np.float64)
+    if ious.size == 0 or (ious < 0).any() or (ious > 1).any():
+        raise InputError("success_auc: expected at least one overlap, all from 0 to 1")
+    thresholds = np.arange(21) / 20
+    return float(np.mean(np.nan_to_num(ious.ravel(), nan=0.0)[:, None] > thresholds))
+
+
+def reappearance(visible_share: np.ndarray, *, least: float = 0.5) -> int:
+    """First frame on which an object is back: at least `least` visible, to the clip's end.
+
+    Args:
+        visible_share: (T,) float, true visible share of the object's area, 0..1.
+        least: the share from which an object counts as seen.
+
+    Returns:
+        Frame index.
+
+    Raises:
+        InputError: not a vector of shares, an object never hidden, or hidden on the last frame.
+    """
+    shares = _filled(visible_share, "visible_share")
+    if shares.ndim != 1 or (shares < 0).any() or (shares > 1).any():
+        raise InputError(f"visible_share: expected (T,) shares from 0 to 1, came {shares.shape}")
+    hidden = np.flatnonzero(shares < least)
+    if hidden.size == 0 or hidden[-1] == len(shares) - 1:
+        raise InputError("visible_share: expected an object that is hidden once and comes back")
+    return int(hidden[-1]) + 1
+
+
+def refound(
+    ious: np.ndarray, visible_share: np.ndarray, *, within: int = 15, least: float = 0.5
+) -> bool:
+    """Whether a hidden object was found again, and kept.
+
+    Found: its overlap with the right object reaches `least` on one of the `within` frames from its
+    re-appearance on. Kept: the mean overlap of the clip's last 5 frames is at least `least`.
+
+    Args:
+        ious: (T,) overlap of the predicted mask with the right object, 0..1; NaN = 0.
+        visible_share: (T,) true visible share of the object, 0..1.
+
+    Raises:
+        InputError: two shapes, or an object that was not hidden and back (`reappearance`).
+    """
+    ious, shares = _same_shape(ious, visible_share, "ious and visible_share")
+    back = reappearance(shares)
+    ious = np.nan_to_num(ious, nan=0.0)
+    found = bool((ious[back : back + within] >= least).any())
+    return found and float(ious[max(back, len(ious) - 5) :].mean()) >= least
+
+
+def wrong_taken(right: np.ndarray, wrong: np.ndarray, *, after: int, at_least: int = 3) -> bool:
+    """Whether the look-alike was tracked in place of the object after its re-appearance.
+
+    Args:
+        right: (T,) pixels of the predicted mask on the right object.
+        wrong: (T,) pixels of it on the look-alike.
+        after: first frame that counts.
+        at_least: frames on which the look-alike must hold more of the mask; the last frame alone
+            is enough, too.
+
+    Raises:
+        InputError: two shapes, not vectors, or `after` not a frame of the clip.
+    """
+    right, wrong = _same_shape(right, wrong, "right and wrong")
+    if right.ndim != 1 or not 0 <= after < len(right):
+        raise InputError(
+            f"wrong_taken: expected (T,) pixels and a frame among them, came {right.shape}, {after}"
+        )
+    taken = (wrong > right)[after:]
+    return bool(taken.sum() >= at_least or taken[-1])
+
+
+def present_while_hidden(present: np.ndarray, visible_share: np.ndarray) -> float:
+    """Share of the frames that show nothing of an object on which it was reported present.
+
+    Args:
+        present: (T,) bool, what was reported. visible_share: (T,) true visible share, 0..1.
+
+    Returns:
+        0..1; NaN when some of the object is visible on every frame.
+
+    Raises:
+        InputError: two shapes, or not vectors.
+    """
+    present, shares = _same_shape(present, visible_share, "present and visible_share")
+    if present.ndim != 1:
+        raise InputError(f"present: expected (T,) frames, came {present.shape}")
+    hidden = shares == 0
+    return float(np.mean(present[hidden] > 0)) if hidden.any() else math.nan
+
+
+def _same_shape(a: np.ndarray, b: np.ndarray, what: str) -> tuple[np.ndarray, np.ndarray]:
+    first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if first.shape != second.shape:
+        raise InputError(f"{what}: expected one shape, came {first.shape} and {second.shape}")
+    return first, second
+
+
+def _clip(a: np.ndarray, b: np.ndarray, what: str) -> tuple[np.ndarray, np.ndarray]:
+    """Both (T, P) without their first frame."""
+    first, second = _same_shape(a, b, what)
+    if first.ndim != 2 or len(first) < 2 or first.shape[1] == 0:
+        raise InputError(f"{what}: expected (T, P) with 2 frames or more, came {first.shape}")
+    return first[1:], second[1:]
+
+
+def _filled(values: np.ndarray, name: str) -> np.ndarray:
+    array = np.asarray(values, dtype=np.float64)
+    if array.size == 0:
+        raise InputError(f"{name}: expected at least one value, came none")
+    return array
+
+
+def _check_finite(values: np.ndarray, name: str) -> None:
+    if not np.isfinite(values).all():
+        raise InputError(f"{name}: expected finite numbers, came NaN or infinity")

@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from synthetic import moving_clip, write_clip
+
+from chromatrack.errors import InputError, LayoutError, VideoError
+from chromatrack.formats.keypoints import KeypointMark, TrackedKeypoints
+from chromatrack.measure.jhmdb import JHMDB_JOINTS, evaluate_jhmdb, read_jhmdb, track_pose
+
+DATA = Path(__file__).resolve().parents[2] / "shared/data"
+SIZE = (60, 80)
+FRAMES = 4
+
+
+def positions(frames: int = FRAMES) -> np.ndarray:
+    """(2, 15, frames) float64, counted from 1; the person moves by 3 px a frame to the right."""
+    number, time = np.arange(15.0), np.arange(float(frames))
+    x = 11 + 2 * number[:, None] + 3 * time
+    y = 6 + 3 * number[:, None] + 0 * time
+    return np.stack([x, y])
+
+
+def write_mat(folder: Path, **content) -> Path:
+    savemat = pytest.importorskip("scipy.io").savemat
+    folder.mkdir(parents=True, exist_ok=True)
+    savemat(folder / "joint_positions.mat", content)
+    return folder
+
+
+def write_folder(folder: Path, pos_img=None, *, images: int = FRAMES) -> Path:
+    write_mat(folder, pos_img=positions() if pos_img is None else pos_img, pos_world=np.zeros(3))
+    for index in range(images):
+        Image.new("RGB", (SIZE[1], SIZE[0])).save(folder / f"{index + 1:05d}.png")
+    return folder
+
+
+@dataclass(frozen=True)
+class Found:
+    index: int
+    keypoints: dict[int, TrackedKeypoints]
+
+
+class Scripted:
+    """Moves all joints by `speed` px a frame; drops joints named in `drop` after the first."""
+
+    def __init__(self, *, speed=3.0, drop=(), last=10**6):
+        self.speed, self.drop, self.last = speed, list(drop), last
+        self.calls = []
+
+    def track(self, video, *, keypoints, end):
+        self.calls.append((video, keypoints, end))
+        (mark,) = keypoints
+        for index in range(end):
+            joints = mark.joints + np.array([self.speed * index, 0])
+            if index:
+                joints[self.drop] = np.nan
+            there = np.isfinite(joints[:, 0])
+            pose = TrackedKeypoints(joints, there, there.astype(float))
+            yield Found(index, {mark.id: pose} if index <= self.last else {})
+
+
+def test_positions_are_read_frame_by_frame_and_counted_from_zero(tmp_path):
+    clip = read_jhmdb(write_folder(tmp_path / "catch"))
+    assert clip.name == "catch" and clip.video == tmp_path / "catch"
+    assert clip.joints.shape == (FRAMES, 15, 2) and clip.joints.dtype == np.float64
+    assert clip.joints[0, 0].tolist() == [10, 5]
+    assert clip.joints[2, 1].tolist() == [18, 8]
+    assert clip.inside.all() and len(JHMDB_JOINTS) == 15
+
+
+@given(st.integers(2, 5), st.integers(0, 2**32 - 1))
+def test_written_positions_read_back(tmp_path_factory, frames, seed):
+    folder = tmp_path_factory.mktemp("clip")
+    values = np.random.default_rng(seed).uniform(1, 60, (2, 15, frames))
+    clip = read_jhmdb(write_folder(folder, values, images=frames))
+    assert np.allclose(clip.joints + 1, values.transpose(2, 1, 0), atol=1e-9)
+
+
+def test_frames_can_be_a_video_beside_or_elsewhere(tmp_path):
+    frames = moving_clip(frames=FRAMES, size=SIZE)
+    folder = write_mat(tmp_path / "catch", pos_img=positions())
+    with pytest.raises(LayoutError, match="holds 0 videos and is to hold one"):
+        read_jhmdb(folder)
+    elsewhere = write_clip(tmp_path / "elsewhere", frames)
+    assert read_jhmdb(folder, video=elsewhere).video == elsewhere
+    beside = write_clip(folder / "catch.mp4", frames)
+    assert read_jhmdb(folder).video == beside
+    write_clip(folder / "other.mkv", frames)
+    with pytest.raises(LayoutError, match="holds 2 videos"):
+        read_jhmdb(folder)
+    with pytest.raises(VideoError):
+        read_jhmdb(folder, video=tmp_path / "nothing.mp4")
+
+
+def test_joints_are_given_once_as_one_skeleton(tmp_path):
+    clip, tracker = read_jhmdb(write_folder(tmp_path)), Scripted()
+    found = track_pose(clip, tracker=tracker)
+    (video, (mark,), end), *more = tracker.calls
+    assert not more and video == tmp_path and end == FRAMES
+    assert isinstance(mark, KeypointMark) and (mark.id, mark.frame) == (1, 0)
+    assert np.array_equal(mark.joints, clip.joints[0]) and not mark.lost.any()
+    assert found == pytest.approx(clip.joints)
+
+
+def test_a_joint_outside_the_first_frame_is_not_marked_and_counts_as_wrong(tmp_path):
+    pos = positions()
+    pos[0, 4] += 200
+    clip, tracker = read_jhmdb(write_folder(tmp_path, pos)), Scripted()
+    result = evaluate_jhmdb([clip], tracker=tracker, alphas=(0.5,))
+    assert np.isnan(tracker.calls[0][1][0].joints[4]).all()
+    assert clip.inside.sum() == 14
+    assert result["scores"]["PCK@0.5"] == pytest.approx(14 / 15)
+    with pytest.raises(LayoutError, match="no joint of the first frame lies in 80x60"):
+        read_jhmdb(write_folder(tmp_path / "far", positions() + 500))
+
+
+def test_following_scores_one_and_standing_still_as_worked_out(tmp_path):
+    clip = read_jhmdb(write_folder(tmp_path / "catch"))
+    perfect = evaluate_jhmdb([clip], tracker=Scripted())
+    assert set(perfect["scores"].values()) == {1.0}
+    assert list(perfect["scores"]) == [f"PCK@{a}" for a in (0.1, 0.2, 0.3, 0.4, 0.5)]
+    # the box is 28 x 42 px, the person 0.6 * 50.48 = 30.29 px; off by 3, 6, 9 px
+    still = evaluate_jhmdb([clip], tracker=Scripted(speed=0.0))["scores"]
+    expected = {"PCK@0.1": 1 / 3, "PCK@0.2": 2 / 3, "PCK@0.3": 1, "PCK@0.4": 1, "PCK@0.5": 1}
+    assert still == pytest.approx(expected)
+
+
+def test_a_dropped_joint_is_wrong_unless_scored_as_crw_does(tmp_path):
+    clip = read_jhmdb(write_folder(tmp_path / "catch"))
+    result = evaluate_jhmdb([clip], tracker=Scripted(drop=(3, 7)))
+    assert result["scores"]["PCK@0.1"] == pytest.approx(13 / 15)
+    assert result["joints"]["right shoulder"] == 0.0 and result["joints"]["neck"] == 1.0
+    assert result["sequences"]["catch"]["dropped"] == 2 * (FRAMES - 1)
+    published = evaluate_jhmdb([clip], tracker=Scripted(drop=(3, 7)), compat="crw")
+    assert published["scores"]["PCK@0.1"] == 1.0 and published["compat"] == "crw"
+
+
+def test_missing_frames_are_misses(tmp_path):
+    clip = read_jhmdb(write_folder(tmp_path / "catch"))
+    result = evaluate_jhmdb([clip], tracker=Scripted(last=1))
+    assert result["scores"]["PCK@0.5"] == pytest.approx(1 / 3)
+
+
+def test_clips_are_scored_together_and_apart(tmp_path):
+    one = read_jhmdb(write_folder(tmp_path / "one"))
+    two = read_jhmdb(write_folder(tmp_path / "two", positions(8), images=8))
+    result = evaluate_jhmdb([one, two], tracker=Scripted(last=3), alphas=(0.1,))
+    assert result["sequences"]["one"]["PCK@0.1"] == 1.0
+    assert result["sequences"]["two"]["PCK@0.1"] == pytest.approx(3 / 7)
+    assert result["scores"]["PCK@0.1"] == pytest.approx(6 / 10)
+    with pytest.raises(LayoutError, match="at least one clip"):
+        evaluate_jhmdb([], tracker=Scripted())
+
+
+def test_a_tracker_with_other_joints_or_order_is_refused(tmp_path):
+    clip = read_jhmdb(write_folder(tmp_path / "catch"))
+
+    class Short:
+        def track(self, video, *, keypoints, end):
+            nothing = np.zeros(3)
+            yield Found(0, {1: TrackedKeypoints(np.zeros((3, 2)), nothing > 0, nothing)})
+
+    with pytest.raises(InputError, match=r"catch: expected joints \(15, 2\).*came \(3, 2\)"):
+        track_pose(clip, tracker=Short())
+
+    class Backwards:
+        def track(self, video, *, keypoints, end):
+            yield Found(1, {})
+            yield Found(0, {})
+
+    with pytest.raises(InputError, match="catch: expected frames 2 to 3 in order"):
+        track_pose(clip, tracker=Backwards())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"other": np.zeros(3)}, "expected pos_img of 2 x 15 x frames .*came None"),
+        ({"pos_img": np.zeros((2, 14, 5))}, r"came \(2, 14, 5\)"),
+        ({"pos_img": np.zeros((2, 15))}, r"came \(2, 15\)"),
+        ({"pos_img": positions(1)}, "came"),
+        ({"pos_img": positions() * np.nan}, "expected finite numbers"),
+        ({"pos_img": positions() + 1j}, "expected finite numbers"),
+    ],
+)
+def test_files_that_are_not_as_published_say_why(tmp_path, content, message):
+    with pytest.raises(LayoutError, match=message):
+        read_jhmdb(write_mat(tmp_path, **content))
+
+
+def test_a_file_that_is_missing_or_damaged_says_so(tmp_path):
+    folder = write_folder(tmp_path)
+    with pytest.raises(LayoutError, match=r"has 4 frames; .* joints for 5"):
+        read_jhmdb(write_folder(tmp_path / "short", positions(5)))
+    path = folder / "joint_positions.mat"
+    whole = path.read_bytes()
+    for damaged in (b"", b"no matlab file", whole[: len(whole) // 2], whole[:130]):
+        path.write_bytes(damaged)
+        with pytest.raises(LayoutError):
+            read_jhmdb(folder)
+    path.unlink()
+    with pytest.raises(LayoutError, match=r"no '.*joint_positions\.mat'"):
+        read_jhmdb(folder)
+
+
+def test_without_scipy_the_message_names_the_command(tmp_path, monkeypatch):
+    for name in ("scipy", "scipy.io", "scipy.io.matlab"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(InputError, match=r"pip install 'chromatrack\[measure\]'") as caught:
+        read_jhmdb(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(not (DATA / "jhmdb").is_dir(), reason="needs ../shared/data/jhmdb")
+def test_reads_a_real_clip():
+    pytest.importorskip("scipy")
+    (folder,) = (path.parent for path in (DATA / "jhmdb").rglob("joint_positions.mat"))
+    clip = read_jhmdb(folder)
+    assert clip.joints.shape == (40, 15, 2) and clip.inside.all()
+    assert clip.joints[0, 0].tolist() == [285.5, 105.5]
