@@ -1,0 +1,254 @@
+"""A finished (or interrupted) run, read back from its folder: what was tracked, where and when.
+
+The table of frames is read at once, masks one at a time. Needs neither torch nor av.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from chromatrack.errors import InputError
+from chromatrack.formats.boxes import read_box_tracks
+from chromatrack.formats.json_files import load_json_object
+from chromatrack.formats.keypoints import read_keypoint_tracks
+from chromatrack.formats.masks import read_mask
+from chromatrack.formats.points import read_tracks
+from chromatrack.formats.track_tables import TrackData
+
+Source = str | PathLike[str]
+Kind = Literal["object", "point", "box", "keypoints"]
+"""What a tracked thing is: an object has a mask, keypoints are one skeleton of joints."""
+
+READABLE_VERSIONS = (1,)
+"""Values of `schema_version` in result.json that this module understands."""
+
+
+@dataclass(frozen=True)
+class SavedFrame:
+    """One frame of a run; every mapping goes by object id.
+
+    index: frame number in the video. pts_seconds: when it is shown. areas: px of the mask.
+    present: False where the object was reported absent. confidence: 0..1, None where the run did
+    not say. cut: a scene cut lies just before this frame.
+    """
+
+    index: int
+    pts_seconds: float
+    areas: Mapping[int, int]
+    present: Mapping[int, bool]
+    confidence: Mapping[int, float | None]
+    cut: bool = False
+
+
+def _no_mask(index: int) -> np.ndarray:
+    raise InputError(f"frame {index}: this result holds no masks; track objects with masks first")
+
+
+@dataclass(frozen=True)
+class Result:
+    """A run as it was saved; `read_result` makes it from a folder.
+
+    video_path: as the run was given it. size: (height, width) of its frames. frames: ascending
+    and without gaps. objects: ids that have masks. points, boxes, keypoints: {id: TrackData}.
+    complete, reason: False and why, where the run ended early. load_mask: frame number ->
+    (H, W) int32 ids.
+    """
+
+    folder: Path
+    video_path: str
+    size: tuple[int, int]
+    frames: tuple[SavedFrame, ...]
+    objects: tuple[int, ...] = ()
+    points: Mapping[int, TrackData] = field(default_factory=dict)
+    boxes: Mapping[int, TrackData] = field(default_factory=dict)
+    keypoints: Mapping[int, TrackData] = field(default_factory=dict)
+    complete: bool = True
+    reason: str | None = None
+    load_mask: Callable[[int], np.ndarray] = _no_mask
+
+    @cached_property
+    def indices(self) -> np.ndarray:
+        """(N,) int64 frame numbers."""
+        return np.array([frame.index for frame in self.frames], dtype=np.int64)
+
+    @cached_property
+    def times(self) -> np.ndarray:
+        """(N,) float64: when each frame is shown, seconds."""
+        return np.array([frame.pts_seconds for frame in self.frames], dtype=np.float64)
+
+    @cached_property
+    def cuts(self) -> np.ndarray:
+        """(N,) bool: a scene cut lies just before the frame."""
+        return np.array([frame.cut for frame in self.frames], dtype=bool)
+
+    def mask(self, index: int) -> np.ndarray:
+        """(H, W) int32 object ids of one frame, read from its file now.
+
+        Raises:
+            InputError: no mask of that frame, or one of another size than the video.
+        """
+        mask = self.load_mask(index)
+        if mask.shape != self.size:
+            raise InputError(
+                f"{self.folder}: the mask of frame {index} is {mask.shape[1]}x{mask.shape[0]} but "
+                f"the video is {self.size[1]}x{self.size[0]}; track the video again"
+            )
+        return mask
+
+    def ids(self, kind: Kind) -> list[int]:
+        """Ids of one kind of tracked thing, ascending."""
+        if kind == "object":
+            return sorted(self.objects)
+        return sorted(self.tracks(kind))
+
+    def tracks(self, kind: Kind) -> Mapping[int, TrackData]:
+        """{id: TrackData} of one kind; objects have masks instead, so theirs is empty."""
+        table = {"point": self.points, "box": self.boxes, "keypoints": self.keypoints}
+        return table.get(kind, {})
+
+    def find_video(self, video: Source | None = None) -> str:
+        """Where the tracked video is: `video` if given, else as saved, else beside the result.
+
+        Raises:
+            InputError: it is in none of these places.
+        """
+        if video is not None:
+            return fspath(video)
+        name = Path(self.video_path).name
+        for place in (Path(self.video_path), self.folder / name, self.folder.parent / name):
+            if place.exists():
+                return str(place)
+        raise InputError(
+            f"{self.folder}: its video '{self.video_path}' is not there any more; name the place "
+            "where it is now"
+        )
+
+
+def read_result(folder: Source) -> Result:
+    """Read what `chromatrack track` wrote into a folder; warns when the run ended early.
+
+    Results of older versions, which know neither presence, confidence nor cuts, read as present
+    where the mask is not empty, confidence None and no cuts.
+
+    Args:
+        folder: the folder, or its result.json.
+
+    Raises:
+        InputError: no result there, one of another kind or version, or a damaged one.
+    """
+    path = Path(folder)
+    path = path if path.name == "result.json" else path / "result.json"
+    data = _load_json(path)
+    _check_head(path, data)
+    try:
+        frames = tuple(_frame(row) for row in data["frames"])
+        video = data["video"]
+        size = int(video["height"]), int(video["width"])
+        video_path, objects = str(video["path"]), tuple(int(k) for k in data.get("objects", []))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{path}: not as `chromatrack track` writes it ({type(error).__name__}: {error}); "
+            "track the video again"
+        ) from error
+    _check_order(path, frames)
+    complete, reason = bool(data.get("complete", True)), data.get("reason")
+    if not complete:
+        warnings.warn(
+            f"{path}: the run ended early ({reason or 'no reason given'}); "
+            f"its {len(frames)} frames are used",
+            stacklevel=2,
+        )
+    home = path.parent
+    return Result(
+        folder=home,
+        video_path=video_path,
+        size=size,
+        frames=frames,
+        objects=objects,
+        points=_tracks(home / "tracks.csv", read_tracks),
+        boxes=_tracks(home / "boxes.csv", read_box_tracks),
+        keypoints=_tracks(home / "keypoints.json", _read_joints),
+        complete=complete,
+        reason=reason,
+        load_mask=lambda index: read_mask(home / "masks" / f"{index:05d}.png"),
+    )
+
+
+# -- parts ---------------------------------------------------------------------------------
+
+
+def _load_json(path: Path) -> dict[str, Any]:
+    """The object in result.json."""
+    if not path.is_file():
+        raise InputError(
+            f"{path.parent}: expected a folder that `chromatrack track` wrote, but there is no "
+            "result.json in it; check the path"
+        )
+    return load_json_object(path, what="a result of `chromatrack track`")
+
+
+def _check_head(path: Path, data: dict[str, Any]) -> None:
+    """Raises InputError unless this is a tracking result of a version that can be read."""
+    version = data.get("schema_version")
+    if version not in READABLE_VERSIONS:
+        known = ", ".join(map(str, READABLE_VERSIONS))
+        raise InputError(
+            f"{path}: expected schema_version {known}, came {version!r}; read it with the "
+            "chromatrack that wrote it, or track again"
+        )
+    if data.get("command", "track") != "track":
+        raise InputError(
+            f"{path}: expected a result of `chromatrack track`, came one of "
+            f"{data['command']!r}; give a folder with tracks"
+        )
+
+
+def _frame(row: dict[str, Any]) -> SavedFrame:
+    """One entry of "frames"; JSON keys are text, ids are integers."""
+    areas = {int(k): int(v) for k, v in row.get("areas", {}).items()}
+    stated = {int(k): bool(v) for k, v in row.get("present", {}).items()}
+    known = {int(k): v if v is None else float(v) for k, v in row.get("confidence", {}).items()}
+    return SavedFrame(
+        index=int(row["index"]),
+        pts_seconds=float(row["pts_seconds"]),
+        areas=areas,
+        present={k: stated.get(k, area > 0) for k, area in areas.items()} | stated,
+        confidence={k: known.get(k) for k in areas} | known,
+        cut=bool(row.get("cut", False)),
+    )
+
+
+def _check_order(path: Path, frames: tuple[SavedFrame, ...]) -> None:
+    """Raises InputError unless there are frames, numbered without gaps, each later than the last.
+
+    Every duration and speed is a difference of neighbours, so this is checked once, here.
+    """
+    if not frames:
+        raise InputError(f"{path}: holds no frames, so nothing was tracked yet; track again")
+    for before, after in pairwise(frames):
+        if after.index != before.index + 1 or not after.pts_seconds > before.pts_seconds:
+            raise InputError(
+                f"{path}: expected frames in order of number and time, came frame {after.index} "
+                f"at {after.pts_seconds} s after frame {before.index} at {before.pts_seconds} s; "
+                "track again"
+            )
+
+
+def _tracks(path: Path, read: Callable[[Path], dict[int, TrackData]]) -> dict[int, TrackData]:
+    """Tracks of one kind; a run without any of them leaves no file."""
+    return read(path) if path.exists() else {}
+
+
+def _read_joints(path: Path) -> dict[int, TrackData]:
+    """Tracks of skeletons, without the names of their joints."""
+    _, tracks = read_keypoint_tracks(path)
+    return tracks

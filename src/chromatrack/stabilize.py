@@ -1,0 +1,174 @@
+"""Hold the camera on a tracked thing, or on the background: a video in, a steadied video out.
+
+Two passes over the video at most: one to see how the background moved (not needed for a lock on
+a tracked thing), one to write.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from os import fspath
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+
+from chromatrack.errors import InputError
+from chromatrack.lock import Lock, choose_lock, lock_path, steady_matrices
+from chromatrack.motion import Motion, apply_motion
+from chromatrack.progress import Report, stop_on_interrupt
+from chromatrack.saved import Result
+from chromatrack.video import Source, open_writer, probe, read_frame, read_frames
+from chromatrack.warp import Fill, Warp, crop_framing, whole_framing
+
+
+@dataclass(frozen=True)
+class StabilizeSummary:
+    """What a stabilisation did.
+
+    seconds: wall-clock. size: (height, width) of the output. crop: left, top, width, height px of
+    the source frame that were kept, None where all of it was. reference_frame: the frame that
+    stays as it is (unless smoothed). bridged_frames: those on which the thing was not seen, so that
+    its motion was filled in. largest_shift: px by which a frame's middle was moved at most.
+    """
+
+    output: Path
+    lock: Lock
+    frames: int
+    seconds: float
+    size: tuple[int, int]
+    crop: tuple[int, int, int, int] | None
+    reference_frame: int
+    bridged_frames: int
+    largest_shift: float
+
+
+def stabilize_video(
+    video: Source,
+    result: Result,
+    *,
+    output: Source,
+    lock: Lock | str | int | None = None,
+    smooth_seconds: float | None = None,
+    fill: Fill = "black",
+    zoom: bool = False,
+    motion: Motion | None = None,
+    progress: Report | None = None,
+) -> StabilizeSummary:
+    """Write the tracked frames of a video with the camera held on one thing.
+
+    Objects and boxes hold their centre where it was on their first frame; points and joints hold
+    all of them, as well as one motion can; the background is held by the points that lie off all
+    objects, if there are at least four, else by aligning the pictures with the
+    tracked things left out. Where a thing is absent, or cut by the frame's border, its motion is
+    filled in. Timing and sound stay the source's.
+
+    Args:
+        video: the video of which `result` is the tracks.
+        result: from `read_result`.
+        output: video file, or folder for images, as `open_writer` takes it; not the video.
+        lock: what to hold; None: the only thing in the result.
+        smooth_seconds: follow the thing's path smoothed by a Gaussian of this standard deviation,
+            instead of holding it on its spot.
+        fill: what shows where the moved frame ends: "black", its "edge" pixels, a "blur" of those,
+            or nothing, because the largest centred part that is always filled is kept: "crop".
+        zoom: scale that part back to the video's size.
+        motion: "shift", or "similarity" for rotation and scale too; None: similarity for the
+            background, two or more points, and joints, else shift.
+        progress: called as progress("look" or "stabilize", frames done, frames in all).
+
+    Raises:
+        InputError: nothing to lock on, another video than was tracked, or no part fit to crop.
+        DamagedVideoError, KeyboardInterrupt: the frames until then are written and play.
+        OutputError: `output` cannot be written.
+    """
+    began = time.perf_counter()
+    if fill not in get_args(Fill) or (motion is not None and motion not in get_args(Motion)):
+        raise InputError(
+            f"expected fill {', '.join(get_args(Fill))} and motion shift or similarity, came "
+            f"{fill!r} and {motion!r}"
+        )
+    if zoom and fill != "crop":
+        raise InputError("zoom scales a cropped video back to its size; it goes with fill='crop'")
+    if smooth_seconds is not None and not 0 < smooth_seconds < np.inf:
+        raise InputError(f"smooth_seconds: expected seconds > 0, came {smooth_seconds}")
+    _check_video(video, result, output)
+    held = choose_lock(result, lock)
+    path = lock_path(video, result, lock=held, motion=motion, progress=progress)
+    moves = steady_matrices(path, result, smooth_seconds=smooth_seconds)
+    framing = (
+        crop_framing(moves, size=result.size, zoom=zoom)
+        if fill == "crop"
+        else whole_framing(result.size)
+    )
+    _write_moved(video, result, output, moves, Warp(framing, fill=fill), progress)
+    middle = np.array([result.size[1] - 1, result.size[0] - 1]) / 2
+    shift = np.stack([apply_motion(matrix, middle) for matrix in moves]) - middle
+    return StabilizeSummary(
+        output=Path(output),
+        lock=held,
+        frames=len(result.frames),
+        seconds=time.perf_counter() - began,
+        size=framing.output_size,
+        crop=framing.crop,
+        reference_frame=int(result.indices[path.reference]),
+        bridged_frames=int(np.isnan(path.motions).any(axis=1).sum()),
+        largest_shift=float(np.hypot(*shift.T).max()),
+    )
+
+
+# -- parts ---------------------------------------------------------------------------------
+
+
+def _check_video(video: Source, result: Result, output: Source) -> None:
+    """Raises InputError unless `video` is the one that was tracked, and is not the output."""
+    if Path(video).resolve() == Path(output).resolve():
+        raise InputError(f"{fspath(output)}: is the video itself; choose another output")
+    info, first = probe(video), result.frames[0]
+    if (info.height, info.width) != result.size:
+        raise InputError(
+            f"{fspath(video)}: is {info.width}x{info.height}, but what was tracked is "
+            f"{result.size[1]}x{result.size[0]}; give the video of {result.folder}"
+        )
+    seconds = read_frame(video, index=first.index).pts_seconds
+    if abs(seconds - first.pts_seconds) > 1e-3:
+        raise InputError(
+            f"{fspath(video)}: frame {first.index} is at {seconds:.3f} s, but when it was tracked "
+            f"at {first.pts_seconds:.3f} s; give the video of {result.folder}"
+        )
+
+
+def _write_moved(
+    video: Source,
+    result: Result,
+    output: Source,
+    moves: np.ndarray,
+    warp: Warp,
+    progress: Report | None,
+) -> None:
+    """Second pass: every tracked frame, moved, with the source's timing and sound."""
+    first, count = result.frames[0].index, len(moves)
+    done = 0
+    with stop_on_interrupt() as check_interrupt:
+        try:
+            with open_writer(output, fps=probe(video).average_fps, audio_from=video) as writer:
+                for frame in read_frames(video, start=first, end=first + count):
+                    writer.write(
+                        warp(frame.rgb, moves[done]),
+                        pts_seconds=frame.pts_seconds,
+                        duration_seconds=frame.duration_seconds,
+                    )
+                    done += 1
+                    if progress is not None:
+                        progress("stabilize", done, count)
+                    check_interrupt()
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"interrupted after {done} frames, which are in {fspath(output)}"
+            ) from None
+    if done < count:
+        raise InputError(
+            f"{fspath(video)}: has only {done} of the {count} frames that were tracked; "
+            f"they are in {fspath(output)}; give the video of {result.folder}"
+        )
