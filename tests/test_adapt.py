@@ -79,8 +79,8 @@ def test_the_tracker_adapts_to_the_clip_only_if_asked():
     for share in (0.0, 0.9):
         tracker = Tracker(build_encoder(TINY), config=TrackConfig(adapt=share))
         before = {n: x.clone() for n, x in tracker.encoder.state_dict().items()}
-        lab = tracker._lab(frames[0].rgb)
-        used = tracker._clip_encoder(tracker.encoder, lab)
+        lab = tracker.lab(frames[0].rgb)
+        used = tracker.clip_encoder(tracker.encoder, lab)
         x = torch.rand(1, 3, 40, 56)
         with torch.no_grad():
             same = torch.allclose(used(x), tracker.encoder(x), atol=1e-5)

@@ -12,6 +12,7 @@ import time
 from dataclasses import asdict, fields
 from fractions import Fraction
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -19,15 +20,19 @@ import video_clips
 from PIL import Image
 from synthetic import moving_clip, rgb_of, write_clip, write_masks
 
-from chromatrack import __version__, cli
+from chromatrack import __version__, cli, commands
 from chromatrack.encoder import MODELS, save_encoder
 from chromatrack.formats.masks import read_mask
+from chromatrack.mark_files import MarkFiles, read_mark_files
 from chromatrack.measure.davis import evaluate_davis
+from chromatrack.motion import Motion
 from chromatrack.options import DEFAULTS, track_config
+from chromatrack.passes import Direction
 from chromatrack.progress import frame_bar, stop_on_interrupt
 from chromatrack.propagate import PropagateConfig
 from chromatrack.track import TrackConfig, Tracker
 from chromatrack.video import probe, read_frames
+from chromatrack.warp import Fill
 
 SIZE = (64, 96)
 SOURCES = Path(__file__).resolve().parents[1] / "src"
@@ -121,7 +126,7 @@ def test_track_writes_masks_overlay_and_result(clip, first, model, truth, tmp_pa
     assert Image.open(out / "masks/00003.png").mode == "P"
 
     result = json.loads((out / "result.json").read_text())
-    assert (result["schema_version"], result["chromatrack_version"]) == (1, __version__)
+    assert (result["schema_version"], result["chromatrack_version"]) == (2, __version__)
     assert result["complete"] is True and result["reason"] is None
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
     assert result["model"] == {"name": str(model), "sha256": digest}
@@ -129,8 +134,10 @@ def test_track_writes_masks_overlay_and_result(clip, first, model, truth, tmp_pa
         "size": 48,
         "stride": None,
         "adapt": 0.7,
+        "recall": True,
         "start": 0,
         "end": None,
+        "direction": "both",
         "propagate": asdict(
             PropagateConfig(recent=3, top_k=4, recent_radius=5, radius_shape="disc")
         ),
@@ -156,6 +163,91 @@ def test_track_writes_masks_overlay_and_result(clip, first, model, truth, tmp_pa
     shown = [frame.pts_seconds for frame in read_frames(out / "overlay.mp4")]
     assert shown == pytest.approx(times, abs=1e-3)
     assert probe(out / "overlay.mp4").has_audio
+
+
+def write_json(path: Path, data: object) -> Path:
+    path.write_text(json.dumps(data))
+    return path
+
+
+@pytest.fixture
+def mark_files(tmp_path) -> dict[str, Path]:
+    """One file of every kind but masks, for frame 0 (a second point for frame 2)."""
+    points, boxes = tmp_path / "points.csv", tmp_path / "boxes.csv"
+    points.write_text("id,frame,x,y\n4,0,30,31.5\n5,2,40,20\n")
+    boxes.write_text("id,frame,x,y,width,height\n6,0,20,15,25,26\n")
+    corners = [[60, 40], [80, 40], [80, 60], [60, 60]]
+    outline = {"id": 9, "frame": 0, "polygon": corners}
+    joints = {"hip": [20, 30], "knee": None, "foot": [25, 40]}
+    names = {"names": ["hip", "knee", "foot"], "edges": [["hip", "knee"], ["knee", "foot"]]}
+    return {
+        "points": points,
+        "boxes": boxes,
+        "polygons": write_json(tmp_path / "outlines.json", {"objects": [outline]}),
+        "keypoints": write_json(
+            tmp_path / "pose.json", {"marks": [{"id": 8, "frame": 0, "joints": joints}]}
+        ),
+        "skeleton": write_json(tmp_path / "skeleton.json", names),
+    }
+
+
+def test_track_takes_every_kind_in_one_run(clip, first, mark_files, model, tmp_path):
+    out = tmp_path / "out"
+    named = [word for name, path in mark_files.items() for word in (f"--{name}", path)]
+    lost = ("--lost", "1@4", "2@3", "--lost", "2@5")
+    common = ("track", clip, "--masks", first, *named, "-o", out, "--model", model)
+    assert run(*common, *lost, "--direction", "forward") == 0
+    result = json.loads((out / "result.json").read_text())
+    assert result["objects"] == [1, 2, 9] and result["points"] == [4, 5]
+    assert result["boxes"] == [6] and result["keypoints"] == [8]
+    assert result["marks"]["lost"] == [[1, 4], [2, 3], [2, 5]]
+    assert result["marks"]["skeleton"]["edges"] == [[0, 1], [1, 2]]
+    assert result["config"]["direction"] == "forward"
+    assert [row["present"]["2"] for row in result["frames"]][3] is False
+    header, *rows = (out / "tracks.csv").read_text().splitlines()
+    assert header == "id,frame,pts_seconds,x,y,visible,confidence"
+    assert "4,0,0.000000,30.000,31.500,1,1.0000" in rows
+    assert "6,0,0.000000,20.000,15.000,25.000,26.000,1,1.0000" in (out / "boxes.csv").read_text()
+    category = json.loads((out / "keypoints.json").read_text())["categories"][0]
+    assert category["keypoints"] == ["hip", "knee", "foot"]
+    assert category["skeleton"] == [[1, 2], [2, 3]]
+
+
+def test_a_skeleton_of_the_same_joints_in_another_order_draws_the_same(clip, mark_files, model):
+    other = {"names": ["foot", "hip", "knee"], "edges": [["foot", "hip"]]}
+    files = MarkFiles(keypoints=mark_files["keypoints"], skeleton=mark_files["skeleton"])
+    data = json.loads(files.keypoints.read_text()) | {
+        "skeleton": json.loads(files.skeleton.read_text())
+    }
+    write_json(files.keypoints, data)
+    write_json(files.skeleton, other)
+    given = read_mark_files(files, output=clip.parent / "out")
+    assert given.skeleton is not None
+    assert given.skeleton.names == ("hip", "knee", "foot") and given.skeleton.edges == ((2, 0),)
+
+
+def test_stabilize_and_events_use_what_was_tracked(clip, first, model, tmp_path, capsys):
+    out, steady = tmp_path / "out", tmp_path / "steady.mp4"
+    assert run("track", clip, "--masks", first, "-o", out, "--model", model) == 0
+    capsys.readouterr()
+    assert run("stabilize", clip, "--track", out, "--lock", 2, "-o", steady, "--fill", "edge") == 0
+    said = capsys.readouterr()
+    assert "6 frames in" in said.out and "object 2 held as on frame 0" in said.out
+    assert [frame.index for frame in read_frames(steady)] == list(range(6))
+    lines = refusal(capsys, "stabilize", clip, "--track", out, "-o", steady)
+    assert "say which thing to lock on; there are object:1, object:2, background" in lines
+
+    assert run("events", out) == 0
+    printed = capsys.readouterr().out
+    table, rows = tmp_path / "events.csv", tmp_path / "frames.csv"
+    more = ("--near", 5, "--still", 10)
+    assert run("events", out, "-o", table, "--per-frame", rows, *more) == 0
+    assert table.read_text() == printed and printed.startswith("event,kind,id,")
+    assert f"events: {table}" in capsys.readouterr().out
+    assert rows.read_text().splitlines()[0] == "kind,id,frame,pts_seconds,x,y,area,speed"
+    assert run("events", out, "--near", -1) == 2
+    assert "near: expected a number from 0 up" in capsys.readouterr().err
+    assert "there is no result.json in it" in refusal(capsys, "events", tmp_path / "nothing")
 
 
 def test_track_takes_a_range_in_frames_or_seconds(clip, truth, model, tmp_path):
@@ -328,6 +420,31 @@ def test_track_refuses_in_one_line(clip, first, model, tmp_path, capsys):
     assert not out.exists()
 
 
+def test_marks_are_refused_in_one_line(clip, first, mark_files, model, tmp_path, capsys):
+    out = tmp_path / "out"
+
+    def line(*more: object) -> str:
+        return refusal(capsys, "track", clip, "-o", out, "--model", model, *more)
+
+    assert "expected something to track, came nothing; give --masks, --polygons" in line()
+    assert "no file" in line("--points", tmp_path / "none.csv")
+    assert "goes with --keypoints" in line("--masks", first, "--skeleton", mark_files["skeleton"])
+    assert "'3@x': expected ID@FRAME" in line("--masks", first, "--lost", "3@x")
+    assert "painted ids [1, 2], came 3" in line("--masks", first, "--lost", "3@1")
+    assert "columns id,frame,x,y,width,height" in line("--boxes", mark_files["points"])
+    assert not out.exists()
+
+
+def test_tracks_given_as_marks_are_not_overwritten(clip, mark_files, model, tmp_path, capsys):
+    common = ("track", clip, "--model", model, "-o", tmp_path / "out", "--points")
+    assert run(*common, mark_files["points"]) == 0
+    tracks = tmp_path / "out/tracks.csv"
+    before = tracks.read_bytes()
+    capsys.readouterr()
+    assert "would be overwritten" in refusal(capsys, *common, tracks)
+    assert tracks.read_bytes() == before
+
+
 def test_nothing_given_is_overwritten_by_results(clip, first, reference, model, tmp_path, capsys):
     before = {path: path.read_bytes() for path in (clip, first, reference)}
     (tmp_path / "run").mkdir()
@@ -459,8 +576,8 @@ def test_help_is_quick_and_imports_nothing_heavy():
     code = (
         "import sys, time; began = time.process_time()\n"
         "from chromatrack.cli import main\n"
-        "for words in (['--help'], ['track', '--help'], ['evaluate', 'davis', '--help']):\n"
-        "    try: main(words)\n"
+        "for words in ('', 'track', 'stabilize', 'events', 'evaluate davis'):\n"
+        "    try: main([*words.split(), '--help'])\n"
         "    except SystemExit as stop: assert not stop.code\n"
         "heavy = {'torch', 'av', 'numpy', 'PIL', 'matplotlib'} & set(sys.modules)\n"
         "print('heavy:', sorted(heavy), time.process_time() - began)"
@@ -486,6 +603,14 @@ def test_the_options_are_the_library_s_with_its_defaults():
         "model",
         "device",
     }
+
+
+def test_the_choices_are_the_library_s():
+    hints = get_type_hints(commands.track, include_extras=True)
+    assert set(get_args(hints["direction"])) == set(get_args(Direction))
+    hints = get_type_hints(commands.stabilize, include_extras=True)
+    assert set(get_args(hints["fill"])) == set(get_args(Fill))
+    assert set(get_args(get_args(hints["motion"])[0])) == set(get_args(Motion))
 
 
 def test_progress_is_quiet_where_stderr_is_no_terminal(capsys):

@@ -11,13 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chromatrack.coords import (
+    box_edges,
     cell_count,
     cell_to_pixel,
     centred_offset,
+    edges_box,
     fit_size,
     image_size,
+    inside_image,
     pixel_grid,
     pixel_to_cell,
+    rescale_box,
     rescale_points,
 )
 
@@ -64,20 +68,27 @@ def test_centred_offset_is_the_middle_of_the_first_block(stride):
     assert centred_offset(stride) == np.arange(stride).mean()
 
 
-@given(sides, sides, st.integers(16, 600), st.sampled_from([1, 2, 8]))
-def test_fit_size_never_enlarges_and_keeps_the_aspect(height, width, short_side, multiple):
-    fitted = fit_size((height, width), short_side=short_side, multiple=multiple)
+@given(
+    sides, sides, st.integers(16, 600), st.sampled_from([1.0, 1.5, 2.0]), st.sampled_from([1, 2, 8])
+)  # fmt: skip
+def test_fit_size_keeps_the_aspect_and_enlarges_no_more_than_asked(
+    height, width, short_side, enlarge, multiple
+):
+    fitted = fit_size((height, width), short_side=short_side, enlarge=enlarge, multiple=multiple)
     assert all(side % multiple == 0 and side >= multiple for side in fitted)
-    scale = min(1, short_side / min(height, width))
+    scale = min(enlarge, short_side / min(height, width))
     for side, came in zip(fitted, (height, width), strict=True):
         assert abs(side - max(multiple, came * scale)) <= multiple / 2
-        assert side <= came + multiple / 2 or side == multiple
+        assert side <= enlarge * came + multiple / 2 or side == multiple
 
 
 def test_fit_size_of_the_usual_cases():
     assert fit_size((1080, 1920), short_side=480) == (480, 853)
     assert fit_size((1920, 1080), short_side=480) == (853, 480)
-    assert fit_size((90, 120), short_side=480) == (90, 120)
+    assert fit_size((90, 120), short_side=480) == (90, 120)  # by default nothing is enlarged
+    assert fit_size((90, 120), short_side=480, enlarge=2) == (180, 240)
+    assert fit_size((360, 640), short_side=480, enlarge=2) == (480, 853)
+    assert fit_size((1080, 1920), short_side=480, enlarge=2) == (480, 853)
 
 
 @given(sides, sides, st.sampled_from([1, 4, 5, 8]))
@@ -92,8 +103,53 @@ def test_image_size_is_height_then_width():
     assert image_size(torch.zeros(2, 3, 5, 7)) == (5, 7)
 
 
+def test_an_image_covers_its_pixels_to_their_outer_edges():
+    xy = torch.tensor(
+        [[[-0.5, -0.5], [31.5, 23.5], [0.0, 12.0]], [[-0.6, 3.0], [31.6, 3.0], [3.0, 23.6]]]
+    )
+    assert inside_image(xy, (24, 32)).tolist() == [[True] * 3, [False] * 3]
+
+
 def test_pixel_grid_is_xy_of_every_cell():
     grid = pixel_grid((3, 4), stride=8, offset=3.5)
     assert grid.shape == (3, 4, 2) and grid.dtype == torch.float32
     assert grid[2, 1].tolist() == [11.5, 19.5]
     assert grid[0, 3].tolist() == [27.5, 3.5]
+
+
+boxes = st.tuples(
+    st.floats(-500, 2000), st.floats(-500, 2000), st.floats(0.1, 2000), st.floats(0.1, 2000)
+)
+
+
+def test_a_box_covers_its_pixels_to_their_outer_edges():
+    assert box_edges((0, 0, 1, 1)) == (-0.5, -0.5, 0.5, 0.5)  # the top left pixel alone
+    assert box_edges((3, 5, 10, 4)) == (2.5, 4.5, 12.5, 8.5)  # columns 3 .. 12, rows 5 .. 8
+
+
+@given(boxes)
+def test_edges_and_boxes_are_inverses(box):
+    np.testing.assert_allclose(edges_box(box_edges(box)), box, atol=1e-9)
+
+
+@given(sides, sides, sides, sides)
+def test_the_box_of_a_whole_frame_is_rescaled_to_the_whole_frame(
+    height, width, new_height, new_width
+):
+    moved = rescale_box(
+        (0, 0, width, height), from_size=(height, width), to_size=(new_height, new_width)
+    )
+    np.testing.assert_allclose(moved, (0, 0, new_width, new_height), atol=1e-6)
+
+
+@given(boxes, sides, sides, sides, sides)
+def test_rescaling_a_box_scales_its_sides_and_comes_back(box, height, width, new_height, new_width):
+    old, new = (height, width), (new_height, new_width)
+    moved = rescale_box(box, from_size=old, to_size=new)
+    np.testing.assert_allclose(moved[2], box[2] * new_width / width, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(moved[3], box[3] * new_height / height, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(rescale_box(moved, from_size=new, to_size=old), box, atol=1e-3)
+
+
+def test_doubling_a_frame_doubles_a_box_around_the_same_pixels():
+    assert rescale_box((3, 5, 10, 4), from_size=(40, 60), to_size=(80, 120)) == (6, 10, 20, 8)

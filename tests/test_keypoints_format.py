@@ -241,3 +241,21 @@ def test_an_interrupted_run_leaves_whole_json(tmp_path):
     (tmp_path / "taken.json").mkdir()
     with pytest.raises(OutputError, match=r"taken\.json"):
         write_keypoints(tmp_path / "taken.json", LEG, [])
+
+
+def test_a_skeleton_is_taken_for_files_without_one(tmp_path):
+    skeleton = Skeleton(("hip", "knee"), ((0, 1),))
+    short, coco = tmp_path / "short.json", tmp_path / "coco.json"
+    short.write_text(json.dumps({"marks": [{"id": 1, "frame": 0, "joints": {"knee": [3, 4]}}]}))
+    annotation = {"id": 1, "image_id": 7, "category_id": 1, "keypoints": [0, 0, 0, 3, 4, 2]}
+    data = {"images": [{"id": 7, "frame_index": 0}], "annotations": [annotation]}
+    coco.write_text(json.dumps({**data, "categories": [{"id": 1, "name": "dog"}]}))
+    for path in (short, coco):
+        found, [mark] = read_keypoints(path, skeleton=skeleton)
+        assert found == skeleton and (mark.id, mark.frame) == (1, 0)
+        np.testing.assert_array_equal(mark.joints, [[np.nan, np.nan], [3, 4]])
+        with pytest.raises(InputError, match=r"skeleton|category with keypoints"):
+            read_keypoints(path)
+    own = [{"id": 1, "name": "dog", "keypoints": ["nose", "tail"]}]
+    coco.write_text(json.dumps({**data, "categories": own}))
+    assert read_keypoints(coco, skeleton=skeleton)[0].names == ("nose", "tail")

@@ -17,6 +17,7 @@ from chromatrack.labels import (
     masks_to_label_map,
     merge_given,
     object_ids,
+    resize,
     to_cells,
     upsample,
     upsample_guided,
@@ -138,6 +139,43 @@ def test_nothing_painted_changes_no_object():
     empty = torch.zeros(3, 4, 5)
     empty[0] = 1
     torch.testing.assert_close(merge_given(empty, predicted), predicted)
+
+
+def test_an_object_said_to_be_absent_is_taken_out_and_the_others_stay():
+    predicted = random_map(3, seed=3)
+    absent = torch.zeros(3, 4, 5)
+    absent[0] = 1
+    merged = merge_given(absent, predicted, painted=torch.tensor([True, True, False]))
+    assert not merged[1].any()
+    assert torch.equal(merged[2], predicted[2])  # nothing was painted: no cell is taken
+    torch.testing.assert_close(merged.sum(0), torch.ones(4, 5))
+
+
+def test_what_holds_something_but_is_not_said_to_be_painted_is_left_out():
+    given_map, predicted = random_map(3, seed=4), random_map(3, seed=5)
+    painted = torch.tensor([False, True, False])
+    merged = merge_given(given_map, predicted, painted=painted)
+    assert torch.equal(merged[1], given_map[1])
+    torch.testing.assert_close(merged[2], predicted[2] * (1 - given_map[1]))
+    assert painted.tolist() == [False, True, False]  # the caller's own is not changed
+
+
+def test_background_is_never_painted_over_objects():
+    given_map, predicted = random_map(3, seed=6), random_map(3, seed=7)
+    every = torch.tensor([True, True, True])
+    rest = torch.tensor([False, True, True])
+    a, b = (merge_given(given_map, predicted, painted=painted) for painted in (every, rest))
+    assert torch.equal(a, b)
+
+
+def test_resizing_keeps_what_fits_and_averages_the_rest():
+    image = torch.rand(3, 24, 32, generator=torch.Generator().manual_seed(0))
+    assert resize(image, (24, 32)) is image
+    small = resize(ramp((24, 32))[0], (12, 16))
+    assert small.shape == (2, 12, 16)
+    inner = small[:, 2:-2, 2:-2]
+    expected = pixel_grid((12, 16), stride=2, offset=0.5).permute(2, 0, 1)[:, 2:-2, 2:-2]
+    torch.testing.assert_close(inner, expected, atol=1e-4, rtol=0)
 
 
 def test_the_largest_label_wins():

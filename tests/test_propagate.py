@@ -5,55 +5,55 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
-from hypothesis import example, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from patch_encoders import (
+    CELLS,
+    SIZE,
+    SPEC,
+    inputs,
+    label_map,
+    painted,
+    patches,
+    square,
+    translating,
+)
 
 import chromatrack.propagate as module
 from chromatrack.encoder import FeatureSpec
 from chromatrack.errors import InputError
-from chromatrack.labels import masks_to_label_map, merge_given
-from chromatrack.propagate import Input, MemoryBank, PropagateConfig, Propagated, propagate
-from chromatrack.video import Frame
-
-SIZE, CELLS = (96, 128), (12, 16)
-SPEC = FeatureSpec(48, 8, 3.5)
-
-
-def patches(images: torch.Tensor) -> torch.Tensor:
-    """Identity-like encoder: every 8x8 block as 4x4 RGB averages, centred, unit length."""
-    blocks = F.pixel_unshuffle(F.avg_pool2d(images, 2), 4)
-    return F.normalize(blocks - 0.5, dim=1)
-
-
-def translating(count: int, *, step: int = 8, seed: int = 0) -> list[torch.Tensor]:
-    """(3, H, W) frames: a random texture that moves `step` px to the right per frame."""
-    generator = torch.Generator().manual_seed(seed)
-    wide = torch.rand(3, SIZE[0], SIZE[1] + step * count, generator=generator)
-    starts = [step * (count - i) for i in range(count)]
-    return [wide[..., s : s + SIZE[1]] for s in starts]
+from chromatrack.labels import merge_given
+from chromatrack.propagate import (
+    Given,
+    Input,
+    PropagateConfig,
+    Propagated,
+    Propagator,
+    Reference,
+    Settled,
+    copy_labels,
+    propagate,
+    read_trusted,
+    share_cells,
+)
 
 
-def square(left: int, top: int = 32, side: int = 40, value: int = 1) -> np.ndarray:
-    mask = np.zeros(SIZE, dtype=np.int32)
-    mask[top : top + side, left : left + side] = value
-    return mask
+def put_over(frame: Input, features: torch.Tensor, copied: torch.Tensor | None) -> Settled:
+    """A `Settle` for masks: painted objects over copied ones."""
+    if frame.given is None:
+        assert copied is not None
+        return Settled(copied)
+    return Settled(merge_given(frame.given.label_map, copied, painted=frame.given.painted))
 
 
-def label_map(mask: np.ndarray, ids=(1,)) -> torch.Tensor:
-    return masks_to_label_map(mask, ids=ids, size=SIZE, spec=SPEC)
-
-
-def inputs(images, marks):
-    for index, image in enumerate(images):
-        yield Input(index, image, marks.get(index), Frame(np.zeros((1, 1, 3), np.uint8), index, 0))
-
-
-def run(images, marks, *, encode=patches, spec=SPEC, config=None, **more):
+def propagator(*, encode=patches, spec=SPEC, config=None, **more) -> Propagator:
     config = config or PropagateConfig(radius=3, recent_radius=3)
-    return list(
-        propagate(inputs(images, marks), encode, spec, merge=merge_given, config=config, **more)
-    )
+    return Propagator(encode, spec, config, **{"settle": put_over, **more})
+
+
+def run(images, marks, **more) -> list[Propagated]:
+    given_frames = {i: m if isinstance(m, Given) else painted(m) for i, m in marks.items()}
+    return list(propagate(inputs(images, given_frames), propagator(**more)))
 
 
 def map_of(step: Propagated) -> torch.Tensor:
@@ -165,25 +165,17 @@ def test_skipping_cells_out_of_reach_changes_no_object():
 
 
 def test_memory_does_not_grow():
-    config = PropagateConfig(radius=2, recent=3, spacing=2)
-    bank = MemoryBank(config)
-    sizes = [
-        len(bank)
-        for _ in propagate(
-            inputs(translating(14), {0: label_map(square(8))}), patches, SPEC,
-            merge=merge_given, config=config, bank=bank,
-        )
-    ]  # fmt: skip
+    runner = propagator(config=PropagateConfig(radius=2, recent=3, spacing=2))
+    frames = inputs(translating(14), {0: painted(label_map(square(8)))})
+    sizes = [len(runner.bank) for _ in propagate(frames, runner)]
     assert sizes[6:] == [sizes[6]] * 8
     assert sizes[-1] == 1 + 5  # one marked frame, and five to hold three at spacing two
 
 
 def test_a_bank_may_hold_marks_from_the_start():
-    config = PropagateConfig(radius=3, recent_radius=3)
-    bank = MemoryBank(config)
-    images = translating(3)
-    bank.mark(0, patches(images[0][None])[0], label_map(square(24)))
-    steps = run(images, {}, bank=bank, config=config)
+    runner, images = propagator(), translating(3)
+    runner.bank.mark(0, patches(images[0][None])[0], label_map(square(24)))
+    steps = list(propagate(inputs(images, {}), runner))
     assert all(step.entropy is not None for step in steps)
     assert cell_iou(map_of(steps[2]), square(40)) > 0.8
 
@@ -207,15 +199,9 @@ class FakeClips:
 def test_clips_are_the_last_frames_and_references_are_renewed():
     images = [torch.full((3, *SIZE), index / 10) for index in range(5)]
     encode, config = FakeClips(), PropagateConfig(radius=2, recent=4)
-    bank = MemoryBank(config)
-    steps = run(
-        images,
-        {1: label_map(square(24))},
-        encode=encode,
-        spec=encode.spec,
-        bank=bank,
-        config=config,
-    )
+    runner = propagator(encode=encode, spec=encode.spec, config=config)
+    steps = list(propagate(inputs(images, {1: painted(label_map(square(24)))}), runner))
+    bank = runner.bank
     assert encode.seen == [[0, 0, 0.1], [0, 0.1, 0.2], [0.1, 0.2, 0.3], [0.2, 0.3, 0.4]]
     assert [step.label_map is None for step in steps] == [True] + [False] * 4
     found = {r.index: r.features[:2, 0, 0].tolist() for r in bank.rolling}
@@ -229,47 +215,6 @@ def test_the_first_frame_is_repeated_where_a_clip_is_too_short():
     images = [torch.full((3, *SIZE), 0.5)]
     run(images, {0: label_map(square(24))}, encode=encode, spec=encode.spec)
     assert encode.seen == [[0.5, 0.5, 0.5]]
-
-
-def filled(config: PropagateConfig, *, marks=(0,), frames=20) -> MemoryBank:
-    bank, cell = MemoryBank(config), torch.zeros(1, 1, 1)
-    for index in range(frames):
-        if index in marks:
-            bank.mark(index, cell, cell)
-        bank.add(index, cell, cell)
-    return bank
-
-
-@settings(max_examples=60)
-@given(
-    st.booleans(), st.integers(0, 6), st.integers(1, 5), st.integers(0, 30),
-    st.sets(st.integers(0, 29), max_size=4),
-)  # fmt: skip
-@example(True, 5, 1, 3, {0, 2})
-@example(False, 3, 2, 9, {0, 8})
-def test_references_are_marked_then_recent_youngest_first_each_once(
-    first, recent, spacing, frames, marks
-):
-    if not first and recent == 0:
-        return
-    bank = filled(
-        PropagateConfig(first=first, recent=recent, spacing=spacing), marks=marks, frames=frames
-    )
-    kept = [i for i in sorted(marks) if i < frames] if first else []
-    young = [frames - 1 - spacing * n for n in range(recent)]
-    since = max((i for i in marks if i < frames), default=0)  # a mark makes earlier ones moot
-    expected = kept + [i for i in young if i >= since and i not in kept]
-    assert [reference.index for reference in bank.references()] == expected
-    assert len(bank.rolling) <= max(0, (recent - 1) * spacing + 1)
-
-
-def test_windows_of_references():
-    cell = torch.zeros(1, 1, 1)
-    for restrict, whole, radius in ((True, False, 5), (True, True, None), (False, False, None)):
-        bank = MemoryBank(PropagateConfig(radius=5, recent_radius=2, restrict_first=restrict))
-        bank.mark(0, cell, cell, whole_frame=whole)
-        bank.add(1, cell, cell)
-        assert [reference.radius for reference in bank.references()] == [radius, 2]
 
 
 @pytest.mark.parametrize(
@@ -289,3 +234,113 @@ def test_windows_of_references():
 def test_knobs_are_checked_at_the_door(knobs, message):
     with pytest.raises(InputError, match=message):
         PropagateConfig(**knobs)
+
+
+def test_recalled_views_are_copied_from_on_the_next_frame_only():
+    images, ids = translating(4), (1, 2)
+    both = label_map(square(24) + square(24, top=80, side=16, value=2), ids)
+    only_second = label_map(square(24, top=80, side=16, value=2), ids)
+    old = Reference(0, patches(images[0][None])[0], both, 3, torch.tensor([1.0, 1.0, 0.0]))
+    known = torch.tensor([True, False, True])  # frames say nothing about the first
+
+    def settle(frame: Input, features: torch.Tensor, copied: torch.Tensor | None) -> Settled:
+        del features
+        recalled = old if frame.index == 1 else None
+        return Settled(only_second if copied is None else copied, known, recalled)
+
+    runner = propagator(settle=settle, background=True)
+    steps = list(propagate(inputs(images, {0: painted(only_second)}), runner))
+    assert not map_of(steps[1])[1].any()
+    assert cell_iou(map_of(steps[2]), square(40), 1, ids) > 0.8
+    assert not map_of(steps[3])[1].any()
+
+
+def test_labels_are_averaged_over_the_frames_that_are_trusted_on_them():
+    features = torch.ones(4, 3, 3) / 2
+    ones = torch.ones(2, 3, 3)
+    references = [
+        Reference(0, features, ones * 0.8, 1, torch.tensor([1.0, 1.0])),
+        Reference(1, features, ones * 0.2, 1, torch.tensor([1.0, 0.0])),
+    ]
+    _, pointer = copy_labels(features, references, PropagateConfig(top_k=18))
+    read = read_trusted(pointer, references)
+    torch.testing.assert_close(read[0], torch.full((3, 3), 0.5))
+    torch.testing.assert_close(read[1], torch.full((3, 3), 0.8))
+
+
+def test_labels_nobody_is_trusted_on_are_nothing():
+    features = torch.ones(4, 3, 3) / 2
+    unknown = [Reference(0, features, torch.ones(2, 3, 3), 1, torch.tensor([1.0, 0.0]))]
+    copied, _ = copy_labels(features, unknown, PropagateConfig(), background=True)
+    assert not copied[1].any() and torch.equal(copied[0], torch.ones(3, 3))
+
+
+def test_empty_label_maps_copy_to_background():
+    features = torch.ones(4, 3, 3) / 2
+    empty = torch.zeros(3, 3, 3)
+    empty[0] = 1
+    reference = Reference(0, features, empty, 1, torch.ones(3))
+    copied, pointer = copy_labels(features, [reference], PropagateConfig(), background=True)
+    assert torch.equal(copied, empty)
+    assert bool(pointer.entropy().isfinite().all())
+
+
+@given(st.integers(0, 3), st.integers(0, 3), st.integers(0, 999))
+def test_regions_share_cells_and_free_channels_do_not(regions, free, seed):
+    generator = torch.Generator().manual_seed(seed)
+    soft = 1.5 * torch.rand(1 + regions + free, 4, 5, generator=generator)
+    shared = share_cells(soft, free=free)
+    assert shared.shape == soft.shape and float(shared.min()) >= 0
+    torch.testing.assert_close(shared[: 1 + regions].sum(0), torch.ones(4, 5))
+    assert torch.equal(shared[1 + regions :], soft[1 + regions :])
+    torch.testing.assert_close(share_cells(shared, free=free), shared)
+    crowded = soft[1 : 1 + regions].sum(0) > 1
+    torch.testing.assert_close(
+        shared[1 : 1 + regions][:, ~crowded], soft[1 : 1 + regions][:, ~crowded]
+    )
+
+
+def test_free_labels_lie_over_regions_without_taking_their_cells():
+    region = label_map(square(24))
+    point = torch.zeros(1, *CELLS)
+    point[0, 6, 6] = 1
+    both = Given(torch.cat([region, point]), torch.tensor([True, True, True]))
+    alone = run(translating(4), {0: region}, background=True)
+    together = run(
+        translating(4), {0: both}, background=True, free=1,
+        settle=lambda frame, _, copied: Settled(both.label_map if copied is None else copied),
+    )  # fmt: skip
+    torch.testing.assert_close(map_of(together[3])[:2], map_of(alone[3]))
+    assert int(map_of(together[3])[2].argmax()) == 6 * CELLS[1] + 9  # three cells to the right
+
+
+def test_a_label_declared_lost_is_forgotten_by_the_recent_frames():
+    lost = painted(torch.zeros(2, *CELLS), lost=(1,))
+    runner = propagator(background=True)
+    steps = list(
+        propagate(inputs(translating(4), {0: painted(label_map(square(24))), 2: lost}), runner)
+    )
+    assert not map_of(steps[2])[1].any()
+    assert lost.shown.tolist() == [False, False] and lost.painted.tolist() == [True, True]
+    assert all(r.trust[1] == 0 for r in runner.bank.rolling if r.index < 2)
+
+
+def test_frames_in_falling_order_are_the_reversed_clip():
+    images, soft = translating(7), painted(label_map(square(72)))
+    falling = list(propagate(list(inputs(images, {6: soft}))[::-1], propagator(background=True)))
+    rising = run(images[::-1], {0: soft}, background=True)
+    for back, ahead in zip(falling, rising, strict=True):
+        assert back.input.index == 6 - ahead.input.index
+        assert torch.equal(map_of(back), map_of(ahead))
+    assert cell_iou(map_of(falling[4]), square(40)) > 0.8
+
+
+def test_a_mark_ahead_is_copied_from_too():
+    images = translating(6)
+    known = {0: painted(label_map(square(16))), 5: painted(label_map(square(56)))}
+    runner = propagator(config=PropagateConfig(recent=0, radius=3), background=True)
+    both = torch.tensor([True, True])
+    runner.bank.mark(5, patches(images[5][None])[0], known[5].label_map, shown=both, renewed=~both)
+    steps = list(propagate(inputs(images[:5], {0: known[0]}), runner))
+    # without recent frames, frame 4 is out of reach of frame 0's window: only frame 5 shows it
+    assert cell_iou(map_of(steps[4]), square(48)) > 0.8

@@ -158,8 +158,8 @@ def test_a_video_that_moved_is_looked_for_or_named(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("head", "message"),
     [
-        ({"schema_version": 99}, r"expected schema_version 1, came 99; read it with"),
-        ({"schema_version": None}, r"expected schema_version 1, came None"),
+        ({"schema_version": 99}, r"expected schema_version 1, 2, came 99; read it with"),
+        ({"schema_version": None}, r"expected schema_version 1, 2, came None"),
         ({"command": "colorize"}, r"expected a result of `chromatrack track`, came one of 'color"),
         ({"frames": []}, r"holds no frames"),
         ({"video": None}, r"not as `chromatrack track` writes it \(TypeError"),

@@ -13,10 +13,16 @@ from synthetic import moving_clip, still, write_clip, write_masks
 from chromatrack.color import rgb_to_lab
 from chromatrack.encoder import Vondrick2018Encoder, save_encoder
 from chromatrack.errors import InputError, VideoError
+from chromatrack.formats.boxes import BoxMark
+from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.masks import write_mask
-from chromatrack.marks import check_marks, fit_picture, read_marks, read_reference, shows_same
+from chromatrack.formats.points import PointMark
+from chromatrack.given import LostMark
+from chromatrack.labels import resize
+from chromatrack.marks import fit_picture, read_marks, read_reference, shows_same
 from chromatrack.propagate import PropagateConfig
-from chromatrack.track import Device, TrackConfig, Tracker, choose_device, paint, resize
+from chromatrack.recolour import paint
+from chromatrack.track import Device, TrackConfig, Tracker, choose_device
 
 SIZE = (72, 104)
 
@@ -84,17 +90,75 @@ def test_masks_come_in_every_stated_form(tracker, film, clip, tmp_path):
     assert np.array_equal(one, by_array)
     two = [f.mask for f in tracker.track(clip, masks=tmp_path / "some")]
     by_dict = [f.mask for f in tracker.track(clip, masks={0: film[0].mask, 3: film[3].mask})]
-    assert np.array_equal(two, by_dict)
-    assert np.array_equal(two[:3], one[:3]) and not np.array_equal(two[3], one[3])
-    painted = film[3].mask > 0
-    assert np.array_equal(two[3][painted], film[3].mask[painted])
+    assert np.array_equal(two, by_dict) and not np.array_equal(two[3], one[3])
 
 
-def test_frames_before_the_first_mark_are_empty(tracker, film, clip):
-    found = list(tracker.track(clip, masks={2: film[2].mask}))
-    for frame in found[:2]:
-        assert not frame.mask.any() and frame.areas == {7: 0, 200: 0}
-    assert all(frame.areas[7] > 0 for frame in found[2:])
+def test_every_keyframe_is_as_painted(tracker, film, clip):
+    masks = {0: film[0].mask, 3: film[3].mask}
+    found = list(tracker.track(clip, masks=masks))
+    for index, mask in masks.items():
+        painted = mask > 0
+        assert np.array_equal(found[index].mask[painted], mask[painted])
+
+
+def test_labels_go_both_ways_unless_told_otherwise(tracker, film, clip):
+    mask = {2: film[2].mask}
+    for direction, without in (("both", []), ("forward", [0, 1]), ("backward", [3, 4, 5])):
+        found = list(tracker.track(clip, masks=mask, direction=direction))
+        assert [frame.index for frame in found] == list(range(6))
+        empty = [frame.index for frame in found if not frame.mask.any()]
+        assert empty == without, direction
+        for index in without:
+            assert found[index].areas == {7: 0, 200: 0}
+            assert found[index].present == {7: False, 200: False}
+
+
+def test_a_mark_on_the_last_frame_goes_back_to_the_first(tracker, film, clip):
+    found = list(tracker.track(clip, masks={5: film[5].mask}))
+    assert all(frame.areas[7] > 0 for frame in found)
+
+
+def test_presence_and_confidence_are_told_of_every_region(tracker, film, clip):
+    for frame in tracker.track(clip, masks=film[0].mask):
+        assert set(frame.confidence) == set(frame.present) == {7, 200}
+        assert all(0 <= value <= 1 for value in frame.confidence.values())
+        assert frame.present == {i: frame.areas[i] > 0 for i in (7, 200)}
+        assert frame.cut is False
+
+
+def test_a_region_declared_lost_is_gone_from_there(tracker, film, clip):
+    found = list(tracker.track(clip, masks=film[0].mask, lost=[LostMark(7, 2)]))
+    assert found[0].present[7] and not found[2].present[7] and found[2].areas[7] == 0
+    assert found[2].present[200]
+
+
+def test_kinds_go_together_in_one_run(tracker, film, clip):
+    x, y = film[0].centres[1]
+    points = [PointMark(4, 0, x, y), PointMark(9, 3, 20.25, 30.5)]
+    boxes = [BoxMark(0, 0, 60, 20, 30, 31)]
+    joints = np.array([[x, y], [np.nan, np.nan], [10.0, 12.0]])
+    lost = np.array([False, True, False])
+    keypoints = [KeypointMark(3, 0, joints, lost)]
+    found = list(
+        tracker.track(clip, masks=film[0].mask, points=points, boxes=boxes, keypoints=keypoints)
+    )
+    start = found[0]
+    assert (start.points[4].x, start.points[4].y) == pytest.approx((x, y), abs=1e-3)
+    assert start.points[4].visible
+    assert (found[3].points[9].x, found[3].points[9].y) == pytest.approx((20.25, 30.5), abs=1e-3)
+    box = start.boxes[0]
+    assert (box.x, box.y, box.width, box.height) == pytest.approx((60, 20, 30, 31), abs=1e-3)
+    np.testing.assert_allclose(start.keypoints[3].joints[[0, 2]], joints[[0, 2]], atol=1e-3)
+    assert start.keypoints[3].visible.tolist() == [True, False, True]
+    for frame in found:
+        assert set(frame.points) == {4, 9} and set(frame.areas) == {7, 200}
+        assert set(frame.keypoints) == {3} and frame.keypoints[3].joints.shape == (3, 2)
+        assert all(0 <= p.confidence <= 1 for p in frame.points.values())
+
+
+def test_points_alone_leave_no_mask(tracker, clip):
+    for frame in tracker.track(clip, points=[PointMark(1, 0, 30.0, 30.0)], end=3):
+        assert not frame.mask.any() and frame.areas == {} and set(frame.points) == {1}
 
 
 def test_a_part_of_the_video(tracker, film, clip):
@@ -126,7 +190,7 @@ def test_tracking_needs_no_random_state(tracker, film, clip):
     ("change", "message"),
     [
         (lambda m: m[:-1], "expected the video's 104x72 pixels, came 104x71; draw it on a frame"),
-        (lambda m: np.zeros_like(m), r"at least one object, came only background \(all 0\)"),
+        (lambda m: np.zeros_like(m), r"masks are all 0"),
         (lambda m: m.astype(float), r"expected \(H, W\) integer object ids, came .*float64"),
         (lambda m: np.stack([m] * 3, -1), r"integer object ids, came \(72, 104, 3\)"),
         (lambda m: {6: m}, "mask of frame 6: expected a frame from 0 to 5"),
@@ -141,13 +205,38 @@ def test_masks_that_make_no_sense(tracker, film, clip, change, message):
         list(tracker.track(clip, masks=change(film[0].mask)))
 
 
-def test_masks_must_lie_in_the_part_that_is_tracked(film, clip):
+@pytest.mark.parametrize("frame", [1, 4])
+def test_marks_must_lie_in_the_part_that_is_tracked(tracker, film, clip, frame):
     mask = film[0].mask
-    with pytest.raises(InputError, match="mask of frame 1: expected a frame from 2 to 3"):
-        check_marks({1: mask}, clip, 2, 4)
-    with pytest.raises(InputError, match="mask of frame 4: expected a frame from 2 to 3"):
-        check_marks({4: mask}, clip, 2, 4)
-    check_marks({2: mask, 3: np.zeros_like(mask)}, clip, 2, 4)
+    expected = f"of frame {frame}: expected a frame from 2 to 3"
+    with pytest.raises(InputError, match=f"mask {expected}"):
+        tracker.track(clip, masks={frame: mask}, start=2, end=4)
+    with pytest.raises(InputError, match=f"point 5 {expected}"):
+        tracker.track(clip, points=[PointMark(5, frame, 1, 1)], start=2, end=4)
+    box = BoxMark(5, frame, 1, 1, 9, 9)
+    with pytest.raises(InputError, match=f"box 5 {expected}"):
+        tracker.track(clip, boxes=[box], start=2, end=4)
+
+
+@pytest.mark.parametrize(
+    ("marks", "message"),
+    [
+        ({"points": [PointMark(5, 0, 200.0, 3.0)]}, "inside the 104x72 frame, came x 200, y 3"),
+        ({"points": [PointMark(5, 0, float("nan"), 3.0)]}, "expected finite x and y"),
+        ({"points": [PointMark(5, 0, None, None)]}, "at least one object, point or box"),
+        ({"boxes": [BoxMark(1, 0, 200, 0, 9, 9)]}, "a box that meets the 104x72 frame"),
+        ({"boxes": [BoxMark(1, 0, 2, 0, 9, 0)]}, "width and height > 0"),
+        ({"boxes": [BoxMark(1, 0, 2, 0, 9, 9)] * 2}, "one box per id and frame, came two"),
+    ],
+)
+def test_marks_that_make_no_sense(tracker, clip, marks, message):
+    with pytest.raises(InputError, match=message):
+        tracker.track(clip, **marks)
+
+
+def test_only_painted_regions_can_be_lost(tracker, film, clip):
+    with pytest.raises(InputError, match=r"painted ids \[7, 200\], came 3"):
+        tracker.track(clip, masks=film[0].mask, lost=[LostMark(3, 1)])
 
 
 def test_errors_come_at_the_call(tracker, film, tmp_path):

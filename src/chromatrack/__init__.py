@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "ChromatrackError": "chromatrack.errors",
     "ColorizedFrame": "chromatrack.track",
-    "PropagateConfig": "chromatrack.propagate",
+    "PropagateConfig": "chromatrack.memory",
     "TrackConfig": "chromatrack.track",
     "TrackedFrame": "chromatrack.track",
     "Tracker": "chromatrack.track",
@@ -38,7 +38,7 @@ __all__ = [
 if TYPE_CHECKING:
     from chromatrack.encoder import load_encoder
     from chromatrack.errors import ChromatrackError
-    from chromatrack.propagate import PropagateConfig
+    from chromatrack.memory import PropagateConfig
     from chromatrack.track import ColorizedFrame, TrackConfig, TrackedFrame, Tracker
     from chromatrack.video import VideoWriter, probe, read_frame, read_frames
 

@@ -1,5 +1,7 @@
 """The command line: one thin function per command. Results to files or stdout, progress to stderr.
 
+A command returns its exit code, or the text to print (see `commands`).
+
 Nothing heavy is imported before a command runs, so that `--help` answers at once.
 """
 
@@ -14,101 +16,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
-from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from chromatrack import __version__
+from chromatrack.commands import Output, colorize, events, stabilize, track
+from chromatrack.commands_again import correct, paint
 from chromatrack.errors import ChromatrackError, DamagedVideoError
-from chromatrack.options import DEFAULTS, Device, Settings, load_evaluated, load_tracker
+from chromatrack.options import DEFAULTS, Device, Settings, load_evaluated
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from chromatrack.results import RunSummary
-
-Video = Annotated[str, Positional, arg(metavar="VIDEO")]
-Output = Annotated[Path, arg(aliases=["-o"], metavar="PATH")]
 OutputIfAny = Annotated[Path | None, arg(aliases=["-o"], metavar="PATH")]
-Start = Annotated[str, arg(metavar="FRAME|TIMEs")]
-End = Annotated[str | None, arg(metavar="FRAME|TIMEs")]
 INTERRUPTED = 130
 PIPE_CLOSED = 141
-
-
-def track(
-    video: Video,
-    /,
-    *,
-    masks: Annotated[Path, arg(metavar="PNG|FOLDER")],
-    output: Output,
-    start: Start = "0",
-    end: End = None,
-    settings: OmitArgPrefixes[Settings] = DEFAULTS,
-) -> int:
-    """Track painted objects through a video: masks, an overlay video and result.json.
-
-    Args:
-        video: video file, image, folder or glob of images.
-        masks: mask PNG of the first frame, or a folder of 00000.png-named masks.
-        output: folder for masks/00000.png, overlay.mp4 and result.json.
-        start: first frame: a number from 0, or a time such as 2.5s.
-        end: frame after the last: a number, or a time such as 4s.
-    """
-    from chromatrack.progress import frame_bar
-    from chromatrack.results import track_to_folder
-
-    with frame_bar() as report:
-        summary = track_to_folder(
-            load_tracker(settings),
-            video,
-            masks=masks,
-            output=output,
-            start=start,
-            end=end,
-            progress=report,
-        )
-    _print_summary(summary)
-    return 0
-
-
-def colorize(
-    video: Video,
-    /,
-    *,
-    reference: Annotated[
-        tuple[tuple[str, ...], ...], UseAppendAction, arg(metavar="PICTURE[@FRAME] ...")
-    ],
-    output: Output,
-    codec: Literal["h264", "ffv1", "prores"] | None = None,
-    start: Start = "0",
-    end: End = None,
-    settings: OmitArgPrefixes[Settings] = DEFAULTS,
-) -> int:
-    """Colour a grey or faded video from one or more coloured pictures; luminance is kept.
-
-    Args:
-        video: video file, image, folder or glob of images.
-        reference: coloured pictures; R.png@12 is frame 12 (from 0) in colour. May be repeated.
-        output: video file (.mp4 H.264, .mkv FFV1, .mov ProRes), or a folder for PNG images.
-        codec: another one than the suffix of the output says.
-        start: first frame: a number from 0, or a time such as 2.5s.
-        end: frame after the last: a number, or a time such as 4s.
-    """
-    from chromatrack.progress import frame_bar
-    from chromatrack.results import colorize_to_file
-
-    with frame_bar() as report:
-        summary = colorize_to_file(
-            load_tracker(settings),
-            video,
-            references=[picture for group in reference for picture in group],
-            output=output,
-            codec=codec,
-            start=start,
-            end=end,
-            progress=report,
-        )
-    _print_summary(summary)
-    return 0
 
 
 def train(
@@ -288,11 +209,6 @@ def _print_table(table: Table) -> None:
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
-def _print_summary(summary: RunSummary) -> None:
-    speed = f"{summary.seconds:.1f} s, {summary.frames_per_second:.1f} frames/s"
-    print(f"{summary.frames} frames in {speed}: {summary.output}")
-
-
 def _warn(message: Warning | str, *_: object, **__: object) -> None:
     print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
 
@@ -301,7 +217,7 @@ def _app() -> tyro.extras.SubcommandApp:
     evaluate = tyro.extras.SubcommandApp()
     evaluate.command(name="davis")(evaluate_davis)
     app = tyro.extras.SubcommandApp()
-    for command in (track, colorize, train):
+    for command in (track, correct, colorize, paint, stabilize, events, train):
         app.command(command)
     app.command(evaluate, name="evaluate", help="Measure a model on a benchmark: davis.")
     for command in (demo, doctor):
@@ -326,7 +242,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = _warn
         try:
-            return _app().cli(prog="chromatrack", description=description, args=arguments)
+            said = _app().cli(prog="chromatrack", description=description, args=arguments)
+            if isinstance(said, int):
+                return said
+            print(said)
+            return 0
         except DamagedVideoError as error:
             _warn(str(error))
             return error.exit_code

@@ -44,13 +44,15 @@ def centred_offset(stride: int) -> float:
     return (stride - 1) / 2
 
 
-def fit_size(size: tuple[int, int], *, short_side: int, multiple: int = 1) -> tuple[int, int]:
+def fit_size(
+    size: tuple[int, int], *, short_side: int, enlarge: float = 1.0, multiple: int = 1
+) -> tuple[int, int]:
     """(height, width) with the given short side, same aspect, rounded to `multiple`.
 
-    Never enlarges: an image already smaller keeps its own size (rounded to `multiple`).
+    A smaller image is enlarged by at most `enlarge` (1: never).
     """
     height, width = size
-    scale = min(1.0, short_side / min(height, width))
+    scale = min(enlarge, short_side / min(height, width))
     rounded = [max(multiple, round(side * scale / multiple) * multiple) for side in (height, width)]
     return rounded[0], rounded[1]
 
@@ -58,6 +60,15 @@ def fit_size(size: tuple[int, int], *, short_side: int, multiple: int = 1) -> tu
 def image_size(image: Tensor) -> tuple[int, int]:
     """(height, width) of a `(..., H, W)` tensor."""
     return image.shape[-2], image.shape[-1]
+
+
+def inside_image(xy: Tensor, size: tuple[int, int], *, slack: float = 0.01) -> Tensor:
+    """Which `(..., 2)` xy pixel positions an image of (height, width) covers, edges included.
+
+    slack: pixels by which a position may be outside, for rounding.
+    """
+    far = xy.new_tensor([size[1], size[0]]) - 0.5 + slack
+    return ((xy >= -0.5 - slack) & (xy <= far)).all(-1)
 
 
 def cell_count(size: tuple[int, int], *, stride: int) -> tuple[int, int]:
@@ -71,3 +82,27 @@ def pixel_grid(cells: Sequence[int], *, stride: float, offset: float) -> Tensor:
     y = cell_to_pixel(torch.arange(h, dtype=torch.float32), stride=stride, offset=offset)
     x = cell_to_pixel(torch.arange(w, dtype=torch.float32), stride=stride, offset=offset)
     return torch.stack([x[None, :].expand(h, w), y[:, None].expand(h, w)], dim=-1)
+
+
+Box = tuple[float, float, float, float]
+"""(x, y, width, height): left and top pixel, and how many pixels; fractions allowed."""
+
+
+def box_edges(box: Box) -> Box:
+    """(left, top, right, bottom) where a box's outermost pixels end, in pixels."""
+    x, y, width, height = box
+    return x - 0.5, y - 0.5, x + width - 0.5, y + height - 0.5
+
+
+def edges_box(edges: Box) -> Box:
+    """(x, y, width, height) of the box with these edges; the inverse of `box_edges`."""
+    left, top, right, bottom = edges
+    return left + 0.5, top + 0.5, right - left, bottom - top
+
+
+def rescale_box(box: Box, *, from_size: tuple[int, int], to_size: tuple[int, int]) -> Box:
+    """Move a box from an image of `from_size` (height, width) to one of `to_size`."""
+    left, top, right, bottom = box_edges(box)
+    corners = np.array([[left, top], [right, bottom]])
+    (left, top), (right, bottom) = rescale_points(corners, from_size=from_size, to_size=to_size)
+    return edges_box((float(left), float(top), float(right), float(bottom)))

@@ -82,15 +82,18 @@ def masks_to_label_map(
     return to_cells(onehot, spec)[0]
 
 
-def merge_given(given: Tensor, predicted: Tensor | None) -> Tensor:
+def merge_given(
+    given: Tensor, predicted: Tensor | None, *, painted: Tensor | None = None
+) -> Tensor:
     """Put what the user painted over what was predicted: both `(L, h, w)`.
 
-    Objects the user painted are exactly as painted; objects the user did not paint stay as
-    predicted, but for the cells now taken. Without a prediction the given map is returned.
+    painted: `(L,)` bool, objects the user said something about (those all 0 are absent); None:
+    objects that hold anything. They are exactly as painted; others stay as predicted, but for the
+    cells now taken. Without a prediction the given map is returned.
     """
     if predicted is None:
         return given
-    painted = given.flatten(1).amax(1) > 0
+    painted = given.flatten(1).amax(1) > 0 if painted is None else painted.clone()
     painted[0] = False
     others = predicted * ~painted[:, None, None]
     others[0] = 0
@@ -105,6 +108,13 @@ def label_map_to_mask(label_map: Tensor, *, ids: Sequence[int]) -> np.ndarray:
     """Full-resolution `(L, H, W)` -> object ids `(H, W)` int32: the largest label wins."""
     table = np.array([0, *ids], dtype=np.int32)
     return table[label_map.max(0).indices.cpu().numpy()]
+
+
+def resize(image: Tensor, size: Sequence[int]) -> Tensor:
+    """`(C, H, W)` float -> `(C, *size)`, bilinear with anti-aliasing; the same tensor if equal."""
+    if tuple(image.shape[-2:]) == tuple(size):
+        return image
+    return F.interpolate(image[None], size=list(size), mode="bilinear", antialias=True)[0]
 
 
 def upsample(label_map: Tensor, *, size: tuple[int, int], spec: FeatureSpec) -> Tensor:

@@ -11,7 +11,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from chromatrack.errors import InputError
 from chromatrack.formats.masks import read_mask, read_mask_folder
-from chromatrack.video import probe
 
 Source = str | PathLike[str]
 Masks = Source | np.ndarray | Mapping[int, np.ndarray]
@@ -26,37 +25,6 @@ def read_marks(masks: Masks, *, start: int) -> dict[int, np.ndarray]:
         return {int(index): mask for index, mask in masks.items()}
     path = Path(masks)
     return read_mask_folder(path) if path.is_dir() else {start: read_mask(path)}
-
-
-def check_marks(
-    given: Mapping[int, np.ndarray], video: Source, start: int, end: int | None
-) -> None:
-    """Check that masks are object ids, of the video's size, on its frames, and not all empty.
-
-    Raises:
-        InputError: what is wrong with which frame's mask. VideoError: the video cannot be read.
-    """
-    info = probe(video)
-    size = (info.height, info.width)
-    for index, mask in given.items():
-        if mask.ndim != 2 or not np.issubdtype(mask.dtype, np.integer):
-            raise InputError(
-                f"mask of frame {index}: expected (H, W) integer object ids, "
-                f"came {mask.shape} {mask.dtype}"
-            )
-        if mask.shape != size:
-            raise InputError(
-                f"mask of frame {index}: expected the video's {size[1]}x{size[0]} pixels, "
-                f"came {mask.shape[1]}x{mask.shape[0]}; draw it on a frame of this video"
-            )
-        after = min(end or info.frame_count or index + 1, info.frame_count or end or index + 1)
-        if not start <= index < after:
-            raise InputError(
-                f"mask of frame {index}: expected a frame from {start} to {after - 1}; "
-                "name the file by its frame, counted from 0"
-            )
-    if not given or not any(mask.any() for mask in given.values()):
-        raise InputError("masks: expected at least one object, came only background (all 0)")
 
 
 def read_reference(reference: ColourReference) -> tuple[np.ndarray, int | None]:

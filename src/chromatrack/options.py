@@ -24,9 +24,11 @@ class Settings:
     Args:
         model: a shipped model's name, or the path of a weights file.
         device: where to run; auto takes CUDA, then MPS, then the CPU.
-        size: short side in pixels at which frames are embedded (never enlarged).
+        size: short side in pixels at which frames are embedded; smaller ones are enlarged, up to
+            twice.
         stride: pixels per cell; None keeps the model's own (8).
         adapt: how far the model leans towards the clip's first frame, 0 to 1.
+        recall: report objects absent when they are gone, and look for them in the whole frame.
         recent: how many of the last frames to copy from; None is 4, and 0 for colours.
         spacing: frames from one of them to the next.
         first: keep copying from the marked frames: the first one, and others if any.
@@ -45,6 +47,7 @@ class Settings:
     size: int = 480
     stride: Literal[4, 8] | None = None
     adapt: float = 0.7
+    recall: bool = True
     recent: int | None = None
     spacing: int = 1
     first: bool = True
@@ -61,7 +64,7 @@ DEFAULTS = Settings()
 
 def track_config(settings: Settings, *, temperature: float | None = None) -> TrackConfig:
     """The library's configuration; `temperature` where the user named none."""
-    from chromatrack.propagate import PropagateConfig
+    from chromatrack.memory import PropagateConfig
     from chromatrack.track import TrackConfig
 
     if settings.temperature is not None:
@@ -69,7 +72,9 @@ def track_config(settings: Settings, *, temperature: float | None = None) -> Tra
     asked = {field.name: getattr(settings, field.name) for field in fields(PropagateConfig)}
     asked["temperature"] = temperature
     given = {name: value for name, value in asked.items() if value is not None}
-    config = TrackConfig(size=settings.size, stride=settings.stride, adapt=settings.adapt)
+    config = TrackConfig(
+        size=settings.size, stride=settings.stride, adapt=settings.adapt, recall=settings.recall
+    )
     return replace(
         config,
         propagate=replace(config.propagate, **given),

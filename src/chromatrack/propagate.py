@@ -1,129 +1,40 @@
-"""Memory bank and propagation: a generator, one label map per frame, in constant memory."""
+"""Propagation: copy, settle, remember; one label map per frame, in constant memory."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.affinity import RadiusShape, SparseAffinity, tiled_affinity
-from chromatrack.coords import image_size
+from chromatrack.affinity import SparseAffinity, tiled_affinity
+from chromatrack.coords import Box, image_size
 from chromatrack.encoder import FeatureSpec
-from chromatrack.errors import InputError
+from chromatrack.memory import MemoryBank, PropagateConfig, Reference
 from chromatrack.video import Frame
 
 
-def _check_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise InputError(f"{name}: expected a whole number >= {least}, came {value}")
-
-
 @dataclass(frozen=True)
-class PropagateConfig:
-    """How labels are copied.
+class Given:
+    """What the user put on one frame.
 
-    first: keep the marked frames (the first labelled one, and others) in memory. recent: how many
-    of the last frames, `spacing` frames apart. radius: window in cells around a cell's place on
-    marked frames (the whole frame if `restrict_first` is False); recent_radius: on recent ones.
-    temperature divides the cosine similarity.
+    label_map: `(L, h, w)`. painted: `(L,)` bool, labels the user said something about; those of
+    them that are 0 everywhere were declared lost. xy: exact `(x, y)` in cells of point channels.
+    boxes: exact boxes of box channels, in working pixels.
     """
 
-    first: bool = True
-    recent: int = 4
-    spacing: int = 1
-    top_k: int = 10
-    radius: int = 20
-    recent_radius: int = 8
-    radius_shape: RadiusShape = "square"
-    restrict_first: bool = True
-    temperature: float = 0.05
-
-    def __post_init__(self) -> None:
-        for name, least in (("recent", 0), ("spacing", 1), ("top_k", 1)):
-            _check_least(name, getattr(self, name), least)
-        for name in ("radius", "recent_radius"):
-            _check_least(name, getattr(self, name), 1 if self.radius_shape == "disc" else 0)
-        if not self.temperature > 0:
-            raise InputError(f"temperature: expected more than 0, came {self.temperature}")
-        if not self.first and self.recent == 0:
-            raise InputError("memory: expected first=True or recent >= 1, came neither")
-
-
-@dataclass
-class Reference:
-    """One remembered frame: feature map `(C, h, w)`, label map `(L, h, w)`, window in cells.
-
-    painted: `(L,)` bool, labels the user painted on this frame. trust: `(L,)` float in [0, 1], how
-    much it has to say on each label: 0 on an object first painted later, half on one that the user
-    painted again since, so that the last word wins where the two disagree.
-    """
-
-    index: int
-    features: Tensor
     label_map: Tensor
-    radius: int | None
     painted: Tensor
-    trust: Tensor
+    xy: Mapping[int, tuple[float, float]] = field(default_factory=dict)
+    boxes: Mapping[int, Box] = field(default_factory=dict)
 
-
-@dataclass
-class MemoryBank:
-    """The reference frames in use: marked frames (kept) and the most recent ones (rolling).
-
-    Its size is bounded by marked + recent, whatever the video's length.
-    """
-
-    config: PropagateConfig
-    marked: list[Reference] = field(default_factory=list)
-    rolling: deque[Reference] = field(default_factory=deque)
-
-    def mark(
-        self,
-        index: int,
-        features: Tensor,
-        label_map: Tensor,
-        *,
-        painted: Tensor | None = None,
-        whole_frame: bool = False,
-    ) -> None:
-        """Keep a frame the user labelled for good.
-
-        On what was painted here (all labels, if `painted` is None), earlier marks lose half their
-        trust, or all of it if the user had not painted it there. Predictions on recent frames are
-        forgotten: this frame holds every label. `whole_frame` searches it without a window.
-        """
-        everything = torch.ones(len(label_map), dtype=torch.bool, device=label_map.device)
-        painted = everything if painted is None else painted
-        for earlier in self.marked:
-            share = 0.5 * earlier.painted.float()
-            earlier.trust = torch.where(painted, earlier.trust * share, earlier.trust)
-        self.rolling.clear()
-        free = whole_frame or not self.config.restrict_first
-        radius = None if free else self.config.radius
-        trust = everything.float()
-        self.marked.append(Reference(index, features, label_map, radius, painted, trust))
-
-    def add(self, index: int, features: Tensor, label_map: Tensor) -> None:
-        """Remember a frame until `recent` younger ones have come."""
-        trust = torch.ones(len(label_map), device=label_map.device)
-        radius = self.config.recent_radius
-        self.rolling.append(Reference(index, features, label_map, radius, trust < 0, trust))
-        while len(self.rolling) > max(0, (self.config.recent - 1) * self.config.spacing + 1):
-            self.rolling.popleft()
-
-    def references(self) -> list[Reference]:
-        """Frames to copy from, each once: marked ones first, then recent ones, youngest first."""
-        recent = list(self.rolling)[::-1][:: self.config.spacing][: self.config.recent]
-        kept = self.marked if self.config.first else []
-        seen = {reference.index for reference in kept}
-        return kept + [reference for reference in recent if reference.index not in seen]
-
-    def __len__(self) -> int:
-        return len(self.marked) + len(self.rolling)
+    @property
+    def shown(self) -> Tensor:
+        """`(L,)` bool: labels painted here and not declared lost."""
+        return self.painted & (self.label_map.flatten(1).amax(1) > 0)
 
 
 @dataclass(frozen=True)
@@ -131,13 +42,13 @@ class Input:
     """One frame on its way in.
 
     image: `(3, H, W)` float32 sRGB in [0, 1], as the encoder sees it.
-    given: `(L, h, w)` label map the user painted on this frame, if anything.
+    given: what the user put on this frame, if anything.
     frame: the source frame, handed through untouched.
     """
 
     index: int
     image: Tensor
-    given: Tensor | None
+    given: Given | None
     frame: Frame
 
 
@@ -147,15 +58,43 @@ class Propagated:
 
     label_map: `(L, h, w)` float32, None before the first labelled frame.
     entropy: pointer entropy `(h, w)` in [0, 1]; None where nothing was copied.
+    features: `(C, h, w)`, None where the frame was not embedded.
     """
 
     input: Input
     label_map: Tensor | None
     entropy: Tensor | None
+    features: Tensor | None = None
 
 
-Merge = Callable[[Tensor, Tensor | None], Tensor]
-"""(what the user painted, what was predicted or None) -> the frame's label map."""
+@dataclass(frozen=True)
+class Settled:
+    """What becomes of copied labels.
+
+    label_map: `(L, h, w)`, kept and handed on. known: `(L,)` bool, False for labels about which
+    this frame is to say nothing later (None: all are known). recalled: older views to copy from
+    on the next frame besides the bank's.
+    """
+
+    label_map: Tensor
+    known: Tensor | None = None
+    recalled: Reference | None = None
+
+
+Settle = Callable[[Input, Tensor, Tensor | None], Settled]
+"""(frame, its features, copied label map or None) -> what the user painted put over what was
+copied, lost objects taken out, found ones put back."""
+
+
+def paint_over(frame: Input, features: Tensor, copied: Tensor | None) -> Settled:
+    """The plainest `Settle`: painted labels replace copied ones, channel by channel."""
+    if frame.given is None:
+        assert copied is not None
+        return Settled(copied)
+    if copied is None:
+        return Settled(frame.given.label_map)
+    painted = frame.given.painted[:, None, None]
+    return Settled(torch.where(painted, frame.given.label_map, copied))
 
 
 _FAINT = 0.01  # object shares below this are background: keeps label maps from spreading thinly
@@ -192,14 +131,19 @@ def read_trusted(pointer: SparseAffinity, references: Sequence[Reference]) -> Te
 
 
 def copy_labels(
-    features: Tensor, bank: MemoryBank, config: PropagateConfig, *, background: bool = False
+    features: Tensor,
+    references: Sequence[Reference],
+    config: PropagateConfig,
+    *,
+    background: bool = False,
+    free: int = 0,
 ) -> tuple[Tensor, SparseAffinity]:
-    """Copy the bank's label maps to a frame: `(C, h, w)` -> `(L, h, w)`, and the pointer used.
+    """Copy label maps to a frame: `(C, h, w)` -> `(L, h, w)`, and the pointer used.
 
     The affinity is computed once, whatever the number of labels. `background`: channel 0 is
-    background; cells that nothing else can reach are skipped, object shares under 1 % dropped.
+    background; cells that nothing else can reach are skipped, object shares under 1 % dropped. The
+    last `free` channels do not share cells with the others (points, boxes).
     """
-    references = bank.references()
     pointer = tiled_affinity(
         features,
         torch.stack([r.features for r in references]),
@@ -212,54 +156,70 @@ def copy_labels(
     label_map = read_trusted(pointer, references)
     if background:
         label_map = torch.where(label_map < _FAINT, 0, label_map)
-        label_map[1:] /= label_map[1:].sum(0).clamp(min=1)
-        label_map[0] = (1 - label_map[1:].sum(0)).clamp(min=0)
+        label_map = share_cells(label_map, free=free)
     return label_map, pointer
 
 
-@torch.inference_mode()
-def propagate(
-    frames: Iterable[Input],
-    encode: Callable[[Tensor], Tensor],
-    spec: FeatureSpec,
-    *,
-    merge: Merge,
-    config: PropagateConfig,
-    background: bool = False,
-    bank: MemoryBank | None = None,
-) -> Iterator[Propagated]:
-    """Carry labels through frames, in order.
+def share_cells(label_map: Tensor, *, free: int = 0) -> Tensor:
+    """Make background the rest: channels but the last `free` sum to 1 in every cell."""
+    regions = label_map[1 : len(label_map) - free]
+    regions = regions / regions.sum(0).clamp(min=1)
+    rest = (1 - regions.sum(0, keepdim=True)).clamp(min=0)
+    return torch.cat([rest, regions, label_map[len(label_map) - free :]])
 
-    Args:
-        frames: frames of one size; those with something painted on them start or renew labels.
-        encode: `(B, 3, H, W)` -> `(B, C, h, w)`, unit length per cell.
-        spec: the encoder's feature geometry; `clip_length` > 1 embeds the last frames together.
-        merge: combines what the user painted with the prediction for that frame.
-        background: channel 0 of the label maps is background (object masks).
-        bank: memory to start from (marked frames may already be in it).
 
-    Yields:
-        Propagated, one a frame. Memory does not grow with the number of frames.
+@dataclass
+class Propagator:
+    """Carries labels from frame to frame, in whatever order the frames come.
+
+    encode: `(B, 3, H, W)` -> `(B, C, h, w)`, unit length per cell. spec: the encoder's feature
+    geometry; `clip_length` > 1 embeds the last frames together. settle: what becomes of the copied
+    labels. background, free: as in `copy_labels`.
     """
-    bank = bank if bank is not None else MemoryBank(config)
-    clip: deque[Input] = deque(maxlen=spec.clip_length)
-    for frame in frames:
-        clip.append(frame)
-        if frame.given is None and not bank.references():
-            yield Propagated(frame, None, None)
-            continue
-        features = embed_last(clip, encode, spec, bank)
-        label_map, entropy = None, None
-        if bank.references():
-            label_map, pointer = copy_labels(features, bank, config, background=background)
+
+    encode: Callable[[Tensor], Tensor]
+    spec: FeatureSpec
+    config: PropagateConfig
+    settle: Settle = paint_over
+    background: bool = False
+    free: int = 0
+    bank: MemoryBank = field(init=False)
+    clip: deque[Input] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.bank = MemoryBank(self.config)
+        self.clip = deque(maxlen=self.spec.clip_length)
+
+    @torch.inference_mode()
+    def step(self, frame: Input) -> Propagated:
+        """Label the next frame and remember it. Memory does not grow with the number of frames."""
+        self.clip.append(frame)
+        if frame.given is None and not self.bank.references(frame.index):
+            return Propagated(frame, None, None)
+        features = embed_last(self.clip, self.encode, self.spec, self.bank)
+        references = self.bank.references(frame.index)
+        copied, entropy = None, None
+        if references:
+            copied, pointer = copy_labels(
+                features, references, self.config, background=self.background, free=self.free
+            )
             entropy = pointer.entropy()
+        settled = self.settle(frame, features, copied)
+        label_map = settled.label_map
         if frame.given is not None:
-            label_map = merge(frame.given, label_map)
-            painted = frame.given.flatten(1).amax(1) > 0 if background else None
-            bank.mark(frame.index, features, label_map, painted=painted)
-        assert label_map is not None
-        bank.add(frame.index, features, label_map)
-        yield Propagated(frame, label_map, entropy)
+            given = frame.given
+            self.bank.mark(
+                frame.index, features, label_map, shown=given.shown, renewed=given.painted
+            )
+        self.bank.add(frame.index, features, label_map, known=settled.known)
+        self.bank.recalled = settled.recalled
+        return Propagated(frame, label_map, entropy, features)
+
+
+def propagate(frames: Iterable[Input], propagator: Propagator) -> Iterator[Propagated]:
+    """Carry labels through frames, one result a frame; before the first label they hold none."""
+    for frame in frames:
+        yield propagator.step(frame)
 
 
 def embed_last(

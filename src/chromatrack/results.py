@@ -8,28 +8,32 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from os import fspath
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from chromatrack import __version__
-from chromatrack.draw import overlay_masks
 from chromatrack.encoder import model_path
 from chromatrack.errors import DamagedVideoError, InputError, OutputError, WeightsError
-from chromatrack.formats.masks import write_mask
-from chromatrack.labels import object_ids
+from chromatrack.follow import TrackedFrame
+from chromatrack.formats.boxes import BoxMark
+from chromatrack.formats.keypoints import KeypointMark, Skeleton
+from chromatrack.formats.points import PointMark
+from chromatrack.formats.polygons import PolygonMark
+from chromatrack.given import LostMark, Marks
 from chromatrack.marks import ColourReference, Masks, Source, read_marks
 from chromatrack.moments import Moment, frame_range
+from chromatrack.passes import Direction
 from chromatrack.progress import Report, stop_on_interrupt
-from chromatrack.track import TrackedFrame, Tracker
-from chromatrack.video import ImageSequenceWriter, open_writer, probe
+from chromatrack.run_marks import add_polygons, fit_skeleton, plain_marks, write_run_masks
+from chromatrack.track import Tracker
+from chromatrack.track_files import TrackFiles, keep_apart, remove_stale, tell_stale
+from chromatrack.video import ImageSequenceWriter, VideoInfo, open_writer, probe
 from chromatrack.video_write import Codec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Of result.json; raised when a key changes its meaning or goes."""
 
 
@@ -55,31 +59,55 @@ class _TrackRun:
     first: int
     head: dict[str, Any]
     rows: list[str] = field(default_factory=list)
+    cuts: list[int] = field(default_factory=list)
     track_seconds: float = 0.0
     write_seconds: float = 0.0
     started: float = field(default_factory=time.perf_counter)
+
+    def add(self, frame: TrackedFrame) -> None:
+        """Take in a frame that is on disk."""
+        self.rows.append(frame_row(frame))
+        if frame.cut:
+            self.cuts.append(frame.index)
+
+    @property
+    def written(self) -> range:
+        """Numbers of the frames that are on disk."""
+        return range(self.first, self.first + len(self.rows))
 
 
 def track_to_folder(
     tracker: Tracker,
     video: Source,
     *,
-    masks: Masks,
     output: Source,
+    masks: Masks | None = None,
+    polygons: Sequence[PolygonMark] = (),
+    points: Sequence[PointMark] = (),
+    boxes: Sequence[BoxMark] = (),
+    keypoints: Sequence[KeypointMark] = (),
+    skeleton: Skeleton | None = None,
+    lost: Sequence[LostMark] = (),
+    direction: Direction = "both",
     start: Moment = 0,
     end: Moment | None = None,
     progress: Report | None = None,
 ) -> RunSummary:
-    """Track masks through a video and write masks, an overlay video and result.json.
+    """Track everything marked through a video and write it into a folder.
 
-    Writes `masks/00000.png` (numbered by frame, DAVIS palette), `overlay.mp4` (the source's timing
-    and sound) and `result.json` into `output`. Files of the same names are overwritten; numbered
-    masks that an earlier run left for other frames are removed at the end. Nothing else is.
+    Writes `masks/00000.png` (numbered by frame, DAVIS palette), `tracks.csv` (points), `boxes.csv`
+    and `keypoints.json`, each where there are such marks; `overlay.mp4` (the source's timing and
+    sound), `result.json`, and `marks/` with the masks that were given. Files of the same names are
+    overwritten; those that an earlier run left and this one does not write are removed at the end.
+    Nothing else is.
 
     Args:
         tracker: the model and its configuration.
-        video, masks: as in `Tracker.track`; not inside `output/masks`.
+        video, masks, points, boxes, keypoints, lost, direction: as in `Tracker.track`; the video
+            and the masks are not in `output/masks` or `output/marks`.
+        polygons: outlines of objects, painted over the masks.
         output: folder, made if missing.
+        skeleton: of the keypoints; without it joints are numbered and not joined.
         start, end: first frame and the one after the last: numbers, or times such as "2.5s".
         progress: called after every frame.
 
@@ -90,41 +118,72 @@ def track_to_folder(
         OutputError: `output` cannot be written.
     """
     folder, info = Path(output), probe(video)
-    for given in (video, masks):
-        _keep_apart(given, folder / "masks")
-    _keep_apart(video, folder / "overlay.mp4")
+    for given, name in product((video, masks), ("masks", "marks")):
+        keep_apart(given, folder / name)
+    keep_apart(video, folder / "overlay.mp4")
     first, last = frame_range(video, start=start, end=end)
-    marks = read_marks(masks, start=first)
-    frames = tracker.track(video, masks=marks, start=first, end=last)
-    head = {
+    painted = {} if masks is None else read_marks(masks, start=first)
+    painted = add_polygons(painted, polygons, (info.height, info.width))
+    skeleton = fit_skeleton(skeleton, keypoints)
+    marks = Marks(painted, points, boxes, keypoints, lost)
+    frames = tracker.track(
+        video,
+        masks=painted,
+        points=points,
+        boxes=boxes,
+        keypoints=keypoints,
+        lost=lost,
+        direction=direction,
+        start=first,
+        end=last,
+    )
+    head = _head(tracker, info, marks)
+    head["config"] |= {"start": first, "end": last, "direction": direction}
+    head["marks"] = plain_marks(marks, skeleton)
+    run = _TrackRun(folder, first, head)
+    files = TrackFiles(folder, marks.layout(), video=video, fps=info.average_fps, skeleton=skeleton)
+    _write_result(run, reason="not finished: still running, or ended without a word")
+    write_run_masks(folder, painted)
+    _write_frames(run, files, frames, _frames_ahead(info.frame_count, first, last), progress)
+    return RunSummary(folder, len(run.rows), time.perf_counter() - run.started)
+
+
+def _head(tracker: Tracker, info: VideoInfo, marks: Marks) -> dict[str, Any]:
+    """The top of result.json, as far as it is known before the first frame."""
+    layout = marks.layout()
+    return {
         "schema_version": SCHEMA_VERSION,
         "chromatrack_version": __version__,
         "command": "track",
         "model": {"name": tracker.model, "sha256": model_sha256(tracker.model)},
         "device": str(tracker.device),
-        "config": {**asdict(tracker.config), "start": first, "end": last},
+        "config": asdict(tracker.config),
         "video": asdict(info),
-        "marked_frames": sorted(marks),
-        "objects": object_ids(list(marks.values())),
+        "marked_frames": marks.frames(),
+        "objects": list(layout.regions),
+        "points": [number for kind, number, _ in layout.points if kind == "point"],
+        "boxes": list(layout.boxes),
+        "keypoints": sorted({number for kind, number, _ in layout.points if kind == "joint"}),
     }
-    run = _TrackRun(folder, first, head)
-    _write_result(run, reason="not finished: still running, or ended without a word")
-    total = _frames_ahead(info.frame_count, first, last)
+
+
+def _write_frames(
+    run: _TrackRun,
+    files: TrackFiles,
+    frames: Iterator[TrackedFrame],
+    total: int | None,
+    progress: Report | None,
+) -> None:
+    """Write frames as they come, and result.json however they end."""
+    marked = run.head["marks"]["masks"]
     with stop_on_interrupt() as check_interrupt:
         try:
-            with open_writer(
-                folder / "overlay.mp4", fps=info.average_fps, audio_from=video
-            ) as overlay:
+            with files:
                 began = time.perf_counter()
                 for frame in frames:
                     tracked = time.perf_counter()
-                    write_mask(folder / "masks" / _mask_name(frame.index), frame.mask)
-                    overlay.write(
-                        overlay_masks(frame.rgb, frame.mask),
-                        pts_seconds=frame.pts_seconds,
-                        duration_seconds=frame.duration_seconds,
-                    )
-                    run.rows.append(_row(frame))
+                    files.write(frame)
+                    run.add(frame)
                     run.track_seconds += tracked - began
                     began = time.perf_counter()
                     run.write_seconds += began - tracked
@@ -133,16 +192,15 @@ def track_to_folder(
                     check_interrupt()
         except KeyboardInterrupt:
             _write_result(run, reason="interrupted")
-            _tell_stale_masks(run)
-            raise KeyboardInterrupt(_interrupted(len(run.rows), folder)) from None
+            tell_stale(files, written=run.written, marked=marked)
+            raise KeyboardInterrupt(_interrupted(len(run.rows), run.folder)) from None
         except DamagedVideoError as error:
             _write_result(run, reason=str(error))
             if run.rows:
-                _remove_stale_masks(run)
+                remove_stale(files, written=run.written, marked=marked)
             raise
         _write_result(run, reason=None)
-        _remove_stale_masks(run)
-    return RunSummary(folder, len(run.rows), time.perf_counter() - run.started)
+        remove_stale(files, written=run.written, marked=marked)
 
 
 def colorize_to_file(
@@ -183,8 +241,8 @@ def colorize_to_file(
                 if is_images and codec is not None:
                     raise InputError(f"codec: {output} takes PNG images, so leave {codec} out")
                 target = writer.folder if is_images else writer.path
-                for given in (video, *(r for r in references if not isinstance(r, tuple))):
-                    _keep_apart(given, target)
+                for given in (video, *references):
+                    keep_apart(given, target)
                 for frame in frames:
                     writer.write(
                         frame.rgb,
@@ -220,18 +278,6 @@ def model_sha256(model: str) -> str | None:
 # -- parts ---------------------------------------------------------------------------------
 
 
-def _keep_apart(given: Source | np.ndarray | Mapping[int, np.ndarray], target: Path) -> None:
-    """Raises InputError where writing to `target` would overwrite what was given to read."""
-    if isinstance(given, np.ndarray | Mapping):
-        return
-    path, place = Path(given).resolve(), target.resolve()
-    if path == place or (place in path.parents and not place.is_file()):
-        raise InputError(
-            f"{fspath(given)}: would be overwritten by the results in {target}; "
-            "choose another output"
-        )
-
-
 def _frames_ahead(count: int | None, first: int, last: int | None) -> int | None:
     """How many frames a range holds, as far as the source declares it."""
     if count is None and last is None:
@@ -240,11 +286,7 @@ def _frames_ahead(count: int | None, first: int, last: int | None) -> int | None
     return max(0, min(ends) - first)
 
 
-def _mask_name(index: int) -> str:
-    return f"{index:05d}.png"
-
-
-def _row(frame: TrackedFrame) -> str:
+def frame_row(frame: TrackedFrame) -> str:
     """A frame's entry in result.json."""
     return json.dumps(
         {
@@ -252,6 +294,9 @@ def _row(frame: TrackedFrame) -> str:
             "pts_seconds": frame.pts_seconds,
             "areas": frame.areas,
             "entropy": {number: round(value, 5) for number, value in frame.entropy.items()},
+            "confidence": {number: round(value, 5) for number, value in frame.confidence.items()},
+            "present": frame.present,
+            "cut": frame.cut,
         }
     )
 
@@ -261,6 +306,7 @@ def _write_result(run: _TrackRun, *, reason: str | None) -> None:
     seconds, frames = time.perf_counter() - run.started, len(run.rows)
     head = {
         **run.head,
+        "cuts": run.cuts,
         "complete": reason is None,
         "reason": reason,
         "timings": {
@@ -271,9 +317,9 @@ def _write_result(run: _TrackRun, *, reason: str | None) -> None:
             "write_seconds": run.write_seconds,
         },
     }
-    text = json.dumps(head, indent=2).removesuffix("\n}")
+    top = "".join(f'  "{key}": {indented(value)},\n' for key, value in head.items())
     rows = ",\n".join(f"    {row}" for row in run.rows)
-    text += f',\n  "frames": [\n{rows}\n  ]\n}}\n'
+    text = f'{{\n{top}  "frames": [\n{rows}\n  ]\n}}\n'
     path = run.folder / "result.json"
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -286,30 +332,13 @@ def _write_result(run: _TrackRun, *, reason: str | None) -> None:
         ) from error
 
 
-def _stale_masks(run: _TrackRun) -> list[Path]:
-    """Masks of an earlier run, for frames that this one did not write."""
-    written = range(run.first, run.first + len(run.rows))
-    return [
-        path
-        for path in sorted((run.folder / "masks").glob("*.png"))
-        if re.fullmatch(r"[0-9]{5,}", path.stem)
-        and path.name == _mask_name(int(path.stem))
-        and int(path.stem) not in written
-    ]
-
-
-def _remove_stale_masks(run: _TrackRun) -> None:
-    for path in _stale_masks(run):
-        path.unlink(missing_ok=True)
-
-
-def _tell_stale_masks(run: _TrackRun) -> None:
-    if stale := _stale_masks(run):
-        warnings.warn(
-            f"{run.folder / 'masks'}: {len(stale)} masks of an earlier run remain, "
-            f"{stale[0].name} the first; result.json lists the frames of this one",
-            stacklevel=3,
-        )
+def indented(value: object, indent: str = "  ") -> str:
+    """JSON with one line per entry of a mapping, and lists on one line each."""
+    if not isinstance(value, dict):
+        return json.dumps(value)
+    inner = f"{indent}  "
+    lines = (f"{inner}{json.dumps(str(k))}: {indented(v, inner)}" for k, v in value.items())
+    return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
 
 
 def _tell_stale_images(folder: Path, count: int) -> None:

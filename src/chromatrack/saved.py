@@ -28,7 +28,7 @@ Source = str | PathLike[str]
 Kind = Literal["object", "point", "box", "keypoints"]
 """What a tracked thing is: an object has a mask, keypoints are one skeleton of joints."""
 
-READABLE_VERSIONS = (1,)
+READABLE_VERSIONS = (1, 2)
 """Values of `schema_version` in result.json that this module understands."""
 
 
@@ -174,9 +174,9 @@ def read_result(folder: Source) -> Result:
         size=size,
         frames=frames,
         objects=objects,
-        points=_tracks(home / "tracks.csv", read_tracks),
-        boxes=_tracks(home / "boxes.csv", read_box_tracks),
-        keypoints=_tracks(home / "keypoints.json", _read_joints),
+        points=_tracks(data, "points", home / "tracks.csv", read_tracks),
+        boxes=_tracks(data, "boxes", home / "boxes.csv", read_box_tracks),
+        keypoints=_tracks(data, "keypoints", home / "keypoints.json", _read_joints),
         complete=complete,
         reason=reason,
         load_mask=lambda index: read_mask(home / "masks" / f"{index:05d}.png"),
@@ -243,9 +243,12 @@ def _check_order(path: Path, frames: tuple[SavedFrame, ...]) -> None:
             )
 
 
-def _tracks(path: Path, read: Callable[[Path], dict[int, TrackData]]) -> dict[int, TrackData]:
-    """Tracks of one kind; a run without any of them leaves no file."""
-    return read(path) if path.exists() else {}
+def _tracks(
+    data: dict[str, Any], kind: str, path: Path, read: Callable[[Path], dict[int, TrackData]]
+) -> dict[int, TrackData]:
+    """Tracks of one kind; a run without any of them leaves no file, or that of an earlier run."""
+    known = data["schema_version"] < 2 or data.get(kind)
+    return read(path) if known and path.exists() else {}
 
 
 def _read_joints(path: Path) -> dict[int, TrackData]:

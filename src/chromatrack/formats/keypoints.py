@@ -100,7 +100,9 @@ COCO_PERSON = Skeleton(
 """The 17 joints of a COCO person, in COCO's order."""
 
 
-def read_keypoints(path: str | PathLike[str]) -> tuple[Skeleton, list[KeypointMark]]:
+def read_keypoints(
+    path: str | PathLike[str], *, skeleton: Skeleton | None = None
+) -> tuple[Skeleton, list[KeypointMark]]:
     """Read marked joints, from COCO keypoint JSON or from the short form above.
 
     COCO: `keypoints` are x, y, v per joint, where v = 0 is not marked, 1 is marked though hidden
@@ -118,15 +120,17 @@ def read_keypoints(path: str | PathLike[str]) -> tuple[Skeleton, list[KeypointMa
     """
     data = load_json_object(path, what="keypoints")
     name = str(path)
+    if skeleton is not None:
+        data = _with_skeleton(data, skeleton)
     if "annotations" in data:
         coco = parse_coco(data, name)
-        skeleton, marks = _coco_skeleton(coco, name), _coco_marks(coco)
+        found, marks = _coco_skeleton(coco, name), _coco_marks(coco)
     else:
-        skeleton = _short_skeleton(entry(data, "skeleton", f"'{name}'"), f"'{name}': skeleton")
-        marks = _short_marks(entry(data, "marks", f"'{name}'"), skeleton, name)
+        found = _short_skeleton(entry(data, "skeleton", f"'{name}'"), f"'{name}': skeleton")
+        marks = _short_marks(entry(data, "marks", f"'{name}'"), found, name)
     if not marks:
         raise InputError(f"'{name}': expected at least one marked joint, came none; mark some")
-    return skeleton, marks
+    return found, marks
 
 
 def read_skeleton(path: str | PathLike[str]) -> Skeleton:
@@ -193,12 +197,7 @@ class KeypointWriter(WholeFile):
         self._joints = len(skeleton.names)
         self._images: list[str] = []
         self._annotations = 0
-        category = {
-            "id": 1,
-            "name": "skeleton",
-            "keypoints": list(skeleton.names),
-            "skeleton": [[a + 1, b + 1] for a, b in skeleton.edges],
-        }
+        category = {"id": 1, "name": "skeleton", **_coco_joint_names(skeleton)}
         self.text(f'{{"categories": [{_json(category)}],\n"annotations": [')
 
     def write(
@@ -237,6 +236,25 @@ class KeypointWriter(WholeFile):
 
 def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _coco_joint_names(skeleton: Skeleton) -> dict[str, Any]:
+    """What a category says of its joints."""
+    edges = [[a + 1, b + 1] for a, b in skeleton.edges]
+    return {"keypoints": list(skeleton.names), "skeleton": edges}
+
+
+def _with_skeleton(data: dict[str, Any], skeleton: Skeleton) -> dict[str, Any]:
+    """A marks file's JSON, with joint names and edges where it has none of its own."""
+    if "annotations" not in data:
+        names = skeleton.names
+        edges = [[names[a], names[b]] for a, b in skeleton.edges]
+        return {"skeleton": {"names": list(names), "edges": edges}, **data}
+    categories = data.get("categories", [])
+    if not isinstance(categories, list) or not all(isinstance(c, dict) for c in categories):
+        return data
+    named = [{**_coco_joint_names(skeleton), **category} for category in categories]
+    return {**data, "categories": named}
 
 
 def _coco_joints(instance: TrackedKeypoints) -> dict[str, Any]:

@@ -1,0 +1,199 @@
+"""The commands that make something of a video; each returns what `cli` prints.
+
+Nothing heavy is imported before a command runs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
+
+from chromatrack.mark_files import NO_MARKS, MarkFiles
+from chromatrack.options import DEFAULTS, Settings, load_tracker
+
+if TYPE_CHECKING:
+    from chromatrack.results import RunSummary
+
+Video = Annotated[str, Positional, arg(metavar="VIDEO")]
+Output = Annotated[Path, arg(aliases=["-o"], metavar="PATH")]
+Start = Annotated[str, arg(metavar="FRAME|TIMEs")]
+End = Annotated[str | None, arg(metavar="FRAME|TIMEs")]
+
+
+def track(
+    video: Video,
+    /,
+    *,
+    output: Output,
+    marks: OmitArgPrefixes[MarkFiles] = NO_MARKS,
+    direction: Literal["both", "forward", "backward"] = "both",
+    start: Start = "0",
+    end: End = None,
+    settings: OmitArgPrefixes[Settings] = DEFAULTS,
+) -> str:
+    """Track objects, points, boxes and skeletons through a video, all in one run.
+
+    Args:
+        video: video file, image, folder or glob of images.
+        output: folder for masks/00000.png, tracks.csv, boxes.csv, keypoints.json (each if there is
+            such a thing), overlay.mp4 and result.json.
+        direction: where to go from the marked frames.
+        start: first frame: a number from 0, or a time such as 2.5s.
+        end: frame after the last: a number, or a time such as 4s.
+    """
+    from chromatrack.mark_files import read_mark_files
+    from chromatrack.progress import frame_bar
+    from chromatrack.results import track_to_folder
+
+    given = read_mark_files(marks, output=output)
+    with frame_bar() as report:
+        summary = track_to_folder(
+            load_tracker(settings),
+            video,
+            output=output,
+            masks=given.masks,
+            polygons=given.polygons,
+            points=given.points,
+            boxes=given.boxes,
+            keypoints=given.keypoints,
+            skeleton=given.skeleton,
+            lost=given.lost,
+            direction=direction,
+            start=start,
+            end=end,
+            progress=report,
+        )
+    return _summary(summary)
+
+
+def colorize(
+    video: Video,
+    /,
+    *,
+    reference: Annotated[
+        tuple[tuple[str, ...], ...], UseAppendAction, arg(metavar="PICTURE[@FRAME] ...")
+    ],
+    output: Output,
+    codec: Literal["h264", "ffv1", "prores"] | None = None,
+    start: Start = "0",
+    end: End = None,
+    settings: OmitArgPrefixes[Settings] = DEFAULTS,
+) -> str:
+    """Colour a grey or faded video from one or more coloured pictures; luminance is kept.
+
+    Args:
+        video: video file, image, folder or glob of images.
+        reference: coloured pictures; R.png@12 is frame 12 (from 0) in colour. May be repeated.
+        output: video file (.mp4 H.264, .mkv FFV1, .mov ProRes), or a folder for PNG images.
+        codec: another one than the suffix of the output says.
+        start: first frame: a number from 0, or a time such as 2.5s.
+        end: frame after the last: a number, or a time such as 4s.
+    """
+    from chromatrack.progress import frame_bar
+    from chromatrack.results import colorize_to_file
+
+    with frame_bar() as report:
+        summary = colorize_to_file(
+            load_tracker(settings),
+            video,
+            references=[picture for group in reference for picture in group],
+            output=output,
+            codec=codec,
+            start=start,
+            end=end,
+            progress=report,
+        )
+    return _summary(summary)
+
+
+def stabilize(
+    video: Video,
+    /,
+    *,
+    track: Annotated[Path, arg(metavar="FOLDER")],
+    output: Output,
+    lock: Annotated[str | None, arg(metavar="ID|KIND:IDS|background")] = None,
+    smooth: Annotated[float | None, arg(metavar="SECONDS")] = None,
+    motion: Literal["shift", "similarity"] | None = None,
+    fill: Literal["black", "edge", "blur", "crop"] = "black",
+    zoom: bool = False,
+) -> str:
+    """Hold the camera on a tracked thing, or on the background.
+
+    Args:
+        video: the video that was tracked.
+        track: folder that `chromatrack track` wrote.
+        output: video file, or a folder for PNG images.
+        lock: 3 (object), box:1, point:1,2, keypoints:1 or background. None: the only thing tracked.
+        smooth: follow the thing's path, smoothed over this time, instead of nailing it down.
+        motion: shift only, or rotation and zoom too. None: what the lock allows.
+        fill: what to show where the moved frame ends; crop shows only what is always filled.
+        zoom: scale a crop back to the full size.
+    """
+    from chromatrack.progress import frame_bar
+    from chromatrack.saved import read_result
+    from chromatrack.stabilize import stabilize_video
+
+    with frame_bar() as report:
+        done = stabilize_video(
+            video,
+            read_result(track),
+            output=output,
+            lock=lock,
+            smooth_seconds=smooth,
+            fill=fill,
+            zoom=zoom,
+            motion=motion,
+            progress=report,
+        )
+    still = "smoothed" if smooth else f"as on frame {done.reference_frame}"
+    lines = [
+        f"{done.frames} frames in {done.seconds:.1f} s: {done.output}",
+        f"{done.lock} held {still}; the frame moves by up to {done.largest_shift:.1f} px",
+    ]
+    if done.bridged_frames:
+        lines.append(f"not seen on {done.bridged_frames} frames, where its motion was filled in")
+    if done.crop is not None:
+        left, top, width, height = done.crop
+        lines.append(f"kept {width}x{height} px from column {left}, row {top}")
+    return "\n".join(lines)
+
+
+def events(
+    track: Annotated[Path, Positional, arg(metavar="FOLDER")],
+    /,
+    *,
+    output: Annotated[Path | None, arg(aliases=["-o"], metavar="CSV")] = None,
+    per_frame: Annotated[Path | None, arg(metavar="CSV")] = None,
+    near: float = 5.0,
+    still: float = 10.0,
+) -> str:
+    """List what happened: who came, went, hid, met, stood still, how fast and how far.
+
+    Args:
+        track: folder that `chromatrack track` wrote.
+        output: table with one row per event. None: printed.
+        per_frame: table with one row per thing and frame.
+        near: largest gap between two things that touch, px.
+        still: speed below which a thing dwells, px/s.
+    """
+    from chromatrack.events import EventRules, events_to_files
+    from chromatrack.formats.event_tables import Event, table_text
+    from chromatrack.progress import frame_bar
+    from chromatrack.saved import read_result
+
+    rules = EventRules(near=near, still=still)
+    with frame_bar() as report:
+        found = events_to_files(
+            read_result(track), output=output, per_frame=per_frame, rules=rules, progress=report
+        )
+    if output is None:
+        return table_text(Event, found).removesuffix("\n")
+    return f"{len(found)} events: {output}"
+
+
+def _summary(summary: RunSummary) -> str:
+    speed = f"{summary.seconds:.1f} s, {summary.frames_per_second:.1f} frames/s"
+    return f"{summary.frames} frames in {speed}: {summary.output}"

@@ -1,0 +1,111 @@
+"""The commands that work on what is there: correct a run, paint on a video."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
+
+from chromatrack.commands import End, Output, Start, Video
+from chromatrack.options import DEFAULTS, Device, Settings, load_tracker
+
+Many = tuple[tuple[str, ...], ...]
+
+
+def correct(
+    run: Annotated[Path, Positional, arg(metavar="FOLDER")],
+    /,
+    *,
+    masks: Annotated[Many, UseAppendAction, arg(metavar="PNG@FRAME ...")] = (),
+    points: Annotated[Path | None, arg(metavar="CSV")] = None,
+    boxes: Annotated[Path | None, arg(metavar="CSV")] = None,
+    keypoints: Annotated[Path | None, arg(metavar="JSON")] = None,
+    lost: Annotated[Many, UseAppendAction, arg(metavar="ID@FRAME ...")] = (),
+    video: Annotated[Path | None, arg(metavar="VIDEO")] = None,
+    device: Device = "auto",
+) -> str:
+    """Add or replace marks of a finished run; only the frames between keyframes are done again.
+
+    Args:
+        run: folder that `chromatrack track` wrote; it is changed in place.
+        masks: M.png@40 is a mask of frame 40 (from 0). May be repeated.
+        points: table with the columns id, frame, x, y.
+        boxes: table with the columns id, frame, x, y, width, height.
+        keypoints: skeletons of joints, COCO's or the short form.
+        lost: object 3 is not there on frame 40: 3@40. May be repeated.
+        video: where the video is now, if it was moved.
+        device: where to run.
+    """
+    from chromatrack.correct import correct as run_correction
+    from chromatrack.correct import read_masks_at, tracker_of
+    from chromatrack.formats.boxes import read_boxes
+    from chromatrack.formats.keypoints import read_keypoints
+    from chromatrack.formats.points import read_points
+    from chromatrack.mark_files import parse_lost
+    from chromatrack.progress import frame_bar
+
+    skeleton, poses = read_keypoints(keypoints) if keypoints else (None, [])
+    with frame_bar() as report:
+        done = run_correction(
+            tracker_of(run, device=device),
+            run,
+            masks=read_masks_at([name for group in masks for name in group]),
+            points=read_points(points) if points else (),
+            boxes=read_boxes(boxes) if boxes else (),
+            keypoints=poses,
+            lost=[parse_lost(text) for group in lost for text in group],
+            skeleton=skeleton,
+            video=video,
+            progress=report,
+        )
+    return (
+        f"{done.frames_recomputed} of {done.frames} frames done again in {done.seconds:.1f} s: "
+        f"{done.output}"
+    )
+
+
+def paint(
+    video: Video,
+    /,
+    *,
+    texture: Annotated[Many, UseAppendAction, arg(metavar="PICTURE[@FRAME:X,Y] ...")] = (),
+    painted: Annotated[Many, UseAppendAction, arg(metavar="PICTURE[@FRAME] ...")] = (),
+    output: Output,
+    codec: Literal["h264", "ffv1", "prores"] | None = None,
+    start: Start = "0",
+    end: End = None,
+    settings: OmitArgPrefixes[Settings] = DEFAULTS,
+) -> str:
+    """Carry textures, or what was repainted on a frame, with the surfaces of a video.
+
+    Args:
+        video: video file, image, folder or glob of images.
+        texture: picture with transparency; T.png@12:40,60 puts it on frame 12 at x 40, y 60.
+        painted: repainted copy of a frame: P.png@12 of frame 12; what changed is carried.
+        output: video file (.mp4 H.264, .mkv FFV1, .mov ProRes), or a folder for PNG images.
+        codec: another one than the suffix of the output says.
+        start: first frame: a number from 0, or a time such as 2.5s.
+        end: frame after the last: a number, or a time such as 4s.
+    """
+    from chromatrack.paint import paint_video
+    from chromatrack.progress import frame_bar
+    from chromatrack.texture import parse_painted, parse_texture
+
+    with frame_bar() as report:
+        done = paint_video(
+            load_tracker(settings),
+            video,
+            textures=[parse_texture(text) for group in texture for text in group],
+            painted=[parse_painted(text) for group in painted for text in group],
+            output=output,
+            codec=codec,
+            start=start,
+            end=end,
+            progress=report,
+        )
+    lines = [f"{done.frames} frames in {done.seconds:.1f} s: {done.output}"]
+    for number, unseen in enumerate(done.unseen, start=1):
+        if unseen:
+            lines.append(f"picture {number} was not seen on {unseen} frames")
+    return "\n".join(lines)

@@ -1,0 +1,354 @@
+"""Corrections of a saved run: new marks, and only the frames that they can change done again.
+
+A label is copied from the marks next to a frame, one on either side. So a mark changes nothing
+beyond its neighbouring keyframes, and only the span between those is tracked again: forward from
+the left one and backward from the right one, as in a whole run.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from chromatrack.errors import InputError
+from chromatrack.follow import Following, TrackedFrame, tracked
+from chromatrack.formats.boxes import BoxMark
+from chromatrack.formats.json_files import load_json_object
+from chromatrack.formats.keypoints import KeypointMark, Skeleton
+from chromatrack.formats.masks import check_mask, read_mask
+from chromatrack.formats.points import PointMark
+from chromatrack.given import LostMark, Marks, check_all
+from chromatrack.memory import PropagateConfig
+from chromatrack.passes import Direction, Pass, Reading, Spool, both_ways, chunks_backward
+from chromatrack.progress import Report, stop_on_interrupt
+from chromatrack.propagate import Input
+from chromatrack.remark import LabelName, channel_names, marked_labels, merge_marks, only
+from chromatrack.results import model_sha256
+from chromatrack.rewrite import Rewriting, staging
+from chromatrack.run_marks import fit_skeleton, read_run_marks
+from chromatrack.saved import read_result
+from chromatrack.track import Device, TrackConfig, Tracker
+from chromatrack.video import Frame, probe, read_frame, read_frames
+from chromatrack.views import surroundings
+
+_WARM = 13  # frames that a cut detector remembers
+_PRIMED = 8  # keyframes beyond a span whose surroundings lost objects are told from
+
+
+@dataclass(frozen=True)
+class Span:
+    """Frames first..last (both included) on which some labels are tracked again.
+
+    left, right: the keyframes that show all of them around the span and stay as they are; None
+    where there is none, so that the span reaches to the end of the run.
+    """
+
+    labels: tuple[LabelName, ...]
+    left: int | None
+    right: int | None
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What a correction did.
+
+    frames_recomputed: frames of which something was tracked again. frames_tracked: how often the
+    network looked at a frame for it: up to once forward and once backward. frames: of the run.
+    """
+
+    output: Path
+    spans: tuple[Span, ...]
+    frames_recomputed: int
+    frames_tracked: int
+    frames: int
+    seconds: float
+
+
+def correct(
+    tracker: Tracker,
+    folder: str | PathLike[str],
+    *,
+    masks: Mapping[int, np.ndarray] | None = None,
+    points: Sequence[PointMark] = (),
+    boxes: Sequence[BoxMark] = (),
+    keypoints: Sequence[KeypointMark] = (),
+    lost: Sequence[LostMark] = (),
+    skeleton: Skeleton | None = None,
+    video: str | PathLike[str] | None = None,
+    progress: Report | None = None,
+) -> Correction:
+    """Put new marks into a saved run and do again what they change, in its folder.
+
+    A mark replaces one of the same thing on the same frame. Masks of other objects keep their
+    pixels, but for those the corrected one now claims and nobody painted. All files are prepared
+    aside and put in place at the end: interrupted before, the run is as it was.
+
+    Args:
+        tracker: as the run was made with; `tracker_of` gives it.
+        folder: of the run, as `chromatrack track` wrote it.
+        masks: frame -> `(H, W)` integer ids, 0 = nothing said. Ids may be new.
+        points, boxes, keypoints, lost: marks on frames of the run, as in `Tracker.track`.
+        skeleton: of keypoints, where the run has none.
+        video: where it is now, if not where it was.
+        progress: called after every frame.
+
+    Raises:
+        InputError: no such run, nothing marked, or marks as in `Tracker.track`.
+        VideoError, DamagedVideoError: the video cannot be read; the run is as it was.
+        OutputError: the folder cannot be written.
+    """
+    began, home = time.perf_counter(), Path(folder)
+    result = read_result(home)
+    data = load_json_object(home / "result.json", what="a result of `chromatrack track`")
+    old, old_skeleton = read_run_marks(home)
+    painted = {int(frame): check_mask(mask) for frame, mask in (masks or {}).items()}
+    new = Marks(painted, points, boxes, keypoints, lost)
+    source, start, last = result.find_video(video), int(result.indices[0]), result.frames[-1].index
+    skeleton = fit_skeleton(old_skeleton or skeleton, [*old.keypoints, *keypoints])
+    _check_new(new, start, last, result.size)
+    merged = merge_marks(old, new)
+    info = probe(source)
+    if (info.height, info.width) != result.size:
+        raise InputError(
+            f"{source}: expected {result.size[1]}x{result.size[0]} pixels as in the run, came "
+            f"{info.width}x{info.height}; name the video that was tracked"
+        )
+    check_all(merged, info, start=start, end=data["config"]["end"])
+    _check_same(tracker, data)
+    spans = find_spans(merged, new, first=start, last=last)
+    direction: Direction = data["config"].get("direction", "both")
+    run = Following(tracker, source, merged, start, None, read_frame(source, index=start))
+    with stop_on_interrupt() as check_interrupt, staging(home) as stage:
+        book = Rewriting(result, data, merged, skeleton, stage)
+
+        def tell(what: str, count: int, total: int) -> None:
+            if progress is not None:
+                progress(what, count, total)
+            check_interrupt()
+
+        try:
+            steps = sum(_track_again(run, span, direction, book, tell) for span in spans)
+            for count, _ in enumerate(book.write(source), start=1):
+                tell("draw", count, len(result.frames))
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"interrupted; {home} is as it was") from None
+        book.put_in_place(new)
+    changed = {f for span in spans for f in range(span.first, span.last + 1)}
+    seconds = time.perf_counter() - began
+    return Correction(home, tuple(spans), len(changed), steps, len(result.frames), seconds)
+
+
+def _track_again(
+    run: Following,
+    span: Span,
+    direction: Direction,
+    book: Rewriting,
+    tell: Callable[[str, int, int], None],
+) -> int:
+    """Track a span's labels again and enter them; returns how many frames were labelled."""
+    some = replace(run, marks=only(run.marks, span.labels))
+    again = _Again(some, span)
+    for count, frame in enumerate(again.frames(direction), start=1):
+        book.take(frame, span.labels)
+        tell("correct", count, span.last - span.first + 1)
+    return again.steps
+
+
+def tracker_of(folder: str | PathLike[str], *, device: Device = "auto") -> Tracker:
+    """The tracker a saved run was made with: the same model and settings.
+
+    Raises:
+        InputError: no run there, or one of another version. WeightsError: its model is gone.
+    """
+    path = Path(folder) / "result.json"
+    read_result(folder)
+    data = load_json_object(path, what="a result of `chromatrack track`")
+    try:
+        told = {name: data["config"][name] for name in asdict(TrackConfig())}
+        for name in ("propagate", "colour"):
+            told[name] = PropagateConfig(**told[name])
+        config, model = TrackConfig(**told), str(data["model"]["name"])
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: its settings are not those of this version ({error}); track the video again"
+        ) from error
+    return Tracker.from_pretrained(model, device=device, config=config)
+
+
+def read_masks_at(names: Sequence[str]) -> dict[int, np.ndarray]:
+    """Masks named `M.png@40`: frame -> `(H, W)` int32 ids.
+
+    Raises:
+        InputError: no frame number, one frame twice, or no mask there.
+    """
+    found: dict[int, np.ndarray] = {}
+    for name in names:
+        path, _, frame = name.rpartition("@")
+        if not path or not (frame.isascii() and frame.isdecimal()):
+            raise InputError(f"mask {name!r}: expected PNG@FRAME with FRAME counted from 0")
+        if int(frame) in found:
+            raise InputError(f"mask {name!r}: expected one mask for frame {frame}, came two")
+        found[int(frame)] = read_mask(path)
+    return found
+
+
+def find_spans(merged: Marks, new: Marks, *, first: int, last: int) -> list[Span]:
+    """The frames that new marks can change, label by label; labels with one span go together.
+
+    Args:
+        merged: all marks, the new ones among them.
+        first, last: frames of the run.
+    """
+    layout = merged.layout()
+    told = merged.told(layout)
+    names = channel_names(layout)
+    gaps: dict[tuple[int | None, int | None], set[LabelName]] = {}
+    for name, frames in marked_labels(new).items():
+        shown = {f for f, here in told[names.index(name) + 1].items() if here}
+        for frame in frames:
+            left = max((f for f in shown - frames if f < frame), default=None)
+            right = min((f for f in shown - frames if f > frame), default=None)
+            gaps.setdefault((left, right), set()).add(name)
+    return [
+        Span(
+            tuple(sorted(labels)),
+            left,
+            right,
+            first if left is None else left + 1,
+            last if right is None else min(last, right - 1),
+        )
+        for (left, right), labels in gaps.items()
+    ]
+
+
+@dataclass
+class _Again:
+    """The passes over one span. steps: how many frames were labelled."""
+
+    run: Following
+    span: Span
+    steps: int = 0
+
+    def frames(self, direction: Direction) -> Iterator[TrackedFrame]:
+        """Every frame of the span, with the span's labels only."""
+        run, span, spool = self.run, self.span, None
+        try:
+            if direction != "forward":
+                spool = self._backward()
+            readings: Iterator[tuple[Input, Reading]]
+            if direction == "backward":
+                frames = read_frames(run.video, start=span.first, end=span.last + 1)
+                readings = run.backward_only(frames, spool)
+            elif spool is not None:
+                readings = both_ways(self._forward(), spool, run.layout, run.told)
+            else:
+                readings = self._forward()
+            for frame, reading in readings:
+                if frame.index >= span.first:
+                    yield tracked(frame, reading, run)
+        finally:
+            if spool is not None:
+                spool.close()
+
+    def _forward(self) -> Iterator[tuple[Input, Reading]]:
+        begin = self.span.first if self.span.left is None else self.span.left
+        way = self._primed(begin, backward=False)
+        for frame in read_frames(self.run.video, start=begin, end=self.span.last + 1):
+            given = self.run.input(frame)
+            yield given, self._step(way, given)
+
+    def _backward(self) -> Spool | None:
+        """Down from the right keyframe, or from the last mark of the span."""
+        shown = [f for told in self.run.told.values() for f, here in told.items() if here]
+        top = self.span.right
+        if top is None:
+            top = max((f for f in shown if self.span.first <= f <= self.span.last), default=None)
+        if top is None:
+            return None
+        spool, way = Spool(), self._primed(top, backward=True)
+        size = self.run.first.rgb.nbytes
+        for begin, after in chunks_backward(self.span.first, top, frame_bytes=size):
+            frames = list(read_frames(self.run.video, start=begin, end=after))
+            for frame in reversed(frames):
+                spool.put(frame.index, self._step(way, self.run.input(frame)))
+        return spool
+
+    def _step(self, way: Pass, frame: Input) -> Reading:
+        reading = way.step(frame)
+        self.steps += reading.regions is not None
+        return reading
+
+    @torch.inference_mode()
+    def _primed(self, begin: int, *, backward: bool) -> Pass:
+        """A pass that knows of the frames before what a whole run's pass still remembers there.
+
+        Those are the changes that are usual between frames, and what surrounded the objects on
+        earlier keyframes; all else starts anew at a keyframe.
+        """
+        run = self.run
+        way = run.new_pass(backward=backward)
+        told = [item for frames in run.told.values() for item in frames.items()]
+        beyond = {f for f, _ in told if f != begin and (f > begin) == backward}
+        ends = [begin, *(f for f, here in told if here and f in beyond)]
+        before = sorted(f for f in beyond if min(ends) <= f <= max(ends))
+        if not before:
+            return way
+        for frame in self._just_before(begin, before, backward=backward):
+            way.kinds.cuts.is_cut(run.tracker.image(frame.rgb))
+        if run.tracker.spec.clip_length == 1 and way.kinds.recall:
+            for keyframe in before[:_PRIMED][::-1] if backward else before[-_PRIMED:]:
+                features, given = run.embed(keyframe)
+                if given is not None:
+                    label_map = way.kinds.prepare(given, features).label_map
+                    way.kinds.bodies.marked[keyframe] = surroundings(keyframe, features, label_map)
+        return way
+
+    def _just_before(self, begin: int, before: list[int], *, backward: bool) -> list[Frame]:
+        """The last frames that a whole run's pass would have seen, in its order."""
+        low, high = max(before[0], begin - _WARM), begin
+        if backward:
+            low, high = begin + 1, min(before[-1], begin + _WARM) + 1
+        frames = list(read_frames(self.run.video, start=low, end=high))
+        return frames[::-1] if backward else frames
+
+
+def _check_new(new: Marks, start: int, last: int, size: tuple[int, int]) -> None:
+    """Raises InputError unless there are marks, on frames of the run and of its size."""
+    said = marked_labels(new)
+    if not said:
+        raise InputError("expected at least one mark, came none; mark what is to be corrected")
+    for frame in sorted({f for frames in said.values() for f in frames}):
+        if not start <= frame <= last:
+            raise InputError(
+                f"mark on frame {frame}: expected a frame of the run, {start} to {last}"
+            )
+    for frame, mask in new.masks.items():
+        if mask.shape != size:
+            raise InputError(
+                f"mask of frame {frame}: expected the video's {size[1]}x{size[0]} pixels, came "
+                f"{mask.shape[1]}x{mask.shape[0]}; draw it on a frame of this video"
+            )
+
+
+def _check_same(tracker: Tracker, data: dict[str, Any]) -> None:
+    """Warn where the run was made in another way: its other frames will not fit the new ones."""
+    now = asdict(tracker.config)
+    other = [name for name, value in now.items() if data["config"].get(name, value) != value]
+    if data["model"] != {"name": tracker.model, "sha256": model_sha256(tracker.model)}:
+        other.insert(0, "model")
+    if other:
+        warnings.warn(
+            f"the run was made with another {', '.join(other)}; the corrected frames may not fit "
+            "the others",
+            stacklevel=3,
+        )

@@ -1,0 +1,260 @@
+"""Tracking a video: its frames through the passes, and every kind of label read at full size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from chromatrack.coords import cell_to_pixel, image_size, rescale_box, rescale_points
+from chromatrack.formats.boxes import TrackedBox
+from chromatrack.formats.keypoints import TrackedKeypoints
+from chromatrack.formats.points import TrackedPoint
+from chromatrack.given import Marks
+from chromatrack.kinds import Kinds, Layout
+from chromatrack.labels import label_map_to_mask, resize, upsample_guided
+from chromatrack.marks import Source
+from chromatrack.passes import (
+    Direction,
+    Pass,
+    Reading,
+    Spool,
+    both_ways,
+    chunks_backward,
+)
+from chromatrack.points import Seen
+from chromatrack.propagate import Given, Input, Propagator
+from chromatrack.video import Frame, read_frame, read_frames
+
+if TYPE_CHECKING:
+    from chromatrack.track import Tracker
+
+
+@dataclass(frozen=True)
+class TrackedFrame:
+    """What was found on one frame.
+
+    rgb: `(H, W, 3)` uint8, the source frame. mask: `(H, W)` int32 region ids, 0 = background.
+    areas: pixels per region. entropy: mean pointer entropy over each region, [0, 1]; the higher,
+    the less sure. confidence: that a region is where the mask says, [0, 1]. present: False for
+    regions reported absent. points, boxes, keypoints: by id, in pixels of the source. cut: a scene
+    cut lies just before. duration_seconds: how long the source shows the frame, if it says so.
+    """
+
+    index: int
+    pts_seconds: float
+    rgb: np.ndarray
+    mask: np.ndarray
+    areas: dict[int, int]
+    entropy: dict[int, float]
+    duration_seconds: float | None = None
+    confidence: dict[int, float] = field(default_factory=dict)
+    present: dict[int, bool] = field(default_factory=dict)
+    points: dict[int, TrackedPoint] = field(default_factory=dict)
+    boxes: dict[int, TrackedBox] = field(default_factory=dict)
+    keypoints: dict[int, TrackedKeypoints] = field(default_factory=dict)
+    cut: bool = False
+
+
+@dataclass
+class Following:
+    """One run over a video: what its passes share."""
+
+    tracker: Tracker
+    video: Source
+    marks: Marks
+    start: int
+    end: int | None
+    first: Frame
+    layout: Layout = field(init=False)
+    told: Mapping[int, Mapping[int, bool]] = field(init=False)
+    encode: Callable[[Tensor], Tensor] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.layout = self.marks.layout()
+        self.told = self.marks.told(self.layout)
+        lab = self.tracker.lab(self.first.rgb)
+        self.encode = self.tracker.clip_encoder(self.tracker.encoder, lab)
+
+    def input(self, frame: Frame) -> Input:
+        """A frame on its way in, with what the user put on it."""
+        image = self.tracker.image(frame.rgb)
+        given = self.marks.on_frame(
+            frame.index,
+            self.layout,
+            self.tracker.spec,
+            frame_size=frame.rgb.shape[:2],
+            image_size=image_size(image),
+        )
+        if given is not None:
+            device = self.tracker.device
+            label_map, painted = given.label_map.to(device), given.painted.to(device)
+            given = Given(label_map, painted, given.xy, given.boxes)
+        return Input(frame.index, image, given, frame)
+
+    @torch.inference_mode()
+    def embed(self, index: int) -> tuple[Tensor, Given | None]:
+        """Features of a frame anywhere in the video, and what the user put on it."""
+        frame = self.input(read_frame(self.video, index=index))
+        return self.encode(frame.image[None])[0], frame.given
+
+    def new_pass(self, *, backward: bool = False) -> Pass:
+        """A pass that has seen nothing yet."""
+        spec, config = self.tracker.spec, self.tracker.config
+        kinds = Kinds(self.layout, spec, config.propagate, recall=config.recall)
+        propagator = Propagator(
+            self.encode,
+            spec,
+            config.propagate,
+            settle=kinds.settle,
+            background=True,
+            free=self.layout.free,
+        )
+        ahead = self.told if spec.clip_length == 1 else {}
+        return Pass(propagator, kinds, ahead, self.embed, backward)
+
+    def forward(self, frames: Iterator[Frame]) -> Iterator[tuple[Input, Reading]]:
+        """The forward pass, as frames come."""
+        run = self.new_pass()
+        for frame in frames:
+            given = self.input(frame)
+            yield given, run.step(given)
+
+    def backward_only(
+        self, frames: Iterator[Frame], spool: Spool | None
+    ) -> Iterator[tuple[Input, Reading]]:
+        """The backward pass alone, in the video's order; nothing after the last keyframe."""
+        for frame in frames:
+            given = self.input(frame)
+            found = None
+            if spool is not None:
+                found = spool.get(frame.index, device=self.tracker.device)
+            yield given, found or Reading(None)
+
+    def backward(self) -> Spool:
+        """The whole backward pass, from the last keyframe down to the first frame."""
+        spool, run = Spool(), self.new_pass(backward=True)
+        last = max(f for told in self.told.values() for f, shown in told.items() if shown)
+        size = self.first.rgb.nbytes
+        for begin, after in chunks_backward(self.start, last, frame_bytes=size):
+            frames = list(read_frames(self.video, start=begin, end=after))
+            for frame in reversed(frames):
+                spool.put(frame.index, run.step(self.input(frame)))
+        return spool
+
+
+def follow(
+    tracker: Tracker,
+    video: Source,
+    marks: Marks,
+    *,
+    direction: Direction,
+    start: int,
+    end: int | None,
+) -> Iterator[TrackedFrame]:
+    """`Tracker.track`, with its marks read and checked."""
+    frames = read_frames(video, start=start, end=end)
+    first = next(frames, None)
+    if first is None:
+        return
+    run = Following(tracker, video, marks, start, end, first)
+    readings: Iterator[tuple[Input, Reading]]
+    last = max(marks.frames())
+    spool = None
+    try:
+        if direction == "backward" or (direction == "both" and last > start):
+            spool = run.backward()
+        if direction == "backward":
+            readings = run.backward_only(chain([first], frames), spool)
+        elif spool is not None:
+            ahead = run.forward(chain([first], frames))
+            readings = both_ways(ahead, spool, run.layout, run.told)
+        else:
+            readings = run.forward(chain([first], frames))
+        for frame, reading in readings:
+            yield tracked(frame, reading, run)
+    finally:
+        if spool is not None:
+            spool.close()
+
+
+def tracked(frame: Input, reading: Reading, run: Following) -> TrackedFrame:
+    """A reading at the source's size, in the user's ids; what the user painted is as painted."""
+    layout, source = run.layout, frame.frame
+    size, working = source.rgb.shape[:2], image_size(frame.image)
+    mask = np.zeros(size, dtype=np.int32)
+    if reading.regions is not None and layout.regions:
+        dense = upsample_guided(
+            reading.regions, frame.image, spec=run.tracker.spec, background=True
+        )
+        mask = label_map_to_mask(resize(dense, size), ids=layout.regions)
+    painted = run.marks.masks.get(frame.index)
+    if painted is not None:
+        mask = np.where(painted > 0, painted, mask).astype(np.int32)
+    counts = np.bincount(mask.ravel(), minlength=max(layout.regions, default=0) + 1)
+    areas = {i: int(counts[i]) for i in layout.regions}
+    by_id = list(zip(layout.regions, layout.region_channels, strict=True))
+    points, keypoints = read_points(reading.seen, layout, run, working, size)
+    return TrackedFrame(
+        source.index,
+        source.pts_seconds,
+        source.rgb,
+        mask,
+        areas,
+        {i: reading.entropy.get(c, 0.0) for i, c in by_id},
+        source.duration_seconds,
+        confidence={i: reading.confidence.get(c, 0.0) if areas[i] else 0.0 for i, c in by_id},
+        present={i: areas[i] > 0 for i, _ in by_id},
+        points=points,
+        boxes=read_boxes(reading, layout, working, size),
+        keypoints=keypoints,
+        cut=reading.cut,
+    )
+
+
+def read_boxes(
+    reading: Reading, layout: Layout, working: tuple[int, int], size: tuple[int, int]
+) -> dict[int, TrackedBox]:
+    """Boxes by id, in pixels of the source."""
+    boxes = {}
+    for number, channel in zip(layout.boxes, layout.box_channels, strict=True):
+        if channel not in reading.boxes:
+            continue
+        box = rescale_box(reading.boxes[channel], from_size=working, to_size=size)
+        confidence = reading.confidence.get(channel, 0.0)
+        boxes[number] = TrackedBox(*box, visible=confidence > 0, confidence=confidence)
+    return boxes
+
+
+def read_points(
+    seen: Seen | None,
+    layout: Layout,
+    run: Following,
+    working: tuple[int, int],
+    size: tuple[int, int],
+) -> tuple[dict[int, TrackedPoint], dict[int, TrackedKeypoints]]:
+    """Points and poses by id, in pixels of the source."""
+    if seen is None:
+        return {}, {}
+    spec = run.tracker.spec
+    pixels = cell_to_pixel(seen.xy, stride=spec.stride, offset=spec.offset)
+    xy = rescale_points(pixels, from_size=working, to_size=size).double().cpu().numpy()
+    visible, confidence = seen.visible.cpu().numpy(), seen.confidence.double().cpu().numpy()
+    points: dict[int, TrackedPoint] = {}
+    joints: dict[int, list[int]] = {}
+    for row, (kind, number, _) in enumerate(layout.points):
+        if kind == "joint":
+            joints.setdefault(number, []).append(row)
+            continue
+        x, y = xy[row].tolist()
+        points[number] = TrackedPoint(x, y, bool(visible[row]), float(confidence[row]))
+    keypoints = {
+        number: TrackedKeypoints(xy[rows], visible[rows], confidence[rows])
+        for number, rows in joints.items()
+    }
+    return points, keypoints

@@ -1,0 +1,176 @@
+"""All kinds of labels in one label map: which channel is what, and what is read from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from chromatrack.boxes import BoxTracks, foreground
+from chromatrack.coords import Box
+from chromatrack.cuts import CutDetector
+from chromatrack.encoder import FeatureSpec
+from chromatrack.labels import merge_given
+from chromatrack.memory import PropagateConfig
+from chromatrack.points import PointTracks, Seen
+from chromatrack.propagate import Given, Input, Settled, share_cells
+from chromatrack.recall import Recall
+
+PointName = tuple[str, int, int]
+"""("point", id, 0), or ("joint", instance, number of the joint)."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the channels of a label map are: background, regions, boxes, points, in this order.
+
+    regions, boxes: object ids. points: names of points and joints.
+    """
+
+    regions: tuple[int, ...] = ()
+    boxes: tuple[int, ...] = ()
+    points: tuple[PointName, ...] = ()
+
+    @property
+    def free(self) -> int:
+        """How many of the last channels do not share cells with others."""
+        return len(self.boxes) + len(self.points)
+
+    @property
+    def region_channels(self) -> range:
+        """Channels of the regions."""
+        return range(1, 1 + len(self.regions))
+
+    @property
+    def box_channels(self) -> range:
+        """Channels of the boxes."""
+        return range(1 + len(self.regions), 1 + len(self.regions) + len(self.boxes))
+
+    @property
+    def first_point(self) -> int:
+        """Channel of the first point."""
+        return 1 + len(self.regions) + len(self.boxes)
+
+    def __len__(self) -> int:
+        return self.first_point + len(self.points)
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What is read of one frame.
+
+    confidence: channel -> [0, 1], regions and boxes. present: channel -> False where reported
+    absent. boxes: channel -> box in working pixels. seen: the points. cut: a scene cut lies before.
+    """
+
+    confidence: Mapping[int, float]
+    present: Mapping[int, bool]
+    boxes: Mapping[int, Box]
+    seen: Seen | None
+    cut: bool
+
+
+@dataclass
+class Kinds:
+    """The state of every label beside the memory bank; `settle` is a propagation's `Settle`."""
+
+    layout: Layout
+    spec: FeatureSpec
+    config: PropagateConfig
+    recall: bool = True
+    cuts: CutDetector = field(default_factory=CutDetector)
+    boxes: BoxTracks = field(init=False)
+    bodies: Recall = field(init=False)
+    points: PointTracks = field(init=False)
+    ended: Tensor = field(init=False)
+    readings: Readings | None = None
+
+    def __post_init__(self) -> None:
+        layout = self.layout
+        self.boxes = BoxTracks(self.spec)
+        self.bodies = Recall(layout.region_channels, layout.box_channels, self.config)
+        self.points = PointTracks(self.spec, len(layout.points))
+        self.ended = torch.zeros(len(layout), dtype=torch.bool)
+
+    def settle(self, frame: Input, features: Tensor, copied: Tensor | None) -> Settled:
+        """Put painted over copied, take out what is lost, put in what is found, place points."""
+        layout, given = self.layout, frame.given
+        cut = self.cuts.is_cut(frame.image)
+        if given is not None:
+            given = self.prepare(given, features)
+        label_map = self._merge(given, copied)
+        known = torch.ones(len(label_map), dtype=torch.bool, device=features.device)
+        if self.recall:
+            label_map, known = self.bodies.settle(frame.index, features, label_map, given, cut=cut)
+        else:
+            label_map, known = self._without_ended(label_map, known, given)
+        seen = None
+        if layout.points:
+            first = layout.first_point
+            told = {} if given is None else self._told(given)
+            soft = None if copied is None else label_map[first:] * (0 if cut else 1)
+            bumps, trusted, seen = self.points.follow(features, frame.image, soft, told)
+            label_map = torch.cat([label_map[:first], bumps])
+            known = torch.cat([known[:first], trusted])
+        label_map = share_cells(label_map, free=layout.free)
+        self.readings = self._read(label_map, given, seen, cut)
+        size = (features.shape[1], features.shape[2])
+        recalled = self.bodies.reference(frame.index, size, len(label_map))
+        return Settled(label_map, known, recalled)
+
+    def prepare(self, given: Given, features: Tensor) -> Given:
+        """What the user gave, with the objects inside boxes found on the frame's features."""
+        label_map = given.label_map.clone()
+        for channel in self.layout.box_channels:
+            if bool(given.shown[channel]):
+                label_map[channel] = foreground(features, label_map[channel])
+        return Given(label_map, given.painted, given.xy, given.boxes)
+
+    def _merge(self, given: Given | None, copied: Tensor | None) -> Tensor:
+        if given is None:
+            assert copied is not None
+            return copied
+        if copied is None:
+            return given.label_map
+        last = self.layout.region_channels.stop
+        regions = merge_given(given.label_map[:last], copied[:last], painted=given.painted[:last])
+        painted = given.painted[last:, None, None]
+        free = torch.where(painted, given.label_map[last:], copied[last:])
+        return torch.cat([regions, free])
+
+    def _without_ended(
+        self, label_map: Tensor, known: Tensor, given: Given | None
+    ) -> tuple[Tensor, Tensor]:
+        """Nobody looks for what the user declared lost: it stays so until it is shown again."""
+        self.ended = self.ended.to(label_map.device)
+        if given is not None:
+            self.ended = torch.where(given.painted, ~given.shown, self.ended)
+            self.ended[0], self.ended[self.layout.first_point :] = False, False
+        return label_map * ~self.ended[:, None, None], known & ~self.ended
+
+    def _told(self, given: Given) -> dict[int, tuple[float, float] | None]:
+        first = self.layout.first_point
+        numbers = given.painted[first:].nonzero()[:, 0].tolist()
+        return {number: given.xy.get(first + number) for number in numbers}
+
+    def _read(
+        self, label_map: Tensor, given: Given | None, seen: Seen | None, cut: bool
+    ) -> Readings:
+        channels = [*self.layout.region_channels, *self.layout.box_channels]
+        present = {c: bool((label_map[c] > 0.3).any()) for c in channels}
+        if self.recall:
+            confidence = {c: self.bodies.bodies[c].confidence for c in channels}
+        else:
+            confidence = {c: float(label_map[c].max()) for c in channels}
+        boxes = {}
+        for channel in self.layout.box_channels:
+            if given is not None and channel in given.boxes:
+                self.boxes.draw(channel, given.boxes[channel], label_map[channel])
+                boxes[channel] = given.boxes[channel]
+                continue
+            box = self.boxes.read(channel, label_map[channel])
+            if box is not None:
+                boxes[channel] = box
+        return Readings(confidence, present, boxes, seen, cut)

@@ -1,0 +1,136 @@
+"""The files in which a user says what to track, as the command line names them.
+
+Nothing heavy is imported until they are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import UseAppendAction, arg
+
+from chromatrack.errors import InputError
+
+if TYPE_CHECKING:
+    from chromatrack.formats.boxes import BoxMark
+    from chromatrack.formats.keypoints import KeypointMark, Skeleton
+    from chromatrack.formats.points import PointMark
+    from chromatrack.formats.polygons import PolygonMark
+    from chromatrack.given import LostMark
+
+
+@dataclass(frozen=True)
+class MarkFiles:
+    """What to track: at least one of these; all kinds go together in one run.
+
+    Args:
+        masks: mask PNG of the first frame, or a folder of 00000.png-named masks.
+        polygons: outlines of objects, ours or LabelMe's, painted over the masks.
+        points: table with the columns id, frame, x, y.
+        boxes: table with the columns id, frame, x, y, width, height.
+        keypoints: skeletons of joints, COCO's or the short form.
+        skeleton: joint names and edges, for keypoints that come without or to draw with.
+        lost: object 3 is not there on frame 40: 3@40. May be repeated.
+    """
+
+    masks: Annotated[Path | None, arg(metavar="PNG|FOLDER")] = None
+    polygons: Annotated[Path | None, arg(metavar="JSON|FOLDER")] = None
+    points: Annotated[Path | None, arg(metavar="CSV")] = None
+    boxes: Annotated[Path | None, arg(metavar="CSV")] = None
+    keypoints: Annotated[Path | None, arg(metavar="JSON")] = None
+    skeleton: Annotated[Path | None, arg(metavar="JSON")] = None
+    lost: Annotated[tuple[tuple[str, ...], ...], UseAppendAction, arg(metavar="ID@FRAME ...")] = ()
+
+
+NO_MARKS = MarkFiles()
+
+
+@dataclass(frozen=True)
+class GivenMarks:
+    """What stood in the files; names as in `results.track_to_folder`."""
+
+    masks: Path | None
+    polygons: Sequence[PolygonMark]
+    points: Sequence[PointMark]
+    boxes: Sequence[BoxMark]
+    keypoints: Sequence[KeypointMark]
+    skeleton: Skeleton | None
+    lost: Sequence[LostMark]
+
+
+def read_mark_files(files: MarkFiles, *, output: Path) -> GivenMarks:
+    """Read all files but the masks, which are read with the video.
+
+    Args:
+        files: as the user named them.
+        output: folder of the results, where none of them may be overwritten.
+
+    Raises:
+        InputError: no marks at all, a skeleton for no keypoints, a file that is not as it should
+            be, or one that the results would overwrite.
+    """
+    from chromatrack.formats.boxes import read_boxes
+    from chromatrack.formats.keypoints import read_keypoints, read_skeleton
+    from chromatrack.formats.points import read_points
+    from chromatrack.formats.polygons import read_polygons
+
+    _check_named(files, output)
+    skeleton = read_skeleton(files.skeleton) if files.skeleton else None
+    keypoints: Sequence[KeypointMark] = ()
+    if files.keypoints:
+        own, keypoints = read_keypoints(files.keypoints, skeleton=skeleton)
+        skeleton = own if skeleton is None else _drawn_with(skeleton, own)
+    return GivenMarks(
+        files.masks,
+        read_polygons(files.polygons) if files.polygons else (),
+        read_points(files.points) if files.points else (),
+        read_boxes(files.boxes) if files.boxes else (),
+        keypoints,
+        skeleton,
+        [parse_lost(text) for group in files.lost for text in group],
+    )
+
+
+def parse_lost(text: str) -> LostMark:
+    """A mark of absence from `3@40`: object 3 is not there on frame 40.
+
+    Raises:
+        InputError: not an id and a frame.
+    """
+    from chromatrack.given import LostMark
+
+    number, _, frame = text.partition("@")
+    if not (number.isdecimal() and frame.isdecimal()):
+        raise InputError(
+            f"lost {text!r}: expected ID@FRAME such as 3@40, object 3 is not there on frame 40"
+        )
+    return LostMark(int(number), int(frame))
+
+
+def _drawn_with(skeleton: Skeleton, own: Skeleton) -> Skeleton:
+    """`skeleton` with its joints in the order of the marks' own, where both name the same."""
+    if set(skeleton.names) != set(own.names):
+        return skeleton
+    place = [own.names.index(name) for name in skeleton.names]
+    return replace(own, edges=tuple((place[a], place[b]) for a, b in skeleton.edges))
+
+
+def _check_named(files: MarkFiles, output: Path) -> None:
+    from chromatrack.track_files import TABLES, keep_apart
+
+    sources = (files.masks, files.polygons, files.points, files.boxes, files.keypoints)
+    if not any(sources):
+        raise InputError(
+            "expected something to track, came nothing; give --masks, --polygons, --points, "
+            "--boxes or --keypoints"
+        )
+    if files.skeleton and not files.keypoints:
+        raise InputError(
+            f"skeleton {files.skeleton}: goes with --keypoints, came without; add them"
+        )
+    for path in (*sources[1:], files.skeleton):
+        for name in (*TABLES.values(), "result.json"):
+            keep_apart(path, output / name)

@@ -1,0 +1,270 @@
+"""Passes through the frames: forward, backward, and both merged between keyframes."""
+
+from __future__ import annotations
+
+import pickle
+import tempfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from chromatrack.coords import Box
+from chromatrack.kinds import Kinds, Layout
+from chromatrack.points import Seen
+from chromatrack.propagate import Given, Input, Propagated, Propagator
+
+Direction = Literal["forward", "backward", "both"]
+
+_CHUNK_BYTES = 128_000_000
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One frame's result at the cells' resolution.
+
+    regions: `(1 + R, h, w)` background and regions, None where nothing is known yet. By channel:
+    confidence, entropy in [0, 1], boxes in working pixels. seen: points.
+    """
+
+    regions: Tensor | None
+    confidence: Mapping[int, float] = field(default_factory=dict)
+    entropy: Mapping[int, float] = field(default_factory=dict)
+    boxes: Mapping[int, Box] = field(default_factory=dict)
+    seen: Seen | None = None
+    cut: bool = False
+
+
+def read_step(step: Propagated, kinds: Kinds) -> Reading:
+    """What a propagation's step says, without what only the next step needs."""
+    if step.label_map is None or kinds.readings is None:
+        return Reading(None)
+    layout, found = kinds.layout, kinds.readings
+    channels = [*layout.region_channels, *layout.box_channels]
+    entropy = dict.fromkeys(channels, 0.0)
+    if step.entropy is not None and channels:
+        weight = step.label_map[channels].flatten(1)
+        mean = (weight * step.entropy.flatten()).sum(1) / weight.sum(1).clamp(min=1e-6)
+        entropy = dict(zip(channels, mean.tolist(), strict=True))
+    regions = step.label_map[: layout.region_channels.stop]
+    return Reading(regions, found.confidence, entropy, found.boxes, found.seen, found.cut)
+
+
+@dataclass
+class Pass:
+    """One way through the frames.
+
+    told: channel -> {keyframe: True where shown, False where declared lost}.
+    embed: frame index -> (features, what the user put there), to look ahead at a keyframe.
+    backward: frames come in falling order.
+    """
+
+    propagator: Propagator
+    kinds: Kinds
+    told: Mapping[int, Mapping[int, bool]]
+    embed: Callable[[int], tuple[Tensor, Given | None]]
+    backward: bool = False
+
+    def step(self, frame: Input) -> Reading:
+        """Label the next frame."""
+        self._look_ahead(frame.index)
+        reading = read_step(self.propagator.step(frame), self.kinds)
+        ahead = frame.index + (-1 if self.backward else 1)
+        bank = self.propagator.bank
+        wanted = {mark.index for mark in bank.neighbours(frame.index)}
+        wanted |= {mark.index for mark in bank.neighbours(ahead)}
+        bank.marked = [mark for mark in bank.marked if mark.index in wanted]
+        return reading
+
+    def _look_ahead(self, index: int) -> None:
+        """Have the next keyframe of every label in memory, on the far side of `index`."""
+        held = {mark.index for mark in self.propagator.bank.marked}
+        ahead = set()
+        for told in self.told.values():
+            shown = [f for f, here in told.items() if here and self._is_ahead(f, index)]
+            started = any(here and not self._is_ahead(f, index) for f, here in told.items())
+            if shown and started:
+                ahead.add(max(shown) if self.backward else min(shown))
+        for keyframe in sorted(ahead - held):
+            features, given = self.embed(keyframe)
+            assert given is not None
+            given = self.kinds.prepare(given, features)
+            nothing = torch.zeros_like(given.painted)
+            self.propagator.bank.mark(
+                keyframe, features, given.label_map, shown=given.shown, renewed=nothing
+            )
+
+    def _is_ahead(self, keyframe: int, index: int) -> bool:
+        return keyframe < index if self.backward else keyframe > index
+
+
+class Spool:
+    """Readings of a backward pass kept in a temporary file, by frame; gone when closed.
+
+    That pass meets a scene cut on the frame before it; what comes back says it of the one after.
+    """
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
+        self._places: dict[int, tuple[int, int]] = {}
+        self._cuts: set[int] = set()
+
+    def put(self, index: int, reading: Reading) -> None:
+        """Keep a reading; label maps are stored as float16."""
+        regions = reading.regions
+        if reading.cut:
+            self._cuts.add(index + 1)
+        packed = None if regions is None else regions.half().cpu().numpy()
+        data = zlib.compress(pickle.dumps((packed, replace(reading, regions=None))), 1)
+        self._file.seek(0, 2)
+        self._places[index] = (self._file.tell(), len(data))
+        self._file.write(data)
+
+    def get(self, index: int, *, device: torch.device) -> Reading | None:
+        """The reading of a frame, or None."""
+        if index not in self._places:
+            return None
+        place, length = self._places[index]
+        self._file.seek(place)
+        packed, reading = pickle.loads(zlib.decompress(self._file.read(length)))
+        reading = replace(reading, cut=index in self._cuts)
+        if packed is None:
+            return reading
+        return replace(reading, regions=torch.from_numpy(packed.astype(np.float32)).to(device))
+
+    def close(self) -> None:
+        """Give the file's space back."""
+        self._file.close()
+
+
+def chunks_backward(start: int, last: int, *, frame_bytes: int) -> Iterator[tuple[int, int]]:
+    """Ranges [a, b) from the one that ends with frame `last` down to the one with `start`."""
+    length = max(2, min(64, _CHUNK_BYTES // max(1, frame_bytes)))
+    end = last + 1
+    while end > start:
+        begin = max(start, end - length)
+        yield begin, end
+        end = begin
+
+
+def shares(index: int, told: Mapping[int, bool]) -> tuple[float, float]:
+    """How much the forward and the backward pass count for a label at a frame; they sum to 1.
+
+    By distance to the keyframes on both sides: at a keyframe, its own pass counts alone. Where the
+    nearest keyframe on a side declares the label lost, or there is none, the other pass counts.
+    """
+    before = [f for f in told if f <= index]
+    after = [f for f in told if f > index]
+    left = max(before) if before and told[max(before)] else None
+    right = min(after) if after and told[min(after)] else None
+    if left is None and right is None:
+        return (1.0, 0.0) if any(told[f] for f in before) else (0.0, 1.0)
+    if right is None:
+        return 1.0, 0.0
+    if left is None:
+        return 0.0, 1.0
+    backward = (index - left) / (right - left)
+    return 1 - backward, backward
+
+
+_LEAST = 0.05  # confidence that a pass keeps in the merge: distance still counts
+
+
+def merge_readings(
+    index: int,
+    forward: Reading,
+    backward: Reading | None,
+    layout: Layout,
+    told: Mapping[int, Mapping[int, bool]],
+) -> Reading:
+    """Merge two passes' readings of a frame, label by label, by distance and confidence."""
+    if backward is None or (backward.regions is None and backward.seen is None):
+        return forward
+    if forward.regions is None:
+        forward = replace(backward, cut=forward.cut or backward.cut)
+    weights = {}
+    for channel in [*layout.region_channels, *layout.box_channels]:
+        ahead, behind = shares(index, told[channel])
+        a = ahead * max(forward.confidence.get(channel, 0.0), _LEAST)
+        b = behind * max(backward.confidence.get(channel, 0.0), _LEAST)
+        weights[channel] = a / (a + b)
+    confidence = {
+        c: w * forward.confidence.get(c, 0.0) + (1 - w) * backward.confidence.get(c, 0.0)
+        for c, w in weights.items()
+    }
+    entropy = {
+        c: w * forward.entropy.get(c, 0.0) + (1 - w) * backward.entropy.get(c, 0.0)
+        for c, w in weights.items()
+    }
+    return Reading(
+        _merge_regions(forward.regions, backward.regions, layout, weights),
+        confidence,
+        entropy,
+        _merge_boxes(forward, backward, layout, weights),
+        _merge_seen(index, forward.seen, backward.seen, layout, told),
+        forward.cut or backward.cut,
+    )
+
+
+def _merge_regions(
+    forward: Tensor | None, backward: Tensor | None, layout: Layout, weights: Mapping[int, float]
+) -> Tensor | None:
+    if forward is None or backward is None:
+        return backward if forward is None else forward
+    share = forward.new_tensor([0.5, *(weights[c] for c in layout.region_channels)])
+    share = share[:, None, None]
+    merged = share * forward + (1 - share) * backward
+    objects = merged[1:] / merged[1:].sum(0).clamp(min=1)
+    return torch.cat([(1 - objects.sum(0, keepdim=True)).clamp(min=0), objects])
+
+
+def _merge_boxes(
+    forward: Reading, backward: Reading, layout: Layout, weights: Mapping[int, float]
+) -> dict[int, Box]:
+    merged = {}
+    for channel in layout.box_channels:
+        a, b, w = forward.boxes.get(channel), backward.boxes.get(channel), weights[channel]
+        if a is not None and b is not None:
+            x, y, width, height = (w * p + (1 - w) * q for p, q in zip(a, b, strict=True))
+            merged[channel] = (x, y, width, height)
+        elif (box := a if a is not None else b) is not None:
+            merged[channel] = box
+    return merged
+
+
+def _merge_seen(
+    index: int,
+    forward: Seen | None,
+    backward: Seen | None,
+    layout: Layout,
+    told: Mapping[int, Mapping[int, bool]],
+) -> Seen | None:
+    if forward is None or backward is None:
+        return backward if forward is None else forward
+    first = layout.first_point
+    ahead = [shares(index, told[first + n])[0] for n in range(len(layout.points))]
+    share = forward.xy.new_tensor(ahead)
+    a = share * forward.confidence.clamp(min=_LEAST)
+    b = (1 - share) * backward.confidence.clamp(min=_LEAST)
+    w = a / (a + b)
+    apart = (forward.xy - backward.xy).norm(dim=1) > 2  # cells: two places, not one blurred
+    place = torch.where(apart, (w >= 1 / 2).float(), w)[:, None]
+    xy = place * forward.xy + (1 - place) * backward.xy
+    confidence = w * forward.confidence + (1 - w) * backward.confidence
+    return Seen(xy, confidence > 1 / 2, confidence)
+
+
+def both_ways(
+    forward: Iterable[tuple[Input, Reading]],
+    backward: Spool,
+    layout: Layout,
+    told: Mapping[int, Mapping[int, bool]],
+) -> Iterator[tuple[Input, Reading]]:
+    """Merge a forward pass, as it comes, with a backward pass that is done."""
+    for frame, reading in forward:
+        other = backward.get(frame.index, device=frame.image.device)
+        yield frame, merge_readings(frame.index, reading, other, layout, told)

@@ -1,0 +1,286 @@
+"""Points: sub-pixel in and out, each with the confidence that it is seen.
+
+A point is a small bump in its own channel of the label map, copied by the pointer like any label.
+The copy says roughly where it went; two templates, of the frame it was marked on and of the last
+frame it was seen on, then find the place within the cell, first on features, then on pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from chromatrack.coords import cell_to_pixel, image_size, inside_image, pixel_to_cell
+from chromatrack.encoder import FeatureSpec
+from chromatrack.subcell import best_step, patch_similarity, patches, slide, square_offsets
+
+WIDTH = 0.8
+"""Standard deviation of a point's bump, in cells."""
+
+SURE = 0.7
+"""Similarity to the marked template from which a point's bump is drawn anew, sharp."""
+
+
+def bumps(xy: Tensor, size: tuple[int, int], *, width: float = WIDTH) -> Tensor:
+    """Gaussian bumps of height 1: `(P, 2)` xy in cells -> `(P, h, w)`."""
+    h, w = size
+    y = torch.arange(h, device=xy.device)[None, :, None]
+    x = torch.arange(w, device=xy.device)[None, None, :]
+    distance = (x - xy[:, 0, None, None]) ** 2 + (y - xy[:, 1, None, None]) ** 2
+    return torch.exp(-distance / (2 * width * width))
+
+
+def centres(label_maps: Tensor, *, reach: int = 2) -> tuple[Tensor, Tensor]:
+    """Where the bumps of `(P, h, w)` label maps are.
+
+    Returns:
+        `(P, 2)` xy in cells, the mean around the highest 3 x 3 cells, and `(P,)` the largest value.
+    """
+    _, h, w = label_maps.shape
+    peak = F.avg_pool2d(label_maps[:, None], 3, 1, 1)[:, 0].flatten(1).argmax(1)
+    y = torch.arange(h, device=peak.device)[None, :, None]
+    x = torch.arange(w, device=peak.device)[None, None, :]
+    row, column = (peak // w)[:, None, None], (peak % w)[:, None, None]
+    near = ((y - row).abs() <= reach) & ((x - column).abs() <= reach)
+    weight = label_maps * near
+    total = weight.sum((1, 2)).clamp(min=1e-9)
+    xy = torch.stack([(weight * x).sum((1, 2)), (weight * y).sum((1, 2))], 1) / total[:, None]
+    return xy, label_maps.flatten(1).amax(1)
+
+
+@dataclass
+class Templates:
+    """How points look: features `(P, K, C)` around each, pixels `(P, K', 3)` around each."""
+
+    features: Tensor
+    pixels: Tensor
+
+    def keep(self, other: Templates, which: Tensor) -> Templates:
+        """This, and `other` where `which` `(P,)` bool."""
+        pick = which[:, None, None]
+        return Templates(
+            torch.where(pick, other.features, self.features),
+            torch.where(pick, other.pixels, self.pixels),
+        )
+
+    def __getitem__(self, which: Tensor) -> Templates:
+        return Templates(self.features[which], self.pixels[which])
+
+
+_AROUND = square_offsets(1)  # cells
+_TRIES = square_offsets(2)  # cells
+_PIXELS = square_offsets(4, step=2.0)  # working pixels
+_HIDDEN = 0.15  # confidence below which a frame is to say nothing on a point later
+_LEAST_MATCH = 0.6  # correlation of pixels from which their position is believed
+_AGE = 4  # frames between two templates that are kept for telling what comes in front
+_OLDER_BY = 0.1  # the marked template is preferred unless worse than the last one by this
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Where points are on a frame: xy `(P, 2)` cells, visible `(P,)`, confidence `(P,)`."""
+
+    xy: Tensor
+    visible: Tensor
+    confidence: Tensor
+
+
+@dataclass
+class PointTracks:
+    """The state of all points of a pass through the frames."""
+
+    spec: FeatureSpec
+    count: int
+    marked: Templates | None = None
+    last: Templates | None = None
+    elder: Templates | None = None
+    waiting: Templates | None = None
+    age: Tensor = field(default_factory=lambda: torch.zeros(0))
+    xy: Tensor = field(default_factory=lambda: torch.zeros(0, 2))
+    started: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
+    hidden: Tensor = field(default_factory=lambda: torch.zeros(0))
+
+    def follow(
+        self,
+        features: Tensor,
+        image: Tensor,
+        copied: Tensor | None,
+        given: dict[int, tuple[float, float] | None],
+    ) -> tuple[Tensor, Tensor, Seen]:
+        """Find the points on a frame.
+
+        Args:
+            features: `(C, h, w)`. image: `(3, H, W)` in [0, 1], the same frame.
+            copied: `(P, h, w)` label maps from the pointer, None on the first frame.
+            given: point number -> exact (x, y) in cells, or None for a point declared lost.
+
+        Returns:
+            `(P, h, w)` label maps to remember, `(P,)` whether to trust them, and what was seen.
+        """
+        self._grow(features, image)
+        assert self.marked is not None and self.last is not None
+        size = (features.shape[1], features.shape[2])
+        soft = features.new_zeros(self.count, *size) if copied is None else copied
+        seen, likeness = self._seen(features, image, soft)
+        for number, place in given.items():
+            seen.visible[number] = place is not None
+            seen.confidence[number] = likeness[number] = float(place is not None)
+            self.started[number] = True
+            if place is not None:
+                seen.xy[number] = seen.xy.new_tensor(place)
+        now = self._templates(features, image, seen.xy)
+        renewed = torch.zeros(self.count, dtype=torch.bool, device=features.device)
+        renewed[[number for number, place in given.items() if place is not None]] = True
+        self.marked = self.marked.keep(now, renewed)
+        self.last = self.last.keep(now, seen.visible)
+        self._age(now, seen.visible, renewed)
+        self.hidden = torch.where(seen.visible, 0, self.hidden + 1)
+        self.xy = torch.where(seen.visible[:, None], seen.xy, self.xy)
+        sharp = bumps(seen.xy, size)
+        sure = ((likeness > SURE) & seen.visible)[:, None, None]
+        return torch.where(sure, sharp, soft), seen.confidence > _HIDDEN, seen
+
+    def _age(self, now: Templates, visible: Tensor, renewed: Tensor) -> None:
+        """Renew, every few frames seen, the template of some frames ago.
+
+        What comes in front of a point changes its look within a few frames; the object itself
+        rarely does. The last frame's template cannot tell the two apart, an older one can.
+        """
+        assert self.elder is not None and self.waiting is not None
+        self.age = self.age + visible
+        due = (self.age >= _AGE) & visible
+        self.elder = self.elder.keep(self.waiting, due).keep(now, renewed)
+        self.waiting = self.waiting.keep(now, due | renewed)
+        self.age = torch.where(due | renewed, 0, self.age)
+
+    def _grow(self, features: Tensor, image: Tensor) -> None:
+        """Make room for points that came since the last frame."""
+        more = self.count - len(self.xy)
+        if more <= 0 and self.marked is not None:
+            return
+        self.xy = F.pad(self.xy.to(features), (0, 0, 0, more))
+        self.started = F.pad(self.started.to(features.device), (0, more))
+        self.hidden = F.pad(self.hidden.to(features), (0, more))
+        self.age = F.pad(self.age.to(features), (0, more))
+        blank = self._templates(features, image, self.xy)
+        n = self.count - more
+        for name in ("marked", "last", "elder", "waiting"):
+            old: Templates | None = getattr(self, name)
+            if old is not None:
+                blank.features[:n], blank.pixels[:n] = old.features, old.pixels
+            setattr(self, name, Templates(blank.features.clone(), blank.pixels.clone()))
+
+    def _pixel(self, xy: Tensor) -> Tensor:
+        return cell_to_pixel(xy, stride=self.spec.stride, offset=self.spec.offset)
+
+    def _cell(self, pixels: Tensor) -> Tensor:
+        return pixel_to_cell(pixels, stride=self.spec.stride, offset=self.spec.offset)
+
+    def _templates(self, features: Tensor, image: Tensor, xy: Tensor) -> Templates:
+        around, pixels = _AROUND.to(xy), _PIXELS.to(xy)
+        return Templates(patches(features, xy, around), patches(image, self._pixel(xy), pixels))
+
+    def _seen(self, features: Tensor, image: Tensor, soft: Tensor) -> tuple[Seen, Tensor]:
+        """Positions, visibility and confidence; and the similarity to the marked templates."""
+        assert self.marked is not None and self.last is not None
+        guess, mass = centres(soft)
+        guess = torch.where((mass > 1e-3)[:, None], guess, self.xy)
+        xy, likeness, match = self._refine(features, image, guess)
+        again = (self.hidden >= 2) & self.started & (likeness[0] < SURE)
+        if bool(again.any()):
+            xy, likeness, match = self._search(features, image, again, xy, likeness, match)
+        inside = inside_image(self._pixel(xy), image_size(image))
+        confidence = confidence_of(likeness, match) * inside * self.started
+        return Seen(xy, confidence > 0.5, confidence), likeness[0]
+
+    def _refine(
+        self, features: Tensor, image: Tensor, guess: Tensor, which: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Place within the cell; likeness `(2, P)` to both templates; correlation of pixels."""
+        assert self.marked is not None and self.last is not None
+        marked, last, elder = self.marked, self.last, self.elder
+        assert elder is not None
+        if which is not None:
+            marked, last, elder = marked[which], last[which], elder[which]
+        around, tries = _AROUND.to(guess), _TRIES.to(guess)
+        a, like_a = best_step(features, marked.features, guess, offsets=around, tries=tries)
+        b, like_b = best_step(features, last.features, guess, offsets=around, tries=tries)
+        older = like_a >= like_b - _OLDER_BY
+        template = last.keep(marked, older)
+        xy = torch.where(older[:, None], a, b)
+        xy = slide(features, template.features, xy, offsets=around)
+        xy = self._refine_pixels(image, marked, last, xy)
+        return xy, *self._likeness(self._templates(features, image, xy), marked, elder)
+
+    def _likeness(
+        self, now: Templates, marked: Templates, elder: Templates
+    ) -> tuple[Tensor, Tensor]:
+        """Likeness to the marked and the elder templates: of features, of pixels; `(2, P)` each."""
+        both = (marked, elder)
+        features = [patch_similarity(now.features, template.features) for template in both]
+        pixels = [correlation(now.pixels, template.pixels) for template in both]
+        return torch.stack(features), torch.stack(pixels)
+
+    def _refine_pixels(
+        self, image: Tensor, marked: Templates, last: Templates, xy: Tensor
+    ) -> Tensor:
+        pixels = _PIXELS.to(xy)
+        places, matches = [], []
+        for template in (marked.pixels, last.pixels):
+            start = self._pixel(xy)
+            place = slide(image, template, start, offsets=pixels, reach=float(self.spec.stride))
+            places.append(place)
+            matches.append(correlation(patches(image, place, pixels), template))
+        older = matches[0] >= matches[1] - _OLDER_BY
+        place = torch.where(older[:, None], places[0], places[1])
+        match = torch.where(older, matches[0], matches[1])
+        return torch.where((match > _LEAST_MATCH)[:, None], self._cell(place), xy)
+
+    def _search(
+        self,
+        features: Tensor,
+        image: Tensor,
+        which: Tensor,
+        xy: Tensor,
+        likeness: Tensor,
+        match: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Look for hidden points in a neighbourhood that grows while they are hidden."""
+        assert self.marked is not None
+        _, h, w = features.shape
+        middle = self.marked.features[which][:, len(_AROUND) // 2]
+        scores = F.normalize(middle, dim=1) @ F.normalize(features.flatten(1), dim=0)
+        place = self.xy[which]
+        y = torch.arange(h, device=xy.device).repeat_interleave(w)
+        x = torch.arange(w, device=xy.device).repeat(h)
+        far = torch.maximum((x - place[:, :1]).abs(), (y - place[:, 1:]).abs())
+        scores = scores.masked_fill(far > 4 + 2 * self.hidden[which, None], -1)
+        best = scores.argmax(1)
+        found = torch.stack([best % w, best // w], 1).to(xy)
+        new_xy, new_likeness, new_match = self._refine(features, image, found, which)
+        better = new_likeness[0] > likeness[0, which]
+        rows = which.nonzero()[better, 0]
+        xy, likeness, match = xy.clone(), likeness.clone(), match.clone()
+        xy[rows] = new_xy[better]
+        match[:, rows], likeness[:, rows] = new_match[:, better], new_likeness[:, better]
+        return xy, likeness, match
+
+
+def correlation(a: Tensor, b: Tensor) -> Tensor:
+    """Normalised correlation of patches `(P, K, C)`, each channel's mean taken off: `(P,)`."""
+    a, b = a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True)
+    return F.cosine_similarity(a.flatten(1), b.flatten(1), dim=1)
+
+
+def confidence_of(likeness: Tensor, match: Tensor) -> Tensor:
+    """How likely points are seen, `(P,)` in [0, 1].
+
+    A logistic fit on synthetic clips whose visibility is known (seeds that no table uses).
+
+    likeness: of features, `(2, P)`, to the marked and to the elder template; match: of pixels.
+    """
+    score = 0.35 * likeness[0] + 4.2 * match[0] + 2.1 * match.amax(0) - 4.1
+    return score.sigmoid()

@@ -1,0 +1,95 @@
+"""Colouring: ab copied from reference pictures under each frame's own luminance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from chromatrack.color import lab_to_rgb, rgb_to_lab
+from chromatrack.encoder import Encoder, normalize_lab
+from chromatrack.labels import interleaved, planes, resize, to_cells, upsample_guided
+from chromatrack.marks import Source, fit_picture, shows_same
+from chromatrack.propagate import Input, Propagator, propagate
+from chromatrack.video import read_frame, read_frames
+
+if TYPE_CHECKING:
+    from chromatrack.track import Tracker
+
+
+@dataclass(frozen=True)
+class ColorizedFrame:
+    """One coloured frame: rgb `(H, W, 3)` uint8; entropy: mean pointer entropy, [0, 1]."""
+
+    index: int
+    pts_seconds: float
+    rgb: np.ndarray
+    entropy: float
+    duration_seconds: float | None = None
+
+
+def colorize_frames(
+    tracker: Tracker,
+    video: Source,
+    pictures: Sequence[tuple[np.ndarray, int | None]],
+    start: int,
+    end: int | None,
+) -> Iterator[ColorizedFrame]:
+    """`Tracker.colorize` with its pictures read: rgb `(H, W, 3)` uint8, frame index or None."""
+    spec = tracker.spec
+    first = read_frame(video, index=start).rgb
+    encoder = tracker.clip_encoder(tracker.grey_encoder, tracker.lab(first), grey=True)
+
+    def encode(images: Tensor) -> Tensor:
+        return torch.stack([embed_grey(encoder, rgb_to_lab(image)) for image in images])
+
+    propagator = Propagator(encode, spec, tracker.config.colour)
+    for number, (rgb, index) in enumerate(pictures):
+        if index is None and shows_same(rgb, first):
+            index = start
+        lab = tracker.lab(fit_picture(rgb, first.shape[:2]))
+        grey = lab
+        if index is not None:
+            grey = tracker.lab(read_frame(video, index=index).rgb)
+        features = embed_grey(encoder, grey)
+        colours = to_cells(lab[None, 1:], spec)[0]
+        key = index if index is not None else -1 - number
+        propagator.bank.mark(key, features, colours, whole_frame=index is None)
+
+    def inputs() -> Iterator[Input]:
+        for frame in read_frames(video, start=start, end=end):
+            yield Input(frame.index, tracker.image(frame.rgb), None, frame)
+
+    for step in propagate(inputs(), propagator):
+        frame = step.input.frame
+        assert step.label_map is not None and step.entropy is not None
+        ab = upsample_guided(step.label_map, step.input.image, spec=spec)
+        rgb = paint(frame.rgb, resize(ab, frame.rgb.shape[:2]))
+        entropy = float(step.entropy.mean())
+        yield ColorizedFrame(frame.index, frame.pts_seconds, rgb, entropy, frame.duration_seconds)
+
+
+@torch.inference_mode()
+def embed_grey(encoder: Encoder, lab: Tensor) -> Tensor:
+    """Feature map `(C, h, w)` from L alone: Lab `(3, H, W)`."""
+    grey = normalize_lab(lab) * lab.new_tensor([1.0, 0.0, 0.0]).reshape(3, 1, 1)
+    return encoder.embed(grey[None])[0]
+
+
+def paint(rgb: np.ndarray, ab: Tensor) -> np.ndarray:
+    """Give a frame new colours under its own luminance.
+
+    Args:
+        rgb: `(H, W, 3)` uint8. ab: `(2, H, W)` float, Lab units.
+
+    Returns:
+        `(H, W, 3)` uint8; colours that sRGB cannot show at that luminance are made paler.
+    """
+    image = planes(rgb).to(ab.device).float() / 255
+    lightness = rgb_to_lab(image)[:1]
+    painted = lab_to_rgb(torch.cat([lightness, ab]), gamut="desaturate")
+    return interleaved(painted)

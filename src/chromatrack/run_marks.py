@@ -1,0 +1,163 @@
+"""What a run was given, kept in its folder so that it can be run again: marks in and out.
+
+Masks are `marks/00000.png`, named by frame; everything else stands in result.json, under "marks":
+`points` [id, frame, x, y], `boxes` [id, frame, x, y, width, height] (null where declared lost),
+`keypoints` [id, frame, joints] with [x, y], null (not marked) or "lost" per joint, `lost`
+[id, frame], `masks` the frames, and the `skeleton`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chromatrack.errors import InputError
+from chromatrack.formats.boxes import BoxMark
+from chromatrack.formats.json_files import load_json_object
+from chromatrack.formats.keypoints import KeypointMark, Skeleton
+from chromatrack.formats.masks import read_mask, write_mask
+from chromatrack.formats.points import PointMark
+from chromatrack.formats.polygons import PolygonMark, paint_polygons
+from chromatrack.given import LostMark, Marks
+
+_LOST = "lost"
+
+
+def plain_marks(marks: Marks, skeleton: Skeleton | None) -> dict[str, Any]:
+    """Marks as plain lists for JSON, without the pixels of masks; `marks_from_plain` reads them."""
+    return {
+        "masks": sorted(int(frame) for frame in marks.masks),
+        "points": [[int(m.id), int(m.frame), _number(m.x), _number(m.y)] for m in marks.points],
+        "boxes": [
+            [int(m.id), int(m.frame), *map(_number, (m.x, m.y, m.width, m.height))]
+            for m in marks.boxes
+        ],
+        "keypoints": [
+            [int(mark.id), int(mark.frame), _plain_joints(mark)] for mark in marks.keypoints
+        ],
+        "lost": [[int(mark.id), int(mark.frame)] for mark in marks.lost],
+        "skeleton": None
+        if skeleton is None
+        else {"names": list(skeleton.names), "edges": [list(edge) for edge in skeleton.edges]},
+    }
+
+
+def marks_from_plain(
+    data: Mapping[str, Any], masks: Mapping[int, np.ndarray]
+) -> tuple[Marks, Skeleton | None]:
+    """Marks and skeleton of what `plain_marks` made; `masks`: {frame: (H, W) integer ids}."""
+    marks = Marks(
+        masks,
+        [PointMark(*row) for row in data["points"]],
+        [BoxMark(*row) for row in data["boxes"]],
+        [_keypoint_mark(*row) for row in data["keypoints"]],
+        [LostMark(*row) for row in data["lost"]],
+    )
+    told = data["skeleton"]
+    if told is None:
+        return marks, None
+    edges = tuple((int(a), int(b)) for a, b in told["edges"])
+    return marks, Skeleton(tuple(told["names"]), edges)
+
+
+def write_run_masks(folder: Path, masks: Mapping[int, np.ndarray]) -> None:
+    """Write the masks that a run is given to `folder/marks`. Raises OutputError if it cannot."""
+    for frame, mask in masks.items():
+        write_mask(folder / "marks" / f"{frame:05d}.png", mask)
+
+
+def read_run_marks(folder: Path) -> tuple[Marks, Skeleton | None]:
+    """What the run in a folder was given, and the skeleton of its keypoints.
+
+    Raises:
+        InputError: no result there, one of a version that did not keep its marks, or a damaged one.
+    """
+    path = folder / "result.json"
+    if not path.is_file():
+        raise InputError(f"{folder}: expected a folder that `chromatrack track` wrote; check it")
+    data = load_json_object(path, what="a result of `chromatrack track`")
+    if "marks" not in data:
+        raise InputError(f"{path}: does not say what was marked; track the video again")
+    try:
+        frames = [int(frame) for frame in data["marks"]["masks"]]
+        masks = {frame: read_mask(folder / "marks" / f"{frame:05d}.png") for frame in frames}
+        return marks_from_plain(data["marks"], masks)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: its marks are not as `chromatrack track` writes them "
+            f"({type(error).__name__}: {error}); track the video again"
+        ) from error
+
+
+def add_polygons(
+    masks: Mapping[int, np.ndarray], polygons: Iterable[PolygonMark], size: tuple[int, int]
+) -> dict[int, np.ndarray]:
+    """Paint outlined objects over masks.
+
+    Args:
+        masks: frame -> (H, W) integer ids; masks of another size are left as they are.
+        size: (height, width) of the video.
+
+    Returns:
+        frame -> (H, W) integer ids.
+
+    Raises:
+        InputError: an outline holds no pixel of the frame that is not under a later one.
+    """
+    polygons = list(polygons)
+    merged = dict(masks)
+    for frame, painted in paint_polygons(polygons, size).items():
+        for mark in polygons:
+            if mark.frame == frame and not (painted == mark.id).any():
+                raise InputError(
+                    f"polygon of object {mark.id} on frame {frame}: expected it to show inside the "
+                    f"{size[1]}x{size[0]} frame, but no pixel of it does; correct its corners"
+                )
+        under = merged.get(frame)
+        if under is None:
+            merged[frame] = painted
+        elif under.shape == painted.shape:
+            merged[frame] = np.where(painted > 0, painted, under)
+    return merged
+
+
+def fit_skeleton(skeleton: Skeleton | None, keypoints: Sequence[KeypointMark]) -> Skeleton | None:
+    """The skeleton of marked joints: None without any, numbered joints without edges by default.
+
+    Raises:
+        InputError: marks of different numbers of joints, or another number than the skeleton's.
+    """
+    if not keypoints:
+        return None
+    count = len(keypoints[0].joints)
+    skeleton = skeleton or Skeleton(tuple(f"joint {n}" for n in range(count)), ())
+    for mark in keypoints:
+        if len(mark.joints) != len(skeleton.names):
+            raise InputError(
+                f"keypoints {mark.id} on frame {mark.frame}: expected the skeleton's "
+                f"{len(skeleton.names)} joints, came {len(mark.joints)}; mark all with one skeleton"
+            )
+    return skeleton
+
+
+# -- parts -----------------------------------------------------------------------------------
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def _plain_joints(mark: KeypointMark) -> list[list[float] | str | None]:
+    return [
+        _LOST if lost else [float(x), float(y)] if np.isfinite([x, y]).all() else None
+        for (x, y), lost in zip(mark.joints, mark.lost, strict=True)
+    ]
+
+
+def _keypoint_mark(number: int, frame: int, joints: list[list[float] | str | None]) -> KeypointMark:
+    lost = np.array([joint == _LOST for joint in joints])
+    xy = [joint if isinstance(joint, list) else [np.nan, np.nan] for joint in joints]
+    return KeypointMark(number, frame, np.array(xy, dtype=np.float64), lost)

@@ -1,0 +1,333 @@
+"""Live sessions: frames pushed one by one, as from a camera, with marks whenever there are some."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from chromatrack.coords import Box
+from chromatrack.errors import InputError
+from chromatrack.follow import Following, TrackedFrame, tracked
+from chromatrack.formats.boxes import BoxMark
+from chromatrack.formats.keypoints import KeypointMark
+from chromatrack.formats.masks import check_mask
+from chromatrack.formats.points import PointMark
+from chromatrack.given import MOST_LABELS, LostMark, Marks, check_all
+from chromatrack.kinds import Layout
+from chromatrack.relayout import forget_marked, fork, grown, relayout, shrunk
+from chromatrack.remark import LabelName, channel_names, marked_labels, merge_marks, only
+from chromatrack.saved import Kind
+from chromatrack.video import Frame, VideoInfo
+
+if TYPE_CHECKING:
+    from chromatrack.track import Tracker
+
+Places = Mapping[int, tuple[float, float]]
+Boxes = Mapping[int, Box]
+Poses = Mapping[int, np.ndarray]
+_Value = TypeVar("_Value")
+
+
+def start_session(
+    tracker: Tracker,
+    rgb: np.ndarray,
+    *,
+    masks: np.ndarray | None = None,
+    points: Places | None = None,
+    boxes: Boxes | None = None,
+    keypoints: Poses | None = None,
+    pts_seconds: float = 0.0,
+) -> Session:
+    """Begin to track live frames; this is frame 0. Marks may also come later.
+
+    A session in which everything is marked on frame 0 gives the frames of `Tracker.track` exactly.
+
+    Args:
+        rgb: `(H, W, 3)` uint8; all later frames have its size.
+        masks, points, boxes, keypoints: as in `Session.add`.
+        pts_seconds: when the frame is shown.
+
+    Raises:
+        InputError: not a frame, or marks as in `Session.add`.
+    """
+    session = Session(tracker, rgb, pts_seconds=pts_seconds)
+    if any(marks is not None for marks in (masks, points, boxes, keypoints)):
+        session.add(masks=masks, points=points, boxes=boxes, keypoints=keypoints)
+    return session
+
+
+class Session:
+    """Labels carried through frames as they come; memory does not grow with their number.
+
+    Marks are put on the current frame, the last one pushed. The state before it is kept, so that
+    the current frame can be done again with what was said about it.
+    """
+
+    def __init__(self, tracker: Tracker, rgb: np.ndarray, *, pts_seconds: float = 0.0) -> None:
+        """A session that tracks nothing yet. Raises InputError if `rgb` is no frame."""
+        self._began = time.monotonic() - pts_seconds
+        self._frame = Frame(_frame_pixels(rgb, None), 0, pts_seconds)
+        self._run = Following(tracker, "live frames", Marks(), 0, None, self._frame)
+        self._now = self._run.new_pass()
+        self._before = fork(self._now)
+        self._result = self._track()
+
+    @property
+    def result(self) -> TrackedFrame:
+        """What was found on the current frame."""
+        return self._result
+
+    @property
+    def layout(self) -> Layout:
+        """What is tracked: ids of regions, boxes, points and joints."""
+        return self._run.layout
+
+    def step(self, rgb: np.ndarray, *, pts_seconds: float | None = None) -> TrackedFrame:
+        """Push the next frame and find everything on it.
+
+        Args:
+            rgb: `(H, W, 3)` uint8, of the size of the first one.
+            pts_seconds: when it is shown, after the last one; None: now, by the clock.
+
+        Raises:
+            InputError: a frame of another size or type, or a time that is not later.
+        """
+        last = self._frame
+        pixels = _frame_pixels(rgb, last.rgb.shape[:2])
+        if pts_seconds is None:
+            pts_seconds = max(
+                time.monotonic() - self._began, np.nextafter(last.pts_seconds, np.inf)
+            )
+        if not pts_seconds > last.pts_seconds:
+            raise InputError(
+                f"frame {last.index + 1}: expected pts_seconds after the last frame's "
+                f"{last.pts_seconds:g}, came {pts_seconds:g}; push frames in order"
+            )
+        self._frame = Frame(pixels, last.index + 1, float(pts_seconds))
+        self._run.marks = Marks()
+        self._before = fork(self._now)
+        self._result = self._track()
+        return self._result
+
+    def add(
+        self,
+        *,
+        masks: np.ndarray | None = None,
+        points: Places | None = None,
+        boxes: Boxes | None = None,
+        keypoints: Poses | None = None,
+    ) -> TrackedFrame:
+        """Track more things from the current frame on.
+
+        Args:
+            masks: `(H, W)` integer ids, 0 = nothing said.
+            points: {id: (x, y)}, px. boxes: {id: (x, y, width, height)}, px.
+            keypoints: {id: `(J, 2)` float xy px}, NaN where a joint is not marked.
+
+        Returns:
+            The current frame, done again.
+
+        Raises:
+            InputError: an id that is tracked already, nothing marked, or something outside the
+                frame; the session is as it was.
+        """
+        new = self._marks(masks, points, boxes, keypoints)
+        self._check(new)
+        known = {name[:2] for name in channel_names(self.layout)}
+        double = sorted({name[:2] for name in marked_labels(new)} & known)
+        if double:
+            raise InputError(
+                f"add: expected new ids, but {double[0][0]} {double[0][1]} is tracked already; "
+                "use correct"
+            )
+        layout = grown(self.layout, new.layout())
+        if len(layout) - 1 > MOST_LABELS:
+            raise InputError(
+                f"add: expected at most {MOST_LABELS} objects, boxes, points and joints together, "
+                f"came {len(layout) - 1}; remove some"
+            )
+        return self._redo(new, layout)
+
+    def correct(
+        self,
+        *,
+        masks: np.ndarray | None = None,
+        points: Places | None = None,
+        boxes: Boxes | None = None,
+        keypoints: Poses | None = None,
+    ) -> TrackedFrame:
+        """Say where tracked things really are on the current frame; later frames follow from it.
+
+        Args: as in `add`; ids that are tracked already.
+
+        Returns:
+            The current frame, done again.
+
+        Raises:
+            InputError: an id that is not tracked, nothing marked, or something outside the frame;
+                the session is as it was.
+        """
+        new = self._marks(masks, points, boxes, keypoints)
+        self._check(new)
+        self._check_known(set(marked_labels(new)))
+        return self._redo(new, self.layout)
+
+    def lost(
+        self, number: int, *, kind: Kind = "object", joints: Sequence[int] | None = None
+    ) -> TrackedFrame:
+        """Say that something is not to be seen on the current frame; it may be found again later.
+
+        Args:
+            number: its id. kind: what it is.
+            joints: of keypoints, numbers of the joints that are hidden; None: all.
+
+        Returns:
+            The current frame, done again.
+
+        Raises:
+            InputError: nothing of that kind and id is tracked.
+        """
+        names = self._names(kind, number)
+        index = self._frame.index
+        if kind == "object":
+            new = Marks(lost=[LostMark(number, index)])
+        elif kind == "box":
+            new = Marks(boxes=[BoxMark(number, index, None, None, None, None)])
+        elif kind == "point":
+            new = Marks(points=[PointMark(number, index, None, None)])
+        else:
+            numbers = range(len(names)) if joints is None else joints
+            self._check_known({("joint", number, joint) for joint in numbers})
+            hidden = np.isin(np.arange(len(names)), numbers)
+            nowhere = np.full((len(names), 2), np.nan)
+            new = Marks(keypoints=[KeypointMark(number, index, nowhere, hidden)])
+        return self._redo(new, self.layout)
+
+    def remove(self, kind: Kind, number: int) -> TrackedFrame:
+        """Track something no longer; its id is free again.
+
+        Returns:
+            The current frame without it.
+
+        Raises:
+            InputError: nothing of that kind and id is tracked.
+        """
+        names = self._names(kind, number)
+        layout = shrunk(self.layout, names)
+        for run in (self._before, self._now):
+            relayout(run, layout)
+        self._run.layout = layout
+        self._run.marks = only(self._run.marks, channel_names(layout))
+        self._result = _without(self._result, kind, number)
+        return self._result
+
+    # -- parts -----------------------------------------------------------------------------
+
+    def _track(self) -> TrackedFrame:
+        frame = self._run.input(self._frame)
+        reading = self._now.step(frame)
+        kept = {mark.index for mark in self._now.propagator.bank.marked}
+        forget_marked(self._now.kinds, kept=kept)
+        return tracked(frame, reading, self._run)
+
+    def _redo(self, new: Marks, layout: Layout) -> TrackedFrame:
+        """Do the current frame again with more marks and perhaps more labels."""
+        relayout(self._before, layout)
+        self._now = fork(self._before)
+        self._run.layout = layout
+        self._run.marks = merge_marks(self._run.marks, new)
+        self._result = self._track()
+        return self._result
+
+    def _names(self, kind: Kind, number: int) -> set[LabelName]:
+        """Labels of one tracked thing."""
+        part = "joint" if kind == "keypoints" else kind
+        names = {name for name in channel_names(self.layout) if name[:2] == (part, number)}
+        if not names:
+            self._check_known({(part, number, 0)})
+        return names
+
+    def _check_known(self, names: set[LabelName]) -> None:
+        known = channel_names(self.layout)
+        for kind, number, joint in sorted(names - set(known)):
+            ids = sorted({i for k, i, _ in known if k == kind})
+            what = f"joint {joint} of keypoints {number}" if kind == "joint" else f"{kind} {number}"
+            there = ", ".join(map(str, ids)) if ids else "none"
+            raise InputError(
+                f"{what}: is not tracked (ids of its kind that are: {there}); add it first"
+            )
+
+    def _check(self, new: Marks) -> None:
+        """Raises InputError unless the marks hold something, inside the frame."""
+        index, (height, width) = self._frame.index, self._frame.rgb.shape[:2]
+        info = VideoInfo("live frames", height, width, None, None, None, "", "", 0, False)
+        check_all(new, info, start=index, end=index + 1)
+        if any(m.x is None for m in [*new.points, *new.boxes]):
+            raise InputError("expected places, came None; use lost for what is not to be seen")
+
+    def _marks(
+        self,
+        masks: np.ndarray | None,
+        points: Places | None,
+        boxes: Boxes | None,
+        keypoints: Poses | None,
+    ) -> Marks:
+        """What the user gives for the current frame, as marks on it."""
+        index = self._frame.index
+        poses = []
+        for number, joints in (keypoints or {}).items():
+            xy = np.asarray(joints, dtype=np.float64)
+            if xy.ndim != 2 or xy.shape[1] != 2:
+                raise InputError(f"keypoints {number}: expected (J, 2) joints, came {xy.shape}")
+            poses.append(KeypointMark(number, index, xy, np.zeros(len(xy), dtype=bool)))
+        return Marks(
+            {} if masks is None else {index: check_mask(masks)},
+            [PointMark(number, index, *_values(xy, 2)) for number, xy in (points or {}).items()],
+            [BoxMark(number, index, *_values(box, 4)) for number, box in (boxes or {}).items()],
+            poses,
+        )
+
+
+def _values(given: Sequence[float], count: int) -> list[float]:
+    values = [float(value) for value in given]
+    if len(values) != count:
+        raise InputError(f"expected {count} numbers, came {len(values)}: {values}")
+    return values
+
+
+def _frame_pixels(rgb: np.ndarray, size: tuple[int, ...] | None) -> np.ndarray:
+    """A copy of a pushed frame: cameras hand out one buffer again and again."""
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or rgb.size == 0:
+        raise InputError(f"expected a frame (H, W, 3) uint8 RGB, came {rgb.shape} {rgb.dtype}")
+    if size is not None and rgb.shape[:2] != size:
+        raise InputError(
+            f"expected a frame of {size[1]}x{size[0]} pixels like the first, came "
+            f"{rgb.shape[1]}x{rgb.shape[0]}; start a new session"
+        )
+    return np.array(rgb)
+
+
+def _without(frame: TrackedFrame, kind: Kind, number: int) -> TrackedFrame:
+    """A tracked frame that does not tell of one thing."""
+
+    def rest(values: dict[int, _Value]) -> dict[int, _Value]:
+        return {i: value for i, value in values.items() if i != number}
+
+    if kind == "object":
+        return replace(
+            frame,
+            mask=np.where(frame.mask == number, 0, frame.mask).astype(np.int32),
+            areas=rest(frame.areas),
+            entropy=rest(frame.entropy),
+            confidence=rest(frame.confidence),
+            present=rest(frame.present),
+        )
+    if kind == "box":
+        return replace(frame, boxes=rest(frame.boxes))
+    if kind == "point":
+        return replace(frame, points=rest(frame.points))
+    return replace(frame, keypoints=rest(frame.keypoints))

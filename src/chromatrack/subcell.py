@@ -1,0 +1,102 @@
+"""Where exactly a small patch has gone: positions between cells and between pixels.
+
+The same three steps on any map, deep features (cells) or Lab pixels: sample a template around a
+position, try whole steps around a guess, then slide to the place that fits best.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def square_offsets(radius: int, *, step: float = 1.0) -> Tensor:
+    """`((2 radius + 1)^2, 2)` float32 xy offsets on a square grid around 0, `step` apart."""
+    d = torch.arange(-radius, radius + 1) * step
+    y, x = torch.meshgrid(d, d, indexing="ij")
+    return torch.stack([x, y], dim=-1).reshape(-1, 2)
+
+
+def sample(maps: Tensor, xy: Tensor) -> Tensor:
+    """Bilinear values of `(C, h, w)` maps at `(..., 2)` xy positions -> `(..., C)`.
+
+    Positions are in the map's own steps, `(0, 0)` the centre of its first element; outside, the
+    border's value is taken.
+    """
+    h, w = maps.shape[-2:]
+    scale = xy.new_tensor([2 / max(w - 1, 1), 2 / max(h - 1, 1)])
+    grid = (xy * scale - 1).reshape(1, 1, -1, 2)
+    found = F.grid_sample(maps[None], grid, padding_mode="border", align_corners=True)
+    return found[0, :, 0].T.reshape(*xy.shape[:-1], -1)
+
+
+def patches(maps: Tensor, xy: Tensor, offsets: Tensor) -> Tensor:
+    """Values of `(C, h, w)` maps around `(P, 2)` positions, at `(K, 2)` offsets: `(P, K, C)`."""
+    return sample(maps, xy[:, None] + offsets)
+
+
+def patch_similarity(a: Tensor, b: Tensor) -> Tensor:
+    """Mean cosine of patches `(..., K, C)` -> `(...)` in [-1, 1]."""
+    return F.cosine_similarity(a, b, dim=-1).mean(-1)
+
+
+def best_step(
+    maps: Tensor, templates: Tensor, xy: Tensor, *, offsets: Tensor, tries: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The best of some whole steps around a guess.
+
+    Args:
+        maps: `(C, h, w)`. templates: `(P, K, C)`, sampled at `offsets` `(K, 2)`.
+        xy: `(P, 2)` guesses. tries: `(G, 2)` steps to try around each.
+
+    Returns:
+        `(P, 2)` the best position and `(P,)` its similarity, in [-1, 1].
+    """
+    scores = torch.stack(
+        [patch_similarity(patches(maps, xy + step, offsets), templates) for step in tries]
+    )
+    score, pick = scores.max(0)
+    return xy + tries[pick], score
+
+
+def slide(
+    maps: Tensor,
+    templates: Tensor,
+    xy: Tensor,
+    *,
+    offsets: Tensor,
+    steps: int = 6,
+    reach: float = 1.0,
+) -> Tensor:
+    """Slide positions to where the patch fits best: Gauss-Newton on the squared difference.
+
+    Source: Lucas and Kanade 1981, inverse compositional form (Baker and Matthews 2004), on feature
+    maps as well as on pixels. Patches are compared after taking off their mean, so that a change
+    of light moves nothing.
+
+    Args:
+        maps: `(C, h, w)`. templates: `(P, K, C)` at `offsets` `(K, 2)`. xy: `(P, 2)` guesses.
+        reach: a position that would move further than this from its guess stays there.
+
+    Returns:
+        `(P, 2)` positions.
+    """
+    target = templates - templates.mean(1, keepdim=True)
+    start = xy
+    half = xy.new_tensor([[0.5, 0.0], [0.0, 0.5]])
+    for _ in range(steps):
+        slopes = [patches(maps, xy + d, offsets) - patches(maps, xy - d, offsets) for d in half]
+        slope = torch.stack(slopes, -1)
+        slope = (slope - slope.mean(1, keepdim=True)).flatten(1, 2)
+        now = patches(maps, xy, offsets)
+        left = (target - (now - now.mean(1, keepdim=True))).flatten(1, 2)
+        normal = slope.transpose(1, 2) @ slope
+        damped = normal + 1e-3 * normal.diagonal(dim1=1, dim2=2).mean(1)[:, None, None] * (
+            torch.eye(2, device=xy.device)
+        )
+        damped = damped + 1e-9 * torch.eye(2, device=xy.device)
+        move = torch.linalg.solve(damped, (slope.transpose(1, 2) @ left[..., None])[..., 0])
+        xy = xy + move.clamp(-reach / 2, reach / 2)
+    kept = (xy - start).norm(dim=1, keepdim=True) <= reach
+    return torch.where(kept & xy.isfinite().all(1, keepdim=True), xy, start)

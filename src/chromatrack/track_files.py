@@ -1,0 +1,231 @@
+"""The files of a tracking run, frame by frame: masks, tables of places, and the overlay video."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import warnings
+from collections.abc import Collection, Mapping
+from os import PathLike, fspath
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from chromatrack.draw import overlay_masks
+from chromatrack.draw_tracks import Trails, overlay_boxes, overlay_points, overlay_skeleton
+from chromatrack.errors import InputError
+from chromatrack.follow import TrackedFrame
+from chromatrack.formats.boxes import BoxWriter
+from chromatrack.formats.keypoints import KeypointWriter, Skeleton
+from chromatrack.formats.masks import write_mask
+from chromatrack.formats.points import TrackWriter
+from chromatrack.kinds import Layout
+from chromatrack.marks import Source
+from chromatrack.video import open_writer
+
+TABLES = {"point": "tracks.csv", "box": "boxes.csv", "keypoints": "keypoints.json"}
+"""File name of each kind that is written as one table."""
+
+TRAIL_SECONDS = 1.0
+"""For how long the overlay shows where a point came from."""
+
+_OUR_HEAD = {
+    "tracks.csv": "id,frame,pts_seconds,x,y,visible,confidence\n",
+    "boxes.csv": "id,frame,pts_seconds,x,y,width,height,visible,confidence\n",
+    "keypoints.json": '{"categories": [{"id": 1, "name": "skeleton"',
+}
+
+
+class TrackFiles:
+    """Writes what was found on each frame; every file is whole however the run ends."""
+
+    def __init__(
+        self,
+        folder: Path,
+        layout: Layout,
+        *,
+        video: Source,
+        fps: float | None,
+        skeleton: Skeleton | None = None,
+    ) -> None:
+        """Nothing is written yet.
+
+        Args:
+            folder: where to.
+            layout: what is tracked: each kind has its files.
+            video, fps: source of the overlay's sound; frames a second, None where not known.
+            skeleton: of the keypoints, if any are tracked.
+        """
+        self.folder, self.layout, self.skeleton = folder, layout, skeleton
+        self._video, self._fps = video, fps
+        self._open = contextlib.ExitStack()
+        self._tables: dict[str, TrackWriter | BoxWriter | KeypointWriter] | None = None
+        self._trails = Trails(max(2, min(240, round(TRAIL_SECONDS * (fps or 25)))))
+
+    @property
+    def kinds(self) -> set[str]:
+        """Kinds with a table of their own."""
+        kinds = {"keypoints" if kind == "joint" else kind for kind, _, _ in self.layout.points}
+        return kinds | ({"box"} if self.layout.boxes else set())
+
+    def __enter__(self) -> Self:
+        writer = open_writer(self.folder / "overlay.mp4", fps=self._fps, audio_from=self._video)
+        self._overlay = self._open.enter_context(writer)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
+
+    def write(self, frame: TrackedFrame) -> None:
+        """Add one frame to every file.
+
+        Raises:
+            OutputError: a file cannot be written.
+        """
+        if self._tables is None:  # not before: a run without frames overwrites no table
+            self._tables = self._open_tables()
+        if self.layout.regions:
+            write_mask(self.folder / "masks" / numbered(frame.index), frame.mask)
+        found: Mapping[str, Mapping] = {
+            "point": frame.points,
+            "box": frame.boxes,
+            "keypoints": frame.keypoints,
+        }
+        for kind, table in self._tables.items():
+            table.write(frame.index, frame.pts_seconds, found[kind])  # type: ignore[arg-type]
+        if frame.cut:
+            self._trails.clear()
+        self._trails.add(frame.points)
+        self._overlay.write(
+            overlay_frame(frame, skeleton=self.skeleton, trails=self._trails),
+            pts_seconds=frame.pts_seconds,
+            duration_seconds=frame.duration_seconds,
+        )
+
+    def _open_tables(self) -> dict[str, TrackWriter | BoxWriter | KeypointWriter]:
+        tables: dict[str, TrackWriter | BoxWriter | KeypointWriter] = {}
+        for kind in sorted(self.kinds):
+            path = self.folder / TABLES[kind]
+            if kind == "keypoints":
+                assert self.skeleton is not None
+                tables[kind] = self._open.enter_context(KeypointWriter(path, self.skeleton))
+            else:
+                writer = TrackWriter(path) if kind == "point" else BoxWriter(path)
+                tables[kind] = self._open.enter_context(writer)
+        return tables
+
+
+def overlay_frame(
+    frame: TrackedFrame, *, skeleton: Skeleton | None = None, trails: Trails | None = None
+) -> np.ndarray:
+    """Everything tracked on a frame drawn over it: masks, then boxes, skeletons and points.
+
+    Args:
+        frame: what was found; left as it is.
+        skeleton: joins the joints of `frame.keypoints`; without it they are left out.
+        trails: where the points came from.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    rgb = overlay_masks(frame.rgb, frame.mask)
+    if frame.boxes:
+        rgb = overlay_boxes(rgb, frame.boxes)
+    if frame.keypoints and skeleton is not None:
+        rgb = overlay_skeleton(rgb, frame.keypoints, skeleton)
+    if frame.points:
+        rgb = overlay_points(rgb, frame.points, trails=trails.positions if trails else None)
+    return rgb
+
+
+def numbered(index: int) -> str:
+    """File name of a frame's mask."""
+    return f"{index:05d}.png"
+
+
+def keep_apart(given: object, target: Path) -> None:
+    """Check that writing to `target` overwrites nothing that was given to read.
+
+    Args:
+        given: a path; anything else was read already.
+        target: file or folder that will be written.
+
+    Raises:
+        InputError: `given` is `target`, or lies in it.
+    """
+    if not isinstance(given, str | PathLike):
+        return
+    path, place = Path(given).resolve(), target.resolve()
+    if path == place or (place in path.parents and not place.is_file()):
+        raise InputError(
+            f"{fspath(given)}: would be overwritten by the results in {target}; "
+            "choose another output"
+        )
+
+
+# -- what an earlier run left ----------------------------------------------------------------
+
+
+def stale_files(files: TrackFiles, *, written: range, marked: Collection[int]) -> list[Path]:
+    """Files of an earlier run in the folder that the run at hand does not write.
+
+    Args:
+        files: the run at hand.
+        written: its frames. marked: frames whose marks it saved.
+
+    Returns:
+        Masks of other frames, and tables of kinds that are not tracked; tables that were not
+        written by a run are not among them.
+    """
+    folder = files.folder
+    kept = written if files.layout.regions else range(0)
+    stale = _numbered_files(folder / "masks", kept) + _numbered_files(folder / "marks", marked)
+    for kind, name in TABLES.items():
+        if kind not in files.kinds and _is_ours(folder / name):
+            stale.append(folder / name)
+    return stale
+
+
+def _numbered_files(folder: Path, kept: Collection[int]) -> list[Path]:
+    return [
+        path
+        for path in sorted(folder.glob("*.png"))
+        if re.fullmatch(r"[0-9]{5,}", path.stem)
+        and path.name == numbered(int(path.stem))
+        and int(path.stem) not in kept
+    ]
+
+
+def _is_ours(path: Path) -> bool:
+    head = _OUR_HEAD[path.name]
+    try:
+        with path.open(encoding="utf-8", errors="replace", newline="") as file:
+            return file.read(len(head)) == head
+    except OSError:
+        return False
+
+
+def remove_stale(files: TrackFiles, *, written: range, marked: Collection[int]) -> None:
+    """Remove `stale_files`, and the folders that held nothing else."""
+    for path in stale_files(files, written=written, marked=marked):
+        path.unlink(missing_ok=True)
+    for name in ("masks", "marks"):
+        with contextlib.suppress(OSError):  # not there, or not empty
+            (files.folder / name).rmdir()
+
+
+def tell_stale(files: TrackFiles, *, written: range, marked: Collection[int]) -> None:
+    """Warn of `stale_files`, of which there may be many after an interrupted run."""
+    if stale := stale_files(files, written=written, marked=marked):
+        warnings.warn(
+            f"{files.folder}: {len(stale)} files of an earlier run remain, "
+            f"{stale[0].relative_to(files.folder)} the first; result.json says what this one wrote",
+            stacklevel=3,
+        )

@@ -1,0 +1,179 @@
+"""Views of an object: cells cut out of frames, compared, laid back over other frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+VIEWS = 4
+"""Views kept of an object, the marked one and the most different of the later ones."""
+
+MARGIN = 3
+"""Cells cut out around an object."""
+
+_CELLS = 256  # cells kept of a view, of its own and of its surroundings each
+_NEAREST = 3  # how many of the most similar cells a likeness is averaged over
+_COARSE_FROM = 3000  # cells of a frame above which it is searched at half the resolution
+_NEW_BELOW = 0.75  # likeness to all views below which a cell looks new
+
+
+def likeness(cells: Tensor, gallery: Tensor) -> Tensor:
+    """Mean cosine to the most similar cells of a gallery: `(n, C)`, `(m, C)` -> `(n,)`."""
+    if len(gallery) == 0:
+        return cells.new_full((len(cells),), -1.0)
+    return (cells @ gallery.T).topk(min(_NEAREST, len(gallery)), dim=1).values.mean(1)
+
+
+@dataclass(frozen=True)
+class View:
+    """An object as seen on one frame, cut out with a margin.
+
+    features: `(C, a, b)`. labels: `(a, b)` in [0, 1]. own, around: cells of the object `(n, C)`
+    and beside it `(m, C)`, thinned out.
+    """
+
+    index: int
+    features: Tensor
+    labels: Tensor
+    own: Tensor
+    around: Tensor
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """A view put back into a frame: its upper left cell (row, column), and until which frame."""
+
+    view: View
+    corner: tuple[int, int]
+    steps: int
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """All cells of a frame, coarse: `(m, C)`, and how much of each label they hold: `(L, m)`."""
+
+    index: int
+    cells: Tensor
+    labels: Tensor
+
+    def without(self, channel: int) -> Tensor:
+        """The cells that hold nothing of an object."""
+        if channel >= len(self.labels):
+            return self.cells
+        return self.cells[self.labels[channel] < 0.05]
+
+
+def coarse_factor(size: tuple[int, int]) -> int:
+    """By how much a frame of (h, w) cells is coarsened to be searched as a whole."""
+    return 2 if size[0] * size[1] > _COARSE_FROM else 1
+
+
+def coarser(features: Tensor, factor: int) -> Tensor:
+    """Averages of factor x factor cells, unit length: `(C, h, w)` -> `(C, h', w')`."""
+    if factor == 1:
+        return features
+    return F.normalize(F.avg_pool2d(features[None], factor, ceil_mode=True)[0], dim=0)
+
+
+def surroundings(
+    index: int, features: Tensor, label_map: Tensor, *, margin: int = 0
+) -> Surroundings:
+    """A frame's cells and labels, coarse; labels reach `margin` cells further than they did."""
+    factor = coarse_factor((features.shape[1], features.shape[2]))
+    labels = F.max_pool2d(label_map[None], 2 * margin + 1, 1, margin)
+    labels = F.max_pool2d(labels, factor, ceil_mode=True)[0]
+    return Surroundings(index, coarser(features, factor).flatten(1).T, labels.flatten(1))
+
+
+def fit(view: View, features: Tensor, place: Tensor) -> tuple[float, tuple[int, int]]:
+    """How well a view fits near a place, in [-1, 1], and its upper left cell (row, column) there.
+
+    The view is slid over the frame, whole cells at a time, within its own size of the place.
+    """
+    _, a, b = view.features.shape
+    weight = view.labels / view.labels.sum()
+    kernel = (view.features * weight)[None]
+    scores = F.conv2d(features[None], kernel, padding=(a - 1, b - 1))[0, 0]
+    rows = torch.arange(scores.shape[0], device=scores.device) - (a - 1)
+    columns = torch.arange(scores.shape[1], device=scores.device) - (b - 1)
+    centre = middle(view.labels)
+    far_y = (rows + centre[1] - place[1]).abs() > max(4, a / 2)
+    far_x = (columns + centre[0] - place[0]).abs() > max(4, b / 2)
+    scores = scores.masked_fill(far_y[:, None] | far_x[None, :], -2)
+    best = int(scores.argmax())
+    corner = int(rows[best // scores.shape[1]]), int(columns[best % scores.shape[1]])
+    return float(scores.max()), corner
+
+
+def put_back(recalled: Recalled, features: Tensor, labels: Tensor) -> None:
+    """Paste a view into a frame's features `(C, h, w)` and labels `(h, w)`, in place."""
+    h, w = labels.shape
+    (top, left), (a, b) = recalled.corner, recalled.view.labels.shape
+    rows, columns = slice(max(0, top), min(h, top + a)), slice(max(0, left), min(w, left + b))
+    if rows.start >= rows.stop or columns.start >= columns.stop:
+        return
+    part = (
+        slice(rows.start - top, rows.stop - top),
+        slice(columns.start - left, columns.stop - left),
+    )
+    features[:, rows, columns] = recalled.view.features[:, part[0], part[1]]
+    labels[rows, columns] = recalled.view.labels[part]
+
+
+def middle(labels: Tensor) -> Tensor:
+    """Weighted mean position `(2,)` xy in cells of labels `(h, w)`."""
+    h, w = labels.shape
+    y = torch.arange(h, device=labels.device)[:, None]
+    x = torch.arange(w, device=labels.device)[None, :]
+    total = labels.sum().clamp(min=1e-9)
+    return torch.stack([(labels * x).sum() / total, (labels * y).sum() / total])
+
+
+def take_view(index: int, features: Tensor, labels: Tensor) -> View:
+    """Cut an object out of a frame: features `(C, h, w)`, labels `(h, w)`."""
+    core = labels >= min(0.5, float(labels.max()))
+    near = F.max_pool2d((labels[None, None] > 0.05).float(), 2 * MARGIN + 1, 1, MARGIN)[0, 0] > 0
+    rows, columns = near.any(1).nonzero()[:, 0], near.any(0).nonzero()[:, 0]
+    box = (
+        slice(int(rows[0]), int(rows[-1]) + 1),
+        slice(int(columns[0]), int(columns[-1]) + 1),
+    )
+    cells = features.flatten(1).T
+    return View(
+        index,
+        features[:, box[0], box[1]].clone(),
+        labels[box].clone(),
+        _thin(cells[core.flatten()]),
+        _thin(cells[(near & (labels < 0.05)).flatten()]),
+    )
+
+
+def _thin(cells: Tensor) -> Tensor:
+    """At most _CELLS of the rows, evenly spread."""
+    if len(cells) <= _CELLS:
+        return cells
+    pick = torch.linspace(0, len(cells) - 1, _CELLS, device=cells.device).round().long()
+    return cells[pick]
+
+
+def keep_view(views: list[View], view: View) -> None:
+    """Add a view if it shows something new; beyond VIEWS the one most like the others goes.
+
+    The first, of the frame the user marked, always stays.
+    """
+    known = torch.cat([v.own for v in views])
+    new = (view.own @ known.T).amax(1) < _NEW_BELOW
+    if float(new.float().mean()) < 0.25:
+        return
+    views.append(view)
+    if len(views) <= VIEWS:
+        return
+    later = views[1:]
+    alike = []
+    for one in later:
+        rest = torch.cat([v.own for v in views if v is not one])
+        alike.append(float((one.own @ rest.T).amax(1).mean()))
+    views.remove(later[max(range(len(later)), key=alike.__getitem__)])

@@ -1,0 +1,125 @@
+"""The memory bank: which frames each label is copied from, and what they forget."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from chromatrack.memory import MemoryBank, PropagateConfig, Reference
+
+
+def filled(config: PropagateConfig, *, marks=(0,), frames=20) -> MemoryBank:
+    bank, cell = MemoryBank(config), torch.zeros(1, 1, 1)
+    for index in range(frames):
+        if index in marks:
+            bank.mark(index, cell, cell)
+        bank.add(index, cell, cell)
+    return bank
+
+
+@settings(max_examples=60)
+@given(
+    st.booleans(), st.integers(0, 6), st.integers(1, 5), st.integers(0, 30),
+    st.sets(st.integers(0, 29), max_size=4),
+)  # fmt: skip
+@example(True, 5, 1, 3, {0, 2})
+@example(False, 3, 2, 9, {0, 8})
+def test_references_are_marked_then_recent_youngest_first_each_once(
+    first, recent, spacing, frames, marks
+):
+    if not first and recent == 0:
+        return
+    bank = filled(
+        PropagateConfig(first=first, recent=recent, spacing=spacing), marks=marks, frames=frames
+    )
+    kept = [i for i in sorted(marks) if i < frames] if first else []
+    young = [frames - 1 - spacing * n for n in range(recent)]
+    since = max((i for i in marks if i < frames), default=0)  # a mark makes earlier ones moot
+    expected = kept + [i for i in young if i >= since and i not in kept]
+    assert [reference.index for reference in bank.references(frames)] == expected
+    assert len(bank.rolling) <= max(0, (recent - 1) * spacing + 1)
+
+
+def test_windows_of_references():
+    cell = torch.zeros(1, 1, 1)
+    for restrict, whole, radius in ((True, False, 5), (True, True, None), (False, False, None)):
+        bank = MemoryBank(PropagateConfig(radius=5, recent_radius=2, restrict_first=restrict))
+        bank.mark(0, cell, cell, whole_frame=whole)
+        bank.add(1, cell, cell)
+        assert [reference.radius for reference in bank.references(2)] == [radius, 2]
+
+
+def one_cell(labels: int) -> torch.Tensor:
+    return torch.zeros(labels, 1, 1)
+
+
+shows = st.dictionaries(
+    st.integers(0, 40), st.lists(st.booleans(), min_size=3, max_size=3), max_size=7
+)
+
+
+@given(shows, st.integers(0, 40), st.randoms(use_true_random=False))
+def test_a_label_is_copied_from_the_next_mark_that_shows_it_on_either_side(marks, now, shuffle):
+    bank = MemoryBank(PropagateConfig())
+    order = sorted(marks)
+    shuffle.shuffle(order)
+    for index in order:
+        shown = torch.tensor(marks[index])
+        bank.mark(index, one_cell(3), one_cell(3), shown=shown, renewed=shown)
+    found = {
+        (mark.index, label)
+        for mark in bank.neighbours(now)
+        for label in (1, 2)
+        if mark.trust[label] == 1
+    }
+    expected = set()
+    for label in (1, 2):  # background is made up from the others
+        showing = [index for index in marks if marks[index][label]]
+        before = [index for index in showing if index <= now]
+        after = [index for index in showing if index > now]
+        expected |= {(max(before), label)} if before else set()
+        expected |= {(min(after), label)} if after else set()
+    assert found == expected
+    assert all(bool(mark.trust[1:].any()) for mark in bank.neighbours(now))
+
+
+def test_a_mark_forgets_only_what_it_renews():
+    bank = MemoryBank(PropagateConfig(recent=3))
+    for index in range(3):
+        bank.add(index, one_cell(4), one_cell(4))
+    shown, renewed = torch.tensor([0, 1, 0, 0]).bool(), torch.tensor([0, 1, 1, 0]).bool()
+    bank.mark(3, one_cell(4), one_cell(4), shown=shown, renewed=renewed)
+    recent = bank.references(3)[1:]
+    assert [r.index for r in recent] == [2, 1, 0]
+    assert all(r.trust.tolist() == [1, 0, 0, 1] for r in recent)
+
+
+def test_a_recent_frame_that_is_marked_says_only_what_was_not_painted_on_it():
+    bank = MemoryBank(PropagateConfig(recent=2))
+    shown = torch.tensor([False, True, False])
+    bank.mark(4, one_cell(3), one_cell(3), shown=shown, renewed=shown)
+    bank.add(4, one_cell(3), one_cell(3), known=torch.tensor([True, True, True]))
+    mark, recent = bank.references(5)
+    assert (mark.radius, recent.radius) == (20, 8)
+    assert mark.trust.tolist() == [0, 1, 0] and recent.trust.tolist() == [1, 0, 1]
+
+
+def test_a_frame_that_knows_nothing_of_any_label_is_no_reference():
+    bank = MemoryBank(PropagateConfig())
+    bank.add(0, one_cell(2), one_cell(2), known=torch.tensor([True, False]))  # background alone
+    bank.add(1, one_cell(2), one_cell(2), known=torch.tensor([False, True]))
+    assert [r.index for r in bank.references(2)] == [1]
+
+
+def test_room_for_new_labels_of_which_the_past_knows_nothing():
+    bank = MemoryBank(PropagateConfig())
+    shown = torch.tensor([True, True])
+    bank.mark(0, one_cell(2), torch.ones(2, 1, 1), shown=shown, renewed=shown)
+    bank.add(1, one_cell(2), torch.ones(2, 1, 1))
+    bank.recalled = Reference(0, one_cell(2), one_cell(2), 2, torch.ones(2))
+    bank.widen(4)
+    assert bank.recalled is None
+    for reference in bank.references(2):
+        assert reference.label_map[:, 0, 0].tolist() == [1, 1, 0, 0]
+        assert reference.trust.tolist() == [1, 1, 0, 0]
