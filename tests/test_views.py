@@ -122,33 +122,33 @@ def axis(number: int, *, tilt: float = 0.0) -> list[float]:
 
 
 def test_a_view_that_shows_nothing_new_is_not_kept():
-    body = Body(views=[own_view(0, axis(0))])
-    keep_view(body.views, own_view(5, axis(0, tilt=0.2)))
-    assert [view.index for view in body.views] == [0]
-    keep_view(body.views, own_view(10, axis(1)))
-    assert [view.index for view in body.views] == [0, 10]
+    views = [own_view(0, axis(0))]
+    keep_view(views, own_view(5, axis(0, tilt=0.2)))
+    assert [view.index for view in views] == [0]
+    keep_view(views, own_view(10, axis(1)))
+    assert [view.index for view in views] == [0, 10]
 
 
 @given(st.lists(st.integers(0, 8), max_size=20))
 def test_views_are_few_different_and_the_marked_one_stays(looks):
-    body = Body(views=[own_view(0, axis(0))])
+    views = [own_view(0, axis(0))]
     for index, look in enumerate(looks, start=1):
-        keep_view(body.views, own_view(index, axis(look)))
-    kept = [int(view.own.argmax()) for view in body.views]
-    assert body.views[0].index == 0
+        keep_view(views, own_view(index, axis(look)))
+    kept = [int(view.own.argmax()) for view in views]
+    assert views[0].index == 0
     assert len(kept) == min(VIEWS, len({0, *looks}))
     assert len(set(kept)) == len(kept)
 
 
 def test_of_too_many_views_the_one_most_like_the_others_goes():
-    body = Body(views=[own_view(0, axis(0)), own_view(1, axis(1)), own_view(2, axis(2))])
+    views = [own_view(0, axis(0)), own_view(1, axis(1)), own_view(2, axis(2))]
     near = [0.0] * 10
     near[2], near[3] = 0.7, 0.8  # looks partly like the view of frame 2
-    keep_view(body.views, own_view(3, near))
-    assert len(body.views) == VIEWS
-    keep_view(body.views, own_view(4, axis(5)))
-    assert len(body.views) == VIEWS
-    assert [view.index for view in body.views if view.index in (0, 1, 4)] == [0, 1, 4]
+    keep_view(views, own_view(3, near))
+    assert len(views) == VIEWS
+    keep_view(views, own_view(4, axis(5)))
+    assert len(views) == VIEWS
+    assert [view.index for view in views if view.index in (0, 1, 4)] == [0, 1, 4]
 
 
 def test_what_is_searched_coarsely_has_unit_length_and_covers_the_frame():

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from chromatrack.track import Tracker
 
 
+DOUBTFUL = 0.1
+"""Confidence up to which a box is reported as not visible."""
+
+
 @dataclass(frozen=True)
 class TrackedFrame:
     """What was found on one frame.
@@ -227,7 +231,7 @@ def read_boxes(
             continue
         box = rescale_box(reading.boxes[channel], from_size=working, to_size=size)
         confidence = reading.confidence.get(channel, 0.0)
-        boxes[number] = TrackedBox(*box, visible=confidence > 0, confidence=confidence)
+        boxes[number] = TrackedBox(*box, visible=confidence > DOUBTFUL, confidence=confidence)
     return boxes
 
 

@@ -160,9 +160,6 @@ def check_all(marks: Marks, info: VideoInfo, *, start: int, end: int | None) -> 
     for name, frame, place in marks._places():
         if place is not None:
             _check_inside(f"{name[0]} {name[1]} on frame {frame}", *place, info)
-    _check_once("point", [(mark.id, mark.frame) for mark in marks.points])
-    _check_once("keypoints", [(mark.id, mark.frame) for mark in marks.keypoints])
-    _check_joints(marks)
     _check_boxes(marks, info)
     layout = marks.layout()
     for lost in marks.lost:
@@ -238,25 +235,6 @@ def _check_whole(marks: Marks) -> None:
                     f"{what}: expected finite x and y of joint {number}, or neither where it is "
                     f"not marked, came {joint[0]}, {joint[1]}"
                 )
-
-
-def _check_once(what: str, keys: Sequence[tuple[int, int]]) -> None:
-    seen: set[tuple[int, int]] = set()
-    for number, frame in keys:
-        if (number, frame) in seen:
-            raise InputError(f"{what} {number} on frame {frame}: expected it once, came twice")
-        seen.add((number, frame))
-
-
-def _check_joints(marks: Marks) -> None:
-    counts: dict[int, int] = {}
-    for pose in marks.keypoints:
-        count = counts.setdefault(pose.id, len(pose.joints))
-        if len(pose.joints) != count:
-            raise InputError(
-                f"keypoints {pose.id} on frame {pose.frame}: expected {count} joints as on its "
-                f"other frames, came {len(pose.joints)}"
-            )
 
 
 def _check_masks(marks: Marks, info: VideoInfo) -> None:
