@@ -22,7 +22,7 @@ from chromatrack.formats.track_tables import TrackData
 from chromatrack.given import Marks
 from chromatrack.kinds import Layout
 from chromatrack.remark import LabelName
-from chromatrack.results import indented, frame_row
+from chromatrack.results import frame_row, indented
 from chromatrack.run_marks import plain_marks
 from chromatrack.saved import Result
 from chromatrack.track_files import TrackFiles, numbered
