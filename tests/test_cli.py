@@ -625,3 +625,32 @@ def test_the_shipped_model_is_the_default(clip, first, tmp_path):
     result = json.loads((tmp_path / "out/result.json").read_text())
     digest = hashlib.sha256((MODELS / "small.safetensors").read_bytes()).hexdigest()
     assert result["model"] == {"name": "small", "sha256": digest}
+
+
+def test_correct_does_a_span_again(clip, first, model, truth, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run("track", clip, "--masks", first, "-o", out, "--model", model) == 0
+    marks = write_masks(tmp_path / "marks", truth[3:4])
+    capsys.readouterr()
+    before = (out / "result.json").read_bytes()
+    both = ("--masks", f"{marks / '00003.png'}@3", "--lost", "1@3")
+    assert "either painted or lost" in refusal(capsys, "correct", out, *both)
+    assert (out / "result.json").read_bytes() == before
+    assert run("correct", out, "--masks", f"{marks / '00003.png'}@3") == 0
+    assert "of 6 frames done again" in capsys.readouterr().out
+    found = read_mask(out / "masks" / "00003.png")
+    assert (found == read_mask(marks / "00003.png")).all()
+    assert "expected PNG@FRAME" in refusal(capsys, "correct", out, "--masks", first)
+
+
+def test_paint_carries_a_texture(clip, model, tmp_path, capsys):
+    picture, out = tmp_path / "red.png", tmp_path / "out.mp4"
+    Image.new("RGBA", (16, 16), (255, 0, 0, 255)).save(picture)
+    texture = ("--texture", f"{picture}@0:30,30")
+    assert run("paint", clip, *texture, "-o", out, "--model", model) == 0
+    assert "6 frames in" in capsys.readouterr().out
+    frames = list(read_frames(out))
+    assert len(frames) == 6
+    inside = frames[0].rgb[34:42, 34:42].reshape(-1, 3).mean(0)
+    assert inside[0] > 60 + max(inside[1], inside[2])
+    assert "texture" in refusal(capsys, "paint", clip, "-o", tmp_path / "b.mp4", "--model", model)

@@ -199,7 +199,8 @@ def tracked(frame: Input, reading: Reading, run: Following) -> TrackedFrame:
         mask = label_map_to_mask(resize(dense, size), ids=layout.regions)
     painted = run.marks.masks.get(frame.index)
     if painted is not None:
-        mask = np.where(painted > 0, painted, mask).astype(np.int32)
+        elsewhere = np.where(np.isin(mask, np.unique(painted)), 0, mask)
+        mask = np.where(painted > 0, painted, elsewhere).astype(np.int32)
     counts = np.bincount(mask.ravel(), minlength=max(layout.regions, default=0) + 1)
     areas = {i: int(counts[i]) for i in layout.regions}
     by_id = list(zip(layout.regions, layout.region_channels, strict=True))

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from glob import glob
 from itertools import pairwise
 from os import PathLike, fspath
 from pathlib import Path
@@ -125,7 +126,7 @@ class Result:
             return fspath(video)
         name = Path(self.video_path).name
         for place in (Path(self.video_path), self.folder / name, self.folder.parent / name):
-            if place.exists():
+            if place.exists() or glob(str(place)):  # noqa: PTH207  (the pattern may be absolute)
                 return str(place)
         raise InputError(
             f"{self.folder}: its video '{self.video_path}' is not there any more; name the place "
