@@ -9,7 +9,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from patch_encoders import image_of, run_marks, wave_frame
 
-from chromatrack.boxes import BoxTrack, BoxTracks, box_to_label, centred, extent, foreground
+from chromatrack.boxes import (
+    BoxTrack,
+    BoxTracks,
+    box_to_label,
+    centred,
+    extent,
+    foreground,
+    in_shape,
+)
 from chromatrack.coords import Box, box_edges, cell_count
 from chromatrack.encoder import FeatureSpec
 from chromatrack.formats.boxes import BoxMark
@@ -234,3 +242,11 @@ def test_boxes_may_overlap_without_taking_each_others_cells():
     for pair, single in zip(both, alone, strict=True):
         np.testing.assert_allclose(pair[1], single[1], atol=1e-3)
         np.testing.assert_allclose(pair[2], single[1], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "expected"),
+    [(20, 40, (20, 40)), (60, 40, (32, 40)), (10, 80, (10, 32)), (25, 40, (25, 40))],
+)
+def test_a_box_keeps_its_shape_roughly(width, height, expected):
+    assert in_shape(width, height, (0.0, 0.0, 10.0, 20.0)) == pytest.approx(expected)

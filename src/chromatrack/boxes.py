@@ -15,6 +15,7 @@ _TAIL = 0.08  # share of a region's mass cut off at each side before its extent 
 _SOFT = 0.06
 _RING = 3  # cells around a box that count as its background
 _LEAST_FOREGROUND = 0.15  # of the box's cells; less is not believed
+_MOST_CHANGE = 1.6  # of a box's shape, width over height, from the drawn one
 _STEADY = 0.5  # share of the last size in the next one
 
 
@@ -88,6 +89,19 @@ def extent(label: Tensor, *, spec: FeatureSpec) -> Box:
     return left, top, right, bottom
 
 
+def in_shape(width: float, height: float, drawn: Box) -> tuple[float, float]:
+    """Width and height with the longer one cut where the shape strays too far from the drawn one.
+
+    What smears lengthens a side; an object that turns changes its shape by less than this.
+    """
+    change = (width / height) / (drawn[2] / drawn[3])
+    if change > _MOST_CHANGE:
+        return width * _MOST_CHANGE / change, height
+    if change < 1 / _MOST_CHANGE:
+        return width, height * _MOST_CHANGE * change
+    return width, height
+
+
 @dataclass
 class BoxTrack:
     """How a box lies over the extent of its region; fixed where the user drew it.
@@ -98,6 +112,7 @@ class BoxTrack:
     scale: tuple[float, float]
     shift: tuple[float, float]
     box: Box
+    drawn: Box
 
     @classmethod
     def start(cls, box: Box, label: Tensor, *, spec: FeatureSpec) -> BoxTrack:
@@ -109,18 +124,21 @@ class BoxTrack:
             scale.append((drawn[low + 2] - drawn[low]) / length)
             apart = drawn[low] + drawn[low + 2] - found[low] - found[low + 2]
             shift.append(apart / 2 / length)
-        return cls((scale[0], scale[1]), (shift[0], shift[1]), box)
+        return cls((scale[0], scale[1]), (shift[0], shift[1]), box, box)
 
     def read(self, label: Tensor, *, spec: FeatureSpec) -> Box:
         """The box on another frame, from its region's label `(h, w)`."""
         found, old = extent(label, spec=spec), self.box
-        edges = []
+        middles, sides = [], []
         for low in (0, 1):
             length = max(found[low + 2] - found[low], 1e-6)
-            middle = (found[low] + found[low + 2]) / 2 + self.shift[low] * length
-            side = (1 - _STEADY) * self.scale[low] * length + _STEADY * old[low + 2]
-            edges.append((middle - side / 2, middle + side / 2))
-        (left, right), (top, bottom) = edges
+            middles.append((found[low] + found[low + 2]) / 2 + self.shift[low] * length)
+            sides.append((1 - _STEADY) * self.scale[low] * length + _STEADY * old[low + 2])
+        sides = in_shape(sides[0], sides[1], self.drawn)
+        (left, right), (top, bottom) = (
+            (middle - side / 2, middle + side / 2)
+            for middle, side in zip(middles, sides, strict=True)
+        )
         self.box = edges_box((left, top, right, bottom))
         return self.box
 
