@@ -204,7 +204,7 @@ def test_public_functions_and_classes_have_docstrings():
 
 
 def test_the_file_map_names_every_module():
-    readme = (ROOT.parents[1] / "README.md").read_text(encoding="utf-8")
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     file_map = readme[readme.index("## File map") :]
     paths = [path.relative_to(ROOT) for path in FILES if not path.name.startswith("__")]
     named = {path: f"`{path.name}`" if path.parent == Path() else f"{path.stem}" for path in paths}

@@ -12,6 +12,7 @@ from chromatrack.coords import Box, box_edges, cell_to_pixel, edges_box
 from chromatrack.encoder import FeatureSpec
 
 _TAIL = 0.08  # share of a region's mass cut off at each side before its extent is measured
+_WEAK = 0.15  # of the largest value; what is less does not count to the extent
 _SOFT = 0.06
 _RING = 3  # cells around a box that count as its background
 _LEAST_FOREGROUND = 0.15  # of the box's cells; less is not believed
@@ -75,6 +76,7 @@ def centred(covered: Tensor) -> Tensor:
 def extent(label: Tensor, *, spec: FeatureSpec) -> Box:
     """(left, top, right, bottom) px between which all but the tails of a label's mass lie."""
     spans = []
+    label = (label - _WEAK * label.max()).clamp(min=0)
     for axis in (0, 1):
         mass = label.sum(axis)
         ends = torch.cat([mass.new_zeros(1), mass.cumsum(0)]) / mass.sum().clamp(min=1e-9)

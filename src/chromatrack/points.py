@@ -282,5 +282,5 @@ def confidence_of(likeness: Tensor, match: Tensor) -> Tensor:
 
     likeness: of features, `(2, P)`, to the marked and to the elder template; match: of pixels.
     """
-    score = 0.35 * likeness[0] + 4.2 * match[0] + 2.1 * match.amax(0) - 4.1
+    score = 0.4 * likeness[0] + 1.2 * match[0] + 5.0 * match.amax(0) - 4.1
     return score.sigmoid()
