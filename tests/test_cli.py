@@ -21,7 +21,6 @@ from PIL import Image
 from synthetic import moving_clip, rgb_of, write_clip, write_masks
 
 from chromatrack import __version__, cli, commands
-from chromatrack.encoder import MODELS, save_encoder
 from chromatrack.formats.masks import read_mask
 from chromatrack.mark_files import MarkFiles, read_mark_files
 from chromatrack.measure.davis import evaluate_davis
@@ -33,6 +32,7 @@ from chromatrack.propagate import PropagateConfig
 from chromatrack.track import TrackConfig, Tracker
 from chromatrack.video import probe, read_frames
 from chromatrack.warp import Fill
+from chromatrack.weights import MODELS, save_encoder
 
 SIZE = (64, 96)
 SOURCES = Path(__file__).resolve().parents[1] / "src"
@@ -139,11 +139,16 @@ def test_track_writes_masks_overlay_and_result(clip, first, model, truth, tmp_pa
         "end": None,
         "direction": "both",
         "propagate": asdict(
-            PropagateConfig(recent=3, top_k=4, recent_radius=5, radius_shape="disc")
+            PropagateConfig(recent=3, top_k=4, radius=20, recent_radius=5, radius_shape="disc")
         ),
         "colour": asdict(
             PropagateConfig(
-                recent=3, top_k=4, recent_radius=5, radius_shape="disc", restrict_first=False
+                recent=3,
+                top_k=4,
+                radius=20,
+                recent_radius=5,
+                radius_shape="disc",
+                restrict_first=False,
             )
         ),
     }
@@ -566,7 +571,7 @@ def test_train_interrupted_saves_first(photos, tmp_path):
     code, said, complaint = ask_to_stop_once(process, folder / "log.jsonl")
     assert (code, said) == (130, "")
     assert complaint.splitlines()[-1].endswith("is saved, go on with --resume")
-    assert (folder / "checkpoint.pt").exists() and (folder / "model.safetensors").exists()
+    assert list(folder.glob("checkpoint-*.pt")) and (folder / "model.safetensors").exists()
 
 
 # -- the command itself --------------------------------------------------------------------

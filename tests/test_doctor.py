@@ -10,14 +10,14 @@ import av
 import pytest
 import torch
 
-from chromatrack import cli, doctor, encoder
-from chromatrack.encoder import save_encoder
+from chromatrack import cli, doctor, weights
+from chromatrack.weights import save_encoder
 
 
 @pytest.fixture
 def models(tmp_path, monkeypatch, tiny_encoder):
     """An installation that ships one tiny model."""
-    monkeypatch.setattr(encoder, "MODELS", tmp_path)
+    monkeypatch.setattr(weights, "MODELS", tmp_path)
     save_encoder(tmp_path / "small.safetensors", tiny_encoder)
     return tmp_path
 

@@ -10,15 +10,23 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chromatrack.affinity import affinity, readout, similarity
 from chromatrack.coords import pixel_grid
 from chromatrack.encoder import FeatureSpec
 from chromatrack.learn.objective import (
-    copy_loss,
+    classify,
     correspondence_loss,
     correspondence_targets,
-    draw_hidden,
-    jitter,
+    cycle_loss,
+    near_window,
+    negatives_loss,
+    regress,
+    spread,
+    terms,
+    total,
 )
+from chromatrack.learn.recipe import Objective
+from chromatrack.learn.sampler import Batch
 
 SPEC = FeatureSpec(4, 8, 0.0)
 
@@ -37,29 +45,15 @@ def standing_still(pairs: int, size: tuple[int, int]) -> torch.Tensor:
     return pixel_grid(size, stride=8, offset=0)[None].repeat(pairs, 1, 1, 1)
 
 
-def test_hidden_channels_are_never_all_and_half_keep_lightness_alone():
-    hidden = draw_hidden(4000, generator())
-    assert hidden.shape == (4000, 3) and hidden.dtype == torch.bool
-    assert not bool(hidden.all(1).any()) and bool(hidden.any(1).all())
-    only_lightness = (hidden == torch.tensor([False, True, True])).all(1)
-    assert abs(float(only_lightness.float().mean()) - 0.5) < 0.05
-    two = hidden.sum(1) == 2
-    assert bool(hidden[two & ~only_lightness][:, 0].all())  # two hidden: one of them is L
-    assert torch.equal(hidden, draw_hidden(4000, generator()))
-
-
-def test_jitter_changes_every_view_on_its_own():
-    lab = torch.rand(6, 3, 8, 9).repeat(1, 1, 1, 1)
-    assert torch.equal(jitter(lab, strength=0.0, generator=generator()), lab)
-    changed = jitter(lab, strength=0.5, generator=generator())
-    assert changed.shape == lab.shape and changed.dtype == lab.dtype
-    assert torch.equal(changed, jitter(lab, strength=0.5, generator=generator()))
-    means = (changed - lab).mean((2, 3))
-    assert len(set(means[:, 0].tolist())) == 6 and float(means.abs().max()) < 1
-
-
 def values_of(pairs: int, size: tuple[int, int]) -> torch.Tensor:
     return torch.rand(pairs, 3, *size, generator=generator(5)) * 2 - 1
+
+
+def copy_loss(target, reference, target_values, reference_values, hidden, *, temperature):
+    """Colours copied along the pointer and compared, as `terms` does it."""
+    scores = similarity(target.flatten(2), reference.flatten(2))
+    pointer = affinity(scores, temperature=temperature)
+    return regress(readout(pointer, reference_values.flatten(2)), target_values.flatten(2), hidden)
 
 
 def test_perfect_features_copy_identical_views_without_loss():
@@ -159,3 +153,137 @@ def test_correspondence_loss_falls_as_features_become_right():
         found = F.normalize(right + strength * noise, dim=1)
         losses.append(float(correspondence_loss(found, right, known, SPEC, temperature=0.07)))
     assert losses == sorted(losses, reverse=True) and losses[-1] < 1e-4
+
+
+def test_cross_entropy_of_copied_colours_by_hand():
+    copied = torch.tensor([[[0.5, 1.0], [0.25, 0.0], [0.25, 0.0]]])  # 3 classes, 2 cells
+    truth = torch.tensor([[0, 0]])
+    yes = torch.tensor([True])
+    assert float(classify(copied, truth, yes)) == pytest.approx(math.log(2) / 2)
+    assert float(classify(copied, truth, ~yes)) == 0
+    wrong = classify(copied, torch.tensor([[0, 1]]), yes)
+    assert float(wrong) == pytest.approx((math.log(2) + math.log(1e6)) / 2, rel=1e-4)  # bounded
+
+
+def test_examples_without_a_hidden_colour_do_not_count_in_classification():
+    copied = torch.tensor([[[0.5], [0.5]], [[0.1], [0.9]]])
+    counted = torch.tensor([True, False])
+    loss = classify(copied, torch.tensor([[0], [0]]), counted)
+    assert float(loss) == pytest.approx(math.log(2))
+
+
+def test_near_frames_look_near_and_far_ones_everywhere():
+    allowed = near_window((3, 4), near=torch.tensor([True, False]), radius=1, references=2)
+    assert allowed.shape == (2, 12, 24) and bool(allowed[1].all())
+    corner = allowed[0, 0].reshape(2, 3, 4)
+    assert torch.equal(corner[0], corner[1])
+    assert corner[0].nonzero().tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
+
+
+def test_spread_by_hand_and_blind_to_which_reference():
+    here = torch.eye(6)[None]  # 2 x 3 cells, every pointer on one cell
+    assert float(spread(here, (2, 3))) == pytest.approx(0)
+    apart = torch.zeros(1, 1, 6)
+    apart[0, 0, [0, 2]] = 0.5  # two columns apart: variance 1
+    assert float(spread(apart, (2, 3))) == pytest.approx(math.log(2))
+    twice = torch.zeros(1, 1, 12)
+    twice[0, 0, [0, 8]] = 0.5  # the same two places, in two references
+    assert float(spread(twice, (2, 3))) == pytest.approx(math.log(2))
+
+
+def test_negatives_by_hand():
+    """Two examples of two cells, all similarities 0: half of the mass is on the other."""
+    own, features = torch.zeros(2, 2, 2), torch.zeros(2, 3, 2)
+    apart, same = torch.tensor([4, 7]), torch.tensor([4, 4])
+    loss = negatives_loss(own, features, features, apart, temperature=0.1)
+    assert float(loss) == pytest.approx(math.log(2))
+    assert float(negatives_loss(own, features, features, same, temperature=0.1)) == 0
+    sure = negatives_loss(own + 5, features, features, apart, temperature=0.1)
+    assert float(sure) == pytest.approx(0, abs=1e-6)
+
+
+def test_negatives_of_one_picture_leave_the_others_gradients_finite():
+    features = torch.randn(3, 4, 5, generator=generator()).requires_grad_()
+    scores = similarity(features, features)
+    source = torch.tensor([1, 1, 1])
+    loss = negatives_loss(scores, features, features, source, temperature=0.1)
+    loss.backward()
+    assert loss.item() == 0 and features.grad is not None
+    assert bool(torch.isfinite(features.grad).all())
+
+
+def test_many_cells_are_thinned_out_evenly(monkeypatch):
+    monkeypatch.setattr("chromatrack.learn.objective.MOST_KEYS", 4)
+    own, features = torch.zeros(2, 8, 8), torch.zeros(2, 3, 8)
+    loss = negatives_loss(own, features, features, torch.tensor([0, 1]), temperature=1.0)
+    assert float(loss) == pytest.approx(math.log((8 + 2) / 8))  # 2 of the other's 8 are left
+
+
+def test_coming_home_by_hand():
+    scores = torch.zeros(1, 2, 4)  # blind: a quarter there, a half back
+    pointer = affinity(scores, temperature=1.0)
+    assert float(cycle_loss(pointer, scores, temperature=1.0)) == pytest.approx(math.log(2))
+    sure = 50 * torch.eye(3)[None]
+    pointer = affinity(sure, temperature=1.0)
+    assert float(cycle_loss(pointer, sure, temperature=1.0)) == pytest.approx(0, abs=1e-5)
+
+
+def batch_of(size: int, views: int = 2, side: int = 32) -> Batch:
+    lab = torch.rand(size, views, 3, side, side, generator=generator(3)) * 2 - 1
+    cells = side // 8
+    return Batch(
+        lab=lab,
+        seen=lab,
+        hidden=torch.tensor([[False, True, True]] * size),
+        correspondence=standing_still(size, (cells, cells)),
+        gap_seconds=torch.tensor([0.1] * size),
+        source=torch.arange(size),
+    )
+
+
+ALL = Objective(
+    correspondence=1.0, compactness=0.1, negatives=0.5, cycle=0.2, window=1, window_seconds=0.5
+)
+
+
+@pytest.mark.parametrize("views", [2, 4])
+def test_a_recipe_has_the_terms_it_weighs_and_their_sum(views):
+    batch = batch_of(3, views)
+    features = F.normalize(torch.randn(3, views, 8, 4, 4, generator=generator(1)), dim=2)
+    features.requires_grad_()
+    found = terms(features, batch, ALL, SPEC)
+    assert list(found) == ["copy", "compactness", "negatives", "cycle", "correspondence"]
+    assert list(terms(features, batch, Objective(), SPEC)) == ["copy"]
+    expected = sum(getattr(ALL, name) * value.item() for name, value in found.items())
+    assert float(total(found, ALL)) == pytest.approx(expected, rel=1e-5)
+    total(found, ALL).backward()
+    assert features.grad is not None and bool(torch.isfinite(features.grad).all())
+    assert float(features.grad.abs().flatten(2).sum(2).min()) > 0  # every view learns
+
+
+def test_the_window_keeps_near_targets_from_looking_far():
+    """The reference's colours lie three cells away: only a far target can see them."""
+    batch = batch_of(1)
+    lab = torch.zeros(1, 2, 3, 32, 32)
+    lab[0, 0, 1, :, 20:] = 1.0  # the reference's last column of cells is red
+    lab[0, 1, 1, :, :4] = 1.0  # the target's first
+    features = torch.zeros(1, 2, 4, 4, 4)
+    features[0, :, 0] = 1
+    features[0, 0, :, :, 3] = features[0, 1, :, :, 0] = torch.tensor([0, 1.0, 0, 0])[:, None]
+    near = Batch(**{**vars(batch), "lab": lab})
+    far = Batch(**{**vars(near), "gap_seconds": torch.tensor([2.0])})
+    objective = Objective(window=1)
+    lost = float(terms(features, near, objective, SPEC)["copy"])
+    found = float(terms(features, far, objective, SPEC)["copy"])
+    assert found < 0.3 * lost
+
+
+def test_classification_copies_classes():
+    batch = batch_of(2)
+    codebook = torch.tensor([[-0.5, -0.5], [0.5, 0.5], [0.5, -0.5]])
+    same = Batch(**{**vars(batch), "lab": batch.lab[:, :1].repeat(1, 2, 1, 1, 1)})
+    right = one_hot_features(2, (4, 4))[:, None].repeat(1, 2, 1, 1, 1)
+    objective = Objective(compare="classify", temperature=0.02)
+    assert float(terms(right, same, objective, SPEC, codebook)["copy"]) < 1e-4
+    blind = torch.ones_like(right) / 4
+    assert float(terms(blind, same, objective, SPEC, codebook)["copy"]) > 0.3

@@ -15,7 +15,7 @@ _PUBLIC = {
     "TrackedFrame": "chromatrack.track",
     "Tracker": "chromatrack.track",
     "VideoWriter": "chromatrack.video",
-    "load_encoder": "chromatrack.encoder",
+    "load_encoder": "chromatrack.weights",
     "probe": "chromatrack.video",
     "read_frame": "chromatrack.video",
     "read_frames": "chromatrack.video",
@@ -36,11 +36,11 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from chromatrack.encoder import load_encoder
     from chromatrack.errors import ChromatrackError
     from chromatrack.memory import PropagateConfig
     from chromatrack.track import ColorizedFrame, TrackConfig, TrackedFrame, Tracker
     from chromatrack.video import VideoWriter, probe, read_frame, read_frames
+    from chromatrack.weights import load_encoder
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  (PEP 562)

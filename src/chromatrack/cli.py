@@ -11,7 +11,6 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -21,6 +20,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from chromatrack import __version__
 from chromatrack.commands import Output, colorize, events, stabilize, track
 from chromatrack.commands_again import correct, paint
+from chromatrack.commands_train import train
 from chromatrack.errors import ChromatrackError, DamagedVideoError
 from chromatrack.options import DEFAULTS, Device, Settings, load_evaluated
 
@@ -30,85 +30,6 @@ if TYPE_CHECKING:
 OutputIfAny = Annotated[Path | None, arg(aliases=["-o"], metavar="PATH")]
 INTERRUPTED = 130
 PIPE_CLOSED = 141
-
-
-def train(
-    data: Annotated[tuple[Path, ...], Positional, arg(metavar="DATA ...")],
-    /,
-    *,
-    output: Output,
-    model: Literal["small", "base"] = "small",
-    init: Annotated[str | None, arg(metavar="MODEL")] = None,
-    steps: int = 10_000,
-    minutes: float | None = None,
-    resume: bool = False,
-    batch: int = 8,
-    learning_rate: float = 1e-3,
-    crop: int = 208,
-    photo_share: float = 0.5,
-    copy_weight: float = 10.0,
-    correspondence_weight: float = 1.0,
-    jitter: float = 0.5,
-    memory_gigabytes: float = 3.0,
-    seed: int = 0,
-    device: Device = "auto",
-) -> int:
-    """Train a model on folders of videos and / or photos (also tar shards of photos).
-
-    Args:
-        data: folders or files: videos, photos, .tar shards of photos.
-        output: run folder: weights, checkpoint, log.jsonl, loss.png.
-        model: size of the encoder.
-        init: weights to start from: a shipped model's name, or a weights file. None: random.
-        steps: length of the schedule.
-        minutes: wall-clock length of the schedule, instead of steps.
-        resume: go on from the run folder's checkpoint.
-        batch: pairs of views a step.
-        learning_rate: peak of the one-cycle schedule, which ends at 0.
-        crop: side of the square views, pixels.
-        photo_share: share of pairs made from stills under random motion.
-        copy_weight: weight of the colour-copying loss.
-        correspondence_weight: weight of the known-motion loss on stills; 0 leaves it out.
-        jitter: strength of random light and colour change, 0 to 1.
-        memory_gigabytes: decoded video kept in memory; more data is rotated through.
-        seed: of all randomness.
-        device: where to train.
-    """
-    from chromatrack.learn.clips import SamplerConfig
-    from chromatrack.learn.train import TrainConfig
-    from chromatrack.learn.train import train as run
-    from chromatrack.progress import train_bar
-    from chromatrack.track import choose_device
-
-    config = TrainConfig(
-        model=model,
-        init=init,
-        steps=steps,
-        minutes=minutes,
-        batch=batch,
-        learning_rate=learning_rate,
-        copy_weight=copy_weight,
-        correspondence_weight=correspondence_weight,
-        jitter_strength=jitter,
-        device=str(choose_device(device)),
-        seed=seed,
-        sampler=SamplerConfig(
-            crop=crop, photo_share=photo_share, memory_gigabytes=memory_gigabytes, seed=seed
-        ),
-    )
-    last = None
-    reports = run(data, output=output, config=config, resume=resume)
-    try:
-        with train_bar() as show, closing(reports):
-            for last in reports:
-                show(last)
-    except KeyboardInterrupt:
-        step = f" at step {last.step}" if last else ""
-        text = f"interrupted{step}; the run in {output} is saved, go on with --resume"
-        raise KeyboardInterrupt(text) from None
-    if last is not None:
-        print(f"{last.step} steps, loss {last.loss:.4f}: {output / 'model.safetensors'}")
-    return 0
 
 
 def evaluate_davis(
@@ -229,7 +150,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the `chromatrack` command; `argv` without the program's name, None: the process's own.
 
     Returns the exit code: 0 done, 1 `doctor` found a problem, 2 wrong input, 3 damaged video, 130
-    Ctrl-C, 141 stdout closed early. tyro raises SystemExit (0 after --help, 2 for a wrong option).
+    Ctrl-C, 141 stdout closed early, 143 SIGTERM. tyro raises SystemExit (0 after --help, 2 for
+    a wrong option).
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments == ["--version"]:

@@ -1,14 +1,10 @@
-"""Image -> feature map: the residual encoders, the paper's network, and their weights files."""
+"""Image -> feature map: the residual encoders and the paper's network."""
 
 from __future__ import annotations
 
 import copy
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from os import PathLike
-from pathlib import Path
-from typing import Literal, get_args
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,12 +12,9 @@ from torch import Tensor, nn
 
 from chromatrack.color import rgb_to_lab
 from chromatrack.coords import cell_count
-from chromatrack.errors import InputError, WeightsError
+from chromatrack.errors import InputError
 
 Kind = Literal["resnet", "vondrick2018"]
-HEADER_KEY = "chromatrack"
-GREY = "grey/"  # prefix of the normalisation statistics of grey input in a weights file
-MODELS = Path(__file__).parent / "models"
 
 
 @dataclass(frozen=True)
@@ -44,17 +37,21 @@ class EncoderConfig:
     widths: channels of the residual layers; the stem has widths[0].
     blocks: residual blocks per layer.
     embedding: channels of the feature map.
+    detail: channels of the shallow branch that shows the head colours and edges; 0: none.
+    track_stride: pixels per cell to track at, 8 as trained or 4: finer, better and slower.
     """
 
     kind: Kind = "resnet"
     widths: tuple[int, ...] = (32, 64, 128)
     blocks: tuple[int, ...] = (2, 2, 2)
     embedding: int = 64
+    detail: int = 0
+    track_stride: int = 8
 
 
 PRESETS: dict[str, EncoderConfig] = {
     "small": EncoderConfig(),
-    "base": EncoderConfig(widths=(64, 128, 256), embedding=128),
+    "base": EncoderConfig(widths=(64, 128, 256), embedding=128, detail=64, track_stride=4),
     "vondrick2018": EncoderConfig(kind="vondrick2018", widths=(64, 128, 256)),
 }
 
@@ -64,6 +61,12 @@ def normalize_lab(lab: Tensor) -> Tensor:
     scale = lab.new_tensor([50.0, 50.0, 50.0]).reshape(3, 1, 1)
     shift = lab.new_tensor([50.0, 0.0, 0.0]).reshape(3, 1, 1)
     return (lab - shift) / scale
+
+
+def unnormalize_lab(lab: Tensor) -> Tensor:
+    """Undo `normalize_lab`: network input -> Lab."""
+    scale = lab.new_tensor([50.0, 50.0, 50.0]).reshape(3, 1, 1)
+    return lab * scale + lab.new_tensor([50.0, 0.0, 0.0]).reshape(3, 1, 1)
 
 
 def _conv(
@@ -124,14 +127,20 @@ class Encoder(nn.Module):
         return self.embed(normalize_lab(rgb_to_lab(rgb)))
 
     def embed(self, lab: Tensor) -> Tensor:
-        """Embed normalised Lab `(B, 3, H, W)`; training enters here, with channels hidden."""
-        raise InputError(f"{type(self).__name__} defines no embed(): a subclass must")
+        """Embed normalised Lab `(B, 3, H, W)`, unit length per cell."""
+        return F.normalize(self.project(lab), dim=1)
+
+    def project(self, lab: Tensor) -> Tensor:
+        """`embed` before it is brought to unit length; training enters here, channels hidden."""
+        raise InputError(f"{type(self).__name__} defines neither embed() nor project()")
 
 
 class ResNetEncoder(Encoder):
     """The default family: ResNet with Lab input up to layer 3, stride 8, and a linear head.
 
     As in CRW, layer 3 keeps layer 2's resolution. Cell i sits at pixel 8 i (odd kernels, padded).
+    With `detail`, the head also sees layer 1 and the colours themselves, 20 pixels around the cell,
+    because what deep layers smooth away still tells a thing from its surroundings.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -140,7 +149,10 @@ class ResNetEncoder(Encoder):
         self.stem = _conv(3, config.widths[0], 7, stride=2)
         self.bn = nn.BatchNorm2d(config.widths[0])
         self.layers = _layers(config, (1, 2) + (1,) * (len(config.widths) - 2))
-        self.head = _conv(config.widths[-1], config.embedding, 1, bias=True)
+        self.detail: nn.Conv2d | None = None
+        if config.detail:
+            self.detail = _conv(config.widths[0] + 3, config.detail, 5, stride=2)
+        self.head = _conv(config.widths[-1] + config.detail, config.embedding, 1, bias=True)
         self.stride = 8
 
     @property
@@ -148,10 +160,18 @@ class ResNetEncoder(Encoder):
         """Feature geometry at the current stride."""
         return FeatureSpec(self.config.embedding, self.stride, 0.0)
 
-    def embed(self, lab: Tensor) -> Tensor:
+    def project(self, lab: Tensor) -> Tensor:
         x = F.relu(self.bn(self.stem(lab)), inplace=True)
         x = F.max_pool2d(x, 3, 2, 1)
-        return F.normalize(self.head(self.layers(x)), dim=1)
+        first = self.config.blocks[0]
+        shallow = self.layers[:first](x)
+        deep = self.layers[first:](shallow)
+        if self.detail is not None:
+            # 3x3 means 4 pixels apart, centred on pixel 4 i as layer 1 is.
+            colours = F.avg_pool2d(lab, 3, 4, 1, ceil_mode=True, count_include_pad=False)
+            colours = colours[..., : shallow.shape[-2], : shallow.shape[-1]]
+            deep = torch.cat([deep, self.detail(torch.cat([shallow, colours], 1))], 1)
+        return self.head(deep)
 
     def at_stride(self, stride: int) -> ResNetEncoder:
         """A copy with a finer output grid and the same weights (a trous, no retraining).
@@ -173,6 +193,8 @@ class ResNetEncoder(Encoder):
         for number, block in enumerate(finer.layers):
             if number >= first:
                 _dilate(block, skip_first=number == first)
+        if finer.detail is not None:
+            finer.detail.stride = (1, 1)
         finer.stride = stride
         return finer
 
@@ -219,7 +241,7 @@ class Vondrick2018Encoder(Encoder):
         self.head = nn.Sequential(*head, nn.Conv3d(width, config.embedding, 1))
         self.spec = FeatureSpec(config.embedding, 8, 0.0, clip_length=4)
 
-    def embed(self, lab: Tensor) -> Tensor:
+    def project(self, lab: Tensor) -> Tensor:
         length = self.spec.clip_length
         if len(lab) % length:
             raise InputError(
@@ -233,8 +255,7 @@ class Vondrick2018Encoder(Encoder):
         across = torch.linspace(-1, 1, w, device=x.device, dtype=x.dtype).reshape(1, 1, 1, w)
         x = torch.cat([x, across.expand(B, 1, h, w), y.expand(B, 1, h, w)], dim=1)
         clips = x.unflatten(0, (B // length, length)).transpose(1, 2)
-        z = self.head(clips).transpose(1, 2).flatten(0, 1)
-        return F.normalize(z, dim=1)
+        return self.head(clips).transpose(1, 2).flatten(0, 1)
 
 
 def build_encoder(model: str | EncoderConfig) -> Encoder:
@@ -249,123 +270,6 @@ def build_encoder(model: str | EncoderConfig) -> Encoder:
 def feature_size(encoder: Encoder, size: tuple[int, int]) -> tuple[int, int]:
     """(h, w) cells of an image of (H, W) pixels."""
     return cell_count(size, stride=encoder.spec.stride)
-
-
-def save_encoder(
-    path: str | PathLike[str],
-    encoder: Encoder,
-    *,
-    notes: Mapping[str, str] | None = None,
-    grey_statistics: Mapping[str, Tensor] | None = None,
-) -> None:
-    """Write weights (safetensors, configuration and notes in the header), atomically.
-
-    grey_statistics: the normalisation statistics of grey input, by name, beside those of colour.
-    """
-    from safetensors.torch import save
-
-    path = Path(path)
-    header = {HEADER_KEY: json.dumps(asdict(encoder.config)), **(notes or {})}
-    state = {name: x.detach().cpu().contiguous() for name, x in encoder.state_dict().items()}
-    for name, value in (grey_statistics or {}).items():
-        state[GREY + name] = value.detach().cpu().contiguous()
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(save(state, metadata=header))  # save_file would make it private
-    temporary.replace(path)
-
-
-def model_path(model: str | PathLike[str]) -> Path:
-    """Where a model's weights are: a shipped name, or a path to a .safetensors file."""
-    shipped = MODELS / f"{model}.safetensors"
-    if shipped.is_file():
-        return shipped
-    path = Path(model)
-    if path.is_file():
-        return path
-    names = ", ".join(shipped_models()) or "none"
-    raise WeightsError(
-        f"model {str(model)!r}: expected a shipped model ({names}) or the path of a .safetensors "
-        "file; nothing is there"
-    )
-
-
-def shipped_models() -> list[str]:
-    """Names of the models inside this installation."""
-    return sorted(path.stem for path in MODELS.glob("*.safetensors"))
-
-
-def read_header(path: str | PathLike[str]) -> dict[str, str]:
-    """The text metadata of a weights file.
-
-    Raises:
-        WeightsError: not a safetensors file.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: expected a safetensors weights file ({error})") from error
-
-
-def load_encoder(model: str | PathLike[str] = "small", *, grey: bool = False) -> Encoder:
-    """A trained encoder in evaluation mode, on the CPU, float32.
-
-    Args:
-        model: a shipped name (`small`) or the path of a weights file.
-        grey: normalise as for frames of which L alone is shown, if the file says how.
-
-    Raises:
-        WeightsError: no such model, not ours, or shapes differ; says what differs.
-    """
-    from safetensors.torch import load_file
-
-    path = model_path(model)
-    header = read_header(path)
-    if HEADER_KEY not in header:
-        raise WeightsError(
-            f"{path}: expected Chromatrack weights (a {HEADER_KEY!r} entry in the header), "
-            f"came a file with {sorted(header) or 'no metadata'}"
-        )
-    encoder = build_encoder(_parse_config(header[HEADER_KEY], path))
-    stored = load_file(path)
-    state = {name: value for name, value in stored.items() if not name.startswith(GREY)}
-    if grey:
-        state |= {n.removeprefix(GREY): v for n, v in stored.items() if n.startswith(GREY)}
-    _check_state(encoder.state_dict(), state, path)
-    encoder.load_state_dict(state)
-    return encoder.float().eval()
-
-
-def _parse_config(text: str, path: Path) -> EncoderConfig:
-    try:
-        raw = json.loads(text)
-    except json.JSONDecodeError:
-        raw = None
-    known = {field.name for field in fields(EncoderConfig)}
-    kinds = get_args(Kind)
-    if not isinstance(raw, dict) or not set(raw) <= known or raw.get("kind", kinds[0]) not in kinds:
-        raise WeightsError(
-            f"{path}: expected a configuration with {sorted(known)} of kind {' or '.join(kinds)}, "
-            f"came {text}"
-        )
-    raw = {key: tuple(v) if isinstance(v, list) else v for key, v in raw.items()}
-    return replace(EncoderConfig(), **raw)
-
-
-def _check_state(expected: dict[str, Tensor], came: dict[str, Tensor], path: Path) -> None:
-    missing, extra = sorted(set(expected) - set(came)), sorted(set(came) - set(expected))
-    wrong = [
-        f"{name} {tuple(came[name].shape)} instead of {tuple(expected[name].shape)}"
-        for name in expected
-        if name in came and came[name].shape != expected[name].shape
-    ]
-    parts = [f"missing: {', '.join(missing[:5])}"] if missing else []
-    parts += [f"unknown: {', '.join(extra[:5])}"] if extra else []
-    parts += [f"shape: {', '.join(wrong[:5])}"] if wrong else []
-    if parts:
-        raise WeightsError(f"{path}: weights do not fit their configuration; {'; '.join(parts)}")
 
 
 def fold_batch_norm(encoder: Encoder) -> Encoder:

@@ -47,3 +47,9 @@ class LayoutError(InputError):
 
 class TrainingError(ChromatrackError):
     """Training cannot go on (no usable data, a loss that is not finite)."""
+
+
+class StoppedError(ChromatrackError):
+    """SIGTERM asked a long job to end; what it did so far is saved."""
+
+    exit_code = 143

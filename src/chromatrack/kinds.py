@@ -90,7 +90,8 @@ class Kinds:
     def __post_init__(self) -> None:
         layout = self.layout
         self.boxes = BoxTracks(self.spec)
-        self.bodies = Recall(layout.region_channels, layout.box_channels, self.config)
+        config = self.config.at_stride(self.spec.stride)
+        self.bodies = Recall(layout.region_channels, layout.box_channels, config)
         self.points = PointTracks(self.spec, len(layout.points))
         self.ended = torch.zeros(len(layout), dtype=torch.bool)
 

@@ -18,22 +18,33 @@ def _check_least(name: str, value: int, least: int) -> None:
         raise InputError(f"{name}: expected a whole number >= {least}, came {value}")
 
 
+REACH = 160
+"""Pixels that a thing may have moved since a marked frame, where no radius is given."""
+
+RECENT_REACH = 64
+"""The same since a recent frame."""
+
+USUAL_STRIDE = 8
+"""Pixels per cell where nobody says."""
+
+
 @dataclass(frozen=True)
 class PropagateConfig:
     """How labels are copied.
 
     first: keep the marked frames (the first labelled one, and others) in memory. recent: how many
     of the last frames, `spacing` frames apart. radius: window in cells around a cell's place on
-    marked frames (the whole frame if `restrict_first` is False); recent_radius: on recent ones.
-    temperature divides the cosine similarity.
+    marked frames (the whole frame if `restrict_first` is False); recent_radius: on recent ones;
+    None: as many cells as `REACH` and `RECENT_REACH` pixels are. temperature divides the cosine
+    similarity.
     """
 
     first: bool = True
     recent: int = 4
     spacing: int = 1
     top_k: int = 10
-    radius: int = 20
-    recent_radius: int = 8
+    radius: int | None = None
+    recent_radius: int | None = None
     radius_shape: RadiusShape = "square"
     restrict_first: bool = True
     temperature: float = 0.05
@@ -42,11 +53,18 @@ class PropagateConfig:
         for name, least in (("recent", 0), ("spacing", 1), ("top_k", 1)):
             _check_least(name, getattr(self, name), least)
         for name in ("radius", "recent_radius"):
-            _check_least(name, getattr(self, name), 1 if self.radius_shape == "disc" else 0)
+            if getattr(self, name) is not None:
+                _check_least(name, getattr(self, name), 1 if self.radius_shape == "disc" else 0)
         if not self.temperature > 0:
             raise InputError(f"temperature: expected more than 0, came {self.temperature}")
         if not self.first and self.recent == 0:
             raise InputError("memory: expected first=True or recent >= 1, came neither")
+
+    def at_stride(self, stride: int) -> PropagateConfig:
+        """With the windows that were left open filled in for cells of `stride` pixels."""
+        radius = REACH // stride if self.radius is None else self.radius
+        recent = RECENT_REACH // stride if self.recent_radius is None else self.recent_radius
+        return replace(self, radius=radius, recent_radius=recent)
 
 
 @dataclass
@@ -84,6 +102,9 @@ class MemoryBank:
     marked: list[Reference] = field(default_factory=list)
     rolling: deque[Reference] = field(default_factory=deque)
     recalled: Reference | None = None
+
+    def __post_init__(self) -> None:
+        self.config = self.config.at_stride(USUAL_STRIDE)  # what is still open
 
     def mark(
         self,

@@ -26,7 +26,7 @@ class Settings:
         device: where to run; auto takes CUDA, then MPS, then the CPU.
         size: short side in pixels at which frames are embedded; smaller ones are enlarged, up to
             twice.
-        stride: pixels per cell; None keeps the model's own (8).
+        stride: pixels per cell; None keeps the model's own (small 8, base 4).
         adapt: how far the model leans towards the clip's first frame, 0 to 1.
         recall: report objects absent when they are gone, and look for them in the whole frame.
         recent: how many of the last frames to copy from; None is 4, and 0 for colours.
@@ -35,8 +35,8 @@ class Settings:
         restrict_first: search marked frames within the radius only; None is yes, and no for
             colours.
         top_k: how many of the most similar cells to copy from.
-        radius: how far a cell may have moved since a marked frame, in cells.
-        recent_radius: how far since a recent frame, in cells.
+        radius: how far a cell may have moved since a marked frame, in cells; None: 160 pixels.
+        recent_radius: how far since a recent frame, in cells; None: 64 pixels.
         radius_shape: shape of these neighbourhoods.
         temperature: of the softmax over similarities; None is 0.05 (0.03
             for raw-lab).
@@ -53,8 +53,8 @@ class Settings:
     first: bool = True
     restrict_first: bool | None = None
     top_k: int = 10
-    radius: int = 20
-    recent_radius: int = 8
+    radius: int | None = None
+    recent_radius: int | None = None
     radius_shape: Literal["square", "disc"] = "square"
     temperature: Annotated[float | None, arg(metavar="FLOAT")] = None
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, Task
     from rich.text import Text
 
-    from chromatrack.learn.train import StepReport
+    from chromatrack.learn.log import StepReport
 
 Report = Callable[[str, int, int | None], None]
 """Called as report(what is being done, frames done, frames in all or None if not known)."""
@@ -42,7 +42,7 @@ def frame_bar() -> Iterator[Report]:
 
 @contextmanager
 def train_bar() -> Iterator[Callable[[StepReport], None]]:
-    """A bar for training: share of the budget used, time left, step, pairs per second and loss."""
+    """A bar for training: share of the budget used, time left, step, speed and loss."""
     bar = _bar(rate=None)
     task = bar.add_task("train", total=1.0, note="")
     first: StepReport | None = None
@@ -52,8 +52,8 @@ def train_bar() -> Iterator[Callable[[StepReport], None]]:
         first = first or step
         note = f"step {step.step}  loss {step.loss:.4f}"
         if step.seconds > first.seconds:
-            speed = (step.pairs_seen - first.pairs_seen) / (step.seconds - first.seconds)
-            note += f"  {speed:.1f} pairs/s"
+            speed = (step.examples_seen - first.examples_seen) / (step.seconds - first.seconds)
+            note += f"  {speed:.1f} examples/s"
         bar.update(task, completed=step.progress, note=note)
 
     with bar:

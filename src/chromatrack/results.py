@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from chromatrack import __version__
-from chromatrack.encoder import model_path
 from chromatrack.errors import DamagedVideoError, InputError, OutputError, WeightsError
 from chromatrack.follow import TrackedFrame
 from chromatrack.formats.boxes import BoxMark
@@ -32,6 +31,7 @@ from chromatrack.track import Tracker
 from chromatrack.track_files import TrackFiles, keep_apart, remove_stale, tell_stale
 from chromatrack.video import ImageSequenceWriter, VideoInfo, open_writer, probe
 from chromatrack.video_write import Codec
+from chromatrack.weights import model_path
 
 SCHEMA_VERSION = 2
 """Of result.json; raised when a key changes its meaning or goes."""

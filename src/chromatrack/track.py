@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import fspath
 from typing import Literal
 
@@ -14,13 +14,7 @@ from torch import Tensor
 from chromatrack.adapt import adapt
 from chromatrack.color import rgb_to_lab
 from chromatrack.coords import fit_size
-from chromatrack.encoder import (
-    Encoder,
-    ResNetEncoder,
-    fold_batch_norm,
-    load_encoder,
-    normalize_lab,
-)
+from chromatrack.encoder import Encoder, ResNetEncoder, fold_batch_norm, normalize_lab
 from chromatrack.errors import InputError
 from chromatrack.follow import TrackedFrame, follow
 from chromatrack.formats.boxes import BoxMark
@@ -34,6 +28,7 @@ from chromatrack.passes import Direction
 from chromatrack.recolour import ColorizedFrame, colorize_frames
 from chromatrack.session import Boxes, Places, Poses, Session, start_session
 from chromatrack.video import probe
+from chromatrack.weights import load_encoder
 
 __all__ = ["ColorizedFrame", "TrackConfig", "TrackedFrame", "Tracker", "choose_device"]
 
@@ -48,7 +43,7 @@ class TrackConfig:
     """Everything that changes a result, besides the model.
 
     size: short side in pixels at which frames are embedded; smaller ones are enlarged, up to twice.
-    stride: pixels per cell, 8 or 4; None keeps the model's own.
+    stride: pixels per cell, 8 or 4; None keeps the model's own (`EncoderConfig.track_stride`).
     adapt: how far the encoder's normalisation leans towards the clip's first frame, [0, 1].
     recall: report objects absent when they are gone, and look for them in the whole frame.
     propagate: how labels are copied. colour: the same for colours, by default from the references
@@ -69,6 +64,13 @@ class TrackConfig:
             raise InputError(f"size: expected a short side of 16 pixels or more, came {self.size}")
         if not 0 <= self.adapt <= 1:
             raise InputError(f"adapt: expected a share from 0 to 1, came {self.adapt}")
+
+
+def best_stride(encoder: Encoder) -> int:
+    """Pixels per cell that a model is best used at: its own, or finer."""
+    if isinstance(encoder, ResNetEncoder):
+        return encoder.config.track_stride
+    return encoder.spec.stride
 
 
 def choose_device(device: Device = "auto") -> torch.device:
@@ -110,6 +112,11 @@ class Tracker:
         self.model = model
         encoder = self._at_stride(encoder)
         self.spec = encoder.spec
+        self.config = replace(
+            self.config,
+            propagate=self.config.propagate.at_stride(self.spec.stride),
+            colour=self.config.colour.at_stride(self.spec.stride),
+        )
         self.encoder = encoder.to(self.device).eval()
         self.grey_encoder = self.encoder
         if grey_encoder is not None:
@@ -117,7 +124,9 @@ class Tracker:
 
     def _at_stride(self, encoder: Encoder) -> Encoder:
         stride = self.config.stride
-        if stride is None or stride == encoder.spec.stride:
+        if stride is None:
+            stride = best_stride(encoder)
+        if stride == encoder.spec.stride:
             return encoder
         if not isinstance(encoder, ResNetEncoder):
             raise InputError(

@@ -1,70 +1,130 @@
 """The colorization objective: hide colours, copy them along the pointer, compare. Pure functions.
 
 The pointer is the one of tracking: `affinity.similarity`, `affinity.affinity`, `affinity.readout`.
+`terms` puts together what a recipe asks for.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.affinity import affinity, readout, similarity
+from chromatrack.affinity import affinity, readout, similarity, window_mask
+from chromatrack.color import quantize
 from chromatrack.coords import pixel_to_cell
 from chromatrack.encoder import FeatureSpec
+from chromatrack.labels import to_cells
+
+if TYPE_CHECKING:
+    from chromatrack.learn.recipe import Objective
+    from chromatrack.learn.sampler import Batch
+
+LEAST = 1e-6  # probability below which a wrong class costs no more
+MOST_KEYS = 4096  # other pictures' cells that a target is told apart from
 
 
-def draw_hidden(pairs: int, generator: torch.Generator) -> Tensor:
-    """Which Lab channels each pair hides: `(pairs, 3)` bool, never all three.
+def regress(copied: Tensor, truth: Tensor, hidden: Tensor) -> Tensor:
+    """Smooth L1 between copied and true Lab, over the channels the network did not see.
 
-    Half of the pairs keep L alone; the others hide one channel, or two of which one is L.
-    """
-    choices = torch.tensor(
-        [[0, 1, 1]] * 6 + [[0, 1, 0], [0, 0, 1]] * 2 + [[1, 0, 1], [1, 1, 0]], dtype=torch.bool
-    )
-    return choices[torch.randint(len(choices), (pairs,), generator=generator)]
-
-
-def jitter(lab: Tensor, *, strength: float, generator: torch.Generator) -> Tensor:
-    """Random light and colour change of every view: `(B, 3, H, W)` normalised Lab, same out."""
-    B = len(lab)
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(B, *shape, generator=generator).to(lab) * strength
-
-    gain = torch.exp(
-        torch.cat([0.2 * normal(1, 1, 1), 0.25 * normal(1, 1, 1).expand(B, 2, 1, 1)], 1)
-    )
-    shift = torch.cat([0.12 * normal(1, 1, 1), 0.04 * normal(2, 1, 1)], dim=1)
-    noise = torch.randn(lab.shape, generator=generator).to(lab) * (0.02 * strength)
-    return lab * gain + shift + noise
-
-
-def copy_loss(
-    target: Tensor,
-    reference: Tensor,
-    target_values: Tensor,
-    reference_values: Tensor,
-    hidden: Tensor,
-    *,
-    temperature: float,
-) -> Tensor:
-    """Copy the hidden channels from reference to target and compare.
-
-    Source: Vondrick et al. 2018 with MAST's regression (smooth L1) in place of 16 classes.
+    Source: MAST (Lai et al. 2020).
 
     Args:
-        target, reference: `(B, C, h, w)` unit-length feature maps.
-        target_values, reference_values: `(B, 3, h, w)` normalised Lab per cell.
-        hidden: `(B, 3)` bool, the channels the network did not see.
+        copied, truth: `(B, 3, N)` normalised Lab.
+        hidden: `(B, 3)` bool.
 
     Returns:
         Scalar: mean over hidden channels and cells (0 if nothing is hidden).
     """
-    pointer = affinity(similarity(target.flatten(2), reference.flatten(2)), temperature=temperature)
-    copied = readout(pointer, reference_values.flatten(2))
-    error = F.smooth_l1_loss(copied, target_values.flatten(2), beta=0.1, reduction="none").mean(2)
+    error = F.smooth_l1_loss(copied, truth, beta=0.1, reduction="none").mean(2)
     return (error * hidden).sum() / hidden.sum().clamp(min=1)
+
+
+def classify(copied: Tensor, truth: Tensor, counted: Tensor) -> Tensor:
+    """Cross-entropy of copied colour distributions.
+
+    Source: Vondrick et al. 2018, equation 3: the copied one-hot colours already are a distribution,
+    so there is no second softmax.
+
+    Args:
+        copied: `(B, K, N)` probabilities, summing to 1 over K.
+        truth: `(B, N)` int64 classes.
+        counted: `(B,)` bool, examples with a hidden colour.
+
+    Returns:
+        Scalar mean over counted examples and cells (0 if there is none).
+    """
+    chosen = copied.gather(1, truth[:, None]).squeeze(1)
+    error = -chosen.clamp(min=LEAST).log().mean(1)
+    return (error * counted).sum() / counted.sum().clamp(min=1)
+
+
+def near_window(size: tuple[int, int], *, near: Tensor, radius: int, references: int) -> Tensor:
+    """Where targets may look: `(B, N, references * N)` bool; near ones within `radius` cells."""
+    inside = window_mask(size, radius=radius).to(near.device).repeat(1, references)
+    return inside[None] | ~near[:, None, None]
+
+
+def spread(pointer: Tensor, size: tuple[int, int]) -> Tensor:
+    """How far apart the cells are that a pointer rests on: mean of log(1 + variance in cells^2).
+
+    Source: the compactness prior of LIIR (Li et al. 2022), as a variance instead of a fit.
+
+    Args:
+        pointer: `(B, N, R * N)`, rows sum to 1, for maps of `size` cells.
+    """
+    h, w = size
+    y = torch.arange(h, device=pointer.device, dtype=pointer.dtype).repeat_interleave(w)
+    x = torch.arange(w, device=pointer.device, dtype=pointer.dtype).repeat(h)
+    moments = torch.stack([x, y, x * x + y * y], dim=1).repeat(pointer.shape[-1] // (h * w), 1)
+    mean_x, mean_y, square = (pointer @ moments).unbind(-1)
+    variance = (square - mean_x.square() - mean_y.square()).clamp(min=0)
+    return variance.log1p().mean()
+
+
+def negatives_loss(
+    own: Tensor, target: Tensor, keys: Tensor, source: Tensor, *, temperature: float
+) -> Tensor:
+    """Minus the log of the mass that a pointer over all pictures leaves in its own.
+
+    Source: inter-video reconstruction, LIIR (Li et al. 2022).
+
+    Args:
+        own: `(B, N, M)` similarity to the example's own reference cells.
+        target: `(B, C, N)` features. keys: `(B, C, M)` reference features of all examples, of which
+            at most MOST_KEYS are used.
+        source: `(B,)` examples with equal numbers are no negatives of each other.
+
+    Returns:
+        Scalar mean over cells; 0 if no example has a negative.
+    """
+    B, _, M = keys.shape
+    every = max(1, -(-B * M // MOST_KEYS))
+    others = keys.transpose(0, 1).flatten(1)[:, ::every]
+    owner = source.repeat_interleave(M)[::every]
+    strange = owner[None] != source[:, None]
+    logits = similarity(target, others) / temperature
+    logits = logits.masked_fill(~strange[:, None], -torch.inf)
+    inside = (own / temperature).logsumexp(2)
+    lost = torch.logaddexp(inside, logits.logsumexp(2)) - inside
+    counted = strange.any(1)
+    return (lost.mean(1) * counted).sum() / counted.sum().clamp(min=1)
+
+
+def cycle_loss(forth: Tensor, similarity: Tensor, *, temperature: float) -> Tensor:
+    """Minus the log of the chance to come home: target to reference and back.
+
+    Source: contrastive random walk (Jabri et al. 2020), a walk of two steps.
+
+    Args:
+        forth: `(B, N, M)` pointer of the target's cells into the references.
+        similarity: `(B, N, M)` that it was made from.
+    """
+    back = affinity(similarity.transpose(1, 2), temperature=temperature)
+    home = torch.einsum("bnm,bmn->bn", forth, back)
+    return -home.clamp(min=LEAST).log().mean()
 
 
 def correspondence_targets(
@@ -108,7 +168,7 @@ def correspondence_loss(
     encoder); cells of other pictures as negatives after LIIR 2022.
 
     Args:
-        target, reference: `(B, C, h, w)` unit-length feature maps.
+        target, reference: `(B, C, h, w)` feature maps.
         correspondence: `(B, h, w, 2)` xy pixels in the reference view; NaN where unknown.
 
     Returns:
@@ -121,3 +181,80 @@ def correspondence_loss(
     own = torch.arange(B, device=target.device).reshape(B, 1, 1) * (h * w)
     log_pointer = logits.gather(2, index + own) - logits.logsumexp(2, keepdim=True)
     return -(log_pointer * weight).sum() / weight.sum().clamp(min=1)
+
+
+def terms(
+    features: Tensor,
+    batch: Batch,
+    objective: Objective,
+    spec: FeatureSpec,
+    codebook: Tensor | None = None,
+) -> dict[str, Tensor]:
+    """Every term of a recipe's objective, by name, before its weight.
+
+    Args:
+        features: `(B, V, C, h, w)` float32 of all views; the last one is the target.
+        codebook: `(K, 2)` normalised ab colours, for `classify`.
+
+    Returns:
+        Scalars: `copy` always, the others where their weight is not 0.
+    """
+    _, V, _, h, w = features.shape
+    target = features[:, -1].flatten(2)
+    references = features[:, :-1].transpose(1, 2).flatten(2)  # (B, C, R * N), reference-major
+    scores = similarity(target, references)
+    mask = None
+    if objective.window is not None:
+        near = (batch.gap_seconds > 0) & (batch.gap_seconds < objective.window_seconds)
+        mask = near_window((h, w), near=near, radius=objective.window, references=V - 1)
+    T = objective.temperature
+    pointer = affinity(scores, temperature=T, mask=mask)
+    found = {"copy": _copy(pointer, batch, objective, spec, codebook)}
+    if objective.compactness:
+        found["compactness"] = spread(pointer, (h, w))
+    if objective.negatives:
+        found["negatives"] = negatives_loss(scores, target, references, batch.source, temperature=T)
+    if objective.cycle:
+        found["cycle"] = cycle_loss(pointer, scores, temperature=T)
+    if objective.correspondence:
+        found["correspondence"] = _known_motion(features, batch, spec, temperature=T)
+    return found
+
+
+def _copy(
+    pointer: Tensor,
+    batch: Batch,
+    objective: Objective,
+    spec: FeatureSpec,
+    codebook: Tensor | None,
+) -> Tensor:
+    B, V = batch.lab.shape[:2]
+    if objective.compare == "regress":
+        values = to_cells(batch.lab.flatten(0, 1), spec).unflatten(0, (B, V)).flatten(3)
+        copied = readout(pointer, values[:, :-1].transpose(1, 2).flatten(2))
+        return regress(copied, values[:, -1], batch.hidden)
+    assert codebook is not None
+    ab = to_cells(batch.lab.flatten(0, 1)[:, 1:], spec)
+    classes = quantize(ab, codebook).unflatten(0, (B, V)).flatten(2)
+    one_hot = F.one_hot(classes[:, :-1].flatten(1), len(codebook)).transpose(1, 2).to(pointer)
+    return classify(readout(pointer, one_hot), classes[:, -1], batch.hidden[:, 1:].any(1))
+
+
+def _known_motion(
+    features: Tensor, batch: Batch, spec: FeatureSpec, *, temperature: float
+) -> Tensor:
+    known = torch.isfinite(batch.correspondence).flatten(1).any(1)
+    if not bool(known.any()):
+        return features.new_zeros(())
+    return correspondence_loss(
+        features[known, -1],
+        features[known, 0],
+        batch.correspondence[known],
+        spec,
+        temperature=temperature,
+    )
+
+
+def total(found: dict[str, Tensor], objective: Objective) -> Tensor:
+    """The weighted sum of terms."""
+    return torch.stack([getattr(objective, name) * term for name, term in found.items()]).sum()

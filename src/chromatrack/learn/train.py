@@ -1,117 +1,52 @@
-"""One visible training loop: pairs in, weights out."""
+"""One visible training loop: examples in, weights out.
+
+The same loop runs in one process, or in several that `torchrun` started. What it was doing is in
+`Run`; everything else follows from the recipe, the data and the step's number.
+"""
 
 from __future__ import annotations
 
-import copy
-import json
 import math
-import queue
-import random
-import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, nullcontext
 from os import PathLike
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from chromatrack.adapt import measure_statistics
-from chromatrack.encoder import (
-    Encoder,
-    build_encoder,
-    channels_last,
-    load_encoder,
-    save_encoder,
+from chromatrack.encoder import Encoder
+from chromatrack.errors import InputError, TrainingError
+from chromatrack.learn.aside import HeldPair, held_pairs, set_aside
+from chromatrack.learn.distributed import (
+    World,
+    greatest,
+    here,
+    mean,
+    own_device,
+    shared,
+    together,
+    wait,
+    without_sharing,
 )
-from chromatrack.errors import InputError, OutputError, TrainingError
-from chromatrack.labels import to_cells
-from chromatrack.learn.clips import Batch, ClipSampler, SamplerConfig, Sources, find_sources
-from chromatrack.learn.log import StepReport, append_log, plot_losses, read_log
-from chromatrack.learn.objective import (
-    copy_loss,
-    correspondence_loss,
-    draw_hidden,
-    jitter,
-)
+from chromatrack.learn.index import Index, build_index
+from chromatrack.learn.log import StepReport
+from chromatrack.learn.objective import terms, total
+from chromatrack.learn.prefetch import prefetch
+from chromatrack.learn.recipe import TrainConfig, check
+from chromatrack.learn.run import Run, Watcher, begin, choose_precision
+from chromatrack.learn.run_files import RunFiles
+from chromatrack.learn.sampler import Batch, Sampler
+from chromatrack.learn.schedule import learning_rate
+from chromatrack.learn.stopping import asked_to_stop, raise_for
+from chromatrack.learn.store import ClipStore
 
-CALIBRATION_BATCHES = 24
+MakeWatcher = Callable[[Sequence[HeldPair]], Watcher | None]
+"""Given the pairs set aside, maybe none, what looks at the network; None: nothing does."""
 
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """A recipe. The schedule runs over `minutes` if given, else over `steps`.
-
-    init: weights to start from (a shipped name or a file of the same network); None: random.
-    """
-
-    model: str = "small"
-    init: str | None = None
-    steps: int = 10_000
-    minutes: float | None = None
-    batch: int = 8
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-4
-    warmup: float = 0.05
-    temperature: float = 0.07
-    copy_weight: float = 10.0
-    correspondence_weight: float = 1.0
-    jitter_strength: float = 0.5
-    device: str = "cpu"
-    seed: int = 0
-    log_every: int = 10
-    save_seconds: float = 120.0
-    sampler: SamplerConfig = field(default_factory=SamplerConfig)
-
-
-def one_cycle(progress: float, *, peak: float, warmup: float) -> float:
-    """Learning rate at `progress` in [0, 1]: linear warm-up, then cosine to exactly 0."""
-    if progress < warmup:
-        return peak * (0.04 + 0.96 * progress / warmup)
-    return peak * 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warmup) / (1 - warmup))))
-
-
-@dataclass
-class TrainState:
-    """All that a checkpoint holds."""
-
-    encoder: Encoder
-    optimizer: torch.optim.Optimizer
-    step: int = 0
-    elapsed_seconds: float = 0.0
-
-
-def losses(
-    encoder: Encoder, batch: Batch, config: TrainConfig, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """The two objectives of a batch: colours copied, and known motion found."""
-    lab = batch.lab
-    B = len(lab)
-    known = torch.isfinite(batch.correspondence).flatten(1).any(1)
-    hidden = draw_hidden(B, generator).to(lab.device)
-    see_all = torch.rand(B, generator=generator).to(lab.device) < 0.5
-    hidden = hidden & ~(known & see_all)[:, None]  # half of the stills show all channels
-    seen = jitter(lab.flatten(0, 1), strength=config.jitter_strength, generator=generator)
-    seen = seen.reshape(lab.shape) * ~hidden[:, None, :, None, None]
-    with torch.autocast(lab.device.type, torch.bfloat16, enabled=lab.device.type == "cuda"):
-        features = encoder.embed(seen.flatten(0, 1).contiguous(memory_format=torch.channels_last))
-    features = features.float().unflatten(0, (B, 2))
-    reference, target = features[:, 0], features[:, 1]
-    values = to_cells(lab.flatten(0, 1), encoder.spec).unflatten(0, (B, 2))
-    copied = copy_loss(
-        target, reference, values[:, 1], values[:, 0], hidden, temperature=config.temperature
-    )
-    if config.correspondence_weight == 0 or not bool(known.any()):
-        return copied, copied.new_zeros(())
-    found = correspondence_loss(
-        target[known],
-        reference[known],
-        batch.correspondence[known],
-        encoder.spec,
-        temperature=config.temperature,
-    )
-    return copied, found
+DEPTH = 4  # batches made ahead
 
 
 def train(
@@ -120,233 +55,271 @@ def train(
     output: str | PathLike[str],
     config: TrainConfig | None = None,
     resume: bool = False,
+    make_watcher: MakeWatcher | None = None,
+    cache: Path | None = None,
 ) -> Generator[StepReport]:
     """Train an encoder; yields a report every `log_every` steps.
 
-    Writes into `output`: config.json, log.jsonl, checkpoint.pt, model.safetensors, loss.png.
-    Leaving the iteration early (Ctrl-C, close) saves first.
+    Writes into `output`: config.json, data.json, log.jsonl, log.csv, the last two checkpoints and
+    the best, validation.jsonl and pictures/ if watched, and at the end model.safetensors, loss.png
+    and report.html. Ctrl-C, SIGTERM and leaving the iteration early save first.
+
+    Args:
+        data: folders and files: videos, photos, tar shards.
+        resume: go on from the newest checkpoint in `output`; with `steps` as budget, on a CPU, the
+            run ends bit for bit as if it had not been interrupted.
+        make_watcher: given held-out pairs, what looks at the network now and then.
+        cache: folder for the index of the data and for decoded clips; None: none is kept.
 
     Raises:
         InputError: no data, or `output` holds another run.
+        OutputError: the disk is full; the last checkpoint is whole.
+        StoppedError: SIGTERM.
         TrainingError: the loss is not finite, or nothing could be decoded.
     """
     config = config or TrainConfig()
-    _check(config)
-    sources = find_sources(data)
-    state, folder = _start(config, Path(output), resume)
-    return _loop(sources, config, state, folder)
+    check(config)
+    world = here()
+    if config.batch % (world.size * config.accumulate):
+        raise InputError(
+            f"batch: expected a multiple of {world.size} processes x {config.accumulate} parts, "
+            f"came {config.batch}"
+        )
+    files = RunFiles(Path(output), world)
+    files.check(resume=resume)
+    index = build_index(data, cache=cache)
+    return _train(index, files, config, resume=resume, make_watcher=make_watcher, cache=cache)
 
 
-def _check(config: TrainConfig) -> None:
-    if config.minutes is not None and not config.minutes > 0:
-        raise InputError(f"minutes: expected more than 0, came {config.minutes}")
-    for name in ("steps", "batch", "log_every"):
-        if getattr(config, name) < 1:
-            raise InputError(f"{name}: expected 1 or more, came {getattr(config, name)}")
-    if config.model not in ("small", "base"):
-        raise InputError(f"model: expected small or base, came {config.model!r}")
+def _train(
+    index: Index,
+    files: RunFiles,
+    config: TrainConfig,
+    *,
+    resume: bool,
+    make_watcher: MakeWatcher | None,
+    cache: Path | None,
+) -> Generator[StepReport]:
+    world = files.world
+    device = own_device(torch.device(config.device), world)
+    with ExitStack() as stack:
+        stack.enter_context(together(world, device))
+        index, held = set_aside(index, config)
+        run = begin(config, device)
+        files.open(run, index, config, resume=resume)
+        stack.enter_context(files.curves(run, config))
+        store = ClipStore(index, config=config.sampler, device=device, cache=cache)
+        stack.callback(store.close)
+        sampler = Sampler(store, run.encoder.spec, config.sampler)
+        if run.codebook is None and config.objective.compare == "classify":
+            run.fit_colours(sampler, config)
+        watcher = None
+        if make_watcher and world.leads:
+            watcher = make_watcher(held_pairs(held, config) if held else [])
+        asked = stack.enter_context(asked_to_stop(again_ends=world.size == 1))
+        yield from _loop(run, sampler, files, config, watcher, asked)
 
 
 def _loop(
-    sources: Sources, config: TrainConfig, state: TrainState, folder: Path
+    run: Run,
+    sampler: Sampler,
+    files: RunFiles,
+    config: TrainConfig,
+    watcher: Watcher | None,
+    asked: Callable[[], int],
 ) -> Generator[StepReport]:
-    encoder, optimizer = state.encoder, state.optimizer
-    device = torch.device(config.device)
-    sampler = ClipSampler(sources, encoder.spec, config.sampler)
-    batches = prefetch(sampler.batches(config.batch, start=state.step), depth=4)
-    started = time.monotonic() - state.elapsed_seconds
-    saved = time.monotonic()
-    shown: list[Tensor] = []
-    encoder.train()
+    world = files.world
+    network = shared(_Projector(run.encoder), world, run.device)
+    if config.compile:
+        network = _compiled(network)
+    batches = prefetch(
+        sampler.batches(config.batch, start=run.step, rank=world.rank, world=world.size),
+        depth=DEPTH,
+    )
+    clock = _Clock(run)
+    run.encoder.train()
+    signal, is_together = 0, False
     try:
-        while (progress := _progress(config, state)) < 1:
-            batch = next(batches)
-            batch = Batch(batch.lab.to(device), batch.correspondence.to(device))
-            generator = torch.Generator().manual_seed(config.seed * 1_000_003 + state.step)
-            rate = one_cycle(progress, peak=config.learning_rate, warmup=config.warmup)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-
-            copied, found = losses(encoder, batch, config, generator)
-            loss = config.copy_weight * copied + config.correspondence_weight * found
-            if not bool(torch.isfinite(loss)):
-                raise TrainingError(
-                    f"loss is {float(loss)} at step {state.step}; the last checkpoint in {folder} "
-                    "is intact: lower the learning rate and resume"
-                )
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
-            optimizer.step()
-
-            state.step += 1
-            state.elapsed_seconds = time.monotonic() - started
-            if state.step % config.log_every == 0 or _progress(config, state) >= 1:
-                report = StepReport(
-                    step=state.step,
-                    progress=min(1.0, _progress(config, state)),
-                    loss=float(loss.detach()),
-                    copy=float(copied.detach()),
-                    correspondence=float(found.detach()),
-                    learning_rate=rate,
-                    seconds=state.elapsed_seconds,
-                    pairs_seen=state.step * config.batch,
-                )
-                append_log(folder / "log.jsonl", report)
+        while _progress(config, run) < 1 and not signal:
+            batch = clock.wait_for(batches).to(run.device)
+            rate = _rate(config, run)
+            found = _gradients(network, run, batch, config)
+            signal = _agree(run, found, clock, asked, files)
+            _update(run, config, rate)
+            run.step += 1
+            run.examples_seen += config.batch
+            run.frames_seen += config.batch * config.sampler.views
+            is_last = _progress(config, run) >= 1
+            if run.step % config.log_every == 0 or is_last:
+                report = _report(run, config, found, rate, clock.waited_share(), world)
+                files.log(report)
                 yield report
-            if time.monotonic() - saved > config.save_seconds:
-                save_checkpoint(folder, state, config)
-                saved = time.monotonic()
-        save_checkpoint(folder, state, config)
-        shown = [next(batches).lab.flatten(0, 1).to(device) for _ in range(CALIBRATION_BATCHES)]
-    except (KeyboardInterrupt, GeneratorExit):
-        save_checkpoint(folder, state, config)
-        raise
+            if files.is_time_to_save(config):
+                files.save(run, config)
+            if watcher is not None and files.is_time_to_watch(config) and not is_last:
+                files.watch(run, watcher, config)
+        is_together = True
+        if signal == 0 and watcher is not None and run.step:
+            files.watch(run, watcher, config)
     finally:
         batches.close()
-        if state.step > 0:
-            _finish(folder, state, config, sources, shown)
+        if run.is_sound:
+            files.save(run, config)
+            files.finish(run, sampler, config, complete=is_together and not signal)
+        if is_together:
+            wait(world)
+    raise_for(signal, step=run.step)
 
 
-def _progress(config: TrainConfig, state: TrainState) -> float:
+class _Projector(nn.Module):
+    """The encoder as the module that gradients are averaged for."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, lab: Tensor) -> Tensor:
+        return self.encoder.project(lab)
+
+
+class _Clock:
+    """Wall time of a run over all its processes' lives, and the share of it spent waiting."""
+
+    def __init__(self, run: Run) -> None:
+        self.began = time.monotonic() - run.seconds
+        self.reported, self.waited = time.monotonic(), 0.0
+
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    def wait_for(self, batches: Iterator[Batch]) -> Batch:
+        before = time.monotonic()
+        batch = next(batches)
+        self.waited += time.monotonic() - before
+        return batch
+
+    def waited_share(self) -> float:
+        """Since the last call."""
+        now = time.monotonic()
+        share = self.waited / max(now - self.reported, 1e-9)
+        self.reported, self.waited = now, 0.0
+        return min(1.0, share)
+
+
+def _progress(config: TrainConfig, run: Run) -> float:
     if config.minutes is not None:
-        return state.elapsed_seconds / (60 * config.minutes)
-    return state.step / config.steps
+        return run.seconds / (60 * config.minutes)
+    return run.step / config.steps
 
 
-def prefetch(batches: Iterator[Batch], *, depth: int) -> Generator[Batch]:
-    """Run an iterator in a background thread, at most `depth` items ahead; errors come through."""
-    waiting: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=depth)
-    stop = threading.Event()
-
-    def put(item: Batch | BaseException) -> bool:
-        while not stop.is_set():
-            try:
-                waiting.put(item, timeout=0.2)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def work() -> None:
-        try:
-            for batch in batches:
-                if not put(batch):
-                    return
-        except BaseException as error:  # noqa: BLE001  (handed to the consumer, raised there)
-            put(error)
-
-    thread = threading.Thread(target=work, name="chromatrack-clips", daemon=True)
-    thread.start()
-    try:
-        while True:
-            item = waiting.get()
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
-        thread.join(timeout=10)
-
-
-def _start(config: TrainConfig, folder: Path, resume: bool) -> tuple[TrainState, Path]:
-    checkpoint = folder / "checkpoint.pt"
-    if checkpoint.exists() and not resume:
-        raise InputError(
-            f"{folder}: holds a run already; resume it (--resume) or choose another folder"
-        )
-    if resume and not checkpoint.exists():
-        raise InputError(f"{folder}: expected a checkpoint.pt to resume from, found none")
-    random.seed(config.seed)
-    torch.manual_seed(config.seed)
-    encoder = channels_last(_new_encoder(config).to(config.device))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot create the run folder ({error.strerror})") from error
-    optimizer = torch.optim.AdamW(
-        encoder.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+def _rate(config: TrainConfig, run: Run) -> float:
+    return learning_rate(
+        _progress(config, run),
+        schedule=config.schedule,
+        peak=config.learning_rate,
+        warmup=config.warmup,
+        drops=config.drops,
     )
-    state = TrainState(encoder, optimizer)
-    if resume:
-        load_checkpoint(checkpoint, state, config)
-    _write_text(folder / "config.json", json.dumps(asdict(config), indent=2))
-    return state, folder
 
 
-def _new_encoder(config: TrainConfig) -> Encoder:
-    """Random weights, or those of `config.init`."""
-    encoder = build_encoder(config.model)
-    if config.init is None:
-        return encoder
-    trained = load_encoder(config.init)
-    if trained.config != encoder.config:
-        raise InputError(
-            f"init: expected weights of a {config.model!r} network, came another in {config.init}"
-        )
-    return trained
+def _gradients(
+    network: nn.Module, run: Run, batch: Batch, config: TrainConfig
+) -> dict[str, Tensor]:
+    """Forward and backward through a batch, in parts if asked; the terms and `loss`, averaged."""
+    run.optimizer.zero_grad(set_to_none=True)
+    sums: dict[str, Tensor] = {}
+    parts = batch.split(config.accumulate)
+    precision = choose_precision(config, run.device)
+    for number, part in enumerate(parts):
+        is_last = number == len(parts) - 1
+        with nullcontext() if is_last else without_sharing(network):
+            seen = part.seen * ~part.hidden[:, None, :, None, None]
+            images = seen.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+            with torch.autocast(run.device.type, precision, enabled=precision != torch.float32):
+                features = network(images)
+            features = features.float().unflatten(0, seen.shape[:2])
+            if config.objective.unit_length:
+                features = F.normalize(features, dim=2)
+            found = terms(features, part, config.objective, run.encoder.spec, codebook=run.codebook)
+            loss = total(found, config.objective)
+            run.scaler.scale(loss / len(parts)).backward()
+        for name, value in (found | {"loss": loss}).items():
+            sums[name] = sums.get(name, 0) + value.detach() / len(parts)
+    return sums
 
 
-def save_checkpoint(folder: Path, state: TrainState, config: TrainConfig) -> None:
-    """Write checkpoint.pt atomically: a crash leaves the previous one whole."""
-    temporary = folder / ".checkpoint.pt.part"
-    torch.save(
-        {
-            "encoder": state.encoder.state_dict(),
-            "optimizer": state.optimizer.state_dict(),
-            "step": state.step,
-            "elapsed_seconds": state.elapsed_seconds,
-            "config": json.dumps(asdict(config)),
-        },
-        temporary,
-    )
-    temporary.replace(folder / "checkpoint.pt")
-
-
-def load_checkpoint(path: Path, state: TrainState, config: TrainConfig) -> None:
-    """Fill `state` from a checkpoint of the same model.
+def _agree(
+    run: Run, found: dict[str, Tensor], clock: _Clock, asked: Callable[[], int], files: RunFiles
+) -> int:
+    """What all processes must know alike: the time, a signal (returned), a loss gone wrong.
 
     Raises:
-        InputError: the checkpoint is of another model.
+        TrainingError: the loss is not finite.
     """
-    saved = torch.load(path, map_location=config.device, weights_only=True)
-    model = json.loads(saved["config"])["model"]
-    if model != config.model:
-        raise InputError(f"{path}: expected a {config.model!r} run, came a {model!r} run")
-    state.encoder.load_state_dict(saved["encoder"])
-    state.optimizer.load_state_dict(saved["optimizer"])
-    state.step, state.elapsed_seconds = saved["step"], saved["elapsed_seconds"]
+    run.seconds = clock.seconds()
+    is_wrong = not bool(torch.isfinite(found["loss"]))
+    known = torch.tensor([run.seconds, asked(), is_wrong], dtype=torch.float64, device=run.device)
+    run.seconds, signal, wrong = greatest(known, files.world).tolist()
+    if wrong:
+        run.is_sound = False
+        raise TrainingError(
+            f"loss is {float(found['loss'])} at step {run.step}; the last checkpoint in "
+            f"{files.folder} is intact: lower the learning rate and resume"
+        )
+    return int(signal)
 
 
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+def _update(run: Run, config: TrainConfig, rate: float) -> None:
+    """One step of the optimiser, unless reduced precision overflowed.
 
-
-def _finish(
-    folder: Path, state: TrainState, config: TrainConfig, sources: Sources, shown: list[Tensor]
-) -> None:
-    """Write the weights as they are now, and the loss curve.
-
-    shown: images to measure the normalisation statistics on; none after an early end, when the
-    running ones are kept.
+    Raises:
+        TrainingError: a gradient is not finite.
     """
-    notes = {
-        "steps": str(state.step),
-        "pairs_seen": str(state.step * config.batch),
-        "videos": str(len(sources.videos)),
-        "photos": str(len(sources.photos)),
-        "complete": "yes" if shown else "no",
-        "recipe": json.dumps(asdict(config)),
-    }
-    encoder, grey = state.encoder, None
-    if shown:
-        grey = measure_statistics(encoder, shown, grey=True)
-        encoder = copy.deepcopy(encoder)
-        colour = measure_statistics(encoder, shown, grey=False)
-        encoder.load_state_dict({**encoder.state_dict(), **colour})
-    save_encoder(folder / "model.safetensors", encoder, notes=notes, grey_statistics=grey)
-    reports = read_log(folder / "log.jsonl")
-    if reports:
-        plot_losses(reports, folder / "loss.png")
+    for group in run.optimizer.param_groups:
+        group["lr"] = rate
+    run.scaler.unscale_(run.optimizer)
+    limit = config.clip_norm or math.inf
+    norm = nn.utils.clip_grad_norm_(run.encoder.parameters(), limit)
+    if not run.scaler.is_enabled() and not bool(torch.isfinite(norm)):
+        run.is_sound = False
+        raise TrainingError(
+            f"the gradient is not finite at step {run.step}; the last checkpoint is intact: lower "
+            "the learning rate and resume"
+        )
+    run.is_sound = False
+    scale = run.scaler.get_scale()
+    run.scaler.step(run.optimizer)
+    run.scaler.update()
+    run.skipped += run.scaler.get_scale() < scale
+    run.update_average(config.ema)
+    run.is_sound = True
+
+
+def _report(
+    run: Run,
+    config: TrainConfig,
+    found: dict[str, Tensor],
+    rate: float,
+    waiting: float,
+    world: World,
+) -> StepReport:
+    values = mean(torch.stack(list(found.values())), world).tolist()
+    numbers = dict(zip(found, values, strict=True))
+    return StepReport(
+        step=run.step,
+        progress=min(1.0, _progress(config, run)),
+        loss=numbers.pop("loss"),
+        terms=numbers,
+        learning_rate=rate,
+        seconds=run.seconds,
+        examples_seen=run.examples_seen,
+        frames_seen=run.frames_seen,
+        waiting=waiting,
+        skipped=run.skipped,
+    )
+
+
+def _compiled(network: nn.Module) -> nn.Module:
+    compiled = torch.compile(network)
+    assert isinstance(compiled, nn.Module)
+    return compiled

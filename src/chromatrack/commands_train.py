@@ -1,0 +1,210 @@
+"""`chromatrack train`: a recipe with some of its knobs turned."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from chromatrack.commands import Output
+from chromatrack.options import Device
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from chromatrack.learn.aside import HeldPair
+    from chromatrack.learn.log import StepReport
+    from chromatrack.learn.recipe import TrainConfig
+    from chromatrack.learn.train import MakeWatcher
+    from chromatrack.learn.watch import Watch
+
+Knob = Annotated[float | None, arg(metavar="NUMBER")]
+Count = Annotated[int | None, arg(metavar="INT")]
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """What of a recipe can be changed; None leaves it as the recipe has it.
+
+    Args:
+        model: the network: small, base or vondrick2018.
+        init: weights to start from: a shipped model's name, or a weights file. A wider network
+            takes over a narrower one.
+        steps: length of the schedule.
+        minutes: wall-clock length of the schedule, instead of steps.
+        batch: examples a step, over all processes.
+        accumulate: parts that a batch is computed in, to save memory.
+        learning_rate: peak of the schedule.
+        crop: side of the square views, pixels.
+        hide: Lab channels hidden from the network: drawn for each example, or always a and b.
+        compare: copied colours with the truth by smooth L1, or as 16 classes.
+        temperature: divides the similarity.
+        window: cells a target may look away when frames are under half a second apart.
+        photo_share: share of examples made from stills under random motion.
+        thin_plate: bend of stills, in sides of the view, e.g. 0.03.
+        jitter: strength of random light and colour change, 0 to 1.
+        copy: weight of the colours copied.
+        correspondence: weight of known motion found on stills; 0 leaves a term out.
+        compactness: weight of the pointer's spread.
+        negatives: weight of cells of other videos.
+        cycle: weight of the way there and back.
+        ema: share of the running mean of weights kept at each step, e.g. 0.999.
+        cache: where decoded clips are kept: with a GPU, `device` if they fit.
+        memory_gigabytes: decoded frames kept; more data is rotated through.
+        seed: of all randomness.
+        precision: of the forward pass; auto: bfloat16 on GPUs that have it.
+        save_seconds: time between checkpoints.
+        log_every: steps between lines of the log.
+        watch_minutes: time between looks at held-out frames (pictures, colour error, tracking).
+        held_out: clips (or photos) set aside for that.
+    """
+
+    model: Literal["small", "base", "vondrick2018"] | None = None
+    init: Annotated[str | None, arg(metavar="MODEL")] = None
+    steps: Count = None
+    minutes: Knob = None
+    batch: Count = None
+    accumulate: Count = None
+    learning_rate: Knob = None
+    crop: Count = None
+    hide: Literal["dropout", "colour", "none"] | None = None
+    compare: Literal["regress", "classify"] | None = None
+    temperature: Knob = None
+    window: Count = None
+    photo_share: Knob = None
+    thin_plate: Knob = None
+    jitter: Knob = None
+    copy: Knob = None
+    correspondence: Knob = None
+    compactness: Knob = None
+    negatives: Knob = None
+    cycle: Knob = None
+    ema: Knob = None
+    cache: Literal["device", "memory", "disk", "none"] | None = None
+    memory_gigabytes: Knob = None
+    seed: Count = None
+    precision: Literal["auto", "float32", "bfloat16", "float16"] | None = None
+    save_seconds: Knob = None
+    log_every: Count = None
+    watch_minutes: Knob = None
+    held_out: Count = None
+
+
+AS_THE_RECIPE = Knobs()
+
+
+def train(
+    data: Annotated[tuple[str, ...], Positional, arg(metavar="DATA ...")],
+    /,
+    *,
+    output: Output,
+    recipe: Literal["default", "vondrick2018"] = "default",
+    resume: bool = False,
+    validate: Annotated[Path | None, arg(metavar="ROOT")] = None,
+    validate_sequences: Annotated[tuple[str, ...] | None, arg(metavar="NAME ...")] = None,
+    compile: bool = False,
+    tensorboard: bool = False,
+    device: Device = "auto",
+    knobs: OmitArgPrefixes[Knobs] = AS_THE_RECIPE,
+) -> str | int:
+    """Train a model on videos and / or photos. Options left out have the recipe's values.
+
+    Several processes or machines: `torchrun --nproc-per-node 2 -m chromatrack train ...`.
+
+    Args:
+        data: folders and files: videos, photos, tar shards of them (also http, with braces).
+        output: run folder: weights, checkpoints, log, pictures, report.html.
+        recipe: default, or the paper's own.
+        resume: go on from the run folder's newest checkpoint, with its recipe.
+        validate: DAVIS-like folder for a quick tracking score while training.
+        validate_sequences: only these of it.
+        compile: torch.compile (needs a C++ compiler).
+        tensorboard: write TensorBoard's files too.
+        device: where to train.
+        knobs: see Knobs.
+    """
+    from chromatrack.learn.distributed import here
+    from chromatrack.learn.train import train as run
+    from chromatrack.progress import train_bar
+    from chromatrack.track import choose_device
+
+    config = _configure(output, recipe, knobs, resume=resume)
+    config = replace(
+        config,
+        device=str(choose_device(device)),
+        compile=config.compile or compile,
+        tensorboard=config.tensorboard or tensorboard,
+    )
+    reports = run(
+        data,
+        output=output,
+        config=config,
+        resume=resume,
+        make_watcher=_watcher(validate, validate_sequences),
+        cache=_cache_folder(),
+    )
+    last: StepReport | None = None
+    try:
+        with train_bar() as show, closing(reports):
+            for last in reports:
+                show(last)
+    except KeyboardInterrupt:
+        step = f" after step {last.step}" if last else ""
+        text = f"interrupted{step}; the run in {output} is saved, go on with --resume"
+        raise KeyboardInterrupt(text) from None
+    if not here().leads:
+        return 0
+    if last is None:
+        return f"nothing left to do in {output}"
+    weights = output / "model.safetensors"
+    return f"{last.step} steps, loss {last.loss:.4f}: {weights}, {output / 'report.html'}"
+
+
+def _configure(
+    output: Path, recipe: Literal["default", "vondrick2018"], knobs: Knobs, *, resume: bool
+) -> TrainConfig:
+    """The recipe, or that of the run to resume, with the knobs that were turned."""
+    from chromatrack.learn.recipe import RECIPES, change
+
+    config = _resumed(output) if resume else RECIPES[recipe]()
+    config = change(config, **asdict(knobs))
+    if knobs.steps is not None and knobs.minutes is None:
+        config = replace(config, minutes=None)
+    if knobs.correspondence and config.sampler.hide == "dropout":
+        # Where motion is known, half of the stills may show everything.
+        config = change(config, stills_show_all=0.5)
+    return config
+
+
+def _resumed(output: Path) -> TrainConfig:
+    """The recipe that a run folder was begun with."""
+    from chromatrack.errors import InputError
+    from chromatrack.learn.recipe import from_json
+
+    try:
+        text = (output / "config.json").read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"{output}: expected a run to resume, with its config.json, found none"
+        ) from error
+    return from_json(text)
+
+
+def _watcher(root: Path | None, sequences: tuple[str, ...] | None) -> MakeWatcher:
+    def make(pairs: Sequence[HeldPair]) -> Watch | None:
+        if not pairs and root is None:
+            return None
+        from chromatrack.learn.watch import Watch
+
+        return Watch(pairs, validate=root, sequences=sequences)
+
+    return make
+
+
+def _cache_folder() -> Path:
+    from chromatrack.learn.index import cache_folder
+
+    return cache_folder()

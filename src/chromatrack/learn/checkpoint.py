@@ -1,0 +1,131 @@
+"""Checkpoints: everything a run needs to go on, written so that a crash at any moment costs little.
+
+A file is written under another name, flushed to disk and renamed; the last two are kept, and the
+best one as far as the run was watched. What cannot be read is passed over for the one before.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import warnings
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from chromatrack.errors import InputError, OutputError
+
+KEPT = 2
+BEST = "best.pt"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint as read: the step it was written at, and its content by name."""
+
+    path: Path
+    content: Mapping[str, Any]
+
+    @property
+    def step(self) -> int:
+        return self.content["step"]
+
+
+def path_of(folder: Path, step: int) -> Path:
+    """Where the checkpoint of a step is."""
+    return folder / f"checkpoint-{step:08d}.pt"
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of a run, oldest first, `best.pt` not among them."""
+    return sorted(folder.glob("checkpoint-????????.pt"))
+
+
+def write(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a file of tensors and plain values atomically, and flush it to disk.
+
+    Raises:
+        OutputError: no room, or no right to write; what was there before is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        with temporary.open("wb") as file:
+            torch.save(dict(content), file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except (OSError, RuntimeError) as error:  # torch.save turns a failed write into RuntimeError
+        temporary.unlink(missing_ok=True)
+        reason = error.strerror if isinstance(error, OSError) else _cause(error)
+        raise OutputError(
+            f"{path}: cannot be written ({reason}); the checkpoints before it are whole: make "
+            "room, then go on with --resume"
+        ) from error
+
+
+def _cause(error: BaseException) -> str:
+    while error.__context__ is not None:
+        error = error.__context__
+        if isinstance(error, OSError) and error.strerror:
+            return error.strerror
+    return str(error).splitlines()[0]
+
+
+def save(folder: Path, content: Mapping[str, Any], *, best: bool = False) -> None:
+    """Write the checkpoint of `content["step"]`, then drop all but the last two.
+
+    best: write it as `best.pt` too.
+    """
+    write(path_of(folder, content["step"]), content)
+    if best:
+        write(folder / BEST, content)
+    for old in checkpoints(folder)[:-KEPT]:
+        old.unlink(missing_ok=True)
+
+
+def read(path: Path) -> Checkpoint:
+    """Read one checkpoint; runs no code from it.
+
+    Raises:
+        InputError: not a checkpoint of ours, or damaged.
+    """
+    try:
+        if not zipfile.is_zipfile(path):  # the loader's answer to other files is any exception
+            raise ValueError("not a file of torch.save, or the end is missing")
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(content, dict) or "step" not in content or "config" not in content:
+            raise ValueError("no training state in it")
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+        EOFError,
+        zipfile.BadZipFile,
+        pickle.UnpicklingError,
+    ) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{path}: expected a checkpoint of chromatrack train ({reason})"
+        ) from error
+    return Checkpoint(path, content)
+
+
+def latest(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint that can be read; a damaged one costs a warning. None: there is none.
+
+    Raises:
+        InputError: there are checkpoints, and none can be read.
+    """
+    there = checkpoints(folder)
+    for path in reversed(there):
+        try:
+            return read(path)
+        except InputError as error:
+            warnings.warn(f"{error}; the one before it is tried", stacklevel=2)
+    if there:
+        raise InputError(f"{folder}: none of its {len(there)} checkpoints can be read")
+    return None

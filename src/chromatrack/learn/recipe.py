@@ -1,0 +1,237 @@
+"""Recipes: everything a training run depends on, as numbers in one place."""
+
+from __future__ import annotations
+
+import json
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from chromatrack.encoder import PRESETS
+from chromatrack.errors import InputError
+from chromatrack.learn.sampler import SamplerConfig
+from chromatrack.learn.schedule import Schedule
+
+Compare = Literal["regress", "classify"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+RecipeName = Literal["default", "vondrick2018"]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is asked of the pointer; weights of 0 leave a term out.
+
+    compare: smooth L1 on the hidden channels, or cross-entropy on `classes` colours (k-means).
+    unit_length: cosine similarity; False: plain inner products, as in the paper.
+    temperature divides the similarity, once.
+    window: cells a target may look away from its own place when the frames are less than
+    `window_seconds` apart; None: always the whole frame.
+    copy: colours copied. correspondence: known motion of stills found, against all other pictures.
+    compactness: spread of the pointer. negatives: mass on other videos' cells. cycle: there and
+    back again.
+    """
+
+    compare: Compare = "regress"
+    classes: int = 16
+    unit_length: bool = True
+    temperature: float = 0.07
+    window: int | None = None
+    window_seconds: float = 0.5
+    copy: float = 10.0
+    correspondence: float = 0.0
+    compactness: float = 0.0
+    negatives: float = 0.0
+    cycle: float = 0.0
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A recipe. The schedule runs over `minutes` if given, else over `steps`.
+
+    init: weights to start from (a shipped name or a file); None: random.
+    batch: examples a step, over all processes and all `accumulate` parts.
+    ema: share that an average of the weights keeps at each step, 0 to leave it out; the average is
+    what is written as the model.
+    precision: auto is bfloat16 or float16 where the device has it, float32 on CPUs.
+    held_out: clips (or photos) never trained on, to watch the run with.
+    """
+
+    model: str = "small"
+    init: str | None = None
+    objective: Objective = field(default_factory=Objective)
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    steps: int = 10_000
+    minutes: float | None = None
+    batch: int = 8
+    accumulate: int = 1
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    schedule: Schedule = "cosine"
+    warmup: float = 0.05
+    drops: tuple[float, ...] = ()
+    clip_norm: float | None = 1.0
+    ema: float = 0.0
+    precision: Precision = "auto"
+    compile: bool = False
+    device: str = "cpu"
+    seed: int = 0
+    log_every: int = 10
+    save_seconds: float = 120.0
+    watch_minutes: float = 10.0
+    held_out: int = 8
+    tensorboard: bool = False
+
+
+def default() -> TrainConfig:
+    """Lab with hidden channels, regressed; frames of videos and stills under random motion.
+
+    Source: MAST (Lai et al. 2020) for channel dropout and regression, our ablations for the rest.
+    """
+    return TrainConfig()
+
+
+def vondrick2018() -> TrainConfig:
+    """The paper's recipe: grey frames, 16 colours, 3 references, 400,000 steps of Adam.
+
+    Source: Vondrick et al. 2018, section 4. What they leave open (augmentation) is left out.
+    """
+    return TrainConfig(
+        model="vondrick2018",
+        objective=Objective(
+            compare="classify", classes=16, unit_length=False, temperature=1.0, copy=1.0
+        ),
+        sampler=SamplerConfig(
+            views=4,
+            regular_gap=True,
+            independent_views=False,
+            crop=256,
+            short_side=256,
+            gap_seconds=(1 / 6, 1 / 6),
+            spacing_seconds=1 / 30,
+            photo_share=0.0,
+            jitter=0.0,
+            hide="colour",
+        ),
+        steps=400_000,
+        batch=32,
+        optimizer="adam",
+        learning_rate=1e-3,
+        weight_decay=0.0,
+        schedule="step",
+        warmup=0.0,
+        drops=(0.15,),
+        clip_norm=None,
+    )
+
+
+RECIPES = {"default": default, "vondrick2018": vondrick2018}
+
+
+def check(config: TrainConfig) -> None:
+    """Refuse numbers that cannot work.
+
+    Raises:
+        InputError: names the knob, what was expected and what came.
+    """
+    if config.minutes is not None and not config.minutes > 0:
+        raise InputError(f"minutes: expected more than 0, came {config.minutes}")
+    for name in ("steps", "batch", "accumulate", "log_every"):
+        if getattr(config, name) < 1:
+            raise InputError(f"{name}: expected 1 or more, came {getattr(config, name)}")
+    if config.batch % config.accumulate:
+        raise InputError(
+            f"batch: expected a multiple of accumulate ({config.accumulate}), came {config.batch}"
+        )
+    if config.model not in PRESETS:
+        raise InputError(f"model: expected one of {', '.join(PRESETS)}, came {config.model!r}")
+    if not 0 <= config.ema < 1:
+        raise InputError(f"ema: expected a share from 0 to below 1, came {config.ema}")
+    if not config.objective.temperature > 0:
+        raise InputError(f"temperature: expected more than 0, came {config.objective.temperature}")
+    for name in ("learning_rate", "save_seconds", "watch_minutes"):
+        if not getattr(config, name) > 0:
+            raise InputError(f"{name}: expected more than 0, came {getattr(config, name)}")
+    _check_fit(config)
+
+
+def _check_fit(config: TrainConfig) -> None:
+    """What the network, the clips and the objective must have in common."""
+    length = 4 if PRESETS[config.model].kind == "vondrick2018" else 1
+    views, objective = config.sampler.views, config.objective
+    if views % length:
+        raise InputError(
+            f"views: expected {length}, the clip that {config.model} embeds at once, came {views}"
+        )
+    if views < 2:
+        raise InputError(f"views: expected 2 or more (references and a target), came {views}")
+    if objective.correspondence and length > 1:
+        raise InputError(
+            f"correspondence: {config.model} embeds whole clips, stills under random motion are "
+            "none; expected 0"
+        )
+
+
+def to_json(config: TrainConfig) -> str:
+    """The recipe as JSON text, read back by `from_json`."""
+    return json.dumps(asdict(config), indent=2)
+
+
+def from_json(text: str) -> TrainConfig:
+    """A recipe from `to_json`; entries it does not name keep today's defaults.
+
+    Raises:
+        InputError: not a recipe of this version or an older one.
+    """
+    try:
+        raw = json.loads(text)
+        if not isinstance(raw, dict):
+            raise TypeError(f"an object was expected, came {type(raw).__name__}")
+        return _build(TrainConfig, raw)
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"recipe: expected the JSON of a training recipe ({error})") from error
+
+
+def _build(kind: type, raw: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    known = {f.name for f in fields(kind)}
+    if unknown := sorted(set(raw) - known):
+        raise KeyError(f"unknown entries {', '.join(unknown)}")
+    hints = get_type_hints(kind)
+    values = {}
+    for name, value in raw.items():
+        hint = hints[name]
+        if is_dataclass(hint) and isinstance(hint, type):
+            values[name] = _build(hint, value)
+        elif _wants_tuple(hint) and isinstance(value, list):
+            values[name] = tuple(value)
+        else:
+            values[name] = value
+    return kind(**values)
+
+
+def _wants_tuple(hint: object) -> bool:
+    if get_origin(hint) in (types.UnionType, typing.Union):
+        return any(_wants_tuple(part) for part in get_args(hint))
+    return get_origin(hint) is tuple
+
+
+def change(config: TrainConfig, **knobs: object) -> TrainConfig:
+    """A recipe with some knobs changed; knobs of the objective and the sampler by their own names.
+
+    None leaves a knob as it is.
+    """
+    given = {name: value for name, value in knobs.items() if value is not None}
+    own = {f.name for f in fields(TrainConfig)} - {"objective", "sampler"}
+    terms = {f.name for f in fields(Objective)}
+    drawn = {f.name for f in fields(SamplerConfig)}
+    if unknown := sorted(set(given) - own - terms - drawn):
+        raise InputError(f"recipe: no knob called {', '.join(unknown)}")
+
+    def part(names: set[str]) -> dict[str, Any]:
+        return {name: value for name, value in given.items() if name in names}
+
+    sampler = replace(config.sampler, **part(drawn))
+    objective = replace(config.objective, **part(terms))
+    return replace(config, **part(own), objective=objective, sampler=sampler)

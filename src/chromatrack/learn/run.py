@@ -1,0 +1,184 @@
+"""What changes while a network is trained, and how it goes into a checkpoint and comes out."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from chromatrack.adapt import measure_statistics
+from chromatrack.color import fit_codebook
+from chromatrack.encoder import Encoder, build_encoder, channels_last
+from chromatrack.errors import InputError
+from chromatrack.learn.grow import can_grow, grow
+from chromatrack.learn.recipe import TrainConfig, to_json
+from chromatrack.learn.sampler import Sampler
+from chromatrack.weights import load_encoder
+
+Watcher = Callable[[Encoder, int, float, Path], Mapping[str, float]]
+"""Called as watcher(encoder, step, seconds, folder); changes nothing about the encoder."""
+
+CODEBOOK_BATCHES = 8
+CALIBRATION_BATCHES = 24
+CALIBRATION_SIZE = 8
+
+
+@dataclass
+class Run:
+    """A run in progress. `step` steps are behind it; `is_sound` is False within an update.
+
+    average: running mean of the weights, if the recipe wants one. codebook: `(K, 2)` normalised ab
+    colours, for classification. best: the best value of what the run is watched by, so far.
+    """
+
+    encoder: Encoder
+    optimizer: torch.optim.Optimizer
+    device: torch.device
+    scaler: torch.amp.GradScaler  # pyright: ignore[reportPrivateImportUsage]
+    average: Encoder | None = None
+    codebook: Tensor | None = None
+    step: int = 0
+    seconds: float = 0.0
+    examples_seen: int = 0
+    frames_seen: int = 0
+    skipped: int = 0
+    best: float | None = None
+    is_sound: bool = True
+    notes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def model(self) -> Encoder:
+        """The network to look at, and to write in the end."""
+        return self.encoder if self.average is None else self.average
+
+    def fit_colours(self, sampler: Sampler, config: TrainConfig) -> None:
+        """Cluster the colours of the first batches, the same ones whenever the run is begun."""
+        size = max(1, min(config.batch, 8))
+        labs = [sampler.batch(step, size=size).lab for step in range(CODEBOOK_BATCHES)]
+        ab = torch.cat([x.flatten(0, 1)[:, 1:, ::8, ::8].cpu() for x in labs])
+        pixels = ab.movedim(1, -1).reshape(-1, 2)
+        found = fit_codebook(pixels, clusters=config.objective.classes, seed=config.seed)
+        self.codebook = found.to(self.device)
+
+    def update_average(self, keep: float) -> None:
+        """Let the running mean follow the weights; quicker at the beginning."""
+        if self.average is None:
+            return
+        keep = min(keep, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            pairs = zip(self.average.parameters(), self.encoder.parameters(), strict=True)
+            for mean, weight in pairs:
+                mean.lerp_(weight, 1 - keep)
+            for mean, value in zip(self.average.buffers(), self.encoder.buffers(), strict=True):
+                mean.copy_(value)
+
+    def content(self, config: TrainConfig) -> dict[str, Any]:
+        """All that a checkpoint holds: tensors and plain values."""
+        return {
+            "encoder": self.encoder.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "codebook": self.codebook,
+            "step": self.step,
+            "seconds": self.seconds,
+            "examples_seen": self.examples_seen,
+            "frames_seen": self.frames_seen,
+            "skipped": self.skipped,
+            "best": self.best,
+            "random": torch.get_rng_state(),
+            "config": to_json(config),
+            "digest": self.notes.get("digest", ""),
+        }
+
+    def restore(self, content: Mapping[str, Any], path: Path) -> None:
+        """Take everything from a checkpoint.
+
+        Raises:
+            InputError: it is of another network.
+        """
+        try:
+            self.encoder.load_state_dict(content["encoder"])
+            if self.average is not None:
+                self.average.load_state_dict(content["average"] or content["encoder"])
+            self.optimizer.load_state_dict(content["optimizer"])
+            self.scaler.load_state_dict(content["scaler"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{path}: expected a run of the same network ({reason})") from error
+        self.codebook = content["codebook"]
+        if self.codebook is not None:
+            self.codebook = self.codebook.to(self.device)
+        for name in ("step", "seconds", "examples_seen", "frames_seen", "skipped", "best"):
+            setattr(self, name, content[name])
+        torch.set_rng_state(content["random"])
+
+
+def begin(config: TrainConfig, device: torch.device) -> Run:
+    """A run at step 0: fresh or given weights, an optimiser, nothing seen."""
+    random.seed(config.seed)
+    torch.manual_seed(config.seed)
+    encoder = new_encoder(config).to(device)
+    if encoder.spec.clip_length == 1:
+        encoder = channels_last(encoder)
+    kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+    optimizer = kind(
+        encoder.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    is_half = choose_precision(config, device) == torch.float16
+    scaler = torch.amp.GradScaler(device.type, enabled=is_half)  # pyright: ignore[reportPrivateImportUsage]
+    average = copy.deepcopy(encoder) if config.ema else None
+    return Run(encoder, optimizer, device, scaler, average)
+
+
+def new_encoder(config: TrainConfig) -> Encoder:
+    """Random weights, or those of `config.init`, widened if the network is wider than those.
+
+    Raises:
+        InputError: the weights are of another network.
+    """
+    encoder = build_encoder(config.model)
+    if config.init is None:
+        return encoder
+    trained = load_encoder(config.init)
+    if replace(trained.config, track_stride=encoder.config.track_stride) == encoder.config:
+        encoder.load_state_dict(trained.state_dict())
+        return encoder
+    if can_grow(trained.config, encoder.config):
+        return grow(trained, encoder, seed=config.seed)
+    raise InputError(
+        f"init: expected weights of a {config.model!r} network or of a narrower one, came another "
+        f"in {config.init}"
+    )
+
+
+def choose_precision(config: TrainConfig, device: torch.device) -> torch.dtype:
+    """The number format of the forward pass: float32 on CPUs, what a GPU is fast at there."""
+    names = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if config.precision != "auto":
+        return names[config.precision]
+    if device.type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+def calibrate(run: Run, sampler: Sampler) -> tuple[Encoder, dict[str, Tensor]]:
+    """The network with its normalisation measured on unhidden colour, and the statistics of grey.
+
+    Training hides channels at random, so its own running statistics fit no input ever used.
+    """
+    shown = []
+    for number in range(CALIBRATION_BATCHES):
+        batch = sampler.batch(run.step + number, size=CALIBRATION_SIZE)
+        shown.append(batch.lab.flatten(0, 1).to(run.device))
+    grey = measure_statistics(run.model, shown, grey=True)
+    encoder = copy.deepcopy(run.model)
+    colour = measure_statistics(encoder, shown, grey=False)
+    encoder.load_state_dict({**encoder.state_dict(), **colour})
+    return encoder, grey

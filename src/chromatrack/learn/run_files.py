@@ -1,0 +1,211 @@
+"""The folder of a run: what is written when, and what is there when a run goes on."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from chromatrack.errors import InputError, OutputError
+from chromatrack.learn import checkpoint
+from chromatrack.learn.distributed import World
+from chromatrack.learn.index import Index
+from chromatrack.learn.log import (
+    Scalars,
+    StepReport,
+    Validation,
+    append_log,
+    append_validation,
+    plot_losses,
+    read_log,
+    read_validations,
+    replace_file,
+    scalars_of,
+    tensorboard,
+    truncate_log,
+    write_csv,
+)
+from chromatrack.learn.recipe import TrainConfig, to_json
+from chromatrack.learn.report import FACTS, write_report
+from chromatrack.learn.run import Run, Watcher, calibrate
+from chromatrack.learn.sampler import Sampler
+from chromatrack.weights import save_encoder
+
+CONFIG, LOG, TABLE = "config.json", "log.jsonl", "log.csv"
+VALIDATION, CURVES, MODEL = "validation.jsonl", "loss.png", "model.safetensors"
+
+
+@dataclass
+class RunFiles:
+    """The files of one run. Only the process that leads writes."""
+
+    folder: Path
+    world: World
+    saved: float = field(default_factory=time.monotonic)
+    watched: float = 0.0
+    scalars: Scalars | None = None
+
+    def check(self, *, resume: bool) -> None:
+        """Refuse to write over another run, and to go on with one that is not there.
+
+        Raises:
+            InputError: says which.
+        """
+        there = checkpoint.checkpoints(self.folder)
+        if there and not resume:
+            raise InputError(
+                f"{self.folder}: holds a run already; resume it (--resume) or choose another folder"
+            )
+        if resume and not there:
+            raise InputError(f"{self.folder}: expected a checkpoint to resume from, found none")
+
+    def open(self, run: Run, index: Index, config: TrainConfig, *, resume: bool) -> None:
+        """Make the folder, or bring `run` to where the folder's newest checkpoint was.
+
+        Raises:
+            InputError: the checkpoint is of another network. OutputError: no folder can be made.
+        """
+        run.notes |= {
+            "digest": index.digest,
+            "videos": str(len(index.videos)),
+            "photos": str(len(index.photos)),
+        }
+        if resume:
+            self._resume(run, index, config)
+        if not self.world.leads:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"{self.folder}: cannot create the run folder ({error.strerror})"
+            ) from error
+        if resume:
+            for name in (LOG, VALIDATION):
+                truncate_log(self.folder / name, run.step)
+        replace_file(self.folder / CONFIG, to_json(config).encode())
+        facts = json.dumps(_facts(run, index, self.world), indent=2)
+        replace_file(self.folder / FACTS, facts.encode())
+        self.watched = time.monotonic()
+
+    @contextmanager
+    def curves(self, run: Run, config: TrainConfig) -> Iterator[None]:
+        """Write TensorBoard's files too while the block runs, if the recipe asks for them.
+
+        Raises:
+            InputError: TensorBoard is not installed.
+        """
+        if not config.tensorboard or not self.world.leads:
+            yield
+            return
+        with tensorboard(self.folder / "tensorboard", start=run.step) as self.scalars:
+            yield
+
+    def _resume(self, run: Run, index: Index, config: TrainConfig) -> None:
+        found = checkpoint.latest(self.folder)
+        assert found is not None, "check() came first"
+        model = json.loads(found.content["config"])["model"]
+        if model != config.model:
+            raise InputError(f"{found.path}: expected a {config.model!r} run, came a {model!r} run")
+        if found.content["digest"] != index.digest and self.world.leads:
+            warnings.warn(
+                f"{self.folder}: the data is not what it was when the run was saved; it goes on, "
+                "but not bit for bit as it would have",
+                stacklevel=2,
+            )
+        run.restore(found.content, found.path)
+
+    def is_time_to_save(self, config: TrainConfig) -> bool:
+        return time.monotonic() - self.saved > config.save_seconds
+
+    def is_time_to_watch(self, config: TrainConfig) -> bool:
+        return time.monotonic() - self.watched > 60 * config.watch_minutes
+
+    def save(self, run: Run, config: TrainConfig, *, best: bool = False) -> None:
+        """Write a checkpoint.
+
+        Raises:
+            OutputError: it cannot be written; those before it are whole.
+        """
+        if self.world.leads:
+            checkpoint.save(self.folder, run.content(config), best=best)
+        self.saved = time.monotonic()
+
+    def log(self, report: StepReport) -> None:
+        """Add a report to the log."""
+        if self.world.leads:
+            append_log(self.folder / LOG, report)
+            if self.scalars is not None:
+                self.scalars(report.step, scalars_of(report))
+
+    def watch(self, run: Run, watcher: Watcher, config: TrainConfig) -> Mapping[str, float]:
+        """Look at the network, note what was seen, and keep it if it is the best so far."""
+        values = watcher(run.model, run.step, run.seconds, self.folder)
+        append_validation(self.folder / VALIDATION, Validation(run.step, run.seconds, values))
+        if self.scalars is not None:
+            self.scalars(run.step, {f"held out/{name}": x for name, x in values.items()})
+        value = merit(values)
+        if value is not None and (run.best is None or value > run.best):
+            run.best = value
+            self.save(run, config, best=True)
+        self.watched = time.monotonic()
+        return values
+
+    def finish(self, run: Run, sampler: Sampler, config: TrainConfig, *, complete: bool) -> None:
+        """Write the weights as they are now, the table, the curves and the report.
+
+        complete: the schedule came to its end; the normalisation is measured again only then.
+        """
+        if not self.world.leads or run.step == 0:
+            return
+        notes = run.notes | {
+            "steps": str(run.step),
+            "examples_seen": str(run.examples_seen),
+            "frames_seen": str(run.frames_seen),
+            "seconds": f"{run.seconds:.0f}",
+            "complete": "yes" if complete else "no",
+            "recipe": to_json(config),
+        }
+        encoder, grey = calibrate(run, sampler) if complete else (run.model, None)
+        save_encoder(self.folder / MODEL, encoder, notes=notes, grey_statistics=grey)
+        reports = read_log(self.folder / LOG)
+        if reports:
+            write_csv(self.folder / LOG, self.folder / TABLE)
+            validations = read_validations(self.folder / VALIDATION)
+            plot_losses(reports, self.folder / CURVES, validations=validations)
+        write_report(self.folder)
+
+
+def merit(values: Mapping[str, float]) -> float | None:
+    """What makes one moment of a run better than another: J&F where measured, else colours."""
+    if "J&F-Mean" in values:
+        return values["J&F-Mean"]
+    return -values["colour_error"] if "colour_error" in values else None
+
+
+def _facts(run: Run, index: Index, world: World) -> dict[str, object]:
+    """What the run is made from, for its report."""
+    return {
+        "device": _device_name(run.device),
+        "videos": len(index.videos),
+        "photos": len(index.photos),
+        "hours": round(sum(video.seconds for video in index.videos) / 3600, 2),
+        "digest": index.digest,
+        "processes": world.size,
+        "threads of each": torch.get_num_threads(),
+        "parameters": sum(p.numel() for p in run.encoder.parameters()),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "problems": list(index.problems),
+    }
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)

@@ -1,0 +1,324 @@
+"""Step -> batch: which frames, which views of them and which light, from the step's number alone.
+
+Example j of step s is drawn from its own random generator (seed, s, j), whatever the size of the
+world, what was drawn before, and how often training was interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from chromatrack.coords import cell_count, image_size
+from chromatrack.encoder import FeatureSpec
+from chromatrack.errors import InputError, TrainingError
+from chromatrack.learn.augment import Hide, LightChange, change_light, draw_hidden, draw_light
+from chromatrack.learn.gaps import pick_frames, pick_regular
+from chromatrack.learn.views import (
+    View,
+    bend,
+    cut_views,
+    perturb,
+    random_view,
+    view_correspondence,
+)
+
+if TYPE_CHECKING:
+    from chromatrack.learn.decode import Clip
+    from chromatrack.learn.store import ClipStore
+
+Cache = Literal["device", "memory", "disk", "none"]
+
+TRIES = 20
+"""How often one example is drawn anew before the data is declared unusable."""
+
+_PHOTOS = 0.6  # share of stills that are photos when there are photos and videos
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerConfig:
+    """How training examples are drawn.
+
+    views: frames or views per example; the last is the target, the others are references.
+    crop: side of the square views, pixels. short_side: of the decoded frames, pixels.
+    gap_seconds: least and largest time between the target and a reference.
+    regular_gap: the views are frames one gap apart in order of time (within a third of it), for
+        networks that look at several frames at once.
+    independent_views: every view of an example moves a little on its own; False: one and the same
+        view of all frames, no perturbation.
+    spacing_seconds: least time between decoded frames. clip_seconds: longest stretch decoded.
+    photo_share: share of examples made from stills (photos, or single video frames).
+    still_motion, video_motion: strength of each view's own motion; 1 is about 7 degrees and 15 %.
+    thin_plate: strength of the bend of a still's target view, in sides of the view; 0: none.
+    jitter: strength of the change of light per view; 0: none.
+    hide: which channels are hidden. stills_show_all: share of stills that hide nothing all the
+        same, when hide is "dropout".
+    cache, memory_gigabytes: where decoded frames are kept, and how many of them.
+    """
+
+    views: int = 2
+    crop: int = 208
+    short_side: int = 240
+    gap_seconds: tuple[float, float] = (0.1, 0.7)
+    regular_gap: bool = False
+    independent_views: bool = True
+    spacing_seconds: float = 0.15
+    clip_seconds: float = 14.4
+    photo_share: float = 0.5
+    still_motion: float = 1.0
+    video_motion: float = 0.3
+    thin_plate: float = 0.0
+    jitter: float = 0.25
+    hide: Hide = "dropout"
+    stills_show_all: float = 0.0
+    cache: Cache = "memory"
+    memory_gigabytes: float = 3.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("views", 2), ("crop", 8), ("short_side", 8), ("seed", 0)):
+            _expect(self, name, f"{least} or more", getattr(self, name) >= least)
+        for name in ("photo_share", "stills_show_all"):
+            _expect(self, name, "0 to 1", 0 <= getattr(self, name) <= 1)
+        for name in ("still_motion", "video_motion", "thin_plate", "jitter"):
+            _expect(self, name, "0 or more", getattr(self, name) >= 0)
+        for name in ("spacing_seconds", "clip_seconds", "memory_gigabytes"):
+            _expect(self, name, "more than 0", getattr(self, name) > 0)
+        low, high = self.gap_seconds
+        _expect(self, "gap_seconds", "0 < least <= largest", 0 < low <= high)
+        for name, kind in (("hide", Hide), ("cache", Cache)):
+            _expect(self, name, " or ".join(get_args(kind)), getattr(self, name) in get_args(kind))
+
+
+def _expect(config: SamplerConfig, name: str, what: str, right: bool) -> None:
+    if not right:  # a NaN is never right
+        raise InputError(f"{name}: expected {what}, came {getattr(config, name)!r}")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Training examples: B examples of V views of S x S pixels; the last view is the target.
+
+    lab: `(B, V, 3, S, S)` float32 normalised Lab, the truth.
+    seen: as lab, float32, after the change of light; what the network gets, once the hidden
+        channels are blanked.
+    hidden: `(B, 3)` bool, the Lab channels the network does not get to see; never all three.
+    correspondence: `(B, h, w, 2)` float32: xy pixel in view 0 of what the target shows at each
+        cell; NaN where unknown (different frames) or outside the picture.
+    gap_seconds: `(B,)` float32, largest time between the target and a reference; 0 for stills.
+    source: `(B,)` int64, which video or photo: equal numbers are the same material.
+    """
+
+    lab: Tensor
+    seen: Tensor
+    hidden: Tensor
+    correspondence: Tensor
+    gap_seconds: Tensor
+    source: Tensor
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The batch with all tensors on a device."""
+        return Batch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+    def split(self, parts: int) -> list[Batch]:
+        """The examples in `parts` batches, as even as they can be."""
+        columns = {f.name: getattr(self, f.name).chunk(parts) for f in fields(self)}
+        return [
+            Batch(**dict(zip(columns, row, strict=True)))
+            for row in zip(*columns.values(), strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class _Example:
+    """An example as drawn, before anything is cut: V images and V views of them."""
+
+    images: Sequence[Tensor]
+    views: Sequence[View]
+    still: bool
+    gap_seconds: float
+    source: int
+    light: LightChange
+    hidden: np.ndarray
+
+
+class Sampler:
+    """Draws batches from a store of clips and photos."""
+
+    def __init__(self, store: ClipStore, spec: FeatureSpec, config: SamplerConfig) -> None:
+        self.store, self.spec, self.config = store, spec, config
+
+    def batches(
+        self, size: int, *, start: int = 0, rank: int = 0, world: int = 1
+    ) -> Iterator[Batch]:
+        """The batches of all steps from `start` on, without end; see `batch`."""
+        step = start
+        while True:
+            yield self.batch(step, size=size, rank=rank, world=world)
+            step += 1
+
+    def batch(self, step: int, *, size: int, rank: int = 0, world: int = 1) -> Batch:
+        """The batch of one step; depends on the data, the configuration and the step alone.
+
+        Args:
+            size: examples in all processes together; process `rank` of `world` gets examples
+                rank, rank + world, ...
+
+        Raises:
+            InputError: fewer examples than processes.
+            TrainingError: no usable data.
+        """
+        if not 0 <= rank < world <= size or step < 0:
+            raise InputError(
+                f"batch: expected a step of 0 or more and 0 <= rank < world <= size, came step "
+                f"{step}, rank {rank}, world {world}, size {size}; give each process an example"
+            )
+        self.store.turn_to(step)
+        shelf = self.store.shelf(step)
+        seeds = ((self.config.seed, step, number) for number in range(rank, size, world))
+        return self._cut([self._draw(shelf, np.random.default_rng(seed)) for seed in seeds])
+
+    def _draw(self, shelf: Sequence[int], rng: np.random.Generator) -> _Example:
+        """One example. Videos or photos that are missing or all broken leave it to the others."""
+        if rng.random() >= self.config.photo_share:
+            makers = self._draw_moving, self._draw_photo
+        elif rng.random() < _PHOTOS:
+            makers = self._draw_photo, self._draw_frame
+        else:
+            makers = self._draw_frame, self._draw_photo
+        for make in makers:
+            example = make(shelf, rng)
+            if example is not None:
+                return example
+        raise TrainingError(
+            f"training data: {TRIES} draws in a row from {len(shelf)} clips and as many from "
+            f"{len(self.store.index.photos)} photos gave nothing that can be decoded; check the "
+            "files named in the warnings"
+        )
+
+    def _video(self, stretch: int) -> int:
+        return self.store.stretches[stretch].video
+
+    def _draw_clip(self, shelf: Sequence[int], rng: np.random.Generator) -> tuple[int, Clip] | None:
+        """A clip, by its weight, and its stretch's number; None if none drawn can be decoded.
+
+        Where little is worth drawing (all clips are nearly static), any clip must do in the end.
+        """
+        found = None
+        for _ in range(TRIES if len(shelf) else 0):
+            number = int(shelf[int(rng.integers(len(shelf)))])
+            accept = rng.random()
+            clip = self.store.clip(number)
+            if clip is not None:
+                found = number, clip
+                if accept < clip.weight:
+                    return found
+        return found
+
+    def _draw_moving(self, shelf: Sequence[int], rng: np.random.Generator) -> _Example | None:
+        config = self.config
+        for _ in range(TRIES):
+            if (drawn := self._draw_clip(shelf, rng)) is None:
+                return None
+            number, clip = drawn
+            pick = pick_regular if config.regular_gap else pick_frames
+            frames = pick(
+                clip.pts_seconds,
+                clip.scene,
+                views=config.views,
+                gap_seconds=config.gap_seconds,
+                rng=rng,
+            )
+            if frames is not None:
+                times = clip.pts_seconds[frames]
+                views = self._views(image_size(clip.rgb), rng, amount=config.video_motion)
+                images = [clip.rgb[frame] for frame in frames]
+                gap = float(np.abs(times - times[-1]).max())
+                return self._example(images, views, rng, gap=gap, source=self._video(number))
+        raise TrainingError(
+            f"training data: in {TRIES} clips in a row no {config.views} frames of one scene are "
+            f"{config.gap_seconds[0]:g} to {config.gap_seconds[1]:g} s apart, among frames decoded "
+            f"every {config.spacing_seconds:g} s; choose another gap or a smaller spacing"
+        )
+
+    def _draw_frame(self, shelf: Sequence[int], rng: np.random.Generator) -> _Example | None:
+        """A single frame of a clip, as if it was a photo."""
+        if (drawn := self._draw_clip(shelf, rng)) is None:
+            return None
+        number, clip = drawn
+        image = clip.rgb[int(rng.integers(len(clip.rgb)))]
+        return self._still(image, self._video(number), rng)
+
+    def _draw_photo(self, shelf: Sequence[int], rng: np.random.Generator) -> _Example | None:
+        """A photo; None if there are none or none drawn can be decoded."""
+        index = self.store.index
+        for _ in range(TRIES if index.photos else 0):
+            number = int(rng.integers(len(index.photos)))
+            image = self.store.photo(number)
+            if image is not None:
+                return self._still(image, len(index.videos) + number, rng)
+        return None
+
+    def _still(self, image: Tensor, source: int, rng: np.random.Generator) -> _Example:
+        config = self.config
+        *references, target = self._views(image_size(image), rng, amount=config.still_motion)
+        if config.thin_plate > 0 and config.independent_views:
+            target = bend(target, rng, amount=config.thin_plate)
+        images = [image] * config.views
+        return self._example(images, [*references, target], rng, gap=0.0, source=source, still=True)
+
+    def _views(
+        self, size: tuple[int, int], rng: np.random.Generator, *, amount: float
+    ) -> list[View]:
+        """Views of one place, mirrored all or none."""
+        base = random_view(size, self.config.crop, rng)
+        if not self.config.independent_views:
+            return [base] * self.config.views
+        return [perturb(base, rng, amount=amount) for _ in range(self.config.views)]
+
+    def _example(
+        self,
+        images: Sequence[Tensor],
+        views: Sequence[View],
+        rng: np.random.Generator,
+        *,
+        gap: float,
+        source: int,
+        still: bool = False,
+    ) -> _Example:
+        config = self.config
+        hidden = draw_hidden(rng, hide=config.hide)
+        if rng.random() < config.stills_show_all and still and config.hide == "dropout":
+            hidden[:] = False
+        light = draw_light(rng, views=config.views, strength=config.jitter)
+        return _Example(images, views, still, gap, source, light, hidden)
+
+    def _cut(self, examples: Sequence[_Example]) -> Batch:
+        """Cut all views, each on its image's device; the batch lies on the accelerator if any."""
+        views = self.config.views
+        images = [image for example in examples for image in example.images]
+        every = [view for example in examples for view in example.views]
+        device = next((i.device for i in images if i.device.type != "cpu"), images[0].device)
+        lab = cut_views([image.to(device) for image in images], every).unflatten(0, (-1, views))
+        known = torch.stack([self._correspondence(example) for example in examples])
+        return Batch(
+            lab=lab,
+            seen=change_light(lab, [example.light for example in examples]),
+            hidden=torch.from_numpy(np.stack([e.hidden for e in examples])).to(device),
+            correspondence=known.to(device),
+            gap_seconds=torch.tensor([e.gap_seconds for e in examples], device=device),
+            source=torch.tensor([e.source for e in examples], device=device),
+        )
+
+    def _correspondence(self, example: _Example) -> Tensor:
+        if not example.still:
+            crop = self.config.crop
+            cells = cell_count((crop, crop), stride=self.spec.stride)
+            return torch.full((*cells, 2), float("nan"))
+        size = image_size(example.images[0])
+        return view_correspondence(example.views[0], example.views[-1], size, self.spec)

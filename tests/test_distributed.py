@@ -1,0 +1,188 @@
+"""Several processes under torchrun: the same gradients, the same data, another world on resume."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from synthetic import moving_clip, still, write_clip
+from test_train import newest
+
+from chromatrack.learn.distributed import World, greatest, here, mean, own_device
+from chromatrack.learn.log import read_log
+
+SOURCES = Path(__file__).parents[1] / "src"
+
+AGREE = """
+import sys, torch
+from chromatrack.learn.distributed import *
+world = here()
+with together(world, torch.device("cpu")):
+    network = torch.nn.Linear(3, 1)
+    torch.nn.init.constant_(network.weight, 1.0)
+    torch.nn.init.constant_(network.bias, 0.0)
+    data = torch.arange(24.0).reshape(8, 3)[world.rank :: world.size]
+    averaged = shared(network, world, torch.device("cpu"))
+    parts = data.chunk(2)
+    with without_sharing(averaged):
+        (averaged(parts[0]).square().mean() / 2).backward()
+    (averaged(parts[1]).square().mean() / 2).backward()
+    largest = greatest(torch.tensor([float(world.rank), -float(world.rank)]), world)
+    middle = mean(torch.tensor([float(world.rank)]), world)
+    wait(world)
+    if world.leads:
+        torch.save([network.weight.grad, network.bias.grad, largest, middle], sys.argv[1])
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def torchrun(processes: int, *arguments: object, timeout: float = 240) -> None:
+    """Run a module or script in several processes of this machine."""
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes)),
+        *("--master-addr", "127.0.0.1", "--master-port", str(free_port())),
+        *map(str, arguments),
+    ]
+    run = subprocess.run(
+        command, env=_environment(), capture_output=True, text=True, timeout=timeout
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+
+
+def _environment() -> dict[str, str]:
+    path = os.pathsep.join([str(SOURCES), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_gradients_are_those_of_the_whole_batch(processes, tmp_path):
+    script = tmp_path / "agree.py"
+    script.write_text(AGREE)
+    torchrun(processes, script, tmp_path / "found.pt")
+    weight, bias, largest, middle = torch.load(tmp_path / "found.pt", weights_only=True)
+    network = torch.nn.Linear(3, 1)
+    torch.nn.init.constant_(network.weight, 1.0)
+    torch.nn.init.constant_(network.bias, 0.0)
+    network(torch.arange(24.0).reshape(8, 3)).square().mean().backward()
+    torch.testing.assert_close(weight, network.weight.grad)
+    torch.testing.assert_close(bias, network.bias.grad)
+    assert largest.tolist() == [processes - 1, 0] and middle.item() == (processes - 1) / 2
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write_clip(folder / "film.mp4", moving_clip(frames=10, size=(48, 64), radius=8), fps=5.0)
+    write_clip(folder / "photos", [still((48, 60), seed=n) for n in range(2)])
+    return folder
+
+
+OPTIONS = ("--batch", 4, "--crop", 32, "--log-every", 1, "--device", "cpu")
+
+
+def test_two_processes_train_one_network_and_one_or_four_go_on(data, tmp_path):
+    folder = tmp_path / "run"
+    torchrun(2, "-m", "chromatrack", "train", data, "-o", folder, "--steps", 2, *OPTIONS)
+    assert newest(folder).step == 2
+    assert [r.examples_seen for r in read_log(folder / "log.jsonl")] == [4, 8]
+    resume = ("train", data, "-o", folder, "--resume")
+    torchrun(4, "-m", "chromatrack", *resume, "--steps", 3)
+    run = subprocess.run(
+        [sys.executable, "-m", "chromatrack", *map(str, resume), "--steps", "4"],
+        env=_environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    reports = read_log(folder / "log.jsonl")
+    assert [r.step for r in reports] == [1, 2, 3, 4]
+    assert [r.examples_seen for r in reports] == [4, 8, 12, 16]
+    assert newest(folder).step == 4 and (folder / "model.safetensors").is_file()
+
+
+def _may_make_namespaces() -> bool:
+    if shutil.which("ip") is None or os.name != "posix" or os.geteuid() != 0:
+        return False
+    name = f"ct{os.getpid()}"
+    made = subprocess.run(["ip", "netns", "add", name], capture_output=True)
+    subprocess.run(["ip", "netns", "del", name], capture_output=True)
+    return made.returncode == 0
+
+
+@pytest.fixture
+def two_machines():
+    """Two network namespaces joined by a cable: names and addresses."""
+    if not _may_make_namespaces():
+        pytest.skip("needs `ip netns` and the right to make network namespaces")
+    tag = f"ct{os.getpid()}"
+    names, cables = [f"{tag}a", f"{tag}b"], [f"{tag}0"[-15:], f"{tag}1"[-15:]]
+    addresses = ["10.213.7.1", "10.213.7.2"]
+
+    def ip(*words: str) -> None:
+        subprocess.run(["ip", *words], check=True, capture_output=True)
+
+    try:
+        for name in names:
+            ip("netns", "add", name)
+        ip("link", "add", cables[0], "type", "veth", "peer", "name", cables[1])
+        for name, cable, address in zip(names, cables, addresses, strict=True):
+            ip("link", "set", cable, "netns", name)
+            ip("-n", name, "addr", "add", f"{address}/24", "dev", cable)
+            ip("-n", name, "link", "set", cable, "up")
+            ip("-n", name, "link", "set", "lo", "up")
+        yield list(zip(names, cables, addresses, strict=True))
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"no cable between network namespaces here: {error.stderr.decode().strip()}")
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "del", name], capture_output=True)
+
+
+def test_two_machines_train_one_network(two_machines, data, tmp_path):
+    """Each namespace is a machine with its own network; they meet at the first one's address."""
+    folder = tmp_path / "run"
+    meeting = two_machines[0][2]
+    running = []
+    for rank, (name, cable, _) in enumerate(two_machines):
+        command = [
+            *("ip", "netns", "exec", name, sys.executable, "-m", "torch.distributed.run"),
+            *("--nnodes", "2", "--node-rank", str(rank), "--nproc-per-node", "1"),
+            *("--master-addr", meeting, "--master-port", "29512"),
+            *("-m", "chromatrack", "train", str(data), "-o", str(folder), "--steps", "2"),
+            *map(str, OPTIONS),
+        ]
+        environment = {**_environment(), "GLOO_SOCKET_IFNAME": cable}
+        running.append(
+            subprocess.Popen(
+                command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+        )
+    for process in running:
+        _, complaint = process.communicate(timeout=240)
+        assert process.returncode == 0, complaint[-3000:]
+    assert newest(folder).step == 2
+    assert [r.examples_seen for r in read_log(folder / "log.jsonl")] == [4, 8]
+
+
+def test_alone_nothing_is_shared(monkeypatch):
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    world = here()
+    assert world == World() and world.leads
+    values = torch.tensor([1.0, 2.0])
+    assert greatest(values, world) is values and mean(values, world) is values
+    assert own_device(torch.device("cpu"), World(1, 2, 1)) == torch.device("cpu")
+    monkeypatch.setenv("RANK", "3")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert here() == World(3, 4, 0) and not here().leads

@@ -1,0 +1,191 @@
+"""Watching a network learn: the numbers mean something, and the network is not touched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from synthetic import moving_clip
+from torch import Tensor
+
+from chromatrack.encoder import Encoder
+from chromatrack.errors import InputError, LayoutError, OutputError
+from chromatrack.formats.masks import write_mask
+from chromatrack.labels import planes
+from chromatrack.learn.watch import SCORES, Watch, embed_pair, tracking_score
+from chromatrack.measure.davis import evaluate_davis
+from chromatrack.track import TrackConfig, Tracker
+from chromatrack.weights import load_encoder
+
+COLOURS = {"colour_error", "colour_error_still", "colour_ratio"}
+
+
+def pair(name: str, *, seed: int = 0, size: tuple[int, int] = (96, 160)) -> tuple:
+    frames = moving_clip(frames=2, size=size, velocity=(20.0, 4.0), radius=26, seed=seed)
+    return name, *(planes(frame.rgb) for frame in frames)
+
+
+@pytest.fixture(scope="module")
+def pairs() -> list[tuple[str, Tensor, Tensor]]:
+    return [pair("a"), pair("b", seed=1, size=(120, 96))]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    """A labelled folder: one disc, which stands still for 4 frames and then is gone."""
+    base = tmp_path_factory.mktemp("davis")
+    frames = moving_clip(frames=6, size=(64, 96), velocity=(0.0, 0.0))
+    for kind in ("JPEGImages", "Annotations"):
+        (base / kind / "480p" / "disc").mkdir(parents=True)
+    for frame in frames:
+        name = f"480p/disc/{frame.index:05d}"
+        Image.fromarray(frame.rgb).save(base / "JPEGImages" / f"{name}.jpg", quality=95)
+        gone = frame.index >= 4
+        write_mask(base / "Annotations" / f"{name}.png", frame.mask * (not gone))
+    (base / "ImageSets" / "480p").mkdir(parents=True)
+    (base / "ImageSets" / "480p" / "val.txt").write_text("disc\n")
+    return base
+
+
+class Rolling(Encoder):
+    """Wraps an encoder and draws from torch's random state, as dropout would."""
+
+    def __init__(self, inner: Encoder) -> None:
+        super().__init__()
+        self.inner, self.config = inner, inner.config
+
+    @property
+    def spec(self):
+        return self.inner.spec
+
+    def embed(self, lab):
+        torch.rand(3)
+        return self.inner.embed(lab)
+
+
+def snapshot(encoder: Encoder) -> dict[str, Tensor]:
+    return {name: x.clone() for name, x in encoder.state_dict().items()}
+
+
+@pytest.mark.parametrize("is_training", [True, False])
+def test_nothing_about_the_network_changes(tiny_encoder, pairs, root, tmp_path, is_training):
+    encoder = Rolling(tiny_encoder).train(is_training)
+    for p in encoder.parameters():
+        p.grad = torch.ones_like(p)
+    before, random = snapshot(encoder), torch.get_rng_state()
+    values = Watch(pairs, validate=root, size=64, frames=3)(encoder, 7, 60.0, tmp_path)
+    assert set(values) == COLOURS | set(SCORES)
+    assert torch.equal(torch.get_rng_state(), random)
+    assert all(module.training == is_training for module in encoder.modules())
+    after = encoder.state_dict()
+    assert set(after) == set(before)
+    assert all(torch.equal(after[name], x) for name, x in before.items())
+    assert all(bool((p.grad == 1).all()) and p.requires_grad for p in encoder.parameters())
+
+
+def test_the_same_network_looks_the_same_twice(tiny_encoder, pairs, tmp_path):
+    watch = Watch(pairs, size=64)
+    values = [watch(tiny_encoder, step, 60.0, tmp_path) for step in (5, 6)]
+    assert values[0] == values[1]
+    shown = [np.asarray(Image.open(tmp_path / f"pictures/step-00000{n}.png")) for n in (5, 6)]
+    assert (shown[0] != shown[1]).any(-1).mean() < 0.001, "all but the step in the title"
+    assert sorted(p.name for p in (tmp_path / "pictures").iterdir()) == [
+        "step-000005.png",
+        "step-000006.png",
+    ]
+
+
+def test_statistics_left_over_from_training_do_not_matter(tiny_encoder, pairs, tmp_path):
+    """They belong to a mixture of hidden channels; what is shown here is measured anew."""
+    watch = Watch(pairs, size=64)
+    plain = watch(tiny_encoder, 1, 1.0, tmp_path)
+    for name, x in tiny_encoder.state_dict().items():
+        if name.endswith("running_mean"):
+            x += 3.0
+    assert watch(tiny_encoder, 1, 1.0, tmp_path) == plain
+
+
+def test_a_trained_network_copies_better_than_an_untrained_one_and_than_nothing(
+    tiny_encoder, pairs, tmp_path
+):
+    watch = Watch(pairs, size=96)
+    trained = watch(load_encoder("small"), 1, 1.0, tmp_path)
+    untrained = watch(tiny_encoder, 2, 1.0, tmp_path)
+    assert trained["colour_error_still"] == pytest.approx(untrained["colour_error_still"])
+    assert trained["colour_ratio"] < 0.8 and trained["colour_ratio"] < untrained["colour_ratio"]
+    ratio = trained["colour_error"] / trained["colour_error_still"]
+    assert trained["colour_ratio"] == pytest.approx(ratio)
+
+
+def test_a_pair_that_does_not_move_has_no_error_to_beat(tiny_encoder, tmp_path):
+    name, frame, _ = pair("still")
+    values = Watch([(name, frame, frame)], size=64)(tiny_encoder, 1, 1.0, tmp_path)
+    assert values["colour_error_still"] == 0 and np.isnan(values["colour_ratio"])
+
+
+def test_all_pairs_count_and_the_first_are_shown(tiny_encoder, pairs, tmp_path):
+    both = Watch(pairs, size=64, rows=1)(tiny_encoder, 1, 1.0, tmp_path)
+    stills = [
+        Watch([one], size=64)(tiny_encoder, 2, 1.0, tmp_path)["colour_error_still"] for one in pairs
+    ]
+    assert both["colour_error_still"] == pytest.approx(np.mean(stills))
+    heights = [Image.open(tmp_path / f"pictures/step-00000{n}.png").height for n in (1, 2)]
+    assert heights[0] == heights[1]
+
+
+def test_the_network_sees_no_colour(tiny_encoder):
+    lab = torch.rand(2, 3, 40, 48) * 60
+    other = lab.clone()
+    other[:, 1:] += 20
+    found = embed_pair(tiny_encoder, lab)
+    assert found.shape == (2, 16, 5, 6)
+    assert torch.equal(found, embed_pair(tiny_encoder, other))
+    assert not torch.equal(found[0], found[1])
+
+
+def test_an_encoder_of_clips_is_watched_too(tiny_clip_encoder, pairs, tmp_path):
+    before = snapshot(tiny_clip_encoder)
+    values = Watch(pairs, size=64)(tiny_clip_encoder, 3, 1.0, tmp_path)
+    assert set(values) == COLOURS and 0 < values["colour_error"] < 1
+    after = tiny_clip_encoder.state_dict()
+    assert all(torch.equal(after[name], x) for name, x in before.items())
+
+
+def test_the_tracking_score_is_that_of_the_first_frames(tiny_encoder, root):
+    whole = tracking_score(tiny_encoder, root, frames=6, size=64)
+    tracker = Tracker(tiny_encoder, device="cpu", config=TrackConfig(size=64))
+    assert whole == pytest.approx(
+        {name: evaluate_davis(root, tracker=tracker)["scores"][name] for name in SCORES}
+    )
+    start = tracking_score(tiny_encoder, root, sequences=["disc"], frames=4, size=64)
+    assert start["J&F-Mean"] > whole["J&F-Mean"] > 0, "the disc is gone after frame 4"
+
+
+def test_validation_without_held_out_clips(tiny_encoder, root, tmp_path):
+    values = Watch([], validate=root, size=64, frames=3)(tiny_encoder, 1, 1.0, tmp_path)
+    assert set(values) == set(SCORES) and not (tmp_path / "pictures").exists()
+
+
+def test_what_cannot_work_is_said_before_training(pairs, root, tmp_path):
+    name, frame, _ = pairs[0]
+    with pytest.raises(InputError, match="held-out frames or a folder"):
+        Watch([])
+    with pytest.raises(InputError, match="frames >= 3"):
+        Watch(pairs, frames=2)
+    with pytest.raises(InputError, match=r"pair a: expected two frames .* torch.float32"):
+        Watch([(name, frame, frame.float())])
+    with pytest.raises(InputError, match="of one size"):
+        Watch([(name, frame, frame[:, 1:])])
+    with pytest.raises(LayoutError, match="published DAVIS layout"):
+        Watch(pairs, validate=tmp_path)
+    with pytest.raises(InputError, match="cat"):
+        Watch(pairs, validate=root, sequences=["cat"])
+
+
+def test_a_picture_that_cannot_be_written_is_one_line(tiny_encoder, pairs, tmp_path):
+    (tmp_path / "pictures").write_text("in the way")
+    with pytest.raises(OutputError, match="pictures: cannot be made"):
+        Watch(pairs[:1], size=64)(tiny_encoder, 1, 1.0, tmp_path)
