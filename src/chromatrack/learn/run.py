@@ -26,7 +26,7 @@ Watcher = Callable[[Encoder, int, float, Path], Mapping[str, float]]
 
 CODEBOOK_BATCHES = 8
 CALIBRATION_BATCHES = 24
-CALIBRATION_SIZE = 8
+CALIBRATION_VIEWS = 16
 
 
 @dataclass
@@ -173,9 +173,10 @@ def calibrate(run: Run, sampler: Sampler) -> tuple[Encoder, dict[str, Tensor]]:
 
     Training hides channels at random, so its own running statistics fit no input ever used.
     """
+    size = max(1, CALIBRATION_VIEWS // sampler.config.views)
     shown = []
     for number in range(CALIBRATION_BATCHES):
-        batch = sampler.batch(run.step + number, size=CALIBRATION_SIZE)
+        batch = sampler.batch(run.step + number, size=size)
         shown.append(batch.lab.flatten(0, 1).to(run.device))
     grey = measure_statistics(run.model, shown, grey=True)
     encoder = copy.deepcopy(run.model)
