@@ -4,8 +4,8 @@
 
 Each row is `chromatrack train`'s own trainer with one thing changed, from random weights, with the
 same steps, batch and crop; then J&F of DAVIS at a reduced size (`--size`). Rows that only change
-how labels are propagated use the weights of `default`. Finished rows are kept in FOLDER: the command
-can be stopped, and goes on where it was.
+how labels are propagated use the weights of `default`. Finished rows are kept in FOLDER: the
+command can be stopped, and goes on where it was.
 """
 
 from __future__ import annotations
