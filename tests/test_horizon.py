@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from synthetic import moving_clip, rgb_of, still, write_clip
 
 from chromatrack.color import rgb_to_lab
 from chromatrack.encoder import build_encoder
@@ -43,7 +44,6 @@ from chromatrack.measure.horizon import (
 )
 from chromatrack.memory import PropagateConfig
 from chromatrack.track import TrackConfig, Tracker
-from tests.synthetic import moving_clip, rgb_of, still, write_clip
 
 SIZE = (48, 80)
 
