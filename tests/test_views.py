@@ -103,6 +103,34 @@ def test_where_a_view_fits_best_is_where_its_object_went(down, right):
     assert score == pytest.approx(1, abs=1e-4)
 
 
+@given(st.integers(-9, 12), st.integers(-9, 20), st.integers(0, 2**31 - 1))
+def test_a_large_view_fits_where_a_search_of_all_places_finds_it(down, right, seed):
+    features = F.avg_pool2d(random_features(seed, (64, 84))[None], 5, 1)[0]  # 60 x 80, smooth
+    label = torch.zeros(60, 80)
+    label[14:40, 20:48] = 1
+    view = take_view(0, features, label)
+    assert view.labels.numel() > 400
+    moved = torch.roll(features, (down, right), (1, 2))
+    place = middle(label) + torch.tensor([right + 2.0, down - 1.0])
+    score, corner = fit(view, moved, place)
+    a, b = view.labels.shape
+    kernel = view.features * view.labels / view.labels.sum()
+    every = F.conv2d(moved[None], kernel[None], padding=(a - 1, b - 1))[0, 0]
+    best = divmod(int(every.argmax()), every.shape[1])
+    assert corner == (best[0] - a + 1, best[1] - b + 1) == (11 + down, 17 + right)
+    assert score == pytest.approx(float(every.max()), rel=1e-4)
+
+
+@given(st.integers(-30, 90), st.integers(-30, 110))
+def test_a_view_is_fitted_wherever_it_is_looked_for(y, x):
+    features = random_features(7)
+    view = take_view(0, features, block(slice(4, 7), slice(6, 10)))
+    score, (top, left) = fit(view, features, torch.tensor([float(x), float(y)]))
+    a, b = view.labels.shape
+    assert -1 <= score <= 1.0001
+    assert 1 - a <= top < 14 and 1 - b <= left < 18
+
+
 def test_the_middle_is_the_weighted_mean_x_first():
     assert middle(block(slice(4, 7), slice(6, 11))).tolist() == [8, 5]
     uneven = torch.zeros(4, 5)
@@ -153,6 +181,7 @@ def test_of_too_many_views_the_one_most_like_the_others_goes():
 
 def test_what_is_searched_coarsely_has_unit_length_and_covers_the_frame():
     assert coarse_factor((24, 32)) == 1 and coarse_factor((60, 108)) == 2
+    assert coarse_factor((120, 214)) == 4
     features = random_features(4, (61, 109))
     assert coarser(features, 1) is features
     small = coarser(features, 2)

@@ -33,9 +33,11 @@ from chromatrack.views import (
     put_back,
     surroundings,
     take_view,
+    thinned,
 )
 
 _EVERY = 5  # frames between two looks at whether a view is worth keeping
+_JUDGED = 1024  # of an object's cells, evenly spread, that it is judged by
 _PATIENCE = 3  # frames in doubt after which an object is lost
 _CONFIRM = 2  # frames on which a candidate must stand before it is believed
 _REGROW = 8  # frames for which a found object's view stands beside the recent frames
@@ -221,7 +223,8 @@ class Recall:
         if cut or mass < max(0.5, 0.06 * body.area):
             self._lose(body)
             return
-        weight = flat[core] / mass
+        core = thinned(core.nonzero()[:, 0], _JUDGED)
+        weight = flat[core] / flat[core].sum()
         margins, own = self._margin(body, channel, features.flatten(1).T[core])
         margin, like = float((margins * weight).sum()), float((own * weight).sum())
         if body.fresh:  # the marked frame's own cells are more like themselves than any later ones

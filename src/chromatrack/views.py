@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +17,8 @@ MARGIN = 3
 
 _CELLS = 256  # cells kept of a view, of its own and of its surroundings each
 _NEAREST = 3  # how many of the most similar cells a likeness is averaged over
-_COARSE_FROM = 3000  # cells of a frame above which it is searched at half the resolution
+_COARSE_FROM = 3000  # cells of a frame above which it is searched at half the resolution, or less
+_FIT_FROM = 400  # cells of a view above which it is first fitted at half the resolution, or less
 _NEW_BELOW = 0.75  # likeness to all views below which a cell looks new
 
 
@@ -66,9 +68,15 @@ class Surroundings:
         return self.cells[self.labels[channel] < 0.05]
 
 
-def coarse_factor(size: tuple[int, int]) -> int:
-    """By how much a frame of (h, w) cells is coarsened to be searched as a whole."""
-    return 2 if size[0] * size[1] > _COARSE_FROM else 1
+def coarse_factor(size: tuple[int, int], most: int = _COARSE_FROM) -> int:
+    """By how much (h, w) cells are coarsened to be at most `most`: a power of 2.
+
+    What a search costs so depends on the picture, not on how fine its cells are.
+    """
+    factor = 1
+    while size[0] * size[1] > most * factor * factor:
+        factor *= 2
+    return factor
 
 
 def coarser(features: Tensor, factor: int) -> Tensor:
@@ -91,20 +99,52 @@ def surroundings(
 def fit(view: View, features: Tensor, place: Tensor) -> tuple[float, tuple[int, int]]:
     """How well a view fits near a place, in [-1, 1], and its upper left cell (row, column) there.
 
-    The view is slid over the frame, whole cells at a time, within its own size of the place.
+    The view is slid over the frame, whole cells at a time, within its own size of the place; a
+    large one coarsely first, then around the best place.
     """
-    _, a, b = view.features.shape
-    weight = view.labels / view.labels.sum()
-    kernel = (view.features * weight)[None]
-    scores = F.conv2d(features[None], kernel, padding=(a - 1, b - 1))[0, 0]
-    rows = torch.arange(scores.shape[0], device=scores.device) - (a - 1)
-    columns = torch.arange(scores.shape[1], device=scores.device) - (b - 1)
+    a, b = view.labels.shape
+    kernel = view.features * (view.labels / view.labels.sum())
     centre = middle(view.labels)
-    far_y = (rows + centre[1] - place[1]).abs() > max(4, a / 2)
-    far_x = (columns + centre[0] - place[0]).abs() > max(4, b / 2)
-    scores = scores.masked_fill(far_y[:, None] | far_x[None, :], -2)
+    rows = _around(float(place[1] - centre[1]), max(4, a / 2), 1 - a, features.shape[1])
+    columns = _around(float(place[0] - centre[0]), max(4, b / 2), 1 - b, features.shape[2])
+    factor = coarse_factor((a, b), _FIT_FROM)
+    if factor > 1:
+        few = [range(r.start // factor, (r.stop - 1) // factor + 1) for r in (rows, columns)]
+        _, corner = _slide_over(_sums(kernel, factor), _sums(features, factor), few[0], few[1])
+        rows, columns = (
+            range(max(r.start, factor * (c - 1)), min(r.stop, factor * (c + 1) + 1))
+            for r, c in zip((rows, columns), corner, strict=True)
+        )
+    return _slide_over(kernel, features, rows, columns)
+
+
+def _around(middle: float, reach: float, least: int, most: int) -> range:
+    """Whole numbers within `reach` of a middle that is brought into [least, most)."""
+    middle = min(max(middle, least), most - 1)
+    first, last = math.ceil(middle - reach), math.floor(middle + reach)
+    return range(max(least, first), min(most - 1, last) + 1)
+
+
+def _sums(maps: Tensor, factor: int) -> Tensor:
+    """Sums over factor x factor cells, zeros beyond the edge: `(C, h, w)` -> `(C, h', w')`."""
+    padded = F.pad(maps, (0, -maps.shape[2] % factor, 0, -maps.shape[1] % factor))
+    return F.avg_pool2d(padded[None], factor)[0] * factor**2
+
+
+def _slide_over(
+    kernel: Tensor, features: Tensor, rows: range, columns: range
+) -> tuple[float, tuple[int, int]]:
+    """The best product of a kernel with a frame, over some places of its upper left cell."""
+    _, a, b = kernel.shape
+    _, h, w = features.shape
+    down, across = rows[-1] + a, columns[-1] + b
+    margins = (max(0, -columns[0]), max(0, across - w), max(0, -rows[0]), max(0, down - h))
+    padded = F.pad(features, margins)
+    top, left = max(0, rows[0]), max(0, columns[0])
+    part = padded[:, top : top + len(rows) - 1 + a, left : left + len(columns) - 1 + b]
+    scores = F.conv2d(part[None], kernel[None])[0, 0]
     best = int(scores.argmax())
-    corner = int(rows[best // scores.shape[1]]), int(columns[best % scores.shape[1]])
+    corner = rows[best // len(columns)], columns[best % len(columns)]
     return float(scores.max()), corner
 
 
@@ -146,16 +186,16 @@ def take_view(index: int, features: Tensor, labels: Tensor) -> View:
         index,
         features[:, box[0], box[1]].clone(),
         labels[box].clone(),
-        _thin(cells[core.flatten()]),
-        _thin(cells[(near & (labels < 0.05)).flatten()]),
+        thinned(cells[core.flatten()]),
+        thinned(cells[(near & (labels < 0.05)).flatten()]),
     )
 
 
-def _thin(cells: Tensor) -> Tensor:
-    """At most _CELLS of the rows, evenly spread."""
-    if len(cells) <= _CELLS:
+def thinned(cells: Tensor, most: int = _CELLS) -> Tensor:
+    """At most `most` of the rows, evenly spread."""
+    if len(cells) <= most:
         return cells
-    pick = torch.linspace(0, len(cells) - 1, _CELLS, device=cells.device).round().long()
+    pick = torch.linspace(0, len(cells) - 1, most, device=cells.device).round().long()
     return cells[pick]
 
 
