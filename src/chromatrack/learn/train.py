@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
+from functools import partial
 from os import PathLike
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from chromatrack.learn.distributed import (
     greatest,
     here,
     mean,
+    once_per_machine,
     own_device,
     shared,
     together,
@@ -71,6 +73,9 @@ def train(
         make_watcher: given held-out pairs, what looks at the network now and then.
         cache: folder for the index of the data and for decoded clips; None: none is kept.
 
+    With several processes, the first one of each machine fetches the data and looks at it, and the
+    others get its index, with a cache or without; remote shards need one on each machine.
+
     Raises:
         InputError: no data, or `output` holds another run.
         OutputError: the disk is full; the last checkpoint is whole.
@@ -87,8 +92,18 @@ def train(
         )
     files = RunFiles(Path(output), world)
     files.check(resume=resume)
-    index = build_index(data, cache=cache)
-    return _train(index, files, config, resume=resume, make_watcher=make_watcher, cache=cache)
+    with ExitStack() as stack:
+        stack.enter_context(together(world, torch.device(config.device)))
+        index = once_per_machine(partial(build_index, data, cache=cache), world)
+        return _train(
+            index,
+            files,
+            config,
+            stack=stack.pop_all(),  # left when the iteration ends
+            resume=resume,
+            make_watcher=make_watcher,
+            cache=cache,
+        )
 
 
 def _train(
@@ -96,14 +111,14 @@ def _train(
     files: RunFiles,
     config: TrainConfig,
     *,
+    stack: ExitStack,
     resume: bool,
     make_watcher: MakeWatcher | None,
     cache: Path | None,
 ) -> Generator[StepReport]:
     world = files.world
     device = own_device(torch.device(config.device), world)
-    with ExitStack() as stack:
-        stack.enter_context(together(world, device))
+    with stack:
         index, held = set_aside(index, config)
         run = begin(config, device)
         files.open(run, index, config, resume=resume)
