@@ -144,9 +144,7 @@ def _loop(
     asked: Callable[[], int],
 ) -> Generator[StepReport]:
     world = files.world
-    network = shared(_Projector(run.encoder), world, run.device)
-    if config.compile:
-        network = _compiled(network)
+    network = network_to_train(run, config, world)
     batches = prefetch(
         sampler.batches(config.batch, start=run.step, rank=world.rank, world=world.size),
         depth=DEPTH,
@@ -160,7 +158,7 @@ def _loop(
             rate = _rate(config, run)
             found = _gradients(network, run, batch, config)
             signal = _agree(run, found, clock, asked, files)
-            _update(run, config, rate)
+            update(run, config, rate)
             run.step += 1
             run.examples_seen += config.batch
             run.frames_seen += config.batch * config.sampler.views
@@ -195,6 +193,12 @@ class _Projector(nn.Module):
 
     def forward(self, lab: Tensor) -> Tensor:
         return self.encoder.project(lab)
+
+
+def network_to_train(run: Run, config: TrainConfig, world: World) -> nn.Module:
+    """The run's encoder as `losses` calls it: over all processes, compiled if asked."""
+    network = shared(_Projector(run.encoder), world, run.device)
+    return _compiled(network) if config.compile else network
 
 
 class _Clock:
@@ -244,23 +248,28 @@ def _gradients(
     run.optimizer.zero_grad(set_to_none=True)
     sums: dict[str, Tensor] = {}
     parts = batch.split(config.accumulate)
-    precision = choose_precision(config, run.device)
     for number, part in enumerate(parts):
         is_last = number == len(parts) - 1
         with nullcontext() if is_last else without_sharing(network):
-            seen = part.seen * ~part.hidden[:, None, :, None, None]
-            images = seen.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-            with torch.autocast(run.device.type, precision, enabled=precision != torch.float32):
-                features = network(images)
-            features = features.float().unflatten(0, seen.shape[:2])
-            if config.objective.unit_length:
-                features = F.normalize(features, dim=2)
-            found = terms(features, part, config.objective, run.encoder.spec, codebook=run.codebook)
-            loss = total(found, config.objective)
-            run.scaler.scale(loss / len(parts)).backward()
-        for name, value in (found | {"loss": loss}).items():
+            found = losses(network, run, part, config)
+            run.scaler.scale(found["loss"] / len(parts)).backward()
+        for name, value in found.items():
             sums[name] = sums.get(name, 0) + value.detach() / len(parts)
     return sums
+
+
+def losses(network: nn.Module, run: Run, batch: Batch, config: TrainConfig) -> dict[str, Tensor]:
+    """Forward through a batch, or a part of one: the terms and their weighted sum, `loss`."""
+    precision = choose_precision(config, run.device)
+    seen = batch.seen * ~batch.hidden[:, None, :, None, None]
+    images = seen.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(run.device.type, precision, enabled=precision != torch.float32):
+        features = network(images)
+    features = features.float().unflatten(0, seen.shape[:2])
+    if config.objective.unit_length:
+        features = F.normalize(features, dim=2)
+    found = terms(features, batch, config.objective, run.encoder.spec, codebook=run.codebook)
+    return found | {"loss": total(found, config.objective)}
 
 
 def _agree(
@@ -284,7 +293,7 @@ def _agree(
     return int(signal)
 
 
-def _update(run: Run, config: TrainConfig, rate: float) -> None:
+def update(run: Run, config: TrainConfig, rate: float) -> None:
     """One step of the optimiser, unless reduced precision overflowed.
 
     Raises:
