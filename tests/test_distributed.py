@@ -7,6 +7,8 @@ import shutil
 import socket
 import subprocess
 import sys
+import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -186,3 +188,119 @@ def test_alone_nothing_is_shared(monkeypatch):
     monkeypatch.setenv("RANK", "3")
     monkeypatch.setenv("WORLD_SIZE", "4")
     assert here() == World(3, 4, 0) and not here().leads
+    assert here().machine == range(3, 4)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert here().machine == range(3, 4), "how many are on a machine was not told"
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert here() == World(3, 4, 1, 2) and here().machine == range(2, 4)
+
+
+# -- the data is looked at once per machine ------------------------------------------------
+
+
+def processes(
+    machines: int, of_each: int, *command: object, **environment: str
+) -> list[tuple[int, str]]:
+    """Exit code and stderr of processes started as torchrun does, but left alone afterwards."""
+    size, port = machines * of_each, free_port()
+    running = []
+    for rank in range(size):
+        place = {
+            **{"RANK": rank, "WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port},
+            **{"LOCAL_RANK": rank % of_each, "LOCAL_WORLD_SIZE": of_each},
+        }
+        running.append(
+            subprocess.Popen(
+                [sys.executable, *map(str, command)],
+                env={**_environment(), **{k: str(v) for k, v in place.items()}, **environment},
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    try:
+        complaints = [process.communicate(timeout=120)[1] for process in running]
+    finally:
+        for process in running:
+            process.kill()
+    return [(p.returncode, text) for p, text in zip(running, complaints, strict=True)]
+
+
+LOOK = """
+import os, sys, torch
+from pathlib import Path
+from chromatrack.errors import ChromatrackError, InputError
+from chromatrack.learn.distributed import *
+folder, failing, how = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+world = here()
+def work():
+    (folder / f"looked-{world.rank}").touch()
+    if world.rank == failing and how == "dies":
+        os._exit(1)
+    if world.rank == failing:
+        raise InputError("nothing here")
+    return [world.rank] * 3
+try:
+    with together(world, torch.device("cpu")):
+        text = str(once_per_machine(work, world))
+        wait(world)
+except ChromatrackError as error:
+    text = f"{type(error).__name__}: {error}"
+(folder / f"found-{world.rank}").write_text(text)
+"""
+
+
+def look(folder: Path, machines: int, of_each: int, *, failing: int, how: str) -> list[str]:
+    """What each process found, in order of rank; nothing for one that died."""
+    script = folder / "look.py"
+    script.write_text(LOOK)
+    processes(machines, of_each, script, folder, failing, how)
+    files = [folder / f"found-{rank}" for rank in range(machines * of_each)]
+    return [file.read_text() if file.exists() else "" for file in files]
+
+
+def test_one_process_of_each_machine_works_and_the_others_get_what_it_found(tmp_path):
+    found = look(tmp_path, 2, 2, failing=-1, how="")
+    assert found == ["[0, 0, 0]", "[0, 0, 0]", "[2, 2, 2]", "[2, 2, 2]"]
+    assert sorted(p.name for p in tmp_path.glob("looked-*")) == ["looked-0", "looked-2"]
+
+
+def test_where_one_fails_all_stop_with_its_words(tmp_path):
+    found = look(tmp_path, 2, 2, failing=2, how="raises")
+    assert found[2] == "InputError: nothing here"
+    for rank in (0, 1, 3):
+        told = f"process 2 has stopped, and {rank} with it: nothing here"
+        assert found[rank] == f"TrainingError: {told}"
+
+
+def test_where_one_dies_all_stop(tmp_path):
+    found = look(tmp_path, 1, 3, failing=0, how="dies")
+    assert found[0] == ""
+    for text in found[1:]:
+        assert text.startswith("TrainingError: training in 3 processes: another process has ended")
+        assert len(text.splitlines()) == 1
+
+
+def test_remote_shards_are_fetched_by_one_process(data, tmp_path):
+    pytest.importorskip("webdataset", reason="the extra chromatrack[shards] is not installed")
+    with tarfile.open(tmp_path / "s.tar", "w") as shard:
+        shard.add(data / "film.mp4", "film.mp4")
+    url = f"pipe:echo fetched >> {tmp_path}/count; sleep 1; cat {tmp_path}/s.tar"
+    cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    command = ("-m", "chromatrack", "train", url, "-o", tmp_path / "run", "--steps", 1, *OPTIONS)
+    for code, complaint in processes(1, 2, *command, **cache):
+        assert code == 0, complaint
+    assert (tmp_path / "count").read_text().splitlines() == ["fetched"]
+    assert newest(tmp_path / "run").step == 1
+
+
+def test_data_that_is_not_there_ends_all_processes_with_a_line_each(tmp_path):
+    began = time.monotonic()
+    command = ("-m", "chromatrack", "train", tmp_path / "nowhere", "-o", tmp_path / "run")
+    ended = processes(1, 2, *command)
+    assert time.monotonic() - began < 60, "nobody waited for those who had left"
+    for code, complaint in ended:
+        assert code == 2
+        assert len(complaint.strip().splitlines()) == 1, complaint
+        assert "does not exist; name files or folders" in complaint
+    assert not (tmp_path / "run").exists()

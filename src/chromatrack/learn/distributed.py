@@ -1,20 +1,28 @@
 """Several processes that train one network, started by `torchrun`; with one process, nothing.
 
-torchrun sets RANK, WORLD_SIZE, LOCAL_RANK and the meeting point; gloo connects CPUs, NCCL GPUs.
+torchrun sets RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE and the meeting point; gloo connects
+CPUs, NCCL GPUs.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from chromatrack.errors import TrainingError
+from chromatrack.errors import ChromatrackError, TrainingError
+
+Result = TypeVar("Result")
+
+PATIENCE = timedelta(days=1)
+"""How long processes wait for the one of them that fetches and looks at the data."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +32,15 @@ class World:
     rank: int = 0
     size: int = 1
     local_rank: int = 0
+    local_size: int = 1
+
+    @property
+    def machine(self) -> range:
+        """The ranks on this machine, which torchrun numbers one after the other."""
+        if self.local_rank >= self.local_size:  # whoever started us told us too little
+            return range(self.rank, self.rank + 1)
+        first = self.rank - self.local_rank
+        return range(first, first + self.local_size)
 
     @property
     def leads(self) -> bool:
@@ -33,10 +50,12 @@ class World:
 
 def here() -> World:
     """The world as torchrun describes it in the environment; one process otherwise."""
-    numbers = {name: os.environ.get(name) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
-    if numbers["RANK"] is None or numbers["WORLD_SIZE"] is None:
+    rank, size = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
+    if rank is None or size is None:
         return World()
-    return World(int(numbers["RANK"]), int(numbers["WORLD_SIZE"]), int(numbers["LOCAL_RANK"] or 0))
+    local_rank = os.environ.get("LOCAL_RANK") or "0"
+    local_size = os.environ.get("LOCAL_WORLD_SIZE") or "1"
+    return World(int(rank), int(size), int(local_rank), int(local_size))
 
 
 def own_device(device: torch.device, world: World) -> torch.device:
@@ -68,6 +87,79 @@ def together(world: World, device: torch.device) -> Iterator[None]:
         yield
     finally:
         dist.destroy_process_group()
+
+
+def once_per_machine(work: Callable[[], Result], world: World) -> Result:
+    """What `work` returns, called by the first process of each machine while the others wait.
+
+    Every process of a machine gets the same; nobody goes on before all machines are done.
+
+    Raises:
+        ChromatrackError: from `work` in this process.
+        TrainingError: `work` failed in another process, which is named with its words, or a
+            process has ended.
+    """
+    if world.size == 1:
+        return work()
+    first = world.machine[0]
+    found: Result | None = None
+    failure: ChromatrackError | None = None
+    with _all_there(world):
+        everyone = _patient_group(None)
+    if world.rank == first:
+        try:
+            found = work()
+        except ChromatrackError as error:
+            failure = error
+    told: list[str | None] = [None] * world.size
+    with _all_there(world):
+        dist.all_gather_object(told, failure and str(failure), group=everyone)
+    if failure is not None:
+        raise failure
+    for rank, words in enumerate(told):
+        if words is not None:
+            raise TrainingError(f"process {rank} has stopped, and {world.rank} with it: {words}")
+    with _all_there(world):
+        found = _from_the_first(found, world)
+    dist.destroy_process_group(everyone)
+    return found
+
+
+def _from_the_first(found: Result | None, world: World) -> Result:
+    """What the first process of this machine has found."""
+    box = [found]
+    if len(world.machine) > 1:
+        group = _patient_group(list(world.machine))
+        dist.broadcast_object_list(box, src=world.machine[0], group=group)
+        dist.destroy_process_group(group)
+    assert box[0] is not None, "`work` returns something"
+    return box[0]
+
+
+def _patient_group(ranks: list[int] | None) -> dist.ProcessGroup:
+    """Some processes (None: all) that can wait long for each other; over CPUs, whatever trains."""
+    group = dist.new_group(
+        ranks, backend="gloo", timeout=PATIENCE, use_local_synchronization=ranks is not None
+    )
+    assert isinstance(group, dist.ProcessGroup), "this process is one of them"
+    return group
+
+
+@contextmanager
+def _all_there(world: World) -> Iterator[None]:
+    """Say in one line that others have left.
+
+    Raises:
+        TrainingError: the connection to another process is lost.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise TrainingError(
+            f"training in {world.size} processes: another process has ended while the data was "
+            f"looked at ({reason}); see what it said"
+        ) from error
 
 
 def shared(module: nn.Module, world: World, device: torch.device) -> nn.Module:

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
+from functools import partial
 from os import PathLike
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from chromatrack.learn.distributed import (
     greatest,
     here,
     mean,
+    once_per_machine,
     own_device,
     shared,
     together,
@@ -71,6 +73,9 @@ def train(
         make_watcher: given held-out pairs, what looks at the network now and then.
         cache: folder for the index of the data and for decoded clips; None: none is kept.
 
+    With several processes, the first one of each machine fetches the data and looks at it, and the
+    others get its index, with a cache or without; remote shards need one on each machine.
+
     Raises:
         InputError: no data, or `output` holds another run.
         OutputError: the disk is full; the last checkpoint is whole.
@@ -87,8 +92,18 @@ def train(
         )
     files = RunFiles(Path(output), world)
     files.check(resume=resume)
-    index = build_index(data, cache=cache)
-    return _train(index, files, config, resume=resume, make_watcher=make_watcher, cache=cache)
+    with ExitStack() as stack:
+        stack.enter_context(together(world, torch.device(config.device)))
+        index = once_per_machine(partial(build_index, data, cache=cache), world)
+        return _train(
+            index,
+            files,
+            config,
+            stack=stack.pop_all(),  # left when the iteration ends
+            resume=resume,
+            make_watcher=make_watcher,
+            cache=cache,
+        )
 
 
 def _train(
@@ -96,14 +111,14 @@ def _train(
     files: RunFiles,
     config: TrainConfig,
     *,
+    stack: ExitStack,
     resume: bool,
     make_watcher: MakeWatcher | None,
     cache: Path | None,
 ) -> Generator[StepReport]:
     world = files.world
     device = own_device(torch.device(config.device), world)
-    with ExitStack() as stack:
-        stack.enter_context(together(world, device))
+    with stack:
         index, held = set_aside(index, config)
         run = begin(config, device)
         files.open(run, index, config, resume=resume)
@@ -129,9 +144,7 @@ def _loop(
     asked: Callable[[], int],
 ) -> Generator[StepReport]:
     world = files.world
-    network = shared(_Projector(run.encoder), world, run.device)
-    if config.compile:
-        network = _compiled(network)
+    network = network_to_train(run, config, world)
     batches = prefetch(
         sampler.batches(config.batch, start=run.step, rank=world.rank, world=world.size),
         depth=DEPTH,
@@ -145,7 +158,7 @@ def _loop(
             rate = _rate(config, run)
             found = _gradients(network, run, batch, config)
             signal = _agree(run, found, clock, asked, files)
-            _update(run, config, rate)
+            update(run, config, rate)
             run.step += 1
             run.examples_seen += config.batch
             run.frames_seen += config.batch * config.sampler.views
@@ -180,6 +193,12 @@ class _Projector(nn.Module):
 
     def forward(self, lab: Tensor) -> Tensor:
         return self.encoder.project(lab)
+
+
+def network_to_train(run: Run, config: TrainConfig, world: World) -> nn.Module:
+    """The run's encoder as `losses` calls it: over all processes, compiled if asked."""
+    network = shared(_Projector(run.encoder), world, run.device)
+    return _compiled(network) if config.compile else network
 
 
 class _Clock:
@@ -229,23 +248,28 @@ def _gradients(
     run.optimizer.zero_grad(set_to_none=True)
     sums: dict[str, Tensor] = {}
     parts = batch.split(config.accumulate)
-    precision = choose_precision(config, run.device)
     for number, part in enumerate(parts):
         is_last = number == len(parts) - 1
         with nullcontext() if is_last else without_sharing(network):
-            seen = part.seen * ~part.hidden[:, None, :, None, None]
-            images = seen.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-            with torch.autocast(run.device.type, precision, enabled=precision != torch.float32):
-                features = network(images)
-            features = features.float().unflatten(0, seen.shape[:2])
-            if config.objective.unit_length:
-                features = F.normalize(features, dim=2)
-            found = terms(features, part, config.objective, run.encoder.spec, codebook=run.codebook)
-            loss = total(found, config.objective)
-            run.scaler.scale(loss / len(parts)).backward()
-        for name, value in (found | {"loss": loss}).items():
+            found = losses(network, run, part, config)
+            run.scaler.scale(found["loss"] / len(parts)).backward()
+        for name, value in found.items():
             sums[name] = sums.get(name, 0) + value.detach() / len(parts)
     return sums
+
+
+def losses(network: nn.Module, run: Run, batch: Batch, config: TrainConfig) -> dict[str, Tensor]:
+    """Forward through a batch, or a part of one: the terms and their weighted sum, `loss`."""
+    precision = choose_precision(config, run.device)
+    seen = batch.seen * ~batch.hidden[:, None, :, None, None]
+    images = seen.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(run.device.type, precision, enabled=precision != torch.float32):
+        features = network(images)
+    features = features.float().unflatten(0, seen.shape[:2])
+    if config.objective.unit_length:
+        features = F.normalize(features, dim=2)
+    found = terms(features, batch, config.objective, run.encoder.spec, codebook=run.codebook)
+    return found | {"loss": total(found, config.objective)}
 
 
 def _agree(
@@ -269,7 +293,7 @@ def _agree(
     return int(signal)
 
 
-def _update(run: Run, config: TrainConfig, rate: float) -> None:
+def update(run: Run, config: TrainConfig, rate: float) -> None:
     """One step of the optimiser, unless reduced precision overflowed.
 
     Raises:
