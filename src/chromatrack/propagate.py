@@ -59,12 +59,16 @@ class Propagated:
     label_map: `(L, h, w)` float32, None before the first labelled frame.
     entropy: pointer entropy `(h, w)` in [0, 1]; None where nothing was copied.
     features: `(C, h, w)`, None where the frame was not embedded.
+    pointer: None where nothing was copied; copied_from: index of each frame it is over. Read it
+    here and let go: it is of this frame alone.
     """
 
     input: Input
     label_map: Tensor | None
     entropy: Tensor | None
     features: Tensor | None = None
+    pointer: SparseAffinity | None = None
+    copied_from: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -198,12 +202,11 @@ class Propagator:
             return Propagated(frame, None, None)
         features = embed_last(self.clip, self.encode, self.spec, self.bank)
         references = self.bank.references(frame.index)
-        copied, entropy = None, None
+        copied, pointer = None, None
         if references:
             copied, pointer = copy_labels(
                 features, references, self.config, background=self.background, free=self.free
             )
-            entropy = pointer.entropy()
         settled = self.settle(frame, features, copied)
         label_map = settled.label_map
         if frame.given is not None:
@@ -213,7 +216,9 @@ class Propagator:
             )
         self.bank.add(frame.index, features, label_map, known=settled.known)
         self.bank.recalled = settled.recalled
-        return Propagated(frame, label_map, entropy, features)
+        entropy = None if pointer is None else pointer.entropy()
+        copied_from = tuple(reference.index for reference in references)
+        return Propagated(frame, label_map, entropy, features, pointer, copied_from)
 
 
 def propagate(frames: Iterable[Input], propagator: Propagator) -> Iterator[Propagated]:

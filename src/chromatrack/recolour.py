@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.color import lab_to_rgb, rgb_to_lab
-from chromatrack.encoder import Encoder, normalize_lab
+from chromatrack.encoder import Encoder, FeatureSpec, normalize_lab
+from chromatrack.fine_colour import fine_colours
 from chromatrack.labels import interleaved, planes, resize, to_cells, upsample_guided
 from chromatrack.marks import Source, fit_picture, shows_same
-from chromatrack.propagate import Input, Propagator, propagate
+from chromatrack.propagate import Input, Propagated, Propagator, propagate
 from chromatrack.video import read_frame, read_frames
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ def colorize_frames(
         return torch.stack([embed_grey(encoder, rgb_to_lab(image)) for image in images])
 
     propagator = Propagator(encode, spec, tracker.config.colour)
+    coloured: dict[int, Tensor] = {}
     for number, (rgb, index) in enumerate(pictures):
         if index is None and shows_same(rgb, first):
             index = start
@@ -59,6 +62,8 @@ def colorize_frames(
         colours = to_cells(lab[None, 1:], spec)[0]
         key = index if index is not None else -1 - number
         propagator.bank.mark(key, features, colours, whole_frame=index is None)
+        if index is not None:  # other scenes fit by chance alone: patches of wrong colours
+            coloured[key] = torch.cat([grey[:1], lab[1:]])
 
     def inputs() -> Iterator[Input]:
         for frame in read_frames(video, start=start, end=end):
@@ -66,11 +71,28 @@ def colorize_frames(
 
     for step in propagate(inputs(), propagator):
         frame = step.input.frame
-        assert step.label_map is not None and step.entropy is not None
-        ab = upsample_guided(step.label_map, step.input.image, spec=spec)
+        assert step.entropy is not None
+        ab = copied_colours(step, coloured, spec=spec)
         rgb = paint(frame.rgb, resize(ab, frame.rgb.shape[:2]))
         entropy = float(step.entropy.mean())
         yield ColorizedFrame(frame.index, frame.pts_seconds, rgb, entropy, frame.duration_seconds)
+
+
+@torch.inference_mode()
+def copied_colours(
+    step: Propagated, coloured: Mapping[int, Tensor], *, spec: FeatureSpec
+) -> Tensor:
+    """ab `(2, H, W)` of a frame at the working size, whose own ab is not looked at.
+
+    coloured: Lab `(3, H, W)` of the reference pictures that are frames of the video, by their
+    index: the frame's own luminance and the picture's ab.
+    """
+    assert step.label_map is not None and step.pointer is not None
+    light = rgb_to_lab(step.input.image)[:1]
+    grey = lab_to_rgb(F.pad(light, (0, 0, 0, 0, 0, 2)))
+    cells = upsample_guided(step.label_map, grey, spec=spec)
+    pictures = [coloured.get(index) for index in step.copied_from]
+    return fine_colours(step.pointer, cells, light, pictures, spec=spec)
 
 
 @torch.inference_mode()
