@@ -17,7 +17,16 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = [
     {"errors", "coords"},
-    {"color", "affinity", "subcell", "measure.metrics", "draw", "formats.points", "formats.boxes"},
+    {
+        "color",
+        "affinity",
+        "patches",
+        "subcell",
+        "measure.metrics",
+        "draw",
+        "formats.points",
+        "formats.boxes",
+    },
     {"labels", "encoder", "weights", "formats.keypoints", "draw_tracks"},
     {"propagate", "cuts"},
     {"points", "boxes", "recall"},

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from chromatrack.color import rgb_to_lab
 from chromatrack.coords import cell_count
 from chromatrack.errors import InputError
+from chromatrack.patches import PATCH_CHANNELS, centred_patches
 
 Kind = Literal["resnet", "vondrick2018"]
 
@@ -39,6 +40,7 @@ class EncoderConfig:
     embedding: channels of the feature map.
     detail: channels of the shallow branch that shows the head colours and edges; 0: none.
     track_stride: pixels per cell to track at, 8 as trained or 4: finer, better and slower.
+    raw_share: share of the similarity that raw Lab patches have beside what was learned, [0, 1).
     """
 
     kind: Kind = "resnet"
@@ -47,10 +49,11 @@ class EncoderConfig:
     embedding: int = 64
     detail: int = 0
     track_stride: int = 8
+    raw_share: float = 0.0
 
 
 PRESETS: dict[str, EncoderConfig] = {
-    "small": EncoderConfig(),
+    "small": EncoderConfig(raw_share=0.5),
     "base": EncoderConfig(widths=(64, 128, 256), embedding=128, detail=64, track_stride=4),
     "vondrick2018": EncoderConfig(kind="vondrick2018", widths=(64, 128, 256)),
 }
@@ -158,7 +161,20 @@ class ResNetEncoder(Encoder):
     @property
     def spec(self) -> FeatureSpec:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Feature geometry at the current stride."""
-        return FeatureSpec(self.config.embedding, self.stride, 0.0)
+        raw = PATCH_CHANNELS if self.config.raw_share else 0
+        return FeatureSpec(self.config.embedding + raw, self.stride, 0.0)
+
+    def embed(self, lab: Tensor) -> Tensor:
+        """Embed normalised Lab `(B, 3, H, W)`: learned and raw features, together unit length.
+
+        The cosine of two cells is the mean of their learned and their raw cosine, weighted by
+        `raw_share`. Training sees the learned part alone (`project`).
+        """
+        learned, share = super().embed(lab), self.config.raw_share
+        if not share:
+            return learned
+        raw = centred_patches(lab, stride=self.stride)
+        return F.normalize(torch.cat([(1 - share) ** 0.5 * learned, share**0.5 * raw], 1), dim=1)
 
     def project(self, lab: Tensor) -> Tensor:
         x = F.relu(self.bn(self.stem(lab)), inplace=True)

@@ -147,7 +147,9 @@ def new_encoder(config: TrainConfig) -> Encoder:
     if config.init is None:
         return encoder
     trained = load_encoder(config.init)
-    if replace(trained.config, track_stride=encoder.config.track_stride) == encoder.config:
+    use = encoder.config  # how a network is used is not part of what was trained
+    same = replace(trained.config, track_stride=use.track_stride, raw_share=use.raw_share)
+    if same == encoder.config:
         encoder.load_state_dict(trained.state_dict())
         return encoder
     if can_grow(trained.config, encoder.config):

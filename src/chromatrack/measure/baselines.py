@@ -14,20 +14,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.coords import cell_count, centred_offset
-from chromatrack.encoder import Encoder, FeatureSpec, normalize_lab
+from chromatrack.coords import centred_offset
+from chromatrack.encoder import Encoder, FeatureSpec
 from chromatrack.errors import InputError
+from chromatrack.patches import PATCH_CHANNELS, patches
 from chromatrack.track import Masks, TrackedFrame, read_marks
 from chromatrack.video import read_frames
 
 RAW_LAB_TEMPERATURE = 0.03
 """Softmax temperature for the cosine similarity of `RawLabEncoder`, whose cells are much alike."""
 
-POOL = 4
-NEIGHBOURHOOD = 5
 STRIDE = 8
+BEFORE = 6
+"""Pixels of a patch before its cell's block of 8 x 8, and behind it."""
 BLACK = 1e-4
-"""Least lightness (L / 50) of a patch average, so that pure black also has a direction."""
+"""Least lightness (L / 50) of a pixel, so that pure black also has a direction."""
 
 
 class IdentityTracker:
@@ -85,7 +86,7 @@ class RawLabEncoder(Encoder):
     """
 
     spec = FeatureSpec(
-        channels=3 * NEIGHBOURHOOD * NEIGHBOURHOOD,
+        channels=PATCH_CHANNELS,
         stride=STRIDE,
         offset=centred_offset(STRIDE),
         clip_length=1,
@@ -100,14 +101,6 @@ class RawLabEncoder(Encoder):
         Returns:
             `(B, 75, h, w)`, unit length per cell, h = ceil(H / 8), w = ceil(W / 8).
         """
-        B, _, H, W = lab.shape
-        h, w = cell_count((H, W), stride=STRIDE)
-        before = (POOL * NEIGHBOURHOOD - STRIDE) // 2
-        bottom, right = before + STRIDE * h - H, before + STRIDE * w - W
-        # From black up and in one unit for all channels: Lab divided by 50.
-        from_black = lab - normalize_lab(lab.new_zeros(3, 1, 1))
-        padded = F.pad(from_black, (before, right, before, bottom), mode="replicate")
-        averages = F.avg_pool2d(padded, POOL)
-        averages = torch.cat([averages[:, :1].clamp(min=BLACK), averages[:, 1:]], dim=1)
-        patches = F.unfold(averages, NEIGHBOURHOOD, stride=STRIDE // POOL)
-        return F.normalize(patches, dim=1).reshape(B, -1, h, w)
+        light = (lab[:, :1] + 1).clamp(min=BLACK)  # from black up, as a and b are from grey
+        shown = torch.cat([light, lab[:, 1:]], dim=1)
+        return F.normalize(patches(shown, stride=STRIDE, before=BEFORE), dim=1)
