@@ -58,7 +58,6 @@ ROWS = [
     Row("+ known motion on stills", {"correspondence": 0.3, "stills_show_all": 0.5}),
     Row("+ compactness", {"compactness": 0.02}),
     Row("+ negatives of other videos", {"negatives": 0.1}),
-    Row("+ cycle", {"cycle": 0.05}),
     Row("+ average of weights (0.99)", {"ema": 0.99}),
     Row("window of 6 cells for frames under 0.5 s apart", {"window": 6}),
     Row("temperature 0.2 in training", {"temperature": 0.2}),

@@ -17,7 +17,6 @@ from chromatrack.learn.objective import (
     classify,
     correspondence_loss,
     correspondence_targets,
-    cycle_loss,
     near_window,
     negatives_loss,
     regress,
@@ -219,15 +218,6 @@ def test_many_cells_are_thinned_out_evenly(monkeypatch):
     assert float(loss) == pytest.approx(math.log((8 + 2) / 8))  # 2 of the other's 8 are left
 
 
-def test_coming_home_by_hand():
-    scores = torch.zeros(1, 2, 4)  # blind: a quarter there, a half back
-    pointer = affinity(scores, temperature=1.0)
-    assert float(cycle_loss(pointer, scores, temperature=1.0)) == pytest.approx(math.log(2))
-    sure = 50 * torch.eye(3)[None]
-    pointer = affinity(sure, temperature=1.0)
-    assert float(cycle_loss(pointer, sure, temperature=1.0)) == pytest.approx(0, abs=1e-5)
-
-
 def batch_of(size: int, views: int = 2, side: int = 32) -> Batch:
     lab = torch.rand(size, views, 3, side, side, generator=generator(3)) * 2 - 1
     cells = side // 8
@@ -241,9 +231,7 @@ def batch_of(size: int, views: int = 2, side: int = 32) -> Batch:
     )
 
 
-ALL = Objective(
-    correspondence=1.0, compactness=0.1, negatives=0.5, cycle=0.2, window=1, window_seconds=0.5
-)
+ALL = Objective(correspondence=1.0, compactness=0.1, negatives=0.5, window=1, window_seconds=0.5)
 
 
 @pytest.mark.parametrize("views", [2, 4])
@@ -252,7 +240,7 @@ def test_a_recipe_has_the_terms_it_weighs_and_their_sum(views):
     features = F.normalize(torch.randn(3, views, 8, 4, 4, generator=generator(1)), dim=2)
     features.requires_grad_()
     found = terms(features, batch, ALL, SPEC)
-    assert list(found) == ["copy", "compactness", "negatives", "cycle", "correspondence"]
+    assert list(found) == ["copy", "compactness", "negatives", "correspondence"]
     assert list(terms(features, batch, Objective(), SPEC)) == ["copy"]
     expected = sum(getattr(ALL, name) * value.item() for name, value in found.items())
     assert float(total(found, ALL)) == pytest.approx(expected, rel=1e-5)

@@ -84,7 +84,7 @@ def test_knobs_are_found_where_they_belong():
 
 def test_an_older_recipe_reads_with_todays_defaults_and_another_file_does_not():
     raw = json.loads(to_json(default()))
-    del raw["ema"], raw["objective"]["cycle"]
+    del raw["ema"], raw["objective"]["negatives"]
     assert from_json(json.dumps(raw)) == default()
     for text in ("[1]", "{", '{"colour": 1}', '{"objective": {"x": 1}}'):
         with pytest.raises(InputError, match="expected the JSON of a training recipe"):

@@ -120,7 +120,6 @@ RECIPES = {
         correspondence=1.0,
         compactness=0.1,
         negatives=0.1,
-        cycle=0.1,
         window=2,
         thin_plate=0.03,
     ),

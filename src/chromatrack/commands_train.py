@@ -50,7 +50,6 @@ class Knobs:
         correspondence: weight of known motion found on stills; 0 leaves a term out.
         compactness: weight of the pointer's spread.
         negatives: weight of cells of other videos.
-        cycle: weight of the way there and back.
         ema: share of the running mean of weights kept at each step, e.g. 0.999.
         cache: where decoded clips are kept: with a GPU, `device` if they fit.
         memory_gigabytes: decoded frames kept; more data is rotated through.
@@ -81,7 +80,6 @@ class Knobs:
     correspondence: Knob = None
     compactness: Knob = None
     negatives: Knob = None
-    cycle: Knob = None
     ema: Knob = None
     cache: Literal["device", "memory", "disk", "none"] | None = None
     memory_gigabytes: Knob = None

@@ -113,20 +113,6 @@ def negatives_loss(
     return (lost.mean(1) * counted).sum() / counted.sum().clamp(min=1)
 
 
-def cycle_loss(forth: Tensor, similarity: Tensor, *, temperature: float) -> Tensor:
-    """Minus the log of the chance to come home: target to reference and back.
-
-    Source: contrastive random walk (Jabri et al. 2020), a walk of two steps.
-
-    Args:
-        forth: `(B, N, M)` pointer of the target's cells into the references.
-        similarity: `(B, N, M)` that it was made from.
-    """
-    back = affinity(similarity.transpose(1, 2), temperature=temperature)
-    home = torch.einsum("bnm,bmn->bn", forth, back)
-    return -home.clamp(min=LEAST).log().mean()
-
-
 def correspondence_targets(
     correspondence: Tensor, size: tuple[int, int], spec: FeatureSpec
 ) -> tuple[Tensor, Tensor]:
@@ -214,8 +200,6 @@ def terms(
         found["compactness"] = spread(pointer, (h, w))
     if objective.negatives:
         found["negatives"] = negatives_loss(scores, target, references, batch.source, temperature=T)
-    if objective.cycle:
-        found["cycle"] = cycle_loss(pointer, scores, temperature=T)
     if objective.correspondence:
         found["correspondence"] = _known_motion(features, batch, spec, temperature=T)
     return found

@@ -29,8 +29,7 @@ class Objective:
     window: cells a target may look away from its own place when the frames are less than
     `window_seconds` apart; None: always the whole frame.
     copy: colours copied. correspondence: known motion of stills found, against all other pictures.
-    compactness: spread of the pointer. negatives: mass on other videos' cells. cycle: there and
-    back again.
+    compactness: spread of the pointer. negatives: mass on other videos' cells.
     """
 
     compare: Compare = "regress"
@@ -43,7 +42,6 @@ class Objective:
     correspondence: float = 0.0
     compactness: float = 0.0
     negatives: float = 0.0
-    cycle: float = 0.0
 
 
 @dataclass(frozen=True)
