@@ -52,7 +52,7 @@ class Row:
 ROWS = [
     Row("default", {}),
     Row("grey input (L alone) instead of Lab with channel dropout", {"hide": "colour"}),
-    Row("16 classes instead of regression", {"compare": "classify", "copy": 1.0}),
+    Row("regression instead of 16 classes", {"compare": "regress", "copy": 10.0}),
     Row("photos alone", {"photo_share": 1.0}),
     Row("videos alone", {"photo_share": 0.0}),
     Row("+ known motion on stills", {"correspondence": 0.3, "stills_show_all": 0.5}),

@@ -71,7 +71,7 @@ def test_it_measures_a_tiny_run(ceilings, tmp_path, monkeypatch, capsys):
         assert f"| {title} |" in said
     assert 0 <= found["waiting_share"] <= 1
     assert found["frames_per_second"] == pytest.approx(2 * found["examples_per_second"])
-    cells, channels, labels = (32 // 8) ** 2, 64, 3
+    cells, channels, labels = (32 // 8) ** 2, 64, 16
     pointer = 2 * 2 * cells * cells * (3 * channels + 2 * labels)
     assert found["operations_of_the_pointer"] == pointer
     for name in ("step_flops", "product_flops", "convolution_flops"):

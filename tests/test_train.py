@@ -95,7 +95,7 @@ def test_a_run_reports_and_writes_everything(finished):
 def test_the_weights_of_a_run_load_and_say_what_they_saw(finished):
     folder, _ = finished
     encoder = load_encoder(folder / "model.safetensors")
-    assert encoder.spec.channels == 64
+    assert encoder.config.embedding == 64
     header = read_header(folder / "model.safetensors")
     assert (header["steps"], header["examples_seen"], header["complete"]) == ("6", "12", "yes")
     assert (header["videos"], header["photos"]) == ("1", "2")

@@ -37,7 +37,7 @@ from chromatrack.learn.index import Index, build_index
 from chromatrack.learn.log import StepReport
 from chromatrack.learn.objective import terms, total
 from chromatrack.learn.prefetch import prefetch
-from chromatrack.learn.recipe import TrainConfig, check
+from chromatrack.learn.recipe import TrainConfig, check, default
 from chromatrack.learn.run import Run, Watcher, begin, choose_precision
 from chromatrack.learn.run_files import RunFiles
 from chromatrack.learn.sampler import Batch, Sampler
@@ -82,7 +82,7 @@ def train(
         StoppedError: SIGTERM.
         TrainingError: the loss is not finite, or nothing could be decoded.
     """
-    config = config or TrainConfig()
+    config = config or default()
     check(config)
     world = here()
     if config.batch % (world.size * config.accumulate):
