@@ -15,6 +15,7 @@ import argparse
 import json
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ import torch
 from chromatrack.learn.log import replace_file
 from chromatrack.learn.recipe import TrainConfig, change, default, vondrick2018
 from chromatrack.learn.train import train
+from chromatrack.learn.watch import shortened
 from chromatrack.measure.baselines import RAW_LAB_TEMPERATURE, RawLabEncoder
 from chromatrack.measure.davis import evaluate_davis, read_davis
 from chromatrack.memory import PropagateConfig
@@ -99,22 +101,6 @@ def weights(row: Row, seed: int, options: argparse.Namespace) -> tuple[Path, flo
             print(f"  step {report.step} loss {report.loss:.4f}", end="\r", file=sys.stderr)
         (folder / "done").write_text(f"{time.monotonic() - began:.1f}")
     return folder / MODEL, float((folder / "done").read_text())
-
-
-def shortened(root: Path, frames: int, folder: Path) -> Path:
-    """A DAVIS root of links to the first frames of every sequence."""
-    found = read_davis(root, year=2016)
-    for sequence in found.sequences:
-        for kind, paths in (("JPEGImages", sequence.images), ("Annotations", sequence.annotations)):
-            place = folder / kind / "480p" / sequence.name
-            place.mkdir(parents=True, exist_ok=True)
-            for path in paths[:frames]:
-                if not (place / path.name).exists():
-                    (place / path.name).symlink_to(path.resolve())
-    names = "".join(f"{sequence.name}\n" for sequence in found.sequences)
-    (folder / "ImageSets" / "2016").mkdir(parents=True, exist_ok=True)
-    (folder / "ImageSets" / "2016" / "val.txt").write_text(names)
-    return folder
 
 
 def tracked(row: Row, encoder: Any, options: argparse.Namespace, temperature: float) -> float:
@@ -207,8 +193,14 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     if options.threads:
         torch.set_num_threads(options.threads)
-    names = "-".join(str(seed) for seed in options.seeds)
-    options.short = shortened(options.davis, options.frames, options.out / f"short-{names}")
+    with tempfile.TemporaryDirectory() as folder:
+        sequences = read_davis(options.davis, year=2016).sequences
+        options.short = shortened(sequences, Path(folder), frames=options.frames)
+        measure_all(options)
+
+
+def measure_all(options: argparse.Namespace) -> None:
+    """Every row asked for, then the table and the chart."""
     rows = [r for r in ROWS if not options.rows or any(word in r.name for word in options.rows)]
     if ROWS[0] not in rows:
         rows.insert(0, ROWS[0])

@@ -290,7 +290,7 @@ def tracking_score(
     )
     found = read_davis(root, year=year, sequences=sequences)
     with tempfile.TemporaryDirectory(prefix="chromatrack-watch-") as folder:
-        shorter = _shortened(found.sequences, Path(folder), frames=frames)
+        shorter = shortened(found.sequences, Path(folder), frames=frames)
         result = evaluate_davis(shorter, tracker=tracker, year=year)
     return {name: float(result["scores"][name]) for name in SCORES}
 
@@ -302,7 +302,7 @@ def _known_device(name: str) -> Device:
     return "cpu"
 
 
-def _shortened(sequences: Sequence[DavisSequence], folder: Path, *, frames: int) -> Path:
+def shortened(sequences: Sequence[DavisSequence], folder: Path, *, frames: int) -> Path:
     """A DAVIS folder that holds only the first frames of each sequence."""
     for sequence in sequences:
         for kind, paths in (("JPEGImages", sequence.images), ("Annotations", sequence.annotations)):
