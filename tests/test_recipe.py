@@ -86,6 +86,11 @@ def test_an_older_recipe_reads_with_todays_defaults_and_another_file_does_not():
     raw = json.loads(to_json(default()))
     del raw["ema"], raw["objective"]["negatives"]
     assert from_json(json.dumps(raw)) == default()
+    raw["objective"]["cycle"] = 0.0  # a term that is gone, and was not used
+    assert from_json(json.dumps(raw)) == default()
+    raw["objective"]["cycle"] = 0.1
+    with pytest.raises(InputError, match="unknown entries cycle"):
+        from_json(json.dumps(raw))
     for text in ("[1]", "{", '{"colour": 1}', '{"objective": {"x": 1}}'):
         with pytest.raises(InputError, match="expected the JSON of a training recipe"):
             from_json(text)

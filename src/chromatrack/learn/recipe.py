@@ -126,6 +126,9 @@ def vondrick2018() -> TrainConfig:
     )
 
 
+DROPPED = frozenset({"cycle"})
+"""Terms of older recipes that are gone."""
+
 RECIPES = {"default": default, "vondrick2018": vondrick2018}
 
 
@@ -188,9 +191,18 @@ def from_json(text: str) -> TrainConfig:
         raw = json.loads(text)
         if not isinstance(raw, dict):
             raise TypeError(f"an object was expected, came {type(raw).__name__}")
-        return _build(TrainConfig, raw)
+        return _build(TrainConfig, _without_dropped(raw))
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"recipe: expected the JSON of a training recipe ({error})") from error
+
+
+def _without_dropped(raw: dict[str, Any]) -> dict[str, Any]:
+    """An older recipe without the terms it names and weighs 0, of those that are gone."""
+    objective = raw.get("objective")
+    if not isinstance(objective, dict):
+        return raw
+    kept = {n: value for n, value in objective.items() if n not in DROPPED or value != 0}
+    return raw | {"objective": kept}
 
 
 def _build(kind: type, raw: Mapping[str, Any]) -> Any:  # noqa: ANN401
