@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chromatrack.encoder import PRESETS, EncoderConfig, ResNetEncoder, build_encoder
+from chromatrack.errors import InputError
 from chromatrack.patches import PATCH_CHANNELS, centred_patches, patches
 from chromatrack.weights import load_encoder, save_encoder
 
@@ -78,6 +79,12 @@ def test_training_sees_the_learned_part_alone():
     lab = noise(40, 48)
     assert small(0.5).project(lab).shape[1] == 64
     torch.testing.assert_close(F.normalize(small(0.5).project(lab), dim=1), small(0.0).embed(lab))
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
+def test_a_share_that_leaves_nothing_to_learn_is_refused(share):
+    with pytest.raises(InputError, match="raw_share: expected a share from 0 to below 1, came"):
+        small(share)
 
 
 def test_the_share_is_kept_in_the_weights_file(tmp_path):

@@ -148,6 +148,10 @@ class ResNetEncoder(Encoder):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
+        if not 0 <= config.raw_share < 1:
+            raise InputError(
+                f"raw_share: expected a share from 0 to below 1, came {config.raw_share}"
+            )
         self.config = config
         self.stem = _conv(3, config.widths[0], 7, stride=2)
         self.bn = nn.BatchNorm2d(config.widths[0])
