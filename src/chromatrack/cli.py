@@ -12,67 +12,19 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
-from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from chromatrack import __version__
 from chromatrack.commands import Output, colorize, events, stabilize, track
 from chromatrack.commands_again import correct, paint
+from chromatrack.commands_evaluate import evaluate_app
 from chromatrack.commands_train import train
 from chromatrack.errors import ChromatrackError, DamagedVideoError
-from chromatrack.options import DEFAULTS, Device, Settings, load_evaluated
+from chromatrack.options import Device
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-OutputIfAny = Annotated[Path | None, arg(aliases=["-o"], metavar="PATH")]
 INTERRUPTED = 130
 PIPE_CLOSED = 141
-
-
-def evaluate_davis(
-    root: Annotated[Path, Positional, arg(metavar="ROOT")],
-    /,
-    *,
-    output: OutputIfAny = None,
-    year: Literal[2016, 2017] = 2016,
-    split: Annotated[str | None, arg(metavar="NAME")] = None,
-    sequences: Annotated[tuple[str, ...] | None, arg(metavar="NAME ...")] = None,
-    save_masks: bool = True,
-    settings: OmitArgPrefixes[Settings] = DEFAULTS,
-) -> int:
-    """Measure J and F on DAVIS. Models identity, raw-lab and random are the baselines.
-
-    Args:
-        root: folder with JPEGImages, Annotations and ImageSets.
-        output: folder for result.json and the predicted masks.
-        year: 2016 merges all objects into one; 2017 keeps them apart.
-        split: name of the list in ImageSets, without .txt.
-        sequences: only these sequences of the list.
-        save_masks: write the predicted masks too.
-    """
-    from chromatrack.measure import davis
-    from chromatrack.measure.report import davis_table
-    from chromatrack.progress import frame_bar
-
-    with frame_bar() as report:
-        result = davis.evaluate_davis(
-            root,
-            tracker=load_evaluated(settings),
-            year=year,
-            split=split,
-            output=output,
-            sequences=sequences,
-            save_masks=save_masks,
-            model=settings.model,
-            progress=report,
-        )
-    _print_table(davis_table(result))
-    if output is not None:
-        print(output / "result.json")
-    return 0
 
 
 def demo(
@@ -88,6 +40,7 @@ def demo(
     from rich.table import Table
 
     from chromatrack.demo import run_demo
+    from chromatrack.measure.report import table_text
     from chromatrack.progress import frame_bar
 
     with frame_bar() as report:
@@ -98,7 +51,7 @@ def demo(
         table.add_row(f"masks: {name}", f"{before:.3f}", f"{after:.3f}")
     grey, coloured = f"{result.psnr_grey:.1f} dB (grey)", f"{result.psnr_coloured:.1f} dB"
     table.add_row("colours: PSNR", grey, coloured)
-    _print_table(table)
+    print(table_text(table))
     for path in result.files.values():
         print(path)
     return 0
@@ -121,26 +74,15 @@ def doctor() -> int:
     return 1 if found.problems else 0
 
 
-def _print_table(table: Table) -> None:
-    """Narrow enough for 80 columns; not cut to them where stdout is a file or a pipe."""
-    from rich import box
-    from rich.console import Console
-
-    table.box, table.padding = box.SIMPLE, 0
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
-
-
 def _warn(message: Warning | str, *_: object, **__: object) -> None:
     print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _app() -> tyro.extras.SubcommandApp:
-    evaluate = tyro.extras.SubcommandApp()
-    evaluate.command(name="davis")(evaluate_davis)
     app = tyro.extras.SubcommandApp()
     for command in (track, correct, colorize, paint, stabilize, events, train):
         app.command(command)
-    app.command(evaluate, name="evaluate", help="Measure a model on a benchmark: davis.")
+    app.command(evaluate_app(), name="evaluate", help="Measure a model on a benchmark.")
     for command in (demo, doctor):
         app.command(command)
     return app

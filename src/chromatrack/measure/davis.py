@@ -9,11 +9,8 @@ Another resolution folder (`Full-Resolution`, `1080p`) stands in when there is n
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -21,8 +18,9 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from chromatrack.errors import DamagedVideoError, InputError, LayoutError, OutputError
+from chromatrack.errors import DamagedVideoError, InputError, LayoutError
 from chromatrack.formats.masks import read_mask, write_mask
+from chromatrack.measure.benchmark import config_of, make_folder, write_json
 from chromatrack.measure.metrics import (
     SequenceScores,
     dataset_scores,
@@ -171,7 +169,7 @@ def evaluate_davis(
         OutputError: `output` cannot be written.
     """
     found = read_davis(root, year=year, split=split, sequences=sequences)
-    folder = None if output is None else _output_folder(Path(output))
+    folder = None if output is None else make_folder(Path(output))
     total = sum(len(sequence.images) for sequence in found.sequences)
     scores: dict[str, SequenceScores] = {}
     reports: dict[str, dict[str, Any]] = {}
@@ -201,7 +199,7 @@ def evaluate_davis(
         "year": year,
         "split": found.name,
         "model": model or getattr(tracker, "model", type(tracker).__name__),
-        "config": _config(tracker),
+        "config": config_of(tracker),
         "scores": dataset_scores(scores),
         "sequences": reports,
         "frames": total,
@@ -209,7 +207,7 @@ def evaluate_davis(
         "frames_per_second": total / seconds if seconds > 0 else 0.0,
     }
     if folder is not None:
-        _write_json(folder / "result.json", result)
+        write_json(folder / "result.json", result)
     return result
 
 
@@ -335,26 +333,3 @@ def _next_frame(tracked: Iterator[LabelledFrame]) -> LabelledFrame | None:
         return next(tracked, None)
     except DamagedVideoError:
         return None
-
-
-def _config(tracker: MaskTracker) -> dict[str, Any]:
-    config = getattr(tracker, "config", None)
-    return {} if config is None else dataclasses.asdict(config)
-
-
-def _output_folder(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder '{folder}': {error.strerror}") from error
-    return folder
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write through a temporary file, so that a reader never sees half a result."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(json.dumps(content, indent=2, default=str) + "\n", "utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write '{path}': {error.strerror}") from error

@@ -40,6 +40,20 @@ def davis_markdown(result: Mapping[str, Any]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def table_text(table: Table) -> str:
+    """A rich table as text: as narrow as the terminal, 120 columns where stdout is none."""
+    import sys
+
+    from rich import box
+    from rich.console import Console
+
+    table.box, table.padding = box.SIMPLE, 0
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    with console.capture() as shown:
+        console.print(table)
+    return shown.get().rstrip("\n")
+
+
 def comparison_markdown(results: Mapping[str, Mapping[str, Any]]) -> str:
     """Markdown table of several results, {name shown: result}: a row of total scores each."""
     header = ("method", *SEQUENCE_COLUMNS)
