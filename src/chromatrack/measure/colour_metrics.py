@@ -24,6 +24,18 @@ def ab_error(ab: np.ndarray, truth: np.ndarray) -> float:
     return float(_differences(ab, truth).mean())
 
 
+def ab_error_map(ab: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Absolute error of every pixel, the mean of both channels, Lab units: `(H, W)` float64.
+
+    Args:
+        ab: (2, H, W) float, Lab units. truth: same shape.
+
+    Raises:
+        InputError: other shapes, or values that are not finite.
+    """
+    return _differences(ab, truth).mean(axis=0)
+
+
 def share_within(
     ab: np.ndarray, truth: np.ndarray, *, distances: Sequence[float] = WITHIN
 ) -> dict[float, float]:
