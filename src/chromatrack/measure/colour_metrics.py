@@ -269,8 +269,9 @@ class ColourConsistency:
 def _divergence(p: np.ndarray, q: np.ndarray) -> float:
     """Jensen-Shannon divergence of (channels, bins) shares, nats, the mean over channels."""
     middle = (p + q) / 2
-    parts = [s * np.log(np.divide(s, middle, out=np.ones_like(s), where=s > 0)) for s in (p, q)]
-    return float(sum(part.sum(axis=1) for part in parts).mean() / 2)
+    both = np.stack([p, q])
+    ratio = np.divide(both, middle, out=np.ones_like(both), where=both > 0)
+    return float((both * np.log(ratio)).sum(axis=(0, 2)).mean() / 2)
 
 
 def _check_pictures(image: np.ndarray, reference: np.ndarray, *, name: str) -> None:
