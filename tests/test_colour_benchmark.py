@@ -37,6 +37,7 @@ from chromatrack.measure.colourers import (
     tracker_method,
 )
 from chromatrack.measure.report import table_text
+from chromatrack.memory import PropagateConfig
 from chromatrack.track import TrackConfig, Tracker
 
 SIZE = (32, 48)
@@ -180,6 +181,15 @@ def test_single_pictures_are_coloured_by_a_function(root):
 
     result = measured(root, methods=["grey"], others={"warm": single_method(warm)})
     assert result["methods"]["warm"]["colourfulness"] > 8
+
+
+def test_trackers_that_remember_or_do_not_say_are_shown_every_frame():
+    assert not tracker_method(make_tracker()).every
+    remembers = Tracker(
+        build_encoder(TINY), device="cpu", config=TrackConfig(colour=PropagateConfig(recent=2))
+    )
+    assert tracker_method(remembers).every
+    assert tracker_method(object()).every
 
 
 # -- what goes wrong -----------------------------------------------------------------------

@@ -29,19 +29,16 @@ from chromatrack.measure.colourers import (
     FLOW,
     GREY,
     STILL,
-    Flow,
     Method,
     ab_of,
-    carry,
-    chain,
     copied,
-    dis_flow,
     flow_methods,
     grey_of,
     held_still,
     left_grey,
     tracker_method,
 )
+from chromatrack.measure.flow import Flow, carry, chain, dis_flow
 from chromatrack.measure.horizon import (
     HORIZONS,
     OFF_BY,

@@ -21,11 +21,10 @@ import torch
 from torch import Tensor
 
 from chromatrack.color import rgb_to_lab
-from chromatrack.coords import pixel_grid
 from chromatrack.errors import InputError
 from chromatrack.labels import planes
+from chromatrack.measure.flow import Flow, carry, chain, dis_flow, identity_places
 from chromatrack.recolour import paint
-from chromatrack.subcell import sample
 from chromatrack.video import ImageSequenceWriter
 
 if TYPE_CHECKING:
@@ -35,10 +34,6 @@ MODEL, STILL, GREY, FLOW, CHAINED = "model", "still", "grey", "flow", "flow chai
 """Names of the methods; in results the model goes by its own name."""
 
 MethodName = Literal["model", "flow", "flow chained", "still", "grey"]
-
-Flow = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""(from `(H, W)` uint8, to, same shape) -> displacement `(H, W, 2)` float32, xy pixels: what is at
-p in the first picture is at p + displacement in the second."""
 
 Picture = tuple[int, np.ndarray]
 """A frame's index in its clip and `(H, W, 3)` uint8."""
@@ -112,7 +107,7 @@ def carried(
     flow = flow or dis_flow()
     ab, first = ab_of(reference), _light(grey_of(reference))
     for index, grey in greys:
-        places = _identity(first.shape) + torch.from_numpy(flow(_light(grey), first))
+        places = identity_places(first.shape) + torch.from_numpy(flow(_light(grey), first))
         yield index, paint(grey, carry(ab, places))
 
 
@@ -122,7 +117,7 @@ def carried_on(
     """Colours carried by optical flow from frame to frame; None: by `dis_flow`."""
     flow = flow or dis_flow()
     ab, before = ab_of(reference), _light(grey_of(reference))
-    places = _identity(before.shape)
+    places = identity_places(before.shape)
     for index, grey in greys:
         light = _light(grey)
         places = chain(places, flow(light, before))
@@ -135,7 +130,8 @@ def carried_on(
 
 def tracker_method(tracker: Tracker) -> Method:
     """A tracker's copies; one that copies from the reference alone can be shown any frames."""
-    return Method(partial(copied, tracker), every=tracker.config.colour.recent > 0)
+    colour = getattr(getattr(tracker, "config", None), "colour", None)
+    return Method(partial(copied, tracker), every=colour is None or colour.recent > 0)
 
 
 def flow_methods(flow: Flow | None = None) -> dict[str, Method]:
@@ -206,52 +202,7 @@ def chosen_methods(
     return dict(found)
 
 
-# -- colours and flow ----------------------------------------------------------------------
-
-
-def dis_flow() -> Flow:
-    """Dense inverse search (Kroeger et al. 2016), OpenCV's, at its most accurate preset.
-
-    Raises:
-        InputError: OpenCV is not installed.
-    """
-    try:
-        import cv2  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise InputError(
-            "optical flow: expected OpenCV, which is not installed; "
-            "run `pip install chromatrack[flow]`, or leave the flow out"
-        ) from error
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-
-    def flow(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-        return search.calc(source, target, np.zeros((*source.shape, 2), dtype=np.float32))
-
-    return flow
-
-
-def chain(places: Tensor, flow: np.ndarray) -> Tensor:
-    """Places of one more frame's pixels in frame 0.
-
-    Args:
-        places: `(H, W, 2)` float32, where each pixel of the frame before is in frame 0, xy pixels.
-        flow: `(H, W, 2)` float32 displacement from this frame to the one before.
-
-    Returns:
-        `(H, W, 2)` float32, inside the frame wherever `places` is: what comes from outside is
-        taken for the border.
-    """
-    at = _identity(flow.shape[:2]) + torch.from_numpy(flow)
-    return sample(places.permute(2, 0, 1), at)
-
-
-def carry(ab: Tensor, places: Tensor) -> Tensor:
-    """Colours `(2, H, W)` of frame 0 taken from `(H, W, 2)` xy places, bilinear, to `(2, H, W)`."""
-    return sample(ab, places).permute(2, 0, 1).contiguous()
-
-
-def _identity(size: Sequence[int]) -> Tensor:
-    return pixel_grid(size, stride=1, offset=0)
+# -- colours of pictures -------------------------------------------------------------------
 
 
 def ab_of(rgb: np.ndarray) -> Tensor:
