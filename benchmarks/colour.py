@@ -31,24 +31,29 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chromatrack.draw import contact_sheet
 from chromatrack.errors import VideoError
 from chromatrack.image_files import IMAGE_SUFFIXES
 from chromatrack.learn.log import replace_file
 from chromatrack.measure.colour_metrics import bootstrap_interval
-from chromatrack.measure.horizon import (
+from chromatrack.measure.colourers import (
     CHAINED,
     FLOW,
     GREY,
-    HORIZONS,
     STILL,
+    Method,
+    flow_methods,
+    held_still,
+    left_grey,
+    tracker_method,
+)
+from chromatrack.measure.horizon import (
+    HORIZONS,
     Coloured,
-    HorizonClip,
     HorizonScore,
     clip_differences,
     colour_clip,
-    dis_flow,
     open_clip,
+    save_sheet,
     score_picture,
 )
 from chromatrack.options import Settings, load_tracker
@@ -218,32 +223,15 @@ def draw_panel(axis: Axes, scores: Sequence[HorizonScore], clips: int) -> None:
     axis.grid(axis="y", color="#e4e4e0", lw=0.8)
 
 
-def save_sheet(clip: HorizonClip, pictures: Sequence[Coloured], path: Path) -> None:
-    """A sheet of one clip: a row per method, the truth first, and a column per horizon."""
-    from io import BytesIO
-
-    from PIL import Image
-
-    seconds = list(clip.targets)
-    shown = {(p.method, p.index): p.rgb for p in pictures} | {
-        ("truth", p.index): p.truth for p in pictures
-    }
-    methods = ["truth", *dict.fromkeys(p.method for p in pictures)]
-    rows = [[shown[method, clip.targets[s]] for s in seconds] for method in methods]
-    columns = [f"{s:g} s" for s in seconds]
-    sheet = contact_sheet(rows, row_titles=methods, column_titles=columns, title=clip.name)
-    image = BytesIO()
-    Image.fromarray(sheet).save(image, format="png")
-    replace_file(path, image.getvalue())
-
-
 # -- the run -------------------------------------------------------------------------------
 
 
 def measure(options: argparse.Namespace) -> list[HorizonScore]:
     """Scores of all clips, one after the other."""
-    trackers = {m: load_tracker(Settings(model=m, device=options.device)) for m in options.models}
-    flow = None if options.no_flow else dis_flow()
+    methods = {GREY: Method(left_grey), STILL: Method(held_still)}
+    methods |= {} if options.no_flow else flow_methods()
+    for model in options.models:
+        methods[model] = tracker_method(load_tracker(Settings(model=model, device=options.device)))
     scores: list[HorizonScore] = []
     for path, fps in clips_of(options.data, fps=options.fps)[: options.clips]:
         started = time.perf_counter()
@@ -251,7 +239,7 @@ def measure(options: argparse.Namespace) -> list[HorizonScore]:
         if clip.name in {score.clip for score in scores}:
             clip = replace(clip, name=f"{path.resolve().parent.name}-{clip.name}")
         pictures: list[Coloured] = []
-        for coloured in colour_clip(clip, trackers=trackers, flow=flow):
+        for coloured in colour_clip(clip, methods=methods):
             scores += score_picture(clip, coloured)
             pictures += [coloured] if options.pictures else []
         if pictures:

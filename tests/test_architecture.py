@@ -123,6 +123,7 @@ def test_learning_and_measuring_stand_beside_tracking():
 
 
 NO_TORCH = [
+    "measure.colour_metrics",
     "measure.metrics",
     "draw",
     "draw_tracks",

@@ -533,6 +533,20 @@ def test_evaluate_davis_runs_the_baselines(davis, tmp_path, capsys):
     assert "holds no JPEGImages folder" in line
 
 
+def test_evaluate_colour_prints_and_writes_the_scores(davis, model, tmp_path, capsys):
+    out = tmp_path / "colours"
+    chosen = ("--frames", 3, "--methods", "model", "still", "grey")
+    assert run("evaluate", "colour", davis, "discs", *chosen, "--model", model, "-o", out) == 0
+    result = json.loads((out / "result.json").read_text())
+    assert list(result["methods"]) == [str(model), "still", "grey"] and result["frames"] == 3
+    assert result["model"] == str(model) and (out / "sheets/discs.png").exists()
+    shown = capsys.readouterr().out
+    assert "CIEDE2000" in shown and f"{result['scores']['PSNR']:.2f}" in shown
+    assert run("evaluate", "colour", davis, "--methods", "grey", "--model", "none") == 0
+    capsys.readouterr()
+    assert "came cats" in refusal(capsys, "evaluate", "colour", davis, "cats")
+
+
 def test_demo_prints_scores_and_files(monkeypatch, tmp_path, model, capsys):
     from chromatrack import demo
 
@@ -581,7 +595,7 @@ def test_help_is_quick_and_imports_nothing_heavy():
     code = (
         "import sys, time; began = time.process_time()\n"
         "from chromatrack.cli import main\n"
-        "for words in ('', 'track', 'stabilize', 'events', 'evaluate davis'):\n"
+        "for words in ('', 'track', 'stabilize', 'events', 'evaluate davis', 'evaluate colour'):\n"
         "    try: main([*words.split(), '--help'])\n"
         "    except SystemExit as stop: assert not stop.code\n"
         "heavy = {'torch', 'av', 'numpy', 'PIL', 'matplotlib'} & set(sys.modules)\n"

@@ -15,7 +15,7 @@ from chromatrack.coords import cell_count
 from chromatrack.encoder import FeatureSpec
 from chromatrack.fine_colour import around, fine_colours, look, pointed_places
 from chromatrack.labels import planes, to_cells, upsample
-from chromatrack.measure.horizon import ab_of, grey_of
+from chromatrack.measure.colourers import ab_of, grey_of
 from chromatrack.propagate import Input, PropagateConfig, Propagated
 from chromatrack.recolour import copied_colours
 from chromatrack.track import TrackConfig, Tracker

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 import sys
 
 import numpy as np
@@ -15,32 +17,40 @@ from chromatrack.color import rgb_to_lab
 from chromatrack.encoder import build_encoder
 from chromatrack.errors import InputError
 from chromatrack.labels import planes
+from chromatrack.measure.benchmark import evaluate
 from chromatrack.measure.colour_metrics import (
     WITHIN,
     ab_error,
     bootstrap_interval,
     share_within,
 )
-from chromatrack.measure.horizon import (
+from chromatrack.measure.colourers import (
     CHAINED,
     FLOW,
     GREY,
+    STILL,
+    Method,
+    ab_of,
+    copied,
+    flow_methods,
+    grey_of,
+    held_still,
+    left_grey,
+    tracker_method,
+)
+from chromatrack.measure.flow import Flow, carry, chain, dis_flow
+from chromatrack.measure.horizon import (
     HORIZONS,
     OFF_BY,
-    STILL,
     HorizonScore,
-    ab_of,
-    carry,
-    chain,
     clip_differences,
     colour_clip,
-    copied,
-    dis_flow,
-    grey_of,
+    horizon_benchmark,
     mean_error,
     measure_horizons,
     nearest_frames,
     open_clip,
+    read_scores,
 )
 from chromatrack.memory import PropagateConfig
 from chromatrack.track import TrackConfig, Tracker
@@ -59,6 +69,11 @@ def sliding(frames: int, step: int = 2) -> list[np.ndarray]:
     """A picture that slides to the left by `step` whole pixels per frame."""
     wide = still((SIZE[0], SIZE[1] + step * frames), seed=3)
     return [np.ascontiguousarray(wide[:, step * i : step * i + SIZE[1]]) for i in range(frames)]
+
+
+def points(flow: Flow) -> dict[str, Method]:
+    """The comparison points with this flow."""
+    return {GREY: Method(left_grey), STILL: Method(held_still), **flow_methods(flow)}
 
 
 def slide_flow(step: int):
@@ -221,14 +236,14 @@ def test_a_still_picture_is_kept_exactly_by_all_but_grey(tmp_path):
     picture = still(SIZE)
     clip = open_clip(write_clip(tmp_path / "still", [picture] * 6), seconds=(0.2,))
     none = lambda source, target: np.zeros((*source.shape, 2), dtype=np.float32)  # noqa: E731
-    errors = {s.method: s.error for s in measure_horizons(clip, trackers={}, flow=none)}
+    errors = {s.method: s.error for s in measure_horizons(clip, methods=points(none))}
     assert errors[STILL] == errors[FLOW] == errors[CHAINED] < 0.5
     assert errors[GREY] == pytest.approx(float(ab_of(picture).abs().mean()), abs=0.3)
 
 
 def test_exact_flow_carries_colours_that_standing_still_gets_wrong(tmp_path):
     clip = open_clip(write_clip(tmp_path / "sliding", sliding(6)), seconds=(0.1, 0.2))
-    scores = list(measure_horizons(clip, trackers={}, flow=slide_flow(2)))
+    scores = list(measure_horizons(clip, methods=points(slide_flow(2))))
     assert {(s.method, s.seconds, s.index) for s in scores} == {
         (method, *at) for method in (GREY, STILL, FLOW, CHAINED) for at in ((0.1, 2), (0.2, 5))
     }
@@ -262,7 +277,7 @@ def test_no_colour_of_the_clip_reaches_the_tracker(tmp_path):
         write_clip(tmp_path / "other", [first, *(grey_of(rgb) for rgb in rest)]), seconds=(0.2,)
     )
     found = [
-        {c.method: c.rgb for c in colour_clip(of, trackers={"ours": tracker})}
+        {c.method: c.rgb for c in colour_clip(of, methods={"ours": tracker_method(tracker)})}
         for of in (clip, other)
     ]
     np.testing.assert_array_equal(found[0]["ours"], found[1]["ours"])
@@ -276,11 +291,63 @@ def test_the_tracker_colours_as_on_the_whole_grey_clip(tmp_path, recent):
     greys = [(index, grey_of(rgb)) for index, rgb in enumerate(frames)][1:6]
     whole = dict(copied(tracker, frames[0], greys))
     clip = open_clip(write_clip(tmp_path / "clip", frames), seconds=(0.1, 0.2))
-    coloured = colour_clip(clip, trackers={"ours": tracker})
+    coloured = colour_clip(clip, methods={"ours": tracker_method(tracker)})
     ours = {c.index: c.rgb for c in coloured if c.method == "ours"}
     assert sorted(ours) == [2, 5] and sorted(whole) == [1, 2, 3, 4, 5]
     for index, rgb in ours.items():
         np.testing.assert_array_equal(rgb, whole[index])
+
+
+# -- as a benchmark ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clips(tmp_path):
+    names = {"sliding": sliding(6), "still": [still(SIZE)] * 4}
+    folders = [write_clip(tmp_path / name, frames) for name, frames in names.items()]
+    return [open_clip(folder, seconds=(0.1, 0.2)) for folder in folders]
+
+
+def test_the_benchmark_says_what_measuring_every_clip_says(clips, tmp_path):
+    flow = {"told flow": flow_methods(slide_flow(2))[FLOW]}
+    ours = make_tracker()
+    seen = []
+    result = evaluate(
+        horizon_benchmark(clips, methods=["model", "still", "grey"], others=flow),
+        tracker=ours,
+        output=tmp_path / "out",
+        progress=lambda name, done, total: seen.append((name, done, total)),
+    )
+    methods = {"custom": tracker_method(ours), STILL: Method(held_still), GREY: Method(left_grey)}
+    expected = [s for clip in clips for s in measure_horizons(clip, methods={**methods, **flow})]
+    assert read_scores(result["sequences"]) == expected
+    stored = json.loads((tmp_path / "out/result.json").read_text())
+    assert read_scores(stored["sequences"]) == expected
+    assert [done for _, done, _ in seen] == list(range(1, 10)) and seen[-1] == ("still", 9, 9)
+    assert (tmp_path / "out/horizons/sliding.png").exists()
+
+
+def test_the_benchmark_averages_over_the_clips_that_reach_a_horizon(clips):
+    result = evaluate(horizon_benchmark(clips, methods=["still", "grey"]), tracker=None)
+    scores = read_scores(result["sequences"])
+    rows = {(row["method"], row["seconds"]): row for row in result["horizons"]}
+    counts = {0.1: 2, 0.2: 1}
+    assert {key: row["clips"] for key, row in rows.items()} == {
+        (method, seconds): counts[seconds] for method in (STILL, GREY) for seconds in counts
+    }
+    for (method, seconds), row in rows.items():
+        assert row["error"] == pytest.approx(mean_error(scores, method=method, seconds=seconds))
+    assert result["scores"]["ab error at 0.2 s"] == rows[STILL, 0.2]["error"]
+
+
+def test_the_benchmark_goes_to_other_processes_and_checks_its_methods(clips):
+    benchmark = horizon_benchmark(clips, others={"second": tracker_method(make_tracker())})
+    assert pickle.loads(pickle.dumps(benchmark.clips)) == benchmark.clips
+    assert pickle.loads(pickle.dumps(benchmark.measure)).keywords["names"][0] == "model"
+    with pytest.raises(InputError, match="vivid"):
+        horizon_benchmark(clips, methods=["vivid"])
+    with pytest.raises(InputError, match="a model that colours"):
+        evaluate(horizon_benchmark(clips, methods=["model"]), tracker=None)
 
 
 # -- means ---------------------------------------------------------------------------------

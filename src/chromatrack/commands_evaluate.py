@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Root = Annotated[Path, Positional, arg(metavar="ROOT")]
 OutputIfAny = Annotated[Path | None, arg(aliases=["-o"], metavar="PATH")]
+ColourMethod = Literal["model", "flow", "flow-chained", "still", "grey"]
 Names = Annotated[tuple[str, ...] | None, arg(metavar="NAME ...")]
 
 
@@ -61,6 +62,54 @@ def evaluate_davis(
     return said(davis_table(result), output)
 
 
+def evaluate_colour(
+    root: Root,
+    clips: Annotated[tuple[str, ...], Positional, arg(metavar="[CLIP ...]")] = (),
+    /,
+    *,
+    output: OutputIfAny = None,
+    methods: Annotated[tuple[ColourMethod, ...] | None, arg(metavar="NAME ...")] = None,
+    frames: Annotated[int | None, arg(metavar="N")] = None,
+    short_side: int = 480,
+    settings: OmitArgPrefixes[Settings] = DEFAULTS,
+) -> str:
+    """Colour clips from their first frame; measure PSNR, SSIM, CIEDE2000, CDC, colourfulness.
+
+    ROOT holds videos and folders of frames, or is a DAVIS folder (JPEGImages/480p/*), or one clip.
+    Later frames are shown grey. The first frame is the reference and is not scored.
+
+    Args:
+        root: folder of clips; any colour footage the model was not trained on.
+        clips: only these clips of it, by name.
+        output: folder for result.json and a contact sheet per clip.
+        methods: model, flow, flow-chained (dense optical flow, the extra [flow]), still (the first
+            frame's colours where they are), grey; by default all that are installed.
+        frames: at most so many frames of a clip.
+        short_side: larger clips are compared at this size, pixels.
+    """
+    from chromatrack.measure.benchmark import evaluate
+    from chromatrack.measure.colour import colour_benchmark, colour_table
+    from chromatrack.progress import frame_bar
+
+    benchmark = colour_benchmark(
+        root,
+        clips=clips or None,
+        methods=None if methods is None else [name.replace("-", " ") for name in methods],
+        frames=frames,
+        short_side=short_side,
+    )
+    needs_model = "model" in benchmark.settings["methods"]
+    with frame_bar() as report:
+        result = evaluate(
+            benchmark,
+            tracker=load_evaluated(settings) if needs_model else None,
+            output=output,
+            model=settings.model if needs_model else "none",
+            progress=report,
+        )
+    return "\n".join([said(colour_table(result), output), *benchmark.settings["notes"]])
+
+
 def said(table: Table, output: Path | None) -> str:
     """A table, and where its result.json is, if anywhere."""
     from chromatrack.measure.report import table_text
@@ -73,4 +122,5 @@ def evaluate_app() -> tyro.extras.SubcommandApp:
     """The benchmarks by name."""
     app = tyro.extras.SubcommandApp()
     app.command(name="davis")(evaluate_davis)
+    app.command(name="colour")(evaluate_colour)
     return app

@@ -1,39 +1,37 @@
 """How wrong copied colours are, by the seconds since the frame they were copied from.
 
 The colours of a clip's first frame are brought to later frames, of which nothing but the luminance
-is shown: by a tracker, by dense optical flow (straight from the first frame, and chained from frame
-to frame), by leaving them where they are, or not at all (grey). These are the comparison points of
-Vondrick et al. 2018. Every method's ab is painted under the later frame's own luminance by the same
-function and compared as the 8-bit picture that a viewer would see.
+is shown, by any of the `colourers`, and compared as the 8-bit picture that a viewer would see.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import takewhile
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from chromatrack.color import rgb_to_lab
-from chromatrack.coords import fit_size, pixel_grid
+from chromatrack.coords import fit_size
 from chromatrack.errors import InputError
 from chromatrack.image_files import image_files
-from chromatrack.labels import planes
+from chromatrack.measure.benchmark import Benchmark, Report
 from chromatrack.measure.colour_metrics import ab_error, share_within
+from chromatrack.measure.colourers import (
+    Method,
+    ab_of,
+    check_names,
+    chosen_methods,
+    grey_of,
+    usual_names,
+)
 from chromatrack.measure.metrics import psnr
-from chromatrack.recolour import paint
-from chromatrack.subcell import sample
-from chromatrack.video import Frame, ImageSequenceWriter, probe, read_frames
-
-if TYPE_CHECKING:
-    from chromatrack.track import Tracker
+from chromatrack.measure.sheets import write_sheet
+from chromatrack.video import Frame, probe, read_frames
 
 HORIZONS = (0.2, 0.5, 1.0, 2.0, 3.0, 4.0)
 """Seconds since the reference at which colours are compared."""
@@ -41,13 +39,6 @@ HORIZONS = (0.2, 0.5, 1.0, 2.0, 3.0, 4.0)
 OFF_BY = 0.05
 """Seconds by which a frame's time may differ from the horizon it stands for: half a step of the
 slowest usual rate, 10 frames per second."""
-
-STILL, GREY, FLOW, CHAINED = "still", "grey", "flow", "flow chained"
-"""Names of the comparison points; trackers go by their own names."""
-
-Flow = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""(from `(H, W)` uint8, to, same shape) -> displacement `(H, W, 2)` float32, xy pixels: what is at
-p in the first picture is at p + displacement in the second."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +54,11 @@ class HorizonClip:
     size: tuple[int, int]
     times: tuple[float, ...]
     targets: Mapping[float, int]
+
+    @property
+    def frame_count(self) -> int:
+        """Frames up to the last one compared."""
+        return len(self.times)
 
     def frames(self) -> Iterator[Frame]:
         """Frame 0 to the last target, at `size`."""
@@ -208,108 +204,14 @@ def _folder_name(folder: Path) -> str:
     return folder.parent.name if folder.name.lower() in ("img", "frames", "images") else folder.name
 
 
-# -- the methods ---------------------------------------------------------------------------
+# -- one clip ------------------------------------------------------------------------------
 
 
-def dis_flow() -> Flow:
-    """Dense inverse search (Kroeger et al. 2016), OpenCV's, at its most accurate preset.
-
-    Raises:
-        InputError: OpenCV is not installed.
-    """
-    try:
-        import cv2  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise InputError(
-            "optical flow: expected OpenCV, which is not installed; "
-            "run `pip install chromatrack[flow]`, or leave the flow out"
-        ) from error
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-
-    def flow(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-        return search.calc(source, target, np.zeros((*source.shape, 2), dtype=np.float32))
-
-    return flow
-
-
-def chain(places: Tensor, flow: np.ndarray) -> Tensor:
-    """Places of one more frame's pixels in frame 0.
-
-    Args:
-        places: `(H, W, 2)` float32, where each pixel of the frame before is in frame 0, xy pixels.
-        flow: `(H, W, 2)` float32 displacement from this frame to the one before.
-
-    Returns:
-        `(H, W, 2)` float32, inside the frame wherever `places` is: what comes from outside is
-        taken for the border.
-    """
-    at = _identity(flow.shape[:2]) + torch.from_numpy(flow)
-    return sample(places.permute(2, 0, 1), at)
-
-
-def carry(ab: Tensor, places: Tensor) -> Tensor:
-    """Colours `(2, H, W)` of frame 0 taken from `(H, W, 2)` xy places, bilinear, to `(2, H, W)`."""
-    return sample(ab, places).permute(2, 0, 1).contiguous()
-
-
-def _identity(size: Sequence[int]) -> Tensor:
-    return pixel_grid(size, stride=1, offset=0)
-
-
-def ab_of(rgb: np.ndarray) -> Tensor:
-    """The ab `(2, H, W)` float32 of a `(H, W, 3)` uint8 picture, Lab units."""
-    return rgb_to_lab(planes(rgb).float() / 255)[1:]
-
-
-def grey_of(rgb: np.ndarray) -> np.ndarray:
-    """A `(H, W, 3)` uint8 picture of the same luminance L, its three channels equal."""
-    green = paint(rgb, torch.zeros(2, *rgb.shape[:2]))[..., 1:2]
-    return np.repeat(green, 3, axis=2)
-
-
-def copied(
-    tracker: Tracker, reference: np.ndarray, greys: Iterable[tuple[int, np.ndarray]]
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Colours as `Tracker.colorize` copies them: grey `(H, W, 3)` uint8 -> coloured.
-
-    The grey frames lie in files of their own, so that no colour of the clip can be seen.
-    """
-    with tempfile.TemporaryDirectory(prefix="chromatrack-") as folder:
-        indices = [0]
-        with ImageSequenceWriter(folder) as writer:
-            writer.write(grey_of(reference))
-            for index, grey in greys:
-                indices.append(index)
-                writer.write(grey)
-        for frame in tracker.colorize(folder, references=[(reference, 0)]):
-            if frame.index > 0:
-                yield indices[frame.index], frame.rgb
-
-
-def carried(
-    reference: np.ndarray, greys: Iterable[tuple[int, np.ndarray]], flow: Flow, wanted: set[int]
-) -> Iterator[tuple[str, int, np.ndarray]]:
-    """Colours carried by optical flow, straight and chained, on the wanted frames."""
-    ab, first = ab_of(reference), grey_of(reference)[..., 0]
-    before, places = first, _identity(first.shape)
-    for index, grey in greys:
-        light = np.ascontiguousarray(grey[..., 0])
-        places = chain(places, flow(light, before))
-        before = light
-        if index in wanted:
-            straight = _identity(first.shape) + torch.from_numpy(flow(light, first))
-            yield FLOW, index, paint(grey, carry(ab, straight))
-            yield CHAINED, index, paint(grey, carry(ab, places))
-
-
-def colour_clip(
-    clip: HorizonClip, *, trackers: Mapping[str, Tracker], flow: Flow | None = None
-) -> Iterator[Coloured]:
+def colour_clip(clip: HorizonClip, *, methods: Mapping[str, Method]) -> Iterator[Coloured]:
     """Every method's colours on every frame to compare.
 
-    A tracker that copies from the reference alone is shown only the frames to compare, which
-    changes nothing for it; one that remembers recent frames is shown all. Memory: the frames to
-    compare, not the clip.
+    A method that does not need every frame is shown only the frames to compare. Memory: those, not
+    the clip.
     """
     wanted = set(clip.targets.values())
     truth = {frame.index: frame.rgb for frame in clip.frames() if frame.index in wanted | {0}}
@@ -321,16 +223,9 @@ def colour_clip(
             if frame.index > 0:
                 yield frame.index, grey_of(frame.rgb)
 
-    still = ab_of(reference)
-    for index, grey in greys.items():
-        yield Coloured(GREY, index, grey, truth[index])
-        yield Coloured(STILL, index, paint(grey, still), truth[index])
-    if flow is not None:
-        for method, index, rgb in carried(reference, every(), flow, wanted):
-            yield Coloured(method, index, rgb, truth[index])
-    for name, tracker in trackers.items():
-        shown = every() if tracker.config.colour.recent else greys.items()
-        for index, rgb in copied(tracker, reference, shown):
+    for name, method in methods.items():
+        shown = every() if method.every else iter(greys.items())
+        for index, rgb in method.colourer(reference, shown):
             if index in wanted:
                 yield Coloured(name, index, rgb, truth[index])
 
@@ -346,9 +241,100 @@ def score_picture(clip: HorizonClip, coloured: Coloured) -> Iterator[HorizonScor
             yield HorizonScore(name, method, seconds, index, since, error, within, decibel)
 
 
-def measure_horizons(
-    clip: HorizonClip, *, trackers: Mapping[str, Tracker], flow: Flow | None = None
-) -> Iterator[HorizonScore]:
+def measure_horizons(clip: HorizonClip, *, methods: Mapping[str, Method]) -> Iterator[HorizonScore]:
     """Scores of every method at every horizon of a clip, as `colour_clip` makes the pictures."""
-    for coloured in colour_clip(clip, trackers=trackers, flow=flow):
+    for coloured in colour_clip(clip, methods=methods):
         yield from score_picture(clip, coloured)
+
+
+def save_sheet(clip: HorizonClip, pictures: Sequence[Coloured], path: Path) -> None:
+    """A sheet of one clip: a row per method, the truth first, and a column per horizon."""
+    shown = {("truth", p.index): p.truth for p in pictures}
+    shown |= {(p.method, p.index): p.rgb for p in pictures}
+    methods = dict.fromkeys(method for method, _ in shown)
+    rows = {m: [shown[m, index] for index in clip.targets.values()] for m in methods}
+    write_sheet(path, rows, columns=[f"{s:g} s" for s in clip.targets], title=clip.name)
+
+
+# -- as a benchmark ------------------------------------------------------------------------
+
+
+def horizon_benchmark(
+    clips: Iterable[HorizonClip],
+    *,
+    methods: Sequence[str] | None = None,
+    others: Mapping[str, Method] | None = None,
+) -> Benchmark:
+    """The comparison as a benchmark, whose clips can be measured in processes of their own.
+
+    Args:
+        clips: what `open_clip` gives.
+        methods: out of `colourers.MethodName`; None is all, without the flow if OpenCV is missing.
+            `model` is the tracker given to `evaluate`.
+        others: more methods by name, such as `colourers.tracker_method` of a second tracker.
+
+    Raises:
+        InputError: an unknown method, one given twice, or flow without OpenCV.
+    """
+    names = usual_names() if methods is None else tuple(methods)
+    check_names(names)
+    others = dict(others or {})
+    return Benchmark(
+        "colour horizon",
+        tuple(clips),
+        partial(measure_horizon_clip, names=names, others=others),
+        combine_horizons,
+        settings={"methods": [*names, *others]},
+    )
+
+
+def measure_horizon_clip(
+    clip: HorizonClip,
+    *,
+    tracker: Any,  # noqa: ANN401  (colours, if the model is among the methods)
+    folder: Path | None,
+    tick: Callable[[], None],
+    names: Sequence[str],
+    others: Mapping[str, Method],
+) -> Report:
+    """One clip's report: {"frames", "horizons": a dict of `HorizonScore` each}; with a folder also
+    horizons/<clip>.png, all methods' pictures beside the truth."""
+    methods = chosen_methods(names, tracker=tracker, others=others)
+    scores: list[HorizonScore] = []
+    pictures: list[Coloured] = []
+    made, ticked = len(methods) * len(set(clip.targets.values())), 0
+    for count, coloured in enumerate(colour_clip(clip, methods=methods), start=1):
+        scores += score_picture(clip, coloured)
+        pictures += [] if folder is None else [coloured]
+        for _ in range(clip.frame_count * count // made - ticked):
+            tick()
+            ticked += 1
+    if folder is not None:
+        save_sheet(clip, pictures, folder / "horizons" / f"{clip.name}.png")
+    rows = [asdict(score) for score in scores]
+    for row in rows:
+        row["within"] = {f"{distance:g}": share for distance, share in row["within"].items()}
+    return {"frames": clip.frame_count, "horizons": rows}
+
+
+def combine_horizons(reports: Mapping[str, Report]) -> Report:
+    """{"scores": {"ab error at 1 s": ...} of the first method, "horizons": [{"method", "seconds",
+    "clips", "error", "psnr", "within"}]}: means over the clips that reach the horizon."""
+    scores = read_scores(reports)
+    rows = []
+    for method, seconds in dict.fromkeys((s.method, s.seconds) for s in scores):
+        there = [s for s in scores if (s.method, s.seconds) == (method, seconds)]
+        within = {f"{d:g}": float(np.mean([s.within[d] for s in there])) for d in there[0].within}
+        means = {n: float(np.mean([getattr(s, n) for s in there])) for n in ("error", "psnr")}
+        about = {"method": method, "seconds": seconds, "clips": len(there)}
+        rows.append({**about, **means, "within": within})
+    first = [row for row in rows if row["method"] == rows[0]["method"]]
+    headline = {f"ab error at {r['seconds']:g} s": r["error"] for r in first}
+    return {"scores": headline, "horizons": rows}
+
+
+def read_scores(reports: Mapping[str, Report]) -> list[HorizonScore]:
+    """The scores in `result["sequences"]`, as measured or read back from result.json."""
+    rows = [row for report in reports.values() for row in report["horizons"]]
+    within = [{float(d): share for d, share in row["within"].items()} for row in rows]
+    return [HorizonScore(**{**row, "within": near}) for row, near in zip(rows, within, strict=True)]

@@ -1,0 +1,114 @@
+"""Clips to colour: found in a folder, their frames counted.
+
+    ROOT/clip.mp4            any video,
+    ROOT/clip/00000.jpg      a folder of frames (also ROOT/clip/img/, as OTB has them),
+    ROOT/JPEGImages/480p/*/  or a DAVIS root (davischallenge.org; CC BY-NC 4.0): fetch it yourself
+
+Any colour footage will do, as long as the model was not trained on it; ROOT can also be one clip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+from chromatrack.coords import fit_size
+from chromatrack.errors import InputError, LayoutError, VideoError
+from chromatrack.image_files import IMAGE_SUFFIXES, image_files
+from chromatrack.learn.listing import VIDEO_SUFFIXES
+from chromatrack.video import Frame, probe, read_frames
+
+FRAME_FOLDERS = ("img", "frames", "images")
+"""Folders inside a clip's own that hold its frames, in data sets that have such."""
+
+
+@dataclass(frozen=True)
+class ColourClip:
+    """A clip: its first `frame_count` frames, compared at `size` (height, width)."""
+
+    name: str
+    video: str
+    size: tuple[int, int]
+    frame_count: int
+
+    def frames(self) -> Iterator[Frame]:
+        """Its frames, one at a time."""
+        return read_frames(self.video, end=self.frame_count, size=self.size)
+
+
+def read_clips(
+    root: str | PathLike[str],
+    *,
+    clips: Iterable[str] | None = None,
+    frames: int | None = None,
+    short_side: int = 480,
+) -> tuple[ColourClip, ...]:
+    """Find the clips of a folder, by name, and count their frames.
+
+    Args:
+        root: see the module. clips: only these names. frames: at most so many of each, 2 or more.
+        short_side: pixels; larger clips are compared at this size, smaller ones at their own.
+
+    Raises:
+        LayoutError: no clip. InputError: a name that is not there, fewer than 2 frames.
+        VideoError: a clip that cannot be read.
+    """
+    if frames is not None and frames < 2:
+        raise InputError(f"frames: expected 2 or more, the first is the reference; came {frames}")
+    found = _find(Path(root))
+    chosen = list(found if clips is None else dict.fromkeys(clips))
+    if unknown := [name for name in chosen if name not in found]:
+        raise InputError(
+            f"clips: expected names in '{root}' ({', '.join(found)}); came {', '.join(unknown)}"
+        )
+    return tuple(_open(name, found[name], frames, short_side) for name in chosen)
+
+
+def _find(root: Path) -> dict[str, Path]:
+    """Videos and folders of frames by name, in order."""
+    if not root.exists():
+        raise LayoutError(f"'{root}' is not there; expected a folder of videos or of frames")
+    if root.is_file() or _frames_in(root):
+        return {root.stem if root.is_file() else root.resolve().name: root}
+    inside = root
+    if (root / "JPEGImages").is_dir():
+        sizes = sorted(p for p in (root / "JPEGImages").iterdir() if p.is_dir())
+        inside = next((p for p in sizes if p.name == "480p"), sizes[0] if sizes else root)
+    found: dict[str, Path] = {}
+    for path in sorted(inside.iterdir()):
+        video = path if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file() else None
+        if path.is_dir():
+            video = next((p for p in _frame_folders(path) if _frames_in(p)), None)
+        if video is not None and not path.name.startswith("."):
+            found[path.name if path.is_dir() or path.stem in found else path.stem] = video
+    if not found:
+        raise LayoutError(
+            f"'{inside}' holds no clip; expected videos, folders of frames, or a DAVIS root"
+        )
+    return found
+
+
+def _frame_folders(folder: Path) -> list[Path]:
+    return [folder, *(folder / name for name in FRAME_FOLDERS)]
+
+
+def _frames_in(folder: Path) -> bool:
+    """Whether a folder holds images itself."""
+    return folder.is_dir() and any(
+        p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".") for p in folder.iterdir()
+    )
+
+
+def _open(name: str, video: Path, frames: int | None, short_side: int) -> ColourClip:
+    info = probe(video)
+    files = image_files(video)
+    if files is None:
+        count = sum(1 for _ in read_frames(video, end=frames, size=(16, 16)))
+    else:
+        count = len(files) if frames is None else min(frames, len(files))
+    if count < 2:
+        raise VideoError(f"{video}: expected 2 frames or more, the first to copy from; came 1")
+    size = fit_size((info.height, info.width), short_side=short_side)
+    return ColourClip(name, str(video), size, count)
