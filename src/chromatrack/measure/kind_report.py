@@ -103,7 +103,8 @@ def scores_table(result: Mapping[str, Any], *, title: str) -> Table:
     caption = (
         f"{result['model']}, {result['frames']} frames, {result['frames_per_second']:.1f} frames/s"
     )
-    table = Table(title=title, caption=caption, show_footer=True)
+    width = max(len(title), len(caption)) + 2  # else both are broken to the columns' width
+    table = Table(title=title, caption=caption, show_footer=True, min_width=width)
     columns, clips = list(result["scores"]), result["sequences"]
     total = _texts(result["scores"], columns)
     table.add_column("sequence", footer=f"all ({len(clips)})")
