@@ -29,11 +29,12 @@ from chromatrack.formats.boxes import BoxMark, TrackedBox
 from chromatrack.formats.keypoints import KeypointMark, TrackedKeypoints
 from chromatrack.formats.masks import read_mask
 from chromatrack.formats.points import PointMark, TrackedPoint
-from chromatrack.measure.badja import evaluate_badja
-from chromatrack.measure.jhmdb import evaluate_jhmdb, read_jhmdb
+from chromatrack.measure.badja import badja_benchmark
+from chromatrack.measure.benchmark import evaluate
+from chromatrack.measure.box_sequences import PRECISION, SUCCESS, box_benchmark
+from chromatrack.measure.jhmdb import jhmdb_benchmark
 from chromatrack.measure.kind_report import in_order, kinds_markdown
 from chromatrack.measure.metrics import frame_scores, sequence_scores
-from chromatrack.measure.otb import PRECISION, SUCCESS, evaluate_otb, read_otb
 from chromatrack.options import Settings, load_evaluated
 from chromatrack.video import probe
 
@@ -203,23 +204,20 @@ def tracker_of(model: str, *, through: str, radius: float) -> Any:
 
 def score_badja(data: Path, tracker: Any) -> dict[str, float]:
     """Joints of animals: share within 0.2 of the root of the animal's area."""
-    files = sorted((data / "badja").glob("*.json"))
-    result = evaluate_badja(files, data / "davis16-dev", tracker=tracker)
+    result = evaluate(badja_benchmark(data / "badja", data / "davis16-dev"), tracker=tracker)
     row = {f"BADJA {name}": scores["PCK@0.2"] for name, scores in result["sequences"].items()}
     return {**row, "BADJA mean": result["scores"]["PCK@0.2"]}
 
 
 def score_jhmdb(data: Path, tracker: Any) -> dict[str, float]:
     """Joints of a person."""
-    folders = sorted(path.parent for path in (data / "jhmdb").rglob("joint_positions.mat"))
-    result = evaluate_jhmdb([read_jhmdb(folder) for folder in folders], tracker=tracker)
+    result = evaluate(jhmdb_benchmark(data / "jhmdb"), tracker=tracker)
     return {f"JHMDB {name}": score for name, score in result["scores"].items()}
 
 
 def score_otb(data: Path, tracker: Any) -> dict[str, float]:
     """One box per clip."""
-    folders = sorted(path.parent for path in (data / "boxes/otb").rglob("groundtruth_rect.txt"))
-    result = evaluate_otb([read_otb(folder) for folder in folders], tracker=tracker)
+    result = evaluate(box_benchmark(data / "boxes/otb"), tracker=tracker)
     return {
         f"{name} {short}": scores[column]
         for name, scores in result["sequences"].items()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,15 @@ from PIL import Image
 from chromatrack.errors import DamagedVideoError, InputError, LayoutError
 from chromatrack.formats.masks import write_mask
 from chromatrack.formats.points import PointMark, TrackedPoint
-from chromatrack.measure.badja import BADJA_JOINTS, evaluate_badja, read_badja, track_joints
+from chromatrack.measure.badja import (
+    BADJA_JOINTS,
+    badja_benchmark,
+    combine_badja,
+    measure_badja,
+    read_badja,
+    track_joints,
+)
+from chromatrack.measure.benchmark import evaluate
 
 DATA = Path(__file__).resolve().parents[2] / "shared/data"
 SIZE = (27, 48)  # 1080 x 1920 divided by 40
@@ -88,6 +97,10 @@ class Scripted:
             raise DamagedVideoError("broken", frame_index=self.last + 1)
 
 
+def scored(root, tracker, **options) -> dict:
+    return evaluate(badja_benchmark(root, root / "davis", **options), tracker=tracker)
+
+
 def test_joints_are_brought_to_the_size_of_the_frames(root):
     clip = read_badja(root / "bear.json", root / "davis")
     assert clip.name == "bear" and clip.folder == root / "davis/JPEGImages/480p/bear"
@@ -153,7 +166,7 @@ def test_joints_enter_on_the_first_annotated_frame_with_their_own_ids(root):
     ],
 )
 def test_the_score_is_the_share_of_joints_near_enough(root, options, expected):
-    result = evaluate_badja([root / "bear.json"], root / "davis", tracker=Scripted(**options))
+    result = scored(root, Scripted(**options))
     assert result["scores"]["PCK@0.2"] == pytest.approx(expected)
     bear = result["sequences"]["bear"]
     assert bear["joints"] == 3 and bear["frames"] == 3 and bear["left_out_frames"] == 0
@@ -163,18 +176,46 @@ def test_only_joints_visible_on_the_first_and_the_later_frame_count(root):
     entries = [entry(1, (8, 9)), entry(3, (8, 9, 10)), entry(7, (9, 10))]
     write_json(root, entries)
     tracker = Scripted(drop=(9,))
-    result = evaluate_badja([root / "bear.json"], root / "davis", tracker=tracker)
+    result = scored(root, tracker)
     assert [mark.id for mark in tracker.calls[0][1]] == [8, 9]
     assert result["scores"]["PCK@0.2"] == pytest.approx(1 / 3)  # 8 on 3; 9 on 3 and 7 is dropped
 
 
 def test_the_mean_is_over_animals(root):
     write_clip(root / "davis", "camel")
-    path = write_json(root, [entry(f, (8,), "camel") for f in ANNOTATED], "camel")
-    tracker = Scripted(drop=(9, 10))
-    result = evaluate_badja([root / "bear.json", path], root / "davis", tracker=tracker)
+    write_json(root, [entry(f, (8,), "camel") for f in ANNOTATED], "camel")
+    result = scored(root, Scripted(drop=(9, 10)))
     assert list(result["sequences"]) == ["bear", "camel"]
     assert result["scores"]["PCK@0.2"] == pytest.approx((1 / 3 + 1) / 2)
+    assert result["frames"] == 2 * 7 and result["settings"]["not_in_davis"] == []
+    assert scored(root, Scripted(drop=(9, 10)), sequences=["camel"])["scores"] == {"PCK@0.2": 1.0}
+
+
+def test_animals_that_are_not_in_davis_are_left_out_and_told(root):
+    inner = root / "badja/joint_annotations"
+    inner.mkdir(parents=True)
+    write_json(inner, [entry(frame) for frame in ANNOTATED])
+    write_json(inner, [entry(f, (8,), "cat_jump") for f in ANNOTATED], "cat_jump")
+    benchmark = badja_benchmark(root / "badja", root / "davis")
+    assert [clip.name for clip in benchmark.clips] == ["bear"]
+    assert benchmark.settings["not_in_davis"] == ["cat_jump"]
+    with pytest.raises(LayoutError, match="has no clip 'cat_jump'"):
+        badja_benchmark(root / "badja", root / "davis", sequences=["cat_jump"])
+    with pytest.raises(LayoutError, match="has the frames of none of bear, cat_jump"):
+        badja_benchmark(root / "badja", root / "elsewhere")
+    with pytest.raises(InputError, match="must be among bear, cat_jump; got emu"):
+        badja_benchmark(root / "badja", root / "davis", sequences=["emu"])
+
+
+def test_frames_tick_also_those_without_an_annotation_and_clips_can_be_sent(root):
+    clip = pickle.loads(pickle.dumps(badja_benchmark(root, root / "davis").clips[0]))
+    ticks = []
+    report = measure_badja(clip, tracker=Scripted(last=5), tick=lambda: ticks.append(1))
+    assert len(ticks) == clip.frame_count == 7
+    assert json.loads(json.dumps(report)) == report
+    assert combine_badja({"a": report, "b": {"PCK@0.2": 0.0}})["scores"] == {
+        "PCK@0.2": pytest.approx(report["PCK@0.2"] / 2)
+    }
 
 
 def test_a_tracker_out_of_order_is_refused(root):
@@ -184,7 +225,7 @@ def test_a_tracker_out_of_order_is_refused(root):
             yield Found(2, {})
 
     with pytest.raises(InputError, match="bear: expected frames 4 to 7 in order"):
-        evaluate_badja([root / "bear.json"], root / "davis", tracker=Backwards())
+        scored(root, Backwards())
 
 
 def changed(**values) -> list[dict]:
@@ -222,8 +263,8 @@ def test_files_that_are_not_as_published_say_why(root, content, message):
 def test_missing_files_say_so(root):
     with pytest.raises(LayoutError, match=r"cannot read.*ant\.json"):
         read_badja(root / "ant.json", root / "davis")
-    with pytest.raises(LayoutError, match="at least one annotation file"):
-        evaluate_badja([], root / "davis", tracker=Scripted())
+    with pytest.raises(LayoutError, match=r"expected BADJA's bear\.json"):
+        badja_benchmark(root / "davis", root / "davis")
     masks = root / "davis/Annotations/480p/bear"
     write_mask(masks / "00003.png", np.zeros(SIZE, dtype=np.int32))
     with pytest.raises(LayoutError, match=r"00003.png' marks no animal"):
@@ -250,3 +291,26 @@ def test_reads_a_real_animal():
     assert clip.frames[:3] == (2, 7, 12) and clip.left_out == 6 and len(clip.frames) == 11
     assert clip.joint_ids == BADJA_JOINTS
     assert (np.nanmax(clip.joints, axis=(0, 1)) < (854, 480)).all()
+
+
+@pytest.mark.skipif(not (DATA / "badja").is_dir(), reason="needs ../shared/data/badja")
+def test_real_animals_score_as_they_did_before_they_were_a_benchmark():
+    class Drifting:
+        def track(self, video, *, points, start, end):
+            for index in range(start, end):
+                step = index - start
+                if step % 11 != 10:
+                    yield Found(
+                        index,
+                        {
+                            mark.id: TrackedPoint(mark.x + step / 2, mark.y - step / 4, True, 1.0)
+                            for mark in points
+                        },
+                    )
+
+    result = evaluate(badja_benchmark(DATA / "badja", DATA / "davis16-dev"), tracker=Drifting())
+    scores = {name: report["PCK@0.2"] for name, report in result["sequences"].items()}
+    assert scores == pytest.approx(
+        {"bear": 74 / 189, "dog-agility": 1 / 29, "horsejump-low": 72 / 171}
+    )
+    assert result["scores"]["PCK@0.2"] == pytest.approx(0.2823565939113428)

@@ -1,19 +1,24 @@
 from __future__ import annotations
 
+import json
+import pickle
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from synthetic import moving_clip, write_clip
 
 from chromatrack.errors import InputError, LayoutError, VideoError
 from chromatrack.formats.keypoints import KeypointMark, TrackedKeypoints
-from chromatrack.measure.jhmdb import JHMDB_JOINTS, evaluate_jhmdb, read_jhmdb, track_pose
+from chromatrack.measure.benchmark import evaluate
+from chromatrack.measure.jhmdb import JHMDB_JOINTS, jhmdb_benchmark, read_jhmdb
+from chromatrack.measure.poses import measure_pose, track_pose
+from chromatrack.video import read_frame
 
 DATA = Path(__file__).resolve().parents[2] / "shared/data"
 SIZE = (60, 80)
@@ -40,6 +45,30 @@ def write_folder(folder: Path, pos_img=None, *, images: int = FRAMES) -> Path:
     for index in range(images):
         Image.new("RGB", (SIZE[1], SIZE[0])).save(folder / f"{index + 1:05d}.png")
     return folder
+
+
+def write_whole(root: Path) -> Path:
+    """Two classes in the published layout: three test clips in split 1, one of them a video."""
+    for action, clip in (("catch", "one"), ("catch", "two"), ("walk", "three"), ("walk", "four")):
+        write_mat(root / "joint_positions" / action / clip, pos_img=positions())
+        if clip == "four":
+            (root / "ReCompress_Videos/walk").mkdir(parents=True)
+            made = write_clip(root / "four.mp4", moving_clip(frames=FRAMES, size=SIZE))
+            made.rename(root / "ReCompress_Videos/walk/four.avi")
+            continue
+        images = root / "Rename_Images" / action / clip
+        images.mkdir(parents=True)
+        for index in range(FRAMES):
+            Image.new("RGB", (SIZE[1], SIZE[0])).save(images / f"{index + 1:05d}.png")
+    (root / "splits").mkdir()
+    (root / "splits/catch_test_split1.txt").write_text("one.avi 1\r\ntwo.avi 2\r\n")
+    (root / "splits/walk_test_split1.txt").write_text("four.avi 2 \nthree.avi 2\n\n")
+    (root / "splits/catch_test_split2.txt").write_text("one.avi 2\ntwo.avi 1\n")
+    return root
+
+
+def scored(root: Path, tracker, **options) -> dict:
+    return evaluate(jhmdb_benchmark(root, **options), tracker=tracker)
 
 
 @dataclass(frozen=True)
@@ -76,6 +105,7 @@ def test_positions_are_read_frame_by_frame_and_counted_from_zero(tmp_path):
     assert clip.inside.all() and len(JHMDB_JOINTS) == 15
 
 
+@settings(max_examples=20)
 @given(st.integers(2, 5), st.integers(0, 2**32 - 1))
 def test_written_positions_read_back(tmp_path_factory, frames, seed):
     folder = tmp_path_factory.mktemp("clip")
@@ -113,51 +143,130 @@ def test_joints_are_given_once_as_one_skeleton(tmp_path):
 def test_a_joint_outside_the_first_frame_is_not_marked_and_counts_as_wrong(tmp_path):
     pos = positions()
     pos[0, 4] += 200
-    clip, tracker = read_jhmdb(write_folder(tmp_path, pos)), Scripted()
-    result = evaluate_jhmdb([clip], tracker=tracker, alphas=(0.5,))
+    folder, tracker = write_folder(tmp_path, pos), Scripted()
+    result = scored(folder, tracker)
     assert np.isnan(tracker.calls[0][1][0].joints[4]).all()
-    assert clip.inside.sum() == 14
+    assert read_jhmdb(folder).given.sum() == 14
+    assert next(iter(result["sequences"].values()))["joints"] == 14
     assert result["scores"]["PCK@0.5"] == pytest.approx(14 / 15)
     with pytest.raises(LayoutError, match="no joint of the first frame lies in 80x60"):
         read_jhmdb(write_folder(tmp_path / "far", positions() + 500))
 
 
 def test_following_scores_one_and_standing_still_as_worked_out(tmp_path):
-    clip = read_jhmdb(write_folder(tmp_path / "catch"))
-    perfect = evaluate_jhmdb([clip], tracker=Scripted())
+    root = write_folder(tmp_path / "catch")
+    perfect = scored(root, Scripted())
     assert set(perfect["scores"].values()) == {1.0}
     assert list(perfect["scores"]) == [f"PCK@{a}" for a in (0.1, 0.2, 0.3, 0.4, 0.5)]
     # the box is 28 x 42 px, the person 0.6 * 50.48 = 30.29 px; off by 3, 6, 9 px
-    still = evaluate_jhmdb([clip], tracker=Scripted(speed=0.0))["scores"]
+    still = scored(root, Scripted(speed=0.0))["scores"]
     expected = {"PCK@0.1": 1 / 3, "PCK@0.2": 2 / 3, "PCK@0.3": 1, "PCK@0.4": 1, "PCK@0.5": 1}
     assert still == pytest.approx(expected)
 
 
 def test_a_dropped_joint_is_wrong_unless_scored_as_crw_does(tmp_path):
-    clip = read_jhmdb(write_folder(tmp_path / "catch"))
-    result = evaluate_jhmdb([clip], tracker=Scripted(drop=(3, 7)))
+    root = write_folder(tmp_path / "catch")
+    result = scored(root, Scripted(drop=(3, 7)))
     assert result["scores"]["PCK@0.1"] == pytest.approx(13 / 15)
-    assert result["joints"]["right shoulder"] == 0.0 and result["joints"]["neck"] == 1.0
+    assert result["joints"]["right shoulder"]["PCK@0.1"] == 0.0
+    assert result["joints"]["neck"]["PCK@0.1"] == 1.0
     assert result["sequences"]["catch"]["dropped"] == 2 * (FRAMES - 1)
-    published = evaluate_jhmdb([clip], tracker=Scripted(drop=(3, 7)), compat="crw")
-    assert published["scores"]["PCK@0.1"] == 1.0 and published["compat"] == "crw"
+    assert result["settings"] == {"split": None, "compat": None}
+    crw = {"drop": (3, 7), "speed": 3.0 * 320 / SIZE[1]}
+    published = scored(root, Scripted(**crw), compat="crw")
+    assert published["scores"]["PCK@0.1"] == 1.0 and published["settings"]["compat"] == "crw"
+    assert published["joints"]["right shoulder"]["PCK@0.1"] is None
+
+
+def test_crw_frames_are_square_and_places_come_back_to_the_clips_pixels(tmp_path):
+    clip, seen = read_jhmdb(write_folder(tmp_path / "catch")), []
+
+    class Looking(Scripted):
+        def track(self, video, *, keypoints, end):
+            seen.extend((read_frame(video, index=i).rgb.shape, video) for i in range(end))
+            yield from super().track(video, keypoints=keypoints, end=end)
+
+    tracker = Looking(speed=3.0 * 320 / SIZE[1])
+    found = track_pose(clip, tracker=tracker, compat="crw")
+    assert [shape for shape, _ in seen] == [(320, 320, 3)] * FRAMES
+    assert not seen[0][1].exists(), "the frames made for it are gone"
+    assert found == pytest.approx(clip.joints)
+    mark = tracker.calls[0][1][0]
+    assert mark.joints[0] == pytest.approx([10.5 * 320 / 80 - 0.5, 5.5 * 320 / 60 - 0.5])
+
+
+def test_every_frame_ticks_and_clips_can_be_sent_to_other_processes(tmp_path):
+    clip = jhmdb_benchmark(write_folder(tmp_path / "catch")).clips[0]
+    sent, ticks = pickle.loads(pickle.dumps(clip)), []
+    report = measure_pose(sent, tracker=Scripted(last=1), tick=lambda: ticks.append(1))
+    assert len(ticks) == sent.frame_count == FRAMES
+    assert json.loads(json.dumps(report)) == report
+
+
+def test_the_whole_data_set_is_read_by_its_lists(tmp_path):
+    root = write_whole(tmp_path)
+    benchmark = jhmdb_benchmark(root)
+    assert [clip.name for clip in benchmark.clips] == ["two", "four", "three"]
+    assert [clip.video.name for clip in benchmark.clips] == ["two", "four.avi", "three"]
+    assert benchmark.settings == {"split": 1, "compat": None}
+    assert [clip.name for clip in jhmdb_benchmark(root, split=2).clips] == ["one"]
+    some = jhmdb_benchmark(root, sequences=["three", "two"])
+    assert [clip.name for clip in some.clips] == ["three", "two"]
+    assert set(scored(root, Scripted())["scores"].values()) == {1.0}
+
+
+def test_lists_that_are_not_as_published_say_why(tmp_path):
+    root = write_whole(tmp_path)
+    with pytest.raises(InputError, match="must be among two, four, three; got one"):
+        jhmdb_benchmark(root, sequences=["one"])
+    with pytest.raises(LayoutError, match="holds no list of split 3; expected CLASS_test_split3"):
+        jhmdb_benchmark(root, split=3)
+    path = root / "splits/catch_test_split1.txt"
+    for text, message in (
+        ("two.avi 3", "line 1: expected CLIP.avi 1 or 2; came 'two.avi 3'"),
+        ("two.avi", "expected CLIP.avi 1 or 2"),
+        ("two.avi 2\ntwo.avi 2", "'two' is listed twice"),
+        ("five.avi 2", "no frames of the clip 'five'; expected '.*Rename_Images/catch/five' or"),
+    ):
+        path.write_text(text)
+        with pytest.raises(LayoutError, match=message):
+            jhmdb_benchmark(root)
+    path.write_text("two.avi 2")
+    (root / "joint_positions/catch/two/joint_positions.mat").unlink()
+    with pytest.raises(LayoutError, match=r"no '.*two/joint_positions\.mat'"):
+        jhmdb_benchmark(root)
+
+
+def test_other_folders_are_told_what_is_expected(tmp_path):
+    for root in (tmp_path, tmp_path / "none"):
+        with pytest.raises(LayoutError, match="is no JHMDB folder; expected joint_positions"):
+            jhmdb_benchmark(root)
+    root = write_whole(tmp_path / "whole")
+    (root / "splits").rename(root / "lists")
+    with pytest.raises(LayoutError, match="holds joint_positions, but no splits folder"):
+        jhmdb_benchmark(root)
 
 
 def test_missing_frames_are_misses(tmp_path):
-    clip = read_jhmdb(write_folder(tmp_path / "catch"))
-    result = evaluate_jhmdb([clip], tracker=Scripted(last=1))
+    result = scored(write_folder(tmp_path / "catch"), Scripted(last=1))
     assert result["scores"]["PCK@0.5"] == pytest.approx(1 / 3)
 
 
 def test_clips_are_scored_together_and_apart(tmp_path):
-    one = read_jhmdb(write_folder(tmp_path / "one"))
-    two = read_jhmdb(write_folder(tmp_path / "two", positions(8), images=8))
-    result = evaluate_jhmdb([one, two], tracker=Scripted(last=3), alphas=(0.1,))
+    write_folder(tmp_path / "one")
+    write_folder(tmp_path / "two", positions(8), images=8)
+    result = scored(tmp_path, Scripted(last=3))
     assert result["sequences"]["one"]["PCK@0.1"] == 1.0
     assert result["sequences"]["two"]["PCK@0.1"] == pytest.approx(3 / 7)
     assert result["scores"]["PCK@0.1"] == pytest.approx(6 / 10)
-    with pytest.raises(LayoutError, match="at least one clip"):
-        evaluate_jhmdb([], tracker=Scripted())
+    assert result["joints"]["belly"]["PCK@0.5"] == pytest.approx(6 / 10)
+    assert result["frames"] == 12
+
+
+def test_clips_of_one_name_are_told_apart(tmp_path):
+    for place in ("a/catch", "b/catch"):
+        write_folder(tmp_path / place)
+    assert list(scored(tmp_path, Scripted())["sequences"]) == ["a-catch", "b-catch"]
 
 
 def test_a_tracker_with_other_joints_or_order_is_refused(tmp_path):
@@ -226,3 +335,27 @@ def test_reads_a_real_clip():
     clip = read_jhmdb(folder)
     assert clip.joints.shape == (40, 15, 2) and clip.inside.all()
     assert clip.joints[0, 0].tolist() == [285.5, 105.5]
+
+
+@pytest.mark.skipif(not (DATA / "jhmdb").is_dir(), reason="needs ../shared/data/jhmdb")
+def test_a_real_clip_scores_as_it_did_before_it_was_a_benchmark():
+    pytest.importorskip("scipy")
+
+    class Drifting:
+        def track(self, video, *, keypoints, end):
+            (mark,) = keypoints
+            for index in range(end):
+                joints = mark.joints + np.array([index / 4, -index / 8])
+                if index % 5 == 2:
+                    joints[[1, 7]] = np.nan
+                there = np.isfinite(joints[:, 0])
+                if index % 11 != 10:
+                    yield Found(index, {1: TrackedKeypoints(joints, there, there.astype(float))})
+
+    result = scored(DATA / "jhmdb", Drifting())
+    assert list(result["scores"].values()) == pytest.approx(
+        [0.0017094017, 0.0136752137, 0.0307692308, 0.0376068376, 0.0495726496]
+    )
+    assert result["joints"]["right shoulder"]["PCK@0.1"] == pytest.approx(1 / 39)
+    (report,) = result["sequences"].values()
+    assert report["dropped"] == 59 and report["frames"] == 39

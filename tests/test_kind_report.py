@@ -2,11 +2,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from chromatrack.errors import DamagedVideoError, InputError
-from chromatrack.measure.kind_report import in_order, kinds_markdown
+from chromatrack.measure.kind_report import (
+    chosen,
+    in_order,
+    joints_table,
+    kinds_markdown,
+    named,
+    scores_table,
+)
+from chromatrack.measure.report import table_text
 
 
 @dataclass(frozen=True)
@@ -55,3 +64,47 @@ def test_the_table_has_all_columns_and_leaves_empty_what_is_missing():
     ]
     with pytest.raises(InputError, match="at least one row"):
         kinds_markdown({})
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_every_frame_of_the_range_ticks_once_delivered_or_not(breaks):
+    ticks = []
+    frames = delivered([2, 3, 6], breaks=breaks)
+    for count, _ in enumerate(
+        in_order(frames, name="a", start=2, end=9, tick=lambda: ticks.append(1))
+    ):
+        assert len(ticks) == count
+    assert len(ticks) == 7
+
+
+def test_clips_are_chosen_by_name_and_in_the_order_asked_for():
+    found = {"ant": 1, "bee": 2, "cat": 3}
+    assert list(chosen(found, None)) == ["ant", "bee", "cat"]
+    assert chosen(found, ("cat", "ant", "cat")) == {"cat": 3, "ant": 1}
+    for names, said in ((("dog", "ant"), "got dog"), ((), "got none")):
+        with pytest.raises(InputError, match=f"must be among ant, bee, cat; {said}"):
+            chosen(found, names)
+
+
+def test_folders_have_their_own_names_and_their_paths_where_two_are_alike():
+    base = Path("root")
+    folders = [base / "otb/David", base / "tld/David", base / "tld/Car"]
+    assert list(named(folders, base)) == ["otb-David", "tld-David", "Car"]
+
+
+def test_tables_show_every_clip_the_total_and_every_joint():
+    result = {
+        "model": "small",
+        "frames": 12,
+        "frames_per_second": 3.0,
+        "scores": {"PCK@0.1": 0.25, "PCK@0.2": None},
+        "sequences": {"catch": {"PCK@0.1": 0.5, "PCK@0.2": None, "frames": 3}},
+        "joints": {"neck": {"PCK@0.1": 1.0, "PCK@0.2": None}},
+    }
+    lines = table_text(scores_table(result, title="JHMDB")).splitlines()
+    assert any(line.split() == ["catch", "0.500"] for line in lines)
+    assert any(line.split() == ["all", "(1)", "0.250"] for line in lines)
+    assert "small, 12 frames, 3.0 frames/s" in " ".join(lines)
+    assert ["neck", "1.000"] in [
+        line.split() for line in table_text(joints_table(result)).splitlines()
+    ]

@@ -16,10 +16,13 @@ from chromatrack.options import DEFAULTS, Settings, load_evaluated
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from chromatrack.measure.benchmark import Benchmark, Report
+
 Root = Annotated[Path, Positional, arg(metavar="ROOT")]
 OutputIfAny = Annotated[Path | None, arg(aliases=["-o"], metavar="PATH")]
 ColourMethod = Literal["model", "flow", "flow-chained", "still", "grey"]
 Names = Annotated[tuple[str, ...] | None, arg(metavar="NAME ...")]
+Compat = Literal["crw"] | None
 
 
 def evaluate_davis(
@@ -110,6 +113,135 @@ def evaluate_colour(
     return "\n".join([said(colour_table(result), output), *benchmark.settings["notes"]])
 
 
+def evaluate_jhmdb(
+    root: Root,
+    /,
+    *,
+    output: OutputIfAny = None,
+    split: Literal[1, 2, 3] = 1,
+    compat: Compat = None,
+    sequences: Names = None,
+    settings: OmitArgPrefixes[Settings] = DEFAULTS,
+) -> str:
+    """Measure PCK@.1 to .5 of the 15 joints of JHMDB.
+
+    Args:
+        root: folder with joint_positions, splits and Rename_Images (or ReCompress_Videos); or
+            clips, each in a folder with its joint_positions.mat and one video or its pictures.
+        output: folder for result.json.
+        split: whose test clips to measure, where there are splits.
+        compat: crw scores as CRW does: frames brought to 320x320, dropped joints left out (add
+            --size 320 to track at that size).
+        sequences: only these clips.
+    """
+    from chromatrack.measure.jhmdb import jhmdb_benchmark
+
+    found = jhmdb_benchmark(root, split=split, compat=compat, sequences=sequences)
+    return said_of_poses(measured(found, output, settings), f"JHMDB{noted(compat)}", output)
+
+
+def evaluate_penn(
+    root: Root,
+    /,
+    *,
+    output: OutputIfAny = None,
+    compat: Compat = None,
+    sequences: Names = None,
+    settings: OmitArgPrefixes[Settings] = DEFAULTS,
+) -> str:
+    """Measure PCK of the 13 joints of Penn Action, on its test clips.
+
+    Args:
+        root: folder with frames/0001/000001.jpg and labels/0001.mat.
+        output: folder for result.json.
+        compat: crw: frames brought to 320x320, dropped joints left out, as CRW does on JHMDB.
+        sequences: only these clips (0001), for the test or not.
+    """
+    from chromatrack.measure.penn import penn_benchmark
+
+    found = penn_benchmark(root, compat=compat, sequences=sequences)
+    return said_of_poses(measured(found, output, settings), f"Penn Action{noted(compat)}", output)
+
+
+def evaluate_badja(
+    root: Root,
+    /,
+    *,
+    davis: Annotated[Path, arg(metavar="DAVIS")],
+    output: OutputIfAny = None,
+    sequences: Names = None,
+    settings: OmitArgPrefixes[Settings] = DEFAULTS,
+) -> str:
+    """Measure PCK@0.2 of the joints of BADJA's animals, on their DAVIS sequences.
+
+    Args:
+        root: folder with bear.json, ... or with joint_annotations, which holds them.
+        davis: folder with JPEGImages and Annotations of DAVIS; animals it lacks are left out.
+        output: folder for result.json.
+        sequences: only these animals.
+    """
+    from chromatrack.measure.badja import badja_benchmark
+    from chromatrack.measure.kind_report import scores_table
+
+    found = badja_benchmark(root, davis, sequences=sequences)
+    lacking = ", ".join(found.settings["not_in_davis"])
+    title = "BADJA" + (f", without {lacking} (not in DAVIS)" if lacking else "")
+    return said(scores_table(measured(found, output, settings), title=title), output)
+
+
+def evaluate_boxes(
+    root: Root,
+    /,
+    *,
+    output: OutputIfAny = None,
+    sequences: Names = None,
+    settings: OmitArgPrefixes[Settings] = DEFAULTS,
+) -> str:
+    """Measure one box per sequence: success AUC, precision at 20 px, overlap, found or absent.
+
+    Args:
+        root: a sequence, or a folder of some: OTB (groundtruth_rect.txt and img/0001.jpg), VOT
+            (groundtruth.txt and color/00000001.jpg) or TLD (gt.txt and 00001.jpg beside it).
+        output: folder for result.json.
+        sequences: only these.
+    """
+    from chromatrack.measure.box_sequences import box_benchmark
+    from chromatrack.measure.kind_report import scores_table
+
+    result = measured(box_benchmark(root, sequences=sequences), output, settings)
+    return said(scores_table(result, title="boxes"), output)
+
+
+def measured(benchmark: Benchmark, output: Path | None, settings: Settings) -> Report:
+    """The result of a benchmark with the model asked for, under a bar."""
+    from chromatrack.measure.benchmark import evaluate
+    from chromatrack.progress import frame_bar
+
+    with frame_bar() as report:
+        return evaluate(
+            benchmark,
+            tracker=load_evaluated(settings),
+            output=output,
+            model=settings.model,
+            progress=report,
+        )
+
+
+def said_of_poses(result: Report, title: str, output: Path | None) -> str:
+    """The tables of a pose benchmark: per joint, and per clip."""
+    from chromatrack.measure.kind_report import joints_table, scores_table
+    from chromatrack.measure.report import table_text
+
+    return "\n".join(
+        [table_text(joints_table(result)), said(scores_table(result, title=title), output)]
+    )
+
+
+def noted(compat: Compat) -> str:
+    """What a table's title adds when it is not the honest score."""
+    return f", compat {compat}" if compat else ""
+
+
 def said(table: Table, output: Path | None) -> str:
     """A table, and where its result.json is, if anywhere."""
     from chromatrack.measure.report import table_text
@@ -123,4 +255,8 @@ def evaluate_app() -> tyro.extras.SubcommandApp:
     app = tyro.extras.SubcommandApp()
     app.command(name="davis")(evaluate_davis)
     app.command(name="colour")(evaluate_colour)
+    app.command(name="jhmdb")(evaluate_jhmdb)
+    app.command(name="penn")(evaluate_penn)
+    app.command(name="badja")(evaluate_badja)
+    app.command(name="boxes")(evaluate_boxes)
     return app

@@ -1,6 +1,9 @@
 """BADJA, joints of animals: read the published annotations and a DAVIS folder, track, score.
 
-    ANNOTATIONS/bear.json       a list with an entry per annotated frame:
+The annotations (Biggs et al. 2018, github.com/benjiebob/BADJA) are of DAVIS sequences, and of a few
+other clips, which are left out and told; fetch both data sets yourself.
+
+    ROOT/bear.json, or ROOT/joint_annotations/bear.json: a list with an entry per annotated frame,
         {"image_path": "DAVIS/JPEGImages/Full-Resolution/bear/00002.jpg",
          "joints": [[row, column], ...], "visibility": [true, ...], ...}
     DAVIS/JPEGImages/480p/bear/00002.jpg     DAVIS/Annotations/480p/bear/00002.png
@@ -9,7 +12,7 @@ Rows and columns count pixels of the 1920x1080 frames from 0 and are taken as pi
 are brought to the size of the frames in the DAVIS folder. The lists number the 37 joints of the
 SMAL animal model, of which the data set's own catalogue scores 20 (`BADJA_JOINTS`); the chin (34),
 annotated here and there, is not among them. The animal's area is that of everything the DAVIS
-annotation of the frame marks, as others do.
+annotation of the frame marks, as others do. The first annotated frame is given and not scored.
 """
 
 from __future__ import annotations
@@ -26,8 +29,9 @@ import numpy as np
 from chromatrack.coords import rescale_points
 from chromatrack.errors import LayoutError
 from chromatrack.formats.points import PointMark, TrackedPoint
+from chromatrack.measure.benchmark import Benchmark, Report
 from chromatrack.measure.davis import IMAGE_SUFFIXES, read_annotation
-from chromatrack.measure.kind_report import in_order
+from chromatrack.measure.kind_report import Tick, chosen, in_order
 from chromatrack.measure.pose_metrics import badja_accuracy
 
 BADJA_SIZE = (1080, 1920)
@@ -77,6 +81,11 @@ class BadjaClip:
     areas: np.ndarray
     left_out: int
 
+    @property
+    def frame_count(self) -> int:
+        """How many frames are tracked, annotated or not."""
+        return self.frames[-1] + 1 - self.frames[0]
+
 
 def read_badja(
     annotations: str | PathLike[str],
@@ -125,7 +134,7 @@ def read_badja(
     )
 
 
-def track_joints(clip: BadjaClip, *, tracker: PointTracker) -> np.ndarray:
+def track_joints(clip: BadjaClip, *, tracker: PointTracker, tick: Tick | None = None) -> np.ndarray:
     """Track the joints that are visible on the first annotated frame, as points with their ids.
 
     Returns:
@@ -145,47 +154,87 @@ def track_joints(clip: BadjaClip, *, tracker: PointTracker) -> np.ndarray:
     columns = {joint: column for column, joint in enumerate(clip.joint_ids)}
     found = np.full(clip.joints.shape, np.nan)
     tracked = tracker.track(clip.folder, points=marks, start=start, end=end)
-    for frame in in_order(tracked, name=clip.name, start=start, end=end):
+    for frame in in_order(tracked, name=clip.name, start=start, end=end, tick=tick):
         for joint, point in frame.points.items():
             if frame.index in rows and joint in columns:
                 found[rows[frame.index], columns[joint]] = point.x, point.y
     return found
 
 
-def evaluate_badja(
-    annotations: Iterable[str | PathLike[str]],
+def badja_benchmark(
+    root: str | PathLike[str],
     davis: str | PathLike[str],
     *,
-    tracker: PointTracker,
     joints: Literal["scored", "all"] = "scored",
-) -> dict[str, Any]:
-    """Track the joints of every animal from its first annotated frame, and score them.
+    sequences: Iterable[str] | None = None,
+) -> Benchmark:
+    """Find the animals whose frames the DAVIS folder has.
 
     Args:
-        annotations: the animals' JSON files. davis, joints: as in `read_badja`.
-        tracker: has `.track(folder, points=[PointMark...], start=, end=)`.
-
-    Returns:
-        {"benchmark", "scores": {"PCK@0.2": mean over the animals}, "sequences": {name:
-        {"PCK@0.2", "joints": tracked, "frames": scored, "left_out_frames"}}}.
+        root: folder of the annotations. davis, joints: as in `read_badja`.
+        sequences: only these animals (`bear`), all of which must be in the DAVIS folder.
 
     Raises:
-        LayoutError: see `read_badja`, or no file was named. InputError: see `badja_accuracy`.
+        LayoutError: see `read_badja`, or no annotation or none of their clips is there.
+        InputError: an unknown animal.
     """
-    sequences: dict[str, dict[str, Any]] = {}
-    for path in annotations:
-        clip = read_badja(path, davis, joints=joints)
-        found = track_joints(clip, tracker=tracker)
-        sequences[clip.name] = {
-            SCORE: badja_accuracy(found, clip.joints, clip.visible, clip.areas),
-            "joints": int(clip.visible[0].sum()),
-            "frames": len(clip.frames) - 1,
-            "left_out_frames": clip.left_out,
-        }
-    if not sequences:
-        raise LayoutError("BADJA: expected at least one annotation file (bear.json), came none")
-    mean = float(np.mean([scores[SCORE] for scores in sequences.values()]))
-    return {"benchmark": "badja", "scores": {SCORE: mean}, "sequences": sequences}
+    base = Path(root)
+    inner = base / "joint_annotations"
+    files = sorted((inner if inner.is_dir() else base).glob("*.json"))
+    if not files:
+        raise LayoutError(f"'{base}' holds no annotation; expected BADJA's bear.json, ... there")
+    paths = chosen({path.stem: path for path in files}, sequences)
+    there = {name: path for name, path in paths.items() if sequences or _has_clip(path, davis)}
+    if not there:
+        raise LayoutError(
+            f"'{davis}' has the frames of none of {', '.join(paths)}; expected DAVIS with "
+            "JPEGImages/480p and Annotations/480p"
+        )
+    return Benchmark(
+        name="badja",
+        clips=tuple(read_badja(path, davis, joints=joints) for path in there.values()),
+        measure=measure_badja,
+        combine=combine_badja,
+        settings={"joints": joints, "not_in_davis": [name for name in paths if name not in there]},
+    )
+
+
+def measure_badja(
+    clip: BadjaClip,
+    *,
+    tracker: PointTracker,
+    folder: Path | None = None,
+    tick: Tick | None = None,
+) -> Report:
+    """Track the joints of one animal from its first annotated frame, and score them.
+
+    Args:
+        tracker: has `.track(folder, points=[PointMark...], start=, end=)`.
+        folder: not used, nothing is saved.
+
+    Returns:
+        {"PCK@0.2", "joints": tracked, "frames": scored, "left_out_frames"}.
+
+    Raises:
+        InputError: see `track_joints` and `badja_accuracy`.
+    """
+    found = track_joints(clip, tracker=tracker, tick=tick)
+    return {
+        SCORE: badja_accuracy(found, clip.joints, clip.visible, clip.areas),
+        "joints": int(clip.visible[0].sum()),
+        "frames": len(clip.frames) - 1,
+        "left_out_frames": clip.left_out,
+    }
+
+
+def combine_badja(reports: Mapping[str, Report]) -> Report:
+    """{"scores": {"PCK@0.2": the mean over the animals}}."""
+    return {"scores": {SCORE: float(np.mean([report[SCORE] for report in reports.values()]))}}
+
+
+def _has_clip(path: Path, davis: str | PathLike[str]) -> bool:
+    name = Path(_entries(path)[0]["image_path"]).parent.name
+    return any((Path(davis) / "JPEGImages").glob(f"*/{name}/"))
 
 
 def _entries(path: Path) -> list[dict[str, Any]]:

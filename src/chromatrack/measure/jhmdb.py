@@ -1,29 +1,40 @@
-"""JHMDB, 15 joints of a person: read a clip's published annotation, track the joints, score them.
+"""JHMDB, 15 joints of a person: read the published annotations, track the joints, score them.
 
-    CLIP/joint_positions.mat    `pos_img`, 2 x 15 x frames: x and y of every joint
-    CLIP/*.avi, or pictures     its frames, beside the annotation or named apart
+The whole data set (Jhuang et al. 2013, jhmdb.is.tue.mpg.de; fetch it yourself: `joint_positions`,
+`splits`, and `Rename_Images` or `JHMDB_video`). Split 1 has 268 test clips in 21 classes:
 
-MATLAB counts pixels from 1, so 1 is taken off: a place is then in pixels from the centre of the
-top-left one. Joints are scored in the clip's own pixels (CRW first brings frames to 320x320, which
-weighs x and y of other shapes differently). Needs SciPy: `pip install 'chromatrack[measure]'`.
+    ROOT/joint_positions/CLASS/CLIP/joint_positions.mat   `pos_img`, 2 x 15 x frames: x and y
+    ROOT/Rename_Images/CLASS/CLIP/00001.png               its frames, or else
+    ROOT/ReCompress_Videos/CLASS/CLIP.avi
+    ROOT/splits/CLASS_test_split1.txt                     lines "CLIP.avi 1" (training) or 2 (test)
+
+or single clips, each in a folder of its own at or below ROOT:
+
+    CLIP/joint_positions.mat    CLIP/*.avi, or pictures
+
+MATLAB counts pixels from 1, so 1 is taken off, as CRW does: a place is then in pixels from the
+centre of the top-left one. Errors are pixels of the clip. How joints are scored: `poses`. Needs
+SciPy: `pip install 'chromatrack[measure]'`.
 """
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import functools
+from collections.abc import Iterable
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
-from chromatrack.errors import InputError, LayoutError
-from chromatrack.formats.keypoints import KeypointMark, TrackedKeypoints
+from chromatrack.errors import LayoutError
 from chromatrack.image_files import IMAGE_SUFFIXES
-from chromatrack.measure.kind_report import in_order
-from chromatrack.measure.pose_metrics import JHMDB_ALPHAS, jhmdb_pck, joint_rates
+from chromatrack.measure.benchmark import Benchmark
+from chromatrack.measure.kind_report import chosen, named
+from chromatrack.measure.mat_files import read_mat
+from chromatrack.measure.pose_metrics import Compat
+from chromatrack.measure.poses import PoseClip, combine_poses, inside_frame, measure_pose
 from chromatrack.video import probe
 
 JHMDB_JOINTS = (
@@ -33,48 +44,51 @@ JHMDB_JOINTS = (
 )  # fmt: skip
 """Names of the joints, in the order of the file."""
 
-PERSON = 1
-"""The id under which the person is tracked."""
+Split = Literal[1, 2, 3]
+
+ANNOTATION = "joint_positions.mat"
+TEST = "2"
+"""What marks a test clip in a split's list."""
 
 VIDEO_SUFFIXES = frozenset({".avi", ".mp4", ".mov", ".mkv"})
 
 
-class KeypointFrame(Protocol):
-    """What is read of a tracked frame."""
+def jhmdb_benchmark(
+    root: str | PathLike[str],
+    *,
+    split: Split = 1,
+    compat: Compat = None,
+    sequences: Iterable[str] | None = None,
+) -> Benchmark:
+    """Find the test clips of a split, or single clips where ROOT holds no splits.
 
-    @property
-    def index(self) -> int: ...  # 0-based frame number
+    Args:
+        root: a folder in one of the two layouts. split: which of the three published.
+        compat: see `poses`. sequences: only these clips; by default all.
 
-    @property
-    def keypoints(self) -> Mapping[int, TrackedKeypoints]: ...
-
-
-class KeypointTracker(Protocol):
-    """Anything that tracks a skeleton's joints through a video, in order."""
-
-    def track(
-        self, video: Path, *, keypoints: Sequence[KeypointMark], end: int
-    ) -> Iterable[KeypointFrame]:
-        """`keypoints` are marked on frame 0; `end` is exclusive."""
-        ...
-
-
-@dataclass(frozen=True)
-class JhmdbClip:
-    """One clip: `video` is a file or a folder of pictures; joints (T, 15, 2) float64 xy pixels.
-
-    inside: (15,) bool: the joint lies within the first frame, and so can be given.
+    Raises:
+        LayoutError: a folder, list, clip or frame is not where the layout has it.
+        InputError: an unknown clip, or SciPy is not installed.
     """
-
-    name: str
-    video: Path
-    joints: np.ndarray
-    inside: np.ndarray
+    base = Path(root)
+    whole = (base / "splits").is_dir()
+    found = _split_clips(base, split) if whole else _single_clips(base)
+    paths = chosen(found, sequences)
+    return Benchmark(
+        name="jhmdb",
+        clips=tuple(
+            replace(read_jhmdb(folder, video=video), name=name)
+            for name, (folder, video) in paths.items()
+        ),
+        measure=functools.partial(measure_pose, compat=compat),
+        combine=functools.partial(combine_poses, names=JHMDB_JOINTS),
+        settings={"split": split if whole else None, "compat": compat},
+    )
 
 
 def read_jhmdb(
     folder: str | PathLike[str], *, video: str | PathLike[str] | None = None
-) -> JhmdbClip:
+) -> PoseClip:
     """Read one clip's joints, and find its frames.
 
     Args:
@@ -86,115 +100,82 @@ def read_jhmdb(
         InputError: SciPy is not installed. VideoError: the frames cannot be read.
     """
     base = Path(folder)
-    joints = _read_positions(base / "joint_positions.mat")
+    joints = _read_positions(base / ANNOTATION)
     source = _find_video(base) if video is None else Path(video)
     info = probe(source)
     if info.frame_count is not None and info.frame_count < len(joints):
         raise LayoutError(
             f"'{source}' has {info.frame_count} frames; '{base}' has joints for {len(joints)}"
         )
-    x, y = joints[0].T
-    inside = (x >= 0) & (x <= info.width - 1) & (y >= 0) & (y <= info.height - 1)
+    inside = inside_frame(joints[0], width=info.width, height=info.height)
     if not inside.any():
         raise LayoutError(
             f"'{base}': no joint of the first frame lies in {info.width}x{info.height}"
         )
-    return JhmdbClip(name=base.name, video=source, joints=joints, inside=inside)
+    visible = np.ones(joints.shape[:2], dtype=bool)
+    return PoseClip(name=base.name, video=source, joints=joints, visible=visible, inside=inside)
 
 
-def track_pose(clip: JhmdbClip, *, tracker: KeypointTracker) -> np.ndarray:
-    """Track the joints from the first frame; those outside that frame are not marked.
-
-    Returns:
-        (T, 15, 2) float64 xy pixels; NaN where the tracker gives no frame or no joint. A best guess
-        counts also where the joint is reported hidden.
-
-    Raises:
-        InputError: the tracker's frames are not in order, or its joints are not 15.
-    """
-    frames = len(clip.joints)
-    given = np.where(clip.inside[:, None], clip.joints[0], np.nan)
-    mark = KeypointMark(id=PERSON, frame=0, joints=given, lost=np.zeros(len(given), dtype=bool))
-    found = np.full(clip.joints.shape, np.nan)
-    tracked = tracker.track(clip.video, keypoints=[mark], end=frames)
-    for frame in in_order(tracked, name=clip.name, start=0, end=frames):
-        person = frame.keypoints.get(PERSON)
-        if person is None:
-            continue
-        if person.joints.shape != given.shape:
-            raise InputError(
-                f"{clip.name}: expected joints {given.shape} from the tracker, "
-                f"came {person.joints.shape}"
-            )
-        found[frame.index] = person.joints
+def _split_clips(base: Path, split: Split) -> dict[str, tuple[Path, Path]]:
+    """{clip: (its folder of joint_positions, its frames)} of a split's test lists, by class."""
+    lists = sorted((base / "splits").glob(f"*_test_split{split}.txt"))
+    if not lists:
+        raise LayoutError(
+            f"'{base / 'splits'}' holds no list of split {split}; expected CLASS_test_split{split}"
+            ".txt with lines CLIP.avi 1 or 2"
+        )
+    found: dict[str, tuple[Path, Path]] = {}
+    for path in lists:
+        action = path.name.removesuffix(f"_test_split{split}.txt")
+        for clip in _test_clips(path):
+            if clip in found:
+                raise LayoutError(f"'{path}': the clip '{clip}' is listed twice")
+            folder = base / "joint_positions" / action / clip
+            found[clip] = folder, _published_frames(base, action, clip)
+    if not found:
+        raise LayoutError(f"'{base / 'splits'}': no list of split {split} names a test clip (2)")
     return found
 
 
-def evaluate_jhmdb(
-    clips: Iterable[JhmdbClip],
-    *,
-    tracker: KeypointTracker,
-    alphas: Sequence[float] = JHMDB_ALPHAS,
-    compat: Literal["crw"] | None = None,
-) -> dict[str, Any]:
-    """Track the joints of every clip from its first frame, and score them.
+def _test_clips(path: Path) -> list[str]:
+    """Names, without .avi, of the clips that a list has for the test."""
+    names = []
+    for number, line in enumerate(path.read_text("utf-8-sig", errors="replace").splitlines(), 1):
+        fields = line.split()
+        if not fields:
+            continue
+        if len(fields) != 2 or fields[1] not in ("1", TEST):
+            raise LayoutError(f"'{path}', line {number}: expected CLIP.avi 1 or 2; came {line!r}")
+        if fields[1] == TEST:
+            names.append(fields[0].removesuffix(".avi"))
+    return names
 
-    Args:
-        clips: what `read_jhmdb` gives.
-        tracker: has `.track(video, keypoints=[KeypointMark], end=)`.
-        alphas, compat: as in `pose_metrics.joint_rates`.
 
-    Returns:
-        {"benchmark", "compat", "scores": {"PCK@0.1": ...}, "joints": {name: rate at the first
-        alpha}, "sequences": {name: {"PCK@0.1": ..., "frames", "dropped": joints not predicted}}}.
+def _published_frames(base: Path, action: str, clip: str) -> Path:
+    images = base / "Rename_Images" / action / clip
+    video = base / "ReCompress_Videos" / action / f"{clip}.avi"
+    for path in (images, video):
+        if path.exists():
+            return path
+    raise LayoutError(f"no frames of the clip '{clip}'; expected '{images}' or '{video}'")
 
-    Raises:
-        LayoutError: no clip. InputError: see `track_pose` and `joint_rates`.
-    """
-    tracked = [(clip, track_pose(clip, tracker=tracker)) for clip in clips]
-    if not tracked:
-        raise LayoutError("JHMDB: expected at least one clip, came none")
-    pairs = [(found, clip.joints) for clip, found in tracked]
-    rates = joint_rates(pairs, alpha=alphas[0], compat=compat)
 
-    def scores(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
-        return {f"PCK@{alpha:g}": jhmdb_pck(pairs, alpha=alpha, compat=compat) for alpha in alphas}
-
-    return {
-        "benchmark": "jhmdb",
-        "compat": compat,
-        "scores": scores(pairs),
-        "joints": dict(zip(JHMDB_JOINTS, rates.tolist(), strict=True)),
-        "sequences": {
-            clip.name: {
-                **scores([(found, clip.joints)]),
-                "frames": len(found) - 1,
-                "dropped": int(np.isnan(found[1:]).any(axis=-1).sum()),
-            }
-            for clip, found in tracked
-        },
-    }
+def _single_clips(base: Path) -> dict[str, tuple[Path, None]]:
+    """{clip: (its folder, None)} of every folder at or below `base` that holds an annotation."""
+    folders = sorted(path.parent for path in base.rglob(ANNOTATION))
+    if not folders:
+        raise LayoutError(
+            f"'{base}' is no JHMDB folder; expected joint_positions, splits and Rename_Images (or "
+            f"ReCompress_Videos), or folders that hold {ANNOTATION} and the clip"
+        )
+    if (base / "joint_positions").is_dir():
+        raise LayoutError(f"'{base}' holds joint_positions, but no splits folder; fetch it, too")
+    return {name: (folder, None) for name, folder in named(folders, base).items()}
 
 
 def _read_positions(path: Path) -> np.ndarray:
     """(T, 15, 2) float64 xy from `pos_img`, counted from 0."""
-    try:
-        from scipy.io import loadmat
-        from scipy.io.matlab import MatReadError
-    except ImportError as error:
-        raise InputError(
-            "joint_positions.mat is read by SciPy, which is not installed; "
-            "pip install 'chromatrack[measure]'"
-        ) from error
-    if not path.is_file():
-        raise LayoutError(f"no '{path}'; expected a folder of JHMDB's joint_positions")
-    damaged = (
-        MatReadError, OSError, ValueError, TypeError, IndexError, NotImplementedError, zlib.error
-    )  # fmt: skip
-    try:
-        content = loadmat(path, variable_names=["pos_img"])
-    except damaged as error:
-        raise LayoutError(f"cannot read '{path}' as a MATLAB file: {error}") from error
+    content = read_mat(path, ["pos_img"], expected="a folder of JHMDB's joint_positions")
     places = content.get("pos_img")
     shape = None if places is None else places.shape
     expected = (2, len(JHMDB_JOINTS))

@@ -165,6 +165,37 @@ def success_auc(ious: np.ndarray) -> float:
     return float(np.mean(np.nan_to_num(ious.ravel(), nan=0.0)[:, None] > thresholds))
 
 
+def detection_scores(
+    ious: np.ndarray, present: np.ndarray, reported: np.ndarray, *, least: float = 0.5
+) -> tuple[float, float, float]:
+    """Precision, recall and F of an object that may be absent, over all frames of a clip.
+
+    Source: TLD (Kalal et al. 2012): a detection is right when its overlap with the true box is
+    larger than a half. Saying that an absent object is there costs precision.
+
+    Args:
+        ious: (T,) overlaps, 0..1; NaN = 0. present: (T,) bool, true. reported: (T,) bool: the
+            tracker says that it sees the object.
+        least: the overlap to be larger than.
+
+    Returns:
+        (precision, recall, F), 0..1 each; precision 0 where nothing was reported.
+
+    Raises:
+        InputError: two shapes, or an object that is never present.
+    """
+    ious, present = _same_shape(ious, present, "ious and present")
+    _, reported = _same_shape(ious, reported, "ious and reported")
+    there, said = present > 0, reported > 0
+    if not there.any():
+        raise InputError("detection_scores: expected an object that is present, came none")
+    right = int((there & said & (np.nan_to_num(ious, nan=0.0) > least)).sum())
+    precision = right / int(said.sum()) if said.any() else 0.0
+    recall = right / int(there.sum())
+    both = precision + recall
+    return precision, recall, 2 * precision * recall / both if both > 0 else 0.0
+
+
 def reappearance(visible_share: np.ndarray, *, least: float = 0.5) -> int:
     """First frame on which an object is back: at least `least` visible, to the clip's end.
 

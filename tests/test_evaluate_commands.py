@@ -1,0 +1,138 @@
+"""`chromatrack evaluate ...` of poses and boxes, run as a user does, with a tiny model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import moving_clip, write_clip, write_masks
+
+from chromatrack import cli
+from chromatrack.weights import save_encoder
+
+savemat = pytest.importorskip("scipy.io").savemat
+
+SIZE, FRAMES = (48, 64), 3
+
+
+def run(*arguments: object) -> int:
+    """Exit code of a command in this process."""
+    try:
+        return cli.main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+
+
+@pytest.fixture
+def model(tiny_encoder, tmp_path) -> Path:
+    path = tmp_path / "tiny.safetensors"
+    save_encoder(path, tiny_encoder)
+    return path
+
+
+@pytest.fixture
+def truth():
+    return moving_clip(frames=FRAMES, size=SIZE, radius=9)
+
+
+def joints(count: int) -> np.ndarray:
+    """(frames, count, 2), counted from 1; nothing moves."""
+    number = np.arange(float(count))
+    return np.repeat(np.stack([5 + 3 * number, 5 + 2 * number], axis=-1)[None], FRAMES, axis=0)
+
+
+def write_jhmdb(root: Path, truth) -> Path:
+    place = root / "joint_positions/catch/one"
+    place.mkdir(parents=True)
+    savemat(place / "joint_positions.mat", {"pos_img": joints(15).transpose(2, 1, 0)})
+    write_clip(root / "Rename_Images/catch/one", truth)
+    (root / "splits").mkdir()
+    (root / "splits/catch_test_split1.txt").write_text("one.avi 2\n")
+    return root
+
+
+def write_penn(root: Path, truth) -> Path:
+    write_clip(root / "frames/0001", truth)
+    (root / "labels").mkdir()
+    places = joints(13)
+    content = {"x": places[..., 0], "y": places[..., 1], "visibility": np.ones((FRAMES, 13))}
+    box = np.repeat([[5.0, 5, 45, 35]], FRAMES, axis=0)
+    savemat(root / "labels/0001.mat", {**content, "train": -1, "bbox": box, "nframes": FRAMES})
+    return root
+
+
+def write_boxes(root: Path, truth) -> Path:
+    write_clip(root / "Disc/img", truth)
+    (root / "Disc/groundtruth_rect.txt").write_text("20,20,10,10\n" * FRAMES)
+    return root
+
+
+def write_badja(root: Path, truth) -> Path:
+    write_clip(root / "davis/JPEGImages/480p/bear", truth)
+    write_masks(root / "davis/Annotations/480p/bear", truth)
+    entries = [
+        {
+            "image_path": f"DAVIS/JPEGImages/Full-Resolution/bear/{frame:05d}.jpg",
+            "joints": [[400, 500]] * 37,
+            "visibility": [True] * 37,
+        }
+        for frame in (0, 2)
+    ]
+    (root / "bear.json").write_text(json.dumps(entries))
+    return root
+
+
+POSES = {f"PCK@0.{tenth}" for tenth in range(1, 6)}
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "more", "scores", "shown"),
+    [
+        ("jhmdb", write_jhmdb, (), POSES, ("JHMDB", "left ankle", "one")),
+        ("jhmdb", write_jhmdb, ("--compat", "crw", "--size", 320), POSES, ("compat crw",)),
+        ("penn", write_penn, (), POSES | {"PCK@0.2 box"}, ("Penn Action", "head", "0001")),
+        ("boxes", write_boxes, (), None, ("boxes", "success AUC", "Disc")),
+    ],
+)
+def test_scores_are_printed_and_written(
+    tmp_path, truth, model, capsys, name, write, more, scores, shown
+):
+    root, out = write(tmp_path / "root", truth), tmp_path / "out"
+    assert run("evaluate", name, root, "--model", model, "-o", out, "--size", 48, *more) == 0
+    said = capsys.readouterr().out
+    result = json.loads((out / "result.json").read_text())
+    assert all(word in " ".join(said.split()) for word in shown)
+    assert str(out / "result.json") in said
+    assert result["benchmark"] == name and result["frames"] == FRAMES
+    assert result["model"] == str(model) and result["config"]["size"] in (48, 320)
+    assert scores is None or set(result["scores"]) == scores
+    assert all(0 <= score <= 1 for score in result["scores"].values())
+
+
+def test_badja_takes_a_davis_folder(tmp_path, truth, model, capsys):
+    root, out = write_badja(tmp_path, truth), tmp_path / "out"
+    davis = ("--davis", tmp_path / "davis")
+    assert run("evaluate", "badja", root, *davis, "--model", model, "-o", out, "--size", 48) == 0
+    result = json.loads((out / "result.json").read_text())
+    assert list(result["scores"]) == ["PCK@0.2"] and list(result["sequences"]) == ["bear"]
+    assert "BADJA" in capsys.readouterr().out
+    assert run("evaluate", "badja", root, "--model", model) == 2, "--davis is needed"
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "expected"),
+    [
+        ("jhmdb", (), "is no JHMDB folder; expected joint_positions"),
+        ("penn", (), "is no Penn Action folder; expected labels/0001.mat"),
+        ("badja", ("--davis", "nowhere"), "holds no annotation; expected BADJA's bear.json"),
+        ("boxes", (), "holds no sequence; expected folders with groundtruth_rect.txt"),
+    ],
+)
+def test_another_layout_is_refused_in_one_line_before_a_model_is_loaded(
+    tmp_path, capsys, name, more, expected
+):
+    assert run("evaluate", name, tmp_path, *more, "--model", tmp_path / "no-model") == 2
+    said = capsys.readouterr()
+    assert expected in said.err and said.err.count("\n") == 1 and said.out == ""
