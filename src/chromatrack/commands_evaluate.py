@@ -61,6 +61,48 @@ def evaluate_davis(
     return said(davis_table(result), output)
 
 
+def evaluate_tapvid(
+    root: Root,
+    /,
+    *,
+    queries: Literal["first", "strided"] = "first",
+    output: OutputIfAny = None,
+    frame_size: Literal["256", "own"] = "256",
+    together: bool = True,
+    videos: Names = None,
+    settings: OmitArgPrefixes[Settings] = DEFAULTS,
+) -> str:
+    """Measure tracked points on TAP-Vid: AJ, delta_avg and OA.
+
+    Args:
+        root: tapvid_davis.pkl, tapvid_rgb_stacking.pkl, or the folder of one of them or of
+            Kinetics' parts, 0000_of_0010.pkl to 0009_of_0010.pkl.
+        queries: ask for a point where it is first seen, or on every 5th frame, both ways.
+        output: folder for result.json.
+        frame_size: show frames of 256x256 pixels, as published, or the video's own.
+        together: follow points asked for on one frame in one run; no: each alone, many times
+            slower.
+        videos: only these videos.
+    """
+    from chromatrack.measure.benchmark import evaluate
+    from chromatrack.measure.report import benchmark_table
+    from chromatrack.measure.tapvid import read_tapvid
+    from chromatrack.progress import frame_bar
+
+    benchmark = read_tapvid(
+        root, queries=queries, frame_size=frame_size, together=together, videos=videos
+    )
+    with frame_bar() as report:
+        result = evaluate(
+            benchmark,
+            tracker=load_evaluated(settings),
+            output=output,
+            model=settings.model,
+            progress=report,
+        )
+    return said(benchmark_table(result, ("AJ", "delta_avg", "OA")), output)
+
+
 def said(table: Table, output: Path | None) -> str:
     """A table, and where its result.json is, if anywhere."""
     from chromatrack.measure.report import table_text
@@ -73,4 +115,5 @@ def evaluate_app() -> tyro.extras.SubcommandApp:
     """The benchmarks by name."""
     app = tyro.extras.SubcommandApp()
     app.command(name="davis")(evaluate_davis)
+    app.command(name="tapvid")(evaluate_tapvid)
     return app
