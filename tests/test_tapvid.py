@@ -368,7 +368,11 @@ def test_the_command_prints_and_writes_the_scores(davis, tiny_encoder, tmp_path,
     knobs = ("--model", str(model), "--size", "64", "--videos", "bear", "-o", str(out))
     assert cli.main(["evaluate", "tapvid", str(davis), "--queries", "strided", *knobs]) == 0
     text = capsys.readouterr().out
-    assert "queries=strided" in text and "delta_avg" in text and str(out / "result.json") in text
+    assert (
+        "tapvid tapvid_davis strided 256" in text
+        and "delta_avg" in text
+        and str(out / "result.json") in text
+    )
     result = json.loads((out / "result.json").read_text())
     assert result["benchmark"] == "tapvid" and result["queries"] == 4
     assert f"{result['scores']['AJ']:.3f}" in text

@@ -103,6 +103,48 @@ def evaluate_tapvid(
     return said(benchmark_table(result, ("AJ", "delta_avg", "OA")), output)
 
 
+def evaluate_vip(
+    root: Root,
+    /,
+    *,
+    output: OutputIfAny = None,
+    split: Annotated[str, arg(metavar="NAME")] = "val",
+    side: int | None = 560,
+    compat: Literal["uvc"] | None = None,
+    videos: Names = None,
+    save_masks: bool = True,
+    settings: OmitArgPrefixes[Settings] = DEFAULTS,
+) -> str:
+    """Measure carried parts of people on VIP: mIoU over 20 classes.
+
+    Args:
+        root: VIP_Fine, the folder with Images, Annotations/Category_ids and lists.
+        output: folder for result.json and the predicted masks.
+        split: name of the list in lists, without _videos.txt.
+        side: width and height that frames are brought to; None tracks them as they are.
+        compat: uvc counts the given first frames too, as published numbers do.
+        videos: only these videos of the list.
+        save_masks: write the predicted masks too.
+    """
+    from chromatrack.measure.benchmark import evaluate
+    from chromatrack.measure.report import benchmark_table
+    from chromatrack.measure.vip import read_vip
+    from chromatrack.progress import frame_bar
+
+    benchmark = read_vip(
+        root, split=split, side=side, compat=compat, videos=videos, save_masks=save_masks
+    )
+    with frame_bar() as report:
+        result = evaluate(
+            benchmark,
+            tracker=load_evaluated(settings),
+            output=output,
+            model=settings.model,
+            progress=report,
+        )
+    return said(benchmark_table(result, ("mIoU", "mIoU-parts", "pixel-accuracy")), output)
+
+
 def said(table: Table, output: Path | None) -> str:
     """A table, and where its result.json is, if anywhere."""
     from chromatrack.measure.report import table_text
@@ -116,4 +158,5 @@ def evaluate_app() -> tyro.extras.SubcommandApp:
     app = tyro.extras.SubcommandApp()
     app.command(name="davis")(evaluate_davis)
     app.command(name="tapvid")(evaluate_tapvid)
+    app.command(name="vip")(evaluate_vip)
     return app

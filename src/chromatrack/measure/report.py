@@ -40,10 +40,10 @@ def benchmark_table(result: Mapping[str, Any], columns: Sequence[str]) -> Table:
     """
     from rich.table import Table
 
-    settings = " ".join(f"{name}={value}" for name, value in result["settings"].items())
+    chosen = [str(v) for v in result["settings"].values() if v is not None and v is not True]
     speed = f"{result['frames']} frames, {result['frames_per_second']:.1f} frames/s"
     table = Table(
-        title=f"{result['benchmark']} {settings}",
+        title=" ".join([result["benchmark"], *chosen]),
         caption=f"{result['model']}, {speed}",
         show_footer=True,
     )
