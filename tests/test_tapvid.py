@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from patch_encoders import SmoothEncoder
 from PIL import Image
-from synthetic import moving_clip
+from synthetic import moving_clip, write_clip
 
 from chromatrack import cli
 from chromatrack.errors import DamagedVideoError, InputError, LayoutError
-from chromatrack.formats.points import TrackedPoint
+from chromatrack.formats.points import PointMark, TrackedPoint
 from chromatrack.measure.benchmark import evaluate
 from chromatrack.measure.tapvid import read_tapvid
 from chromatrack.measure.tapvid_metrics import TAPVID_COLUMNS
@@ -266,6 +266,15 @@ def test_a_tracker_out_of_order_is_refused(davis):
         evaluate(read_tapvid(davis), tracker=Backwards())
 
 
+def test_a_tracker_of_masks_alone_is_refused(davis):
+    class OfMasks:
+        def track(self, video, *, masks):
+            yield Found(0, {})
+
+    with pytest.raises(InputError, match="follows points in a direction, came OfMasks"):
+        evaluate(read_tapvid(davis), tracker=OfMasks())
+
+
 def without(key: str) -> dict:
     return {name: value for name, value in entry().items() if name != key}
 
@@ -360,6 +369,33 @@ def test_a_real_tracker_follows_a_moving_object(tmp_path, queries, count):
     tracker = Tracker(SmoothEncoder(), device="cpu", config=config)
     scores = evaluate(read_tapvid(path, queries=queries), tracker=tracker)["scores"]
     assert scores["delta_4"] > 0.9 and scores["OA"] > 0.9 and scores["AJ"] > 0.6
+
+
+def test_points_of_one_run_do_not_change_each_other_where_they_are_seen(tmp_path):
+    """While a point is hidden its guess may move, as frames that say nothing of it stay in use."""
+    frames = moving_clip(frames=10, size=(96, 128), objects=2, radius=14, velocity=(4.0, 0.0))
+    folder = write_clip(tmp_path / "clip", frames)
+    behind, before = frames[0].centres[1], frames[0].centres[2]
+    places = [behind, before, (behind[0] + 5, behind[1] + 4), (20.0, 12.0)]
+    propagate = PropagateConfig(radius=10, recent_radius=6)
+    config = TrackConfig(size=96, adapt=0.0, propagate=propagate)
+    tracker = Tracker(SmoothEncoder(), device="cpu", config=config)
+
+    def track(*numbers: int) -> list[dict[int, TrackedPoint]]:
+        marks = [PointMark(number, 0, *places[number]) for number in numbers]
+        tracked = tracker.track(folder, points=marks, direction="forward", start=0, end=10)
+        return [frame.points for frame in tracked]
+
+    together, hidden = track(0, 1, 2, 3), 0
+    for number in (0, 1):
+        for alone, other in zip(track(number), together, strict=True):
+            assert alone[number].visible == other[number].visible
+            hidden += not alone[number].visible
+            if alone[number].visible:
+                assert (alone[number].x, alone[number].y) == pytest.approx(
+                    (other[number].x, other[number].y), abs=0.05
+                )
+    assert 1 <= hidden <= 8
 
 
 def test_the_command_prints_and_writes_the_scores(davis, tiny_encoder, tmp_path, capsys):

@@ -13,6 +13,7 @@ does), and distances are measured there. The published raster has a pixel's cent
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 import tempfile
@@ -148,8 +149,10 @@ def measure_clip(
         {column of `TAPVID_COLUMNS`: 0..1 or None where nothing counts, "queries", "frames"}.
 
     Raises:
-        LayoutError: a frame that is no picture. InputError: frames not in order.
+        LayoutError: a frame that is no picture. InputError: frames not in order, or a tracker that
+            cannot follow points.
     """
+    _check_follows_points(tracker)
     shares, occluded = clip.points.load(), clip.occluded.load().astype(bool)
     tracks, asked = clip.queries[:, 0], clip.queries[:, 1]
     shape = (len(tracks), clip.length)
@@ -196,6 +199,16 @@ def combine(reports: Mapping[str, Report]) -> Report:
             name for name, r in reports.items() if any(r[c] is None for c in TAPVID_COLUMNS)
         ],
     }
+
+
+def _check_follows_points(tracker: PointTracker) -> None:
+    parameters = inspect.signature(tracker.track).parameters
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    if not takes_all and not {"points", "direction"} <= parameters.keys():
+        raise InputError(
+            "expected a tracker that follows points in a direction, came "
+            f"{type(tracker).__name__}, which does not; choose another model"
+        )
 
 
 def _run(

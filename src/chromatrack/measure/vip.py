@@ -35,7 +35,7 @@ from chromatrack.measure.davis import IMAGE_SUFFIXES, LabelledFrame, MaskTracker
 from chromatrack.measure.kind_report import in_order
 from chromatrack.measure.parsing_metrics import class_iou, confusion_matrix, parsing_scores
 
-VIP_CLASSES = (
+VIP_CLASSES: tuple[str, ...] = (
     "background", "hat", "hair", "sun-glasses", "upper-clothes", "dress", "coat", "socks", "pants",
     "gloves", "scarf", "skirt", "torso-skin", "face", "right-arm", "left-arm", "right-leg",
     "left-leg", "right-shoe", "left-shoe",
