@@ -19,10 +19,12 @@ from chromatrack.coords import (
     fit_size,
     image_size,
     inside_image,
+    nearest_inside,
     pixel_grid,
     pixel_to_cell,
     rescale_box,
     rescale_points,
+    share_to_pixel,
 )
 
 sides = st.integers(1, 2000)
@@ -153,3 +155,16 @@ def test_rescaling_a_box_scales_its_sides_and_comes_back(box, height, width, new
 
 def test_doubling_a_frame_doubles_a_box_around_the_same_pixels():
     assert rescale_box((3, 5, 10, 4), from_size=(40, 60), to_size=(80, 120)) == (6, 10, 20, 8)
+
+
+def test_shares_of_the_frame_run_from_corner_to_corner():
+    shares = np.array([[0, 0], [1, 1], [0.5, 0.25]])
+    expected = [[-0.5, -0.5], [63.5, 31.5], [31.5, 7.5]]
+    assert share_to_pixel(shares, size=(32, 64)).tolist() == expected
+    small, large = (share_to_pixel(shares, size=size) for size in ((32, 64), (100, 90)))
+    assert rescale_points(small, from_size=(32, 64), to_size=(100, 90)) == pytest.approx(large)
+
+
+def test_the_nearest_place_inside():
+    points = np.array([[-3.0, 5.0], [4.0, 31.6], [63.5, -0.5]])
+    assert nearest_inside(points, size=(32, 64)).tolist() == [[-0.5, 5], [4, 31.5], [63.5, -0.5]]

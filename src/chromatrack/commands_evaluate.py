@@ -212,6 +212,90 @@ def evaluate_boxes(
     return said(scores_table(result, title="boxes"), output)
 
 
+def evaluate_tapvid(
+    root: Root,
+    /,
+    *,
+    queries: Literal["first", "strided"] = "first",
+    output: OutputIfAny = None,
+    frame_size: Literal["256", "own"] = "256",
+    together: bool = True,
+    videos: Names = None,
+    settings: OmitArgPrefixes[Settings] = DEFAULTS,
+) -> str:
+    """Measure tracked points on TAP-Vid: AJ, delta_avg and OA.
+
+    Args:
+        root: tapvid_davis.pkl, tapvid_rgb_stacking.pkl, or the folder of one of them or of
+            Kinetics' parts, 0000_of_0010.pkl to 0009_of_0010.pkl.
+        queries: ask for a point where it is first seen, or on every 5th frame, both ways.
+        output: folder for result.json.
+        frame_size: show frames of 256x256 pixels, as published, or the video's own.
+        together: follow points asked for on one frame in one run; no: each alone, many times
+            slower.
+        videos: only these videos.
+    """
+    from chromatrack.measure.benchmark import evaluate
+    from chromatrack.measure.report import benchmark_table
+    from chromatrack.measure.tapvid import read_tapvid
+    from chromatrack.progress import frame_bar
+
+    benchmark = read_tapvid(
+        root, queries=queries, frame_size=frame_size, together=together, videos=videos
+    )
+    with frame_bar() as report:
+        result = evaluate(
+            benchmark,
+            tracker=load_evaluated(settings),
+            output=output,
+            model=settings.model,
+            progress=report,
+        )
+    return said(benchmark_table(result, ("AJ", "delta_avg", "OA")), output)
+
+
+def evaluate_vip(
+    root: Root,
+    /,
+    *,
+    output: OutputIfAny = None,
+    split: Annotated[str, arg(metavar="NAME")] = "val",
+    side: int | None = 560,
+    compat: Literal["uvc"] | None = None,
+    videos: Names = None,
+    save_masks: bool = True,
+    settings: OmitArgPrefixes[Settings] = DEFAULTS,
+) -> str:
+    """Measure carried parts of people on VIP: mIoU over 20 classes.
+
+    Args:
+        root: VIP_Fine, the folder with Images, Annotations/Category_ids and lists.
+        output: folder for result.json and the predicted masks.
+        split: name of the list in lists, without _videos.txt.
+        side: width and height that frames are brought to; None tracks them as they are.
+        compat: uvc counts the given first frames too, as published numbers do.
+        videos: only these videos of the list.
+        save_masks: write the predicted masks too.
+    """
+    from chromatrack.measure.benchmark import evaluate
+    from chromatrack.measure.report import benchmark_table
+    from chromatrack.measure.vip import read_vip
+    from chromatrack.progress import frame_bar
+
+    benchmark = read_vip(
+        root, split=split, side=side, compat=compat, videos=videos, save_masks=save_masks
+    )
+    with frame_bar() as report:
+        result = evaluate(
+            benchmark,
+            tracker=load_evaluated(settings),
+            output=output,
+            model=settings.model,
+            progress=report,
+        )
+    return said(benchmark_table(result, ("mIoU", "mIoU-parts", "pixel-accuracy")), output)
+
+
 def measured(benchmark: Benchmark, output: Path | None, settings: Settings) -> Report:
     """The result of a benchmark with the model asked for, under a bar."""
     from chromatrack.measure.benchmark import evaluate
@@ -259,4 +343,6 @@ def evaluate_app() -> tyro.extras.SubcommandApp:
     app.command(name="penn")(evaluate_penn)
     app.command(name="badja")(evaluate_badja)
     app.command(name="boxes")(evaluate_boxes)
+    app.command(name="tapvid")(evaluate_tapvid)
+    app.command(name="vip")(evaluate_vip)
     return app

@@ -106,3 +106,16 @@ def rescale_box(box: Box, *, from_size: tuple[int, int], to_size: tuple[int, int
     corners = np.array([[left, top], [right, bottom]])
     (left, top), (right, bottom) = rescale_points(corners, from_size=from_size, to_size=to_size)
     return edges_box((float(left), float(top), float(right), float(bottom)))
+
+
+def share_to_pixel(shares: np.ndarray, *, size: tuple[int, int]) -> np.ndarray:
+    """Pixel positions of `(..., 2)` xy given as shares of an image's width and height.
+
+    (0, 0) is the image's top-left corner, (1, 1) its bottom-right one: x = share * W - 0.5.
+    """
+    return shares * np.asarray([size[1], size[0]], dtype=shares.dtype) - 0.5
+
+
+def nearest_inside(points: np.ndarray, *, size: tuple[int, int]) -> np.ndarray:
+    """The nearest position that an image of (height, width) covers, for `(..., 2)` xy pixels."""
+    return np.clip(points, -0.5, np.asarray([size[1], size[0]], dtype=points.dtype) - 0.5)

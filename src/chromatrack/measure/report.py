@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,6 +31,34 @@ def davis_table(result: Mapping[str, Any]) -> Table:
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def benchmark_table(result: Mapping[str, Any], columns: Sequence[str]) -> Table:
+    """Terminal table of a result of `benchmark.evaluate`: a row per clip, then the scores of all.
+
+    columns: of the scores; a clip's that is missing or None is left empty, as is one of all.
+    """
+    from rich.table import Table
+
+    chosen = [str(v) for v in result["settings"].values() if v is not None and v is not True]
+    speed = f"{result['frames']} frames, {result['frames_per_second']:.1f} frames/s"
+    table = Table(
+        title=" ".join([result["benchmark"], *chosen]),
+        caption=f"{result['model']}, {speed}",
+        show_footer=True,
+    )
+    table.add_column("clip", footer=f"all ({len(result['sequences'])})")
+    total = _cells(result["scores"], columns)
+    for name, footer in zip(columns, total, strict=True):
+        table.add_column(name, footer=footer, justify="right")
+    for name, report in result["sequences"].items():
+        table.add_row(name, *_cells(report, columns))
+    return table
+
+
+def _cells(scores: Mapping[str, float | None], columns: Sequence[str]) -> list[str]:
+    found = [scores.get(column) for column in columns]
+    return ["" if score is None else f"{score:.3f}" for score in found]
 
 
 def davis_markdown(result: Mapping[str, Any]) -> str:
