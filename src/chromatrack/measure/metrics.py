@@ -279,13 +279,12 @@ def _window(mask: np.ndarray) -> tuple[slice, slice]:
     Boundaries of two masks whose union is `mask` lie in there, also where they meet the image's
     frame; so what the two score, they score in this window.
     """
-    height, width = mask.shape
-    rows = mask.any(axis=1)
-    if not rows.any():
+    rows = np.flatnonzero(mask.any(axis=1))
+    if not rows.size:
         return slice(0, 1), slice(0, 1)
-    top, bottom = int(rows.argmax()), height - int(rows[::-1].argmax())
-    columns = mask[top:bottom].any(axis=0)
-    left, right = int(columns.argmax()), width - int(columns[::-1].argmax())
+    top, bottom = int(rows[0]), int(rows[-1]) + 1
+    columns = np.flatnonzero(mask[top:bottom].any(axis=0))
+    left, right = int(columns[0]), int(columns[-1]) + 1
     return slice(max(0, top - 1), bottom + 1), slice(max(0, left - 1), right + 1)
 
 
