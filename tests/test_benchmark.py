@@ -1,66 +1,129 @@
-"""Running a benchmark: every clip measured on its own, then summed up and written."""
+"""Running a benchmark: clips measured here or in processes, kept, taken again, summed up."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import os
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import pytest
+from counting import CLIPS, Config, Counted, Guess, Other, combine, measure
 
 from chromatrack.errors import InputError, OutputError
 from chromatrack.measure.benchmark import Benchmark, evaluate
+from chromatrack.measure.kept import clip_path
 
 
-@dataclass(frozen=True)
-class Counted:
-    name: str
-    frame_count: int
+@pytest.fixture
+def log(tmp_path) -> Path:
+    """Where `counting` says what it measured."""
+    return tmp_path / "log.txt"
 
 
-@dataclass(frozen=True)
-class Config:
-    top_k: int = 10
+@pytest.fixture
+def counting(log) -> Benchmark:
+    logged = partial(measure, log=str(log))
+    return Benchmark("counting", CLIPS, logged, combine, settings={"split": "val"})
 
 
-class Guess:
-    config = Config()
-    model = "guess"
+def measured(log: Path) -> list[str]:
+    """Names measured since last asked, in order."""
+    if not log.exists():
+        return []
+    lines = log.read_text().splitlines()
+    log.write_text("")
+    return [line.split()[0] for line in lines]
 
 
-def measure(clip, *, tracker, folder, tick):
-    for _ in range(clip.frame_count):
-        tick()
-    return {"score": clip.frame_count / 10, "by": tracker.model}
-
-
-def combine(reports):
-    return {"scores": {"score": sum(r["score"] for r in reports.values()) / len(reports)}}
-
-
-CLIPS = (Counted("ant", 2), Counted("bee", 4))
-
-
-def test_every_clip_is_measured_and_the_result_written(tmp_path):
+def test_every_clip_is_measured_and_the_result_written(counting, tmp_path):
     seen = []
-    benchmark = Benchmark("counting", CLIPS, measure, combine, settings={"split": "val"})
     result = evaluate(
-        benchmark, tracker=Guess(), output=tmp_path / "out", progress=lambda *a: seen.append(a)
+        counting,
+        tracker=Guess(),
+        output=tmp_path / "out",
+        protocol="ours",
+        progress=lambda *a: seen.append(a),
     )
     assert result["scores"] == {"score": pytest.approx(0.3)}
-    assert result["sequences"]["bee"] == {"score": 0.4, "by": "guess"}
-    assert (result["model"], result["config"], result["frames"]) == ("guess", {"top_k": 10}, 6)
-    assert result["settings"] == {"split": "val"}
-    assert seen[0] == ("ant", 1, 6) and seen[-1] == ("bee", 6, 6)
+    assert result["sequences"]["bee"] == {"score": 0.4, "by": "guess", "seconds": 8.0}
+    assert list(result["sequences"]) == [clip.name for clip in CLIPS]
+    assert (result["model"], result["config"], result["frames"]) == ("guess", {"top_k": 10}, 9)
+    assert (result["settings"], result["protocol"]) == ({"split": "val"}, "ours")
+    assert (result["seconds"], result["frames_per_second"]) == (18.0, 0.5)
+    assert (result["resumed"], result["jobs"]) == ([], 1)
+    assert seen[0] == ("ant", 1, 9) and seen[-1] == ("../c/ü?", 9, 9)
     assert json.loads((tmp_path / "out/result.json").read_text()) == result
 
 
-def test_nothing_to_measure_and_nowhere_to_write(tmp_path):
+def test_a_second_run_takes_what_is_there(counting, log, tmp_path):
+    out = tmp_path / "out"
+    some = replace(counting, clips=CLIPS[::2])
+    first = evaluate(some, tracker=Guess(), output=out, resume=True)
+    assert measured(log) == ["ant", "../c/ü?"] and first["resumed"] == []
+    seen = []
+    result = evaluate(
+        counting, tracker=Guess(), output=out, resume=True, progress=lambda *a: seen.append(a)
+    )
+    assert measured(log) == ["bee"] and seen[0] == ("bee", 6, 9)
+    assert result["resumed"] == ["ant", "../c/ü?"]
+    assert (result["seconds"], result["frames_per_second"]) == (8.0, 0.5)
+    plain = evaluate(counting, tracker=Guess())
+    assert result["scores"] == plain["scores"] and result["sequences"] == plain["sequences"]
+    measured(log)
+    result = evaluate(counting, tracker=Guess(), output=out, resume=True, jobs=2)
+    assert measured(log) == [] and len(result["resumed"]) == 3
+    assert (result["seconds"], result["frames_per_second"]) == (0.0, 0.0)
+    assert evaluate(counting, tracker=Guess(), output=out)["resumed"] == []
+
+
+def test_what_was_made_with_something_else_is_measured_again(counting, log, tmp_path):
+    evaluate(counting, tracker=Guess(), output=tmp_path, resume=True)
+    changes = {
+        "config, tracker": {"tracker": Guess(Config(top_k=5))},
+        "tracker": {"tracker": Other()},
+        "model": {"model": "else"},
+        "protocol": {"protocol": "crw"},
+        "settings": {"benchmark": replace(counting, settings={"split": "train"})},
+        "measure": {"benchmark": replace(counting, measure=partial(measure, log=os.devnull))},
+    }
+    for name, change in changes.items():
+        measured(log)
+        given = {"benchmark": counting, "tracker": Guess(), **change}
+        with pytest.warns(UserWarning, match=f"made with another {name}"):
+            result = evaluate(given.pop("benchmark"), output=tmp_path, resume=True, **given)
+        assert result["resumed"] == []
+        evaluate(counting, tracker=Guess(), output=tmp_path)
+
+
+def test_a_changed_clip_is_measured_again(counting, log, tmp_path):
+    evaluate(counting, tracker=Guess(), output=tmp_path, resume=True)
+    clip_path(tmp_path, "bee").write_text('{"name": "bee"}')  # not one of ours
+    longer = replace(counting, clips=(Counted("ant", 5), *CLIPS[1:]))
+    measured(log)
+    with pytest.warns(UserWarning, match="another clip"):
+        result = evaluate(longer, tracker=Guess(), output=tmp_path, resume=True)
+    assert measured(log) == ["ant", "bee"] and result["resumed"] == ["../c/ü?"]
+
+
+def test_names_of_clips_are_safe_as_names_of_files(tmp_path):
+    names = ["a/b", "..", ".", "", "a%2Fb", "x" * 300, "x" * 301, "é" * 200, "a\udcff", "A:b*?\n"]
+    paths = [clip_path(tmp_path, name) for name in names]
+    assert len(set(paths)) == len(names)
+    for path in paths:
+        assert path.parent == tmp_path / "clips"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("")
+
+
+def test_nothing_to_measure_and_nowhere_to_write(counting, tmp_path):
     with pytest.raises(InputError, match="at least one clip"):
         evaluate(Benchmark("counting", (), measure, combine), tracker=Guess())
+    with pytest.raises(InputError, match="2 ant"):
+        evaluate(replace(counting, clips=(CLIPS[0], CLIPS[0])), tracker=Guess())
+    with pytest.raises(InputError, match="1 or more clips at a time, came 0"):
+        evaluate(counting, tracker=Guess(), jobs=0)
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot make"):
-        evaluate(
-            Benchmark("counting", CLIPS, measure, combine),
-            tracker=Guess(),
-            output=tmp_path / "file/out",
-        )
+        evaluate(counting, tracker=Guess(), output=tmp_path / "file/out")

@@ -547,6 +547,42 @@ def test_evaluate_colour_prints_and_writes_the_scores(davis, model, tmp_path, ca
     assert "came cats" in refusal(capsys, "evaluate", "colour", davis, "cats")
 
 
+def test_evaluate_davis_goes_on_and_sums_up_by_attribute(davis, tmp_path, capsys):
+    table, out = tmp_path / "attributes.csv", tmp_path / "out"
+    table.write_text("sequence,attributes\ndiscs,FM OCC\n")
+    again = ("evaluate", "davis", davis, "--year", 2017, "--model", "identity", "-o", out)
+    assert run(*again, "--attributes", table) == 0
+    result = json.loads((out / "result.json").read_text())
+    assert result["resumed"] == [] and set(result["attributes"]) == {"FM", "OCC"}
+    shown = capsys.readouterr().out
+    assert "by attribute" in shown and "FM" in shown
+    assert run(*again) == 0
+    resumed = json.loads((out / "result.json").read_text())
+    assert resumed["resumed"] == ["discs"] and resumed["scores"] == result["scores"]
+    assert "from an earlier run" in capsys.readouterr().out
+    assert run(*again, "--no-resume") == 0
+    assert json.loads((out / "result.json").read_text())["resumed"] == []
+    capsys.readouterr()
+    table.write_text("sequence,attributes\nother,FM\n")
+    assert "none for discs" in refusal(capsys, *again, "--attributes", table)
+
+
+def test_evaluate_davis_scores_saved_masks_in_processes(davis, tmp_path, capsys):
+    for kind in ("JPEGImages", "Annotations"):
+        (davis / kind / "480p/more").symlink_to(davis / kind / "480p/discs")
+    (davis / "ImageSets/2017/val.txt").write_text("discs\nmore\n")
+    saved, out = davis / "Annotations/480p", tmp_path / "out"
+    arguments = ("evaluate", "davis", davis, "--year", 2017, "--predictions", saved)
+    assert run(*arguments, "--jobs", 2, "-o", out) == 0
+    result = json.loads((out / "result.json").read_text())
+    assert result["scores"]["J&F-Mean"] == 1.0 and result["model"] == f"masks in {saved}"
+    assert not (out / "masks").exists()
+    (davis / "empty").mkdir()
+    capsys.readouterr()
+    line = refusal(capsys, *arguments[:-1], davis / "empty", "--jobs", 2)
+    assert "no masks of the sequence 'discs'" in line or "'more'" in line
+
+
 def test_demo_prints_scores_and_files(monkeypatch, tmp_path, model, capsys):
     from chromatrack import demo
 

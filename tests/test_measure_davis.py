@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import davis_trackers
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,8 +15,9 @@ from PIL import Image
 
 from chromatrack.errors import DamagedVideoError, InputError, LayoutError, OutputError
 from chromatrack.formats.masks import read_mask, write_mask
-from chromatrack.measure import davis
-from chromatrack.measure.davis import evaluate_davis, read_davis
+from chromatrack.measure import davis, davis_files
+from chromatrack.measure.benchmark import evaluate
+from chromatrack.measure.davis import SavedMasks, davis_benchmark, evaluate_davis, read_davis
 from chromatrack.measure.metrics import SCORE_COLUMNS
 from chromatrack.measure.report import comparison_markdown, davis_markdown, davis_table
 
@@ -126,7 +128,9 @@ def test_plain_and_pair_lists_name_the_same_sequences(tmp_path_factory, names):
     plain, pairs = folder / "plain.txt", folder / "pairs.txt"
     plain.write_text("\n".join(names))
     pairs.write_text("\r\n".join(f"/J/480p/{n}/00000.jpg /A/480p/{n}/00000.png" for n in names))
-    assert davis._read_list(plain) == davis._read_list(pairs) == list(dict.fromkeys(names))
+    assert (
+        davis_files._read_list(plain) == davis_files._read_list(pairs) == list(dict.fromkeys(names))
+    )
 
 
 def broken(root, how):
@@ -231,6 +235,104 @@ def test_the_tracker_must_keep_size_and_order(root):
         evaluate_davis(root, tracker=backwards, year=2017)
 
 
+def test_an_annotation_of_the_first_frame_only_is_a_split_without_truth(root):
+    for index in range(1, FRAMES):
+        (root / f"Annotations/480p/bee/{index:05d}.png").unlink()
+    with pytest.raises(LayoutError, match=r"test-dev.*not published.*choose the split val"):
+        read_davis(root, year=2017)
+
+
+def test_an_object_that_appears_later_is_not_scored(tmp_path):
+    def later(index):
+        mask = truth_of(index)
+        return np.where(mask == 2, 2 * (index > 1), mask)
+
+    write_sequence(tmp_path, "ant", truth=later)
+    write_list(tmp_path, "val.txt", "ant")
+    tracker = ScriptedTracker(lambda index, first: np.where(truth_of(index) == 1, 1, 0))
+    result = evaluate_davis(tmp_path, tracker=tracker, year=2017)
+    assert list(result["sequences"]["ant"]["objects"]) == ["1"]
+    assert result["scores"]["J&F-Mean"] == 1.0
+
+
+def test_processes_and_kept_sequences_give_the_same_scores(root, tmp_path):
+    tracker = davis_trackers.Halting()
+    one = evaluate_davis(root, tracker=tracker, year=2017)
+    benchmark = davis_benchmark(root, year=2017)
+    out = tmp_path / "out"
+    two = evaluate(benchmark, tracker=tracker, output=out, jobs=2)
+    assert 0 < one["scores"]["J-Mean"] < 1 and two["scores"] == one["scores"]
+    assert read_mask(out / "masks/ant/00001.png").any()
+    again = evaluate(benchmark, tracker=tracker, output=out, resume=True)
+    assert again["resumed"] == ["bee", "ant"] and again["scores"] == one["scores"]
+    sequences = {name: dict(two["sequences"][name]) for name in ("bee", "ant")}
+    assert again["sequences"] == sequences
+    write_mask(root / "Annotations/480p/ant/00003.png", truth_of(2))
+    with pytest.warns(UserWarning, match="made with another clip"):
+        changed = evaluate(benchmark, tracker=tracker, output=out, resume=True)
+    assert changed["resumed"] == ["bee"] and changed["scores"] != one["scores"]
+    wordless = evaluate(
+        davis_benchmark(root, year=2017, save_masks=False), tracker=tracker, output=tmp_path / "no"
+    )
+    assert wordless["scores"] == changed["scores"] and not (tmp_path / "no/masks").exists()
+
+
+def as_palette(path, mask):
+    write_mask(path, mask)
+
+
+def as_grey(path, mask):
+    Image.fromarray(mask.astype(np.uint8)).save(path)
+
+
+def as_davis_colours(path, mask):
+    from chromatrack.formats.masks import DAVIS_PALETTE
+
+    Image.fromarray(DAVIS_PALETTE[mask]).save(path)
+
+
+@pytest.mark.parametrize("write", [as_palette, as_grey, as_davis_colours])
+def test_masks_of_another_tool_are_scored_as_they_are(root, tmp_path, write):
+    """Shifted masks score the same from files as from a tracker; absent files count as empty."""
+    saved = tmp_path / "saved"
+    for name in ("bee", "ant"):
+        (saved / name).mkdir(parents=True)
+        for index in (0, 1, 2, 4):
+            write(saved / name / f"{index:05d}.png", truth_of(index - 1))
+    result = evaluate_davis(root, tracker=SavedMasks(saved, year=2017), year=2017)
+    shifted = ScriptedTracker(lambda index, first: truth_of(index - 1), deliver=[0, 1, 2, 4])
+    expected = evaluate_davis(root, tracker=shifted, year=2017)
+    assert result["scores"] == expected["scores"] and 0 < result["scores"]["J-Mean"] < 1
+    assert result["sequences"]["ant"]["missing_frames"] == 2
+    assert result["model"] == f"masks in {saved}"
+
+
+def test_grey_masks_of_0_and_255_are_scored_in_2016(root, tmp_path):
+    for index in range(FRAMES):
+        path = tmp_path / f"saved/ant/{index:05d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.where(truth_of(index) > 0, 255, 0).astype(np.uint8)).save(path)
+    result = evaluate_davis(root, tracker=SavedMasks(tmp_path / "saved"), split="train")
+    assert result["scores"]["J&F-Mean"] == 1.0
+
+
+def test_predictions_that_do_not_fit_say_why(root, tmp_path):
+    saved = SavedMasks(tmp_path, year=2017)
+    with pytest.raises(
+        LayoutError, match=r"no masks of the sequence 'bee'; expected bee/00000\.png"
+    ):
+        evaluate_davis(root, tracker=saved, year=2017)
+    write_mask(tmp_path / "bee/00002.png", truth_of(2)[::2])
+    with pytest.raises(InputError, match="expected a mask of 64x48, came 64x24"):
+        evaluate_davis(root, tracker=saved, year=2017)
+    write_mask(tmp_path / "bee/00002.png", 38 * truth_of(2))
+    with pytest.raises(InputError, match=r"object ids up to 2, as in the first.*came 76"):
+        evaluate_davis(root, tracker=saved, year=2017)
+    write_mask(tmp_path / "bee/00002.png", np.where(truth_of(2) == 0, 255, truth_of(2)))
+    write_mask(tmp_path / "ant/00002.png", truth_of(2))
+    assert evaluate_davis(root, tracker=saved, year=2017)["scores"]["J-Mean"] == 0.25  # void
+
+
 def test_an_output_that_cannot_be_made_is_one_error(root, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot make the folder"):
@@ -254,6 +356,9 @@ def test_reports_hold_every_sequence_and_the_total(root):
     markdown = davis_markdown(result).splitlines()
     assert markdown[2].startswith("| bee | 0.500 | 0.500 | 0.500 |")
     assert len({line.count("|") for line in markdown}) == 1 and len(markdown) == 5
+    with console.capture() as capture:
+        console.print(davis_table({**result, "resumed": ["ant"]}))
+    assert "1 sequences from an earlier run" in capture.get()
     comparison = comparison_markdown({"scripted": result}).splitlines()
     assert comparison[2] == markdown[-1].replace("all (4 objects)", "scripted")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,7 @@ def test_scores_are_symmetric_fractions(pair):
         assert value == score(*reversed(pair))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(mask_pairs(np.uint8), st.integers(0, 3))
 def test_equals_vos_benchmark_on_random_masks(pair, objects):
     oracle = pytest.importorskip("vos_benchmark.evaluator").Evaluator()
@@ -99,6 +100,76 @@ def test_equals_vos_benchmark_on_random_shapes(seed, size):
     scores = metrics.frame_scores(*masks, object_ids=ids)
     assert scores[:, 0].tolist() == [oracle.object_iou[i][0] for i in ids]
     assert scores[:, 1] == pytest.approx([oracle.boundary_f[i][0] for i in ids], abs=1e-12)
+
+
+def slow_scores(prediction, truth, object_id, tolerance=metrics.BOUNDARY_TOLERANCE):
+    """J and F by the book: whole frame, boundaries pixel by pixel, dilated with a disk by SciPy."""
+    ndimage = pytest.importorskip("scipy.ndimage")
+    predicted, true = prediction == object_id, truth == object_id
+    union = (predicted | true).sum()
+    j = (predicted & true).sum() / union if union else 1.0
+    radius = math.ceil(tolerance * math.hypot(*truth.shape))
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    lines = []
+    for mask in (predicted, true):
+        padded = np.pad(mask, ((0, 1), (0, 1)), mode="edge")
+        here = padded[:-1, :-1]
+        around = padded[1:, :-1], padded[:-1, 1:], padded[1:, 1:]
+        line = (here != around[0]) | (here != around[1]) | (here != around[2])
+        lines.append(line)
+    if not lines[0].any() or not lines[1].any():
+        return j, float(not lines[0].any() and not lines[1].any())
+    near = [ndimage.binary_dilation(line, structure=x * x + y * y <= radius**2) for line in lines]
+    precision = (lines[0] & near[1]).sum() / lines[0].sum()
+    recall = (lines[1] & near[0]).sum() / lines[1].sum()
+    total = precision + recall
+    return j, 2 * precision * recall / total if total else 0.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    mask_pairs(np.uint8),
+    st.integers(1, 3),
+    st.sampled_from([0.008, 0.03, 0.1, 0.2]),
+    st.tuples(*[st.integers(0, 20)] * 4),
+)
+def test_equals_the_slow_definition_on_random_masks(pair, objects, tolerance, margins):
+    """Also where the objects fill a part of the frame only, which alone is looked at."""
+    top, bottom, left, right = margins
+    prediction, truth = (
+        np.pad(mask % (objects + 1), ((top, bottom), (left, right))) for mask in pair
+    )
+    ids = list(range(1, objects + 1))
+    scores = metrics.frame_scores(prediction, truth, object_ids=ids)
+    assert scores.tolist() == [list(slow_scores(prediction, truth, i)) for i in ids]
+    for i in ids:
+        one = prediction == i, truth == i
+        slow = slow_scores(prediction, truth, i, tolerance)
+        assert (metrics.jaccard(*one), metrics.boundary_f(*one, tolerance=tolerance)) == slow
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([(240, 427), (97, 130), (300, 131)]))
+def test_equals_the_slow_definition_on_shapes_across_the_frame(seed, size):
+    rng = np.random.default_rng(seed)
+    masks = [np.zeros(size, np.int32) for _ in range(2)]
+    for mask in masks:
+        for object_id in (1, 2, 400):
+            mask[disc(size, rng.uniform(-20, np.add(size, 20)), rng.uniform(3, 90))] = object_id
+    scores = metrics.frame_scores(*masks, object_ids=[400, 2, 1])
+    assert scores.tolist() == [list(slow_scores(*masks, i)) for i in (400, 2, 1)]
+
+
+@pytest.mark.skipif(not DEV.is_dir(), reason="needs ../shared/data/davis16-dev")
+@pytest.mark.parametrize("name", ["dance-jump", "soccerball"])
+def test_equals_the_slow_definition_on_real_masks(name):
+    from PIL import Image
+
+    paths = sorted((DEV / "Annotations/480p" / name).glob("*.png"))[:21:10]
+    truths = [(np.array(Image.open(path)) != 0).astype(np.uint8) for path in paths]
+    for prediction, truth in pairwise(truths):
+        [scores] = metrics.frame_scores(prediction, truth, object_ids=[1])
+        assert tuple(scores) == slow_scores(prediction, truth, 1)
 
 
 @pytest.mark.skipif(not DEV.is_dir(), reason="needs ../shared/data/davis16-dev")
@@ -184,6 +255,7 @@ def test_sequences_too_short_to_score_are_refused(frames):
         (lambda a: metrics.boundary_f(a, a, tolerance=8), "share of the diagonal; got 8"),
         (lambda a: metrics.frame_scores(a.astype(float), a, object_ids=[1]), "got float64"),
         (lambda a: metrics.frame_scores(a[:3], a, object_ids=[]), "one shape"),
+        (lambda a: metrics.frame_scores(a, a, object_ids=[1, 0]), "0 is the background"),
         (lambda a: metrics.sequence_scores([a] * 3, object_ids=[1]), r"shape \(1, 2\)"),
         (lambda a: metrics.sequence_scores([a] * 3, object_ids=[]), "at least one object"),
         (lambda a: metrics.dataset_scores({}), "at least one sequence"),

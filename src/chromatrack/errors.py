@@ -5,6 +5,8 @@ The library raises these; the command line prints one line and exits with `exit_
 
 from __future__ import annotations
 
+from functools import partial
+
 
 class ChromatrackError(Exception):
     """Base of everything this package raises on purpose."""
@@ -32,6 +34,10 @@ class DamagedVideoError(VideoError):
         super().__init__(message)
         self.frame_index = frame_index
 
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        """So that it passes from one process to another."""
+        return partial(type(self), frame_index=self.frame_index), self.args
+
 
 class OutputError(ChromatrackError, OSError):
     """A result cannot be written where it was asked for."""
@@ -47,6 +53,10 @@ class LayoutError(InputError):
 
 class TrainingError(ChromatrackError):
     """Training cannot go on (no usable data, a loss that is not finite)."""
+
+
+class WorkerError(ChromatrackError):
+    """A process that did a part of the work has died, such as for lack of memory."""
 
 
 class StoppedError(ChromatrackError):

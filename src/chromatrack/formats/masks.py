@@ -151,7 +151,8 @@ def _read_raw(path: Path) -> tuple[np.ndarray, bool]:
                     f"'{path}' is a {image.format}, which blurs object ids; save the mask as PNG"
                 )
             image.load()
-            bits = _grey_bits(path) if image.format == "PNG" else 8
+            is_grey = image.format == "PNG" and image.mode in {"L", "LA"}
+            bits = _grey_bits(path) if is_grey else 8
             return _pixels(image, bits=bits, path=path)
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"cannot read the mask '{path}': {error}") from error
@@ -187,7 +188,7 @@ def _grey_ids(values: np.ndarray, *, bits: int) -> np.ndarray:
     ids = values.astype(np.int32)
     if bits < 8:
         return ids // (255 // (2**bits - 1))
-    return ids // 255 if np.isin(ids, (0, 255)).all() else ids
+    return ids // 255 if ((values == 0) | (values == 255)).all() else ids
 
 
 def _pack(pixels: np.ndarray, *, path: Path) -> np.ndarray:

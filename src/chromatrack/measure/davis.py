@@ -1,39 +1,59 @@
-"""DAVIS 2016 and 2017, semi-supervised: read the published layout, run a tracker, score it.
+"""DAVIS 2016 and 2017, semi-supervised: run a tracker on the published layout, score its masks.
 
-    ROOT/JPEGImages/480p/bear/00000.jpg     ROOT/Annotations/480p/bear/00000.png
-    ROOT/ImageSets/480p/val.txt             (DAVIS 2016: a line per frame, image and annotation)
-    ROOT/ImageSets/2016/val.txt, .../2017/val.txt   (DAVIS 2017 package: a sequence name per line)
+The layout is in `davis_files`. As in the official evaluation: the objects of the first annotation
+are scored, those that appear later are not; the first and the last frame do not count; 2016 merges
+all objects into one; in 2017 the void label 255 is background; a data set's score is the mean over
+all objects of all sequences. A frame without a prediction counts as empty.
 
-Another resolution folder (`Full-Resolution`, `1080p`) stands in when there is no `480p`.
+Masks that another tool wrote, FOLDER/bear/00000.png, are scored by `SavedMasks(FOLDER)` in the
+tracker's place.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from chromatrack.errors import DamagedVideoError, InputError, LayoutError
-from chromatrack.formats.masks import read_mask, write_mask
-from chromatrack.measure.benchmark import config_of, make_folder, write_json
+from chromatrack.formats.masks import write_mask
+from chromatrack.measure.attributes import attribute_table, check_attributes
+from chromatrack.measure.benchmark import Benchmark, Progress, Report, evaluate
+from chromatrack.measure.davis_files import (
+    IMAGE_SUFFIXES,
+    DavisSequence,
+    DavisSplit,
+    Year,
+    frame_files,
+    read_annotation,
+    read_davis,
+)
 from chromatrack.measure.metrics import (
+    SCORE_COLUMNS,
     SequenceScores,
     dataset_scores,
     frame_scores,
     sequence_scores,
 )
 
-Year = Literal[2016, 2017]
-Progress = Callable[[str, int, int], None]
-"""Called after every frame with (sequence name, frames done, frames in total)."""
-
-VOID = 255
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "DavisSequence",
+    "DavisSplit",
+    "MaskTracker",
+    "SavedMasks",
+    "Year",
+    "davis_benchmark",
+    "evaluate_davis",
+    "read_annotation",
+    "read_davis",
+]
 
 
 class LabelledFrame(Protocol):
@@ -55,21 +75,55 @@ class MaskTracker(Protocol):
 
 
 @dataclass(frozen=True)
-class DavisSequence:
-    """One sequence: `images` and `annotations` are its frames in order, one each."""
+class SavedMask:
+    """A mask read from a file: what is asked of a `LabelledFrame`."""
 
-    name: str
-    folder: Path
-    images: tuple[Path, ...]
-    annotations: tuple[Path, ...]
+    index: int
+    mask: np.ndarray
 
 
-@dataclass(frozen=True)
-class DavisSplit:
-    """The sequences of one list of a DAVIS folder."""
+class SavedMasks:
+    """Masks that were written before, in the tracker's place: folder/SEQUENCE/00000.png.
 
-    name: str
-    sequences: tuple[DavisSequence, ...]
+    Files are named as the annotations; palette, grey or RGB, read as annotations of that year are.
+    """
+
+    def __init__(self, folder: str | PathLike[str], *, year: Year = 2016) -> None:
+        self.folder = Path(folder)
+        self.year: Year = year
+        self.model = f"masks in {self.folder}"
+
+    def track(self, video: Path, *, masks: dict[int, np.ndarray]) -> Iterator[SavedMask]:
+        """Read the masks of a sequence's frames; those that are not there are left out.
+
+        Raises:
+            LayoutError: no folder of the sequence's name, or no mask of any frame in it.
+            InputError: a mask of another size than the first annotation's, or with a higher id than
+                its objects' (as in the official evaluation).
+        """
+        folder, first = self.folder / video.name, masks[0]
+        paths = [folder / f"{image.stem}.png" for image in frame_files(video)]
+        if not any(path.is_file() for path in paths):
+            raise LayoutError(
+                f"'{self.folder}' has no masks of the sequence '{video.name}'; expected "
+                f"{video.name}/{paths[0].name} and so on, named as the annotations"
+            )
+        highest = int(first.max())
+        for index, path in enumerate(paths):
+            if not path.is_file():
+                continue
+            mask = read_annotation(path, year=self.year)
+            if mask.shape != first.shape:
+                raise InputError(
+                    f"'{path}': expected a mask of {first.shape[1]}x{first.shape[0]}, came "
+                    f"{mask.shape[1]}x{mask.shape[0]}; resize it to the annotation"
+                )
+            if (found := int(mask.max())) > highest:
+                raise InputError(
+                    f"'{path}': expected object ids up to {highest}, as in the first annotation, "
+                    f"came {found}; write the ids as palette indices or grey values"
+                )
+            yield SavedMask(index, mask)
 
 
 @dataclass(frozen=True)
@@ -79,59 +133,42 @@ class _ScoredFrame:
     seconds: float
 
 
-def read_davis(
+def davis_benchmark(
     root: str | PathLike[str],
     *,
     year: Year = 2016,
     split: str | None = None,
     sequences: Iterable[str] | None = None,
-) -> DavisSplit:
-    """Find the sequences of a DAVIS folder and check that every frame is annotated.
+    save_masks: bool = True,
+    attributes: Mapping[str, Sequence[str]] | None = None,
+) -> Benchmark:
+    """DAVIS, found in a folder.
 
     Args:
-        root: the folder that holds JPEGImages, Annotations and ImageSets.
-        year: which lists to use; ImageSets/<year> when there, else ImageSets/<resolution>, else
-            ImageSets itself.
-        split: the list's name without .txt; by default `val`, else the only list there.
-        sequences: only these names, which must be in the list; by default all of it.
+        root, year, split, sequences: as in `read_davis`.
+        save_masks: write the predicted masks to masks/<sequence>/00000.png in the output folder
+            (a missing frame as an empty mask).
+        attributes: of every sequence, as `attributes.read_attributes` gives them; the result then
+            has "attributes", the table of `attributes.attribute_table`.
+
+    Returns:
+        A benchmark whose tracker has `.track(folder, masks={0: ids})`. Reports are {column:
+        fraction, "frames", "missing_frames", "seconds" (the tracker's alone), "objects": {id:
+        {column: fraction}}}; "scores" has `metrics.SCORE_COLUMNS`.
 
     Raises:
-        LayoutError: a folder, list, sequence or frame is not where the layout has it.
-        InputError: an unknown year or sequence name.
+        LayoutError, InputError: see `read_davis`; or a sequence has no row of attributes.
     """
-    base = Path(root)
-    if year not in (2016, 2017):
-        raise InputError(f"year must be 2016 or 2017; got {year!r}")
-    for name in ("JPEGImages", "Annotations", "ImageSets"):
-        if not (base / name).is_dir():
-            raise LayoutError(
-                f"'{base}' holds no {name} folder; expected the published DAVIS layout with "
-                "JPEGImages, Annotations and ImageSets"
-            )
-    resolution = _resolution(base)
-    path = _split_file(base, year=year, resolution=resolution, split=split)
-    names = _read_list(path)
-    chosen = list(names if sequences is None else dict.fromkeys(sequences))
-    unknown = [name for name in chosen if name not in names]
-    if unknown or not chosen:
-        raise InputError(
-            f"sequences to evaluate must be names in '{path}' ({', '.join(names)}); got "
-            f"{', '.join(unknown) or 'none'}"
-        )
-    found = tuple(_read_sequence(base, resolution=resolution, name=name) for name in chosen)
-    return DavisSplit(name=path.stem, sequences=found)
-
-
-def read_annotation(path: str | PathLike[str], *, year: Year) -> np.ndarray:
-    """Read one annotation: (H, W) int32 object ids, 0 = background.
-
-    2016: every object is merged into id 1; whatever is not 0 (also 255) is the object.
-    2017: ids as stored; 255 (void) is background, as in the official evaluation.
-    """
-    mask = read_mask(path)
-    if year == 2016:
-        return (mask != 0).astype(np.int32)
-    return np.where(mask == VOID, 0, mask)
+    found = read_davis(root, year=year, split=split, sequences=sequences)
+    if attributes is not None:
+        check_attributes(attributes, [sequence.name for sequence in found.sequences])
+    return Benchmark(
+        name="davis",
+        clips=found.sequences,
+        measure=partial(_measure, year=year, save_masks=save_masks),
+        combine=partial(_combine, year=year, split=found.name, attributes=attributes),
+        settings={"year": year, "split": found.name},
+    )
 
 
 def evaluate_davis(
@@ -143,139 +180,72 @@ def evaluate_davis(
     output: str | PathLike[str] | None = None,
     sequences: Iterable[str] | None = None,
     save_masks: bool = True,
+    jobs: int = 1,
     model: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Track every sequence from its first annotation and score the result.
 
-    Only objects of the first frame are scored. A frame that the tracker does not deliver, also
-    because its stream breaks off, counts as empty.
-
-    Args:
-        root, year, split, sequences: as in `read_davis`.
-        tracker: has `.track(folder, masks={0: ids})`, and perhaps a dataclass `.config` to report.
-        output: folder for result.json and masks/<sequence>/00000.png; None writes nothing.
-        save_masks: write the predicted masks too (a missing frame as an empty mask).
-        model: name for the result; by default `tracker.model`, else the class of `tracker`.
-        progress: called after every frame.
+    `davis_benchmark` and `benchmark.evaluate` in one call: see there for arguments and errors.
 
     Returns:
-        {"benchmark", "year", "split", "model", "config", "scores": {column: fraction},
-        "sequences": {name: {column: fraction, "frames", "missing_frames", "objects": {id:
-        {column: fraction}}}}, "frames", "seconds" (the tracker's alone), "frames_per_second"}.
-
-    Raises:
-        LayoutError, InputError: see `read_davis`; or the tracker's masks have another size.
-        OutputError: `output` cannot be written.
+        As `benchmark.evaluate`, with "year", "split" and, if asked for, "attributes".
     """
-    found = read_davis(root, year=year, split=split, sequences=sequences)
-    folder = None if output is None else make_folder(Path(output))
-    total = sum(len(sequence.images) for sequence in found.sequences)
-    scores: dict[str, SequenceScores] = {}
-    reports: dict[str, dict[str, Any]] = {}
-    done, seconds = 0, 0.0
-    for sequence in found.sequences:
-        masks = folder / "masks" / sequence.name if folder and save_masks else None
-        object_ids = _first_objects(sequence, year=year)
-        rows, missing = [], 0
-        for scored in _score_frames(
-            sequence, tracker=tracker, year=year, object_ids=object_ids, masks=masks
-        ):
-            rows.append(scored.scores)
-            missing += scored.missing
-            seconds += scored.seconds
-            done += 1
-            if progress is not None:
-                progress(sequence.name, done, total)
-        scores[sequence.name] = sequence_scores(rows, object_ids=object_ids)
-        reports[sequence.name] = {
-            **scores[sequence.name].scores,
-            "frames": len(rows),
-            "missing_frames": missing,
-            "objects": {str(key): value for key, value in scores[sequence.name].objects.items()},
-        }
-    result = {
-        "benchmark": "davis",
-        "year": year,
-        "split": found.name,
-        "model": model or getattr(tracker, "model", type(tracker).__name__),
-        "config": config_of(tracker),
-        "scores": dataset_scores(scores),
-        "sequences": reports,
-        "frames": total,
+    benchmark = davis_benchmark(
+        root, year=year, split=split, sequences=sequences, save_masks=save_masks
+    )
+    return evaluate(
+        benchmark, tracker=tracker, output=output, jobs=jobs, model=model, progress=progress
+    )
+
+
+def _measure(
+    sequence: DavisSequence,
+    *,
+    tracker: MaskTracker,
+    folder: Path | None,
+    tick: Callable[[], None],
+    year: Year,
+    save_masks: bool,
+) -> Report:
+    masks = folder / "masks" / sequence.name if folder and save_masks else None
+    object_ids = _first_objects(sequence, year=year)
+    rows, missing, seconds = [], 0, 0.0
+    for scored in _score_frames(
+        sequence, tracker=tracker, year=year, object_ids=object_ids, masks=masks
+    ):
+        rows.append(scored.scores)
+        missing += scored.missing
+        seconds += scored.seconds
+        tick()
+    found = sequence_scores(rows, object_ids=object_ids)
+    return {
+        **found.scores,
+        "frames": len(rows),
+        "missing_frames": missing,
         "seconds": seconds,
-        "frames_per_second": total / seconds if seconds > 0 else 0.0,
+        "objects": {str(number): scores for number, scores in found.objects.items()},
     }
-    if folder is not None:
-        write_json(folder / "result.json", result)
+
+
+def _combine(
+    reports: Mapping[str, Report],
+    *,
+    year: Year,
+    split: str,
+    attributes: Mapping[str, Sequence[str]] | None,
+) -> Report:
+    sequences = {
+        name: SequenceScores(
+            scores={column: report[column] for column in SCORE_COLUMNS},
+            objects={int(number): scores for number, scores in report["objects"].items()},
+        )
+        for name, report in reports.items()
+    }
+    result: Report = {"year": year, "split": split, "scores": dataset_scores(sequences)}
+    if attributes is not None:
+        result["attributes"] = attribute_table({"sequences": reports}, attributes)
     return result
-
-
-def _resolution(base: Path) -> str:
-    """`480p` when there, else the only resolution folder that has images and annotations."""
-    there = sorted(
-        folder.name
-        for folder in (base / "JPEGImages").iterdir()
-        if folder.is_dir() and (base / "Annotations" / folder.name).is_dir()
-    )
-    if "480p" in there:
-        return "480p"
-    if len(there) == 1:
-        return there[0]
-    raise LayoutError(
-        f"'{base}' needs JPEGImages/480p and Annotations/480p, or one other resolution in both; "
-        f"found {', '.join(there) or 'none'}"
-    )
-
-
-def _split_file(base: Path, *, year: Year, resolution: str, split: str | None) -> Path:
-    sets = base / "ImageSets"
-    folders = (sets / str(year), sets / resolution, sets)
-    lists = next((found for folder in folders if (found := sorted(folder.glob("*.txt")))), [])
-    by_name = {path.stem: path for path in lists}
-    if not by_name:
-        raise LayoutError(
-            f"'{sets}' holds no list for {year}; expected {year}/val.txt or {resolution}/val.txt"
-        )
-    wanted = split or ("val" if "val" in by_name or len(by_name) > 1 else next(iter(by_name)))
-    if wanted not in by_name:
-        raise LayoutError(
-            f"'{lists[0].parent}' holds no {wanted}.txt; choose a split from {', '.join(by_name)}"
-        )
-    return by_name[wanted]
-
-
-def _read_list(path: Path) -> list[str]:
-    """Sequence names in order, from lines with a name each or the pair lines of DAVIS 2016."""
-    lines = path.read_text("utf-8-sig").splitlines()
-    parts = [line.split()[0].strip("/").split("/") for line in lines if line.strip()]
-    names = [part[-2] if len(part) > 1 else part[0] for part in parts]
-    if not names:
-        raise LayoutError(f"'{path}' is empty; expected a sequence name per line")
-    return list(dict.fromkeys(names))
-
-
-def _read_sequence(base: Path, *, resolution: str, name: str) -> DavisSequence:
-    folder, truth = (base / kind / resolution / name for kind in ("JPEGImages", "Annotations"))
-    for path in (folder, truth):
-        if not path.is_dir():
-            raise LayoutError(f"'{path}' is missing; the list names the sequence '{name}'")
-    images, annotations = _frame_files(folder), _frame_files(truth)
-    if len(images) < 3:
-        raise LayoutError(
-            f"'{folder}' holds {len(images)} frames; at least 3 are needed, as the first and last "
-            "are not scored"
-        )
-    if alone := {path.stem for path in images} ^ {path.stem for path in annotations}:
-        raise LayoutError(
-            f"'{folder}' and '{truth}' must hold the same frames; {min(alone)} is in only one"
-        )
-    return DavisSequence(name=name, folder=folder, images=images, annotations=annotations)
-
-
-def _frame_files(folder: Path) -> tuple[Path, ...]:
-    files = (path for path in sorted(folder.iterdir()) if not path.name.startswith("."))
-    return tuple(path for path in files if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def _first_objects(sequence: DavisSequence, *, year: Year) -> list[int]:

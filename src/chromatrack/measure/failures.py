@@ -21,7 +21,7 @@ from chromatrack.errors import InputError
 from chromatrack.formats.masks import read_mask
 from chromatrack.measure.benchmark import Benchmark, Report
 from chromatrack.measure.colour_metrics import ab_error_map
-from chromatrack.measure.horizon import ab_of, copied, grey_of
+from chromatrack.measure.colourers import ab_of, copied, grey_of
 from chromatrack.video import read_frames
 
 if TYPE_CHECKING:

@@ -55,9 +55,7 @@ def jaccard(prediction: np.ndarray, truth: np.ndarray) -> float:
     Raises:
         InputError: wrong rank or dtype, or two different shapes.
     """
-    predicted, true = _foregrounds(prediction, truth)
-    union = np.count_nonzero(predicted | true)
-    return float(np.count_nonzero(predicted & true) / union) if union else 1.0
+    return _jaccard(*_foregrounds(prediction, truth))
 
 
 def boundary_map(mask: np.ndarray) -> np.ndarray:
@@ -75,12 +73,7 @@ def boundary_map(mask: np.ndarray) -> np.ndarray:
     Raises:
         InputError: wrong rank or dtype.
     """
-    inside = _foreground(mask, name="mask")
-    boundary = np.zeros_like(inside)
-    boundary[:, :-1] |= inside[:, :-1] ^ inside[:, 1:]
-    boundary[:-1, :] |= inside[:-1, :] ^ inside[1:, :]
-    boundary[:-1, :-1] |= inside[:-1, :-1] ^ inside[1:, 1:]
-    return boundary
+    return _boundary_map(_foreground(mask, name="mask"))
 
 
 def boundary_f(
@@ -103,18 +96,9 @@ def boundary_f(
         InputError: wrong rank or dtype, two different shapes, or a tolerance out of range.
     """
     predicted, true = _foregrounds(prediction, truth)
-    if not 0 < tolerance <= 1:
-        raise InputError(f"tolerance must be in (0, 1], a share of the diagonal; got {tolerance}")
-    height, width = true.shape
-    radius = math.ceil(tolerance * math.sqrt(height * height + width * width))
-    predicted_line, true_line = boundary_map(predicted), boundary_map(true)
-    predicted_count, true_count = np.count_nonzero(predicted_line), np.count_nonzero(true_line)
-    if predicted_count == 0 or true_count == 0:
-        return float(predicted_count == true_count)
-    precision = _count_within(predicted_line, true_line, radius=radius) / predicted_count
-    recall = _count_within(true_line, predicted_line, radius=radius) / true_count
-    total = precision + recall
-    return float(2 * precision * recall / total) if total else 0.0
+    window = _window(predicted | true)
+    radius = _boundary_radius(true.shape, tolerance)
+    return _boundary_f(predicted[window], true[window], radius=radius)
 
 
 def frame_scores(
@@ -126,21 +110,28 @@ def frame_scores(
         prediction: (H, W) integer object ids, 0 = background; None when the frame was not
             predicted, which counts as empty. Ids that are not in `object_ids` are background.
         truth: (H, W) integer object ids, 0 = background.
-        object_ids: the K ids to score.
+        object_ids: the K ids to score, none of them 0.
 
     Returns:
         (K, 2) float64, columns J and F, rows in the order of `object_ids`.
 
     Raises:
-        InputError: wrong rank or dtype, or two different shapes.
+        InputError: wrong rank or dtype, two different shapes, or 0 among the ids.
     """
     if prediction is None:
         prediction = np.zeros_like(truth)
-    _foregrounds(prediction, truth)
+    predicted, true = _foregrounds(prediction, truth)
+    if 0 in object_ids:
+        raise InputError("object_ids must be objects' ids; 0 is the background")
+    radius = _boundary_radius(truth.shape, BOUNDARY_TOLERANCE)
+    around = _window(predicted | true)  # of all objects: each is looked for in here only
+    prediction, truth = prediction[around], truth[around]
     scores = np.empty((len(object_ids), 2))
     for row, object_id in enumerate(object_ids):
         predicted, true = prediction == object_id, truth == object_id
-        scores[row] = jaccard(predicted, true), boundary_f(predicted, true)
+        window = _window(predicted | true)
+        predicted, true = predicted[window], true[window]
+        scores[row] = _jaccard(predicted, true), _boundary_f(predicted, true, radius=radius)
     return scores
 
 
@@ -261,25 +252,79 @@ def _mean_scores(scores: Iterable[Scores]) -> Scores:
     return {name: float(np.mean([row[name] for row in rows])) for name in SCORE_COLUMNS}
 
 
-def _count_within(points: np.ndarray, targets: np.ndarray, *, radius: int) -> int:
-    """How many True pixels of `points` have one of `targets` within `radius` pixels.
+def _jaccard(predicted: np.ndarray, true: np.ndarray) -> float:
+    union = np.count_nonzero(predicted | true)
+    return float(np.count_nonzero(predicted & true) / union) if union else 1.0
 
-    The same as counting `points` under `targets` dilated with a disk, without dilating: a disk is
-    one run per row, and a running sum tells whether a run holds a target. Rows are tried from the
-    middle outwards, and a point that found its target leaves.
+
+def _boundary_map(inside: np.ndarray) -> np.ndarray:
+    boundary = np.zeros_like(inside)
+    boundary[:, :-1] |= inside[:, :-1] ^ inside[:, 1:]
+    boundary[:-1, :] |= inside[:-1, :] ^ inside[1:, :]
+    boundary[:-1, :-1] |= inside[:-1, :-1] ^ inside[1:, 1:]
+    return boundary
+
+
+def _boundary_radius(size: tuple[int, ...], tolerance: float) -> int:
+    """Pixels within which a boundary is matched, in an image of `size` (height, width)."""
+    if not 0 < tolerance <= 1:
+        raise InputError(f"tolerance must be in (0, 1], a share of the diagonal; got {tolerance}")
+    height, width = size
+    return math.ceil(tolerance * math.sqrt(height * height + width * width))
+
+
+def _window(mask: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns of the (H, W) bool mask's True pixels, and one pixel around them.
+
+    Boundaries of two masks whose union is `mask` lie in there, also where they meet the image's
+    frame; so what the two score, they score in this window.
     """
-    height, width = targets.shape
-    sums = np.zeros((height + 2 * radius, width + 2 * radius + 1), dtype=np.int32)
-    sums[radius:-radius, radius + 1 : radius + 1 + width] = np.cumsum(targets, axis=1)
-    sums[:, radius + 1 + width :] = sums[:, radius + width, None]
-    rows, columns = np.nonzero(points)
-    count = len(rows)
-    for dy in sorted(range(-radius, radius + 1), key=abs):
-        reach = math.isqrt(radius * radius - dy * dy)
-        line, centre = rows + (radius + dy), columns + radius
-        missing = sums[line, centre + reach + 1] == sums[line, centre - reach]
-        rows, columns = rows[missing], columns[missing]
-    return count - len(rows)
+    rows = np.flatnonzero(mask.any(axis=1))
+    if not rows.size:
+        return slice(0, 1), slice(0, 1)
+    top, bottom = int(rows[0]), int(rows[-1]) + 1
+    columns = np.flatnonzero(mask[top:bottom].any(axis=0))
+    left, right = int(columns[0]), int(columns[-1]) + 1
+    return slice(max(0, top - 1), bottom + 1), slice(max(0, left - 1), right + 1)
+
+
+def _boundary_f(predicted: np.ndarray, true: np.ndarray, *, radius: int) -> float:
+    """`boundary_f` of two (H, W) bool masks."""
+    pitch = 8 * -(-(true.shape[1] + radius) // 8)
+    predicted_line = _as_bits(_boundary_map(predicted), pitch=pitch)
+    true_line = _as_bits(_boundary_map(true), pitch=pitch)
+    if not predicted_line or not true_line:
+        return float(predicted_line == true_line)
+    near_true = _dilated(true_line, radius=radius, pitch=pitch)
+    near_predicted = _dilated(predicted_line, radius=radius, pitch=pitch)
+    precision = (predicted_line & near_true).bit_count() / predicted_line.bit_count()
+    recall = (true_line & near_predicted).bit_count() / true_line.bit_count()
+    total = precision + recall
+    return 2 * precision * recall / total if total else 0.0
+
+
+def _as_bits(mask: np.ndarray, *, pitch: int) -> int:
+    """An (H, W) bool mask as one number, a bit per pixel; rows begin `pitch` bits apart."""
+    height, width = mask.shape
+    rows = np.zeros((height, pitch), dtype=bool)
+    rows[:, :width] = mask
+    return int.from_bytes(np.packbits(rows).tobytes(), "big")
+
+
+def _dilated(bits: int, *, radius: int, pitch: int) -> int:
+    """Dilate with a disk, `radius` pixels included; of use where `_as_bits` has pixels.
+
+    A disk is one run per row. Shifting the number moves all pixels at once, by 1 to the side or by
+    `pitch` to the next row; rows lie at least `radius` bits apart, so none reaches into another.
+    """
+    runs = [bits]
+    for reach in range(1, radius + 1):
+        runs.append(runs[-1] | bits << reach | bits >> reach)
+    disk = runs[radius]
+    for dy in range(1, radius + 1):
+        run = runs[math.isqrt(radius * radius - dy * dy)]
+        disk |= run << dy * pitch | run >> dy * pitch
+    return disk
 
 
 def _foreground(mask: np.ndarray, *, name: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,18 +12,24 @@ if TYPE_CHECKING:
 SEQUENCE_COLUMNS = ("J&F-Mean", "J-Mean", "F-Mean", "J-Recall", "F-Recall", "J-Decay", "F-Decay")
 """The columns shown, out of `metrics.SCORE_COLUMNS`."""
 
+ATTRIBUTE_COLUMNS = (
+    "attribute", "sequences", "J&F-Mean", "J-Mean", "F-Mean", "J&F without", "difference"
+)  # fmt: skip
+
 
 def davis_table(result: Mapping[str, Any]) -> Table:
-    """Terminal table of a result of `davis.evaluate_davis`: a row per sequence, then all objects.
+    """Terminal table of a result of `davis.davis_benchmark`: a row per sequence, then all objects.
 
     Scores are fractions with three decimals; the caption names model, frames and speed.
     """
     from rich.table import Table
 
-    title = f"DAVIS {result['year']} {result['split']}"
+    title = f"DAVIS {result['settings']['year']} {result['settings']['split']}"
     caption = (
         f"{result['model']}, {result['frames']} frames, {result['frames_per_second']:.1f} frames/s"
     )
+    if result["resumed"]:
+        caption += f"; {len(result['resumed'])} sequences from an earlier run"
     table = Table(title=title, caption=caption, show_footer=True)
     *rows, total = _rows(result)
     table.add_column("sequence", footer=total[0])
@@ -68,6 +75,24 @@ def davis_markdown(result: Mapping[str, Any]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def attributes_table(result: Mapping[str, Any]) -> Table:
+    """Terminal table of a result's "attributes": a row for each, the worst difference first."""
+    from rich.table import Table
+
+    table = Table(title="by attribute")
+    for name in ATTRIBUTE_COLUMNS:
+        table.add_column(name, justify="left" if name == "attribute" else "right")
+    for row in _attribute_rows(result):
+        table.add_row(*row)
+    return table
+
+
+def attributes_markdown(result: Mapping[str, Any]) -> str:
+    """The table of `attributes_table` in markdown, ending in a newline."""
+    lines = [ATTRIBUTE_COLUMNS, ("---", *["---:"] * 6), *_attribute_rows(result)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
 def table_text(table: Table) -> str:
     """A rich table as text: as narrow as the terminal, 120 columns where stdout is none."""
     import sys
@@ -96,6 +121,20 @@ def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
         yield (name, *_numbers(scores))
     objects = sum(len(scores["objects"]) for scores in result["sequences"].values())
     yield (f"all ({objects} objects)", *_numbers(result["scores"]))
+
+
+def _attribute_rows(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Text cells; an attribute that all sequences have cannot be compared, and comes last."""
+
+    def difference(row: Mapping[str, Any]) -> float:
+        return math.inf if row["difference"] is None else row["difference"]["J&F-Mean"]
+
+    for name, row in sorted(result["attributes"].items(), key=lambda item: difference(item[1])):
+        inside, outside = row["with"], row["without"]
+        scores = [f"{inside[column]:.3f}" for column in ("J&F-Mean", "J-Mean", "F-Mean")]
+        without = "" if outside is None else f"{outside['J&F-Mean']:.3f}"
+        change = "" if outside is None else f"{difference(row):+.3f}"
+        yield (name, str(inside["sequences"]), *scores, without, change)
 
 
 def _numbers(scores: Mapping[str, float]) -> Iterator[str]:

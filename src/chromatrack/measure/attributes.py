@@ -1,0 +1,133 @@
+"""Scores by attribute: of sequences with occlusion, fast motion, ..., and of those without.
+
+    sequence,set,frames,attributes
+    bear,train,82,DEF
+    bmx-trees,val,80,LR SV SC FM
+
+Of the columns only `sequence` and `attributes` are needed; attributes are separated by spaces. The
+authors of DAVIS 2016 publish 16 attributes of its sequences (Perazzi et al. 2016).
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chromatrack.errors import InputError
+
+COLUMNS = ("sequence", "attributes")
+MEANS = ("J&F-Mean", "J-Mean", "F-Mean")
+"""The scores that are shown by attribute."""
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+
+
+def read_attributes(path: str | PathLike[str]) -> dict[str, tuple[str, ...]]:
+    """Read the attributes of every sequence, in the file's order; () for one without any.
+
+    Raises:
+        InputError: no such file, no text, no such columns, or a row that is not as these say.
+    """
+    try:
+        lines = Path(path).read_text("utf-8-sig").splitlines()
+    except OSError as error:
+        raise InputError(f"cannot read the attributes '{path}': {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"'{path}' is no text; expected a CSV of attributes") from error
+    try:
+        rows = list(csv.reader(lines, strict=True))
+    except csv.Error as error:
+        raise InputError(f"'{path}' is no CSV: {error}") from error
+    header = [name.strip() for name in rows[0]] if rows else []
+    if any(header.count(column) != 1 for column in COLUMNS):
+        raise InputError(
+            f"'{path}': expected a first line with the columns sequence and attributes, came "
+            f"{','.join(header)!r:.60}"
+        )
+    found: dict[str, tuple[str, ...]] = {}
+    for number, cells in enumerate(rows[1:], start=2):
+        if not any(cell.strip() for cell in cells):
+            continue
+        name, attributes = _row(header, cells, where=f"'{path}', row {number}")
+        if name in found:
+            raise InputError(f"'{path}', row {number}: the sequence '{name}' is there twice")
+        found[name] = attributes
+    if not found:
+        raise InputError(f"'{path}': expected a row for every sequence, came none")
+    return found
+
+
+def check_attributes(attributes: Mapping[str, Sequence[str]], sequences: Iterable[str]) -> None:
+    """Check that every sequence has its row.
+
+    Raises:
+        InputError: one has none.
+    """
+    missing = [name for name in sequences if name not in attributes]
+    if missing:
+        raise InputError(
+            f"attributes: expected a row for every measured sequence; none for {', '.join(missing)}"
+        )
+
+
+def attribute_table(
+    result: Mapping[str, Any], attributes: Mapping[str, Sequence[str]]
+) -> dict[str, dict[str, Any]]:
+    """Mean scores over the sequences with each attribute, and over those without.
+
+    A sequence counts once, however many objects it has.
+
+    Args:
+        result: of DAVIS: "sequences" has the scores of each.
+        attributes: of each of these sequences, at least.
+
+    Returns:
+        {attribute: {"with": {"sequences": count, "J&F-Mean", "J-Mean", "F-Mean"}, "without": the
+        same, or None if all have it, "difference": {"J&F-Mean", ...} with minus without, or
+        None}}, by name; only attributes that a measured sequence has.
+
+    Raises:
+        InputError: a sequence of the result has no attributes' row.
+    """
+    reports = result["sequences"]
+    check_attributes(attributes, reports)
+    names = sorted({attribute for name in reports for attribute in attributes[name]})
+    return {name: _split(name, reports, attributes) for name in names}
+
+
+def _split(
+    attribute: str,
+    reports: Mapping[str, Mapping[str, float]],
+    attributes: Mapping[str, Sequence[str]],
+) -> dict[str, Any]:
+    has = [report for name, report in reports.items() if attribute in attributes[name]]
+    lacks = [report for name, report in reports.items() if attribute not in attributes[name]]
+    inside, outside = _means(has), _means(lacks) if lacks else None
+    difference = outside and {column: inside[column] - outside[column] for column in MEANS}
+    return {"with": inside, "without": outside, "difference": difference}
+
+
+def _means(reports: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    means = {column: float(np.mean([report[column] for report in reports])) for column in MEANS}
+    return {"sequences": len(reports), **means}
+
+
+def _row(header: Sequence[str], cells: Sequence[str], *, where: str) -> tuple[str, tuple[str, ...]]:
+    if len(cells) != len(header):
+        raise InputError(
+            f"{where}: expected {len(header)} cells, came {len(cells)}; separate the attributes by "
+            "spaces"
+        )
+    name, text = (cells[header.index(column)].strip() for column in COLUMNS)
+    if not name:
+        raise InputError(f"{where}: expected the name of a sequence, came an empty cell")
+    wrong = [word for word in text.split() if not NAME.fullmatch(word)]
+    if wrong:
+        raise InputError(f"{where}: expected names of attributes, came {wrong[0]!r:.40}")
+    return name, tuple(dict.fromkeys(text.split()))

@@ -1,0 +1,113 @@
+"""Digests: the same for the same content, another for whatever changes a measurement."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chromatrack.measure.baselines import IdentityTracker
+from chromatrack.measure.identity import code_digest, digest
+from chromatrack.measure.kept import Kept
+from chromatrack.track import TrackConfig, Tracker
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    lambda inside: (
+        st.lists(inside, max_size=3)
+        | st.dictionaries(st.text(max_size=3), inside, max_size=3)
+        | st.tuples(inside, inside)
+    ),
+    max_leaves=5,
+)
+
+
+@dataclass(frozen=True)
+class Clip:
+    name: str
+    boxes: np.ndarray
+
+
+@settings(max_examples=40)
+@given(plain, plain)
+def test_digests_are_those_of_the_content(one, two):
+    assert digest(one) == digest(pickle.loads(pickle.dumps(one)))
+    if repr(one) != repr(two):
+        assert digest(one) != digest(two)
+
+
+def test_arrays_and_tensors_count_by_their_numbers():
+    numbers = np.arange(6.0)
+    assert digest(numbers) == digest(numbers.copy()[::-1][::-1])
+    assert digest(Clip("a", numbers)) == digest(Clip("a", numbers.copy()))
+    others = [numbers + 1, numbers.reshape(2, 3), numbers.astype(np.float32), torch.tensor(numbers)]
+    assert len({digest(value) for value in [numbers, *others]}) == 5
+    assert digest(torch.ones(2, dtype=torch.bfloat16)) == digest(
+        torch.ones(2, dtype=torch.bfloat16)
+    )
+    named = np.array(["a", "b"], dtype=object)
+    assert digest(named) == digest(named.copy()) != digest(named[::-1])
+    assert digest(Clip("a", numbers)) != digest(Clip("b", numbers))
+
+
+def test_trackers_count_by_weights_and_settings(tiny_encoder):
+    tracker = Tracker(tiny_encoder, device="cpu")
+    before = digest(tracker)
+    assert before == digest(pickle.loads(pickle.dumps(tracker)))
+    assert before != digest(Tracker(tiny_encoder, device="cpu", config=TrackConfig(size=240)))
+    assert digest(IdentityTracker()) == digest(IdentityTracker()) != before
+    with torch.no_grad():
+        next(iter(tiny_encoder.parameters())).view(-1)[0] += 1e-3
+    assert digest(tracker) != before
+
+
+def test_functions_count_by_their_code_and_what_they_hold():
+    def scaled(by):
+        return lambda x: x * by
+
+    one, two = lambda x: x + 1, lambda x: x + 2
+    assert digest(one) != digest(two)
+    assert digest(scaled(2)) == digest(scaled(2)) != digest(scaled(3))
+    assert digest(partial(pow, 2)) == digest(partial(pow, 2)) != digest(partial(pow, 3))
+    assert digest(np.argmax) != digest(np.argmin) and digest(len) != digest(max)
+
+
+def test_paths_count_by_their_files(tmp_path, monkeypatch):
+    folder = tmp_path / "clip"
+    (folder / "deep").mkdir(parents=True)
+    file = folder / "deep/0.png"
+    file.write_bytes(b"12")
+    before = digest(folder)
+    monkeypatch.chdir(tmp_path)
+    assert digest(Path("clip")) == before
+    os.utime(file, ns=(1, 1))
+    touched = digest(folder)
+    file.write_bytes(b"123")
+    file.with_name("1.png").write_bytes(b"")
+    assert len({before, touched, digest(folder), digest(file), digest(tmp_path / "none")}) == 5
+
+
+def test_what_holds_itself_has_a_digest_too():
+    ring = [1]
+    ring.append(ring)  # pyright: ignore[reportArgumentType]
+    assert digest(ring) == digest(ring) != digest([1, [1]])
+
+
+def test_digests_are_the_same_in_another_process():
+    code = (
+        "from chromatrack.measure.identity import digest, code_digest; "
+        "from chromatrack.measure.kept import Kept; "
+        "print(digest([{'a', 'b', 'c'}, {'x': 1.5}, Kept('a', {}, 1, 2.0, {})]), code_digest())"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    expected = [digest([{"a", "b", "c"}, {"x": 1.5}, Kept("a", {}, 1, 2.0, {})]), code_digest()]
+    assert run.stdout.split() == expected
