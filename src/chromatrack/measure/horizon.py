@@ -10,7 +10,7 @@ function and compared as the 8-bit picture that a viewer would see.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from os import PathLike, fspath
@@ -22,14 +22,15 @@ import torch
 from torch import Tensor
 
 from chromatrack.color import rgb_to_lab
-from chromatrack.coords import fit_size, pixel_grid
+from chromatrack.coords import fit_size
 from chromatrack.errors import InputError
 from chromatrack.image_files import image_files
 from chromatrack.labels import planes
 from chromatrack.measure.colour_metrics import ab_error, share_within
+from chromatrack.measure.flow import Flow, carry, chain, identity_places
+from chromatrack.measure.flow import dis_flow as dis_flow  # as before; benchmarks ask for it here
 from chromatrack.measure.metrics import psnr
 from chromatrack.recolour import paint
-from chromatrack.subcell import sample
 from chromatrack.video import Frame, ImageSequenceWriter, probe, read_frames
 
 if TYPE_CHECKING:
@@ -44,10 +45,6 @@ slowest usual rate, 10 frames per second."""
 
 STILL, GREY, FLOW, CHAINED = "still", "grey", "flow", "flow chained"
 """Names of the comparison points; trackers go by their own names."""
-
-Flow = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""(from `(H, W)` uint8, to, same shape) -> displacement `(H, W, 2)` float32, xy pixels: what is at
-p in the first picture is at p + displacement in the second."""
 
 
 @dataclass(frozen=True)
@@ -211,51 +208,6 @@ def _folder_name(folder: Path) -> str:
 # -- the methods ---------------------------------------------------------------------------
 
 
-def dis_flow() -> Flow:
-    """Dense inverse search (Kroeger et al. 2016), OpenCV's, at its most accurate preset.
-
-    Raises:
-        InputError: OpenCV is not installed.
-    """
-    try:
-        import cv2  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise InputError(
-            "optical flow: expected OpenCV, which is not installed; "
-            "run `pip install chromatrack[flow]`, or leave the flow out"
-        ) from error
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-
-    def flow(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-        return search.calc(source, target, np.zeros((*source.shape, 2), dtype=np.float32))
-
-    return flow
-
-
-def chain(places: Tensor, flow: np.ndarray) -> Tensor:
-    """Places of one more frame's pixels in frame 0.
-
-    Args:
-        places: `(H, W, 2)` float32, where each pixel of the frame before is in frame 0, xy pixels.
-        flow: `(H, W, 2)` float32 displacement from this frame to the one before.
-
-    Returns:
-        `(H, W, 2)` float32, inside the frame wherever `places` is: what comes from outside is
-        taken for the border.
-    """
-    at = _identity(flow.shape[:2]) + torch.from_numpy(flow)
-    return sample(places.permute(2, 0, 1), at)
-
-
-def carry(ab: Tensor, places: Tensor) -> Tensor:
-    """Colours `(2, H, W)` of frame 0 taken from `(H, W, 2)` xy places, bilinear, to `(2, H, W)`."""
-    return sample(ab, places).permute(2, 0, 1).contiguous()
-
-
-def _identity(size: Sequence[int]) -> Tensor:
-    return pixel_grid(size, stride=1, offset=0)
-
-
 def ab_of(rgb: np.ndarray) -> Tensor:
     """The ab `(2, H, W)` float32 of a `(H, W, 3)` uint8 picture, Lab units."""
     return rgb_to_lab(planes(rgb).float() / 255)[1:]
@@ -291,13 +243,13 @@ def carried(
 ) -> Iterator[tuple[str, int, np.ndarray]]:
     """Colours carried by optical flow, straight and chained, on the wanted frames."""
     ab, first = ab_of(reference), grey_of(reference)[..., 0]
-    before, places = first, _identity(first.shape)
+    before, places = first, identity_places(first.shape)
     for index, grey in greys:
         light = np.ascontiguousarray(grey[..., 0])
         places = chain(places, flow(light, before))
         before = light
         if index in wanted:
-            straight = _identity(first.shape) + torch.from_numpy(flow(light, first))
+            straight = identity_places(first.shape) + torch.from_numpy(flow(light, first))
             yield FLOW, index, paint(grey, carry(ab, straight))
             yield CHAINED, index, paint(grey, carry(ab, places))
 
