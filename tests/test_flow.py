@@ -45,9 +45,7 @@ def test_every_pixel_is_at_its_own_place():
 
 
 @settings(max_examples=30, deadline=None)
-@given(
-    st.integers(2, 9), st.integers(2, 12), st.lists(st.integers(-3, 3), min_size=1, max_size=5)
-)
+@given(st.integers(2, 9), st.integers(2, 12), st.lists(st.integers(-3, 3), min_size=1, max_size=5))
 def test_places_are_known_where_no_step_left_the_frame(height, width, steps):
     """Worked by hand: a pixel is known while each step's source lies in the frame."""
     places, known = identity_places((height, width)), torch.ones(height, width, dtype=torch.bool)

@@ -32,7 +32,7 @@ def evaluate_davis(
     save_masks: bool = True,
     settings: OmitArgPrefixes[Settings] = DEFAULTS,
 ) -> str:
-    """Measure J and F on DAVIS. Models identity, raw-lab and random are the baselines.
+    """Measure J and F on DAVIS. Baselines: identity, flow, flow-straight, raft, raw-lab, random.
 
     Args:
         root: folder with JPEGImages, Annotations and ImageSets.
