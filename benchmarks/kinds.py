@@ -1,6 +1,6 @@
 """Points, joints, boxes and many masks on real labelled clips: one table, a row per model.
 
-    python benchmarks/kinds.py DATA [--models small raw-lab identity] [--through kinds]
+    python benchmarks/kinds.py DATA [--models small raw-lab flow identity] [--through kinds]
 
 DATA holds what was gathered for development (see DATA/README.md): BADJA's joints of three DAVIS
 clips (tracked as points), a JHMDB clip (a skeleton), two OTB sequences (a box), and a clip with
@@ -54,36 +54,6 @@ class Found:
     points: dict[int, TrackedPoint] = field(default_factory=dict)
     boxes: dict[int, TrackedBox] = field(default_factory=dict)
     keypoints: dict[int, TrackedKeypoints] = field(default_factory=dict)
-
-
-class KeepFirst:
-    """Repeats what is marked on the first frame: what a tracker scores for doing nothing."""
-
-    def track(
-        self,
-        video: Path,
-        *,
-        masks: Marks | None = None,
-        points: Sequence[PointMark] = (),
-        boxes: Sequence[BoxMark] = (),
-        keypoints: Sequence[KeypointMark] = (),
-        start: int = 0,
-        end: int | None = None,
-    ) -> Iterator[Found]:
-        """Frames `start` to `end` (exclusive), all with the marks of frame `start`."""
-        info = probe(video)
-        empty = np.zeros((info.height, info.width), dtype=np.int32)
-        first = Found(
-            start,
-            (masks or {}).get(start, empty),
-            {mark.id: TrackedPoint(*place_of(mark), True, 1.0) for mark in points},
-            {mark.id: TrackedBox(*box_of(mark), True, 1.0) for mark in boxes},
-            {mark.id: pose_of(mark.joints) for mark in keypoints},
-        )
-        last = end if end is not None else info.frame_count
-        assert last is not None, "folders of pictures know their number"
-        for index in range(start, last):
-            yield Found(index, first.mask, first.points, first.boxes, first.keypoints)
 
 
 class ThroughMasks:
@@ -196,10 +166,9 @@ def extents(mask: np.ndarray) -> dict[int, TrackedBox]:
 
 def tracker_of(model: str, *, through: str, radius: float) -> Any:
     """The tracker to measure, or what stands in for one."""
-    if model == "identity":
-        return KeepFirst()
     tracker: Any = load_evaluated(Settings(model=model, device="cpu"))
-    return ThroughMasks(tracker, radius=radius) if through == "masks" else tracker
+    through_masks = through == "masks" and model != "identity"
+    return ThroughMasks(tracker, radius=radius) if through_masks else tracker
 
 
 def score_badja(data: Path, tracker: Any) -> dict[str, float]:

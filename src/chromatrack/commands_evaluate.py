@@ -39,7 +39,7 @@ def evaluate_davis(
     attributes: Annotated[Path | None, arg(metavar="CSV")] = None,
     settings: OmitArgPrefixes[Settings] = DEFAULTS,
 ) -> str:
-    """Measure J and F on DAVIS. Models identity, raw-lab and random are the baselines.
+    """Measure J and F on DAVIS. Baselines: identity, flow, flow-straight, raft, raw-lab, random.
 
     Args:
         root: folder with JPEGImages, Annotations and ImageSets.

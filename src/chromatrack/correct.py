@@ -127,7 +127,7 @@ def correct(
     _check_same(tracker, data)
     spans = find_spans(merged, new, first=start, last=last)
     direction: Direction = data["config"].get("direction", "both")
-    run = Following(tracker, source, merged, start, None, read_frame(source, index=start))
+    run = Following(source, merged, start, read_frame(source, index=start), tracker=tracker)
     with stop_on_interrupt() as check_interrupt, staging(home) as stage:
         book = Rewriting(result, data, merged, skeleton, stage)
 

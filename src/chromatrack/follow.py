@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from chromatrack.coords import cell_to_pixel, image_size, rescale_box, rescale_points
+from chromatrack.encoder import FeatureSpec
 from chromatrack.formats.boxes import TrackedBox
 from chromatrack.formats.keypoints import TrackedKeypoints
 from chromatrack.formats.points import TrackedPoint
@@ -65,23 +67,76 @@ class TrackedFrame:
     cut: bool = False
 
 
-@dataclass
-class Following:
-    """One run over a video: what its passes share."""
+class Steps(Protocol):
+    """One way through the frames, that labels them one by one."""
 
-    tracker: Tracker
+    def step(self, frame: Input) -> Reading: ...
+
+
+@dataclass
+class Run(ABC):
+    """One run over a video, whatever carries the labels: what its passes share."""
+
     video: Source
     marks: Marks
     start: int
-    end: int | None
     first: Frame
     layout: Layout = field(init=False)
     told: Mapping[int, Mapping[int, bool]] = field(init=False)
-    encode: Callable[[Tensor], Tensor] = field(init=False)
+    device: torch.device = field(init=False, default=torch.device("cpu"))
 
     def __post_init__(self) -> None:
         self.layout = self.marks.layout()
         self.told = self.marks.told(self.layout)
+
+    @abstractmethod
+    def input(self, frame: Frame) -> Input:
+        """A frame on its way in."""
+
+    @abstractmethod
+    def new_pass(self, *, backward: bool = False) -> Steps:
+        """A pass that has seen nothing yet."""
+
+    def forward(self, frames: Iterator[Frame]) -> Iterator[tuple[Input, Reading]]:
+        """The forward pass, as frames come."""
+        run = self.new_pass()
+        for frame in frames:
+            given = self.input(frame)
+            yield given, run.step(given)
+
+    def backward_only(
+        self, frames: Iterator[Frame], spool: Spool | None
+    ) -> Iterator[tuple[Input, Reading]]:
+        """The backward pass alone, in the video's order; nothing after the last keyframe."""
+        for frame in frames:
+            given = self.input(frame)
+            found = None
+            if spool is not None:
+                found = spool.get(frame.index, device=self.device)
+            yield given, found or Reading(None)
+
+    def backward(self) -> Spool:
+        """The whole backward pass, from the last keyframe down to the first frame."""
+        spool, run = Spool(), self.new_pass(backward=True)
+        last = max(f for told in self.told.values() for f, shown in told.items() if shown)
+        size = self.first.rgb.nbytes
+        for begin, after in chunks_backward(self.start, last, frame_bytes=size):
+            frames = list(read_frames(self.video, start=begin, end=after))
+            for frame in reversed(frames):
+                spool.put(frame.index, run.step(self.input(frame)))
+        return spool
+
+
+@dataclass
+class Following(Run):
+    """A run of a tracker."""
+
+    tracker: Tracker = field(kw_only=True)
+    encode: Callable[[Tensor], Tensor] = field(init=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.device = self.tracker.device
         lab = self.tracker.lab(self.first.rgb)
         self.encode = self.tracker.clip_encoder(self.tracker.encoder, lab)
 
@@ -122,35 +177,6 @@ class Following:
         ahead = self.told if spec.clip_length == 1 else {}
         return Pass(propagator, kinds, ahead, self.embed, backward)
 
-    def forward(self, frames: Iterator[Frame]) -> Iterator[tuple[Input, Reading]]:
-        """The forward pass, as frames come."""
-        run = self.new_pass()
-        for frame in frames:
-            given = self.input(frame)
-            yield given, run.step(given)
-
-    def backward_only(
-        self, frames: Iterator[Frame], spool: Spool | None
-    ) -> Iterator[tuple[Input, Reading]]:
-        """The backward pass alone, in the video's order; nothing after the last keyframe."""
-        for frame in frames:
-            given = self.input(frame)
-            found = None
-            if spool is not None:
-                found = spool.get(frame.index, device=self.tracker.device)
-            yield given, found or Reading(None)
-
-    def backward(self) -> Spool:
-        """The whole backward pass, from the last keyframe down to the first frame."""
-        spool, run = Spool(), self.new_pass(backward=True)
-        last = max(f for told in self.told.values() for f, shown in told.items() if shown)
-        size = self.first.rgb.nbytes
-        for begin, after in chunks_backward(self.start, last, frame_bytes=size):
-            frames = list(read_frames(self.video, start=begin, end=after))
-            for frame in reversed(frames):
-                spool.put(frame.index, run.step(self.input(frame)))
-        return spool
-
 
 def follow(
     tracker: Tracker,
@@ -166,22 +192,26 @@ def follow(
     first = next(frames, None)
     if first is None:
         return
-    run = Following(tracker, video, marks, start, end, first)
-    readings: Iterator[tuple[Input, Reading]]
-    last = max(marks.frames())
+    run = Following(video, marks, start, first, tracker=tracker)
+    for frame, reading in read_ways(run, chain([first], frames), direction=direction):
+        yield tracked(frame, reading, run)
+
+
+def read_ways(
+    run: Run, frames: Iterator[Frame], *, direction: Direction
+) -> Iterator[tuple[Input, Reading]]:
+    """A reading of every frame, through the passes that the direction and the marks ask for."""
+    last = max(run.marks.frames())
     spool = None
     try:
-        if direction == "backward" or (direction == "both" and last > start):
+        if direction == "backward" or (direction == "both" and last > run.start):
             spool = run.backward()
         if direction == "backward":
-            readings = run.backward_only(chain([first], frames), spool)
+            yield from run.backward_only(frames, spool)
         elif spool is not None:
-            ahead = run.forward(chain([first], frames))
-            readings = both_ways(ahead, spool, run.layout, run.told)
+            yield from both_ways(run.forward(frames), spool, run.layout, run.told)
         else:
-            readings = run.forward(chain([first], frames))
-        for frame, reading in readings:
-            yield tracked(frame, reading, run)
+            yield from run.forward(frames)
     finally:
         if spool is not None:
             spool.close()
@@ -189,22 +219,41 @@ def follow(
 
 def tracked(frame: Input, reading: Reading, run: Following) -> TrackedFrame:
     """A reading at the source's size, in the user's ids; what the user painted is as painted."""
-    layout, source = run.layout, frame.frame
-    size, working = source.rgb.shape[:2], image_size(frame.image)
+    layout, size = run.layout, frame.frame.rgb.shape[:2]
     mask = np.zeros(size, dtype=np.int32)
     if reading.regions is not None and layout.regions:
         dense = upsample_guided(
             reading.regions, frame.image, spec=run.tracker.spec, background=True
         )
         mask = label_map_to_mask(resize(dense, size), ids=layout.regions)
-    painted = run.marks.masks.get(frame.index)
+    return tracked_frame(frame, reading, mask, run.marks, layout, spec=run.tracker.spec)
+
+
+def tracked_frame(
+    frame: Input,
+    reading: Reading,
+    mask: np.ndarray,
+    marks: Marks,
+    layout: Layout,
+    *,
+    spec: FeatureSpec,
+) -> TrackedFrame:
+    """What users get of a frame.
+
+    Args:
+        mask: `(H, W)` int32 ids that were found, at the source's size; painted ones go over them.
+        spec: where the cells are that points were read in.
+    """
+    source, working = frame.frame, image_size(frame.image)
+    size = source.rgb.shape[:2]
+    painted = marks.masks.get(frame.index)
     if painted is not None:
         elsewhere = np.where(np.isin(mask, np.unique(painted)), 0, mask)
         mask = np.where(painted > 0, painted, elsewhere).astype(np.int32)
     counts = np.bincount(mask.ravel(), minlength=max(layout.regions, default=0) + 1)
     areas = {i: int(counts[i]) for i in layout.regions}
     by_id = list(zip(layout.regions, layout.region_channels, strict=True))
-    points, keypoints = read_points(reading.seen, layout, run, working, size)
+    points, keypoints = read_points(reading.seen, layout, spec, working, size)
     return TrackedFrame(
         source.index,
         source.pts_seconds,
@@ -239,14 +288,13 @@ def read_boxes(
 def read_points(
     seen: Seen | None,
     layout: Layout,
-    run: Following,
+    spec: FeatureSpec,
     working: tuple[int, int],
     size: tuple[int, int],
 ) -> tuple[dict[int, TrackedPoint], dict[int, TrackedKeypoints]]:
     """Points and poses by id, in pixels of the source."""
     if seen is None:
         return {}, {}
-    spec = run.tracker.spec
     pixels = cell_to_pixel(seen.xy, stride=spec.stride, offset=spec.offset)
     xy = rescale_points(pixels, from_size=working, to_size=size).double().cpu().numpy()
     visible, confidence = seen.visible.cpu().numpy(), seen.confidence.double().cpu().numpy()

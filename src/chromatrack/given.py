@@ -68,11 +68,11 @@ class Marks:
         for box in self.boxes:
             channel = layout.box_channels[layout.boxes.index(box.id)]
             result[channel][box.frame] = box.x is not None
-        for name, frame, xy in self._places():
+        for name, frame, xy in self.places():
             result[layout.first_point + layout.points.index(name)][frame] = xy is not None
         return result
 
-    def _places(self) -> Iterator[tuple[PointName, int, tuple[float, float] | None]]:
+    def places(self) -> Iterator[tuple[PointName, int, tuple[float, float] | None]]:
         for mark in self.points:
             known = mark.x is not None and mark.y is not None
             yield ("point", mark.id, 0), mark.frame, (mark.x, mark.y) if known else None  # type: ignore[misc]
@@ -121,7 +121,7 @@ class Marks:
                 boxes[channel] = rescale_box(drawn, from_size=frame_size, to_size=image_size)  # type: ignore[arg-type]
                 label_map[channel] = box_to_label(boxes[channel], size=size, spec=spec)
         xy = {}
-        for name, frame, place in self._places():
+        for name, frame, place in self.places():
             if frame != index or name not in layout.points:
                 continue
             channel = layout.first_point + layout.points.index(name)
@@ -157,7 +157,7 @@ def check_all(marks: Marks, info: VideoInfo, *, start: int, end: int | None) -> 
             raise InputError(
                 f"{what} of frame {frame}: expected {allowed}; frames are counted from 0"
             )
-    for name, frame, place in marks._places():
+    for name, frame, place in marks.places():
         if place is not None:
             _check_inside(f"{name[0]} {name[1]} on frame {frame}", *place, info)
     _check_boxes(marks, info)

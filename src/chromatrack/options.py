@@ -103,9 +103,9 @@ def load_evaluated(settings: Settings) -> MaskTracker:
     from chromatrack.track import Tracker
 
     device = settings.device
+    if (found := baselines.baseline(settings.model, device=device)) is not None:
+        return found
     match settings.model:
-        case "identity":
-            return baselines.IdentityTracker()
         case "raw-lab":
             config = track_config(settings, temperature=baselines.RAW_LAB_TEMPERATURE)
             return Tracker(baselines.RawLabEncoder(), device=device, config=config)

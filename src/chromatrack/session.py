@@ -71,7 +71,7 @@ class Session:
         """A session that tracks nothing yet. Raises InputError if `rgb` is no frame."""
         self._began = time.monotonic() - pts_seconds
         self._frame = Frame(_frame_pixels(rgb, None), 0, pts_seconds)
-        self._run = Following(tracker, "live frames", Marks(), 0, None, self._frame)
+        self._run = Following("live frames", Marks(), 0, self._frame, tracker=tracker)
         self._now = self._run.new_pass()
         self._before = fork(self._now)
         self._result = self._track()

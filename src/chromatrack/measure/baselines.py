@@ -1,25 +1,39 @@
-"""Trivial baselines, run through the same evaluation as the real thing.
+"""Baselines, run through the same evaluation as the real thing.
 
-`IdentityTracker` keeps the given mask; `RawLabEncoder` gives the same propagation raw colours
-instead of learned features. A tracker that does not beat both has learned nothing.
+`IdentityTracker` keeps what was given where it was; `flow_tracker.FlowTracker` carries it along
+optical flow; `RawLabEncoder` gives the same propagation raw colours instead of learned features.
+A tracker that does not beat them has learned nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from os import PathLike
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.coords import centred_offset
+from chromatrack.coords import Box, centred_offset
 from chromatrack.encoder import Encoder, FeatureSpec
-from chromatrack.errors import InputError
+from chromatrack.follow import TrackedFrame, tracked_frame
+from chromatrack.formats.boxes import BoxMark
+from chromatrack.formats.keypoints import KeypointMark
+from chromatrack.formats.points import PointMark
+from chromatrack.given import LostMark, Marks, check_all
+from chromatrack.kinds import Layout, PointName
+from chromatrack.labels import planes
+from chromatrack.marks import ColourReference, Masks, Source, read_marks
+from chromatrack.measure.flow import RaftSize, dis_flow, raft_flow
+from chromatrack.measure.flow_colour import hold_colours, place_references
+from chromatrack.measure.flow_tracker import PIXELS, FlowTracker
+from chromatrack.passes import Direction, Reading
 from chromatrack.patches import PATCH_CHANNELS, patches
-from chromatrack.track import Masks, TrackedFrame, read_marks
-from chromatrack.video import read_frames
+from chromatrack.points import Seen
+from chromatrack.propagate import Input
+from chromatrack.recolour import ColorizedFrame
+from chromatrack.track import Device, choose_device
+from chromatrack.video import probe, read_frames
 
 RAW_LAB_TEMPERATURE = 0.03
 """Softmax temperature for the cosine similarity of `RawLabEncoder`, whose cells are much alike."""
@@ -32,47 +46,136 @@ BLACK = 1e-4
 
 
 class IdentityTracker:
-    """Repeats the last given mask on every frame: what a tracker scores for doing nothing."""
+    """Keeps everything where it was given: what a tracker scores for doing nothing."""
+
+    model = "identity"
 
     def track(
         self,
-        video: str | PathLike[str],
+        video: Source,
         *,
-        masks: Masks,
+        masks: Masks | None = None,
+        points: Sequence[PointMark] = (),
+        boxes: Sequence[BoxMark] = (),
+        keypoints: Sequence[KeypointMark] = (),
+        lost: Sequence[LostMark] = (),
+        direction: Direction = "both",
         start: int = 0,
         end: int | None = None,
     ) -> Iterator[TrackedFrame]:
-        """Yield every frame from `start` to `end` (exclusive) with the last mask given.
+        """Arguments, frames and errors as of `Tracker.track`.
 
-        Args:
-            video: anything `video.read_frames` reads.
-            masks: as in `Tracker.track`; before the first given frame all is background.
-
-        Raises:
-            InputError: no mask, or one of another size than the frames.
-            VideoError: see `video.read_frames`.
+        Forward, every label is held as last given; backward, as given next; both, as last given,
+        or as given next where there is nothing before. Where it is declared lost, it is absent.
         """
-        given = read_marks(masks, start=start)
-        if not given:
-            raise InputError("masks must hold at least one mask; got an empty mapping")
-        mask: np.ndarray | None = None
+        marks = Marks(
+            {} if masks is None else read_marks(masks, start=start), points, boxes, keypoints, lost
+        )
+        check_all(marks, probe(video), start=start, end=end)
+        return self._hold(video, marks, direction, start, end)
+
+    def _hold(
+        self, video: Source, marks: Marks, direction: Direction, start: int, end: int | None
+    ) -> Iterator[TrackedFrame]:
+        layout = marks.layout()
+        told = marks.told(layout)
+        places = {(name, frame): xy for name, frame, xy in marks.places()}
+        drawn = {(box.id, box.frame): box for box in marks.boxes}
         for frame in read_frames(video, start=start, end=end):
-            size = frame.rgb.shape[:2]
-            mask = given.get(frame.index, np.zeros(size, np.int32) if mask is None else mask)
-            if mask.shape != size:
-                raise InputError(
-                    f"the mask of frame {frame.index} must have the video's size {size}; "
-                    f"got {mask.shape}"
-                )
-            ids, counts = np.unique(mask[mask != 0], return_counts=True)
-            yield TrackedFrame(
-                index=frame.index,
-                pts_seconds=frame.pts_seconds,
-                rgb=frame.rgb,
-                mask=mask.astype(np.int32),
-                areas=dict(zip(ids.tolist(), counts.tolist(), strict=True)),
-                entropy=dict.fromkeys(ids.tolist(), 0.0),
-            )
+            held = {c: held_from(when, frame.index, direction) for c, when in told.items()}
+            mask = _held_mask(marks, layout, held, frame.rgb.shape[:2])
+            confidence = {c: float(since is not None) for c, since in held.items()}
+            boxes: dict[int, Box] = {}
+            for number, channel in zip(layout.boxes, layout.box_channels, strict=True):
+                since = held[channel]
+                if since is not None:
+                    box = drawn[number, since]
+                    boxes[channel] = (box.x, box.y, box.width, box.height)  # type: ignore[assignment]
+            since_of = {name: held[layout.first_point + n] for n, name in enumerate(layout.points)}
+            seen = _held_points(places, since_of)
+            reading = Reading(None, confidence, boxes=boxes, seen=seen)
+            given = Input(frame.index, planes(frame.rgb), None, frame)
+            yield tracked_frame(given, reading, mask, marks, layout, spec=PIXELS)
+
+    def colorize(
+        self,
+        video: Source,
+        *,
+        references: Sequence[ColourReference],
+        start: int = 0,
+        end: int | None = None,
+    ) -> Iterator[ColorizedFrame]:
+        """Arguments, frames and errors as of `Tracker.colorize`; the colours of the last reference.
+
+        Before the first one, its own. A picture that is of no frame is taken for frame `start`.
+        """
+        placed = place_references(video, references, start=start)
+        return hold_colours(video, placed, start, end)
+
+
+def held_from(told: Mapping[int, bool], index: int, direction: Direction) -> int | None:
+    """The frame from which a label is held on frame `index`, or None.
+
+    told: {frame: True where it was given, False where declared lost}.
+    """
+    if index in told:
+        return index if told[index] else None
+    before = max((f for f in told if f < index), default=None)
+    after = min((f for f in told if f > index), default=None)
+    if direction != "backward" and before is not None and told[before]:
+        return before
+    if direction != "forward" and after is not None and told[after]:
+        return after
+    return None
+
+
+def _held_mask(
+    marks: Marks, layout: Layout, held: Mapping[int, int | None], size: tuple[int, int]
+) -> np.ndarray:
+    """`(H, W)` int32 ids; where two meet, the one given later has it."""
+    mask = np.zeros(size, dtype=np.int32)
+    since = {i: held[c] for i, c in zip(layout.regions, layout.region_channels, strict=True)}
+    for number, frame in sorted(since.items(), key=lambda item: (item[1] or 0, item[0])):
+        if frame is not None:
+            mask[marks.masks[frame] == number] = number
+    return mask
+
+
+def _held_points(
+    places: Mapping[tuple[PointName, int], tuple[float, float] | None],
+    since: Mapping[PointName, int | None],
+) -> Seen | None:
+    """All points, those that are not held unseen at (0, 0); None without any."""
+    if all(frame is None for frame in since.values()):
+        return None
+    there = [None if frame is None else places[name, frame] for name, frame in since.items()]
+    xy = torch.tensor([(0.0, 0.0) if place is None else place for place in there])
+    visible = torch.tensor([place is not None for place in there])
+    return Seen(xy, visible, visible.float())
+
+
+def baseline(name: str, *, device: Device = "auto") -> IdentityTracker | FlowTracker | None:
+    """A baseline that is no encoder by its name, or None for another name.
+
+    identity; flow (DIS, chained) and flow-straight; raft and raft-small (chained), also as
+    raft:PATH with a file of weights.
+
+    Raises:
+        InputError: what it needs is not installed or not there.
+    """
+    kind, _, path = name.partition(":")
+    match kind:
+        case "identity":
+            return IdentityTracker()
+        case "flow":
+            return FlowTracker(dis_flow(), name="DIS medium")
+        case "flow-straight":
+            return FlowTracker(dis_flow(), "straight", name="DIS medium")
+        case "raft" | "raft-small":
+            size: RaftSize = "large" if kind == "raft" else "small"
+            flow = raft_flow(path or None, size=size, device=choose_device(device))
+            return FlowTracker(flow, name=f"RAFT {size}")
+    return None
 
 
 class RawLabEncoder(Encoder):
