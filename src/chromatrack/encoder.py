@@ -129,6 +129,10 @@ class Encoder(nn.Module):
         """
         return self.embed(normalize_lab(rgb_to_lab(rgb)))
 
+    def plain(self, rgb: Tensor) -> Tensor:
+        """`forward` before it is brought to unit length: what plain inner products compare."""
+        return self.project(normalize_lab(rgb_to_lab(rgb)))
+
     def embed(self, lab: Tensor) -> Tensor:
         """Embed normalised Lab `(B, 3, H, W)`, unit length per cell."""
         return F.normalize(self.project(lab), dim=1)
@@ -136,6 +140,17 @@ class Encoder(nn.Module):
     def project(self, lab: Tensor) -> Tensor:
         """`embed` before it is brought to unit length; training enters here, channels hidden."""
         raise InputError(f"{type(self).__name__} defines neither embed() nor project()")
+
+
+class PlainEncoder(Encoder):
+    """Another encoder whose feature vectors are left as long as they are."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder, self.spec = encoder, encoder.spec
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        return self.encoder.plain(rgb)
 
 
 class ResNetEncoder(Encoder):
