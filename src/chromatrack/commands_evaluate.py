@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from chromatrack.options import DEFAULTS, Settings, load_evaluated
+from chromatrack.options import EVALUATED, Evaluated, load_evaluated
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,9 +30,9 @@ def evaluate_davis(
     split: Annotated[str | None, arg(metavar="NAME")] = None,
     sequences: Names = None,
     save_masks: bool = True,
-    settings: OmitArgPrefixes[Settings] = DEFAULTS,
+    settings: OmitArgPrefixes[Evaluated] = EVALUATED,
 ) -> str:
-    """Measure J and F on DAVIS. Models identity, raw-lab and random are the baselines.
+    """Measure J and F on DAVIS, of any features under a named protocol.
 
     Args:
         root: folder with JPEGImages, Annotations and ImageSets.
