@@ -16,10 +16,11 @@ ROOT = Path(chromatrack.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = [
-    {"errors", "coords"},
+    {"errors", "coords", "tiles"},
     {
         "color",
         "affinity",
+        "dense_affinity",
         "patches",
         "subcell",
         "measure.metrics",

@@ -583,6 +583,26 @@ def test_evaluate_davis_scores_saved_masks_in_processes(davis, tmp_path, capsys)
     assert "no masks of the sequence 'discs'" in line or "'more'" in line
 
 
+def test_evaluate_davis_takes_protocols_and_any_features(davis, tmp_path, monkeypatch, capsys):
+    (tmp_path / "blocks_8.py").write_text(
+        "import torch.nn.functional as F\ndef mean(x):\n    return F.avg_pool2d(x, 8) - 0.5\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    asked = ("--year", 2017, "--model", "callable:blocks_8:mean", "--protocol", "dino")
+    knobs = ("--top-k", "all", "--size", 64, "--recall", "True", "--offset", 3, "--kept", 2, 3)
+    assert run("evaluate", "davis", davis, *asked, *knobs, "-o", tmp_path / "out") == 0
+    result = json.loads((tmp_path / "out/result.json").read_text())
+    config, copying = result["config"], result["config"]["propagate"]
+    assert result["model"] == "callable:blocks_8:mean"
+    assert config["protocol"].startswith("dino with ") and "top_k=None" in config["protocol"]
+    assert copying["top_k"] is None and copying["recent"] == 7 and copying["kept"] == [2, 3]
+    assert config["size"] == 64 and config["recall"] and config["long_multiple"] == 64
+    capsys.readouterr()
+    line = refusal(capsys, "evaluate", "davis", davis, "--model", "resnet:none.pth")
+    assert "none.pth: expected a file of weights" in line
+    assert run("evaluate", "davis", davis, "--protocol", "crv") == 2
+
+
 def test_demo_prints_scores_and_files(monkeypatch, tmp_path, model, capsys):
     from chromatrack import demo
 

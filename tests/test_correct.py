@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -349,10 +350,20 @@ def test_a_folder_without_write_access(tracker, film, keyframed, monkeypatch):
         correct(tracker, keyframed, masks={10: one(film, 10)})
 
 
-def test_the_tracker_of_a_run_is_made_again(tracker, keyframed, tmp_path):
+def test_the_tracker_of_a_run_is_made_again(tracker, film, keyframed, tmp_path):
     again = tracker_of(keyframed, device="cpu")
     assert again.config == tracker.config and again.model == "small"
     folder = shutil.copytree(keyframed, tmp_path / "out")
+    data = json.loads((folder / "result.json").read_text())
+    for name in ("square", "long_multiple", "upsample", "stretch", "protocol"):
+        del data["config"][name]  # a run of an earlier version
+    for name in ("kept", "fill", "restrict_recent", "similarity", "faint", "harden"):
+        del data["config"]["propagate"][name]
+    (folder / "result.json").write_text(json.dumps(data))
+    assert tracker_of(folder, device="cpu").config == tracker.config
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        correct(tracker, folder, masks={12: one(film, 12)})
     data = json.loads((folder / "result.json").read_text())
     del data["config"]["adapt"]
     (folder / "result.json").write_text(json.dumps(data))

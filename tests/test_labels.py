@@ -19,6 +19,7 @@ from chromatrack.labels import (
     object_ids,
     resize,
     to_cells,
+    to_image,
     upsample,
     upsample_guided,
 )
@@ -274,3 +275,16 @@ def test_guided_filter_of_nothing_is_background():
     dense = upsample_guided(empty, image, spec=spec, background=True)
     assert dense.shape == (3, 37, 51)
     assert torch.equal(dense[0], torch.ones(37, 51)) and not dense[1:].any()
+
+
+def test_stretched_labels_fill_zero_to_one_and_plain_ones_are_interpolated():
+    spec, soft = FeatureSpec(4, 8, 0.0), torch.rand(3, 4, 6) * 0.5
+    soft[2] = 0
+    image = torch.rand(3, 32, 48)
+    plain = to_image(soft, image, spec=spec, how="bilinear")
+    torch.testing.assert_close(plain, upsample(soft, size=(32, 48), spec=spec))
+    stretched = to_image(soft, image, spec=spec, how="bilinear", stretch=True)
+    assert [float(x) for x in stretched.amin((1, 2))] == [0, 0, 0]
+    assert [float(x) for x in stretched.amax((1, 2))] == [1, 1, 0]
+    guided = to_image(soft, image, spec=spec, how="guided")
+    assert torch.equal(guided, upsample_guided(soft, image, spec=spec, background=True))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from chromatrack.errors import InputError
 from chromatrack.memory import MemoryBank, PropagateConfig, Reference
 
 
@@ -123,3 +125,49 @@ def test_room_for_new_labels_of_which_the_past_knows_nothing():
     for reference in bank.references(2):
         assert reference.label_map[:, 0, 0].tolist() == [1, 1, 0, 0]
         assert reference.trust.tolist() == [1, 1, 0, 0]
+
+
+def indices(bank: MemoryBank, at: int) -> list[int]:
+    return [reference.index for reference in bank.references(at)]
+
+
+def test_early_frames_are_kept_as_in_mast():
+    config = PropagateConfig(recent=3, spacing=2, kept=(5,), radius=12, recent_radius=9)
+    expected = {1: [0], 4: [0, 3, 1], 6: [0, 5, 3, 1], 7: [0, 5, 6, 4, 2], 20: [0, 5, 19, 17, 15]}
+    for frames, wanted in expected.items():
+        bank = filled(config, frames=frames)
+        assert indices(bank, frames) == wanted
+    radius = {r.index: r.radius for r in filled(config, frames=20).references(20)}
+    assert radius == {0: 12, 5: 12, 19: 9, 17: 9, 15: 9}
+    assert len(filled(config, frames=200)) <= 1 + 1 + 5
+
+
+def test_a_later_mark_ends_what_was_kept():
+    bank = filled(PropagateConfig(recent=1, kept=(5,)), frames=8)
+    cell = torch.zeros(1, 1, 1)
+    bank.mark(8, cell, cell)
+    assert 5 not in indices(bank, 9)
+
+
+def test_copies_of_the_first_frame_fill_the_places_of_frames_to_come_as_in_crw():
+    config = PropagateConfig(
+        recent=4, fill=True, restrict_first=False, radius=3, recent_radius=2, radius_shape="disc"
+    )
+    one = [(r.index, r.radius) for r in filled(config, frames=1).references(1)]
+    assert one == [(0, None), *[(0, 2)] * 4]
+    three = [(r.index, r.radius) for r in filled(config, frames=3).references(3)]
+    assert three == [(0, None), (2, 2), (1, 2), (0, 2), (0, 2)]
+    assert indices(filled(config, frames=9), 9) == [0, 8, 7, 6, 5]
+
+
+def test_recent_frames_may_be_searched_everywhere():
+    bank = filled(PropagateConfig(first=False, recent=3, restrict_recent=False), frames=6)
+    assert [(r.index, r.radius) for r in bank.references(6)] == [(5, None), (4, None), (3, None)]
+
+
+def test_knobs_of_other_protocols_are_checked():
+    assert PropagateConfig(kept=[5]).kept == (5,)  # pyright: ignore[reportArgumentType]
+    assert PropagateConfig(top_k=None).top_k is None
+    for knobs in ({"kept": (0,)}, {"faint": 1.0}, {"faint": -0.1}, {"top_k": 0}):
+        with pytest.raises(InputError):
+            PropagateConfig(**knobs)

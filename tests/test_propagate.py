@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -32,6 +34,7 @@ from chromatrack.propagate import (
     Reference,
     Settled,
     copy_labels,
+    harden,
     propagate,
     read_trusted,
     share_cells,
@@ -333,6 +336,42 @@ def test_frames_in_falling_order_are_the_reversed_clip():
         assert back.input.index == 6 - ahead.input.index
         assert torch.equal(map_of(back), map_of(ahead))
     assert cell_iou(map_of(falling[4]), square(40)) > 0.8
+
+
+def test_without_top_k_all_cells_in_reach_are_copied_from():
+    images, soft = translating(4), painted(label_map(square(24)))
+    knobs = {"first": False, "recent": 3, "restrict_recent": False, "temperature": 0.02}
+    runs = []
+    for top_k in (None, 10_000):
+        config = PropagateConfig(top_k=top_k, **knobs)
+        runs.append(run(images, {0: soft}, config=config, background=True))
+    for dense, sparse in zip(*runs, strict=True):
+        torch.testing.assert_close(map_of(dense), map_of(sparse), atol=1e-4, rtol=1e-3)
+    entropy = runs[0][2].entropy
+    assert entropy is not None and entropy.shape == CELLS and float(entropy.max()) <= 1
+    assert cell_iou(map_of(runs[0][3]), square(48)) > 0.8
+
+
+def test_faint_shares_are_kept_where_the_protocol_keeps_them():
+    images, soft = translating(4), painted(label_map(square(24)))
+    plain = PropagateConfig(top_k=None, temperature=0.5, radius=40, recent_radius=40, faint=0.0)
+    steps = run(images, {0: soft}, config=plain, background=True)
+    dropped = run(images, {0: soft}, config=replace(plain, faint=0.4), background=True)
+    assert ((map_of(steps[1])[1] > 0) & (map_of(steps[1])[1] < 0.4)).any()
+    assert not map_of(dropped[1])[1].any()
+    torch.testing.assert_close(map_of(steps[1]).sum(0), torch.ones(CELLS))
+
+
+def test_hardened_labels_are_what_is_remembered_and_not_what_is_said():
+    images, soft = translating(4), painted(label_map(square(20, side=44)))
+    runner = propagator(config=PropagateConfig(harden=True, temperature=0.5), background=True)
+    steps = list(propagate(inputs(images, {0: soft}), runner))
+    for reference in runner.bank.frames():
+        assert set(reference.label_map.unique().tolist()) <= {0.0, 1.0}
+        torch.testing.assert_close(reference.label_map.sum(0), torch.ones(CELLS))
+    assert len(map_of(steps[3])[1].unique()) > 2
+    bumps = torch.tensor([0.6, 0.3, 0.4])[:, None, None].expand(3, *CELLS)
+    assert harden(bumps, free=1)[:, 0, 0].tolist() == [1, 0, pytest.approx(0.4)]
 
 
 def test_a_mark_ahead_is_copied_from_too():

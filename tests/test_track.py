@@ -264,6 +264,41 @@ def test_knobs_of_the_tracker(tiny_encoder, tiny_clip_encoder):
     assert Tracker(tiny_clip_encoder, device="cpu", config=TrackConfig(stride=8)).spec.stride == 8
 
 
+def test_working_sizes_of_other_protocols():
+    wide, tall = (480, 854), (854, 480)
+    assert TrackConfig(size=256, square=True).working_size(wide) == (256, 256)
+    dino = TrackConfig(size=480, long_multiple=64)
+    assert dino.working_size(wide) == (480, 832) and dino.working_size(tall) == (832, 480)
+    assert TrackConfig(size=480).working_size(wide) == wide
+    assert TrackConfig(size=480, long_multiple=64).working_size((500, 500)) == (480, 480)
+    for knobs in ({"long_multiple": 0}, {"colour": PropagateConfig(top_k=None)}):
+        with pytest.raises(InputError):
+            TrackConfig(**knobs)
+
+
+def test_inner_products_are_of_features_as_long_as_they_are(tiny_encoder, film, clip):
+    plain = TrackConfig(size=64, propagate=PropagateConfig(similarity="dot", radius=2))
+    tracker = Tracker(tiny_encoder, device="cpu", config=plain)
+    lab = tracker.lab(film[0].rgb)
+    image = tracker.image(film[0].rgb)[None]
+    with torch.no_grad():
+        long = tracker.clip_encoder(tracker.encoder, lab)(image)
+        unit = tracker.clip_encoder(tracker.encoder, lab, grey=True)(image)
+    assert float((long.norm(dim=1) - 1).abs().max()) > 0.1
+    assert float((unit.norm(dim=1) - 1).abs().max()) < 1e-4  # colours keep cosines
+    assert len(list(tracker.track(clip, masks=film[0].mask, end=3))) == 3
+
+
+def test_bilinear_masks_are_not_the_guided_ones(tiny_encoder, film, clip):
+    masks = []
+    for how in ("guided", "bilinear"):
+        config = TrackConfig(size=64, recall=False, upsample=how)
+        tracker = Tracker(tiny_encoder, device="cpu", config=config)
+        masks.append([frame.mask for frame in tracker.track(clip, masks=film[0].mask, end=3)])
+    assert np.array_equal(masks[0][0], masks[1][0])  # as painted
+    assert not np.array_equal(masks[0][2], masks[1][2])
+
+
 def test_devices():
     assert choose_device("cpu") == torch.device("cpu")
     assert choose_device("auto").type in ("cpu", "cuda", "mps")

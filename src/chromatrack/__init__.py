@@ -15,6 +15,7 @@ _PUBLIC = {
     "TrackedFrame": "chromatrack.track",
     "Tracker": "chromatrack.track",
     "VideoWriter": "chromatrack.video",
+    "evaluate": "chromatrack.measure.score",
     "load_encoder": "chromatrack.weights",
     "probe": "chromatrack.video",
     "read_frame": "chromatrack.video",
@@ -29,6 +30,7 @@ __all__ = [
     "TrackedFrame",
     "Tracker",
     "VideoWriter",
+    "evaluate",
     "load_encoder",
     "probe",
     "read_frame",
@@ -37,6 +39,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from chromatrack.errors import ChromatrackError
+    from chromatrack.measure.score import evaluate
     from chromatrack.memory import PropagateConfig
     from chromatrack.track import ColorizedFrame, TrackConfig, TrackedFrame, Tracker
     from chromatrack.video import VideoWriter, probe, read_frame, read_frames

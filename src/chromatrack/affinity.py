@@ -10,18 +10,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.errors import InputError
-
-RadiusShape = Literal["square", "disc"]
-
-_CHUNK_FLOATS = 4_000_000  # scores held at once: 16 MB
-_OUTSIDE = -1.0e4  # similarity of a cell outside frame or window: exp(_OUTSIDE / T) is exactly 0
+from chromatrack.tiles import (
+    CHUNK_FLOATS,
+    OUTSIDE,
+    RadiusShape,
+    Windows,
+    active_tiles,
+    tiled_keys,
+    tiled_queries,
+    untiled,
+)
 
 
 def similarity(target: Tensor, reference: Tensor) -> Tensor:
@@ -46,7 +50,7 @@ def affinity(
         `(..., Nt, Nr)`; rows are >= 0 and sum to 1.
     """
     if mask is not None:
-        similarity = similarity.masked_fill(~mask, _OUTSIDE)
+        similarity = similarity.masked_fill(~mask, OUTSIDE)
     if top_k is None or top_k >= similarity.shape[-1]:
         return (similarity / temperature).softmax(-1)
     values, index = similarity.topk(top_k, dim=-1)
@@ -104,7 +108,8 @@ class SparseAffinity:
         return (nats / math.log(max(k, 2))).reshape(self.size)
 
 
-def _check_maps(target: Tensor, references: Tensor, radius: Sequence[int | None]) -> None:
+def check_maps(target: Tensor, references: Tensor, radius: Sequence[int | None]) -> None:
+    """Raise InputError where feature maps and radii do not fit each other."""
     if target.ndim != 3 or references.ndim != 4 or references.shape[1:] != target.shape:
         raise InputError(
             "affinity: expected target (C, h, w) and references (R, C, h, w) of the same C, h, w; "
@@ -130,7 +135,7 @@ def full_affinity(
 
     Args, Returns and Raises as `tiled_affinity`. Cost: O(R N^2 C) time, O(R N^2) memory.
     """
-    _check_maps(target, references, radius)
+    check_maps(target, references, radius)
     C, h, w = target.shape
     N = h * w
     rows = []
@@ -138,7 +143,7 @@ def full_affinity(
         scores = similarity(target.float().reshape(C, N), reference.reshape(C, N))
         if r is not None:
             allowed = window_mask((h, w), radius=r, radius_shape=radius_shape)
-            scores = scores.masked_fill(~allowed.to(scores.device), _OUTSIDE)
+            scores = scores.masked_fill(~allowed.to(scores.device), OUTSIDE)
         rows.append(scores)
     values, index = torch.cat(rows, dim=1).topk(min(top_k, len(references) * N), dim=1)
     return SparseAffinity(index, (values / temperature).softmax(1), (h, w))
@@ -177,7 +182,7 @@ def tiled_affinity(
     Raises:
         InputError: shapes do not fit.
     """
-    _check_maps(target, references, radius)
+    check_maps(target, references, radius)
     _, h, w = target.shape
     k = min(top_k, len(references) * h * w)
     with torch.autocast(target.device.type, enabled=False):
@@ -190,7 +195,7 @@ def tiled_affinity(
             best_values.append(values)
             best_index.append(index + i * h * w)
         if near:
-            windows = _Windows([radius[i] or 0 for i in near], near, (h, w), radius_shape, tile)
+            windows = Windows([radius[i] or 0 for i in near], near, (h, w), radius_shape, tile)
             tiles = active_tiles(active, (h, w), tile=tile, device=target.device)
             values, index = _window_top_k(target, references[near], windows, k, tiles)
             best_values.append(values)
@@ -200,18 +205,7 @@ def tiled_affinity(
             values, pick = values.topk(k, dim=1)
             index = index.gather(1, pick)
         weight = (values / temperature).softmax(1)
-        return SparseAffinity(index, weight * (values[:, :1] > _OUTSIDE / 2), (h, w))
-
-
-def active_tiles(
-    active: Tensor | None, size: tuple[int, int], *, tile: int, device: torch.device
-) -> Tensor:
-    """Row-major numbers of the tiles that hold an active cell, `(n,)` int64; None: all tiles."""
-    h, w = size
-    if active is None:
-        return torch.arange(-(-h // tile) * -(-w // tile), device=device)
-    padded = F.pad(active.float()[None], (0, -w % tile, 0, -h % tile))
-    return F.max_pool2d(padded, tile).flatten().nonzero()[:, 0]
+        return SparseAffinity(index, weight * (values[:, :1] > OUTSIDE / 2), (h, w))
 
 
 def _whole_frame_top_k(
@@ -228,68 +222,15 @@ def _whole_frame_top_k(
     for start in range(0, N, chunk):
         scores = queries[start : start + chunk] @ keys
         if allowed is not None:
-            scores = scores.masked_fill(~allowed[start : start + chunk], _OUTSIDE)
+            scores = scores.masked_fill(~allowed[start : start + chunk], OUTSIDE)
         best = scores.topk(min(k, N), dim=1)
         values.append(best.values)
         index.append(best.indices)
     return torch.cat(values), torch.cat(index)
 
 
-@dataclass(frozen=True)
-class _Windows:
-    """Geometry of the windows of several references around one target cell, side by side."""
-
-    radius: list[int]
-    numbers: list[int]  # which reference each window belongs to
-    size: tuple[int, int]
-    shape: RadiusShape
-    tile: int
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of tiles."""
-        return -(-self.size[0] // self.tile), -(-self.size[1] // self.tile)
-
-    def table(self, device: torch.device) -> Tensor:
-        """`(places, 3)` int64: reference number, dy, dx of every place in the joint window."""
-        parts = []
-        for r, number in zip(self.radius, self.numbers, strict=True):
-            d = torch.arange(-r, r + 1, device=device)
-            dy, dx = torch.meshgrid(d, d, indexing="ij")
-            parts.append(torch.stack([torch.full_like(dy, number), dy, dx], -1).reshape(-1, 3))
-        return torch.cat(parts)
-
-
-def _tiled_queries(target: Tensor, windows: _Windows) -> Tensor:
-    """`(C, h, w)` -> `(rows, columns, tile^2, C + 1)`; the added channel is 1."""
-    C, h, w = target.shape
-    (rows, columns), tile = windows.grid, windows.tile
-    padded = F.pad(
-        torch.cat([target, target.new_ones(1, h, w)]), (0, columns * tile - w, 0, rows * tile - h)
-    )
-    tiled = padded.reshape(C + 1, rows, tile, columns, tile).permute(1, 3, 2, 4, 0)
-    return tiled.reshape(rows, columns, tile * tile, C + 1)
-
-
-def _tiled_keys(reference: Tensor, radius: int, windows: _Windows) -> Tensor:
-    """A view `(rows, columns, C + 1, halo, halo)` of the padded reference.
-
-    Cells outside the frame are zero vectors; the added channel is _OUTSIDE there and 0 inside.
-    """
-    C, h, w = reference.shape
-    (rows, columns), tile = windows.grid, windows.tile
-    halo = tile + 2 * radius
-    keys = F.pad(
-        torch.cat([reference, reference.new_zeros(1, h, w)]),
-        (radius, radius + columns * tile - w, radius, radius + rows * tile - h),
-    )
-    keys[C] = _OUTSIDE
-    keys[C, radius : radius + h, radius : radius + w] = 0
-    return keys.unfold(1, halo, tile).unfold(2, halo, tile).permute(1, 2, 0, 3, 4)
-
-
 def _window_top_k(
-    target: Tensor, references: Tensor, windows: _Windows, k: int, tiles: Tensor
+    target: Tensor, references: Tensor, windows: Windows, k: int, tiles: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Top-k inside the windows of several references, jointly, for the given tiles.
 
@@ -301,13 +242,13 @@ def _window_top_k(
     """
     tile = windows.tile
     rows, columns = windows.grid
-    queries = _tiled_queries(target, windows)
-    keys = [_tiled_keys(x, r, windows) for x, r in zip(references, windows.radius, strict=True)]
+    queries = tiled_queries(target, windows)
+    keys = [tiled_keys(x, r, windows) for x, r in zip(references, windows.radius, strict=True)]
     places = sum((2 * r + 1) ** 2 for r in windows.radius)
     k = min(k, places)
-    best = target.new_full((rows * columns, tile * tile, k), _OUTSIDE)
+    best = target.new_full((rows * columns, tile * tile, k), OUTSIDE)
     place = torch.zeros((rows * columns, tile * tile, k), dtype=torch.int64, device=target.device)
-    for chunk in tiles.split(max(1, _CHUNK_FLOATS // (tile * tile * places))):
+    for chunk in tiles.split(max(1, CHUNK_FLOATS // (tile * tile * places))):
         at = (chunk // columns, chunk % columns)
         some = queries[at]
         scores = target.new_empty(len(chunk) * tile * tile, places)
@@ -320,7 +261,7 @@ def _window_top_k(
     return _to_frame(best, place, windows)
 
 
-def _slide(scores: Tensor, radius: int, windows: _Windows, out: Tensor) -> None:
+def _slide(scores: Tensor, radius: int, windows: Windows, out: Tensor) -> None:
     """Scores against halos `(n, tile^2, halo^2)` -> windows, into `out` `(n * tile^2, side^2)`."""
     tile, side, halo = windows.tile, 2 * radius + 1, windows.tile + 2 * radius
     step = halo * halo
@@ -332,19 +273,13 @@ def _slide(scores: Tensor, radius: int, windows: _Windows, out: Tensor) -> None:
     if windows.shape == "disc":
         d = torch.arange(-radius, radius + 1, device=scores.device)
         disc = (d[:, None] ** 2 + d[None, :] ** 2 < radius * radius).reshape(1, -1)
-        out.masked_fill_(~disc, _OUTSIDE)
+        out.masked_fill_(~disc, OUTSIDE)
 
 
-def _to_frame(values: Tensor, place: Tensor, windows: _Windows) -> tuple[Tensor, Tensor]:
+def _to_frame(values: Tensor, place: Tensor, windows: Windows) -> tuple[Tensor, Tensor]:
     """Order tiled rows as the frame's cells; turn window places into cell indices."""
-    (h, w), (rows, columns), tile = windows.size, windows.grid, windows.tile
-    k = values.shape[-1]
-
-    def untile(x: Tensor) -> Tensor:
-        x = x.reshape(rows, columns, tile, tile, k).permute(0, 2, 1, 3, 4)
-        return x.reshape(rows * tile, columns * tile, k)[:h, :w]
-
-    values, place = untile(values), untile(place)
+    (h, w), k = windows.size, values.shape[-1]
+    values, place = untiled(values, windows), untiled(place, windows)
     number, dy, dx = windows.table(place.device).unbind(1)
     y = torch.arange(h, device=place.device)[:, None, None]
     x = torch.arange(w, device=place.device)[None, :, None]

@@ -21,7 +21,7 @@ from chromatrack.commands_places import (
     evaluate_tapvid,
 )
 from chromatrack.evaluating import ONE_BY_ONE, Names, Root, Run, run_benchmark, said
-from chromatrack.options import DEFAULTS, Settings, load_evaluated
+from chromatrack.options import EVALUATED, Evaluated, load_evaluated
 
 ColourMethod = Literal["model", "flow", "flow-chained", "still", "grey"]
 
@@ -37,9 +37,9 @@ def evaluate_davis(
     save_masks: bool = True,
     predictions: Annotated[Path | None, arg(metavar="FOLDER")] = None,
     attributes: Annotated[Path | None, arg(metavar="CSV")] = None,
-    settings: OmitArgPrefixes[Settings] = DEFAULTS,
+    settings: OmitArgPrefixes[Evaluated] = EVALUATED,
 ) -> str:
-    """Measure J and F on DAVIS. Baselines: identity, flow, flow-straight, raft, raw-lab, random.
+    """Measure J and F on DAVIS, of any features under a named protocol, or of a baseline.
 
     Args:
         root: folder with JPEGImages, Annotations and ImageSets.
@@ -85,7 +85,7 @@ def evaluate_vip(
     compat: Literal["uvc"] | None = None,
     videos: Names = None,
     save_masks: bool = True,
-    settings: OmitArgPrefixes[Settings] = DEFAULTS,
+    settings: OmitArgPrefixes[Evaluated] = EVALUATED,
 ) -> str:
     """Measure carried parts of people on VIP: mIoU over 20 classes.
 
@@ -118,7 +118,7 @@ def evaluate_colour(
     methods: Annotated[tuple[ColourMethod, ...] | None, arg(metavar="NAME ...")] = None,
     frames: Annotated[int | None, arg(metavar="N")] = None,
     short_side: int = 480,
-    settings: OmitArgPrefixes[Settings] = DEFAULTS,
+    settings: OmitArgPrefixes[Evaluated] = EVALUATED,
 ) -> str:
     """Colour clips from their first frame; measure PSNR, SSIM, CIEDE2000, CDC, colourfulness.
 

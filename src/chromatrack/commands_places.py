@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import OmitArgPrefixes, arg
 
 from chromatrack.evaluating import ONE_BY_ONE, Names, Root, Run, run_benchmark, said
-from chromatrack.options import DEFAULTS, Settings, load_evaluated
+from chromatrack.options import EVALUATED, Evaluated, load_evaluated
 
 if TYPE_CHECKING:
     from chromatrack.measure.benchmark import Benchmark, Report
@@ -28,7 +28,7 @@ def evaluate_tapvid(
     frame_size: Literal["256", "own"] = "256",
     together: bool = True,
     videos: Names = None,
-    settings: OmitArgPrefixes[Settings] = DEFAULTS,
+    settings: OmitArgPrefixes[Evaluated] = EVALUATED,
 ) -> str:
     """Measure tracked points on TAP-Vid: AJ, delta_avg and OA.
 
@@ -59,7 +59,7 @@ def evaluate_jhmdb(
     split: Literal[1, 2, 3] = 1,
     compat: Compat = None,
     sequences: Names = None,
-    settings: OmitArgPrefixes[Settings] = DEFAULTS,
+    settings: OmitArgPrefixes[Evaluated] = EVALUATED,
 ) -> str:
     """Measure PCK@.1 to .5 of the 15 joints of JHMDB.
 
@@ -84,7 +84,7 @@ def evaluate_penn(
     run: OmitArgPrefixes[Run] = ONE_BY_ONE,
     compat: Compat = None,
     sequences: Names = None,
-    settings: OmitArgPrefixes[Settings] = DEFAULTS,
+    settings: OmitArgPrefixes[Evaluated] = EVALUATED,
 ) -> str:
     """Measure PCK of the 13 joints of Penn Action, on its test clips.
 
@@ -106,7 +106,7 @@ def evaluate_badja(
     davis: Annotated[Path, arg(metavar="DAVIS")],
     run: OmitArgPrefixes[Run] = ONE_BY_ONE,
     sequences: Names = None,
-    settings: OmitArgPrefixes[Settings] = DEFAULTS,
+    settings: OmitArgPrefixes[Evaluated] = EVALUATED,
 ) -> str:
     """Measure PCK@0.2 of the joints of BADJA's animals, on their DAVIS sequences.
 
@@ -130,7 +130,7 @@ def evaluate_boxes(
     *,
     run: OmitArgPrefixes[Run] = ONE_BY_ONE,
     sequences: Names = None,
-    settings: OmitArgPrefixes[Settings] = DEFAULTS,
+    settings: OmitArgPrefixes[Evaluated] = EVALUATED,
 ) -> str:
     """Measure one box per sequence: success AUC, precision at 20 px, overlap, found or absent.
 
@@ -146,7 +146,7 @@ def evaluate_boxes(
     return said(scores_table(result, title="boxes"), output=run.output)
 
 
-def measured(benchmark: Benchmark, run: Run, settings: Settings) -> Report:
+def measured(benchmark: Benchmark, run: Run, settings: Evaluated) -> Report:
     """The result of a benchmark with the model asked for."""
     return run_benchmark(benchmark, run, tracker=load_evaluated(settings), model=settings.model)
 

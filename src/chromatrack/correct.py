@@ -7,6 +7,7 @@ the left one and backward from the right one, as in a whole run.
 
 from __future__ import annotations
 
+import json
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,6 +39,9 @@ from chromatrack.saved import read_result
 from chromatrack.track import Device, TrackConfig, Tracker
 from chromatrack.video import Frame, probe, read_frame, read_frames
 from chromatrack.views import surroundings
+
+LATER = ("square", "long_multiple", "upsample", "stretch", "protocol")
+"""Settings that runs of earlier versions did not have; they were as by default."""
 
 _WARM = 13  # frames that a cut detector remembers
 _PRIMED = 8  # keyframes beyond a span whose surroundings lost objects are told from
@@ -174,7 +178,8 @@ def tracker_of(folder: str | PathLike[str], *, device: Device = "auto") -> Track
     read_result(folder)
     data = load_json_object(path, what="a result of `chromatrack track`")
     try:
-        told = {name: data["config"][name] for name in asdict(TrackConfig())}
+        told = {name: data["config"][name] for name in asdict(TrackConfig()) if name not in LATER}
+        told |= {name: data["config"][name] for name in LATER if name in data["config"]}
         for name in ("propagate", "colour"):
             told[name] = PropagateConfig(**told[name])
         config, model = TrackConfig(**told), str(data["model"]["name"])
@@ -342,8 +347,11 @@ def _check_new(new: Marks, start: int, last: int, size: tuple[int, int]) -> None
 
 def _check_same(tracker: Tracker, data: dict[str, Any]) -> None:
     """Warn where the run was made in another way: its other frames will not fit the new ones."""
-    now = asdict(tracker.config)
-    other = [name for name, value in now.items() if data["config"].get(name, value) != value]
+    now = json.loads(json.dumps(asdict(tracker.config)))  # tuples are lists there
+    then = data["config"]
+    for name in ("propagate", "colour"):
+        then = {**then, name: {**now[name], **then.get(name, {})}}  # knobs that came later
+    other = [name for name, value in now.items() if then.get(name, value) != value]
     if data["model"] != {"name": tracker.model, "sha256": model_sha256(tracker.model)}:
         other.insert(0, "model")
     if other:

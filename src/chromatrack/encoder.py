@@ -129,6 +129,10 @@ class Encoder(nn.Module):
         """
         return self.embed(normalize_lab(rgb_to_lab(rgb)))
 
+    def plain(self, rgb: Tensor) -> Tensor:
+        """`forward` before it is brought to unit length: what plain inner products compare."""
+        return self.project(normalize_lab(rgb_to_lab(rgb)))
+
     def embed(self, lab: Tensor) -> Tensor:
         """Embed normalised Lab `(B, 3, H, W)`, unit length per cell."""
         return F.normalize(self.project(lab), dim=1)
@@ -136,6 +140,17 @@ class Encoder(nn.Module):
     def project(self, lab: Tensor) -> Tensor:
         """`embed` before it is brought to unit length; training enters here, channels hidden."""
         raise InputError(f"{type(self).__name__} defines neither embed() nor project()")
+
+
+class PlainEncoder(Encoder):
+    """Another encoder whose feature vectors are left as long as they are."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder, self.spec = encoder, encoder.spec
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        return self.encoder.plain(rgb)
 
 
 class ResNetEncoder(Encoder):
@@ -295,8 +310,11 @@ def feature_size(encoder: Encoder, size: tuple[int, int]) -> tuple[int, int]:
 def fold_batch_norm(encoder: Encoder) -> Encoder:
     """A copy for inference whose batch norms are folded into the convolutions before them.
 
-    Same output within float rounding; a third fewer passes over memory.
+    Same output within float rounding; a third fewer passes over memory. Encoders of other families
+    are used as they are.
     """
+    if not isinstance(encoder, ResNetEncoder | Vondrick2018Encoder):
+        return encoder
     from torch.nn.utils.fusion import fuse_conv_bn_eval
 
     folded = copy.deepcopy(encoder).eval()
@@ -309,9 +327,8 @@ def fold_batch_norm(encoder: Encoder) -> Encoder:
                 conv, norm = module.skip
                 assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
                 module.skip = fuse_conv_bn_eval(conv, norm)
-    if isinstance(folded, ResNetEncoder | Vondrick2018Encoder):
-        folded.stem = fuse_conv_bn_eval(folded.stem, folded.bn)
-        folded.bn = nn.Identity()  # pyright: ignore[reportAttributeAccessIssue]
+    folded.stem = fuse_conv_bn_eval(folded.stem, folded.bn)
+    folded.bn = nn.Identity()  # pyright: ignore[reportAttributeAccessIssue]
     return channels_last(folded) if encoder.spec.clip_length == 1 else folded
 
 

@@ -43,7 +43,6 @@ def run_benchmark(
     *,
     tracker: object,
     model: str | None = None,
-    protocol: str | None = None,
 ) -> dict[str, Any]:
     """Measure as the options say, with a bar."""
     from chromatrack.measure.benchmark import evaluate
@@ -57,7 +56,7 @@ def run_benchmark(
             jobs=run.jobs,
             resume=run.resume,
             model=model,
-            protocol=protocol,
+            protocol=getattr(getattr(tracker, "config", None), "protocol", None),
             progress=report,
         )
 

@@ -19,7 +19,7 @@ from chromatrack.formats.keypoints import TrackedKeypoints
 from chromatrack.formats.points import TrackedPoint
 from chromatrack.given import Marks
 from chromatrack.kinds import Kinds, Layout
-from chromatrack.labels import label_map_to_mask, resize, upsample_guided
+from chromatrack.labels import label_map_to_mask, resize, to_image
 from chromatrack.marks import Source
 from chromatrack.passes import (
     Direction,
@@ -222,8 +222,13 @@ def tracked(frame: Input, reading: Reading, run: Following) -> TrackedFrame:
     layout, size = run.layout, frame.frame.rgb.shape[:2]
     mask = np.zeros(size, dtype=np.int32)
     if reading.regions is not None and layout.regions:
-        dense = upsample_guided(
-            reading.regions, frame.image, spec=run.tracker.spec, background=True
+        config = run.tracker.config
+        dense = to_image(
+            reading.regions,
+            frame.image,
+            spec=run.tracker.spec,
+            how=config.upsample,
+            stretch=config.stretch,
         )
         mask = label_map_to_mask(resize(dense, size), ids=layout.regions)
     return tracked_frame(frame, reading, mask, run.marks, layout, spec=run.tracker.spec)

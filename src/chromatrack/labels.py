@@ -6,6 +6,7 @@ With `video.py` the only file that turns axes: frames are `(H, W, 3)`, tensors `
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from torch import Tensor
 from chromatrack.coords import cell_count, image_size, pixel_to_cell
 from chromatrack.encoder import FeatureSpec
 from chromatrack.errors import InputError
+
+Upsample = Literal["guided", "bilinear"]
+"""How label maps come to full size: edges follow the image's, or plain interpolation."""
 
 
 def planes(rgb: np.ndarray) -> Tensor:
@@ -129,6 +133,23 @@ def _linear(cells: int, pixels: int, spec: FeatureSpec) -> Tensor:
     places = torch.arange(pixels, dtype=torch.float32)
     at = pixel_to_cell(places, stride=spec.stride, offset=spec.offset).clamp(0, cells - 1)
     return (1 - (at[:, None] - torch.arange(cells)).abs()).clamp(min=0)
+
+
+def to_image(
+    label_map: Tensor, image: Tensor, *, spec: FeatureSpec, how: Upsample, stretch: bool = False
+) -> Tensor:
+    """Masks' label map `(L, h, w)`, channel 0 background, at the image's size: `(L, H, W)`.
+
+    stretch: each label is stretched to [0, 1] over the frame, as in DINO's evaluation on DAVIS.
+    """
+    if how == "guided":
+        dense = upsample_guided(label_map, image, spec=spec, background=True)
+    else:
+        dense = upsample(label_map, size=image_size(image), spec=spec)
+    if not stretch:
+        return dense
+    low = dense.amin((1, 2), keepdim=True)
+    return (dense - low) / (dense.amax((1, 2), keepdim=True) - low).clamp(min=1e-9)
 
 
 _COARSE = 4  # pixels per step of the guided filter's statistics

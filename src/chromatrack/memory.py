@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +25,9 @@ REACH = 160
 RECENT_REACH = 64
 """The same since a recent frame."""
 
+TOP_K = 10
+"""Cells to copy from, where nobody says."""
+
 USUAL_STRIDE = 8
 """Pixels per cell where nobody says."""
 
@@ -36,22 +40,41 @@ class PropagateConfig:
     of the last frames, `spacing` frames apart. radius: window in cells around a cell's place on
     marked frames (the whole frame if `restrict_first` is False); recent_radius: on recent ones;
     None: as many cells as `REACH` and `RECENT_REACH` pixels are. temperature divides the cosine
-    similarity.
+    similarity. top_k: how many of the most similar cells to copy from; None: all in the windows.
+
+    For the protocols of others (`measure.protocols`): kept: how many frames after the first one
+    lie those that stay in memory with their labels, in windows of `radius`. fill: until `recent`
+    frames have been, copies of the first marked one stand in for them. restrict_recent: False
+    searches recent frames everywhere. similarity: `dot` leaves features as long as the network
+    makes them. faint: object shares below this are background. harden: what is remembered of a
+    frame is the largest label of every cell alone.
     """
 
     first: bool = True
     recent: int = 4
     spacing: int = 1
-    top_k: int = 10
+    top_k: int | None = TOP_K
     radius: int | None = None
     recent_radius: int | None = None
     radius_shape: RadiusShape = "square"
     restrict_first: bool = True
     temperature: float = 0.05
+    kept: tuple[int, ...] = ()
+    fill: bool = False
+    restrict_recent: bool = True
+    similarity: Literal["cosine", "dot"] = "cosine"
+    faint: float = 0.01
+    harden: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "kept", tuple(self.kept))  # JSON has lists
         for name, least in (("recent", 0), ("spacing", 1), ("top_k", 1)):
-            _check_least(name, getattr(self, name), least)
+            if getattr(self, name) is not None:
+                _check_least(name, getattr(self, name), least)
+        for distance in self.kept:
+            _check_least("kept", distance, 1)
+        if not 0 <= self.faint < 1:
+            raise InputError(f"faint: expected a share from 0 to below 1, came {self.faint}")
         for name in ("radius", "recent_radius"):
             if getattr(self, name) is not None:
                 _check_least(name, getattr(self, name), 1 if self.radius_shape == "disc" else 0)
@@ -91,20 +114,26 @@ def _speaks(trust: Tensor) -> bool:
 
 @dataclass
 class MemoryBank:
-    """The reference frames in use: marked frames and the most recent ones (rolling).
+    """The reference frames in use: marked frames, early ones kept, the most recent ones (rolling).
 
     A label is copied from the marks next to the target that show it, one on either side, and from
     recent frames since the last of them. So a mark changes nothing beyond its neighbours. The size
-    is bounded by marks + recent, whatever the video's length.
+    is bounded by marks + kept + recent, whatever the video's length.
     """
 
     config: PropagateConfig
     marked: list[Reference] = field(default_factory=list)
+    early: list[Reference] = field(default_factory=list)
     rolling: deque[Reference] = field(default_factory=deque)
     recalled: Reference | None = None
+    began: int | None = None
 
     def __post_init__(self) -> None:
         self.config = self.config.at_stride(USUAL_STRIDE)  # what is still open
+
+    def frames(self) -> list[Reference]:
+        """All frames held, marked ones first."""
+        return [*self.marked, *self.early, *self.rolling]
 
     def mark(
         self,
@@ -124,17 +153,21 @@ class MemoryBank:
         searches it without a window.
         """
         self._forget(renewed)
-        free = whole_frame or not self.config.restrict_first
-        radius = None if free else self.config.radius
         trust = torch.ones(len(label_map), device=label_map.device)
+        radius = None if whole_frame else self._radius_of_marks
         self.marked = [mark for mark in self.marked if mark.index != index]
         self.marked.append(Reference(index, features, label_map, radius, trust, shown))
+
+    @property
+    def _radius_of_marks(self) -> int | None:
+        return self.config.radius if self.config.restrict_first else None
 
     def _forget(self, renewed: Tensor | None) -> None:
         if renewed is None:
             self.rolling.clear()
+            self.early.clear()
             return
-        for reference in self.rolling:
+        for reference in [*self.early, *self.rolling]:
             reference.trust = torch.where(renewed, 0, reference.trust)
 
     def add(
@@ -147,7 +180,11 @@ class MemoryBank:
         trust = torch.ones(len(label_map), device=label_map.device)
         if known is not None:
             trust = trust * known
-        self.rolling.append(Reference(index, features, label_map, self.config.recent_radius, trust))
+        radius = self.config.recent_radius if self.config.restrict_recent else None
+        self.rolling.append(Reference(index, features, label_map, radius, trust))
+        self.began = index if self.began is None else self.began
+        if abs(index - self.began) in self.config.kept:
+            self.early.append(replace(self.rolling[-1], radius=self._radius_of_marks))
         while len(self.rolling) > max(0, (self.config.recent - 1) * self.config.spacing + 1):
             self.rolling.popleft()
 
@@ -175,19 +212,30 @@ class MemoryBank:
         recent = list(self.rolling)[::-1][:: self.config.spacing][: self.config.recent]
         kept = self.neighbours(index) if self.config.first else []
         shown = {mark.index: mark.shown for mark in kept}
-        for reference in recent:
+        copies = self._copies(kept, recent) if self.config.fill else []
+        held = {reference.index for reference in recent}
+        early = [reference for reference in self.early if reference.index not in held]
+        for reference in [*early, *recent]:
             trust = reference.trust
             if reference.index in shown:
                 painted = shown[reference.index]
                 trust = trust * 0 if painted is None else trust * ~painted
             if _speaks(trust):
                 kept.append(replace(reference, trust=trust))
-        return kept + ([] if self.recalled is None else [self.recalled])
+        return kept + copies + ([] if self.recalled is None else [self.recalled])
+
+    def _copies(self, marks: list[Reference], recent: list[Reference]) -> list[Reference]:
+        """The first mark in the windows of recent frames, once for each that is still missing."""
+        if not marks:
+            return []
+        first = marks[0]
+        missing = self.config.recent - sum(reference.index != first.index for reference in recent)
+        return [replace(first, radius=self.config.recent_radius)] * missing
 
     def widen(self, labels: int) -> None:
         """Make room for new labels, of which the frames so far know nothing; `labels` in all."""
         self.recalled = None
-        for reference in [*self.marked, *self.rolling]:
+        for reference in self.frames():
             more = labels - len(reference.trust)
             reference.label_map = F.pad(reference.label_map, (0, 0, 0, 0, 0, more))
             reference.trust = F.pad(reference.trust, (0, more))
@@ -195,4 +243,4 @@ class MemoryBank:
                 reference.shown = F.pad(reference.shown, (0, more))
 
     def __len__(self) -> int:
-        return len(self.marked) + len(self.rolling)
+        return len(self.frames())

@@ -6,7 +6,7 @@ Nothing heavy is imported until a tracker is made.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import arg
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from chromatrack.track import TrackConfig, Tracker
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
+ProtocolName = Literal["ours", "paper", "crw", "dino", "mast"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ def track_config(settings: Settings, *, temperature: float | None = None) -> Tra
 
     if settings.temperature is not None:
         temperature = settings.temperature
-    asked = {field.name: getattr(settings, field.name) for field in fields(PropagateConfig)}
+    shared = {f.name for f in fields(PropagateConfig)} & {f.name for f in fields(Settings)}
+    asked = {name: getattr(settings, name) for name in shared}
     asked["temperature"] = temperature
     given = {name: value for name, value in asked.items() if value is not None}
     config = TrackConfig(
@@ -94,24 +96,115 @@ def load_tracker(settings: Settings) -> Tracker:
     return Tracker.from_pretrained(settings.model, device=settings.device, config=config)
 
 
-def load_evaluated(settings: Settings) -> MaskTracker:
-    """The model to measure: a trained one, or a baseline."""
-    import torch
+@dataclass(frozen=True)
+class Evaluated:
+    """What to measure, and how; knobs that are left out are the protocol's.
 
-    from chromatrack.encoder import build_encoder
-    from chromatrack.measure import baselines
-    from chromatrack.track import Tracker
+    Args:
+        model: a shipped model's name, a weights file or a run's checkpoint; resnet:FILE,
+            vit:FOLDER, FILE.onnx, or callable:module:function (this runs your code); raw-lab,
+            random and identity are the baselines.
+        protocol: whose way of copying labels.
+        device: where to run; auto takes CUDA, then MPS, then the CPU.
+        layer: of resnet: and vit:, which layer or block is read; None: 3, and the last.
+        offset: of FILE.onnx and callable:, the pixel at which cell 0 lies; None: the middle of
+            its stride.
+        size: short side in pixels at which frames are embedded.
+        square: embed frames as squares of that side.
+        long_multiple: cut the longer side down to a multiple of this.
+        stride: pixels per cell; None keeps the model's own.
+        adapt: how far the model leans towards the clip's first frame, 0 to 1.
+        recall: report objects absent when they are gone, and look for them in the whole frame.
+        first: keep copying from the marked frames.
+        recent: how many of the last frames to copy from.
+        spacing: frames from one of them to the next.
+        kept: frames that stay in memory, counted from the first one.
+        fill: copies of the first frame stand in for recent ones that are still to come.
+        top_k: how many of the most similar cells to copy from.
+        radius: how far a cell may have moved since a marked frame, in cells.
+        recent_radius: how far since a recent frame, in cells.
+        radius_shape: shape of these neighbourhoods.
+        restrict_first: search marked frames within the radius only.
+        restrict_recent: search recent frames within the radius only.
+        similarity: cosine, or dot: features as long as the network makes them.
+        temperature: of the softmax over similarities.
+        faint: object shares below this are background.
+        harden: remember the largest label of every cell alone.
+        upsample: how masks come to full size.
+        stretch: stretch every label to [0, 1] over the frame before the largest wins.
+    """
 
-    device = settings.device
-    if (found := baselines.baseline(settings.model, device=device)) is not None:
-        return found
-    match settings.model:
-        case "raw-lab":
-            config = track_config(settings, temperature=baselines.RAW_LAB_TEMPERATURE)
-            return Tracker(baselines.RawLabEncoder(), device=device, config=config)
-        case "random":
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(0)
-                encoder = build_encoder("small")
-            return Tracker(encoder, device=device, config=track_config(settings))
-    return load_tracker(settings)
+    model: str = "small"
+    protocol: ProtocolName = "ours"
+    device: Device = "auto"
+    layer: int | None = None
+    offset: Annotated[float | None, arg(metavar="FLOAT")] = None
+    size: int | None = None
+    square: bool | None = None
+    long_multiple: int | None = None
+    stride: Literal[4, 8] | None = None
+    adapt: Annotated[float | None, arg(metavar="FLOAT")] = None
+    recall: bool | None = None
+    first: bool | None = None
+    recent: int | None = None
+    spacing: int | None = None
+    kept: Annotated[tuple[int, ...] | None, arg(metavar="INT ...")] = None
+    fill: bool | None = None
+    top_k: int | Literal["all"] | None = None
+    radius: int | None = None
+    recent_radius: int | None = None
+    radius_shape: Literal["square", "disc"] | None = None
+    restrict_first: bool | None = None
+    restrict_recent: bool | None = None
+    similarity: Literal["cosine", "dot"] | None = None
+    temperature: Annotated[float | None, arg(metavar="FLOAT")] = None
+    faint: Annotated[float | None, arg(metavar="FLOAT")] = None
+    harden: bool | None = None
+    upsample: Literal["guided", "bilinear"] | None = None
+    stretch: bool | None = None
+
+    def config(self) -> TrackConfig:
+        """The protocol's configuration with the knobs named here."""
+        from chromatrack.measure.protocols import protocol
+
+        names = [field.name for field in fields(self)]
+        given = {name: getattr(self, name) for name in names if name not in NO_KNOBS}
+        given = {name: value for name, value in given.items() if value is not None}
+        if given.get("top_k") == "all":
+            given["top_k"] = None
+        return protocol(self.protocol, **with_floor(self.model, self.protocol, given))
+
+
+NO_KNOBS = ("model", "protocol", "device", "layer", "offset")
+EVALUATED = Evaluated()
+
+
+def with_floor(model: object, protocol: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The knobs named; under our own protocol raw patches have a temperature of their own."""
+    if model != "raw-lab" or protocol != "ours":
+        return given
+    from chromatrack.measure.baselines import RAW_LAB_TEMPERATURE
+
+    return {"temperature": RAW_LAB_TEMPERATURE, **given}
+
+
+def load_evaluated(settings: Settings | Evaluated) -> MaskTracker:
+    """The model to measure: features of any kind under a protocol, or a baseline.
+
+    Raises:
+        WeightsError, InputError: no such model, or a setting out of its range.
+    """
+    from chromatrack.measure.baselines import RAW_LAB_TEMPERATURE
+    from chromatrack.measure.extractors import load_measured
+
+    if isinstance(settings, Evaluated):
+        return load_measured(
+            settings.model,
+            config=settings.config(),
+            device=settings.device,
+            layer=settings.layer,
+            offset=settings.offset,
+        )
+    floor = RAW_LAB_TEMPERATURE if settings.model == "raw-lab" else None
+    config = track_config(settings, temperature=floor)
+    return load_measured(settings.model, config=config, device=settings.device)

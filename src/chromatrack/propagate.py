@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.affinity import SparseAffinity, tiled_affinity
+from chromatrack.affinity import tiled_affinity
 from chromatrack.coords import Box, image_size
+from chromatrack.dense_affinity import Pointer, dense_affinity
 from chromatrack.encoder import FeatureSpec
 from chromatrack.memory import MemoryBank, PropagateConfig, Reference
 from chromatrack.video import Frame
@@ -67,7 +68,7 @@ class Propagated:
     label_map: Tensor | None
     entropy: Tensor | None
     features: Tensor | None = None
-    pointer: SparseAffinity | None = None
+    pointer: Pointer | None = None
     copied_from: tuple[int, ...] = ()
 
 
@@ -101,9 +102,6 @@ def paint_over(frame: Input, features: Tensor, copied: Tensor | None) -> Settled
     return Settled(torch.where(painted, frame.given.label_map, copied))
 
 
-_FAINT = 0.01  # object shares below this are background: keeps label maps from spreading thinly
-
-
 def reach(references: Sequence[Reference], *, size: tuple[int, int]) -> Tensor:
     """Cells from which some reference's window holds more than background: `(h, w)` bool.
 
@@ -123,7 +121,7 @@ def reach(references: Sequence[Reference], *, size: tuple[int, int]) -> Tensor:
 _LEAST_TRUST = 0.05  # below this share of trusted frames, a cell's pointer hardly counts
 
 
-def read_trusted(pointer: SparseAffinity, references: Sequence[Reference]) -> Tensor:
+def read_trusted(pointer: Pointer, references: Sequence[Reference]) -> Tensor:
     """Readout `(L, h, w)` in which every label is averaged over the frames trusted on it."""
     label_maps = torch.stack([r.label_map for r in references])
     trust = torch.stack([r.trust for r in references])
@@ -141,27 +139,53 @@ def copy_labels(
     *,
     background: bool = False,
     free: int = 0,
-) -> tuple[Tensor, SparseAffinity]:
+) -> tuple[Tensor, Pointer]:
     """Copy label maps to a frame: `(C, h, w)` -> `(L, h, w)`, and the pointer used.
 
     The affinity is computed once, whatever the number of labels. `background`: channel 0 is
-    background; cells that nothing else can reach are skipped, object shares under 1 % dropped. The
-    last `free` channels do not share cells with the others (points, boxes).
+    background; cells that nothing else can reach are skipped, faint object shares dropped, so that
+    label maps do not spread thinly. The last `free` channels do not share cells with the others
+    (points, boxes).
     """
-    pointer = tiled_affinity(
+    pointer = _point(features, references, config, background=background)
+    label_map = read_trusted(pointer, references)
+    if background:
+        label_map = torch.where(label_map < config.faint, 0, label_map)
+        label_map = share_cells(label_map, free=free)
+    return label_map, pointer
+
+
+def _point(
+    features: Tensor, references: Sequence[Reference], config: PropagateConfig, *, background: bool
+) -> Pointer:
+    """The pointer over the references: its `top_k` best cells, or all in the windows."""
+    maps, radius = torch.stack([r.features for r in references]), [r.radius for r in references]
+    active = reach(references, size=image_size(features)) if background else None
+    if config.top_k is None:
+        return dense_affinity(
+            features,
+            maps,
+            radius=radius,
+            temperature=config.temperature,
+            radius_shape=config.radius_shape,
+            active=active,
+        )
+    return tiled_affinity(
         features,
-        torch.stack([r.features for r in references]),
-        radius=[r.radius for r in references],
+        maps,
+        radius=radius,
         top_k=config.top_k,
         temperature=config.temperature,
         radius_shape=config.radius_shape,
-        active=reach(references, size=image_size(features)) if background else None,
+        active=active,
     )
-    label_map = read_trusted(pointer, references)
-    if background:
-        label_map = torch.where(label_map < _FAINT, 0, label_map)
-        label_map = share_cells(label_map, free=free)
-    return label_map, pointer
+
+
+def harden(label_map: Tensor, *, free: int = 0) -> Tensor:
+    """Leave the largest label of every cell alone: `(L, h, w)`, 1 or 0 but for the last `free`."""
+    shared = label_map[: len(label_map) - free]
+    hard = F.one_hot(shared.argmax(0), len(shared)).permute(2, 0, 1).to(label_map)
+    return torch.cat([hard, label_map[len(label_map) - free :]])
 
 
 def share_cells(label_map: Tensor, *, free: int = 0) -> Tensor:
@@ -209,6 +233,8 @@ class Propagator:
             )
         settled = self.settle(frame, features, copied)
         label_map = settled.label_map
+        if self.config.harden:
+            label_map = harden(label_map, free=self.free)
         if frame.given is not None:
             given = frame.given
             self.bank.mark(
@@ -218,7 +244,7 @@ class Propagator:
         self.bank.recalled = settled.recalled
         entropy = None if pointer is None else pointer.entropy()
         copied_from = tuple(reference.index for reference in references)
-        return Propagated(frame, label_map, entropy, features, pointer, copied_from)
+        return Propagated(frame, settled.label_map, entropy, features, pointer, copied_from)
 
 
 def propagate(frames: Iterable[Input], propagator: Propagator) -> Iterator[Propagated]:
@@ -243,6 +269,6 @@ def embed_last(
     padded = [clip[0]] * (spec.clip_length - len(clip)) + list(clip)
     maps = encode(torch.stack([frame.image for frame in padded]))
     fresh = {frame.index: features for frame, features in zip(padded, maps, strict=True)}
-    for reference in [*bank.marked, *bank.rolling]:
+    for reference in bank.frames():
         reference.features = fresh.get(reference.index, reference.features)
     return maps[-1]

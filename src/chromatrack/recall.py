@@ -36,6 +36,7 @@ from chromatrack.views import (
     thinned,
 )
 
+_AROUND = 4  # cells around its place in which a found object's cells are copied from its view
 _EVERY = 5  # frames between two looks at whether a view is worth keeping
 _JUDGED = 1024  # of an object's cells, evenly spread, that it is judged by
 _PATIENCE = 3  # frames in doubt after which an object is lost
@@ -285,8 +286,8 @@ class Recall:
         pointer = tiled_affinity(
             features,
             canvas[None],
-            radius=[4],
-            top_k=self.config.top_k,
+            radius=[_AROUND],
+            top_k=self.config.top_k or (2 * _AROUND + 1) ** 2,
             temperature=self.config.temperature,
         )
         return pointer.readout(labels[None, None])[0]

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from chromatrack.affinity import SparseAffinity
 from chromatrack.color import lab_to_rgb, rgb_to_lab
 from chromatrack.encoder import Encoder, FeatureSpec, normalize_lab
 from chromatrack.fine_colour import fine_colours
@@ -87,7 +88,7 @@ def copied_colours(
     coloured: Lab `(3, H, W)` of the reference pictures that are frames of the video, by their
     index: the frame's own luminance and the picture's ab.
     """
-    assert step.label_map is not None and step.pointer is not None
+    assert step.label_map is not None and isinstance(step.pointer, SparseAffinity)
     light = rgb_to_lab(step.input.image)[:1]
     grey = lab_to_rgb(F.pad(light, (0, 0, 0, 0, 0, 2)))
     cells = upsample_guided(step.label_map, grey, spec=spec)

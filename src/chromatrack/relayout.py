@@ -51,7 +51,7 @@ def fork(run: Pass) -> Pass:
     kinds, bank = run.kinds, run.propagator.bank
     shared: list[Any] = [run.propagator.encode, run.embed, run.told, kinds.readings]
     shared += run.propagator.clip
-    for reference in [*bank.marked, *bank.rolling, bank.recalled]:
+    for reference in [*bank.frames(), bank.recalled]:
         if reference is not None:
             shared += [reference.features, reference.label_map]
     shared += [*kinds.bodies.marked.values(), *kinds.bodies.recent]
@@ -98,9 +98,9 @@ def relayout(run: Pass, layout: Layout) -> None:
 def _carry_bank(bank: MemoryBank, carry: Carry, *, empty: bool) -> set[int]:
     """Returns the frames whose marks showed only labels that are gone; they are forgotten."""
     if empty:
-        bank.marked, bank.recalled = [], None
+        bank.marked, bank.early, bank.recalled = [], [], None
         bank.rolling.clear()
-    for reference in [*bank.marked, *bank.rolling, bank.recalled]:
+    for reference in [*bank.frames(), bank.recalled]:
         if reference is None:
             continue
         reference.label_map, reference.trust = carry(reference.label_map), carry(reference.trust)

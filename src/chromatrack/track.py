@@ -14,14 +14,20 @@ from torch import Tensor
 from chromatrack.adapt import adapt
 from chromatrack.color import rgb_to_lab
 from chromatrack.coords import fit_size
-from chromatrack.encoder import Encoder, ResNetEncoder, fold_batch_norm, normalize_lab
+from chromatrack.encoder import (
+    Encoder,
+    PlainEncoder,
+    ResNetEncoder,
+    fold_batch_norm,
+    normalize_lab,
+)
 from chromatrack.errors import InputError
 from chromatrack.follow import TrackedFrame, follow
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.points import PointMark
 from chromatrack.given import LostMark, Marks, check_all
-from chromatrack.labels import planes, resize
+from chromatrack.labels import Upsample, planes, resize
 from chromatrack.marks import ColourReference, Masks, Source, read_marks, read_reference
 from chromatrack.memory import PropagateConfig
 from chromatrack.passes import Direction
@@ -48,6 +54,12 @@ class TrackConfig:
     recall: report objects absent when they are gone, and look for them in the whole frame.
     propagate: how labels are copied. colour: the same for colours, by default from the references
     only and over the whole frame, because errors passed on from frame to frame smear.
+
+    For the protocols of others (`measure.protocols`): square: frames are `size` x `size`.
+    long_multiple: the longer side is cut down to a multiple of this many pixels. upsample: how
+    masks come to full size, along the image's edges or by plain bilinear interpolation.
+    stretch: every label is stretched to [0, 1] over the frame before the largest wins. protocol:
+    its name, for the record alone.
     """
 
     size: int = 480
@@ -58,12 +70,31 @@ class TrackConfig:
     colour: PropagateConfig = field(
         default_factory=lambda: PropagateConfig(recent=0, restrict_first=False)
     )
+    square: bool = False
+    long_multiple: int = 1
+    upsample: Upsample = "guided"
+    stretch: bool = False
+    protocol: str = "ours"
 
     def __post_init__(self) -> None:
         if self.size < 16:
             raise InputError(f"size: expected a short side of 16 pixels or more, came {self.size}")
         if not 0 <= self.adapt <= 1:
             raise InputError(f"adapt: expected a share from 0 to 1, came {self.adapt}")
+        if self.long_multiple < 1:
+            raise InputError(f"long_multiple: expected 1 pixel or more, came {self.long_multiple}")
+        if self.colour.top_k is None:
+            raise InputError("colour: expected a number of cells as top_k, came None (all cells)")
+
+    def working_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) at which a frame of (height, width) pixels is embedded."""
+        if self.square:
+            return self.size, self.size
+        height, width = fit_size(size, short_side=self.size, enlarge=ENLARGE)
+        longer = max(height, width) // self.long_multiple * self.long_multiple
+        if self.long_multiple == 1 or longer < min(height, width):
+            return height, width
+        return (longer, width) if height > width else (height, longer)
 
 
 def best_stride(encoder: Encoder) -> int:
@@ -249,8 +280,7 @@ class Tracker:
     def image(self, rgb: np.ndarray) -> Tensor:
         """`(H, W, 3)` uint8 -> `(3, H', W')` float32 in [0, 1] at the working size."""
         image = planes(rgb).to(self.device).float() / 255
-        size = fit_size(rgb.shape[:2], short_side=self.config.size, enlarge=ENLARGE)
-        return resize(image, size)
+        return resize(image, self.config.working_size((rgb.shape[0], rgb.shape[1])))
 
     def lab(self, rgb: np.ndarray) -> Tensor:
         """`(H, W, 3)` uint8 -> Lab `(3, H', W')` at the working size."""
@@ -261,4 +291,6 @@ class Tracker:
         if self.config.adapt > 0 and isinstance(encoder, ResNetEncoder):
             image = normalize_lab(lab)
             encoder = adapt(encoder, image, share=self.config.adapt, grey=grey)
-        return fold_batch_norm(encoder)
+        config = self.config.colour if grey else self.config.propagate
+        fast = fold_batch_norm(encoder)
+        return fast if config.similarity == "cosine" else PlainEncoder(fast)

@@ -31,7 +31,7 @@ from chromatrack.learn.heldout import PairView, colourless, copy_colours, look_a
 from chromatrack.learn.log import replace_file
 from chromatrack.learn.pictures import watch_picture
 from chromatrack.measure.davis import DavisSequence, Year, evaluate_davis, read_davis
-from chromatrack.memory import PropagateConfig
+from chromatrack.memory import TOP_K, PropagateConfig
 from chromatrack.track import Device, TrackConfig, Tracker
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class Watch:
             lab = _lab(frames.to(device))
             features = embed_pair(seeing, lab)
             copied = copy_colours(
-                features, lab, seeing.spec, top_k=_COPY.top_k, temperature=_COPY.temperature
+                features, lab, seeing.spec, top_k=TOP_K, temperature=_COPY.temperature
             )
             errors.append((copied.error(), copied.error_still()))
             if number < self.rows:
@@ -159,7 +159,7 @@ class Watch:
                     features,
                     seeing.spec,
                     name=name,
-                    top_k=_COPY.top_k,
+                    top_k=TOP_K,
                     temperature=_COPY.temperature,
                 )
                 views.append(view)

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.coords import Box, centred_offset
@@ -195,15 +194,14 @@ class RawLabEncoder(Encoder):
         clip_length=1,
     )
 
-    def embed(self, lab: Tensor) -> Tensor:
-        """Embed Lab as normalised by `encoder.normalize_lab`.
+    def project(self, lab: Tensor) -> Tensor:
+        """Patches of Lab as normalised by `encoder.normalize_lab`; `embed` has unit length.
 
         Args:
             lab: `(B, 3, H, W)` float, about [-1, 1].
 
         Returns:
-            `(B, 75, h, w)`, unit length per cell, h = ceil(H / 8), w = ceil(W / 8).
+            `(B, 75, h, w)`, h = ceil(H / 8), w = ceil(W / 8).
         """
         light = (lab[:, :1] + 1).clamp(min=BLACK)  # from black up, as a and b are from grey
-        shown = torch.cat([light, lab[:, 1:]], dim=1)
-        return F.normalize(patches(shown, stride=STRIDE, before=BEFORE), dim=1)
+        return patches(torch.cat([light, lab[:, 1:]], dim=1), stride=STRIDE, before=BEFORE)

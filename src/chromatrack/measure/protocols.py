@@ -1,0 +1,225 @@
+"""Protocols of the field as presets: everything that changes a score besides the features.
+
+The same features score up to 17 points apart under different protocols, so a number without its
+protocol says little. Each preset is a function with literal numbers and their source. What no
+preset says is where a cell lies: that is the extractor's `FeatureSpec` (the others' scripts take
+3.5 pixels at stride 8, whatever the network). Label maps of given masks are averages over cells in
+all of them; the scripts sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from typing import Any, Literal
+
+from chromatrack.errors import InputError
+from chromatrack.memory import PropagateConfig
+from chromatrack.track import TrackConfig
+
+ProtocolName = Literal["ours", "paper", "crw", "dino", "mast"]
+
+
+def paper() -> TrackConfig:
+    """The paper: the last 3 frames, the whole frame, all cells, plain inner products over 0.5.
+
+    Source: Vondrick et al., ECCV 2018 (arXiv 1806.09594): frames of 256 x 256; the softmax is over
+    all positions of the last three frames and their own soft predictions; temperature 1 in
+    training, 0.5 in tracking. Plain inner products are what `vondrick2018` networks are trained
+    with. Of networks trained on cosines, `small` among them, the lengths are not trained.
+    """
+    propagate = PropagateConfig(
+        first=False,
+        recent=3,
+        spacing=1,
+        restrict_recent=False,
+        top_k=None,
+        temperature=0.5,
+        similarity="dot",
+        faint=0.0,
+    )
+    return TrackConfig(
+        size=256,
+        square=True,
+        adapt=0.0,
+        recall=False,
+        propagate=propagate,
+        upsample="bilinear",
+        protocol="paper",
+    )
+
+
+def crw() -> TrackConfig:
+    """Contrastive random walk: the first frame everywhere and the last 20 near by, top-10.
+
+    Source: Jabri et al., NeurIPS 2020, its code's `test.py` with the README's `--topk 10
+    --videoLen 20 --radius 12 --temperature 0.05 --cropSize -1`: frames at their own size (480p);
+    radius a disc, distance < 12 cells, on the last 20 frames alone; until there are 20, copies of
+    the first stand in; softmax over the 10 best of all, together; labels stay soft and come to
+    full size bilinearly.
+    """
+    propagate = PropagateConfig(
+        first=True,
+        recent=20,
+        spacing=1,
+        fill=True,
+        top_k=10,
+        radius=12,
+        recent_radius=12,
+        radius_shape="disc",
+        restrict_first=False,
+        temperature=0.05,
+        faint=0.0,
+    )
+    return TrackConfig(
+        size=480,
+        adapt=0.0,
+        recall=False,
+        propagate=propagate,
+        upsample="bilinear",
+        protocol="crw",
+    )
+
+
+def dino() -> TrackConfig:
+    """DINO: the first frame and the last 7, all near by, top-5.
+
+    Source: Caron et al., ICCV 2021, its code's `eval_video_segmentation.py`: short side 480, the
+    longer one cut down to a multiple of 64; exp(cosine / 0.1) of the 5 best within 12 cells
+    (square, inclusive) in all of them, the first frame too; every label stretched to [0, 1]
+    over the frame before the largest wins.
+    """
+    propagate = PropagateConfig(
+        first=True,
+        recent=7,
+        spacing=1,
+        top_k=5,
+        radius=12,
+        recent_radius=12,
+        radius_shape="square",
+        restrict_first=True,
+        temperature=0.1,
+        faint=0.0,
+    )
+    return TrackConfig(
+        size=480,
+        long_multiple=64,
+        adapt=0.0,
+        recall=False,
+        propagate=propagate,
+        upsample="bilinear",
+        stretch=True,
+        protocol="dino",
+    )
+
+
+def mast() -> TrackConfig:
+    """MAST: frames 0 and 5 and every other one of the last 5, all cells near by, hard labels.
+
+    Source: Lai et al., CVPR 2020, its code's `benchmark.py` and `models/`: references to frame t
+    are 0, 5, t-5, t-3, t-1; softmax of plain inner products over all cells within 12 (square,
+    inclusive), together; frames at their own size (480p) with cells of 4 pixels; each frame's
+    labels are hard where they are copied from. Not done here: windows on frames more than 15
+    frames back are not moved to where a coarser search finds the cell.
+    """
+    propagate = PropagateConfig(
+        first=True,
+        recent=3,
+        spacing=2,
+        kept=(5,),
+        top_k=None,
+        radius=12,
+        recent_radius=12,
+        radius_shape="square",
+        restrict_first=True,
+        temperature=1.0,
+        similarity="dot",
+        faint=0.0,
+        harden=True,
+    )
+    return TrackConfig(
+        size=480,
+        adapt=0.0,
+        recall=False,
+        propagate=propagate,
+        upsample="bilinear",
+        protocol="mast",
+    )
+
+
+def ours() -> TrackConfig:
+    """What `chromatrack track` does: the first frame and the last 4, top-10, lost and found.
+
+    The windows are 160 pixels on marked and 64 pixels on recent frames, in whole cells.
+    """
+    propagate = PropagateConfig(
+        first=True,
+        recent=4,
+        spacing=1,
+        top_k=10,
+        radius=None,
+        recent_radius=None,
+        radius_shape="square",
+        restrict_first=True,
+        temperature=0.05,
+        faint=0.01,
+    )
+    return TrackConfig(
+        size=480,
+        adapt=0.7,
+        recall=True,
+        propagate=propagate,
+        upsample="guided",
+        protocol="ours",
+    )
+
+
+PROTOCOLS: Mapping[str, Callable[[], TrackConfig]] = {
+    "ours": ours,
+    "paper": paper,
+    "crw": crw,
+    "dino": dino,
+    "mast": mast,
+}
+
+_COPYING = frozenset(field.name for field in fields(PropagateConfig))
+_READING = frozenset(field.name for field in fields(TrackConfig)) - {
+    "propagate",
+    "colour",
+    "protocol",
+}
+
+
+def protocol(name: str, **changed: Any) -> TrackConfig:  # noqa: ANN401  (knobs of two dataclasses)
+    """A preset, single knobs of it changed; the configuration's `protocol` says which.
+
+    Args:
+        changed: fields of `TrackConfig` and `PropagateConfig` by name.
+
+    Raises:
+        InputError: no such protocol or knob, or a value out of its range.
+    """
+    if name not in PROTOCOLS:
+        raise InputError(f"protocol: expected one of {', '.join(PROTOCOLS)}, came {name!r}")
+    unknown = sorted(set(changed) - _COPYING - _READING)
+    if unknown:
+        raise InputError(
+            f"protocol {name}: expected knobs among {', '.join(sorted(_COPYING | _READING))}, "
+            f"came {', '.join(unknown)}"
+        )
+    preset = PROTOCOLS[name]()
+    copying = {key: value for key, value in changed.items() if key in _COPYING}
+    reading = {key: value for key, value in changed.items() if key in _READING}
+    config = replace(
+        preset,
+        propagate=replace(preset.propagate, **copying),
+        colour=replace(preset.colour, **{k: v for k, v in copying.items() if v is not None}),
+        **reading,
+    )
+    told = [
+        f"{key}={value}"
+        for key, value in changed.items()
+        if getattr(config if key in _READING else config.propagate, key)
+        != getattr(preset if key in _READING else preset.propagate, key)
+    ]
+    return replace(config, protocol=f"{name} with {', '.join(told)}" if told else name)

@@ -1,0 +1,108 @@
+"""Protocols by name: their literal numbers, single knobs changed, and our own as it was."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from patch_encoders import SIZE, SmoothEncoder
+from synthetic import moving_clip, write_clip
+
+from chromatrack.errors import InputError
+from chromatrack.measure.baselines import RAW_LAB_TEMPERATURE
+from chromatrack.measure.protocols import PROTOCOLS, protocol
+from chromatrack.options import DEFAULTS, Evaluated, Settings, track_config
+from chromatrack.track import TrackConfig, Tracker
+
+FILM = moving_clip(frames=7, size=SIZE, objects=2, radius=14)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return write_clip(tmp_path_factory.mktemp("clip") / "clip.mkv", FILM)
+
+
+def masks_under(config: TrackConfig, clip) -> list[np.ndarray]:
+    tracker = Tracker(SmoothEncoder(), device="cpu", config=config)
+    return [frame.mask for frame in tracker.track(clip, masks=FILM[0].mask)]
+
+
+def iou(mask: np.ndarray, truth: np.ndarray, number: int) -> float:
+    found, there = mask == number, truth == number
+    return float((found & there).sum() / (found | there).sum())
+
+
+def test_numbers_of_the_published_scripts():
+    crw, dino, mast, paper = (protocol(name) for name in ("crw", "dino", "mast", "paper"))
+    assert (crw.propagate.recent, crw.propagate.top_k, crw.propagate.temperature) == (20, 10, 0.05)
+    assert (crw.propagate.radius_shape, crw.propagate.restrict_first) == ("disc", False)
+    assert crw.propagate.fill and not crw.stretch
+    assert (dino.propagate.recent, dino.propagate.top_k, dino.propagate.temperature) == (7, 5, 0.1)
+    assert (dino.propagate.radius, dino.propagate.restrict_first) == (12, True)
+    assert (dino.long_multiple, dino.stretch) == (64, True)
+    assert (mast.propagate.kept, mast.propagate.recent, mast.propagate.spacing) == ((5,), 3, 2)
+    assert mast.propagate.harden and mast.propagate.top_k is None
+    assert (paper.propagate.first, paper.propagate.recent, paper.propagate.top_k) == (
+        False,
+        3,
+        None,
+    )
+    assert (paper.propagate.temperature, paper.propagate.similarity) == (0.5, "dot")
+    assert (paper.size, paper.square) == (256, True)
+    for config in (crw, dino, mast, paper):
+        assert (config.adapt, config.recall, config.upsample) == (0, False, "bilinear")
+        assert config.propagate.faint == 0
+
+
+def test_our_own_is_what_track_does():
+    assert protocol("ours") == TrackConfig() == track_config(DEFAULTS) == Evaluated().config()
+
+
+AREAS = [
+    [(617, 617)],
+]
+"""Of both objects on every frame, as they were before there were protocols."""
+
+
+@pytest.mark.parametrize("name", [n for n in PROTOCOLS if n not in ("ours", "paper")])
+def test_every_protocol_follows_what_moves(name, clip):
+    knobs = {"similarity": "cosine", "temperature": 0.05} if name == "mast" else {}
+    found = masks_under(protocol(name, size=SIZE[0], long_multiple=1, **knobs), clip)
+    assert len(found) == len(FILM)
+    assert iou(found[2], FILM[2].mask, 1) > 0.6 and iou(found[-1], FILM[-1].mask, 2) > 0.6
+
+
+def test_the_papers_protocol_needs_no_window(clip):
+    knobs = {"similarity": "cosine", "temperature": 0.02, "size": 96}
+    found = masks_under(protocol("paper", **knobs), clip)
+    assert iou(found[2], FILM[2].mask, 1) > 0.4 and iou(found[-1], FILM[-1].mask, 2) > 0.4
+
+
+def test_single_knobs_are_changed_and_named():
+    config = protocol("crw", top_k=5, size=240, recent=20)
+    assert config.propagate.top_k == 5 and config.size == 240 and config.propagate.recent == 20
+    assert config.protocol == "crw with top_k=5, size=240"
+    assert protocol("crw").protocol == "crw"
+    assert protocol("crw", top_k=None).colour.top_k == 10  # colours are always copied from a few
+    with pytest.raises(InputError, match="ours, paper, crw, dino, mast, came 'crv'"):
+        protocol("crv")
+    with pytest.raises(InputError, match="came topk"):
+        protocol("crw", topk=5)
+    with pytest.raises(InputError, match="temperature"):
+        protocol("crw", temperature=0)
+
+
+def test_the_commands_knobs_override_the_protocols():
+    asked = Evaluated(protocol="dino", top_k="all", recall=True, kept=(3,), radius_shape="disc")
+    config = asked.config()
+    assert config.propagate.top_k is None and config.recall and config.propagate.kept == (3,)
+    assert config.propagate.recent == 7 and config.propagate.radius_shape == "disc"
+    assert Evaluated(protocol="dino", top_k=10).config().propagate.top_k == 10
+    changed = Evaluated(size=240, top_k=5, temperature=0.1).config()
+    as_before = track_config(Settings(size=240, top_k=5, temperature=0.1))
+    assert changed.propagate == as_before.propagate and changed.colour == as_before.colour
+
+
+def test_raw_patches_have_a_temperature_of_their_own_under_our_protocol_alone():
+    assert Evaluated(model="raw-lab").config().propagate.temperature == RAW_LAB_TEMPERATURE
+    assert Evaluated(model="raw-lab", temperature=0.1).config().propagate.temperature == 0.1
+    assert Evaluated(model="raw-lab", protocol="crw").config().propagate.temperature == 0.05
