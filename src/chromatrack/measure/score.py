@@ -11,9 +11,8 @@ from chromatrack.errors import InputError
 from chromatrack.measure.benchmark import Progress, Report
 from chromatrack.measure.davis import evaluate_davis
 from chromatrack.measure.extractors import load_measured, name_of
-from chromatrack.measure.protocols import ProtocolName
 from chromatrack.measure.protocols import protocol as preset
-from chromatrack.options import with_floor
+from chromatrack.options import ProtocolName, with_floor
 from chromatrack.track import Device, TrackConfig
 
 BENCHMARKS: dict[str, Callable[..., Report]] = {"davis": evaluate_davis}
