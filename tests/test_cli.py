@@ -24,8 +24,9 @@ from chromatrack import __version__, cli, commands
 from chromatrack.formats.masks import read_mask
 from chromatrack.mark_files import MarkFiles, read_mark_files
 from chromatrack.measure.davis import evaluate_davis
+from chromatrack.measure.protocols import PROTOCOLS
 from chromatrack.motion import Motion
-from chromatrack.options import DEFAULTS, track_config
+from chromatrack.options import DEFAULTS, EVALUATED, NO_KNOBS, ProtocolName, track_config
 from chromatrack.passes import Direction
 from chromatrack.progress import frame_bar, stop_on_interrupt
 from chromatrack.propagate import PropagateConfig
@@ -102,6 +103,11 @@ def first(tmp_path, truth) -> Path:
 # -- track ---------------------------------------------------------------------------------
 
 
+def as_json(config: PropagateConfig) -> dict:
+    """As result.json has it: tuples are lists there."""
+    return json.loads(json.dumps(asdict(config)))
+
+
 def test_track_writes_masks_overlay_and_result(clip, first, model, truth, tmp_path, capsys):
     out = tmp_path / "out"
     knobs = (
@@ -138,10 +144,10 @@ def test_track_writes_masks_overlay_and_result(clip, first, model, truth, tmp_pa
         "start": 0,
         "end": None,
         "direction": "both",
-        "propagate": asdict(
+        "propagate": as_json(
             PropagateConfig(recent=3, top_k=4, radius=20, recent_radius=5, radius_shape="disc")
         ),
-        "colour": asdict(
+        "colour": as_json(
             PropagateConfig(
                 recent=3,
                 top_k=4,
@@ -151,6 +157,11 @@ def test_track_writes_masks_overlay_and_result(clip, first, model, truth, tmp_pa
                 restrict_first=False,
             )
         ),
+        "square": False,
+        "long_multiple": 1,
+        "upsample": "guided",
+        "stretch": False,
+        "protocol": "ours",
     }
     assert result["objects"] == [1, 2] and result["marked_frames"] == [0]
     assert (result["video"]["height"], result["video"]["width"]) == SIZE
@@ -674,10 +685,13 @@ def test_version(capsys):
 def test_the_options_are_the_library_s_with_its_defaults():
     assert track_config(DEFAULTS) == TrackConfig()
     names = {field.name for kind in (TrackConfig, PropagateConfig) for field in fields(kind)}
-    assert names - {"propagate", "colour"} == {field.name for field in fields(DEFAULTS)} - {
-        "model",
-        "device",
-    }
+    knobs = names - {"propagate", "colour", "protocol"}
+    assert knobs == {field.name for field in fields(EVALUATED)} - set(NO_KNOBS)
+    of_others = {"square", "long_multiple", "upsample", "stretch", "kept", "fill", "harden"}
+    of_others |= {"restrict_recent", "similarity", "faint"}
+    told = {field.name for field in fields(DEFAULTS)} - {"model", "device"}
+    assert told == knobs - of_others
+    assert set(get_args(ProtocolName)) == set(PROTOCOLS)
 
 
 def test_the_choices_are_the_library_s():

@@ -11,13 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
-from typing import Any, Literal
+from typing import Any
 
 from chromatrack.errors import InputError
 from chromatrack.memory import PropagateConfig
 from chromatrack.track import TrackConfig
-
-ProtocolName = Literal["ours", "paper", "crw", "dino", "mast"]
 
 
 def paper() -> TrackConfig:

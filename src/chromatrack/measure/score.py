@@ -17,11 +17,10 @@ from chromatrack.measure.davis import davis_benchmark
 from chromatrack.measure.extractors import load_measured, name_of
 from chromatrack.measure.jhmdb import jhmdb_benchmark
 from chromatrack.measure.penn import penn_benchmark
-from chromatrack.measure.protocols import ProtocolName
 from chromatrack.measure.protocols import protocol as preset
 from chromatrack.measure.tapvid import read_tapvid
 from chromatrack.measure.vip import read_vip
-from chromatrack.options import with_floor
+from chromatrack.options import ProtocolName, with_floor
 from chromatrack.track import Device, TrackConfig, Tracker
 
 BENCHMARKS: dict[str, Callable[..., Benchmark]] = {
