@@ -124,6 +124,7 @@ def test_learning_and_measuring_stand_beside_tracking():
 
 NO_TORCH = [
     "measure.metrics",
+    "measure.reliability",
     "draw",
     "draw_tracks",
     "errors",
