@@ -29,7 +29,7 @@ LAYERS = [
     },
     {"labels", "encoder", "weights", "formats.keypoints", "draw_tracks"},
     {"propagate", "cuts"},
-    {"points", "boxes", "recall"},
+    {"points", "boxes", "recall", "reliability"},
     {"kinds"},
     {"given", "passes"},
     {"follow", "recolour"},

@@ -26,6 +26,7 @@ from chromatrack.marks import ColourReference, Masks, Source, read_marks
 from chromatrack.moments import Moment, frame_range
 from chromatrack.passes import Direction
 from chromatrack.progress import Report, stop_on_interrupt
+from chromatrack.reliability import LookAt, frames_to_look_at, look_at_rows
 from chromatrack.run_marks import add_polygons, fit_skeleton, plain_marks, write_run_masks
 from chromatrack.track import Tracker
 from chromatrack.track_files import TrackFiles, keep_apart, remove_stale, tell_stale
@@ -39,11 +40,15 @@ SCHEMA_VERSION = 2
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What a finished run wrote: frames, wall-clock seconds and where to find it."""
+    """What a finished run wrote: frames, wall-clock seconds and where to find it.
+
+    look_at: frames on which tracking may have failed, the worst first.
+    """
 
     output: Path
     frames: int
     seconds: float
+    look_at: tuple[LookAt, ...] = ()
 
     @property
     def frames_per_second(self) -> float:
@@ -60,6 +65,7 @@ class _TrackRun:
     head: dict[str, Any]
     rows: list[str] = field(default_factory=list)
     cuts: list[int] = field(default_factory=list)
+    reliability: list[tuple[int, dict[int, float]]] = field(default_factory=list)
     track_seconds: float = 0.0
     write_seconds: float = 0.0
     started: float = field(default_factory=time.perf_counter)
@@ -67,6 +73,7 @@ class _TrackRun:
     def add(self, frame: TrackedFrame) -> None:
         """Take in a frame that is on disk."""
         self.rows.append(frame_row(frame))
+        self.reliability.append((frame.index, frame.reliability))
         if frame.cut:
             self.cuts.append(frame.index)
 
@@ -91,6 +98,7 @@ def track_to_folder(
     direction: Direction = "both",
     start: Moment = 0,
     end: Moment | None = None,
+    show_reliability: bool = False,
     progress: Report | None = None,
 ) -> RunSummary:
     """Track everything marked through a video and write it into a folder.
@@ -109,6 +117,7 @@ def track_to_folder(
         output: folder, made if missing.
         skeleton: of the keypoints; without it joints are numbered and not joined.
         start, end: first frame and the one after the last: numbers, or times such as "2.5s".
+        show_reliability: draw it into the overlay, a bar for each object.
         progress: called after every frame.
 
     Raises:
@@ -141,11 +150,20 @@ def track_to_folder(
     head["config"] |= {"start": first, "end": last, "direction": direction}
     head["marks"] = plain_marks(marks, skeleton)
     run = _TrackRun(folder, first, head)
-    files = TrackFiles(folder, marks.layout(), video=video, fps=info.average_fps, skeleton=skeleton)
+    head["config"]["show_reliability"] = show_reliability
+    files = TrackFiles(
+        folder,
+        marks.layout(),
+        video=video,
+        fps=info.average_fps,
+        skeleton=skeleton,
+        show_reliability=show_reliability,
+    )
     _write_result(run, reason="not finished: still running, or ended without a word")
     write_run_masks(folder, painted)
     _write_frames(run, files, frames, _frames_ahead(info.frame_count, first, last), progress)
-    return RunSummary(folder, len(run.rows), time.perf_counter() - run.started)
+    seconds = time.perf_counter() - run.started
+    return RunSummary(folder, len(run.rows), seconds, tuple(frames_to_look_at(run.reliability)))
 
 
 def _head(tracker: Tracker, info: VideoInfo, marks: Marks) -> dict[str, Any]:
@@ -295,6 +313,7 @@ def frame_row(frame: TrackedFrame) -> str:
             "areas": frame.areas,
             "entropy": {number: round(value, 5) for number, value in frame.entropy.items()},
             "confidence": {number: round(value, 5) for number, value in frame.confidence.items()},
+            "reliability": {number: round(value, 5) for number, value in frame.reliability.items()},
             "present": frame.present,
             "cut": frame.cut,
         }
@@ -307,6 +326,7 @@ def _write_result(run: _TrackRun, *, reason: str | None) -> None:
     head = {
         **run.head,
         "cuts": run.cuts,
+        "look_at": look_at_rows(run.reliability),
         "complete": reason is None,
         "reason": reason,
         "timings": {
