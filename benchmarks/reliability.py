@@ -2,13 +2,16 @@
 
     python benchmarks/reliability.py collect ROOT --rows FILE.json [--model small] [--size 480]
         [--no-recall] [--year 2016] [--sequences NAME ...]
+    python benchmarks/reliability.py colours ROOT --rows FILE.json [--model small] [--size 480]
+        [--every 7] [--sequences NAME ...]
     python benchmarks/reliability.py report FILE.json ... --out FOLDER
 
 ROOT is a folder in the DAVIS layout. `collect` tracks every sequence from its first mask and keeps,
 of every later frame and object, J, F and the signals of `chromatrack.reliability`. `report` fits
 the combination's weights to all frames of all FILES and judges it on sequences held out of the fit,
 one after the other; the weights are those that stand in `reliability.py`. A frame is bad if J is
-below 0.5. Absent objects are not in the fit; what is known of them is printed.
+below 0.5. Absent objects are not in the fit; what is known of them is printed. `colours` colours
+every seventh frame from the first and judges and fits `chromatrack.colour_reliability` likewise.
 
 Prints Markdown; FOLDER gets reliability.json (every number, and the points of the charts),
 reliability.png (the diagram) and failures.png (colour error over J&F).
@@ -18,7 +21,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +31,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from chromatrack.colour_reliability import RIGHT, ColourSignals, colour_inputs
 from chromatrack.learn.log import replace_file
+from chromatrack.measure.colour_metrics import ab_error
 from chromatrack.measure.davis import Year, read_annotation, read_davis
 from chromatrack.measure.metrics import boundary_f, jaccard
 from chromatrack.measure.reliability import (
@@ -37,8 +44,9 @@ from chromatrack.measure.reliability import (
     held_out,
     reliability_bins,
 )
-from chromatrack.options import Settings, load_evaluated
+from chromatrack.options import Settings, load_evaluated, load_tracker
 from chromatrack.reliability import Signals, estimate, inputs
+from chromatrack.video import read_frames
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,6 +62,9 @@ RIDGE = 10.0
 
 SINGLE = {"colour_error": -1, "agreement": 1, "entropy": -1, "sharpness": 1}
 """Signals, and whether more of it is good (1) or bad (-1)."""
+
+COLOUR_SIGNALS = {"light_error": -1, "agreement": 1, "entropy": -1}
+"""The same of copied colours."""
 
 Row = dict[str, Any]
 
@@ -87,6 +98,56 @@ def collect(
                 )
         print(sequence.name, len(rows), file=sys.stderr)
     return rows
+
+
+def collect_colours(
+    root: Path, *, settings: Settings, every: int, sequences: Sequence[str] | None
+) -> list[Row]:
+    """ab error and signals of every so many frames, coloured from the first frame."""
+    tracker = load_tracker(settings)
+    rows = []
+    for sequence in read_davis(root, sequences=sequences).sequences:
+        with tempfile.TemporaryDirectory() as name:
+            some = Path(name)
+            for number, path in enumerate(sequence.images[::every]):
+                shutil.copy(path, some / f"{number:05d}{path.suffix}")
+            truths = read_frames(some)
+            first = next(truths).rgb
+            coloured = tracker.colorize(some, references=[(first, 0)], start=1)
+            for frame, truth in zip(coloured, truths, strict=True):
+                found, true = (tracker.lab(rgb)[1:].numpy() for rgb in (frame.rgb, truth.rgb))
+                told = {"sequence": sequence.name, "frame": every * frame.index}
+                rows.append(told | {"error": ab_error(found, true)} | asdict(frame.signals))
+        print(sequence.name, len(rows), file=sys.stderr)
+    return rows
+
+
+def report_colours(rows: Sequence[Row]) -> str:
+    """AUC of each signal and of the combination, held out, for frames coloured wrong."""
+    right = np.array([row["error"] <= RIGHT for row in rows])
+    names = [row["sequence"] for row in rows]
+    signals = [ColourSignals(**{n: row[n] for n in COLOUR_SIGNALS}) for row in rows]
+    x = np.array([colour_inputs(one) for one in signals])
+    middle, spread = x.mean(axis=0), x.std(axis=0)
+    scaled = (x - middle) / spread
+    chance = held_out(scaled, right, groups=names, ridge=RIDGE)
+    weights = fit_logistic(scaled, right, ridge=RIDGE)
+    slopes = weights[1:] / spread
+    error = np.array([row["error"] for row in rows])
+    lines = [f"{len(rows)} frames, {int((~right).sum())} with an ab error above {RIGHT}"]
+    for name, sign in COLOUR_SIGNALS.items():
+        values = np.array([row[name] for row in rows])
+        rank = bootstrap_correlation(values, error, groups=names, kind="spearman")
+        lines.append(
+            f"{name}: AUC {auc(-sign * values, ~right):.3f}, Spearman with the ab error "
+            f"{rank.value:.2f} ({rank.low:.2f} to {rank.high:.2f})"
+        )
+    lines.append(f"combined, held out: AUC {auc(1 - chance, ~right):.3f}")
+    lines.append(f"calibration error {expected_calibration_error(chance, right):.3f}")
+    all_weights = [weights[0] - slopes @ middle, *slopes]
+    lines.append("weights: " + ", ".join(f"{w:.3f}" for w in all_weights))
+    lines.append(f"flags below {np.quantile(chance[~right], CAUGHT):.3f}")
+    return "\n".join(lines)
 
 
 # -- report --------------------------------------------------------------------------------
@@ -124,9 +185,14 @@ def read_run(path: Path) -> Run:
     return Run(path.stem, present, [row for row in rows if not row["present"]])
 
 
-def fitted(runs: Sequence[Run]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Weights fitted to all runs, and every run's probabilities with its sequences held out."""
-    x = np.concatenate([run.inputs for run in runs])
+def fitted(runs: Sequence[Run], *, more: Sequence[str] = ()) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Weights fitted to all runs, and every run's probabilities with its sequences held out.
+
+    more: columns fitted beside the usual inputs.
+    """
+    x = np.concatenate(
+        [np.column_stack([run.inputs, *(run.column(name) for name in more)]) for run in runs]
+    )
     right = np.concatenate([run.right for run in runs])
     groups = [name for run in runs for name in run.sequences]
     middle, spread = x.mean(axis=0), x.std(axis=0)
@@ -177,9 +243,10 @@ def flag_threshold(runs: Sequence[Run], chances: Sequence[np.ndarray]) -> float:
 def report(runs: Sequence[Run]) -> dict[str, Any]:
     """Every number."""
     weights, chances = fitted(runs)
+    _, with_entropy = fitted(runs, more=["entropy"])
     threshold = flag_threshold(runs, chances)
     tables = {}
-    for run, chance in zip(runs, chances, strict=True):
+    for run, chance, other in zip(runs, chances, with_entropy, strict=True):
         bad, flagged = ~run.right, chance < threshold
         inside, count = within(run, chance)
         shipped = [estimate(Signals(**{n: row[n] for n in asdict(Signals())})) for row in run.rows]
@@ -191,6 +258,7 @@ def report(runs: Sequence[Run]) -> dict[str, Any]:
             "auc": {name: alone(run, name) for name in SINGLE},
             "auc_confidence": auc(-run.column("confidence"), bad),
             "auc_held_out": auc(1 - chance, bad),
+            "auc_with_entropy": auc(1 - other, bad),
             "auc_shipped": auc(1 - np.array(shipped), bad),
             "auc_within": inside,
             "within_sequences": count,
@@ -206,7 +274,7 @@ def report(runs: Sequence[Run]) -> dict[str, Any]:
                 "reliability": chance.round(4).tolist(),
             },
         }
-    names = ("1", *("log colour_error", "agreement", "entropy", "sharpness"))
+    names = ("1", "log colour_error", "agreement", "sharpness")
     return {
         "weights": dict(zip(names, weights.tolist(), strict=True)),
         "threshold": threshold,
@@ -226,7 +294,8 @@ def markdown(found: dict[str, Any]) -> str:
     for name in SINGLE:
         rows.append([name.replace("_", " "), *(f"{r['auc'][name]:.3f}" for r in runs)])
     rows.append(["confidence", *(f"{r['auc_confidence']:.3f}" for r in runs)])
-    rows.append(["**all, held out**", *(f"**{r['auc_held_out']:.3f}**" for r in runs)])
+    rows.append(["**combined, held out**", *(f"**{r['auc_held_out']:.3f}**" for r in runs)])
+    rows.append(["the same with entropy", *(f"{r['auc_with_entropy']:.3f}" for r in runs)])
     rows.append(
         ["inside sequences", *(f"{r['auc_within']:.3f} ({r['within_sequences']})" for r in runs)]
     )
@@ -300,6 +369,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     tracked.add_argument("--no-recall", action="store_true")
     tracked.add_argument("--sequences", nargs="+")
     tracked.add_argument("--year", type=int, choices=(2016, 2017), default=2016)
+    colours = commands.add_parser("colours")
+    colours.add_argument("root", type=Path)
+    colours.add_argument("--rows", type=Path, required=True)
+    colours.add_argument("--model", default="small")
+    colours.add_argument("--size", type=int, default=480)
+    colours.add_argument("--every", type=int, default=7)
+    colours.add_argument("--sequences", nargs="+")
     told = commands.add_parser("report")
     told.add_argument("files", type=Path, nargs="+")
     told.add_argument("--out", type=Path, required=True)
@@ -308,6 +384,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = Settings(model=asked.model, size=asked.size, recall=not asked.no_recall)
         rows = collect(asked.root, settings=settings, year=asked.year, sequences=asked.sequences)
         replace_file(asked.rows, json.dumps(rows).encode())
+        return 0
+    if asked.command == "colours":
+        settings = Settings(model=asked.model, size=asked.size)
+        rows = collect_colours(
+            asked.root, settings=settings, every=asked.every, sequences=asked.sequences
+        )
+        replace_file(asked.rows, json.dumps(rows).encode())
+        print(report_colours(rows))
         return 0
     found = report([read_run(path) for path in asked.files])
     asked.out.mkdir(parents=True, exist_ok=True)

@@ -28,6 +28,7 @@ from chromatrack.passes import Direction
 from chromatrack.progress import Report, stop_on_interrupt
 from chromatrack.reliability import LookAt, frames_to_look_at, look_at_rows
 from chromatrack.run_marks import add_polygons, fit_skeleton, plain_marks, write_run_masks
+from chromatrack.run_reliability import ColouredRow, write_colour_reliability
 from chromatrack.track import Tracker
 from chromatrack.track_files import TrackFiles, keep_apart, remove_stale, tell_stale
 from chromatrack.video import ImageSequenceWriter, VideoInfo, open_writer, probe
@@ -238,7 +239,8 @@ def colorize_to_file(
         tracker: the model and its configuration.
         video, references: as in `Tracker.colorize`.
         output: a video file, whose suffix (or `codec`) says how it is coded, or a folder or
-            `*.png` pattern for images. Not the video itself.
+            `*.png` pattern for images. Not the video itself. Beside a video file, or in the folder,
+            OUTPUT.reliability.json or reliability.json says how far every frame can be trusted.
         start, end: first frame and the one after the last: numbers, or times such as "2.5s".
         progress: called after every frame.
 
@@ -247,7 +249,8 @@ def colorize_to_file(
         DamagedVideoError, KeyboardInterrupt: the frames until then are written and play.
         OutputError: `output` cannot be written.
     """
-    began, count, info = time.perf_counter(), 0, probe(video)
+    began, info = time.perf_counter(), probe(video)
+    told: list[ColouredRow] = []
     first, last = frame_range(video, start=start, end=end)
     frames = tracker.colorize(video, references=references, start=first, end=last)
     total = _frames_ahead(info.frame_count, first, last)
@@ -267,16 +270,18 @@ def colorize_to_file(
                         pts_seconds=frame.pts_seconds,
                         duration_seconds=frame.duration_seconds,
                     )
-                    count += 1
+                    told.append((frame.index, frame.pts_seconds, frame.reliability))
                     if progress is not None:
-                        progress("colorize", count, total)
+                        progress("colorize", len(told), total)
                     check_interrupt()
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(_interrupted(count, Path(output))) from None
+            raise KeyboardInterrupt(_interrupted(len(told), Path(output))) from None
         finally:
-            if isinstance(writer, ImageSequenceWriter) and count:
-                _tell_stale_images(writer.folder, count)
-    return RunSummary(Path(output), count, time.perf_counter() - began)
+            if told:
+                write_colour_reliability(writer, told, model=tracker.model)
+            if isinstance(writer, ImageSequenceWriter) and told:
+                _tell_stale_images(writer.folder, len(told))
+    return RunSummary(Path(output), len(told), time.perf_counter() - began)
 
 
 def file_sha256(path: Path) -> str:
