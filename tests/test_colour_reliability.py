@@ -86,12 +86,12 @@ def tracker() -> Tracker:
     return Tracker(RawLabEncoder(), device="cpu", config=config, model="raw-lab")
 
 
-def test_colorize_writes_it_beside_the_video_and_into_folders(tracker, tmp_path):
+def test_colorize_writes_it_beside_videos_and_folders(tracker, tmp_path):
     clip = moving_clip(frames=4)
     images = [frame.rgb for frame in clip[:2]] + [still(seed=5), still(seed=6)]
     video = write_clip(tmp_path / "clip", images)
     told = []
-    for name, place in (("out.mp4", "out.mp4.reliability.json"), ("out", "out/reliability.json")):
+    for name, place in (("out.mp4", "out.mp4.reliability.json"), ("out", "out.reliability.json")):
         colorize_to_file(tracker, video, references=[(clip[0].rgb, 0)], output=tmp_path / name)
         told.append(json.loads((tmp_path / place).read_text()))
     assert told[0] == told[1]

@@ -237,7 +237,7 @@ def test_runs_of_older_versions_are_read_and_corrected(tracker, clips, tmp_path)
     track_to_folder(tracker, clips["spoilt"], output=tmp_path, masks=clips["mask"])
     path = tmp_path / "result.json"
     data = json.loads(path.read_text())
-    del data["look_at"], data["config"]["show_reliability"]
+    del data["look_at"], data["show_reliability"]
     for row in data["frames"]:
         del row["reliability"]
     path.write_text(json.dumps(data))

@@ -151,7 +151,7 @@ def track_to_folder(
     head["config"] |= {"start": first, "end": last, "direction": direction}
     head["marks"] = plain_marks(marks, skeleton)
     run = _TrackRun(folder, first, head)
-    head["config"]["show_reliability"] = show_reliability
+    head["show_reliability"] = show_reliability
     files = TrackFiles(
         folder,
         marks.layout(),
@@ -239,8 +239,8 @@ def colorize_to_file(
         tracker: the model and its configuration.
         video, references: as in `Tracker.colorize`.
         output: a video file, whose suffix (or `codec`) says how it is coded, or a folder or
-            `*.png` pattern for images. Not the video itself. Beside a video file, or in the folder,
-            OUTPUT.reliability.json or reliability.json says how far every frame can be trusted.
+            `*.png` pattern for images. Not the video itself. OUTPUT.reliability.json beside
+            it says how far every frame can be trusted.
         start, end: first frame and the one after the last: numbers, or times such as "2.5s".
         progress: called after every frame.
 

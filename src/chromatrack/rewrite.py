@@ -136,7 +136,7 @@ class Rewriting:
             video=video,
             fps=fps,
             skeleton=self.skeleton,
-            show_reliability=bool(self.data["config"].get("show_reliability", False)),
+            show_reliability=bool(self.data.get("show_reliability", False)),
         )
         first, last = self.result.frames[0].index, self.result.frames[-1].index
         rows: list[str] = []

@@ -18,10 +18,10 @@ ColouredRow = tuple[int, float, float]
 
 
 def reliability_path(writer: VideoWriter | ImageSequenceWriter) -> Path:
-    """reliability.json in a folder of images; OUTPUT.reliability.json beside a video file."""
-    if isinstance(writer, ImageSequenceWriter):
-        return writer.folder / "reliability.json"
-    return writer.path.with_name(f"{writer.path.name}.reliability.json")
+    """OUTPUT.reliability.json, beside a video file or a folder of images."""
+    target = writer.folder if isinstance(writer, ImageSequenceWriter) else writer.path
+    target = target.resolve()
+    return target.with_name(f"{target.name}.reliability.json")
 
 
 def write_colour_reliability(
