@@ -30,7 +30,7 @@ LAYERS = [
     },
     {"labels", "encoder", "weights", "formats.keypoints", "draw_tracks"},
     {"propagate", "cuts"},
-    {"points", "boxes", "recall"},
+    {"points", "boxes", "recall", "reliability"},
     {"kinds"},
     {"given", "passes"},
     {"follow", "recolour"},
@@ -126,6 +126,7 @@ def test_learning_and_measuring_stand_beside_tracking():
 NO_TORCH = [
     "measure.colour_metrics",
     "measure.metrics",
+    "measure.reliability",
     "draw",
     "draw_tracks",
     "errors",

@@ -31,6 +31,7 @@ def track(
     direction: Literal["both", "forward", "backward"] = "both",
     start: Start = "0",
     end: End = None,
+    show_reliability: bool = False,
     settings: OmitArgPrefixes[Settings] = DEFAULTS,
 ) -> str:
     """Track objects, points, boxes and skeletons through a video, all in one run.
@@ -42,6 +43,7 @@ def track(
         direction: where to go from the marked frames.
         start: first frame: a number from 0, or a time such as 2.5s.
         end: frame after the last: a number, or a time such as 4s.
+        show_reliability: draw into overlay.mp4 how far each object can be trusted.
     """
     from chromatrack.mark_files import read_mark_files
     from chromatrack.progress import frame_bar
@@ -63,6 +65,7 @@ def track(
             direction=direction,
             start=start,
             end=end,
+            show_reliability=show_reliability,
             progress=report,
         )
     return _summary(summary)
@@ -196,4 +199,9 @@ def events(
 
 def _summary(summary: RunSummary) -> str:
     speed = f"{summary.seconds:.1f} s, {summary.frames_per_second:.1f} frames/s"
-    return f"{summary.frames} frames in {speed}: {summary.output}"
+    lines = [f"{summary.frames} frames in {speed}: {summary.output}"]
+    if summary.look_at:
+        more = len(summary.look_at) - 1
+        rest = f" ({more} more in result.json)" if more else ""
+        lines.append(f"look at {summary.look_at[0]}{rest}")
+    return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -91,6 +91,47 @@ def label_frame(rgb: np.ndarray, text: str) -> np.ndarray:
     box = (left - margin, top - margin, right + margin, bottom + margin)
     pen.rounded_rectangle(box, radius=margin, fill=(0, 0, 0, 150))
     pen.text((2 * margin, 2 * margin), text, font=font, fill=(255, 255, 255, 255))
+    return np.array(Image.alpha_composite(image, plate).convert("RGB"))
+
+
+def overlay_reliability(
+    rgb: np.ndarray, reliability: Mapping[int, float], *, low: float
+) -> np.ndarray:
+    """Draw a bar for every object at the bottom left: its id, and how far to trust it.
+
+    Args:
+        rgb: (H, W, 3) uint8 frame; left as it is.
+        reliability: [0, 1] by object id, the length of the bar in the object's colour.
+        low: below it the bar has a red frame; a tick marks it.
+
+    Returns:
+        (H, W, 3) uint8.
+
+    Raises:
+        InputError: no RGB frame, or a reliability outside 0..1.
+    """
+    _check_rgb(rgb)
+    for number, value in reliability.items():
+        if not 0 <= value <= 1:
+            raise InputError(f"reliability of object {number}: expected 0 to 1, got {value}")
+    height, width = rgb.shape[:2]
+    step = max(3, min(height // 24, height // max(1, len(reliability))))
+    image = Image.fromarray(rgb).convert("RGBA")
+    plate = Image.new("RGBA", image.size, (0, 0, 0, 0))
+    pen, font = ImageDraw.Draw(plate), _font(max(8, step - 4))
+    left, length = 2 * step, max(8, width // 6)
+    for row, number in enumerate(reversed(sorted(reliability)), start=1):
+        value, top = reliability[number], height - row * step
+        bottom = top + step - 3
+        colour = tuple(_brightest(object_colours(np.array([number])))[0].tolist())
+        pen.rectangle((0, top - 1, left + length + 2, bottom + 1), fill=(0, 0, 0, 150))
+        pen.rectangle((left, top, left + round(value * length), bottom), fill=(*colour, 255))
+        tick = left + round(low * length)
+        pen.line((tick, top, tick, bottom), fill=(255, 255, 255, 160))
+        if value < low:
+            pen.rectangle((left, top, left + length, bottom), outline=(255, 40, 40, 255))
+        if step >= 9:
+            pen.text((2, (top + bottom) / 2), str(number), font=font, fill="white", anchor="lm")
     return np.array(Image.alpha_composite(image, plate).convert("RGB"))
 
 

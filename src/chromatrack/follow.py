@@ -31,6 +31,7 @@ from chromatrack.passes import (
 )
 from chromatrack.points import Seen
 from chromatrack.propagate import Given, Input, Propagator
+from chromatrack.reliability import Signals, estimate
 from chromatrack.video import Frame, read_frame, read_frames
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ class TrackedFrame:
     the less sure. confidence: that a region is where the mask says, [0, 1]. present: False for
     regions reported absent. points, boxes, keypoints: by id, in pixels of the source. cut: a scene
     cut lies just before. duration_seconds: how long the source shows the frame, if it says so.
+    reliability: chance, [0, 1], that a region's mask is right (J of 0.5 or more), told without
+    labels; 1 where it was painted, left out before it was first marked. signals: what that is made
+    of (`reliability.estimate`), None where painted.
     """
 
     index: int
@@ -65,6 +69,8 @@ class TrackedFrame:
     boxes: dict[int, TrackedBox] = field(default_factory=dict)
     keypoints: dict[int, TrackedKeypoints] = field(default_factory=dict)
     cut: bool = False
+    reliability: dict[int, float] = field(default_factory=dict)
+    signals: dict[int, Signals | None] = field(default_factory=dict)
 
 
 class Steps(Protocol):
@@ -259,6 +265,7 @@ def tracked_frame(
     areas = {i: int(counts[i]) for i in layout.regions}
     by_id = list(zip(layout.regions, layout.region_channels, strict=True))
     points, keypoints = read_points(reading.seen, layout, spec, working, size)
+    signals = {i: reading.signals[c] for i, c in by_id if c in reading.signals}
     return TrackedFrame(
         source.index,
         source.pts_seconds,
@@ -273,6 +280,8 @@ def tracked_frame(
         boxes=read_boxes(reading, layout, working, size),
         keypoints=keypoints,
         cut=reading.cut,
+        reliability={i: estimate(found) for i, found in signals.items()},
+        signals=signals,
     )
 
 

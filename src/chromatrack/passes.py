@@ -17,6 +17,7 @@ from chromatrack.coords import Box
 from chromatrack.kinds import Kinds, Layout
 from chromatrack.points import Seen
 from chromatrack.propagate import Given, Input, Propagated, Propagator
+from chromatrack.reliability import Signals, Watch
 
 Direction = Literal["forward", "backward", "both"]
 
@@ -28,7 +29,8 @@ class Reading:
     """One frame's result at the cells' resolution.
 
     regions: `(1 + R, h, w)` background and regions, None where nothing is known yet. By channel:
-    confidence, entropy in [0, 1], boxes in working pixels. seen: points.
+    confidence, entropy in [0, 1], boxes in working pixels, signals of reliability (None where the
+    user painted; left out before the first mark). seen: points.
     """
 
     regions: Tensor | None
@@ -37,6 +39,7 @@ class Reading:
     boxes: Mapping[int, Box] = field(default_factory=dict)
     seen: Seen | None = None
     cut: bool = False
+    signals: Mapping[int, Signals | None] = field(default_factory=dict)
 
 
 def read_step(step: Propagated, kinds: Kinds) -> Reading:
@@ -68,13 +71,18 @@ class Pass:
     told: Mapping[int, Mapping[int, bool]]
     embed: Callable[[int], tuple[Tensor, Given | None]]
     backward: bool = False
+    watch: Watch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.watch = Watch(self.propagator.spec)
 
     def step(self, frame: Input) -> Reading:
         """Label the next frame."""
         self._look_ahead(frame.index)
-        reading = read_step(self.propagator.step(frame), self.kinds)
+        bank, step = self.propagator.bank, self.propagator.step(frame)
+        signals = self.watch.read(step, bank, self.kinds.layout.region_channels)
+        reading = replace(read_step(step, self.kinds), signals=signals)
         ahead = frame.index + (-1 if self.backward else 1)
-        bank = self.propagator.bank
         wanted = {mark.index for mark in bank.neighbours(frame.index)}
         wanted |= {mark.index for mark in bank.neighbours(ahead)}
         bank.marked = [mark for mark in bank.marked if mark.index in wanted]
@@ -207,6 +215,7 @@ def merge_readings(
         _merge_boxes(forward, backward, layout, weights),
         _merge_seen(index, forward.seen, backward.seen, layout, told),
         forward.cut or backward.cut,
+        _merge_signals(forward, backward, weights),
     )
 
 
@@ -220,6 +229,19 @@ def _merge_regions(
     merged = share * forward + (1 - share) * backward
     objects = merged[1:] / merged[1:].sum(0).clamp(min=1)
     return torch.cat([(1 - objects.sum(0, keepdim=True)).clamp(min=0), objects])
+
+
+def _merge_signals(
+    forward: Reading, backward: Reading, weights: Mapping[int, float]
+) -> dict[int, Signals | None]:
+    """Of each region, those of the pass that counts more."""
+    merged = {}
+    for channel, weight in weights.items():
+        first, second = (forward, backward) if weight >= 1 / 2 else (backward, forward)
+        for reading in (second, first):
+            if channel in reading.signals:
+                merged[channel] = reading.signals[channel]
+    return merged
 
 
 def _merge_boxes(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from chromatrack.affinity import SparseAffinity
 from chromatrack.color import lab_to_rgb, rgb_to_lab
+from chromatrack.colour_reliability import ColourSignals, colour_signals, estimate_colour
 from chromatrack.encoder import Encoder, FeatureSpec, normalize_lab
 from chromatrack.fine_colour import fine_colours
 from chromatrack.labels import interleaved, planes, resize, to_cells, upsample_guided
@@ -26,13 +27,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ColorizedFrame:
-    """One coloured frame: rgb `(H, W, 3)` uint8; entropy: mean pointer entropy, [0, 1]."""
+    """One coloured frame.
+
+    rgb: `(H, W, 3)` uint8. entropy: mean pointer entropy, [0, 1]. reliability: chance, [0, 1], that
+    the colours are right (`colour_reliability.RIGHT`), told without knowing them, by signals.
+    """
 
     index: int
     pts_seconds: float
     rgb: np.ndarray
     entropy: float
     duration_seconds: float | None = None
+    reliability: float = 0.0
+    signals: ColourSignals | None = None
 
 
 def colorize_frames(
@@ -52,6 +59,7 @@ def colorize_frames(
 
     propagator = Propagator(encode, spec, tracker.config.colour)
     coloured: dict[int, Tensor] = {}
+    light: dict[int, Tensor] = {}
     for number, (rgb, index) in enumerate(pictures):
         if index is None and shows_same(rgb, first):
             index = start
@@ -62,6 +70,7 @@ def colorize_frames(
         features = embed_grey(encoder, grey)
         colours = to_cells(lab[None, 1:], spec)[0]
         key = index if index is not None else -1 - number
+        light[key] = to_cells(grey[None, :1], spec)[0]
         propagator.bank.mark(key, features, colours, whole_frame=index is None)
         if index is not None:  # other scenes fit by chance alone: patches of wrong colours
             coloured[key] = torch.cat([grey[:1], lab[1:]])
@@ -75,8 +84,17 @@ def colorize_frames(
         assert step.entropy is not None
         ab = copied_colours(step, coloured, spec=spec)
         rgb = paint(frame.rgb, resize(ab, frame.rgb.shape[:2]))
-        entropy = float(step.entropy.mean())
-        yield ColorizedFrame(frame.index, frame.pts_seconds, rgb, entropy, frame.duration_seconds)
+        own = to_cells(rgb_to_lab(step.input.image)[None, :1], spec)[0]
+        signals = colour_signals(step, propagator.bank, light, own)
+        yield ColorizedFrame(
+            frame.index,
+            frame.pts_seconds,
+            rgb,
+            signals.entropy,
+            frame.duration_seconds,
+            reliability=estimate_colour(signals),
+            signals=signals,
+        )
 
 
 @torch.inference_mode()
@@ -88,10 +106,12 @@ def copied_colours(
     coloured: Lab `(3, H, W)` of the reference pictures that are frames of the video, by their
     index: the frame's own luminance and the picture's ab.
     """
-    assert step.label_map is not None and isinstance(step.pointer, SparseAffinity)
+    assert step.label_map is not None and step.pointer is not None
     light = rgb_to_lab(step.input.image)[:1]
     grey = lab_to_rgb(F.pad(light, (0, 0, 0, 0, 0, 2)))
     cells = upsample_guided(step.label_map, grey, spec=spec)
+    if not isinstance(step.pointer, SparseAffinity):  # over all cells: no few to look at closely
+        return cells
     pictures = [coloured.get(index) for index in step.copied_from]
     return fine_colours(step.pointer, cells, light, pictures, spec=spec)
 

@@ -26,7 +26,9 @@ from chromatrack.marks import ColourReference, Masks, Source, read_marks
 from chromatrack.moments import Moment, frame_range
 from chromatrack.passes import Direction
 from chromatrack.progress import Report, stop_on_interrupt
+from chromatrack.reliability import LookAt, frames_to_look_at, look_at_rows
 from chromatrack.run_marks import add_polygons, fit_skeleton, plain_marks, write_run_masks
+from chromatrack.run_reliability import ColouredRow, write_colour_reliability
 from chromatrack.track import Tracker
 from chromatrack.track_files import TrackFiles, keep_apart, remove_stale, tell_stale
 from chromatrack.video import ImageSequenceWriter, VideoInfo, open_writer, probe
@@ -39,11 +41,15 @@ SCHEMA_VERSION = 2
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What a finished run wrote: frames, wall-clock seconds and where to find it."""
+    """What a finished run wrote: frames, wall-clock seconds and where to find it.
+
+    look_at: frames on which tracking may have failed, the worst first.
+    """
 
     output: Path
     frames: int
     seconds: float
+    look_at: tuple[LookAt, ...] = ()
 
     @property
     def frames_per_second(self) -> float:
@@ -60,6 +66,7 @@ class _TrackRun:
     head: dict[str, Any]
     rows: list[str] = field(default_factory=list)
     cuts: list[int] = field(default_factory=list)
+    reliability: list[tuple[int, dict[int, float]]] = field(default_factory=list)
     track_seconds: float = 0.0
     write_seconds: float = 0.0
     started: float = field(default_factory=time.perf_counter)
@@ -67,6 +74,7 @@ class _TrackRun:
     def add(self, frame: TrackedFrame) -> None:
         """Take in a frame that is on disk."""
         self.rows.append(frame_row(frame))
+        self.reliability.append((frame.index, frame.reliability))
         if frame.cut:
             self.cuts.append(frame.index)
 
@@ -91,6 +99,7 @@ def track_to_folder(
     direction: Direction = "both",
     start: Moment = 0,
     end: Moment | None = None,
+    show_reliability: bool = False,
     progress: Report | None = None,
 ) -> RunSummary:
     """Track everything marked through a video and write it into a folder.
@@ -109,6 +118,7 @@ def track_to_folder(
         output: folder, made if missing.
         skeleton: of the keypoints; without it joints are numbered and not joined.
         start, end: first frame and the one after the last: numbers, or times such as "2.5s".
+        show_reliability: draw it into the overlay, a bar for each object.
         progress: called after every frame.
 
     Raises:
@@ -141,11 +151,20 @@ def track_to_folder(
     head["config"] |= {"start": first, "end": last, "direction": direction}
     head["marks"] = plain_marks(marks, skeleton)
     run = _TrackRun(folder, first, head)
-    files = TrackFiles(folder, marks.layout(), video=video, fps=info.average_fps, skeleton=skeleton)
+    head["show_reliability"] = show_reliability
+    files = TrackFiles(
+        folder,
+        marks.layout(),
+        video=video,
+        fps=info.average_fps,
+        skeleton=skeleton,
+        show_reliability=show_reliability,
+    )
     _write_result(run, reason="not finished: still running, or ended without a word")
     write_run_masks(folder, painted)
     _write_frames(run, files, frames, _frames_ahead(info.frame_count, first, last), progress)
-    return RunSummary(folder, len(run.rows), time.perf_counter() - run.started)
+    seconds = time.perf_counter() - run.started
+    return RunSummary(folder, len(run.rows), seconds, tuple(frames_to_look_at(run.reliability)))
 
 
 def _head(tracker: Tracker, info: VideoInfo, marks: Marks) -> dict[str, Any]:
@@ -220,7 +239,8 @@ def colorize_to_file(
         tracker: the model and its configuration.
         video, references: as in `Tracker.colorize`.
         output: a video file, whose suffix (or `codec`) says how it is coded, or a folder or
-            `*.png` pattern for images. Not the video itself.
+            `*.png` pattern for images. Not the video itself. OUTPUT.reliability.json beside
+            it says how far every frame can be trusted.
         start, end: first frame and the one after the last: numbers, or times such as "2.5s".
         progress: called after every frame.
 
@@ -229,7 +249,8 @@ def colorize_to_file(
         DamagedVideoError, KeyboardInterrupt: the frames until then are written and play.
         OutputError: `output` cannot be written.
     """
-    began, count, info = time.perf_counter(), 0, probe(video)
+    began, info = time.perf_counter(), probe(video)
+    told: list[ColouredRow] = []
     first, last = frame_range(video, start=start, end=end)
     frames = tracker.colorize(video, references=references, start=first, end=last)
     total = _frames_ahead(info.frame_count, first, last)
@@ -249,16 +270,18 @@ def colorize_to_file(
                         pts_seconds=frame.pts_seconds,
                         duration_seconds=frame.duration_seconds,
                     )
-                    count += 1
+                    told.append((frame.index, frame.pts_seconds, frame.reliability))
                     if progress is not None:
-                        progress("colorize", count, total)
+                        progress("colorize", len(told), total)
                     check_interrupt()
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(_interrupted(count, Path(output))) from None
+            raise KeyboardInterrupt(_interrupted(len(told), Path(output))) from None
         finally:
-            if isinstance(writer, ImageSequenceWriter) and count:
-                _tell_stale_images(writer.folder, count)
-    return RunSummary(Path(output), count, time.perf_counter() - began)
+            if told:
+                write_colour_reliability(writer, told, model=tracker.model)
+            if isinstance(writer, ImageSequenceWriter) and told:
+                _tell_stale_images(writer.folder, len(told))
+    return RunSummary(Path(output), len(told), time.perf_counter() - began)
 
 
 def file_sha256(path: Path) -> str:
@@ -295,6 +318,7 @@ def frame_row(frame: TrackedFrame) -> str:
             "areas": frame.areas,
             "entropy": {number: round(value, 5) for number, value in frame.entropy.items()},
             "confidence": {number: round(value, 5) for number, value in frame.confidence.items()},
+            "reliability": {number: round(value, 5) for number, value in frame.reliability.items()},
             "present": frame.present,
             "cut": frame.cut,
         }
@@ -307,6 +331,7 @@ def _write_result(run: _TrackRun, *, reason: str | None) -> None:
     head = {
         **run.head,
         "cuts": run.cuts,
+        "look_at": look_at_rows(run.reliability),
         "complete": reason is None,
         "reason": reason,
         "timings": {

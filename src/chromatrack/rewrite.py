@@ -21,6 +21,7 @@ from chromatrack.formats.points import TrackedPoint
 from chromatrack.formats.track_tables import TrackData
 from chromatrack.given import Marks
 from chromatrack.kinds import Layout
+from chromatrack.reliability import look_at_rows
 from chromatrack.remark import LabelName
 from chromatrack.results import frame_row, indented
 from chromatrack.run_marks import plain_marks
@@ -53,6 +54,7 @@ class _Found:
     labels: set[LabelName] = field(default_factory=set)
     entropy: dict[int, float] = field(default_factory=dict)
     confidence: dict[int, float] = field(default_factory=dict)
+    reliability: dict[int, float] = field(default_factory=dict)
     points: dict[int, TrackedPoint] = field(default_factory=dict)
     boxes: dict[int, TrackedBox] = field(default_factory=dict)
     keypoints: dict[int, TrackedKeypoints] = field(default_factory=dict)
@@ -90,6 +92,8 @@ class Rewriting:
             self._paint(frame, ids)
             found.entropy |= {i: frame.entropy[i] for i in ids}
             found.confidence |= {i: frame.confidence[i] for i in ids}
+            known = frame.reliability
+            found.reliability |= {i: known[i] for i in ids if i in known}
         found.points |= frame.points
         found.boxes |= frame.boxes
         for number, pose in frame.keypoints.items():
@@ -126,9 +130,17 @@ class Rewriting:
         """Prepare the tables, the overlay video and result.json; yields every frame's number."""
         tables = Layout((), self.layout.boxes, self.layout.points)
         fps = probe(video).average_fps
-        files = TrackFiles(self.stage, tables, video=video, fps=fps, skeleton=self.skeleton)
+        files = TrackFiles(
+            self.stage,
+            tables,
+            video=video,
+            fps=fps,
+            skeleton=self.skeleton,
+            show_reliability=bool(self.data.get("show_reliability", False)),
+        )
         first, last = self.result.frames[0].index, self.result.frames[-1].index
         rows: list[str] = []
+        reliability: list[tuple[int, Mapping[int, float]]] = []
         with files:
             frames = read_frames(video, start=first, end=last + 1)
             for frame, row in zip(frames, self.data["frames"], strict=False):
@@ -136,13 +148,14 @@ class Rewriting:
                 files.write(whole)
                 corrected = any(kind == "object" for kind, _, _ in self._labels(frame.index))
                 rows.append(frame_row(whole) if corrected else json.dumps(row))
+                reliability.append((frame.index, whole.reliability))
                 yield frame.index
         if len(rows) < len(self.data["frames"]):
             raise InputError(
                 f"{video}: expected {len(self.data['frames'])} frames from {first} on as in the "
                 f"run, came {len(rows)}; name the video that was tracked"
             )
-        self._write_result(rows)
+        self._write_result(rows, look_at_rows(reliability))
 
     def _labels(self, index: int) -> set[LabelName]:
         return self.found[index].labels if index in self.found else set()
@@ -175,7 +188,16 @@ class Rewriting:
             boxes=self._tracked("box", _box, now.boxes, index),
             keypoints=self._tracked("keypoints", _pose, now.keypoints, index),
             cut=bool(row.get("cut", False)),
+            reliability=self._reliability(index, row),
         )
+
+    def _reliability(self, index: int, row: Mapping[str, Any]) -> dict[int, float]:
+        """By object, as found now or as the run said; runs of older versions did not."""
+        again = {i for kind, i, _ in self._labels(index) if kind == "object"}
+        old = {int(i): float(value) for i, value in row.get("reliability", {}).items()}
+        kept = {i: value for i, value in old.items() if i not in again}
+        known = kept | (self.found[index].reliability if index in self.found else {})
+        return {i: known[i] for i in self.layout.regions if i in known}
 
     def _tracked(self, kind: Any, make: Any, now: Mapping[int, Any], index: int) -> dict[int, Any]:  # noqa: ANN401
         """Things of one kind on a frame: those found now, and those that were not looked for."""
@@ -188,7 +210,7 @@ class Rewriting:
                 kept[number] = make(track, row)
         return kept | dict(now)
 
-    def _write_result(self, rows: list[str]) -> None:
+    def _write_result(self, rows: list[str], look_at: list[dict[str, int | float]]) -> None:
         layout = self.layout
         head = {key: value for key, value in self.data.items() if key != "frames"}
         head |= {
@@ -198,6 +220,7 @@ class Rewriting:
             "boxes": list(layout.boxes),
             "keypoints": sorted({number for kind, number, _ in layout.points if kind == "joint"}),
             "marks": plain_marks(self.marks, self.skeleton),
+            "look_at": look_at,
         }
         top = "".join(f'  "{key}": {indented(value)},\n' for key, value in head.items())
         lines = ",\n".join(f"    {row}" for row in rows)

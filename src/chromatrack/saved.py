@@ -39,7 +39,8 @@ class SavedFrame:
 
     index: frame number in the video. pts_seconds: when it is shown. areas: px of the mask.
     present: False where the object was reported absent. confidence: 0..1, None where the run did
-    not say. cut: a scene cut lies just before this frame.
+    not say. cut: a scene cut lies just before this frame. reliability: chance that the mask is
+    right, 0..1, left out where the run did not say.
     """
 
     index: int
@@ -48,6 +49,7 @@ class SavedFrame:
     present: Mapping[int, bool]
     confidence: Mapping[int, float | None]
     cut: bool = False
+    reliability: Mapping[int, float] = field(default_factory=dict)
 
 
 def _no_mask(index: int) -> np.ndarray:
@@ -225,6 +227,7 @@ def _frame(row: dict[str, Any]) -> SavedFrame:
         present={k: stated.get(k, area > 0) for k, area in areas.items()} | stated,
         confidence={k: known.get(k) for k in areas} | known,
         cut=bool(row.get("cut", False)),
+        reliability={int(k): float(v) for k, v in row.get("reliability", {}).items()},
     )
 
 

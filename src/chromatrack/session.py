@@ -325,6 +325,8 @@ def _without(frame: TrackedFrame, kind: Kind, number: int) -> TrackedFrame:
             entropy=rest(frame.entropy),
             confidence=rest(frame.confidence),
             present=rest(frame.present),
+            reliability=rest(frame.reliability),
+            signals=rest(frame.signals),
         )
     if kind == "box":
         return replace(frame, boxes=rest(frame.boxes))

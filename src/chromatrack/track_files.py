@@ -13,7 +13,7 @@ from typing import Self
 
 import numpy as np
 
-from chromatrack.draw import overlay_masks
+from chromatrack.draw import overlay_masks, overlay_reliability
 from chromatrack.draw_tracks import Trails, overlay_boxes, overlay_points, overlay_skeleton
 from chromatrack.errors import InputError
 from chromatrack.follow import TrackedFrame
@@ -23,6 +23,7 @@ from chromatrack.formats.masks import write_mask
 from chromatrack.formats.points import TrackWriter
 from chromatrack.kinds import Layout
 from chromatrack.marks import Source
+from chromatrack.reliability import LOOK_BELOW
 from chromatrack.video import open_writer
 
 TABLES = {"point": "tracks.csv", "box": "boxes.csv", "keypoints": "keypoints.json"}
@@ -49,6 +50,7 @@ class TrackFiles:
         video: Source,
         fps: float | None,
         skeleton: Skeleton | None = None,
+        show_reliability: bool = False,
     ) -> None:
         """Nothing is written yet.
 
@@ -57,9 +59,11 @@ class TrackFiles:
             layout: what is tracked: each kind has its files.
             video, fps: source of the overlay's sound; frames a second, None where not known.
             skeleton: of the keypoints, if any are tracked.
+            show_reliability: draw it into the overlay.
         """
         self.folder, self.layout, self.skeleton = folder, layout, skeleton
         self._video, self._fps = video, fps
+        self._show_reliability = show_reliability
         self._open = contextlib.ExitStack()
         self._tables: dict[str, TrackWriter | BoxWriter | KeypointWriter] | None = None
         self._trails = Trails(max(2, min(240, round(TRAIL_SECONDS * (fps or 25)))))
@@ -103,8 +107,11 @@ class TrackFiles:
         if frame.cut:
             self._trails.clear()
         self._trails.add(frame.points)
+        shown = overlay_frame(frame, skeleton=self.skeleton, trails=self._trails)
+        if self._show_reliability:
+            shown = overlay_reliability(shown, frame.reliability, low=LOOK_BELOW)
         self._overlay.write(
-            overlay_frame(frame, skeleton=self.skeleton, trails=self._trails),
+            shown,
             pts_seconds=frame.pts_seconds,
             duration_seconds=frame.duration_seconds,
         )

@@ -131,6 +131,7 @@ class _ScoredFrame:
     scores: np.ndarray
     missing: bool
     seconds: float
+    reliability: Mapping[int, float] | None
 
 
 def davis_benchmark(
@@ -154,7 +155,9 @@ def davis_benchmark(
     Returns:
         A benchmark whose tracker has `.track(folder, masks={0: ids})`. Reports are {column:
         fraction, "frames", "missing_frames", "seconds" (the tracker's alone), "objects": {id:
-        {column: fraction}}}; "scores" has `metrics.SCORE_COLUMNS`.
+        {column: fraction}}, "per_frame": {id: {"J": [...], "F": [...], "reliability": [...]}}},
+        the last of all frames, reliability where the tracker states it; "scores" has
+        `metrics.SCORE_COLUMNS`.
 
     Raises:
         LayoutError, InputError: see `read_davis`; or a sequence has no row of attributes.
@@ -210,11 +213,12 @@ def _measure(
 ) -> Report:
     masks = folder / "masks" / sequence.name if folder and save_masks else None
     object_ids = _first_objects(sequence, year=year)
-    rows, missing, seconds = [], 0, 0.0
+    rows, stated, missing, seconds = [], [], 0, 0.0
     for scored in _score_frames(
         sequence, tracker=tracker, year=year, object_ids=object_ids, masks=masks
     ):
         rows.append(scored.scores)
+        stated.append(scored.reliability)
         missing += scored.missing
         seconds += scored.seconds
         tick()
@@ -225,7 +229,25 @@ def _measure(
         "missing_frames": missing,
         "seconds": seconds,
         "objects": {str(number): scores for number, scores in found.objects.items()},
+        "per_frame": per_frame(rows, stated, object_ids=object_ids),
     }
+
+
+def per_frame(
+    rows: Sequence[np.ndarray],
+    stated: Sequence[Mapping[int, float] | None],
+    *,
+    object_ids: Sequence[int],
+) -> Report:
+    """{id: {"J": [...], "F": [...]}} of all frames, the given one too; and, if the tracker states
+    it, "reliability", 0 on frames for which there is none."""
+    values = np.stack(rows)
+    found: Report = {}
+    for number, (j, f) in zip(object_ids, values.transpose(1, 2, 0), strict=True):
+        found[str(number)] = {"J": j.tolist(), "F": f.tolist()}
+        if any(number in told for told in stated if told):
+            found[str(number)]["reliability"] = [(told or {}).get(number, 0.0) for told in stated]
+    return found
 
 
 def _combine(
@@ -265,18 +287,20 @@ def _score_frames(
 ) -> Iterator[_ScoredFrame]:
     """Track, score and (with a folder `masks`) save one sequence, frame by frame."""
     predictions = _predictions(sequence, tracker=tracker, year=year)
-    for path, (mask, seconds) in zip(sequence.annotations, predictions, strict=True):
+    for path, (frame, seconds) in zip(sequence.annotations, predictions, strict=True):
+        mask = None if frame is None else frame.mask
         truth = read_annotation(path, year=year)
         scores = frame_scores(mask, truth, object_ids=object_ids)
         if masks is not None:
             write_mask(masks / f"{path.stem}.png", np.zeros_like(truth) if mask is None else mask)
-        yield _ScoredFrame(scores=scores, missing=mask is None, seconds=seconds)
+        stated = getattr(frame, "reliability", None)
+        yield _ScoredFrame(scores=scores, missing=mask is None, seconds=seconds, reliability=stated)
 
 
 def _predictions(
     sequence: DavisSequence, *, tracker: MaskTracker, year: Year
-) -> Iterator[tuple[np.ndarray | None, float]]:
-    """One (mask or None, tracker seconds) per frame of the sequence, in order."""
+) -> Iterator[tuple[LabelledFrame | None, float]]:
+    """One (tracked frame or None, tracker seconds) per frame of the sequence, in order."""
     frames, expected = len(sequence.images), 0
     first = read_annotation(sequence.annotations[0], year=year)
     tracked = iter(tracker.track(sequence.folder, masks={0: first}))
@@ -292,7 +316,7 @@ def _predictions(
                 f"tracker; got frame {frame.index}"
             )
         yield from [(None, 0.0)] * (frame.index - expected)
-        yield frame.mask, spent
+        yield frame, spent
         expected = frame.index + 1
     yield from [(None, 0.0)] * (frames - expected)
 

@@ -1,0 +1,293 @@
+"""How far to trust what was tracked, told without labels.
+
+Vondrick et al. 2018 saw that where colours fail to be copied, labels fail too. That, and what else
+features and pointers tell of themselves, is summed up as one probability per region and frame.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from chromatrack.affinity import affinity, readout, similarity
+from chromatrack.color import rgb_to_lab
+from chromatrack.encoder import FeatureSpec
+from chromatrack.labels import to_cells
+from chromatrack.memory import MemoryBank, Reference
+from chromatrack.propagate import Propagated
+from chromatrack.views import thinned
+
+MOST = 128
+"""Cells of a region, and as many beside it, that are looked at, evenly spread."""
+
+_BESIDE = 6  # cells around a region that count as beside it
+_FAINT = 0.05  # least share of a cell that belongs to a region
+_GONE = 0.5  # cells: a region of less is not there
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What tells of one region on one frame, without labels, whether it is tracked right.
+
+    colour_error: mean absolute distance of its cells' ab from the ab copied to them from the frame
+    that the user marked, Lab units. agreement: soft IoU, [0, 1], of the mark with the region copied
+    back to the marked frame. entropy: of its cells' pointers, [0, 1]. sharpness: how much of its
+    cells is its own, [0, 1], mean over them. present: False where nothing is held to be the thing;
+    then the others say nothing.
+    """
+
+    colour_error: float = 0.0
+    agreement: float = 0.0
+    entropy: float = 0.0
+    sharpness: float = 0.0
+    present: bool = True
+
+
+# -- signals: pure functions ---------------------------------------------------------------
+
+
+def colour_error(
+    features: Tensor,
+    labels: Tensor,
+    ab: Tensor,
+    marked_features: Tensor,
+    marked_ab: Tensor,
+    *,
+    top_k: int | None,
+    temperature: float,
+    most: int = MOST,
+) -> float:
+    """How far a region's colours are from those copied to it from the marked frame, Lab units.
+
+    Source: colour copying of Vondrick et al. 2018 as a test. Theirs sees grey frames; these
+    features may see colours and find them the better, so the error that is left tells the more.
+
+    Args:
+        features, marked_features: `(C, h, w)`, unit length per cell. labels: `(h, w)` in [0, 1].
+        ab, marked_ab: `(2, h, w)` of the cells, Lab units.
+        top_k, temperature: of the pointer, which searches the whole marked frame.
+        most: cells of the region that are looked at, evenly spread.
+
+    Returns:
+        Mean absolute error over ab and cells, weighted by labels; 0 where labels are all 0.
+    """
+    C = len(features)
+    share = labels.flatten()
+    cells = thinned((share > _FAINT).nonzero()[:, 0], most)
+    if len(cells) == 0:
+        return 0.0
+    scores = similarity(features.reshape(C, -1)[:, cells], marked_features.reshape(C, -1))
+    pointer = affinity(scores, temperature=temperature, top_k=top_k)
+    apart = (readout(pointer, marked_ab.flatten(1)) - ab.flatten(1)[:, cells]).abs().mean(0)
+    return float((apart * share[cells]).sum() / share[cells].sum())
+
+
+def agreement(
+    features: Tensor,
+    labels: Tensor,
+    marked_features: Tensor,
+    marked_labels: Tensor,
+    *,
+    most: int = MOST,
+) -> float:
+    """Soft intersection over union of what was marked and the region copied back to it.
+
+    Cells that are marked and cells beside them take the label of the cell most like them anywhere
+    in the frame: the mark went forward with the video, and comes back in one step.
+
+    Args:
+        features, marked_features: `(C, h, w)`, unit length per cell.
+        labels, marked_labels: `(h, w)` in [0, 1].
+        most: cells of the mark, and as many beside it, that are looked at, evenly spread.
+
+    Returns:
+        [0, 1]; 0 where nothing is marked.
+    """
+    C, marked = len(features), marked_labels.flatten()
+    around = F.max_pool2d(marked_labels[None, None], 2 * _BESIDE + 1, 1, _BESIDE).flatten()
+    inside = (marked > _FAINT).nonzero()[:, 0]
+    beside = ((marked <= _FAINT) & (around > _FAINT)).nonzero()[:, 0]
+    if len(inside) == 0:
+        return 0.0
+    some = [thinned(cells, most) for cells in (inside, beside)]
+    each = [len(inside) / len(some[0]), len(beside) / max(1, len(some[1]))]
+    stands_for = torch.cat([marked.new_full((len(s),), n) for s, n in zip(some, each, strict=True)])
+    cells = torch.cat(some)
+    scores = similarity(marked_features.reshape(C, -1)[:, cells], features.reshape(C, -1))
+    back, truth = labels.flatten()[scores.argmax(1)], marked[cells]
+    union = (stands_for * torch.maximum(back, truth)).sum()
+    return float((stands_for * torch.minimum(back, truth)).sum() / union)
+
+
+def weighted_mean(labels: Tensor, values: Tensor) -> float:
+    """Mean of `(h, w)` values, weighted by `(h, w)` labels; 0 where those are all 0."""
+    return float((labels * values).sum() / labels.sum().clamp(min=1e-6))
+
+
+# -- one number ----------------------------------------------------------------------------
+
+WEIGHTS = (-3.111, -3.093, 2.676, 10.66)
+"""Of 1, log(COLOUR_FLOOR + colour_error), agreement, sharpness, in the logistic.
+
+From `benchmarks/reliability.py`; entropy is left out, see docs/reliability.md.
+"""
+
+COLOUR_FLOOR = 0.5
+"""Lab units added before the logarithm: less than that is noise."""
+
+ABSENT = 0.05
+"""Chance that a region reported absent really is: 28 of 28 such frames in the fit were wrong."""
+
+
+def inputs(signals: Signals) -> tuple[float, float, float]:
+    """What the logistic combines."""
+    error = math.log(COLOUR_FLOOR + signals.colour_error)
+    return error, signals.agreement, signals.sharpness
+
+
+def estimate(signals: Signals | None) -> float:
+    """Chance, [0, 1], that a region's mask overlaps the truth with J of 0.5 or more.
+
+    None, what the user painted, is certain.
+    """
+    if signals is None:
+        return 1.0
+    if not signals.present:
+        return ABSENT
+    logit = WEIGHTS[0] + sum(w * x for w, x in zip(WEIGHTS[1:], inputs(signals), strict=True))
+    return (1 + math.tanh(logit / 2)) / 2
+
+
+LOOK_BELOW = 0.85
+"""Reliability below which a frame is to be looked at: 80 % of the bad ones in the fit."""
+
+GAP = 3
+"""Frames between two flagged ones that are flagged with them."""
+
+
+@dataclass(frozen=True)
+class LookAt:
+    """Frames first..last (both included) on which an object may not be where its mask is.
+
+    reliability: the lowest of them.
+    """
+
+    object: int
+    first: int
+    last: int
+    reliability: float
+
+    def __str__(self) -> str:
+        frames = f"frames {self.first}-{self.last}"
+        if self.first == self.last:
+            frames = f"frame {self.first}"
+        return f"{frames} of object {self.object}: reliability {self.reliability:.2f}"
+
+
+def frames_to_look_at(
+    frames: Iterable[tuple[int, Mapping[int, float]]], *, below: float = LOOK_BELOW, gap: int = GAP
+) -> list[LookAt]:
+    """Ranges of unreliable frames, the worst first.
+
+    Args:
+        frames: (frame number, reliability by object), ascending.
+        below: reliability from which a frame is good. gap: good frames that part no range.
+    """
+    done: list[LookAt] = []
+    last: dict[int, LookAt] = {}
+    for index, reliability in frames:
+        for number, value in reliability.items():
+            if value >= below:
+                continue
+            open_range = last.get(number)
+            if open_range is None or index - open_range.last > gap + 1:
+                done += [] if open_range is None else [open_range]
+                last[number] = LookAt(number, index, index, value)
+            else:
+                lowest = min(value, open_range.reliability)
+                last[number] = LookAt(number, open_range.first, index, lowest)
+    return sorted(
+        [*done, *last.values()], key=lambda r: (r.reliability, r.first - r.last, r.object)
+    )
+
+
+def look_at_rows(frames: Iterable[tuple[int, Mapping[int, float]]]) -> list[dict[str, int | float]]:
+    """`frames_to_look_at` as result.json has them."""
+    return [
+        {
+            "object": r.object,
+            "first": r.first,
+            "last": r.last,
+            "reliability": round(r.reliability, 5),
+        }
+        for r in frames_to_look_at(frames)
+    ]
+
+
+# -- what a pass keeps for them ------------------------------------------------------------
+
+
+@dataclass
+class Watch:
+    """Reads the signals of every region in a pass; keeps the colours of its marked frames.
+
+    colours: frame -> `(2, h, w)` ab of its cells. Bounded like the memory bank.
+    """
+
+    spec: FeatureSpec
+    colours: dict[int, Tensor] = field(default_factory=dict)
+
+    @torch.inference_mode()
+    def read(
+        self, step: Propagated, bank: MemoryBank, channels: Iterable[int]
+    ) -> dict[int, Signals | None]:
+        """Signals of a step by channel; None: the user said it; left out: not marked so far."""
+        if step.label_map is None or step.features is None:
+            return {}
+        index, given = step.input.index, step.input.given
+        ab = to_cells(rgb_to_lab(step.input.image)[None, 1:], self.spec)[0]
+        marks = {mark.index: mark for mark in bank.marked}
+        self.colours = {i: known for i, known in self.colours.items() if i in marks}
+        if index in marks:
+            self.colours[index] = ab
+        found: dict[int, Signals | None] = {}
+        for channel in channels:
+            if given is not None and bool(given.painted[channel]):
+                found[channel] = None
+            elif (mark := self._nearest(marks.values(), channel, index)) is not None:
+                found[channel] = self._signals(step, channel, ab, mark, bank)
+        return found
+
+    def _nearest(self, marks: Iterable[Reference], channel: int, index: int) -> Reference | None:
+        """The nearest mark of a channel among the frames seen."""
+        of_it = (m for m in marks if m.index in self.colours and _shows(m, channel))
+        return min(of_it, key=lambda mark: abs(mark.index - index), default=None)
+
+    def _signals(
+        self, step: Propagated, channel: int, ab: Tensor, mark: Reference, bank: MemoryBank
+    ) -> Signals:
+        assert step.label_map is not None and step.features is not None
+        labels = step.label_map[channel]
+        if float(labels.sum()) < _GONE:
+            return Signals(present=False)
+        error = colour_error(
+            step.features,
+            labels,
+            ab,
+            mark.features,
+            self.colours[mark.index],
+            top_k=bank.config.top_k,
+            temperature=bank.config.temperature,
+        )
+        back = agreement(step.features, labels, mark.features, mark.label_map[channel])
+        entropy = 0.0 if step.entropy is None else weighted_mean(labels, step.entropy)
+        return Signals(error, back, entropy, weighted_mean(labels, labels))
+
+
+def _shows(mark: Reference, channel: int) -> bool:
+    return mark.shown is None or bool(mark.shown[channel])

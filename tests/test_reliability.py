@@ -1,0 +1,283 @@
+"""Reliability without labels: its signals on made-up features and on clips; where it is told."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from synthetic import moving_clip, write_clip
+
+from chromatrack.correct import correct
+from chromatrack.draw import overlay_reliability
+from chromatrack.errors import InputError
+from chromatrack.kinds import Layout
+from chromatrack.measure.baselines import RawLabEncoder
+from chromatrack.memory import PropagateConfig
+from chromatrack.passes import Reading, merge_readings
+from chromatrack.reliability import (
+    ABSENT,
+    LOOK_BELOW,
+    LookAt,
+    Signals,
+    agreement,
+    colour_error,
+    estimate,
+    frames_to_look_at,
+    weighted_mean,
+)
+from chromatrack.results import track_to_folder
+from chromatrack.saved import read_result
+from chromatrack.track import TrackConfig, Tracker
+
+SIZE = (6, 8)
+
+
+def unit(seed: int, channels: int = 48) -> torch.Tensor:
+    """Features of which every cell is like no other."""
+    torch.manual_seed(seed)
+    return F.normalize(torch.randn(channels, *SIZE), dim=0)
+
+
+def block(top: int, left: int) -> torch.Tensor:
+    labels = torch.zeros(SIZE)
+    labels[top : top + 2, left : left + 3] = 1
+    return labels
+
+
+def test_agreement_of_a_thing_that_moved_with_its_label_and_of_one_that_did_not():
+    features, marked = unit(0), block(1, 1)
+    moved = features.roll((1, 2), dims=(1, 2))
+    assert agreement(moved, block(2, 3), features, marked) == 1
+    assert agreement(moved, block(4, 5), features, marked) == 0  # the label went elsewhere
+    half = block(2, 3)
+    half[2] = 0  # one of two rows is still covered
+    assert agreement(moved, half, features, marked) == pytest.approx(1 / 2)
+    grown = block(2, 3) + block(4, 3)  # what is beside the mark is covered too
+    assert agreement(moved, grown, features, marked) == pytest.approx(1 / 2)
+    assert agreement(moved, half, features, torch.zeros(SIZE)) == 0
+
+
+def test_few_of_many_cells_stand_for_all():
+    features, marked = unit(0), block(1, 1)
+    found = agreement(features, marked * 0.5, features, marked, most=3)
+    assert found == pytest.approx(1 / 2)
+
+
+def test_colour_error_is_the_distance_from_the_copied_colours():
+    features, labels = unit(1), block(1, 1)
+    ab = torch.arange(96.0).reshape(2, *SIZE)
+    moved, there = features.roll(2, dims=2), ab.roll(2, dims=2)
+    knobs = {"top_k": 1, "temperature": 0.05}
+    at = block(1, 3)
+    assert colour_error(moved, at, there, features, ab, **knobs) == pytest.approx(0, abs=1e-4)
+    shifted = there + torch.tensor([4.0, -10.0])[:, None, None] * at
+    assert colour_error(moved, at, shifted, features, ab, **knobs) == pytest.approx(7, abs=1e-3)
+    assert colour_error(moved, labels * 0, shifted, features, ab, **knobs) == 0
+    assert weighted_mean(at, at * 3) == 3 and weighted_mean(at * 0, at) == 0
+
+
+@given(st.floats(0, 200), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.booleans())
+def test_estimates_are_chances_and_fall_with_the_colour_error(error, back, entropy, sharp, there):
+    found = estimate(Signals(error, back, entropy, sharp, there))
+    assert 0 <= found <= 1
+    assert estimate(Signals(error + 5, back, entropy, sharp, there)) <= found
+    assert estimate(Signals(error, min(1, back + 0.1), entropy, sharp, there)) >= found
+
+
+def test_what_was_painted_is_certain_and_what_is_absent_is_not():
+    assert estimate(None) == 1
+    assert estimate(Signals(present=False)) == ABSENT < LOOK_BELOW
+    assert estimate(Signals(0.5, 0.95, 0.3, 0.95)) > 0.9
+    assert estimate(Signals(15, 0.1, 0.3, 0.4)) < 0.3
+
+
+def test_ranges_are_joined_over_short_gaps_and_come_worst_first():
+    low = {1: 0.5, 2: 0.9}
+    frames = [(n, low) for n in (3, 4)] + [(5, {1: 0.95, 2: 0.1}), (6, {1: 0.3, 2: 0.95})]
+    frames += [(n, {1: 1.0, 2: 1.0}) for n in range(7, 12)] + [(12, {1: 0.2, 2: 1.0})]
+    assert frames_to_look_at(frames, below=0.8, gap=3) == [
+        LookAt(2, 5, 5, 0.1),
+        LookAt(1, 12, 12, 0.2),
+        LookAt(1, 3, 6, 0.3),
+    ]
+    assert frames_to_look_at([]) == [] and frames_to_look_at([(0, {1: 1.0})]) == []
+    assert str(LookAt(2, 31, 36, 0.213)) == "frames 31-36 of object 2: reliability 0.21"
+    assert str(LookAt(2, 5, 5, 0.1)).startswith("frame 5 of object 2")
+
+
+@given(st.lists(st.floats(0, 1), max_size=40), st.integers(0, 5))
+@settings(deadline=None)
+def test_every_unreliable_frame_is_in_exactly_one_range(values, gap):
+    found = frames_to_look_at([(n, {7: v}) for n, v in enumerate(values)], below=0.5, gap=gap)
+    for n, value in enumerate(values):
+        inside = sum(r.first <= n <= r.last for r in found)
+        assert inside == 1 if value < 0.5 else inside <= 1
+    assert [r.reliability for r in found] == sorted(r.reliability for r in found)
+
+
+def test_the_pass_that_counts_more_tells_the_signals():
+    layout, told = Layout((4,)), {1: {0: True, 10: True}}
+    regions = torch.stack([torch.zeros(SIZE), torch.ones(SIZE)])
+    sure, lost = Signals(1.0, 0.9), Signals(present=False)
+
+    def merged(index: int, ahead: dict, behind: dict) -> dict:
+        both = [Reading(regions, {1: 0.5}, {1: 0.5}, signals=s) for s in (ahead, behind)]
+        return dict(merge_readings(index, both[0], both[1], layout, told).signals)
+
+    assert merged(2, {1: sure}, {1: lost}) == {1: sure}
+    assert merged(8, {1: sure}, {1: lost}) == {1: lost}
+    assert merged(0, {1: None}, {1: sure}) == {1: None}
+    assert merged(8, {1: sure}, {}) == {1: sure} and merged(5, {}, {}) == {}
+
+
+# -- whole clips ---------------------------------------------------------------------------
+
+FRAMES, SPOILT = 8, range(4, 8)
+
+
+@pytest.fixture(scope="module")
+def tracker() -> Tracker:
+    config = TrackConfig(size=96, adapt=0, propagate=PropagateConfig(temperature=0.03))
+    return Tracker(RawLabEncoder(), device="cpu", config=config, model="raw-lab")
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory) -> dict[str, Path]:
+    """A still disc; the same, but from frame 4 on something grey lies where it was."""
+    folder = tmp_path_factory.mktemp("clips")
+    clip = moving_clip(frames=FRAMES, velocity=(1.0, 0.0), radius=20)
+    spoilt = []
+    for frame in clip:
+        rgb = frame.rgb.copy()
+        if frame.index in SPOILT:
+            rng = np.random.default_rng(frame.index)
+            noise = rng.integers(60, 200, (*rgb.shape[:2], 1)).repeat(3, axis=2)
+            rgb = np.where((frame.mask > 0)[..., None], noise, rgb).astype(np.uint8)
+        spoilt.append(rgb)
+    return {
+        "whole": write_clip(folder / "whole", clip),
+        "spoilt": write_clip(folder / "spoilt", spoilt),
+        "mask": write_mask_of(folder / "mask.png", clip[0].mask * 9),
+    }
+
+
+def write_mask_of(path: Path, mask: np.ndarray) -> Path:
+    from chromatrack.formats.masks import write_mask
+
+    write_mask(path, mask)
+    return path
+
+
+def test_reliability_drops_where_the_object_is_replaced(tracker, clips):
+    plain = replace(tracker.config, recall=False)
+    without = Tracker(RawLabEncoder(), device="cpu", config=plain)
+    whole = list(without.track(clips["whole"], masks=clips["mask"]))
+    spoilt = list(without.track(clips["spoilt"], masks=clips["mask"]))
+    assert all(set(frame.reliability) == {9} for frame in [*whole, *spoilt])
+    assert whole[0].reliability == {9: 1.0} and whole[0].signals == {9: None}
+    kept = [frame.reliability[9] for frame in whole]
+    assert min(kept) > 0.9
+    for before, after in zip(whole, spoilt, strict=True):
+        assert 0 <= after.reliability[9] <= 1
+        if after.index in SPOILT:
+            assert after.reliability[9] < before.reliability[9] - 0.3
+        else:
+            assert after.reliability == before.reliability
+
+
+def test_sessions_tell_it_too(tracker, clips):
+    from chromatrack.formats.masks import read_mask
+    from chromatrack.video import read_frames
+
+    frames = list(read_frames(clips["whole"], end=4))
+    session = tracker.start(frames[0].rgb, masks=read_mask(clips["mask"]))
+    pushed = [session.result, *(session.step(frame.rgb) for frame in frames[1:])]
+    tracked = tracker.track(clips["whole"], masks=clips["mask"], end=4)
+    assert [f.reliability for f in pushed] == [f.reliability for f in tracked]
+    assert session.remove("object", 9).reliability == {}
+
+
+def test_nothing_is_said_before_the_first_mark(tracker, clips):
+    from chromatrack.formats.masks import read_mask
+
+    marked = {3: read_mask(clips["mask"])}
+    found = list(tracker.track(clips["whole"], masks=marked, direction="forward"))
+    assert [bool(frame.reliability) for frame in found] == [n >= 3 for n in range(FRAMES)]
+    both = list(tracker.track(clips["whole"], masks=marked))
+    assert all(set(frame.reliability) == {9} for frame in both)
+
+
+# -- files ---------------------------------------------------------------------------------
+
+
+def test_result_json_says_it_and_what_to_look_at(tracker, clips, tmp_path):
+    done = track_to_folder(tracker, clips["spoilt"], output=tmp_path, masks=clips["mask"])
+    data = json.loads((tmp_path / "result.json").read_text())
+    told = [row["reliability"] for row in data["frames"]]
+    assert told[0] == {"9": 1.0} and all(0 <= row["9"] <= 1 for row in told)
+    assert told[5]["9"] < LOOK_BELOW
+    assert [row["object"] for row in data["look_at"]] == [9]
+    assert data["look_at"][0]["first"] == 4 and data["look_at"][0]["last"] == 7
+    assert data["look_at"][0]["reliability"] == min(row["9"] for row in told)
+    assert (done.look_at[0].first, done.look_at[0].last) == (4, 7)
+    saved = read_result(tmp_path)
+    assert saved.frames[5].reliability == {9: told[5]["9"]}
+
+
+def test_runs_of_older_versions_are_read_and_corrected(tracker, clips, tmp_path):
+    from chromatrack.formats.masks import read_mask
+
+    track_to_folder(tracker, clips["spoilt"], output=tmp_path, masks=clips["mask"])
+    path = tmp_path / "result.json"
+    data = json.loads(path.read_text())
+    del data["look_at"], data["show_reliability"]
+    for row in data["frames"]:
+        del row["reliability"]
+    path.write_text(json.dumps(data))
+    assert read_result(tmp_path).frames[2].reliability == {}
+    correct(tracker, tmp_path, masks={4: read_mask(clips["mask"])})
+    again = json.loads(path.read_text())
+    assert again["frames"][4]["reliability"] == {"9": 1.0}
+    assert "reliability" in again["frames"][2] and "look_at" in again
+
+
+def test_the_overlay_shows_it_when_asked(tracker, clips, tmp_path):
+    from chromatrack.video import read_frames
+
+    shown = []
+    for name, wanted in (("plain", False), ("shown", True)):
+        track_to_folder(
+            tracker,
+            clips["whole"],
+            output=tmp_path / name,
+            masks=clips["mask"],
+            end=2,
+            show_reliability=wanted,
+        )
+        frame = next(read_frames(tmp_path / name / "overlay.mp4"))
+        shown.append(frame.rgb.astype(int))
+    apart = np.abs(shown[0] - shown[1]).max(axis=-1) > 40
+    assert apart[-6:, :30].any() and not apart[:40].any()
+
+
+def test_bars_are_as_long_as_reliability_is_high():
+    rgb = np.full((120, 240, 3), 90, np.uint8)
+    shown = overlay_reliability(rgb, {1: 1.0, 2: 0.25}, low=0.5)
+    assert (rgb == 90).all() and shown.shape == rgb.shape
+    rows = {2: 117, 1: 112}  # the first object's bar is the upper one
+    lit = {k: (shown[y, 12:50].max(axis=-1) > 200).sum() for k, y in rows.items()}
+    assert lit[1] > 35
+    red = (shown[..., 0] > 200) & (shown[..., 1] < 90) & (shown[..., 2] < 90)
+    assert red[114:].any()
+    assert np.array_equal(overlay_reliability(rgb, {}, low=0.5), rgb)
+    with pytest.raises(InputError, match="reliability of object 3: expected 0 to 1"):
+        overlay_reliability(rgb, {3: 1.5}, low=0.5)
+    with pytest.raises(InputError, match="uint8 RGB"):
+        overlay_reliability(rgb[..., 0], {}, low=0.5)
