@@ -45,7 +45,7 @@ from chromatrack.measure.reliability import (
     reliability_bins,
 )
 from chromatrack.options import Settings, load_evaluated, load_tracker
-from chromatrack.reliability import Signals, estimate, inputs
+from chromatrack.reliability import ABSENT, Signals, estimate, inputs
 from chromatrack.video import read_frames
 
 if TYPE_CHECKING:
@@ -219,6 +219,13 @@ def within(run: Run, scores: np.ndarray) -> tuple[float, int]:
     return (float(np.mean(there)) if there else float("nan")), len(there)
 
 
+def with_absent(run: Run, chances: np.ndarray) -> float:
+    """AUC over all frames, those on which the object is reported absent among them."""
+    scores = np.concatenate([chances, np.full(len(run.absent), ABSENT)])
+    right = np.concatenate([run.right, [row["J"] >= BAD for row in run.absent]])
+    return auc(-scores, right < 0.5)
+
+
 def correlations(run: Run) -> list[dict[str, Any]]:
     """Colour error with J&F: per frame and per sequence, Pearson and Spearman."""
     error = run.column("colour_error")
@@ -260,6 +267,7 @@ def report(runs: Sequence[Run]) -> dict[str, Any]:
             "auc_held_out": auc(1 - chance, bad),
             "auc_with_entropy": auc(1 - other, bad),
             "auc_shipped": auc(1 - np.array(shipped), bad),
+            "auc_all_frames": with_absent(run, chance),
             "auc_within": inside,
             "within_sequences": count,
             "calibration_error": expected_calibration_error(chance, run.right),
@@ -295,7 +303,8 @@ def markdown(found: dict[str, Any]) -> str:
         rows.append([name.replace("_", " "), *(f"{r['auc'][name]:.3f}" for r in runs)])
     rows.append(["confidence", *(f"{r['auc_confidence']:.3f}" for r in runs)])
     rows.append(["**combined, held out**", *(f"**{r['auc_held_out']:.3f}**" for r in runs)])
-    rows.append(["the same with entropy", *(f"{r['auc_with_entropy']:.3f}" for r in runs)])
+    rows.append(["with absent frames", *(f"{r['auc_all_frames']:.3f}" for r in runs)])
+    rows.append(["combined with entropy too", *(f"{r['auc_with_entropy']:.3f}" for r in runs)])
     rows.append(
         ["inside sequences", *(f"{r['auc_within']:.3f} ({r['within_sequences']})" for r in runs)]
     )
