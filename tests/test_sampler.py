@@ -337,7 +337,7 @@ def test_a_process_without_an_example_is_refused(size, rank, world):
 @pytest.mark.parametrize(
     "knobs",
     [
-        {"views": 1},
+        {"views": 0},
         {"crop": 4},
         {"seed": -1},
         {"photo_share": 1.5},

@@ -17,7 +17,7 @@ from chromatrack.errors import InputError, OutputError, TrainingError
 from chromatrack.learn import checkpoint
 from chromatrack.learn.log import StepReport, read_log, read_validations
 from chromatrack.learn.prefetch import prefetch
-from chromatrack.learn.recipe import TrainConfig, change, from_json, vondrick2018
+from chromatrack.learn.recipe import TrainConfig, change, from_json, single, vondrick2018
 from chromatrack.learn.sampler import SamplerConfig
 from chromatrack.learn.train import train
 from chromatrack.weights import load_encoder, read_header
@@ -125,6 +125,9 @@ RECIPES = {
     ),
     "classes": change(SIX, compare="classify", hide="colour", copy=1.0),
     "in parts": change(SIX, batch=4, accumulate=2),
+    "single pictures": change(
+        single(), steps=6, batch=2, log_every=2, crop=32, short_side=40, spacing_seconds=0.04
+    ),
     "the paper": change(
         vondrick2018(),
         steps=6,

@@ -32,15 +32,15 @@ def measure_statistics(
         The statistics by their names in the encoder's state dict.
     """
     measured = copy.deepcopy(encoder).train()
-    norms = [m for m in measured.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    for norm in norms:
+    kind = nn.modules.batchnorm._BatchNorm
+    norms = {name: m for name, m in measured.named_modules() if isinstance(m, kind)}
+    for norm in norms.values():
         norm.reset_running_stats()
         norm.momentum = None  # the plain average of all batches
     for lab in images:
         shown = lab * lab.new_tensor([1.0, 0.0, 0.0]).reshape(3, 1, 1) if grey else lab
         measured.embed(shown.contiguous(memory_format=torch.channels_last))
-    learned = dict(measured.named_parameters())
-    return {name: x for name, x in measured.state_dict().items() if name not in learned}
+    return {f"{n}.{key}": x for n, norm in norms.items() for key, x in norm.named_buffers()}
 
 
 def adapt(encoder: Encoder, image: Tensor, *, share: float, grey: bool = False) -> Encoder:

@@ -99,7 +99,7 @@ def train(
     /,
     *,
     output: Output,
-    recipe: Literal["default", "vondrick2018"] = "default",
+    recipe: Literal["default", "vondrick2018", "single"] = "default",
     resume: bool = False,
     validate: Annotated[Path | None, arg(metavar="ROOT")] = None,
     validate_sequences: Annotated[tuple[str, ...] | None, arg(metavar="NAME ...")] = None,
@@ -115,7 +115,7 @@ def train(
     Args:
         data: folders and files: videos, photos, tar shards of them (also http, with braces).
         output: run folder: weights, checkpoints, log, pictures, report.html.
-        recipe: default, or the paper's own.
+        recipe: default, the paper's own, or its baseline that colours single images.
         resume: go on from the run folder's newest checkpoint, with its recipe.
         validate: DAVIS-like folder for a quick tracking score while training.
         validate_sequences: only these of it.
@@ -162,7 +162,11 @@ def train(
 
 
 def _configure(
-    output: Path, recipe: Literal["default", "vondrick2018"], knobs: Knobs, *, resume: bool
+    output: Path,
+    recipe: Literal["default", "vondrick2018", "single"],
+    knobs: Knobs,
+    *,
+    resume: bool,
 ) -> TrainConfig:
     """The recipe, or that of the run to resume, with the knobs that were turned."""
     from chromatrack.learn.recipe import RECIPES, change

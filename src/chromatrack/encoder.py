@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from chromatrack.color import rgb_to_lab
+from chromatrack.colour_head import ColourHead
 from chromatrack.coords import cell_count
 from chromatrack.errors import InputError
 from chromatrack.patches import PATCH_CHANNELS, centred_patches
@@ -41,6 +42,8 @@ class EncoderConfig:
     detail: channels of the shallow branch that shows the head colours and edges; 0: none.
     track_stride: pixels per cell to track at, 8 as trained or 4: finer, better and slower.
     raw_share: share of the similarity that raw Lab patches have beside what was learned, [0, 1).
+    colours: classes of a head that predicts each cell's colour from the picture itself; such a
+        network reads L alone. 0: none.
     """
 
     kind: Kind = "resnet"
@@ -50,6 +53,7 @@ class EncoderConfig:
     detail: int = 0
     track_stride: int = 8
     raw_share: float = 0.0
+    colours: int = 0
 
 
 PRESETS: dict[str, EncoderConfig] = {
@@ -175,6 +179,9 @@ class ResNetEncoder(Encoder):
         if config.detail:
             self.detail = _conv(config.widths[0] + 3, config.detail, 5, stride=2)
         self.head = _conv(config.widths[-1] + config.detail, config.embedding, 1, bias=True)
+        self.colours: ColourHead | None = None
+        if config.colours:
+            self.colours = ColourHead(config.embedding, config.colours)
         self.stride = 8
 
     @property
@@ -196,6 +203,8 @@ class ResNetEncoder(Encoder):
         return F.normalize(torch.cat([(1 - share) ** 0.5 * learned, share**0.5 * raw], 1), dim=1)
 
     def project(self, lab: Tensor) -> Tensor:
+        if self.colours is not None:  # or it would be asked for what it is shown
+            lab = lab * lab.new_tensor([1.0, 0.0, 0.0]).reshape(3, 1, 1)
         x = F.relu(self.bn(self.stem(lab)), inplace=True)
         x = F.max_pool2d(x, 3, 2, 1)
         first = self.config.blocks[0]
@@ -232,6 +241,32 @@ class ResNetEncoder(Encoder):
             finer.detail.stride = (1, 1)
         finer.stride = stride
         return finer
+
+
+def colour_head(encoder: Encoder) -> ColourHead | None:
+    """The head of a network that predicts colours; None: it does not."""
+    return encoder.colours if isinstance(encoder, ResNetEncoder) else None
+
+
+def colour_scores(encoder: Encoder, lab: Tensor) -> Tensor:
+    """What a network thinks of each colour class, from L alone, before softmax.
+
+    Args:
+        lab: `(B, 3, H, W)` normalised Lab, of which a and b are not looked at.
+
+    Returns:
+        `(B, K, h, w)`.
+
+    Raises:
+        InputError: the network predicts no colours.
+    """
+    head = colour_head(encoder)
+    if head is None:
+        raise InputError(
+            "colours: expected a network that predicts them (chromatrack train --recipe single), "
+            f"came a {type(encoder).__name__} without a colour head"
+        )
+    return head(encoder.project(lab))
 
 
 def _dilate(block: nn.Module, *, skip_first: bool) -> None:

@@ -67,6 +67,7 @@ class PairView:
 
     reference, target, copied: `(H, W, 3)` uint8. error: `(H, W)` float32, ab distance in Lab units.
     heat: `(P, H, W)` float32 in [0, 1]. embedding: reference and target, `(H, W, 3)` uint8 each.
+    is_predicted: the target's colours are not copied but predicted from its own L.
     """
 
     name: str
@@ -77,6 +78,7 @@ class PairView:
     pointers: Pointers
     heat: np.ndarray
     embedding: tuple[np.ndarray, np.ndarray]
+    is_predicted: bool = False
 
 
 def copy_colours(
@@ -93,6 +95,16 @@ def copy_colours(
         features[1], features[:1], radius=[None], top_k=top_k, temperature=temperature
     )
     return Copied(pointer.readout(still[None]), truth, still)
+
+
+def predicted_colours(ab: Tensor, lab: Tensor, spec: FeatureSpec) -> Copied:
+    """Colours predicted from the target alone, beside the same truth as copied ones.
+
+    Args:
+        ab: `(2, h, w)` in Lab units, of the target. lab: `(2, 3, H, W)` float: reference, target.
+    """
+    still, truth = to_cells(lab[:, 1:], spec)
+    return Copied(ab, truth, still)
 
 
 def choose_cells(lab: Tensor, *, count: int = CELLS_ASKED) -> Tensor:
@@ -173,10 +185,12 @@ def look_at_pair(
     name: str,
     top_k: int,
     temperature: float,
+    predicted: Copied | None = None,
 ) -> PairView:
     """Everything the picture shows of a pair of frames.
 
     Args:
+        predicted: colours to show in place of copied ones.
         reference, target: `(H, W, 3)` uint8. features: `(2, C, h, w)`, unit length, made from L.
     """
     if reference.shape != target.shape:
@@ -186,7 +200,7 @@ def look_at_pair(
     size = (target.shape[0], target.shape[1])
     image = torch.stack([planes(reference), planes(target)]).to(features.device).float() / 255
     lab = rgb_to_lab(image)
-    copied = copy_colours(features, lab, spec, top_k=top_k, temperature=temperature)
+    copied = predicted or copy_colours(features, lab, spec, top_k=top_k, temperature=temperature)
     guide = lab_to_rgb(colourless(lab[1]))  # the target's own colours must not leak in
     ab = upsample_guided(copied.ab, guide, spec=spec)
     cells = choose_cells(to_cells(normalize_lab(lab), spec))
@@ -203,6 +217,7 @@ def look_at_pair(
         pointers=pointers,
         heat=heat.cpu().numpy(),
         embedding=(interleaved(embedding[0]), interleaved(embedding[1])),
+        is_predicted=predicted is not None,
     )
 
 

@@ -61,6 +61,22 @@ def classify(copied: Tensor, truth: Tensor, counted: Tensor) -> Tensor:
     return (error * counted).sum() / counted.sum().clamp(min=1)
 
 
+def predict_loss(scores: Tensor, truth: Tensor, balance: Tensor) -> Tensor:
+    """Cross-entropy of colour classes predicted from the picture itself, rare ones weighing more.
+
+    Source: Zhang et al. 2016, equation 2, with one true class instead of the five nearest.
+
+    Args:
+        scores: `(B, K, N)` before softmax. truth: `(B, N)` int64 classes.
+        balance: `(K,)` weights, of mean 1 over all pixels.
+
+    Returns:
+        Scalar: mean over examples and cells of weight times error.
+    """
+    error = F.cross_entropy(scores, truth, reduction="none")
+    return (error * balance[truth]).mean()
+
+
 def near_window(size: tuple[int, int], *, near: Tensor, radius: int, references: int) -> Tensor:
     """Where targets may look: `(B, N, references * N)` bool; near ones within `radius` cells."""
     inside = window_mask(size, radius=radius).to(near.device).repeat(1, references)
@@ -175,16 +191,23 @@ def terms(
     objective: Objective,
     spec: FeatureSpec,
     codebook: Tensor | None = None,
+    balance: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Every term of a recipe's objective, by name, before its weight.
 
     Args:
-        features: `(B, V, C, h, w)` float32 of all views; the last one is the target.
-        codebook: `(K, 2)` normalised ab colours, for `classify`.
+        features: `(B, V, C, h, w)` float32 of all views; the last one is the target. Class scores
+            `(B, V, K, h, w)` where colours are predicted.
+        codebook: `(K, 2)` normalised ab colours, for `classify` and `predict`.
+        balance: `(K,)` weights of their classes, for `predict`.
 
     Returns:
-        Scalars: `copy` always, the others where their weight is not 0.
+        Scalars: `predict` alone where it has a weight; else `copy` always, the others where their
+        weight is not 0.
     """
+    if objective.predict:
+        assert codebook is not None and balance is not None
+        return {"predict": _predict(features, batch, spec, codebook, balance)}
     _, V, _, h, w = features.shape
     target = features[:, -1].flatten(2)
     references = features[:, :-1].transpose(1, 2).flatten(2)  # (B, C, R * N), reference-major
@@ -218,10 +241,22 @@ def _copy(
         copied = readout(pointer, values[:, :-1].transpose(1, 2).flatten(2))
         return regress(copied, values[:, -1], batch.hidden)
     assert codebook is not None
-    ab = to_cells(batch.lab.flatten(0, 1)[:, 1:], spec)
-    classes = quantize(ab, codebook).unflatten(0, (B, V)).flatten(2)
+    classes = _classes(batch, spec, codebook)
     one_hot = F.one_hot(classes[:, :-1].flatten(1), len(codebook)).transpose(1, 2).to(pointer)
     return classify(readout(pointer, one_hot), classes[:, -1], batch.hidden[:, 1:].any(1))
+
+
+def _classes(batch: Batch, spec: FeatureSpec, codebook: Tensor) -> Tensor:
+    """The colour class of every cell: `(B, V, N)` int64."""
+    ab = to_cells(batch.lab.flatten(0, 1)[:, 1:], spec)
+    return quantize(ab, codebook).unflatten(0, batch.lab.shape[:2]).flatten(2)
+
+
+def _predict(
+    scores: Tensor, batch: Batch, spec: FeatureSpec, codebook: Tensor, balance: Tensor
+) -> Tensor:
+    classes = _classes(batch, spec, codebook).flatten(0, 1)
+    return predict_loss(scores.flatten(0, 1).flatten(2), classes, balance)
 
 
 def _known_motion(

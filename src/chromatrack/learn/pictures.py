@@ -53,7 +53,7 @@ def watch_picture(views: Sequence[PairView], *, title: str) -> np.ndarray:
         column_titles=(
             "reference",
             "target, as seen",
-            "colours copied",
+            "colours predicted" if views[0].is_predicted else "colours copied",
             "truth",
             f"ab error (white: {WORST_ERROR:.0f} or more)",
         ),

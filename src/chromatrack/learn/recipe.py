@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from chromatrack.encoder import PRESETS
+from chromatrack.encoder import PRESETS, EncoderConfig
 from chromatrack.errors import InputError
 from chromatrack.learn.sampler import SamplerConfig
 from chromatrack.learn.schedule import Schedule
 
 Compare = Literal["regress", "classify"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
-RecipeName = Literal["default", "vondrick2018"]
+RecipeName = Literal["default", "vondrick2018", "single"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Objective:
     `window_seconds` apart; None: always the whole frame.
     copy: colours copied. correspondence: known motion of stills found, against all other pictures.
     compactness: spread of the pointer. negatives: mass on other videos' cells.
+    predict: colours predicted from each cell's own features, for networks that see single pictures
+    and L alone; there is no pointer then and no other term, and the network gets a colour head.
     """
 
     compare: Compare = "regress"
@@ -42,6 +44,7 @@ class Objective:
     correspondence: float = 0.0
     compactness: float = 0.0
     negatives: float = 0.0
+    predict: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -126,10 +129,32 @@ def vondrick2018() -> TrainConfig:
     )
 
 
+def single() -> TrainConfig:
+    """A baseline: colours of single grey pictures predicted, with no reference to copy them from.
+
+    Source: Zhang et al. 2016 (classes, rebalancing), the baseline of Vondrick et al. 2018. All
+    else is as in `default` (network, data, light, optimiser), and twice as many examples of one
+    picture instead of two, so that what is asked of the network is the only difference.
+    """
+    return TrainConfig(
+        objective=Objective(compare="classify", classes=64, copy=0.0, predict=1.0),
+        sampler=SamplerConfig(views=1, hide="colour"),
+        batch=16,
+    )
+
+
 DROPPED = frozenset({"cycle"})
 """Terms of older recipes that are gone."""
 
-RECIPES = {"default": default, "vondrick2018": vondrick2018}
+RECIPES = {"default": default, "vondrick2018": vondrick2018, "single": single}
+
+
+def network(config: TrainConfig) -> EncoderConfig:
+    """The recipe's network; one that predicts colours has a head for that and no raw patches."""
+    preset = PRESETS[config.model]
+    if not config.objective.predict:
+        return preset
+    return replace(preset, raw_share=0.0, colours=config.objective.classes)
 
 
 def check(config: TrainConfig) -> None:
@@ -167,13 +192,37 @@ def _check_fit(config: TrainConfig) -> None:
         raise InputError(
             f"views: expected {length}, the clip that {config.model} embeds at once, came {views}"
         )
-    if views < 2:
+    if objective.predict:
+        _check_prediction(config)
+    elif views < 2:
         raise InputError(f"views: expected 2 or more (references and a target), came {views}")
     if objective.correspondence and length > 1:
         raise InputError(
             f"correspondence: {config.model} embeds whole clips, stills under random motion are "
             "none; expected 0"
         )
+
+
+def _check_prediction(config: TrainConfig) -> None:
+    """Colours predicted go with nothing that needs a reference."""
+    objective = config.objective
+    if config.sampler.views != 1:
+        raise InputError(
+            f"views: expected 1, as colours are predicted from single pictures, came "
+            f"{config.sampler.views}"
+        )
+    if PRESETS[config.model].kind != "resnet":
+        raise InputError(f"model: expected a network of single pictures, came {config.model!r}")
+    if objective.compare != "classify":
+        raise InputError(
+            f"compare: expected classify where colours are predicted, came {objective.compare!r}"
+        )
+    for name in ("copy", "correspondence", "compactness", "negatives"):
+        if getattr(objective, name):
+            raise InputError(
+                f"{name}: expected 0 where colours are predicted without a reference, came "
+                f"{getattr(objective, name)}"
+            )
 
 
 def to_json(config: TrainConfig) -> str:

@@ -13,18 +13,19 @@ import torch
 from torch import Tensor
 
 from chromatrack.adapt import measure_statistics
-from chromatrack.color import fit_codebook
-from chromatrack.encoder import Encoder, build_encoder, channels_last
+from chromatrack.color import fit_codebook, quantize
+from chromatrack.colour_head import class_balance
+from chromatrack.encoder import Encoder, build_encoder, channels_last, colour_head
 from chromatrack.errors import InputError
 from chromatrack.learn.grow import can_grow, grow
-from chromatrack.learn.recipe import TrainConfig, to_json
+from chromatrack.learn.recipe import TrainConfig, network, to_json
 from chromatrack.learn.sampler import Sampler
 from chromatrack.weights import load_encoder
 
 Watcher = Callable[[Encoder, int, float, Path], Mapping[str, float]]
 """Called as watcher(encoder, step, seconds, folder); changes nothing about the encoder."""
 
-CODEBOOK_BATCHES = 8
+CODEBOOK_BATCHES = 8  # for every 16 colours
 CALIBRATION_BATCHES = 24
 CALIBRATION_VIEWS = 16
 
@@ -60,11 +61,17 @@ class Run:
     def fit_colours(self, sampler: Sampler, config: TrainConfig) -> None:
         """Cluster the colours of the first batches, the same ones whenever the run is begun."""
         size = max(1, min(config.batch, 8))
-        labs = [sampler.batch(step, size=size).lab for step in range(CODEBOOK_BATCHES)]
+        batches = CODEBOOK_BATCHES * max(1, config.objective.classes // 16)
+        labs = [sampler.batch(step, size=size).lab for step in range(batches)]
         ab = torch.cat([x.flatten(0, 1)[:, 1:, ::8, ::8].cpu() for x in labs])
         pixels = ab.movedim(1, -1).reshape(-1, 2)
         found = fit_codebook(pixels, clusters=config.objective.classes, seed=config.seed)
         self.codebook = found.to(self.device)
+        head = colour_head(self.encoder)
+        if head is not None:
+            counts = quantize(pixels.T[..., None], found).flatten().bincount(minlength=len(found))
+            head.codebook.copy_(found)
+            head.balance.copy_(class_balance(counts))
 
     def update_average(self, keep: float) -> None:
         """Let the running mean follow the weights; quicker at the beginning."""
@@ -134,7 +141,13 @@ def begin(config: TrainConfig, device: torch.device) -> Run:
     is_half = choose_precision(config, device) == torch.float16
     scaler = torch.amp.GradScaler(device.type, enabled=is_half)  # pyright: ignore[reportPrivateImportUsage]
     average = copy.deepcopy(encoder) if config.ema else None
-    return Run(encoder, optimizer, device, scaler, average)
+    return Run(encoder, optimizer, device, scaler, average, codebook=_known_colours(encoder))
+
+
+def _known_colours(encoder: Encoder) -> Tensor | None:
+    """The codebook that a colour head brought from the weights it started from."""
+    head = colour_head(encoder)
+    return head.codebook.clone() if head is not None and bool(head.codebook.any()) else None
 
 
 def new_encoder(config: TrainConfig) -> Encoder:
@@ -143,7 +156,7 @@ def new_encoder(config: TrainConfig) -> Encoder:
     Raises:
         InputError: the weights are of another network.
     """
-    encoder = build_encoder(config.model)
+    encoder = build_encoder(network(config))
     if config.init is None:
         return encoder
     trained = load_encoder(config.init)

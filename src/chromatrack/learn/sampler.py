@@ -44,7 +44,8 @@ _PHOTOS = 0.6  # share of stills that are photos when there are photos and video
 class SamplerConfig:
     """How training examples are drawn.
 
-    views: frames or views per example; the last is the target, the others are references.
+    views: frames or views per example; the last is the target, the others are references. 1:
+        single pictures.
     crop: side of the square views, pixels. short_side: of the decoded frames, pixels.
     gap_seconds: least and largest time between the target and a reference.
     regular_gap: the views are frames one gap apart in order of time (within a third of it), for
@@ -81,7 +82,7 @@ class SamplerConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("views", 2), ("crop", 8), ("short_side", 8), ("seed", 0)):
+        for name, least in (("views", 1), ("crop", 8), ("short_side", 8), ("seed", 0)):
             _expect(self, name, f"{least} or more", getattr(self, name) >= least)
         for name in ("photo_share", "stills_show_all"):
             _expect(self, name, "0 to 1", 0 <= getattr(self, name) <= 1)

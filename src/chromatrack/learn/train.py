@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from chromatrack.encoder import Encoder
+from chromatrack.encoder import Encoder, colour_head, colour_scores
 from chromatrack.errors import InputError, TrainingError
 from chromatrack.learn.aside import HeldPair, held_pairs, set_aside
 from chromatrack.learn.distributed import (
@@ -185,14 +185,15 @@ def _loop(
 
 
 class _Projector(nn.Module):
-    """The encoder as the module that gradients are averaged for."""
+    """The encoder as the module that gradients are averaged for: features, or scores of colours."""
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
         self.encoder = encoder
+        self.predicts = colour_head(encoder) is not None
 
     def forward(self, lab: Tensor) -> Tensor:
-        return self.encoder.project(lab)
+        return colour_scores(self.encoder, lab) if self.predicts else self.encoder.project(lab)
 
 
 def network_to_train(run: Run, config: TrainConfig, world: World) -> nn.Module:
@@ -266,9 +267,17 @@ def losses(network: nn.Module, run: Run, batch: Batch, config: TrainConfig) -> d
     with torch.autocast(run.device.type, precision, enabled=precision != torch.float32):
         features = network(images)
     features = features.float().unflatten(0, seen.shape[:2])
-    if config.objective.unit_length:
+    head = colour_head(run.encoder)
+    if config.objective.unit_length and head is None:
         features = F.normalize(features, dim=2)
-    found = terms(features, batch, config.objective, run.encoder.spec, codebook=run.codebook)
+    found = terms(
+        features,
+        batch,
+        config.objective,
+        run.encoder.spec,
+        codebook=run.codebook,
+        balance=None if head is None else head.balance,
+    )
     return found | {"loss": total(found, config.objective)}
 
 

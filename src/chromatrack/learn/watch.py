@@ -24,13 +24,21 @@ from torch import Tensor
 from chromatrack.adapt import adapt, measure_statistics
 from chromatrack.color import rgb_to_lab
 from chromatrack.coords import fit_size
-from chromatrack.encoder import Encoder, ResNetEncoder, normalize_lab
+from chromatrack.encoder import Encoder, ResNetEncoder, colour_head, normalize_lab
 from chromatrack.errors import InputError, OutputError
 from chromatrack.labels import interleaved, resize
-from chromatrack.learn.heldout import PairView, colourless, copy_colours, look_at_pair
+from chromatrack.learn.heldout import (
+    Copied,
+    PairView,
+    colourless,
+    copy_colours,
+    look_at_pair,
+    predicted_colours,
+)
 from chromatrack.learn.log import replace_file
 from chromatrack.learn.pictures import watch_picture
 from chromatrack.measure.davis import DavisSequence, Year, evaluate_davis, read_davis
+from chromatrack.measure.single_image import predict_cells
 from chromatrack.memory import TOP_K, PropagateConfig
 from chromatrack.track import Device, TrackConfig, Tracker
 
@@ -113,7 +121,8 @@ class Watch:
 
         Returns:
             colour_error, colour_error_still (mean absolute error in normalised Lab of copied
-            colours, and of colours held still), colour_ratio (the first over the second: below 1
+            colours, or of predicted ones where the network predicts them, and of colours held
+            still), colour_ratio (the first over the second: below 1
             is better than nothing); with a validation folder also J&F-Mean, J-Mean and F-Mean of
             its first frames.
 
@@ -147,10 +156,11 @@ class Watch:
         for number, (name, frames) in enumerate(zip(self.names, self.pairs, strict=True)):
             lab = _lab(frames.to(device))
             features = embed_pair(seeing, lab)
-            copied = copy_colours(
+            predicted = _predicted(seeing, lab)
+            found = predicted or copy_colours(
                 features, lab, seeing.spec, top_k=TOP_K, temperature=_COPY.temperature
             )
-            errors.append((copied.error(), copied.error_still()))
+            errors.append((found.error(), found.error_still()))
             if number < self.rows:
                 reference, target = (interleaved(frame.float() / 255) for frame in frames)
                 view = look_at_pair(
@@ -161,12 +171,13 @@ class Watch:
                     name=name,
                     top_k=TOP_K,
                     temperature=_COPY.temperature,
+                    predicted=predicted,
                 )
                 views.append(view)
         error, still = (float(x) for x in np.mean(errors, axis=0))
         ratio = error / still if still > 0 else float("nan")
-        found = {"colour_error": error, "colour_error_still": still, "colour_ratio": ratio}
-        return found, views
+        values = {"colour_error": error, "colour_error_still": still, "colour_ratio": ratio}
+        return values, views
 
     def _clips(self, encoder: Encoder, device: torch.device) -> Iterator[Tensor]:
         """Normalised Lab of each pair, as a batch (a whole clip where the encoder wants clips)."""
@@ -197,6 +208,13 @@ def embed_pair(encoder: Encoder, lab: Tensor) -> Tensor:
         encoder = adapt(encoder, normalize_lab(lab[0]), share=_SHARE, grey=True)
     shown = colourless(normalize_lab(_as_clip(lab, encoder)))
     return encoder.embed(shown)[-2:].float()
+
+
+def _predicted(encoder: Encoder, lab: Tensor) -> Copied | None:
+    """Colours of the target from its own L, by a network that predicts them; else None."""
+    if colour_head(encoder) is None:
+        return None
+    return predicted_colours(predict_cells(encoder, lab[1:])[0], lab, encoder.spec)
 
 
 def _as_clip(lab: Tensor, encoder: Encoder) -> Tensor:
