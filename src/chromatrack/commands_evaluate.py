@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from chromatrack.commands import Output
 from chromatrack.commands_places import (
     evaluate_badja,
     evaluate_boxes,
@@ -24,6 +25,9 @@ from chromatrack.evaluating import ONE_BY_ONE, Names, Root, Run, run_benchmark, 
 from chromatrack.options import EVALUATED, Evaluated, load_evaluated
 
 ColourMethod = Literal["model", "flow", "flow-chained", "still", "grey"]
+
+AGAINST = ("single-image", "raw-lab", "flow", "identity")
+"""What the paper's claims are set against."""
 
 
 def evaluate_davis(
@@ -152,6 +156,70 @@ def evaluate_colour(
     return "\n".join([said(colour_table(result), output=run.output), *benchmark.settings["notes"]])
 
 
+def evaluate_paper(
+    root: Root,
+    /,
+    *,
+    output: Output,
+    clips: Annotated[tuple[Path, ...], arg(metavar="VIDEO ...")] = (),
+    fps: float | None = None,
+    badja: Annotated[Path | None, arg(metavar="FOLDER")] = None,
+    jhmdb: Annotated[Path | None, arg(metavar="FOLDER")] = None,
+    attributes: Annotated[Path | None, arg(metavar="CSV")] = None,
+    against: Annotated[tuple[str, ...], arg(metavar="MODEL ...")] = AGAINST,
+    year: Literal[2016, 2017] = 2016,
+    split: Annotated[str | None, arg(metavar="NAME")] = None,
+    sequences: Names = None,
+    jobs: int = 1,
+    resume: bool = True,
+    settings: OmitArgPrefixes[Evaluated] = EVALUATED,
+) -> str:
+    """Measure the paper's four claims, and show them on one page, report.html, to read offline.
+
+    Colours copied against flow, single-image colorization and none; masks and poses against flow
+    and identity; by attribute; and whether failures to colour predict failures to track.
+
+    Args:
+        root: a DAVIS folder with JPEGImages, Annotations and ImageSets.
+        output: folder for report.html and the results of every part.
+        clips: more videos or folders of frames to colour, besides those of ROOT.
+        fps: frames per second of folders of frames; None: 24.
+        badja: folder of BADJA's annotations, of the animals in ROOT.
+        jhmdb: folder of JHMDB, or of single clips of it.
+        attributes: table of the sequences' attributes, with the columns sequence and attributes.
+        against: what to compare with, as --model names them.
+        year: 2016 merges all objects into one; 2017 keeps them apart.
+        split: name of the list in ImageSets, without .txt.
+        sequences: only these sequences of the list.
+        jobs: how many clips to measure at a time, each in a process of its own.
+        resume: take over what an earlier run left in the output folder.
+    """
+    from chromatrack.measure.colourers import single_method
+    from chromatrack.measure.paper import Methods, PaperPlan
+    from chromatrack.measure.paper import evaluate_paper as measure
+    from chromatrack.measure.single_image import SingleImageColourer
+    from chromatrack.progress import frame_bar
+
+    names = dict.fromkeys((settings.model, *against))
+    trackers = {name: load_evaluated(replace(settings, model=name)) for name in names}
+    colourers = {
+        name: single_method(SingleImageColourer.from_pretrained(name))
+        for name in against
+        if name == "single-image"
+    }
+    plan = PaperPlan(root, year, split, sequences, clips, fps, badja, jhmdb, attributes)
+    with frame_bar() as report:
+        page = measure(
+            plan,
+            Methods(trackers, colourers),
+            output=output,
+            jobs=jobs,
+            resume=resume,
+            progress=report,
+        )
+    return str(page)
+
+
 def evaluate_app() -> tyro.extras.SubcommandApp:
     """The benchmarks by name."""
     app = tyro.extras.SubcommandApp()
@@ -164,6 +232,7 @@ def evaluate_app() -> tyro.extras.SubcommandApp:
         ("badja", evaluate_badja),
         ("boxes", evaluate_boxes),
         ("colour", evaluate_colour),
+        ("paper", evaluate_paper),
     ):
         app.command(name=name)(command)
     return app
