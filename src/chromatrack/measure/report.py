@@ -25,9 +25,9 @@ def davis_table(result: Mapping[str, Any]) -> Table:
     from rich.table import Table
 
     title = f"DAVIS {result['settings']['year']} {result['settings']['split']}"
-    caption = (
-        f"{result['model']}, {result['frames']} frames, {result['frames_per_second']:.1f} frames/s"
-    )
+    caption = f"{result['model']}, {result['frames']} frames"
+    if result["frames_per_second"] > 0:
+        caption += f", {result['frames_per_second']:.1f} frames/s"
     if result["resumed"]:
         caption += f"; {len(result['resumed'])} sequences from an earlier run"
     table = Table(title=title, caption=caption, show_footer=True)
