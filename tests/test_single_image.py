@@ -31,19 +31,27 @@ from chromatrack.labels import planes
 from chromatrack.learn.log import StepReport, read_log
 from chromatrack.learn.objective import predict_loss, terms, total
 from chromatrack.learn.pictures import watch_picture
-from chromatrack.learn.recipe import change, check, network, single
+from chromatrack.learn.recipe import change, check, from_json, network, single
 from chromatrack.learn.run import begin, new_encoder
 from chromatrack.learn.sampler import Batch
 from chromatrack.learn.train import train
 from chromatrack.learn.watch import Watch
 from chromatrack.measure.single_image import (
+    MODEL,
     SingleImageColourer,
     colour_single,
     predict_ab,
     predict_cells,
 )
 from chromatrack.recolour import paint
-from chromatrack.weights import load_encoder, read_header, save_encoder
+from chromatrack.track import TrackConfig, Tracker
+from chromatrack.weights import (
+    load_encoder,
+    model_path,
+    read_header,
+    save_encoder,
+    shipped_models,
+)
 
 HEAD = replace(TINY, colours=8)
 CODES = torch.tensor([[x, y] for x in (-0.6, -0.2, 0.2, 0.6) for y in (-0.5, 0.5)])
@@ -370,3 +378,43 @@ def test_a_run_is_watched_by_its_predicted_colours(colourer, tmp_path, monkeypat
     assert adapted and other(colourer, 4, 1.0, tmp_path)["colour_error"] == pytest.approx(
         values["colour_error"], rel=0.2
     )
+
+
+# -- the shipped baseline ------------------------------------------------------------------
+
+
+def test_the_shipped_baseline_is_the_small_network_with_a_head():
+    encoder = load_encoder(MODEL)
+    assert encoder.config == replace(PRESETS["small"], raw_share=0.0, colours=64)
+    assert encoder.spec.channels == load_encoder("small").config.embedding
+    assert model_path(MODEL).stat().st_size < 16e6 and MODEL in shipped_models()
+    header = read_header(model_path(MODEL))
+    recipe = from_json(header["recipe"])
+    assert recipe.objective == single().objective and recipe.sampler.views == 1
+    assert header["complete"] == "yes" and int(header["frames_seen"]) == 22_400
+    small = from_json(read_header(model_path("small"))["recipe"])
+    assert recipe.steps == small.steps and recipe.sampler.crop == small.sampler.crop
+
+
+def test_its_model_card_says_what_it_is():
+    card = model_path(MODEL).with_suffix(".md").read_text(encoding="utf-8")
+    for part in (f"# Model card: {MODEL}", "## Scores", "## Limits", "--recipe single", "baseline"):
+        assert part in card
+    assert read_header(model_path(MODEL))["frames_seen"] in card.replace(",", "")
+
+
+def test_it_colours_and_its_features_track():
+    frames = moving_clip(frames=3, size=(64, 96), velocity=(8.0, 0.0))
+    coloured = SingleImageColourer.from_pretrained()(frames[0].rgb)
+    assert coloured.shape == frames[0].rgb.shape and coloured.dtype == np.uint8
+    assert float((coloured.max(2).astype(int) - coloured.min(2)).mean()) > 3
+    tracker = Tracker.from_pretrained(MODEL, device="cpu", config=TrackConfig(size=64))
+    images = [planes(frame.rgb).float() / 255 for frame in frames]
+    with torch.no_grad():
+        features = [tracker.encoder(image[None])[0] for image in images]
+    assert features[0].shape == (64, 8, 12)
+    grey = rgb_to_lab(images[0])
+    grey[1:] = 0
+    with torch.no_grad():
+        same = tracker.encoder.embed(normalize_lab(grey)[None])[0]
+    torch.testing.assert_close(same, features[0], atol=1e-4, rtol=0)
