@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import replace
 from functools import partial
@@ -12,7 +13,7 @@ import pytest
 from counting import CLIPS, Config, Counted, Guess, Other, combine, measure
 
 from chromatrack.errors import InputError, OutputError
-from chromatrack.measure.benchmark import Benchmark, evaluate
+from chromatrack.measure.benchmark import Benchmark, evaluate, strict
 from chromatrack.measure.kept import clip_path
 
 
@@ -127,3 +128,9 @@ def test_nothing_to_measure_and_nowhere_to_write(counting, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot make"):
         evaluate(counting, tracker=Guess(), output=tmp_path / "file/out")
+
+
+def test_numbers_that_json_has_not_are_null():
+    found = strict({"a": [math.inf, -math.inf, 1.5], "b": (math.nan, "NaN", None), "c": 3})
+    assert found == {"a": [None, None, 1.5], "b": [None, "NaN", None], "c": 3}
+    json.dumps(found, allow_nan=False)

@@ -399,7 +399,8 @@ def test_a_shard_that_cannot_be_fetched_leaves_nothing_behind(tmp_path, film, li
 
 
 def test_remote_shards_without_the_library(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "webdataset", None)
+    for name in ("webdataset", "webdataset.gopen", "webdataset.shardlists"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(InputError, match=r"pip install chromatrack\[shards\]$"):
         build_index(["https://example.invalid/{0..9}.tar"], cache=tmp_path)
 

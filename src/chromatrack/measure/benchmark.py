@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import sys
 import time
@@ -135,7 +136,7 @@ def evaluate(
         "chromatrack_version": __version__,
     }
     if folder is not None:
-        write_json(folder / "result.json", result)
+        write_json(folder / "result.json", strict(result))
     return result
 
 
@@ -271,6 +272,15 @@ def make_folder(folder: Path) -> Path:
     except OSError as error:
         raise OutputError(f"cannot make the folder '{folder}': {error.strerror}") from error
     return folder
+
+
+def strict(value: Any) -> Any:  # noqa: ANN401  (whatever JSON can hold)
+    """The same with null for NaN and infinity (the PSNR of equal frames), which JSON has not."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: strict(part) for name, part in value.items()}
+    return [strict(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
