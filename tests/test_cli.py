@@ -609,7 +609,8 @@ def test_evaluate_davis_takes_protocols_and_any_features(davis, tmp_path, monkey
     assert copying["top_k"] is None and copying["recent"] == 7 and copying["kept"] == [2, 3]
     assert config["size"] == 64 and config["recall"] and config["long_multiple"] == 64
     capsys.readouterr()
-    line = refusal(capsys, "evaluate", "davis", davis, "--model", "resnet:none.pth")
+    wrong = ("--year", 2017, "--model", "resnet:none.pth")
+    line = refusal(capsys, "evaluate", "davis", davis, *wrong)
     assert "none.pth: expected a file of weights" in line
     assert run("evaluate", "davis", davis, "--protocol", "crv") == 2
 

@@ -15,11 +15,9 @@ from synthetic import still
 from torch import nn
 
 from chromatrack.errors import InputError
-from chromatrack.measure import horizon
 from chromatrack.measure.flow import (
     RAFT_LEAST,
     agreement,
-    carry,
     chain,
     come_from,
     dis_flow,
@@ -33,10 +31,6 @@ def slide(size: tuple[int, int], dx: float, dy: float = 0.0) -> np.ndarray:
 
 
 # -- places --------------------------------------------------------------------------------
-
-
-def test_the_names_stay_in_horizon():
-    assert (horizon.chain, horizon.carry, horizon.dis_flow) == (chain, carry, dis_flow)
 
 
 def test_every_pixel_is_at_its_own_place():
