@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import subprocess
@@ -11,11 +12,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chromatrack.measure.baselines import IdentityTracker
+from chromatrack.measure.baselines import IdentityTracker, baseline
 from chromatrack.measure.identity import code_digest, digest
 from chromatrack.measure.kept import Kept
 from chromatrack.track import TrackConfig, Tracker
@@ -111,3 +113,37 @@ def test_digests_are_the_same_in_another_process():
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     expected = [digest([{"a", "b", "c"}, {"x": 1.5}, Kept("a", {}, 1, 2.0, {})]), code_digest()]
     assert run.stdout.split() == expected
+
+
+class Tied:
+    """Looks into a module, and into the same list again and again."""
+
+    def __init__(self, depth: int) -> None:
+        shared: list = [math.pi]
+        for _ in range(depth):
+            shared = [shared, shared]
+        self.parts, self.library = shared, np
+
+
+class Made:
+    """Holds what has no content, and says what it is made of instead."""
+
+    def __init__(self, size: int) -> None:
+        self.size, self.handle = size, object()
+
+    def __reduce__(self):
+        return Made, (self.size,)
+
+
+def test_what_is_there_many_times_is_looked_at_once():
+    assert digest(Tied(60)) == digest(Tied(60)) != digest(Tied(61))
+
+
+def test_objects_may_say_what_they_are_made_of():
+    assert digest(Made(3)) == digest(Made(3)) != digest(Made(4))
+
+
+def test_the_flow_baseline_is_the_same_every_time():
+    pytest.importorskip("cv2", reason="the extra chromatrack[flow] is not installed")
+    flow, straight = (baseline(name) for name in ("flow", "flow-straight"))
+    assert digest(flow) == digest(baseline("flow")) != digest(straight)

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from pathlib import Path, PurePath
-from types import BuiltinFunctionType, CellType, FunctionType, MethodType
+from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
 
 import numpy as np
 
@@ -26,6 +26,9 @@ DIGITS = 16
 
 Feed = Callable[[bytes], object]
 
+Seen = dict[int, tuple[int, object]]
+"""What was fed, by its `id`: its number, and itself, so that it stays and no other gets that id."""
+
 
 def digest(value: object) -> str:
     """Digest of a value by what is in it; a path by names, sizes and times of its files.
@@ -34,7 +37,7 @@ def digest(value: object) -> str:
     classes by their code and that of their file.
     """
     sink = hashlib.sha256()
-    _add(value, feed=sink.update, inside=[])
+    _add(value, feed=sink.update, seen={})
     return sink.hexdigest()[:DIGITS]
 
 
@@ -47,8 +50,8 @@ def code_digest() -> str:
     return sink.hexdigest()[:DIGITS]
 
 
-def _add(value: object, *, feed: Feed, inside: list[int]) -> None:
-    """Feed a value's type and content; `inside`: the objects that this one is in."""
+def _add(value: object, *, feed: Feed, seen: Seen) -> None:
+    """Feed a value's type and content; what was fed before goes in by its number."""
     kind = type(value)
     feed(f"<{kind.__module__}.{kind.__qualname__}>".encode())
     if value is None or isinstance(value, bool | int | float | complex | str | range | Enum):
@@ -58,19 +61,20 @@ def _add(value: object, *, feed: Feed, inside: list[int]) -> None:
     elif isinstance(value, PurePath):
         _add_files(Path(value), feed=feed)
     elif isinstance(value, np.ndarray | np.generic) or _is_tensor(value):
-        _add_numbers(value, feed=feed, inside=inside)
-    elif id(value) in inside:
-        feed(b"again")
+        _add_numbers(value, feed=feed, seen=seen)
+    elif isinstance(value, ModuleType):  # by name: what is in it is not looked through
+        feed(f"{value.__name__} {getattr(value, '__version__', '')}".encode())
+    elif id(value) in seen:
+        feed(f"again {seen[id(value)][0]}".encode())
     else:
-        inside.append(id(value))
-        _add_parts(value, feed=feed, inside=inside)
-        inside.pop()
+        seen[id(value)] = (len(seen), value)
+        _add_parts(value, feed=feed, seen=seen)
     feed(b";")
 
 
-def _add_parts(value: object, *, feed: Feed, inside: list[int]) -> None:
+def _add_parts(value: object, *, feed: Feed, seen: Seen) -> None:
     """What is made of other values."""
-    add = functools.partial(_add, feed=feed, inside=inside)
+    add = functools.partial(_add, feed=feed, seen=seen)
     if isinstance(value, Mapping):
         add([part for pair in value.items() for part in pair])
     elif isinstance(value, list | tuple):
@@ -83,16 +87,16 @@ def _add_parts(value: object, *, feed: Feed, inside: list[int]) -> None:
     elif isinstance(value, MethodType):
         add([value.__func__, value.__self__])
     elif isinstance(value, type | FunctionType | BuiltinFunctionType):
-        _add_code(value, feed=feed, inside=inside)
+        _add_code(value, feed=feed, seen=seen)
+    elif isinstance(reduce := getattr(type(value), "__reduce__", None), FunctionType):
+        add([type(value), reduce(value)])  # its own word on what it is made of, as for pickling
     elif hasattr(value, "__dict__"):
         add([type(value), vars(value)])
     else:
         feed(repr(value).encode())
 
 
-def _add_code(
-    value: type | FunctionType | BuiltinFunctionType, *, feed: Feed, inside: list[int]
-) -> None:
+def _add_code(value: type | FunctionType | BuiltinFunctionType, *, feed: Feed, seen: Seen) -> None:
     feed(f"{value.__module__}.{value.__qualname__} {_source_digest(value)}".encode())
     if isinstance(value, FunctionType):  # lambdas of one line share a name: so also their code
         code = value.__code__
@@ -100,7 +104,7 @@ def _add_code(
         constants = [part for part in code.co_consts if not inspect.iscode(part)]
         cells = [_cell_content(cell) for cell in value.__closure__ or ()]
         parts = [constants, value.__defaults__, value.__kwdefaults__, cells]
-        _add(parts, feed=feed, inside=inside)
+        _add(parts, feed=feed, seen=seen)
 
 
 def _cell_content(cell: CellType) -> object:
@@ -131,7 +135,7 @@ def _is_tensor(value: object) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
-def _add_numbers(value: object, *, feed: Feed, inside: list[int]) -> None:
+def _add_numbers(value: object, *, feed: Feed, seen: Seen) -> None:
     """A NumPy array or number, or a torch tensor."""
     if _is_tensor(value):
         import torch
@@ -144,7 +148,7 @@ def _add_numbers(value: object, *, feed: Feed, inside: list[int]) -> None:
     array = np.asarray(value)
     feed(f"{array.shape} {array.dtype}".encode())
     if array.dtype.hasobject:
-        _add(array.tolist(), feed=feed, inside=inside)
+        _add(array.tolist(), feed=feed, seen=seen)
     else:
         feed(hashlib.sha256(np.ascontiguousarray(array).tobytes()).digest())
 
