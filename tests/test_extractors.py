@@ -363,19 +363,19 @@ def test_cells_that_go_missing_are_refused():
 
 
 def test_a_callable_is_named_by_module_and_function(tmp_path, monkeypatch):
-    (tmp_path / "my_features.py").write_text(
+    (tmp_path / "their_features.py").write_text(
         "import torch\nclass Net(torch.nn.Module):\n"
         "    def forward(self, x):\n        return torch.nn.functional.avg_pool2d(x, 8)\n"
         "def coarse(x):\n    return torch.nn.functional.avg_pool2d(x, 16)\nVALUE = 3\n"
     )
     monkeypatch.chdir(tmp_path)
-    assert load_extractor("callable:my_features:Net").spec.stride == 8
-    assert load_extractor("callable:my_features:coarse").spec.stride == 16
+    assert load_extractor("callable:their_features:Net").spec.stride == 8
+    assert load_extractor("callable:their_features:coarse").spec.stride == 16
     for name, message in (
-        ("my_features", "no function's name"),
-        ("my_features:none", "cannot be imported"),
+        ("their_features", "no function's name"),
+        ("their_features:none", "cannot be imported"),
         ("no_such_module_here:f", "cannot be imported"),
-        ("my_features:VALUE", "came int"),
+        ("their_features:VALUE", "came int"),
     ):
         with pytest.raises(InputError, match=message):
             load_extractor(f"callable:{name}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -119,9 +120,18 @@ def test_means_of_sequences_leave_out_what_is_not_there():
     assert found.scores.tolist() == pytest.approx([0.45, 0.15])
 
 
+def test_only_some_frames(clip):
+    (report,) = evaluate(failure_benchmark((clip,), every=2), tracker=Repeats())[
+        "sequences"
+    ].values()
+    assert report["frames"] == [2, 4] and report["region"] == [0, None]
+
+
 def test_no_sequences():
     with pytest.raises(InputError, match="at least one"):
         failure_benchmark(())
+    with pytest.raises(InputError, match="every: expected 1"):
+        failure_benchmark((FailureClip("a", Path("a"), Path("b"), 3),), every=0)
 
 
 def test_the_error_map_and_its_mean():

@@ -53,19 +53,25 @@ class Moments:
     scores: np.ndarray
 
 
-def failure_benchmark(clips: tuple[FailureClip, ...], *, short_side: int = 480) -> Benchmark:
+def failure_benchmark(
+    clips: tuple[FailureClip, ...], *, short_side: int = 480, every: int = 1
+) -> Benchmark:
     """Colour every sequence from its first frame; one report of errors per frame for each.
 
     Args:
-        clips: sequences with their tracked masks. short_side: of larger frames, pixels.
+        clips: sequences with their tracked masks. short_side: of larger frames, pixels. every:
+            only each so manyth frame is coloured; colours come straight from the first frame.
 
     Raises:
-        InputError: no clips.
+        InputError: no clips, or `every` below 1.
     """
     if not clips:
         raise InputError("failures: expected at least one tracked sequence, came none")
-    measure = partial(measure_failures, short_side=short_side)
-    return Benchmark("failures", clips, measure, mean_errors, {"short_side": short_side})
+    if every < 1:
+        raise InputError(f"every: expected 1 or more, came {every}")
+    measure = partial(measure_failures, short_side=short_side, every=every)
+    settings = {"short_side": short_side, "every": every}
+    return Benchmark("failures", clips, measure, mean_errors, settings)
 
 
 def measure_failures(
@@ -75,14 +81,15 @@ def measure_failures(
     folder: Path | None,
     tick: Callable[[], None],
     short_side: int,
+    every: int = 1,
 ) -> Report:
     """Errors of one sequence: {"frames": [1, ...], "colour": [...], "region": [...]}.
 
     A region's error is None on frames where the tracker holds nothing.
     """
     reference = next(_frames(clip, short_side)).rgb
-    greys = ((frame.index, grey_of(frame.rgb)) for frame in _later(clip, short_side))
-    coloured, truths = copied(tracker, reference, greys), _later(clip, short_side)
+    greys = ((frame.index, grey_of(frame.rgb)) for frame in _later(clip, short_side, every))
+    coloured, truths = copied(tracker, reference, greys), _later(clip, short_side, every)
     tick()
     rows: list[tuple[int, float, float | None]] = []
     for (index, rgb), truth in zip(coloured, truths, strict=False):
@@ -104,8 +111,8 @@ def _frames(clip: FailureClip, short_side: int) -> Iterator[Any]:
     return read_frames(clip.folder, end=clip.frame_count, size=size)
 
 
-def _later(clip: FailureClip, short_side: int) -> Iterator[Any]:
-    return (frame for frame in _frames(clip, short_side) if frame.index > 0)
+def _later(clip: FailureClip, short_side: int, every: int) -> Iterator[Any]:
+    return (f for f in _frames(clip, short_side) if f.index > 0 and f.index % every == 0)
 
 
 def _region(clip: FailureClip, index: int, size: tuple[int, ...]) -> np.ndarray:
