@@ -25,6 +25,15 @@ COLUMNS = ("sequence", "attributes")
 MEANS = ("J&F-Mean", "J-Mean", "F-Mean")
 """The scores that are shown by attribute."""
 
+DAVIS_ATTRIBUTES = {
+    "AC": "appearance change", "BC": "background clutter", "CS": "camera shake",
+    "DB": "dynamic background", "DEF": "deformation", "EA": "edge ambiguity", "FM": "fast motion",
+    "HO": "heterogeneous object", "IO": "interacting objects", "LR": "low resolution",
+    "MB": "motion blur", "OCC": "occlusion", "OV": "out of view", "ROT": "rotation",
+    "SC": "shape complexity", "SV": "scale variation",
+}  # fmt: skip
+"""What the codes of DAVIS 2016 stand for (Perazzi et al. 2016)."""
+
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 

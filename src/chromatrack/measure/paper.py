@@ -298,5 +298,13 @@ def _told(
     for part, results in others.items():
         one = next(iter(results.values()))
         told[part] = f"{len(one['sequences'])} clips, {one['frames']} frames"
-    speeds = {name: f"{r['frames_per_second']:.2f} frames/s" for name, r in masks.items()}
-    return told | {f"speed of {name}, masks": speed for name, speed in speeds.items()}
+    for name, result in masks.items():
+        if result["frames_per_second"] > 0:  # none is known of what an earlier run measured
+            told[f"speed of {name}, masks"] = (
+                f"{result['frames_per_second']:.2f} frames/s a process"
+            )
+        if result["model_sha256"]:
+            told[f"weights of {name}, SHA-256"] = result["model_sha256"]
+        if result["protocol"]:
+            told[f"protocol of {name}"] = result["protocol"]
+    return told | {"Chromatrack": first["chromatrack_version"]}

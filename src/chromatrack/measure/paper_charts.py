@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from chromatrack.measure.attributes import DAVIS_ATTRIBUTES
 from chromatrack.measure.colourers import CHAINED, FLOW, GREY, STILL
 from chromatrack.measure.horizon import HorizonScore
 
@@ -121,7 +122,8 @@ def attribute_chart(
         axis.scatter(
             values, rows, s=58 if number == 0 else 34, color=colour, label=method, zorder=2
         )
-    axis.set_yticks(range(len(table)), [f"{name} ({counts[name]})" for name in table])
+    labels = [f"{DAVIS_ATTRIBUTES.get(name, name)} ({counts[name]})" for name in table]
+    axis.set_yticks(range(len(table)), labels)
     axis.invert_yaxis()
     axis.set(xlim=(0, 1), xlabel="J&F-Mean of the sequences that have the attribute")
     axis.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=5)

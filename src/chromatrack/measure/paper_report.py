@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from chromatrack.measure.attributes import DAVIS_ATTRIBUTES
 from chromatrack.measure.benchmark import Report
 from chromatrack.measure.colour_metrics import bootstrap_interval
 from chromatrack.measure.failures import Moments, by_sequence
@@ -275,7 +276,7 @@ def _attributes(results: PaperResults) -> str:
     order = sorted(results.attributes, key=lambda name: -results.counts[name])
     shown = {name: results.attributes[name] for name in order}
     rows = [
-        [name, results.counts[name], *(f"{scores[m]:.3f}" for m in methods)]
+        [_spelt(name), results.counts[name], *(f"{scores[m]:.3f}" for m in methods)]
         for name, scores in shown.items()
     ]
     chart = attribute_chart(shown, methods=methods, counts=results.counts)
@@ -287,13 +288,19 @@ def _attributes(results: PaperResults) -> str:
                 "The same J&F over the sequences that share a difficulty, as the data set's "
                 "authors labelled them; in brackets how many there are. Few sequences carry most "
                 "labels, so single rows say little by themselves. The lead over the best of the "
-                f"others is largest for {best} ({gains[best]:+.3f}) and smallest for {worst} "
-                f"({gains[worst]:+.3f})."
+                f"others is largest for {_spelt(best)} ({gains[best]:+.3f}) and smallest for "
+                f"{_spelt(worst)} ({gains[worst]:+.3f})."
             ),
             svg(chart, salt="attributes"),
             table(["attribute", "sequences", *methods], rows),
         ]
     )
+
+
+def _spelt(attribute: str) -> str:
+    """A code of DAVIS with what it stands for."""
+    words = DAVIS_ATTRIBUTES.get(attribute)
+    return f"{attribute}, {words}" if words else attribute
 
 
 # -- 4 -------------------------------------------------------------------------------------
@@ -319,6 +326,7 @@ def _failures(results: PaperResults) -> str:
             "warns of lost objects without any label. Each dot is a frame, each ring the mean of a "
             "sequence; the lower right is where both fail."
         ),
+        *[paragraph(_told_apart(one)) for one in failing.correlations],
         *charts,
         table(["set against J&F", "over", "n", "Pearson [95 %]", "Spearman [95 %]"], rows),
         paragraph(
@@ -339,6 +347,17 @@ def _failures(results: PaperResults) -> str:
             panels([svg(reliability_chart(failing.diagram), salt="reliability")]),
         ]
     return "\n".join(parts)
+
+
+def _told_apart(found: Correlated) -> str:
+    """In words: whether errors of colour go with failures of tracking, by Spearman's interval."""
+    if found.spearman.high < 0:
+        verdict = "yes: where it rises, J&F falls"
+    elif found.spearman.low > 0:
+        verdict = "no: where it rises, J&F rises too"
+    else:
+        verdict = "open: the interval includes no relation at all"
+    return f"{found.signal}, over {found.count} {found.over}: {verdict}."
 
 
 def _interval(found: CorrelationInterval) -> str:
