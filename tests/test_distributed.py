@@ -40,6 +40,7 @@ with together(world, torch.device("cpu")):
     wait(world)
     if world.leads:
         torch.save([network.weight.grad, network.bias.grad, largest, middle], sys.argv[1])
+    del averaged  # before the group it belongs to is gone
 """
 
 
