@@ -36,8 +36,6 @@ from chromatrack.image_files import IMAGE_SUFFIXES
 from chromatrack.learn.log import replace_file
 from chromatrack.measure.colour_metrics import bootstrap_interval
 from chromatrack.measure.colourers import (
-    CHAINED,
-    FLOW,
     GREY,
     STILL,
     Method,
@@ -56,21 +54,13 @@ from chromatrack.measure.horizon import (
     save_sheet,
     score_picture,
 )
+from chromatrack.measure.paper_charts import LINES, horizon_chart, horizons_of, methods_of
 from chromatrack.options import Settings, load_tracker
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    pass
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v")
-LINES = {
-    GREY: (":", "#9a9a9a"),
-    STILL: ("--", "#6a6a6a"),
-    FLOW: ("-", "#c8843c"),
-    CHAINED: ("-.", "#a35d1f"),
-}
-MOST = 0.75  # share of the clips that go as far as the chart's first panel
-INKS = ("#1f5fa8", "#2f8f5b", "#8a3f9e", "#b8324a")
-
 
 # -- clips ---------------------------------------------------------------------------------
 
@@ -102,17 +92,6 @@ def has_frames(folder: Path) -> bool:
 
 
 # -- tables --------------------------------------------------------------------------------
-
-
-def methods_of(scores: Iterable[HorizonScore]) -> list[str]:
-    """Models first, then the comparison points."""
-    named = dict.fromkeys(score.method for score in scores)
-    return [m for m in named if m not in LINES] + [m for m in reversed(LINES) if m in named]
-
-
-def horizons_of(scores: Iterable[HorizonScore]) -> list[float]:
-    """The horizons that some clip reached."""
-    return sorted({score.seconds for score in scores})
 
 
 def chosen(scores: Iterable[HorizonScore], method: str, seconds: float) -> list[HorizonScore]:
@@ -176,51 +155,12 @@ def difference(scores: Sequence[HorizonScore], model: str, other: str, seconds: 
 
 
 def draw_chart(scores: Sequence[HorizonScore], path: Path) -> None:
-    """Error over seconds since the reference: most clips, then those that go furthest.
-
-    Every line of a panel is of the same clips from its start to its end.
-    """
+    """Error over seconds since the reference, as a PNG."""
     from io import BytesIO
 
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    panels = clip_sets(scores)
-    figure = Figure(figsize=(5.2 * len(panels), 4.0), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    for axis, clips in zip(axes, panels, strict=True):
-        draw_panel(axis, [s for s in scores if s.clip in clips], len(clips))
-    axes[0].set_ylabel("mean absolute ab error (Lab units)")
-    axes[0].legend(frameon=False, fontsize=9)
     image = BytesIO()
-    figure.savefig(image, format="png", dpi=160)
+    horizon_chart(scores).savefig(image, format="png", dpi=160)
     replace_file(path, image.getvalue())
-
-
-def clip_sets(scores: Sequence[HorizonScore]) -> list[set[str]]:
-    """The clips that reach the furthest horizon within most clips' reach, and the very last one."""
-    reach = [{s.clip for s in scores if s.seconds == seconds} for seconds in horizons_of(scores)]
-    most = [clips for clips in reach if len(clips) >= MOST * len(reach[0])][-1]
-    return [most] if most == reach[-1] else [most, reach[-1]]
-
-
-def draw_panel(axis: Axes, scores: Sequence[HorizonScore], clips: int) -> None:
-    """A line per method over the horizons that all these clips reach."""
-    counts = {h: len({s.clip for s in scores if s.seconds == h}) for h in horizons_of(scores)}
-    shared = [h for h, count in counts.items() if count == clips]
-    models = [m for m in methods_of(scores) if m not in LINES]
-    for method in methods_of(scores):
-        style, colour = LINES.get(method, ("-", ""))
-        colour = colour or INKS[models.index(method) % len(INKS)]
-        means = [np.mean([s.error for s in chosen(scores, method, h)]) for h in shared]
-        width = 2.4 if method in models else 1.5
-        axis.plot(shared, means, style, color=colour, marker="o", ms=3.5, lw=width, label=method)
-    axis.set_xlabel("seconds since the coloured frame")
-    axis.set(ylim=(0, None), xlim=(0, max(shared) * 1.04))
-    axis.set_title(f"{clips} clip" + ("s" if clips > 1 else ""), fontsize=10)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.grid(axis="y", color="#e4e4e0", lw=0.8)
 
 
 # -- the run -------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ are then set beside J&F of the same frames.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -89,12 +89,13 @@ def measure_failures(
     """
     reference = next(_frames(clip, short_side)).rgb
     greys = ((frame.index, grey_of(frame.rgb)) for frame in _later(clip, short_side, every))
+    masks = sorted(clip.masks.glob("*.png"))
     coloured, truths = copied(tracker, reference, greys), _later(clip, short_side, every)
     tick()
     rows: list[tuple[int, float, float | None]] = []
     for (index, rgb), truth in zip(coloured, truths, strict=False):
         apart = ab_error_map(ab_of(rgb).numpy(), ab_of(truth.rgb).numpy())
-        inside = _region(clip, index, apart.shape)
+        inside = _region(masks, index, apart.shape)
         region = float(apart[inside].mean()) if inside.any() else None
         rows.append((index, float(apart.mean()), region))
         tick()
@@ -115,9 +116,8 @@ def _later(clip: FailureClip, short_side: int, every: int) -> Iterator[Any]:
     return (f for f in _frames(clip, short_side) if f.index > 0 and f.index % every == 0)
 
 
-def _region(clip: FailureClip, index: int, size: tuple[int, ...]) -> np.ndarray:
+def _region(paths: Sequence[Path], index: int, size: tuple[int, ...]) -> np.ndarray:
     """Where the tracker holds an object, `(H, W)` bool; nowhere where it left no mask."""
-    paths = sorted(clip.masks.glob("*.png"))
     if index >= len(paths):
         return np.zeros(size, dtype=bool)
     inside = read_mask(paths[index]) != 0
