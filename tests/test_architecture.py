@@ -21,6 +21,7 @@ LAYERS = [
         "color",
         "affinity",
         "dense_affinity",
+        "moved",
         "patches",
         "subcell",
         "measure.metrics",

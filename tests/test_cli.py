@@ -689,7 +689,7 @@ def test_the_options_are_the_library_s_with_its_defaults():
     knobs = names - {"propagate", "colour", "protocol"}
     assert knobs == {field.name for field in fields(EVALUATED)} - set(NO_KNOBS)
     of_others = {"square", "long_multiple", "upsample", "stretch", "kept", "fill", "harden"}
-    of_others |= {"restrict_recent", "similarity", "faint"}
+    of_others |= {"restrict_recent", "similarity", "faint", "moved_after", "moved_dilation"}
     told = {field.name for field in fields(DEFAULTS)} - {"model", "device"}
     assert told == knobs - of_others
     assert set(get_args(ProtocolName)) == set(PROTOCOLS)

@@ -357,7 +357,8 @@ def test_the_tracker_of_a_run_is_made_again(tracker, film, keyframed, tmp_path):
     data = json.loads((folder / "result.json").read_text())
     for name in ("square", "long_multiple", "upsample", "stretch", "protocol"):
         del data["config"][name]  # a run of an earlier version
-    for name in ("kept", "fill", "restrict_recent", "similarity", "faint", "harden"):
+    later = ("kept", "fill", "restrict_recent", "similarity", "faint", "harden")
+    for name in (*later, "moved_after", "moved_dilation"):
         del data["config"]["propagate"][name]
     (folder / "result.json").write_text(json.dumps(data))
     assert tracker_of(folder, device="cpu").config == tracker.config
