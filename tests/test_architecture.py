@@ -16,7 +16,7 @@ ROOT = Path(chromatrack.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = [
-    {"errors", "coords", "tiles"},
+    {"errors", "coords", "tiles", "whole_file"},
     {
         "color",
         "affinity",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import time
 import warnings
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from chromatrack import __version__
-from chromatrack.errors import DamagedVideoError, InputError, OutputError, WeightsError
+from chromatrack.errors import DamagedVideoError, InputError, WeightsError
 from chromatrack.follow import TrackedFrame
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark, Skeleton
@@ -34,6 +33,7 @@ from chromatrack.track_files import TrackFiles, keep_apart, remove_stale, tell_s
 from chromatrack.video import ImageSequenceWriter, VideoInfo, open_writer, probe
 from chromatrack.video_write import Codec
 from chromatrack.weights import model_path
+from chromatrack.whole_file import replace_file
 
 SCHEMA_VERSION = 2
 """Of result.json; raised when a key changes its meaning or goes."""
@@ -345,16 +345,7 @@ def _write_result(run: _TrackRun, *, reason: str | None) -> None:
     top = "".join(f'  "{key}": {indented(value)},\n' for key, value in head.items())
     rows = ",\n".join(f"    {row}" for row in run.rows)
     text = f'{{\n{top}  "frames": [\n{rows}\n  ]\n}}\n'
-    path = run.folder / "result.json"
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        run.folder.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror}); choose a folder with write access"
-        ) from error
+    replace_file(run.folder / "result.json", text)
 
 
 def indented(value: object, indent: str = "  ") -> str:

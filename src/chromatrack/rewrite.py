@@ -28,6 +28,7 @@ from chromatrack.run_marks import plain_marks
 from chromatrack.saved import Result
 from chromatrack.track_files import TrackFiles, numbered
 from chromatrack.video import Frame, probe, read_frames
+from chromatrack.whole_file import unwritable
 
 
 @contextlib.contextmanager
@@ -40,9 +41,7 @@ def staging(folder: Path) -> Iterator[Path]:
     try:
         stage = tempfile.TemporaryDirectory(dir=folder, prefix=".correct-")
     except OSError as error:
-        raise OutputError(
-            f"{folder}: cannot be written ({error.strerror}); choose a folder with write access"
-        ) from error
+        raise unwritable(folder, error) from error
     with stage:
         yield Path(stage.name)
 

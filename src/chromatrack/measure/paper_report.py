@@ -39,6 +39,7 @@ from chromatrack.page import (
     table,
     tiles,
 )
+from chromatrack.whole_file import replace_file
 
 
 @dataclass(frozen=True)
@@ -121,10 +122,8 @@ def write_paper(results: PaperResults, folder: Path) -> Path:
     Raises:
         OutputError: it cannot be written.
     """
-    from chromatrack.learn.log import replace_file
-
     path = folder / "report.html"
-    replace_file(path, paper_page(results).encode())
+    replace_file(path, paper_page(results))
     return path
 
 
