@@ -31,6 +31,7 @@ from chromatrack.memory import PropagateConfig
 from chromatrack.passes import Direction, Pass, Reading, Spool, both_ways, chunks_backward
 from chromatrack.progress import Report, stop_on_interrupt
 from chromatrack.propagate import Input
+from chromatrack.reliability import LookAt
 from chromatrack.remark import LabelName, channel_names, marked_labels, merge_marks, only
 from chromatrack.results import model_sha256
 from chromatrack.rewrite import Rewriting, staging
@@ -68,6 +69,7 @@ class Correction:
 
     frames_recomputed: frames of which something was tracked again. frames_tracked: how often the
     network looked at a frame for it: up to once forward and once backward. frames: of the run.
+    look_at: frames of it on which tracking may have failed, the worst first.
     """
 
     output: Path
@@ -76,6 +78,7 @@ class Correction:
     frames_tracked: int
     frames: int
     seconds: float
+    look_at: tuple[LookAt, ...] = ()
 
 
 def correct(
@@ -149,7 +152,15 @@ def correct(
         book.put_in_place(new)
     changed = {f for span in spans for f in range(span.first, span.last + 1)}
     seconds = time.perf_counter() - began
-    return Correction(home, tuple(spans), len(changed), steps, len(result.frames), seconds)
+    return Correction(
+        home,
+        tuple(spans),
+        len(changed),
+        steps,
+        len(result.frames),
+        seconds,
+        tuple(book.look_at),
+    )
 
 
 def _track_again(
