@@ -29,7 +29,7 @@ LAYERS = [
         "formats.points",
         "formats.boxes",
     },
-    {"labels", "encoder", "weights", "formats.keypoints", "draw_tracks"},
+    {"labels", "encoder", "fold", "weights", "formats.keypoints", "draw_tracks"},
     {"propagate", "cuts"},
     {"points", "boxes", "recall", "reliability"},
     {"kinds"},

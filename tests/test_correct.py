@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import moving_clip, write_clip
 
-from chromatrack.correct import correct, find_spans, read_masks_at, tracker_of
+from chromatrack.correct import correct, read_masks_at, tracker_of
 from chromatrack.errors import DamagedVideoError, InputError, OutputError
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark, Skeleton
@@ -25,6 +25,7 @@ from chromatrack.remark import channel_names, marked_labels, merge_marks, only
 from chromatrack.results import track_to_folder
 from chromatrack.saved import read_result
 from chromatrack.seams import measure_seams
+from chromatrack.spans import find_spans
 from chromatrack.track import TrackConfig, Tracker
 from chromatrack.video import read_frames
 

@@ -96,8 +96,8 @@ def colorize(
         start: first frame: a number from 0, or a time such as 2.5s.
         end: frame after the last: a number, or a time such as 4s.
     """
+    from chromatrack.colour_file import colorize_to_file
     from chromatrack.progress import frame_bar
-    from chromatrack.results import colorize_to_file
 
     with frame_bar() as report:
         summary = colorize_to_file(

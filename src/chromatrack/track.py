@@ -18,10 +18,10 @@ from chromatrack.encoder import (
     Encoder,
     PlainEncoder,
     ResNetEncoder,
-    fold_batch_norm,
     normalize_lab,
 )
 from chromatrack.errors import InputError
+from chromatrack.fold import fold_batch_norm
 from chromatrack.follow import TrackedFrame, follow
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark
