@@ -16,11 +16,12 @@ ROOT = Path(chromatrack.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = [
-    {"errors", "coords", "tiles"},
+    {"errors", "coords", "tiles", "whole_file"},
     {
         "color",
         "affinity",
         "dense_affinity",
+        "moved",
         "patches",
         "subcell",
         "measure.metrics",
@@ -28,7 +29,7 @@ LAYERS = [
         "formats.points",
         "formats.boxes",
     },
-    {"labels", "encoder", "weights", "formats.keypoints", "draw_tracks"},
+    {"labels", "encoder", "fold", "weights", "formats.keypoints", "draw_tracks"},
     {"propagate", "cuts"},
     {"points", "boxes", "recall", "reliability"},
     {"kinds"},

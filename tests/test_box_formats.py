@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from otb_files import rows_of, write_sequence
 from PIL import Image
 from synthetic import moving_clip, write_clip
 
@@ -22,18 +23,6 @@ from chromatrack.measure.box_formats import (
 )
 
 DATA = Path(__file__).resolve().parents[2] / "shared/data"
-
-
-def write_sequence(folder: Path, rows, *, images: int | None = None, name="groundtruth_rect.txt"):
-    (folder / "img").mkdir(parents=True, exist_ok=True)
-    for index in range(len(rows) if images is None else images):
-        Image.new("RGB", (64, 48)).save(folder / "img" / f"{index + 1:04d}.jpg")
-    (folder / name).write_text("\n".join(rows) + "\n")
-    return folder
-
-
-def rows_of(frames: int = 5) -> list[str]:
-    return [f"{11 + 2 * index},21,20,10" for index in range(frames)]
 
 
 @pytest.mark.parametrize("between", [",", "\t", " ", ", ", " , ", ";", "   "])

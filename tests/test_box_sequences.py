@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from otb_files import rows_of, write_sequence
 from PIL import Image
 
 from chromatrack.errors import InputError
@@ -19,18 +20,6 @@ from chromatrack.measure.track_metrics import detection_scores
 
 DATA = Path(__file__).resolve().parents[2] / "shared/data"
 BEST = 20 / 21  # no overlap is above the last of the 21 thresholds
-
-
-def write_sequence(folder: Path, rows, *, images: int | None = None, name="groundtruth_rect.txt"):
-    (folder / "img").mkdir(parents=True, exist_ok=True)
-    for index in range(len(rows) if images is None else images):
-        Image.new("RGB", (64, 48)).save(folder / "img" / f"{index + 1:04d}.jpg")
-    (folder / name).write_text("\n".join(rows) + "\n")
-    return folder
-
-
-def rows_of(frames: int = 5) -> list[str]:
-    return [f"{11 + 2 * index},21,20,10" for index in range(frames)]
 
 
 @dataclass(frozen=True)

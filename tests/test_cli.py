@@ -21,6 +21,7 @@ from PIL import Image
 from synthetic import moving_clip, rgb_of, write_clip, write_masks
 
 from chromatrack import __version__, cli, commands
+from chromatrack.commands import with_look_at
 from chromatrack.formats.masks import read_mask
 from chromatrack.mark_files import MarkFiles, read_mark_files
 from chromatrack.measure.davis import evaluate_davis
@@ -30,6 +31,7 @@ from chromatrack.options import DEFAULTS, EVALUATED, NO_KNOBS, ProtocolName, tra
 from chromatrack.passes import Direction
 from chromatrack.progress import frame_bar, stop_on_interrupt
 from chromatrack.propagate import PropagateConfig
+from chromatrack.reliability import LookAt
 from chromatrack.track import TrackConfig, Tracker
 from chromatrack.video import probe, read_frames
 from chromatrack.warp import Fill
@@ -689,7 +691,7 @@ def test_the_options_are_the_library_s_with_its_defaults():
     knobs = names - {"propagate", "colour", "protocol"}
     assert knobs == {field.name for field in fields(EVALUATED)} - set(NO_KNOBS)
     of_others = {"square", "long_multiple", "upsample", "stretch", "kept", "fill", "harden"}
-    of_others |= {"restrict_recent", "similarity", "faint"}
+    of_others |= {"restrict_recent", "similarity", "faint", "moved_after", "moved_dilation"}
     told = {field.name for field in fields(DEFAULTS)} - {"model", "device"}
     assert told == knobs - of_others
     assert set(get_args(ProtocolName)) == set(PROTOCOLS)
@@ -717,6 +719,14 @@ def test_the_shipped_model_is_the_default(clip, first, tmp_path):
     assert result["model"] == {"name": "small", "sha256": digest}
 
 
+def test_the_worst_frames_are_told_after_what_was_done():
+    ranges = [LookAt(2, 4, 7, 0.25), LookAt(1, 9, 9, 0.5)]
+    worst = "done: out\nlook at frames 4-7 of object 2: reliability 0.25"
+    assert with_look_at("done: out", ranges[:1]) == worst
+    assert with_look_at("done: out", ranges) == f"{worst} (1 more in result.json)"
+    assert with_look_at("done: out", []) == "done: out"
+
+
 def test_correct_does_a_span_again(clip, first, model, truth, tmp_path, capsys):
     out = tmp_path / "out"
     assert run("track", clip, "--masks", first, "-o", out, "--model", model) == 0
@@ -727,7 +737,8 @@ def test_correct_does_a_span_again(clip, first, model, truth, tmp_path, capsys):
     assert "either painted or lost" in refusal(capsys, "correct", out, *both)
     assert (out / "result.json").read_bytes() == before
     assert run("correct", out, "--masks", f"{marks / '00003.png'}@3") == 0
-    assert "of 6 frames done again" in capsys.readouterr().out
+    told, worst = capsys.readouterr().out, json.loads((out / "result.json").read_text())["look_at"]
+    assert "of 6 frames done again" in told and ("\nlook at frame" in told) == bool(worst)
     found = read_mask(out / "masks" / "00003.png")
     assert (found == read_mask(marks / "00003.png")).all()
     assert "expected PNG@FRAME" in refusal(capsys, "correct", out, "--masks", first)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from synthetic import moving_clip, still, write_clip
 
 from chromatrack.affinity import full_affinity
+from chromatrack.colour_file import colorize_to_file
 from chromatrack.colour_reliability import (
     ColourSignals,
     colour_signals,
@@ -19,7 +20,6 @@ from chromatrack.colour_reliability import (
 from chromatrack.measure.baselines import RawLabEncoder
 from chromatrack.memory import MemoryBank, PropagateConfig
 from chromatrack.propagate import Input, Propagated
-from chromatrack.results import colorize_to_file
 from chromatrack.track import TrackConfig, Tracker
 from chromatrack.video import Frame
 

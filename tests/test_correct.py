@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import moving_clip, write_clip
 
-from chromatrack.correct import correct, find_spans, read_masks_at, tracker_of
+from chromatrack.correct import correct, read_masks_at, tracker_of
 from chromatrack.errors import DamagedVideoError, InputError, OutputError
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark, Skeleton
@@ -25,6 +25,7 @@ from chromatrack.remark import channel_names, marked_labels, merge_marks, only
 from chromatrack.results import track_to_folder
 from chromatrack.saved import read_result
 from chromatrack.seams import measure_seams
+from chromatrack.spans import find_spans
 from chromatrack.track import TrackConfig, Tracker
 from chromatrack.video import read_frames
 
@@ -357,7 +358,8 @@ def test_the_tracker_of_a_run_is_made_again(tracker, film, keyframed, tmp_path):
     data = json.loads((folder / "result.json").read_text())
     for name in ("square", "long_multiple", "upsample", "stretch", "protocol"):
         del data["config"][name]  # a run of an earlier version
-    for name in ("kept", "fill", "restrict_recent", "similarity", "faint", "harden"):
+    later = ("kept", "fill", "restrict_recent", "similarity", "faint", "harden")
+    for name in (*later, "moved_after", "moved_dilation"):
         del data["config"]["propagate"][name]
     (folder / "result.json").write_text(json.dumps(data))
     assert tracker_of(folder, device="cpu").config == tracker.config

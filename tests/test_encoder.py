@@ -20,10 +20,10 @@ from chromatrack.encoder import (
     Vondrick2018Encoder,
     build_encoder,
     feature_size,
-    fold_batch_norm,
     normalize_lab,
 )
 from chromatrack.errors import InputError, WeightsError
+from chromatrack.fold import fold_batch_norm
 from chromatrack.weights import (
     HEADER_KEY,
     load_encoder,

@@ -73,6 +73,22 @@ def test_errors_rise_where_the_colour_is_wrong(clip):
     assert result["frames"] == 5
 
 
+@pytest.mark.parametrize("every", [1, 2, 3, 4])
+def test_progress_counts_what_is_coloured_and_reaches_its_end(clip, every):
+    told = []
+    benchmark = failure_benchmark((clip,), every=every)
+    result = evaluate(benchmark, tracker=Repeats(), progress=lambda *news: told.append(news))
+    report = result["sequences"]["square"]
+    assert report["frames"] == [i for i in range(1, 5) if i % every == 0]
+    total = 1 + len(report["frames"])
+    assert told == [("square", done, total) for done in range(1, total + 1)]
+
+
+def test_a_sequence_without_a_frame_to_colour(clip):
+    with pytest.raises(InputError, match="more than 5 frames, came square with 5"):
+        failure_benchmark((clip,), every=5)
+
+
 def test_masks_that_are_missing_or_of_another_size(clip, tmp_path):
     small = tmp_path / "small"
     for index in range(3):

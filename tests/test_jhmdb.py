@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import pickle
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from scripted_poses import Found, Scripted
 from synthetic import moving_clip, write_clip
 
 from chromatrack.errors import InputError, LayoutError, VideoError
@@ -69,31 +69,6 @@ def write_whole(root: Path) -> Path:
 
 def scored(root: Path, tracker, **options) -> dict:
     return evaluate(jhmdb_benchmark(root, **options), tracker=tracker)
-
-
-@dataclass(frozen=True)
-class Found:
-    index: int
-    keypoints: dict[int, TrackedKeypoints]
-
-
-class Scripted:
-    """Moves all joints by `speed` px a frame; drops joints named in `drop` after the first."""
-
-    def __init__(self, *, speed=3.0, drop=(), last=10**6):
-        self.speed, self.drop, self.last = speed, list(drop), last
-        self.calls = []
-
-    def track(self, video, *, keypoints, end):
-        self.calls.append((video, keypoints, end))
-        (mark,) = keypoints
-        for index in range(end):
-            joints = mark.joints + np.array([self.speed * index, 0])
-            if index:
-                joints[self.drop] = np.nan
-            there = np.isfinite(joints[:, 0])
-            pose = TrackedKeypoints(joints, there, there.astype(float))
-            yield Found(index, {mark.id: pose} if index <= self.last else {})
 
 
 def test_positions_are_read_frame_by_frame_and_counted_from_zero(tmp_path):

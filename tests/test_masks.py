@@ -219,7 +219,7 @@ def test_write_refuses_what_is_no_mask(tmp_path):
 
 def test_write_error_leaves_no_file_behind(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(OutputError, match="cannot write"):
+    with pytest.raises(OutputError, match="cannot be written"):
         write_mask(tmp_path / "file" / "m.png", np.ones((2, 2), int))
     (tmp_path / "taken.png").mkdir()
     with pytest.raises(OutputError, match=r"taken\.png"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -231,7 +232,10 @@ def batch_of(size: int, views: int = 2, side: int = 32) -> Batch:
     )
 
 
-ALL = Objective(correspondence=1.0, compactness=0.1, negatives=0.5, window=1, window_seconds=0.5)
+REGRESS = Objective(compare="regress", copy=10.0)
+ALL = replace(
+    REGRESS, correspondence=1.0, compactness=0.1, negatives=0.5, window=1, window_seconds=0.5
+)
 
 
 @pytest.mark.parametrize("views", [2, 4])
@@ -241,7 +245,7 @@ def test_a_recipe_has_the_terms_it_weighs_and_their_sum(views):
     features.requires_grad_()
     found = terms(features, batch, ALL, SPEC)
     assert list(found) == ["copy", "compactness", "negatives", "correspondence"]
-    assert list(terms(features, batch, Objective(), SPEC)) == ["copy"]
+    assert list(terms(features, batch, REGRESS, SPEC)) == ["copy"]
     expected = sum(getattr(ALL, name) * value.item() for name, value in found.items())
     assert float(total(found, ALL)) == pytest.approx(expected, rel=1e-5)
     total(found, ALL).backward()
@@ -260,7 +264,7 @@ def test_the_window_keeps_near_targets_from_looking_far():
     features[0, 0, :, :, 3] = features[0, 1, :, :, 0] = torch.tensor([0, 1.0, 0, 0])[:, None]
     near = Batch(**{**vars(batch), "lab": lab})
     far = Batch(**{**vars(near), "gap_seconds": torch.tensor([2.0])})
-    objective = Objective(window=1)
+    objective = replace(REGRESS, window=1)
     lost = float(terms(features, near, objective, SPEC)["copy"])
     found = float(terms(features, far, objective, SPEC)["copy"])
     assert found < 0.3 * lost
@@ -271,7 +275,7 @@ def test_classification_copies_classes():
     codebook = torch.tensor([[-0.5, -0.5], [0.5, 0.5], [0.5, -0.5]])
     same = Batch(**{**vars(batch), "lab": batch.lab[:, :1].repeat(1, 2, 1, 1, 1)})
     right = one_hot_features(2, (4, 4))[:, None].repeat(1, 2, 1, 1, 1)
-    objective = Objective(compare="classify", temperature=0.02)
+    objective = Objective(temperature=0.02)
     assert float(terms(right, same, objective, SPEC, codebook)["copy"]) < 1e-4
     blind = torch.ones_like(right) / 4
     assert float(terms(blind, same, objective, SPEC, codebook)["copy"]) > 0.3

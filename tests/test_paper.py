@@ -23,7 +23,8 @@ from chromatrack.measure.paper import (
     stated_reliability,
 )
 from chromatrack.measure.paper_pictures import chosen_sequences
-from chromatrack.measure.paper_report import PaperResults, paper_page
+from chromatrack.measure.paper_report import paper_page
+from chromatrack.measure.paper_results import PaperResults
 
 SIZE, FRAMES = (48, 64), 7
 

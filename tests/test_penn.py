@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from scripted_poses import Scripted
 
 from chromatrack.errors import InputError, LayoutError
-from chromatrack.formats.keypoints import TrackedKeypoints
 from chromatrack.measure.benchmark import evaluate
 from chromatrack.measure.penn import PENN_JOINTS, penn_benchmark, read_penn
 
@@ -49,30 +48,6 @@ def write_penn(root: Path, name: str = "0001", *, images: int | None = None, **c
     for index in range(content.get("nframes", FRAMES) if images is None else images):
         Image.new("RGB", (SIZE[1], SIZE[0])).save(folder / f"{index + 1:06d}.jpg")
     return root
-
-
-@dataclass(frozen=True)
-class Found:
-    index: int
-    keypoints: dict[int, TrackedKeypoints]
-
-
-class Scripted:
-    """Moves all joints by `speed` px a frame; drops joints named in `drop` after the first."""
-
-    def __init__(self, *, speed=3.0, drop=(), last=10**6):
-        self.speed, self.drop, self.last = speed, list(drop), last
-        self.calls = []
-
-    def track(self, video, *, keypoints, end):
-        self.calls.append((video, keypoints, end))
-        (mark,) = keypoints
-        for index in range(min(end, self.last + 1)):
-            joints = mark.joints + np.array([self.speed * index, 0])
-            if index:
-                joints[self.drop] = np.nan
-            there = np.isfinite(joints[:, 0])
-            yield Found(index, {mark.id: TrackedKeypoints(joints, there, there.astype(float))})
 
 
 def scored(root: Path, tracker=None, **options) -> dict:
@@ -150,7 +125,7 @@ def test_boxes_that_lack_the_last_row_take_the_one_before(tmp_path):
     clip = read_penn(write_penn(tmp_path, bbox=boxes[:-1]), "0001")
     assert np.isnan(clip.box_sides).tolist() == [False, True, False, False]
     assert clip.box_sides[3] == clip.box_sides[2] == 40
-    result = scored(tmp_path, Scripted(last=2))
+    result = scored(tmp_path, Scripted(ends=2))
     assert result["scores"]["PCK@0.2 box"] == pytest.approx(1 / 2)
     assert result["scores"]["PCK@0.2"] == pytest.approx(2 / 3)
 
@@ -158,7 +133,7 @@ def test_boxes_that_lack_the_last_row_take_the_one_before(tmp_path):
 def test_scores_are_summed_up_over_frames_of_all_clips_not_over_clips(tmp_path):
     write_penn(tmp_path, "0001")
     write_penn(tmp_path, "0002", frames=8)
-    result = scored(tmp_path, Scripted(last=3))
+    result = scored(tmp_path, Scripted(ends=3))
     assert result["sequences"]["0002"]["PCK@0.1"] == pytest.approx(3 / 7)
     assert result["scores"]["PCK@0.1"] == pytest.approx(6 / 10)
     assert json.loads(json.dumps(result)) == result

@@ -173,7 +173,7 @@ def test_an_interrupted_run_keeps_what_was_written(tmp_path):
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(OutputError, match="cannot write"):
+    with pytest.raises(OutputError, match="cannot be written"):
         TrackWriter(tmp_path / "file" / "t.csv")
     (tmp_path / "taken.csv").mkdir()
     with pytest.raises(OutputError, match=r"taken\.csv"):

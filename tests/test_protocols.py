@@ -41,6 +41,7 @@ def test_numbers_of_the_published_scripts():
     assert (dino.long_multiple, dino.stretch) == (64, True)
     assert (mast.propagate.kept, mast.propagate.recent, mast.propagate.spacing) == ((5,), 3, 2)
     assert mast.propagate.harden and mast.propagate.top_k is None
+    assert (mast.propagate.moved_after, mast.propagate.moved_dilation) == (15, 4)
     assert (paper.propagate.first, paper.propagate.recent, paper.propagate.top_k) == (
         False,
         3,
@@ -51,6 +52,8 @@ def test_numbers_of_the_published_scripts():
     for config in (crw, dino, mast, paper):
         assert (config.adapt, config.recall, config.upsample) == (0, False, "bilinear")
         assert config.propagate.faint == 0
+    for config in (crw, dino, paper, protocol("ours")):
+        assert config.propagate.moved_after is None
 
 
 def test_our_own_is_what_track_does():

@@ -96,6 +96,25 @@ def test_an_older_recipe_reads_with_todays_defaults_and_another_file_does_not():
             from_json(text)
 
 
+def test_the_default_recipe_is_what_the_dataclasses_say():
+    assert default() == TrainConfig()
+    assert (default().objective.compare, default().objective.copy) == ("classify", 1.0)
+
+
+def test_runs_that_regressed_go_on_regressing():
+    """A run's config.json and checkpoints name every knob, as they did from the first version."""
+    raw = {
+        "model": "small",
+        "objective": {"compare": "regress", "classes": 16, "unit_length": True, "copy": 10.0},
+        "steps": 5,
+    }
+    old = from_json(json.dumps(raw)).objective
+    assert (old.compare, old.copy) == ("regress", 10.0)
+    for name in RECIPES:
+        told = json.loads(to_json(RECIPES[name]()))["objective"]
+        assert {"compare", "copy", "classes"} <= set(told)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

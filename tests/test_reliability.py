@@ -242,8 +242,12 @@ def test_runs_of_older_versions_are_read_and_corrected(tracker, clips, tmp_path)
         del row["reliability"]
     path.write_text(json.dumps(data))
     assert read_result(tmp_path).frames[2].reliability == {}
-    correct(tracker, tmp_path, masks={4: read_mask(clips["mask"])})
+    done = correct(tracker, tmp_path, masks={4: read_mask(clips["mask"])})
     again = json.loads(path.read_text())
+    assert [(r.object, r.first, r.last) for r in done.look_at] == [
+        (row["object"], row["first"], row["last"]) for row in again["look_at"]
+    ]
+    assert done.look_at
     assert again["frames"][4]["reliability"] == {"9": 1.0}
     assert "reliability" in again["frames"][2] and "look_at" in again
 

@@ -17,12 +17,13 @@ from chromatrack.errors import InputError, OutputError, TrainingError
 from chromatrack.learn import checkpoint
 from chromatrack.learn.log import StepReport, read_log, read_validations
 from chromatrack.learn.prefetch import prefetch
-from chromatrack.learn.recipe import TrainConfig, change, from_json, single, vondrick2018
+from chromatrack.learn.recipe import Objective, TrainConfig, change, from_json, single, vondrick2018
 from chromatrack.learn.sampler import SamplerConfig
 from chromatrack.learn.train import train
 from chromatrack.weights import load_encoder, read_header
 
 SIX = TrainConfig(
+    objective=Objective(compare="regress", copy=10.0),
     steps=6,
     batch=2,
     log_every=2,

@@ -255,11 +255,11 @@ def test_start_keeps_numbers_exact(tmp_path, name, codec, options):
 
 
 def test_seeking_decodes_little(long_gop, monkeypatch):
-    from chromatrack.video_decode import _Held
+    from chromatrack.video_order import Held
 
     seen = []
-    remember = _Held.seen
-    monkeypatch.setattr(_Held, "seen", lambda self, p: (seen.append(p.pts), remember(self, p))[1])
+    remember = Held.seen
+    monkeypatch.setattr(Held, "seen", lambda self, p: (seen.append(p.pts), remember(self, p))[1])
     next(read_frames(long_gop, start=185))
     assert len(seen) < 30
 

@@ -5,6 +5,7 @@ Nothing heavy is imported before a command runs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,6 +15,7 @@ from chromatrack.mark_files import NO_MARKS, MarkFiles
 from chromatrack.options import DEFAULTS, Settings, load_tracker
 
 if TYPE_CHECKING:
+    from chromatrack.reliability import LookAt
     from chromatrack.results import RunSummary
 
 Video = Annotated[str, Positional, arg(metavar="VIDEO")]
@@ -94,8 +96,8 @@ def colorize(
         start: first frame: a number from 0, or a time such as 2.5s.
         end: frame after the last: a number, or a time such as 4s.
     """
+    from chromatrack.colour_file import colorize_to_file
     from chromatrack.progress import frame_bar
-    from chromatrack.results import colorize_to_file
 
     with frame_bar() as report:
         summary = colorize_to_file(
@@ -199,9 +201,13 @@ def events(
 
 def _summary(summary: RunSummary) -> str:
     speed = f"{summary.seconds:.1f} s, {summary.frames_per_second:.1f} frames/s"
-    lines = [f"{summary.frames} frames in {speed}: {summary.output}"]
-    if summary.look_at:
-        more = len(summary.look_at) - 1
-        rest = f" ({more} more in result.json)" if more else ""
-        lines.append(f"look at {summary.look_at[0]}{rest}")
-    return "\n".join(lines)
+    return with_look_at(f"{summary.frames} frames in {speed}: {summary.output}", summary.look_at)
+
+
+def with_look_at(told: str, ranges: Sequence[LookAt]) -> str:
+    """What a command says, and a line on the worst frames if there are any to look at."""
+    if not ranges:
+        return told
+    more = len(ranges) - 1
+    rest = f" ({more} more in result.json)" if more else ""
+    return f"{told}\nlook at {ranges[0]}{rest}"

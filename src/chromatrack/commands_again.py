@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
-from chromatrack.commands import End, Output, Start, Video
+from chromatrack.commands import End, Output, Start, Video, with_look_at
 from chromatrack.options import DEFAULTS, Device, Settings, load_tracker
 
 Many = tuple[tuple[str, ...], ...]
@@ -59,10 +59,8 @@ def correct(
             video=video,
             progress=report,
         )
-    return (
-        f"{done.frames_recomputed} of {done.frames} frames done again in {done.seconds:.1f} s: "
-        f"{done.output}"
-    )
+    again = f"{done.frames_recomputed} of {done.frames} frames done again in {done.seconds:.1f} s"
+    return with_look_at(f"{again}: {done.output}", done.look_at)
 
 
 def paint(

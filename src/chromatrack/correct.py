@@ -10,17 +10,16 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from chromatrack.errors import InputError
-from chromatrack.follow import Following, TrackedFrame, tracked
+from chromatrack.follow import Following
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.json_files import load_json_object
 from chromatrack.formats.keypoints import KeypointMark, Skeleton
@@ -28,38 +27,20 @@ from chromatrack.formats.masks import check_mask, read_mask
 from chromatrack.formats.points import PointMark
 from chromatrack.given import LostMark, Marks, check_all
 from chromatrack.memory import PropagateConfig
-from chromatrack.passes import Direction, Pass, Reading, Spool, both_ways, chunks_backward
+from chromatrack.passes import Direction
 from chromatrack.progress import Report, stop_on_interrupt
-from chromatrack.propagate import Input
-from chromatrack.remark import LabelName, channel_names, marked_labels, merge_marks, only
+from chromatrack.reliability import LookAt
+from chromatrack.remark import marked_labels, merge_marks, only
 from chromatrack.results import model_sha256
 from chromatrack.rewrite import Rewriting, staging
 from chromatrack.run_marks import fit_skeleton, read_run_marks
 from chromatrack.saved import read_result
+from chromatrack.spans import Span, SpanRun, find_spans
 from chromatrack.track import Device, TrackConfig, Tracker
-from chromatrack.video import Frame, probe, read_frame, read_frames
-from chromatrack.views import surroundings
+from chromatrack.video import probe, read_frame
 
 LATER = ("square", "long_multiple", "upsample", "stretch", "protocol")
 """Settings that runs of earlier versions did not have; they were as by default."""
-
-_WARM = 13  # frames that a cut detector remembers
-_PRIMED = 8  # keyframes beyond a span whose surroundings lost objects are told from
-
-
-@dataclass(frozen=True)
-class Span:
-    """Frames first..last (both included) on which some labels are tracked again.
-
-    left, right: the keyframes that show all of them around the span and stay as they are; None
-    where there is none, so that the span reaches to the end of the run.
-    """
-
-    labels: tuple[LabelName, ...]
-    left: int | None
-    right: int | None
-    first: int
-    last: int
 
 
 @dataclass(frozen=True)
@@ -68,6 +49,7 @@ class Correction:
 
     frames_recomputed: frames of which something was tracked again. frames_tracked: how often the
     network looked at a frame for it: up to once forward and once backward. frames: of the run.
+    look_at: frames of it on which tracking may have failed, the worst first.
     """
 
     output: Path
@@ -76,6 +58,7 @@ class Correction:
     frames_tracked: int
     frames: int
     seconds: float
+    look_at: tuple[LookAt, ...] = ()
 
 
 def correct(
@@ -149,7 +132,15 @@ def correct(
         book.put_in_place(new)
     changed = {f for span in spans for f in range(span.first, span.last + 1)}
     seconds = time.perf_counter() - began
-    return Correction(home, tuple(spans), len(changed), steps, len(result.frames), seconds)
+    return Correction(
+        home,
+        tuple(spans),
+        len(changed),
+        steps,
+        len(result.frames),
+        seconds,
+        tuple(book.look_at),
+    )
 
 
 def _track_again(
@@ -161,7 +152,7 @@ def _track_again(
 ) -> int:
     """Track a span's labels again and enter them; returns how many frames were labelled."""
     some = replace(run, marks=only(run.marks, span.labels))
-    again = _Again(some, span)
+    again = SpanRun(some, span)
     for count, frame in enumerate(again.frames(direction), start=1):
         book.take(frame, span.labels)
         tell("correct", count, span.last - span.first + 1)
@@ -205,126 +196,6 @@ def read_masks_at(names: Sequence[str]) -> dict[int, np.ndarray]:
             raise InputError(f"mask {name!r}: expected one mask for frame {frame}, came two")
         found[int(frame)] = read_mask(path)
     return found
-
-
-def find_spans(merged: Marks, new: Marks, *, first: int, last: int) -> list[Span]:
-    """The frames that new marks can change, label by label; labels with one span go together.
-
-    Args:
-        merged: all marks, the new ones among them.
-        first, last: frames of the run.
-    """
-    layout = merged.layout()
-    told = merged.told(layout)
-    names = channel_names(layout)
-    gaps: dict[tuple[int | None, int | None], set[LabelName]] = {}
-    for name, frames in marked_labels(new).items():
-        shown = {f for f, here in told[names.index(name) + 1].items() if here}
-        for frame in frames:
-            left = max((f for f in shown - frames if f < frame), default=None)
-            right = min((f for f in shown - frames if f > frame), default=None)
-            gaps.setdefault((left, right), set()).add(name)
-    return [
-        Span(
-            tuple(sorted(labels)),
-            left,
-            right,
-            first if left is None else left + 1,
-            last if right is None else min(last, right - 1),
-        )
-        for (left, right), labels in gaps.items()
-    ]
-
-
-@dataclass
-class _Again:
-    """The passes over one span. steps: how many frames were labelled."""
-
-    run: Following
-    span: Span
-    steps: int = 0
-
-    def frames(self, direction: Direction) -> Iterator[TrackedFrame]:
-        """Every frame of the span, with the span's labels only."""
-        run, span, spool = self.run, self.span, None
-        try:
-            if direction != "forward":
-                spool = self._backward()
-            readings: Iterator[tuple[Input, Reading]]
-            if direction == "backward":
-                frames = read_frames(run.video, start=span.first, end=span.last + 1)
-                readings = run.backward_only(frames, spool)
-            elif spool is not None:
-                readings = both_ways(self._forward(), spool, run.layout, run.told)
-            else:
-                readings = self._forward()
-            for frame, reading in readings:
-                if frame.index >= span.first:
-                    yield tracked(frame, reading, run)
-        finally:
-            if spool is not None:
-                spool.close()
-
-    def _forward(self) -> Iterator[tuple[Input, Reading]]:
-        begin = self.span.first if self.span.left is None else self.span.left
-        way = self._primed(begin, backward=False)
-        for frame in read_frames(self.run.video, start=begin, end=self.span.last + 1):
-            given = self.run.input(frame)
-            yield given, self._step(way, given)
-
-    def _backward(self) -> Spool | None:
-        """Down from the right keyframe, or from the last mark of the span."""
-        shown = [f for told in self.run.told.values() for f, here in told.items() if here]
-        top = self.span.right
-        if top is None:
-            top = max((f for f in shown if self.span.first <= f <= self.span.last), default=None)
-        if top is None:
-            return None
-        spool, way = Spool(), self._primed(top, backward=True)
-        size = self.run.first.rgb.nbytes
-        for begin, after in chunks_backward(self.span.first, top, frame_bytes=size):
-            frames = list(read_frames(self.run.video, start=begin, end=after))
-            for frame in reversed(frames):
-                spool.put(frame.index, self._step(way, self.run.input(frame)))
-        return spool
-
-    def _step(self, way: Pass, frame: Input) -> Reading:
-        reading = way.step(frame)
-        self.steps += reading.regions is not None
-        return reading
-
-    @torch.inference_mode()
-    def _primed(self, begin: int, *, backward: bool) -> Pass:
-        """A pass that knows of the frames before what a whole run's pass still remembers there.
-
-        Those are the changes that are usual between frames, and what surrounded the objects on
-        earlier keyframes; all else starts anew at a keyframe.
-        """
-        run = self.run
-        way = run.new_pass(backward=backward)
-        told = [item for frames in run.told.values() for item in frames.items()]
-        beyond = {f for f, _ in told if f != begin and (f > begin) == backward}
-        ends = [begin, *(f for f, here in told if here and f in beyond)]
-        before = sorted(f for f in beyond if min(ends) <= f <= max(ends))
-        if not before:
-            return way
-        for frame in self._just_before(begin, before, backward=backward):
-            way.kinds.cuts.is_cut(run.tracker.image(frame.rgb))
-        if run.tracker.spec.clip_length == 1 and way.kinds.recall:
-            for keyframe in before[:_PRIMED][::-1] if backward else before[-_PRIMED:]:
-                features, given = run.embed(keyframe)
-                if given is not None:
-                    label_map = way.kinds.prepare(given, features).label_map
-                    way.kinds.bodies.marked[keyframe] = surroundings(keyframe, features, label_map)
-        return way
-
-    def _just_before(self, begin: int, before: list[int], *, backward: bool) -> list[Frame]:
-        """The last frames that a whole run's pass would have seen, in its order."""
-        low, high = max(before[0], begin - _WARM), begin
-        if backward:
-            low, high = begin + 1, min(before[-1], begin + _WARM) + 1
-        frames = list(read_frames(self.run.video, start=low, end=high))
-        return frames[::-1] if backward else frames
 
 
 def _check_new(new: Marks, start: int, last: int, size: tuple[int, int]) -> None:

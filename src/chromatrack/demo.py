@@ -17,6 +17,7 @@ from chromatrack.errors import InputError, OutputError
 from chromatrack.formats.masks import write_mask
 from chromatrack.measure.metrics import SequenceScores, frame_scores, psnr, sequence_scores
 from chromatrack.scene import SyntheticFrame, render_demo_clip
+from chromatrack.whole_file import replace_file
 
 if TYPE_CHECKING:
     from chromatrack.track import Device, Tracker
@@ -126,7 +127,7 @@ def run_demo(
         files={Path(name).stem: output / name for name in _OUTPUTS},
     )
     text = json.dumps(result.as_dict(), indent=2) + "\n"
-    (output / "scores.json").write_text(text, encoding="utf-8")
+    replace_file(output / "scores.json", text)
     return result
 
 

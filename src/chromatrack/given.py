@@ -17,9 +17,10 @@ from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.points import PointMark
 from chromatrack.kinds import Layout, PointName
 from chromatrack.labels import masks_to_label_map, object_ids
+from chromatrack.marks import Masks, Source, read_marks
 from chromatrack.points import bumps
 from chromatrack.propagate import Given
-from chromatrack.video import VideoInfo
+from chromatrack.video import VideoInfo, probe
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,29 @@ class Marks:
     boxes: Sequence[BoxMark] = ()
     keypoints: Sequence[KeypointMark] = ()
     lost: Sequence[LostMark] = ()
+
+    @classmethod
+    def gathered(
+        cls,
+        video: Source,
+        *,
+        masks: Masks | None,
+        points: Sequence[PointMark],
+        boxes: Sequence[BoxMark],
+        keypoints: Sequence[KeypointMark],
+        lost: Sequence[LostMark],
+        start: int,
+        end: int | None,
+    ) -> Marks:
+        """Marks as `Tracker.track` takes them, read and checked against the video.
+
+        Raises:
+            InputError: as `Tracker.track`. VideoError: the video cannot be read.
+        """
+        painted = {} if masks is None else read_marks(masks, start=start)
+        marks = cls(painted, points, boxes, keypoints, lost)
+        check_all(marks, probe(video), start=start, end=end)
+        return marks
 
     def layout(self) -> Layout:
         """One channel for everything that was ever marked."""

@@ -17,6 +17,7 @@ from av.error import FFmpegError
 from PIL import Image
 
 from chromatrack.errors import DamagedVideoError, InputError, OutputError
+from chromatrack.whole_file import unwritable
 
 _KEEPS_FINISHED_FRAMES = (DamagedVideoError, KeyboardInterrupt, GeneratorExit)
 
@@ -109,10 +110,7 @@ def partial_file(path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.touch()
     except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror}: {error.filename}); "
-            "choose a folder with write access"
-        ) from error
+        raise unwritable(path, error) from error
     return partial
 
 

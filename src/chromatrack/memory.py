@@ -47,7 +47,10 @@ class PropagateConfig:
     frames have been, copies of the first marked one stand in for them. restrict_recent: False
     searches recent frames everywhere. similarity: `dot` leaves features as long as the network
     makes them. faint: object shares below this are background. harden: what is remembered of a
-    frame is the largest label of every cell alone.
+    frame is the largest label of every cell alone. moved_after: on frames more than this many
+    frames away windows are moved to where a coarse search finds the cell (None: nowhere); it looks
+    at every second cell there, one in three from twice as far on and so on, up to one in
+    `moved_dilation`.
     """
 
     first: bool = True
@@ -65,10 +68,13 @@ class PropagateConfig:
     similarity: Literal["cosine", "dot"] = "cosine"
     faint: float = 0.01
     harden: bool = False
+    moved_after: int | None = None
+    moved_dilation: int = 4
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kept", tuple(self.kept))  # JSON has lists
-        for name, least in (("recent", 0), ("spacing", 1), ("top_k", 1)):
+        least_of = {"recent": 0, "spacing": 1, "top_k": 1, "moved_after": 1, "moved_dilation": 1}
+        for name, least in least_of.items():
             if getattr(self, name) is not None:
                 _check_least(name, getattr(self, name), least)
         for distance in self.kept:
@@ -96,7 +102,8 @@ class Reference:
 
     trust: `(L,)` float in [0, 1], how much it has to say on each label. shown: `(L,)` bool, labels
     that the user painted on this frame; None on frames that the user did not paint, and on marks
-    that count for every label wherever they are.
+    that count for every label wherever they are. dilation: cells from one to the next in the coarse
+    search that moves the windows; None: they stay where they are.
     """
 
     index: int
@@ -105,6 +112,14 @@ class Reference:
     radius: int | None
     trust: Tensor
     shown: Tensor | None = None
+    dilation: int | None = None
+
+    @property
+    def reach(self) -> int | None:
+        """Cells from a cell's place to the farthest that its window may hold; None: everywhere."""
+        if self.radius is None or self.dilation is None:
+            return self.radius
+        return self.radius * (self.dilation + 1) + 1  # it may lie between two cells
 
 
 def _speaks(trust: Tensor) -> bool:
@@ -222,7 +237,16 @@ class MemoryBank:
                 trust = trust * 0 if painted is None else trust * ~painted
             if _speaks(trust):
                 kept.append(replace(reference, trust=trust))
+        kept = [self._dilated(reference, index) for reference in kept]
         return kept + copies + ([] if self.recalled is None else [self.recalled])
+
+    def _dilated(self, reference: Reference, index: int) -> Reference:
+        """The reference as it is searched from frame `index`: long ago in moved windows."""
+        after, apart = self.config.moved_after, abs(index - reference.index)
+        if after is None or reference.radius is None or apart <= after:
+            return reference
+        dilation = min(self.config.moved_dilation, apart // after + 1)
+        return replace(reference, dilation=dilation)
 
     def _copies(self, marks: list[Reference], recent: list[Reference]) -> list[Reference]:
         """The first mark in the windows of recent frames, once for each that is still missing."""

@@ -130,6 +130,9 @@ class Evaluated:
         temperature: of the softmax over similarities.
         faint: object shares below this are background.
         harden: remember the largest label of every cell alone.
+        moved_after: on frames more than this many frames away, move the neighbourhoods to where a
+            coarse search finds each cell.
+        moved_dilation: at most this many cells from one to the next in that search.
         upsample: how masks come to full size.
         stretch: stretch every label to [0, 1] over the frame before the largest wins.
     """
@@ -160,6 +163,8 @@ class Evaluated:
     temperature: Annotated[float | None, arg(metavar="FLOAT")] = None
     faint: Annotated[float | None, arg(metavar="FLOAT")] = None
     harden: bool | None = None
+    moved_after: int | None = None
+    moved_dilation: int | None = None
     upsample: Literal["guided", "bilinear"] | None = None
     stretch: bool | None = None
 

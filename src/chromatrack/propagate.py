@@ -110,11 +110,12 @@ def reach(references: Sequence[Reference], *, size: tuple[int, int]) -> Tensor:
     seen = references[0].label_map.new_zeros(size, dtype=torch.bool)
     for reference in references:
         objects = reference.label_map[1:].amax(0, keepdim=True)
-        if reference.radius is None:
+        r = reference.reach
+        if r is None:
             seen |= bool((objects > 0).any())
             continue
-        r = reference.radius
-        seen |= F.max_pool2d(objects[None], 2 * r + 1, 1, r)[0, 0] > 0
+        wide = F.max_pool2d(objects[None], (1, 2 * r + 1), 1, (0, r))
+        seen |= F.max_pool2d(wide, (2 * r + 1, 1), 1, (r, 0))[0, 0] > 0
     return seen
 
 
@@ -158,16 +159,22 @@ def copy_labels(
 def _point(
     features: Tensor, references: Sequence[Reference], config: PropagateConfig, *, background: bool
 ) -> Pointer:
-    """The pointer over the references: its `top_k` best cells, or all in the windows."""
+    """The pointer over the references: its `top_k` best cells, or all in the windows.
+
+    Moved windows hold places between cells, so their pointer is the dense one with any `top_k`.
+    """
     maps, radius = torch.stack([r.features for r in references]), [r.radius for r in references]
     active = reach(references, size=image_size(features)) if background else None
-    if config.top_k is None:
+    dilation = [r.dilation for r in references]
+    if config.top_k is None or any(dilation):
         return dense_affinity(
             features,
             maps,
             radius=radius,
             temperature=config.temperature,
             radius_shape=config.radius_shape,
+            dilation=dilation,
+            top_k=config.top_k,
             active=active,
         )
     return tiled_affinity(

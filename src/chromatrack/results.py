@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import product
@@ -15,25 +12,24 @@ from pathlib import Path
 from typing import Any
 
 from chromatrack import __version__
-from chromatrack.errors import DamagedVideoError, InputError, OutputError, WeightsError
+from chromatrack.errors import DamagedVideoError, WeightsError
 from chromatrack.follow import TrackedFrame
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark, Skeleton
 from chromatrack.formats.points import PointMark
 from chromatrack.formats.polygons import PolygonMark
 from chromatrack.given import LostMark, Marks
-from chromatrack.marks import ColourReference, Masks, Source, read_marks
+from chromatrack.marks import Masks, Source, read_marks
 from chromatrack.moments import Moment, frame_range
 from chromatrack.passes import Direction
 from chromatrack.progress import Report, stop_on_interrupt
 from chromatrack.reliability import LookAt, frames_to_look_at, look_at_rows
 from chromatrack.run_marks import add_polygons, fit_skeleton, plain_marks, write_run_masks
-from chromatrack.run_reliability import ColouredRow, write_colour_reliability
 from chromatrack.track import Tracker
 from chromatrack.track_files import TrackFiles, keep_apart, remove_stale, tell_stale
-from chromatrack.video import ImageSequenceWriter, VideoInfo, open_writer, probe
-from chromatrack.video_write import Codec
+from chromatrack.video import VideoInfo, probe
 from chromatrack.weights import model_path
+from chromatrack.whole_file import replace_file
 
 SCHEMA_VERSION = 2
 """Of result.json; raised when a key changes its meaning or goes."""
@@ -162,7 +158,7 @@ def track_to_folder(
     )
     _write_result(run, reason="not finished: still running, or ended without a word")
     write_run_masks(folder, painted)
-    _write_frames(run, files, frames, _frames_ahead(info.frame_count, first, last), progress)
+    _write_frames(run, files, frames, frames_ahead(info.frame_count, first, last), progress)
     seconds = time.perf_counter() - run.started
     return RunSummary(folder, len(run.rows), seconds, tuple(frames_to_look_at(run.reliability)))
 
@@ -212,7 +208,7 @@ def _write_frames(
         except KeyboardInterrupt:
             _write_result(run, reason="interrupted")
             tell_stale(files, written=run.written, marked=marked)
-            raise KeyboardInterrupt(_interrupted(len(run.rows), run.folder)) from None
+            raise KeyboardInterrupt(interrupted(len(run.rows), run.folder)) from None
         except DamagedVideoError as error:
             _write_result(run, reason=str(error))
             if run.rows:
@@ -220,68 +216,6 @@ def _write_frames(
             raise
         _write_result(run, reason=None)
         remove_stale(files, written=run.written, marked=marked)
-
-
-def colorize_to_file(
-    tracker: Tracker,
-    video: Source,
-    *,
-    references: Sequence[ColourReference],
-    output: Source,
-    codec: Codec | None = None,
-    start: Moment = 0,
-    end: Moment | None = None,
-    progress: Report | None = None,
-) -> RunSummary:
-    """Colour a video from coloured pictures and write it, with the source's timing and sound.
-
-    Args:
-        tracker: the model and its configuration.
-        video, references: as in `Tracker.colorize`.
-        output: a video file, whose suffix (or `codec`) says how it is coded, or a folder or
-            `*.png` pattern for images. Not the video itself. OUTPUT.reliability.json beside
-            it says how far every frame can be trusted.
-        start, end: first frame and the one after the last: numbers, or times such as "2.5s".
-        progress: called after every frame.
-
-    Raises:
-        InputError, VideoError: as in `Tracker.colorize`; or `codec` does not go with `output`.
-        DamagedVideoError, KeyboardInterrupt: the frames until then are written and play.
-        OutputError: `output` cannot be written.
-    """
-    began, info = time.perf_counter(), probe(video)
-    told: list[ColouredRow] = []
-    first, last = frame_range(video, start=start, end=end)
-    frames = tracker.colorize(video, references=references, start=first, end=last)
-    total = _frames_ahead(info.frame_count, first, last)
-    writer = open_writer(output, codec=codec, fps=info.average_fps, audio_from=video)
-    with stop_on_interrupt() as check_interrupt:
-        try:
-            with writer:
-                is_images = isinstance(writer, ImageSequenceWriter)
-                if is_images and codec is not None:
-                    raise InputError(f"codec: {output} takes PNG images, so leave {codec} out")
-                target = writer.folder if is_images else writer.path
-                for given in (video, *references):
-                    keep_apart(given, target)
-                for frame in frames:
-                    writer.write(
-                        frame.rgb,
-                        pts_seconds=frame.pts_seconds,
-                        duration_seconds=frame.duration_seconds,
-                    )
-                    told.append((frame.index, frame.pts_seconds, frame.reliability))
-                    if progress is not None:
-                        progress("colorize", len(told), total)
-                    check_interrupt()
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(_interrupted(len(told), Path(output))) from None
-        finally:
-            if told:
-                write_colour_reliability(writer, told, model=tracker.model)
-            if isinstance(writer, ImageSequenceWriter) and told:
-                _tell_stale_images(writer.folder, len(told))
-    return RunSummary(Path(output), len(told), time.perf_counter() - began)
 
 
 def file_sha256(path: Path) -> str:
@@ -301,7 +235,7 @@ def model_sha256(model: str) -> str | None:
 # -- parts ---------------------------------------------------------------------------------
 
 
-def _frames_ahead(count: int | None, first: int, last: int | None) -> int | None:
+def frames_ahead(count: int | None, first: int, last: int | None) -> int | None:
     """How many frames a range holds, as far as the source declares it."""
     if count is None and last is None:
         return None
@@ -345,16 +279,7 @@ def _write_result(run: _TrackRun, *, reason: str | None) -> None:
     top = "".join(f'  "{key}": {indented(value)},\n' for key, value in head.items())
     rows = ",\n".join(f"    {row}" for row in run.rows)
     text = f'{{\n{top}  "frames": [\n{rows}\n  ]\n}}\n'
-    path = run.folder / "result.json"
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        run.folder.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror}); choose a folder with write access"
-        ) from error
+    replace_file(run.folder / "result.json", text)
 
 
 def indented(value: object, indent: str = "  ") -> str:
@@ -366,18 +291,8 @@ def indented(value: object, indent: str = "  ") -> str:
     return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
 
 
-def _tell_stale_images(folder: Path, count: int) -> None:
-    numbered = (path for path in folder.glob("*.png") if re.fullmatch(r"[0-9]{5,}", path.stem))
-    stale = sorted(path.name for path in numbered if int(path.stem) >= count)
-    if stale:
-        warnings.warn(
-            f"{folder}: {len(stale)} pictures remain that this run did not write, "
-            f"{stale[0]} the first",
-            stacklevel=3,
-        )
-
-
-def _interrupted(count: int, output: Path) -> str:
+def interrupted(count: int, output: Path) -> str:
+    """What an interrupted command says it leaves behind."""
     if count == 0:
         return "interrupted before the first frame was written"
     return f"interrupted after {count} frames, which are in {output}"

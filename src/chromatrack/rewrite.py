@@ -21,13 +21,14 @@ from chromatrack.formats.points import TrackedPoint
 from chromatrack.formats.track_tables import TrackData
 from chromatrack.given import Marks
 from chromatrack.kinds import Layout
-from chromatrack.reliability import look_at_rows
+from chromatrack.reliability import LookAt, frames_to_look_at, look_at_rows
 from chromatrack.remark import LabelName
 from chromatrack.results import frame_row, indented
 from chromatrack.run_marks import plain_marks
 from chromatrack.saved import Result
 from chromatrack.track_files import TrackFiles, numbered
 from chromatrack.video import Frame, probe, read_frames
+from chromatrack.whole_file import unwritable
 
 
 @contextlib.contextmanager
@@ -40,9 +41,7 @@ def staging(folder: Path) -> Iterator[Path]:
     try:
         stage = tempfile.TemporaryDirectory(dir=folder, prefix=".correct-")
     except OSError as error:
-        raise OutputError(
-            f"{folder}: cannot be written ({error.strerror}); choose a folder with write access"
-        ) from error
+        raise unwritable(folder, error) from error
     with stage:
         yield Path(stage.name)
 
@@ -66,6 +65,7 @@ class Rewriting:
 
     result, data: the run as it was saved, and its result.json. marks, skeleton: all that is now
     marked. stage: where files are prepared. Masks wait on disk, so memory holds no pictures.
+    look_at: frames on which tracking may have failed, the worst first, once all is written.
     """
 
     result: Result
@@ -74,6 +74,7 @@ class Rewriting:
     skeleton: Skeleton | None
     stage: Path
     found: dict[int, _Found] = field(default_factory=dict)
+    look_at: list[LookAt] = field(default_factory=list)
     layout: Layout = field(init=False)
 
     def __post_init__(self) -> None:
@@ -156,6 +157,7 @@ class Rewriting:
                 f"run, came {len(rows)}; name the video that was tracked"
             )
         self._write_result(rows, look_at_rows(reliability))
+        self.look_at = frames_to_look_at(reliability)
 
     def _labels(self, index: int) -> set[LabelName]:
         return self.found[index].labels if index in self.found else set()

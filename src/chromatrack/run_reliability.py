@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from chromatrack import __version__
 from chromatrack.colour_reliability import LOOK_BELOW
-from chromatrack.errors import OutputError
 from chromatrack.reliability import frames_to_look_at
 from chromatrack.video import ImageSequenceWriter, VideoWriter
+from chromatrack.whole_file import replace_file
 
 ColouredRow = tuple[int, float, float]
 """Frame number, pts_seconds, reliability."""
@@ -46,12 +45,4 @@ def write_colour_reliability(
             for index, pts, value in rows
         ],
     }
-    path = reliability_path(writer)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror}); choose a folder with write access"
-        ) from error
+    replace_file(reliability_path(writer), json.dumps(content, indent=1) + "\n")

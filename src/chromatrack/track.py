@@ -18,22 +18,21 @@ from chromatrack.encoder import (
     Encoder,
     PlainEncoder,
     ResNetEncoder,
-    fold_batch_norm,
     normalize_lab,
 )
 from chromatrack.errors import InputError
+from chromatrack.fold import fold_batch_norm
 from chromatrack.follow import TrackedFrame, follow
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.points import PointMark
-from chromatrack.given import LostMark, Marks, check_all
+from chromatrack.given import LostMark, Marks
 from chromatrack.labels import Upsample, planes, resize
-from chromatrack.marks import ColourReference, Masks, Source, read_marks, read_reference
+from chromatrack.marks import ColourReference, Masks, Source, read_reference
 from chromatrack.memory import PropagateConfig
 from chromatrack.passes import Direction
 from chromatrack.recolour import ColorizedFrame, colorize_frames
 from chromatrack.session import Boxes, Places, Poses, Session, start_session
-from chromatrack.video import probe
 from chromatrack.weights import load_encoder
 
 __all__ = ["ColorizedFrame", "TrackConfig", "TrackedFrame", "Tracker", "choose_device"]
@@ -222,9 +221,16 @@ class Tracker:
                 end), or nothing is marked.
             VideoError: the video cannot be read; DamagedVideoError after the last good frame.
         """
-        painted = {} if masks is None else read_marks(masks, start=start)
-        marks = Marks(painted, points, boxes, keypoints, lost)
-        check_all(marks, probe(video), start=start, end=end)
+        marks = Marks.gathered(
+            video,
+            masks=masks,
+            points=points,
+            boxes=boxes,
+            keypoints=keypoints,
+            lost=lost,
+            start=start,
+            end=end,
+        )
         return follow(self, video, marks, direction=direction, start=start, end=end)
 
     def start(

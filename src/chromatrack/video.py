@@ -26,7 +26,8 @@ from chromatrack.image_files import (
     load_image,
 )
 from chromatrack.image_write import ImageSequenceWriter
-from chromatrack.video_decode import FALLBACK_FPS, Damage, PictureReader, beyond_end
+from chromatrack.video_decode import FALLBACK_FPS, PictureReader, beyond_end
+from chromatrack.video_order import Damage
 from chromatrack.video_rgb import RgbConverter, quarter_turns, turned
 from chromatrack.video_write import VideoWriter, open_writer
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from chromatrack.encoder import Encoder, EncoderConfig, Kind, build_encoder
 from chromatrack.errors import WeightsError
+from chromatrack.whole_file import replace_file
 
 HEADER_KEY = "chromatrack"
 GREY = "grey/"  # prefix of the normalisation statistics of grey input in a weights file
@@ -31,6 +32,9 @@ def save_encoder(
     Kernels are stored as float16, half the size; biases and statistics, which are few, as float32.
 
     grey_statistics: the normalisation statistics of grey input, by name, beside those of colour.
+
+    Raises:
+        OutputError: the file cannot be written.
     """
     from safetensors.torch import save
 
@@ -39,9 +43,7 @@ def save_encoder(
     state = {name: _stored(x) for name, x in encoder.state_dict().items()}
     for name, value in (grey_statistics or {}).items():
         state[GREY + name] = _stored(value)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(save(state, metadata=header))  # save_file would make it private
-    temporary.replace(path)
+    replace_file(path, save(state, metadata=header))  # save_file would make it private
 
 
 def _stored(x: Tensor) -> Tensor:

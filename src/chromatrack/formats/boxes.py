@@ -14,11 +14,11 @@ from chromatrack.errors import InputError
 from chromatrack.formats.track_tables import (
     TableRow,
     TrackData,
-    WholeFile,
     marked_rows,
     read_track_table,
     track_line,
 )
+from chromatrack.whole_file import WholeFile
 
 COLUMNS = ("x", "y", "width", "height")
 

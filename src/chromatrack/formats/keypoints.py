@@ -27,7 +27,8 @@ from chromatrack.formats.json_files import (
     whole,
     xy_pair,
 )
-from chromatrack.formats.track_tables import TrackData, WholeFile
+from chromatrack.formats.track_tables import TrackData
+from chromatrack.whole_file import WholeFile
 
 
 @dataclass(frozen=True)

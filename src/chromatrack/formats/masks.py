@@ -6,9 +6,7 @@ Reads the DAVIS layout (palette PNG, folders of `00000.png`) and whatever a pain
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
@@ -16,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from chromatrack.errors import InputError, OutputError
+from chromatrack.errors import InputError
+from chromatrack.whole_file import replace_file
 
 MAX_COLOURS = 256
 """An RGB mask with more distinct colours than this is taken for a photograph and refused."""
@@ -116,7 +115,7 @@ def write_mask(path: str | PathLike[str], mask: np.ndarray) -> None:
         image.putpalette(DAVIS_PALETTE.tobytes())
     encoded = io.BytesIO()
     image.save(encoded, format="PNG")
-    _write_whole(target, encoded.getvalue())
+    replace_file(target, encoded.getvalue())
 
 
 def check_mask(mask: np.ndarray) -> np.ndarray:
@@ -251,16 +250,3 @@ def _numbered_files(folder: Path) -> dict[int, Path]:
 
 def _size_text(array: np.ndarray) -> str:
     return f"{array.shape[1]}x{array.shape[0]}"
-
-
-def _write_whole(target: Path, content: bytes) -> None:
-    """Write through a temporary file in the same folder, so a reader never sees half of it."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        temporary.replace(target)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise OutputError(f"cannot write '{target}': {error.strerror or error}") from error

@@ -12,11 +12,11 @@ from os import PathLike
 
 from chromatrack.formats.track_tables import (
     TrackData,
-    WholeFile,
     marked_rows,
     read_track_table,
     track_line,
 )
+from chromatrack.whole_file import WholeFile
 
 
 @dataclass(frozen=True)

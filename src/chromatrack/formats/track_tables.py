@@ -1,26 +1,22 @@
 """CSV tables of marks and tracks: what points and boxes share.
 
-A table has one header line, then one row per thing and frame, in any order. Files of any kind are
-written under a temporary name first (`WholeFile`).
+A table has one header line, then one row per thing and frame, in any order.
 """
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import math
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TextIO
+from typing import TextIO
 
 import numpy as np
 
-from chromatrack.errors import InputError, OutputError
+from chromatrack.errors import InputError
 
 SEPARATORS = (",", ";", "\t")
 """Between cells; spreadsheets of many countries write ';' because ',' is their decimal mark."""
@@ -237,64 +233,6 @@ def _track_data(rows: list[tuple[float, ...]]) -> TrackData:
 
 
 # -- writing tables --------------------------------------------------------------------------
-
-
-class WholeFile:
-    """A text file written bit by bit under a temporary name, renamed when closed.
-
-    So a reader never sees half a row, and a run of any length needs no memory. Leaving the `with`
-    block closes it however the block ends: an interrupted run keeps what was written.
-    """
-
-    def __init__(self, path: str | PathLike[str]) -> None:
-        """Open it; missing folders are made. Raises OutputError if it cannot be."""
-        self._target = Path(path)
-        self._temporary = self._target.with_name(f".{self._target.name}.{os.getpid()}.tmp")
-        with self._told():
-            self._target.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._temporary.open("w", encoding="utf-8", newline="")
-
-    @property
-    def closed(self) -> bool:
-        """Whether the file is finished."""
-        return self._file.closed
-
-    def text(self, text: str) -> None:
-        """Add text to the end. Raises OutputError if it cannot be written."""
-        with self._told():
-            self._file.write(text)
-
-    def close(self) -> None:
-        """Finish the file under its own name; nothing happens the second time."""
-        if self.closed:
-            return
-        try:
-            with self._told():
-                self._file.close()
-                self._temporary.replace(self._target)
-        except OutputError:
-            with contextlib.suppress(OSError):
-                self._temporary.unlink()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            reason = error.strerror or error
-            raise OutputError(f"cannot write '{self._target}': {reason}") from error
 
 
 def track_line(

@@ -24,7 +24,8 @@ from chromatrack.cuts import CutDetector
 from chromatrack.errors import VideoError
 from chromatrack.image_files import IMAGE_ERRORS
 from chromatrack.labels import planes
-from chromatrack.video_decode import Clock, Damage, PictureReader, open_input
+from chromatrack.video_decode import PictureReader, open_input
+from chromatrack.video_order import Clock, Damage
 from chromatrack.video_rgb import RgbConverter
 
 if TYPE_CHECKING:

@@ -6,14 +6,14 @@ import csv
 import io
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from chromatrack.errors import InputError, OutputError
+from chromatrack.errors import InputError
+from chromatrack.whole_file import replace_file, unwritable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -119,7 +119,7 @@ def truncate_log(path: Path, step: int) -> None:
     if not path.exists():
         return
     kept = [line for line, row in _lines(path) if row.get("step", step + 1) <= step]
-    replace_file(path, "".join(line + "\n" for line in kept).encode())
+    replace_file(path, "".join(line + "\n" for line in kept))
 
 
 def write_csv(log: Path, table: Path) -> None:
@@ -134,23 +134,7 @@ def write_csv(log: Path, table: Path) -> None:
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    replace_file(table, text.getvalue().encode())
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name, then rename: a reader never sees half of it.
-
-    Raises:
-        OutputError: it cannot be written; what was there before is whole.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+    replace_file(table, text.getvalue())
 
 
 def _append(path: Path, row: Mapping[str, Any]) -> None:
@@ -159,7 +143,7 @@ def _append(path: Path, row: Mapping[str, Any]) -> None:
         with path.open("a", encoding="utf-8") as file:
             file.write(text + "\n")
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+        raise unwritable(path, error) from error
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401  (whatever a row holds)

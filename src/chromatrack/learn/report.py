@@ -19,7 +19,6 @@ from chromatrack.learn.log import (
     draw_curve,
     read_log,
     read_validations,
-    replace_file,
 )
 from chromatrack.page import (
     as_data,
@@ -34,6 +33,7 @@ from chromatrack.page import (
     text,
     tiles,
 )
+from chromatrack.whole_file import replace_file
 
 FACTS = "data.json"
 PICTURE_BYTES = 7_000_000
@@ -74,7 +74,7 @@ def write_report(folder: Path) -> Path:
         section("Recipe", _recipe(config)),
     ]
     path = folder / "report.html"
-    replace_file(path, page(f"{name}: training report", "\n".join(parts)).encode())
+    replace_file(path, page(f"{name}: training report", "\n".join(parts)))
     return path
 
 

@@ -15,8 +15,9 @@ from torch import Tensor
 from chromatrack.adapt import measure_statistics
 from chromatrack.color import fit_codebook, quantize
 from chromatrack.colour_head import class_balance
-from chromatrack.encoder import Encoder, build_encoder, channels_last, colour_head
+from chromatrack.encoder import Encoder, build_encoder, colour_head
 from chromatrack.errors import InputError
+from chromatrack.fold import channels_last
 from chromatrack.learn.grow import can_grow, grow
 from chromatrack.learn.recipe import TrainConfig, network, to_json
 from chromatrack.learn.sampler import Sampler

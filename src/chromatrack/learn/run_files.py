@@ -26,7 +26,6 @@ from chromatrack.learn.log import (
     plot_losses,
     read_log,
     read_validations,
-    replace_file,
     scalars_of,
     tensorboard,
     truncate_log,
@@ -37,6 +36,7 @@ from chromatrack.learn.report import FACTS, write_report
 from chromatrack.learn.run import Run, Watcher, calibrate
 from chromatrack.learn.sampler import Sampler
 from chromatrack.weights import save_encoder
+from chromatrack.whole_file import replace_file
 
 CONFIG, LOG, TABLE = "config.json", "log.jsonl", "log.csv"
 VALIDATION, CURVES, MODEL = "validation.jsonl", "loss.png", "model.safetensors"
@@ -90,9 +90,9 @@ class RunFiles:
         if resume:
             for name in (LOG, VALIDATION):
                 truncate_log(self.folder / name, run.step)
-        replace_file(self.folder / CONFIG, to_json(config).encode())
+        replace_file(self.folder / CONFIG, to_json(config))
         facts = json.dumps(_facts(run, index, self.world), indent=2)
-        replace_file(self.folder / FACTS, facts.encode())
+        replace_file(self.folder / FACTS, facts)
         self.watched = time.monotonic()
 
     @contextmanager

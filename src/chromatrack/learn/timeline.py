@@ -12,7 +12,8 @@ from av.error import FFmpegError
 
 from chromatrack.errors import VideoError
 from chromatrack.learn.decode import LEAST_SIDE, open_video, source_name
-from chromatrack.video_decode import FALLBACK_FPS, Damage, PictureReader
+from chromatrack.video_decode import FALLBACK_FPS, PictureReader
+from chromatrack.video_order import Damage
 from chromatrack.video_rgb import quarter_turns, turned
 
 _SMALL = 64 << 20  # bytes; of a larger file its own index is believed, where it has one

@@ -35,12 +35,12 @@ from chromatrack.learn.heldout import (
     look_at_pair,
     predicted_colours,
 )
-from chromatrack.learn.log import replace_file
 from chromatrack.learn.pictures import watch_picture
 from chromatrack.measure.davis import DavisSequence, Year, evaluate_davis, read_davis
 from chromatrack.measure.single_image import predict_cells
 from chromatrack.memory import TOP_K, PropagateConfig
 from chromatrack.track import Device, TrackConfig, Tracker
+from chromatrack.whole_file import replace_file
 
 if TYPE_CHECKING:
     from chromatrack.learn.aside import HeldPair

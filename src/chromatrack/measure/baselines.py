@@ -19,10 +19,10 @@ from chromatrack.follow import TrackedFrame, tracked_frame
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.points import PointMark
-from chromatrack.given import LostMark, Marks, check_all
+from chromatrack.given import LostMark, Marks
 from chromatrack.kinds import Layout, PointName
 from chromatrack.labels import planes
-from chromatrack.marks import ColourReference, Masks, Source, read_marks
+from chromatrack.marks import ColourReference, Masks, Source
 from chromatrack.measure.flow import RaftSize, dis_flow, raft_flow
 from chromatrack.measure.flow_colour import hold_colours, place_references
 from chromatrack.measure.flow_tracker import PIXELS, FlowTracker
@@ -32,7 +32,7 @@ from chromatrack.points import Seen
 from chromatrack.propagate import Input
 from chromatrack.recolour import ColorizedFrame
 from chromatrack.track import Device, choose_device
-from chromatrack.video import probe, read_frames
+from chromatrack.video import read_frames
 
 RAW_LAB_TEMPERATURE = 0.03
 """Softmax temperature for the cosine similarity of `RawLabEncoder`, whose cells are much alike."""
@@ -67,10 +67,16 @@ class IdentityTracker:
         Forward, every label is held as last given; backward, as given next; both, as last given,
         or as given next where there is nothing before. Where it is declared lost, it is absent.
         """
-        marks = Marks(
-            {} if masks is None else read_marks(masks, start=start), points, boxes, keypoints, lost
+        marks = Marks.gathered(
+            video,
+            masks=masks,
+            points=points,
+            boxes=boxes,
+            keypoints=keypoints,
+            lost=lost,
+            start=start,
+            end=end,
         )
-        check_all(marks, probe(video), start=start, end=end)
         return self._hold(video, marks, direction, start, end)
 
     def _hold(

@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import sys
 import time
 import warnings
@@ -29,6 +28,7 @@ from chromatrack.errors import InputError, OutputError, StoppedError
 from chromatrack.measure.identity import code_digest, digest
 from chromatrack.measure.kept import Kept, clip_path, read_kept
 from chromatrack.measure.workers import measure_here, measure_in_processes, stopped_by_sigterm
+from chromatrack.whole_file import replace_file
 
 Report = dict[str, Any]
 """What JSON can hold. Of one clip: its scores and whatever `combine` needs."""
@@ -284,10 +284,5 @@ def strict(value: Any) -> Any:  # noqa: ANN401  (whatever JSON can hold)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write through a temporary file, so that a reader never sees half a result."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(json.dumps(content, indent=2, default=str) + "\n", "utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write '{path}': {error.strerror}") from error
+    """Write JSON, whole or not at all. Raises OutputError where it cannot be."""
+    replace_file(path, json.dumps(content, indent=2, default=str) + "\n")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,12 +30,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FailureClip:
-    """A folder of frames, and a folder with a mask for each of them, in order of their names."""
+    """A folder of frames, and a folder with a mask for each of them, in order of their names.
+
+    frames: how many there are. every: only each so manyth is coloured.
+    """
 
     name: str
     folder: Path
     masks: Path
-    frame_count: int
+    frames: int
+    every: int = 1
+
+    @property
+    def frame_count(self) -> int:
+        """Frames to work on: the first one, that keeps its colours, and those that are coloured."""
+        return 1 + len(self.coloured)
+
+    @property
+    def coloured(self) -> range:
+        """Numbers of the frames to colour."""
+        return range(self.every, self.frames, self.every)
 
 
 @dataclass(frozen=True)
@@ -63,13 +77,20 @@ def failure_benchmark(
             only each so manyth frame is coloured; colours come straight from the first frame.
 
     Raises:
-        InputError: no clips, or `every` below 1.
+        InputError: no clips, `every` below 1, or a sequence without a frame to colour.
     """
     if not clips:
         raise InputError("failures: expected at least one tracked sequence, came none")
     if every < 1:
         raise InputError(f"every: expected 1 or more, came {every}")
-    measure = partial(measure_failures, short_side=short_side, every=every)
+    clips = tuple(replace(clip, every=every) for clip in clips)
+    short = next((clip for clip in clips if not clip.coloured), None)
+    if short is not None:
+        raise InputError(
+            f"failures: expected sequences of more than {every} frames, came {short.name} with "
+            f"{short.frames}"
+        )
+    measure = partial(measure_failures, short_side=short_side)
     settings = {"short_side": short_side, "every": every}
     return Benchmark("failures", clips, measure, mean_errors, settings)
 
@@ -81,16 +102,15 @@ def measure_failures(
     folder: Path | None,
     tick: Callable[[], None],
     short_side: int,
-    every: int = 1,
 ) -> Report:
     """Errors of one sequence: {"frames": [1, ...], "colour": [...], "region": [...]}.
 
     A region's error is None on frames where the tracker holds nothing.
     """
     reference = next(_frames(clip, short_side)).rgb
-    greys = ((frame.index, grey_of(frame.rgb)) for frame in _later(clip, short_side, every))
+    greys = ((frame.index, grey_of(frame.rgb)) for frame in _later(clip, short_side))
     masks = sorted(clip.masks.glob("*.png"))
-    coloured, truths = copied(tracker, reference, greys), _later(clip, short_side, every)
+    coloured, truths = copied(tracker, reference, greys), _later(clip, short_side)
     tick()
     rows: list[tuple[int, float, float | None]] = []
     for (index, rgb), truth in zip(coloured, truths, strict=False):
@@ -109,11 +129,11 @@ def _frames(clip: FailureClip, short_side: int) -> Iterator[Any]:
 
     info = probe(clip.folder)
     size = fit_size((info.height, info.width), short_side=short_side)
-    return read_frames(clip.folder, end=clip.frame_count, size=size)
+    return read_frames(clip.folder, end=clip.frames, size=size)
 
 
-def _later(clip: FailureClip, short_side: int, every: int) -> Iterator[Any]:
-    return (f for f in _frames(clip, short_side) if f.index > 0 and f.index % every == 0)
+def _later(clip: FailureClip, short_side: int) -> Iterator[Any]:
+    return (frame for frame in _frames(clip, short_side) if frame.index in clip.coloured)
 
 
 def _region(paths: Sequence[Path], index: int, size: tuple[int, ...]) -> np.ndarray:

@@ -20,16 +20,16 @@ from chromatrack.follow import Run, TrackedFrame, read_ways, tracked_frame
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.points import PointMark
-from chromatrack.given import LostMark, Marks, check_all
+from chromatrack.given import LostMark, Marks
 from chromatrack.kinds import Layout
 from chromatrack.labels import label_map_to_mask, planes
-from chromatrack.marks import ColourReference, Masks, Source, read_marks
+from chromatrack.marks import ColourReference, Masks, Source
 from chromatrack.measure.flow import Flow
 from chromatrack.measure.flow_labels import Between, BoxFlow, PointFlow, RegionFlow
 from chromatrack.passes import Direction, Reading
 from chromatrack.propagate import Input
 from chromatrack.recolour import ColorizedFrame
-from chromatrack.video import Frame, probe, read_frames
+from chromatrack.video import Frame, read_frames
 
 Mode = Literal["chained", "straight"]
 
@@ -85,10 +85,16 @@ class FlowTracker:
         Labels declared lost stay so until they are given again. A mask's confidence is 1 while any
         of it is left: flow does not tell how sure it is of one.
         """
-        marks = Marks(
-            {} if masks is None else read_marks(masks, start=start), points, boxes, keypoints, lost
+        marks = Marks.gathered(
+            video,
+            masks=masks,
+            points=points,
+            boxes=boxes,
+            keypoints=keypoints,
+            lost=lost,
+            start=start,
+            end=end,
         )
-        check_all(marks, probe(video), start=start, end=end)
         return self._follow(video, marks, direction, start, end)
 
     def _follow(

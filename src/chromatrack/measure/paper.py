@@ -29,7 +29,8 @@ from chromatrack.measure.failures import (
 from chromatrack.measure.horizon import HorizonScore, horizon_benchmark, open_clip, read_scores
 from chromatrack.measure.jhmdb import jhmdb_benchmark
 from chromatrack.measure.paper_pictures import JF, colour_sheets, mask_sheets, pose_sheets
-from chromatrack.measure.paper_report import Correlated, Failing, PaperResults, write_paper
+from chromatrack.measure.paper_report import write_paper
+from chromatrack.measure.paper_results import Correlated, Failing, PaperResults
 from chromatrack.measure.reliability import (
     CorrelationInterval,
     auc,

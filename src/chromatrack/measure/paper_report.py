@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from chromatrack.measure.attributes import DAVIS_ATTRIBUTES
-from chromatrack.measure.benchmark import Report
 from chromatrack.measure.colour_metrics import bootstrap_interval
-from chromatrack.measure.failures import Moments, by_sequence
+from chromatrack.measure.failures import by_sequence
 from chromatrack.measure.horizon import HorizonScore, clip_differences, mean_error
 from chromatrack.measure.paper_charts import (
     attribute_chart,
@@ -25,7 +22,8 @@ from chromatrack.measure.paper_charts import (
     score_bars,
 )
 from chromatrack.measure.paper_pictures import JF
-from chromatrack.measure.reliability import CorrelationInterval, ReliabilityBin
+from chromatrack.measure.paper_results import Correlated, PaperResults
+from chromatrack.measure.reliability import CorrelationInterval
 from chromatrack.page import (
     as_data,
     heading,
@@ -39,55 +37,7 @@ from chromatrack.page import (
     table,
     tiles,
 )
-
-
-@dataclass(frozen=True)
-class Correlated:
-    """How `signal` goes along with J&F over `count` frames, or sequences (`over`)."""
-
-    signal: str
-    over: str
-    count: int
-    pearson: CorrelationInterval
-    spearman: CorrelationInterval
-
-
-@dataclass(frozen=True)
-class Failing:
-    """What is known about claim 4.
-
-    correlations: what was set against J&F, over what, and how it goes along. diagram, auc: of the
-    reliability that the tracker states, for objects and frames with J below 0.5; empty and NaN
-    where none is stated, or none failed. failed: of how many judged.
-    """
-
-    frames: Moments
-    correlations: Sequence[Correlated] = ()
-    diagram: Sequence[ReliabilityBin] = ()
-    auc: float = math.nan
-    failed: int = 0
-    judged: int = 0
-
-
-@dataclass(frozen=True)
-class PaperResults:
-    """Everything the page shows; a part that was not measured is empty and left out.
-
-    model: the one under test, first in every mapping. colours: scores over the time horizon.
-    masks: {method: result of DAVIS}. poses: {benchmark: {method: its scores}}. attributes: {name:
-    {method: J&F-Mean}}; counts: sequences that have each. pictures: {part: [(caption, PIL image)]}.
-    settings: for the record.
-    """
-
-    model: str
-    colours: Sequence[HorizonScore] = ()
-    masks: Mapping[str, Report] = field(default_factory=dict)
-    poses: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
-    attributes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    counts: Mapping[str, int] = field(default_factory=dict)
-    failing: Failing | None = None
-    pictures: Mapping[str, Sequence[tuple[str, Any]]] = field(default_factory=dict)
-    settings: Mapping[str, object] = field(default_factory=dict)
+from chromatrack.whole_file import replace_file
 
 
 def paper_page(results: PaperResults) -> str:
@@ -121,10 +71,8 @@ def write_paper(results: PaperResults, folder: Path) -> Path:
     Raises:
         OutputError: it cannot be written.
     """
-    from chromatrack.learn.log import replace_file
-
     path = folder / "report.html"
-    replace_file(path, paper_page(results).encode())
+    replace_file(path, paper_page(results))
     return path
 
 

@@ -117,8 +117,11 @@ def mast() -> TrackConfig:
     Source: Lai et al., CVPR 2020, its code's `benchmark.py` and `models/`: references to frame t
     are 0, 5, t-5, t-3, t-1; softmax of plain inner products over all cells within 12 (square,
     inclusive), together; frames at their own size (480p) with cells of 4 pixels; each frame's
-    labels are hard where they are copied from. Not done here: windows on frames more than 15
-    frames back are not moved to where a coarser search finds the cell.
+    labels are hard where they are copied from. On frames d > 15 back the window lies around the
+    mean place (softmax, same temperature) of a search within 12 steps of min(4, d // 15 + 1)
+    cells, between cells by linear interpolation. Other than there, places outside the frame do not
+    count (there they score 0), and a reference's labels are read in its own windows (there in
+    those of the youngest one that was searched so).
     """
     propagate = PropagateConfig(
         first=True,
@@ -134,6 +137,8 @@ def mast() -> TrackConfig:
         similarity="dot",
         faint=0.0,
         harden=True,
+        moved_after=15,
+        moved_dilation=4,
     )
     return TrackConfig(
         size=480,

@@ -10,8 +10,7 @@ import numpy as np
 from PIL import Image
 
 from chromatrack.draw import contact_sheet
-from chromatrack.learn.log import replace_file
-from chromatrack.measure.benchmark import make_folder
+from chromatrack.whole_file import replace_file
 
 
 def write_sheet(
@@ -40,5 +39,4 @@ def write_sheet(
     )
     image = BytesIO()
     Image.fromarray(sheet).save(image, format="png")
-    make_folder(path.parent)
     replace_file(path, image.getvalue())

@@ -1,0 +1,93 @@
+"""A video coloured and written: the file or pictures, and how far each frame can be trusted."""
+
+from __future__ import annotations
+
+import re
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from chromatrack.errors import InputError
+from chromatrack.marks import ColourReference, Source
+from chromatrack.moments import Moment, frame_range
+from chromatrack.progress import Report, stop_on_interrupt
+from chromatrack.results import RunSummary, frames_ahead, interrupted
+from chromatrack.run_reliability import ColouredRow, write_colour_reliability
+from chromatrack.track import Tracker
+from chromatrack.track_files import keep_apart
+from chromatrack.video import ImageSequenceWriter, open_writer, probe
+from chromatrack.video_write import Codec
+
+
+def colorize_to_file(
+    tracker: Tracker,
+    video: Source,
+    *,
+    references: Sequence[ColourReference],
+    output: Source,
+    codec: Codec | None = None,
+    start: Moment = 0,
+    end: Moment | None = None,
+    progress: Report | None = None,
+) -> RunSummary:
+    """Colour a video from coloured pictures and write it, with the source's timing and sound.
+
+    Args:
+        tracker: the model and its configuration.
+        video, references: as in `Tracker.colorize`.
+        output: a video file, whose suffix (or `codec`) says how it is coded, or a folder or
+            `*.png` pattern for images. Not the video itself. OUTPUT.reliability.json beside
+            it says how far every frame can be trusted.
+        start, end: first frame and the one after the last: numbers, or times such as "2.5s".
+        progress: called after every frame.
+
+    Raises:
+        InputError, VideoError: as in `Tracker.colorize`; or `codec` does not go with `output`.
+        DamagedVideoError, KeyboardInterrupt: the frames until then are written and play.
+        OutputError: `output` cannot be written.
+    """
+    began, info = time.perf_counter(), probe(video)
+    told: list[ColouredRow] = []
+    first, last = frame_range(video, start=start, end=end)
+    frames = tracker.colorize(video, references=references, start=first, end=last)
+    total = frames_ahead(info.frame_count, first, last)
+    writer = open_writer(output, codec=codec, fps=info.average_fps, audio_from=video)
+    with stop_on_interrupt() as check_interrupt:
+        try:
+            with writer:
+                is_images = isinstance(writer, ImageSequenceWriter)
+                if is_images and codec is not None:
+                    raise InputError(f"codec: {output} takes PNG images, so leave {codec} out")
+                target = writer.folder if is_images else writer.path
+                for given in (video, *references):
+                    keep_apart(given, target)
+                for frame in frames:
+                    writer.write(
+                        frame.rgb,
+                        pts_seconds=frame.pts_seconds,
+                        duration_seconds=frame.duration_seconds,
+                    )
+                    told.append((frame.index, frame.pts_seconds, frame.reliability))
+                    if progress is not None:
+                        progress("colorize", len(told), total)
+                    check_interrupt()
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(interrupted(len(told), Path(output))) from None
+        finally:
+            if told:
+                write_colour_reliability(writer, told, model=tracker.model)
+            if isinstance(writer, ImageSequenceWriter) and told:
+                _tell_stale_images(writer.folder, len(told))
+    return RunSummary(Path(output), len(told), time.perf_counter() - began)
+
+
+def _tell_stale_images(folder: Path, count: int) -> None:
+    numbered = (path for path in folder.glob("*.png") if re.fullmatch(r"[0-9]{5,}", path.stem))
+    stale = sorted(path.name for path in numbered if int(path.stem) >= count)
+    if stale:
+        warnings.warn(
+            f"{folder}: {len(stale)} pictures remain that this run did not write, "
+            f"{stale[0]} the first",
+            stacklevel=3,
+        )

@@ -1,0 +1,154 @@
+"""The frames that new marks can change in a saved run, and the passes that do them again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from chromatrack.follow import Following, TrackedFrame, tracked
+from chromatrack.given import Marks
+from chromatrack.passes import Direction, Pass, Reading, Spool, both_ways, chunks_backward
+from chromatrack.propagate import Input
+from chromatrack.remark import LabelName, channel_names, marked_labels
+from chromatrack.video import Frame, read_frames
+from chromatrack.views import surroundings
+
+_WARM = 13  # frames that a cut detector remembers
+_PRIMED = 8  # keyframes beyond a span whose surroundings lost objects are told from
+
+
+@dataclass(frozen=True)
+class Span:
+    """Frames first..last (both included) on which some labels are tracked again.
+
+    left, right: the keyframes that show all of them around the span and stay as they are; None
+    where there is none, so that the span reaches to the end of the run.
+    """
+
+    labels: tuple[LabelName, ...]
+    left: int | None
+    right: int | None
+    first: int
+    last: int
+
+
+def find_spans(merged: Marks, new: Marks, *, first: int, last: int) -> list[Span]:
+    """The frames that new marks can change, label by label; labels with one span go together.
+
+    Args:
+        merged: all marks, the new ones among them.
+        first, last: frames of the run.
+    """
+    layout = merged.layout()
+    told = merged.told(layout)
+    names = channel_names(layout)
+    gaps: dict[tuple[int | None, int | None], set[LabelName]] = {}
+    for name, frames in marked_labels(new).items():
+        shown = {f for f, here in told[names.index(name) + 1].items() if here}
+        for frame in frames:
+            left = max((f for f in shown - frames if f < frame), default=None)
+            right = min((f for f in shown - frames if f > frame), default=None)
+            gaps.setdefault((left, right), set()).add(name)
+    return [
+        Span(
+            tuple(sorted(labels)),
+            left,
+            right,
+            first if left is None else left + 1,
+            last if right is None else min(last, right - 1),
+        )
+        for (left, right), labels in gaps.items()
+    ]
+
+
+@dataclass
+class SpanRun:
+    """The passes over one span. steps: how many frames were labelled."""
+
+    run: Following
+    span: Span
+    steps: int = 0
+
+    def frames(self, direction: Direction) -> Iterator[TrackedFrame]:
+        """Every frame of the span, with the span's labels only."""
+        run, span, spool = self.run, self.span, None
+        try:
+            if direction != "forward":
+                spool = self._backward()
+            readings: Iterator[tuple[Input, Reading]]
+            if direction == "backward":
+                frames = read_frames(run.video, start=span.first, end=span.last + 1)
+                readings = run.backward_only(frames, spool)
+            elif spool is not None:
+                readings = both_ways(self._forward(), spool, run.layout, run.told)
+            else:
+                readings = self._forward()
+            for frame, reading in readings:
+                if frame.index >= span.first:
+                    yield tracked(frame, reading, run)
+        finally:
+            if spool is not None:
+                spool.close()
+
+    def _forward(self) -> Iterator[tuple[Input, Reading]]:
+        begin = self.span.first if self.span.left is None else self.span.left
+        way = self._primed(begin, backward=False)
+        for frame in read_frames(self.run.video, start=begin, end=self.span.last + 1):
+            given = self.run.input(frame)
+            yield given, self._step(way, given)
+
+    def _backward(self) -> Spool | None:
+        """Down from the right keyframe, or from the last mark of the span."""
+        shown = [f for told in self.run.told.values() for f, here in told.items() if here]
+        top = self.span.right
+        if top is None:
+            top = max((f for f in shown if self.span.first <= f <= self.span.last), default=None)
+        if top is None:
+            return None
+        spool, way = Spool(), self._primed(top, backward=True)
+        size = self.run.first.rgb.nbytes
+        for begin, after in chunks_backward(self.span.first, top, frame_bytes=size):
+            frames = list(read_frames(self.run.video, start=begin, end=after))
+            for frame in reversed(frames):
+                spool.put(frame.index, self._step(way, self.run.input(frame)))
+        return spool
+
+    def _step(self, way: Pass, frame: Input) -> Reading:
+        reading = way.step(frame)
+        self.steps += reading.regions is not None
+        return reading
+
+    @torch.inference_mode()
+    def _primed(self, begin: int, *, backward: bool) -> Pass:
+        """A pass that knows of the frames before what a whole run's pass still remembers there.
+
+        Those are the changes that are usual between frames, and what surrounded the objects on
+        earlier keyframes; all else starts anew at a keyframe.
+        """
+        run = self.run
+        way = run.new_pass(backward=backward)
+        told = [item for frames in run.told.values() for item in frames.items()]
+        beyond = {f for f, _ in told if f != begin and (f > begin) == backward}
+        ends = [begin, *(f for f, here in told if here and f in beyond)]
+        before = sorted(f for f in beyond if min(ends) <= f <= max(ends))
+        if not before:
+            return way
+        for frame in self._just_before(begin, before, backward=backward):
+            way.kinds.cuts.is_cut(run.tracker.image(frame.rgb))
+        if run.tracker.spec.clip_length == 1 and way.kinds.recall:
+            for keyframe in before[:_PRIMED][::-1] if backward else before[-_PRIMED:]:
+                features, given = run.embed(keyframe)
+                if given is not None:
+                    label_map = way.kinds.prepare(given, features).label_map
+                    way.kinds.bodies.marked[keyframe] = surroundings(keyframe, features, label_map)
+        return way
+
+    def _just_before(self, begin: int, before: list[int], *, backward: bool) -> list[Frame]:
+        """The last frames that a whole run's pass would have seen, in its order."""
+        low, high = max(before[0], begin - _WARM), begin
+        if backward:
+            low, high = begin + 1, min(before[-1], begin + _WARM) + 1
+        frames = list(read_frames(self.run.video, start=low, end=high))
+        return frames[::-1] if backward else frames
