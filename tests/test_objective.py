@@ -19,9 +19,7 @@ from chromatrack.learn.objective import (
     correspondence_loss,
     correspondence_targets,
     near_window,
-    negatives_loss,
     regress,
-    spread,
     terms,
     total,
 )
@@ -180,45 +178,6 @@ def test_near_frames_look_near_and_far_ones_everywhere():
     assert corner[0].nonzero().tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
 
 
-def test_spread_by_hand_and_blind_to_which_reference():
-    here = torch.eye(6)[None]  # 2 x 3 cells, every pointer on one cell
-    assert float(spread(here, (2, 3))) == pytest.approx(0)
-    apart = torch.zeros(1, 1, 6)
-    apart[0, 0, [0, 2]] = 0.5  # two columns apart: variance 1
-    assert float(spread(apart, (2, 3))) == pytest.approx(math.log(2))
-    twice = torch.zeros(1, 1, 12)
-    twice[0, 0, [0, 8]] = 0.5  # the same two places, in two references
-    assert float(spread(twice, (2, 3))) == pytest.approx(math.log(2))
-
-
-def test_negatives_by_hand():
-    """Two examples of two cells, all similarities 0: half of the mass is on the other."""
-    own, features = torch.zeros(2, 2, 2), torch.zeros(2, 3, 2)
-    apart, same = torch.tensor([4, 7]), torch.tensor([4, 4])
-    loss = negatives_loss(own, features, features, apart, temperature=0.1)
-    assert float(loss) == pytest.approx(math.log(2))
-    assert float(negatives_loss(own, features, features, same, temperature=0.1)) == 0
-    sure = negatives_loss(own + 5, features, features, apart, temperature=0.1)
-    assert float(sure) == pytest.approx(0, abs=1e-6)
-
-
-def test_negatives_of_one_picture_leave_the_others_gradients_finite():
-    features = torch.randn(3, 4, 5, generator=generator()).requires_grad_()
-    scores = similarity(features, features)
-    source = torch.tensor([1, 1, 1])
-    loss = negatives_loss(scores, features, features, source, temperature=0.1)
-    loss.backward()
-    assert loss.item() == 0 and features.grad is not None
-    assert bool(torch.isfinite(features.grad).all())
-
-
-def test_many_cells_are_thinned_out_evenly(monkeypatch):
-    monkeypatch.setattr("chromatrack.learn.objective.MOST_KEYS", 4)
-    own, features = torch.zeros(2, 8, 8), torch.zeros(2, 3, 8)
-    loss = negatives_loss(own, features, features, torch.tensor([0, 1]), temperature=1.0)
-    assert float(loss) == pytest.approx(math.log((8 + 2) / 8))  # 2 of the other's 8 are left
-
-
 def batch_of(size: int, views: int = 2, side: int = 32) -> Batch:
     lab = torch.rand(size, views, 3, side, side, generator=generator(3)) * 2 - 1
     cells = side // 8
@@ -233,9 +192,7 @@ def batch_of(size: int, views: int = 2, side: int = 32) -> Batch:
 
 
 REGRESS = Objective(compare="regress", copy=10.0)
-ALL = replace(
-    REGRESS, correspondence=1.0, compactness=0.1, negatives=0.5, window=1, window_seconds=0.5
-)
+ALL = replace(REGRESS, correspondence=1.0, window=1, window_seconds=0.5)
 
 
 @pytest.mark.parametrize("views", [2, 4])
@@ -244,7 +201,7 @@ def test_a_recipe_has_the_terms_it_weighs_and_their_sum(views):
     features = F.normalize(torch.randn(3, views, 8, 4, 4, generator=generator(1)), dim=2)
     features.requires_grad_()
     found = terms(features, batch, ALL, SPEC)
-    assert list(found) == ["copy", "compactness", "negatives", "correspondence"]
+    assert list(found) == ["copy", "correspondence"]
     assert list(terms(features, batch, REGRESS, SPEC)) == ["copy"]
     expected = sum(getattr(ALL, name) * value.item() for name, value in found.items())
     assert float(total(found, ALL)) == pytest.approx(expected, rel=1e-5)

@@ -75,21 +75,24 @@ def test_steps_drop_the_rate_each_time():
 
 
 def test_knobs_are_found_where_they_belong():
-    config = change(default(), steps=7, crop=64, temperature=0.1, seed=3, ema=None)
+    config = change(default(), steps=7, crop=64, temperature=0.1, seed=3, accumulate=None)
     assert (config.steps, config.sampler.crop, config.objective.temperature) == (7, 64, 0.1)
-    assert config.seed == config.sampler.seed == 3 and config.ema == 0.0
+    assert config.seed == config.sampler.seed == 3 and config.accumulate == 1
     with pytest.raises(InputError, match="no knob called colour"):
         change(default(), colour=1)
 
 
 def test_an_older_recipe_reads_with_todays_defaults_and_another_file_does_not():
     raw = json.loads(to_json(default()))
-    del raw["ema"], raw["objective"]["negatives"]
+    del raw["accumulate"], raw["objective"]["correspondence"]
     assert from_json(json.dumps(raw)) == default()
-    raw["objective"]["cycle"] = 0.0  # a term that is gone, and was not used
+    raw["objective"]["cycle"] = raw["ema"] = 0.0  # terms that are gone, and were not used
     assert from_json(json.dumps(raw)) == default()
     raw["objective"]["cycle"] = 0.1
     with pytest.raises(InputError, match="unknown entries cycle"):
+        from_json(json.dumps(raw))
+    raw["objective"]["cycle"], raw["ema"] = 0.0, 0.9
+    with pytest.raises(InputError, match="unknown entries ema"):
         from_json(json.dumps(raw))
     for text in ("[1]", "{", '{"colour": 1}', '{"objective": {"x": 1}}'):
         with pytest.raises(InputError, match="expected the JSON of a training recipe"):
@@ -124,7 +127,6 @@ def test_runs_that_regressed_go_on_regressing():
         ({"accumulate": 3}, r"batch: expected a multiple of accumulate \(3\), came 8"),
         ({"log_every": 0}, "log_every: expected 1 or more, came 0"),
         ({"model": "huge"}, "model: expected one of small, base, vondrick2018, came 'huge'"),
-        ({"ema": 1.0}, "ema: expected a share from 0 to below 1, came 1.0"),
         ({"temperature": 0.0}, "temperature: expected more than 0, came 0.0"),
         ({"learning_rate": -1.0}, "learning_rate: expected more than 0, came -1.0"),
         ({"model": "vondrick2018"}, "views: expected 4, the clip that vondrick2018 embeds"),

@@ -165,7 +165,7 @@ def test_the_recipe_asks_for_the_class_of_each_cell_and_nothing_else(colourer):
     [
         ({"views": 2}, "views: expected 1, as colours are predicted from single pictures, came 2"),
         ({"copy": 1.0}, "copy: expected 0 where colours are predicted without a reference"),
-        ({"negatives": 0.1}, "negatives: expected 0 where colours are predicted"),
+        ({"correspondence": 0.1}, "correspondence: expected 0 where colours are predicted"),
         ({"compare": "regress"}, "compare: expected classify where colours are predicted"),
         ({"predict": 0.0}, "views: expected 2 or more"),
         ({"model": "vondrick2018"}, "views: expected 4, the clip that vondrick2018 embeds"),

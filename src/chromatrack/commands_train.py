@@ -48,9 +48,6 @@ class Knobs:
         jitter: strength of random light and colour change, 0 to 1.
         copy: weight of the colours copied.
         correspondence: weight of known motion found on stills; 0 leaves a term out.
-        compactness: weight of the pointer's spread.
-        negatives: weight of cells of other videos.
-        ema: share of the running mean of weights kept at each step, e.g. 0.999.
         cache: where decoded clips are kept: with a GPU, `device` if they fit.
         memory_gigabytes: decoded frames kept; more data is rotated through.
         seed: of all randomness.
@@ -78,9 +75,6 @@ class Knobs:
     jitter: Knob = None
     copy: Knob = None
     correspondence: Knob = None
-    compactness: Knob = None
-    negatives: Knob = None
-    ema: Knob = None
     cache: Literal["device", "memory", "disk", "none"] | None = None
     memory_gigabytes: Knob = None
     seed: Count = None

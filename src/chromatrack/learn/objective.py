@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from chromatrack.learn.sampler import Batch
 
 LEAST = 1e-6  # probability below which a wrong class costs no more
-MOST_KEYS = 4096  # other pictures' cells that a target is told apart from
 
 
 def regress(copied: Tensor, truth: Tensor, hidden: Tensor) -> Tensor:
@@ -81,52 +80,6 @@ def near_window(size: tuple[int, int], *, near: Tensor, radius: int, references:
     """Where targets may look: `(B, N, references * N)` bool; near ones within `radius` cells."""
     inside = window_mask(size, radius=radius).to(near.device).repeat(1, references)
     return inside[None] | ~near[:, None, None]
-
-
-def spread(pointer: Tensor, size: tuple[int, int]) -> Tensor:
-    """How far apart the cells are that a pointer rests on: mean of log(1 + variance in cells^2).
-
-    Source: the compactness prior of LIIR (Li et al. 2022), as a variance instead of a fit.
-
-    Args:
-        pointer: `(B, N, R * N)`, rows sum to 1, for maps of `size` cells.
-    """
-    h, w = size
-    y = torch.arange(h, device=pointer.device, dtype=pointer.dtype).repeat_interleave(w)
-    x = torch.arange(w, device=pointer.device, dtype=pointer.dtype).repeat(h)
-    moments = torch.stack([x, y, x * x + y * y], dim=1).repeat(pointer.shape[-1] // (h * w), 1)
-    mean_x, mean_y, square = (pointer @ moments).unbind(-1)
-    variance = (square - mean_x.square() - mean_y.square()).clamp(min=0)
-    return variance.log1p().mean()
-
-
-def negatives_loss(
-    own: Tensor, target: Tensor, keys: Tensor, source: Tensor, *, temperature: float
-) -> Tensor:
-    """Minus the log of the mass that a pointer over all pictures leaves in its own.
-
-    Source: inter-video reconstruction, LIIR (Li et al. 2022).
-
-    Args:
-        own: `(B, N, M)` similarity to the example's own reference cells.
-        target: `(B, C, N)` features. keys: `(B, C, M)` reference features of all examples, of which
-            at most MOST_KEYS are used.
-        source: `(B,)` examples with equal numbers are no negatives of each other.
-
-    Returns:
-        Scalar mean over cells; 0 if no example has a negative.
-    """
-    B, _, M = keys.shape
-    every = max(1, -(-B * M // MOST_KEYS))
-    others = keys.transpose(0, 1).flatten(1)[:, ::every]
-    owner = source.repeat_interleave(M)[::every]
-    strange = owner[None] != source[:, None]
-    logits = similarity(target, others) / temperature
-    logits = logits.masked_fill(~strange[:, None], -torch.inf)
-    inside = (own / temperature).logsumexp(2)
-    lost = torch.logaddexp(inside, logits.logsumexp(2)) - inside
-    counted = strange.any(1)
-    return (lost.mean(1) * counted).sum() / counted.sum().clamp(min=1)
 
 
 def correspondence_targets(
@@ -219,10 +172,6 @@ def terms(
     T = objective.temperature
     pointer = affinity(scores, temperature=T, mask=mask)
     found = {"copy": _copy(pointer, batch, objective, spec, codebook)}
-    if objective.compactness:
-        found["compactness"] = spread(pointer, (h, w))
-    if objective.negatives:
-        found["negatives"] = negatives_loss(scores, target, references, batch.source, temperature=T)
     if objective.correspondence:
         found["correspondence"] = _known_motion(features, batch, spec, temperature=T)
     return found

@@ -29,7 +29,6 @@ class Objective:
     window: cells a target may look away from its own place when the frames are less than
     `window_seconds` apart; None: always the whole frame.
     copy: colours copied. correspondence: known motion of stills found, against all other pictures.
-    compactness: spread of the pointer. negatives: mass on other videos' cells.
     predict: colours predicted from each cell's own features, for networks that see single pictures
     and L alone; there is no pointer then and no other term, and the network gets a colour head.
     """
@@ -42,8 +41,6 @@ class Objective:
     window_seconds: float = 0.5
     copy: float = 1.0
     correspondence: float = 0.0
-    compactness: float = 0.0
-    negatives: float = 0.0
     predict: float = 0.0
 
 
@@ -53,8 +50,6 @@ class TrainConfig:
 
     init: weights to start from (a shipped name or a file); None: random.
     batch: examples a step, over all processes and all `accumulate` parts.
-    ema: share that an average of the weights keeps at each step, 0 to leave it out; the average is
-    what is written as the model.
     precision: auto is bfloat16 or float16 where the device has it, float32 on CPUs.
     held_out: clips (or photos) never trained on, to watch the run with.
     """
@@ -74,7 +69,6 @@ class TrainConfig:
     warmup: float = 0.05
     drops: tuple[float, ...] = ()
     clip_norm: float | None = 1.0
-    ema: float = 0.0
     precision: Precision = "auto"
     compile: bool = False
     device: str = "cpu"
@@ -143,8 +137,8 @@ def single() -> TrainConfig:
     )
 
 
-DROPPED = frozenset({"cycle"})
-"""Terms of older recipes that are gone."""
+DROPPED = frozenset({"cycle", "compactness", "negatives", "ema"})
+"""Terms of older recipes that are gone (docs/results.md says what they were worth)."""
 
 RECIPES = {"default": default, "vondrick2018": vondrick2018, "single": single}
 
@@ -174,8 +168,6 @@ def check(config: TrainConfig) -> None:
         )
     if config.model not in PRESETS:
         raise InputError(f"model: expected one of {', '.join(PRESETS)}, came {config.model!r}")
-    if not 0 <= config.ema < 1:
-        raise InputError(f"ema: expected a share from 0 to below 1, came {config.ema}")
     if not config.objective.temperature > 0:
         raise InputError(f"temperature: expected more than 0, came {config.objective.temperature}")
     for name in ("learning_rate", "save_seconds", "watch_minutes"):
@@ -217,7 +209,7 @@ def _check_prediction(config: TrainConfig) -> None:
         raise InputError(
             f"compare: expected classify where colours are predicted, came {objective.compare!r}"
         )
-    for name in ("copy", "correspondence", "compactness", "negatives"):
+    for name in ("copy", "correspondence"):
         if getattr(objective, name):
             raise InputError(
                 f"{name}: expected 0 where colours are predicted without a reference, came "
@@ -247,11 +239,11 @@ def from_json(text: str) -> TrainConfig:
 
 def _without_dropped(raw: dict[str, Any]) -> dict[str, Any]:
     """An older recipe without the terms it names and weighs 0, of those that are gone."""
-    objective = raw.get("objective")
-    if not isinstance(objective, dict):
-        return raw
-    kept = {n: value for n, value in objective.items() if n not in DROPPED or value != 0}
-    return raw | {"objective": kept}
+    kept = {n: value for n, value in raw.items() if n not in DROPPED or value != 0}
+    objective = kept.get("objective")
+    return kept | (
+        {"objective": _without_dropped(objective)} if isinstance(objective, dict) else {}
+    )
 
 
 def _build(kind: type, raw: Mapping[str, Any]) -> Any:  # noqa: ANN401

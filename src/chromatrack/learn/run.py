@@ -35,15 +35,14 @@ CALIBRATION_VIEWS = 16
 class Run:
     """A run in progress. `step` steps are behind it; `is_sound` is False within an update.
 
-    average: running mean of the weights, if the recipe wants one. codebook: `(K, 2)` normalised ab
-    colours, for classification. best: the best value of what the run is watched by, so far.
+    codebook: `(K, 2)` normalised ab colours, for classification. best: the best value of what the
+    run is watched by, so far.
     """
 
     encoder: Encoder
     optimizer: torch.optim.Optimizer
     device: torch.device
     scaler: torch.amp.GradScaler  # pyright: ignore[reportPrivateImportUsage]
-    average: Encoder | None = None
     codebook: Tensor | None = None
     step: int = 0
     seconds: float = 0.0
@@ -53,11 +52,6 @@ class Run:
     best: float | None = None
     is_sound: bool = True
     notes: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def model(self) -> Encoder:
-        """The network to look at, and to write in the end."""
-        return self.encoder if self.average is None else self.average
 
     def fit_colours(self, sampler: Sampler, config: TrainConfig) -> None:
         """Cluster the colours of the first batches, the same ones whenever the run is begun."""
@@ -74,23 +68,10 @@ class Run:
             head.codebook.copy_(found)
             head.balance.copy_(class_balance(counts))
 
-    def update_average(self, keep: float) -> None:
-        """Let the running mean follow the weights; quicker at the beginning."""
-        if self.average is None:
-            return
-        keep = min(keep, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            pairs = zip(self.average.parameters(), self.encoder.parameters(), strict=True)
-            for mean, weight in pairs:
-                mean.lerp_(weight, 1 - keep)
-            for mean, value in zip(self.average.buffers(), self.encoder.buffers(), strict=True):
-                mean.copy_(value)
-
     def content(self, config: TrainConfig) -> dict[str, Any]:
         """All that a checkpoint holds: tensors and plain values."""
         return {
             "encoder": self.encoder.state_dict(),
-            "average": None if self.average is None else self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "codebook": self.codebook,
@@ -113,8 +94,6 @@ class Run:
         """
         try:
             self.encoder.load_state_dict(content["encoder"])
-            if self.average is not None:
-                self.average.load_state_dict(content["average"] or content["encoder"])
             self.optimizer.load_state_dict(content["optimizer"])
             self.scaler.load_state_dict(content["scaler"])
         except (RuntimeError, ValueError, KeyError) as error:
@@ -141,8 +120,7 @@ def begin(config: TrainConfig, device: torch.device) -> Run:
     )
     is_half = choose_precision(config, device) == torch.float16
     scaler = torch.amp.GradScaler(device.type, enabled=is_half)  # pyright: ignore[reportPrivateImportUsage]
-    average = copy.deepcopy(encoder) if config.ema else None
-    return Run(encoder, optimizer, device, scaler, average, codebook=_known_colours(encoder))
+    return Run(encoder, optimizer, device, scaler, codebook=_known_colours(encoder))
 
 
 def _known_colours(encoder: Encoder) -> Tensor | None:
@@ -194,8 +172,8 @@ def calibrate(run: Run, sampler: Sampler) -> tuple[Encoder, dict[str, Tensor]]:
     for number in range(CALIBRATION_BATCHES):
         batch = sampler.batch(run.step + number, size=size)
         shown.append(batch.lab.flatten(0, 1).to(run.device))
-    grey = measure_statistics(run.model, shown, grey=True)
-    encoder = copy.deepcopy(run.model)
+    grey = measure_statistics(run.encoder, shown, grey=True)
+    encoder = copy.deepcopy(run.encoder)
     colour = measure_statistics(encoder, shown, grey=False)
     encoder.load_state_dict({**encoder.state_dict(), **colour})
     return encoder, grey

@@ -147,7 +147,7 @@ class RunFiles:
 
     def watch(self, run: Run, watcher: Watcher, config: TrainConfig) -> Mapping[str, float]:
         """Look at the network, note what was seen, and keep it if it is the best so far."""
-        values = watcher(run.model, run.step, run.seconds, self.folder)
+        values = watcher(run.encoder, run.step, run.seconds, self.folder)
         append_validation(self.folder / VALIDATION, Validation(run.step, run.seconds, values))
         if self.scalars is not None:
             self.scalars(run.step, {f"held out/{name}": x for name, x in values.items()})
@@ -173,7 +173,7 @@ class RunFiles:
             "complete": "yes" if complete else "no",
             "recipe": to_json(config),
         }
-        encoder, grey = calibrate(run, sampler) if complete else (run.model, None)
+        encoder, grey = calibrate(run, sampler) if complete else (run.encoder, None)
         save_encoder(self.folder / MODEL, encoder, notes=notes, grey_statistics=grey)
         reports = read_log(self.folder / LOG)
         if reports:

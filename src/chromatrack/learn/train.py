@@ -324,7 +324,6 @@ def update(run: Run, config: TrainConfig, rate: float) -> None:
     run.scaler.step(run.optimizer)
     run.scaler.update()
     run.skipped += run.scaler.get_scale() < scale
-    run.update_average(config.ema)
     run.is_sound = True
 
 

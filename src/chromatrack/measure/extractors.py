@@ -101,7 +101,7 @@ def load_checkpoint(path: str | PathLike[str]) -> Encoder:
     try:
         content = read(Path(path)).content
         encoder = build_encoder(from_json(content["config"]).model)
-        encoder.load_state_dict(content["average"] or content["encoder"])
+        encoder.load_state_dict(content.get("average") or content["encoder"])
     except (InputError, KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise WeightsError(
