@@ -1,0 +1,146 @@
+"""How a training run got on: colours copied on held-out clips, and masks tracked, over its steps.
+
+    python benchmarks/curve.py RUN CHECKPOINT... --davis DAVIS --out FOLDER [--frames 12]
+
+RUN is a folder of `chromatrack train`; its log and the looks it took at held-out clips are read.
+Each CHECKPOINT of it (the last ones, or copies made while it ran) and the network before its first
+step track the first `--frames` frames of every DAVIS sequence under `--protocol` (default: paper).
+The paper's own numbers are drawn beside them. What is measured is kept in FOLDER: a stopped command
+goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+from matplotlib.axes import Axes
+
+from chromatrack.encoder import Encoder, build_encoder
+from chromatrack.learn import checkpoint
+from chromatrack.learn.log import Validation, read_log, read_validations
+from chromatrack.learn.recipe import TrainConfig, from_json, network
+from chromatrack.learn.watch import shortened
+from chromatrack.measure.davis import evaluate_davis, read_davis
+from chromatrack.measure.extractors import load_checkpoint
+from chromatrack.measure.protocols import protocol
+from chromatrack.track import Tracker
+from chromatrack.whole_file import replace_file
+
+PAPER = {"J-Mean": 0.346, "F-Mean": 0.327}
+"""Vondrick et al. 2018, table 2: DAVIS 2017 val, 400,000 steps of 32 clips."""
+
+Scores = dict[str, float]
+
+
+def tracked(encoder: Encoder, options: argparse.Namespace) -> Scores:
+    """J, F and their mean on the first frames of every sequence."""
+    tracker = Tracker(encoder, device="cpu", config=protocol(options.protocol))
+    result = evaluate_davis(options.short, tracker=tracker, year=2016, save_masks=False)
+    return {name: float(result["scores"][name]) for name in ("J&F-Mean", "J-Mean", "F-Mean")}
+
+
+def untrained(config: TrainConfig) -> Encoder:
+    """The run's network as it was before its first step."""
+    torch.manual_seed(config.seed)
+    return build_encoder(network(config)).eval()
+
+
+def measure(path: Path | None, options: argparse.Namespace) -> tuple[int, Scores]:
+    """Steps behind a checkpoint (None: before the first one) and its scores; kept in the folder."""
+    step = 0 if path is None else int(checkpoint.read(path).content["step"])
+    place = options.out / f"step-{step:08d}-{options.protocol}-{options.frames}.json"
+    if not place.exists():
+        encoder = untrained(options.config) if path is None else load_checkpoint(path)
+        replace_file(place, json.dumps(tracked(encoder, options)))
+    return step, json.loads(place.read_text())
+
+
+def table(found: dict[int, Scores], looks: list[Validation]) -> str:
+    """Markdown: a row for every step at which something was measured."""
+    colours = {look.step: look.values for look in looks}
+    lines = [
+        "| steps | colour error | held still | J | F | J&F |",
+        "|---:|---:|---:|---:|---:|---:|",
+    ]
+    for step in sorted({*found, *colours}):
+        values = {**colours.get(step, {}), **found.get(step, {})}
+        names = ("colour_error", "colour_error_still", "J-Mean", "F-Mean", "J&F-Mean")
+        cells = [f"{values[name]:.3f}" if name in values else "" for name in names]
+        lines.append(f"| {step} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def draw_colours(axes: Axes, looks: list[Validation]) -> None:
+    """Error of copied colours over steps, beside colours held still."""
+    steps = [look.step for look in looks]
+    axes.plot(steps, [look.values["colour_error"] for look in looks], "o-", label="copied")
+    still = [look.values["colour_error_still"] for look in looks]
+    axes.plot(steps, still, "k--", label="held still")
+    axes.set_ylabel("colour error, held-out clips")
+
+
+def draw_scores(axes: Axes, found: dict[int, Scores]) -> None:
+    """J and F over steps, beside the paper's."""
+    for number, name in enumerate(PAPER):
+        steps = sorted(found)
+        axes.plot(steps, [found[s][name] for s in steps], "o-", color=f"C{number}", label=name)
+        told = f"{name} of the paper (DAVIS 2017 val)"
+        axes.axhline(PAPER[name], color=f"C{number}", linestyle=":", label=told)
+    axes.set_ylim(0)
+    axes.set_ylabel("DAVIS, first frames")
+
+
+def chart(found: dict[int, Scores], options: argparse.Namespace) -> None:
+    """Loss, colours and masks side by side."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 3.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, middle, right = figure.subplots(1, 3)
+    reports = read_log(options.run / "log.jsonl")
+    left.plot([r.step for r in reports], [r.loss for r in reports])
+    left.set_ylabel("loss")
+    draw_colours(middle, read_validations(options.run / "validation.jsonl"))
+    draw_scores(right, found)
+    for axes in (left, middle, right):
+        axes.set_xlabel("steps")
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in (middle, right):
+        axes.legend(fontsize=7)
+    figure.savefig(options.out / "curve.png", dpi=120)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("checkpoints", nargs="*", type=Path)
+    parser.add_argument("--davis", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--frames", type=int, default=12, help="of every sequence")
+    parser.add_argument("--protocol", default="paper")
+    parser.add_argument("--threads", type=int, help="processor threads")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    options.config = from_json((options.run / "config.json").read_text())
+    found: dict[int, Scores] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        sequences = read_davis(options.davis, year=2016).sequences
+        options.short = shortened(sequences, Path(folder), frames=options.frames)
+        for path in [None, *options.checkpoints]:
+            step, scores = measure(path, options)
+            found[step] = scores
+            print(f"step {step}: J&F {scores['J&F-Mean']:.3f}", file=sys.stderr)
+    print(table(found, read_validations(options.run / "validation.jsonl")))
+    chart(found, options)
+
+
+if __name__ == "__main__":
+    main()
