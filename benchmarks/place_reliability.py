@@ -14,7 +14,7 @@ Right is a box with an IoU of 0.5 or more; a point within 8 pixels of a 256 x 25
 and JHMDB have it). Joints are tracked as points are, so their rows judge and fit both. `report`
 fits weights to the rows of all FILES of a kind and judges them on sequences held out of the fit;
 those that stand in `chromatrack.place_reliability` are also judged on the rows of --check, which no
-fit sees. What is reported hidden is not in the fit; what is known of it is printed.
+fit sees. Boxes that are reported hidden are not in the fit; what is known of them is printed.
 
 Prints Markdown; FOLDER gets place_reliability.json (every number) and place_reliability.png.
 """
@@ -65,13 +65,17 @@ BODY = 0.2
 
 @dataclass(frozen=True)
 class Kind:
-    """How rows of a kind are judged. signals: whether more is good (1) or bad (-1)."""
+    """How rows of a kind are judged.
+
+    signals: whether more is good (1) or bad (-1). hidden_too: so is what is reported hidden.
+    """
 
     rows: str
     right: Callable[[Row], bool]
     inputs: Callable[[Row], Sequence[float]]
     estimate: Callable[[Row], float]
     signals: dict[str, int]
+    hidden_too: bool = False
 
 
 def box_signals(row: Row) -> Signals:
@@ -85,9 +89,8 @@ def point_signals(row: Row) -> PointSignals:
 OF_BOXES = {"colour_error": -1, "agreement": 1, "entropy": -1, "sharpness": 1, "confidence": 1}
 OF_POINTS = {
     "colour_error": -1,
-    "colour_change": -1,
     "back": -1,
-    "forth": -1,
+    "stray": -1,
     "likeness": 1,
     "entropy": -1,
     "confidence": 1,
@@ -107,6 +110,7 @@ KINDS = {
         lambda row: point_inputs(point_signals(row)),
         lambda row: estimate_point(point_signals(row), kind="point"),
         OF_POINTS,
+        hidden_too=True,
     ),
     "joint": Kind(
         "point",
@@ -114,6 +118,7 @@ KINDS = {
         lambda row: point_inputs(point_signals(row)),
         lambda row: estimate_point(point_signals(row), kind="joint"),
         OF_POINTS,
+        hidden_too=True,
     ),
 }
 
@@ -145,21 +150,19 @@ def groups_of(names: Sequence[str]) -> list[np.ndarray]:
 
 def report_kind(kind: Kind, files: dict[str, list[Row]], checks: dict[str, list[Row]]) -> Row:
     """Every number of one kind."""
-    rows = [row for found in files.values() for row in found if row["present"]]
-    hidden = [row for found in files.values() for row in found if not row["present"]]
-    names = [row["sequence"] for row in rows]
+    every = [row for found in files.values() for row in found]
+    rows = [row for row in every if kind.hidden_too or row["present"]]
+    hidden = [row for row in every if not row["present"]]
     right = np.array([kind.right(row) for row in rows])
-    x = np.array([kind.inputs(row) for row in rows])
-    middle, spread = x.mean(axis=0), x.std(axis=0)
-    scaled = (x - middle) / spread
-    chance = held_out(scaled, right, groups=names, ridge=RIDGE)
-    weights = fit_logistic(scaled, right, ridge=RIDGE)
-    slopes = weights[1:] / spread
+    names = [row["sequence"] for row in rows]
+    weights, told_apart, chance = fitted(kind, rows, right)
     threshold = float(np.quantile(chance[~right], CAUGHT))
     shipped = np.array([kind.estimate(row) for row in rows])
     single = {}
     for name, sign in kind.signals.items():
-        single[name] = auc(-sign * np.array([row[name] for row in rows]), ~right)
+        told = np.array([row[name] is not None for row in rows])
+        values = np.array([row[name] for row in rows if row[name] is not None])
+        single[name] = auc(-sign * values, ~right[told])
     found = {
         "count": len(rows),
         "wrong": int((~right).sum()),
@@ -171,13 +174,13 @@ def report_kind(kind: Kind, files: dict[str, list[Row]], checks: dict[str, list[
         "held_out": judged(chance, right, names, threshold=threshold),
         "shipped": judged(shipped, right, names, threshold=threshold),
         "hidden": [len(hidden), sum(kind.right(row) for row in hidden)],
-        "weights": [float(weights[0] - slopes @ middle), *slopes.tolist()],
+        "weights": weights,
+        "auc_by_inputs": told_apart,
         "threshold": threshold,
         "checks": {},
     }
     for name, check in checks.items():
-        some = [row for row in check if row["present"]]
-        if some:
+        if some := [row for row in check if kind.hidden_too or row["present"]]:
             values = np.array([kind.estimate(row) for row in some])
             true = np.array([kind.right(row) for row in some])
             told = judged(values, true, [r["sequence"] for r in some], threshold=threshold)
@@ -185,10 +188,32 @@ def report_kind(kind: Kind, files: dict[str, list[Row]], checks: dict[str, list[
             told["hidden"] = [len(gone), sum(kind.right(row) for row in gone)]
             found["checks"][name] = told | {"count": len(some), "wrong": int((~true).sum())}
     if kind is KINDS["joint"]:
-        found["skeletons"] = skeletons(rows + hidden, np.concatenate(
-            [chance, [kind.estimate(row) for row in hidden]]
-        ))  # fmt: skip
+        found["skeletons"] = skeletons(rows, chance)
     return found
+
+
+def fitted(
+    kind: Kind, rows: Sequence[Row], right: np.ndarray
+) -> tuple[dict[int, list[float]], dict[int, float], np.ndarray]:
+    """Weights and AUC by number of inputs, and every row's probability; its sequence held out.
+
+    Rows with fewer inputs than others are judged by a fit to all rows with those inputs alone,
+    which is made of points in any case: a run may hold few.
+    """
+    inputs, names = [kind.inputs(row) for row in rows], [row["sequence"] for row in rows]
+    weights, found_bad, chance = {}, {}, np.zeros(len(rows))
+    fewer = {len(inputs[0]) - 1} if kind.rows == "point" and rows[0]["stray"] is not None else set()
+    for count in sorted({len(one) for one in inputs} | fewer):
+        told = np.flatnonzero([len(one) >= count for one in inputs])
+        x = np.array([inputs[n][:count] for n in told])
+        middle, spread = x.mean(axis=0), x.std(axis=0)
+        scaled, groups = (x - middle) / spread, [names[n] for n in told]
+        chance[told] = held_out(scaled, right[told], groups=groups, ridge=RIDGE)
+        found_bad[count] = auc(-chance[told], ~right[told])
+        found = fit_logistic(scaled, right[told], ridge=RIDGE)
+        slopes = found[1:] / spread
+        weights[count] = [float(found[0] - slopes @ middle), *slopes.tolist()]
+    return weights, found_bad, chance
 
 
 def skeletons(rows: Sequence[Row], chance: np.ndarray) -> Row:
@@ -259,8 +284,10 @@ def markdown(found: dict[str, Any]) -> str:
     lines.append(["reported hidden, of them wrong", *(f"{n}, {n - ok}" for n, ok in hidden)])
     text = [" | ".join(["", *row, ""]).strip() for row in lines]
     for name, kind in found.items():
-        weights = ", ".join(f"{w:.3f}" for w in kind["weights"])
-        text += ["", f"{name}: weights {weights}; flags below {kind['threshold']:.3f}"]
+        text += ["", f"{name}: flags below {kind['threshold']:.3f}"]
+        for count, weights in kind["weights"].items():
+            told = f"- {count} inputs, held out: AUC {kind['auc_by_inputs'][count]:.3f}; weights "
+            text.append(told + ", ".join(f"{w:.3f}" for w in weights))
         for sequence, (count, wrong, stated) in kind["sequences"].items():
             text.append(f"- {sequence}: {wrong} of {count} wrong, {1 - stated:.2f} stated")
         for check, t in kind["checks"].items():

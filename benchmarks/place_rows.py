@@ -82,7 +82,8 @@ def joint_rows(
         for (kind, _, joint), signals in frame.place_signals.items():
             if kind == "joint" and np.isfinite(apart[joint]).all():
                 told = point_row(name, frame.index, signals, apart[joint], scale, bodies[at])
-                rows.append(told | {"joint": joint})
+                confidence = float(frame.keypoints[1].confidence[joint])
+                rows.append(told | {"joint": joint, "confidence": confidence})
     return rows
 
 
@@ -149,6 +150,7 @@ def synthetic_rows(tracker: Any, name: str, seed: int) -> list[Row]:
                     found = frame.points[i]
                     apart = np.array([found.x, found.y]) - true.points[i]
                     told |= point_row(called, frame.index, signals, apart, scale, np.inf)
+                    told["confidence"] = found.confidence
                 else:
                     box = frame.boxes[i]
                     place = np.array([box.x, box.y, box.width, box.height])
