@@ -44,11 +44,12 @@ from chromatrack.measure.reliability import (
 from chromatrack.place_reliability import (
     NEAR,
     PointSignals,
+    box_inputs,
     estimate_box,
     estimate_point,
     point_inputs,
 )
-from chromatrack.reliability import Signals, inputs
+from chromatrack.reliability import Signals
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,7 +101,7 @@ KINDS = {
     "box": Kind(
         "box",
         lambda row: row["IoU"] >= 0.5,
-        lambda row: inputs(box_signals(row)),
+        lambda row: box_inputs(box_signals(row)),
         lambda row: estimate_box(box_signals(row)),
         OF_BOXES,
     ),

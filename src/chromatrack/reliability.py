@@ -169,7 +169,7 @@ def chance(weights: Sequence[float], values: Sequence[float]) -> float:
 LOOK_BELOW = 0.875
 """Reliability below which a frame is to be looked at: 80 % of the bad ones in the fit."""
 
-LOOK_BELOW_OF = {"object": LOOK_BELOW, "box": 0.75, "point": 0.6, "keypoints": 0.5}
+LOOK_BELOW_OF = {"object": LOOK_BELOW, "box": 0.767, "point": 0.595, "keypoints": 0.499}
 """The same by kind; of a skeleton it is the mean over its joints."""
 
 GAP = 3
