@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from synthetic import moving_clip, write_clip
 
 from chromatrack.correct import correct
-from chromatrack.draw import overlay_reliability
+from chromatrack.draw import Bar, overlay_reliability
 from chromatrack.errors import InputError
 from chromatrack.kinds import Layout
 from chromatrack.measure.baselines import RawLabEncoder
@@ -273,15 +273,25 @@ def test_the_overlay_shows_it_when_asked(tracker, clips, tmp_path):
 
 def test_bars_are_as_long_as_reliability_is_high():
     rgb = np.full((120, 240, 3), 90, np.uint8)
-    shown = overlay_reliability(rgb, {1: 1.0, 2: 0.25}, low=0.5)
+    shown = overlay_reliability(rgb, [Bar("1", 1, 1.0, 0.5), Bar("2", 2, 0.25, 0.5)])
     assert (rgb == 90).all() and shown.shape == rgb.shape
     rows = {2: 117, 1: 112}  # the first object's bar is the upper one
     lit = {k: (shown[y, 12:50].max(axis=-1) > 200).sum() for k, y in rows.items()}
     assert lit[1] > 35
     red = (shown[..., 0] > 200) & (shown[..., 1] < 90) & (shown[..., 2] < 90)
     assert red[114:].any()
-    assert np.array_equal(overlay_reliability(rgb, {}, low=0.5), rgb)
-    with pytest.raises(InputError, match="reliability of object 3: expected 0 to 1"):
-        overlay_reliability(rgb, {3: 1.5}, low=0.5)
+    assert np.array_equal(overlay_reliability(rgb, []), rgb)
+    with pytest.raises(InputError, match="reliability of p3: expected 0 to 1"):
+        overlay_reliability(rgb, [Bar("p3", 3, 1.5, 0.5)])
     with pytest.raises(InputError, match="uint8 RGB"):
-        overlay_reliability(rgb[..., 0], {}, low=0.5)
+        overlay_reliability(rgb[..., 0], [])
+
+
+def test_of_more_bars_than_fit_the_lowest_are_shown():
+    rgb = np.zeros((60, 240, 3), np.uint8)
+    some = [Bar(f"p{n}", 1, 1.0, 0.5) for n in range(30)]
+    full = overlay_reliability(rgb, some[:20])
+    assert np.array_equal(overlay_reliability(rgb, some), full)
+    some[29] = Bar("p29", 2, 0.1, 0.5)
+    red = overlay_reliability(rgb, some)[-3:].astype(int)
+    assert ((red[..., 0] > 200) & (red[..., 1] < 90)).any()

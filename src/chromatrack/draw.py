@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -94,36 +95,50 @@ def label_frame(rgb: np.ndarray, text: str) -> np.ndarray:
     return np.array(Image.alpha_composite(image, plate).convert("RGB"))
 
 
-def overlay_reliability(
-    rgb: np.ndarray, reliability: Mapping[int, float], *, low: float
-) -> np.ndarray:
-    """Draw a bar for every object at the bottom left: its id, and how far to trust it.
+@dataclass(frozen=True)
+class Bar:
+    """How far to trust one thing.
+
+    name: stands before the bar. number: the id whose colour it has. value: [0, 1], its length.
+    low: below it the bar has a red frame; a tick marks it.
+    """
+
+    name: str
+    number: int
+    value: float
+    low: float
+
+
+def overlay_reliability(rgb: np.ndarray, bars: Sequence[Bar]) -> np.ndarray:
+    """Draw bars at the bottom left, one above the other; where too many, the lowest values.
 
     Args:
         rgb: (H, W, 3) uint8 frame; left as it is.
-        reliability: [0, 1] by object id, the length of the bar in the object's colour.
-        low: below it the bar has a red frame; a tick marks it.
+        bars: from the top down.
 
     Returns:
         (H, W, 3) uint8.
 
     Raises:
-        InputError: no RGB frame, or a reliability outside 0..1.
+        InputError: no RGB frame, or a value outside 0..1.
     """
     _check_rgb(rgb)
-    for number, value in reliability.items():
-        if not 0 <= value <= 1:
-            raise InputError(f"reliability of object {number}: expected 0 to 1, got {value}")
+    for bar in bars:
+        if not 0 <= bar.value <= 1:
+            raise InputError(f"reliability of {bar.name}: expected 0 to 1, got {bar.value}")
     height, width = rgb.shape[:2]
-    step = max(3, min(height // 24, height // max(1, len(reliability))))
+    step = max(3, height // 50, min(height // 24, height // max(1, len(bars))))
+    worst = sorted(range(len(bars)), key=lambda row: bars[row].value)[: height // step]
+    shown = [bars[row] for row in sorted(worst)]
     image = Image.fromarray(rgb).convert("RGBA")
     plate = Image.new("RGBA", image.size, (0, 0, 0, 0))
     pen, font = ImageDraw.Draw(plate), _font(max(8, step - 4))
-    left, length = 2 * step, max(8, width // 6)
-    for row, number in enumerate(reversed(sorted(reliability)), start=1):
-        value, top = reliability[number], height - row * step
+    letters = max((len(bar.name) for bar in shown), default=1)
+    left, length = (2 + letters // 3) * step, max(8, width // 6)
+    for row, bar in enumerate(reversed(shown), start=1):
+        value, low, top = bar.value, bar.low, height - row * step
         bottom = top + step - 3
-        colour = tuple(_brightest(object_colours(np.array([number])))[0].tolist())
+        colour = tuple(_brightest(object_colours(np.array([bar.number])))[0].tolist())
         pen.rectangle((0, top - 1, left + length + 2, bottom + 1), fill=(0, 0, 0, 150))
         pen.rectangle((left, top, left + round(value * length), bottom), fill=(*colour, 255))
         tick = left + round(low * length)
@@ -131,7 +146,7 @@ def overlay_reliability(
         if value < low:
             pen.rectangle((left, top, left + length, bottom), outline=(255, 40, 40, 255))
         if step >= 9:
-            pen.text((2, (top + bottom) / 2), str(number), font=font, fill="white", anchor="lm")
+            pen.text((2, (top + bottom) / 2), bar.name, font=font, fill="white", anchor="lm")
     return np.array(Image.alpha_composite(image, plate).convert("RGB"))
 
 

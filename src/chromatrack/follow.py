@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,6 +22,7 @@ from chromatrack.kinds import Kinds, Layout
 from chromatrack.labels import label_map_to_mask, resize, to_image
 from chromatrack.marks import Source
 from chromatrack.passes import (
+    AnySignals,
     Direction,
     Pass,
     Reading,
@@ -29,9 +30,12 @@ from chromatrack.passes import (
     both_ways,
     chunks_backward,
 )
+from chromatrack.place_reliability import PointSignals, estimate_place
 from chromatrack.points import Seen
 from chromatrack.propagate import Given, Input, Propagator
 from chromatrack.reliability import Signals, estimate
+from chromatrack.reliability_rows import PlaceName, by_kind
+from chromatrack.remark import channel_names
 from chromatrack.video import Frame, read_frame, read_frames
 
 if TYPE_CHECKING:
@@ -53,7 +57,8 @@ class TrackedFrame:
     cut lies just before. duration_seconds: how long the source shows the frame, if it says so.
     reliability: chance, [0, 1], that a region's mask is right (J of 0.5 or more), told without
     labels; 1 where it was painted, left out before it was first marked. signals: what that is made
-    of (`reliability.estimate`), None where painted.
+    of (`reliability.estimate`), None where painted. place_reliability, place_signals: the same of
+    boxes, points and joints by name (`place_reliability.py` says what is right of each).
     """
 
     index: int
@@ -71,6 +76,13 @@ class TrackedFrame:
     cut: bool = False
     reliability: dict[int, float] = field(default_factory=dict)
     signals: dict[int, Signals | None] = field(default_factory=dict)
+    place_reliability: dict[PlaceName, float] = field(default_factory=dict)
+    place_signals: dict[PlaceName, AnySignals] = field(default_factory=dict)
+
+    @property
+    def reliability_by_kind(self) -> dict[str, dict[int, float]]:
+        """Of everything by "object", "box", "point", "keypoints" and id; see `by_kind`."""
+        return by_kind(self.reliability, self.place_reliability)
 
 
 class Steps(Protocol):
@@ -265,7 +277,7 @@ def tracked_frame(
     areas = {i: int(counts[i]) for i in layout.regions}
     by_id = list(zip(layout.regions, layout.region_channels, strict=True))
     points, keypoints = read_points(reading.seen, layout, spec, working, size)
-    signals = {i: reading.signals[c] for i, c in by_id if c in reading.signals}
+    signals, of_places = read_signals(reading, layout)
     return TrackedFrame(
         source.index,
         source.pts_seconds,
@@ -282,7 +294,30 @@ def tracked_frame(
         cut=reading.cut,
         reliability={i: estimate(found) for i, found in signals.items()},
         signals=signals,
+        place_reliability={name: estimate_place(name[0], s) for name, s in of_places.items()},
+        place_signals=of_places,
     )
+
+
+def read_signals(
+    reading: Reading, layout: Layout
+) -> tuple[dict[int, Signals | None], dict[PlaceName, AnySignals]]:
+    """Signals of regions by id; of boxes, points and joints by name."""
+    regions: dict[int, Signals | None] = {}
+    places: dict[PlaceName, AnySignals] = {}
+    for channel, name in enumerate(channel_names(layout), start=1):
+        if channel not in reading.signals:
+            continue
+        found = reading.signals[channel]
+        if isinstance(found, PointSignals):
+            assert reading.seen is not None
+            visible = bool(reading.seen.visible[channel - layout.first_point])
+            places[name] = replace(found, present=visible)  # as both passes together say
+        elif name[0] == "object":
+            regions[name[1]] = found
+        else:
+            places[name] = found
+    return regions, places
 
 
 def read_boxes(

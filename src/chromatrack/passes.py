@@ -15,11 +15,15 @@ from torch import Tensor
 
 from chromatrack.coords import Box
 from chromatrack.kinds import Kinds, Layout
+from chromatrack.place_reliability import PointSignals, read_point_signals
 from chromatrack.points import Seen
 from chromatrack.propagate import Given, Input, Propagated, Propagator
 from chromatrack.reliability import Signals, Watch
 
 Direction = Literal["forward", "backward", "both"]
+
+AnySignals = Signals | PointSignals | None
+"""Of a region, a box or a point; None: the user said where it is."""
 
 _CHUNK_BYTES = 128_000_000
 
@@ -39,7 +43,7 @@ class Reading:
     boxes: Mapping[int, Box] = field(default_factory=dict)
     seen: Seen | None = None
     cut: bool = False
-    signals: Mapping[int, Signals | None] = field(default_factory=dict)
+    signals: Mapping[int, AnySignals] = field(default_factory=dict)
 
 
 def read_step(step: Propagated, kinds: Kinds) -> Reading:
@@ -80,13 +84,20 @@ class Pass:
         """Label the next frame."""
         self._look_ahead(frame.index)
         bank, step = self.propagator.bank, self.propagator.step(frame)
-        signals = self.watch.read(step, bank, self.kinds.layout.region_channels)
-        reading = replace(read_step(step, self.kinds), signals=signals)
+        reading = read_step(step, self.kinds)
+        reading = replace(reading, signals=self._signals(step, reading.seen))
         ahead = frame.index + (-1 if self.backward else 1)
         wanted = {mark.index for mark in bank.neighbours(frame.index)}
         wanted |= {mark.index for mark in bank.neighbours(ahead)}
         bank.marked = [mark for mark in bank.marked if mark.index in wanted]
         return reading
+
+    def _signals(self, step: Propagated, seen: Seen | None) -> dict[int, AnySignals]:
+        """What tells without labels whether everything is tracked right, by channel."""
+        layout, bank = self.kinds.layout, self.propagator.bank
+        areas = [*layout.region_channels, *layout.box_channels]
+        found: dict[int, AnySignals] = {**self.watch.read(step, bank, areas)}
+        return found | read_point_signals(step, seen, self.watch, bank, first=layout.first_point)
 
     def _look_ahead(self, index: int) -> None:
         """Have the next keyframe of every label in memory, on the far side of `index`."""
@@ -208,14 +219,15 @@ def merge_readings(
         c: w * forward.entropy.get(c, 0.0) + (1 - w) * backward.entropy.get(c, 0.0)
         for c, w in weights.items()
     }
+    seen, of_points = _merge_seen(index, forward.seen, backward.seen, layout, told)
     return Reading(
         _merge_regions(forward.regions, backward.regions, layout, weights),
         confidence,
         entropy,
         _merge_boxes(forward, backward, layout, weights),
-        _merge_seen(index, forward.seen, backward.seen, layout, told),
+        seen,
         forward.cut or backward.cut,
-        _merge_signals(forward, backward, weights),
+        _merge_signals(forward, backward, weights | of_points),
     )
 
 
@@ -233,8 +245,8 @@ def _merge_regions(
 
 def _merge_signals(
     forward: Reading, backward: Reading, weights: Mapping[int, float]
-) -> dict[int, Signals | None]:
-    """Of each region, those of the pass that counts more."""
+) -> dict[int, AnySignals]:
+    """Of each region, box and point, those of the pass that counts more."""
     merged = {}
     for channel, weight in weights.items():
         first, second = (forward, backward) if weight >= 1 / 2 else (backward, forward)
@@ -264,10 +276,13 @@ def _merge_seen(
     backward: Seen | None,
     layout: Layout,
     told: Mapping[int, Mapping[int, bool]],
-) -> Seen | None:
-    if forward is None or backward is None:
-        return backward if forward is None else forward
+) -> tuple[Seen | None, dict[int, float]]:
+    """The points, and the forward pass's weight for each by channel."""
     first = layout.first_point
+    channels = range(first, first + len(layout.points))
+    if forward is None or backward is None:
+        found = backward if forward is None else forward
+        return found, dict.fromkeys(channels, float(forward is not None))
     ahead = [shares(index, told[first + n])[0] for n in range(len(layout.points))]
     share = forward.xy.new_tensor(ahead)
     a = share * forward.confidence.clamp(min=_LEAST)
@@ -277,7 +292,8 @@ def _merge_seen(
     place = torch.where(apart, (w >= 1 / 2).float(), w)[:, None]
     xy = place * forward.xy + (1 - place) * backward.xy
     confidence = w * forward.confidence + (1 - w) * backward.confidence
-    return Seen(xy, confidence > 1 / 2, confidence)
+    seen = Seen(xy, confidence > 1 / 2, confidence)
+    return seen, dict(zip(channels, w.tolist(), strict=True))
 
 
 def both_ways(

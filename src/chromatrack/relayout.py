@@ -51,7 +51,7 @@ def fork(run: Pass) -> Pass:
     kinds, bank = run.kinds, run.propagator.bank
     shared: list[Any] = [run.propagator.encode, run.embed, run.told, kinds.readings]
     shared += run.propagator.clip
-    shared += run.watch.colours.values()
+    shared += [*run.watch.colours.values(), run.watch.now]
     for reference in [*bank.frames(), bank.recalled]:
         if reference is not None:
             shared += [reference.features, reference.label_map]

@@ -7,8 +7,8 @@ features and pointers tell of themselves, is summed up as one probability per re
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -157,14 +157,20 @@ def estimate(signals: Signals | None) -> float:
     """
     if signals is None:
         return 1.0
-    if not signals.present:
-        return ABSENT
-    logit = WEIGHTS[0] + sum(w * x for w, x in zip(WEIGHTS[1:], inputs(signals), strict=True))
+    return chance(WEIGHTS, inputs(signals)) if signals.present else ABSENT
+
+
+def chance(weights: Sequence[float], values: Sequence[float]) -> float:
+    """A logistic's probability; the first weight is of 1, the others of the values."""
+    logit = weights[0] + sum(w * x for w, x in zip(weights[1:], values, strict=True))
     return (1 + math.tanh(logit / 2)) / 2
 
 
 LOOK_BELOW = 0.875
 """Reliability below which a frame is to be looked at: 80 % of the bad ones in the fit."""
+
+LOOK_BELOW_OF = {"object": LOOK_BELOW, "box": 0.767, "point": 0.595, "keypoints": 0.499}
+"""The same by kind; of a skeleton it is the mean over its joints."""
 
 GAP = 3
 """Frames between two flagged ones that are flagged with them."""
@@ -172,21 +178,23 @@ GAP = 3
 
 @dataclass(frozen=True)
 class LookAt:
-    """Frames first..last (both included) on which an object may not be where its mask is.
+    """Frames first..last (both included) on which something may not be where it is said to be.
 
-    reliability: the lowest of them.
+    object: its id. reliability: the lowest of them. kind: "object" (a mask), "box", "point" or
+    "keypoints".
     """
 
     object: int
     first: int
     last: int
     reliability: float
+    kind: str = "object"
 
     def __str__(self) -> str:
         frames = f"frames {self.first}-{self.last}"
         if self.first == self.last:
             frames = f"frame {self.first}"
-        return f"{frames} of object {self.object}: reliability {self.reliability:.2f}"
+        return f"{frames} of {self.kind} {self.object}: reliability {self.reliability:.2f}"
 
 
 def frames_to_look_at(
@@ -216,16 +224,29 @@ def frames_to_look_at(
     )
 
 
-def look_at_rows(frames: Iterable[tuple[int, Mapping[int, float]]]) -> list[dict[str, int | float]]:
-    """`frames_to_look_at` as result.json has them."""
+Told = Mapping[str, Mapping[int, float]]
+"""kind -> id -> reliability, as `reliability_rows.by_kind` makes it."""
+
+
+def things_to_look_at(frames: Iterable[tuple[int, Told]]) -> list[LookAt]:
+    """Ranges of unreliable frames of everything tracked, the worst first; args as above."""
+    found, rows = [], list(frames)
+    for kind, below in LOOK_BELOW_OF.items():
+        ranges = frames_to_look_at([(i, told.get(kind, {})) for i, told in rows], below=below)
+        found += [replace(r, kind=kind) for r in ranges]
+    return sorted(found, key=lambda r: (r.reliability, r.first - r.last))
+
+
+def look_at_rows(frames: Iterable[tuple[int, Told]]) -> list[dict[str, int | float]]:
+    """`things_to_look_at` as result.json has them: the id stands under its kind."""
     return [
         {
-            "object": r.object,
+            r.kind: r.object,
             "first": r.first,
             "last": r.last,
             "reliability": round(r.reliability, 5),
         }
-        for r in frames_to_look_at(frames)
+        for r in things_to_look_at(frames)
     ]
 
 
@@ -236,11 +257,13 @@ def look_at_rows(frames: Iterable[tuple[int, Mapping[int, float]]]) -> list[dict
 class Watch:
     """Reads the signals of every region in a pass; keeps the colours of its marked frames.
 
-    colours: frame -> `(2, h, w)` ab of its cells. Bounded like the memory bank.
+    colours: frame -> `(2, h, w)` ab of its cells. Bounded like the memory bank. now: of the frame
+    that was read last.
     """
 
     spec: FeatureSpec
     colours: dict[int, Tensor] = field(default_factory=dict)
+    now: Tensor | None = None
 
     @torch.inference_mode()
     def read(
@@ -252,18 +275,18 @@ class Watch:
         index, given = step.input.index, step.input.given
         ab = to_cells(rgb_to_lab(step.input.image)[None, 1:], self.spec)[0]
         marks = {mark.index: mark for mark in bank.marked}
-        self.colours = {i: known for i, known in self.colours.items() if i in marks}
+        self.now, self.colours = ab, {i: a for i, a in self.colours.items() if i in marks}
         if index in marks:
             self.colours[index] = ab
         found: dict[int, Signals | None] = {}
         for channel in channels:
             if given is not None and bool(given.painted[channel]):
                 found[channel] = None
-            elif (mark := self._nearest(marks.values(), channel, index)) is not None:
+            elif (mark := self.nearest(marks.values(), channel, index)) is not None:
                 found[channel] = self._signals(step, channel, ab, mark, bank)
         return found
 
-    def _nearest(self, marks: Iterable[Reference], channel: int, index: int) -> Reference | None:
+    def nearest(self, marks: Iterable[Reference], channel: int, index: int) -> Reference | None:
         """The nearest mark of a channel among the frames seen."""
         of_it = (m for m in marks if m.index in self.colours and _shows(m, channel))
         return min(of_it, key=lambda mark: abs(mark.index - index), default=None)

@@ -23,7 +23,8 @@ from chromatrack.marks import Masks, Source, read_marks
 from chromatrack.moments import Moment, frame_range
 from chromatrack.passes import Direction
 from chromatrack.progress import Report, stop_on_interrupt
-from chromatrack.reliability import LookAt, frames_to_look_at, look_at_rows
+from chromatrack.reliability import LookAt, Told, look_at_rows, things_to_look_at
+from chromatrack.reliability_rows import places_row
 from chromatrack.run_marks import add_polygons, fit_skeleton, plain_marks, write_run_masks
 from chromatrack.track import Tracker
 from chromatrack.track_files import TrackFiles, keep_apart, remove_stale, tell_stale
@@ -62,7 +63,7 @@ class _TrackRun:
     head: dict[str, Any]
     rows: list[str] = field(default_factory=list)
     cuts: list[int] = field(default_factory=list)
-    reliability: list[tuple[int, dict[int, float]]] = field(default_factory=list)
+    reliability: list[tuple[int, Told]] = field(default_factory=list)
     track_seconds: float = 0.0
     write_seconds: float = 0.0
     started: float = field(default_factory=time.perf_counter)
@@ -70,7 +71,7 @@ class _TrackRun:
     def add(self, frame: TrackedFrame) -> None:
         """Take in a frame that is on disk."""
         self.rows.append(frame_row(frame))
-        self.reliability.append((frame.index, frame.reliability))
+        self.reliability.append((frame.index, frame.reliability_by_kind))
         if frame.cut:
             self.cuts.append(frame.index)
 
@@ -160,7 +161,7 @@ def track_to_folder(
     write_run_masks(folder, painted)
     _write_frames(run, files, frames, frames_ahead(info.frame_count, first, last), progress)
     seconds = time.perf_counter() - run.started
-    return RunSummary(folder, len(run.rows), seconds, tuple(frames_to_look_at(run.reliability)))
+    return RunSummary(folder, len(run.rows), seconds, tuple(things_to_look_at(run.reliability)))
 
 
 def _head(tracker: Tracker, info: VideoInfo, marks: Marks) -> dict[str, Any]:
@@ -253,6 +254,7 @@ def frame_row(frame: TrackedFrame) -> str:
             "entropy": {number: round(value, 5) for number, value in frame.entropy.items()},
             "confidence": {number: round(value, 5) for number, value in frame.confidence.items()},
             "reliability": {number: round(value, 5) for number, value in frame.reliability.items()},
+            "place_reliability": places_row(frame.place_reliability),
             "present": frame.present,
             "cut": frame.cut,
         }

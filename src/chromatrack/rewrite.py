@@ -21,7 +21,8 @@ from chromatrack.formats.points import TrackedPoint
 from chromatrack.formats.track_tables import TrackData
 from chromatrack.given import Marks
 from chromatrack.kinds import Layout
-from chromatrack.reliability import LookAt, frames_to_look_at, look_at_rows
+from chromatrack.reliability import LookAt, Told, look_at_rows, things_to_look_at
+from chromatrack.reliability_rows import PlaceName, places_row, read_places_row
 from chromatrack.remark import LabelName
 from chromatrack.results import frame_row, indented
 from chromatrack.run_marks import plain_marks
@@ -54,6 +55,7 @@ class _Found:
     entropy: dict[int, float] = field(default_factory=dict)
     confidence: dict[int, float] = field(default_factory=dict)
     reliability: dict[int, float] = field(default_factory=dict)
+    place_reliability: dict[PlaceName, float] = field(default_factory=dict)
     points: dict[int, TrackedPoint] = field(default_factory=dict)
     boxes: dict[int, TrackedBox] = field(default_factory=dict)
     keypoints: dict[int, TrackedKeypoints] = field(default_factory=dict)
@@ -95,6 +97,8 @@ class Rewriting:
             found.confidence |= {i: frame.confidence[i] for i in ids}
             known = frame.reliability
             found.reliability |= {i: known[i] for i in ids if i in known}
+        told = frame.place_reliability
+        found.place_reliability |= {name: told[name] for name in labels if name in told}
         found.points |= frame.points
         found.boxes |= frame.boxes
         for number, pose in frame.keypoints.items():
@@ -141,15 +145,14 @@ class Rewriting:
         )
         first, last = self.result.frames[0].index, self.result.frames[-1].index
         rows: list[str] = []
-        reliability: list[tuple[int, Mapping[int, float]]] = []
+        reliability: list[tuple[int, Told]] = []
         with files:
             frames = read_frames(video, start=first, end=last + 1)
             for frame, row in zip(frames, self.data["frames"], strict=False):
                 whole = self._whole(frame, row)
                 files.write(whole)
-                corrected = any(kind == "object" for kind, _, _ in self._labels(frame.index))
-                rows.append(frame_row(whole) if corrected else json.dumps(row))
-                reliability.append((frame.index, whole.reliability))
+                rows.append(self._row(whole, row))
+                reliability.append((frame.index, whole.reliability_by_kind))
                 yield frame.index
         if len(rows) < len(self.data["frames"]):
             raise InputError(
@@ -157,7 +160,16 @@ class Rewriting:
                 f"run, came {len(rows)}; name the video that was tracked"
             )
         self._write_result(rows, look_at_rows(reliability))
-        self.look_at = frames_to_look_at(reliability)
+        self.look_at = things_to_look_at(reliability)
+
+    def _row(self, whole: TrackedFrame, row: Mapping[str, Any]) -> str:
+        """A frame's entry: as it was, but for what was corrected on the frame."""
+        labels = self._labels(whole.index)
+        if any(kind == "object" for kind, _, _ in labels):
+            return frame_row(whole)
+        if not labels:
+            return json.dumps(row)
+        return json.dumps({**row, "place_reliability": places_row(whole.place_reliability)})
 
     def _labels(self, index: int) -> set[LabelName]:
         return self.found[index].labels if index in self.found else set()
@@ -191,6 +203,7 @@ class Rewriting:
             keypoints=self._tracked("keypoints", _pose, now.keypoints, index),
             cut=bool(row.get("cut", False)),
             reliability=self._reliability(index, row),
+            place_reliability=self._place_reliability(index, row),
         )
 
     def _reliability(self, index: int, row: Mapping[str, Any]) -> dict[int, float]:
@@ -200,6 +213,12 @@ class Rewriting:
         kept = {i: value for i, value in old.items() if i not in again}
         known = kept | (self.found[index].reliability if index in self.found else {})
         return {i: known[i] for i in self.layout.regions if i in known}
+
+    def _place_reliability(self, index: int, row: Mapping[str, Any]) -> dict[PlaceName, float]:
+        """The same of boxes, points and joints, by name."""
+        again, told = self._labels(index), read_places_row(row.get("place_reliability", {}))
+        kept = {name: value for name, value in told.items() if name not in again}
+        return kept | (self.found[index].place_reliability if index in self.found else {})
 
     def _tracked(self, kind: Any, make: Any, now: Mapping[int, Any], index: int) -> dict[int, Any]:  # noqa: ANN401
         """Things of one kind on a frame: those found now, and those that were not looked for."""

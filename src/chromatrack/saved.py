@@ -24,6 +24,7 @@ from chromatrack.formats.keypoints import read_keypoint_tracks
 from chromatrack.formats.masks import read_mask
 from chromatrack.formats.points import read_tracks
 from chromatrack.formats.track_tables import TrackData
+from chromatrack.reliability_rows import PlaceName, read_places_row
 
 Source = str | PathLike[str]
 Kind = Literal["object", "point", "box", "keypoints"]
@@ -40,7 +41,8 @@ class SavedFrame:
     index: frame number in the video. pts_seconds: when it is shown. areas: px of the mask.
     present: False where the object was reported absent. confidence: 0..1, None where the run did
     not say. cut: a scene cut lies just before this frame. reliability: chance that the mask is
-    right, 0..1, left out where the run did not say.
+    right, 0..1, left out where the run did not say. place_reliability: the same of boxes, points
+    and joints, by name.
     """
 
     index: int
@@ -50,6 +52,7 @@ class SavedFrame:
     confidence: Mapping[int, float | None]
     cut: bool = False
     reliability: Mapping[int, float] = field(default_factory=dict)
+    place_reliability: Mapping[PlaceName, float] = field(default_factory=dict)
 
 
 def _no_mask(index: int) -> np.ndarray:
@@ -228,6 +231,7 @@ def _frame(row: dict[str, Any]) -> SavedFrame:
         confidence={k: known.get(k) for k in areas} | known,
         cut=bool(row.get("cut", False)),
         reliability={int(k): float(v) for k, v in row.get("reliability", {}).items()},
+        place_reliability=read_places_row(row.get("place_reliability", {})),
     )
 
 

@@ -328,6 +328,13 @@ def _without(frame: TrackedFrame, kind: Kind, number: int) -> TrackedFrame:
             reliability=rest(frame.reliability),
             signals=rest(frame.signals),
         )
+    name = ("joint" if kind == "keypoints" else kind, number)
+    told, signals = frame.place_reliability, frame.place_signals
+    frame = replace(
+        frame,
+        place_reliability={thing: v for thing, v in told.items() if thing[:2] != name},
+        place_signals={thing: s for thing, s in signals.items() if thing[:2] != name},
+    )
     if kind == "box":
         return replace(frame, boxes=rest(frame.boxes))
     if kind == "point":

@@ -13,7 +13,7 @@ from typing import Self
 
 import numpy as np
 
-from chromatrack.draw import overlay_masks, overlay_reliability
+from chromatrack.draw import Bar, overlay_masks, overlay_reliability
 from chromatrack.draw_tracks import Trails, overlay_boxes, overlay_points, overlay_skeleton
 from chromatrack.errors import InputError
 from chromatrack.follow import TrackedFrame
@@ -23,7 +23,7 @@ from chromatrack.formats.masks import write_mask
 from chromatrack.formats.points import TrackWriter
 from chromatrack.kinds import Layout
 from chromatrack.marks import Source
-from chromatrack.reliability import LOOK_BELOW
+from chromatrack.reliability import LOOK_BELOW_OF
 from chromatrack.video import open_writer
 
 TABLES = {"point": "tracks.csv", "box": "boxes.csv", "keypoints": "keypoints.json"}
@@ -109,7 +109,7 @@ class TrackFiles:
         self._trails.add(frame.points)
         shown = overlay_frame(frame, skeleton=self.skeleton, trails=self._trails)
         if self._show_reliability:
-            shown = overlay_reliability(shown, frame.reliability, low=LOOK_BELOW)
+            shown = overlay_reliability(shown, reliability_bars(frame))
         self._overlay.write(
             shown,
             pts_seconds=frame.pts_seconds,
@@ -150,6 +150,16 @@ def overlay_frame(
     if frame.points:
         rgb = overlay_points(rgb, frame.points, trails=trails.positions if trails else None)
     return rgb
+
+
+def reliability_bars(frame: TrackedFrame) -> list[Bar]:
+    """A bar for everything tracked: `2` is object 2, `b2` a box, `p2` a point, `k2` a skeleton."""
+    letters = {"object": "", "box": "b", "point": "p", "keypoints": "k"}
+    return [
+        Bar(f"{letters[kind]}{number}", number, value, LOOK_BELOW_OF[kind])
+        for kind, told in frame.reliability_by_kind.items()
+        for number, value in sorted(told.items())
+    ]
 
 
 def numbered(index: int) -> str:

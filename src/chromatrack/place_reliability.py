@@ -1,0 +1,252 @@
+"""How far to trust the boxes, points and joints that were tracked, told without labels.
+
+A box holds a region, so its signals are a region's. A point has a patch of cells around it: where
+does it fit on the marked frame, and did the point go where those around it went?
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from chromatrack.affinity import similarity
+from chromatrack.coords import image_size
+from chromatrack.encoder import FeatureSpec
+from chromatrack.memory import RECENT_REACH, MemoryBank, Reference
+from chromatrack.points import Seen, centres
+from chromatrack.propagate import Propagated
+from chromatrack.reliability import Signals, Watch, chance, inputs
+from chromatrack.subcell import patch_similarity, patches, sample, square_offsets
+
+NEAR = 8.0
+"""A point is right up to this distance, in pixels of a frame scaled to RASTER x RASTER."""
+
+RASTER = 256
+"""Pixels of either side: distances count as in TAP-Vid (Doersch et al. 2022), whatever the size."""
+
+AROUND = square_offsets(1)
+"""Cells of a point's patch: 3 x 3."""
+
+OTHERS = 4
+"""How many points around one tell whether it strays."""
+
+_MOST = 256  # points looked at together
+
+
+@dataclass(frozen=True)
+class PointSignals:
+    """What tells of one point on one frame, without labels, whether it is where it is said to be.
+
+    Lengths are pixels of a RASTER x RASTER frame. colour_error: mean absolute distance of the ab of
+    its patch from that of the marked one, Lab units. back: how far from the marked place its patch
+    fits best on the marked frame. stray: how far it is from where the points around it went, None
+    where there are too few. likeness: of its patch to the marked one, [-1, 1]. entropy: of its
+    cell's pointer, [0, 1]. present: False where it is reported hidden.
+    """
+
+    colour_error: float = 0.0
+    back: float = 0.0
+    stray: float | None = 0.0
+    likeness: float = 1.0
+    entropy: float = 0.0
+    present: bool = True
+
+
+# -- signals: pure functions ---------------------------------------------------------------
+
+
+def look_across(features: Tensor, xy: Tensor, onto: Tensor) -> Tensor:
+    """Similarity of the cells of patches with all cells of another frame.
+
+    Args:
+        features, onto: `(C, h, w)`, unit length per cell. xy: `(P, 2)` in cells of `features`.
+
+    Returns:
+        `(P, K, h w)` for the K cells of `AROUND`.
+    """
+    cells = F.normalize(patches(features, xy, AROUND.to(xy)), dim=2)
+    scores = similarity(cells.flatten(0, 1).T, onto.flatten(1))
+    return scores.unflatten(0, cells.shape[:2])
+
+
+def landed(scores: Tensor, near: Tensor, *, size: tuple[int, int], reach: int) -> Tensor:
+    """Where patches fit best on the frame they were compared with: `(P, 2)` xy in cells.
+
+    Args:
+        scores: `(P, K, h w)` of `look_across`. near: `(P, 2)` xy around which is searched.
+        size: (h, w). reach: cells up, down, left and right of it.
+    """
+    h, w = size
+    maps = F.pad(scores.unflatten(2, size), (1, 1, 1, 1), mode="replicate")
+    whole = scores.new_zeros(len(scores), h, w)
+    for number, (x, y) in enumerate(AROUND.long().tolist()):
+        whole += maps[:, number, 1 + y : 1 + y + h, 1 + x : 1 + x + w]
+    columns, rows = (torch.arange(n, device=near.device) for n in (w, h))
+    middle = near.round()
+    far_x, far_y = (columns - middle[:, :1]).abs() > reach, (rows - middle[:, 1:]).abs() > reach
+    best = whole.masked_fill(far_y[:, :, None] | far_x[:, None, :], -torch.inf).flatten(1).argmax(1)
+    return torch.stack([best % w, best // w], 1).to(scores)
+
+
+def strays(marked: Tensor, xy: Tensor) -> Tensor:
+    """Steps from where the points around each one went to where it is: `(P, 2)`.
+
+    Of the OTHERS nearest points on the marked frame, the median step from there counts.
+
+    Args:
+        marked, xy: `(P, 2)` places there and here; P > OTHERS.
+    """
+    apart = torch.cdist(marked, marked).fill_diagonal_(torch.inf)
+    others = apart.topk(OTHERS, largest=False).indices
+    steps = xy - marked
+    return steps - steps[others].median(1).values
+
+
+def on_raster(steps: Tensor, size: tuple[int, int], *, spec: FeatureSpec) -> Tensor:
+    """Lengths of `(P, 2)` steps in cells, as pixels of a RASTER x RASTER frame: `(P,)`.
+
+    size: (height, width) of the frame that the cells are of, in pixels.
+    """
+    scale = steps.new_tensor([spec.stride * RASTER / size[1], spec.stride * RASTER / size[0]])
+    return (steps * scale).norm(dim=1)
+
+
+# -- one number ----------------------------------------------------------------------------
+
+BOX_WEIGHTS = (-4.309, -0.866, 8.469)
+"""Of 1, log colour error and sharpness of its region; for an IoU of 0.5 or more.
+
+These and those below are from `benchmarks/place_reliability.py`; see docs/reliability.md.
+"""
+
+BOX_ABSENT = 0.05
+"""Chance that a box that is reported hidden is right all the same: 1 of 149 in the fit."""
+
+POINT_WEIGHTS = (4.408, -0.909, -0.284, -0.835, -1.031)
+"""Of 1 and `point_inputs`, for a distance of at most NEAR from the truth."""
+
+JOINT_WEIGHTS = (4.951, -1.066, -0.159, -0.432, -1.146)
+"""The same, for a distance of at most a fifth of the body's size: PCK@0.2."""
+
+LONE_POINT_WEIGHTS = (2.737, -1.657, -0.331, -0.980)
+"""The same where there are too few points around to tell `stray`."""
+
+LONE_JOINT_WEIGHTS = (2.954, -1.809, -0.229, -0.626)
+"""The same of joints."""
+
+
+def estimate_box(signals: Signals | None) -> float:
+    """Chance, [0, 1], that a box overlaps the true one with an IoU of 0.5 or more.
+
+    None, what the user drew, is certain.
+    """
+    if signals is None:
+        return 1.0
+    return chance(BOX_WEIGHTS, box_inputs(signals)) if signals.present else BOX_ABSENT
+
+
+def box_inputs(signals: Signals) -> tuple[float, float]:
+    """What the logistic combines: as of regions, but without agreement."""
+    error, _, sharpness = inputs(signals)
+    return error, sharpness
+
+
+def point_inputs(signals: PointSignals) -> tuple[float, ...]:
+    """What the logistic combines; `stray` comes last and only where it is told."""
+    error, back = math.log1p(signals.colour_error), math.log1p(signals.back)
+    known = error, back, float(not signals.present)
+    return known if signals.stray is None else (*known, math.log1p(signals.stray))
+
+
+def estimate_point(signals: PointSignals | None, *, kind: Literal["point", "joint"]) -> float:
+    """Chance, [0, 1], that a point or joint is right, as `POINT_WEIGHTS`, `JOINT_WEIGHTS` say.
+
+    None, what the user marked, is certain. Where it is reported hidden, of its best guess.
+    """
+    if signals is None:
+        return 1.0
+    weights = POINT_WEIGHTS if kind == "point" else JOINT_WEIGHTS
+    if signals.stray is None:
+        weights = LONE_POINT_WEIGHTS if kind == "point" else LONE_JOINT_WEIGHTS
+    return chance(weights, point_inputs(signals))
+
+
+def estimate_place(kind: str, signals: Signals | PointSignals | None) -> float:
+    """Chance, [0, 1], that a "box", "point" or "joint" is right; 1 for what the user said."""
+    if signals is None:
+        return 1.0
+    if isinstance(signals, Signals):
+        return estimate_box(signals)
+    return estimate_point(signals, kind="joint" if kind == "joint" else "point")
+
+
+# -- what a pass reads of them -------------------------------------------------------------
+
+
+@torch.inference_mode()
+def read_point_signals(
+    step: Propagated, seen: Seen | None, watch: Watch, bank: MemoryBank, *, first: int
+) -> dict[int, PointSignals | None]:
+    """Signals of a step's points by channel, `first` the first one's; None: the user said it.
+
+    Left out: not marked so far. Call it after `watch.read` of the same step.
+    """
+    if seen is None or step.features is None:
+        return {}
+    found: dict[int, PointSignals | None] = {}
+    rows_of: dict[int, list[int]] = {}
+    marks = {mark.index: mark for mark in bank.marked}
+    for row in range(len(seen.xy)):
+        channel, given = first + row, step.input.given
+        if given is not None and bool(given.painted[channel]):
+            found[channel] = None
+        elif (mark := watch.nearest(marks.values(), channel, step.input.index)) is not None:
+            rows_of.setdefault(mark.index, []).append(row)
+    for index, rows in rows_of.items():
+        told = _signals(step, seen, watch, marks[index], rows, first=first)
+        found |= {first + row: signals for row, signals in zip(rows, told, strict=True)}
+    return found
+
+
+def _signals(
+    step: Propagated, seen: Seen, watch: Watch, mark: Reference, rows: list[int], *, first: int
+) -> list[PointSignals]:
+    """Signals of the points that were marked on one frame."""
+    assert step.features is not None and watch.now is not None
+    pixels, spec = image_size(step.input.image), watch.spec
+    marked, _ = centres(mark.label_map[[first + row for row in rows]])
+    xy, there = seen.xy[rows], [mark.features, watch.colours[mark.index]]
+    around = AROUND.to(xy)
+    own, ab = (patches(maps, xy, around) for maps in (step.features, watch.now))
+    marked_own, marked_ab = (patches(maps, marked, around) for maps in there)
+    columns = [
+        (ab - marked_ab).abs().mean((1, 2)),
+        on_raster(_found_at(step.features, xy, mark, marked, spec) - marked, pixels, spec=spec),
+        patch_similarity(own, marked_own),
+        xy.new_zeros(len(rows)) if step.entropy is None else sample(step.entropy[None], xy)[:, 0],
+    ]
+    far: list[float | None] = [None] * len(rows)
+    if len(rows) > OTHERS:
+        far = [*on_raster(strays(marked, xy), pixels, spec=spec).tolist()]
+    values, visible = torch.stack(columns, 1).tolist(), seen.visible[rows].tolist()
+    return [
+        PointSignals(error, back, stray, like, entropy, present)
+        for (error, back, like, entropy), stray, present in zip(values, far, visible, strict=True)
+    ]
+
+
+def _found_at(
+    features: Tensor, xy: Tensor, mark: Reference, marked: Tensor, spec: FeatureSpec
+) -> Tensor:
+    """Where on the marked frame points' patches fit best, near the marked places."""
+    size, reach = (features.shape[1], features.shape[2]), RECENT_REACH // spec.stride
+    parts = []
+    for some, near in zip(xy.split(_MOST), marked.split(_MOST), strict=True):
+        scores = look_across(features, some, mark.features)
+        parts.append(landed(scores, near, size=size, reach=reach))
+    return torch.cat(parts)
