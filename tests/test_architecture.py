@@ -34,6 +34,7 @@ LAYERS = [
     {"points", "boxes", "recall", "reliability", "place_reliability"},
     {"kinds"},
     {"given", "passes"},
+    {"places"},
     {"follow", "recolour"},
     {"track", "learn.sampler", "learn.objective", "learn.train", "measure.baselines"},
     {"track_files", "run_marks"},

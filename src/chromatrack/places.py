@@ -1,0 +1,84 @@
+"""A reading of one frame in the user's terms: ids, and pixels of the source."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from chromatrack.coords import cell_to_pixel, rescale_box, rescale_points
+from chromatrack.encoder import FeatureSpec
+from chromatrack.formats.boxes import TrackedBox
+from chromatrack.formats.keypoints import TrackedKeypoints
+from chromatrack.formats.points import TrackedPoint
+from chromatrack.kinds import Layout
+from chromatrack.passes import AnySignals, Reading
+from chromatrack.place_reliability import PointSignals
+from chromatrack.points import Seen
+from chromatrack.reliability import Signals
+from chromatrack.reliability_rows import PlaceName
+from chromatrack.remark import channel_names
+
+DOUBTFUL = 0.1
+"""Confidence up to which a box is reported as not visible."""
+
+
+def read_signals(
+    reading: Reading, layout: Layout
+) -> tuple[dict[int, Signals | None], dict[PlaceName, AnySignals]]:
+    """Signals of regions by id; of boxes, points and joints by name."""
+    regions: dict[int, Signals | None] = {}
+    places: dict[PlaceName, AnySignals] = {}
+    for channel, name in enumerate(channel_names(layout), start=1):
+        if channel not in reading.signals:
+            continue
+        found = reading.signals[channel]
+        if isinstance(found, PointSignals):
+            assert reading.seen is not None
+            visible = bool(reading.seen.visible[channel - layout.first_point])
+            places[name] = replace(found, present=visible)  # as both passes together say
+        elif name[0] == "object":
+            regions[name[1]] = found
+        else:
+            places[name] = found
+    return regions, places
+
+
+def read_boxes(
+    reading: Reading, layout: Layout, working: tuple[int, int], size: tuple[int, int]
+) -> dict[int, TrackedBox]:
+    """Boxes by id, in pixels of the source."""
+    boxes = {}
+    for number, channel in zip(layout.boxes, layout.box_channels, strict=True):
+        if channel not in reading.boxes:
+            continue
+        box = rescale_box(reading.boxes[channel], from_size=working, to_size=size)
+        confidence = reading.confidence.get(channel, 0.0)
+        boxes[number] = TrackedBox(*box, visible=confidence > DOUBTFUL, confidence=confidence)
+    return boxes
+
+
+def read_points(
+    seen: Seen | None,
+    layout: Layout,
+    spec: FeatureSpec,
+    working: tuple[int, int],
+    size: tuple[int, int],
+) -> tuple[dict[int, TrackedPoint], dict[int, TrackedKeypoints]]:
+    """Points and poses by id, in pixels of the source."""
+    if seen is None:
+        return {}, {}
+    pixels = cell_to_pixel(seen.xy, stride=spec.stride, offset=spec.offset)
+    xy = rescale_points(pixels, from_size=working, to_size=size).double().cpu().numpy()
+    visible, confidence = seen.visible.cpu().numpy(), seen.confidence.double().cpu().numpy()
+    points: dict[int, TrackedPoint] = {}
+    joints: dict[int, list[int]] = {}
+    for row, (kind, number, _) in enumerate(layout.points):
+        if kind == "joint":
+            joints.setdefault(number, []).append(row)
+            continue
+        x, y = xy[row].tolist()
+        points[number] = TrackedPoint(x, y, bool(visible[row]), float(confidence[row]))
+    keypoints = {
+        number: TrackedKeypoints(xy[rows], visible[rows], confidence[rows])
+        for number, rows in joints.items()
+    }
+    return points, keypoints
