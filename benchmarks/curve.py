@@ -1,10 +1,12 @@
 """How a training run got on: colours copied on held-out clips, and masks tracked, over its steps.
 
-    python benchmarks/curve.py RUN CHECKPOINT... --davis DAVIS --out FOLDER [--frames 12]
+    python benchmarks/curve.py RUN CHECKPOINT... --davis DAVIS --out FOLDER [--data DATA...]
 
 RUN is a folder of `chromatrack train`; its log and the looks it took at held-out clips are read.
 Each CHECKPOINT of it (the last ones, or copies made while it ran) and the network before its first
 step track the first `--frames` frames of every DAVIS sequence under `--protocol` (default: paper).
+With `--data`, what the run was trained on, they colour the clips it held out too, and those looks
+are drawn.
 The paper's own numbers are drawn beside them. What is measured is kept in FOLDER: a stopped command
 goes on where it was.
 """
@@ -22,9 +24,11 @@ from matplotlib.axes import Axes
 
 from chromatrack.encoder import Encoder, build_encoder
 from chromatrack.learn import checkpoint
+from chromatrack.learn.aside import held_pairs, set_aside
+from chromatrack.learn.index import build_index
 from chromatrack.learn.log import Validation, read_log, read_validations
 from chromatrack.learn.recipe import TrainConfig, from_json, network
-from chromatrack.learn.watch import shortened
+from chromatrack.learn.watch import Watch, shortened
 from chromatrack.measure.davis import evaluate_davis, read_davis
 from chromatrack.measure.extractors import load_checkpoint
 from chromatrack.measure.protocols import protocol
@@ -54,10 +58,33 @@ def measure(path: Path | None, options: argparse.Namespace) -> tuple[int, Scores
     """Steps behind a checkpoint (None: before the first one) and its scores; kept in the folder."""
     step = 0 if path is None else int(checkpoint.read(path).content["step"])
     place = options.out / f"step-{step:08d}-{options.protocol}-{options.frames}.json"
+    looked = options.out / f"step-{step:08d}-colours.json"
+    encoder = untrained(options.config) if path is None else load_checkpoint(path)
     if not place.exists():
-        encoder = untrained(options.config) if path is None else load_checkpoint(path)
         replace_file(place, json.dumps(tracked(encoder, options)))
-    return step, json.loads(place.read_text())
+    scores = json.loads(place.read_text())
+    if options.watch is not None:
+        if not looked.exists():
+            replace_file(looked, json.dumps(options.watch(encoder, step, 0.0, options.out)))
+        scores |= json.loads(looked.read_text())
+    return step, scores
+
+
+def watcher(options: argparse.Namespace) -> Watch | None:
+    """What looks at the clips that the run held out, if its data is there."""
+    if not options.data:
+        return None
+    _, held = set_aside(build_index(options.data, cache=None), options.config)
+    if held is None:
+        return None
+    return Watch(held_pairs(held, options.config), objective=options.config.objective)
+
+
+def looks(found: dict[int, Scores], options: argparse.Namespace) -> list[Validation]:
+    """Colour errors over steps: measured now, or as the run noted them."""
+    if options.watch is None:
+        return read_validations(options.run / "validation.jsonl")
+    return [Validation(step, 0.0, scores) for step, scores in sorted(found.items())]
 
 
 def table(found: dict[int, Scores], looks: list[Validation]) -> str:
@@ -106,7 +133,7 @@ def chart(found: dict[int, Scores], options: argparse.Namespace) -> None:
     reports = read_log(options.run / "log.jsonl")
     left.plot([r.step for r in reports], [r.loss for r in reports])
     left.set_ylabel("loss")
-    draw_colours(middle, read_validations(options.run / "validation.jsonl"))
+    draw_colours(middle, looks(found, options))
     draw_scores(right, found)
     for axes in (left, middle, right):
         axes.set_xlabel("steps")
@@ -121,6 +148,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("checkpoints", nargs="*", type=Path)
     parser.add_argument("--davis", type=Path, required=True)
+    parser.add_argument("--data", type=Path, nargs="+", default=[], help="to colour held-out clips")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--frames", type=int, default=12, help="of every sequence")
     parser.add_argument("--protocol", default="paper")
@@ -130,6 +158,7 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     options.config = from_json((options.run / "config.json").read_text())
+    options.watch = watcher(options)
     found: dict[int, Scores] = {}
     with tempfile.TemporaryDirectory() as folder:
         sequences = read_davis(options.davis, year=2016).sequences
@@ -138,7 +167,7 @@ def main() -> None:
             step, scores = measure(path, options)
             found[step] = scores
             print(f"step {step}: J&F {scores['J&F-Mean']:.3f}", file=sys.stderr)
-    print(table(found, read_validations(options.run / "validation.jsonl")))
+    print(table(found, looks(found, options)))
     chart(found, options)
 
 

@@ -74,3 +74,20 @@ def test_a_runs_curve_has_every_checkpoint_and_look_and_is_kept(
     monkeypatch.setattr(curve, "tracked", measured_again)
     curve.main()
     assert capsys.readouterr().out == table
+
+
+def test_held_out_clips_are_looked_at_again_where_the_data_is_given(
+    curve, run, davis, tmp_path, monkeypatch, capsys
+):
+    film = moving_clip(frames=30, size=(48, 64), velocity=(1.0, 0.5))
+    data = tmp_path / "more"
+    for number in range(10):  # one in ten is held out
+        write_clip(data / f"{number}.mp4", rgb_of(film), fps=12)
+    held = (run / "config.json").read_text().replace('"held_out": 0', '"held_out": 1')
+    (run / "config.json").write_text(held)
+    command = ["curve.py", str(run), "--davis", str(davis), "--out", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", [*command, "--protocol", "ours", "--data", str(data)])
+    curve.main()
+    row = capsys.readouterr().out.splitlines()[-1].split("|")
+    assert row[1].strip() == "0" and 0 < float(row[2]) < 1 and 0 < float(row[3]) < 1
+    assert (tmp_path / "out" / "pictures" / "step-000000.png").stat().st_size > 0

@@ -10,11 +10,14 @@ import torch
 from PIL import Image
 from synthetic import moving_clip
 from torch import Tensor
+from torch.nn import functional as F
 
-from chromatrack.encoder import Encoder
+from chromatrack.encoder import Encoder, FeatureSpec
 from chromatrack.errors import InputError, LayoutError, OutputError
 from chromatrack.formats.masks import write_mask
-from chromatrack.labels import planes
+from chromatrack.labels import planes, to_cells
+from chromatrack.learn.heldout import copy_colours
+from chromatrack.learn.recipe import default, vondrick2018
 from chromatrack.learn.watch import SCORES, Watch, embed_pair, tracking_score
 from chromatrack.measure.davis import evaluate_davis
 from chromatrack.track import TrackConfig, Tracker
@@ -152,6 +155,36 @@ def test_an_encoder_of_clips_is_watched_too(tiny_clip_encoder, pairs, tmp_path):
     assert set(values) == COLOURS and 0 < values["colour_error"] < 1
     after = tiny_clip_encoder.state_dict()
     assert all(torch.equal(after[name], x) for name, x in before.items())
+
+
+def test_colours_are_copied_from_all_cells_where_all_are_asked_for():
+    """Plain inner products at temperature 1, as the definition has them."""
+    features, lab = 3 * torch.randn(2, 5, 4, 6), torch.rand(2, 3, 32, 48) * 50
+    spec = FeatureSpec(5, 8, 3.5)
+    found = copy_colours(features, lab, spec, top_k=None, temperature=1.0)
+    reference, target = features.flatten(2)
+    pointer = (target.T @ reference).softmax(1)
+    colours = to_cells(lab[:1, 1:], spec)[0].flatten(1)
+    assert torch.allclose(found.ab.flatten(1), colours @ pointer.T, atol=1e-4)
+
+
+def test_a_network_of_plain_inner_products_is_looked_at_as_it_is_trained(
+    tiny_clip_encoder, pairs, tmp_path
+):
+    asked = vondrick2018().objective
+    plain = Watch(pairs, size=64, objective=asked)
+    assert (plain.unit_length, plain.top_k, plain.temperature) == (False, None, 1.0)
+    usual = Watch(pairs, size=64)(tiny_clip_encoder, 3, 1.0, tmp_path)
+    same = Watch(pairs, size=64, objective=default().objective)(tiny_clip_encoder, 3, 1.0, tmp_path)
+    assert same == usual, "compared by cosine: as in tracking"
+    found = plain(tiny_clip_encoder, 3, 1.0, tmp_path)
+    assert found["colour_error_still"] == usual["colour_error_still"]
+    assert found["colour_error"] != usual["colour_error"]
+    lab = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 100
+    long = embed_pair(tiny_clip_encoder.eval(), lab, unit_length=False)
+    short = embed_pair(tiny_clip_encoder, lab)
+    assert torch.allclose(F.normalize(long, dim=1), short, atol=1e-6)
+    assert not torch.allclose(long, short)
 
 
 def test_the_tracking_score_is_that_of_the_first_frames(tiny_encoder, root):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from chromatrack.learn.aside import HeldPair
     from chromatrack.learn.log import StepReport
-    from chromatrack.learn.recipe import TrainConfig
+    from chromatrack.learn.recipe import Objective, TrainConfig
     from chromatrack.learn.train import MakeWatcher
     from chromatrack.learn.watch import Watch
 
@@ -135,7 +135,7 @@ def train(
         output=output,
         config=config,
         resume=resume,
-        make_watcher=_watcher(validate, validate_sequences),
+        make_watcher=_watcher(validate, validate_sequences, config.objective),
         cache=_cache_folder(),
     )
     last: StepReport | None = None
@@ -189,13 +189,15 @@ def _resumed(output: Path) -> TrainConfig:
     return from_json(text)
 
 
-def _watcher(root: Path | None, sequences: tuple[str, ...] | None) -> MakeWatcher:
+def _watcher(
+    root: Path | None, sequences: tuple[str, ...] | None, objective: Objective
+) -> MakeWatcher:
     def make(pairs: Sequence[HeldPair]) -> Watch | None:
         if not pairs and root is None:
             return None
         from chromatrack.learn.watch import Watch
 
-        return Watch(pairs, validate=root, sequences=sequences)
+        return Watch(pairs, validate=root, sequences=sequences, objective=objective)
 
     return make
 

@@ -82,14 +82,16 @@ class PairView:
 
 
 def copy_colours(
-    features: Tensor, lab: Tensor, spec: FeatureSpec, *, top_k: int, temperature: float
+    features: Tensor, lab: Tensor, spec: FeatureSpec, *, top_k: int | None, temperature: float
 ) -> Copied:
     """Copy the reference's colours along the pointer, over the whole frame, as `colorize` does.
 
     Args:
-        features: `(2, C, h, w)` unit length: reference, target. lab: `(2, 3, H, W)` float, Lab.
+        features: `(2, C, h, w)`: reference, target. lab: `(2, 3, H, W)` float, Lab.
+        top_k: cells to copy from; None: all.
     """
     _check_pair(features, lab, spec)
+    top_k = features[0, 0].numel() if top_k is None else top_k
     still, truth = to_cells(lab[:, 1:], spec)
     pointer = tiled_affinity(
         features[1], features[:1], radius=[None], top_k=top_k, temperature=temperature
@@ -183,7 +185,7 @@ def look_at_pair(
     spec: FeatureSpec,
     *,
     name: str,
-    top_k: int,
+    top_k: int | None,
     temperature: float,
     predicted: Copied | None = None,
 ) -> PairView:
@@ -191,7 +193,7 @@ def look_at_pair(
 
     Args:
         predicted: colours to show in place of copied ones.
-        reference, target: `(H, W, 3)` uint8. features: `(2, C, h, w)`, unit length, made from L.
+        reference, target: `(H, W, 3)` uint8. features: `(2, C, h, w)`, made from L.
     """
     if reference.shape != target.shape:
         raise InputError(

@@ -44,6 +44,7 @@ from chromatrack.whole_file import replace_file
 
 if TYPE_CHECKING:
     from chromatrack.learn.aside import HeldPair
+    from chromatrack.learn.recipe import Objective
 
 PICTURES = "pictures"
 """Folder of a run that holds its pictures, `step-000123.png`."""
@@ -78,6 +79,7 @@ class Watch:
         size: int = 240,
         frames: int = 12,
         rows: int = 5,
+        objective: Objective | None = None,
     ) -> None:
         """Check everything that can be checked before training.
 
@@ -88,6 +90,9 @@ class Watch:
             sequences: only these of it. year: 2016 (one object) or 2017 (object ids as stored).
             size: short side in pixels at which pairs are looked at. frames: of each sequence.
             rows: pairs shown in the picture, the first ones; all count for the error.
+            objective: what the network is trained for. If that compares plain inner products, as
+                the paper's does, colours are copied so: from all cells, at its temperature. Else
+                (and for None) as in `colorize`.
 
         Raises:
             InputError: neither pairs nor a folder, frames that do not fit, or a number out of
@@ -106,6 +111,11 @@ class Watch:
         self.sequences = sequences
         self.year: Year = year
         self.size, self.frames, self.rows = size, frames, rows
+        self.unit_length = objective is None or objective.unit_length
+        self.top_k: int | None = TOP_K
+        self.temperature = _COPY.temperature
+        if objective is not None and not objective.unit_length:
+            self.top_k, self.temperature = None, objective.temperature
         if self.validate is not None:
             read_davis(self.validate, year=year, sequences=sequences)
 
@@ -155,10 +165,10 @@ class Watch:
         errors, views = [], []
         for number, (name, frames) in enumerate(zip(self.names, self.pairs, strict=True)):
             lab = _lab(frames.to(device))
-            features = embed_pair(seeing, lab)
+            features = embed_pair(seeing, lab, unit_length=self.unit_length)
             predicted = _predicted(seeing, lab)
             found = predicted or copy_colours(
-                features, lab, seeing.spec, top_k=TOP_K, temperature=_COPY.temperature
+                features, lab, seeing.spec, top_k=self.top_k, temperature=self.temperature
             )
             errors.append((found.error(), found.error_still()))
             if number < self.rows:
@@ -169,8 +179,8 @@ class Watch:
                     features,
                     seeing.spec,
                     name=name,
-                    top_k=TOP_K,
-                    temperature=_COPY.temperature,
+                    top_k=self.top_k,
+                    temperature=self.temperature,
                     predicted=predicted,
                 )
                 views.append(view)
@@ -192,7 +202,7 @@ class Watch:
         return _with_statistics(encoder, self._clips(encoder, device), grey=False)
 
 
-def embed_pair(encoder: Encoder, lab: Tensor) -> Tensor:
+def embed_pair(encoder: Encoder, lab: Tensor, *, unit_length: bool = True) -> Tensor:
     """Feature maps of reference and target from L alone, as `colorize` makes them.
 
     The normalisation is adapted to the reference; an encoder of clips sees the reference repeated
@@ -200,6 +210,7 @@ def embed_pair(encoder: Encoder, lab: Tensor) -> Tensor:
 
     Args:
         lab: `(2, 3, H, W)` float32, Lab: reference, target.
+        unit_length: False leaves features as long as the network makes them.
 
     Returns:
         `(2, C, h, w)` float32.
@@ -207,7 +218,8 @@ def embed_pair(encoder: Encoder, lab: Tensor) -> Tensor:
     if isinstance(encoder, ResNetEncoder):
         encoder = adapt(encoder, normalize_lab(lab[0]), share=_SHARE, grey=True)
     shown = colourless(normalize_lab(_as_clip(lab, encoder)))
-    return encoder.embed(shown)[-2:].float()
+    embed = encoder.embed if unit_length else encoder.project
+    return embed(shown)[-2:].float()
 
 
 def _predicted(encoder: Encoder, lab: Tensor) -> Copied | None:
