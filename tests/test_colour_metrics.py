@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 from skimage.color import deltaE_ciede2000, rgb2lab
@@ -91,9 +91,10 @@ def lab_of(rgb: np.ndarray) -> np.ndarray:
 
 @settings(max_examples=15)
 @given(st.integers(0, 10_000), st.integers(11, 40), st.integers(11, 40))
+@example(522, 11, 11)  # one bright window of little contrast
 def test_ssim_and_psnr_are_scikit_images(seed, height, width):
     image, truth = pictures(seed, (height, width))
-    assert ssim(image, truth) == pytest.approx(reference_ssim(image, truth), abs=1e-5)
+    assert ssim(image, truth) == pytest.approx(reference_ssim(image, truth), abs=2e-6)
     assert ssim(image, truth) == pytest.approx(ssim(truth, image), abs=1e-6)
     expected = peak_signal_noise_ratio(truth, image, data_range=255)
     assert psnr(image, truth) == pytest.approx(expected)
