@@ -24,7 +24,6 @@ from typing import Any
 
 import torch
 
-from chromatrack.learn.log import replace_file
 from chromatrack.learn.recipe import TrainConfig, change, default, vondrick2018
 from chromatrack.learn.train import train
 from chromatrack.learn.watch import shortened
@@ -33,6 +32,7 @@ from chromatrack.measure.davis import evaluate_davis, read_davis
 from chromatrack.memory import PropagateConfig
 from chromatrack.track import TrackConfig, Tracker
 from chromatrack.weights import load_encoder
+from chromatrack.whole_file import replace_file
 
 MODEL = "model.safetensors"
 

@@ -33,7 +33,6 @@ import numpy as np
 
 from chromatrack.errors import VideoError
 from chromatrack.image_files import IMAGE_SUFFIXES
-from chromatrack.learn.log import replace_file
 from chromatrack.measure.colour_metrics import bootstrap_interval
 from chromatrack.measure.colourers import (
     GREY,
@@ -56,6 +55,7 @@ from chromatrack.measure.horizon import (
 )
 from chromatrack.measure.paper_charts import LINES, horizon_chart, horizons_of, methods_of
 from chromatrack.options import Settings, load_tracker
+from chromatrack.whole_file import replace_file
 
 if TYPE_CHECKING:
     pass

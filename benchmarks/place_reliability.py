@@ -32,7 +32,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from place_rows import SETS, Row, collect
 
-from chromatrack.learn.log import replace_file
 from chromatrack.measure.reliability import (
     auc,
     bootstrap_correlation,
@@ -50,6 +49,7 @@ from chromatrack.place_reliability import (
     point_inputs,
 )
 from chromatrack.reliability import Signals
+from chromatrack.whole_file import replace_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -32,7 +32,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chromatrack.colour_reliability import RIGHT, ColourSignals, colour_inputs
-from chromatrack.learn.log import replace_file
 from chromatrack.measure.colour_metrics import ab_error
 from chromatrack.measure.davis import Year, read_annotation, read_davis
 from chromatrack.measure.metrics import boundary_f, jaccard
@@ -47,6 +46,7 @@ from chromatrack.measure.reliability import (
 from chromatrack.options import Settings, load_evaluated, load_tracker
 from chromatrack.reliability import ABSENT, Signals, estimate, inputs
 from chromatrack.video import read_frames
+from chromatrack.whole_file import replace_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
