@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from chromatrack.affinity import (
+from chromatrack.errors import InputError
+from chromatrack.ops.affinity import (
     SparseAffinity,
     active_tiles,
     affinity,
@@ -18,7 +19,6 @@ from chromatrack.affinity import (
     tiled_affinity,
     window_mask,
 )
-from chromatrack.errors import InputError
 
 
 def feature_maps(count: int, size: tuple[int, int], *, channels: int = 8, seed: int = 0):

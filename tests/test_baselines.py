@@ -11,8 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from chromatrack.color import rgb_to_lab
-from chromatrack.coords import cell_count
 from chromatrack.errors import InputError
 from chromatrack.formats.boxes import BoxMark, TrackedBox
 from chromatrack.formats.keypoints import KeypointMark
@@ -30,6 +28,8 @@ from chromatrack.measure.baselines import (
 from chromatrack.measure.benchmark import config_of
 from chromatrack.measure.davis import evaluate_davis
 from chromatrack.measure.metrics import jaccard
+from chromatrack.ops.color import rgb_to_lab
+from chromatrack.ops.coords import cell_count
 from chromatrack.options import Settings, load_evaluated
 from chromatrack.propagate import PropagateConfig
 from chromatrack.track import TrackConfig, Tracker

@@ -10,7 +10,7 @@ import torch
 from synthetic import moving_clip, still, write_clip
 from torch import nn
 
-from chromatrack.affinity import affinity, readout, similarity
+from chromatrack.ops.affinity import affinity, readout, similarity
 
 BENCHMARKS = str(Path(__file__).parents[1] / "benchmarks")
 

@@ -18,10 +18,10 @@ from chromatrack.boxes import (
     foreground,
     in_shape,
 )
-from chromatrack.coords import Box, box_edges, cell_count
 from chromatrack.encoder import FeatureSpec
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.given import Marks
+from chromatrack.ops.coords import Box, box_edges, cell_count
 
 SPECS = [FeatureSpec(4, 8, 3.5), FeatureSpec(4, 4, 1.5), FeatureSpec(4, 8, 0.0)]
 each_spec = pytest.mark.parametrize("spec", SPECS, ids=lambda s: f"{s.stride}+{s.offset}")

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.color import lab2rgb, rgb2lab
 
-from chromatrack.color import dequantize, fit_codebook, lab_to_rgb, quantize, rgb_to_lab
 from chromatrack.errors import InputError
+from chromatrack.ops.color import dequantize, fit_codebook, lab_to_rgb, quantize, rgb_to_lab
 
 seeds = st.integers(0, 2**31)
 

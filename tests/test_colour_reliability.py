@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from synthetic import moving_clip, still, write_clip
 
-from chromatrack.affinity import full_affinity
 from chromatrack.colour_file import colorize_to_file
 from chromatrack.colour_reliability import (
     ColourSignals,
@@ -19,6 +18,7 @@ from chromatrack.colour_reliability import (
 )
 from chromatrack.measure.baselines import RawLabEncoder
 from chromatrack.memory import MemoryBank, PropagateConfig
+from chromatrack.ops.affinity import full_affinity
 from chromatrack.propagate import Input, Propagated
 from chromatrack.track import TrackConfig, Tracker
 from chromatrack.video import Frame

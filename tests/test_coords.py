@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chromatrack.coords import (
+from chromatrack.ops.coords import (
     box_edges,
     cell_count,
     cell_to_pixel,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from patch_encoders import image_of, wave_frame
 from synthetic import moving_clip
 
-from chromatrack.cuts import CutDetector, colour_histogram, correlation
+from chromatrack.ops.shot_boundary import CutDetector, colour_histogram, correlation
 
 TINTS = [(0.9, 0.4, 0.3), (0.3, 0.5, 1.0), (0.5, 1.0, 0.4)]
 

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from chromatrack.affinity import affinity, readout, similarity, tiled_affinity, window_mask
-from chromatrack.dense_affinity import dense_affinity
 from chromatrack.errors import InputError
+from chromatrack.ops.affinity import affinity, readout, similarity, tiled_affinity, window_mask
+from chromatrack.ops.dense_affinity import dense_affinity
 
 
 def maps_of(count: int, size: tuple[int, int], seed: int) -> torch.Tensor:

@@ -11,7 +11,6 @@ from conftest import TINY, TINY_CLIPS, randomize
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from chromatrack.color import rgb_to_lab
 from chromatrack.encoder import (
     PRESETS,
     Encoder,
@@ -24,6 +23,7 @@ from chromatrack.encoder import (
 )
 from chromatrack.errors import InputError, WeightsError
 from chromatrack.fold import fold_batch_norm
+from chromatrack.ops.color import rgb_to_lab
 from chromatrack.weights import (
     HEADER_KEY,
     load_encoder,

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import moving_clip, rgb_of, still, write_clip
 
-from chromatrack.color import rgb_to_lab
 from chromatrack.encoder import build_encoder
 from chromatrack.errors import InputError
 from chromatrack.labels import planes
@@ -53,6 +52,7 @@ from chromatrack.measure.horizon import (
     read_scores,
 )
 from chromatrack.memory import PropagateConfig
+from chromatrack.ops.color import rgb_to_lab
 from chromatrack.track import TrackConfig, Tracker
 
 SIZE = (48, 80)

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import chromatrack.labels as labels_module
-from chromatrack.coords import cell_count, pixel_grid
 from chromatrack.encoder import FeatureSpec
 from chromatrack.errors import InputError
 from chromatrack.labels import (
@@ -23,6 +22,7 @@ from chromatrack.labels import (
     upsample,
     upsample_guided,
 )
+from chromatrack.ops.coords import cell_count, pixel_grid
 
 SPECS = [
     FeatureSpec(4, 8, 0.0),

@@ -10,8 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import still
 
-from chromatrack.color import rgb_to_lab
-from chromatrack.coords import inside_image, pixel_grid
 from chromatrack.encoder import FeatureSpec, normalize_lab
 from chromatrack.errors import InputError
 from chromatrack.learn.views import (
@@ -25,6 +23,8 @@ from chromatrack.learn.views import (
     view_correspondence,
     view_to_image,
 )
+from chromatrack.ops.color import rgb_to_lab
+from chromatrack.ops.coords import inside_image, pixel_grid
 
 SPEC = FeatureSpec(64, 8, 0.0)
 seeds = st.integers(0, 10**6)

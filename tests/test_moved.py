@@ -12,13 +12,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from patch_encoders import CELLS, SMOOTH_SPEC, inputs, painted, smooth_patches, square
 
-from chromatrack.dense_affinity import coarse_search, dense_affinity
 from chromatrack.errors import InputError
 from chromatrack.measure.protocols import mast
 from chromatrack.memory import MemoryBank, PropagateConfig
-from chromatrack.moved import moved_windows
+from chromatrack.ops.dense_affinity import coarse_search, dense_affinity
+from chromatrack.ops.shifted_windows import moved_windows
+from chromatrack.ops.tiles import Windows
 from chromatrack.propagate import Propagator, paint_over, propagate, reach
-from chromatrack.tiles import Windows
 
 
 def maps_of(count: int, size: tuple[int, int], seed: int, *, channels: int = 6) -> torch.Tensor:

@@ -11,8 +11,6 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chromatrack.affinity import affinity, readout, similarity
-from chromatrack.coords import pixel_grid
 from chromatrack.encoder import FeatureSpec
 from chromatrack.learn.objective import (
     classify,
@@ -25,6 +23,8 @@ from chromatrack.learn.objective import (
 )
 from chromatrack.learn.recipe import Objective
 from chromatrack.learn.sampler import Batch
+from chromatrack.ops.affinity import affinity, readout, similarity
+from chromatrack.ops.coords import pixel_grid
 
 SPEC = FeatureSpec(4, 8, 0.0)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from chromatrack.encoder import PRESETS, EncoderConfig, ResNetEncoder, build_encoder
 from chromatrack.errors import InputError
-from chromatrack.patches import PATCH_CHANNELS, centred_patches, patches
+from chromatrack.ops.patches import PATCH_CHANNELS, centred_patches, patches
 from chromatrack.weights import load_encoder, save_encoder
 
 

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import moving_clip, still
 
-from chromatrack.color import rgb_to_lab
 from chromatrack.draw import PAPER
 from chromatrack.encoder import FeatureSpec, normalize_lab
 from chromatrack.errors import InputError
@@ -32,6 +31,7 @@ from chromatrack.learn.pictures import (
     short_name,
     watch_picture,
 )
+from chromatrack.ops.color import rgb_to_lab
 
 SPEC = FeatureSpec(channels=64, stride=8, offset=0.0)
 SIZE = (64, 96)

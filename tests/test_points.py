@@ -22,10 +22,10 @@ from patch_encoders import (
 )
 
 import chromatrack.propagate as propagate_module
-from chromatrack.coords import cell_to_pixel
 from chromatrack.encoder import FeatureSpec
 from chromatrack.formats.points import PointMark
 from chromatrack.given import Marks
+from chromatrack.ops.coords import cell_to_pixel
 from chromatrack.points import (
     Seen,
     Templates,

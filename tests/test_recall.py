@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from patch_encoders import SIZE, SMOOTH_SPEC, image_of, run_marks, wave_frame
 
-from chromatrack.coords import pixel_grid
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.given import LostMark, Marks
 from chromatrack.kinds import Readings
+from chromatrack.ops.coords import pixel_grid
 from chromatrack.recall import Body
 
 SIDE = 32

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import still
 
-from chromatrack.coords import pixel_grid
 from chromatrack.encoder import FeatureSpec
 from chromatrack.errors import InputError, TrainingError
 from chromatrack.learn.sampler import TRIES, Batch, Sampler, SamplerConfig
+from chromatrack.ops.coords import pixel_grid
 
 SPEC = FeatureSpec(64, 8, 0.0)
 SMALL = SamplerConfig(crop=32, short_side=40, seed=3)

@@ -16,7 +16,6 @@ from PIL import Image
 from synthetic import moving_clip
 from torch import Tensor
 
-from chromatrack.color import rgb_to_lab
 from chromatrack.colour_head import ColourHead, annealed_mean, class_balance
 from chromatrack.encoder import (
     PRESETS,
@@ -43,6 +42,7 @@ from chromatrack.measure.single_image import (
     predict_ab,
     predict_cells,
 )
+from chromatrack.ops.color import rgb_to_lab
 from chromatrack.recolour import paint
 from chromatrack.track import TrackConfig, Tracker
 from chromatrack.weights import (

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from patch_encoders import SMOOTH_SPEC, image_of, smooth_patches, wave_frame
 
-from chromatrack.coords import cell_to_pixel, pixel_grid, pixel_to_cell
-from chromatrack.subcell import (
+from chromatrack.ops.coords import cell_to_pixel, pixel_grid, pixel_to_cell
+from chromatrack.ops.subpixel import (
     best_step,
     patch_similarity,
     patches,

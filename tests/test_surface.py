@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import still
 
-from chromatrack.coords import pixel_grid
 from chromatrack.formats.points import TrackedPoint
+from chromatrack.ops.coords import pixel_grid
 from chromatrack.surface import (
     SmoothMap,
     Surface,

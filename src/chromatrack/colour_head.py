@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from chromatrack.color import dequantize
 from chromatrack.errors import InputError
+from chromatrack.ops.color import dequantize
 
 SHARPNESS = 1 / 0.07
 """Unit-length features times this meet the head: the pointer's scale in the default recipe."""

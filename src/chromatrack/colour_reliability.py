@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from chromatrack.affinity import SparseAffinity, similarity
-from chromatrack.dense_affinity import Pointer
 from chromatrack.memory import MemoryBank
+from chromatrack.ops.affinity import SparseAffinity, similarity
+from chromatrack.ops.dense_affinity import Pointer
 from chromatrack.propagate import Propagated
 from chromatrack.views import thinned
 

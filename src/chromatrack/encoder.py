@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from chromatrack.color import rgb_to_lab
 from chromatrack.colour_head import ColourHead
-from chromatrack.coords import cell_count
 from chromatrack.errors import InputError
-from chromatrack.patches import PATCH_CHANNELS, centred_patches
+from chromatrack.ops.color import rgb_to_lab
+from chromatrack.ops.coords import cell_count
+from chromatrack.ops.patches import PATCH_CHANNELS, centred_patches
 
 Kind = Literal["resnet", "vondrick2018"]
 

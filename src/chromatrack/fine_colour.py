@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.affinity import SparseAffinity
-from chromatrack.coords import cell_to_pixel, image_size, pixel_grid, pixel_to_cell
 from chromatrack.encoder import FeatureSpec
-from chromatrack.subcell import square_offsets
+from chromatrack.ops.affinity import SparseAffinity
+from chromatrack.ops.coords import cell_to_pixel, image_size, pixel_grid, pixel_to_cell
+from chromatrack.ops.subpixel import square_offsets
 
 # ALIKE and COPIED: by the error at 0.2 and 2 s on six clips of docs/results.md's colour table.
 NEAR = 1.5

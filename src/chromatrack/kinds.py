@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from chromatrack.boxes import BoxTracks, foreground
-from chromatrack.coords import Box
-from chromatrack.cuts import CutDetector
 from chromatrack.encoder import FeatureSpec
 from chromatrack.labels import merge_given
 from chromatrack.memory import PropagateConfig
+from chromatrack.ops.coords import Box
+from chromatrack.ops.shot_boundary import CutDetector
 from chromatrack.points import PointTracks, Seen
 from chromatrack.propagate import Given, Input, Settled, share_cells
 from chromatrack.recall import Recall

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.coords import cell_count, image_size, pixel_to_cell
 from chromatrack.encoder import FeatureSpec
 from chromatrack.errors import InputError
+from chromatrack.ops.coords import cell_count, image_size, pixel_to_cell
 
 Upsample = Literal["guided", "bilinear"]
 """How label maps come to full size: edges follow the image's, or plain interpolation."""

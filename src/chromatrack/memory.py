@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.affinity import RadiusShape
 from chromatrack.errors import InputError
+from chromatrack.ops.affinity import RadiusShape
 
 
 def _check_least(name: str, value: int, least: int) -> None:

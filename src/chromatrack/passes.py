@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chromatrack.coords import Box
 from chromatrack.kinds import Kinds, Layout
+from chromatrack.ops.coords import Box
 from chromatrack.place_reliability import PointSignals, read_point_signals
 from chromatrack.points import Seen
 from chromatrack.propagate import Given, Input, Propagated, Propagator

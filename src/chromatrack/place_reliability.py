@@ -14,14 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.affinity import similarity
-from chromatrack.coords import image_size
 from chromatrack.encoder import FeatureSpec
 from chromatrack.memory import RECENT_REACH, MemoryBank, Reference
+from chromatrack.ops.affinity import similarity
+from chromatrack.ops.coords import image_size
+from chromatrack.ops.subpixel import patch_similarity, patches, sample, square_offsets
 from chromatrack.points import Seen, centres
 from chromatrack.propagate import Propagated
 from chromatrack.reliability import Signals, Watch, chance, inputs
-from chromatrack.subcell import patch_similarity, patches, sample, square_offsets
 
 NEAR = 8.0
 """A point is right up to this distance, in pixels of a frame scaled to RASTER x RASTER."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from chromatrack.coords import cell_to_pixel, rescale_box, rescale_points
 from chromatrack.encoder import FeatureSpec
 from chromatrack.formats.boxes import TrackedBox
 from chromatrack.formats.keypoints import TrackedKeypoints
 from chromatrack.formats.points import TrackedPoint
 from chromatrack.kinds import Layout
+from chromatrack.ops.coords import cell_to_pixel, rescale_box, rescale_points
 from chromatrack.passes import AnySignals, Reading
 from chromatrack.place_reliability import PointSignals
 from chromatrack.points import Seen

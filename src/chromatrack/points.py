@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.coords import cell_to_pixel, image_size, inside_image, pixel_to_cell
 from chromatrack.encoder import FeatureSpec
-from chromatrack.subcell import best_step, patch_similarity, patches, slide, square_offsets
+from chromatrack.ops.coords import cell_to_pixel, image_size, inside_image, pixel_to_cell
+from chromatrack.ops.subpixel import best_step, patch_similarity, patches, slide, square_offsets
 
 WIDTH = 0.8
 """Standard deviation of a point's bump, in cells."""

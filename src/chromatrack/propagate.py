@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.affinity import tiled_affinity
-from chromatrack.coords import Box, image_size
-from chromatrack.dense_affinity import Pointer, dense_affinity
 from chromatrack.encoder import FeatureSpec
 from chromatrack.memory import MemoryBank, PropagateConfig, Reference
+from chromatrack.ops.affinity import tiled_affinity
+from chromatrack.ops.coords import Box, image_size
+from chromatrack.ops.dense_affinity import Pointer, dense_affinity
 from chromatrack.video import Frame
 
 

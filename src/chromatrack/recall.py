@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.affinity import tiled_affinity
 from chromatrack.memory import PropagateConfig, Reference
+from chromatrack.ops.affinity import tiled_affinity
 from chromatrack.propagate import Given
 from chromatrack.views import (
     MARGIN,

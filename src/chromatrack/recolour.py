@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.affinity import SparseAffinity
-from chromatrack.color import lab_to_rgb, rgb_to_lab
 from chromatrack.colour_reliability import ColourSignals, colour_signals, estimate_colour
 from chromatrack.encoder import Encoder, FeatureSpec, normalize_lab
 from chromatrack.fine_colour import fine_colours
 from chromatrack.labels import interleaved, planes, resize, to_cells, upsample_guided
 from chromatrack.marks import Source, fit_picture, shows_same
+from chromatrack.ops.affinity import SparseAffinity
+from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
 from chromatrack.propagate import Input, Propagated, Propagator, propagate
 from chromatrack.video import read_frame, read_frames
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from chromatrack.coords import Box
 from chromatrack.errors import InputError
 from chromatrack.follow import Following, TrackedFrame, tracked
 from chromatrack.formats.boxes import BoxMark
@@ -18,6 +17,7 @@ from chromatrack.formats.masks import check_mask
 from chromatrack.formats.points import PointMark
 from chromatrack.given import MOST_LABELS, LostMark, Marks, check_all
 from chromatrack.kinds import Layout
+from chromatrack.ops.coords import Box
 from chromatrack.relayout import forget_marked, fork, grown, relayout, shrunk
 from chromatrack.remark import LabelName, channel_names, marked_labels, merge_marks, only
 from chromatrack.saved import Kind

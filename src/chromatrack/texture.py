@@ -18,11 +18,11 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from chromatrack.color import lab_to_rgb, rgb_to_lab
 from chromatrack.errors import InputError
 from chromatrack.follow import TrackedFrame
 from chromatrack.labels import planes
 from chromatrack.marks import Source
+from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
 from chromatrack.surface import Surface, SurfaceView, choose_points, sample_picture, smooth_step
 from chromatrack.video import read_frame
 

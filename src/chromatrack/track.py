@@ -12,8 +12,6 @@ import torch
 from torch import Tensor
 
 from chromatrack.adapt import adapt
-from chromatrack.color import rgb_to_lab
-from chromatrack.coords import fit_size
 from chromatrack.encoder import (
     Encoder,
     PlainEncoder,
@@ -30,6 +28,8 @@ from chromatrack.given import LostMark, Marks
 from chromatrack.labels import Upsample, planes, resize
 from chromatrack.marks import ColourReference, Masks, Source, read_reference
 from chromatrack.memory import PropagateConfig
+from chromatrack.ops.color import rgb_to_lab
+from chromatrack.ops.coords import fit_size
 from chromatrack.passes import Direction
 from chromatrack.recolour import ColorizedFrame, colorize_frames
 from chromatrack.session import Boxes, Places, Poses, Session, start_session

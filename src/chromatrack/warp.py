@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from chromatrack.coords import pixel_grid, rescale_points
 from chromatrack.errors import InputError
+from chromatrack.ops.coords import pixel_grid, rescale_points
 
 Fill: TypeAlias = Literal["crop", "black", "blur", "edge"]
 """What shows where the moved frame ends."""

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chromatrack.color import lab_to_rgb
 from chromatrack.encoder import FeatureSpec, unnormalize_lab
 from chromatrack.learn.index import Index
 from chromatrack.learn.recipe import TrainConfig
 from chromatrack.learn.sampler import Sampler
 from chromatrack.learn.store import ClipStore
+from chromatrack.ops.color import lab_to_rgb
 
 HeldPair = tuple[str, Tensor, Tensor]
 """Name, reference and target frame, `(3, H, W)` uint8 each, of material not trained on."""

@@ -18,12 +18,12 @@ from av.video.stream import VideoStream
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from chromatrack.color import rgb_to_lab
-from chromatrack.coords import fit_size
-from chromatrack.cuts import CutDetector
 from chromatrack.errors import VideoError
 from chromatrack.image_files import IMAGE_ERRORS
 from chromatrack.labels import planes
+from chromatrack.ops.color import rgb_to_lab
+from chromatrack.ops.coords import fit_size
+from chromatrack.ops.shot_boundary import CutDetector
 from chromatrack.video_decode import PictureReader, open_input
 from chromatrack.video_order import Clock, Damage
 from chromatrack.video_rgb import RgbConverter

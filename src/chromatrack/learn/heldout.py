@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.affinity import affinity, similarity, tiled_affinity
-from chromatrack.color import lab_to_rgb, rgb_to_lab
-from chromatrack.coords import cell_count, image_size, pixel_grid
 from chromatrack.encoder import FeatureSpec, normalize_lab
 from chromatrack.errors import InputError
 from chromatrack.labels import interleaved, planes, to_cells, upsample, upsample_guided
+from chromatrack.ops.affinity import affinity, similarity, tiled_affinity
+from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
+from chromatrack.ops.coords import cell_count, image_size, pixel_grid
 from chromatrack.recolour import paint
 
 CELLS_ASKED = 5

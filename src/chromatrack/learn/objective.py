@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.affinity import affinity, readout, similarity, window_mask
-from chromatrack.color import quantize
-from chromatrack.coords import pixel_to_cell
 from chromatrack.encoder import FeatureSpec
 from chromatrack.labels import to_cells
+from chromatrack.ops.affinity import affinity, readout, similarity, window_mask
+from chromatrack.ops.color import quantize
+from chromatrack.ops.coords import pixel_to_cell
 
 if TYPE_CHECKING:
     from chromatrack.learn.recipe import Objective

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from chromatrack.adapt import measure_statistics
-from chromatrack.color import fit_codebook, quantize
 from chromatrack.colour_head import class_balance
 from chromatrack.encoder import Encoder, build_encoder, colour_head
 from chromatrack.errors import InputError
@@ -21,6 +20,7 @@ from chromatrack.fold import channels_last
 from chromatrack.learn.grow import can_grow, grow
 from chromatrack.learn.recipe import TrainConfig, network, to_json
 from chromatrack.learn.sampler import Sampler
+from chromatrack.ops.color import fit_codebook, quantize
 from chromatrack.weights import load_encoder
 
 Watcher = Callable[[Encoder, int, float, Path], Mapping[str, float]]

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chromatrack.coords import cell_count, image_size
 from chromatrack.encoder import FeatureSpec
 from chromatrack.errors import InputError, TrainingError
 from chromatrack.learn.augment import Hide, LightChange, change_light, draw_hidden, draw_light
@@ -27,6 +26,7 @@ from chromatrack.learn.views import (
     random_view,
     view_correspondence,
 )
+from chromatrack.ops.coords import cell_count, image_size
 
 if TYPE_CHECKING:
     from chromatrack.learn.decode import Clip

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chromatrack.coords import fit_size
 from chromatrack.errors import InputError, VideoError
 from chromatrack.learn.decode import Clip, Decoded, decode_stretch, load_photo
 from chromatrack.learn.frame_files import FrameFiles
 from chromatrack.learn.index import Index, Stretch, stretches
+from chromatrack.ops.coords import fit_size
 
 if TYPE_CHECKING:
     from chromatrack.learn.sampler import SamplerConfig

@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.color import rgb_to_lab
-from chromatrack.coords import cell_count, image_size, pixel_grid
 from chromatrack.encoder import FeatureSpec, normalize_lab
 from chromatrack.errors import InputError
+from chromatrack.ops.color import rgb_to_lab
+from chromatrack.ops.coords import cell_count, image_size, pixel_grid
 
 CONTROL = 4
 """Control points of a bend along each side of a view."""

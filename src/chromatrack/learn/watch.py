@@ -22,8 +22,6 @@ from PIL import Image
 from torch import Tensor
 
 from chromatrack.adapt import adapt, measure_statistics
-from chromatrack.color import rgb_to_lab
-from chromatrack.coords import fit_size
 from chromatrack.encoder import Encoder, ResNetEncoder, colour_head, normalize_lab
 from chromatrack.errors import InputError, OutputError
 from chromatrack.labels import interleaved, resize
@@ -39,6 +37,8 @@ from chromatrack.learn.pictures import watch_picture
 from chromatrack.measure.davis import DavisSequence, Year, evaluate_davis, read_davis
 from chromatrack.measure.single_image import predict_cells
 from chromatrack.memory import TOP_K, PropagateConfig
+from chromatrack.ops.color import rgb_to_lab
+from chromatrack.ops.coords import fit_size
 from chromatrack.track import Device, TrackConfig, Tracker
 from chromatrack.whole_file import replace_file
 

@@ -26,13 +26,13 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from chromatrack.coords import rescale_points
 from chromatrack.errors import LayoutError
 from chromatrack.formats.points import PointMark, TrackedPoint
 from chromatrack.measure.benchmark import Benchmark, Report
 from chromatrack.measure.davis import IMAGE_SUFFIXES, read_annotation
 from chromatrack.measure.kind_report import Tick, chosen, in_order
 from chromatrack.measure.pose_metrics import badja_accuracy
+from chromatrack.ops.coords import rescale_points
 
 BADJA_SIZE = (1080, 1920)
 """(height, width) of the frames that the joints of the DAVIS clips were annotated on."""

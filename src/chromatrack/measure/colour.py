@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chromatrack.color import rgb_to_lab
 from chromatrack.errors import InputError
 from chromatrack.labels import planes
 from chromatrack.measure.benchmark import Benchmark, Report
@@ -38,6 +37,7 @@ from chromatrack.measure.colourers import (
 from chromatrack.measure.metrics import psnr
 from chromatrack.measure.perceptual import Distance, load_lpips
 from chromatrack.measure.sheets import write_sheet
+from chromatrack.ops.color import rgb_to_lab
 from chromatrack.video import Frame
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
-from chromatrack.coords import fit_size
 from chromatrack.errors import InputError, LayoutError, VideoError
 from chromatrack.image_files import IMAGE_SUFFIXES, image_files
 from chromatrack.learn.listing import VIDEO_SUFFIXES
+from chromatrack.ops.coords import fit_size
 from chromatrack.video import Frame, probe, read_frames
 
 FRAME_FOLDERS = ("img", "frames", "images")

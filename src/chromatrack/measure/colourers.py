@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chromatrack.color import rgb_to_lab
 from chromatrack.errors import InputError
 from chromatrack.labels import planes
 from chromatrack.measure.flow import Flow, carry, chain, dis_flow, identity_places
+from chromatrack.ops.color import rgb_to_lab
 from chromatrack.recolour import paint
 from chromatrack.video import ImageSequenceWriter
 

@@ -124,7 +124,7 @@ def measure_failures(
 
 
 def _frames(clip: FailureClip, short_side: int) -> Iterator[Any]:
-    from chromatrack.coords import fit_size
+    from chromatrack.ops.coords import fit_size
     from chromatrack.video import probe
 
     info = probe(clip.folder)

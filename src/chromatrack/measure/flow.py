@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from chromatrack.coords import inside_image, pixel_grid
 from chromatrack.errors import InputError
-from chromatrack.subcell import sample
+from chromatrack.ops.coords import inside_image, pixel_grid
+from chromatrack.ops.subpixel import sample
 
 Flow = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(from, to) -> displacement `(H, W, 2)` float32, xy pixels: what is at p in the first picture is

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chromatrack.coords import Box, box_edges, inside_image
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.kinds import Layout
 from chromatrack.measure.flow import Flow, agreement, carry, chain, come_from, identity_places
+from chromatrack.ops.coords import Box, box_edges, inside_image
+from chromatrack.ops.subpixel import sample
 from chromatrack.points import Seen
 from chromatrack.propagate import share_cells
-from chromatrack.subcell import sample
 
 _LATTICE = 12  # points per side of a box that are followed
 

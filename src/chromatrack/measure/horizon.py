@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from chromatrack.coords import fit_size
 from chromatrack.errors import InputError
 from chromatrack.image_files import image_files
 from chromatrack.measure.benchmark import Benchmark, Report
@@ -31,6 +30,7 @@ from chromatrack.measure.colourers import (
 )
 from chromatrack.measure.metrics import psnr
 from chromatrack.measure.sheets import write_sheet
+from chromatrack.ops.coords import fit_size
 from chromatrack.video import Frame, probe, read_frames
 
 HORIZONS = (0.2, 0.5, 1.0, 2.0, 3.0, 4.0)

@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.coords import cell_count, image_size
 from chromatrack.encoder import Encoder
 from chromatrack.errors import InputError, WeightsError
 from chromatrack.measure.callables import find_spec, padded
+from chromatrack.ops.coords import cell_count, image_size
 
 
 class OnnxEncoder(Encoder):

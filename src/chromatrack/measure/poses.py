@@ -22,7 +22,6 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from chromatrack.coords import rescale_points
 from chromatrack.errors import DamagedVideoError, InputError
 from chromatrack.formats.keypoints import KeypointMark, TrackedKeypoints
 from chromatrack.measure.benchmark import Report
@@ -38,6 +37,7 @@ from chromatrack.measure.pose_metrics import (
     pooled_rate,
     pose_counts,
 )
+from chromatrack.ops.coords import rescale_points
 from chromatrack.video import probe, read_frames
 
 PERSON = 1

@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.color import lab_to_rgb, rgb_to_lab
 from chromatrack.colour_head import annealed_mean
-from chromatrack.coords import fit_size, image_size
 from chromatrack.encoder import Encoder, colour_head, colour_scores, normalize_lab
 from chromatrack.labels import planes, resize, upsample_guided
+from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
+from chromatrack.ops.coords import fit_size, image_size
 from chromatrack.recolour import paint
 from chromatrack.weights import load_encoder
 

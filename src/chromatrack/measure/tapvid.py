@@ -26,7 +26,6 @@ from typing import Literal, Protocol
 import numpy as np
 from PIL import Image
 
-from chromatrack.coords import nearest_inside, rescale_points, share_to_pixel
 from chromatrack.errors import InputError
 from chromatrack.formats.points import PointMark, TrackedPoint
 from chromatrack.image_write import ImageSequenceWriter
@@ -45,6 +44,7 @@ from chromatrack.measure.tapvid_metrics import (
     mean_scores,
     tapvid_scores,
 )
+from chromatrack.ops.coords import nearest_inside, rescale_points, share_to_pixel
 
 RASTER = (256, 256)
 """(height, width) on which distances are measured."""

@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.coords import cell_count, centred_offset, image_size
 from chromatrack.encoder import Encoder, FeatureSpec
 from chromatrack.errors import InputError, WeightsError
 from chromatrack.measure.callables import padded
 from chromatrack.measure.resnet import DEVIATION, MEAN
+from chromatrack.ops.coords import cell_count, centred_offset, image_size
 
 
 class VitEncoder(Encoder):

@@ -16,9 +16,9 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from chromatrack.affinity import SparseAffinity, affinity, check_maps
-from chromatrack.moved import MovedWindows, moved_windows
-from chromatrack.tiles import (
+from chromatrack.ops.affinity import SparseAffinity, affinity, check_maps
+from chromatrack.ops.shifted_windows import MovedWindows, moved_windows
+from chromatrack.ops.tiles import (
     CHUNK_FLOATS,
     OUTSIDE,
     RadiusShape,

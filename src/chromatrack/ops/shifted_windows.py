@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.tiles import OUTSIDE, RadiusShape, Windows, tiled_queries
+from chromatrack.ops.tiles import OUTSIDE, RadiusShape, Windows, tiled_queries
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.errors import InputError
-from chromatrack.tiles import (
+from chromatrack.ops.tiles import (
     CHUNK_FLOATS,
     OUTSIDE,
     RadiusShape,

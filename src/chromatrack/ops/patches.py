@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.coords import cell_count
+from chromatrack.ops.coords import cell_count
 
 POOL = 4
 """Pixels, the side of the squares that a patch averages over."""
