@@ -32,7 +32,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from chromatrack.errors import VideoError
-from chromatrack.image_files import IMAGE_SUFFIXES
 from chromatrack.measure.colour_metrics import bootstrap_interval
 from chromatrack.measure.colourers import (
     GREY,
@@ -55,6 +54,7 @@ from chromatrack.measure.horizon import (
 )
 from chromatrack.measure.paper_charts import LINES, horizon_chart, horizons_of, methods_of
 from chromatrack.options import Settings, load_tracker
+from chromatrack.video.images import IMAGE_SUFFIXES
 from chromatrack.whole_file import replace_file
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ from chromatrack.measure.jhmdb import jhmdb_benchmark
 from chromatrack.measure.kind_report import in_order, kinds_markdown
 from chromatrack.measure.metrics import frame_scores, sequence_scores
 from chromatrack.options import Settings, load_evaluated
-from chromatrack.video import probe
+from chromatrack.video.reader import probe
 
 MODELS = ("small", "raw-lab", "identity")
 SETS = ("badja", "jhmdb", "otb", "penguins")

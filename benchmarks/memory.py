@@ -21,7 +21,7 @@ import numpy as np
 
 def write_clip(path: Path, *, frames: int, size: tuple[int, int]) -> np.ndarray:
     """A textured disc moving over a panning background; returns the first frame's mask."""
-    from chromatrack.video import VideoWriter
+    from chromatrack.video.reader import VideoWriter
 
     height, width = size
     rng = np.random.default_rng(0)

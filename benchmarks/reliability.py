@@ -45,7 +45,7 @@ from chromatrack.measure.reliability import (
 )
 from chromatrack.options import Settings, load_evaluated, load_tracker
 from chromatrack.reliability import ABSENT, Signals, estimate, inputs
-from chromatrack.video import read_frames
+from chromatrack.video.reader import read_frames
 from chromatrack.whole_file import replace_file
 
 if TYPE_CHECKING:

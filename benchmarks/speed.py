@@ -55,7 +55,7 @@ def stages(video: Path, mask: Path, model: str) -> None:
     from chromatrack.ops.affinity import full_affinity, tiled_affinity
     from chromatrack.ops.color import rgb_to_lab
     from chromatrack.track import Tracker
-    from chromatrack.video import read_frames
+    from chromatrack.video.reader import read_frames
 
     tracker = Tracker.from_pretrained(model)
     config = tracker.config.propagate

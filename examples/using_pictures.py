@@ -27,7 +27,7 @@ from chromatrack.saved import Result, SavedFrame, read_result
 from chromatrack.scene import render_demo_clip
 from chromatrack.stabilize import stabilize_video
 from chromatrack.traces import read_traces
-from chromatrack.video import open_writer, read_frames
+from chromatrack.video.reader import open_writer, read_frames
 
 SIZE, SHAKE, FRAMES = (270, 480), 12, 60
 NAMES = {1: "ball", 2: "kite"}

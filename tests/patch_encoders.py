@@ -22,7 +22,7 @@ from chromatrack.propagate import (
     Propagator,
     propagate,
 )
-from chromatrack.video import Frame
+from chromatrack.video.reader import Frame
 
 SIZE, CELLS = (96, 128), (12, 16)
 SPEC = FeatureSpec(48, 8, 3.5)

@@ -114,7 +114,7 @@ def write_clip(
         for index, rgb in enumerate(images):
             Image.fromarray(rgb).save(path / f"{index:05d}.png")
         return path
-    from chromatrack.video import open_writer
+    from chromatrack.video.reader import open_writer
 
     with open_writer(path, fps=fps) as writer:
         for rgb in images:

@@ -33,7 +33,7 @@ from chromatrack.progress import frame_bar, stop_on_interrupt
 from chromatrack.propagate import PropagateConfig
 from chromatrack.reliability import LookAt
 from chromatrack.track import TrackConfig, Tracker
-from chromatrack.video import probe, read_frames
+from chromatrack.video.reader import probe, read_frames
 from chromatrack.warp import Fill
 from chromatrack.weights import MODELS, save_encoder
 

@@ -21,7 +21,7 @@ from chromatrack.memory import MemoryBank, PropagateConfig
 from chromatrack.ops.affinity import full_affinity
 from chromatrack.propagate import Input, Propagated
 from chromatrack.track import TrackConfig, Tracker
-from chromatrack.video import Frame
+from chromatrack.video.reader import Frame
 
 SIZE = (6, 8)
 

@@ -27,7 +27,7 @@ from chromatrack.saved import read_result
 from chromatrack.seams import measure_seams
 from chromatrack.spans import find_spans
 from chromatrack.track import TrackConfig, Tracker
-from chromatrack.video import read_frames
+from chromatrack.video.reader import read_frames
 
 SIZE = (64, 96)
 FRAMES = 14

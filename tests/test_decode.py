@@ -18,7 +18,7 @@ from chromatrack.errors import VideoError
 from chromatrack.learn import decode
 from chromatrack.learn.decode import Clip, as_clip, clip_weight, decode_stretch, load_photo
 from chromatrack.learn.index import PhotoEntry, VideoEntry, build_index
-from chromatrack.video import read_frames
+from chromatrack.video.reader import read_frames
 
 GROUPS = {"g": "12", "bf": "2", "sc_threshold": "0"}
 """A key picture every half second at 24 frames per second."""

@@ -140,14 +140,14 @@ class StillTracker:
     """Keeps the first mask, and gives the grey frames back with the reference's mean colour."""
 
     def track(self, video, *, masks):
-        from chromatrack.video import read_frames
+        from chromatrack.video.reader import read_frames
 
         first = read_mask(masks)
         for frame in read_frames(video):
             yield SimpleNamespace(index=frame.index, rgb=frame.rgb, mask=first)
 
     def colorize(self, video, *, references):
-        from chromatrack.video import read_frames
+        from chromatrack.video.reader import read_frames
 
         rgb, index = references[0]
         assert index == 0

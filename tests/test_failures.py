@@ -20,7 +20,7 @@ from chromatrack.measure.failures import (
     failure_benchmark,
     moments,
 )
-from chromatrack.video import read_frames
+from chromatrack.video.reader import read_frames
 
 SIZE = (32, 48)
 RED, GREEN = (200, 60, 60), (60, 140, 60)

@@ -19,7 +19,7 @@ from chromatrack.ops.coords import cell_count
 from chromatrack.propagate import Input, PropagateConfig, Propagated
 from chromatrack.recolour import copied_colours
 from chromatrack.track import TrackConfig, Tracker
-from chromatrack.video import Frame
+from chromatrack.video.reader import Frame
 
 SPECS = [FeatureSpec(4, 8, 3.5), FeatureSpec(4, 4, 1.5), FeatureSpec(4, 8, 0.0)]
 SIZE = (75, 101)

@@ -22,7 +22,7 @@ from chromatrack.measure.track_metrics import box_iou
 from chromatrack.propagate import Input
 from chromatrack.textures import sample_texture
 from chromatrack.track import Tracker
-from chromatrack.video import Frame
+from chromatrack.video.reader import Frame
 
 SIZE = (40, 60)
 MODES = ("chained", "straight")

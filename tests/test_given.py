@@ -19,7 +19,7 @@ from chromatrack.given import MOST_LABELS, LostMark, Marks, check_all
 from chromatrack.ops.coords import cell_to_pixel
 from chromatrack.points import centres
 from chromatrack.propagate import Given
-from chromatrack.video import VideoInfo
+from chromatrack.video.reader import VideoInfo
 
 SIZE = (72, 104)
 SPEC = FeatureSpec(4, 8, 3.5)

@@ -18,7 +18,7 @@ from chromatrack.formats.keypoints import KeypointMark, TrackedKeypoints
 from chromatrack.measure.benchmark import evaluate
 from chromatrack.measure.jhmdb import JHMDB_JOINTS, jhmdb_benchmark, read_jhmdb
 from chromatrack.measure.poses import measure_pose, track_pose
-from chromatrack.video import read_frame
+from chromatrack.video.reader import read_frame
 
 DATA = Path(__file__).resolve().parents[2] / "shared/data"
 SIZE = (60, 80)

@@ -14,7 +14,7 @@ from chromatrack.measure.truth import scene
 from chromatrack.paint import paint_frames, paint_video
 from chromatrack.texture import Texture
 from chromatrack.track import TrackConfig
-from chromatrack.video import probe, read_frames
+from chromatrack.video.reader import probe, read_frames
 
 SIZE = (96, 160)
 

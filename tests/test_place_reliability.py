@@ -42,7 +42,7 @@ from chromatrack.results import track_to_folder
 from chromatrack.saved import read_result
 from chromatrack.track import TrackConfig, Tracker
 from chromatrack.track_files import reliability_bars
-from chromatrack.video import read_frames
+from chromatrack.video.reader import read_frames
 
 SIZE = (8, 10)
 SPEC = FeatureSpec(channels=48, stride=8, offset=3.5)

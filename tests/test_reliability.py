@@ -194,7 +194,7 @@ def test_reliability_drops_where_the_object_is_replaced(tracker, clips):
 
 def test_sessions_tell_it_too(tracker, clips):
     from chromatrack.formats.masks import read_mask
-    from chromatrack.video import read_frames
+    from chromatrack.video.reader import read_frames
 
     frames = list(read_frames(clips["whole"], end=4))
     session = tracker.start(frames[0].rgb, masks=read_mask(clips["mask"]))
@@ -253,7 +253,7 @@ def test_runs_of_older_versions_are_read_and_corrected(tracker, clips, tmp_path)
 
 
 def test_the_overlay_shows_it_when_asked(tracker, clips, tmp_path):
-    from chromatrack.video import read_frames
+    from chromatrack.video.reader import read_frames
 
     shown = []
     for name, wanted in (("plain", False), ("shown", True)):

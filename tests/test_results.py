@@ -32,7 +32,7 @@ from chromatrack.run_marks import (
 from chromatrack.saved import read_result
 from chromatrack.track import TrackConfig, Tracker
 from chromatrack.track_files import keep_apart, overlay_frame
-from chromatrack.video import read_frames
+from chromatrack.video.reader import read_frames
 
 SIZE = (64, 96)
 SKELETON = Skeleton(("hip", "knee", "foot"), ((0, 1), (1, 2)))

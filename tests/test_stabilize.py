@@ -17,7 +17,7 @@ from chromatrack.saved import Result
 from chromatrack.scene import Camera, finish
 from chromatrack.stabilize import stabilize_video
 from chromatrack.textures import sample_texture
-from chromatrack.video import probe, read_frames
+from chromatrack.video.reader import probe, read_frames
 
 SIZE = (96, 160)
 WALK = [(-40 + 4.0 * i, -10 + 1.5 * i) for i in range(14)]

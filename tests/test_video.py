@@ -15,9 +15,9 @@ from PIL import Image
 from video_clips import pictures, write_clip
 
 from chromatrack.errors import DamagedVideoError, InputError, VideoError
-from chromatrack.image_files import _natural
-from chromatrack.video import probe, read_frame, read_frames
-from chromatrack.video_rgb import opaque, to_8_bit
+from chromatrack.video.images import _natural
+from chromatrack.video.pixel_format import opaque, to_8_bit
+from chromatrack.video.reader import probe, read_frame, read_frames
 
 
 def closeness(a: np.ndarray, b: np.ndarray) -> float:
@@ -255,7 +255,7 @@ def test_start_keeps_numbers_exact(tmp_path, name, codec, options):
 
 
 def test_seeking_decodes_little(long_gop, monkeypatch):
-    from chromatrack.video_order import Held
+    from chromatrack.video.frame_order import Held
 
     seen = []
     remember = Held.seen
@@ -377,7 +377,7 @@ def test_odd_file_names(tmp_path):
 
 def test_memory_does_not_grow_with_length(tmp_path):
     script = (
-        "import sys, resource; from chromatrack.video import read_frames\n"
+        "import sys, resource; from chromatrack.video.reader import read_frames\n"
         "for _ in read_frames(sys.argv[1]): pass\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )

@@ -12,8 +12,8 @@ from PIL import Image
 from video_clips import pictures, write_clip
 
 from chromatrack.errors import DamagedVideoError, VideoError
-from chromatrack.video import Frame, read_frame, read_frames
-from chromatrack.video_damage import StructureWalk, ffv1_sums_match
+from chromatrack.video.integrity import StructureWalk, ffv1_sums_match
+from chromatrack.video.reader import Frame, read_frame, read_frames
 
 KINDS = {
     "faststart.mp4": ("libx264", {"movflags": "+faststart"}),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from video_clips import pictures, sound_packets, write_clip
 
 from chromatrack.errors import DamagedVideoError, InputError, OutputError
-from chromatrack.video import (
+from chromatrack.video.reader import (
     ImageSequenceWriter,
     VideoWriter,
     open_writer,

@@ -14,12 +14,12 @@ _PUBLIC = {
     "TrackConfig": "chromatrack.track",
     "TrackedFrame": "chromatrack.track",
     "Tracker": "chromatrack.track",
-    "VideoWriter": "chromatrack.video",
+    "VideoWriter": "chromatrack.video.reader",
     "evaluate": "chromatrack.measure.score",
     "load_encoder": "chromatrack.weights",
-    "probe": "chromatrack.video",
-    "read_frame": "chromatrack.video",
-    "read_frames": "chromatrack.video",
+    "probe": "chromatrack.video.reader",
+    "read_frame": "chromatrack.video.reader",
+    "read_frames": "chromatrack.video.reader",
 }
 
 __all__ = [
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from chromatrack.measure.score import evaluate
     from chromatrack.memory import PropagateConfig
     from chromatrack.track import ColorizedFrame, TrackConfig, TrackedFrame, Tracker
-    from chromatrack.video import VideoWriter, probe, read_frame, read_frames
+    from chromatrack.video.reader import VideoWriter, probe, read_frame, read_frames
     from chromatrack.weights import load_encoder
 
 

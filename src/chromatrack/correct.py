@@ -37,7 +37,7 @@ from chromatrack.run_marks import fit_skeleton, read_run_marks
 from chromatrack.saved import read_result
 from chromatrack.spans import Span, SpanRun, find_spans
 from chromatrack.track import Device, TrackConfig, Tracker
-from chromatrack.video import probe, read_frame
+from chromatrack.video.reader import probe, read_frame
 
 LATER = ("square", "long_multiple", "upsample", "stretch", "protocol")
 """Settings that runs of earlier versions did not have; they were as by default."""

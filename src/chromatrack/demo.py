@@ -157,7 +157,7 @@ def _render(
     output: Path, *, frames: int, size: tuple[int, int], seed: int, report: Progress
 ) -> list[SyntheticFrame]:
     """Render the clip; write it in colour and in grey, the first mask and the colour reference."""
-    from chromatrack.video import open_writer
+    from chromatrack.video.reader import open_writer
 
     truth: list[SyntheticFrame] = []
     with (
@@ -178,7 +178,7 @@ def _track(
     output: Path, tracker: Tracker, *, truth: list[SyntheticFrame], report: Progress
 ) -> list[np.ndarray]:
     """Track both objects from the first mask through clip.mp4; returns the (H, W) int32 masks."""
-    from chromatrack.video import open_writer
+    from chromatrack.video.reader import open_writer
 
     masks: list[np.ndarray] = []
     with open_writer(output / "overlay.mp4", fps=FRAMES_PER_SECOND) as writer:
@@ -199,7 +199,7 @@ def _colour(
     report: Progress,
 ) -> tuple[dict[int, np.ndarray], float]:
     """Colour grey.mp4 from the first colour frame; ({index: rgb} of `shown`, mean PSNR in dB)."""
-    from chromatrack.video import open_writer
+    from chromatrack.video.reader import open_writer
 
     kept: dict[int, np.ndarray] = {}
     quality: list[float] = []

@@ -35,7 +35,7 @@ from chromatrack.places import read_boxes, read_points, read_signals
 from chromatrack.propagate import Given, Input, Propagator
 from chromatrack.reliability import Signals, estimate
 from chromatrack.reliability_rows import PlaceName, by_kind
-from chromatrack.video import Frame, read_frame, read_frames
+from chromatrack.video.reader import Frame, read_frame, read_frames
 
 if TYPE_CHECKING:
     from chromatrack.track import Tracker

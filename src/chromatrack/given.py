@@ -20,7 +20,7 @@ from chromatrack.marks import Masks, Source, read_marks
 from chromatrack.ops.coords import cell_count, pixel_to_cell, rescale_box, rescale_points
 from chromatrack.points import bumps
 from chromatrack.propagate import Given
-from chromatrack.video import VideoInfo, probe
+from chromatrack.video.reader import VideoInfo, probe
 
 
 @dataclass(frozen=True)

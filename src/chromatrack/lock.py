@@ -28,7 +28,7 @@ from chromatrack.motion import (
 from chromatrack.progress import Report
 from chromatrack.saved import Kind, Result
 from chromatrack.traces import KINDS, Trace, dense_points, frame_ends, read_traces
-from chromatrack.video import Source, read_frames
+from chromatrack.video.reader import Source, read_frames
 
 BACKGROUND_POINTS = 4
 """Tracked points off all objects from which on they, and not the pictures, tell the background."""

@@ -17,7 +17,6 @@ from chromatrack.errors import InputError
 from chromatrack.follow import TrackedFrame
 from chromatrack.labels import interleaved, planes, resize, to_cells, upsample_guided
 from chromatrack.marks import Source
-from chromatrack.moments import Moment, frame_range
 from chromatrack.progress import Report, stop_on_interrupt
 from chromatrack.propagate import Reference, copy_labels
 from chromatrack.surface import SurfaceView
@@ -32,8 +31,9 @@ from chromatrack.texture import (
     texture_layer,
 )
 from chromatrack.track import Tracker
-from chromatrack.video import ImageSequenceWriter, open_writer, probe, read_frame
-from chromatrack.video_write import Codec
+from chromatrack.video.reader import ImageSequenceWriter, open_writer, probe, read_frame
+from chromatrack.video.timecode import Moment, frame_range
+from chromatrack.video.writer import Codec
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from chromatrack.memory import MemoryBank, PropagateConfig, Reference
 from chromatrack.ops.affinity import tiled_affinity
 from chromatrack.ops.coords import Box, image_size
 from chromatrack.ops.dense_affinity import Pointer, dense_affinity
-from chromatrack.video import Frame
+from chromatrack.video.reader import Frame
 
 
 @dataclass(frozen=True)

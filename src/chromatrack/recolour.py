@@ -19,7 +19,7 @@ from chromatrack.marks import Source, fit_picture, shows_same
 from chromatrack.ops.affinity import SparseAffinity
 from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
 from chromatrack.propagate import Input, Propagated, Propagator, propagate
-from chromatrack.video import read_frame, read_frames
+from chromatrack.video.reader import read_frame, read_frames
 
 if TYPE_CHECKING:
     from chromatrack.track import Tracker

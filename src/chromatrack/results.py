@@ -20,7 +20,6 @@ from chromatrack.formats.points import PointMark
 from chromatrack.formats.polygons import PolygonMark
 from chromatrack.given import LostMark, Marks
 from chromatrack.marks import Masks, Source, read_marks
-from chromatrack.moments import Moment, frame_range
 from chromatrack.passes import Direction
 from chromatrack.progress import Report, stop_on_interrupt
 from chromatrack.reliability import LookAt, Told, look_at_rows, things_to_look_at
@@ -28,7 +27,8 @@ from chromatrack.reliability_rows import places_row
 from chromatrack.run_marks import add_polygons, fit_skeleton, plain_marks, write_run_masks
 from chromatrack.track import Tracker
 from chromatrack.track_files import TrackFiles, keep_apart, remove_stale, tell_stale
-from chromatrack.video import VideoInfo, probe
+from chromatrack.video.reader import VideoInfo, probe
+from chromatrack.video.timecode import Moment, frame_range
 from chromatrack.weights import model_path
 from chromatrack.whole_file import replace_file
 

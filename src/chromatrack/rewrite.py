@@ -28,7 +28,7 @@ from chromatrack.results import frame_row, indented
 from chromatrack.run_marks import plain_marks
 from chromatrack.saved import Result
 from chromatrack.track_files import TrackFiles, numbered
-from chromatrack.video import Frame, probe, read_frames
+from chromatrack.video.reader import Frame, probe, read_frames
 from chromatrack.whole_file import unwritable
 
 

@@ -21,7 +21,7 @@ from chromatrack.ops.coords import Box
 from chromatrack.relayout import forget_marked, fork, grown, relayout, shrunk
 from chromatrack.remark import LabelName, channel_names, marked_labels, merge_marks, only
 from chromatrack.saved import Kind
-from chromatrack.video import Frame, VideoInfo
+from chromatrack.video.reader import Frame, VideoInfo
 
 if TYPE_CHECKING:
     from chromatrack.track import Tracker

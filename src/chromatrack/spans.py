@@ -12,7 +12,7 @@ from chromatrack.given import Marks
 from chromatrack.passes import Direction, Pass, Reading, Spool, both_ways, chunks_backward
 from chromatrack.propagate import Input
 from chromatrack.remark import LabelName, channel_names, marked_labels
-from chromatrack.video import Frame, read_frames
+from chromatrack.video.reader import Frame, read_frames
 from chromatrack.views import surroundings
 
 _WARM = 13  # frames that a cut detector remembers

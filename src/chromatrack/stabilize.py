@@ -19,7 +19,7 @@ from chromatrack.lock import Lock, choose_lock, lock_path, steady_matrices
 from chromatrack.motion import Motion, apply_motion
 from chromatrack.progress import Report, stop_on_interrupt
 from chromatrack.saved import Result
-from chromatrack.video import Source, open_writer, probe, read_frame, read_frames
+from chromatrack.video.reader import Source, open_writer, probe, read_frame, read_frames
 from chromatrack.warp import Fill, Warp, crop_framing, whole_framing
 
 

@@ -24,7 +24,7 @@ from chromatrack.labels import planes
 from chromatrack.marks import Source
 from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
 from chromatrack.surface import Surface, SurfaceView, choose_points, sample_picture, smooth_step
-from chromatrack.video import read_frame
+from chromatrack.video.reader import read_frame
 
 TEXTURE_POINTS, FRAME_POINTS = 150, 400
 """About how many points carry a texture or a repainted part, and a wholly repainted frame."""

@@ -24,7 +24,7 @@ from chromatrack.formats.points import TrackWriter
 from chromatrack.kinds import Layout
 from chromatrack.marks import Source
 from chromatrack.reliability import LOOK_BELOW_OF
-from chromatrack.video import open_writer
+from chromatrack.video.reader import open_writer
 
 TABLES = {"point": "tracks.csv", "box": "boxes.csv", "keypoints": "keypoints.json"}
 """File name of each kind that is written as one table."""

@@ -19,14 +19,14 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from chromatrack.errors import VideoError
-from chromatrack.image_files import IMAGE_ERRORS
 from chromatrack.labels import planes
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import fit_size
 from chromatrack.ops.shot_boundary import CutDetector
-from chromatrack.video_decode import PictureReader, open_input
-from chromatrack.video_order import Clock, Damage
-from chromatrack.video_rgb import RgbConverter
+from chromatrack.video.decode import PictureReader, open_input
+from chromatrack.video.frame_order import Clock, Damage
+from chromatrack.video.images import IMAGE_ERRORS
+from chromatrack.video.pixel_format import RgbConverter
 
 if TYPE_CHECKING:
     from chromatrack.learn.index import PhotoEntry, VideoEntry

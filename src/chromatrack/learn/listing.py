@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from chromatrack.errors import InputError
-from chromatrack.image_files import IMAGE_SUFFIXES
 from chromatrack.learn.shards import (
     COMPRESSED_SUFFIXES,
     Member,
@@ -19,6 +18,7 @@ from chromatrack.learn.shards import (
     is_remote,
     list_shard,
 )
+from chromatrack.video.images import IMAGE_SUFFIXES
 
 VIDEO_SUFFIXES = frozenset(
     f".{name}"

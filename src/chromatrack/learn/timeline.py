@@ -12,9 +12,9 @@ from av.error import FFmpegError
 
 from chromatrack.errors import VideoError
 from chromatrack.learn.decode import LEAST_SIDE, open_video, source_name
-from chromatrack.video_decode import FALLBACK_FPS, PictureReader
-from chromatrack.video_order import Damage
-from chromatrack.video_rgb import quarter_turns, turned
+from chromatrack.video.decode import FALLBACK_FPS, PictureReader
+from chromatrack.video.frame_order import Damage
+from chromatrack.video.pixel_format import quarter_turns, turned
 
 _SMALL = 64 << 20  # bytes; of a larger file its own index is believed, where it has one
 _READ_WHOLE = 512 << 20  # bytes; a larger file is not read through only to time it

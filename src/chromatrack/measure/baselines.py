@@ -32,7 +32,7 @@ from chromatrack.points import Seen
 from chromatrack.propagate import Input
 from chromatrack.recolour import ColorizedFrame
 from chromatrack.track import Device, choose_device
-from chromatrack.video import read_frames
+from chromatrack.video.reader import read_frames
 
 RAW_LAB_TEMPERATURE = 0.03
 """Softmax temperature for the cosine similarity of `RawLabEncoder`, whose cells are much alike."""

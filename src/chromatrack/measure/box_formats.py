@@ -42,8 +42,8 @@ from typing import Literal
 import numpy as np
 
 from chromatrack.errors import LayoutError
-from chromatrack.image_files import IMAGE_SUFFIXES, image_files
 from chromatrack.measure.kind_report import named
+from chromatrack.video.images import IMAGE_SUFFIXES, image_files
 
 Layout = Literal["otb", "vot", "tld"]
 Box = tuple[float, float, float, float]

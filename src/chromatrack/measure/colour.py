@@ -38,7 +38,7 @@ from chromatrack.measure.metrics import psnr
 from chromatrack.measure.perceptual import Distance, load_lpips
 from chromatrack.measure.sheets import write_sheet
 from chromatrack.ops.color import rgb_to_lab
-from chromatrack.video import Frame
+from chromatrack.video.reader import Frame
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -15,10 +15,10 @@ from os import PathLike
 from pathlib import Path
 
 from chromatrack.errors import InputError, LayoutError, VideoError
-from chromatrack.image_files import IMAGE_SUFFIXES, image_files
 from chromatrack.learn.listing import VIDEO_SUFFIXES
 from chromatrack.ops.coords import fit_size
-from chromatrack.video import Frame, probe, read_frames
+from chromatrack.video.images import IMAGE_SUFFIXES, image_files
+from chromatrack.video.reader import Frame, probe, read_frames
 
 FRAME_FOLDERS = ("img", "frames", "images")
 """Folders inside a clip's own that hold its frames, in data sets that have such."""

@@ -25,7 +25,7 @@ from chromatrack.labels import planes
 from chromatrack.measure.flow import Flow, carry, chain, dis_flow, identity_places
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.recolour import paint
-from chromatrack.video import ImageSequenceWriter
+from chromatrack.video.reader import ImageSequenceWriter
 
 if TYPE_CHECKING:
     from chromatrack.track import Tracker

@@ -22,7 +22,7 @@ from chromatrack.formats.masks import read_mask
 from chromatrack.measure.benchmark import Benchmark, Report
 from chromatrack.measure.colour_metrics import ab_error_map
 from chromatrack.measure.colourers import ab_of, copied, grey_of
-from chromatrack.video import read_frames
+from chromatrack.video.reader import read_frames
 
 if TYPE_CHECKING:
     from chromatrack.track import Tracker
@@ -125,7 +125,7 @@ def measure_failures(
 
 def _frames(clip: FailureClip, short_side: int) -> Iterator[Any]:
     from chromatrack.ops.coords import fit_size
-    from chromatrack.video import probe
+    from chromatrack.video.reader import probe
 
     info = probe(clip.folder)
     size = fit_size((info.height, info.width), short_side=short_side)

@@ -16,7 +16,7 @@ from chromatrack.measure.colourers import ab_of, grey_of
 from chromatrack.measure.flow import Flow, carry, chain, identity_places
 from chromatrack.passes import Reading, Spool, chunks_backward
 from chromatrack.recolour import ColorizedFrame, paint
-from chromatrack.video import Frame, probe, read_frame, read_frames
+from chromatrack.video.reader import Frame, probe, read_frame, read_frames
 
 if TYPE_CHECKING:
     from chromatrack.measure.flow_tracker import Mode

@@ -29,7 +29,7 @@ from chromatrack.ops.coords import image_size
 from chromatrack.passes import Direction, Reading
 from chromatrack.propagate import Input
 from chromatrack.recolour import ColorizedFrame
-from chromatrack.video import Frame, read_frames
+from chromatrack.video.reader import Frame, read_frames
 
 Mode = Literal["chained", "straight"]
 

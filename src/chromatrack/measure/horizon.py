@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from chromatrack.errors import InputError
-from chromatrack.image_files import image_files
 from chromatrack.measure.benchmark import Benchmark, Report
 from chromatrack.measure.colour_metrics import ab_error, share_within
 from chromatrack.measure.colourers import (
@@ -31,7 +30,8 @@ from chromatrack.measure.colourers import (
 from chromatrack.measure.metrics import psnr
 from chromatrack.measure.sheets import write_sheet
 from chromatrack.ops.coords import fit_size
-from chromatrack.video import Frame, probe, read_frames
+from chromatrack.video.images import image_files
+from chromatrack.video.reader import Frame, probe, read_frames
 
 HORIZONS = (0.2, 0.5, 1.0, 2.0, 3.0, 4.0)
 """Seconds since the reference at which colours are compared."""

@@ -29,13 +29,13 @@ from typing import Literal
 import numpy as np
 
 from chromatrack.errors import LayoutError
-from chromatrack.image_files import IMAGE_SUFFIXES
 from chromatrack.measure.benchmark import Benchmark
 from chromatrack.measure.kind_report import chosen, named
 from chromatrack.measure.mat_files import read_mat
 from chromatrack.measure.pose_metrics import Compat
 from chromatrack.measure.poses import PoseClip, combine_poses, inside_frame, measure_pose
-from chromatrack.video import probe
+from chromatrack.video.images import IMAGE_SUFFIXES
+from chromatrack.video.reader import probe
 
 JHMDB_JOINTS = (
     "neck", "belly", "face", "right shoulder", "left shoulder", "right hip", "left hip",

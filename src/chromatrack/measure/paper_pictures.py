@@ -16,7 +16,7 @@ from chromatrack.formats.points import TrackedPoint
 from chromatrack.measure.badja import BadjaClip, PointTracker, track_joints
 from chromatrack.measure.benchmark import Report
 from chromatrack.measure.davis import DavisSequence, DavisSplit, Year, read_annotation
-from chromatrack.video import read_frame
+from chromatrack.video.reader import read_frame
 
 COLUMNS = 5
 """Frames of a sequence in a picture."""

@@ -26,12 +26,12 @@ from pathlib import Path
 import numpy as np
 
 from chromatrack.errors import LayoutError
-from chromatrack.image_files import IMAGE_ERRORS, image_files, image_size
 from chromatrack.measure.benchmark import Benchmark
 from chromatrack.measure.kind_report import chosen
 from chromatrack.measure.mat_files import read_mat
 from chromatrack.measure.pose_metrics import Compat
 from chromatrack.measure.poses import PoseClip, combine_poses, inside_frame, measure_pose
+from chromatrack.video.images import IMAGE_ERRORS, image_files, image_size
 
 PENN_JOINTS = (
     "head", "left shoulder", "right shoulder", "left elbow", "right elbow", "left wrist",

@@ -38,7 +38,7 @@ from chromatrack.measure.pose_metrics import (
     pose_counts,
 )
 from chromatrack.ops.coords import rescale_points
-from chromatrack.video import probe, read_frames
+from chromatrack.video.reader import probe, read_frames
 
 PERSON = 1
 """The id under which the person is tracked."""

@@ -28,7 +28,6 @@ from PIL import Image
 
 from chromatrack.errors import InputError
 from chromatrack.formats.points import PointMark, TrackedPoint
-from chromatrack.image_write import ImageSequenceWriter
 from chromatrack.measure.benchmark import Benchmark, Report
 from chromatrack.measure.kind_report import in_order
 from chromatrack.measure.tapvid_files import (
@@ -45,6 +44,7 @@ from chromatrack.measure.tapvid_metrics import (
     tapvid_scores,
 )
 from chromatrack.ops.coords import nearest_inside, rescale_points, share_to_pixel
+from chromatrack.video.image_writer import ImageSequenceWriter
 
 RASTER = (256, 256)
 """(height, width) on which distances are measured."""

@@ -29,11 +29,11 @@ from PIL import Image, UnidentifiedImageError
 
 from chromatrack.errors import InputError, LayoutError
 from chromatrack.formats.masks import write_mask
-from chromatrack.image_write import ImageSequenceWriter
 from chromatrack.measure.benchmark import Benchmark, Report
 from chromatrack.measure.davis import IMAGE_SUFFIXES, LabelledFrame, MaskTracker
 from chromatrack.measure.kind_report import in_order
 from chromatrack.measure.parsing_metrics import class_iou, confusion_matrix, parsing_scores
+from chromatrack.video.image_writer import ImageSequenceWriter
 
 VIP_CLASSES: tuple[str, ...] = (
     "background", "hat", "hair", "sun-glasses", "upper-clothes", "dress", "coat", "socks", "pants",

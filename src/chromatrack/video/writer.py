@@ -23,15 +23,15 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 
 from chromatrack.errors import InputError, OutputError
-from chromatrack.image_write import (
+from chromatrack.video.audio import AudioTrack, open_audio
+from chromatrack.video.image_writer import (
     ImageSequenceWriter,
     Writer,
     as_output_error,
     check_frame,
     partial_file,
 )
-from chromatrack.video_audio import AudioTrack, open_audio
-from chromatrack.video_rgb import CONVERSION
+from chromatrack.video.pixel_format import CONVERSION
 
 Codec = Literal["h264", "ffv1", "prores"]
 

@@ -18,18 +18,18 @@ from av.video.frame import VideoFrame
 from PIL import Image
 
 from chromatrack.errors import DamagedVideoError, InputError, VideoError
-from chromatrack.image_files import (
+from chromatrack.video.decode import FALLBACK_FPS, PictureReader, beyond_end
+from chromatrack.video.frame_order import Damage
+from chromatrack.video.image_writer import ImageSequenceWriter
+from chromatrack.video.images import (
     IMAGE_ERRORS,
     check_same_size,
     image_files,
     image_size,
     load_image,
 )
-from chromatrack.image_write import ImageSequenceWriter
-from chromatrack.video_decode import FALLBACK_FPS, PictureReader, beyond_end
-from chromatrack.video_order import Damage
-from chromatrack.video_rgb import RgbConverter, quarter_turns, turned
-from chromatrack.video_write import VideoWriter, open_writer
+from chromatrack.video.pixel_format import RgbConverter, quarter_turns, turned
+from chromatrack.video.writer import VideoWriter, open_writer
 
 __all__ = [
     "Frame",

@@ -6,7 +6,7 @@ import re
 
 from chromatrack.errors import InputError
 from chromatrack.marks import Source
-from chromatrack.video import read_frame
+from chromatrack.video.reader import read_frame
 
 Moment = int | str
 """A frame number counted from 0 (`12`, `"12"`), or a time in seconds (`"2.5s"`)."""

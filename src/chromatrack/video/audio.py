@@ -11,7 +11,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 
-from chromatrack.video_decode import open_input
+from chromatrack.video.decode import open_input
 
 _COPIED = {
     ".mp4": frozenset(["aac", "mp3", "ac3", "eac3", "alac", "opus"]),

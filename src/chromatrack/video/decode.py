@@ -19,8 +19,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from chromatrack.errors import VideoError
-from chromatrack.video_damage import StructureWalk, check_file, ffv1_sums_match
-from chromatrack.video_order import Clock, Damage, Held, PacketTable
+from chromatrack.video.frame_order import Clock, Damage, Held, PacketTable
+from chromatrack.video.integrity import StructureWalk, check_file, ffv1_sums_match
 
 FALLBACK_FPS = 24.0
 """Frames per second assumed where the source states no times at all."""

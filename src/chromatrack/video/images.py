@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from chromatrack.errors import VideoError
-from chromatrack.video_damage import check_file
-from chromatrack.video_rgb import opaque, to_8_bit
+from chromatrack.video.integrity import check_file
+from chromatrack.video.pixel_format import opaque, to_8_bit
 
 IMAGE_SUFFIXES = frozenset(
     (
