@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from chromatrack.formats.track_tables import TrackData
+from chromatrack.formats.csv_tables import TrackData
 from chromatrack.saved import Result, SavedFrame
 
 SIZE = (60, 80)

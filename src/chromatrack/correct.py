@@ -21,7 +21,7 @@ import numpy as np
 from chromatrack.errors import InputError
 from chromatrack.follow import Following
 from chromatrack.formats.boxes import BoxMark
-from chromatrack.formats.json_files import load_json_object
+from chromatrack.formats.json_fields import load_json_object
 from chromatrack.formats.keypoints import KeypointMark, Skeleton
 from chromatrack.formats.masks import check_mask, read_mask
 from chromatrack.formats.points import PointMark

@@ -15,10 +15,10 @@ import numpy as np
 from chromatrack.errors import InputError, OutputError
 from chromatrack.follow import TrackedFrame
 from chromatrack.formats.boxes import TrackedBox
+from chromatrack.formats.csv_tables import TrackData
 from chromatrack.formats.keypoints import Skeleton, TrackedKeypoints
 from chromatrack.formats.masks import read_mask, write_mask
 from chromatrack.formats.points import TrackedPoint
-from chromatrack.formats.track_tables import TrackData
 from chromatrack.given import Marks
 from chromatrack.kinds import Layout
 from chromatrack.reliability import LookAt, Told, look_at_rows, things_to_look_at

@@ -19,11 +19,11 @@ import numpy as np
 
 from chromatrack.errors import InputError
 from chromatrack.formats.boxes import read_box_tracks
-from chromatrack.formats.json_files import load_json_object
+from chromatrack.formats.csv_tables import TrackData
+from chromatrack.formats.json_fields import load_json_object
 from chromatrack.formats.keypoints import read_keypoint_tracks
 from chromatrack.formats.masks import read_mask
 from chromatrack.formats.points import read_tracks
-from chromatrack.formats.track_tables import TrackData
 from chromatrack.reliability_rows import PlaceName, read_places_row
 
 Source = str | PathLike[str]

@@ -12,7 +12,7 @@ from itertools import combinations
 import numpy as np
 
 from chromatrack.draw import mask_outline
-from chromatrack.formats.track_tables import TrackData
+from chromatrack.formats.csv_tables import TrackData
 from chromatrack.motion import is_known
 from chromatrack.progress import Report
 from chromatrack.saved import Kind, Result

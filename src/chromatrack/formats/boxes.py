@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from os import PathLike
 
 from chromatrack.errors import InputError
-from chromatrack.formats.track_tables import (
+from chromatrack.formats.csv_tables import (
     TableRow,
     TrackData,
     marked_rows,

@@ -18,7 +18,8 @@ import numpy as np
 
 from chromatrack.errors import InputError
 from chromatrack.formats.coco import HIDDEN, VISIBLE, CocoFile, CocoInstance, parse_coco
-from chromatrack.formats.json_files import (
+from chromatrack.formats.csv_tables import TrackData
+from chromatrack.formats.json_fields import (
     entry,
     listed,
     load_json_object,
@@ -27,7 +28,6 @@ from chromatrack.formats.json_files import (
     whole,
     xy_pair,
 )
-from chromatrack.formats.track_tables import TrackData
 from chromatrack.whole_file import WholeFile
 
 

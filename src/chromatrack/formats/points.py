@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 
-from chromatrack.formats.track_tables import (
+from chromatrack.formats.csv_tables import (
     TrackData,
     marked_rows,
     read_track_table,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from chromatrack.errors import InputError
-from chromatrack.formats.json_files import (
+from chromatrack.formats.json_fields import (
     entry,
     last_number,
     listed,
