@@ -30,8 +30,8 @@ from chromatrack.learn.watch import shortened
 from chromatrack.measure.baselines import RAW_LAB_TEMPERATURE, RawLabEncoder
 from chromatrack.measure.davis import evaluate_davis, read_davis
 from chromatrack.memory import PropagateConfig
+from chromatrack.model.weights import load_encoder
 from chromatrack.track import TrackConfig, Tracker
-from chromatrack.weights import load_encoder
 from chromatrack.whole_file import replace_file
 
 MODEL = "model.safetensors"
@@ -128,7 +128,7 @@ def floors(options: argparse.Namespace) -> dict[str, float]:
     """Raw Lab patches and an untrained network, through the same propagation."""
     place = options.out / "floors.json"
     if not place.exists():
-        from chromatrack.encoder import build_encoder
+        from chromatrack.model.encoder import build_encoder
 
         torch.manual_seed(0)
         raw = tracked(Row("raw"), RawLabEncoder(), options, RAW_LAB_TEMPERATURE)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from chromatrack.encoder import Encoder
+from chromatrack.model.encoder import Encoder
 
 RUNS = 5  # of each ceiling; the best counts
 

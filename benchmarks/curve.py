@@ -22,7 +22,6 @@ from pathlib import Path
 import torch
 from matplotlib.axes import Axes
 
-from chromatrack.encoder import Encoder, build_encoder
 from chromatrack.learn import checkpoint
 from chromatrack.learn.aside import held_pairs, set_aside
 from chromatrack.learn.index import build_index
@@ -32,6 +31,7 @@ from chromatrack.learn.watch import Watch, shortened
 from chromatrack.measure.davis import evaluate_davis, read_davis
 from chromatrack.measure.extractors import load_checkpoint
 from chromatrack.measure.protocols import protocol
+from chromatrack.model.encoder import Encoder, build_encoder
 from chromatrack.track import Tracker
 from chromatrack.whole_file import replace_file
 

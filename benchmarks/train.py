@@ -40,7 +40,6 @@ from ceilings import (
     product_rate,
 )
 
-from chromatrack.encoder import PRESETS
 from chromatrack.learn.aside import set_aside
 from chromatrack.learn.distributed import World
 from chromatrack.learn.index import Index, build_index, cache_folder
@@ -49,6 +48,7 @@ from chromatrack.learn.run import Run, begin, choose_precision
 from chromatrack.learn.sampler import Batch, Sampler
 from chromatrack.learn.store import ClipStore
 from chromatrack.learn.train import losses, network_to_train, train, update
+from chromatrack.model.encoder import PRESETS
 from chromatrack.track import choose_device
 
 BATCHES = 4  # that the parts are timed on

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.encoder import Encoder, FeatureSpec
 from chromatrack.given import Marks
 from chromatrack.kinds import Kinds, Layout, Readings
 from chromatrack.labels import masks_to_label_map, planes
+from chromatrack.model.encoder import Encoder, FeatureSpec
 from chromatrack.propagate import (
     Given,
     Input,

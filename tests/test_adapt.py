@@ -6,11 +6,11 @@ import pytest
 import torch
 from synthetic import moving_clip
 
-from chromatrack.adapt import adapt, measure_statistics
-from chromatrack.encoder import EncoderConfig, build_encoder
 from chromatrack.errors import InputError
+from chromatrack.model.batchnorm import adapt, measure_statistics
+from chromatrack.model.encoder import EncoderConfig, build_encoder
+from chromatrack.model.weights import load_encoder, save_encoder
 from chromatrack.track import TrackConfig, Tracker
-from chromatrack.weights import load_encoder, save_encoder
 
 TINY = EncoderConfig(widths=(8, 16, 16), blocks=(1, 1, 1), embedding=16)
 

@@ -18,9 +18,9 @@ from chromatrack.boxes import (
     foreground,
     in_shape,
 )
-from chromatrack.encoder import FeatureSpec
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.given import Marks
+from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.coords import Box, box_edges, cell_count
 
 SPECS = [FeatureSpec(4, 8, 3.5), FeatureSpec(4, 4, 1.5), FeatureSpec(4, 8, 0.0)]

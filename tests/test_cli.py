@@ -26,6 +26,7 @@ from chromatrack.formats.masks import read_mask
 from chromatrack.mark_files import MarkFiles, read_mark_files
 from chromatrack.measure.davis import evaluate_davis
 from chromatrack.measure.protocols import PROTOCOLS
+from chromatrack.model.weights import MODELS, save_encoder
 from chromatrack.motion import Motion
 from chromatrack.options import DEFAULTS, EVALUATED, NO_KNOBS, ProtocolName, track_config
 from chromatrack.passes import Direction
@@ -35,7 +36,6 @@ from chromatrack.reliability import LookAt
 from chromatrack.track import TrackConfig, Tracker
 from chromatrack.video.reader import probe, read_frames
 from chromatrack.warp import Fill
-from chromatrack.weights import MODELS, save_encoder
 
 SIZE = (64, 96)
 SOURCES = Path(__file__).resolve().parents[1] / "src"

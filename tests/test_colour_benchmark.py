@@ -18,7 +18,6 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio
 from synthetic import moving_clip, rgb_of, still, write_clip
 
-from chromatrack.encoder import build_encoder
 from chromatrack.errors import InputError, LayoutError, VideoError
 from chromatrack.measure import perceptual
 from chromatrack.measure.benchmark import evaluate
@@ -38,6 +37,7 @@ from chromatrack.measure.colourers import (
 )
 from chromatrack.measure.report import table_text
 from chromatrack.memory import PropagateConfig
+from chromatrack.model.encoder import build_encoder
 from chromatrack.track import TrackConfig, Tracker
 
 SIZE = (32, 48)

@@ -10,8 +10,9 @@ import av
 import pytest
 import torch
 
-from chromatrack import cli, doctor, weights
-from chromatrack.weights import save_encoder
+from chromatrack import cli, doctor
+from chromatrack.model import weights
+from chromatrack.model.weights import save_encoder
 
 
 @pytest.fixture

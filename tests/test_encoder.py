@@ -11,7 +11,8 @@ from conftest import TINY, TINY_CLIPS, randomize
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from chromatrack.encoder import (
+from chromatrack.errors import InputError, WeightsError
+from chromatrack.model.encoder import (
     PRESETS,
     Encoder,
     FeatureSpec,
@@ -21,10 +22,8 @@ from chromatrack.encoder import (
     feature_size,
     normalize_lab,
 )
-from chromatrack.errors import InputError, WeightsError
-from chromatrack.fold import fold_batch_norm
-from chromatrack.ops.color import rgb_to_lab
-from chromatrack.weights import (
+from chromatrack.model.fold import fold_batch_norm
+from chromatrack.model.weights import (
     HEADER_KEY,
     load_encoder,
     model_path,
@@ -32,6 +31,7 @@ from chromatrack.weights import (
     save_encoder,
     shipped_models,
 )
+from chromatrack.ops.color import rgb_to_lab
 
 ODD_SIZES = [(64, 96), (33, 47), (8, 9), (1, 70)]
 
@@ -298,7 +298,7 @@ def test_a_model_that_is_not_there_names_the_ones_that_are():
 
 
 def test_shipped_names_and_paths_are_found(tmp_path, monkeypatch, tiny_encoder):
-    monkeypatch.setattr("chromatrack.weights.MODELS", tmp_path)
+    monkeypatch.setattr("chromatrack.model.weights.MODELS", tmp_path)
     save_encoder(tmp_path / "mine.safetensors", tiny_encoder)
     assert shipped_models() == ["mine"]
     assert model_path("mine") == model_path(tmp_path / "mine.safetensors")

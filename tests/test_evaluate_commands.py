@@ -10,7 +10,7 @@ import pytest
 from synthetic import moving_clip, write_clip, write_masks
 
 from chromatrack import cli
-from chromatrack.weights import save_encoder
+from chromatrack.model.weights import save_encoder
 
 savemat = pytest.importorskip("scipy.io").savemat
 

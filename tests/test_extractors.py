@@ -13,14 +13,14 @@ from safetensors.torch import save_file
 from synthetic import moving_clip, write_clip
 from torch import nn
 
-from chromatrack.encoder import Encoder
 from chromatrack.errors import InputError, WeightsError
 from chromatrack.measure.baselines import IdentityTracker
 from chromatrack.measure.callables import CallableEncoder, find_spec
 from chromatrack.measure.extractors import as_encoder, load_extractor, load_measured
 from chromatrack.measure.protocols import protocol
 from chromatrack.measure.resnet import DEVIATION, MEAN, load_resnet
-from chromatrack.weights import save_encoder
+from chromatrack.model.encoder import Encoder
+from chromatrack.model.weights import save_encoder
 
 SIZE = (72, 104)
 IMAGE = torch.rand(1, 3, 50, 70, generator=torch.Generator().manual_seed(1))

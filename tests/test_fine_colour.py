@@ -9,10 +9,10 @@ from patch_encoders import SmoothEncoder, smooth_patches, wave_frame
 from synthetic import still, write_clip
 
 from chromatrack import recolour
-from chromatrack.encoder import FeatureSpec
 from chromatrack.fine_colour import around, fine_colours, look, pointed_places
 from chromatrack.labels import planes, to_cells, upsample
 from chromatrack.measure.colourers import ab_of, grey_of
+from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.affinity import SparseAffinity
 from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
 from chromatrack.ops.coords import cell_count

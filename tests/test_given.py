@@ -10,12 +10,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chromatrack.encoder import FeatureSpec
 from chromatrack.errors import InputError
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.points import PointMark
 from chromatrack.given import MOST_LABELS, LostMark, Marks, check_all
+from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.coords import cell_to_pixel
 from chromatrack.points import centres
 from chromatrack.propagate import Given

@@ -8,9 +8,9 @@ import pytest
 import torch
 from conftest import TINY, randomize
 
-from chromatrack.encoder import build_encoder
 from chromatrack.errors import InputError
 from chromatrack.learn.grow import can_grow, grow
+from chromatrack.model.encoder import build_encoder
 
 WIDE = replace(TINY, widths=(16, 32, 32), embedding=40, detail=12)
 

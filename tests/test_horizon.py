@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import moving_clip, rgb_of, still, write_clip
 
-from chromatrack.encoder import build_encoder
 from chromatrack.errors import InputError
 from chromatrack.labels import planes
 from chromatrack.measure.benchmark import evaluate
@@ -52,6 +51,7 @@ from chromatrack.measure.horizon import (
     read_scores,
 )
 from chromatrack.memory import PropagateConfig
+from chromatrack.model.encoder import build_encoder
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.track import TrackConfig, Tracker
 

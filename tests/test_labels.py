@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import chromatrack.labels as labels_module
-from chromatrack.encoder import FeatureSpec
 from chromatrack.errors import InputError
 from chromatrack.labels import (
     label_map_to_mask,
@@ -22,6 +21,7 @@ from chromatrack.labels import (
     upsample,
     upsample_guided,
 )
+from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.coords import cell_count, pixel_grid
 
 SPECS = [

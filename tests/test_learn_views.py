@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import still
 
-from chromatrack.encoder import FeatureSpec, normalize_lab
 from chromatrack.errors import InputError
 from chromatrack.learn.views import (
     CONTROL,
@@ -23,6 +22,7 @@ from chromatrack.learn.views import (
     view_correspondence,
     view_to_image,
 )
+from chromatrack.model.encoder import FeatureSpec, normalize_lab
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import inside_image, pixel_grid
 

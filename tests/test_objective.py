@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chromatrack.encoder import FeatureSpec
 from chromatrack.learn.objective import (
     classify,
     correspondence_loss,
@@ -23,6 +22,7 @@ from chromatrack.learn.objective import (
 )
 from chromatrack.learn.recipe import Objective
 from chromatrack.learn.sampler import Batch
+from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.affinity import affinity, readout, similarity
 from chromatrack.ops.coords import pixel_grid
 

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chromatrack.encoder import PRESETS, EncoderConfig, ResNetEncoder, build_encoder
 from chromatrack.errors import InputError
+from chromatrack.model.encoder import PRESETS, EncoderConfig, ResNetEncoder, build_encoder
+from chromatrack.model.weights import load_encoder, save_encoder
 from chromatrack.ops.patches import PATCH_CHANNELS, centred_patches, patches
-from chromatrack.weights import load_encoder, save_encoder
 
 
 def noise(height: int, width: int, seed: int = 0) -> torch.Tensor:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from synthetic import moving_clip, still
 
 from chromatrack.draw import PAPER
-from chromatrack.encoder import FeatureSpec, normalize_lab
 from chromatrack.errors import InputError
 from chromatrack.labels import planes, to_cells
 from chromatrack.learn.heldout import (
@@ -31,6 +30,7 @@ from chromatrack.learn.pictures import (
     short_name,
     watch_picture,
 )
+from chromatrack.model.encoder import FeatureSpec, normalize_lab
 from chromatrack.ops.color import rgb_to_lab
 
 SPEC = FeatureSpec(channels=64, stride=8, offset=0.0)

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from synthetic import moving_clip, write_clip
 
 from chromatrack.correct import correct
-from chromatrack.encoder import FeatureSpec
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark, Skeleton
 from chromatrack.formats.points import PointMark
 from chromatrack.kinds import Layout
 from chromatrack.measure.baselines import RawLabEncoder
 from chromatrack.memory import PropagateConfig
+from chromatrack.model.encoder import FeatureSpec
 from chromatrack.passes import Reading, merge_readings
 from chromatrack.place_reliability import (
     BOX_ABSENT,

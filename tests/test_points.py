@@ -22,9 +22,9 @@ from patch_encoders import (
 )
 
 import chromatrack.propagate as propagate_module
-from chromatrack.encoder import FeatureSpec
 from chromatrack.formats.points import PointMark
 from chromatrack.given import Marks
+from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.coords import cell_to_pixel
 from chromatrack.points import (
     Seen,

@@ -22,9 +22,9 @@ from patch_encoders import (
 )
 
 import chromatrack.propagate as module
-from chromatrack.encoder import FeatureSpec
 from chromatrack.errors import InputError
 from chromatrack.labels import merge_given
+from chromatrack.model.encoder import FeatureSpec
 from chromatrack.propagate import (
     Given,
     Input,

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import still
 
-from chromatrack.encoder import FeatureSpec
 from chromatrack.errors import InputError, TrainingError
 from chromatrack.learn.sampler import TRIES, Batch, Sampler, SamplerConfig
+from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.coords import pixel_grid
 
 SPEC = FeatureSpec(64, 8, 0.0)

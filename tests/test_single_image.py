@@ -16,15 +16,6 @@ from PIL import Image
 from synthetic import moving_clip
 from torch import Tensor
 
-from chromatrack.colour_head import ColourHead, annealed_mean, class_balance
-from chromatrack.encoder import (
-    PRESETS,
-    EncoderConfig,
-    build_encoder,
-    colour_head,
-    colour_scores,
-    normalize_lab,
-)
 from chromatrack.errors import InputError
 from chromatrack.labels import planes
 from chromatrack.learn.log import StepReport, read_log
@@ -42,16 +33,25 @@ from chromatrack.measure.single_image import (
     predict_ab,
     predict_cells,
 )
-from chromatrack.ops.color import rgb_to_lab
-from chromatrack.recolour import paint
-from chromatrack.track import TrackConfig, Tracker
-from chromatrack.weights import (
+from chromatrack.model.color_head import ColourHead, annealed_mean, class_balance
+from chromatrack.model.encoder import (
+    PRESETS,
+    EncoderConfig,
+    build_encoder,
+    colour_head,
+    colour_scores,
+    normalize_lab,
+)
+from chromatrack.model.weights import (
     load_encoder,
     model_path,
     read_header,
     save_encoder,
     shipped_models,
 )
+from chromatrack.ops.color import rgb_to_lab
+from chromatrack.recolour import paint
+from chromatrack.track import TrackConfig, Tracker
 
 HEAD = replace(TINY, colours=8)
 CODES = torch.tensor([[x, y] for x in (-0.6, -0.2, 0.2, 0.6) for y in (-0.5, 0.5)])

@@ -18,9 +18,9 @@ from chromatrack.formats.points import PointMark, TrackedPoint
 from chromatrack.measure.benchmark import evaluate
 from chromatrack.measure.tapvid import read_tapvid
 from chromatrack.measure.tapvid_metrics import TAPVID_COLUMNS
+from chromatrack.model.weights import save_encoder
 from chromatrack.propagate import PropagateConfig
 from chromatrack.track import TrackConfig, Tracker
-from chromatrack.weights import save_encoder
 
 SIZE = (24, 32)
 FRAMES = 7

@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 from synthetic import moving_clip, still, write_clip, write_masks
 
-from chromatrack.encoder import Vondrick2018Encoder
 from chromatrack.errors import InputError, VideoError
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark
@@ -19,11 +18,12 @@ from chromatrack.formats.points import PointMark
 from chromatrack.given import LostMark
 from chromatrack.labels import resize
 from chromatrack.marks import fit_picture, read_marks, read_reference, shows_same
+from chromatrack.model.encoder import Vondrick2018Encoder
+from chromatrack.model.weights import save_encoder
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.propagate import PropagateConfig
 from chromatrack.recolour import paint
 from chromatrack.track import Device, TrackConfig, Tracker, choose_device
-from chromatrack.weights import save_encoder
 
 SIZE = (72, 104)
 

@@ -20,7 +20,7 @@ from chromatrack.learn.prefetch import prefetch
 from chromatrack.learn.recipe import Objective, TrainConfig, change, from_json, single, vondrick2018
 from chromatrack.learn.sampler import SamplerConfig
 from chromatrack.learn.train import train
-from chromatrack.weights import load_encoder, read_header
+from chromatrack.model.weights import load_encoder, read_header
 
 SIX = TrainConfig(
     objective=Objective(compare="regress", copy=10.0),

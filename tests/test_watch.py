@@ -12,7 +12,6 @@ from synthetic import moving_clip
 from torch import Tensor
 from torch.nn import functional as F
 
-from chromatrack.encoder import Encoder, FeatureSpec
 from chromatrack.errors import InputError, LayoutError, OutputError
 from chromatrack.formats.masks import write_mask
 from chromatrack.labels import planes, to_cells
@@ -20,8 +19,9 @@ from chromatrack.learn.heldout import copy_colours
 from chromatrack.learn.recipe import default, vondrick2018
 from chromatrack.learn.watch import SCORES, Watch, embed_pair, tracking_score
 from chromatrack.measure.davis import evaluate_davis
+from chromatrack.model.encoder import Encoder, FeatureSpec
+from chromatrack.model.weights import load_encoder
 from chromatrack.track import TrackConfig, Tracker
-from chromatrack.weights import load_encoder
 
 COLOURS = {"colour_error", "colour_error_still", "colour_ratio"}
 

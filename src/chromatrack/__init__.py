@@ -16,7 +16,7 @@ _PUBLIC = {
     "Tracker": "chromatrack.track",
     "VideoWriter": "chromatrack.video.reader",
     "evaluate": "chromatrack.measure.score",
-    "load_encoder": "chromatrack.weights",
+    "load_encoder": "chromatrack.model.weights",
     "probe": "chromatrack.video.reader",
     "read_frame": "chromatrack.video.reader",
     "read_frames": "chromatrack.video.reader",
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from chromatrack.errors import ChromatrackError
     from chromatrack.measure.score import evaluate
     from chromatrack.memory import PropagateConfig
+    from chromatrack.model.weights import load_encoder
     from chromatrack.track import ColorizedFrame, TrackConfig, TrackedFrame, Tracker
     from chromatrack.video.reader import VideoWriter, probe, read_frame, read_frames
-    from chromatrack.weights import load_encoder
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  (PEP 562)

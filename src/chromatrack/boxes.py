@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.encoder import FeatureSpec
+from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.coords import Box, box_edges, cell_to_pixel, edges_box
 
 _TAIL = 0.08  # share of a region's mass cut off at each side before its extent is measured

@@ -168,8 +168,8 @@ def _look_at_torchvision(found: Diagnosis) -> None:
 
 def _look_at_models(found: Diagnosis) -> None:
     from chromatrack.errors import WeightsError
+    from chromatrack.model.weights import load_encoder, model_path, shipped_models
     from chromatrack.results import file_sha256
-    from chromatrack.weights import load_encoder, model_path, shipped_models
 
     names = shipped_models()
     if not names:

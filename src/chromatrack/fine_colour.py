@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.encoder import FeatureSpec
+from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.affinity import SparseAffinity
 from chromatrack.ops.coords import cell_to_pixel, image_size, pixel_grid, pixel_to_cell
 from chromatrack.ops.subpixel import square_offsets

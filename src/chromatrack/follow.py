@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chromatrack.encoder import FeatureSpec
 from chromatrack.formats.boxes import TrackedBox
 from chromatrack.formats.keypoints import TrackedKeypoints
 from chromatrack.formats.points import TrackedPoint
@@ -20,6 +19,7 @@ from chromatrack.given import Marks
 from chromatrack.kinds import Kinds, Layout
 from chromatrack.labels import label_map_to_mask, resize, to_image
 from chromatrack.marks import Source
+from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.coords import image_size
 from chromatrack.passes import (
     AnySignals,

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from chromatrack.boxes import box_to_label
-from chromatrack.encoder import FeatureSpec
 from chromatrack.errors import InputError
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark
@@ -17,6 +16,7 @@ from chromatrack.formats.points import PointMark
 from chromatrack.kinds import Layout, PointName
 from chromatrack.labels import masks_to_label_map, object_ids
 from chromatrack.marks import Masks, Source, read_marks
+from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.coords import cell_count, pixel_to_cell, rescale_box, rescale_points
 from chromatrack.points import bumps
 from chromatrack.propagate import Given

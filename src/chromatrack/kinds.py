@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from chromatrack.boxes import BoxTracks, foreground
-from chromatrack.encoder import FeatureSpec
 from chromatrack.labels import merge_given
 from chromatrack.memory import PropagateConfig
+from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.coords import Box
 from chromatrack.ops.shot_boundary import CutDetector
 from chromatrack.points import PointTracks, Seen

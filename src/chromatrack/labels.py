@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.encoder import FeatureSpec
 from chromatrack.errors import InputError
+from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.coords import cell_count, image_size, pixel_to_cell
 
 Upsample = Literal["guided", "bilinear"]

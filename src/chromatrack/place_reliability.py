@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.encoder import FeatureSpec
 from chromatrack.memory import RECENT_REACH, MemoryBank, Reference
+from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.affinity import similarity
 from chromatrack.ops.coords import image_size
 from chromatrack.ops.subpixel import patch_similarity, patches, sample, square_offsets

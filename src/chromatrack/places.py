@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from chromatrack.encoder import FeatureSpec
 from chromatrack.formats.boxes import TrackedBox
 from chromatrack.formats.keypoints import TrackedKeypoints
 from chromatrack.formats.points import TrackedPoint
 from chromatrack.kinds import Layout
+from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.coords import cell_to_pixel, rescale_box, rescale_points
 from chromatrack.passes import AnySignals, Reading
 from chromatrack.place_reliability import PointSignals

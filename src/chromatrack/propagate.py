@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.encoder import FeatureSpec
 from chromatrack.memory import MemoryBank, PropagateConfig, Reference
+from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.affinity import tiled_affinity
 from chromatrack.ops.coords import Box, image_size
 from chromatrack.ops.dense_affinity import Pointer, dense_affinity

@@ -20,6 +20,7 @@ from chromatrack.formats.points import PointMark
 from chromatrack.formats.polygons import PolygonMark
 from chromatrack.given import LostMark, Marks
 from chromatrack.marks import Masks, Source, read_marks
+from chromatrack.model.weights import model_path
 from chromatrack.passes import Direction
 from chromatrack.progress import Report, stop_on_interrupt
 from chromatrack.reliability import LookAt, Told, look_at_rows, things_to_look_at
@@ -29,7 +30,6 @@ from chromatrack.track import Tracker
 from chromatrack.track_files import TrackFiles, keep_apart, remove_stale, tell_stale
 from chromatrack.video.reader import VideoInfo, probe
 from chromatrack.video.timecode import Moment, frame_range
-from chromatrack.weights import model_path
 from chromatrack.whole_file import replace_file
 
 SCHEMA_VERSION = 2

@@ -11,15 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chromatrack.adapt import adapt
-from chromatrack.encoder import (
-    Encoder,
-    PlainEncoder,
-    ResNetEncoder,
-    normalize_lab,
-)
 from chromatrack.errors import InputError
-from chromatrack.fold import fold_batch_norm
 from chromatrack.follow import TrackedFrame, follow
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark
@@ -28,12 +20,20 @@ from chromatrack.given import LostMark, Marks
 from chromatrack.labels import Upsample, planes, resize
 from chromatrack.marks import ColourReference, Masks, Source, read_reference
 from chromatrack.memory import PropagateConfig
+from chromatrack.model.batchnorm import adapt
+from chromatrack.model.encoder import (
+    Encoder,
+    PlainEncoder,
+    ResNetEncoder,
+    normalize_lab,
+)
+from chromatrack.model.fold import fold_batch_norm
+from chromatrack.model.weights import load_encoder
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import fit_size
 from chromatrack.passes import Direction
 from chromatrack.recolour import ColorizedFrame, colorize_frames
 from chromatrack.session import Boxes, Places, Poses, Session, start_session
-from chromatrack.weights import load_encoder
 
 __all__ = ["ColorizedFrame", "TrackConfig", "TrackedFrame", "Tracker", "choose_device"]
 

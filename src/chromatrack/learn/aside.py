@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chromatrack.encoder import FeatureSpec, unnormalize_lab
 from chromatrack.learn.index import Index
 from chromatrack.learn.recipe import TrainConfig
 from chromatrack.learn.sampler import Sampler
 from chromatrack.learn.store import ClipStore
+from chromatrack.model.encoder import FeatureSpec, unnormalize_lab
 from chromatrack.ops.color import lab_to_rgb
 
 HeldPair = tuple[str, Tensor, Tensor]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from chromatrack.encoder import Encoder, EncoderConfig, ResNetEncoder
 from chromatrack.errors import InputError
+from chromatrack.model.encoder import Encoder, EncoderConfig, ResNetEncoder
 
 NOISE = 0.02
 """Share of a weight's own spread added at random, so that doubled channels come to differ."""

@@ -35,7 +35,7 @@ from chromatrack.learn.recipe import TrainConfig, to_json
 from chromatrack.learn.report import FACTS, write_report
 from chromatrack.learn.run import Run, Watcher, calibrate
 from chromatrack.learn.sampler import Sampler
-from chromatrack.weights import save_encoder
+from chromatrack.model.weights import save_encoder
 from chromatrack.whole_file import replace_file
 
 CONFIG, LOG, TABLE = "config.json", "log.jsonl", "log.csv"

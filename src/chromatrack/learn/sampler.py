@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chromatrack.encoder import FeatureSpec
 from chromatrack.errors import InputError, TrainingError
 from chromatrack.learn.augment import Hide, LightChange, change_light, draw_hidden, draw_light
 from chromatrack.learn.gaps import pick_frames, pick_regular
@@ -26,6 +25,7 @@ from chromatrack.learn.views import (
     random_view,
     view_correspondence,
 )
+from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.coords import cell_count, image_size
 
 if TYPE_CHECKING:

@@ -18,7 +18,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from chromatrack.encoder import Encoder, colour_head, colour_scores
 from chromatrack.errors import InputError, TrainingError
 from chromatrack.learn.aside import HeldPair, held_pairs, set_aside
 from chromatrack.learn.distributed import (
@@ -44,6 +43,7 @@ from chromatrack.learn.sampler import Batch, Sampler
 from chromatrack.learn.schedule import learning_rate
 from chromatrack.learn.stopping import asked_to_stop, raise_for
 from chromatrack.learn.store import ClipStore
+from chromatrack.model.encoder import Encoder, colour_head, colour_scores
 
 MakeWatcher = Callable[[Sequence[HeldPair]], Watcher | None]
 """Given the pairs set aside, maybe none, what looks at the network; None: nothing does."""

@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.encoder import FeatureSpec, normalize_lab
 from chromatrack.errors import InputError
+from chromatrack.model.encoder import FeatureSpec, normalize_lab
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import cell_count, image_size, pixel_grid
 

@@ -21,8 +21,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from chromatrack.adapt import adapt, measure_statistics
-from chromatrack.encoder import Encoder, ResNetEncoder, colour_head, normalize_lab
 from chromatrack.errors import InputError, OutputError
 from chromatrack.labels import interleaved, resize
 from chromatrack.learn.heldout import (
@@ -37,6 +35,8 @@ from chromatrack.learn.pictures import watch_picture
 from chromatrack.measure.davis import DavisSequence, Year, evaluate_davis, read_davis
 from chromatrack.measure.single_image import predict_cells
 from chromatrack.memory import TOP_K, PropagateConfig
+from chromatrack.model.batchnorm import adapt, measure_statistics
+from chromatrack.model.encoder import Encoder, ResNetEncoder, colour_head, normalize_lab
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import fit_size
 from chromatrack.track import Device, TrackConfig, Tracker

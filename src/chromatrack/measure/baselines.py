@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chromatrack.encoder import Encoder, FeatureSpec
 from chromatrack.follow import TrackedFrame, tracked_frame
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark
@@ -25,6 +24,7 @@ from chromatrack.marks import ColourReference, Masks, Source
 from chromatrack.measure.flow import RaftSize, dis_flow, raft_flow
 from chromatrack.measure.flow_colour import hold_colours, place_references
 from chromatrack.measure.flow_tracker import PIXELS, FlowTracker
+from chromatrack.model.encoder import Encoder, FeatureSpec
 from chromatrack.ops.coords import Box, centred_offset
 from chromatrack.ops.patches import PATCH_CHANNELS, patches
 from chromatrack.passes import Direction, Reading

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from chromatrack.encoder import Encoder, FeatureSpec
 from chromatrack.errors import InputError
+from chromatrack.model.encoder import Encoder, FeatureSpec
 from chromatrack.ops.coords import cell_count, centred_offset, image_size
 
 Features = Callable[[Tensor], Tensor]

@@ -20,13 +20,13 @@ from typing import Any
 
 import torch
 
-from chromatrack.encoder import Encoder, build_encoder
 from chromatrack.errors import InputError, WeightsError
 from chromatrack.measure.baselines import IdentityTracker, RawLabEncoder, baseline
 from chromatrack.measure.callables import CallableEncoder, load_callable
 from chromatrack.measure.flow_tracker import FlowTracker
+from chromatrack.model.encoder import Encoder, build_encoder
+from chromatrack.model.weights import load_encoder
 from chromatrack.track import Device, TrackConfig, Tracker
-from chromatrack.weights import load_encoder
 
 
 def load_extractor(

@@ -13,7 +13,6 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from chromatrack.encoder import FeatureSpec
 from chromatrack.errors import InputError
 from chromatrack.follow import Run, TrackedFrame, read_ways, tracked_frame
 from chromatrack.formats.boxes import BoxMark
@@ -25,6 +24,7 @@ from chromatrack.labels import label_map_to_mask, planes
 from chromatrack.marks import ColourReference, Masks, Source
 from chromatrack.measure.flow import Flow
 from chromatrack.measure.flow_labels import Between, BoxFlow, PointFlow, RegionFlow
+from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.coords import image_size
 from chromatrack.passes import Direction, Reading
 from chromatrack.propagate import Input

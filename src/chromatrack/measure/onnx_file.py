@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.encoder import Encoder
 from chromatrack.errors import InputError, WeightsError
 from chromatrack.measure.callables import find_spec, padded
+from chromatrack.model.encoder import Encoder
 from chromatrack.ops.coords import cell_count, image_size
 
 

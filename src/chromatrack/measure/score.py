@@ -6,7 +6,6 @@ from collections.abc import Callable
 from os import PathLike
 from typing import Any
 
-from chromatrack.encoder import Encoder
 from chromatrack.errors import InputError
 from chromatrack.measure.badja import badja_benchmark
 from chromatrack.measure.benchmark import Benchmark, Progress, Report
@@ -20,6 +19,7 @@ from chromatrack.measure.penn import penn_benchmark
 from chromatrack.measure.protocols import protocol as preset
 from chromatrack.measure.tapvid import read_tapvid
 from chromatrack.measure.vip import read_vip
+from chromatrack.model.encoder import Encoder
 from chromatrack.options import ProtocolName, with_floor
 from chromatrack.track import Device, TrackConfig, Tracker
 

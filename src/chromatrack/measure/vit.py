@@ -17,10 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.encoder import Encoder, FeatureSpec
 from chromatrack.errors import InputError, WeightsError
 from chromatrack.measure.callables import padded
 from chromatrack.measure.resnet import DEVIATION, MEAN
+from chromatrack.model.encoder import Encoder, FeatureSpec
 from chromatrack.ops.coords import cell_count, centred_offset, image_size
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from chromatrack.encoder import Encoder
+from chromatrack.model.encoder import Encoder
 
 
 @torch.no_grad()

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from chromatrack.colour_head import ColourHead
 from chromatrack.errors import InputError
+from chromatrack.model.color_head import ColourHead
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import cell_count
 from chromatrack.ops.patches import PATCH_CHANNELS, centred_patches

@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import nn
 
-from chromatrack.encoder import Encoder, ResidualBlock, ResNetEncoder, Vondrick2018Encoder
+from chromatrack.model.encoder import Encoder, ResidualBlock, ResNetEncoder, Vondrick2018Encoder
 
 
 def fold_batch_norm(encoder: Encoder) -> Encoder:

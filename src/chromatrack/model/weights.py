@@ -11,13 +11,13 @@ from typing import get_args
 
 from torch import Tensor
 
-from chromatrack.encoder import Encoder, EncoderConfig, Kind, build_encoder
 from chromatrack.errors import WeightsError
+from chromatrack.model.encoder import Encoder, EncoderConfig, Kind, build_encoder
 from chromatrack.whole_file import replace_file
 
 HEADER_KEY = "chromatrack"
 GREY = "grey/"  # prefix of the normalisation statistics of grey input in a weights file
-MODELS = Path(__file__).parent / "models"
+MODELS = Path(__file__).parent / "pretrained"
 
 
 def save_encoder(
