@@ -29,8 +29,8 @@ from chromatrack.learn.train import train
 from chromatrack.learn.watch import shortened
 from chromatrack.measure.baselines import RAW_LAB_TEMPERATURE, RawLabEncoder
 from chromatrack.measure.davis import evaluate_davis, read_davis
-from chromatrack.memory import PropagateConfig
 from chromatrack.model.weights import load_encoder
+from chromatrack.propagation.memory_bank import PropagateConfig
 from chromatrack.track import TrackConfig, Tracker
 from chromatrack.whole_file import replace_file
 

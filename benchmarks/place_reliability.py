@@ -13,7 +13,7 @@ Right is a box with an IoU of 0.5 or more; a point within 8 pixels of a 256 x 25
 (TAP-Vid's middle distance); a joint within a fifth of the body's size (PCK@0.2; the size as BADJA
 and JHMDB have it). Joints are tracked as points are, so their rows judge and fit both. `report`
 fits weights to the rows of all FILES of a kind and judges them on sequences held out of the fit;
-those that stand in `chromatrack.place_reliability` are also judged on the rows of --check, which no
+those that stand in `chromatrack.propagation.point_reliability` are also judged on the rows of --check, which no
 fit sees. Boxes that are reported hidden are not in the fit; what is known of them is printed.
 
 Prints Markdown; FOLDER gets place_reliability.json (every number) and place_reliability.png.
@@ -40,7 +40,7 @@ from chromatrack.measure.reliability import (
     held_out,
     reliability_bins,
 )
-from chromatrack.place_reliability import (
+from chromatrack.propagation.point_reliability import (
     NEAR,
     PointSignals,
     box_inputs,
@@ -48,7 +48,7 @@ from chromatrack.place_reliability import (
     estimate_point,
     point_inputs,
 )
-from chromatrack.reliability import Signals
+from chromatrack.propagation.reliability import Signals
 from chromatrack.whole_file import replace_file
 
 if TYPE_CHECKING:

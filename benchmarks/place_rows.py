@@ -23,7 +23,7 @@ from chromatrack.measure.pose_metrics import person_sizes
 from chromatrack.measure.track_metrics import box_iou
 from chromatrack.measure.truth import TruthFrame, extent, scene
 from chromatrack.options import Settings, load_evaluated
-from chromatrack.place_reliability import RASTER, PointSignals
+from chromatrack.propagation.point_reliability import RASTER, PointSignals
 from chromatrack.video.reader import probe
 
 SETS = ("davis-boxes", "boxes", "badja", "jhmdb", "synthetic")

@@ -7,7 +7,7 @@
     python benchmarks/reliability.py report FILE.json ... --out FOLDER
 
 ROOT is a folder in the DAVIS layout. `collect` tracks every sequence from its first mask and keeps,
-of every later frame and object, J, F and the signals of `chromatrack.reliability`. `report` fits
+of every later frame and object, J, F and the signals of `chromatrack.propagation.reliability`. `report` fits
 the combination's weights to all frames of all FILES and judges it on sequences held out of the fit,
 one after the other; the weights are those that stand in `reliability.py`. A frame is bad if J is
 below 0.5. Absent objects are not in the fit; what is known of them is printed. `colours` colours
@@ -44,7 +44,7 @@ from chromatrack.measure.reliability import (
     reliability_bins,
 )
 from chromatrack.options import Settings, load_evaluated, load_tracker
-from chromatrack.reliability import ABSENT, Signals, estimate, inputs
+from chromatrack.propagation.reliability import ABSENT, Signals, estimate, inputs
 from chromatrack.video.reader import read_frames
 from chromatrack.whole_file import replace_file
 

@@ -51,9 +51,13 @@ def stages(video: Path, mask: Path, model: str) -> None:
     """Print the time of each stage of one frame with a full memory."""
     from chromatrack.draw import overlay_masks
     from chromatrack.formats.masks import read_mask
-    from chromatrack.labels import label_map_to_mask, masks_to_label_map, upsample_guided
     from chromatrack.ops.affinity import full_affinity, tiled_affinity
     from chromatrack.ops.color import rgb_to_lab
+    from chromatrack.propagation.label_maps import (
+        label_map_to_mask,
+        masks_to_label_map,
+        upsample_guided,
+    )
     from chromatrack.track import Tracker
     from chromatrack.video.reader import read_frames
 

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.given import Marks
-from chromatrack.kinds import Kinds, Layout, Readings
-from chromatrack.labels import masks_to_label_map, planes
 from chromatrack.model.encoder import Encoder, FeatureSpec
-from chromatrack.propagate import (
+from chromatrack.propagation.label_maps import masks_to_label_map, planes
+from chromatrack.propagation.label_state import Kinds, Layout, Readings
+from chromatrack.propagation.propagate import (
     Given,
     Input,
     PropagateConfig,

@@ -17,7 +17,6 @@ from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.masks import write_mask
 from chromatrack.formats.points import PointMark, TrackedPoint
 from chromatrack.given import LostMark
-from chromatrack.labels import planes
 from chromatrack.measure.baselines import (
     RAW_LAB_TEMPERATURE,
     IdentityTracker,
@@ -31,7 +30,8 @@ from chromatrack.measure.metrics import jaccard
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import cell_count
 from chromatrack.options import Settings, load_evaluated
-from chromatrack.propagate import PropagateConfig
+from chromatrack.propagation.label_maps import planes
+from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.track import TrackConfig, Tracker
 
 SIZE = (32, 48)

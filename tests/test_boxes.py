@@ -9,7 +9,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from patch_encoders import image_of, run_marks, wave_frame
 
-from chromatrack.boxes import (
+from chromatrack.formats.boxes import BoxMark
+from chromatrack.given import Marks
+from chromatrack.model.encoder import FeatureSpec
+from chromatrack.ops.coords import Box, box_edges, cell_count
+from chromatrack.propagation.box_labels import (
     BoxTrack,
     BoxTracks,
     box_to_label,
@@ -18,10 +22,6 @@ from chromatrack.boxes import (
     foreground,
     in_shape,
 )
-from chromatrack.formats.boxes import BoxMark
-from chromatrack.given import Marks
-from chromatrack.model.encoder import FeatureSpec
-from chromatrack.ops.coords import Box, box_edges, cell_count
 
 SPECS = [FeatureSpec(4, 8, 3.5), FeatureSpec(4, 4, 1.5), FeatureSpec(4, 8, 0.0)]
 each_spec = pytest.mark.parametrize("spec", SPECS, ids=lambda s: f"{s.stride}+{s.offset}")

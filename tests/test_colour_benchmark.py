@@ -36,8 +36,8 @@ from chromatrack.measure.colourers import (
     tracker_method,
 )
 from chromatrack.measure.report import table_text
-from chromatrack.memory import PropagateConfig
 from chromatrack.model.encoder import build_encoder
+from chromatrack.propagation.memory_bank import PropagateConfig
 from chromatrack.track import TrackConfig, Tracker
 
 SIZE = (32, 48)

@@ -17,9 +17,9 @@ from chromatrack.colour_reliability import (
     estimate_colour,
 )
 from chromatrack.measure.baselines import RawLabEncoder
-from chromatrack.memory import MemoryBank, PropagateConfig
 from chromatrack.ops.affinity import full_affinity
-from chromatrack.propagate import Input, Propagated
+from chromatrack.propagation.memory_bank import MemoryBank, PropagateConfig
+from chromatrack.propagation.propagate import Input, Propagated
 from chromatrack.track import TrackConfig, Tracker
 from chromatrack.video.reader import Frame
 

@@ -20,7 +20,7 @@ from chromatrack.formats.keypoints import KeypointMark, Skeleton
 from chromatrack.formats.masks import read_mask, write_mask
 from chromatrack.formats.points import PointMark
 from chromatrack.given import LostMark, Marks
-from chromatrack.propagate import PropagateConfig
+from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.remark import channel_names, marked_labels, merge_marks, only
 from chromatrack.results import track_to_folder
 from chromatrack.saved import read_result

@@ -10,13 +10,13 @@ from synthetic import still, write_clip
 
 from chromatrack import recolour
 from chromatrack.fine_colour import around, fine_colours, look, pointed_places
-from chromatrack.labels import planes, to_cells, upsample
 from chromatrack.measure.colourers import ab_of, grey_of
 from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.affinity import SparseAffinity
 from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
 from chromatrack.ops.coords import cell_count
-from chromatrack.propagate import Input, PropagateConfig, Propagated
+from chromatrack.propagation.label_maps import planes, to_cells, upsample
+from chromatrack.propagation.propagate import Input, PropagateConfig, Propagated
 from chromatrack.recolour import copied_colours
 from chromatrack.track import TrackConfig, Tracker
 from chromatrack.video.reader import Frame

@@ -19,7 +19,7 @@ from chromatrack.measure.flow_tracker import FlowConfig, FlowPass, FlowTracker
 from chromatrack.measure.horizon import ab_of
 from chromatrack.measure.metrics import jaccard
 from chromatrack.measure.track_metrics import box_iou
-from chromatrack.propagate import Input
+from chromatrack.propagation.propagate import Input
 from chromatrack.textures import sample_texture
 from chromatrack.track import Tracker
 from chromatrack.video.reader import Frame

@@ -10,12 +10,12 @@ from patch_encoders import SIZE, SmoothEncoder, wave_frame
 from synthetic import write_clip
 
 import chromatrack.follow as follow_module
-import chromatrack.passes as passes_module
+import chromatrack.propagation.bidirectional as passes_module
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.points import PointMark
 from chromatrack.given import LostMark
-from chromatrack.propagate import PropagateConfig
+from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.track import TrackConfig, TrackedFrame, Tracker
 
 COUNT, SIDE = 8, 36

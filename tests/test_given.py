@@ -17,8 +17,8 @@ from chromatrack.formats.points import PointMark
 from chromatrack.given import MOST_LABELS, LostMark, Marks, check_all
 from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.coords import cell_to_pixel
-from chromatrack.points import centres
-from chromatrack.propagate import Given
+from chromatrack.propagation.point_labels import centres
+from chromatrack.propagation.propagate import Given
 from chromatrack.video.reader import VideoInfo
 
 SIZE = (72, 104)

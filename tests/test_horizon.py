@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from synthetic import moving_clip, rgb_of, still, write_clip
 
 from chromatrack.errors import InputError
-from chromatrack.labels import planes
 from chromatrack.measure.benchmark import evaluate
 from chromatrack.measure.colour_metrics import (
     WITHIN,
@@ -50,9 +49,10 @@ from chromatrack.measure.horizon import (
     open_clip,
     read_scores,
 )
-from chromatrack.memory import PropagateConfig
 from chromatrack.model.encoder import build_encoder
 from chromatrack.ops.color import rgb_to_lab
+from chromatrack.propagation.label_maps import planes
+from chromatrack.propagation.memory_bank import PropagateConfig
 from chromatrack.track import TrackConfig, Tracker
 
 SIZE = (48, 80)

@@ -23,8 +23,8 @@ from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.points import PointMark
 from chromatrack.given import LostMark, Marks
-from chromatrack.kinds import Kinds, Layout, PointName
-from chromatrack.propagate import Input, PropagateConfig
+from chromatrack.propagation.label_state import Kinds, Layout, PointName
+from chromatrack.propagation.propagate import Input, PropagateConfig
 
 numbers = st.lists(st.integers(1, 999), unique=True, max_size=5).map(lambda ids: tuple(sorted(ids)))
 names: st.SearchStrategy[tuple[PointName, ...]] = numbers.map(

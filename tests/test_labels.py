@@ -8,9 +8,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-import chromatrack.labels as labels_module
+import chromatrack.propagation.label_maps as labels_module
 from chromatrack.errors import InputError
-from chromatrack.labels import (
+from chromatrack.model.encoder import FeatureSpec
+from chromatrack.ops.coords import cell_count, pixel_grid
+from chromatrack.propagation.label_maps import (
     label_map_to_mask,
     masks_to_label_map,
     merge_given,
@@ -21,8 +23,6 @@ from chromatrack.labels import (
     upsample,
     upsample_guided,
 )
-from chromatrack.model.encoder import FeatureSpec
-from chromatrack.ops.coords import cell_count, pixel_grid
 
 SPECS = [
     FeatureSpec(4, 8, 0.0),

@@ -14,11 +14,11 @@ from patch_encoders import CELLS, SMOOTH_SPEC, inputs, painted, smooth_patches, 
 
 from chromatrack.errors import InputError
 from chromatrack.measure.protocols import mast
-from chromatrack.memory import MemoryBank, PropagateConfig
 from chromatrack.ops.dense_affinity import coarse_search, dense_affinity
 from chromatrack.ops.shifted_windows import moved_windows
 from chromatrack.ops.tiles import Windows
-from chromatrack.propagate import Propagator, paint_over, propagate, reach
+from chromatrack.propagation.memory_bank import MemoryBank, PropagateConfig
+from chromatrack.propagation.propagate import Propagator, paint_over, propagate, reach
 
 
 def maps_of(count: int, size: tuple[int, int], seed: int, *, channels: int = 6) -> torch.Tensor:

@@ -10,15 +10,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chromatrack.kinds import Layout
-from chromatrack.passes import (
+from chromatrack.propagation.bidirectional import (
     Reading,
     Spool,
     chunks_backward,
     merge_readings,
     shares,
 )
-from chromatrack.points import Seen
+from chromatrack.propagation.label_state import Layout
+from chromatrack.propagation.point_labels import Seen
 
 CPU = torch.device("cpu")
 told_frames = st.dictionaries(st.integers(0, 30), st.booleans(), min_size=1, max_size=6)

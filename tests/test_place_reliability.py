@@ -18,12 +18,13 @@ from chromatrack.correct import correct
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark, Skeleton
 from chromatrack.formats.points import PointMark
-from chromatrack.kinds import Layout
 from chromatrack.measure.baselines import RawLabEncoder
-from chromatrack.memory import PropagateConfig
 from chromatrack.model.encoder import FeatureSpec
-from chromatrack.passes import Reading, merge_readings
-from chromatrack.place_reliability import (
+from chromatrack.propagation.bidirectional import Reading, merge_readings
+from chromatrack.propagation.label_state import Layout
+from chromatrack.propagation.memory_bank import PropagateConfig
+from chromatrack.propagation.point_labels import Seen
+from chromatrack.propagation.point_reliability import (
     BOX_ABSENT,
     RASTER,
     PointSignals,
@@ -35,8 +36,7 @@ from chromatrack.place_reliability import (
     on_raster,
     strays,
 )
-from chromatrack.points import Seen
-from chromatrack.reliability import LookAt, Signals, look_at_rows, things_to_look_at
+from chromatrack.propagation.reliability import LookAt, Signals, look_at_rows, things_to_look_at
 from chromatrack.reliability_rows import by_kind, places_row, read_places_row
 from chromatrack.results import track_to_folder
 from chromatrack.saved import read_result

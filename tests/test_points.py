@@ -21,12 +21,12 @@ from patch_encoders import (
     waves,
 )
 
-import chromatrack.propagate as propagate_module
+import chromatrack.propagation.propagate as propagate_module
 from chromatrack.formats.points import PointMark
 from chromatrack.given import Marks
 from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.coords import cell_to_pixel
-from chromatrack.points import (
+from chromatrack.propagation.point_labels import (
     Seen,
     Templates,
     bumps,

@@ -21,11 +21,11 @@ from patch_encoders import (
     translating,
 )
 
-import chromatrack.propagate as module
+import chromatrack.propagation.propagate as module
 from chromatrack.errors import InputError
-from chromatrack.labels import merge_given
 from chromatrack.model.encoder import FeatureSpec
-from chromatrack.propagate import (
+from chromatrack.propagation.label_maps import merge_given
+from chromatrack.propagation.propagate import (
     Given,
     Input,
     PropagateConfig,

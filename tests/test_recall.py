@@ -13,9 +13,9 @@ from patch_encoders import SIZE, SMOOTH_SPEC, image_of, run_marks, wave_frame
 
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.given import LostMark, Marks
-from chromatrack.kinds import Readings
 from chromatrack.ops.coords import pixel_grid
-from chromatrack.recall import Body
+from chromatrack.propagation.label_state import Readings
+from chromatrack.propagation.redetection import Body
 
 SIDE = 32
 Place = tuple[int, int] | None

@@ -17,11 +17,11 @@ from synthetic import moving_clip, write_clip
 from chromatrack.correct import correct
 from chromatrack.draw import Bar, overlay_reliability
 from chromatrack.errors import InputError
-from chromatrack.kinds import Layout
 from chromatrack.measure.baselines import RawLabEncoder
-from chromatrack.memory import PropagateConfig
-from chromatrack.passes import Reading, merge_readings
-from chromatrack.reliability import (
+from chromatrack.propagation.bidirectional import Reading, merge_readings
+from chromatrack.propagation.label_state import Layout
+from chromatrack.propagation.memory_bank import PropagateConfig
+from chromatrack.propagation.reliability import (
     ABSENT,
     LOOK_BELOW,
     LookAt,

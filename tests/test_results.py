@@ -20,7 +20,7 @@ from chromatrack.formats.masks import read_mask
 from chromatrack.formats.points import PointMark, TrackedPoint, read_tracks
 from chromatrack.formats.polygons import PolygonMark
 from chromatrack.given import LostMark, Marks
-from chromatrack.propagate import PropagateConfig
+from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.results import track_to_folder
 from chromatrack.run_marks import (
     add_polygons,

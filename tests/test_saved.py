@@ -14,7 +14,7 @@ from chromatrack.formats.boxes import TrackedBox, write_box_tracks
 from chromatrack.formats.keypoints import Skeleton, TrackedKeypoints, write_keypoints
 from chromatrack.formats.masks import write_mask
 from chromatrack.formats.points import TrackedPoint, write_tracks
-from chromatrack.propagate import PropagateConfig
+from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.results import SCHEMA_VERSION, track_to_folder
 from chromatrack.saved import READABLE_VERSIONS, read_result
 from chromatrack.track import TrackConfig, Tracker

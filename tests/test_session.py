@@ -17,8 +17,8 @@ from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.masks import write_mask
 from chromatrack.formats.points import PointMark
-from chromatrack.kinds import Layout
-from chromatrack.propagate import PropagateConfig
+from chromatrack.propagation.label_state import Layout
+from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.relayout import fork, grown, relayout, shrunk
 from chromatrack.results import track_to_folder
 from chromatrack.session import Session, start_session

@@ -17,7 +17,6 @@ from synthetic import moving_clip
 from torch import Tensor
 
 from chromatrack.errors import InputError
-from chromatrack.labels import planes
 from chromatrack.learn.log import StepReport, read_log
 from chromatrack.learn.objective import predict_loss, terms, total
 from chromatrack.learn.pictures import watch_picture
@@ -50,6 +49,7 @@ from chromatrack.model.weights import (
     shipped_models,
 )
 from chromatrack.ops.color import rgb_to_lab
+from chromatrack.propagation.label_maps import planes
 from chromatrack.recolour import paint
 from chromatrack.track import TrackConfig, Tracker
 

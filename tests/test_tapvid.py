@@ -19,7 +19,7 @@ from chromatrack.measure.benchmark import evaluate
 from chromatrack.measure.tapvid import read_tapvid
 from chromatrack.measure.tapvid_metrics import TAPVID_COLUMNS
 from chromatrack.model.weights import save_encoder
-from chromatrack.propagate import PropagateConfig
+from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.track import TrackConfig, Tracker
 
 SIZE = (24, 32)

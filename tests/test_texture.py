@@ -11,7 +11,7 @@ from PIL import Image
 from synthetic import still, write_clip
 
 from chromatrack.errors import InputError
-from chromatrack.labels import planes
+from chromatrack.propagation.label_maps import planes
 from chromatrack.surface import SurfaceView
 from chromatrack.texture import (
     Texture,

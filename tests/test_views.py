@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chromatrack.views import (
+from chromatrack.propagation.exemplars import (
     VIEWS,
     Recalled,
     View,

@@ -16,7 +16,7 @@ from chromatrack.formats.masks import read_mask
 from chromatrack.measure.baselines import IdentityTracker
 from chromatrack.measure.benchmark import evaluate
 from chromatrack.measure.vip import VIP_CLASSES, read_classes, read_vip
-from chromatrack.propagate import PropagateConfig
+from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.track import TrackConfig, Tracker
 
 SIZE = (24, 36)

@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "ChromatrackError": "chromatrack.errors",
     "ColorizedFrame": "chromatrack.track",
-    "PropagateConfig": "chromatrack.memory",
+    "PropagateConfig": "chromatrack.propagation.memory_bank",
     "TrackConfig": "chromatrack.track",
     "TrackedFrame": "chromatrack.track",
     "Tracker": "chromatrack.track",
@@ -40,8 +40,8 @@ __all__ = [
 if TYPE_CHECKING:
     from chromatrack.errors import ChromatrackError
     from chromatrack.measure.score import evaluate
-    from chromatrack.memory import PropagateConfig
     from chromatrack.model.weights import load_encoder
+    from chromatrack.propagation.memory_bank import PropagateConfig
     from chromatrack.track import ColorizedFrame, TrackConfig, TrackedFrame, Tracker
     from chromatrack.video.reader import VideoWriter, probe, read_frame, read_frames
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from chromatrack.memory import MemoryBank
 from chromatrack.ops.affinity import SparseAffinity, similarity
 from chromatrack.ops.dense_affinity import Pointer
-from chromatrack.propagate import Propagated
-from chromatrack.views import thinned
+from chromatrack.propagation.exemplars import thinned
+from chromatrack.propagation.memory_bank import MemoryBank
+from chromatrack.propagation.propagate import Propagated
 
 MOST = 256
 """Cells of a frame that are pointed there and back, evenly spread."""

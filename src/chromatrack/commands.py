@@ -15,7 +15,7 @@ from chromatrack.mark_files import NO_MARKS, MarkFiles
 from chromatrack.options import DEFAULTS, Settings, load_tracker
 
 if TYPE_CHECKING:
-    from chromatrack.reliability import LookAt
+    from chromatrack.propagation.reliability import LookAt
     from chromatrack.results import RunSummary
 
 Video = Annotated[str, Positional, arg(metavar="VIDEO")]

@@ -26,10 +26,10 @@ from chromatrack.formats.keypoints import KeypointMark, Skeleton
 from chromatrack.formats.masks import check_mask, read_mask
 from chromatrack.formats.points import PointMark
 from chromatrack.given import LostMark, Marks, check_all
-from chromatrack.memory import PropagateConfig
-from chromatrack.passes import Direction
 from chromatrack.progress import Report, stop_on_interrupt
-from chromatrack.reliability import LookAt
+from chromatrack.propagation.bidirectional import Direction
+from chromatrack.propagation.memory_bank import PropagateConfig
+from chromatrack.propagation.reliability import LookAt
 from chromatrack.remark import marked_labels, merge_marks, only
 from chromatrack.results import model_sha256
 from chromatrack.rewrite import Rewriting, staging

@@ -16,12 +16,11 @@ from chromatrack.formats.boxes import TrackedBox
 from chromatrack.formats.keypoints import TrackedKeypoints
 from chromatrack.formats.points import TrackedPoint
 from chromatrack.given import Marks
-from chromatrack.kinds import Kinds, Layout
-from chromatrack.labels import label_map_to_mask, resize, to_image
 from chromatrack.marks import Source
 from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.coords import image_size
-from chromatrack.passes import (
+from chromatrack.places import read_boxes, read_points, read_signals
+from chromatrack.propagation.bidirectional import (
     AnySignals,
     Direction,
     Pass,
@@ -30,10 +29,11 @@ from chromatrack.passes import (
     both_ways,
     chunks_backward,
 )
-from chromatrack.place_reliability import estimate_place
-from chromatrack.places import read_boxes, read_points, read_signals
-from chromatrack.propagate import Given, Input, Propagator
-from chromatrack.reliability import Signals, estimate
+from chromatrack.propagation.label_maps import label_map_to_mask, resize, to_image
+from chromatrack.propagation.label_state import Kinds, Layout
+from chromatrack.propagation.point_reliability import estimate_place
+from chromatrack.propagation.propagate import Given, Input, Propagator
+from chromatrack.propagation.reliability import Signals, estimate
 from chromatrack.reliability_rows import PlaceName, by_kind
 from chromatrack.video.reader import Frame, read_frame, read_frames
 

@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from chromatrack.boxes import box_to_label
 from chromatrack.errors import InputError
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.points import PointMark
-from chromatrack.kinds import Layout, PointName
-from chromatrack.labels import masks_to_label_map, object_ids
 from chromatrack.marks import Masks, Source, read_marks
 from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.coords import cell_count, pixel_to_cell, rescale_box, rescale_points
-from chromatrack.points import bumps
-from chromatrack.propagate import Given
+from chromatrack.propagation.box_labels import box_to_label
+from chromatrack.propagation.label_maps import masks_to_label_map, object_ids
+from chromatrack.propagation.label_state import Layout, PointName
+from chromatrack.propagation.point_labels import bumps
+from chromatrack.propagation.propagate import Given
 from chromatrack.video.reader import VideoInfo, probe
 
 

@@ -65,7 +65,7 @@ DEFAULTS = Settings()
 
 def track_config(settings: Settings, *, temperature: float | None = None) -> TrackConfig:
     """The library's configuration; `temperature` where the user named none."""
-    from chromatrack.memory import PropagateConfig
+    from chromatrack.propagation.memory_bank import PropagateConfig
     from chromatrack.track import TrackConfig
 
     if settings.temperature is not None:

@@ -15,10 +15,16 @@ from torch import Tensor
 
 from chromatrack.errors import InputError
 from chromatrack.follow import TrackedFrame
-from chromatrack.labels import interleaved, planes, resize, to_cells, upsample_guided
 from chromatrack.marks import Source
 from chromatrack.progress import Report, stop_on_interrupt
-from chromatrack.propagate import Reference, copy_labels
+from chromatrack.propagation.label_maps import (
+    interleaved,
+    planes,
+    resize,
+    to_cells,
+    upsample_guided,
+)
+from chromatrack.propagation.propagate import Reference, copy_labels
 from chromatrack.surface import SurfaceView
 from chromatrack.texture import (
     Layer,

@@ -7,13 +7,13 @@ from dataclasses import replace
 from chromatrack.formats.boxes import TrackedBox
 from chromatrack.formats.keypoints import TrackedKeypoints
 from chromatrack.formats.points import TrackedPoint
-from chromatrack.kinds import Layout
 from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.coords import cell_to_pixel, rescale_box, rescale_points
-from chromatrack.passes import AnySignals, Reading
-from chromatrack.place_reliability import PointSignals
-from chromatrack.points import Seen
-from chromatrack.reliability import Signals
+from chromatrack.propagation.bidirectional import AnySignals, Reading
+from chromatrack.propagation.label_state import Layout
+from chromatrack.propagation.point_labels import Seen
+from chromatrack.propagation.point_reliability import PointSignals
+from chromatrack.propagation.reliability import Signals
 from chromatrack.reliability_rows import PlaceName
 from chromatrack.remark import channel_names
 

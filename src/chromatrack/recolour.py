@@ -13,12 +13,18 @@ from torch import Tensor
 
 from chromatrack.colour_reliability import ColourSignals, colour_signals, estimate_colour
 from chromatrack.fine_colour import fine_colours
-from chromatrack.labels import interleaved, planes, resize, to_cells, upsample_guided
 from chromatrack.marks import Source, fit_picture, shows_same
 from chromatrack.model.encoder import Encoder, FeatureSpec, normalize_lab
 from chromatrack.ops.affinity import SparseAffinity
 from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
-from chromatrack.propagate import Input, Propagated, Propagator, propagate
+from chromatrack.propagation.label_maps import (
+    interleaved,
+    planes,
+    resize,
+    to_cells,
+    upsample_guided,
+)
+from chromatrack.propagation.propagate import Input, Propagated, Propagator, propagate
 from chromatrack.video.reader import read_frame, read_frames
 
 if TYPE_CHECKING:

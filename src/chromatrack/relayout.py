@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from chromatrack.kinds import Kinds, Layout
-from chromatrack.memory import MemoryBank
-from chromatrack.passes import Pass
-from chromatrack.points import PointTracks
-from chromatrack.recall import Body, Recall
+from chromatrack.propagation.bidirectional import Pass
+from chromatrack.propagation.exemplars import Surroundings
+from chromatrack.propagation.label_state import Kinds, Layout
+from chromatrack.propagation.memory_bank import MemoryBank
+from chromatrack.propagation.point_labels import PointTracks
+from chromatrack.propagation.redetection import Body, Recall
 from chromatrack.remark import LabelName, channel_names
-from chromatrack.views import Surroundings
 
 Carry = Callable[[Tensor], Tensor]
 """`(L, ...)` of the old layout -> `(L', ...)` of the new one, 0 for labels that are new."""

@@ -21,9 +21,9 @@ from chromatrack.formats.polygons import PolygonMark
 from chromatrack.given import LostMark, Marks
 from chromatrack.marks import Masks, Source, read_marks
 from chromatrack.model.weights import model_path
-from chromatrack.passes import Direction
 from chromatrack.progress import Report, stop_on_interrupt
-from chromatrack.reliability import LookAt, Told, look_at_rows, things_to_look_at
+from chromatrack.propagation.bidirectional import Direction
+from chromatrack.propagation.reliability import LookAt, Told, look_at_rows, things_to_look_at
 from chromatrack.reliability_rows import places_row
 from chromatrack.run_marks import add_polygons, fit_skeleton, plain_marks, write_run_masks
 from chromatrack.track import Tracker

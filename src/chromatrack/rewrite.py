@@ -20,8 +20,8 @@ from chromatrack.formats.keypoints import Skeleton, TrackedKeypoints
 from chromatrack.formats.masks import read_mask, write_mask
 from chromatrack.formats.points import TrackedPoint
 from chromatrack.given import Marks
-from chromatrack.kinds import Layout
-from chromatrack.reliability import LookAt, Told, look_at_rows, things_to_look_at
+from chromatrack.propagation.label_state import Layout
+from chromatrack.propagation.reliability import LookAt, Told, look_at_rows, things_to_look_at
 from chromatrack.reliability_rows import PlaceName, places_row, read_places_row
 from chromatrack.remark import LabelName
 from chromatrack.results import frame_row, indented

@@ -16,8 +16,8 @@ from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.masks import check_mask
 from chromatrack.formats.points import PointMark
 from chromatrack.given import MOST_LABELS, LostMark, Marks, check_all
-from chromatrack.kinds import Layout
 from chromatrack.ops.coords import Box
+from chromatrack.propagation.label_state import Layout
 from chromatrack.relayout import forget_marked, fork, grown, relayout, shrunk
 from chromatrack.remark import LabelName, channel_names, marked_labels, merge_marks, only
 from chromatrack.saved import Kind

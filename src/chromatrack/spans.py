@@ -9,11 +9,18 @@ import torch
 
 from chromatrack.follow import Following, TrackedFrame, tracked
 from chromatrack.given import Marks
-from chromatrack.passes import Direction, Pass, Reading, Spool, both_ways, chunks_backward
-from chromatrack.propagate import Input
+from chromatrack.propagation.bidirectional import (
+    Direction,
+    Pass,
+    Reading,
+    Spool,
+    both_ways,
+    chunks_backward,
+)
+from chromatrack.propagation.exemplars import surroundings
+from chromatrack.propagation.propagate import Input
 from chromatrack.remark import LabelName, channel_names, marked_labels
 from chromatrack.video.reader import Frame, read_frames
-from chromatrack.views import surroundings
 
 _WARM = 13  # frames that a cut detector remembers
 _PRIMED = 8  # keyframes beyond a span whose surroundings lost objects are told from

@@ -20,9 +20,9 @@ from torch import Tensor
 
 from chromatrack.errors import InputError
 from chromatrack.follow import TrackedFrame
-from chromatrack.labels import planes
 from chromatrack.marks import Source
 from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
+from chromatrack.propagation.label_maps import planes
 from chromatrack.surface import Surface, SurfaceView, choose_points, sample_picture, smooth_step
 from chromatrack.video.reader import read_frame
 

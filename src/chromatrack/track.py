@@ -17,9 +17,7 @@ from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.points import PointMark
 from chromatrack.given import LostMark, Marks
-from chromatrack.labels import Upsample, planes, resize
 from chromatrack.marks import ColourReference, Masks, Source, read_reference
-from chromatrack.memory import PropagateConfig
 from chromatrack.model.batchnorm import adapt
 from chromatrack.model.encoder import (
     Encoder,
@@ -31,7 +29,9 @@ from chromatrack.model.fold import fold_batch_norm
 from chromatrack.model.weights import load_encoder
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import fit_size
-from chromatrack.passes import Direction
+from chromatrack.propagation.bidirectional import Direction
+from chromatrack.propagation.label_maps import Upsample, planes, resize
+from chromatrack.propagation.memory_bank import PropagateConfig
 from chromatrack.recolour import ColorizedFrame, colorize_frames
 from chromatrack.session import Boxes, Places, Poses, Session, start_session
 

@@ -21,9 +21,9 @@ from chromatrack.formats.boxes import BoxWriter
 from chromatrack.formats.keypoints import KeypointWriter, Skeleton
 from chromatrack.formats.masks import write_mask
 from chromatrack.formats.points import TrackWriter
-from chromatrack.kinds import Layout
 from chromatrack.marks import Source
-from chromatrack.reliability import LOOK_BELOW_OF
+from chromatrack.propagation.label_state import Layout
+from chromatrack.propagation.reliability import LOOK_BELOW_OF
 from chromatrack.video.reader import open_writer
 
 TABLES = {"point": "tracks.csv", "box": "boxes.csv", "keypoints": "keypoints.json"}

@@ -19,10 +19,10 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from chromatrack.errors import VideoError
-from chromatrack.labels import planes
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import fit_size
 from chromatrack.ops.shot_boundary import CutDetector
+from chromatrack.propagation.label_maps import planes
 from chromatrack.video.decode import PictureReader, open_input
 from chromatrack.video.frame_order import Clock, Damage
 from chromatrack.video.images import IMAGE_ERRORS

@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.labels import to_cells
 from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.affinity import affinity, readout, similarity, window_mask
 from chromatrack.ops.color import quantize
 from chromatrack.ops.coords import pixel_to_cell
+from chromatrack.propagation.label_maps import to_cells
 
 if TYPE_CHECKING:
     from chromatrack.learn.recipe import Objective

@@ -22,7 +22,6 @@ from PIL import Image
 from torch import Tensor
 
 from chromatrack.errors import InputError, OutputError
-from chromatrack.labels import interleaved, resize
 from chromatrack.learn.heldout import (
     Copied,
     PairView,
@@ -34,11 +33,12 @@ from chromatrack.learn.heldout import (
 from chromatrack.learn.pictures import watch_picture
 from chromatrack.measure.davis import DavisSequence, Year, evaluate_davis, read_davis
 from chromatrack.measure.single_image import predict_cells
-from chromatrack.memory import TOP_K, PropagateConfig
 from chromatrack.model.batchnorm import adapt, measure_statistics
 from chromatrack.model.encoder import Encoder, ResNetEncoder, colour_head, normalize_lab
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import fit_size
+from chromatrack.propagation.label_maps import interleaved, resize
+from chromatrack.propagation.memory_bank import TOP_K, PropagateConfig
 from chromatrack.track import Device, TrackConfig, Tracker
 from chromatrack.whole_file import replace_file
 

@@ -18,8 +18,6 @@ from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.points import PointMark
 from chromatrack.given import LostMark, Marks
-from chromatrack.kinds import Layout, PointName
-from chromatrack.labels import planes
 from chromatrack.marks import ColourReference, Masks, Source
 from chromatrack.measure.flow import RaftSize, dis_flow, raft_flow
 from chromatrack.measure.flow_colour import hold_colours, place_references
@@ -27,9 +25,11 @@ from chromatrack.measure.flow_tracker import PIXELS, FlowTracker
 from chromatrack.model.encoder import Encoder, FeatureSpec
 from chromatrack.ops.coords import Box, centred_offset
 from chromatrack.ops.patches import PATCH_CHANNELS, patches
-from chromatrack.passes import Direction, Reading
-from chromatrack.points import Seen
-from chromatrack.propagate import Input
+from chromatrack.propagation.bidirectional import Direction, Reading
+from chromatrack.propagation.label_maps import planes
+from chromatrack.propagation.label_state import Layout, PointName
+from chromatrack.propagation.point_labels import Seen
+from chromatrack.propagation.propagate import Input
 from chromatrack.recolour import ColorizedFrame
 from chromatrack.track import Device, choose_device
 from chromatrack.video.reader import read_frames

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chromatrack.errors import InputError
-from chromatrack.labels import planes
 from chromatrack.measure.benchmark import Benchmark, Report
 from chromatrack.measure.colour_clips import ColourClip, read_clips
 from chromatrack.measure.colour_metrics import ColourConsistency, ciede2000, colourfulness, ssim
@@ -38,6 +37,7 @@ from chromatrack.measure.metrics import psnr
 from chromatrack.measure.perceptual import Distance, load_lpips
 from chromatrack.measure.sheets import write_sheet
 from chromatrack.ops.color import rgb_to_lab
+from chromatrack.propagation.label_maps import planes
 from chromatrack.video.reader import Frame
 
 if TYPE_CHECKING:

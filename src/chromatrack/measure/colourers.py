@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 
 from chromatrack.errors import InputError
-from chromatrack.labels import planes
 from chromatrack.measure.flow import Flow, carry, chain, dis_flow, identity_places
 from chromatrack.ops.color import rgb_to_lab
+from chromatrack.propagation.label_maps import planes
 from chromatrack.recolour import paint
 from chromatrack.video.reader import ImageSequenceWriter
 

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from chromatrack.formats.boxes import BoxMark
-from chromatrack.kinds import Layout
 from chromatrack.measure.flow import Flow, agreement, carry, chain, come_from, identity_places
 from chromatrack.ops.coords import Box, box_edges, inside_image
 from chromatrack.ops.subpixel import sample
-from chromatrack.points import Seen
-from chromatrack.propagate import share_cells
+from chromatrack.propagation.label_state import Layout
+from chromatrack.propagation.point_labels import Seen
+from chromatrack.propagation.propagate import share_cells
 
 _LATTICE = 12  # points per side of a box that are followed
 

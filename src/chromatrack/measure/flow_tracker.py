@@ -19,15 +19,15 @@ from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.points import PointMark
 from chromatrack.given import LostMark, Marks
-from chromatrack.kinds import Layout
-from chromatrack.labels import label_map_to_mask, planes
 from chromatrack.marks import ColourReference, Masks, Source
 from chromatrack.measure.flow import Flow
 from chromatrack.measure.flow_labels import Between, BoxFlow, PointFlow, RegionFlow
 from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.coords import image_size
-from chromatrack.passes import Direction, Reading
-from chromatrack.propagate import Input
+from chromatrack.propagation.bidirectional import Direction, Reading
+from chromatrack.propagation.label_maps import label_map_to_mask, planes
+from chromatrack.propagation.label_state import Layout
+from chromatrack.propagation.propagate import Input
 from chromatrack.recolour import ColorizedFrame
 from chromatrack.video.reader import Frame, read_frames
 

@@ -14,7 +14,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from chromatrack.errors import InputError
-from chromatrack.memory import PropagateConfig
+from chromatrack.propagation.memory_bank import PropagateConfig
 from chromatrack.track import TrackConfig
 
 

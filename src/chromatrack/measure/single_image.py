@@ -15,12 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.labels import planes, resize, upsample_guided
 from chromatrack.model.color_head import annealed_mean
 from chromatrack.model.encoder import Encoder, colour_head, colour_scores, normalize_lab
 from chromatrack.model.weights import load_encoder
 from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
 from chromatrack.ops.coords import fit_size, image_size
+from chromatrack.propagation.label_maps import planes, resize, upsample_guided
 from chromatrack.recolour import paint
 
 MODEL = "single-image"

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from chromatrack.boxes import BoxTracks, foreground
-from chromatrack.labels import merge_given
-from chromatrack.memory import PropagateConfig
 from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.coords import Box
 from chromatrack.ops.shot_boundary import CutDetector
-from chromatrack.points import PointTracks, Seen
-from chromatrack.propagate import Given, Input, Settled, share_cells
-from chromatrack.recall import Recall
+from chromatrack.propagation.box_labels import BoxTracks, foreground
+from chromatrack.propagation.label_maps import merge_given
+from chromatrack.propagation.memory_bank import PropagateConfig
+from chromatrack.propagation.point_labels import PointTracks, Seen
+from chromatrack.propagation.propagate import Given, Input, Settled, share_cells
+from chromatrack.propagation.redetection import Recall
 
 PointName = tuple[str, int, int]
 """("point", id, 0), or ("joint", instance, number of the joint)."""

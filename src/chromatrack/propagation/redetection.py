@@ -16,10 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.memory import PropagateConfig, Reference
 from chromatrack.ops.affinity import tiled_affinity
-from chromatrack.propagate import Given
-from chromatrack.views import (
+from chromatrack.propagation.exemplars import (
     MARGIN,
     Recalled,
     Surroundings,
@@ -35,6 +33,8 @@ from chromatrack.views import (
     take_view,
     thinned,
 )
+from chromatrack.propagation.memory_bank import PropagateConfig, Reference
+from chromatrack.propagation.propagate import Given
 
 _AROUND = 4  # cells around its place in which a found object's cells are copied from its view
 _EVERY = 5  # frames between two looks at whether a view is worth keeping

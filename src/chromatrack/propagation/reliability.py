@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.labels import to_cells
-from chromatrack.memory import MemoryBank, Reference
 from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.affinity import affinity, readout, similarity
 from chromatrack.ops.color import rgb_to_lab
-from chromatrack.propagate import Propagated
-from chromatrack.views import thinned
+from chromatrack.propagation.exemplars import thinned
+from chromatrack.propagation.label_maps import to_cells
+from chromatrack.propagation.memory_bank import MemoryBank, Reference
+from chromatrack.propagation.propagate import Propagated
 
 MOST = 128
 """Cells of a region, and as many beside it, that are looked at, evenly spread."""

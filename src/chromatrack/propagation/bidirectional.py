@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chromatrack.kinds import Kinds, Layout
 from chromatrack.ops.coords import Box
-from chromatrack.place_reliability import PointSignals, read_point_signals
-from chromatrack.points import Seen
-from chromatrack.propagate import Given, Input, Propagated, Propagator
-from chromatrack.reliability import Signals, Watch
+from chromatrack.propagation.label_state import Kinds, Layout
+from chromatrack.propagation.point_labels import Seen
+from chromatrack.propagation.point_reliability import PointSignals, read_point_signals
+from chromatrack.propagation.propagate import Given, Input, Propagated, Propagator
+from chromatrack.propagation.reliability import Signals, Watch
 
 Direction = Literal["forward", "backward", "both"]
 

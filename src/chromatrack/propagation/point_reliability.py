@@ -14,14 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.memory import RECENT_REACH, MemoryBank, Reference
 from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.affinity import similarity
 from chromatrack.ops.coords import image_size
 from chromatrack.ops.subpixel import patch_similarity, patches, sample, square_offsets
-from chromatrack.points import Seen, centres
-from chromatrack.propagate import Propagated
-from chromatrack.reliability import Signals, Watch, chance, inputs
+from chromatrack.propagation.memory_bank import RECENT_REACH, MemoryBank, Reference
+from chromatrack.propagation.point_labels import Seen, centres
+from chromatrack.propagation.propagate import Propagated
+from chromatrack.propagation.reliability import Signals, Watch, chance, inputs
 
 NEAR = 8.0
 """A point is right up to this distance, in pixels of a frame scaled to RASTER x RASTER."""
