@@ -31,7 +31,7 @@ from chromatrack.measure.baselines import RAW_LAB_TEMPERATURE, RawLabEncoder
 from chromatrack.measure.davis import evaluate_davis, read_davis
 from chromatrack.model.weights import load_encoder
 from chromatrack.propagation.memory_bank import PropagateConfig
-from chromatrack.track import TrackConfig, Tracker
+from chromatrack.tracking.tracker import TrackConfig, Tracker
 from chromatrack.whole_file import replace_file
 
 MODEL = "model.safetensors"

@@ -32,7 +32,7 @@ from chromatrack.measure.davis import evaluate_davis, read_davis
 from chromatrack.measure.extractors import load_checkpoint
 from chromatrack.measure.protocols import protocol
 from chromatrack.model.encoder import Encoder, build_encoder
-from chromatrack.track import Tracker
+from chromatrack.tracking.tracker import Tracker
 from chromatrack.whole_file import replace_file
 
 PAPER = {"J-Mean": 0.346, "F-Mean": 0.327}

@@ -11,7 +11,7 @@ of every later frame and object, J, F and the signals of `chromatrack.propagatio
 the combination's weights to all frames of all FILES and judges it on sequences held out of the fit,
 one after the other; the weights are those that stand in `reliability.py`. A frame is bad if J is
 below 0.5. Absent objects are not in the fit; what is known of them is printed. `colours` colours
-every seventh frame from the first and judges and fits `chromatrack.colour_reliability` likewise.
+every seventh frame from the first and judges and fits `chromatrack.tracking.color_reliability` likewise.
 
 Prints Markdown; FOLDER gets reliability.json (every number, and the points of the charts),
 reliability.png (the diagram) and failures.png (colour error over J&F).
@@ -31,7 +31,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chromatrack.colour_reliability import RIGHT, ColourSignals, colour_inputs
 from chromatrack.measure.colour_metrics import ab_error
 from chromatrack.measure.davis import Year, read_annotation, read_davis
 from chromatrack.measure.metrics import boundary_f, jaccard
@@ -45,6 +44,7 @@ from chromatrack.measure.reliability import (
 )
 from chromatrack.options import Settings, load_evaluated, load_tracker
 from chromatrack.propagation.reliability import ABSENT, Signals, estimate, inputs
+from chromatrack.tracking.color_reliability import RIGHT, ColourSignals, colour_inputs
 from chromatrack.video.reader import read_frames
 from chromatrack.whole_file import replace_file
 

@@ -37,7 +37,7 @@ def median_ms(work: Callable[[], object], *, runs: int) -> float:
 def end_to_end(video: Path, mask: Path, model: str, frames: int) -> float:
     """Frames per second of tracking to files."""
     from chromatrack.results import track_to_folder
-    from chromatrack.track import Tracker
+    from chromatrack.tracking.tracker import Tracker
 
     tracker = Tracker.from_pretrained(model)
     with tempfile.TemporaryDirectory() as output:
@@ -58,7 +58,7 @@ def stages(video: Path, mask: Path, model: str) -> None:
         masks_to_label_map,
         upsample_guided,
     )
-    from chromatrack.track import Tracker
+    from chromatrack.tracking.tracker import Tracker
     from chromatrack.video.reader import read_frames
 
     tracker = Tracker.from_pretrained(model)

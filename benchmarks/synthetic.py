@@ -63,7 +63,7 @@ class Job:
 @functools.cache
 def tracker_of(model: str) -> Any:
     """The tracker, loaded once per process."""
-    from chromatrack.track import Tracker
+    from chromatrack.tracking.tracker import Tracker
 
     return Tracker.from_pretrained(model, device="cpu")
 

@@ -49,7 +49,7 @@ from chromatrack.learn.sampler import Batch, Sampler
 from chromatrack.learn.store import ClipStore
 from chromatrack.learn.train import losses, network_to_train, train, update
 from chromatrack.model.encoder import PRESETS
-from chromatrack.track import choose_device
+from chromatrack.tracking.tracker import choose_device
 
 BATCHES = 4  # that the parts are timed on
 

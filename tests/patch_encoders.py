@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.given import Marks
 from chromatrack.model.encoder import Encoder, FeatureSpec
 from chromatrack.propagation.label_maps import masks_to_label_map, planes
 from chromatrack.propagation.label_state import Kinds, Layout, Readings
@@ -22,6 +21,7 @@ from chromatrack.propagation.propagate import (
     Propagator,
     propagate,
 )
+from chromatrack.tracking.marks import Marks
 from chromatrack.video.reader import Frame
 
 SIZE, CELLS = (96, 128), (12, 16)

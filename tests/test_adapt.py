@@ -10,7 +10,7 @@ from chromatrack.errors import InputError
 from chromatrack.model.batchnorm import adapt, measure_statistics
 from chromatrack.model.encoder import EncoderConfig, build_encoder
 from chromatrack.model.weights import load_encoder, save_encoder
-from chromatrack.track import TrackConfig, Tracker
+from chromatrack.tracking.tracker import TrackConfig, Tracker
 
 TINY = EncoderConfig(widths=(8, 16, 16), blocks=(1, 1, 1), embedding=16)
 

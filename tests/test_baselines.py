@@ -16,7 +16,6 @@ from chromatrack.formats.boxes import BoxMark, TrackedBox
 from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.masks import write_mask
 from chromatrack.formats.points import PointMark, TrackedPoint
-from chromatrack.given import LostMark
 from chromatrack.measure.baselines import (
     RAW_LAB_TEMPERATURE,
     IdentityTracker,
@@ -32,7 +31,8 @@ from chromatrack.ops.coords import cell_count
 from chromatrack.options import Settings, load_evaluated
 from chromatrack.propagation.label_maps import planes
 from chromatrack.propagation.propagate import PropagateConfig
-from chromatrack.track import TrackConfig, Tracker
+from chromatrack.tracking.marks import LostMark
+from chromatrack.tracking.tracker import TrackConfig, Tracker
 
 SIZE = (32, 48)
 

@@ -14,10 +14,10 @@ from patch_encoders import CELLS, SPEC, blank_frame, given_on, patches, square, 
 
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.points import PointMark
-from chromatrack.given import LostMark, Marks
 from chromatrack.propagation.bidirectional import Pass, Reading, Spool, both_ways
 from chromatrack.propagation.label_state import Kinds
 from chromatrack.propagation.propagate import Given, Input, PropagateConfig, Propagator
+from chromatrack.tracking.marks import LostMark, Marks
 
 
 def held(found: Reading) -> torch.Tensor:

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from patch_encoders import image_of, run_marks, wave_frame
 
 from chromatrack.formats.boxes import BoxMark
-from chromatrack.given import Marks
 from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.coords import Box, box_edges, cell_count
 from chromatrack.propagation.box_labels import (
@@ -22,6 +21,7 @@ from chromatrack.propagation.box_labels import (
     foreground,
     in_shape,
 )
+from chromatrack.tracking.marks import Marks
 
 SPECS = [FeatureSpec(4, 8, 3.5), FeatureSpec(4, 4, 1.5), FeatureSpec(4, 8, 0.0)]
 each_spec = pytest.mark.parametrize("spec", SPECS, ids=lambda s: f"{s.stride}+{s.offset}")

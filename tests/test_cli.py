@@ -33,7 +33,7 @@ from chromatrack.progress import frame_bar, stop_on_interrupt
 from chromatrack.propagation.bidirectional import Direction
 from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.propagation.reliability import LookAt
-from chromatrack.track import TrackConfig, Tracker
+from chromatrack.tracking.tracker import TrackConfig, Tracker
 from chromatrack.video.reader import probe, read_frames
 from chromatrack.warp import Fill
 

@@ -38,7 +38,7 @@ from chromatrack.measure.colourers import (
 from chromatrack.measure.report import table_text
 from chromatrack.model.encoder import build_encoder
 from chromatrack.propagation.memory_bank import PropagateConfig
-from chromatrack.track import TrackConfig, Tracker
+from chromatrack.tracking.tracker import TrackConfig, Tracker
 
 SIZE = (32, 48)
 FRAMES = rgb_of(moving_clip(frames=7, size=SIZE, radius=9))

@@ -11,16 +11,16 @@ import torch.nn.functional as F
 from synthetic import moving_clip, still, write_clip
 
 from chromatrack.colour_file import colorize_to_file
-from chromatrack.colour_reliability import (
-    ColourSignals,
-    colour_signals,
-    estimate_colour,
-)
 from chromatrack.measure.baselines import RawLabEncoder
 from chromatrack.ops.affinity import full_affinity
 from chromatrack.propagation.memory_bank import MemoryBank, PropagateConfig
 from chromatrack.propagation.propagate import Input, Propagated
-from chromatrack.track import TrackConfig, Tracker
+from chromatrack.tracking.color_reliability import (
+    ColourSignals,
+    colour_signals,
+    estimate_colour,
+)
+from chromatrack.tracking.tracker import TrackConfig, Tracker
 from chromatrack.video.reader import Frame
 
 SIZE = (6, 8)

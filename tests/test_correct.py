@@ -19,14 +19,14 @@ from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark, Skeleton
 from chromatrack.formats.masks import read_mask, write_mask
 from chromatrack.formats.points import PointMark
-from chromatrack.given import LostMark, Marks
 from chromatrack.propagation.propagate import PropagateConfig
-from chromatrack.remark import channel_names, marked_labels, merge_marks, only
 from chromatrack.results import track_to_folder
 from chromatrack.saved import read_result
 from chromatrack.seams import measure_seams
 from chromatrack.spans import find_spans
-from chromatrack.track import TrackConfig, Tracker
+from chromatrack.tracking.marks import LostMark, Marks
+from chromatrack.tracking.merge_marks import channel_names, marked_labels, merge_marks, only
+from chromatrack.tracking.tracker import TrackConfig, Tracker
 from chromatrack.video.reader import read_frames
 
 SIZE = (64, 96)

@@ -8,8 +8,6 @@ import torch
 from patch_encoders import SmoothEncoder, smooth_patches, wave_frame
 from synthetic import still, write_clip
 
-from chromatrack import recolour
-from chromatrack.fine_colour import around, fine_colours, look, pointed_places
 from chromatrack.measure.colourers import ab_of, grey_of
 from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.affinity import SparseAffinity
@@ -17,8 +15,10 @@ from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
 from chromatrack.ops.coords import cell_count
 from chromatrack.propagation.label_maps import planes, to_cells, upsample
 from chromatrack.propagation.propagate import Input, PropagateConfig, Propagated
-from chromatrack.recolour import copied_colours
-from chromatrack.track import TrackConfig, Tracker
+from chromatrack.tracking import colorize as recolour
+from chromatrack.tracking.color_detail import around, fine_colours, look, pointed_places
+from chromatrack.tracking.colorize import copied_colours
+from chromatrack.tracking.tracker import TrackConfig, Tracker
 from chromatrack.video.reader import Frame
 
 SPECS = [FeatureSpec(4, 8, 3.5), FeatureSpec(4, 4, 1.5), FeatureSpec(4, 8, 0.0)]

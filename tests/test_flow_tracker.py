@@ -11,7 +11,6 @@ from chromatrack.errors import InputError
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.points import PointMark
-from chromatrack.given import LostMark, Marks
 from chromatrack.measure.baselines import baseline
 from chromatrack.measure.flow_colour import luminance
 from chromatrack.measure.flow_labels import moved_box
@@ -21,7 +20,8 @@ from chromatrack.measure.metrics import jaccard
 from chromatrack.measure.track_metrics import box_iou
 from chromatrack.propagation.propagate import Input
 from chromatrack.textures import sample_texture
-from chromatrack.track import Tracker
+from chromatrack.tracking.marks import LostMark, Marks
+from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import Frame
 
 SIZE = (40, 60)

@@ -9,14 +9,14 @@ import pytest
 from patch_encoders import SIZE, SmoothEncoder, wave_frame
 from synthetic import write_clip
 
-import chromatrack.follow as follow_module
 import chromatrack.propagation.bidirectional as passes_module
+import chromatrack.tracking.inference as follow_module
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.points import PointMark
-from chromatrack.given import LostMark
 from chromatrack.propagation.propagate import PropagateConfig
-from chromatrack.track import TrackConfig, TrackedFrame, Tracker
+from chromatrack.tracking.marks import LostMark
+from chromatrack.tracking.tracker import TrackConfig, TrackedFrame, Tracker
 
 COUNT, SIDE = 8, 36
 STEP = (3.0, 1.5)

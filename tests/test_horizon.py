@@ -53,7 +53,7 @@ from chromatrack.model.encoder import build_encoder
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.propagation.label_maps import planes
 from chromatrack.propagation.memory_bank import PropagateConfig
-from chromatrack.track import TrackConfig, Tracker
+from chromatrack.tracking.tracker import TrackConfig, Tracker
 
 SIZE = (48, 80)
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from chromatrack.measure.baselines import IdentityTracker, baseline
 from chromatrack.measure.identity import code_digest, digest
 from chromatrack.measure.kept import Kept
-from chromatrack.track import TrackConfig, Tracker
+from chromatrack.tracking.tracker import TrackConfig, Tracker
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),

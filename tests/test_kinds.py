@@ -22,9 +22,9 @@ from patch_encoders import (
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.points import PointMark
-from chromatrack.given import LostMark, Marks
 from chromatrack.propagation.label_state import Kinds, Layout, PointName
 from chromatrack.propagation.propagate import Input, PropagateConfig
+from chromatrack.tracking.marks import LostMark, Marks
 
 numbers = st.lists(st.integers(1, 999), unique=True, max_size=5).map(lambda ids: tuple(sorted(ids)))
 names: st.SearchStrategy[tuple[PointName, ...]] = numbers.map(

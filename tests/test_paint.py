@@ -13,7 +13,7 @@ from chromatrack.errors import InputError
 from chromatrack.measure.truth import scene
 from chromatrack.paint import paint_frames, paint_video
 from chromatrack.texture import Texture
-from chromatrack.track import TrackConfig
+from chromatrack.tracking.tracker import TrackConfig
 from chromatrack.video.reader import probe, read_frames
 
 SIZE = (96, 160)

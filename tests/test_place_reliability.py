@@ -37,11 +37,11 @@ from chromatrack.propagation.point_reliability import (
     strays,
 )
 from chromatrack.propagation.reliability import LookAt, Signals, look_at_rows, things_to_look_at
-from chromatrack.reliability_rows import by_kind, places_row, read_places_row
 from chromatrack.results import track_to_folder
 from chromatrack.saved import read_result
-from chromatrack.track import TrackConfig, Tracker
 from chromatrack.track_files import reliability_bars
+from chromatrack.tracking.reliability import by_kind, places_row, read_places_row
+from chromatrack.tracking.tracker import TrackConfig, Tracker
 from chromatrack.video.reader import read_frames
 
 SIZE = (8, 10)

@@ -11,7 +11,7 @@ from chromatrack.errors import InputError
 from chromatrack.measure.baselines import RAW_LAB_TEMPERATURE
 from chromatrack.measure.protocols import PROTOCOLS, protocol
 from chromatrack.options import DEFAULTS, Evaluated, Settings, track_config
-from chromatrack.track import TrackConfig, Tracker
+from chromatrack.tracking.tracker import TrackConfig, Tracker
 
 FILM = moving_clip(frames=7, size=SIZE, objects=2, radius=14)
 

@@ -34,7 +34,7 @@ from chromatrack.propagation.reliability import (
 )
 from chromatrack.results import track_to_folder
 from chromatrack.saved import read_result
-from chromatrack.track import TrackConfig, Tracker
+from chromatrack.tracking.tracker import TrackConfig, Tracker
 
 SIZE = (6, 8)
 

@@ -13,13 +13,11 @@ from synthetic import moving_clip, write_clip
 
 from chromatrack.draw_tracks import Trails
 from chromatrack.errors import DamagedVideoError, InputError
-from chromatrack.follow import TrackedFrame
 from chromatrack.formats.boxes import BoxMark, read_box_tracks
 from chromatrack.formats.keypoints import KeypointMark, Skeleton, read_keypoint_tracks
 from chromatrack.formats.masks import read_mask
 from chromatrack.formats.points import PointMark, TrackedPoint, read_tracks
 from chromatrack.formats.polygons import PolygonMark
-from chromatrack.given import LostMark, Marks
 from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.results import track_to_folder
 from chromatrack.run_marks import (
@@ -30,8 +28,10 @@ from chromatrack.run_marks import (
     read_run_marks,
 )
 from chromatrack.saved import read_result
-from chromatrack.track import TrackConfig, Tracker
 from chromatrack.track_files import keep_apart, overlay_frame
+from chromatrack.tracking.inference import TrackedFrame
+from chromatrack.tracking.marks import LostMark, Marks
+from chromatrack.tracking.tracker import TrackConfig, Tracker
 from chromatrack.video.reader import read_frames
 
 SIZE = (64, 96)

@@ -17,7 +17,7 @@ from chromatrack.formats.points import TrackedPoint, write_tracks
 from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.results import SCHEMA_VERSION, track_to_folder
 from chromatrack.saved import READABLE_VERSIONS, read_result
-from chromatrack.track import TrackConfig, Tracker
+from chromatrack.tracking.tracker import TrackConfig, Tracker
 
 MASKS = squares({7: [(0, 0), None, (20, 20)], 2: [(40, 40)] * 3})
 

@@ -12,17 +12,17 @@ import torch
 from synthetic import moving_clip, write_clip
 
 from chromatrack.errors import InputError
-from chromatrack.follow import TrackedFrame
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.masks import write_mask
 from chromatrack.formats.points import PointMark
 from chromatrack.propagation.label_state import Layout
 from chromatrack.propagation.propagate import PropagateConfig
-from chromatrack.relayout import fork, grown, relayout, shrunk
 from chromatrack.results import track_to_folder
-from chromatrack.session import Session, start_session
-from chromatrack.track import TrackConfig, Tracker
+from chromatrack.tracking.inference import TrackedFrame
+from chromatrack.tracking.session import Session, start_session
+from chromatrack.tracking.session_state import fork, grown, relayout, shrunk
+from chromatrack.tracking.tracker import TrackConfig, Tracker
 
 SIZE = (72, 104)
 ROOT = Path(__file__).parent.parent

@@ -50,8 +50,8 @@ from chromatrack.model.weights import (
 )
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.propagation.label_maps import planes
-from chromatrack.recolour import paint
-from chromatrack.track import TrackConfig, Tracker
+from chromatrack.tracking.colorize import paint
+from chromatrack.tracking.tracker import TrackConfig, Tracker
 
 HEAD = replace(TINY, colours=8)
 CODES = torch.tensor([[x, y] for x in (-0.6, -0.2, 0.2, 0.6) for y in (-0.5, 0.5)])

@@ -20,7 +20,7 @@ from chromatrack.measure.tapvid import read_tapvid
 from chromatrack.measure.tapvid_metrics import TAPVID_COLUMNS
 from chromatrack.model.weights import save_encoder
 from chromatrack.propagation.propagate import PropagateConfig
-from chromatrack.track import TrackConfig, Tracker
+from chromatrack.tracking.tracker import TrackConfig, Tracker
 
 SIZE = (24, 32)
 FRAMES = 7

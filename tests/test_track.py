@@ -15,15 +15,15 @@ from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.masks import write_mask
 from chromatrack.formats.points import PointMark
-from chromatrack.given import LostMark
-from chromatrack.marks import fit_picture, read_marks, read_reference, shows_same
 from chromatrack.model.encoder import Vondrick2018Encoder
 from chromatrack.model.weights import save_encoder
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.propagation.label_maps import resize
 from chromatrack.propagation.propagate import PropagateConfig
-from chromatrack.recolour import paint
-from chromatrack.track import Device, TrackConfig, Tracker, choose_device
+from chromatrack.tracking.colorize import paint
+from chromatrack.tracking.marks import LostMark
+from chromatrack.tracking.read_marks import fit_picture, read_marks, read_reference, shows_same
+from chromatrack.tracking.tracker import Device, TrackConfig, Tracker, choose_device
 
 SIZE = (72, 104)
 

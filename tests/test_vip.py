@@ -17,7 +17,7 @@ from chromatrack.measure.baselines import IdentityTracker
 from chromatrack.measure.benchmark import evaluate
 from chromatrack.measure.vip import VIP_CLASSES, read_classes, read_vip
 from chromatrack.propagation.propagate import PropagateConfig
-from chromatrack.track import TrackConfig, Tracker
+from chromatrack.tracking.tracker import TrackConfig, Tracker
 
 SIZE = (24, 36)
 FRAMES = 4

@@ -21,7 +21,7 @@ from chromatrack.measure.davis import evaluate_davis
 from chromatrack.model.encoder import Encoder, FeatureSpec
 from chromatrack.model.weights import load_encoder
 from chromatrack.propagation.label_maps import planes, to_cells
-from chromatrack.track import TrackConfig, Tracker
+from chromatrack.tracking.tracker import TrackConfig, Tracker
 
 COLOURS = {"colour_error", "colour_error_still", "colour_ratio"}
 

@@ -9,11 +9,11 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "ChromatrackError": "chromatrack.errors",
-    "ColorizedFrame": "chromatrack.track",
+    "ColorizedFrame": "chromatrack.tracking.tracker",
     "PropagateConfig": "chromatrack.propagation.memory_bank",
-    "TrackConfig": "chromatrack.track",
-    "TrackedFrame": "chromatrack.track",
-    "Tracker": "chromatrack.track",
+    "TrackConfig": "chromatrack.tracking.tracker",
+    "TrackedFrame": "chromatrack.tracking.tracker",
+    "Tracker": "chromatrack.tracking.tracker",
     "VideoWriter": "chromatrack.video.reader",
     "evaluate": "chromatrack.measure.score",
     "load_encoder": "chromatrack.model.weights",
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from chromatrack.measure.score import evaluate
     from chromatrack.model.weights import load_encoder
     from chromatrack.propagation.memory_bank import PropagateConfig
-    from chromatrack.track import ColorizedFrame, TrackConfig, TrackedFrame, Tracker
+    from chromatrack.tracking.tracker import ColorizedFrame, TrackConfig, TrackedFrame, Tracker
     from chromatrack.video.reader import VideoWriter, probe, read_frame, read_frames
 
 

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chromatrack.errors import InputError
-from chromatrack.marks import ColourReference, Source
 from chromatrack.progress import Report, stop_on_interrupt
 from chromatrack.results import RunSummary, frames_ahead, interrupted
 from chromatrack.run_reliability import ColouredRow, write_colour_reliability
-from chromatrack.track import Tracker
 from chromatrack.track_files import keep_apart
+from chromatrack.tracking.read_marks import ColourReference, Source
+from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import ImageSequenceWriter, open_writer, probe
 from chromatrack.video.timecode import Moment, frame_range
 from chromatrack.video.writer import Codec

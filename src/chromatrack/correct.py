@@ -19,24 +19,24 @@ from typing import Any
 import numpy as np
 
 from chromatrack.errors import InputError
-from chromatrack.follow import Following
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.json_fields import load_json_object
 from chromatrack.formats.keypoints import KeypointMark, Skeleton
 from chromatrack.formats.masks import check_mask, read_mask
 from chromatrack.formats.points import PointMark
-from chromatrack.given import LostMark, Marks, check_all
 from chromatrack.progress import Report, stop_on_interrupt
 from chromatrack.propagation.bidirectional import Direction
 from chromatrack.propagation.memory_bank import PropagateConfig
 from chromatrack.propagation.reliability import LookAt
-from chromatrack.remark import marked_labels, merge_marks, only
 from chromatrack.results import model_sha256
 from chromatrack.rewrite import Rewriting, staging
 from chromatrack.run_marks import fit_skeleton, read_run_marks
 from chromatrack.saved import read_result
 from chromatrack.spans import Span, SpanRun, find_spans
-from chromatrack.track import Device, TrackConfig, Tracker
+from chromatrack.tracking.inference import Following
+from chromatrack.tracking.marks import LostMark, Marks, check_all
+from chromatrack.tracking.merge_marks import marked_labels, merge_marks, only
+from chromatrack.tracking.tracker import Device, TrackConfig, Tracker
 from chromatrack.video.reader import probe, read_frame
 
 LATER = ("square", "long_multiple", "upsample", "stretch", "protocol")

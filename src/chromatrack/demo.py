@@ -20,7 +20,7 @@ from chromatrack.scene import SyntheticFrame, render_demo_clip
 from chromatrack.whole_file import replace_file
 
 if TYPE_CHECKING:
-    from chromatrack.track import Device, Tracker
+    from chromatrack.tracking.tracker import Device, Tracker
 
 FRAMES_PER_SECOND = 25
 SHEET_COLUMNS = 6
@@ -98,7 +98,7 @@ def run_demo(
     if frames < 3:
         raise InputError(f"the demo scores all but its first and last frame, got frames={frames}")
     if tracker is None:
-        from chromatrack.track import Tracker
+        from chromatrack.tracking.tracker import Tracker
 
         tracker = Tracker.from_pretrained(model, device=device)
     try:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from chromatrack.formats.keypoints import KeypointMark, Skeleton
     from chromatrack.formats.points import PointMark
     from chromatrack.formats.polygons import PolygonMark
-    from chromatrack.given import LostMark
+    from chromatrack.tracking.marks import LostMark
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def parse_lost(text: str) -> LostMark:
     Raises:
         InputError: not an id and a frame.
     """
-    from chromatrack.given import LostMark
+    from chromatrack.tracking.marks import LostMark
 
     number, _, frame = text.partition("@")
     if not (number.isdecimal() and frame.isdecimal()):

@@ -12,7 +12,7 @@ from tyro.conf import arg
 
 if TYPE_CHECKING:
     from chromatrack.measure.davis import MaskTracker
-    from chromatrack.track import TrackConfig, Tracker
+    from chromatrack.tracking.tracker import TrackConfig, Tracker
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 ProtocolName = Literal["ours", "paper", "crw", "dino", "mast"]
@@ -66,7 +66,7 @@ DEFAULTS = Settings()
 def track_config(settings: Settings, *, temperature: float | None = None) -> TrackConfig:
     """The library's configuration; `temperature` where the user named none."""
     from chromatrack.propagation.memory_bank import PropagateConfig
-    from chromatrack.track import TrackConfig
+    from chromatrack.tracking.tracker import TrackConfig
 
     if settings.temperature is not None:
         temperature = settings.temperature
@@ -90,7 +90,7 @@ def load_tracker(settings: Settings) -> Tracker:
     Raises:
         WeightsError, InputError: no such model, or a setting out of its range.
     """
-    from chromatrack.track import Tracker
+    from chromatrack.tracking.tracker import Tracker
 
     config = track_config(settings)
     return Tracker.from_pretrained(settings.model, device=settings.device, config=config)

@@ -14,8 +14,6 @@ import torch
 from torch import Tensor
 
 from chromatrack.errors import InputError
-from chromatrack.follow import TrackedFrame
-from chromatrack.marks import Source
 from chromatrack.progress import Report, stop_on_interrupt
 from chromatrack.propagation.label_maps import (
     interleaved,
@@ -36,7 +34,9 @@ from chromatrack.texture import (
     shown_share,
     texture_layer,
 )
-from chromatrack.track import Tracker
+from chromatrack.tracking.inference import TrackedFrame
+from chromatrack.tracking.read_marks import Source
+from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import ImageSequenceWriter, open_writer, probe, read_frame
 from chromatrack.video.timecode import Moment, frame_range
 from chromatrack.video.writer import Codec

@@ -13,21 +13,21 @@ from typing import Any
 
 from chromatrack import __version__
 from chromatrack.errors import DamagedVideoError, WeightsError
-from chromatrack.follow import TrackedFrame
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark, Skeleton
 from chromatrack.formats.points import PointMark
 from chromatrack.formats.polygons import PolygonMark
-from chromatrack.given import LostMark, Marks
-from chromatrack.marks import Masks, Source, read_marks
 from chromatrack.model.weights import model_path
 from chromatrack.progress import Report, stop_on_interrupt
 from chromatrack.propagation.bidirectional import Direction
 from chromatrack.propagation.reliability import LookAt, Told, look_at_rows, things_to_look_at
-from chromatrack.reliability_rows import places_row
 from chromatrack.run_marks import add_polygons, fit_skeleton, plain_marks, write_run_masks
-from chromatrack.track import Tracker
 from chromatrack.track_files import TrackFiles, keep_apart, remove_stale, tell_stale
+from chromatrack.tracking.inference import TrackedFrame
+from chromatrack.tracking.marks import LostMark, Marks
+from chromatrack.tracking.read_marks import Masks, Source, read_marks
+from chromatrack.tracking.reliability import places_row
+from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import VideoInfo, probe
 from chromatrack.video.timecode import Moment, frame_range
 from chromatrack.whole_file import replace_file

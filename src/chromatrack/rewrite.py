@@ -13,21 +13,21 @@ from typing import Any
 import numpy as np
 
 from chromatrack.errors import InputError, OutputError
-from chromatrack.follow import TrackedFrame
 from chromatrack.formats.boxes import TrackedBox
 from chromatrack.formats.csv_tables import TrackData
 from chromatrack.formats.keypoints import Skeleton, TrackedKeypoints
 from chromatrack.formats.masks import read_mask, write_mask
 from chromatrack.formats.points import TrackedPoint
-from chromatrack.given import Marks
 from chromatrack.propagation.label_state import Layout
 from chromatrack.propagation.reliability import LookAt, Told, look_at_rows, things_to_look_at
-from chromatrack.reliability_rows import PlaceName, places_row, read_places_row
-from chromatrack.remark import LabelName
 from chromatrack.results import frame_row, indented
 from chromatrack.run_marks import plain_marks
 from chromatrack.saved import Result
 from chromatrack.track_files import TrackFiles, numbered
+from chromatrack.tracking.inference import TrackedFrame
+from chromatrack.tracking.marks import Marks
+from chromatrack.tracking.merge_marks import LabelName
+from chromatrack.tracking.reliability import PlaceName, places_row, read_places_row
 from chromatrack.video.reader import Frame, probe, read_frames
 from chromatrack.whole_file import unwritable
 

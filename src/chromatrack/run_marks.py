@@ -21,7 +21,7 @@ from chromatrack.formats.keypoints import KeypointMark, Skeleton
 from chromatrack.formats.masks import read_mask, write_mask
 from chromatrack.formats.points import PointMark
 from chromatrack.formats.polygons import PolygonMark, paint_polygons
-from chromatrack.given import LostMark, Marks
+from chromatrack.tracking.marks import LostMark, Marks
 
 _LOST = "lost"
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chromatrack import __version__
-from chromatrack.colour_reliability import LOOK_BELOW
 from chromatrack.propagation.reliability import frames_to_look_at
+from chromatrack.tracking.color_reliability import LOOK_BELOW
 from chromatrack.video.reader import ImageSequenceWriter, VideoWriter
 from chromatrack.whole_file import replace_file
 

@@ -24,7 +24,7 @@ from chromatrack.formats.json_fields import load_json_object
 from chromatrack.formats.keypoints import read_keypoint_tracks
 from chromatrack.formats.masks import read_mask
 from chromatrack.formats.points import read_tracks
-from chromatrack.reliability_rows import PlaceName, read_places_row
+from chromatrack.tracking.reliability import PlaceName, read_places_row
 
 Source = str | PathLike[str]
 Kind = Literal["object", "point", "box", "keypoints"]

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import torch
 
-from chromatrack.follow import Following, TrackedFrame, tracked
-from chromatrack.given import Marks
 from chromatrack.propagation.bidirectional import (
     Direction,
     Pass,
@@ -19,7 +17,9 @@ from chromatrack.propagation.bidirectional import (
 )
 from chromatrack.propagation.exemplars import surroundings
 from chromatrack.propagation.propagate import Input
-from chromatrack.remark import LabelName, channel_names, marked_labels
+from chromatrack.tracking.inference import Following, TrackedFrame, tracked
+from chromatrack.tracking.marks import Marks
+from chromatrack.tracking.merge_marks import LabelName, channel_names, marked_labels
 from chromatrack.video.reader import Frame, read_frames
 
 _WARM = 13  # frames that a cut detector remembers

@@ -16,14 +16,14 @@ import numpy as np
 from chromatrack.draw import Bar, overlay_masks, overlay_reliability
 from chromatrack.draw_tracks import Trails, overlay_boxes, overlay_points, overlay_skeleton
 from chromatrack.errors import InputError
-from chromatrack.follow import TrackedFrame
 from chromatrack.formats.boxes import BoxWriter
 from chromatrack.formats.keypoints import KeypointWriter, Skeleton
 from chromatrack.formats.masks import write_mask
 from chromatrack.formats.points import TrackWriter
-from chromatrack.marks import Source
 from chromatrack.propagation.label_state import Layout
 from chromatrack.propagation.reliability import LOOK_BELOW_OF
+from chromatrack.tracking.inference import TrackedFrame
+from chromatrack.tracking.read_marks import Source
 from chromatrack.video.reader import open_writer
 
 TABLES = {"point": "tracks.csv", "box": "boxes.csv", "keypoints": "keypoints.json"}

@@ -21,7 +21,7 @@ from chromatrack.propagation.label_maps import (
     upsample,
     upsample_guided,
 )
-from chromatrack.recolour import paint
+from chromatrack.tracking.colorize import paint
 
 CELLS_ASKED = 5
 """Cells of a target frame whose pointer is shown."""

@@ -39,7 +39,7 @@ from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import fit_size
 from chromatrack.propagation.label_maps import interleaved, resize
 from chromatrack.propagation.memory_bank import TOP_K, PropagateConfig
-from chromatrack.track import Device, TrackConfig, Tracker
+from chromatrack.tracking.tracker import Device, TrackConfig, Tracker
 from chromatrack.whole_file import replace_file
 
 if TYPE_CHECKING:

@@ -13,12 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chromatrack.follow import TrackedFrame, tracked_frame
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.points import PointMark
-from chromatrack.given import LostMark, Marks
-from chromatrack.marks import ColourReference, Masks, Source
 from chromatrack.measure.flow import RaftSize, dis_flow, raft_flow
 from chromatrack.measure.flow_colour import hold_colours, place_references
 from chromatrack.measure.flow_tracker import PIXELS, FlowTracker
@@ -30,8 +27,11 @@ from chromatrack.propagation.label_maps import planes
 from chromatrack.propagation.label_state import Layout, PointName
 from chromatrack.propagation.point_labels import Seen
 from chromatrack.propagation.propagate import Input
-from chromatrack.recolour import ColorizedFrame
-from chromatrack.track import Device, choose_device
+from chromatrack.tracking.colorize import ColorizedFrame
+from chromatrack.tracking.inference import TrackedFrame, tracked_frame
+from chromatrack.tracking.marks import LostMark, Marks
+from chromatrack.tracking.read_marks import ColourReference, Masks, Source
+from chromatrack.tracking.tracker import Device, choose_device
 from chromatrack.video.reader import read_frames
 
 RAW_LAB_TEMPERATURE = 0.03

@@ -24,11 +24,11 @@ from chromatrack.errors import InputError
 from chromatrack.measure.flow import Flow, carry, chain, dis_flow, identity_places
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.propagation.label_maps import planes
-from chromatrack.recolour import paint
+from chromatrack.tracking.colorize import paint
 from chromatrack.video.reader import ImageSequenceWriter
 
 if TYPE_CHECKING:
-    from chromatrack.track import Tracker
+    from chromatrack.tracking.tracker import Tracker
 
 MODEL, STILL, GREY, FLOW, CHAINED = "model", "still", "grey", "flow", "flow chained"
 """Names of the methods; in results the model goes by its own name."""

@@ -26,7 +26,7 @@ from chromatrack.measure.callables import CallableEncoder, load_callable
 from chromatrack.measure.flow_tracker import FlowTracker
 from chromatrack.model.encoder import Encoder, build_encoder
 from chromatrack.model.weights import load_encoder
-from chromatrack.track import Device, TrackConfig, Tracker
+from chromatrack.tracking.tracker import Device, TrackConfig, Tracker
 
 
 def load_extractor(

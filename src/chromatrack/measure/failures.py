@@ -25,7 +25,7 @@ from chromatrack.measure.colourers import ab_of, copied, grey_of
 from chromatrack.video.reader import read_frames
 
 if TYPE_CHECKING:
-    from chromatrack.track import Tracker
+    from chromatrack.tracking.tracker import Tracker
 
 
 @dataclass(frozen=True)

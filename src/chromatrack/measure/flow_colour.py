@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from chromatrack.errors import InputError
-from chromatrack.marks import ColourReference, Source, fit_picture, read_reference
 from chromatrack.measure.colourers import ab_of, grey_of
 from chromatrack.measure.flow import Flow, carry, chain, identity_places
 from chromatrack.propagation.bidirectional import Reading, Spool, chunks_backward
-from chromatrack.recolour import ColorizedFrame, paint
+from chromatrack.tracking.colorize import ColorizedFrame, paint
+from chromatrack.tracking.read_marks import ColourReference, Source, fit_picture, read_reference
 from chromatrack.video.reader import Frame, probe, read_frame, read_frames
 
 if TYPE_CHECKING:

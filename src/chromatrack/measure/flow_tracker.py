@@ -14,12 +14,9 @@ from typing import Literal, get_args
 import numpy as np
 
 from chromatrack.errors import InputError
-from chromatrack.follow import Run, TrackedFrame, read_ways, tracked_frame
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.points import PointMark
-from chromatrack.given import LostMark, Marks
-from chromatrack.marks import ColourReference, Masks, Source
 from chromatrack.measure.flow import Flow
 from chromatrack.measure.flow_labels import Between, BoxFlow, PointFlow, RegionFlow
 from chromatrack.model.encoder import FeatureSpec
@@ -28,7 +25,10 @@ from chromatrack.propagation.bidirectional import Direction, Reading
 from chromatrack.propagation.label_maps import label_map_to_mask, planes
 from chromatrack.propagation.label_state import Layout
 from chromatrack.propagation.propagate import Input
-from chromatrack.recolour import ColorizedFrame
+from chromatrack.tracking.colorize import ColorizedFrame
+from chromatrack.tracking.inference import Run, TrackedFrame, read_ways, tracked_frame
+from chromatrack.tracking.marks import LostMark, Marks
+from chromatrack.tracking.read_marks import ColourReference, Masks, Source
 from chromatrack.video.reader import Frame, read_frames
 
 Mode = Literal["chained", "straight"]

@@ -15,7 +15,7 @@ from typing import Any
 
 from chromatrack.errors import InputError
 from chromatrack.propagation.memory_bank import PropagateConfig
-from chromatrack.track import TrackConfig
+from chromatrack.tracking.tracker import TrackConfig
 
 
 def paper() -> TrackConfig:

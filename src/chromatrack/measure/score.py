@@ -21,7 +21,7 @@ from chromatrack.measure.tapvid import read_tapvid
 from chromatrack.measure.vip import read_vip
 from chromatrack.model.encoder import Encoder
 from chromatrack.options import ProtocolName, with_floor
-from chromatrack.track import Device, TrackConfig, Tracker
+from chromatrack.tracking.tracker import Device, TrackConfig, Tracker
 
 BENCHMARKS: dict[str, Callable[..., Benchmark]] = {
     "davis": davis_benchmark,

@@ -21,7 +21,7 @@ from chromatrack.model.weights import load_encoder
 from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
 from chromatrack.ops.coords import fit_size, image_size
 from chromatrack.propagation.label_maps import planes, resize, upsample_guided
-from chromatrack.recolour import paint
+from chromatrack.tracking.colorize import paint
 
 MODEL = "single-image"
 """The shipped weights."""

@@ -11,9 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.colour_reliability import ColourSignals, colour_signals, estimate_colour
-from chromatrack.fine_colour import fine_colours
-from chromatrack.marks import Source, fit_picture, shows_same
 from chromatrack.model.encoder import Encoder, FeatureSpec, normalize_lab
 from chromatrack.ops.affinity import SparseAffinity
 from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
@@ -25,10 +22,13 @@ from chromatrack.propagation.label_maps import (
     upsample_guided,
 )
 from chromatrack.propagation.propagate import Input, Propagated, Propagator, propagate
+from chromatrack.tracking.color_detail import fine_colours
+from chromatrack.tracking.color_reliability import ColourSignals, colour_signals, estimate_colour
+from chromatrack.tracking.read_marks import Source, fit_picture, shows_same
 from chromatrack.video.reader import read_frame, read_frames
 
 if TYPE_CHECKING:
-    from chromatrack.track import Tracker
+    from chromatrack.tracking.tracker import Tracker
 
 
 @dataclass(frozen=True)

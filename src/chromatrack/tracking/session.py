@@ -10,21 +10,27 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from chromatrack.errors import InputError
-from chromatrack.follow import Following, TrackedFrame, tracked
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.masks import check_mask
 from chromatrack.formats.points import PointMark
-from chromatrack.given import MOST_LABELS, LostMark, Marks, check_all
 from chromatrack.ops.coords import Box
 from chromatrack.propagation.label_state import Layout
-from chromatrack.relayout import forget_marked, fork, grown, relayout, shrunk
-from chromatrack.remark import LabelName, channel_names, marked_labels, merge_marks, only
 from chromatrack.saved import Kind
+from chromatrack.tracking.inference import Following, TrackedFrame, tracked
+from chromatrack.tracking.marks import MOST_LABELS, LostMark, Marks, check_all
+from chromatrack.tracking.merge_marks import (
+    LabelName,
+    channel_names,
+    marked_labels,
+    merge_marks,
+    only,
+)
+from chromatrack.tracking.session_state import forget_marked, fork, grown, relayout, shrunk
 from chromatrack.video.reader import Frame, VideoInfo
 
 if TYPE_CHECKING:
-    from chromatrack.track import Tracker
+    from chromatrack.tracking.tracker import Tracker
 
 Places = Mapping[int, tuple[float, float]]
 Boxes = Mapping[int, Box]

@@ -12,7 +12,6 @@ from chromatrack.errors import InputError
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.points import PointMark
-from chromatrack.marks import Masks, Source, read_marks
 from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.coords import cell_count, pixel_to_cell, rescale_box, rescale_points
 from chromatrack.propagation.box_labels import box_to_label
@@ -20,6 +19,7 @@ from chromatrack.propagation.label_maps import masks_to_label_map, object_ids
 from chromatrack.propagation.label_state import Layout, PointName
 from chromatrack.propagation.point_labels import bumps
 from chromatrack.propagation.propagate import Given
+from chromatrack.tracking.read_marks import Masks, Source, read_marks
 from chromatrack.video.reader import VideoInfo, probe
 
 

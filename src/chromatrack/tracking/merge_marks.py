@@ -11,9 +11,9 @@ import numpy as np
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.points import PointMark
-from chromatrack.given import LostMark, Marks
 from chromatrack.propagation.label_maps import object_ids
 from chromatrack.propagation.label_state import Layout, PointName
+from chromatrack.tracking.marks import LostMark, Marks
 
 LabelName = PointName
 """("object", id, 0), ("box", id, 0), ("point", id, 0) or ("joint", instance, number)."""

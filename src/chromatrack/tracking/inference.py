@@ -15,11 +15,8 @@ from torch import Tensor
 from chromatrack.formats.boxes import TrackedBox
 from chromatrack.formats.keypoints import TrackedKeypoints
 from chromatrack.formats.points import TrackedPoint
-from chromatrack.given import Marks
-from chromatrack.marks import Source
 from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.coords import image_size
-from chromatrack.places import read_boxes, read_points, read_signals
 from chromatrack.propagation.bidirectional import (
     AnySignals,
     Direction,
@@ -34,11 +31,14 @@ from chromatrack.propagation.label_state import Kinds, Layout
 from chromatrack.propagation.point_reliability import estimate_place
 from chromatrack.propagation.propagate import Given, Input, Propagator
 from chromatrack.propagation.reliability import Signals, estimate
-from chromatrack.reliability_rows import PlaceName, by_kind
+from chromatrack.tracking.marks import Marks
+from chromatrack.tracking.read_marks import Source
+from chromatrack.tracking.readout import read_boxes, read_points, read_signals
+from chromatrack.tracking.reliability import PlaceName, by_kind
 from chromatrack.video.reader import Frame, read_frame, read_frames
 
 if TYPE_CHECKING:
-    from chromatrack.track import Tracker
+    from chromatrack.tracking.tracker import Tracker
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,9 @@ import torch
 from torch import Tensor
 
 from chromatrack.errors import InputError
-from chromatrack.follow import TrackedFrame, follow
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.points import PointMark
-from chromatrack.given import LostMark, Marks
-from chromatrack.marks import ColourReference, Masks, Source, read_reference
 from chromatrack.model.batchnorm import adapt
 from chromatrack.model.encoder import (
     Encoder,
@@ -32,8 +29,11 @@ from chromatrack.ops.coords import fit_size
 from chromatrack.propagation.bidirectional import Direction
 from chromatrack.propagation.label_maps import Upsample, planes, resize
 from chromatrack.propagation.memory_bank import PropagateConfig
-from chromatrack.recolour import ColorizedFrame, colorize_frames
-from chromatrack.session import Boxes, Places, Poses, Session, start_session
+from chromatrack.tracking.colorize import ColorizedFrame, colorize_frames
+from chromatrack.tracking.inference import TrackedFrame, follow
+from chromatrack.tracking.marks import LostMark, Marks
+from chromatrack.tracking.read_marks import ColourReference, Masks, Source, read_reference
+from chromatrack.tracking.session import Boxes, Places, Poses, Session, start_session
 
 __all__ = ["ColorizedFrame", "TrackConfig", "TrackedFrame", "Tracker", "choose_device"]
 

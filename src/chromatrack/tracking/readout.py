@@ -14,8 +14,8 @@ from chromatrack.propagation.label_state import Layout
 from chromatrack.propagation.point_labels import Seen
 from chromatrack.propagation.point_reliability import PointSignals
 from chromatrack.propagation.reliability import Signals
-from chromatrack.reliability_rows import PlaceName
-from chromatrack.remark import channel_names
+from chromatrack.tracking.merge_marks import channel_names
+from chromatrack.tracking.reliability import PlaceName
 
 DOUBTFUL = 0.1
 """Confidence up to which a box is reported as not visible."""

@@ -17,7 +17,7 @@ from chromatrack.propagation.label_state import Kinds, Layout
 from chromatrack.propagation.memory_bank import MemoryBank
 from chromatrack.propagation.point_labels import PointTracks
 from chromatrack.propagation.redetection import Body, Recall
-from chromatrack.remark import LabelName, channel_names
+from chromatrack.tracking.merge_marks import LabelName, channel_names
 
 Carry = Callable[[Tensor], Tensor]
 """`(L, ...)` of the old layout -> `(L', ...)` of the new one, 0 for labels that are new."""
