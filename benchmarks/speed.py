@@ -49,7 +49,6 @@ def end_to_end(video: Path, mask: Path, model: str, frames: int) -> float:
 
 def stages(video: Path, mask: Path, model: str) -> None:
     """Print the time of each stage of one frame with a full memory."""
-    from chromatrack.draw import overlay_masks
     from chromatrack.formats.masks import read_mask
     from chromatrack.ops.affinity import full_affinity, tiled_affinity
     from chromatrack.ops.color import rgb_to_lab
@@ -60,6 +59,7 @@ def stages(video: Path, mask: Path, model: str) -> None:
     )
     from chromatrack.tracking.tracker import Tracker
     from chromatrack.video.reader import read_frames
+    from chromatrack.viz.overlays import overlay_masks
 
     tracker = Tracker.from_pretrained(model)
     config = tracker.config.propagate

@@ -18,10 +18,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from chromatrack import Tracker
-from chromatrack.draw import contact_sheet
 from chromatrack.paint import paint_frames
 from chromatrack.scene import SyntheticFrame, render_demo_clip
 from chromatrack.texture import Texture
+from chromatrack.viz.overlays import contact_sheet
 
 SIZE, FRAMES = (288, 512), 60
 SHOWN = (0, 6, 12, 20)

@@ -18,7 +18,6 @@ import numpy as np
 from PIL import Image
 
 from chromatrack import Tracker
-from chromatrack.draw import contact_sheet, object_colours, overlay_masks
 from chromatrack.events import EventRules, speed, traced_events
 from chromatrack.formats.event_tables import Event
 from chromatrack.formats.masks import write_mask
@@ -28,6 +27,7 @@ from chromatrack.scene import render_demo_clip
 from chromatrack.stabilize import stabilize_video
 from chromatrack.traces import read_traces
 from chromatrack.video.reader import open_writer, read_frames
+from chromatrack.viz.overlays import contact_sheet, object_colours, overlay_masks
 
 SIZE, SHAKE, FRAMES = (270, 480), 12, 60
 NAMES = {1: "ball", 2: "kite"}

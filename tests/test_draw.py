@@ -6,15 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from chromatrack.draw import (
+from chromatrack.errors import InputError
+from chromatrack.formats.masks import DAVIS_PALETTE
+from chromatrack.viz.overlays import (
     contact_sheet,
     label_frame,
     mask_outline,
     object_colours,
     overlay_masks,
 )
-from chromatrack.errors import InputError
-from chromatrack.formats.masks import DAVIS_PALETTE
 
 MASKS = hnp.arrays(
     np.int32,

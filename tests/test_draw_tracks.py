@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chromatrack.draw_tracks import (
+from chromatrack.errors import InputError
+from chromatrack.formats.boxes import TrackedBox
+from chromatrack.formats.keypoints import Skeleton, TrackedKeypoints
+from chromatrack.formats.points import TrackedPoint
+from chromatrack.viz.track_overlays import (
     Trails,
     bright_colour,
     overlay_boxes,
     overlay_points,
     overlay_skeleton,
 )
-from chromatrack.errors import InputError
-from chromatrack.formats.boxes import TrackedBox
-from chromatrack.formats.keypoints import Skeleton, TrackedKeypoints
-from chromatrack.formats.points import TrackedPoint
 
 LEG = Skeleton(("hip", "knee", "foot"), ((0, 1), (1, 2)))
 ANYWHERE = st.floats(allow_nan=True, allow_infinity=True) | st.floats(-50, 50)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from chromatrack import page
+from chromatrack.viz import html as page
 
 EVIL = "<script>alert(1)</script>&\"'"
 

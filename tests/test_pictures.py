@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import moving_clip, still
 
-from chromatrack.draw import PAPER
 from chromatrack.errors import InputError
 from chromatrack.learn.heldout import (
     PairView,
@@ -32,6 +31,7 @@ from chromatrack.learn.pictures import (
 from chromatrack.model.encoder import FeatureSpec, normalize_lab
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.propagation.label_maps import planes, to_cells
+from chromatrack.viz.overlays import PAPER
 
 SPEC = FeatureSpec(channels=64, stride=8, offset=0.0)
 SIZE = (64, 96)

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from synthetic import moving_clip, write_clip
 
 from chromatrack.correct import correct
-from chromatrack.draw import Bar, overlay_reliability
 from chromatrack.errors import InputError
 from chromatrack.measure.baselines import RawLabEncoder
 from chromatrack.propagation.bidirectional import Reading, merge_readings
@@ -35,6 +34,7 @@ from chromatrack.propagation.reliability import (
 from chromatrack.results import track_to_folder
 from chromatrack.saved import read_result
 from chromatrack.tracking.tracker import TrackConfig, Tracker
+from chromatrack.viz.overlays import Bar, overlay_reliability
 
 SIZE = (6, 8)
 

@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 from synthetic import moving_clip, write_clip
 
-from chromatrack.draw_tracks import Trails
 from chromatrack.errors import DamagedVideoError, InputError
 from chromatrack.formats.boxes import BoxMark, read_box_tracks
 from chromatrack.formats.keypoints import KeypointMark, Skeleton, read_keypoint_tracks
@@ -33,6 +32,7 @@ from chromatrack.tracking.inference import TrackedFrame
 from chromatrack.tracking.marks import LostMark, Marks
 from chromatrack.tracking.tracker import TrackConfig, Tracker
 from chromatrack.video.reader import read_frames
+from chromatrack.viz.track_overlays import Trails
 
 SIZE = (64, 96)
 SKELETON = Skeleton(("hip", "knee", "foot"), ((0, 1), (1, 2)))

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from chromatrack.draw import contact_sheet, overlay_masks
 from chromatrack.errors import InputError, OutputError
 from chromatrack.formats.masks import write_mask
 from chromatrack.measure.metrics import SequenceScores, frame_scores, psnr, sequence_scores
 from chromatrack.scene import SyntheticFrame, render_demo_clip
+from chromatrack.viz.overlays import contact_sheet, overlay_masks
 from chromatrack.whole_file import replace_file
 
 if TYPE_CHECKING:

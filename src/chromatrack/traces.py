@@ -11,11 +11,11 @@ from itertools import combinations
 
 import numpy as np
 
-from chromatrack.draw import mask_outline
 from chromatrack.formats.csv_tables import TrackData
 from chromatrack.motion import is_known
 from chromatrack.progress import Report
 from chromatrack.saved import Kind, Result
+from chromatrack.viz.overlays import mask_outline
 
 KINDS: tuple[Kind, ...] = ("object", "box", "point", "keypoints")
 LONE_FRAME_SECONDS = 1 / 24

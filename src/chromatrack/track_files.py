@@ -13,8 +13,6 @@ from typing import Self
 
 import numpy as np
 
-from chromatrack.draw import Bar, overlay_masks, overlay_reliability
-from chromatrack.draw_tracks import Trails, overlay_boxes, overlay_points, overlay_skeleton
 from chromatrack.errors import InputError
 from chromatrack.formats.boxes import BoxWriter
 from chromatrack.formats.keypoints import KeypointWriter, Skeleton
@@ -25,6 +23,8 @@ from chromatrack.propagation.reliability import LOOK_BELOW_OF
 from chromatrack.tracking.inference import TrackedFrame
 from chromatrack.tracking.read_marks import Source
 from chromatrack.video.reader import open_writer
+from chromatrack.viz.overlays import Bar, overlay_masks, overlay_reliability
+from chromatrack.viz.track_overlays import Trails, overlay_boxes, overlay_points, overlay_skeleton
 
 TABLES = {"point": "tracks.csv", "box": "boxes.csv", "keypoints": "keypoints.json"}
 """File name of each kind that is written as one table."""

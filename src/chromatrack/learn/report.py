@@ -20,7 +20,7 @@ from chromatrack.learn.log import (
     read_log,
     read_validations,
 )
-from chromatrack.page import (
+from chromatrack.viz.html import (
     as_data,
     heading,
     page,

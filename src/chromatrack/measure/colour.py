@@ -35,10 +35,10 @@ from chromatrack.measure.colourers import (
 )
 from chromatrack.measure.metrics import psnr
 from chromatrack.measure.perceptual import Distance, load_lpips
-from chromatrack.measure.sheets import write_sheet
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.propagation.label_maps import planes
 from chromatrack.video.reader import Frame
+from chromatrack.viz.contact_sheet import write_sheet
 
 if TYPE_CHECKING:
     from rich.table import Table

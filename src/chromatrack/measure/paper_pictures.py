@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from chromatrack.draw import contact_sheet, overlay_masks
-from chromatrack.draw_tracks import overlay_points
 from chromatrack.formats.masks import read_mask
 from chromatrack.formats.points import TrackedPoint
 from chromatrack.measure.badja import BadjaClip, PointTracker, track_joints
 from chromatrack.measure.benchmark import Report
 from chromatrack.measure.davis import DavisSequence, DavisSplit, Year, read_annotation
 from chromatrack.video.reader import read_frame
+from chromatrack.viz.overlays import contact_sheet, overlay_masks
+from chromatrack.viz.track_overlays import overlay_points
 
 COLUMNS = 5
 """Frames of a sequence in a picture."""

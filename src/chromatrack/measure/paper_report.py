@@ -24,7 +24,7 @@ from chromatrack.measure.paper_charts import (
 from chromatrack.measure.paper_pictures import JF
 from chromatrack.measure.paper_results import Correlated, PaperResults
 from chromatrack.measure.reliability import CorrelationInterval
-from chromatrack.page import (
+from chromatrack.viz.html import (
     as_data,
     heading,
     page,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from chromatrack.draw import contact_sheet
+from chromatrack.viz.overlays import contact_sheet
 from chromatrack.whole_file import replace_file
 
 

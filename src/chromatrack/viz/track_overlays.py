@@ -17,11 +17,11 @@ from typing import TypeAlias
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from chromatrack.draw import object_colours
 from chromatrack.errors import InputError
 from chromatrack.formats.boxes import TrackedBox
 from chromatrack.formats.keypoints import Skeleton, TrackedKeypoints
 from chromatrack.formats.points import TrackedPoint
+from chromatrack.viz.overlays import object_colours
 
 FINER = 4
 """Patch pixels per frame pixel along each axis; opacity comes in 16 steps and positions in 1/4."""
