@@ -45,7 +45,7 @@ def write_clip(path: Path, *, frames: int, size: tuple[int, int]) -> np.ndarray:
 
 def track(clip: Path, mask: Path, model: str) -> None:
     """Track to files, as the command does; prints frames, seconds and peak memory in MiB."""
-    from chromatrack.results import track_to_folder
+    from chromatrack.runs.writer import track_to_folder
     from chromatrack.tracking.tracker import Tracker
 
     started = time.perf_counter()

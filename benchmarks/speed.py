@@ -36,7 +36,7 @@ def median_ms(work: Callable[[], object], *, runs: int) -> float:
 
 def end_to_end(video: Path, mask: Path, model: str, frames: int) -> float:
     """Frames per second of tracking to files."""
-    from chromatrack.results import track_to_folder
+    from chromatrack.runs.writer import track_to_folder
     from chromatrack.tracking.tracker import Tracker
 
     tracker = Tracker.from_pretrained(model)

@@ -21,8 +21,8 @@ from chromatrack import Tracker
 from chromatrack.events import EventRules, speed, traced_events
 from chromatrack.formats.event_tables import Event
 from chromatrack.formats.masks import write_mask
-from chromatrack.results import track_to_folder
-from chromatrack.saved import Result, SavedFrame, read_result
+from chromatrack.runs.reader import Result, SavedFrame, read_result
+from chromatrack.runs.writer import track_to_folder
 from chromatrack.scene import render_demo_clip
 from chromatrack.stabilize import stabilize_video
 from chromatrack.traces import read_traces

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from chromatrack.formats.csv_tables import TrackData
-from chromatrack.saved import Result, SavedFrame
+from chromatrack.runs.reader import Result, SavedFrame
 
 SIZE = (60, 80)
 

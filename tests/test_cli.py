@@ -29,10 +29,10 @@ from chromatrack.measure.protocols import PROTOCOLS
 from chromatrack.model.weights import MODELS, save_encoder
 from chromatrack.motion import Motion
 from chromatrack.options import DEFAULTS, EVALUATED, NO_KNOBS, ProtocolName, track_config
-from chromatrack.progress import frame_bar, stop_on_interrupt
 from chromatrack.propagation.bidirectional import Direction
 from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.propagation.reliability import LookAt
+from chromatrack.runs.progress import frame_bar, stop_on_interrupt
 from chromatrack.tracking.tracker import TrackConfig, Tracker
 from chromatrack.video.reader import probe, read_frames
 from chromatrack.warp import Fill

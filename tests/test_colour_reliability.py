@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from synthetic import moving_clip, still, write_clip
 
-from chromatrack.colour_file import colorize_to_file
 from chromatrack.measure.baselines import RawLabEncoder
 from chromatrack.ops.affinity import full_affinity
 from chromatrack.propagation.memory_bank import MemoryBank, PropagateConfig
 from chromatrack.propagation.propagate import Input, Propagated
+from chromatrack.runs.colorized import colorize_to_file
 from chromatrack.tracking.color_reliability import (
     ColourSignals,
     colour_signals,

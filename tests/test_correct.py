@@ -13,17 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import moving_clip, write_clip
 
-from chromatrack.correct import correct, read_masks_at, tracker_of
 from chromatrack.errors import DamagedVideoError, InputError, OutputError
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark, Skeleton
 from chromatrack.formats.masks import read_mask, write_mask
 from chromatrack.formats.points import PointMark
 from chromatrack.propagation.propagate import PropagateConfig
-from chromatrack.results import track_to_folder
-from chromatrack.saved import read_result
+from chromatrack.runs.affected_spans import find_spans
+from chromatrack.runs.correct import correct, read_masks_at, tracker_of
+from chromatrack.runs.reader import read_result
+from chromatrack.runs.writer import track_to_folder
 from chromatrack.seams import measure_seams
-from chromatrack.spans import find_spans
 from chromatrack.tracking.marks import LostMark, Marks
 from chromatrack.tracking.merge_marks import channel_names, marked_labels, merge_marks, only
 from chromatrack.tracking.tracker import TrackConfig, Tracker

@@ -16,7 +16,7 @@ from chromatrack.lock import (
     steady_matrices,
 )
 from chromatrack.motion import apply_motion, motion_matrix
-from chromatrack.saved import Result
+from chromatrack.runs.reader import Result
 
 POINTS = np.array([[10.0, 12.0], [70, 8], [35, 50], [60, 44], [22, 31]])
 NO_VIDEO = "no video is read for these"

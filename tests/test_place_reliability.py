@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import moving_clip, write_clip
 
-from chromatrack.correct import correct
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark, Skeleton
 from chromatrack.formats.points import PointMark
@@ -37,9 +36,10 @@ from chromatrack.propagation.point_reliability import (
     strays,
 )
 from chromatrack.propagation.reliability import LookAt, Signals, look_at_rows, things_to_look_at
-from chromatrack.results import track_to_folder
-from chromatrack.saved import read_result
-from chromatrack.track_files import reliability_bars
+from chromatrack.runs.correct import correct
+from chromatrack.runs.files import reliability_bars
+from chromatrack.runs.reader import read_result
+from chromatrack.runs.writer import track_to_folder
 from chromatrack.tracking.reliability import by_kind, places_row, read_places_row
 from chromatrack.tracking.tracker import TrackConfig, Tracker
 from chromatrack.video.reader import read_frames

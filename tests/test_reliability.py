@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import moving_clip, write_clip
 
-from chromatrack.correct import correct
 from chromatrack.errors import InputError
 from chromatrack.measure.baselines import RawLabEncoder
 from chromatrack.propagation.bidirectional import Reading, merge_readings
@@ -31,8 +30,9 @@ from chromatrack.propagation.reliability import (
     frames_to_look_at,
     weighted_mean,
 )
-from chromatrack.results import track_to_folder
-from chromatrack.saved import read_result
+from chromatrack.runs.correct import correct
+from chromatrack.runs.reader import read_result
+from chromatrack.runs.writer import track_to_folder
 from chromatrack.tracking.tracker import TrackConfig, Tracker
 from chromatrack.viz.overlays import Bar, overlay_reliability
 

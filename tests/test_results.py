@@ -18,16 +18,16 @@ from chromatrack.formats.masks import read_mask
 from chromatrack.formats.points import PointMark, TrackedPoint, read_tracks
 from chromatrack.formats.polygons import PolygonMark
 from chromatrack.propagation.propagate import PropagateConfig
-from chromatrack.results import track_to_folder
-from chromatrack.run_marks import (
+from chromatrack.runs.files import keep_apart, overlay_frame
+from chromatrack.runs.marks_json import (
     add_polygons,
     fit_skeleton,
     marks_from_plain,
     plain_marks,
     read_run_marks,
 )
-from chromatrack.saved import read_result
-from chromatrack.track_files import keep_apart, overlay_frame
+from chromatrack.runs.reader import read_result
+from chromatrack.runs.writer import track_to_folder
 from chromatrack.tracking.inference import TrackedFrame
 from chromatrack.tracking.marks import LostMark, Marks
 from chromatrack.tracking.tracker import TrackConfig, Tracker

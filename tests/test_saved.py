@@ -15,8 +15,8 @@ from chromatrack.formats.keypoints import Skeleton, TrackedKeypoints, write_keyp
 from chromatrack.formats.masks import write_mask
 from chromatrack.formats.points import TrackedPoint, write_tracks
 from chromatrack.propagation.propagate import PropagateConfig
-from chromatrack.results import SCHEMA_VERSION, track_to_folder
-from chromatrack.saved import READABLE_VERSIONS, read_result
+from chromatrack.runs.reader import READABLE_VERSIONS, read_result
+from chromatrack.runs.writer import SCHEMA_VERSION, track_to_folder
 from chromatrack.tracking.tracker import TrackConfig, Tracker
 
 MASKS = squares({7: [(0, 0), None, (20, 20)], 2: [(40, 40)] * 3})

@@ -18,7 +18,7 @@ from chromatrack.formats.masks import write_mask
 from chromatrack.formats.points import PointMark
 from chromatrack.propagation.label_state import Layout
 from chromatrack.propagation.propagate import PropagateConfig
-from chromatrack.results import track_to_folder
+from chromatrack.runs.writer import track_to_folder
 from chromatrack.tracking.inference import TrackedFrame
 from chromatrack.tracking.session import Session, start_session
 from chromatrack.tracking.session_state import fork, grown, relayout, shrunk

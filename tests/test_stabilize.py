@@ -13,7 +13,7 @@ from synthetic import GROUND_STOPS, noise_texture, write_clip
 
 from chromatrack.errors import InputError
 from chromatrack.lock import Lock
-from chromatrack.saved import Result
+from chromatrack.runs.reader import Result
 from chromatrack.scene import Camera, finish
 from chromatrack.stabilize import stabilize_video
 from chromatrack.textures import sample_texture

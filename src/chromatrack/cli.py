@@ -41,7 +41,7 @@ def demo(
 
     from chromatrack.demo import run_demo
     from chromatrack.measure.report import table_text
-    from chromatrack.progress import frame_bar
+    from chromatrack.runs.progress import frame_bar
 
     with frame_bar() as report:
         result = run_demo(output, model=model, device=device, progress=report)

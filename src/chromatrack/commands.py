@@ -16,7 +16,7 @@ from chromatrack.options import DEFAULTS, Settings, load_tracker
 
 if TYPE_CHECKING:
     from chromatrack.propagation.reliability import LookAt
-    from chromatrack.results import RunSummary
+    from chromatrack.runs.writer import RunSummary
 
 Video = Annotated[str, Positional, arg(metavar="VIDEO")]
 Output = Annotated[Path, arg(aliases=["-o"], metavar="PATH")]
@@ -48,8 +48,8 @@ def track(
         show_reliability: draw into overlay.mp4 how far each object can be trusted.
     """
     from chromatrack.mark_files import read_mark_files
-    from chromatrack.progress import frame_bar
-    from chromatrack.results import track_to_folder
+    from chromatrack.runs.progress import frame_bar
+    from chromatrack.runs.writer import track_to_folder
 
     given = read_mark_files(marks, output=output)
     with frame_bar() as report:
@@ -96,8 +96,8 @@ def colorize(
         start: first frame: a number from 0, or a time such as 2.5s.
         end: frame after the last: a number, or a time such as 4s.
     """
-    from chromatrack.colour_file import colorize_to_file
-    from chromatrack.progress import frame_bar
+    from chromatrack.runs.colorized import colorize_to_file
+    from chromatrack.runs.progress import frame_bar
 
     with frame_bar() as report:
         summary = colorize_to_file(
@@ -137,8 +137,8 @@ def stabilize(
         fill: what to show where the moved frame ends; crop shows only what is always filled.
         zoom: scale a crop back to the full size.
     """
-    from chromatrack.progress import frame_bar
-    from chromatrack.saved import read_result
+    from chromatrack.runs.progress import frame_bar
+    from chromatrack.runs.reader import read_result
     from chromatrack.stabilize import stabilize_video
 
     with frame_bar() as report:
@@ -186,8 +186,8 @@ def events(
     """
     from chromatrack.events import EventRules, events_to_files
     from chromatrack.formats.event_tables import Event, table_text
-    from chromatrack.progress import frame_bar
-    from chromatrack.saved import read_result
+    from chromatrack.runs.progress import frame_bar
+    from chromatrack.runs.reader import read_result
 
     rules = EventRules(near=near, still=still)
     with frame_bar() as report:

@@ -37,13 +37,13 @@ def correct(
         video: where the video is now, if it was moved.
         device: where to run.
     """
-    from chromatrack.correct import correct as run_correction
-    from chromatrack.correct import read_masks_at, tracker_of
     from chromatrack.formats.boxes import read_boxes
     from chromatrack.formats.keypoints import read_keypoints
     from chromatrack.formats.points import read_points
     from chromatrack.mark_files import parse_lost
-    from chromatrack.progress import frame_bar
+    from chromatrack.runs.correct import correct as run_correction
+    from chromatrack.runs.correct import read_masks_at, tracker_of
+    from chromatrack.runs.progress import frame_bar
 
     skeleton, poses = read_keypoints(keypoints) if keypoints else (None, [])
     with frame_bar() as report:
@@ -87,7 +87,7 @@ def paint(
         end: frame after the last: a number, or a time such as 4s.
     """
     from chromatrack.paint import paint_video
-    from chromatrack.progress import frame_bar
+    from chromatrack.runs.progress import frame_bar
     from chromatrack.texture import parse_painted, parse_texture
 
     with frame_bar() as report:

@@ -198,7 +198,7 @@ def evaluate_paper(
     from chromatrack.measure.paper import Methods, PaperPlan
     from chromatrack.measure.paper import evaluate_paper as measure
     from chromatrack.measure.single_image import SingleImageColourer
-    from chromatrack.progress import frame_bar
+    from chromatrack.runs.progress import frame_bar
 
     names = dict.fromkeys((settings.model, *against))
     trackers = {name: load_evaluated(replace(settings, model=name)) for name in names}

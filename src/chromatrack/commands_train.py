@@ -120,7 +120,7 @@ def train(
     """
     from chromatrack.learn.distributed import here
     from chromatrack.learn.train import train as run
-    from chromatrack.progress import train_bar
+    from chromatrack.runs.progress import train_bar
     from chromatrack.tracking.tracker import choose_device
 
     config = _configure(output, recipe, knobs, resume=resume)

@@ -169,7 +169,7 @@ def _look_at_torchvision(found: Diagnosis) -> None:
 def _look_at_models(found: Diagnosis) -> None:
     from chromatrack.errors import WeightsError
     from chromatrack.model.weights import load_encoder, model_path, shipped_models
-    from chromatrack.results import file_sha256
+    from chromatrack.runs.writer import file_sha256
 
     names = shipped_models()
     if not names:

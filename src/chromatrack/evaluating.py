@@ -46,7 +46,7 @@ def run_benchmark(
 ) -> dict[str, Any]:
     """Measure as the options say, with a bar."""
     from chromatrack.measure.benchmark import evaluate
-    from chromatrack.progress import frame_bar
+    from chromatrack.runs.progress import frame_bar
 
     with frame_bar() as report:
         return evaluate(

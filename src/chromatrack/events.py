@@ -16,8 +16,8 @@ import numpy as np
 from chromatrack.errors import InputError
 from chromatrack.formats.event_tables import Event, EventName, FrameRow, Side, write_table
 from chromatrack.motion import is_known, shots
-from chromatrack.progress import Report
-from chromatrack.saved import Result
+from chromatrack.runs.progress import Report
+from chromatrack.runs.reader import Result
 from chromatrack.traces import Trace, Traces, read_traces
 
 _ORDER = {name: i for i, name in enumerate(get_args(EventName))}

@@ -25,8 +25,8 @@ from chromatrack.motion import (
     robust_motion,
     smooth_motions,
 )
-from chromatrack.progress import Report
-from chromatrack.saved import Kind, Result
+from chromatrack.runs.progress import Report
+from chromatrack.runs.reader import Kind, Result
 from chromatrack.traces import KINDS, Trace, dense_points, frame_ends, read_traces
 from chromatrack.video.reader import Source, read_frames
 

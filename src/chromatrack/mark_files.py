@@ -119,7 +119,7 @@ def _drawn_with(skeleton: Skeleton, own: Skeleton) -> Skeleton:
 
 
 def _check_named(files: MarkFiles, output: Path) -> None:
-    from chromatrack.track_files import TABLES, keep_apart
+    from chromatrack.runs.files import TABLES, keep_apart
 
     sources = (files.masks, files.polygons, files.points, files.boxes, files.keypoints)
     if not any(sources):

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from chromatrack.errors import InputError
-from chromatrack.progress import Report, stop_on_interrupt
 from chromatrack.propagation.label_maps import (
     interleaved,
     planes,
@@ -23,6 +22,7 @@ from chromatrack.propagation.label_maps import (
     upsample_guided,
 )
 from chromatrack.propagation.propagate import Reference, copy_labels
+from chromatrack.runs.progress import Report, stop_on_interrupt
 from chromatrack.surface import SurfaceView
 from chromatrack.texture import (
     Layer,

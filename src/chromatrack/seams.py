@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from chromatrack.errors import InputError
-from chromatrack.saved import Kind, Result
+from chromatrack.runs.reader import Kind, Result
 
 
 @dataclass(frozen=True)

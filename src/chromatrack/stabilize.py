@@ -17,8 +17,8 @@ import numpy as np
 from chromatrack.errors import InputError
 from chromatrack.lock import Lock, choose_lock, lock_path, steady_matrices
 from chromatrack.motion import Motion, apply_motion
-from chromatrack.progress import Report, stop_on_interrupt
-from chromatrack.saved import Result
+from chromatrack.runs.progress import Report, stop_on_interrupt
+from chromatrack.runs.reader import Result
 from chromatrack.video.reader import Source, open_writer, probe, read_frame, read_frames
 from chromatrack.warp import Fill, Warp, crop_framing, whole_framing
 

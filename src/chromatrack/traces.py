@@ -13,8 +13,8 @@ import numpy as np
 
 from chromatrack.formats.csv_tables import TrackData
 from chromatrack.motion import is_known
-from chromatrack.progress import Report
-from chromatrack.saved import Kind, Result
+from chromatrack.runs.progress import Report
+from chromatrack.runs.reader import Kind, Result
 from chromatrack.viz.overlays import mask_outline
 
 KINDS: tuple[Kind, ...] = ("object", "box", "point", "keypoints")

@@ -250,7 +250,7 @@ def _run_digests(benchmark: Benchmark, *, tracker: object, head: Report) -> dict
 def _weights_sha256(model: str) -> str | None:
     if "torch" not in sys.modules:  # what has weights has loaded it; it need not be for the others
         return None
-    from chromatrack.results import model_sha256
+    from chromatrack.runs.writer import model_sha256
 
     return model_sha256(model)
 

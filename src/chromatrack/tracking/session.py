@@ -16,7 +16,7 @@ from chromatrack.formats.masks import check_mask
 from chromatrack.formats.points import PointMark
 from chromatrack.ops.coords import Box
 from chromatrack.propagation.label_state import Layout
-from chromatrack.saved import Kind
+from chromatrack.runs.reader import Kind
 from chromatrack.tracking.inference import Following, TrackedFrame, tracked
 from chromatrack.tracking.marks import MOST_LABELS, LostMark, Marks, check_all
 from chromatrack.tracking.merge_marks import (

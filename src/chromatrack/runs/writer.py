@@ -18,11 +18,11 @@ from chromatrack.formats.keypoints import KeypointMark, Skeleton
 from chromatrack.formats.points import PointMark
 from chromatrack.formats.polygons import PolygonMark
 from chromatrack.model.weights import model_path
-from chromatrack.progress import Report, stop_on_interrupt
 from chromatrack.propagation.bidirectional import Direction
 from chromatrack.propagation.reliability import LookAt, Told, look_at_rows, things_to_look_at
-from chromatrack.run_marks import add_polygons, fit_skeleton, plain_marks, write_run_masks
-from chromatrack.track_files import TrackFiles, keep_apart, remove_stale, tell_stale
+from chromatrack.runs.files import TrackFiles, keep_apart, remove_stale, tell_stale
+from chromatrack.runs.marks_json import add_polygons, fit_skeleton, plain_marks, write_run_masks
+from chromatrack.runs.progress import Report, stop_on_interrupt
 from chromatrack.tracking.inference import TrackedFrame
 from chromatrack.tracking.marks import LostMark, Marks
 from chromatrack.tracking.read_marks import Masks, Source, read_marks

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chromatrack.errors import InputError
-from chromatrack.progress import Report, stop_on_interrupt
-from chromatrack.results import RunSummary, frames_ahead, interrupted
-from chromatrack.run_reliability import ColouredRow, write_colour_reliability
-from chromatrack.track_files import keep_apart
+from chromatrack.runs.colorized_reliability import ColouredRow, write_colour_reliability
+from chromatrack.runs.files import keep_apart
+from chromatrack.runs.progress import Report, stop_on_interrupt
+from chromatrack.runs.writer import RunSummary, frames_ahead, interrupted
 from chromatrack.tracking.read_marks import ColourReference, Source
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import ImageSequenceWriter, open_writer, probe

@@ -24,15 +24,15 @@ from chromatrack.formats.json_fields import load_json_object
 from chromatrack.formats.keypoints import KeypointMark, Skeleton
 from chromatrack.formats.masks import check_mask, read_mask
 from chromatrack.formats.points import PointMark
-from chromatrack.progress import Report, stop_on_interrupt
 from chromatrack.propagation.bidirectional import Direction
 from chromatrack.propagation.memory_bank import PropagateConfig
 from chromatrack.propagation.reliability import LookAt
-from chromatrack.results import model_sha256
-from chromatrack.rewrite import Rewriting, staging
-from chromatrack.run_marks import fit_skeleton, read_run_marks
-from chromatrack.saved import read_result
-from chromatrack.spans import Span, SpanRun, find_spans
+from chromatrack.runs.affected_spans import Span, SpanRun, find_spans
+from chromatrack.runs.marks_json import fit_skeleton, read_run_marks
+from chromatrack.runs.progress import Report, stop_on_interrupt
+from chromatrack.runs.reader import read_result
+from chromatrack.runs.rewrite import Rewriting, staging
+from chromatrack.runs.writer import model_sha256
 from chromatrack.tracking.inference import Following
 from chromatrack.tracking.marks import LostMark, Marks, check_all
 from chromatrack.tracking.merge_marks import marked_labels, merge_marks, only

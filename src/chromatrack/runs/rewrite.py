@@ -20,10 +20,10 @@ from chromatrack.formats.masks import read_mask, write_mask
 from chromatrack.formats.points import TrackedPoint
 from chromatrack.propagation.label_state import Layout
 from chromatrack.propagation.reliability import LookAt, Told, look_at_rows, things_to_look_at
-from chromatrack.results import frame_row, indented
-from chromatrack.run_marks import plain_marks
-from chromatrack.saved import Result
-from chromatrack.track_files import TrackFiles, numbered
+from chromatrack.runs.files import TrackFiles, numbered
+from chromatrack.runs.marks_json import plain_marks
+from chromatrack.runs.reader import Result
+from chromatrack.runs.writer import frame_row, indented
 from chromatrack.tracking.inference import TrackedFrame
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.merge_marks import LabelName
