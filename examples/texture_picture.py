@@ -18,9 +18,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from chromatrack import Tracker
-from chromatrack.paint import paint_frames
 from chromatrack.scene import SyntheticFrame, render_demo_clip
-from chromatrack.texture import Texture
+from chromatrack.uses.layers import Texture
+from chromatrack.uses.paint import paint_frames
 from chromatrack.viz.overlays import contact_sheet
 
 SIZE, FRAMES = (288, 512), 60

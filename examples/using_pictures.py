@@ -18,14 +18,14 @@ import numpy as np
 from PIL import Image
 
 from chromatrack import Tracker
-from chromatrack.events import EventRules, speed, traced_events
-from chromatrack.formats.event_tables import Event
 from chromatrack.formats.masks import write_mask
 from chromatrack.runs.reader import Result, SavedFrame, read_result
 from chromatrack.runs.writer import track_to_folder
 from chromatrack.scene import render_demo_clip
-from chromatrack.stabilize import stabilize_video
-from chromatrack.traces import read_traces
+from chromatrack.uses.event_tables import Event
+from chromatrack.uses.events import EventRules, speed, traced_events
+from chromatrack.uses.stabilize import stabilize_video
+from chromatrack.uses.trajectories import read_traces
 from chromatrack.video.reader import open_writer, read_frames
 from chromatrack.viz.overlays import contact_sheet, object_colours, overlay_masks
 

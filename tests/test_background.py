@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from synthetic import GROUND_STOPS, noise_texture
 
-from chromatrack.background import background_motions, background_view
-from chromatrack.motion import apply_motion
 from chromatrack.scene import Camera, finish
 from chromatrack.textures import sample_texture
+from chromatrack.uses.background_motion import background_motions, background_view
+from chromatrack.uses.plane_motion import apply_motion
 
 SIZE = (96, 160)
 CORNERS = np.array([[0.0, 0], [159, 0], [80, 48], [0, 95], [159, 95]])

@@ -27,15 +27,15 @@ from chromatrack.mark_files import MarkFiles, read_mark_files
 from chromatrack.measure.davis import evaluate_davis
 from chromatrack.measure.protocols import PROTOCOLS
 from chromatrack.model.weights import MODELS, save_encoder
-from chromatrack.motion import Motion
 from chromatrack.options import DEFAULTS, EVALUATED, NO_KNOBS, ProtocolName, track_config
 from chromatrack.propagation.bidirectional import Direction
 from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.propagation.reliability import LookAt
 from chromatrack.runs.progress import frame_bar, stop_on_interrupt
 from chromatrack.tracking.tracker import TrackConfig, Tracker
+from chromatrack.uses.plane_motion import Motion
+from chromatrack.uses.warp import Fill
 from chromatrack.video.reader import probe, read_frames
-from chromatrack.warp import Fill
 
 SIZE = (64, 96)
 SOURCES = Path(__file__).resolve().parents[1] / "src"

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chromatrack.errors import InputError, OutputError
-from chromatrack.events import EventRules, events_to_files, find_events, spans, speed
-from chromatrack.formats.event_tables import Event, table_text
-from chromatrack.traces import read_traces
+from chromatrack.uses.event_tables import Event, table_text
+from chromatrack.uses.events import EventRules, events_to_files, find_events, spans, speed
+from chromatrack.uses.trajectories import read_traces
 
 EVENT_COLUMNS = (
     "event,kind,id,other_kind,other_id,start_frame,end_frame,start_seconds,end_seconds,"
@@ -257,7 +257,7 @@ def test_speed_is_unknown_for_a_lone_place():
 
 
 def test_reading_results_and_finding_events_needs_no_torch():
-    code = "import sys, chromatrack.events; print(*sys.modules)"
+    code = "import sys, chromatrack.uses.events; print(*sys.modules)"
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     )

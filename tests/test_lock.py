@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chromatrack.errors import InputError
-from chromatrack.lock import (
+from chromatrack.runs.reader import Result
+from chromatrack.uses.camera_path import (
     Lock,
     anchored_path,
     choose_lock,
@@ -15,8 +16,7 @@ from chromatrack.lock import (
     parse_lock,
     steady_matrices,
 )
-from chromatrack.motion import apply_motion, motion_matrix
-from chromatrack.runs.reader import Result
+from chromatrack.uses.plane_motion import apply_motion, motion_matrix
 
 POINTS = np.array([[10.0, 12.0], [70, 8], [35, 50], [60, 44], [22, 31]])
 NO_VIDEO = "no video is read for these"

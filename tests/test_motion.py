@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chromatrack.motion import (
+from chromatrack.uses.plane_motion import (
     apply_motion,
     bridge_gaps,
     fit_motion,

@@ -11,9 +11,9 @@ from synthetic import moving_clip, write_clip
 from chromatrack import Tracker
 from chromatrack.errors import InputError
 from chromatrack.measure.truth import scene
-from chromatrack.paint import paint_frames, paint_video
-from chromatrack.texture import Texture
 from chromatrack.tracking.tracker import TrackConfig
+from chromatrack.uses.layers import Texture
+from chromatrack.uses.paint import paint_frames, paint_video
 from chromatrack.video.reader import probe, read_frames
 
 SIZE = (96, 160)

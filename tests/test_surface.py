@@ -13,7 +13,7 @@ from synthetic import still
 
 from chromatrack.formats.points import TrackedPoint
 from chromatrack.ops.coords import pixel_grid
-from chromatrack.surface import (
+from chromatrack.uses.surface import (
     SmoothMap,
     Surface,
     choose_points,

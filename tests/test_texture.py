@@ -12,8 +12,7 @@ from synthetic import still, write_clip
 
 from chromatrack.errors import InputError
 from chromatrack.propagation.label_maps import planes
-from chromatrack.surface import SurfaceView
-from chromatrack.texture import (
+from chromatrack.uses.layers import (
     Texture,
     add_changes,
     change_layer,
@@ -26,6 +25,7 @@ from chromatrack.texture import (
     shown_share,
     texture_layer,
 )
+from chromatrack.uses.surface import SurfaceView
 
 SIZE = (64, 96)
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chromatrack.errors import InputError
-from chromatrack.traces import box_gap, mask_centre, outline_gap, read_traces
+from chromatrack.uses.trajectories import box_gap, mask_centre, outline_gap, read_traces
 from chromatrack.viz.overlays import mask_outline
 
 NAN2, NAN4 = [np.nan] * 2, [np.nan] * 4

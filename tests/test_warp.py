@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from synthetic import still
 
 from chromatrack.errors import InputError
-from chromatrack.motion import motion_matrix
-from chromatrack.warp import Warp, crop_framing, whole_framing
+from chromatrack.uses.plane_motion import motion_matrix
+from chromatrack.uses.warp import Warp, crop_framing, whole_framing
 
 SIZE = (96, 160)
 MIDDLE = np.array([79.5, 47.5])

@@ -139,7 +139,7 @@ def stabilize(
     """
     from chromatrack.runs.progress import frame_bar
     from chromatrack.runs.reader import read_result
-    from chromatrack.stabilize import stabilize_video
+    from chromatrack.uses.stabilize import stabilize_video
 
     with frame_bar() as report:
         done = stabilize_video(
@@ -184,10 +184,10 @@ def events(
         near: largest gap between two things that touch, px.
         still: speed below which a thing dwells, px/s.
     """
-    from chromatrack.events import EventRules, events_to_files
-    from chromatrack.formats.event_tables import Event, table_text
     from chromatrack.runs.progress import frame_bar
     from chromatrack.runs.reader import read_result
+    from chromatrack.uses.event_tables import Event, table_text
+    from chromatrack.uses.events import EventRules, events_to_files
 
     rules = EventRules(near=near, still=still)
     with frame_bar() as report:

@@ -86,9 +86,9 @@ def paint(
         start: first frame: a number from 0, or a time such as 2.5s.
         end: frame after the last: a number, or a time such as 4s.
     """
-    from chromatrack.paint import paint_video
     from chromatrack.runs.progress import frame_bar
-    from chromatrack.texture import parse_painted, parse_texture
+    from chromatrack.uses.layers import parse_painted, parse_texture
+    from chromatrack.uses.paint import paint_video
 
     with frame_bar() as report:
         done = paint_video(

@@ -21,9 +21,15 @@ from torch import Tensor
 from chromatrack.errors import InputError
 from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
 from chromatrack.propagation.label_maps import planes
-from chromatrack.surface import Surface, SurfaceView, choose_points, sample_picture, smooth_step
 from chromatrack.tracking.inference import TrackedFrame
 from chromatrack.tracking.read_marks import Source
+from chromatrack.uses.surface import (
+    Surface,
+    SurfaceView,
+    choose_points,
+    sample_picture,
+    smooth_step,
+)
 from chromatrack.video.reader import read_frame
 
 TEXTURE_POINTS, FRAME_POINTS = 150, 400

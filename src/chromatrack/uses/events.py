@@ -14,11 +14,11 @@ from typing import get_args
 import numpy as np
 
 from chromatrack.errors import InputError
-from chromatrack.formats.event_tables import Event, EventName, FrameRow, Side, write_table
-from chromatrack.motion import is_known, shots
 from chromatrack.runs.progress import Report
 from chromatrack.runs.reader import Result
-from chromatrack.traces import Trace, Traces, read_traces
+from chromatrack.uses.event_tables import Event, EventName, FrameRow, Side, write_table
+from chromatrack.uses.plane_motion import is_known, shots
+from chromatrack.uses.trajectories import Trace, Traces, read_traces
 
 _ORDER = {name: i for i, name in enumerate(get_args(EventName))}
 _EPSILON = 1e-9

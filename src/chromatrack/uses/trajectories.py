@@ -12,9 +12,9 @@ from itertools import combinations
 import numpy as np
 
 from chromatrack.formats.csv_tables import TrackData
-from chromatrack.motion import is_known
 from chromatrack.runs.progress import Report
 from chromatrack.runs.reader import Kind, Result
+from chromatrack.uses.plane_motion import is_known
 from chromatrack.viz.overlays import mask_outline
 
 KINDS: tuple[Kind, ...] = ("object", "box", "point", "keypoints")

@@ -23,8 +23,10 @@ from chromatrack.propagation.label_maps import (
 )
 from chromatrack.propagation.propagate import Reference, copy_labels
 from chromatrack.runs.progress import Report, stop_on_interrupt
-from chromatrack.surface import SurfaceView
-from chromatrack.texture import (
+from chromatrack.tracking.inference import TrackedFrame
+from chromatrack.tracking.read_marks import Source
+from chromatrack.tracking.tracker import Tracker
+from chromatrack.uses.layers import (
     Layer,
     Texture,
     add_changes,
@@ -34,9 +36,7 @@ from chromatrack.texture import (
     shown_share,
     texture_layer,
 )
-from chromatrack.tracking.inference import TrackedFrame
-from chromatrack.tracking.read_marks import Source
-from chromatrack.tracking.tracker import Tracker
+from chromatrack.uses.surface import SurfaceView
 from chromatrack.video.reader import ImageSequenceWriter, open_writer, probe, read_frame
 from chromatrack.video.timecode import Moment, frame_range
 from chromatrack.video.writer import Codec

@@ -13,9 +13,11 @@ from typing import Literal
 
 import numpy as np
 
-from chromatrack.background import BackgroundView, background_motions, background_view
 from chromatrack.errors import InputError
-from chromatrack.motion import (
+from chromatrack.runs.progress import Report
+from chromatrack.runs.reader import Kind, Result
+from chromatrack.uses.background_motion import BackgroundView, background_motions, background_view
+from chromatrack.uses.plane_motion import (
     Motion,
     apply_motion,
     bridge_gaps,
@@ -25,9 +27,7 @@ from chromatrack.motion import (
     robust_motion,
     smooth_motions,
 )
-from chromatrack.runs.progress import Report
-from chromatrack.runs.reader import Kind, Result
-from chromatrack.traces import KINDS, Trace, dense_points, frame_ends, read_traces
+from chromatrack.uses.trajectories import KINDS, Trace, dense_points, frame_ends, read_traces
 from chromatrack.video.reader import Source, read_frames
 
 BACKGROUND_POINTS = 4

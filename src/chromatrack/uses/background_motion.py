@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from chromatrack.motion import Motion
 from chromatrack.ops.coords import fit_size, image_size
+from chromatrack.uses.plane_motion import Motion
 
 WORKING_SIDE = 240
 """Short side in px of the grey images that are aligned; finer than this gains nothing visible."""
