@@ -24,11 +24,11 @@ from typing import Any
 
 import torch
 
+from chromatrack.evaluation.baselines.identity import RAW_LAB_TEMPERATURE, RawLabEncoder
+from chromatrack.evaluation.datasets.davis import evaluate_davis, read_davis
 from chromatrack.learn.recipe import TrainConfig, change, default, vondrick2018
 from chromatrack.learn.train import train
 from chromatrack.learn.watch import shortened
-from chromatrack.measure.baselines import RAW_LAB_TEMPERATURE, RawLabEncoder
-from chromatrack.measure.davis import evaluate_davis, read_davis
 from chromatrack.model.weights import load_encoder
 from chromatrack.propagation.memory_bank import PropagateConfig
 from chromatrack.tracking.tracker import TrackConfig, Tracker

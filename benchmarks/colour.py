@@ -32,8 +32,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from chromatrack.errors import VideoError
-from chromatrack.measure.colour_metrics import bootstrap_interval
-from chromatrack.measure.colourers import (
+from chromatrack.evaluation.baselines.colorizers import (
     GREY,
     STILL,
     Method,
@@ -42,7 +41,7 @@ from chromatrack.measure.colourers import (
     left_grey,
     tracker_method,
 )
-from chromatrack.measure.horizon import (
+from chromatrack.evaluation.datasets.color_horizon import (
     HORIZONS,
     Coloured,
     HorizonScore,
@@ -52,7 +51,8 @@ from chromatrack.measure.horizon import (
     save_sheet,
     score_picture,
 )
-from chromatrack.measure.paper_charts import LINES, horizon_chart, horizons_of, methods_of
+from chromatrack.evaluation.metrics.color import bootstrap_interval
+from chromatrack.evaluation.paper.charts import LINES, horizon_chart, horizons_of, methods_of
 from chromatrack.options import Settings, load_tracker
 from chromatrack.video.images import IMAGE_SUFFIXES
 from chromatrack.whole_file import replace_file

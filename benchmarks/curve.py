@@ -22,15 +22,15 @@ from pathlib import Path
 import torch
 from matplotlib.axes import Axes
 
+from chromatrack.evaluation.datasets.davis import evaluate_davis, read_davis
+from chromatrack.evaluation.features.registry import load_checkpoint
+from chromatrack.evaluation.protocols import protocol
 from chromatrack.learn import checkpoint
 from chromatrack.learn.aside import held_pairs, set_aside
 from chromatrack.learn.index import build_index
 from chromatrack.learn.log import Validation, read_log, read_validations
 from chromatrack.learn.recipe import TrainConfig, from_json, network
 from chromatrack.learn.watch import Watch, shortened
-from chromatrack.measure.davis import evaluate_davis, read_davis
-from chromatrack.measure.extractors import load_checkpoint
-from chromatrack.measure.protocols import protocol
 from chromatrack.model.encoder import Encoder, build_encoder
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.whole_file import replace_file

@@ -25,16 +25,16 @@ from typing import Any
 
 import numpy as np
 
+from chromatrack.evaluation.datasets.badja import badja_benchmark
+from chromatrack.evaluation.datasets.boxes import PRECISION, SUCCESS, box_benchmark
+from chromatrack.evaluation.datasets.jhmdb import jhmdb_benchmark
+from chromatrack.evaluation.kind_report import in_order, kinds_markdown
+from chromatrack.evaluation.metrics.masks import frame_scores, sequence_scores
+from chromatrack.evaluation.runner import evaluate
 from chromatrack.formats.boxes import BoxMark, TrackedBox
 from chromatrack.formats.keypoints import KeypointMark, TrackedKeypoints
 from chromatrack.formats.masks import read_mask
 from chromatrack.formats.points import PointMark, TrackedPoint
-from chromatrack.measure.badja import badja_benchmark
-from chromatrack.measure.benchmark import evaluate
-from chromatrack.measure.box_sequences import PRECISION, SUCCESS, box_benchmark
-from chromatrack.measure.jhmdb import jhmdb_benchmark
-from chromatrack.measure.kind_report import in_order, kinds_markdown
-from chromatrack.measure.metrics import frame_scores, sequence_scores
 from chromatrack.options import Settings, load_evaluated
 from chromatrack.video.reader import probe
 

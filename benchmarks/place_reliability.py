@@ -6,7 +6,7 @@
 
 SET says what ROOT is: `davis-boxes` (DAVIS; the box around the annotation is tracked and is the
 truth), `boxes` (sequences in the layout of OTB, VOT or TLD), `badja` (its annotations, frames in
---davis), `jhmdb`; `synthetic` needs no ROOT, it renders clips of `chromatrack.measure.truth`.
+--davis), `jhmdb`; `synthetic` needs no ROOT, it renders clips of `chromatrack.evaluation.synthetic.clips`.
 Everything is given on the first frame, and truth and signals of all later frames are kept.
 
 Right is a box with an IoU of 0.5 or more; a point within 8 pixels of a 256 x 256 frame of the truth
@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from place_rows import SETS, Row, collect
 
-from chromatrack.measure.reliability import (
+from chromatrack.evaluation.metrics.calibration import (
     auc,
     bootstrap_correlation,
     expected_calibration_error,

@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from chromatrack.evaluation.datasets.badja import badja_benchmark
+from chromatrack.evaluation.datasets.boxes import box_benchmark
+from chromatrack.evaluation.datasets.davis import read_annotation, read_davis
+from chromatrack.evaluation.datasets.jhmdb import jhmdb_benchmark
+from chromatrack.evaluation.metrics.keypoints import person_sizes
+from chromatrack.evaluation.metrics.tracks import box_iou
+from chromatrack.evaluation.synthetic.clips import TruthFrame, extent, scene
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.points import PointMark
-from chromatrack.measure.badja import badja_benchmark
-from chromatrack.measure.box_sequences import box_benchmark
-from chromatrack.measure.davis import read_annotation, read_davis
-from chromatrack.measure.jhmdb import jhmdb_benchmark
-from chromatrack.measure.pose_metrics import person_sizes
-from chromatrack.measure.track_metrics import box_iou
-from chromatrack.measure.truth import TruthFrame, extent, scene
 from chromatrack.options import Settings, load_evaluated
 from chromatrack.propagation.point_reliability import RASTER, PointSignals
 from chromatrack.video.reader import probe

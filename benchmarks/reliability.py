@@ -31,10 +31,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chromatrack.measure.colour_metrics import ab_error
-from chromatrack.measure.davis import Year, read_annotation, read_davis
-from chromatrack.measure.metrics import boundary_f, jaccard
-from chromatrack.measure.reliability import (
+from chromatrack.evaluation.datasets.davis import Year, read_annotation, read_davis
+from chromatrack.evaluation.metrics.calibration import (
     auc,
     bootstrap_correlation,
     expected_calibration_error,
@@ -42,6 +40,8 @@ from chromatrack.measure.reliability import (
     held_out,
     reliability_bins,
 )
+from chromatrack.evaluation.metrics.color import ab_error
+from chromatrack.evaluation.metrics.masks import boundary_f, jaccard
 from chromatrack.options import Settings, load_evaluated, load_tracker
 from chromatrack.propagation.reliability import ABSENT, Signals, estimate, inputs
 from chromatrack.tracking.color_reliability import RIGHT, ColourSignals, colour_inputs

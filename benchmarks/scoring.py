@@ -24,9 +24,14 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import binary_dilation
 
-from chromatrack.measure.benchmark import evaluate
-from chromatrack.measure.davis import SavedMasks, davis_benchmark, read_annotation, read_davis
-from chromatrack.measure.metrics import BOUNDARY_TOLERANCE, boundary_map, frame_scores
+from chromatrack.evaluation.datasets.davis import (
+    SavedMasks,
+    davis_benchmark,
+    read_annotation,
+    read_davis,
+)
+from chromatrack.evaluation.metrics.masks import BOUNDARY_TOLERANCE, boundary_map, frame_scores
+from chromatrack.evaluation.runner import evaluate
 
 
 def enlarge(root: Path, folder: Path, *, sequences: int, frames: int) -> tuple[Path, Path]:

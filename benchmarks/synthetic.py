@@ -36,9 +36,9 @@ import numpy as np
 from PIL import Image
 from synthetic_table import Row, table, to_json
 
-from chromatrack.measure import track_metrics as scores
-from chromatrack.measure.metrics import jaccard
-from chromatrack.measure.truth import SCENES, TruthFrame, extent, hidden_frames, scene
+from chromatrack.evaluation import track_metrics as scores
+from chromatrack.evaluation.metrics.masks import jaccard
+from chromatrack.evaluation.synthetic.clips import SCENES, TruthFrame, extent, hidden_frames, scene
 
 PLAIN = ("translation", "rotation", "scale", "deformation")
 KINDS = ("masks", "boxes", "points", "joints")

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from chromatrack.measure.truth import SCENES
+from chromatrack.evaluation.synthetic.clips import SCENES
 
 
 @dataclass

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from chromatrack import Tracker
-from chromatrack.scene import SyntheticFrame, render_demo_clip
+from chromatrack.evaluation.synthetic.render import SyntheticFrame, render_demo_clip
 from chromatrack.uses.layers import Texture
 from chromatrack.uses.paint import paint_frames
 from chromatrack.viz.overlays import contact_sheet

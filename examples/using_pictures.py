@@ -18,10 +18,10 @@ import numpy as np
 from PIL import Image
 
 from chromatrack import Tracker
+from chromatrack.evaluation.synthetic.render import render_demo_clip
 from chromatrack.formats.masks import write_mask
 from chromatrack.runs.reader import Result, SavedFrame, read_result
 from chromatrack.runs.writer import track_to_folder
-from chromatrack.scene import render_demo_clip
 from chromatrack.uses.event_tables import Event
 from chromatrack.uses.events import EventRules, speed, traced_events
 from chromatrack.uses.stabilize import stabilize_video

@@ -94,7 +94,7 @@ def measure_slowly(clip, *, tracker, folder, tick):
 
 def run_slowly(folder, jobs):
     """Finish the clip ant, and be at another for ever."""
-    from chromatrack.measure.benchmark import Benchmark, evaluate
+    from chromatrack.evaluation.runner import Benchmark, evaluate
 
     benchmark = Benchmark(
         "slow", (Counted("ant", 1), Counted("bee", 10**6)), measure_slowly, combine

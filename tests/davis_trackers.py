@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chromatrack.measure.davis import SavedMask
+from chromatrack.evaluation.datasets.davis import SavedMask
 
 
 class Halting:

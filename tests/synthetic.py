@@ -8,9 +8,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from chromatrack.evaluation.synthetic.materials import Texture, fractal_noise, ramp, sample_texture
+from chromatrack.evaluation.synthetic.render import (
+    Camera,
+    Pose,
+    Sprite,
+    SyntheticFrame,
+    compose,
+    finish,
+)
 from chromatrack.formats.masks import write_mask
-from chromatrack.scene import Camera, Pose, Sprite, SyntheticFrame, compose, finish
-from chromatrack.textures import Texture, fractal_noise, ramp, sample_texture
 
 GROUND_STOPS = [(0.10, 0.20, 0.35), (0.20, 0.50, 0.40), (0.75, 0.70, 0.35), (0.95, 0.90, 0.80)]
 OBJECT_STOPS = [

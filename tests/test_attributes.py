@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chromatrack.errors import InputError
-from chromatrack.measure.attributes import attribute_table, read_attributes
-from chromatrack.measure.report import attributes_markdown, attributes_table, table_text
+from chromatrack.evaluation.datasets.davis_attributes import attribute_table, read_attributes
+from chromatrack.evaluation.tables import attributes_markdown, attributes_table, table_text
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "shared/data/davis16-attributes.csv"
 

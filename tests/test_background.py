@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from synthetic import GROUND_STOPS, noise_texture
 
-from chromatrack.scene import Camera, finish
-from chromatrack.textures import sample_texture
+from chromatrack.evaluation.synthetic.materials import sample_texture
+from chromatrack.evaluation.synthetic.render import Camera, finish
 from chromatrack.uses.background_motion import background_motions, background_view
 from chromatrack.uses.plane_motion import apply_motion
 

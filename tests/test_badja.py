@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from chromatrack.errors import DamagedVideoError, InputError, LayoutError
-from chromatrack.formats.masks import write_mask
-from chromatrack.formats.points import PointMark, TrackedPoint
-from chromatrack.measure.badja import (
+from chromatrack.evaluation.datasets.badja import (
     BADJA_JOINTS,
     badja_benchmark,
     combine_badja,
@@ -22,7 +20,9 @@ from chromatrack.measure.badja import (
     read_badja,
     track_joints,
 )
-from chromatrack.measure.benchmark import evaluate
+from chromatrack.evaluation.runner import evaluate
+from chromatrack.formats.masks import write_mask
+from chromatrack.formats.points import PointMark, TrackedPoint
 
 DATA = Path(__file__).resolve().parents[2] / "shared/data"
 SIZE = (27, 48)  # 1080 x 1920 divided by 40

@@ -12,20 +12,20 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from chromatrack.errors import InputError
-from chromatrack.formats.boxes import BoxMark, TrackedBox
-from chromatrack.formats.keypoints import KeypointMark
-from chromatrack.formats.masks import write_mask
-from chromatrack.formats.points import PointMark, TrackedPoint
-from chromatrack.measure.baselines import (
+from chromatrack.evaluation.baselines.identity import (
     RAW_LAB_TEMPERATURE,
     IdentityTracker,
     RawLabEncoder,
     baseline,
     held_from,
 )
-from chromatrack.measure.benchmark import config_of
-from chromatrack.measure.davis import evaluate_davis
-from chromatrack.measure.metrics import jaccard
+from chromatrack.evaluation.datasets.davis import evaluate_davis
+from chromatrack.evaluation.metrics.masks import jaccard
+from chromatrack.evaluation.runner import config_of
+from chromatrack.formats.boxes import BoxMark, TrackedBox
+from chromatrack.formats.keypoints import KeypointMark
+from chromatrack.formats.masks import write_mask
+from chromatrack.formats.points import PointMark, TrackedPoint
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import cell_count
 from chromatrack.options import Settings, load_evaluated

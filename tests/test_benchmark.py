@@ -13,8 +13,8 @@ import pytest
 from counting import CLIPS, Config, Counted, Guess, Other, combine, measure
 
 from chromatrack.errors import InputError, OutputError
-from chromatrack.measure.benchmark import Benchmark, evaluate, strict
-from chromatrack.measure.kept import clip_path
+from chromatrack.evaluation.kept import clip_path
+from chromatrack.evaluation.runner import Benchmark, evaluate, strict
 
 
 @pytest.fixture

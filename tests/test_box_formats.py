@@ -12,7 +12,7 @@ from PIL import Image
 from synthetic import moving_clip, write_clip
 
 from chromatrack.errors import LayoutError
-from chromatrack.measure.box_formats import (
+from chromatrack.evaluation.datasets.box_formats import (
     find_sequences,
     otb_box,
     read_otb,

@@ -12,11 +12,11 @@ from otb_files import rows_of, write_sequence
 from PIL import Image
 
 from chromatrack.errors import InputError
+from chromatrack.evaluation.datasets.box_formats import read_otb
+from chromatrack.evaluation.datasets.boxes import box_benchmark, box_scores, measure_box, track_box
+from chromatrack.evaluation.metrics.tracks import detection_scores
+from chromatrack.evaluation.runner import evaluate
 from chromatrack.formats.boxes import BoxMark, TrackedBox
-from chromatrack.measure.benchmark import evaluate
-from chromatrack.measure.box_formats import read_otb
-from chromatrack.measure.box_sequences import box_benchmark, box_scores, measure_box, track_box
-from chromatrack.measure.track_metrics import detection_scores
 
 DATA = Path(__file__).resolve().parents[2] / "shared/data"
 BEST = 20 / 21  # no overlap is above the last of the 21 thresholds

@@ -22,10 +22,10 @@ from synthetic import moving_clip, rgb_of, write_clip, write_masks
 
 from chromatrack import __version__, cli, commands
 from chromatrack.commands import with_look_at
+from chromatrack.evaluation.datasets.davis import evaluate_davis
+from chromatrack.evaluation.protocols import PROTOCOLS
 from chromatrack.formats.masks import read_mask
 from chromatrack.mark_files import MarkFiles, read_mark_files
-from chromatrack.measure.davis import evaluate_davis
-from chromatrack.measure.protocols import PROTOCOLS
 from chromatrack.model.weights import MODELS, save_encoder
 from chromatrack.options import DEFAULTS, EVALUATED, NO_KNOBS, ProtocolName, track_config
 from chromatrack.propagation.bidirectional import Direction

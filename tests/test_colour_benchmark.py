@@ -19,12 +19,8 @@ from skimage.metrics import peak_signal_noise_ratio
 from synthetic import moving_clip, rgb_of, still, write_clip
 
 from chromatrack.errors import InputError, LayoutError, VideoError
-from chromatrack.measure import perceptual
-from chromatrack.measure.benchmark import evaluate
-from chromatrack.measure.colour import TRUTH, colour_benchmark, colour_table
-from chromatrack.measure.colour_clips import read_clips
-from chromatrack.measure.colour_metrics import ColourConsistency, colourfulness
-from chromatrack.measure.colourers import (
+from chromatrack.evaluation import perceptual
+from chromatrack.evaluation.baselines.colorizers import (
     CHAINED,
     FLOW,
     GREY,
@@ -35,7 +31,11 @@ from chromatrack.measure.colourers import (
     single_method,
     tracker_method,
 )
-from chromatrack.measure.report import table_text
+from chromatrack.evaluation.datasets.color import TRUTH, colour_benchmark, colour_table
+from chromatrack.evaluation.datasets.color_clips import read_clips
+from chromatrack.evaluation.metrics.color import ColourConsistency, colourfulness
+from chromatrack.evaluation.runner import evaluate
+from chromatrack.evaluation.tables import table_text
 from chromatrack.model.encoder import build_encoder
 from chromatrack.propagation.memory_bank import PropagateConfig
 from chromatrack.tracking.tracker import TrackConfig, Tracker
@@ -233,7 +233,7 @@ def test_methods_are_checked_before_anything_runs(root):
 
 def test_flow_without_opencv_is_left_out_unless_asked_for(root, monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
-    monkeypatch.setattr("chromatrack.measure.colourers.find_spec", lambda name: None)
+    monkeypatch.setattr("chromatrack.evaluation.baselines.colorizers.find_spec", lambda name: None)
     assert colour_benchmark(root).settings["methods"] == ["model", "still", "grey"]
     with pytest.raises(InputError, match=r"chromatrack\[flow\]"):
         colour_benchmark(root, methods=["flow"])

@@ -14,14 +14,14 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from synthetic import still
 
 from chromatrack.errors import InputError
-from chromatrack.measure.colour_metrics import (
+from chromatrack.evaluation.metrics.color import (
     DISTANCES,
     ColourConsistency,
     ciede2000,
     colourfulness,
     ssim,
 )
-from chromatrack.measure.metrics import psnr
+from chromatrack.evaluation.metrics.masks import psnr
 
 SHARMA = """
 50 2.6772 -79.7751 50 0 -82.7485 2.0425

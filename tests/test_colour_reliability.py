@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from synthetic import moving_clip, still, write_clip
 
-from chromatrack.measure.baselines import RawLabEncoder
+from chromatrack.evaluation.baselines.identity import RawLabEncoder
 from chromatrack.ops.affinity import full_affinity
 from chromatrack.propagation.memory_bank import MemoryBank, PropagateConfig
 from chromatrack.propagation.propagate import Input, Propagated

@@ -13,9 +13,9 @@ from synthetic import moving_clip, still, write_clip, write_masks
 
 from chromatrack.demo import run_demo, sheet_frames, to_grey
 from chromatrack.errors import InputError
+from chromatrack.evaluation.synthetic.materials import Texture, fractal_noise, sample_texture
+from chromatrack.evaluation.synthetic.render import Camera, SyntheticFrame, render_demo_clip
 from chromatrack.formats.masks import read_mask, read_mask_folder
-from chromatrack.scene import Camera, SyntheticFrame, render_demo_clip
-from chromatrack.textures import Texture, fractal_noise, sample_texture
 
 SIZE = (90, 160)
 

@@ -14,11 +14,11 @@ from synthetic import moving_clip, write_clip
 from torch import nn
 
 from chromatrack.errors import InputError, WeightsError
-from chromatrack.measure.baselines import IdentityTracker
-from chromatrack.measure.callables import CallableEncoder, find_spec
-from chromatrack.measure.extractors import as_encoder, load_extractor, load_measured
-from chromatrack.measure.protocols import protocol
-from chromatrack.measure.resnet import DEVIATION, MEAN, load_resnet
+from chromatrack.evaluation.baselines.identity import IdentityTracker
+from chromatrack.evaluation.features.callables import CallableEncoder, find_spec
+from chromatrack.evaluation.features.registry import as_encoder, load_extractor, load_measured
+from chromatrack.evaluation.features.resnet import DEVIATION, MEAN, load_resnet
+from chromatrack.evaluation.protocols import protocol
 from chromatrack.model.encoder import Encoder
 from chromatrack.model.weights import save_encoder
 
@@ -385,9 +385,9 @@ def test_a_callable_is_named_by_module_and_function(tmp_path, monkeypatch):
 
 
 def test_our_own_models_checkpoints_and_floors(tmp_path, tiny_encoder):
+    from chromatrack.evaluation.features.registry import build_encoder
     from chromatrack.learn import checkpoint
     from chromatrack.learn.recipe import TrainConfig, to_json
-    from chromatrack.measure.extractors import build_encoder
 
     save_encoder(tmp_path / "mine.safetensors", tiny_encoder)
     assert load_extractor(tmp_path / "mine.safetensors").spec == tiny_encoder.spec

@@ -11,15 +11,15 @@ import pytest
 from PIL import Image
 
 from chromatrack.errors import InputError
-from chromatrack.formats.masks import write_mask
-from chromatrack.measure.benchmark import evaluate
-from chromatrack.measure.colour_metrics import ab_error, ab_error_map
-from chromatrack.measure.failures import (
+from chromatrack.evaluation.datasets.color_failures import (
     FailureClip,
     by_sequence,
     failure_benchmark,
     moments,
 )
+from chromatrack.evaluation.metrics.color import ab_error, ab_error_map
+from chromatrack.evaluation.runner import evaluate
+from chromatrack.formats.masks import write_mask
 from chromatrack.video.reader import read_frames
 
 SIZE = (32, 48)

@@ -8,7 +8,7 @@ import torch
 from patch_encoders import SmoothEncoder, smooth_patches, wave_frame
 from synthetic import still, write_clip
 
-from chromatrack.measure.colourers import ab_of, grey_of
+from chromatrack.evaluation.baselines.colorizers import ab_of, grey_of
 from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.affinity import SparseAffinity
 from chromatrack.ops.color import lab_to_rgb, rgb_to_lab

@@ -15,7 +15,7 @@ from synthetic import still
 from torch import nn
 
 from chromatrack.errors import InputError
-from chromatrack.measure.flow import (
+from chromatrack.evaluation.baselines.flow import (
     RAFT_LEAST,
     agreement,
     chain,

@@ -8,18 +8,18 @@ import torch
 from synthetic import GROUND_STOPS, moving_clip, noise_texture, rgb_of, write_clip
 
 from chromatrack.errors import InputError
+from chromatrack.evaluation.baselines.flow_color import luminance
+from chromatrack.evaluation.baselines.flow_labels import moved_box
+from chromatrack.evaluation.baselines.flow_tracker import FlowConfig, FlowPass, FlowTracker
+from chromatrack.evaluation.baselines.identity import baseline
+from chromatrack.evaluation.datasets.color_horizon import ab_of
+from chromatrack.evaluation.metrics.masks import jaccard
+from chromatrack.evaluation.metrics.tracks import box_iou
+from chromatrack.evaluation.synthetic.materials import sample_texture
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.points import PointMark
-from chromatrack.measure.baselines import baseline
-from chromatrack.measure.flow_colour import luminance
-from chromatrack.measure.flow_labels import moved_box
-from chromatrack.measure.flow_tracker import FlowConfig, FlowPass, FlowTracker
-from chromatrack.measure.horizon import ab_of
-from chromatrack.measure.metrics import jaccard
-from chromatrack.measure.track_metrics import box_iou
 from chromatrack.propagation.propagate import Input
-from chromatrack.textures import sample_texture
 from chromatrack.tracking.marks import LostMark, Marks
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import Frame
@@ -367,7 +367,7 @@ def test_dis_follows_a_turn_and_its_colours(tmp_path):
 def test_the_trackers_take_what_the_tracker_takes():
     import inspect
 
-    from chromatrack.measure.baselines import IdentityTracker
+    from chromatrack.evaluation.baselines.identity import IdentityTracker
 
     for name in ("track", "colorize"):
         asked = inspect.signature(getattr(Tracker, name)).parameters

@@ -14,14 +14,7 @@ from hypothesis import strategies as st
 from synthetic import moving_clip, rgb_of, still, write_clip
 
 from chromatrack.errors import InputError
-from chromatrack.measure.benchmark import evaluate
-from chromatrack.measure.colour_metrics import (
-    WITHIN,
-    ab_error,
-    bootstrap_interval,
-    share_within,
-)
-from chromatrack.measure.colourers import (
+from chromatrack.evaluation.baselines.colorizers import (
     CHAINED,
     FLOW,
     GREY,
@@ -35,8 +28,8 @@ from chromatrack.measure.colourers import (
     left_grey,
     tracker_method,
 )
-from chromatrack.measure.flow import Flow, carry, chain, dis_flow
-from chromatrack.measure.horizon import (
+from chromatrack.evaluation.baselines.flow import Flow, carry, chain, dis_flow
+from chromatrack.evaluation.datasets.color_horizon import (
     HORIZONS,
     OFF_BY,
     HorizonScore,
@@ -49,6 +42,13 @@ from chromatrack.measure.horizon import (
     open_clip,
     read_scores,
 )
+from chromatrack.evaluation.metrics.color import (
+    WITHIN,
+    ab_error,
+    bootstrap_interval,
+    share_within,
+)
+from chromatrack.evaluation.runner import evaluate
 from chromatrack.model.encoder import build_encoder
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.propagation.label_maps import planes

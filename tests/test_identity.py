@@ -17,9 +17,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chromatrack.measure.baselines import IdentityTracker, baseline
-from chromatrack.measure.identity import code_digest, digest
-from chromatrack.measure.kept import Kept
+from chromatrack.evaluation.baselines.identity import IdentityTracker, baseline
+from chromatrack.evaluation.cache import code_digest, digest
+from chromatrack.evaluation.kept import Kept
 from chromatrack.tracking.tracker import TrackConfig, Tracker
 
 plain = st.recursive(
@@ -106,8 +106,8 @@ def test_what_holds_itself_has_a_digest_too():
 
 def test_digests_are_the_same_in_another_process():
     code = (
-        "from chromatrack.measure.identity import digest, code_digest; "
-        "from chromatrack.measure.kept import Kept; "
+        "from chromatrack.evaluation.cache import digest, code_digest; "
+        "from chromatrack.evaluation.kept import Kept; "
         "print(digest([{'a', 'b', 'c'}, {'x': 1.5}, Kept('a', {}, 1, 2.0, {})]), code_digest())"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

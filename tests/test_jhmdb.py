@@ -14,10 +14,10 @@ from scripted_poses import Found, Scripted
 from synthetic import moving_clip, write_clip
 
 from chromatrack.errors import InputError, LayoutError, VideoError
+from chromatrack.evaluation.datasets.jhmdb import JHMDB_JOINTS, jhmdb_benchmark, read_jhmdb
+from chromatrack.evaluation.datasets.poses import measure_pose, track_pose
+from chromatrack.evaluation.runner import evaluate
 from chromatrack.formats.keypoints import KeypointMark, TrackedKeypoints
-from chromatrack.measure.benchmark import evaluate
-from chromatrack.measure.jhmdb import JHMDB_JOINTS, jhmdb_benchmark, read_jhmdb
-from chromatrack.measure.poses import measure_pose, track_pose
 from chromatrack.video.reader import read_frame
 
 DATA = Path(__file__).resolve().parents[2] / "shared/data"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chromatrack.errors import DamagedVideoError, InputError
-from chromatrack.measure.kind_report import (
+from chromatrack.evaluation.kind_report import (
     chosen,
     in_order,
     joints_table,
@@ -15,7 +15,7 @@ from chromatrack.measure.kind_report import (
     named,
     scores_table,
 )
-from chromatrack.measure.report import table_text
+from chromatrack.evaluation.tables import table_text
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,17 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from chromatrack.errors import DamagedVideoError, InputError, LayoutError, OutputError
+from chromatrack.evaluation import davis, davis_files
+from chromatrack.evaluation.datasets.davis import (
+    SavedMasks,
+    davis_benchmark,
+    evaluate_davis,
+    read_davis,
+)
+from chromatrack.evaluation.metrics.masks import SCORE_COLUMNS
+from chromatrack.evaluation.runner import evaluate
+from chromatrack.evaluation.tables import comparison_markdown, davis_markdown, davis_table
 from chromatrack.formats.masks import read_mask, write_mask
-from chromatrack.measure import davis, davis_files
-from chromatrack.measure.benchmark import evaluate
-from chromatrack.measure.davis import SavedMasks, davis_benchmark, evaluate_davis, read_davis
-from chromatrack.measure.metrics import SCORE_COLUMNS
-from chromatrack.measure.report import comparison_markdown, davis_markdown, davis_table
 
 DEV = Path(__file__).resolve().parents[2] / "shared/data/davis16-dev"
 SIZE = (48, 64)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 from chromatrack.errors import InputError
-from chromatrack.measure.reliability import (
+from chromatrack.evaluation.metrics.calibration import (
     auc,
     bootstrap_correlation,
     expected_calibration_error,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from chromatrack.errors import InputError
-from chromatrack.measure import metrics
+from chromatrack.evaluation import metrics
 
 DEV = Path(__file__).resolve().parents[2] / "shared/data/davis16-dev"
 
@@ -282,5 +282,5 @@ def test_metrics_import_no_torch():
     import subprocess
     import sys
 
-    code = "import sys, chromatrack.measure.metrics; sys.exit('torch' in sys.modules)"
+    code = "import sys, chromatrack.evaluation.metrics.masks; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

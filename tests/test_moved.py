@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from patch_encoders import CELLS, SMOOTH_SPEC, inputs, painted, smooth_patches, square
 
 from chromatrack.errors import InputError
-from chromatrack.measure.protocols import mast
+from chromatrack.evaluation.protocols import mast
 from chromatrack.ops.dense_affinity import coarse_search, dense_affinity
 from chromatrack.ops.shifted_windows import moved_windows
 from chromatrack.ops.tiles import Windows

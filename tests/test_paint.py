@@ -10,7 +10,7 @@ from synthetic import moving_clip, write_clip
 
 from chromatrack import Tracker
 from chromatrack.errors import InputError
-from chromatrack.measure.truth import scene
+from chromatrack.evaluation.synthetic.clips import scene
 from chromatrack.tracking.tracker import TrackConfig
 from chromatrack.uses.layers import Texture
 from chromatrack.uses.paint import paint_frames, paint_video

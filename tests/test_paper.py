@@ -10,11 +10,13 @@ import pytest
 from PIL import Image
 
 from chromatrack.errors import InputError
-from chromatrack.formats.masks import write_mask
-from chromatrack.measure.baselines import IdentityTracker
-from chromatrack.measure.failures import Moments
-from chromatrack.measure.horizon import HorizonScore
-from chromatrack.measure.paper import (
+from chromatrack.evaluation.baselines.identity import IdentityTracker
+from chromatrack.evaluation.datasets.color_failures import Moments
+from chromatrack.evaluation.datasets.color_horizon import HorizonScore
+from chromatrack.evaluation.paper.page import paper_page
+from chromatrack.evaluation.paper.pictures import chosen_sequences
+from chromatrack.evaluation.paper.results import PaperResults
+from chromatrack.evaluation.paper.run import (
     Methods,
     PaperPlan,
     correlated,
@@ -22,9 +24,7 @@ from chromatrack.measure.paper import (
     failing,
     stated_reliability,
 )
-from chromatrack.measure.paper_pictures import chosen_sequences
-from chromatrack.measure.paper_report import paper_page
-from chromatrack.measure.paper_results import PaperResults
+from chromatrack.formats.masks import write_mask
 
 SIZE, FRAMES = (48, 64), 7
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from chromatrack.errors import InputError
-from chromatrack.measure.parsing_metrics import class_iou, confusion_matrix, parsing_scores
+from chromatrack.evaluation.metrics.parsing import class_iou, confusion_matrix, parsing_scores
 
 CLASSES = 4
 

@@ -11,8 +11,8 @@ from PIL import Image
 from scripted_poses import Scripted
 
 from chromatrack.errors import InputError, LayoutError
-from chromatrack.measure.benchmark import evaluate
-from chromatrack.measure.penn import PENN_JOINTS, penn_benchmark, read_penn
+from chromatrack.evaluation.datasets.penn import PENN_JOINTS, penn_benchmark, read_penn
+from chromatrack.evaluation.runner import evaluate
 
 savemat = pytest.importorskip("scipy.io").savemat
 

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import moving_clip, write_clip
 
+from chromatrack.evaluation.baselines.identity import RawLabEncoder
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark, Skeleton
 from chromatrack.formats.points import PointMark
-from chromatrack.measure.baselines import RawLabEncoder
 from chromatrack.model.encoder import FeatureSpec
 from chromatrack.propagation.bidirectional import Reading, merge_readings
 from chromatrack.propagation.label_state import Layout

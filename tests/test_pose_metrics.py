@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chromatrack.errors import InputError
-from chromatrack.measure.pose_metrics import (
+from chromatrack.evaluation.metrics.keypoints import (
     badja_accuracy,
     centre_errors,
     joint_counts,

@@ -8,8 +8,8 @@ from patch_encoders import SIZE, SmoothEncoder
 from synthetic import moving_clip, write_clip
 
 from chromatrack.errors import InputError
-from chromatrack.measure.baselines import RAW_LAB_TEMPERATURE
-from chromatrack.measure.protocols import PROTOCOLS, protocol
+from chromatrack.evaluation.baselines.identity import RAW_LAB_TEMPERATURE
+from chromatrack.evaluation.protocols import PROTOCOLS, protocol
 from chromatrack.options import DEFAULTS, Evaluated, Settings, track_config
 from chromatrack.tracking.tracker import TrackConfig, Tracker
 

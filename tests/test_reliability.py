@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from synthetic import moving_clip, write_clip
 
 from chromatrack.errors import InputError
-from chromatrack.measure.baselines import RawLabEncoder
+from chromatrack.evaluation.baselines.identity import RawLabEncoder
 from chromatrack.propagation.bidirectional import Reading, merge_readings
 from chromatrack.propagation.label_state import Layout
 from chromatrack.propagation.memory_bank import PropagateConfig

@@ -13,7 +13,7 @@ from synthetic import moving_clip, write_clip, write_masks
 
 import chromatrack
 from chromatrack.errors import InputError, LayoutError
-from chromatrack.measure.protocols import protocol
+from chromatrack.evaluation.protocols import protocol
 
 DOCS = Path(__file__).parents[1] / "docs/measuring.md"
 FEATURES = """

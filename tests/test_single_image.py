@@ -17,6 +17,13 @@ from synthetic import moving_clip
 from torch import Tensor
 
 from chromatrack.errors import InputError
+from chromatrack.evaluation.baselines.single_image import (
+    MODEL,
+    SingleImageColourer,
+    colour_single,
+    predict_ab,
+    predict_cells,
+)
 from chromatrack.learn.log import StepReport, read_log
 from chromatrack.learn.objective import predict_loss, terms, total
 from chromatrack.learn.pictures import watch_picture
@@ -25,13 +32,6 @@ from chromatrack.learn.run import begin, new_encoder
 from chromatrack.learn.sampler import Batch
 from chromatrack.learn.train import train
 from chromatrack.learn.watch import Watch
-from chromatrack.measure.single_image import (
-    MODEL,
-    SingleImageColourer,
-    colour_single,
-    predict_ab,
-    predict_cells,
-)
 from chromatrack.model.color_head import ColourHead, annealed_mean, class_balance
 from chromatrack.model.encoder import (
     PRESETS,

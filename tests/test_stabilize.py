@@ -12,9 +12,9 @@ from PIL import Image
 from synthetic import GROUND_STOPS, noise_texture, write_clip
 
 from chromatrack.errors import InputError
+from chromatrack.evaluation.synthetic.materials import sample_texture
+from chromatrack.evaluation.synthetic.render import Camera, finish
 from chromatrack.runs.reader import Result
-from chromatrack.scene import Camera, finish
-from chromatrack.textures import sample_texture
 from chromatrack.uses.camera_path import Lock
 from chromatrack.uses.stabilize import stabilize_video
 from chromatrack.video.reader import probe, read_frames

@@ -14,10 +14,10 @@ from synthetic import moving_clip, write_clip
 
 from chromatrack import cli
 from chromatrack.errors import DamagedVideoError, InputError, LayoutError
+from chromatrack.evaluation.datasets.tapvid import read_tapvid
+from chromatrack.evaluation.metrics.tapvid import TAPVID_COLUMNS
+from chromatrack.evaluation.runner import evaluate
 from chromatrack.formats.points import PointMark, TrackedPoint
-from chromatrack.measure.benchmark import evaluate
-from chromatrack.measure.tapvid import read_tapvid
-from chromatrack.measure.tapvid_metrics import TAPVID_COLUMNS
 from chromatrack.model.weights import save_encoder
 from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.tracking.tracker import TrackConfig, Tracker

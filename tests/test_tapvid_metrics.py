@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from chromatrack.errors import InputError
-from chromatrack.measure.tapvid_metrics import (
+from chromatrack.evaluation.metrics.tapvid import (
     TAPVID_COLUMNS,
     THRESHOLDS,
     evaluated_frames,

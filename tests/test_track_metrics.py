@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chromatrack.errors import InputError
-from chromatrack.measure.track_metrics import (
+from chromatrack.evaluation.metrics.tracks import (
     box_iou,
     median_error,
     pck,

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chromatrack.errors import InputError
-from chromatrack.measure.truth import (
+from chromatrack.evaluation.synthetic.clips import (
     JOINT_NAMES,
     SCENES,
     TruthFrame,
@@ -23,9 +23,9 @@ from chromatrack.measure.truth import (
     material_to_pixel,
     scene,
 )
-from chromatrack.measure.truth_scenes import BEFORE, HIDDEN, Body, build_film
-from chromatrack.scene import Camera, compose
-from chromatrack.textures import Texture, unit_grid
+from chromatrack.evaluation.synthetic.materials import Texture, unit_grid
+from chromatrack.evaluation.synthetic.render import Camera, compose
+from chromatrack.evaluation.synthetic.scenes import BEFORE, HIDDEN, Body, build_film
 
 SIZE = (96, 170)
 

@@ -12,10 +12,10 @@ from synthetic import moving_clip
 
 from chromatrack import cli
 from chromatrack.errors import DamagedVideoError, InputError, LayoutError
+from chromatrack.evaluation.baselines.identity import IdentityTracker
+from chromatrack.evaluation.datasets.vip import VIP_CLASSES, read_classes, read_vip
+from chromatrack.evaluation.runner import evaluate
 from chromatrack.formats.masks import read_mask
-from chromatrack.measure.baselines import IdentityTracker
-from chromatrack.measure.benchmark import evaluate
-from chromatrack.measure.vip import VIP_CLASSES, read_classes, read_vip
 from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.tracking.tracker import TrackConfig, Tracker
 

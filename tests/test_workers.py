@@ -15,9 +15,9 @@ import pytest
 from counting import CLIPS, Counted, Failing, Guess, NeverAgain, combine, measure, measure_or_fail
 
 from chromatrack.errors import DamagedVideoError, InputError, LayoutError, WorkerError
-from chromatrack.measure.benchmark import Benchmark, evaluate
-from chromatrack.measure.kept import clip_path
-from chromatrack.measure.workers import core_count
+from chromatrack.evaluation.kept import clip_path
+from chromatrack.evaluation.runner import Benchmark, evaluate
+from chromatrack.evaluation.workers import core_count
 
 SOURCES = Path(__file__).resolve().parents[1] / "src"
 

@@ -15,7 +15,7 @@ _PUBLIC = {
     "TrackedFrame": "chromatrack.tracking.tracker",
     "Tracker": "chromatrack.tracking.tracker",
     "VideoWriter": "chromatrack.video.reader",
-    "evaluate": "chromatrack.measure.score",
+    "evaluate": "chromatrack.evaluation.api",
     "load_encoder": "chromatrack.model.weights",
     "probe": "chromatrack.video.reader",
     "read_frame": "chromatrack.video.reader",
@@ -39,7 +39,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from chromatrack.errors import ChromatrackError
-    from chromatrack.measure.score import evaluate
+    from chromatrack.evaluation.api import evaluate
     from chromatrack.model.weights import load_encoder
     from chromatrack.propagation.memory_bank import PropagateConfig
     from chromatrack.tracking.tracker import ColorizedFrame, TrackConfig, TrackedFrame, Tracker

@@ -40,7 +40,7 @@ def demo(
     from rich.table import Table
 
     from chromatrack.demo import run_demo
-    from chromatrack.measure.report import table_text
+    from chromatrack.evaluation.tables import table_text
     from chromatrack.runs.progress import frame_bar
 
     with frame_bar() as report:

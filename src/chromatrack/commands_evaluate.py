@@ -54,9 +54,9 @@ def evaluate_davis(
         predictions: score the masks in this folder, SEQUENCE/00000.png, instead of a model.
         attributes: also sum up by attribute; a table with the columns sequence and attributes.
     """
-    from chromatrack.measure.attributes import read_attributes
-    from chromatrack.measure.davis import SavedMasks, davis_benchmark
-    from chromatrack.measure.report import attributes_table, davis_table
+    from chromatrack.evaluation.datasets.davis import SavedMasks, davis_benchmark
+    from chromatrack.evaluation.datasets.davis_attributes import read_attributes
+    from chromatrack.evaluation.tables import attributes_table, davis_table
 
     benchmark = davis_benchmark(
         root,
@@ -101,8 +101,8 @@ def evaluate_vip(
         videos: only these videos of the list.
         save_masks: write the predicted masks too.
     """
-    from chromatrack.measure.report import benchmark_table
-    from chromatrack.measure.vip import read_vip
+    from chromatrack.evaluation.datasets.vip import read_vip
+    from chromatrack.evaluation.tables import benchmark_table
 
     benchmark = read_vip(
         root, split=split, side=side, compat=compat, videos=videos, save_masks=save_masks
@@ -137,7 +137,7 @@ def evaluate_colour(
         frames: at most so many frames of a clip.
         short_side: larger clips are compared at this size, pixels.
     """
-    from chromatrack.measure.colour import colour_benchmark, colour_table
+    from chromatrack.evaluation.datasets.color import colour_benchmark, colour_table
 
     benchmark = colour_benchmark(
         root,
@@ -194,10 +194,10 @@ def evaluate_paper(
         jobs: how many clips to measure at a time, each in a process of its own.
         resume: take over what an earlier run left in the output folder.
     """
-    from chromatrack.measure.colourers import single_method
-    from chromatrack.measure.paper import Methods, PaperPlan
-    from chromatrack.measure.paper import evaluate_paper as measure
-    from chromatrack.measure.single_image import SingleImageColourer
+    from chromatrack.evaluation.baselines.colorizers import single_method
+    from chromatrack.evaluation.baselines.single_image import SingleImageColourer
+    from chromatrack.evaluation.paper.run import Methods, PaperPlan
+    from chromatrack.evaluation.paper.run import evaluate_paper as measure
     from chromatrack.runs.progress import frame_bar
 
     names = dict.fromkeys((settings.model, *against))

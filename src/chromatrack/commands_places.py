@@ -14,7 +14,7 @@ from chromatrack.evaluating import ONE_BY_ONE, Names, Root, Run, run_benchmark, 
 from chromatrack.options import EVALUATED, Evaluated, load_evaluated
 
 if TYPE_CHECKING:
-    from chromatrack.measure.benchmark import Benchmark, Report
+    from chromatrack.evaluation.runner import Benchmark, Report
 
 Compat = Literal["crw"] | None
 
@@ -41,8 +41,8 @@ def evaluate_tapvid(
             slower.
         videos: only these videos.
     """
-    from chromatrack.measure.report import benchmark_table
-    from chromatrack.measure.tapvid import read_tapvid
+    from chromatrack.evaluation.datasets.tapvid import read_tapvid
+    from chromatrack.evaluation.tables import benchmark_table
 
     benchmark = read_tapvid(
         root, queries=queries, frame_size=frame_size, together=together, videos=videos
@@ -71,7 +71,7 @@ def evaluate_jhmdb(
             --size 320 to track at that size).
         sequences: only these clips.
     """
-    from chromatrack.measure.jhmdb import jhmdb_benchmark
+    from chromatrack.evaluation.datasets.jhmdb import jhmdb_benchmark
 
     found = jhmdb_benchmark(root, split=split, compat=compat, sequences=sequences)
     return said_of_poses(measured(found, run, settings), f"JHMDB{noted(compat)}", run)
@@ -93,7 +93,7 @@ def evaluate_penn(
         compat: crw: frames brought to 320x320, dropped joints left out, as CRW does on JHMDB.
         sequences: only these clips (0001), for the test or not.
     """
-    from chromatrack.measure.penn import penn_benchmark
+    from chromatrack.evaluation.datasets.penn import penn_benchmark
 
     found = penn_benchmark(root, compat=compat, sequences=sequences)
     return said_of_poses(measured(found, run, settings), f"Penn Action{noted(compat)}", run)
@@ -115,8 +115,8 @@ def evaluate_badja(
         davis: folder with JPEGImages and Annotations of DAVIS; animals it lacks are left out.
         sequences: only these animals.
     """
-    from chromatrack.measure.badja import badja_benchmark
-    from chromatrack.measure.kind_report import scores_table
+    from chromatrack.evaluation.datasets.badja import badja_benchmark
+    from chromatrack.evaluation.kind_report import scores_table
 
     found = badja_benchmark(root, davis, sequences=sequences)
     lacking = ", ".join(found.settings["not_in_davis"])
@@ -139,8 +139,8 @@ def evaluate_boxes(
             (groundtruth.txt and color/00000001.jpg) or TLD (gt.txt and 00001.jpg beside it).
         sequences: only these.
     """
-    from chromatrack.measure.box_sequences import box_benchmark
-    from chromatrack.measure.kind_report import scores_table
+    from chromatrack.evaluation.datasets.boxes import box_benchmark
+    from chromatrack.evaluation.kind_report import scores_table
 
     result = measured(box_benchmark(root, sequences=sequences), run, settings)
     return said(scores_table(result, title="boxes"), output=run.output)
@@ -153,7 +153,7 @@ def measured(benchmark: Benchmark, run: Run, settings: Evaluated) -> Report:
 
 def said_of_poses(result: Report, title: str, run: Run) -> str:
     """The tables of a pose benchmark: per joint, and per clip."""
-    from chromatrack.measure.kind_report import joints_table, scores_table
+    from chromatrack.evaluation.kind_report import joints_table, scores_table
 
     return said(joints_table(result), scores_table(result, title=title), output=run.output)
 

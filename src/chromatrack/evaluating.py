@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from chromatrack.measure.benchmark import Benchmark
+    from chromatrack.evaluation.runner import Benchmark
 
 Root = Annotated[Path, Positional, arg(metavar="ROOT")]
 OutputIfAny = Annotated[Path | None, arg(aliases=["-o"], metavar="PATH")]
@@ -45,7 +45,7 @@ def run_benchmark(
     model: str | None = None,
 ) -> dict[str, Any]:
     """Measure as the options say, with a bar."""
-    from chromatrack.measure.benchmark import evaluate
+    from chromatrack.evaluation.runner import evaluate
     from chromatrack.runs.progress import frame_bar
 
     with frame_bar() as report:
@@ -63,7 +63,7 @@ def run_benchmark(
 
 def said(*tables: Table, output: Path | None) -> str:
     """Tables, and where their result.json is, if anywhere."""
-    from chromatrack.measure.report import table_text
+    from chromatrack.evaluation.tables import table_text
 
     where = [] if output is None else [str(output / "result.json")]
     return "\n".join([*map(table_text, tables), *where])

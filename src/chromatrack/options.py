@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import arg
 
 if TYPE_CHECKING:
-    from chromatrack.measure.davis import MaskTracker
+    from chromatrack.evaluation.datasets.davis import MaskTracker
     from chromatrack.tracking.tracker import TrackConfig, Tracker
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -170,7 +170,7 @@ class Evaluated:
 
     def config(self) -> TrackConfig:
         """The protocol's configuration with the knobs named here."""
-        from chromatrack.measure.protocols import protocol
+        from chromatrack.evaluation.protocols import protocol
 
         names = [field.name for field in fields(self)]
         given = {name: getattr(self, name) for name in names if name not in NO_KNOBS}
@@ -188,7 +188,7 @@ def with_floor(model: object, protocol: str, given: dict[str, Any]) -> dict[str,
     """The knobs named; under our own protocol raw patches have a temperature of their own."""
     if model != "raw-lab" or protocol != "ours":
         return given
-    from chromatrack.measure.baselines import RAW_LAB_TEMPERATURE
+    from chromatrack.evaluation.baselines.identity import RAW_LAB_TEMPERATURE
 
     return {"temperature": RAW_LAB_TEMPERATURE, **given}
 
@@ -199,8 +199,8 @@ def load_evaluated(settings: Settings | Evaluated) -> MaskTracker:
     Raises:
         WeightsError, InputError: no such model, or a setting out of its range.
     """
-    from chromatrack.measure.baselines import RAW_LAB_TEMPERATURE
-    from chromatrack.measure.extractors import load_measured
+    from chromatrack.evaluation.baselines.identity import RAW_LAB_TEMPERATURE
+    from chromatrack.evaluation.features.registry import load_measured
 
     if isinstance(settings, Evaluated):
         return load_measured(

@@ -22,6 +22,8 @@ from PIL import Image
 from torch import Tensor
 
 from chromatrack.errors import InputError, OutputError
+from chromatrack.evaluation.baselines.single_image import predict_cells
+from chromatrack.evaluation.datasets.davis import DavisSequence, Year, evaluate_davis, read_davis
 from chromatrack.learn.heldout import (
     Copied,
     PairView,
@@ -31,8 +33,6 @@ from chromatrack.learn.heldout import (
     predicted_colours,
 )
 from chromatrack.learn.pictures import watch_picture
-from chromatrack.measure.davis import DavisSequence, Year, evaluate_davis, read_davis
-from chromatrack.measure.single_image import predict_cells
 from chromatrack.model.batchnorm import adapt, measure_statistics
 from chromatrack.model.encoder import Encoder, ResNetEncoder, colour_head, normalize_lab
 from chromatrack.ops.color import rgb_to_lab

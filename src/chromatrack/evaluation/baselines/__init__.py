@@ -1,0 +1,1 @@
+"""What the tracker is compared with: identity, optical flow, single-image colours."""

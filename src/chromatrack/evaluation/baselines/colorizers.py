@@ -1,0 +1,221 @@
+"""Ways to colour a grey clip whose first frame is known in colour: what is compared with what.
+
+A `Colourer` is any function of the reference picture and of grey frames. Here are the tracker, the
+comparison points of Vondrick et al. 2018 (dense optical flow, straight from the first frame or
+chained from frame to frame; colours that stay where they are; none) and whatever colours every
+picture alone. All paint ab under the grey frame's own luminance by the same function. All can be
+pickled, so that clips can be measured in processes of their own.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from chromatrack.errors import InputError
+from chromatrack.evaluation.baselines.flow import Flow, carry, chain, dis_flow, identity_places
+from chromatrack.ops.color import rgb_to_lab
+from chromatrack.propagation.label_maps import planes
+from chromatrack.tracking.colorize import paint
+from chromatrack.video.reader import ImageSequenceWriter
+
+if TYPE_CHECKING:
+    from chromatrack.tracking.tracker import Tracker
+
+MODEL, STILL, GREY, FLOW, CHAINED = "model", "still", "grey", "flow", "flow chained"
+"""Names of the methods; in results the model goes by its own name."""
+
+MethodName = Literal["model", "flow", "flow chained", "still", "grey"]
+
+Picture = tuple[int, np.ndarray]
+"""A frame's index in its clip and `(H, W, 3)` uint8."""
+
+
+class Colourer(Protocol):
+    """Brings the colours of one frame to others, of which nothing but the luminance is shown."""
+
+    def __call__(self, reference: np.ndarray, greys: Iterable[Picture]) -> Iterator[Picture]:
+        """reference: `(H, W, 3)` uint8, frame 0 in colour. greys: later frames, in order, of three
+        equal channels. Yields each of them coloured, in the same order and size."""
+        ...
+
+
+@dataclass(frozen=True)
+class Method:
+    """A colourer, and whether it must be shown `every` frame to colour some of them."""
+
+    colourer: Colourer
+    every: bool = False
+
+
+# -- the colourers -------------------------------------------------------------------------
+
+
+def left_grey(reference: np.ndarray, greys: Iterable[Picture]) -> Iterator[Picture]:
+    """No colours at all: ab is 0."""
+    yield from greys
+
+
+def held_still(reference: np.ndarray, greys: Iterable[Picture]) -> Iterator[Picture]:
+    """The reference's colours stay where they are."""
+    ab = ab_of(reference)
+    for index, grey in greys:
+        yield index, paint(grey, ab)
+
+
+def each_alone(
+    reference: np.ndarray,
+    greys: Iterable[Picture],
+    *,
+    colour: Callable[[np.ndarray], np.ndarray],
+) -> Iterator[Picture]:
+    """Every picture by itself, without the reference: `colour` takes and gives `(H, W, 3)` uint8,
+    of the same luminance."""
+    for index, grey in greys:
+        yield index, colour(grey)
+
+
+def copied(tracker: Tracker, reference: np.ndarray, greys: Iterable[Picture]) -> Iterator[Picture]:
+    """Colours as `Tracker.colorize` copies them.
+
+    The grey frames lie in files of their own, so that no colour of the clip can be seen.
+    """
+    with tempfile.TemporaryDirectory(prefix="chromatrack-") as folder:
+        indices = [0]
+        with ImageSequenceWriter(folder) as writer:
+            writer.write(grey_of(reference))
+            for index, grey in greys:
+                indices.append(index)
+                writer.write(grey)
+        for frame in tracker.colorize(folder, references=[(reference, 0)]):
+            if frame.index > 0:
+                yield indices[frame.index], frame.rgb
+
+
+def carried(
+    reference: np.ndarray, greys: Iterable[Picture], *, flow: Flow | None = None
+) -> Iterator[Picture]:
+    """Colours carried by optical flow straight from the reference; None: by `dis_flow`."""
+    flow = flow or dis_flow()
+    ab, first = ab_of(reference), _light(grey_of(reference))
+    for index, grey in greys:
+        places = identity_places(first.shape) + torch.from_numpy(flow(_light(grey), first))
+        yield index, paint(grey, carry(ab, places))
+
+
+def carried_on(
+    reference: np.ndarray, greys: Iterable[Picture], *, flow: Flow | None = None
+) -> Iterator[Picture]:
+    """Colours carried by optical flow from frame to frame; None: by `dis_flow`."""
+    flow = flow or dis_flow()
+    ab, before = ab_of(reference), _light(grey_of(reference))
+    places = identity_places(before.shape)
+    for index, grey in greys:
+        light = _light(grey)
+        places = chain(places, flow(light, before))
+        before = light
+        yield index, paint(grey, carry(ab, places))
+
+
+# -- methods by name -----------------------------------------------------------------------
+
+
+def tracker_method(tracker: Tracker) -> Method:
+    """A tracker's copies; one that copies from the reference alone can be shown any frames."""
+    colour = getattr(getattr(tracker, "config", None), "colour", None)
+    return Method(partial(copied, tracker), every=colour is None or colour.recent > 0)
+
+
+def flow_methods(flow: Flow | None = None) -> dict[str, Method]:
+    """Optical flow straight and chained; None: `dis_flow`, made where it is used."""
+    return {
+        FLOW: Method(partial(carried, flow=flow)),
+        CHAINED: Method(partial(carried_on, flow=flow), every=True),
+    }
+
+
+def single_method(colour: Callable[[np.ndarray], np.ndarray]) -> Method:
+    """A colorizer of single pictures, as `each_alone` has it."""
+    return Method(partial(each_alone, colour=colour))
+
+
+def usual_names() -> tuple[MethodName, ...]:
+    """All methods, without the flow where OpenCV is not installed."""
+    flow = ("flow", "flow chained") if find_spec("cv2") is not None else ()
+    return ("model", *flow, "still", "grey")
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Whether methods can be had.
+
+    Raises:
+        InputError: none, a name twice or unknown, or flow without OpenCV.
+    """
+    known = (MODEL, FLOW, CHAINED, STILL, GREY)
+    wrong = [name for name in names if name not in known]
+    if wrong or len(set(names)) < len(names):
+        raise InputError(
+            f"methods: expected some of {', '.join(known)}, each once; came {', '.join(names)}"
+        )
+    if {FLOW, CHAINED} & set(names):
+        dis_flow()
+
+
+def chosen_methods(
+    names: Sequence[str],
+    *,
+    tracker: Any,  # noqa: ANN401  (looked at here)
+    others: Mapping[str, Method],
+) -> dict[str, Method]:
+    """Methods by the name they have in results, in order: those of `names`, then `others`.
+
+    Args:
+        names: as `check_names` has them. tracker: what `model` stands for, named by its `.model`.
+
+    Raises:
+        InputError: the tracker does not colour, two have one name, or there is none.
+    """
+    there = {**flow_methods(), STILL: Method(held_still), GREY: Method(left_grey)}
+    found = []
+    for name in names:
+        if name != MODEL:
+            found.append((name, there[name]))
+            continue
+        if not hasattr(tracker, "colorize"):
+            raise InputError(
+                f"colour: expected a model that colours, came {type(tracker).__name__}; "
+                "choose another model, or methods without 'model'"
+            )
+        found.append((getattr(tracker, "model", MODEL), tracker_method(tracker)))
+    found += others.items()
+    if not found or len(dict(found)) < len(found):
+        names = [name for name, _ in found]
+        raise InputError(f"methods: expected one or more, each name once; came {', '.join(names)}")
+    return dict(found)
+
+
+# -- colours of pictures -------------------------------------------------------------------
+
+
+def ab_of(rgb: np.ndarray) -> Tensor:
+    """The ab `(2, H, W)` float32 of a `(H, W, 3)` uint8 picture, Lab units."""
+    return rgb_to_lab(planes(rgb).float() / 255)[1:]
+
+
+def grey_of(rgb: np.ndarray) -> np.ndarray:
+    """A `(H, W, 3)` uint8 picture of the same luminance L, its three channels equal."""
+    green = paint(rgb, torch.zeros(2, *rgb.shape[:2]))[..., 1:2]
+    return np.repeat(green, 3, axis=2)
+
+
+def _light(grey: np.ndarray) -> np.ndarray:
+    """One channel `(H, W)` uint8 of a grey picture."""
+    return np.ascontiguousarray(grey[..., 0])

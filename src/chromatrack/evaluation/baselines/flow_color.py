@@ -1,0 +1,150 @@
+"""Colours of reference pictures carried through a video by optical flow, or left where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from chromatrack.errors import InputError
+from chromatrack.evaluation.baselines.colorizers import ab_of, grey_of
+from chromatrack.evaluation.baselines.flow import Flow, carry, chain, identity_places
+from chromatrack.propagation.bidirectional import Reading, Spool, chunks_backward
+from chromatrack.tracking.colorize import ColorizedFrame, paint
+from chromatrack.tracking.read_marks import ColourReference, Source, fit_picture, read_reference
+from chromatrack.video.reader import Frame, probe, read_frame, read_frames
+
+if TYPE_CHECKING:
+    from chromatrack.evaluation.baselines.flow_tracker import Mode
+
+
+Placed = dict[int, tuple[np.ndarray, bool]]
+"""frame -> reference rgb `(H, W, 3)` uint8 at the video's size, and whether it shows that frame."""
+
+
+def place_references(video: Source, references: Sequence[ColourReference], *, start: int) -> Placed:
+    """Reference pictures by the frame they are of.
+
+    A picture that is of no frame is put on frame `start`.
+
+    Raises:
+        InputError: none, or one of a frame that is not there.
+    """
+    if not references:
+        raise InputError("references: expected at least one coloured picture, came none")
+    info = probe(video)
+    placed: Placed = {}
+    for rgb, index in map(read_reference, references):
+        if index is not None and info.frame_count is not None and index >= info.frame_count:
+            raise InputError(
+                f"reference of frame {index}: expected a frame from 0 to {info.frame_count - 1}"
+            )
+        at = start if index is None else index
+        fitted = np.ascontiguousarray(fit_picture(rgb, (info.height, info.width)))
+        placed[at] = (fitted, index is not None)
+    return placed
+
+
+def nearest_reference(references: Mapping[int, object], index: int) -> int:
+    """The last reference at or before a frame, else the first one after it."""
+    before = [key for key in references if key <= index]
+    return max(before) if before else min(references)
+
+
+def hold_colours(
+    video: Source, placed: Placed, start: int, end: int | None
+) -> Iterator[ColorizedFrame]:
+    """Every frame with the ab of `nearest_reference`, kept where it is."""
+    colours = {key: ab_of(rgb) for key, (rgb, _) in placed.items()}
+    for frame in read_frames(video, start=start, end=end):
+        yield _coloured(frame, colours[nearest_reference(placed, frame.index)])
+
+
+def colorize_by_flow(
+    flow: Flow,
+    mode: Mode,
+    video: Source,
+    placed: Placed,
+    start: int,
+    end: int | None,
+) -> Iterator[ColorizedFrame]:
+    """Every frame with the ab of `nearest_reference`, carried by flow on luminance.
+
+    Frames before the first reference are coloured backward from it. What comes from outside the
+    frame takes the colour of its border.
+    """
+    carried = _Colours(flow, mode, placed)
+    behind = _backward(carried, video, start, end) if min(placed) > start else None
+    try:
+        first = max((key for key in placed if key <= start), default=start)
+        for frame in read_frames(video, start=first, end=end):
+            if frame.index < min(placed):
+                assert behind is not None
+                kept = behind.get(frame.index, device=torch.device("cpu"))
+                assert kept is not None and kept.regions is not None
+                yield _coloured(frame, kept.regions)
+                continue
+            ab = carried.step(frame)
+            if frame.index >= start:
+                yield _coloured(frame, ab)
+    finally:
+        if behind is not None:
+            behind.close()
+
+
+@dataclass
+class _Colours:
+    """The colours of one reference at a time, on their way. places: `(H, W, 2)` on its picture."""
+
+    flow: Flow
+    mode: Mode
+    references: Placed
+    key: int | None = None
+    ab: Tensor = field(default_factory=lambda: torch.zeros(2, 1, 1))
+    places: Tensor | None = None
+    before: np.ndarray | None = None
+
+    def step(self, frame: Frame) -> Tensor:
+        """The ab `(2, H, W)` of the next frame, in either order of time."""
+        light = luminance(frame.rgb)
+        if frame.index in self.references:
+            self.key, self.places = frame.index, None
+            self.ab = ab_of(self.references[frame.index][0])
+        assert self.key is not None, "begins with a reference"
+        rgb, own = self.references[self.key]
+        if own and frame.index == self.key:
+            self.places = identity_places(light.shape)
+        elif self.places is None or self.mode == "straight":
+            found = torch.from_numpy(self.flow(light, luminance(rgb)))
+            self.places = identity_places(light.shape) + found
+        else:
+            assert self.before is not None
+            self.places = chain(self.places, self.flow(light, self.before))
+        self.before = light
+        return carry(self.ab, self.places)
+
+
+def _backward(carried: _Colours, video: Source, start: int, end: int | None) -> Spool:
+    """Colours of the frames before the first reference, from it down to frame `start`."""
+    spool, last = Spool(), min(carried.references)
+    frame_bytes = read_frame(video, index=start).rgb.nbytes
+    for begin, after in chunks_backward(start, last, frame_bytes=frame_bytes):
+        for frame in reversed(list(read_frames(video, start=begin, end=after))):
+            ab = carried.step(frame)
+            if frame.index < last and (end is None or frame.index < end):
+                spool.put(frame.index, Reading(ab))
+    return spool
+
+
+def luminance(rgb: np.ndarray) -> np.ndarray:
+    """`(H, W, 3)` uint8 -> `(H, W)` uint8 grey of the same L."""
+    return np.ascontiguousarray(grey_of(rgb)[..., 0])
+
+
+def _coloured(frame: Frame, ab: Tensor) -> ColorizedFrame:
+    rgb = paint(frame.rgb, ab)
+    return ColorizedFrame(frame.index, frame.pts_seconds, rgb, 0.0, frame.duration_seconds)

@@ -1,0 +1,201 @@
+"""Optical flow as a tracker: every kind of label carried along it, as `track.Tracker` takes them.
+
+One of the baselines of Vondrick et al. 2018. Chained: from frame to frame, as there; straight: from
+the frame where a label was given. Nothing is learned, found again or searched for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain as joined
+from typing import Literal, get_args
+
+import numpy as np
+
+from chromatrack.errors import InputError
+from chromatrack.evaluation.baselines.flow import Flow
+from chromatrack.evaluation.baselines.flow_labels import Between, BoxFlow, PointFlow, RegionFlow
+from chromatrack.formats.boxes import BoxMark
+from chromatrack.formats.keypoints import KeypointMark
+from chromatrack.formats.points import PointMark
+from chromatrack.model.encoder import FeatureSpec
+from chromatrack.ops.coords import image_size
+from chromatrack.propagation.bidirectional import Direction, Reading
+from chromatrack.propagation.label_maps import label_map_to_mask, planes
+from chromatrack.propagation.label_state import Layout
+from chromatrack.propagation.propagate import Input
+from chromatrack.tracking.colorize import ColorizedFrame
+from chromatrack.tracking.inference import Run, TrackedFrame, read_ways, tracked_frame
+from chromatrack.tracking.marks import LostMark, Marks
+from chromatrack.tracking.read_marks import ColourReference, Masks, Source
+from chromatrack.video.reader import Frame, read_frames
+
+Mode = Literal["chained", "straight"]
+
+PIXELS = FeatureSpec(channels=1, stride=1, offset=0.0)
+"""Where the cells are of what is read per pixel."""
+
+
+@dataclass(frozen=True)
+class FlowConfig:
+    """What a flow tracker was: the name of its flow, and the mode."""
+
+    flow: str
+    mode: Mode = "chained"
+
+
+class FlowTracker:
+    """Carries labels along dense optical flow.
+
+    Masks are sampled per object, softly, at the places on their keyframe that the pixels of a frame
+    come from; a pixel that comes from outside the frame is background. Points and joints go with
+    the flow, and are seen where the way back agrees. Boxes move and grow as the points in them do.
+    Memory: one frame, and one more with its places for each frame on which some label was last
+    given; it does not grow with the video.
+    """
+
+    def __init__(self, flow: Flow, mode: Mode = "chained", *, name: str = "custom flow") -> None:
+        """name: of the flow, for the record.
+
+        Raises:
+            InputError: an unknown mode.
+        """
+        if mode not in get_args(Mode):
+            raise InputError(f"mode: expected chained or straight, came {mode!r}")
+        self.flow = flow
+        self.config = FlowConfig(name, mode)
+        self.model = f"{name}, {mode}"
+
+    def track(
+        self,
+        video: Source,
+        *,
+        masks: Masks | None = None,
+        points: Sequence[PointMark] = (),
+        boxes: Sequence[BoxMark] = (),
+        keypoints: Sequence[KeypointMark] = (),
+        lost: Sequence[LostMark] = (),
+        direction: Direction = "both",
+        start: int = 0,
+        end: int | None = None,
+    ) -> Iterator[TrackedFrame]:
+        """Arguments, frames and errors as of `Tracker.track`.
+
+        Labels declared lost stay so until they are given again. A mask's confidence is 1 while any
+        of it is left: flow does not tell how sure it is of one.
+        """
+        marks = Marks.gathered(
+            video,
+            masks=masks,
+            points=points,
+            boxes=boxes,
+            keypoints=keypoints,
+            lost=lost,
+            start=start,
+            end=end,
+        )
+        return self._follow(video, marks, direction, start, end)
+
+    def _follow(
+        self, video: Source, marks: Marks, direction: Direction, start: int, end: int | None
+    ) -> Iterator[TrackedFrame]:
+        frames = read_frames(video, start=start, end=end)
+        first = next(frames, None)
+        if first is None:
+            return
+        run = FlowRun(video, marks, start, first, flow=self.flow, mode=self.config.mode)
+        for frame, reading in read_ways(run, joined([first], frames), direction=direction):
+            mask = np.zeros(first.rgb.shape[:2], dtype=np.int32)
+            if reading.regions is not None and run.layout.regions:
+                mask = label_map_to_mask(reading.regions, ids=run.layout.regions)
+            yield tracked_frame(frame, reading, mask, marks, run.layout, spec=PIXELS)
+
+    def colorize(
+        self,
+        video: Source,
+        *,
+        references: Sequence[ColourReference],
+        start: int = 0,
+        end: int | None = None,
+    ) -> Iterator[ColorizedFrame]:
+        """Arguments, frames and errors as of `Tracker.colorize`; see `flow_colour`."""
+        from chromatrack.evaluation.baselines.flow_color import colorize_by_flow, place_references
+
+        placed = place_references(video, references, start=start)
+        return colorize_by_flow(self.flow, self.config.mode, video, placed, start, end)
+
+
+@dataclass
+class FlowRun(Run):
+    """A run of a flow tracker."""
+
+    flow: Flow = field(kw_only=True)
+    mode: Mode = field(kw_only=True)
+
+    def input(self, frame: Frame) -> Input:
+        """The frame as it is."""
+        return Input(frame.index, planes(frame.rgb), None, frame)
+
+    def new_pass(self, *, backward: bool = False) -> FlowPass:
+        """A pass that has seen nothing yet; backward is no other way for a flow."""
+        return FlowPass(self.flow, self.mode, self.marks, self.layout)
+
+
+@dataclass
+class FlowPass:
+    """One way through the frames. What each kind of label needs is in its own state."""
+
+    flow: Flow
+    mode: Mode
+    marks: Marks
+    layout: Layout
+    regions: RegionFlow = field(init=False)
+    points: PointFlow = field(init=False)
+    boxes: BoxFlow = field(init=False)
+    pictures: dict[int, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.regions = RegionFlow()
+        self.points = PointFlow(len(self.layout.points))
+        self.boxes = BoxFlow()
+
+    def step(self, frame: Input) -> Reading:
+        """Label the next frame."""
+        index, rgb, chained = frame.index, frame.frame.rgb, self.mode == "chained"
+        between = Between(self.flow, self.pictures, rgb)
+        kinds = (self.regions, self.points, self.boxes)
+        for kind in kinds:
+            kind.move(between, index if chained else None)
+        self._put(index, image_size(frame.image))
+        used = {since for kind in kinds for since in kind.since()}
+        self.pictures = {k: v for k, v in {**self.pictures, index: rgb}.items() if k in used}
+        return self._read(image_size(frame.image))
+
+    def _put(self, index: int, size: tuple[int, int]) -> None:
+        """What the user put on this frame, in place of what came here."""
+        if index in self.marks.masks:
+            self.regions.paint(index, self.marks.masks[index])
+        for mark in self.marks.lost:
+            if mark.frame == index:
+                self.regions.painted_on.pop(mark.id, None)
+        for box in self.marks.boxes:
+            if box.frame == index:
+                self.boxes.put(box)
+        for name, frame, place in self.marks.places():
+            if frame == index:
+                self.points.put(self.layout.points.index(name), place, index)
+
+    def _read(self, size: tuple[int, int]) -> Reading:
+        layout = self.layout
+        regions = self.regions.read(layout, size) if layout.regions else None
+        confidence = dict.fromkeys(layout.region_channels, 1.0)
+        boxes = {}
+        for number, channel in zip(layout.boxes, layout.box_channels, strict=True):
+            if number in self.boxes.tracks:
+                track = self.boxes.tracks[number]
+                boxes[channel], confidence[channel] = track.box, track.confidence
+        seen = self.points.read() if layout.points else None
+        if not self.regions.painted_on and not boxes and seen is None:
+            regions = None
+        return Reading(regions, confidence, boxes=boxes, seen=seen)

@@ -1,0 +1,1 @@
+"""One file per benchmark data set: its layout, its protocol, its scores."""

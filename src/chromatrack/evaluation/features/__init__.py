@@ -1,0 +1,1 @@
+"""Any features under the same protocols: ResNet, ViT, ONNX, a Python callable."""

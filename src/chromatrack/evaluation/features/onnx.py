@@ -1,0 +1,123 @@
+"""A feature extractor in an ONNX file as an encoder, through `onnxruntime` (the extra `onnx`).
+
+The file takes `(1, 3, H, W)` float32 sRGB in [0, 1] and gives `(1, C, h, w)`: one input, of which
+the first output is read. Height and width are free, or one fixed square.
+"""
+
+from __future__ import annotations
+
+import importlib
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from chromatrack.errors import InputError, WeightsError
+from chromatrack.evaluation.features.callables import find_spec, padded
+from chromatrack.model.encoder import Encoder
+from chromatrack.ops.coords import cell_count, image_size
+
+
+class OnnxEncoder(Encoder):
+    """The file's network, frame by frame on the CPU; opened again where it is unpickled."""
+
+    def __init__(self, path: str | PathLike[str], *, offset: float | None = None) -> None:
+        """offset: pixel of cell 0; by default the middle of the first stride x stride pixels.
+
+        Raises:
+            InputError: onnxruntime is missing, or the file's input or output has another shape.
+            WeightsError: not an ONNX file.
+        """
+        super().__init__()
+        self.path = str(path)
+        self.session: Any = _open(self.path)
+        self.side = _fixed_side(self.session, self.path)
+        self.spec = find_spec(self._run, name=self.path, offset=offset, side=self.side)
+
+    def _run(self, rgb: Tensor) -> Tensor:
+        name = self.session.get_inputs()[0].name
+        image = np.ascontiguousarray(rgb.float().cpu().numpy())
+        found = self.session.run(None, {name: image})[0]
+        return torch.from_numpy(np.array(found, dtype=np.float32)).to(rgb.device)
+
+    def plain(self, rgb: Tensor) -> Tensor:
+        """Features `(B, C, h, w)` as the file gives them.
+
+        Raises:
+            InputError: frames of another size than the file takes, or other cells than expected.
+        """
+        size, stride = image_size(rgb), self.spec.stride
+        if self.side is not None and size != (self.side, self.side):
+            raise InputError(
+                f"{self.path}: takes images of {self.side} x {self.side} only, came "
+                f"{size[0]} x {size[1]}; use --size {self.side} --square True"
+            )
+        found = torch.cat([self._run(padded(frame[None], stride)) for frame in rgb])
+        h, w = cell_count(size, stride=stride)
+        if found.shape[-2:] != (h, w):
+            raise InputError(
+                f"{self.path}: expected {h} x {w} cells for a frame of {size[0]} x {size[1]} "
+                f"pixels, {stride} pixels a cell, came {found.shape[-2]} x {found.shape[-1]}"
+            )
+        return found
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        return F.normalize(self.plain(rgb), dim=1)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "session": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.session = _open(self.path)
+
+
+def _open(path: str) -> Any:  # noqa: ANN401  (onnxruntime is optional)
+    try:
+        import onnxruntime  # pyright: ignore[reportMissingImports]
+
+        failures: Any = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
+    except ImportError as error:
+        raise InputError(
+            "onnx: needs onnxruntime; install it with pip install 'chromatrack[onnx]'"
+        ) from error
+    if not Path(path).is_file():
+        raise WeightsError(f"{path}: expected an ONNX file; nothing is there")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except (
+        failures.Fail,
+        failures.InvalidArgument,
+        failures.InvalidGraph,
+        failures.InvalidProtobuf,
+        failures.NotImplemented,
+        failures.RuntimeException,
+    ) as error:
+        reason = str(error).splitlines()[0]
+        raise WeightsError(f"{path}: cannot be opened as an ONNX file ({reason})") from error
+
+
+def _fixed_side(session: Any, path: str) -> int | None:  # noqa: ANN401
+    """The side of the only images the file takes; None where height and width are free."""
+    inputs = session.get_inputs()
+    shape = list(inputs[0].shape) if len(inputs) == 1 else []
+    if len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != 3):
+        came = " and ".join(f"{x.name} {x.shape}" for x in inputs)
+        raise InputError(f"{path}: expected one input (1, 3, H, W), came {came or 'none'}")
+    if inputs[0].type != "tensor(float)":
+        raise InputError(f"{path}: expected a float32 input, came {inputs[0].type}")
+    height, width = shape[2:]
+    if not isinstance(height, int) and not isinstance(width, int):
+        return None
+    if height != width:
+        raise InputError(
+            f"{path}: expected free height and width, or a square, came {height} x {width}; export "
+            "it with dynamic axes"
+        )
+    return height

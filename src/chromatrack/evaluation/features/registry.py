@@ -1,0 +1,170 @@
+"""What to measure, as the user names it -> an encoder.
+
+small, base                  a shipped model
+FILE.safetensors             weights of `chromatrack train`
+RUN/best.pt                  a checkpoint of a run, `checkpoint-*.pt` too
+raw-lab, random              the floors
+identity, flow, raft, ...    baselines that need no features: see `baselines.baseline`
+resnet:FILE                  a public ResNet checkpoint: torchvision, CRW, VFS, MoCo
+vit:FOLDER                   DINO, DINOv2, DINOv3 (a folder, or an id)
+FILE.onnx                    an ONNX file
+callable:module:function     your own Python function or network; this runs its code
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from chromatrack.errors import InputError, WeightsError
+from chromatrack.evaluation.baselines.flow_tracker import FlowTracker
+from chromatrack.evaluation.baselines.identity import IdentityTracker, RawLabEncoder, baseline
+from chromatrack.evaluation.features.callables import CallableEncoder, load_callable
+from chromatrack.model.encoder import Encoder, build_encoder
+from chromatrack.model.weights import load_encoder
+from chromatrack.tracking.tracker import Device, TrackConfig, Tracker
+
+
+def load_extractor(
+    model: str | PathLike[str], *, layer: int | None = None, offset: float | None = None
+) -> Encoder:
+    """An encoder in evaluation mode, on the CPU.
+
+    Args:
+        model: see the table above.
+        layer: of `resnet:` and `vit:`, which layer or block is read (3; the last).
+        offset: of ONNX files and callables, the pixel of cell 0.
+
+    Raises:
+        InputError: what it needs is not installed, or `layer` or `offset` does not apply.
+        WeightsError: it cannot be found or read.
+    """
+    name = fspath(model)
+    kind, _, rest = name.partition(":")
+    _check_options(name, layer=layer, offset=offset)
+    match kind:
+        case "raw-lab":
+            return RawLabEncoder()
+        case "random":
+            return _random()
+        case "resnet":
+            from chromatrack.evaluation.features.resnet import load_resnet
+
+            return load_resnet(rest, layer=layer)
+        case "vit":
+            from chromatrack.evaluation.features.vit import load_vit
+
+            return load_vit(rest, block=layer)
+        case "callable":
+            return CallableEncoder(load_callable(rest), name=name, offset=offset)
+    if name.endswith(".onnx"):
+        from chromatrack.evaluation.features.onnx import OnnxEncoder
+
+        return OnnxEncoder(name, offset=offset)
+    if name.endswith((".pt", ".pth", ".tar")):
+        return load_checkpoint(name)
+    return load_encoder(name)
+
+
+def _check_options(name: str, *, layer: int | None, offset: float | None) -> None:
+    if layer is not None and not name.startswith(("resnet:", "vit:")):
+        raise InputError(f"layer: expected a model resnet:FILE or vit:FOLDER, came {name}")
+    if offset is not None and not name.startswith("callable:") and not name.endswith(".onnx"):
+        raise InputError(
+            f"offset: expected a model FILE.onnx or callable:module:function, came {name}, whose "
+            "cells are known"
+        )
+
+
+def _random() -> Encoder:
+    """An untrained `small`, always the same."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return build_encoder("small").eval()
+
+
+def load_checkpoint(path: str | PathLike[str]) -> Encoder:
+    """The network of a checkpoint of `chromatrack train`: its running average if it has one.
+
+    Normalisation is as in training; a finished run's model.safetensors has it measured.
+
+    Raises:
+        WeightsError: no checkpoint of ours.
+    """
+    from chromatrack.learn.checkpoint import read
+    from chromatrack.learn.recipe import from_json
+
+    try:
+        content = read(Path(path)).content
+        encoder = build_encoder(from_json(content["config"]).model)
+        encoder.load_state_dict(content.get("average") or content["encoder"])
+    except (InputError, KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise WeightsError(
+            f"{path}: expected a checkpoint of chromatrack train ({reason}); name public ResNet "
+            f"checkpoints resnet:{path}"
+        ) from error
+    return encoder.eval()
+
+
+def as_encoder(
+    model: Encoder | str | PathLike[str] | Callable[..., Any], *, offset: float | None = None
+) -> Encoder:
+    """An encoder of what a Python user has: an encoder, a name or path, a network or a function.
+
+    Raises:
+        InputError, WeightsError: as `load_extractor`.
+    """
+    if isinstance(model, Encoder):
+        return model
+    if isinstance(model, str | PathLike):
+        return load_extractor(model, offset=offset)
+    if callable(model):
+        return CallableEncoder(model, offset=offset)
+    raise InputError(
+        f"model: expected a network, a function image -> feature map, or a name, came "
+        f"{type(model).__name__}"
+    )
+
+
+def name_of(model: object) -> str:
+    """What a result calls a model: its name or path, else that of the function or class."""
+    if isinstance(model, str | PathLike):
+        return fspath(model)
+    return getattr(model, "__name__", type(model).__name__)
+
+
+def load_measured(
+    model: Encoder | str | PathLike[str] | Callable[..., Any],
+    *,
+    config: TrackConfig,
+    device: Device = "auto",
+    layer: int | None = None,
+    offset: float | None = None,
+) -> Tracker | IdentityTracker | FlowTracker:
+    """A tracker with the features of what is named, or a baseline that needs none.
+
+    Args, Raises: as `as_encoder` and `load_extractor`.
+    """
+    name = name_of(model)
+    if isinstance(model, str | PathLike):
+        if (other := baseline(name, device=device)) is not None:
+            _check_options(name, layer=layer, offset=offset)
+            return other
+        if is_own(name):  # these colour with other statistics than they track with
+            _check_options(name, layer=layer, offset=offset)
+            return Tracker.from_pretrained(name, device=device, config=config)
+        encoder = load_extractor(name, layer=layer, offset=offset)
+    else:
+        encoder = as_encoder(model, offset=offset)
+    return Tracker(encoder, device=device, config=config, model=name)
+
+
+def is_own(name: str) -> bool:
+    """Whether a name can only be that of a shipped model or of a weights file of ours."""
+    spelled = name.startswith(("resnet:", "vit:", "callable:")) or name in ("raw-lab", "random")
+    return not spelled and not name.endswith((".onnx", ".pt", ".pth", ".tar"))

@@ -1,0 +1,117 @@
+"""DINO, DINOv2 and DINOv3 as encoders, through `transformers` (the extra `vit`); bring the weights.
+
+Patch tokens are the feature map: those of the last block, normalised by the network's last layer,
+as DINO's evaluation on DAVIS has them. A cell is the middle of its patch. Frames are padded to
+whole patches, their borders repeated. Licences: DINO and DINOv2 Apache-2.0, DINOv3 its own.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from chromatrack.errors import InputError, WeightsError
+from chromatrack.evaluation.features.callables import padded
+from chromatrack.evaluation.features.resnet import DEVIATION, MEAN
+from chromatrack.model.encoder import Encoder, FeatureSpec
+from chromatrack.ops.coords import cell_count, centred_offset, image_size
+
+
+class VitEncoder(Encoder):
+    """Patch tokens of a vision transformer of `transformers`; stride is its patch size."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(
+        self,
+        network: Any,  # noqa: ANN401  (transformers is optional)
+        *,
+        block: int | None = None,
+        mean: Sequence[float] = MEAN,
+        deviation: Sequence[float] = DEVIATION,
+    ) -> None:
+        """block: which block's tokens, counted from 1; None: the last.
+
+        Raises:
+            InputError: not a vision transformer, or it has no such block.
+        """
+        super().__init__()
+        config = network.config
+        patch, width = getattr(config, "patch_size", None), getattr(config, "hidden_size", None)
+        if not isinstance(patch, int) or not isinstance(width, int):
+            raise InputError(
+                f"vit: expected a vision transformer with patches of one size (vit, dinov2, "
+                f"dinov3_vit), came {config.model_type}"
+            )
+        blocks = config.num_hidden_layers
+        if block is not None and not 1 <= block <= blocks:
+            raise InputError(f"layer: expected a block of the network, 1 to {blocks}, came {block}")
+        self.network, self.block = network, block
+        self.others = 1 + (getattr(config, "num_register_tokens", 0) or 0)
+        self.spec = FeatureSpec(width, patch, centred_offset(patch))
+        self.register_buffer("mean", torch.tensor(mean).reshape(3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(deviation).reshape(3, 1, 1), False)
+
+    def plain(self, rgb: Tensor) -> Tensor:
+        """Patch tokens `(B, C, h, w)`; the class token and registers are left out."""
+        h, w = cell_count(image_size(rgb), stride=self.spec.stride)
+        image = (padded(rgb, self.spec.stride) - self.mean) / self.deviation
+        more: dict[str, Any] = {}
+        if self.network.config.model_type == "vit":
+            more["interpolate_pos_encoding"] = True  # the others do so by themselves
+        if self.block is None:
+            tokens = self.network(image, **more).last_hidden_state
+        else:
+            states = self.network(image, output_hidden_states=True, **more).hidden_states
+            norms = (getattr(self.network, name, None) for name in ("layernorm", "norm"))
+            tokens = next(norm for norm in norms if norm is not None)(states[self.block])
+        return tokens[:, self.others :].transpose(1, 2).unflatten(2, (h, w))
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        return F.normalize(self.plain(rgb), dim=1)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> VitEncoder:
+        return copy.copy(self)  # nothing changes the network, and it is large
+
+
+def load_vit(name: str, *, block: int | None = None) -> VitEncoder:
+    """A vision transformer by its folder, or by its id where `transformers` finds it.
+
+    Raises:
+        InputError: `transformers` is missing, or it is no such network. WeightsError: not found.
+    """
+    try:
+        from transformers import AutoModel  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise InputError(
+            "vit: needs transformers; install it with pip install 'chromatrack[vit]'"
+        ) from error
+    try:
+        network = AutoModel.from_pretrained(name, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise WeightsError(
+            f"vit:{name}: expected a folder with config.json and weights, or an id ({reason})"
+        ) from error
+    mean, deviation = _normalisation(Path(name))
+    return VitEncoder(network.float().eval(), block=block, mean=mean, deviation=deviation)
+
+
+def _normalisation(folder: Path) -> tuple[Sequence[float], Sequence[float]]:
+    """Mean and deviation of a folder's preprocessor_config.json, else ImageNet's."""
+    path = folder / "preprocessor_config.json"
+    if not path.is_file():
+        return MEAN, DEVIATION
+    try:
+        told = json.loads(path.read_text("utf-8"))
+        return told.get("image_mean", MEAN), told.get("image_std", DEVIATION)
+    except (ValueError, AttributeError) as error:
+        raise WeightsError(f"{path}: expected a JSON object ({error})") from error

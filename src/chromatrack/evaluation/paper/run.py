@@ -1,0 +1,316 @@
+"""The paper's four claims, measured: `chromatrack evaluate paper ROOT`.
+
+Every part is a benchmark of its own, run into a folder of its own below the output (`masks-small`,
+`colours`, ...), so a run that was stopped goes on where it was. `paper_report` makes the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chromatrack.errors import InputError
+from chromatrack.evaluation.baselines.colorizers import Method, usual_names
+from chromatrack.evaluation.datasets.badja import badja_benchmark
+from chromatrack.evaluation.datasets.color_failures import (
+    FailureClip,
+    Moments,
+    by_sequence,
+    failure_benchmark,
+    moments,
+)
+from chromatrack.evaluation.datasets.color_horizon import (
+    HorizonScore,
+    horizon_benchmark,
+    open_clip,
+    read_scores,
+)
+from chromatrack.evaluation.datasets.davis import DavisSplit, Year, davis_benchmark, read_davis
+from chromatrack.evaluation.datasets.davis_attributes import read_attributes
+from chromatrack.evaluation.datasets.jhmdb import jhmdb_benchmark
+from chromatrack.evaluation.metrics.calibration import (
+    CorrelationInterval,
+    auc,
+    bootstrap_correlation,
+    reliability_bins,
+)
+from chromatrack.evaluation.paper.page import write_paper
+from chromatrack.evaluation.paper.pictures import JF, colour_sheets, mask_sheets, pose_sheets
+from chromatrack.evaluation.paper.results import Correlated, Failing, PaperResults
+from chromatrack.evaluation.runner import Benchmark, Progress, Report, evaluate
+
+COLOUR_EVERY = 2
+"""Of the frames of claim 4 each so manyth is coloured: neighbours are much alike."""
+
+FAILED = 0.5
+"""J below which an object failed on a frame."""
+
+
+@dataclass(frozen=True)
+class PaperPlan:
+    """What is measured on what.
+
+    root, year, split, sequences: the DAVIS folder and what of it. clips: more videos or folders of
+    frames to colour, besides the DAVIS sequences. fps: frames per second of folders of frames.
+    badja: folder of BADJA, whose frames are in `root`. jhmdb: folder of JHMDB. attributes: CSV of
+    the sequences' attributes. Whatever is None is left out.
+    """
+
+    root: Path
+    year: Year = 2016
+    split: str | None = None
+    sequences: tuple[str, ...] | None = None
+    clips: tuple[Path, ...] = ()
+    fps: float | None = None
+    badja: Path | None = None
+    jhmdb: Path | None = None
+    attributes: Path | None = None
+
+
+@dataclass(frozen=True)
+class Methods:
+    """What is measured: `trackers` by name, the model under test first.
+
+    colourers: more ways to colour than the model and the usual ones (flow, still, grey).
+    """
+
+    trackers: Mapping[str, Any]
+    colourers: Mapping[str, Method] = field(default_factory=dict)
+
+    @property
+    def model(self) -> str:
+        return next(iter(self.trackers))
+
+
+@dataclass(frozen=True)
+class _Runner:
+    """Runs benchmarks into folders below `output`."""
+
+    output: Path
+    jobs: int
+    resume: bool
+    progress: Progress | None
+
+    def run(self, benchmark: Benchmark, name: str, tracker: object, model: str) -> Report:
+        return evaluate(
+            benchmark,
+            tracker=tracker,
+            output=self.output / name,
+            jobs=self.jobs,
+            resume=self.resume,
+            model=model,
+            progress=self.progress,
+        )
+
+
+def evaluate_paper(
+    plan: PaperPlan,
+    methods: Methods,
+    *,
+    output: Path,
+    jobs: int = 1,
+    resume: bool = True,
+    settings: Mapping[str, object] | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Measure the four claims and write `output`/report.html.
+
+    Args:
+        plan: data. methods: models and what they are compared with.
+        output: folder for the page and for the results of every part. jobs, resume: as in
+            `benchmark.evaluate`. settings: shown at the page's end.
+
+    Returns:
+        The page.
+
+    Raises:
+        LayoutError, InputError: data that is not as its layout says, before anything is run.
+        OutputError: the folder cannot be written.
+    """
+    if not methods.trackers:
+        raise InputError("paper: expected at least one model to measure, came none")
+    split = read_davis(plan.root, year=plan.year, split=plan.split, sequences=plan.sequences)
+    benchmarks = _tracking_benchmarks(plan)
+    horizons = horizon_benchmark(
+        _colour_clips(plan, split), methods=("model", *_usual()), others=dict(methods.colourers)
+    )
+    runner = _Runner(output, jobs, resume, progress)
+    model, tracker = methods.model, methods.trackers[methods.model]
+    found = {
+        part: {
+            name: runner.run(benchmark, f"{part}-{name}", other, name)
+            for name, other in methods.trackers.items()
+        }
+        for part, benchmark in benchmarks.items()
+    }
+    masks = found.pop("masks")
+    colours = read_scores(runner.run(horizons, "colours", tracker, model)["sequences"])
+    errors = runner.run(
+        failure_benchmark(_failure_clips(split, output / f"masks-{model}"), every=COLOUR_EVERY),
+        "failures",
+        tracker,
+        model,
+    )
+    results = PaperResults(
+        model=model,
+        colours=_named(colours, model),
+        masks=masks,
+        poses={part: {n: r["scores"] for n, r in by.items()} for part, by in found.items()},
+        attributes=_attributes(masks),
+        counts=_counts(masks[model]),
+        failing=failing(errors["sequences"], masks[model]["sequences"]),
+        pictures={
+            "colours": colour_sheets(output / "colours"),
+            "masks": mask_sheets(split, masks, output, year=plan.year),
+            "poses": pose_sheets(
+                benchmarks["BADJA"].clips if "BADJA" in benchmarks else (), tracker
+            ),
+        },
+        settings=dict(settings or {}) | _told(masks, colours, found),
+    )
+    return write_paper(results, output)
+
+
+def _usual() -> tuple[str, ...]:
+    return tuple(name for name in usual_names() if name != "model")
+
+
+def _tracking_benchmarks(plan: PaperPlan) -> dict[str, Benchmark]:
+    """The parts of claims 2 and 3, by name; what has no data is left out."""
+    attributes = None if plan.attributes is None else read_attributes(plan.attributes)
+    parts = {
+        "masks": davis_benchmark(
+            plan.root,
+            year=plan.year,
+            split=plan.split,
+            sequences=plan.sequences,
+            attributes=attributes,
+        )
+    }
+    if plan.badja is not None:
+        parts["BADJA"] = badja_benchmark(plan.badja, plan.root)
+    if plan.jhmdb is not None:
+        parts["JHMDB"] = jhmdb_benchmark(plan.jhmdb)
+    return parts
+
+
+def _colour_clips(plan: PaperPlan, split: DavisSplit) -> list[Any]:
+    """The DAVIS sequences and the other clips, as far as they are long enough."""
+    folders = [sequence.folder for sequence in split.sequences]
+    return [open_clip(path, fps=plan.fps) for path in (*folders, *plan.clips)]
+
+
+def _failure_clips(split: DavisSplit, folder: Path) -> tuple[FailureClip, ...]:
+    return tuple(
+        FailureClip(s.name, s.folder, folder / "masks" / s.name, len(s.images))
+        for s in split.sequences
+    )
+
+
+def _named(scores: Sequence[HorizonScore], model: str) -> list[HorizonScore]:
+    """The scores of the model by its own name."""
+    return [replace(s, method=model) if s.method == "model" else s for s in scores]
+
+
+def _attributes(masks: Mapping[str, Report]) -> dict[str, dict[str, float]]:
+    """{attribute: {method: J&F-Mean of the sequences that have it}}."""
+    tables = {name: result.get("attributes", {}) for name, result in masks.items()}
+    names = next(iter(tables.values()))
+    return {a: {m: table[a]["with"][JF] for m, table in tables.items()} for a in names}
+
+
+def _counts(result: Report) -> dict[str, int]:
+    return {a: row["with"]["sequences"] for a, row in result.get("attributes", {}).items()}
+
+
+# -- claim 4 -------------------------------------------------------------------------------
+
+
+def failing(errors: Mapping[str, Report], scores: Mapping[str, Report]) -> Failing:
+    """How colour errors and the stated reliability go along with J&F.
+
+    Args:
+        errors: reports of `failures.failure_benchmark` by sequence. scores: of `davis_benchmark`.
+    """
+    frames = moments(errors, scores)
+    sequences = by_sequence(frames)
+    rows = [
+        correlated(signal, found, over=over, values=getattr(found, name))
+        for signal, name in SIGNALS.items()
+        for over, found in (("frames", frames), ("sequences", sequences))
+    ]
+    stated, right = stated_reliability(scores)
+    told = stated.size > 0
+    return Failing(
+        frames,
+        [row for row in rows if row is not None],
+        diagram=reliability_bins(stated, right) if told else (),
+        auc=auc(1 - stated, ~right) if told else float("nan"),
+        failed=int((~right).sum()),
+        judged=len(right),
+    )
+
+
+SIGNALS = {"ab error, tracked region": "region", "ab error, whole frame": "colour"}
+"""What is set against J&F: words for it, and its field of `Moments`."""
+
+
+def correlated(signal: str, found: Moments, *, over: str, values: np.ndarray) -> Correlated | None:
+    """Both correlations with J&F, bootstrapped over sequences; None for fewer than 3 values."""
+    there = ~np.isnan(values)
+    if there.sum() < 3:
+        return None
+
+    def interval(kind: Any) -> CorrelationInterval:  # noqa: ANN401  ("pearson" or "spearman")
+        return bootstrap_correlation(
+            values[there], found.scores[there], groups=found.sequences[there], kind=kind
+        )
+
+    return Correlated(signal, over, int(there.sum()), interval("pearson"), interval("spearman"))
+
+
+def stated_reliability(scores: Mapping[str, Report]) -> tuple[np.ndarray, np.ndarray]:
+    """What the tracker stated of every object on every scored frame, and whether J was >= 0.5.
+
+    Returns:
+        (N,) float in [0, 1] and (N,) bool; empty where nothing was stated.
+    """
+    stated: list[float] = []
+    right: list[bool] = []
+    for report in scores.values():
+        for rows in report["per_frame"].values():
+            if "reliability" in rows:
+                stated += rows["reliability"][1:-1]
+                right += [j >= FAILED for j in rows["J"][1:-1]]
+    return np.array(stated, dtype=np.float64), np.array(right, dtype=bool)
+
+
+def _told(
+    masks: Mapping[str, Report],
+    colours: Sequence[HorizonScore],
+    others: Mapping[str, Mapping[str, Report]],
+) -> dict[str, object]:
+    """For the record: how much was measured."""
+    first = next(iter(masks.values()))
+    told: dict[str, object] = {
+        "masks": f"DAVIS {first['year']} {first['split']}: {len(first['sequences'])} sequences, "
+        f"{first['frames']} frames",
+        "colours": f"{len({s.clip for s in colours})} clips",
+    }
+    for part, results in others.items():
+        one = next(iter(results.values()))
+        told[part] = f"{len(one['sequences'])} clips, {one['frames']} frames"
+    for name, result in masks.items():
+        if result["frames_per_second"] > 0:  # none is known of what an earlier run measured
+            told[f"speed of {name}, masks"] = (
+                f"{result['frames_per_second']:.2f} frames/s a process"
+            )
+        if result["model_sha256"]:
+            told[f"weights of {name}, SHA-256"] = result["model_sha256"]
+        if result["protocol"]:
+            told[f"protocol of {name}"] = result["protocol"]
+    return told | {"Chromatrack": first["chromatrack_version"]}

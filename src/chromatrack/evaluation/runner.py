@@ -1,0 +1,288 @@
+"""What every benchmark is: clips, a way to measure one, a way to sum them up; and how it is run.
+
+A benchmark's file reads its published layout and returns a `Benchmark`; `evaluate` does the rest,
+the same for all: each clip measured on its own, one or several at a time, and its report written at
+once, so that a run that stopped goes on; then the scores of all.
+
+    OUTPUT/result.json    OUTPUT/clips/NAME.json (a clip's report, and what it was made with)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import sys
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any, Protocol
+
+from chromatrack import __version__
+from chromatrack.errors import InputError, OutputError, StoppedError
+from chromatrack.evaluation.cache import code_digest, digest
+from chromatrack.evaluation.kept import Kept, clip_path, read_kept
+from chromatrack.evaluation.workers import measure_here, measure_in_processes, stopped_by_sigterm
+from chromatrack.whole_file import replace_file
+
+Report = dict[str, Any]
+"""What JSON can hold. Of one clip: its scores and whatever `combine` needs."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with (clip's name, frames done, frames in all clips)."""
+
+
+class Clip(Protocol):
+    """One sequence of a benchmark; can be pickled."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def frame_count(self) -> int: ...
+
+
+Measure = Callable[..., Report]
+"""Measures one clip: `measure(clip, tracker=..., folder=..., tick=...)`, a function of a module (or
+`functools.partial` of one). folder: where to leave predictions, or None. `tick()` after a frame.
+Where measuring is more than tracking, its report may say the tracker's own "seconds"."""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A benchmark that was found on disk.
+
+    settings: what of its protocol was chosen (year, split, ...), for the record. clips: in the
+    order of the data set's list. combine: reports by clip -> {"scores": {column: number}, ...}.
+    """
+
+    name: str
+    clips: tuple[Any, ...]
+    measure: Measure
+    combine: Callable[[Mapping[str, Report]], Report]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def evaluate(
+    benchmark: Benchmark,
+    *,
+    tracker: Any,  # noqa: ANN401  (what a benchmark asks of it is in its file)
+    output: str | PathLike[str] | None = None,
+    jobs: int = 1,
+    resume: bool = False,
+    model: str | None = None,
+    protocol: str | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Measure every clip and sum up.
+
+    Args:
+        tracker: has the methods the benchmark calls, and perhaps a dataclass `.config` to report.
+        output: folder for result.json, clips/ and predictions; None writes nothing.
+        jobs: clips measured at a time, each in a process of its own, cores / jobs threads each. A
+            script that asks for more than one needs `if __name__ == "__main__":`.
+        resume: take the reports that an earlier run left in `output`, where the clip, the model,
+            all settings and this package's code are the same; not to be had for a tracker whose
+            functions read from elsewhere (see `identity`).
+        model: name for the result; by default `tracker.model`, else the class of `tracker`.
+        protocol: name of the preset that the tracker's settings are, for the record.
+        progress: called after every frame, with several jobs every few frames.
+
+    Returns:
+        {"benchmark", "settings", "protocol", "model", "model_sha256": of its weights file, if any,
+        "config", "scores", ..., "sequences": {clip: report}, "frames", "resumed": clips taken from
+        an earlier run, "jobs", "seconds": summed over the clips measured now,
+        "frames_per_second": of these, "wall_seconds", "chromatrack_version"}.
+
+    Raises:
+        InputError: no clips, two of one name, or jobs below 1; or a tracker that cannot be sent to
+            other processes. OutputError: `output` cannot be written. WorkerError: a process died.
+        StoppedError, KeyboardInterrupt: SIGTERM, Ctrl-C; the finished clips are kept in `output`.
+    """
+    _check(benchmark, jobs)
+    folder = None if output is None else make_folder(Path(output))
+    name = model or getattr(tracker, "model", type(tracker).__name__)
+    head = {
+        "benchmark": benchmark.name,
+        "settings": dict(benchmark.settings),
+        "protocol": protocol,
+        "model": name,
+        "model_sha256": _weights_sha256(name),
+        "config": config_of(tracker),
+    }
+    made = {} if folder is None else _run_digests(benchmark, tracker=tracker, head=head)
+    run = _Run(benchmark, tracker=tracker, folder=folder, made_with=made, progress=progress)
+    if resume:
+        run.take_kept()
+    resumed, began = list(run.reports), time.perf_counter()
+    with stopped_by_sigterm():
+        run.measure_rest(jobs)
+    reports = {clip.name: run.reports[clip.name] for clip in benchmark.clips}
+    result = {
+        **head,
+        **benchmark.combine(reports),
+        "sequences": reports,
+        "frames": run.total,
+        "resumed": resumed,
+        "jobs": jobs,
+        "seconds": run.seconds,
+        "frames_per_second": run.measured / run.seconds if run.seconds > 0 else 0.0,
+        "wall_seconds": time.perf_counter() - began,
+        "chromatrack_version": __version__,
+    }
+    if folder is not None:
+        write_json(folder / "result.json", strict(result))
+    return result
+
+
+class _Run:
+    """Reports as they come, by clip; each written when it is there."""
+
+    def __init__(
+        self,
+        benchmark: Benchmark,
+        *,
+        tracker: Any,  # noqa: ANN401
+        folder: Path | None,
+        made_with: dict[str, str],
+        progress: Progress | None,
+    ) -> None:
+        self.benchmark, self.tracker, self.folder = benchmark, tracker, folder
+        self.made_with, self.progress = made_with, progress
+        self.reports: dict[str, Report] = {}
+        self.seconds, self.measured, self.done = 0.0, 0, 0
+        self.total = sum(clip.frame_count for clip in benchmark.clips)
+
+    def take_kept(self) -> None:
+        """Take what an earlier run finished; say so where it was made with something else."""
+        if self.folder is None:
+            return
+        changed = Counter()
+        for clip in self.benchmark.clips:
+            kept = read_kept(clip_path(self.folder, clip.name), name=clip.name)
+            if kept is None:
+                continue
+            made = self._made_with(clip)
+            if kept.made_with == made:
+                self.reports[clip.name] = kept.report
+                self.done += clip.frame_count
+            else:
+                changed.update(part for part in made if made[part] != kept.made_with.get(part))
+        if changed:
+            warnings.warn(
+                f"{self.folder}: clips of an earlier run are measured again, as they were made "
+                f"with another {', '.join(changed)}",
+                stacklevel=3,
+            )
+
+    def measure_rest(self, jobs: int) -> None:
+        """Measure what is not there yet, the clips in several processes if asked to."""
+        rest = [clip for clip in self.benchmark.clips if clip.name not in self.reports]
+        clips = {clip.name: clip for clip in rest}
+        given = {"tracker": self.tracker, "folder": self.folder, "tick": self._tick}
+        if min(jobs, len(rest)) > 1:
+            work = measure_in_processes(self.benchmark.measure, rest, jobs=jobs, **given)
+        else:
+            work = measure_here(self.benchmark.measure, rest, **given)
+        try:
+            with closing(work) as found:
+                for one in found:
+                    self._keep(clips[one.name], one.report, one.seconds)
+        except StoppedError:
+            raise StoppedError(self._stopped("stopped by SIGTERM")) from None
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(self._stopped("interrupted")) from None
+
+    def _keep(self, clip: Clip, report: Report, seconds: float) -> None:
+        report = json.loads(json.dumps(report))  # the same whether measured now or read again
+        seconds = report.get("seconds", seconds)
+        self.reports[clip.name] = report
+        self.seconds += seconds
+        self.measured += clip.frame_count
+        if self.folder is not None:
+            path = clip_path(self.folder, clip.name)
+            make_folder(path.parent)
+            kept = Kept(clip.name, self._made_with(clip), clip.frame_count, seconds, report)
+            write_json(path, dataclasses.asdict(kept))
+
+    def _made_with(self, clip: Clip) -> dict[str, str]:
+        return {**self.made_with, "clip": digest(clip)}
+
+    def _tick(self, name: str, count: int) -> None:
+        self.done += count
+        if self.progress is not None:
+            self.progress(name, self.done, self.total)
+
+    def _stopped(self, how: str) -> str:
+        text = f"{how} after {len(self.reports)} of {len(self.benchmark.clips)} clips"
+        return text if self.folder is None else f"{text}, which '{self.folder}' keeps; run it again"
+
+
+def _check(benchmark: Benchmark, jobs: int) -> None:
+    if jobs < 1:
+        raise InputError(f"jobs: expected 1 or more clips at a time, came {jobs}")
+    if not benchmark.clips:
+        raise InputError(f"{benchmark.name}: expected at least one clip to measure, came none")
+    names = Counter(clip.name for clip in benchmark.clips)
+    name, count = names.most_common(1)[0]
+    if count > 1:
+        raise InputError(
+            f"{benchmark.name}: expected clips of different names, came {count} {name}"
+        )
+
+
+def _run_digests(benchmark: Benchmark, *, tracker: object, head: Report) -> dict[str, str]:
+    """Digests of what a report depends on besides its clip."""
+    parts = {name: digest(head[name]) for name in ("benchmark", "settings", "protocol", "config")}
+    return parts | {
+        "measure": digest(benchmark.measure),
+        "model": digest([head["model"], head["model_sha256"]]),
+        "tracker": digest(tracker),
+        "code": f"{__version__} {code_digest()}",
+    }
+
+
+def _weights_sha256(model: str) -> str | None:
+    if "torch" not in sys.modules:  # what has weights has loaded it; it need not be for the others
+        return None
+    from chromatrack.runs.writer import model_sha256
+
+    return model_sha256(model)
+
+
+def config_of(tracker: object) -> Report:
+    """Every knob of a tracker, as its `.config` has them; empty for one without."""
+    config = getattr(tracker, "config", None)
+    return {} if config is None else dataclasses.asdict(config)
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder for results.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder '{folder}': {error.strerror}") from error
+    return folder
+
+
+def strict(value: Any) -> Any:  # noqa: ANN401  (whatever JSON can hold)
+    """The same with null for NaN and infinity (the PSNR of equal frames), which JSON has not."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: strict(part) for name, part in value.items()}
+    return [strict(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON, whole or not at all. Raises OutputError where it cannot be."""
+    replace_file(path, json.dumps(content, indent=2, default=str) + "\n")

@@ -1,1 +1,0 @@
-"""Measuring: metrics (pure numpy), one file per benchmark, baselines and reports."""
