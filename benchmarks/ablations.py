@@ -26,12 +26,12 @@ import torch
 
 from chromatrack.evaluation.baselines.identity import RAW_LAB_TEMPERATURE, RawLabEncoder
 from chromatrack.evaluation.datasets.davis import evaluate_davis, read_davis
-from chromatrack.learn.recipe import TrainConfig, change, default, vondrick2018
-from chromatrack.learn.train import train
-from chromatrack.learn.watch import shortened
 from chromatrack.model.weights import load_encoder
 from chromatrack.propagation.memory_bank import PropagateConfig
 from chromatrack.tracking.tracker import TrackConfig, Tracker
+from chromatrack.training.config import TrainConfig, change, default, vondrick2018
+from chromatrack.training.monitor.validate import shortened
+from chromatrack.training.train import train
 from chromatrack.whole_file import replace_file
 
 MODEL = "model.safetensors"

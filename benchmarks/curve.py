@@ -25,14 +25,14 @@ from matplotlib.axes import Axes
 from chromatrack.evaluation.datasets.davis import evaluate_davis, read_davis
 from chromatrack.evaluation.features.registry import load_checkpoint
 from chromatrack.evaluation.protocols import protocol
-from chromatrack.learn import checkpoint
-from chromatrack.learn.aside import held_pairs, set_aside
-from chromatrack.learn.index import build_index
-from chromatrack.learn.log import Validation, read_log, read_validations
-from chromatrack.learn.recipe import TrainConfig, from_json, network
-from chromatrack.learn.watch import Watch, shortened
 from chromatrack.model.encoder import Encoder, build_encoder
 from chromatrack.tracking.tracker import Tracker
+from chromatrack.training import checkpoint
+from chromatrack.training.config import TrainConfig, from_json, network
+from chromatrack.training.data.index import build_index
+from chromatrack.training.monitor.holdout import held_pairs, set_aside
+from chromatrack.training.monitor.log import Validation, read_log, read_validations
+from chromatrack.training.monitor.validate import Watch, shortened
 from chromatrack.whole_file import replace_file
 
 PAPER = {"J-Mean": 0.346, "F-Mean": 0.327}

@@ -40,16 +40,16 @@ from ceilings import (
     product_rate,
 )
 
-from chromatrack.learn.aside import set_aside
-from chromatrack.learn.distributed import World
-from chromatrack.learn.index import Index, build_index, cache_folder
-from chromatrack.learn.recipe import RECIPES, TrainConfig, change
-from chromatrack.learn.run import Run, begin, choose_precision
-from chromatrack.learn.sampler import Batch, Sampler
-from chromatrack.learn.store import ClipStore
-from chromatrack.learn.train import losses, network_to_train, train, update
 from chromatrack.model.encoder import PRESETS
 from chromatrack.tracking.tracker import choose_device
+from chromatrack.training.config import RECIPES, TrainConfig, change
+from chromatrack.training.data.clip_store import ClipStore
+from chromatrack.training.data.index import Index, build_index, cache_folder
+from chromatrack.training.data.sampler import Batch, Sampler
+from chromatrack.training.distributed import World
+from chromatrack.training.monitor.holdout import set_aside
+from chromatrack.training.state import Run, begin, choose_precision
+from chromatrack.training.train import losses, network_to_train, train, update
 
 BATCHES = 4  # that the parts are timed on
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chromatrack.errors import InputError
-from chromatrack.learn.augment import change_light, draw_hidden, draw_light
+from chromatrack.training.data.augment import change_light, draw_hidden, draw_light
 
 seeds = st.integers(0, 10**6)
 

@@ -10,9 +10,9 @@ from PIL import Image
 from synthetic import moving_clip, rgb_of, write_clip
 
 from chromatrack.formats.masks import write_mask
-from chromatrack.learn.log import Validation, append_validation
-from chromatrack.learn.recipe import change, default
-from chromatrack.learn.train import train
+from chromatrack.training.config import change, default
+from chromatrack.training.monitor.log import Validation, append_validation
+from chromatrack.training.train import train
 
 BENCHMARKS = str(Path(__file__).parents[1] / "benchmarks")
 TINY = {"steps": 2, "batch": 1, "log_every": 1, "crop": 32, "short_side": 40, "held_out": 0}

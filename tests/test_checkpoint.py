@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from chromatrack.errors import InputError, OutputError
-from chromatrack.learn import checkpoint
+from chromatrack.training import checkpoint
 
 
 def content(step: int) -> dict[str, object]:
@@ -83,7 +83,7 @@ FULL = """
 import resource, signal, sys, torch
 from pathlib import Path
 from chromatrack.errors import OutputError
-from chromatrack.learn import checkpoint
+from chromatrack.training import checkpoint
 folder = Path(sys.argv[1])
 checkpoint.save(folder, {"step": 1, "config": "{}", "weights": torch.zeros(10)})
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -15,9 +15,9 @@ from synthetic import moving_clip, rgb_of, still
 from video_clips import pictures, write_clip
 
 from chromatrack.errors import VideoError
-from chromatrack.learn import decode
-from chromatrack.learn.decode import Clip, as_clip, clip_weight, decode_stretch, load_photo
-from chromatrack.learn.index import PhotoEntry, VideoEntry, build_index
+from chromatrack.training import decode
+from chromatrack.training.data.decode import Clip, as_clip, clip_weight, decode_stretch, load_photo
+from chromatrack.training.data.index import PhotoEntry, VideoEntry, build_index
 from chromatrack.video.reader import read_frames
 
 GROUPS = {"g": "12", "bf": "2", "sc_threshold": "0"}

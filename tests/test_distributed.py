@@ -16,14 +16,14 @@ import torch
 from synthetic import moving_clip, still, write_clip
 from test_train import newest
 
-from chromatrack.learn.distributed import World, greatest, here, mean, own_device
-from chromatrack.learn.log import read_log
+from chromatrack.training.distributed import World, greatest, here, mean, own_device
+from chromatrack.training.monitor.log import read_log
 
 SOURCES = Path(__file__).parents[1] / "src"
 
 AGREE = """
 import sys, torch
-from chromatrack.learn.distributed import *
+from chromatrack.training.distributed import *
 world = here()
 with together(world, torch.device("cpu")):
     network = torch.nn.Linear(3, 1)
@@ -231,7 +231,7 @@ LOOK = """
 import os, sys, torch
 from pathlib import Path
 from chromatrack.errors import ChromatrackError, InputError
-from chromatrack.learn.distributed import *
+from chromatrack.training.distributed import *
 folder, failing, how = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 world = here()
 def work():

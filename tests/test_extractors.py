@@ -386,8 +386,8 @@ def test_a_callable_is_named_by_module_and_function(tmp_path, monkeypatch):
 
 def test_our_own_models_checkpoints_and_floors(tmp_path, tiny_encoder):
     from chromatrack.evaluation.features.registry import build_encoder
-    from chromatrack.learn import checkpoint
-    from chromatrack.learn.recipe import TrainConfig, to_json
+    from chromatrack.training import checkpoint
+    from chromatrack.training.config import TrainConfig, to_json
 
     save_encoder(tmp_path / "mine.safetensors", tiny_encoder)
     assert load_extractor(tmp_path / "mine.safetensors").spec == tiny_encoder.spec

@@ -9,8 +9,8 @@ import torch
 from conftest import TINY, randomize
 
 from chromatrack.errors import InputError
-from chromatrack.learn.grow import can_grow, grow
 from chromatrack.model.encoder import build_encoder
+from chromatrack.training.widen import can_grow, grow
 
 WIDE = replace(TINY, widths=(16, 32, 32), embedding=40, detail=12)
 
@@ -30,7 +30,7 @@ def test_the_first_channels_stay_what_they_were(tiny_encoder, wide):
 
 
 def test_without_noise_they_stay_exactly(tiny_encoder, monkeypatch):
-    monkeypatch.setattr("chromatrack.learn.grow.NOISE", 0.0)
+    monkeypatch.setattr("chromatrack.training.widen.NOISE", 0.0)
     wide = grow(tiny_encoder, build_encoder(WIDE), seed=0).eval()
     lab = torch.rand(1, 3, 40, 56) * 2 - 1
     with torch.no_grad():

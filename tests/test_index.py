@@ -23,16 +23,16 @@ from video_clips import pictures
 from video_clips import write_clip as encode
 
 from chromatrack.errors import InputError
-from chromatrack.learn import index as index_module
-from chromatrack.learn import timeline
-from chromatrack.learn.index import (
+from chromatrack.training import index as index_module
+from chromatrack.training import timeline
+from chromatrack.training.data.index import (
     Index,
     VideoEntry,
     build_index,
     cache_folder,
     stretches,
 )
-from chromatrack.learn.shards import list_shard
+from chromatrack.training.data.shards import list_shard
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "train"
 

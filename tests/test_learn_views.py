@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from synthetic import still
 
 from chromatrack.errors import InputError
-from chromatrack.learn.views import (
+from chromatrack.model.encoder import FeatureSpec, normalize_lab
+from chromatrack.ops.color import rgb_to_lab
+from chromatrack.ops.coords import inside_image, pixel_grid
+from chromatrack.training.data.crops import (
     CONTROL,
     View,
     bend,
@@ -22,9 +25,6 @@ from chromatrack.learn.views import (
     view_correspondence,
     view_to_image,
 )
-from chromatrack.model.encoder import FeatureSpec, normalize_lab
-from chromatrack.ops.color import rgb_to_lab
-from chromatrack.ops.coords import inside_image, pixel_grid
 
 SPEC = FeatureSpec(64, 8, 0.0)
 seeds = st.integers(0, 10**6)

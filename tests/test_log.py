@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from chromatrack.errors import InputError, OutputError
-from chromatrack.learn.log import (
+from chromatrack.training.monitor.log import (
     StepReport,
     Validation,
     append_log,

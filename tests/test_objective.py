@@ -11,7 +11,12 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chromatrack.learn.objective import (
+from chromatrack.model.encoder import FeatureSpec
+from chromatrack.ops.affinity import affinity, readout, similarity
+from chromatrack.ops.coords import pixel_grid
+from chromatrack.training.config import Objective
+from chromatrack.training.data.sampler import Batch
+from chromatrack.training.objective import (
     classify,
     correspondence_loss,
     correspondence_targets,
@@ -20,11 +25,6 @@ from chromatrack.learn.objective import (
     terms,
     total,
 )
-from chromatrack.learn.recipe import Objective
-from chromatrack.learn.sampler import Batch
-from chromatrack.model.encoder import FeatureSpec
-from chromatrack.ops.affinity import affinity, readout, similarity
-from chromatrack.ops.coords import pixel_grid
 
 SPEC = FeatureSpec(4, 8, 0.0)
 

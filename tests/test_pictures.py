@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 from synthetic import moving_clip, still
 
 from chromatrack.errors import InputError
-from chromatrack.learn.heldout import (
+from chromatrack.model.encoder import FeatureSpec, normalize_lab
+from chromatrack.ops.color import rgb_to_lab
+from chromatrack.propagation.label_maps import planes, to_cells
+from chromatrack.training.monitor.pictures import (
+    CELL_COLOURS,
+    grey_frame,
+    heat_colours,
+    lay_heat,
+    short_name,
+    watch_picture,
+)
+from chromatrack.training.monitor.probes import (
     PairView,
     choose_cells,
     colourless,
@@ -20,17 +31,6 @@ from chromatrack.learn.heldout import (
     look_at_pair,
     point,
 )
-from chromatrack.learn.pictures import (
-    CELL_COLOURS,
-    grey_frame,
-    heat_colours,
-    lay_heat,
-    short_name,
-    watch_picture,
-)
-from chromatrack.model.encoder import FeatureSpec, normalize_lab
-from chromatrack.ops.color import rgb_to_lab
-from chromatrack.propagation.label_maps import planes, to_cells
 from chromatrack.viz.overlays import PAPER
 
 SPEC = FeatureSpec(channels=64, stride=8, offset=0.0)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chromatrack.errors import InputError
-from chromatrack.learn.recipe import (
+from chromatrack.training.config import (
     RECIPES,
     TrainConfig,
     change,
@@ -20,7 +20,7 @@ from chromatrack.learn.recipe import (
     to_json,
     vondrick2018,
 )
-from chromatrack.learn.schedule import learning_rate
+from chromatrack.training.schedule import learning_rate
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from chromatrack.errors import InputError
-from chromatrack.learn.log import StepReport, Validation, append_log, append_validation
-from chromatrack.learn.report import chosen_pictures, duration, write_report
+from chromatrack.training.monitor.log import StepReport, Validation, append_log, append_validation
+from chromatrack.training.monitor.report import chosen_pictures, duration, write_report
 
 EVIL = "<script>alert(1)</script>&\"'.mp4"
 

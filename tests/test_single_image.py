@@ -24,14 +24,6 @@ from chromatrack.evaluation.baselines.single_image import (
     predict_ab,
     predict_cells,
 )
-from chromatrack.learn.log import StepReport, read_log
-from chromatrack.learn.objective import predict_loss, terms, total
-from chromatrack.learn.pictures import watch_picture
-from chromatrack.learn.recipe import change, check, from_json, network, single
-from chromatrack.learn.run import begin, new_encoder
-from chromatrack.learn.sampler import Batch
-from chromatrack.learn.train import train
-from chromatrack.learn.watch import Watch
 from chromatrack.model.color_head import ColourHead, annealed_mean, class_balance
 from chromatrack.model.encoder import (
     PRESETS,
@@ -52,6 +44,14 @@ from chromatrack.ops.color import rgb_to_lab
 from chromatrack.propagation.label_maps import planes
 from chromatrack.tracking.colorize import paint
 from chromatrack.tracking.tracker import TrackConfig, Tracker
+from chromatrack.training.config import change, check, from_json, network, single
+from chromatrack.training.data.sampler import Batch
+from chromatrack.training.monitor.log import StepReport, read_log
+from chromatrack.training.monitor.pictures import watch_picture
+from chromatrack.training.monitor.validate import Watch
+from chromatrack.training.objective import predict_loss, terms, total
+from chromatrack.training.state import begin, new_encoder
+from chromatrack.training.train import train
 
 HEAD = replace(TINY, colours=8)
 CODES = torch.tensor([[x, y] for x in (-0.6, -0.2, 0.2, 0.6) for y in (-0.5, 0.5)])
@@ -228,7 +228,7 @@ def trained(tmp_path_factory) -> tuple[Path, list[StepReport]]:
         Image.fromarray(ruled(seed)).save(folder / "data" / f"{seed}.png")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PRESETS, "small", replace(TINY, raw_share=0.5))
-        patch.setattr("chromatrack.learn.run.CALIBRATION_BATCHES", 2)
+        patch.setattr("chromatrack.training.state.CALIBRATION_BATCHES", 2)
         run = train([folder / "data"], output=folder / "run", config=FORTY)
         return folder / "run", list(run)
 
@@ -359,7 +359,7 @@ def test_a_run_is_watched_by_its_predicted_colours(colourer, tmp_path, monkeypat
     frames = [planes(f.rgb) for f in moving_clip(frames=2, size=(64, 96), velocity=(8.0, 0.0))]
     seen = []
     monkeypatch.setattr(
-        "chromatrack.learn.watch.watch_picture",
+        "chromatrack.training.monitor.validate.watch_picture",
         lambda views, title: seen.extend(views) or watch_picture(views, title=title),
     )
     watch = Watch([("clip", frames[0], frames[1])], size=64)

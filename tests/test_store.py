@@ -17,10 +17,10 @@ from synthetic import still
 from video_clips import pictures, write_clip
 
 from chromatrack.errors import InputError
-from chromatrack.learn import frame_files, store
-from chromatrack.learn.index import Index, build_index
-from chromatrack.learn.sampler import SamplerConfig
-from chromatrack.learn.store import EXCHANGE_EVERY, FIRST, ClipStore, Shelf
+from chromatrack.training import frame_files, store
+from chromatrack.training.data.clip_store import EXCHANGE_EVERY, FIRST, ClipStore, Shelf
+from chromatrack.training.data.index import Index, build_index
+from chromatrack.training.data.sampler import SamplerConfig
 
 CPU = torch.device("cpu")
 SMALL = SamplerConfig(crop=32, short_side=32, spacing_seconds=0.04, clip_seconds=0.5, seed=3)

@@ -14,13 +14,20 @@ from PIL import Image
 from synthetic import moving_clip, still, write_clip
 
 from chromatrack.errors import InputError, OutputError, TrainingError
-from chromatrack.learn import checkpoint
-from chromatrack.learn.log import StepReport, read_log, read_validations
-from chromatrack.learn.prefetch import prefetch
-from chromatrack.learn.recipe import Objective, TrainConfig, change, from_json, single, vondrick2018
-from chromatrack.learn.sampler import SamplerConfig
-from chromatrack.learn.train import train
 from chromatrack.model.weights import load_encoder, read_header
+from chromatrack.training import checkpoint
+from chromatrack.training.config import (
+    Objective,
+    TrainConfig,
+    change,
+    from_json,
+    single,
+    vondrick2018,
+)
+from chromatrack.training.data.prefetch import prefetch
+from chromatrack.training.data.sampler import SamplerConfig
+from chromatrack.training.monitor.log import StepReport, read_log, read_validations
+from chromatrack.training.train import train
 
 SIX = TrainConfig(
     objective=Objective(compare="regress", copy=10.0),
@@ -236,7 +243,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_checkpoint(
     before = (folder / "checkpoint-00000002.pt").read_bytes()
     with monkeypatch.context() as patch:
         patch.setattr(
-            "chromatrack.learn.train.total",
+            "chromatrack.training.train.total",
             lambda found, _: found["copy"] * torch.tensor(float("nan")),
         )
         with pytest.raises(TrainingError, match=r"loss is nan at step 2; .*lower the learning"):
@@ -253,7 +260,7 @@ def test_a_gradient_that_is_not_finite_never_reaches_the_weights(data, tmp_path,
         copied = found["copy"]
         return copied + (copied - copied.detach()).abs().sqrt() * 0  # d sqrt(0) is infinite
 
-    monkeypatch.setattr("chromatrack.learn.train.total", explode)
+    monkeypatch.setattr("chromatrack.training.train.total", explode)
     with pytest.raises(TrainingError, match="the gradient is not finite at step 0"):
         list(train([data], output=tmp_path / "run", config=SIX))
     assert checkpoint.checkpoints(tmp_path / "run") == []

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from synthetic import moving_clip, still, write_clip
 
-from chromatrack.learn.index import build_index
-from chromatrack.learn.log import read_log
-from chromatrack.learn.recipe import TrainConfig, change
-from chromatrack.learn.train import train
+from chromatrack.training.config import TrainConfig, change
+from chromatrack.training.data.index import build_index
+from chromatrack.training.monitor.log import read_log
+from chromatrack.training.train import train
 
 
 def write_huge(path, *, size, frames, every=1):

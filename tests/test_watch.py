@@ -15,13 +15,13 @@ from torch.nn import functional as F
 from chromatrack.errors import InputError, LayoutError, OutputError
 from chromatrack.evaluation.datasets.davis import evaluate_davis
 from chromatrack.formats.masks import write_mask
-from chromatrack.learn.heldout import copy_colours
-from chromatrack.learn.recipe import default, vondrick2018
-from chromatrack.learn.watch import SCORES, Watch, embed_pair, tracking_score
 from chromatrack.model.encoder import Encoder, FeatureSpec
 from chromatrack.model.weights import load_encoder
 from chromatrack.propagation.label_maps import planes, to_cells
 from chromatrack.tracking.tracker import TrackConfig, Tracker
+from chromatrack.training.config import default, vondrick2018
+from chromatrack.training.monitor.probes import copy_colours
+from chromatrack.training.monitor.validate import SCORES, Watch, embed_pair, tracking_score
 
 COLOURS = {"colour_error", "colour_error_still", "colour_ratio"}
 

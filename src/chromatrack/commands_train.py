@@ -15,11 +15,11 @@ from chromatrack.options import Device
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from chromatrack.learn.aside import HeldPair
-    from chromatrack.learn.log import StepReport
-    from chromatrack.learn.recipe import Objective, TrainConfig
-    from chromatrack.learn.train import MakeWatcher
-    from chromatrack.learn.watch import Watch
+    from chromatrack.training.config import Objective, TrainConfig
+    from chromatrack.training.monitor.holdout import HeldPair
+    from chromatrack.training.monitor.log import StepReport
+    from chromatrack.training.monitor.validate import Watch
+    from chromatrack.training.train import MakeWatcher
 
 Knob = Annotated[float | None, arg(metavar="NUMBER")]
 Count = Annotated[int | None, arg(metavar="INT")]
@@ -118,10 +118,10 @@ def train(
         device: where to train.
         knobs: see Knobs.
     """
-    from chromatrack.learn.distributed import here
-    from chromatrack.learn.train import train as run
     from chromatrack.runs.progress import train_bar
     from chromatrack.tracking.tracker import choose_device
+    from chromatrack.training.distributed import here
+    from chromatrack.training.train import train as run
 
     config = _configure(output, recipe, knobs, resume=resume)
     config = replace(
@@ -163,7 +163,7 @@ def _configure(
     resume: bool,
 ) -> TrainConfig:
     """The recipe, or that of the run to resume, with the knobs that were turned."""
-    from chromatrack.learn.recipe import RECIPES, change
+    from chromatrack.training.config import RECIPES, change
 
     config = _resumed(output) if resume else RECIPES[recipe]()
     config = change(config, **asdict(knobs))
@@ -178,7 +178,7 @@ def _configure(
 def _resumed(output: Path) -> TrainConfig:
     """The recipe that a run folder was begun with."""
     from chromatrack.errors import InputError
-    from chromatrack.learn.recipe import from_json
+    from chromatrack.training.config import from_json
 
     try:
         text = (output / "config.json").read_text(encoding="utf-8")
@@ -195,7 +195,7 @@ def _watcher(
     def make(pairs: Sequence[HeldPair]) -> Watch | None:
         if not pairs and root is None:
             return None
-        from chromatrack.learn.watch import Watch
+        from chromatrack.training.monitor.validate import Watch
 
         return Watch(pairs, validate=root, sequences=sequences, objective=objective)
 
@@ -203,6 +203,6 @@ def _watcher(
 
 
 def _cache_folder() -> Path:
-    from chromatrack.learn.index import cache_folder
+    from chromatrack.training.data.index import cache_folder
 
     return cache_folder()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, Task
     from rich.text import Text
 
-    from chromatrack.learn.log import StepReport
+    from chromatrack.training.monitor.log import StepReport
 
 Report = Callable[[str, int, int | None], None]
 """Called as report(what is being done, frames done, frames in all or None if not known)."""

@@ -15,8 +15,8 @@ from os import PathLike
 from pathlib import Path
 
 from chromatrack.errors import InputError, LayoutError, VideoError
-from chromatrack.learn.listing import VIDEO_SUFFIXES
 from chromatrack.ops.coords import fit_size
+from chromatrack.training.data.listing import VIDEO_SUFFIXES
 from chromatrack.video.images import IMAGE_SUFFIXES, image_files
 from chromatrack.video.reader import Frame, probe, read_frames
 

@@ -95,8 +95,8 @@ def load_checkpoint(path: str | PathLike[str]) -> Encoder:
     Raises:
         WeightsError: no checkpoint of ours.
     """
-    from chromatrack.learn.checkpoint import read
-    from chromatrack.learn.recipe import from_json
+    from chromatrack.training.checkpoint import read
+    from chromatrack.training.config import from_json
 
     try:
         content = read(Path(path)).content

@@ -14,10 +14,13 @@ from pathlib import Path
 import torch
 
 from chromatrack.errors import InputError, OutputError
-from chromatrack.learn import checkpoint
-from chromatrack.learn.distributed import World
-from chromatrack.learn.index import Index
-from chromatrack.learn.log import (
+from chromatrack.model.weights import save_encoder
+from chromatrack.training import checkpoint
+from chromatrack.training.config import TrainConfig, to_json
+from chromatrack.training.data.index import Index
+from chromatrack.training.data.sampler import Sampler
+from chromatrack.training.distributed import World
+from chromatrack.training.monitor.log import (
     Scalars,
     StepReport,
     Validation,
@@ -31,11 +34,8 @@ from chromatrack.learn.log import (
     truncate_log,
     write_csv,
 )
-from chromatrack.learn.recipe import TrainConfig, to_json
-from chromatrack.learn.report import FACTS, write_report
-from chromatrack.learn.run import Run, Watcher, calibrate
-from chromatrack.learn.sampler import Sampler
-from chromatrack.model.weights import save_encoder
+from chromatrack.training.monitor.report import FACTS, write_report
+from chromatrack.training.state import Run, Watcher, calibrate
 from chromatrack.whole_file import replace_file
 
 CONFIG, LOG, TABLE = "config.json", "log.jsonl", "log.csv"

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chromatrack.learn.index import Index
-from chromatrack.learn.recipe import TrainConfig
-from chromatrack.learn.sampler import Sampler
-from chromatrack.learn.store import ClipStore
 from chromatrack.model.encoder import FeatureSpec, unnormalize_lab
 from chromatrack.ops.color import lab_to_rgb
+from chromatrack.training.config import TrainConfig
+from chromatrack.training.data.clip_store import ClipStore
+from chromatrack.training.data.index import Index
+from chromatrack.training.data.sampler import Sampler
 
 HeldPair = tuple[str, Tensor, Tensor]
 """Name, reference and target frame, `(3, H, W)` uint8 each, of material not trained on."""

@@ -15,9 +15,16 @@ import torch
 from torch import Tensor
 
 from chromatrack.errors import InputError, TrainingError
-from chromatrack.learn.augment import Hide, LightChange, change_light, draw_hidden, draw_light
-from chromatrack.learn.gaps import pick_frames, pick_regular
-from chromatrack.learn.views import (
+from chromatrack.model.encoder import FeatureSpec
+from chromatrack.ops.coords import cell_count, image_size
+from chromatrack.training.data.augment import (
+    Hide,
+    LightChange,
+    change_light,
+    draw_hidden,
+    draw_light,
+)
+from chromatrack.training.data.crops import (
     View,
     bend,
     cut_views,
@@ -25,12 +32,11 @@ from chromatrack.learn.views import (
     random_view,
     view_correspondence,
 )
-from chromatrack.model.encoder import FeatureSpec
-from chromatrack.ops.coords import cell_count, image_size
+from chromatrack.training.data.frame_gaps import pick_frames, pick_regular
 
 if TYPE_CHECKING:
-    from chromatrack.learn.decode import Clip
-    from chromatrack.learn.store import ClipStore
+    from chromatrack.training.data.clip_store import ClipStore
+    from chromatrack.training.data.decode import Clip
 
 Cache = Literal["device", "memory", "disk", "none"]
 

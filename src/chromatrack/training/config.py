@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from chromatrack.errors import InputError
-from chromatrack.learn.sampler import SamplerConfig
-from chromatrack.learn.schedule import Schedule
 from chromatrack.model.encoder import PRESETS, EncoderConfig
+from chromatrack.training.data.sampler import SamplerConfig
+from chromatrack.training.schedule import Schedule
 
 Compare = Literal["regress", "classify"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]

@@ -19,8 +19,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from chromatrack.errors import InputError, TrainingError
-from chromatrack.learn.aside import HeldPair, held_pairs, set_aside
-from chromatrack.learn.distributed import (
+from chromatrack.model.encoder import Encoder, colour_head, colour_scores
+from chromatrack.training.config import TrainConfig, check, default
+from chromatrack.training.data.clip_store import ClipStore
+from chromatrack.training.data.index import Index, build_index
+from chromatrack.training.data.prefetch import prefetch
+from chromatrack.training.data.sampler import Batch, Sampler
+from chromatrack.training.distributed import (
     World,
     greatest,
     here,
@@ -32,18 +37,13 @@ from chromatrack.learn.distributed import (
     wait,
     without_sharing,
 )
-from chromatrack.learn.index import Index, build_index
-from chromatrack.learn.log import StepReport
-from chromatrack.learn.objective import terms, total
-from chromatrack.learn.prefetch import prefetch
-from chromatrack.learn.recipe import TrainConfig, check, default
-from chromatrack.learn.run import Run, Watcher, begin, choose_precision
-from chromatrack.learn.run_files import RunFiles
-from chromatrack.learn.sampler import Batch, Sampler
-from chromatrack.learn.schedule import learning_rate
-from chromatrack.learn.stopping import asked_to_stop, raise_for
-from chromatrack.learn.store import ClipStore
-from chromatrack.model.encoder import Encoder, colour_head, colour_scores
+from chromatrack.training.monitor.holdout import HeldPair, held_pairs, set_aside
+from chromatrack.training.monitor.log import StepReport
+from chromatrack.training.objective import terms, total
+from chromatrack.training.run_folder import RunFiles
+from chromatrack.training.schedule import learning_rate
+from chromatrack.training.signals import asked_to_stop, raise_for
+from chromatrack.training.state import Run, Watcher, begin, choose_precision
 
 MakeWatcher = Callable[[Sequence[HeldPair]], Watcher | None]
 """Given the pairs set aside, maybe none, what looks at the network; None: nothing does."""

@@ -13,10 +13,10 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from chromatrack.errors import InputError
-from chromatrack.learn.heldout import PairView, Pointers, colourless
 from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
 from chromatrack.ops.coords import rescale_points
 from chromatrack.propagation.label_maps import interleaved, planes
+from chromatrack.training.monitor.probes import PairView, Pointers, colourless
 from chromatrack.viz.overlays import PAPER, contact_sheet
 
 WORST_ERROR = 40.0

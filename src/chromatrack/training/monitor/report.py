@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from chromatrack.errors import InputError
-from chromatrack.learn.log import (
+from chromatrack.training.monitor.log import (
     Curve,
     StepReport,
     Validation,

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 from chromatrack.errors import InputError
-from chromatrack.learn.grow import can_grow, grow
-from chromatrack.learn.recipe import TrainConfig, network, to_json
-from chromatrack.learn.sampler import Sampler
 from chromatrack.model.batchnorm import measure_statistics
 from chromatrack.model.color_head import class_balance
 from chromatrack.model.encoder import Encoder, build_encoder, colour_head
 from chromatrack.model.fold import channels_last
 from chromatrack.model.weights import load_encoder
 from chromatrack.ops.color import fit_codebook, quantize
+from chromatrack.training.config import TrainConfig, network, to_json
+from chromatrack.training.data.sampler import Sampler
+from chromatrack.training.widen import can_grow, grow
 
 Watcher = Callable[[Encoder, int, float, Path], Mapping[str, float]]
 """Called as watcher(encoder, step, seconds, folder); changes nothing about the encoder."""

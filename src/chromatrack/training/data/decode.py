@@ -29,7 +29,7 @@ from chromatrack.video.images import IMAGE_ERRORS
 from chromatrack.video.pixel_format import RgbConverter
 
 if TYPE_CHECKING:
-    from chromatrack.learn.index import PhotoEntry, VideoEntry
+    from chromatrack.training.data.index import PhotoEntry, VideoEntry
 
 LEAST_SIDE = 16
 """Pixels; pictures whose shorter side is less hold nothing to copy."""

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from chromatrack.errors import InputError, VideoError
-from chromatrack.learn.listing import Found, ListedShard, Listing
-from chromatrack.learn.shards import Member, Shard, atomic, is_remote
-from chromatrack.learn.timeline import look_at
+from chromatrack.training.data.listing import Found, ListedShard, Listing
+from chromatrack.training.data.shards import Member, Shard, atomic, is_remote
+from chromatrack.training.data.timeline import look_at
 
 Report = Callable[[str, int, int | None], None]
 """Called as report("index", videos looked at, videos in all)."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from chromatrack.errors import InputError
-from chromatrack.learn.shards import (
+from chromatrack.training.data.shards import (
     COMPRESSED_SUFFIXES,
     Member,
     Shard,

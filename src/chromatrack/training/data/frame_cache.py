@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from chromatrack.learn.decode import Clip
-from chromatrack.learn.shards import atomic
+from chromatrack.training.data.decode import Clip
+from chromatrack.training.data.shards import atomic
 
 if TYPE_CHECKING:
-    from chromatrack.learn.index import Stretch, VideoEntry
-    from chromatrack.learn.sampler import SamplerConfig
+    from chromatrack.training.data.index import Stretch, VideoEntry
+    from chromatrack.training.data.sampler import SamplerConfig
 
 _VERSION = 1  # of what a clip is: raise it when decoding gives other frames, scenes or weights
 

@@ -24,15 +24,6 @@ from torch import Tensor
 from chromatrack.errors import InputError, OutputError
 from chromatrack.evaluation.baselines.single_image import predict_cells
 from chromatrack.evaluation.datasets.davis import DavisSequence, Year, evaluate_davis, read_davis
-from chromatrack.learn.heldout import (
-    Copied,
-    PairView,
-    colourless,
-    copy_colours,
-    look_at_pair,
-    predicted_colours,
-)
-from chromatrack.learn.pictures import watch_picture
 from chromatrack.model.batchnorm import adapt, measure_statistics
 from chromatrack.model.encoder import Encoder, ResNetEncoder, colour_head, normalize_lab
 from chromatrack.ops.color import rgb_to_lab
@@ -40,11 +31,20 @@ from chromatrack.ops.coords import fit_size
 from chromatrack.propagation.label_maps import interleaved, resize
 from chromatrack.propagation.memory_bank import TOP_K, PropagateConfig
 from chromatrack.tracking.tracker import Device, TrackConfig, Tracker
+from chromatrack.training.monitor.pictures import watch_picture
+from chromatrack.training.monitor.probes import (
+    Copied,
+    PairView,
+    colourless,
+    copy_colours,
+    look_at_pair,
+    predicted_colours,
+)
 from chromatrack.whole_file import replace_file
 
 if TYPE_CHECKING:
-    from chromatrack.learn.aside import HeldPair
-    from chromatrack.learn.recipe import Objective
+    from chromatrack.training.config import Objective
+    from chromatrack.training.monitor.holdout import HeldPair
 
 PICTURES = "pictures"
 """Folder of a run that holds its pictures, `step-000123.png`."""

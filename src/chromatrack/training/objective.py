@@ -19,8 +19,8 @@ from chromatrack.ops.coords import pixel_to_cell
 from chromatrack.propagation.label_maps import to_cells
 
 if TYPE_CHECKING:
-    from chromatrack.learn.recipe import Objective
-    from chromatrack.learn.sampler import Batch
+    from chromatrack.training.config import Objective
+    from chromatrack.training.data.sampler import Batch
 
 LEAST = 1e-6  # probability below which a wrong class costs no more
 

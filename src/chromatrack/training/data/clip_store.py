@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from chromatrack.errors import InputError, VideoError
-from chromatrack.learn.decode import Clip, Decoded, decode_stretch, load_photo
-from chromatrack.learn.frame_files import FrameFiles
-from chromatrack.learn.index import Index, Stretch, stretches
 from chromatrack.ops.coords import fit_size
+from chromatrack.training.data.decode import Clip, Decoded, decode_stretch, load_photo
+from chromatrack.training.data.frame_cache import FrameFiles
+from chromatrack.training.data.index import Index, Stretch, stretches
 
 if TYPE_CHECKING:
-    from chromatrack.learn.sampler import SamplerConfig
+    from chromatrack.training.data.sampler import SamplerConfig
 
 FIRST = 16
 """Stretches on the shelf at step 0; one more a step until the memory is full."""

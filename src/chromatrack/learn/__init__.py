@@ -1,1 +1,0 @@
-"""Learning to point by copying colours: clips, objective, training loop."""

@@ -1,0 +1,1 @@
+"""From folders to batches: listed, decoded, kept, cut into views."""

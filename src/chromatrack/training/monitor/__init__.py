@@ -1,0 +1,1 @@
+"""What is watched while training: held-out clips, log, pictures, report."""
