@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from chromatrack.cli.options import Settings, load_evaluated
 from chromatrack.evaluation.datasets.badja import badja_benchmark
 from chromatrack.evaluation.datasets.boxes import PRECISION, SUCCESS, box_benchmark
 from chromatrack.evaluation.datasets.jhmdb import jhmdb_benchmark
@@ -35,7 +36,6 @@ from chromatrack.formats.boxes import BoxMark, TrackedBox
 from chromatrack.formats.keypoints import KeypointMark, TrackedKeypoints
 from chromatrack.formats.masks import read_mask
 from chromatrack.formats.points import PointMark, TrackedPoint
-from chromatrack.options import Settings, load_evaluated
 from chromatrack.video.reader import probe
 
 MODELS = ("small", "raw-lab", "identity")

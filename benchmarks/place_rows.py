@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from chromatrack.cli.options import Settings, load_evaluated
 from chromatrack.evaluation.datasets.badja import badja_benchmark
 from chromatrack.evaluation.datasets.boxes import box_benchmark
 from chromatrack.evaluation.datasets.davis import read_annotation, read_davis
@@ -22,7 +23,6 @@ from chromatrack.evaluation.synthetic.clips import TruthFrame, extent, scene
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.points import PointMark
-from chromatrack.options import Settings, load_evaluated
 from chromatrack.propagation.point_reliability import RASTER, PointSignals
 from chromatrack.video.reader import probe
 

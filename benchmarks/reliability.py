@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from chromatrack.cli.options import Settings, load_evaluated, load_tracker
 from chromatrack.evaluation.datasets.davis import Year, read_annotation, read_davis
 from chromatrack.evaluation.metrics.calibration import (
     auc,
@@ -42,7 +43,6 @@ from chromatrack.evaluation.metrics.calibration import (
 )
 from chromatrack.evaluation.metrics.color import ab_error
 from chromatrack.evaluation.metrics.masks import boundary_f, jaccard
-from chromatrack.options import Settings, load_evaluated, load_tracker
 from chromatrack.propagation.reliability import ABSENT, Signals, estimate, inputs
 from chromatrack.tracking.color_reliability import RIGHT, ColourSignals, colour_inputs
 from chromatrack.video.reader import read_frames

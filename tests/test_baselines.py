@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from chromatrack.cli.options import Settings, load_evaluated
 from chromatrack.errors import InputError
 from chromatrack.evaluation.baselines.identity import (
     RAW_LAB_TEMPERATURE,
@@ -28,7 +29,6 @@ from chromatrack.formats.masks import write_mask
 from chromatrack.formats.points import PointMark, TrackedPoint
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import cell_count
-from chromatrack.options import Settings, load_evaluated
 from chromatrack.propagation.label_maps import planes
 from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.tracking.marks import LostMark

@@ -20,14 +20,16 @@ import video_clips
 from PIL import Image
 from synthetic import moving_clip, rgb_of, write_clip, write_masks
 
-from chromatrack import __version__, cli, commands
-from chromatrack.commands import with_look_at
+from chromatrack import __version__
+from chromatrack.cli.main import main as cli
+from chromatrack.cli.main import track as commands
+from chromatrack.cli.mark_files import MarkFiles, read_mark_files
+from chromatrack.cli.options import DEFAULTS, EVALUATED, NO_KNOBS, ProtocolName, track_config
+from chromatrack.cli.track import with_look_at
 from chromatrack.evaluation.datasets.davis import evaluate_davis
 from chromatrack.evaluation.protocols import PROTOCOLS
 from chromatrack.formats.masks import read_mask
-from chromatrack.mark_files import MarkFiles, read_mark_files
 from chromatrack.model.weights import MODELS, save_encoder
-from chromatrack.options import DEFAULTS, EVALUATED, NO_KNOBS, ProtocolName, track_config
 from chromatrack.propagation.bidirectional import Direction
 from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.propagation.reliability import LookAt
@@ -618,7 +620,7 @@ def test_evaluate_davis_takes_protocols_and_any_features(davis, tmp_path, monkey
 
 
 def test_demo_prints_scores_and_files(monkeypatch, tmp_path, model, capsys):
-    from chromatrack import demo
+    from chromatrack.cli.main import demo
 
     small = demo.run_demo
     monkeypatch.setattr(
@@ -664,7 +666,7 @@ def test_train_interrupted_saves_first(photos, tmp_path):
 def test_help_is_quick_and_imports_nothing_heavy():
     code = (
         "import sys, time; began = time.process_time()\n"
-        "from chromatrack.cli import main\n"
+        "from chromatrack.cli.main import main\n"
         "for words in ('', 'track', 'stabilize', 'events', 'evaluate davis', 'evaluate colour'):\n"
         "    try: main([*words.split(), '--help'])\n"
         "    except SystemExit as stop: assert not stop.code\n"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from synthetic import moving_clip, still, write_clip, write_masks
 
-from chromatrack.demo import run_demo, sheet_frames, to_grey
+from chromatrack.cli.demo import run_demo, sheet_frames, to_grey
 from chromatrack.errors import InputError
 from chromatrack.evaluation.synthetic.materials import Texture, fractal_noise, sample_texture
 from chromatrack.evaluation.synthetic.render import Camera, SyntheticFrame, render_demo_clip

@@ -10,7 +10,8 @@ import av
 import pytest
 import torch
 
-from chromatrack import cli, doctor
+from chromatrack.cli.main import doctor
+from chromatrack.cli.main import main as cli
 from chromatrack.model import weights
 from chromatrack.model.weights import save_encoder
 

@@ -29,7 +29,9 @@ def data(tmp_path_factory) -> Path:
 
 def start(*arguments: object, limit: str = "") -> subprocess.Popen[str]:
     """`chromatrack train ...`; `limit` is code to run in the process first."""
-    code = f"{limit}\nimport sys\nfrom chromatrack.cli import main\nsys.exit(main(sys.argv[1:]))"
+    code = (
+        f"{limit}\nimport sys\nfrom chromatrack.cli.main import main\nsys.exit(main(sys.argv[1:]))"
+    )
     path = os.pathsep.join([str(SOURCES), os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
         [sys.executable, "-c", code, "train", *map(str, arguments), *map(str, TINY_RUN)],

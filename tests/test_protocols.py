@@ -7,10 +7,10 @@ import pytest
 from patch_encoders import SIZE, SmoothEncoder
 from synthetic import moving_clip, write_clip
 
+from chromatrack.cli.options import DEFAULTS, Evaluated, Settings, track_config
 from chromatrack.errors import InputError
 from chromatrack.evaluation.baselines.identity import RAW_LAB_TEMPERATURE
 from chromatrack.evaluation.protocols import PROTOCOLS, protocol
-from chromatrack.options import DEFAULTS, Evaluated, Settings, track_config
 from chromatrack.tracking.tracker import TrackConfig, Tracker
 
 FILM = moving_clip(frames=7, size=SIZE, objects=2, radius=14)

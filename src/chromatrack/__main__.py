@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from chromatrack.cli import main
+from chromatrack.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

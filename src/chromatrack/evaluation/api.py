@@ -6,6 +6,7 @@ from collections.abc import Callable
 from os import PathLike
 from typing import Any
 
+from chromatrack.cli.options import ProtocolName, with_floor
 from chromatrack.errors import InputError
 from chromatrack.evaluation.datasets.badja import badja_benchmark
 from chromatrack.evaluation.datasets.boxes import box_benchmark
@@ -20,7 +21,6 @@ from chromatrack.evaluation.protocols import protocol as preset
 from chromatrack.evaluation.runner import Benchmark, Progress, Report
 from chromatrack.evaluation.runner import evaluate as run
 from chromatrack.model.encoder import Encoder
-from chromatrack.options import ProtocolName, with_floor
 from chromatrack.tracking.tracker import Device, TrackConfig, Tracker
 
 BENCHMARKS: dict[str, Callable[..., Benchmark]] = {

@@ -13,16 +13,16 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from chromatrack.commands import Output
-from chromatrack.commands_places import (
+from chromatrack.cli.evaluate_run import ONE_BY_ONE, Names, Root, Run, run_benchmark, said
+from chromatrack.cli.evaluate_sparse import (
     evaluate_badja,
     evaluate_boxes,
     evaluate_jhmdb,
     evaluate_penn,
     evaluate_tapvid,
 )
-from chromatrack.evaluating import ONE_BY_ONE, Names, Root, Run, run_benchmark, said
-from chromatrack.options import EVALUATED, Evaluated, load_evaluated
+from chromatrack.cli.options import EVALUATED, Evaluated, load_evaluated
+from chromatrack.cli.track import Output
 
 ColourMethod = Literal["model", "flow", "flow-chained", "still", "grey"]
 

@@ -16,12 +16,12 @@ from pathlib import Path
 import tyro
 
 from chromatrack import __version__
-from chromatrack.commands import Output, colorize, events, stabilize, track
-from chromatrack.commands_again import correct, paint
-from chromatrack.commands_evaluate import evaluate_app
-from chromatrack.commands_train import train
+from chromatrack.cli.edit import correct, paint
+from chromatrack.cli.evaluate import evaluate_app
+from chromatrack.cli.options import Device
+from chromatrack.cli.track import Output, colorize, events, stabilize, track
+from chromatrack.cli.train import train
 from chromatrack.errors import ChromatrackError, DamagedVideoError
-from chromatrack.options import Device
 
 INTERRUPTED = 130
 PIPE_CLOSED = 141
@@ -39,7 +39,7 @@ def demo(
     """
     from rich.table import Table
 
-    from chromatrack.demo import run_demo
+    from chromatrack.cli.demo import run_demo
     from chromatrack.evaluation.tables import table_text
     from chromatrack.runs.progress import frame_bar
 
@@ -59,7 +59,7 @@ def demo(
 
 def doctor() -> int:
     """Say what this installation is made of, and warn of known traps; 1 if something is broken."""
-    from chromatrack.doctor import diagnose
+    from chromatrack.cli.doctor import diagnose
 
     found = diagnose()
     width = max(len(name) for name, _ in found.rows)

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
-from chromatrack.commands import End, Output, Start, Video, with_look_at
-from chromatrack.options import DEFAULTS, Device, Settings, load_tracker
+from chromatrack.cli.options import DEFAULTS, Device, Settings, load_tracker
+from chromatrack.cli.track import End, Output, Start, Video, with_look_at
 
 Many = tuple[tuple[str, ...], ...]
 
@@ -37,10 +37,10 @@ def correct(
         video: where the video is now, if it was moved.
         device: where to run.
     """
+    from chromatrack.cli.mark_files import parse_lost
     from chromatrack.formats.boxes import read_boxes
     from chromatrack.formats.keypoints import read_keypoints
     from chromatrack.formats.points import read_points
-    from chromatrack.mark_files import parse_lost
     from chromatrack.runs.correct import correct as run_correction
     from chromatrack.runs.correct import read_masks_at, tracker_of
     from chromatrack.runs.progress import frame_bar

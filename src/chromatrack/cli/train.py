@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from chromatrack.commands import Output
-from chromatrack.options import Device
+from chromatrack.cli.options import Device
+from chromatrack.cli.track import Output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, arg
 
-from chromatrack.evaluating import ONE_BY_ONE, Names, Root, Run, run_benchmark, said
-from chromatrack.options import EVALUATED, Evaluated, load_evaluated
+from chromatrack.cli.evaluate_run import ONE_BY_ONE, Names, Root, Run, run_benchmark, said
+from chromatrack.cli.options import EVALUATED, Evaluated, load_evaluated
 
 if TYPE_CHECKING:
     from chromatrack.evaluation.runner import Benchmark, Report

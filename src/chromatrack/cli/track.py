@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
-from chromatrack.mark_files import NO_MARKS, MarkFiles
-from chromatrack.options import DEFAULTS, Settings, load_tracker
+from chromatrack.cli.mark_files import NO_MARKS, MarkFiles
+from chromatrack.cli.options import DEFAULTS, Settings, load_tracker
 
 if TYPE_CHECKING:
     from chromatrack.propagation.reliability import LookAt
@@ -47,7 +47,7 @@ def track(
         end: frame after the last: a number, or a time such as 4s.
         show_reliability: draw into overlay.mp4 how far each object can be trusted.
     """
-    from chromatrack.mark_files import read_mark_files
+    from chromatrack.cli.mark_files import read_mark_files
     from chromatrack.runs.progress import frame_bar
     from chromatrack.runs.writer import track_to_folder
 
