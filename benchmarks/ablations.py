@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 
+from chromatrack.atomic import replace_file
 from chromatrack.evaluation.baselines.identity import RAW_LAB_TEMPERATURE, RawLabEncoder
 from chromatrack.evaluation.datasets.davis import evaluate_davis, read_davis
 from chromatrack.model.weights import load_encoder
@@ -32,7 +33,6 @@ from chromatrack.tracking.tracker import TrackConfig, Tracker
 from chromatrack.training.config import TrainConfig, change, default, vondrick2018
 from chromatrack.training.monitor.validate import shortened
 from chromatrack.training.train import train
-from chromatrack.whole_file import replace_file
 
 MODEL = "model.safetensors"
 

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from chromatrack.atomic import replace_file
 from chromatrack.cli.options import Settings, load_tracker
 from chromatrack.errors import VideoError
 from chromatrack.evaluation.baselines.colorizers import (
@@ -55,7 +56,6 @@ from chromatrack.evaluation.datasets.color_horizon import (
 from chromatrack.evaluation.metrics.color import bootstrap_interval
 from chromatrack.evaluation.paper.charts import LINES, horizon_chart, horizons_of, methods_of
 from chromatrack.video.images import IMAGE_SUFFIXES
-from chromatrack.whole_file import replace_file
 
 if TYPE_CHECKING:
     pass

@@ -22,6 +22,7 @@ from pathlib import Path
 import torch
 from matplotlib.axes import Axes
 
+from chromatrack.atomic import replace_file
 from chromatrack.evaluation.datasets.davis import evaluate_davis, read_davis
 from chromatrack.evaluation.features.registry import load_checkpoint
 from chromatrack.evaluation.protocols import protocol
@@ -33,7 +34,6 @@ from chromatrack.training.data.index import build_index
 from chromatrack.training.monitor.holdout import held_pairs, set_aside
 from chromatrack.training.monitor.log import Validation, read_log, read_validations
 from chromatrack.training.monitor.validate import Watch, shortened
-from chromatrack.whole_file import replace_file
 
 PAPER = {"J-Mean": 0.346, "F-Mean": 0.327}
 """Vondrick et al. 2018, table 2: DAVIS 2017 val, 400,000 steps of 32 clips."""

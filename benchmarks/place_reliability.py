@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from place_rows import SETS, Row, collect
 
+from chromatrack.atomic import replace_file
 from chromatrack.evaluation.metrics.calibration import (
     auc,
     bootstrap_correlation,
@@ -49,7 +50,6 @@ from chromatrack.propagation.point_reliability import (
     point_inputs,
 )
 from chromatrack.propagation.reliability import Signals
-from chromatrack.whole_file import replace_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from chromatrack.atomic import replace_file
 from chromatrack.cli.options import Settings, load_evaluated, load_tracker
 from chromatrack.evaluation.datasets.davis import Year, read_annotation, read_davis
 from chromatrack.evaluation.metrics.calibration import (
@@ -46,7 +47,6 @@ from chromatrack.evaluation.metrics.masks import boundary_f, jaccard
 from chromatrack.propagation.reliability import ABSENT, Signals, estimate, inputs
 from chromatrack.tracking.color_reliability import RIGHT, ColourSignals, colour_inputs
 from chromatrack.video.reader import read_frames
-from chromatrack.whole_file import replace_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

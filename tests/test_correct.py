@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from seams import measure_seams
 from synthetic import moving_clip, write_clip
 
 from chromatrack.errors import DamagedVideoError, InputError, OutputError
@@ -23,7 +24,6 @@ from chromatrack.runs.affected_spans import find_spans
 from chromatrack.runs.correct import correct, read_masks_at, tracker_of
 from chromatrack.runs.reader import read_result
 from chromatrack.runs.writer import track_to_folder
-from chromatrack.seams import measure_seams
 from chromatrack.tracking.marks import LostMark, Marks
 from chromatrack.tracking.merge_marks import channel_names, marked_labels, merge_marks, only
 from chromatrack.tracking.tracker import TrackConfig, Tracker

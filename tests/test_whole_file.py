@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from chromatrack.atomic import WholeFile, replace_file
 from chromatrack.errors import OutputError
-from chromatrack.whole_file import WholeFile, replace_file
 
 
 def names(folder: Path) -> list[str]:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError, OutputError
 from chromatrack.evaluation.metrics.masks import SequenceScores, frame_scores, psnr, sequence_scores
 from chromatrack.evaluation.synthetic.render import SyntheticFrame, render_demo_clip
 from chromatrack.formats.masks import write_mask
 from chromatrack.viz.overlays import contact_sheet, overlay_masks
-from chromatrack.whole_file import replace_file
 
 if TYPE_CHECKING:
     from chromatrack.tracking.tracker import Device, Tracker

@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from chromatrack import __version__
+from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError, OutputError, StoppedError
 from chromatrack.evaluation.cache import code_digest, digest
 from chromatrack.evaluation.kept import Kept, clip_path, read_kept
 from chromatrack.evaluation.workers import measure_here, measure_in_processes, stopped_by_sigterm
-from chromatrack.whole_file import replace_file
 
 Report = dict[str, Any]
 """What JSON can hold. Of one clip: its scores and whatever `combine` needs."""

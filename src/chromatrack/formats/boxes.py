@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 
+from chromatrack.atomic import WholeFile
 from chromatrack.errors import InputError
 from chromatrack.formats.csv_tables import (
     TableRow,
@@ -18,7 +19,6 @@ from chromatrack.formats.csv_tables import (
     read_track_table,
     track_line,
 )
-from chromatrack.whole_file import WholeFile
 
 COLUMNS = ("x", "y", "width", "height")
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from chromatrack.atomic import WholeFile
 from chromatrack.errors import InputError
 from chromatrack.formats.coco import HIDDEN, VISIBLE, CocoFile, CocoInstance, parse_coco
 from chromatrack.formats.csv_tables import TrackData
@@ -28,7 +29,6 @@ from chromatrack.formats.json_fields import (
     whole,
     xy_pair,
 )
-from chromatrack.whole_file import WholeFile
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError
-from chromatrack.whole_file import replace_file
 
 MAX_COLOURS = 256
 """An RGB mask with more distinct colours than this is taken for a photograph and refused."""

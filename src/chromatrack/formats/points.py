@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 
+from chromatrack.atomic import WholeFile
 from chromatrack.formats.csv_tables import (
     TrackData,
     marked_rows,
     read_track_table,
     track_line,
 )
-from chromatrack.whole_file import WholeFile
 
 
 @dataclass(frozen=True)

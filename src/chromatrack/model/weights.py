@@ -11,9 +11,9 @@ from typing import get_args
 
 from torch import Tensor
 
+from chromatrack.atomic import replace_file
 from chromatrack.errors import WeightsError
 from chromatrack.model.encoder import Encoder, EncoderConfig, Kind, build_encoder
-from chromatrack.whole_file import replace_file
 
 HEADER_KEY = "chromatrack"
 GREY = "grey/"  # prefix of the normalisation statistics of grey input in a weights file

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chromatrack import __version__
+from chromatrack.atomic import replace_file
 from chromatrack.propagation.reliability import frames_to_look_at
 from chromatrack.tracking.color_reliability import LOOK_BELOW
 from chromatrack.video.reader import ImageSequenceWriter, VideoWriter
-from chromatrack.whole_file import replace_file
 
 ColouredRow = tuple[int, float, float]
 """Frame number, pts_seconds, reliability."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from chromatrack.atomic import unwritable
 from chromatrack.errors import InputError, OutputError
 from chromatrack.formats.boxes import TrackedBox
 from chromatrack.formats.csv_tables import TrackData
@@ -29,7 +30,6 @@ from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.merge_marks import LabelName
 from chromatrack.tracking.reliability import PlaceName, places_row, read_places_row
 from chromatrack.video.reader import Frame, probe, read_frames
-from chromatrack.whole_file import unwritable
 
 
 @contextlib.contextmanager

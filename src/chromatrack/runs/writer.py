@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from chromatrack import __version__
+from chromatrack.atomic import replace_file
 from chromatrack.errors import DamagedVideoError, WeightsError
 from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.keypoints import KeypointMark, Skeleton
@@ -30,7 +31,6 @@ from chromatrack.tracking.reliability import places_row
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import VideoInfo, probe
 from chromatrack.video.timecode import Moment, frame_range
-from chromatrack.whole_file import replace_file
 
 SCHEMA_VERSION = 2
 """Of result.json; raised when a key changes its meaning or goes."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError, OutputError
 from chromatrack.model.weights import save_encoder
 from chromatrack.training import checkpoint
@@ -36,7 +37,6 @@ from chromatrack.training.monitor.log import (
 )
 from chromatrack.training.monitor.report import FACTS, write_report
 from chromatrack.training.state import Run, Watcher, calibrate
-from chromatrack.whole_file import replace_file
 
 CONFIG, LOG, TABLE = "config.json", "log.jsonl", "log.csv"
 VALIDATION, CURVES, MODEL = "validation.jsonl", "loss.png", "model.safetensors"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from os import PathLike
 from typing import Literal, TypeAlias
 
-from chromatrack.whole_file import WholeFile
+from chromatrack.atomic import WholeFile
 
 EventName: TypeAlias = Literal[
     "cut", "entry", "exit", "hidden", "contact", "dwell",

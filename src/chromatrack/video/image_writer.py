@@ -16,8 +16,8 @@ import numpy as np
 from av.error import FFmpegError
 from PIL import Image
 
+from chromatrack.atomic import unwritable
 from chromatrack.errors import DamagedVideoError, InputError, OutputError
-from chromatrack.whole_file import unwritable
 
 _KEEPS_FINISHED_FRAMES = (DamagedVideoError, KeyboardInterrupt, GeneratorExit)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from chromatrack.atomic import replace_file
 from chromatrack.viz.overlays import contact_sheet
-from chromatrack.whole_file import replace_file
 
 
 def write_sheet(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from chromatrack.atomic import replace_file
 from chromatrack.evaluation.datasets.color_failures import by_sequence
 from chromatrack.evaluation.datasets.color_horizon import HorizonScore, clip_differences, mean_error
 from chromatrack.evaluation.datasets.davis_attributes import DAVIS_ATTRIBUTES
@@ -37,7 +38,6 @@ from chromatrack.viz.html import (
     table,
     tiles,
 )
-from chromatrack.whole_file import replace_file
 
 
 def paper_page(results: PaperResults) -> str:

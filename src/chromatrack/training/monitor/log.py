@@ -12,8 +12,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from chromatrack.atomic import replace_file, unwritable
 from chromatrack.errors import InputError
-from chromatrack.whole_file import replace_file, unwritable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

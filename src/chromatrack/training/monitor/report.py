@@ -10,6 +10,7 @@ from typing import Any
 
 from PIL import Image
 
+from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError
 from chromatrack.training.monitor.log import (
     Curve,
@@ -33,7 +34,6 @@ from chromatrack.viz.html import (
     text,
     tiles,
 )
-from chromatrack.whole_file import replace_file
 
 FACTS = "data.json"
 PICTURE_BYTES = 7_000_000

@@ -21,6 +21,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError, OutputError
 from chromatrack.evaluation.baselines.single_image import predict_cells
 from chromatrack.evaluation.datasets.davis import DavisSequence, Year, evaluate_davis, read_davis
@@ -40,7 +41,6 @@ from chromatrack.training.monitor.probes import (
     look_at_pair,
     predicted_colours,
 )
-from chromatrack.whole_file import replace_file
 
 if TYPE_CHECKING:
     from chromatrack.training.config import Objective
