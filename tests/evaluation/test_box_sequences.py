@@ -18,7 +18,7 @@ from chromatrack.evaluation.metrics.tracks import detection_scores
 from chromatrack.evaluation.runner import evaluate
 from chromatrack.formats.boxes import BoxMark, TrackedBox
 
-DATA = Path(__file__).resolve().parents[2] / "shared/data"
+DATA = Path(__file__).resolve().parents[3] / "shared/data"
 BEST = 20 / 21  # no overlap is above the last of the 21 thresholds
 
 

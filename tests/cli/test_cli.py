@@ -40,7 +40,7 @@ from chromatrack.uses.warp import Fill
 from chromatrack.video.reader import probe, read_frames
 
 SIZE = (64, 96)
-SOURCES = Path(__file__).resolve().parents[1] / "src"
+SOURCES = Path(__file__).resolve().parents[2] / "src"
 
 
 def run(*arguments: object) -> int:

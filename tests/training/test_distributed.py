@@ -19,7 +19,7 @@ from test_train import newest
 from chromatrack.training.distributed import World, greatest, here, mean, own_device
 from chromatrack.training.monitor.log import read_log
 
-SOURCES = Path(__file__).parents[1] / "src"
+SOURCES = Path(__file__).parents[2] / "src"
 
 AGREE = """
 import sys, torch

@@ -12,7 +12,7 @@ from torch import nn
 
 from chromatrack.ops.affinity import affinity, readout, similarity
 
-BENCHMARKS = str(Path(__file__).parents[1] / "benchmarks")
+BENCHMARKS = str(Path(__file__).parents[2] / "benchmarks")
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from chromatrack.evaluation.datasets.box_formats import (
     vot_box,
 )
 
-DATA = Path(__file__).resolve().parents[2] / "shared/data"
+DATA = Path(__file__).resolve().parents[3] / "shared/data"
 
 
 @pytest.mark.parametrize("between", [",", "\t", " ", ", ", " , ", ";", "   "])

@@ -14,7 +14,7 @@ from chromatrack.training.config import change, default
 from chromatrack.training.monitor.log import Validation, append_validation
 from chromatrack.training.train import train
 
-BENCHMARKS = str(Path(__file__).parents[1] / "benchmarks")
+BENCHMARKS = str(Path(__file__).parents[2] / "benchmarks")
 TINY = {"steps": 2, "batch": 1, "log_every": 1, "crop": 32, "short_side": 40, "held_out": 0}
 
 

@@ -20,7 +20,7 @@ from chromatrack.evaluation.runner import evaluate
 from chromatrack.formats.keypoints import KeypointMark, TrackedKeypoints
 from chromatrack.video.reader import read_frame
 
-DATA = Path(__file__).resolve().parents[2] / "shared/data"
+DATA = Path(__file__).resolve().parents[3] / "shared/data"
 SIZE = (60, 80)
 FRAMES = 4
 

@@ -19,7 +19,7 @@ from chromatrack.evaluation.kept import clip_path
 from chromatrack.evaluation.runner import Benchmark, evaluate
 from chromatrack.evaluation.workers import core_count
 
-SOURCES = Path(__file__).resolve().parents[1] / "src"
+SOURCES = Path(__file__).resolve().parents[2] / "src"
 
 
 def test_processes_give_the_same_result_the_longest_clip_first(tmp_path):
@@ -98,7 +98,7 @@ def alive(process: int) -> bool:
 )
 def test_a_signal_ends_all_processes_and_keeps_finished_clips(number, jobs, last, tmp_path):
     code = f"import counting; counting.run_slowly({str(tmp_path)!r}, {jobs})"
-    path = os.pathsep.join([str(SOURCES), str(Path(__file__).parent)])
+    path = os.pathsep.join([str(SOURCES), str(Path(__file__).parents[1])])
     process = subprocess.Popen(
         [sys.executable, "-c", code],
         stderr=subprocess.PIPE,

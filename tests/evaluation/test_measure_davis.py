@@ -26,7 +26,7 @@ from chromatrack.evaluation.runner import evaluate
 from chromatrack.evaluation.tables import comparison_markdown, davis_markdown, davis_table
 from chromatrack.formats.masks import read_mask, write_mask
 
-DEV = Path(__file__).resolve().parents[2] / "shared/data/davis16-dev"
+DEV = Path(__file__).resolve().parents[3] / "shared/data/davis16-dev"
 SIZE = (48, 64)
 FRAMES = 6
 

@@ -15,7 +15,7 @@ import chromatrack
 from chromatrack.errors import InputError, LayoutError
 from chromatrack.evaluation.protocols import protocol
 
-DOCS = Path(__file__).parents[1] / "docs/measuring.md"
+DOCS = Path(__file__).parents[2] / "docs/measuring.md"
 FEATURES = """
 import torch
 import torch.nn.functional as F

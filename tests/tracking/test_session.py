@@ -25,7 +25,7 @@ from chromatrack.tracking.session_state import fork, grown, relayout, shrunk
 from chromatrack.tracking.tracker import TrackConfig, Tracker
 
 SIZE = (72, 104)
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 JOINTS = np.array([[40.0, 30.0], [np.nan, np.nan], [60.0, 40.0]])
 
 

@@ -34,7 +34,7 @@ from chromatrack.training.data.index import (
 )
 from chromatrack.training.data.shards import list_shard
 
-REAL = Path(__file__).parents[2] / "shared" / "data" / "train"
+REAL = Path(__file__).parents[3] / "shared" / "data" / "train"
 
 
 @pytest.fixture(scope="module")

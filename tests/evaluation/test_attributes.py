@@ -15,7 +15,7 @@ from chromatrack.errors import InputError
 from chromatrack.evaluation.datasets.davis_attributes import attribute_table, read_attributes
 from chromatrack.evaluation.tables import attributes_markdown, attributes_table, table_text
 
-PUBLISHED = Path(__file__).resolve().parents[2] / "shared/data/davis16-attributes.csv"
+PUBLISHED = Path(__file__).resolve().parents[3] / "shared/data/davis16-attributes.csv"
 
 
 def report(j: float, f: float) -> dict[str, float]:

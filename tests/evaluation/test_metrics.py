@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from chromatrack.errors import InputError
 from chromatrack.evaluation import metrics
 
-DEV = Path(__file__).resolve().parents[2] / "shared/data/davis16-dev"
+DEV = Path(__file__).resolve().parents[3] / "shared/data/davis16-dev"
 
 sizes = st.tuples(st.integers(1, 40), st.integers(1, 40))
 

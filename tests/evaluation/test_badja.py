@@ -24,7 +24,7 @@ from chromatrack.evaluation.runner import evaluate
 from chromatrack.formats.masks import write_mask
 from chromatrack.formats.points import PointMark, TrackedPoint
 
-DATA = Path(__file__).resolve().parents[2] / "shared/data"
+DATA = Path(__file__).resolve().parents[3] / "shared/data"
 SIZE = (27, 48)  # 1080 x 1920 divided by 40
 FRAMES = 8
 ANNOTATED = (1, 3, 4, 7)
