@@ -28,8 +28,9 @@ from chromatrack.atomic import replace_file
 from chromatrack.evaluation.baselines.identity import RAW_LAB_TEMPERATURE, RawLabEncoder
 from chromatrack.evaluation.datasets.davis import evaluate_davis, read_davis
 from chromatrack.model.weights import load_encoder
-from chromatrack.propagation.memory_bank import PropagateConfig
-from chromatrack.tracking.tracker import TrackConfig, Tracker
+from chromatrack.propagation.config import PropagateConfig
+from chromatrack.tracking.config import TrackConfig
+from chromatrack.tracking.tracker import Tracker
 from chromatrack.training.config import TrainConfig, change, default, vondrick2018
 from chromatrack.training.monitor.validate import shortened
 from chromatrack.training.train import train

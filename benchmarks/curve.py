@@ -24,9 +24,9 @@ from matplotlib.axes import Axes
 
 from chromatrack.atomic import replace_file
 from chromatrack.evaluation.datasets.davis import evaluate_davis, read_davis
-from chromatrack.evaluation.features.registry import load_checkpoint
 from chromatrack.evaluation.protocols import protocol
 from chromatrack.model.encoder import Encoder, build_encoder
+from chromatrack.model.weights import load_checkpoint
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.training import checkpoint
 from chromatrack.training.config import TrainConfig, from_json, network

@@ -32,10 +32,15 @@ from chromatrack.evaluation.datasets.jhmdb import jhmdb_benchmark
 from chromatrack.evaluation.kind_report import in_order, kinds_markdown
 from chromatrack.evaluation.metrics.masks import frame_scores, sequence_scores
 from chromatrack.evaluation.runner import evaluate
-from chromatrack.formats.boxes import BoxMark, TrackedBox
-from chromatrack.formats.keypoints import KeypointMark, TrackedKeypoints
 from chromatrack.formats.masks import read_mask
-from chromatrack.formats.points import PointMark, TrackedPoint
+from chromatrack.structures import (
+    BoxMark,
+    KeypointMark,
+    PointMark,
+    TrackedBox,
+    TrackedKeypoints,
+    TrackedPoint,
+)
 from chromatrack.video.reader import probe
 
 MODELS = ("small", "raw-lab", "identity")

@@ -20,10 +20,8 @@ from chromatrack.evaluation.datasets.jhmdb import jhmdb_benchmark
 from chromatrack.evaluation.metrics.keypoints import person_sizes
 from chromatrack.evaluation.metrics.tracks import box_iou
 from chromatrack.evaluation.synthetic.clips import TruthFrame, extent, scene
-from chromatrack.formats.boxes import BoxMark
-from chromatrack.formats.keypoints import KeypointMark
-from chromatrack.formats.points import PointMark
 from chromatrack.propagation.point_reliability import RASTER, PointSignals
+from chromatrack.structures import BoxMark, KeypointMark, PointMark
 from chromatrack.video.reader import probe
 
 SETS = ("davis-boxes", "boxes", "badja", "jhmdb", "synthetic")

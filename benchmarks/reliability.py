@@ -115,7 +115,9 @@ def collect_colours(
             first = next(truths).rgb
             coloured = tracker.colorize(some, references=[(first, 0)], start=1)
             for frame, truth in zip(coloured, truths, strict=True):
-                found, true = (tracker.lab(rgb)[1:].numpy() for rgb in (frame.rgb, truth.rgb))
+                found, true = (
+                    tracker.embedder.lab(rgb)[1:].numpy() for rgb in (frame.rgb, truth.rgb)
+                )
                 told = {"sequence": sequence.name, "frame": every * frame.index}
                 rows.append(told | {"error": ab_error(found, true)} | asdict(frame.signals))
         print(sequence.name, len(rows), file=sys.stderr)

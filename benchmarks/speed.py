@@ -65,11 +65,11 @@ def stages(video: Path, mask: Path, model: str) -> None:
     config = tracker.config.propagate
     count = 1 + config.recent
     frames = [frame.rgb for frame in islice(read_frames(video), count + 1)]
-    images = [tracker.image(rgb) for rgb in frames]
+    images = [tracker.embedder.image(rgb) for rgb in frames]
     painted = read_mask(mask)
     size = (images[0].shape[-2], images[0].shape[-1])
     with torch.inference_mode():
-        encoder = tracker.clip_encoder(tracker.encoder, rgb_to_lab(images[0]))
+        encoder = tracker.embedder.for_clip(rgb_to_lab(images[0]))
         maps = [encoder(image[None])[0] for image in images]
         references, target = torch.stack(maps[:count]), maps[count]
         knobs = {"top_k": config.top_k, "temperature": config.temperature}

@@ -180,7 +180,7 @@ def box_auc(truth: Sequence[TruthFrame], boxes: dict[int, np.ndarray]) -> float:
 
 def boxes_by_kind(truth: Sequence[TruthFrame], follow: Callable[..., Any]) -> dict[int, np.ndarray]:
     """(T, 4) boxes per object, given as boxes on frame 0; NaN where reported absent."""
-    from chromatrack.formats.boxes import BoxMark
+    from chromatrack.structures import BoxMark
 
     ids = truth[0].tracked
     found = {i: [] for i in ids}
@@ -221,7 +221,7 @@ def points_by_kind(
     truth: Sequence[TruthFrame], follow: Callable[..., Any]
 ) -> tuple[np.ndarray, np.ndarray]:
     """(T, P, 2) places and (T, P) visibility of points given as points on frame 0."""
-    from chromatrack.formats.points import PointMark
+    from chromatrack.structures import PointMark
 
     ids = list(truth[0].points)
     marks = [PointMark(i, 0, *truth[0].points[i]) for i in ids]
@@ -235,7 +235,7 @@ def points_by_kind(
 
 def joints_by_kind(truth: Sequence[TruthFrame], follow: Callable[..., Any]) -> np.ndarray:
     """(T, J, 2) places of joints given as keypoints of object 1 on frame 0."""
-    from chromatrack.formats.keypoints import KeypointMark
+    from chromatrack.structures import KeypointMark
 
     joints = truth[0].joints
     mark = KeypointMark(1, 0, joints, np.zeros(len(joints), dtype=bool))

@@ -40,8 +40,8 @@ from ceilings import (
     product_rate,
 )
 
-from chromatrack.model.encoder import PRESETS
-from chromatrack.tracking.tracker import choose_device
+from chromatrack.model.config import PRESETS
+from chromatrack.tracking.config import choose_device
 from chromatrack.training.config import RECIPES, TrainConfig, change
 from chromatrack.training.data.clip_store import ClipStore
 from chromatrack.training.data.index import Index, build_index, cache_folder

@@ -12,7 +12,8 @@ import torch
 from hypothesis import settings
 from torch import nn
 
-from chromatrack.model.encoder import Encoder, EncoderConfig, build_encoder
+from chromatrack.model.config import EncoderConfig
+from chromatrack.model.encoder import Encoder, build_encoder
 
 settings.register_profile("chromatrack", deadline=None)
 settings.load_profile("chromatrack")

@@ -10,9 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.model.encoder import Encoder, FeatureSpec
+from chromatrack.model.encoder import Encoder
+from chromatrack.ops.coords import FeatureSpec
 from chromatrack.propagation.label_maps import masks_to_label_map, planes
-from chromatrack.propagation.label_state import Kinds, Layout, Readings
+from chromatrack.propagation.label_state import Kinds, Readings
+from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.propagate import (
     Given,
     Input,

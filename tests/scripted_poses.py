@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chromatrack.formats.keypoints import TrackedKeypoints
+from chromatrack.structures import TrackedKeypoints
 
 
 @dataclass(frozen=True)

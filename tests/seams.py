@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from chromatrack.errors import InputError
-from chromatrack.runs.reader import Kind, Result
+from chromatrack.runs.reader import Result
+from chromatrack.structures import Kind
 
 
 @dataclass(frozen=True)

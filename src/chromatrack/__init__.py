@@ -10,8 +10,8 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "ChromatrackError": "chromatrack.errors",
     "ColorizedFrame": "chromatrack.tracking.tracker",
-    "PropagateConfig": "chromatrack.propagation.memory_bank",
-    "TrackConfig": "chromatrack.tracking.tracker",
+    "PropagateConfig": "chromatrack.propagation.config",
+    "TrackConfig": "chromatrack.tracking.config",
     "TrackedFrame": "chromatrack.tracking.tracker",
     "Tracker": "chromatrack.tracking.tracker",
     "VideoWriter": "chromatrack.video.reader",
@@ -41,8 +41,9 @@ if TYPE_CHECKING:
     from chromatrack.errors import ChromatrackError
     from chromatrack.evaluation.api import evaluate
     from chromatrack.model.weights import load_encoder
-    from chromatrack.propagation.memory_bank import PropagateConfig
-    from chromatrack.tracking.tracker import ColorizedFrame, TrackConfig, TrackedFrame, Tracker
+    from chromatrack.propagation.config import PropagateConfig
+    from chromatrack.tracking.config import TrackConfig
+    from chromatrack.tracking.tracker import ColorizedFrame, TrackedFrame, Tracker
     from chromatrack.video.reader import VideoWriter, probe, read_frame, read_frames
 
 

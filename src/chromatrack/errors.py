@@ -5,6 +5,7 @@ The library raises these; the command line prints one line and exits with `exit_
 
 from __future__ import annotations
 
+import json
 from functools import partial
 
 
@@ -63,3 +64,9 @@ class StoppedError(ChromatrackError):
     """SIGTERM asked a long job to end; what it did so far is saved."""
 
     exit_code = 143
+
+
+def shown(value: object) -> str:
+    """`value` as JSON, shortened, for an error message."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 80 else f"{text[:77]}..."

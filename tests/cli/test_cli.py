@@ -24,17 +24,19 @@ from chromatrack import __version__
 from chromatrack.cli.main import main as cli
 from chromatrack.cli.main import track as commands
 from chromatrack.cli.mark_files import MarkFiles, read_mark_files
-from chromatrack.cli.options import DEFAULTS, EVALUATED, NO_KNOBS, ProtocolName, track_config
+from chromatrack.cli.options import DEFAULTS, EVALUATED, NO_KNOBS, track_config
+from chromatrack.cli.progress import frame_bar
 from chromatrack.cli.track import with_look_at
 from chromatrack.evaluation.datasets.davis import evaluate_davis
-from chromatrack.evaluation.protocols import PROTOCOLS
+from chromatrack.evaluation.protocols import PROTOCOLS, ProtocolName
 from chromatrack.formats.masks import read_mask
 from chromatrack.model.weights import MODELS, save_encoder
 from chromatrack.propagation.bidirectional import Direction
 from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.propagation.reliability import LookAt
-from chromatrack.runs.progress import frame_bar, stop_on_interrupt
-from chromatrack.tracking.tracker import TrackConfig, Tracker
+from chromatrack.runs.progress import stop_on_interrupt
+from chromatrack.tracking.config import TrackConfig
+from chromatrack.tracking.tracker import Tracker
 from chromatrack.uses.plane_motion import Motion
 from chromatrack.uses.warp import Fill
 from chromatrack.video.reader import probe, read_frames

@@ -22,7 +22,7 @@ from chromatrack.evaluation.datasets.badja import (
 )
 from chromatrack.evaluation.runner import evaluate
 from chromatrack.formats.masks import write_mask
-from chromatrack.formats.points import PointMark, TrackedPoint
+from chromatrack.structures import PointMark, TrackedPoint
 
 DATA = Path(__file__).resolve().parents[3] / "shared/data"
 SIZE = (27, 48)  # 1080 x 1920 divided by 40

@@ -23,16 +23,21 @@ from chromatrack.evaluation.baselines.identity import (
 from chromatrack.evaluation.datasets.davis import evaluate_davis
 from chromatrack.evaluation.metrics.masks import jaccard
 from chromatrack.evaluation.runner import config_of
-from chromatrack.formats.boxes import BoxMark, TrackedBox
-from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.masks import write_mask
-from chromatrack.formats.points import PointMark, TrackedPoint
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import cell_count
 from chromatrack.propagation.label_maps import planes
 from chromatrack.propagation.propagate import PropagateConfig
-from chromatrack.tracking.marks import LostMark
-from chromatrack.tracking.tracker import TrackConfig, Tracker
+from chromatrack.structures import (
+    BoxMark,
+    KeypointMark,
+    LostMark,
+    PointMark,
+    TrackedBox,
+    TrackedPoint,
+)
+from chromatrack.tracking.config import TrackConfig
+from chromatrack.tracking.tracker import Tracker
 
 SIZE = (32, 48)
 

@@ -16,7 +16,7 @@ from chromatrack.evaluation.datasets.box_formats import read_otb
 from chromatrack.evaluation.datasets.boxes import box_benchmark, box_scores, measure_box, track_box
 from chromatrack.evaluation.metrics.tracks import detection_scores
 from chromatrack.evaluation.runner import evaluate
-from chromatrack.formats.boxes import BoxMark, TrackedBox
+from chromatrack.structures import BoxMark, TrackedBox
 
 DATA = Path(__file__).resolve().parents[3] / "shared/data"
 BEST = 20 / 21  # no overlap is above the last of the 21 thresholds

@@ -37,8 +37,9 @@ from chromatrack.evaluation.metrics.color import ColourConsistency, colourfulnes
 from chromatrack.evaluation.runner import evaluate
 from chromatrack.evaluation.tables import table_text
 from chromatrack.model.encoder import build_encoder
-from chromatrack.propagation.memory_bank import PropagateConfig
-from chromatrack.tracking.tracker import TrackConfig, Tracker
+from chromatrack.propagation.config import PropagateConfig
+from chromatrack.tracking.config import TrackConfig
+from chromatrack.tracking.tracker import Tracker
 
 SIZE = (32, 48)
 FRAMES = rgb_of(moving_clip(frames=7, size=SIZE, radius=9))

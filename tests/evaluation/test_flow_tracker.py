@@ -16,11 +16,9 @@ from chromatrack.evaluation.datasets.color_horizon import ab_of
 from chromatrack.evaluation.metrics.masks import jaccard
 from chromatrack.evaluation.metrics.tracks import box_iou
 from chromatrack.evaluation.synthetic.materials import sample_texture
-from chromatrack.formats.boxes import BoxMark
-from chromatrack.formats.keypoints import KeypointMark
-from chromatrack.formats.points import PointMark
 from chromatrack.propagation.propagate import Input
-from chromatrack.tracking.marks import LostMark, Marks
+from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark
+from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import Frame
 

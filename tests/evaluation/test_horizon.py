@@ -51,9 +51,10 @@ from chromatrack.evaluation.metrics.color import (
 from chromatrack.evaluation.runner import evaluate
 from chromatrack.model.encoder import build_encoder
 from chromatrack.ops.color import rgb_to_lab
+from chromatrack.propagation.config import PropagateConfig
 from chromatrack.propagation.label_maps import planes
-from chromatrack.propagation.memory_bank import PropagateConfig
-from chromatrack.tracking.tracker import TrackConfig, Tracker
+from chromatrack.tracking.config import TrackConfig
+from chromatrack.tracking.tracker import Tracker
 
 SIZE = (48, 80)
 

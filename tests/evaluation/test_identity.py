@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from chromatrack.evaluation.baselines.identity import IdentityTracker, baseline
 from chromatrack.evaluation.cache import code_digest, digest
 from chromatrack.evaluation.kept import Kept
-from chromatrack.tracking.tracker import TrackConfig, Tracker
+from chromatrack.tracking.config import TrackConfig
+from chromatrack.tracking.tracker import Tracker
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),

@@ -17,7 +17,7 @@ from chromatrack.errors import InputError, LayoutError, VideoError
 from chromatrack.evaluation.datasets.jhmdb import JHMDB_JOINTS, jhmdb_benchmark, read_jhmdb
 from chromatrack.evaluation.datasets.poses import measure_pose, track_pose
 from chromatrack.evaluation.runner import evaluate
-from chromatrack.formats.keypoints import KeypointMark, TrackedKeypoints
+from chromatrack.structures import KeypointMark, TrackedKeypoints
 from chromatrack.video.reader import read_frame
 
 DATA = Path(__file__).resolve().parents[3] / "shared/data"

@@ -11,7 +11,8 @@ from chromatrack.cli.options import DEFAULTS, Evaluated, Settings, track_config
 from chromatrack.errors import InputError
 from chromatrack.evaluation.baselines.identity import RAW_LAB_TEMPERATURE
 from chromatrack.evaluation.protocols import PROTOCOLS, protocol
-from chromatrack.tracking.tracker import TrackConfig, Tracker
+from chromatrack.tracking.config import TrackConfig
+from chromatrack.tracking.tracker import Tracker
 
 FILM = moving_clip(frames=7, size=SIZE, objects=2, radius=14)
 

@@ -25,14 +25,8 @@ from chromatrack.evaluation.baselines.single_image import (
     predict_cells,
 )
 from chromatrack.model.color_head import ColourHead, annealed_mean, class_balance
-from chromatrack.model.encoder import (
-    PRESETS,
-    EncoderConfig,
-    build_encoder,
-    colour_head,
-    colour_scores,
-    normalize_lab,
-)
+from chromatrack.model.config import PRESETS, EncoderConfig
+from chromatrack.model.encoder import build_encoder, colour_head, colour_scores, normalize_lab
 from chromatrack.model.weights import (
     load_encoder,
     model_path,
@@ -43,7 +37,8 @@ from chromatrack.model.weights import (
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.propagation.label_maps import planes
 from chromatrack.tracking.colorize import paint
-from chromatrack.tracking.tracker import TrackConfig, Tracker
+from chromatrack.tracking.config import TrackConfig
+from chromatrack.tracking.tracker import Tracker
 from chromatrack.training.config import change, check, from_json, network, single
 from chromatrack.training.data.sampler import Batch
 from chromatrack.training.monitor.log import StepReport, read_log

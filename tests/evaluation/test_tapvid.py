@@ -17,10 +17,11 @@ from chromatrack.errors import DamagedVideoError, InputError, LayoutError
 from chromatrack.evaluation.datasets.tapvid import read_tapvid
 from chromatrack.evaluation.metrics.tapvid import TAPVID_COLUMNS
 from chromatrack.evaluation.runner import evaluate
-from chromatrack.formats.points import PointMark, TrackedPoint
 from chromatrack.model.weights import save_encoder
 from chromatrack.propagation.propagate import PropagateConfig
-from chromatrack.tracking.tracker import TrackConfig, Tracker
+from chromatrack.structures import PointMark, TrackedPoint
+from chromatrack.tracking.config import TrackConfig
+from chromatrack.tracking.tracker import Tracker
 
 SIZE = (24, 32)
 FRAMES = 7

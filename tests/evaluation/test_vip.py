@@ -17,7 +17,8 @@ from chromatrack.evaluation.datasets.vip import VIP_CLASSES, read_classes, read_
 from chromatrack.evaluation.runner import evaluate
 from chromatrack.formats.masks import read_mask
 from chromatrack.propagation.propagate import PropagateConfig
-from chromatrack.tracking.tracker import TrackConfig, Tracker
+from chromatrack.tracking.config import TrackConfig
+from chromatrack.tracking.tracker import Tracker
 
 SIZE = (24, 36)
 FRAMES = 4

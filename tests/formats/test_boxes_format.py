@@ -6,14 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chromatrack.errors import InputError
-from chromatrack.formats.boxes import (
-    BoxMark,
-    BoxWriter,
-    TrackedBox,
-    read_box_tracks,
-    read_boxes,
-    write_box_tracks,
-)
+from chromatrack.formats.boxes import BoxWriter, read_box_tracks, read_boxes, write_box_tracks
+from chromatrack.structures import BoxMark, TrackedBox
 
 CORNERS, SIDES = st.floats(-1e4, 1e4), st.floats(0.01, 1e4)
 BOXES = st.builds(

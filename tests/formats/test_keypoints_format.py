@@ -9,15 +9,13 @@ from hypothesis import strategies as st
 
 from chromatrack.errors import InputError, OutputError
 from chromatrack.formats.keypoints import (
-    COCO_PERSON,
     KeypointWriter,
-    Skeleton,
-    TrackedKeypoints,
     read_keypoint_tracks,
     read_keypoints,
     read_skeleton,
     write_keypoints,
 )
+from chromatrack.structures import COCO_PERSON, Skeleton, TrackedKeypoints
 
 LEG = Skeleton(("hip", "knee", "foot"), ((0, 1), (1, 2)))
 SHORT = {"names": ["hip", "knee", "foot"], "edges": [["hip", "knee"], ["knee", "foot"]]}

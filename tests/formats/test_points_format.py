@@ -8,14 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chromatrack.errors import InputError, OutputError
-from chromatrack.formats.points import (
-    PointMark,
-    TrackedPoint,
-    TrackWriter,
-    read_points,
-    read_tracks,
-    write_tracks,
-)
+from chromatrack.formats.points import TrackWriter, read_points, read_tracks, write_tracks
+from chromatrack.structures import PointMark, TrackedPoint
 
 POSITIONS = st.floats(-1e5, 1e5)
 POINTS = st.builds(

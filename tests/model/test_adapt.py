@@ -8,9 +8,11 @@ from synthetic import moving_clip
 
 from chromatrack.errors import InputError
 from chromatrack.model.batchnorm import adapt, measure_statistics
-from chromatrack.model.encoder import EncoderConfig, build_encoder
+from chromatrack.model.config import EncoderConfig
+from chromatrack.model.encoder import build_encoder
 from chromatrack.model.weights import load_encoder, save_encoder
-from chromatrack.tracking.tracker import TrackConfig, Tracker
+from chromatrack.tracking.config import TrackConfig
+from chromatrack.tracking.tracker import Tracker
 
 TINY = EncoderConfig(widths=(8, 16, 16), blocks=(1, 1, 1), embedding=16)
 
@@ -56,7 +58,7 @@ def test_a_weights_file_keeps_both_and_the_tracker_colours_with_the_grey_one(tmp
         tracker = Tracker.from_pretrained(path)
         torch.testing.assert_close(tracker.encoder(x), encoder(x), atol=1e-5, rtol=0)
         expected = load_encoder(path, grey=True)(x)
-        torch.testing.assert_close(tracker.grey_encoder(x), expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(tracker.embedder.grey_encoder(x), expected, atol=1e-5, rtol=0)
 
 
 def test_a_file_without_grey_statistics_uses_the_ones_it_has(tmp_path):
@@ -82,8 +84,8 @@ def test_the_tracker_adapts_to_the_clip_only_if_asked():
     for share in (0.0, 0.9):
         tracker = Tracker(build_encoder(TINY), config=TrackConfig(adapt=share))
         before = {n: x.clone() for n, x in tracker.encoder.state_dict().items()}
-        lab = tracker.lab(frames[0].rgb)
-        used = tracker.clip_encoder(tracker.encoder, lab)
+        lab = tracker.embedder.lab(frames[0].rgb)
+        used = tracker.embedder.for_clip(lab)
         x = torch.rand(1, 3, 40, 56)
         with torch.no_grad():
             same = torch.allclose(used(x), tracker.encoder(x), atol=1e-5)

@@ -12,10 +12,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from chromatrack.errors import InputError, WeightsError
+from chromatrack.model.config import PRESETS
 from chromatrack.model.encoder import (
-    PRESETS,
     Encoder,
-    FeatureSpec,
     ResNetEncoder,
     Vondrick2018Encoder,
     build_encoder,
@@ -32,6 +31,7 @@ from chromatrack.model.weights import (
     shipped_models,
 )
 from chromatrack.ops.color import rgb_to_lab
+from chromatrack.ops.coords import FeatureSpec
 
 ODD_SIZES = [(64, 96), (33, 47), (8, 9), (1, 70)]
 

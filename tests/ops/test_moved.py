@@ -17,7 +17,8 @@ from chromatrack.evaluation.protocols import mast
 from chromatrack.ops.dense_affinity import coarse_search, dense_affinity
 from chromatrack.ops.shifted_windows import moved_windows
 from chromatrack.ops.tiles import Windows
-from chromatrack.propagation.memory_bank import MemoryBank, PropagateConfig
+from chromatrack.propagation.config import PropagateConfig
+from chromatrack.propagation.memory_bank import MemoryBank
 from chromatrack.propagation.propagate import Propagator, paint_over, propagate, reach
 
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chromatrack.errors import InputError
-from chromatrack.model.encoder import PRESETS, EncoderConfig, ResNetEncoder, build_encoder
+from chromatrack.model.config import PRESETS, EncoderConfig
+from chromatrack.model.encoder import ResNetEncoder, build_encoder
 from chromatrack.model.weights import load_encoder, save_encoder
 from chromatrack.ops.patches import PATCH_CHANNELS, centred_patches, patches
 

@@ -9,9 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from patch_encoders import image_of, run_marks, wave_frame
 
-from chromatrack.formats.boxes import BoxMark
-from chromatrack.model.encoder import FeatureSpec
-from chromatrack.ops.coords import Box, box_edges, cell_count
+from chromatrack.ops.coords import Box, FeatureSpec, box_edges, cell_count
 from chromatrack.propagation.box_labels import (
     BoxTrack,
     BoxTracks,
@@ -21,6 +19,7 @@ from chromatrack.propagation.box_labels import (
     foreground,
     in_shape,
 )
+from chromatrack.structures import BoxMark
 from chromatrack.tracking.marks import Marks
 
 SPECS = [FeatureSpec(4, 8, 3.5), FeatureSpec(4, 4, 1.5), FeatureSpec(4, 8, 0.0)]

@@ -19,15 +19,14 @@ from patch_encoders import (
     wave_frame,
 )
 
-from chromatrack.formats.boxes import BoxMark
-from chromatrack.formats.keypoints import KeypointMark
-from chromatrack.formats.points import PointMark
-from chromatrack.propagation.label_state import Kinds, Layout, PointName
+from chromatrack.propagation.label_state import Kinds
+from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.propagate import Input, PropagateConfig
-from chromatrack.tracking.marks import LostMark, Marks
+from chromatrack.structures import BoxMark, KeypointMark, LabelName, LostMark, PointMark
+from chromatrack.tracking.marks import Marks
 
 numbers = st.lists(st.integers(1, 999), unique=True, max_size=5).map(lambda ids: tuple(sorted(ids)))
-names: st.SearchStrategy[tuple[PointName, ...]] = numbers.map(
+names: st.SearchStrategy[tuple[LabelName, ...]] = numbers.map(
     lambda ids: tuple(("point", i, 0) for i in ids)
 )
 

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 import chromatrack.propagation.label_maps as labels_module
 from chromatrack.errors import InputError
-from chromatrack.model.encoder import FeatureSpec
-from chromatrack.ops.coords import cell_count, pixel_grid
+from chromatrack.ops.coords import FeatureSpec, cell_count, pixel_grid
 from chromatrack.propagation.label_maps import (
     label_map_to_mask,
     masks_to_label_map,

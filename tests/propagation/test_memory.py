@@ -8,7 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chromatrack.errors import InputError
-from chromatrack.propagation.memory_bank import MemoryBank, PropagateConfig, Reference
+from chromatrack.propagation.config import PropagateConfig
+from chromatrack.propagation.memory_bank import MemoryBank, Reference
 
 
 def filled(config: PropagateConfig, *, marks=(0,), frames=20) -> MemoryBank:

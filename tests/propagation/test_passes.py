@@ -17,7 +17,7 @@ from chromatrack.propagation.bidirectional import (
     merge_readings,
     shares,
 )
-from chromatrack.propagation.label_state import Layout
+from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.point_labels import Seen
 
 CPU = torch.device("cpu")

@@ -15,13 +15,10 @@ from hypothesis import strategies as st
 from synthetic import moving_clip, write_clip
 
 from chromatrack.evaluation.baselines.identity import RawLabEncoder
-from chromatrack.formats.boxes import BoxMark
-from chromatrack.formats.keypoints import KeypointMark, Skeleton
-from chromatrack.formats.points import PointMark
-from chromatrack.model.encoder import FeatureSpec
+from chromatrack.ops.coords import FeatureSpec
 from chromatrack.propagation.bidirectional import Reading, merge_readings
-from chromatrack.propagation.label_state import Layout
-from chromatrack.propagation.memory_bank import PropagateConfig
+from chromatrack.propagation.config import PropagateConfig
+from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.point_labels import Seen
 from chromatrack.propagation.point_reliability import (
     BOX_ABSENT,
@@ -40,8 +37,10 @@ from chromatrack.runs.correct import correct
 from chromatrack.runs.files import reliability_bars
 from chromatrack.runs.reader import read_result
 from chromatrack.runs.writer import track_to_folder
+from chromatrack.structures import BoxMark, KeypointMark, PointMark, Skeleton
+from chromatrack.tracking.config import TrackConfig
 from chromatrack.tracking.reliability import by_kind, places_row, read_places_row
-from chromatrack.tracking.tracker import TrackConfig, Tracker
+from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import read_frames
 
 SIZE = (8, 10)

@@ -22,9 +22,7 @@ from patch_encoders import (
 )
 
 import chromatrack.propagation.propagate as propagate_module
-from chromatrack.formats.points import PointMark
-from chromatrack.model.encoder import FeatureSpec
-from chromatrack.ops.coords import cell_to_pixel
+from chromatrack.ops.coords import FeatureSpec, cell_to_pixel
 from chromatrack.propagation.point_labels import (
     Seen,
     Templates,
@@ -33,6 +31,7 @@ from chromatrack.propagation.point_labels import (
     confidence_of,
     correlation,
 )
+from chromatrack.structures import PointMark
 from chromatrack.tracking.marks import Marks
 
 PLACES = [(44.25, 40.5), (61.3, 50.7), (80.5, 33.25)]

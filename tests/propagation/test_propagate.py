@@ -23,7 +23,7 @@ from patch_encoders import (
 
 import chromatrack.propagation.propagate as module
 from chromatrack.errors import InputError
-from chromatrack.model.encoder import FeatureSpec
+from chromatrack.ops.coords import FeatureSpec
 from chromatrack.propagation.label_maps import merge_given
 from chromatrack.propagation.propagate import (
     Given,

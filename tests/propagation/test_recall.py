@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from patch_encoders import SIZE, SMOOTH_SPEC, image_of, run_marks, wave_frame
 
-from chromatrack.formats.boxes import BoxMark
 from chromatrack.ops.coords import pixel_grid
 from chromatrack.propagation.label_state import Readings
 from chromatrack.propagation.redetection import Body
-from chromatrack.tracking.marks import LostMark, Marks
+from chromatrack.structures import BoxMark, LostMark
+from chromatrack.tracking.marks import Marks
 
 SIDE = 32
 Place = tuple[int, int] | None

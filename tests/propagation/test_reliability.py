@@ -17,8 +17,8 @@ from synthetic import moving_clip, write_clip
 from chromatrack.errors import InputError
 from chromatrack.evaluation.baselines.identity import RawLabEncoder
 from chromatrack.propagation.bidirectional import Reading, merge_readings
-from chromatrack.propagation.label_state import Layout
-from chromatrack.propagation.memory_bank import PropagateConfig
+from chromatrack.propagation.config import PropagateConfig
+from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.reliability import (
     ABSENT,
     LOOK_BELOW,
@@ -33,7 +33,8 @@ from chromatrack.propagation.reliability import (
 from chromatrack.runs.correct import correct
 from chromatrack.runs.reader import read_result
 from chromatrack.runs.writer import track_to_folder
-from chromatrack.tracking.tracker import TrackConfig, Tracker
+from chromatrack.tracking.config import TrackConfig
+from chromatrack.tracking.tracker import Tracker
 from chromatrack.viz.overlays import Bar, overlay_reliability
 
 SIZE = (6, 8)

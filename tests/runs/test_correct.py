@@ -15,18 +15,18 @@ from seams import measure_seams
 from synthetic import moving_clip, write_clip
 
 from chromatrack.errors import DamagedVideoError, InputError, OutputError
-from chromatrack.formats.boxes import BoxMark
-from chromatrack.formats.keypoints import KeypointMark, Skeleton
 from chromatrack.formats.masks import read_mask, write_mask
-from chromatrack.formats.points import PointMark
+from chromatrack.propagation.layout import channel_names
 from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.runs.affected_spans import find_spans
 from chromatrack.runs.correct import correct, read_masks_at, tracker_of
 from chromatrack.runs.reader import read_result
 from chromatrack.runs.writer import track_to_folder
-from chromatrack.tracking.marks import LostMark, Marks
-from chromatrack.tracking.merge_marks import channel_names, marked_labels, merge_marks, only
-from chromatrack.tracking.tracker import TrackConfig, Tracker
+from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark, Skeleton
+from chromatrack.tracking.config import TrackConfig
+from chromatrack.tracking.marks import Marks
+from chromatrack.tracking.merge_marks import marked_labels, merge_marks, only
+from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import read_frames
 
 SIZE = (64, 96)

@@ -12,10 +12,10 @@ from PIL import Image
 from synthetic import moving_clip, write_clip
 
 from chromatrack.errors import DamagedVideoError, InputError
-from chromatrack.formats.boxes import BoxMark, read_box_tracks
-from chromatrack.formats.keypoints import KeypointMark, Skeleton, read_keypoint_tracks
+from chromatrack.formats.boxes import read_box_tracks
+from chromatrack.formats.keypoints import read_keypoint_tracks
 from chromatrack.formats.masks import read_mask
-from chromatrack.formats.points import PointMark, TrackedPoint, read_tracks
+from chromatrack.formats.points import read_tracks
 from chromatrack.formats.polygons import PolygonMark
 from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.runs.files import keep_apart, overlay_frame
@@ -28,9 +28,18 @@ from chromatrack.runs.marks_json import (
 )
 from chromatrack.runs.reader import read_result
 from chromatrack.runs.writer import track_to_folder
+from chromatrack.structures import (
+    BoxMark,
+    KeypointMark,
+    LostMark,
+    PointMark,
+    Skeleton,
+    TrackedPoint,
+)
+from chromatrack.tracking.config import TrackConfig
 from chromatrack.tracking.inference import TrackedFrame
-from chromatrack.tracking.marks import LostMark, Marks
-from chromatrack.tracking.tracker import TrackConfig, Tracker
+from chromatrack.tracking.marks import Marks
+from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import read_frames
 from chromatrack.viz.track_overlays import Trails
 

@@ -10,14 +10,16 @@ from hand_results import squares
 from synthetic import moving_clip, write_clip
 
 from chromatrack.errors import InputError
-from chromatrack.formats.boxes import TrackedBox, write_box_tracks
-from chromatrack.formats.keypoints import Skeleton, TrackedKeypoints, write_keypoints
+from chromatrack.formats.boxes import write_box_tracks
+from chromatrack.formats.keypoints import write_keypoints
 from chromatrack.formats.masks import write_mask
-from chromatrack.formats.points import TrackedPoint, write_tracks
+from chromatrack.formats.points import write_tracks
 from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.runs.reader import READABLE_VERSIONS, read_result
 from chromatrack.runs.writer import SCHEMA_VERSION, track_to_folder
-from chromatrack.tracking.tracker import TrackConfig, Tracker
+from chromatrack.structures import Skeleton, TrackedBox, TrackedKeypoints, TrackedPoint
+from chromatrack.tracking.config import TrackConfig
+from chromatrack.tracking.tracker import Tracker
 
 MASKS = squares({7: [(0, 0), None, (20, 20)], 2: [(40, 40)] * 3})
 

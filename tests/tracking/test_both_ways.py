@@ -12,12 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from patch_encoders import CELLS, SPEC, blank_frame, given_on, patches, square, translating
 
-from chromatrack.formats.boxes import BoxMark
-from chromatrack.formats.points import PointMark
 from chromatrack.propagation.bidirectional import Pass, Reading, Spool, both_ways
 from chromatrack.propagation.label_state import Kinds
 from chromatrack.propagation.propagate import Given, Input, PropagateConfig, Propagator
-from chromatrack.tracking.marks import LostMark, Marks
+from chromatrack.structures import BoxMark, LostMark, PointMark
+from chromatrack.tracking.marks import Marks
 
 
 def held(found: Reading) -> torch.Tensor:

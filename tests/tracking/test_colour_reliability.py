@@ -12,7 +12,8 @@ from synthetic import moving_clip, still, write_clip
 
 from chromatrack.evaluation.baselines.identity import RawLabEncoder
 from chromatrack.ops.affinity import full_affinity
-from chromatrack.propagation.memory_bank import MemoryBank, PropagateConfig
+from chromatrack.propagation.config import PropagateConfig
+from chromatrack.propagation.memory_bank import MemoryBank
 from chromatrack.propagation.propagate import Input, Propagated
 from chromatrack.runs.colorized import colorize_to_file
 from chromatrack.tracking.color_reliability import (
@@ -20,7 +21,8 @@ from chromatrack.tracking.color_reliability import (
     colour_signals,
     estimate_colour,
 )
-from chromatrack.tracking.tracker import TrackConfig, Tracker
+from chromatrack.tracking.config import TrackConfig
+from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import Frame
 
 SIZE = (6, 8)

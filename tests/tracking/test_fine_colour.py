@@ -9,16 +9,16 @@ from patch_encoders import SmoothEncoder, smooth_patches, wave_frame
 from synthetic import still, write_clip
 
 from chromatrack.evaluation.baselines.colorizers import ab_of, grey_of
-from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.affinity import SparseAffinity
 from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
-from chromatrack.ops.coords import cell_count
+from chromatrack.ops.coords import FeatureSpec, cell_count
 from chromatrack.propagation.label_maps import planes, to_cells, upsample
 from chromatrack.propagation.propagate import Input, PropagateConfig, Propagated
 from chromatrack.tracking import colorize as recolour
 from chromatrack.tracking.color_detail import around, fine_colours, look, pointed_places
 from chromatrack.tracking.colorize import copied_colours
-from chromatrack.tracking.tracker import TrackConfig, Tracker
+from chromatrack.tracking.config import TrackConfig
+from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import Frame
 
 SPECS = [FeatureSpec(4, 8, 3.5), FeatureSpec(4, 4, 1.5), FeatureSpec(4, 8, 0.0)]

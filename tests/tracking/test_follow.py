@@ -11,12 +11,10 @@ from synthetic import write_clip
 
 import chromatrack.propagation.bidirectional as passes_module
 import chromatrack.tracking.inference as follow_module
-from chromatrack.formats.boxes import BoxMark
-from chromatrack.formats.keypoints import KeypointMark
-from chromatrack.formats.points import PointMark
 from chromatrack.propagation.propagate import PropagateConfig
-from chromatrack.tracking.marks import LostMark
-from chromatrack.tracking.tracker import TrackConfig, TrackedFrame, Tracker
+from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark
+from chromatrack.tracking.config import TrackConfig
+from chromatrack.tracking.tracker import TrackedFrame, Tracker
 
 COUNT, SIDE = 8, 36
 STEP = (3.0, 1.5)

@@ -11,14 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chromatrack.errors import InputError
-from chromatrack.formats.boxes import BoxMark
-from chromatrack.formats.keypoints import KeypointMark
-from chromatrack.formats.points import PointMark
-from chromatrack.model.encoder import FeatureSpec
-from chromatrack.ops.coords import cell_to_pixel
+from chromatrack.ops.coords import FeatureSpec, cell_to_pixel
 from chromatrack.propagation.point_labels import centres
 from chromatrack.propagation.propagate import Given
-from chromatrack.tracking.marks import MOST_LABELS, LostMark, Marks, check_all
+from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark
+from chromatrack.tracking.marks import MOST_LABELS, Marks, check_all
 from chromatrack.video.reader import VideoInfo
 
 SIZE = (72, 104)

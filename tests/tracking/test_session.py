@@ -12,17 +12,16 @@ import torch
 from synthetic import moving_clip, write_clip
 
 from chromatrack.errors import InputError
-from chromatrack.formats.boxes import BoxMark
-from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.masks import write_mask
-from chromatrack.formats.points import PointMark
-from chromatrack.propagation.label_state import Layout
+from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.runs.writer import track_to_folder
+from chromatrack.structures import BoxMark, KeypointMark, PointMark
+from chromatrack.tracking.config import TrackConfig
 from chromatrack.tracking.inference import TrackedFrame
 from chromatrack.tracking.session import Session, start_session
 from chromatrack.tracking.session_state import fork, grown, relayout, shrunk
-from chromatrack.tracking.tracker import TrackConfig, Tracker
+from chromatrack.tracking.tracker import Tracker
 
 SIZE = (72, 104)
 ROOT = Path(__file__).parents[2]
@@ -96,7 +95,7 @@ def test_a_session_gives_what_tracking_the_clip_gives(tracker, film, tmp_path):
             keypoints=[KeypointMark(2, 0, JOINTS, np.zeros(3, dtype=bool))],
         )
     )
-    session = start_session(tracker, film[0].rgb, **marks)
+    session = start_session(tracker.embedder, film[0].rgb, **marks)
     same(session.result, tracked[0])
     for frame, expected in zip(film[1:], tracked[1:], strict=True):
         same(session.step(frame.rgb, pts_seconds=frame.index / 24), expected)
@@ -106,8 +105,8 @@ def test_a_session_gives_what_tracking_the_clip_gives(tracker, film, tmp_path):
 
 def test_things_added_on_the_first_frame_are_as_if_given_at_once(tracker, film):
     marks = everything(film)
-    at_once = start_session(tracker, film[0].rgb, **marks)
-    piecewise = start_session(tracker, film[0].rgb)
+    at_once = start_session(tracker.embedder, film[0].rgb, **marks)
+    piecewise = start_session(tracker.embedder, film[0].rgb)
     assert len(piecewise.layout) == 1 and not piecewise.result.mask.any()
     for kind in ("points", "masks", "keypoints", "boxes"):
         piecewise.add(**{kind: marks[kind]})
@@ -119,8 +118,8 @@ def test_things_added_on_the_first_frame_are_as_if_given_at_once(tracker, film):
 def test_what_comes_later_leaves_the_rest_as_it_was(tracker, film):
     """Points and boxes share no cells with others: their channels move, their places hardly."""
     points = {1: (50.5, 40.25), 9: (30.0, 20.0)}
-    plain = start_session(tracker, film[0].rgb, points=points, boxes={4: (20, 20, 30, 30)})
-    busy = start_session(tracker, film[0].rgb, points=points, boxes={4: (20, 20, 30, 30)})
+    plain = start_session(tracker.embedder, film[0].rgb, points=points, boxes={4: (20, 20, 30, 30)})
+    busy = start_session(tracker.embedder, film[0].rgb, points=points, boxes={4: (20, 20, 30, 30)})
     for frame in film[1:3]:
         plain.step(frame.rgb)
         busy.step(frame.rgb)
@@ -134,7 +133,7 @@ def test_what_comes_later_leaves_the_rest_as_it_was(tracker, film):
 
 def test_an_object_added_later_is_tracked_from_there(trained, film):
     first = np.where(film[0].mask == 7, 7, 0)
-    session = start_session(trained, film[0].rgb, masks=first)
+    session = start_session(trained.embedder, film[0].rgb, masks=first)
     for frame in film[1:4]:
         session.step(frame.rgb)
     added = session.add(masks=np.where(film[3].mask == 200, 200, 0))
@@ -146,7 +145,9 @@ def test_an_object_added_later_is_tracked_from_there(trained, film):
 
 
 def test_a_correction_holds_on_its_frame_and_after(trained, film):
-    session = start_session(trained, film[0].rgb, masks=film[0].mask, points={1: (50.0, 40.0)})
+    session = start_session(
+        trained.embedder, film[0].rgb, masks=film[0].mask, points={1: (50.0, 40.0)}
+    )
     for frame in film[1:4]:
         session.step(frame.rgb)
     wrong = session.result
@@ -170,7 +171,7 @@ def test_a_correction_is_a_keyframe_of_the_clip(tracker, film, tmp_path):
     clip = write_clip(tmp_path / "clip", film)
     mask, later = film[0].mask, film[3].mask
     tracked = list(tracker.track(clip, masks={0: mask, 3: later}, direction="forward"))
-    session = start_session(tracker, film[0].rgb, masks=mask)
+    session = start_session(tracker.embedder, film[0].rgb, masks=mask)
     for frame in film[1:4]:
         session.step(frame.rgb)
     session.correct(masks=later)
@@ -181,7 +182,7 @@ def test_a_correction_is_a_keyframe_of_the_clip(tracker, film, tmp_path):
 
 def test_lost_and_found_again_by_hand(tracker, film):
     marks = everything(film)
-    session = start_session(tracker, film[0].rgb, **marks)
+    session = start_session(tracker.embedder, film[0].rgb, **marks)
     gone = session.lost(7)
     assert gone.areas[7] == 0 and gone.present == {7: False, 200: True}
     assert not session.lost(1, kind="point").points[1].visible
@@ -194,7 +195,7 @@ def test_lost_and_found_again_by_hand(tracker, film):
 
 
 def test_things_are_removed(tracker, film):
-    session = start_session(tracker, film[0].rgb, **everything(film))
+    session = start_session(tracker.embedder, film[0].rgb, **everything(film))
     session.step(film[1].rgb)
     without = session.remove("object", 7)
     assert 7 not in np.unique(without.mask) and set(without.areas) == {200}
@@ -253,7 +254,9 @@ def tensors_held(session: Session) -> int:
 
 
 def test_memory_does_not_grow_however_often_one_corrects(tracker, film):
-    session = start_session(tracker, film[0].rgb, masks=film[0].mask, points={1: (50.0, 40.0)})
+    session = start_session(
+        tracker.embedder, film[0].rgb, masks=film[0].mask, points={1: (50.0, 40.0)}
+    )
     held = []
     for count in range(32):
         frame = film[count % len(film)]
@@ -269,7 +272,7 @@ def test_memory_does_not_grow_however_often_one_corrects(tracker, film):
 
 
 def test_a_fork_goes_its_own_way(tracker, film):
-    session = start_session(tracker, film[0].rgb, **everything(film))
+    session = start_session(tracker.embedder, film[0].rgb, **everything(film))
     session.step(film[1].rgb)
     kept = fork(session._now)
     ahead = session._run.input(session._frame)
@@ -293,7 +296,7 @@ def test_layouts_grow_behind_and_shrink():
 
 
 def test_moved_labels_keep_what_is_known_of_them(tracker, film):
-    session = start_session(tracker, film[0].rgb, **everything(film))
+    session = start_session(tracker.embedder, film[0].rgb, **everything(film))
     session.step(film[1].rgb)
     run, old = fork(session._now), session.layout
     names = ["box 4", "point 9"]
@@ -333,7 +336,9 @@ def test_moved_labels_keep_what_is_known_of_them(tracker, film):
     ],
 )
 def test_what_makes_no_sense_changes_nothing(tracker, film, act, message):
-    session = start_session(tracker, film[0].rgb, masks=film[0].mask, points={1: (50.0, 40.0)})
+    session = start_session(
+        tracker.embedder, film[0].rgb, masks=film[0].mask, points={1: (50.0, 40.0)}
+    )
     session.step(film[1].rgb, pts_seconds=0.5)
     before, layout = session.result, session.layout
     with pytest.raises(InputError, match=message):
@@ -343,7 +348,7 @@ def test_what_makes_no_sense_changes_nothing(tracker, film, act, message):
 
 
 def test_times_come_from_the_clock_where_none_are_given(tracker, film):
-    session = start_session(tracker, film[0].rgb, pts_seconds=3.0)
+    session = start_session(tracker.embedder, film[0].rgb, pts_seconds=3.0)
     times = [session.step(film[1].rgb).pts_seconds for _ in range(4)]
     assert all(b > a for a, b in zip([3.0, *times], times, strict=False))
     assert times[-1] < 60

@@ -11,19 +11,17 @@ from PIL import Image
 from synthetic import moving_clip, still, write_clip, write_masks
 
 from chromatrack.errors import InputError, VideoError
-from chromatrack.formats.boxes import BoxMark
-from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.masks import write_mask
-from chromatrack.formats.points import PointMark
 from chromatrack.model.encoder import Vondrick2018Encoder
 from chromatrack.model.weights import save_encoder
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.propagation.label_maps import resize
 from chromatrack.propagation.propagate import PropagateConfig
-from chromatrack.tracking.colorize import paint
-from chromatrack.tracking.marks import LostMark
-from chromatrack.tracking.read_marks import fit_picture, read_marks, read_reference, shows_same
-from chromatrack.tracking.tracker import Device, TrackConfig, Tracker, choose_device
+from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark
+from chromatrack.tracking.colorize import fit_picture, paint, shows_same
+from chromatrack.tracking.config import Device, TrackConfig, choose_device
+from chromatrack.tracking.read_marks import read_marks, read_reference
+from chromatrack.tracking.tracker import Tracker
 
 SIZE = (72, 104)
 
@@ -279,11 +277,11 @@ def test_working_sizes_of_other_protocols():
 def test_inner_products_are_of_features_as_long_as_they_are(tiny_encoder, film, clip):
     plain = TrackConfig(size=64, propagate=PropagateConfig(similarity="dot", radius=2))
     tracker = Tracker(tiny_encoder, device="cpu", config=plain)
-    lab = tracker.lab(film[0].rgb)
-    image = tracker.image(film[0].rgb)[None]
+    lab = tracker.embedder.lab(film[0].rgb)
+    image = tracker.embedder.image(film[0].rgb)[None]
     with torch.no_grad():
-        long = tracker.clip_encoder(tracker.encoder, lab)(image)
-        unit = tracker.clip_encoder(tracker.encoder, lab, grey=True)(image)
+        long = tracker.embedder.for_clip(lab)(image)
+        unit = tracker.embedder.for_clip(lab, grey=True)(image)
     assert float((long.norm(dim=1) - 1).abs().max()) > 0.1
     assert float((unit.norm(dim=1) - 1).abs().max()) < 1e-4  # colours keep cosines
     assert len(list(tracker.track(clip, masks=film[0].mask, end=3))) == 3

@@ -17,7 +17,8 @@ from video_clips import pictures, write_clip
 from chromatrack.errors import VideoError
 from chromatrack.training import decode
 from chromatrack.training.data.decode import Clip, as_clip, clip_weight, decode_stretch, load_photo
-from chromatrack.training.data.index import PhotoEntry, VideoEntry, build_index
+from chromatrack.training.data.entries import PhotoEntry, VideoEntry
+from chromatrack.training.data.index import build_index
 from chromatrack.video.reader import read_frames
 
 GROUPS = {"g": "12", "bf": "2", "sc_threshold": "0"}

@@ -25,13 +25,8 @@ from video_clips import write_clip as encode
 from chromatrack.errors import InputError
 from chromatrack.training import index as index_module
 from chromatrack.training import timeline
-from chromatrack.training.data.index import (
-    Index,
-    VideoEntry,
-    build_index,
-    cache_folder,
-    stretches,
-)
+from chromatrack.training.data.entries import VideoEntry
+from chromatrack.training.data.index import Index, build_index, cache_folder, stretches
 from chromatrack.training.data.shards import list_shard
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "train"

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from synthetic import still
 
 from chromatrack.errors import InputError
-from chromatrack.model.encoder import FeatureSpec, normalize_lab
+from chromatrack.model.encoder import normalize_lab
 from chromatrack.ops.color import rgb_to_lab
-from chromatrack.ops.coords import inside_image, pixel_grid
+from chromatrack.ops.coords import FeatureSpec, inside_image, pixel_grid
 from chromatrack.training.data.crops import (
     CONTROL,
     View,

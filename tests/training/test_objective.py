@@ -11,9 +11,8 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.affinity import affinity, readout, similarity
-from chromatrack.ops.coords import pixel_grid
+from chromatrack.ops.coords import FeatureSpec, pixel_grid
 from chromatrack.training.config import Objective
 from chromatrack.training.data.sampler import Batch
 from chromatrack.training.objective import (

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from synthetic import moving_clip, still
 
 from chromatrack.errors import InputError
-from chromatrack.model.encoder import FeatureSpec, normalize_lab
+from chromatrack.model.encoder import normalize_lab
 from chromatrack.ops.color import rgb_to_lab
+from chromatrack.ops.coords import FeatureSpec
 from chromatrack.propagation.label_maps import planes, to_cells
 from chromatrack.training.monitor.pictures import (
     CELL_COLOURS,

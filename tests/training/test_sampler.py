@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from synthetic import still
 
 from chromatrack.errors import InputError, TrainingError
-from chromatrack.model.encoder import FeatureSpec
-from chromatrack.ops.coords import pixel_grid
-from chromatrack.training.data.sampler import TRIES, Batch, Sampler, SamplerConfig
+from chromatrack.ops.coords import FeatureSpec, pixel_grid
+from chromatrack.training.config import SamplerConfig
+from chromatrack.training.data.sampler import TRIES, Batch, Sampler
 
 SPEC = FeatureSpec(64, 8, 0.0)
 SMALL = SamplerConfig(crop=32, short_side=40, seed=3)

@@ -18,9 +18,9 @@ from video_clips import pictures, write_clip
 
 from chromatrack.errors import InputError
 from chromatrack.training import frame_files, store
+from chromatrack.training.config import SamplerConfig
 from chromatrack.training.data.clip_store import EXCHANGE_EVERY, FIRST, ClipStore, Shelf
 from chromatrack.training.data.index import Index, build_index
-from chromatrack.training.data.sampler import SamplerConfig
 
 CPU = torch.device("cpu")
 SMALL = SamplerConfig(crop=32, short_side=32, spacing_seconds=0.04, clip_seconds=0.5, seed=3)

@@ -18,6 +18,7 @@ from chromatrack.model.weights import load_encoder, read_header
 from chromatrack.training import checkpoint
 from chromatrack.training.config import (
     Objective,
+    SamplerConfig,
     TrainConfig,
     change,
     from_json,
@@ -25,7 +26,6 @@ from chromatrack.training.config import (
     vondrick2018,
 )
 from chromatrack.training.data.prefetch import prefetch
-from chromatrack.training.data.sampler import SamplerConfig
 from chromatrack.training.monitor.log import StepReport, read_log, read_validations
 from chromatrack.training.train import train
 

@@ -15,10 +15,12 @@ from torch.nn import functional as F
 from chromatrack.errors import InputError, LayoutError, OutputError
 from chromatrack.evaluation.datasets.davis import evaluate_davis
 from chromatrack.formats.masks import write_mask
-from chromatrack.model.encoder import Encoder, FeatureSpec
+from chromatrack.model.encoder import Encoder
 from chromatrack.model.weights import load_encoder
+from chromatrack.ops.coords import FeatureSpec
 from chromatrack.propagation.label_maps import planes, to_cells
-from chromatrack.tracking.tracker import TrackConfig, Tracker
+from chromatrack.tracking.config import TrackConfig
+from chromatrack.tracking.tracker import Tracker
 from chromatrack.training.config import default, vondrick2018
 from chromatrack.training.monitor.probes import copy_colours
 from chromatrack.training.monitor.validate import SCORES, Watch, embed_pair, tracking_score

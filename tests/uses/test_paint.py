@@ -11,7 +11,7 @@ from synthetic import moving_clip, write_clip
 from chromatrack import Tracker
 from chromatrack.errors import InputError
 from chromatrack.evaluation.synthetic.clips import scene
-from chromatrack.tracking.tracker import TrackConfig
+from chromatrack.tracking.config import TrackConfig
 from chromatrack.uses.layers import Texture
 from chromatrack.uses.paint import paint_frames, paint_video
 from chromatrack.video.reader import probe, read_frames

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import still
 
-from chromatrack.formats.points import TrackedPoint
 from chromatrack.ops.coords import pixel_grid
+from chromatrack.structures import TrackedPoint
 from chromatrack.uses.surface import (
     SmoothMap,
     Surface,

@@ -8,9 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chromatrack.errors import InputError
-from chromatrack.formats.boxes import TrackedBox
-from chromatrack.formats.keypoints import Skeleton, TrackedKeypoints
-from chromatrack.formats.points import TrackedPoint
+from chromatrack.structures import Skeleton, TrackedBox, TrackedKeypoints, TrackedPoint
 from chromatrack.viz.track_overlays import (
     Trails,
     bright_colour,

@@ -20,7 +20,8 @@ from chromatrack.formats.masks import write_mask
 from chromatrack.viz.overlays import contact_sheet, overlay_masks
 
 if TYPE_CHECKING:
-    from chromatrack.tracking.tracker import Device, Tracker
+    from chromatrack.tracking.config import Device
+    from chromatrack.tracking.tracker import Tracker
 
 FRAMES_PER_SECOND = 25
 SHEET_COLUMNS = 6

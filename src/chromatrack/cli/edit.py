@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
-from chromatrack.cli.options import DEFAULTS, Device, Settings, load_tracker
+from chromatrack.cli.options import DEFAULTS, Settings, load_tracker
 from chromatrack.cli.track import End, Output, Start, Video, with_look_at
+from chromatrack.tracking.config import Device
 
 Many = tuple[tuple[str, ...], ...]
 
@@ -38,12 +39,12 @@ def correct(
         device: where to run.
     """
     from chromatrack.cli.mark_files import parse_lost
+    from chromatrack.cli.progress import frame_bar
     from chromatrack.formats.boxes import read_boxes
     from chromatrack.formats.keypoints import read_keypoints
     from chromatrack.formats.points import read_points
     from chromatrack.runs.correct import correct as run_correction
     from chromatrack.runs.correct import read_masks_at, tracker_of
-    from chromatrack.runs.progress import frame_bar
 
     skeleton, poses = read_keypoints(keypoints) if keypoints else (None, [])
     with frame_bar() as report:
@@ -86,7 +87,7 @@ def paint(
         start: first frame: a number from 0, or a time such as 2.5s.
         end: frame after the last: a number, or a time such as 4s.
     """
-    from chromatrack.runs.progress import frame_bar
+    from chromatrack.cli.progress import frame_bar
     from chromatrack.uses.layers import parse_painted, parse_texture
     from chromatrack.uses.paint import paint_video
 

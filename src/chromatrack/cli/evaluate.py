@@ -194,11 +194,11 @@ def evaluate_paper(
         jobs: how many clips to measure at a time, each in a process of its own.
         resume: take over what an earlier run left in the output folder.
     """
+    from chromatrack.cli.progress import frame_bar
     from chromatrack.evaluation.baselines.colorizers import single_method
     from chromatrack.evaluation.baselines.single_image import SingleImageColourer
     from chromatrack.evaluation.paper.run import Methods, PaperPlan
     from chromatrack.evaluation.paper.run import evaluate_paper as measure
-    from chromatrack.runs.progress import frame_bar
 
     names = dict.fromkeys((settings.model, *against))
     trackers = {name: load_evaluated(replace(settings, model=name)) for name in names}

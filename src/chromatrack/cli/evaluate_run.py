@@ -45,8 +45,8 @@ def run_benchmark(
     model: str | None = None,
 ) -> dict[str, Any]:
     """Measure as the options say, with a bar."""
+    from chromatrack.cli.progress import frame_bar
     from chromatrack.evaluation.runner import evaluate
-    from chromatrack.runs.progress import frame_bar
 
     with frame_bar() as report:
         return evaluate(

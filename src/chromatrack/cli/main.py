@@ -18,10 +18,10 @@ import tyro
 from chromatrack import __version__
 from chromatrack.cli.edit import correct, paint
 from chromatrack.cli.evaluate import evaluate_app
-from chromatrack.cli.options import Device
 from chromatrack.cli.track import Output, colorize, events, stabilize, track
 from chromatrack.cli.train import train
 from chromatrack.errors import ChromatrackError, DamagedVideoError
+from chromatrack.tracking.config import Device
 
 INTERRUPTED = 130
 PIPE_CLOSED = 141
@@ -40,8 +40,8 @@ def demo(
     from rich.table import Table
 
     from chromatrack.cli.demo import run_demo
+    from chromatrack.cli.progress import frame_bar
     from chromatrack.evaluation.tables import table_text
-    from chromatrack.runs.progress import frame_bar
 
     with frame_bar() as report:
         result = run_demo(output, model=model, device=device, progress=report)

@@ -15,11 +15,8 @@ from tyro.conf import UseAppendAction, arg
 from chromatrack.errors import InputError
 
 if TYPE_CHECKING:
-    from chromatrack.formats.boxes import BoxMark
-    from chromatrack.formats.keypoints import KeypointMark, Skeleton
-    from chromatrack.formats.points import PointMark
     from chromatrack.formats.polygons import PolygonMark
-    from chromatrack.tracking.marks import LostMark
+    from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark, Skeleton
 
 
 @dataclass(frozen=True)
@@ -100,7 +97,7 @@ def parse_lost(text: str) -> LostMark:
     Raises:
         InputError: not an id and a frame.
     """
-    from chromatrack.tracking.marks import LostMark
+    from chromatrack.structures import LostMark
 
     number, _, frame = text.partition("@")
     if not (number.isdecimal() and frame.isdecimal()):

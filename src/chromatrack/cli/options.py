@@ -6,16 +6,17 @@ Nothing heavy is imported until a tracker is made.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 
+from chromatrack.evaluation.protocols import ProtocolName, with_floor
+from chromatrack.tracking.config import Device
+
 if TYPE_CHECKING:
     from chromatrack.evaluation.datasets.davis import MaskTracker
-    from chromatrack.tracking.tracker import TrackConfig, Tracker
-
-Device = Literal["auto", "cpu", "cuda", "mps"]
-ProtocolName = Literal["ours", "paper", "crw", "dino", "mast"]
+    from chromatrack.tracking.config import TrackConfig
+    from chromatrack.tracking.tracker import Tracker
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ DEFAULTS = Settings()
 
 def track_config(settings: Settings, *, temperature: float | None = None) -> TrackConfig:
     """The library's configuration; `temperature` where the user named none."""
-    from chromatrack.propagation.memory_bank import PropagateConfig
-    from chromatrack.tracking.tracker import TrackConfig
+    from chromatrack.propagation.config import PropagateConfig
+    from chromatrack.tracking.config import TrackConfig
 
     if settings.temperature is not None:
         temperature = settings.temperature
@@ -182,15 +183,6 @@ class Evaluated:
 
 NO_KNOBS = ("model", "protocol", "device", "layer", "offset")
 EVALUATED = Evaluated()
-
-
-def with_floor(model: object, protocol: str, given: dict[str, Any]) -> dict[str, Any]:
-    """The knobs named; under our own protocol raw patches have a temperature of their own."""
-    if model != "raw-lab" or protocol != "ours":
-        return given
-    from chromatrack.evaluation.baselines.identity import RAW_LAB_TEMPERATURE
-
-    return {"temperature": RAW_LAB_TEMPERATURE, **given}
 
 
 def load_evaluated(settings: Settings | Evaluated) -> MaskTracker:

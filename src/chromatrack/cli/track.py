@@ -48,7 +48,7 @@ def track(
         show_reliability: draw into overlay.mp4 how far each object can be trusted.
     """
     from chromatrack.cli.mark_files import read_mark_files
-    from chromatrack.runs.progress import frame_bar
+    from chromatrack.cli.progress import frame_bar
     from chromatrack.runs.writer import track_to_folder
 
     given = read_mark_files(marks, output=output)
@@ -96,8 +96,8 @@ def colorize(
         start: first frame: a number from 0, or a time such as 2.5s.
         end: frame after the last: a number, or a time such as 4s.
     """
+    from chromatrack.cli.progress import frame_bar
     from chromatrack.runs.colorized import colorize_to_file
-    from chromatrack.runs.progress import frame_bar
 
     with frame_bar() as report:
         summary = colorize_to_file(
@@ -137,7 +137,7 @@ def stabilize(
         fill: what to show where the moved frame ends; crop shows only what is always filled.
         zoom: scale a crop back to the full size.
     """
-    from chromatrack.runs.progress import frame_bar
+    from chromatrack.cli.progress import frame_bar
     from chromatrack.runs.reader import read_result
     from chromatrack.uses.stabilize import stabilize_video
 
@@ -184,7 +184,7 @@ def events(
         near: largest gap between two things that touch, px.
         still: speed below which a thing dwells, px/s.
     """
-    from chromatrack.runs.progress import frame_bar
+    from chromatrack.cli.progress import frame_bar
     from chromatrack.runs.reader import read_result
     from chromatrack.uses.event_tables import Event, table_text
     from chromatrack.uses.events import EventRules, events_to_files

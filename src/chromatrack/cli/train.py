@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from chromatrack.cli.options import Device
 from chromatrack.cli.track import Output
+from chromatrack.tracking.config import Device
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,8 +118,8 @@ def train(
         device: where to train.
         knobs: see Knobs.
     """
-    from chromatrack.runs.progress import train_bar
-    from chromatrack.tracking.tracker import choose_device
+    from chromatrack.cli.progress import train_bar
+    from chromatrack.tracking.config import choose_device
     from chromatrack.training.distributed import here
     from chromatrack.training.train import train as run
 

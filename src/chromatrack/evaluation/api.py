@@ -6,7 +6,6 @@ from collections.abc import Callable
 from os import PathLike
 from typing import Any
 
-from chromatrack.cli.options import ProtocolName, with_floor
 from chromatrack.errors import InputError
 from chromatrack.evaluation.datasets.badja import badja_benchmark
 from chromatrack.evaluation.datasets.boxes import box_benchmark
@@ -17,11 +16,13 @@ from chromatrack.evaluation.datasets.penn import penn_benchmark
 from chromatrack.evaluation.datasets.tapvid import read_tapvid
 from chromatrack.evaluation.datasets.vip import read_vip
 from chromatrack.evaluation.features.registry import load_measured, name_of
+from chromatrack.evaluation.protocols import ProtocolName, with_floor
 from chromatrack.evaluation.protocols import protocol as preset
 from chromatrack.evaluation.runner import Benchmark, Progress, Report
 from chromatrack.evaluation.runner import evaluate as run
 from chromatrack.model.encoder import Encoder
-from chromatrack.tracking.tracker import Device, TrackConfig, Tracker
+from chromatrack.tracking.config import Device, TrackConfig
+from chromatrack.tracking.tracker import Tracker
 
 BENCHMARKS: dict[str, Callable[..., Benchmark]] = {
     "davis": davis_benchmark,

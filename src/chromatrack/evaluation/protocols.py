@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, Literal
 
 from chromatrack.errors import InputError
-from chromatrack.propagation.memory_bank import PropagateConfig
-from chromatrack.tracking.tracker import TrackConfig
+from chromatrack.propagation.config import PropagateConfig
+from chromatrack.tracking.config import TrackConfig
 
 
 def paper() -> TrackConfig:
@@ -226,3 +226,15 @@ def protocol(name: str, **changed: Any) -> TrackConfig:  # noqa: ANN401  (knobs 
         != getattr(preset if key in _READING else preset.propagate, key)
     ]
     return replace(config, protocol=f"{name} with {', '.join(told)}" if told else name)
+
+
+ProtocolName = Literal["ours", "paper", "crw", "dino", "mast"]
+
+
+def with_floor(model: object, protocol: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The knobs named; under our own protocol raw patches have a temperature of their own."""
+    if model != "raw-lab" or protocol != "ours":
+        return given
+    from chromatrack.evaluation.baselines.identity import RAW_LAB_TEMPERATURE
+
+    return {"temperature": RAW_LAB_TEMPERATURE, **given}

@@ -7,7 +7,6 @@ x .. x + width - 1, counted from 0. Fractions are allowed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from os import PathLike
 
 from chromatrack.atomic import WholeFile
@@ -19,35 +18,9 @@ from chromatrack.formats.csv_tables import (
     read_track_table,
     track_line,
 )
+from chromatrack.structures import BoxMark, TrackedBox
 
 COLUMNS = ("x", "y", "width", "height")
-
-
-@dataclass(frozen=True)
-class BoxMark:
-    """Where the user says box `id` is on `frame`, px; all four None: declared lost there."""
-
-    id: int
-    frame: int
-    x: float | None
-    y: float | None
-    width: float | None
-    height: float | None
-
-
-@dataclass(frozen=True)
-class TrackedBox:
-    """Where the tracker says a box is, px: the best guess also where it is not visible.
-
-    confidence: in [0, 1].
-    """
-
-    x: float
-    y: float
-    width: float
-    height: float
-    visible: bool
-    confidence: float
 
 
 def read_boxes(path: str | PathLike[str]) -> list[BoxMark]:

@@ -8,16 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from chromatrack.errors import InputError
-from chromatrack.formats.json_fields import (
-    entry,
-    last_number,
-    listed,
-    mapped,
-    number,
-    shown,
-    whole,
-)
+from chromatrack.errors import InputError, shown
+from chromatrack.formats.json_fields import entry, last_number, listed, mapped, number, whole
 
 HIDDEN, VISIBLE = 1, 2
 """COCO's v of a joint that is marked; 0 is not marked."""

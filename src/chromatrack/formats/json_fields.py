@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from chromatrack.errors import InputError
+from chromatrack.errors import InputError, shown
 
 
 def load_json_object(path: str | PathLike[str], *, what: str) -> dict[str, Any]:
@@ -87,12 +87,6 @@ def last_number(file_name: str) -> int | None:
     stem = PurePosixPath(file_name.replace("\\", "/")).stem
     digits = re.findall(r"[0-9]+", stem)
     return int(digits[-1]) if digits and len(digits[-1]) <= 18 else None
-
-
-def shown(value: object) -> str:
-    """`value` as JSON, shortened, for an error message."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _kind(value: object) -> str:

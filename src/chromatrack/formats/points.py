@@ -7,7 +7,6 @@ Marks need the columns `id,frame,x,y`; tracks are written as
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from os import PathLike
 
 from chromatrack.atomic import WholeFile
@@ -17,29 +16,7 @@ from chromatrack.formats.csv_tables import (
     read_track_table,
     track_line,
 )
-
-
-@dataclass(frozen=True)
-class PointMark:
-    """Where the user says point `id` is on `frame`, px; x = y = None: declared lost there."""
-
-    id: int
-    frame: int
-    x: float | None
-    y: float | None
-
-
-@dataclass(frozen=True)
-class TrackedPoint:
-    """Where the tracker says a point is, px: the best guess also where it is not visible.
-
-    confidence: in [0, 1].
-    """
-
-    x: float
-    y: float
-    visible: bool
-    confidence: float
+from chromatrack.structures import PointMark, TrackedPoint
 
 
 def read_points(path: str | PathLike[str]) -> list[PointMark]:

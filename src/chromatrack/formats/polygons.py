@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from chromatrack.errors import InputError
+from chromatrack.errors import InputError, shown
 from chromatrack.formats.json_fields import (
     entry,
     last_number,
     listed,
     load_json_object,
     mapped,
-    shown,
     whole,
     xy_pair,
 )

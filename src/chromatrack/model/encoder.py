@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,55 +10,10 @@ from torch import Tensor, nn
 
 from chromatrack.errors import InputError
 from chromatrack.model.color_head import ColourHead
+from chromatrack.model.config import PRESETS, EncoderConfig
 from chromatrack.ops.color import rgb_to_lab
-from chromatrack.ops.coords import cell_count
+from chromatrack.ops.coords import FeatureSpec, cell_count
 from chromatrack.ops.patches import PATCH_CHANNELS, centred_patches
-
-Kind = Literal["resnet", "vondrick2018"]
-
-
-@dataclass(frozen=True)
-class FeatureSpec:
-    """What a feature map is: cell i sits at pixel `stride * i + offset`.
-
-    `clip_length` consecutive frames are needed to embed one frame (1: frames are independent).
-    """
-
-    channels: int
-    stride: int
-    offset: float
-    clip_length: int = 1
-
-
-@dataclass(frozen=True)
-class EncoderConfig:
-    """Everything needed to build an encoder; stored in the weights file's header.
-
-    widths: channels of the residual layers; the stem has widths[0].
-    blocks: residual blocks per layer.
-    embedding: channels of the feature map.
-    detail: channels of the shallow branch that shows the head colours and edges; 0: none.
-    track_stride: pixels per cell to track at, 8 as trained or 4: finer, better and slower.
-    raw_share: share of the similarity that raw Lab patches have beside what was learned, [0, 1).
-    colours: classes of a head that predicts each cell's colour from the picture itself; such a
-        network reads L alone. 0: none.
-    """
-
-    kind: Kind = "resnet"
-    widths: tuple[int, ...] = (32, 64, 128)
-    blocks: tuple[int, ...] = (2, 2, 2)
-    embedding: int = 64
-    detail: int = 0
-    track_stride: int = 8
-    raw_share: float = 0.0
-    colours: int = 0
-
-
-PRESETS: dict[str, EncoderConfig] = {
-    "small": EncoderConfig(raw_share=0.5),
-    "base": EncoderConfig(widths=(64, 128, 256), embedding=128, detail=64, track_stride=4),
-    "vondrick2018": EncoderConfig(kind="vondrick2018", widths=(64, 128, 256)),
-}
 
 
 def normalize_lab(lab: Tensor) -> Tensor:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import pickle
+import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
+import torch
 from torch import Tensor
 
 from chromatrack.atomic import replace_file
-from chromatrack.errors import WeightsError
-from chromatrack.model.encoder import Encoder, EncoderConfig, Kind, build_encoder
+from chromatrack.errors import InputError, WeightsError
+from chromatrack.model.config import EncoderConfig, EncoderKind
+from chromatrack.model.encoder import Encoder, build_encoder
 
 HEADER_KEY = "chromatrack"
 GREY = "grey/"  # prefix of the normalisation statistics of grey input in a weights file
@@ -121,7 +125,7 @@ def _parse_config(text: str, path: Path) -> EncoderConfig:
     except json.JSONDecodeError:
         raw = None
     known = {field.name for field in fields(EncoderConfig)}
-    kinds = get_args(Kind)
+    kinds = get_args(EncoderKind)
     if not isinstance(raw, dict) or not set(raw) <= known or raw.get("kind", kinds[0]) not in kinds:
         raise WeightsError(
             f"{path}: expected a configuration with {sorted(known)} of kind {' or '.join(kinds)}, "
@@ -143,3 +147,65 @@ def _check_state(expected: dict[str, Tensor], came: dict[str, Tensor], path: Pat
     parts += [f"shape: {', '.join(wrong[:5])}"] if wrong else []
     if parts:
         raise WeightsError(f"{path}: weights do not fit their configuration; {'; '.join(parts)}")
+
+
+def load_checkpoint(path: str | PathLike[str]) -> Encoder:
+    """The network of a checkpoint of `chromatrack train`: its running average if it has one.
+
+    Normalisation is as in training; a finished run's model.safetensors has it measured.
+
+    Raises:
+        WeightsError: no checkpoint of ours.
+    """
+    pass
+
+    try:
+        content = read_checkpoint(Path(path)).content
+        encoder = build_encoder(json.loads(content["config"])["model"])
+        encoder.load_state_dict(content.get("average") or content["encoder"])
+    except (InputError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise WeightsError(
+            f"{path}: expected a checkpoint of chromatrack train ({reason}); name public ResNet "
+            f"checkpoints resnet:{path}"
+        ) from error
+    return encoder.eval()
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint as read: the step it was written at, and its content by name."""
+
+    path: Path
+    content: Mapping[str, Any]
+
+    @property
+    def step(self) -> int:
+        return self.content["step"]
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read one checkpoint; runs no code from it.
+
+    Raises:
+        InputError: not a checkpoint of ours, or damaged.
+    """
+    try:
+        if not zipfile.is_zipfile(path):  # the loader's answer to other files is any exception
+            raise ValueError("not a file of torch.save, or the end is missing")
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(content, dict) or "step" not in content or "config" not in content:
+            raise ValueError("no training state in it")
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+        EOFError,
+        zipfile.BadZipFile,
+        pickle.UnpicklingError,
+    ) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{path}: expected a checkpoint of chromatrack train ({reason})"
+        ) from error
+    return Checkpoint(path, content)

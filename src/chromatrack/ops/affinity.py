@@ -19,13 +19,13 @@ from chromatrack.errors import InputError
 from chromatrack.ops.tiles import (
     CHUNK_FLOATS,
     OUTSIDE,
-    RadiusShape,
     Windows,
     active_tiles,
     tiled_keys,
     tiled_queries,
     untiled,
 )
+from chromatrack.structures import RadiusShape
 
 
 def similarity(target: Tensor, reference: Tensor) -> Tensor:

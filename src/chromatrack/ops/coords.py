@@ -7,6 +7,7 @@ pixel, so an image of width W covers [-0.5, W - 0.5]. A cell's position is `stri
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -119,3 +120,16 @@ def share_to_pixel(shares: np.ndarray, *, size: tuple[int, int]) -> np.ndarray:
 def nearest_inside(points: np.ndarray, *, size: tuple[int, int]) -> np.ndarray:
     """The nearest position that an image of (height, width) covers, for `(..., 2)` xy pixels."""
     return np.clip(points, -0.5, np.asarray([size[1], size[0]], dtype=points.dtype) - 0.5)
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """What a feature map is: cell i sits at pixel `stride * i + offset`.
+
+    `clip_length` consecutive frames are needed to embed one frame (1: frames are independent).
+    """
+
+    channels: int
+    stride: int
+    offset: float
+    clip_length: int = 1

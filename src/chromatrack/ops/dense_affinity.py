@@ -21,13 +21,13 @@ from chromatrack.ops.shifted_windows import MovedWindows, moved_windows
 from chromatrack.ops.tiles import (
     CHUNK_FLOATS,
     OUTSIDE,
-    RadiusShape,
     Windows,
     active_tiles,
     tiled_keys,
     tiled_queries,
     untiled,
 )
+from chromatrack.structures import RadiusShape
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.ops.tiles import OUTSIDE, RadiusShape, Windows, tiled_queries
+from chromatrack.ops.tiles import OUTSIDE, Windows, tiled_queries
+from chromatrack.structures import RadiusShape
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,12 @@ A tile of target cells is compared with its halo, the tile grown by the radius o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-RadiusShape = Literal["square", "disc"]
+from chromatrack.structures import RadiusShape
 
 CHUNK_FLOATS = 4_000_000
 """Scores held at once: 16 MB."""

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from chromatrack.ops.coords import Box
-from chromatrack.propagation.label_state import Kinds, Layout
+from chromatrack.propagation.label_state import Kinds
+from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.point_labels import Seen
 from chromatrack.propagation.point_reliability import PointSignals, read_point_signals
 from chromatrack.propagation.propagate import Given, Input, Propagated, Propagator

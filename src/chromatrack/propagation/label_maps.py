@@ -6,7 +6,6 @@ With `video.py` the only file that turns axes: frames are `(H, W, 3)`, tensors `
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import torch
@@ -14,11 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.errors import InputError
-from chromatrack.model.encoder import FeatureSpec
-from chromatrack.ops.coords import cell_count, image_size, pixel_to_cell
-
-Upsample = Literal["guided", "bilinear"]
-"""How label maps come to full size: edges follow the image's, or plain interpolation."""
+from chromatrack.ops.coords import FeatureSpec, cell_count, image_size, pixel_to_cell
+from chromatrack.propagation.config import Upsample
 
 
 def planes(rgb: np.ndarray) -> Tensor:

@@ -8,53 +8,15 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from chromatrack.model.encoder import FeatureSpec
-from chromatrack.ops.coords import Box
+from chromatrack.ops.coords import Box, FeatureSpec
 from chromatrack.ops.shot_boundary import CutDetector
 from chromatrack.propagation.box_labels import BoxTracks, foreground
+from chromatrack.propagation.config import PropagateConfig
 from chromatrack.propagation.label_maps import merge_given
-from chromatrack.propagation.memory_bank import PropagateConfig
+from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.point_labels import PointTracks, Seen
 from chromatrack.propagation.propagate import Given, Input, Settled, share_cells
 from chromatrack.propagation.redetection import Recall
-
-PointName = tuple[str, int, int]
-"""("point", id, 0), or ("joint", instance, number of the joint)."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What the channels of a label map are: background, regions, boxes, points, in this order.
-
-    regions, boxes: object ids. points: names of points and joints.
-    """
-
-    regions: tuple[int, ...] = ()
-    boxes: tuple[int, ...] = ()
-    points: tuple[PointName, ...] = ()
-
-    @property
-    def free(self) -> int:
-        """How many of the last channels do not share cells with others."""
-        return len(self.boxes) + len(self.points)
-
-    @property
-    def region_channels(self) -> range:
-        """Channels of the regions."""
-        return range(1, 1 + len(self.regions))
-
-    @property
-    def box_channels(self) -> range:
-        """Channels of the boxes."""
-        return range(1 + len(self.regions), 1 + len(self.regions) + len(self.boxes))
-
-    @property
-    def first_point(self) -> int:
-        """Channel of the first point."""
-        return 1 + len(self.regions) + len(self.boxes)
-
-    def __len__(self) -> int:
-        return self.first_point + len(self.points)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.model.encoder import FeatureSpec
-from chromatrack.ops.coords import cell_to_pixel, image_size, inside_image, pixel_to_cell
+from chromatrack.ops.coords import (
+    FeatureSpec,
+    cell_to_pixel,
+    image_size,
+    inside_image,
+    pixel_to_cell,
+)
 from chromatrack.ops.subpixel import best_step, patch_similarity, patches, slide, square_offsets
 
 WIDTH = 0.8

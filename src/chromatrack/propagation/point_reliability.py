@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.affinity import similarity
-from chromatrack.ops.coords import image_size
+from chromatrack.ops.coords import FeatureSpec, image_size
 from chromatrack.ops.subpixel import patch_similarity, patches, sample, square_offsets
-from chromatrack.propagation.memory_bank import RECENT_REACH, MemoryBank, Reference
+from chromatrack.propagation.config import RECENT_REACH
+from chromatrack.propagation.memory_bank import MemoryBank, Reference
 from chromatrack.propagation.point_labels import Seen, centres
 from chromatrack.propagation.propagate import Propagated
 from chromatrack.propagation.reliability import Signals, Watch, chance, inputs

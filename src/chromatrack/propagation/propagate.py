@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.affinity import tiled_affinity
-from chromatrack.ops.coords import Box, image_size
+from chromatrack.ops.coords import Box, FeatureSpec, image_size
 from chromatrack.ops.dense_affinity import Pointer, dense_affinity
-from chromatrack.propagation.memory_bank import MemoryBank, PropagateConfig, Reference
+from chromatrack.propagation.config import PropagateConfig
+from chromatrack.propagation.memory_bank import MemoryBank, Reference
 from chromatrack.video.reader import Frame
 
 

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.ops.affinity import tiled_affinity
+from chromatrack.propagation.config import PropagateConfig
 from chromatrack.propagation.exemplars import (
     MARGIN,
     Recalled,
@@ -33,7 +34,7 @@ from chromatrack.propagation.exemplars import (
     take_view,
     thinned,
 )
-from chromatrack.propagation.memory_bank import PropagateConfig, Reference
+from chromatrack.propagation.memory_bank import Reference
 from chromatrack.propagation.propagate import Given
 
 _AROUND = 4  # cells around its place in which a found object's cells are copied from its view

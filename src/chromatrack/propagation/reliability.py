@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.affinity import affinity, readout, similarity
 from chromatrack.ops.color import rgb_to_lab
+from chromatrack.ops.coords import FeatureSpec
 from chromatrack.propagation.exemplars import thinned
 from chromatrack.propagation.label_maps import to_cells
 from chromatrack.propagation.memory_bank import MemoryBank, Reference

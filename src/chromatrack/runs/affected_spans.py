@@ -16,10 +16,12 @@ from chromatrack.propagation.bidirectional import (
     chunks_backward,
 )
 from chromatrack.propagation.exemplars import surroundings
+from chromatrack.propagation.layout import channel_names
 from chromatrack.propagation.propagate import Input
+from chromatrack.structures import LabelName
 from chromatrack.tracking.inference import Following, TrackedFrame, tracked
 from chromatrack.tracking.marks import Marks
-from chromatrack.tracking.merge_marks import LabelName, channel_names, marked_labels
+from chromatrack.tracking.merge_marks import marked_labels
 from chromatrack.video.reader import Frame, read_frames
 
 _WARM = 13  # frames that a cut detector remembers
@@ -143,7 +145,7 @@ class SpanRun:
         if not before:
             return way
         for frame in self._just_before(begin, before, backward=backward):
-            way.kinds.cuts.is_cut(run.tracker.image(frame.rgb))
+            way.kinds.cuts.is_cut(run.embedder.image(frame.rgb))
         if run.tracker.spec.clip_length == 1 and way.kinds.recall:
             for keyframe in before[:_PRIMED][::-1] if backward else before[-_PRIMED:]:
                 features, given = run.embed(keyframe)

@@ -13,7 +13,8 @@ from chromatrack.runs.colorized_reliability import ColouredRow, write_colour_rel
 from chromatrack.runs.files import keep_apart
 from chromatrack.runs.progress import Report, stop_on_interrupt
 from chromatrack.runs.writer import RunSummary, frames_ahead, interrupted
-from chromatrack.tracking.read_marks import ColourReference, Source
+from chromatrack.structures import Source
+from chromatrack.tracking.read_marks import ColourReference
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import ImageSequenceWriter, open_writer, probe
 from chromatrack.video.timecode import Moment, frame_range

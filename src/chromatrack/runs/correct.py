@@ -19,13 +19,10 @@ from typing import Any
 import numpy as np
 
 from chromatrack.errors import InputError
-from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.json_fields import load_json_object
-from chromatrack.formats.keypoints import KeypointMark, Skeleton
 from chromatrack.formats.masks import check_mask, read_mask
-from chromatrack.formats.points import PointMark
 from chromatrack.propagation.bidirectional import Direction
-from chromatrack.propagation.memory_bank import PropagateConfig
+from chromatrack.propagation.config import PropagateConfig
 from chromatrack.propagation.reliability import LookAt
 from chromatrack.runs.affected_spans import Span, SpanRun, find_spans
 from chromatrack.runs.marks_json import fit_skeleton, read_run_marks
@@ -33,10 +30,12 @@ from chromatrack.runs.progress import Report, stop_on_interrupt
 from chromatrack.runs.reader import read_result
 from chromatrack.runs.rewrite import Rewriting, staging
 from chromatrack.runs.writer import model_sha256
+from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark, Skeleton
+from chromatrack.tracking.config import Device, TrackConfig
 from chromatrack.tracking.inference import Following
-from chromatrack.tracking.marks import LostMark, Marks, check_all
+from chromatrack.tracking.marks import Marks, check_all
 from chromatrack.tracking.merge_marks import marked_labels, merge_marks, only
-from chromatrack.tracking.tracker import Device, TrackConfig, Tracker
+from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import probe, read_frame
 
 LATER = ("square", "long_multiple", "upsample", "stretch", "protocol")
@@ -114,7 +113,9 @@ def correct(
     _check_same(tracker, data)
     spans = find_spans(merged, new, first=start, last=last)
     direction: Direction = data["config"].get("direction", "both")
-    run = Following(source, merged, start, read_frame(source, index=start), tracker=tracker)
+    run = Following(
+        source, merged, start, read_frame(source, index=start), embedder=tracker.embedder
+    )
     with stop_on_interrupt() as check_interrupt, staging(home) as stage:
         book = Rewriting(result, data, merged, skeleton, stage)
 

@@ -15,13 +15,13 @@ import numpy as np
 
 from chromatrack.errors import InputError
 from chromatrack.formats.boxes import BoxWriter
-from chromatrack.formats.keypoints import KeypointWriter, Skeleton
+from chromatrack.formats.keypoints import KeypointWriter
 from chromatrack.formats.masks import write_mask
 from chromatrack.formats.points import TrackWriter
-from chromatrack.propagation.label_state import Layout
+from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.reliability import LOOK_BELOW_OF
+from chromatrack.structures import Skeleton, Source
 from chromatrack.tracking.inference import TrackedFrame
-from chromatrack.tracking.read_marks import Source
 from chromatrack.video.reader import open_writer
 from chromatrack.viz.overlays import Bar, overlay_masks, overlay_reliability
 from chromatrack.viz.track_overlays import Trails, overlay_boxes, overlay_points, overlay_skeleton

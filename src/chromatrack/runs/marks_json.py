@@ -15,13 +15,11 @@ from typing import Any
 import numpy as np
 
 from chromatrack.errors import InputError
-from chromatrack.formats.boxes import BoxMark
 from chromatrack.formats.json_fields import load_json_object
-from chromatrack.formats.keypoints import KeypointMark, Skeleton
 from chromatrack.formats.masks import read_mask, write_mask
-from chromatrack.formats.points import PointMark
 from chromatrack.formats.polygons import PolygonMark, paint_polygons
-from chromatrack.tracking.marks import LostMark, Marks
+from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark, Skeleton
+from chromatrack.tracking.marks import Marks
 
 _LOST = "lost"
 

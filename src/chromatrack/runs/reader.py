@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from glob import glob
 from itertools import pairwise
-from os import PathLike, fspath
+from os import fspath
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -24,11 +24,8 @@ from chromatrack.formats.json_fields import load_json_object
 from chromatrack.formats.keypoints import read_keypoint_tracks
 from chromatrack.formats.masks import read_mask
 from chromatrack.formats.points import read_tracks
-from chromatrack.tracking.reliability import PlaceName, read_places_row
-
-Source = str | PathLike[str]
-Kind = Literal["object", "point", "box", "keypoints"]
-"""What a tracked thing is: an object has a mask, keypoints are one skeleton of joints."""
+from chromatrack.structures import Kind, LabelName, Source
+from chromatrack.tracking.reliability import read_places_row
 
 READABLE_VERSIONS = (1, 2)
 """Values of `schema_version` in result.json that this module understands."""
@@ -52,7 +49,7 @@ class SavedFrame:
     confidence: Mapping[int, float | None]
     cut: bool = False
     reliability: Mapping[int, float] = field(default_factory=dict)
-    place_reliability: Mapping[PlaceName, float] = field(default_factory=dict)
+    place_reliability: Mapping[LabelName, float] = field(default_factory=dict)
 
 
 def _no_mask(index: int) -> np.ndarray:

@@ -14,21 +14,18 @@ import numpy as np
 
 from chromatrack.atomic import unwritable
 from chromatrack.errors import InputError, OutputError
-from chromatrack.formats.boxes import TrackedBox
 from chromatrack.formats.csv_tables import TrackData
-from chromatrack.formats.keypoints import Skeleton, TrackedKeypoints
 from chromatrack.formats.masks import read_mask, write_mask
-from chromatrack.formats.points import TrackedPoint
-from chromatrack.propagation.label_state import Layout
+from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.reliability import LookAt, Told, look_at_rows, things_to_look_at
 from chromatrack.runs.files import TrackFiles, numbered
 from chromatrack.runs.marks_json import plain_marks
 from chromatrack.runs.reader import Result
 from chromatrack.runs.writer import frame_row, indented
+from chromatrack.structures import LabelName, Skeleton, TrackedBox, TrackedKeypoints, TrackedPoint
 from chromatrack.tracking.inference import TrackedFrame
 from chromatrack.tracking.marks import Marks
-from chromatrack.tracking.merge_marks import LabelName
-from chromatrack.tracking.reliability import PlaceName, places_row, read_places_row
+from chromatrack.tracking.reliability import places_row, read_places_row
 from chromatrack.video.reader import Frame, probe, read_frames
 
 
@@ -55,7 +52,7 @@ class _Found:
     entropy: dict[int, float] = field(default_factory=dict)
     confidence: dict[int, float] = field(default_factory=dict)
     reliability: dict[int, float] = field(default_factory=dict)
-    place_reliability: dict[PlaceName, float] = field(default_factory=dict)
+    place_reliability: dict[LabelName, float] = field(default_factory=dict)
     points: dict[int, TrackedPoint] = field(default_factory=dict)
     boxes: dict[int, TrackedBox] = field(default_factory=dict)
     keypoints: dict[int, TrackedKeypoints] = field(default_factory=dict)
@@ -214,7 +211,7 @@ class Rewriting:
         known = kept | (self.found[index].reliability if index in self.found else {})
         return {i: known[i] for i in self.layout.regions if i in known}
 
-    def _place_reliability(self, index: int, row: Mapping[str, Any]) -> dict[PlaceName, float]:
+    def _place_reliability(self, index: int, row: Mapping[str, Any]) -> dict[LabelName, float]:
         """The same of boxes, points and joints, by name."""
         again, told = self._labels(index), read_places_row(row.get("place_reliability", {}))
         kept = {name: value for name, value in told.items() if name not in again}

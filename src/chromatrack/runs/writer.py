@@ -14,9 +14,6 @@ from typing import Any
 from chromatrack import __version__
 from chromatrack.atomic import replace_file
 from chromatrack.errors import DamagedVideoError, WeightsError
-from chromatrack.formats.boxes import BoxMark
-from chromatrack.formats.keypoints import KeypointMark, Skeleton
-from chromatrack.formats.points import PointMark
 from chromatrack.formats.polygons import PolygonMark
 from chromatrack.model.weights import model_path
 from chromatrack.propagation.bidirectional import Direction
@@ -24,9 +21,10 @@ from chromatrack.propagation.reliability import LookAt, Told, look_at_rows, thin
 from chromatrack.runs.files import TrackFiles, keep_apart, remove_stale, tell_stale
 from chromatrack.runs.marks_json import add_polygons, fit_skeleton, plain_marks, write_run_masks
 from chromatrack.runs.progress import Report, stop_on_interrupt
+from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark, Skeleton, Source
 from chromatrack.tracking.inference import TrackedFrame
-from chromatrack.tracking.marks import LostMark, Marks
-from chromatrack.tracking.read_marks import Masks, Source, read_marks
+from chromatrack.tracking.marks import Marks
+from chromatrack.tracking.read_marks import Masks, read_marks
 from chromatrack.tracking.reliability import places_row
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import VideoInfo, probe

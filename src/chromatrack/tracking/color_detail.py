@@ -16,9 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.affinity import SparseAffinity
-from chromatrack.ops.coords import cell_to_pixel, image_size, pixel_grid, pixel_to_cell
+from chromatrack.ops.coords import FeatureSpec, cell_to_pixel, image_size, pixel_grid, pixel_to_cell
 from chromatrack.ops.subpixel import square_offsets
 
 # ALIKE and COPIED: by the error at 0.2 and 2 s on six clips of docs/results.md's colour table.

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image, ImageOps
 from torch import Tensor
 
-from chromatrack.model.encoder import Encoder, FeatureSpec, normalize_lab
+from chromatrack.model.encoder import Encoder, normalize_lab
 from chromatrack.ops.affinity import SparseAffinity
 from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
+from chromatrack.ops.coords import FeatureSpec
 from chromatrack.propagation.label_maps import (
     interleaved,
     planes,
@@ -22,13 +23,11 @@ from chromatrack.propagation.label_maps import (
     upsample_guided,
 )
 from chromatrack.propagation.propagate import Input, Propagated, Propagator, propagate
+from chromatrack.structures import Source
 from chromatrack.tracking.color_detail import fine_colours
 from chromatrack.tracking.color_reliability import ColourSignals, colour_signals, estimate_colour
-from chromatrack.tracking.read_marks import Source, fit_picture, shows_same
+from chromatrack.tracking.embedder import FrameEmbedder
 from chromatrack.video.reader import read_frame, read_frames
-
-if TYPE_CHECKING:
-    from chromatrack.tracking.tracker import Tracker
 
 
 @dataclass(frozen=True)
@@ -49,30 +48,30 @@ class ColorizedFrame:
 
 
 def colorize_frames(
-    tracker: Tracker,
+    embedder: FrameEmbedder,
     video: Source,
     pictures: Sequence[tuple[np.ndarray, int | None]],
     start: int,
     end: int | None,
 ) -> Iterator[ColorizedFrame]:
     """`Tracker.colorize` with its pictures read: rgb `(H, W, 3)` uint8, frame index or None."""
-    spec = tracker.spec
+    spec = embedder.spec
     first = read_frame(video, index=start).rgb
-    encoder = tracker.clip_encoder(tracker.grey_encoder, tracker.lab(first), grey=True)
+    encoder = embedder.for_clip(embedder.lab(first), grey=True)
 
     def encode(images: Tensor) -> Tensor:
         return torch.stack([embed_grey(encoder, rgb_to_lab(image)) for image in images])
 
-    propagator = Propagator(encode, spec, tracker.config.colour)
+    propagator = Propagator(encode, spec, embedder.config.colour)
     coloured: dict[int, Tensor] = {}
     light: dict[int, Tensor] = {}
     for number, (rgb, index) in enumerate(pictures):
         if index is None and shows_same(rgb, first):
             index = start
-        lab = tracker.lab(fit_picture(rgb, first.shape[:2]))
+        lab = embedder.lab(fit_picture(rgb, first.shape[:2]))
         grey = lab
         if index is not None:
-            grey = tracker.lab(read_frame(video, index=index).rgb)
+            grey = embedder.lab(read_frame(video, index=index).rgb)
         features = embed_grey(encoder, grey)
         colours = to_cells(lab[None, 1:], spec)[0]
         key = index if index is not None else -1 - number
@@ -83,7 +82,7 @@ def colorize_frames(
 
     def inputs() -> Iterator[Input]:
         for frame in read_frames(video, start=start, end=end):
-            yield Input(frame.index, tracker.image(frame.rgb), None, frame)
+            yield Input(frame.index, embedder.image(frame.rgb), None, frame)
 
     for step in propagate(inputs(), propagator):
         frame = step.input.frame
@@ -142,3 +141,24 @@ def paint(rgb: np.ndarray, ab: Tensor) -> np.ndarray:
     lightness = rgb_to_lab(image)[:1]
     painted = lab_to_rgb(torch.cat([lightness, ab]), gamut="desaturate")
     return interleaved(painted)
+
+
+def fit_picture(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Scale and centre-crop a picture to `size`, so that all references share the frame's cells."""
+    if rgb.shape[:2] == tuple(size):
+        return rgb
+    image = ImageOps.fit(Image.fromarray(rgb), (size[1], size[0]), Image.Resampling.BICUBIC)
+    return np.array(image)
+
+
+def shows_same(rgb: np.ndarray, frame: np.ndarray, *, least: float = 0.95) -> bool:
+    """Whether a picture shows the very frame: correlation of 64x64 luminance thumbnails."""
+    thumbs = [
+        np.asarray(Image.fromarray(x).convert("L").resize((64, 64)), dtype=np.float64).ravel()
+        for x in (rgb, frame)
+    ]
+    spread = [thumb.std() for thumb in thumbs]
+    if min(spread) < 1e-6:
+        return False
+    a, b = (thumb - thumb.mean() for thumb in thumbs)
+    return float((a * b).mean() / (spread[0] * spread[1])) >= least

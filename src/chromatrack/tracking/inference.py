@@ -6,17 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from chromatrack.formats.boxes import TrackedBox
-from chromatrack.formats.keypoints import TrackedKeypoints
-from chromatrack.formats.points import TrackedPoint
-from chromatrack.model.encoder import FeatureSpec
-from chromatrack.ops.coords import image_size
+from chromatrack.ops.coords import FeatureSpec, image_size
 from chromatrack.propagation.bidirectional import (
     AnySignals,
     Direction,
@@ -27,18 +23,17 @@ from chromatrack.propagation.bidirectional import (
     chunks_backward,
 )
 from chromatrack.propagation.label_maps import label_map_to_mask, resize, to_image
-from chromatrack.propagation.label_state import Kinds, Layout
+from chromatrack.propagation.label_state import Kinds
+from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.point_reliability import estimate_place
 from chromatrack.propagation.propagate import Given, Input, Propagator
 from chromatrack.propagation.reliability import Signals, estimate
+from chromatrack.structures import LabelName, Source, TrackedBox, TrackedKeypoints, TrackedPoint
+from chromatrack.tracking.embedder import FrameEmbedder
 from chromatrack.tracking.marks import Marks
-from chromatrack.tracking.read_marks import Source
 from chromatrack.tracking.readout import read_boxes, read_points, read_signals
-from chromatrack.tracking.reliability import PlaceName, by_kind
+from chromatrack.tracking.reliability import by_kind
 from chromatrack.video.reader import Frame, read_frame, read_frames
-
-if TYPE_CHECKING:
-    from chromatrack.tracking.tracker import Tracker
 
 
 @dataclass(frozen=True)
@@ -71,8 +66,8 @@ class TrackedFrame:
     cut: bool = False
     reliability: dict[int, float] = field(default_factory=dict)
     signals: dict[int, Signals | None] = field(default_factory=dict)
-    place_reliability: dict[PlaceName, float] = field(default_factory=dict)
-    place_signals: dict[PlaceName, AnySignals] = field(default_factory=dict)
+    place_reliability: dict[LabelName, float] = field(default_factory=dict)
+    place_signals: dict[LabelName, AnySignals] = field(default_factory=dict)
 
     @property
     def reliability_by_kind(self) -> dict[str, dict[int, float]]:
@@ -144,27 +139,27 @@ class Run(ABC):
 class Following(Run):
     """A run of a tracker."""
 
-    tracker: Tracker = field(kw_only=True)
+    embedder: FrameEmbedder = field(kw_only=True)
     encode: Callable[[Tensor], Tensor] = field(init=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.device = self.tracker.device
-        lab = self.tracker.lab(self.first.rgb)
-        self.encode = self.tracker.clip_encoder(self.tracker.encoder, lab)
+        self.device = self.embedder.device
+        lab = self.embedder.lab(self.first.rgb)
+        self.encode = self.embedder.for_clip(lab)
 
     def input(self, frame: Frame) -> Input:
         """A frame on its way in, with what the user put on it."""
-        image = self.tracker.image(frame.rgb)
+        image = self.embedder.image(frame.rgb)
         given = self.marks.on_frame(
             frame.index,
             self.layout,
-            self.tracker.spec,
+            self.embedder.spec,
             frame_size=frame.rgb.shape[:2],
             image_size=image_size(image),
         )
         if given is not None:
-            device = self.tracker.device
+            device = self.embedder.device
             label_map, painted = given.label_map.to(device), given.painted.to(device)
             given = Given(label_map, painted, given.xy, given.boxes)
         return Input(frame.index, image, given, frame)
@@ -177,7 +172,7 @@ class Following(Run):
 
     def new_pass(self, *, backward: bool = False) -> Pass:
         """A pass that has seen nothing yet."""
-        spec, config = self.tracker.spec, self.tracker.config
+        spec, config = self.embedder.spec, self.embedder.config
         kinds = Kinds(self.layout, spec, config.propagate, recall=config.recall)
         propagator = Propagator(
             self.encode,
@@ -192,7 +187,7 @@ class Following(Run):
 
 
 def follow(
-    tracker: Tracker,
+    embedder: FrameEmbedder,
     video: Source,
     marks: Marks,
     *,
@@ -205,7 +200,7 @@ def follow(
     first = next(frames, None)
     if first is None:
         return
-    run = Following(video, marks, start, first, tracker=tracker)
+    run = Following(video, marks, start, first, embedder=embedder)
     for frame, reading in read_ways(run, chain([first], frames), direction=direction):
         yield tracked(frame, reading, run)
 
@@ -235,16 +230,16 @@ def tracked(frame: Input, reading: Reading, run: Following) -> TrackedFrame:
     layout, size = run.layout, frame.frame.rgb.shape[:2]
     mask = np.zeros(size, dtype=np.int32)
     if reading.regions is not None and layout.regions:
-        config = run.tracker.config
+        config = run.embedder.config
         dense = to_image(
             reading.regions,
             frame.image,
-            spec=run.tracker.spec,
+            spec=run.embedder.spec,
             how=config.upsample,
             stretch=config.stretch,
         )
         mask = label_map_to_mask(resize(dense, size), ids=layout.regions)
-    return tracked_frame(frame, reading, mask, run.marks, layout, spec=run.tracker.spec)
+    return tracked_frame(frame, reading, mask, run.marks, layout, spec=run.embedder.spec)
 
 
 def tracked_frame(

@@ -9,26 +9,21 @@ import numpy as np
 import torch
 
 from chromatrack.errors import InputError
-from chromatrack.formats.boxes import BoxMark
-from chromatrack.formats.keypoints import KeypointMark
-from chromatrack.formats.points import PointMark
-from chromatrack.model.encoder import FeatureSpec
-from chromatrack.ops.coords import cell_count, pixel_to_cell, rescale_box, rescale_points
+from chromatrack.ops.coords import (
+    FeatureSpec,
+    cell_count,
+    pixel_to_cell,
+    rescale_box,
+    rescale_points,
+)
 from chromatrack.propagation.box_labels import box_to_label
 from chromatrack.propagation.label_maps import masks_to_label_map, object_ids
-from chromatrack.propagation.label_state import Layout, PointName
+from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.point_labels import bumps
 from chromatrack.propagation.propagate import Given
-from chromatrack.tracking.read_marks import Masks, Source, read_marks
+from chromatrack.structures import BoxMark, KeypointMark, LabelName, LostMark, PointMark, Source
+from chromatrack.tracking.read_marks import Masks, read_marks
 from chromatrack.video.reader import VideoInfo, probe
-
-
-@dataclass(frozen=True)
-class LostMark:
-    """The user says that region `id` is absent on `frame`."""
-
-    id: int
-    frame: int
 
 
 @dataclass(frozen=True)
@@ -96,7 +91,7 @@ class Marks:
             result[layout.first_point + layout.points.index(name)][frame] = xy is not None
         return result
 
-    def places(self) -> Iterator[tuple[PointName, int, tuple[float, float] | None]]:
+    def places(self) -> Iterator[tuple[LabelName, int, tuple[float, float] | None]]:
         for mark in self.points:
             known = mark.x is not None and mark.y is not None
             yield ("point", mark.id, 0), mark.frame, (mark.x, mark.y) if known else None  # type: ignore[misc]

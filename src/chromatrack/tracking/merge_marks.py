@@ -8,23 +8,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from chromatrack.formats.boxes import BoxMark
-from chromatrack.formats.keypoints import KeypointMark
-from chromatrack.formats.points import PointMark
 from chromatrack.propagation.label_maps import object_ids
-from chromatrack.propagation.label_state import Layout, PointName
-from chromatrack.tracking.marks import LostMark, Marks
-
-LabelName = PointName
-"""("object", id, 0), ("box", id, 0), ("point", id, 0) or ("joint", instance, number)."""
+from chromatrack.structures import BoxMark, KeypointMark, LabelName, LostMark, PointMark
+from chromatrack.tracking.marks import Marks
 
 _Dated = TypeVar("_Dated", PointMark, BoxMark, LostMark)
-
-
-def channel_names(layout: Layout) -> list[LabelName]:
-    """Names of the channels of a label map, from channel 1 on."""
-    regions: list[LabelName] = [("object", i, 0) for i in layout.regions]
-    return [*regions, *(("box", i, 0) for i in layout.boxes), *layout.points]
 
 
 def marked_labels(marks: Marks) -> dict[LabelName, set[int]]:

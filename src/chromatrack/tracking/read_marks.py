@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from os import PathLike, fspath
+from os import fspath
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from chromatrack.errors import InputError
 from chromatrack.formats.masks import read_mask, read_mask_folder
+from chromatrack.structures import Source
 
-Source = str | PathLike[str]
 Masks = Source | np.ndarray | Mapping[int, np.ndarray]
 ColourReference = Source | tuple[np.ndarray, int | None]
 
@@ -47,24 +47,3 @@ def read_reference(reference: ColourReference) -> tuple[np.ndarray, int | None]:
     except (OSError, UnidentifiedImageError) as error:
         raise InputError(f"reference {text!r}: expected a picture ({error})") from error
     return rgb, index
-
-
-def fit_picture(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Scale and centre-crop a picture to `size`, so that all references share the frame's cells."""
-    if rgb.shape[:2] == tuple(size):
-        return rgb
-    image = ImageOps.fit(Image.fromarray(rgb), (size[1], size[0]), Image.Resampling.BICUBIC)
-    return np.array(image)
-
-
-def shows_same(rgb: np.ndarray, frame: np.ndarray, *, least: float = 0.95) -> bool:
-    """Whether a picture shows the very frame: correlation of 64x64 luminance thumbnails."""
-    thumbs = [
-        np.asarray(Image.fromarray(x).convert("L").resize((64, 64)), dtype=np.float64).ravel()
-        for x in (rgb, frame)
-    ]
-    spread = [thumb.std() for thumb in thumbs]
-    if min(spread) < 1e-6:
-        return False
-    a, b = (thumb - thumb.mean() for thumb in thumbs)
-    return float((a * b).mean() / (spread[0] * spread[1])) >= least

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from chromatrack.formats.boxes import TrackedBox
-from chromatrack.formats.keypoints import TrackedKeypoints
-from chromatrack.formats.points import TrackedPoint
-from chromatrack.model.encoder import FeatureSpec
-from chromatrack.ops.coords import cell_to_pixel, rescale_box, rescale_points
+from chromatrack.ops.coords import FeatureSpec, cell_to_pixel, rescale_box, rescale_points
 from chromatrack.propagation.bidirectional import AnySignals, Reading
-from chromatrack.propagation.label_state import Layout
+from chromatrack.propagation.layout import Layout, channel_names
 from chromatrack.propagation.point_labels import Seen
 from chromatrack.propagation.point_reliability import PointSignals
 from chromatrack.propagation.reliability import Signals
-from chromatrack.tracking.merge_marks import channel_names
-from chromatrack.tracking.reliability import PlaceName
+from chromatrack.structures import LabelName, TrackedBox, TrackedKeypoints, TrackedPoint
 
 DOUBTFUL = 0.1
 """Confidence up to which a box is reported as not visible."""
@@ -23,10 +18,10 @@ DOUBTFUL = 0.1
 
 def read_signals(
     reading: Reading, layout: Layout
-) -> tuple[dict[int, Signals | None], dict[PlaceName, AnySignals]]:
+) -> tuple[dict[int, Signals | None], dict[LabelName, AnySignals]]:
     """Signals of regions by id; of boxes, points and joints by name."""
     regions: dict[int, Signals | None] = {}
-    places: dict[PlaceName, AnySignals] = {}
+    places: dict[LabelName, AnySignals] = {}
     for channel, name in enumerate(channel_names(layout), start=1):
         if channel not in reading.signals:
             continue

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-PlaceName = tuple[str, int, int]
-"""("box", id, 0), ("point", id, 0) or ("joint", skeleton, number of the joint)."""
+from chromatrack.structures import LabelName
 
 
 def by_kind(
-    objects: Mapping[int, float], places: Mapping[PlaceName, float]
+    objects: Mapping[int, float], places: Mapping[LabelName, float]
 ) -> dict[str, dict[int, float]]:
     """{"object": {id: reliability}, "box", "point" and "keypoints" likewise}, [0, 1].
 
@@ -29,7 +28,7 @@ def by_kind(
     return found
 
 
-def places_row(places: Mapping[PlaceName, float]) -> dict[str, Any]:
+def places_row(places: Mapping[LabelName, float]) -> dict[str, Any]:
     """Of all but masks, as JSON: by kind and id, "joint" a list per skeleton; null: not said.
 
     Kinds of which nothing is said are left out.
@@ -48,9 +47,9 @@ def places_row(places: Mapping[PlaceName, float]) -> dict[str, Any]:
     return row
 
 
-def read_places_row(row: Mapping[str, Any]) -> dict[PlaceName, float]:
+def read_places_row(row: Mapping[str, Any]) -> dict[LabelName, float]:
     """What `places_row` wrote, by name; values rounded."""
-    found: dict[PlaceName, float] = {}
+    found: dict[LabelName, float] = {}
     for kind in ("box", "point"):
         found |= {(kind, int(i), 0): float(value) for i, value in row.get(kind, {}).items()}
     for i, values in row.get("joint", {}).items():
@@ -59,7 +58,7 @@ def read_places_row(row: Mapping[str, Any]) -> dict[PlaceName, float]:
     return found
 
 
-def _joints(places: Mapping[PlaceName, float]) -> dict[int, dict[int, float]]:
+def _joints(places: Mapping[LabelName, float]) -> dict[int, dict[int, float]]:
     """skeleton -> {number of the joint: reliability}."""
     found: dict[int, dict[int, float]] = {}
     for (kind, number, joint), value in places.items():

@@ -5,32 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from chromatrack.errors import InputError
-from chromatrack.formats.boxes import BoxMark
-from chromatrack.formats.keypoints import KeypointMark
 from chromatrack.formats.masks import check_mask
-from chromatrack.formats.points import PointMark
 from chromatrack.ops.coords import Box
-from chromatrack.propagation.label_state import Layout
-from chromatrack.runs.reader import Kind
+from chromatrack.propagation.layout import Layout, channel_names
+from chromatrack.structures import BoxMark, KeypointMark, Kind, LabelName, LostMark, PointMark
+from chromatrack.tracking.embedder import FrameEmbedder
 from chromatrack.tracking.inference import Following, TrackedFrame, tracked
-from chromatrack.tracking.marks import MOST_LABELS, LostMark, Marks, check_all
-from chromatrack.tracking.merge_marks import (
-    LabelName,
-    channel_names,
-    marked_labels,
-    merge_marks,
-    only,
-)
+from chromatrack.tracking.marks import MOST_LABELS, Marks, check_all
+from chromatrack.tracking.merge_marks import marked_labels, merge_marks, only
 from chromatrack.tracking.session_state import forget_marked, fork, grown, relayout, shrunk
 from chromatrack.video.reader import Frame, VideoInfo
-
-if TYPE_CHECKING:
-    from chromatrack.tracking.tracker import Tracker
 
 Places = Mapping[int, tuple[float, float]]
 Boxes = Mapping[int, Box]
@@ -39,7 +28,7 @@ _Value = TypeVar("_Value")
 
 
 def start_session(
-    tracker: Tracker,
+    embedder: FrameEmbedder,
     rgb: np.ndarray,
     *,
     masks: np.ndarray | None = None,
@@ -60,7 +49,7 @@ def start_session(
     Raises:
         InputError: not a frame, or marks as in `Session.add`.
     """
-    session = Session(tracker, rgb, pts_seconds=pts_seconds)
+    session = Session(embedder, rgb, pts_seconds=pts_seconds)
     if any(marks is not None for marks in (masks, points, boxes, keypoints)):
         session.add(masks=masks, points=points, boxes=boxes, keypoints=keypoints)
     return session
@@ -73,11 +62,13 @@ class Session:
     the current frame can be done again with what was said about it.
     """
 
-    def __init__(self, tracker: Tracker, rgb: np.ndarray, *, pts_seconds: float = 0.0) -> None:
+    def __init__(
+        self, embedder: FrameEmbedder, rgb: np.ndarray, *, pts_seconds: float = 0.0
+    ) -> None:
         """A session that tracks nothing yet. Raises InputError if `rgb` is no frame."""
         self._began = time.monotonic() - pts_seconds
         self._frame = Frame(_frame_pixels(rgb, None), 0, pts_seconds)
-        self._run = Following("live frames", Marks(), 0, self._frame, tracker=tracker)
+        self._run = Following("live frames", Marks(), 0, self._frame, embedder=embedder)
         self._now = self._run.new_pass()
         self._before = fork(self._now)
         self._result = self._track()

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from chromatrack.propagation.bidirectional import Pass
 from chromatrack.propagation.exemplars import Surroundings
-from chromatrack.propagation.label_state import Kinds, Layout
+from chromatrack.propagation.label_state import Kinds
+from chromatrack.propagation.layout import Layout, channel_names
 from chromatrack.propagation.memory_bank import MemoryBank
 from chromatrack.propagation.point_labels import PointTracks
 from chromatrack.propagation.redetection import Body, Recall
-from chromatrack.tracking.merge_marks import LabelName, channel_names
+from chromatrack.structures import LabelName
 
 Carry = Callable[[Tensor], Tensor]
 """`(L, ...)` of the old layout -> `(L', ...)` of the new one, 0 for labels that are new."""

@@ -7,32 +7,18 @@ best one as far as the run was watched. What cannot be read is passed over for t
 from __future__ import annotations
 
 import os
-import pickle
 import warnings
-import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from chromatrack.errors import InputError, OutputError
+from chromatrack.model.weights import Checkpoint, read_checkpoint
 
 KEPT = 2
 BEST = "best.pt"
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A checkpoint as read: the step it was written at, and its content by name."""
-
-    path: Path
-    content: Mapping[str, Any]
-
-    @property
-    def step(self) -> int:
-        return self.content["step"]
 
 
 def path_of(folder: Path, step: int) -> Path:
@@ -87,33 +73,6 @@ def save(folder: Path, content: Mapping[str, Any], *, best: bool = False) -> Non
         old.unlink(missing_ok=True)
 
 
-def read(path: Path) -> Checkpoint:
-    """Read one checkpoint; runs no code from it.
-
-    Raises:
-        InputError: not a checkpoint of ours, or damaged.
-    """
-    try:
-        if not zipfile.is_zipfile(path):  # the loader's answer to other files is any exception
-            raise ValueError("not a file of torch.save, or the end is missing")
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(content, dict) or "step" not in content or "config" not in content:
-            raise ValueError("no training state in it")
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-        EOFError,
-        zipfile.BadZipFile,
-        pickle.UnpicklingError,
-    ) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"{path}: expected a checkpoint of chromatrack train ({reason})"
-        ) from error
-    return Checkpoint(path, content)
-
-
 def latest(folder: Path) -> Checkpoint | None:
     """The newest checkpoint that can be read; a damaged one costs a warning. None: there is none.
 
@@ -123,7 +82,7 @@ def latest(folder: Path) -> Checkpoint | None:
     there = checkpoints(folder)
     for path in reversed(there):
         try:
-            return read(path)
+            return read_checkpoint(path)
         except InputError as error:
             warnings.warn(f"{error}; the one before it is tried", stacklevel=2)
     if there:

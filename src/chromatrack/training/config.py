@@ -10,8 +10,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from chromatrack.errors import InputError
-from chromatrack.model.encoder import PRESETS, EncoderConfig
-from chromatrack.training.data.sampler import SamplerConfig
+from chromatrack.model.config import PRESETS, EncoderConfig
 from chromatrack.training.schedule import Schedule
 
 Compare = Literal["regress", "classify"]
@@ -287,3 +286,71 @@ def change(config: TrainConfig, **knobs: object) -> TrainConfig:
     sampler = replace(config.sampler, **part(drawn))
     objective = replace(config.objective, **part(terms))
     return replace(config, **part(own), objective=objective, sampler=sampler)
+
+
+Cache = Literal["device", "memory", "disk", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerConfig:
+    """How training examples are drawn.
+
+    views: frames or views per example; the last is the target, the others are references. 1:
+        single pictures.
+    crop: side of the square views, pixels. short_side: of the decoded frames, pixels.
+    gap_seconds: least and largest time between the target and a reference.
+    regular_gap: the views are frames one gap apart in order of time (within a third of it), for
+        networks that look at several frames at once.
+    independent_views: every view of an example moves a little on its own; False: one and the same
+        view of all frames, no perturbation.
+    spacing_seconds: least time between decoded frames. clip_seconds: longest stretch decoded.
+    photo_share: share of examples made from stills (photos, or single video frames).
+    still_motion, video_motion: strength of each view's own motion; 1 is about 7 degrees and 15 %.
+    thin_plate: strength of the bend of a still's target view, in sides of the view; 0: none.
+    jitter: strength of the change of light per view; 0: none.
+    hide: which channels are hidden. stills_show_all: share of stills that hide nothing all the
+        same, when hide is "dropout".
+    cache, memory_gigabytes: where decoded frames are kept, and how many of them.
+    """
+
+    views: int = 2
+    crop: int = 208
+    short_side: int = 240
+    gap_seconds: tuple[float, float] = (0.1, 0.7)
+    regular_gap: bool = False
+    independent_views: bool = True
+    spacing_seconds: float = 0.15
+    clip_seconds: float = 14.4
+    photo_share: float = 0.5
+    still_motion: float = 1.0
+    video_motion: float = 0.3
+    thin_plate: float = 0.0
+    jitter: float = 0.25
+    hide: Hide = "dropout"
+    stills_show_all: float = 0.0
+    cache: Cache = "memory"
+    memory_gigabytes: float = 3.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("views", 1), ("crop", 8), ("short_side", 8), ("seed", 0)):
+            _expect(self, name, f"{least} or more", getattr(self, name) >= least)
+        for name in ("photo_share", "stills_show_all"):
+            _expect(self, name, "0 to 1", 0 <= getattr(self, name) <= 1)
+        for name in ("still_motion", "video_motion", "thin_plate", "jitter"):
+            _expect(self, name, "0 or more", getattr(self, name) >= 0)
+        for name in ("spacing_seconds", "clip_seconds", "memory_gigabytes"):
+            _expect(self, name, "more than 0", getattr(self, name) > 0)
+        low, high = self.gap_seconds
+        _expect(self, "gap_seconds", "0 < least <= largest", 0 < low <= high)
+        for name, kind in (("hide", Hide), ("cache", Cache)):
+            _expect(self, name, " or ".join(get_args(kind)), getattr(self, name) in get_args(kind))
+
+
+def _expect(config: SamplerConfig, name: str, what: str, right: bool) -> None:
+    if not right:  # a NaN is never right
+        raise InputError(f"{name}: expected {what}, came {getattr(config, name)!r}")
+
+
+Hide = Literal["dropout", "colour", "none"]
+"""Which Lab channels are hidden: drawn anew for every example; always a and b; never any."""

@@ -12,10 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.model.encoder import FeatureSpec
 from chromatrack.ops.affinity import affinity, readout, similarity, window_mask
 from chromatrack.ops.color import quantize
-from chromatrack.ops.coords import pixel_to_cell
+from chromatrack.ops.coords import FeatureSpec, pixel_to_cell
 from chromatrack.propagation.label_maps import to_cells
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from chromatrack.errors import InputError
-from chromatrack.model.encoder import Encoder, EncoderConfig, ResNetEncoder
+from chromatrack.model.config import EncoderConfig
+from chromatrack.model.encoder import Encoder, ResNetEncoder
 
 NOISE = 0.02
 """Share of a weight's own spread added at random, so that doubled channels come to differ."""

@@ -15,7 +15,8 @@ import numpy as np
 
 from chromatrack.errors import InputError
 from chromatrack.runs.progress import Report
-from chromatrack.runs.reader import Kind, Result
+from chromatrack.runs.reader import Result
+from chromatrack.structures import Kind, Source
 from chromatrack.uses.background_motion import BackgroundView, background_motions, background_view
 from chromatrack.uses.plane_motion import (
     Motion,
@@ -28,7 +29,7 @@ from chromatrack.uses.plane_motion import (
     smooth_motions,
 )
 from chromatrack.uses.trajectories import KINDS, Trace, dense_points, frame_ends, read_traces
-from chromatrack.video.reader import Source, read_frames
+from chromatrack.video.reader import read_frames
 
 BACKGROUND_POINTS = 4
 """Tracked points off all objects from which on they, and not the pictures, tell the background."""

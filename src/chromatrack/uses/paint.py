@@ -23,8 +23,8 @@ from chromatrack.propagation.label_maps import (
 )
 from chromatrack.propagation.propagate import Reference, copy_labels
 from chromatrack.runs.progress import Report, stop_on_interrupt
+from chromatrack.structures import Source
 from chromatrack.tracking.inference import TrackedFrame
-from chromatrack.tracking.read_marks import Source
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.uses.layers import (
     Layer,
@@ -206,8 +206,8 @@ class Wash:
     def __post_init__(self) -> None:
         tracker, index = self.tracker, self.layer.surface.frame
         rgb = read_frame(self.video, index=index).rgb
-        self.encoder = tracker.clip_encoder(tracker.encoder, tracker.lab(rgb))
-        image = tracker.image(rgb)
+        self.encoder = tracker.embedder.for_clip(tracker.embedder.lab(rgb))
+        image = tracker.embedder.image(rgb)
         change = resize(self.layer.picture.to(image), image.shape[-2:])
         cells = to_cells(change[None], tracker.spec)[0]
         trust = torch.ones(len(cells), device=cells.device)
@@ -220,7 +220,7 @@ class Wash:
     @torch.inference_mode()
     def on(self, rgb: np.ndarray) -> Tensor:
         """The change on a frame `(H, W, 3)` uint8: `(3, H, W)` float32, Lab."""
-        image = self.tracker.image(rgb)
+        image = self.tracker.embedder.image(rgb)
         cells, _ = copy_labels(self._embed(image), [self.reference], self.tracker.config.colour)
         fine = upsample_guided(cells, image, spec=self.tracker.spec)
         return resize(fine, rgb.shape[:2]).cpu()

@@ -17,10 +17,11 @@ import numpy as np
 from chromatrack.errors import InputError
 from chromatrack.runs.progress import Report, stop_on_interrupt
 from chromatrack.runs.reader import Result
+from chromatrack.structures import Source
 from chromatrack.uses.camera_path import Lock, choose_lock, lock_path, steady_matrices
 from chromatrack.uses.plane_motion import Motion, apply_motion
 from chromatrack.uses.warp import Fill, Warp, crop_framing, whole_framing
-from chromatrack.video.reader import Source, open_writer, probe, read_frame, read_frames
+from chromatrack.video.reader import open_writer, probe, read_frame, read_frames
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.formats.points import PointMark, TrackedPoint
 from chromatrack.ops.coords import image_size, pixel_grid
 from chromatrack.propagation.label_maps import planes
+from chromatrack.structures import PointMark, TrackedPoint
 
 LEAST_POINTS = 3
 """Points that must be seen for a surface to be placed; fewer do not tell how it turned."""

@@ -13,7 +13,8 @@ import numpy as np
 
 from chromatrack.formats.csv_tables import TrackData
 from chromatrack.runs.progress import Report
-from chromatrack.runs.reader import Kind, Result
+from chromatrack.runs.reader import Result
+from chromatrack.structures import Kind
 from chromatrack.uses.plane_motion import is_known
 from chromatrack.viz.overlays import mask_outline
 

@@ -118,3 +118,14 @@ def image_size(path: Path) -> tuple[int, int]:
         width, height = image.size
         turned = image.getexif().get(0x0112, 1) >= 5
     return (width, height) if turned else (height, width)
+
+
+VIDEO_SUFFIXES = frozenset(
+    f".{name}"
+    for name in (
+        *("mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "ts", "mts", "m2ts", "vob"),
+        *("wmv", "flv", "f4v", "gif", "apng", "ogv", "3gp", "3g2", "y4m", "mxf", "asf", "divx"),
+        *("ivf", "dv", "h264", "h265", "264", "265", "hevc", "mjpeg", "nut", "rm", "rmvb"),
+    )
+)
+"""Names found in folders and shards that are tried as videos."""

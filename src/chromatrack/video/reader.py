@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from os import PathLike, fspath
+from os import fspath
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from av.video.frame import VideoFrame
 from PIL import Image
 
 from chromatrack.errors import DamagedVideoError, InputError, VideoError
+from chromatrack.structures import Source
 from chromatrack.video.decode import FALLBACK_FPS, PictureReader, beyond_end
 from chromatrack.video.frame_order import Damage
 from chromatrack.video.image_writer import ImageSequenceWriter
@@ -41,8 +42,6 @@ __all__ = [
     "read_frame",
     "read_frames",
 ]
-
-Source = str | PathLike[str]
 
 
 @dataclass(frozen=True)

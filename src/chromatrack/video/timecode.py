@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from chromatrack.errors import InputError
-from chromatrack.tracking.read_marks import Source
+from chromatrack.structures import Source
 from chromatrack.video.reader import read_frame
 
 Moment = int | str

@@ -18,9 +18,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from chromatrack.errors import InputError
-from chromatrack.formats.boxes import TrackedBox
-from chromatrack.formats.keypoints import Skeleton, TrackedKeypoints
-from chromatrack.formats.points import TrackedPoint
+from chromatrack.structures import Skeleton, TrackedBox, TrackedKeypoints, TrackedPoint
 from chromatrack.viz.overlays import object_colours
 
 FINER = 4

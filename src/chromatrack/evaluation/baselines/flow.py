@@ -214,3 +214,6 @@ def _cached(optical_flow: object, name: str) -> Path:
     """Where torchvision keeps the default weights of a network once they were fetched."""
     weights = getattr(optical_flow, f"{name.title()}_Weights").DEFAULT
     return Path(torch.hub.get_dir()) / "checkpoints" / str(weights.url).rpartition("/")[2]
+
+
+Mode = Literal["chained", "straight"]

@@ -14,12 +14,13 @@ from chromatrack.errors import InputError
 from chromatrack.evaluation.baselines.colorizers import ab_of, grey_of
 from chromatrack.evaluation.baselines.flow import Flow, carry, chain, identity_places
 from chromatrack.propagation.bidirectional import Reading, Spool, chunks_backward
-from chromatrack.tracking.colorize import ColorizedFrame, paint
-from chromatrack.tracking.read_marks import ColourReference, Source, fit_picture, read_reference
+from chromatrack.structures import Source
+from chromatrack.tracking.colorize import ColorizedFrame, fit_picture, paint
+from chromatrack.tracking.read_marks import ColourReference, read_reference
 from chromatrack.video.reader import Frame, probe, read_frame, read_frames
 
 if TYPE_CHECKING:
-    from chromatrack.evaluation.baselines.flow_tracker import Mode
+    from chromatrack.evaluation.baselines.flow import Mode
 
 
 Placed = dict[int, tuple[np.ndarray, bool]]

@@ -21,12 +21,12 @@ from chromatrack.evaluation.baselines.flow import (
     come_from,
     identity_places,
 )
-from chromatrack.formats.boxes import BoxMark
 from chromatrack.ops.coords import Box, box_edges, inside_image
 from chromatrack.ops.subpixel import sample
-from chromatrack.propagation.label_state import Layout
+from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.point_labels import Seen
 from chromatrack.propagation.propagate import share_cells
+from chromatrack.structures import BoxMark
 
 _LATTICE = 12  # points per side of a box that are followed
 

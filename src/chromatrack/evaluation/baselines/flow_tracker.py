@@ -9,29 +9,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain as joined
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
 from chromatrack.errors import InputError
-from chromatrack.evaluation.baselines.flow import Flow
+from chromatrack.evaluation.baselines.flow import Flow, Mode
 from chromatrack.evaluation.baselines.flow_labels import Between, BoxFlow, PointFlow, RegionFlow
-from chromatrack.formats.boxes import BoxMark
-from chromatrack.formats.keypoints import KeypointMark
-from chromatrack.formats.points import PointMark
-from chromatrack.model.encoder import FeatureSpec
-from chromatrack.ops.coords import image_size
+from chromatrack.ops.coords import FeatureSpec, image_size
 from chromatrack.propagation.bidirectional import Direction, Reading
 from chromatrack.propagation.label_maps import label_map_to_mask, planes
-from chromatrack.propagation.label_state import Layout
+from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.propagate import Input
+from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark, Source
 from chromatrack.tracking.colorize import ColorizedFrame
 from chromatrack.tracking.inference import Run, TrackedFrame, read_ways, tracked_frame
-from chromatrack.tracking.marks import LostMark, Marks
-from chromatrack.tracking.read_marks import ColourReference, Masks, Source
+from chromatrack.tracking.marks import Marks
+from chromatrack.tracking.read_marks import ColourReference, Masks
 from chromatrack.video.reader import Frame, read_frames
-
-Mode = Literal["chained", "straight"]
 
 PIXELS = FeatureSpec(channels=1, stride=1, offset=0.0)
 """Where the cells are of what is read per pixel."""

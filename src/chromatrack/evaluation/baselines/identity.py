@@ -16,22 +16,20 @@ from torch import Tensor
 from chromatrack.evaluation.baselines.flow import RaftSize, dis_flow, raft_flow
 from chromatrack.evaluation.baselines.flow_color import hold_colours, place_references
 from chromatrack.evaluation.baselines.flow_tracker import PIXELS, FlowTracker
-from chromatrack.formats.boxes import BoxMark
-from chromatrack.formats.keypoints import KeypointMark
-from chromatrack.formats.points import PointMark
-from chromatrack.model.encoder import Encoder, FeatureSpec
-from chromatrack.ops.coords import Box, centred_offset
+from chromatrack.model.encoder import Encoder
+from chromatrack.ops.coords import Box, FeatureSpec, centred_offset
 from chromatrack.ops.patches import PATCH_CHANNELS, patches
 from chromatrack.propagation.bidirectional import Direction, Reading
 from chromatrack.propagation.label_maps import planes
-from chromatrack.propagation.label_state import Layout, PointName
+from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.point_labels import Seen
 from chromatrack.propagation.propagate import Input
+from chromatrack.structures import BoxMark, KeypointMark, LabelName, LostMark, PointMark, Source
 from chromatrack.tracking.colorize import ColorizedFrame
+from chromatrack.tracking.config import Device, choose_device
 from chromatrack.tracking.inference import TrackedFrame, tracked_frame
-from chromatrack.tracking.marks import LostMark, Marks
-from chromatrack.tracking.read_marks import ColourReference, Masks, Source
-from chromatrack.tracking.tracker import Device, choose_device
+from chromatrack.tracking.marks import Marks
+from chromatrack.tracking.read_marks import ColourReference, Masks
 from chromatrack.video.reader import read_frames
 
 RAW_LAB_TEMPERATURE = 0.03
@@ -147,8 +145,8 @@ def _held_mask(
 
 
 def _held_points(
-    places: Mapping[tuple[PointName, int], tuple[float, float] | None],
-    since: Mapping[PointName, int | None],
+    places: Mapping[tuple[LabelName, int], tuple[float, float] | None],
+    since: Mapping[LabelName, int | None],
 ) -> Seen | None:
     """All points, those that are not held unseen at (0, 0); None without any."""
     if all(frame is None for frame in since.values()):

@@ -31,8 +31,8 @@ from chromatrack.evaluation.datasets.davis import IMAGE_SUFFIXES, read_annotatio
 from chromatrack.evaluation.kind_report import Tick, chosen, in_order
 from chromatrack.evaluation.metrics.keypoints import badja_accuracy
 from chromatrack.evaluation.runner import Benchmark, Report
-from chromatrack.formats.points import PointMark, TrackedPoint
 from chromatrack.ops.coords import rescale_points
+from chromatrack.structures import PointMark, TrackedPoint
 
 BADJA_SIZE = (1080, 1920)
 """(height, width) of the frames that the joints of the DAVIS clips were annotated on."""

@@ -43,7 +43,7 @@ import numpy as np
 
 from chromatrack.errors import LayoutError
 from chromatrack.evaluation.kind_report import named
-from chromatrack.video.images import IMAGE_SUFFIXES, image_files
+from chromatrack.video.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES, image_files
 
 Layout = Literal["otb", "vot", "tld"]
 Box = tuple[float, float, float, float]
@@ -56,7 +56,6 @@ OTB_STARTS = {"David": 300, "BlurCar1": 247, "BlurCar3": 3, "BlurCar4": 18}
 OTB_SHORT = frozenset({"Diving", "Football1", "Freeman3", "Freeman4"})
 """Sequences whose last pictures have no row."""
 
-VIDEO_SUFFIXES = frozenset({".avi", ".mp4", ".mpg", ".mpeg", ".mov", ".mkv"})
 ABSENT: Box = (math.nan, math.nan, math.nan, math.nan)
 DEPTH = 3
 """How many folders below ROOT sequences are looked for."""

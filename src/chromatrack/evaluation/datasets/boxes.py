@@ -26,7 +26,7 @@ from chromatrack.evaluation.metrics.tracks import (
     success_auc,
 )
 from chromatrack.evaluation.runner import Benchmark, Report
-from chromatrack.formats.boxes import BoxMark, TrackedBox
+from chromatrack.structures import BoxMark, TrackedBox
 
 PRECISION_PIXELS = 20.0
 """Limit of the centre error that the field compares trackers at."""

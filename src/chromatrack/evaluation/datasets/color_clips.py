@@ -16,8 +16,7 @@ from pathlib import Path
 
 from chromatrack.errors import InputError, LayoutError, VideoError
 from chromatrack.ops.coords import fit_size
-from chromatrack.training.data.listing import VIDEO_SUFFIXES
-from chromatrack.video.images import IMAGE_SUFFIXES, image_files
+from chromatrack.video.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES, image_files
 from chromatrack.video.reader import Frame, probe, read_frames
 
 FRAME_FOLDERS = ("img", "frames", "images")

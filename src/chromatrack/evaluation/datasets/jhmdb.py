@@ -39,7 +39,7 @@ from chromatrack.evaluation.datasets.poses import (
 from chromatrack.evaluation.kind_report import chosen, named
 from chromatrack.evaluation.metrics.keypoints import Compat
 from chromatrack.evaluation.runner import Benchmark
-from chromatrack.video.images import IMAGE_SUFFIXES
+from chromatrack.video.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from chromatrack.video.reader import probe
 
 JHMDB_JOINTS = (
@@ -54,8 +54,6 @@ Split = Literal[1, 2, 3]
 ANNOTATION = "joint_positions.mat"
 TEST = "2"
 """What marks a test clip in a split's list."""
-
-VIDEO_SUFFIXES = frozenset({".avi", ".mp4", ".mov", ".mkv"})
 
 
 def jhmdb_benchmark(

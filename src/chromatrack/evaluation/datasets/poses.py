@@ -36,8 +36,8 @@ from chromatrack.evaluation.metrics.keypoints import (
     pose_counts,
 )
 from chromatrack.evaluation.runner import Report
-from chromatrack.formats.keypoints import KeypointMark, TrackedKeypoints
 from chromatrack.ops.coords import rescale_points
+from chromatrack.structures import KeypointMark, TrackedKeypoints
 from chromatrack.video.reader import probe, read_frames
 
 PERSON = 1

@@ -42,8 +42,8 @@ from chromatrack.evaluation.metrics.tapvid import (
     tapvid_scores,
 )
 from chromatrack.evaluation.runner import Benchmark, Report
-from chromatrack.formats.points import PointMark, TrackedPoint
 from chromatrack.ops.coords import nearest_inside, rescale_points, share_to_pixel
+from chromatrack.structures import PointMark, TrackedPoint
 from chromatrack.video.image_writer import ImageSequenceWriter
 
 RASTER = (256, 256)

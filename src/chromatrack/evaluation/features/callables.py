@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from chromatrack.errors import InputError
-from chromatrack.model.encoder import Encoder, FeatureSpec
-from chromatrack.ops.coords import cell_count, centred_offset, image_size
+from chromatrack.model.encoder import Encoder
+from chromatrack.ops.coords import FeatureSpec, cell_count, centred_offset, image_size
 
 Features = Callable[[Tensor], Tensor]
 """`(B, 3, H, W)` float32 sRGB in [0, 1] -> `(B, C, h, w)` float."""

@@ -15,18 +15,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from os import PathLike, fspath
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from chromatrack.errors import InputError, WeightsError
+from chromatrack.errors import InputError
 from chromatrack.evaluation.baselines.flow_tracker import FlowTracker
 from chromatrack.evaluation.baselines.identity import IdentityTracker, RawLabEncoder, baseline
 from chromatrack.evaluation.features.callables import CallableEncoder, load_callable
 from chromatrack.model.encoder import Encoder, build_encoder
-from chromatrack.model.weights import load_encoder
-from chromatrack.tracking.tracker import Device, TrackConfig, Tracker
+from chromatrack.model.weights import load_checkpoint, load_encoder
+from chromatrack.tracking.config import Device, TrackConfig
+from chromatrack.tracking.tracker import Tracker
 
 
 def load_extractor(
@@ -85,30 +85,6 @@ def _random() -> Encoder:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return build_encoder("small").eval()
-
-
-def load_checkpoint(path: str | PathLike[str]) -> Encoder:
-    """The network of a checkpoint of `chromatrack train`: its running average if it has one.
-
-    Normalisation is as in training; a finished run's model.safetensors has it measured.
-
-    Raises:
-        WeightsError: no checkpoint of ours.
-    """
-    from chromatrack.training.checkpoint import read
-    from chromatrack.training.config import from_json
-
-    try:
-        content = read(Path(path)).content
-        encoder = build_encoder(from_json(content["config"]).model)
-        encoder.load_state_dict(content.get("average") or content["encoder"])
-    except (InputError, KeyError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise WeightsError(
-            f"{path}: expected a checkpoint of chromatrack train ({reason}); name public ResNet "
-            f"checkpoints resnet:{path}"
-        ) from error
-    return encoder.eval()
 
 
 def as_encoder(

@@ -24,7 +24,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from chromatrack.errors import InputError, WeightsError
-from chromatrack.model.encoder import Encoder, FeatureSpec
+from chromatrack.model.encoder import Encoder
+from chromatrack.ops.coords import FeatureSpec
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """ImageNet's, of sRGB in [0, 1]; CRW's evaluation too uses them (its `data/vos.py`)."""

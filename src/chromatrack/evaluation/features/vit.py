@@ -20,8 +20,8 @@ from torch import Tensor
 from chromatrack.errors import InputError, WeightsError
 from chromatrack.evaluation.features.callables import padded
 from chromatrack.evaluation.features.resnet import DEVIATION, MEAN
-from chromatrack.model.encoder import Encoder, FeatureSpec
-from chromatrack.ops.coords import cell_count, centred_offset, image_size
+from chromatrack.model.encoder import Encoder
+from chromatrack.ops.coords import FeatureSpec, cell_count, centred_offset, image_size
 
 
 class VitEncoder(Encoder):

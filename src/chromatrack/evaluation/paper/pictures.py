@@ -13,7 +13,7 @@ from chromatrack.evaluation.datasets.badja import BadjaClip, PointTracker, track
 from chromatrack.evaluation.datasets.davis import DavisSequence, DavisSplit, Year, read_annotation
 from chromatrack.evaluation.runner import Report
 from chromatrack.formats.masks import read_mask
-from chromatrack.formats.points import TrackedPoint
+from chromatrack.structures import TrackedPoint
 from chromatrack.video.reader import read_frame
 from chromatrack.viz.overlays import contact_sheet, overlay_masks
 from chromatrack.viz.track_overlays import overlay_points

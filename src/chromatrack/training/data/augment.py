@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from chromatrack.errors import InputError
-
-Hide = Literal["dropout", "colour", "none"]
-"""Which Lab channels are hidden: drawn anew for every example; always a and b; never any."""
+from chromatrack.training.config import Hide
 
 _DROPOUT = np.array(
     [[0, 1, 1]] * 6 + [[0, 1, 0], [0, 0, 1]] * 2 + [[1, 0, 1], [1, 1, 0]], dtype=bool

@@ -18,11 +18,12 @@ from torch import Tensor
 from chromatrack.errors import InputError, VideoError
 from chromatrack.ops.coords import fit_size
 from chromatrack.training.data.decode import Clip, Decoded, decode_stretch, load_photo
+from chromatrack.training.data.entries import Stretch
 from chromatrack.training.data.frame_cache import FrameFiles
-from chromatrack.training.data.index import Index, Stretch, stretches
+from chromatrack.training.data.index import Index, stretches
 
 if TYPE_CHECKING:
-    from chromatrack.training.data.sampler import SamplerConfig
+    from chromatrack.training.config import SamplerConfig
 
 FIRST = 16
 """Stretches on the shelf at step 0; one more a step until the memory is full."""

@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.errors import InputError
-from chromatrack.model.encoder import FeatureSpec, normalize_lab
+from chromatrack.model.encoder import normalize_lab
 from chromatrack.ops.color import rgb_to_lab
-from chromatrack.ops.coords import cell_count, image_size, pixel_grid
+from chromatrack.ops.coords import FeatureSpec, cell_count, image_size, pixel_grid
 
 CONTROL = 4
 """Control points of a bend along each side of a view."""

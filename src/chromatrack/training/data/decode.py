@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -23,16 +22,15 @@ from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import fit_size
 from chromatrack.ops.shot_boundary import CutDetector
 from chromatrack.propagation.label_maps import planes
-from chromatrack.video.decode import PictureReader, open_input
+from chromatrack.training.data.source import LEAST_SIDE, open_video, source_name
+from chromatrack.video.decode import PictureReader
 from chromatrack.video.frame_order import Clock, Damage
 from chromatrack.video.images import IMAGE_ERRORS
 from chromatrack.video.pixel_format import RgbConverter
 
 if TYPE_CHECKING:
-    from chromatrack.training.data.index import PhotoEntry, VideoEntry
+    from chromatrack.training.data.entries import PhotoEntry, VideoEntry
 
-LEAST_SIDE = 16
-"""Pixels; pictures whose shorter side is less hold nothing to copy."""
 
 _EARLY = 1e-3  # seconds by which a frame may come early: times are rounded to ticks
 _SEEKS = 3  # key pictures tried, from the last before the start backwards
@@ -64,33 +62,6 @@ class Decoded:
 
     clip: Clip | None
     problem: str | None
-
-
-def source_name(path: str, start: int, length: int | None) -> str:
-    """How a file, or a byte range of a shard, is called in messages."""
-    return path if length is None else f"{path} (file at byte {start})"
-
-
-def open_video(path: str, start: int = 0, length: int | None = None) -> PictureReader:
-    """Open a video file, or the video in `length` bytes at `start` of a tar shard, in place.
-
-    Raises:
-        VideoError: cannot be opened, or holds no video stream.
-    """
-    if length is None:
-        return PictureReader.open(path)
-    name = source_name(path, start, length)
-    try:  # FFmpeg's subfile: nothing is unpacked or read as a whole, and seeking works
-        container = open_input(f"subfile,,start,{start},end,{start + length},,:file:{path}")
-    except (FFmpegError, OSError) as error:
-        raise VideoError(f"{name}: cannot be opened as a video ({error.strerror})") from error
-    stream = container.streams.best("video")
-    if not isinstance(stream, VideoStream) or stream.codec_context is None:
-        container.close()
-        raise VideoError(f"{name}: has no video stream that can be decoded")
-    stream.thread_type = "SLICE"
-    stream.codec_context.copy_opaque = True
-    return PictureReader(name, container, stream, None)
 
 
 def decode_stretch(

@@ -16,8 +16,8 @@ from chromatrack.training.data.decode import Clip
 from chromatrack.training.data.shards import atomic
 
 if TYPE_CHECKING:
-    from chromatrack.training.data.index import Stretch, VideoEntry
-    from chromatrack.training.data.sampler import SamplerConfig
+    from chromatrack.training.config import SamplerConfig
+    from chromatrack.training.data.entries import Stretch, VideoEntry
 
 _VERSION = 1  # of what a clip is: raise it when decoding gives other frames, scenes or weights
 

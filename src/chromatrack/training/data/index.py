@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from chromatrack.errors import InputError, VideoError
+from chromatrack.training.data.entries import PhotoEntry, Stretch, VideoEntry
 from chromatrack.training.data.listing import Found, ListedShard, Listing
 from chromatrack.training.data.shards import Member, Shard, atomic, is_remote
 from chromatrack.training.data.timeline import look_at
@@ -24,46 +25,6 @@ Report = Callable[[str, int, int | None], None]
 
 _PLACE = ("path", "start", "length", "bytes", "modified_ns")
 _VERSION = 1  # of the cache file: raise it when the meaning of an entry changes
-
-
-@dataclass(frozen=True)
-class VideoEntry:
-    """A usable video: a file, or `length` bytes from byte `start` of a tar shard on.
-
-    bytes, modified_ns: of the video; when they change it is looked at anew. width, height: pixels,
-    upright. seconds: as far as it can be read. frames: None if not counted. fps: on average.
-    keyframes: seconds, growing, in the source's own time; empty where it states none; the first is
-    the video's begin. problem: what is damaged, while the rest is used.
-    """
-
-    path: str
-    start: int
-    length: int | None
-    bytes: int
-    modified_ns: int
-    width: int
-    height: int
-    seconds: float
-    frames: int | None
-    fps: float
-    keyframes: tuple[float, ...]
-    problem: str | None
-
-    @property
-    def begin(self) -> float:
-        """Time of the first frame, seconds."""
-        return self.keyframes[0] if self.keyframes else 0.0
-
-
-@dataclass(frozen=True)
-class PhotoEntry:
-    """A still: a file, or `length` bytes from byte `start` of a tar shard on; not yet opened."""
-
-    path: str
-    start: int
-    length: int | None
-    bytes: int
-    modified_ns: int
 
 
 @dataclass(frozen=True)
@@ -77,18 +38,6 @@ class Index:
     photos: tuple[PhotoEntry, ...]
     problems: tuple[str, ...]
     digest: str
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """A part of a video, `[start_seconds, end_seconds)` in the source's own time.
-
-    video: number in `Index.videos`.
-    """
-
-    video: int
-    start_seconds: float
-    end_seconds: float
 
 
 def cache_folder() -> Path:

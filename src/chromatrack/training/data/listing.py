@@ -18,17 +18,7 @@ from chromatrack.training.data.shards import (
     is_remote,
     list_shard,
 )
-from chromatrack.video.images import IMAGE_SUFFIXES
-
-VIDEO_SUFFIXES = frozenset(
-    f".{name}"
-    for name in (
-        *("mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "ts", "mts", "m2ts", "vob"),
-        *("wmv", "flv", "f4v", "gif", "apng", "ogv", "3gp", "3g2", "y4m", "mxf", "asf", "divx"),
-        *("ivf", "dv", "h264", "h265", "264", "265", "hevc", "mjpeg", "nut", "rm", "rmvb"),
-    )
-)
-"""Names found in folders and shards that are tried as videos."""
+from chromatrack.video.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 MEDIA_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 from av.error import FFmpegError
 
 from chromatrack.errors import VideoError
-from chromatrack.training.data.decode import LEAST_SIDE, open_video, source_name
+from chromatrack.training.data.source import LEAST_SIDE, open_video, source_name
 from chromatrack.video.decode import FALLBACK_FPS, PictureReader
 from chromatrack.video.frame_order import Damage
 from chromatrack.video.pixel_format import quarter_turns, turned

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chromatrack.model.encoder import FeatureSpec, unnormalize_lab
+from chromatrack.model.encoder import unnormalize_lab
 from chromatrack.ops.color import lab_to_rgb
+from chromatrack.ops.coords import FeatureSpec
 from chromatrack.training.config import TrainConfig
 from chromatrack.training.data.clip_store import ClipStore
 from chromatrack.training.data.index import Index

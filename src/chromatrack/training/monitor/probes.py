@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.errors import InputError
-from chromatrack.model.encoder import FeatureSpec, normalize_lab
+from chromatrack.model.encoder import normalize_lab
 from chromatrack.ops.affinity import affinity, similarity, tiled_affinity
 from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
-from chromatrack.ops.coords import cell_count, image_size, pixel_grid
+from chromatrack.ops.coords import FeatureSpec, cell_count, image_size, pixel_grid
 from chromatrack.propagation.label_maps import (
     interleaved,
     planes,

@@ -29,9 +29,10 @@ from chromatrack.model.batchnorm import adapt, measure_statistics
 from chromatrack.model.encoder import Encoder, ResNetEncoder, colour_head, normalize_lab
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import fit_size
+from chromatrack.propagation.config import TOP_K, PropagateConfig
 from chromatrack.propagation.label_maps import interleaved, resize
-from chromatrack.propagation.memory_bank import TOP_K, PropagateConfig
-from chromatrack.tracking.tracker import Device, TrackConfig, Tracker
+from chromatrack.tracking.config import Device, TrackConfig
+from chromatrack.tracking.tracker import Tracker
 from chromatrack.training.monitor.pictures import watch_picture
 from chromatrack.training.monitor.probes import (
     Copied,

@@ -1,0 +1,48 @@
+"""Which channel of a label map is what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chromatrack.structures import LabelName
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the channels of a label map are: background, regions, boxes, points, in this order.
+
+    regions, boxes: object ids. points: names of points and joints.
+    """
+
+    regions: tuple[int, ...] = ()
+    boxes: tuple[int, ...] = ()
+    points: tuple[LabelName, ...] = ()
+
+    @property
+    def free(self) -> int:
+        """How many of the last channels do not share cells with others."""
+        return len(self.boxes) + len(self.points)
+
+    @property
+    def region_channels(self) -> range:
+        """Channels of the regions."""
+        return range(1, 1 + len(self.regions))
+
+    @property
+    def box_channels(self) -> range:
+        """Channels of the boxes."""
+        return range(1 + len(self.regions), 1 + len(self.regions) + len(self.boxes))
+
+    @property
+    def first_point(self) -> int:
+        """Channel of the first point."""
+        return 1 + len(self.regions) + len(self.boxes)
+
+    def __len__(self) -> int:
+        return self.first_point + len(self.points)
+
+
+def channel_names(layout: Layout) -> list[LabelName]:
+    """Names of the channels of a label map, from channel 1 on."""
+    regions: list[LabelName] = [("object", i, 0) for i in layout.regions]
+    return [*regions, *(("box", i, 0) for i in layout.boxes), *layout.points]

@@ -1,0 +1,87 @@
+"""Everything that changes a result, besides the model; imports no torch until a device is chosen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+
+from chromatrack.errors import InputError
+from chromatrack.ops.coords import fit_size
+from chromatrack.propagation.config import PropagateConfig, Upsample
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+ENLARGE = 2.0
+"""How much a video smaller than the working size is enlarged at most: finer cells find more."""
+
+
+@dataclass(frozen=True)
+class TrackConfig:
+    """Everything that changes a result, besides the model.
+
+    size: short side in pixels at which frames are embedded; smaller ones are enlarged, up to twice.
+    stride: pixels per cell, 8 or 4; None keeps the model's own (`EncoderConfig.track_stride`).
+    adapt: how far the encoder's normalisation leans towards the clip's first frame, [0, 1].
+    recall: report objects absent when they are gone, and look for them in the whole frame.
+    propagate: how labels are copied. colour: the same for colours, by default from the references
+    only and over the whole frame, because errors passed on from frame to frame smear.
+
+    For the protocols of others (`measure.protocols`): square: frames are `size` x `size`.
+    long_multiple: the longer side is cut down to a multiple of this many pixels. upsample: how
+    masks come to full size, along the image's edges or by plain bilinear interpolation.
+    stretch: every label is stretched to [0, 1] over the frame before the largest wins. protocol:
+    its name, for the record alone.
+    """
+
+    size: int = 480
+    stride: int | None = None
+    adapt: float = 0.7
+    recall: bool = True
+    propagate: PropagateConfig = field(default_factory=PropagateConfig)
+    colour: PropagateConfig = field(
+        default_factory=lambda: PropagateConfig(recent=0, restrict_first=False)
+    )
+    square: bool = False
+    long_multiple: int = 1
+    upsample: Upsample = "guided"
+    stretch: bool = False
+    protocol: str = "ours"
+
+    def __post_init__(self) -> None:
+        if self.size < 16:
+            raise InputError(f"size: expected a short side of 16 pixels or more, came {self.size}")
+        if not 0 <= self.adapt <= 1:
+            raise InputError(f"adapt: expected a share from 0 to 1, came {self.adapt}")
+        if self.long_multiple < 1:
+            raise InputError(f"long_multiple: expected 1 pixel or more, came {self.long_multiple}")
+        if self.colour.top_k is None:
+            raise InputError("colour: expected a number of cells as top_k, came None (all cells)")
+
+    def working_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) at which a frame of (height, width) pixels is embedded."""
+        if self.square:
+            return self.size, self.size
+        height, width = fit_size(size, short_side=self.size, enlarge=ENLARGE)
+        longer = max(height, width) // self.long_multiple * self.long_multiple
+        if self.long_multiple == 1 or longer < min(height, width):
+            return height, width
+        return (longer, width) if height > width else (height, longer)
+
+
+def choose_device(device: Device = "auto") -> torch.device:
+    """The device to run on; `auto` takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        InputError: the device asked for is not there.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available()}
+    there["mps"] = torch.backends.mps.is_available()
+    if device == "auto":
+        return torch.device(next(name for name in ("cuda", "mps", "cpu") if there[name]))
+    if not there.get(device, False):
+        usable = ", ".join(name for name, here in there.items() if here)
+        raise InputError(f"device: {device!r} is not available here; choose auto or {usable}")
+    return torch.device(device)

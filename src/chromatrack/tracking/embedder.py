@@ -1,0 +1,95 @@
+"""Frames -> feature maps at the working size: what tracking, colouring and sessions take."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from torch import Tensor
+
+from chromatrack.errors import InputError
+from chromatrack.model.batchnorm import adapt
+from chromatrack.model.encoder import Encoder, PlainEncoder, ResNetEncoder, normalize_lab
+from chromatrack.model.fold import fold_batch_norm
+from chromatrack.ops.color import rgb_to_lab
+from chromatrack.ops.coords import FeatureSpec
+from chromatrack.propagation.label_maps import planes, resize
+from chromatrack.tracking.config import Device, TrackConfig, choose_device
+
+
+def best_stride(encoder: Encoder) -> int:
+    """Pixels per cell that a model is best used at: its own, or finer."""
+    if isinstance(encoder, ResNetEncoder):
+        return encoder.config.track_stride
+    return encoder.spec.stride
+
+
+class FrameEmbedder:
+    """An encoder at its stride and on its device, with the settings it is used with.
+
+    spec: where the cells are. config: every setting, windows filled in for that stride. encoder,
+    grey_encoder: to track and to colour with, not yet fitted to a clip (see `for_clip`).
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        grey_encoder: Encoder | None = None,
+        device: Device = "auto",
+        config: TrackConfig | None = None,
+    ) -> None:
+        """`grey_encoder`: the one to colour with, if it is not the one to track with.
+
+        Raises:
+            InputError: the device is not there, or the encoder cannot have the stride asked for.
+        """
+        self.config = config or TrackConfig()
+        self.device = choose_device(device)
+        encoder = self._at_stride(encoder)
+        self.spec: FeatureSpec = encoder.spec
+        self.config = replace(
+            self.config,
+            propagate=self.config.propagate.at_stride(self.spec.stride),
+            colour=self.config.colour.at_stride(self.spec.stride),
+        )
+        self.encoder = encoder.to(self.device).eval()
+        self.grey_encoder = self.encoder
+        if grey_encoder is not None:
+            self.grey_encoder = self._at_stride(grey_encoder).to(self.device).eval()
+
+    def _at_stride(self, encoder: Encoder) -> Encoder:
+        stride = self.config.stride
+        if stride is None:
+            stride = best_stride(encoder)
+        if stride == encoder.spec.stride:
+            return encoder
+        if not isinstance(encoder, ResNetEncoder):
+            raise InputError(
+                f"stride: this encoder has stride {encoder.spec.stride} only, came {stride}"
+            )
+        return encoder.at_stride(stride)
+
+    def image(self, rgb: np.ndarray) -> Tensor:
+        """`(H, W, 3)` uint8 -> `(3, H', W')` float32 in [0, 1] at the working size."""
+        image = planes(rgb).to(self.device).float() / 255
+        return resize(image, self.config.working_size((rgb.shape[0], rgb.shape[1])))
+
+    def lab(self, rgb: np.ndarray) -> Tensor:
+        """`(H, W, 3)` uint8 -> Lab `(3, H', W')` at the working size."""
+        return rgb_to_lab(self.image(rgb))
+
+    def for_clip(self, lab: Tensor, *, grey: bool = False) -> Encoder:
+        """The encoder as used for one clip: adapted to its first frame, made fast.
+
+        Args:
+            lab: `(3, H', W')` Lab of the clip's first frame at the working size.
+            grey: the encoder to colour with, that sees L alone.
+        """
+        encoder = self.grey_encoder if grey else self.encoder
+        if self.config.adapt > 0 and isinstance(encoder, ResNetEncoder):
+            image = normalize_lab(lab)
+            encoder = adapt(encoder, image, share=self.config.adapt, grey=grey)
+        config = self.config.colour if grey else self.config.propagate
+        fast = fold_batch_norm(encoder)
+        return fast if config.similarity == "cosine" else PlainEncoder(fast)
