@@ -33,7 +33,7 @@ from chromatrack.training.config import TrainConfig, from_json, network
 from chromatrack.training.data.index import build_index
 from chromatrack.training.monitor.holdout import held_pairs, set_aside
 from chromatrack.training.monitor.log import Validation, read_log, read_validations
-from chromatrack.training.monitor.validate import Watch, shortened
+from chromatrack.training.monitor.validate import Validator, shortened
 
 PAPER = {"J-Mean": 0.346, "F-Mean": 0.327}
 """Vondrick et al. 2018, table 2: DAVIS 2017 val, 400,000 steps of 32 clips."""
@@ -70,14 +70,14 @@ def measure(path: Path | None, options: argparse.Namespace) -> tuple[int, Scores
     return step, scores
 
 
-def watcher(options: argparse.Namespace) -> Watch | None:
+def watcher(options: argparse.Namespace) -> Validator | None:
     """What looks at the clips that the run held out, if its data is there."""
     if not options.data:
         return None
     _, held = set_aside(build_index(options.data, cache=None), options.config)
     if held is None:
         return None
-    return Watch(held_pairs(held, options.config), objective=options.config.objective)
+    return Validator(held_pairs(held, options.config), objective=options.config.objective)
 
 
 def looks(found: dict[int, Scores], options: argparse.Namespace) -> list[Validation]:

@@ -6,15 +6,17 @@
 
 SET says what ROOT is: `davis-boxes` (DAVIS; the box around the annotation is tracked and is the
 truth), `boxes` (sequences in the layout of OTB, VOT or TLD), `badja` (its annotations, frames in
---davis), `jhmdb`; `synthetic` needs no ROOT, it renders clips of `chromatrack.evaluation.synthetic.clips`.
-Everything is given on the first frame, and truth and signals of all later frames are kept.
+--davis), `jhmdb`; `synthetic` needs no ROOT, it renders the clips of
+`chromatrack.evaluation.synthetic.clips`. Everything is given on the
+first frame, and truth and signals of all later frames are kept.
 
 Right is a box with an IoU of 0.5 or more; a point within 8 pixels of a 256 x 256 frame of the truth
 (TAP-Vid's middle distance); a joint within a fifth of the body's size (PCK@0.2; the size as BADJA
 and JHMDB have it). Joints are tracked as points are, so their rows judge and fit both. `report`
 fits weights to the rows of all FILES of a kind and judges them on sequences held out of the fit;
-those that stand in `chromatrack.propagation.point_reliability` are also judged on the rows of --check, which no
-fit sees. Boxes that are reported hidden are not in the fit; what is known of them is printed.
+those that stand in `chromatrack.propagation.point_reliability` are also judged on the rows of
+--check, which no fit sees. Boxes that are reported hidden are not in the fit; what is known of
+them is printed.
 
 Prints Markdown; FOLDER gets place_reliability.json (every number) and place_reliability.png.
 """

@@ -48,7 +48,7 @@ from chromatrack.training.data.index import Index, build_index, cache_folder
 from chromatrack.training.data.sampler import Batch, Sampler
 from chromatrack.training.distributed import World
 from chromatrack.training.monitor.holdout import set_aside
-from chromatrack.training.state import Run, begin, choose_precision
+from chromatrack.training.state import TrainState, begin, choose_precision
 from chromatrack.training.train import losses, network_to_train, train, update
 
 BATCHES = 4  # that the parts are timed on
@@ -116,7 +116,7 @@ def clips_at_hand(index: Index, config: TrainConfig, steps: Sequence[int]) -> st
 # -- the parts of a step -------------------------------------------------------------------
 
 
-def some_batches(index: Index, run: Run, config: TrainConfig) -> list[Batch]:
+def some_batches(index: Index, run: TrainState, config: TrainConfig) -> list[Batch]:
     """Batches as training draws them, on the device; sets the colours of `run` if it needs any."""
     kept, _ = set_aside(index, config)
     drawn = replace(config.sampler, cache="none")
@@ -128,7 +128,7 @@ def some_batches(index: Index, run: Run, config: TrainConfig) -> list[Batch]:
 
 
 def parts_of_a_step(
-    run: Run, config: TrainConfig, batches: Sequence[Batch], *, steps: int
+    run: TrainState, config: TrainConfig, batches: Sequence[Batch], *, steps: int
 ) -> dict[str, float]:
     """Mean seconds of the parts of a step whose data is there, after one round of warm-up."""
     network = network_to_train(run, config, World())
@@ -150,7 +150,7 @@ def parts_of_a_step(
     return {name: total / steps for name, total in sums.items()}
 
 
-def operations_of_a_step(run: Run, config: TrainConfig, batch: Batch) -> Operations:
+def operations_of_a_step(run: TrainState, config: TrainConfig, batch: Batch) -> Operations:
     """Those of training on one batch; the products are the pointer's, the encoders have none."""
     network = network_to_train(run, replace(config, compile=False), World())
     run.encoder.train()

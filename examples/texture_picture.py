@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 
 from chromatrack import Tracker
 from chromatrack.evaluation.synthetic.render import SyntheticFrame, render_demo_clip
-from chromatrack.uses.layers import Texture
+from chromatrack.uses.layers import ImageLayer
 from chromatrack.uses.paint import paint_frames
 from chromatrack.viz.overlays import contact_sheet
 
@@ -56,7 +56,7 @@ def carried(clip: list[SyntheticFrame], video: Path) -> list[list[np.ndarray]]:
     """Rows of frames: the clip, with a badge, repainted."""
     tracker = Tracker.from_pretrained("small")
     x, y = (round(place) - 18 for place in clip[0].centres[1])
-    laid = paint_frames(tracker, video, textures=[Texture(badge(), 0, x, y)])
+    laid = paint_frames(tracker, video, textures=[ImageLayer(badge(), 0, x, y)])
     painted = paint_frames(tracker, video, painted=[(repaint(clip[0].rgb), 0)])
     rows = [
         [frame.rgb for frame in clip],

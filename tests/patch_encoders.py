@@ -13,10 +13,10 @@ from torch import Tensor
 from chromatrack.model.encoder import Encoder
 from chromatrack.ops.coords import FeatureSpec
 from chromatrack.propagation.label_maps import masks_to_label_map, planes
-from chromatrack.propagation.label_state import Kinds, Readings
+from chromatrack.propagation.label_state import LabelState, Readings
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.propagate import (
-    Given,
+    FrameMarks,
     Input,
     PropagateConfig,
     Propagated,
@@ -106,25 +106,25 @@ def label_map(mask: np.ndarray, ids: tuple[int, ...] = (1,)) -> Tensor:
     return masks_to_label_map(mask, ids=ids, size=SIZE, spec=SPEC)
 
 
-def painted(soft: Tensor, *, lost: tuple[int, ...] = ()) -> Given:
+def painted(soft: Tensor, *, lost: tuple[int, ...] = ()) -> FrameMarks:
     """A given frame: what holds anything was painted; channels `lost` were declared lost."""
     said = soft.flatten(1).amax(1) > 0
     said[[0, *lost]] = True
-    return Given(soft, said)
+    return FrameMarks(soft, said)
 
 
 def blank_frame(index: int) -> Frame:
     return Frame(np.zeros((1, 1, 3), np.uint8), index, 0.0)
 
 
-def inputs(images: Iterable[Tensor], given: Mapping[int, Given]) -> Iterator[Input]:
+def inputs(images: Iterable[Tensor], given: Mapping[int, FrameMarks]) -> Iterator[Input]:
     for index, image in enumerate(images):
         yield Input(index, image, given.get(index), blank_frame(index))
 
 
 def kinds_run(
     images: Iterable[Tensor],
-    given: Mapping[int, Given],
+    given: Mapping[int, FrameMarks],
     layout: Layout,
     *,
     spec: FeatureSpec = SMOOTH_SPEC,
@@ -134,7 +134,7 @@ def kinds_run(
 ) -> Iterator[tuple[Propagated, Readings]]:
     """Carry all kinds of labels through images: every step with what was read of it."""
     config = config or PropagateConfig(radius=6, recent_radius=4)
-    kinds = Kinds(layout, spec, config, recall=recall)
+    kinds = LabelState(layout, spec, config, recall=recall)
     runner = Propagator(
         encode, spec, config, settle=kinds.settle, background=True, free=layout.free
     )
@@ -143,7 +143,9 @@ def kinds_run(
         yield step, kinds.readings
 
 
-def given_on(marks: Marks, index: int, image: Tensor, spec: FeatureSpec = SMOOTH_SPEC) -> Given:
+def given_on(
+    marks: Marks, index: int, image: Tensor, spec: FeatureSpec = SMOOTH_SPEC
+) -> FrameMarks:
     """What `marks` put on one frame, as label maps."""
     size = (image.shape[-2], image.shape[-1])
     found = marks.on_frame(index, marks.layout(), spec, frame_size=size, image_size=size)

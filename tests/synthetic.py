@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from chromatrack.evaluation.synthetic.materials import Texture, fractal_noise, ramp, sample_texture
+from chromatrack.evaluation.synthetic.materials import Material, fractal_noise, ramp, sample_texture
 from chromatrack.evaluation.synthetic.render import (
     Camera,
     Pose,
@@ -73,7 +73,7 @@ def moving_clip(
 
 def _disc(
     number: int,
-    skin: Texture,
+    skin: Material,
     *,
     start: tuple[float, float],
     step: tuple[float, float],
@@ -96,9 +96,9 @@ def noise_texture(
     *,
     rng: np.random.Generator,
     cell: float = 16.0,
-) -> Texture:
+) -> Material:
     """Colour noise of (h, w) px along `stops`, 1 px per unit."""
-    return Texture(ramp(fractal_noise(size, rng, cell=cell), stops), density=1.0)
+    return Material(ramp(fractal_noise(size, rng, cell=cell), stops), density=1.0)
 
 
 def still(size: tuple[int, int] = (96, 160), *, seed: int = 0) -> np.ndarray:

@@ -81,16 +81,16 @@ class Skeleton:
     def __post_init__(self) -> None:
         """Check names and edges."""
         if not self.names:
-            raise InputError("a skeleton has at least one joint, came none; name the joints")
+            raise InputError("a skeleton has at least one joint, got none; name the joints")
         for name in self.names:
             if not isinstance(name, str) or not name or self.names.count(name) > 1:
                 raise InputError(
-                    f"joint names are different texts, came {shown(self.names)}; rename {name!r}"
+                    f"joint names are different texts, got {shown(self.names)}; rename {name!r}"
                 )
         for a, b in self.edges:
             if not (0 <= a < len(self.names) and 0 <= b < len(self.names)) or a == b:
                 raise InputError(
-                    f"an edge joins two of the joints 0 to {len(self.names) - 1}, came ({a}, {b}); "
+                    f"an edge joins two of the joints 0 to {len(self.names) - 1}, got ({a}, {b}); "
                     "correct the skeleton"
                 )
 

@@ -33,7 +33,7 @@ from chromatrack.formats.masks import read_mask
 from chromatrack.model.weights import MODELS, save_encoder
 from chromatrack.propagation.bidirectional import Direction
 from chromatrack.propagation.propagate import PropagateConfig
-from chromatrack.propagation.reliability import LookAt
+from chromatrack.propagation.reliability import ReviewRange
 from chromatrack.runs.progress import stop_on_interrupt
 from chromatrack.tracking.config import TrackConfig
 from chromatrack.tracking.tracker import Tracker
@@ -428,13 +428,13 @@ def test_track_refuses_in_one_line(clip, first, model, tmp_path, capsys):
         common = ("track", video, "--masks", masks, "--model", using)
         return refusal(capsys, *common, *(more or ("-o", out)))
 
-    assert "expected the video's 96x64 pixels, came 10x10" in line(masks=small)
+    assert "expected the video's 96x64 pixels, got 10x10" in line(masks=small)
     assert "nothing.png" in line(masks=tmp_path / "nothing.png")
     assert "nothing.mp4" in line(video=tmp_path / "nothing.mp4")
     assert "nothing.safetensors" in line(using=tmp_path / "nothing.safetensors")
     assert "'huge'" in line(using="huge")
     assert str(clip / "out") in line("-o", clip / "out")  # below a file
-    assert "came '3 apples'" in line("-o", out, "--start", "3 apples")
+    assert "got '3 apples'" in line("-o", out, "--start", "3 apples")
     assert "start before end" in line("-o", out, "--start", 4, "--end", 2)
     assert "ends at" in line("-o", out, "--start", "9s")
     assert "top_k" in line("-o", out, "--top-k", 0)
@@ -448,11 +448,11 @@ def test_marks_are_refused_in_one_line(clip, first, mark_files, model, tmp_path,
     def line(*more: object) -> str:
         return refusal(capsys, "track", clip, "-o", out, "--model", model, *more)
 
-    assert "expected something to track, came nothing; give --masks, --polygons" in line()
+    assert "expected something to track, got nothing; give --masks, --polygons" in line()
     assert "no file" in line("--points", tmp_path / "none.csv")
     assert "goes with --keypoints" in line("--masks", first, "--skeleton", mark_files["skeleton"])
     assert "'3@x': expected ID@FRAME" in line("--masks", first, "--lost", "3@x")
-    assert "painted ids [1, 2], came 3" in line("--masks", first, "--lost", "3@1")
+    assert "painted ids [1, 2], got 3" in line("--masks", first, "--lost", "3@1")
     assert "columns id,frame,x,y,width,height" in line("--boxes", mark_files["points"])
     assert not out.exists()
 
@@ -561,7 +561,7 @@ def test_evaluate_colour_prints_and_writes_the_scores(davis, model, tmp_path, ca
     assert "CIEDE2000" in shown and f"{result['scores']['PSNR']:.2f}" in shown
     assert run("evaluate", "colour", davis, "--methods", "grey", "--model", "none") == 0
     capsys.readouterr()
-    assert "came cats" in refusal(capsys, "evaluate", "colour", davis, "cats")
+    assert "got cats" in refusal(capsys, "evaluate", "colour", davis, "cats")
 
 
 def test_evaluate_davis_goes_on_and_sums_up_by_attribute(davis, tmp_path, capsys):
@@ -724,7 +724,7 @@ def test_the_shipped_model_is_the_default(clip, first, tmp_path):
 
 
 def test_the_worst_frames_are_told_after_what_was_done():
-    ranges = [LookAt(2, 4, 7, 0.25), LookAt(1, 9, 9, 0.5)]
+    ranges = [ReviewRange(2, 4, 7, 0.25), ReviewRange(1, 9, 9, 0.5)]
     worst = "done: out\nlook at frames 4-7 of object 2: reliability 0.25"
     assert with_look_at("done: out", ranges[:1]) == worst
     assert with_look_at("done: out", ranges) == f"{worst} (1 more in result.json)"

@@ -13,7 +13,7 @@ from synthetic import moving_clip, still, write_clip, write_masks
 
 from chromatrack.cli.demo import run_demo, sheet_frames, to_grey
 from chromatrack.errors import InputError
-from chromatrack.evaluation.synthetic.materials import Texture, fractal_noise, sample_texture
+from chromatrack.evaluation.synthetic.materials import Material, fractal_noise, sample_texture
 from chromatrack.evaluation.synthetic.render import Camera, SyntheticFrame, render_demo_clip
 from chromatrack.formats.masks import read_mask, read_mask_folder
 
@@ -71,7 +71,7 @@ def test_camera_maps_there_and_back(x, y, zoom, angle, point):
 
 def test_texture_sampling_is_bilinear_and_clamped():
     image = np.random.default_rng(0).random((5, 7, 3)).astype(np.float32)
-    texture = Texture(image, density=2.0)
+    texture = Material(image, density=2.0)
     x, y = (np.arange(7) - 3) / 2, np.zeros(7)
     np.testing.assert_allclose(sample_texture(texture, x, y), image[2], atol=2e-3)
     middle = sample_texture(texture, np.array([0.25]), np.array([0.25]))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from synthetic import moving_clip, still, write_clip
-from test_train import newest, same_run
+from training_runs import newest, same_run
 
 SOURCES = Path(__file__).parents[2] / "src"
 TINY_RUN = ("--batch", 1, "--crop", 32, "--log-every", 1, "--device", "cpu")

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chromatrack.errors import LayoutError
-from chromatrack.evaluation.datasets.safe_pickle import Span, StoredArray, read_array_pickle
+from chromatrack.evaluation.datasets.safe_pickle import ByteSpan, StoredArray, read_array_pickle
 from chromatrack.formats import array_pickle
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
@@ -30,7 +30,7 @@ def loaded(value):
         if value.dtype == "|O":
             return [loaded(item) for item in value.items]
         return np.array(value.load())
-    if isinstance(value, Span):
+    if isinstance(value, ByteSpan):
         return value.read()
     if isinstance(value, dict):
         return {key: loaded(item) for key, item in value.items()}
@@ -97,7 +97,7 @@ def test_single_numbers_and_shared_arrays(tmp_path, protocol):
 def test_long_arrays_stay_in_the_file_until_they_are_loaded(tmp_path, protocol):
     video = rng.integers(0, 256, (4, 30, 40, 3), dtype=np.uint8)
     stored = read_array_pickle(written(tmp_path, {"video": video}, protocol))["video"]
-    assert isinstance(stored.content, Span) and len(pickle.dumps(stored)) < 500
+    assert isinstance(stored.content, ByteSpan) and len(pickle.dumps(stored)) < 500
     again = pickle.loads(pickle.dumps(stored)).load()
     assert isinstance(again, np.memmap) and not again.flags.writeable
     assert np.array_equal(again, video)

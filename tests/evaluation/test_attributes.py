@@ -90,7 +90,7 @@ def test_what_is_written_is_read(tmp_path_factory, rows, order):
     if rows:
         assert read_attributes(path) == {name: tuple(found) for name, found in rows.items()}
     else:
-        with pytest.raises(InputError, match="a row for every sequence, came none"):
+        with pytest.raises(InputError, match="a row for every sequence, got none"):
             read_attributes(path)
 
 
@@ -110,12 +110,12 @@ def test_any_file_is_read_or_refused(tmp_path_factory, content):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "columns sequence and attributes, came ''"),
-        ("name,attributes\na,DEF\n", "came 'name,attributes'"),
+        ("", "columns sequence and attributes, got ''"),
+        ("name,attributes\na,DEF\n", "got 'name,attributes'"),
         ("sequence,sequence,attributes\n", "columns sequence and attributes"),
-        ("sequence,attributes\n", "came none"),
-        ("sequence,attributes\na,DEF,OCC\n", "row 2: expected 2 cells, came 3; separate"),
-        ("sequence,attributes\na,DEF;OCC\n", "row 2: expected names of attributes, came 'DEF;OCC'"),
+        ("sequence,attributes\n", "got none"),
+        ("sequence,attributes\na,DEF,OCC\n", "row 2: expected 2 cells, got 3; separate"),
+        ("sequence,attributes\na,DEF;OCC\n", "row 2: expected names of attributes, got 'DEF;OCC'"),
         ("sequence,attributes\na,\n\n ,DEF\n", "row 4: expected the name of a sequence"),
         ("sequence,attributes\na,\na,DEF\n", "row 3: the sequence 'a' is there twice"),
         ('sequence,attributes\n"a"b,\n', "is no CSV"),

@@ -144,7 +144,7 @@ def still_of(red: int) -> np.ndarray:
 
 
 def test_identity_refuses_what_the_tracker_refuses(frames):
-    with pytest.raises(InputError, match="expected the video's 48x32 pixels, came 48x16"):
+    with pytest.raises(InputError, match="expected the video's 48x32 pixels, got 48x16"):
         IdentityTracker().track(frames, masks=box(0)[::2])
     with pytest.raises(InputError, match="at least one object"):
         IdentityTracker().track(frames, masks={})

@@ -13,7 +13,7 @@ import pytest
 from counting import CLIPS, Config, Counted, Guess, Other, combine, measure
 
 from chromatrack.errors import InputError, OutputError
-from chromatrack.evaluation.kept import clip_path
+from chromatrack.evaluation.cache import clip_path
 from chromatrack.evaluation.runner import Benchmark, evaluate, strict
 
 
@@ -123,7 +123,7 @@ def test_nothing_to_measure_and_nowhere_to_write(counting, tmp_path):
         evaluate(Benchmark("counting", (), measure, combine), tracker=Guess())
     with pytest.raises(InputError, match="2 ant"):
         evaluate(replace(counting, clips=(CLIPS[0], CLIPS[0])), tracker=Guess())
-    with pytest.raises(InputError, match="1 or more clips at a time, came 0"):
+    with pytest.raises(InputError, match="1 or more clips at a time, got 0"):
         evaluate(counting, tracker=Guess(), jobs=0)
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot make"):

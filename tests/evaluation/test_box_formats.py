@@ -80,10 +80,10 @@ def test_any_line_is_a_box_or_refused_in_one_line(tmp_path_factory, line):
     [
         (
             "1,2,3",
-            "line 2: expected a finite box of positive size as x, y, width, height; came '1,2,3'",
+            "line 2: expected a finite box of positive size as x, y, width, height; got '1,2,3'",
         ),
         ("1,2,3,4,5", "line 2: expected a finite box of positive size as x, y, width, height; "),
-        ("", "line 2: expected a finite box of positive size as x, y, width, height; .*came ''"),
+        ("", "line 2: expected a finite box of positive size as x, y, width, height; .*got ''"),
         ("a,2,3,4", "line 2: expected a finite box of positive size as x, y, width, height; "),
         ("1,2,-3,4", "line 2: expected a finite box of positive size"),
         ("inf,2,3,4", "line 2: expected a finite box"),
@@ -250,7 +250,7 @@ def test_vot_that_is_not_as_published_says_why(tmp_path):
         read_vot(folder)
     for row in ("m0,0,5,5,3,2", "1", "1,2,3", "1,2,3,4,5,6,7", "1,2,-3,4", "1,2,inf,4", ""):
         write_vot(folder, ["1,2,3,4", row, "1,2,3,4"])
-        with pytest.raises(LayoutError, match=r"line 2: expected .* or a polygon; came") as caught:
+        with pytest.raises(LayoutError, match=r"line 2: expected .* or a polygon; got") as caught:
             read_vot(folder)
         assert "\n" not in str(caught.value)
     with pytest.raises(LayoutError, match="absent on the first frame"):

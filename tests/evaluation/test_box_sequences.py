@@ -170,7 +170,7 @@ def test_found_or_absent_as_worked_out():
     precision, recall, both = detection_scores(ious, present, reported)
     assert (precision, recall, both) == (0.5, 0.4, pytest.approx(4 / 9))
     assert detection_scores(ious, present, reported & False) == (0.0, 0.0, 0.0)
-    with pytest.raises(InputError, match="object that is present, came none"):
+    with pytest.raises(InputError, match="object that is present, got none"):
         detection_scores(ious, present & False, reported)
     with pytest.raises(InputError, match="expected one shape"):
         detection_scores(ious[:2], present, reported)

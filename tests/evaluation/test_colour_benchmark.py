@@ -209,11 +209,11 @@ def skips(reference, greys):
 
 
 @pytest.mark.parametrize(
-    ("colourer", "came"),
-    [(stops, "frame 2.*came nothing"), (shrinks, r"\(31, 48, 3\)"), (skips, "came frame 2")],
+    ("colourer", "got"),
+    [(stops, "frame 2.*got nothing"), (shrinks, r"\(31, 48, 3\)"), (skips, "got frame 2")],
 )
-def test_methods_that_miss_frames_are_named(root, colourer, came):
-    with pytest.raises(InputError, match=f"discs, method 'bad': expected .*{came}"):
+def test_methods_that_miss_frames_are_named(root, colourer, got):
+    with pytest.raises(InputError, match=f"discs, method 'bad': expected .*{got}"):
         measured(root, others={"bad": Method(colourer)})
 
 
@@ -226,9 +226,9 @@ def test_methods_are_checked_before_anything_runs(root):
             colour_benchmark(root, methods=names)
     with pytest.raises(InputError, match="one or more"):
         measured(root)
-    with pytest.raises(InputError, match="each name once; came grey, grey"):
+    with pytest.raises(InputError, match="each name once; got grey, grey"):
         measured(root, methods=["grey"], others={"grey": Method(held_still)})
-    with pytest.raises(InputError, match="expected a model that colours, came object"):
+    with pytest.raises(InputError, match="expected a model that colours, got object"):
         measured(root, methods=["model"], tracker=object())
 
 
@@ -268,7 +268,7 @@ def test_clips_that_are_not_there_or_cannot_be_read_are_named(tmp_path, root):
     (tmp_path / "empty").mkdir()
     with pytest.raises(LayoutError, match="holds no clip"):
         read_clips(tmp_path / "empty")
-    with pytest.raises(InputError, match=r"\(discs\); came cats"):
+    with pytest.raises(InputError, match=r"\(discs\); got cats"):
         read_clips(root, clips=["cats"])
     with pytest.raises(InputError, match="2 or more"):
         read_clips(root, frames=1)

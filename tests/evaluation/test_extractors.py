@@ -165,8 +165,8 @@ def changed(**more) -> dict[str, torch.Tensor]:
         (changed(**{"layer2.0.se.weight": torch.zeros(1)}), r"unknown: layer2\.0\.se\.weight$"),
         (changed(**{"bn1.bias": torch.zeros(9)}), r"of another shape: bn1\.bias$"),
         ({n: x for n, x in state_of().items() if "layer3" not in n}, "missing: layer3$"),
-        ({"a": torch.zeros(1)}, "expected a ResNet by torchvision's names .*, came a$"),
-        ({}, "came no tensors"),
+        ({"a": torch.zeros(1)}, "expected a ResNet by torchvision's names .*, got a$"),
+        ({}, "got no tensors"),
     ],
 )
 def test_weights_that_do_not_fit_are_named(state, message, tmp_path):
@@ -192,7 +192,7 @@ def test_files_that_would_run_code_are_refused(tmp_path):
     for name in ("noise.pth", "empty.pth", "no.safetensors", "none.pth"):
         with pytest.raises(WeightsError, match=name):
             load_resnet(tmp_path / name)
-    with pytest.raises(InputError, match="1 to 4, came 5"):
+    with pytest.raises(InputError, match="1 to 4, got 5"):
         load_resnet(tmp_path / "trap.pth", layer=5)
 
 
@@ -250,10 +250,10 @@ def test_transformers_that_cannot_be_used(tmp_path, monkeypatch):
             intermediate_size=8,
         )
     ).save_pretrained(tmp_path / "bert")  # fmt: skip
-    with pytest.raises(InputError, match="came bert"):
+    with pytest.raises(InputError, match="got bert"):
         load_extractor(f"vit:{tmp_path / 'bert'}")
     tiny_vit("vit", tmp_path / "vit")
-    with pytest.raises(InputError, match="1 to 2, came 3"):
+    with pytest.raises(InputError, match="1 to 2, got 3"):
         load_extractor(f"vit:{tmp_path / 'vit'}", layer=3)
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(InputError, match=r"chromatrack\[vit\]"):
@@ -343,8 +343,8 @@ def test_a_network_or_function_is_an_encoder(stride):
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (lambda x: [x], "came list"),
-        (lambda x: x.mean((2, 3)), r"came \(1, 3\)"),
+        (lambda x: [x], "got list"),
+        (lambda x: x.mean((2, 3)), r"got \(1, 3\)"),
         (lambda x: F.adaptive_avg_pool2d(x, 7), "whole number of pixels per cell"),
         (lambda x: x[..., ::2, ::4], "same in height and width"),
         (lambda x: F.avg_pool2d(x, 9), "whole number of pixels per cell"),
@@ -357,7 +357,7 @@ def test_what_gives_no_feature_map_is_refused(function, message):
 
 def test_cells_that_go_missing_are_refused():
     narrow = CallableEncoder(lambda x: F.avg_pool2d(x, 16, 8), name="narrow")  # no padding
-    with pytest.raises(InputError, match=r"narrow: expected 3 x 7 x 9 .* came 3 x 6 x 8"):
+    with pytest.raises(InputError, match=r"narrow: expected 3 x 7 x 9 .* got 3 x 6 x 8"):
         narrow(IMAGE)
     assert find_spec(blocks, name="blocks", side=64).stride == 4
 
@@ -375,7 +375,7 @@ def test_a_callable_is_named_by_module_and_function(tmp_path, monkeypatch):
         ("their_features", "no function's name"),
         ("their_features:none", "cannot be imported"),
         ("no_such_module_here:f", "cannot be imported"),
-        ("their_features:VALUE", "came int"),
+        ("their_features:VALUE", "got int"),
     ):
         with pytest.raises(InputError, match=message):
             load_extractor(f"callable:{name}")
@@ -407,7 +407,7 @@ def test_our_own_models_checkpoints_and_floors(tmp_path, tiny_encoder):
     for options in ({"layer": 2}, {"offset": 0.0}):
         with pytest.raises(InputError, match="expected a model"):
             load_measured("small", config=protocol("crw"), **options)
-    with pytest.raises(InputError, match="came int"):
+    with pytest.raises(InputError, match="got int"):
         as_encoder(3)  # pyright: ignore[reportArgumentType]
 
 

@@ -85,7 +85,7 @@ def test_progress_counts_what_is_coloured_and_reaches_its_end(clip, every):
 
 
 def test_a_sequence_without_a_frame_to_colour(clip):
-    with pytest.raises(InputError, match="more than 5 frames, came square with 5"):
+    with pytest.raises(InputError, match="more than 5 frames, got square with 5"):
         failure_benchmark((clip,), every=5)
 
 

@@ -43,7 +43,7 @@ def test_every_pixel_is_at_its_own_place():
 def test_places_are_known_where_no_step_left_the_frame(height, width, steps):
     """Worked by hand: a pixel is known while each step's source lies in the frame."""
     places, known = identity_places((height, width)), torch.ones(height, width, dtype=torch.bool)
-    came = np.arange(width)
+    got = np.arange(width)
     inside = np.ones(width, dtype=bool)
     for dx in steps:
         flow = slide((height, width), dx)
@@ -51,9 +51,9 @@ def test_places_are_known_where_no_step_left_the_frame(height, width, steps):
         at = np.arange(width) + dx
         fits = (at >= 0) & (at < width)
         at = at.clip(0, width - 1)
-        came, inside = came[at], fits & inside[at]
+        got, inside = got[at], fits & inside[at]
     assert known.numpy().tolist() == np.broadcast_to(inside, (height, width)).tolist()
-    np.testing.assert_allclose(places[0, inside, 0].numpy(), came[inside], atol=1e-4)
+    np.testing.assert_allclose(places[0, inside, 0].numpy(), got[inside], atol=1e-4)
 
 
 def test_half_a_pixel_outside_is_still_the_border_pixel():
@@ -168,7 +168,7 @@ def test_raft_refuses_other_files(torchvision, tmp_path, content):
     with pytest.raises(InputError, match=r"expected a state dict of torchvision's raft_large"):
         raft_flow(tmp_path / "w.pth")
     torch.save({"other": torch.zeros(2)}, tmp_path / "w.pth")
-    with pytest.raises(InputError, match=r"expected a state dict.*came another thing"):
+    with pytest.raises(InputError, match=r"expected a state dict.*got another thing"):
         raft_flow(tmp_path / "w.pth")
 
 

@@ -259,7 +259,7 @@ def test_boxes_grow_with_the_points_in_them_whatever_a_few_do():
 def test_the_record_says_flow_and_mode():
     tracker = FlowTracker(lambda a, b: a, "straight", name="mine")
     assert tracker.config == FlowConfig("mine", "straight") and tracker.model == "mine, straight"
-    with pytest.raises(InputError, match="chained or straight, came 'both'"):
+    with pytest.raises(InputError, match="chained or straight, got 'both'"):
         FlowTracker(lambda a, b: a, "both")  # pyright: ignore[reportArgumentType]
 
 
@@ -267,7 +267,7 @@ def test_bad_marks_are_refused_at_once_as_by_the_tracker(tmp_path):
     frames, flow = panning([(0, 0), (1, 0)])
     write_clip(tmp_path / "clip", frames)
     tracker = FlowTracker(flow)
-    with pytest.raises(InputError, match="expected the video's 60x40 pixels, came 30x20"):
+    with pytest.raises(InputError, match="expected the video's 60x40 pixels, got 30x20"):
         tracker.track(tmp_path / "clip", masks=np.ones((20, 30), np.int32))
     with pytest.raises(InputError, match="at least one object"):
         tracker.track(tmp_path / "clip")

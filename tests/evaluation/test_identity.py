@@ -18,8 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chromatrack.evaluation.baselines.identity import IdentityTracker, baseline
-from chromatrack.evaluation.cache import code_digest, digest
-from chromatrack.evaluation.kept import Kept
+from chromatrack.evaluation.cache import CachedReport, code_digest, digest
 from chromatrack.tracking.config import TrackConfig
 from chromatrack.tracking.tracker import Tracker
 
@@ -107,12 +106,15 @@ def test_what_holds_itself_has_a_digest_too():
 
 def test_digests_are_the_same_in_another_process():
     code = (
-        "from chromatrack.evaluation.cache import digest, code_digest; "
-        "from chromatrack.evaluation.kept import Kept; "
-        "print(digest([{'a', 'b', 'c'}, {'x': 1.5}, Kept('a', {}, 1, 2.0, {})]), code_digest())"
+        "from chromatrack.evaluation.cache import CachedReport, digest, code_digest; "
+        "report = CachedReport('a', {}, 1, 2.0, {}); "
+        "print(digest([{'a', 'b', 'c'}, {'x': 1.5}, report]), code_digest())"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    expected = [digest([{"a", "b", "c"}, {"x": 1.5}, Kept("a", {}, 1, 2.0, {})]), code_digest()]
+    expected = [
+        digest([{"a", "b", "c"}, {"x": 1.5}, CachedReport("a", {}, 1, 2.0, {})]),
+        code_digest(),
+    ]
     assert run.stdout.split() == expected
 
 

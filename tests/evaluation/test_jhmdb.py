@@ -198,7 +198,7 @@ def test_lists_that_are_not_as_published_say_why(tmp_path):
         jhmdb_benchmark(root, split=3)
     path = root / "splits/catch_test_split1.txt"
     for text, message in (
-        ("two.avi 3", "line 1: expected CLIP.avi 1 or 2; came 'two.avi 3'"),
+        ("two.avi 3", "line 1: expected CLIP.avi 1 or 2; got 'two.avi 3'"),
         ("two.avi", "expected CLIP.avi 1 or 2"),
         ("two.avi 2\ntwo.avi 2", "'two' is listed twice"),
         ("five.avi 2", "no frames of the clip 'five'; expected '.*Rename_Images/catch/five' or"),
@@ -252,7 +252,7 @@ def test_a_tracker_with_other_joints_or_order_is_refused(tmp_path):
             nothing = np.zeros(3)
             yield Found(0, {1: TrackedKeypoints(np.zeros((3, 2)), nothing > 0, nothing)})
 
-    with pytest.raises(InputError, match=r"catch: expected joints \(15, 2\).*came \(3, 2\)"):
+    with pytest.raises(InputError, match=r"catch: expected joints \(15, 2\).*got \(3, 2\)"):
         track_pose(clip, tracker=Short())
 
     class Backwards:
@@ -267,10 +267,10 @@ def test_a_tracker_with_other_joints_or_order_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"other": np.zeros(3)}, "expected pos_img of 2 x 15 x frames .*came None"),
-        ({"pos_img": np.zeros((2, 14, 5))}, r"came \(2, 14, 5\)"),
-        ({"pos_img": np.zeros((2, 15))}, r"came \(2, 15\)"),
-        ({"pos_img": positions(1)}, "came"),
+        ({"other": np.zeros(3)}, "expected pos_img of 2 x 15 x frames .*got None"),
+        ({"pos_img": np.zeros((2, 14, 5))}, r"got \(2, 14, 5\)"),
+        ({"pos_img": np.zeros((2, 15))}, r"got \(2, 15\)"),
+        ({"pos_img": positions(1)}, "got"),
         ({"pos_img": positions() * np.nan}, "expected finite numbers"),
         ({"pos_img": positions() + 1j}, "expected finite numbers"),
     ],

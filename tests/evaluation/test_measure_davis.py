@@ -328,10 +328,10 @@ def test_predictions_that_do_not_fit_say_why(root, tmp_path):
     ):
         evaluate_davis(root, tracker=saved, year=2017)
     write_mask(tmp_path / "bee/00002.png", truth_of(2)[::2])
-    with pytest.raises(InputError, match="expected a mask of 64x48, came 64x24"):
+    with pytest.raises(InputError, match="expected a mask of 64x48, got 64x24"):
         evaluate_davis(root, tracker=saved, year=2017)
     write_mask(tmp_path / "bee/00002.png", 38 * truth_of(2))
-    with pytest.raises(InputError, match=r"object ids up to 2, as in the first.*came 76"):
+    with pytest.raises(InputError, match=r"object ids up to 2, as in the first.*got 76"):
         evaluate_davis(root, tracker=saved, year=2017)
     write_mask(tmp_path / "bee/00002.png", np.where(truth_of(2) == 0, 255, truth_of(2)))
     write_mask(tmp_path / "ant/00002.png", truth_of(2))

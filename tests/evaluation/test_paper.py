@@ -11,7 +11,7 @@ from PIL import Image
 
 from chromatrack.errors import InputError
 from chromatrack.evaluation.baselines.identity import IdentityTracker
-from chromatrack.evaluation.datasets.color_failures import Moments
+from chromatrack.evaluation.datasets.color_failures import FrameErrors
 from chromatrack.evaluation.datasets.color_horizon import HorizonScore
 from chromatrack.evaluation.paper.page import paper_page
 from chromatrack.evaluation.paper.pictures import chosen_sequences
@@ -121,7 +121,7 @@ def test_failures_go_with_errors_and_doubt():
 def test_without_stated_reliability_or_with_too_few_frames():
     stated, right = stated_reliability({"a": report([1.0, 0.2, 1.0])})
     assert stated.size == right.size == 0
-    two = Moments(*(np.arange(2.0) for _ in range(5)))
+    two = FrameErrors(*(np.arange(2.0) for _ in range(5)))
     assert correlated("x", two, over="frames", values=np.array([1.0, 2.0])) is None
 
 

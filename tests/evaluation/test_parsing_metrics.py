@@ -109,12 +109,12 @@ def test_everything_missed():
 @pytest.mark.parametrize(
     ("predicted", "truth", "message"),
     [
-        (np.zeros((2, 3), int), np.zeros((3, 2), int), r"one shape, came \(2, 3\) and \(3, 2\)"),
+        (np.zeros((2, 3), int), np.zeros((3, 2), int), r"one shape, got \(2, 3\) and \(3, 2\)"),
         (np.zeros((0, 3), int), np.zeros((0, 3), int), "one shape"),
-        (np.zeros((2, 3)), np.zeros((2, 3), int), "integer classes, came float64"),
+        (np.zeros((2, 3)), np.zeros((2, 3), int), "integer classes, got float64"),
         (np.zeros((2, 3), int), np.zeros((2, 3)), "integer classes"),
-        (np.full((2, 3), 4), np.zeros((2, 3), int), "classes 0 to 3, came 4 to 4"),
-        (np.full((2, 3), -1), np.zeros((2, 3), int), "classes 0 to 3, came -1"),
+        (np.full((2, 3), 4), np.zeros((2, 3), int), "classes 0 to 3, got 4 to 4"),
+        (np.full((2, 3), -1), np.zeros((2, 3), int), "classes 0 to 3, got -1"),
     ],
 )
 def test_wrong_pictures_say_what_was_expected(predicted, truth, message):

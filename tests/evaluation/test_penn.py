@@ -144,14 +144,14 @@ def test_scores_are_summed_up_over_frames_of_all_clips_not_over_clips(tmp_path):
     [
         ({"x": None}, "expected x, y, visibility, train, bbox, nframes; lacks x"),
         ({"train": None, "bbox": None}, "lacks train, bbox"),
-        ({"x": np.zeros((FRAMES, 12))}, r"expected x of frames x 13 .*came \(4, 12\)"),
+        ({"x": np.zeros((FRAMES, 12))}, r"expected x of frames x 13 .*got \(4, 12\)"),
         ({"visibility": np.ones((3, 13))}, "expected visibility of frames x 13"),
         ({"y": "text"}, "expected a table of numbers as y"),
         ({"x": np.full((FRAMES, 13), np.nan)}, "expected finite places of visible joints"),
         ({"nframes": 1}, "with 2 frames or more"),
         ({"nframes": np.array([4, 4])}, "expected one number as nframes"),
-        ({"bbox": np.zeros((FRAMES, 3))}, r"expected bbox of 4 x 4, came \(4, 3\)"),
-        ({"bbox": np.zeros((FRAMES + 1, 4))}, r"came \(5, 4\)"),
+        ({"bbox": np.zeros((FRAMES, 3))}, r"expected bbox of 4 x 4, got \(4, 3\)"),
+        ({"bbox": np.zeros((FRAMES + 1, 4))}, r"got \(5, 4\)"),
         ({"images": 3}, "holds 3 pictures; its labels 4 frames"),
     ],
 )

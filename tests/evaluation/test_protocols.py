@@ -87,9 +87,9 @@ def test_single_knobs_are_changed_and_named():
     assert config.protocol == "crw with top_k=5, size=240"
     assert protocol("crw").protocol == "crw"
     assert protocol("crw", top_k=None).colour.top_k == 10  # colours are always copied from a few
-    with pytest.raises(InputError, match="ours, paper, crw, dino, mast, came 'crv'"):
+    with pytest.raises(InputError, match="ours, paper, crw, dino, mast, got 'crv'"):
         protocol("crv")
-    with pytest.raises(InputError, match="came topk"):
+    with pytest.raises(InputError, match="got topk"):
         protocol("crw", topk=5)
     with pytest.raises(InputError, match="temperature"):
         protocol("crw", temperature=0)

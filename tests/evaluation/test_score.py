@@ -88,7 +88,7 @@ def test_named_models_and_options_of_the_benchmark(davis):
 
 
 def test_what_cannot_be_scored(davis, tmp_path):
-    with pytest.raises(InputError, match=r"expected one of davis, .* came 'davids'"):
+    with pytest.raises(InputError, match=r"expected one of davis, .* got 'davids'"):
         chromatrack.evaluate("davids", davis)
     with pytest.raises(InputError, match="protocol: expected one of"):
         chromatrack.evaluate("davis", davis, protocol="crv")  # pyright: ignore[reportArgumentType]

@@ -43,7 +43,7 @@ from chromatrack.training.config import change, check, from_json, network, singl
 from chromatrack.training.data.sampler import Batch
 from chromatrack.training.monitor.log import StepReport, read_log
 from chromatrack.training.monitor.pictures import watch_picture
-from chromatrack.training.monitor.validate import Watch
+from chromatrack.training.monitor.validate import Validator
 from chromatrack.training.objective import predict_loss, terms, total
 from chromatrack.training.state import begin, new_encoder
 from chromatrack.training.train import train
@@ -117,7 +117,7 @@ def test_annealed_mean_by_hand():
     torch.testing.assert_close(half, torch.tensor([0.1, 0.9]))
     mode = annealed_mean(scores, codebook, temperature=0.01).flatten()
     torch.testing.assert_close(mode, torch.tensor([0.0, 1.0]))
-    with pytest.raises(InputError, match="temperature: expected more than 0, came 0"):
+    with pytest.raises(InputError, match="temperature: expected more than 0, got 0"):
         annealed_mean(scores, codebook, temperature=0)
 
 
@@ -158,7 +158,7 @@ def test_the_recipe_asks_for_the_class_of_each_cell_and_nothing_else(colourer):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"views": 2}, "views: expected 1, as colours are predicted from single pictures, came 2"),
+        ({"views": 2}, "views: expected 1, as colours are predicted from single pictures, got 2"),
         ({"copy": 1.0}, "copy: expected 0 where colours are predicted without a reference"),
         ({"correspondence": 0.1}, "correspondence: expected 0 where colours are predicted"),
         ({"compare": "regress"}, "compare: expected classify where colours are predicted"),
@@ -340,7 +340,7 @@ def test_a_coloured_picture_keeps_its_luminance_and_does_not_ask_for_colours(col
 
 
 def test_a_network_without_a_head_says_what_is_missing(tiny_encoder):
-    with pytest.raises(InputError, match=r"--recipe single\), came a ResNetEncoder without a"):
+    with pytest.raises(InputError, match=r"--recipe single\), got a ResNetEncoder without a"):
         predict_ab(tiny_encoder, picture())
     assert colour_head(tiny_encoder) is None
 
@@ -357,7 +357,7 @@ def test_a_run_is_watched_by_its_predicted_colours(colourer, tmp_path, monkeypat
         "chromatrack.training.monitor.validate.watch_picture",
         lambda views, title: seen.extend(views) or watch_picture(views, title=title),
     )
-    watch = Watch([("clip", frames[0], frames[1])], size=64)
+    watch = Validator([("clip", frames[0], frames[1])], size=64)
     before = {n: x.clone() for n, x in colourer.state_dict().items()}
     values = watch(colourer, 3, 1.0, tmp_path)
     assert all(torch.equal(x, before[n]) for n, x in colourer.state_dict().items())
@@ -368,7 +368,7 @@ def test_a_run_is_watched_by_its_predicted_colours(colourer, tmp_path, monkeypat
     assert float((rgb_to_lab(colours)[1:] - lab[1:]).abs().mean()) > 1, "not its own colours"
     assert values["colour_error"] > 0 and values["colour_error_still"] > 0
     reference = 255 - frames[0]  # another reference changes nothing about what is predicted
-    other = Watch([("clip", reference, frames[1])], size=64)
+    other = Validator([("clip", reference, frames[1])], size=64)
     adapted = {n: x for n, x in before.items() if "running" not in n}
     assert adapted and other(colourer, 4, 1.0, tmp_path)["colour_error"] == pytest.approx(
         values["colour_error"], rel=0.2

@@ -272,7 +272,7 @@ def test_a_tracker_of_masks_alone_is_refused(davis):
         def track(self, video, *, masks):
             yield Found(0, {})
 
-    with pytest.raises(InputError, match="follows points in a direction, came OfMasks"):
+    with pytest.raises(InputError, match="follows points in a direction, got OfMasks"):
         evaluate(read_tapvid(davis), tracker=OfMasks())
 
 
@@ -286,18 +286,18 @@ def without(key: str) -> dict:
         (3, "expected a dict or list of videos"),
         ([], "expected a dict or list of videos"),
         ({}, "expected a dict or list of videos"),
-        ([3], "video '0': expected video, points, occluded; came int"),
-        ({"bear": without("points")}, "video 'bear': expected video, .*; came video, occluded"),
-        ([{**entry(), "video": "x.mp4"}], "expected video .T, H, W, 3. uint8 .* came 'x.mp4'"),
-        ([{**entry(), "video": []}], "came ..$"),
-        ([{**entry(), "video": video_of()[..., 0]}], r"came \(7, 24, 32\) .u1"),
-        ([{**entry(), "video": video_of() / 255}], r"came \(7, 24, 32, 3\) <f8"),
-        ([{**entry(), "video": video_of()[:0]}], r"came \(0, 24, 32, 3\)"),
-        ([{**entry(), "video": video_of()[:5]}], r"points \(N, 5, 2\).* came \(3, 7, 2\)"),
-        ([{**entry(), "points": entry()["points"][..., :1]}], r"came \(3, 7, 1\)"),
-        ([{**entry(), "points": [[1, 2]]}], "came <class 'list'>"),
+        ([3], "video '0': expected video, points, occluded; got int"),
+        ({"bear": without("points")}, "video 'bear': expected video, .*; got video, occluded"),
+        ([{**entry(), "video": "x.mp4"}], "expected video .T, H, W, 3. uint8 .* got 'x.mp4'"),
+        ([{**entry(), "video": []}], "got ..$"),
+        ([{**entry(), "video": video_of()[..., 0]}], r"got \(7, 24, 32\) .u1"),
+        ([{**entry(), "video": video_of() / 255}], r"got \(7, 24, 32, 3\) <f8"),
+        ([{**entry(), "video": video_of()[:0]}], r"got \(0, 24, 32, 3\)"),
+        ([{**entry(), "video": video_of()[:5]}], r"points \(N, 5, 2\).* got \(3, 7, 2\)"),
+        ([{**entry(), "points": entry()["points"][..., :1]}], r"got \(3, 7, 1\)"),
+        ([{**entry(), "points": [[1, 2]]}], "got <class 'list'>"),
         ([{**entry(), "occluded": np.zeros((2, 7), bool)}], r"and \(2, 7\)"),
-        ([{**entry(), "occluded": np.zeros((3, 7))}], "occluded as bool, came <f4 and <f8"),
+        ([{**entry(), "occluded": np.zeros((3, 7))}], "occluded as bool, got <f4 and <f8"),
         ([{**entry(tracks=3), "points": np.full((3, 7, 2), np.nan)}], "finite points"),
     ],
 )
@@ -342,9 +342,9 @@ def test_folders_that_are_not_one_set_say_so(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"videos": ["bear", "ant"]}, r"names in .* \(bear, camel\), came ant"),
-        ({"queries": "last"}, "expected 'first' or 'strided', came 'last'"),
-        ({"frame_size": "512"}, "expected '256' or 'own', came '512'"),
+        ({"videos": ["bear", "ant"]}, r"names in .* \(bear, camel\), got ant"),
+        ({"queries": "last"}, "expected 'first' or 'strided', got 'last'"),
+        ({"frame_size": "512"}, "expected '256' or 'own', got '512'"),
     ],
 )
 def test_options_that_are_not_there_say_so(davis, options, message):

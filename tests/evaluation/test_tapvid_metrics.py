@@ -202,7 +202,7 @@ def test_queries_show_their_point(occluded):
         ({"query_frames": np.array([0, 4])}, "vector of frames 0 to 3"),
         ({"query_frames": np.array([0, -1])}, "vector of frames 0 to 3"),
         ({"truth": np.full((2, 4, 2), np.nan)}, "finite places"),
-        ({"queries": "last"}, "expected 'first' or 'strided', came 'last'"),
+        ({"queries": "last"}, "expected 'first' or 'strided', got 'last'"),
     ],
 )
 def test_wrong_input_says_what_was_expected(change, message):

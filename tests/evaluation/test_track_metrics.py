@@ -66,7 +66,7 @@ def test_median_error_is_infinite_when_half_is_missed():
 
 
 def test_median_error_needs_something_to_count():
-    with pytest.raises(InputError, match="came none"):
+    with pytest.raises(InputError, match="got none"):
         median_error(np.zeros((3, 1)), np.zeros((3, 1), dtype=bool))
     with pytest.raises(InputError, match="2 frames"):
         median_error(np.zeros((1, 1)), np.ones((1, 1), dtype=bool))

@@ -23,7 +23,7 @@ from chromatrack.evaluation.synthetic.clips import (
     material_to_pixel,
     scene,
 )
-from chromatrack.evaluation.synthetic.materials import Texture, unit_grid
+from chromatrack.evaluation.synthetic.materials import Material, unit_grid
 from chromatrack.evaluation.synthetic.render import Camera, compose
 from chromatrack.evaluation.synthetic.scenes import BEFORE, HIDDEN, Body, build_film
 
@@ -57,7 +57,7 @@ def test_a_dot_on_the_material_is_drawn_where_the_truth_says(name, index):
     place = body.creature.joints[:3].mean(axis=0)
     u, v = unit_grid((1.2, 1.0), density=250)
     dot = np.exp(-((u - place[0]) ** 2 + (v - place[1]) ** 2) / (2 * 0.03**2))
-    texture = Texture(np.repeat(dot[..., None], 3, axis=2).astype(np.float32), 250)
+    texture = Material(np.repeat(dot[..., None], 3, axis=2).astype(np.float32), 250)
     rgb, mask = np.zeros((*size, 3), dtype=np.float32), np.zeros(size, dtype=np.int32)
     drawn = replace(body, texture=texture, shade=None)
     compose(rgb, mask, drawn, camera=camera(index), progress=index)

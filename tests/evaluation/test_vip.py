@@ -188,7 +188,7 @@ def test_classes_are_read_as_stored(tmp_path):
     palette.save(path)
     assert np.array_equal(read_classes(path), parts(0))
     Image.new("RGB", (4, 4)).save(path)
-    with pytest.raises(LayoutError, match="grey or palette picture of class ids, came RGB"):
+    with pytest.raises(LayoutError, match="grey or palette picture of class ids, got RGB"):
         read_classes(path)
     path.write_bytes(b"no picture")
     with pytest.raises(LayoutError, match="cannot read"):
@@ -234,9 +234,9 @@ def test_pictures_that_are_damaged_say_so(root):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"compat": "crw"}, "compat: expected None or 'uvc', came 'crw'"),
-        ({"side": 8}, "side: expected 16 pixels or more, or None, came 8"),
-        ({"videos": ["ant"]}, r"names of the list 'val' \(videos1, videos12\), came ant"),
+        ({"compat": "crw"}, "compat: expected None or 'uvc', got 'crw'"),
+        ({"side": 8}, "side: expected 16 pixels or more, or None, got 8"),
+        ({"videos": ["ant"]}, r"names of the list 'val' \(videos1, videos12\), got ant"),
     ],
 )
 def test_options_that_are_not_there_say_so(root, options, message):

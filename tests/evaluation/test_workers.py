@@ -15,7 +15,7 @@ import pytest
 from counting import CLIPS, Counted, Failing, Guess, NeverAgain, combine, measure, measure_or_fail
 
 from chromatrack.errors import DamagedVideoError, InputError, LayoutError, WorkerError
-from chromatrack.evaluation.kept import clip_path
+from chromatrack.evaluation.cache import clip_path
 from chromatrack.evaluation.runner import Benchmark, evaluate
 from chromatrack.evaluation.workers import core_count
 

@@ -39,8 +39,8 @@ def test_marks_are_read_and_empty_cells_are_lost(tmp_path):
     ("rows", "pattern"),
     [
         ("", "at least one row"),
-        ("1,0,1,2,0,4\n", "line 2: expected width above 0 px, came '0'"),
-        ("1,0,1,2,3,-4\n", "expected height above 0 px, came '-4'"),
+        ("1,0,1,2,0,4\n", "line 2: expected width above 0 px, got '0'"),
+        ("1,0,1,2,3,-4\n", "expected height above 0 px, got '-4'"),
         ("1,0,1,2,3,\n", "expected all of x,y,width,height"),
         ("1,0,1,2,NaN,4\n", "expected width .*'NaN'"),
         ("1,0,1,2,3,4\n1,0,,,,\n", "line 3: id 1 on frame 0 .* in line 2"),

@@ -57,7 +57,7 @@ def test_spreadsheet_habits_are_fine(tmp_path, text):
         ("1,2,3,4\n", "id, frame, x, y missing"),
         ("id,frame,x,y\n", "at least one row"),
         ("id,frame,x,y,x\n1,2,3,4,5\n", "x is there twice"),
-        ("id,frame,x,y\n1,2,3\n", "line 2: expected 4 cells .* came 3"),
+        ("id,frame,x,y\n1,2,3\n", "line 2: expected 4 cells .* got 3"),
         ("id,frame,x,y\n1,2,3,4\n1,3,nan,4\n", "line 3: expected x .*'nan'"),
         ("id,frame,x,y\n1,2,3,inf\n", "expected y .*'inf'"),
         ("id,frame,x,y\n1,2,3,1e999\n", "expected y .*'1e999'"),

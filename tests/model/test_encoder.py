@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from chromatrack.errors import InputError, WeightsError
+from chromatrack.model.batchnorm import fold_batch_norm
 from chromatrack.model.config import PRESETS
 from chromatrack.model.encoder import (
     Encoder,
@@ -21,7 +22,6 @@ from chromatrack.model.encoder import (
     feature_size,
     normalize_lab,
 )
-from chromatrack.model.fold import fold_batch_norm
 from chromatrack.model.weights import (
     HEADER_KEY,
     load_encoder,
@@ -81,7 +81,7 @@ def test_the_papers_network_is_as_published():
 
 def test_every_preset_is_known_and_others_are_refused():
     assert set(PRESETS) == {"small", "base", "vondrick2018"}
-    with pytest.raises(InputError, match=r"expected one of small, base, .*came 'huge'"):
+    with pytest.raises(InputError, match=r"expected one of small, base, .*got 'huge'"):
         build_encoder("huge")
 
 
@@ -137,7 +137,7 @@ def test_stride_4_holds_the_cells_of_stride_8(tiny_encoder, size):
 
 def test_strides_that_do_not_exist_are_refused(tiny_encoder):
     for stride in (2, 16):
-        with pytest.raises(InputError, match=f"expected 8 or 4, came {stride}"):
+        with pytest.raises(InputError, match=f"expected 8 or 4, got {stride}"):
             tiny_encoder.at_stride(stride)
     with pytest.raises(InputError, match="load it again"):
         tiny_encoder.at_stride(4).at_stride(8)
@@ -183,7 +183,7 @@ def test_the_papers_network_mixes_frames_within_a_clip_only(tiny_clip_encoder):
 
 @pytest.mark.parametrize("count", [1, 5])
 def test_the_papers_network_wants_whole_clips(tiny_clip_encoder, count):
-    with pytest.raises(InputError, match=rf"multiple of 4 frames \(whole clips\), came {count}"):
+    with pytest.raises(InputError, match=rf"multiple of 4 frames \(whole clips\), got {count}"):
         tiny_clip_encoder(images(count))
 
 
@@ -272,10 +272,10 @@ def _not_ours(state, header):
         (_add, "unknown: extra.weight"),
         (_reshape, r"shape: head.bias \(5,\) instead of \(16,\)"),
         (_config_of_base, "shape: "),
-        (_unknown_key, r"expected a configuration with .*came .*depth"),
-        (_unknown_kind, r"expected a configuration .*came .*transformer"),
-        (_no_json, r"expected a configuration .*came small"),
-        (_not_ours, r"expected Chromatrack weights .*came a file with \['format'\]"),
+        (_unknown_key, r"expected a configuration with .*got .*depth"),
+        (_unknown_kind, r"expected a configuration .*got .*transformer"),
+        (_no_json, r"expected a configuration .*got small"),
+        (_not_ours, r"expected Chromatrack weights .*got a file with \['format'\]"),
     ],
 )
 def test_weights_that_do_not_fit_say_what_differs(tmp_path, tiny_encoder, change, message):

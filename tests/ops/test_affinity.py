@@ -228,11 +228,11 @@ def test_window_mask_cell_by_cell(shape, radius):
 def test_shapes_that_do_not_fit_are_refused(point):
     maps = feature_maps(3, (4, 5))
     knobs = {"top_k": 3, "temperature": 0.07}
-    with pytest.raises(InputError, match=r"same C, h, w; came \(8, 4, 5\) and \(2, 8, 5, 5\)"):
+    with pytest.raises(InputError, match=r"same C, h, w; got \(8, 4, 5\) and \(2, 8, 5, 5\)"):
         point(maps[0], feature_maps(2, (5, 5)), radius=[1, 1], **knobs)
     with pytest.raises(InputError, match="expected target"):
         point(maps, maps, radius=[1, 1, 1], **knobs)
-    with pytest.raises(InputError, match=r"each of the 2 references, came \[1\]"):
+    with pytest.raises(InputError, match=r"each of the 2 references, got \[1\]"):
         point(maps[0], maps[1:], radius=[1], **knobs)
-    with pytest.raises(InputError, match=r"radius >= 0 .* came \[1, -2\]"):
+    with pytest.raises(InputError, match=r"radius >= 0 .* got \[1, -2\]"):
         point(maps[0], maps[1:], radius=[1, -2], **knobs)

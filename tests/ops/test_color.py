@@ -85,7 +85,7 @@ def test_batches_and_dtypes_go_through():
     "image", [torch.zeros(4, 8, 8), torch.zeros(3, 8), torch.zeros(3, 8, 8, dtype=torch.uint8)]
 )
 def test_wrong_images_are_refused_with_what_came(convert, image):
-    with pytest.raises(InputError, match=r"expected a float tensor .*came \("):
+    with pytest.raises(InputError, match=r"expected a float tensor .*got \("):
         convert(image)
 
 

@@ -79,9 +79,9 @@ def test_fit_size_keeps_the_aspect_and_enlarges_no_more_than_asked(
     fitted = fit_size((height, width), short_side=short_side, enlarge=enlarge, multiple=multiple)
     assert all(side % multiple == 0 and side >= multiple for side in fitted)
     scale = min(enlarge, short_side / min(height, width))
-    for side, came in zip(fitted, (height, width), strict=True):
-        assert abs(side - max(multiple, came * scale)) <= multiple / 2
-        assert side <= enlarge * came + multiple / 2 or side == multiple
+    for side, got in zip(fitted, (height, width), strict=True):
+        assert abs(side - max(multiple, got * scale)) <= multiple / 2
+        assert side <= enlarge * got + multiple / 2 or side == multiple
 
 
 def test_fit_size_of_the_usual_cases():

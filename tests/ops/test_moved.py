@@ -226,5 +226,5 @@ def test_cells_that_no_moved_window_reaches_are_skipped_without_a_difference():
 
 def test_knobs_out_of_range():
     for name in ("moved_after", "moved_dilation"):
-        with pytest.raises(InputError, match=f"{name}: expected a whole number >= 1, came 0"):
+        with pytest.raises(InputError, match=f"{name}: expected a whole number >= 1, got 0"):
             PropagateConfig(**{name: 0})

@@ -84,7 +84,7 @@ def test_training_sees_the_learned_part_alone():
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
 def test_a_share_that_leaves_nothing_to_learn_is_refused(share):
-    with pytest.raises(InputError, match="raw_share: expected a share from 0 to below 1, came"):
+    with pytest.raises(InputError, match="raw_share: expected a share from 0 to below 1, got"):
         small(share)
 
 

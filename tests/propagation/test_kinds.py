@@ -19,7 +19,7 @@ from patch_encoders import (
     wave_frame,
 )
 
-from chromatrack.propagation.label_state import Kinds
+from chromatrack.propagation.label_state import LabelState
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.propagate import Input, PropagateConfig
 from chromatrack.structures import BoxMark, KeypointMark, LabelName, LostMark, PointMark
@@ -139,7 +139,7 @@ def test_a_box_holds_the_object_in_it_and_not_the_corners():
     frame[disc] = (wave_frame(seed=4) * [0.4, 0.7, 0.7] + [0.6, 0.0, 0.0])[disc]
     image = image_of(frame.astype(np.float32))
     marks = Marks(boxes=[BoxMark(1, 0, 38.0, 28.0, 45.0, 45.0)])
-    kinds = Kinds(marks.layout(), SMOOTH_SPEC, PropagateConfig())
+    kinds = LabelState(marks.layout(), SMOOTH_SPEC, PropagateConfig())
     features = smooth_patches(image[None])[0]
     given_frame = given_on(marks, 0, image)
     found = kinds.prepare(given_frame, features)
@@ -161,7 +161,7 @@ def test_points_are_not_copied_across_a_cut():
 def test_what_is_remembered_leaves_out_what_is_not_seen():
     marks = Marks(masks={0: square(24, value=7)}, lost=[LostMark(7, 1)])
     layout, images = marks.layout(), film(2)
-    kinds = Kinds(layout, SMOOTH_SPEC, PropagateConfig())
+    kinds = LabelState(layout, SMOOTH_SPEC, PropagateConfig())
     known = []
     copied = None
     for index in (0, 1):

@@ -71,7 +71,7 @@ def test_pixels_outside_the_image_do_not_count(spec, height, width):
 def test_object_ids_are_sorted_and_leave_background_out():
     assert object_ids([np.array([[0, 7]]), np.array([[1000, 200]])]) == [7, 200, 1000]
     assert object_ids([np.zeros((2, 2), dtype=int)]) == []
-    with pytest.raises(InputError, match="ids >= 0, came -3"):
+    with pytest.raises(InputError, match="ids >= 0, got -3"):
         object_ids([np.array([[0, -3]])])
 
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chromatrack.propagation.bidirectional import (
-    Reading,
-    Spool,
+    FrameReading,
+    ReadingCache,
     chunks_backward,
     merge_readings,
     shares,
@@ -83,13 +83,13 @@ def seen(xy: Sequence[tuple[float, float]], confidence: Sequence[float]) -> Seen
     return Seen(torch.tensor(xy), sure > 0.5, sure)
 
 
-def held(found: Reading) -> torch.Tensor:
+def held(found: FrameReading) -> torch.Tensor:
     """The label map of a reading that has one."""
     assert found.regions is not None
     return found.regions
 
 
-def points(found: Reading) -> Seen:
+def points(found: FrameReading) -> Seen:
     """The points of a reading that has some."""
     assert found.seen is not None
     return found.seen
@@ -100,17 +100,17 @@ def regions(seed: int, labels: int = 3) -> torch.Tensor:
     return (3 * torch.randn(labels, 5, 7, generator=generator)).softmax(0)
 
 
-def reading(seed: int, **more) -> Reading:
+def reading(seed: int, **more) -> FrameReading:
     known = {1: 0.9, 2: 0.8, 3: 0.7}
-    return Reading(regions(seed), known, dict.fromkeys(known, 0.25 * seed), **more)
+    return FrameReading(regions(seed), known, dict.fromkeys(known, 0.25 * seed), **more)
 
 
 def test_readings_come_back_from_a_spool_as_they_went_in():
-    spool = Spool()
+    spool = ReadingCache()
     first = reading(0, boxes={3: (1, 2, 3, 4)}, seen=seen([(1.5, 2.25)], [0.75]))
     spool.put(4, first)
     spool.put(2, reading(1))
-    spool.put(3, Reading(None))
+    spool.put(3, FrameReading(None))
     back = spool.get(4, device=CPU)
     assert back is not None and back.regions is not None and back.seen is not None
     assert held(back).dtype == torch.float32
@@ -128,18 +128,18 @@ def test_readings_come_back_from_a_spool_as_they_went_in():
 
 
 def test_a_cut_that_the_backward_pass_met_lies_before_the_next_frame():
-    spool = Spool()
+    spool = ReadingCache()
     for index, cut in ((4, False), (3, True), (2, False)):
-        spool.put(index, Reading(None, cut=cut))
+        spool.put(index, FrameReading(None, cut=cut))
     found = [spool.get(index, device=CPU) for index in (2, 3, 4)]
     assert [reading is not None and reading.cut for reading in found] == [False, False, True]
     spool.close()
 
 
 def test_a_spool_keeps_no_label_maps_in_memory():
-    spool = Spool()
+    spool = ReadingCache()
     for index in range(20):
-        spool.put(index, Reading(torch.rand(4, 40, 60)))
+        spool.put(index, FrameReading(torch.rand(4, 40, 60)))
     held = [value for value in vars(spool).values() if isinstance(value, dict)]
     assert all(isinstance(v, tuple) and len(v) == 2 for d in held for v in d.values())
     places = [place for d in held for place in d.values()]
@@ -153,11 +153,13 @@ LAYOUT = Layout((7, 9), (4,), (("point", 1, 0), ("point", 2, 0)))
 TOLD = {c: {0: True, 10: True} for c in range(1, len(LAYOUT))}
 
 
-def pair(index: int, forward: Reading, backward: Reading | None, told=None) -> Reading:
+def pair(
+    index: int, forward: FrameReading, backward: FrameReading | None, told=None
+) -> FrameReading:
     return merge_readings(index, forward, backward, LAYOUT, told or TOLD)
 
 
-def full(seed: int, **changes) -> Reading:
+def full(seed: int, **changes) -> FrameReading:
     more = {
         "boxes": {3: (10.0 + seed, 20.0, 30.0, 40.0)},
         "seen": seen([(4.0 + 0.4 * seed, 5.0), (2.0 + 4 * seed, 2.0)], [0.9, 0.9]),
@@ -168,13 +170,13 @@ def full(seed: int, **changes) -> Reading:
 def test_without_a_backward_reading_the_forward_one_stands():
     forward = full(0)
     assert pair(4, forward, None) is forward
-    assert pair(4, forward, Reading(None)) is forward
+    assert pair(4, forward, FrameReading(None)) is forward
 
 
 def test_where_forward_knows_nothing_the_backward_one_stands():
     backward = full(1)
     told = {c: {6: True} for c in range(1, len(LAYOUT))}
-    found = pair(2, Reading(None, cut=True), backward, told)
+    found = pair(2, FrameReading(None, cut=True), backward, told)
     torch.testing.assert_close(held(found)[1:], held(backward)[1:])
     assert found.boxes == backward.boxes and found.cut
     assert torch.equal(points(found).xy, points(backward).xy)
@@ -200,7 +202,7 @@ def test_in_the_middle_both_count_the_same_and_then_the_surer_more():
     assert even.boxes[3] == (10.5, 20, 30, 40)
     torch.testing.assert_close(points(even).xy[0], torch.tensor([4.2, 5.0]))
     unsure = full(1)
-    doubtful = Reading(
+    doubtful = FrameReading(
         held(unsure), {1: 0.1, 2: 0.8, 3: 0.0}, unsure.entropy, unsure.boxes, unsure.seen
     )
     found = pair(5, full(0), doubtful)

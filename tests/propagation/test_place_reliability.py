@@ -16,7 +16,7 @@ from synthetic import moving_clip, write_clip
 
 from chromatrack.evaluation.baselines.identity import RawLabEncoder
 from chromatrack.ops.coords import FeatureSpec
-from chromatrack.propagation.bidirectional import Reading, merge_readings
+from chromatrack.propagation.bidirectional import FrameReading, merge_readings
 from chromatrack.propagation.config import PropagateConfig
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.point_labels import Seen
@@ -32,7 +32,12 @@ from chromatrack.propagation.point_reliability import (
     on_raster,
     strays,
 )
-from chromatrack.propagation.reliability import LookAt, Signals, look_at_rows, things_to_look_at
+from chromatrack.propagation.reliability import (
+    ReviewRange,
+    Signals,
+    look_at_rows,
+    things_to_look_at,
+)
 from chromatrack.runs.correct import correct
 from chromatrack.runs.files import reliability_bars
 from chromatrack.runs.reader import read_result
@@ -127,10 +132,10 @@ def test_the_pass_that_counts_more_tells_the_signals_of_points_and_boxes():
     ahead, behind = PointSignals(back=1.0), PointSignals(back=2.0)
     box, other = Signals(1.0), Signals(2.0)
 
-    def reading(of_box: Signals, of_point: PointSignals | None) -> Reading:
+    def reading(of_box: Signals, of_point: PointSignals | None) -> FrameReading:
         seen = Seen(torch.tensor([[1.0, 1.0]]), torch.tensor([True]), torch.tensor([0.8]))
         cells = torch.ones(1, *SIZE)
-        return Reading(cells, {1: 0.5}, {1: 0.5}, seen=seen, signals={1: of_box, 2: of_point})
+        return FrameReading(cells, {1: 0.5}, {1: 0.5}, seen=seen, signals={1: of_box, 2: of_point})
 
     def merged(index: int, first: PointSignals | None = ahead) -> dict:
         pair = reading(box, first), reading(other, behind)
@@ -168,9 +173,9 @@ def test_frames_of_every_kind_are_looked_at_the_worst_first():
     told = {"object": {1: 0.4}, "box": {1: 0.2}, "point": {1: 0.3, 2: 0.99}, "keypoints": {}}
     found = things_to_look_at([(4, told), (5, {**told, "box": {1: 0.99}})])
     assert found == [
-        LookAt(1, 4, 4, 0.2, "box"),
-        LookAt(1, 4, 5, 0.3, "point"),
-        LookAt(1, 4, 5, 0.4),
+        ReviewRange(1, 4, 4, 0.2, "box"),
+        ReviewRange(1, 4, 5, 0.3, "point"),
+        ReviewRange(1, 4, 5, 0.4),
     ]
     assert str(found[1]) == "frames 4-5 of point 1: reliability 0.30"
     rows = look_at_rows([(4, told)])

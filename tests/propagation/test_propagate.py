@@ -26,7 +26,7 @@ from chromatrack.errors import InputError
 from chromatrack.ops.coords import FeatureSpec
 from chromatrack.propagation.label_maps import merge_given
 from chromatrack.propagation.propagate import (
-    Given,
+    FrameMarks,
     Input,
     PropagateConfig,
     Propagated,
@@ -55,7 +55,7 @@ def propagator(*, encode=patches, spec=SPEC, config=None, **more) -> Propagator:
 
 
 def run(images, marks, **more) -> list[Propagated]:
-    given_frames = {i: m if isinstance(m, Given) else painted(m) for i, m in marks.items()}
+    given_frames = {i: m if isinstance(m, FrameMarks) else painted(m) for i, m in marks.items()}
     return list(propagate(inputs(images, given_frames), propagator(**more)))
 
 
@@ -223,15 +223,15 @@ def test_the_first_frame_is_repeated_where_a_clip_is_too_short():
 @pytest.mark.parametrize(
     ("knobs", "message"),
     [
-        ({"recent": -1}, "recent: expected a whole number >= 0, came -1"),
-        ({"spacing": 0}, "spacing: expected a whole number >= 1, came 0"),
-        ({"top_k": 0}, "top_k: expected a whole number >= 1, came 0"),
-        ({"radius": -3}, "radius: expected a whole number >= 0, came -3"),
-        ({"recent_radius": -1}, "recent_radius: expected a whole number >= 0, came -1"),
-        ({"radius": 0, "radius_shape": "disc"}, "radius: expected a whole number >= 1, came 0"),
-        ({"temperature": 0}, "temperature: expected more than 0, came 0"),
-        ({"temperature": float("nan")}, "temperature: expected more than 0, came nan"),
-        ({"first": False, "recent": 0}, "expected first=True or recent >= 1, came neither"),
+        ({"recent": -1}, "recent: expected a whole number >= 0, got -1"),
+        ({"spacing": 0}, "spacing: expected a whole number >= 1, got 0"),
+        ({"top_k": 0}, "top_k: expected a whole number >= 1, got 0"),
+        ({"radius": -3}, "radius: expected a whole number >= 0, got -3"),
+        ({"recent_radius": -1}, "recent_radius: expected a whole number >= 0, got -1"),
+        ({"radius": 0, "radius_shape": "disc"}, "radius: expected a whole number >= 1, got 0"),
+        ({"temperature": 0}, "temperature: expected more than 0, got 0"),
+        ({"temperature": float("nan")}, "temperature: expected more than 0, got nan"),
+        ({"first": False, "recent": 0}, "expected first=True or recent >= 1, got neither"),
     ],
 )
 def test_knobs_are_checked_at_the_door(knobs, message):
@@ -307,7 +307,7 @@ def test_free_labels_lie_over_regions_without_taking_their_cells():
     region = label_map(square(24))
     point = torch.zeros(1, *CELLS)
     point[0, 6, 6] = 1
-    both = Given(torch.cat([region, point]), torch.tensor([True, True, True]))
+    both = FrameMarks(torch.cat([region, point]), torch.tensor([True, True, True]))
     alone = run(translating(4), {0: region}, background=True)
     together = run(
         translating(4), {0: both}, background=True, free=1,

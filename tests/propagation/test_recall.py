@@ -13,7 +13,7 @@ from patch_encoders import SIZE, SMOOTH_SPEC, image_of, run_marks, wave_frame
 
 from chromatrack.ops.coords import pixel_grid
 from chromatrack.propagation.label_state import Readings
-from chromatrack.propagation.redetection import Body
+from chromatrack.propagation.redetection import ObjectMemory
 from chromatrack.structures import BoxMark, LostMark
 from chromatrack.tracking.marks import Marks
 
@@ -163,5 +163,5 @@ def test_without_recall_an_object_is_not_looked_for():
 
 @given(st.floats(-0.3, 1))
 def test_more_is_asked_of_a_stranger_than_of_what_was_followed(usual):
-    body = Body(usual=usual)
+    body = ObjectMemory(usual=usual)
     assert body.floor < body.accept < usual

@@ -16,13 +16,13 @@ from synthetic import moving_clip, write_clip
 
 from chromatrack.errors import InputError
 from chromatrack.evaluation.baselines.identity import RawLabEncoder
-from chromatrack.propagation.bidirectional import Reading, merge_readings
+from chromatrack.propagation.bidirectional import FrameReading, merge_readings
 from chromatrack.propagation.config import PropagateConfig
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.reliability import (
     ABSENT,
     LOOK_BELOW,
-    LookAt,
+    ReviewRange,
     Signals,
     agreement,
     colour_error,
@@ -104,13 +104,13 @@ def test_ranges_are_joined_over_short_gaps_and_come_worst_first():
     frames = [(n, low) for n in (3, 4)] + [(5, {1: 0.95, 2: 0.1}), (6, {1: 0.3, 2: 0.95})]
     frames += [(n, {1: 1.0, 2: 1.0}) for n in range(7, 12)] + [(12, {1: 0.2, 2: 1.0})]
     assert frames_to_look_at(frames, below=0.8, gap=3) == [
-        LookAt(2, 5, 5, 0.1),
-        LookAt(1, 12, 12, 0.2),
-        LookAt(1, 3, 6, 0.3),
+        ReviewRange(2, 5, 5, 0.1),
+        ReviewRange(1, 12, 12, 0.2),
+        ReviewRange(1, 3, 6, 0.3),
     ]
     assert frames_to_look_at([]) == [] and frames_to_look_at([(0, {1: 1.0})]) == []
-    assert str(LookAt(2, 31, 36, 0.213)) == "frames 31-36 of object 2: reliability 0.21"
-    assert str(LookAt(2, 5, 5, 0.1)).startswith("frame 5 of object 2")
+    assert str(ReviewRange(2, 31, 36, 0.213)) == "frames 31-36 of object 2: reliability 0.21"
+    assert str(ReviewRange(2, 5, 5, 0.1)).startswith("frame 5 of object 2")
 
 
 @given(st.lists(st.floats(0, 1), max_size=40), st.integers(0, 5))
@@ -129,7 +129,7 @@ def test_the_pass_that_counts_more_tells_the_signals():
     sure, lost = Signals(1.0, 0.9), Signals(present=False)
 
     def merged(index: int, ahead: dict, behind: dict) -> dict:
-        both = [Reading(regions, {1: 0.5}, {1: 0.5}, signals=s) for s in (ahead, behind)]
+        both = [FrameReading(regions, {1: 0.5}, {1: 0.5}, signals=s) for s in (ahead, behind)]
         return dict(merge_readings(index, both[0], both[1], layout, told).signals)
 
     assert merged(2, {1: sure}, {1: lost}) == {1: sure}

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from chromatrack.propagation.exemplars import (
     VIEWS,
-    Recalled,
-    View,
+    Exemplar,
+    PlacedExemplar,
     coarse_factor,
     coarser,
     fit,
@@ -76,7 +76,7 @@ def test_a_view_is_put_back_where_it_fits(top, left):
     features, label = random_features(1), block(slice(4, 8), slice(5, 9))
     view = take_view(0, features, label)
     canvas, labels = torch.zeros(8, 14, 18), torch.zeros(14, 18)
-    put_back(Recalled(view, (top, left), 1), canvas, labels)
+    put_back(PlacedExemplar(view, (top, left), 1), canvas, labels)
     expected = torch.zeros(40, 40)
     expected[10 + top : 20 + top, 10 + left : 20 + left] = view.labels
     assert torch.equal(labels, expected[10:24, 10:28])
@@ -88,7 +88,7 @@ def test_a_view_outside_the_frame_leaves_it_as_it_is():
     view = take_view(0, random_features(1), block(slice(4, 8), slice(5, 9)))
     canvas, labels = torch.zeros(8, 14, 18), torch.zeros(14, 18)
     for corner in ((-20, 0), (0, -20), (14, 3), (3, 18)):
-        put_back(Recalled(view, corner, 1), canvas, labels)
+        put_back(PlacedExemplar(view, corner, 1), canvas, labels)
     assert not canvas.any() and not labels.any()
 
 
@@ -138,9 +138,9 @@ def test_the_middle_is_the_weighted_mean_x_first():
     assert middle(uneven).tolist() == [1, 1]
 
 
-def own_view(index: int, *rows: Sequence[float]) -> View:
+def own_view(index: int, *rows: Sequence[float]) -> Exemplar:
     own = cells(*rows)
-    return View(index, torch.zeros(own.shape[1], 1, 1), torch.ones(1, 1), own, own[:0])
+    return Exemplar(index, torch.zeros(own.shape[1], 1, 1), torch.ones(1, 1), own, own[:0])
 
 
 def axis(number: int, *, tilt: float = 0.0) -> list[float]:

@@ -24,8 +24,7 @@ from chromatrack.runs.reader import read_result
 from chromatrack.runs.writer import track_to_folder
 from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark, Skeleton
 from chromatrack.tracking.config import TrackConfig
-from chromatrack.tracking.marks import Marks
-from chromatrack.tracking.merge_marks import marked_labels, merge_marks, only
+from chromatrack.tracking.marks import Marks, marked_labels, merge_marks, only
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import read_frames
 
@@ -308,12 +307,12 @@ def test_only_one_direction(tracker, film, clip, tmp_path):
 @pytest.mark.parametrize(
     ("marks", "message"),
     [
-        ({}, "expected at least one mark, came none"),
-        ({"masks": {10: np.zeros(SIZE, dtype=int)}}, "expected at least one mark, came none"),
+        ({}, "expected at least one mark, got none"),
+        ({"masks": {10: np.zeros(SIZE, dtype=int)}}, "expected at least one mark, got none"),
         ({"masks": {14: np.ones(SIZE, dtype=int)}}, "frame 14: expected a frame of the run, 0 to"),
-        ({"masks": {3: np.ones((5, 6), dtype=int)}}, "expected the video's 96x64 pixels, came 6x"),
+        ({"masks": {3: np.ones((5, 6), dtype=int)}}, "expected the video's 96x64 pixels, got 6x"),
         ({"points": [PointMark(1, 3, 200, 3)]}, "point 1 on frame 3: expected a place inside"),
-        ({"lost": [LostMark(8, 3)]}, r"expected one of the painted ids \[1\], came 8"),
+        ({"lost": [LostMark(8, 3)]}, r"expected one of the painted ids \[1\], got 8"),
         ({"points": [PointMark(1, 3, 2, 3)], "video": "no.mkv"}, "no.mkv"),
     ],
 )
@@ -328,7 +327,7 @@ def test_runs_and_videos_that_do_not_fit(tracker, film, keyframed, tmp_path):
     with pytest.raises(InputError, match=r"no result\.json"):
         correct(tracker, tmp_path, masks={0: film[0].mask})
     other = write_clip(tmp_path / "other.mkv", moving_clip(frames=3, size=(40, 60)))
-    with pytest.raises(InputError, match="expected 96x64 pixels as in the run, came 60x40"):
+    with pytest.raises(InputError, match="expected 96x64 pixels as in the run, got 60x40"):
         correct(tracker, keyframed, masks={10: one(film, 10)}, video=other)
     short = write_clip(tmp_path / "short.mkv", film[:12])
     folder = shutil.copytree(keyframed, tmp_path / "out")
@@ -381,7 +380,7 @@ def test_masks_are_named_with_their_frame(tmp_path):
     for wrong in ("M.png", "M.png@", "@3", "M.png@x", "M.png@-1"):
         with pytest.raises(InputError, match="expected PNG@FRAME with FRAME counted from 0"):
             read_masks_at([wrong])
-    with pytest.raises(InputError, match="one mask for frame 4, came two"):
+    with pytest.raises(InputError, match="one mask for frame 4, got two"):
         read_masks_at([f"{tmp_path / 'M.png'}@4"] * 2)
 
 

@@ -295,7 +295,7 @@ def test_polygons_that_do_not_show_are_refused():
 
 def test_polygons_and_masks_of_another_size_are_told_apart(tracker, clip, tmp_path):
     wrong = {0: np.ones((5, 5), np.int32)}
-    with pytest.raises(InputError, match="expected the video's 96x64 pixels, came 5x5"):
+    with pytest.raises(InputError, match="expected the video's 96x64 pixels, got 5x5"):
         track_to_folder(tracker, clip, output=tmp_path, masks=wrong, polygons=[square(3, 0, 4)])
     assert not names_in(tmp_path)
 
@@ -312,10 +312,10 @@ def test_skeletons_fit_their_marks():
     assert fit_skeleton(SKELETON, [pose()]) is SKELETON
     plain = fit_skeleton(None, [pose()])
     assert plain is not None and plain.edges == () and len(plain.names) == 3
-    with pytest.raises(InputError, match="expected the skeleton's 2 joints, came 3"):
+    with pytest.raises(InputError, match="expected the skeleton's 2 joints, got 3"):
         fit_skeleton(Skeleton(("a", "b"), ()), [pose()])
     other = KeypointMark(1, 4, np.zeros((2, 2)), np.zeros(2, bool))
-    with pytest.raises(InputError, match=r"keypoints 1 on frame 4: .* 3 joints, came 2"):
+    with pytest.raises(InputError, match=r"keypoints 1 on frame 4: .* 3 joints, got 2"):
         fit_skeleton(None, [pose(), other])
 
 

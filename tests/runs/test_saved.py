@@ -160,16 +160,16 @@ def test_a_video_that_moved_is_looked_for_or_named(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("head", "message"),
     [
-        ({"schema_version": 99}, r"expected schema_version 1, 2, came 99; read it with"),
-        ({"schema_version": None}, r"expected schema_version 1, 2, came None"),
-        ({"command": "colorize"}, r"expected a result of `chromatrack track`, came one of 'color"),
+        ({"schema_version": 99}, r"expected schema_version 1, 2, got 99; read it with"),
+        ({"schema_version": None}, r"expected schema_version 1, 2, got None"),
+        ({"command": "colorize"}, r"expected a result of `chromatrack track`, got one of 'color"),
         ({"frames": []}, r"holds no frames"),
         ({"video": None}, r"not as `chromatrack track` writes it \(TypeError"),
         ({"video": {"path": "x"}}, r"not as `chromatrack track` writes it \(KeyError: 'height'\)"),
         ({"frames": [{"index": 0}]}, r"KeyError: 'pts_seconds'"),
         ({"frames": [3]}, r"AttributeError"),
-        ({"frames": [row(5), row(7)]}, r"in order .* came frame 7 at 0\.7 s after frame 5"),
-        ({"frames": [row(5), {**row(6), "pts_seconds": 0.5}]}, r"came frame 6 at 0\.5 s after"),
+        ({"frames": [row(5), row(7)]}, r"in order .* got frame 7 at 0\.7 s after frame 5"),
+        ({"frames": [row(5), {**row(6), "pts_seconds": 0.5}]}, r"got frame 6 at 0\.5 s after"),
         ({"objects": ["ball"]}, r"ValueError"),
     ],
 )
@@ -184,7 +184,7 @@ def test_what_is_no_result_is_refused_in_one_line(tmp_path, head, message):
     [
         (None, r"expected a folder that `chromatrack track` wrote, but there is no result\.json"),
         ("{", r"as JSON, but it cannot be read"),
-        ("[]", r"expected a result of `chromatrack track`, a JSON object \{...\}, came a list"),
+        ("[]", r"expected a result of `chromatrack track`, a JSON object \{...\}, got a list"),
         (b"\xff\xfe", r"as JSON, but it cannot be read"),
     ],
 )

@@ -12,14 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from patch_encoders import CELLS, SPEC, blank_frame, given_on, patches, square, translating
 
-from chromatrack.propagation.bidirectional import Pass, Reading, Spool, both_ways
-from chromatrack.propagation.label_state import Kinds
-from chromatrack.propagation.propagate import Given, Input, PropagateConfig, Propagator
+from chromatrack.propagation.bidirectional import (
+    DirectedPass,
+    FrameReading,
+    ReadingCache,
+    both_ways,
+)
+from chromatrack.propagation.label_state import LabelState
+from chromatrack.propagation.propagate import FrameMarks, Input, PropagateConfig, Propagator
 from chromatrack.structures import BoxMark, LostMark, PointMark
 from chromatrack.tracking.marks import Marks
 
 
-def held(found: Reading) -> torch.Tensor:
+def held(found: FrameReading) -> torch.Tensor:
     """The label map of a reading that has one."""
     assert found.regions is not None
     return found.regions
@@ -35,7 +40,7 @@ def run_pass(
     backward: bool = False,
     config: PropagateConfig | None = None,
     recall: bool = False,
-) -> tuple[dict[int, Reading], Pass, list[tuple[Input, Reading]]]:
+) -> tuple[dict[int, FrameReading], DirectedPass, list[tuple[Input, FrameReading]]]:
     """One pass over all images: readings by frame, the pass, and readings as they came."""
     config = config or PropagateConfig(radius=3, recent_radius=3)
     layout = marks.layout()
@@ -46,29 +51,29 @@ def run_pass(
         found = marks.on_frame(index, layout, SPEC, frame_size=size, image_size=size)
         return Input(index, images[index], found, blank_frame(index))
 
-    def embed(index: int) -> tuple[torch.Tensor, Given | None]:
+    def embed(index: int) -> tuple[torch.Tensor, FrameMarks | None]:
         return patches(images[index][None])[0], frame(index).given
 
-    kinds = Kinds(layout, SPEC, config, recall=recall)
+    kinds = LabelState(layout, SPEC, config, recall=recall)
     runner = Propagator(
         patches, SPEC, config, settle=kinds.settle, background=True, free=layout.free
     )
-    one = Pass(runner, kinds, told, embed, backward)
+    one = DirectedPass(runner, kinds, told, embed, backward)
     order = range(len(images) - 1, -1, -1) if backward else range(len(images))
-    came = [(frame(index), one.step(frame(index))) for index in order]
-    return {given.index: reading for given, reading in came}, one, came
+    got = [(frame(index), one.step(frame(index))) for index in order]
+    return {given.index: reading for given, reading in got}, one, got
 
 
-def merged(images: Sequence[torch.Tensor], marks: Marks, **more) -> dict[int, Reading]:
+def merged(images: Sequence[torch.Tensor], marks: Marks, **more) -> dict[int, FrameReading]:
     """Both passes, merged, by frame."""
     back, _, _ = run_pass(images, marks, backward=True, **more)
-    _, _, came = run_pass(images, marks, **more)
-    spool = Spool()
+    _, _, got = run_pass(images, marks, **more)
+    spool = ReadingCache()
     for index, found in back.items():
         spool.put(index, found)
     layout = marks.layout()
     result = {
-        frame.index: found for frame, found in both_ways(came, spool, layout, marks.told(layout))
+        frame.index: found for frame, found in both_ways(got, spool, layout, marks.told(layout))
     }
     spool.close()
     return result
@@ -114,7 +119,7 @@ def drifting(count: int, *, seed: int = 0) -> list[torch.Tensor]:
     return [x + (y - x) * i / (count - 1) for i, (x, y) in enumerate(zip(a, b, strict=True))]
 
 
-def wrong(found: Reading, left: int) -> float:
+def wrong(found: FrameReading, left: int) -> float:
     """Mean error of the region's label map against the true square's."""
     assert found.regions is not None
     truth = given_on(Marks(masks={0: square(left)}), 0, torch.zeros(3, 96, 128), SPEC).label_map
@@ -148,7 +153,7 @@ def test_a_keyframe_changes_nothing_beyond_its_neighbours():
     assert float((held(a[7]) - held(b[7])).abs().max()) > 0.2
 
 
-def moved_back(reading: Reading, index: int) -> torch.Tensor:
+def moved_back(reading: FrameReading, index: int) -> torch.Tensor:
     """A region's label map with the clip's own motion taken off."""
     assert reading.regions is not None
     return torch.roll(reading.regions[1], -index, dims=1)[:, 2:7]

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from chromatrack.errors import InputError
 from chromatrack.ops.coords import FeatureSpec, cell_to_pixel
 from chromatrack.propagation.point_labels import centres
-from chromatrack.propagation.propagate import Given
+from chromatrack.propagation.propagate import FrameMarks
 from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark
-from chromatrack.tracking.marks import MOST_LABELS, Marks, check_all
+from chromatrack.tracking.mark_checks import MOST_LABELS, check_all
+from chromatrack.tracking.marks import Marks
 from chromatrack.video.reader import VideoInfo
 
 SIZE = (72, 104)
@@ -42,7 +43,7 @@ def pose(
     )
 
 
-def on(marks: Marks, index: int, *, image_size: tuple[int, int] = SIZE) -> Given:
+def on(marks: Marks, index: int, *, image_size: tuple[int, int] = SIZE) -> FrameMarks:
     layout = marks.layout()
     found = marks.on_frame(index, layout, SPEC, frame_size=SIZE, image_size=image_size)
     assert found is not None
@@ -146,44 +147,44 @@ NAN, INF = float("nan"), float("inf")
 @pytest.mark.parametrize(
     ("marks", "message"),
     [
-        (point(104, 3), "point 1 on frame 0: .* inside the 104x72 frame, came x 104, y 3"),
-        (point(3, -0.6), "point 1 on frame 0: .* inside the 104x72 frame, came x 3, y -0.6"),
-        (point(NAN, 3), "point 1 on frame 0: expected finite x and y, came nan, 3"),
-        (point(3, INF), "point 1 on frame 0: expected finite x and y, came 3, inf"),
+        (point(104, 3), "point 1 on frame 0: .* inside the 104x72 frame, got x 104, y 3"),
+        (point(3, -0.6), "point 1 on frame 0: .* inside the 104x72 frame, got x 3, y -0.6"),
+        (point(NAN, 3), "point 1 on frame 0: expected finite x and y, got nan, 3"),
+        (point(3, INF), "point 1 on frame 0: expected finite x and y, got 3, inf"),
         (point(3, 3, frame=10), "point 1 of frame 10: expected a frame from 0 to 9"),
         (point(3, 3, frame=-1), "point 1 of frame -1: expected a frame from 0 to 9"),
-        (point(None, None), "expected at least one object, point or box, came none"),
+        (point(None, None), "expected at least one object, point or box, got none"),
         (point(3, None), "point 1 on frame 0: .*x and y"),
         (
             Marks(points=[PointMark(1, 0, 3, 3), PointMark(1, 0, 4, 4)]),
-            "point 1 on frame 0: expected one .*, came two",
+            "point 1 on frame 0: expected one .*, got two",
         ),
-        (box(104, 3, 5, 5), "box 4 on frame 0: .* meets the 104x72 frame, came x 104"),
+        (box(104, 3, 5, 5), "box 4 on frame 0: .* meets the 104x72 frame, got x 104"),
         (box(3, 72, 5, 5), "box 4 on frame 0: .* meets the 104x72 frame"),
         (box(-5, 3, 5, 5), "box 4 on frame 0: .* meets the 104x72 frame"),
-        (box(3, 3, 0, 5), "box 4 on frame 0: .* width and height > 0, came"),
-        (box(3, 3, 5, -2), "box 4 on frame 0: .* width and height > 0, came"),
-        (box(NAN, 3, 5, 5), "box 4 on frame 0: expected finite x, y.* came"),
-        (box(3, 3, INF, 5), "box 4 on frame 0: expected finite x, y.* came"),
-        (box(3, None, 5, 5), "box 4 on frame 0: expected finite x, y.* came"),
-        (box(None, 3, 5, 5), "box 4 on frame 0: expected finite x, y.* came"),
+        (box(3, 3, 0, 5), "box 4 on frame 0: .* width and height > 0, got"),
+        (box(3, 3, 5, -2), "box 4 on frame 0: .* width and height > 0, got"),
+        (box(NAN, 3, 5, 5), "box 4 on frame 0: expected finite x, y.* got"),
+        (box(3, 3, INF, 5), "box 4 on frame 0: expected finite x, y.* got"),
+        (box(3, None, 5, 5), "box 4 on frame 0: expected finite x, y.* got"),
+        (box(None, 3, 5, 5), "box 4 on frame 0: expected finite x, y.* got"),
         (box(3, 3, 5, 5, frame=12), "box 4 of frame 12: expected a frame from 0 to 9"),
         (box(None, None, None, None), "expected at least one object, point or box"),
         (
             Marks(boxes=[BoxMark(4, 0, 1, 1, 9, 9), BoxMark(4, 0, 2, 2, 9, 9)]),
-            "box 4 on frame 0: expected one box per id and frame, came two",
+            "box 4 on frame 0: expected one box per id and frame, got two",
         ),
-        (Marks(), "expected at least one object, point or box, came none"),
+        (Marks(), "expected at least one object, point or box, got none"),
         (Marks(masks={0: mask()}), "expected at least one object.*masks are all 0"),
         (Marks(masks={0: mask(1)[:-1]}), "mask of frame 0: expected the video's 104x72 .*104x71"),
         (
             Marks(masks={0: mask(1).astype(float)}),
             r"expected \(H, W\) integer object ids, .*float64",
         ),
-        (Marks(masks={0: np.stack([mask(1)] * 3, -1)}), r"integer object ids, came \(72, 104, 3\)"),
+        (Marks(masks={0: np.stack([mask(1)] * 3, -1)}), r"integer object ids, got \(72, 104, 3\)"),
         (Marks(masks={11: mask(1)}), "mask of frame 11: expected a frame from 0 to 9"),
-        (Marks(masks={0: -mask(7)}), "expected object ids >= 0, came -7"),
-        (Marks(masks={0: mask(7)}, lost=[LostMark(8, 3)]), r"painted ids \[7\], came 8"),
+        (Marks(masks={0: -mask(7)}), "expected object ids >= 0, got -7"),
+        (Marks(masks={0: mask(7)}, lost=[LostMark(8, 3)]), r"painted ids \[7\], got 8"),
         (Marks(masks={0: mask(7)}, lost=[LostMark(7, 30)]), "lost 7 of frame 30: expected a frame"),
         (
             Marks(masks={0: mask(7)}, lost=[LostMark(7, 0)]),
@@ -191,7 +192,7 @@ NAN, INF = float("nan"), float("inf")
         ),
         (
             Marks(keypoints=[pose(3, 0, [(1, 2), (104, 5)])]),
-            "joint 3 on frame 0: .* inside the 104x72 frame, came x 104, y 5",
+            "joint 3 on frame 0: .* inside the 104x72 frame, got x 104, y 5",
         ),
         (Marks(keypoints=[pose(3, 10, [(1, 2)])]), "keypoints 3 of frame 10: expected a frame"),
         (
@@ -200,13 +201,13 @@ NAN, INF = float("nan"), float("inf")
         ),
         (
             Marks(keypoints=[pose(3, 0, [(1, 2)]), pose(3, 4, [(1, 2), (3, 4)])]),
-            "keypoints 3 on frame 4: expected 1 joints as on its first frame, came 2",
+            "keypoints 3 on frame 4: expected 1 joints as on its first frame, got 2",
         ),
         (Marks(keypoints=[pose(3, 0, [(1, 2), (INF, 5)])]), "3 on frame 0: .* joint 1, or .*inf"),
-        (Marks(keypoints=[pose(3, 0, [(1, NAN)])]), "3 on frame 0: .* joint 0, .*came 1.0, nan"),
+        (Marks(keypoints=[pose(3, 0, [(1, NAN)])]), "3 on frame 0: .* joint 0, .*got 1.0, nan"),
         (
             Marks(keypoints=[pose(3, 0, [(1, 2)]), pose(3, 0, [(5, 2)])]),
-            "3 on frame 0: expected one .*, came two",
+            "3 on frame 0: expected one .*, got two",
         ),
     ],
 )
@@ -257,5 +258,5 @@ def test_hundreds_of_objects_are_fine_and_thousands_are_not():
     torch.testing.assert_close(found.label_map.sum(0), torch.ones(9, 13))
     crowd = [PointMark(i, 0, 3.0, 3.0) for i in range(MOST_LABELS + 1)]
     check_all(Marks(points=crowd[:-1]), info(), start=0, end=None)
-    with pytest.raises(InputError, match=f"at most {MOST_LABELS} .* came {MOST_LABELS + 1}; track"):
+    with pytest.raises(InputError, match=f"at most {MOST_LABELS} .* got {MOST_LABELS + 1}; track"):
         check_all(Marks(points=crowd), info(), start=0, end=None)

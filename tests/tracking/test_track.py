@@ -20,7 +20,7 @@ from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark
 from chromatrack.tracking.colorize import fit_picture, paint, shows_same
 from chromatrack.tracking.config import Device, TrackConfig, choose_device
-from chromatrack.tracking.read_marks import read_marks, read_reference
+from chromatrack.tracking.marks import read_marks, read_reference
 from chromatrack.tracking.tracker import Tracker
 
 SIZE = (72, 104)
@@ -188,14 +188,14 @@ def test_tracking_needs_no_random_state(tracker, film, clip):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m[:-1], "expected the video's 104x72 pixels, came 104x71; draw it on a frame"),
+        (lambda m: m[:-1], "expected the video's 104x72 pixels, got 104x71; draw it on a frame"),
         (lambda m: np.zeros_like(m), r"masks are all 0"),
-        (lambda m: m.astype(float), r"expected \(H, W\) integer object ids, came .*float64"),
-        (lambda m: np.stack([m] * 3, -1), r"integer object ids, came \(72, 104, 3\)"),
+        (lambda m: m.astype(float), r"expected \(H, W\) integer object ids, got .*float64"),
+        (lambda m: np.stack([m] * 3, -1), r"integer object ids, got \(72, 104, 3\)"),
         (lambda m: {6: m}, "mask of frame 6: expected a frame from 0 to 5"),
         (lambda m: {-1: m}, "mask of frame -1: expected a frame from 0 to 5"),
         (lambda m: {}, "at least one object"),
-        (lambda m: np.where(m == 7, -7, m), "expected object ids >= 0, came -7"),
+        (lambda m: np.where(m == 7, -7, m), "expected object ids >= 0, got -7"),
         (lambda m: "nowhere.png", "nowhere.png"),
     ],
 )
@@ -220,12 +220,12 @@ def test_marks_must_lie_in_the_part_that_is_tracked(tracker, film, clip, frame):
 @pytest.mark.parametrize(
     ("marks", "message"),
     [
-        ({"points": [PointMark(5, 0, 200.0, 3.0)]}, "inside the 104x72 frame, came x 200, y 3"),
+        ({"points": [PointMark(5, 0, 200.0, 3.0)]}, "inside the 104x72 frame, got x 200, y 3"),
         ({"points": [PointMark(5, 0, float("nan"), 3.0)]}, "expected finite x and y"),
         ({"points": [PointMark(5, 0, None, None)]}, "at least one object, point or box"),
         ({"boxes": [BoxMark(1, 0, 200, 0, 9, 9)]}, "a box that meets the 104x72 frame"),
         ({"boxes": [BoxMark(1, 0, 2, 0, 9, 0)]}, "width and height > 0"),
-        ({"boxes": [BoxMark(1, 0, 2, 0, 9, 9)] * 2}, "one box per id and frame, came two"),
+        ({"boxes": [BoxMark(1, 0, 2, 0, 9, 9)] * 2}, "one box per id and frame, got two"),
     ],
 )
 def test_marks_that_make_no_sense(tracker, clip, marks, message):
@@ -234,14 +234,14 @@ def test_marks_that_make_no_sense(tracker, clip, marks, message):
 
 
 def test_only_painted_regions_can_be_lost(tracker, film, clip):
-    with pytest.raises(InputError, match=r"painted ids \[7, 200\], came 3"):
+    with pytest.raises(InputError, match=r"painted ids \[7, 200\], got 3"):
         tracker.track(clip, masks=film[0].mask, lost=[LostMark(3, 1)])
 
 
 def test_errors_come_at_the_call(tracker, film, tmp_path):
     with pytest.raises(VideoError, match=r"nothing\.mp4"):
         tracker.track(tmp_path / "nothing.mp4", masks=film[0].mask)
-    with pytest.raises(InputError, match="at least one coloured picture, came none"):
+    with pytest.raises(InputError, match="at least one coloured picture, got none"):
         tracker.colorize(tmp_path / "nothing.mp4", references=[])
 
 
@@ -252,11 +252,11 @@ def test_marks_of_an_array_are_of_the_first_frame():
 
 
 def test_knobs_of_the_tracker(tiny_encoder, tiny_clip_encoder):
-    with pytest.raises(InputError, match="short side of 16 pixels or more, came 15"):
+    with pytest.raises(InputError, match="short side of 16 pixels or more, got 15"):
         TrackConfig(size=15)
-    with pytest.raises(InputError, match="stride: expected 8 or 4, came 2"):
+    with pytest.raises(InputError, match="stride: expected 8 or 4, got 2"):
         Tracker(tiny_encoder, device="cpu", config=TrackConfig(stride=2))
-    with pytest.raises(InputError, match="this encoder has stride 8 only, came 4"):
+    with pytest.raises(InputError, match="this encoder has stride 8 only, got 4"):
         Tracker(tiny_clip_encoder, device="cpu", config=TrackConfig(stride=4))
     assert isinstance(tiny_clip_encoder, Vondrick2018Encoder)
     assert Tracker(tiny_clip_encoder, device="cpu", config=TrackConfig(stride=8)).spec.stride == 8
@@ -401,7 +401,7 @@ def test_a_picture_of_the_first_frame_is_taken_as_it(tracker, film, tmp_path):
 
 def test_colorize_refuses_what_it_cannot_use(tracker, tiny_clip_encoder, film, clip):
     clips = Tracker(tiny_clip_encoder, device="cpu")
-    with pytest.raises(InputError, match="expected an encoder of single frames, came one of clips"):
+    with pytest.raises(InputError, match="expected an encoder of single frames, got one of clips"):
         clips.colorize(clip, references=[(film[0].rgb, 0)])
     with pytest.raises(InputError, match="99"):
         list(tracker.colorize(clip, references=[(film[0].rgb, 99)]))

@@ -275,5 +275,5 @@ def test_a_photo_that_is_none(tmp_path, content):
 
 def test_a_photo_too_small_to_learn_from(tmp_path):
     Image.new("RGB", (1, 1)).save(tmp_path / "pixel.png")
-    with pytest.raises(VideoError, match="expected at least 16 pixels a side, came 1x1"):
+    with pytest.raises(VideoError, match="expected at least 16 pixels a side, got 1x1"):
         load_photo(photo_of(tmp_path / "pixel.png"), short_side=32)

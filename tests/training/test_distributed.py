@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from synthetic import moving_clip, still, write_clip
-from test_train import newest
+from training_runs import newest
 
 from chromatrack.training.distributed import World, greatest, here, mean, own_device
 from chromatrack.training.monitor.log import read_log

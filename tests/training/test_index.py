@@ -185,9 +185,9 @@ def test_a_users_folder_is_used_as_far_as_possible(tmp_path, film):
         "half.mp4: damaged from the first frame on (the file is cut short)",
         "letter.mp4: ",
         "noise.mov: ",
-        "expected an uncompressed tar shard, came a gzip file",
+        "expected an uncompressed tar shard, got a gzip file",
         "single.mp4: holds a single frame",
-        "speck.mkv: expected at least 16 pixels a side, came 64x8",
+        "speck.mkv: expected at least 16 pixels a side, got 64x8",
     ):
         assert expected in told_of
 
@@ -222,7 +222,7 @@ def test_only_nothing_usable_is_an_error(tmp_path):
 
 def test_shards_say_what_is_wrong_with_them(tmp_path):
     packed = write_shard(tmp_path / "packed.tar", {"x.png": photo_bytes()}, mode="w:xz")
-    with pytest.raises(InputError, match=r"packed\.tar: expected .* came a xz file; decompress"):
+    with pytest.raises(InputError, match=r"packed\.tar: expected .* got a xz file; decompress"):
         list_shard(packed)
     (tmp_path / "empty.tar").touch()
     with pytest.raises(InputError, match=r"empty \(0 bytes\)"):

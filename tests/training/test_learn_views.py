@@ -16,7 +16,7 @@ from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import FeatureSpec, inside_image, pixel_grid
 from chromatrack.training.data.crops import (
     CONTROL,
-    View,
+    CropView,
     bend,
     cut_rgb,
     cut_views,
@@ -31,8 +31,8 @@ seeds = st.integers(0, 10**6)
 sizes = st.tuples(st.integers(30, 250), st.integers(30, 250))
 
 
-def straight(crop: int, *, left: float = 0, top: float = 0) -> View:
-    return View(np.array([[1.0, 0, left], [0, 1, top], [0, 0, 1]]), crop)
+def straight(crop: int, *, left: float = 0, top: float = 0) -> CropView:
+    return CropView(np.array([[1.0, 0, left], [0, 1, top], [0, 0, 1]]), crop)
 
 
 def coordinate_image(size: tuple[int, int]) -> torch.Tensor:
@@ -47,7 +47,9 @@ def sample(picture: torch.Tensor, xy: torch.Tensor) -> torch.Tensor:
     return F.grid_sample(picture[None], grid[None, None], align_corners=True)[0, :, 0].T
 
 
-def positions(view: View, *, stride: int = 1, cells: tuple[int, int] | None = None) -> torch.Tensor:
+def positions(
+    view: CropView, *, stride: int = 1, cells: tuple[int, int] | None = None
+) -> torch.Tensor:
     return view_to_image(
         [view],
         cells=cells or (view.crop, view.crop),
@@ -208,7 +210,7 @@ def test_control_points_moved_by_an_affine_map_give_that_map(seed):
     rng = np.random.default_rng(seed)
     linear, shift = rng.normal(size=(2, 2)) * 0.1, rng.normal(size=2)
     control = pixel_grid((CONTROL, CONTROL), stride=8, offset=0).reshape(-1, 2).double().numpy()
-    view = View(np.eye(3), 25, bend=control @ linear.T + shift)
+    view = CropView(np.eye(3), 25, bend=control @ linear.T + shift)
     pixels = pixel_grid((25, 25), stride=1, offset=0).double().numpy()
     np.testing.assert_allclose(
         positions(view).numpy(), pixels + pixels @ linear.T + shift, atol=1e-9
@@ -233,7 +235,7 @@ def test_a_straight_view_is_the_picture_itself():
 
 def test_a_mirrored_view_is_the_mirrored_picture():
     image = torch.from_numpy(still((40, 40))).permute(2, 0, 1)
-    mirrored = View(np.array([[-1.0, 0, 39], [0, 1, 0], [0, 0, 1]]), 40)
+    mirrored = CropView(np.array([[-1.0, 0, 39], [0, 1, 0], [0, 0, 1]]), 40)
     seen = cut_rgb([image], [mirrored])[0]
     torch.testing.assert_close(seen, image.flip(-1) / 255, atol=1e-5, rtol=0)
 

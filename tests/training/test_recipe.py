@@ -121,14 +121,14 @@ def test_runs_that_regressed_go_on_regressing():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"minutes": 0.0}, "minutes: expected more than 0, came 0.0"),
-        ({"steps": 0}, "steps: expected 1 or more, came 0"),
-        ({"batch": 0}, "batch: expected 1 or more, came 0"),
-        ({"accumulate": 3}, r"batch: expected a multiple of accumulate \(3\), came 8"),
-        ({"log_every": 0}, "log_every: expected 1 or more, came 0"),
-        ({"model": "huge"}, "model: expected one of small, base, vondrick2018, came 'huge'"),
-        ({"temperature": 0.0}, "temperature: expected more than 0, came 0.0"),
-        ({"learning_rate": -1.0}, "learning_rate: expected more than 0, came -1.0"),
+        ({"minutes": 0.0}, "minutes: expected more than 0, got 0.0"),
+        ({"steps": 0}, "steps: expected 1 or more, got 0"),
+        ({"batch": 0}, "batch: expected 1 or more, got 0"),
+        ({"accumulate": 3}, r"batch: expected a multiple of accumulate \(3\), got 8"),
+        ({"log_every": 0}, "log_every: expected 1 or more, got 0"),
+        ({"model": "huge"}, "model: expected one of small, base, vondrick2018, got 'huge'"),
+        ({"temperature": 0.0}, "temperature: expected more than 0, got 0.0"),
+        ({"learning_rate": -1.0}, "learning_rate: expected more than 0, got -1.0"),
         ({"model": "vondrick2018"}, "views: expected 4, the clip that vondrick2018 embeds"),
     ],
 )

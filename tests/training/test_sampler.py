@@ -354,5 +354,5 @@ def test_a_process_without_an_example_is_refused(size, rank, world):
     ids=str,
 )
 def test_knobs_are_checked_at_the_door(knobs):
-    with pytest.raises(InputError, match=f"{next(iter(knobs))}: expected .*, came"):
+    with pytest.raises(InputError, match=f"{next(iter(knobs))}: expected .*, got"):
         replace(SMALL, **knobs)

@@ -19,7 +19,7 @@ from video_clips import pictures, write_clip
 from chromatrack.errors import InputError
 from chromatrack.training import frame_files, store
 from chromatrack.training.config import SamplerConfig
-from chromatrack.training.data.clip_store import EXCHANGE_EVERY, FIRST, ClipStore, Shelf
+from chromatrack.training.data.clip_store import EXCHANGE_EVERY, FIRST, ClipSchedule, ClipStore
 from chromatrack.training.data.index import Index, build_index
 
 CPU = torch.device("cpu")
@@ -57,9 +57,9 @@ def same(a, b) -> bool:
 # -- the plan ------------------------------------------------------------------------------
 
 
-def a_shelf(sizes: list[int], budget: float) -> Shelf:
+def a_shelf(sizes: list[int], budget: float) -> ClipSchedule:
     order = np.random.default_rng(0).permutation(len(sizes))
-    return Shelf(order, np.asarray(sizes, float)[order], budget)
+    return ClipSchedule(order, np.asarray(sizes, float)[order], budget)
 
 
 @given(

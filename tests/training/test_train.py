@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 from synthetic import moving_clip, still, write_clip
+from training_runs import newest, same_run
 
 from chromatrack.errors import InputError, OutputError, TrainingError
 from chromatrack.model.weights import load_encoder, read_header
@@ -55,12 +56,6 @@ def finished(data, tmp_path_factory) -> tuple[Path, list[StepReport]]:
     return folder, list(train([data], output=folder, config=SIX))
 
 
-def newest(folder: Path) -> checkpoint.Checkpoint:
-    found = checkpoint.latest(folder)
-    assert found is not None
-    return found
-
-
 def same(a: Any, b: Any) -> bool:
     """Equal to the last bit, through dicts and lists."""
     if isinstance(a, torch.Tensor):
@@ -70,12 +65,6 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, list | tuple):
         return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
     return a == b
-
-
-def same_run(one: Path, other: Path) -> bool:
-    """Whether two runs ended alike: weights, optimiser, counts; not the wall time."""
-    a, b = ({**newest(f).content, "seconds": 0.0, "config": ""} for f in (one, other))
-    return same(a, b)
 
 
 def test_a_run_reports_and_writes_everything(finished):
@@ -217,7 +206,7 @@ def test_another_runs_folder_is_not_overwritten(data, finished, tmp_path):
     before = (folder / "checkpoint-00000006.pt").read_bytes()
     with pytest.raises(InputError, match=r"holds a run already; resume it \(--resume\) or choose"):
         train([data], output=folder, config=SIX)
-    with pytest.raises(InputError, match="expected a 'base' run, came a 'small' run"):
+    with pytest.raises(InputError, match="expected a 'base' run, got a 'small' run"):
         list(train([data], output=folder, config=replace(SIX, model="base"), resume=True))
     assert (folder / "checkpoint-00000006.pt").read_bytes() == before
     with pytest.raises(InputError, match="expected a checkpoint to resume from, found none"):
@@ -305,7 +294,7 @@ def test_missing_data_and_an_output_that_cannot_be(data, tmp_path):
 
 
 def test_knobs_are_checked_before_anything_is_written(data, tmp_path):
-    with pytest.raises(InputError, match="steps: expected 1 or more, came 0"):
+    with pytest.raises(InputError, match="steps: expected 1 or more, got 0"):
         train([data], output=tmp_path / "run", config=replace(SIX, steps=0))
     assert not (tmp_path / "run").exists()
 

@@ -23,7 +23,7 @@ from chromatrack.tracking.config import TrackConfig
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.training.config import default, vondrick2018
 from chromatrack.training.monitor.probes import copy_colours
-from chromatrack.training.monitor.validate import SCORES, Watch, embed_pair, tracking_score
+from chromatrack.training.monitor.validate import SCORES, Validator, embed_pair, tracking_score
 
 COLOURS = {"colour_error", "colour_error_still", "colour_ratio"}
 
@@ -81,7 +81,7 @@ def test_nothing_about_the_network_changes(tiny_encoder, pairs, root, tmp_path, 
     for p in encoder.parameters():
         p.grad = torch.ones_like(p)
     before, random = snapshot(encoder), torch.get_rng_state()
-    values = Watch(pairs, validate=root, size=64, frames=3)(encoder, 7, 60.0, tmp_path)
+    values = Validator(pairs, validate=root, size=64, frames=3)(encoder, 7, 60.0, tmp_path)
     assert set(values) == COLOURS | set(SCORES)
     assert torch.equal(torch.get_rng_state(), random)
     assert all(module.training == is_training for module in encoder.modules())
@@ -92,7 +92,7 @@ def test_nothing_about_the_network_changes(tiny_encoder, pairs, root, tmp_path, 
 
 
 def test_the_same_network_looks_the_same_twice(tiny_encoder, pairs, tmp_path):
-    watch = Watch(pairs, size=64)
+    watch = Validator(pairs, size=64)
     values = [watch(tiny_encoder, step, 60.0, tmp_path) for step in (5, 6)]
     assert values[0] == values[1]
     shown = [np.asarray(Image.open(tmp_path / f"pictures/step-00000{n}.png")) for n in (5, 6)]
@@ -105,7 +105,7 @@ def test_the_same_network_looks_the_same_twice(tiny_encoder, pairs, tmp_path):
 
 def test_statistics_left_over_from_training_do_not_matter(tiny_encoder, pairs, tmp_path):
     """They belong to a mixture of hidden channels; what is shown here is measured anew."""
-    watch = Watch(pairs, size=64)
+    watch = Validator(pairs, size=64)
     plain = watch(tiny_encoder, 1, 1.0, tmp_path)
     for name, x in tiny_encoder.state_dict().items():
         if name.endswith("running_mean"):
@@ -116,7 +116,7 @@ def test_statistics_left_over_from_training_do_not_matter(tiny_encoder, pairs, t
 def test_a_trained_network_copies_better_than_an_untrained_one_and_than_nothing(
     tiny_encoder, pairs, tmp_path
 ):
-    watch = Watch(pairs, size=96)
+    watch = Validator(pairs, size=96)
     trained = watch(load_encoder("small"), 1, 1.0, tmp_path)
     untrained = watch(tiny_encoder, 2, 1.0, tmp_path)
     assert trained["colour_error_still"] == pytest.approx(untrained["colour_error_still"])
@@ -127,14 +127,15 @@ def test_a_trained_network_copies_better_than_an_untrained_one_and_than_nothing(
 
 def test_a_pair_that_does_not_move_has_no_error_to_beat(tiny_encoder, tmp_path):
     name, frame, _ = pair("still")
-    values = Watch([(name, frame, frame)], size=64)(tiny_encoder, 1, 1.0, tmp_path)
+    values = Validator([(name, frame, frame)], size=64)(tiny_encoder, 1, 1.0, tmp_path)
     assert values["colour_error_still"] == 0 and np.isnan(values["colour_ratio"])
 
 
 def test_all_pairs_count_and_the_first_are_shown(tiny_encoder, pairs, tmp_path):
-    both = Watch(pairs, size=64, rows=1)(tiny_encoder, 1, 1.0, tmp_path)
+    both = Validator(pairs, size=64, rows=1)(tiny_encoder, 1, 1.0, tmp_path)
     stills = [
-        Watch([one], size=64)(tiny_encoder, 2, 1.0, tmp_path)["colour_error_still"] for one in pairs
+        Validator([one], size=64)(tiny_encoder, 2, 1.0, tmp_path)["colour_error_still"]
+        for one in pairs
     ]
     assert both["colour_error_still"] == pytest.approx(np.mean(stills))
     heights = [Image.open(tmp_path / f"pictures/step-00000{n}.png").height for n in (1, 2)]
@@ -153,7 +154,7 @@ def test_the_network_sees_no_colour(tiny_encoder):
 
 def test_an_encoder_of_clips_is_watched_too(tiny_clip_encoder, pairs, tmp_path):
     before = snapshot(tiny_clip_encoder)
-    values = Watch(pairs, size=64)(tiny_clip_encoder, 3, 1.0, tmp_path)
+    values = Validator(pairs, size=64)(tiny_clip_encoder, 3, 1.0, tmp_path)
     assert set(values) == COLOURS and 0 < values["colour_error"] < 1
     after = tiny_clip_encoder.state_dict()
     assert all(torch.equal(after[name], x) for name, x in before.items())
@@ -174,10 +175,12 @@ def test_a_network_of_plain_inner_products_is_looked_at_as_it_is_trained(
     tiny_clip_encoder, pairs, tmp_path
 ):
     asked = vondrick2018().objective
-    plain = Watch(pairs, size=64, objective=asked)
+    plain = Validator(pairs, size=64, objective=asked)
     assert (plain.unit_length, plain.top_k, plain.temperature) == (False, None, 1.0)
-    usual = Watch(pairs, size=64)(tiny_clip_encoder, 3, 1.0, tmp_path)
-    same = Watch(pairs, size=64, objective=default().objective)(tiny_clip_encoder, 3, 1.0, tmp_path)
+    usual = Validator(pairs, size=64)(tiny_clip_encoder, 3, 1.0, tmp_path)
+    same = Validator(pairs, size=64, objective=default().objective)(
+        tiny_clip_encoder, 3, 1.0, tmp_path
+    )
     assert same == usual, "compared by cosine: as in tracking"
     found = plain(tiny_clip_encoder, 3, 1.0, tmp_path)
     assert found["colour_error_still"] == usual["colour_error_still"]
@@ -200,27 +203,27 @@ def test_the_tracking_score_is_that_of_the_first_frames(tiny_encoder, root):
 
 
 def test_validation_without_held_out_clips(tiny_encoder, root, tmp_path):
-    values = Watch([], validate=root, size=64, frames=3)(tiny_encoder, 1, 1.0, tmp_path)
+    values = Validator([], validate=root, size=64, frames=3)(tiny_encoder, 1, 1.0, tmp_path)
     assert set(values) == set(SCORES) and not (tmp_path / "pictures").exists()
 
 
 def test_what_cannot_work_is_said_before_training(pairs, root, tmp_path):
     name, frame, _ = pairs[0]
     with pytest.raises(InputError, match="held-out frames or a folder"):
-        Watch([])
+        Validator([])
     with pytest.raises(InputError, match="frames >= 3"):
-        Watch(pairs, frames=2)
+        Validator(pairs, frames=2)
     with pytest.raises(InputError, match=r"pair a: expected two frames .* torch.float32"):
-        Watch([(name, frame, frame.float())])
+        Validator([(name, frame, frame.float())])
     with pytest.raises(InputError, match="of one size"):
-        Watch([(name, frame, frame[:, 1:])])
+        Validator([(name, frame, frame[:, 1:])])
     with pytest.raises(LayoutError, match="published DAVIS layout"):
-        Watch(pairs, validate=tmp_path)
+        Validator(pairs, validate=tmp_path)
     with pytest.raises(InputError, match="cat"):
-        Watch(pairs, validate=root, sequences=["cat"])
+        Validator(pairs, validate=root, sequences=["cat"])
 
 
 def test_a_picture_that_cannot_be_written_is_one_line(tiny_encoder, pairs, tmp_path):
     (tmp_path / "pictures").write_text("in the way")
     with pytest.raises(OutputError, match="pictures: cannot be made"):
-        Watch(pairs[:1], size=64)(tiny_encoder, 1, 1.0, tmp_path)
+        Validator(pairs[:1], size=64)(tiny_encoder, 1, 1.0, tmp_path)

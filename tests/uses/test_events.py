@@ -34,11 +34,11 @@ def line(count: int, *, step: tuple[float, float], start: tuple[float, float] = 
 def test_entries_exits_and_hidden_spans_of_a_mask():
     places = [None, None, (0, 20), (5, 20), (10, 20), None, None, (25, 20), (30, 20), (35, 20)]
     events = find_events(hand_result(masks=squares({3: places}), first=100))
-    came, gone = named(events, "entry"), named(events, "exit")
-    assert [(e.start_frame, e.side) for e in came] == [(102, "left"), (107, None)]
+    got, gone = named(events, "entry"), named(events, "exit")
+    assert [(e.start_frame, e.side) for e in got] == [(102, "left"), (107, None)]
     assert [(e.end_frame, e.side) for e in gone] == [(104, None), (109, None)]
-    assert came[0].start_seconds == came[0].end_seconds == pytest.approx(0.2)
-    assert (came[0].x, came[0].y, came[0].kind, came[0].id) == (4.5, 24.5, "object", 3)
+    assert got[0].start_seconds == got[0].end_seconds == pytest.approx(0.2)
+    assert (got[0].x, got[0].y, got[0].kind, got[0].id) == (4.5, 24.5, "object", 3)
     (hidden,) = named(events, "hidden")
     assert (hidden.start_frame, hidden.end_frame) == (105, 106)
     assert (hidden.start_seconds, hidden.end_seconds) == pytest.approx((0.5, 0.7))

@@ -12,7 +12,7 @@ from chromatrack import Tracker
 from chromatrack.errors import InputError
 from chromatrack.evaluation.synthetic.clips import scene
 from chromatrack.tracking.config import TrackConfig
-from chromatrack.uses.layers import Texture
+from chromatrack.uses.layers import ImageLayer
 from chromatrack.uses.paint import paint_frames, paint_video
 from chromatrack.video.reader import probe, read_frames
 
@@ -49,7 +49,7 @@ def on_object(frame, *, side: int = 11) -> tuple[float, float]:
 def test_a_texture_goes_with_a_moving_object_both_ways(tracker, tmp_path):
     clip = moving_clip(frames=7, size=SIZE, velocity=(3.0, 1.0), radius=24)
     video = write_clip(tmp_path / "clip", clip)
-    texture = Texture(blob(), 3, *on_object(clip[3]))
+    texture = ImageLayer(blob(), 3, *on_object(clip[3]))
     frames = list(paint_frames(tracker, video, textures=[texture]))
     assert [frame.index for frame in frames] == list(range(7))
     start = middle(changed(frames[3].rgb, clip[3].rgb))
@@ -68,7 +68,7 @@ def test_a_texture_turns_and_grows_with_the_object(tracker, tmp_path, name):
     inner = np.array([truth[0].points[i] for i in range(1, 25)])
     central = 1 + int(np.hypot(*(inner - inner.mean(0)).T).argmin())
     x, y = np.rint(truth[0].points[central])
-    texture = Texture(blob(9), 0, x - 4, y - 4)
+    texture = ImageLayer(blob(9), 0, x - 4, y - 4)
     off = np.array(truth[0].points[central]) - (x, y)
     for frame, true in zip(paint_frames(tracker, video, textures=[texture]), truth, strict=True):
         found = middle(changed(frame.rgb, true.rgb))
@@ -78,7 +78,7 @@ def test_a_texture_turns_and_grows_with_the_object(tracker, tmp_path, name):
 def test_a_texture_behind_something_does_not_show(tracker, tmp_path):
     clip = moving_clip(frames=11, size=SIZE, velocity=(4.0, 0.0), radius=20, objects=2)
     video = write_clip(tmp_path / "clip", clip)
-    texture = Texture(blob(), 0, *on_object(clip[0]))
+    texture = ImageLayer(blob(), 0, *on_object(clip[0]))
     frames = list(paint_frames(tracker, video, textures=[texture], end=8))
     for frame, plain in zip(frames, clip, strict=False):
         over = changed(frame.rgb, plain.rgb) & (plain.mask != 1)
@@ -134,9 +134,9 @@ def test_textures_on_one_or_several_frames_are_all_laid(tracker, tmp_path):
     clip = moving_clip(frames=3, size=SIZE, radius=24)
     video = write_clip(tmp_path / "clip", clip)
     textures = [
-        Texture(blob(9), 0, 10, 10),
-        Texture(blob(9, (255, 255, 0)), 0, 120, 70),
-        Texture(blob(9, (0, 255, 255)), 2, 13, 13),
+        ImageLayer(blob(9), 0, 10, 10),
+        ImageLayer(blob(9, (255, 255, 0)), 0, 120, 70),
+        ImageLayer(blob(9, (0, 255, 255)), 2, 13, 13),
     ]
     for frame, plain in zip(paint_frames(tracker, video, textures=textures), clip, strict=True):
         found = changed(frame.rgb, plain.rgb)
@@ -152,7 +152,7 @@ def test_a_painted_video_keeps_its_timing(tracker, tmp_path):
     done = paint_video(
         tracker,
         video,
-        textures=[Texture(blob(), 2, *on_object(clip[2]))],
+        textures=[ImageLayer(blob(), 2, *on_object(clip[2]))],
         output=tmp_path / "out.mp4",
         start=1,
         end="0.36s",
@@ -176,7 +176,7 @@ def test_an_interrupted_run_leaves_a_video_that_plays(tracker, tmp_path):
         paint_video(
             tracker,
             video,
-            textures=[Texture(blob(), 0, 60, 40)],
+            textures=[ImageLayer(blob(), 0, 60, 40)],
             output=tmp_path / "out.mp4",
             progress=stop,
         )
@@ -185,16 +185,16 @@ def test_an_interrupted_run_leaves_a_video_that_plays(tracker, tmp_path):
 
 def test_runs_that_cannot_be_say_why_and_write_nothing(tracker, tmp_path):
     video = write_clip(tmp_path / "clip.mp4", moving_clip(frames=3, size=SIZE))
-    lies = Texture(blob(), 0, 60, 40)
+    lies = ImageLayer(blob(), 0, 60, 40)
     with pytest.raises(InputError, match="is the video itself"):
         paint_video(tracker, video, textures=[lies], output=video)
     folder = write_clip(tmp_path / "clip", moving_clip(frames=2, size=SIZE))
     with pytest.raises(InputError, match="is the video itself, or holds it"):
         paint_video(tracker, folder, textures=[lies], output=folder / "%05d.png")
-    with pytest.raises(InputError, match="expected a texture or a painted frame, came neither"):
+    with pytest.raises(InputError, match="expected a texture or a painted frame, got neither"):
         paint_video(tracker, video, output=tmp_path / "out.mp4")
     with pytest.raises(InputError, match="has 3 frames"):
-        paint_frames(tracker, video, textures=[Texture(blob(), 9, 60, 40)])
+        paint_frames(tracker, video, textures=[ImageLayer(blob(), 9, 60, 40)])
     with pytest.raises(InputError, match="so leave h264 out"):
         paint_video(tracker, video, textures=[lies], output=tmp_path / "o", codec="h264")
     assert not (tmp_path / "out.mp4").exists()

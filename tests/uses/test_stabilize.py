@@ -324,9 +324,9 @@ def test_a_video_that_is_shorter_than_its_tracks_says_so(tmp_path):
         ({"lock": 9}, r"no object 9 was tracked; there are object:3, background"),
         ({"lock": "point:1"}, r"no point 1 was tracked"),
         ({"lock": 3, "motion": "similarity"}, r"lock on object 3: rotation and scale need"),
-        ({"fill": "red"}, r"expected fill crop, black, blur, edge .* came 'red'"),
+        ({"fill": "red"}, r"expected fill crop, black, blur, edge .* got 'red'"),
         ({"zoom": True}, r"zoom .* goes with fill='crop'"),
-        ({"smooth_seconds": 0}, r"smooth_seconds: expected seconds > 0, came 0"),
+        ({"smooth_seconds": 0}, r"smooth_seconds: expected seconds > 0, got 0"),
         ({"fill": "crop"}, r"nothing to crop to"),
     ],
 )

@@ -13,7 +13,7 @@ from synthetic import still, write_clip
 from chromatrack.errors import InputError
 from chromatrack.propagation.label_maps import planes
 from chromatrack.uses.layers import (
-    Texture,
+    ImageLayer,
     add_changes,
     change_layer,
     keyframe_shares,
@@ -95,11 +95,11 @@ def test_a_painted_frame_is_read_with_its_number(picture):
 @pytest.mark.parametrize(
     ("texture", "message"),
     [
-        (Texture(square(colour=(9, 9, 9, 0)), 0, 9, 9), "all transparent"),
-        (Texture(square(), 0, 96, 9), "inside the 96x64 frame, came x 96, y 9"),
-        (Texture(square(), 0, -12.5, 9), "inside the 96x64 frame"),
-        (Texture(square(), 2, 9, 9), "expected a frame from 0 to 1, came 2"),
-        (Texture(square()[..., :3], 0, 9, 9), r"expected \(h, w, 4\) uint8 RGBA"),
+        (ImageLayer(square(colour=(9, 9, 9, 0)), 0, 9, 9), "all transparent"),
+        (ImageLayer(square(), 0, 96, 9), "inside the 96x64 frame, got x 96, y 9"),
+        (ImageLayer(square(), 0, -12.5, 9), "inside the 96x64 frame"),
+        (ImageLayer(square(), 2, 9, 9), "expected a frame from 0 to 1, got 2"),
+        (ImageLayer(square()[..., :3], 0, 9, 9), r"expected \(h, w, 4\) uint8 RGBA"),
     ],
 )
 def test_textures_that_cannot_be_laid_say_why(clip, texture, message):
@@ -110,16 +110,16 @@ def test_textures_that_cannot_be_laid_say_why(clip, texture, message):
 def test_painted_frames_that_do_not_fit_say_why(clip):
     with pytest.raises(InputError, match="expected the video's 96x64 pixels"):
         change_layer(np.zeros((64, 95, 3), dtype=np.uint8), 1, clip, 0, None)
-    with pytest.raises(InputError, match="came one equal to the video's frame"):
+    with pytest.raises(InputError, match="got one equal to the video's frame"):
         change_layer(still(SIZE), 1, clip, 0, None)
-    with pytest.raises(InputError, match="expected a frame from 1 to the end, came 0"):
+    with pytest.raises(InputError, match="expected a frame from 1 to the end, got 0"):
         change_layer(still(SIZE), 0, clip, 1, None)
 
 
 def test_a_textures_surface_is_where_it_shows(clip):
     rgba = square()
     rgba[:, :6, 3] = 0
-    surface = texture_layer(Texture(rgba, 1, 20, 30), clip, 0, None).surface
+    surface = texture_layer(ImageLayer(rgba, 1, 20, 30), clip, 0, None).surface
     assert surface.frame == 1 and not surface.whole
     assert surface.region[30:42, 26:32].all()
     assert not surface.region[:, :20].any() and not surface.region[:, 38:].any()
@@ -134,7 +134,7 @@ def test_only_what_was_repainted_is_followed_unless_it_is_most(clip):
 
 
 def test_a_texture_covers_its_pixels_and_no_others(clip):
-    layer = texture_layer(Texture(square(), 0, 20, 30), clip, 0, None)
+    layer = texture_layer(ImageLayer(square(), 0, 20, 30), clip, 0, None)
     rgb = still(SIZE)
     image = image_of(rgb)
     lay_texture(image, layer, layer.surface.here(), luma_of(rgb))
@@ -147,7 +147,7 @@ def test_a_texture_covers_its_pixels_and_no_others(clip):
 
 
 def test_a_half_transparent_texture_is_mixed_with_the_frame(clip):
-    layer = texture_layer(Texture(square(colour=(200, 40, 60, 51)), 0, 20, 30), clip, 0, None)
+    layer = texture_layer(ImageLayer(square(colour=(200, 40, 60, 51)), 0, 20, 30), clip, 0, None)
     rgb = still(SIZE)
     image = image_of(rgb)
     lay_texture(image, layer, layer.surface.here(), luma_of(rgb))
@@ -159,14 +159,14 @@ def test_a_half_transparent_texture_is_mixed_with_the_frame(clip):
     ("light", "least", "most"), [(0.5, 0.49, 0.51), (0.1, 0.4, 0.4), (1, 1, 1)]
 )
 def test_a_texture_takes_the_light_of_the_frame(clip, light, least, most):
-    layer = texture_layer(Texture(square(), 0, 40, 30), clip, 0, None)
+    layer = texture_layer(ImageLayer(square(), 0, 40, 30), clip, 0, None)
     shade = shading(layer, layer.surface.here(), light * luma_of(still(SIZE)))
     assert least - 1e-3 <= float(shade[0, 30:42, 40:52].min())
     assert float(shade[0, 30:42, 40:52].max()) <= most + 1e-3
 
 
 def test_half_a_surface_hidden_is_half_shown(clip):
-    layer = texture_layer(Texture(square(), 0, 40, 30), clip, 0, None)
+    layer = texture_layer(ImageLayer(square(), 0, 40, 30), clip, 0, None)
     here = layer.surface.here()
     assert shown_share(layer, here) == pytest.approx(1, abs=0.01)
     seen = here.seen.clone()

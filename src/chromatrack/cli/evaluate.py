@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from chromatrack.cli.evaluate_run import ONE_BY_ONE, Names, Root, Run, run_benchmark, said
+from chromatrack.cli.evaluate_run import ONE_BY_ONE, Names, Root, RunOptions, run_benchmark, said
 from chromatrack.cli.evaluate_sparse import (
     evaluate_badja,
     evaluate_boxes,
@@ -34,7 +34,7 @@ def evaluate_davis(
     root: Root,
     /,
     *,
-    run: OmitArgPrefixes[Run] = ONE_BY_ONE,
+    run: OmitArgPrefixes[RunOptions] = ONE_BY_ONE,
     year: Literal[2016, 2017] = 2016,
     split: Annotated[str | None, arg(metavar="NAME")] = None,
     sequences: Names = None,
@@ -83,7 +83,7 @@ def evaluate_vip(
     root: Root,
     /,
     *,
-    run: OmitArgPrefixes[Run] = ONE_BY_ONE,
+    run: OmitArgPrefixes[RunOptions] = ONE_BY_ONE,
     split: Annotated[str, arg(metavar="NAME")] = "val",
     side: int | None = 560,
     compat: Literal["uvc"] | None = None,
@@ -118,7 +118,7 @@ def evaluate_colour(
     clips: Annotated[tuple[str, ...], Positional, arg(metavar="[CLIP ...]")] = (),
     /,
     *,
-    run: OmitArgPrefixes[Run] = ONE_BY_ONE,
+    run: OmitArgPrefixes[RunOptions] = ONE_BY_ONE,
     methods: Annotated[tuple[ColourMethod, ...] | None, arg(metavar="NAME ...")] = None,
     frames: Annotated[int | None, arg(metavar="N")] = None,
     short_side: int = 480,

@@ -19,7 +19,7 @@ Names = Annotated[tuple[str, ...] | None, arg(metavar="NAME ...")]
 
 
 @dataclass(frozen=True)
-class Run:
+class RunOptions:
     """How to run a benchmark.
 
     Args:
@@ -34,12 +34,12 @@ class Run:
     resume: bool = True
 
 
-ONE_BY_ONE = Run()
+ONE_BY_ONE = RunOptions()
 
 
 def run_benchmark(
     benchmark: Benchmark,
-    run: Run,
+    run: RunOptions,
     *,
     tracker: object,
     model: str | None = None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, arg
 
-from chromatrack.cli.evaluate_run import ONE_BY_ONE, Names, Root, Run, run_benchmark, said
+from chromatrack.cli.evaluate_run import ONE_BY_ONE, Names, Root, RunOptions, run_benchmark, said
 from chromatrack.cli.options import EVALUATED, Evaluated, load_evaluated
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def evaluate_tapvid(
     /,
     *,
     queries: Literal["first", "strided"] = "first",
-    run: OmitArgPrefixes[Run] = ONE_BY_ONE,
+    run: OmitArgPrefixes[RunOptions] = ONE_BY_ONE,
     frame_size: Literal["256", "own"] = "256",
     together: bool = True,
     videos: Names = None,
@@ -55,7 +55,7 @@ def evaluate_jhmdb(
     root: Root,
     /,
     *,
-    run: OmitArgPrefixes[Run] = ONE_BY_ONE,
+    run: OmitArgPrefixes[RunOptions] = ONE_BY_ONE,
     split: Literal[1, 2, 3] = 1,
     compat: Compat = None,
     sequences: Names = None,
@@ -81,7 +81,7 @@ def evaluate_penn(
     root: Root,
     /,
     *,
-    run: OmitArgPrefixes[Run] = ONE_BY_ONE,
+    run: OmitArgPrefixes[RunOptions] = ONE_BY_ONE,
     compat: Compat = None,
     sequences: Names = None,
     settings: OmitArgPrefixes[Evaluated] = EVALUATED,
@@ -104,7 +104,7 @@ def evaluate_badja(
     /,
     *,
     davis: Annotated[Path, arg(metavar="DAVIS")],
-    run: OmitArgPrefixes[Run] = ONE_BY_ONE,
+    run: OmitArgPrefixes[RunOptions] = ONE_BY_ONE,
     sequences: Names = None,
     settings: OmitArgPrefixes[Evaluated] = EVALUATED,
 ) -> str:
@@ -128,7 +128,7 @@ def evaluate_boxes(
     root: Root,
     /,
     *,
-    run: OmitArgPrefixes[Run] = ONE_BY_ONE,
+    run: OmitArgPrefixes[RunOptions] = ONE_BY_ONE,
     sequences: Names = None,
     settings: OmitArgPrefixes[Evaluated] = EVALUATED,
 ) -> str:
@@ -146,12 +146,12 @@ def evaluate_boxes(
     return said(scores_table(result, title="boxes"), output=run.output)
 
 
-def measured(benchmark: Benchmark, run: Run, settings: Evaluated) -> Report:
+def measured(benchmark: Benchmark, run: RunOptions, settings: Evaluated) -> Report:
     """The result of a benchmark with the model asked for."""
     return run_benchmark(benchmark, run, tracker=load_evaluated(settings), model=settings.model)
 
 
-def said_of_poses(result: Report, title: str, run: Run) -> str:
+def said_of_poses(result: Report, title: str, run: RunOptions) -> str:
     """The tables of a pose benchmark: per joint, and per clip."""
     from chromatrack.evaluation.kind_report import joints_table, scores_table
 

@@ -121,13 +121,11 @@ def _check_named(files: MarkFiles, output: Path) -> None:
     sources = (files.masks, files.polygons, files.points, files.boxes, files.keypoints)
     if not any(sources):
         raise InputError(
-            "expected something to track, came nothing; give --masks, --polygons, --points, "
+            "expected something to track, got nothing; give --masks, --polygons, --points, "
             "--boxes or --keypoints"
         )
     if files.skeleton and not files.keypoints:
-        raise InputError(
-            f"skeleton {files.skeleton}: goes with --keypoints, came without; add them"
-        )
+        raise InputError(f"skeleton {files.skeleton}: goes with --keypoints, got without; add them")
     for path in (*sources[1:], files.skeleton):
         for name in (*TABLES.values(), "result.json"):
             keep_apart(path, output / name)

@@ -15,7 +15,7 @@ from chromatrack.cli.mark_files import NO_MARKS, MarkFiles
 from chromatrack.cli.options import DEFAULTS, Settings, load_tracker
 
 if TYPE_CHECKING:
-    from chromatrack.propagation.reliability import LookAt
+    from chromatrack.propagation.reliability import ReviewRange
     from chromatrack.runs.writer import RunSummary
 
 Video = Annotated[str, Positional, arg(metavar="VIDEO")]
@@ -204,7 +204,7 @@ def _summary(summary: RunSummary) -> str:
     return with_look_at(f"{summary.frames} frames in {speed}: {summary.output}", summary.look_at)
 
 
-def with_look_at(told: str, ranges: Sequence[LookAt]) -> str:
+def with_look_at(told: str, ranges: Sequence[ReviewRange]) -> str:
     """What a command says, and a line on the worst frames if there are any to look at."""
     if not ranges:
         return told

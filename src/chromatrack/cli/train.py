@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from chromatrack.training.config import Objective, TrainConfig
     from chromatrack.training.monitor.holdout import HeldPair
     from chromatrack.training.monitor.log import StepReport
-    from chromatrack.training.monitor.validate import Watch
+    from chromatrack.training.monitor.validate import Validator
     from chromatrack.training.train import MakeWatcher
 
 Knob = Annotated[float | None, arg(metavar="NUMBER")]
@@ -192,12 +192,12 @@ def _resumed(output: Path) -> TrainConfig:
 def _watcher(
     root: Path | None, sequences: tuple[str, ...] | None, objective: Objective
 ) -> MakeWatcher:
-    def make(pairs: Sequence[HeldPair]) -> Watch | None:
+    def make(pairs: Sequence[HeldPair]) -> Validator | None:
         if not pairs and root is None:
             return None
-        from chromatrack.training.monitor.validate import Watch
+        from chromatrack.training.monitor.validate import Validator
 
-        return Watch(pairs, validate=root, sequences=sequences, objective=objective)
+        return Validator(pairs, validate=root, sequences=sequences, objective=objective)
 
     return make
 

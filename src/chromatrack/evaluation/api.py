@@ -75,7 +75,7 @@ def evaluate(
         LayoutError: the folder is not laid out as published.
     """
     if benchmark not in BENCHMARKS:
-        raise InputError(f"benchmark: expected one of {', '.join(BENCHMARKS)}, came {benchmark!r}")
+        raise InputError(f"benchmark: expected one of {', '.join(BENCHMARKS)}, got {benchmark!r}")
     if not isinstance(protocol, TrackConfig):
         protocol = preset(protocol, **with_floor(model, protocol, {}))
     tracker = load_measured(model, config=protocol, device=device, offset=offset)

@@ -10,12 +10,16 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
 from enum import Enum
 from pathlib import Path, PurePath
 from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
+from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -172,3 +176,42 @@ def _files(path: Path) -> Iterable[tuple[str, int, int]]:
     return sorted(
         (str(file.relative_to(base)), info.st_size, info.st_mtime_ns) for file, info in rows
     )
+
+
+LONGEST_NAME = 150
+"""Characters of a file's name, as file systems allow some 255 bytes."""
+
+
+@dataclass(frozen=True)
+class CachedReport:
+    """A clip's report. made_with: digests of all that it depends on, the clip among them."""
+
+    name: str
+    made_with: dict[str, str]
+    frames: int
+    seconds: float
+    report: dict[str, Any]
+
+
+def clip_path(folder: Path, name: str) -> Path:
+    """Where a clip's report is: another file for every name, whatever characters it has."""
+    safe = quote(name, safe=" ()+,=@", errors="surrogateescape")
+    if len(safe) > LONGEST_NAME:
+        mark = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        safe = f"{safe[:LONGEST_NAME]}~{mark}"
+    return folder / "clips" / f"{safe}.json"
+
+
+def read_kept(path: Path, *, name: str) -> CachedReport | None:
+    """What was kept of the clip `name`; None where there is nothing, or something else."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(content, dict) or content.keys() != {
+        field.name for field in fields(CachedReport)
+    }:
+        return None
+    kept = CachedReport(**content)
+    is_whole = isinstance(kept.made_with, dict) and isinstance(kept.report, dict)
+    return kept if is_whole and kept.name == name else None

@@ -203,12 +203,12 @@ def protocol(name: str, **changed: Any) -> TrackConfig:  # noqa: ANN401  (knobs 
         InputError: no such protocol or knob, or a value out of its range.
     """
     if name not in PROTOCOLS:
-        raise InputError(f"protocol: expected one of {', '.join(PROTOCOLS)}, came {name!r}")
+        raise InputError(f"protocol: expected one of {', '.join(PROTOCOLS)}, got {name!r}")
     unknown = sorted(set(changed) - _COPYING - _READING)
     if unknown:
         raise InputError(
             f"protocol {name}: expected knobs among {', '.join(sorted(_COPYING | _READING))}, "
-            f"came {', '.join(unknown)}"
+            f"got {', '.join(unknown)}"
         )
     preset = PROTOCOLS[name]()
     copying = {key: value for key, value in changed.items() if key in _COPYING}

@@ -26,8 +26,7 @@ from typing import Any, Protocol
 from chromatrack import __version__
 from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError, OutputError, StoppedError
-from chromatrack.evaluation.cache import code_digest, digest
-from chromatrack.evaluation.kept import Kept, clip_path, read_kept
+from chromatrack.evaluation.cache import CachedReport, clip_path, code_digest, digest, read_kept
 from chromatrack.evaluation.workers import measure_here, measure_in_processes, stopped_by_sigterm
 
 Report = dict[str, Any]
@@ -116,7 +115,7 @@ def evaluate(
         "config": config_of(tracker),
     }
     made = {} if folder is None else _run_digests(benchmark, tracker=tracker, head=head)
-    run = _Run(benchmark, tracker=tracker, folder=folder, made_with=made, progress=progress)
+    run = BenchmarkRun(benchmark, tracker=tracker, folder=folder, made_with=made, progress=progress)
     if resume:
         run.take_kept()
     resumed, began = list(run.reports), time.perf_counter()
@@ -140,7 +139,7 @@ def evaluate(
     return result
 
 
-class _Run:
+class BenchmarkRun:
     """Reports as they come, by clip; each written when it is there."""
 
     def __init__(
@@ -207,7 +206,7 @@ class _Run:
         if self.folder is not None:
             path = clip_path(self.folder, clip.name)
             make_folder(path.parent)
-            kept = Kept(clip.name, self._made_with(clip), clip.frame_count, seconds, report)
+            kept = CachedReport(clip.name, self._made_with(clip), clip.frame_count, seconds, report)
             write_json(path, dataclasses.asdict(kept))
 
     def _made_with(self, clip: Clip) -> dict[str, str]:
@@ -225,15 +224,13 @@ class _Run:
 
 def _check(benchmark: Benchmark, jobs: int) -> None:
     if jobs < 1:
-        raise InputError(f"jobs: expected 1 or more clips at a time, came {jobs}")
+        raise InputError(f"jobs: expected 1 or more clips at a time, got {jobs}")
     if not benchmark.clips:
-        raise InputError(f"{benchmark.name}: expected at least one clip to measure, came none")
+        raise InputError(f"{benchmark.name}: expected at least one clip to measure, got none")
     names = Counter(clip.name for clip in benchmark.clips)
     name, count = names.most_common(1)[0]
     if count > 1:
-        raise InputError(
-            f"{benchmark.name}: expected clips of different names, came {count} {name}"
-        )
+        raise InputError(f"{benchmark.name}: expected clips of different names, got {count} {name}")
 
 
 def _run_digests(benchmark: Benchmark, *, tracker: object, head: Report) -> dict[str, str]:

@@ -92,6 +92,6 @@ def _check_sides(box: tuple[float, ...], row: TableRow) -> None:
     for column, value in zip(COLUMNS[2:], box[2:], strict=True):
         if value <= 0:
             raise InputError(
-                f"{row.place}: expected {column} above 0 px, came {row.cells[column]!r}; correct "
+                f"{row.place}: expected {column} above 0 px, got {row.cells[column]!r}; correct "
                 "the row, or leave all four cells empty where the box is lost"
             )

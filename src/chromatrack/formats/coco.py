@@ -87,7 +87,7 @@ def _skeleton(
     known = {key: value for key, value in categories.items() if "keypoints" in value}
     if not known:
         raise InputError(
-            f"'{name}': expected a category with keypoints, came none; add the joints' names"
+            f"'{name}': expected a category with keypoints, got none; add the joints' names"
         )
     used = {}
     for place, annotation in annotations:
@@ -101,7 +101,7 @@ def _skeleton(
     skeletons = {key: _names_and_edges(known[key], name) for key in used or [next(iter(known))]}
     if len(set(skeletons.values())) > 1:
         raise InputError(
-            f"'{name}': expected one skeleton for all, came categories {shown(sorted(used))} with "
+            f"'{name}': expected one skeleton for all, got categories {shown(sorted(used))} with "
             "different joints; split the file"
         )
     return next(iter(skeletons.values()))
@@ -118,7 +118,7 @@ def _names_and_edges(
         ends = [whole(end, f"{place}.skeleton") for end in listed(edge, f"{place}.skeleton")]
         if len(ends) != 2 or not all(1 <= end <= len(names) for end in ends):
             raise InputError(
-                f"{place}.skeleton: expected pairs of joints 1 to {len(names)}, came an edge to "
+                f"{place}.skeleton: expected pairs of joints 1 to {len(names)}, got an edge to "
                 f"an unknown joint, {shown(edge)}; correct it"
             )
         edges.append((ends[0] - 1, ends[1] - 1))
@@ -151,7 +151,7 @@ def _instance(
     v = table[:, 2]
     if not np.isin(v, (0, HIDDEN, VISIBLE)).all():
         raise InputError(
-            f"{place}.keypoints: expected 0, 1 or 2 after each x, y, came {shown(v.tolist())}; "
+            f"{place}.keypoints: expected 0, 1 or 2 after each x, y, got {shown(v.tolist())}; "
             "correct it"
         )
     xy = np.where(v[:, None] > 0, table[:, :2], np.nan)
@@ -172,5 +172,5 @@ def _numbers(values: object, count: int, place: str) -> np.ndarray:
     """(count,) float64 of a list of that many finite numbers."""
     given = listed(values, place)
     if len(given) != count:
-        raise InputError(f"{place}: expected {count} numbers, came {len(given)}; correct it")
+        raise InputError(f"{place}: expected {count} numbers, got {len(given)}; correct it")
     return np.array([number(value, place) for value in given], dtype=np.float64)

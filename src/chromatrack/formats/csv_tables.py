@@ -67,7 +67,7 @@ class TableRow:
         text = self.cells[column]
         if not _WHOLE.fullmatch(text) or int(text) > LARGEST:
             raise InputError(
-                f"{self.place}: expected {column} to be an integer from 0 up, came {text!r}; "
+                f"{self.place}: expected {column} to be an integer from 0 up, got {text!r}; "
                 "correct the row"
             )
         return int(text)
@@ -80,7 +80,7 @@ class TableRow:
         value = float(text) if _NUMBER.fullmatch(text) else math.nan
         if not math.isfinite(value):
             raise InputError(
-                f"{self.place}: expected {column} to be a finite number, came {text!r}; "
+                f"{self.place}: expected {column} to be a finite number, got {text!r}; "
                 "correct the row, or leave the cells empty where the thing is lost"
             )
         return value
@@ -90,7 +90,7 @@ class TableRow:
         text = self.cells[column]
         if text.lower() not in _FLAGS:
             raise InputError(
-                f"{self.place}: expected {column} to be 1 or 0, came {text!r}; correct the row"
+                f"{self.place}: expected {column} to be 1 or 0, got {text!r}; correct the row"
             )
         return _FLAGS[text.lower()]
 
@@ -129,7 +129,7 @@ def _rows(file: TextIO, name: str, columns: Sequence[str]) -> Iterator[TableRow]
         line = reader.line_num + 1
         if len(cells) != len(header):
             raise InputError(
-                f"'{name}', line {line}: expected {len(header)} cells as in the header, came "
+                f"'{name}', line {line}: expected {len(header)} cells as in the header, got "
                 f"{len(cells)}: {separator.join(cells)!r}; correct the row"
             )
         if separator != ",":
@@ -141,12 +141,12 @@ def _check_header(header: Sequence[str], name: str, columns: Sequence[str]) -> N
     wanted = ",".join(columns)
     if not any(header):
         raise InputError(
-            f"'{name}': expected a header line with {wanted}, came an empty line; add it"
+            f"'{name}': expected a header line with {wanted}, got an empty line; add it"
         )
     missing = [column for column in columns if column not in header]
     if missing:
         raise InputError(
-            f"'{name}', line 1: expected the columns {wanted}, came {','.join(header)!r}: "
+            f"'{name}', line 1: expected the columns {wanted}, got {','.join(header)!r}: "
             f"{', '.join(missing)} missing; name the columns in the first line"
         )
     double = next((column for column in columns if header.count(column) > 1), None)
@@ -169,7 +169,7 @@ def marked_rows(
         yield number, frame, _values_or_none(row, values), row
     if not seen:
         raise InputError(
-            f"'{path}': expected at least one row under the header, came none; add a mark"
+            f"'{path}': expected at least one row under the header, got none; add a mark"
         )
 
 
@@ -213,7 +213,7 @@ def _values_or_none(row: TableRow, values: Sequence[str]) -> tuple[float, ...] |
         shown = ", ".join(f"{c}={row.cells[c]!r}" for c in values)
         raise InputError(
             f"{row.place}: expected all of {','.join(values)}, or none where the thing is lost, "
-            f"came {shown}; fill in the rest"
+            f"got {shown}; fill in the rest"
         )
     hidden = bool(row.cells.get("visible")) and not row.flag("visible")
     return None if not known or hidden else known

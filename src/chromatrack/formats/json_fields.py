@@ -29,7 +29,7 @@ def load_json_object(path: str | PathLike[str], *, what: str) -> dict[str, Any]:
         ) from error
     if not isinstance(data, dict):
         raise InputError(
-            f"'{source}': expected {what}, a JSON object {{...}}, came a {_kind(data)}; "
+            f"'{source}': expected {what}, a JSON object {{...}}, got a {_kind(data)}; "
             "check that it is the right file"
         )
     return data
@@ -38,7 +38,7 @@ def load_json_object(path: str | PathLike[str], *, what: str) -> dict[str, Any]:
 def whole(value: object, place: str) -> int:
     """`value` as an integer from 0 up; raises InputError, beginning with `place`, if it is none."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise InputError(f"{place}: expected an integer from 0 up, came {shown(value)}; correct it")
+        raise InputError(f"{place}: expected an integer from 0 up, got {shown(value)}; correct it")
     return value
 
 
@@ -49,28 +49,28 @@ def number(value: object, place: str) -> float:
         or isinstance(value, bool)
         or not abs(value) < 1e300  # an int beyond a float's range is no more a number than inf
     ):
-        raise InputError(f"{place}: expected a finite number, came {shown(value)}; correct it")
+        raise InputError(f"{place}: expected a finite number, got {shown(value)}; correct it")
     return float(value)
 
 
 def listed(value: object, place: str) -> list[Any]:
     """`value` if it is a list; raises InputError, beginning with `place`, if it is none."""
     if not isinstance(value, list):
-        raise InputError(f"{place}: expected a list [...], came {shown(value)}; correct it")
+        raise InputError(f"{place}: expected a list [...], got {shown(value)}; correct it")
     return value
 
 
 def mapped(value: object, place: str) -> dict[str, Any]:
     """`value` if it is an object; raises InputError, beginning with `place`, if it is none."""
     if not isinstance(value, dict):
-        raise InputError(f"{place}: expected an object {{...}}, came {shown(value)}; correct it")
+        raise InputError(f"{place}: expected an object {{...}}, got {shown(value)}; correct it")
     return value
 
 
 def entry(data: Mapping[str, Any], key: str, place: str) -> Any:  # noqa: ANN401 (JSON)
     """What `data` has under `key`; raises InputError, beginning with `place`, if nothing."""
     if key not in data:
-        raise InputError(f'{place}: expected "{key}", came only {shown(sorted(data))}; add it')
+        raise InputError(f'{place}: expected "{key}", got only {shown(sorted(data))}; add it')
     return data[key]
 
 
@@ -78,7 +78,7 @@ def xy_pair(value: object, place: str) -> tuple[float, float]:
     """`value` as finite [x, y] px; raises InputError, beginning with `place`, if it is none."""
     pair = listed(value, place)
     if len(pair) != 2:
-        raise InputError(f"{place}: expected [x, y], came {shown(value)}; correct it")
+        raise InputError(f"{place}: expected [x, y], got {shown(value)}; correct it")
     return number(pair[0], place), number(pair[1], place)
 
 

@@ -52,7 +52,7 @@ def read_keypoints(
         found = _short_skeleton(entry(data, "skeleton", f"'{name}'"), f"'{name}': skeleton")
         marks = _short_marks(entry(data, "marks", f"'{name}'"), found, name)
     if not marks:
-        raise InputError(f"'{name}': expected at least one marked joint, came none; mark some")
+        raise InputError(f"'{name}': expected at least one marked joint, got none; mark some")
     return found, marks
 
 
@@ -139,7 +139,7 @@ class KeypointWriter(WholeFile):
             if instance.joints.shape != (self._joints, 2):
                 raise InputError(
                     f"keypoints {number} on frame {index}: expected ({self._joints}, 2) joints, "
-                    f"came {instance.joints.shape}; use the skeleton they were marked with"
+                    f"got {instance.joints.shape}; use the skeleton they were marked with"
                 )
             start = ",\n" if self._annotations else "\n"
             self._annotations += 1
@@ -236,7 +236,7 @@ def _short_skeleton(value: object, place: str) -> Skeleton:
     for edge in listed(data.get("edges", []), f"{place}: edges"):
         ends = listed(edge, f"{place}: edges")
         if len(ends) != 2:
-            raise InputError(f"{place}: expected edges of two joints, came {shown(edge)}")
+            raise InputError(f"{place}: expected edges of two joints, got {shown(edge)}")
         edges.append(tuple(_joint_number(end, numbers, f"{place}: edges") for end in ends))
     return _told(place, names, tuple(edges))
 
@@ -244,7 +244,7 @@ def _short_skeleton(value: object, place: str) -> Skeleton:
 def _joint_number(name: object, numbers: Mapping[str, int], place: str) -> int:
     if not isinstance(name, str) or name not in numbers:
         raise InputError(
-            f"{place}: expected a joint of the skeleton ({', '.join(numbers)}), came the unknown "
+            f"{place}: expected a joint of the skeleton ({', '.join(numbers)}), got the unknown "
             f"joint {shown(name)}; correct its name"
         )
     return numbers[name]
@@ -266,7 +266,7 @@ def _short_mark(item: dict[str, Any], skeleton: Skeleton, place: str) -> Keypoin
     frame = whole(entry(item, "frame", place), f"{place}.frame")
     given = mapped(entry(item, "joints", place), f"{place}.joints")
     if not given:
-        raise InputError(f"{place}.joints: expected at least one joint, came none; mark one")
+        raise InputError(f"{place}.joints: expected at least one joint, got none; mark one")
     numbers = {name: i for i, name in enumerate(skeleton.names)}
     joints = np.full((len(numbers), 2), np.nan)
     lost = np.zeros(len(numbers), dtype=bool)

@@ -69,7 +69,7 @@ def read_polygons(path: str | PathLike[str]) -> list[PolygonMark]:
         else:
             marks += _own_marks(content, name)
     if not marks:
-        raise InputError(f"'{source}': expected at least one polygon, came none; outline an object")
+        raise InputError(f"'{source}': expected at least one polygon, got none; outline an object")
     return marks
 
 
@@ -141,11 +141,11 @@ def _checked(ring: np.ndarray) -> np.ndarray:
     corners = np.asarray(ring, dtype=np.float64)
     if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 3:
         raise InputError(
-            f"a polygon has at least 3 corners, (n, 2), came shape {corners.shape}; add corners"
+            f"a polygon has at least 3 corners, (n, 2), got shape {corners.shape}; add corners"
         )
     if not (np.abs(corners) <= FARTHEST).all():
         raise InputError(
-            f"a polygon's corners are finite px positions, came {shown(corners.tolist())}; "
+            f"a polygon's corners are finite px positions, got {shown(corners.tolist())}; "
             "correct them"
         )
     return corners
@@ -169,12 +169,12 @@ def _own_marks(data: dict[str, Any], name: str) -> list[PolygonMark]:
         if ("polygon" in item) == ("polygons" in item):
             raise InputError(
                 f'{place}: expected one of "polygon" (a ring) and "polygons" (a list of rings), '
-                f"came {shown(sorted(item))}; correct it"
+                f"got {shown(sorted(item))}; correct it"
             )
         given = [item["polygon"]] if "polygon" in item else listed(item["polygons"], place)
         rings = tuple(_ring(ring, f"{place}, ring {k}") for k, ring in enumerate(given))
         if not rings:
-            raise InputError(f"{place}: expected at least one ring, came none; outline the object")
+            raise InputError(f"{place}: expected at least one ring, got none; outline the object")
         marks.append(PolygonMark(number, frame, rings))
     return marks
 
@@ -186,7 +186,7 @@ def _labelme_marks(data: dict[str, Any], ids: dict[str, int], name: str) -> list
         kind = shape.get("shape_type") or "polygon"
         if kind != "polygon":
             raise InputError(
-                f"{place}: expected a polygon, came a {shown(kind)}; draw it as a polygon"
+                f"{place}: expected a polygon, got a {shown(kind)}; draw it as a polygon"
             )
         ring = _ring(entry(shape, "points", place), f"{place}.points")
         marks.append(PolygonMark(_object_id(ids[label], f"{place}.label"), frame, (ring,)))
@@ -215,5 +215,5 @@ def _label_ids(labels: Iterable[str]) -> dict[str, int]:
 def _object_id(value: object, place: str) -> int:
     number = whole(value, place)
     if not 1 <= number <= np.iinfo(np.int32).max:
-        raise InputError(f"{place}: expected an object id from 1 up, came {number}; correct it")
+        raise InputError(f"{place}: expected an object id from 1 up, got {number}; correct it")
     return number

@@ -63,7 +63,7 @@ def class_balance(counts: Tensor, *, uniform_share: float = UNIFORM_SHARE) -> Te
     """
     if float(counts.sum()) <= 0 or not 0 < uniform_share <= 1:
         raise InputError(
-            "class_balance: expected counted pixels and a share above 0 and up to 1, came "
+            "class_balance: expected counted pixels and a share above 0 and up to 1, got "
             f"{float(counts.sum()):g} pixels and {uniform_share}"
         )
     shares = counts.float() / counts.sum()
@@ -87,5 +87,5 @@ def annealed_mean(scores: Tensor, codebook: Tensor, *, temperature: float = ANNE
         InputError: temperature is not above 0.
     """
     if not temperature > 0:
-        raise InputError(f"temperature: expected more than 0, came {temperature}")
+        raise InputError(f"temperature: expected more than 0, got {temperature}")
     return dequantize((scores / temperature).softmax(-3), codebook)

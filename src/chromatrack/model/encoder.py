@@ -122,7 +122,7 @@ class ResNetEncoder(Encoder):
         super().__init__()
         if not 0 <= config.raw_share < 1:
             raise InputError(
-                f"raw_share: expected a share from 0 to below 1, came {config.raw_share}"
+                f"raw_share: expected a share from 0 to below 1, got {config.raw_share}"
             )
         self.config = config
         self.stem = _conv(3, config.widths[0], 7, stride=2)
@@ -180,7 +180,7 @@ class ResNetEncoder(Encoder):
             InputError: stride is not 8 or 4.
         """
         if stride not in (4, 8):
-            raise InputError(f"stride: expected 8 or 4, came {stride}")
+            raise InputError(f"stride: expected 8 or 4, got {stride}")
         finer = copy.deepcopy(self)
         if stride == self.stride:
             return finer
@@ -217,7 +217,7 @@ def colour_scores(encoder: Encoder, lab: Tensor) -> Tensor:
     if head is None:
         raise InputError(
             "colours: expected a network that predicts them (chromatrack train --recipe single), "
-            f"came a {type(encoder).__name__} without a colour head"
+            f"got a {type(encoder).__name__} without a colour head"
         )
     return head(encoder.project(lab))
 
@@ -269,7 +269,7 @@ class Vondrick2018Encoder(Encoder):
         if len(lab) % length:
             raise InputError(
                 f"vondrick2018: expected a multiple of {length} frames (whole clips), "
-                f"came {len(lab)}"
+                f"got {len(lab)}"
             )
         x = F.relu(self.bn(self.stem(lab[:, :1])), inplace=True)
         x = self.layers(x)
@@ -285,7 +285,7 @@ def build_encoder(model: str | EncoderConfig) -> Encoder:
     """An untrained encoder from a preset's name or a configuration."""
     if isinstance(model, str):
         if model not in PRESETS:
-            raise InputError(f"model: expected one of {', '.join(PRESETS)}, came {model!r}")
+            raise InputError(f"model: expected one of {', '.join(PRESETS)}, got {model!r}")
         model = PRESETS[model]
     return ResNetEncoder(model) if model.kind == "resnet" else Vondrick2018Encoder(model)
 

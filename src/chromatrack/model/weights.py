@@ -107,7 +107,7 @@ def load_encoder(model: str | PathLike[str] = "small", *, grey: bool = False) ->
     if HEADER_KEY not in header:
         raise WeightsError(
             f"{path}: expected Chromatrack weights (a {HEADER_KEY!r} entry in the header), "
-            f"came a file with {sorted(header) or 'no metadata'}"
+            f"got a file with {sorted(header) or 'no metadata'}"
         )
     encoder = build_encoder(_parse_config(header[HEADER_KEY], path))
     stored = load_file(path)
@@ -129,18 +129,18 @@ def _parse_config(text: str, path: Path) -> EncoderConfig:
     if not isinstance(raw, dict) or not set(raw) <= known or raw.get("kind", kinds[0]) not in kinds:
         raise WeightsError(
             f"{path}: expected a configuration with {sorted(known)} of kind {' or '.join(kinds)}, "
-            f"came {text}"
+            f"got {text}"
         )
     raw = {key: tuple(v) if isinstance(v, list) else v for key, v in raw.items()}
     return replace(EncoderConfig(), **raw)
 
 
-def _check_state(expected: dict[str, Tensor], came: dict[str, Tensor], path: Path) -> None:
-    missing, extra = sorted(set(expected) - set(came)), sorted(set(came) - set(expected))
+def _check_state(expected: dict[str, Tensor], got: dict[str, Tensor], path: Path) -> None:
+    missing, extra = sorted(set(expected) - set(got)), sorted(set(got) - set(expected))
     wrong = [
-        f"{name} {tuple(came[name].shape)} instead of {tuple(expected[name].shape)}"
+        f"{name} {tuple(got[name].shape)} instead of {tuple(expected[name].shape)}"
         for name in expected
-        if name in came and came[name].shape != expected[name].shape
+        if name in got and got[name].shape != expected[name].shape
     ]
     parts = [f"missing: {', '.join(missing[:5])}"] if missing else []
     parts += [f"unknown: {', '.join(extra[:5])}"] if extra else []

@@ -113,12 +113,12 @@ def check_maps(target: Tensor, references: Tensor, radius: Sequence[int | None])
     if target.ndim != 3 or references.ndim != 4 or references.shape[1:] != target.shape:
         raise InputError(
             "affinity: expected target (C, h, w) and references (R, C, h, w) of the same C, h, w; "
-            f"came {tuple(target.shape)} and {tuple(references.shape)}"
+            f"got {tuple(target.shape)} and {tuple(references.shape)}"
         )
     if len(radius) != len(references) or any(r is not None and r < 0 for r in radius):
         raise InputError(
             f"affinity: expected one radius >= 0 cells (or None: no window) for each of the "
-            f"{len(references)} references, came {list(radius)}"
+            f"{len(references)} references, got {list(radius)}"
         )
 
 

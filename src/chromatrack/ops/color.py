@@ -29,7 +29,7 @@ def _check_channels(name: str, image: Tensor, channels: int) -> None:
     if image.ndim < 3 or image.shape[-3] != channels or not image.is_floating_point():
         raise InputError(
             f"{name}: expected a float tensor (..., {channels}, H, W), "
-            f"came {tuple(image.shape)} {image.dtype}"
+            f"got {tuple(image.shape)} {image.dtype}"
         )
 
 
@@ -112,7 +112,7 @@ def fit_codebook(ab: Tensor, *, clusters: int = 16, iterations: int = 30, seed: 
     """
     if ab.ndim != 2 or ab.shape[1] != 2 or len(ab) < clusters:
         raise InputError(
-            f"fit_codebook: expected (N, 2) ab values with N >= {clusters}, came {tuple(ab.shape)}"
+            f"fit_codebook: expected (N, 2) ab values with N >= {clusters}, got {tuple(ab.shape)}"
         )
     generator = torch.Generator().manual_seed(seed)
     ab = ab.detach().float().cpu()

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from chromatrack.ops.coords import Box
-from chromatrack.propagation.label_state import Kinds
+from chromatrack.propagation.label_state import LabelState
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.point_labels import Seen
 from chromatrack.propagation.point_reliability import PointSignals, read_point_signals
-from chromatrack.propagation.propagate import Given, Input, Propagated, Propagator
-from chromatrack.propagation.reliability import Signals, Watch
+from chromatrack.propagation.propagate import FrameMarks, Input, Propagated, Propagator
+from chromatrack.propagation.reliability import SignalReader, Signals
 
 Direction = Literal["forward", "backward", "both"]
 
@@ -30,7 +30,7 @@ _CHUNK_BYTES = 128_000_000
 
 
 @dataclass(frozen=True)
-class Reading:
+class FrameReading:
     """One frame's result at the cells' resolution.
 
     regions: `(1 + R, h, w)` background and regions, None where nothing is known yet. By channel:
@@ -47,10 +47,10 @@ class Reading:
     signals: Mapping[int, AnySignals] = field(default_factory=dict)
 
 
-def read_step(step: Propagated, kinds: Kinds) -> Reading:
+def read_step(step: Propagated, kinds: LabelState) -> FrameReading:
     """What a propagation's step says, without what only the next step needs."""
     if step.label_map is None or kinds.readings is None:
-        return Reading(None)
+        return FrameReading(None)
     layout, found = kinds.layout, kinds.readings
     channels = [*layout.region_channels, *layout.box_channels]
     entropy = dict.fromkeys(channels, 0.0)
@@ -59,11 +59,11 @@ def read_step(step: Propagated, kinds: Kinds) -> Reading:
         mean = (weight * step.entropy.flatten()).sum(1) / weight.sum(1).clamp(min=1e-6)
         entropy = dict(zip(channels, mean.tolist(), strict=True))
     regions = step.label_map[: layout.region_channels.stop]
-    return Reading(regions, found.confidence, entropy, found.boxes, found.seen, found.cut)
+    return FrameReading(regions, found.confidence, entropy, found.boxes, found.seen, found.cut)
 
 
 @dataclass
-class Pass:
+class DirectedPass:
     """One way through the frames.
 
     told: channel -> {keyframe: True where shown, False where declared lost}.
@@ -72,16 +72,16 @@ class Pass:
     """
 
     propagator: Propagator
-    kinds: Kinds
+    kinds: LabelState
     told: Mapping[int, Mapping[int, bool]]
-    embed: Callable[[int], tuple[Tensor, Given | None]]
+    embed: Callable[[int], tuple[Tensor, FrameMarks | None]]
     backward: bool = False
-    watch: Watch = field(init=False)
+    watch: SignalReader = field(init=False)
 
     def __post_init__(self) -> None:
-        self.watch = Watch(self.propagator.spec)
+        self.watch = SignalReader(self.propagator.spec)
 
-    def step(self, frame: Input) -> Reading:
+    def step(self, frame: Input) -> FrameReading:
         """Label the next frame."""
         self._look_ahead(frame.index)
         bank, step = self.propagator.bank, self.propagator.step(frame)
@@ -122,7 +122,7 @@ class Pass:
         return keyframe < index if self.backward else keyframe > index
 
 
-class Spool:
+class ReadingCache:
     """Readings of a backward pass kept in a temporary file, by frame; gone when closed.
 
     That pass meets a scene cut on the frame before it; what comes back says it of the one after.
@@ -133,7 +133,7 @@ class Spool:
         self._places: dict[int, tuple[int, int]] = {}
         self._cuts: set[int] = set()
 
-    def put(self, index: int, reading: Reading) -> None:
+    def put(self, index: int, reading: FrameReading) -> None:
         """Keep a reading; label maps are stored as float16."""
         regions = reading.regions
         if reading.cut:
@@ -144,7 +144,7 @@ class Spool:
         self._places[index] = (self._file.tell(), len(data))
         self._file.write(data)
 
-    def get(self, index: int, *, device: torch.device) -> Reading | None:
+    def get(self, index: int, *, device: torch.device) -> FrameReading | None:
         """The reading of a frame, or None."""
         if index not in self._places:
             return None
@@ -196,11 +196,11 @@ _LEAST = 0.05  # confidence that a pass keeps in the merge: distance still count
 
 def merge_readings(
     index: int,
-    forward: Reading,
-    backward: Reading | None,
+    forward: FrameReading,
+    backward: FrameReading | None,
     layout: Layout,
     told: Mapping[int, Mapping[int, bool]],
-) -> Reading:
+) -> FrameReading:
     """Merge two passes' readings of a frame, label by label, by distance and confidence."""
     if backward is None or (backward.regions is None and backward.seen is None):
         return forward
@@ -221,7 +221,7 @@ def merge_readings(
         for c, w in weights.items()
     }
     seen, of_points = _merge_seen(index, forward.seen, backward.seen, layout, told)
-    return Reading(
+    return FrameReading(
         _merge_regions(forward.regions, backward.regions, layout, weights),
         confidence,
         entropy,
@@ -245,7 +245,7 @@ def _merge_regions(
 
 
 def _merge_signals(
-    forward: Reading, backward: Reading, weights: Mapping[int, float]
+    forward: FrameReading, backward: FrameReading, weights: Mapping[int, float]
 ) -> dict[int, AnySignals]:
     """Of each region, box and point, those of the pass that counts more."""
     merged = {}
@@ -258,7 +258,7 @@ def _merge_signals(
 
 
 def _merge_boxes(
-    forward: Reading, backward: Reading, layout: Layout, weights: Mapping[int, float]
+    forward: FrameReading, backward: FrameReading, layout: Layout, weights: Mapping[int, float]
 ) -> dict[int, Box]:
     merged = {}
     for channel in layout.box_channels:
@@ -298,11 +298,11 @@ def _merge_seen(
 
 
 def both_ways(
-    forward: Iterable[tuple[Input, Reading]],
-    backward: Spool,
+    forward: Iterable[tuple[Input, FrameReading]],
+    backward: ReadingCache,
     layout: Layout,
     told: Mapping[int, Mapping[int, bool]],
-) -> Iterator[tuple[Input, Reading]]:
+) -> Iterator[tuple[Input, FrameReading]]:
     """Merge a forward pass, as it comes, with a backward pass that is done."""
     for frame, reading in forward:
         other = backward.get(frame.index, device=frame.image.device)

@@ -11,7 +11,7 @@ from chromatrack.ops.affinity import RadiusShape
 
 def _check_least(name: str, value: int, least: int) -> None:
     if value < least:
-        raise InputError(f"{name}: expected a whole number >= {least}, came {value}")
+        raise InputError(f"{name}: expected a whole number >= {least}, got {value}")
 
 
 REACH = 160
@@ -78,14 +78,14 @@ class PropagateConfig:
         for distance in self.kept:
             _check_least("kept", distance, 1)
         if not 0 <= self.faint < 1:
-            raise InputError(f"faint: expected a share from 0 to below 1, came {self.faint}")
+            raise InputError(f"faint: expected a share from 0 to below 1, got {self.faint}")
         for name in ("radius", "recent_radius"):
             if getattr(self, name) is not None:
                 _check_least(name, getattr(self, name), 1 if self.radius_shape == "disc" else 0)
         if not self.temperature > 0:
-            raise InputError(f"temperature: expected more than 0, came {self.temperature}")
+            raise InputError(f"temperature: expected more than 0, got {self.temperature}")
         if not self.first and self.recent == 0:
-            raise InputError("memory: expected first=True or recent >= 1, came neither")
+            raise InputError("memory: expected first=True or recent >= 1, got neither")
 
     def at_stride(self, stride: int) -> PropagateConfig:
         """With the windows that were left open filled in for cells of `stride` pixels."""

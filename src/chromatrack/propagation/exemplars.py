@@ -30,7 +30,7 @@ def likeness(cells: Tensor, gallery: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class View:
+class Exemplar:
     """An object as seen on one frame, cut out with a margin.
 
     features: `(C, a, b)`. labels: `(a, b)` in [0, 1]. own, around: cells of the object `(n, C)`
@@ -45,10 +45,10 @@ class View:
 
 
 @dataclass(frozen=True)
-class Recalled:
+class PlacedExemplar:
     """A view put back into a frame: its upper left cell (row, column), and until which frame."""
 
-    view: View
+    view: Exemplar
     corner: tuple[int, int]
     steps: int
 
@@ -96,7 +96,7 @@ def surroundings(
     return Surroundings(index, coarser(features, factor).flatten(1).T, labels.flatten(1))
 
 
-def fit(view: View, features: Tensor, place: Tensor) -> tuple[float, tuple[int, int]]:
+def fit(view: Exemplar, features: Tensor, place: Tensor) -> tuple[float, tuple[int, int]]:
     """How well a view fits near a place, in [-1, 1], and its upper left cell (row, column) there.
 
     The view is slid over the frame, whole cells at a time, within its own size of the place; a
@@ -148,7 +148,7 @@ def _slide_over(
     return float(scores.max()), corner
 
 
-def put_back(recalled: Recalled, features: Tensor, labels: Tensor) -> None:
+def put_back(recalled: PlacedExemplar, features: Tensor, labels: Tensor) -> None:
     """Paste a view into a frame's features `(C, h, w)` and labels `(h, w)`, in place."""
     h, w = labels.shape
     (top, left), (a, b) = recalled.corner, recalled.view.labels.shape
@@ -172,7 +172,7 @@ def middle(labels: Tensor) -> Tensor:
     return torch.stack([(labels * x).sum() / total, (labels * y).sum() / total])
 
 
-def take_view(index: int, features: Tensor, labels: Tensor) -> View:
+def take_view(index: int, features: Tensor, labels: Tensor) -> Exemplar:
     """Cut an object out of a frame: features `(C, h, w)`, labels `(h, w)`."""
     core = labels >= min(0.5, float(labels.max()))
     near = F.max_pool2d((labels[None, None] > 0.05).float(), 2 * MARGIN + 1, 1, MARGIN)[0, 0] > 0
@@ -182,7 +182,7 @@ def take_view(index: int, features: Tensor, labels: Tensor) -> View:
         slice(int(columns[0]), int(columns[-1]) + 1),
     )
     cells = features.flatten(1).T
-    return View(
+    return Exemplar(
         index,
         features[:, box[0], box[1]].clone(),
         labels[box].clone(),
@@ -199,7 +199,7 @@ def thinned(cells: Tensor, most: int = _CELLS) -> Tensor:
     return cells[pick]
 
 
-def keep_view(views: list[View], view: View) -> None:
+def keep_view(views: list[Exemplar], view: Exemplar) -> None:
     """Add a view if it shows something new; beyond VIEWS the one most like the others goes.
 
     The first, of the frame the user marked, always stays.

@@ -56,7 +56,7 @@ def object_ids(masks: Sequence[np.ndarray]) -> list[int]:
     """The object ids in the masks, sorted, without background (0)."""
     ids = sorted({int(i) for mask in masks for i in np.unique(mask)} - {0})
     if ids and ids[0] < 0:
-        raise InputError(f"mask: expected object ids >= 0, came {ids[0]}")
+        raise InputError(f"mask: expected object ids >= 0, got {ids[0]}")
     return ids
 
 

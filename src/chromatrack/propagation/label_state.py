@@ -15,8 +15,8 @@ from chromatrack.propagation.config import PropagateConfig
 from chromatrack.propagation.label_maps import merge_given
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.point_labels import PointTracks, Seen
-from chromatrack.propagation.propagate import Given, Input, Settled, share_cells
-from chromatrack.propagation.redetection import Recall
+from chromatrack.propagation.propagate import FrameMarks, Input, Settled, share_cells
+from chromatrack.propagation.redetection import Redetector
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Readings:
 
 
 @dataclass
-class Kinds:
+class LabelState:
     """The state of every label beside the memory bank; `settle` is a propagation's `Settle`."""
 
     layout: Layout
@@ -44,7 +44,7 @@ class Kinds:
     recall: bool = True
     cuts: CutDetector = field(default_factory=CutDetector)
     boxes: BoxTracks = field(init=False)
-    bodies: Recall = field(init=False)
+    bodies: Redetector = field(init=False)
     points: PointTracks = field(init=False)
     ended: Tensor = field(init=False)
     readings: Readings | None = None
@@ -53,7 +53,7 @@ class Kinds:
         layout = self.layout
         self.boxes = BoxTracks(self.spec)
         config = self.config.at_stride(self.spec.stride)
-        self.bodies = Recall(layout.region_channels, layout.box_channels, config)
+        self.bodies = Redetector(layout.region_channels, layout.box_channels, config)
         self.points = PointTracks(self.spec, len(layout.points))
         self.ended = torch.zeros(len(layout), dtype=torch.bool)
 
@@ -83,15 +83,15 @@ class Kinds:
         recalled = self.bodies.reference(frame.index, size, len(label_map))
         return Settled(label_map, known, recalled)
 
-    def prepare(self, given: Given, features: Tensor) -> Given:
+    def prepare(self, given: FrameMarks, features: Tensor) -> FrameMarks:
         """What the user gave, with the objects inside boxes found on the frame's features."""
         label_map = given.label_map.clone()
         for channel in self.layout.box_channels:
             if bool(given.shown[channel]):
                 label_map[channel] = foreground(features, label_map[channel])
-        return Given(label_map, given.painted, given.xy, given.boxes)
+        return FrameMarks(label_map, given.painted, given.xy, given.boxes)
 
-    def _merge(self, given: Given | None, copied: Tensor | None) -> Tensor:
+    def _merge(self, given: FrameMarks | None, copied: Tensor | None) -> Tensor:
         if given is None:
             assert copied is not None
             return copied
@@ -104,7 +104,7 @@ class Kinds:
         return torch.cat([regions, free])
 
     def _without_ended(
-        self, label_map: Tensor, known: Tensor, given: Given | None
+        self, label_map: Tensor, known: Tensor, given: FrameMarks | None
     ) -> tuple[Tensor, Tensor]:
         """Nobody looks for what the user declared lost: it stays so until it is shown again."""
         self.ended = self.ended.to(label_map.device)
@@ -113,13 +113,13 @@ class Kinds:
             self.ended[0], self.ended[self.layout.first_point :] = False, False
         return label_map * ~self.ended[:, None, None], known & ~self.ended
 
-    def _told(self, given: Given) -> dict[int, tuple[float, float] | None]:
+    def _told(self, given: FrameMarks) -> dict[int, tuple[float, float] | None]:
         first = self.layout.first_point
         numbers = given.painted[first:].nonzero()[:, 0].tolist()
         return {number: given.xy.get(first + number) for number in numbers}
 
     def _read(
-        self, label_map: Tensor, given: Given | None, seen: Seen | None, cut: bool
+        self, label_map: Tensor, given: FrameMarks | None, seen: Seen | None, cut: bool
     ) -> Readings:
         channels = [*self.layout.region_channels, *self.layout.box_channels]
         present = {c: bool((label_map[c] > 0.3).any()) for c in channels}

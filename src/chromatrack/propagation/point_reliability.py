@@ -21,7 +21,7 @@ from chromatrack.propagation.config import RECENT_REACH
 from chromatrack.propagation.memory_bank import MemoryBank, Reference
 from chromatrack.propagation.point_labels import Seen, centres
 from chromatrack.propagation.propagate import Propagated
-from chromatrack.propagation.reliability import Signals, Watch, chance, inputs
+from chromatrack.propagation.reliability import SignalReader, Signals, chance, inputs
 
 NEAR = 8.0
 """A point is right up to this distance, in pixels of a frame scaled to RASTER x RASTER."""
@@ -190,7 +190,7 @@ def estimate_place(kind: str, signals: Signals | PointSignals | None) -> float:
 
 @torch.inference_mode()
 def read_point_signals(
-    step: Propagated, seen: Seen | None, watch: Watch, bank: MemoryBank, *, first: int
+    step: Propagated, seen: Seen | None, watch: SignalReader, bank: MemoryBank, *, first: int
 ) -> dict[int, PointSignals | None]:
     """Signals of a step's points by channel, `first` the first one's; None: the user said it.
 
@@ -214,7 +214,13 @@ def read_point_signals(
 
 
 def _signals(
-    step: Propagated, seen: Seen, watch: Watch, mark: Reference, rows: list[int], *, first: int
+    step: Propagated,
+    seen: Seen,
+    watch: SignalReader,
+    mark: Reference,
+    rows: list[int],
+    *,
+    first: int,
 ) -> list[PointSignals]:
     """Signals of the points that were marked on one frame."""
     assert step.features is not None and watch.now is not None

@@ -19,7 +19,7 @@ from chromatrack.video.reader import Frame
 
 
 @dataclass(frozen=True)
-class Given:
+class FrameMarks:
     """What the user put on one frame.
 
     label_map: `(L, h, w)`. painted: `(L,)` bool, labels the user said something about; those of
@@ -49,7 +49,7 @@ class Input:
 
     index: int
     image: Tensor
-    given: Given | None
+    given: FrameMarks | None
     frame: Frame
 
 

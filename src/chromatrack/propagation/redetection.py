@@ -20,9 +20,9 @@ from chromatrack.ops.affinity import tiled_affinity
 from chromatrack.propagation.config import PropagateConfig
 from chromatrack.propagation.exemplars import (
     MARGIN,
-    Recalled,
+    Exemplar,
+    PlacedExemplar,
     Surroundings,
-    View,
     coarse_factor,
     coarser,
     fit,
@@ -35,7 +35,7 @@ from chromatrack.propagation.exemplars import (
     thinned,
 )
 from chromatrack.propagation.memory_bank import Reference
-from chromatrack.propagation.propagate import Given
+from chromatrack.propagation.propagate import FrameMarks
 
 _AROUND = 4  # cells around its place in which a found object's cells are copied from its view
 _EVERY = 5  # frames between two looks at whether a view is worth keeping
@@ -51,7 +51,7 @@ _SOFT = 0.03  # of the change from "not it" to "it", in likeness
 
 
 @dataclass
-class Body:
+class ObjectMemory:
     """What is known of one object.
 
     usual: by how much its cells are more like its own views than like the rest, when it is seen
@@ -59,7 +59,7 @@ class Body:
     `(2,)` xy in cells, where last seen.
     """
 
-    views: list[View] = field(default_factory=list)
+    views: list[Exemplar] = field(default_factory=list)
     lost: bool = False
     usual: float = 0.1
     like: float = 0.8
@@ -72,7 +72,7 @@ class Body:
     confidence: float = 0.0
     fresh: bool = True
     before: Surroundings | None = None
-    recalled: Recalled | None = None
+    recalled: PlacedExemplar | None = None
 
     @property
     def floor(self) -> float:
@@ -86,7 +86,7 @@ class Body:
 
 
 @dataclass
-class Recall:
+class Redetector:
     """All objects of a pass; `settle` is called on every frame with what the pointer copied.
 
     regions: label channels of objects that share cells. boxes: of those that do not.
@@ -95,12 +95,18 @@ class Recall:
     regions: Sequence[int]
     boxes: Sequence[int]
     config: PropagateConfig
-    bodies: dict[int, Body] = field(default_factory=dict)
+    bodies: dict[int, ObjectMemory] = field(default_factory=dict)
     marked: dict[int, Surroundings] = field(default_factory=dict)
     recent: deque[Surroundings] = field(default_factory=lambda: deque(maxlen=8))
 
     def settle(
-        self, index: int, features: Tensor, painted_over: Tensor, given: Given | None, *, cut: bool
+        self,
+        index: int,
+        features: Tensor,
+        painted_over: Tensor,
+        given: FrameMarks | None,
+        *,
+        cut: bool,
     ) -> tuple[Tensor, Tensor]:
         """Take out what is lost, put in what is found.
 
@@ -119,7 +125,7 @@ class Recall:
             self.marked[index] = surroundings(index, features, label_map)
         self._contest(features, label_map, given)
         for channel in [*self.regions, *self.boxes]:
-            body = self.bodies.setdefault(channel, Body())
+            body = self.bodies.setdefault(channel, ObjectMemory())
             if given is not None and bool(given.painted[channel]):
                 self._renew(body, channel, index, features, label_map[channel])
             elif body.views:
@@ -152,7 +158,7 @@ class Recall:
             body.recalled = replace(recalled, steps=steps) if steps > 0 else None
         return Reference(index, features, label_map, self.config.recent_radius, trust)
 
-    def _contest(self, features: Tensor, label_map: Tensor, given: Given | None) -> None:
+    def _contest(self, features: Tensor, label_map: Tensor, given: FrameMarks | None) -> None:
         """Let regions that meet contest their cells, in place: each goes to what it looks like.
 
         The pointer's recent frames pass mistakes on; where look-alikes cross, the views decide.
@@ -180,19 +186,19 @@ class Recall:
         flat = label_map.view(len(label_map), -1)
         flat[torch.tensor(able)[:, None], cells[None, :]] = share
 
-    def _rest(self, body: Body, channel: int) -> Tensor:
+    def _rest(self, body: ObjectMemory, channel: int) -> Tensor:
         """Cells `(m, C)` that are not the object: around it in its views, and of whole frames."""
         frames = [*self.marked.values()] + ([body.before] if body.before is not None else [])
         near = [view.around for view in body.views]
         return torch.cat([*near, *(frame.without(channel) for frame in frames)])
 
-    def _margin(self, body: Body, channel: int, cells: Tensor) -> tuple[Tensor, Tensor]:
+    def _margin(self, body: ObjectMemory, channel: int, cells: Tensor) -> tuple[Tensor, Tensor]:
         """How much more cells `(n, C)` are like the object than like the rest, and how like it."""
         own = likeness(cells, torch.cat([view.own for view in body.views]))
         return own - likeness(cells, self._rest(body, channel)), own
 
     def _renew(
-        self, body: Body, channel: int, index: int, features: Tensor, labels: Tensor
+        self, body: ObjectMemory, channel: int, index: int, features: Tensor, labels: Tensor
     ) -> None:
         """The user painted the object here, or declared it lost."""
         body.doubt = body.hidden = body.stood = 0
@@ -210,7 +216,7 @@ class Recall:
 
     def _judge(
         self,
-        body: Body,
+        body: ObjectMemory,
         channel: int,
         index: int,
         features: Tensor,
@@ -247,12 +253,12 @@ class Recall:
         if index % _EVERY == 0 and margin > max(0.05, 0.5 * body.usual):
             keep_view(body.views, take_view(index, features, labels))
 
-    def _lose(self, body: Body) -> None:
+    def _lose(self, body: ObjectMemory) -> None:
         body.lost, body.hidden, body.stood, body.doubt = True, 0, 0, 0
         body.candidate, body.recalled, body.confidence = None, None, 0.0
         body.before = self.recent[0] if self.recent else None
 
-    def _search(self, body: Body, channel: int, features: Tensor) -> Tensor:
+    def _search(self, body: ObjectMemory, channel: int, features: Tensor) -> Tensor:
         """Look for a lost object in the whole frame; its labels `(h, w)`, 0 while not found."""
         body.hidden += 1
         size = (features.shape[1], features.shape[2])
@@ -276,12 +282,12 @@ class Recall:
         body.place, body.candidate = middle(labels), None
         return labels
 
-    def _put_back(self, body: Body, features: Tensor, place: Tensor) -> Tensor:
+    def _put_back(self, body: ObjectMemory, features: Tensor, place: Tensor) -> Tensor:
         """Labels `(h, w)` of a found object: the best view laid over the place, and copied."""
         C, h, w = features.shape
         fits = [(fit(view, features, place), view) for view in body.views]
         (_, corner), view = max(fits, key=lambda pair: pair[0][0])
-        body.recalled = Recalled(view, corner, _REGROW)
+        body.recalled = PlacedExemplar(view, corner, _REGROW)
         canvas, labels = features.new_zeros(C, h, w), features.new_zeros(h, w)
         put_back(body.recalled, canvas, labels)
         pointer = tiled_affinity(
@@ -294,7 +300,7 @@ class Recall:
         return pointer.readout(labels[None, None])[0]
 
     def _candidate(
-        self, body: Body, channel: int, coarse: Tensor, factor: int
+        self, body: ObjectMemory, channel: int, coarse: Tensor, factor: int
     ) -> tuple[Tensor, float] | None:
         """The best place, `(2,)` xy in cells, and the confidence in it."""
         C, h, w = coarse.shape
@@ -315,7 +321,7 @@ class Recall:
         place = torch.tensor([float(peak % w), float(peak // w)], device=coarse.device) * factor
         return place, float(heat[region.flatten()].mean())
 
-    def _agreement(self, body: Body, cells: Tensor, region: Tensor) -> float:
+    def _agreement(self, body: ObjectMemory, cells: Tensor, region: Tensor) -> float:
         """Backward check: the share of the object's cells that point into the region."""
         wide = F.max_pool2d(region[None, None].float(), 3, 1, 1)[0, 0].flatten() > 0
         shares = []

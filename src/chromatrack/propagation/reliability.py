@@ -177,7 +177,7 @@ GAP = 3
 
 
 @dataclass(frozen=True)
-class LookAt:
+class ReviewRange:
     """Frames first..last (both included) on which something may not be where it is said to be.
 
     object: its id. reliability: the lowest of them. kind: "object" (a mask), "box", "point" or
@@ -199,15 +199,15 @@ class LookAt:
 
 def frames_to_look_at(
     frames: Iterable[tuple[int, Mapping[int, float]]], *, below: float = LOOK_BELOW, gap: int = GAP
-) -> list[LookAt]:
+) -> list[ReviewRange]:
     """Ranges of unreliable frames, the worst first.
 
     Args:
         frames: (frame number, reliability by object), ascending.
         below: reliability from which a frame is good. gap: good frames that part no range.
     """
-    done: list[LookAt] = []
-    last: dict[int, LookAt] = {}
+    done: list[ReviewRange] = []
+    last: dict[int, ReviewRange] = {}
     for index, reliability in frames:
         for number, value in reliability.items():
             if value >= below:
@@ -215,10 +215,10 @@ def frames_to_look_at(
             open_range = last.get(number)
             if open_range is None or index - open_range.last > gap + 1:
                 done += [] if open_range is None else [open_range]
-                last[number] = LookAt(number, index, index, value)
+                last[number] = ReviewRange(number, index, index, value)
             else:
                 lowest = min(value, open_range.reliability)
-                last[number] = LookAt(number, open_range.first, index, lowest)
+                last[number] = ReviewRange(number, open_range.first, index, lowest)
     return sorted(
         [*done, *last.values()], key=lambda r: (r.reliability, r.first - r.last, r.object)
     )
@@ -228,7 +228,7 @@ Told = Mapping[str, Mapping[int, float]]
 """kind -> id -> reliability, as `reliability_rows.by_kind` makes it."""
 
 
-def things_to_look_at(frames: Iterable[tuple[int, Told]]) -> list[LookAt]:
+def things_to_look_at(frames: Iterable[tuple[int, Told]]) -> list[ReviewRange]:
     """Ranges of unreliable frames of everything tracked, the worst first; args as above."""
     found, rows = [], list(frames)
     for kind, below in LOOK_BELOW_OF.items():
@@ -254,7 +254,7 @@ def look_at_rows(frames: Iterable[tuple[int, Told]]) -> list[dict[str, int | flo
 
 
 @dataclass
-class Watch:
+class SignalReader:
     """Reads the signals of every region in a pass; keeps the colours of its marked frames.
 
     colours: frame -> `(2, h, w)` ab of its cells. Bounded like the memory bank. now: of the frame

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 
 from chromatrack.propagation.bidirectional import (
+    DirectedPass,
     Direction,
-    Pass,
-    Reading,
-    Spool,
+    FrameReading,
+    ReadingCache,
     both_ways,
     chunks_backward,
 )
@@ -19,9 +19,8 @@ from chromatrack.propagation.exemplars import surroundings
 from chromatrack.propagation.layout import channel_names
 from chromatrack.propagation.propagate import Input
 from chromatrack.structures import LabelName
-from chromatrack.tracking.inference import Following, TrackedFrame, tracked
-from chromatrack.tracking.marks import Marks
-from chromatrack.tracking.merge_marks import marked_labels
+from chromatrack.tracking.inference import TrackedFrame, TrackerRun, tracked
+from chromatrack.tracking.marks import Marks, marked_labels
 from chromatrack.video.reader import Frame, read_frames
 
 _WARM = 13  # frames that a cut detector remembers
@@ -29,7 +28,7 @@ _PRIMED = 8  # keyframes beyond a span whose surroundings lost objects are told 
 
 
 @dataclass(frozen=True)
-class Span:
+class FrameSpan:
     """Frames first..last (both included) on which some labels are tracked again.
 
     left, right: the keyframes that show all of them around the span and stay as they are; None
@@ -43,7 +42,7 @@ class Span:
     last: int
 
 
-def find_spans(merged: Marks, new: Marks, *, first: int, last: int) -> list[Span]:
+def find_spans(merged: Marks, new: Marks, *, first: int, last: int) -> list[FrameSpan]:
     """The frames that new marks can change, label by label; labels with one span go together.
 
     Args:
@@ -61,7 +60,7 @@ def find_spans(merged: Marks, new: Marks, *, first: int, last: int) -> list[Span
             right = min((f for f in shown - frames if f > frame), default=None)
             gaps.setdefault((left, right), set()).add(name)
     return [
-        Span(
+        FrameSpan(
             tuple(sorted(labels)),
             left,
             right,
@@ -76,8 +75,8 @@ def find_spans(merged: Marks, new: Marks, *, first: int, last: int) -> list[Span
 class SpanRun:
     """The passes over one span. steps: how many frames were labelled."""
 
-    run: Following
-    span: Span
+    run: TrackerRun
+    span: FrameSpan
     steps: int = 0
 
     def frames(self, direction: Direction) -> Iterator[TrackedFrame]:
@@ -86,7 +85,7 @@ class SpanRun:
         try:
             if direction != "forward":
                 spool = self._backward()
-            readings: Iterator[tuple[Input, Reading]]
+            readings: Iterator[tuple[Input, FrameReading]]
             if direction == "backward":
                 frames = read_frames(run.video, start=span.first, end=span.last + 1)
                 readings = run.backward_only(frames, spool)
@@ -101,14 +100,14 @@ class SpanRun:
             if spool is not None:
                 spool.close()
 
-    def _forward(self) -> Iterator[tuple[Input, Reading]]:
+    def _forward(self) -> Iterator[tuple[Input, FrameReading]]:
         begin = self.span.first if self.span.left is None else self.span.left
         way = self._primed(begin, backward=False)
         for frame in read_frames(self.run.video, start=begin, end=self.span.last + 1):
             given = self.run.input(frame)
             yield given, self._step(way, given)
 
-    def _backward(self) -> Spool | None:
+    def _backward(self) -> ReadingCache | None:
         """Down from the right keyframe, or from the last mark of the span."""
         shown = [f for told in self.run.told.values() for f, here in told.items() if here]
         top = self.span.right
@@ -116,7 +115,7 @@ class SpanRun:
             top = max((f for f in shown if self.span.first <= f <= self.span.last), default=None)
         if top is None:
             return None
-        spool, way = Spool(), self._primed(top, backward=True)
+        spool, way = ReadingCache(), self._primed(top, backward=True)
         size = self.run.first.rgb.nbytes
         for begin, after in chunks_backward(self.span.first, top, frame_bytes=size):
             frames = list(read_frames(self.run.video, start=begin, end=after))
@@ -124,13 +123,13 @@ class SpanRun:
                 spool.put(frame.index, self._step(way, self.run.input(frame)))
         return spool
 
-    def _step(self, way: Pass, frame: Input) -> Reading:
+    def _step(self, way: DirectedPass, frame: Input) -> FrameReading:
         reading = way.step(frame)
         self.steps += reading.regions is not None
         return reading
 
     @torch.inference_mode()
-    def _primed(self, begin: int, *, backward: bool) -> Pass:
+    def _primed(self, begin: int, *, backward: bool) -> DirectedPass:
         """A pass that knows of the frames before what a whole run's pass still remembers there.
 
         Those are the changes that are usual between frames, and what surrounded the objects on
@@ -146,7 +145,7 @@ class SpanRun:
             return way
         for frame in self._just_before(begin, before, backward=backward):
             way.kinds.cuts.is_cut(run.embedder.image(frame.rgb))
-        if run.tracker.spec.clip_length == 1 and way.kinds.recall:
+        if run.embedder.spec.clip_length == 1 and way.kinds.recall:
             for keyframe in before[:_PRIMED][::-1] if backward else before[-_PRIMED:]:
                 features, given = run.embed(keyframe)
                 if given is not None:

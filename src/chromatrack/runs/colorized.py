@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from chromatrack import __version__
+from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError
-from chromatrack.runs.colorized_reliability import ColouredRow, write_colour_reliability
+from chromatrack.propagation.reliability import frames_to_look_at
 from chromatrack.runs.files import keep_apart
 from chromatrack.runs.progress import Report, stop_on_interrupt
 from chromatrack.runs.writer import RunSummary, frames_ahead, interrupted
 from chromatrack.structures import Source
-from chromatrack.tracking.read_marks import ColourReference
+from chromatrack.tracking.color_reliability import LOOK_BELOW
+from chromatrack.tracking.marks import ColourReference
 from chromatrack.tracking.tracker import Tracker
-from chromatrack.video.reader import ImageSequenceWriter, open_writer, probe
+from chromatrack.video.reader import ImageSequenceWriter, VideoWriter, open_writer, probe
 from chromatrack.video.timecode import Moment, frame_range
 from chromatrack.video.writer import Codec
 
@@ -92,3 +96,39 @@ def _tell_stale_images(folder: Path, count: int) -> None:
             f"{stale[0]} the first",
             stacklevel=3,
         )
+
+
+ColouredRow = tuple[int, float, float]
+"""Frame number, pts_seconds, reliability."""
+
+
+def reliability_path(writer: VideoWriter | ImageSequenceWriter) -> Path:
+    """OUTPUT.reliability.json, beside a video file or a folder of images."""
+    target = writer.folder if isinstance(writer, ImageSequenceWriter) else writer.path
+    target = target.resolve()
+    return target.with_name(f"{target.name}.reliability.json")
+
+
+def write_colour_reliability(
+    writer: VideoWriter | ImageSequenceWriter, rows: Sequence[ColouredRow], *, model: str
+) -> None:
+    """Write the frames of a coloured video with their reliability, and which to look at.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    ranges = frames_to_look_at([(i, {0: value}) for i, _, value in rows], below=LOOK_BELOW)
+    content = {
+        "chromatrack_version": __version__,
+        "command": "colorize",
+        "model": model,
+        "look_at": [
+            {"first": r.first, "last": r.last, "reliability": round(r.reliability, 5)}
+            for r in ranges
+        ],
+        "frames": [
+            {"index": index, "pts_seconds": pts, "reliability": round(value, 5)}
+            for index, pts, value in rows
+        ],
+    }
+    replace_file(reliability_path(writer), json.dumps(content, indent=1) + "\n")

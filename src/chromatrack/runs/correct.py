@@ -23,8 +23,8 @@ from chromatrack.formats.json_fields import load_json_object
 from chromatrack.formats.masks import check_mask, read_mask
 from chromatrack.propagation.bidirectional import Direction
 from chromatrack.propagation.config import PropagateConfig
-from chromatrack.propagation.reliability import LookAt
-from chromatrack.runs.affected_spans import Span, SpanRun, find_spans
+from chromatrack.propagation.reliability import ReviewRange
+from chromatrack.runs.affected_spans import FrameSpan, SpanRun, find_spans
 from chromatrack.runs.marks_json import fit_skeleton, read_run_marks
 from chromatrack.runs.progress import Report, stop_on_interrupt
 from chromatrack.runs.reader import read_result
@@ -32,9 +32,9 @@ from chromatrack.runs.rewrite import Rewriting, staging
 from chromatrack.runs.writer import model_sha256
 from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark, Skeleton
 from chromatrack.tracking.config import Device, TrackConfig
-from chromatrack.tracking.inference import Following
-from chromatrack.tracking.marks import Marks, check_all
-from chromatrack.tracking.merge_marks import marked_labels, merge_marks, only
+from chromatrack.tracking.inference import TrackerRun
+from chromatrack.tracking.mark_checks import check_all
+from chromatrack.tracking.marks import Marks, marked_labels, merge_marks, only
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import probe, read_frame
 
@@ -52,12 +52,12 @@ class Correction:
     """
 
     output: Path
-    spans: tuple[Span, ...]
+    spans: tuple[FrameSpan, ...]
     frames_recomputed: int
     frames_tracked: int
     frames: int
     seconds: float
-    look_at: tuple[LookAt, ...] = ()
+    look_at: tuple[ReviewRange, ...] = ()
 
 
 def correct(
@@ -106,14 +106,14 @@ def correct(
     info = probe(source)
     if (info.height, info.width) != result.size:
         raise InputError(
-            f"{source}: expected {result.size[1]}x{result.size[0]} pixels as in the run, came "
+            f"{source}: expected {result.size[1]}x{result.size[0]} pixels as in the run, got "
             f"{info.width}x{info.height}; name the video that was tracked"
         )
     check_all(merged, info, start=start, end=data["config"]["end"])
     _check_same(tracker, data)
     spans = find_spans(merged, new, first=start, last=last)
     direction: Direction = data["config"].get("direction", "both")
-    run = Following(
+    run = TrackerRun(
         source, merged, start, read_frame(source, index=start), embedder=tracker.embedder
     )
     with stop_on_interrupt() as check_interrupt, staging(home) as stage:
@@ -145,8 +145,8 @@ def correct(
 
 
 def _track_again(
-    run: Following,
-    span: Span,
+    run: TrackerRun,
+    span: FrameSpan,
     direction: Direction,
     book: Rewriting,
     tell: Callable[[str, int, int], None],
@@ -194,7 +194,7 @@ def read_masks_at(names: Sequence[str]) -> dict[int, np.ndarray]:
         if not path or not (frame.isascii() and frame.isdecimal()):
             raise InputError(f"mask {name!r}: expected PNG@FRAME with FRAME counted from 0")
         if int(frame) in found:
-            raise InputError(f"mask {name!r}: expected one mask for frame {frame}, came two")
+            raise InputError(f"mask {name!r}: expected one mask for frame {frame}, got two")
         found[int(frame)] = read_mask(path)
     return found
 
@@ -203,7 +203,7 @@ def _check_new(new: Marks, start: int, last: int, size: tuple[int, int]) -> None
     """Raises InputError unless there are marks, on frames of the run and of its size."""
     said = marked_labels(new)
     if not said:
-        raise InputError("expected at least one mark, came none; mark what is to be corrected")
+        raise InputError("expected at least one mark, got none; mark what is to be corrected")
     for frame in sorted({f for frames in said.values() for f in frames}):
         if not start <= frame <= last:
             raise InputError(
@@ -212,7 +212,7 @@ def _check_new(new: Marks, start: int, last: int, size: tuple[int, int]) -> None
     for frame, mask in new.masks.items():
         if mask.shape != size:
             raise InputError(
-                f"mask of frame {frame}: expected the video's {size[1]}x{size[0]} pixels, came "
+                f"mask of frame {frame}: expected the video's {size[1]}x{size[0]} pixels, got "
                 f"{mask.shape[1]}x{mask.shape[0]}; draw it on a frame of this video"
             )
 

@@ -136,7 +136,7 @@ def fit_skeleton(skeleton: Skeleton | None, keypoints: Sequence[KeypointMark]) -
         if len(mark.joints) != len(skeleton.names):
             raise InputError(
                 f"keypoints {mark.id} on frame {mark.frame}: expected the skeleton's "
-                f"{len(skeleton.names)} joints, came {len(mark.joints)}; mark all with one skeleton"
+                f"{len(skeleton.names)} joints, got {len(mark.joints)}; mark all with one skeleton"
             )
     return skeleton
 

@@ -205,12 +205,12 @@ def _check_head(path: Path, data: dict[str, Any]) -> None:
     if version not in READABLE_VERSIONS:
         known = ", ".join(map(str, READABLE_VERSIONS))
         raise InputError(
-            f"{path}: expected schema_version {known}, came {version!r}; read it with the "
+            f"{path}: expected schema_version {known}, got {version!r}; read it with the "
             "chromatrack that wrote it, or track again"
         )
     if data.get("command", "track") != "track":
         raise InputError(
-            f"{path}: expected a result of `chromatrack track`, came one of "
+            f"{path}: expected a result of `chromatrack track`, got one of "
             f"{data['command']!r}; give a folder with tracks"
         )
 
@@ -242,7 +242,7 @@ def _check_order(path: Path, frames: tuple[SavedFrame, ...]) -> None:
     for before, after in pairwise(frames):
         if after.index != before.index + 1 or not after.pts_seconds > before.pts_seconds:
             raise InputError(
-                f"{path}: expected frames in order of number and time, came frame {after.index} "
+                f"{path}: expected frames in order of number and time, got frame {after.index} "
                 f"at {after.pts_seconds} s after frame {before.index} at {before.pts_seconds} s; "
                 "track again"
             )

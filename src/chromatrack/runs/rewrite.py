@@ -17,7 +17,7 @@ from chromatrack.errors import InputError, OutputError
 from chromatrack.formats.csv_tables import TrackData
 from chromatrack.formats.masks import read_mask, write_mask
 from chromatrack.propagation.layout import Layout
-from chromatrack.propagation.reliability import LookAt, Told, look_at_rows, things_to_look_at
+from chromatrack.propagation.reliability import ReviewRange, Told, look_at_rows, things_to_look_at
 from chromatrack.runs.files import TrackFiles, numbered
 from chromatrack.runs.marks_json import plain_marks
 from chromatrack.runs.reader import Result
@@ -73,7 +73,7 @@ class Rewriting:
     skeleton: Skeleton | None
     stage: Path
     found: dict[int, _Found] = field(default_factory=dict)
-    look_at: list[LookAt] = field(default_factory=list)
+    look_at: list[ReviewRange] = field(default_factory=list)
     layout: Layout = field(init=False)
 
     def __post_init__(self) -> None:
@@ -154,7 +154,7 @@ class Rewriting:
         if len(rows) < len(self.data["frames"]):
             raise InputError(
                 f"{video}: expected {len(self.data['frames'])} frames from {first} on as in the "
-                f"run, came {len(rows)}; name the video that was tracked"
+                f"run, got {len(rows)}; name the video that was tracked"
             )
         self._write_result(rows, look_at_rows(reliability))
         self.look_at = things_to_look_at(reliability)

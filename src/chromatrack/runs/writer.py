@@ -17,14 +17,13 @@ from chromatrack.errors import DamagedVideoError, WeightsError
 from chromatrack.formats.polygons import PolygonMark
 from chromatrack.model.weights import model_path
 from chromatrack.propagation.bidirectional import Direction
-from chromatrack.propagation.reliability import LookAt, Told, look_at_rows, things_to_look_at
+from chromatrack.propagation.reliability import ReviewRange, Told, look_at_rows, things_to_look_at
 from chromatrack.runs.files import TrackFiles, keep_apart, remove_stale, tell_stale
 from chromatrack.runs.marks_json import add_polygons, fit_skeleton, plain_marks, write_run_masks
 from chromatrack.runs.progress import Report, stop_on_interrupt
 from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark, Skeleton, Source
 from chromatrack.tracking.inference import TrackedFrame
-from chromatrack.tracking.marks import Marks
-from chromatrack.tracking.read_marks import Masks, read_marks
+from chromatrack.tracking.marks import Marks, Masks, read_marks
 from chromatrack.tracking.reliability import places_row
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import VideoInfo, probe
@@ -44,7 +43,7 @@ class RunSummary:
     output: Path
     frames: int
     seconds: float
-    look_at: tuple[LookAt, ...] = ()
+    look_at: tuple[ReviewRange, ...] = ()
 
     @property
     def frames_per_second(self) -> float:

@@ -1,4 +1,4 @@
-"""Everything that changes a result, besides the model; imports no torch until a device is chosen."""
+"""Everything that changes a result, besides the model; no torch until a device is chosen."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ class TrackConfig:
 
     def __post_init__(self) -> None:
         if self.size < 16:
-            raise InputError(f"size: expected a short side of 16 pixels or more, came {self.size}")
+            raise InputError(f"size: expected a short side of 16 pixels or more, got {self.size}")
         if not 0 <= self.adapt <= 1:
-            raise InputError(f"adapt: expected a share from 0 to 1, came {self.adapt}")
+            raise InputError(f"adapt: expected a share from 0 to 1, got {self.adapt}")
         if self.long_multiple < 1:
-            raise InputError(f"long_multiple: expected 1 pixel or more, came {self.long_multiple}")
+            raise InputError(f"long_multiple: expected 1 pixel or more, got {self.long_multiple}")
         if self.colour.top_k is None:
-            raise InputError("colour: expected a number of cells as top_k, came None (all cells)")
+            raise InputError("colour: expected a number of cells as top_k, got None (all cells)")
 
     def working_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(height, width) at which a frame of (height, width) pixels is embedded."""

@@ -8,9 +8,8 @@ import numpy as np
 from torch import Tensor
 
 from chromatrack.errors import InputError
-from chromatrack.model.batchnorm import adapt
+from chromatrack.model.batchnorm import adapt, fold_batch_norm
 from chromatrack.model.encoder import Encoder, PlainEncoder, ResNetEncoder, normalize_lab
-from chromatrack.model.fold import fold_batch_norm
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import FeatureSpec
 from chromatrack.propagation.label_maps import planes, resize
@@ -66,7 +65,7 @@ class FrameEmbedder:
             return encoder
         if not isinstance(encoder, ResNetEncoder):
             raise InputError(
-                f"stride: this encoder has stride {encoder.spec.stride} only, came {stride}"
+                f"stride: this encoder has stride {encoder.spec.stride} only, got {stride}"
             )
         return encoder.at_stride(stride)
 

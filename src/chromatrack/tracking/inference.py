@@ -15,18 +15,18 @@ from torch import Tensor
 from chromatrack.ops.coords import FeatureSpec, image_size
 from chromatrack.propagation.bidirectional import (
     AnySignals,
+    DirectedPass,
     Direction,
-    Pass,
-    Reading,
-    Spool,
+    FrameReading,
+    ReadingCache,
     both_ways,
     chunks_backward,
 )
 from chromatrack.propagation.label_maps import label_map_to_mask, resize, to_image
-from chromatrack.propagation.label_state import Kinds
+from chromatrack.propagation.label_state import LabelState
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.point_reliability import estimate_place
-from chromatrack.propagation.propagate import Given, Input, Propagator
+from chromatrack.propagation.propagate import FrameMarks, Input, Propagator
 from chromatrack.propagation.reliability import Signals, estimate
 from chromatrack.structures import LabelName, Source, TrackedBox, TrackedKeypoints, TrackedPoint
 from chromatrack.tracking.embedder import FrameEmbedder
@@ -78,11 +78,11 @@ class TrackedFrame:
 class Steps(Protocol):
     """One way through the frames, that labels them one by one."""
 
-    def step(self, frame: Input) -> Reading: ...
+    def step(self, frame: Input) -> FrameReading: ...
 
 
 @dataclass
-class Run(ABC):
+class VideoRun(ABC):
     """One run over a video, whatever carries the labels: what its passes share."""
 
     video: Source
@@ -105,7 +105,7 @@ class Run(ABC):
     def new_pass(self, *, backward: bool = False) -> Steps:
         """A pass that has seen nothing yet."""
 
-    def forward(self, frames: Iterator[Frame]) -> Iterator[tuple[Input, Reading]]:
+    def forward(self, frames: Iterator[Frame]) -> Iterator[tuple[Input, FrameReading]]:
         """The forward pass, as frames come."""
         run = self.new_pass()
         for frame in frames:
@@ -113,19 +113,19 @@ class Run(ABC):
             yield given, run.step(given)
 
     def backward_only(
-        self, frames: Iterator[Frame], spool: Spool | None
-    ) -> Iterator[tuple[Input, Reading]]:
+        self, frames: Iterator[Frame], spool: ReadingCache | None
+    ) -> Iterator[tuple[Input, FrameReading]]:
         """The backward pass alone, in the video's order; nothing after the last keyframe."""
         for frame in frames:
             given = self.input(frame)
             found = None
             if spool is not None:
                 found = spool.get(frame.index, device=self.device)
-            yield given, found or Reading(None)
+            yield given, found or FrameReading(None)
 
-    def backward(self) -> Spool:
+    def backward(self) -> ReadingCache:
         """The whole backward pass, from the last keyframe down to the first frame."""
-        spool, run = Spool(), self.new_pass(backward=True)
+        spool, run = ReadingCache(), self.new_pass(backward=True)
         last = max(f for told in self.told.values() for f, shown in told.items() if shown)
         size = self.first.rgb.nbytes
         for begin, after in chunks_backward(self.start, last, frame_bytes=size):
@@ -136,7 +136,7 @@ class Run(ABC):
 
 
 @dataclass
-class Following(Run):
+class TrackerRun(VideoRun):
     """A run of a tracker."""
 
     embedder: FrameEmbedder = field(kw_only=True)
@@ -161,19 +161,19 @@ class Following(Run):
         if given is not None:
             device = self.embedder.device
             label_map, painted = given.label_map.to(device), given.painted.to(device)
-            given = Given(label_map, painted, given.xy, given.boxes)
+            given = FrameMarks(label_map, painted, given.xy, given.boxes)
         return Input(frame.index, image, given, frame)
 
     @torch.inference_mode()
-    def embed(self, index: int) -> tuple[Tensor, Given | None]:
+    def embed(self, index: int) -> tuple[Tensor, FrameMarks | None]:
         """Features of a frame anywhere in the video, and what the user put on it."""
         frame = self.input(read_frame(self.video, index=index))
         return self.encode(frame.image[None])[0], frame.given
 
-    def new_pass(self, *, backward: bool = False) -> Pass:
+    def new_pass(self, *, backward: bool = False) -> DirectedPass:
         """A pass that has seen nothing yet."""
         spec, config = self.embedder.spec, self.embedder.config
-        kinds = Kinds(self.layout, spec, config.propagate, recall=config.recall)
+        kinds = LabelState(self.layout, spec, config.propagate, recall=config.recall)
         propagator = Propagator(
             self.encode,
             spec,
@@ -183,7 +183,7 @@ class Following(Run):
             free=self.layout.free,
         )
         ahead = self.told if spec.clip_length == 1 else {}
-        return Pass(propagator, kinds, ahead, self.embed, backward)
+        return DirectedPass(propagator, kinds, ahead, self.embed, backward)
 
 
 def follow(
@@ -200,14 +200,14 @@ def follow(
     first = next(frames, None)
     if first is None:
         return
-    run = Following(video, marks, start, first, embedder=embedder)
+    run = TrackerRun(video, marks, start, first, embedder=embedder)
     for frame, reading in read_ways(run, chain([first], frames), direction=direction):
         yield tracked(frame, reading, run)
 
 
 def read_ways(
-    run: Run, frames: Iterator[Frame], *, direction: Direction
-) -> Iterator[tuple[Input, Reading]]:
+    run: VideoRun, frames: Iterator[Frame], *, direction: Direction
+) -> Iterator[tuple[Input, FrameReading]]:
     """A reading of every frame, through the passes that the direction and the marks ask for."""
     last = max(run.marks.frames())
     spool = None
@@ -225,7 +225,7 @@ def read_ways(
             spool.close()
 
 
-def tracked(frame: Input, reading: Reading, run: Following) -> TrackedFrame:
+def tracked(frame: Input, reading: FrameReading, run: TrackerRun) -> TrackedFrame:
     """A reading at the source's size, in the user's ids; what the user painted is as painted."""
     layout, size = run.layout, frame.frame.rgb.shape[:2]
     mask = np.zeros(size, dtype=np.int32)
@@ -244,7 +244,7 @@ def tracked(frame: Input, reading: Reading, run: Following) -> TrackedFrame:
 
 def tracked_frame(
     frame: Input,
-    reading: Reading,
+    reading: FrameReading,
     mask: np.ndarray,
     marks: Marks,
     layout: Layout,

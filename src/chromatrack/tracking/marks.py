@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from os import fspath
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from chromatrack.errors import InputError
+from chromatrack.formats.masks import read_mask, read_mask_folder
 from chromatrack.ops.coords import (
     FeatureSpec,
     cell_count,
@@ -20,10 +25,8 @@ from chromatrack.propagation.box_labels import box_to_label
 from chromatrack.propagation.label_maps import masks_to_label_map, object_ids
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.point_labels import bumps
-from chromatrack.propagation.propagate import Given
+from chromatrack.propagation.propagate import FrameMarks
 from chromatrack.structures import BoxMark, KeypointMark, LabelName, LostMark, PointMark, Source
-from chromatrack.tracking.read_marks import Masks, read_marks
-from chromatrack.video.reader import VideoInfo, probe
 
 
 @dataclass(frozen=True)
@@ -39,29 +42,6 @@ class Marks:
     boxes: Sequence[BoxMark] = ()
     keypoints: Sequence[KeypointMark] = ()
     lost: Sequence[LostMark] = ()
-
-    @classmethod
-    def gathered(
-        cls,
-        video: Source,
-        *,
-        masks: Masks | None,
-        points: Sequence[PointMark],
-        boxes: Sequence[BoxMark],
-        keypoints: Sequence[KeypointMark],
-        lost: Sequence[LostMark],
-        start: int,
-        end: int | None,
-    ) -> Marks:
-        """Marks as `Tracker.track` takes them, read and checked against the video.
-
-        Raises:
-            InputError: as `Tracker.track`. VideoError: the video cannot be read.
-        """
-        painted = {} if masks is None else read_marks(masks, start=start)
-        marks = cls(painted, points, boxes, keypoints, lost)
-        check_all(marks, probe(video), start=start, end=end)
-        return marks
 
     def layout(self) -> Layout:
         """One channel for everything that was ever marked."""
@@ -111,7 +91,7 @@ class Marks:
         *,
         frame_size: tuple[int, int],
         image_size: tuple[int, int],
-    ) -> Given | None:
+    ) -> FrameMarks | None:
         """What was put on one frame, or None.
 
         Args:
@@ -153,148 +133,129 @@ class Marks:
         if not bool(painted.any()):
             return None
         painted[0] = True
-        return Given(label_map, painted, xy, boxes)
+        return FrameMarks(label_map, painted, xy, boxes)
 
 
-MOST_LABELS = 2000
-"""Regions, boxes, points and joints together; the label map of a frame grows with them."""
+_Dated = TypeVar("_Dated", PointMark, BoxMark, LostMark)
 
 
-def check_all(marks: Marks, info: VideoInfo, *, start: int, end: int | None) -> None:
-    """Check marks of all kinds against the video: inside the frame, on frames that are there.
+def marked_labels(marks: Marks) -> dict[LabelName, set[int]]:
+    """label -> the frames on which it is shown or declared lost."""
+    found: dict[LabelName, set[int]] = {}
+    for frame, mask in marks.masks.items():
+        for i in object_ids([mask]):
+            found.setdefault(("object", i, 0), set()).add(frame)
+    for kind, dated in (("object", marks.lost), ("box", marks.boxes), ("point", marks.points)):
+        for mark in dated:
+            found.setdefault((kind, mark.id, 0), set()).add(mark.frame)
+    for pose in marks.keypoints:
+        for number in (said_joints(pose)).nonzero()[0].tolist():
+            found.setdefault(("joint", pose.id, number), set()).add(pose.frame)
+    return found
 
-    Raises:
-        InputError: what is wrong with which mark.
+
+def said_joints(pose: KeypointMark) -> np.ndarray:
+    """`(J,)` bool: joints marked or declared lost."""
+    return np.isfinite(pose.joints).all(axis=1) | pose.lost
+
+
+def merge_marks(old: Marks, new: Marks) -> Marks:
+    """All marks; where both speak of one label on one frame, the new one holds.
+
+    Args:
+        old, new: masks of one size, poses of one id with equally many joints.
     """
-    after = min(end or 10**12, info.frame_count or 10**12)
-    allowed = f"a frame from {start} " + (f"to {after - 1}" if after < 10**12 else "on")
-    _check_masks(marks, info)
-    _check_single(marks)
-    _check_whole(marks)
-    for what, frame in _dated(marks):
-        if not start <= frame < after:
-            raise InputError(
-                f"{what} of frame {frame}: expected {allowed}; frames are counted from 0"
-            )
-    for name, frame, place in marks.places():
-        if place is not None:
-            _check_inside(f"{name[0]} {name[1]} on frame {frame}", *place, info)
-    _check_boxes(marks, info)
-    layout = marks.layout()
-    for lost in marks.lost:
-        if lost.id not in layout.regions:
-            raise InputError(
-                f"lost: expected one of the painted ids {list(layout.regions)}, came {lost.id}"
-            )
-    if not any(any(told.values()) for told in marks.told(layout).values()):
-        raise InputError(
-            "expected at least one object, point or box, came none: masks are all 0, or everything "
-            "is declared lost"
-        )
-    if len(layout) - 1 > MOST_LABELS:
-        raise InputError(
-            f"expected at most {MOST_LABELS} objects, boxes, points and joints together, came "
-            f"{len(layout) - 1}; track them in several runs"
-        )
+    masks = {frame: _without_said(mask, frame, new) for frame, mask in old.masks.items()}
+    for frame, mask in new.masks.items():
+        masks[frame] = np.where(mask > 0, mask, masks.get(frame, np.zeros_like(mask)))
+    said = marked_labels(new)
+    lost = [m for m in old.lost if m.frame not in said.get(("object", m.id, 0), ())]
+    return Marks(
+        {frame: mask for frame, mask in masks.items() if mask.any()},
+        _renewed(old.points, new.points),
+        _renewed(old.boxes, new.boxes),
+        _merge_poses([*old.keypoints, *new.keypoints]),
+        _renewed(lost, new.lost),
+    )
 
 
-def _dated(marks: Marks) -> Iterator[tuple[str, int]]:
-    for frame in marks.masks:
-        yield "mask", frame
-    for mark in marks.points:
-        yield f"point {mark.id}", mark.frame
-    for box in marks.boxes:
-        yield f"box {box.id}", box.frame
+def _without_said(mask: np.ndarray, frame: int, new: Marks) -> np.ndarray:
+    said = [mark.id for mark in new.lost if mark.frame == frame]
+    if frame in new.masks:
+        said += object_ids([new.masks[frame]])
+    return np.where(np.isin(mask, said), 0, mask) if said else mask
+
+
+def _renewed(old: Collection[_Dated], new: Collection[_Dated]) -> list[_Dated]:
+    merged = {(mark.id, mark.frame): mark for mark in [*old, *new]}
+    return [merged[key] for key in sorted(merged)]
+
+
+def _merge_poses(poses: Collection[KeypointMark]) -> list[KeypointMark]:
+    merged: dict[tuple[int, int], KeypointMark] = {}
+    for pose in poses:
+        key = pose.id, pose.frame
+        if key in merged:
+            said, under = said_joints(pose), merged[key]
+            joints = np.where(said[:, None], pose.joints, under.joints)
+            pose = replace(pose, joints=joints, lost=np.where(said, pose.lost, under.lost))
+        merged[key] = pose
+    return [merged[key] for key in sorted(merged)]
+
+
+def only(marks: Marks, labels: Collection[LabelName]) -> Marks:
+    """The marks that speak of `labels`, and nothing else that stands on the same frames."""
+    wanted = set(labels)
+    ids = [i for kind, i, _ in wanted if kind == "object"]
+    masks = {f: np.where(np.isin(mask, ids), mask, 0) for f, mask in marks.masks.items()}
+    poses = []
     for pose in marks.keypoints:
-        yield f"keypoints {pose.id}", pose.frame
-    for lost in marks.lost:
-        yield f"lost {lost.id}", lost.frame
+        told = np.array([("joint", pose.id, n) in wanted for n in range(len(pose.joints))])
+        joints = np.where(told[:, None], pose.joints, np.nan)
+        pose = replace(pose, joints=joints, lost=pose.lost & told)
+        poses += [pose] if said_joints(pose).any() else []
+    return Marks(
+        {frame: mask for frame, mask in masks.items() if mask.any()},
+        [mark for mark in marks.points if ("point", mark.id, 0) in wanted],
+        [mark for mark in marks.boxes if ("box", mark.id, 0) in wanted],
+        poses,
+        [mark for mark in marks.lost if ("object", mark.id, 0) in wanted],
+    )
 
 
-def _check_single(marks: Marks) -> None:
-    """One point, box or pose per id and frame; a region is not painted and lost on one."""
-    kinds = {"point": marks.points, "box": marks.boxes, "pose": marks.keypoints}
-    for kind, given in kinds.items():
-        seen = set()
-        for mark in given:
-            if (mark.id, mark.frame) in seen:
-                raise InputError(
-                    f"{kind} {mark.id} on frame {mark.frame}: "
-                    f"expected one {kind} per id and frame, came two"
-                )
-            seen.add((mark.id, mark.frame))
-    for lost in marks.lost:
-        mask = marks.masks.get(lost.frame)
-        if mask is not None and bool((mask == lost.id).any()):
+Masks = Source | np.ndarray | Mapping[int, np.ndarray]
+
+
+ColourReference = Source | tuple[np.ndarray, int | None]
+
+
+def read_marks(masks: Masks, *, start: int) -> dict[int, np.ndarray]:
+    """Masks in any accepted form -> frame index -> `(H, W)` integer object ids."""
+    if isinstance(masks, np.ndarray):
+        return {start: masks}
+    if isinstance(masks, Mapping):
+        return {int(index): mask for index, mask in masks.items()}
+    path = Path(masks)
+    return read_mask_folder(path) if path.is_dir() else {start: read_mask(path)}
+
+
+def read_reference(reference: ColourReference) -> tuple[np.ndarray, int | None]:
+    """`"R.png@12"`, `"R.png"` or (rgb, index) -> rgb `(H, W, 3)` uint8 and frame index or None."""
+    if isinstance(reference, tuple):
+        return reference
+    text, index = fspath(reference), None
+    name, at, number = text.rpartition("@")
+    if at and not Path(text).exists():
+        if not number.isdecimal():
             raise InputError(
-                f"lost {lost.id} on frame {lost.frame}: expected a frame without it, came one "
-                "whose mask shows it; it is either painted or lost"
+                f"reference {text!r}: expected PICTURE or PICTURE@FRAME with FRAME counted from 0"
             )
-
-
-def _check_whole(marks: Marks) -> None:
-    """Points and joints have both x and y or neither; poses of one id have the same joints."""
-    for mark in marks.points:
-        if (mark.x is None) != (mark.y is None):
-            raise InputError(
-                f"point {mark.id} on frame {mark.frame}: expected x and y, or neither where it is "
-                f"lost, came {mark.x}, {mark.y}"
-            )
-    counts: dict[int, int] = {}
-    for pose in marks.keypoints:
-        what = f"keypoints {pose.id} on frame {pose.frame}"
-        joints = counts.setdefault(pose.id, len(pose.joints))
-        if len(pose.joints) != joints:
-            raise InputError(
-                f"{what}: expected {joints} joints as on its first frame, came {len(pose.joints)}"
-            )
-        for number, joint in enumerate(pose.joints):
-            if not (np.isfinite(joint).all() or np.isnan(joint).all()):
-                raise InputError(
-                    f"{what}: expected finite x and y of joint {number}, or neither where it is "
-                    f"not marked, came {joint[0]}, {joint[1]}"
-                )
-
-
-def _check_masks(marks: Marks, info: VideoInfo) -> None:
-    size = (info.height, info.width)
-    for index, mask in marks.masks.items():
-        if mask.ndim != 2 or not np.issubdtype(mask.dtype, np.integer):
-            raise InputError(
-                f"mask of frame {index}: expected (H, W) integer object ids, "
-                f"came {mask.shape} {mask.dtype}"
-            )
-        if mask.shape != size:
-            raise InputError(
-                f"mask of frame {index}: expected the video's {size[1]}x{size[0]} pixels, "
-                f"came {mask.shape[1]}x{mask.shape[0]}; draw it on a frame of this video"
-            )
-
-
-def _check_inside(what: str, x: float, y: float, info: VideoInfo) -> None:
-    if not (np.isfinite(x) and np.isfinite(y)):
-        raise InputError(f"{what}: expected finite x and y, came {x}, {y}")
-    if not (-1 / 2 <= x <= info.width - 1 / 2 and -1 / 2 <= y <= info.height - 1 / 2):
-        raise InputError(
-            f"{what}: expected a place inside the {info.width}x{info.height} frame, "
-            f"came x {x:g}, y {y:g}; x and y are pixels of the source video"
-        )
-
-
-def _check_boxes(marks: Marks, info: VideoInfo) -> None:
-    for box in marks.boxes:
-        what = f"box {box.id} on frame {box.frame}"
-        values = (box.x, box.y, box.width, box.height)
-        if all(value is None for value in values):
-            continue
-        sides = [value for value in values if value is not None and np.isfinite(value)]
-        if len(sides) < 4 or min(sides[2:]) <= 0:
-            raise InputError(
-                f"{what}: expected finite x, y, and width and height > 0, came {values}"
-            )
-        x, y, width, height = sides
-        if x >= info.width or y >= info.height or x + width <= 0 or y + height <= 0:
-            raise InputError(
-                f"{what}: expected a box that meets the {info.width}x{info.height} frame, "
-                f"came x {x:g}, y {y:g}, width {width:g}, height {height:g}"
-            )
+        text, index = name, int(number)
+    try:
+        with Image.open(text) as image:
+            rgb = np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    except FileNotFoundError as error:
+        raise InputError(f"reference {text!r}: no such file") from error
+    except (OSError, UnidentifiedImageError) as error:
+        raise InputError(f"reference {text!r}: expected a picture ({error})") from error
+    return rgb, index

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from chromatrack.ops.coords import FeatureSpec, cell_to_pixel, rescale_box, rescale_points
-from chromatrack.propagation.bidirectional import AnySignals, Reading
+from chromatrack.propagation.bidirectional import AnySignals, FrameReading
 from chromatrack.propagation.layout import Layout, channel_names
 from chromatrack.propagation.point_labels import Seen
 from chromatrack.propagation.point_reliability import PointSignals
@@ -17,7 +17,7 @@ DOUBTFUL = 0.1
 
 
 def read_signals(
-    reading: Reading, layout: Layout
+    reading: FrameReading, layout: Layout
 ) -> tuple[dict[int, Signals | None], dict[LabelName, AnySignals]]:
     """Signals of regions by id; of boxes, points and joints by name."""
     regions: dict[int, Signals | None] = {}
@@ -38,7 +38,7 @@ def read_signals(
 
 
 def read_boxes(
-    reading: Reading, layout: Layout, working: tuple[int, int], size: tuple[int, int]
+    reading: FrameReading, layout: Layout, working: tuple[int, int], size: tuple[int, int]
 ) -> dict[int, TrackedBox]:
     """Boxes by id, in pixels of the source."""
     boxes = {}

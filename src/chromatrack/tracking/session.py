@@ -15,9 +15,9 @@ from chromatrack.ops.coords import Box
 from chromatrack.propagation.layout import Layout, channel_names
 from chromatrack.structures import BoxMark, KeypointMark, Kind, LabelName, LostMark, PointMark
 from chromatrack.tracking.embedder import FrameEmbedder
-from chromatrack.tracking.inference import Following, TrackedFrame, tracked
-from chromatrack.tracking.marks import MOST_LABELS, Marks, check_all
-from chromatrack.tracking.merge_marks import marked_labels, merge_marks, only
+from chromatrack.tracking.inference import TrackedFrame, TrackerRun, tracked
+from chromatrack.tracking.mark_checks import MOST_LABELS, check_all
+from chromatrack.tracking.marks import Marks, marked_labels, merge_marks, only
 from chromatrack.tracking.session_state import forget_marked, fork, grown, relayout, shrunk
 from chromatrack.video.reader import Frame, VideoInfo
 
@@ -68,7 +68,7 @@ class Session:
         """A session that tracks nothing yet. Raises InputError if `rgb` is no frame."""
         self._began = time.monotonic() - pts_seconds
         self._frame = Frame(_frame_pixels(rgb, None), 0, pts_seconds)
-        self._run = Following("live frames", Marks(), 0, self._frame, embedder=embedder)
+        self._run = TrackerRun("live frames", Marks(), 0, self._frame, embedder=embedder)
         self._now = self._run.new_pass()
         self._before = fork(self._now)
         self._result = self._track()
@@ -102,7 +102,7 @@ class Session:
         if not pts_seconds > last.pts_seconds:
             raise InputError(
                 f"frame {last.index + 1}: expected pts_seconds after the last frame's "
-                f"{last.pts_seconds:g}, came {pts_seconds:g}; push frames in order"
+                f"{last.pts_seconds:g}, got {pts_seconds:g}; push frames in order"
             )
         self._frame = Frame(pixels, last.index + 1, float(pts_seconds))
         self._run.marks = Marks()
@@ -145,7 +145,7 @@ class Session:
         if len(layout) - 1 > MOST_LABELS:
             raise InputError(
                 f"add: expected at most {MOST_LABELS} objects, boxes, points and joints together, "
-                f"came {len(layout) - 1}; remove some"
+                f"got {len(layout) - 1}; remove some"
             )
         return self._redo(new, layout)
 
@@ -264,7 +264,7 @@ class Session:
         info = VideoInfo("live frames", height, width, None, None, None, "", "", 0, False)
         check_all(new, info, start=index, end=index + 1)
         if any(m.x is None for m in [*new.points, *new.boxes]):
-            raise InputError("expected places, came None; use lost for what is not to be seen")
+            raise InputError("expected places, got None; use lost for what is not to be seen")
 
     def _marks(
         self,
@@ -279,7 +279,7 @@ class Session:
         for number, joints in (keypoints or {}).items():
             xy = np.asarray(joints, dtype=np.float64)
             if xy.ndim != 2 or xy.shape[1] != 2:
-                raise InputError(f"keypoints {number}: expected (J, 2) joints, came {xy.shape}")
+                raise InputError(f"keypoints {number}: expected (J, 2) joints, got {xy.shape}")
             poses.append(KeypointMark(number, index, xy, np.zeros(len(xy), dtype=bool)))
         return Marks(
             {} if masks is None else {index: check_mask(masks)},
@@ -292,17 +292,17 @@ class Session:
 def _values(given: Sequence[float], count: int) -> list[float]:
     values = [float(value) for value in given]
     if len(values) != count:
-        raise InputError(f"expected {count} numbers, came {len(values)}: {values}")
+        raise InputError(f"expected {count} numbers, got {len(values)}: {values}")
     return values
 
 
 def _frame_pixels(rgb: np.ndarray, size: tuple[int, ...] | None) -> np.ndarray:
     """A copy of a pushed frame: cameras hand out one buffer again and again."""
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or rgb.size == 0:
-        raise InputError(f"expected a frame (H, W, 3) uint8 RGB, came {rgb.shape} {rgb.dtype}")
+        raise InputError(f"expected a frame (H, W, 3) uint8 RGB, got {rgb.shape} {rgb.dtype}")
     if size is not None and rgb.shape[:2] != size:
         raise InputError(
-            f"expected a frame of {size[1]}x{size[0]} pixels like the first, came "
+            f"expected a frame of {size[1]}x{size[0]} pixels like the first, got "
             f"{rgb.shape[1]}x{rgb.shape[0]}; start a new session"
         )
     return np.array(rgb)

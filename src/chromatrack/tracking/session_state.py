@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from chromatrack.propagation.bidirectional import Pass
+from chromatrack.propagation.bidirectional import DirectedPass
 from chromatrack.propagation.exemplars import Surroundings
-from chromatrack.propagation.label_state import Kinds
+from chromatrack.propagation.label_state import LabelState
 from chromatrack.propagation.layout import Layout, channel_names
 from chromatrack.propagation.memory_bank import MemoryBank
 from chromatrack.propagation.point_labels import PointTracks
-from chromatrack.propagation.redetection import Body, Recall
+from chromatrack.propagation.redetection import ObjectMemory, Redetector
 from chromatrack.structures import LabelName
 
 Carry = Callable[[Tensor], Tensor]
@@ -47,7 +47,7 @@ def shrunk(layout: Layout, labels: set[LabelName]) -> Layout:
 
 
 @torch.inference_mode()
-def fork(run: Pass) -> Pass:
+def fork(run: DirectedPass) -> DirectedPass:
     """A copy of a pass that goes its own way; what no step changes in place is shared."""
     kinds, bank = run.kinds, run.propagator.bank
     shared: list[Any] = [run.propagator.encode, run.embed, run.told, kinds.readings]
@@ -63,7 +63,7 @@ def fork(run: Pass) -> Pass:
 
 
 @torch.inference_mode()
-def relayout(run: Pass, layout: Layout) -> None:
+def relayout(run: DirectedPass, layout: Layout) -> None:
     """Move all state of a pass, by label, to the channels of another layout, in place.
 
     New labels are unknown on the frames so far; labels that are gone leave nothing behind.
@@ -113,11 +113,11 @@ def _carry_bank(bank: MemoryBank, carry: Carry, *, empty: bool) -> set[int]:
     return {mark.index for mark in useless}
 
 
-def _carry_bodies(recall: Recall, layout: Layout, carry: Carry, moved: dict[int, int]) -> None:
+def _carry_bodies(recall: Redetector, layout: Layout, carry: Carry, moved: dict[int, int]) -> None:
     def carried(seen: Surroundings) -> Surroundings:
         return replace(seen, labels=carry(seen.labels))
 
-    def body_of(body: Body) -> Body:
+    def body_of(body: ObjectMemory) -> ObjectMemory:
         return body if body.before is None else replace(body, before=carried(body.before))
 
     recall.regions, recall.boxes = layout.region_channels, layout.box_channels
@@ -140,7 +140,7 @@ def _carry_points(points: PointTracks, rows: list[int], count: int) -> None:
             setattr(points, name, templates[kept])
 
 
-def forget_marked(kinds: Kinds, *, kept: set[int], spare: int = 8) -> None:
+def forget_marked(kinds: LabelState, *, kept: set[int], spare: int = 8) -> None:
     """Drop whole-frame views of old marked frames, but for those `kept` and the last `spare`."""
     marked = kinds.bodies.marked
     old = sorted(index for index in marked if index not in kept)

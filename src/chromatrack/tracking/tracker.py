@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from os import fspath
 
 import numpy as np
+import torch
 
 from chromatrack.errors import InputError
 from chromatrack.model.encoder import (
@@ -19,8 +20,8 @@ from chromatrack.tracking.colorize import ColorizedFrame, colorize_frames
 from chromatrack.tracking.config import Device, TrackConfig, choose_device
 from chromatrack.tracking.embedder import FrameEmbedder
 from chromatrack.tracking.inference import TrackedFrame, follow
-from chromatrack.tracking.marks import Marks
-from chromatrack.tracking.read_marks import ColourReference, Masks, read_reference
+from chromatrack.tracking.mark_checks import gathered_marks
+from chromatrack.tracking.marks import ColourReference, Masks, read_reference
 from chromatrack.tracking.session import Boxes, Places, Poses, Session, start_session
 
 __all__ = ["ColorizedFrame", "TrackConfig", "TrackedFrame", "Tracker", "choose_device"]
@@ -126,7 +127,7 @@ class Tracker:
                 end), or nothing is marked.
             VideoError: the video cannot be read; DamagedVideoError after the last good frame.
         """
-        marks = Marks.gathered(
+        marks = gathered_marks(
             video,
             masks=masks,
             points=points,
@@ -182,8 +183,8 @@ class Tracker:
             InputError: no reference, or a reference for a frame that is not there.
         """
         if self.spec.clip_length != 1:
-            raise InputError("colorize: expected an encoder of single frames, came one of clips")
+            raise InputError("colorize: expected an encoder of single frames, got one of clips")
         pictures = [read_reference(reference) for reference in references]
         if not pictures:
-            raise InputError("references: expected at least one coloured picture, came none")
+            raise InputError("references: expected at least one coloured picture, got none")
         return colorize_frames(self.embedder, video, pictures, start, end)

@@ -18,6 +18,73 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 RecipeName = Literal["default", "vondrick2018", "single"]
 
 
+Hide = Literal["dropout", "colour", "none"]
+"""Which Lab channels are hidden: drawn anew for every example; always a and b; never any."""
+
+Cache = Literal["device", "memory", "disk", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerConfig:
+    """How training examples are drawn.
+
+    views: frames or views per example; the last is the target, the others are references. 1:
+        single pictures.
+    crop: side of the square views, pixels. short_side: of the decoded frames, pixels.
+    gap_seconds: least and largest time between the target and a reference.
+    regular_gap: the views are frames one gap apart in order of time (within a third of it), for
+        networks that look at several frames at once.
+    independent_views: every view of an example moves a little on its own; False: one and the same
+        view of all frames, no perturbation.
+    spacing_seconds: least time between decoded frames. clip_seconds: longest stretch decoded.
+    photo_share: share of examples made from stills (photos, or single video frames).
+    still_motion, video_motion: strength of each view's own motion; 1 is about 7 degrees and 15 %.
+    thin_plate: strength of the bend of a still's target view, in sides of the view; 0: none.
+    jitter: strength of the change of light per view; 0: none.
+    hide: which channels are hidden. stills_show_all: share of stills that hide nothing all the
+        same, when hide is "dropout".
+    cache, memory_gigabytes: where decoded frames are kept, and how many of them.
+    """
+
+    views: int = 2
+    crop: int = 208
+    short_side: int = 240
+    gap_seconds: tuple[float, float] = (0.1, 0.7)
+    regular_gap: bool = False
+    independent_views: bool = True
+    spacing_seconds: float = 0.15
+    clip_seconds: float = 14.4
+    photo_share: float = 0.5
+    still_motion: float = 1.0
+    video_motion: float = 0.3
+    thin_plate: float = 0.0
+    jitter: float = 0.25
+    hide: Hide = "dropout"
+    stills_show_all: float = 0.0
+    cache: Cache = "memory"
+    memory_gigabytes: float = 3.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("views", 1), ("crop", 8), ("short_side", 8), ("seed", 0)):
+            _expect(self, name, f"{least} or more", getattr(self, name) >= least)
+        for name in ("photo_share", "stills_show_all"):
+            _expect(self, name, "0 to 1", 0 <= getattr(self, name) <= 1)
+        for name in ("still_motion", "video_motion", "thin_plate", "jitter"):
+            _expect(self, name, "0 or more", getattr(self, name) >= 0)
+        for name in ("spacing_seconds", "clip_seconds", "memory_gigabytes"):
+            _expect(self, name, "more than 0", getattr(self, name) > 0)
+        low, high = self.gap_seconds
+        _expect(self, "gap_seconds", "0 < least <= largest", 0 < low <= high)
+        for name, kind in (("hide", Hide), ("cache", Cache)):
+            _expect(self, name, " or ".join(get_args(kind)), getattr(self, name) in get_args(kind))
+
+
+def _expect(config: SamplerConfig, name: str, what: str, right: bool) -> None:
+    if not right:  # a NaN is never right
+        raise InputError(f"{name}: expected {what}, got {getattr(config, name)!r}")
+
+
 @dataclass(frozen=True)
 class Objective:
     """What is asked of the pointer; weights of 0 leave a term out.
@@ -157,21 +224,21 @@ def check(config: TrainConfig) -> None:
         InputError: names the knob, what was expected and what came.
     """
     if config.minutes is not None and not config.minutes > 0:
-        raise InputError(f"minutes: expected more than 0, came {config.minutes}")
+        raise InputError(f"minutes: expected more than 0, got {config.minutes}")
     for name in ("steps", "batch", "accumulate", "log_every"):
         if getattr(config, name) < 1:
-            raise InputError(f"{name}: expected 1 or more, came {getattr(config, name)}")
+            raise InputError(f"{name}: expected 1 or more, got {getattr(config, name)}")
     if config.batch % config.accumulate:
         raise InputError(
-            f"batch: expected a multiple of accumulate ({config.accumulate}), came {config.batch}"
+            f"batch: expected a multiple of accumulate ({config.accumulate}), got {config.batch}"
         )
     if config.model not in PRESETS:
-        raise InputError(f"model: expected one of {', '.join(PRESETS)}, came {config.model!r}")
+        raise InputError(f"model: expected one of {', '.join(PRESETS)}, got {config.model!r}")
     if not config.objective.temperature > 0:
-        raise InputError(f"temperature: expected more than 0, came {config.objective.temperature}")
+        raise InputError(f"temperature: expected more than 0, got {config.objective.temperature}")
     for name in ("learning_rate", "save_seconds", "watch_minutes"):
         if not getattr(config, name) > 0:
-            raise InputError(f"{name}: expected more than 0, came {getattr(config, name)}")
+            raise InputError(f"{name}: expected more than 0, got {getattr(config, name)}")
     _check_fit(config)
 
 
@@ -181,12 +248,12 @@ def _check_fit(config: TrainConfig) -> None:
     views, objective = config.sampler.views, config.objective
     if views % length:
         raise InputError(
-            f"views: expected {length}, the clip that {config.model} embeds at once, came {views}"
+            f"views: expected {length}, the clip that {config.model} embeds at once, got {views}"
         )
     if objective.predict:
         _check_prediction(config)
     elif views < 2:
-        raise InputError(f"views: expected 2 or more (references and a target), came {views}")
+        raise InputError(f"views: expected 2 or more (references and a target), got {views}")
     if objective.correspondence and length > 1:
         raise InputError(
             f"correspondence: {config.model} embeds whole clips, stills under random motion are "
@@ -199,19 +266,19 @@ def _check_prediction(config: TrainConfig) -> None:
     objective = config.objective
     if config.sampler.views != 1:
         raise InputError(
-            f"views: expected 1, as colours are predicted from single pictures, came "
+            f"views: expected 1, as colours are predicted from single pictures, got "
             f"{config.sampler.views}"
         )
     if PRESETS[config.model].kind != "resnet":
-        raise InputError(f"model: expected a network of single pictures, came {config.model!r}")
+        raise InputError(f"model: expected a network of single pictures, got {config.model!r}")
     if objective.compare != "classify":
         raise InputError(
-            f"compare: expected classify where colours are predicted, came {objective.compare!r}"
+            f"compare: expected classify where colours are predicted, got {objective.compare!r}"
         )
     for name in ("copy", "correspondence"):
         if getattr(objective, name):
             raise InputError(
-                f"{name}: expected 0 where colours are predicted without a reference, came "
+                f"{name}: expected 0 where colours are predicted without a reference, got "
                 f"{getattr(objective, name)}"
             )
 
@@ -230,7 +297,7 @@ def from_json(text: str) -> TrainConfig:
     try:
         raw = json.loads(text)
         if not isinstance(raw, dict):
-            raise TypeError(f"an object was expected, came {type(raw).__name__}")
+            raise TypeError(f"an object was expected, got {type(raw).__name__}")
         return _build(TrainConfig, _without_dropped(raw))
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"recipe: expected the JSON of a training recipe ({error})") from error
@@ -286,71 +353,3 @@ def change(config: TrainConfig, **knobs: object) -> TrainConfig:
     sampler = replace(config.sampler, **part(drawn))
     objective = replace(config.objective, **part(terms))
     return replace(config, **part(own), objective=objective, sampler=sampler)
-
-
-Cache = Literal["device", "memory", "disk", "none"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SamplerConfig:
-    """How training examples are drawn.
-
-    views: frames or views per example; the last is the target, the others are references. 1:
-        single pictures.
-    crop: side of the square views, pixels. short_side: of the decoded frames, pixels.
-    gap_seconds: least and largest time between the target and a reference.
-    regular_gap: the views are frames one gap apart in order of time (within a third of it), for
-        networks that look at several frames at once.
-    independent_views: every view of an example moves a little on its own; False: one and the same
-        view of all frames, no perturbation.
-    spacing_seconds: least time between decoded frames. clip_seconds: longest stretch decoded.
-    photo_share: share of examples made from stills (photos, or single video frames).
-    still_motion, video_motion: strength of each view's own motion; 1 is about 7 degrees and 15 %.
-    thin_plate: strength of the bend of a still's target view, in sides of the view; 0: none.
-    jitter: strength of the change of light per view; 0: none.
-    hide: which channels are hidden. stills_show_all: share of stills that hide nothing all the
-        same, when hide is "dropout".
-    cache, memory_gigabytes: where decoded frames are kept, and how many of them.
-    """
-
-    views: int = 2
-    crop: int = 208
-    short_side: int = 240
-    gap_seconds: tuple[float, float] = (0.1, 0.7)
-    regular_gap: bool = False
-    independent_views: bool = True
-    spacing_seconds: float = 0.15
-    clip_seconds: float = 14.4
-    photo_share: float = 0.5
-    still_motion: float = 1.0
-    video_motion: float = 0.3
-    thin_plate: float = 0.0
-    jitter: float = 0.25
-    hide: Hide = "dropout"
-    stills_show_all: float = 0.0
-    cache: Cache = "memory"
-    memory_gigabytes: float = 3.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, least in (("views", 1), ("crop", 8), ("short_side", 8), ("seed", 0)):
-            _expect(self, name, f"{least} or more", getattr(self, name) >= least)
-        for name in ("photo_share", "stills_show_all"):
-            _expect(self, name, "0 to 1", 0 <= getattr(self, name) <= 1)
-        for name in ("still_motion", "video_motion", "thin_plate", "jitter"):
-            _expect(self, name, "0 or more", getattr(self, name) >= 0)
-        for name in ("spacing_seconds", "clip_seconds", "memory_gigabytes"):
-            _expect(self, name, "more than 0", getattr(self, name) > 0)
-        low, high = self.gap_seconds
-        _expect(self, "gap_seconds", "0 < least <= largest", 0 < low <= high)
-        for name, kind in (("hide", Hide), ("cache", Cache)):
-            _expect(self, name, " or ".join(get_args(kind)), getattr(self, name) in get_args(kind))
-
-
-def _expect(config: SamplerConfig, name: str, what: str, right: bool) -> None:
-    if not right:  # a NaN is never right
-        raise InputError(f"{name}: expected {what}, came {getattr(config, name)!r}")
-
-
-Hide = Literal["dropout", "colour", "none"]
-"""Which Lab channels are hidden: drawn anew for every example; always a and b; never any."""

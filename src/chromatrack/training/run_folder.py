@@ -36,7 +36,7 @@ from chromatrack.training.monitor.log import (
     write_csv,
 )
 from chromatrack.training.monitor.report import FACTS, write_report
-from chromatrack.training.state import Run, Watcher, calibrate
+from chromatrack.training.state import TrainState, Watcher, calibrate
 
 CONFIG, LOG, TABLE = "config.json", "log.jsonl", "log.csv"
 VALIDATION, CURVES, MODEL = "validation.jsonl", "loss.png", "model.safetensors"
@@ -66,7 +66,7 @@ class RunFiles:
         if resume and not there:
             raise InputError(f"{self.folder}: expected a checkpoint to resume from, found none")
 
-    def open(self, run: Run, index: Index, config: TrainConfig, *, resume: bool) -> None:
+    def open(self, run: TrainState, index: Index, config: TrainConfig, *, resume: bool) -> None:
         """Make the folder, or bring `run` to where the folder's newest checkpoint was.
 
         Raises:
@@ -96,7 +96,7 @@ class RunFiles:
         self.watched = time.monotonic()
 
     @contextmanager
-    def curves(self, run: Run, config: TrainConfig) -> Iterator[None]:
+    def curves(self, run: TrainState, config: TrainConfig) -> Iterator[None]:
         """Write TensorBoard's files too while the block runs, if the recipe asks for them.
 
         Raises:
@@ -108,12 +108,12 @@ class RunFiles:
         with tensorboard(self.folder / "tensorboard", start=run.step) as self.scalars:
             yield
 
-    def _resume(self, run: Run, index: Index, config: TrainConfig) -> None:
+    def _resume(self, run: TrainState, index: Index, config: TrainConfig) -> None:
         found = checkpoint.latest(self.folder)
-        assert found is not None, "check() came first"
+        assert found is not None, "check() got first"
         model = json.loads(found.content["config"])["model"]
         if model != config.model:
-            raise InputError(f"{found.path}: expected a {config.model!r} run, came a {model!r} run")
+            raise InputError(f"{found.path}: expected a {config.model!r} run, got a {model!r} run")
         if found.content["digest"] != index.digest and self.world.leads:
             warnings.warn(
                 f"{self.folder}: the data is not what it was when the run was saved; it goes on, "
@@ -128,7 +128,7 @@ class RunFiles:
     def is_time_to_watch(self, config: TrainConfig) -> bool:
         return time.monotonic() - self.watched > 60 * config.watch_minutes
 
-    def save(self, run: Run, config: TrainConfig, *, best: bool = False) -> None:
+    def save(self, run: TrainState, config: TrainConfig, *, best: bool = False) -> None:
         """Write a checkpoint.
 
         Raises:
@@ -145,7 +145,7 @@ class RunFiles:
             if self.scalars is not None:
                 self.scalars(report.step, scalars_of(report))
 
-    def watch(self, run: Run, watcher: Watcher, config: TrainConfig) -> Mapping[str, float]:
+    def watch(self, run: TrainState, watcher: Watcher, config: TrainConfig) -> Mapping[str, float]:
         """Look at the network, note what was seen, and keep it if it is the best so far."""
         values = watcher(run.encoder, run.step, run.seconds, self.folder)
         append_validation(self.folder / VALIDATION, Validation(run.step, run.seconds, values))
@@ -158,10 +158,12 @@ class RunFiles:
         self.watched = time.monotonic()
         return values
 
-    def finish(self, run: Run, sampler: Sampler, config: TrainConfig, *, complete: bool) -> None:
+    def finish(
+        self, run: TrainState, sampler: Sampler, config: TrainConfig, *, complete: bool
+    ) -> None:
         """Write the weights as they are now, the table, the curves and the report.
 
-        complete: the schedule came to its end; the normalisation is measured again only then.
+        complete: the schedule got to its end; the normalisation is measured again only then.
         """
         if not self.world.leads or run.step == 0:
             return
@@ -190,7 +192,7 @@ def merit(values: Mapping[str, float]) -> float | None:
     return -values["colour_error"] if "colour_error" in values else None
 
 
-def _facts(run: Run, index: Index, world: World) -> dict[str, object]:
+def _facts(run: TrainState, index: Index, world: World) -> dict[str, object]:
     """What the run is made from, for its report."""
     return {
         "device": _device_name(run.device),

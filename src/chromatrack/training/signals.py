@@ -19,7 +19,7 @@ def asked_to_stop(*, again_ends: bool) -> Iterator[Callable[[], int]]:
     twice, from the terminal and from torchrun. Outside the main thread signals cannot be caught,
     and nothing is changed.
     """
-    came = 0
+    got = 0
     if threading.current_thread() is not threading.main_thread():
         yield lambda: 0
         return
@@ -30,15 +30,15 @@ def asked_to_stop(*, again_ends: bool) -> Iterator[Callable[[], int]]:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def handle(number: int, _: FrameType | None) -> None:
-        nonlocal came
-        came = came or number
+        nonlocal got
+        got = got or number
         if again_ends:
             restore()
 
     for number in before:
         signal.signal(number, handle)
     try:
-        yield lambda: came
+        yield lambda: got
     finally:
         restore()
 

@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 
 from chromatrack.errors import InputError
-from chromatrack.model.batchnorm import measure_statistics
+from chromatrack.model.batchnorm import channels_last, measure_statistics
 from chromatrack.model.color_head import class_balance
 from chromatrack.model.encoder import Encoder, build_encoder, colour_head
-from chromatrack.model.fold import channels_last
 from chromatrack.model.weights import load_encoder
 from chromatrack.ops.color import fit_codebook, quantize
 from chromatrack.training.config import TrainConfig, network, to_json
@@ -32,7 +31,7 @@ CALIBRATION_VIEWS = 16
 
 
 @dataclass
-class Run:
+class TrainState:
     """A run in progress. `step` steps are behind it; `is_sound` is False within an update.
 
     codebook: `(K, 2)` normalised ab colours, for classification. best: the best value of what the
@@ -107,7 +106,7 @@ class Run:
         torch.set_rng_state(content["random"])
 
 
-def begin(config: TrainConfig, device: torch.device) -> Run:
+def begin(config: TrainConfig, device: torch.device) -> TrainState:
     """A run at step 0: fresh or given weights, an optimiser, nothing seen."""
     random.seed(config.seed)
     torch.manual_seed(config.seed)
@@ -120,7 +119,7 @@ def begin(config: TrainConfig, device: torch.device) -> Run:
     )
     is_half = choose_precision(config, device) == torch.float16
     scaler = torch.amp.GradScaler(device.type, enabled=is_half)  # pyright: ignore[reportPrivateImportUsage]
-    return Run(encoder, optimizer, device, scaler, codebook=_known_colours(encoder))
+    return TrainState(encoder, optimizer, device, scaler, codebook=_known_colours(encoder))
 
 
 def _known_colours(encoder: Encoder) -> Tensor | None:
@@ -147,7 +146,7 @@ def new_encoder(config: TrainConfig) -> Encoder:
     if can_grow(trained.config, encoder.config):
         return grow(trained, encoder, seed=config.seed)
     raise InputError(
-        f"init: expected weights of a {config.model!r} network or of a narrower one, came another "
+        f"init: expected weights of a {config.model!r} network or of a narrower one, got another "
         f"in {config.init}"
     )
 
@@ -162,7 +161,7 @@ def choose_precision(config: TrainConfig, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
 
-def calibrate(run: Run, sampler: Sampler) -> tuple[Encoder, dict[str, Tensor]]:
+def calibrate(run: TrainState, sampler: Sampler) -> tuple[Encoder, dict[str, Tensor]]:
     """The network with its normalisation measured on unhidden colour, and the statistics of grey.
 
     Training hides channels at random, so its own running statistics fit no input ever used.

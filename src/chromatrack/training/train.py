@@ -1,7 +1,7 @@
 """One visible training loop: examples in, weights out.
 
 The same loop runs in one process, or in several that `torchrun` started. What it was doing is in
-`Run`; everything else follows from the recipe, the data and the step's number.
+`TrainState`; everything else follows from the recipe, the data and the step's number.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from chromatrack.training.objective import terms, total
 from chromatrack.training.run_folder import RunFiles
 from chromatrack.training.schedule import learning_rate
 from chromatrack.training.signals import asked_to_stop, raise_for
-from chromatrack.training.state import Run, Watcher, begin, choose_precision
+from chromatrack.training.state import TrainState, Watcher, begin, choose_precision
 
 MakeWatcher = Callable[[Sequence[HeldPair]], Watcher | None]
 """Given the pairs set aside, maybe none, what looks at the network; None: nothing does."""
@@ -88,7 +88,7 @@ def train(
     if config.batch % (world.size * config.accumulate):
         raise InputError(
             f"batch: expected a multiple of {world.size} processes x {config.accumulate} parts, "
-            f"came {config.batch}"
+            f"got {config.batch}"
         )
     files = RunFiles(Path(output), world)
     files.check(resume=resume)
@@ -136,7 +136,7 @@ def _train(
 
 
 def _loop(
-    run: Run,
+    run: TrainState,
     sampler: Sampler,
     files: RunFiles,
     config: TrainConfig,
@@ -196,7 +196,7 @@ class _Projector(nn.Module):
         return colour_scores(self.encoder, lab) if self.predicts else self.encoder.project(lab)
 
 
-def network_to_train(run: Run, config: TrainConfig, world: World) -> nn.Module:
+def network_to_train(run: TrainState, config: TrainConfig, world: World) -> nn.Module:
     """The run's encoder as `losses` calls it: over all processes, compiled if asked."""
     network = shared(_Projector(run.encoder), world, run.device)
     return _compiled(network) if config.compile else network
@@ -205,7 +205,7 @@ def network_to_train(run: Run, config: TrainConfig, world: World) -> nn.Module:
 class _Clock:
     """Wall time of a run over all its processes' lives, and the share of it spent waiting."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: TrainState) -> None:
         self.began = time.monotonic() - run.seconds
         self.reported, self.waited = time.monotonic(), 0.0
 
@@ -226,13 +226,13 @@ class _Clock:
         return min(1.0, share)
 
 
-def _progress(config: TrainConfig, run: Run) -> float:
+def _progress(config: TrainConfig, run: TrainState) -> float:
     if config.minutes is not None:
         return run.seconds / (60 * config.minutes)
     return run.step / config.steps
 
 
-def _rate(config: TrainConfig, run: Run) -> float:
+def _rate(config: TrainConfig, run: TrainState) -> float:
     return learning_rate(
         _progress(config, run),
         schedule=config.schedule,
@@ -243,7 +243,7 @@ def _rate(config: TrainConfig, run: Run) -> float:
 
 
 def _gradients(
-    network: nn.Module, run: Run, batch: Batch, config: TrainConfig
+    network: nn.Module, run: TrainState, batch: Batch, config: TrainConfig
 ) -> dict[str, Tensor]:
     """Forward and backward through a batch, in parts if asked; the terms and `loss`, averaged."""
     run.optimizer.zero_grad(set_to_none=True)
@@ -259,7 +259,9 @@ def _gradients(
     return sums
 
 
-def losses(network: nn.Module, run: Run, batch: Batch, config: TrainConfig) -> dict[str, Tensor]:
+def losses(
+    network: nn.Module, run: TrainState, batch: Batch, config: TrainConfig
+) -> dict[str, Tensor]:
     """Forward through a batch, or a part of one: the terms and their weighted sum, `loss`."""
     precision = choose_precision(config, run.device)
     seen = batch.seen * ~batch.hidden[:, None, :, None, None]
@@ -282,7 +284,11 @@ def losses(network: nn.Module, run: Run, batch: Batch, config: TrainConfig) -> d
 
 
 def _agree(
-    run: Run, found: dict[str, Tensor], clock: _Clock, asked: Callable[[], int], files: RunFiles
+    run: TrainState,
+    found: dict[str, Tensor],
+    clock: _Clock,
+    asked: Callable[[], int],
+    files: RunFiles,
 ) -> int:
     """What all processes must know alike: the time, a signal (returned), a loss gone wrong.
 
@@ -302,7 +308,7 @@ def _agree(
     return int(signal)
 
 
-def update(run: Run, config: TrainConfig, rate: float) -> None:
+def update(run: TrainState, config: TrainConfig, rate: float) -> None:
     """One step of the optimiser, unless reduced precision overflowed.
 
     Raises:
@@ -328,7 +334,7 @@ def update(run: Run, config: TrainConfig, rate: float) -> None:
 
 
 def _report(
-    run: Run,
+    run: TrainState,
     config: TrainConfig,
     found: dict[str, Tensor],
     rate: float,

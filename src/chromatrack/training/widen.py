@@ -52,7 +52,7 @@ def grow(narrow: Encoder, wide: Encoder, *, seed: int) -> Encoder:
     ):
         raise InputError(
             "init: expected weights of the same network, or of a narrower residual one with as "
-            f"many layers, came {narrow.config} for {wide.config}"
+            f"many layers, got {narrow.config} for {wide.config}"
         )
     generator = torch.Generator().manual_seed(seed)
     sources = dict(narrow.named_modules())

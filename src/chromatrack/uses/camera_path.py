@@ -73,7 +73,7 @@ def parse_lock(text: str | int) -> Lock:
         return Lock(kinds[name], tuple(dict.fromkeys(int(n) for n in numbers.split(","))))
     raise InputError(
         f"lock: expected an object id (3), point:1,2, box:1, keypoints:1 or background, "
-        f"came {words!r}"
+        f"got {words!r}"
     )
 
 

@@ -47,7 +47,7 @@ _COARSE = 4  # px per step of the shading
 
 
 @dataclass(frozen=True, eq=False)
-class Texture:
+class ImageLayer:
     """A picture to lay on a frame's surface.
 
     rgba: `(h, w, 4)` uint8, alpha 0 = clear. frame: the keyframe it is laid on. x, y: pixel of that
@@ -61,7 +61,7 @@ class Texture:
     name: str = "texture"
 
 
-def parse_texture(text: str) -> Texture:
+def parse_texture(text: str) -> ImageLayer:
     """Read `T.png@FRAME:x,y`; without `@FRAME` frame 0, without `:x,y` the top left corner.
 
     Raises:
@@ -79,7 +79,7 @@ def parse_texture(text: str) -> Texture:
         )
     frame, x, y = found.groups(default="0")
     picture = _open_picture(f"texture {text!r}", path, "RGBA")
-    return Texture(picture, int(frame), float(x), float(y), text)
+    return ImageLayer(picture, int(frame), float(x), float(y), text)
 
 
 def parse_painted(text: str) -> tuple[np.ndarray, int]:
@@ -135,13 +135,13 @@ class Layer:
         return sample_picture(self.picture, places - corner)
 
 
-def texture_layer(texture: Texture, video: Source, start: int, end: int | None) -> Layer:
+def texture_layer(texture: ImageLayer, video: Source, start: int, end: int | None) -> Layer:
     """A texture with its surface; InputError where nothing of it is seen on frames [start, end)."""
     rgba, name = texture.rgba, texture.name
     if rgba.ndim != 3 or rgba.shape[2] != 4 or rgba.dtype != np.uint8:
-        raise InputError(f"{name}: expected (h, w, 4) uint8 RGBA, came {rgba.shape} {rgba.dtype}")
+        raise InputError(f"{name}: expected (h, w, 4) uint8 RGBA, got {rgba.shape} {rgba.dtype}")
     if not rgba[..., 3].any():
-        raise InputError(f"{name}: expected a picture that shows, came one that is all transparent")
+        raise InputError(f"{name}: expected a picture that shows, got one that is all transparent")
     _check_frame(name, texture.frame, start, end)
     rgb = read_frame(video, index=texture.frame).rgb
     image = torch.from_numpy(rgba).permute(2, 0, 1).float() / 255
@@ -154,7 +154,7 @@ def texture_layer(texture: Texture, video: Source, start: int, end: int | None) 
     covered = (layer.sample(layer.surface.here().places)[3] > 0.05).numpy()
     if not covered.any():
         raise InputError(
-            f"{name}: expected a place inside the {rgb.shape[1]}x{rgb.shape[0]} frame, came x "
+            f"{name}: expected a place inside the {rgb.shape[1]}x{rgb.shape[0]} frame, got x "
             f"{texture.x:g}, y {texture.y:g}, where nothing of it is seen"
         )
     surface = _surface(texture.frame, covered, rgb, TEXTURE_POINTS)
@@ -169,13 +169,13 @@ def change_layer(rgb: np.ndarray, index: int, video: Source, start: int, end: in
     if rgb.shape != source.shape or rgb.dtype != np.uint8:
         raise InputError(
             f"{name}: expected the video's {source.shape[1]}x{source.shape[0]} pixels, 8-bit RGB, "
-            f"came {rgb.shape} {rgb.dtype}; repaint a copy of this very frame"
+            f"got {rgb.shape} {rgb.dtype}; repaint a copy of this very frame"
         )
     before, after = (rgb_to_lab(planes(image).float() / 255) for image in (source, rgb))
     change = after - before
     changed = F.avg_pool2d(change[None], 3, 1, 1)[0].norm(dim=0).numpy() > _CHANGED
     if not changed.any():
-        raise InputError(f"{name}: expected a repainted copy, came one equal to the video's frame")
+        raise InputError(f"{name}: expected a repainted copy, got one equal to the video's frame")
     most = TEXTURE_POINTS
     if changed.mean() >= WHOLE:
         changed, most = np.ones_like(changed), FRAME_POINTS
@@ -186,7 +186,7 @@ def _check_frame(name: str, index: int, start: int, end: int | None) -> None:
     if index < start or (end is not None and index >= end):
         last = "the end" if end is None else f"{end - 1}"
         raise InputError(
-            f"{name}: expected a frame from {start} to {last}, came {index}; frames are counted "
+            f"{name}: expected a frame from {start} to {last}, got {index}; frames are counted "
             "from 0"
         )
 

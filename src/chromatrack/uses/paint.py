@@ -27,8 +27,8 @@ from chromatrack.structures import Source
 from chromatrack.tracking.inference import TrackedFrame
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.uses.layers import (
+    ImageLayer,
     Layer,
-    Texture,
     add_changes,
     change_layer,
     lay_texture,
@@ -71,7 +71,7 @@ def paint_video(
     tracker: Tracker,
     video: Source,
     *,
-    textures: Sequence[Texture] = (),
+    textures: Sequence[ImageLayer] = (),
     painted: Sequence[tuple[np.ndarray, int]] = (),
     output: Source,
     codec: Codec | None = None,
@@ -143,7 +143,7 @@ def paint_frames(
     tracker: Tracker,
     video: Source,
     *,
-    textures: Sequence[Texture] = (),
+    textures: Sequence[ImageLayer] = (),
     painted: Sequence[tuple[np.ndarray, int]] = (),
     start: int = 0,
     end: int | None = None,
@@ -171,7 +171,7 @@ def paint_frames(
     layers: list[Layer] = [texture_layer(t, video, start, end) for t in textures]
     layers += [change_layer(rgb, index, video, start, end) for rgb, index in painted]
     if not layers:
-        raise InputError("paint: expected a texture or a painted frame, came neither")
+        raise InputError("paint: expected a texture or a painted frame, got neither")
     runs = _group(layers)
     tracks = [
         tracker.track(

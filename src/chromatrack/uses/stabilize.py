@@ -87,13 +87,13 @@ def stabilize_video(
     began = time.perf_counter()
     if fill not in get_args(Fill) or (motion is not None and motion not in get_args(Motion)):
         raise InputError(
-            f"expected fill {', '.join(get_args(Fill))} and motion shift or similarity, came "
+            f"expected fill {', '.join(get_args(Fill))} and motion shift or similarity, got "
             f"{fill!r} and {motion!r}"
         )
     if zoom and fill != "crop":
         raise InputError("zoom scales a cropped video back to its size; it goes with fill='crop'")
     if smooth_seconds is not None and not 0 < smooth_seconds < np.inf:
-        raise InputError(f"smooth_seconds: expected seconds > 0, came {smooth_seconds}")
+        raise InputError(f"smooth_seconds: expected seconds > 0, got {smooth_seconds}")
     _check_video(video, result, output)
     held = choose_lock(result, lock)
     path = lock_path(video, result, lock=held, motion=motion, progress=progress)

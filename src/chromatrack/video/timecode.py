@@ -34,7 +34,7 @@ def frame_range(
         last = frame.index + (frame.pts_seconds < last)
     if last <= first:
         raise InputError(
-            f"expected start before end, came {start} (frame {first}) and {end} (frame {last})"
+            f"expected start before end, got {start} (frame {first}) and {end} (frame {last})"
         )
     return first, last
 
@@ -51,5 +51,5 @@ def parse_moment(moment: Moment) -> int | float:
     if re.fullmatch(r"([0-9]{1,12}(\.[0-9]*)?|\.[0-9]+) ?s", text):
         return float(text[:-1])
     raise InputError(
-        f"expected a frame number (12) or a time in seconds (2.5s), from 0 up, came {text!r}"
+        f"expected a frame number (12) or a time in seconds (2.5s), from 0 up, got {text!r}"
     )

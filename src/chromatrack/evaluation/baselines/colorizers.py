@@ -163,7 +163,7 @@ def check_names(names: Sequence[str]) -> None:
     wrong = [name for name in names if name not in known]
     if wrong or len(set(names)) < len(names):
         raise InputError(
-            f"methods: expected some of {', '.join(known)}, each once; came {', '.join(names)}"
+            f"methods: expected some of {', '.join(known)}, each once; got {', '.join(names)}"
         )
     if {FLOW, CHAINED} & set(names):
         dis_flow()
@@ -191,14 +191,14 @@ def chosen_methods(
             continue
         if not hasattr(tracker, "colorize"):
             raise InputError(
-                f"colour: expected a model that colours, came {type(tracker).__name__}; "
+                f"colour: expected a model that colours, got {type(tracker).__name__}; "
                 "choose another model, or methods without 'model'"
             )
         found.append((getattr(tracker, "model", MODEL), tracker_method(tracker)))
     found += others.items()
     if not found or len(dict(found)) < len(found):
         names = [name for name, _ in found]
-        raise InputError(f"methods: expected one or more, each name once; came {', '.join(names)}")
+        raise InputError(f"methods: expected one or more, each name once; got {', '.join(names)}")
     return dict(found)
 
 

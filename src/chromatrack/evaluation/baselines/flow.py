@@ -122,7 +122,7 @@ def raft_flow(
         from torchvision.models import optical_flow  # pyright: ignore[reportMissingImports]
     except (ImportError, RuntimeError) as error:  # RuntimeError: built for another torch
         raise InputError(
-            f"RAFT: expected torchvision of this torch ({torch.__version__}), came: {error}; "
+            f"RAFT: expected torchvision of this torch ({torch.__version__}), got: {error}; "
             "run `pip install torchvision`, or use the flow of OpenCV (--model flow)"
         ) from error
     name, asked = f"raft_{size}", "raft" if size == "large" else "raft-small"
@@ -148,7 +148,7 @@ def raft_flow(
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"RAFT: expected a state dict of torchvision's {name} in '{fspath(path)}', "
-            f"came another thing: {said}"
+            f"got another thing: {said}"
         ) from error
     return RaftFlow(network, device=torch.device(device))
 

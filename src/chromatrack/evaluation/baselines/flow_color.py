@@ -13,10 +13,10 @@ from torch import Tensor
 from chromatrack.errors import InputError
 from chromatrack.evaluation.baselines.colorizers import ab_of, grey_of
 from chromatrack.evaluation.baselines.flow import Flow, carry, chain, identity_places
-from chromatrack.propagation.bidirectional import Reading, Spool, chunks_backward
+from chromatrack.propagation.bidirectional import FrameReading, ReadingCache, chunks_backward
 from chromatrack.structures import Source
 from chromatrack.tracking.colorize import ColorizedFrame, fit_picture, paint
-from chromatrack.tracking.read_marks import ColourReference, read_reference
+from chromatrack.tracking.marks import ColourReference, read_reference
 from chromatrack.video.reader import Frame, probe, read_frame, read_frames
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def place_references(video: Source, references: Sequence[ColourReference], *, st
         InputError: none, or one of a frame that is not there.
     """
     if not references:
-        raise InputError("references: expected at least one coloured picture, came none")
+        raise InputError("references: expected at least one coloured picture, got none")
     info = probe(video)
     placed: Placed = {}
     for rgb, index in map(read_reference, references):
@@ -129,15 +129,15 @@ class _Colours:
         return carry(self.ab, self.places)
 
 
-def _backward(carried: _Colours, video: Source, start: int, end: int | None) -> Spool:
+def _backward(carried: _Colours, video: Source, start: int, end: int | None) -> ReadingCache:
     """Colours of the frames before the first reference, from it down to frame `start`."""
-    spool, last = Spool(), min(carried.references)
+    spool, last = ReadingCache(), min(carried.references)
     frame_bytes = read_frame(video, index=start).rgb.nbytes
     for begin, after in chunks_backward(start, last, frame_bytes=frame_bytes):
         for frame in reversed(list(read_frames(video, start=begin, end=after))):
             ab = carried.step(frame)
             if frame.index < last and (end is None or frame.index < end):
-                spool.put(frame.index, Reading(ab))
+                spool.put(frame.index, FrameReading(ab))
     return spool
 
 

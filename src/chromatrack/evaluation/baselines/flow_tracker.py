@@ -17,15 +17,15 @@ from chromatrack.errors import InputError
 from chromatrack.evaluation.baselines.flow import Flow, Mode
 from chromatrack.evaluation.baselines.flow_labels import Between, BoxFlow, PointFlow, RegionFlow
 from chromatrack.ops.coords import FeatureSpec, image_size
-from chromatrack.propagation.bidirectional import Direction, Reading
+from chromatrack.propagation.bidirectional import Direction, FrameReading
 from chromatrack.propagation.label_maps import label_map_to_mask, planes
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.propagate import Input
 from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark, Source
 from chromatrack.tracking.colorize import ColorizedFrame
-from chromatrack.tracking.inference import Run, TrackedFrame, read_ways, tracked_frame
-from chromatrack.tracking.marks import Marks
-from chromatrack.tracking.read_marks import ColourReference, Masks
+from chromatrack.tracking.inference import TrackedFrame, VideoRun, read_ways, tracked_frame
+from chromatrack.tracking.mark_checks import gathered_marks
+from chromatrack.tracking.marks import ColourReference, Marks, Masks
 from chromatrack.video.reader import Frame, read_frames
 
 PIXELS = FeatureSpec(channels=1, stride=1, offset=0.0)
@@ -57,7 +57,7 @@ class FlowTracker:
             InputError: an unknown mode.
         """
         if mode not in get_args(Mode):
-            raise InputError(f"mode: expected chained or straight, came {mode!r}")
+            raise InputError(f"mode: expected chained or straight, got {mode!r}")
         self.flow = flow
         self.config = FlowConfig(name, mode)
         self.model = f"{name}, {mode}"
@@ -80,7 +80,7 @@ class FlowTracker:
         Labels declared lost stay so until they are given again. A mask's confidence is 1 while any
         of it is left: flow does not tell how sure it is of one.
         """
-        marks = Marks.gathered(
+        marks = gathered_marks(
             video,
             masks=masks,
             points=points,
@@ -122,7 +122,7 @@ class FlowTracker:
 
 
 @dataclass
-class FlowRun(Run):
+class FlowRun(VideoRun):
     """A run of a flow tracker."""
 
     flow: Flow = field(kw_only=True)
@@ -155,7 +155,7 @@ class FlowPass:
         self.points = PointFlow(len(self.layout.points))
         self.boxes = BoxFlow()
 
-    def step(self, frame: Input) -> Reading:
+    def step(self, frame: Input) -> FrameReading:
         """Label the next frame."""
         index, rgb, chained = frame.index, frame.frame.rgb, self.mode == "chained"
         between = Between(self.flow, self.pictures, rgb)
@@ -181,7 +181,7 @@ class FlowPass:
             if frame == index:
                 self.points.put(self.layout.points.index(name), place, index)
 
-    def _read(self, size: tuple[int, int]) -> Reading:
+    def _read(self, size: tuple[int, int]) -> FrameReading:
         layout = self.layout
         regions = self.regions.read(layout, size) if layout.regions else None
         confidence = dict.fromkeys(layout.region_channels, 1.0)
@@ -193,4 +193,4 @@ class FlowPass:
         seen = self.points.read() if layout.points else None
         if not self.regions.painted_on and not boxes and seen is None:
             regions = None
-        return Reading(regions, confidence, boxes=boxes, seen=seen)
+        return FrameReading(regions, confidence, boxes=boxes, seen=seen)

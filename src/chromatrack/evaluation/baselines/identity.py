@@ -19,7 +19,7 @@ from chromatrack.evaluation.baselines.flow_tracker import PIXELS, FlowTracker
 from chromatrack.model.encoder import Encoder
 from chromatrack.ops.coords import Box, FeatureSpec, centred_offset
 from chromatrack.ops.patches import PATCH_CHANNELS, patches
-from chromatrack.propagation.bidirectional import Direction, Reading
+from chromatrack.propagation.bidirectional import Direction, FrameReading
 from chromatrack.propagation.label_maps import planes
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.point_labels import Seen
@@ -28,8 +28,8 @@ from chromatrack.structures import BoxMark, KeypointMark, LabelName, LostMark, P
 from chromatrack.tracking.colorize import ColorizedFrame
 from chromatrack.tracking.config import Device, choose_device
 from chromatrack.tracking.inference import TrackedFrame, tracked_frame
-from chromatrack.tracking.marks import Marks
-from chromatrack.tracking.read_marks import ColourReference, Masks
+from chromatrack.tracking.mark_checks import gathered_marks
+from chromatrack.tracking.marks import ColourReference, Marks, Masks
 from chromatrack.video.reader import read_frames
 
 RAW_LAB_TEMPERATURE = 0.03
@@ -65,7 +65,7 @@ class IdentityTracker:
         Forward, every label is held as last given; backward, as given next; both, as last given,
         or as given next where there is nothing before. Where it is declared lost, it is absent.
         """
-        marks = Marks.gathered(
+        marks = gathered_marks(
             video,
             masks=masks,
             points=points,
@@ -96,7 +96,7 @@ class IdentityTracker:
                     boxes[channel] = (box.x, box.y, box.width, box.height)  # type: ignore[assignment]
             since_of = {name: held[layout.first_point + n] for n, name in enumerate(layout.points)}
             seen = _held_points(places, since_of)
-            reading = Reading(None, confidence, boxes=boxes, seen=seen)
+            reading = FrameReading(None, confidence, boxes=boxes, seen=seen)
             given = Input(frame.index, planes(frame.rgb), None, frame)
             yield tracked_frame(given, reading, mask, marks, layout, spec=PIXELS)
 

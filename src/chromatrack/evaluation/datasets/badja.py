@@ -247,11 +247,11 @@ def _entries(path: Path) -> list[dict[str, Any]]:
         raise LayoutError(f"'{path}' is no JSON: {error}; expected BADJA's list") from error
     keys = {"image_path", "joints", "visibility"}
     if not isinstance(entries, list) or not entries:
-        raise LayoutError(f"'{path}': expected a list with an entry per frame, came another thing")
+        raise LayoutError(f"'{path}': expected a list with an entry per frame, got another thing")
     for number, entry in enumerate(entries):
         if not isinstance(entry, dict) or not keys <= entry.keys():
             raise LayoutError(
-                f"'{path}', entry {number}: expected {', '.join(sorted(keys))}; came {entry!r:.60}"
+                f"'{path}', entry {number}: expected {', '.join(sorted(keys))}; got {entry!r:.60}"
             )
         if not isinstance(entry["image_path"], str):
             raise LayoutError(
@@ -259,10 +259,10 @@ def _entries(path: Path) -> list[dict[str, Any]]:
             )
     clips = {Path(entry["image_path"]).parent.name for entry in entries}
     if len(clips) > 1:
-        raise LayoutError(f"'{path}': expected frames of one clip, came {', '.join(sorted(clips))}")
+        raise LayoutError(f"'{path}': expected frames of one clip, got {', '.join(sorted(clips))}")
     stems = [Path(entry["image_path"]).stem for entry in entries]
     if twice := sorted({stem for stem in stems if stems.count(stem) > 1}):
-        raise LayoutError(f"'{path}': expected an entry per frame, came two for {twice[0]}")
+        raise LayoutError(f"'{path}': expected an entry per frame, got two for {twice[0]}")
     return sorted(entries, key=lambda entry: Path(entry["image_path"]).stem)
 
 
@@ -273,7 +273,7 @@ def _joints(
     rows = [_entry_joints(entry, f"'{path}', {entry['image_path']}", size) for entry in entries]
     counts = sorted({len(places) for places, _ in rows})
     if len(counts) > 1:
-        raise LayoutError(f"'{path}': expected one number of joints on all frames, came {counts}")
+        raise LayoutError(f"'{path}': expected one number of joints on all frames, got {counts}")
     return np.array([places for places, _ in rows]), np.array([visible for _, visible in rows])
 
 
@@ -287,9 +287,9 @@ def _entry_joints(
     except (TypeError, ValueError) as error:
         raise LayoutError(f"{where}: joints are not [row, column] each: {error}") from error
     if joints.ndim != 2 or joints.shape[1] != 2:
-        raise LayoutError(f"{where}: expected joints as [row, column] each, came {joints.shape}")
+        raise LayoutError(f"{where}: expected joints as [row, column] each, got {joints.shape}")
     if not isinstance(seen, list) or len(seen) != len(joints):
-        raise LayoutError(f"{where}: expected {len(joints)} visibilities, came {seen!r:.60}")
+        raise LayoutError(f"{where}: expected {len(joints)} visibilities, got {seen!r:.60}")
     visible = np.array([bool(value) for value in seen])
     outside = visible & ~((joints >= 0) & (joints < size)).all(axis=1)
     if outside.any():
@@ -334,6 +334,6 @@ def _areas(paths: Sequence[Path]) -> tuple[np.ndarray, tuple[int, int]]:
         if not areas[-1]:
             raise LayoutError(f"'{path}' marks no animal; its area is the measure of errors")
     if len(sizes) > 1:
-        raise LayoutError(f"'{paths[0].parent}': expected masks of one size, came {sorted(sizes)}")
+        raise LayoutError(f"'{paths[0].parent}': expected masks of one size, got {sorted(sizes)}")
     height, width = sizes.pop()
     return np.array(areas, dtype=np.float64), (height, width)

@@ -256,7 +256,7 @@ def _read_boxes(path: Path, box_of: Callable[[Sequence[float]], Box], expected: 
         except ValueError as error:
             raise LayoutError(
                 f"'{path}', line {number}: expected a finite box of positive size as {expected}; "
-                f"came {line!r:.60}"
+                f"got {line!r:.60}"
             ) from error
     return np.array(boxes, dtype=np.float64)
 

@@ -164,9 +164,9 @@ def _greys(clip: ColourClip) -> Iterator[Picture]:
 def _next_picture(stream: Iterator[Picture], frame: Frame, name: str) -> np.ndarray:
     index, rgb = next(stream, (None, np.empty(0)))
     if index != frame.index or rgb.shape != frame.rgb.shape or rgb.dtype != np.uint8:
-        came = "nothing" if index is None else f"frame {index}, {rgb.shape} {rgb.dtype}"
+        got = "nothing" if index is None else f"frame {index}, {rgb.shape} {rgb.dtype}"
         raise InputError(
-            f"{name}: expected frame {frame.index}, {frame.rgb.shape} uint8, coloured; came {came}"
+            f"{name}: expected frame {frame.index}, {frame.rgb.shape} uint8, coloured; got {got}"
         )
     return rgb
 

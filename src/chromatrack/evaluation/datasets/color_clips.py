@@ -55,12 +55,12 @@ def read_clips(
         VideoError: a clip that cannot be read.
     """
     if frames is not None and frames < 2:
-        raise InputError(f"frames: expected 2 or more, the first is the reference; came {frames}")
+        raise InputError(f"frames: expected 2 or more, the first is the reference; got {frames}")
     found = _find(Path(root))
     chosen = list(found if clips is None else dict.fromkeys(clips))
     if unknown := [name for name in chosen if name not in found]:
         raise InputError(
-            f"clips: expected names in '{root}' ({', '.join(found)}); came {', '.join(unknown)}"
+            f"clips: expected names in '{root}' ({', '.join(found)}); got {', '.join(unknown)}"
         )
     return tuple(_open(name, found[name], frames, short_side) for name in chosen)
 
@@ -108,6 +108,6 @@ def _open(name: str, video: Path, frames: int | None, short_side: int) -> Colour
     else:
         count = len(files) if frames is None else min(frames, len(files))
     if count < 2:
-        raise VideoError(f"{video}: expected 2 frames or more, the first to copy from; came 1")
+        raise VideoError(f"{video}: expected 2 frames or more, the first to copy from; got 1")
     size = fit_size((info.height, info.width), short_side=short_side)
     return ColourClip(name, str(video), size, count)

@@ -53,7 +53,7 @@ class FailureClip:
 
 
 @dataclass(frozen=True)
-class Moments:
+class FrameErrors:
     """Frames of sequences on which both were measured, N in all; rows in no order that matters.
 
     sequences: (N,) names. frames: (N,) frame numbers. colour, region: (N,) mean ab error of the
@@ -80,14 +80,14 @@ def failure_benchmark(
         InputError: no clips, `every` below 1, or a sequence without a frame to colour.
     """
     if not clips:
-        raise InputError("failures: expected at least one tracked sequence, came none")
+        raise InputError("failures: expected at least one tracked sequence, got none")
     if every < 1:
-        raise InputError(f"every: expected 1 or more, came {every}")
+        raise InputError(f"every: expected 1 or more, got {every}")
     clips = tuple(replace(clip, every=every) for clip in clips)
     short = next((clip for clip in clips if not clip.coloured), None)
     if short is not None:
         raise InputError(
-            f"failures: expected sequences of more than {every} frames, came {short.name} with "
+            f"failures: expected sequences of more than {every} frames, got {short.name} with "
             f"{short.frames}"
         )
     measure = partial(measure_failures, short_side=short_side)
@@ -164,7 +164,7 @@ def _mean(values: list[float | None]) -> float:
     return float(np.mean(there)) if there else math.nan
 
 
-def moments(errors: Mapping[str, Report], scores: Mapping[str, Report]) -> Moments:
+def moments(errors: Mapping[str, Report], scores: Mapping[str, Report]) -> FrameErrors:
     """Errors and J&F of the same frames.
 
     Args:
@@ -188,11 +188,11 @@ def moments(errors: Mapping[str, Report], scores: Mapping[str, Report]) -> Momen
                 there = math.nan if region is None else region
                 rows.append((name, frame, colour, there, float(both[frame])))
     if not rows:
-        raise InputError("failures: expected frames measured both ways, came none")
-    return Moments(*(np.array(column) for column in zip(*rows, strict=True)))
+        raise InputError("failures: expected frames measured both ways, got none")
+    return FrameErrors(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
-def by_sequence(found: Moments) -> Moments:
+def by_sequence(found: FrameErrors) -> FrameErrors:
     """The mean over each sequence's frames; `frames` are their numbers of frames."""
     names = np.unique(found.sequences)
     rows = [found.sequences == name for name in names]
@@ -202,4 +202,4 @@ def by_sequence(found: Moments) -> Moments:
         return np.array([part.mean() if part.size else np.nan for part in chosen])
 
     counts = np.array([int(row.sum()) for row in rows])
-    return Moments(names, counts, means(found.colour), means(found.region), means(found.scores))
+    return FrameErrors(names, counts, means(found.colour), means(found.region), means(found.scores))

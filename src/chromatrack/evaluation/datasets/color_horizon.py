@@ -137,7 +137,7 @@ def nearest_frames(times: Sequence[float], seconds: Sequence[float]) -> dict[flo
         InputError: a horizon that is not above 0.
     """
     if wrong := [s for s in seconds if not s > 0]:
-        raise InputError(f"horizons: expected seconds above 0, came {wrong[0]}")
+        raise InputError(f"horizons: expected seconds above 0, got {wrong[0]}")
     since = np.asarray(times, dtype=np.float64)[1:] - (times[0] if len(times) else 0)
     found: dict[float, int] = {}
     for horizon in sorted(set(seconds)) if since.size else ():
@@ -167,7 +167,7 @@ def open_clip(
         InputError: fps <= 0, or the clip reaches no horizon. VideoError: it cannot be read.
     """
     if fps is not None and not fps > 0:
-        raise InputError(f"fps: expected frames per second above 0, came {fps}")
+        raise InputError(f"fps: expected frames per second above 0, got {fps}")
     info = probe(video)
     size = fit_size((info.height, info.width), short_side=short_side)
     last = max(seconds, default=0.0) + OFF_BY

@@ -115,13 +115,13 @@ class SavedMasks:
             mask = read_annotation(path, year=self.year)
             if mask.shape != first.shape:
                 raise InputError(
-                    f"'{path}': expected a mask of {first.shape[1]}x{first.shape[0]}, came "
+                    f"'{path}': expected a mask of {first.shape[1]}x{first.shape[0]}, got "
                     f"{mask.shape[1]}x{mask.shape[0]}; resize it to the annotation"
                 )
             if (found := int(mask.max())) > highest:
                 raise InputError(
                     f"'{path}': expected object ids up to {highest}, as in the first annotation, "
-                    f"came {found}; write the ids as palette indices or grey values"
+                    f"got {found}; write the ids as palette indices or grey values"
                 )
             yield SavedMask(index, mask)
 

@@ -56,7 +56,7 @@ def read_attributes(path: str | PathLike[str]) -> dict[str, tuple[str, ...]]:
     header = [name.strip() for name in rows[0]] if rows else []
     if any(header.count(column) != 1 for column in COLUMNS):
         raise InputError(
-            f"'{path}': expected a first line with the columns sequence and attributes, came "
+            f"'{path}': expected a first line with the columns sequence and attributes, got "
             f"{','.join(header)!r:.60}"
         )
     found: dict[str, tuple[str, ...]] = {}
@@ -68,7 +68,7 @@ def read_attributes(path: str | PathLike[str]) -> dict[str, tuple[str, ...]]:
             raise InputError(f"'{path}', row {number}: the sequence '{name}' is there twice")
         found[name] = attributes
     if not found:
-        raise InputError(f"'{path}': expected a row for every sequence, came none")
+        raise InputError(f"'{path}': expected a row for every sequence, got none")
     return found
 
 
@@ -130,13 +130,13 @@ def _means(reports: Sequence[Mapping[str, float]]) -> dict[str, Any]:
 def _row(header: Sequence[str], cells: Sequence[str], *, where: str) -> tuple[str, tuple[str, ...]]:
     if len(cells) != len(header):
         raise InputError(
-            f"{where}: expected {len(header)} cells, came {len(cells)}; separate the attributes by "
+            f"{where}: expected {len(header)} cells, got {len(cells)}; separate the attributes by "
             "spaces"
         )
     name, text = (cells[header.index(column)].strip() for column in COLUMNS)
     if not name:
-        raise InputError(f"{where}: expected the name of a sequence, came an empty cell")
+        raise InputError(f"{where}: expected the name of a sequence, got an empty cell")
     wrong = [word for word in text.split() if not NAME.fullmatch(word)]
     if wrong:
-        raise InputError(f"{where}: expected names of attributes, came {wrong[0]!r:.40}")
+        raise InputError(f"{where}: expected names of attributes, got {wrong[0]!r:.40}")
     return name, tuple(dict.fromkeys(text.split()))

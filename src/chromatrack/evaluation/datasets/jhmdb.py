@@ -148,7 +148,7 @@ def _test_clips(path: Path) -> list[str]:
         if not fields:
             continue
         if len(fields) != 2 or fields[1] not in ("1", TEST):
-            raise LayoutError(f"'{path}', line {number}: expected CLIP.avi 1 or 2; came {line!r}")
+            raise LayoutError(f"'{path}', line {number}: expected CLIP.avi 1 or 2; got {line!r}")
         if fields[1] == TEST:
             names.append(fields[0].removesuffix(".avi"))
     return names
@@ -183,11 +183,9 @@ def _read_positions(path: Path) -> np.ndarray:
     shape = None if places is None else places.shape
     expected = (2, len(JHMDB_JOINTS))
     if places is None or places.ndim != 3 or places.shape[:2] != expected or places.shape[2] < 2:
-        raise LayoutError(
-            f"'{path}': expected pos_img of 2 x 15 x frames (2 or more), came {shape}"
-        )
+        raise LayoutError(f"'{path}': expected pos_img of 2 x 15 x frames (2 or more), got {shape}")
     if places.dtype.kind not in "fiu" or not np.isfinite(places).all():
-        raise LayoutError(f"'{path}': expected finite numbers in pos_img, came others")
+        raise LayoutError(f"'{path}': expected finite numbers in pos_img, got others")
     return np.ascontiguousarray(places.transpose(2, 1, 0), dtype=np.float64) - 1
 
 

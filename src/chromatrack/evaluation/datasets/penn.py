@@ -105,7 +105,7 @@ def _read_labels(path: Path) -> dict[str, np.ndarray]:
     for name, values in content.items():
         if values.dtype.kind not in "biuf" or values.ndim != 2:
             raise LayoutError(
-                f"'{path}': expected a table of numbers as {name}, came {values!r:.60}"
+                f"'{path}': expected a table of numbers as {name}, got {values!r:.60}"
             )
     return content
 
@@ -121,12 +121,12 @@ def _clip(path: Path, content: Mapping[str, np.ndarray]) -> PoseClip:
         if frames < 2 or content[name].shape != shape:
             raise LayoutError(
                 f"'{path}': expected {name} of frames x 13 with 2 frames or more (nframes: "
-                f"{frames}), came {content[name].shape}"
+                f"{frames}), got {content[name].shape}"
             )
     joints = np.stack([content["x"], content["y"]], axis=-1).astype(np.float64) - 1
     visible = content["visibility"] != 0
     if not np.isfinite(joints[visible]).all():
-        raise LayoutError(f"'{path}': expected finite places of visible joints, came others")
+        raise LayoutError(f"'{path}': expected finite places of visible joints, got others")
     folder = path.parent.parent / "frames" / path.stem
     height, width = _frame_size(folder, frames)
     return PoseClip(
@@ -153,7 +153,7 @@ def _frame_size(folder: Path, frames: int) -> tuple[int, int]:
 def _box_sides(path: Path, boxes: np.ndarray, frames: int) -> np.ndarray:
     """(T,) pixels, the longer side of every frame's box; NaN where it is not a box."""
     if boxes.shape[1] != 4 or not 1 <= len(boxes) <= frames:
-        raise LayoutError(f"'{path}': expected bbox of {frames} x 4, came {boxes.shape}")
+        raise LayoutError(f"'{path}': expected bbox of {frames} x 4, got {boxes.shape}")
     filled = np.concatenate([boxes, np.repeat(boxes[-1:], frames - len(boxes), axis=0)])
     sides = (filled[:, 2:] - filled[:, :2]).max(axis=1)
     return np.where(sides > 0, sides, np.nan)
@@ -162,5 +162,5 @@ def _box_sides(path: Path, boxes: np.ndarray, frames: int) -> np.ndarray:
 def _scalar(path: Path, content: Mapping[str, np.ndarray], name: str) -> float:
     values = content[name]
     if values.size != 1 or not np.isfinite(values).all():
-        raise LayoutError(f"'{path}': expected one number as {name}, came {values!r:.60}")
+        raise LayoutError(f"'{path}': expected one number as {name}, got {values!r:.60}")
     return float(values.item())

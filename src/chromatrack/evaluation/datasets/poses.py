@@ -201,7 +201,7 @@ def _track(clip: PoseClip, *, tracker: KeypointTracker, tick: Tick | None) -> np
         if person.joints.shape != places.shape:
             raise InputError(
                 f"{clip.name}: expected joints {places.shape} from the tracker, "
-                f"came {person.joints.shape}"
+                f"got {person.joints.shape}"
             )
         found[frame.index] = person.joints
     return found

@@ -30,7 +30,7 @@ KINDS = "biufSO"
 
 
 @dataclass(frozen=True)
-class Span:
+class ByteSpan:
     """A byte string left in its file; `text`: as a text that has one character for each byte."""
 
     path: Path
@@ -56,7 +56,7 @@ class StoredArray:
     shape: tuple[int, ...] = ()
     dtype: str = "|u1"
     order: str = "C"
-    content: bytes | Span = b""
+    content: bytes | ByteSpan = b""
     items: list[Any] = field(default_factory=list)
 
     def load(self) -> np.ndarray:
@@ -67,20 +67,20 @@ class StoredArray:
         """
         dtype, content = np.dtype(self.dtype), self.content
         if dtype.kind == "O":
-            raise LayoutError("expected an array of numbers, came one of objects")
+            raise LayoutError("expected an array of numbers, got one of objects")
         needed = math.prod(self.shape) * dtype.itemsize
-        if isinstance(content, Span) and (content.text or not needed):
+        if isinstance(content, ByteSpan) and (content.text or not needed):
             content = content.read()
         if len(content) != needed:
             raise LayoutError(f"an array of shape {self.shape} has another number of bytes")
-        if isinstance(content, Span):
+        if isinstance(content, ByteSpan):
             where = {"offset": content.offset, "shape": self.shape, "order": self.order}
             return np.memmap(content.path, dtype=dtype, mode="r", **where)  # type: ignore[call-overload]
         return np.ndarray(self.shape, dtype, content, order=self.order)  # type: ignore[call-overload]
 
 
 def read_array_pickle(path: str | PathLike[str]) -> Any:  # noqa: ANN401  (whatever was pickled)
-    """What a pickle holds, with `StoredArray` for arrays, `Span` for long byte strings.
+    """What a pickle holds, with `StoredArray` for arrays, `ByteSpan` for long byte strings.
 
     Raises:
         LayoutError: no such file, no pickle, or one that holds anything but plain values and
@@ -92,7 +92,7 @@ def read_array_pickle(path: str | PathLike[str]) -> Any:  # noqa: ANN401  (whate
             return _Machine(file, stream).run()
     except _Refused as refused:
         raise LayoutError(
-            f"'{file}': expected a pickle of numpy arrays and plain values, came one {refused}; "
+            f"'{file}': expected a pickle of numpy arrays and plain values, got one {refused}; "
             "nothing in it was run"
         ) from refused
     except OSError as error:
@@ -188,7 +188,7 @@ class _Machine:
             if passed is not None:
                 if operation.name not in _BYTES | _TEXTS:
                     raise _Refused(f"with a {operation.name} of {passed[1]} bytes")
-                argument = Span(self.path, *passed, text=operation.name in _TEXTS)
+                argument = ByteSpan(self.path, *passed, text=operation.name in _TEXTS)
             self._step(operation.name, argument)
         raise ValueError("it has no end")
 
@@ -300,7 +300,7 @@ def _fill(array: StoredArray, content: Any, kind: _Type, shape: Any, order: str)
         array.items = content
     elif isinstance(content, str):  # Python 2's byte string
         content = content.encode("latin-1")
-    if isinstance(content, bytes | Span):
+    if isinstance(content, bytes | ByteSpan):
         array.content = content
     elif kind.dtype.kind != "O":
         raise _Refused("with an array without bytes")
@@ -334,17 +334,17 @@ def _scalar(kind: _Type, content: Any) -> Any:  # noqa: ANN401
     return array.load()[()].item()
 
 
-def _encoded(text: str | Span, encoding: str) -> bytes | Span:
+def _encoded(text: str | ByteSpan, encoding: str) -> bytes | ByteSpan:
     """Bytes as old pickles write them; left in the file, the text of them is."""
     if encoding not in ("latin1", "latin-1"):
         raise _Refused(f"with a text in {encoding}")
-    return text if isinstance(text, Span) else text.encode("latin-1")
+    return text if isinstance(text, ByteSpan) else text.encode("latin-1")
 
 
-def _bytes(content: Any = b"", *encoding: str) -> bytes | Span:  # noqa: ANN401
+def _bytes(content: Any = b"", *encoding: str) -> bytes | ByteSpan:  # noqa: ANN401
     if encoding:
         return _encoded(content, *encoding)
-    if not isinstance(content, bytes | Span):
+    if not isinstance(content, bytes | ByteSpan):
         raise _Refused("with bytes made of another thing")
     return content
 

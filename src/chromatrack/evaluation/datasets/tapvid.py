@@ -107,13 +107,13 @@ def read_tapvid(
         InputError: an unknown mode or video.
     """
     if frame_size not in ("256", "own"):
-        raise InputError(f"frame_size: expected '256' or 'own', came {frame_size!r}")
+        raise InputError(f"frame_size: expected '256' or 'own', got {frame_size!r}")
     files = find_pickles(Path(root))
     entries = {name: entry for file in files for name, entry in read_entries(file, files)}
     chosen = list(entries if videos is None else dict.fromkeys(videos))
     if unknown := [name for name in chosen if name not in entries]:
         raise InputError(
-            f"videos: expected names in '{root}' ({', '.join(entries)}), came {', '.join(unknown)}"
+            f"videos: expected names in '{root}' ({', '.join(entries)}), got {', '.join(unknown)}"
         )
     return Benchmark(
         name="tapvid",
@@ -206,7 +206,7 @@ def _check_follows_points(tracker: PointTracker) -> None:
     takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     if not takes_all and not {"points", "direction"} <= parameters.keys():
         raise InputError(
-            "expected a tracker that follows points in a direction, came "
+            "expected a tracker that follows points in a direction, got "
             f"{type(tracker).__name__}, which does not; choose another model"
         )
 

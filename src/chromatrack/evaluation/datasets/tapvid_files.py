@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from chromatrack.errors import LayoutError
-from chromatrack.evaluation.datasets.safe_pickle import Span, StoredArray, read_array_pickle
+from chromatrack.evaluation.datasets.safe_pickle import ByteSpan, StoredArray, read_array_pickle
 from chromatrack.evaluation.metrics.tapvid import QueryMode, evaluated_frames, sample_queries
 
 EXPECTED = (
@@ -88,7 +88,7 @@ def read_entries(file: Path, files: Sequence[Path]) -> Iterator[tuple[str, tuple
         named = {}
     if not named:
         raise LayoutError(
-            f"'{file}': expected a dict or list of videos, as in {EXPECTED}; came none"
+            f"'{file}': expected a dict or list of videos, as in {EXPECTED}; got none"
         )
     for name, entry in named.items():
         yield str(name), (entry, f"'{file}', video '{name}'")
@@ -97,14 +97,14 @@ def read_entries(file: Path, files: Sequence[Path]) -> Iterator[tuple[str, tuple
 def make_clip(name: str, entry: Any, where: str, *, queries: QueryMode) -> TapvidClip:  # noqa: ANN401
     """A checked video, with its queries."""
     if not isinstance(entry, dict) or not set(KEYS) <= entry.keys():
-        came = ", ".join(map(str, entry)) if isinstance(entry, dict) else type(entry).__name__
-        raise LayoutError(f"{where}: expected {', '.join(KEYS)}; came {came}")
+        got = ", ".join(map(str, entry)) if isinstance(entry, dict) else type(entry).__name__
+        raise LayoutError(f"{where}: expected {', '.join(KEYS)}; got {got}")
     video, length = _video(entry["video"], where)
     points, occluded = entry["points"], entry["occluded"]
     _check_tracks(points, occluded, length, where)
     hidden = occluded.load().astype(bool)
     if not np.isfinite(points.load()[~hidden]).all():
-        raise LayoutError(f"{where}: expected finite points wherever one is visible, came others")
+        raise LayoutError(f"{where}: expected finite points wherever one is visible, got others")
     asked = sample_queries(hidden, queries=queries)
     scored = evaluated_frames(asked[:, 1], length, queries=queries).any(axis=1)
     starts = sorted(set(asked[scored, 1].tolist()))
@@ -122,8 +122,8 @@ def _video(video: Any, where: str) -> tuple[StoredArray | tuple[Any, ...], int]:
         dtype = np.dtype(video.dtype)
         if _is_picture(video.shape[1:], dtype) or (len(video.shape) == 1 and dtype.kind == "S"):
             return video, video.shape[0]
-    came = f"{video.shape} {video.dtype}" if isinstance(video, StoredArray) else f"{video!r:.40}"
-    raise LayoutError(f"{where}: expected video (T, H, W, 3) uint8 or T pictures, came {came}")
+    got = f"{video.shape} {video.dtype}" if isinstance(video, StoredArray) else f"{video!r:.40}"
+    raise LayoutError(f"{where}: expected video (T, H, W, 3) uint8 or T pictures, got {got}")
 
 
 def _check_tracks(points: Any, occluded: Any, length: int, where: str) -> None:  # noqa: ANN401
@@ -133,11 +133,11 @@ def _check_tracks(points: Any, occluded: Any, length: int, where: str) -> None: 
     if not arrays or tracks == 0 or shapes != ((tracks, length, 2), (tracks, length)):
         raise LayoutError(
             f"{where}: expected points (N, {length}, 2) and occluded (N, {length}) for its "
-            f"{length} frames, came {shapes[0]} and {shapes[1]}"
+            f"{length} frames, got {shapes[0]} and {shapes[1]}"
         )
     if np.dtype(points.dtype).kind not in "fiu" or np.dtype(occluded.dtype).kind not in "biu":
         raise LayoutError(
-            f"{where}: expected points as numbers and occluded as bool, came {points.dtype} and "
+            f"{where}: expected points as numbers and occluded as bool, got {points.dtype} and "
             f"{occluded.dtype}"
         )
 
@@ -149,7 +149,7 @@ def clip_frames(clip: TapvidClip) -> Iterator[np.ndarray]:
         if isinstance(frame, StoredArray):
             frame = frame.load()
         where = f"video '{clip.name}', frame {index}"
-        if isinstance(frame, bytes | Span):
+        if isinstance(frame, bytes | ByteSpan):
             yield _decoded(frame if isinstance(frame, bytes) else frame.read(), where)
         elif isinstance(frame, np.ndarray) and _is_picture(frame.shape, frame.dtype):
             yield np.ascontiguousarray(frame)

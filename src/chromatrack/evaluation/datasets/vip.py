@@ -88,15 +88,15 @@ def read_vip(
         InputError: an unknown video or option.
     """
     if compat not in (None, "uvc"):
-        raise InputError(f"compat: expected None or 'uvc', came {compat!r}")
+        raise InputError(f"compat: expected None or 'uvc', got {compat!r}")
     if side is not None and side < 16:
-        raise InputError(f"side: expected 16 pixels or more, or None, came {side}")
+        raise InputError(f"side: expected 16 pixels or more, or None, got {side}")
     base = Path(root)
     names = _read_list(base, split)
     chosen = list(names if videos is None else dict.fromkeys(videos))
     if unknown := [name for name in chosen if name not in names]:
         raise InputError(
-            f"videos: expected names of the list '{split}' ({', '.join(names)}), came "
+            f"videos: expected names of the list '{split}' ({', '.join(names)}), got "
             f"{', '.join(unknown)}"
         )
     return Benchmark(
@@ -182,7 +182,7 @@ def read_classes(path: Path) -> np.ndarray:
         with Image.open(path) as image:
             if image.mode not in ("L", "P"):
                 raise LayoutError(
-                    f"'{path}': expected a grey or palette picture of class ids, came {image.mode}"
+                    f"'{path}': expected a grey or palette picture of class ids, got {image.mode}"
                 )
             return np.asarray(image).astype(np.int32)
     except (OSError, SyntaxError, UnidentifiedImageError) as error:
@@ -235,7 +235,7 @@ def _predict(
         if frame.mask.shape != first.shape:
             raise InputError(
                 f"{clip.name}, frame {frame.index}: expected a mask of {first.shape} from the "
-                f"tracker, came {frame.mask.shape}"
+                f"tracker, got {frame.mask.shape}"
             )
         yield from [None] * (frame.index - expected)
         yield frame.mask

@@ -46,7 +46,7 @@ def find_spec(
         seen = " and ".join(f"{h} x {w}" for _, h, w in sizes)
         raise InputError(
             f"{name}: expected a whole number of pixels per cell, the same in height and width, "
-            f"came feature maps of {seen} cells for square images of {pixels} pixels"
+            f"got feature maps of {seen} cells for square images of {pixels} pixels"
             + (" more" if side is None else "")
         )
     stride = pixels // rows
@@ -62,10 +62,10 @@ def _map_of(function: Features, side: int, name: str) -> tuple[int, int, int]:
     with torch.no_grad():
         found: Any = function(torch.full((1, 3, side, side), 0.5))
     if not isinstance(found, Tensor) or found.ndim != 4 or len(found) != 1:
-        came = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
         raise InputError(
             f"{name}: expected a function of an image (1, 3, H, W) that gives a feature map "
-            f"(1, C, h, w), came {came} for 1 x 3 x {side} x {side}"
+            f"(1, C, h, w), got {got} for 1 x 3 x {side} x {side}"
         )
     return found.shape[1], found.shape[2], found.shape[3]
 
@@ -99,7 +99,7 @@ class CallableEncoder(Encoder):
         if tuple(found.shape) != (len(rgb), self.spec.channels, h, w):
             raise InputError(
                 f"{self.name}: expected {self.spec.channels} x {h} x {w} features for a frame of "
-                f"{size[0]} x {size[1]} pixels, {stride} pixels a cell, came "
+                f"{size[0]} x {size[1]} pixels, {stride} pixels a cell, got "
                 f"{' x '.join(map(str, found.shape[1:]))}; every cell must be there"
             )
         return found.float()
@@ -129,7 +129,7 @@ def load_callable(name: str) -> Features:
     module, colon, attribute = name.partition(":")
     if not (module and colon and attribute):
         raise InputError(
-            f"callable:{name}: expected callable:package.module:function, came no function's name"
+            f"callable:{name}: expected callable:package.module:function, got no function's name"
         )
     here = str(Path.cwd())
     if here not in sys.path:
@@ -144,7 +144,7 @@ def load_callable(name: str) -> Features:
         thing = thing()
     if not callable(thing):
         raise InputError(
-            f"callable:{name}: expected a function or a network, came {type(thing).__name__}"
+            f"callable:{name}: expected a function or a network, got {type(thing).__name__}"
         )
     function: Any = thing
     return function

@@ -53,7 +53,7 @@ class OnnxEncoder(Encoder):
         size, stride = image_size(rgb), self.spec.stride
         if self.side is not None and size != (self.side, self.side):
             raise InputError(
-                f"{self.path}: takes images of {self.side} x {self.side} only, came "
+                f"{self.path}: takes images of {self.side} x {self.side} only, got "
                 f"{size[0]} x {size[1]}; use --size {self.side} --square True"
             )
         found = torch.cat([self._run(padded(frame[None], stride)) for frame in rgb])
@@ -61,7 +61,7 @@ class OnnxEncoder(Encoder):
         if found.shape[-2:] != (h, w):
             raise InputError(
                 f"{self.path}: expected {h} x {w} cells for a frame of {size[0]} x {size[1]} "
-                f"pixels, {stride} pixels a cell, came {found.shape[-2]} x {found.shape[-1]}"
+                f"pixels, {stride} pixels a cell, got {found.shape[-2]} x {found.shape[-1]}"
             )
         return found
 
@@ -108,16 +108,16 @@ def _fixed_side(session: Any, path: str) -> int | None:  # noqa: ANN401
     inputs = session.get_inputs()
     shape = list(inputs[0].shape) if len(inputs) == 1 else []
     if len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != 3):
-        came = " and ".join(f"{x.name} {x.shape}" for x in inputs)
-        raise InputError(f"{path}: expected one input (1, 3, H, W), came {came or 'none'}")
+        got = " and ".join(f"{x.name} {x.shape}" for x in inputs)
+        raise InputError(f"{path}: expected one input (1, 3, H, W), got {got or 'none'}")
     if inputs[0].type != "tensor(float)":
-        raise InputError(f"{path}: expected a float32 input, came {inputs[0].type}")
+        raise InputError(f"{path}: expected a float32 input, got {inputs[0].type}")
     height, width = shape[2:]
     if not isinstance(height, int) and not isinstance(width, int):
         return None
     if height != width:
         raise InputError(
-            f"{path}: expected free height and width, or a square, came {height} x {width}; export "
+            f"{path}: expected free height and width, or a square, got {height} x {width}; export "
             "it with dynamic axes"
         )
     return height

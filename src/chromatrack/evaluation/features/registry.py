@@ -72,10 +72,10 @@ def load_extractor(
 
 def _check_options(name: str, *, layer: int | None, offset: float | None) -> None:
     if layer is not None and not name.startswith(("resnet:", "vit:")):
-        raise InputError(f"layer: expected a model resnet:FILE or vit:FOLDER, came {name}")
+        raise InputError(f"layer: expected a model resnet:FILE or vit:FOLDER, got {name}")
     if offset is not None and not name.startswith("callable:") and not name.endswith(".onnx"):
         raise InputError(
-            f"offset: expected a model FILE.onnx or callable:module:function, came {name}, whose "
+            f"offset: expected a model FILE.onnx or callable:module:function, got {name}, whose "
             "cells are known"
         )
 
@@ -102,7 +102,7 @@ def as_encoder(
     if callable(model):
         return CallableEncoder(model, offset=offset)
     raise InputError(
-        f"model: expected a network, a function image -> feature map, or a name, came "
+        f"model: expected a network, a function image -> feature map, or a name, got "
         f"{type(model).__name__}"
     )
 

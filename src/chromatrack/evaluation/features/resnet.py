@@ -144,7 +144,7 @@ def load_resnet(path: str | PathLike[str], *, layer: int | None = None) -> Publi
     """
     layer = 3 if layer is None else layer
     if layer not in (1, 2, 3, 4):
-        raise InputError(f"layer: expected a layer of a ResNet, 1 to 4, came {layer}")
+        raise InputError(f"layer: expected a layer of a ResNet, 1 to 4, got {layer}")
     layout, state = resnet_state(read_state(path), path)
     try:
         network = PublicResNet(
@@ -200,7 +200,7 @@ def read_state(path: str | PathLike[str]) -> dict[str, Tensor]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsError(
-            f"{path}: expected tensors and plain values, came Python objects, which would run code "
+            f"{path}: expected tensors and plain values, got Python objects, which would run code "
             "when read; if you trust the file, save its weights anew with torch.save(weights, FILE)"
         ) from error
     except (*_UNREADABLE, SafetensorError) as error:
@@ -242,7 +242,7 @@ def resnet_state(
     some = ", ".join(sorted(state)[:3]) or "no tensors"
     raise WeightsError(
         f"{path}: expected a ResNet by torchvision's names (conv1.weight, layer1.0.conv1.weight, "
-        f"...), alone or as CRW, VFS or MoCo keep it, came {some}"
+        f"...), alone or as CRW, VFS or MoCo keep it, got {some}"
     )
 
 

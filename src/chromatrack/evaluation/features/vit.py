@@ -49,11 +49,11 @@ class VitEncoder(Encoder):
         if not isinstance(patch, int) or not isinstance(width, int):
             raise InputError(
                 f"vit: expected a vision transformer with patches of one size (vit, dinov2, "
-                f"dinov3_vit), came {config.model_type}"
+                f"dinov3_vit), got {config.model_type}"
             )
         blocks = config.num_hidden_layers
         if block is not None and not 1 <= block <= blocks:
-            raise InputError(f"layer: expected a block of the network, 1 to {blocks}, came {block}")
+            raise InputError(f"layer: expected a block of the network, 1 to {blocks}, got {block}")
         self.network, self.block = network, block
         self.others = 1 + (getattr(config, "num_register_tokens", 0) or 0)
         self.spec = FeatureSpec(width, patch, centred_offset(patch))

@@ -68,10 +68,10 @@ def reliability_bins(
     """
     reliability, right = _pair(reliability, right, "reliability", "right")
     if bins < 1:
-        raise InputError(f"bins: expected 1 or more, came {bins}")
+        raise InputError(f"bins: expected 1 or more, got {bins}")
     if reliability.min() < 0 or reliability.max() > 1:
         raise InputError(
-            f"reliability: expected values from 0 to 1, came {reliability.min():g} to "
+            f"reliability: expected values from 0 to 1, got {reliability.min():g} to "
             f"{reliability.max():g}"
         )
     if adaptive:
@@ -170,11 +170,11 @@ def bootstrap_correlation(
     """
     x, y = _pair(x, y, "x", "y", least=2)
     if kind not in ("pearson", "spearman"):
-        raise InputError(f"kind: expected pearson or spearman, came {kind!r}")
+        raise InputError(f"kind: expected pearson or spearman, got {kind!r}")
     if not 0 < coverage < 1:
-        raise InputError(f"coverage: expected a share above 0 and below 1, came {coverage}")
+        raise InputError(f"coverage: expected a share above 0 and below 1, got {coverage}")
     if samples < 1:
-        raise InputError(f"samples: expected 1 or more, came {samples}")
+        raise InputError(f"samples: expected 1 or more, got {samples}")
     measure: Callable[[np.ndarray, np.ndarray], float] = pearson if kind == "pearson" else spearman
     members = _members(groups, len(x))
     if len(members) < 2:
@@ -212,13 +212,13 @@ def fit_logistic(inputs: np.ndarray, right: np.ndarray, *, ridge: float = 1.0) -
     right = np.asarray(right, dtype=np.float64)
     if inputs.ndim != 2 or right.shape != inputs.shape[:1] or not len(inputs):
         raise InputError(
-            f"fit_logistic: expected inputs (N, D) and right (N,), came {inputs.shape} and "
+            f"fit_logistic: expected inputs (N, D) and right (N,), got {inputs.shape} and "
             f"{right.shape}"
         )
     if not np.isfinite(inputs).all():
-        raise InputError("fit_logistic: expected finite inputs, came NaN or infinity")
+        raise InputError("fit_logistic: expected finite inputs, got NaN or infinity")
     if not ridge > 0:
-        raise InputError(f"ridge: expected more than 0, came {ridge}")
+        raise InputError(f"ridge: expected more than 0, got {ridge}")
     x = np.column_stack([np.ones(len(inputs)), inputs])
     shrink = np.diag([1e-6, *[ridge] * inputs.shape[1]])
     weights = np.zeros(x.shape[1])
@@ -252,7 +252,7 @@ def held_out(
     """
     members = _members(groups, len(inputs))
     if len(members) < 2:
-        raise InputError(f"groups: expected two or more to hold one out, came {len(members)}")
+        raise InputError(f"groups: expected two or more to hold one out, got {len(members)}")
     found = np.zeros(len(inputs))
     for rows in members:
         rest = np.setdiff1d(np.arange(len(inputs)), rows)
@@ -269,7 +269,7 @@ def _members(groups: Sequence[object] | np.ndarray | None, count: int) -> list[n
     if groups is None:
         return [np.array([row]) for row in range(count)]
     if len(groups) != count:
-        raise InputError(f"groups: expected one for each of {count} values, came {len(groups)}")
+        raise InputError(f"groups: expected one for each of {count} values, got {len(groups)}")
     rows: dict[object, list[int]] = {}
     for row, group in enumerate(groups):
         rows.setdefault(group, []).append(row)
@@ -287,10 +287,10 @@ def _pair(
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if a.ndim != 1 or a.shape != b.shape or len(a) < least:
         raise InputError(
-            f"{name} and {other}: expected two arrays (N,) of one length, at least {least}, came "
+            f"{name} and {other}: expected two arrays (N,) of one length, at least {least}, got "
             f"{a.shape} and {b.shape}"
         )
     for values, what in ((a, name), (b, other)):
         if not np.isfinite(values).all():
-            raise InputError(f"{what}: expected finite values, came NaN or infinity")
+            raise InputError(f"{what}: expected finite values, got NaN or infinity")
     return a, b

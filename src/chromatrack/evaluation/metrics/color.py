@@ -70,10 +70,10 @@ def share_within(
 def _differences(ab: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """(2, H, W) float64, not negative."""
     if ab.shape != truth.shape or ab.ndim != 3 or ab.shape[0] != 2 or ab.size == 0:
-        raise InputError(f"ab: expected two (2, H, W) arrays, came {ab.shape} and {truth.shape}")
+        raise InputError(f"ab: expected two (2, H, W) arrays, got {ab.shape} and {truth.shape}")
     apart = np.abs(ab.astype(np.float64) - truth.astype(np.float64))
     if not np.isfinite(apart).all():
-        raise InputError("ab: expected finite values, came NaN or infinity")
+        raise InputError("ab: expected finite values, got NaN or infinity")
     return apart
 
 
@@ -89,9 +89,9 @@ def bootstrap_interval(
         InputError: no value, or a coverage outside (0, 1).
     """
     if len(values) == 0:
-        raise InputError("bootstrap_interval: expected at least one value, came none")
+        raise InputError("bootstrap_interval: expected at least one value, got none")
     if not 0 < coverage < 1:
-        raise InputError(f"coverage: expected a share above 0 and below 1, came {coverage}")
+        raise InputError(f"coverage: expected a share above 0 and below 1, got {coverage}")
     there = np.asarray(values, dtype=np.float64)
     drawn = np.random.default_rng(seed).integers(0, len(there), (samples, len(there)))
     low, high = np.quantile(there[drawn].mean(axis=1), [(1 - coverage) / 2, (1 + coverage) / 2])
@@ -118,11 +118,9 @@ def ssim(image: np.ndarray, reference: np.ndarray, *, peak: float = 255.0) -> fl
     """
     _check_pictures(image, reference, name="ssim")
     if min(image.shape[:2]) < len(WINDOW):
-        raise InputError(
-            f"ssim: expected sides of {len(WINDOW)} pixels or more, came {image.shape}"
-        )
+        raise InputError(f"ssim: expected sides of {len(WINDOW)} pixels or more, got {image.shape}")
     if not peak > 0:
-        raise InputError(f"peak: expected a value above 0, came {peak}")
+        raise InputError(f"peak: expected a value above 0, got {peak}")
     channels = range(image.shape[2])
     return float(np.mean([_ssim(image[..., c], reference[..., c], peak) for c in channels]))
 
@@ -172,11 +170,11 @@ def ciede2000(lab: np.ndarray, truth: np.ndarray) -> np.ndarray:
         InputError: other shapes or dtypes, or values that are not finite.
     """
     if lab.shape != truth.shape or lab.ndim < 2 or len(lab) != 3 or lab.size == 0:
-        raise InputError(f"lab: expected two (3, ...) arrays, came {lab.shape} and {truth.shape}")
+        raise InputError(f"lab: expected two (3, ...) arrays, got {lab.shape} and {truth.shape}")
     if lab.dtype.kind != "f" or truth.dtype.kind != "f":
-        raise InputError(f"lab: expected floats, came {lab.dtype} and {truth.dtype}")
+        raise InputError(f"lab: expected floats, got {lab.dtype} and {truth.dtype}")
     if not (np.isfinite(lab).all() and np.isfinite(truth).all()):
-        raise InputError("lab: expected finite values, came NaN or infinity")
+        raise InputError("lab: expected finite values, got NaN or infinity")
     light_1, a_1, b_1 = lab
     light_2, a_2, b_2 = truth
     widen = 1.5 - 0.5 * _saturation((np.hypot(a_1, b_1) + np.hypot(a_2, b_2)) / 2)
@@ -236,7 +234,7 @@ def colourfulness(rgb: np.ndarray) -> float:
     """
     _check_pictures(rgb, rgb, name="colourfulness")
     if rgb.shape[2] != 3:
-        raise InputError(f"colourfulness: expected (H, W, 3), came {rgb.shape}")
+        raise InputError(f"colourfulness: expected (H, W, 3), got {rgb.shape}")
     red, green, blue = np.moveaxis(rgb.astype(np.float32), 2, 0)
     opponents = (red - green, (red + green) / 2 - blue)
     spreads = [float(plane.std(dtype=np.float64)) for plane in opponents]
@@ -265,7 +263,7 @@ class ColourConsistency:
     def add(self, rgb: np.ndarray) -> None:
         """Count the next frame, `(H, W, 3)` uint8; InputError for anything else."""
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or rgb.size == 0:
-            raise InputError(f"CDC: expected (H, W, 3) uint8 frames, came {rgb.shape} {rgb.dtype}")
+            raise InputError(f"CDC: expected (H, W, 3) uint8 frames, got {rgb.shape} {rgb.dtype}")
         flat = rgb.reshape(-1, 3)
         counts = [np.bincount(flat[:, c], minlength=256) for c in range(3)]
         shares = np.stack(counts) / len(flat)
@@ -294,9 +292,9 @@ def _divergence(p: np.ndarray, q: np.ndarray) -> float:
 def _check_pictures(image: np.ndarray, reference: np.ndarray, *, name: str) -> None:
     if image.shape != reference.shape or image.ndim != 3 or image.size == 0:
         raise InputError(
-            f"{name}: expected (H, W, channels) pictures of one size, came {image.shape} and "
+            f"{name}: expected (H, W, channels) pictures of one size, got {image.shape} and "
             f"{reference.shape}"
         )
     for picture in (image, reference):
         if picture.dtype.kind == "f" and not np.isfinite(picture).all():
-            raise InputError(f"{name}: expected finite values, came NaN or infinity")
+            raise InputError(f"{name}: expected finite values, got NaN or infinity")

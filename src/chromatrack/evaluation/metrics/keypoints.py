@@ -60,7 +60,7 @@ def badja_accuracy(
     if visible.shape != truth.shape[:2] or areas.shape != truth.shape[:1]:
         raise InputError(
             f"joints of shape {truth.shape} need visible {truth.shape[:2]} and areas "
-            f"{truth.shape[:1]}; came {visible.shape} and {areas.shape}"
+            f"{truth.shape[:1]}; got {visible.shape} and {areas.shape}"
         )
     counted = visible & visible[:1]
     counted[:1] = False
@@ -89,10 +89,10 @@ def person_sizes(joints: np.ndarray, counted: np.ndarray | None = None) -> np.nd
     """
     joints = np.asarray(joints, dtype=np.float64)
     if joints.ndim != 3 or joints.shape[-1] != 2 or 0 in joints.shape:
-        raise InputError(f"joints: expected (T, J, 2) xy pixels, came {joints.shape}")
+        raise InputError(f"joints: expected (T, J, 2) xy pixels, got {joints.shape}")
     counted = _counted(counted, joints.shape[:2])
     if not np.isfinite(joints[counted]).all():
-        raise InputError("joints: expected finite places, came others")
+        raise InputError("joints: expected finite places, got others")
     low = np.where(counted[..., None], joints, np.inf).min(axis=1)
     high = np.where(counted[..., None], joints, -np.inf).max(axis=1)
     some = np.asarray(counted.any(axis=1))
@@ -125,11 +125,11 @@ def joint_counts(
     errors, lengths = np.asarray(errors, dtype=np.float64), np.asarray(lengths, dtype=np.float64)
     if errors.ndim != 2 or len(errors) < 2 or lengths.shape != errors.shape[:1]:
         raise InputError(
-            f"joint_counts: expected errors (T, J) of 2 frames or more and lengths (T,), came "
+            f"joint_counts: expected errors (T, J) of 2 frames or more and lengths (T,), got "
             f"{errors.shape} and {lengths.shape}"
         )
     if not alpha > 0:
-        raise InputError(f"joint_counts: expected alpha above 0, came {alpha}")
+        raise InputError(f"joint_counts: expected alpha above 0, got {alpha}")
     judged = _counted(counted, errors.shape) & np.isfinite(lengths)[:, None]
     near = (errors <= alpha * lengths[:, None]) & (lengths > 0)[:, None]
     return (near & judged)[1:].sum(axis=0), judged[1:].sum(axis=0)
@@ -163,7 +163,7 @@ def pose_counts(
         InputError: shapes that do not fit, fewer than 2 frames, or such an option.
     """
     if compat not in (None, "crw"):
-        raise InputError(f"compat: expected None or 'crw', came {compat!r}")
+        raise InputError(f"compat: expected None or 'crw', got {compat!r}")
     predicted, truth = _pair(predicted, truth, "joints", rank=3)
     counted = _counted(counted, truth.shape[:2])
     errors = joint_errors(predicted, truth, counted)
@@ -221,7 +221,7 @@ def centre_errors(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """
     predicted, truth = _pair(predicted, truth, "boxes", rank=None)
     if truth.ndim == 0 or truth.shape[-1] != 4:
-        raise InputError(f"boxes: expected (..., 4) x, y, width, height, came {truth.shape}")
+        raise InputError(f"boxes: expected (..., 4) x, y, width, height, got {truth.shape}")
     return point_errors(*(box[..., :2] + box[..., 2:] / 2 for box in (predicted, truth)))
 
 
@@ -230,7 +230,7 @@ def _pair(
 ) -> tuple[np.ndarray, np.ndarray]:
     a, b = np.asarray(predicted, dtype=np.float64), np.asarray(truth, dtype=np.float64)
     if a.shape != b.shape or (rank is not None and b.ndim != rank):
-        raise InputError(f"{what}: expected two arrays of one shape, came {a.shape} and {b.shape}")
+        raise InputError(f"{what}: expected two arrays of one shape, got {a.shape} and {b.shape}")
     return a, b
 
 
@@ -239,5 +239,5 @@ def _counted(counted: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
         return np.ones(shape, dtype=bool)
     counted = np.asarray(counted, dtype=bool)
     if counted.shape != shape:
-        raise InputError(f"counted: expected {shape} as the joints have, came {counted.shape}")
+        raise InputError(f"counted: expected {shape} as the joints have, got {counted.shape}")
     return counted

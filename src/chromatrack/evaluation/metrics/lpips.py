@@ -32,7 +32,7 @@ def load_lpips() -> Distance:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             "LPIPS: expected the package `lpips` or `torchmetrics` with torchvision and its "
-            f"weights, came: {reason}"
+            f"weights, got: {reason}"
         ) from error
 
     @torch.inference_mode()

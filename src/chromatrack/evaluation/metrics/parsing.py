@@ -30,14 +30,14 @@ def confusion_matrix(predicted: np.ndarray, truth: np.ndarray, *, classes: int) 
     predicted, truth = np.asarray(predicted), np.asarray(truth)
     if predicted.shape != truth.shape or predicted.size == 0:
         raise InputError(
-            f"expected predicted and true classes of one shape, came {predicted.shape} and "
+            f"expected predicted and true classes of one shape, got {predicted.shape} and "
             f"{truth.shape}"
         )
     if predicted.dtype.kind not in "iub" or truth.dtype.kind not in "iub":
-        raise InputError(f"expected integer classes, came {predicted.dtype} and {truth.dtype}")
+        raise InputError(f"expected integer classes, got {predicted.dtype} and {truth.dtype}")
     if predicted.min() < 0 or predicted.max() >= classes:
         raise InputError(
-            f"predicted: expected classes 0 to {classes - 1}, came {predicted.min()} to "
+            f"predicted: expected classes 0 to {classes - 1}, got {predicted.min()} to "
             f"{predicted.max()}"
         )
     known = (truth >= 0) & (truth < classes)
@@ -89,9 +89,9 @@ def parsing_scores(confusion: np.ndarray) -> dict[str, float]:
 def _counts(confusion: np.ndarray) -> np.ndarray:
     counts = np.asarray(confusion)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or counts.size == 0:
-        raise InputError(f"confusion: expected (C, C) counts, came {counts.shape}")
+        raise InputError(f"confusion: expected (C, C) counts, got {counts.shape}")
     if counts.dtype.kind not in "iu" or counts.min() < 0:
-        raise InputError("confusion: expected whole numbers of 0 or more, came others")
+        raise InputError("confusion: expected whole numbers of 0 or more, got others")
     return counts
 
 

@@ -48,7 +48,7 @@ def sample_queries(occluded: np.ndarray, *, queries: QueryMode) -> np.ndarray:
     occluded = np.asarray(occluded, dtype=bool)
     _check_mode(queries)
     if occluded.ndim != 2:
-        raise InputError(f"occluded: expected (N, T) tracks by frames, came {occluded.shape}")
+        raise InputError(f"occluded: expected (N, T) tracks by frames, got {occluded.shape}")
     if queries == "first":
         shown = np.flatnonzero(~occluded.all(axis=1))
         return np.stack([shown, (~occluded[shown]).argmax(axis=1)], axis=1)
@@ -72,7 +72,7 @@ def evaluated_frames(query_frames: np.ndarray, count: int, *, queries: QueryMode
     _check_mode(queries)
     asked = np.asarray(query_frames)
     if asked.ndim != 1 or not ((asked >= 0) & (asked < count)).all():
-        raise InputError(f"query frames: expected a vector of frames 0 to {count - 1}, came others")
+        raise InputError(f"query frames: expected a vector of frames 0 to {count - 1}, got others")
     frames = np.arange(count)
     return frames > asked[:, None] if queries == "first" else frames != asked[:, None]
 
@@ -111,13 +111,13 @@ def tapvid_scores(
     shape = hidden.shape
     if len(shape) != 2 or said.shape != shape or {found.shape, places.shape} != {(*shape, 2)}:
         raise InputError(
-            "expected (Q, T, 2) places and (Q, T) occlusion, predicted and true; came "
+            "expected (Q, T, 2) places and (Q, T) occlusion, predicted and true; got "
             f"{found.shape}, {said.shape} and {places.shape}, {shape}"
         )
     if np.asarray(query_frames).shape != shape[:1]:
-        raise InputError(f"expected a query frame for each of the {shape[0]} tracks, came others")
+        raise InputError(f"expected a query frame for each of the {shape[0]} tracks, got others")
     if not np.isfinite(places[~hidden]).all():
-        raise InputError("truth: expected finite places wherever a point is visible, came others")
+        raise InputError("truth: expected finite places wherever a point is visible, got others")
     counted = evaluated_frames(query_frames, shape[1], queries=queries)
     seen = ~hidden & counted
     said_seen = said & counted
@@ -141,7 +141,7 @@ def mean_scores(videos: Sequence[dict[str, float]]) -> dict[str, float]:
         InputError: no video.
     """
     if not videos:
-        raise InputError("mean_scores: expected at least one video, came none")
+        raise InputError("mean_scores: expected at least one video, got none")
     table = {column: [scores[column] for scores in videos] for column in TAPVID_COLUMNS}
     kept = {column: [v for v in values if not math.isnan(v)] for column, values in table.items()}
     return {column: float(np.mean(v)) if v else math.nan for column, v in kept.items()}
@@ -149,7 +149,7 @@ def mean_scores(videos: Sequence[dict[str, float]]) -> dict[str, float]:
 
 def _check_mode(queries: str) -> None:
     if queries not in ("first", "strided"):
-        raise InputError(f"queries: expected 'first' or 'strided', came {queries!r}")
+        raise InputError(f"queries: expected 'first' or 'strided', got {queries!r}")
 
 
 def _ratio(part: float, whole: float) -> float:

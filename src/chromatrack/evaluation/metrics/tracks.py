@@ -28,7 +28,7 @@ def point_errors(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """
     predicted, truth = _same_shape(predicted, truth, "predicted points and truth")
     if truth.ndim == 0 or truth.shape[-1] != 2:
-        raise InputError(f"points: expected (..., 2) xy pixels, came {truth.shape}")
+        raise InputError(f"points: expected (..., 2) xy pixels, got {truth.shape}")
     _check_finite(truth, "true points")
     errors = np.hypot(*np.moveaxis(predicted - truth, -1, 0))
     return np.where(np.isnan(errors), np.inf, errors)
@@ -50,7 +50,7 @@ def median_error(errors: np.ndarray, counted: np.ndarray) -> float:
     errors, counted = _clip(errors, counted, "errors and counted")
     chosen = np.where(np.isnan(errors), np.inf, errors)[counted.astype(bool)]
     if chosen.size == 0:
-        raise InputError("median_error: expected a visible point after the first frame, came none")
+        raise InputError("median_error: expected a visible point after the first frame, got none")
     middle = np.sort(chosen)[[(chosen.size - 1) // 2, chosen.size // 2]]
     return float(middle.mean())
 
@@ -87,7 +87,7 @@ def precision_at(errors: np.ndarray, pixels: float) -> float:
     """
     errors = _filled(errors, "errors")
     if not pixels > 0:
-        raise InputError(f"precision_at: expected a limit above 0 pixels, came {pixels}")
+        raise InputError(f"precision_at: expected a limit above 0 pixels, got {pixels}")
     return float(np.mean(errors <= pixels))
 
 
@@ -111,10 +111,10 @@ def pck(errors: np.ndarray, reference: np.ndarray | float, *, alpha: float = 0.2
     except ValueError as error:
         raise InputError(
             f"pck: expected reference lengths for errors of shape {errors.shape}, "
-            f"came {lengths.shape}"
+            f"got {lengths.shape}"
         ) from error
     if not (np.isfinite(lengths).all() and (lengths > 0).all() and alpha > 0):
-        raise InputError("pck: expected reference lengths and alpha above 0, came one that is not")
+        raise InputError("pck: expected reference lengths and alpha above 0, got one that is not")
     return float(np.mean(errors <= alpha * lengths))
 
 
@@ -133,9 +133,9 @@ def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """
     a, b = _same_shape(a, b, "boxes")
     if a.ndim == 0 or a.shape[-1] != 4:
-        raise InputError(f"boxes: expected (..., 4) x, y, width, height, came {a.shape}")
+        raise InputError(f"boxes: expected (..., 4) x, y, width, height, got {a.shape}")
     if (a[..., 2:] < 0).any() or (b[..., 2:] < 0).any():
-        raise InputError("boxes: expected width and height of 0 or more, came a negative one")
+        raise InputError("boxes: expected width and height of 0 or more, got a negative one")
     low = np.maximum(a[..., :2], b[..., :2])
     high = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
     overlap = np.clip(high - low, 0, None).prod(axis=-1)
@@ -188,7 +188,7 @@ def detection_scores(
     _, reported = _same_shape(ious, reported, "ious and reported")
     there, said = present > 0, reported > 0
     if not there.any():
-        raise InputError("detection_scores: expected an object that is present, came none")
+        raise InputError("detection_scores: expected an object that is present, got none")
     right = int((there & said & (np.nan_to_num(ious, nan=0.0) > least)).sum())
     precision = right / int(said.sum()) if said.any() else 0.0
     recall = right / int(there.sum())
@@ -211,7 +211,7 @@ def reappearance(visible_share: np.ndarray, *, least: float = 0.5) -> int:
     """
     shares = _filled(visible_share, "visible_share")
     if shares.ndim != 1 or (shares < 0).any() or (shares > 1).any():
-        raise InputError(f"visible_share: expected (T,) shares from 0 to 1, came {shares.shape}")
+        raise InputError(f"visible_share: expected (T,) shares from 0 to 1, got {shares.shape}")
     hidden = np.flatnonzero(shares < least)
     if hidden.size == 0 or hidden[-1] == len(shares) - 1:
         raise InputError("visible_share: expected an object that is hidden once and comes back")
@@ -256,7 +256,7 @@ def wrong_taken(right: np.ndarray, wrong: np.ndarray, *, after: int, at_least: i
     right, wrong = _same_shape(right, wrong, "right and wrong")
     if right.ndim != 1 or not 0 <= after < len(right):
         raise InputError(
-            f"wrong_taken: expected (T,) pixels and a frame among them, came {right.shape}, {after}"
+            f"wrong_taken: expected (T,) pixels and a frame among them, got {right.shape}, {after}"
         )
     taken = (wrong > right)[after:]
     return bool(taken.sum() >= at_least or taken[-1])
@@ -276,7 +276,7 @@ def present_while_hidden(present: np.ndarray, visible_share: np.ndarray) -> floa
     """
     present, shares = _same_shape(present, visible_share, "present and visible_share")
     if present.ndim != 1:
-        raise InputError(f"present: expected (T,) frames, came {present.shape}")
+        raise InputError(f"present: expected (T,) frames, got {present.shape}")
     hidden = shares == 0
     return float(np.mean(present[hidden] > 0)) if hidden.any() else math.nan
 
@@ -284,7 +284,7 @@ def present_while_hidden(present: np.ndarray, visible_share: np.ndarray) -> floa
 def _same_shape(a: np.ndarray, b: np.ndarray, what: str) -> tuple[np.ndarray, np.ndarray]:
     first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if first.shape != second.shape:
-        raise InputError(f"{what}: expected one shape, came {first.shape} and {second.shape}")
+        raise InputError(f"{what}: expected one shape, got {first.shape} and {second.shape}")
     return first, second
 
 
@@ -292,17 +292,17 @@ def _clip(a: np.ndarray, b: np.ndarray, what: str) -> tuple[np.ndarray, np.ndarr
     """Both (T, P) without their first frame."""
     first, second = _same_shape(a, b, what)
     if first.ndim != 2 or len(first) < 2 or first.shape[1] == 0:
-        raise InputError(f"{what}: expected (T, P) with 2 frames or more, came {first.shape}")
+        raise InputError(f"{what}: expected (T, P) with 2 frames or more, got {first.shape}")
     return first[1:], second[1:]
 
 
 def _filled(values: np.ndarray, name: str) -> np.ndarray:
     array = np.asarray(values, dtype=np.float64)
     if array.size == 0:
-        raise InputError(f"{name}: expected at least one value, came none")
+        raise InputError(f"{name}: expected at least one value, got none")
     return array
 
 
 def _check_finite(values: np.ndarray, name: str) -> None:
     if not np.isfinite(values).all():
-        raise InputError(f"{name}: expected finite numbers, came NaN or infinity")
+        raise InputError(f"{name}: expected finite numbers, got NaN or infinity")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from chromatrack.evaluation.datasets.color_failures import Moments
+    from chromatrack.evaluation.datasets.color_failures import FrameErrors
     from chromatrack.evaluation.metrics.calibration import ReliabilityBin
 
 LINES = {
@@ -131,7 +131,7 @@ def attribute_chart(
     return figure
 
 
-def failure_chart(frames: Moments, sequences: Moments, *, region: bool) -> Figure:
+def failure_chart(frames: FrameErrors, sequences: FrameErrors, *, region: bool) -> Figure:
     """J&F over colour error: every frame as a dot, every sequence's mean as a named ring."""
     figure = _figure(7.6, 4.8)
     axis = figure.subplots()

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chromatrack.evaluation.datasets.color_failures import Moments
+from chromatrack.evaluation.datasets.color_failures import FrameErrors
 from chromatrack.evaluation.datasets.color_horizon import HorizonScore
 from chromatrack.evaluation.metrics.calibration import CorrelationInterval, ReliabilityBin
 from chromatrack.evaluation.runner import Report
@@ -33,7 +33,7 @@ class Failing:
     where none is stated, or none failed. failed: of how many judged.
     """
 
-    frames: Moments
+    frames: FrameErrors
     correlations: Sequence[Correlated] = ()
     diagram: Sequence[ReliabilityBin] = ()
     auc: float = math.nan

@@ -18,7 +18,7 @@ from chromatrack.evaluation.baselines.colorizers import Method, usual_names
 from chromatrack.evaluation.datasets.badja import badja_benchmark
 from chromatrack.evaluation.datasets.color_failures import (
     FailureClip,
-    Moments,
+    FrameErrors,
     by_sequence,
     failure_benchmark,
     moments,
@@ -132,7 +132,7 @@ def evaluate_paper(
         OutputError: the folder cannot be written.
     """
     if not methods.trackers:
-        raise InputError("paper: expected at least one model to measure, came none")
+        raise InputError("paper: expected at least one model to measure, got none")
     split = read_davis(plan.root, year=plan.year, split=plan.split, sequences=plan.sequences)
     benchmarks = _tracking_benchmarks(plan)
     horizons = horizon_benchmark(
@@ -256,10 +256,12 @@ def failing(errors: Mapping[str, Report], scores: Mapping[str, Report]) -> Faili
 
 
 SIGNALS = {"ab error, tracked region": "region", "ab error, whole frame": "colour"}
-"""What is set against J&F: words for it, and its field of `Moments`."""
+"""What is set against J&F: words for it, and its field of `FrameErrors`."""
 
 
-def correlated(signal: str, found: Moments, *, over: str, values: np.ndarray) -> Correlated | None:
+def correlated(
+    signal: str, found: FrameErrors, *, over: str, values: np.ndarray
+) -> Correlated | None:
     """Both correlations with J&F, bootstrapped over sequences; None for fewer than 3 values."""
     there = ~np.isnan(values)
     if there.sum() < 3:

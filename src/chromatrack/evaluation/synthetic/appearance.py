@@ -12,7 +12,7 @@ import numpy as np
 
 from chromatrack.evaluation.synthetic.materials import (
     Colour,
-    Texture,
+    Material,
     blend,
     fractal_noise,
     ramp,
@@ -76,7 +76,7 @@ def creature(rng: np.random.Generator) -> Creature:
     return Creature(joints, radii, HEAD_RADIUS * float(rng.uniform(0.9, 1.1)))
 
 
-def skin(stops: Sequence[Colour], rng: np.random.Generator, *, density: float) -> Texture:
+def skin(stops: Sequence[Colour], rng: np.random.Generator, *, density: float) -> Material:
     """A coat in object units at `density` px per unit: clouds of colour, stripes, spots, hair."""
     u, v = unit_grid((1.5, 1.2), density=density)
     size = u.shape[0], u.shape[1]
@@ -90,10 +90,10 @@ def skin(stops: Sequence[Colour], rng: np.random.Generator, *, density: float) -
         spot = (radius - np.hypot(u - x, (v - y) * rng.uniform(0.8, 1.3))) * density * 0.7
         image = blend(image, stops[int(rng.choice([0, len(stops) - 1]))], spot)
     hair = fractal_noise(size, rng, cell=0.08 * density + 1, octaves=3, gain=0.8)
-    return Texture(np.clip(image * (0.82 + 0.36 * hair)[..., None], 0, 1), density)
+    return Material(np.clip(image * (0.82 + 0.36 * hair)[..., None], 0, 1), density)
 
 
-def ground_texture(stops: Sequence[Colour], rng: np.random.Generator, *, height: int) -> Texture:
+def ground_texture(stops: Sequence[Colour], rng: np.random.Generator, *, height: int) -> Material:
     """Ground in frame heights (x to +-1.5, y to +-0.9): clouds, large patches, stones."""
     x, y = unit_grid((1.5, 0.9), density=height)
     size = x.shape[0], x.shape[1]
@@ -104,12 +104,12 @@ def ground_texture(stops: Sequence[Colour], rng: np.random.Generator, *, height:
     image = blend(image, stops[0], (stones - 0.70) * 7.0)
     image = blend(image, stops[-1], (0.26 - stones) * 7.0)
     grain = fractal_noise(size, rng, cell=0.012 * height + 1, octaves=2)
-    return Texture(np.clip(image * (0.84 + 0.32 * grain)[..., None], 0, 1), height)
+    return Material(np.clip(image * (0.84 + 0.32 * grain)[..., None], 0, 1), height)
 
 
 def plank_texture(
     stops: Sequence[Colour], rng: np.random.Generator, *, density: float, tall: float
-) -> Texture:
+) -> Material:
     """Boards in half-widths (x to +-1, y to +-`tall`): grain along y, seams, knots."""
     u, v = unit_grid((1.05, tall), density=density)
     size = u.shape[0], u.shape[1]
@@ -122,7 +122,7 @@ def plank_texture(
         at = rng.uniform(-0.9, 0.9), rng.uniform(-tall, tall)
         knot = np.hypot((u - at[0]) * 1.6, v - at[1])
         image = blend(image, stops[0], (0.12 - np.abs(knot - 0.07)) * 9.0)
-    return Texture(image, density)
+    return Material(image, density)
 
 
 def _patch(x: np.ndarray, y: np.ndarray, height: int, rng: np.random.Generator) -> np.ndarray:

@@ -105,11 +105,11 @@ def scene(
         InputError: an unknown scene, a negative seed, no frames or a size that is too small.
     """
     if name not in SCENES:
-        raise InputError(f"scene: expected one of {', '.join(SCENES)}; came {name!r}")
+        raise InputError(f"scene: expected one of {', '.join(SCENES)}; got {name!r}")
     if seed < 0 or min(size) < 48 or (frames is not None and frames < 1):
         raise InputError(
             "scene: expected seed >= 0, frames >= 1 and a size of 48 px or more; "
-            f"came seed {seed}, frames {frames}, size {size}"
+            f"got seed {seed}, frames {frames}, size {size}"
         )
     count = clip_length(name, seed=seed) if frames is None else frames
     return _render(build_film(name, seed=seed, frames=count, size=size), seed, count, size)

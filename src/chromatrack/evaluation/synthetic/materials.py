@@ -1,6 +1,6 @@
 """Procedural textures for rendered scenes: noise, colour ramps, and the demo's few materials.
 
-A `Texture` covers a rectangle around the origin in its own units; outside it the border repeats.
+A `Material` covers a rectangle around the origin in its own units; outside it the border repeats.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ Colour = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class Texture:
+class Material:
     """image: (h, w, 3) float32 sRGB 0..1, centred on the origin; density: px per unit."""
 
     image: np.ndarray
     density: float
 
 
-def sample_texture(texture: Texture, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def sample_texture(texture: Material, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Bilinear colours (..., 3) float32 at texture positions x, y (units) of one shape."""
     h, w, _ = texture.image.shape
     px = np.clip(x * texture.density + (w - 1) / 2, 0, w - 1.001)
@@ -82,7 +82,7 @@ def unit_grid(half: tuple[float, float], *, density: float) -> tuple[np.ndarray,
     return (x - (w - 1) / 2) / density, (y - (h - 1) / 2) / density
 
 
-def landscape_texture(height: int, rng: np.random.Generator) -> Texture:
+def landscape_texture(height: int, rng: np.random.Generator) -> Material:
     """A summer meadow before hills, in frame heights: x to +-1.5, y to +-0.75, grass below 0.04."""
     density = 1.1 * height
     x, y = unit_grid((1.5, 0.75), density=density)
@@ -103,7 +103,7 @@ def landscape_texture(height: int, rng: np.random.Generator) -> Texture:
         )
         line = level - relief * (crest - 0.5) - 0.02 * (wood - 0.5)
         image = blend(image, ramp(wood, stops), (y - line) * density + 0.5)
-    return Texture(_meadow(image, x, y, density=density, rng=rng), density)
+    return Material(_meadow(image, x, y, density=density, rng=rng), density)
 
 
 def _meadow(
@@ -113,7 +113,7 @@ def _meadow(
     size = x.shape[0], x.shape[1]
     edge = 0.035 + 0.012 * np.sin(3.1 * x) + 0.006 * np.sin(11 * x)
     depth = np.clip((y - edge) / (0.75 - edge), 0.004, 1)
-    patches = Texture(
+    patches = Material(
         ramp(
             fractal_noise((700, 1400), rng, cell=(90, 130), octaves=6, gain=0.6),
             [(0.15, 0.30, 0.07), (0.30, 0.47, 0.12), (0.46, 0.60, 0.18), (0.72, 0.72, 0.30)],
@@ -153,7 +153,7 @@ def _dab(
     grass[rows, columns] = blend(grass[rows, columns], colour, radius - distance + 0.5)
 
 
-def ball_texture(height: int, rng: np.random.Generator) -> Texture:
+def ball_texture(height: int, rng: np.random.Generator) -> Material:
     """A painted ball on the unit disc: six wavy gores, a star in the middle, scuffs."""
     u, v = unit_grid((1.15, 1.15), density=0.15 * height)
     size = u.shape[0], u.shape[1]
@@ -171,10 +171,10 @@ def ball_texture(height: int, rng: np.random.Generator) -> Texture:
     image = blend(image, (0.97, 0.42, 0.08), -star * 40)
     image = blend(image, (0.20, 0.10, 0.10), 1 - np.abs(star) * 45)
     scuffs = fractal_noise(size, rng, cell=0.03 * height, octaves=4, gain=0.7)
-    return Texture(np.clip(image * (0.86 + 0.26 * scuffs)[..., None], 0, 1), 0.15 * height)
+    return Material(np.clip(image * (0.86 + 0.26 * scuffs)[..., None], 0, 1), 0.15 * height)
 
 
-def koi_texture(height: int, rng: np.random.Generator) -> Texture:
+def koi_texture(height: int, rng: np.random.Generator) -> Material:
     """A carp-shaped wind sock, head at u = -1: blue scales, orange bands, white belly, an eye."""
     density = 0.27 * height
     u, v = unit_grid((1.3, 0.8), density=density)
@@ -194,10 +194,10 @@ def koi_texture(height: int, rng: np.random.Generator) -> Texture:
     for radius, colour in ((0.105, (0.93, 0.70, 0.12)), (0.060, (0.05, 0.05, 0.08))):
         image = blend(image, colour, (radius - eye) * density * 0.8)
     weave = fractal_noise(size, rng, cell=5.0, octaves=2)
-    return Texture(np.clip(image * (0.90 + 0.18 * weave)[..., None], 0, 1), density)
+    return Material(np.clip(image * (0.90 + 0.18 * weave)[..., None], 0, 1), density)
 
 
-def bark_texture(height: int, rng: np.random.Generator) -> Texture:
+def bark_texture(height: int, rng: np.random.Generator) -> Material:
     """Birch bark in trunk half-widths: pale, dark lens-shaped marks across, fine fibres."""
     density = 0.085 * height
     u, v = unit_grid((1.8, 8.0), density=density)
@@ -208,4 +208,4 @@ def bark_texture(height: int, rng: np.random.Generator) -> Texture:
     image = blend(image, (0.16, 0.13, 0.12), (marks - 0.62) * 9)
     fibres = fractal_noise(size, rng, cell=(0.05 * density + 1, 0.6 * density), octaves=2)
     image = blend(image, (0.40, 0.34, 0.22), (v - 4.5) / 5.0)
-    return Texture(np.clip(image * (0.88 + 0.2 * fibres)[..., None], 0, 1), density)
+    return Material(np.clip(image * (0.88 + 0.2 * fibres)[..., None], 0, 1), density)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from chromatrack.evaluation.synthetic.materials import (
-    Texture,
+    Material,
     ball_texture,
     bark_texture,
     koi_texture,
@@ -92,7 +92,7 @@ class Sprite:
     """
 
     object_id: int
-    texture: Texture
+    texture: Material
     outline: Outline
     path: Callable[[float], Pose]
     warp: Warp = lambda u, v, progress: (u, v)

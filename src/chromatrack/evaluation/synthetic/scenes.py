@@ -22,7 +22,7 @@ from chromatrack.evaluation.synthetic.appearance import (
     plank_texture,
     skin,
 )
-from chromatrack.evaluation.synthetic.materials import Colour, Texture
+from chromatrack.evaluation.synthetic.materials import Colour, Material
 from chromatrack.evaluation.synthetic.render import Camera, Pose, Sprite, Warp
 
 PX = 1 / 480
@@ -56,7 +56,7 @@ class Body(Sprite):
 class Shot:
     """One take: ground, camera per frame, sprites from back to front, ids of followed bodies."""
 
-    ground: Texture
+    ground: Material
     camera: Callable[[float], Camera]
     sprites: tuple[Sprite, ...]
     followed: tuple[int, ...] = (1,)
@@ -84,7 +84,7 @@ def hidden_frames(name: str, *, seed: int) -> int:
     outline does not fill its reach; two that cross overlap for about as long.
     """
     if name not in SCENES:
-        raise InputError(f"scene: expected one of {', '.join(SCENES)}; came {name!r}")
+        raise InputError(f"scene: expected one of {', '.join(SCENES)}; got {name!r}")
     if name not in HIDDEN:
         return 0
     least, most = HIDDEN[name]

@@ -36,7 +36,7 @@ def draw_hidden(rng: np.random.Generator, *, hide: Hide) -> np.ndarray:
     if hide == "dropout":
         return _DROPOUT[rng.integers(len(_DROPOUT))].copy()
     if hide not in get_args(Hide):
-        raise InputError(f"hide: expected {' or '.join(get_args(Hide))}, came {hide!r}")
+        raise InputError(f"hide: expected {' or '.join(get_args(Hide))}, got {hide!r}")
     return np.array([False, hide == "colour", hide == "colour"])
 
 

@@ -38,7 +38,7 @@ _ASPECT = 1.5  # of a photo not yet seen
 
 
 @dataclass(frozen=True)
-class Shelf:
+class ClipSchedule:
     """A window that rolls over the stretches in a fixed random order, round and round.
 
     order: `(N,)` int, stretch numbers. sizes: `(N,)` float64, bytes of each in that order.
@@ -270,8 +270,8 @@ class ClipStore:
         guess = len(self.index.photos) * 3 * _ASPECT * side**2
         return min(guess, memory * (_PHOTO_SHARE if self.index.videos else 1.0))
 
-    def _make_plan(self) -> Shelf:
+    def _make_plan(self) -> ClipSchedule:
         order = np.random.default_rng(self.config.seed).permutation(self.count)
         sizes = [stretch_bytes(self.index, self.stretches[i], self.config) for i in order]
         budget = self.config.memory_gigabytes * 1e9 - self._photo_budget
-        return Shelf(order, np.asarray(sizes, np.float64), budget)
+        return ClipSchedule(order, np.asarray(sizes, np.float64), budget)

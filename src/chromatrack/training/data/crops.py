@@ -28,7 +28,7 @@ _CPU_AT_ONCE = 1  # views cut at once on a CPU: one stays in its cache, a quarte
 
 
 @dataclass(frozen=True)
-class View:
+class CropView:
     """A square cut of `crop` x `crop` pixels.
 
     matrix: (3, 3) float64, view pixels (x, y, 1) to image pixels, after the bend.
@@ -41,7 +41,7 @@ class View:
     bend: np.ndarray | None = None
 
 
-def random_view(size: tuple[int, int], crop: int, rng: np.random.Generator) -> View:
+def random_view(size: tuple[int, int], crop: int, rng: np.random.Generator) -> CropView:
     """A random axis-aligned view inside an image of (height, width), mirrored half of the time.
 
     Its side is 0.6 to 1 times the image's shorter side; small images are enlarged.
@@ -57,10 +57,10 @@ def random_view(size: tuple[int, int], crop: int, rng: np.random.Generator) -> V
     matrix = np.array([[scale, 0, left], [0, scale, top], [0, 0, 1.0]])
     if rng.random() < 0.5:
         matrix = matrix @ np.array([[-1, 0, crop - 1], [0, 1, 0], [0, 0, 1.0]])
-    return View(matrix, crop)
+    return CropView(matrix, crop)
 
 
-def perturb(view: View, rng: np.random.Generator, *, amount: float) -> View:
+def perturb(view: CropView, rng: np.random.Generator, *, amount: float) -> CropView:
     """The view after a random small motion about its centre (rotation, zoom, shear, shift).
 
     It is never mirrored by this: the pointer could not tell left from right.
@@ -78,7 +78,7 @@ def perturb(view: View, rng: np.random.Generator, *, amount: float) -> View:
     return replace(view, matrix=view.matrix @ motion)
 
 
-def bend(view: View, rng: np.random.Generator, *, amount: float) -> View:
+def bend(view: CropView, rng: np.random.Generator, *, amount: float) -> CropView:
     """The view with every control point displaced at random.
 
     amount: standard deviation of a displacement, as a share of the view's side; above about 0.1
@@ -89,7 +89,7 @@ def bend(view: View, rng: np.random.Generator, *, amount: float) -> View:
 
 
 def view_to_image(
-    views: Sequence[View],
+    views: Sequence[CropView],
     *,
     cells: tuple[int, int],
     stride: int,
@@ -162,7 +162,7 @@ def _thin_plate_terms(points: np.ndarray, control: np.ndarray) -> np.ndarray:
     return np.concatenate([radial, np.ones((len(points), 1)), points], axis=1)
 
 
-def cut_rgb(images: Sequence[Tensor], views: Sequence[View]) -> Tensor:
+def cut_rgb(images: Sequence[Tensor], views: Sequence[CropView]) -> Tensor:
     """Sample views of images, bilinearly, mirrored at the border, on the images' own device.
 
     Args:
@@ -195,7 +195,7 @@ def cut_rgb(images: Sequence[Tensor], views: Sequence[View]) -> Tensor:
     return found
 
 
-def cut_views(images: Sequence[Tensor], views: Sequence[View]) -> Tensor:
+def cut_views(images: Sequence[Tensor], views: Sequence[CropView]) -> Tensor:
     """`cut_rgb` as network input: `(n, 3, S, S)` float32 normalised Lab."""
     at_once = _CPU_AT_ONCE if images[0].device.type == "cpu" else len(images)
     pieces = [slice(start, start + at_once) for start in range(0, len(images), at_once)]
@@ -203,7 +203,7 @@ def cut_views(images: Sequence[Tensor], views: Sequence[View]) -> Tensor:
 
 
 def view_correspondence(
-    reference: View, target: View, size: tuple[int, int], spec: FeatureSpec
+    reference: CropView, target: CropView, size: tuple[int, int], spec: FeatureSpec
 ) -> Tensor:
     """Where in the reference view each target cell's content is, for two views of one image.
 
@@ -222,7 +222,7 @@ def view_correspondence(
     if reference.bend is not None:
         raise InputError(
             "view_correspondence: expected a reference view without a bend (it has no closed "
-            "inverse), came one with; bend the target instead"
+            "inverse), got one with; bend the target instead"
         )
     in_image = view_to_image(
         [target],

@@ -198,7 +198,7 @@ def load_photo(entry: PhotoEntry, *, short_side: int) -> Tensor:
         raise VideoError(f"{name}: cannot be read as an image ({error})") from error
     if min(image.size) < LEAST_SIDE:
         raise VideoError(
-            f"{name}: expected at least {LEAST_SIDE} pixels a side, came "
+            f"{name}: expected at least {LEAST_SIDE} pixels a side, got "
             f"{image.width}x{image.height}"
         )
     height, width = fit_size((image.height, image.width), short_side=short_side)

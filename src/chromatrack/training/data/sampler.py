@@ -24,7 +24,7 @@ from chromatrack.training.data.augment import (
     draw_light,
 )
 from chromatrack.training.data.crops import (
-    View,
+    CropView,
     bend,
     cut_views,
     perturb,
@@ -83,7 +83,7 @@ class _Example:
     """An example as drawn, before anything is cut: V images and V views of them."""
 
     images: Sequence[Tensor]
-    views: Sequence[View]
+    views: Sequence[CropView]
     still: bool
     gap_seconds: float
     source: int
@@ -119,7 +119,7 @@ class Sampler:
         """
         if not 0 <= rank < world <= size or step < 0:
             raise InputError(
-                f"batch: expected a step of 0 or more and 0 <= rank < world <= size, came step "
+                f"batch: expected a step of 0 or more and 0 <= rank < world <= size, got step "
                 f"{step}, rank {rank}, world {world}, size {size}; give each process an example"
             )
         self.store.turn_to(step)
@@ -218,7 +218,7 @@ class Sampler:
 
     def _views(
         self, size: tuple[int, int], rng: np.random.Generator, *, amount: float
-    ) -> list[View]:
+    ) -> list[CropView]:
         """Views of one place, mirrored all or none."""
         base = random_view(size, self.config.crop, rng)
         if not self.config.independent_views:
@@ -228,7 +228,7 @@ class Sampler:
     def _example(
         self,
         images: Sequence[Tensor],
-        views: Sequence[View],
+        views: Sequence[CropView],
         rng: np.random.Generator,
         *,
         gap: float,

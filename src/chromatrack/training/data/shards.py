@@ -69,7 +69,7 @@ def _check_head(path: Path, head: bytes) -> None:
     for magic, kind in _MAGIC.items():
         if head.startswith(magic):
             raise InputError(
-                f"{path}: expected an uncompressed tar shard, came a {kind} file; decompress it "
+                f"{path}: expected an uncompressed tar shard, got a {kind} file; decompress it "
                 "(pictures and videos inside are compressed already)"
             )
 

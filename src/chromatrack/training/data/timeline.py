@@ -80,7 +80,7 @@ def _upright_size(reader: PictureReader, name: str) -> tuple[int, int]:
     size = turned((picture.height, picture.width), quarter_turns(picture))
     if min(size) < LEAST_SIDE:
         raise VideoError(
-            f"{name}: expected at least {LEAST_SIDE} pixels a side, came {size[1]}x{size[0]}"
+            f"{name}: expected at least {LEAST_SIDE} pixels a side, got {size[1]}x{size[0]}"
         )
     return size
 

@@ -293,7 +293,7 @@ def plot_losses(
     from matplotlib.figure import Figure
 
     if not reports:
-        raise InputError("plot_losses: expected at least one report, came none")
+        raise InputError("plot_losses: expected at least one report, got none")
     panels = curves(reports, validations)
     columns = min(3, len(panels))
     rows = math.ceil(len(panels) / columns)

@@ -45,7 +45,7 @@ def watch_picture(views: Sequence[PairView], *, title: str) -> np.ndarray:
         InputError: no pairs.
     """
     if not views:
-        raise InputError("watch_picture: expected at least one held-out pair, came none")
+        raise InputError("watch_picture: expected at least one held-out pair, got none")
     names = [short_name(view.name) for view in views]
     colours = contact_sheet(
         [_colour_row(view) for view in views],

@@ -203,7 +203,7 @@ def look_at_pair(
     """
     if reference.shape != target.shape:
         raise InputError(
-            f"{name}: expected two frames of one size, came {reference.shape} and {target.shape}"
+            f"{name}: expected two frames of one size, got {reference.shape} and {target.shape}"
         )
     size = (target.shape[0], target.shape[1])
     image = torch.stack([planes(reference), planes(target)]).to(features.device).float() / 255
@@ -234,7 +234,7 @@ def _check_pair(features: Tensor, lab: Tensor, spec: FeatureSpec) -> None:
     if lab.shape[:2] != (2, 3) or len(features) != 2 or features.shape[-2:] != cells:
         raise InputError(
             "copy_colours: expected features (2, C, h, w) and lab (2, 3, H, W) of the same two "
-            f"frames, came {tuple(features.shape)} and {tuple(lab.shape)} at stride {spec.stride}"
+            f"frames, got {tuple(features.shape)} and {tuple(lab.shape)} at stride {spec.stride}"
         )
 
 

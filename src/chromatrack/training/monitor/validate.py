@@ -1,7 +1,8 @@
 """Watch a network learn: on held-out frames, and on labelled sequences where there are any.
 
-The training loop calls a `Watch` now and then; it never changes what it looks at. Numbers serve to
-compare moments of a run, and runs with the same held-out material, not to compare with other work.
+The training loop calls a `Validator` now and then; it never changes what it looks at. Numbers
+serve to compare moments of a run, and runs with the same held-out material, not to compare with
+other work.
 """
 
 from __future__ import annotations
@@ -63,10 +64,10 @@ _COPY = PropagateConfig()
 _SHARE = TrackConfig().adapt
 
 
-class Watch:
+class Validator:
     """Looks at a network in training: colour error, tracking score, and a picture.
 
-    >>> watch = Watch([("clip", reference, target)], validate="davis16-dev")
+    >>> watch = Validator([("clip", reference, target)], validate="davis16-dev")
     >>> values = watch(encoder, step=1000, seconds=62.0, folder=run)
     """
 
@@ -104,7 +105,7 @@ class Watch:
         if size < 16 or frames < 3 or rows < 1:
             raise InputError(
                 "watch: expected size >= 16 pixels, frames >= 3 and rows >= 1, "
-                f"came {size}, {frames} and {rows}"
+                f"got {size}, {frames} and {rows}"
             )
         self.names = [name for name, _, _ in pairs]
         self.pairs = [_fit(pair, size) for pair in pairs]
@@ -267,7 +268,7 @@ def _fit(pair: HeldPair, size: int) -> Tensor:
         is_rgb = frame.ndim == 3 and frame.shape[0] == 3 and frame.dtype == torch.uint8
         if not is_rgb or frame.shape != both[0].shape:
             raise InputError(
-                f"held-out pair {name}: expected two frames (3, H, W) uint8 of one size, came "
+                f"held-out pair {name}: expected two frames (3, H, W) uint8 of one size, got "
                 + " and ".join(f"{tuple(x.shape)} {x.dtype}" for x in both)
             )
     frames = torch.stack(both).cpu()

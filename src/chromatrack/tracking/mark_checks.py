@@ -1,0 +1,177 @@
+"""Marks checked against the video: inside the frame, on frames that are there, whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from chromatrack.errors import InputError
+from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark, Source
+from chromatrack.tracking.marks import Marks, Masks, read_marks
+from chromatrack.video.reader import VideoInfo, probe
+
+MOST_LABELS = 2000
+"""Regions, boxes, points and joints together; the label map of a frame grows with them."""
+
+
+def check_all(marks: Marks, info: VideoInfo, *, start: int, end: int | None) -> None:
+    """Check marks of all kinds against the video: inside the frame, on frames that are there.
+
+    Raises:
+        InputError: what is wrong with which mark.
+    """
+    after = min(end or 10**12, info.frame_count or 10**12)
+    allowed = f"a frame from {start} " + (f"to {after - 1}" if after < 10**12 else "on")
+    _check_masks(marks, info)
+    _check_single(marks)
+    _check_whole(marks)
+    for what, frame in _dated(marks):
+        if not start <= frame < after:
+            raise InputError(
+                f"{what} of frame {frame}: expected {allowed}; frames are counted from 0"
+            )
+    for name, frame, place in marks.places():
+        if place is not None:
+            _check_inside(f"{name[0]} {name[1]} on frame {frame}", *place, info)
+    _check_boxes(marks, info)
+    layout = marks.layout()
+    for lost in marks.lost:
+        if lost.id not in layout.regions:
+            raise InputError(
+                f"lost: expected one of the painted ids {list(layout.regions)}, got {lost.id}"
+            )
+    if not any(any(told.values()) for told in marks.told(layout).values()):
+        raise InputError(
+            "expected at least one object, point or box, got none: masks are all 0, or everything "
+            "is declared lost"
+        )
+    if len(layout) - 1 > MOST_LABELS:
+        raise InputError(
+            f"expected at most {MOST_LABELS} objects, boxes, points and joints together, got "
+            f"{len(layout) - 1}; track them in several runs"
+        )
+
+
+def _check_single(marks: Marks) -> None:
+    """One point, box or pose per id and frame; a region is not painted and lost on one."""
+    kinds = {"point": marks.points, "box": marks.boxes, "pose": marks.keypoints}
+    for kind, given in kinds.items():
+        seen = set()
+        for mark in given:
+            if (mark.id, mark.frame) in seen:
+                raise InputError(
+                    f"{kind} {mark.id} on frame {mark.frame}: "
+                    f"expected one {kind} per id and frame, got two"
+                )
+            seen.add((mark.id, mark.frame))
+    for lost in marks.lost:
+        mask = marks.masks.get(lost.frame)
+        if mask is not None and bool((mask == lost.id).any()):
+            raise InputError(
+                f"lost {lost.id} on frame {lost.frame}: expected a frame without it, got one "
+                "whose mask shows it; it is either painted or lost"
+            )
+
+
+def _check_whole(marks: Marks) -> None:
+    """Points and joints have both x and y or neither; poses of one id have the same joints."""
+    for mark in marks.points:
+        if (mark.x is None) != (mark.y is None):
+            raise InputError(
+                f"point {mark.id} on frame {mark.frame}: expected x and y, or neither where it is "
+                f"lost, got {mark.x}, {mark.y}"
+            )
+    counts: dict[int, int] = {}
+    for pose in marks.keypoints:
+        what = f"keypoints {pose.id} on frame {pose.frame}"
+        joints = counts.setdefault(pose.id, len(pose.joints))
+        if len(pose.joints) != joints:
+            raise InputError(
+                f"{what}: expected {joints} joints as on its first frame, got {len(pose.joints)}"
+            )
+        for number, joint in enumerate(pose.joints):
+            if not (np.isfinite(joint).all() or np.isnan(joint).all()):
+                raise InputError(
+                    f"{what}: expected finite x and y of joint {number}, or neither where it is "
+                    f"not marked, got {joint[0]}, {joint[1]}"
+                )
+
+
+def _check_masks(marks: Marks, info: VideoInfo) -> None:
+    size = (info.height, info.width)
+    for index, mask in marks.masks.items():
+        if mask.ndim != 2 or not np.issubdtype(mask.dtype, np.integer):
+            raise InputError(
+                f"mask of frame {index}: expected (H, W) integer object ids, "
+                f"got {mask.shape} {mask.dtype}"
+            )
+        if mask.shape != size:
+            raise InputError(
+                f"mask of frame {index}: expected the video's {size[1]}x{size[0]} pixels, "
+                f"got {mask.shape[1]}x{mask.shape[0]}; draw it on a frame of this video"
+            )
+
+
+def _check_inside(what: str, x: float, y: float, info: VideoInfo) -> None:
+    if not (np.isfinite(x) and np.isfinite(y)):
+        raise InputError(f"{what}: expected finite x and y, got {x}, {y}")
+    if not (-1 / 2 <= x <= info.width - 1 / 2 and -1 / 2 <= y <= info.height - 1 / 2):
+        raise InputError(
+            f"{what}: expected a place inside the {info.width}x{info.height} frame, "
+            f"got x {x:g}, y {y:g}; x and y are pixels of the source video"
+        )
+
+
+def _check_boxes(marks: Marks, info: VideoInfo) -> None:
+    for box in marks.boxes:
+        what = f"box {box.id} on frame {box.frame}"
+        values = (box.x, box.y, box.width, box.height)
+        if all(value is None for value in values):
+            continue
+        sides = [value for value in values if value is not None and np.isfinite(value)]
+        if len(sides) < 4 or min(sides[2:]) <= 0:
+            raise InputError(
+                f"{what}: expected finite x, y, and width and height > 0, got {values}"
+            )
+        x, y, width, height = sides
+        if x >= info.width or y >= info.height or x + width <= 0 or y + height <= 0:
+            raise InputError(
+                f"{what}: expected a box that meets the {info.width}x{info.height} frame, "
+                f"got x {x:g}, y {y:g}, width {width:g}, height {height:g}"
+            )
+
+
+def gathered_marks(
+    video: Source,
+    *,
+    masks: Masks | None,
+    points: Sequence[PointMark],
+    boxes: Sequence[BoxMark],
+    keypoints: Sequence[KeypointMark],
+    lost: Sequence[LostMark],
+    start: int,
+    end: int | None,
+) -> Marks:
+    """Marks as `Tracker.track` takes them, read and checked against the video.
+
+    Raises:
+        InputError: as `Tracker.track`. VideoError: the video cannot be read.
+    """
+    painted = {} if masks is None else read_marks(masks, start=start)
+    marks = Marks(painted, points, boxes, keypoints, lost)
+    check_all(marks, probe(video), start=start, end=end)
+    return marks
+
+
+def _dated(marks: Marks) -> Iterator[tuple[str, int]]:
+    for frame in marks.masks:
+        yield "mask", frame
+    for mark in marks.points:
+        yield f"point {mark.id}", mark.frame
+    for box in marks.boxes:
+        yield f"box {box.id}", box.frame
+    for pose in marks.keypoints:
+        yield f"keypoints {pose.id}", pose.frame
+    for lost in marks.lost:
+        yield f"lost {lost.id}", lost.frame
