@@ -10,8 +10,8 @@ ROOT is a folder in the DAVIS layout. `collect` tracks every sequence from its f
 of every later frame and object, J, F and the signals of `chromatrack.propagation.reliability`.
 `report` fits the combination's weights to all frames of all FILES and judges it on sequences held
 out of the fit, one after the other; the weights are those that stand in `reliability.py`. A frame
-is bad if J is below 0.5. Absent objects are not in the fit; what is known of them is printed. `colours` colours
-every seventh frame from the first and judges and fits
+is bad if J is below 0.5. Absent objects are not in the fit; what is known of them is printed.
+`colours` colours every seventh frame from the first and judges and fits
 `chromatrack.tracking.color_reliability` likewise.
 
 Prints Markdown; FOLDER gets reliability.json (every number, and the points of the charts),

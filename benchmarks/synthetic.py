@@ -36,7 +36,7 @@ import numpy as np
 from PIL import Image
 from synthetic_table import Row, table, to_json
 
-from chromatrack.evaluation import track_metrics as scores
+from chromatrack.evaluation.metrics import tracks as scores
 from chromatrack.evaluation.metrics.masks import jaccard
 from chromatrack.evaluation.synthetic.clips import SCENES, TruthFrame, extent, hidden_frames, scene
 

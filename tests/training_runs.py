@@ -1,8 +1,22 @@
 """Finished training runs looked at and compared."""
 
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from chromatrack.training import checkpoint
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equal to the last bit, through dicts and lists."""
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    return a == b
 
 
 def newest(folder: Path) -> checkpoint.Checkpoint:

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chromatrack.errors import LayoutError
+from chromatrack.evaluation.datasets import safe_pickle as array_pickle
 from chromatrack.evaluation.datasets.safe_pickle import ByteSpan, StoredArray, read_array_pickle
-from chromatrack.formats import array_pickle
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 

@@ -19,7 +19,6 @@ from skimage.metrics import peak_signal_noise_ratio
 from synthetic import moving_clip, rgb_of, still, write_clip
 
 from chromatrack.errors import InputError, LayoutError, VideoError
-from chromatrack.evaluation import perceptual
 from chromatrack.evaluation.baselines.colorizers import (
     CHAINED,
     FLOW,
@@ -33,6 +32,7 @@ from chromatrack.evaluation.baselines.colorizers import (
 )
 from chromatrack.evaluation.datasets.color import TRUTH, colour_benchmark, colour_table
 from chromatrack.evaluation.datasets.color_clips import read_clips
+from chromatrack.evaluation.metrics import lpips as perceptual
 from chromatrack.evaluation.metrics.color import ColourConsistency, colourfulness
 from chromatrack.evaluation.runner import evaluate
 from chromatrack.evaluation.tables import table_text

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from chromatrack.errors import DamagedVideoError, InputError, LayoutError, OutputError
-from chromatrack.evaluation import davis, davis_files
+from chromatrack.evaluation.datasets import davis, davis_files
 from chromatrack.evaluation.datasets.davis import (
     SavedMasks,
     davis_benchmark,

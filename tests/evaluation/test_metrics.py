@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from chromatrack.errors import InputError
-from chromatrack.evaluation import metrics
+from chromatrack.evaluation.metrics import masks as metrics
 
 DEV = Path(__file__).resolve().parents[3] / "shared/data/davis16-dev"
 

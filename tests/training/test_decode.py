@@ -15,7 +15,7 @@ from synthetic import moving_clip, rgb_of, still
 from video_clips import pictures, write_clip
 
 from chromatrack.errors import VideoError
-from chromatrack.training import decode
+from chromatrack.training.data import decode
 from chromatrack.training.data.decode import Clip, as_clip, clip_weight, decode_stretch, load_photo
 from chromatrack.training.data.entries import PhotoEntry, VideoEntry
 from chromatrack.training.data.index import build_index

@@ -23,8 +23,8 @@ from video_clips import pictures
 from video_clips import write_clip as encode
 
 from chromatrack.errors import InputError
-from chromatrack.training import index as index_module
-from chromatrack.training import timeline
+from chromatrack.training.data import index as index_module
+from chromatrack.training.data import timeline
 from chromatrack.training.data.entries import VideoEntry
 from chromatrack.training.data.index import Index, build_index, cache_folder, stretches
 from chromatrack.training.data.shards import list_shard

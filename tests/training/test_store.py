@@ -17,8 +17,9 @@ from synthetic import still
 from video_clips import pictures, write_clip
 
 from chromatrack.errors import InputError
-from chromatrack.training import frame_files, store
 from chromatrack.training.config import SamplerConfig
+from chromatrack.training.data import clip_store as store
+from chromatrack.training.data import frame_cache as frame_files
 from chromatrack.training.data.clip_store import EXCHANGE_EVERY, FIRST, ClipSchedule, ClipStore
 from chromatrack.training.data.index import Index, build_index
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 from synthetic import moving_clip, still, write_clip
-from training_runs import newest, same_run
+from training_runs import newest, same, same_run
 
 from chromatrack.errors import InputError, OutputError, TrainingError
 from chromatrack.model.weights import load_encoder, read_header
@@ -54,17 +54,6 @@ def finished(data, tmp_path_factory) -> tuple[Path, list[StepReport]]:
     """A run of six steps."""
     folder = tmp_path_factory.mktemp("runs") / "six"
     return folder, list(train([data], output=folder, config=SIX))
-
-
-def same(a: Any, b: Any) -> bool:
-    """Equal to the last bit, through dicts and lists."""
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
-    return a == b
 
 
 def test_a_run_reports_and_writes_everything(finished):
