@@ -59,7 +59,7 @@ def evaluate(
             `(B, C, h, w)`; an `Encoder`; or a name as on the command line (`small`,
             `resnet:FILE`, `vit:FOLDER`, `FILE.onnx`, `identity`, ...).
         protocol: whose way of copying labels, by name; or a configuration, such as
-            `measure.protocols.protocol("crw", top_k=5)`.
+            `evaluation.protocols.protocol("crw", top_k=5)`.
         offset: of your own features, the pixel of cell 0; None: the middle of its stride.
         output: folder for result.json and predictions; None writes nothing.
         jobs: clips measured at a time, each in a process of its own.

@@ -40,7 +40,7 @@ class PropagateConfig:
     None: as many cells as `REACH` and `RECENT_REACH` pixels are. temperature divides the cosine
     similarity. top_k: how many of the most similar cells to copy from; None: all in the windows.
 
-    For the protocols of others (`measure.protocols`): kept: how many frames after the first one
+    For the protocols of others (`evaluation.protocols`): kept: how many frames after the first one
     lie those that stay in memory with their labels, in windows of `radius`. fill: until `recent`
     frames have been, copies of the first marked one stand in for them. restrict_recent: False
     searches recent frames everywhere. similarity: `dot` leaves features as long as the network

@@ -225,7 +225,7 @@ def frames_to_look_at(
 
 
 Told = Mapping[str, Mapping[int, float]]
-"""kind -> id -> reliability, as `reliability_rows.by_kind` makes it."""
+"""kind -> id -> reliability, as `tracking.reliability.by_kind` makes it."""
 
 
 def things_to_look_at(frames: Iterable[tuple[int, Told]]) -> list[ReviewRange]:

@@ -29,7 +29,7 @@ class TrackConfig:
     propagate: how labels are copied. colour: the same for colours, by default from the references
     only and over the whole frame, because errors passed on from frame to frame smear.
 
-    For the protocols of others (`measure.protocols`): square: frames are `size` x `size`.
+    For the protocols of others (`evaluation.protocols`): square: frames are `size` x `size`.
     long_multiple: the longer side is cut down to a multiple of this many pixels. upsample: how
     masks come to full size, along the image's edges or by plain bilinear interpolation.
     stretch: every label is stretched to [0, 1] over the frame before the largest wins. protocol:

@@ -48,7 +48,7 @@ class TrackedFrame:
     reliability: chance, [0, 1], that a region's mask is right (J of 0.5 or more), told without
     labels; 1 where it was painted, left out before it was first marked. signals: what that is made
     of (`reliability.estimate`), None where painted. place_reliability, place_signals: the same of
-    boxes, points and joints by name (`place_reliability.py` says what is right of each).
+    boxes, points and joints by name (`point_reliability.py` says what is right of each).
     """
 
     index: int

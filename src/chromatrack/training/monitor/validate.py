@@ -314,7 +314,7 @@ def tracking_score(
         root: a folder in the published layout of DAVIS.
 
     Raises:
-        LayoutError, InputError: see `measure.davis.read_davis`.
+        LayoutError, InputError: see `datasets.davis.read_davis`.
     """
     device = _device(encoder).type
     tracker = Tracker(
