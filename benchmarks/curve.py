@@ -56,7 +56,7 @@ def untrained(config: TrainConfig) -> Encoder:
 
 def measure(path: Path | None, options: argparse.Namespace) -> tuple[int, Scores]:
     """Steps behind a checkpoint (None: before the first one) and its scores; kept in the folder."""
-    step = 0 if path is None else int(checkpoint.read(path).content["step"])
+    step = 0 if path is None else int(checkpoint.read_checkpoint(path).content["step"])
     place = options.out / f"step-{step:08d}-{options.protocol}-{options.frames}.json"
     looked = options.out / f"step-{step:08d}-colours.json"
     encoder = untrained(options.config) if path is None else load_checkpoint(path)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from os import PathLike
-from typing import Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal
 
 from chromatrack.errors import InputError, shown
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Source = str | PathLike[str]
 

@@ -21,8 +21,8 @@ from PIL import Image
 from synthetic import moving_clip, rgb_of, write_clip, write_masks
 
 from chromatrack import __version__
-from chromatrack.cli.main import main as cli
-from chromatrack.cli.main import track as commands
+from chromatrack.cli import main as cli
+from chromatrack.cli import track as commands
 from chromatrack.cli.mark_files import MarkFiles, read_mark_files
 from chromatrack.cli.options import DEFAULTS, EVALUATED, NO_KNOBS, track_config
 from chromatrack.cli.progress import frame_bar
@@ -622,7 +622,7 @@ def test_evaluate_davis_takes_protocols_and_any_features(davis, tmp_path, monkey
 
 
 def test_demo_prints_scores_and_files(monkeypatch, tmp_path, model, capsys):
-    from chromatrack.cli.main import demo
+    from chromatrack.cli import demo
 
     small = demo.run_demo
     monkeypatch.setattr(

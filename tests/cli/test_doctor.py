@@ -10,8 +10,8 @@ import av
 import pytest
 import torch
 
-from chromatrack.cli.main import doctor
-from chromatrack.cli.main import main as cli
+from chromatrack.cli import doctor
+from chromatrack.cli import main as cli
 from chromatrack.model import weights
 from chromatrack.model.weights import save_encoder
 

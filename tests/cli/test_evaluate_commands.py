@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from synthetic import moving_clip, write_clip, write_masks
 
-from chromatrack.cli.main import main as cli
+from chromatrack.cli import main as cli
 from chromatrack.model.weights import save_encoder
 
 savemat = pytest.importorskip("scipy.io").savemat

@@ -12,7 +12,7 @@ from patch_encoders import SmoothEncoder
 from PIL import Image
 from synthetic import moving_clip, write_clip
 
-from chromatrack.cli.main import main as cli
+from chromatrack.cli import main as cli
 from chromatrack.errors import DamagedVideoError, InputError, LayoutError
 from chromatrack.evaluation.datasets.tapvid import read_tapvid
 from chromatrack.evaluation.metrics.tapvid import TAPVID_COLUMNS

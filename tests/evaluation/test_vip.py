@@ -10,7 +10,7 @@ from patch_encoders import SmoothEncoder
 from PIL import Image
 from synthetic import moving_clip
 
-from chromatrack.cli.main import main as cli
+from chromatrack.cli import main as cli
 from chromatrack.errors import DamagedVideoError, InputError, LayoutError
 from chromatrack.evaluation.baselines.identity import IdentityTracker
 from chromatrack.evaluation.datasets.vip import VIP_CLASSES, read_classes, read_vip

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from seams import measure_seams
 from synthetic import moving_clip, write_clip
 
 from chromatrack.errors import DamagedVideoError, InputError, OutputError
@@ -20,6 +19,7 @@ from chromatrack.propagation.layout import channel_names
 from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.runs.affected_spans import find_spans
 from chromatrack.runs.correct import correct, read_masks_at, tracker_of
+from chromatrack.runs.keyframe_seams import measure_seams
 from chromatrack.runs.reader import read_result
 from chromatrack.runs.writer import track_to_folder
 from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark, Skeleton

@@ -267,12 +267,12 @@ def test_with_marks_on_the_first_frame_alone_frames_come_as_they_are_read(
 def test_leaving_early_gives_the_spool_back(tracker, clip, monkeypatch):
     closed = []
 
-    class Watched(passes_module.Spool):
+    class Watched(passes_module.ReadingCache):
         def close(self) -> None:
             closed.append(True)
             super().close()
 
-    monkeypatch.setattr(follow_module, "Spool", Watched)
+    monkeypatch.setattr(follow_module, "ReadingCache", Watched)
     found = tracker.track(clip, masks={5: mask_at(5)})
     next(found)
     assert not closed

@@ -32,7 +32,7 @@ def test_the_last_two_and_the_best_are_kept(tmp_path):
     newest = checkpoint.latest(tmp_path)
     assert newest is not None and newest.step == 15
     assert newest.content["weights"].tolist() == [15, 15, 15]
-    assert checkpoint.read(tmp_path / "best.pt").step == 5
+    assert checkpoint.read_checkpoint(tmp_path / "best.pt").step == 5
 
 
 def test_no_checkpoint_is_none(tmp_path):
@@ -69,14 +69,14 @@ def test_no_code_in_a_checkpoint_is_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"step": 1, "config": Evil()}, "evil.pt", pickle_module=pickle)
     with pytest.raises(InputError, match="expected a checkpoint of chromatrack train"):
-        checkpoint.read(Path("evil.pt"))
+        checkpoint.read_checkpoint(Path("evil.pt"))
     assert not Path("ran").exists()
 
 
 def test_a_checkpoint_of_something_else(tmp_path):
     torch.save({"weights": torch.zeros(2)}, tmp_path / "other.pt")
     with pytest.raises(InputError, match="no training state in it"):
-        checkpoint.read(tmp_path / "other.pt")
+        checkpoint.read_checkpoint(tmp_path / "other.pt")
 
 
 FULL = """

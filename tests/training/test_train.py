@@ -269,7 +269,7 @@ def test_what_is_set_aside_is_watched_and_the_best_is_kept(tmp_path):
     assert seen == [(step, ["5.mp4"], (3, 40, 53)) for step in (1, 2, 3, 4)]
     rows = read_validations(folder / "validation.jsonl")
     assert [row.values["colour_error"] for row in rows] == [0.3, 0.1, 0.2, 0.4]
-    assert checkpoint.read(folder / "best.pt").step == 2
+    assert checkpoint.read_checkpoint(folder / "best.pt").step == 2
     assert json.loads((folder / "data.json").read_text())["videos"] == 9
 
 

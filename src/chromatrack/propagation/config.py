@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from chromatrack.errors import InputError
-from chromatrack.ops.affinity import RadiusShape
+from chromatrack.structures import RadiusShape
 
 
 def _check_least(name: str, value: int, least: int) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
-
-import torch
+from typing import TYPE_CHECKING, Literal
 
 from chromatrack.errors import InputError
-from chromatrack.ops.coords import fit_size
 from chromatrack.propagation.config import PropagateConfig, Upsample
+
+if TYPE_CHECKING:
+    import torch
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -64,6 +64,8 @@ class TrackConfig:
         """(height, width) at which a frame of (height, width) pixels is embedded."""
         if self.square:
             return self.size, self.size
+        from chromatrack.ops.coords import fit_size
+
         height, width = fit_size(size, short_side=self.size, enlarge=ENLARGE)
         longer = max(height, width) // self.long_multiple * self.long_multiple
         if self.long_multiple == 1 or longer < min(height, width):
@@ -77,6 +79,8 @@ def choose_device(device: Device = "auto") -> torch.device:
     Raises:
         InputError: the device asked for is not there.
     """
+    import torch
+
     there = {"cpu": True, "cuda": torch.cuda.is_available()}
     there["mps"] = torch.backends.mps.is_available()
     if device == "auto":
