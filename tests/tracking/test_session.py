@@ -146,7 +146,7 @@ def test_an_object_added_later_is_tracked_from_there(trained, film):
 
 def test_a_correction_holds_on_its_frame_and_after(trained, film):
     session = start_session(
-        trained.embedder.embedder, film[0].rgb, masks=film[0].mask, points={1: (50.0, 40.0)}
+        trained.embedder, film[0].rgb, masks=film[0].mask, points={1: (50.0, 40.0)}
     )
     for frame in film[1:4]:
         session.step(frame.rgb)
@@ -257,7 +257,7 @@ def tensors_held(session: Session) -> int:
 
 def test_memory_does_not_grow_however_often_one_corrects(tracker, film):
     session = start_session(
-        tracker.embedder.embedder, film[0].rgb, masks=film[0].mask, points={1: (50.0, 40.0)}
+        tracker.embedder, film[0].rgb, masks=film[0].mask, points={1: (50.0, 40.0)}
     )
     held = []
     for count in range(32):
@@ -339,7 +339,7 @@ def test_moved_labels_keep_what_is_known_of_them(tracker, film):
 )
 def test_what_makes_no_sense_changes_nothing(tracker, film, act, message):
     session = start_session(
-        tracker.embedder.embedder, film[0].rgb, masks=film[0].mask, points={1: (50.0, 40.0)}
+        tracker.embedder, film[0].rgb, masks=film[0].mask, points={1: (50.0, 40.0)}
     )
     session.step(film[1].rgb, pts_seconds=0.5)
     before, layout = session.result, session.layout
