@@ -48,7 +48,25 @@ class Knobs:
         jitter: strength of random light and colour change, 0 to 1.
         copy: weight of the colours copied.
         correspondence: weight of known motion found on stills; 0 leaves a term out.
-        cache: where decoded clips are kept: with a GPU, `device` if they fit.
+        walk: weight of the way to other frames and back (with palindrome).
+        palindrome: first reference and target are views of one frame.
+        queries: cells of each target asked for known places; 0: all.
+        distractors: cells of other pictures among which a place is found; 0: all.
+        views: frames or views of an example.
+        short_side: of decoded frames, pixels.
+        still_motion: strength of the views' own motion where it is known.
+        video_motion: the same, between frames.
+        gap_least: least time between frames, seconds.
+        gap_most: largest time between frames, seconds.
+        least_side: least side of a view, as a share of the picture's.
+        mirror_apart: share of examples with the first view mirrored.
+        stills_show_all: share of stills that hide no channel.
+        classes: colours copied.
+        schedule: cosine, step, or wsd (warm-up, stable, decay).
+        decay: share of a wsd schedule that falls.
+        keep_every: steps between checkpoints that stay.
+        weight_decay: of the optimiser.
+        cache: where decoded clips are kept: with a GPU, `table` or `device` if they fit.
         memory_gigabytes: decoded frames kept; more data is rotated through.
         seed: of all randomness.
         precision: of the forward pass; auto: bfloat16 on GPUs that have it.
@@ -75,7 +93,25 @@ class Knobs:
     jitter: Knob = None
     copy: Knob = None
     correspondence: Knob = None
-    cache: Literal["device", "memory", "disk", "none"] | None = None
+    walk: Knob = None
+    palindrome: bool | None = None
+    queries: Count = None
+    distractors: Count = None
+    views: Count = None
+    short_side: Count = None
+    still_motion: Knob = None
+    video_motion: Knob = None
+    gap_least: Knob = None
+    gap_most: Knob = None
+    least_side: Knob = None
+    mirror_apart: Knob = None
+    stills_show_all: Knob = None
+    classes: Count = None
+    schedule: Literal["cosine", "step", "wsd"] | None = None
+    decay: Knob = None
+    keep_every: Count = None
+    weight_decay: Knob = None
+    cache: Literal["table", "device", "memory", "disk", "none"] | None = None
     memory_gigabytes: Knob = None
     seed: Count = None
     precision: Literal["auto", "float32", "bfloat16", "float16"] | None = None
@@ -166,10 +202,18 @@ def _configure(
     from chromatrack.learn.recipe import RECIPES, change
 
     config = _resumed(output) if resume else RECIPES[recipe]()
-    config = change(config, **asdict(knobs))
+    given = asdict(knobs)
+    least, most = given.pop("gap_least"), given.pop("gap_most")
+    low, high = config.sampler.gap_seconds
+    gaps = (low if least is None else least, high if most is None else most)
+    config = change(config, **given, gap_seconds=gaps)
     if knobs.steps is not None and knobs.minutes is None:
         config = replace(config, minutes=None)
-    if knobs.correspondence and config.sampler.hide == "dropout":
+    if (
+        knobs.correspondence
+        and knobs.stills_show_all is None
+        and config.sampler.hide == "dropout"
+    ):
         # Where motion is known, half of the stills may show everything.
         config = change(config, stills_show_all=0.5)
     return config

@@ -29,6 +29,8 @@ class Objective:
     window: cells a target may look away from its own place when the frames are less than
     `window_seconds` apart; None: always the whole frame.
     copy: colours copied. correspondence: known motion of stills found, against all other pictures.
+    walk: the way to other frames and back found, in palindromes. queries: cells of each target that
+    the last two ask; 0: all. distractors: cells of other pictures; 0: all.
     predict: colours predicted from each cell's own features, for networks that see single pictures
     and L alone; there is no pointer then and no other term, and the network gets a colour head.
     """
@@ -41,6 +43,9 @@ class Objective:
     window_seconds: float = 0.5
     copy: float = 1.0
     correspondence: float = 0.0
+    walk: float = 0.0
+    queries: int = 0
+    distractors: int = 0
     predict: float = 0.0
 
 
@@ -51,6 +56,8 @@ class TrainConfig:
     init: weights to start from (a shipped name or a file); None: random.
     batch: examples a step, over all processes and all `accumulate` parts.
     precision: auto is bfloat16 or float16 where the device has it, float32 on CPUs.
+    decay: share of a `wsd` schedule in which the rate falls. keep_every: steps between checkpoints
+    that stay; None: only the last two do.
     held_out: clips (or photos) never trained on, to watch the run with.
     """
 
@@ -68,6 +75,8 @@ class TrainConfig:
     schedule: Schedule = "cosine"
     warmup: float = 0.05
     drops: tuple[float, ...] = ()
+    decay: float = 0.2
+    keep_every: int | None = None
     clip_norm: float | None = 1.0
     precision: Precision = "auto"
     compile: bool = False

@@ -19,6 +19,7 @@ from chromatrack.encoder import Encoder, build_encoder, colour_head
 from chromatrack.errors import InputError
 from chromatrack.fold import channels_last
 from chromatrack.learn.grow import can_grow, grow
+from chromatrack.learn.device_batches import DeviceSampler
 from chromatrack.learn.recipe import TrainConfig, network, to_json
 from chromatrack.learn.sampler import Sampler
 from chromatrack.weights import load_encoder
@@ -53,7 +54,7 @@ class Run:
     is_sound: bool = True
     notes: dict[str, str] = field(default_factory=dict)
 
-    def fit_colours(self, sampler: Sampler, config: TrainConfig) -> None:
+    def fit_colours(self, sampler: Sampler | DeviceSampler, config: TrainConfig) -> None:
         """Cluster the colours of the first batches, the same ones whenever the run is begun."""
         size = max(1, min(config.batch, 8))
         batches = CODEBOOK_BATCHES * max(1, config.objective.classes // 16)
@@ -162,7 +163,7 @@ def choose_precision(config: TrainConfig, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
 
-def calibrate(run: Run, sampler: Sampler) -> tuple[Encoder, dict[str, Tensor]]:
+def calibrate(run: Run, sampler: Sampler | DeviceSampler) -> tuple[Encoder, dict[str, Tensor]]:
     """The network with its normalisation measured on unhidden colour, and the statistics of grey.
 
     Training hides channels at random, so its own running statistics fit no input ever used.

@@ -31,6 +31,7 @@ from chromatrack.learn.log import (
     truncate_log,
     write_csv,
 )
+from chromatrack.learn.device_batches import DeviceSampler
 from chromatrack.learn.recipe import TrainConfig, to_json
 from chromatrack.learn.report import FACTS, write_report
 from chromatrack.learn.run import Run, Watcher, calibrate
@@ -138,6 +139,12 @@ class RunFiles:
             checkpoint.save(self.folder, run.content(config), best=best)
         self.saved = time.monotonic()
 
+    def keep(self, run: Run, config: TrainConfig) -> None:
+        """Write a checkpoint that later ones do not push out."""
+        if self.world.leads:
+            name = f"kept-{run.step:08d}.pt"
+            checkpoint.write(self.folder / name, run.content(config))
+
     def log(self, report: StepReport) -> None:
         """Add a report to the log."""
         if self.world.leads:
@@ -158,7 +165,7 @@ class RunFiles:
         self.watched = time.monotonic()
         return values
 
-    def finish(self, run: Run, sampler: Sampler, config: TrainConfig, *, complete: bool) -> None:
+    def finish(self, run: Run, sampler: Sampler | DeviceSampler, config: TrainConfig, *, complete: bool) -> None:
         """Write the weights as they are now, the table, the curves and the report.
 
         complete: the schedule came to its end; the normalisation is measured again only then.

@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from chromatrack.learn.decode import Clip
     from chromatrack.learn.store import ClipStore
 
-Cache = Literal["device", "memory", "disk", "none"]
+Cache = Literal["table", "device", "memory", "disk", "none"]
 
 TRIES = 20
 """How often one example is drawn anew before the data is declared unusable."""
 
-_PHOTOS = 0.6  # share of stills that are photos when there are photos and videos
+PHOTOS = 0.6  # share of stills that are photos when there are photos and videos
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,12 @@ class SamplerConfig:
     jitter: strength of the change of light per view; 0: none.
     hide: which channels are hidden. stills_show_all: share of stills that hide nothing all the
         same, when hide is "dropout".
-    cache, memory_gigabytes: where decoded frames are kept, and how many of them.
+    least_side: least side of a view before its motion, as a share of the picture's shorter side.
+    palindrome: view 0 and the target show the same frame, the others lie in between.
+    mirror_apart: share of examples whose view 0 is mirrored against the others.
+    cache, memory_gigabytes: where decoded frames are kept, and how many of them; "table": all on
+        the accelerator, where batches are drawn at once (`device_batches`); the three knobs above
+        are known there alone.
     """
 
     views: int = 2
@@ -77,6 +82,9 @@ class SamplerConfig:
     jitter: float = 0.25
     hide: Hide = "dropout"
     stills_show_all: float = 0.0
+    least_side: float = 0.6
+    palindrome: bool = False
+    mirror_apart: float = 0.0
     cache: Cache = "memory"
     memory_gigabytes: float = 3.0
     seed: int = 0
@@ -188,7 +196,7 @@ class Sampler:
         """One example. Videos or photos that are missing or all broken leave it to the others."""
         if rng.random() >= self.config.photo_share:
             makers = self._draw_moving, self._draw_photo
-        elif rng.random() < _PHOTOS:
+        elif rng.random() < PHOTOS:
             makers = self._draw_photo, self._draw_frame
         else:
             makers = self._draw_frame, self._draw_photo

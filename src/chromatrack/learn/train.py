@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from chromatrack.encoder import Encoder, colour_head, colour_scores
 from chromatrack.errors import InputError, TrainingError
 from chromatrack.learn.aside import HeldPair, held_pairs, set_aside
+from chromatrack.learn.device_batches import DeviceSampler
 from chromatrack.learn.distributed import (
     World,
     greatest,
@@ -33,6 +34,7 @@ from chromatrack.learn.distributed import (
     wait,
     without_sharing,
 )
+from chromatrack.learn.frame_table import frame_table
 from chromatrack.learn.index import Index, build_index
 from chromatrack.learn.log import StepReport
 from chromatrack.learn.objective import terms, total
@@ -125,7 +127,7 @@ def _train(
         stack.enter_context(files.curves(run, config))
         store = ClipStore(index, config=config.sampler, device=device, cache=cache)
         stack.callback(store.close)
-        sampler = Sampler(store, run.encoder.spec, config.sampler)
+        sampler = _sampler(store, run, config, device=device, cache=cache)
         if run.codebook is None and config.objective.compare == "classify":
             run.fit_colours(sampler, config)
         watcher = None
@@ -135,9 +137,19 @@ def _train(
         yield from _loop(run, sampler, files, config, watcher, asked)
 
 
+def _sampler(
+    store: ClipStore, run: Run, config: TrainConfig, *, device: torch.device, cache: Path | None
+) -> Sampler | DeviceSampler:
+    """What draws the batches: example by example on the CPU, or from a table on the device."""
+    if config.sampler.cache != "table":
+        return Sampler(store, run.encoder.spec, config.sampler)
+    table = frame_table(store, cache=cache).on(device)
+    return DeviceSampler(table, run.encoder.spec, config.sampler)
+
+
 def _loop(
     run: Run,
-    sampler: Sampler,
+    sampler: Sampler | DeviceSampler,
     files: RunFiles,
     config: TrainConfig,
     watcher: Watcher | None,
@@ -167,6 +179,8 @@ def _loop(
                 report = _report(run, config, found, rate, clock.waited_share(), world)
                 files.log(report)
                 yield report
+            if config.keep_every and run.step % config.keep_every == 0:
+                files.keep(run, config)
             if files.is_time_to_save(config):
                 files.save(run, config)
             if watcher is not None and files.is_time_to_watch(config) and not is_last:
@@ -239,6 +253,7 @@ def _rate(config: TrainConfig, run: Run) -> float:
         peak=config.learning_rate,
         warmup=config.warmup,
         drops=config.drops,
+        decay=config.decay,
     )
 
 
