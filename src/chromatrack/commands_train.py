@@ -131,6 +131,7 @@ def train(
     output: Output,
     recipe: Literal["default", "vondrick2018", "single"] = "default",
     resume: bool = False,
+    decay_from: Annotated[Path | None, arg(metavar="RUN")] = None,
     validate: Annotated[Path | None, arg(metavar="ROOT")] = None,
     validate_sequences: Annotated[tuple[str, ...] | None, arg(metavar="NAME ...")] = None,
     compile: bool = False,
@@ -147,6 +148,8 @@ def train(
         output: run folder: weights, checkpoints, log, pictures, report.html.
         recipe: default, the paper's own, or its baseline that colours single images.
         resume: go on from the run folder's newest checkpoint, with its recipe.
+        decay_from: branch off another run, or one checkpoint of it, with its recipe: the rate falls
+            to 0 over --steps or --minutes. That run can go on unchanged.
         validate: DAVIS-like folder for a quick tracking score while training.
         validate_sequences: only these of it.
         compile: torch.compile (needs a C++ compiler).
@@ -159,7 +162,7 @@ def train(
     from chromatrack.progress import train_bar
     from chromatrack.track import choose_device
 
-    config = _configure(output, recipe, knobs, resume=resume)
+    config = _configure(output, recipe, knobs, resume=resume, decay_from=decay_from)
     config = replace(
         config,
         device=str(choose_device(device)),
@@ -197,11 +200,17 @@ def _configure(
     knobs: Knobs,
     *,
     resume: bool,
+    decay_from: Path | None = None,
 ) -> TrainConfig:
     """The recipe, or that of the run to resume, with the knobs that were turned."""
     from chromatrack.learn.recipe import RECIPES, change
 
-    config = _resumed(output) if resume else RECIPES[recipe]()
+    if resume:
+        config = _resumed(output)
+    elif decay_from is not None:
+        config = _branched(decay_from)
+    else:
+        config = RECIPES[recipe]()
     given = asdict(knobs)
     least, most = given.pop("gap_least"), given.pop("gap_most")
     low, high = config.sampler.gap_seconds
@@ -209,11 +218,7 @@ def _configure(
     config = change(config, **given, gap_seconds=gaps)
     if knobs.steps is not None and knobs.minutes is None:
         config = replace(config, minutes=None)
-    if (
-        knobs.correspondence
-        and knobs.stills_show_all is None
-        and config.sampler.hide == "dropout"
-    ):
+    if knobs.correspondence and knobs.stills_show_all is None and config.sampler.hide == "dropout":
         # Where motion is known, half of the stills may show everything.
         config = change(config, stills_show_all=0.5)
     return config
@@ -231,6 +236,18 @@ def _resumed(output: Path) -> TrainConfig:
             f"{output}: expected a run to resume, with its config.json, found none"
         ) from error
     return from_json(text)
+
+
+def _branched(source: Path) -> TrainConfig:
+    """The recipe of a run, or of the run a checkpoint lies in, with a rate that only falls.
+
+    Other draws than those it has seen, and the same weights' optimiser state.
+    """
+    from chromatrack.learn.recipe import change
+
+    config = _resumed(source.parent if source.is_file() else source)
+    config = change(config, schedule="wsd", warmup=0.0, decay=1.0, seed=config.seed + 1)
+    return replace(config, decay_from=str(source), minutes=None, keep_every=None)
 
 
 def _watcher(

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.color import rgb_to_lab
@@ -21,7 +20,7 @@ from chromatrack.coords import cell_count
 from chromatrack.encoder import FeatureSpec, normalize_lab
 from chromatrack.learn.augment import NOISE, draw_hidden
 from chromatrack.learn.frame_table import FrameTable, neighbour
-from chromatrack.learn.sampler import PHOTOS, Batch, SamplerConfig
+from chromatrack.learn.sampler import PHOTOS, Batch, Sampler, SamplerConfig
 from chromatrack.learn.views import CONTROL, bend_basis, grid_pixels
 
 
@@ -194,9 +193,7 @@ class DeviceSampler:
         return found.masked_fill(~inside[..., None], float("nan")).float()
 
 
-def random_views(
-    size: np.ndarray, config: SamplerConfig, rng: np.random.Generator
-) -> np.ndarray:
+def random_views(size: np.ndarray, config: SamplerConfig, rng: np.random.Generator) -> np.ndarray:
     """`views.random_view` for n images of `(n, 2)` (height, width): `(n, 3, 3)`."""
     crop, least = config.crop, config.least_side
     shorter = size.min(1)
@@ -274,3 +271,7 @@ def _reflected(value: Tensor, size: Tensor) -> Tensor:
     period = (2 * (size - 1)).clamp(min=1).to(value.dtype)
     value = value.remainder(period)
     return torch.minimum(value, period - value).clamp(min=0).minimum((size - 1).to(value.dtype))
+
+
+AnySampler = Sampler | DeviceSampler
+"""What draws a run's batches."""

@@ -7,13 +7,43 @@ Both ask a random part of the target's cells, so that large batches fit.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from chromatrack.affinity import affinity, similarity
-from chromatrack.learn.objective import LEAST, correspondence_targets
+from chromatrack.coords import pixel_to_cell
 from chromatrack.encoder import FeatureSpec
+
+LEAST = 1e-6  # probability below which a wrong answer costs no more
+
+
+def correspondence_targets(
+    correspondence: Tensor, size: tuple[int, int], spec: FeatureSpec
+) -> tuple[Tensor, Tensor]:
+    """Known motion as a distribution over reference cells: the four around the exact place.
+
+    Args:
+        correspondence: `(B, h, w, 2)` xy pixels in the reference view; NaN where unknown.
+        size: (h, w) of the reference feature map.
+
+    Returns:
+        index `(B, N, 4)` int64 and weight `(B, N, 4)` float; weights sum to 1, or 0 if unknown.
+    """
+    h, w = size
+    cells = pixel_to_cell(correspondence, stride=spec.stride, offset=spec.offset).flatten(1, 2)
+    known = torch.isfinite(cells).all(-1)
+    limit = cells.new_tensor([w - 1, h - 1])
+    cells = torch.minimum(cells.nan_to_num(0).clamp(min=0), limit)
+    low = cells.floor()
+    part = cells - low
+    x0, y0 = low.long().unbind(-1)
+    x1, y1 = (x0 + 1).clamp(max=w - 1), (y0 + 1).clamp(max=h - 1)
+    fx, fy = part.unbind(-1)
+    index = torch.stack([y0 * w + x0, y0 * w + x1, y1 * w + x0, y1 * w + x1], dim=-1)
+    weight = torch.stack([(1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy], dim=-1)
+    return index, weight * known[..., None]
 
 
 def draw_cells(count: int, wanted: int, device: torch.device) -> Tensor:
@@ -73,7 +103,7 @@ def walk_loss(
     """
     index, weight = places
     walk = affinity(similarity(target, path[0]), temperature=temperature)
-    for here, there in zip(path[:-1], path[1:], strict=True):
+    for here, there in pairwise(path):
         walk = walk @ affinity(similarity(here, there), temperature=temperature)
     arrived = (walk.gather(2, index) * weight).sum(2)
     known = weight.sum(2) > 0

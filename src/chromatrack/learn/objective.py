@@ -14,15 +14,13 @@ from torch import Tensor
 
 from chromatrack.affinity import affinity, readout, similarity, window_mask
 from chromatrack.color import quantize
-from chromatrack.coords import pixel_to_cell
 from chromatrack.encoder import FeatureSpec
 from chromatrack.labels import to_cells
+from chromatrack.learn.matching import LEAST, correspondence_targets, place_terms
 
 if TYPE_CHECKING:
     from chromatrack.learn.recipe import Objective
     from chromatrack.learn.sampler import Batch
-
-LEAST = 1e-6  # probability below which a wrong class costs no more
 
 
 def regress(copied: Tensor, truth: Tensor, hidden: Tensor) -> Tensor:
@@ -82,33 +80,6 @@ def near_window(size: tuple[int, int], *, near: Tensor, radius: int, references:
     return inside[None] | ~near[:, None, None]
 
 
-def correspondence_targets(
-    correspondence: Tensor, size: tuple[int, int], spec: FeatureSpec
-) -> tuple[Tensor, Tensor]:
-    """Known motion as a distribution over reference cells: the four around the exact place.
-
-    Args:
-        correspondence: `(B, h, w, 2)` xy pixels in the reference view; NaN where unknown.
-        size: (h, w) of the reference feature map.
-
-    Returns:
-        index `(B, N, 4)` int64 and weight `(B, N, 4)` float; weights sum to 1, or 0 if unknown.
-    """
-    h, w = size
-    cells = pixel_to_cell(correspondence, stride=spec.stride, offset=spec.offset).flatten(1, 2)
-    known = torch.isfinite(cells).all(-1)
-    limit = cells.new_tensor([w - 1, h - 1])
-    cells = torch.minimum(cells.nan_to_num(0).clamp(min=0), limit)
-    low = cells.floor()
-    part = cells - low
-    x0, y0 = low.long().unbind(-1)
-    x1, y1 = (x0 + 1).clamp(max=w - 1), (y0 + 1).clamp(max=h - 1)
-    fx, fy = part.unbind(-1)
-    index = torch.stack([y0 * w + x0, y0 * w + x1, y1 * w + x0, y1 * w + x1], dim=-1)
-    weight = torch.stack([(1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy], dim=-1)
-    return index, weight * known[..., None]
-
-
 def correspondence_loss(
     target: Tensor,
     reference: Tensor,
@@ -155,8 +126,7 @@ def terms(
         balance: `(K,)` weights of their classes, for `predict`.
 
     Returns:
-        Scalars: `predict` alone where it has a weight; else `copy` always, the others where their
-        weight is not 0.
+        Scalars: `predict` alone where it has a weight; else those whose weight is not 0.
     """
     if objective.predict:
         assert codebook is not None and balance is not None
@@ -168,10 +138,10 @@ def terms(
         begin = 1 if objective.walk else 0
         scores, mask = _scores(features[:, begin:], batch, objective)
         pointer = affinity(scores, temperature=T, mask=mask)
-        found["copy"] = _copy(pointer, batch.lab[:, begin:], batch.hidden, objective, spec, codebook)
+        found["copy"] = _copy(
+            pointer, batch.lab[:, begin:], batch.hidden, objective, spec, codebook
+        )
     if objective.queries or objective.distractors or objective.walk:
-        from chromatrack.learn.matching import place_terms
-
         found |= place_terms(
             features,
             batch.correspondence,
@@ -187,9 +157,7 @@ def terms(
     return found
 
 
-def _scores(
-    features: Tensor, batch: Batch, objective: Objective
-) -> tuple[Tensor, Tensor | None]:
+def _scores(features: Tensor, batch: Batch, objective: Objective) -> tuple[Tensor, Tensor | None]:
     """Similarity of the target to all references `(B, N, R * N)`, and where it may look."""
     _, V, _, h, w = features.shape
     target = features[:, -1].flatten(2)

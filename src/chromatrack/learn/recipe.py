@@ -57,7 +57,8 @@ class TrainConfig:
     batch: examples a step, over all processes and all `accumulate` parts.
     precision: auto is bfloat16 or float16 where the device has it, float32 on CPUs.
     decay: share of a `wsd` schedule in which the rate falls. keep_every: steps between checkpoints
-    that stay; None: only the last two do.
+    that stay; None: only the last two do. decay_from: a run's folder or checkpoint that this one
+    goes on from, with all of its state, at its own step 0.
     held_out: clips (or photos) never trained on, to watch the run with.
     """
 
@@ -77,6 +78,7 @@ class TrainConfig:
     drops: tuple[float, ...] = ()
     decay: float = 0.2
     keep_every: int | None = None
+    decay_from: str | None = None
     clip_norm: float | None = 1.0
     precision: Precision = "auto"
     compile: bool = False
@@ -168,6 +170,10 @@ def check(config: TrainConfig) -> None:
     """
     if config.minutes is not None and not config.minutes > 0:
         raise InputError(f"minutes: expected more than 0, came {config.minutes}")
+    if not 0 <= config.decay <= 1:
+        raise InputError(f"decay: expected a share from 0 to 1, came {config.decay}")
+    if config.keep_every is not None and config.keep_every < 1:
+        raise InputError(f"keep_every: expected 1 or more, came {config.keep_every}")
     for name in ("steps", "batch", "accumulate", "log_every"):
         if getattr(config, name) < 1:
             raise InputError(f"{name}: expected 1 or more, came {getattr(config, name)}")
@@ -193,6 +199,7 @@ def _check_fit(config: TrainConfig) -> None:
         raise InputError(
             f"views: expected {length}, the clip that {config.model} embeds at once, came {views}"
         )
+    _check_table(config)
     if objective.predict:
         _check_prediction(config)
     elif views < 2:
@@ -201,6 +208,29 @@ def _check_fit(config: TrainConfig) -> None:
         raise InputError(
             f"correspondence: {config.model} embeds whole clips, stills under random motion are "
             "none; expected 0"
+        )
+
+
+def _check_table(config: TrainConfig) -> None:
+    """What only batches drawn from a table can do, and what they cannot."""
+    sampler, objective = config.sampler, config.objective
+    if sampler.cache == "table":
+        if sampler.regular_gap or not sampler.independent_views:
+            raise InputError(
+                "cache: a table gives views that move on their own, at gaps of their own; expected "
+                "memory, device, disk or none for this recipe, came 'table'"
+            )
+    else:
+        for name, plain in (("palindrome", False), ("mirror_apart", 0.0), ("least_side", 0.6)):
+            if getattr(sampler, name) != plain:
+                raise InputError(
+                    f"{name}: expected {plain} unless batches are drawn from a table (--cache "
+                    f"table), came {getattr(sampler, name)}"
+                )
+    if objective.walk and not (sampler.palindrome and sampler.views > 2):
+        raise InputError(
+            "walk: goes to other frames and back to the first, so it needs --palindrome and 3 "
+            f"views or more; came views {sampler.views}, palindrome {sampler.palindrome}"
         )
 
 

@@ -18,10 +18,10 @@ from chromatrack.colour_head import class_balance
 from chromatrack.encoder import Encoder, build_encoder, colour_head
 from chromatrack.errors import InputError
 from chromatrack.fold import channels_last
+from chromatrack.learn import checkpoint
+from chromatrack.learn.device_batches import AnySampler
 from chromatrack.learn.grow import can_grow, grow
-from chromatrack.learn.device_batches import DeviceSampler
 from chromatrack.learn.recipe import TrainConfig, network, to_json
-from chromatrack.learn.sampler import Sampler
 from chromatrack.weights import load_encoder
 
 Watcher = Callable[[Encoder, int, float, Path], Mapping[str, float]]
@@ -54,7 +54,7 @@ class Run:
     is_sound: bool = True
     notes: dict[str, str] = field(default_factory=dict)
 
-    def fit_colours(self, sampler: Sampler | DeviceSampler, config: TrainConfig) -> None:
+    def fit_colours(self, sampler: AnySampler, config: TrainConfig) -> None:
         """Cluster the colours of the first batches, the same ones whenever the run is begun."""
         size = max(1, min(config.batch, 8))
         batches = CODEBOOK_BATCHES * max(1, config.objective.classes // 16)
@@ -106,6 +106,20 @@ class Run:
         for name in ("step", "seconds", "examples_seen", "frames_seen", "skipped", "best"):
             setattr(self, name, content[name])
         torch.set_rng_state(content["random"])
+
+    def branch(self, source: Path) -> None:
+        """Go on from what another run had learned, as step 0 of this one.
+
+        source: a run's folder, of which the newest checkpoint is taken, or a checkpoint.
+
+        Raises:
+            InputError: there is none, or it is of another network.
+        """
+        found = checkpoint.read(source) if source.is_file() else checkpoint.latest(source)
+        if found is None:
+            raise InputError(f"{source}: expected a run's folder or a checkpoint, found none")
+        self.restore(found.content, found.path)
+        self.step, self.seconds, self.best = 0, 0.0, None
 
 
 def begin(config: TrainConfig, device: torch.device) -> Run:
@@ -163,7 +177,7 @@ def choose_precision(config: TrainConfig, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
 
-def calibrate(run: Run, sampler: Sampler | DeviceSampler) -> tuple[Encoder, dict[str, Tensor]]:
+def calibrate(run: Run, sampler: AnySampler) -> tuple[Encoder, dict[str, Tensor]]:
     """The network with its normalisation measured on unhidden colour, and the statistics of grey.
 
     Training hides channels at random, so its own running statistics fit no input ever used.

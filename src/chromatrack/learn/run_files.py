@@ -15,6 +15,7 @@ import torch
 
 from chromatrack.errors import InputError, OutputError
 from chromatrack.learn import checkpoint
+from chromatrack.learn.device_batches import AnySampler
 from chromatrack.learn.distributed import World
 from chromatrack.learn.index import Index
 from chromatrack.learn.log import (
@@ -31,11 +32,9 @@ from chromatrack.learn.log import (
     truncate_log,
     write_csv,
 )
-from chromatrack.learn.device_batches import DeviceSampler
 from chromatrack.learn.recipe import TrainConfig, to_json
 from chromatrack.learn.report import FACTS, write_report
 from chromatrack.learn.run import Run, Watcher, calibrate
-from chromatrack.learn.sampler import Sampler
 from chromatrack.weights import save_encoder
 from chromatrack.whole_file import replace_file
 
@@ -165,7 +164,7 @@ class RunFiles:
         self.watched = time.monotonic()
         return values
 
-    def finish(self, run: Run, sampler: Sampler | DeviceSampler, config: TrainConfig, *, complete: bool) -> None:
+    def finish(self, run: Run, sampler: AnySampler, config: TrainConfig, *, complete: bool) -> None:
         """Write the weights as they are now, the table, the curves and the report.
 
         complete: the schedule came to its end; the normalisation is measured again only then.

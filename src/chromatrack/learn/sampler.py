@@ -92,12 +92,13 @@ class SamplerConfig:
     def __post_init__(self) -> None:
         for name, least in (("views", 1), ("crop", 8), ("short_side", 8), ("seed", 0)):
             _expect(self, name, f"{least} or more", getattr(self, name) >= least)
-        for name in ("photo_share", "stills_show_all"):
+        for name in ("photo_share", "stills_show_all", "mirror_apart"):
             _expect(self, name, "0 to 1", 0 <= getattr(self, name) <= 1)
         for name in ("still_motion", "video_motion", "thin_plate", "jitter"):
             _expect(self, name, "0 or more", getattr(self, name) >= 0)
         for name in ("spacing_seconds", "clip_seconds", "memory_gigabytes"):
             _expect(self, name, "more than 0", getattr(self, name) > 0)
+        _expect(self, "least_side", "more than 0, to 1", 0 < self.least_side <= 1)
         low, high = self.gap_seconds
         _expect(self, "gap_seconds", "0 < least <= largest", 0 < low <= high)
         for name, kind in (("hide", Hide), ("cache", Cache)):

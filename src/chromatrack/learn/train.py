@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from chromatrack.encoder import Encoder, colour_head, colour_scores
 from chromatrack.errors import InputError, TrainingError
 from chromatrack.learn.aside import HeldPair, held_pairs, set_aside
-from chromatrack.learn.device_batches import DeviceSampler
+from chromatrack.learn.device_batches import AnySampler, DeviceSampler
 from chromatrack.learn.distributed import (
     World,
     greatest,
@@ -120,10 +120,14 @@ def _train(
 ) -> Generator[StepReport]:
     world = files.world
     device = own_device(torch.device(config.device), world)
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True  # all batches of a run are of one shape
     with stack:
         index, held = set_aside(index, config)
         run = begin(config, device)
         files.open(run, index, config, resume=resume)
+        if config.decay_from is not None and not resume:
+            run.branch(Path(config.decay_from))
         stack.enter_context(files.curves(run, config))
         store = ClipStore(index, config=config.sampler, device=device, cache=cache)
         stack.callback(store.close)
@@ -139,7 +143,7 @@ def _train(
 
 def _sampler(
     store: ClipStore, run: Run, config: TrainConfig, *, device: torch.device, cache: Path | None
-) -> Sampler | DeviceSampler:
+) -> AnySampler:
     """What draws the batches: example by example on the CPU, or from a table on the device."""
     if config.sampler.cache != "table":
         return Sampler(store, run.encoder.spec, config.sampler)
@@ -149,7 +153,7 @@ def _sampler(
 
 def _loop(
     run: Run,
-    sampler: Sampler | DeviceSampler,
+    sampler: AnySampler,
     files: RunFiles,
     config: TrainConfig,
     watcher: Watcher | None,
