@@ -32,7 +32,7 @@ from chromatrack.evaluation.baselines.colorizers import (
 )
 from chromatrack.evaluation.datasets.color import TRUTH, colour_benchmark, colour_table
 from chromatrack.evaluation.datasets.color_clips import read_clips
-from chromatrack.evaluation.metrics import lpips as perceptual
+from chromatrack.evaluation.metrics import perceptual
 from chromatrack.evaluation.metrics.color import ColourConsistency, colourfulness
 from chromatrack.evaluation.runner import evaluate
 from chromatrack.evaluation.tables import table_text

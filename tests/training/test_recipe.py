@@ -142,3 +142,28 @@ def test_the_papers_network_takes_no_stills_with_known_motion():
     objective = replace(config.objective, correspondence=1.0)
     with pytest.raises(InputError, match="correspondence: vondrick2018 embeds whole clips"):
         check(replace(config, objective=objective))
+
+
+@pytest.mark.parametrize(
+    ("knobs", "named"),
+    [
+        ({"palindrome": True}, "palindrome"),
+        ({"mirror_apart": 0.5}, "mirror_apart"),
+        ({"walk": 1.0, "cache": "table"}, "walk"),
+        ({"cache": "table", "regular_gap": True}, "cache"),
+        ({"decay": 1.5}, "decay"),
+        ({"keep_every": 0}, "keep_every"),
+    ],
+)
+def test_what_only_a_table_can_do_is_checked(knobs, named):
+    with pytest.raises(InputError, match=named):
+        check(change(default(), **knobs))
+
+
+def test_a_stable_rate_falls_in_its_last_share_alone():
+    def rate(progress: float) -> float:
+        return learning_rate(progress, schedule="wsd", peak=2.0, warmup=0.1, decay=0.25)
+
+    assert rate(0.1) == rate(0.5) == rate(0.75) == 2.0
+    assert rate(0.05) < 2.0 and 0 < rate(0.9) < 1.0
+    assert rate(1.0) == 0.0

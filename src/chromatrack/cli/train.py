@@ -48,7 +48,25 @@ class Knobs:
         jitter: strength of random light and colour change, 0 to 1.
         copy: weight of the colours copied.
         correspondence: weight of known motion found on stills; 0 leaves a term out.
-        cache: where decoded clips are kept: with a GPU, `device` if they fit.
+        walk: weight of the way to other frames and back (with palindrome).
+        palindrome: first reference and target are views of one frame.
+        queries: cells of each target asked for known places; 0: all.
+        distractors: cells of other pictures among which a place is found; 0: all.
+        views: frames or views of an example.
+        short_side: of decoded frames, pixels.
+        still_motion: strength of the views' own motion where it is known.
+        video_motion: the same, between frames.
+        gap_least: least time between frames, seconds.
+        gap_most: largest time between frames, seconds.
+        least_side: least side of a view, as a share of the picture's.
+        mirror_apart: share of examples with the first view mirrored.
+        stills_show_all: share of stills that hide no channel.
+        classes: colours copied.
+        schedule: cosine, step, or wsd (warm-up, stable, decay).
+        decay: share of a wsd schedule that falls.
+        keep_every: steps between checkpoints that stay.
+        weight_decay: of the optimiser.
+        cache: where decoded clips are kept: with a GPU, `table` or `device` if they fit.
         memory_gigabytes: decoded frames kept; more data is rotated through.
         seed: of all randomness.
         precision: of the forward pass; auto: bfloat16 on GPUs that have it.
@@ -75,7 +93,25 @@ class Knobs:
     jitter: Knob = None
     copy: Knob = None
     correspondence: Knob = None
-    cache: Literal["device", "memory", "disk", "none"] | None = None
+    walk: Knob = None
+    palindrome: bool | None = None
+    queries: Count = None
+    distractors: Count = None
+    views: Count = None
+    short_side: Count = None
+    still_motion: Knob = None
+    video_motion: Knob = None
+    gap_least: Knob = None
+    gap_most: Knob = None
+    least_side: Knob = None
+    mirror_apart: Knob = None
+    stills_show_all: Knob = None
+    classes: Count = None
+    schedule: Literal["cosine", "step", "wsd"] | None = None
+    decay: Knob = None
+    keep_every: Count = None
+    weight_decay: Knob = None
+    cache: Literal["table", "device", "memory", "disk", "none"] | None = None
     memory_gigabytes: Knob = None
     seed: Count = None
     precision: Literal["auto", "float32", "bfloat16", "float16"] | None = None
@@ -95,6 +131,7 @@ def train(
     output: Output,
     recipe: Literal["default", "vondrick2018", "single"] = "default",
     resume: bool = False,
+    decay_from: Annotated[Path | None, arg(metavar="RUN")] = None,
     validate: Annotated[Path | None, arg(metavar="ROOT")] = None,
     validate_sequences: Annotated[tuple[str, ...] | None, arg(metavar="NAME ...")] = None,
     compile: bool = False,
@@ -111,6 +148,8 @@ def train(
         output: run folder: weights, checkpoints, log, pictures, report.html.
         recipe: default, the paper's own, or its baseline that colours single images.
         resume: go on from the run folder's newest checkpoint, with its recipe.
+        decay_from: branch off another run, or one checkpoint of it, with its recipe: the rate falls
+            to 0 over --steps or --minutes. That run can go on unchanged.
         validate: DAVIS-like folder for a quick tracking score while training.
         validate_sequences: only these of it.
         compile: torch.compile (needs a C++ compiler).
@@ -123,7 +162,7 @@ def train(
     from chromatrack.training.distributed import here
     from chromatrack.training.train import train as run
 
-    config = _configure(output, recipe, knobs, resume=resume)
+    config = _configure(output, recipe, knobs, resume=resume, decay_from=decay_from)
     config = replace(
         config,
         device=str(choose_device(device)),
@@ -161,15 +200,25 @@ def _configure(
     knobs: Knobs,
     *,
     resume: bool,
+    decay_from: Path | None = None,
 ) -> TrainConfig:
     """The recipe, or that of the run to resume, with the knobs that were turned."""
     from chromatrack.training.config import RECIPES, change
 
-    config = _resumed(output) if resume else RECIPES[recipe]()
-    config = change(config, **asdict(knobs))
+    if resume:
+        config = _resumed(output)
+    elif decay_from is not None:
+        config = _branched(decay_from)
+    else:
+        config = RECIPES[recipe]()
+    given = asdict(knobs)
+    least, most = given.pop("gap_least"), given.pop("gap_most")
+    low, high = config.sampler.gap_seconds
+    gaps = (low if least is None else least, high if most is None else most)
+    config = change(config, **given, gap_seconds=gaps)
     if knobs.steps is not None and knobs.minutes is None:
         config = replace(config, minutes=None)
-    if knobs.correspondence and config.sampler.hide == "dropout":
+    if knobs.correspondence and knobs.stills_show_all is None and config.sampler.hide == "dropout":
         # Where motion is known, half of the stills may show everything.
         config = change(config, stills_show_all=0.5)
     return config
@@ -187,6 +236,18 @@ def _resumed(output: Path) -> TrainConfig:
             f"{output}: expected a run to resume, with its config.json, found none"
         ) from error
     return from_json(text)
+
+
+def _branched(source: Path) -> TrainConfig:
+    """The recipe of a run, or of the run a checkpoint lies in, with a rate that only falls.
+
+    Other draws than those it has seen, and the same weights' optimiser state.
+    """
+    from chromatrack.training.config import change
+
+    config = _resumed(source.parent if source.is_file() else source)
+    config = change(config, schedule="wsd", warmup=0.0, decay=1.0, seed=config.seed + 1)
+    return replace(config, decay_from=str(source), minutes=None, keep_every=None)
 
 
 def _watcher(

@@ -21,7 +21,7 @@ RecipeName = Literal["default", "vondrick2018", "single"]
 Hide = Literal["dropout", "colour", "none"]
 """Which Lab channels are hidden: drawn anew for every example; always a and b; never any."""
 
-Cache = Literal["device", "memory", "disk", "none"]
+Cache = Literal["table", "device", "memory", "disk", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,12 @@ class SamplerConfig:
     jitter: strength of the change of light per view; 0: none.
     hide: which channels are hidden. stills_show_all: share of stills that hide nothing all the
         same, when hide is "dropout".
-    cache, memory_gigabytes: where decoded frames are kept, and how many of them.
+    least_side: least side of a view before its motion, as a share of the picture's shorter side.
+    palindrome: view 0 and the target show the same frame, the others lie in between.
+    mirror_apart: share of examples whose view 0 is mirrored against the others.
+    cache, memory_gigabytes: where decoded frames are kept, and how many of them; "table": all on
+        the accelerator, where batches are drawn at once (`device_batches`); the three knobs above
+        are known there alone.
     """
 
     views: int = 2
@@ -61,6 +66,9 @@ class SamplerConfig:
     jitter: float = 0.25
     hide: Hide = "dropout"
     stills_show_all: float = 0.0
+    least_side: float = 0.6
+    palindrome: bool = False
+    mirror_apart: float = 0.0
     cache: Cache = "memory"
     memory_gigabytes: float = 3.0
     seed: int = 0
@@ -68,12 +76,13 @@ class SamplerConfig:
     def __post_init__(self) -> None:
         for name, least in (("views", 1), ("crop", 8), ("short_side", 8), ("seed", 0)):
             _expect(self, name, f"{least} or more", getattr(self, name) >= least)
-        for name in ("photo_share", "stills_show_all"):
+        for name in ("photo_share", "stills_show_all", "mirror_apart"):
             _expect(self, name, "0 to 1", 0 <= getattr(self, name) <= 1)
         for name in ("still_motion", "video_motion", "thin_plate", "jitter"):
             _expect(self, name, "0 or more", getattr(self, name) >= 0)
         for name in ("spacing_seconds", "clip_seconds", "memory_gigabytes"):
             _expect(self, name, "more than 0", getattr(self, name) > 0)
+        _expect(self, "least_side", "more than 0, to 1", 0 < self.least_side <= 1)
         low, high = self.gap_seconds
         _expect(self, "gap_seconds", "0 < least <= largest", 0 < low <= high)
         for name, kind in (("hide", Hide), ("cache", Cache)):
@@ -95,6 +104,8 @@ class Objective:
     window: cells a target may look away from its own place when the frames are less than
     `window_seconds` apart; None: always the whole frame.
     copy: colours copied. correspondence: known motion of stills found, against all other pictures.
+    walk: the way to other frames and back found, in palindromes. queries: cells of each target that
+    the last two ask; 0: all. distractors: cells of other pictures; 0: all.
     predict: colours predicted from each cell's own features, for networks that see single pictures
     and L alone; there is no pointer then and no other term, and the network gets a colour head.
     """
@@ -107,6 +118,9 @@ class Objective:
     window_seconds: float = 0.5
     copy: float = 1.0
     correspondence: float = 0.0
+    walk: float = 0.0
+    queries: int = 0
+    distractors: int = 0
     predict: float = 0.0
 
 
@@ -117,6 +131,9 @@ class TrainConfig:
     init: weights to start from (a shipped name or a file); None: random.
     batch: examples a step, over all processes and all `accumulate` parts.
     precision: auto is bfloat16 or float16 where the device has it, float32 on CPUs.
+    decay: share of a `wsd` schedule in which the rate falls. keep_every: steps between checkpoints
+    that stay; None: only the last two do. decay_from: a run's folder or checkpoint that this one
+    goes on from, with all of its state, at its own step 0.
     held_out: clips (or photos) never trained on, to watch the run with.
     """
 
@@ -134,6 +151,9 @@ class TrainConfig:
     schedule: Schedule = "cosine"
     warmup: float = 0.05
     drops: tuple[float, ...] = ()
+    decay: float = 0.2
+    keep_every: int | None = None
+    decay_from: str | None = None
     clip_norm: float | None = 1.0
     precision: Precision = "auto"
     compile: bool = False
@@ -225,6 +245,10 @@ def check(config: TrainConfig) -> None:
     """
     if config.minutes is not None and not config.minutes > 0:
         raise InputError(f"minutes: expected more than 0, got {config.minutes}")
+    if not 0 <= config.decay <= 1:
+        raise InputError(f"decay: expected a share from 0 to 1, got {config.decay}")
+    if config.keep_every is not None and config.keep_every < 1:
+        raise InputError(f"keep_every: expected 1 or more, got {config.keep_every}")
     for name in ("steps", "batch", "accumulate", "log_every"):
         if getattr(config, name) < 1:
             raise InputError(f"{name}: expected 1 or more, got {getattr(config, name)}")
@@ -250,6 +274,7 @@ def _check_fit(config: TrainConfig) -> None:
         raise InputError(
             f"views: expected {length}, the clip that {config.model} embeds at once, got {views}"
         )
+    _check_table(config)
     if objective.predict:
         _check_prediction(config)
     elif views < 2:
@@ -258,6 +283,29 @@ def _check_fit(config: TrainConfig) -> None:
         raise InputError(
             f"correspondence: {config.model} embeds whole clips, stills under random motion are "
             "none; expected 0"
+        )
+
+
+def _check_table(config: TrainConfig) -> None:
+    """What only batches drawn from a table can do, and what they cannot."""
+    sampler, objective = config.sampler, config.objective
+    if sampler.cache == "table":
+        if sampler.regular_gap or not sampler.independent_views:
+            raise InputError(
+                "cache: a table gives views that move on their own, at gaps of their own; expected "
+                "memory, device, disk or none for this recipe, got 'table'"
+            )
+    else:
+        for name, plain in (("palindrome", False), ("mirror_apart", 0.0), ("least_side", 0.6)):
+            if getattr(sampler, name) != plain:
+                raise InputError(
+                    f"{name}: expected {plain} unless batches are drawn from a table (--cache "
+                    f"table), got {getattr(sampler, name)}"
+                )
+    if objective.walk and not (sampler.palindrome and sampler.views > 2):
+        raise InputError(
+            "walk: goes to other frames and back to the first, so it needs --palindrome and 3 "
+            f"views or more; came views {sampler.views}, palindrome {sampler.palindrome}"
         )
 
 

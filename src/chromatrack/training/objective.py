@@ -14,14 +14,13 @@ from torch import Tensor
 
 from chromatrack.ops.affinity import affinity, readout, similarity, window_mask
 from chromatrack.ops.color import quantize
-from chromatrack.ops.coords import FeatureSpec, pixel_to_cell
+from chromatrack.ops.coords import FeatureSpec
 from chromatrack.propagation.label_maps import to_cells
+from chromatrack.training.matching import LEAST, correspondence_targets, place_terms
 
 if TYPE_CHECKING:
     from chromatrack.training.config import Objective
     from chromatrack.training.data.sampler import Batch
-
-LEAST = 1e-6  # probability below which a wrong class costs no more
 
 
 def regress(copied: Tensor, truth: Tensor, hidden: Tensor) -> Tensor:
@@ -81,33 +80,6 @@ def near_window(size: tuple[int, int], *, near: Tensor, radius: int, references:
     return inside[None] | ~near[:, None, None]
 
 
-def correspondence_targets(
-    correspondence: Tensor, size: tuple[int, int], spec: FeatureSpec
-) -> tuple[Tensor, Tensor]:
-    """Known motion as a distribution over reference cells: the four around the exact place.
-
-    Args:
-        correspondence: `(B, h, w, 2)` xy pixels in the reference view; NaN where unknown.
-        size: (h, w) of the reference feature map.
-
-    Returns:
-        index `(B, N, 4)` int64 and weight `(B, N, 4)` float; weights sum to 1, or 0 if unknown.
-    """
-    h, w = size
-    cells = pixel_to_cell(correspondence, stride=spec.stride, offset=spec.offset).flatten(1, 2)
-    known = torch.isfinite(cells).all(-1)
-    limit = cells.new_tensor([w - 1, h - 1])
-    cells = torch.minimum(cells.nan_to_num(0).clamp(min=0), limit)
-    low = cells.floor()
-    part = cells - low
-    x0, y0 = low.long().unbind(-1)
-    x1, y1 = (x0 + 1).clamp(max=w - 1), (y0 + 1).clamp(max=h - 1)
-    fx, fy = part.unbind(-1)
-    index = torch.stack([y0 * w + x0, y0 * w + x1, y1 * w + x0, y1 * w + x1], dim=-1)
-    weight = torch.stack([(1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy], dim=-1)
-    return index, weight * known[..., None]
-
-
 def correspondence_loss(
     target: Tensor,
     reference: Tensor,
@@ -154,56 +126,78 @@ def terms(
         balance: `(K,)` weights of their classes, for `predict`.
 
     Returns:
-        Scalars: `predict` alone where it has a weight; else `copy` always, the others where their
-        weight is not 0.
+        Scalars: `predict` alone where it has a weight; else those whose weight is not 0.
     """
     if objective.predict:
         assert codebook is not None and balance is not None
         return {"predict": _predict(features, batch, spec, codebook, balance)}
-    _, V, _, h, w = features.shape
-    target = features[:, -1].flatten(2)
-    references = features[:, :-1].transpose(1, 2).flatten(2)  # (B, C, R * N), reference-major
-    scores = similarity(target, references)
-    mask = None
-    if objective.window is not None:
-        near = (batch.gap_seconds > 0) & (batch.gap_seconds < objective.window_seconds)
-        mask = near_window((h, w), near=near, radius=objective.window, references=V - 1)
+    found: dict[str, Tensor] = {}
     T = objective.temperature
-    pointer = affinity(scores, temperature=T, mask=mask)
-    found = {"copy": _copy(pointer, batch, objective, spec, codebook)}
-    if objective.correspondence:
+    if objective.copy:
+        # In a palindrome view 0 is the target's own frame: nothing to learn from its colours
+        begin = 1 if objective.walk else 0
+        scores, mask = _scores(features[:, begin:], batch, objective)
+        pointer = affinity(scores, temperature=T, mask=mask)
+        found["copy"] = _copy(
+            pointer, batch.lab[:, begin:], batch.hidden, objective, spec, codebook
+        )
+    if objective.queries or objective.distractors or objective.walk:
+        found |= place_terms(
+            features,
+            batch.correspondence,
+            batch.source,
+            spec,
+            temperature=T,
+            queries=objective.queries,
+            distractors=objective.distractors,
+            walk=objective.walk > 0,
+        )
+    elif objective.correspondence:
         found["correspondence"] = _known_motion(features, batch, spec, temperature=T)
     return found
 
 
+def _scores(features: Tensor, batch: Batch, objective: Objective) -> tuple[Tensor, Tensor | None]:
+    """Similarity of the target to all references `(B, N, R * N)`, and where it may look."""
+    _, V, _, h, w = features.shape
+    target = features[:, -1].flatten(2)
+    references = features[:, :-1].transpose(1, 2).flatten(2)  # (B, C, R * N), reference-major
+    mask = None
+    if objective.window is not None:
+        near = (batch.gap_seconds > 0) & (batch.gap_seconds < objective.window_seconds)
+        mask = near_window((h, w), near=near, radius=objective.window, references=V - 1)
+    return similarity(target, references), mask
+
+
 def _copy(
     pointer: Tensor,
-    batch: Batch,
+    lab: Tensor,
+    hidden: Tensor,
     objective: Objective,
     spec: FeatureSpec,
     codebook: Tensor | None,
 ) -> Tensor:
-    B, V = batch.lab.shape[:2]
+    B, V = lab.shape[:2]
     if objective.compare == "regress":
-        values = to_cells(batch.lab.flatten(0, 1), spec).unflatten(0, (B, V)).flatten(3)
+        values = to_cells(lab.flatten(0, 1), spec).unflatten(0, (B, V)).flatten(3)
         copied = readout(pointer, values[:, :-1].transpose(1, 2).flatten(2))
-        return regress(copied, values[:, -1], batch.hidden)
+        return regress(copied, values[:, -1], hidden)
     assert codebook is not None
-    classes = _classes(batch, spec, codebook)
+    classes = _classes(lab, spec, codebook)
     one_hot = F.one_hot(classes[:, :-1].flatten(1), len(codebook)).transpose(1, 2).to(pointer)
-    return classify(readout(pointer, one_hot), classes[:, -1], batch.hidden[:, 1:].any(1))
+    return classify(readout(pointer, one_hot), classes[:, -1], hidden[:, 1:].any(1))
 
 
-def _classes(batch: Batch, spec: FeatureSpec, codebook: Tensor) -> Tensor:
+def _classes(lab: Tensor, spec: FeatureSpec, codebook: Tensor) -> Tensor:
     """The colour class of every cell: `(B, V, N)` int64."""
-    ab = to_cells(batch.lab.flatten(0, 1)[:, 1:], spec)
-    return quantize(ab, codebook).unflatten(0, batch.lab.shape[:2]).flatten(2)
+    ab = to_cells(lab.flatten(0, 1)[:, 1:], spec)
+    return quantize(ab, codebook).unflatten(0, lab.shape[:2]).flatten(2)
 
 
 def _predict(
     scores: Tensor, batch: Batch, spec: FeatureSpec, codebook: Tensor, balance: Tensor
 ) -> Tensor:
-    classes = _classes(batch, spec, codebook).flatten(0, 1)
+    classes = _classes(batch.lab, spec, codebook).flatten(0, 1)
     return predict_loss(scores.flatten(0, 1).flatten(2), classes, balance)
 
 

@@ -18,8 +18,8 @@ from chromatrack.errors import InputError, OutputError
 from chromatrack.model.weights import save_encoder
 from chromatrack.training import checkpoint
 from chromatrack.training.config import TrainConfig, to_json
+from chromatrack.training.data.device_batches import AnySampler
 from chromatrack.training.data.index import Index
-from chromatrack.training.data.sampler import Sampler
 from chromatrack.training.distributed import World
 from chromatrack.training.monitor.log import (
     Scalars,
@@ -138,6 +138,12 @@ class RunFiles:
             checkpoint.save(self.folder, run.content(config), best=best)
         self.saved = time.monotonic()
 
+    def keep(self, run: TrainState, config: TrainConfig) -> None:
+        """Write a checkpoint that later ones do not push out."""
+        if self.world.leads:
+            name = f"kept-{run.step:08d}.pt"
+            checkpoint.write(self.folder / name, run.content(config))
+
     def log(self, report: StepReport) -> None:
         """Add a report to the log."""
         if self.world.leads:
@@ -159,7 +165,7 @@ class RunFiles:
         return values
 
     def finish(
-        self, run: TrainState, sampler: Sampler, config: TrainConfig, *, complete: bool
+        self, run: TrainState, sampler: AnySampler, config: TrainConfig, *, complete: bool
     ) -> None:
         """Write the weights as they are now, the table, the curves and the report.
 

@@ -18,8 +18,9 @@ from chromatrack.model.color_head import class_balance
 from chromatrack.model.encoder import Encoder, build_encoder, colour_head
 from chromatrack.model.weights import load_encoder
 from chromatrack.ops.color import fit_codebook, quantize
+from chromatrack.training import checkpoint
 from chromatrack.training.config import TrainConfig, network, to_json
-from chromatrack.training.data.sampler import Sampler
+from chromatrack.training.data.device_batches import AnySampler
 from chromatrack.training.widen import can_grow, grow
 
 Watcher = Callable[[Encoder, int, float, Path], Mapping[str, float]]
@@ -52,7 +53,7 @@ class TrainState:
     is_sound: bool = True
     notes: dict[str, str] = field(default_factory=dict)
 
-    def fit_colours(self, sampler: Sampler, config: TrainConfig) -> None:
+    def fit_colours(self, sampler: AnySampler, config: TrainConfig) -> None:
         """Cluster the colours of the first batches, the same ones whenever the run is begun."""
         size = max(1, min(config.batch, 8))
         batches = CODEBOOK_BATCHES * max(1, config.objective.classes // 16)
@@ -104,6 +105,22 @@ class TrainState:
         for name in ("step", "seconds", "examples_seen", "frames_seen", "skipped", "best"):
             setattr(self, name, content[name])
         torch.set_rng_state(content["random"])
+
+    def branch(self, source: Path) -> None:
+        """Go on from what another run had learned, as step 0 of this one.
+
+        source: a run's folder, of which the newest checkpoint is taken, or a checkpoint.
+
+        Raises:
+            InputError: there is none, or it is of another network.
+        """
+        found = (
+            checkpoint.read_checkpoint(source) if source.is_file() else checkpoint.latest(source)
+        )
+        if found is None:
+            raise InputError(f"{source}: expected a run's folder or a checkpoint, found none")
+        self.restore(found.content, found.path)
+        self.step, self.seconds, self.best = 0, 0.0, None
 
 
 def begin(config: TrainConfig, device: torch.device) -> TrainState:
@@ -161,7 +178,7 @@ def choose_precision(config: TrainConfig, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
 
-def calibrate(run: TrainState, sampler: Sampler) -> tuple[Encoder, dict[str, Tensor]]:
+def calibrate(run: TrainState, sampler: AnySampler) -> tuple[Encoder, dict[str, Tensor]]:
     """The network with its normalisation measured on unhidden colour, and the statistics of grey.
 
     Training hides channels at random, so its own running statistics fit no input ever used.

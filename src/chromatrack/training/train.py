@@ -22,6 +22,8 @@ from chromatrack.errors import InputError, TrainingError
 from chromatrack.model.encoder import Encoder, colour_head, colour_scores
 from chromatrack.training.config import TrainConfig, check, default
 from chromatrack.training.data.clip_store import ClipStore
+from chromatrack.training.data.device_batches import AnySampler, DeviceSampler
+from chromatrack.training.data.frame_table import frame_table
 from chromatrack.training.data.index import Index, build_index
 from chromatrack.training.data.prefetch import prefetch
 from chromatrack.training.data.sampler import Batch, Sampler
@@ -118,14 +120,18 @@ def _train(
 ) -> Generator[StepReport]:
     world = files.world
     device = own_device(torch.device(config.device), world)
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True  # all batches of a run are of one shape
     with stack:
         index, held = set_aside(index, config)
         run = begin(config, device)
         files.open(run, index, config, resume=resume)
+        if config.decay_from is not None and not resume:
+            run.branch(Path(config.decay_from))
         stack.enter_context(files.curves(run, config))
         store = ClipStore(index, config=config.sampler, device=device, cache=cache)
         stack.callback(store.close)
-        sampler = Sampler(store, run.encoder.spec, config.sampler)
+        sampler = _sampler(store, run, config, device=device, cache=cache)
         if run.codebook is None and config.objective.compare == "classify":
             run.fit_colours(sampler, config)
         watcher = None
@@ -135,9 +141,24 @@ def _train(
         yield from _loop(run, sampler, files, config, watcher, asked)
 
 
+def _sampler(
+    store: ClipStore,
+    run: TrainState,
+    config: TrainConfig,
+    *,
+    device: torch.device,
+    cache: Path | None,
+) -> AnySampler:
+    """What draws the batches: example by example on the CPU, or from a table on the device."""
+    if config.sampler.cache != "table":
+        return Sampler(store, run.encoder.spec, config.sampler)
+    table = frame_table(store, cache=cache).on(device)
+    return DeviceSampler(table, run.encoder.spec, config.sampler)
+
+
 def _loop(
     run: TrainState,
-    sampler: Sampler,
+    sampler: AnySampler,
     files: RunFiles,
     config: TrainConfig,
     watcher: Watcher | None,
@@ -167,6 +188,8 @@ def _loop(
                 report = _report(run, config, found, rate, clock.waited_share(), world)
                 files.log(report)
                 yield report
+            if config.keep_every and run.step % config.keep_every == 0:
+                files.keep(run, config)
             if files.is_time_to_save(config):
                 files.save(run, config)
             if watcher is not None and files.is_time_to_watch(config) and not is_last:
@@ -239,6 +262,7 @@ def _rate(config: TrainConfig, run: TrainState) -> float:
         peak=config.learning_rate,
         warmup=config.warmup,
         drops=config.drops,
+        decay=config.decay,
     )
 
 

@@ -32,8 +32,8 @@ from chromatrack.evaluation.baselines.colorizers import (
 )
 from chromatrack.evaluation.datasets.color_clips import ColourClip, read_clips
 from chromatrack.evaluation.metrics.color import ColourConsistency, ciede2000, colourfulness, ssim
-from chromatrack.evaluation.metrics.lpips import Distance, load_lpips
 from chromatrack.evaluation.metrics.masks import psnr
+from chromatrack.evaluation.metrics.perceptual import Distance, load_lpips
 from chromatrack.evaluation.runner import Benchmark, Report
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.propagation.label_maps import planes

@@ -19,7 +19,7 @@ from chromatrack.training.config import Hide
 _DROPOUT = np.array(
     [[0, 1, 1]] * 6 + [[0, 1, 0], [0, 0, 1]] * 2 + [[1, 0, 1], [1, 1, 0]], dtype=bool
 )
-_NOISE = 0.02  # standard deviation of the noise at strength 1, normalised Lab
+NOISE = 0.02  # standard deviation of the noise at strength 1, normalised Lab
 
 
 def draw_hidden(rng: np.random.Generator, *, hide: Hide) -> np.ndarray:
@@ -65,7 +65,7 @@ def draw_light(rng: np.random.Generator, *, views: int, strength: float) -> Ligh
     return LightChange(
         gain=np.stack([lightness, colour, colour], axis=1).astype(np.float32),
         shift=shift.astype(np.float32),
-        noise=_NOISE * strength,
+        noise=NOISE * strength,
         noise_seed=int(rng.integers(2**63 - 1)),
     )
 

@@ -192,6 +192,10 @@ class ClipStore:
             self._photo_bytes += image.numel()
         return image
 
+    def decode(self, number: int) -> Clip | None:
+        """A stretch decoded now and not kept; None if it cannot be used. For any thread."""
+        return self._decode(number).clip
+
     def close(self) -> None:
         """Stop decoding in the background."""
         self._pool.shutdown(wait=False, cancel_futures=True)

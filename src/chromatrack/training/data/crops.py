@@ -108,9 +108,9 @@ def view_to_image(
     Returns:
         `(n, h, w, 2)` xy pixels of the images; each view's values do not depend on the others.
     """
-    pixels = _grid_pixels(cells, stride, offset, dtype, device).expand(len(views), 2, *cells)
+    pixels = grid_pixels(cells, stride, offset, dtype, device).expand(len(views), 2, *cells)
     if any(view.bend is not None for view in views):
-        basis = _bend_basis(views[0].crop, cells, stride, offset, dtype, device)
+        basis = bend_basis(views[0].crop, cells, stride, offset, dtype, device)
         pixels = pixels.clone()
         for moved, view in zip(pixels, views, strict=True):
             if view.bend is not None:
@@ -124,7 +124,7 @@ def view_to_image(
 
 
 @functools.lru_cache(maxsize=8)
-def _grid_pixels(
+def grid_pixels(
     cells: tuple[int, int], stride: int, offset: float, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
     """`(2, h, w)`: x and y of a grid's pixels."""
@@ -133,7 +133,7 @@ def _grid_pixels(
 
 
 @functools.lru_cache(maxsize=8)
-def _bend_basis(
+def bend_basis(
     crop: int,
     cells: tuple[int, int],
     stride: int,

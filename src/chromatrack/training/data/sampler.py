@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 TRIES = 20
 """How often one example is drawn anew before the data is declared unusable."""
 
-_PHOTOS = 0.6  # share of stills that are photos when there are photos and videos
+PHOTOS = 0.6  # share of stills that are photos when there are photos and videos
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Sampler:
         """One example. Videos or photos that are missing or all broken leave it to the others."""
         if rng.random() >= self.config.photo_share:
             makers = self._draw_moving, self._draw_photo
-        elif rng.random() < _PHOTOS:
+        elif rng.random() < PHOTOS:
             makers = self._draw_photo, self._draw_frame
         else:
             makers = self._draw_frame, self._draw_photo
