@@ -110,7 +110,7 @@ class RunFiles:
 
     def _resume(self, run: TrainState, index: Index, config: TrainConfig) -> None:
         found = checkpoint.latest(self.folder)
-        assert found is not None, "check() got first"
+        assert found is not None, "check() came first"
         model = json.loads(found.content["config"])["model"]
         if model != config.model:
             raise InputError(f"{found.path}: expected a {config.model!r} run, got a {model!r} run")
@@ -169,7 +169,7 @@ class RunFiles:
     ) -> None:
         """Write the weights as they are now, the table, the curves and the report.
 
-        complete: the schedule got to its end; the normalisation is measured again only then.
+        complete: the schedule came to its end; the normalisation is measured again only then.
         """
         if not self.world.leads or run.step == 0:
             return

@@ -25,7 +25,7 @@ class Event:
     start_frame, end_frame: first and last frame. start_seconds: when the first one appears.
     end_seconds: when the last one vanishes; a moment (cut, entry, exit, speed_max, distance_min)
     has both times alike. value, unit: what was measured. x, y: where, px. side: border of the
-    frame through which a thing got or went.
+    frame through which a thing came or went.
     """
 
     event: EventName

@@ -31,7 +31,7 @@ class EventRules:
     near: gap in px up to which two things of one kind touch. still: px/s below which a thing
     dwells. dwell_seconds: shortest stay that counts. flicker_seconds: appearances, absences,
     contacts and pauses shorter than this are noise. speed_seconds: time over which a speed is
-    measured. border: px from the frame's border within which a thing got or went through it.
+    measured. border: px from the frame's border within which a thing came or went through it.
 
     Raises InputError for negative values.
     """

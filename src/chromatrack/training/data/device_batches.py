@@ -176,7 +176,7 @@ class DeviceSampler:
         return (matrix[:, :2, :2].to(dtype) @ moved).transpose(1, 2).unflatten(1, cells)
 
     def _correspondence(self, draw: _Draw, matrix: Tensor, bends: Tensor | None) -> Tensor:
-        """`(B, h, w, 2)`: as `views.view_correspondence`, NaN where view 0 is another frame."""
+        """`(B, h, w, 2)`: as `crops.view_correspondence`, NaN where view 0 is another frame."""
         spec, crop = self.spec, self.config.crop
         cells = cell_count((crop, crop), stride=spec.stride)
         xy = _look(matrix[:, -1], cells, spec.stride, spec.offset)
@@ -195,7 +195,7 @@ class DeviceSampler:
 
 
 def random_views(size: np.ndarray, config: SamplerConfig, rng: np.random.Generator) -> np.ndarray:
-    """`views.random_view` for n images of `(n, 2)` (height, width): `(n, 3, 3)`."""
+    """`crops.random_view` for n images of `(n, 2)` (height, width): `(n, 3, 3)`."""
     crop, least = config.crop, config.least_side
     shorter = size.min(1)
     largest = np.minimum(shorter / crop, np.maximum(shorter - 1, 1) / (crop - 1))
@@ -216,7 +216,7 @@ def _mirror(crop: int) -> np.ndarray:
 
 
 def motions(amount: np.ndarray, crop: int, rng: np.random.Generator) -> np.ndarray:
-    """`views.perturb`'s random small motions, `(*amount.shape, 3, 3)`, strength by strength."""
+    """`crops.perturb`'s random small motions, `(*amount.shape, 3, 3)`, strength by strength."""
     angle = amount * rng.normal(0, np.radians(7), size=amount.shape)
     zoom = np.exp(amount * rng.normal(0, 0.15, size=amount.shape))
     shear = amount * rng.normal(0, 0.06, size=amount.shape)
