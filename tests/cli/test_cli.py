@@ -665,23 +665,19 @@ def test_train_interrupted_saves_first(photos, tmp_path):
 # -- the command itself --------------------------------------------------------------------
 
 
-def test_help_is_quick_and_imports_nothing_heavy():
+def test_help_imports_nothing_heavy():  # its time: benchmarks/start.py
     code = (
-        "import sys, time; began = time.process_time()\n"
+        "import sys\n"
         "from chromatrack.cli.main import main\n"
         "for words in ('', 'track', 'stabilize', 'events', 'evaluate davis', 'evaluate colour'):\n"
         "    try: main([*words.split(), '--help'])\n"
         "    except SystemExit as stop: assert not stop.code\n"
         "heavy = {'torch', 'av', 'numpy', 'PIL', 'matplotlib'} & set(sys.modules)\n"
-        "print('heavy:', sorted(heavy), time.process_time() - began)"
+        "print('heavy:', sorted(heavy))"
     )
     env = {**os.environ, "PYTHONPATH": str(SOURCES)}
-    runs = [
-        subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
-        for _ in range(3)
-    ]
-    assert all(done.returncode == 0 and "heavy: []" in done.stdout for done in runs)
-    assert min(float(done.stdout.split()[-1]) for done in runs) < 0.5
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert done.returncode == 0 and "heavy: []" in done.stdout, done.stderr
 
 
 def test_version(capsys):
