@@ -54,7 +54,7 @@ class Row:
 
 ROWS = [
     Row("default", {}),
-    Row("grey input (L alone) instead of Lab with channel dropout", {"hide": "colour"}),
+    Row("grey input (L alone) instead of Lab with channel dropout", {"hide": "color"}),
     Row("regression instead of 16 classes", {"compare": "regress", "copy": 10.0}),
     Row("photos alone", {"photo_share": 1.0}),
     Row("videos alone", {"photo_share": 0.0}),
@@ -163,8 +163,8 @@ def chart(found: Mapping[str, list[float]], bottom: Mapping[str, float], path: P
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     for place, (name, values) in enumerate(reversed(rows.items())):
-        colour = "C1" if name == "default" else "0.6" if name in bottom else "C0"
-        axes.barh(place, statistics.mean(values), color=colour, height=0.7)
+        color = "C1" if name == "default" else "0.6" if name in bottom else "C0"
+        axes.barh(place, statistics.mean(values), color=color, height=0.7)
         axes.plot(values, [place] * len(values), "k.", markersize=4)
     axes.set_yticks(range(len(rows)), [str(name) for name in reversed(rows)])
     axes.axvline(statistics.mean(found["default"]), color="C1", linewidth=0.8)

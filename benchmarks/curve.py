@@ -58,7 +58,7 @@ def measure(path: Path | None, options: argparse.Namespace) -> tuple[int, Scores
     """Steps behind a checkpoint (None: before the first one) and its scores; kept in the folder."""
     step = 0 if path is None else int(checkpoint.read_checkpoint(path).content["step"])
     place = options.out / f"step-{step:08d}-{options.protocol}-{options.frames}.json"
-    looked = options.out / f"step-{step:08d}-colours.json"
+    looked = options.out / f"step-{step:08d}-colors.json"
     encoder = untrained(options.config) if path is None else load_checkpoint(path)
     if not place.exists():
         replace_file(place, json.dumps(tracked(encoder, options)))
@@ -89,24 +89,24 @@ def looks(found: dict[int, Scores], options: argparse.Namespace) -> list[Validat
 
 def table(found: dict[int, Scores], looks: list[Validation]) -> str:
     """Markdown: a row for every step at which something was measured."""
-    colours = {look.step: look.values for look in looks}
+    colors = {look.step: look.values for look in looks}
     lines = [
         "| steps | colour error | held still | J | F | J&F |",
         "|---:|---:|---:|---:|---:|---:|",
     ]
-    for step in sorted({*found, *colours}):
-        values = {**colours.get(step, {}), **found.get(step, {})}
-        names = ("colour_error", "colour_error_still", "J-Mean", "F-Mean", "J&F-Mean")
+    for step in sorted({*found, *colors}):
+        values = {**colors.get(step, {}), **found.get(step, {})}
+        names = ("color_error", "color_error_still", "J-Mean", "F-Mean", "J&F-Mean")
         cells = [f"{values[name]:.3f}" if name in values else "" for name in names]
         lines.append(f"| {step} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def draw_colours(axes: Axes, looks: list[Validation]) -> None:
+def draw_colors(axes: Axes, looks: list[Validation]) -> None:
     """Error of copied colours over steps, beside colours held still."""
     steps = [look.step for look in looks]
-    axes.plot(steps, [look.values["colour_error"] for look in looks], "o-", label="copied")
-    still = [look.values["colour_error_still"] for look in looks]
+    axes.plot(steps, [look.values["color_error"] for look in looks], "o-", label="copied")
+    still = [look.values["color_error_still"] for look in looks]
     axes.plot(steps, still, "k--", label="held still")
     axes.set_ylabel("colour error, held-out clips")
 
@@ -133,7 +133,7 @@ def chart(found: dict[int, Scores], options: argparse.Namespace) -> None:
     reports = read_log(options.run / "log.jsonl")
     left.plot([r.step for r in reports], [r.loss for r in reports])
     left.set_ylabel("loss")
-    draw_colours(middle, looks(found, options))
+    draw_colors(middle, looks(found, options))
     draw_scores(right, found)
     for axes in (left, middle, right):
         axes.set_xlabel("steps")

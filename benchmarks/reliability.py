@@ -1,7 +1,7 @@
 """Does reliability tell bad frames? The signals and their combination against labelled sequences.
 
     python benchmarks/reliability.py collect ROOT --rows FILE.json [--model small] [--size 480]
-        [--no-recall] [--year 2016] [--sequences NAME ...]
+        [--no-redetect] [--year 2016] [--sequences NAME ...]
     python benchmarks/reliability.py colours ROOT --rows FILE.json [--model small] [--size 480]
         [--every 7] [--sequences NAME ...]
     python benchmarks/reliability.py report FILE.json ... --out FOLDER
@@ -11,7 +11,7 @@ of every later frame and object, J, F and the signals of `chromatrack.propagatio
 `report` fits the combination's weights to all frames of all FILES and judges it on sequences held
 out of the fit, one after the other; the weights are those that stand in `reliability.py`. A frame
 is bad if J is below 0.5. Absent objects are not in the fit; what is known of them is printed.
-`colours` colours every seventh frame from the first and judges and fits
+`colors` colours every seventh frame from the first and judges and fits
 `chromatrack.tracking.color_reliability` likewise.
 
 Prints Markdown; FOLDER gets reliability.json (every number, and the points of the charts),
@@ -46,7 +46,7 @@ from chromatrack.evaluation.metrics.calibration import (
 from chromatrack.evaluation.metrics.color import ab_error
 from chromatrack.evaluation.metrics.masks import boundary_f, jaccard
 from chromatrack.propagation.reliability import ABSENT, Signals, estimate, inputs
-from chromatrack.tracking.color_reliability import RIGHT, ColourSignals, colour_inputs
+from chromatrack.tracking.color_reliability import RIGHT, ColorSignals, color_inputs
 from chromatrack.video.reader import read_frames
 
 if TYPE_CHECKING:
@@ -61,10 +61,10 @@ CAUGHT = 0.8
 RIDGE = 10.0
 """Of the fit, on inputs of unit variance: there are only a dozen sequences."""
 
-SINGLE = {"colour_error": -1, "agreement": 1, "entropy": -1, "sharpness": 1}
+SINGLE = {"color_error": -1, "agreement": 1, "entropy": -1, "sharpness": 1}
 """Signals, and whether more of it is good (1) or bad (-1)."""
 
-COLOUR_SIGNALS = {"light_error": -1, "agreement": 1, "entropy": -1}
+COLOR_SIGNALS = {"light_error": -1, "agreement": 1, "entropy": -1}
 """The same of copied colours."""
 
 Row = dict[str, Any]
@@ -101,7 +101,7 @@ def collect(
     return rows
 
 
-def collect_colours(
+def collect_colors(
     root: Path, *, settings: Settings, every: int, sequences: Sequence[str] | None
 ) -> list[Row]:
     """ab error and signals of every so many frames, coloured from the first frame."""
@@ -114,8 +114,8 @@ def collect_colours(
                 shutil.copy(path, some / f"{number:05d}{path.suffix}")
             truths = read_frames(some)
             first = next(truths).rgb
-            coloured = tracker.colorize(some, references=[(first, 0)], start=1)
-            for frame, truth in zip(coloured, truths, strict=True):
+            colored = tracker.colorize(some, references=[(first, 0)], start=1)
+            for frame, truth in zip(colored, truths, strict=True):
                 found, true = (
                     tracker.embedder.lab(rgb)[1:].numpy() for rgb in (frame.rgb, truth.rgb)
                 )
@@ -125,12 +125,12 @@ def collect_colours(
     return rows
 
 
-def report_colours(rows: Sequence[Row]) -> str:
+def report_colors(rows: Sequence[Row]) -> str:
     """AUC of each signal and of the combination, held out, for frames coloured wrong."""
     right = np.array([row["error"] <= RIGHT for row in rows])
     names = [row["sequence"] for row in rows]
-    signals = [ColourSignals(**{n: row[n] for n in COLOUR_SIGNALS}) for row in rows]
-    x = np.array([colour_inputs(one) for one in signals])
+    signals = [ColorSignals(**{n: row[n] for n in COLOR_SIGNALS}) for row in rows]
+    x = np.array([color_inputs(one) for one in signals])
     middle, spread = x.mean(axis=0), x.std(axis=0)
     scaled = (x - middle) / spread
     chance = held_out(scaled, right, groups=names, ridge=RIDGE)
@@ -138,7 +138,7 @@ def report_colours(rows: Sequence[Row]) -> str:
     slopes = weights[1:] / spread
     error = np.array([row["error"] for row in rows])
     lines = [f"{len(rows)} frames, {int((~right).sum())} with an ab error above {RIGHT}"]
-    for name, sign in COLOUR_SIGNALS.items():
+    for name, sign in COLOR_SIGNALS.items():
         values = np.array([row[name] for row in rows])
         rank = bootstrap_correlation(values, error, groups=names, kind="spearman")
         lines.append(
@@ -231,7 +231,7 @@ def with_absent(run: Run, chances: np.ndarray) -> float:
 
 def correlations(run: Run) -> list[dict[str, Any]]:
     """Colour error with J&F: per frame and per sequence, Pearson and Spearman."""
-    error = run.column("colour_error")
+    error = run.column("color_error")
     scores = (run.column("J") + run.column("F")) / 2
     names = np.array(run.sequences)
     unique = list(dict.fromkeys(run.sequences))
@@ -280,12 +280,12 @@ def report(runs: Sequence[Run]) -> dict[str, Any]:
             "correlations": correlations(run),
             "points": {
                 "sequence": run.sequences,
-                "colour_error": run.column("colour_error").round(4).tolist(),
+                "color_error": run.column("color_error").round(4).tolist(),
                 "J&F": ((run.column("J") + run.column("F")) / 2).round(4).tolist(),
                 "reliability": chance.round(4).tolist(),
             },
         }
-    names = ("1", "log colour_error", "agreement", "sharpness")
+    names = ("1", "log color_error", "agreement", "sharpness")
     return {
         "weights": dict(zip(names, weights.tolist(), strict=True)),
         "threshold": threshold,
@@ -357,7 +357,7 @@ def draw_scatter(found: dict[str, Any], path: Path) -> None:
     for number, name in enumerate(dict.fromkeys(points["sequence"].tolist())):
         rows = points["sequence"] == name
         axes.scatter(
-            points["colour_error"][rows],
+            points["color_error"][rows],
             points["J&F"][rows],
             9,
             marker="os^"[number // 10],
@@ -378,32 +378,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     tracked.add_argument("--rows", type=Path, required=True)
     tracked.add_argument("--model", default="small")
     tracked.add_argument("--size", type=int, default=480)
-    tracked.add_argument("--no-recall", action="store_true")
+    tracked.add_argument("--no-redetect", action="store_true")
     tracked.add_argument("--sequences", nargs="+")
     tracked.add_argument("--year", type=int, choices=(2016, 2017), default=2016)
-    colours = commands.add_parser("colours")
-    colours.add_argument("root", type=Path)
-    colours.add_argument("--rows", type=Path, required=True)
-    colours.add_argument("--model", default="small")
-    colours.add_argument("--size", type=int, default=480)
-    colours.add_argument("--every", type=int, default=7)
-    colours.add_argument("--sequences", nargs="+")
+    colors = commands.add_parser("colors")
+    colors.add_argument("root", type=Path)
+    colors.add_argument("--rows", type=Path, required=True)
+    colors.add_argument("--model", default="small")
+    colors.add_argument("--size", type=int, default=480)
+    colors.add_argument("--every", type=int, default=7)
+    colors.add_argument("--sequences", nargs="+")
     told = commands.add_parser("report")
     told.add_argument("files", type=Path, nargs="+")
     told.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args(argv)
     if asked.command == "collect":
-        settings = Settings(model=asked.model, size=asked.size, recall=not asked.no_recall)
+        settings = Settings(model=asked.model, size=asked.size, redetect=not asked.no_redetect)
         rows = collect(asked.root, settings=settings, year=asked.year, sequences=asked.sequences)
         replace_file(asked.rows, json.dumps(rows).encode())
         return 0
-    if asked.command == "colours":
+    if asked.command == "colors":
         settings = Settings(model=asked.model, size=asked.size)
-        rows = collect_colours(
+        rows = collect_colors(
             asked.root, settings=settings, every=asked.every, sequences=asked.sequences
         )
         replace_file(asked.rows, json.dumps(rows).encode())
-        print(report_colours(rows))
+        print(report_colors(rows))
         return 0
     found = report([read_run(path) for path in asked.files])
     asked.out.mkdir(parents=True, exist_ok=True)

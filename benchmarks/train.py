@@ -123,7 +123,7 @@ def some_batches(index: Index, run: TrainState, config: TrainConfig) -> list[Bat
     with closing(ClipStore(kept, config=drawn, device=run.device)) as store:
         sampler = Sampler(store, run.encoder.spec, drawn)
         if config.objective.compare == "classify":
-            run.fit_colours(sampler, config)
+            run.fit_colors(sampler, config)
         return [sampler.batch(n, size=config.batch).to(run.device) for n in range(BATCHES)]
 
 

@@ -27,7 +27,7 @@ from chromatrack.uses.events import EventRules, speed, traced_events
 from chromatrack.uses.stabilize import stabilize_video
 from chromatrack.uses.trajectories import read_traces
 from chromatrack.video.reader import open_writer, read_frames
-from chromatrack.viz.overlays import contact_sheet, object_colours, overlay_masks
+from chromatrack.viz.overlays import contact_sheet, object_colors, overlay_masks
 
 SIZE, SHAKE, FRAMES = (270, 480), 12, 60
 NAMES = {1: "ball", 2: "kite"}
@@ -105,15 +105,15 @@ def draw_events(picture: Path) -> None:
     below = figure.add_subplot(grid[2, :], sharex=above)
     bars: list[tuple[str, list[Event], np.ndarray]] = []
     for thing in traces.things:
-        name, colour = NAMES[thing.id], object_colours(np.array(thing.id)) / 255
+        name, color = NAMES[thing.id], object_colors(np.array(thing.id)) / 255
         rates = speed(thing.xy, traces, seconds=rules.speed_seconds)
-        above.plot(traces.times, rates, color=colour, label=name)
+        above.plot(traces.times, rates, color=color, label=name)
         there = [e for e in events if e.id == thing.id and e.event == "path_length"]
-        bars.append((f"{name} there", there, colour))
+        bars.append((f"{name} there", there, color))
     bars.append(("contact", [e for e in events if e.event == "contact"], np.full(3, 0.4)))
-    for row, (_, found, colour) in enumerate(bars):
+    for row, (_, found, color) in enumerate(bars):
         spans = [(e.start_seconds, e.duration_seconds) for e in found]
-        below.broken_barh(spans, (row - 0.3, 0.6), color=colour)
+        below.broken_barh(spans, (row - 0.3, 0.6), color=color)
     below.set_yticks(range(len(bars)), [name for name, _, _ in bars])
     below.invert_yaxis()
     below.set_xlabel("time, s")
@@ -135,8 +135,8 @@ def main(target: Path) -> None:
         track_to_folder(tracker, clip, masks=mask, output=folder / "out")
         result = read_result(folder / "out")
         sheet = draw_stabilized(clip, result, folder)
-        colours = sheet.quantize(255, kmeans=2)
-        colours.save(target / "stabilize.png", optimize=True)
+        colors = sheet.quantize(255, kmeans=2)
+        colors.save(target / "stabilize.png", optimize=True)
     draw_events(target / "events.png")
 
 

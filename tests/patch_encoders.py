@@ -130,11 +130,11 @@ def kinds_run(
     spec: FeatureSpec = SMOOTH_SPEC,
     encode: Callable[[Tensor], Tensor] = smooth_patches,
     config: PropagateConfig | None = None,
-    recall: bool = True,
+    redetect: bool = True,
 ) -> Iterator[tuple[Propagated, Readings]]:
     """Carry all kinds of labels through images: every step with what was read of it."""
     config = config or PropagateConfig(radius=6, recent_radius=4)
-    kinds = LabelState(layout, spec, config, recall=recall)
+    kinds = LabelState(layout, spec, config, redetect=redetect)
     runner = Propagator(
         encode, spec, config, settle=kinds.settle, background=True, free=layout.free
     )

@@ -33,7 +33,7 @@ def run(tmp_path) -> Path:
     clip = write_clip(tmp_path / "data" / "a.mp4", rgb_of(film))
     config = change(default(), **TINY, photo_share=0.0, spacing_seconds=0.04)
     list(train([clip.parent], output=tmp_path / "run", config=config))
-    looked = {"colour_error": 0.25, "colour_error_still": 0.5}
+    looked = {"color_error": 0.25, "color_error_still": 0.5}
     append_validation(tmp_path / "run" / "validation.jsonl", Validation(1, 1.0, looked))
     return tmp_path / "run"
 

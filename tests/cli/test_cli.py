@@ -146,14 +146,14 @@ def test_track_writes_masks_overlay_and_result(clip, first, model, truth, tmp_pa
         "size": 48,
         "stride": None,
         "adapt": 0.7,
-        "recall": True,
+        "redetect": True,
         "start": 0,
         "end": None,
         "direction": "both",
         "propagate": as_json(
             PropagateConfig(recent=3, top_k=4, radius=20, recent_radius=5, radius_shape="disc")
         ),
-        "colour": as_json(
+        "color": as_json(
             PropagateConfig(
                 recent=3,
                 top_k=4,
@@ -550,18 +550,18 @@ def test_evaluate_davis_runs_the_baselines(davis, tmp_path, capsys):
     assert "holds no JPEGImages folder" in line
 
 
-def test_evaluate_colour_prints_and_writes_the_scores(davis, model, tmp_path, capsys):
-    out = tmp_path / "colours"
+def test_evaluate_color_prints_and_writes_the_scores(davis, model, tmp_path, capsys):
+    out = tmp_path / "colors"
     chosen = ("--frames", 3, "--methods", "model", "still", "grey")
-    assert run("evaluate", "colour", davis, "discs", *chosen, "--model", model, "-o", out) == 0
+    assert run("evaluate", "color", davis, "discs", *chosen, "--model", model, "-o", out) == 0
     result = json.loads((out / "result.json").read_text())
     assert list(result["methods"]) == [str(model), "still", "grey"] and result["frames"] == 3
     assert result["model"] == str(model) and (out / "sheets/discs.png").exists()
     shown = capsys.readouterr().out
     assert "CIEDE2000" in shown and f"{result['scores']['PSNR']:.2f}" in shown
-    assert run("evaluate", "colour", davis, "--methods", "grey", "--model", "none") == 0
+    assert run("evaluate", "color", davis, "--methods", "grey", "--model", "none") == 0
     capsys.readouterr()
-    assert "got cats" in refusal(capsys, "evaluate", "colour", davis, "cats")
+    assert "got cats" in refusal(capsys, "evaluate", "color", davis, "cats")
 
 
 def test_evaluate_davis_goes_on_and_sums_up_by_attribute(davis, tmp_path, capsys):
@@ -606,14 +606,14 @@ def test_evaluate_davis_takes_protocols_and_any_features(davis, tmp_path, monkey
     )
     monkeypatch.chdir(tmp_path)
     asked = ("--year", 2017, "--model", "callable:blocks_8:mean", "--protocol", "dino")
-    knobs = ("--top-k", "all", "--size", 64, "--recall", "True", "--offset", 3, "--kept", 2, 3)
+    knobs = ("--top-k", "all", "--size", 64, "--redetect", "True", "--offset", 3, "--pinned", 2, 3)
     assert run("evaluate", "davis", davis, *asked, *knobs, "-o", tmp_path / "out") == 0
     result = json.loads((tmp_path / "out/result.json").read_text())
     config, copying = result["config"], result["config"]["propagate"]
     assert result["model"] == "callable:blocks_8:mean"
     assert config["protocol"].startswith("dino with ") and "top_k=None" in config["protocol"]
-    assert copying["top_k"] is None and copying["recent"] == 7 and copying["kept"] == [2, 3]
-    assert config["size"] == 64 and config["recall"] and config["long_multiple"] == 64
+    assert copying["top_k"] is None and copying["recent"] == 7 and copying["pinned"] == [2, 3]
+    assert config["size"] == 64 and config["redetect"] and config["long_multiple"] == 64
     capsys.readouterr()
     wrong = ("--year", 2017, "--model", "resnet:none.pth")
     line = refusal(capsys, "evaluate", "davis", davis, *wrong)
@@ -669,7 +669,7 @@ def test_help_imports_nothing_heavy():  # its time: benchmarks/start.py
     code = (
         "import sys\n"
         "from chromatrack.cli.main import main\n"
-        "for words in ('', 'track', 'stabilize', 'events', 'evaluate davis', 'evaluate colour'):\n"
+        "for words in ('', 'track', 'stabilize', 'events', 'evaluate davis', 'evaluate color'):\n"
         "    try: main([*words.split(), '--help'])\n"
         "    except SystemExit as stop: assert not stop.code\n"
         "heavy = {'torch', 'av', 'numpy', 'PIL', 'matplotlib'} & set(sys.modules)\n"
@@ -688,9 +688,9 @@ def test_version(capsys):
 def test_the_options_are_the_library_s_with_its_defaults():
     assert track_config(DEFAULTS) == TrackConfig()
     names = {field.name for kind in (TrackConfig, PropagateConfig) for field in fields(kind)}
-    knobs = names - {"propagate", "colour", "protocol"}
+    knobs = names - {"propagate", "color", "protocol"}
     assert knobs == {field.name for field in fields(EVALUATED)} - set(NO_KNOBS)
-    of_others = {"square", "long_multiple", "upsample", "stretch", "kept", "fill", "harden"}
+    of_others = {"square", "long_multiple", "upsample", "stretch", "pinned", "fill", "harden"}
     of_others |= {"restrict_recent", "similarity", "faint", "moved_after", "moved_dilation"}
     told = {field.name for field in fields(DEFAULTS)} - {"model", "device"}
     assert told == knobs - of_others

@@ -153,8 +153,8 @@ class StillTracker:
         assert index == 0
         cast = rgb.mean(axis=(0, 1)) - rgb.mean()
         for frame in read_frames(video):
-            coloured = np.clip(frame.rgb + cast, 0, 255).astype(np.uint8)
-            yield SimpleNamespace(index=frame.index, rgb=coloured)
+            colored = np.clip(frame.rgb + cast, 0, 255).astype(np.uint8)
+            yield SimpleNamespace(index=frame.index, rgb=colored)
 
 
 def test_run_demo_scores_and_writes_everything(tmp_path):
@@ -166,12 +166,12 @@ def test_run_demo_scores_and_writes_everything(tmp_path):
         tracker=StillTracker(),
         progress=lambda stage, done, total: stages.append((stage, done, total)),
     )
-    steps = [(stage, n, 8) for stage in ("render", "track", "colour") for n in range(1, 9)]
+    steps = [(stage, n, 8) for stage in ("render", "track", "color") for n in range(1, 9)]
     assert stages == steps
     # The fake keeps the first mask, so tracking must score what the identity baseline scores.
     assert result.scores == result.identity
     assert 0 < result.identity.scores["J&F-Mean"] < 0.6
-    assert result.psnr_coloured > result.psnr_grey > 10
+    assert result.psnr_colored > result.psnr_grey > 10
     assert all(path.exists() for path in result.files.values()) and len(result.files) == 9
     saved = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert saved["tracking"]["scores"] == result.scores.scores

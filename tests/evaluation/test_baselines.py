@@ -127,15 +127,15 @@ def test_a_label_is_held_from_a_neighbour_that_shows_it(told, index):
     assert ahead == (last if last is not None and told[last] else None)
 
 
-def test_identity_holds_colours_still(frames):
+def test_identity_holds_colors_still(frames):
     red = np.zeros((*SIZE, 3), np.uint8)
     red[:, :24], red[:, 24:] = (200, 40, 40), (40, 40, 200)
-    coloured = list(IdentityTracker().colorize(frames, references=[(red, 1), (red[:, ::-1], 3)]))
-    assert [frame.index for frame in coloured] == [0, 1, 2, 3]
-    for frame, left in zip(coloured[1:], (0, 0, 2), strict=True):
+    colored = list(IdentityTracker().colorize(frames, references=[(red, 1), (red[:, ::-1], 3)]))
+    assert [frame.index for frame in colored] == [0, 1, 2, 3]
+    for frame, left in zip(colored[1:], (0, 0, 2), strict=True):
         assert int(np.argmax(frame.rgb[5, 5])) == left
         assert np.array_equal(frame.rgb[5, 5], frame.rgb[30, 20])
-    lightness = [rgb_to_lab(planes(x).float() / 255)[0] for x in (coloured[2].rgb, still_of(100))]
+    lightness = [rgb_to_lab(planes(x).float() / 255)[0] for x in (colored[2].rgb, still_of(100))]
     assert torch.allclose(*lightness, atol=1.0)
 
 
@@ -204,7 +204,7 @@ def test_raw_lab_cells_are_patches_centred_at_the_declared_offset():
     assert torch.allclose(encoder(rgb)[0, :, row, column], expected, atol=1e-5)
 
 
-def test_raw_lab_black_is_like_grey_and_colours_differ():
+def test_raw_lab_black_is_like_grey_and_colors_differ():
     flat = torch.zeros(4, 3, 8, 8)
     flat[1] = 0.5
     flat[2, 0] = 1.0
@@ -214,7 +214,7 @@ def test_raw_lab_black_is_like_grey_and_colours_differ():
     assert red @ blue < 0.7 and red @ grey < 0.9
 
 
-def test_raw_lab_tracks_a_moving_coloured_box(tmp_path):
+def test_raw_lab_tracks_a_moving_colored_box(tmp_path):
     """A red box on a blue-green ramp moves 4 pixels a frame; its colour alone is enough."""
     size = (64, 96)
     truths = []

@@ -42,9 +42,9 @@ class Repeats:
             yield Picture(frame.index, reference)
 
 
-def picture(colour) -> np.ndarray:
+def picture(color) -> np.ndarray:
     rgb = np.full((*SIZE, 3), GREEN, np.uint8)
-    rgb[8:24, 8:24] = colour
+    rgb[8:24, 8:24] = color
     return rgb
 
 
@@ -61,20 +61,20 @@ def clip(tmp_path):
     return FailureClip("square", frames, masks, 5)
 
 
-def test_errors_rise_where_the_colour_is_wrong(clip):
+def test_errors_rise_where_the_color_is_wrong(clip):
     result = evaluate(failure_benchmark((clip,)), tracker=Repeats())
     report = result["sequences"]["square"]
     assert report["frames"] == [1, 2, 3, 4]
-    assert report["colour"][:2] == [0, 0] and report["region"][:2] == [0, 0]
+    assert report["color"][:2] == [0, 0] and report["region"][:2] == [0, 0]
     assert report["region"][2] > 20 and report["region"][3] is None
     share = 16 * 16 / (SIZE[0] * SIZE[1])
-    assert report["colour"][2] == pytest.approx(report["region"][2] * share, rel=1e-3)
+    assert report["color"][2] == pytest.approx(report["region"][2] * share, rel=1e-3)
     assert result["scores"]["ab error of the region"] == pytest.approx(report["region"][2] / 3)
     assert result["frames"] == 5
 
 
 @pytest.mark.parametrize("every", [1, 2, 3, 4])
-def test_progress_counts_what_is_coloured_and_reaches_its_end(clip, every):
+def test_progress_counts_what_is_colored_and_reaches_its_end(clip, every):
     told = []
     benchmark = failure_benchmark((clip,), every=every)
     result = evaluate(benchmark, tracker=Repeats(), progress=lambda *news: told.append(news))
@@ -84,7 +84,7 @@ def test_progress_counts_what_is_coloured_and_reaches_its_end(clip, every):
     assert told == [("square", done, total) for done in range(1, total + 1)]
 
 
-def test_a_sequence_without_a_frame_to_colour(clip):
+def test_a_sequence_without_a_frame_to_color(clip):
     with pytest.raises(InputError, match="more than 5 frames, got square with 5"):
         failure_benchmark((clip,), every=5)
 
@@ -109,14 +109,14 @@ def scores(*values) -> dict:
 
 def test_moments_are_frames_measured_both_ways():
     errors = {
-        "ant": {"frames": [1, 2, 3], "colour": [1.0, 2.0, 3.0], "region": [4.0, None, 5.0]},
-        "bee": {"frames": [1], "colour": [9.0], "region": [9.0]},
+        "ant": {"frames": [1, 2, 3], "color": [1.0, 2.0, 3.0], "region": [4.0, None, 5.0]},
+        "bee": {"frames": [1], "color": [9.0], "region": [9.0]},
     }
     found = moments(errors, {"ant": scores(1.0, 0.8, 0.4, 0.2)})
     assert found.sequences.tolist() == ["ant", "ant"]  # frame 3 is the last one: not scored
     assert found.frames.tolist() == [1, 2]
     assert found.scores.tolist() == pytest.approx([0.6, 0.3])
-    assert found.colour.tolist() == [1, 2]
+    assert found.color.tolist() == [1, 2]
     assert found.region[0] == 4 and math.isnan(found.region[1])
     with pytest.raises(InputError, match="both ways"):
         moments(errors, {"cat": scores(1.0, 1.0, 1.0)})
@@ -124,14 +124,14 @@ def test_moments_are_frames_measured_both_ways():
 
 def test_means_of_sequences_leave_out_what_is_not_there():
     errors = {
-        name: {"frames": [1, 2], "colour": [1.0, 3.0], "region": [None, value]}
+        name: {"frames": [1, 2], "color": [1.0, 3.0], "region": [None, value]}
         for name, value in (("ant", 4.0), ("bee", None))
     }
     reports = {"ant": scores(1, 0.8, 0.4, 0), "bee": scores(1, 0.2, 0.2, 0)}
     found = by_sequence(moments(errors, reports))
     assert found.sequences.tolist() == ["ant", "bee"]
     assert found.frames.tolist() == [2, 2]
-    assert found.colour.tolist() == [2, 2]
+    assert found.color.tolist() == [2, 2]
     assert found.region[0] == 4 and math.isnan(found.region[1])
     assert found.scores.tolist() == pytest.approx([0.45, 0.15])
 

@@ -75,7 +75,7 @@ def test_agreement_is_one_half_at_the_limit_of_sundaram():
 # -- DIS -----------------------------------------------------------------------------------
 
 
-def test_dis_finds_a_slide_in_colour_and_in_grey():
+def test_dis_finds_a_slide_in_color_and_in_grey():
     pytest.importorskip("cv2", reason="OpenCV is not installed (the extra `flow`)")
     wide = still((48, 90), seed=3)
     first, second = (np.ascontiguousarray(wide[:, x : x + 80]) for x in (0, 3))

@@ -279,14 +279,14 @@ def test_bad_marks_are_refused_at_once_as_by_the_tracker(tmp_path):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_colours_go_with_an_exact_flow_both_ways(tmp_path, mode):
+def test_colors_go_with_an_exact_flow_both_ways(tmp_path, mode):
     frames, flow = panning([(0, 0), (3, 0), (5, 1), (7, 1), (9, 2)])
     folder = write_clip(tmp_path / "clip", frames)
     for reference in (0, 2, 4):
         tracker = FlowTracker(flow, mode)
-        coloured = list(tracker.colorize(folder, references=[(frames[reference], reference)]))
-        assert [frame.index for frame in coloured] == [0, 1, 2, 3, 4]
-        for frame in coloured:
+        colored = list(tracker.colorize(folder, references=[(frames[reference], reference)]))
+        assert [frame.index for frame in colored] == [0, 1, 2, 3, 4]
+        for frame in colored:
             wrong = (ab_of(frame.rgb) - ab_of(frames[frame.index])).abs()[:, 4:-4, 12:-12]
             assert float(wrong.mean()) < 0.8, (reference, frame.index)
     part = list(FlowTracker(flow, mode).colorize(folder, references=[(frames[0], 0)], start=3))
@@ -302,9 +302,9 @@ def test_the_last_reference_counts_and_none_beyond_the_end(tmp_path):
     frames, flow = panning([(0, 0)] * 2 + [(1, 0)])
     folder = write_clip(tmp_path / "clip", frames)
     grey = np.repeat(luminance(frames[2])[..., None], 3, axis=2)
-    coloured = list(FlowTracker(flow).colorize(folder, references=[(frames[0], 0), (grey, 2)]))
-    assert float(ab_of(coloured[1].rgb).abs().mean()) > 2
-    assert float(ab_of(coloured[2].rgb).abs().mean()) < 0.1
+    colored = list(FlowTracker(flow).colorize(folder, references=[(frames[0], 0), (grey, 2)]))
+    assert float(ab_of(colored[1].rgb).abs().mean()) > 2
+    assert float(ab_of(colored[2].rgb).abs().mean()) < 0.1
     with pytest.raises(InputError, match="reference of frame 3: expected a frame from 0 to 2"):
         FlowTracker(flow).colorize(folder, references=[(grey, 3)])
 
@@ -341,7 +341,7 @@ def test_dis_carries_every_kind(tmp_path, discs, name):
     assert float(box_iou(found, np.array([[u - 25, v - 25, 51, 51]]))[0]) > 0.95
 
 
-def test_dis_follows_a_turn_and_its_colours(tmp_path):
+def test_dis_follows_a_turn_and_its_colors(tmp_path):
     pytest.importorskip("cv2", reason="OpenCV is not installed (the extra `flow`)")
     frames, flow = turning(7, 5, size=(120, 180))
     points = [PointMark(k, 0, x, y) for k, (x, y) in enumerate([(60, 40), (100, 90), (130, 60)])]
@@ -356,8 +356,8 @@ def test_dis_follows_a_turn_and_its_colours(tmp_path):
     for name in ("flow", "identity"):
         method = baseline(name)
         assert method is not None
-        *_, coloured = method.colorize(tmp_path / "clip", references=[(frames[0], 0)])
-        error = (ab_of(coloured.rgb) - ab_of(frames[-1])).abs()[:, 30:-30, 40:-40]
+        *_, colored = method.colorize(tmp_path / "clip", references=[(frames[0], 0)])
+        error = (ab_of(colored.rgb) - ab_of(frames[-1])).abs()[:, 30:-30, 40:-40]
         wrong[name] = float(error.mean())
     assert wrong["flow"] < 0.2 * wrong["identity"]
 

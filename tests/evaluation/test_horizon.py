@@ -34,7 +34,7 @@ from chromatrack.evaluation.datasets.color_horizon import (
     OFF_BY,
     HorizonScore,
     clip_differences,
-    colour_clip,
+    color_clip,
     horizon_benchmark,
     mean_error,
     measure_horizons,
@@ -61,8 +61,8 @@ SIZE = (48, 80)
 
 def make_tracker(*, recent: int = 0) -> Tracker:
     torch.manual_seed(0)
-    colour = PropagateConfig(recent=recent, restrict_first=False)
-    config = TrackConfig(size=48, colour=colour)
+    color = PropagateConfig(recent=recent, restrict_first=False)
+    config = TrackConfig(size=48, color=color)
     return Tracker(build_encoder("small"), device="cpu", config=config)
 
 
@@ -119,7 +119,7 @@ def test_the_accuracy_curve_never_falls(seed):
 
 
 @pytest.mark.parametrize("score", [ab_error, share_within])
-def test_colours_that_do_not_fit_are_refused(score):
+def test_colors_that_do_not_fit_are_refused(score):
     truth = np.zeros((2, 4, 4))
     with pytest.raises(InputError, match="two"):
         score(np.zeros((2, 4, 5)), truth)
@@ -223,7 +223,7 @@ def test_chained_places_add_up_and_stay_inside():
     torch.testing.assert_close(carried[:, :, :5], torch.stack([(x + 3) ** 2, y])[:, :, :5])
 
 
-def test_grey_pictures_keep_luminance_and_lose_colour():
+def test_grey_pictures_keep_luminance_and_lose_color():
     rgb = still(SIZE)
     grey = grey_of(rgb)
     assert grey.dtype == np.uint8 and (np.ptp(grey, axis=2) == 0).all()
@@ -242,7 +242,7 @@ def test_a_still_picture_is_kept_exactly_by_all_but_grey(tmp_path):
     assert errors[GREY] == pytest.approx(float(ab_of(picture).abs().mean()), abs=0.3)
 
 
-def test_exact_flow_carries_colours_that_standing_still_gets_wrong(tmp_path):
+def test_exact_flow_carries_colors_that_standing_still_gets_wrong(tmp_path):
     clip = open_clip(write_clip(tmp_path / "sliding", sliding(6)), seconds=(0.1, 0.2))
     scores = list(measure_horizons(clip, methods=points(slide_flow(2))))
     assert {(s.method, s.seconds, s.index) for s in scores} == {
@@ -270,7 +270,7 @@ def test_without_opencv_the_extra_is_named(monkeypatch):
         dis_flow()
 
 
-def test_no_colour_of_the_clip_reaches_the_tracker(tmp_path):
+def test_no_color_of_the_clip_reaches_the_tracker(tmp_path):
     first, *rest = rgb_of(moving_clip(frames=6, size=SIZE, velocity=(1.0, 0.0)))
     tracker = make_tracker()
     clip = open_clip(write_clip(tmp_path / "true", [first, *rest]), seconds=(0.2,))
@@ -278,7 +278,7 @@ def test_no_colour_of_the_clip_reaches_the_tracker(tmp_path):
         write_clip(tmp_path / "other", [first, *(grey_of(rgb) for rgb in rest)]), seconds=(0.2,)
     )
     found = [
-        {c.method: c.rgb for c in colour_clip(of, methods={"ours": tracker_method(tracker)})}
+        {c.method: c.rgb for c in color_clip(of, methods={"ours": tracker_method(tracker)})}
         for of in (clip, other)
     ]
     np.testing.assert_array_equal(found[0]["ours"], found[1]["ours"])
@@ -286,14 +286,14 @@ def test_no_colour_of_the_clip_reaches_the_tracker(tmp_path):
 
 
 @pytest.mark.parametrize("recent", [0, 2])
-def test_the_tracker_colours_as_on_the_whole_grey_clip(tmp_path, recent):
+def test_the_tracker_colors_as_on_the_whole_grey_clip(tmp_path, recent):
     frames = rgb_of(moving_clip(frames=7, size=SIZE))
     tracker = make_tracker(recent=recent)
     greys = [(index, grey_of(rgb)) for index, rgb in enumerate(frames)][1:6]
     whole = dict(copied(tracker, frames[0], greys))
     clip = open_clip(write_clip(tmp_path / "clip", frames), seconds=(0.1, 0.2))
-    coloured = colour_clip(clip, methods={"ours": tracker_method(tracker)})
-    ours = {c.index: c.rgb for c in coloured if c.method == "ours"}
+    colored = color_clip(clip, methods={"ours": tracker_method(tracker)})
+    ours = {c.index: c.rgb for c in colored if c.method == "ours"}
     assert sorted(ours) == [2, 5] and sorted(whole) == [1, 2, 3, 4, 5]
     for index, rgb in ours.items():
         np.testing.assert_array_equal(rgb, whole[index])

@@ -290,13 +290,13 @@ def as_grey(path, mask):
     Image.fromarray(mask.astype(np.uint8)).save(path)
 
 
-def as_davis_colours(path, mask):
+def as_davis_colors(path, mask):
     from chromatrack.formats.masks import DAVIS_PALETTE
 
     Image.fromarray(DAVIS_PALETTE[mask]).save(path)
 
 
-@pytest.mark.parametrize("write", [as_palette, as_grey, as_davis_colours])
+@pytest.mark.parametrize("write", [as_palette, as_grey, as_davis_colors])
 def test_masks_of_another_tool_are_scored_as_they_are(root, tmp_path, write):
     """Shifted masks score the same from files as from a tracker; absent files count as empty."""
     saved = tmp_path / "saved"

@@ -108,8 +108,8 @@ def test_failures_go_with_errors_and_doubt():
         "bad": report(bad, [1, 0.6, 0.2, 0]),
     }
     errors = {
-        name: {"frames": [1, 2], "colour": colours, "region": colours}
-        for name, colours in (("good", [1.0, 1.1]), ("fine", [1.2, 0.9]), ("bad", [2.0, 5.0]))
+        name: {"frames": [1, 2], "color": colors, "region": colors}
+        for name, colors in (("good", [1.0, 1.1]), ("fine", [1.2, 0.9]), ("bad", [2.0, 5.0]))
     }
     found = failing(errors, scores)
     assert (found.failed, found.judged, found.auc) == (1, 6, 1.0)
@@ -137,8 +137,8 @@ def scored(method, seconds, error, clip="one"):
 
 def test_what_was_not_measured_is_left_out_and_names_are_text():
     evil = "<script>x</script>"
-    colours = [scored(m, s, e + s) for m, e in ((evil, 1.0), ("still", 2.0)) for s in (0.2, 1.0)]
-    text = paper_page(PaperResults(evil, colours=colours))
+    colors = [scored(m, s, e + s) for m, e in ((evil, 1.0), ("still", 2.0)) for s in (0.2, 1.0)]
+    text = paper_page(PaperResults(evil, colors=colors))
     assert "<script" not in text and "1. It colours" in text
     assert "still: at every horizon" in text and "-1.00 [-1.00, -1.00]" in text
     assert "2. The pointer" not in text and "3. Where" not in text and "4. Where" not in text

@@ -40,7 +40,7 @@ def test_numbers_of_the_published_scripts():
     assert (dino.propagate.recent, dino.propagate.top_k, dino.propagate.temperature) == (7, 5, 0.1)
     assert (dino.propagate.radius, dino.propagate.restrict_first) == (12, True)
     assert (dino.long_multiple, dino.stretch) == (64, True)
-    assert (mast.propagate.kept, mast.propagate.recent, mast.propagate.spacing) == ((5,), 3, 2)
+    assert (mast.propagate.pinned, mast.propagate.recent, mast.propagate.spacing) == ((5,), 3, 2)
     assert mast.propagate.harden and mast.propagate.top_k is None
     assert (mast.propagate.moved_after, mast.propagate.moved_dilation) == (15, 4)
     assert (paper.propagate.first, paper.propagate.recent, paper.propagate.top_k) == (
@@ -51,7 +51,7 @@ def test_numbers_of_the_published_scripts():
     assert (paper.propagate.temperature, paper.propagate.similarity) == (0.5, "dot")
     assert (paper.size, paper.square) == (256, True)
     for config in (crw, dino, mast, paper):
-        assert (config.adapt, config.recall, config.upsample) == (0, False, "bilinear")
+        assert (config.adapt, config.redetect, config.upsample) == (0, False, "bilinear")
         assert config.propagate.faint == 0
     for config in (crw, dino, paper, protocol("ours")):
         assert config.propagate.moved_after is None
@@ -86,7 +86,7 @@ def test_single_knobs_are_changed_and_named():
     assert config.propagate.top_k == 5 and config.size == 240 and config.propagate.recent == 20
     assert config.protocol == "crw with top_k=5, size=240"
     assert protocol("crw").protocol == "crw"
-    assert protocol("crw", top_k=None).colour.top_k == 10  # colours are always copied from a few
+    assert protocol("crw", top_k=None).color.top_k == 10  # colours are always copied from a few
     with pytest.raises(InputError, match="ours, paper, crw, dino, mast, got 'crv'"):
         protocol("crv")
     with pytest.raises(InputError, match="got topk"):
@@ -96,14 +96,14 @@ def test_single_knobs_are_changed_and_named():
 
 
 def test_the_commands_knobs_override_the_protocols():
-    asked = Evaluated(protocol="dino", top_k="all", recall=True, kept=(3,), radius_shape="disc")
+    asked = Evaluated(protocol="dino", top_k="all", redetect=True, pinned=(3,), radius_shape="disc")
     config = asked.config()
-    assert config.propagate.top_k is None and config.recall and config.propagate.kept == (3,)
+    assert config.propagate.top_k is None and config.redetect and config.propagate.pinned == (3,)
     assert config.propagate.recent == 7 and config.propagate.radius_shape == "disc"
     assert Evaluated(protocol="dino", top_k=10).config().propagate.top_k == 10
     changed = Evaluated(size=240, top_k=5, temperature=0.1).config()
     as_before = track_config(Settings(size=240, top_k=5, temperature=0.1))
-    assert changed.propagate == as_before.propagate and changed.colour == as_before.colour
+    assert changed.propagate == as_before.propagate and changed.color == as_before.color
 
 
 def test_raw_patches_have_a_temperature_of_their_own_under_our_protocol_alone():

@@ -19,14 +19,14 @@ from torch import Tensor
 from chromatrack.errors import InputError
 from chromatrack.evaluation.baselines.single_image import (
     MODEL,
-    SingleImageColourer,
-    colour_single,
+    SingleImageColorer,
+    color_single,
     predict_ab,
     predict_cells,
 )
-from chromatrack.model.color_head import ColourHead, annealed_mean, class_balance
+from chromatrack.model.color_head import ColorHead, annealed_mean, class_balance
 from chromatrack.model.config import PRESETS, EncoderConfig
-from chromatrack.model.encoder import build_encoder, colour_head, colour_scores, normalize_lab
+from chromatrack.model.encoder import build_encoder, color_head, color_scores, normalize_lab
 from chromatrack.model.weights import (
     load_encoder,
     model_path,
@@ -48,17 +48,17 @@ from chromatrack.training.objective import predict_loss, terms, total
 from chromatrack.training.state import begin, new_encoder
 from chromatrack.training.train import train
 
-HEAD = replace(TINY, colours=8)
+HEAD = replace(TINY, colors=8)
 CODES = torch.tensor([[x, y] for x in (-0.6, -0.2, 0.2, 0.6) for y in (-0.5, 0.5)])
 
 
 @pytest.fixture
-def colourer():
+def colorer():
     """An untrained tiny network with a head of eight lively colours."""
     torch.manual_seed(0)
     encoder = build_encoder(HEAD)
     randomize(encoder)
-    head = colour_head(encoder)
+    head = color_head(encoder)
     assert head is not None
     head.codebook.copy_(CODES)
     return encoder.eval()
@@ -134,11 +134,11 @@ def batch_of(lab: Tensor) -> Batch:
     )
 
 
-def test_the_recipe_asks_for_the_class_of_each_cell_and_nothing_else(colourer):
+def test_the_recipe_asks_for_the_class_of_each_cell_and_nothing_else(colorer):
     """Two pictures, each of one codebook colour: scores for it lower the loss, for others raise."""
     lab = torch.zeros(2, 1, 3, 16, 16)
     lab[0, 0, 1:], lab[1, 0, 1:] = CODES[2].reshape(2, 1, 1), CODES[5].reshape(2, 1, 1)
-    objective, spec = single().objective, colourer.spec
+    objective, spec = single().objective, colorer.spec
     balance = torch.linspace(0.5, 1.5, 8)
 
     def loss(classes: list[int]) -> float:
@@ -178,9 +178,9 @@ def test_the_network_is_the_small_one_and_a_head():
     assert built.spec.channels == 64, "no raw patches"
     plain = build_encoder(EncoderConfig())
     more = {n: x for n, x in built.state_dict().items() if n not in plain.state_dict()}
-    assert set(more) == {f"colours.{n}" for n in ("classes.weight", "classes.bias")} | {
-        "colours.codebook",
-        "colours.balance",
+    assert set(more) == {f"colors.{n}" for n in ("classes.weight", "classes.bias")} | {
+        "colors.codebook",
+        "colors.balance",
     }
     assert sum(p.numel() for p in built.parameters()) - 64 * 65 == sum(
         p.numel() for p in plain.parameters()
@@ -210,8 +210,8 @@ def ruled(seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     blocks = np.kron(rng.integers(0, 2, (3, 4)), np.ones((16, 16), int))
     noise = rng.integers(-6, 7, (48, 64, 1))
-    colours = np.array([DARK, BRIGHT])[blocks] + noise
-    return colours.clip(0, 255).astype(np.uint8)
+    colors = np.array([DARK, BRIGHT])[blocks] + noise
+    return colors.clip(0, 255).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -237,13 +237,13 @@ def test_the_loss_falls_on_a_rule_that_can_be_learned(trained):
     assert read_log(folder / "log.jsonl") == reports
 
 
-def test_a_new_picture_is_coloured_by_the_rule(trained):
-    colourer = SingleImageColourer.from_pretrained(trained[0] / "model.safetensors")
+def test_a_new_picture_is_colored_by_the_rule(trained):
+    colorer = SingleImageColorer.from_pretrained(trained[0] / "model.safetensors")
     truth = ruled(99)
     true_ab = rgb_to_lab(planes(truth).float() / 255)[1:]
     grey = paint(truth, torch.zeros(2, 48, 64))
     assert int((grey.max(2).astype(int) - grey.min(2)).max()) <= 2, "no colour is left to be seen"
-    ab = predict_ab(colourer.encoder, grey, short_side=40)
+    ab = predict_ab(colorer.encoder, grey, short_side=40)
     is_dark = torch.from_numpy(truth[..., 2] < 100)
     red, blue = (true_ab[:, where].mean(1)[:, None, None] for where in (is_dark, ~is_dark))
     is_red = (ab - red).norm(dim=0) < (ab - blue).norm(dim=0)
@@ -251,20 +251,20 @@ def test_a_new_picture_is_coloured_by_the_rule(trained):
     assert float((ab - true_ab).abs().mean()) < 0.3 * float(true_ab.abs().mean()), "as against grey"
 
 
-def test_the_file_holds_the_head_and_its_colours(trained):
+def test_the_file_holds_the_head_and_its_colors(trained):
     path = trained[0] / "model.safetensors"
     encoder = load_encoder(path)
-    head = colour_head(encoder)
-    assert head is not None and encoder.config == replace(TINY, colours=4)
+    head = color_head(encoder)
+    assert head is not None and encoder.config == replace(TINY, colors=4)
     apart = (head.codebook[:, None] - head.codebook[None]).norm(dim=-1) + torch.eye(4)
     assert float(apart.min()) > 0.005, "four colours were found"
     assert float(head.balance.min()) > 0 and '"predict": 1.0' in read_header(path)["recipe"]
 
 
-def test_a_run_begins_with_the_colours_of_the_weights_it_is_given(trained, monkeypatch):
+def test_a_run_begins_with_the_colors_of_the_weights_it_is_given(trained, monkeypatch):
     monkeypatch.setitem(PRESETS, "small", TINY)
     weights = trained[0] / "model.safetensors"
-    head = colour_head(load_encoder(weights))
+    head = color_head(load_encoder(weights))
     run = begin(replace(FORTY, init=str(weights)), torch.device("cpu"))
     assert head is not None and run.codebook is not None
     assert torch.equal(run.codebook, head.codebook)
@@ -275,82 +275,82 @@ def test_a_copying_network_can_be_given_a_head():
     found, small = new_encoder(replace(FORTY, init="small")), load_encoder("small")
     a, b = found.state_dict(), small.state_dict()
     assert all(torch.allclose(a[n], b[n], atol=1e-6) for n, _ in small.named_parameters())
-    assert colour_head(found) is not None
+    assert color_head(found) is not None
 
 
 # -- the network and its pictures ----------------------------------------------------------
 
 
 @torch.no_grad()
-def test_a_saved_head_loads_as_it_was(colourer, tmp_path):
-    save_encoder(tmp_path / "m.safetensors", colourer)
+def test_a_saved_head_loads_as_it_was(colorer, tmp_path):
+    save_encoder(tmp_path / "m.safetensors", colorer)
     loaded = load_encoder(tmp_path / "m.safetensors")
     lab = normalize_lab(rgb_to_lab(torch.rand(2, 3, 40, 48)))
     torch.testing.assert_close(
-        colour_scores(loaded, lab), colour_scores(colourer, lab), atol=0.2, rtol=0
+        color_scores(loaded, lab), color_scores(colorer, lab), atol=0.2, rtol=0
     )
     save_encoder(tmp_path / "n.safetensors", loaded)
     again = load_encoder(tmp_path / "n.safetensors").state_dict()
     assert all(torch.equal(x, again[n]) for n, x in loaded.state_dict().items())
-    head, same = colour_head(colourer), colour_head(loaded)
+    head, same = color_head(colorer), color_head(loaded)
     assert head is not None and same is not None
     torch.testing.assert_close(same.codebook, head.codebook, atol=1e-3, rtol=0)
 
 
 @torch.no_grad()
-def test_it_reads_lightness_alone(colourer):
+def test_it_reads_lightness_alone(colorer):
     lab = normalize_lab(rgb_to_lab(torch.rand(1, 3, 40, 48)))
     other = lab.clone()
     other[:, 1:] = torch.randn(other[:, 1:].shape)
-    assert torch.equal(colourer.embed(lab), colourer.embed(other))
-    assert torch.equal(colour_scores(colourer, lab), colour_scores(colourer, other))
+    assert torch.equal(colorer.embed(lab), colorer.embed(other))
+    assert torch.equal(color_scores(colorer, lab), color_scores(colorer, other))
     other[:, 0] += 0.5 * torch.randn(other[:, 0].shape)
-    assert not torch.allclose(colourer.embed(lab), colourer.embed(other), atol=1e-3)
+    assert not torch.allclose(colorer.embed(lab), colorer.embed(other), atol=1e-3)
 
 
 @pytest.mark.parametrize("size", [(50, 70), (16, 90), (33, 47)])
-def test_predictions_have_the_pictures_shape_and_the_codebooks_range(colourer, size):
-    ab = predict_ab(colourer, picture(size), short_side=48)
+def test_predictions_have_the_pictures_shape_and_the_codebooks_range(colorer, size):
+    ab = predict_ab(colorer, picture(size), short_side=48)
     assert ab.shape == (2, *size) and ab.dtype == torch.float32
     low, high = CODES.amin(0) * 50 - 1e-3, CODES.amax(0) * 50 + 1e-3
     for channel in (0, 1):
         assert low[channel] <= ab[channel].min() and ab[channel].max() <= high[channel]
     lab = torch.rand(2, 3, 40, 56) * 50
-    cells = predict_cells(colourer, lab)
+    cells = predict_cells(colorer, lab)
     assert cells.shape == (2, 2, 5, 7)
-    torch.testing.assert_close(cells[1], predict_cells(colourer, lab[1:])[0], atol=1e-2, rtol=0)
+    torch.testing.assert_close(cells[1], predict_cells(colorer, lab[1:])[0], atol=1e-2, rtol=0)
 
 
-def test_a_coloured_picture_keeps_its_luminance_and_does_not_ask_for_colours(colourer):
+def test_a_colored_picture_keeps_its_luminance_and_does_not_ask_for_colors(colorer):
     rgb = picture()
     grey = np.repeat(np.full((50, 70, 1), 128) + picture()[..., :1] // 16, 3, 2).astype(np.uint8)
-    call = SingleImageColourer(colourer)
+    call = SingleImageColorer(colorer)
     found = call(grey)
     assert found.shape == grey.shape and found.dtype == np.uint8
-    assert np.array_equal(found, colour_single(colourer, grey))
+    assert np.array_equal(found, color_single(colorer, grey))
     lightness = [rgb_to_lab(planes(x).float() / 255)[0] for x in (grey, found)]
     assert float((lightness[0] - lightness[1]).abs().max()) < 1
     assert float((found.max(2).astype(int) - found.min(2)).mean()) > 5, "it is coloured"
     light = rgb_to_lab(planes(rgb).float() / 255)
     light[1:] = 0
     torch.testing.assert_close(
-        predict_cells(colourer, rgb_to_lab(planes(rgb).float() / 255)[None]),
-        predict_cells(colourer, light[None]),
+        predict_cells(colorer, rgb_to_lab(planes(rgb).float() / 255)[None]),
+        predict_cells(colorer, light[None]),
     )
 
 
 def test_a_network_without_a_head_says_what_is_missing(tiny_encoder):
     with pytest.raises(InputError, match=r"--recipe single\), got a ResNetEncoder without a"):
         predict_ab(tiny_encoder, picture())
-    assert colour_head(tiny_encoder) is None
+    assert color_head(tiny_encoder) is None
 
 
 def test_the_head_sees_directions_not_lengths():
-    head, features = ColourHead(4, 3), torch.randn(1, 4, 2, 2)
+    head, features = ColorHead(4, 3), torch.randn(1, 4, 2, 2)
     torch.testing.assert_close(head(features), head(5 * features))
 
 
-def test_a_run_is_watched_by_its_predicted_colours(colourer, tmp_path, monkeypatch):
+def test_a_run_is_watched_by_its_predicted_colors(colorer, tmp_path, monkeypatch):
     frames = [planes(f.rgb) for f in moving_clip(frames=2, size=(64, 96), velocity=(8.0, 0.0))]
     seen = []
     monkeypatch.setattr(
@@ -358,20 +358,20 @@ def test_a_run_is_watched_by_its_predicted_colours(colourer, tmp_path, monkeypat
         lambda views, title: seen.extend(views) or watch_picture(views, title=title),
     )
     watch = Validator([("clip", frames[0], frames[1])], size=64)
-    before = {n: x.clone() for n, x in colourer.state_dict().items()}
-    values = watch(colourer, 3, 1.0, tmp_path)
-    assert all(torch.equal(x, before[n]) for n, x in colourer.state_dict().items())
+    before = {n: x.clone() for n, x in colorer.state_dict().items()}
+    values = watch(colorer, 3, 1.0, tmp_path)
+    assert all(torch.equal(x, before[n]) for n, x in colorer.state_dict().items())
     assert [view.is_predicted for view in seen] == [True]
     assert (tmp_path / "pictures" / "step-000003.png").is_file()
     lab = rgb_to_lab(frames[1].float() / 255)
-    colours = torch.from_numpy(seen[0].copied).permute(2, 0, 1).float() / 255
-    assert float((rgb_to_lab(colours)[1:] - lab[1:]).abs().mean()) > 1, "not its own colours"
-    assert values["colour_error"] > 0 and values["colour_error_still"] > 0
+    colors = torch.from_numpy(seen[0].copied).permute(2, 0, 1).float() / 255
+    assert float((rgb_to_lab(colors)[1:] - lab[1:]).abs().mean()) > 1, "not its own colours"
+    assert values["color_error"] > 0 and values["color_error_still"] > 0
     reference = 255 - frames[0]  # another reference changes nothing about what is predicted
     other = Validator([("clip", reference, frames[1])], size=64)
     adapted = {n: x for n, x in before.items() if "running" not in n}
-    assert adapted and other(colourer, 4, 1.0, tmp_path)["colour_error"] == pytest.approx(
-        values["colour_error"], rel=0.2
+    assert adapted and other(colorer, 4, 1.0, tmp_path)["color_error"] == pytest.approx(
+        values["color_error"], rel=0.2
     )
 
 
@@ -380,7 +380,7 @@ def test_a_run_is_watched_by_its_predicted_colours(colourer, tmp_path, monkeypat
 
 def test_the_shipped_baseline_is_the_small_network_with_a_head():
     encoder = load_encoder(MODEL)
-    assert encoder.config == replace(PRESETS["small"], raw_share=0.0, colours=64)
+    assert encoder.config == replace(PRESETS["small"], raw_share=0.0, colors=64)
     assert encoder.spec.channels == load_encoder("small").config.embedding
     assert model_path(MODEL).stat().st_size < 16e6 and MODEL in shipped_models()
     header = read_header(model_path(MODEL))
@@ -398,11 +398,11 @@ def test_its_model_card_says_what_it_is():
     assert read_header(model_path(MODEL))["frames_seen"] in card.replace(",", "")
 
 
-def test_it_colours_and_its_features_track():
+def test_it_colors_and_its_features_track():
     frames = moving_clip(frames=3, size=(64, 96), velocity=(8.0, 0.0))
-    coloured = SingleImageColourer.from_pretrained()(frames[0].rgb)
-    assert coloured.shape == frames[0].rgb.shape and coloured.dtype == np.uint8
-    assert float((coloured.max(2).astype(int) - coloured.min(2)).mean()) > 3
+    colored = SingleImageColorer.from_pretrained()(frames[0].rgb)
+    assert colored.shape == frames[0].rgb.shape and colored.dtype == np.uint8
+    assert float((colored.max(2).astype(int) - colored.min(2)).mean()) > 3
     tracker = Tracker.from_pretrained(MODEL, device="cpu", config=TrackConfig(size=64))
     images = [planes(frame.rgb).float() / 255 for frame in frames]
     with torch.no_grad():

@@ -49,7 +49,7 @@ def test_written_ids_come_back(tmp_path_factory, mask, limit):
 
 @settings(max_examples=40, deadline=None)
 @given(mask=hnp.arrays(np.uint8, SHAPES), alpha=st.booleans())
-def test_rgb_in_davis_colours_gives_the_palette_index(tmp_path_factory, mask, alpha):
+def test_rgb_in_davis_colors_gives_the_palette_index(tmp_path_factory, mask, alpha):
     path = tmp_path_factory.mktemp("rgb") / "m.png"
     image = Image.fromarray(DAVIS_PALETTE[mask])
     (image.convert("RGBA") if alpha else image).save(path)
@@ -64,7 +64,7 @@ def test_grey_values_are_ids(tmp_path_factory, mask):
     np.testing.assert_array_equal(read_mask(path), mask)
 
 
-def test_written_file_is_palette_with_davis_colours(tmp_path):
+def test_written_file_is_palette_with_davis_colors(tmp_path):
     mask = np.array([[0, 1], [2, 255]])
     write_mask(tmp_path / "new" / "m.png", mask)
     with Image.open(tmp_path / "new" / "m.png") as image:
@@ -126,7 +126,7 @@ def _grey_png(ids: np.ndarray, *, bits: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + parts
 
 
-def test_other_colours_are_numbered_in_order_around_the_palette(tmp_path):
+def test_other_colors_are_numbered_in_order_around_the_palette(tmp_path):
     green = tuple(DAVIS_PALETTE[2].tolist())
     row = [FREE[3], (0, 0, 0), FREE[0], green, FREE[1]]
     Image.fromarray(np.array([row], dtype=np.uint8)).save(tmp_path / "m.png")
@@ -177,7 +177,7 @@ def test_folder_is_keyed_by_frame_number(tmp_path):
     assert [int(mask[0, 0]) for mask in masks.values()] == [1, 3, 2]
 
 
-def test_folder_gives_a_colour_one_id_in_all_files(tmp_path):
+def test_folder_gives_a_color_one_id_in_all_files(tmp_path):
     for index, row in enumerate([[FREE[0], FREE[2]], [FREE[2], FREE[2]], [FREE[1], FREE[0]]]):
         Image.fromarray(np.array([row], dtype=np.uint8)).save(tmp_path / f"{index:05d}.png")
     masks = read_mask_folder(tmp_path)

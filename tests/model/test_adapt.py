@@ -41,11 +41,11 @@ def test_grey_statistics_are_those_of_l_alone():
     hidden = [lab * torch.tensor([1.0, 0, 0]).reshape(3, 1, 1) for lab in shown]
     for name, value in measure_statistics(encoder, hidden, grey=False).items():
         torch.testing.assert_close(grey[name], value)
-    colour = measure_statistics(encoder, shown, grey=False)
-    assert not torch.allclose(grey["bn.running_var"], colour["bn.running_var"])
+    color = measure_statistics(encoder, shown, grey=False)
+    assert not torch.allclose(grey["bn.running_var"], color["bn.running_var"])
 
 
-def test_a_weights_file_keeps_both_and_the_tracker_colours_with_the_grey_one(tmp_path):
+def test_a_weights_file_keeps_both_and_the_tracker_colors_with_the_grey_one(tmp_path):
     encoder = build_encoder(TINY).eval()
     for weight in encoder.parameters():
         weight.data = weight.data.half().float()  # as a weights file holds them

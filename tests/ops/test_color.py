@@ -47,7 +47,7 @@ def test_lab_to_rgb_equals_scikit_image_also_outside_the_gamut(seed):
 
 @settings(max_examples=15)
 @given(seeds, st.sampled_from(["clip", "desaturate"]))
-def test_round_trip_gives_the_colours_back(seed, gamut):
+def test_round_trip_gives_the_colors_back(seed, gamut):
     rgb = random_rgb(seed)
     back = lab_to_rgb(rgb_to_lab(rgb), gamut=gamut)
     torch.testing.assert_close(back, rgb, atol=2e-3, rtol=0)
@@ -66,7 +66,7 @@ def test_desaturate_keeps_lightness_and_stays_in_range(seed):
     assert float((clipped - lab[0]).abs().max()) > 1  # the test's colours do leave the gamut
 
 
-def test_known_colours():
+def test_known_colors():
     rgb = torch.tensor([[1.0, 0, 0.5], [1.0, 0, 0.5], [1.0, 0, 0.5]])[..., None]
     lab = rgb_to_lab(rgb)
     torch.testing.assert_close(lab[0, :, 0], torch.tensor([100.0, 0, 53.389]), atol=0.01, rtol=0)
@@ -113,7 +113,7 @@ def test_codebook_is_deterministic_in_its_seed():
     assert not torch.equal(first, fit_codebook(points, clusters=16, seed=6))
 
 
-def test_codebook_of_fewer_colours_than_clusters_is_finite():
+def test_codebook_of_fewer_colors_than_clusters_is_finite():
     codebook = fit_codebook(torch.zeros(10, 2), clusters=4)
     assert codebook.shape == (4, 2) and bool(torch.isfinite(codebook).all())
 
@@ -132,7 +132,7 @@ def test_quantize_takes_the_nearest_class():
     assert classes.flatten().tolist() == [0, 3]
 
 
-def test_quantize_and_dequantize_are_inverse_on_codebook_colours():
+def test_quantize_and_dequantize_are_inverse_on_codebook_colors():
     codebook = fit_codebook(torch.rand(300, 2) * 100 - 50, clusters=16)
     image = codebook.T.reshape(2, 4, 4)
     classes = quantize(image, codebook)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from patch_encoders import image_of, wave_frame
 from synthetic import moving_clip
 
-from chromatrack.ops.shot_boundary import CutDetector, colour_histogram, correlation
+from chromatrack.ops.shot_boundary import CutDetector, color_histogram, correlation
 
 TINTS = [(0.9, 0.4, 0.3), (0.3, 0.5, 1.0), (0.5, 1.0, 0.4)]
 
@@ -21,9 +21,9 @@ def shot(
     seed: int, count: int, *, step: tuple[float, float] = (2.0, 1.0), tint: int | None = None
 ) -> list[torch.Tensor]:
     """A texture of its own colours that moves `step` px a frame."""
-    colour = torch.tensor(TINTS[(seed if tint is None else tint) % 3])[:, None, None]
+    color = torch.tensor(TINTS[(seed if tint is None else tint) % 3])[:, None, None]
     frames = [wave_frame((step[0] * i, step[1] * i), seed=seed) for i in range(count)]
-    return [image_of(frame) * colour for frame in frames]
+    return [image_of(frame) * color for frame in frames]
 
 
 def cuts_of(images: Sequence[torch.Tensor]) -> list[int]:
@@ -98,17 +98,17 @@ def test_the_same_frames_in_falling_order_have_the_same_cut():
 
 
 @given(st.integers(2, 30), st.integers(2, 30), st.floats(-0.5, 1.5))
-def test_colour_histograms_are_shares_of_the_pixels(height, width, value):
-    histogram = colour_histogram(torch.full((3, height, width), value))
+def test_color_histograms_are_shares_of_the_pixels(height, width, value):
+    histogram = color_histogram(torch.full((3, height, width), value))
     assert histogram.shape == (216,)
     np.testing.assert_allclose(float(histogram.sum()), 1, rtol=1e-5)
     assert float(histogram.max()) == 1  # one colour alone, also beyond [0, 1]
 
 
-def test_colours_apart_fall_into_different_bins():
+def test_colors_apart_fall_into_different_bins():
     image = torch.zeros(3, 8, 8)
     image[0, :, 4:] = 1
-    assert sorted(colour_histogram(image).tolist())[-2:] == [0.5, 0.5]
+    assert sorted(color_histogram(image).tolist())[-2:] == [0.5, 0.5]
 
 
 @given(st.floats(0.1, 3), st.floats(-2, 2))

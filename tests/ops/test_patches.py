@@ -46,7 +46,7 @@ def test_every_cell_has_a_patch_of_unit_length(height, width, stride, seed):
     assert ((length - 1).abs() < 1e-4).all() or height * width == 1
 
 
-def test_a_frame_of_one_colour_has_patches_of_nothing():
+def test_a_frame_of_one_color_has_patches_of_nothing():
     flat = torch.full((1, 3, 40, 40), 0.25)  # a number whose mean is exact
     assert (centred_patches(flat, stride=8) == 0).all()
     features = small(0.5).embed(flat)

@@ -103,15 +103,15 @@ def test_on_a_marked_frame_everything_is_as_the_user_said():
     assert readings.confidence == {1: 1, 2: 1}
 
 
-@pytest.mark.parametrize("recall", [False, True])
-def test_what_is_declared_lost_is_not_there(recall):
+@pytest.mark.parametrize("redetect", [False, True])
+def test_what_is_declared_lost_is_not_there(redetect):
     marks = Marks(
         masks={0: square(24, value=7)},
         points=[PointMark(3, 0, 40.5, 50.25), PointMark(3, 2, None, None)],
         boxes=[BoxMark(5, 0, 70.0, 20.0, 32.0, 40.0), BoxMark(5, 2, None, None, None, None)],
         lost=[LostMark(7, 2)],
     )
-    step, readings = list(run_marks(film(3), marks, recall=recall))[2]
+    step, readings = list(run_marks(film(3), marks, redetect=redetect))[2]
     assert step.label_map is not None and not step.label_map[1:3].any()
     assert readings.present == {1: False, 2: False}
     assert readings.confidence == {1: 0, 2: 0}
@@ -119,7 +119,7 @@ def test_what_is_declared_lost_is_not_there(recall):
 
 
 def test_without_recall_confidence_is_how_strong_a_label_is():
-    for step, readings in run_marks(film(4), MIXED, recall=False):
+    for step, readings in run_marks(film(4), MIXED, redetect=False):
         assert step.label_map is not None
         for channel in (1, 2):
             expected = float(step.label_map[channel].max())

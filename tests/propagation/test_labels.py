@@ -236,9 +236,9 @@ def disc_scene() -> tuple[torch.Tensor, np.ndarray]:
     """A red disc on green with a little noise: rgb `(3, 96, 128)` and its mask."""
     y, x = np.mgrid[:96, :128]
     mask = ((y - 44.3) ** 2 + (x - 61.7) ** 2 < 27.5**2).astype(np.int32)
-    colours = np.array([[0.2, 0.6, 0.3], [0.8, 0.2, 0.2]], dtype=np.float32)
+    colors = np.array([[0.2, 0.6, 0.3], [0.8, 0.2, 0.2]], dtype=np.float32)
     noise = np.random.default_rng(0).normal(0, 0.02, (96, 128, 3)).astype(np.float32)
-    return torch.from_numpy(colours[mask] + noise).permute(2, 0, 1).clamp(0, 1), mask
+    return torch.from_numpy(colors[mask] + noise).permute(2, 0, 1).clamp(0, 1), mask
 
 
 def test_guided_edges_follow_the_image_better_than_bilinear_ones():

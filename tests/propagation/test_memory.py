@@ -133,7 +133,7 @@ def indices(bank: MemoryBank, at: int) -> list[int]:
 
 
 def test_early_frames_are_kept_as_in_mast():
-    config = PropagateConfig(recent=3, spacing=2, kept=(5,), radius=12, recent_radius=9)
+    config = PropagateConfig(recent=3, spacing=2, pinned=(5,), radius=12, recent_radius=9)
     expected = {1: [0], 4: [0, 3, 1], 6: [0, 5, 3, 1], 7: [0, 5, 6, 4, 2], 20: [0, 5, 19, 17, 15]}
     for frames, wanted in expected.items():
         bank = filled(config, frames=frames)
@@ -144,7 +144,7 @@ def test_early_frames_are_kept_as_in_mast():
 
 
 def test_a_later_mark_ends_what_was_kept():
-    bank = filled(PropagateConfig(recent=1, kept=(5,)), frames=8)
+    bank = filled(PropagateConfig(recent=1, pinned=(5,)), frames=8)
     cell = torch.zeros(1, 1, 1)
     bank.mark(8, cell, cell)
     assert 5 not in indices(bank, 9)
@@ -167,8 +167,8 @@ def test_recent_frames_may_be_searched_everywhere():
 
 
 def test_knobs_of_other_protocols_are_checked():
-    assert PropagateConfig(kept=[5]).kept == (5,)  # pyright: ignore[reportArgumentType]
+    assert PropagateConfig(pinned=[5]).pinned == (5,)  # pyright: ignore[reportArgumentType]
     assert PropagateConfig(top_k=None).top_k is None
-    for knobs in ({"kept": (0,)}, {"faint": 1.0}, {"faint": -0.1}, {"top_k": 0}):
+    for knobs in ({"pinned": (0,)}, {"faint": 1.0}, {"faint": -0.1}, {"top_k": 0}):
         with pytest.raises(InputError):
             PropagateConfig(**knobs)

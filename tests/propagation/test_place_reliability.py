@@ -104,11 +104,11 @@ def test_a_point_that_leaves_those_around_it_strays():
 )  # fmt: skip
 def test_estimates_are_chances_that_fall_as_the_point_strays(error, back, like, stray, kind, there):
     def of(**more: float) -> float:
-        known = {"colour_error": error, "back": back, "likeness": like, "stray": stray}
+        known = {"color_error": error, "back": back, "likeness": like, "stray": stray}
         return estimate_point(PointSignals(**known | more, present=there), kind=kind)
 
     assert 0 <= of() <= 1
-    assert of(colour_error=error + 20) <= of()
+    assert of(color_error=error + 20) <= of()
     assert of(back=back + 20) <= of()
     if stray is not None:
         assert of(stray=stray + 20) <= of()
@@ -263,7 +263,7 @@ def test_points_among_others_are_told_by_where_those_went(tracker, clips, film):
         assert all(signals.stray < 2 for signals in told)
         lone = few.place_signals["point", 0, 0]
         assert lone.stray is None and lone.back == pytest.approx(told[0].back, abs=1e-3)
-        assert lone.colour_error == pytest.approx(told[0].colour_error, abs=1e-3)
+        assert lone.color_error == pytest.approx(told[0].color_error, abs=1e-3)
 
 
 def test_nothing_is_said_before_the_first_mark_and_lost_is_as_the_user_says(tracker, clips, film):

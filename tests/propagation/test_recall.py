@@ -157,7 +157,7 @@ def test_after_a_cut_nothing_copied_holds_and_the_object_is_found_in_the_old_sce
 def test_without_recall_an_object_is_not_looked_for():
     images = [drawn(("own", place)) for place in [*INTO, *AWAY, *[ELSEWHERE] * 4]]
     marks = Marks(masks={0: mask_at(INTO[0])})
-    last, _ = list(run_marks(images, marks, recall=False))[-1]
+    last, _ = list(run_marks(images, marks, redetect=False))[-1]
     assert last.label_map is not None and where(last.label_map[1], ELSEWHERE) < 0.5
 
 

@@ -25,7 +25,7 @@ from chromatrack.propagation.reliability import (
     ReviewRange,
     Signals,
     agreement,
-    colour_error,
+    color_error,
     estimate,
     frames_to_look_at,
     weighted_mean,
@@ -71,21 +71,21 @@ def test_few_of_many_cells_stand_for_all():
     assert found == pytest.approx(1 / 2)
 
 
-def test_colour_error_is_the_distance_from_the_copied_colours():
+def test_color_error_is_the_distance_from_the_copied_colors():
     features, labels = unit(1), block(1, 1)
     ab = torch.arange(96.0).reshape(2, *SIZE)
     moved, there = features.roll(2, dims=2), ab.roll(2, dims=2)
     knobs = {"top_k": 1, "temperature": 0.05}
     at = block(1, 3)
-    assert colour_error(moved, at, there, features, ab, **knobs) == pytest.approx(0, abs=1e-4)
+    assert color_error(moved, at, there, features, ab, **knobs) == pytest.approx(0, abs=1e-4)
     shifted = there + torch.tensor([4.0, -10.0])[:, None, None] * at
-    assert colour_error(moved, at, shifted, features, ab, **knobs) == pytest.approx(7, abs=1e-3)
-    assert colour_error(moved, labels * 0, shifted, features, ab, **knobs) == 0
+    assert color_error(moved, at, shifted, features, ab, **knobs) == pytest.approx(7, abs=1e-3)
+    assert color_error(moved, labels * 0, shifted, features, ab, **knobs) == 0
     assert weighted_mean(at, at * 3) == 3 and weighted_mean(at * 0, at) == 0
 
 
 @given(st.floats(0, 200), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.booleans())
-def test_estimates_are_chances_and_fall_with_the_colour_error(error, back, entropy, sharp, there):
+def test_estimates_are_chances_and_fall_with_the_color_error(error, back, entropy, sharp, there):
     found = estimate(Signals(error, back, entropy, sharp, there))
     assert 0 <= found <= 1
     assert estimate(Signals(error + 5, back, entropy, sharp, there)) <= found
@@ -177,7 +177,7 @@ def write_mask_of(path: Path, mask: np.ndarray) -> Path:
 
 
 def test_reliability_drops_where_the_object_is_replaced(tracker, clips):
-    plain = replace(tracker.config, recall=False)
+    plain = replace(tracker.config, redetect=False)
     without = Tracker(RawLabEncoder(), device="cpu", config=plain)
     whole = list(without.track(clips["whole"], masks=clips["mask"]))
     spoilt = list(without.track(clips["spoilt"], masks=clips["mask"]))

@@ -135,7 +135,7 @@ def test_only_the_span_between_its_neighbours_is_done_again(
 def test_a_long_clip_costs_two_short_spans_at_most(film, tiny_encoder, tmp_path):
     """Keyframes at 20 and 40 of 60 frames: a mark on 30 costs 19 frames each way."""
     propagate = PropagateConfig(radius=1, recent_radius=1, recent=1, top_k=1)
-    config = TrackConfig(size=16, recall=False, propagate=propagate)
+    config = TrackConfig(size=16, redetect=False, propagate=propagate)
     small = Tracker(tiny_encoder, device="cpu", config=config)
     tiny = moving_clip(frames=3, size=(16, 24), radius=4)
     clip = write_clip(tmp_path / "long.mkv", [tiny[i % 3] for i in range(60)])
@@ -357,7 +357,7 @@ def test_the_tracker_of_a_run_is_made_again(tracker, film, keyframed, tmp_path):
     data = json.loads((folder / "result.json").read_text())
     for name in ("square", "long_multiple", "upsample", "stretch", "protocol"):
         del data["config"][name]  # a run of an earlier version
-    later = ("kept", "fill", "restrict_recent", "similarity", "faint", "harden")
+    later = ("pinned", "fill", "restrict_recent", "similarity", "faint", "harden")
     for name in (*later, "moved_after", "moved_dilation"):
         del data["config"]["propagate"][name]
     (folder / "result.json").write_text(json.dumps(data))

@@ -39,7 +39,7 @@ def run_pass(
     *,
     backward: bool = False,
     config: PropagateConfig | None = None,
-    recall: bool = False,
+    redetect: bool = False,
 ) -> tuple[dict[int, FrameReading], DirectedPass, list[tuple[Input, FrameReading]]]:
     """One pass over all images: readings by frame, the pass, and readings as they came."""
     config = config or PropagateConfig(radius=3, recent_radius=3)
@@ -54,7 +54,7 @@ def run_pass(
     def embed(index: int) -> tuple[torch.Tensor, FrameMarks | None]:
         return patches(images[index][None])[0], frame(index).given
 
-    kinds = LabelState(layout, SPEC, config, recall=recall)
+    kinds = LabelState(layout, SPEC, config, redetect=redetect)
     runner = Propagator(
         patches, SPEC, config, settle=kinds.settle, background=True, free=layout.free
     )
@@ -179,11 +179,11 @@ def test_memory_is_bounded_by_the_neighbours():
     assert len(one.propagator.bank.marked) <= 2
 
 
-@pytest.mark.parametrize("recall", [False, True])
-def test_a_label_declared_lost_is_gone_until_it_is_shown_again(recall):
+@pytest.mark.parametrize("redetect", [False, True])
+def test_a_label_declared_lost_is_gone_until_it_is_shown_again(redetect):
     images = translating(9)
     marks = Marks(masks={0: square(16), 8: square(80)}, lost=[LostMark(1, 3), LostMark(1, 5)])
-    found = merged(images, marks, recall=recall)
+    found = merged(images, marks, redetect=redetect)
     strongest = [float(held(found[index])[1].max()) for index in range(9)]
     assert [round(value) for value in strongest] == [1, 1, 1, 0, 0, 0, 1, 1, 1]
 

@@ -216,7 +216,7 @@ def test_things_are_removed(tracker, film):
 
 
 def test_without_recall_what_is_lost_stays_so(tiny_encoder, film):
-    config = TrackConfig(size=72, recall=False)
+    config = TrackConfig(size=72, redetect=False)
     session = start_session(
         Tracker(tiny_encoder, device="cpu", config=config).embedder,
         film[0].rgb,

@@ -269,7 +269,7 @@ def test_working_sizes_of_other_protocols():
     assert dino.working_size(wide) == (480, 832) and dino.working_size(tall) == (832, 480)
     assert TrackConfig(size=480).working_size(wide) == wide
     assert TrackConfig(size=480, long_multiple=64).working_size((500, 500)) == (480, 480)
-    for knobs in ({"long_multiple": 0}, {"colour": PropagateConfig(top_k=None)}):
+    for knobs in ({"long_multiple": 0}, {"color": PropagateConfig(top_k=None)}):
         with pytest.raises(InputError):
             TrackConfig(**knobs)
 
@@ -290,7 +290,7 @@ def test_inner_products_are_of_features_as_long_as_they_are(tiny_encoder, film, 
 def test_bilinear_masks_are_not_the_guided_ones(tiny_encoder, film, clip):
     masks = []
     for how in ("guided", "bilinear"):
-        config = TrackConfig(size=64, recall=False, upsample=how)
+        config = TrackConfig(size=64, redetect=False, upsample=how)
         tracker = Tracker(tiny_encoder, device="cpu", config=config)
         masks.append([frame.mask for frame in tracker.track(clip, masks=film[0].mask, end=3)])
     assert np.array_equal(masks[0][0], masks[1][0])  # as painted
@@ -322,7 +322,7 @@ def test_from_pretrained_takes_a_path(tracker, tiny_encoder, film, clip, tmp_pat
     assert np.array_equal(runs[0], runs[1])
 
 
-def test_paint_keeps_lightness_and_gives_the_colour():
+def test_paint_keeps_lightness_and_gives_the_color():
     rgb = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
     ab = torch.tensor([12.0, -18.0]).reshape(2, 1, 1).expand(2, 40, 50)
     painted = paint(rgb, ab)
@@ -339,7 +339,7 @@ def test_resize_keeps_equal_sizes_and_flat_images():
     assert resize(torch.full((2, 31, 17), 0.4), (9, 12)).sub(0.4).abs().max() < 1e-6
 
 
-def test_colours_are_copied_and_luminance_is_not_touched(tracker, film, tmp_path):
+def test_colors_are_copied_and_luminance_is_not_touched(tracker, film, tmp_path):
     clip = write_clip(tmp_path / "grey", [grey(frame.rgb) for frame in film])
     found = list(tracker.colorize(clip, references=[(film[0].rgb, 0)]))
     assert [frame.index for frame in found] == list(range(6))
@@ -357,10 +357,10 @@ def smooth_still() -> np.ndarray:
     return np.array(small.resize((128, 96), Image.Resampling.BICUBIC))
 
 
-def test_a_static_clip_gets_its_own_colours_back(tiny_encoder, tmp_path):
+def test_a_static_clip_gets_its_own_colors_back(tiny_encoder, tmp_path):
     rgb = smooth_still()
     clip = write_clip(tmp_path / "grey", [grey(rgb)] * 3)
-    config = TrackConfig(size=96, colour=PropagateConfig(top_k=1))
+    config = TrackConfig(size=96, color=PropagateConfig(top_k=1))
     tracker = Tracker(tiny_encoder, device="cpu", config=config)
     *_, last = tracker.colorize(clip, references=[(rgb, 0)])
     error = (lab_of(last.rgb)[1:] - lab_of(rgb)[1:]).abs().mean()

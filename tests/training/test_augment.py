@@ -46,9 +46,9 @@ def test_drawn_channels_are_the_callers_to_change():
     assert not any(draw_hidden(rng_of(seed), hide="dropout").all() for seed in range(20))
 
 
-def test_colour_and_nothing_are_always_the_same():
+def test_color_and_nothing_are_always_the_same():
     for seed in range(20):
-        assert draw_hidden(rng_of(seed), hide="colour").tolist() == [False, True, True]
+        assert draw_hidden(rng_of(seed), hide="color").tolist() == [False, True, True]
         assert draw_hidden(rng_of(seed), hide="none").tolist() == [False, False, False]
 
 

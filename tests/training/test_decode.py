@@ -232,11 +232,11 @@ def test_a_slide_show_weighs_little():
 
 
 def test_grey_and_toned_clips_weigh_little():
-    colour = rgb_of(moving_clip(frames=8, size=(240, 320), radius=50))
-    grey = [np.repeat(f.mean(-1, keepdims=True).astype(np.uint8), 3, axis=-1) for f in colour]
+    color = rgb_of(moving_clip(frames=8, size=(240, 320), radius=50))
+    grey = [np.repeat(f.mean(-1, keepdims=True).astype(np.uint8), 3, axis=-1) for f in color]
     assert clip_from(grey).weight <= 0.06
     toned = [(f * np.array([1.0, 0.93, 0.85])).astype(np.uint8) for f in grey]
-    assert clip_from(toned).weight < 0.8 < clip_from(colour).weight
+    assert clip_from(toned).weight < 0.8 < clip_from(color).weight
 
 
 def test_weights_are_in_range_for_anything():

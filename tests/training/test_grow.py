@@ -39,7 +39,7 @@ def test_without_noise_they_stay_exactly(tiny_encoder, monkeypatch):
         )
 
 
-def test_the_new_channels_show_colours(wide):
+def test_the_new_channels_show_colors(wide):
     """Two pictures that differ in colour alone differ in the rows that the detail branch fills."""
     grey = torch.zeros(1, 3, 32, 32)
     red = grey.clone()

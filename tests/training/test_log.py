@@ -104,7 +104,7 @@ def test_truncating_works_on_validations_and_on_nothing(tmp_path):
     path = tmp_path / "validation.jsonl"
     truncate_log(path, 5)
     assert not path.exists()
-    rows = [Validation(step, 2.0 * step, {"colour_error": 0.1 / step}) for step in (10, 20)]
+    rows = [Validation(step, 2.0 * step, {"color_error": 0.1 / step}) for step in (10, 20)]
     for row in rows:
         append_validation(path, row)
     assert read_validations(path) == rows
@@ -114,10 +114,10 @@ def test_truncating_works_on_validations_and_on_nothing(tmp_path):
 
 def test_validations_of_nothing_finite(tmp_path):
     path = tmp_path / "validation.jsonl"
-    append_validation(path, Validation(1, 1.0, {"colour_ratio": math.nan}))
+    append_validation(path, Validation(1, 1.0, {"color_ratio": math.nan}))
     path.write_text(path.read_text() + '{"step": 2, "sec')
     (read,) = read_validations(path)
-    assert math.isnan(read.values["colour_ratio"])
+    assert math.isnan(read.values["color_ratio"])
 
 
 def test_the_table_has_a_column_for_every_name_and_is_written_anew(log):
@@ -145,7 +145,7 @@ def test_smoothing_has_no_pull_of_the_first_value_and_skips_nan():
 
 
 def test_curves_show_every_term_and_put_together_what_belongs_together():
-    values = {"colour_error": 0.1, "colour_error_still": 0.2, "colour_ratio": 0.5}
+    values = {"color_error": 0.1, "color_error_still": 0.2, "color_ratio": 0.5}
     scores = {"J&F-Mean": 0.6, "J-Mean": 0.7, "F-Mean": 0.5}
     reports = [report(10), report(20, terms=TERMS | {"cycle": 0.1})]
     found = curves(reports, [Validation(20, 40.0, values | scores)])
@@ -156,8 +156,8 @@ def test_curves_show_every_term_and_put_together_what_belongs_together():
         "loss: known": ["known"],
         "loss: cycle": ["cycle"],
         "learning rate": ["learning rate"],
-        "held out: colour_error": ["colour_error", "colour_error_still"],
-        "held out: colour_ratio": ["colour_ratio"],
+        "held out: color_error": ["color_error", "color_error_still"],
+        "held out: color_ratio": ["color_ratio"],
         "held out: tracking": ["J&F-Mean", "J-Mean", "F-Mean"],
     }
     assert found[3].lines["cycle"] == ([20], [0.1])

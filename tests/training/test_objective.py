@@ -152,7 +152,7 @@ def test_correspondence_loss_falls_as_features_become_right():
     assert losses == sorted(losses, reverse=True) and losses[-1] < 1e-4
 
 
-def test_cross_entropy_of_copied_colours_by_hand():
+def test_cross_entropy_of_copied_colors_by_hand():
     copied = torch.tensor([[[0.5, 1.0], [0.25, 0.0], [0.25, 0.0]]])  # 3 classes, 2 cells
     truth = torch.tensor([[0, 0]])
     yes = torch.tensor([True])
@@ -162,7 +162,7 @@ def test_cross_entropy_of_copied_colours_by_hand():
     assert float(wrong) == pytest.approx((math.log(2) + math.log(1e6)) / 2, rel=1e-4)  # bounded
 
 
-def test_examples_without_a_hidden_colour_do_not_count_in_classification():
+def test_examples_without_a_hidden_color_do_not_count_in_classification():
     copied = torch.tensor([[[0.5], [0.5]], [[0.1], [0.9]]])
     counted = torch.tensor([True, False])
     loss = classify(copied, torch.tensor([[0], [0]]), counted)

@@ -16,9 +16,9 @@ from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import FeatureSpec
 from chromatrack.propagation.label_maps import planes, to_cells
 from chromatrack.training.monitor.pictures import (
-    CELL_COLOURS,
+    CELL_COLORS,
     grey_frame,
-    heat_colours,
+    heat_colors,
     lay_heat,
     short_name,
     watch_picture,
@@ -26,9 +26,9 @@ from chromatrack.training.monitor.pictures import (
 from chromatrack.training.monitor.probes import (
     PairView,
     choose_cells,
-    colourless,
-    copy_colours,
-    embedding_colours,
+    colorless,
+    copy_colors,
+    embedding_colors,
     look_at_pair,
     point,
 )
@@ -88,10 +88,10 @@ def test_an_undecided_pointer_has_its_mean_in_the_middle():
     torch.testing.assert_close(found.expected[0], torch.tensor([44.0, 28.0]))
 
 
-def test_colours_copied_by_a_perfect_pointer_are_right_and_still_ones_are_not():
+def test_colors_copied_by_a_perfect_pointer_are_right_and_still_ones_are_not():
     reference = still(SIZE)
     target = np.roll(reference, 16, axis=1)
-    copied = copy_colours(shifted(2), lab_of(reference, target), SPEC, top_k=5, temperature=0.02)
+    copied = copy_colors(shifted(2), lab_of(reference, target), SPEC, top_k=5, temperature=0.02)
     inner = copied.ab[:, :, 3:-1] - copied.truth[:, :, 3:-1]  # beyond, the roll wraps
     assert float(inner.abs().max()) < 1e-3
     assert copied.error() < 0.3 * copied.error_still()
@@ -101,13 +101,13 @@ def test_errors_are_means_in_normalised_lab():
     grey = np.full((*SIZE, 3), 128, np.uint8)
     red = np.full((*SIZE, 3), (200, 60, 60), np.uint8)
     lab = lab_of(grey, red)
-    copied = copy_colours(shifted(0), lab, SPEC, top_k=5, temperature=0.05)
+    copied = copy_colors(shifted(0), lab, SPEC, top_k=5, temperature=0.05)
     expected = float(normalize_lab(lab[1])[1:].abs().mean())
     assert copied.error() == pytest.approx(expected, abs=1e-3)
     assert copied.error_still() == pytest.approx(expected, abs=1e-3)
 
 
-def test_the_targets_own_colours_do_not_leak_into_the_copy():
+def test_the_targets_own_colors_do_not_leak_into_the_copy():
     """A grey target gets the same colours as one of the same lightness in full colour."""
     frame = still(SIZE)
     copies = [
@@ -137,45 +137,45 @@ def test_cells_are_chosen_on_the_smallest_maps_too(cells):
     assert (len(chosen) > 0) == (inner > 0) and len(chosen) <= 5
 
 
-def test_the_embedding_is_coloured_by_its_main_directions():
+def test_the_embedding_is_colored_by_its_main_directions():
     features = torch.zeros(2, 8, 6, 6)
     features[0, 3, :, :3] = 1.0  # the one difference there is: left from right, frame from frame
-    colours = embedding_colours(features)
-    assert colours.shape == (2, 3, 6, 6)
-    assert float(colours.min()) >= 0 and float(colours.max()) <= 1
-    first = colours[0, 0]
+    colors = embedding_colors(features)
+    assert colors.shape == (2, 3, 6, 6)
+    assert float(colors.min()) >= 0 and float(colors.max()) <= 1
+    first = colors[0, 0]
     assert torch.equal(first[:, :3], torch.ones(6, 3)) and torch.equal(first[:, 3:], first[:, 3:])
     assert float((first[:, :3].mean() - first[:, 3:].mean()).abs()) == pytest.approx(1.0, abs=1e-3)
-    assert torch.equal(colours[1, 0], first[:, 3:].mean().expand(6, 6))
-    torch.testing.assert_close(colours[:, 1:], torch.full((2, 2, 6, 6), 0.5), atol=0.01, rtol=0)
+    assert torch.equal(colors[1, 0], first[:, 3:].mean().expand(6, 6))
+    torch.testing.assert_close(colors[:, 1:], torch.full((2, 2, 6, 6), 0.5), atol=0.01, rtol=0)
 
 
 @given(channels=st.integers(1, 5), seed=st.integers(0, 9))
-def test_embedding_colours_are_sound_for_few_channels_and_use_no_randomness(channels, seed):
+def test_embedding_colors_are_sound_for_few_channels_and_use_no_randomness(channels, seed):
     features = torch.randn(2, channels, 4, 5, generator=torch.Generator().manual_seed(seed))
     before = torch.get_rng_state()
-    colours = embedding_colours(features)
+    colors = embedding_colors(features)
     assert torch.equal(torch.get_rng_state(), before)
-    assert colours.shape == (2, 3, 4, 5) and bool(colours.isfinite().all())
-    assert torch.equal(colours, embedding_colours(features))
+    assert colors.shape == (2, 3, 4, 5) and bool(colors.isfinite().all())
+    assert torch.equal(colors, embedding_colors(features))
 
 
-def test_heat_colours_go_from_black_to_white():
-    shown = heat_colours(np.array([[0.0, 0.5, 1.0, 7.0]]))
+def test_heat_colors_go_from_black_to_white():
+    shown = heat_colors(np.array([[0.0, 0.5, 1.0, 7.0]]))
     assert shown.dtype == np.uint8 and shown.shape == (1, 4, 3)
     assert shown[0, 0].tolist() == [0, 0, 0]
     assert shown[0, 2].tolist() == shown[0, 3].tolist() == [255, 255, 255]
     assert np.diff(shown.astype(int).sum(-1)[0])[:2].min() > 0
 
 
-def test_heat_is_laid_in_each_cells_colour():
+def test_heat_is_laid_in_each_cells_color():
     grey = np.full((4, 6, 3), 100, np.uint8)
     heat = np.zeros((2, 4, 6))
     heat[0, 1, 1] = heat[1, 2, 4] = 1.0
     shown = lay_heat(grey, heat)
     assert shown[0, 0].tolist() == [45, 45, 45]
     for number, (y, x) in enumerate([(1, 1), (2, 4)]):
-        assert np.abs(shown[y, x].astype(int) - CELL_COLOURS[number]).max() < 25
+        assert np.abs(shown[y, x].astype(int) - CELL_COLORS[number]).max() < 25
 
 
 def test_a_grey_frame_has_the_lightness_and_nothing_else():
@@ -184,7 +184,7 @@ def test_a_grey_frame_has_the_lightness_and_nothing_else():
     assert int(np.ptp(grey.astype(int), axis=2).max()) <= 1
     lightness = lab_of(frame, grey)[:, 0]
     torch.testing.assert_close(lightness[1], lightness[0], atol=0.5, rtol=0)
-    assert torch.equal(colourless(lab_of(frame))[:, 1:], torch.zeros(1, 2, *SIZE))
+    assert torch.equal(colorless(lab_of(frame))[:, 1:], torch.zeros(1, 2, *SIZE))
 
 
 def test_a_view_has_what_its_docstring_says(view):
@@ -206,7 +206,7 @@ def test_the_picture_has_two_rows_a_pair_on_one_ground(view):
     assert one.shape[1] > 5 * 320
     assert (one[:, -1] == PAPER).all() and (one[-1] == PAPER).all()
     for number in range(len(view.pointers.asked)):  # every cell's colour is there, as drawn
-        assert (np.abs(one.astype(int) - CELL_COLOURS[number]).sum(-1) < 40).any()
+        assert (np.abs(one.astype(int) - CELL_COLORS[number]).sum(-1) < 40).any()
     with pytest.raises(InputError, match="at least one"):
         watch_picture([], title="")
 

@@ -38,7 +38,7 @@ def test_the_papers_numbers():
     assert config.sampler.gap_seconds == (1 / 6, 1 / 6) and config.sampler.regular_gap
     assert (config.objective.compare, config.objective.classes) == ("classify", 16)
     assert config.objective.temperature == 1.0 and not config.objective.unit_length
-    assert config.optimizer == "adam" and config.sampler.hide == "colour"
+    assert config.optimizer == "adam" and config.sampler.hide == "color"
 
     def rate(step: int) -> float:
         return learning_rate(
@@ -79,7 +79,7 @@ def test_knobs_are_found_where_they_belong():
     assert (config.steps, config.sampler.crop, config.objective.temperature) == (7, 64, 0.1)
     assert config.seed == config.sampler.seed == 3 and config.accumulate == 1
     with pytest.raises(InputError, match="no knob called colour"):
-        change(default(), colour=1)
+        change(default(), color=1)
 
 
 def test_an_older_recipe_reads_with_todays_defaults_and_another_file_does_not():

@@ -48,7 +48,7 @@ def folder(tmp_path):
     run.mkdir()
     log_steps(run)
     for step in (10, 40):
-        values = {"colour_error": 0.02, "colour_ratio": 0.4375, "J&F-Mean": 0.7125}
+        values = {"color_error": 0.02, "color_ratio": 0.4375, "J&F-Mean": 0.7125}
         append_validation(run / "validation.jsonl", Validation(step, 6.0 * step, values))
     config = {"model": "small", "sampler": {"crop": 208, "gap_seconds": [0.1, 0.7]}, "x": EVIL}
     (run / "config.json").write_text(json.dumps(config))
@@ -115,7 +115,7 @@ def test_it_says_what_was_trained_on_what_and_how_it_went(folder):
         "b.mov: cut off",
         "sampler.crop 208",
         "sampler.gap_seconds 0.1, 0.7",
-        "held out: colour_error",
+        "held out: color_error",
     ):
         assert part in text, part
     assert not list(folder.glob(".*"))

@@ -315,7 +315,7 @@ def test_jitter_changes_what_is_seen_and_not_the_truth():
 
 
 def test_what_is_hidden_follows_the_recipe():
-    grey = mixed(hide="colour", photo_share=1.0).batch(0, size=20).hidden
+    grey = mixed(hide="color", photo_share=1.0).batch(0, size=20).hidden
     assert grey.tolist() == [[False, True, True]] * 20
     assert not mixed(hide="none").batch(0, size=20).hidden.any()
     moving = mixed(photo_share=0.0).batch(0, size=20).hidden

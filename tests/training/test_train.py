@@ -101,7 +101,7 @@ def test_weights_change_and_the_same_seed_gives_the_same_run(data, tmp_path):
 RECIPES = {
     "default": SIX,
     "every term": change(SIX, correspondence=1.0, window=2, thin_plate=0.03),
-    "classes": change(SIX, compare="classify", hide="colour", copy=1.0),
+    "classes": change(SIX, compare="classify", hide="color", copy=1.0),
     "in parts": change(SIX, batch=4, accumulate=2),
     "single pictures": change(
         single(), steps=6, batch=2, log_every=2, crop=32, short_side=40, spacing_seconds=0.04
@@ -259,7 +259,7 @@ def test_what_is_set_aside_is_watched_and_the_best_is_kept(tmp_path):
     def make(pairs):
         def watch(encoder, step, seconds, folder):
             seen.append((step, [name for name, *_ in pairs], tuple(pairs[0][1].shape)))
-            return {"colour_error": next(errors)}
+            return {"color_error": next(errors)}
 
         return watch
 
@@ -268,7 +268,7 @@ def test_what_is_set_aside_is_watched_and_the_best_is_kept(tmp_path):
     list(train([tmp_path / "data"], output=folder, config=config, make_watcher=make))
     assert seen == [(step, ["5.mp4"], (3, 40, 53)) for step in (1, 2, 3, 4)]
     rows = read_validations(folder / "validation.jsonl")
-    assert [row.values["colour_error"] for row in rows] == [0.3, 0.1, 0.2, 0.4]
+    assert [row.values["color_error"] for row in rows] == [0.3, 0.1, 0.2, 0.4]
     assert checkpoint.read_checkpoint(folder / "best.pt").step == 2
     assert json.loads((folder / "data.json").read_text())["videos"] == 9
 

@@ -22,10 +22,10 @@ from chromatrack.propagation.label_maps import planes, to_cells
 from chromatrack.tracking.config import TrackConfig
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.training.config import default, vondrick2018
-from chromatrack.training.monitor.probes import copy_colours
+from chromatrack.training.monitor.probes import copy_colors
 from chromatrack.training.monitor.validate import SCORES, Validator, embed_pair, tracking_score
 
-COLOURS = {"colour_error", "colour_error_still", "colour_ratio"}
+COLORS = {"color_error", "color_error_still", "color_ratio"}
 
 
 def pair(name: str, *, seed: int = 0, size: tuple[int, int] = (96, 160)) -> tuple:
@@ -82,7 +82,7 @@ def test_nothing_about_the_network_changes(tiny_encoder, pairs, root, tmp_path, 
         p.grad = torch.ones_like(p)
     before, random = snapshot(encoder), torch.get_rng_state()
     values = Validator(pairs, validate=root, size=64, frames=3)(encoder, 7, 60.0, tmp_path)
-    assert set(values) == COLOURS | set(SCORES)
+    assert set(values) == COLORS | set(SCORES)
     assert torch.equal(torch.get_rng_state(), random)
     assert all(module.training == is_training for module in encoder.modules())
     after = encoder.state_dict()
@@ -119,30 +119,30 @@ def test_a_trained_network_copies_better_than_an_untrained_one_and_than_nothing(
     watch = Validator(pairs, size=96)
     trained = watch(load_encoder("small"), 1, 1.0, tmp_path)
     untrained = watch(tiny_encoder, 2, 1.0, tmp_path)
-    assert trained["colour_error_still"] == pytest.approx(untrained["colour_error_still"])
-    assert trained["colour_ratio"] < 0.8 and trained["colour_ratio"] < untrained["colour_ratio"]
-    ratio = trained["colour_error"] / trained["colour_error_still"]
-    assert trained["colour_ratio"] == pytest.approx(ratio)
+    assert trained["color_error_still"] == pytest.approx(untrained["color_error_still"])
+    assert trained["color_ratio"] < 0.8 and trained["color_ratio"] < untrained["color_ratio"]
+    ratio = trained["color_error"] / trained["color_error_still"]
+    assert trained["color_ratio"] == pytest.approx(ratio)
 
 
 def test_a_pair_that_does_not_move_has_no_error_to_beat(tiny_encoder, tmp_path):
     name, frame, _ = pair("still")
     values = Validator([(name, frame, frame)], size=64)(tiny_encoder, 1, 1.0, tmp_path)
-    assert values["colour_error_still"] == 0 and np.isnan(values["colour_ratio"])
+    assert values["color_error_still"] == 0 and np.isnan(values["color_ratio"])
 
 
 def test_all_pairs_count_and_the_first_are_shown(tiny_encoder, pairs, tmp_path):
     both = Validator(pairs, size=64, rows=1)(tiny_encoder, 1, 1.0, tmp_path)
     stills = [
-        Validator([one], size=64)(tiny_encoder, 2, 1.0, tmp_path)["colour_error_still"]
+        Validator([one], size=64)(tiny_encoder, 2, 1.0, tmp_path)["color_error_still"]
         for one in pairs
     ]
-    assert both["colour_error_still"] == pytest.approx(np.mean(stills))
+    assert both["color_error_still"] == pytest.approx(np.mean(stills))
     heights = [Image.open(tmp_path / f"pictures/step-00000{n}.png").height for n in (1, 2)]
     assert heights[0] == heights[1]
 
 
-def test_the_network_sees_no_colour(tiny_encoder):
+def test_the_network_sees_no_color(tiny_encoder):
     lab = torch.rand(2, 3, 40, 48) * 60
     other = lab.clone()
     other[:, 1:] += 20
@@ -155,20 +155,20 @@ def test_the_network_sees_no_colour(tiny_encoder):
 def test_an_encoder_of_clips_is_watched_too(tiny_clip_encoder, pairs, tmp_path):
     before = snapshot(tiny_clip_encoder)
     values = Validator(pairs, size=64)(tiny_clip_encoder, 3, 1.0, tmp_path)
-    assert set(values) == COLOURS and 0 < values["colour_error"] < 1
+    assert set(values) == COLORS and 0 < values["color_error"] < 1
     after = tiny_clip_encoder.state_dict()
     assert all(torch.equal(after[name], x) for name, x in before.items())
 
 
-def test_colours_are_copied_from_all_cells_where_all_are_asked_for():
+def test_colors_are_copied_from_all_cells_where_all_are_asked_for():
     """Plain inner products at temperature 1, as the definition has them."""
     features, lab = 3 * torch.randn(2, 5, 4, 6), torch.rand(2, 3, 32, 48) * 50
     spec = FeatureSpec(5, 8, 3.5)
-    found = copy_colours(features, lab, spec, top_k=None, temperature=1.0)
+    found = copy_colors(features, lab, spec, top_k=None, temperature=1.0)
     reference, target = features.flatten(2)
     pointer = (target.T @ reference).softmax(1)
-    colours = to_cells(lab[:1, 1:], spec)[0].flatten(1)
-    assert torch.allclose(found.ab.flatten(1), colours @ pointer.T, atol=1e-4)
+    colors = to_cells(lab[:1, 1:], spec)[0].flatten(1)
+    assert torch.allclose(found.ab.flatten(1), colors @ pointer.T, atol=1e-4)
 
 
 def test_a_network_of_plain_inner_products_is_looked_at_as_it_is_trained(
@@ -183,8 +183,8 @@ def test_a_network_of_plain_inner_products_is_looked_at_as_it_is_trained(
     )
     assert same == usual, "compared by cosine: as in tracking"
     found = plain(tiny_clip_encoder, 3, 1.0, tmp_path)
-    assert found["colour_error_still"] == usual["colour_error_still"]
-    assert found["colour_error"] != usual["colour_error"]
+    assert found["color_error_still"] == usual["color_error_still"]
+    assert found["color_error"] != usual["color_error"]
     lab = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 100
     long = embed_pair(tiny_clip_encoder.eval(), lab, unit_length=False)
     short = embed_pair(tiny_clip_encoder, lab)

@@ -24,8 +24,8 @@ def tracker() -> Tracker:
     return Tracker.from_pretrained("small", device="cpu", config=TrackConfig(size=192))
 
 
-def blob(side: int = 11, colour: tuple[int, int, int] = (255, 0, 255)) -> np.ndarray:
-    return np.full((side, side, 4), (*colour, 255), dtype=np.uint8)
+def blob(side: int = 11, color: tuple[int, int, int] = (255, 0, 255)) -> np.ndarray:
+    return np.full((side, side, 4), (*color, 255), dtype=np.uint8)
 
 
 def changed(painted: np.ndarray, plain: np.ndarray, *, least: int = 40) -> np.ndarray:

@@ -42,8 +42,8 @@ def clip(tmp_path):
     return write_clip(tmp_path / "clip", [still(SIZE)] * 3)
 
 
-def square(side: int = 12, colour: tuple[int, int, int, int] = (200, 40, 60, 255)) -> np.ndarray:
-    return np.full((side, side, 4), colour, dtype=np.uint8)
+def square(side: int = 12, color: tuple[int, int, int, int] = (200, 40, 60, 255)) -> np.ndarray:
+    return np.full((side, side, 4), color, dtype=np.uint8)
 
 
 def image_of(rgb: np.ndarray) -> torch.Tensor:
@@ -95,7 +95,7 @@ def test_a_painted_frame_is_read_with_its_number(picture):
 @pytest.mark.parametrize(
     ("texture", "message"),
     [
-        (ImageLayer(square(colour=(9, 9, 9, 0)), 0, 9, 9), "all transparent"),
+        (ImageLayer(square(color=(9, 9, 9, 0)), 0, 9, 9), "all transparent"),
         (ImageLayer(square(), 0, 96, 9), "inside the 96x64 frame, got x 96, y 9"),
         (ImageLayer(square(), 0, -12.5, 9), "inside the 96x64 frame"),
         (ImageLayer(square(), 2, 9, 9), "expected a frame from 0 to 1, got 2"),
@@ -147,7 +147,7 @@ def test_a_texture_covers_its_pixels_and_no_others(clip):
 
 
 def test_a_half_transparent_texture_is_mixed_with_the_frame(clip):
-    layer = texture_layer(ImageLayer(square(colour=(200, 40, 60, 51)), 0, 20, 30), clip, 0, None)
+    layer = texture_layer(ImageLayer(square(color=(200, 40, 60, 51)), 0, 20, 30), clip, 0, None)
     rgb = still(SIZE)
     image = image_of(rgb)
     lay_texture(image, layer, layer.surface.here(), luma_of(rgb))

@@ -112,7 +112,7 @@ def test_odd_sizes(tmp_path, size):
 
 
 @pytest.mark.parametrize("matrix", ["bt709", "bt601", "full range", "untagged hd"])
-def test_colours_follow_the_matrix_and_range(tmp_path, matrix):
+def test_colors_follow_the_matrix_and_range(tmp_path, matrix):
     import av
     from av.video.reformatter import ColorRange, Colorspace
 

@@ -42,7 +42,7 @@ def write(path: Path, frames: list[np.ndarray], *, times: list[float] | None = N
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.m4v", "a.mov"])
-def test_colours_come_back_within_two_levels(tmp_path, name):
+def test_colors_come_back_within_two_levels(tmp_path, name):
     rgb = smooth((90, 160))
     (frame,) = read_frames(write(tmp_path / name, [rgb], crf=1))
     assert np.abs(frame.rgb.astype(int) - rgb).max() <= 3

@@ -12,7 +12,7 @@ from chromatrack.viz.overlays import (
     contact_sheet,
     label_frame,
     mask_outline,
-    object_colours,
+    object_colors,
     overlay_masks,
 )
 
@@ -78,10 +78,10 @@ def test_outline_equals_its_definition(mask, width):
 
 def test_ids_above_255_wrap_and_stay_visible():
     ids = np.array([1, 255, 256, 510, 511, 70000])
-    colours = object_colours(ids)
-    np.testing.assert_array_equal(colours[[2, 4]], DAVIS_PALETTE[[1, 1]])
-    np.testing.assert_array_equal(colours[3], DAVIS_PALETTE[255])
-    assert (colours.max(axis=-1) > 0).all()
+    colors = object_colors(ids)
+    np.testing.assert_array_equal(colors[[2, 4]], DAVIS_PALETTE[[1, 1]])
+    np.testing.assert_array_equal(colors[3], DAVIS_PALETTE[255])
+    assert (colors.max(axis=-1) > 0).all()
 
 
 @pytest.mark.parametrize(
@@ -107,11 +107,11 @@ def test_label_changes_only_the_corner():
 
 
 def test_contact_sheet_holds_every_frame_at_one_height():
-    colours = [(250, 10, 10), (10, 250, 10), (10, 10, 250)]
-    frames = [np.full((30, 40, 3), colour, dtype=np.uint8) for colour in colours]
+    colors = [(250, 10, 10), (10, 250, 10), (10, 10, 250)]
+    frames = [np.full((30, 40, 3), color, dtype=np.uint8) for color in colors]
     plain = contact_sheet([frames[:2], frames[2:]], cell_height=60, gap=5)
-    for colour, count in zip(colours, [4800, 4800, 4800], strict=True):
-        assert (plain == colour).all(axis=-1).sum() == count
+    for color, count in zip(colors, [4800, 4800, 4800], strict=True):
+        assert (plain == color).all(axis=-1).sum() == count
     titled = contact_sheet(
         [frames[:2], frames[2:]],
         row_titles=["a long title", "b"],
@@ -121,7 +121,7 @@ def test_contact_sheet_holds_every_frame_at_one_height():
         gap=5,
     )
     assert titled.shape[1] > plain.shape[1] and titled.shape[0] > plain.shape[0]
-    assert all((titled == colour).all(axis=-1).sum() == 4800 for colour in colours)
+    assert all((titled == color).all(axis=-1).sum() == 4800 for color in colors)
 
 
 def test_contact_sheet_takes_mixed_sizes_and_wide_titles():

@@ -11,7 +11,7 @@ from chromatrack.errors import InputError
 from chromatrack.structures import Skeleton, TrackedBox, TrackedKeypoints, TrackedPoint
 from chromatrack.viz.track_overlays import (
     Trails,
-    bright_colour,
+    bright_color,
     overlay_boxes,
     overlay_points,
     overlay_skeleton,
@@ -42,12 +42,12 @@ def change(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return np.abs(after.astype(int) - before).sum(axis=-1)
 
 
-def test_a_dot_has_its_ids_colour_and_lies_where_the_point_is():
+def test_a_dot_has_its_ids_color_and_lies_where_the_point_is():
     for x, y in [(20.0, 15.0), (20.25, 15.75), (20.5, 14.5)]:
         rgb = grey()
         result = overlay_points(rgb, {2: point(x, y)})
         assert (rgb == 128).all()
-        assert tuple(result[round(y), round(x)]) == bright_colour(2) == (0, 255, 0)
+        assert tuple(result[round(y), round(x)]) == bright_color(2) == (0, 255, 0)
         weight = change(rgb, result)
         rows, columns = np.indices(weight.shape)
         assert abs((weight * columns).sum() / weight.sum() - x) < 0.08
@@ -69,7 +69,7 @@ def test_a_hidden_point_is_hollow():
 
 def test_a_visible_point_lies_over_a_hidden_one():
     points = {1: point(20, 15), 2: point(20, 15, visible=False)}
-    assert tuple(overlay_points(grey(), points)[15, 20]) == bright_colour(1)
+    assert tuple(overlay_points(grey(), points)[15, 20]) == bright_color(1)
 
 
 def test_a_trail_fades_with_age():
@@ -123,7 +123,7 @@ def test_a_box_is_labelled_with_its_id():
     other = overlay_boxes(grey(80, 80), {257: box(20, 30, 30, 30)})
     label = one[15:29, 18:60]
     assert (change(grey(80, 80), one)[15:29, 18:60] > 0).sum() > 30
-    assert tuple(label[8, 3]) == bright_colour(1)
+    assert tuple(label[8, 3]) == bright_color(1)
     assert (other[15:29, 18:60] != label).any()
     beyond = overlay_boxes(grey(80, 80), {1: box(90, 30, 30, 30)})
     assert (beyond == 128).all()
@@ -143,7 +143,7 @@ def test_edges_to_hidden_joints_are_pale_and_to_unknown_ones_left_out():
     hidden = leg(*joints, visible=(True, True, False))
     result = overlay_skeleton(grey(60, 60), {2: hidden}, LEG)
     assert result[10, 25, 1] > 245 and 140 < result[30, 40, 1] < 200
-    assert tuple(result[50, 40]) != bright_colour(2)
+    assert tuple(result[50, 40]) != bright_color(2)
     unknown = leg(*joints[:2], (math.nan, math.nan))
     assert (overlay_skeleton(grey(60, 60), {2: unknown}, LEG)[16:] == 128).all()
 
@@ -164,14 +164,14 @@ def test_positions_anywhere_are_drawn_or_passed_over(x, y, side, visible):
     assert (rgb == 128).all()
 
 
-def test_colours_are_the_masks_outlines():
-    assert [bright_colour(number) for number in (0, 1, 3, 4)] == [
+def test_colors_are_the_masks_outlines():
+    assert [bright_color(number) for number in (0, 1, 3, 4)] == [
         (255, 255, 255),
         (255, 0, 0),
         (255, 255, 0),
         (0, 0, 255),
     ]
-    assert max(bright_colour(10**9)) == 255
+    assert max(bright_color(10**9)) == 255
 
 
 def test_what_is_no_frame_or_no_skeleton_is_refused():

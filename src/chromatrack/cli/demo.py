@@ -36,7 +36,7 @@ class DemoResult:
     """What the demo found and where it wrote it.
 
     scores, identity: J and F of tracking, and of keeping the first mask, against the known masks
-    (fractions). psnr_coloured, psnr_grey: mean dB against the rendered colours, reference frame
+    (fractions). psnr_colored, psnr_grey: mean dB against the rendered colours, reference frame
     left out. seconds: wall-clock per stage. files: {what: path}.
     """
 
@@ -44,7 +44,7 @@ class DemoResult:
     frames: int
     scores: SequenceScores
     identity: SequenceScores
-    psnr_coloured: float
+    psnr_colored: float
     psnr_grey: float
     seconds: dict[str, float] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class DemoResult:
             "frames": self.frames,
             "tracking": masks(self.scores),
             "identity": masks(self.identity),
-            "colour_psnr_db": {"coloured": self.psnr_coloured, "grey": self.psnr_grey},
+            "color_psnr_db": {"colored": self.psnr_colored, "grey": self.psnr_grey},
             "seconds": {stage: round(value, 2) for stage, value in self.seconds.items()},
             "files": {name: path.name for name, path in self.files.items()},
         }
@@ -114,15 +114,15 @@ def run_demo(
     masks = _track(output, tracker, truth=truth, report=report)
     seconds["track"], clock = time.perf_counter() - clock, time.perf_counter()
     shown = sheet_frames(truth)
-    coloured, quality = _colour(output, tracker, truth=truth, shown=shown, report=report)
-    seconds["colour"] = time.perf_counter() - clock
-    _write_sheet(output, truth=truth, masks=masks, coloured=coloured)
+    colored, quality = _color(output, tracker, truth=truth, shown=shown, report=report)
+    seconds["color"] = time.perf_counter() - clock
+    _write_sheet(output, truth=truth, masks=masks, colored=colored)
     result = DemoResult(
         output=output,
         frames=frames,
         scores=_score(masks, truth),
         identity=_score([truth[0].mask] * frames, truth),
-        psnr_coloured=quality,
+        psnr_colored=quality,
         psnr_grey=float(np.mean([psnr(to_grey(f.rgb), f.rgb) for f in truth[1:]])),
         seconds=seconds,
         files={Path(name).stem: output / name for name in _OUTPUTS},
@@ -162,11 +162,11 @@ def _render(
 
     truth: list[SyntheticFrame] = []
     with (
-        open_writer(output / "clip.mp4", fps=FRAMES_PER_SECOND) as colour,
+        open_writer(output / "clip.mp4", fps=FRAMES_PER_SECOND) as color,
         open_writer(output / "grey.mp4", fps=FRAMES_PER_SECOND) as grey,
     ):
         for frame in render_demo_clip(frames=frames, size=size, seed=seed):
-            colour.write(frame.rgb)
+            color.write(frame.rgb)
             grey.write(to_grey(frame.rgb))
             truth.append(frame)
             report("render", len(truth), frames)
@@ -191,7 +191,7 @@ def _track(
     return masks
 
 
-def _colour(
+def _color(
     output: Path,
     tracker: Tracker,
     *,
@@ -212,7 +212,7 @@ def _colour(
                 kept[frame.index] = frame.rgb
             if frame.index > 0:
                 quality.append(psnr(frame.rgb, truth[frame.index].rgb))
-            report("colour", frame.index + 1, len(truth))
+            report("color", frame.index + 1, len(truth))
     return kept, float(np.mean(quality))
 
 
@@ -231,16 +231,16 @@ def _write_sheet(
     *,
     truth: list[SyntheticFrame],
     masks: list[np.ndarray],
-    coloured: dict[int, np.ndarray],
+    colored: dict[int, np.ndarray],
 ) -> None:
-    shown = sorted(coloured)
+    shown = sorted(colored)
     frames = [truth[i] for i in shown]
     rows = {
         "clip": [f.rgb for f in frames],
         "true masks": [overlay_masks(f.rgb, f.mask) for f in frames],
         "tracked": [overlay_masks(f.rgb, masks[f.index]) for f in frames],
         "grey": [to_grey(f.rgb) for f in frames],
-        "coloured": [coloured[i] for i in shown],
+        "colored": [colored[i] for i in shown],
     }
     sheet = contact_sheet(
         list(rows.values()),

@@ -24,7 +24,7 @@ from chromatrack.cli.evaluate_sparse import (
 from chromatrack.cli.options import EVALUATED, Evaluated, load_evaluated
 from chromatrack.cli.track import Output
 
-ColourMethod = Literal["model", "flow", "flow-chained", "still", "grey"]
+ColorMethod = Literal["model", "flow", "flow-chained", "still", "grey"]
 
 AGAINST = ("single-image", "raw-lab", "flow", "identity")
 """What the paper's claims are set against."""
@@ -113,13 +113,13 @@ def evaluate_vip(
     )
 
 
-def evaluate_colour(
+def evaluate_color(
     root: Root,
     clips: Annotated[tuple[str, ...], Positional, arg(metavar="[CLIP ...]")] = (),
     /,
     *,
     run: OmitArgPrefixes[RunOptions] = ONE_BY_ONE,
-    methods: Annotated[tuple[ColourMethod, ...] | None, arg(metavar="NAME ...")] = None,
+    methods: Annotated[tuple[ColorMethod, ...] | None, arg(metavar="NAME ...")] = None,
     frames: Annotated[int | None, arg(metavar="N")] = None,
     short_side: int = 480,
     settings: OmitArgPrefixes[Evaluated] = EVALUATED,
@@ -137,9 +137,9 @@ def evaluate_colour(
         frames: at most so many frames of a clip.
         short_side: larger clips are compared at this size, pixels.
     """
-    from chromatrack.evaluation.datasets.color import colour_benchmark, colour_table
+    from chromatrack.evaluation.datasets.color import color_benchmark, color_table
 
-    benchmark = colour_benchmark(
+    benchmark = color_benchmark(
         root,
         clips=clips or None,
         methods=None if methods is None else [name.replace("-", " ") for name in methods],
@@ -153,7 +153,7 @@ def evaluate_colour(
         tracker=load_evaluated(settings) if needs_model else None,
         model=settings.model if needs_model else "none",
     )
-    return "\n".join([said(colour_table(result), output=run.output), *benchmark.settings["notes"]])
+    return "\n".join([said(color_table(result), output=run.output), *benchmark.settings["notes"]])
 
 
 def evaluate_paper(
@@ -196,14 +196,14 @@ def evaluate_paper(
     """
     from chromatrack.cli.progress import frame_bar
     from chromatrack.evaluation.baselines.colorizers import single_method
-    from chromatrack.evaluation.baselines.single_image import SingleImageColourer
+    from chromatrack.evaluation.baselines.single_image import SingleImageColorer
     from chromatrack.evaluation.paper.run import Methods, PaperPlan
     from chromatrack.evaluation.paper.run import evaluate_paper as measure
 
     names = dict.fromkeys((settings.model, *against))
     trackers = {name: load_evaluated(replace(settings, model=name)) for name in names}
-    colourers = {
-        name: single_method(SingleImageColourer.from_pretrained(name))
+    colorers = {
+        name: single_method(SingleImageColorer.from_pretrained(name))
         for name in against
         if name == "single-image"
     }
@@ -211,7 +211,7 @@ def evaluate_paper(
     with frame_bar() as report:
         page = measure(
             plan,
-            Methods(trackers, colourers),
+            Methods(trackers, colorers),
             output=output,
             jobs=jobs,
             resume=resume,
@@ -231,7 +231,7 @@ def evaluate_app() -> tyro.extras.SubcommandApp:
         ("penn", evaluate_penn),
         ("badja", evaluate_badja),
         ("boxes", evaluate_boxes),
-        ("colour", evaluate_colour),
+        ("color", evaluate_color),
         ("paper", evaluate_paper),
     ):
         app.command(name=name)(command)

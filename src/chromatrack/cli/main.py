@@ -49,8 +49,8 @@ def demo(
     for name in ("J&F-Mean", "J-Mean", "F-Mean"):
         before, after = result.identity.scores[name], result.scores.scores[name]
         table.add_row(f"masks: {name}", f"{before:.3f}", f"{after:.3f}")
-    grey, coloured = f"{result.psnr_grey:.1f} dB (grey)", f"{result.psnr_coloured:.1f} dB"
-    table.add_row("colours: PSNR", grey, coloured)
+    grey, colored = f"{result.psnr_grey:.1f} dB (grey)", f"{result.psnr_colored:.1f} dB"
+    table.add_row("colours: PSNR", grey, colored)
     print(table_text(table))
     for path in result.files.values():
         print(path)

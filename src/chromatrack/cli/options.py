@@ -30,7 +30,7 @@ class Settings:
             twice.
         stride: pixels per cell; None keeps the model's own (small 8, base 4).
         adapt: how far the model leans towards the clip's first frame, 0 to 1.
-        recall: report objects absent when they are gone, and look for them in the whole frame.
+        redetect: report objects absent when they are gone, and look for them in the whole frame.
         recent: how many of the last frames to copy from; None is 4, and 0 for colours.
         spacing: frames from one of them to the next.
         first: keep copying from the marked frames: the first one, and others if any.
@@ -49,7 +49,7 @@ class Settings:
     size: int = 480
     stride: Literal[4, 8] | None = None
     adapt: float = 0.7
-    recall: bool = True
+    redetect: bool = True
     recent: int | None = None
     spacing: int = 1
     first: bool = True
@@ -76,12 +76,12 @@ def track_config(settings: Settings, *, temperature: float | None = None) -> Tra
     asked["temperature"] = temperature
     given = {name: value for name, value in asked.items() if value is not None}
     config = TrackConfig(
-        size=settings.size, stride=settings.stride, adapt=settings.adapt, recall=settings.recall
+        size=settings.size, stride=settings.stride, adapt=settings.adapt, redetect=settings.redetect
     )
     return replace(
         config,
         propagate=replace(config.propagate, **given),
-        colour=replace(config.colour, **given),
+        color=replace(config.color, **given),
     )
 
 
@@ -115,11 +115,11 @@ class Evaluated:
         long_multiple: cut the longer side down to a multiple of this.
         stride: pixels per cell; None keeps the model's own.
         adapt: how far the model leans towards the clip's first frame, 0 to 1.
-        recall: report objects absent when they are gone, and look for them in the whole frame.
+        redetect: report objects absent when they are gone, and look for them in the whole frame.
         first: keep copying from the marked frames.
         recent: how many of the last frames to copy from.
         spacing: frames from one of them to the next.
-        kept: frames that stay in memory, counted from the first one.
+        pinned: frames that stay in memory, counted from the first one.
         fill: copies of the first frame stand in for recent ones that are still to come.
         top_k: how many of the most similar cells to copy from.
         radius: how far a cell may have moved since a marked frame, in cells.
@@ -148,11 +148,11 @@ class Evaluated:
     long_multiple: int | None = None
     stride: Literal[4, 8] | None = None
     adapt: Annotated[float | None, arg(metavar="FLOAT")] = None
-    recall: bool | None = None
+    redetect: bool | None = None
     first: bool | None = None
     recent: int | None = None
     spacing: int | None = None
-    kept: Annotated[tuple[int, ...] | None, arg(metavar="INT ...")] = None
+    pinned: Annotated[tuple[int, ...] | None, arg(metavar="INT ...")] = None
     fill: bool | None = None
     top_k: int | Literal["all"] | None = None
     radius: int | None = None

@@ -84,7 +84,7 @@ class Knobs:
     accumulate: Count = None
     learning_rate: Knob = None
     crop: Count = None
-    hide: Literal["dropout", "colour", "none"] | None = None
+    hide: Literal["dropout", "color", "none"] | None = None
     compare: Literal["regress", "classify"] | None = None
     temperature: Knob = None
     window: Count = None

@@ -9,7 +9,7 @@ from typing import Any
 from chromatrack.errors import InputError
 from chromatrack.evaluation.datasets.badja import badja_benchmark
 from chromatrack.evaluation.datasets.boxes import box_benchmark
-from chromatrack.evaluation.datasets.color import colour_benchmark
+from chromatrack.evaluation.datasets.color import color_benchmark
 from chromatrack.evaluation.datasets.davis import davis_benchmark
 from chromatrack.evaluation.datasets.jhmdb import jhmdb_benchmark
 from chromatrack.evaluation.datasets.penn import penn_benchmark
@@ -32,7 +32,7 @@ BENCHMARKS: dict[str, Callable[..., Benchmark]] = {
     "penn": penn_benchmark,
     "badja": badja_benchmark,
     "boxes": box_benchmark,
-    "colour": colour_benchmark,
+    "color": color_benchmark,
 }
 """By name: called with the root and the benchmark's own options."""
 

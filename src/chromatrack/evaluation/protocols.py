@@ -40,7 +40,7 @@ def paper() -> TrackConfig:
         size=256,
         square=True,
         adapt=0.0,
-        recall=False,
+        redetect=False,
         propagate=propagate,
         upsample="bilinear",
         protocol="paper",
@@ -72,7 +72,7 @@ def crw() -> TrackConfig:
     return TrackConfig(
         size=480,
         adapt=0.0,
-        recall=False,
+        redetect=False,
         propagate=propagate,
         upsample="bilinear",
         protocol="crw",
@@ -103,7 +103,7 @@ def dino() -> TrackConfig:
         size=480,
         long_multiple=64,
         adapt=0.0,
-        recall=False,
+        redetect=False,
         propagate=propagate,
         upsample="bilinear",
         stretch=True,
@@ -127,7 +127,7 @@ def mast() -> TrackConfig:
         first=True,
         recent=3,
         spacing=2,
-        kept=(5,),
+        pinned=(5,),
         top_k=None,
         radius=12,
         recent_radius=12,
@@ -143,7 +143,7 @@ def mast() -> TrackConfig:
     return TrackConfig(
         size=480,
         adapt=0.0,
-        recall=False,
+        redetect=False,
         propagate=propagate,
         upsample="bilinear",
         protocol="mast",
@@ -170,7 +170,7 @@ def ours() -> TrackConfig:
     return TrackConfig(
         size=480,
         adapt=0.7,
-        recall=True,
+        redetect=True,
         propagate=propagate,
         upsample="guided",
         protocol="ours",
@@ -188,7 +188,7 @@ PROTOCOLS: Mapping[str, Callable[[], TrackConfig]] = {
 _COPYING = frozenset(field.name for field in fields(PropagateConfig))
 _READING = frozenset(field.name for field in fields(TrackConfig)) - {
     "propagate",
-    "colour",
+    "color",
     "protocol",
 }
 
@@ -216,7 +216,7 @@ def protocol(name: str, **changed: Any) -> TrackConfig:  # noqa: ANN401  (knobs 
     config = replace(
         preset,
         propagate=replace(preset.propagate, **copying),
-        colour=replace(preset.colour, **{k: v for k, v in copying.items() if v is not None}),
+        color=replace(preset.color, **{k: v for k, v in copying.items() if v is not None}),
         **reading,
     )
     told = [

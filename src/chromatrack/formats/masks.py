@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError
 
-MAX_COLOURS = 256
+MAX_COLORS = 256
 """An RGB mask with more distinct colours than this is taken for a photograph and refused."""
 
 LOSSY_FORMATS = frozenset({"JPEG", "MPO"})
@@ -60,8 +60,8 @@ def read_mask(path: str | PathLike[str]) -> np.ndarray:
     Raises:
         InputError: no such file, not an image, a lossy format, or more than 256 colours.
     """
-    packed, is_colour = _read_raw(Path(path))
-    return _colours_to_ids(packed, _colour_table([packed])) if is_colour else packed
+    packed, is_color = _read_raw(Path(path))
+    return _colors_to_ids(packed, _color_table([packed])) if is_color else packed
 
 
 def read_mask_folder(path: str | PathLike[str]) -> dict[int, np.ndarray]:
@@ -84,10 +84,10 @@ def read_mask_folder(path: str | PathLike[str]) -> dict[int, np.ndarray]:
                 f"{folder}: masks must have one size, but frame {first_index} is "
                 f"{_size_text(first)} and frame {index} is {_size_text(array)}"
             )
-    table = _colour_table(packed for packed, is_colour in raw.values() if is_colour)
+    table = _color_table(packed for packed, is_color in raw.values() if is_color)
     return {
-        index: _colours_to_ids(array, table) if is_colour else array
-        for index, (array, is_colour) in raw.items()
+        index: _colors_to_ids(array, table) if is_color else array
+        for index, (array, is_color) in raw.items()
     }
 
 
@@ -197,7 +197,7 @@ def _pack(pixels: np.ndarray, *, path: Path) -> np.ndarray:
     if pixels.shape[2] == 4:
         packed[pixels[..., 3] == 0] = 0
     distinct = len(np.unique(packed))
-    if distinct > MAX_COLOURS:
+    if distinct > MAX_COLORS:
         raise InputError(
             f"'{path}' has {distinct} colours, so it is no mask (one flat colour per object, black "
             "background); paint without smooth edges and save as PNG"
@@ -205,21 +205,21 @@ def _pack(pixels: np.ndarray, *, path: Path) -> np.ndarray:
     return packed
 
 
-def _colour_table(images: Iterable[np.ndarray]) -> dict[int, int]:
+def _color_table(images: Iterable[np.ndarray]) -> dict[int, int]:
     """{packed colour: id} over all `images`, as `read_mask` describes; black is 0."""
-    colours: set[int] = {0}
+    colors: set[int] = {0}
     for packed in images:
-        colours.update(np.unique(packed).tolist())
-    table = {colour: _PALETTE_IDS[colour] for colour in colours if colour in _PALETTE_IDS}
+        colors.update(np.unique(packed).tolist())
+    table = {color: _PALETTE_IDS[color] for color in colors if color in _PALETTE_IDS}
     taken = set(table.values())
-    free = (number for number in range(1, len(colours) + 257) if number not in taken)
-    return table | dict(zip(sorted(colours - table.keys()), free, strict=False))
+    free = (number for number in range(1, len(colors) + 257) if number not in taken)
+    return table | dict(zip(sorted(colors - table.keys()), free, strict=False))
 
 
-def _colours_to_ids(packed: np.ndarray, table: dict[int, int]) -> np.ndarray:
+def _colors_to_ids(packed: np.ndarray, table: dict[int, int]) -> np.ndarray:
     """(H, W) int32 ids of packed colours by `table`."""
-    colours, inverse = np.unique(packed, return_inverse=True)
-    ids = np.array([table[int(colour)] for colour in colours], dtype=np.int32)
+    colors, inverse = np.unique(packed, return_inverse=True)
+    ids = np.array([table[int(color)] for color in colors], dtype=np.int32)
     return ids[inverse.reshape(packed.shape)]
 
 

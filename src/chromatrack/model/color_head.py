@@ -21,7 +21,7 @@ ANNEALING = 0.38
 """Both as in Zhang et al. 2016 (their lambda and T)."""
 
 
-class ColourHead(nn.Module):
+class ColorHead(nn.Module):
     """A linear classifier of every cell's colour, with the colours its classes stand for.
 
     codebook: `(K, 2)` normalised ab. balance: `(K,)`, what an error costs in training by the

@@ -29,7 +29,7 @@ class EncoderConfig:
     detail: int = 0
     track_stride: int = 8
     raw_share: float = 0.0
-    colours: int = 0
+    colors: int = 0
 
 
 PRESETS: dict[str, EncoderConfig] = {

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from chromatrack.errors import InputError
-from chromatrack.model.color_head import ColourHead
+from chromatrack.model.color_head import ColorHead
 from chromatrack.model.config import PRESETS, EncoderConfig
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import FeatureSpec, cell_count
@@ -132,9 +132,9 @@ class ResNetEncoder(Encoder):
         if config.detail:
             self.detail = _conv(config.widths[0] + 3, config.detail, 5, stride=2)
         self.head = _conv(config.widths[-1] + config.detail, config.embedding, 1, bias=True)
-        self.colours: ColourHead | None = None
-        if config.colours:
-            self.colours = ColourHead(config.embedding, config.colours)
+        self.colors: ColorHead | None = None
+        if config.colors:
+            self.colors = ColorHead(config.embedding, config.colors)
         self.stride = 8
 
     @property
@@ -156,7 +156,7 @@ class ResNetEncoder(Encoder):
         return F.normalize(torch.cat([(1 - share) ** 0.5 * learned, share**0.5 * raw], 1), dim=1)
 
     def project(self, lab: Tensor) -> Tensor:
-        if self.colours is not None:  # or it would be asked for what it is shown
+        if self.colors is not None:  # or it would be asked for what it is shown
             lab = lab * lab.new_tensor([1.0, 0.0, 0.0]).reshape(3, 1, 1)
         x = F.relu(self.bn(self.stem(lab)), inplace=True)
         x = F.max_pool2d(x, 3, 2, 1)
@@ -165,9 +165,9 @@ class ResNetEncoder(Encoder):
         deep = self.layers[first:](shallow)
         if self.detail is not None:
             # 3x3 means 4 pixels apart, centred on pixel 4 i as layer 1 is.
-            colours = F.avg_pool2d(lab, 3, 4, 1, ceil_mode=True, count_include_pad=False)
-            colours = colours[..., : shallow.shape[-2], : shallow.shape[-1]]
-            deep = torch.cat([deep, self.detail(torch.cat([shallow, colours], 1))], 1)
+            colors = F.avg_pool2d(lab, 3, 4, 1, ceil_mode=True, count_include_pad=False)
+            colors = colors[..., : shallow.shape[-2], : shallow.shape[-1]]
+            deep = torch.cat([deep, self.detail(torch.cat([shallow, colors], 1))], 1)
         return self.head(deep)
 
     def at_stride(self, stride: int) -> ResNetEncoder:
@@ -196,12 +196,12 @@ class ResNetEncoder(Encoder):
         return finer
 
 
-def colour_head(encoder: Encoder) -> ColourHead | None:
+def color_head(encoder: Encoder) -> ColorHead | None:
     """The head of a network that predicts colours; None: it does not."""
-    return encoder.colours if isinstance(encoder, ResNetEncoder) else None
+    return encoder.colors if isinstance(encoder, ResNetEncoder) else None
 
 
-def colour_scores(encoder: Encoder, lab: Tensor) -> Tensor:
+def color_scores(encoder: Encoder, lab: Tensor) -> Tensor:
     """What a network thinks of each colour class, from L alone, before softmax.
 
     Args:
@@ -213,7 +213,7 @@ def colour_scores(encoder: Encoder, lab: Tensor) -> Tensor:
     Raises:
         InputError: the network predicts no colours.
     """
-    head = colour_head(encoder)
+    head = color_head(encoder)
     if head is None:
         raise InputError(
             "colours: expected a network that predicts them (chromatrack train --recipe single), "

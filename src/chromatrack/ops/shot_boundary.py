@@ -19,7 +19,7 @@ _UNLIKE = 0.15  # or correlation of the small pictures below which they show oth
 _SOME_OTHER = 0.1  # and at least this share of other colours
 
 
-def colour_histogram(image: Tensor) -> Tensor:
+def color_histogram(image: Tensor) -> Tensor:
     """Share of the pixels in each of 6 x 6 x 6 colours: `(3, H, W)` in [0, 1] -> `(216,)`."""
     bins = (image[:, ::2, ::2] * _BINS).long().clamp(0, _BINS - 1).flatten(1)
     code = (bins[0] * _BINS + bins[1]) * _BINS + bins[2]
@@ -36,14 +36,14 @@ class CutDetector:
     def is_cut(self, image: Tensor) -> bool:
         """Whether a cut lies between the last frame and this one, `(3, H, W)` in [0, 1]."""
         small = F.adaptive_avg_pool2d(image[None], _THUMB)[0]
-        colours = colour_histogram(image)
+        colors = color_histogram(image)
         if self.before is None:
-            self.before = small, colours
+            self.before = small, colors
             return False
         change = float((small - self.before[0]).abs().mean())
-        other = float((colours - self.before[1]).abs().sum() / 2)
+        other = float((colors - self.before[1]).abs().sum() / 2)
         alike = correlation(small.mean(0), self.before[0].mean(0))
-        self.before = small, colours
+        self.before = small, colors
         usual = sorted(self.usual)[len(self.usual) // 2] if self.usual else 0.0
         differs = (other > _OTHER and alike < _SAME) or (alike < _UNLIKE and other > _SOME_OTHER)
         cut = differs and change > max(_LEAST_CHANGE, _TIMES * usual)

@@ -40,12 +40,12 @@ class PropagateConfig:
     None: as many cells as `REACH` and `RECENT_REACH` pixels are. temperature divides the cosine
     similarity. top_k: how many of the most similar cells to copy from; None: all in the windows.
 
-    For the protocols of others (`evaluation.protocols`): kept: how many frames after the first one
-    lie those that stay in memory with their labels, in windows of `radius`. fill: until `recent`
-    frames have been, copies of the first marked one stand in for them. restrict_recent: False
-    searches recent frames everywhere. similarity: `dot` leaves features as long as the network
-    makes them. faint: object shares below this are background. harden: what is remembered of a
-    frame is the largest label of every cell alone. moved_after: on frames more than this many
+    For the protocols of others (`evaluation.protocols`): pinned: how many frames after the first
+    one lie those that stay in memory, with their labels, in windows of `radius`. fill: until
+    `recent` frames have been, copies of the first marked one stand in for them. restrict_recent:
+    False searches recent frames everywhere. similarity: `dot` leaves features as long as the
+    network makes them. faint: object shares below this are background. harden: what is remembered
+    of a frame is the largest label of every cell alone. moved_after: on frames more than this many
     frames away windows are moved to where a coarse search finds the cell (None: nowhere); it looks
     at every second cell there, one in three from twice as far on and so on, up to one in
     `moved_dilation`.
@@ -60,7 +60,7 @@ class PropagateConfig:
     radius_shape: RadiusShape = "square"
     restrict_first: bool = True
     temperature: float = 0.05
-    kept: tuple[int, ...] = ()
+    pinned: tuple[int, ...] = ()
     fill: bool = False
     restrict_recent: bool = True
     similarity: Literal["cosine", "dot"] = "cosine"
@@ -70,13 +70,13 @@ class PropagateConfig:
     moved_dilation: int = 4
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "kept", tuple(self.kept))  # JSON has lists
+        object.__setattr__(self, "pinned", tuple(self.pinned))  # JSON has lists
         least_of = {"recent": 0, "spacing": 1, "top_k": 1, "moved_after": 1, "moved_dilation": 1}
         for name, least in least_of.items():
             if getattr(self, name) is not None:
                 _check_least(name, getattr(self, name), least)
-        for distance in self.kept:
-            _check_least("kept", distance, 1)
+        for distance in self.pinned:
+            _check_least("pinned", distance, 1)
         if not 0 <= self.faint < 1:
             raise InputError(f"faint: expected a share from 0 to below 1, got {self.faint}")
         for name in ("radius", "recent_radius"):

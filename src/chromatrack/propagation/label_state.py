@@ -41,7 +41,7 @@ class LabelState:
     layout: Layout
     spec: FeatureSpec
     config: PropagateConfig
-    recall: bool = True
+    redetect: bool = True
     cuts: CutDetector = field(default_factory=CutDetector)
     boxes: BoxTracks = field(init=False)
     bodies: Redetector = field(init=False)
@@ -65,7 +65,7 @@ class LabelState:
             given = self.prepare(given, features)
         label_map = self._merge(given, copied)
         known = torch.ones(len(label_map), dtype=torch.bool, device=features.device)
-        if self.recall:
+        if self.redetect:
             label_map, known = self.bodies.settle(frame.index, features, label_map, given, cut=cut)
         else:
             label_map, known = self._without_ended(label_map, known, given)
@@ -123,7 +123,7 @@ class LabelState:
     ) -> Readings:
         channels = [*self.layout.region_channels, *self.layout.box_channels]
         present = {c: bool((label_map[c] > 0.3).any()) for c in channels}
-        if self.recall:
+        if self.redetect:
             confidence = {c: self.bodies.bodies[c].confidence for c in channels}
         else:
             confidence = {c: float(label_map[c].max()) for c in channels}

@@ -114,7 +114,7 @@ class MemoryBank:
         radius = self.config.recent_radius if self.config.restrict_recent else None
         self.rolling.append(Reference(index, features, label_map, radius, trust))
         self.began = index if self.began is None else self.began
-        if abs(index - self.began) in self.config.kept:
+        if abs(index - self.began) in self.config.pinned:
             self.early.append(replace(self.rolling[-1], radius=self._radius_of_marks))
         while len(self.rolling) > max(0, (self.config.recent - 1) * self.config.spacing + 1):
             self.rolling.popleft()

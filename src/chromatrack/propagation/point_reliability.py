@@ -42,14 +42,14 @@ _MOST = 256  # points looked at together
 class PointSignals:
     """What tells of one point on one frame, without labels, whether it is where it is said to be.
 
-    Lengths are pixels of a RASTER x RASTER frame. colour_error: mean absolute distance of the ab of
+    Lengths are pixels of a RASTER x RASTER frame. color_error: mean absolute distance of the ab of
     its patch from that of the marked one, Lab units. back: how far from the marked place its patch
     fits best on the marked frame. stray: how far it is from where the points around it went, None
     where there are too few. likeness: of its patch to the marked one, [-1, 1]. entropy: of its
     cell's pointer, [0, 1]. present: False where it is reported hidden.
     """
 
-    colour_error: float = 0.0
+    color_error: float = 0.0
     back: float = 0.0
     stray: float | None = 0.0
     likeness: float = 1.0
@@ -158,7 +158,7 @@ def box_inputs(signals: Signals) -> tuple[float, float]:
 
 def point_inputs(signals: PointSignals) -> tuple[float, ...]:
     """What the logistic combines; `stray` comes last and only where it is told."""
-    error, back = math.log1p(signals.colour_error), math.log1p(signals.back)
+    error, back = math.log1p(signals.color_error), math.log1p(signals.back)
     known = error, back, float(not signals.present)
     return known if signals.stray is None else (*known, math.log1p(signals.stray))
 
@@ -226,7 +226,7 @@ def _signals(
     assert step.features is not None and watch.now is not None
     pixels, spec = image_size(step.input.image), watch.spec
     marked, _ = centres(mark.label_map[[first + row for row in rows]])
-    xy, there = seen.xy[rows], [mark.features, watch.colours[mark.index]]
+    xy, there = seen.xy[rows], [mark.features, watch.colors[mark.index]]
     around = AROUND.to(xy)
     own, ab = (patches(maps, xy, around) for maps in (step.features, watch.now))
     marked_own, marked_ab = (patches(maps, marked, around) for maps in there)

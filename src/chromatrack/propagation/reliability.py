@@ -34,14 +34,14 @@ _GONE = 0.5  # cells: a region of less is not there
 class Signals:
     """What tells of one region on one frame, without labels, whether it is tracked right.
 
-    colour_error: mean absolute distance of its cells' ab from the ab copied to them from the frame
+    color_error: mean absolute distance of its cells' ab from the ab copied to them from the frame
     that the user marked, Lab units. agreement: soft IoU, [0, 1], of the mark with the region copied
     back to the marked frame. entropy: of its cells' pointers, [0, 1]. sharpness: how much of its
     cells is its own, [0, 1], mean over them. present: False where nothing is held to be the thing;
     then the others say nothing.
     """
 
-    colour_error: float = 0.0
+    color_error: float = 0.0
     agreement: float = 0.0
     entropy: float = 0.0
     sharpness: float = 0.0
@@ -51,7 +51,7 @@ class Signals:
 # -- signals: pure functions ---------------------------------------------------------------
 
 
-def colour_error(
+def color_error(
     features: Tensor,
     labels: Tensor,
     ab: Tensor,
@@ -132,12 +132,12 @@ def weighted_mean(labels: Tensor, values: Tensor) -> float:
 # -- one number ----------------------------------------------------------------------------
 
 WEIGHTS = (-4.073, -2.9, 2.631, 12.209)
-"""Of 1, log(COLOUR_FLOOR + colour_error), agreement, sharpness, in the logistic.
+"""Of 1, log(COLOUR_FLOOR + color_error), agreement, sharpness, in the logistic.
 
 From `benchmarks/reliability.py`; entropy is left out, see docs/reliability.md.
 """
 
-COLOUR_FLOOR = 0.5
+COLOR_FLOOR = 0.5
 """Lab units added before the logarithm: less than that is noise."""
 
 ABSENT = 0.05
@@ -146,7 +146,7 @@ ABSENT = 0.05
 
 def inputs(signals: Signals) -> tuple[float, float, float]:
     """What the logistic combines."""
-    error = math.log(COLOUR_FLOOR + signals.colour_error)
+    error = math.log(COLOR_FLOOR + signals.color_error)
     return error, signals.agreement, signals.sharpness
 
 
@@ -262,7 +262,7 @@ class SignalReader:
     """
 
     spec: FeatureSpec
-    colours: dict[int, Tensor] = field(default_factory=dict)
+    colors: dict[int, Tensor] = field(default_factory=dict)
     now: Tensor | None = None
 
     @torch.inference_mode()
@@ -275,9 +275,9 @@ class SignalReader:
         index, given = step.input.index, step.input.given
         ab = to_cells(rgb_to_lab(step.input.image)[None, 1:], self.spec)[0]
         marks = {mark.index: mark for mark in bank.marked}
-        self.now, self.colours = ab, {i: a for i, a in self.colours.items() if i in marks}
+        self.now, self.colors = ab, {i: a for i, a in self.colors.items() if i in marks}
         if index in marks:
-            self.colours[index] = ab
+            self.colors[index] = ab
         found: dict[int, Signals | None] = {}
         for channel in channels:
             if given is not None and bool(given.painted[channel]):
@@ -288,7 +288,7 @@ class SignalReader:
 
     def nearest(self, marks: Iterable[Reference], channel: int, index: int) -> Reference | None:
         """The nearest mark of a channel among the frames seen."""
-        of_it = (m for m in marks if m.index in self.colours and _shows(m, channel))
+        of_it = (m for m in marks if m.index in self.colors and _shows(m, channel))
         return min(of_it, key=lambda mark: abs(mark.index - index), default=None)
 
     def _signals(
@@ -298,12 +298,12 @@ class SignalReader:
         labels = step.label_map[channel]
         if float(labels.sum()) < _GONE:
             return Signals(present=False)
-        error = colour_error(
+        error = color_error(
             step.features,
             labels,
             ab,
             mark.features,
-            self.colours[mark.index],
+            self.colors[mark.index],
             top_k=bank.config.top_k,
             temperature=bank.config.temperature,
         )

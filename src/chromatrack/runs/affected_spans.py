@@ -145,7 +145,7 @@ class SpanRun:
             return way
         for frame in self._just_before(begin, before, backward=backward):
             way.kinds.cuts.is_cut(run.embedder.image(frame.rgb))
-        if run.embedder.spec.clip_length == 1 and way.kinds.recall:
+        if run.embedder.spec.clip_length == 1 and way.kinds.redetect:
             for keyframe in before[:_PRIMED][::-1] if backward else before[-_PRIMED:]:
                 features, given = run.embed(keyframe)
                 if given is not None:

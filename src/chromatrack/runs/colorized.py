@@ -18,7 +18,7 @@ from chromatrack.runs.progress import Report, stop_on_interrupt
 from chromatrack.runs.writer import RunSummary, frames_ahead, interrupted
 from chromatrack.structures import Source
 from chromatrack.tracking.color_reliability import LOOK_BELOW
-from chromatrack.tracking.marks import ColourReference
+from chromatrack.tracking.marks import ColorReference
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import ImageSequenceWriter, VideoWriter, open_writer, probe
 from chromatrack.video.timecode import Moment, frame_range
@@ -29,7 +29,7 @@ def colorize_to_file(
     tracker: Tracker,
     video: Source,
     *,
-    references: Sequence[ColourReference],
+    references: Sequence[ColorReference],
     output: Source,
     codec: Codec | None = None,
     start: Moment = 0,
@@ -53,7 +53,7 @@ def colorize_to_file(
         OutputError: `output` cannot be written.
     """
     began, info = time.perf_counter(), probe(video)
-    told: list[ColouredRow] = []
+    told: list[ColoredRow] = []
     first, last = frame_range(video, start=start, end=end)
     frames = tracker.colorize(video, references=references, start=first, end=last)
     total = frames_ahead(info.frame_count, first, last)
@@ -81,7 +81,7 @@ def colorize_to_file(
             raise KeyboardInterrupt(interrupted(len(told), Path(output))) from None
         finally:
             if told:
-                write_colour_reliability(writer, told, model=tracker.model)
+                write_color_reliability(writer, told, model=tracker.model)
             if isinstance(writer, ImageSequenceWriter) and told:
                 _tell_stale_images(writer.folder, len(told))
     return RunSummary(Path(output), len(told), time.perf_counter() - began)
@@ -98,7 +98,7 @@ def _tell_stale_images(folder: Path, count: int) -> None:
         )
 
 
-ColouredRow = tuple[int, float, float]
+ColoredRow = tuple[int, float, float]
 """Frame number, pts_seconds, reliability."""
 
 
@@ -109,8 +109,8 @@ def reliability_path(writer: VideoWriter | ImageSequenceWriter) -> Path:
     return target.with_name(f"{target.name}.reliability.json")
 
 
-def write_colour_reliability(
-    writer: VideoWriter | ImageSequenceWriter, rows: Sequence[ColouredRow], *, model: str
+def write_color_reliability(
+    writer: VideoWriter | ImageSequenceWriter, rows: Sequence[ColoredRow], *, model: str
 ) -> None:
     """Write the frames of a coloured video with their reliability, and which to look at.
 

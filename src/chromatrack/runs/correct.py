@@ -172,7 +172,7 @@ def tracker_of(folder: str | PathLike[str], *, device: Device = "auto") -> Track
     try:
         told = {name: data["config"][name] for name in asdict(TrackConfig()) if name not in LATER}
         told |= {name: data["config"][name] for name in LATER if name in data["config"]}
-        for name in ("propagate", "colour"):
+        for name in ("propagate", "color"):
             told[name] = PropagateConfig(**told[name])
         config, model = TrackConfig(**told), str(data["model"]["name"])
     except (KeyError, TypeError) as error:
@@ -221,7 +221,7 @@ def _check_same(tracker: Tracker, data: dict[str, Any]) -> None:
     """Warn where the run was made in another way: its other frames will not fit the new ones."""
     now = json.loads(json.dumps(asdict(tracker.config)))  # tuples are lists there
     then = data["config"]
-    for name in ("propagate", "colour"):
+    for name in ("propagate", "color"):
         then = {**then, name: {**now[name], **then.get(name, {})}}  # knobs that came later
     other = [name for name, value in now.items() if then.get(name, value) != value]
     if data["model"] != {"name": tracker.model, "sha256": model_sha256(tracker.model)}:

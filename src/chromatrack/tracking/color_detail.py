@@ -68,7 +68,7 @@ def places_of(state: Tensor) -> Places:
     return Places(state[:2], state[2].long(), state[3] > 0)
 
 
-def fine_colours(
+def fine_colors(
     pointer: SparseAffinity,
     copied: Tensor,
     light: Tensor,
@@ -232,7 +232,7 @@ def mix(
     """Average what lies at the places of the cells around each pixel, by how well it fits.
 
     Args:
-        copied, light: as in `fine_colours`. pictures: `(R, 3, H, W)` Lab.
+        copied, light: as in `fine_colors`. pictures: `(R, 3, H, W)` Lab.
 
     Returns:
         `(2, H, W)` ab.

@@ -37,7 +37,7 @@ LOOK_BELOW = 0.46
 
 
 @dataclass(frozen=True)
-class ColourSignals:
+class ColorSignals:
     """What tells of one frame, without its colours, whether those copied to it are right.
 
     light_error: mean absolute distance of its cells' L from the L that the same pointer copies.
@@ -51,9 +51,9 @@ class ColourSignals:
 
 
 @torch.inference_mode()
-def colour_signals(
+def color_signals(
     step: Propagated, bank: MemoryBank, light: Mapping[int, Tensor], own: Tensor
-) -> ColourSignals:
+) -> ColorSignals:
     """Signals of a frame that colours were copied to.
 
     Args:
@@ -75,12 +75,12 @@ def colour_signals(
     usable = known[best // (h * w)] > 0
     cells = thinned(usable.nonzero()[:, 0], MOST)
     if len(cells) == 0:
-        return ColourSignals(error, 0.0, float(step.entropy.mean()))
+        return ColorSignals(error, 0.0, float(step.entropy.mean()))
     there = maps.reshape(-1, C, h * w)[best[cells] // (h * w), :, best[cells] % (h * w)]
     back = similarity(there.T, step.features.reshape(C, -1)).argmax(1)
     apart_y, apart_x = (back // w - cells // w).abs(), (back % w - cells % w).abs()
     returned = float((torch.maximum(apart_y, apart_x) <= NEAR).float().mean())
-    return ColourSignals(error, returned, float(step.entropy.mean()))
+    return ColorSignals(error, returned, float(step.entropy.mean()))
 
 
 def _strongest(pointer: Pointer, features: Tensor, maps: Tensor) -> Tensor:
@@ -91,13 +91,13 @@ def _strongest(pointer: Pointer, features: Tensor, maps: Tensor) -> Tensor:
     return similarity(features.flatten(1), cells).argmax(1)
 
 
-def colour_inputs(signals: ColourSignals) -> tuple[float, float, float]:
+def color_inputs(signals: ColorSignals) -> tuple[float, float, float]:
     """What the logistic combines."""
     return math.log1p(signals.light_error), signals.agreement, signals.entropy
 
 
-def estimate_colour(signals: ColourSignals) -> float:
+def estimate_color(signals: ColorSignals) -> float:
     """Chance, [0, 1], that a frame's mean ab error is at most RIGHT."""
-    values = zip(WEIGHTS[1:], colour_inputs(signals), strict=True)
+    values = zip(WEIGHTS[1:], color_inputs(signals), strict=True)
     logit = WEIGHTS[0] + sum(w * x for w, x in values)
     return (1 + math.tanh(logit / 2)) / 2

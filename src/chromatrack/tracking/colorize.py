@@ -24,8 +24,8 @@ from chromatrack.propagation.label_maps import (
 )
 from chromatrack.propagation.propagate import Input, Propagated, Propagator, propagate
 from chromatrack.structures import Source
-from chromatrack.tracking.color_detail import fine_colours
-from chromatrack.tracking.color_reliability import ColourSignals, colour_signals, estimate_colour
+from chromatrack.tracking.color_detail import fine_colors
+from chromatrack.tracking.color_reliability import ColorSignals, color_signals, estimate_color
 from chromatrack.tracking.embedder import FrameEmbedder
 from chromatrack.video.reader import read_frame, read_frames
 
@@ -44,7 +44,7 @@ class ColorizedFrame:
     entropy: float
     duration_seconds: float | None = None
     reliability: float = 0.0
-    signals: ColourSignals | None = None
+    signals: ColorSignals | None = None
 
 
 def colorize_frames(
@@ -62,8 +62,8 @@ def colorize_frames(
     def encode(images: Tensor) -> Tensor:
         return torch.stack([embed_grey(encoder, rgb_to_lab(image)) for image in images])
 
-    propagator = Propagator(encode, spec, embedder.config.colour)
-    coloured: dict[int, Tensor] = {}
+    propagator = Propagator(encode, spec, embedder.config.color)
+    colored: dict[int, Tensor] = {}
     light: dict[int, Tensor] = {}
     for number, (rgb, index) in enumerate(pictures):
         if index is None and shows_same(rgb, first):
@@ -73,12 +73,12 @@ def colorize_frames(
         if index is not None:
             grey = embedder.lab(read_frame(video, index=index).rgb)
         features = embed_grey(encoder, grey)
-        colours = to_cells(lab[None, 1:], spec)[0]
+        colors = to_cells(lab[None, 1:], spec)[0]
         key = index if index is not None else -1 - number
         light[key] = to_cells(grey[None, :1], spec)[0]
-        propagator.bank.mark(key, features, colours, whole_frame=index is None)
+        propagator.bank.mark(key, features, colors, whole_frame=index is None)
         if index is not None:  # other scenes fit by chance alone: patches of wrong colours
-            coloured[key] = torch.cat([grey[:1], lab[1:]])
+            colored[key] = torch.cat([grey[:1], lab[1:]])
 
     def inputs() -> Iterator[Input]:
         for frame in read_frames(video, start=start, end=end):
@@ -87,25 +87,23 @@ def colorize_frames(
     for step in propagate(inputs(), propagator):
         frame = step.input.frame
         assert step.entropy is not None
-        ab = copied_colours(step, coloured, spec=spec)
+        ab = copied_colors(step, colored, spec=spec)
         rgb = paint(frame.rgb, resize(ab, frame.rgb.shape[:2]))
         own = to_cells(rgb_to_lab(step.input.image)[None, :1], spec)[0]
-        signals = colour_signals(step, propagator.bank, light, own)
+        signals = color_signals(step, propagator.bank, light, own)
         yield ColorizedFrame(
             frame.index,
             frame.pts_seconds,
             rgb,
             signals.entropy,
             frame.duration_seconds,
-            reliability=estimate_colour(signals),
+            reliability=estimate_color(signals),
             signals=signals,
         )
 
 
 @torch.inference_mode()
-def copied_colours(
-    step: Propagated, coloured: Mapping[int, Tensor], *, spec: FeatureSpec
-) -> Tensor:
+def copied_colors(step: Propagated, colored: Mapping[int, Tensor], *, spec: FeatureSpec) -> Tensor:
     """ab `(2, H, W)` of a frame at the working size, whose own ab is not looked at.
 
     coloured: Lab `(3, H, W)` of the reference pictures that are frames of the video, by their
@@ -117,8 +115,8 @@ def copied_colours(
     cells = upsample_guided(step.label_map, grey, spec=spec)
     if not isinstance(step.pointer, SparseAffinity):  # over all cells: no few to look at closely
         return cells
-    pictures = [coloured.get(index) for index in step.copied_from]
-    return fine_colours(step.pointer, cells, light, pictures, spec=spec)
+    pictures = [colored.get(index) for index in step.copied_from]
+    return fine_colors(step.pointer, cells, light, pictures, spec=spec)
 
 
 @torch.inference_mode()

@@ -25,7 +25,7 @@ class TrackConfig:
     size: short side in pixels at which frames are embedded; smaller ones are enlarged, up to twice.
     stride: pixels per cell, 8 or 4; None keeps the model's own (`EncoderConfig.track_stride`).
     adapt: how far the encoder's normalisation leans towards the clip's first frame, [0, 1].
-    recall: report objects absent when they are gone, and look for them in the whole frame.
+    redetect: report objects absent when they are gone, and look for them in the whole frame.
     propagate: how labels are copied. colour: the same for colours, by default from the references
     only and over the whole frame, because errors passed on from frame to frame smear.
 
@@ -39,9 +39,9 @@ class TrackConfig:
     size: int = 480
     stride: int | None = None
     adapt: float = 0.7
-    recall: bool = True
+    redetect: bool = True
     propagate: PropagateConfig = field(default_factory=PropagateConfig)
-    colour: PropagateConfig = field(
+    color: PropagateConfig = field(
         default_factory=lambda: PropagateConfig(recent=0, restrict_first=False)
     )
     square: bool = False
@@ -57,7 +57,7 @@ class TrackConfig:
             raise InputError(f"adapt: expected a share from 0 to 1, got {self.adapt}")
         if self.long_multiple < 1:
             raise InputError(f"long_multiple: expected 1 pixel or more, got {self.long_multiple}")
-        if self.colour.top_k is None:
+        if self.color.top_k is None:
             raise InputError("colour: expected a number of cells as top_k, got None (all cells)")
 
     def working_size(self, size: tuple[int, int]) -> tuple[int, int]:

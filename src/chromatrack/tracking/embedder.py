@@ -50,7 +50,7 @@ class FrameEmbedder:
         self.config = replace(
             self.config,
             propagate=self.config.propagate.at_stride(self.spec.stride),
-            colour=self.config.colour.at_stride(self.spec.stride),
+            color=self.config.color.at_stride(self.spec.stride),
         )
         self.encoder = encoder.to(self.device).eval()
         self.grey_encoder = self.encoder
@@ -89,6 +89,6 @@ class FrameEmbedder:
         if self.config.adapt > 0 and isinstance(encoder, ResNetEncoder):
             image = normalize_lab(lab)
             encoder = adapt(encoder, image, share=self.config.adapt, grey=grey)
-        config = self.config.colour if grey else self.config.propagate
+        config = self.config.color if grey else self.config.propagate
         fast = fold_batch_norm(encoder)
         return fast if config.similarity == "cosine" else PlainEncoder(fast)

@@ -173,7 +173,7 @@ class TrackerRun(VideoRun):
     def new_pass(self, *, backward: bool = False) -> DirectedPass:
         """A pass that has seen nothing yet."""
         spec, config = self.embedder.spec, self.embedder.config
-        kinds = LabelState(self.layout, spec, config.propagate, recall=config.recall)
+        kinds = LabelState(self.layout, spec, config.propagate, redetect=config.redetect)
         propagator = Propagator(
             self.encode,
             spec,

@@ -226,7 +226,7 @@ def only(marks: Marks, labels: Collection[LabelName]) -> Marks:
 Masks = Source | np.ndarray | Mapping[int, np.ndarray]
 
 
-ColourReference = Source | tuple[np.ndarray, int | None]
+ColorReference = Source | tuple[np.ndarray, int | None]
 
 
 def read_marks(masks: Masks, *, start: int) -> dict[int, np.ndarray]:
@@ -239,7 +239,7 @@ def read_marks(masks: Masks, *, start: int) -> dict[int, np.ndarray]:
     return read_mask_folder(path) if path.is_dir() else {start: read_mask(path)}
 
 
-def read_reference(reference: ColourReference) -> tuple[np.ndarray, int | None]:
+def read_reference(reference: ColorReference) -> tuple[np.ndarray, int | None]:
     """`"R.png@12"`, `"R.png"` or (rgb, index) -> rgb `(H, W, 3)` uint8 and frame index or None."""
     if isinstance(reference, tuple):
         return reference

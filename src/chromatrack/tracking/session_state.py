@@ -52,7 +52,7 @@ def fork(run: DirectedPass) -> DirectedPass:
     kinds, bank = run.kinds, run.propagator.bank
     shared: list[Any] = [run.propagator.encode, run.embed, run.told, kinds.readings]
     shared += run.propagator.clip
-    shared += [*run.watch.colours.values(), run.watch.now]
+    shared += [*run.watch.colors.values(), run.watch.now]
     for reference in [*bank.frames(), bank.recalled]:
         if reference is not None:
             shared += [reference.features, reference.label_map]
@@ -113,17 +113,21 @@ def _carry_bank(bank: MemoryBank, carry: Carry, *, empty: bool) -> set[int]:
     return {mark.index for mark in useless}
 
 
-def _carry_bodies(recall: Redetector, layout: Layout, carry: Carry, moved: dict[int, int]) -> None:
+def _carry_bodies(
+    redetector: Redetector, layout: Layout, carry: Carry, moved: dict[int, int]
+) -> None:
     def carried(seen: Surroundings) -> Surroundings:
         return replace(seen, labels=carry(seen.labels))
 
     def body_of(body: ObjectMemory) -> ObjectMemory:
         return body if body.before is None else replace(body, before=carried(body.before))
 
-    recall.regions, recall.boxes = layout.region_channels, layout.box_channels
-    recall.bodies = {moved[c]: body_of(body) for c, body in recall.bodies.items() if c in moved}
-    recall.marked = {index: carried(seen) for index, seen in recall.marked.items()}
-    recall.recent = deque(map(carried, recall.recent), maxlen=recall.recent.maxlen)
+    redetector.regions, redetector.boxes = layout.region_channels, layout.box_channels
+    redetector.bodies = {
+        moved[c]: body_of(body) for c, body in redetector.bodies.items() if c in moved
+    }
+    redetector.marked = {index: carried(seen) for index, seen in redetector.marked.items()}
+    redetector.recent = deque(map(carried, redetector.recent), maxlen=redetector.recent.maxlen)
 
 
 def _carry_points(points: PointTracks, rows: list[int], count: int) -> None:

@@ -21,7 +21,7 @@ from chromatrack.tracking.config import Device, TrackConfig, choose_device
 from chromatrack.tracking.embedder import FrameEmbedder
 from chromatrack.tracking.inference import TrackedFrame, follow
 from chromatrack.tracking.mark_checks import gathered_marks
-from chromatrack.tracking.marks import ColourReference, Masks, read_reference
+from chromatrack.tracking.marks import ColorReference, Masks, read_reference
 from chromatrack.tracking.session import Boxes, Places, Poses, Session, start_session
 
 __all__ = ["ColorizedFrame", "TrackConfig", "TrackedFrame", "Tracker", "choose_device"]
@@ -164,7 +164,7 @@ class Tracker:
         self,
         video: Source,
         *,
-        references: Sequence[ColourReference],
+        references: Sequence[ColorReference],
         start: int = 0,
         end: int | None = None,
     ) -> Iterator[ColorizedFrame]:
@@ -172,7 +172,7 @@ class Tracker:
 
         Args:
             video: file, folder or glob of images, or image; its own colours are ignored.
-            references: `"R.png@12"` is frame 12 of the video in colour; `"R.png"` is a picture of
+            references: `"R.png@12"` is frame 12 of the video in color; `"R.png"` is a picture of
                 similar things (it is taken as frame `start` if its luminance shows that frame).
                 Or (rgb `(H, W, 3)` uint8, frame index or None).
 

@@ -18,7 +18,7 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 RecipeName = Literal["default", "vondrick2018", "single"]
 
 
-Hide = Literal["dropout", "colour", "none"]
+Hide = Literal["dropout", "color", "none"]
 """Which Lab channels are hidden: drawn anew for every example; always a and b; never any."""
 
 Cache = Literal["table", "device", "memory", "disk", "none"]
@@ -195,7 +195,7 @@ def vondrick2018() -> TrainConfig:
             spacing_seconds=1 / 30,
             photo_share=0.0,
             jitter=0.0,
-            hide="colour",
+            hide="color",
         ),
         steps=400_000,
         batch=32,
@@ -218,7 +218,7 @@ def single() -> TrainConfig:
     """
     return TrainConfig(
         objective=Objective(compare="classify", classes=64, copy=0.0, predict=1.0),
-        sampler=SamplerConfig(views=1, hide="colour"),
+        sampler=SamplerConfig(views=1, hide="color"),
         batch=16,
     )
 
@@ -234,7 +234,7 @@ def network(config: TrainConfig) -> EncoderConfig:
     preset = PRESETS[config.model]
     if not config.objective.predict:
         return preset
-    return replace(preset, raw_share=0.0, colours=config.objective.classes)
+    return replace(preset, raw_share=0.0, colors=config.objective.classes)
 
 
 def check(config: TrainConfig) -> None:

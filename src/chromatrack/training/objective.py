@@ -122,7 +122,7 @@ def terms(
     Args:
         features: `(B, V, C, h, w)` float32 of all views; the last one is the target. Class scores
             `(B, V, K, h, w)` where colours are predicted.
-        codebook: `(K, 2)` normalised ab colours, for `classify` and `predict`.
+        codebook: `(K, 2)` normalised ab colors, for `classify` and `predict`.
         balance: `(K,)` weights of their classes, for `predict`.
 
     Returns:

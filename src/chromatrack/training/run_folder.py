@@ -195,7 +195,7 @@ def merit(values: Mapping[str, float]) -> float | None:
     """What makes one moment of a run better than another: J&F where measured, else colours."""
     if "J&F-Mean" in values:
         return values["J&F-Mean"]
-    return -values["colour_error"] if "colour_error" in values else None
+    return -values["color_error"] if "color_error" in values else None
 
 
 def _facts(run: TrainState, index: Index, world: World) -> dict[str, object]:

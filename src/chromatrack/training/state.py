@@ -15,7 +15,7 @@ from torch import Tensor
 from chromatrack.errors import InputError
 from chromatrack.model.batchnorm import channels_last, measure_statistics
 from chromatrack.model.color_head import class_balance
-from chromatrack.model.encoder import Encoder, build_encoder, colour_head
+from chromatrack.model.encoder import Encoder, build_encoder, color_head
 from chromatrack.model.weights import load_encoder
 from chromatrack.ops.color import fit_codebook, quantize
 from chromatrack.training import checkpoint
@@ -53,7 +53,7 @@ class TrainState:
     is_sound: bool = True
     notes: dict[str, str] = field(default_factory=dict)
 
-    def fit_colours(self, sampler: AnySampler, config: TrainConfig) -> None:
+    def fit_colors(self, sampler: AnySampler, config: TrainConfig) -> None:
         """Cluster the colours of the first batches, the same ones whenever the run is begun."""
         size = max(1, min(config.batch, 8))
         batches = CODEBOOK_BATCHES * max(1, config.objective.classes // 16)
@@ -62,7 +62,7 @@ class TrainState:
         pixels = ab.movedim(1, -1).reshape(-1, 2)
         found = fit_codebook(pixels, clusters=config.objective.classes, seed=config.seed)
         self.codebook = found.to(self.device)
-        head = colour_head(self.encoder)
+        head = color_head(self.encoder)
         if head is not None:
             counts = quantize(pixels.T[..., None], found).flatten().bincount(minlength=len(found))
             head.codebook.copy_(found)
@@ -136,12 +136,12 @@ def begin(config: TrainConfig, device: torch.device) -> TrainState:
     )
     is_half = choose_precision(config, device) == torch.float16
     scaler = torch.amp.GradScaler(device.type, enabled=is_half)  # pyright: ignore[reportPrivateImportUsage]
-    return TrainState(encoder, optimizer, device, scaler, codebook=_known_colours(encoder))
+    return TrainState(encoder, optimizer, device, scaler, codebook=_known_colors(encoder))
 
 
-def _known_colours(encoder: Encoder) -> Tensor | None:
+def _known_colors(encoder: Encoder) -> Tensor | None:
     """The codebook that a colour head brought from the weights it started from."""
-    head = colour_head(encoder)
+    head = color_head(encoder)
     return head.codebook.clone() if head is not None and bool(head.codebook.any()) else None
 
 
@@ -190,6 +190,6 @@ def calibrate(run: TrainState, sampler: AnySampler) -> tuple[Encoder, dict[str, 
         shown.append(batch.lab.flatten(0, 1).to(run.device))
     grey = measure_statistics(run.encoder, shown, grey=True)
     encoder = copy.deepcopy(run.encoder)
-    colour = measure_statistics(encoder, shown, grey=False)
-    encoder.load_state_dict({**encoder.state_dict(), **colour})
+    color = measure_statistics(encoder, shown, grey=False)
+    encoder.load_state_dict({**encoder.state_dict(), **color})
     return encoder, grey

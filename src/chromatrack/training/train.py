@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from chromatrack.errors import InputError, TrainingError
-from chromatrack.model.encoder import Encoder, colour_head, colour_scores
+from chromatrack.model.encoder import Encoder, color_head, color_scores
 from chromatrack.training.config import TrainConfig, check, default
 from chromatrack.training.data.clip_store import ClipStore
 from chromatrack.training.data.device_batches import AnySampler, DeviceSampler
@@ -133,7 +133,7 @@ def _train(
         stack.callback(store.close)
         sampler = _sampler(store, run, config, device=device, cache=cache)
         if run.codebook is None and config.objective.compare == "classify":
-            run.fit_colours(sampler, config)
+            run.fit_colors(sampler, config)
         watcher = None
         if make_watcher and world.leads:
             watcher = make_watcher(held_pairs(held, config) if held else [])
@@ -213,10 +213,10 @@ class _Projector(nn.Module):
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
         self.encoder = encoder
-        self.predicts = colour_head(encoder) is not None
+        self.predicts = color_head(encoder) is not None
 
     def forward(self, lab: Tensor) -> Tensor:
-        return colour_scores(self.encoder, lab) if self.predicts else self.encoder.project(lab)
+        return color_scores(self.encoder, lab) if self.predicts else self.encoder.project(lab)
 
 
 def network_to_train(run: TrainState, config: TrainConfig, world: World) -> nn.Module:
@@ -293,7 +293,7 @@ def losses(
     with torch.autocast(run.device.type, precision, enabled=precision != torch.float32):
         features = network(images)
     features = features.float().unflatten(0, seen.shape[:2])
-    head = colour_head(run.encoder)
+    head = color_head(run.encoder)
     if config.objective.unit_length and head is None:
         features = F.normalize(features, dim=2)
     found = terms(

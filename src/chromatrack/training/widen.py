@@ -100,9 +100,9 @@ def _grow_head(narrow: ResNetEncoder, wide: ResNetEncoder, generator: torch.Gene
         return
     rows = min(head.weight.shape[0] - known, wide.config.detail)
     head.weight[known : known + rows, deep : deep + rows, 0, 0] = torch.eye(rows)
-    colours = wide.detail.weight[:, -3:]
-    random = torch.randn(colours[0].numel(), len(colours), generator=generator)
-    rotation = torch.linalg.qr(random).Q.T[: len(colours)]
+    colors = wide.detail.weight[:, -3:]
+    random = torch.randn(colors[0].numel(), len(colors), generator=generator)
+    rotation = torch.linalg.qr(random).Q.T[: len(colors)]
     wide.detail.weight.copy_(torch.randn(wide.detail.weight.shape, generator=generator))
     wide.detail.weight.mul_(NOISE * float(rotation.std()))
     wide.detail.weight[: len(rotation), -3:] = DETAIL_GAIN * rotation.reshape(-1, 3, 5, 5)

@@ -218,8 +218,8 @@ def lay_texture(image: Tensor, layer: Layer, view: SurfaceView, luma: Tensor) ->
     alpha = sampled[3:] * view.seen
     part = image[:, view.rows, view.columns]
     shade = shading(layer, view, luma[:, view.rows, view.columns])
-    colours = (sampled[:3] * view.seen * shade).clamp(max=1)
-    part.mul_(1 - alpha).add_(colours).clamp_(0, 1)
+    colors = (sampled[:3] * view.seen * shade).clamp(max=1)
+    part.mul_(1 - alpha).add_(colors).clamp_(0, 1)
 
 
 def shading(layer: Layer, view: SurfaceView, luma: Tensor) -> Tensor:

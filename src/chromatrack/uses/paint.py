@@ -221,7 +221,7 @@ class Wash:
     def on(self, rgb: np.ndarray) -> Tensor:
         """The change on a frame `(H, W, 3)` uint8: `(3, H, W)` float32, Lab."""
         image = self.tracker.embedder.image(rgb)
-        cells, _ = copy_labels(self._embed(image), [self.reference], self.tracker.config.colour)
+        cells, _ = copy_labels(self._embed(image), [self.reference], self.tracker.config.color)
         fine = upsample_guided(cells, image, spec=self.tracker.spec)
         return resize(fine, rgb.shape[:2]).cpu()
 
@@ -272,13 +272,13 @@ def _painted_frames(
                 for layer in run
             }
             frame = found[0]
-            colours = [
+            colors = [
                 washes[number].on(frame.rgb)
                 if number in washes and frame.index != layer.surface.frame
                 else None
                 for number, layer in enumerate(layers)
             ]
-            yield _paint(frame, layers, [views[id(layer)] for layer in layers], colours)
+            yield _paint(frame, layers, [views[id(layer)] for layer in layers], colors)
 
 
 @torch.inference_mode()

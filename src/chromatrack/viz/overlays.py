@@ -18,7 +18,7 @@ INK = (38, 40, 44)
 Font: TypeAlias = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
 
-def object_colours(ids: np.ndarray) -> np.ndarray:
+def object_colors(ids: np.ndarray) -> np.ndarray:
     """(..., 3) uint8 RGB of integer object ids: the DAVIS palette; ids above 255 wrap to 1..255."""
     wrapped = np.where(ids > 255, (ids - 1) % 255 + 1, ids)
     return DAVIS_PALETTE[wrapped]
@@ -52,12 +52,12 @@ def overlay_masks(
         raise InputError(f"alpha is a weight from 0 to 1, got {alpha}")
     result = rgb.copy()
     inside = ids > 0
-    tint = object_colours(ids[inside]).astype(np.float32)
+    tint = object_colors(ids[inside]).astype(np.float32)
     blended = rgb[inside] * (1.0 - alpha) + tint * alpha
     result[inside] = np.rint(blended).astype(np.uint8)
     if outline:
         edge = mask_outline(ids, width=max(1, round(min(ids.shape) / 360)))
-        result[edge] = _brightest(object_colours(ids[edge]))
+        result[edge] = _brightest(object_colors(ids[edge]))
     return result
 
 
@@ -138,9 +138,9 @@ def overlay_reliability(rgb: np.ndarray, bars: Sequence[Bar]) -> np.ndarray:
     for row, bar in enumerate(reversed(shown), start=1):
         value, low, top = bar.value, bar.low, height - row * step
         bottom = top + step - 3
-        colour = tuple(_brightest(object_colours(np.array([bar.number])))[0].tolist())
+        color = tuple(_brightest(object_colors(np.array([bar.number])))[0].tolist())
         pen.rectangle((0, top - 1, left + length + 2, bottom + 1), fill=(0, 0, 0, 150))
-        pen.rectangle((left, top, left + round(value * length), bottom), fill=(*colour, 255))
+        pen.rectangle((left, top, left + round(value * length), bottom), fill=(*color, 255))
         tick = left + round(low * length)
         pen.line((tick, top, tick, bottom), fill=(255, 255, 255, 160))
         if value < low:
@@ -259,10 +259,10 @@ def _touches_other(mask: np.ndarray) -> np.ndarray:
     return touches
 
 
-def _brightest(colours: np.ndarray) -> np.ndarray:
+def _brightest(colors: np.ndarray) -> np.ndarray:
     """(N, 3) uint8 colours scaled so that the largest channel is 255."""
-    largest = np.maximum(colours.max(axis=-1, keepdims=True), 1).astype(np.float32)
-    return np.rint(colours * (255.0 / largest)).astype(np.uint8)
+    largest = np.maximum(colors.max(axis=-1, keepdims=True), 1).astype(np.float32)
+    return np.rint(colors * (255.0 / largest)).astype(np.uint8)
 
 
 def _font(size: int) -> Font:

@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from chromatrack.errors import InputError
 from chromatrack.structures import Skeleton, TrackedBox, TrackedKeypoints, TrackedPoint
-from chromatrack.viz.overlays import object_colours
+from chromatrack.viz.overlays import object_colors
 
 FINER = 4
 """Patch pixels per frame pixel along each axis; opacity comes in 16 steps and positions in 1/4."""
@@ -34,7 +34,7 @@ FAR = 1e4
 """Px beyond which positions are pulled in: they are far outside any frame anyhow."""
 
 XY: TypeAlias = tuple[float, float]
-Colour: TypeAlias = tuple[int, int, int]
+Color: TypeAlias = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def overlay_points(
     unit = _unit(rgb)
     for number, positions in (trails or {}).items():
         known = [xy for xy in positions if _known(*xy)]
-        _paint(image, _trail(known, width=1.6 * unit), bright_colour(number), rim=0.0)
+        _paint(image, _trail(known, width=1.6 * unit), bright_color(number), rim=0.0)
     for number, point in sorted(points.items(), key=lambda item: item[1].visible):
         if _known(point.x, point.y):
             _paint_dot(image, (point.x, point.y), number, unit=unit, visible=point.visible)
@@ -140,7 +140,7 @@ def overlay_boxes(rgb: np.ndarray, boxes: Mapping[int, TrackedBox]) -> np.ndarra
             dashes = [(start, end)] if box.visible else _dashes(start, end, length=6 * unit)
             opacity = 1.0 if box.visible else 0.7
             strokes = [Stroke(dash, 1.6 * unit, opacity) for dash in dashes]
-            _paint(image, strokes, bright_colour(number), rim=0.45)
+            _paint(image, strokes, bright_color(number), rim=0.45)
         if box.x < image.width and box.y < image.height and right > -1 and bottom > -1:
             _paint_label(image, (box.x, box.y), number, unit=unit)
     return np.array(image)
@@ -177,7 +177,7 @@ def overlay_skeleton(
             if _known(*joints[a], *joints[b]):
                 clear = bool(instance.visible[a] and instance.visible[b])
                 line = Stroke((joints[a], joints[b]), 2.0 * unit, 0.95 if clear else 0.35)
-                _paint(image, [line], bright_colour(number), rim=0.45)
+                _paint(image, [line], bright_color(number), rim=0.45)
         for joint, visible in zip(joints, instance.visible, strict=True):
             if _known(*joint):
                 _paint_dot(image, joint, number, unit=0.8 * unit, visible=bool(visible))
@@ -185,12 +185,12 @@ def overlay_skeleton(
 
 
 @functools.lru_cache(maxsize=4096)
-def bright_colour(number: int) -> Colour:
+def bright_color(number: int) -> Color:
     """An id's DAVIS colour, scaled so that its largest channel is 255; id 0 is white."""
-    colour = object_colours(np.array(number)).astype(np.float64)
-    if not colour.any():
+    color = object_colors(np.array(number)).astype(np.float64)
+    if not color.any():
         return 255, 255, 255
-    red, green, blue = np.rint(colour * (255 / colour.max())).astype(int).tolist()
+    red, green, blue = np.rint(color * (255 / color.max())).astype(int).tolist()
     return red, green, blue
 
 
@@ -239,7 +239,7 @@ def _dashes(start: XY, end: XY, *, length: float) -> list[tuple[XY, XY]]:
     return [(at(piece), at(piece + 1)) for piece in range(0, pieces, 2)]
 
 
-def _paint(image: Image.Image, strokes: Sequence[Stroke], colour: Colour, *, rim: float) -> None:
+def _paint(image: Image.Image, strokes: Sequence[Stroke], color: Color, *, rim: float) -> None:
     """Lay a shape over the image in one colour, later strokes in place of earlier ones.
 
     rim: opacity of a dark line of half a stroke's width on either side; 0 for none.
@@ -256,7 +256,7 @@ def _paint(image: Image.Image, strokes: Sequence[Stroke], colour: Colour, *, rim
     paths = [list(islice(fine, len(stroke.positions))) for stroke in strokes]
     patch = Image.new("L", (FINER * (right - left), FINER * (bottom - top)))
     pen = ImageDraw.Draw(patch)
-    layers = [(RIM, 2.0, rim), (colour, 1.0, 1.0)] if rim else [(colour, 1.0, 1.0)]
+    layers = [(RIM, 2.0, rim), (color, 1.0, 1.0)] if rim else [(color, 1.0, 1.0)]
     for paint, wider, opacity in layers:
         pen.rectangle([0, 0, *patch.size], fill=0)
         for stroke, path in zip(strokes, paths, strict=True):
@@ -305,8 +305,8 @@ def _paint_dot(image: Image.Image, xy: XY, number: int, *, unit: float, visible:
     half = rim.width // 2
     corner = (x // FINER - half, y // FINER - half)
     image.paste(RIM, (*corner, corner[0] + rim.width, corner[1] + rim.width), rim)
-    colour = bright_colour(number)
-    image.paste(colour, (*corner, corner[0] + dot.width, corner[1] + dot.width), dot)
+    color = bright_color(number)
+    image.paste(color, (*corner, corner[0] + dot.width, corner[1] + dot.width), dot)
 
 
 @functools.lru_cache(maxsize=256)
@@ -340,10 +340,10 @@ def _paint_label(image: Image.Image, corner: XY, number: int, *, unit: float) ->
     x = min(max(round(_near(corner[0])), 0), image.width - width)
     y = round(_near(corner[1]))
     y = min(max(y - height if y >= height else y, 0), image.height - height)
-    colour = bright_colour(number)
+    color = bright_color(number)
     pen = ImageDraw.Draw(image)
-    pen.rectangle([x, y, x + width - 1, y + height - 1], fill=colour)
-    light = 0.3 * colour[0] + 0.59 * colour[1] + 0.11 * colour[2]
+    pen.rectangle([x, y, x + width - 1, y + height - 1], fill=color)
+    light = 0.3 * color[0] + 0.59 * color[1] + 0.11 * color[2]
     ink = RIM if light > 110 else (255, 255, 255)
     pen.text((x + pad - left, y + pad - top), text, font=font, fill=ink)
 

@@ -1,6 +1,6 @@
 """Ways to colour a grey clip whose first frame is known in colour: what is compared with what.
 
-A `Colourer` is any function of the reference picture and of grey frames. Here are the tracker, the
+A `Colorer` is any function of the reference picture and of grey frames. Here are the tracker, the
 comparison points of Vondrick et al. 2018 (dense optical flow, straight from the first frame or
 chained from frame to frame; colours that stay where they are; none) and whatever colours every
 picture alone. All paint ab under the grey frame's own luminance by the same function. All can be
@@ -39,7 +39,7 @@ Picture = tuple[int, np.ndarray]
 """A frame's index in its clip and `(H, W, 3)` uint8."""
 
 
-class Colourer(Protocol):
+class Colorer(Protocol):
     """Brings the colours of one frame to others, of which nothing but the luminance is shown."""
 
     def __call__(self, reference: np.ndarray, greys: Iterable[Picture]) -> Iterator[Picture]:
@@ -52,7 +52,7 @@ class Colourer(Protocol):
 class Method:
     """A colourer, and whether it must be shown `every` frame to colour some of them."""
 
-    colourer: Colourer
+    colorer: Colorer
     every: bool = False
 
 
@@ -75,12 +75,12 @@ def each_alone(
     reference: np.ndarray,
     greys: Iterable[Picture],
     *,
-    colour: Callable[[np.ndarray], np.ndarray],
+    color: Callable[[np.ndarray], np.ndarray],
 ) -> Iterator[Picture]:
-    """Every picture by itself, without the reference: `colour` takes and gives `(H, W, 3)` uint8,
+    """Every picture by itself, without the reference: `color` takes and gives `(H, W, 3)` uint8,
     of the same luminance."""
     for index, grey in greys:
-        yield index, colour(grey)
+        yield index, color(grey)
 
 
 def copied(tracker: Tracker, reference: np.ndarray, greys: Iterable[Picture]) -> Iterator[Picture]:
@@ -130,8 +130,8 @@ def carried_on(
 
 def tracker_method(tracker: Tracker) -> Method:
     """A tracker's copies; one that copies from the reference alone can be shown any frames."""
-    colour = getattr(getattr(tracker, "config", None), "colour", None)
-    return Method(partial(copied, tracker), every=colour is None or colour.recent > 0)
+    color = getattr(getattr(tracker, "config", None), "color", None)
+    return Method(partial(copied, tracker), every=color is None or color.recent > 0)
 
 
 def flow_methods(flow: Flow | None = None) -> dict[str, Method]:
@@ -142,9 +142,9 @@ def flow_methods(flow: Flow | None = None) -> dict[str, Method]:
     }
 
 
-def single_method(colour: Callable[[np.ndarray], np.ndarray]) -> Method:
+def single_method(color: Callable[[np.ndarray], np.ndarray]) -> Method:
     """A colorizer of single pictures, as `each_alone` has it."""
-    return Method(partial(each_alone, colour=colour))
+    return Method(partial(each_alone, color=color))
 
 
 def usual_names() -> tuple[MethodName, ...]:

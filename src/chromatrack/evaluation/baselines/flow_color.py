@@ -16,7 +16,7 @@ from chromatrack.evaluation.baselines.flow import Flow, carry, chain, identity_p
 from chromatrack.propagation.bidirectional import FrameReading, ReadingCache, chunks_backward
 from chromatrack.structures import Source
 from chromatrack.tracking.colorize import ColorizedFrame, fit_picture, paint
-from chromatrack.tracking.marks import ColourReference, read_reference
+from chromatrack.tracking.marks import ColorReference, read_reference
 from chromatrack.video.reader import Frame, probe, read_frame, read_frames
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ Placed = dict[int, tuple[np.ndarray, bool]]
 """frame -> reference rgb `(H, W, 3)` uint8 at the video's size, and whether it shows that frame."""
 
 
-def place_references(video: Source, references: Sequence[ColourReference], *, start: int) -> Placed:
+def place_references(video: Source, references: Sequence[ColorReference], *, start: int) -> Placed:
     """Reference pictures by the frame they are of.
 
     A picture that is of no frame is put on frame `start`.
@@ -56,13 +56,13 @@ def nearest_reference(references: Mapping[int, object], index: int) -> int:
     return max(before) if before else min(references)
 
 
-def hold_colours(
+def hold_colors(
     video: Source, placed: Placed, start: int, end: int | None
 ) -> Iterator[ColorizedFrame]:
     """Every frame with the ab of `nearest_reference`, kept where it is."""
-    colours = {key: ab_of(rgb) for key, (rgb, _) in placed.items()}
+    colors = {key: ab_of(rgb) for key, (rgb, _) in placed.items()}
     for frame in read_frames(video, start=start, end=end):
-        yield _coloured(frame, colours[nearest_reference(placed, frame.index)])
+        yield _colored(frame, colors[nearest_reference(placed, frame.index)])
 
 
 def colorize_by_flow(
@@ -78,7 +78,7 @@ def colorize_by_flow(
     Frames before the first reference are coloured backward from it. What comes from outside the
     frame takes the colour of its border.
     """
-    carried = _Colours(flow, mode, placed)
+    carried = _Colors(flow, mode, placed)
     behind = _backward(carried, video, start, end) if min(placed) > start else None
     try:
         first = max((key for key in placed if key <= start), default=start)
@@ -87,18 +87,18 @@ def colorize_by_flow(
                 assert behind is not None
                 kept = behind.get(frame.index, device=torch.device("cpu"))
                 assert kept is not None and kept.regions is not None
-                yield _coloured(frame, kept.regions)
+                yield _colored(frame, kept.regions)
                 continue
             ab = carried.step(frame)
             if frame.index >= start:
-                yield _coloured(frame, ab)
+                yield _colored(frame, ab)
     finally:
         if behind is not None:
             behind.close()
 
 
 @dataclass
-class _Colours:
+class _Colors:
     """The colours of one reference at a time, on their way. places: `(H, W, 2)` on its picture."""
 
     flow: Flow
@@ -129,7 +129,7 @@ class _Colours:
         return carry(self.ab, self.places)
 
 
-def _backward(carried: _Colours, video: Source, start: int, end: int | None) -> ReadingCache:
+def _backward(carried: _Colors, video: Source, start: int, end: int | None) -> ReadingCache:
     """Colours of the frames before the first reference, from it down to frame `start`."""
     spool, last = ReadingCache(), min(carried.references)
     frame_bytes = read_frame(video, index=start).rgb.nbytes
@@ -146,6 +146,6 @@ def luminance(rgb: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(grey_of(rgb)[..., 0])
 
 
-def _coloured(frame: Frame, ab: Tensor) -> ColorizedFrame:
+def _colored(frame: Frame, ab: Tensor) -> ColorizedFrame:
     rgb = paint(frame.rgb, ab)
     return ColorizedFrame(frame.index, frame.pts_seconds, rgb, 0.0, frame.duration_seconds)

@@ -25,7 +25,7 @@ from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark, S
 from chromatrack.tracking.colorize import ColorizedFrame
 from chromatrack.tracking.inference import TrackedFrame, VideoRun, read_ways, tracked_frame
 from chromatrack.tracking.mark_checks import gathered_marks
-from chromatrack.tracking.marks import ColourReference, Marks, Masks
+from chromatrack.tracking.marks import ColorReference, Marks, Masks
 from chromatrack.video.reader import Frame, read_frames
 
 PIXELS = FeatureSpec(channels=1, stride=1, offset=0.0)
@@ -110,11 +110,11 @@ class FlowTracker:
         self,
         video: Source,
         *,
-        references: Sequence[ColourReference],
+        references: Sequence[ColorReference],
         start: int = 0,
         end: int | None = None,
     ) -> Iterator[ColorizedFrame]:
-        """Arguments, frames and errors as of `Tracker.colorize`; see `flow_colour`."""
+        """Arguments, frames and errors as of `Tracker.colorize`; see `flow_color`."""
         from chromatrack.evaluation.baselines.flow_color import colorize_by_flow, place_references
 
         placed = place_references(video, references, start=start)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from chromatrack.evaluation.baselines.flow import RaftSize, dis_flow, raft_flow
-from chromatrack.evaluation.baselines.flow_color import hold_colours, place_references
+from chromatrack.evaluation.baselines.flow_color import hold_colors, place_references
 from chromatrack.evaluation.baselines.flow_tracker import PIXELS, FlowTracker
 from chromatrack.model.encoder import Encoder
 from chromatrack.ops.coords import Box, FeatureSpec, centred_offset
@@ -29,7 +29,7 @@ from chromatrack.tracking.colorize import ColorizedFrame
 from chromatrack.tracking.config import Device, choose_device
 from chromatrack.tracking.inference import TrackedFrame, tracked_frame
 from chromatrack.tracking.mark_checks import gathered_marks
-from chromatrack.tracking.marks import ColourReference, Marks, Masks
+from chromatrack.tracking.marks import ColorReference, Marks, Masks
 from chromatrack.video.reader import read_frames
 
 RAW_LAB_TEMPERATURE = 0.03
@@ -104,7 +104,7 @@ class IdentityTracker:
         self,
         video: Source,
         *,
-        references: Sequence[ColourReference],
+        references: Sequence[ColorReference],
         start: int = 0,
         end: int | None = None,
     ) -> Iterator[ColorizedFrame]:
@@ -113,7 +113,7 @@ class IdentityTracker:
         Before the first one, its own. A picture that is of no frame is taken for frame `start`.
         """
         placed = place_references(video, references, start=start)
-        return hold_colours(video, placed, start, end)
+        return hold_colors(video, placed, start, end)
 
 
 def held_from(told: Mapping[int, bool], index: int, direction: Direction) -> int | None:

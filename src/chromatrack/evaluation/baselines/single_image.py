@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.model.color_head import annealed_mean
-from chromatrack.model.encoder import Encoder, colour_head, colour_scores, normalize_lab
+from chromatrack.model.encoder import Encoder, color_head, color_scores, normalize_lab
 from chromatrack.model.weights import load_encoder
 from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
 from chromatrack.ops.coords import fit_size, image_size
@@ -46,9 +46,9 @@ def predict_cells(encoder: Encoder, lab: Tensor) -> Tensor:
     Raises:
         InputError: the network predicts no colours.
     """
-    scores = colour_scores(encoder, normalize_lab(lab)).float()
-    head = colour_head(encoder)
-    assert head is not None, "colour_scores has asked"
+    scores = color_scores(encoder, normalize_lab(lab)).float()
+    head = color_head(encoder)
+    assert head is not None, "color_scores has asked"
     return annealed_mean(scores, head.codebook) * AB_UNIT
 
 
@@ -77,7 +77,7 @@ def predict_ab(encoder: Encoder, rgb: np.ndarray, *, short_side: int = SHORT_SID
     return resize(ab, rgb.shape[:2]).cpu()
 
 
-def colour_single(encoder: Encoder, rgb: np.ndarray) -> np.ndarray:
+def color_single(encoder: Encoder, rgb: np.ndarray) -> np.ndarray:
     """A picture in the colours its luminance suggests: `(H, W, 3)` uint8 -> same.
 
     The luminance stays; what sRGB cannot show of a colour is made paler.
@@ -89,13 +89,13 @@ def colour_single(encoder: Encoder, rgb: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class SingleImageColourer:
+class SingleImageColorer:
     """Colours one picture at a time; knows no other picture, so no reference and no time."""
 
     encoder: Encoder
 
     @classmethod
-    def from_pretrained(cls, model: str | PathLike[str] = MODEL) -> SingleImageColourer:
+    def from_pretrained(cls, model: str | PathLike[str] = MODEL) -> SingleImageColorer:
         """The shipped baseline, or the weights of a run with `--recipe single`.
 
         Raises:
@@ -104,5 +104,5 @@ class SingleImageColourer:
         return cls(load_encoder(model, grey=True))
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:
-        """See `colour_single`."""
-        return colour_single(self.encoder, rgb)
+        """See `color_single`."""
+        return color_single(self.encoder, rgb)

@@ -1,7 +1,7 @@
 """Colours of whole clips: all later frames coloured from the first, compared with the truth.
 
-Which clips: see `colour_clips`. The first frame is the reference and is not scored; of every later
-one a method is shown the luminance (`colourers.grey_of`) and nothing
+Which clips: see `color_clips`. The first frame is the reference and is not scored; of every later
+one a method is shown the luminance (`colorers.grey_of`) and nothing
 else. Scores are means over a clip's frames, then over clips: PSNR (dB, float RGB), SSIM, CIEDE2000
 (mean over pixels, and the 90th percentile of each frame's pixels), LPIPS where its package is
 there, CDC and colourfulness of the prediction, with the truth's own beside them. CDC needs 6
@@ -30,8 +30,8 @@ from chromatrack.evaluation.baselines.colorizers import (
     grey_of,
     usual_names,
 )
-from chromatrack.evaluation.datasets.color_clips import ColourClip, read_clips
-from chromatrack.evaluation.metrics.color import ColourConsistency, ciede2000, colourfulness, ssim
+from chromatrack.evaluation.datasets.color_clips import ColorClip, read_clips
+from chromatrack.evaluation.metrics.color import ColorConsistency, ciede2000, colorfulness, ssim
 from chromatrack.evaluation.metrics.masks import psnr
 from chromatrack.evaluation.metrics.perceptual import Distance, load_lpips
 from chromatrack.evaluation.runner import Benchmark, Report
@@ -43,7 +43,7 @@ from chromatrack.viz.contact_sheet import write_sheet
 if TYPE_CHECKING:
     from rich.table import Table
 
-COLUMNS = ("PSNR", "SSIM", "CIEDE2000", "CIEDE2000-p90", "LPIPS", "CDC", "colourfulness")
+COLUMNS = ("PSNR", "SSIM", "CIEDE2000", "CIEDE2000-p90", "LPIPS", "CDC", "colorfulness")
 """Scores in the order of tables; LPIPS only where its package is there."""
 
 TRUTH = "truth"
@@ -56,7 +56,7 @@ SHOWN = 5
 # -- the benchmark --------------------------------------------------------------------------
 
 
-def colour_benchmark(
+def color_benchmark(
     root: str | PathLike[str],
     *,
     clips: Iterable[str] | None = None,
@@ -69,12 +69,12 @@ def colour_benchmark(
 
     Args:
         root, clips, frames, short_side: as in `read_clips`.
-        methods: out of `colourers.MethodName`; None is all, without the flow if OpenCV is missing.
+        methods: out of `colorers.MethodName`; None is all, without the flow if OpenCV is missing.
             `model` is the tracker given to `evaluate`, whose config says how it colours.
-        others: more methods by name, such as `colourers.single_method` of a colorizer.
+        others: more methods by name, such as `colorers.single_method` of a colorizer.
 
     Raises:
-        LayoutError, InputError, VideoError: see `read_clips`; or `colourers.check_names`.
+        LayoutError, InputError, VideoError: see `read_clips`; or `colorers.check_names`.
     """
     names = usual_names() if methods is None else tuple(methods)
     check_names(names)
@@ -86,10 +86,10 @@ def colour_benchmark(
     except InputError as error:
         notes, lpips = [f"left out: {error}"], False
     return Benchmark(
-        "colour",
+        "color",
         found,
-        partial(measure_colour, names=names, others=others, lpips=lpips),
-        combine_colour,
+        partial(measure_color, names=names, others=others, lpips=lpips),
+        combine_color,
         settings={
             "methods": [*names, *others],
             "frames": frames,
@@ -102,8 +102,8 @@ def colour_benchmark(
 # -- one clip ------------------------------------------------------------------------------
 
 
-def measure_colour(
-    clip: ColourClip,
+def measure_color(
+    clip: ColorClip,
     *,
     tracker: Any,  # noqa: ANN401  (colours, if the model is among the methods)
     folder: Path | None,
@@ -132,21 +132,21 @@ def measure_colour(
     truth, sheet = _Totals(), _Sheet(clip, tuple(methods)) if folder is not None else None
     with ExitStack() as stack:
         streams = {
-            name: iter(method.colourer(reference, _greys(clip))) for name, method in methods.items()
+            name: iter(method.colorer(reference, _greys(clip))) for name, method in methods.items()
         }
         for stream in streams.values():
             if isinstance(stream, Generator):  # else its temporary files would wait
                 stack.enter_context(closing(stream))
         for frame in frames:
             truth.add_alone(frame.rgb)
-            coloured = {}
+            colored = {}
             for name, stream in streams.items():
                 began = perf_counter()
-                coloured[name] = _next_picture(stream, frame, f"{clip.name}, method '{name}'")
+                colored[name] = _next_picture(stream, frame, f"{clip.name}, method '{name}'")
                 totals[name].seconds += perf_counter() - began
-            _compare(coloured, frame.rgb, totals, distance)
+            _compare(colored, frame.rgb, totals, distance)
             if sheet is not None:
-                sheet.add(frame, coloured)
+                sheet.add(frame, colored)
             tick()
     if folder is not None and sheet is not None:
         sheet.write(folder / "sheets" / f"{clip.name}.png")
@@ -154,7 +154,7 @@ def measure_colour(
     return {"frames": clip.frame_count, "methods": rows, TRUTH: truth.means()}
 
 
-def _greys(clip: ColourClip) -> Iterator[Picture]:
+def _greys(clip: ColorClip) -> Iterator[Picture]:
     """The luminance of all frames but the first: all that a method sees of them."""
     for frame in clip.frames():
         if frame.index > 0:
@@ -172,14 +172,14 @@ def _next_picture(stream: Iterator[Picture], frame: Frame, name: str) -> np.ndar
 
 
 def _compare(
-    coloured: Mapping[str, np.ndarray],
+    colored: Mapping[str, np.ndarray],
     truth: np.ndarray,
     totals: Mapping[str, _Totals],
     distance: Distance | None,
 ) -> None:
     """Add one frame's scores of every method."""
     true_lab = _lab(truth)
-    for name, rgb in coloured.items():
+    for name, rgb in colored.items():
         apart = ciede2000(_lab(rgb), true_lab)
         scores = {
             "PSNR": psnr(rgb, truth),
@@ -204,10 +204,10 @@ class _Totals:
     sums: dict[str, float] = field(default_factory=dict)
     count: int = 0
     seconds: float = 0.0
-    consistency: ColourConsistency = field(default_factory=ColourConsistency)
+    consistency: ColorConsistency = field(default_factory=ColorConsistency)
 
     def add(self, rgb: np.ndarray, scores: Mapping[str, float]) -> None:
-        for name, score in {**scores, "colourfulness": colourfulness(rgb)}.items():
+        for name, score in {**scores, "colorfulness": colorfulness(rgb)}.items():
             self.sums[name] = self.sums.get(name, 0.0) + score
         self.count += 1
         self.consistency.add(rgb)
@@ -224,14 +224,14 @@ class _Totals:
 class _Sheet:
     """Some frames of every method, beside the truth."""
 
-    def __init__(self, clip: ColourClip, methods: Sequence[str]) -> None:
+    def __init__(self, clip: ColorClip, methods: Sequence[str]) -> None:
         self.name = clip.name
         self.indices = sorted(set(np.linspace(1, clip.frame_count - 1, SHOWN).astype(int).tolist()))
         self.rows: dict[str, list[np.ndarray]] = {name: [] for name in (TRUTH, *methods)}
 
-    def add(self, frame: Frame, coloured: Mapping[str, np.ndarray]) -> None:
+    def add(self, frame: Frame, colored: Mapping[str, np.ndarray]) -> None:
         if frame.index in self.indices:
-            for name, rgb in {TRUTH: frame.rgb, **coloured}.items():
+            for name, rgb in {TRUTH: frame.rgb, **colored}.items():
                 self.rows[name].append(rgb)
 
     def write(self, path: Path) -> None:
@@ -241,7 +241,7 @@ class _Sheet:
 # -- all clips -----------------------------------------------------------------------------
 
 
-def combine_colour(reports: Mapping[str, Report]) -> Report:
+def combine_color(reports: Mapping[str, Report]) -> Report:
     """Means over clips: {"scores": of the first method, "methods": {name: {column: score}},
     "truth"}; CDC over the clips that have one."""
     names = next(iter(reports.values()))["methods"]
@@ -259,12 +259,12 @@ def _means(rows: Sequence[Mapping[str, float | None]]) -> dict[str, float | None
     return means
 
 
-def colour_table(result: Mapping[str, Any]) -> Table:
+def color_table(result: Mapping[str, Any]) -> Table:
     """Terminal table of a result of `evaluate`: a row per clip and method, then the means."""
     from rich.table import Table
 
     columns = [name for name in COLUMNS if name in result["scores"]]
-    table = Table(title="colour", caption=f"{result['model']}, {result['frames']} frames")
+    table = Table(title="color", caption=f"{result['model']}, {result['frames']} frames")
     for name in ("clip", "method"):
         table.add_column(name)
     for name in columns:
@@ -278,5 +278,5 @@ def colour_table(result: Mapping[str, Any]) -> Table:
 
 
 def _cell(score: float | None, column: str) -> str:
-    decimals = {"PSNR": 2, "CIEDE2000": 2, "CIEDE2000-p90": 2, "colourfulness": 1, "CDC": 5}
+    decimals = {"PSNR": 2, "CIEDE2000": 2, "CIEDE2000-p90": 2, "colorfulness": 1, "CDC": 5}
     return "" if score is None else f"{score:.{decimals.get(column, 3)}f}"

@@ -24,7 +24,7 @@ FRAME_FOLDERS = ("img", "frames", "images")
 
 
 @dataclass(frozen=True)
-class ColourClip:
+class ColorClip:
     """A clip: its first `frame_count` frames, compared at `size` (height, width)."""
 
     name: str
@@ -43,7 +43,7 @@ def read_clips(
     clips: Iterable[str] | None = None,
     frames: int | None = None,
     short_side: int = 480,
-) -> tuple[ColourClip, ...]:
+) -> tuple[ColorClip, ...]:
     """Find the clips of a folder, by name, and count their frames.
 
     Args:
@@ -100,7 +100,7 @@ def _frames_in(folder: Path) -> bool:
     )
 
 
-def _open(name: str, video: Path, frames: int | None, short_side: int) -> ColourClip:
+def _open(name: str, video: Path, frames: int | None, short_side: int) -> ColorClip:
     info = probe(video)
     files = image_files(video)
     if files is None:
@@ -110,4 +110,4 @@ def _open(name: str, video: Path, frames: int | None, short_side: int) -> Colour
     if count < 2:
         raise VideoError(f"{video}: expected 2 frames or more, the first to copy from; got 1")
     size = fit_size((info.height, info.width), short_side=short_side)
-    return ColourClip(name, str(video), size, count)
+    return ColorClip(name, str(video), size, count)

@@ -44,10 +44,10 @@ class FailureClip:
     @property
     def frame_count(self) -> int:
         """Frames to work on: the first one, that keeps its colours, and those that are coloured."""
-        return 1 + len(self.coloured)
+        return 1 + len(self.colored)
 
     @property
-    def coloured(self) -> range:
+    def colored(self) -> range:
         """Numbers of the frames to colour."""
         return range(self.every, self.frames, self.every)
 
@@ -62,7 +62,7 @@ class FrameErrors:
 
     sequences: np.ndarray
     frames: np.ndarray
-    colour: np.ndarray
+    color: np.ndarray
     region: np.ndarray
     scores: np.ndarray
 
@@ -84,7 +84,7 @@ def failure_benchmark(
     if every < 1:
         raise InputError(f"every: expected 1 or more, got {every}")
     clips = tuple(replace(clip, every=every) for clip in clips)
-    short = next((clip for clip in clips if not clip.coloured), None)
+    short = next((clip for clip in clips if not clip.colored), None)
     if short is not None:
         raise InputError(
             f"failures: expected sequences of more than {every} frames, got {short.name} with "
@@ -110,17 +110,17 @@ def measure_failures(
     reference = next(_frames(clip, short_side)).rgb
     greys = ((frame.index, grey_of(frame.rgb)) for frame in _later(clip, short_side))
     masks = sorted(clip.masks.glob("*.png"))
-    coloured, truths = copied(tracker, reference, greys), _later(clip, short_side)
+    colored, truths = copied(tracker, reference, greys), _later(clip, short_side)
     tick()
     rows: list[tuple[int, float, float | None]] = []
-    for (index, rgb), truth in zip(coloured, truths, strict=False):
+    for (index, rgb), truth in zip(colored, truths, strict=False):
         apart = ab_error_map(ab_of(rgb).numpy(), ab_of(truth.rgb).numpy())
         inside = _region(masks, index, apart.shape)
         region = float(apart[inside].mean()) if inside.any() else None
         rows.append((index, float(apart.mean()), region))
         tick()
-    frames, colour, region = (list(column) for column in zip(*rows, strict=True))
-    return {"frames": frames, "colour": colour, "region": region}
+    frames, color, region = (list(column) for column in zip(*rows, strict=True))
+    return {"frames": frames, "color": color, "region": region}
 
 
 def _frames(clip: FailureClip, short_side: int) -> Iterator[Any]:
@@ -133,7 +133,7 @@ def _frames(clip: FailureClip, short_side: int) -> Iterator[Any]:
 
 
 def _later(clip: FailureClip, short_side: int) -> Iterator[Any]:
-    return (frame for frame in _frames(clip, short_side) if frame.index in clip.coloured)
+    return (frame for frame in _frames(clip, short_side) if frame.index in clip.colored)
 
 
 def _region(paths: Sequence[Path], index: int, size: tuple[int, ...]) -> np.ndarray:
@@ -153,7 +153,7 @@ def mean_errors(reports: Mapping[str, Report]) -> Report:
     """Mean over sequences of the mean errors over frames."""
     return {
         "scores": {
-            "ab error": float(np.mean([np.mean(r["colour"]) for r in reports.values()])),
+            "ab error": float(np.mean([np.mean(r["color"]) for r in reports.values()])),
             "ab error of the region": _mean([x for r in reports.values() for x in r["region"]]),
         }
     }
@@ -181,12 +181,12 @@ def moments(errors: Mapping[str, Report], scores: Mapping[str, Report]) -> Frame
             continue
         objects = scores[name]["per_frame"].values()
         both = np.mean([(np.array(o["J"]) + np.array(o["F"])) / 2 for o in objects], axis=0)
-        for frame, colour, region in zip(
-            report["frames"], report["colour"], report["region"], strict=True
+        for frame, color, region in zip(
+            report["frames"], report["color"], report["region"], strict=True
         ):
             if 0 < frame < len(both) - 1:
                 there = math.nan if region is None else region
-                rows.append((name, frame, colour, there, float(both[frame])))
+                rows.append((name, frame, color, there, float(both[frame])))
     if not rows:
         raise InputError("failures: expected frames measured both ways, got none")
     return FrameErrors(*(np.array(column) for column in zip(*rows, strict=True)))
@@ -202,4 +202,4 @@ def by_sequence(found: FrameErrors) -> FrameErrors:
         return np.array([part.mean() if part.size else np.nan for part in chosen])
 
     counts = np.array([int(row.sum()) for row in rows])
-    return FrameErrors(names, counts, means(found.colour), means(found.region), means(found.scores))
+    return FrameErrors(names, counts, means(found.color), means(found.region), means(found.scores))

@@ -1,7 +1,7 @@
 """How wrong copied colours are, by the seconds since the frame they were copied from.
 
 The colours of a clip's first frame are brought to later frames, of which nothing but the luminance
-is shown, by any of the `colourers`, and compared as the 8-bit picture that a viewer would see.
+is shown, by any of the `colorers`, and compared as the 8-bit picture that a viewer would see.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class HorizonClip:
 
 
 @dataclass(frozen=True)
-class Coloured:
+class Colored:
     """One method's picture, and the true one, of one frame: both `(H, W, 3)` uint8."""
 
     method: str
@@ -207,7 +207,7 @@ def _folder_name(folder: Path) -> str:
 # -- one clip ------------------------------------------------------------------------------
 
 
-def colour_clip(clip: HorizonClip, *, methods: Mapping[str, Method]) -> Iterator[Coloured]:
+def color_clip(clip: HorizonClip, *, methods: Mapping[str, Method]) -> Iterator[Colored]:
     """Every method's colours on every frame to compare.
 
     A method that does not need every frame is shown only the frames to compare. Memory: those, not
@@ -225,29 +225,29 @@ def colour_clip(clip: HorizonClip, *, methods: Mapping[str, Method]) -> Iterator
 
     for name, method in methods.items():
         shown = every() if method.every else iter(greys.items())
-        for index, rgb in method.colourer(reference, shown):
+        for index, rgb in method.colorer(reference, shown):
             if index in wanted:
-                yield Coloured(name, index, rgb, truth[index])
+                yield Colored(name, index, rgb, truth[index])
 
 
-def score_picture(clip: HorizonClip, coloured: Coloured) -> Iterator[HorizonScore]:
+def score_picture(clip: HorizonClip, colored: Colored) -> Iterator[HorizonScore]:
     """A score for each horizon that the picture's frame stands for."""
-    ab, truth = ab_of(coloured.rgb).numpy(), ab_of(coloured.truth).numpy()
+    ab, truth = ab_of(colored.rgb).numpy(), ab_of(colored.truth).numpy()
     error, within = ab_error(ab, truth), share_within(ab, truth)
-    decibel, since = psnr(coloured.rgb, coloured.truth), clip.times[coloured.index]
-    name, method, index = clip.name, coloured.method, coloured.index
+    decibel, since = psnr(colored.rgb, colored.truth), clip.times[colored.index]
+    name, method, index = clip.name, colored.method, colored.index
     for seconds, target in clip.targets.items():
         if target == index:
             yield HorizonScore(name, method, seconds, index, since, error, within, decibel)
 
 
 def measure_horizons(clip: HorizonClip, *, methods: Mapping[str, Method]) -> Iterator[HorizonScore]:
-    """Scores of every method at every horizon of a clip, as `colour_clip` makes the pictures."""
-    for coloured in colour_clip(clip, methods=methods):
-        yield from score_picture(clip, coloured)
+    """Scores of every method at every horizon of a clip, as `color_clip` makes the pictures."""
+    for colored in color_clip(clip, methods=methods):
+        yield from score_picture(clip, colored)
 
 
-def save_sheet(clip: HorizonClip, pictures: Sequence[Coloured], path: Path) -> None:
+def save_sheet(clip: HorizonClip, pictures: Sequence[Colored], path: Path) -> None:
     """A sheet of one clip: a row per method, the truth first, and a column per horizon."""
     shown = {("truth", p.index): p.truth for p in pictures}
     shown |= {(p.method, p.index): p.rgb for p in pictures}
@@ -269,9 +269,9 @@ def horizon_benchmark(
 
     Args:
         clips: what `open_clip` gives.
-        methods: out of `colourers.MethodName`; None is all, without the flow if OpenCV is missing.
+        methods: out of `colorers.MethodName`; None is all, without the flow if OpenCV is missing.
             `model` is the tracker given to `evaluate`.
-        others: more methods by name, such as `colourers.tracker_method` of a second tracker.
+        others: more methods by name, such as `colorers.tracker_method` of a second tracker.
 
     Raises:
         InputError: an unknown method, one given twice, or flow without OpenCV.
@@ -301,11 +301,11 @@ def measure_horizon_clip(
     horizons/<clip>.png, all methods' pictures beside the truth."""
     methods = chosen_methods(names, tracker=tracker, others=others)
     scores: list[HorizonScore] = []
-    pictures: list[Coloured] = []
+    pictures: list[Colored] = []
     made, ticked = len(methods) * len(set(clip.targets.values())), 0
-    for count, coloured in enumerate(colour_clip(clip, methods=methods), start=1):
-        scores += score_picture(clip, coloured)
-        pictures += [] if folder is None else [coloured]
+    for count, colored in enumerate(color_clip(clip, methods=methods), start=1):
+        scores += score_picture(clip, colored)
+        pictures += [] if folder is None else [colored]
         for _ in range(clip.frame_count * count // made - ticked):
             tick()
             ticked += 1

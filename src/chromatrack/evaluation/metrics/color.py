@@ -220,7 +220,7 @@ def _hue_weight(hue: np.ndarray) -> np.ndarray:
     )
 
 
-def colourfulness(rgb: np.ndarray) -> float:
+def colorfulness(rgb: np.ndarray) -> float:
     """How colourful a picture looks: 0 grey, 33 moderately, 59 quite, 109 extremely so.
 
     Source: Hasler and Susstrunk 2003, M3, with signed rg = R - G and yb = (R + G) / 2 - B:
@@ -232,7 +232,7 @@ def colourfulness(rgb: np.ndarray) -> float:
     Raises:
         InputError: another shape, or values that are not finite.
     """
-    _check_pictures(rgb, rgb, name="colourfulness")
+    _check_pictures(rgb, rgb, name="colorfulness")
     if rgb.shape[2] != 3:
         raise InputError(f"colourfulness: expected (H, W, 3), got {rgb.shape}")
     red, green, blue = np.moveaxis(rgb.astype(np.float32), 2, 0)
@@ -242,7 +242,7 @@ def colourfulness(rgb: np.ndarray) -> float:
     return math.hypot(*spreads) + 0.3 * math.hypot(*means)
 
 
-class ColourConsistency:
+class ColorConsistency:
     """CDC: how much the distribution of colours changes from frame to frame; 0: not at all.
 
     Source: Liu et al. 2021 (colour distribution consistency): the Jensen-Shannon divergence (nats)

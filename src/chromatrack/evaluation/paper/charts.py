@@ -75,11 +75,11 @@ def _draw_horizons(axis: Axes, scores: Sequence[HorizonScore], clips: int) -> No
     shared = [h for h, count in counts.items() if count == clips]
     models = [m for m in methods_of(scores) if m not in LINES]
     for method in methods_of(scores):
-        style, colour = LINES.get(method, ("-", ""))
-        colour = colour or INKS[models.index(method) % len(INKS)]
+        style, color = LINES.get(method, ("-", ""))
+        color = color or INKS[models.index(method) % len(INKS)]
         rows = [[s.error for s in scores if (s.method, s.seconds) == (method, h)] for h in shared]
         means, width = [np.mean(row) for row in rows], 2.4 if method in models else 1.5
-        axis.plot(shared, means, style, color=colour, marker="o", ms=3.5, lw=width, label=method)
+        axis.plot(shared, means, style, color=color, marker="o", ms=3.5, lw=width, label=method)
     axis.set_xlabel("seconds since the coloured frame")
     axis.set(ylim=(0, None), xlim=(0, max(shared) * 1.04))
     axis.set_title(f"{clips} clip" + ("s" if clips > 1 else ""), fontsize=10)
@@ -91,8 +91,8 @@ def score_bars(scores: Mapping[str, float], *, label: str) -> Figure:
     figure = _figure(6.4, 0.36 * len(scores) + 0.8)
     axis = figure.subplots()
     names, values = list(scores), list(scores.values())
-    colours = [INKS[0], *[OTHERS[1]] * (len(names) - 1)]
-    bars = axis.barh(range(len(names)), values, color=colours, height=0.66)
+    colors = [INKS[0], *[OTHERS[1]] * (len(names) - 1)]
+    bars = axis.barh(range(len(names)), values, color=colors, height=0.66)
     axis.bar_label(bars, fmt="%.3f", padding=3, fontsize=9)
     axis.set_yticks(range(len(names)), names)
     axis.invert_yaxis()
@@ -118,10 +118,8 @@ def attribute_chart(
     for number, method in enumerate(methods):
         rows = [r for r, scores in enumerate(table.values()) if method in scores]
         values = [scores[method] for scores in table.values() if method in scores]
-        colour = INKS[0] if number == 0 else (*INKS[1:], *OTHERS)[(number - 1) % 7]
-        axis.scatter(
-            values, rows, s=58 if number == 0 else 34, color=colour, label=method, zorder=2
-        )
+        color = INKS[0] if number == 0 else (*INKS[1:], *OTHERS)[(number - 1) % 7]
+        axis.scatter(values, rows, s=58 if number == 0 else 34, color=color, label=method, zorder=2)
     labels = [f"{DAVIS_ATTRIBUTES.get(name, name)} ({counts[name]})" for name in table]
     axis.set_yticks(range(len(table)), labels)
     axis.invert_yaxis()
@@ -138,10 +136,10 @@ def failure_chart(frames: FrameErrors, sequences: FrameErrors, *, region: bool) 
     names = sequences.sequences.tolist()
     for number, name in enumerate(names):
         chosen, at = frames.sequences == name, sequences.sequences == name
-        x, mean = (f.region if region else f.colour for f in (frames, sequences))
-        colour = _hue(number, len(names))
-        axis.scatter(x[chosen], frames.scores[chosen], s=9, color=colour, alpha=0.45, lw=0)
-        axis.scatter(mean[at], sequences.scores[at], s=70, facecolors="none", edgecolors=colour)
+        x, mean = (f.region if region else f.color for f in (frames, sequences))
+        color = _hue(number, len(names))
+        axis.scatter(x[chosen], frames.scores[chosen], s=9, color=color, alpha=0.45, lw=0)
+        axis.scatter(mean[at], sequences.scores[at], s=70, facecolors="none", edgecolors=color)
         place = (float(mean[at][0]), float(sequences.scores[at][0]))
         axis.annotate(name, place, xytext=(6, 3), textcoords="offset points", fontsize=8)
     where = "tracked region" if region else "whole frame"

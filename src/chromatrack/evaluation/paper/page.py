@@ -56,7 +56,7 @@ def paper_page(results: PaperResults) -> str:
             "measured below, against what one would do without the network."
         ),
         tiles(_tiles(results)),
-        section("1. It colours better than simpler ways", _colours(results)),
+        section("1. It colours better than simpler ways", _colors(results)),
         section("2. The pointer tracks masks and poses", _tracking(results)),
         section("3. Where it does well and where not", _attributes(results)),
         section("4. Where it fails to colour, it fails to track", _failures(results)),
@@ -84,9 +84,9 @@ def _tiles(results: PaperResults) -> dict[str, object]:
         if results.model in methods:
             score, value = next(iter(methods[results.model].items()))
             shown[f"{score}, {name}"] = f"{value:.3f}"
-    if results.colours:
-        seconds = 1.0 if 1.0 in horizons_of(results.colours) else horizons_of(results.colours)[0]
-        error = mean_error(results.colours, method=results.model, seconds=seconds)
+    if results.colors:
+        seconds = 1.0 if 1.0 in horizons_of(results.colors) else horizons_of(results.colors)[0]
+        error = mean_error(results.colors, method=results.model, seconds=seconds)
         shown[f"ab error after {seconds:g} s"] = f"{error:.2f}"
     if results.failing is not None and math.isfinite(results.failing.auc):
         shown["failures found by reliability (AUC)"] = f"{results.failing.auc:.2f}"
@@ -96,10 +96,10 @@ def _tiles(results: PaperResults) -> dict[str, object]:
 # -- 1 -------------------------------------------------------------------------------------
 
 
-def _colours(results: PaperResults) -> str:
-    if not results.colours:
+def _colors(results: PaperResults) -> str:
+    if not results.colors:
         return ""
-    scores = results.colours
+    scores = results.colors
     parts = [
         paragraph(
             "The first frame of a clip is in colour; later frames are shown in grey and coloured. "
@@ -107,7 +107,7 @@ def _colours(results: PaperResults) -> str:
             "first frame's colours where they were, flow carries them along dense optical flow "
             "(straight from the first frame, or chained from frame to frame), grey adds none."
         ),
-        paragraph(_colour_verdict(results)),
+        paragraph(_color_verdict(results)),
         svg(horizon_chart(scores), salt="horizon"),
         table(["mean ab error, Lab units", *_reach(scores)], _error_rows(scores)),
         paragraph(
@@ -116,7 +116,7 @@ def _colours(results: PaperResults) -> str:
             "over clips):"
         ),
         table(["difference", *_reach(scores)], _difference_rows(scores, results.model)),
-        *_pictures(results, "colours"),
+        *_pictures(results, "colors"),
     ]
     return "\n".join(parts)
 
@@ -145,9 +145,9 @@ def _difference(scores: Sequence[HorizonScore], model: str, other: str, seconds:
     return f"{np.mean(apart):+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
-def _colour_verdict(results: PaperResults) -> str:
+def _color_verdict(results: PaperResults) -> str:
     """In words: ahead of which comparison points at which horizons."""
-    scores, ahead = results.colours, []
+    scores, ahead = results.colors, []
     for other in (m for m in methods_of(scores) if m != results.model):
         seconds = [
             s

@@ -30,7 +30,7 @@ Pictures = list[tuple[str, Any]]
 """(caption, PIL image) each."""
 
 
-def colour_sheets(folder: Path) -> Pictures:
+def color_sheets(folder: Path) -> Pictures:
     """The sheets that `horizon_benchmark` left in its folder, those of the longest clips first."""
     paths = sorted((folder / "horizons").glob("*.png"), key=lambda p: (-_width(p), p.name))
     pictures: Pictures = []

@@ -52,7 +52,7 @@ class PaperResults:
     """
 
     model: str
-    colours: Sequence[HorizonScore] = ()
+    colors: Sequence[HorizonScore] = ()
     masks: Mapping[str, Report] = field(default_factory=dict)
     poses: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
     attributes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """The paper's four claims, measured: `chromatrack evaluate paper ROOT`.
 
 Every part is a benchmark of its own, run into a folder of its own below the output (`masks-small`,
-`colours`, ...), so a run that was stopped goes on where it was. `paper_report` makes the page.
+`colors`, ...), so a run that was stopped goes on where it was. `paper_report` makes the page.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ from chromatrack.evaluation.metrics.calibration import (
     reliability_bins,
 )
 from chromatrack.evaluation.paper.page import write_paper
-from chromatrack.evaluation.paper.pictures import JF, colour_sheets, mask_sheets, pose_sheets
+from chromatrack.evaluation.paper.pictures import JF, color_sheets, mask_sheets, pose_sheets
 from chromatrack.evaluation.paper.results import Correlated, Failing, PaperResults
 from chromatrack.evaluation.runner import Benchmark, Progress, Report, evaluate
 
-COLOUR_EVERY = 2
+COLOR_EVERY = 2
 """Of the frames of claim 4 each so manyth is coloured: neighbours are much alike."""
 
 FAILED = 0.5
@@ -79,7 +79,7 @@ class Methods:
     """
 
     trackers: Mapping[str, Any]
-    colourers: Mapping[str, Method] = field(default_factory=dict)
+    colorers: Mapping[str, Method] = field(default_factory=dict)
 
     @property
     def model(self) -> str:
@@ -136,7 +136,7 @@ def evaluate_paper(
     split = read_davis(plan.root, year=plan.year, split=plan.split, sequences=plan.sequences)
     benchmarks = _tracking_benchmarks(plan)
     horizons = horizon_benchmark(
-        _colour_clips(plan, split), methods=("model", *_usual()), others=dict(methods.colourers)
+        _color_clips(plan, split), methods=("model", *_usual()), others=dict(methods.colorers)
     )
     runner = _Runner(output, jobs, resume, progress)
     model, tracker = methods.model, methods.trackers[methods.model]
@@ -148,29 +148,29 @@ def evaluate_paper(
         for part, benchmark in benchmarks.items()
     }
     masks = found.pop("masks")
-    colours = read_scores(runner.run(horizons, "colours", tracker, model)["sequences"])
+    colors = read_scores(runner.run(horizons, "colors", tracker, model)["sequences"])
     errors = runner.run(
-        failure_benchmark(_failure_clips(split, output / f"masks-{model}"), every=COLOUR_EVERY),
+        failure_benchmark(_failure_clips(split, output / f"masks-{model}"), every=COLOR_EVERY),
         "failures",
         tracker,
         model,
     )
     results = PaperResults(
         model=model,
-        colours=_named(colours, model),
+        colors=_named(colors, model),
         masks=masks,
         poses={part: {n: r["scores"] for n, r in by.items()} for part, by in found.items()},
         attributes=_attributes(masks),
         counts=_counts(masks[model]),
         failing=failing(errors["sequences"], masks[model]["sequences"]),
         pictures={
-            "colours": colour_sheets(output / "colours"),
+            "colors": color_sheets(output / "colors"),
             "masks": mask_sheets(split, masks, output, year=plan.year),
             "poses": pose_sheets(
                 benchmarks["BADJA"].clips if "BADJA" in benchmarks else (), tracker
             ),
         },
-        settings=dict(settings or {}) | _told(masks, colours, found),
+        settings=dict(settings or {}) | _told(masks, colors, found),
     )
     return write_paper(results, output)
 
@@ -198,7 +198,7 @@ def _tracking_benchmarks(plan: PaperPlan) -> dict[str, Benchmark]:
     return parts
 
 
-def _colour_clips(plan: PaperPlan, split: DavisSplit) -> list[Any]:
+def _color_clips(plan: PaperPlan, split: DavisSplit) -> list[Any]:
     """The DAVIS sequences and the other clips, as far as they are long enough."""
     folders = [sequence.folder for sequence in split.sequences]
     return [open_clip(path, fps=plan.fps) for path in (*folders, *plan.clips)]
@@ -255,7 +255,7 @@ def failing(errors: Mapping[str, Report], scores: Mapping[str, Report]) -> Faili
     )
 
 
-SIGNALS = {"ab error, tracked region": "region", "ab error, whole frame": "colour"}
+SIGNALS = {"ab error, tracked region": "region", "ab error, whole frame": "color"}
 """What is set against J&F: words for it, and its field of `FrameErrors`."""
 
 
@@ -293,7 +293,7 @@ def stated_reliability(scores: Mapping[str, Report]) -> tuple[np.ndarray, np.nda
 
 def _told(
     masks: Mapping[str, Report],
-    colours: Sequence[HorizonScore],
+    colors: Sequence[HorizonScore],
     others: Mapping[str, Mapping[str, Report]],
 ) -> dict[str, object]:
     """For the record: how much was measured."""
@@ -301,7 +301,7 @@ def _told(
     told: dict[str, object] = {
         "masks": f"DAVIS {first['year']} {first['split']}: {len(first['sequences'])} sequences, "
         f"{first['frames']} frames",
-        "colours": f"{len({s.clip for s in colours})} clips",
+        "colors": f"{len({s.clip for s in colors})} clips",
     }
     for part, results in others.items():
         one = next(iter(results.values()))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from chromatrack.evaluation.synthetic.materials import (
-    Colour,
+    Color,
     Material,
     blend,
     fractal_noise,
@@ -29,20 +29,20 @@ REST_JOINTS = np.array(
 LIMB_RADII = np.array([0.15, 0.34, 0.22, 0.17, 0.17])
 HEAD_RADIUS = 0.25
 
-GROUNDS: tuple[tuple[Colour, ...], ...] = (
+GROUNDS: tuple[tuple[Color, ...], ...] = (
     ((0.16, 0.24, 0.10), (0.33, 0.43, 0.18), (0.55, 0.56, 0.30), (0.74, 0.70, 0.50)),
     ((0.30, 0.26, 0.24), (0.52, 0.46, 0.40), (0.68, 0.62, 0.55), (0.84, 0.80, 0.74)),
     ((0.10, 0.20, 0.28), (0.22, 0.38, 0.46), (0.45, 0.58, 0.60), (0.76, 0.80, 0.76)),
     ((0.36, 0.22, 0.14), (0.58, 0.40, 0.26), (0.72, 0.58, 0.40), (0.86, 0.78, 0.62)),
 )
-COATS: tuple[tuple[Colour, ...], ...] = (
+COATS: tuple[tuple[Color, ...], ...] = (
     ((0.28, 0.14, 0.08), (0.70, 0.36, 0.14), (0.93, 0.78, 0.54)),
     ((0.10, 0.10, 0.14), (0.46, 0.46, 0.52), (0.92, 0.91, 0.88)),
     ((0.40, 0.06, 0.08), (0.80, 0.22, 0.14), (0.98, 0.80, 0.36)),
     ((0.06, 0.12, 0.38), (0.20, 0.44, 0.78), (0.82, 0.90, 0.96)),
     ((0.30, 0.08, 0.34), (0.66, 0.30, 0.62), (0.95, 0.80, 0.86)),
 )
-WOODS: tuple[tuple[Colour, ...], ...] = (
+WOODS: tuple[tuple[Color, ...], ...] = (
     ((0.30, 0.16, 0.08), (0.50, 0.30, 0.16), (0.66, 0.45, 0.28)),
     ((0.34, 0.36, 0.38), (0.54, 0.56, 0.58), (0.72, 0.73, 0.72)),
     ((0.10, 0.26, 0.24), (0.20, 0.42, 0.38), (0.40, 0.58, 0.50)),
@@ -76,7 +76,7 @@ def creature(rng: np.random.Generator) -> Creature:
     return Creature(joints, radii, HEAD_RADIUS * float(rng.uniform(0.9, 1.1)))
 
 
-def skin(stops: Sequence[Colour], rng: np.random.Generator, *, density: float) -> Material:
+def skin(stops: Sequence[Color], rng: np.random.Generator, *, density: float) -> Material:
     """A coat in object units at `density` px per unit: clouds of colour, stripes, spots, hair."""
     u, v = unit_grid((1.5, 1.2), density=density)
     size = u.shape[0], u.shape[1]
@@ -93,7 +93,7 @@ def skin(stops: Sequence[Colour], rng: np.random.Generator, *, density: float) -
     return Material(np.clip(image * (0.82 + 0.36 * hair)[..., None], 0, 1), density)
 
 
-def ground_texture(stops: Sequence[Colour], rng: np.random.Generator, *, height: int) -> Material:
+def ground_texture(stops: Sequence[Color], rng: np.random.Generator, *, height: int) -> Material:
     """Ground in frame heights (x to +-1.5, y to +-0.9): clouds, large patches, stones."""
     x, y = unit_grid((1.5, 0.9), density=height)
     size = x.shape[0], x.shape[1]
@@ -108,7 +108,7 @@ def ground_texture(stops: Sequence[Colour], rng: np.random.Generator, *, height:
 
 
 def plank_texture(
-    stops: Sequence[Colour], rng: np.random.Generator, *, density: float, tall: float
+    stops: Sequence[Color], rng: np.random.Generator, *, density: float, tall: float
 ) -> Material:
     """Boards in half-widths (x to +-1, y to +-`tall`): grain along y, seams, knots."""
     u, v = unit_grid((1.05, tall), density=density)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 """sRGB, each 0..1."""
 
 
@@ -62,14 +62,14 @@ def fractal_noise(
     return (total - low) / max(high - low, 1e-6)
 
 
-def ramp(value: np.ndarray, stops: Sequence[Colour]) -> np.ndarray:
+def ramp(value: np.ndarray, stops: Sequence[Color]) -> np.ndarray:
     """Colours (..., 3) float32 of values 0..1 along evenly spaced colour stops."""
     at = np.linspace(0, 1, len(stops))
     table = np.asarray(stops)
     return np.stack([np.interp(value, at, table[:, c]) for c in range(3)], -1).astype(np.float32)
 
 
-def blend(under: np.ndarray, over: np.ndarray | Colour, weight: np.ndarray) -> np.ndarray:
+def blend(under: np.ndarray, over: np.ndarray | Color, weight: np.ndarray) -> np.ndarray:
     """`under` (..., 3) with `over` laid on it by `weight` (...), clipped to 0..1."""
     share = np.clip(weight, 0, 1)[..., None]
     return (under + (np.asarray(over, dtype=np.float32) - under) * share).astype(np.float32)
@@ -91,7 +91,7 @@ def landscape_texture(height: int, rng: np.random.Generator) -> Material:
     clouds = fractal_noise(size, rng, cell=(0.14 * density, 0.42 * density), octaves=6)
     image = blend(image, (1.0, 0.99, 0.97), (clouds - 0.50) * 4.0)
     image = blend(image, (0.72, 0.76, 0.84), (clouds - 0.66) * 2.0)
-    hills: list[tuple[float, float, list[Colour]]] = [
+    hills: list[tuple[float, float, list[Color]]] = [
         (-0.19, 0.10, [(0.50, 0.60, 0.72), (0.60, 0.69, 0.78)]),
         (-0.11, 0.08, [(0.25, 0.40, 0.40), (0.42, 0.55, 0.47)]),
         (-0.04, 0.05, [(0.10, 0.22, 0.12), (0.20, 0.36, 0.15), (0.40, 0.52, 0.20)]),
@@ -124,12 +124,12 @@ def _meadow(
     blades = fractal_noise(size, rng, cell=(0.05 * density, 0.010 * density), octaves=3, gain=0.8)
     grass = grass * (1 + (blades - 0.5) * (0.25 + 0.75 * depth))[..., None]
     grass = blend(grass, (0.62, 0.70, 0.42), 0.45 - 3.0 * depth)
-    petals: list[Colour] = [
+    petals: list[Color] = [
         (0.93, 0.22, 0.16), (0.98, 0.84, 0.20), (0.97, 0.95, 0.93), (0.62, 0.36, 0.80),
     ]  # fmt: skip
     for _ in range(420):
-        colour = petals[int(rng.integers(len(petals)))]
-        _dab(grass, depth, colour=colour, density=density, rng=rng)
+        color = petals[int(rng.integers(len(petals)))]
+        _dab(grass, depth, color=color, density=density, rng=rng)
     return np.clip(blend(image, grass, (y - edge) * density + 0.5), 0, 1)
 
 
@@ -137,7 +137,7 @@ def _dab(
     grass: np.ndarray,
     depth: np.ndarray,
     *,
-    colour: Colour,
+    color: Color,
     density: float,
     rng: np.random.Generator,
 ) -> None:
@@ -150,7 +150,7 @@ def _dab(
     columns = slice(max(0, column - reach), min(w, column + reach + 1))
     dy, dx = np.mgrid[rows, columns].astype(np.float32)
     distance = np.hypot((dx - column), (dy - row) * 1.25)
-    grass[rows, columns] = blend(grass[rows, columns], colour, radius - distance + 0.5)
+    grass[rows, columns] = blend(grass[rows, columns], color, radius - distance + 0.5)
 
 
 def ball_texture(height: int, rng: np.random.Generator) -> Material:
@@ -160,7 +160,7 @@ def ball_texture(height: int, rng: np.random.Generator) -> Material:
     wobble = fractal_noise(size, rng, cell=0.08 * height, octaves=3) - 0.5
     radius, angle = np.hypot(u, v), np.arctan2(v, u)
     turn = (angle + 0.9 * radius + 0.5 * wobble) / (2 * np.pi) % 1.0
-    gores: list[Colour] = [
+    gores: list[Color] = [
         (0.86, 0.13, 0.14), (0.98, 0.93, 0.82), (0.47, 0.20, 0.62),
         (0.98, 0.74, 0.10), (0.95, 0.93, 0.86), (0.05, 0.55, 0.42),
     ]  # fmt: skip
@@ -191,8 +191,8 @@ def koi_texture(height: int, rng: np.random.Generator) -> Material:
     image = blend(image, ramp(rays, [(0.98, 0.80, 0.35), (0.93, 0.30, 0.12)]), (u - 0.50) * 30)
     image = blend(image, (0.97, 0.94, 0.88), (-0.66 + 0.25 * v * v - u) * 25)
     eye = np.hypot(u + 0.80, v + 0.06)
-    for radius, colour in ((0.105, (0.93, 0.70, 0.12)), (0.060, (0.05, 0.05, 0.08))):
-        image = blend(image, colour, (radius - eye) * density * 0.8)
+    for radius, color in ((0.105, (0.93, 0.70, 0.12)), (0.060, (0.05, 0.05, 0.08))):
+        image = blend(image, color, (radius - eye) * density * 0.8)
     weave = fractal_noise(size, rng, cell=5.0, octaves=2)
     return Material(np.clip(image * (0.90 + 0.18 * weave)[..., None], 0, 1), density)
 

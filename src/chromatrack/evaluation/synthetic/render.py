@@ -124,11 +124,11 @@ def compose(
     cos, sin = np.cos(pose.angle), np.sin(pose.angle)
     u, v = sprite.warp(cos * a + sin * b, cos * b - sin * a, progress)
     coverage = _coverage(sprite.outline(u, v))
-    colour = sample_texture(sprite.texture, u, v)
+    color = sample_texture(sprite.texture, u, v)
     if sprite.shade is not None:
-        colour = colour * sprite.shade(a, b)[..., None]
+        color = color * sprite.shade(a, b)[..., None]
     under = rgb[rows, columns]
-    rgb[rows, columns] = under + (colour - under) * coverage[..., None]
+    rgb[rows, columns] = under + (color - under) * coverage[..., None]
     mask[rows, columns][coverage >= 0.5] = sprite.object_id
     return centre
 

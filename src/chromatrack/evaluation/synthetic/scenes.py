@@ -22,7 +22,7 @@ from chromatrack.evaluation.synthetic.appearance import (
     plank_texture,
     skin,
 )
-from chromatrack.evaluation.synthetic.materials import Colour, Material
+from chromatrack.evaluation.synthetic.materials import Color, Material
 from chromatrack.evaluation.synthetic.render import Camera, Pose, Sprite, Warp
 
 PX = 1 / 480
@@ -105,9 +105,9 @@ class Studio:
     height: int
     frames: int
     hidden: int
-    coat: tuple[Colour, ...]
+    coat: tuple[Color, ...]
 
-    def body(self, object_id: int, path: Path, *, coat: tuple[Colour, ...] | None = None) -> Body:
+    def body(self, object_id: int, path: Path, *, coat: tuple[Color, ...] | None = None) -> Body:
         """A creature on `path`, in the clip's coat, with its own texture and proportions."""
         build = creature(self.rng)
         density = 1.7 * path(0).scale * self.height

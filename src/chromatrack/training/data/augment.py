@@ -37,7 +37,7 @@ def draw_hidden(rng: np.random.Generator, *, hide: Hide) -> np.ndarray:
         return _DROPOUT[rng.integers(len(_DROPOUT))].copy()
     if hide not in get_args(Hide):
         raise InputError(f"hide: expected {' or '.join(get_args(Hide))}, got {hide!r}")
-    return np.array([False, hide == "colour", hide == "colour"])
+    return np.array([False, hide == "color", hide == "color"])
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,10 @@ def draw_light(rng: np.random.Generator, *, views: int, strength: float) -> Ligh
     strength: 0 changes nothing; at 1 lightness and colour are multiplied by about 0.8 to 1.25
         (a and b alike: a hue stays a hue) and shifted by about 6 and 2 units of Lab.
     """
-    lightness, colour = np.exp(rng.normal(size=(2, views)) * strength * [[0.2], [0.25]])
+    lightness, color = np.exp(rng.normal(size=(2, views)) * strength * [[0.2], [0.25]])
     shift = rng.normal(size=(views, 3)) * strength * [0.12, 0.04, 0.04]
     return LightChange(
-        gain=np.stack([lightness, colour, colour], axis=1).astype(np.float32),
+        gain=np.stack([lightness, color, color], axis=1).astype(np.float32),
         shift=shift.astype(np.float32),
         noise=NOISE * strength,
         noise_seed=int(rng.integers(2**63 - 1)),

@@ -37,7 +37,7 @@ _SEEKS = 3  # key pictures tried, from the last before the start backwards
 _THUMB = (36, 48)
 _MOVES = 3.0  # change (0 to 255) of the liveliest cells that is worth a full draw ...
 _LIVELY = 0.95  # ... the share of cells that change less than those
-_COLOURED = 4.0  # spread of ab (Lab units) that is worth a full draw
+_COLORED = 4.0  # spread of ab (Lab units) that is worth a full draw
 _LEAST_WEIGHT = 0.05
 
 
@@ -173,7 +173,7 @@ def clip_weight(rgb: Tensor, scene: np.ndarray) -> float:
     moves = float(change.quantile(_LIVELY, dim=1).mean()) if len(change) else 0.0
     ab = rgb_to_lab(small / 255)[:, 1:]
     spread = float(ab.var(dim=(0, 2, 3), correction=0).sum().sqrt())
-    return _share(moves, _MOVES) * _share(spread, _COLOURED)
+    return _share(moves, _MOVES) * _share(spread, _COLORED)
 
 
 def _share(value: float, full: float) -> float:

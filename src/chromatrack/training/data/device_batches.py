@@ -83,7 +83,7 @@ class DeviceSampler:
         if config.mirror_apart:
             apart = rng.random(count) < config.mirror_apart
             matrix[apart, 0] = matrix[apart, 0] @ _mirror(config.crop)
-        lightness, colour = np.exp(
+        lightness, color = np.exp(
             rng.normal(size=(2, count, views)) * config.jitter * np.reshape([0.2, 0.25], (2, 1, 1))
         )
         shift = rng.normal(size=(count, views, 3)) * config.jitter * [0.12, 0.04, 0.04]
@@ -93,7 +93,7 @@ class DeviceSampler:
         hidden[known & (rng.random(count) < config.stills_show_all)] = False
         seconds = self.table.seconds.numpy()
         gaps = np.abs(seconds[frames] - seconds[target][:, None]).max(1)
-        gain = np.stack([lightness, colour, colour], axis=-1)
+        gain = np.stack([lightness, color, color], axis=-1)
         return _Draw(frames, matrix, bends, gain, shift, hidden, gaps)
 
     def _targets(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -222,7 +222,7 @@ class Curve:
 def curves(reports: Sequence[StepReport], validations: Sequence[Validation] = ()) -> list[Curve]:
     """The panels of a run: loss, each of its terms, learning rate, and all that was validated.
 
-    Validated numbers that belong together share a panel: `colour_error` and `colour_error_still`,
+    Validated numbers that belong together share a panel: `color_error` and `color_error_still`,
     and all means of the tracking score.
     """
     panels: list[Curve] = []
@@ -269,8 +269,8 @@ def draw_curve(axes: Axes, curve: Curve) -> None:
             axes.plot(steps[every], values[every], color="0.8", linewidth=0.6)
             values = smoothed(values)
         marker = "o" if len(steps) <= 30 else None
-        at, shown, colour = steps[every], values[every], f"C{number}"
-        axes.plot(at, shown, color=colour, marker=marker, markersize=3, label=name)
+        at, shown, color = steps[every], values[every], f"C{number}"
+        axes.plot(at, shown, color=color, marker=marker, markersize=3, label=name)
     if len(curve.lines) > 1:
         for text in axes.legend(frameon=False).get_texts():
             text.set_parse_math(False)

@@ -16,13 +16,13 @@ from chromatrack.errors import InputError
 from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
 from chromatrack.ops.coords import rescale_points
 from chromatrack.propagation.label_maps import interleaved, planes
-from chromatrack.training.monitor.probes import PairView, Pointers, colourless
+from chromatrack.training.monitor.probes import PairView, Pointers, colorless
 from chromatrack.viz.overlays import PAPER, contact_sheet
 
 WORST_ERROR = 40.0
 """Distance in the ab plane that is drawn white."""
 
-CELL_COLOURS = np.array(
+CELL_COLORS = np.array(
     [(255, 90, 70), (70, 190, 255), (255, 214, 10), (110, 230, 110), (235, 130, 255)], np.uint8
 )
 
@@ -32,7 +32,7 @@ _NAME = 18  # characters of a clip's name that fit beside its row
 
 def grey_frame(rgb: np.ndarray) -> np.ndarray:
     """A frame's lightness as the network sees it: `(H, W, 3)` uint8 -> same."""
-    return interleaved(lab_to_rgb(colourless(rgb_to_lab(planes(rgb).float() / 255))))
+    return interleaved(lab_to_rgb(colorless(rgb_to_lab(planes(rgb).float() / 255))))
 
 
 def watch_picture(views: Sequence[PairView], *, title: str) -> np.ndarray:
@@ -47,8 +47,8 @@ def watch_picture(views: Sequence[PairView], *, title: str) -> np.ndarray:
     if not views:
         raise InputError("watch_picture: expected at least one held-out pair, got none")
     names = [short_name(view.name) for view in views]
-    colours = contact_sheet(
-        [_colour_row(view) for view in views],
+    colors = contact_sheet(
+        [_color_row(view) for view in views],
         row_titles=names,
         column_titles=(
             "reference",
@@ -72,7 +72,7 @@ def watch_picture(views: Sequence[PairView], *, title: str) -> np.ndarray:
         ),
         cell_height=_BOX[0] // 2,
     )
-    return _stack([colours, pointers])
+    return _stack([colors, pointers])
 
 
 def short_name(name: str) -> str:
@@ -82,8 +82,8 @@ def short_name(name: str) -> str:
     return f"{name[: _NAME - 8]}..{name[-6:]}"
 
 
-def _colour_row(view: PairView) -> list[np.ndarray]:
-    error = heat_colours(view.error / WORST_ERROR)
+def _color_row(view: PairView) -> list[np.ndarray]:
+    error = heat_colors(view.error / WORST_ERROR)
     frames = (view.reference, grey_frame(view.target), view.copied, view.target, error)
     return [_boxed(_enlarged(frame)) for frame in frames]
 
@@ -98,7 +98,7 @@ def _pointer_row(view: PairView) -> list[np.ndarray]:
     return [_boxed(picture) for picture in pictures]
 
 
-def heat_colours(values: np.ndarray) -> np.ndarray:
+def heat_colors(values: np.ndarray) -> np.ndarray:
     """`(H, W)` floats, 0 black over violet and orange to 1 and more white -> `(H, W, 3)` uint8."""
     stops = [(0, 0, 0), (80, 20, 110), (220, 60, 60), (255, 170, 40), (255, 255, 255)]
     at = np.linspace(0, 1, len(stops))
@@ -114,7 +114,7 @@ def lay_heat(grey: np.ndarray, heat: np.ndarray) -> np.ndarray:
     result = grey.astype(np.float32) * 0.45
     for number, one in enumerate(heat):
         alpha = np.sqrt(one)[..., None] * 0.9  # the root: tails of 1 % are seen
-        result = result * (1 - alpha) + CELL_COLOURS[number % len(CELL_COLOURS)] * alpha
+        result = result * (1 - alpha) + CELL_COLORS[number % len(CELL_COLORS)] * alpha
     return np.rint(result).astype(np.uint8)
 
 
@@ -139,16 +139,16 @@ def _canvas_xy(xy: Tensor, rgb: np.ndarray, image: Image.Image) -> list[tuple[fl
     return [(float(x), float(y)) for x, y in moved]
 
 
-def _colour(number: int) -> tuple[int, int, int]:
-    r, g, b = CELL_COLOURS[number % len(CELL_COLOURS)].tolist()
+def _color(number: int) -> tuple[int, int, int]:
+    r, g, b = CELL_COLORS[number % len(CELL_COLORS)].tolist()
     return r, g, b
 
 
 def _disc(
-    pen: ImageDraw.ImageDraw, at: tuple[float, float], radius: float, colour: tuple[int, int, int]
+    pen: ImageDraw.ImageDraw, at: tuple[float, float], radius: float, color: tuple[int, int, int]
 ) -> None:
     x, y = at
-    pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour, outline=(0, 0, 0))
+    pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=color, outline=(0, 0, 0))
 
 
 def _mark_cells(rgb: np.ndarray, pointers: Pointers) -> Image.Image:
@@ -156,7 +156,7 @@ def _mark_cells(rgb: np.ndarray, pointers: Pointers) -> Image.Image:
     image = _enlarged(rgb)
     pen, font = ImageDraw.Draw(image), ImageFont.load_default(size=26)
     for number, at in enumerate(_canvas_xy(pointers.asked, rgb, image)):
-        _disc(pen, at, 17, _colour(number))
+        _disc(pen, at, 17, _color(number))
         pen.text(at, str(number + 1), font=font, fill=(0, 0, 0), anchor="mm")
     return image
 
@@ -169,10 +169,10 @@ def _draw_arrows(rgb: np.ndarray, pointers: Pointers) -> Image.Image:
     for number, (start, best, mean) in enumerate(
         zip(*(_canvas_xy(xy, rgb, image) for xy in ends), strict=True)
     ):
-        colour = _colour(number)
+        color = _color(number)
         x, y = mean
-        pen.ellipse((x - 15, y - 15, x + 15, y + 15), outline=colour, width=4)
-        _arrow(pen, start, best, colour)
+        pen.ellipse((x - 15, y - 15, x + 15, y + 15), outline=color, width=4)
+        _arrow(pen, start, best, color)
     return image
 
 
@@ -180,7 +180,7 @@ def _arrow(
     pen: ImageDraw.ImageDraw,
     start: tuple[float, float],
     end: tuple[float, float],
-    colour: tuple[int, int, int],
+    color: tuple[int, int, int],
 ) -> None:
     """A dot where it starts, a line, and a head; where both are one place, a dot alone."""
     across, down = end[0] - start[0], end[1] - start[1]
@@ -189,10 +189,10 @@ def _arrow(
         x, y = across / length, down / length
         neck = (end[0] - 22 * x, end[1] - 22 * y)
         pen.line((start, neck), fill=(0, 0, 0), width=10)
-        pen.line((start, neck), fill=colour, width=6)
+        pen.line((start, neck), fill=color, width=6)
         sides = [(neck[0] - 11 * y, neck[1] + 11 * x), (neck[0] + 11 * y, neck[1] - 11 * x)]
-        pen.polygon([end, *sides], fill=colour, outline=(0, 0, 0))
-    _disc(pen, start, 8 if length > 24 else 11, colour)
+        pen.polygon([end, *sides], fill=color, outline=(0, 0, 0))
+    _disc(pen, start, 8 if length > 24 else 11, color)
 
 
 def _stack(sheets: Sequence[np.ndarray]) -> np.ndarray:

@@ -87,7 +87,7 @@ class PairView:
     is_predicted: bool = False
 
 
-def copy_colours(
+def copy_colors(
     features: Tensor, lab: Tensor, spec: FeatureSpec, *, top_k: int | None, temperature: float
 ) -> Copied:
     """Copy the reference's colours along the pointer, over the whole frame, as `colorize` does.
@@ -105,7 +105,7 @@ def copy_colours(
     return Copied(pointer.readout(still[None]), truth, still)
 
 
-def predicted_colours(ab: Tensor, lab: Tensor, spec: FeatureSpec) -> Copied:
+def predicted_colors(ab: Tensor, lab: Tensor, spec: FeatureSpec) -> Copied:
     """Colours predicted from the target alone, beside the same truth as copied ones.
 
     Args:
@@ -156,7 +156,7 @@ def point(features: Tensor, cells: Tensor, spec: FeatureSpec, *, temperature: fl
     return Pointers(grid[cells], grid[weight.argmax(1)], weight @ grid, weight.reshape(-1, h, w))
 
 
-def embedding_colours(features: Tensor) -> Tensor:
+def embedding_colors(features: Tensor) -> Tensor:
     """The three main directions in which cells differ, as colour, common to all the frames given.
 
     Args:
@@ -175,8 +175,8 @@ def embedding_colours(features: Tensor) -> Tensor:
     found = F.pad(cells @ axes.to(cells), (0, max(0, 3 - C)))
     low, high = (percentile(found, share) for share in (0.01, 0.99))
     middle, half = (low + high) / 2, ((high - low) / 2).clamp(min=1e-4)
-    colours = ((found - middle) / half / 2 + 0.5).clamp(0, 1)
-    return colours.reshape(B, h, w, 3).permute(0, 3, 1, 2)
+    colors = ((found - middle) / half / 2 + 0.5).clamp(0, 1)
+    return colors.reshape(B, h, w, 3).permute(0, 3, 1, 2)
 
 
 def percentile(values: Tensor, share: float) -> Tensor:
@@ -208,14 +208,14 @@ def look_at_pair(
     size = (target.shape[0], target.shape[1])
     image = torch.stack([planes(reference), planes(target)]).to(features.device).float() / 255
     lab = rgb_to_lab(image)
-    copied = predicted or copy_colours(features, lab, spec, top_k=top_k, temperature=temperature)
-    guide = lab_to_rgb(colourless(lab[1]))  # the target's own colours must not leak in
+    copied = predicted or copy_colors(features, lab, spec, top_k=top_k, temperature=temperature)
+    guide = lab_to_rgb(colorless(lab[1]))  # the target's own colours must not leak in
     ab = upsample_guided(copied.ab, guide, spec=spec)
     cells = choose_cells(to_cells(normalize_lab(lab), spec))
     pointers = point(features, cells, spec, temperature=temperature)
     heat = upsample(pointers.weight, size=size, spec=spec)
     heat = heat / heat.amax((1, 2), keepdim=True).clamp(min=1e-9)
-    embedding = upsample(embedding_colours(features), size=size, spec=spec)
+    embedding = upsample(embedding_colors(features), size=size, spec=spec)
     return PairView(
         name=name,
         reference=reference,
@@ -233,11 +233,11 @@ def _check_pair(features: Tensor, lab: Tensor, spec: FeatureSpec) -> None:
     cells = cell_count(image_size(lab), stride=spec.stride)
     if lab.shape[:2] != (2, 3) or len(features) != 2 or features.shape[-2:] != cells:
         raise InputError(
-            "copy_colours: expected features (2, C, h, w) and lab (2, 3, H, W) of the same two "
+            "copy_colors: expected features (2, C, h, w) and lab (2, 3, H, W) of the same two "
             f"frames, got {tuple(features.shape)} and {tuple(lab.shape)} at stride {spec.stride}"
         )
 
 
-def colourless(lab: Tensor) -> Tensor:
+def colorless(lab: Tensor) -> Tensor:
     """Lab `(..., 3, H, W)` with a and b set to 0; also right for normalised Lab."""
     return lab * lab.new_tensor([1.0, 0.0, 0.0]).reshape(3, 1, 1)

@@ -113,7 +113,7 @@ def _tiles(
     if "device" in data:
         shown["device"] = data["device"]
     final = validations[-1].values if validations else {}
-    for name, label in (("colour_ratio", "colour error / still"), ("J&F-Mean", "tracking J&F")):
+    for name, label in (("color_ratio", "colour error / still"), ("J&F-Mean", "tracking J&F")):
         if name in final:
             shown[label] = final[name]
     return tiles(shown)

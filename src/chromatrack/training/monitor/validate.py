@@ -27,7 +27,7 @@ from chromatrack.errors import InputError, OutputError
 from chromatrack.evaluation.baselines.single_image import predict_cells
 from chromatrack.evaluation.datasets.davis import DavisSequence, Year, evaluate_davis, read_davis
 from chromatrack.model.batchnorm import adapt, measure_statistics
-from chromatrack.model.encoder import Encoder, ResNetEncoder, colour_head, normalize_lab
+from chromatrack.model.encoder import Encoder, ResNetEncoder, color_head, normalize_lab
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import fit_size
 from chromatrack.propagation.config import TOP_K, PropagateConfig
@@ -38,10 +38,10 @@ from chromatrack.training.monitor.pictures import watch_picture
 from chromatrack.training.monitor.probes import (
     Copied,
     PairView,
-    colourless,
-    copy_colours,
+    colorless,
+    copy_colors,
     look_at_pair,
-    predicted_colours,
+    predicted_colors,
 )
 
 if TYPE_CHECKING:
@@ -132,9 +132,9 @@ class Validator:
             seconds: wall time of the run so far, for the picture's title.
 
         Returns:
-            colour_error, colour_error_still (mean absolute error in normalised Lab of copied
+            color_error, color_error_still (mean absolute error in normalised Lab of copied
             colours, or of predicted ones where the network predicts them, and of colours held
-            still), colour_ratio (the first over the second: below 1
+            still), color_ratio (the first over the second: below 1
             is better than nothing); with a validation folder also J&F-Mean, J-Mean and F-Mean of
             its first frames.
 
@@ -150,7 +150,7 @@ class Validator:
                 _write_picture(folder, step, watch_picture(views, title=title))
             if self.validate is not None:
                 values |= tracking_score(
-                    self._for_colour(encoder),
+                    self._for_color(encoder),
                     self.validate,
                     sequences=self.sequences,
                     frames=self.frames,
@@ -169,7 +169,7 @@ class Validator:
             lab = _lab(frames.to(device))
             features = embed_pair(seeing, lab, unit_length=self.unit_length)
             predicted = _predicted(seeing, lab)
-            found = predicted or copy_colours(
+            found = predicted or copy_colors(
                 features, lab, seeing.spec, top_k=self.top_k, temperature=self.temperature
             )
             errors.append((found.error(), found.error_still()))
@@ -188,7 +188,7 @@ class Validator:
                 views.append(view)
         error, still = (float(x) for x in np.mean(errors, axis=0))
         ratio = error / still if still > 0 else float("nan")
-        values = {"colour_error": error, "colour_error_still": still, "colour_ratio": ratio}
+        values = {"color_error": error, "color_error_still": still, "color_ratio": ratio}
         return values, views
 
     def _clips(self, encoder: Encoder, device: torch.device) -> Iterator[Tensor]:
@@ -196,7 +196,7 @@ class Validator:
         for frames in self.pairs:
             yield normalize_lab(_as_clip(_lab(frames.to(device)), encoder))
 
-    def _for_colour(self, encoder: Encoder) -> Encoder:
+    def _for_color(self, encoder: Encoder) -> Encoder:
         """A copy whose statistics are those of full colour, as in tracking."""
         if not self.pairs:
             return copy.deepcopy(encoder).eval()
@@ -219,16 +219,16 @@ def embed_pair(encoder: Encoder, lab: Tensor, *, unit_length: bool = True) -> Te
     """
     if isinstance(encoder, ResNetEncoder):
         encoder = adapt(encoder, normalize_lab(lab[0]), share=_SHARE, grey=True)
-    shown = colourless(normalize_lab(_as_clip(lab, encoder)))
+    shown = colorless(normalize_lab(_as_clip(lab, encoder)))
     embed = encoder.embed if unit_length else encoder.project
     return embed(shown)[-2:].float()
 
 
 def _predicted(encoder: Encoder, lab: Tensor) -> Copied | None:
     """Colours of the target from its own L, by a network that predicts them; else None."""
-    if colour_head(encoder) is None:
+    if color_head(encoder) is None:
         return None
-    return predicted_colours(predict_cells(encoder, lab[1:])[0], lab, encoder.spec)
+    return predicted_colors(predict_cells(encoder, lab[1:])[0], lab, encoder.spec)
 
 
 def _as_clip(lab: Tensor, encoder: Encoder) -> Tensor:
@@ -280,7 +280,7 @@ def _fit(pair: HeldPair, size: int) -> Tensor:
 def _title(step: int, seconds: float, errors: dict[str, float]) -> str:
     return (
         f"step {step:,} after {seconds / 60:.1f} min: held-out colour error "
-        f"{errors['colour_error']:.4f} (first frame held still: {errors['colour_error_still']:.4f})"
+        f"{errors['color_error']:.4f} (first frame held still: {errors['color_error_still']:.4f})"
     )
 
 

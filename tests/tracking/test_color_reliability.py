@@ -17,9 +17,9 @@ from chromatrack.propagation.memory_bank import MemoryBank
 from chromatrack.propagation.propagate import Input, Propagated
 from chromatrack.runs.colorized import colorize_to_file
 from chromatrack.tracking.color_reliability import (
-    ColourSignals,
-    colour_signals,
-    estimate_colour,
+    ColorSignals,
+    color_signals,
+    estimate_color,
 )
 from chromatrack.tracking.config import TrackConfig
 from chromatrack.tracking.tracker import Tracker
@@ -55,31 +55,31 @@ def unit(seed: int) -> torch.Tensor:
 def test_signals_of_a_frame_that_moved_and_of_another_light():
     features, light = unit(0), torch.arange(48.0).reshape(1, *SIZE)
     step, bank = step_of(features.roll(1, dims=2), {0: features})
-    found = colour_signals(step, bank, {0: light}, light.roll(1, dims=2))
-    assert found == ColourSignals(pytest.approx(0, abs=1e-5), 1.0, pytest.approx(0, abs=1e-6))
-    darker = colour_signals(step, bank, {0: light}, light.roll(1, dims=2) - 6)
+    found = color_signals(step, bank, {0: light}, light.roll(1, dims=2))
+    assert found == ColorSignals(pytest.approx(0, abs=1e-5), 1.0, pytest.approx(0, abs=1e-6))
+    darker = color_signals(step, bank, {0: light}, light.roll(1, dims=2) - 6)
     assert darker.light_error == pytest.approx(6) and darker.agreement == 1
 
 
 def test_a_frame_of_something_else_does_not_come_back():
     features, light = unit(0), torch.arange(48.0).reshape(1, *SIZE)
     step, bank = step_of(unit(1), {0: features})
-    assert colour_signals(step, bank, {0: light}, light).agreement < 0.8  # 25 of 48 cells are near
+    assert color_signals(step, bank, {0: light}, light).agreement < 0.8  # 25 of 48 cells are near
 
 
 def test_pictures_whose_light_is_not_known_say_nothing():
     features, light = unit(0), torch.arange(48.0).reshape(1, *SIZE)
     step, bank = step_of(features, {0: features, 4: unit(1)})
-    both = colour_signals(step, bank, {0: light, 4: light + 50}, light)
-    assert both == colour_signals(step, bank, {0: light}, light)
-    none = colour_signals(step, bank, {}, light)
+    both = color_signals(step, bank, {0: light, 4: light + 50}, light)
+    assert both == color_signals(step, bank, {0: light}, light)
+    none = color_signals(step, bank, {}, light)
     assert none.light_error == 0 and none.agreement == 0
 
 
 def test_estimates_are_chances():
-    good, bad = ColourSignals(1, 0.9, 0.3), ColourSignals(12, 0.2, 0.8)
-    assert 0 <= estimate_colour(bad) < 0.3 < 0.8 < estimate_colour(good) <= 1
-    assert 0 <= estimate_colour(ColourSignals(1e6, 0, 1)) < 0.01
+    good, bad = ColorSignals(1, 0.9, 0.3), ColorSignals(12, 0.2, 0.8)
+    assert 0 <= estimate_color(bad) < 0.3 < 0.8 < estimate_color(good) <= 1
+    assert 0 <= estimate_color(ColorSignals(1e6, 0, 1)) < 0.01
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ from synthetic import still
 from chromatrack.errors import InputError
 from chromatrack.evaluation.metrics.color import (
     DISTANCES,
-    ColourConsistency,
+    ColorConsistency,
     ciede2000,
-    colourfulness,
+    colorfulness,
     ssim,
 )
 from chromatrack.evaluation.metrics.masks import psnr
@@ -159,7 +159,7 @@ def test_ciede2000_is_scikit_images(seed):
     np.testing.assert_allclose(short, expected, atol=1e-3)
 
 
-def test_equal_colours_differ_by_nothing_and_black_from_white_by_100():
+def test_equal_colors_differ_by_nothing_and_black_from_white_by_100():
     lab = lab_of(still((12, 15)))
     assert not ciede2000(lab, lab).any()
     greys = np.zeros((3, 4))
@@ -168,7 +168,7 @@ def test_equal_colours_differ_by_nothing_and_black_from_white_by_100():
     assert ciede2000(black, white) == pytest.approx(100)
 
 
-def test_colours_that_do_not_fit_are_refused():
+def test_colors_that_do_not_fit_are_refused():
     lab = np.zeros((3, 4, 5))
     for other in (np.zeros((3, 4, 6)), np.zeros((3, 0, 5))):
         with pytest.raises(InputError, match="two"):
@@ -184,37 +184,37 @@ def test_colours_that_do_not_fit_are_refused():
 # -- colourfulness -------------------------------------------------------------------------
 
 
-def test_colourfulness_of_worked_pictures():
+def test_colorfulness_of_worked_pictures():
     grey = np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, axis=2)
-    assert colourfulness(grey) == 0
+    assert colorfulness(grey) == 0
     red = np.zeros((2, 4, 3), np.uint8)
     red[..., 0] = 200
-    assert colourfulness(red) == pytest.approx(0.3 * math.hypot(200, 100)), "even: no spread"
+    assert colorfulness(red) == pytest.approx(0.3 * math.hypot(200, 100)), "even: no spread"
     half = red.copy()
     half[0] = 0, 200, 0  # rg is -200 and 200, yb 100 everywhere
-    assert colourfulness(half) == pytest.approx(200 + 0.3 * 100), "signs are kept"
+    assert colorfulness(half) == pytest.approx(200 + 0.3 * 100), "signs are kept"
 
 
-def test_colourfulness_grows_with_saturation():
+def test_colorfulness_grows_with_saturation():
     picture = still((20, 20)).astype(float)
     grey = picture.mean(axis=2, keepdims=True)
-    values = [colourfulness(grey + share * (picture - grey)) for share in (0, 0.3, 0.6, 1)]
+    values = [colorfulness(grey + share * (picture - grey)) for share in (0, 0.3, 0.6, 1)]
     assert values[0] == pytest.approx(0, abs=1e-4) and values == sorted(values)
 
 
-def test_colourfulness_refuses_what_is_no_picture():
+def test_colorfulness_refuses_what_is_no_picture():
     for wrong in (np.zeros((4, 4)), np.zeros((4, 4, 2)), np.zeros((0, 4, 3))):
-        with pytest.raises(InputError, match="colourfulness"):
-            colourfulness(wrong)
+        with pytest.raises(InputError, match="colorfulness"):
+            colorfulness(wrong)
     with pytest.raises(InputError, match="finite"):
-        colourfulness(np.full((4, 4, 3), np.nan))
+        colorfulness(np.full((4, 4, 3), np.nan))
 
 
 # -- CDC -----------------------------------------------------------------------------------
 
 
 def cdc(frames) -> float | None:
-    consistency = ColourConsistency()
+    consistency = ColorConsistency()
     for frame in frames:
         consistency.add(frame)
     return consistency.value

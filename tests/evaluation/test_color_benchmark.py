@@ -30,10 +30,10 @@ from chromatrack.evaluation.baselines.colorizers import (
     single_method,
     tracker_method,
 )
-from chromatrack.evaluation.datasets.color import TRUTH, colour_benchmark, colour_table
+from chromatrack.evaluation.datasets.color import TRUTH, color_benchmark, color_table
 from chromatrack.evaluation.datasets.color_clips import read_clips
 from chromatrack.evaluation.metrics import perceptual
-from chromatrack.evaluation.metrics.color import ColourConsistency, colourfulness
+from chromatrack.evaluation.metrics.color import ColorConsistency, colorfulness
 from chromatrack.evaluation.runner import evaluate
 from chromatrack.evaluation.tables import table_text
 from chromatrack.model.encoder import build_encoder
@@ -63,21 +63,21 @@ def told(reference, greys, *, frames):
 
 
 def measured(root, *, methods=(), others=None, tracker=None, **options):
-    benchmark = colour_benchmark(root, methods=methods, others=others, **options)
+    benchmark = color_benchmark(root, methods=methods, others=others, **options)
     return evaluate(benchmark, tracker=tracker)
 
 
 # -- scores --------------------------------------------------------------------------------
 
 
-def test_the_truth_scores_perfectly_and_grey_has_no_colours(root):
+def test_the_truth_scores_perfectly_and_grey_has_no_colors(root):
     result = measured(root, methods=["grey"], others={"told": Method(partial(told, frames=FRAMES))})
     perfect, grey = (result["methods"][name] for name in ("told", GREY))
     assert (perfect["PSNR"], perfect["SSIM"]) == (math.inf, 1)
     assert perfect["CIEDE2000"] == perfect["CIEDE2000-p90"] == 0
     assert perfect["CDC"] == result[TRUTH]["CDC"] > 0
-    assert perfect["colourfulness"] == result[TRUTH]["colourfulness"] > 5
-    assert grey["colourfulness"] == 0 and grey["CIEDE2000"] > 3
+    assert perfect["colorfulness"] == result[TRUTH]["colorfulness"] > 5
+    assert grey["colorfulness"] == 0 and grey["CIEDE2000"] > 3
     assert grey["PSNR"] < 40 and grey["SSIM"] < 1 and grey["CIEDE2000-p90"] > grey["CIEDE2000"]
     assert result["scores"] == {name: score for name, score in grey.items() if name != "seconds"}
 
@@ -85,18 +85,18 @@ def test_the_truth_scores_perfectly_and_grey_has_no_colours(root):
 def test_scores_are_means_over_the_later_frames(root):
     result = measured(root, methods=["still"])
     pictures = held_still(FRAMES[0], [(i, grey_of(FRAMES[i])) for i in range(1, 7)])
-    apart, decibel, colours, drift = [], [], [], ColourConsistency()
+    apart, decibel, colors, drift = [], [], [], ColorConsistency()
     for index, rgb in pictures:
         apart.append(deltaE_ciede2000(rgb2lab(rgb), rgb2lab(FRAMES[index])))
         decibel.append(peak_signal_noise_ratio(FRAMES[index], rgb))
-        colours.append(colourfulness(rgb))
+        colors.append(colorfulness(rgb))
         drift.add(rgb)
     found = result["sequences"]["discs"]["methods"][STILL]
     assert found["CIEDE2000"] == pytest.approx(np.mean(apart), abs=1e-3)
     p90 = np.mean([np.percentile(frame, 90) for frame in apart])
     assert found["CIEDE2000-p90"] == pytest.approx(p90, abs=2e-3)
     assert found["PSNR"] == pytest.approx(np.mean(decibel))
-    assert found["colourfulness"] == pytest.approx(np.mean(colours))
+    assert found["colorfulness"] == pytest.approx(np.mean(colors))
     assert found["CDC"] == drift.value
     assert result["methods"][STILL] == found, "one clip: its scores are the means"
 
@@ -117,7 +117,7 @@ def test_clips_count_alike_and_short_ones_have_no_cdc(root):
     assert result["frames"] == 9
     alone = measured(root, methods=["still"], clips=["short"])
     assert alone["methods"][STILL]["CDC"] is None
-    assert "short" in table_text(colour_table(alone))
+    assert "short" in table_text(color_table(alone))
 
 
 def test_the_model_and_every_comparison_point_stand_in_one_table(root, tmp_path):
@@ -125,7 +125,7 @@ def test_the_model_and_every_comparison_point_stand_in_one_table(root, tmp_path)
     known = ["model", "still", "grey"]
     pytest.importorskip("cv2", reason="OpenCV is not installed (the extra `flow`)")
     seen = []
-    benchmark = colour_benchmark(root, methods=[*known, "flow", "flow chained"])
+    benchmark = color_benchmark(root, methods=[*known, "flow", "flow chained"])
     result = evaluate(
         benchmark,
         tracker=tracker,
@@ -137,7 +137,7 @@ def test_the_model_and_every_comparison_point_stand_in_one_table(root, tmp_path)
         result["model"] == "ours" and result["scores"].items() <= result["methods"]["ours"].items()
     )
     assert [done for _, done, _ in seen] == [1, 2, 3, 4, 5, 6, 7]
-    shown = table_text(colour_table(result))
+    shown = table_text(color_table(result))
     for text in ("CIEDE2000-p90", "flow chained", f"{result['scores']['PSNR']:.2f}", "truth"):
         assert text in shown
     assert (tmp_path / "out/sheets/discs.png").stat().st_size > 1000
@@ -147,7 +147,7 @@ def test_the_model_and_every_comparison_point_stand_in_one_table(root, tmp_path)
 # -- what methods see ----------------------------------------------------------------------
 
 
-def test_methods_see_no_colour_and_not_the_future(root):
+def test_methods_see_no_color_and_not_the_future(root):
     log = []
 
     def spy(reference, greys):
@@ -158,36 +158,36 @@ def test_methods_see_no_colour_and_not_the_future(root):
             assert (np.ptp(grey, axis=2) == 0).all()
             yield index, grey
 
-    benchmark = colour_benchmark(root, methods=(), others={"spy": Method(spy)})
+    benchmark = color_benchmark(root, methods=(), others={"spy": Method(spy)})
     evaluate(benchmark, tracker=None, progress=lambda _, done, total: log.append(("done", done)))
     expected = [step for i in range(1, 7) for step in (("shown", i), ("done", i + 1))]
     assert log == [("done", 1), *expected], "streamed: one frame at a time"
 
 
-def test_a_trackers_colours_do_not_hang_on_the_clips_own(root, tmp_path):
+def test_a_trackers_colors_do_not_hang_on_the_clips_own(root, tmp_path):
     write_clip(tmp_path / "other/discs", [FRAMES[0], *(grey_of(rgb) for rgb in FRAMES[1:])])
     results = [
         measured(folder, methods=["model"], tracker=make_tracker())
         for folder in (root, tmp_path / "other")
     ]
-    colours = [result["scores"]["colourfulness"] for result in results]
-    assert colours[0] == colours[1] > 1
+    colors = [result["scores"]["colorfulness"] for result in results]
+    assert colors[0] == colors[1] > 1
     assert results[0]["scores"]["PSNR"] != results[1]["scores"]["PSNR"]
 
 
-def test_single_pictures_are_coloured_by_a_function(root):
+def test_single_pictures_are_colored_by_a_function(root):
     def warm(rgb):
         tint = rgb.astype(int) + np.array([20, 0, -20])
         return tint.clip(0, 255).astype(np.uint8)
 
     result = measured(root, methods=["grey"], others={"warm": single_method(warm)})
-    assert result["methods"]["warm"]["colourfulness"] > 8
+    assert result["methods"]["warm"]["colorfulness"] > 8
 
 
 def test_trackers_that_remember_or_do_not_say_are_shown_every_frame():
     assert not tracker_method(make_tracker()).every
     remembers = Tracker(
-        build_encoder(TINY), device="cpu", config=TrackConfig(colour=PropagateConfig(recent=2))
+        build_encoder(TINY), device="cpu", config=TrackConfig(color=PropagateConfig(recent=2))
     )
     assert tracker_method(remembers).every
     assert tracker_method(object()).every
@@ -209,12 +209,12 @@ def skips(reference, greys):
 
 
 @pytest.mark.parametrize(
-    ("colourer", "got"),
+    ("colorer", "got"),
     [(stops, "frame 2.*got nothing"), (shrinks, r"\(31, 48, 3\)"), (skips, "got frame 2")],
 )
-def test_methods_that_miss_frames_are_named(root, colourer, got):
+def test_methods_that_miss_frames_are_named(root, colorer, got):
     with pytest.raises(InputError, match=f"discs, method 'bad': expected .*{got}"):
-        measured(root, others={"bad": Method(colourer)})
+        measured(root, others={"bad": Method(colorer)})
 
 
 def test_methods_are_checked_before_anything_runs(root):
@@ -223,7 +223,7 @@ def test_methods_are_checked_before_anything_runs(root):
         (["still", "still"], "each once"),
     ):
         with pytest.raises(InputError, match=message):
-            colour_benchmark(root, methods=names)
+            color_benchmark(root, methods=names)
     with pytest.raises(InputError, match="one or more"):
         measured(root)
     with pytest.raises(InputError, match="each name once; got grey, grey"):
@@ -235,9 +235,9 @@ def test_methods_are_checked_before_anything_runs(root):
 def test_flow_without_opencv_is_left_out_unless_asked_for(root, monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     monkeypatch.setattr("chromatrack.evaluation.baselines.colorizers.find_spec", lambda name: None)
-    assert colour_benchmark(root).settings["methods"] == ["model", "still", "grey"]
+    assert color_benchmark(root).settings["methods"] == ["model", "still", "grey"]
     with pytest.raises(InputError, match=r"chromatrack\[flow\]"):
-        colour_benchmark(root, methods=["flow"])
+        color_benchmark(root, methods=["flow"])
 
 
 # -- clips ---------------------------------------------------------------------------------
@@ -288,7 +288,7 @@ def test_a_picture_damaged_in_the_middle_is_named(root):
 
 def test_clips_can_be_measured_in_another_process(root):
     others = {"second": tracker_method(make_tracker())}
-    benchmark = colour_benchmark(root, methods=["still", "grey"], others=others)
+    benchmark = color_benchmark(root, methods=["still", "grey"], others=others)
     sent = pickle.loads(pickle.dumps((benchmark.measure, benchmark.clips[0])))
     reports = [
         measure(clip, tracker=None, folder=None, tick=lambda: None)
@@ -333,7 +333,7 @@ def test_lpips_is_a_column_where_a_package_has_it(root, monkeypatch, package, na
     assert result["methods"]["told"]["LPIPS"] == 0
     apart = [np.abs(grey_of(rgb).astype(float) - rgb).mean() / 127.5 for rgb in FRAMES[1:]]
     assert result["methods"][GREY]["LPIPS"] == pytest.approx(np.mean(apart), rel=1e-5)
-    assert "LPIPS" in table_text(colour_table(result))
+    assert "LPIPS" in table_text(color_table(result))
 
 
 @pytest.mark.parametrize("error", [ImportError("no lpips"), RuntimeError("nms\nlong"), OSError()])
@@ -345,4 +345,4 @@ def test_without_lpips_the_column_is_absent_and_said_to_be(root, monkeypatch, er
     result = measured(root, methods=["grey"])
     assert "LPIPS" not in result["methods"][GREY]
     assert len(result["settings"]["notes"]) == 1 and "lpips" in result["settings"]["notes"][0]
-    assert "LPIPS" not in table_text(colour_table(result))
+    assert "LPIPS" not in table_text(color_table(result))

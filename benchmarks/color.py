@@ -1,6 +1,6 @@
 """Copied colours on clips never trained on, beside the paper's comparison points: chart and table.
 
-    python benchmarks/colour.py DATA... --out FOLDER [--models small] [--clips N] [--fps 24]
+    python benchmarks/color.py DATA... --out FOLDER [--models small] [--clips N] [--fps 24]
 
 DATA are videos, folders of frames, or folders of those. The first frame of each keeps its colours;
 later ones are shown grey and coloured from it: by the models (default settings), by dense optical
@@ -45,10 +45,10 @@ from chromatrack.evaluation.baselines.colorizers import (
 )
 from chromatrack.evaluation.datasets.color_horizon import (
     HORIZONS,
-    Coloured,
+    Colored,
     HorizonScore,
     clip_differences,
-    colour_clip,
+    color_clip,
     open_clip,
     save_sheet,
     score_picture,
@@ -178,10 +178,10 @@ def measure(options: argparse.Namespace) -> list[HorizonScore]:
         clip = open_clip(path, seconds=options.seconds, fps=fps, short_side=options.size)
         if clip.name in {score.clip for score in scores}:
             clip = replace(clip, name=f"{path.resolve().parent.name}-{clip.name}")
-        pictures: list[Coloured] = []
-        for coloured in colour_clip(clip, methods=methods):
-            scores += score_picture(clip, coloured)
-            pictures += [coloured] if options.pictures else []
+        pictures: list[Colored] = []
+        for colored in color_clip(clip, methods=methods):
+            scores += score_picture(clip, colored)
+            pictures += [colored] if options.pictures else []
         if pictures:
             save_sheet(clip, pictures, options.out / f"{clip.name}.png")
         spent = time.perf_counter() - started
@@ -216,8 +216,8 @@ def main() -> None:
     options.models = options.models.split(",")
     options.out.mkdir(parents=True, exist_ok=True)
     scores = measure(options)
-    replace_file(options.out / "colour.json", to_json(scores, options).encode())
-    draw_chart(scores, options.out / "colour.png")
+    replace_file(options.out / "color.json", to_json(scores, options).encode())
+    draw_chart(scores, options.out / "color.png")
     print(mean_table(scores) + difference_table(scores), end="")
 
 

@@ -14,9 +14,9 @@ from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
 from chromatrack.ops.coords import FeatureSpec, cell_count
 from chromatrack.propagation.label_maps import planes, to_cells, upsample
 from chromatrack.propagation.propagate import Input, PropagateConfig, Propagated
-from chromatrack.tracking import colorize as recolour
-from chromatrack.tracking.color_detail import around, fine_colours, look, pointed_places
-from chromatrack.tracking.colorize import copied_colours
+from chromatrack.tracking import colorize as recolor
+from chromatrack.tracking.color_detail import around, fine_colors, look, pointed_places
+from chromatrack.tracking.colorize import copied_colors
 from chromatrack.tracking.config import TrackConfig
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import Frame
@@ -52,39 +52,39 @@ def off(ab: torch.Tensor, truth: torch.Tensor, margin: int = 12) -> float:
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_a_picture_that_points_at_itself_gives_its_own_colours(spec):
+def test_a_picture_that_points_at_itself_gives_its_own_colors(spec):
     lab, pointer = picture(), pointing(spec)
     cells = by_cells(lab, pointer, spec)
-    found = fine_colours(pointer, cells, lab[:1], [lab], spec=spec)
+    found = fine_colors(pointer, cells, lab[:1], [lab], spec=spec)
     assert found.shape == (2, *SIZE) and found.dtype == torch.float32
     assert off(found, lab[1:], 1) < 0.2 * off(cells, lab[1:], 1)
 
 
 @pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("shift", [(3.0, -2.0), (9.0, 6.0), (-4.0, 5.0)])
-def test_colours_of_a_moved_picture_are_far_sharper_than_cells(spec, shift):
+def test_colors_of_a_moved_picture_are_far_sharper_than_cells(spec, shift):
     reference, target = picture(), picture(shift)
     cells_off = (-round(shift[0] / spec.stride), -round(shift[1] / spec.stride))
     pointer = pointing(spec, cells=cells_off)
     cells = by_cells(reference, pointer, spec)
-    found = fine_colours(pointer, cells, target[:1], [reference], spec=spec)
+    found = fine_colors(pointer, cells, target[:1], [reference], spec=spec)
     assert off(found, target[1:], 16) < 0.25 * off(cells, target[1:], 16)
 
 
-def test_the_cells_colour_stands_where_no_luminance_fits():
+def test_the_cells_color_stands_where_no_luminance_fits():
     spec, lab = SPECS[0], picture()
     dark = torch.cat([lab[:1] * 0.2, lab[1:]])
     light = torch.full((1, *SIZE), 95.0)
     cells = torch.full((2, *SIZE), 7.0)
-    found = fine_colours(pointing(spec), cells, light, [dark], spec=spec)
+    found = fine_colors(pointing(spec), cells, light, [dark], spec=spec)
     torch.testing.assert_close(found, cells, atol=1e-3, rtol=0)
 
 
-def test_references_without_colours_lend_nothing():
+def test_references_without_colors_lend_nothing():
     spec, lab = SPECS[0], picture()
     cells = torch.full((2, *SIZE), 7.0)
     for pictures in ([None, lab], [None, None]):
-        assert torch.equal(fine_colours(pointing(spec), cells, lab[:1], pictures, spec=spec), cells)
+        assert torch.equal(fine_colors(pointing(spec), cells, lab[:1], pictures, spec=spec), cells)
 
 
 def test_of_several_references_each_cell_takes_its_own():
@@ -95,7 +95,7 @@ def test_of_several_references_each_cell_takes_its_own():
     index = torch.cat([left[:, : w // 2], right[:, w // 2 :]], 1).reshape(-1, 1)
     pointer = SparseAffinity(index, torch.ones(h * w, 1), (h, w))
     cells = torch.zeros(2, *SIZE)
-    found = fine_colours(pointer, cells, lab[:1], [others[0], None, others[1]], spec=spec)
+    found = fine_colors(pointer, cells, lab[:1], [others[0], None, others[1]], spec=spec)
     apart = (found - lab[1:]).mean((0, 1))
     assert float(apart[: 4 * w - 16].abs().max()) < 3
     assert float((apart[4 * w + 16 :] - 30).abs().max()) < 6  # the cells' 0 has a say of a tenth
@@ -134,7 +134,7 @@ def test_weights_of_the_cells_around_a_pixel_sum_to_about_one(spec):
     assert float(total.min()) > 0.7 and float(total.max()) < 1.3
 
 
-def test_the_colours_of_the_frame_are_not_looked_at():
+def test_the_colors_of_the_frame_are_not_looked_at():
     spec, lab = SPECS[0], picture()
     pointer = pointing(spec)
     label_map = pointer.readout(to_cells(lab[None, 1:], spec))
@@ -148,7 +148,7 @@ def test_the_colours_of_the_frame_are_not_looked_at():
             pointer=pointer,
             copied_from=(0,),
         )
-        painted.append(copied_colours(step, {0: lab}, spec=spec))
+        painted.append(copied_colors(step, {0: lab}, spec=spec))
     for other in painted[1:]:
         assert float((other - painted[0]).abs().max()) < 0.05  # L itself, to its rounding
 
@@ -160,20 +160,20 @@ class GreyPatches(SmoothEncoder):
         return smooth_patches(0.5 + 0.5 * lab[:, :1].expand(-1, 3, -1, -1))
 
 
-def test_colorize_gives_a_moving_clip_colours_at_full_detail(tmp_path, monkeypatch):
+def test_colorize_gives_a_moving_clip_colors_at_full_detail(tmp_path, monkeypatch):
     frames = [
         (wave_frame((3.0 * i, 1.0 * i), size=(96, 128)) * 255).round().astype(np.uint8)
         for i in range(3)
     ]
     clip = write_clip(tmp_path / "grey", [grey_of(rgb) for rgb in frames])
-    config = TrackConfig(size=96, colour=PropagateConfig(recent=0, radius=3))
+    config = TrackConfig(size=96, color=PropagateConfig(recent=0, radius=3))
     tracker = Tracker(GreyPatches(), device="cpu", config=config)
     found = list(tracker.colorize(clip, references=[(frames[0], 0)]))
     for frame, truth in zip(found, frames, strict=True):
         assert off(ab_of(frame.rgb), ab_of(truth), 16) < 3.0
     stranger = [(still((50, 70), seed=3), None)]
     (fine,) = tracker.colorize(clip, references=stranger, start=2)
-    monkeypatch.setattr(recolour, "fine_colours", lambda pointer, copied, *rest, **knobs: copied)
+    monkeypatch.setattr(recolor, "fine_colors", lambda pointer, copied, *rest, **knobs: copied)
     (cells,) = tracker.colorize(clip, references=stranger, start=2)
     assert np.array_equal(fine.rgb, cells.rgb)  # another scene lends no detail
     *_, cells = tracker.colorize(clip, references=[(frames[0], 0)])
