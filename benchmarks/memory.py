@@ -46,11 +46,13 @@ def write_clip(path: Path, *, frames: int, size: tuple[int, int]) -> np.ndarray:
 def track(clip: Path, mask: Path, model: str) -> None:
     """Track to files, as the command does; prints frames, seconds and peak memory in MiB."""
     from chromatrack.runs.writer import track_to_folder
+    from chromatrack.tracking.marks import Marks
     from chromatrack.tracking.tracker import Tracker
 
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as output:
-        track_to_folder(Tracker.from_pretrained(model), clip, masks=mask, output=Path(output))
+        tracker, marks = Tracker.from_pretrained(model), Marks.of(masks=mask)
+        track_to_folder(tracker, clip, marks, output=Path(output))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{time.perf_counter() - started:.1f} {peak:.1f}")
 

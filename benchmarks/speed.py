@@ -37,13 +37,16 @@ def median_ms(work: Callable[[], object], *, runs: int) -> float:
 def end_to_end(video: Path, mask: Path, model: str, frames: int) -> float:
     """Frames per second of tracking to files."""
     from chromatrack.runs.writer import track_to_folder
+    from chromatrack.tracking.marks import Marks
     from chromatrack.tracking.tracker import Tracker
 
     tracker = Tracker.from_pretrained(model)
     with tempfile.TemporaryDirectory() as output:
-        track_to_folder(tracker, video, masks=mask, output=Path(output) / "warm", end=3)
+        track_to_folder(tracker, video, Marks.of(masks=mask), output=Path(output) / "warm", end=3)
         started = time.perf_counter()
-        track_to_folder(tracker, video, masks=mask, output=Path(output) / "run", end=frames)
+        track_to_folder(
+            tracker, video, Marks.of(masks=mask), output=Path(output) / "run", end=frames
+        )
         return frames / (time.perf_counter() - started)
 
 

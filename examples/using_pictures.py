@@ -22,6 +22,7 @@ from chromatrack.evaluation.synthetic.render import render_demo_clip
 from chromatrack.formats.masks import write_mask
 from chromatrack.runs.reader import Result, SavedFrame, read_result
 from chromatrack.runs.writer import track_to_folder
+from chromatrack.tracking.marks import Marks
 from chromatrack.uses.event_tables import Event
 from chromatrack.uses.events import EventRules, speed, traced_events
 from chromatrack.uses.stabilize import stabilize_video
@@ -132,7 +133,7 @@ def main(target: Path) -> None:
         folder = Path(name)
         clip, mask = render_shaken(folder)
         tracker = Tracker.from_pretrained("small")
-        track_to_folder(tracker, clip, masks=mask, output=folder / "out")
+        track_to_folder(tracker, clip, Marks.of(masks=mask), output=folder / "out")
         result = read_result(folder / "out")
         sheet = draw_stabilized(clip, result, folder)
         colors = sheet.quantize(255, kmeans=2)

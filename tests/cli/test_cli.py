@@ -243,9 +243,19 @@ def test_a_skeleton_of_the_same_joints_in_another_order_draws_the_same(clip, mar
     }
     write_json(files.keypoints, data)
     write_json(files.skeleton, other)
-    given = read_mark_files(files, output=clip.parent / "out")
+    given = read_mark_files(files, str(clip), output=clip.parent / "out", start=0)
     assert given.skeleton is not None
     assert given.skeleton.names == ("hip", "knee", "foot") and given.skeleton.edges == ((2, 0),)
+
+
+def test_masks_of_an_earlier_run_are_not_read_and_overwritten(clip, first, model, tmp_path, capsys):
+    assert run("track", clip, "--masks", first, "-o", tmp_path, "--model", model) == 0
+    for name in ("masks", "marks"):
+        before = (tmp_path / name / "00000.png").read_bytes()
+        capsys.readouterr()
+        assert run("track", clip, "--masks", tmp_path / name, "-o", tmp_path) == 2
+        assert "choose another output" in capsys.readouterr().err
+        assert (tmp_path / name / "00000.png").read_bytes() == before
 
 
 def test_stabilize_and_events_use_what_was_tracked(clip, first, model, tmp_path, capsys):
@@ -472,12 +482,14 @@ def test_nothing_given_is_overwritten_by_results(clip, first, reference, model, 
     (tmp_path / "run").mkdir()
     overlay = (tmp_path / "run/overlay.mp4").resolve()
     overlay.write_bytes(before[clip])
+    mask = tmp_path / "mask.png"
+    mask.write_bytes(before[first])
     (tmp_path / "run/masks").symlink_to(first.parent)
     use = ("--model", model)
     for line in (
         refusal(capsys, "track", clip, "--masks", first, "-o", tmp_path / "run", *use),
         refusal(capsys, "track", clip, "--masks", first.parent, "-o", tmp_path / "run", *use),
-        refusal(capsys, "track", overlay, "--masks", reference, "-o", tmp_path / "run", *use),
+        refusal(capsys, "track", overlay, "--masks", mask, "-o", tmp_path / "run", *use),
         refusal(capsys, "colorize", clip, "--reference", reference, "-o", clip, *use),
         refusal(capsys, "colorize", clip, "--reference", reference, "-o", tmp_path, *use),
     ):

@@ -44,6 +44,7 @@ from chromatrack.runs.reader import read_result
 from chromatrack.runs.writer import track_to_folder
 from chromatrack.structures import BoxMark, KeypointMark, PointMark, Skeleton
 from chromatrack.tracking.config import TrackConfig
+from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.reliability import by_kind, places_row, read_places_row
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import read_frames
@@ -301,7 +302,7 @@ def test_sessions_tell_it_too(tracker, clips, marks):
 
 
 def run(tracker: Tracker, clip: Path, folder: Path, marks: dict, **more) -> dict:
-    track_to_folder(tracker, clip, output=folder, skeleton=SKELETON, **marks, **more)
+    track_to_folder(tracker, clip, Marks.of(skeleton=SKELETON, **marks), output=folder, **more)
     return json.loads((folder / "result.json").read_text())
 
 
@@ -326,7 +327,7 @@ def test_result_json_says_it_and_what_to_look_at(tracker, clips, marks, tmp_path
 def test_corrections_tell_it_anew_and_leave_the_rest(tracker, clips, marks, film, tmp_path):
     before = run(tracker, clips["spoilt"], tmp_path, marks)["frames"]
     x, y = film[5].centres[1]
-    correct(tracker, tmp_path, points=[PointMark(4, 5, x, y)])
+    correct(tracker, tmp_path, Marks.of(points=[PointMark(4, 5, x, y)]))
     data = json.loads((tmp_path / "result.json").read_text())
     after = [row["place_reliability"] for row in data["frames"]]
     assert after[5]["point"]["4"] == 1.0 and before[5]["place_reliability"]["point"]["4"] < 0.5
@@ -344,7 +345,9 @@ def test_corrections_tell_it_anew_and_leave_the_rest(tracker, clips, marks, film
 def test_one_joint_corrected_renews_its_skeleton(tracker, clips, marks, tmp_path):
     before = run(tracker, clips["spoilt"], tmp_path, marks)["frames"][5]["place_reliability"]
     joints = np.array([[70.0, 50.0], [np.nan, np.nan], [np.nan, np.nan]])
-    correct(tracker, tmp_path, keypoints=[KeypointMark(4, 5, joints, np.zeros(3, dtype=bool))])
+    correct(
+        tracker, tmp_path, Marks.of(keypoints=[KeypointMark(4, 5, joints, np.zeros(3, dtype=bool))])
+    )
     after = read_result(tmp_path).frames[5].place_reliability
     assert after["joint", 4, 0] == 1.0
     assert after["joint", 4, 1] == before["joint"]["4"][1]
@@ -359,7 +362,7 @@ def test_runs_of_older_versions_are_read_and_corrected(tracker, clips, marks, tm
     path = tmp_path / "result.json"
     path.write_text(json.dumps(data))
     assert read_result(tmp_path).frames[2].place_reliability == {}
-    correct(tracker, tmp_path, points=[PointMark(4, 6, 80.0, 50.0)])
+    correct(tracker, tmp_path, Marks.of(points=[PointMark(4, 6, 80.0, 50.0)]))
     again = json.loads(path.read_text())["frames"]
     assert again[6]["place_reliability"] == {"point": {"4": 1.0}}
     assert set(again[2]["place_reliability"]) == {"point"}

@@ -34,6 +34,7 @@ from chromatrack.runs.correct import correct
 from chromatrack.runs.reader import read_result
 from chromatrack.runs.writer import track_to_folder
 from chromatrack.tracking.config import TrackConfig
+from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.viz.overlays import Bar, overlay_reliability
 
@@ -219,7 +220,7 @@ def test_nothing_is_said_before_the_first_mark(tracker, clips):
 
 
 def test_result_json_says_it_and_what_to_look_at(tracker, clips, tmp_path):
-    done = track_to_folder(tracker, clips["spoilt"], output=tmp_path, masks=clips["mask"])
+    done = track_to_folder(tracker, clips["spoilt"], Marks.of(masks=clips["mask"]), output=tmp_path)
     data = json.loads((tmp_path / "result.json").read_text())
     told = [row["reliability"] for row in data["frames"]]
     assert told[0] == {"9": 1.0} and all(0 <= row["9"] <= 1 for row in told)
@@ -235,7 +236,7 @@ def test_result_json_says_it_and_what_to_look_at(tracker, clips, tmp_path):
 def test_runs_of_older_versions_are_read_and_corrected(tracker, clips, tmp_path):
     from chromatrack.formats.masks import read_mask
 
-    track_to_folder(tracker, clips["spoilt"], output=tmp_path, masks=clips["mask"])
+    track_to_folder(tracker, clips["spoilt"], Marks.of(masks=clips["mask"]), output=tmp_path)
     path = tmp_path / "result.json"
     data = json.loads(path.read_text())
     del data["look_at"], data["show_reliability"]
@@ -243,7 +244,7 @@ def test_runs_of_older_versions_are_read_and_corrected(tracker, clips, tmp_path)
         del row["reliability"]
     path.write_text(json.dumps(data))
     assert read_result(tmp_path).frames[2].reliability == {}
-    done = correct(tracker, tmp_path, masks={4: read_mask(clips["mask"])})
+    done = correct(tracker, tmp_path, Marks.of(masks={4: read_mask(clips["mask"])}))
     again = json.loads(path.read_text())
     assert [(r.object, r.first, r.last) for r in done.look_at] == [
         (row["object"], row["first"], row["last"]) for row in again["look_at"]
@@ -261,8 +262,8 @@ def test_the_overlay_shows_it_when_asked(tracker, clips, tmp_path):
         track_to_folder(
             tracker,
             clips["whole"],
+            Marks.of(masks=clips["mask"]),
             output=tmp_path / name,
-            masks=clips["mask"],
             end=2,
             show_reliability=wanted,
         )

@@ -24,7 +24,7 @@ from chromatrack.runs.reader import read_result
 from chromatrack.runs.writer import track_to_folder
 from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark, Skeleton
 from chromatrack.tracking.config import TrackConfig
-from chromatrack.tracking.marks import Marks, marked_labels, merge_marks, only
+from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import read_frames
 
@@ -77,16 +77,18 @@ def keyframed(tracker, film, clip, tmp_path_factory) -> Path:
     """A run with object 1 marked on frames 0, 4, 10 and 13, badly on 10."""
     folder = tmp_path_factory.mktemp("run") / "out"
     masks = {i: one(film, i) for i in (0, 4, 13)} | {10: off(one(film, 10))}
-    track_to_folder(tracker, clip, masks=masks, output=folder)
+    track_to_folder(tracker, clip, Marks.of(masks=masks), output=folder)
     return folder
 
 
 def test_between_the_ends_it_is_a_fresh_run(tracker, film, clip, tmp_path):
     ends = {0: one(film, 0), 13: one(film, 13)}
-    track_to_folder(tracker, clip, masks=ends, output=tmp_path / "out")
-    track_to_folder(tracker, clip, masks=ends | {6: one(film, 6)}, output=tmp_path / "fresh")
+    track_to_folder(tracker, clip, Marks.of(masks=ends), output=tmp_path / "out")
+    track_to_folder(
+        tracker, clip, Marks.of(masks=ends | {6: one(film, 6)}), output=tmp_path / "fresh"
+    )
     before = contents(tmp_path / "out")
-    done = correct(tracker, tmp_path / "out", masks={6: one(film, 6)})
+    done = correct(tracker, tmp_path / "out", Marks.of(masks={6: one(film, 6)}))
     assert done.frames_recomputed == 12 and done.frames == FRAMES
     assert done.frames_tracked == 2 * 13
     out, fresh = masks_of(tmp_path / "out"), masks_of(tmp_path / "fresh")
@@ -114,7 +116,7 @@ def test_only_the_span_between_its_neighbours_is_done_again(
     done = correct(
         tracker,
         folder,
-        masks={10: one(film, 10)},
+        Marks.of(masks={10: one(film, 10)}),
         progress=lambda what, count, total: seen.append((what, count, total)),
     )
     assert [(s.left, s.right, s.first, s.last) for s in done.spans] == [(4, 13, 5, 12)]
@@ -128,7 +130,7 @@ def test_only_the_span_between_its_neighbours_is_done_again(
     rows = [json.loads(data["result.json"])["frames"] for data in (before, after)]
     assert [i for i in range(FRAMES) if rows[0][i] == rows[1][i]] == [0, 1, 2, 3, 4, 13]
     masks = {i: one(film, i) for i in (0, 4, 10, 13)}
-    track_to_folder(tracker, clip, masks=masks, output=tmp_path / "fresh")
+    track_to_folder(tracker, clip, Marks.of(masks=masks), output=tmp_path / "fresh")
     assert all(map(np.array_equal, masks_of(folder), masks_of(tmp_path / "fresh")))
 
 
@@ -140,8 +142,8 @@ def test_a_long_clip_costs_two_short_spans_at_most(film, tiny_encoder, tmp_path)
     tiny = moving_clip(frames=3, size=(16, 24), radius=4)
     clip = write_clip(tmp_path / "long.mkv", [tiny[i % 3] for i in range(60)])
     masks = {i: tiny[i % 3].mask for i in (0, 20, 40, 59)}
-    track_to_folder(small, clip, masks=masks, output=tmp_path / "out")
-    done = correct(small, tmp_path / "out", masks={30: tiny[0].mask})
+    track_to_folder(small, clip, Marks.of(masks=masks), output=tmp_path / "out")
+    done = correct(small, tmp_path / "out", Marks.of(masks={30: tiny[0].mask}))
     assert done.frames_recomputed == 19
     assert done.frames_tracked == 2 * 20
     assert done.frames == 60
@@ -150,7 +152,7 @@ def test_a_long_clip_costs_two_short_spans_at_most(film, tiny_encoder, tmp_path)
 def test_there_is_no_jump_at_the_seams(tracker, film, keyframed, tmp_path):
     folder = shutil.copytree(keyframed, tmp_path / "out")
     bad = measure_seams(read_result(folder), "object", 1, first=11, last=12)
-    correct(tracker, folder, masks={10: one(film, 10)})
+    correct(tracker, folder, Marks.of(masks={10: one(film, 10)}))
     seams = measure_seams(read_result(folder), "object", 1, first=5, last=12)
     assert seams.at_seams is not None and seams.inside is not None and bad.at_seams is not None
     assert seams.at_seams < 1.3 * seams.inside
@@ -187,7 +189,7 @@ def all_kinds(tracker, film, clip, tmp_path_factory) -> Path:
     skeleton = Skeleton(("left", "right"), ((0, 1),))
     masks = {0: film[0].mask, 13: film[13].mask}
     marks = everything(film, 0, 5, 13)
-    track_to_folder(tracker, clip, masks=masks, output=folder, skeleton=skeleton, **marks)
+    track_to_folder(tracker, clip, Marks.of(masks=masks, skeleton=skeleton, **marks), output=folder)
     return folder
 
 
@@ -201,9 +203,11 @@ def test_rows_of_points_boxes_and_joints_are_replaced_in_their_spans(
     done = correct(
         tracker,
         folder,
-        points=[PointMark(5, 9, x + 3, y)],
-        boxes=[BoxMark(3, 9, u - 10, v - 16, 20, 32)],
-        keypoints=[KeypointMark(2, 9, np.array([[x - 5, y + 6], nowhere]), np.zeros(2, bool))],
+        Marks.of(
+            points=[PointMark(5, 9, x + 3, y)],
+            boxes=[BoxMark(3, 9, u - 10, v - 16, 20, 32)],
+            keypoints=[KeypointMark(2, 9, np.array([[x - 5, y + 6], nowhere]), np.zeros(2, bool))],
+        ),
     )
     assert [(s.first, s.last) for s in done.spans] == [(6, 12)]
     assert done.frames_recomputed == 7
@@ -237,9 +241,9 @@ def test_rows_of_points_boxes_and_joints_are_replaced_in_their_spans(
 def test_a_point_is_as_in_a_fresh_run(tracker, film, clip, tmp_path):
     ends = [PointMark(5, f, *film[f].centres[1]) for f in (0, 13)]
     more = PointMark(5, 7, film[7].centres[1][0] + 2, film[7].centres[1][1])
-    track_to_folder(tracker, clip, points=ends, output=tmp_path / "out")
-    track_to_folder(tracker, clip, points=[*ends, more], output=tmp_path / "fresh")
-    correct(tracker, tmp_path / "out", points=[more])
+    track_to_folder(tracker, clip, Marks.of(points=ends), output=tmp_path / "out")
+    track_to_folder(tracker, clip, Marks.of(points=[*ends, more]), output=tmp_path / "fresh")
+    correct(tracker, tmp_path / "out", Marks.of(points=[more]))
     texts = [(tmp_path / f / "tracks.csv").read_text() for f in ("out", "fresh")]
     assert texts[0] == texts[1]
     assert not (tmp_path / "out" / "masks").exists()
@@ -248,7 +252,7 @@ def test_a_point_is_as_in_a_fresh_run(tracker, film, clip, tmp_path):
 def test_other_objects_keep_their_pixels(tracker, film, all_kinds, tmp_path):
     folder = shutil.copytree(all_kinds, tmp_path / "out")
     old = masks_of(folder)
-    correct(tracker, folder, masks={6: off(one(film, 6))})
+    correct(tracker, folder, Marks.of(masks={6: off(one(film, 6))}))
     rows = json.loads((folder / "result.json").read_text())["frames"]
     for index, (a, b) in enumerate(zip(old, masks_of(folder), strict=True)):
         if index in (0, 13):
@@ -261,18 +265,20 @@ def test_other_objects_keep_their_pixels(tracker, film, all_kinds, tmp_path):
 
 def test_an_object_can_be_lost_and_another_one_new(tracker, film, keyframed, tmp_path):
     folder = shutil.copytree(keyframed, tmp_path / "out")
-    correct(tracker, folder, lost=[LostMark(1, 10)])
+    correct(tracker, folder, Marks.of(lost=[LostMark(1, 10)]))
     assert not (folder / "marks" / "00010.png").exists()
     assert not masks_of(folder)[10].any()
     row = json.loads((folder / "result.json").read_text())["frames"][10]
     assert row["present"] == {"1": False} and row["areas"] == {"1": 0}
-    done = correct(tracker, folder, masks={3: one(film, 3, 2)}, points=[PointMark(4, 3, 50, 40)])
+    done = correct(
+        tracker, folder, Marks.of(masks={3: one(film, 3, 2)}, points=[PointMark(4, 3, 50, 40)])
+    )
     assert done.frames_recomputed == FRAMES
     result = read_result(folder)
     assert result.ids("object") == [1, 2] and result.ids("point") == [4]
     assert (result.mask(3)[one(film, 3, 2) > 0] == 2).all()
     assert all(frame.areas[2] > 0 for frame in result.frames)
-    again = correct(tracker, folder, masks={10: one(film, 10)})
+    again = correct(tracker, folder, Marks.of(masks={10: one(film, 10)}))
     assert again.frames_recomputed == 8 and (folder / "marks" / "00010.png").exists()
     assert read_result(folder).frames[10].present[1]
 
@@ -287,7 +293,7 @@ def test_interrupted_it_leaves_the_run_as_it_was(tracker, film, keyframed, tmp_p
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt, match=r"interrupted; .*out is as it was"):
-        correct(tracker, folder, masks={10: one(film, 10)}, progress=press)
+        correct(tracker, folder, Marks.of(masks={10: one(film, 10)}), progress=press)
     assert contents(folder) == before
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
 
@@ -296,11 +302,11 @@ def test_only_one_direction(tracker, film, clip, tmp_path):
     masks = {0: one(film, 0), 9: one(film, 9)}
     for direction in ("forward", "backward"):
         folder, fresh = tmp_path / direction, tmp_path / f"{direction}-fresh"
-        track_to_folder(tracker, clip, masks=masks, output=folder, direction=direction)
-        done = correct(tracker, folder, masks={5: one(film, 5)})
+        track_to_folder(tracker, clip, Marks.of(masks=masks), output=folder, direction=direction)
+        done = correct(tracker, folder, Marks.of(masks={5: one(film, 5)}))
         assert done.frames_recomputed == 8 and done.frames_tracked <= 10
         more = masks | {5: one(film, 5)}
-        track_to_folder(tracker, clip, masks=more, output=fresh, direction=direction)
+        track_to_folder(tracker, clip, Marks.of(masks=more), output=fresh, direction=direction)
         assert all(map(np.array_equal, masks_of(folder), masks_of(fresh)))
 
 
@@ -318,27 +324,29 @@ def test_only_one_direction(tracker, film, clip, tmp_path):
 )
 def test_marks_that_make_no_sense(tracker, keyframed, marks, message):
     before = contents(keyframed)
+    marks = dict(marks)
+    video = marks.pop("video", None)
     with pytest.raises(InputError, match=message):
-        correct(tracker, keyframed, **marks)
+        correct(tracker, keyframed, Marks.of(**marks), video=video)
     assert contents(keyframed) == before
 
 
 def test_runs_and_videos_that_do_not_fit(tracker, film, keyframed, tmp_path):
     with pytest.raises(InputError, match=r"no result\.json"):
-        correct(tracker, tmp_path, masks={0: film[0].mask})
+        correct(tracker, tmp_path, Marks.of(masks={0: film[0].mask}))
     other = write_clip(tmp_path / "other.mkv", moving_clip(frames=3, size=(40, 60)))
     with pytest.raises(InputError, match="expected 96x64 pixels as in the run, got 60x40"):
-        correct(tracker, keyframed, masks={10: one(film, 10)}, video=other)
+        correct(tracker, keyframed, Marks.of(masks={10: one(film, 10)}), video=other)
     short = write_clip(tmp_path / "short.mkv", film[:12])
     folder = shutil.copytree(keyframed, tmp_path / "out")
     before = contents(folder)
     with pytest.raises((InputError, DamagedVideoError)):
-        correct(tracker, folder, masks={2: one(film, 2)}, video=short)
+        correct(tracker, folder, Marks.of(masks={2: one(film, 2)}), video=short)
     assert contents(folder) == before
     with pytest.warns(UserWarning, match="made with another size"):
         config = TrackConfig(size=40)
         odd = Tracker.from_pretrained("small", device="cpu", config=config)
-        correct(odd, folder, masks={12: one(film, 12)})
+        correct(odd, folder, Marks.of(masks={12: one(film, 12)}))
 
 
 def test_a_folder_without_write_access(tracker, film, keyframed, monkeypatch):
@@ -347,7 +355,7 @@ def test_a_folder_without_write_access(tracker, film, keyframed, monkeypatch):
 
     monkeypatch.setattr("tempfile.mkdtemp", refuse)
     with pytest.raises(OutputError, match="cannot be written"):
-        correct(tracker, keyframed, masks={10: one(film, 10)})
+        correct(tracker, keyframed, Marks.of(masks={10: one(film, 10)}))
 
 
 def test_the_tracker_of_a_run_is_made_again(tracker, film, keyframed, tmp_path):
@@ -364,7 +372,7 @@ def test_the_tracker_of_a_run_is_made_again(tracker, film, keyframed, tmp_path):
     assert tracker_of(folder, device="cpu").config == tracker.config
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        correct(tracker, folder, masks={12: one(film, 12)})
+        correct(tracker, folder, Marks.of(masks={12: one(film, 12)}))
     data = json.loads((folder / "result.json").read_text())
     del data["config"]["adapt"]
     (folder / "result.json").write_text(json.dumps(data))
@@ -394,7 +402,7 @@ def as_marks(told: dict) -> Marks:
 
 @given(old=point_marks, new=point_marks)
 def test_later_marks_hold_and_others_stay(old, new):
-    merged = merge_marks(as_marks(old), as_marks(new))
+    merged = as_marks(old).merged_with(as_marks(new))
     assert {(m.id, m.frame): (m.x, m.y) for m in merged.points} == {
         key: xy or (None, None) for key, xy in (old | new).items()
     }
@@ -402,7 +410,7 @@ def test_later_marks_hold_and_others_stay(old, new):
 
 @given(old=point_marks, new=point_marks.filter(bool))
 def test_spans_hold_the_new_marks_and_end_at_kept_ones(old, new):
-    merged = merge_marks(as_marks(old), as_marks(new))
+    merged = as_marks(old).merged_with(as_marks(new))
     spans = find_spans(merged, as_marks(new), first=0, last=20)
     for i, frame in new:
         span = [s for s in spans if ("point", i, 0) in s.labels and s.first <= frame <= s.last]
@@ -411,7 +419,7 @@ def test_spans_hold_the_new_marks_and_end_at_kept_ones(old, new):
         assert not shown & set(range(span[0].first, span[0].last + 1))
         assert span[0].left in shown or (span[0].left is None and span[0].first == 0)
         assert span[0].right in shown or (span[0].right is None and span[0].last == 20)
-    assert {name for s in spans for name in s.labels} == set(marked_labels(as_marks(new)))
+    assert {name for s in spans for name in s.labels} == set(as_marks(new).labels())
 
 
 def test_marks_of_one_frame_are_merged_object_by_object():
@@ -419,7 +427,7 @@ def test_marks_of_one_frame_are_merged_object_by_object():
     under[:, :3], under[:, 3:5] = 1, 2
     over[1:3, 2:4] = 1
     old = Marks({5: under, 8: under}, lost=[LostMark(1, 9), LostMark(2, 9)])
-    merged = merge_marks(old, Marks({5: over, 9: over}, lost=[LostMark(1, 8), LostMark(2, 8)]))
+    merged = old.merged_with(Marks({5: over, 9: over}, lost=[LostMark(1, 8), LostMark(2, 8)]))
     expected = np.where(over == 1, 1, np.where(under == 2, 2, 0))
     assert np.array_equal(merged.masks[5], expected)
     assert sorted(merged.masks) == [5, 9] and np.array_equal(merged.masks[9], over)
@@ -430,9 +438,9 @@ def test_joints_are_merged_one_by_one_and_picked():
     nan = np.nan
     old = KeypointMark(1, 3, np.array([[1.0, 2], [3, 4], [nan, nan]]), np.array([0, 0, 1], bool))
     new = KeypointMark(1, 3, np.array([[nan, nan], [9, 9], [5, 6.0]]), np.array([1, 0, 0], bool))
-    (pose,) = merge_marks(Marks(keypoints=[old]), Marks(keypoints=[new])).keypoints
+    (pose,) = Marks(keypoints=[old]).merged_with(Marks(keypoints=[new])).keypoints
     assert np.array_equal(pose.joints, [[nan, nan], [9, 9], [5, 6]], equal_nan=True)
     assert pose.lost.tolist() == [True, False, False]
-    some = only(Marks(keypoints=[pose], points=[PointMark(1, 3, 0, 0)]), [("joint", 1, 1)])
-    assert marked_labels(some) == {("joint", 1, 1): {3}} and not some.points
+    some = Marks(keypoints=[pose], points=[PointMark(1, 3, 0, 0)]).restricted_to([("joint", 1, 1)])
+    assert some.labels() == {("joint", 1, 1): {3}} and not some.points
     assert channel_names(some.layout())[1] == ("joint", 1, 1)

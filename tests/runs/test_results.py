@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from synthetic import moving_clip, write_clip
 
 from chromatrack.errors import DamagedVideoError, InputError
@@ -18,10 +17,9 @@ from chromatrack.formats.masks import read_mask
 from chromatrack.formats.points import read_tracks
 from chromatrack.formats.polygons import PolygonMark
 from chromatrack.propagation.propagate import PropagateConfig
+from chromatrack.runs import writer
 from chromatrack.runs.files import keep_apart, overlay_frame
 from chromatrack.runs.marks_json import (
-    add_polygons,
-    fit_skeleton,
     marks_from_plain,
     plain_marks,
     read_run_marks,
@@ -37,7 +35,8 @@ from chromatrack.structures import (
     TrackedPoint,
 )
 from chromatrack.tracking.config import TrackConfig
-from chromatrack.tracking.inference import TrackedFrame
+from chromatrack.tracking.inference import TrackedFrame, follow
+from chromatrack.tracking.mark_checks import add_polygons, fit_skeleton
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import read_frames
@@ -90,7 +89,7 @@ def names_in(folder: Path) -> set[str]:
 
 def test_every_kind_has_its_file_and_reads_back_as_tracked(tracker, film, clip, tmp_path):
     marks = every_kind(film)
-    assert track_to_folder(tracker, clip, output=tmp_path, **marks).frames == 5
+    assert track_to_folder(tracker, clip, Marks.of(**marks), output=tmp_path).frames == 5
     given = {name: value for name, value in marks.items() if name != "skeleton"}
     frames = list(tracker.track(clip, **given))
 
@@ -115,7 +114,9 @@ def test_every_kind_has_its_file_and_reads_back_as_tracked(tracker, film, clip, 
 
 
 def test_the_head_says_what_was_tracked_and_rows_how_sure(tracker, film, clip, tmp_path):
-    track_to_folder(tracker, clip, output=tmp_path, direction="forward", **every_kind(film))
+    track_to_folder(
+        tracker, clip, Marks.of(**every_kind(film)), output=tmp_path, direction="forward"
+    )
     head = head_of(tmp_path)
     assert head["schema_version"] == 2 and head["complete"] is True
     assert [head[k] for k in ("objects", "points", "boxes", "keypoints")] == [[1, 2], [4], [6], [8]]
@@ -137,7 +138,7 @@ def test_the_head_says_what_was_tracked_and_rows_how_sure(tracker, film, clip, t
 def test_a_cut_is_in_the_head_and_in_its_row(tracker, film, tmp_path):
     other = [np.full((*SIZE, 3), (250, 20, 20), np.uint8)] * 3
     clip = write_clip(tmp_path / "cut.mp4", [*film, *other])
-    track_to_folder(tracker, clip, masks=film[0].mask, output=tmp_path / "out")
+    track_to_folder(tracker, clip, Marks.of(masks=film[0].mask), output=tmp_path / "out")
     head = head_of(tmp_path / "out")
     assert head["cuts"] == [5]
     assert [row["index"] for row in head["frames"] if row["cut"]] == [5]
@@ -145,19 +146,9 @@ def test_a_cut_is_in_the_head_and_in_its_row(tracker, film, tmp_path):
 
 
 def test_a_folder_holds_all_that_is_needed_to_run_again(tracker, film, clip, tmp_path):
-    track_to_folder(tracker, clip, output=tmp_path / "a", **every_kind(film))
-    marks, skeleton = read_run_marks(tmp_path / "a")
-    track_to_folder(
-        tracker,
-        clip,
-        output=tmp_path / "b",
-        masks=marks.masks,
-        points=marks.points,
-        boxes=marks.boxes,
-        keypoints=marks.keypoints,
-        lost=marks.lost,
-        skeleton=skeleton,
-    )
+    track_to_folder(tracker, clip, Marks.of(**every_kind(film)), output=tmp_path / "a")
+    marks = read_run_marks(tmp_path / "a")
+    track_to_folder(tracker, clip, marks, output=tmp_path / "b")
     names = names_in(tmp_path / "a")
     assert names == names_in(tmp_path / "b")
     for name in names - {"result.json", "overlay.mp4"}:
@@ -172,10 +163,11 @@ def test_marks_survive_json():
         [BoxMark(0, 2, 1, 2, 3.5, 4), BoxMark(0, 5, None, None, None, None)],
         [pose(7)],
         [LostMark(1, 9)],
+        SKELETON,
     )
-    text = json.dumps(plain_marks(marks, SKELETON))
-    again, skeleton = marks_from_plain(json.loads(text), marks.masks)
-    assert skeleton == SKELETON and again.points == marks.points
+    text = json.dumps(plain_marks(marks))
+    again = marks_from_plain(json.loads(text), marks.masks)
+    assert again.skeleton == SKELETON and again.points == marks.points
     assert again.boxes == marks.boxes and again.lost == marks.lost
     [before], [after] = marks.keypoints, again.keypoints
     assert (after.id, after.frame) == (8, 7)
@@ -203,13 +195,15 @@ def test_folders_without_marks_are_refused(tmp_path, head, message):
 
 
 def test_a_rerun_removes_what_it_does_not_write(tracker, film, clip, tmp_path):
-    track_to_folder(tracker, clip, output=tmp_path, **every_kind(film))
+    track_to_folder(tracker, clip, Marks.of(**every_kind(film)), output=tmp_path)
     mine = tmp_path / "masks/notes.txt"
     mine.write_text("mine")
-    track_to_folder(tracker, clip, output=tmp_path, points=[PointMark(1, 0, 9, 9)], end=2)
+    track_to_folder(tracker, clip, Marks.of(points=[PointMark(1, 0, 9, 9)]), output=tmp_path, end=2)
     assert names_in(tmp_path) == {"tracks.csv", "overlay.mp4", "result.json", "masks/notes.txt"}
     mine.unlink()
-    track_to_folder(tracker, clip, output=tmp_path, boxes=[BoxMark(1, 0, 9, 9, 20, 20)], end=2)
+    track_to_folder(
+        tracker, clip, Marks.of(boxes=[BoxMark(1, 0, 9, 9, 20, 20)]), output=tmp_path, end=2
+    )
     assert names_in(tmp_path) == {"boxes.csv", "overlay.mp4", "result.json"}
     assert not (tmp_path / "masks").exists() and not (tmp_path / "marks").exists()
 
@@ -218,17 +212,16 @@ def test_tables_that_no_run_wrote_are_left_alone(tracker, film, clip, tmp_path):
     mine = {"boxes.csv": "id,frame,x,y,width,height\n1,0,2,3,4,5\n", "keypoints.json": "{}"}
     for name, text in mine.items():
         (tmp_path / name).write_text(text)
-    track_to_folder(tracker, clip, output=tmp_path, masks=film[0].mask, end=2)
+    track_to_folder(tracker, clip, Marks.of(masks=film[0].mask), output=tmp_path, end=2)
     assert {name: (tmp_path / name).read_text() for name in mine} == mine
     assert read_result(tmp_path).ids("box") == []
 
 
 def stop_after(count: int, error: BaseException):
-    """A `Tracker.track` that ends badly after `count` frames."""
-    track = Tracker.track
+    """Tracking that ends badly after `count` frames."""
 
-    def broken(self, *arguments, **options):
-        for n, frame in enumerate(track(self, *arguments, **options)):
+    def broken(*arguments, **options):
+        for n, frame in enumerate(follow(*arguments, **options)):
             if n == count:
                 raise error
             yield frame
@@ -239,13 +232,13 @@ def stop_after(count: int, error: BaseException):
 def test_ctrl_c_leaves_whole_files_and_tells_of_old_ones(
     tracker, film, clip, tmp_path, monkeypatch
 ):
-    track_to_folder(tracker, clip, output=tmp_path, **every_kind(film))
-    monkeypatch.setattr(Tracker, "track", stop_after(2, KeyboardInterrupt()))
+    track_to_folder(tracker, clip, Marks.of(**every_kind(film)), output=tmp_path)
+    monkeypatch.setattr(writer, "follow", stop_after(2, KeyboardInterrupt()))
     with (
         pytest.raises(KeyboardInterrupt, match="interrupted after 2 frames"),
         pytest.warns(UserWarning, match=r"files of an earlier run remain"),
     ):
-        track_to_folder(tracker, clip, output=tmp_path, points=[PointMark(1, 0, 9, 9)])
+        track_to_folder(tracker, clip, Marks.of(points=[PointMark(1, 0, 9, 9)]), output=tmp_path)
     assert head_of(tmp_path)["reason"] == "interrupted"
     with pytest.warns(UserWarning, match="ended early"):
         result = read_result(tmp_path)
@@ -262,8 +255,8 @@ def test_damage_keeps_what_is_before_and_a_run_without_frames_overwrites_no_tabl
     options = every_kind(film)
     for count, rows in ((3, 3), (0, 3)):
         with monkeypatch.context() as patch, pytest.raises(DamagedVideoError):
-            patch.setattr(Tracker, "track", stop_after(count, damage))
-            track_to_folder(tracker, clip, output=tmp_path, **options)
+            patch.setattr(writer, "follow", stop_after(count, damage))
+            track_to_folder(tracker, clip, Marks.of(**options), output=tmp_path)
         assert head_of(tmp_path)["complete"] is False
         assert len(head_of(tmp_path)["frames"]) == count
         assert len(read_tracks(tmp_path / "tracks.csv")[4].frames) == rows
@@ -296,13 +289,15 @@ def test_polygons_that_do_not_show_are_refused():
 def test_polygons_and_masks_of_another_size_are_told_apart(tracker, clip, tmp_path):
     wrong = {0: np.ones((5, 5), np.int32)}
     with pytest.raises(InputError, match="expected the video's 96x64 pixels, got 5x5"):
-        track_to_folder(tracker, clip, output=tmp_path, masks=wrong, polygons=[square(3, 0, 4)])
+        masks = add_polygons(wrong, [square(3, 0, 4)], SIZE)
+        track_to_folder(tracker, clip, Marks(masks), output=tmp_path)
     assert not names_in(tmp_path)
 
 
 def test_tracking_of_polygons(tracker, clip, tmp_path):
     polygon = square(12, 0, 30, side=20)
-    track_to_folder(tracker, clip, output=tmp_path, polygons=[polygon], end=2)
+    marks = Marks(add_polygons({}, [polygon], SIZE))
+    track_to_folder(tracker, clip, marks, output=tmp_path, end=2)
     assert head_of(tmp_path)["objects"] == [12]
     assert (read_mask(tmp_path / "marks/00000.png") == 12).sum() == 400
 
@@ -356,12 +351,3 @@ def test_what_was_given_is_not_overwritten(tmp_path, given, target, apart):
         return
     with pytest.raises(InputError, match="would be overwritten by the results"):
         keep_apart(path, tmp_path / target)
-
-
-def test_masks_of_an_earlier_run_are_not_read_and_overwritten(tracker, film, clip, tmp_path):
-    track_to_folder(tracker, clip, output=tmp_path, masks=film[0].mask, end=2)
-    for name in ("masks", "marks"):
-        before = Image.open(tmp_path / name / "00000.png").tobytes()
-        with pytest.raises(InputError, match="choose another output"):
-            track_to_folder(tracker, clip, output=tmp_path, masks=tmp_path / name)
-        assert Image.open(tmp_path / name / "00000.png").tobytes() == before

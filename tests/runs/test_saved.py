@@ -19,6 +19,7 @@ from chromatrack.runs.reader import READABLE_VERSIONS, read_result
 from chromatrack.runs.writer import SCHEMA_VERSION, track_to_folder
 from chromatrack.structures import Skeleton, TrackedBox, TrackedKeypoints, TrackedPoint
 from chromatrack.tracking.config import TrackConfig
+from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.tracker import Tracker
 
 MASKS = squares({7: [(0, 0), None, (20, 20)], 2: [(40, 40)] * 3})
@@ -55,7 +56,7 @@ def test_a_result_of_today_reads_as_it_was_tracked(tmp_path, tiny_encoder):
     clip = write_clip(tmp_path / "clip.mp4", film)
     config = TrackConfig(size=64, propagate=PropagateConfig(radius=2, recent_radius=2, top_k=3))
     tracker = Tracker(tiny_encoder, device="cpu", config=config)
-    track_to_folder(tracker, clip, masks=film[0].mask, output=tmp_path / "out")
+    track_to_folder(tracker, clip, Marks.of(masks=film[0].mask), output=tmp_path / "out")
     result = read_result(tmp_path / "out")
     assert result.complete and result.size == (64, 96) and result.ids("object") == [1, 2]
     assert result.find_video() == str(clip)

@@ -19,6 +19,7 @@ from chromatrack.runs.writer import track_to_folder
 from chromatrack.structures import BoxMark, KeypointMark, PointMark
 from chromatrack.tracking.config import TrackConfig
 from chromatrack.tracking.inference import TrackedFrame
+from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.session import Session, start_session
 from chromatrack.tracking.session_state import fork, grown, relayout, shrunk
 from chromatrack.tracking.tracker import Tracker
@@ -363,7 +364,7 @@ def test_the_code_in_the_docs_runs(film, tmp_path, monkeypatch, capsys):
     write_mask("fixed.png", np.where(film[4].mask == 7, 1, 0))
     mask = np.where(film[0].mask == 7, 1, 0)
     tracker = Tracker.from_pretrained("small", config=TrackConfig(size=72))
-    track_to_folder(tracker, "clip.mp4", masks=mask, output="out")
+    track_to_folder(tracker, "clip.mp4", Marks.of(masks=mask), output="out")
     text = (ROOT / "docs" / "sessions.md").read_text(encoding="utf-8")
     live, saved = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     names: dict = {}

@@ -45,18 +45,22 @@ def correct(
     from chromatrack.formats.points import read_points
     from chromatrack.runs.correct import correct as run_correction
     from chromatrack.runs.correct import read_masks_at, tracker_of
+    from chromatrack.tracking.marks import Marks
 
     skeleton, poses = read_keypoints(keypoints) if keypoints else (None, [])
+    new = Marks(
+        read_masks_at([name for group in masks for name in group]),
+        read_points(points) if points else (),
+        read_boxes(boxes) if boxes else (),
+        poses,
+        [parse_lost(text) for group in lost for text in group],
+        skeleton,
+    )
     with frame_bar() as report:
         done = run_correction(
             tracker_of(run, device=device),
             run,
-            masks=read_masks_at([name for group in masks for name in group]),
-            points=read_points(points) if points else (),
-            boxes=read_boxes(boxes) if boxes else (),
-            keypoints=poses,
-            lost=[parse_lost(text) for group in lost for text in group],
-            skeleton=skeleton,
+            new,
             video=video,
             progress=report,
         )

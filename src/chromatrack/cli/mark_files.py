@@ -15,8 +15,8 @@ from tyro.conf import UseAppendAction, arg
 from chromatrack.errors import InputError
 
 if TYPE_CHECKING:
-    from chromatrack.formats.polygons import PolygonMark
-    from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark, Skeleton
+    from chromatrack.structures import KeypointMark, LostMark, Skeleton
+    from chromatrack.tracking.marks import Marks
 
 
 @dataclass(frozen=True)
@@ -45,34 +45,25 @@ class MarkFiles:
 NO_MARKS = MarkFiles()
 
 
-@dataclass(frozen=True)
-class GivenMarks:
-    """What stood in the files; names as in `results.track_to_folder`."""
-
-    masks: Path | None
-    polygons: Sequence[PolygonMark]
-    points: Sequence[PointMark]
-    boxes: Sequence[BoxMark]
-    keypoints: Sequence[KeypointMark]
-    skeleton: Skeleton | None
-    lost: Sequence[LostMark]
-
-
-def read_mark_files(files: MarkFiles, *, output: Path) -> GivenMarks:
-    """Read all files but the masks, which are read with the video.
+def read_mark_files(files: MarkFiles, video: str, *, output: Path, start: int) -> Marks:
+    """All marks in the files, as they lie on the video.
 
     Args:
         files: as the user named them.
         output: folder of the results, where none of them may be overwritten.
+        start: the frame of a single mask.
 
     Raises:
         InputError: no marks at all, a skeleton for no keypoints, a file that is not as it should
-            be, or one that the results would overwrite.
+            be, or one that the results would overwrite. VideoError: the video cannot be read.
     """
     from chromatrack.formats.boxes import read_boxes
     from chromatrack.formats.keypoints import read_keypoints, read_skeleton
     from chromatrack.formats.points import read_points
     from chromatrack.formats.polygons import read_polygons
+    from chromatrack.tracking.mark_checks import add_polygons
+    from chromatrack.tracking.marks import Marks
+    from chromatrack.video.reader import probe
 
     _check_named(files, output)
     skeleton = read_skeleton(files.skeleton) if files.skeleton else None
@@ -80,15 +71,19 @@ def read_mark_files(files: MarkFiles, *, output: Path) -> GivenMarks:
     if files.keypoints:
         own, keypoints = read_keypoints(files.keypoints, skeleton=skeleton)
         skeleton = own if skeleton is None else _drawn_with(skeleton, own)
-    return GivenMarks(
-        files.masks,
-        read_polygons(files.polygons) if files.polygons else (),
-        read_points(files.points) if files.points else (),
-        read_boxes(files.boxes) if files.boxes else (),
-        keypoints,
-        skeleton,
-        [parse_lost(text) for group in files.lost for text in group],
+    marks = Marks.of(
+        start=start,
+        masks=files.masks,
+        points=read_points(files.points) if files.points else (),
+        boxes=read_boxes(files.boxes) if files.boxes else (),
+        keypoints=keypoints,
+        lost=[parse_lost(text) for group in files.lost for text in group],
+        skeleton=skeleton,
     )
+    if not files.polygons:
+        return marks
+    polygons, info = read_polygons(files.polygons), probe(video)
+    return replace(marks, masks=add_polygons(marks.masks, polygons, (info.height, info.width)))
 
 
 def parse_lost(text: str) -> LostMark:
@@ -126,6 +121,8 @@ def _check_named(files: MarkFiles, output: Path) -> None:
         )
     if files.skeleton and not files.keypoints:
         raise InputError(f"skeleton {files.skeleton}: goes with --keypoints, got without; add them")
+    for name in ("masks", "marks"):
+        keep_apart(files.masks, output / name)
     for path in (*sources[1:], files.skeleton):
         for name in (*TABLES.values(), "result.json"):
             keep_apart(path, output / name)

@@ -50,23 +50,19 @@ def track(
     from chromatrack.cli.mark_files import read_mark_files
     from chromatrack.cli.progress import frame_bar
     from chromatrack.runs.writer import track_to_folder
+    from chromatrack.video.timecode import frame_range
 
-    given = read_mark_files(marks, output=output)
+    first, last = frame_range(video, start=start, end=end)
+    given = read_mark_files(marks, video, output=output, start=first)
     with frame_bar() as report:
         summary = track_to_folder(
             load_tracker(settings),
             video,
+            given,
             output=output,
-            masks=given.masks,
-            polygons=given.polygons,
-            points=given.points,
-            boxes=given.boxes,
-            keypoints=given.keypoints,
-            skeleton=given.skeleton,
-            lost=given.lost,
             direction=direction,
-            start=start,
-            end=end,
+            start=first,
+            end=last,
             show_reliability=show_reliability,
             progress=report,
         )

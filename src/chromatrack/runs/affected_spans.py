@@ -20,7 +20,7 @@ from chromatrack.propagation.layout import channel_names
 from chromatrack.propagation.propagate import Input
 from chromatrack.structures import LabelName
 from chromatrack.tracking.inference import TrackedFrame, TrackerRun, tracked
-from chromatrack.tracking.marks import Marks, marked_labels
+from chromatrack.tracking.marks import Marks
 from chromatrack.video.reader import Frame, read_frames
 
 _WARM = 13  # frames that a cut detector remembers
@@ -53,7 +53,7 @@ def find_spans(merged: Marks, new: Marks, *, first: int, last: int) -> list[Fram
     told = merged.told(layout)
     names = channel_names(layout)
     gaps: dict[tuple[int | None, int | None], set[LabelName]] = {}
-    for name, frames in marked_labels(new).items():
+    for name, frames in new.labels().items():
         shown = {f for f, here in told[names.index(name) + 1].items() if here}
         for frame in frames:
             left = max((f for f in shown - frames if f < frame), default=None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -25,16 +25,15 @@ from chromatrack.propagation.bidirectional import Direction
 from chromatrack.propagation.config import PropagateConfig
 from chromatrack.propagation.reliability import ReviewRange
 from chromatrack.runs.affected_spans import FrameSpan, SpanRun, find_spans
-from chromatrack.runs.marks_json import fit_skeleton, read_run_marks
+from chromatrack.runs.marks_json import read_run_marks
 from chromatrack.runs.progress import Report, stop_on_interrupt
 from chromatrack.runs.reader import read_result
 from chromatrack.runs.rewrite import Rewriting, staging
 from chromatrack.runs.writer import model_sha256
-from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark, Skeleton
 from chromatrack.tracking.config import Device, TrackConfig
 from chromatrack.tracking.inference import TrackerRun
-from chromatrack.tracking.mark_checks import check_all
-from chromatrack.tracking.marks import Marks, marked_labels, merge_marks, only
+from chromatrack.tracking.mark_checks import check_all, fit_skeleton
+from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import probe, read_frame
 
@@ -63,13 +62,8 @@ class Correction:
 def correct(
     tracker: Tracker,
     folder: str | PathLike[str],
+    new: Marks,
     *,
-    masks: Mapping[int, np.ndarray] | None = None,
-    points: Sequence[PointMark] = (),
-    boxes: Sequence[BoxMark] = (),
-    keypoints: Sequence[KeypointMark] = (),
-    lost: Sequence[LostMark] = (),
-    skeleton: Skeleton | None = None,
     video: str | PathLike[str] | None = None,
     progress: Report | None = None,
 ) -> Correction:
@@ -82,9 +76,7 @@ def correct(
     Args:
         tracker: as the run was made with; `tracker_of` gives it.
         folder: of the run, as `chromatrack track` wrote it.
-        masks: frame -> `(H, W)` integer ids, 0 = nothing said. Ids may be new.
-        points, boxes, keypoints, lost: marks on frames of the run, as in `Tracker.track`.
-        skeleton: of keypoints, where the run has none.
+        new: marks on frames of the run; ids may be new, the skeleton counts where the run has none.
         video: where it is now, if not where it was.
         progress: called after every frame.
 
@@ -96,13 +88,12 @@ def correct(
     began, home = time.perf_counter(), Path(folder)
     result = read_result(home)
     data = load_json_object(home / "result.json", what="a result of `chromatrack track`")
-    old, old_skeleton = read_run_marks(home)
-    painted = {int(frame): check_mask(mask) for frame, mask in (masks or {}).items()}
-    new = Marks(painted, points, boxes, keypoints, lost)
+    old = read_run_marks(home)
+    new = replace(new, masks={int(frame): check_mask(mask) for frame, mask in new.masks.items()})
     source, start, last = result.find_video(video), int(result.indices[0]), result.frames[-1].index
-    skeleton = fit_skeleton(old_skeleton or skeleton, [*old.keypoints, *keypoints])
+    skeleton = fit_skeleton(old.skeleton or new.skeleton, [*old.keypoints, *new.keypoints])
     _check_new(new, start, last, result.size)
-    merged = merge_marks(old, new)
+    merged = replace(old.merged_with(new), skeleton=skeleton)
     info = probe(source)
     if (info.height, info.width) != result.size:
         raise InputError(
@@ -117,7 +108,7 @@ def correct(
         source, merged, start, read_frame(source, index=start), embedder=tracker.embedder
     )
     with stop_on_interrupt() as check_interrupt, staging(home) as stage:
-        book = Rewriting(result, data, merged, skeleton, stage)
+        book = Rewriting(result, data, merged, stage)
 
         def tell(what: str, count: int, total: int) -> None:
             if progress is not None:
@@ -152,7 +143,7 @@ def _track_again(
     tell: Callable[[str, int, int], None],
 ) -> int:
     """Track a span's labels again and enter them; returns how many frames were labelled."""
-    some = replace(run, marks=only(run.marks, span.labels))
+    some = replace(run, marks=run.marks.restricted_to(span.labels))
     again = SpanRun(some, span)
     for count, frame in enumerate(again.frames(direction), start=1):
         book.take(frame, span.labels)
@@ -201,7 +192,7 @@ def read_masks_at(names: Sequence[str]) -> dict[int, np.ndarray]:
 
 def _check_new(new: Marks, start: int, last: int, size: tuple[int, int]) -> None:
     """Raises InputError unless there are marks, on frames of the run and of its size."""
-    said = marked_labels(new)
+    said = new.labels()
     if not said:
         raise InputError("expected at least one mark, got none; mark what is to be corrected")
     for frame in sorted({f for frames in said.values() for f in frames}):

@@ -8,7 +8,7 @@ Masks are `marks/00000.png`, named by frame; everything else stands in result.js
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,15 @@ import numpy as np
 from chromatrack.errors import InputError
 from chromatrack.formats.json_fields import load_json_object
 from chromatrack.formats.masks import read_mask, write_mask
-from chromatrack.formats.polygons import PolygonMark, paint_polygons
 from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark, Skeleton
 from chromatrack.tracking.marks import Marks
 
 _LOST = "lost"
 
 
-def plain_marks(marks: Marks, skeleton: Skeleton | None) -> dict[str, Any]:
+def plain_marks(marks: Marks) -> dict[str, Any]:
     """Marks as plain lists for JSON, without the pixels of masks; `marks_from_plain` reads them."""
+    skeleton = marks.skeleton
     return {
         "masks": sorted(int(frame) for frame in marks.masks),
         "points": [[int(m.id), int(m.frame), _number(m.x), _number(m.y)] for m in marks.points],
@@ -43,22 +43,16 @@ def plain_marks(marks: Marks, skeleton: Skeleton | None) -> dict[str, Any]:
     }
 
 
-def marks_from_plain(
-    data: Mapping[str, Any], masks: Mapping[int, np.ndarray]
-) -> tuple[Marks, Skeleton | None]:
-    """Marks and skeleton of what `plain_marks` made; `masks`: {frame: (H, W) integer ids}."""
-    marks = Marks(
+def marks_from_plain(data: Mapping[str, Any], masks: Mapping[int, np.ndarray]) -> Marks:
+    """The marks that `plain_marks` made plain; `masks`: {frame: (H, W) integer ids}."""
+    return Marks(
         masks,
         [PointMark(*row) for row in data["points"]],
         [BoxMark(*row) for row in data["boxes"]],
         [_keypoint_mark(*row) for row in data["keypoints"]],
         [LostMark(*row) for row in data["lost"]],
+        _skeleton(data["skeleton"]),
     )
-    told = data["skeleton"]
-    if told is None:
-        return marks, None
-    edges = tuple((int(a), int(b)) for a, b in told["edges"])
-    return marks, Skeleton(tuple(told["names"]), edges)
 
 
 def write_run_masks(folder: Path, masks: Mapping[int, np.ndarray]) -> None:
@@ -67,8 +61,8 @@ def write_run_masks(folder: Path, masks: Mapping[int, np.ndarray]) -> None:
         write_mask(folder / "marks" / f"{frame:05d}.png", mask)
 
 
-def read_run_marks(folder: Path) -> tuple[Marks, Skeleton | None]:
-    """What the run in a folder was given, and the skeleton of its keypoints.
+def read_run_marks(folder: Path) -> Marks:
+    """What the run in a folder was given.
 
     Raises:
         InputError: no result there, one of a version that did not keep its marks, or a damaged one.
@@ -90,57 +84,6 @@ def read_run_marks(folder: Path) -> tuple[Marks, Skeleton | None]:
         ) from error
 
 
-def add_polygons(
-    masks: Mapping[int, np.ndarray], polygons: Iterable[PolygonMark], size: tuple[int, int]
-) -> dict[int, np.ndarray]:
-    """Paint outlined objects over masks.
-
-    Args:
-        masks: frame -> (H, W) integer ids; masks of another size are left as they are.
-        size: (height, width) of the video.
-
-    Returns:
-        frame -> (H, W) integer ids.
-
-    Raises:
-        InputError: an outline holds no pixel of the frame that is not under a later one.
-    """
-    polygons = list(polygons)
-    merged = dict(masks)
-    for frame, painted in paint_polygons(polygons, size).items():
-        for mark in polygons:
-            if mark.frame == frame and not (painted == mark.id).any():
-                raise InputError(
-                    f"polygon of object {mark.id} on frame {frame}: expected it to show inside the "
-                    f"{size[1]}x{size[0]} frame, but no pixel of it does; correct its corners"
-                )
-        under = merged.get(frame)
-        if under is None:
-            merged[frame] = painted
-        elif under.shape == painted.shape:
-            merged[frame] = np.where(painted > 0, painted, under)
-    return merged
-
-
-def fit_skeleton(skeleton: Skeleton | None, keypoints: Sequence[KeypointMark]) -> Skeleton | None:
-    """The skeleton of marked joints: None without any, numbered joints without edges by default.
-
-    Raises:
-        InputError: marks of different numbers of joints, or another number than the skeleton's.
-    """
-    if not keypoints:
-        return None
-    count = len(keypoints[0].joints)
-    skeleton = skeleton or Skeleton(tuple(f"joint {n}" for n in range(count)), ())
-    for mark in keypoints:
-        if len(mark.joints) != len(skeleton.names):
-            raise InputError(
-                f"keypoints {mark.id} on frame {mark.frame}: expected the skeleton's "
-                f"{len(skeleton.names)} joints, got {len(mark.joints)}; mark all with one skeleton"
-            )
-    return skeleton
-
-
 # -- parts -----------------------------------------------------------------------------------
 
 
@@ -153,6 +96,13 @@ def _plain_joints(mark: KeypointMark) -> list[list[float] | str | None]:
         _LOST if lost else [float(x), float(y)] if np.isfinite([x, y]).all() else None
         for (x, y), lost in zip(mark.joints, mark.lost, strict=True)
     ]
+
+
+def _skeleton(data: Mapping[str, Any] | None) -> Skeleton | None:
+    if data is None:
+        return None
+    edges = tuple((int(a), int(b)) for a, b in data["edges"])
+    return Skeleton(tuple(data["names"]), edges)
 
 
 def _keypoint_mark(number: int, frame: int, joints: list[list[float] | str | None]) -> KeypointMark:

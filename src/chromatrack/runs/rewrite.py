@@ -22,7 +22,7 @@ from chromatrack.runs.files import TrackFiles, numbered
 from chromatrack.runs.marks_json import plain_marks
 from chromatrack.runs.reader import Result
 from chromatrack.runs.writer import frame_row, indented
-from chromatrack.structures import LabelName, Skeleton, TrackedBox, TrackedKeypoints, TrackedPoint
+from chromatrack.structures import LabelName, TrackedBox, TrackedKeypoints, TrackedPoint
 from chromatrack.tracking.inference import TrackedFrame
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.reliability import places_row, read_places_row
@@ -62,15 +62,14 @@ class _Found:
 class Rewriting:
     """Takes in corrected frames, then writes the whole run with them.
 
-    result, data: the run as it was saved, and its result.json. marks, skeleton: all that is now
-    marked. stage: where files are prepared. Masks wait on disk, so memory holds no pictures.
+    result, data: the run as it was saved, and its result.json. marks: all that is now marked.
+    stage: where files are prepared. Masks wait on disk, so memory holds no pictures.
     look_at: frames on which tracking may have failed, the worst first, once all is written.
     """
 
     result: Result
     data: dict[str, Any]
     marks: Marks
-    skeleton: Skeleton | None
     stage: Path
     found: dict[int, _Found] = field(default_factory=dict)
     look_at: list[ReviewRange] = field(default_factory=list)
@@ -137,7 +136,7 @@ class Rewriting:
             tables,
             video=video,
             fps=fps,
-            skeleton=self.skeleton,
+            skeleton=self.marks.skeleton,
             show_reliability=bool(self.data.get("show_reliability", False)),
         )
         first, last = self.result.frames[0].index, self.result.frames[-1].index
@@ -237,7 +236,7 @@ class Rewriting:
             "points": [number for kind, number, _ in layout.points if kind == "point"],
             "boxes": list(layout.boxes),
             "keypoints": sorted({number for kind, number, _ in layout.points if kind == "joint"}),
-            "marks": plain_marks(self.marks, self.skeleton),
+            "marks": plain_marks(self.marks),
             "look_at": look_at,
         }
         top = "".join(f'  "{key}": {indented(value)},\n' for key, value in head.items())

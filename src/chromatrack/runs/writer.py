@@ -5,29 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from itertools import product
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from chromatrack import __version__
 from chromatrack.atomic import replace_file
 from chromatrack.errors import DamagedVideoError, WeightsError
-from chromatrack.formats.polygons import PolygonMark
 from chromatrack.model.weights import model_path
 from chromatrack.propagation.bidirectional import Direction
 from chromatrack.propagation.reliability import ReviewRange, Told, look_at_rows, things_to_look_at
 from chromatrack.runs.files import TrackFiles, keep_apart, remove_stale, tell_stale
-from chromatrack.runs.marks_json import add_polygons, fit_skeleton, plain_marks, write_run_masks
+from chromatrack.runs.marks_json import plain_marks, write_run_masks
 from chromatrack.runs.progress import Report, stop_on_interrupt
-from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark, Skeleton, Source
-from chromatrack.tracking.inference import TrackedFrame
-from chromatrack.tracking.marks import Marks, Masks, read_marks
+from chromatrack.structures import Source
+from chromatrack.tracking.inference import TrackedFrame, follow
+from chromatrack.tracking.mark_checks import check_all, fit_skeleton
+from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.reliability import places_row
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import VideoInfo, probe
-from chromatrack.video.timecode import Moment, frame_range
 
 SCHEMA_VERSION = 2
 """Of result.json; raised when a key changes its meaning or goes."""
@@ -81,18 +79,12 @@ class _TrackRun:
 def track_to_folder(
     tracker: Tracker,
     video: Source,
+    marks: Marks,
     *,
     output: Source,
-    masks: Masks | None = None,
-    polygons: Sequence[PolygonMark] = (),
-    points: Sequence[PointMark] = (),
-    boxes: Sequence[BoxMark] = (),
-    keypoints: Sequence[KeypointMark] = (),
-    skeleton: Skeleton | None = None,
-    lost: Sequence[LostMark] = (),
     direction: Direction = "both",
-    start: Moment = 0,
-    end: Moment | None = None,
+    start: int = 0,
+    end: int | None = None,
     show_reliability: bool = False,
     progress: Report | None = None,
 ) -> RunSummary:
@@ -106,12 +98,10 @@ def track_to_folder(
 
     Args:
         tracker: the model and its configuration.
-        video, masks, points, boxes, keypoints, lost, direction: as in `Tracker.track`; the video
-            and the masks are not in `output/masks` or `output/marks`.
-        polygons: outlines of objects, painted over the masks.
+        video: file, folder or glob of images, or image; not in `output/masks` or `output/marks`.
+        marks: without a skeleton joints are numbered and not joined.
         output: folder, made if missing.
-        skeleton: of the keypoints; without it joints are numbered and not joined.
-        start, end: first frame and the one after the last: numbers, or times such as "2.5s".
+        direction, start, end: as in `Tracker.track`.
         show_reliability: draw it into the overlay, a bar for each object.
         progress: called after every frame.
 
@@ -122,41 +112,27 @@ def track_to_folder(
         OutputError: `output` cannot be written.
     """
     folder, info = Path(output), probe(video)
-    for given, name in product((video, masks), ("masks", "marks")):
-        keep_apart(given, folder / name)
-    keep_apart(video, folder / "overlay.mp4")
-    first, last = frame_range(video, start=start, end=end)
-    painted = {} if masks is None else read_marks(masks, start=first)
-    painted = add_polygons(painted, polygons, (info.height, info.width))
-    skeleton = fit_skeleton(skeleton, keypoints)
-    marks = Marks(painted, points, boxes, keypoints, lost)
-    frames = tracker.track(
-        video,
-        masks=painted,
-        points=points,
-        boxes=boxes,
-        keypoints=keypoints,
-        lost=lost,
-        direction=direction,
-        start=first,
-        end=last,
-    )
+    for name in ("masks", "marks", "overlay.mp4"):
+        keep_apart(video, folder / name)
+    marks = replace(marks, skeleton=fit_skeleton(marks.skeleton, marks.keypoints))
+    check_all(marks, info, start=start, end=end)
+    frames = follow(tracker.embedder, video, marks, direction=direction, start=start, end=end)
     head = _head(tracker, info, marks)
-    head["config"] |= {"start": first, "end": last, "direction": direction}
-    head["marks"] = plain_marks(marks, skeleton)
-    run = _TrackRun(folder, first, head)
+    head["config"] |= {"start": start, "end": end, "direction": direction}
+    head["marks"] = plain_marks(marks)
+    run = _TrackRun(folder, start, head)
     head["show_reliability"] = show_reliability
     files = TrackFiles(
         folder,
         marks.layout(),
         video=video,
         fps=info.average_fps,
-        skeleton=skeleton,
+        skeleton=marks.skeleton,
         show_reliability=show_reliability,
     )
     _write_result(run, reason="not finished: still running, or ended without a word")
-    write_run_masks(folder, painted)
-    _write_frames(run, files, frames, frames_ahead(info.frame_count, first, last), progress)
+    write_run_masks(folder, marks.masks)
+    _write_frames(run, files, frames, frames_ahead(info.frame_count, start, end), progress)
     seconds = time.perf_counter() - run.started
     return RunSummary(folder, len(run.rows), seconds, tuple(things_to_look_at(run.reliability)))
 

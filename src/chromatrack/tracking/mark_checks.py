@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from chromatrack.errors import InputError
-from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark, Source
-from chromatrack.tracking.marks import Marks, Masks, read_marks
+from chromatrack.formats.polygons import PolygonMark, paint_polygons
+from chromatrack.structures import KeypointMark, Skeleton, Source
+from chromatrack.tracking.marks import Marks
 from chromatrack.video.reader import VideoInfo, probe
 
 MOST_LABELS = 2000
@@ -142,26 +143,65 @@ def _check_boxes(marks: Marks, info: VideoInfo) -> None:
             )
 
 
-def gathered_marks(
-    video: Source,
-    *,
-    masks: Masks | None,
-    points: Sequence[PointMark],
-    boxes: Sequence[BoxMark],
-    keypoints: Sequence[KeypointMark],
-    lost: Sequence[LostMark],
-    start: int,
-    end: int | None,
-) -> Marks:
-    """Marks as `Tracker.track` takes them, read and checked against the video.
+def checked_marks(video: Source, marks: Marks, *, start: int, end: int | None) -> Marks:
+    """The same marks, checked against the video.
 
     Raises:
         InputError: as `Tracker.track`. VideoError: the video cannot be read.
     """
-    painted = {} if masks is None else read_marks(masks, start=start)
-    marks = Marks(painted, points, boxes, keypoints, lost)
     check_all(marks, probe(video), start=start, end=end)
     return marks
+
+
+def add_polygons(
+    masks: Mapping[int, np.ndarray], polygons: Iterable[PolygonMark], size: tuple[int, int]
+) -> dict[int, np.ndarray]:
+    """Paint outlined objects over masks.
+
+    Args:
+        masks: frame -> (H, W) integer ids; masks of another size are left as they are.
+        size: (height, width) of the video.
+
+    Returns:
+        frame -> (H, W) integer ids.
+
+    Raises:
+        InputError: an outline holds no pixel of the frame that is not under a later one.
+    """
+    polygons = list(polygons)
+    merged = dict(masks)
+    for frame, painted in paint_polygons(polygons, size).items():
+        for mark in polygons:
+            if mark.frame == frame and not (painted == mark.id).any():
+                raise InputError(
+                    f"polygon of object {mark.id} on frame {frame}: expected it to show inside the "
+                    f"{size[1]}x{size[0]} frame, but no pixel of it does; correct its corners"
+                )
+        under = merged.get(frame)
+        if under is None:
+            merged[frame] = painted
+        elif under.shape == painted.shape:
+            merged[frame] = np.where(painted > 0, painted, under)
+    return merged
+
+
+def fit_skeleton(skeleton: Skeleton | None, keypoints: Sequence[KeypointMark]) -> Skeleton | None:
+    """The skeleton of marked joints: None without any, numbered joints without edges by default.
+
+    Raises:
+        InputError: marks of different numbers of joints, or another number than the skeleton's.
+    """
+    if not keypoints:
+        return None
+    count = len(keypoints[0].joints)
+    skeleton = skeleton or Skeleton(tuple(f"joint {n}" for n in range(count)), ())
+    for mark in keypoints:
+        if len(mark.joints) != len(skeleton.names):
+            raise InputError(
+                f"keypoints {mark.id} on frame {mark.frame}: expected the skeleton's "
+                f"{len(skeleton.names)} joints, got {len(mark.joints)}; mark all with one skeleton"
+            )
+    return skeleton
 
 
 def _dated(marks: Marks) -> Iterator[tuple[str, int]]:

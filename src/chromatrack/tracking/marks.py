@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import fspath
 from pathlib import Path
-from typing import TypeVar
+from typing import TypedDict, TypeVar, Unpack
 
 import numpy as np
 import torch
@@ -26,7 +26,37 @@ from chromatrack.propagation.label_maps import masks_to_label_map, object_ids
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.point_labels import bumps
 from chromatrack.propagation.propagate import FrameMarks
-from chromatrack.structures import BoxMark, KeypointMark, LabelName, LostMark, PointMark, Source
+from chromatrack.structures import (
+    BoxMark,
+    KeypointMark,
+    LabelName,
+    LostMark,
+    PointMark,
+    Skeleton,
+    Source,
+)
+
+Masks = Source | np.ndarray | Mapping[int, np.ndarray]
+
+
+ColorReference = Source | tuple[np.ndarray, int | None]
+
+
+class MarkArguments(TypedDict, total=False):
+    """Marks as keywords of the calls that users make.
+
+    masks: a PNG or `(H, W)` integer array for the first frame; a folder of `00000.png`-named masks
+    or a dict for several frames. Ids are kept; 0 is background. points, boxes, keypoints: on any
+    frames, in pixels of the source. lost: regions declared absent on a frame. skeleton: names and
+    edges of the keypoints' joints.
+    """
+
+    masks: Masks | None
+    points: Sequence[PointMark]
+    boxes: Sequence[BoxMark]
+    keypoints: Sequence[KeypointMark]
+    lost: Sequence[LostMark]
+    skeleton: Skeleton | None
 
 
 @dataclass(frozen=True)
@@ -34,6 +64,7 @@ class Marks:
     """What the user marked, by kind; every frame with a mark is a keyframe.
 
     masks: frame -> `(H, W)` integer object ids, 0 = nothing said. lost: regions declared absent.
+    skeleton: names and edges of the keypoints' joints, if there are any.
     Points, boxes and joints without a position are declared lost on that frame.
     """
 
@@ -42,6 +73,22 @@ class Marks:
     boxes: Sequence[BoxMark] = ()
     keypoints: Sequence[KeypointMark] = ()
     lost: Sequence[LostMark] = ()
+    skeleton: Skeleton | None = None
+
+    @classmethod
+    def of(cls, *, start: int = 0, **given: Unpack[MarkArguments]) -> Marks:
+        """Marks as a user gives them.
+
+        Args:
+            start: the frame of a single mask.
+            given: see `MarkArguments`.
+
+        Raises:
+            InputError: a mask file that cannot be read.
+        """
+        masks = given.get("masks")
+        painted = {} if masks is None else read_marks(masks, start=start)
+        return cls(**{**given, "masks": painted})
 
     def layout(self) -> Layout:
         """One channel for everything that was ever marked."""
@@ -135,48 +182,67 @@ class Marks:
         painted[0] = True
         return FrameMarks(label_map, painted, xy, boxes)
 
+    def labels(self) -> dict[LabelName, set[int]]:
+        """label -> the frames on which it is shown or declared lost."""
+        found: dict[LabelName, set[int]] = {}
+        for frame, mask in self.masks.items():
+            for i in object_ids([mask]):
+                found.setdefault(("object", i, 0), set()).add(frame)
+        for kind, dated in (("object", self.lost), ("box", self.boxes), ("point", self.points)):
+            for mark in dated:
+                found.setdefault((kind, mark.id, 0), set()).add(mark.frame)
+        for pose in self.keypoints:
+            for number in said_joints(pose).nonzero()[0].tolist():
+                found.setdefault(("joint", pose.id, number), set()).add(pose.frame)
+        return found
+
+    def merged_with(self, new: Marks) -> Marks:
+        """All marks; where both speak of one label on one frame, the new one holds.
+
+        Args:
+            new: masks of the same size, poses of one id with equally many joints.
+        """
+        masks = {frame: _without_said(mask, frame, new) for frame, mask in self.masks.items()}
+        for frame, mask in new.masks.items():
+            masks[frame] = np.where(mask > 0, mask, masks.get(frame, np.zeros_like(mask)))
+        said = new.labels()
+        lost = [m for m in self.lost if m.frame not in said.get(("object", m.id, 0), ())]
+        return Marks(
+            {frame: mask for frame, mask in masks.items() if mask.any()},
+            _renewed(self.points, new.points),
+            _renewed(self.boxes, new.boxes),
+            _merge_poses([*self.keypoints, *new.keypoints]),
+            _renewed(lost, new.lost),
+            self.skeleton or new.skeleton,
+        )
+
+    def restricted_to(self, labels: Collection[LabelName]) -> Marks:
+        """The marks that speak of `labels`, and nothing else that stands on the same frames."""
+        wanted = set(labels)
+        ids = [i for kind, i, _ in wanted if kind == "object"]
+        masks = {f: np.where(np.isin(mask, ids), mask, 0) for f, mask in self.masks.items()}
+        poses = []
+        for pose in self.keypoints:
+            told = np.array([("joint", pose.id, n) in wanted for n in range(len(pose.joints))])
+            joints = np.where(told[:, None], pose.joints, np.nan)
+            pose = replace(pose, joints=joints, lost=pose.lost & told)
+            poses += [pose] if said_joints(pose).any() else []
+        return Marks(
+            {frame: mask for frame, mask in masks.items() if mask.any()},
+            [mark for mark in self.points if ("point", mark.id, 0) in wanted],
+            [mark for mark in self.boxes if ("box", mark.id, 0) in wanted],
+            poses,
+            [mark for mark in self.lost if ("object", mark.id, 0) in wanted],
+            self.skeleton,
+        )
+
 
 _Dated = TypeVar("_Dated", PointMark, BoxMark, LostMark)
-
-
-def marked_labels(marks: Marks) -> dict[LabelName, set[int]]:
-    """label -> the frames on which it is shown or declared lost."""
-    found: dict[LabelName, set[int]] = {}
-    for frame, mask in marks.masks.items():
-        for i in object_ids([mask]):
-            found.setdefault(("object", i, 0), set()).add(frame)
-    for kind, dated in (("object", marks.lost), ("box", marks.boxes), ("point", marks.points)):
-        for mark in dated:
-            found.setdefault((kind, mark.id, 0), set()).add(mark.frame)
-    for pose in marks.keypoints:
-        for number in (said_joints(pose)).nonzero()[0].tolist():
-            found.setdefault(("joint", pose.id, number), set()).add(pose.frame)
-    return found
 
 
 def said_joints(pose: KeypointMark) -> np.ndarray:
     """`(J,)` bool: joints marked or declared lost."""
     return np.isfinite(pose.joints).all(axis=1) | pose.lost
-
-
-def merge_marks(old: Marks, new: Marks) -> Marks:
-    """All marks; where both speak of one label on one frame, the new one holds.
-
-    Args:
-        old, new: masks of one size, poses of one id with equally many joints.
-    """
-    masks = {frame: _without_said(mask, frame, new) for frame, mask in old.masks.items()}
-    for frame, mask in new.masks.items():
-        masks[frame] = np.where(mask > 0, mask, masks.get(frame, np.zeros_like(mask)))
-    said = marked_labels(new)
-    lost = [m for m in old.lost if m.frame not in said.get(("object", m.id, 0), ())]
-    return Marks(
-        {frame: mask for frame, mask in masks.items() if mask.any()},
-        _renewed(old.points, new.points),
-        _renewed(old.boxes, new.boxes),
-        _merge_poses([*old.keypoints, *new.keypoints]),
-        _renewed(lost, new.lost),
-    )
 
 
 def _without_said(mask: np.ndarray, frame: int, new: Marks) -> np.ndarray:
@@ -201,32 +267,6 @@ def _merge_poses(poses: Collection[KeypointMark]) -> list[KeypointMark]:
             pose = replace(pose, joints=joints, lost=np.where(said, pose.lost, under.lost))
         merged[key] = pose
     return [merged[key] for key in sorted(merged)]
-
-
-def only(marks: Marks, labels: Collection[LabelName]) -> Marks:
-    """The marks that speak of `labels`, and nothing else that stands on the same frames."""
-    wanted = set(labels)
-    ids = [i for kind, i, _ in wanted if kind == "object"]
-    masks = {f: np.where(np.isin(mask, ids), mask, 0) for f, mask in marks.masks.items()}
-    poses = []
-    for pose in marks.keypoints:
-        told = np.array([("joint", pose.id, n) in wanted for n in range(len(pose.joints))])
-        joints = np.where(told[:, None], pose.joints, np.nan)
-        pose = replace(pose, joints=joints, lost=pose.lost & told)
-        poses += [pose] if said_joints(pose).any() else []
-    return Marks(
-        {frame: mask for frame, mask in masks.items() if mask.any()},
-        [mark for mark in marks.points if ("point", mark.id, 0) in wanted],
-        [mark for mark in marks.boxes if ("box", mark.id, 0) in wanted],
-        poses,
-        [mark for mark in marks.lost if ("object", mark.id, 0) in wanted],
-    )
-
-
-Masks = Source | np.ndarray | Mapping[int, np.ndarray]
-
-
-ColorReference = Source | tuple[np.ndarray, int | None]
 
 
 def read_marks(masks: Masks, *, start: int) -> dict[int, np.ndarray]:

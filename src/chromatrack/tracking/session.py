@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypedDict, TypeVar, Unpack
 
 import numpy as np
 
@@ -17,13 +17,24 @@ from chromatrack.structures import BoxMark, KeypointMark, Kind, LabelName, LostM
 from chromatrack.tracking.embedder import FrameEmbedder
 from chromatrack.tracking.inference import TrackedFrame, TrackerRun, tracked
 from chromatrack.tracking.mark_checks import MOST_LABELS, check_all
-from chromatrack.tracking.marks import Marks, marked_labels, merge_marks, only
+from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.session_state import forget_marked, fork, grown, relayout, shrunk
 from chromatrack.video.reader import Frame, VideoInfo
 
-Places = Mapping[int, tuple[float, float]]
-Boxes = Mapping[int, Box]
-Poses = Mapping[int, np.ndarray]
+
+class LiveMarks(TypedDict, total=False):
+    """Marks on the current frame, px.
+
+    masks: `(H, W)` integer ids, 0 = nothing said. points: {id: (x, y)}. boxes: {id: (x, y, width,
+    height)}. keypoints: {id: `(J, 2)` float xy}, NaN where a joint is not marked.
+    """
+
+    masks: np.ndarray | None
+    points: Mapping[int, tuple[float, float]] | None
+    boxes: Mapping[int, Box] | None
+    keypoints: Mapping[int, np.ndarray] | None
+
+
 _Value = TypeVar("_Value")
 
 
@@ -31,11 +42,8 @@ def start_session(
     embedder: FrameEmbedder,
     rgb: np.ndarray,
     *,
-    masks: np.ndarray | None = None,
-    points: Places | None = None,
-    boxes: Boxes | None = None,
-    keypoints: Poses | None = None,
     pts_seconds: float = 0.0,
+    **marks: Unpack[LiveMarks],
 ) -> Session:
     """Begin to track live frames; this is frame 0. Marks may also come later.
 
@@ -43,15 +51,15 @@ def start_session(
 
     Args:
         rgb: `(H, W, 3)` uint8; all later frames have its size.
-        masks, points, boxes, keypoints: as in `Session.add`.
         pts_seconds: when the frame is shown.
+        marks: what is on it, see `LiveMarks`.
 
     Raises:
         InputError: not a frame, or marks as in `Session.add`.
     """
     session = Session(embedder, rgb, pts_seconds=pts_seconds)
-    if any(marks is not None for marks in (masks, points, boxes, keypoints)):
-        session.add(masks=masks, points=points, boxes=boxes, keypoints=keypoints)
+    if any(given is not None for given in marks.values()):
+        session.add(**marks)
     return session
 
 
@@ -110,20 +118,11 @@ class Session:
         self._result = self._track()
         return self._result
 
-    def add(
-        self,
-        *,
-        masks: np.ndarray | None = None,
-        points: Places | None = None,
-        boxes: Boxes | None = None,
-        keypoints: Poses | None = None,
-    ) -> TrackedFrame:
+    def add(self, **marks: Unpack[LiveMarks]) -> TrackedFrame:
         """Track more things from the current frame on.
 
         Args:
-            masks: `(H, W)` integer ids, 0 = nothing said.
-            points: {id: (x, y)}, px. boxes: {id: (x, y, width, height)}, px.
-            keypoints: {id: `(J, 2)` float xy px}, NaN where a joint is not marked.
+            marks: see `LiveMarks`.
 
         Returns:
             The current frame, done again.
@@ -132,10 +131,10 @@ class Session:
             InputError: an id that is tracked already, nothing marked, or something outside the
                 frame; the session is as it was.
         """
-        new = self._marks(masks, points, boxes, keypoints)
+        new = self._marks(**marks)
         self._check(new)
         known = {name[:2] for name in channel_names(self.layout)}
-        double = sorted({name[:2] for name in marked_labels(new)} & known)
+        double = sorted({name[:2] for name in new.labels()} & known)
         if double:
             raise InputError(
                 f"add: expected new ids, but {double[0][0]} {double[0][1]} is tracked already; "
@@ -149,17 +148,11 @@ class Session:
             )
         return self._redo(new, layout)
 
-    def correct(
-        self,
-        *,
-        masks: np.ndarray | None = None,
-        points: Places | None = None,
-        boxes: Boxes | None = None,
-        keypoints: Poses | None = None,
-    ) -> TrackedFrame:
+    def correct(self, **marks: Unpack[LiveMarks]) -> TrackedFrame:
         """Say where tracked things really are on the current frame; later frames follow from it.
 
-        Args: as in `add`; ids that are tracked already.
+        Args:
+            marks: see `LiveMarks`; of ids that are tracked already.
 
         Returns:
             The current frame, done again.
@@ -168,9 +161,9 @@ class Session:
             InputError: an id that is not tracked, nothing marked, or something outside the frame;
                 the session is as it was.
         """
-        new = self._marks(masks, points, boxes, keypoints)
+        new = self._marks(**marks)
         self._check(new)
-        self._check_known(set(marked_labels(new)))
+        self._check_known(set(new.labels()))
         return self._redo(new, self.layout)
 
     def lost(
@@ -218,7 +211,7 @@ class Session:
         for run in (self._before, self._now):
             relayout(run, layout)
         self._run.layout = layout
-        self._run.marks = only(self._run.marks, channel_names(layout))
+        self._run.marks = self._run.marks.restricted_to(channel_names(layout))
         self._result = _without(self._result, kind, number)
         return self._result
 
@@ -236,7 +229,7 @@ class Session:
         relayout(self._before, layout)
         self._now = fork(self._before)
         self._run.layout = layout
-        self._run.marks = merge_marks(self._run.marks, new)
+        self._run.marks = self._run.marks.merged_with(new)
         self._result = self._track()
         return self._result
 
@@ -266,25 +259,20 @@ class Session:
         if any(m.x is None for m in [*new.points, *new.boxes]):
             raise InputError("expected places, got None; use lost for what is not to be seen")
 
-    def _marks(
-        self,
-        masks: np.ndarray | None,
-        points: Places | None,
-        boxes: Boxes | None,
-        keypoints: Poses | None,
-    ) -> Marks:
+    def _marks(self, **given: Unpack[LiveMarks]) -> Marks:
         """What the user gives for the current frame, as marks on it."""
-        index = self._frame.index
+        index, masks = self._frame.index, given.get("masks")
+        points, boxes = given.get("points") or {}, given.get("boxes") or {}
         poses = []
-        for number, joints in (keypoints or {}).items():
+        for number, joints in (given.get("keypoints") or {}).items():
             xy = np.asarray(joints, dtype=np.float64)
             if xy.ndim != 2 or xy.shape[1] != 2:
                 raise InputError(f"keypoints {number}: expected (J, 2) joints, got {xy.shape}")
             poses.append(KeypointMark(number, index, xy, np.zeros(len(xy), dtype=bool)))
         return Marks(
             {} if masks is None else {index: check_mask(masks)},
-            [PointMark(number, index, *_values(xy, 2)) for number, xy in (points or {}).items()],
-            [BoxMark(number, index, *_values(box, 4)) for number, box in (boxes or {}).items()],
+            [PointMark(number, index, *_values(xy, 2)) for number, xy in points.items()],
+            [BoxMark(number, index, *_values(box, 4)) for number, box in boxes.items()],
             poses,
         )
 

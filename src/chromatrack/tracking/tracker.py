@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from os import fspath
+from typing import Unpack
 
 import numpy as np
 import torch
 
 from chromatrack.errors import InputError
-from chromatrack.model.encoder import (
-    Encoder,
-)
+from chromatrack.model.encoder import Encoder
 from chromatrack.model.weights import load_encoder
 from chromatrack.ops.coords import FeatureSpec
 from chromatrack.propagation.bidirectional import Direction
-from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark, Source
+from chromatrack.structures import Source
 from chromatrack.tracking.colorize import ColorizedFrame, colorize_frames
 from chromatrack.tracking.config import Device, TrackConfig, choose_device
 from chromatrack.tracking.embedder import FrameEmbedder
 from chromatrack.tracking.inference import TrackedFrame, follow
-from chromatrack.tracking.mark_checks import gathered_marks
-from chromatrack.tracking.marks import ColorReference, Masks, read_reference
-from chromatrack.tracking.session import Boxes, Places, Poses, Session, start_session
+from chromatrack.tracking.mark_checks import checked_marks
+from chromatrack.tracking.marks import ColorReference, MarkArguments, Marks, read_reference
+from chromatrack.tracking.session import LiveMarks, Session, start_session
 
 __all__ = ["ColorizedFrame", "TrackConfig", "TrackedFrame", "Tracker", "choose_device"]
 
@@ -95,14 +94,10 @@ class Tracker:
         self,
         video: Source,
         *,
-        masks: Masks | None = None,
-        points: Sequence[PointMark] = (),
-        boxes: Sequence[BoxMark] = (),
-        keypoints: Sequence[KeypointMark] = (),
-        lost: Sequence[LostMark] = (),
         direction: Direction = "both",
         start: int = 0,
         end: int | None = None,
+        **marks: Unpack[MarkArguments],
     ) -> Iterator[TrackedFrame]:
         """Carry masks, points, boxes and poses through a video, in constant memory.
 
@@ -111,13 +106,10 @@ class Tracker:
 
         Args:
             video: file, folder or glob of images, or image.
-            masks: a PNG or `(H, W)` integer array for frame `start`; a folder of `00000.png`-named
-                masks or a dict for several frames. Ids are kept; 0 is background.
-            points, boxes, keypoints: marks on any frames, in pixels of the source.
-            lost: regions declared absent on a frame.
             direction: both ways from every keyframe, or one. With marks on frame `start` alone
                 there is one way only, and frames come as they are read.
             start, end: first frame and the one after the last, counted from 0.
+            marks: masks, points, boxes, keypoints, lost: see `MarkArguments`.
 
         Yields:
             TrackedFrame for every frame from `start` on.
@@ -127,38 +119,18 @@ class Tracker:
                 end), or nothing is marked.
             VideoError: the video cannot be read; DamagedVideoError after the last good frame.
         """
-        marks = gathered_marks(
-            video,
-            masks=masks,
-            points=points,
-            boxes=boxes,
-            keypoints=keypoints,
-            lost=lost,
-            start=start,
-            end=end,
-        )
-        return follow(self.embedder, video, marks, direction=direction, start=start, end=end)
+        checked = checked_marks(video, Marks.of(start=start, **marks), start=start, end=end)
+        return follow(self.embedder, video, checked, direction=direction, start=start, end=end)
 
     def start(
         self,
         rgb: np.ndarray,
         *,
-        masks: np.ndarray | None = None,
-        points: Places | None = None,
-        boxes: Boxes | None = None,
-        keypoints: Poses | None = None,
         pts_seconds: float = 0.0,
+        **marks: Unpack[LiveMarks],
     ) -> Session:
         """Begin to track live frames, pushed one by one: see `session.start_session`."""
-        return start_session(
-            self.embedder,
-            rgb,
-            masks=masks,
-            points=points,
-            boxes=boxes,
-            keypoints=keypoints,
-            pts_seconds=pts_seconds,
-        )
+        return start_session(self.embedder, rgb, pts_seconds=pts_seconds, **marks)
 
     def colorize(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain as joined
-from typing import get_args
+from typing import Unpack, get_args
 
 import numpy as np
 
@@ -21,11 +21,11 @@ from chromatrack.propagation.bidirectional import Direction, FrameReading
 from chromatrack.propagation.label_maps import label_map_to_mask, planes
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.propagate import Input
-from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark, Source
+from chromatrack.structures import Source
 from chromatrack.tracking.colorize import ColorizedFrame
 from chromatrack.tracking.inference import TrackedFrame, VideoRun, read_ways, tracked_frame
-from chromatrack.tracking.mark_checks import gathered_marks
-from chromatrack.tracking.marks import ColorReference, Marks, Masks
+from chromatrack.tracking.mark_checks import checked_marks
+from chromatrack.tracking.marks import ColorReference, MarkArguments, Marks
 from chromatrack.video.reader import Frame, read_frames
 
 PIXELS = FeatureSpec(channels=1, stride=1, offset=0.0)
@@ -66,31 +66,18 @@ class FlowTracker:
         self,
         video: Source,
         *,
-        masks: Masks | None = None,
-        points: Sequence[PointMark] = (),
-        boxes: Sequence[BoxMark] = (),
-        keypoints: Sequence[KeypointMark] = (),
-        lost: Sequence[LostMark] = (),
         direction: Direction = "both",
         start: int = 0,
         end: int | None = None,
+        **marks: Unpack[MarkArguments],
     ) -> Iterator[TrackedFrame]:
         """Arguments, frames and errors as of `Tracker.track`.
 
         Labels declared lost stay so until they are given again. A mask's confidence is 1 while any
         of it is left: flow does not tell how sure it is of one.
         """
-        marks = gathered_marks(
-            video,
-            masks=masks,
-            points=points,
-            boxes=boxes,
-            keypoints=keypoints,
-            lost=lost,
-            start=start,
-            end=end,
-        )
-        return self._follow(video, marks, direction, start, end)
+        checked = checked_marks(video, Marks.of(start=start, **marks), start=start, end=end)
+        return self._follow(video, checked, direction, start, end)
 
     def _follow(
         self, video: Source, marks: Marks, direction: Direction, start: int, end: int | None

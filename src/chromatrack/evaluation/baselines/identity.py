@@ -8,6 +8,7 @@ A tracker that does not beat them has learned nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -24,12 +25,12 @@ from chromatrack.propagation.label_maps import planes
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.point_labels import Seen
 from chromatrack.propagation.propagate import Input
-from chromatrack.structures import BoxMark, KeypointMark, LabelName, LostMark, PointMark, Source
+from chromatrack.structures import LabelName, Source
 from chromatrack.tracking.colorize import ColorizedFrame
 from chromatrack.tracking.config import Device, choose_device
 from chromatrack.tracking.inference import TrackedFrame, tracked_frame
-from chromatrack.tracking.mark_checks import gathered_marks
-from chromatrack.tracking.marks import ColorReference, Marks, Masks
+from chromatrack.tracking.mark_checks import checked_marks
+from chromatrack.tracking.marks import ColorReference, MarkArguments, Marks
 from chromatrack.video.reader import read_frames
 
 RAW_LAB_TEMPERATURE = 0.03
@@ -51,31 +52,18 @@ class IdentityTracker:
         self,
         video: Source,
         *,
-        masks: Masks | None = None,
-        points: Sequence[PointMark] = (),
-        boxes: Sequence[BoxMark] = (),
-        keypoints: Sequence[KeypointMark] = (),
-        lost: Sequence[LostMark] = (),
         direction: Direction = "both",
         start: int = 0,
         end: int | None = None,
+        **marks: Unpack[MarkArguments],
     ) -> Iterator[TrackedFrame]:
         """Arguments, frames and errors as of `Tracker.track`.
 
         Forward, every label is held as last given; backward, as given next; both, as last given,
         or as given next where there is nothing before. Where it is declared lost, it is absent.
         """
-        marks = gathered_marks(
-            video,
-            masks=masks,
-            points=points,
-            boxes=boxes,
-            keypoints=keypoints,
-            lost=lost,
-            start=start,
-            end=end,
-        )
-        return self._hold(video, marks, direction, start, end)
+        checked = checked_marks(video, Marks.of(start=start, **marks), start=start, end=end)
+        return self._hold(video, checked, direction, start, end)
 
     def _hold(
         self, video: Source, marks: Marks, direction: Direction, start: int, end: int | None
