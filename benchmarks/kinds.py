@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from chromatrack.cli.options import Settings, load_evaluated
+from chromatrack.cli.options import Evaluated, load_evaluated
 from chromatrack.evaluation.datasets.badja import badja_benchmark
 from chromatrack.evaluation.datasets.boxes import PRECISION, SUCCESS, box_benchmark
 from chromatrack.evaluation.datasets.jhmdb import jhmdb_benchmark
@@ -171,7 +171,7 @@ def extents(mask: np.ndarray) -> dict[int, TrackedBox]:
 
 def tracker_of(model: str, *, through: str, radius: float) -> Any:
     """The tracker to measure, or what stands in for one."""
-    tracker: Any = load_evaluated(Settings(model=model, device="cpu"))
+    tracker: Any = load_evaluated(Evaluated(model=model, device="cpu"))
     through_masks = through == "masks" and model != "identity"
     return ThroughMasks(tracker, radius=radius) if through_masks else tracker
 

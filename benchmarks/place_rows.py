@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from chromatrack.cli.options import Settings, load_evaluated
+from chromatrack.cli.options import Evaluated, load_evaluated
 from chromatrack.evaluation.datasets.badja import badja_benchmark
 from chromatrack.evaluation.datasets.boxes import box_benchmark
 from chromatrack.evaluation.datasets.davis import read_annotation, read_davis
@@ -87,7 +87,7 @@ def joint_rows(
 
 def collect(asked: argparse.Namespace) -> Iterator[list[Row]]:
     """Rows of each sequence of a set."""
-    settings = Settings(model=asked.model, size=asked.size)
+    settings = Evaluated(model=asked.model, size=asked.size)
     tracker: Any = load_evaluated(settings)
     names = asked.sequences
     if asked.set == "davis-boxes":

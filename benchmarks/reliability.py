@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chromatrack.atomic import replace_file
-from chromatrack.cli.options import Settings, load_evaluated, load_tracker
+from chromatrack.cli.options import Evaluated, Settings, load_evaluated, load_tracker
 from chromatrack.evaluation.datasets.davis import Year, read_annotation, read_davis
 from chromatrack.evaluation.metrics.calibration import (
     auc,
@@ -74,7 +74,7 @@ Row = dict[str, Any]
 
 
 def collect(
-    root: Path, *, settings: Settings, year: Year, sequences: Sequence[str] | None
+    root: Path, *, settings: Evaluated, year: Year, sequences: Sequence[str] | None
 ) -> list[Row]:
     """J, F and signals of every frame after the first."""
     tracker: Any = load_evaluated(settings)
@@ -393,7 +393,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     told.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args(argv)
     if asked.command == "collect":
-        settings = Settings(model=asked.model, size=asked.size, redetect=not asked.no_redetect)
+        settings = Evaluated(model=asked.model, size=asked.size, redetect=not asked.no_redetect)
         rows = collect(asked.root, settings=settings, year=asked.year, sequences=asked.sequences)
         replace_file(asked.rows, json.dumps(rows).encode())
         return 0

@@ -24,7 +24,7 @@ from chromatrack import __version__
 from chromatrack.cli import main as cli
 from chromatrack.cli import track as commands
 from chromatrack.cli.mark_files import MarkFiles, read_mark_files
-from chromatrack.cli.options import DEFAULTS, EVALUATED, NO_KNOBS, track_config
+from chromatrack.cli.options import DEFAULTS, EvaluateKnobs, TrackKnobs, track_config
 from chromatrack.cli.progress import frame_bar
 from chromatrack.cli.track import with_look_at
 from chromatrack.evaluation.datasets.davis import evaluate_davis
@@ -700,12 +700,16 @@ def test_version(capsys):
 def test_the_options_are_the_library_s_with_its_defaults():
     assert track_config(DEFAULTS) == TrackConfig()
     names = {field.name for kind in (TrackConfig, PropagateConfig) for field in fields(kind)}
-    knobs = names - {"propagate", "color", "protocol"}
-    assert knobs == {field.name for field in fields(EVALUATED)} - set(NO_KNOBS)
-    of_others = {"square", "long_multiple", "upsample", "stretch", "pinned", "fill", "harden"}
-    of_others |= {"restrict_recent", "similarity", "faint", "moved_after", "moved_dilation"}
-    told = {field.name for field in fields(DEFAULTS)} - {"model", "device"}
-    assert told == knobs - of_others
+    assert {field.name for field in fields(EvaluateKnobs)} == names - {
+        "propagate",
+        "color",
+        "protocol",
+    }
+    assert all(field.default is None for field in fields(EvaluateKnobs))
+    assert {field.name for field in fields(TrackKnobs)} == {
+        *("size", "stride", "adapt", "redetect", "first", "recent", "spacing", "top_k", "radius"),
+        *("recent_radius", "radius_shape", "restrict_first", "temperature"),
+    }
     assert set(get_args(ProtocolName)) == set(PROTOCOLS)
 
 

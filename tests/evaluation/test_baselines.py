@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from chromatrack.cli.options import Settings, load_evaluated
+from chromatrack.cli.options import Evaluated, load_evaluated
 from chromatrack.errors import InputError
 from chromatrack.evaluation.baselines.identity import (
     RAW_LAB_TEMPERATURE,
@@ -159,7 +159,7 @@ def test_baselines_by_name(monkeypatch):
         with pytest.raises(InputError, match=extra):
             baseline(name, device="cpu")
         with pytest.raises(InputError, match=extra):
-            load_evaluated(Settings(model=name, device="cpu"))
+            load_evaluated(Evaluated(model=name, device="cpu"))
 
 
 def test_flow_baselines_say_what_they_are():

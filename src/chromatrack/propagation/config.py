@@ -34,21 +34,29 @@ USUAL_STRIDE = 8
 class PropagateConfig:
     """How labels are copied.
 
-    first: keep the marked frames (the first labelled one, and others) in memory. recent: how many
-    of the last frames, `spacing` frames apart. radius: window in cells around a cell's place on
-    marked frames (the whole frame if `restrict_first` is False); recent_radius: on recent ones;
-    None: as many cells as `REACH` and `RECENT_REACH` pixels are. temperature divides the cosine
-    similarity. top_k: how many of the most similar cells to copy from; None: all in the windows.
+    From `pinned` on for the protocols of others (`evaluation.protocols`).
 
-    For the protocols of others (`evaluation.protocols`): pinned: how many frames after the first
-    one lie those that stay in memory, with their labels, in windows of `radius`. fill: until
-    `recent` frames have been, copies of the first marked one stand in for them. restrict_recent:
-    False searches recent frames everywhere. similarity: `dot` leaves features as long as the
-    network makes them. faint: object shares below this are background. harden: what is remembered
-    of a frame is the largest label of every cell alone. moved_after: on frames more than this many
-    frames away windows are moved to where a coarse search finds the cell (None: nowhere); it looks
-    at every second cell there, one in three from twice as far on and so on, up to one in
-    `moved_dilation`.
+    Args:
+        first: keep copying from the marked frames: the first one, and others if any.
+        recent: how many of the last frames to copy from (4, and 0 for colours).
+        spacing: frames from one of them to the next.
+        top_k: how many of the most similar cells to copy from; None: all in the windows.
+        radius: how far a cell may have moved since a marked frame, in cells (None: 160 pixels).
+        recent_radius: how far since a recent frame, in cells (None: 64 pixels).
+        radius_shape: shape of these neighbourhoods.
+        restrict_first: search marked frames within the radius only (yes, and no for colours).
+        temperature: divides the similarity in the softmax over cells.
+        pinned: frames that stay in memory with their labels, counted from the first one; they are
+            searched within `radius`.
+        fill: copies of the first marked frame stand in for recent ones that are still to come.
+        restrict_recent: search recent frames within the radius only.
+        similarity: cosine, or dot: features as long as the network makes them.
+        faint: object shares below this are background.
+        harden: remember the largest label of every cell alone.
+        moved_after: on frames more than this many frames away, move the windows to where a coarse
+            search finds each cell (None: nowhere).
+        moved_dilation: at most this many cells from one to the next in that search; it looks at
+            every second one on the nearest such frames, at fewer the farther a frame is away.
     """
 
     first: bool = True

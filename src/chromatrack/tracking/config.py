@@ -22,22 +22,26 @@ ENLARGE = 2.0
 class TrackConfig:
     """Everything that changes a result, besides the model.
 
-    size: short side in pixels at which frames are embedded; smaller ones are enlarged, up to twice.
-    stride: pixels per cell, 8 or 4; None keeps the model's own (`EncoderConfig.track_stride`).
-    adapt: how far the encoder's normalisation leans towards the clip's first frame, [0, 1].
-    redetect: report objects absent when they are gone, and look for them in the whole frame.
-    propagate: how labels are copied. colour: the same for colours, by default from the references
-    only and over the whole frame, because errors passed on from frame to frame smear.
+    The last five are for the protocols of others (`evaluation.protocols`).
 
-    For the protocols of others (`evaluation.protocols`): square: frames are `size` x `size`.
-    long_multiple: the longer side is cut down to a multiple of this many pixels. upsample: how
-    masks come to full size, along the image's edges or by plain bilinear interpolation.
-    stretch: every label is stretched to [0, 1] over the frame before the largest wins. protocol:
-    its name, for the record alone.
+    Args:
+        size: short side in pixels at which frames are embedded; smaller ones are enlarged, up to
+            twice.
+        stride: pixels per cell; None keeps the model's own (small 8, base 4).
+        adapt: how far the model's normalisation leans towards the clip's first frame, 0 to 1.
+        redetect: report objects absent when they are gone, and look for them in the whole frame.
+        propagate: how labels are copied.
+        color: the same for colours, by default from the references only and over the whole frame,
+            because errors passed on from frame to frame smear.
+        square: embed frames as squares of side `size`.
+        long_multiple: cut the longer side down to a multiple of this many pixels.
+        upsample: how masks come to full size: along the image's edges, or by plain interpolation.
+        stretch: stretch every label to [0, 1] over the frame before the largest wins.
+        protocol: its name, for the record alone.
     """
 
     size: int = 480
-    stride: int | None = None
+    stride: Literal[4, 8] | None = None
     adapt: float = 0.7
     redetect: bool = True
     propagate: PropagateConfig = field(default_factory=PropagateConfig)
