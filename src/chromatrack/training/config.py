@@ -28,27 +28,28 @@ Cache = Literal["table", "device", "memory", "disk", "none"]
 class SamplerConfig:
     """How training examples are drawn.
 
-    views: frames or views per example; the last is the target, the others are references. 1:
-        single pictures.
-    crop: side of the square views, pixels. short_side: of the decoded frames, pixels.
-    gap_seconds: least and largest time between the target and a reference.
-    regular_gap: the views are frames one gap apart in order of time (within a third of it), for
-        networks that look at several frames at once.
-    independent_views: every view of an example moves a little on its own; False: one and the same
-        view of all frames, no perturbation.
-    spacing_seconds: least time between decoded frames. clip_seconds: longest stretch decoded.
-    photo_share: share of examples made from stills (photos, or single video frames).
-    still_motion, video_motion: strength of each view's own motion; 1 is about 7 degrees and 15 %.
-    thin_plate: strength of the bend of a still's target view, in sides of the view; 0: none.
-    jitter: strength of the change of light per view; 0: none.
-    hide: which channels are hidden. stills_show_all: share of stills that hide nothing all the
-        same, when hide is "dropout".
-    least_side: least side of a view before its motion, as a share of the picture's shorter side.
-    palindrome: view 0 and the target show the same frame, the others lie in between.
-    mirror_apart: share of examples whose view 0 is mirrored against the others.
-    cache, memory_gigabytes: where decoded frames are kept, and how many of them; "table": all on
-        the accelerator, where batches are drawn at once (`device_batches`); the three knobs above
-        are known there alone.
+    Args:
+        views: frames or views of an example; the last is the target. 1: single pictures.
+        crop: side of the square views, pixels.
+        short_side: of decoded frames, pixels.
+        gap_seconds: least and largest time between the target and a reference.
+        regular_gap: frames one gap apart in order of time, for networks that see clips.
+        independent_views: every view of an example moves on its own; False: none moves.
+        spacing_seconds: least time between decoded frames.
+        clip_seconds: longest stretch decoded at once.
+        photo_share: share of examples made from stills (photos, or single video frames).
+        still_motion: strength of each view's own motion in stills; 1 is about 7 degrees and 15 %.
+        video_motion: the same, between frames.
+        thin_plate: bend of a still's target view, in sides of the view, e.g. 0.03; 0: none.
+        jitter: strength of random light and colour change per view, 0 to 1.
+        hide: Lab channels hidden from the network: drawn for each example, or always a and b.
+        stills_show_all: share of stills that hide no channel, when hide is "dropout".
+        least_side: least side of a view, as a share of the picture's (table only).
+        palindrome: first reference and target are views of one frame (table only).
+        mirror_apart: share of examples with the first view mirrored (table only).
+        cache: where decoded frames are kept: with a GPU, `table` or `device` if they fit.
+        memory_gigabytes: decoded frames kept; more data is rotated through.
+        seed: of the draws of examples.
     """
 
     views: int = 2
@@ -98,16 +99,19 @@ def _expect(config: SamplerConfig, name: str, what: str, right: bool) -> None:
 class Objective:
     """What is asked of the pointer; weights of 0 leave a term out.
 
-    compare: smooth L1 on the hidden channels, or cross-entropy on `classes` colours (k-means).
-    unit_length: cosine similarity; False: plain inner products, as in the paper.
-    temperature divides the similarity, once.
-    window: cells a target may look away from its own place when the frames are less than
-    `window_seconds` apart; None: always the whole frame.
-    copy: colours copied. correspondence: known motion of stills found, against all other pictures.
-    walk: the way to other frames and back found, in palindromes. queries: cells of each target that
-    the last two ask; 0: all. distractors: cells of other pictures; 0: all.
-    predict: colours predicted from each cell's own features, for networks that see single pictures
-    and L alone; there is no pointer then and no other term, and the network gets a colour head.
+    Args:
+        compare: copied colours with the truth by smooth L1, or as classes by cross-entropy.
+        classes: colours copied or predicted (k-means).
+        unit_length: cosine similarity; False: plain inner products, as in the paper.
+        temperature: divides the similarity, once.
+        window: cells a target may look away when frames are less than `window_seconds` apart.
+        window_seconds: time between frames from which on the whole frame is looked at.
+        copy: weight of the colours copied.
+        correspondence: weight of known motion found on stills.
+        walk: weight of the way to other frames and back (with palindrome).
+        queries: cells of each target asked for known places; 0: all.
+        distractors: cells of other pictures among which a place is found; 0: all.
+        predict: weight of colours predicted from single grey pictures; no other term goes with it.
     """
 
     compare: Compare = "classify"
@@ -128,13 +132,35 @@ class Objective:
 class TrainConfig:
     """A recipe. The schedule runs over `minutes` if given, else over `steps`.
 
-    init: weights to start from (a shipped name or a file); None: random.
-    batch: examples a step, over all processes and all `accumulate` parts.
-    precision: auto is bfloat16 or float16 where the device has it, float32 on CPUs.
-    decay: share of a `wsd` schedule in which the rate falls. keep_every: steps between checkpoints
-    that stay; None: only the last two do. decay_from: a run's folder or checkpoint that this one
-    goes on from, with all of its state, at its own step 0.
-    held_out: clips (or photos) never trained on, to watch the run with.
+    Args:
+        model: the network: small, base or vondrick2018.
+        init: weights to start from: a shipped model's name, or a weights file; None: random. A
+            wider network takes over a narrower one.
+        objective: what is asked of the pointer.
+        sampler: how examples are drawn.
+        steps: length of the schedule.
+        minutes: wall-clock length of the schedule, instead of steps.
+        batch: examples a step, over all processes.
+        accumulate: parts that a batch is computed in, to save memory.
+        optimizer: AdamW or Adam.
+        learning_rate: peak of the schedule.
+        weight_decay: of the optimiser.
+        schedule: cosine, step, or wsd (warm-up, stable, decay).
+        warmup: share of the schedule in which the rate rises.
+        drops: shares of a step schedule at which the rate falls to a tenth.
+        decay: share of a wsd schedule that falls.
+        keep_every: steps between checkpoints that stay; None: only the last two do.
+        decay_from: a run's folder or checkpoint that this one goes on from, at its own step 0.
+        clip_norm: largest length of the gradient; None: any.
+        precision: of the forward pass; auto: bfloat16 on GPUs that have it.
+        compile: torch.compile (needs a C++ compiler).
+        device: where to train.
+        seed: of all randomness.
+        log_every: steps between lines of the log.
+        save_seconds: time between checkpoints.
+        watch_minutes: time between looks at held-out frames (pictures, colour error, tracking).
+        held_out: clips (or photos) set aside for that.
+        tensorboard: write TensorBoard's files too.
     """
 
     model: str = "small"
