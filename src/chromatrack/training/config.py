@@ -44,9 +44,6 @@ class SamplerConfig:
         jitter: strength of random light and colour change per view, 0 to 1.
         hide: Lab channels hidden from the network: drawn for each example, or always a and b.
         stills_show_all: share of stills that hide no channel, when hide is "dropout".
-        least_side: least side of a view, as a share of the picture's (table only).
-        palindrome: first reference and target are views of one frame (table only).
-        mirror_apart: share of examples with the first view mirrored (table only).
         cache: where decoded frames are kept: with a GPU, `table` or `device` if they fit.
         memory_gigabytes: decoded frames kept; more data is rotated through.
         seed: of the draws of examples.
@@ -67,9 +64,6 @@ class SamplerConfig:
     jitter: float = 0.25
     hide: Hide = "dropout"
     stills_show_all: float = 0.0
-    least_side: float = 0.6
-    palindrome: bool = False
-    mirror_apart: float = 0.0
     cache: Cache = "memory"
     memory_gigabytes: float = 3.0
     seed: int = 0
@@ -77,13 +71,12 @@ class SamplerConfig:
     def __post_init__(self) -> None:
         for name, least in (("views", 1), ("crop", 8), ("short_side", 8), ("seed", 0)):
             _expect(self, name, f"{least} or more", getattr(self, name) >= least)
-        for name in ("photo_share", "stills_show_all", "mirror_apart"):
+        for name in ("photo_share", "stills_show_all"):
             _expect(self, name, "0 to 1", 0 <= getattr(self, name) <= 1)
         for name in ("still_motion", "video_motion", "thin_plate", "jitter"):
             _expect(self, name, "0 or more", getattr(self, name) >= 0)
         for name in ("spacing_seconds", "clip_seconds", "memory_gigabytes"):
             _expect(self, name, "more than 0", getattr(self, name) > 0)
-        _expect(self, "least_side", "more than 0, to 1", 0 < self.least_side <= 1)
         low, high = self.gap_seconds
         _expect(self, "gap_seconds", "0 < least <= largest", 0 < low <= high)
         for name, kind in (("hide", Hide), ("cache", Cache)):
@@ -108,9 +101,6 @@ class Objective:
         window_seconds: time between frames from which on the whole frame is looked at.
         copy: weight of the colours copied.
         correspondence: weight of known motion found on stills.
-        walk: weight of the way to other frames and back (with palindrome).
-        queries: cells of each target asked for known places; 0: all.
-        distractors: cells of other pictures among which a place is found; 0: all.
         predict: weight of colours predicted from single grey pictures; no other term goes with it.
     """
 
@@ -122,9 +112,6 @@ class Objective:
     window_seconds: float = 0.5
     copy: float = 1.0
     correspondence: float = 0.0
-    walk: float = 0.0
-    queries: int = 0
-    distractors: int = 0
     predict: float = 0.0
 
 
@@ -249,8 +236,15 @@ def single() -> TrainConfig:
     )
 
 
-DROPPED = frozenset({"cycle", "compactness", "negatives", "ema"})
-"""Terms of older recipes that are gone (docs/results.md says what they were worth)."""
+DROPPED = {
+    **dict.fromkeys(("cycle", "compactness", "negatives", "ema"), 0),
+    **dict.fromkeys(("walk", "queries", "distractors", "palindrome", "mirror_apart"), 0),
+    "least_side": 0.6,
+}
+"""Entries of older recipes that are gone, with the value at which they did nothing.
+
+What they were worth: docs/results.md, docs/ladder.md.
+"""
 
 RECIPES = {"default": default, "vondrick2018": vondrick2018, "single": single}
 
@@ -300,7 +294,8 @@ def _check_fit(config: TrainConfig) -> None:
         raise InputError(
             f"views: expected {length}, the clip that {config.model} embeds at once, got {views}"
         )
-    _check_table(config)
+    if config.sampler.cache == "table":
+        _check_table(config.sampler)
     if objective.predict:
         _check_prediction(config)
     elif views < 2:
@@ -312,26 +307,12 @@ def _check_fit(config: TrainConfig) -> None:
         )
 
 
-def _check_table(config: TrainConfig) -> None:
-    """What only batches drawn from a table can do, and what they cannot."""
-    sampler, objective = config.sampler, config.objective
-    if sampler.cache == "table":
-        if sampler.regular_gap or not sampler.independent_views:
-            raise InputError(
-                "cache: a table gives views that move on their own, at gaps of their own; expected "
-                "memory, device, disk or none for this recipe, got 'table'"
-            )
-    else:
-        for name, plain in (("palindrome", False), ("mirror_apart", 0.0), ("least_side", 0.6)):
-            if getattr(sampler, name) != plain:
-                raise InputError(
-                    f"{name}: expected {plain} unless batches are drawn from a table (--cache "
-                    f"table), got {getattr(sampler, name)}"
-                )
-    if objective.walk and not (sampler.palindrome and sampler.views > 2):
+def _check_table(sampler: SamplerConfig) -> None:
+    """A table gives single frames, each view moving on its own."""
+    if sampler.regular_gap or not sampler.independent_views:
         raise InputError(
-            "walk: goes to other frames and back to the first, so it needs --palindrome and 3 "
-            f"views or more; came views {sampler.views}, palindrome {sampler.palindrome}"
+            "cache: a table gives views that move on their own, at gaps of their own; expected "
+            "memory, device, disk or none for this recipe, got 'table'"
         )
 
 
@@ -378,12 +359,12 @@ def from_json(text: str) -> TrainConfig:
 
 
 def _without_dropped(raw: dict[str, Any]) -> dict[str, Any]:
-    """An older recipe without the terms it names and weighs 0, of those that are gone."""
-    kept = {n: value for n, value in raw.items() if n not in DROPPED or value != 0}
-    objective = kept.get("objective")
-    return kept | (
-        {"objective": _without_dropped(objective)} if isinstance(objective, dict) else {}
-    )
+    """An older recipe without the entries that are gone, where they did nothing in it."""
+    kept = {n: value for n, value in raw.items() if n not in DROPPED or value != DROPPED[n]}
+    for name in ("objective", "sampler"):
+        if isinstance(kept.get(name), dict):
+            kept[name] = _without_dropped(kept[name])
+    return kept
 
 
 def _build(kind: type, raw: Mapping[str, Any]) -> Any:  # noqa: ANN401

@@ -1,9 +1,7 @@
 """Step -> batch, drawn and cut on the accelerator in a few large operations.
 
 The draws are those of `sampler.Sampler` (frames by time, random square views, each view's own
-motion, light, hidden channels), made for a whole batch at once from the step's number, and one
-kind of example more: with `palindrome`, view 0 and the target are two views of the *same* frame
-and the views between them are other frames, so that a walk there and back has a known end.
+motion, light, hidden channels), made for a whole batch at once from the step's number.
 """
 
 from __future__ import annotations
@@ -75,14 +73,9 @@ class DeviceSampler:
         frames = self._frames(target, moving, rng)
         amount = np.where(moving[:, None], config.video_motion, config.still_motion)
         amount = np.repeat(amount, views, axis=1)
-        if config.palindrome:
-            amount[:, [0, -1]] = config.still_motion
         size = self.table.size.numpy()[target]
         base = random_views(size, config, rng)
         matrix = base[:, None] @ motions(amount, config.crop, rng)
-        if config.mirror_apart:
-            apart = rng.random(count) < config.mirror_apart
-            matrix[apart, 0] = matrix[apart, 0] @ _mirror(config.crop)
         lightness, color = np.exp(
             rng.normal(size=(2, count, views)) * config.jitter * np.reshape([0.2, 0.25], (2, 1, 1))
         )
@@ -109,22 +102,12 @@ class DeviceSampler:
     def _frames(
         self, target: np.ndarray, moving: np.ndarray, rng: np.random.Generator
     ) -> np.ndarray:
-        """`(B, V)` frames of each example: view by view at drawn times, the target last.
-
-        In a palindrome the first is the target once more, and those between go further and further
-        away in one direction.
-        """
-        config, views = self.config, self.config.views
-        frames = np.repeat(target[:, None], views, axis=1)
-        side = rng.choice([-1.0, 1.0], size=len(target))
-        gap = side * rng.uniform(*config.gap_seconds, size=len(target))
-        for view in range(views - 1):
-            if config.palindrome:
-                found = neighbour(self.table, target, gap * view) if view else target
-            else:
-                side = rng.choice([-1.0, 1.0], size=len(target))
-                gap = side * rng.uniform(*config.gap_seconds, size=len(target))
-                found = neighbour(self.table, target, gap)
+        """`(B, V)` frames of each example: view by view at drawn times, the target last."""
+        frames = np.repeat(target[:, None], self.config.views, axis=1)
+        for view in range(self.config.views - 1):
+            side = rng.choice([-1.0, 1.0], size=len(target))
+            gap = side * rng.uniform(*self.config.gap_seconds, size=len(target))
+            found = neighbour(self.table, target, gap)
             frames[:, view] = np.where(moving, found, target)
         return frames
 
@@ -196,10 +179,10 @@ class DeviceSampler:
 
 def random_views(size: np.ndarray, config: SamplerConfig, rng: np.random.Generator) -> np.ndarray:
     """`crops.random_view` for n images of `(n, 2)` (height, width): `(n, 3, 3)`."""
-    crop, least = config.crop, config.least_side
+    crop = config.crop
     shorter = size.min(1)
     largest = np.minimum(shorter / crop, np.maximum(shorter - 1, 1) / (crop - 1))
-    scale = rng.uniform(least * largest, largest)
+    scale = rng.uniform(0.6 * largest, largest)
     side = scale * (crop - 1)
     matrix = np.zeros((len(size), 3, 3))
     matrix[:, 0, 0] = matrix[:, 1, 1] = scale
