@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import types
-import typing
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal, get_args
 
 from chromatrack.errors import InputError
 from chromatrack.model.config import PRESETS, EncoderConfig
@@ -70,22 +67,17 @@ class SamplerConfig:
 
     def __post_init__(self) -> None:
         for name, least in (("views", 1), ("crop", 8), ("short_side", 8), ("seed", 0)):
-            _expect(self, name, f"{least} or more", getattr(self, name) >= least)
+            _expect(getattr(self, name) >= least, name, f"{least} or more", self)
         for name in ("photo_share", "stills_show_all"):
-            _expect(self, name, "0 to 1", 0 <= getattr(self, name) <= 1)
+            _expect(0 <= getattr(self, name) <= 1, name, "0 to 1", self)
         for name in ("still_motion", "video_motion", "thin_plate", "jitter"):
-            _expect(self, name, "0 or more", getattr(self, name) >= 0)
+            _expect(getattr(self, name) >= 0, name, "0 or more", self)
         for name in ("spacing_seconds", "clip_seconds", "memory_gigabytes"):
-            _expect(self, name, "more than 0", getattr(self, name) > 0)
+            _expect(getattr(self, name) > 0, name, "more than 0", self)
         low, high = self.gap_seconds
-        _expect(self, "gap_seconds", "0 < least <= largest", 0 < low <= high)
+        _expect(0 < low <= high, "gap_seconds", "0 < least <= largest", self)
         for name, kind in (("hide", Hide), ("cache", Cache)):
-            _expect(self, name, " or ".join(get_args(kind)), getattr(self, name) in get_args(kind))
-
-
-def _expect(config: SamplerConfig, name: str, what: str, right: bool) -> None:
-    if not right:  # a NaN is never right
-        raise InputError(f"{name}: expected {what}, got {getattr(config, name)!r}")
+            _expect(getattr(self, name) in get_args(kind), name, " or ".join(get_args(kind)), self)
 
 
 @dataclass(frozen=True)
@@ -246,6 +238,9 @@ DROPPED = {
 What they were worth: docs/results.md, docs/ladder.md.
 """
 
+PARTS = {"objective": Objective, "sampler": SamplerConfig}
+"""Recipes inside a recipe, by the name of their field."""
+
 RECIPES = {"default": default, "vondrick2018": vondrick2018, "single": single}
 
 
@@ -263,43 +258,41 @@ def check(config: TrainConfig) -> None:
     Raises:
         InputError: names the knob, what was expected and what came.
     """
-    if config.minutes is not None and not config.minutes > 0:
-        raise InputError(f"minutes: expected more than 0, got {config.minutes}")
-    if not 0 <= config.decay <= 1:
-        raise InputError(f"decay: expected a share from 0 to 1, got {config.decay}")
-    if config.keep_every is not None and config.keep_every < 1:
-        raise InputError(f"keep_every: expected 1 or more, got {config.keep_every}")
+    _expect(config.minutes is None or config.minutes > 0, "minutes", "more than 0", config)
+    _expect(0 <= config.decay <= 1, "decay", "a share from 0 to 1", config)
+    _expect(config.keep_every is None or config.keep_every >= 1, "keep_every", "1 or more", config)
     for name in ("steps", "batch", "accumulate", "log_every"):
-        if getattr(config, name) < 1:
-            raise InputError(f"{name}: expected 1 or more, got {getattr(config, name)}")
-    if config.batch % config.accumulate:
-        raise InputError(
-            f"batch: expected a multiple of accumulate ({config.accumulate}), got {config.batch}"
-        )
-    if config.model not in PRESETS:
-        raise InputError(f"model: expected one of {', '.join(PRESETS)}, got {config.model!r}")
-    if not config.objective.temperature > 0:
-        raise InputError(f"temperature: expected more than 0, got {config.objective.temperature}")
+        _expect(getattr(config, name) >= 1, name, "1 or more", config)
+    parts = f"a multiple of accumulate ({config.accumulate})"
+    _expect(config.batch % config.accumulate == 0, "batch", parts, config)
+    _expect(config.model in PRESETS, "model", f"one of {', '.join(PRESETS)}", config)
+    _expect(config.objective.temperature > 0, "temperature", "more than 0", config.objective)
     for name in ("learning_rate", "save_seconds", "watch_minutes"):
-        if not getattr(config, name) > 0:
-            raise InputError(f"{name}: expected more than 0, got {getattr(config, name)}")
+        _expect(getattr(config, name) > 0, name, "more than 0", config)
     _check_fit(config)
+
+
+def _expect(right: bool, name: str, what: str, config: object) -> None:
+    """Refuse the field `name` of a recipe or a part of one."""
+    if not right:  # a NaN is never right
+        raise InputError(f"{name}: expected {what}, got {getattr(config, name)!r}")
 
 
 def _check_fit(config: TrainConfig) -> None:
     """What the network, the clips and the objective must have in common."""
     length = 4 if PRESETS[config.model].kind == "vondrick2018" else 1
-    views, objective = config.sampler.views, config.objective
-    if views % length:
+    sampler, objective = config.sampler, config.objective
+    clip = f"{length}, the clip that {config.model} embeds at once"
+    _expect(sampler.views % length == 0, "views", clip, sampler)
+    if sampler.cache == "table" and (sampler.regular_gap or not sampler.independent_views):
         raise InputError(
-            f"views: expected {length}, the clip that {config.model} embeds at once, got {views}"
+            "cache: a table gives views that move on their own, at gaps of their own; expected "
+            "memory, device, disk or none for this recipe, got 'table'"
         )
-    if config.sampler.cache == "table":
-        _check_table(config.sampler)
     if objective.predict:
         _check_prediction(config)
-    elif views < 2:
-        raise InputError(f"views: expected 2 or more (references and a target), got {views}")
+    else:
+        _expect(sampler.views >= 2, "views", "2 or more (references and a target)", sampler)
     if objective.correspondence and length > 1:
         raise InputError(
             f"correspondence: {config.model} embeds whole clips, stills under random motion are "
@@ -307,35 +300,18 @@ def _check_fit(config: TrainConfig) -> None:
         )
 
 
-def _check_table(sampler: SamplerConfig) -> None:
-    """A table gives single frames, each view moving on its own."""
-    if sampler.regular_gap or not sampler.independent_views:
-        raise InputError(
-            "cache: a table gives views that move on their own, at gaps of their own; expected "
-            "memory, device, disk or none for this recipe, got 'table'"
-        )
-
-
 def _check_prediction(config: TrainConfig) -> None:
     """Colours predicted go with nothing that needs a reference."""
     objective = config.objective
-    if config.sampler.views != 1:
-        raise InputError(
-            f"views: expected 1, as colours are predicted from single pictures, got "
-            f"{config.sampler.views}"
-        )
-    if PRESETS[config.model].kind != "resnet":
-        raise InputError(f"model: expected a network of single pictures, got {config.model!r}")
-    if objective.compare != "classify":
-        raise InputError(
-            f"compare: expected classify where colours are predicted, got {objective.compare!r}"
-        )
+    alone = "1, as colours are predicted from single pictures"
+    _expect(config.sampler.views == 1, "views", alone, config.sampler)
+    is_single = PRESETS[config.model].kind == "resnet"
+    _expect(is_single, "model", "a network of single pictures", config)
+    classes = "classify where colours are predicted"
+    _expect(objective.compare == "classify", "compare", classes, objective)
     for name in ("copy", "correspondence"):
-        if getattr(objective, name):
-            raise InputError(
-                f"{name}: expected 0 where colours are predicted without a reference, got "
-                f"{getattr(objective, name)}"
-            )
+        without = "0 where colours are predicted without a reference"
+        _expect(not getattr(objective, name), name, without, objective)
 
 
 def to_json(config: TrainConfig) -> str:
@@ -350,44 +326,24 @@ def from_json(text: str) -> TrainConfig:
         InputError: not a recipe of this version or an older one.
     """
     try:
-        raw = json.loads(text)
-        if not isinstance(raw, dict):
-            raise TypeError(f"an object was expected, got {type(raw).__name__}")
-        return _build(TrainConfig, _without_dropped(raw))
-    except (ValueError, TypeError, KeyError) as error:
+        return _build(TrainConfig, json.loads(text))
+    except (ValueError, TypeError) as error:
         raise InputError(f"recipe: expected the JSON of a training recipe ({error})") from error
 
 
-def _without_dropped(raw: dict[str, Any]) -> dict[str, Any]:
-    """An older recipe without the entries that are gone, where they did nothing in it."""
-    kept = {n: value for n, value in raw.items() if n not in DROPPED or value != DROPPED[n]}
-    for name in ("objective", "sampler"):
-        if isinstance(kept.get(name), dict):
-            kept[name] = _without_dropped(kept[name])
-    return kept
-
-
-def _build(kind: type, raw: Mapping[str, Any]) -> Any:  # noqa: ANN401
-    known = {f.name for f in fields(kind)}
-    if unknown := sorted(set(raw) - known):
-        raise KeyError(f"unknown entries {', '.join(unknown)}")
-    hints = get_type_hints(kind)
-    values = {}
+def _build(kind: type, raw: object) -> Any:  # noqa: ANN401
+    """A recipe or a part of one, without the entries that are gone where they did nothing."""
+    if not isinstance(raw, dict):
+        raise TypeError(f"an object was expected, got {type(raw).__name__}")
+    values: dict[str, Any] = {}
     for name, value in raw.items():
-        hint = hints[name]
-        if is_dataclass(hint) and isinstance(hint, type):
-            values[name] = _build(hint, value)
-        elif _wants_tuple(hint) and isinstance(value, list):
-            values[name] = tuple(value)
-        else:
-            values[name] = value
+        if name in PARTS:
+            values[name] = _build(PARTS[name], value)
+        elif name not in DROPPED or value != DROPPED[name]:
+            values[name] = tuple(value) if isinstance(value, list) else value
+    if unknown := sorted(set(values) - {f.name for f in fields(kind)}):
+        raise ValueError(f"unknown entries {', '.join(unknown)}")
     return kind(**values)
-
-
-def _wants_tuple(hint: object) -> bool:
-    if get_origin(hint) in (types.UnionType, typing.Union):
-        return any(_wants_tuple(part) for part in get_args(hint))
-    return get_origin(hint) is tuple
 
 
 def change(config: TrainConfig, **knobs: object) -> TrainConfig:
@@ -396,15 +352,10 @@ def change(config: TrainConfig, **knobs: object) -> TrainConfig:
     None leaves a knob as it is.
     """
     given = {name: value for name, value in knobs.items() if value is not None}
-    own = {f.name for f in fields(TrainConfig)} - {"objective", "sampler"}
-    terms = {f.name for f in fields(Objective)}
-    drawn = {f.name for f in fields(SamplerConfig)}
-    if unknown := sorted(set(given) - own - terms - drawn):
+    kinds: dict[str, type] = {"": TrainConfig, **PARTS}
+    names = {part: {f.name for f in fields(kind)} - set(PARTS) for part, kind in kinds.items()}
+    if unknown := sorted(set(given).difference(*names.values())):
         raise InputError(f"recipe: no knob called {', '.join(unknown)}")
-
-    def part(names: set[str]) -> dict[str, Any]:
-        return {name: value for name, value in given.items() if name in names}
-
-    sampler = replace(config.sampler, **part(drawn))
-    objective = replace(config.objective, **part(terms))
-    return replace(config, **part(own), objective=objective, sampler=sampler)
+    chosen = {part: {n: given[n] for n in names[part] & set(given)} for part in kinds}
+    parts = {part: replace(getattr(config, part), **chosen[part]) for part in PARTS}
+    return replace(config, **chosen[""], **parts)
