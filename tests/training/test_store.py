@@ -19,7 +19,6 @@ from video_clips import pictures, write_clip
 from chromatrack.errors import InputError
 from chromatrack.training.config import SamplerConfig
 from chromatrack.training.data import clip_store as store
-from chromatrack.training.data import frame_cache as frame_files
 from chromatrack.training.data.clip_store import EXCHANGE_EVERY, FIRST, ClipSchedule, ClipStore
 from chromatrack.training.data.index import Index, build_index
 
@@ -203,7 +202,7 @@ def test_frames_on_disk_are_reused_until_the_video_changes(films, tmp_path, monk
     config = replace(SMALL, cache="disk", clip_seconds=2.0)
 
     def clips() -> list[Path]:
-        return sorted(cache.rglob("*.npy"))
+        return sorted(cache.rglob("*.safetensors"))
 
     first = open_store(build_index([data], cache=None), config, cache)
     kept = [first.clip(number) for number in range(2)]
@@ -225,7 +224,7 @@ def test_frames_on_disk_are_reused_until_the_video_changes(films, tmp_path, monk
 def test_a_damaged_file_of_frames_is_made_anew(index, tmp_path):
     config = replace(SMALL, cache="disk")
     right = open_store(index, config, tmp_path).clip(0)
-    (frames,) = tmp_path.rglob("*.npy")
+    (frames,) = tmp_path.rglob("*.safetensors")
     for content in (b"", b"nonsense", frames.read_bytes()[:500]):
         frames.unlink()
         frames.write_bytes(content)
@@ -239,15 +238,15 @@ def test_the_disk_is_filled_in_the_background(index, tmp_path):
         opened.turn_to(step)
         for future in list(opened._coming.values()):
             future.result()
-    assert len(list(tmp_path.rglob("*.json"))) == opened.count
+    assert len(list(tmp_path.rglob("*.safetensors"))) == opened.count
     assert len(opened._kept) <= 8
 
 
 def test_a_full_disk_is_warned_of_once(index, tmp_path, monkeypatch):
-    def full(*_: object, **__: object) -> None:
+    def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(frame_files.np, "save", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     opened = open_store(index, replace(SMALL, cache="disk"), tmp_path)
     with pytest.warns(UserWarning, match="No space left on device") as told:
         assert all(opened.clip(number) is not None for number in range(4))

@@ -18,9 +18,9 @@ from torch import Tensor
 from chromatrack.errors import InputError, VideoError
 from chromatrack.ops.coords import fit_size
 from chromatrack.training.data.decode import Clip, Decoded, decode_stretch, load_photo
-from chromatrack.training.data.entries import Stretch
 from chromatrack.training.data.frame_cache import FrameFiles
 from chromatrack.training.data.index import Index, stretches
+from chromatrack.training.data.media import Stretch
 
 if TYPE_CHECKING:
     from chromatrack.training.config import SamplerConfig
