@@ -25,10 +25,10 @@ from chromatrack.errors import InputError, TrainingError
 from chromatrack.model.encoder import Encoder, color_head, color_scores
 from chromatrack.training.config import TrainConfig, check, default
 from chromatrack.training.data.clip_store import ClipStore
-from chromatrack.training.data.device_batches import AnySampler, DeviceSampler
+from chromatrack.training.data.device_batches import DeviceSampler
 from chromatrack.training.data.frame_table import frame_table
 from chromatrack.training.data.index import Index, build_index
-from chromatrack.training.data.sampler import Batch, Sampler
+from chromatrack.training.data.sampler import AnySampler, Batch, Sampler
 from chromatrack.training.distributed import (
     World,
     greatest,

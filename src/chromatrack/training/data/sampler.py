@@ -6,6 +6,8 @@ world, what was drawn before, and how often training was interrupted.
 
 from __future__ import annotations
 
+import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
@@ -94,20 +96,29 @@ class _Example:
     hidden: np.ndarray
 
 
-class Sampler:
-    """Draws batches from a store of clips and photos."""
+class AnySampler(ABC):
+    """What draws a run's batches."""
 
-    def __init__(self, store: ClipStore, spec: FeatureSpec, config: SamplerConfig) -> None:
-        self.store, self.spec, self.config = store, spec, config
+    spec: FeatureSpec
+    config: SamplerConfig
+
+    @abstractmethod
+    def batch(self, step: int, *, size: int, rank: int = 0, world: int = 1) -> Batch:
+        """The share of process `rank` of `world` in one step's batch of `size` examples."""
 
     def batches(
         self, size: int, *, start: int = 0, rank: int = 0, world: int = 1
     ) -> Iterator[Batch]:
         """The batches of all steps from `start` on, without end; see `batch`."""
-        step = start
-        while True:
+        for step in itertools.count(start):
             yield self.batch(step, size=size, rank=rank, world=world)
-            step += 1
+
+
+class Sampler(AnySampler):
+    """Draws batches from a store of clips and photos."""
+
+    def __init__(self, store: ClipStore, spec: FeatureSpec, config: SamplerConfig) -> None:
+        self.store, self.spec, self.config = store, spec, config
 
     def batch(self, step: int, *, size: int, rank: int = 0, world: int = 1) -> Batch:
         """The batch of one step; depends on the data, the configuration and the step alone.
