@@ -108,7 +108,7 @@ def clips_at_hand(index: Index, config: TrainConfig, steps: Sequence[int]) -> st
     with closing(store):
         if not store.count or config.sampler.cache in ("disk", "none"):
             return f"{store.count} clips, not kept in memory"
-        first, last = (len(store.shelf(step)) for step in steps)
+        first, last = (len(store.available_clips(step)) for step in steps)
         state = "still growing" if last > first else "full"
         return f"clips in memory: {first} to {last} of {store.count}, {state}"
 

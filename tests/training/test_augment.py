@@ -53,7 +53,7 @@ def test_color_and_nothing_are_always_the_same():
 
 
 def test_another_word_is_refused():
-    with pytest.raises(InputError, match="dropout or colour or none, got 'ab'"):
+    with pytest.raises(InputError, match="dropout or color or none, got 'ab'"):
         draw_hidden(rng_of(), hide="ab")  # type: ignore[arg-type]
 
 

@@ -17,8 +17,8 @@ from video_clips import pictures, write_clip
 from chromatrack.errors import VideoError
 from chromatrack.training.data import decode
 from chromatrack.training.data.decode import Clip, as_clip, clip_weight, decode_stretch, load_photo
-from chromatrack.training.data.entries import PhotoEntry, VideoEntry
 from chromatrack.training.data.index import build_index
+from chromatrack.training.data.media import MediaFile, VideoEntry
 from chromatrack.video.reader import read_frames
 
 GROUPS = {"g": "12", "bf": "2", "sc_threshold": "0"}
@@ -31,8 +31,8 @@ def entry_of(path: Path) -> VideoEntry:
         return build_index([path], cache=None).videos[0]
 
 
-def photo_of(path: Path) -> PhotoEntry:
-    return PhotoEntry(str(path), 0, None, path.stat().st_size, 0)
+def photo_of(path: Path) -> MediaFile:
+    return MediaFile(path.name, str(path), 0, None, path.stat().st_size, 0)
 
 
 def decoded(entry: VideoEntry, start: float = 0.0, end: float = 99.0, *, spacing: float = 0.0):

@@ -14,7 +14,7 @@ from chromatrack.training.data.frame_table import FrameTable
 from chromatrack.training.data.sampler import SamplerConfig
 
 SPEC = FeatureSpec(4, 8, 0.0)
-CONFIG = SamplerConfig(crop=64, jitter=0.0, views=3, palindrome=True, cache="table")
+CONFIG = SamplerConfig(crop=64, jitter=0.0, views=2, photo_share=1.0, cache="table")
 
 
 def smooth_table(*, videos: int = 6, photos: int = 2) -> FrameTable:
@@ -41,7 +41,7 @@ def smooth_table(*, videos: int = 6, photos: int = 2) -> FrameTable:
     )
 
 
-@pytest.mark.parametrize("knobs", [{}, {"thin_plate": 0.03}, {"mirror_apart": 1.0}])
+@pytest.mark.parametrize("knobs", [{}, {"thin_plate": 0.03}, {"views": 3}])
 def test_the_target_shows_what_the_correspondence_says(knobs):
     batch = DeviceSampler(smooth_table(), SPEC, replace(CONFIG, **knobs)).batch(3, size=12)
     known = torch.isfinite(batch.correspondence).all(-1)
@@ -61,8 +61,8 @@ def test_a_batch_depends_on_its_step_alone():
     assert not torch.equal(first.lab, next_one.lab)
 
 
-def test_without_a_palindrome_moving_examples_have_no_known_motion():
-    config = replace(CONFIG, palindrome=False, views=2, photo_share=0.0)
+def test_moving_examples_have_no_known_motion():
+    config = replace(CONFIG, photo_share=0.0)
     batch = DeviceSampler(smooth_table(), SPEC, config).batch(0, size=8)
     assert torch.isnan(batch.correspondence).all()
     assert (batch.gap_seconds > 0).all()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chromatrack.training.data.frame_gaps import pick_frames, pick_regular
+from chromatrack.training.data.sampler import pick_frames, pick_regular
 
 
 def uneven_times(seed: int = 0) -> np.ndarray:

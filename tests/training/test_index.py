@@ -25,8 +25,8 @@ from video_clips import write_clip as encode
 from chromatrack.errors import InputError
 from chromatrack.training.data import index as index_module
 from chromatrack.training.data import timeline
-from chromatrack.training.data.entries import VideoEntry
 from chromatrack.training.data.index import Index, build_index, cache_folder, stretches
+from chromatrack.training.data.media import MediaFile, VideoEntry
 from chromatrack.training.data.shards import list_shard
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "train"
@@ -69,7 +69,7 @@ def quiet(*data: Path | str, cache: Path | None = None) -> Index:
 
 
 def entry(**changes: object) -> VideoEntry:
-    base = VideoEntry("v.mp4", 0, None, 1, 1, 64, 48, 10.0, 250, 25.0, (0.0,), None)
+    base = VideoEntry("v.mp4", "v.mp4", 0, None, 1, 1, 64, 48, 10.0, 250, 25.0, (0.0,), None)
     return replace(base, **changes)  # type: ignore[arg-type]
 
 
@@ -105,7 +105,7 @@ def test_a_video_in_a_shard_is_described_as_the_file_is(tmp_path, film):
     with shard.open("rb") as file:
         file.seek(inside.start)
         assert file.read(inside.length) == film.read_bytes()
-    place = {"path": "", "start": 0, "length": None, "modified_ns": 0}
+    place = {"name": "", "path": "", "start": 0, "length": None, "modified_ns": 0}
     assert replace(inside, **place) == replace(alone, **place)
 
 
@@ -278,9 +278,9 @@ def looks(monkeypatch) -> list[str]:
     seen: list[str] = []
     look = index_module.look_at
 
-    def counted(path: str, *args: object):
-        seen.append(Path(path).name)
-        return look(path, *args)  # type: ignore[arg-type]
+    def counted(file: MediaFile) -> VideoEntry:
+        seen.append(Path(file.path).name)
+        return look(file)
 
     monkeypatch.setattr(index_module, "look_at", counted)
     return seen

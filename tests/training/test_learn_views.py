@@ -17,6 +17,7 @@ from chromatrack.ops.coords import FeatureSpec, inside_image, pixel_grid
 from chromatrack.training.data.crops import (
     CONTROL,
     CropView,
+    as_tensors,
     bend,
     cut_rgb,
     cut_views,
@@ -50,14 +51,9 @@ def sample(picture: torch.Tensor, xy: torch.Tensor) -> torch.Tensor:
 def positions(
     view: CropView, *, stride: int = 1, cells: tuple[int, int] | None = None
 ) -> torch.Tensor:
-    return view_to_image(
-        [view],
-        cells=cells or (view.crop, view.crop),
-        stride=stride,
-        offset=0,
-        dtype=torch.float64,
-        device=torch.device("cpu"),
-    )[0]
+    matrix, bends = as_tensors([view], torch.float64)
+    cells = cells or (view.crop, view.crop)
+    return view_to_image(matrix, bends, crop=view.crop, cells=cells, stride=stride)[0]
 
 
 @settings(max_examples=60, deadline=None)

@@ -48,14 +48,14 @@ class FakeStore:
         self.count = len(clips)
         self.turned: list[int] = []
 
-    def shelf(self, step: int) -> list[int]:
+    def available_clips(self, step: int) -> list[int]:
         return list(range(self.count)) if self._shelf is None else self._shelf(step)
 
-    def turn_to(self, step: int) -> None:
+    def prepare(self, step: int) -> None:
         self.turned.append(step)
 
     def clip(self, number: int) -> Any:
-        assert number in self.shelf(self.turned[-1])
+        assert number in self.available_clips(self.turned[-1])
         return self.clips[number]
 
     def photo(self, number: int) -> torch.Tensor | None:

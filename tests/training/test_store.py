@@ -19,7 +19,6 @@ from video_clips import pictures, write_clip
 from chromatrack.errors import InputError
 from chromatrack.training.config import SamplerConfig
 from chromatrack.training.data import clip_store as store
-from chromatrack.training.data import frame_cache as frame_files
 from chromatrack.training.data.clip_store import EXCHANGE_EVERY, FIRST, ClipSchedule, ClipStore
 from chromatrack.training.data.index import Index, build_index
 
@@ -125,10 +124,10 @@ def test_a_store_that_starts_late_gives_what_one_that_ran_gives(index):
     config = tight(index)
     ran, fresh = open_store(index, config), open_store(index, config)
     for step in range(0, 101, 5):
-        ran.turn_to(step)
-    fresh.turn_to(100)
-    assert ran.shelf(100) == fresh.shelf(100) != ran.shelf(0)
-    for number in fresh.shelf(100):
+        ran.prepare(step)
+    fresh.prepare(100)
+    assert ran.available_clips(100) == fresh.available_clips(100) != ran.available_clips(0)
+    for number in fresh.available_clips(100):
         a, b = ran.clip(number), fresh.clip(number)
         assert a is not None and b is not None and same(a, b)
 
@@ -138,9 +137,9 @@ def test_what_is_off_the_shelf_is_let_go(index):
     opened = open_store(index, config)
     near: set[int] = set()
     for step in range(0, 400, 20):
-        opened.turn_to(step)
-        near = {*opened.shelf(step), *opened.shelf(step + EXCHANGE_EVERY)}
-        assert set(opened.shelf(step)) <= set(opened._kept) <= near
+        opened.prepare(step)
+        near = {*opened.available_clips(step), *opened.available_clips(step + EXCHANGE_EVERY)}
+        assert set(opened.available_clips(step)) <= set(opened._kept) <= near
     assert len(near) < opened.count
 
 
@@ -156,8 +155,8 @@ def test_clips_are_decoded_once_while_on_the_shelf(index, monkeypatch):
     monkeypatch.setattr(store, "decode_stretch", counted)
     opened = open_store(index)
     for step in range(5):
-        opened.turn_to(step)
-        assert all(opened.clip(number) is not None for number in opened.shelf(step))
+        opened.prepare(step)
+        assert all(opened.clip(number) is not None for number in opened.available_clips(step))
     assert count == opened.count == 12
 
 
@@ -178,10 +177,10 @@ def test_a_broken_video_gives_none_and_one_warning(index, films, tmp_path, cache
     lost = [n for n, stretch in enumerate(opened.stretches) if stretch.video == 0]
     with pytest.warns(UserWarning, match=r"training data: .*bad\.mp4") as told:
         for _ in range(3):
-            opened.turn_to(0)
+            opened.prepare(0)
             assert [opened.clip(number) for number in lost] == [None] * len(lost)
     assert len(told) == 1
-    assert opened.clip(lost[-1] + 1) is not None and lost[0] in opened.shelf(0)
+    assert opened.clip(lost[-1] + 1) is not None and lost[0] in opened.available_clips(0)
 
 
 # -- where clips are kept ------------------------------------------------------------------
@@ -203,11 +202,11 @@ def test_frames_on_disk_are_reused_until_the_video_changes(films, tmp_path, monk
     config = replace(SMALL, cache="disk", clip_seconds=2.0)
 
     def clips() -> list[Path]:
-        return sorted(cache.rglob("*.npy"))
+        return sorted(cache.rglob("*.safetensors"))
 
     first = open_store(build_index([data], cache=None), config, cache)
     kept = [first.clip(number) for number in range(2)]
-    assert len(clips()) == 2 and list(first.shelf(9)) == [0, 1]
+    assert len(clips()) == 2 and list(first.available_clips(9)) == [0, 1]
     stamps = [path.stat().st_mtime_ns for path in clips()]
     again = open_store(build_index([data], cache=None), config, cache)
     monkeypatch.setattr(store, "decode_stretch", lambda *_, **__: pytest.fail("decoded again"))
@@ -225,7 +224,7 @@ def test_frames_on_disk_are_reused_until_the_video_changes(films, tmp_path, monk
 def test_a_damaged_file_of_frames_is_made_anew(index, tmp_path):
     config = replace(SMALL, cache="disk")
     right = open_store(index, config, tmp_path).clip(0)
-    (frames,) = tmp_path.rglob("*.npy")
+    (frames,) = tmp_path.rglob("*.safetensors")
     for content in (b"", b"nonsense", frames.read_bytes()[:500]):
         frames.unlink()
         frames.write_bytes(content)
@@ -236,18 +235,18 @@ def test_a_damaged_file_of_frames_is_made_anew(index, tmp_path):
 def test_the_disk_is_filled_in_the_background(index, tmp_path):
     opened = open_store(index, replace(SMALL, cache="disk"), tmp_path)
     for step in range(200):
-        opened.turn_to(step)
+        opened.prepare(step)
         for future in list(opened._coming.values()):
             future.result()
-    assert len(list(tmp_path.rglob("*.json"))) == opened.count
+    assert len(list(tmp_path.rglob("*.safetensors"))) == opened.count
     assert len(opened._kept) <= 8
 
 
 def test_a_full_disk_is_warned_of_once(index, tmp_path, monkeypatch):
-    def full(*_: object, **__: object) -> None:
+    def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(frame_files.np, "save", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     opened = open_store(index, replace(SMALL, cache="disk"), tmp_path)
     with pytest.warns(UserWarning, match="No space left on device") as told:
         assert all(opened.clip(number) is not None for number in range(4))
@@ -263,7 +262,7 @@ def test_with_nothing_kept_only_what_is_near_is_decoded(index):
     config = replace(SMALL, cache="none", gap_seconds=(0.04, 0.1), clip_seconds=9.0)
     opened = open_store(index, config)
     longest = max(s.end_seconds - s.start_seconds for s in opened.stretches)
-    assert 0.2 < longest < 0.6 and list(opened.shelf(0)) == list(range(opened.count))
+    assert 0.2 < longest < 0.6 and list(opened.available_clips(0)) == list(range(opened.count))
     for number in range(opened.count):
         assert opened.clip(number) is not None
     assert len(opened._kept) <= 8
@@ -289,7 +288,7 @@ def test_photos_come_at_the_configured_size_and_stay_while_there_is_room(album):
     assert kept == [True, False, False, False]
     again = small.photo(3)
     assert again is not None and torch.equal(again, open_store(album).photo(3))  # type: ignore[arg-type]
-    assert opened.count == 0 and list(opened.shelf(3)) == []
+    assert opened.count == 0 and list(opened.available_clips(3)) == []
 
 
 def test_a_photo_that_cannot_be_read_is_none_and_warned_of_once(album):
@@ -297,7 +296,7 @@ def test_a_photo_that_cannot_be_read_is_none_and_warned_of_once(album):
     with pytest.warns(UserWarning, match=r"4\.png: cannot be read as an image") as told:
         assert opened.photo(4) is None and opened.photo(4) is None
     assert len(told) == 1
-    opened.turn_to(0)
+    opened.prepare(0)
 
 
 def test_videos_and_photos_share_the_memory(album, index):
@@ -309,7 +308,7 @@ def test_videos_and_photos_share_the_memory(album, index):
 
 def test_a_closed_store_stops_decoding(index):
     opened = open_store(index)
-    opened.turn_to(0)
+    opened.prepare(0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         opened.close()

@@ -48,18 +48,12 @@ class Knobs:
         jitter: strength of random light and colour change, 0 to 1.
         copy: weight of the colours copied.
         correspondence: weight of known motion found on stills; 0 leaves a term out.
-        walk: weight of the way to other frames and back (with palindrome).
-        palindrome: first reference and target are views of one frame.
-        queries: cells of each target asked for known places; 0: all.
-        distractors: cells of other pictures among which a place is found; 0: all.
         views: frames or views of an example.
         short_side: of decoded frames, pixels.
         still_motion: strength of the views' own motion where it is known.
         video_motion: the same, between frames.
         gap_least: least time between frames, seconds.
         gap_most: largest time between frames, seconds.
-        least_side: least side of a view, as a share of the picture's.
-        mirror_apart: share of examples with the first view mirrored.
         stills_show_all: share of stills that hide no channel.
         classes: colours copied.
         schedule: cosine, step, or wsd (warm-up, stable, decay).
@@ -93,18 +87,12 @@ class Knobs:
     jitter: Knob = None
     copy: Knob = None
     correspondence: Knob = None
-    walk: Knob = None
-    palindrome: bool | None = None
-    queries: Count = None
-    distractors: Count = None
     views: Count = None
     short_side: Count = None
     still_motion: Knob = None
     video_motion: Knob = None
     gap_least: Knob = None
     gap_most: Knob = None
-    least_side: Knob = None
-    mirror_apart: Knob = None
     stills_show_all: Knob = None
     classes: Count = None
     schedule: Literal["cosine", "step", "wsd"] | None = None

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import types
-import typing
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal, get_args
 
 from chromatrack.errors import InputError
 from chromatrack.model.config import PRESETS, EncoderConfig
@@ -28,27 +25,25 @@ Cache = Literal["table", "device", "memory", "disk", "none"]
 class SamplerConfig:
     """How training examples are drawn.
 
-    views: frames or views per example; the last is the target, the others are references. 1:
-        single pictures.
-    crop: side of the square views, pixels. short_side: of the decoded frames, pixels.
-    gap_seconds: least and largest time between the target and a reference.
-    regular_gap: the views are frames one gap apart in order of time (within a third of it), for
-        networks that look at several frames at once.
-    independent_views: every view of an example moves a little on its own; False: one and the same
-        view of all frames, no perturbation.
-    spacing_seconds: least time between decoded frames. clip_seconds: longest stretch decoded.
-    photo_share: share of examples made from stills (photos, or single video frames).
-    still_motion, video_motion: strength of each view's own motion; 1 is about 7 degrees and 15 %.
-    thin_plate: strength of the bend of a still's target view, in sides of the view; 0: none.
-    jitter: strength of the change of light per view; 0: none.
-    hide: which channels are hidden. stills_show_all: share of stills that hide nothing all the
-        same, when hide is "dropout".
-    least_side: least side of a view before its motion, as a share of the picture's shorter side.
-    palindrome: view 0 and the target show the same frame, the others lie in between.
-    mirror_apart: share of examples whose view 0 is mirrored against the others.
-    cache, memory_gigabytes: where decoded frames are kept, and how many of them; "table": all on
-        the accelerator, where batches are drawn at once (`device_batches`); the three knobs above
-        are known there alone.
+    Args:
+        views: frames or views of an example; the last is the target. 1: single pictures.
+        crop: side of the square views, pixels.
+        short_side: of decoded frames, pixels.
+        gap_seconds: least and largest time between the target and a reference.
+        regular_gap: frames one gap apart in order of time, for networks that see clips.
+        independent_views: every view of an example moves on its own; False: none moves.
+        spacing_seconds: least time between decoded frames.
+        clip_seconds: longest stretch decoded at once.
+        photo_share: share of examples made from stills (photos, or single video frames).
+        still_motion: strength of each view's own motion in stills; 1 is about 7 degrees and 15 %.
+        video_motion: the same, between frames.
+        thin_plate: bend of a still's target view, in sides of the view, e.g. 0.03; 0: none.
+        jitter: strength of random light and colour change per view, 0 to 1.
+        hide: Lab channels hidden from the network: drawn for each example, or always a and b.
+        stills_show_all: share of stills that hide no channel, when hide is "dropout".
+        cache: where decoded frames are kept: with a GPU, `table` or `device` if they fit.
+        memory_gigabytes: decoded frames kept; more data is rotated through.
+        seed: of the draws of examples.
     """
 
     views: int = 2
@@ -66,48 +61,39 @@ class SamplerConfig:
     jitter: float = 0.25
     hide: Hide = "dropout"
     stills_show_all: float = 0.0
-    least_side: float = 0.6
-    palindrome: bool = False
-    mirror_apart: float = 0.0
     cache: Cache = "memory"
     memory_gigabytes: float = 3.0
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name, least in (("views", 1), ("crop", 8), ("short_side", 8), ("seed", 0)):
-            _expect(self, name, f"{least} or more", getattr(self, name) >= least)
-        for name in ("photo_share", "stills_show_all", "mirror_apart"):
-            _expect(self, name, "0 to 1", 0 <= getattr(self, name) <= 1)
+            _expect(getattr(self, name) >= least, name, f"{least} or more", self)
+        for name in ("photo_share", "stills_show_all"):
+            _expect(0 <= getattr(self, name) <= 1, name, "0 to 1", self)
         for name in ("still_motion", "video_motion", "thin_plate", "jitter"):
-            _expect(self, name, "0 or more", getattr(self, name) >= 0)
+            _expect(getattr(self, name) >= 0, name, "0 or more", self)
         for name in ("spacing_seconds", "clip_seconds", "memory_gigabytes"):
-            _expect(self, name, "more than 0", getattr(self, name) > 0)
-        _expect(self, "least_side", "more than 0, to 1", 0 < self.least_side <= 1)
+            _expect(getattr(self, name) > 0, name, "more than 0", self)
         low, high = self.gap_seconds
-        _expect(self, "gap_seconds", "0 < least <= largest", 0 < low <= high)
+        _expect(0 < low <= high, "gap_seconds", "0 < least <= largest", self)
         for name, kind in (("hide", Hide), ("cache", Cache)):
-            _expect(self, name, " or ".join(get_args(kind)), getattr(self, name) in get_args(kind))
-
-
-def _expect(config: SamplerConfig, name: str, what: str, right: bool) -> None:
-    if not right:  # a NaN is never right
-        raise InputError(f"{name}: expected {what}, got {getattr(config, name)!r}")
+            _expect(getattr(self, name) in get_args(kind), name, " or ".join(get_args(kind)), self)
 
 
 @dataclass(frozen=True)
 class Objective:
     """What is asked of the pointer; weights of 0 leave a term out.
 
-    compare: smooth L1 on the hidden channels, or cross-entropy on `classes` colours (k-means).
-    unit_length: cosine similarity; False: plain inner products, as in the paper.
-    temperature divides the similarity, once.
-    window: cells a target may look away from its own place when the frames are less than
-    `window_seconds` apart; None: always the whole frame.
-    copy: colours copied. correspondence: known motion of stills found, against all other pictures.
-    walk: the way to other frames and back found, in palindromes. queries: cells of each target that
-    the last two ask; 0: all. distractors: cells of other pictures; 0: all.
-    predict: colours predicted from each cell's own features, for networks that see single pictures
-    and L alone; there is no pointer then and no other term, and the network gets a colour head.
+    Args:
+        compare: copied colours with the truth by smooth L1, or as classes by cross-entropy.
+        classes: colours copied or predicted (k-means).
+        unit_length: cosine similarity; False: plain inner products, as in the paper.
+        temperature: divides the similarity, once.
+        window: cells a target may look away when frames are less than `window_seconds` apart.
+        window_seconds: time between frames from which on the whole frame is looked at.
+        copy: weight of the colours copied.
+        correspondence: weight of known motion found on stills.
+        predict: weight of colours predicted from single grey pictures; no other term goes with it.
     """
 
     compare: Compare = "classify"
@@ -118,9 +104,6 @@ class Objective:
     window_seconds: float = 0.5
     copy: float = 1.0
     correspondence: float = 0.0
-    walk: float = 0.0
-    queries: int = 0
-    distractors: int = 0
     predict: float = 0.0
 
 
@@ -128,13 +111,35 @@ class Objective:
 class TrainConfig:
     """A recipe. The schedule runs over `minutes` if given, else over `steps`.
 
-    init: weights to start from (a shipped name or a file); None: random.
-    batch: examples a step, over all processes and all `accumulate` parts.
-    precision: auto is bfloat16 or float16 where the device has it, float32 on CPUs.
-    decay: share of a `wsd` schedule in which the rate falls. keep_every: steps between checkpoints
-    that stay; None: only the last two do. decay_from: a run's folder or checkpoint that this one
-    goes on from, with all of its state, at its own step 0.
-    held_out: clips (or photos) never trained on, to watch the run with.
+    Args:
+        model: the network: small, base or vondrick2018.
+        init: weights to start from: a shipped model's name, or a weights file; None: random. A
+            wider network takes over a narrower one.
+        objective: what is asked of the pointer.
+        sampler: how examples are drawn.
+        steps: length of the schedule.
+        minutes: wall-clock length of the schedule, instead of steps.
+        batch: examples a step, over all processes.
+        accumulate: parts that a batch is computed in, to save memory.
+        optimizer: AdamW or Adam.
+        learning_rate: peak of the schedule.
+        weight_decay: of the optimiser.
+        schedule: cosine, step, or wsd (warm-up, stable, decay).
+        warmup: share of the schedule in which the rate rises.
+        drops: shares of a step schedule at which the rate falls to a tenth.
+        decay: share of a wsd schedule that falls.
+        keep_every: steps between checkpoints that stay; None: only the last two do.
+        decay_from: a run's folder or checkpoint that this one goes on from, at its own step 0.
+        clip_norm: largest length of the gradient; None: any.
+        precision: of the forward pass; auto: bfloat16 on GPUs that have it.
+        compile: torch.compile (needs a C++ compiler).
+        device: where to train.
+        seed: of all randomness.
+        log_every: steps between lines of the log.
+        save_seconds: time between checkpoints.
+        watch_minutes: time between looks at held-out frames (pictures, colour error, tracking).
+        held_out: clips (or photos) set aside for that.
+        tensorboard: write TensorBoard's files too.
     """
 
     model: str = "small"
@@ -223,8 +228,18 @@ def single() -> TrainConfig:
     )
 
 
-DROPPED = frozenset({"cycle", "compactness", "negatives", "ema"})
-"""Terms of older recipes that are gone (docs/results.md says what they were worth)."""
+DROPPED = {
+    **dict.fromkeys(("cycle", "compactness", "negatives", "ema"), 0),
+    **dict.fromkeys(("walk", "queries", "distractors", "palindrome", "mirror_apart"), 0),
+    "least_side": 0.6,
+}
+"""Entries of older recipes that are gone, with the value at which they did nothing.
+
+What they were worth: docs/results.md, docs/ladder.md.
+"""
+
+PARTS = {"objective": Objective, "sampler": SamplerConfig}
+"""Recipes inside a recipe, by the name of their field."""
 
 RECIPES = {"default": default, "vondrick2018": vondrick2018, "single": single}
 
@@ -243,42 +258,41 @@ def check(config: TrainConfig) -> None:
     Raises:
         InputError: names the knob, what was expected and what came.
     """
-    if config.minutes is not None and not config.minutes > 0:
-        raise InputError(f"minutes: expected more than 0, got {config.minutes}")
-    if not 0 <= config.decay <= 1:
-        raise InputError(f"decay: expected a share from 0 to 1, got {config.decay}")
-    if config.keep_every is not None and config.keep_every < 1:
-        raise InputError(f"keep_every: expected 1 or more, got {config.keep_every}")
+    _expect(config.minutes is None or config.minutes > 0, "minutes", "more than 0", config)
+    _expect(0 <= config.decay <= 1, "decay", "a share from 0 to 1", config)
+    _expect(config.keep_every is None or config.keep_every >= 1, "keep_every", "1 or more", config)
     for name in ("steps", "batch", "accumulate", "log_every"):
-        if getattr(config, name) < 1:
-            raise InputError(f"{name}: expected 1 or more, got {getattr(config, name)}")
-    if config.batch % config.accumulate:
-        raise InputError(
-            f"batch: expected a multiple of accumulate ({config.accumulate}), got {config.batch}"
-        )
-    if config.model not in PRESETS:
-        raise InputError(f"model: expected one of {', '.join(PRESETS)}, got {config.model!r}")
-    if not config.objective.temperature > 0:
-        raise InputError(f"temperature: expected more than 0, got {config.objective.temperature}")
+        _expect(getattr(config, name) >= 1, name, "1 or more", config)
+    parts = f"a multiple of accumulate ({config.accumulate})"
+    _expect(config.batch % config.accumulate == 0, "batch", parts, config)
+    _expect(config.model in PRESETS, "model", f"one of {', '.join(PRESETS)}", config)
+    _expect(config.objective.temperature > 0, "temperature", "more than 0", config.objective)
     for name in ("learning_rate", "save_seconds", "watch_minutes"):
-        if not getattr(config, name) > 0:
-            raise InputError(f"{name}: expected more than 0, got {getattr(config, name)}")
+        _expect(getattr(config, name) > 0, name, "more than 0", config)
     _check_fit(config)
+
+
+def _expect(right: bool, name: str, what: str, config: object) -> None:
+    """Refuse the field `name` of a recipe or a part of one."""
+    if not right:  # a NaN is never right
+        raise InputError(f"{name}: expected {what}, got {getattr(config, name)!r}")
 
 
 def _check_fit(config: TrainConfig) -> None:
     """What the network, the clips and the objective must have in common."""
     length = 4 if PRESETS[config.model].kind == "vondrick2018" else 1
-    views, objective = config.sampler.views, config.objective
-    if views % length:
+    sampler, objective = config.sampler, config.objective
+    clip = f"{length}, the clip that {config.model} embeds at once"
+    _expect(sampler.views % length == 0, "views", clip, sampler)
+    if sampler.cache == "table" and (sampler.regular_gap or not sampler.independent_views):
         raise InputError(
-            f"views: expected {length}, the clip that {config.model} embeds at once, got {views}"
+            "cache: a table gives views that move on their own, at gaps of their own; expected "
+            "memory, device, disk or none for this recipe, got 'table'"
         )
-    _check_table(config)
     if objective.predict:
         _check_prediction(config)
-    elif views < 2:
-        raise InputError(f"views: expected 2 or more (references and a target), got {views}")
+    else:
+        _expect(sampler.views >= 2, "views", "2 or more (references and a target)", sampler)
     if objective.correspondence and length > 1:
         raise InputError(
             f"correspondence: {config.model} embeds whole clips, stills under random motion are "
@@ -286,49 +300,18 @@ def _check_fit(config: TrainConfig) -> None:
         )
 
 
-def _check_table(config: TrainConfig) -> None:
-    """What only batches drawn from a table can do, and what they cannot."""
-    sampler, objective = config.sampler, config.objective
-    if sampler.cache == "table":
-        if sampler.regular_gap or not sampler.independent_views:
-            raise InputError(
-                "cache: a table gives views that move on their own, at gaps of their own; expected "
-                "memory, device, disk or none for this recipe, got 'table'"
-            )
-    else:
-        for name, plain in (("palindrome", False), ("mirror_apart", 0.0), ("least_side", 0.6)):
-            if getattr(sampler, name) != plain:
-                raise InputError(
-                    f"{name}: expected {plain} unless batches are drawn from a table (--cache "
-                    f"table), got {getattr(sampler, name)}"
-                )
-    if objective.walk and not (sampler.palindrome and sampler.views > 2):
-        raise InputError(
-            "walk: goes to other frames and back to the first, so it needs --palindrome and 3 "
-            f"views or more; came views {sampler.views}, palindrome {sampler.palindrome}"
-        )
-
-
 def _check_prediction(config: TrainConfig) -> None:
     """Colours predicted go with nothing that needs a reference."""
     objective = config.objective
-    if config.sampler.views != 1:
-        raise InputError(
-            f"views: expected 1, as colours are predicted from single pictures, got "
-            f"{config.sampler.views}"
-        )
-    if PRESETS[config.model].kind != "resnet":
-        raise InputError(f"model: expected a network of single pictures, got {config.model!r}")
-    if objective.compare != "classify":
-        raise InputError(
-            f"compare: expected classify where colours are predicted, got {objective.compare!r}"
-        )
+    alone = "1, as colours are predicted from single pictures"
+    _expect(config.sampler.views == 1, "views", alone, config.sampler)
+    is_single = PRESETS[config.model].kind == "resnet"
+    _expect(is_single, "model", "a network of single pictures", config)
+    classes = "classify where colours are predicted"
+    _expect(objective.compare == "classify", "compare", classes, objective)
     for name in ("copy", "correspondence"):
-        if getattr(objective, name):
-            raise InputError(
-                f"{name}: expected 0 where colours are predicted without a reference, got "
-                f"{getattr(objective, name)}"
-            )
+        without = "0 where colours are predicted without a reference"
+        _expect(not getattr(objective, name), name, without, objective)
 
 
 def to_json(config: TrainConfig) -> str:
@@ -343,44 +326,24 @@ def from_json(text: str) -> TrainConfig:
         InputError: not a recipe of this version or an older one.
     """
     try:
-        raw = json.loads(text)
-        if not isinstance(raw, dict):
-            raise TypeError(f"an object was expected, got {type(raw).__name__}")
-        return _build(TrainConfig, _without_dropped(raw))
-    except (ValueError, TypeError, KeyError) as error:
+        return _build(TrainConfig, json.loads(text))
+    except (ValueError, TypeError) as error:
         raise InputError(f"recipe: expected the JSON of a training recipe ({error})") from error
 
 
-def _without_dropped(raw: dict[str, Any]) -> dict[str, Any]:
-    """An older recipe without the terms it names and weighs 0, of those that are gone."""
-    kept = {n: value for n, value in raw.items() if n not in DROPPED or value != 0}
-    objective = kept.get("objective")
-    return kept | (
-        {"objective": _without_dropped(objective)} if isinstance(objective, dict) else {}
-    )
-
-
-def _build(kind: type, raw: Mapping[str, Any]) -> Any:  # noqa: ANN401
-    known = {f.name for f in fields(kind)}
-    if unknown := sorted(set(raw) - known):
-        raise KeyError(f"unknown entries {', '.join(unknown)}")
-    hints = get_type_hints(kind)
-    values = {}
+def _build(kind: type, raw: object) -> Any:  # noqa: ANN401
+    """A recipe or a part of one, without the entries that are gone where they did nothing."""
+    if not isinstance(raw, dict):
+        raise TypeError(f"an object was expected, got {type(raw).__name__}")
+    values: dict[str, Any] = {}
     for name, value in raw.items():
-        hint = hints[name]
-        if is_dataclass(hint) and isinstance(hint, type):
-            values[name] = _build(hint, value)
-        elif _wants_tuple(hint) and isinstance(value, list):
-            values[name] = tuple(value)
-        else:
-            values[name] = value
+        if name in PARTS:
+            values[name] = _build(PARTS[name], value)
+        elif name not in DROPPED or value != DROPPED[name]:
+            values[name] = tuple(value) if isinstance(value, list) else value
+    if unknown := sorted(set(values) - {f.name for f in fields(kind)}):
+        raise ValueError(f"unknown entries {', '.join(unknown)}")
     return kind(**values)
-
-
-def _wants_tuple(hint: object) -> bool:
-    if get_origin(hint) in (types.UnionType, typing.Union):
-        return any(_wants_tuple(part) for part in get_args(hint))
-    return get_origin(hint) is tuple
 
 
 def change(config: TrainConfig, **knobs: object) -> TrainConfig:
@@ -389,15 +352,10 @@ def change(config: TrainConfig, **knobs: object) -> TrainConfig:
     None leaves a knob as it is.
     """
     given = {name: value for name, value in knobs.items() if value is not None}
-    own = {f.name for f in fields(TrainConfig)} - {"objective", "sampler"}
-    terms = {f.name for f in fields(Objective)}
-    drawn = {f.name for f in fields(SamplerConfig)}
-    if unknown := sorted(set(given) - own - terms - drawn):
+    kinds: dict[str, type] = {"": TrainConfig, **PARTS}
+    names = {part: {f.name for f in fields(kind)} - set(PARTS) for part, kind in kinds.items()}
+    if unknown := sorted(set(given).difference(*names.values())):
         raise InputError(f"recipe: no knob called {', '.join(unknown)}")
-
-    def part(names: set[str]) -> dict[str, Any]:
-        return {name: value for name, value in given.items() if name in names}
-
-    sampler = replace(config.sampler, **part(drawn))
-    objective = replace(config.objective, **part(terms))
-    return replace(config, **part(own), objective=objective, sampler=sampler)
+    chosen = {part: {n: given[n] for n in names[part] & set(given)} for part in kinds}
+    parts = {part: replace(getattr(config, part), **chosen[part]) for part in PARTS}
+    return replace(config, **chosen[""], **parts)

@@ -14,13 +14,15 @@ from torch import Tensor
 
 from chromatrack.ops.affinity import affinity, readout, similarity, window_mask
 from chromatrack.ops.color import quantize
-from chromatrack.ops.coords import FeatureSpec
+from chromatrack.ops.coords import FeatureSpec, pixel_to_cell
 from chromatrack.propagation.label_maps import to_cells
-from chromatrack.training.matching import LEAST, correspondence_targets, place_terms
 
 if TYPE_CHECKING:
     from chromatrack.training.config import Objective
     from chromatrack.training.data.sampler import Batch
+
+
+LEAST = 1e-6  # probability below which a wrong answer costs no more
 
 
 def regress(copied: Tensor, truth: Tensor, hidden: Tensor) -> Tensor:
@@ -80,6 +82,33 @@ def near_window(size: tuple[int, int], *, near: Tensor, radius: int, references:
     return inside[None] | ~near[:, None, None]
 
 
+def correspondence_targets(
+    correspondence: Tensor, size: tuple[int, int], spec: FeatureSpec
+) -> tuple[Tensor, Tensor]:
+    """Known motion as a distribution over reference cells: the four around the exact place.
+
+    Args:
+        correspondence: `(B, h, w, 2)` xy pixels in the reference view; NaN where unknown.
+        size: (h, w) of the reference feature map.
+
+    Returns:
+        index `(B, N, 4)` int64 and weight `(B, N, 4)` float; weights sum to 1, or 0 if unknown.
+    """
+    h, w = size
+    cells = pixel_to_cell(correspondence, stride=spec.stride, offset=spec.offset).flatten(1, 2)
+    known = torch.isfinite(cells).all(-1)
+    limit = cells.new_tensor([w - 1, h - 1])
+    cells = torch.minimum(cells.nan_to_num(0).clamp(min=0), limit)
+    low = cells.floor()
+    part = cells - low
+    x0, y0 = low.long().unbind(-1)
+    x1, y1 = (x0 + 1).clamp(max=w - 1), (y0 + 1).clamp(max=h - 1)
+    fx, fy = part.unbind(-1)
+    index = torch.stack([y0 * w + x0, y0 * w + x1, y1 * w + x0, y1 * w + x1], dim=-1)
+    weight = torch.stack([(1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy], dim=-1)
+    return index, weight * known[..., None]
+
+
 def correspondence_loss(
     target: Tensor,
     reference: Tensor,
@@ -134,25 +163,10 @@ def terms(
     found: dict[str, Tensor] = {}
     T = objective.temperature
     if objective.copy:
-        # In a palindrome view 0 is the target's own frame: nothing to learn from its colours
-        begin = 1 if objective.walk else 0
-        scores, mask = _scores(features[:, begin:], batch, objective)
+        scores, mask = _scores(features, batch, objective)
         pointer = affinity(scores, temperature=T, mask=mask)
-        found["copy"] = _copy(
-            pointer, batch.lab[:, begin:], batch.hidden, objective, spec, codebook
-        )
-    if objective.queries or objective.distractors or objective.walk:
-        found |= place_terms(
-            features,
-            batch.correspondence,
-            batch.source,
-            spec,
-            temperature=T,
-            queries=objective.queries,
-            distractors=objective.distractors,
-            walk=objective.walk > 0,
-        )
-    elif objective.correspondence:
+        found["copy"] = _copy(pointer, batch.lab, batch.hidden, objective, spec, codebook)
+    if objective.correspondence:
         found["correspondence"] = _known_motion(features, batch, spec, temperature=T)
     return found
 

@@ -18,8 +18,8 @@ from chromatrack.errors import InputError, OutputError
 from chromatrack.model.weights import save_encoder
 from chromatrack.training import checkpoint
 from chromatrack.training.config import TrainConfig, to_json
-from chromatrack.training.data.device_batches import AnySampler
 from chromatrack.training.data.index import Index
+from chromatrack.training.data.sampler import AnySampler
 from chromatrack.training.distributed import World
 from chromatrack.training.monitor.log import (
     Scalars,

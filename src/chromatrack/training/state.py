@@ -20,7 +20,7 @@ from chromatrack.model.weights import load_encoder
 from chromatrack.ops.color import fit_codebook, quantize
 from chromatrack.training import checkpoint
 from chromatrack.training.config import TrainConfig, network, to_json
-from chromatrack.training.data.device_batches import AnySampler
+from chromatrack.training.data.sampler import AnySampler
 from chromatrack.training.widen import can_grow, grow
 
 Watcher = Callable[[Encoder, int, float, Path], Mapping[str, float]]

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
 from functools import partial
 from os import PathLike
 from pathlib import Path
+from typing import TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -22,11 +25,10 @@ from chromatrack.errors import InputError, TrainingError
 from chromatrack.model.encoder import Encoder, color_head, color_scores
 from chromatrack.training.config import TrainConfig, check, default
 from chromatrack.training.data.clip_store import ClipStore
-from chromatrack.training.data.device_batches import AnySampler, DeviceSampler
+from chromatrack.training.data.device_batches import DeviceSampler
 from chromatrack.training.data.frame_table import frame_table
 from chromatrack.training.data.index import Index, build_index
-from chromatrack.training.data.prefetch import prefetch
-from chromatrack.training.data.sampler import Batch, Sampler
+from chromatrack.training.data.sampler import AnySampler, Batch, Sampler
 from chromatrack.training.distributed import (
     World,
     greatest,
@@ -51,6 +53,7 @@ MakeWatcher = Callable[[Sequence[HeldPair]], Watcher | None]
 """Given the pairs set aside, maybe none, what looks at the network; None: nothing does."""
 
 DEPTH = 4  # batches made ahead
+Item = TypeVar("Item")
 
 
 def train(
@@ -223,6 +226,19 @@ def network_to_train(run: TrainState, config: TrainConfig, world: World) -> nn.M
     """The run's encoder as `losses` calls it: over all processes, compiled if asked."""
     network = shared(_Projector(run.encoder), world, run.device)
     return _compiled(network) if config.compile else network
+
+
+def prefetch(items: Iterator[Item], *, depth: int) -> Generator[Item]:
+    """Run an iterator in a background thread, at most `depth` items ahead; errors come through."""
+    end = object()
+    with ThreadPoolExecutor(1, thread_name_prefix="chromatrack-clips") as pool:
+        coming = deque(pool.submit(next, items, end) for _ in range(depth))
+        try:
+            while (item := coming.popleft().result()) is not end:
+                coming.append(pool.submit(next, items, end))
+                yield cast("Item", item)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 class _Clock:

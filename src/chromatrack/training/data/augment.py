@@ -26,7 +26,7 @@ def draw_hidden(rng: np.random.Generator, *, hide: Hide) -> np.ndarray:
     """Which Lab channels the network does not see in an example: `(3,)` bool, never all three.
 
     "dropout": half of the examples keep L alone; the others hide one colour channel, or L and one
-    colour channel. "colour": a and b, so the input is grey. "none": nothing.
+    colour channel. "color": a and b, so the input is grey. "none": nothing.
 
     Source: channel dropout, Lai and Xie 2019 (CorrFlow), with L among the channels (MAST 2020).
 

@@ -18,18 +18,18 @@ from torch import Tensor
 from chromatrack.errors import InputError, VideoError
 from chromatrack.ops.coords import fit_size
 from chromatrack.training.data.decode import Clip, Decoded, decode_stretch, load_photo
-from chromatrack.training.data.entries import Stretch
 from chromatrack.training.data.frame_cache import FrameFiles
 from chromatrack.training.data.index import Index, stretches
+from chromatrack.training.data.media import Stretch
 
 if TYPE_CHECKING:
     from chromatrack.training.config import SamplerConfig
 
 FIRST = 16
-"""Stretches on the shelf at step 0; one more a step until the memory is full."""
+"""Stretches available at step 0; one more a step until the memory is full."""
 
 EXCHANGE_EVERY = 20
-"""Steps between two exchanges of a stretch on a full shelf."""
+"""Steps between two exchanges of a stretch when the memory is full."""
 
 _AHEAD = EXCHANGE_EVERY  # steps: what those need is decoded meanwhile
 _RECENT = 8  # clips at hand when none are kept in memory
@@ -42,7 +42,7 @@ class ClipSchedule:
     """A window that rolls over the stretches in a fixed random order, round and round.
 
     order: `(N,)` int, stretch numbers. sizes: `(N,)` float64, bytes of each in that order.
-    budget: bytes that fit; at least one stretch is on the shelf all the same.
+    budget: bytes that fit; at least one stretch is available all the same.
     """
 
     order: np.ndarray
@@ -55,7 +55,7 @@ class ClipSchedule:
         return np.concatenate([[0.0], np.cumsum(np.concatenate([self.sizes, self.sizes]))])
 
     def at(self, step: int) -> tuple[int, ...]:
-        """Stretch numbers on the shelf at a step; each step brings at most one that is new."""
+        """Stretch numbers available at a step; each step brings at most one that is new."""
         count = len(self.order)
         if not count:
             return ()
@@ -95,8 +95,8 @@ def stretch_bytes(index: Index, stretch: Stretch, config: SamplerConfig) -> int:
 class ClipStore:
     """Decoded clips and photos of an index, for one thread at a time.
 
-    What `shelf`, `clip` and `photo` answer depends on the data and the configuration alone, never
-    on what was asked before: only how long they take does.
+    What `available_clips`, `clip` and `photo` answer depends on the data and the configuration
+    alone, never on what was asked before: only how long they take does.
     """
 
     def __init__(
@@ -142,12 +142,12 @@ class ClipStore:
     def _rolls(self) -> bool:
         return self.config.cache in ("memory", "device")
 
-    def shelf(self, step: int) -> Sequence[int]:
+    def available_clips(self, step: int) -> Sequence[int]:
         """Numbers of the stretches that may be drawn at a step; depends on nothing else."""
         return self._plan.at(step) if self._rolls else range(self.count)
 
-    def turn_to(self, step: int) -> None:
-        """Decode what the shelf of a step lacks, let go of what it does not need.
+    def prepare(self, step: int) -> None:
+        """Decode what is available at a step and missing, let go of what it does not need.
 
         What the next steps need is decoded in the background.
         """
@@ -156,7 +156,7 @@ class ClipStore:
             if self._files is not None:
                 self._fill_disk()
             return
-        needed, later = self.shelf(step), self.shelf(step + _AHEAD)
+        needed, later = self.available_clips(step), self.available_clips(step + _AHEAD)
         wanted = {*needed, *later}
         self._kept = {number: clip for number, clip in self._kept.items() if number in wanted}
         missing = [number for number in needed if self._is_missing(number)]

@@ -42,40 +42,70 @@ class CropView:
 
 
 def random_view(size: tuple[int, int], crop: int, rng: np.random.Generator) -> CropView:
-    """A random axis-aligned view inside an image of (height, width), mirrored half of the time.
+    """A random view inside an image of (height, width); see `random_views`."""
+    return CropView(random_views(np.array([size]), crop, rng)[0], crop)
 
-    Its side is 0.6 to 1 times the image's shorter side; small images are enlarged.
+
+def random_views(size: np.ndarray, crop: int, rng: np.random.Generator) -> np.ndarray:
+    """Random axis-aligned views, mirrored half of the time; their matrices, `(n, 3, 3)`.
+
+    A side is 0.6 to 1 times the image's shorter side; small images are enlarged.
+
+    Args:
+        size: `(n, 2)` (height, width) of the images.
     """
-    height, width = size
-    shorter = min(height, width)
+    shorter = size.min(1)
     # An enlarged picture ends at the centres of its outermost pixels
-    largest = min(shorter / crop, max(shorter - 1, 1) / (crop - 1))
+    largest = np.minimum(shorter / crop, np.maximum(shorter - 1, 1) / (crop - 1))
     scale = rng.uniform(0.6 * largest, largest)
     side = scale * (crop - 1)
-    left = rng.uniform(0, max(width - 1 - side, 0))
-    top = rng.uniform(0, max(height - 1 - side, 0))
-    matrix = np.array([[scale, 0, left], [0, scale, top], [0, 0, 1.0]])
-    if rng.random() < 0.5:
-        matrix = matrix @ np.array([[-1, 0, crop - 1], [0, 1, 0], [0, 0, 1.0]])
-    return CropView(matrix, crop)
+    matrix = np.zeros((len(size), 3, 3))
+    matrix[:, 0, 0] = matrix[:, 1, 1] = scale
+    matrix[:, 0, 2] = rng.uniform(0, np.maximum(size[:, 1] - 1 - side, 0))
+    matrix[:, 1, 2] = rng.uniform(0, np.maximum(size[:, 0] - 1 - side, 0))
+    matrix[:, 2, 2] = 1
+    mirrored = rng.random(len(size)) < 0.5
+    matrix[mirrored] = matrix[mirrored] @ np.array([[-1, 0, crop - 1], [0, 1, 0], [0, 0, 1.0]])
+    return matrix
 
 
 def perturb(view: CropView, rng: np.random.Generator, *, amount: float) -> CropView:
-    """The view after a random small motion about its centre (rotation, zoom, shear, shift).
+    """The view after a random small motion; see `random_motions`."""
+    return replace(view, matrix=view.matrix @ random_motions(np.array(amount), view.crop, rng))
 
-    It is never mirrored by this: the pointer could not tell left from right.
+
+def random_motions(amount: np.ndarray, crop: int, rng: np.random.Generator) -> np.ndarray:
+    """Random small motions of views about their centres (rotation, zoom, shear, shift).
+
+    Nothing is mirrored: the pointer could not tell left from right.
+
+    Args:
+        amount: strength of each; 1 is about 7 degrees and 15 %.
+
+    Returns:
+        `(*amount.shape, 3, 3)`, view pixels to view pixels.
     """
-    angle = amount * rng.normal(0, np.radians(7))
-    zoom = np.exp(amount * rng.normal(0, 0.15))
-    shear, stretch = amount * rng.normal(0, 0.06), np.exp(amount * rng.normal(0, 0.05))
-    shift = amount * rng.normal(0, 0.09, size=2) * view.crop
-    rotate = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    linear = rotate @ np.array([[1, shear], [0, 1]]) @ np.diag([zoom * stretch, zoom / stretch])
-    middle = np.full(2, (view.crop - 1) / 2)
-    motion = np.eye(3)
-    motion[:2, :2] = linear
-    motion[:2, 2] = middle - linear @ middle + shift
-    return replace(view, matrix=view.matrix @ motion)
+    shape = amount.shape
+    angle = amount * rng.normal(0, np.radians(7), size=shape)
+    zoom = np.exp(amount * rng.normal(0, 0.15, size=shape))
+    shear = amount * rng.normal(0, 0.06, size=shape)
+    stretch = np.exp(amount * rng.normal(0, 0.05, size=shape))
+    shift = amount[..., None] * rng.normal(0, 0.09, size=(*shape, 2)) * crop
+    cos, sin, one, none = np.cos(angle), np.sin(angle), np.ones(shape), np.zeros(shape)
+    rotate = _stacked([[cos, -sin], [sin, cos]])
+    zooms = _stacked([[zoom * stretch, none], [none, zoom / stretch]])
+    linear = rotate @ _stacked([[one, shear], [none, one]]) @ zooms
+    middle = np.full(2, (crop - 1) / 2)
+    motion = np.zeros((*shape, 3, 3))
+    motion[..., :2, :2] = linear
+    motion[..., :2, 2] = middle - linear @ middle + shift
+    motion[..., 2, 2] = 1
+    return motion
+
+
+def _stacked(rows: list[list[np.ndarray]]) -> np.ndarray:
+    """Matrices `(..., rows, columns)` from arrays of their elements."""
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
 
 def bend(view: CropView, rng: np.random.Generator, *, amount: float) -> CropView:
@@ -89,38 +119,51 @@ def bend(view: CropView, rng: np.random.Generator, *, amount: float) -> CropView
 
 
 def view_to_image(
-    views: Sequence[CropView],
+    matrix: Tensor,
+    bends: Tensor | None = None,
     *,
+    crop: int,
     cells: tuple[int, int],
-    stride: int,
-    offset: float,
-    dtype: torch.dtype,
-    device: torch.device,
+    stride: int = 1,
+    offset: float = 0.0,
 ) -> Tensor:
     """Where in its image each view looks, at a grid of its pixels.
 
     Source: thin-plate spline, Bookstein 1989: the least bent map through the control points.
 
     Args:
-        views: n views of one crop.
+        matrix: `(n, 3, 3)`. bends: `(n, CONTROL**2, 2)`; None: no view bends.
         cells, stride, offset: the grid: `cells` (h, w) positions `stride * cell + offset`.
 
     Returns:
         `(n, h, w, 2)` xy pixels of the images; each view's values do not depend on the others.
     """
-    pixels = grid_pixels(cells, stride, offset, dtype, device).expand(len(views), 2, *cells)
-    if any(view.bend is not None for view in views):
-        basis = bend_basis(views[0].crop, cells, stride, offset, dtype, device)
-        pixels = pixels.clone()
-        for moved, view in zip(pixels, views, strict=True):
-            if view.bend is not None:
-                displaced = torch.as_tensor(view.bend.T, dtype=dtype, device=device)
-                moved += (displaced @ basis).reshape(moved.shape)
-    stacked = np.stack([view.matrix[:2] for view in views])
-    matrix = torch.as_tensor(stacked, dtype=dtype, device=device)[:, :, :, None, None]
-    x, y = pixels.unbind(1)
+    grid = cells, stride, offset, matrix.dtype, matrix.device
+    pixels = grid_pixels(*grid)
+    if bends is not None:
+        moved = bends.to(matrix.dtype).transpose(1, 2) @ bend_basis(crop, *grid)
+        pixels = pixels + moved.unflatten(2, cells)
+    return _moved(matrix, pixels)
+
+
+def _moved(matrix: Tensor, pixels: Tensor) -> Tensor:
+    """`(n, 3, 3)` times `(2, h, w)` or `(n, 2, h, w)` xy: `(n, h, w, 2)`."""
+    x, y = pixels.unbind(-3)
+    rows = matrix[:, :2, :, None, None].unbind(1)
     # Element by element, no matrix product: an example has the same bits in every batch
-    return torch.stack([m[:, 0] * x + m[:, 1] * y + m[:, 2] for m in matrix.unbind(1)], dim=-1)
+    return torch.stack([m[:, 0] * x + m[:, 1] * y + m[:, 2] for m in rows], dim=-1)
+
+
+def as_tensors(
+    views: Sequence[CropView], dtype: torch.dtype, device: torch.device | str = "cpu"
+) -> tuple[Tensor, Tensor | None]:
+    """The matrices and bends of views, as `view_to_image` takes them."""
+    matrix = torch.as_tensor(np.stack([v.matrix for v in views]), dtype=dtype, device=device)
+    if all(view.bend is None for view in views):
+        return matrix, None
+    still = np.zeros((CONTROL**2, 2))
+    bends = np.stack([still if view.bend is None else view.bend for view in views])
+    return matrix, torch.as_tensor(bends, dtype=dtype, device=device)
 
 
 @functools.lru_cache(maxsize=8)
@@ -179,14 +222,8 @@ def cut_rgb(images: Sequence[Tensor], views: Sequence[CropView]) -> Tensor:
         alike.setdefault(image_size(image), []).append(number)
     found = torch.empty(len(images), 3, crop, crop, device=device)
     for (height, width), numbers in alike.items():
-        xy = view_to_image(
-            [views[n] for n in numbers],
-            cells=(crop, crop),
-            stride=1,
-            offset=0.0,
-            dtype=torch.float32,
-            device=device,
-        )
+        matrix, bends = as_tensors([views[n] for n in numbers], torch.float32, device)
+        xy = view_to_image(matrix, bends, crop=crop, cells=(crop, crop))
         far = xy.new_tensor([max(width - 1, 1), max(height - 1, 1)])  # one pixel wide: no 1 / 0
         pictures = torch.stack([images[n] for n in numbers]).float() / 255
         found[numbers] = F.grid_sample(
@@ -205,16 +242,7 @@ def cut_views(images: Sequence[Tensor], views: Sequence[CropView]) -> Tensor:
 def view_correspondence(
     reference: CropView, target: CropView, size: tuple[int, int], spec: FeatureSpec
 ) -> Tensor:
-    """Where in the reference view each target cell's content is, for two views of one image.
-
-    Args:
-        reference: a view without a bend.
-        target: any view.
-        size: (height, width) of the image.
-
-    Returns:
-        `(h, w, 2)` float32 xy pixels in the reference view, on the CPU; NaN where either view
-        shows what is mirrored at the image's border, or the reference does not reach.
+    """`correspondences` of two views of one image of (height, width): `(h, w, 2)`, on the CPU.
 
     Raises:
         InputError: the reference bends.
@@ -224,17 +252,36 @@ def view_correspondence(
             "view_correspondence: expected a reference view without a bend (it has no closed "
             "inverse), got one with; bend the target instead"
         )
-    in_image = view_to_image(
-        [target],
-        cells=cell_count((target.crop, target.crop), stride=spec.stride),
-        stride=spec.stride,
-        offset=spec.offset,
-        dtype=torch.float64,
-        device=torch.device("cpu"),
-    )[0]
-    back = torch.from_numpy(np.linalg.inv(reference.matrix))
-    in_reference = in_image @ back[:2, :2].T + back[:2, 2]
-    limit = in_image.new_tensor([size[1] - 1, size[0] - 1])
+    matrix, bends = as_tensors([reference, target], torch.float64)
+    bends = None if bends is None else bends[1:]
+    sizes = torch.tensor([size])
+    return correspondences(matrix[:1], matrix[1:], bends, sizes, spec, crop=target.crop)[0]
+
+
+def correspondences(
+    reference: Tensor,
+    target: Tensor,
+    bends: Tensor | None,
+    size: Tensor,
+    spec: FeatureSpec,
+    *,
+    crop: int,
+) -> Tensor:
+    """Where in a reference view each target cell's content is, for n pairs of views of an image.
+
+    Args:
+        reference, target: `(n, 3, 3)` float64 matrices. bends: of the targets.
+        size: `(n, 2)` (height, width) of the images.
+
+    Returns:
+        `(n, h, w, 2)` float32 xy pixels in the reference view; NaN where either view shows what is
+        mirrored at the image's border, or the reference does not reach.
+    """
+    grid = {"stride": spec.stride, "offset": spec.offset}
+    cells = cell_count((crop, crop), stride=spec.stride)
+    in_image = view_to_image(target, bends, crop=crop, cells=cells, **grid)
+    found = _moved(torch.linalg.inv(reference), in_image.movedim(-1, 1))
+    limit = size.flip(1)[:, None, None].to(in_image) - 1
     inside = ((in_image >= 0) & (in_image <= limit)).all(-1)
-    inside &= ((in_reference >= 0) & (in_reference <= reference.crop - 1)).all(-1)
-    return in_reference.masked_fill(~inside[..., None], float("nan")).float()
+    inside &= ((found >= 0) & (found <= crop - 1)).all(-1)
+    return found.masked_fill(~inside[..., None], float("nan")).float()

@@ -22,14 +22,14 @@ from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import fit_size
 from chromatrack.ops.shot_boundary import CutDetector
 from chromatrack.propagation.label_maps import planes
-from chromatrack.training.data.source import LEAST_SIDE, open_video, source_name
+from chromatrack.training.data.media import LEAST_SIDE
 from chromatrack.video.decode import PictureReader
 from chromatrack.video.frame_order import Clock, Damage
 from chromatrack.video.images import IMAGE_ERRORS
 from chromatrack.video.pixel_format import RgbConverter
 
 if TYPE_CHECKING:
-    from chromatrack.training.data.entries import PhotoEntry, VideoEntry
+    from chromatrack.training.data.media import MediaFile, VideoEntry
 
 
 _EARLY = 1e-3  # seconds by which a frame may come early: times are rounded to ticks
@@ -96,13 +96,11 @@ def decode_stretch(
                 times.append(seconds)
     except (VideoError, Damage, FFmpegError, ValueError) as error:
         where = f"after {times[-1]:.2f} s" if times else f"from {start_seconds:.2f} s on"
-        name = source_name(entry.path, entry.start, entry.length)
-        problem = f"{name}: damaged {where} ({error})"
+        problem = f"{entry.label}: damaged {where} ({error})"
     if len(frames) < 2:
-        name = source_name(entry.path, entry.start, entry.length)
         count = "no frame" if not frames else "one frame"
         span = f"{start_seconds:.2f} to {end_seconds:.2f} s"
-        return Decoded(None, problem or f"{name}: {count} between {span}; two are needed")
+        return Decoded(None, problem or f"{entry.label}: {count} between {span}; two are needed")
     return Decoded(as_clip(torch.stack(frames), np.asarray(times)), problem)
 
 
@@ -110,7 +108,7 @@ def _pictures(entry: VideoEntry, start_seconds: float) -> Iterator[tuple[float, 
     """(time, picture) in order from some picture at or before `start_seconds` on; raises Damage."""
     before = [key for key in entry.keyframes[1:] if key <= start_seconds]
     for key in before[: -_SEEKS - 1 : -1]:
-        reader = open_video(entry.path, entry.start, entry.length)
+        reader = entry.open_video()
         try:
             pictures = _sought(reader, key, start_seconds)
             if pictures is not None:
@@ -118,7 +116,7 @@ def _pictures(entry: VideoEntry, start_seconds: float) -> Iterator[tuple[float, 
                 return
         finally:
             reader.close()
-    reader = open_video(entry.path, entry.start, entry.length)
+    reader = entry.open_video()
     try:
         yield from _timed(reader.pictures(), reader.clock())
     finally:
@@ -180,13 +178,12 @@ def _share(value: float, full: float) -> float:
     return min(1.0, max(_LEAST_WEIGHT, value / full))
 
 
-def load_photo(entry: PhotoEntry, *, short_side: int) -> Tensor:
+def load_photo(entry: MediaFile, *, short_side: int) -> Tensor:
     """A photo as `(3, H, W)` uint8 sRGB, upright, its shorter side brought down to `short_side`.
 
     Raises:
         VideoError: the data is no image that can be read, or is too small.
     """
-    name = source_name(entry.path, entry.start, entry.length)
     try:
         with Path(entry.path).open("rb") as file:
             file.seek(entry.start)
@@ -195,10 +192,10 @@ def load_photo(entry: PhotoEntry, *, short_side: int) -> Tensor:
         image.draft("RGB", (2 * short_side, 2 * short_side))  # a huge JPEG is decoded smaller
         image = ImageOps.exif_transpose(image).convert("RGB")
     except IMAGE_ERRORS as error:
-        raise VideoError(f"{name}: cannot be read as an image ({error})") from error
+        raise VideoError(f"{entry.label}: cannot be read as an image ({error})") from error
     if min(image.size) < LEAST_SIDE:
         raise VideoError(
-            f"{name}: expected at least {LEAST_SIDE} pixels a side, got "
+            f"{entry.label}: expected at least {LEAST_SIDE} pixels a side, got "
             f"{image.width}x{image.height}"
         )
     height, width = fit_size((image.height, image.width), short_side=short_side)

@@ -9,25 +9,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 
+from chromatrack.atomic import replace_file
+from chromatrack.errors import OutputError
 from chromatrack.training.data.decode import Clip
-from chromatrack.training.data.shards import atomic
 
 if TYPE_CHECKING:
     from chromatrack.training.config import SamplerConfig
-    from chromatrack.training.data.entries import Stretch, VideoEntry
+    from chromatrack.training.data.media import Stretch, VideoEntry
 
-_VERSION = 1  # of what a clip is: raise it when decoding gives other frames, scenes or weights
+_VERSION = 2  # of what a clip is: raise it when decoding gives other frames, scenes or weights
 
 
 class FrameFiles:
-    """A folder of decoded clips: below it one folder per video, in it two files per stretch.
-
-    The frames are an `.npy`; a `.json` with times, scenes and weight is written last, so a clip
-    without one is not there.
-    """
+    """A folder of decoded clips: below it one folder per video, in it a file per stretch."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -35,38 +33,27 @@ class FrameFiles:
 
     def read(self, video: VideoEntry, stretch: Stretch, config: SamplerConfig) -> Clip | None:
         """The clip with frames mapped from disk; None if it is not there, or damaged."""
-        path = self._path(video, stretch, config)
         try:
-            about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-            # "c": writing would not reach the file, and torch wants memory that can be written
-            rgb = np.load(path, mmap_mode="c", allow_pickle=False)
-            clip = Clip(
-                torch.from_numpy(rgb),
-                np.asarray(about["pts_seconds"], np.float64),
-                np.asarray(about["scene"], np.int64),
-                float(about["weight"]),
-            )
-        except (OSError, EOFError, ValueError, KeyError, TypeError):
+            found = load_file(self._path(video, stretch, config))
+        except (OSError, SafetensorError):
             return None
-        lengths = {len(rgb), len(clip.pts_seconds), len(clip.scene)}
-        return clip if rgb.dtype == np.uint8 and rgb.ndim == 4 and len(lengths) == 1 else None
+        times, scene = found["pts_seconds"].numpy(), found["scene"].numpy()
+        return Clip(found["rgb"], times, scene, float(found["weight"]))
 
     def write(self, video: VideoEntry, stretch: Stretch, config: SamplerConfig, clip: Clip) -> None:
         """Keep a clip; where that fails (a full disk) it is warned of once, and not tried again."""
         if not self._works:
             return
         path = self._path(video, stretch, config)
-        about = {
-            "pts_seconds": clip.pts_seconds.tolist(),
-            "scene": clip.scene.tolist(),
-            "weight": clip.weight,
+        content = {
+            "rgb": clip.rgb,
+            "pts_seconds": torch.from_numpy(clip.pts_seconds),
+            "scene": torch.from_numpy(clip.scene),
+            "weight": torch.tensor(clip.weight, dtype=torch.float64),
         }
         try:
-            with atomic(path) as file:
-                np.save(file, clip.rgb.numpy(), allow_pickle=False)
-            with atomic(path.with_suffix(".json")) as file:
-                file.write(json.dumps(about).encode())
-        except OSError as error:
+            replace_file(path, save(content))
+        except OutputError as error:
             self._works = False
             warnings.warn(
                 f"training data: decoded clips cannot be kept in {self.folder} ({error}); they "
@@ -80,7 +67,7 @@ class FrameFiles:
         span = stretch.start_seconds, stretch.end_seconds
         knobs = config.short_side, config.spacing_seconds
         place = _hash(video.path, video.start, video.length)
-        return self.folder / place / f"{_stamp(video)}-{_hash(*span, *knobs)}.npy"
+        return self.folder / place / f"{_stamp(video)}-{_hash(*span, *knobs)}.safetensors"
 
     def _forget_others(self, path: Path, video: VideoEntry) -> None:
         """Delete clips of what the video was before it changed."""

@@ -23,6 +23,7 @@ from chromatrack.errors import TrainingError
 from chromatrack.ops.coords import image_size
 from chromatrack.training.data.clip_store import ClipStore
 from chromatrack.training.data.decode import Clip
+from chromatrack.training.data.shards import atomic
 
 _SCENE = 1e6  # seconds: longer than any scene
 
@@ -68,8 +69,9 @@ def frame_table(store: ClipStore, *, cache: Path | None, workers: int | None = N
         return FrameTable(**raw)
     table = _decode(store, workers=workers or os.cpu_count() or 1)
     if path is not None:
-        with suppress(OSError, RuntimeError):  # no room: decoded again next time
-            _write(path, table)
+        content = {f.name: getattr(table, f.name) for f in fields(table)}
+        with suppress(OSError, RuntimeError), atomic(path) as file:  # no room: decoded next time
+            torch.save(content, file)
     return table
 
 
@@ -80,13 +82,6 @@ def _path(store: ClipStore, cache: Path | None) -> Path | None:
     knobs = [config.short_side, config.spacing_seconds, config.clip_seconds]
     known = json.dumps([store.index.digest, len(store.index.videos), *knobs])
     return cache / f"frames-{hashlib.sha256(known.encode()).hexdigest()[:16]}.pt"
-
-
-def _write(path: Path, table: FrameTable) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    torch.save({f.name: getattr(table, f.name) for f in fields(table)}, part)
-    part.replace(path)
 
 
 def _decode(store: ClipStore, *, workers: int) -> FrameTable:

@@ -6,25 +6,25 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
 
-from chromatrack.errors import InputError, VideoError
-from chromatrack.training.data.entries import PhotoEntry, Stretch, VideoEntry
-from chromatrack.training.data.listing import Found, ListedShard, Listing
-from chromatrack.training.data.shards import Member, Shard, atomic, is_remote
+from chromatrack.atomic import replace_file
+from chromatrack.errors import InputError, OutputError, VideoError
+from chromatrack.training.data.listing import Listing
+from chromatrack.training.data.media import MediaFile, Stretch, VideoEntry
+from chromatrack.training.data.shards import Member, Shard, is_remote
 from chromatrack.training.data.timeline import look_at
 
 Report = Callable[[str, int, int | None], None]
 """Called as report("index", videos looked at, videos in all)."""
 
 _PLACE = ("path", "start", "length", "bytes", "modified_ns")
-_VERSION = 1  # of the cache file: raise it when the meaning of an entry changes
+_VERSION = 2  # of the cache file: raise it when the meaning of an entry changes
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Index:
     """
 
     videos: tuple[VideoEntry, ...]
-    photos: tuple[PhotoEntry, ...]
+    photos: tuple[MediaFile, ...]
     problems: tuple[str, ...]
     digest: str
 
@@ -65,30 +65,26 @@ def build_index(
         InputError: a path does not exist, nothing can be used, or remote shards are asked for and
             the library webdataset is missing.
     """
-    known = _Known.load(_cache_file(data, cache))
+    file = _cache_file(data, cache)
+    known = _read_cache(file)
     found = Listing(cache, known.shards)
     for item in data:
         found.add(fspath(item))
     videos = _look_at_all(found, known, progress)
-    known.save([video for _, video in videos], found.shards)
+    content = _Known({(v.path, v.start): v for v in videos}, found.shards)
+    if file is not None and content != known:
+        _write_cache(file, content)
     for problem in found.problems:
         warnings.warn(f"training data: {problem}", stacklevel=2)
     if not videos and not found.photos:
-        told = "; ".join(found.problems[:3])
+        reasons = "; ".join(found.problems[:3])
         raise InputError(
             f"training data: no video, photo or .tar shard that can be used in "
-            f"{', '.join(map(str, data))}" + (f" ({told})" if told else "")
+            f"{', '.join(map(str, data))}" + (f" ({reasons})" if reasons else "")
         )
-    names = [*((f.name, f.bytes) for f, _ in videos), *((f.name, f.bytes) for f in found.photos)]
+    names = [(f.name, f.bytes) for f in (*videos, *found.photos)]
     digest = hashlib.sha256(json.dumps([names, len(videos)]).encode()).hexdigest()
-    return Index(
-        videos=tuple(video for _, video in videos),
-        photos=tuple(
-            PhotoEntry(f.path, f.start, f.length, f.bytes, f.modified_ns) for f in found.photos
-        ),
-        problems=tuple(found.problems),
-        digest=digest,
-    )
+    return Index(tuple(videos), tuple(found.photos), tuple(found.problems), digest)
 
 
 def stretches(index: Index, *, seconds: float) -> tuple[Stretch, ...]:
@@ -117,37 +113,27 @@ def _parts(video: VideoEntry, seconds: float) -> Iterator[tuple[float, float]]:
 # -- looking at videos ---------------------------------------------------------------------
 
 
-def _look_at_all(
-    found: Listing, known: _Known, progress: Report | None
-) -> list[tuple[Found, VideoEntry]]:
+def _look_at_all(found: Listing, known: _Known, progress: Report | None) -> list[VideoEntry]:
     """The usable videos, in order; what is wrong is added to the problems."""
 
-    def look(file: Found) -> VideoEntry | str:
+    def look(file: MediaFile) -> VideoEntry | str:
         try:
-            return known.video(file) or _look(file)
+            return known.video(file) or look_at(file)
         except VideoError as error:
-            return str(error).replace(file.path, file.label, 1)
+            return str(error)
 
-    usable: list[tuple[Found, VideoEntry]] = []
+    usable: list[VideoEntry] = []
     with ThreadPoolExecutor(max(2, min(8, os.cpu_count() or 1))) as pool:
-        for done, (file, entry) in enumerate(
-            zip(found.videos, pool.map(look, found.videos), strict=True), start=1
-        ):
+        for done, entry in enumerate(pool.map(look, found.videos), start=1):
             if isinstance(entry, str):
                 found.problems.append(entry)
             else:
-                usable.append((file, entry))
+                usable.append(entry)
                 if entry.problem:
-                    found.problems.append(f"{file.label}: {entry.problem}")
+                    found.problems.append(f"{entry.label}: {entry.problem}")
             if progress is not None:
                 progress("index", done, len(found.videos))
     return usable
-
-
-def _look(file: Found) -> VideoEntry:
-    seen = asdict(look_at(file.path, file.start, file.length))
-    place = {name: getattr(file, name) for name in _PLACE}
-    return VideoEntry(**place, **seen)
 
 
 # -- the cache -----------------------------------------------------------------------------
@@ -164,66 +150,46 @@ def _cache_file(data: Sequence[str | PathLike[str]], cache: Path | None) -> Path
     return cache / f"index-{name}.json"
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Known:
-    """What an earlier look found, by path and place; whatever has changed since is not known."""
+    """What was usable at an earlier look, by path and place."""
 
-    file: Path | None
-    videos: dict[tuple[str, int], VideoEntry] = field(default_factory=dict)
-    shards: dict[str, ListedShard] = field(default_factory=dict)
-    check: str = ""
+    videos: Mapping[tuple[str, int], VideoEntry] = field(default_factory=dict)
+    shards: Mapping[str, Shard] = field(default_factory=dict)
 
-    @classmethod
-    def load(cls, file: Path | None) -> _Known:
-        """Nothing is known when there is no file, or it is not exactly as it was written."""
-        if file is None:
-            return cls(None)
-        try:
-            raw = json.loads(file.read_text(encoding="utf-8"))
-            content, check = raw["content"], raw["check"]
-        except (OSError, ValueError, KeyError, TypeError, IndexError):
-            return cls(file)
-        if check != _check(content):
-            return cls(file)
-        entries = [
-            VideoEntry(**{**e, "keyframes": tuple(e["keyframes"])}) for e in content["videos"]
-        ]
-        shards = {path: _shard_of(raw) for path, raw in content["shards"].items()}
-        return cls(file, {(entry.path, entry.start): entry for entry in entries}, shards, check)
-
-    def video(self, file: Found) -> VideoEntry | None:
-        """The entry of a video that is still the same."""
+    def video(self, file: MediaFile) -> VideoEntry | None:
+        """The entry of a video that is still the same; its name may be another."""
         entry = self.videos.get((file.path, file.start))
         same = entry and all(getattr(entry, name) == getattr(file, name) for name in _PLACE)
-        return entry if same else None
+        return replace(entry, name=file.name) if entry and same else None
 
-    def save(self, videos: Sequence[VideoEntry], shards: dict[str, ListedShard]) -> None:
-        """Remember what is usable now; a folder that cannot be written to is no error."""
-        content = {
-            "videos": [asdict(video) for video in videos],
-            "shards": {path: _raw_shard(listed) for path, listed in shards.items()},
-        }
-        check = _check(content)
-        if self.file is None or check == self.check:
-            return
-        text = json.dumps({"check": check, "content": content})
-        with suppress(OSError), atomic(self.file) as file:
-            file.write(text.encode())
+
+def _read_cache(file: Path | None) -> _Known:
+    """Nothing is known when there is no file, or it is not exactly as it was written."""
+    try:
+        raw = json.loads(file.read_text(encoding="utf-8")) if file else {}
+        content = raw["content"]
+        if raw["check"] != _check(content):
+            return _Known()
+    except (OSError, ValueError, KeyError, TypeError):
+        return _Known()
+    videos = [VideoEntry(**{**e, "keyframes": tuple(e["keyframes"])}) for e in content["videos"]]
+    shards = {
+        path: Shard(**{**raw, "members": tuple(Member(*member) for member in raw["members"])})
+        for path, raw in content["shards"].items()
+    }
+    return _Known({(video.path, video.start): video for video in videos}, shards)
+
+
+def _write_cache(file: Path, known: _Known) -> None:
+    """Remember what is usable; a folder that cannot be written to is no error."""
+    content = {
+        "videos": [asdict(video) for video in known.videos.values()],
+        "shards": {path: asdict(shard) for path, shard in known.shards.items()},
+    }
+    with suppress(OutputError):
+        replace_file(file, json.dumps({"check": _check(content), "content": content}))
 
 
 def _check(content: object) -> str:
     return hashlib.sha256(json.dumps([_VERSION, content]).encode()).hexdigest()
-
-
-def _raw_shard(listed: ListedShard) -> dict[str, Any]:
-    return {
-        "stamp": [listed.bytes, listed.modified_ns],
-        "members": [[m.name, m.start, m.length] for m in listed.shard.members],
-        "problem": listed.shard.problem,
-    }
-
-
-def _shard_of(raw: dict[str, Any]) -> ListedShard:
-    members = tuple(Member(*member) for member in raw["members"])
-    size, modified_ns = raw["stamp"]
-    return ListedShard(size, modified_ns, Shard(members, raw["problem"]))

@@ -5,48 +5,21 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from chromatrack.errors import InputError
+from chromatrack.training.data.media import MediaFile
 from chromatrack.training.data.shards import (
     COMPRESSED_SUFFIXES,
-    Member,
+    MEDIA_SUFFIXES,
     Shard,
     expand,
     fetch,
     is_remote,
     list_shard,
 )
-from chromatrack.video.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES
-
-MEDIA_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
-
-
-@dataclass(frozen=True)
-class Found:
-    """Something to learn from; `name`: as in the digest, free of this machine's folders."""
-
-    name: str
-    path: str
-    start: int
-    length: int | None
-    bytes: int
-    modified_ns: int
-
-    @property
-    def label(self) -> str:
-        """How messages call it."""
-        return self.path if self.length is None else f"{self.path}::{self.name.split('::')[-1]}"
-
-
-@dataclass(frozen=True)
-class ListedShard:
-    """What a shard held when it had this size and time of change."""
-
-    bytes: int
-    modified_ns: int
-    shard: Shard
+from chromatrack.video.images import IMAGE_SUFFIXES
 
 
 @dataclass
@@ -54,11 +27,11 @@ class Listing:
     """The files found so far, in the order given, those of a folder sorted by name."""
 
     cache: Path | None
-    known: Mapping[str, ListedShard]
-    videos: list[Found] = field(default_factory=list)
-    photos: list[Found] = field(default_factory=list)
+    known: Mapping[str, Shard]
+    videos: list[MediaFile] = field(default_factory=list)
+    photos: list[MediaFile] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    shards: dict[str, ListedShard] = field(default_factory=dict)
+    shards: dict[str, Shard] = field(default_factory=dict)
     seen: set[tuple[str, int]] = field(default_factory=set)
 
     def add(self, item: str) -> None:
@@ -112,10 +85,10 @@ class Listing:
         if suffix == ".tar" or is_packed:
             self._add_shard(path, name, info)
             return
-        file = Found(name, str(path), 0, None, info.st_size, info.st_mtime_ns)
+        file = MediaFile(name, str(path), 0, None, info.st_size, info.st_mtime_ns)
         self._sort_in(file, is_photo=suffix in IMAGE_SUFFIXES)
 
-    def _sort_in(self, file: Found, *, is_photo: bool) -> None:
+    def _sort_in(self, file: MediaFile, *, is_photo: bool) -> None:
         if (file.path, file.start) in self.seen:
             return
         self.seen.add((file.path, file.start))
@@ -125,27 +98,20 @@ class Listing:
             (self.photos if is_photo else self.videos).append(file)
 
     def _add_shard(self, path: Path, name: str, info: os.stat_result) -> None:
-        try:
-            shard = self._list_shard(path, info)
-        except InputError as error:
-            self.problems.append(str(error))
-            return
+        shard = self.known.get(str(path))
+        if not shard or (shard.bytes, shard.modified_ns) != (info.st_size, info.st_mtime_ns):
+            try:
+                shard = list_shard(path)
+            except InputError as error:
+                self.problems.append(str(error))
+                return
         if shard.problem:
             self.problems.append(f"{path}: {shard.problem}")
-        self.shards[str(path)] = ListedShard(info.st_size, info.st_mtime_ns, shard)
-        for member in shard.members:
-            full = f"{name}::{member.name}"
-            file = Found(
-                full, str(path), member.start, member.length, member.length, info.st_mtime_ns
-            )
-            self._sort_in(file, is_photo=Path(member.name).suffix.lower() in IMAGE_SUFFIXES)
-
-    def _list_shard(self, path: Path, info: os.stat_result) -> Shard:
-        known = self.known.get(str(path))
-        if known and (known.bytes, known.modified_ns) == (info.st_size, info.st_mtime_ns):
-            return known.shard
-        shard = list_shard(path)
-        return replace(shard, members=tuple(filter(_is_media, shard.members)))
+        self.shards[str(path)] = shard
+        for inside, start, length in shard.members:
+            full = f"{name}::{inside}"
+            file = MediaFile(full, str(path), start, length, length, shard.modified_ns)
+            self._sort_in(file, is_photo=Path(inside).suffix.lower() in IMAGE_SUFFIXES)
 
     def _add_remote(self, url: str) -> None:
         if self.cache is None:
@@ -158,8 +124,3 @@ class Listing:
             self.problems.append(str(error))
             return
         self._add_shard(path, url, info)
-
-
-def _is_media(member: Member) -> bool:
-    name = Path(member.name)
-    return name.suffix.lower() in MEDIA_SUFFIXES and not name.name.startswith(".")

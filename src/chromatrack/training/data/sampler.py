@@ -6,6 +6,8 @@ world, what was drawn before, and how often training was interrupted.
 
 from __future__ import annotations
 
+import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
@@ -31,7 +33,6 @@ from chromatrack.training.data.crops import (
     random_view,
     view_correspondence,
 )
-from chromatrack.training.data.frame_gaps import pick_frames, pick_regular
 
 if TYPE_CHECKING:
     from chromatrack.training.data.clip_store import ClipStore
@@ -42,6 +43,10 @@ TRIES = 20
 """How often one example is drawn anew before the data is declared unusable."""
 
 PHOTOS = 0.6  # share of stills that are photos when there are photos and videos
+_TARGETS = 10  # targets tried before references at other distances than asked for are taken
+_ROUNDING = 1e-3  # seconds: times of presentation are rounded to about this
+_LOOSE = (0.5, 1.5)  # of the least and largest gap: near enough where frames are sparse
+_REGULAR = 1 / 3  # of the gap: how far off a regular one may be; 25 fps have no 1/6 s
 
 
 @dataclass(frozen=True)
@@ -91,20 +96,29 @@ class _Example:
     hidden: np.ndarray
 
 
-class Sampler:
-    """Draws batches from a store of clips and photos."""
+class AnySampler(ABC):
+    """What draws a run's batches."""
 
-    def __init__(self, store: ClipStore, spec: FeatureSpec, config: SamplerConfig) -> None:
-        self.store, self.spec, self.config = store, spec, config
+    spec: FeatureSpec
+    config: SamplerConfig
+
+    @abstractmethod
+    def batch(self, step: int, *, size: int, rank: int = 0, world: int = 1) -> Batch:
+        """The share of process `rank` of `world` in one step's batch of `size` examples."""
 
     def batches(
         self, size: int, *, start: int = 0, rank: int = 0, world: int = 1
     ) -> Iterator[Batch]:
         """The batches of all steps from `start` on, without end; see `batch`."""
-        step = start
-        while True:
+        for step in itertools.count(start):
             yield self.batch(step, size=size, rank=rank, world=world)
-            step += 1
+
+
+class Sampler(AnySampler):
+    """Draws batches from a store of clips and photos."""
+
+    def __init__(self, store: ClipStore, spec: FeatureSpec, config: SamplerConfig) -> None:
+        self.store, self.spec, self.config = store, spec, config
 
     def batch(self, step: int, *, size: int, rank: int = 0, world: int = 1) -> Batch:
         """The batch of one step; depends on the data, the configuration and the step alone.
@@ -122,12 +136,12 @@ class Sampler:
                 f"batch: expected a step of 0 or more and 0 <= rank < world <= size, got step "
                 f"{step}, rank {rank}, world {world}, size {size}; give each process an example"
             )
-        self.store.turn_to(step)
-        shelf = self.store.shelf(step)
+        self.store.prepare(step)
+        clips = self.store.available_clips(step)
         seeds = ((self.config.seed, step, number) for number in range(rank, size, world))
-        return self._cut([self._draw(shelf, np.random.default_rng(seed)) for seed in seeds])
+        return self._cut([self._draw(clips, np.random.default_rng(seed)) for seed in seeds])
 
-    def _draw(self, shelf: Sequence[int], rng: np.random.Generator) -> _Example:
+    def _draw(self, clips: Sequence[int], rng: np.random.Generator) -> _Example:
         """One example. Videos or photos that are missing or all broken leave it to the others."""
         if rng.random() >= self.config.photo_share:
             makers = self._draw_moving, self._draw_photo
@@ -136,11 +150,11 @@ class Sampler:
         else:
             makers = self._draw_frame, self._draw_photo
         for make in makers:
-            example = make(shelf, rng)
+            example = make(clips, rng)
             if example is not None:
                 return example
         raise TrainingError(
-            f"training data: {TRIES} draws in a row from {len(shelf)} clips and as many from "
+            f"training data: {TRIES} draws in a row from {len(clips)} clips and as many from "
             f"{len(self.store.index.photos)} photos gave nothing that can be decoded; check the "
             "files named in the warnings"
         )
@@ -148,14 +162,14 @@ class Sampler:
     def _video(self, stretch: int) -> int:
         return self.store.stretches[stretch].video
 
-    def _draw_clip(self, shelf: Sequence[int], rng: np.random.Generator) -> tuple[int, Clip] | None:
+    def _draw_clip(self, clips: Sequence[int], rng: np.random.Generator) -> tuple[int, Clip] | None:
         """A clip, by its weight, and its stretch's number; None if none drawn can be decoded.
 
         Where little is worth drawing (all clips are nearly static), any clip must do in the end.
         """
         found = None
-        for _ in range(TRIES if len(shelf) else 0):
-            number = int(shelf[int(rng.integers(len(shelf)))])
+        for _ in range(TRIES if len(clips) else 0):
+            number = int(clips[int(rng.integers(len(clips)))])
             accept = rng.random()
             clip = self.store.clip(number)
             if clip is not None:
@@ -164,10 +178,10 @@ class Sampler:
                     return found
         return found
 
-    def _draw_moving(self, shelf: Sequence[int], rng: np.random.Generator) -> _Example | None:
+    def _draw_moving(self, clips: Sequence[int], rng: np.random.Generator) -> _Example | None:
         config = self.config
         for _ in range(TRIES):
-            if (drawn := self._draw_clip(shelf, rng)) is None:
+            if (drawn := self._draw_clip(clips, rng)) is None:
                 return None
             number, clip = drawn
             pick = pick_regular if config.regular_gap else pick_frames
@@ -190,15 +204,15 @@ class Sampler:
             f"every {config.spacing_seconds:g} s; choose another gap or a smaller spacing"
         )
 
-    def _draw_frame(self, shelf: Sequence[int], rng: np.random.Generator) -> _Example | None:
+    def _draw_frame(self, clips: Sequence[int], rng: np.random.Generator) -> _Example | None:
         """A single frame of a clip, as if it was a photo."""
-        if (drawn := self._draw_clip(shelf, rng)) is None:
+        if (drawn := self._draw_clip(clips, rng)) is None:
             return None
         number, clip = drawn
         image = clip.rgb[int(rng.integers(len(clip.rgb)))]
         return self._still(image, self._video(number), rng)
 
-    def _draw_photo(self, shelf: Sequence[int], rng: np.random.Generator) -> _Example | None:
+    def _draw_photo(self, clips: Sequence[int], rng: np.random.Generator) -> _Example | None:
         """A photo; None if there are none or none drawn can be decoded."""
         index = self.store.index
         for _ in range(TRIES if index.photos else 0):
@@ -266,3 +280,94 @@ class Sampler:
             return torch.full((*cells, 2), float("nan"))
         size = image_size(example.images[0])
         return view_correspondence(example.views[0], example.views[-1], size, self.spec)
+
+
+def pick_frames(
+    pts_seconds: np.ndarray,
+    scene: np.ndarray,
+    *,
+    views: int,
+    gap_seconds: tuple[float, float],
+    rng: np.random.Generator,
+) -> list[int] | None:
+    """Some references and a target of one scene, each reference before or after the target.
+
+    The distance in *time* of each reference is drawn; the frame nearest to it is taken. Where
+    no frames are so far apart (few of them a second, or a very short scene), the nearest do.
+
+    Args:
+        pts_seconds: `(T,)`, increasing. scene: `(T,)`, constant within a scene.
+        gap_seconds: least and largest time between the target and a reference.
+
+    Returns:
+        Frame indices, the target last; references differ while the scene has frames enough. None
+        if all targets tried stand alone in their scene.
+    """
+    fallback = None
+    for _ in range(_TARGETS):
+        target = int(rng.integers(len(pts_seconds)))
+        gaps = rng.uniform(*gap_seconds, size=views - 1)
+        sides = rng.choice([-1, 1], size=views - 1)
+        others = np.flatnonzero((scene == scene[target]) & (np.arange(len(scene)) != target))
+        if len(others) == 0:
+            continue
+        apart = pts_seconds[others] - pts_seconds[target]
+        chosen, near = _pick_references(apart, gaps, sides, gap_seconds)
+        found = [*(int(frame) for frame in others[chosen]), target]
+        if near:
+            return found
+        fallback = fallback or found
+    return fallback
+
+
+def _pick_references(
+    apart: np.ndarray, gaps: np.ndarray, sides: np.ndarray, allowed: tuple[float, float]
+) -> tuple[list[int], bool]:
+    """Indices into `apart` (signed seconds from the target), and whether all are as asked."""
+    far = np.abs(apart)
+    strict = (far >= allowed[0] - _ROUNDING) & (far <= allowed[1] + _ROUNDING)
+    loose = (far >= _LOOSE[0] * allowed[0]) & (far <= _LOOSE[1] * allowed[1])
+    free = np.ones(len(apart), dtype=bool)
+    chosen, near = [], True
+    for gap, side in zip(gaps, sides, strict=True):
+        as_asked = [strict & (apart * side > 0) & free, strict & free, loose & free]
+        usable = next((tier for tier in as_asked if tier.any()), None)
+        if usable is None:
+            near, usable = False, free if free.any() else ~free
+        best = int(np.argmin(np.where(usable, np.abs(far - gap), np.inf)))
+        free[best] = False
+        chosen.append(best)
+    return chosen, near
+
+
+def pick_regular(
+    pts_seconds: np.ndarray,
+    scene: np.ndarray,
+    *,
+    views: int,
+    gap_seconds: tuple[float, float],
+    rng: np.random.Generator,
+) -> list[int] | None:
+    """Frames of one scene in order of time, each one gap after the one before.
+
+    One gap is drawn; every step between two frames is within a third of it. Arguments as in
+    `pick_frames`.
+
+    Returns:
+        Frame indices, increasing; None if the clip has no such frames.
+    """
+    gap = rng.uniform(*gap_seconds)
+    miss = np.abs(pts_seconds[None] - pts_seconds[:, None] - gap)
+    following = miss.argmin(1)
+    steps = miss.min(1) <= _REGULAR * gap
+    steps &= (scene[following] == scene) & (following > np.arange(len(scene)))
+    frames = [np.arange(len(scene))]
+    whole = np.ones(len(scene), dtype=bool)
+    for _ in range(views - 1):
+        whole &= steps[frames[-1]]
+        frames.append(following[frames[-1]])
+    starts = np.flatnonzero(whole)
+    if len(starts) == 0:
+        return None
+    start = int(starts[rng.integers(len(starts))])
+    return [int(frame[start]) for frame in frames]

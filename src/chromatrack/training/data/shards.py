@@ -12,11 +12,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import ModuleType
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from chromatrack.errors import InputError
+from chromatrack.video.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+
+MEDIA_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
 
 COMPRESSED_SUFFIXES = (".tgz", ".tbz", ".txz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
 """Ends of names that announce a compressed shard."""
@@ -30,8 +33,7 @@ _MAGIC = {
 }
 
 
-@dataclass(frozen=True)
-class Member:
+class Member(NamedTuple):
     """A file inside a tar shard: `length` bytes from byte `start` of the shard on."""
 
     name: str
@@ -41,26 +43,40 @@ class Member:
 
 @dataclass(frozen=True)
 class Shard:
-    """What a shard holds; `problem` says why it is not all there, None when it is."""
+    """The media in a shard as it was at this size and time of change.
 
+    problem: why it is not all there; None when it is.
+    """
+
+    bytes: int
+    modified_ns: int
     members: tuple[Member, ...]
     problem: str | None
 
 
 def list_shard(path: Path) -> Shard:
-    """The whole files inside an uncompressed tar shard; a shard cut short gives those before.
+    """The whole media files in an uncompressed tar shard; a shard cut short gives those before.
 
     Raises:
         InputError: empty, compressed, unreadable or no tar at all.
     """
     try:
-        size = path.stat().st_size
+        info = path.stat()
         with path.open("rb") as file:
             _check_head(path, file.read(8))
             file.seek(0)
-            return _walk(file, size)
+            members, is_whole = _walk(file, info.st_size)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the file") from error
+    cut = f"the shard is cut short or damaged; the {len(members)} files before that are used"
+    media = tuple(member for member in members if is_media(member.name))
+    return Shard(info.st_size, info.st_mtime_ns, media, None if is_whole else cut)
+
+
+def is_media(name: str) -> bool:
+    """Whether a file in a shard is a photo or a video by its name, and not hidden."""
+    path = PurePosixPath(name)
+    return path.suffix.lower() in MEDIA_SUFFIXES and not path.name.startswith(".")
 
 
 def _check_head(path: Path, head: bytes) -> None:
@@ -74,7 +90,8 @@ def _check_head(path: Path, head: bytes) -> None:
             )
 
 
-def _walk(file: BinaryIO, size: int) -> Shard:
+def _walk(file: BinaryIO, size: int) -> tuple[list[Member], bool]:
+    """The files in a tar, and whether it is whole."""
     members: list[Member] = []
     try:
         with tarfile.open(fileobj=file, mode="r:") as shard:
@@ -82,19 +99,15 @@ def _walk(file: BinaryIO, size: int) -> Shard:
                 if not info.isfile() or info.issparse():
                     continue
                 if info.offset_data + info.size > size:
-                    return Shard(tuple(members), _cut(members))
+                    return members, False
                 members.append(Member(info.name, info.offset_data, info.size))
     except tarfile.TarError as error:
         if not members:
             raise InputError(
                 f"{file.name}: expected an uncompressed tar shard ({error})"
             ) from error
-        return Shard(tuple(members), _cut(members))
-    return Shard(tuple(members), None)
-
-
-def _cut(members: list[Member]) -> str:
-    return f"the shard is cut short or damaged; the {len(members)} files before that are used"
+        return members, False
+    return members, True
 
 
 # -- remote shards -------------------------------------------------------------------------

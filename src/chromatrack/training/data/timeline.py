@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,7 +10,7 @@ from itertools import pairwise
 from av.error import FFmpegError
 
 from chromatrack.errors import VideoError
-from chromatrack.training.data.source import LEAST_SIDE, open_video, source_name
+from chromatrack.training.data.media import LEAST_SIDE, MediaFile, VideoEntry
 from chromatrack.video.decode import FALLBACK_FPS, PictureReader
 from chromatrack.video.frame_order import Damage
 from chromatrack.video.pixel_format import quarter_turns, turned
@@ -19,19 +18,6 @@ from chromatrack.video.pixel_format import quarter_turns, turned
 _SMALL = 64 << 20  # bytes; of a larger file its own index is believed, where it has one
 _READ_WHOLE = 512 << 20  # bytes; a larger file is not read through only to time it
 _WALK_WHOLE = 64 << 20  # bytes; a larger file's structure is not checked to its end
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """What is known about a video; the fields are those of `VideoEntry`."""
-
-    width: int
-    height: int
-    seconds: float
-    frames: int | None
-    fps: float
-    keyframes: tuple[float, ...]
-    problem: str | None
 
 
 @dataclass(frozen=True)
@@ -43,31 +29,37 @@ class _Packets:
     count: int  # also those that state no time
 
 
-def look_at(path: str, start: int = 0, length: int | None = None) -> Timeline:
+def look_at(file: MediaFile) -> VideoEntry:
     """Decode a video's first frame and list its times; a large one is not read through for that.
 
     Raises:
         VideoError: not a video, damaged from the first frame on, a single frame, or too small.
     """
-    name = source_name(path, start, length)
-    reader = open_video(path, start, length)
+    reader = file.open_video()
     try:
-        height, width = _upright_size(reader, name)
-        size = os.stat(path).st_size if length is None else length  # noqa: PTH116
-        is_cut = _is_cut(reader, size)
-        packets = _indexed(reader, size) if size > _SMALL else None
-        if packets is None and size <= _READ_WHOLE:
-            packets = _demuxed(path, start, length)
+        height, width = _upright_size(reader, file.label)
+        is_cut = _is_cut(reader, file.bytes)
+        packets = _indexed(reader, file.bytes) if file.bytes > _SMALL else None
+        if packets is None and file.bytes <= _READ_WHOLE:
+            packets = _demuxed(file)
         seconds, fps, keyframes = _times(reader, packets, is_cut=is_cut)
     except OSError as error:
-        raise VideoError(f"{name}: cannot be read ({error.strerror})") from error
+        raise VideoError(f"{file.label}: cannot be read ({error.strerror})") from error
     finally:
         reader.close()
     count = packets.count if packets else None
     if count == 1 or not seconds > 0:
-        raise VideoError(f"{name}: holds a single frame; two are needed to learn from")
-    problem = f"cut short; the {seconds:.1f} s before that are used" if is_cut else None
-    return Timeline(width, height, seconds, count, fps, keyframes, problem)
+        raise VideoError(f"{file.label}: holds a single frame; two are needed to learn from")
+    return VideoEntry(
+        **vars(file),
+        width=width,
+        height=height,
+        seconds=seconds,
+        frames=count,
+        fps=fps,
+        keyframes=keyframes,
+        problem=f"cut short; the {seconds:.1f} s before that are used" if is_cut else None,
+    )
 
 
 def _upright_size(reader: PictureReader, name: str) -> tuple[int, int]:
@@ -104,9 +96,9 @@ def _indexed(reader: PictureReader, size: int) -> _Packets | None:
     return _collect((tick + shift, is_key) for tick, is_key in there)
 
 
-def _demuxed(path: str, start: int, length: int | None) -> _Packets:
+def _demuxed(file: MediaFile) -> _Packets:
     """The packets by reading the file through, without decoding, as far as that goes."""
-    reader = open_video(path, start, length)
+    reader = file.open_video()
     found: list[tuple[int | None, bool]] = []
     try:
         for packet in reader.container.demux(reader.stream):
