@@ -24,16 +24,16 @@ def knobs(
 
     Args:
         configs: dataclasses, each field documented under `Args:`. Fields that are configurations
-            themselves are left out.
+            themselves are left out; of one name in two the first counts.
         without: fields to leave out.
         preset: fields that have the configuration's own default instead of None.
     """
-    made = []
+    made: dict[str, tuple[str, Any, Any]] = {}
     for config in configs:
         hints, texts = get_type_hints(config), field_texts(config)
         for known in fields(config):
             hint = hints[known.name]
-            if known.name in without or hasattr(hint, "__dataclass_fields__"):
+            if known.name in (*without, *made) or hasattr(hint, "__dataclass_fields__"):
                 continue
             usual = _usual(known)
             if NoneType in get_args(hint) and usual is not None:
@@ -42,8 +42,8 @@ def knobs(
             if known.name not in preset:
                 hint, usual = hint | None, None
             described = Annotated[hint, _argument(hint, texts[known.name])]
-            made.append((known.name, described, field(default=usual)))
-    return make_dataclass(name, made, frozen=True, kw_only=True)
+            made[known.name] = (known.name, described, field(default=usual))
+    return make_dataclass(name, made.values(), frozen=True, kw_only=True)
 
 
 def turned(given: object, kind: Any) -> dict[str, Any]:  # noqa: ANN401
