@@ -1,6 +1,6 @@
 """`chromatrack evaluate ...`: one thin function per benchmark; each returns the text to print.
 
-Here masks and colours; places (points, joints, boxes) are in `commands_places`. Nothing heavy is
+Here masks and colours; points, joints and boxes are in `evaluate_sparse`. Nothing heavy is
 imported before a command runs.
 """
 
@@ -13,7 +13,6 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from chromatrack.cli.evaluate_run import ONE_BY_ONE, Names, Root, RunOptions, run_benchmark, said
 from chromatrack.cli.evaluate_sparse import (
     evaluate_badja,
     evaluate_boxes,
@@ -21,7 +20,17 @@ from chromatrack.cli.evaluate_sparse import (
     evaluate_penn,
     evaluate_tapvid,
 )
-from chromatrack.cli.options import EVALUATED, Evaluated, load_evaluated
+from chromatrack.cli.options import (
+    EVALUATED,
+    ONE_BY_ONE,
+    Evaluated,
+    Names,
+    Root,
+    RunOptions,
+    load_evaluated,
+    run_benchmark,
+    said,
+)
 from chromatrack.cli.track import Output
 
 ColorMethod = Literal["model", "flow", "flow-chained", "still", "grey"]

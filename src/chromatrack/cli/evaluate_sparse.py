@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, arg
 
-from chromatrack.cli.evaluate_run import ONE_BY_ONE, Names, Root, RunOptions, run_benchmark, said
-from chromatrack.cli.options import EVALUATED, Evaluated, load_evaluated
+from chromatrack.cli.options import (
+    EVALUATED,
+    ONE_BY_ONE,
+    Evaluated,
+    Names,
+    Root,
+    RunOptions,
+    load_evaluated,
+    run_benchmark,
+    said,
+)
 
 if TYPE_CHECKING:
     from chromatrack.evaluation.runner import Benchmark, Report
