@@ -13,7 +13,7 @@ from torch import Tensor
 from chromatrack.model.encoder import Encoder
 from chromatrack.ops.coords import FeatureSpec
 from chromatrack.propagation.label_maps import masks_to_label_map, planes
-from chromatrack.propagation.label_state import LabelState, Readings
+from chromatrack.propagation.label_state import LabelState
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.propagate import (
     FrameMarks,
@@ -21,6 +21,7 @@ from chromatrack.propagation.propagate import (
     PropagateConfig,
     Propagated,
     Propagator,
+    Readings,
     propagate,
 )
 from chromatrack.tracking.marks import Marks
@@ -139,8 +140,8 @@ def kinds_run(
         encode, spec, config, settle=kinds.settle, background=True, free=layout.free
     )
     for step in propagate(inputs(images, given), runner):
-        assert kinds.readings is not None
-        yield step, kinds.readings
+        assert step.readings is not None
+        yield step, step.readings
 
 
 def given_on(

@@ -47,11 +47,11 @@ class FrameReading:
     signals: Mapping[int, AnySignals] = field(default_factory=dict)
 
 
-def read_step(step: Propagated, kinds: LabelState) -> FrameReading:
+def read_step(step: Propagated, layout: Layout) -> FrameReading:
     """What a propagation's step says, without what only the next step needs."""
-    if step.label_map is None or kinds.readings is None:
+    found = step.readings
+    if step.label_map is None or found is None:
         return FrameReading(None)
-    layout, found = kinds.layout, kinds.readings
     channels = [*layout.region_channels, *layout.box_channels]
     entropy = dict.fromkeys(channels, 0.0)
     if step.entropy is not None and channels:
@@ -85,7 +85,7 @@ class DirectedPass:
         """Label the next frame."""
         self._look_ahead(frame.index)
         bank, step = self.propagator.bank, self.propagator.step(frame)
-        reading = read_step(step, self.kinds)
+        reading = read_step(step, self.kinds.layout)
         reading = replace(reading, signals=self._signals(step, reading.seen))
         ahead = frame.index + (-1 if self.backward else 1)
         wanted = {mark.index for mark in bank.neighbours(frame.index)}

@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from chromatrack.ops.coords import Box, FeatureSpec
+from chromatrack.ops.coords import FeatureSpec
 from chromatrack.ops.shot_boundary import CutDetector
 from chromatrack.propagation.box_labels import BoxTracks, foreground
 from chromatrack.propagation.config import PropagateConfig
 from chromatrack.propagation.label_maps import merge_given
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.point_labels import PointTracks, Seen
-from chromatrack.propagation.propagate import FrameMarks, Input, Settled, share_cells
+from chromatrack.propagation.propagate import FrameMarks, Input, Readings, Settled, share_cells
 from chromatrack.propagation.redetection import Redetector
-
-
-@dataclass(frozen=True)
-class Readings:
-    """What is read of one frame.
-
-    confidence: channel -> [0, 1], regions and boxes. present: channel -> False where reported
-    absent. boxes: channel -> box in working pixels. seen: the points. cut: a scene cut lies before.
-    """
-
-    confidence: Mapping[int, float]
-    present: Mapping[int, bool]
-    boxes: Mapping[int, Box]
-    seen: Seen | None
-    cut: bool
 
 
 @dataclass
@@ -47,7 +31,6 @@ class LabelState:
     bodies: Redetector = field(init=False)
     points: PointTracks = field(init=False)
     ended: Tensor = field(init=False)
-    readings: Readings | None = None
 
     def __post_init__(self) -> None:
         layout = self.layout
@@ -78,10 +61,9 @@ class LabelState:
             label_map = torch.cat([label_map[:first], bumps])
             known = torch.cat([known[:first], trusted])
         label_map = share_cells(label_map, free=layout.free)
-        self.readings = self._read(label_map, given, seen, cut)
         size = (features.shape[1], features.shape[2])
         recalled = self.bodies.reference(frame.index, size, len(label_map))
-        return Settled(label_map, known, recalled)
+        return Settled(label_map, known, recalled, self._read(label_map, given, seen, cut))
 
     def prepare(self, given: FrameMarks, features: Tensor) -> FrameMarks:
         """What the user gave, with the objects inside boxes found on the frame's features."""

@@ -50,7 +50,7 @@ def shrunk(layout: Layout, labels: set[LabelName]) -> Layout:
 def fork(run: DirectedPass) -> DirectedPass:
     """A copy of a pass that goes its own way; what no step changes in place is shared."""
     kinds, bank = run.kinds, run.propagator.bank
-    shared: list[Any] = [run.propagator.encode, run.embed, run.told, kinds.readings]
+    shared: list[Any] = [run.propagator.encode, run.embed, run.told]
     shared += run.propagator.clip
     shared += [*run.watch.colors.values(), run.watch.now]
     for reference in [*bank.frames(), bank.recalled]:
@@ -93,7 +93,7 @@ def relayout(run: DirectedPass, layout: Layout) -> None:
     assert all(name in old.points for name in layout.points[: len(rows)]), "new points come last"
     _carry_points(kinds.points, rows, len(layout.points))
     kinds.ended = carry(kinds.ended)
-    kinds.layout, kinds.readings = layout, None
+    kinds.layout = layout
     run.propagator.free = layout.free
 
 
