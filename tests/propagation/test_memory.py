@@ -120,9 +120,9 @@ def test_room_for_new_labels_of_which_the_past_knows_nothing():
     shown = torch.tensor([True, True])
     bank.mark(0, one_cell(2), torch.ones(2, 1, 1), shown=shown, renewed=shown)
     bank.add(1, one_cell(2), torch.ones(2, 1, 1))
-    bank.recalled = Reference(0, one_cell(2), one_cell(2), 2, torch.ones(2))
-    bank.widen(4)
-    assert bank.recalled is None
+    bank.recalled = Reference(0, one_cell(2), torch.ones(2, 1, 1), 2, torch.ones(2))
+    bank.relabel(lambda values: torch.cat([values, torch.zeros_like(values)]))
+    assert len(bank.references(2)) == 3
     for reference in bank.references(2):
         assert reference.label_map[:, 0, 0].tolist() == [1, 1, 0, 0]
         assert reference.trust.tolist() == [1, 1, 0, 0]
@@ -172,3 +172,14 @@ def test_knobs_of_other_protocols_are_checked():
     for knobs in ({"pinned": (0,)}, {"faint": 1.0}, {"faint": -0.1}, {"top_k": 0}):
         with pytest.raises(InputError):
             PropagateConfig(**knobs)
+
+
+def test_looking_at_references_changes_none():
+    bank = MemoryBank(PropagateConfig())
+    for index in (0, 2, 6):
+        bank.mark(index, one_cell(2), one_cell(2), shown=torch.tensor([True, True]))
+    first = [mark.trust.tolist() for mark in bank.neighbours(1)]
+    held = [mark.trust.tolist() for mark in bank.marked]
+    assert [mark.index for mark in bank.neighbours(4)] == [2, 6]
+    assert [mark.trust.tolist() for mark in bank.marked] == held
+    assert [mark.trust.tolist() for mark in bank.neighbours(1)] == first

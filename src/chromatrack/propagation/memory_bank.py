@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.propagation.config import USUAL_STRIDE, PropagateConfig
 
 
-@dataclass
+@dataclass(frozen=True)
 class Reference:
     """One remembered frame: feature map `(C, h, w)`, label map `(L, h, w)`, window in cells.
 
@@ -98,8 +98,35 @@ class MemoryBank:
             self.rolling.clear()
             self.early.clear()
             return
-        for reference in [*self.early, *self.rolling]:
-            reference.trust = torch.where(renewed, 0, reference.trust)
+
+        def without(held: Reference) -> Reference:
+            return replace(held, trust=torch.where(renewed, 0, held.trust))
+
+        self.early, self.rolling = [*map(without, self.early)], deque(map(without, self.rolling))
+
+    def renew(self, features: Mapping[int, Tensor]) -> None:
+        """Give frames, by index, the features of a later pass of the encoder."""
+
+        def renewed(held: Reference) -> Reference:
+            return replace(held, features=features.get(held.index, held.features))
+
+        self._change(renewed)
+
+    def relabel(self, carry: Callable[[Tensor], Tensor]) -> None:
+        """Move every frame's labels to other channels; `carry`: `(L, ...)` -> `(L', ...)`."""
+
+        def carried(held: Reference) -> Reference:
+            shown = None if held.shown is None else carry(held.shown)
+            return replace(
+                held, label_map=carry(held.label_map), trust=carry(held.trust), shown=shown
+            )
+
+        self._change(carried)
+        self.recalled = None if self.recalled is None else carried(self.recalled)
+
+    def _change(self, change: Callable[[Reference], Reference]) -> None:
+        self.marked, self.early = [*map(change, self.marked)], [*map(change, self.early)]
+        self.rolling = deque(map(change, self.rolling))
 
     def add(
         self, index: int, features: Tensor, label_map: Tensor, *, known: Tensor | None = None
@@ -121,19 +148,17 @@ class MemoryBank:
 
     def neighbours(self, index: int) -> list[Reference]:
         """Marks to copy from at frame `index`, each trusted on the labels it is next for."""
-        for mark in self.marked:
-            if mark.shown is not None:
-                mark.trust = mark.shown.float()
+        trust = {mark.index: mark.trust for mark in self.marked}
         for earlier in (True, False):
-            side = [m for m in self.marked if m.shown is not None and (m.index <= index) == earlier]
-            side.sort(key=lambda mark: abs(mark.index - index))
             taken: Tensor | None = None
-            for mark in side:
-                if taken is not None:
-                    mark.trust = torch.where(taken, 0, mark.trust)
-                assert mark.shown is not None
-                taken = mark.shown if taken is None else taken | mark.shown
-        return [mark for mark in self.marked if _speaks(mark.trust)]
+            for mark in sorted(self.marked, key=lambda mark: abs(mark.index - index)):
+                if mark.shown is None or (mark.index <= index) != earlier:
+                    continue
+                taken = torch.zeros_like(mark.shown) if taken is None else taken
+                trust[mark.index] = (mark.shown & ~taken).float()
+                taken = taken | mark.shown
+        found = [replace(mark, trust=trust[mark.index]) for mark in self.marked]
+        return [mark for mark in found if _speaks(mark.trust)]
 
     def references(self, index: int) -> list[Reference]:
         """Frames to copy from at frame `index`: marked ones, then recent ones, youngest first.
@@ -171,16 +196,6 @@ class MemoryBank:
         first = marks[0]
         missing = self.config.recent - sum(reference.index != first.index for reference in recent)
         return [replace(first, radius=self.config.recent_radius)] * missing
-
-    def widen(self, labels: int) -> None:
-        """Make room for new labels, of which the frames so far know nothing; `labels` in all."""
-        self.recalled = None
-        for reference in self.frames():
-            more = labels - len(reference.trust)
-            reference.label_map = F.pad(reference.label_map, (0, 0, 0, 0, 0, more))
-            reference.trust = F.pad(reference.trust, (0, more))
-            if reference.shown is not None:
-                reference.shown = F.pad(reference.shown, (0, more))
 
     def __len__(self) -> int:
         return len(self.frames())

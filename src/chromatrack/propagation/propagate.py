@@ -296,6 +296,5 @@ def embed_last(
     padded = [clip[0]] * (spec.clip_length - len(clip)) + list(clip)
     maps = encode(torch.stack([frame.image for frame in padded]))
     fresh = {frame.index: features for frame, features in zip(padded, maps, strict=True)}
-    for reference in bank.frames():
-        reference.features = fresh.get(reference.index, reference.features)
+    bank.renew(fresh)
     return maps[-1]

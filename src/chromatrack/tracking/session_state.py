@@ -102,12 +102,7 @@ def _carry_bank(bank: MemoryBank, carry: Carry, *, empty: bool) -> set[int]:
     if empty:
         bank.marked, bank.early, bank.recalled = [], [], None
         bank.rolling.clear()
-    for reference in [*bank.frames(), bank.recalled]:
-        if reference is None:
-            continue
-        reference.label_map, reference.trust = carry(reference.label_map), carry(reference.trust)
-        if reference.shown is not None:
-            reference.shown = carry(reference.shown)
+    bank.relabel(carry)
     useless = [m for m in bank.marked if m.shown is not None and not bool(m.shown[1:].any())]
     bank.marked = [mark for mark in bank.marked if not any(mark is m for m in useless)]
     return {mark.index for mark in useless}
