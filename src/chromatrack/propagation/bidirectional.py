@@ -192,6 +192,7 @@ def shares(index: int, told: Mapping[int, bool]) -> tuple[float, float]:
 
 
 _LEAST = 0.05  # confidence that a pass keeps in the merge: distance still counts
+_TWO_PLACES = 2  # cells between two passes' points from which one is chosen, and none between
 
 
 def merge_readings(
@@ -289,7 +290,7 @@ def _merge_seen(
     a = share * forward.confidence.clamp(min=_LEAST)
     b = (1 - share) * backward.confidence.clamp(min=_LEAST)
     w = a / (a + b)
-    apart = (forward.xy - backward.xy).norm(dim=1) > 2  # cells: two places, not one blurred
+    apart = (forward.xy - backward.xy).norm(dim=1) > _TWO_PLACES
     place = torch.where(apart, (w >= 1 / 2).float(), w)[:, None]
     xy = place * forward.xy + (1 - place) * backward.xy
     confidence = w * forward.confidence + (1 - w) * backward.confidence

@@ -20,6 +20,9 @@ _NEAREST = 3  # how many of the most similar cells a likeness is averaged over
 _COARSE_FROM = 3000  # cells of a frame above which it is searched at half the resolution, or less
 _FIT_FROM = 400  # cells of a view above which it is first fitted at half the resolution, or less
 _NEW_BELOW = 0.75  # likeness to all views below which a cell looks new
+_NEW_SHARE = 0.25  # of a view's cells that must look new for it to be kept
+_STRONG = 0.5  # share of a cell from which it tells what an object looks like
+_FAINT = 0.05  # share of a cell below which it tells what is around the object
 
 
 def likeness(cells: Tensor, gallery: Tensor) -> Tensor:
@@ -65,7 +68,7 @@ class Surroundings:
         """The cells that hold nothing of an object."""
         if channel >= len(self.labels):
             return self.cells
-        return self.cells[self.labels[channel] < 0.05]
+        return self.cells[self.labels[channel] < _FAINT]
 
 
 def coarse_factor(size: tuple[int, int], most: int = _COARSE_FROM) -> int:
@@ -172,10 +175,14 @@ def middle(labels: Tensor) -> Tensor:
     return torch.stack([(labels * x).sum() / total, (labels * y).sum() / total])
 
 
+def strong_cells(labels: Tensor) -> Tensor:
+    """Which cells tell what an object looks like; the strongest where all are faint."""
+    return labels >= min(_STRONG, float(labels.max()))
+
+
 def take_view(index: int, features: Tensor, labels: Tensor) -> Exemplar:
     """Cut an object out of a frame: features `(C, h, w)`, labels `(h, w)`."""
-    core = labels >= min(0.5, float(labels.max()))
-    near = F.max_pool2d((labels[None, None] > 0.05).float(), 2 * MARGIN + 1, 1, MARGIN)[0, 0] > 0
+    near = F.max_pool2d((labels[None, None] > _FAINT).float(), 2 * MARGIN + 1, 1, MARGIN)[0, 0] > 0
     rows, columns = near.any(1).nonzero()[:, 0], near.any(0).nonzero()[:, 0]
     box = (
         slice(int(rows[0]), int(rows[-1]) + 1),
@@ -186,8 +193,8 @@ def take_view(index: int, features: Tensor, labels: Tensor) -> Exemplar:
         index,
         features[:, box[0], box[1]].clone(),
         labels[box].clone(),
-        thinned(cells[core.flatten()]),
-        thinned(cells[(near & (labels < 0.05)).flatten()]),
+        thinned(cells[strong_cells(labels).flatten()]),
+        thinned(cells[(near & (labels < _FAINT)).flatten()]),
     )
 
 
@@ -206,7 +213,7 @@ def keep_view(views: list[Exemplar], view: Exemplar) -> None:
     """
     known = torch.cat([v.own for v in views])
     new = (view.own @ known.T).amax(1) < _NEW_BELOW
-    if float(new.float().mean()) < 0.25:
+    if float(new.float().mean()) < _NEW_SHARE:
         return
     views.append(view)
     if len(views) <= VIEWS:

@@ -17,6 +17,8 @@ from chromatrack.propagation.point_labels import PointTracks, Seen
 from chromatrack.propagation.propagate import FrameMarks, Input, Readings, Settled, share_cells
 from chromatrack.propagation.redetection import Redetector
 
+_PRESENT = 0.3  # share of some cell from which an object is said to be there
+
 
 @dataclass
 class LabelState:
@@ -104,7 +106,7 @@ class LabelState:
         self, label_map: Tensor, given: FrameMarks | None, seen: Seen | None, cut: bool
     ) -> Readings:
         channels = [*self.layout.region_channels, *self.layout.box_channels]
-        present = {c: bool((label_map[c] > 0.3).any()) for c in channels}
+        present = {c: bool((label_map[c] > _PRESENT).any()) for c in channels}
         if self.redetect:
             confidence = {c: self.bodies.bodies[c].confidence for c in channels}
         else:

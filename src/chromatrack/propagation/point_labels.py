@@ -82,6 +82,10 @@ _HIDDEN = 0.15  # confidence below which a frame is to say nothing on a point la
 _LEAST_MATCH = 0.6  # correlation of pixels from which their position is believed
 _AGE = 4  # frames between two templates that are kept for telling what comes in front
 _OLDER_BY = 0.1  # the marked template is preferred unless worse than the last one by this
+_LEAST_BUMP = 1e-3  # of a label map: below, the point is sought where it was last
+_SEARCH_AFTER = 2  # frames hidden from which a point is sought around that place
+_SEARCH, _SEARCH_MORE = 4, 2  # cells around it, and more for each frame hidden
+_CONFIDENCE = (0.4, 1.2, 5.0, -4.1)  # of likeness, of match to marked and better template, of 1
 
 
 @dataclass(frozen=True)
@@ -192,9 +196,9 @@ class PointTracks:
         """Positions, visibility and confidence; and the similarity to the marked templates."""
         assert self.marked is not None and self.last is not None
         guess, mass = centres(soft)
-        guess = torch.where((mass > 1e-3)[:, None], guess, self.xy)
+        guess = torch.where((mass > _LEAST_BUMP)[:, None], guess, self.xy)
         xy, likeness, match = self._refine(features, image, guess)
-        again = (self.hidden >= 2) & self.started & (likeness[0] < SURE)
+        again = (self.hidden >= _SEARCH_AFTER) & self.started & (likeness[0] < SURE)
         if bool(again.any()):
             xy, likeness, match = self._search(features, image, again, xy, likeness, match)
         inside = inside_image(self._pixel(xy), image_size(image))
@@ -262,7 +266,7 @@ class PointTracks:
         y = torch.arange(h, device=xy.device).repeat_interleave(w)
         x = torch.arange(w, device=xy.device).repeat(h)
         far = torch.maximum((x - place[:, :1]).abs(), (y - place[:, 1:]).abs())
-        scores = scores.masked_fill(far > 4 + 2 * self.hidden[which, None], -1)
+        scores = scores.masked_fill(far > _SEARCH + _SEARCH_MORE * self.hidden[which, None], -1)
         best = scores.argmax(1)
         found = torch.stack([best % w, best // w], 1).to(xy)
         new_xy, new_likeness, new_match = self._refine(features, image, found, which)
@@ -288,5 +292,6 @@ def confidence_of(likeness: Tensor, match: Tensor) -> Tensor:
 
     likeness: of features, `(2, P)`, to the marked and to the elder template; match: of pixels.
     """
-    score = 0.4 * likeness[0] + 1.2 * match[0] + 5.0 * match.amax(0) - 4.1
+    like, marked, better, constant = _CONFIDENCE
+    score = like * likeness[0] + marked * match[0] + better * match.amax(0) + constant
     return score.sigmoid()
