@@ -12,7 +12,8 @@ from torch import Tensor
 
 from chromatrack.model.encoder import Encoder
 from chromatrack.ops.coords import FeatureSpec
-from chromatrack.propagation.label_maps import masks_to_label_map, planes
+from chromatrack.ops.resample import planes
+from chromatrack.propagation.label_maps import masks_to_label_map
 from chromatrack.propagation.label_state import LabelState
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.propagate import (

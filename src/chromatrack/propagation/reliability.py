@@ -17,8 +17,8 @@ from torch import Tensor
 from chromatrack.ops.affinity import affinity, readout, similarity
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import FeatureSpec
+from chromatrack.ops.resample import to_cells
 from chromatrack.propagation.exemplars import thinned
-from chromatrack.propagation.label_maps import to_cells
 from chromatrack.propagation.memory_bank import MemoryBank, Reference
 from chromatrack.propagation.propagate import Propagated
 

@@ -12,7 +12,7 @@ from chromatrack.model.batchnorm import adapt, fold_batch_norm
 from chromatrack.model.encoder import Encoder, PlainEncoder, ResNetEncoder, normalize_lab
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import FeatureSpec
-from chromatrack.propagation.label_maps import planes, resize
+from chromatrack.ops.resample import planes, resize
 from chromatrack.tracking.config import Device, TrackConfig, choose_device
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from chromatrack.ops.coords import FeatureSpec, image_size
+from chromatrack.ops.resample import resize
 from chromatrack.propagation.bidirectional import (
     AnySignals,
     DirectedPass,
@@ -22,7 +23,7 @@ from chromatrack.propagation.bidirectional import (
     both_ways,
     chunks_backward,
 )
-from chromatrack.propagation.label_maps import label_map_to_mask, resize, to_image
+from chromatrack.propagation.label_maps import label_map_to_mask, to_image
 from chromatrack.propagation.label_state import LabelState
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.point_reliability import estimate_place

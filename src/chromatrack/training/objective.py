@@ -15,7 +15,7 @@ from torch import Tensor
 from chromatrack.ops.affinity import affinity, readout, similarity, window_mask
 from chromatrack.ops.color import quantize
 from chromatrack.ops.coords import FeatureSpec
-from chromatrack.propagation.label_maps import to_cells
+from chromatrack.ops.resample import to_cells
 from chromatrack.training.matching import LEAST, correspondence_targets, place_terms
 
 if TYPE_CHECKING:

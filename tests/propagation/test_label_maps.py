@@ -8,19 +8,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-import chromatrack.propagation.label_maps as labels_module
+import chromatrack.ops.resample as resample_module
 from chromatrack.errors import InputError
 from chromatrack.ops.coords import FeatureSpec, cell_count, pixel_grid
+from chromatrack.ops.resample import resize, to_cells, upsample, upsample_guided
 from chromatrack.propagation.label_maps import (
     label_map_to_mask,
     masks_to_label_map,
     merge_given,
     object_ids,
-    resize,
-    to_cells,
     to_image,
-    upsample,
-    upsample_guided,
 )
 
 SPECS = [
@@ -260,7 +257,7 @@ def test_guided_filter_inside_an_objects_extent_equals_the_whole_frame(monkeypat
     label_map[0] = 1 - label_map[1:].sum(0)
     cropped = upsample_guided(label_map, image, spec=spec, background=True)
     monkeypatch.setattr(
-        labels_module, "_extent", lambda x, margin: (slice(0, len(x)), slice(0, x.shape[1]))
+        resample_module, "_extent", lambda x, margin: (slice(0, len(x)), slice(0, x.shape[1]))
     )
     whole = upsample_guided(label_map, image, spec=spec, background=True)
     torch.testing.assert_close(cropped, whole, rtol=0, atol=1e-5)
