@@ -136,9 +136,9 @@ def kinds_run(
 ) -> Iterator[tuple[Propagated, Readings]]:
     """Carry all kinds of labels through images: every step with what was read of it."""
     config = config or PropagateConfig(radius=6, recent_radius=4)
-    kinds = LabelState(layout, spec, config, redetect=redetect)
+    labels = LabelState(layout, spec, config, redetect=redetect)
     runner = Propagator(
-        encode, spec, config, settle=kinds.settle, background=True, free=layout.free
+        encode, spec, config, settle=labels.settle, background=True, free=layout.free
     )
     for step in propagate(inputs(images, given), runner):
         assert step.readings is not None

@@ -1,4 +1,4 @@
-"""All kinds in one label map: who has which channel, and what is read of a frame."""
+"""All labels in one label map: who has which channel, and what is read of a frame."""
 
 from __future__ import annotations
 
@@ -139,10 +139,10 @@ def test_a_box_holds_the_object_in_it_and_not_the_corners():
     frame[disc] = (wave_frame(seed=4) * [0.4, 0.7, 0.7] + [0.6, 0.0, 0.0])[disc]
     image = image_of(frame.astype(np.float32))
     marks = Marks(boxes=[BoxMark(1, 0, 38.0, 28.0, 45.0, 45.0)])
-    kinds = LabelState(marks.layout(), SMOOTH_SPEC, PropagateConfig())
+    labels = LabelState(marks.layout(), SMOOTH_SPEC, PropagateConfig())
     features = smooth_patches(image[None])[0]
     given_frame = given_on(marks, 0, image)
-    found = kinds.prepare(given_frame, features)
+    found = labels.prepare(given_frame, features)
     assert float(found.label_map[1, 12, 14]) > 0.9  # its middle
     assert float(found.label_map[1, 8, 10]) < 0.3  # a corner of the box
     assert float(given_frame.label_map[1, 8, 10]) == 1  # what was given is not changed
@@ -161,12 +161,12 @@ def test_points_are_not_copied_across_a_cut():
 def test_what_is_remembered_leaves_out_what_is_not_seen():
     marks = Marks(masks={0: square(24, value=7)}, lost=[LostMark(7, 1)])
     layout, images = marks.layout(), film(2)
-    kinds = LabelState(layout, SMOOTH_SPEC, PropagateConfig())
+    labels = LabelState(layout, SMOOTH_SPEC, PropagateConfig())
     known = []
     copied = None
     for index in (0, 1):
         frame = Input(index, images[index], given_on(marks, index, images[0]), blank_frame(index))
-        settled = kinds.settle(frame, smooth_patches(images[index][None])[0], copied)
+        settled = labels.settle(frame, smooth_patches(images[index][None])[0], copied)
         copied = settled.label_map
         assert settled.known is not None
         known.append(settled.known.tolist())

@@ -54,11 +54,11 @@ def run_pass(
     def embed(index: int) -> tuple[torch.Tensor, FrameMarks | None]:
         return patches(images[index][None])[0], frame(index).given
 
-    kinds = LabelState(layout, SPEC, config, redetect=redetect)
+    labels = LabelState(layout, SPEC, config, redetect=redetect)
     runner = Propagator(
-        patches, SPEC, config, settle=kinds.settle, background=True, free=layout.free
+        patches, SPEC, config, settle=labels.settle, background=True, free=layout.free
     )
-    one = DirectedPass(runner, kinds, told, embed, backward)
+    one = DirectedPass(runner, labels, told, embed, backward)
     order = range(len(images) - 1, -1, -1) if backward else range(len(images))
     got = [(frame(index), one.step(frame(index))) for index in order]
     return {given.index: reading for given, reading in got}, one, got

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from chromatrack.ops.coords import Box
 from chromatrack.propagation.label_state import LabelState
-from chromatrack.propagation.layout import Layout
+from chromatrack.propagation.layout import Layout, Relabeling
 from chromatrack.propagation.point_labels import Seen
 from chromatrack.propagation.point_reliability import PointSignals, read_point_signals
 from chromatrack.propagation.propagate import FrameMarks, Input, Propagated, Propagator
@@ -72,7 +72,7 @@ class DirectedPass:
     """
 
     propagator: Propagator
-    kinds: LabelState
+    labels: LabelState
     told: Mapping[int, Mapping[int, bool]]
     embed: Callable[[int], tuple[Tensor, FrameMarks | None]]
     backward: bool = False
@@ -85,7 +85,7 @@ class DirectedPass:
         """Label the next frame."""
         self._look_ahead(frame.index)
         bank, step = self.propagator.bank, self.propagator.step(frame)
-        reading = read_step(step, self.kinds.layout)
+        reading = read_step(step, self.labels.layout)
         reading = replace(reading, signals=self._signals(step, reading.seen))
         ahead = frame.index + (-1 if self.backward else 1)
         wanted = {mark.index for mark in bank.neighbours(frame.index)}
@@ -93,9 +93,32 @@ class DirectedPass:
         bank.marked = [mark for mark in bank.marked if mark.index in wanted]
         return reading
 
+    @torch.inference_mode()
+    def fork(self) -> DirectedPass:
+        """A copy that goes its own way; what no step changes in place is shared."""
+        labels = self.labels.fork()
+        twin = replace(self, propagator=self.propagator.fork(labels.settle), labels=labels)
+        twin.watch = self.watch.fork()
+        return twin
+
+    @torch.inference_mode()
+    def relabel(self, layout: Layout) -> None:
+        """Move all state, by label, to the channels of another layout.
+
+        New labels are unknown on the frames so far; labels that are gone leave nothing behind.
+
+        Args:
+            layout: `grown` from the one in use, or `without` some of its labels.
+        """
+        way = Relabeling(self.labels.layout, layout)
+        for index in self.propagator.bank.relabel(way):
+            self.labels.redetector.marked.pop(index, None)
+        self.labels.relabel(way)
+        self.propagator.free = layout.free
+
     def _signals(self, step: Propagated, seen: Seen | None) -> dict[int, AnySignals]:
         """What tells without labels whether everything is tracked right, by channel."""
-        layout, bank = self.kinds.layout, self.propagator.bank
+        layout, bank = self.labels.layout, self.propagator.bank
         areas = [*layout.region_channels, *layout.box_channels]
         found: dict[int, AnySignals] = {**self.watch.read(step, bank, areas)}
         return found | read_point_signals(step, seen, self.watch, bank, first=layout.first_point)
@@ -112,7 +135,7 @@ class DirectedPass:
         for keyframe in sorted(ahead - held):
             features, given = self.embed(keyframe)
             assert given is not None
-            given = self.kinds.prepare(given, features)
+            given = self.labels.prepare(given, features)
             nothing = torch.zeros_like(given.painted)
             self.propagator.bank.mark(
                 keyframe, features, given.label_map, shown=given.shown, renewed=nothing

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.ops.coords import Box, FeatureSpec, box_edges, cell_to_pixel, edges_box
+from chromatrack.propagation.layout import Relabeling
 
 _TAIL = 0.08  # share of a region's mass cut off at each side before its extent is measured
 _WEAK = 0.15  # of the largest value; what is less does not count to the extent
@@ -163,3 +164,12 @@ class BoxTracks:
         if track is None or not bool((label > 0).any()):
             return track.box if track is not None else None
         return track.read(label, spec=self.spec)
+
+    def fork(self) -> BoxTracks:
+        """A copy that goes its own way."""
+        return BoxTracks(self.spec, {c: replace(track) for c, track in self.tracks.items()})
+
+    def relabel(self, way: Relabeling) -> None:
+        """Keep the boxes that stay, by their new channels."""
+        channels = way.channels
+        self.tracks = {channels[c]: track for c, track in self.tracks.items() if c in channels}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from chromatrack.propagation.layout import Relabeling
 
 VIEWS = 4
 """Views kept of an object, the marked one and the most different of the later ones."""
@@ -69,6 +71,10 @@ class Surroundings:
         if channel >= len(self.labels):
             return self.cells
         return self.cells[self.labels[channel] < _FAINT]
+
+    def relabeled(self, way: Relabeling) -> Surroundings:
+        """The same with the labels in other channels."""
+        return replace(self, labels=way.carry(self.labels))
 
 
 def coarse_factor(size: tuple[int, int], most: int = _COARSE_FROM) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 
 import torch
@@ -12,7 +13,7 @@ from chromatrack.ops.shot_boundary import CutDetector
 from chromatrack.propagation.box_labels import BoxTracks, foreground
 from chromatrack.propagation.config import PropagateConfig
 from chromatrack.propagation.label_maps import merge_given
-from chromatrack.propagation.layout import Layout
+from chromatrack.propagation.layout import Layout, Relabeling
 from chromatrack.propagation.point_labels import PointTracks, Seen
 from chromatrack.propagation.propagate import FrameMarks, Input, Readings, Settled, share_cells
 from chromatrack.propagation.redetection import Redetector
@@ -30,7 +31,7 @@ class LabelState:
     redetect: bool = True
     cuts: CutDetector = field(default_factory=CutDetector)
     boxes: BoxTracks = field(init=False)
-    bodies: Redetector = field(init=False)
+    redetector: Redetector = field(init=False)
     points: PointTracks = field(init=False)
     ended: Tensor = field(init=False)
 
@@ -38,7 +39,7 @@ class LabelState:
         layout = self.layout
         self.boxes = BoxTracks(self.spec)
         config = self.config.at_stride(self.spec.stride)
-        self.bodies = Redetector(layout.region_channels, layout.box_channels, config)
+        self.redetector = Redetector(layout.region_channels, layout.box_channels, config)
         self.points = PointTracks(self.spec, len(layout.points))
         self.ended = torch.zeros(len(layout), dtype=torch.bool)
 
@@ -51,7 +52,9 @@ class LabelState:
         label_map = self._merge(given, copied)
         known = torch.ones(len(label_map), dtype=torch.bool, device=features.device)
         if self.redetect:
-            label_map, known = self.bodies.settle(frame.index, features, label_map, given, cut=cut)
+            label_map, known = self.redetector.settle(
+                frame.index, features, label_map, given, cut=cut
+            )
         else:
             label_map, known = self._without_ended(label_map, known, given)
         seen = None
@@ -64,8 +67,22 @@ class LabelState:
             known = torch.cat([known[:first], trusted])
         label_map = share_cells(label_map, free=layout.free)
         size = (features.shape[1], features.shape[2])
-        recalled = self.bodies.reference(frame.index, size, len(label_map))
+        recalled = self.redetector.reference(frame.index, size, len(label_map))
         return Settled(label_map, known, recalled, self._read(label_map, given, seen, cut))
+
+    def fork(self) -> LabelState:
+        """A copy that goes its own way; what no frame changes in place is shared."""
+        twin = copy.copy(self)
+        twin.cuts, twin.boxes = self.cuts.fork(), self.boxes.fork()
+        twin.redetector, twin.points = self.redetector.fork(), self.points.fork()
+        return twin
+
+    def relabel(self, way: Relabeling) -> None:
+        """Move all labels to the channels of another layout."""
+        self.redetector.relabel(way)
+        self.boxes.relabel(way)
+        self.points.relabel(way)
+        self.ended, self.layout = way.carry(self.ended), way.new
 
     def prepare(self, given: FrameMarks, features: Tensor) -> FrameMarks:
         """What the user gave, with the objects inside boxes found on the frame's features."""
@@ -108,7 +125,7 @@ class LabelState:
         channels = [*self.layout.region_channels, *self.layout.box_channels]
         present = {c: bool((label_map[c] > _PRESENT).any()) for c in channels}
         if self.redetect:
-            confidence = {c: self.bodies.bodies[c].confidence for c in channels}
+            confidence = {c: self.redetector.objects[c].confidence for c in channels}
         else:
             confidence = {c: float(label_map[c].max()) for c in channels}
         boxes = {}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from chromatrack.propagation.config import USUAL_STRIDE, PropagateConfig
+from chromatrack.propagation.layout import Relabeling
 
 
 @dataclass(frozen=True)
@@ -112,17 +113,28 @@ class MemoryBank:
 
         self._change(renewed)
 
-    def relabel(self, carry: Callable[[Tensor], Tensor]) -> None:
-        """Move every frame's labels to other channels; `carry`: `(L, ...)` -> `(L', ...)`."""
+    def relabel(self, way: Relabeling) -> set[int]:
+        """Move all labels to other channels; returns marked frames that show nothing any more."""
+        if len(way.new) == 1:
+            self.marked, self.early, self.recalled = [], [], None
+            self.rolling.clear()
 
         def carried(held: Reference) -> Reference:
-            shown = None if held.shown is None else carry(held.shown)
-            return replace(
-                held, label_map=carry(held.label_map), trust=carry(held.trust), shown=shown
-            )
+            shown = None if held.shown is None else way.carry(held.shown)
+            label_map, trust = way.carry(held.label_map), way.carry(held.trust)
+            return replace(held, label_map=label_map, trust=trust, shown=shown)
 
         self._change(carried)
         self.recalled = None if self.recalled is None else carried(self.recalled)
+        useless = {m.index for m in self.marked if m.shown is not None and not m.shown[1:].any()}
+        self.marked = [mark for mark in self.marked if mark.index not in useless]
+        return useless
+
+    def fork(self) -> MemoryBank:
+        """A copy that goes its own way."""
+        return replace(
+            self, marked=[*self.marked], early=[*self.early], rolling=self.rolling.copy()
+        )
 
     def _change(self, change: Callable[[Reference], Reference]) -> None:
         self.marked, self.early = [*map(change, self.marked)], [*map(change, self.early)]

@@ -7,7 +7,7 @@ frame it was seen on, then find the place within the cell, first on features, th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,7 @@ from chromatrack.ops.coords import (
     pixel_to_cell,
 )
 from chromatrack.ops.subpixel import best_step, patch_similarity, patches, slide, square_offsets
+from chromatrack.propagation.layout import Relabeling
 
 WIDTH = 0.8
 """Standard deviation of a point's bump, in cells."""
@@ -181,6 +182,22 @@ class PointTracks:
             if old is not None:
                 blank.features[:n], blank.pixels[:n] = old.features, old.pixels
             setattr(self, name, Templates(blank.features.clone(), blank.pixels.clone()))
+
+    def fork(self) -> PointTracks:
+        """A copy that goes its own way."""
+        return replace(self, started=self.started.clone())  # the rest is not changed in place
+
+    def relabel(self, way: Relabeling) -> None:
+        """Keep the points that stay; the next frame makes room for new ones behind them."""
+        self.count = len(way.new.points)
+        rows = [row for row in way.rows if row < len(self.xy)]
+        self.age, self.xy = self.age[rows], self.xy[rows]
+        self.started, self.hidden = self.started[rows], self.hidden[rows]
+        for name in ("marked", "last", "elder", "waiting"):
+            templates: Templates | None = getattr(self, name)
+            if templates is not None:
+                kept = torch.tensor(rows, dtype=torch.long, device=templates.features.device)
+                setattr(self, name, templates[kept])
 
     def _pixel(self, xy: Tensor) -> Tensor:
         return cell_to_pixel(xy, stride=self.spec.stride, offset=self.spec.offset)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -242,6 +242,12 @@ class Propagator:
     def __post_init__(self) -> None:
         self.bank = MemoryBank(self.config)
         self.clip = deque(maxlen=self.spec.clip_length)
+
+    def fork(self, settle: Settle) -> Propagator:
+        """A copy that goes its own way."""
+        twin = replace(self, settle=settle)
+        twin.bank, twin.clip = self.bank.fork(), self.clip.copy()
+        return twin
 
     @torch.inference_mode()
     def step(self, frame: Input) -> Propagated:

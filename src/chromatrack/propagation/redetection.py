@@ -35,6 +35,7 @@ from chromatrack.propagation.exemplars import (
     take_view,
     thinned,
 )
+from chromatrack.propagation.layout import Relabeling
 from chromatrack.propagation.memory_bank import Reference
 from chromatrack.propagation.propagate import FrameMarks
 
@@ -162,9 +163,32 @@ class Redetector:
     regions: Sequence[int]
     boxes: Sequence[int]
     config: PropagateConfig
-    bodies: dict[int, ObjectMemory] = field(default_factory=dict)
+    objects: dict[int, ObjectMemory] = field(default_factory=dict)
     marked: dict[int, Surroundings] = field(default_factory=dict)
     recent: deque[Surroundings] = field(default_factory=lambda: deque(maxlen=_BEFORE))
+
+    def fork(self) -> Redetector:
+        """A copy that goes its own way."""
+        objects = {c: replace(body, views=[*body.views]) for c, body in self.objects.items()}
+        return replace(self, objects=objects, marked=dict(self.marked), recent=self.recent.copy())
+
+    def relabel(self, way: Relabeling) -> None:
+        """Move all labels to other channels, and forget the objects that are gone."""
+
+        def moved(body: ObjectMemory) -> ObjectMemory:
+            return replace(body, before=body.before and body.before.relabeled(way))
+
+        channels = way.channels
+        self.regions, self.boxes = way.new.region_channels, way.new.box_channels
+        self.objects = {channels[c]: moved(b) for c, b in self.objects.items() if c in channels}
+        self.marked = {index: seen.relabeled(way) for index, seen in self.marked.items()}
+        self.recent = deque((seen.relabeled(way) for seen in self.recent), maxlen=_BEFORE)
+
+    def forget_marked(self, *, kept: set[int], spare: int = 8) -> None:
+        """Drop the surroundings on old marked frames but those `kept` and the last `spare`."""
+        old = sorted(self.marked.keys() - kept)
+        for index in old[: max(0, len(old) - spare)]:
+            del self.marked[index]
 
     def settle(
         self,
@@ -192,7 +216,7 @@ class Redetector:
             self.marked[index] = surroundings(index, features, label_map)
         self._contest(features, label_map, given)
         for channel in [*self.regions, *self.boxes]:
-            body = self.bodies.setdefault(channel, ObjectMemory())
+            body = self.objects.setdefault(channel, ObjectMemory())
             if given is not None and bool(given.painted[channel]):
                 self._renew(body, channel, index, features, label_map[channel])
             elif body.views:
@@ -211,7 +235,7 @@ class Redetector:
 
     def reference(self, index: int, size: tuple[int, int], labels: int) -> Reference | None:
         """The views of objects found lately, put back where they were found, as one reference."""
-        found = {c: body.recalled for c, body in self.bodies.items() if body.recalled is not None}
+        found = {c: body.recalled for c, body in self.objects.items() if body.recalled is not None}
         if not found:
             return None
         some = next(iter(found.values())).view.features
@@ -220,7 +244,7 @@ class Redetector:
         for channel, recalled in found.items():
             trust[channel] = 1
             put_back(recalled, features, label_map[channel])
-            body = self.bodies[channel]
+            body = self.objects[channel]
             steps = recalled.steps - 1
             body.recalled = replace(recalled, steps=steps) if steps > 0 else None
         return Reference(index, features, label_map, self.config.recent_radius, trust)
@@ -230,7 +254,7 @@ class Redetector:
 
         The pointer's recent frames pass mistakes on; where look-alikes cross, the views decide.
         """
-        bodies = {c: b for c in self.regions if (b := self.bodies.get(c)) and b.views}
+        bodies = {c: b for c in self.regions if (b := self.objects.get(c)) and b.views}
         able = [c for c, b in bodies.items() if not b.lost]
         if given is not None:
             able = [c for c in able if not bool(given.painted[c])]

@@ -265,6 +265,10 @@ class SignalReader:
     colors: dict[int, Tensor] = field(default_factory=dict)
     now: Tensor | None = None
 
+    def fork(self) -> SignalReader:
+        """A copy that goes its own way."""
+        return replace(self, colors=dict(self.colors))
+
     @torch.inference_mode()
     def read(
         self, step: Propagated, bank: MemoryBank, channels: Iterable[int]

@@ -174,17 +174,17 @@ class TrackerRun(VideoRun):
     def new_pass(self, *, backward: bool = False) -> DirectedPass:
         """A pass that has seen nothing yet."""
         spec, config = self.embedder.spec, self.embedder.config
-        kinds = LabelState(self.layout, spec, config.propagate, redetect=config.redetect)
+        labels = LabelState(self.layout, spec, config.propagate, redetect=config.redetect)
         propagator = Propagator(
             self.encode,
             spec,
             config.propagate,
-            settle=kinds.settle,
+            settle=labels.settle,
             background=True,
             free=self.layout.free,
         )
         ahead = self.told if spec.clip_length == 1 else {}
-        return DirectedPass(propagator, kinds, ahead, self.embed, backward)
+        return DirectedPass(propagator, labels, ahead, self.embed, backward)
 
 
 def follow(
