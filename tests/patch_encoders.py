@@ -145,6 +145,12 @@ def kinds_run(
         yield step, step.readings
 
 
+def present(label_map: Tensor | None, readings: Readings) -> dict[int, bool]:
+    """channel -> whether a region or box holds some of a cell."""
+    assert label_map is not None
+    return {channel: bool((label_map[channel] > 0.3).any()) for channel in readings.confidence}
+
+
 def given_on(
     marks: Marks, index: int, image: Tensor, spec: FeatureSpec = SMOOTH_SPEC
 ) -> FrameMarks:

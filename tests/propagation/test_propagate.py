@@ -43,9 +43,10 @@ from chromatrack.propagation.propagate import (
 
 def put_over(frame: Input, features: torch.Tensor, copied: torch.Tensor | None) -> Settled:
     """A `Settle` for masks: painted objects over copied ones."""
-    if frame.given is None:
-        assert copied is not None
-        return Settled(copied)
+    if frame.given is None or copied is None:
+        label_map = copied if frame.given is None else frame.given.label_map
+        assert label_map is not None
+        return Settled(label_map)
     return Settled(merge_given(frame.given.label_map, copied, painted=frame.given.painted))
 
 

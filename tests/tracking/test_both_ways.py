@@ -68,14 +68,14 @@ def merged(images: Sequence[torch.Tensor], marks: Marks, **more) -> dict[int, Fr
     """Both passes, merged, by frame."""
     back, _, _ = run_pass(images, marks, backward=True, **more)
     _, _, got = run_pass(images, marks, **more)
-    spool = ReadingCache()
+    cache = ReadingCache()
     for index, found in back.items():
-        spool.put(index, found)
+        cache.put(index, found)
     layout = marks.layout()
     result = {
-        frame.index: found for frame, found in both_ways(got, spool, layout, marks.told(layout))
+        frame.index: found for frame, found in both_ways(got, cache, layout, marks.told(layout))
     }
-    spool.close()
+    cache.close()
     return result
 
 

@@ -45,18 +45,13 @@ def masks_to_label_map(
     return to_cells(onehot, spec)[0]
 
 
-def merge_given(
-    given: Tensor, predicted: Tensor | None, *, painted: Tensor | None = None
-) -> Tensor:
+def merge_given(given: Tensor, predicted: Tensor, *, painted: Tensor) -> Tensor:
     """Put what the user painted over what was predicted: both `(L, h, w)`.
 
-    painted: `(L,)` bool, objects the user said something about (those all 0 are absent); None:
-    objects that hold anything. They are exactly as painted; others stay as predicted, but for the
-    cells now taken. Without a prediction the given map is returned.
+    painted: `(L,)` bool, objects the user said something about (those all 0 are absent). They are
+    exactly as painted; others stay as predicted, but for the cells now taken.
     """
-    if predicted is None:
-        return given
-    painted = given.flatten(1).amax(1) > 0 if painted is None else painted.clone()
+    painted = painted.clone()
     painted[0] = False
     others = predicted * ~painted[:, None, None]
     others[0] = 0

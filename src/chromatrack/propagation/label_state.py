@@ -18,8 +18,6 @@ from chromatrack.propagation.point_labels import PointTracks, Seen
 from chromatrack.propagation.propagate import FrameMarks, Input, Readings, Settled, share_cells
 from chromatrack.propagation.redetection import Redetector
 
-_PRESENT = 0.3  # share of some cell from which an object is said to be there
-
 
 @dataclass
 class LabelState:
@@ -123,7 +121,6 @@ class LabelState:
         self, label_map: Tensor, given: FrameMarks | None, seen: Seen | None, cut: bool
     ) -> Readings:
         channels = [*self.layout.region_channels, *self.layout.box_channels]
-        present = {c: bool((label_map[c] > _PRESENT).any()) for c in channels}
         if self.redetect:
             confidence = {c: self.redetector.objects[c].confidence for c in channels}
         else:
@@ -137,4 +134,4 @@ class LabelState:
             box = self.boxes.read(channel, label_map[channel])
             if box is not None:
                 boxes[channel] = box
-        return Readings(confidence, present, boxes, seen, cut)
+        return Readings(confidence, boxes, seen, cut)

@@ -58,12 +58,11 @@ class Input:
 class Readings:
     """What is read of one frame's labels, beside the label map.
 
-    confidence: channel -> [0, 1], regions and boxes. present: channel -> False where reported
-    absent. boxes: channel -> box in working pixels. seen: the points. cut: a scene cut lies before.
+    confidence: channel -> [0, 1], regions and boxes. boxes: channel -> box in working pixels. seen:
+    the points. cut: a scene cut lies before.
     """
 
     confidence: Mapping[int, float]
-    present: Mapping[int, bool]
     boxes: Mapping[int, Box]
     seen: Seen | None
     cut: bool
