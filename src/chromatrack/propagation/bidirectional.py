@@ -66,14 +66,14 @@ def read_step(step: Propagated, layout: Layout) -> FrameReading:
 class DirectedPass:
     """One way through the frames.
 
-    told: channel -> {keyframe: True where shown, False where declared lost}.
+    keyframes: channel -> {keyframe: True where shown, False where declared lost}.
     embed: frame index -> (features, what the user put there), to look ahead at a keyframe.
     backward: frames come in falling order.
     """
 
     propagator: Propagator
     labels: LabelState
-    told: Mapping[int, Mapping[int, bool]]
+    keyframes: Mapping[int, Mapping[int, bool]]
     embed: Callable[[int], tuple[Tensor, FrameMarks | None]]
     backward: bool = False
     watch: SignalReader = field(init=False)
@@ -86,7 +86,7 @@ class DirectedPass:
         self._look_ahead(frame.index)
         bank, step = self.propagator.bank, self.propagator.step(frame)
         reading = read_step(step, self.labels.layout)
-        reading = replace(reading, signals=self._signals(step, reading.seen))
+        reading = replace(reading, signals=self._signals(step))
         ahead = frame.index + (-1 if self.backward else 1)
         wanted = {mark.index for mark in bank.neighbours(frame.index)}
         wanted |= {mark.index for mark in bank.neighbours(ahead)}
@@ -116,20 +116,23 @@ class DirectedPass:
         self.labels.relabel(way)
         self.propagator.free = layout.free
 
-    def _signals(self, step: Propagated, seen: Seen | None) -> dict[int, AnySignals]:
+    def _signals(self, step: Propagated) -> dict[int, AnySignals]:
         """What tells without labels whether everything is tracked right, by channel."""
+        if step.label_map is None or step.features is None:
+            return {}
         layout, bank = self.labels.layout, self.propagator.bank
+        ab = self.watch.see(step, bank)
         areas = [*layout.region_channels, *layout.box_channels]
-        found: dict[int, AnySignals] = {**self.watch.read(step, bank, areas)}
-        return found | read_point_signals(step, seen, self.watch, bank, first=layout.first_point)
+        found: dict[int, AnySignals] = {**self.watch.read(step, ab, bank, areas)}
+        return found | read_point_signals(step, ab, self.watch, bank, first=layout.first_point)
 
     def _look_ahead(self, index: int) -> None:
         """Have the next keyframe of every label in memory, on the far side of `index`."""
         held = {mark.index for mark in self.propagator.bank.marked}
         ahead = set()
-        for told in self.told.values():
-            shown = [f for f, here in told.items() if here and self._is_ahead(f, index)]
-            started = any(here and not self._is_ahead(f, index) for f, here in told.items())
+        for of_label in self.keyframes.values():
+            shown = [f for f, here in of_label.items() if here and self._is_ahead(f, index)]
+            started = any(here and not self._is_ahead(f, index) for f, here in of_label.items())
             if shown and started:
                 ahead.add(max(shown) if self.backward else min(shown))
         for keyframe in sorted(ahead - held):
@@ -194,18 +197,18 @@ def chunks_backward(start: int, last: int, *, frame_bytes: int) -> Iterator[tupl
         end = begin
 
 
-def shares(index: int, told: Mapping[int, bool]) -> tuple[float, float]:
+def shares(index: int, keyframes: Mapping[int, bool]) -> tuple[float, float]:
     """How much the forward and the backward pass count for a label at a frame; they sum to 1.
 
     By distance to the keyframes on both sides: at a keyframe, its own pass counts alone. Where the
     nearest keyframe on a side declares the label lost, or there is none, the other pass counts.
     """
-    before = [f for f in told if f <= index]
-    after = [f for f in told if f > index]
-    left = max(before) if before and told[max(before)] else None
-    right = min(after) if after and told[min(after)] else None
+    before = [f for f in keyframes if f <= index]
+    after = [f for f in keyframes if f > index]
+    left = max(before) if before and keyframes[max(before)] else None
+    right = min(after) if after and keyframes[min(after)] else None
     if left is None and right is None:
-        return (1.0, 0.0) if any(told[f] for f in before) else (0.0, 1.0)
+        return (1.0, 0.0) if any(keyframes[f] for f in before) else (0.0, 1.0)
     if right is None:
         return 1.0, 0.0
     if left is None:
@@ -223,7 +226,7 @@ def merge_readings(
     forward: FrameReading,
     backward: FrameReading | None,
     layout: Layout,
-    told: Mapping[int, Mapping[int, bool]],
+    keyframes: Mapping[int, Mapping[int, bool]],
 ) -> FrameReading:
     """Merge two passes' readings of a frame, label by label, by distance and confidence."""
     if backward is None or (backward.regions is None and backward.seen is None):
@@ -232,19 +235,15 @@ def merge_readings(
         forward = replace(backward, cut=forward.cut or backward.cut)
     weights = {}
     for channel in [*layout.region_channels, *layout.box_channels]:
-        ahead, behind = shares(index, told[channel])
+        ahead, behind = shares(index, keyframes[channel])
         a = ahead * max(forward.confidence.get(channel, 0.0), _LEAST)
         b = behind * max(backward.confidence.get(channel, 0.0), _LEAST)
         weights[channel] = a / (a + b)
-    confidence = {
-        c: w * forward.confidence.get(c, 0.0) + (1 - w) * backward.confidence.get(c, 0.0)
-        for c, w in weights.items()
-    }
-    entropy = {
-        c: w * forward.entropy.get(c, 0.0) + (1 - w) * backward.entropy.get(c, 0.0)
-        for c, w in weights.items()
-    }
-    seen, of_points = _merge_seen(index, forward.seen, backward.seen, layout, told)
+    confidence, entropy = (
+        {c: w * a.get(c, 0.0) + (1 - w) * b.get(c, 0.0) for c, w in weights.items()}
+        for a, b in ((forward.confidence, backward.confidence), (forward.entropy, backward.entropy))
+    )
+    seen, of_points = _merge_seen(index, forward.seen, backward.seen, layout, keyframes)
     return FrameReading(
         _merge_regions(forward.regions, backward.regions, layout, weights),
         confidence,
@@ -300,7 +299,7 @@ def _merge_seen(
     forward: Seen | None,
     backward: Seen | None,
     layout: Layout,
-    told: Mapping[int, Mapping[int, bool]],
+    keyframes: Mapping[int, Mapping[int, bool]],
 ) -> tuple[Seen | None, dict[int, float]]:
     """The points, and the forward pass's weight for each by channel."""
     first = layout.first_point
@@ -308,7 +307,7 @@ def _merge_seen(
     if forward is None or backward is None:
         found = backward if forward is None else forward
         return found, dict.fromkeys(channels, float(forward is not None))
-    ahead = [shares(index, told[first + n])[0] for n in range(len(layout.points))]
+    ahead = [shares(index, keyframes[first + n])[0] for n in range(len(layout.points))]
     share = forward.xy.new_tensor(ahead)
     a = share * forward.confidence.clamp(min=_LEAST)
     b = (1 - share) * backward.confidence.clamp(min=_LEAST)
@@ -325,9 +324,9 @@ def both_ways(
     forward: Iterable[tuple[Input, FrameReading]],
     backward: ReadingCache,
     layout: Layout,
-    told: Mapping[int, Mapping[int, bool]],
+    keyframes: Mapping[int, Mapping[int, bool]],
 ) -> Iterator[tuple[Input, FrameReading]]:
     """Merge a forward pass, as it comes, with a backward pass that is done."""
     for frame, reading in forward:
         other = backward.get(frame.index, device=frame.image.device)
-        yield frame, merge_readings(frame.index, reading, other, layout, told)
+        yield frame, merge_readings(frame.index, reading, other, layout, keyframes)
