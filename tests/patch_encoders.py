@@ -16,6 +16,7 @@ from chromatrack.ops.resample import planes
 from chromatrack.propagation.label_maps import masks_to_label_map
 from chromatrack.propagation.label_state import LabelState
 from chromatrack.propagation.layout import Layout
+from chromatrack.propagation.memory_bank import MemoryBank, Reference
 from chromatrack.propagation.propagate import (
     FrameMarks,
     Input,
@@ -143,6 +144,11 @@ def kinds_run(
     for step in propagate(inputs(images, given), runner):
         assert step.readings is not None
         yield step, step.readings
+
+
+def held(bank: MemoryBank) -> list[Reference]:
+    """All frames that a memory bank holds."""
+    return [*bank.marked, *bank.early, *bank.rolling]
 
 
 def present(label_map: Tensor | None, readings: Readings) -> dict[int, bool]:

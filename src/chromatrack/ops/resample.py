@@ -72,11 +72,13 @@ def _linear(cells: int, pixels: int, spec: FeatureSpec) -> Tensor:
 
 
 _COARSE = 4  # pixels per step of the guided filter's statistics
+_RADIUS = 2  # of its windows, in such steps
+_SMOOTHNESS = 1e-4  # variance of colour, in [0, 1], below which the image has no say
 
 
-def _box(x: Tensor, radius: int) -> Tensor:
-    """Mean over (2 radius + 1)^2 neighbours inside the image: `(C, H, W)` -> same."""
-    return F.avg_pool2d(x[None], 2 * radius + 1, 1, radius, count_include_pad=False)[0]
+def _box(x: Tensor) -> Tensor:
+    """Mean over the window around each place, inside the image: `(C, H, W)` -> same."""
+    return F.avg_pool2d(x[None], 2 * _RADIUS + 1, 1, _RADIUS, count_include_pad=False)[0]
 
 
 def _inverse_3x3(m: Sequence[Tensor]) -> list[Tensor]:
@@ -94,8 +96,6 @@ def upsample_guided(
     *,
     spec: FeatureSpec,
     background: bool = False,
-    radius: int = 2,
-    smoothness: float = 1e-4,
 ) -> Tensor:
     """Bring a label map to the image's size, its edges following the image's.
 
@@ -106,8 +106,6 @@ def upsample_guided(
         label_map: `(L, h, w)` float.
         image: `(3, H, W)` float32 sRGB in [0, 1].
         background: channel 0 is background, 1 minus the others, and is not filtered itself.
-        radius: of the windows, in steps of 4 pixels.
-        smoothness: variance of colour (in [0, 1]) below which the image has no say.
 
     Returns:
         `(L, H, W)` float32; within each label's own range.
@@ -116,10 +114,10 @@ def upsample_guided(
     labels = label_map[1:] if background else label_map
     guide = _coarse(image)
     low = _coarse(upsample(labels, size=size, spec=spec))
-    mean_guide, inverse = _guide_statistics(guide, radius=radius, smoothness=smoothness)
+    mean_guide, inverse = _guide_statistics(guide)
     dense = image.new_zeros(len(labels), *size)
     for cells, label, out in zip(labels, low, dense, strict=True):
-        rows, columns = _extent(label, margin=2 * radius + 2)
+        rows, columns = _extent(label, margin=2 * _RADIUS + 2)
         fine_rows = slice(rows.start * _COARSE, min(rows.stop * _COARSE, size[0]))
         fine_columns = slice(columns.start * _COARSE, min(columns.stop * _COARSE, size[1]))
         if rows.stop > rows.start:
@@ -129,7 +127,6 @@ def upsample_guided(
                 mean_guide[:, rows, columns],
                 inverse[:, rows, columns],
                 image[:, fine_rows, fine_columns],
-                radius=radius,
             )
             out[fine_rows, fine_columns] = value.clamp_(float(cells.min()), float(cells.max()))
     if not background:
@@ -152,13 +149,13 @@ def _extent(label: Tensor, *, margin: int) -> tuple[slice, slice]:
     return slices[0], slices[1]
 
 
-def _guide_statistics(guide: Tensor, *, radius: int, smoothness: float) -> tuple[Tensor, Tensor]:
+def _guide_statistics(guide: Tensor) -> tuple[Tensor, Tensor]:
     """Mean colour of every window `(3, h, w)` and inverse of its covariance, six planes."""
     pairs = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
-    mean = _box(guide, radius)
-    spread = _box(torch.stack([guide[i] * guide[j] for i, j in pairs]), radius)
+    mean = _box(guide)
+    spread = _box(torch.stack([guide[i] * guide[j] for i, j in pairs]))
     variance = [
-        spread[k] - mean[i] * mean[j] + smoothness * (i == j) for k, (i, j) in enumerate(pairs)
+        spread[k] - mean[i] * mean[j] + _SMOOTHNESS * (i == j) for k, (i, j) in enumerate(pairs)
     ]
     return mean, torch.stack(_inverse_3x3(variance))
 
@@ -169,18 +166,16 @@ def _filter_label(
     mean_guide: Tensor,
     inverse: Tensor,
     image: Tensor,
-    *,
-    radius: int,
 ) -> Tensor:
     """One label, fitted to the colours of each window and laid over the image: `(H, W)`."""
-    mean = _box(label[None], radius)
-    r, g, b = _box(guide * label, radius) - mean_guide * mean
+    mean = _box(label[None])
+    r, g, b = _box(guide * label) - mean_guide * mean
     xx, xy, xz, yy, yz, zz = inverse
     slope = torch.stack(
         [xx * r + xy * g + xz * b, xy * r + yy * g + yz * b, xz * r + yz * g + zz * b]
     )
     level = mean - (slope * mean_guide).sum(0, keepdim=True)
-    smooth = _box(torch.cat([slope, level]), radius)[None]
+    smooth = _box(torch.cat([slope, level]))[None]
     fine = F.interpolate(smooth, scale_factor=float(_COARSE), mode="bilinear")[0]
     fine = fine[:, : image.shape[-2], : image.shape[-1]]
     value = torch.addcmul(fine[3], fine[0], image[0])

@@ -58,9 +58,9 @@ class LabelState:
         seen = None
         if layout.points:
             first = layout.first_point
-            told = {} if given is None else self._told(given)
+            places = {} if given is None else self._given_points(given)
             soft = None if copied is None else label_map[first:] * (0 if cut else 1)
-            bumps, trusted, seen = self.points.follow(features, frame.image, soft, told)
+            bumps, trusted, seen = self.points.follow(features, frame.image, soft, places)
             label_map = torch.cat([label_map[:first], bumps])
             known = torch.cat([known[:first], trusted])
         label_map = share_cells(label_map, free=layout.free)
@@ -112,7 +112,8 @@ class LabelState:
             self.ended[0], self.ended[self.layout.first_point :] = False, False
         return label_map * ~self.ended[:, None, None], known & ~self.ended
 
-    def _told(self, given: FrameMarks) -> dict[int, tuple[float, float] | None]:
+    def _given_points(self, given: FrameMarks) -> dict[int, tuple[float, float] | None]:
+        """Number of each point that the user spoke of -> its place, None where declared lost."""
         first = self.layout.first_point
         numbers = given.painted[first:].nonzero()[:, 0].tolist()
         return {number: given.xy.get(first + number) for number in numbers}

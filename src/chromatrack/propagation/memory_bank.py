@@ -63,10 +63,6 @@ class MemoryBank:
     def __post_init__(self) -> None:
         self.config = self.config.at_stride(USUAL_STRIDE)  # what is still open
 
-    def frames(self) -> list[Reference]:
-        """All frames held, marked ones first."""
-        return [*self.marked, *self.early, *self.rolling]
-
     def mark(
         self,
         index: int,
@@ -208,6 +204,3 @@ class MemoryBank:
         first = marks[0]
         missing = self.config.recent - sum(reference.index != first.index for reference in recent)
         return [replace(first, radius=self.config.recent_radius)] * missing
-
-    def __len__(self) -> int:
-        return len(self.frames())

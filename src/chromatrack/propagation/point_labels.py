@@ -61,8 +61,8 @@ def centres(label_maps: Tensor, *, reach: int = 2) -> tuple[Tensor, Tensor]:
 class Templates:
     """How points look: features `(P, K, C)` around each, pixels `(P, K', 3)` around each."""
 
-    features: Tensor
-    pixels: Tensor
+    features: Tensor = field(default_factory=lambda: torch.zeros(0, 0, 0))
+    pixels: Tensor = field(default_factory=lambda: torch.zeros(0, 0, 0))
 
     def keep(self, other: Templates, which: Tensor) -> Templates:
         """This, and `other` where `which` `(P,)` bool."""
@@ -104,10 +104,10 @@ class PointTracks:
 
     spec: FeatureSpec
     count: int
-    marked: Templates | None = None
-    last: Templates | None = None
-    elder: Templates | None = None
-    waiting: Templates | None = None
+    marked: Templates = field(default_factory=Templates)
+    last: Templates = field(default_factory=Templates)
+    elder: Templates = field(default_factory=Templates)
+    waiting: Templates = field(default_factory=Templates)
     age: Tensor = field(default_factory=lambda: torch.zeros(0))
     xy: Tensor = field(default_factory=lambda: torch.zeros(0, 2))
     started: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
@@ -131,7 +131,6 @@ class PointTracks:
             `(P, h, w)` label maps to remember, `(P,)` whether to trust them, and what was seen.
         """
         self._grow(features, image)
-        assert self.marked is not None and self.last is not None
         size = (features.shape[1], features.shape[2])
         soft = features.new_zeros(self.count, *size) if copied is None else copied
         seen, likeness = self._seen(features, image, soft)
@@ -159,7 +158,6 @@ class PointTracks:
         What comes in front of a point changes its look within a few frames; the object itself
         rarely does. The last frame's template cannot tell the two apart, an older one can.
         """
-        assert self.elder is not None and self.waiting is not None
         self.age = self.age + visible
         due = (self.age >= _AGE) & visible
         self.elder = self.elder.keep(self.waiting, due).keep(now, renewed)
@@ -169,7 +167,7 @@ class PointTracks:
     def _grow(self, features: Tensor, image: Tensor) -> None:
         """Make room for points that came since the last frame."""
         more = self.count - len(self.xy)
-        if more <= 0 and self.marked is not None:
+        if more <= 0:
             return
         self.xy = F.pad(self.xy.to(features), (0, 0, 0, more))
         self.started = F.pad(self.started.to(features.device), (0, more))
@@ -178,8 +176,8 @@ class PointTracks:
         blank = self._templates(features, image, self.xy)
         n = self.count - more
         for name in ("marked", "last", "elder", "waiting"):
-            old: Templates | None = getattr(self, name)
-            if old is not None:
+            old: Templates = getattr(self, name)
+            if n > 0:
                 blank.features[:n], blank.pixels[:n] = old.features, old.pixels
             setattr(self, name, Templates(blank.features.clone(), blank.pixels.clone()))
 
@@ -194,10 +192,9 @@ class PointTracks:
         self.age, self.xy = self.age[rows], self.xy[rows]
         self.started, self.hidden = self.started[rows], self.hidden[rows]
         for name in ("marked", "last", "elder", "waiting"):
-            templates: Templates | None = getattr(self, name)
-            if templates is not None:
-                kept = torch.tensor(rows, dtype=torch.long, device=templates.features.device)
-                setattr(self, name, templates[kept])
+            templates: Templates = getattr(self, name)
+            kept = torch.tensor(rows, dtype=torch.long, device=templates.features.device)
+            setattr(self, name, templates[kept])
 
     def _pixel(self, xy: Tensor) -> Tensor:
         return cell_to_pixel(xy, stride=self.spec.stride, offset=self.spec.offset)
@@ -211,7 +208,6 @@ class PointTracks:
 
     def _seen(self, features: Tensor, image: Tensor, soft: Tensor) -> tuple[Seen, Tensor]:
         """Positions, visibility and confidence; and the similarity to the marked templates."""
-        assert self.marked is not None and self.last is not None
         guess, mass = centres(soft)
         guess = torch.where((mass > _LEAST_BUMP)[:, None], guess, self.xy)
         xy, likeness, match = self._refine(features, image, guess)
@@ -226,9 +222,7 @@ class PointTracks:
         self, features: Tensor, image: Tensor, guess: Tensor, which: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Place within the cell; likeness `(2, P)` to both templates; correlation of pixels."""
-        assert self.marked is not None and self.last is not None
         marked, last, elder = self.marked, self.last, self.elder
-        assert elder is not None
         if which is not None:
             marked, last, elder = marked[which], last[which], elder[which]
         around, tries = _AROUND.to(guess), _TRIES.to(guess)
@@ -275,7 +269,6 @@ class PointTracks:
         match: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Look for hidden points in a neighbourhood that grows while they are hidden."""
-        assert self.marked is not None
         _, h, w = features.shape
         middle = self.marked.features[which][:, len(_AROUND) // 2]
         scores = F.normalize(middle, dim=1) @ F.normalize(features.flatten(1), dim=0)
