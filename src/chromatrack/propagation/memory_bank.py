@@ -96,18 +96,14 @@ class MemoryBank:
             self.early.clear()
             return
 
-        def without(held: Reference) -> Reference:
+        def forget(held: Reference) -> Reference:
             return replace(held, trust=torch.where(renewed, 0, held.trust))
 
-        self.early, self.rolling = [*map(without, self.early)], deque(map(without, self.rolling))
+        self.early, self.rolling = [*map(forget, self.early)], deque(map(forget, self.rolling))
 
     def renew(self, features: Mapping[int, Tensor]) -> None:
         """Give frames, by index, the features of a later pass of the encoder."""
-
-        def renewed(held: Reference) -> Reference:
-            return replace(held, features=features.get(held.index, held.features))
-
-        self._change(renewed)
+        self._change(lambda held: replace(held, features=features.get(held.index, held.features)))
 
     def relabel(self, way: Relabeling) -> set[int]:
         """Move all labels to other channels; returns marked frames that show nothing any more."""
