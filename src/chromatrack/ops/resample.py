@@ -91,11 +91,7 @@ def _inverse_3x3(m: Sequence[Tensor]) -> list[Tensor]:
 
 
 def upsample_guided(
-    label_map: Tensor,
-    image: Tensor,
-    *,
-    spec: FeatureSpec,
-    background: bool = False,
+    label_map: Tensor, image: Tensor, *, spec: FeatureSpec, background: bool = False
 ) -> Tensor:
     """Bring a label map to the image's size, its edges following the image's.
 
@@ -161,11 +157,7 @@ def _guide_statistics(guide: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _filter_label(
-    label: Tensor,
-    guide: Tensor,
-    mean_guide: Tensor,
-    inverse: Tensor,
-    image: Tensor,
+    label: Tensor, guide: Tensor, mean_guide: Tensor, inverse: Tensor, image: Tensor
 ) -> Tensor:
     """One label, fitted to the colours of each window and laid over the image: `(H, W)`."""
     mean = _box(label[None])

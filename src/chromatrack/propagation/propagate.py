@@ -286,10 +286,7 @@ def propagate(frames: Iterable[Input], propagator: Propagator) -> Iterator[Propa
 
 
 def embed_last(
-    clip: deque[Input],
-    encode: Callable[[Tensor], Tensor],
-    spec: FeatureSpec,
-    bank: MemoryBank,
+    clip: deque[Input], encode: Callable[[Tensor], Tensor], spec: FeatureSpec, bank: MemoryBank
 ) -> Tensor:
     """Feature map `(C, h, w)` of the clip's last frame.
 

@@ -240,12 +240,7 @@ def things_to_look_at(frames: Iterable[tuple[int, Told]]) -> list[ReviewRange]:
 def look_at_rows(frames: Iterable[tuple[int, Told]]) -> list[dict[str, int | float]]:
     """`things_to_look_at` as result.json has them: the id stands under its kind."""
     return [
-        {
-            r.kind: r.object,
-            "first": r.first,
-            "last": r.last,
-            "reliability": round(r.reliability, 5),
-        }
+        {r.kind: r.object, "first": r.first, "last": r.last, "reliability": round(r.reliability, 5)}
         for r in things_to_look_at(frames)
     ]
 
