@@ -42,7 +42,6 @@ class Exemplar:
     and beside it `(m, C)`, thinned out.
     """
 
-    index: int
     features: Tensor
     labels: Tensor
     own: Tensor
@@ -62,7 +61,6 @@ class PlacedExemplar:
 class Surroundings:
     """All cells of a frame, coarse: `(m, C)`, and how much of each label they hold: `(L, m)`."""
 
-    index: int
     cells: Tensor
     labels: Tensor
 
@@ -95,14 +93,12 @@ def coarser(features: Tensor, factor: int) -> Tensor:
     return F.normalize(F.avg_pool2d(features[None], factor, ceil_mode=True)[0], dim=0)
 
 
-def surroundings(
-    index: int, features: Tensor, label_map: Tensor, *, margin: int = 0
-) -> Surroundings:
+def surroundings(features: Tensor, label_map: Tensor, *, margin: int = 0) -> Surroundings:
     """A frame's cells and labels, coarse; labels reach `margin` cells further than they did."""
     factor = coarse_factor((features.shape[1], features.shape[2]))
     labels = F.max_pool2d(label_map[None], 2 * margin + 1, 1, margin)
     labels = F.max_pool2d(labels, factor, ceil_mode=True)[0]
-    return Surroundings(index, coarser(features, factor).flatten(1).T, labels.flatten(1))
+    return Surroundings(coarser(features, factor).flatten(1).T, labels.flatten(1))
 
 
 def fit(view: Exemplar, features: Tensor, place: Tensor) -> tuple[float, tuple[int, int]]:
@@ -186,17 +182,13 @@ def strong_cells(labels: Tensor) -> Tensor:
     return labels >= min(_STRONG, float(labels.max()))
 
 
-def take_view(index: int, features: Tensor, labels: Tensor) -> Exemplar:
+def take_view(features: Tensor, labels: Tensor) -> Exemplar:
     """Cut an object out of a frame: features `(C, h, w)`, labels `(h, w)`."""
     near = F.max_pool2d((labels[None, None] > _FAINT).float(), 2 * MARGIN + 1, 1, MARGIN)[0, 0] > 0
     rows, columns = near.any(1).nonzero()[:, 0], near.any(0).nonzero()[:, 0]
-    box = (
-        slice(int(rows[0]), int(rows[-1]) + 1),
-        slice(int(columns[0]), int(columns[-1]) + 1),
-    )
+    box = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
     cells = features.flatten(1).T
     return Exemplar(
-        index,
         features[:, box[0], box[1]].clone(),
         labels[box].clone(),
         thinned(cells[strong_cells(labels).flatten()]),
@@ -229,4 +221,4 @@ def keep_view(views: list[Exemplar], view: Exemplar) -> None:
     for one in later:
         rest = torch.cat([v.own for v in views if v is not one])
         alike.append(float((one.own @ rest.T).amax(1).mean()))
-    views.remove(later[max(range(len(later)), key=alike.__getitem__)])
+    del views[1 + max(range(len(later)), key=alike.__getitem__)]

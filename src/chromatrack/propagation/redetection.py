@@ -211,14 +211,14 @@ class Redetector:
         """
         label_map = painted_over.clone()
         known = torch.ones(len(label_map), dtype=torch.bool, device=features.device)
-        around = surroundings(index, features, label_map, margin=_BLUR)
+        around = surroundings(features, label_map, margin=_BLUR)
         if given is not None:
-            self.marked[index] = surroundings(index, features, label_map)
+            self.marked[index] = surroundings(features, label_map)
         self._contest(features, label_map, given)
         for channel in [*self.regions, *self.boxes]:
             body = self.objects.setdefault(channel, ObjectMemory())
             if given is not None and bool(given.painted[channel]):
-                self._renew(body, channel, index, features, label_map[channel])
+                self._renew(body, channel, features, label_map[channel])
             elif body.views:
                 if not body.lost:
                     self._judge(body, channel, index, features, label_map[channel], cut=cut)
@@ -288,9 +288,7 @@ class Redetector:
         own = likeness(cells, torch.cat([view.own for view in body.views]))
         return own - likeness(cells, self._rest(body, channel)), own
 
-    def _renew(
-        self, body: ObjectMemory, channel: int, index: int, features: Tensor, labels: Tensor
-    ) -> None:
+    def _renew(self, body: ObjectMemory, channel: int, features: Tensor, labels: Tensor) -> None:
         """The user painted the object here, or declared it lost."""
         body.doubt = body.hidden = body.stood = 0
         body.candidate = body.recalled = None
@@ -299,7 +297,7 @@ class Redetector:
         if body.lost:
             body.before = None
             return
-        body.views = [take_view(index, features, labels)]
+        body.views = [take_view(features, labels)]
         body.area, body.place = float(labels.sum()), middle(labels)
         strong = features.flatten(1).T[strong_cells(labels).flatten()]
         body.usual = float(self._margin(body, channel, strong)[0].mean())
@@ -342,7 +340,7 @@ class Redetector:
             body.area += (_GROW if mass > body.area else _SHRINK) * (mass - body.area)
         body.place = middle(labels)
         if index % _EVERY == 0 and margin > max(_VIEW_MARGIN, _VIEW_SHARE * body.usual):
-            keep_view(body.views, take_view(index, features, labels))
+            keep_view(body.views, take_view(features, labels))
 
     def _lose(self, body: ObjectMemory) -> None:
         body.lost, body.hidden, body.stood, body.doubt = True, 0, 0, 0

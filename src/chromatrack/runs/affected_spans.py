@@ -150,9 +150,7 @@ class SpanRun:
                 features, given = run.embed(keyframe)
                 if given is not None:
                     label_map = way.labels.prepare(given, features).label_map
-                    way.labels.redetector.marked[keyframe] = surroundings(
-                        keyframe, features, label_map
-                    )
+                    way.labels.redetector.marked[keyframe] = surroundings(features, label_map)
         return way
 
     def _just_before(self, begin: int, before: list[int], *, backward: bool) -> list[Frame]:
