@@ -55,11 +55,8 @@ def stages(video: Path, mask: Path, model: str) -> None:
     from chromatrack.formats.masks import read_mask
     from chromatrack.ops.affinity import full_affinity, tiled_affinity
     from chromatrack.ops.color import rgb_to_lab
-    from chromatrack.propagation.label_maps import (
-        label_map_to_mask,
-        masks_to_label_map,
-        upsample_guided,
-    )
+    from chromatrack.ops.resample import upsample_guided
+    from chromatrack.propagation.label_maps import label_map_to_mask, masks_to_label_map
     from chromatrack.tracking.tracker import Tracker
     from chromatrack.video.reader import read_frames
     from chromatrack.viz.overlays import overlay_masks

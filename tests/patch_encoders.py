@@ -12,15 +12,18 @@ from torch import Tensor
 
 from chromatrack.model.encoder import Encoder
 from chromatrack.ops.coords import FeatureSpec
-from chromatrack.propagation.label_maps import masks_to_label_map, planes
-from chromatrack.propagation.label_state import LabelState, Readings
+from chromatrack.ops.resample import planes
+from chromatrack.propagation.label_maps import masks_to_label_map
+from chromatrack.propagation.label_state import LabelState
 from chromatrack.propagation.layout import Layout
+from chromatrack.propagation.memory_bank import MemoryBank, Reference
 from chromatrack.propagation.propagate import (
     FrameMarks,
     Input,
     PropagateConfig,
     Propagated,
     Propagator,
+    Readings,
     propagate,
 )
 from chromatrack.tracking.marks import Marks
@@ -134,13 +137,24 @@ def kinds_run(
 ) -> Iterator[tuple[Propagated, Readings]]:
     """Carry all kinds of labels through images: every step with what was read of it."""
     config = config or PropagateConfig(radius=6, recent_radius=4)
-    kinds = LabelState(layout, spec, config, redetect=redetect)
+    labels = LabelState(layout, spec, config, redetect=redetect)
     runner = Propagator(
-        encode, spec, config, settle=kinds.settle, background=True, free=layout.free
+        encode, spec, config, settle=labels.settle, background=True, free=layout.free
     )
     for step in propagate(inputs(images, given), runner):
-        assert kinds.readings is not None
-        yield step, kinds.readings
+        assert step.readings is not None
+        yield step, step.readings
+
+
+def held(bank: MemoryBank) -> list[Reference]:
+    """All frames that a memory bank holds."""
+    return [*bank.marked, *bank.early, *bank.rolling]
+
+
+def present(label_map: Tensor | None, readings: Readings) -> dict[int, bool]:
+    """channel -> whether a region or box holds some of a cell."""
+    assert label_map is not None
+    return {channel: bool((label_map[channel] > 0.3).any()) for channel in readings.confidence}
 
 
 def given_on(

@@ -26,7 +26,7 @@ from chromatrack.evaluation.runner import config_of
 from chromatrack.formats.masks import write_mask
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import cell_count
-from chromatrack.propagation.label_maps import planes
+from chromatrack.ops.resample import planes
 from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.structures import (
     BoxMark,

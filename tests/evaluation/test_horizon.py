@@ -51,8 +51,8 @@ from chromatrack.evaluation.metrics.color import (
 from chromatrack.evaluation.runner import evaluate
 from chromatrack.model.encoder import build_encoder
 from chromatrack.ops.color import rgb_to_lab
+from chromatrack.ops.resample import planes
 from chromatrack.propagation.config import PropagateConfig
-from chromatrack.propagation.label_maps import planes
 from chromatrack.tracking.config import TrackConfig
 from chromatrack.tracking.tracker import Tracker
 

@@ -35,7 +35,7 @@ from chromatrack.model.weights import (
     shipped_models,
 )
 from chromatrack.ops.color import rgb_to_lab
-from chromatrack.propagation.label_maps import planes
+from chromatrack.ops.resample import planes
 from chromatrack.tracking.colorize import paint
 from chromatrack.tracking.config import TrackConfig
 from chromatrack.tracking.tracker import Tracker

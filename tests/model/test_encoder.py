@@ -19,7 +19,6 @@ from chromatrack.model.encoder import (
     ResNetEncoder,
     Vondrick2018Encoder,
     build_encoder,
-    feature_size,
     normalize_lab,
 )
 from chromatrack.model.weights import (
@@ -31,7 +30,7 @@ from chromatrack.model.weights import (
     shipped_models,
 )
 from chromatrack.ops.color import rgb_to_lab
-from chromatrack.ops.coords import FeatureSpec
+from chromatrack.ops.coords import FeatureSpec, cell_count
 
 ODD_SIZES = [(64, 96), (33, 47), (8, 9), (1, 70)]
 
@@ -48,7 +47,7 @@ def test_spec_describes_the_output(tiny_encoder, size, stride):
     assert encoder.spec == FeatureSpec(16, stride, 0.0, clip_length=1)
     features = encoder(images(2, size))
     assert features.shape == (2, 16, -(-size[0] // stride), -(-size[1] // stride))
-    assert feature_size(encoder, size) == features.shape[-2:]
+    assert cell_count(size, stride=encoder.spec.stride) == features.shape[-2:]
     assert features.dtype == torch.float32
     torch.testing.assert_close(features.norm(dim=1), torch.ones(features[:, 0].shape))
 
@@ -58,7 +57,7 @@ def test_spec_describes_the_output(tiny_encoder, size, stride):
 def test_spec_describes_the_papers_network(tiny_clip_encoder, size):
     assert tiny_clip_encoder.spec == FeatureSpec(8, 8, 0.0, clip_length=4)
     features = tiny_clip_encoder(images(8, size))
-    assert features.shape == (8, 8, *feature_size(tiny_clip_encoder, size))
+    assert features.shape == (8, 8, *cell_count(size, stride=tiny_clip_encoder.spec.stride))
     torch.testing.assert_close(features.norm(dim=1), torch.ones(features[:, 0].shape))
 
 

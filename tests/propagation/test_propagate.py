@@ -13,6 +13,7 @@ from patch_encoders import (
     CELLS,
     SIZE,
     SPEC,
+    held,
     inputs,
     label_map,
     painted,
@@ -43,9 +44,10 @@ from chromatrack.propagation.propagate import (
 
 def put_over(frame: Input, features: torch.Tensor, copied: torch.Tensor | None) -> Settled:
     """A `Settle` for masks: painted objects over copied ones."""
-    if frame.given is None:
-        assert copied is not None
-        return Settled(copied)
+    if frame.given is None or copied is None:
+        label_map = copied if frame.given is None else frame.given.label_map
+        assert label_map is not None
+        return Settled(label_map)
     return Settled(merge_given(frame.given.label_map, copied, painted=frame.given.painted))
 
 
@@ -170,7 +172,7 @@ def test_skipping_cells_out_of_reach_changes_no_object():
 def test_memory_does_not_grow():
     runner = propagator(config=PropagateConfig(radius=2, recent=3, spacing=2))
     frames = inputs(translating(14), {0: painted(label_map(square(8)))})
-    sizes = [len(runner.bank) for _ in propagate(frames, runner)]
+    sizes = [len(held(runner.bank)) for _ in propagate(frames, runner)]
     assert sizes[6:] == [sizes[6]] * 8
     assert sizes[-1] == 1 + 5  # one marked frame, and five to hold three at spacing two
 
@@ -366,7 +368,7 @@ def test_hardened_labels_are_what_is_remembered_and_not_what_is_said():
     images, soft = translating(4), painted(label_map(square(20, side=44)))
     runner = propagator(config=PropagateConfig(harden=True, temperature=0.5), background=True)
     steps = list(propagate(inputs(images, {0: soft}), runner))
-    for reference in runner.bank.frames():
+    for reference in held(runner.bank):
         assert set(reference.label_map.unique().tolist()) <= {0.0, 1.0}
         torch.testing.assert_close(reference.label_map.sum(0), torch.ones(CELLS))
     assert len(map_of(steps[3])[1].unique()) > 2

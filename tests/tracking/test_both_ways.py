@@ -54,11 +54,11 @@ def run_pass(
     def embed(index: int) -> tuple[torch.Tensor, FrameMarks | None]:
         return patches(images[index][None])[0], frame(index).given
 
-    kinds = LabelState(layout, SPEC, config, redetect=redetect)
+    labels = LabelState(layout, SPEC, config, redetect=redetect)
     runner = Propagator(
-        patches, SPEC, config, settle=kinds.settle, background=True, free=layout.free
+        patches, SPEC, config, settle=labels.settle, background=True, free=layout.free
     )
-    one = DirectedPass(runner, kinds, told, embed, backward)
+    one = DirectedPass(runner, labels, told, embed, backward)
     order = range(len(images) - 1, -1, -1) if backward else range(len(images))
     got = [(frame(index), one.step(frame(index))) for index in order]
     return {given.index: reading for given, reading in got}, one, got
@@ -68,14 +68,14 @@ def merged(images: Sequence[torch.Tensor], marks: Marks, **more) -> dict[int, Fr
     """Both passes, merged, by frame."""
     back, _, _ = run_pass(images, marks, backward=True, **more)
     _, _, got = run_pass(images, marks, **more)
-    spool = ReadingCache()
+    cache = ReadingCache()
     for index, found in back.items():
-        spool.put(index, found)
+        cache.put(index, found)
     layout = marks.layout()
     result = {
-        frame.index: found for frame, found in both_ways(got, spool, layout, marks.told(layout))
+        frame.index: found for frame, found in both_ways(got, cache, layout, marks.told(layout))
     }
-    spool.close()
+    cache.close()
     return result
 
 

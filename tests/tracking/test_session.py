@@ -21,7 +21,6 @@ from chromatrack.tracking.config import TrackConfig
 from chromatrack.tracking.inference import TrackedFrame
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.session import Session, start_session
-from chromatrack.tracking.session_state import fork, grown, relayout, shrunk
 from chromatrack.tracking.tracker import Tracker
 
 SIZE = (72, 104)
@@ -277,45 +276,45 @@ def test_memory_does_not_grow_however_often_one_corrects(tracker, film):
 def test_a_fork_goes_its_own_way(tracker, film):
     session = start_session(tracker.embedder, film[0].rgb, **everything(film))
     session.step(film[1].rgb)
-    kept = fork(session._now)
+    kept = session._now.fork()
     ahead = session._run.input(session._frame)
     for _ in range(3):
         session._now.step(ahead)
-    twin = fork(kept)
+    twin = kept.fork()
     one, two = kept.step(ahead), twin.step(ahead)
     assert one.regions is not None and two.regions is not None
     assert torch.equal(one.regions, two.regions)
     assert one.seen is not None and two.seen is not None
     assert torch.equal(one.seen.xy, two.seen.xy)
-    assert twin.propagator.settle.__self__ is twin.kinds  # type: ignore[attr-defined]
+    assert twin.propagator.settle.__self__ is twin.labels  # type: ignore[attr-defined]
     assert twin.propagator.encode is session._now.propagator.encode
 
 
 def test_layouts_grow_behind_and_shrink():
     old = Layout((3, 7), (1,), (("point", 5, 0),))
-    more = grown(old, Layout((1, 7), (2,), (("joint", 1, 0), ("point", 5, 0))))
+    more = old.grown(Layout((1, 7), (2,), (("joint", 1, 0), ("point", 5, 0))))
     assert more == Layout((3, 7, 1), (1, 2), (("point", 5, 0), ("joint", 1, 0)))
-    assert shrunk(more, {("object", 1, 0), ("box", 2, 0), ("joint", 1, 0)}) == old
+    assert more.without({("object", 1, 0), ("box", 2, 0), ("joint", 1, 0)}) == old
 
 
 def test_moved_labels_keep_what_is_known_of_them(tracker, film):
     session = start_session(tracker.embedder, film[0].rgb, **everything(film))
     session.step(film[1].rgb)
-    run, old = fork(session._now), session.layout
+    run, old = session._now.fork(), session.layout
     names = ["box 4", "point 9"]
     before = [run.propagator.bank.marked[0].label_map[c].clone() for c in (3, 5)]
-    body, track = run.kinds.bodies.bodies[3], run.kinds.boxes.tracks[3]
-    relayout(run, grown(shrunk(old, {("object", 7, 0), ("point", 1, 0)}), Layout((), (8,), ())))
-    assert run.kinds.layout.boxes == (4, 8)
+    body, track = run.labels.redetector.objects[3], run.labels.boxes.tracks[3]
+    run.relabel(old.without({("object", 7, 0), ("point", 1, 0)}).grown(Layout((), (8,), ())))
+    assert run.labels.layout.boxes == (4, 8)
     mark = run.propagator.bank.marked[0]
     after = [mark.label_map[c] for c in (2, 4)]
     for name, a, b in zip(names, before, after, strict=True):
         assert torch.equal(a, b), name
     assert mark.trust.tolist()[3] == 0 and not mark.label_map[3].any()
     assert mark.shown is not None and mark.shown.tolist()[:4] == [True, True, True, False]
-    assert run.kinds.bodies.bodies[2].views is body.views
-    assert run.kinds.boxes.tracks == {2: track}
-    assert run.kinds.points.count == len(run.kinds.points.xy) == 4
+    assert run.labels.redetector.objects[2].views is body.views
+    assert run.labels.boxes.tracks == {2: track}
+    assert run.labels.points.count == len(run.labels.points.xy) == 4
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from chromatrack.formats.masks import write_mask
 from chromatrack.model.encoder import Vondrick2018Encoder
 from chromatrack.model.weights import save_encoder
 from chromatrack.ops.color import rgb_to_lab
-from chromatrack.propagation.label_maps import resize
+from chromatrack.ops.resample import resize
 from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark
 from chromatrack.tracking.colorize import fit_picture, paint, shows_same

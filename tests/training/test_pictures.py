@@ -14,7 +14,7 @@ from chromatrack.errors import InputError
 from chromatrack.model.encoder import normalize_lab
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import FeatureSpec
-from chromatrack.propagation.label_maps import planes, to_cells
+from chromatrack.ops.resample import planes, to_cells
 from chromatrack.training.monitor.pictures import (
     CELL_COLORS,
     grey_frame,

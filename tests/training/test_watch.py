@@ -18,7 +18,7 @@ from chromatrack.formats.masks import write_mask
 from chromatrack.model.encoder import Encoder
 from chromatrack.model.weights import load_encoder
 from chromatrack.ops.coords import FeatureSpec
-from chromatrack.propagation.label_maps import planes, to_cells
+from chromatrack.ops.resample import planes, to_cells
 from chromatrack.tracking.config import TrackConfig
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.training.config import default, vondrick2018

@@ -11,7 +11,7 @@ from PIL import Image
 from synthetic import still, write_clip
 
 from chromatrack.errors import InputError
-from chromatrack.propagation.label_maps import planes
+from chromatrack.ops.resample import planes
 from chromatrack.uses.layers import (
     ImageLayer,
     add_changes,

@@ -12,7 +12,7 @@ from chromatrack.errors import InputError
 from chromatrack.model.color_head import ColorHead
 from chromatrack.model.config import PRESETS, EncoderConfig
 from chromatrack.ops.color import rgb_to_lab
-from chromatrack.ops.coords import FeatureSpec, cell_count
+from chromatrack.ops.coords import FeatureSpec
 from chromatrack.ops.patches import PATCH_CHANNELS, centred_patches
 
 
@@ -288,8 +288,3 @@ def build_encoder(model: str | EncoderConfig) -> Encoder:
             raise InputError(f"model: expected one of {', '.join(PRESETS)}, got {model!r}")
         model = PRESETS[model]
     return ResNetEncoder(model) if model.kind == "resnet" else Vondrick2018Encoder(model)
-
-
-def feature_size(encoder: Encoder, size: tuple[int, int]) -> tuple[int, int]:
-    """(h, w) cells of an image of (H, W) pixels."""
-    return cell_count(size, stride=encoder.spec.stride)

@@ -157,8 +157,6 @@ def load_checkpoint(path: str | PathLike[str]) -> Encoder:
     Raises:
         WeightsError: no checkpoint of ours.
     """
-    pass
-
     try:
         content = read_checkpoint(Path(path)).content
         encoder = build_encoder(json.loads(content["config"])["model"])

@@ -133,15 +133,11 @@ def dense_affinity(
 
     Source: Vondrick et al. 2018, equation 2; moved windows from MAST (Lai et al. 2020).
 
-    Args:
-        target: `(C, h, w)` float feature map.
-        references: `(R, C, h, w)` float feature maps.
-        radius: per reference, in cells; None: the whole frame.
-        temperature: divides the similarity, once.
+    Args: as `tiled_affinity`, and
         dilation: per reference, cells from one to the next in a `coarse_search`, to the places of
             which its windows are moved; None: they stay.
         top_k: keep the largest only, of cells and of the places of moved windows; None: all.
-        active: `(h, w)` bool; tiles without a True cell are skipped, what is read there is 0.
+        active: what is read in tiles that are skipped is 0.
 
     Raises:
         InputError: shapes do not fit.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +32,10 @@ class CutDetector:
 
     before: tuple[Tensor, Tensor] | None = None
     usual: deque[float] = field(default_factory=lambda: deque(maxlen=12))
+
+    def fork(self) -> CutDetector:
+        """A copy that goes its own way."""
+        return replace(self, usual=self.usual.copy())
 
     def is_cut(self, image: Tensor) -> bool:
         """Whether a cut lies between the last frame and this one, `(3, H, W)` in [0, 1]."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from chromatrack.ops.coords import Box
 from chromatrack.propagation.label_state import LabelState
-from chromatrack.propagation.layout import Layout
+from chromatrack.propagation.layout import Layout, Relabeling
 from chromatrack.propagation.point_labels import Seen
 from chromatrack.propagation.point_reliability import PointSignals, read_point_signals
 from chromatrack.propagation.propagate import FrameMarks, Input, Propagated, Propagator
@@ -47,11 +47,11 @@ class FrameReading:
     signals: Mapping[int, AnySignals] = field(default_factory=dict)
 
 
-def read_step(step: Propagated, kinds: LabelState) -> FrameReading:
+def read_step(step: Propagated, layout: Layout) -> FrameReading:
     """What a propagation's step says, without what only the next step needs."""
-    if step.label_map is None or kinds.readings is None:
+    found = step.readings
+    if step.label_map is None or found is None:
         return FrameReading(None)
-    layout, found = kinds.layout, kinds.readings
     channels = [*layout.region_channels, *layout.box_channels]
     entropy = dict.fromkeys(channels, 0.0)
     if step.entropy is not None and channels:
@@ -66,14 +66,14 @@ def read_step(step: Propagated, kinds: LabelState) -> FrameReading:
 class DirectedPass:
     """One way through the frames.
 
-    told: channel -> {keyframe: True where shown, False where declared lost}.
+    keyframes: channel -> {keyframe: True where shown, False where declared lost}.
     embed: frame index -> (features, what the user put there), to look ahead at a keyframe.
     backward: frames come in falling order.
     """
 
     propagator: Propagator
-    kinds: LabelState
-    told: Mapping[int, Mapping[int, bool]]
+    labels: LabelState
+    keyframes: Mapping[int, Mapping[int, bool]]
     embed: Callable[[int], tuple[Tensor, FrameMarks | None]]
     backward: bool = False
     watch: SignalReader = field(init=False)
@@ -85,34 +85,60 @@ class DirectedPass:
         """Label the next frame."""
         self._look_ahead(frame.index)
         bank, step = self.propagator.bank, self.propagator.step(frame)
-        reading = read_step(step, self.kinds)
-        reading = replace(reading, signals=self._signals(step, reading.seen))
+        reading = read_step(step, self.labels.layout)
+        reading = replace(reading, signals=self._signals(step))
         ahead = frame.index + (-1 if self.backward else 1)
         wanted = {mark.index for mark in bank.neighbours(frame.index)}
         wanted |= {mark.index for mark in bank.neighbours(ahead)}
         bank.marked = [mark for mark in bank.marked if mark.index in wanted]
         return reading
 
-    def _signals(self, step: Propagated, seen: Seen | None) -> dict[int, AnySignals]:
+    @torch.inference_mode()
+    def fork(self) -> DirectedPass:
+        """A copy that goes its own way; what no step changes in place is shared."""
+        labels = self.labels.fork()
+        twin = replace(self, propagator=self.propagator.fork(labels.settle), labels=labels)
+        twin.watch = self.watch.fork()
+        return twin
+
+    @torch.inference_mode()
+    def relabel(self, layout: Layout) -> None:
+        """Move all state, by label, to the channels of another layout.
+
+        New labels are unknown on the frames so far; labels that are gone leave nothing behind.
+
+        Args:
+            layout: `grown` from the one in use, or `without` some of its labels.
+        """
+        way = Relabeling(self.labels.layout, layout)
+        for index in self.propagator.bank.relabel(way):
+            self.labels.redetector.marked.pop(index, None)
+        self.labels.relabel(way)
+        self.propagator.free = layout.free
+
+    def _signals(self, step: Propagated) -> dict[int, AnySignals]:
         """What tells without labels whether everything is tracked right, by channel."""
-        layout, bank = self.kinds.layout, self.propagator.bank
+        if step.label_map is None or step.features is None:
+            return {}
+        layout, bank = self.labels.layout, self.propagator.bank
+        ab = self.watch.see(step, bank)
         areas = [*layout.region_channels, *layout.box_channels]
-        found: dict[int, AnySignals] = {**self.watch.read(step, bank, areas)}
-        return found | read_point_signals(step, seen, self.watch, bank, first=layout.first_point)
+        found: dict[int, AnySignals] = {**self.watch.read(step, ab, bank, areas)}
+        return found | read_point_signals(step, ab, self.watch, bank, first=layout.first_point)
 
     def _look_ahead(self, index: int) -> None:
         """Have the next keyframe of every label in memory, on the far side of `index`."""
         held = {mark.index for mark in self.propagator.bank.marked}
         ahead = set()
-        for told in self.told.values():
-            shown = [f for f, here in told.items() if here and self._is_ahead(f, index)]
-            started = any(here and not self._is_ahead(f, index) for f, here in told.items())
+        for of_label in self.keyframes.values():
+            shown = [f for f, here in of_label.items() if here and self._is_ahead(f, index)]
+            started = any(here and not self._is_ahead(f, index) for f, here in of_label.items())
             if shown and started:
                 ahead.add(max(shown) if self.backward else min(shown))
         for keyframe in sorted(ahead - held):
             features, given = self.embed(keyframe)
             assert given is not None
-            given = self.kinds.prepare(given, features)
+            given = self.labels.prepare(given, features)
             nothing = torch.zeros_like(given.painted)
             self.propagator.bank.mark(
                 keyframe, features, given.label_map, shown=given.shown, renewed=nothing
@@ -171,18 +197,18 @@ def chunks_backward(start: int, last: int, *, frame_bytes: int) -> Iterator[tupl
         end = begin
 
 
-def shares(index: int, told: Mapping[int, bool]) -> tuple[float, float]:
+def shares(index: int, keyframes: Mapping[int, bool]) -> tuple[float, float]:
     """How much the forward and the backward pass count for a label at a frame; they sum to 1.
 
     By distance to the keyframes on both sides: at a keyframe, its own pass counts alone. Where the
     nearest keyframe on a side declares the label lost, or there is none, the other pass counts.
     """
-    before = [f for f in told if f <= index]
-    after = [f for f in told if f > index]
-    left = max(before) if before and told[max(before)] else None
-    right = min(after) if after and told[min(after)] else None
+    before = [f for f in keyframes if f <= index]
+    after = [f for f in keyframes if f > index]
+    left = max(before) if before and keyframes[max(before)] else None
+    right = min(after) if after and keyframes[min(after)] else None
     if left is None and right is None:
-        return (1.0, 0.0) if any(told[f] for f in before) else (0.0, 1.0)
+        return (1.0, 0.0) if any(keyframes[f] for f in before) else (0.0, 1.0)
     if right is None:
         return 1.0, 0.0
     if left is None:
@@ -192,6 +218,7 @@ def shares(index: int, told: Mapping[int, bool]) -> tuple[float, float]:
 
 
 _LEAST = 0.05  # confidence that a pass keeps in the merge: distance still counts
+_TWO_PLACES = 2  # cells between two passes' points from which one is chosen, and none between
 
 
 def merge_readings(
@@ -199,7 +226,7 @@ def merge_readings(
     forward: FrameReading,
     backward: FrameReading | None,
     layout: Layout,
-    told: Mapping[int, Mapping[int, bool]],
+    keyframes: Mapping[int, Mapping[int, bool]],
 ) -> FrameReading:
     """Merge two passes' readings of a frame, label by label, by distance and confidence."""
     if backward is None or (backward.regions is None and backward.seen is None):
@@ -208,19 +235,15 @@ def merge_readings(
         forward = replace(backward, cut=forward.cut or backward.cut)
     weights = {}
     for channel in [*layout.region_channels, *layout.box_channels]:
-        ahead, behind = shares(index, told[channel])
+        ahead, behind = shares(index, keyframes[channel])
         a = ahead * max(forward.confidence.get(channel, 0.0), _LEAST)
         b = behind * max(backward.confidence.get(channel, 0.0), _LEAST)
         weights[channel] = a / (a + b)
-    confidence = {
-        c: w * forward.confidence.get(c, 0.0) + (1 - w) * backward.confidence.get(c, 0.0)
-        for c, w in weights.items()
-    }
-    entropy = {
-        c: w * forward.entropy.get(c, 0.0) + (1 - w) * backward.entropy.get(c, 0.0)
-        for c, w in weights.items()
-    }
-    seen, of_points = _merge_seen(index, forward.seen, backward.seen, layout, told)
+    confidence, entropy = (
+        {c: w * a.get(c, 0.0) + (1 - w) * b.get(c, 0.0) for c, w in weights.items()}
+        for a, b in ((forward.confidence, backward.confidence), (forward.entropy, backward.entropy))
+    )
+    seen, of_points = _merge_seen(index, forward.seen, backward.seen, layout, keyframes)
     return FrameReading(
         _merge_regions(forward.regions, backward.regions, layout, weights),
         confidence,
@@ -276,7 +299,7 @@ def _merge_seen(
     forward: Seen | None,
     backward: Seen | None,
     layout: Layout,
-    told: Mapping[int, Mapping[int, bool]],
+    keyframes: Mapping[int, Mapping[int, bool]],
 ) -> tuple[Seen | None, dict[int, float]]:
     """The points, and the forward pass's weight for each by channel."""
     first = layout.first_point
@@ -284,12 +307,12 @@ def _merge_seen(
     if forward is None or backward is None:
         found = backward if forward is None else forward
         return found, dict.fromkeys(channels, float(forward is not None))
-    ahead = [shares(index, told[first + n])[0] for n in range(len(layout.points))]
+    ahead = [shares(index, keyframes[first + n])[0] for n in range(len(layout.points))]
     share = forward.xy.new_tensor(ahead)
     a = share * forward.confidence.clamp(min=_LEAST)
     b = (1 - share) * backward.confidence.clamp(min=_LEAST)
     w = a / (a + b)
-    apart = (forward.xy - backward.xy).norm(dim=1) > 2  # cells: two places, not one blurred
+    apart = (forward.xy - backward.xy).norm(dim=1) > _TWO_PLACES
     place = torch.where(apart, (w >= 1 / 2).float(), w)[:, None]
     xy = place * forward.xy + (1 - place) * backward.xy
     confidence = w * forward.confidence + (1 - w) * backward.confidence
@@ -301,9 +324,9 @@ def both_ways(
     forward: Iterable[tuple[Input, FrameReading]],
     backward: ReadingCache,
     layout: Layout,
-    told: Mapping[int, Mapping[int, bool]],
+    keyframes: Mapping[int, Mapping[int, bool]],
 ) -> Iterator[tuple[Input, FrameReading]]:
     """Merge a forward pass, as it comes, with a backward pass that is done."""
     for frame, reading in forward:
         other = backward.get(frame.index, device=frame.image.device)
-        yield frame, merge_readings(frame.index, reading, other, layout, told)
+        yield frame, merge_readings(frame.index, reading, other, layout, keyframes)

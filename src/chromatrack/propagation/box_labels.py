@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.ops.coords import Box, FeatureSpec, box_edges, cell_to_pixel, edges_box
+from chromatrack.propagation.layout import Relabeling
 
 _TAIL = 0.08  # share of a region's mass cut off at each side before its extent is measured
 _WEAK = 0.15  # of the largest value; what is less does not count to the extent
-_SOFT = 0.06
+_SOFT = 0.06  # width of the change from background to object, in likeness
 _RING = 3  # cells around a box that count as its background
+_INSIDE = 0.5  # share of a cell from which it is inside a box, or in its middle
+_TAPER = 1.5  # slope from a box's middle to its edge: 1 up to a third of the way, then falling
 _LEAST_FOREGROUND = 0.15  # of the box's cells; less is not believed
 _MOST_CHANGE = 1.6  # of a box's shape, width over height, from the drawn one
 _STEADY = 0.5  # share of the last size in the next one
@@ -41,10 +44,10 @@ def foreground(features: Tensor, covered: Tensor) -> Tensor:
     Returns:
         `(h, w)` in [0, 1], 0 outside the box; the whole box where nothing in it stands out.
     """
-    cells, inside = features.flatten(1).T, covered.flatten() > 0.5
+    cells, inside = features.flatten(1).T, covered.flatten() > _INSIDE
     near = F.max_pool2d(covered[None, None], 2 * _RING + 1, 1, _RING)[0, 0].flatten() > 0
     ring = near & (covered.flatten() == 0)
-    core = inside & (centred(covered).flatten() > 0.5)
+    core = inside & (centred(covered).flatten() > _INSIDE)
     if not bool(core.any()) or not bool(ring.any()):
         return covered
     some = covered.flatten() > 0
@@ -67,7 +70,7 @@ def centred(covered: Tensor) -> Tensor:
         places = torch.arange(len(line), device=line.device)
         mean = (line * places).sum() / total
         half = (line > 0).sum() / 2
-        weight = (1.5 * (1 - (places - mean).abs() / half)).clamp(0, 1)
+        weight = (_TAPER * (1 - (places - mean).abs() / half)).clamp(0, 1)
         result = result * (weight[:, None] if axis == 0 else weight[None, :])
     return result
 
@@ -161,3 +164,12 @@ class BoxTracks:
         if track is None or not bool((label > 0).any()):
             return track.box if track is not None else None
         return track.read(label, spec=self.spec)
+
+    def fork(self) -> BoxTracks:
+        """A copy that goes its own way."""
+        return BoxTracks(self.spec, {c: replace(track) for c, track in self.tracks.items()})
+
+    def relabel(self, way: Relabeling) -> None:
+        """Keep the boxes that stay, by their new channels."""
+        channels = way.channels
+        self.tracks = {channels[c]: track for c, track in self.tracks.items() if c in channels}

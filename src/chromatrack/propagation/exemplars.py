@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from chromatrack.propagation.layout import Relabeling
 
 VIEWS = 4
 """Views kept of an object, the marked one and the most different of the later ones."""
@@ -20,6 +22,9 @@ _NEAREST = 3  # how many of the most similar cells a likeness is averaged over
 _COARSE_FROM = 3000  # cells of a frame above which it is searched at half the resolution, or less
 _FIT_FROM = 400  # cells of a view above which it is first fitted at half the resolution, or less
 _NEW_BELOW = 0.75  # likeness to all views below which a cell looks new
+_NEW_SHARE = 0.25  # of a view's cells that must look new for it to be kept
+_STRONG = 0.5  # share of a cell from which it tells what an object looks like
+_FAINT = 0.05  # share of a cell below which it tells what is around the object
 
 
 def likeness(cells: Tensor, gallery: Tensor) -> Tensor:
@@ -37,7 +42,6 @@ class Exemplar:
     and beside it `(m, C)`, thinned out.
     """
 
-    index: int
     features: Tensor
     labels: Tensor
     own: Tensor
@@ -57,7 +61,6 @@ class PlacedExemplar:
 class Surroundings:
     """All cells of a frame, coarse: `(m, C)`, and how much of each label they hold: `(L, m)`."""
 
-    index: int
     cells: Tensor
     labels: Tensor
 
@@ -65,7 +68,11 @@ class Surroundings:
         """The cells that hold nothing of an object."""
         if channel >= len(self.labels):
             return self.cells
-        return self.cells[self.labels[channel] < 0.05]
+        return self.cells[self.labels[channel] < _FAINT]
+
+    def relabeled(self, way: Relabeling) -> Surroundings:
+        """The same with the labels in other channels."""
+        return replace(self, labels=way.carry(self.labels))
 
 
 def coarse_factor(size: tuple[int, int], most: int = _COARSE_FROM) -> int:
@@ -86,14 +93,12 @@ def coarser(features: Tensor, factor: int) -> Tensor:
     return F.normalize(F.avg_pool2d(features[None], factor, ceil_mode=True)[0], dim=0)
 
 
-def surroundings(
-    index: int, features: Tensor, label_map: Tensor, *, margin: int = 0
-) -> Surroundings:
+def surroundings(features: Tensor, label_map: Tensor, *, margin: int = 0) -> Surroundings:
     """A frame's cells and labels, coarse; labels reach `margin` cells further than they did."""
     factor = coarse_factor((features.shape[1], features.shape[2]))
     labels = F.max_pool2d(label_map[None], 2 * margin + 1, 1, margin)
     labels = F.max_pool2d(labels, factor, ceil_mode=True)[0]
-    return Surroundings(index, coarser(features, factor).flatten(1).T, labels.flatten(1))
+    return Surroundings(coarser(features, factor).flatten(1).T, labels.flatten(1))
 
 
 def fit(view: Exemplar, features: Tensor, place: Tensor) -> tuple[float, tuple[int, int]]:
@@ -172,22 +177,22 @@ def middle(labels: Tensor) -> Tensor:
     return torch.stack([(labels * x).sum() / total, (labels * y).sum() / total])
 
 
-def take_view(index: int, features: Tensor, labels: Tensor) -> Exemplar:
+def strong_cells(labels: Tensor) -> Tensor:
+    """Which cells tell what an object looks like; the strongest where all are faint."""
+    return labels >= min(_STRONG, float(labels.max()))
+
+
+def take_view(features: Tensor, labels: Tensor) -> Exemplar:
     """Cut an object out of a frame: features `(C, h, w)`, labels `(h, w)`."""
-    core = labels >= min(0.5, float(labels.max()))
-    near = F.max_pool2d((labels[None, None] > 0.05).float(), 2 * MARGIN + 1, 1, MARGIN)[0, 0] > 0
+    near = F.max_pool2d((labels[None, None] > _FAINT).float(), 2 * MARGIN + 1, 1, MARGIN)[0, 0] > 0
     rows, columns = near.any(1).nonzero()[:, 0], near.any(0).nonzero()[:, 0]
-    box = (
-        slice(int(rows[0]), int(rows[-1]) + 1),
-        slice(int(columns[0]), int(columns[-1]) + 1),
-    )
+    box = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
     cells = features.flatten(1).T
     return Exemplar(
-        index,
         features[:, box[0], box[1]].clone(),
         labels[box].clone(),
-        thinned(cells[core.flatten()]),
-        thinned(cells[(near & (labels < 0.05)).flatten()]),
+        thinned(cells[strong_cells(labels).flatten()]),
+        thinned(cells[(near & (labels < _FAINT)).flatten()]),
     )
 
 
@@ -206,7 +211,7 @@ def keep_view(views: list[Exemplar], view: Exemplar) -> None:
     """
     known = torch.cat([v.own for v in views])
     new = (view.own @ known.T).amax(1) < _NEW_BELOW
-    if float(new.float().mean()) < 0.25:
+    if float(new.float().mean()) < _NEW_SHARE:
         return
     views.append(view)
     if len(views) <= VIEWS:
@@ -216,4 +221,4 @@ def keep_view(views: list[Exemplar], view: Exemplar) -> None:
     for one in later:
         rest = torch.cat([v.own for v in views if v is not one])
         alike.append(float((one.own @ rest.T).amax(1).mean()))
-    views.remove(later[max(range(len(later)), key=alike.__getitem__)])
+    del views[1 + max(range(len(later)), key=alike.__getitem__)]

@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from chromatrack.ops.coords import Box, FeatureSpec
+from chromatrack.ops.coords import FeatureSpec
 from chromatrack.ops.shot_boundary import CutDetector
 from chromatrack.propagation.box_labels import BoxTracks, foreground
 from chromatrack.propagation.config import PropagateConfig
 from chromatrack.propagation.label_maps import merge_given
-from chromatrack.propagation.layout import Layout
+from chromatrack.propagation.layout import Layout, Relabeling
 from chromatrack.propagation.point_labels import PointTracks, Seen
-from chromatrack.propagation.propagate import FrameMarks, Input, Settled, share_cells
+from chromatrack.propagation.propagate import FrameMarks, Input, Readings, Settled, share_cells
 from chromatrack.propagation.redetection import Redetector
-
-
-@dataclass(frozen=True)
-class Readings:
-    """What is read of one frame.
-
-    confidence: channel -> [0, 1], regions and boxes. present: channel -> False where reported
-    absent. boxes: channel -> box in working pixels. seen: the points. cut: a scene cut lies before.
-    """
-
-    confidence: Mapping[int, float]
-    present: Mapping[int, bool]
-    boxes: Mapping[int, Box]
-    seen: Seen | None
-    cut: bool
 
 
 @dataclass
@@ -44,16 +29,15 @@ class LabelState:
     redetect: bool = True
     cuts: CutDetector = field(default_factory=CutDetector)
     boxes: BoxTracks = field(init=False)
-    bodies: Redetector = field(init=False)
+    redetector: Redetector = field(init=False)
     points: PointTracks = field(init=False)
     ended: Tensor = field(init=False)
-    readings: Readings | None = None
 
     def __post_init__(self) -> None:
         layout = self.layout
         self.boxes = BoxTracks(self.spec)
         config = self.config.at_stride(self.spec.stride)
-        self.bodies = Redetector(layout.region_channels, layout.box_channels, config)
+        self.redetector = Redetector(layout.region_channels, layout.box_channels, config)
         self.points = PointTracks(self.spec, len(layout.points))
         self.ended = torch.zeros(len(layout), dtype=torch.bool)
 
@@ -66,22 +50,37 @@ class LabelState:
         label_map = self._merge(given, copied)
         known = torch.ones(len(label_map), dtype=torch.bool, device=features.device)
         if self.redetect:
-            label_map, known = self.bodies.settle(frame.index, features, label_map, given, cut=cut)
+            label_map, known = self.redetector.settle(
+                frame.index, features, label_map, given, cut=cut
+            )
         else:
             label_map, known = self._without_ended(label_map, known, given)
         seen = None
         if layout.points:
             first = layout.first_point
-            told = {} if given is None else self._told(given)
+            places = {} if given is None else self._given_points(given)
             soft = None if copied is None else label_map[first:] * (0 if cut else 1)
-            bumps, trusted, seen = self.points.follow(features, frame.image, soft, told)
+            bumps, trusted, seen = self.points.follow(features, frame.image, soft, places)
             label_map = torch.cat([label_map[:first], bumps])
             known = torch.cat([known[:first], trusted])
         label_map = share_cells(label_map, free=layout.free)
-        self.readings = self._read(label_map, given, seen, cut)
         size = (features.shape[1], features.shape[2])
-        recalled = self.bodies.reference(frame.index, size, len(label_map))
-        return Settled(label_map, known, recalled)
+        recalled = self.redetector.reference(frame.index, size, len(label_map))
+        return Settled(label_map, known, recalled, self._read(label_map, given, seen, cut))
+
+    def fork(self) -> LabelState:
+        """A copy that goes its own way; what no frame changes in place is shared."""
+        twin = copy.copy(self)
+        twin.cuts, twin.boxes = self.cuts.fork(), self.boxes.fork()
+        twin.redetector, twin.points = self.redetector.fork(), self.points.fork()
+        return twin
+
+    def relabel(self, way: Relabeling) -> None:
+        """Move all labels to the channels of another layout."""
+        self.redetector.relabel(way)
+        self.boxes.relabel(way)
+        self.points.relabel(way)
+        self.ended, self.layout = way.carry(self.ended), way.new
 
     def prepare(self, given: FrameMarks, features: Tensor) -> FrameMarks:
         """What the user gave, with the objects inside boxes found on the frame's features."""
@@ -113,7 +112,8 @@ class LabelState:
             self.ended[0], self.ended[self.layout.first_point :] = False, False
         return label_map * ~self.ended[:, None, None], known & ~self.ended
 
-    def _told(self, given: FrameMarks) -> dict[int, tuple[float, float] | None]:
+    def _given_points(self, given: FrameMarks) -> dict[int, tuple[float, float] | None]:
+        """Number of each point that the user spoke of -> its place, None where declared lost."""
         first = self.layout.first_point
         numbers = given.painted[first:].nonzero()[:, 0].tolist()
         return {number: given.xy.get(first + number) for number in numbers}
@@ -122,9 +122,8 @@ class LabelState:
         self, label_map: Tensor, given: FrameMarks | None, seen: Seen | None, cut: bool
     ) -> Readings:
         channels = [*self.layout.region_channels, *self.layout.box_channels]
-        present = {c: bool((label_map[c] > 0.3).any()) for c in channels}
         if self.redetect:
-            confidence = {c: self.bodies.bodies[c].confidence for c in channels}
+            confidence = {c: self.redetector.objects[c].confidence for c in channels}
         else:
             confidence = {c: float(label_map[c].max()) for c in channels}
         boxes = {}
@@ -136,4 +135,4 @@ class LabelState:
             box = self.boxes.read(channel, label_map[channel])
             if box is not None:
                 boxes[channel] = box
-        return Readings(confidence, present, boxes, seen, cut)
+        return Readings(confidence, boxes, seen, cut)

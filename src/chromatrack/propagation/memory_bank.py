@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.propagation.config import USUAL_STRIDE, PropagateConfig
+from chromatrack.propagation.layout import Relabeling
 
 
-@dataclass
+@dataclass(frozen=True)
 class Reference:
     """One remembered frame: feature map `(C, h, w)`, label map `(L, h, w)`, window in cells.
 
@@ -62,10 +63,6 @@ class MemoryBank:
     def __post_init__(self) -> None:
         self.config = self.config.at_stride(USUAL_STRIDE)  # what is still open
 
-    def frames(self) -> list[Reference]:
-        """All frames held, marked ones first."""
-        return [*self.marked, *self.early, *self.rolling]
-
     def mark(
         self,
         index: int,
@@ -98,8 +95,42 @@ class MemoryBank:
             self.rolling.clear()
             self.early.clear()
             return
-        for reference in [*self.early, *self.rolling]:
-            reference.trust = torch.where(renewed, 0, reference.trust)
+
+        def forget(held: Reference) -> Reference:
+            return replace(held, trust=torch.where(renewed, 0, held.trust))
+
+        self.early, self.rolling = [*map(forget, self.early)], deque(map(forget, self.rolling))
+
+    def renew(self, features: Mapping[int, Tensor]) -> None:
+        """Give frames, by index, the features of a later pass of the encoder."""
+        self._change(lambda held: replace(held, features=features.get(held.index, held.features)))
+
+    def relabel(self, way: Relabeling) -> set[int]:
+        """Move all labels to other channels; returns marked frames that show nothing any more."""
+        if len(way.new) == 1:
+            self.marked, self.early, self.recalled = [], [], None
+            self.rolling.clear()
+
+        def carried(held: Reference) -> Reference:
+            shown = None if held.shown is None else way.carry(held.shown)
+            label_map, trust = way.carry(held.label_map), way.carry(held.trust)
+            return replace(held, label_map=label_map, trust=trust, shown=shown)
+
+        self._change(carried)
+        self.recalled = None if self.recalled is None else carried(self.recalled)
+        useless = {m.index for m in self.marked if m.shown is not None and not m.shown[1:].any()}
+        self.marked = [mark for mark in self.marked if mark.index not in useless]
+        return useless
+
+    def fork(self) -> MemoryBank:
+        """A copy that goes its own way."""
+        return replace(
+            self, marked=[*self.marked], early=[*self.early], rolling=self.rolling.copy()
+        )
+
+    def _change(self, change: Callable[[Reference], Reference]) -> None:
+        self.marked, self.early = [*map(change, self.marked)], [*map(change, self.early)]
+        self.rolling = deque(map(change, self.rolling))
 
     def add(
         self, index: int, features: Tensor, label_map: Tensor, *, known: Tensor | None = None
@@ -121,19 +152,17 @@ class MemoryBank:
 
     def neighbours(self, index: int) -> list[Reference]:
         """Marks to copy from at frame `index`, each trusted on the labels it is next for."""
-        for mark in self.marked:
-            if mark.shown is not None:
-                mark.trust = mark.shown.float()
+        trust = {mark.index: mark.trust for mark in self.marked}
         for earlier in (True, False):
-            side = [m for m in self.marked if m.shown is not None and (m.index <= index) == earlier]
-            side.sort(key=lambda mark: abs(mark.index - index))
             taken: Tensor | None = None
-            for mark in side:
-                if taken is not None:
-                    mark.trust = torch.where(taken, 0, mark.trust)
-                assert mark.shown is not None
-                taken = mark.shown if taken is None else taken | mark.shown
-        return [mark for mark in self.marked if _speaks(mark.trust)]
+            for mark in sorted(self.marked, key=lambda mark: abs(mark.index - index)):
+                if mark.shown is None or (mark.index <= index) != earlier:
+                    continue
+                taken = torch.zeros_like(mark.shown) if taken is None else taken
+                trust[mark.index] = (mark.shown & ~taken).float()
+                taken = taken | mark.shown
+        found = [replace(mark, trust=trust[mark.index]) for mark in self.marked]
+        return [mark for mark in found if _speaks(mark.trust)]
 
     def references(self, index: int) -> list[Reference]:
         """Frames to copy from at frame `index`: marked ones, then recent ones, youngest first.
@@ -171,16 +200,3 @@ class MemoryBank:
         first = marks[0]
         missing = self.config.recent - sum(reference.index != first.index for reference in recent)
         return [replace(first, radius=self.config.recent_radius)] * missing
-
-    def widen(self, labels: int) -> None:
-        """Make room for new labels, of which the frames so far know nothing; `labels` in all."""
-        self.recalled = None
-        for reference in self.frames():
-            more = labels - len(reference.trust)
-            reference.label_map = F.pad(reference.label_map, (0, 0, 0, 0, 0, more))
-            reference.trust = F.pad(reference.trust, (0, more))
-            if reference.shown is not None:
-                reference.shown = F.pad(reference.shown, (0, more))
-
-    def __len__(self) -> int:
-        return len(self.frames())

@@ -7,7 +7,7 @@ frame it was seen on, then find the place within the cell, first on features, th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,7 @@ from chromatrack.ops.coords import (
     pixel_to_cell,
 )
 from chromatrack.ops.subpixel import best_step, patch_similarity, patches, slide, square_offsets
+from chromatrack.propagation.layout import Relabeling
 
 WIDTH = 0.8
 """Standard deviation of a point's bump, in cells."""
@@ -60,8 +61,8 @@ def centres(label_maps: Tensor, *, reach: int = 2) -> tuple[Tensor, Tensor]:
 class Templates:
     """How points look: features `(P, K, C)` around each, pixels `(P, K', 3)` around each."""
 
-    features: Tensor
-    pixels: Tensor
+    features: Tensor = field(default_factory=lambda: torch.zeros(0, 0, 0))
+    pixels: Tensor = field(default_factory=lambda: torch.zeros(0, 0, 0))
 
     def keep(self, other: Templates, which: Tensor) -> Templates:
         """This, and `other` where `which` `(P,)` bool."""
@@ -82,6 +83,10 @@ _HIDDEN = 0.15  # confidence below which a frame is to say nothing on a point la
 _LEAST_MATCH = 0.6  # correlation of pixels from which their position is believed
 _AGE = 4  # frames between two templates that are kept for telling what comes in front
 _OLDER_BY = 0.1  # the marked template is preferred unless worse than the last one by this
+_LEAST_BUMP = 1e-3  # of a label map: below, the point is sought where it was last
+_SEARCH_AFTER = 2  # frames hidden from which a point is sought around that place
+_SEARCH, _SEARCH_MORE = 4, 2  # cells around it, and more for each frame hidden
+_CONFIDENCE = (0.4, 1.2, 5.0, -4.1)  # of likeness, of match to marked and better template, of 1
 
 
 @dataclass(frozen=True)
@@ -99,10 +104,10 @@ class PointTracks:
 
     spec: FeatureSpec
     count: int
-    marked: Templates | None = None
-    last: Templates | None = None
-    elder: Templates | None = None
-    waiting: Templates | None = None
+    marked: Templates = field(default_factory=Templates)
+    last: Templates = field(default_factory=Templates)
+    elder: Templates = field(default_factory=Templates)
+    waiting: Templates = field(default_factory=Templates)
     age: Tensor = field(default_factory=lambda: torch.zeros(0))
     xy: Tensor = field(default_factory=lambda: torch.zeros(0, 2))
     started: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
@@ -126,7 +131,6 @@ class PointTracks:
             `(P, h, w)` label maps to remember, `(P,)` whether to trust them, and what was seen.
         """
         self._grow(features, image)
-        assert self.marked is not None and self.last is not None
         size = (features.shape[1], features.shape[2])
         soft = features.new_zeros(self.count, *size) if copied is None else copied
         seen, likeness = self._seen(features, image, soft)
@@ -154,7 +158,6 @@ class PointTracks:
         What comes in front of a point changes its look within a few frames; the object itself
         rarely does. The last frame's template cannot tell the two apart, an older one can.
         """
-        assert self.elder is not None and self.waiting is not None
         self.age = self.age + visible
         due = (self.age >= _AGE) & visible
         self.elder = self.elder.keep(self.waiting, due).keep(now, renewed)
@@ -164,7 +167,7 @@ class PointTracks:
     def _grow(self, features: Tensor, image: Tensor) -> None:
         """Make room for points that came since the last frame."""
         more = self.count - len(self.xy)
-        if more <= 0 and self.marked is not None:
+        if more <= 0:
             return
         self.xy = F.pad(self.xy.to(features), (0, 0, 0, more))
         self.started = F.pad(self.started.to(features.device), (0, more))
@@ -173,10 +176,25 @@ class PointTracks:
         blank = self._templates(features, image, self.xy)
         n = self.count - more
         for name in ("marked", "last", "elder", "waiting"):
-            old: Templates | None = getattr(self, name)
-            if old is not None:
+            old: Templates = getattr(self, name)
+            if n > 0:
                 blank.features[:n], blank.pixels[:n] = old.features, old.pixels
             setattr(self, name, Templates(blank.features.clone(), blank.pixels.clone()))
+
+    def fork(self) -> PointTracks:
+        """A copy that goes its own way."""
+        return replace(self, started=self.started.clone())  # the rest is not changed in place
+
+    def relabel(self, way: Relabeling) -> None:
+        """Keep the points that stay; the next frame makes room for new ones behind them."""
+        self.count = len(way.new.points)
+        rows = [row for row in way.rows if row < len(self.xy)]
+        self.age, self.xy = self.age[rows], self.xy[rows]
+        self.started, self.hidden = self.started[rows], self.hidden[rows]
+        for name in ("marked", "last", "elder", "waiting"):
+            templates: Templates = getattr(self, name)
+            kept = torch.tensor(rows, dtype=torch.long, device=templates.features.device)
+            setattr(self, name, templates[kept])
 
     def _pixel(self, xy: Tensor) -> Tensor:
         return cell_to_pixel(xy, stride=self.spec.stride, offset=self.spec.offset)
@@ -190,11 +208,10 @@ class PointTracks:
 
     def _seen(self, features: Tensor, image: Tensor, soft: Tensor) -> tuple[Seen, Tensor]:
         """Positions, visibility and confidence; and the similarity to the marked templates."""
-        assert self.marked is not None and self.last is not None
         guess, mass = centres(soft)
-        guess = torch.where((mass > 1e-3)[:, None], guess, self.xy)
+        guess = torch.where((mass > _LEAST_BUMP)[:, None], guess, self.xy)
         xy, likeness, match = self._refine(features, image, guess)
-        again = (self.hidden >= 2) & self.started & (likeness[0] < SURE)
+        again = (self.hidden >= _SEARCH_AFTER) & self.started & (likeness[0] < SURE)
         if bool(again.any()):
             xy, likeness, match = self._search(features, image, again, xy, likeness, match)
         inside = inside_image(self._pixel(xy), image_size(image))
@@ -205,9 +222,7 @@ class PointTracks:
         self, features: Tensor, image: Tensor, guess: Tensor, which: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Place within the cell; likeness `(2, P)` to both templates; correlation of pixels."""
-        assert self.marked is not None and self.last is not None
         marked, last, elder = self.marked, self.last, self.elder
-        assert elder is not None
         if which is not None:
             marked, last, elder = marked[which], last[which], elder[which]
         around, tries = _AROUND.to(guess), _TRIES.to(guess)
@@ -254,7 +269,6 @@ class PointTracks:
         match: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Look for hidden points in a neighbourhood that grows while they are hidden."""
-        assert self.marked is not None
         _, h, w = features.shape
         middle = self.marked.features[which][:, len(_AROUND) // 2]
         scores = F.normalize(middle, dim=1) @ F.normalize(features.flatten(1), dim=0)
@@ -262,7 +276,7 @@ class PointTracks:
         y = torch.arange(h, device=xy.device).repeat_interleave(w)
         x = torch.arange(w, device=xy.device).repeat(h)
         far = torch.maximum((x - place[:, :1]).abs(), (y - place[:, 1:]).abs())
-        scores = scores.masked_fill(far > 4 + 2 * self.hidden[which, None], -1)
+        scores = scores.masked_fill(far > _SEARCH + _SEARCH_MORE * self.hidden[which, None], -1)
         best = scores.argmax(1)
         found = torch.stack([best % w, best // w], 1).to(xy)
         new_xy, new_likeness, new_match = self._refine(features, image, found, which)
@@ -288,5 +302,6 @@ def confidence_of(likeness: Tensor, match: Tensor) -> Tensor:
 
     likeness: of features, `(2, P)`, to the marked and to the elder template; match: of pixels.
     """
-    score = 0.4 * likeness[0] + 1.2 * match[0] + 5.0 * match.amax(0) - 4.1
+    like, marked, better, constant = _CONFIDENCE
+    score = like * likeness[0] + marked * match[0] + better * match.amax(0) + constant
     return score.sigmoid()

@@ -140,13 +140,8 @@ LONE_JOINT_WEIGHTS = (2.954, -1.809, -0.229, -0.626)
 """The same of joints."""
 
 
-def estimate_box(signals: Signals | None) -> float:
-    """Chance, [0, 1], that a box overlaps the true one with an IoU of 0.5 or more.
-
-    None, what the user drew, is certain.
-    """
-    if signals is None:
-        return 1.0
+def estimate_box(signals: Signals) -> float:
+    """Chance, [0, 1], that a box overlaps the true one with an IoU of 0.5 or more."""
     return chance(BOX_WEIGHTS, box_inputs(signals)) if signals.present else BOX_ABSENT
 
 
@@ -163,13 +158,11 @@ def point_inputs(signals: PointSignals) -> tuple[float, ...]:
     return known if signals.stray is None else (*known, math.log1p(signals.stray))
 
 
-def estimate_point(signals: PointSignals | None, *, kind: Literal["point", "joint"]) -> float:
+def estimate_point(signals: PointSignals, *, kind: Literal["point", "joint"]) -> float:
     """Chance, [0, 1], that a point or joint is right, as `POINT_WEIGHTS`, `JOINT_WEIGHTS` say.
 
-    None, what the user marked, is certain. Where it is reported hidden, of its best guess.
+    Where it is reported hidden, of its best guess.
     """
-    if signals is None:
-        return 1.0
     weights = POINT_WEIGHTS if kind == "point" else JOINT_WEIGHTS
     if signals.stray is None:
         weights = LONE_POINT_WEIGHTS if kind == "point" else LONE_JOINT_WEIGHTS
@@ -190,14 +183,15 @@ def estimate_place(kind: str, signals: Signals | PointSignals | None) -> float:
 
 @torch.inference_mode()
 def read_point_signals(
-    step: Propagated, seen: Seen | None, watch: SignalReader, bank: MemoryBank, *, first: int
+    step: Propagated, ab: Tensor, watch: SignalReader, bank: MemoryBank, *, first: int
 ) -> dict[int, PointSignals | None]:
     """Signals of a step's points by channel, `first` the first one's; None: the user said it.
 
-    Left out: not marked so far. Call it after `watch.read` of the same step.
+    Left out: not marked so far. ab: of the step's cells, from `watch.see`.
     """
-    if seen is None or step.features is None:
+    if step.readings is None or step.readings.seen is None:
         return {}
+    seen = step.readings.seen
     found: dict[int, PointSignals | None] = {}
     rows_of: dict[int, list[int]] = {}
     marks = {mark.index: mark for mark in bank.marked}
@@ -208,14 +202,15 @@ def read_point_signals(
         elif (mark := watch.nearest(marks.values(), channel, step.input.index)) is not None:
             rows_of.setdefault(mark.index, []).append(row)
     for index, rows in rows_of.items():
-        told = _signals(step, seen, watch, marks[index], rows, first=first)
-        found |= {first + row: signals for row, signals in zip(rows, told, strict=True)}
+        read = _signals(step, seen, ab, watch, marks[index], rows, first=first)
+        found |= {first + row: signals for row, signals in zip(rows, read, strict=True)}
     return found
 
 
 def _signals(
     step: Propagated,
     seen: Seen,
+    ab: Tensor,
     watch: SignalReader,
     mark: Reference,
     rows: list[int],
@@ -223,15 +218,15 @@ def _signals(
     first: int,
 ) -> list[PointSignals]:
     """Signals of the points that were marked on one frame."""
-    assert step.features is not None and watch.now is not None
+    assert step.features is not None
     pixels, spec = image_size(step.input.image), watch.spec
     marked, _ = centres(mark.label_map[[first + row for row in rows]])
     xy, there = seen.xy[rows], [mark.features, watch.colors[mark.index]]
     around = AROUND.to(xy)
-    own, ab = (patches(maps, xy, around) for maps in (step.features, watch.now))
+    own, own_ab = (patches(maps, xy, around) for maps in (step.features, ab))
     marked_own, marked_ab = (patches(maps, marked, around) for maps in there)
     columns = [
-        (ab - marked_ab).abs().mean((1, 2)),
+        (own_ab - marked_ab).abs().mean((1, 2)),
         on_raster(_found_at(step.features, xy, mark, marked, spec) - marked, pixels, spec=spec),
         patch_similarity(own, marked_own),
         xy.new_zeros(len(rows)) if step.entropy is None else sample(step.entropy[None], xy)[:, 0],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from chromatrack.ops.coords import Box, FeatureSpec, image_size
 from chromatrack.ops.dense_affinity import Pointer, dense_affinity
 from chromatrack.propagation.config import PropagateConfig
 from chromatrack.propagation.memory_bank import MemoryBank, Reference
+from chromatrack.propagation.point_labels import Seen
 from chromatrack.video.reader import Frame
 
 
@@ -54,6 +55,20 @@ class Input:
 
 
 @dataclass(frozen=True)
+class Readings:
+    """What is read of one frame's labels, beside the label map.
+
+    confidence: channel -> [0, 1], regions and boxes. boxes: channel -> box in working pixels. seen:
+    the points. cut: a scene cut lies before.
+    """
+
+    confidence: Mapping[int, float]
+    boxes: Mapping[int, Box]
+    seen: Seen | None
+    cut: bool
+
+
+@dataclass(frozen=True)
 class Propagated:
     """One frame's result.
 
@@ -61,7 +76,7 @@ class Propagated:
     entropy: pointer entropy `(h, w)` in [0, 1]; None where nothing was copied.
     features: `(C, h, w)`, None where the frame was not embedded.
     pointer: None where nothing was copied; copied_from: index of each frame it is over. Read it
-    here and let go: it is of this frame alone.
+    here and let go: it is of this frame alone. readings: None where `settle` makes none.
     """
 
     input: Input
@@ -70,6 +85,7 @@ class Propagated:
     features: Tensor | None = None
     pointer: Pointer | None = None
     copied_from: tuple[int, ...] = ()
+    readings: Readings | None = None
 
 
 @dataclass(frozen=True)
@@ -78,12 +94,13 @@ class Settled:
 
     label_map: `(L, h, w)`, kept and handed on. known: `(L,)` bool, False for labels about which
     this frame is to say nothing later (None: all are known). recalled: older views to copy from
-    on the next frame besides the bank's.
+    on the next frame besides the bank's. readings: what is read of the frame.
     """
 
     label_map: Tensor
     known: Tensor | None = None
     recalled: Reference | None = None
+    readings: Readings | None = None
 
 
 Settle = Callable[[Input, Tensor, Tensor | None], Settled]
@@ -225,6 +242,12 @@ class Propagator:
         self.bank = MemoryBank(self.config)
         self.clip = deque(maxlen=self.spec.clip_length)
 
+    def fork(self, settle: Settle) -> Propagator:
+        """A copy that goes its own way."""
+        twin = replace(self, settle=settle)
+        twin.bank, twin.clip = self.bank.fork(), self.clip.copy()
+        return twin
+
     @torch.inference_mode()
     def step(self, frame: Input) -> Propagated:
         """Label the next frame and remember it. Memory does not grow with the number of frames."""
@@ -251,7 +274,9 @@ class Propagator:
         self.bank.recalled = settled.recalled
         entropy = None if pointer is None else pointer.entropy()
         copied_from = tuple(reference.index for reference in references)
-        return Propagated(frame, settled.label_map, entropy, features, pointer, copied_from)
+        return Propagated(
+            frame, settled.label_map, entropy, features, pointer, copied_from, settled.readings
+        )
 
 
 def propagate(frames: Iterable[Input], propagator: Propagator) -> Iterator[Propagated]:
@@ -261,10 +286,7 @@ def propagate(frames: Iterable[Input], propagator: Propagator) -> Iterator[Propa
 
 
 def embed_last(
-    clip: deque[Input],
-    encode: Callable[[Tensor], Tensor],
-    spec: FeatureSpec,
-    bank: MemoryBank,
+    clip: deque[Input], encode: Callable[[Tensor], Tensor], spec: FeatureSpec, bank: MemoryBank
 ) -> Tensor:
     """Feature map `(C, h, w)` of the clip's last frame.
 
@@ -276,6 +298,5 @@ def embed_last(
     padded = [clip[0]] * (spec.clip_length - len(clip)) + list(clip)
     maps = encode(torch.stack([frame.image for frame in padded]))
     fresh = {frame.index: features for frame, features in zip(padded, maps, strict=True)}
-    for reference in bank.frames():
-        reference.features = fresh.get(reference.index, reference.features)
+    bank.renew(fresh)
     return maps[-1]

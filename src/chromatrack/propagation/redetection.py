@@ -30,24 +30,87 @@ from chromatrack.propagation.exemplars import (
     likeness,
     middle,
     put_back,
+    strong_cells,
     surroundings,
     take_view,
     thinned,
 )
+from chromatrack.propagation.layout import Relabeling
 from chromatrack.propagation.memory_bank import Reference
 from chromatrack.propagation.propagate import FrameMarks
 
-_AROUND = 4  # cells around its place in which a found object's cells are copied from its view
-_EVERY = 5  # frames between two looks at whether a view is worth keeping
-_JUDGED = 1024  # of an object's cells, evenly spread, that it is judged by
-_PATIENCE = 3  # frames in doubt after which an object is lost
-_CONFIRM = 2  # frames on which a candidate must stand before it is believed
-_REGROW = 8  # frames for which a found object's view stands beside the recent frames
-_MOST_EVIDENCE = 1.5  # of a cell's looks against what the pointer copied, in e-folds
-_UNHELD = 0.05  # what an object close by is given of a cell it does not hold, to contest it
-_UNLIKE = 0.22  # how much less like its views than usual a found object may be
-_DOUBTFUL = 0.06  # of the change from sure to unsure, in likeness
-_SOFT = 0.03  # of the change from "not it" to "it", in likeness
+_AROUND = 4
+"""Cells around its place in which a found object's cells are copied from its view."""
+_EVERY = 5
+"""Frames between two looks at whether a view is worth keeping."""
+_JUDGED = 1024
+"""Of an object's cells, evenly spread, that it is judged by."""
+_PATIENCE = 3
+"""Frames in doubt after which an object is lost."""
+_CONFIRM = 2
+"""Frames on which a candidate must stand before it is believed."""
+_REGROW = 8
+"""Frames for which a found object's view stands beside the recent frames."""
+_MOST_EVIDENCE = 1.5
+"""Say of a cell's looks against what the pointer copied, at most, in e-folds."""
+_UNHELD = 0.05
+"""What an object close by is given of a cell it does not hold, to contest it."""
+_UNLIKE = 0.22
+"""How much less like its views than usual a found object may be."""
+_DOUBTFUL = 0.06
+"""Width of the change from sure to unsure, in likeness."""
+_SOFT = 0.03
+"""Width of the change from "not it" to "it", in likeness."""
+_DROP = 0.2
+"""Margin that is lost before what is labelled is doubted: looks change by less."""
+_FLOOR = -0.1
+"""Margin above which nothing is doubted: it is about as much like itself as like the rest."""
+_LEAST_SLACK = 0.06
+"""Margin that a found object may miss of its usual one, however small that is."""
+_SLACK = 0.45
+"""The same as a share of its usual margin."""
+_BEFORE = 8
+"""Frames before an object was lost whose surroundings it is told from: later ones may hide it."""
+_BLUR = 2
+"""Cells around labels that say nothing of the rest: copied labels end about there."""
+_NEAR = 0.3
+"""Share of a cell from which a region is near it, or regions hold it together."""
+_CORE = 0.4
+"""Share of a cell from which what was copied is judged: edges are mixed with the rest."""
+_LEAST_CELLS = 0.5
+"""Cells below which nothing is left of an object, however small it was."""
+_LEAST_SHARE = 0.06
+"""The same as a share of its area."""
+_HALFWAY = 0.25
+"""Where confidence is 1/2, from the margin that is doubted (0) to the usual one (1)."""
+_WELL = 0.05
+"""Margin below the usual one down to which an object is seen well enough to learn from."""
+_LEARN = 0.05
+"""Share of a frame in the running means of margin and likeness: about 20 frames count."""
+_GROW = 0.2
+"""The same of an area that grows: what was covered comes out within a few frames."""
+_SHRINK = 0.03
+"""The same of one that shrinks: what is being covered is not smaller."""
+_VIEW_MARGIN = 0.05
+"""Margin from which a frame shows an object well enough for a view."""
+_VIEW_SHARE = 0.5
+"""The same as a share of its usual margin."""
+_STEP = 5
+"""Cells by which a candidate may move from a frame to the next."""
+_LIKE = 0.8
+"""Likeness of an object to its own views until it has been measured."""
+_LEAST_LIKE = 0.4
+"""Likeness below which a cell is never the object, and points at nothing."""
+_SPREAD = 1.6
+"""Radii of a disc of its area within which a candidate's cells lie: objects are no discs."""
+_HOT = 0.5
+"""Of 0 (not it) to 1 (it), from which a cell belongs to a candidate."""
+_FOUND_CELLS = 1.0
+"""Cells that a candidate has at least, however small the object is."""
+_FOUND_SHARE = 0.12
+"""The same as a share of its area: half of it may be covered, and half not alike."""
+_AGREEMENT = 0.3
+"""Share of a view's cells that must point back into a candidate."""
 
 
 @dataclass
@@ -61,8 +124,8 @@ class ObjectMemory:
 
     views: list[Exemplar] = field(default_factory=list)
     lost: bool = False
-    usual: float = 0.1
-    like: float = 0.8
+    usual: float = 0.0
+    like: float = _LIKE
     area: float = 0.0
     place: Tensor | None = None
     doubt: int = 0
@@ -77,12 +140,17 @@ class ObjectMemory:
     @property
     def floor(self) -> float:
         """The margin below which what is labelled is no longer believed to be the object."""
-        return min(self.usual - 0.2, -0.1)
+        return min(self.usual - _DROP, _FLOOR)
 
     @property
     def accept(self) -> float:
         """The margin from which something seen anywhere in the frame is taken for the object."""
-        return self.usual - max(0.06, 0.45 * abs(self.usual))
+        return self.usual - max(_LEAST_SLACK, _SLACK * abs(self.usual))
+
+    @property
+    def least(self) -> float:
+        """Cells below which nothing of it is there."""
+        return max(_LEAST_CELLS, _LEAST_SHARE * self.area)
 
 
 @dataclass
@@ -95,9 +163,32 @@ class Redetector:
     regions: Sequence[int]
     boxes: Sequence[int]
     config: PropagateConfig
-    bodies: dict[int, ObjectMemory] = field(default_factory=dict)
+    objects: dict[int, ObjectMemory] = field(default_factory=dict)
     marked: dict[int, Surroundings] = field(default_factory=dict)
-    recent: deque[Surroundings] = field(default_factory=lambda: deque(maxlen=8))
+    recent: deque[Surroundings] = field(default_factory=lambda: deque(maxlen=_BEFORE))
+
+    def fork(self) -> Redetector:
+        """A copy that goes its own way."""
+        objects = {c: replace(body, views=[*body.views]) for c, body in self.objects.items()}
+        return replace(self, objects=objects, marked=dict(self.marked), recent=self.recent.copy())
+
+    def relabel(self, way: Relabeling) -> None:
+        """Move all labels to other channels, and forget the objects that are gone."""
+
+        def moved(body: ObjectMemory) -> ObjectMemory:
+            return replace(body, before=body.before and body.before.relabeled(way))
+
+        channels = way.channels
+        self.regions, self.boxes = way.new.region_channels, way.new.box_channels
+        self.objects = {channels[c]: moved(b) for c, b in self.objects.items() if c in channels}
+        self.marked = {index: seen.relabeled(way) for index, seen in self.marked.items()}
+        self.recent = deque((seen.relabeled(way) for seen in self.recent), maxlen=_BEFORE)
+
+    def forget_marked(self, *, kept: set[int], spare: int = 8) -> None:
+        """Drop the surroundings on old marked frames but those `kept` and the last `spare`."""
+        old = sorted(self.marked.keys() - kept)
+        for index in old[: max(0, len(old) - spare)]:
+            del self.marked[index]
 
     def settle(
         self,
@@ -120,14 +211,14 @@ class Redetector:
         """
         label_map = painted_over.clone()
         known = torch.ones(len(label_map), dtype=torch.bool, device=features.device)
-        around = surroundings(index, features, label_map, margin=2)
+        around = surroundings(features, label_map, margin=_BLUR)
         if given is not None:
-            self.marked[index] = surroundings(index, features, label_map)
+            self.marked[index] = surroundings(features, label_map)
         self._contest(features, label_map, given)
         for channel in [*self.regions, *self.boxes]:
-            body = self.bodies.setdefault(channel, ObjectMemory())
+            body = self.objects.setdefault(channel, ObjectMemory())
             if given is not None and bool(given.painted[channel]):
-                self._renew(body, channel, index, features, label_map[channel])
+                self._renew(body, channel, features, label_map[channel])
             elif body.views:
                 if not body.lost:
                     self._judge(body, channel, index, features, label_map[channel], cut=cut)
@@ -144,7 +235,7 @@ class Redetector:
 
     def reference(self, index: int, size: tuple[int, int], labels: int) -> Reference | None:
         """The views of objects found lately, put back where they were found, as one reference."""
-        found = {c: body.recalled for c, body in self.bodies.items() if body.recalled is not None}
+        found = {c: body.recalled for c, body in self.objects.items() if body.recalled is not None}
         if not found:
             return None
         some = next(iter(found.values())).view.features
@@ -153,7 +244,7 @@ class Redetector:
         for channel, recalled in found.items():
             trust[channel] = 1
             put_back(recalled, features, label_map[channel])
-            body = self.bodies[channel]
+            body = self.objects[channel]
             steps = recalled.steps - 1
             body.recalled = replace(recalled, steps=steps) if steps > 0 else None
         return Reference(index, features, label_map, self.config.recent_radius, trust)
@@ -163,15 +254,15 @@ class Redetector:
 
         The pointer's recent frames pass mistakes on; where look-alikes cross, the views decide.
         """
-        bodies = {c: b for c in self.regions if (b := self.bodies.get(c)) and b.views}
+        bodies = {c: b for c in self.regions if (b := self.objects.get(c)) and b.views}
         able = [c for c, b in bodies.items() if not b.lost]
         if given is not None:
             able = [c for c in able if not bool(given.painted[c])]
         if len(able) < 2:
             return
         labels = label_map[able]
-        near = F.max_pool2d(labels[None], 2 * MARGIN + 1, 1, MARGIN)[0] > 0.3
-        cells = ((near.sum(0) > 1) & (labels.sum(0) > 0.3)).flatten().nonzero()[:, 0]
+        near = F.max_pool2d(labels[None], 2 * MARGIN + 1, 1, MARGIN)[0] > _NEAR
+        cells = ((near.sum(0) > 1) & (labels.sum(0) > _NEAR)).flatten().nonzero()[:, 0]
         if len(cells) == 0:
             return
         some = features.flatten(1).T[cells]
@@ -197,9 +288,7 @@ class Redetector:
         own = likeness(cells, torch.cat([view.own for view in body.views]))
         return own - likeness(cells, self._rest(body, channel)), own
 
-    def _renew(
-        self, body: ObjectMemory, channel: int, index: int, features: Tensor, labels: Tensor
-    ) -> None:
+    def _renew(self, body: ObjectMemory, channel: int, features: Tensor, labels: Tensor) -> None:
         """The user painted the object here, or declared it lost."""
         body.doubt = body.hidden = body.stood = 0
         body.candidate = body.recalled = None
@@ -208,9 +297,9 @@ class Redetector:
         if body.lost:
             body.before = None
             return
-        body.views = [take_view(index, features, labels)]
+        body.views = [take_view(features, labels)]
         body.area, body.place = float(labels.sum()), middle(labels)
-        strong = features.flatten(1).T[labels.flatten() >= min(0.5, float(labels.max()))]
+        strong = features.flatten(1).T[strong_cells(labels).flatten()]
         body.usual = float(self._margin(body, channel, strong)[0].mean())
         body.fresh = True
 
@@ -226,9 +315,9 @@ class Redetector:
     ) -> None:
         """Is what was copied still the object?"""
         flat = labels.flatten()
-        core = flat > 0.4
+        core = flat > _CORE
         mass = float(flat[core].sum())
-        if cut or mass < max(0.5, 0.06 * body.area):
+        if cut or mass < body.least:
             self._lose(body)
             return
         core = thinned(core.nonzero()[:, 0], _JUDGED)
@@ -237,7 +326,7 @@ class Redetector:
         margin, like = float((margins * weight).sum()), float((own * weight).sum())
         if body.fresh:  # the marked frame's own cells are more like themselves than any later ones
             body.usual, body.like, body.fresh = margin, like, False
-        halfway = body.floor + 0.25 * (body.usual - body.floor)
+        halfway = body.floor + _HALFWAY * (body.usual - body.floor)
         body.confidence = 1 / (1 + math.exp(-(margin - halfway) / _DOUBTFUL))
         if margin < body.floor:
             body.doubt += 1
@@ -245,13 +334,13 @@ class Redetector:
                 self._lose(body)
             return
         body.doubt = 0
-        if margin > body.usual - 0.05:
-            body.usual += 0.05 * (margin - body.usual)
-            body.like += 0.05 * (like - body.like)
-            body.area += (0.2 if mass > body.area else 0.03) * (mass - body.area)
+        if margin > body.usual - _WELL:
+            body.usual += _LEARN * (margin - body.usual)
+            body.like += _LEARN * (like - body.like)
+            body.area += (_GROW if mass > body.area else _SHRINK) * (mass - body.area)
         body.place = middle(labels)
-        if index % _EVERY == 0 and margin > max(0.05, 0.5 * body.usual):
-            keep_view(body.views, take_view(index, features, labels))
+        if index % _EVERY == 0 and margin > max(_VIEW_MARGIN, _VIEW_SHARE * body.usual):
+            keep_view(body.views, take_view(features, labels))
 
     def _lose(self, body: ObjectMemory) -> None:
         body.lost, body.hidden, body.stood, body.doubt = True, 0, 0, 0
@@ -270,13 +359,13 @@ class Redetector:
             body.candidate, body.stood = None, 0
             return nothing
         place, confidence = found
-        near = body.candidate is not None and float((place - body.candidate).norm()) < 5
+        near = body.candidate is not None and float((place - body.candidate).norm()) < _STEP
         body.stood = body.stood + 1 if near else 1
         body.candidate = place
         if body.stood < _CONFIRM:
             return nothing
         labels = self._put_back(body, features, place)
-        if float(labels.sum()) < max(0.5, 0.06 * body.area):
+        if float(labels.sum()) < body.least:
             return nothing
         body.lost, body.doubt, body.confidence = False, 0, confidence
         body.place, body.candidate = middle(labels), None
@@ -306,17 +395,18 @@ class Redetector:
         C, h, w = coarse.shape
         cells = coarse.reshape(C, -1).T
         margin, own = self._margin(body, channel, cells)
-        heat = ((margin - body.accept) / _SOFT).sigmoid() * (own > max(0.4, body.like - _UNLIKE))
+        alike = own > max(_LEAST_LIKE, body.like - _UNLIKE)
+        heat = ((margin - body.accept) / _SOFT).sigmoid() * alike
         smooth = F.avg_pool2d(heat.reshape(1, 1, h, w), 3, 1, 1)[0, 0]
         peak = int(smooth.argmax())
-        radius = math.sqrt(max(body.area, 1.0) / math.pi) * 1.6 / factor + 1
+        radius = math.sqrt(max(body.area, 1.0) / math.pi) * _SPREAD / factor + 1
         y = torch.arange(h, device=coarse.device)[:, None] - peak // w
         x = torch.arange(w, device=coarse.device)[None, :] - peak % w
-        region = (x * x + y * y <= radius * radius) & (heat.reshape(h, w) > 0.5)
+        region = (x * x + y * y <= radius * radius) & (heat.reshape(h, w) > _HOT)
         mass = float(region.sum()) * factor * factor
-        if mass < max(1.0, 0.12 * body.area):
+        if mass < max(_FOUND_CELLS, _FOUND_SHARE * body.area):
             return None
-        if self._agreement(body, cells, region) < 0.3:
+        if self._agreement(body, cells, region) < _AGREEMENT:
             return None
         place = torch.tensor([float(peak % w), float(peak // w)], device=coarse.device) * factor
         return place, float(heat[region.flatten()].mean())
@@ -327,6 +417,6 @@ class Redetector:
         shares = []
         for view in body.views:
             best = (view.own @ cells.T).max(1)
-            weight = (best.values - 0.4).clamp(min=0)
+            weight = (best.values - _LEAST_LIKE).clamp(min=0)
             shares.append(float((weight * wide[best.indices]).sum() / weight.sum().clamp(min=1e-6)))
         return max(shares)

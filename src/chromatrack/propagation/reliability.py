@@ -17,8 +17,8 @@ from torch import Tensor
 from chromatrack.ops.affinity import affinity, readout, similarity
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import FeatureSpec
+from chromatrack.ops.resample import to_cells
 from chromatrack.propagation.exemplars import thinned
-from chromatrack.propagation.label_maps import to_cells
 from chromatrack.propagation.memory_bank import MemoryBank, Reference
 from chromatrack.propagation.propagate import Propagated
 
@@ -240,12 +240,7 @@ def things_to_look_at(frames: Iterable[tuple[int, Told]]) -> list[ReviewRange]:
 def look_at_rows(frames: Iterable[tuple[int, Told]]) -> list[dict[str, int | float]]:
     """`things_to_look_at` as result.json has them: the id stands under its kind."""
     return [
-        {
-            r.kind: r.object,
-            "first": r.first,
-            "last": r.last,
-            "reliability": round(r.reliability, 5),
-        }
+        {r.kind: r.object, "first": r.first, "last": r.last, "reliability": round(r.reliability, 5)}
         for r in things_to_look_at(frames)
     ]
 
@@ -257,27 +252,34 @@ def look_at_rows(frames: Iterable[tuple[int, Told]]) -> list[dict[str, int | flo
 class SignalReader:
     """Reads the signals of every region in a pass; keeps the colours of its marked frames.
 
-    colours: frame -> `(2, h, w)` ab of its cells. Bounded like the memory bank. now: of the frame
-    that was read last.
+    colours: frame -> `(2, h, w)` ab of its cells. Bounded like the memory bank.
     """
 
     spec: FeatureSpec
     colors: dict[int, Tensor] = field(default_factory=dict)
-    now: Tensor | None = None
+
+    def fork(self) -> SignalReader:
+        """A copy that goes its own way."""
+        return replace(self, colors=dict(self.colors))
+
+    @torch.inference_mode()
+    def see(self, step: Propagated, bank: MemoryBank) -> Tensor:
+        """ab `(2, h, w)` of a step's cells, kept as long as its frame is a mark."""
+        ab = to_cells(rgb_to_lab(step.input.image)[None, 1:], self.spec)[0]
+        seen = self.colors | {step.input.index: ab}
+        self.colors = {mark.index: seen[mark.index] for mark in bank.marked if mark.index in seen}
+        return ab
 
     @torch.inference_mode()
     def read(
-        self, step: Propagated, bank: MemoryBank, channels: Iterable[int]
+        self, step: Propagated, ab: Tensor, bank: MemoryBank, channels: Iterable[int]
     ) -> dict[int, Signals | None]:
-        """Signals of a step by channel; None: the user said it; left out: not marked so far."""
-        if step.label_map is None or step.features is None:
-            return {}
+        """Signals of a step by channel; None: the user said it; left out: not marked so far.
+
+        ab: of the step's cells, from `see`.
+        """
         index, given = step.input.index, step.input.given
-        ab = to_cells(rgb_to_lab(step.input.image)[None, 1:], self.spec)[0]
         marks = {mark.index: mark for mark in bank.marked}
-        self.now, self.colors = ab, {i: a for i, a in self.colors.items() if i in marks}
-        if index in marks:
-            self.colors[index] = ab
         found: dict[int, Signals | None] = {}
         for channel in channels:
             if given is not None and bool(given.painted[channel]):

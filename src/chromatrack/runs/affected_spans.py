@@ -144,13 +144,13 @@ class SpanRun:
         if not before:
             return way
         for frame in self._just_before(begin, before, backward=backward):
-            way.kinds.cuts.is_cut(run.embedder.image(frame.rgb))
-        if run.embedder.spec.clip_length == 1 and way.kinds.redetect:
+            way.labels.cuts.is_cut(run.embedder.image(frame.rgb))
+        if run.embedder.spec.clip_length == 1 and way.labels.redetect:
             for keyframe in before[:_PRIMED][::-1] if backward else before[-_PRIMED:]:
                 features, given = run.embed(keyframe)
                 if given is not None:
-                    label_map = way.kinds.prepare(given, features).label_map
-                    way.kinds.bodies.marked[keyframe] = surroundings(keyframe, features, label_map)
+                    label_map = way.labels.prepare(given, features).label_map
+                    way.labels.redetector.marked[keyframe] = surroundings(features, label_map)
         return way
 
     def _just_before(self, begin: int, before: list[int], *, backward: bool) -> list[Frame]:

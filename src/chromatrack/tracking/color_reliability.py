@@ -18,6 +18,7 @@ from chromatrack.ops.dense_affinity import Pointer
 from chromatrack.propagation.exemplars import thinned
 from chromatrack.propagation.memory_bank import MemoryBank
 from chromatrack.propagation.propagate import Propagated
+from chromatrack.propagation.reliability import chance
 
 MOST = 256
 """Cells of a frame that are pointed there and back, evenly spread."""
@@ -98,6 +99,4 @@ def color_inputs(signals: ColorSignals) -> tuple[float, float, float]:
 
 def estimate_color(signals: ColorSignals) -> float:
     """Chance, [0, 1], that a frame's mean ab error is at most RIGHT."""
-    values = zip(WEIGHTS[1:], color_inputs(signals), strict=True)
-    logit = WEIGHTS[0] + sum(w * x for w, x in values)
-    return (1 + math.tanh(logit / 2)) / 2
+    return chance(WEIGHTS, color_inputs(signals))

@@ -15,13 +15,7 @@ from chromatrack.model.encoder import Encoder, normalize_lab
 from chromatrack.ops.affinity import SparseAffinity
 from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
 from chromatrack.ops.coords import FeatureSpec
-from chromatrack.propagation.label_maps import (
-    interleaved,
-    planes,
-    resize,
-    to_cells,
-    upsample_guided,
-)
+from chromatrack.ops.resample import interleaved, planes, resize, to_cells, upsample_guided
 from chromatrack.propagation.propagate import Input, Propagated, Propagator, propagate
 from chromatrack.structures import Source
 from chromatrack.tracking.color_detail import fine_colors

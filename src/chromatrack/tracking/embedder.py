@@ -12,15 +12,8 @@ from chromatrack.model.batchnorm import adapt, fold_batch_norm
 from chromatrack.model.encoder import Encoder, PlainEncoder, ResNetEncoder, normalize_lab
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import FeatureSpec
-from chromatrack.propagation.label_maps import planes, resize
+from chromatrack.ops.resample import planes, resize
 from chromatrack.tracking.config import Device, TrackConfig, choose_device
-
-
-def best_stride(encoder: Encoder) -> int:
-    """Pixels per cell that a model is best used at: its own, or finer."""
-    if isinstance(encoder, ResNetEncoder):
-        return encoder.config.track_stride
-    return encoder.spec.stride
 
 
 class FrameEmbedder:
@@ -58,16 +51,14 @@ class FrameEmbedder:
             self.grey_encoder = self._at_stride(grey_encoder).to(self.device).eval()
 
     def _at_stride(self, encoder: Encoder) -> Encoder:
-        stride = self.config.stride
-        if stride is None:
-            stride = best_stride(encoder)
-        if stride == encoder.spec.stride:
-            return encoder
-        if not isinstance(encoder, ResNetEncoder):
-            raise InputError(
-                f"stride: this encoder has stride {encoder.spec.stride} only, got {stride}"
-            )
-        return encoder.at_stride(stride)
+        """The encoder at the stride asked for; by default the one that it is best used at."""
+        own, stride = encoder.spec.stride, self.config.stride
+        if isinstance(encoder, ResNetEncoder):
+            stride = encoder.config.track_stride if stride is None else stride
+            return encoder if stride == own else encoder.at_stride(stride)
+        if stride not in (None, own):
+            raise InputError(f"stride: this encoder has stride {own} only, got {stride}")
+        return encoder
 
     def image(self, rgb: np.ndarray) -> Tensor:
         """`(H, W, 3)` uint8 -> `(3, H', W')` float32 in [0, 1] at the working size."""

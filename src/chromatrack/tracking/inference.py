@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from chromatrack.ops.coords import FeatureSpec, image_size
+from chromatrack.ops.resample import resize
 from chromatrack.propagation.bidirectional import (
     AnySignals,
     DirectedPass,
@@ -22,7 +23,7 @@ from chromatrack.propagation.bidirectional import (
     both_ways,
     chunks_backward,
 )
-from chromatrack.propagation.label_maps import label_map_to_mask, resize, to_image
+from chromatrack.propagation.label_maps import label_map_to_mask, to_image
 from chromatrack.propagation.label_state import LabelState
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.point_reliability import estimate_place
@@ -173,17 +174,17 @@ class TrackerRun(VideoRun):
     def new_pass(self, *, backward: bool = False) -> DirectedPass:
         """A pass that has seen nothing yet."""
         spec, config = self.embedder.spec, self.embedder.config
-        kinds = LabelState(self.layout, spec, config.propagate, redetect=config.redetect)
+        labels = LabelState(self.layout, spec, config.propagate, redetect=config.redetect)
         propagator = Propagator(
             self.encode,
             spec,
             config.propagate,
-            settle=kinds.settle,
+            settle=labels.settle,
             background=True,
             free=self.layout.free,
         )
         ahead = self.told if spec.clip_length == 1 else {}
-        return DirectedPass(propagator, kinds, ahead, self.embed, backward)
+        return DirectedPass(propagator, labels, ahead, self.embed, backward)
 
 
 def follow(

@@ -18,7 +18,6 @@ from chromatrack.tracking.embedder import FrameEmbedder
 from chromatrack.tracking.inference import TrackedFrame, TrackerRun, tracked
 from chromatrack.tracking.mark_checks import MOST_LABELS, check_all
 from chromatrack.tracking.marks import Marks
-from chromatrack.tracking.session_state import forget_marked, fork, grown, relayout, shrunk
 from chromatrack.video.reader import Frame, VideoInfo
 
 
@@ -78,7 +77,7 @@ class Session:
         self._frame = Frame(_frame_pixels(rgb, None), 0, pts_seconds)
         self._run = TrackerRun("live frames", Marks(), 0, self._frame, embedder=embedder)
         self._now = self._run.new_pass()
-        self._before = fork(self._now)
+        self._before = self._now.fork()
         self._result = self._track()
 
     @property
@@ -114,7 +113,7 @@ class Session:
             )
         self._frame = Frame(pixels, last.index + 1, float(pts_seconds))
         self._run.marks = Marks()
-        self._before = fork(self._now)
+        self._before = self._now.fork()
         self._result = self._track()
         return self._result
 
@@ -140,7 +139,7 @@ class Session:
                 f"add: expected new ids, but {double[0][0]} {double[0][1]} is tracked already; "
                 "use correct"
             )
-        layout = grown(self.layout, new.layout())
+        layout = self.layout.grown(new.layout())
         if len(layout) - 1 > MOST_LABELS:
             raise InputError(
                 f"add: expected at most {MOST_LABELS} objects, boxes, points and joints together, "
@@ -207,9 +206,9 @@ class Session:
             InputError: nothing of that kind and id is tracked.
         """
         names = self._names(kind, number)
-        layout = shrunk(self.layout, names)
+        layout = self.layout.without(names)
         for run in (self._before, self._now):
-            relayout(run, layout)
+            run.relabel(layout)
         self._run.layout = layout
         self._run.marks = self._run.marks.restricted_to(channel_names(layout))
         self._result = _without(self._result, kind, number)
@@ -221,13 +220,13 @@ class Session:
         frame = self._run.input(self._frame)
         reading = self._now.step(frame)
         kept = {mark.index for mark in self._now.propagator.bank.marked}
-        forget_marked(self._now.kinds, kept=kept)
+        self._now.labels.redetector.forget_marked(kept=kept)
         return tracked(frame, reading, self._run)
 
     def _redo(self, new: Marks, layout: Layout) -> TrackedFrame:
         """Do the current frame again with more marks and perhaps more labels."""
-        relayout(self._before, layout)
-        self._now = fork(self._before)
+        self._before.relabel(layout)
+        self._now = self._before.fork()
         self._run.layout = layout
         self._run.marks = self._run.marks.merged_with(new)
         self._result = self._track()

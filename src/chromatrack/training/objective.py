@@ -15,7 +15,7 @@ from torch import Tensor
 from chromatrack.ops.affinity import affinity, readout, similarity, window_mask
 from chromatrack.ops.color import quantize
 from chromatrack.ops.coords import FeatureSpec, pixel_to_cell
-from chromatrack.propagation.label_maps import to_cells
+from chromatrack.ops.resample import to_cells
 
 if TYPE_CHECKING:
     from chromatrack.training.config import Objective

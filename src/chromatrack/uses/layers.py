@@ -20,7 +20,7 @@ from torch import Tensor
 
 from chromatrack.errors import InputError
 from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
-from chromatrack.propagation.label_maps import planes
+from chromatrack.ops.resample import planes
 from chromatrack.structures import Source
 from chromatrack.tracking.inference import TrackedFrame
 from chromatrack.uses.surface import (

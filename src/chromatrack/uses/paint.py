@@ -14,13 +14,7 @@ import torch
 from torch import Tensor
 
 from chromatrack.errors import InputError
-from chromatrack.propagation.label_maps import (
-    interleaved,
-    planes,
-    resize,
-    to_cells,
-    upsample_guided,
-)
+from chromatrack.ops.resample import interleaved, planes, resize, to_cells, upsample_guided
 from chromatrack.propagation.propagate import Reference, copy_labels
 from chromatrack.runs.progress import Report, stop_on_interrupt
 from chromatrack.structures import Source

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.ops.coords import image_size, pixel_grid
-from chromatrack.propagation.label_maps import planes
+from chromatrack.ops.resample import planes
 from chromatrack.structures import PointMark, TrackedPoint
 
 LEAST_POINTS = 3

@@ -23,7 +23,7 @@ from torch import Tensor
 from chromatrack.errors import InputError
 from chromatrack.evaluation.baselines.flow import Flow, carry, chain, dis_flow, identity_places
 from chromatrack.ops.color import rgb_to_lab
-from chromatrack.propagation.label_maps import planes
+from chromatrack.ops.resample import planes
 from chromatrack.tracking.colorize import paint
 from chromatrack.video.reader import ImageSequenceWriter
 

@@ -17,8 +17,9 @@ from chromatrack.errors import InputError
 from chromatrack.evaluation.baselines.flow import Flow, Mode
 from chromatrack.evaluation.baselines.flow_labels import Between, BoxFlow, PointFlow, RegionFlow
 from chromatrack.ops.coords import FeatureSpec, image_size
+from chromatrack.ops.resample import planes
 from chromatrack.propagation.bidirectional import Direction, FrameReading
-from chromatrack.propagation.label_maps import label_map_to_mask, planes
+from chromatrack.propagation.label_maps import label_map_to_mask
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.propagate import Input
 from chromatrack.structures import Source

@@ -20,8 +20,8 @@ from chromatrack.evaluation.baselines.flow_tracker import PIXELS, FlowTracker
 from chromatrack.model.encoder import Encoder
 from chromatrack.ops.coords import Box, FeatureSpec, centred_offset
 from chromatrack.ops.patches import PATCH_CHANNELS, patches
+from chromatrack.ops.resample import planes
 from chromatrack.propagation.bidirectional import Direction, FrameReading
-from chromatrack.propagation.label_maps import planes
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.point_labels import Seen
 from chromatrack.propagation.propagate import Input

@@ -20,7 +20,7 @@ from chromatrack.model.encoder import Encoder, color_head, color_scores, normali
 from chromatrack.model.weights import load_encoder
 from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
 from chromatrack.ops.coords import fit_size, image_size
-from chromatrack.propagation.label_maps import planes, resize, upsample_guided
+from chromatrack.ops.resample import planes, resize, upsample_guided
 from chromatrack.tracking.colorize import paint
 
 MODEL = "single-image"

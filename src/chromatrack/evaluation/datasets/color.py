@@ -36,7 +36,7 @@ from chromatrack.evaluation.metrics.masks import psnr
 from chromatrack.evaluation.metrics.perceptual import Distance, load_lpips
 from chromatrack.evaluation.runner import Benchmark, Report
 from chromatrack.ops.color import rgb_to_lab
-from chromatrack.propagation.label_maps import planes
+from chromatrack.ops.resample import planes
 from chromatrack.video.reader import Frame
 from chromatrack.viz.contact_sheet import write_sheet
 

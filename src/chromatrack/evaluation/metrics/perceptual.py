@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from chromatrack.errors import InputError
-from chromatrack.propagation.label_maps import planes
+from chromatrack.ops.resample import planes
 
 Distance = Callable[[np.ndarray, np.ndarray], float]
 """LPIPS of two `(H, W, 3)` uint8 pictures; 0 when they are equal."""

@@ -20,8 +20,8 @@ from torch import Tensor
 from chromatrack.errors import VideoError
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import fit_size
+from chromatrack.ops.resample import planes
 from chromatrack.ops.shot_boundary import CutDetector
-from chromatrack.propagation.label_maps import planes
 from chromatrack.training.data.media import LEAST_SIDE
 from chromatrack.video.decode import PictureReader
 from chromatrack.video.frame_order import Clock, Damage

@@ -15,7 +15,7 @@ from torch import Tensor
 from chromatrack.errors import InputError
 from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
 from chromatrack.ops.coords import rescale_points
-from chromatrack.propagation.label_maps import interleaved, planes
+from chromatrack.ops.resample import interleaved, planes
 from chromatrack.training.monitor.probes import PairView, Pointers, colorless
 from chromatrack.viz.overlays import PAPER, contact_sheet
 

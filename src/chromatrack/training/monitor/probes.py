@@ -14,13 +14,7 @@ from chromatrack.model.encoder import normalize_lab
 from chromatrack.ops.affinity import affinity, similarity, tiled_affinity
 from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
 from chromatrack.ops.coords import FeatureSpec, cell_count, image_size, pixel_grid
-from chromatrack.propagation.label_maps import (
-    interleaved,
-    planes,
-    to_cells,
-    upsample,
-    upsample_guided,
-)
+from chromatrack.ops.resample import interleaved, planes, to_cells, upsample, upsample_guided
 from chromatrack.tracking.colorize import paint
 
 CELLS_ASKED = 5

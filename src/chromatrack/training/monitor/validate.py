@@ -30,8 +30,8 @@ from chromatrack.model.batchnorm import adapt, measure_statistics
 from chromatrack.model.encoder import Encoder, ResNetEncoder, color_head, normalize_lab
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import fit_size
+from chromatrack.ops.resample import interleaved, resize
 from chromatrack.propagation.config import TOP_K, PropagateConfig
-from chromatrack.propagation.label_maps import interleaved, resize
 from chromatrack.tracking.config import Device, TrackConfig
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.training.monitor.pictures import watch_picture

@@ -1,4 +1,4 @@
-"""All kinds in one label map: who has which channel, and what is read of a frame."""
+"""All labels in one label map: who has which channel, and what is read of a frame."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from patch_encoders import (
     blank_frame,
     given_on,
     image_of,
+    present,
     run_marks,
     smooth_patches,
     square,
@@ -75,8 +76,8 @@ def test_all_kinds_are_carried_together():
         np.testing.assert_allclose(xy[1:3], moved + np.array([[30, 40], [90, 60]]), atol=0.1)
         assert readings.seen.visible.tolist() == [True, True, True, False]  # never marked
         np.testing.assert_allclose(readings.boxes[2][:2], moved + np.array([70, 20]), atol=6)
-        assert set(readings.confidence) == set(readings.present) == {1, 2}
-        assert all(readings.present.values()) and not readings.cut
+        assert set(readings.confidence) == {1, 2}
+        assert all(present(label_map, readings).values()) and not readings.cut
 
 
 def test_other_kinds_do_not_change_a_region():
@@ -113,7 +114,7 @@ def test_what_is_declared_lost_is_not_there(redetect):
     )
     step, readings = list(run_marks(film(3), marks, redetect=redetect))[2]
     assert step.label_map is not None and not step.label_map[1:3].any()
-    assert readings.present == {1: False, 2: False}
+    assert present(step.label_map, readings) == {1: False, 2: False}
     assert readings.confidence == {1: 0, 2: 0}
     assert readings.seen is not None and not readings.seen.visible[0]
 
@@ -128,7 +129,7 @@ def test_without_recall_confidence_is_how_strong_a_label_is():
 
 def test_an_object_that_comes_later_is_absent_before():
     marks = Marks(masks={0: square(24, value=7), 2: square(80, value=9)})
-    found = [readings.present for _, readings in run_marks(film(4), marks)]
+    found = [present(step.label_map, r) for step, r in run_marks(film(4), marks)]
     assert found == [{1: True, 2: False}] * 2 + [{1: True, 2: True}] * 2
 
 
@@ -139,10 +140,10 @@ def test_a_box_holds_the_object_in_it_and_not_the_corners():
     frame[disc] = (wave_frame(seed=4) * [0.4, 0.7, 0.7] + [0.6, 0.0, 0.0])[disc]
     image = image_of(frame.astype(np.float32))
     marks = Marks(boxes=[BoxMark(1, 0, 38.0, 28.0, 45.0, 45.0)])
-    kinds = LabelState(marks.layout(), SMOOTH_SPEC, PropagateConfig())
+    labels = LabelState(marks.layout(), SMOOTH_SPEC, PropagateConfig())
     features = smooth_patches(image[None])[0]
     given_frame = given_on(marks, 0, image)
-    found = kinds.prepare(given_frame, features)
+    found = labels.prepare(given_frame, features)
     assert float(found.label_map[1, 12, 14]) > 0.9  # its middle
     assert float(found.label_map[1, 8, 10]) < 0.3  # a corner of the box
     assert float(given_frame.label_map[1, 8, 10]) == 1  # what was given is not changed
@@ -161,12 +162,12 @@ def test_points_are_not_copied_across_a_cut():
 def test_what_is_remembered_leaves_out_what_is_not_seen():
     marks = Marks(masks={0: square(24, value=7)}, lost=[LostMark(7, 1)])
     layout, images = marks.layout(), film(2)
-    kinds = LabelState(layout, SMOOTH_SPEC, PropagateConfig())
+    labels = LabelState(layout, SMOOTH_SPEC, PropagateConfig())
     known = []
     copied = None
     for index in (0, 1):
         frame = Input(index, images[index], given_on(marks, index, images[0]), blank_frame(index))
-        settled = kinds.settle(frame, smooth_patches(images[index][None])[0], copied)
+        settled = labels.settle(frame, smooth_patches(images[index][None])[0], copied)
         copied = settled.label_map
         assert settled.known is not None
         known.append(settled.known.tolist())

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from patch_encoders import SIZE, SMOOTH_SPEC, image_of, run_marks, wave_frame
+from patch_encoders import SIZE, SMOOTH_SPEC, image_of, present, run_marks, wave_frame
 
 from chromatrack.ops.coords import pixel_grid
 from chromatrack.propagation.label_state import Readings
@@ -81,20 +81,20 @@ def test_an_object_hidden_by_a_bar_is_absent_and_found_again_elsewhere(kind):
         marks = Marks(boxes=[BoxMark(1, 0, 8.0, 30.0, SIDE, SIDE)])
     found = track(images, marks)
     for label_map, readings in found[:4]:
-        assert readings.present[1] and readings.confidence[1] > 0.5
+        assert present(label_map, readings)[1] and readings.confidence[1] > 0.5
         assert float(label_map[1].max()) > 0.5
     for label_map, readings in found[7:10]:
-        assert not readings.present[1] and readings.confidence[1] < 0.5
+        assert not present(label_map, readings)[1] and readings.confidence[1] < 0.5
         assert not label_map[1].any()
     for label_map, readings in found[-3:]:
-        assert readings.present[1] and readings.confidence[1] > 0.5
+        assert present(label_map, readings)[1] and readings.confidence[1] > 0.5
         assert where(label_map[1], ELSEWHERE) > 0.8
 
 
 def test_an_object_that_is_always_seen_is_never_absent():
     images = [drawn(("own", (8 + 2 * i, 10 + 3 * i)), bar=False) for i in range(12)]
     for label_map, readings in track(images, Marks(masks={0: mask_at((8, 10))})):
-        assert readings.present[1] and readings.confidence[1] > 0.5
+        assert present(label_map, readings)[1] and readings.confidence[1] > 0.5
         assert float(label_map[1].max()) > 0.5
 
 
@@ -103,14 +103,14 @@ def test_a_look_alike_of_another_texture_is_not_taken():
     images += [drawn(("other", ELSEWHERE))] * 6
     found = track(images, Marks(masks={0: mask_at(INTO[0])}))
     for label_map, readings in found[7:]:
-        assert not readings.present[1] and not label_map[1].any()
+        assert not present(label_map, readings)[1] and not label_map[1].any()
 
 
 def test_of_two_things_that_appear_the_object_is_taken():
     images = [drawn(("own", place)) for place in [*INTO, *AWAY]]
     images += [drawn(("other", (94, 8)), ("own", (94, 56)))] * 6
     label_map, readings = track(images, Marks(masks={0: mask_at(INTO[0])}))[-1]
-    assert readings.present[1] and where(label_map[1], (94, 56)) > 0.8
+    assert present(label_map, readings)[1] and where(label_map[1], (94, 56)) > 0.8
 
 
 def test_two_objects_lost_together_do_not_change_places():
@@ -120,9 +120,9 @@ def test_two_objects_lost_together_do_not_change_places():
     images += [drawn()] * 4 + [drawn(("own", (94, 60)), ("third", (94, 10)))] * 6
     masks = {0: mask_at(INTO[0], 5) + mask_at(second[0], 9)}
     found = track(images, Marks(masks=masks))
-    assert found[8][1].present == {1: False, 2: False}
+    assert present(*found[8]) == {1: False, 2: False}
     label_map, readings = found[-1]
-    assert readings.present == {1: True, 2: True}
+    assert present(label_map, readings) == {1: True, 2: True}
     assert where(label_map[1], (94, 60)) > 0.8 and where(label_map[2], (94, 10)) > 0.8
 
 
@@ -130,9 +130,9 @@ def test_an_object_declared_lost_is_absent_at_once():
     images = [drawn(("own", (8, 30)))] * 3 + [drawn()] * 4
     marks = Marks(masks={0: mask_at((8, 30))}, lost=[LostMark(1, 3)])
     found = track(images, marks)
-    assert found[2][1].present[1]
+    assert present(*found[2])[1]
     for label_map, readings in found[3:]:
-        assert not readings.present[1] and readings.confidence[1] == 0
+        assert not present(label_map, readings)[1] and readings.confidence[1] == 0
         assert not label_map[1].any()
 
 
@@ -140,7 +140,7 @@ def test_an_object_declared_lost_is_found_when_it_comes_back():
     images = [drawn(("own", (8, 30)))] * 3 + [drawn()] * 3 + [drawn(("own", ELSEWHERE))] * 5
     marks = Marks(masks={0: mask_at((8, 30))}, lost=[LostMark(1, 3)])
     label_map, readings = track(images, marks)[-1]
-    assert readings.present[1] and where(label_map[1], ELSEWHERE) > 0.8
+    assert present(label_map, readings)[1] and where(label_map[1], ELSEWHERE) > 0.8
 
 
 def test_after_a_cut_nothing_copied_holds_and_the_object_is_found_in_the_old_scene_again():
@@ -149,9 +149,9 @@ def test_after_a_cut_nothing_copied_holds_and_the_object_is_found_in_the_old_sce
     images += [drawn(("own", (70, 40)), bar=False)] * 5
     found = track(images, Marks(masks={0: mask_at((8, 30))}))
     assert [index for index, (_, readings) in enumerate(found) if readings.cut] == [4, 8]
-    for _, readings in found[4:8]:
-        assert not readings.present[1]
-    assert found[-1][1].present[1] and where(found[-1][0][1], (70, 40)) > 0.8
+    for label_map, readings in found[4:8]:
+        assert not present(label_map, readings)[1]
+    assert present(*found[-1])[1] and where(found[-1][0][1], (70, 40)) > 0.8
 
 
 def test_without_recall_an_object_is_not_looked_for():

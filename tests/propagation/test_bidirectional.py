@@ -105,13 +105,13 @@ def reading(seed: int, **more) -> FrameReading:
     return FrameReading(regions(seed), known, dict.fromkeys(known, 0.25 * seed), **more)
 
 
-def test_readings_come_back_from_a_spool_as_they_went_in():
-    spool = ReadingCache()
+def test_readings_come_back_from_a_cache_as_they_went_in():
+    cache = ReadingCache()
     first = reading(0, boxes={3: (1, 2, 3, 4)}, seen=seen([(1.5, 2.25)], [0.75]))
-    spool.put(4, first)
-    spool.put(2, reading(1))
-    spool.put(3, FrameReading(None))
-    back = spool.get(4, device=CPU)
+    cache.put(4, first)
+    cache.put(2, reading(1))
+    cache.put(3, FrameReading(None))
+    back = cache.get(4, device=CPU)
     assert back is not None and back.regions is not None and back.seen is not None
     assert held(back).dtype == torch.float32
     torch.testing.assert_close(held(back), first.regions, atol=1e-3, rtol=1e-3)
@@ -119,34 +119,34 @@ def test_readings_come_back_from_a_spool_as_they_went_in():
     assert back.boxes == first.boxes
     assert torch.equal(points(back).xy, points(first).xy)
     assert points(back).visible.tolist() == [True]
-    again = spool.get(2, device=CPU)
+    again = cache.get(2, device=CPU)
     assert again is not None and again.entropy[1] == 0.25
-    empty = spool.get(3, device=CPU)
+    empty = cache.get(3, device=CPU)
     assert empty is not None and empty.regions is None
-    assert spool.get(5, device=CPU) is None
-    spool.close()
+    assert cache.get(5, device=CPU) is None
+    cache.close()
 
 
 def test_a_cut_that_the_backward_pass_met_lies_before_the_next_frame():
-    spool = ReadingCache()
+    cache = ReadingCache()
     for index, cut in ((4, False), (3, True), (2, False)):
-        spool.put(index, FrameReading(None, cut=cut))
-    found = [spool.get(index, device=CPU) for index in (2, 3, 4)]
+        cache.put(index, FrameReading(None, cut=cut))
+    found = [cache.get(index, device=CPU) for index in (2, 3, 4)]
     assert [reading is not None and reading.cut for reading in found] == [False, False, True]
-    spool.close()
+    cache.close()
 
 
-def test_a_spool_keeps_no_label_maps_in_memory():
-    spool = ReadingCache()
+def test_a_cache_keeps_no_label_maps_in_memory():
+    cache = ReadingCache()
     for index in range(20):
-        spool.put(index, FrameReading(torch.rand(4, 40, 60)))
-    held = [value for value in vars(spool).values() if isinstance(value, dict)]
+        cache.put(index, FrameReading(torch.rand(4, 40, 60)))
+    held = [value for value in vars(cache).values() if isinstance(value, dict)]
     assert all(isinstance(v, tuple) and len(v) == 2 for d in held for v in d.values())
     places = [place for d in held for place in d.values()]
     assert len(places) == 20 and sum(length for _, length in places) < 20 * 4 * 40 * 60 * 2.2
-    spool.close()
+    cache.close()
     with pytest.raises(ValueError, match="closed"):
-        spool.get(0, device=CPU)
+        cache.get(0, device=CPU)
 
 
 LAYOUT = Layout((7, 9), (4,), (("point", 1, 0), ("point", 2, 0)))

@@ -12,7 +12,7 @@ from chromatrack.evaluation.baselines.colorizers import ab_of, grey_of
 from chromatrack.ops.affinity import SparseAffinity
 from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
 from chromatrack.ops.coords import FeatureSpec, cell_count
-from chromatrack.propagation.label_maps import planes, to_cells, upsample
+from chromatrack.ops.resample import planes, to_cells, upsample
 from chromatrack.propagation.propagate import Input, PropagateConfig, Propagated
 from chromatrack.tracking import colorize as recolor
 from chromatrack.tracking.color_detail import around, fine_colors, look, pointed_places

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from patch_encoders import image_of, run_marks, wave_frame
+from patch_encoders import image_of, present, run_marks, wave_frame
 
 from chromatrack.ops.coords import Box, FeatureSpec, box_edges, cell_count
 from chromatrack.propagation.box_labels import (
@@ -207,9 +207,9 @@ def test_a_box_follows_an_object_through_frames():
     places = [(16 + 5 * i, 20 + 2 * i) for i in range(9)]
     marks = Marks(boxes=[BoxMark(5, 0, 16.0, 20.0, 40.0, 40.0)])
     scores = []
-    for (_, readings), (x, y) in zip(run_marks(film(places), marks), places, strict=True):
+    for (step, readings), (x, y) in zip(run_marks(film(places), marks), places, strict=True):
         scores.append(box_iou(readings.boxes[1], (x, y, 40, 40)))
-        assert readings.present[1] and readings.confidence[1] > 0.5
+        assert present(step.label_map, readings)[1] and readings.confidence[1] > 0.5
     assert min(scores) > 0.7 and np.mean(scores) > 0.8
 
 

@@ -8,19 +8,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-import chromatrack.propagation.label_maps as labels_module
+import chromatrack.ops.resample as resample_module
 from chromatrack.errors import InputError
 from chromatrack.ops.coords import FeatureSpec, cell_count, pixel_grid
+from chromatrack.ops.resample import resize, to_cells, upsample, upsample_guided
 from chromatrack.propagation.label_maps import (
     label_map_to_mask,
     masks_to_label_map,
     merge_given,
     object_ids,
-    resize,
-    to_cells,
     to_image,
-    upsample,
-    upsample_guided,
 )
 
 SPECS = [
@@ -114,18 +111,13 @@ def random_map(labels: int, *, seed: int) -> torch.Tensor:
     return torch.rand(labels, 4, 5, generator=torch.Generator().manual_seed(seed)).softmax(0)
 
 
-def test_what_is_given_first_is_taken_as_it_is():
-    given_map = random_map(3, seed=0)
-    assert merge_given(given_map, None) is given_map
-
-
 def test_painted_objects_replace_and_the_others_stay():
     predicted = random_map(3, seed=1)
     painted = torch.zeros(3, 4, 5)
     painted[1, :2] = 0.8
     painted[1, 0] = 1.0
     painted[0] = 1 - painted[1]
-    merged = merge_given(painted, predicted)
+    merged = merge_given(painted, predicted, painted=torch.tensor([True, True, False]))
     assert torch.equal(merged[1], painted[1])  # exactly as painted, also where it is absent
     assert torch.equal(merged[2, 2:], predicted[2, 2:])  # untouched where nothing was painted
     assert float(merged[2, 0].abs().max()) == 0  # taken cells are taken
@@ -138,7 +130,8 @@ def test_nothing_painted_changes_no_object():
     predicted = random_map(3, seed=2)
     empty = torch.zeros(3, 4, 5)
     empty[0] = 1
-    torch.testing.assert_close(merge_given(empty, predicted), predicted)
+    nothing = torch.tensor([True, False, False])
+    torch.testing.assert_close(merge_given(empty, predicted, painted=nothing), predicted)
 
 
 def test_an_object_said_to_be_absent_is_taken_out_and_the_others_stay():
@@ -260,7 +253,7 @@ def test_guided_filter_inside_an_objects_extent_equals_the_whole_frame(monkeypat
     label_map[0] = 1 - label_map[1:].sum(0)
     cropped = upsample_guided(label_map, image, spec=spec, background=True)
     monkeypatch.setattr(
-        labels_module, "_extent", lambda x, margin: (slice(0, len(x)), slice(0, x.shape[1]))
+        resample_module, "_extent", lambda x, margin: (slice(0, len(x)), slice(0, x.shape[1]))
     )
     whole = upsample_guided(label_map, image, spec=spec, background=True)
     torch.testing.assert_close(cropped, whole, rtol=0, atol=1e-5)

@@ -1,0 +1,174 @@
+"""Pixels <-> cells, and one size of image to another; edges that follow the image.
+
+With `video.py` the only file that turns axes: frames are `(H, W, 3)`, tensors `(3, H, W)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from chromatrack.ops.coords import FeatureSpec, cell_count, image_size, pixel_to_cell
+
+
+def planes(rgb: np.ndarray) -> Tensor:
+    """`(H, W, 3)` uint8 frame -> `(3, H, W)` uint8 view of the same memory."""
+    return torch.from_numpy(rgb).permute(2, 0, 1)
+
+
+def interleaved(image: Tensor) -> np.ndarray:
+    """`(3, H, W)` float in [0, 1] -> `(H, W, 3)` uint8 frame, rounded."""
+    return (image * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
+
+
+def to_cells(image: Tensor, spec: FeatureSpec) -> Tensor:
+    """Average of the pixels around each cell's position.
+
+    The window is the smallest of at least `stride` pixels that is centred on the cell exactly:
+    stride + 1 wide when cells sit on pixel centres (offset 0), stride wide when between two.
+
+    Args:
+        image: `(B, C, H, W)` float.
+
+    Returns:
+        `(B, C, h, w)`; pixels outside the image do not count.
+    """
+    h, w = cell_count(image_size(image), stride=spec.stride)
+    between = round(2 * spec.offset) % 2 == 1
+    window = spec.stride + (between == bool(spec.stride % 2))
+    before = (window - 1) / 2 - spec.offset
+    left = round(before)
+    right_y = (h - 1) * spec.stride - left + window - image.shape[-2]
+    right_x = (w - 1) * spec.stride - left + window - image.shape[-1]
+    pad = (left, right_x, left, right_y)
+    total = F.avg_pool2d(F.pad(image, pad), window, spec.stride, divisor_override=1)
+    ones = F.pad(image.new_ones(1, 1, *image.shape[-2:]), pad)
+    return total / F.avg_pool2d(ones, window, spec.stride, divisor_override=1)
+
+
+def resize(image: Tensor, size: Sequence[int]) -> Tensor:
+    """`(C, H, W)` float -> `(C, *size)`, bilinear with anti-aliasing; the same tensor if equal."""
+    if tuple(image.shape[-2:]) == tuple(size):
+        return image
+    return F.interpolate(image[None], size=list(size), mode="bilinear", antialias=True)[0]
+
+
+def upsample(label_map: Tensor, *, size: tuple[int, int], spec: FeatureSpec) -> Tensor:
+    """Bilinear `(L, h, w)` -> `(L, H, W)`, each cell at its own pixel position (spec)."""
+    h, w = label_map.shape[-2:]
+    rows, columns = _linear(h, size[0], spec), _linear(w, size[1], spec)
+    return rows.to(label_map) @ label_map @ columns.to(label_map).T
+
+
+def _linear(cells: int, pixels: int, spec: FeatureSpec) -> Tensor:
+    """Weights `(pixels, cells)` of linear interpolation along an axis; the ends are repeated."""
+    places = torch.arange(pixels, dtype=torch.float32)
+    at = pixel_to_cell(places, stride=spec.stride, offset=spec.offset).clamp(0, cells - 1)
+    return (1 - (at[:, None] - torch.arange(cells)).abs()).clamp(min=0)
+
+
+_COARSE = 4  # pixels per step of the guided filter's statistics
+_RADIUS = 2  # of its windows, in such steps
+_SMOOTHNESS = 1e-4  # variance of colour, in [0, 1], below which the image has no say
+
+
+def _box(x: Tensor) -> Tensor:
+    """Mean over the window around each place, inside the image: `(C, H, W)` -> same."""
+    return F.avg_pool2d(x[None], 2 * _RADIUS + 1, 1, _RADIUS, count_include_pad=False)[0]
+
+
+def _inverse_3x3(m: Sequence[Tensor]) -> list[Tensor]:
+    """Inverse of symmetric 3x3 matrices given as (xx, xy, xz, yy, yz, zz) planes, in that order."""
+    xx, xy, xz, yy, yz, zz = m
+    a, b, c = yy * zz - yz * yz, xz * yz - xy * zz, xy * yz - xz * yy
+    determinant = xx * a + xy * b + xz * c
+    rest = [xx * zz - xz * xz, xy * xz - xx * yz, xx * yy - xy * xy]
+    return [x / determinant for x in (a, b, c, *rest)]
+
+
+def upsample_guided(
+    label_map: Tensor, image: Tensor, *, spec: FeatureSpec, background: bool = False
+) -> Tensor:
+    """Bring a label map to the image's size, its edges following the image's.
+
+    Source: fast guided filter (He and Sun 2015): in every small window the label is a linear
+    function of the pixel's colour; the coefficients are found on a 4 times smaller image.
+
+    Args:
+        label_map: `(L, h, w)` float.
+        image: `(3, H, W)` float32 sRGB in [0, 1].
+        background: channel 0 is background, 1 minus the others, and is not filtered itself.
+
+    Returns:
+        `(L, H, W)` float32; within each label's own range.
+    """
+    size = image_size(image)
+    labels = label_map[1:] if background else label_map
+    guide = _coarse(image)
+    low = _coarse(upsample(labels, size=size, spec=spec))
+    mean_guide, inverse = _guide_statistics(guide)
+    dense = image.new_zeros(len(labels), *size)
+    for cells, label, out in zip(labels, low, dense, strict=True):
+        rows, columns = _extent(label, margin=2 * _RADIUS + 2)
+        fine_rows = slice(rows.start * _COARSE, min(rows.stop * _COARSE, size[0]))
+        fine_columns = slice(columns.start * _COARSE, min(columns.stop * _COARSE, size[1]))
+        if rows.stop > rows.start:
+            value = _filter_label(
+                label[rows, columns],
+                guide[:, rows, columns],
+                mean_guide[:, rows, columns],
+                inverse[:, rows, columns],
+                image[:, fine_rows, fine_columns],
+            )
+            out[fine_rows, fine_columns] = value.clamp_(float(cells.min()), float(cells.max()))
+    if not background:
+        return dense
+    return torch.cat([(1 - dense.sum(0, keepdim=True)).clamp(min=0), dense])
+
+
+def _coarse(image: Tensor) -> Tensor:
+    """Averages of _COARSE x _COARSE pixels: `(C, H, W)` -> `(C, ceil(H / 4), ceil(W / 4))`."""
+    return F.avg_pool2d(image[None], _COARSE, ceil_mode=True, count_include_pad=False)[0]
+
+
+def _extent(label: Tensor, *, margin: int) -> tuple[slice, slice]:
+    """Rows and columns that hold a label, and `margin` more: beyond them the filter gives 0."""
+    slices = []
+    for axis in (1, 0):
+        held = (label != 0).any(axis).nonzero()
+        low, high = (int(held[0]), int(held[-1])) if len(held) else (0, -1 - 2 * margin)
+        slices.append(slice(max(0, low - margin), max(0, high + 1 + margin)))
+    return slices[0], slices[1]
+
+
+def _guide_statistics(guide: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean colour of every window `(3, h, w)` and inverse of its covariance, six planes."""
+    pairs = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
+    mean = _box(guide)
+    spread = _box(torch.stack([guide[i] * guide[j] for i, j in pairs]))
+    variance = [
+        spread[k] - mean[i] * mean[j] + _SMOOTHNESS * (i == j) for k, (i, j) in enumerate(pairs)
+    ]
+    return mean, torch.stack(_inverse_3x3(variance))
+
+
+def _filter_label(
+    label: Tensor, guide: Tensor, mean_guide: Tensor, inverse: Tensor, image: Tensor
+) -> Tensor:
+    """One label, fitted to the colours of each window and laid over the image: `(H, W)`."""
+    mean = _box(label[None])
+    r, g, b = _box(guide * label) - mean_guide * mean
+    xx, xy, xz, yy, yz, zz = inverse
+    slope = torch.stack(
+        [xx * r + xy * g + xz * b, xy * r + yy * g + yz * b, xz * r + yz * g + zz * b]
+    )
+    level = mean - (slope * mean_guide).sum(0, keepdim=True)
+    smooth = _box(torch.cat([slope, level]))[None]
+    fine = F.interpolate(smooth, scale_factor=float(_COARSE), mode="bilinear")[0]
+    fine = fine[:, : image.shape[-2], : image.shape[-1]]
+    value = torch.addcmul(fine[3], fine[0], image[0])
+    return value.addcmul_(fine[1], image[1]).addcmul_(fine[2], image[2])
