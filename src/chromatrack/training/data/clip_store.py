@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import warnings
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,14 +16,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor
 
-from chromatrack.errors import InputError, VideoError
+from chromatrack.atomic import replace_file
+from chromatrack.errors import InputError, OutputError, VideoError
 from chromatrack.ops.coords import fit_size
 from chromatrack.training.data.decode import Clip, Decoded, decode_stretch, load_photo
-from chromatrack.training.data.frame_cache import FrameFiles
 from chromatrack.training.data.index import Index, stretches
-from chromatrack.training.data.media import Stretch
+from chromatrack.training.data.media import Stretch, VideoEntry
 
 if TYPE_CHECKING:
     from chromatrack.training.config import SamplerConfig
@@ -34,6 +39,7 @@ EXCHANGE_EVERY = 20
 _AHEAD = EXCHANGE_EVERY  # steps: what those need is decoded meanwhile
 _RECENT = 8  # clips at hand when none are kept in memory
 _PHOTO_SHARE = 1 / 3  # of the memory at most is for photos when there are videos
+_VERSION = 2  # of a clip on disk: raise it when decoding gives other frames, scenes or weights
 _ASPECT = 1.5  # of a photo not yet seen
 
 
@@ -279,3 +285,64 @@ class ClipStore:
         sizes = [stretch_bytes(self.index, self.stretches[i], self.config) for i in order]
         budget = self.config.memory_gigabytes * 1e9 - self._photo_budget
         return ClipSchedule(order, np.asarray(sizes, np.float64), budget)
+
+
+class FrameFiles:
+    """A folder of decoded clips: below it one folder per video, in it a file per stretch."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._works = True
+
+    def read(self, video: VideoEntry, stretch: Stretch, config: SamplerConfig) -> Clip | None:
+        """The clip with frames mapped from disk; None if it is not there, or damaged."""
+        try:
+            found = load_file(self._path(video, stretch, config))
+        except (OSError, SafetensorError):
+            return None
+        times, scene = found["pts_seconds"].numpy(), found["scene"].numpy()
+        return Clip(found["rgb"], times, scene, float(found["weight"]))
+
+    def write(self, video: VideoEntry, stretch: Stretch, config: SamplerConfig, clip: Clip) -> None:
+        """Keep a clip; where that fails (a full disk) it is warned of once, and not tried again."""
+        if not self._works:
+            return
+        path = self._path(video, stretch, config)
+        content = {
+            "rgb": clip.rgb,
+            "pts_seconds": torch.from_numpy(clip.pts_seconds),
+            "scene": torch.from_numpy(clip.scene),
+            "weight": torch.tensor(clip.weight, dtype=torch.float64),
+        }
+        try:
+            replace_file(path, save(content))
+        except OutputError as error:
+            self._works = False
+            warnings.warn(
+                f"training data: decoded clips cannot be kept in {self.folder} ({error}); they "
+                "are decoded anew each time",
+                stacklevel=2,
+            )
+            return
+        self._forget_others(path, video)
+
+    def _path(self, video: VideoEntry, stretch: Stretch, config: SamplerConfig) -> Path:
+        span = stretch.start_seconds, stretch.end_seconds
+        knobs = config.short_side, config.spacing_seconds
+        place = _hash(video.path, video.start, video.length)
+        return self.folder / place / f"{_stamp(video)}-{_hash(*span, *knobs)}.safetensors"
+
+    def _forget_others(self, path: Path, video: VideoEntry) -> None:
+        """Delete clips of what the video was before it changed."""
+        with suppress(OSError):
+            for other in path.parent.iterdir():
+                if not other.name.startswith((_stamp(video), ".")):
+                    other.unlink(missing_ok=True)
+
+
+def _stamp(video: VideoEntry) -> str:
+    return _hash(_VERSION, video.bytes, video.modified_ns)
+
+
+def _hash(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
