@@ -198,10 +198,6 @@ class ClipStore:
             self._photo_bytes += image.numel()
         return image
 
-    def decode(self, number: int) -> Clip | None:
-        """A stretch decoded now and not kept; None if it cannot be used. For any thread."""
-        return self._decode(number).clip
-
     def close(self) -> None:
         """Stop decoding in the background."""
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -217,7 +213,7 @@ class ClipStore:
             if not at_once and len(self._coming) >= 2 * self._workers:
                 return
             if number not in self._coming:
-                self._coming[number] = self._pool.submit(self._decode, number)
+                self._coming[number] = self._pool.submit(self.decode, number)
 
     def _finish(self, number: int) -> None:
         """Wait for an ordered stretch and take it in."""
@@ -242,7 +238,8 @@ class ClipStore:
             self._order([int(self._plan.order[self._on_disk])])
             self._on_disk += 1
 
-    def _decode(self, number: int) -> Decoded:
+    def decode(self, number: int) -> Decoded:
+        """A stretch decoded now, or read from disk, and not kept. For any thread."""
         stretch = self.stretches[number]
         video = self.index.videos[stretch.video]
         config = self.config

@@ -112,6 +112,9 @@ def _decode(store: ClipStore) -> FrameTable:
 def _decoded(store: ClipStore) -> Iterator[tuple[int, Clip | None]]:
     """(source, clip) of all stretches, in order, then of all photos as clips of one frame."""
 
+    def stretch(number: int) -> Clip | None:
+        return store.decode(number).clip
+
     def photo(number: int) -> Clip | None:
         image = store.photo(number)
         one = np.zeros(1)
@@ -120,7 +123,7 @@ def _decoded(store: ClipStore) -> Iterator[tuple[int, Clip | None]]:
     videos, photos = len(store.index.videos), len(store.index.photos)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         sources = [stretch.video for stretch in store.stretches]
-        yield from zip(sources, pool.map(store.decode, range(store.count)), strict=True)
+        yield from zip(sources, pool.map(stretch, range(store.count)), strict=True)
         yield from zip(range(videos, videos + photos), pool.map(photo, range(photos)), strict=True)
 
 
