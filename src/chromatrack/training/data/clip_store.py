@@ -134,7 +134,7 @@ class ClipStore:
         self._broken: set[int] = set()
         self._photos: dict[int, Tensor | None] = {}
         self._photo_bytes = 0
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
         self._on_disk = 0  # stretches in order that the disk cache has been asked to hold
         self._workers = max(2, min(8, os.cpu_count() or 1))
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="chromatrack-decode")
@@ -190,7 +190,7 @@ class ClipStore:
         try:
             image = load_photo(entry, short_side=self.config.short_side).to(self.device)
         except VideoError as error:
-            self._tell(str(error), str(error))
+            self._warn_once(str(error), str(error))
             self._photos[number] = None
             return None
         if self._photo_bytes + image.numel() <= self._photo_budget:
@@ -220,7 +220,7 @@ class ClipStore:
         decoded = self._coming.pop(number).result()
         if decoded.problem:
             path = self.index.videos[self.stretches[number].video].path
-            self._tell(path, decoded.problem)
+            self._warn_once(path, decoded.problem)
         if decoded.clip is None:
             self._broken.add(number)
         else:
@@ -262,9 +262,9 @@ class ClipStore:
         here = Clip(clip.rgb.to(self.device), clip.pts_seconds, clip.scene, clip.weight)
         return Decoded(here, decoded.problem)
 
-    def _tell(self, key: str, problem: str) -> None:
-        if key not in self._told:
-            self._told.add(key)
+    def _warn_once(self, key: str, problem: str) -> None:
+        if key not in self._warned:
+            self._warned.add(key)
             warnings.warn(f"training data: {problem}", stacklevel=4)
 
     # -- the plan ----------------------------------------------------------------------------
