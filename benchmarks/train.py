@@ -281,7 +281,7 @@ def table(found: dict) -> str:
 def positive(text: str) -> int:
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, came {number}")
+        raise argparse.ArgumentTypeError(f"expected 1 or more, got {number}")
     return number
 
 

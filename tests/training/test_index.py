@@ -24,10 +24,10 @@ from video_clips import write_clip as encode
 
 from chromatrack.errors import InputError
 from chromatrack.training.data import index as index_module
-from chromatrack.training.data import timeline
+from chromatrack.training.data import media
 from chromatrack.training.data.index import Index, build_index, cache_folder, stretches
+from chromatrack.training.data.listing import list_shard
 from chromatrack.training.data.media import MediaFile, VideoEntry
-from chromatrack.training.data.shards import list_shard
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "train"
 
@@ -138,15 +138,15 @@ def test_a_large_file_is_timed_by_its_own_index_alike(tmp_path, monkeypatch):
     path = encode(tmp_path / "v.mp4", pictures(40), options={"g": "12", "bf": "2"})
     shard = write_shard(tmp_path / "s.tar", {"v.mp4": path.read_bytes()})
     read = build_index([path, shard], cache=None).videos
-    monkeypatch.setattr(timeline, "_SMALL", 0)
-    monkeypatch.setattr(timeline, "_demuxed", lambda *_: pytest.fail("the file was read through"))
+    monkeypatch.setattr(media, "_SMALL", 0)
+    monkeypatch.setattr(media, "_demuxed", lambda *_: pytest.fail("the file was read through"))
     assert build_index([path, shard], cache=None).videos == read
 
 
 def test_a_huge_file_without_index_is_timed_by_what_it_declares(tmp_path, monkeypatch):
     path = encode(tmp_path / "v.mkv", pictures(48), options={"g": "12"})
-    monkeypatch.setattr(timeline, "_SMALL", 0)
-    monkeypatch.setattr(timeline, "_READ_WHOLE", 0)
+    monkeypatch.setattr(media, "_SMALL", 0)
+    monkeypatch.setattr(media, "_READ_WHOLE", 0)
     (video,) = build_index([path], cache=None).videos
     assert video.seconds == pytest.approx(2.0, abs=0.1) and video.frames is None
     assert video.begin == 0.0
@@ -341,12 +341,6 @@ def test_the_cache_folder_is_the_users(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     if index_module.os.name != "nt":
         assert cache_folder() == tmp_path / ".cache" / "chromatrack"
-
-
-def test_progress_counts_videos(film):
-    told: list[tuple[str, int, int | None]] = []
-    build_index([film], cache=None, progress=lambda *args: told.append(args))
-    assert told == [("index", 1, 1)]
 
 
 # -- remote shards -------------------------------------------------------------------------

@@ -55,18 +55,20 @@ def lab_of(*frames: np.ndarray) -> torch.Tensor:
     return rgb_to_lab(torch.stack([planes(frame) for frame in frames]).float() / 255)
 
 
+def view_of(
+    reference: np.ndarray, target: np.ndarray, features: torch.Tensor, *, name: str = "x", top_k=5
+) -> PairView:
+    knobs = {"temperature": 0.05}
+    copied = copy_colors(features, lab_of(reference, target), SPEC, top_k=top_k, **knobs)
+    frames = torch.stack([planes(reference), planes(target)])
+    return look_at_pair(frames, features, SPEC, name=name, copied=copied, **knobs)
+
+
 @pytest.fixture(scope="module")
 def view() -> PairView:
     frames = moving_clip(frames=2, size=SIZE, velocity=(8.0, 0.0), radius=14)
-    return look_at_pair(
-        frames[0].rgb,
-        frames[1].rgb,
-        shifted(1),
-        SPEC,
-        name="a clip with a name of some length_7",
-        top_k=5,
-        temperature=0.05,
-    )
+    name = "a clip with a name of some length_7"
+    return view_of(frames[0].rgb, frames[1].rgb, shifted(1), name=name)
 
 
 @settings(max_examples=20)
@@ -110,10 +112,7 @@ def test_errors_are_means_in_normalised_lab():
 def test_the_targets_own_colors_do_not_leak_into_the_copy():
     """A grey target gets the same colours as one of the same lightness in full colour."""
     frame = still(SIZE)
-    copies = [
-        look_at_pair(frame, target, shifted(0), SPEC, name="x", top_k=5, temperature=0.05).copied
-        for target in (frame, grey_frame(frame))
-    ]
+    copies = [view_of(frame, target, shifted(0)).copied for target in (frame, grey_frame(frame))]
     assert float(lab_of(frame)[0, 1:].abs().mean()) > 5
     assert np.abs(copies[0].astype(int) - copies[1]).mean() < 0.5
 
@@ -216,17 +215,14 @@ def test_any_shape_of_frame_is_drawn(size):
     frame = still(size)
     cells = -(-size[0] // 8), -(-size[1] // 8)
     features = torch.stack([unique_features(cells)] * 2)
-    view = look_at_pair(frame, frame, features, SPEC, name="", top_k=9, temperature=0.05)
+    view = view_of(frame, frame, features, name="", top_k=9)
     assert watch_picture([view], title="").shape[1] > 5 * 320
 
 
 def test_frames_and_features_that_do_not_fit_are_refused():
     frame = still(SIZE)
-    numbers = dict(name="clip", top_k=5, temperature=0.05)
-    with pytest.raises(InputError, match="clip: expected two frames of one size"):
-        look_at_pair(frame, frame[:-8], shifted(0), SPEC, **numbers)
     with pytest.raises(InputError, match="same two frames"):
-        look_at_pair(frame, frame, shifted(0)[:, :, 1:], SPEC, **numbers)
+        view_of(frame, frame, shifted(0)[:, :, 1:])
 
 
 def test_names_are_shortened_in_the_middle():

@@ -17,10 +17,10 @@ from chromatrack.training.config import (
     check,
     default,
     from_json,
+    learning_rate,
     to_json,
     vondrick2018,
 )
-from chromatrack.training.schedule import learning_rate
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))

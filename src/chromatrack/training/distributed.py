@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -104,45 +104,24 @@ def once_per_machine(work: Callable[[], Result], world: World) -> Result:
     first = world.machine[0]
     found: Result | None = None
     failure: ChromatrackError | None = None
-    with _all_there(world):
-        everyone = _patient_group(None)
+    with _all_there(world):  # over CPUs, whatever trains, and patient
+        everyone = dist.new_group(backend="gloo", timeout=PATIENCE)
+    assert isinstance(everyone, dist.ProcessGroup), "this process is one of them"
     if world.rank == first:
         try:
             found = work()
         except ChromatrackError as error:
             failure = error
-    told: list[str | None] = [None] * world.size
+    answers: list[Any] = [None] * world.size
     with _all_there(world):
-        dist.all_gather_object(told, failure and str(failure), group=everyone)
+        dist.all_gather_object(answers, (found, failure and str(failure)), group=everyone)
     if failure is not None:
         raise failure
-    for rank, words in enumerate(told):
+    for rank, (_, words) in enumerate(answers):
         if words is not None:
             raise TrainingError(f"process {rank} has stopped, and {world.rank} with it: {words}")
-    with _all_there(world):
-        found = _from_the_first(found, world)
     dist.destroy_process_group(everyone)
-    return found
-
-
-def _from_the_first(found: Result | None, world: World) -> Result:
-    """What the first process of this machine has found."""
-    box = [found]
-    if len(world.machine) > 1:
-        group = _patient_group(list(world.machine))
-        dist.broadcast_object_list(box, src=world.machine[0], group=group)
-        dist.destroy_process_group(group)
-    assert box[0] is not None, "`work` returns something"
-    return box[0]
-
-
-def _patient_group(ranks: list[int] | None) -> dist.ProcessGroup:
-    """Some processes (None: all) that can wait long for each other; over CPUs, whatever trains."""
-    group = dist.new_group(
-        ranks, backend="gloo", timeout=PATIENCE, use_local_synchronization=ranks is not None
-    )
-    assert isinstance(group, dist.ProcessGroup), "this process is one of them"
-    return group
+    return answers[first][0]
 
 
 @contextmanager

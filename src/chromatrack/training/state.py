@@ -26,6 +26,7 @@ from chromatrack.training.widen import can_grow, grow
 Watcher = Callable[[Encoder, int, float, Path], Mapping[str, float]]
 """Called as watcher(encoder, step, seconds, folder); changes nothing about the encoder."""
 
+COUNTS = ("step", "seconds", "examples_seen", "frames_seen", "skipped", "best")
 CODEBOOK_BATCHES = 8  # for every 16 colours
 CALIBRATION_BATCHES = 24
 CALIBRATION_VIEWS = 16
@@ -75,12 +76,7 @@ class TrainState:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "codebook": self.codebook,
-            "step": self.step,
-            "seconds": self.seconds,
-            "examples_seen": self.examples_seen,
-            "frames_seen": self.frames_seen,
-            "skipped": self.skipped,
-            "best": self.best,
+            **{name: getattr(self, name) for name in COUNTS},
             "random": torch.get_rng_state(),
             "config": to_json(config),
             "digest": self.notes.get("digest", ""),
@@ -102,7 +98,7 @@ class TrainState:
         self.codebook = content["codebook"]
         if self.codebook is not None:
             self.codebook = self.codebook.to(self.device)
-        for name in ("step", "seconds", "examples_seen", "frames_seen", "skipped", "best"):
+        for name in COUNTS:
             setattr(self, name, content[name])
         torch.set_rng_state(content["random"])
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from chromatrack.errors import InputError, TrainingError
 from chromatrack.model.encoder import Encoder, color_head, color_scores
-from chromatrack.training.config import TrainConfig, check, default
+from chromatrack.training.config import TrainConfig, check, default, learning_rate
 from chromatrack.training.data.clip_store import ClipStore
 from chromatrack.training.data.device_batches import DeviceSampler
 from chromatrack.training.data.frame_table import frame_table
@@ -45,7 +45,6 @@ from chromatrack.training.monitor.holdout import HeldPair, held_pairs, set_aside
 from chromatrack.training.monitor.log import StepReport
 from chromatrack.training.objective import terms, total
 from chromatrack.training.run_folder import RunFiles
-from chromatrack.training.schedule import learning_rate
 from chromatrack.training.signals import asked_to_stop, raise_for
 from chromatrack.training.state import TrainState, Watcher, begin, choose_precision
 
@@ -225,7 +224,7 @@ class _Projector(nn.Module):
 def network_to_train(run: TrainState, config: TrainConfig, world: World) -> nn.Module:
     """The run's encoder as `losses` calls it: over all processes, compiled if asked."""
     network = shared(_Projector(run.encoder), world, run.device)
-    return _compiled(network) if config.compile else network
+    return cast("nn.Module", torch.compile(network)) if config.compile else network
 
 
 def prefetch(items: Iterator[Item], *, depth: int) -> Generator[Item]:
@@ -395,9 +394,3 @@ def _report(
         waiting=waiting,
         skipped=run.skipped,
     )
-
-
-def _compiled(network: nn.Module) -> nn.Module:
-    compiled = torch.compile(network)
-    assert isinstance(compiled, nn.Module)
-    return compiled

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import warnings
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,14 +16,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor
 
-from chromatrack.errors import InputError, VideoError
+from chromatrack.atomic import replace_file
+from chromatrack.errors import InputError, OutputError, VideoError
 from chromatrack.ops.coords import fit_size
 from chromatrack.training.data.decode import Clip, Decoded, decode_stretch, load_photo
-from chromatrack.training.data.frame_cache import FrameFiles
 from chromatrack.training.data.index import Index, stretches
-from chromatrack.training.data.media import Stretch
+from chromatrack.training.data.media import Stretch, VideoEntry
 
 if TYPE_CHECKING:
     from chromatrack.training.config import SamplerConfig
@@ -34,6 +39,7 @@ EXCHANGE_EVERY = 20
 _AHEAD = EXCHANGE_EVERY  # steps: what those need is decoded meanwhile
 _RECENT = 8  # clips at hand when none are kept in memory
 _PHOTO_SHARE = 1 / 3  # of the memory at most is for photos when there are videos
+_VERSION = 2  # of a clip on disk: raise it when decoding gives other frames, scenes or weights
 _ASPECT = 1.5  # of a photo not yet seen
 
 
@@ -128,7 +134,7 @@ class ClipStore:
         self._broken: set[int] = set()
         self._photos: dict[int, Tensor | None] = {}
         self._photo_bytes = 0
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
         self._on_disk = 0  # stretches in order that the disk cache has been asked to hold
         self._workers = max(2, min(8, os.cpu_count() or 1))
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="chromatrack-decode")
@@ -184,17 +190,13 @@ class ClipStore:
         try:
             image = load_photo(entry, short_side=self.config.short_side).to(self.device)
         except VideoError as error:
-            self._tell(str(error), str(error))
+            self._warn_once(str(error), str(error))
             self._photos[number] = None
             return None
         if self._photo_bytes + image.numel() <= self._photo_budget:
             self._photos[number] = image
             self._photo_bytes += image.numel()
         return image
-
-    def decode(self, number: int) -> Clip | None:
-        """A stretch decoded now and not kept; None if it cannot be used. For any thread."""
-        return self._decode(number).clip
 
     def close(self) -> None:
         """Stop decoding in the background."""
@@ -211,14 +213,14 @@ class ClipStore:
             if not at_once and len(self._coming) >= 2 * self._workers:
                 return
             if number not in self._coming:
-                self._coming[number] = self._pool.submit(self._decode, number)
+                self._coming[number] = self._pool.submit(self.decode, number)
 
     def _finish(self, number: int) -> None:
         """Wait for an ordered stretch and take it in."""
         decoded = self._coming.pop(number).result()
         if decoded.problem:
             path = self.index.videos[self.stretches[number].video].path
-            self._tell(path, decoded.problem)
+            self._warn_once(path, decoded.problem)
         if decoded.clip is None:
             self._broken.add(number)
         else:
@@ -236,7 +238,8 @@ class ClipStore:
             self._order([int(self._plan.order[self._on_disk])])
             self._on_disk += 1
 
-    def _decode(self, number: int) -> Decoded:
+    def decode(self, number: int) -> Decoded:
+        """A stretch decoded now, or read from disk, and not kept. For any thread."""
         stretch = self.stretches[number]
         video = self.index.videos[stretch.video]
         config = self.config
@@ -259,9 +262,9 @@ class ClipStore:
         here = Clip(clip.rgb.to(self.device), clip.pts_seconds, clip.scene, clip.weight)
         return Decoded(here, decoded.problem)
 
-    def _tell(self, key: str, problem: str) -> None:
-        if key not in self._told:
-            self._told.add(key)
+    def _warn_once(self, key: str, problem: str) -> None:
+        if key not in self._warned:
+            self._warned.add(key)
             warnings.warn(f"training data: {problem}", stacklevel=4)
 
     # -- the plan ----------------------------------------------------------------------------
@@ -279,3 +282,64 @@ class ClipStore:
         sizes = [stretch_bytes(self.index, self.stretches[i], self.config) for i in order]
         budget = self.config.memory_gigabytes * 1e9 - self._photo_budget
         return ClipSchedule(order, np.asarray(sizes, np.float64), budget)
+
+
+class FrameFiles:
+    """A folder of decoded clips: below it one folder per video, in it a file per stretch."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._works = True
+
+    def read(self, video: VideoEntry, stretch: Stretch, config: SamplerConfig) -> Clip | None:
+        """The clip with frames mapped from disk; None if it is not there, or damaged."""
+        try:
+            found = load_file(self._path(video, stretch, config))
+        except (OSError, SafetensorError):
+            return None
+        times, scene = found["pts_seconds"].numpy(), found["scene"].numpy()
+        return Clip(found["rgb"], times, scene, float(found["weight"]))
+
+    def write(self, video: VideoEntry, stretch: Stretch, config: SamplerConfig, clip: Clip) -> None:
+        """Keep a clip; where that fails (a full disk) it is warned of once, and not tried again."""
+        if not self._works:
+            return
+        path = self._path(video, stretch, config)
+        content = {
+            "rgb": clip.rgb,
+            "pts_seconds": torch.from_numpy(clip.pts_seconds),
+            "scene": torch.from_numpy(clip.scene),
+            "weight": torch.tensor(clip.weight, dtype=torch.float64),
+        }
+        try:
+            replace_file(path, save(content))
+        except OutputError as error:
+            self._works = False
+            warnings.warn(
+                f"training data: decoded clips cannot be kept in {self.folder} ({error}); they "
+                "are decoded anew each time",
+                stacklevel=2,
+            )
+            return
+        self._forget_others(path, video)
+
+    def _path(self, video: VideoEntry, stretch: Stretch, config: SamplerConfig) -> Path:
+        span = stretch.start_seconds, stretch.end_seconds
+        knobs = config.short_side, config.spacing_seconds
+        place = _hash(video.path, video.start, video.length)
+        return self.folder / place / f"{_stamp(video)}-{_hash(*span, *knobs)}.safetensors"
+
+    def _forget_others(self, path: Path, video: VideoEntry) -> None:
+        """Delete clips of what the video was before it changed."""
+        with suppress(OSError):
+            for other in path.parent.iterdir():
+                if not other.name.startswith((_stamp(video), ".")):
+                    other.unlink(missing_ok=True)
+
+
+def _stamp(video: VideoEntry) -> str:
+    return _hash(_VERSION, video.bytes, video.modified_ns)
+
+
+def _hash(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

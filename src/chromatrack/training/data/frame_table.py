@@ -20,10 +20,9 @@ import torch
 from torch import Tensor
 
 from chromatrack.errors import TrainingError
-from chromatrack.ops.coords import image_size
 from chromatrack.training.data.clip_store import ClipStore
 from chromatrack.training.data.decode import Clip
-from chromatrack.training.data.shards import atomic
+from chromatrack.training.data.listing import atomic
 
 _SCENE = 1e6  # seconds: longer than any scene
 
@@ -57,7 +56,7 @@ class FrameTable:
         return replace(self, pixels=self.pixels.to(device))
 
 
-def frame_table(store: ClipStore, *, cache: Path | None, workers: int | None = None) -> FrameTable:
+def frame_table(store: ClipStore, *, cache: Path | None) -> FrameTable:
     """Decode everything a store knows of, or read what an earlier run left in the cache.
 
     Raises:
@@ -67,7 +66,7 @@ def frame_table(store: ClipStore, *, cache: Path | None, workers: int | None = N
     if path is not None and path.is_file():
         raw = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         return FrameTable(**raw)
-    table = _decode(store, workers=workers or os.cpu_count() or 1)
+    table = _decode(store)
     if path is not None:
         content = {f.name: getattr(table, f.name) for f in fields(table)}
         with suppress(OSError, RuntimeError), atomic(path) as file:  # no room: decoded next time
@@ -84,55 +83,48 @@ def _path(store: ClipStore, cache: Path | None) -> Path | None:
     return cache / f"frames-{hashlib.sha256(known.encode()).hexdigest()[:16]}.pt"
 
 
-def _decode(store: ClipStore, *, workers: int) -> FrameTable:
-    pixels: list[Tensor] = []
-    rows: list[tuple[int, int, float, int, int, float]] = []
-    scenes = 0
-    for source, clip in _clips(store, workers):
-        height, width = image_size(clip.rgb)
-        pixels.append(clip.rgb.movedim(1, -1).reshape(-1, 3))
-        for seconds, scene in zip(clip.pts_seconds, clip.scene, strict=True):
-            where = scenes + int(scene)
-            rows.append((height, width, float(seconds), where, source, clip.weight))
-        scenes += int(clip.scene[-1]) + 1
-    videos = len(rows)
-    for number, image in _photos(store, workers):
-        height, width = image_size(image)
-        pixels.append(image.movedim(0, -1).reshape(-1, 3))
-        rows.append((height, width, 0.0, scenes, len(store.index.videos) + number, 1.0))
-        scenes += 1
-    if not rows:
+def _decode(store: ClipStore) -> FrameTable:
+    clips: list[Clip] = []
+    sources: list[int] = []
+    for source, clip in _decoded(store):
+        if clip is not None:
+            clips.append(replace(clip, rgb=clip.rgb.movedim(1, -1).contiguous()))
+            sources.append(source)
+    if not clips:
         raise TrainingError("training data: no clip and no photo could be decoded")
-    columns = np.asarray(rows, np.float64).T
-    size = torch.from_numpy(columns[:2].T.astype(np.int64))
-    area = size.prod(1)
+    lengths = np.array([len(clip.rgb) for clip in clips])
+    scenes = np.array([clip.scene[-1] + 1 for clip in clips])
+    scene = np.concatenate([clip.scene for clip in clips])
+    size = np.repeat([clip.rgb.shape[1:3] for clip in clips], lengths, axis=0)
+    source, area = np.repeat(sources, lengths), size.prod(1)
     return FrameTable(
-        pixels=torch.cat(pixels),
-        first=area.cumsum(0) - area,
-        size=size,
-        seconds=torch.from_numpy(columns[2].copy()),
-        scene=torch.from_numpy(columns[3].astype(np.int64)),
-        source=torch.from_numpy(columns[4].astype(np.int64)),
-        weight=torch.from_numpy(columns[5].copy()),
-        videos=videos,
+        pixels=torch.cat([clip.rgb.reshape(-1, 3) for clip in clips]),
+        first=torch.from_numpy(area.cumsum() - area),
+        size=torch.from_numpy(size),
+        seconds=torch.from_numpy(np.concatenate([clip.pts_seconds for clip in clips])),
+        scene=torch.from_numpy(scene + np.repeat(scenes.cumsum() - scenes, lengths)),
+        source=torch.from_numpy(source),
+        weight=torch.from_numpy(np.repeat([clip.weight for clip in clips], lengths)),
+        videos=int((source < len(store.index.videos)).sum()),
     )
 
 
-def _clips(store: ClipStore, workers: int) -> Iterator[tuple[int, Clip]]:
-    """(source, clip) of all stretches that can be decoded, in order."""
-    with ThreadPoolExecutor(workers) as pool:
-        found = pool.map(store.decode, range(store.count))
-        for stretch, clip in zip(store.stretches, found, strict=True):
-            if clip is not None:
-                yield stretch.video, clip
+def _decoded(store: ClipStore) -> Iterator[tuple[int, Clip | None]]:
+    """(source, clip) of all stretches, in order, then of all photos as clips of one frame."""
 
+    def stretch(number: int) -> Clip | None:
+        return store.decode(number).clip
 
-def _photos(store: ClipStore, workers: int) -> Iterator[tuple[int, Tensor]]:
-    with ThreadPoolExecutor(workers) as pool:
-        count = len(store.index.photos)
-        for number, image in enumerate(pool.map(store.photo, range(count))):
-            if image is not None:
-                yield number, image
+    def photo(number: int) -> Clip | None:
+        image = store.photo(number)
+        one = np.zeros(1)
+        return None if image is None else Clip(image[None], one, one.astype(np.int64), 1.0)
+
+    videos, photos = len(store.index.videos), len(store.index.photos)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        sources = [stretch.video for stretch in store.stretches]
+        yield from zip(sources, pool.map(stretch, range(store.count)), strict=True)
+        yield from zip(range(videos, videos + photos), pool.map(photo, range(photos)), strict=True)
 
 
 def neighbour(table: FrameTable, frames: np.ndarray, gaps: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -15,13 +15,8 @@ from pathlib import Path
 
 from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError, OutputError, VideoError
-from chromatrack.training.data.listing import Listing
-from chromatrack.training.data.media import MediaFile, Stretch, VideoEntry
-from chromatrack.training.data.shards import Member, Shard, is_remote
-from chromatrack.training.data.timeline import look_at
-
-Report = Callable[[str, int, int | None], None]
-"""Called as report("index", videos looked at, videos in all)."""
+from chromatrack.training.data.listing import Listing, Member, Shard, is_remote
+from chromatrack.training.data.media import MediaFile, Stretch, VideoEntry, look_at
 
 _PLACE = ("path", "start", "length", "bytes", "modified_ns")
 _VERSION = 2  # of the cache file: raise it when the meaning of an entry changes
@@ -48,9 +43,7 @@ def cache_folder() -> Path:
     return (Path(given) if given else Path.home() / ".cache") / "chromatrack"
 
 
-def build_index(
-    data: Sequence[str | PathLike[str]], *, cache: Path | None, progress: Report | None = None
-) -> Index:
+def build_index(data: Sequence[str | PathLike[str]], *, cache: Path | None) -> Index:
     """Look at all videos, photos and tar shards below the given files and folders.
 
     What cannot be used is named in `Index.problems` and in a warning each; it is never fatal.
@@ -70,7 +63,7 @@ def build_index(
     found = Listing(cache, known.shards)
     for item in data:
         found.add(fspath(item))
-    videos = _look_at_all(found, known, progress)
+    videos = _look_at_all(found, known)
     content = _Known({(v.path, v.start): v for v in videos}, found.shards)
     if file is not None and content != known:
         _write_cache(file, content)
@@ -113,7 +106,7 @@ def _parts(video: VideoEntry, seconds: float) -> Iterator[tuple[float, float]]:
 # -- looking at videos ---------------------------------------------------------------------
 
 
-def _look_at_all(found: Listing, known: _Known, progress: Report | None) -> list[VideoEntry]:
+def _look_at_all(found: Listing, known: _Known) -> list[VideoEntry]:
     """The usable videos, in order; what is wrong is added to the problems."""
 
     def look(file: MediaFile) -> VideoEntry | str:
@@ -124,15 +117,13 @@ def _look_at_all(found: Listing, known: _Known, progress: Report | None) -> list
 
     usable: list[VideoEntry] = []
     with ThreadPoolExecutor(max(2, min(8, os.cpu_count() or 1))) as pool:
-        for done, entry in enumerate(pool.map(look, found.videos), start=1):
+        for entry in pool.map(look, found.videos):
             if isinstance(entry, str):
                 found.problems.append(entry)
             else:
                 usable.append(entry)
                 if entry.problem:
                     found.problems.append(f"{entry.label}: {entry.problem}")
-            if progress is not None:
-                progress("index", done, len(found.videos))
     return usable
 
 

@@ -6,11 +6,11 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from chromatrack.atomic import replace_file, unwritable
 from chromatrack.errors import InputError
@@ -170,10 +170,8 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         yield {k: math.nan if v is None else v for k, v in row.items()}
 
 
-class Scalars(Protocol):
-    """Takes numbers by name, each with its step."""
-
-    def __call__(self, step: int, values: Mapping[str, float]) -> None: ...
+Scalars = Callable[[int, Mapping[str, float]], None]
+"""Takes a step and its numbers by name."""
 
 
 @contextmanager

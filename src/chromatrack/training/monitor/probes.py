@@ -14,7 +14,7 @@ from chromatrack.model.encoder import normalize_lab
 from chromatrack.ops.affinity import affinity, similarity, tiled_affinity
 from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
 from chromatrack.ops.coords import FeatureSpec, cell_count, image_size, pixel_grid
-from chromatrack.ops.resample import interleaved, planes, to_cells, upsample, upsample_guided
+from chromatrack.ops.resample import interleaved, to_cells, upsample, upsample_guided
 from chromatrack.tracking.colorize import paint
 
 CELLS_ASKED = 5
@@ -179,30 +179,23 @@ def percentile(values: Tensor, share: float) -> Tensor:
 
 
 def look_at_pair(
-    reference: np.ndarray,
-    target: np.ndarray,
+    frames: Tensor,
     features: Tensor,
     spec: FeatureSpec,
     *,
     name: str,
-    top_k: int | None,
+    copied: Copied,
     temperature: float,
-    predicted: Copied | None = None,
+    is_predicted: bool = False,
 ) -> PairView:
     """Everything the picture shows of a pair of frames.
 
     Args:
-        predicted: colours to show in place of copied ones.
-        reference, target: `(H, W, 3)` uint8. features: `(2, C, h, w)`, made from L.
+        frames: `(2, 3, H, W)` uint8: reference, target. features: `(2, C, h, w)`, made from L.
+        copied: the colours to show; is_predicted: they are not copied.
     """
-    if reference.shape != target.shape:
-        raise InputError(
-            f"{name}: expected two frames of one size, got {reference.shape} and {target.shape}"
-        )
-    size = (target.shape[0], target.shape[1])
-    image = torch.stack([planes(reference), planes(target)]).to(features.device).float() / 255
-    lab = rgb_to_lab(image)
-    copied = predicted or copy_colors(features, lab, spec, top_k=top_k, temperature=temperature)
+    size = image_size(frames)
+    lab = rgb_to_lab(frames.to(features.device).float() / 255)
     guide = lab_to_rgb(colorless(lab[1]))  # the target's own colours must not leak in
     ab = upsample_guided(copied.ab, guide, spec=spec)
     cells = choose_cells(to_cells(normalize_lab(lab), spec))
@@ -210,6 +203,7 @@ def look_at_pair(
     heat = upsample(pointers.weight, size=size, spec=spec)
     heat = heat / heat.amax((1, 2), keepdim=True).clamp(min=1e-9)
     embedding = upsample(embedding_colors(features), size=size, spec=spec)
+    reference, target = (interleaved(frame.float() / 255) for frame in frames)
     return PairView(
         name=name,
         reference=reference,
@@ -219,7 +213,7 @@ def look_at_pair(
         pointers=pointers,
         heat=heat.cpu().numpy(),
         embedding=(interleaved(embedding[0]), interleaved(embedding[1])),
-        is_predicted=predicted is not None,
+        is_predicted=is_predicted,
     )
 
 

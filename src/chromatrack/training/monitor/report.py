@@ -67,7 +67,7 @@ def write_report(folder: Path) -> Path:
     parts = [
         _heading(name, reports),
         _tiles(reports, validations, data),
-        section("Curves", _panels(curves(reports, validations))),
+        section("Curves", panels([_drawn(curve) for curve in curves(reports, validations)])),
         section("What the network sees", _pictures(folder)),
         section("Held-out material", _validation_table(validations)),
         section("Data", _data(data)),
@@ -135,10 +135,6 @@ def _numbers(reports: Sequence[StepReport]) -> dict[str, object]:
     if last.skipped:
         shown["steps left out"] = last.skipped
     return shown
-
-
-def _panels(curves_shown: Sequence[Curve]) -> str:
-    return panels([_drawn(curve) for curve in curves_shown])
 
 
 def _drawn(curve: Curve) -> str:

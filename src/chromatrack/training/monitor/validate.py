@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -25,12 +25,12 @@ from torch import Tensor
 from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError, OutputError
 from chromatrack.evaluation.baselines.single_image import predict_cells
-from chromatrack.evaluation.datasets.davis import DavisSequence, Year, evaluate_davis, read_davis
+from chromatrack.evaluation.datasets.davis import DavisSequence, evaluate_davis, read_davis
 from chromatrack.model.batchnorm import adapt, measure_statistics
 from chromatrack.model.encoder import Encoder, ResNetEncoder, color_head, normalize_lab
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import fit_size
-from chromatrack.ops.resample import interleaved, resize
+from chromatrack.ops.resample import resize
 from chromatrack.propagation.config import TOP_K, PropagateConfig
 from chromatrack.tracking.config import Device, TrackConfig
 from chromatrack.tracking.tracker import Tracker
@@ -77,7 +77,6 @@ class Validator:
         *,
         validate: str | PathLike[str] | None = None,
         sequences: Sequence[str] | None = None,
-        year: Year = 2016,
         size: int = 240,
         frames: int = 12,
         rows: int = 5,
@@ -89,7 +88,7 @@ class Validator:
             pairs: name, reference and target frame of clips that are not trained on, `(3, H, W)`
                 uint8, both of one size.
             validate: root of a DAVIS-like folder with annotations; None: no tracking score.
-            sequences: only these of it. year: 2016 (one object) or 2017 (object ids as stored).
+            sequences: only these of it.
             size: short side in pixels at which pairs are looked at. frames: of each sequence.
             rows: pairs shown in the picture, the first ones; all count for the error.
             objective: what the network is trained for. If that compares plain inner products, as
@@ -111,7 +110,6 @@ class Validator:
         self.pairs = [_fit(pair, size) for pair in pairs]
         self.validate = None if validate is None else Path(validate)
         self.sequences = sequences
-        self.year: Year = year
         self.size, self.frames, self.rows = size, frames, rows
         self.unit_length = objective is None or objective.unit_length
         self.top_k: int | None = TOP_K
@@ -119,7 +117,7 @@ class Validator:
         if objective is not None and not objective.unit_length:
             self.top_k, self.temperature = None, objective.temperature
         if self.validate is not None:
-            read_davis(self.validate, year=year, sequences=sequences)
+            read_davis(self.validate, sequences=sequences)
 
     def __call__(
         self, encoder: Encoder, step: int, seconds: float, folder: Path
@@ -155,7 +153,6 @@ class Validator:
                     sequences=self.sequences,
                     frames=self.frames,
                     size=TRACKED if encoder.spec.clip_length == 1 else TRACKED_CLIPS,
-                    year=self.year,
                 )
         return values
 
@@ -174,16 +171,14 @@ class Validator:
             )
             errors.append((found.error(), found.error_still()))
             if number < self.rows:
-                reference, target = (interleaved(frame.float() / 255) for frame in frames)
                 view = look_at_pair(
-                    reference,
-                    target,
+                    frames,
                     features,
                     seeing.spec,
                     name=name,
-                    top_k=self.top_k,
+                    copied=found,
                     temperature=self.temperature,
-                    predicted=predicted,
+                    is_predicted=predicted is not None,
                 )
                 views.append(view)
         error, still = (float(x) for x in np.mean(errors, axis=0))
@@ -302,7 +297,6 @@ def tracking_score(
     sequences: Sequence[str] | None = None,
     frames: int = 12,
     size: int = TRACKED,
-    year: Year = 2016,
 ) -> dict[str, float]:
     """A quick J&F: the first frames of each sequence.
 
@@ -316,22 +310,13 @@ def tracking_score(
     Raises:
         LayoutError, InputError: see `datasets.davis.read_davis`.
     """
-    device = _device(encoder).type
-    tracker = Tracker(
-        copy.deepcopy(encoder), device=_known_device(device), config=TrackConfig(size=size)
-    )
-    found = read_davis(root, year=year, sequences=sequences)
+    device = cast("Device", _device(encoder).type)
+    tracker = Tracker(copy.deepcopy(encoder), device=device, config=TrackConfig(size=size))
+    found = read_davis(root, sequences=sequences)
     with tempfile.TemporaryDirectory(prefix="chromatrack-watch-") as folder:
         shorter = shortened(found.sequences, Path(folder), frames=frames)
-        result = evaluate_davis(shorter, tracker=tracker, year=year)
+        result = evaluate_davis(shorter, tracker=tracker)
     return {name: float(result["scores"][name]) for name in SCORES}
-
-
-def _known_device(name: str) -> Device:
-    """The device's name as the tracker takes it."""
-    if name == "cuda" or name == "mps":
-        return name
-    return "cpu"
 
 
 def shortened(sequences: Sequence[DavisSequence], folder: Path, *, frames: int) -> Path:
