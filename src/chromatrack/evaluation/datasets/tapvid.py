@@ -8,7 +8,7 @@ are CC BY 4.0; the DAVIS and Kinetics videos keep their own licences.
 
 The protocol is on 256x256 pixels: frames are resized to that (Lanczos, as the published reader
 does), and distances are measured there. The published raster has a pixel's centre at +0.5, ours at
-0: `coords.share_to_pixel` takes that off. Pickles are read without unpickling (`array_pickle`).
+0: `coords.share_to_pixel` takes that off. Pickles are read without unpickling (`safe_pickle`).
 """
 
 from __future__ import annotations
@@ -48,11 +48,6 @@ from chromatrack.video.image_writer import ImageSequenceWriter
 
 RASTER = (256, 256)
 """(height, width) on which distances are measured."""
-
-EXPECTED = (
-    "tapvid_davis.pkl, tapvid_rgb_stacking.pkl, or Kinetics' 0000_of_0010.pkl to 0009_of_0010"
-)
-KEYS = ("video", "points", "occluded")
 
 FrameSize = Literal["256", "own"]
 

@@ -6,7 +6,7 @@
 
 video: (T, H, W, 3) uint8, or T encoded pictures. points: (N, T, 2) float x, y as shares of width
 and height from the frame's top-left corner. occluded: (N, T) bool. The files are gigabytes: they
-are read without unpickling (`array_pickle`), and a video's frames only when it is measured.
+are read without unpickling (`safe_pickle`), and a video's frames only when it is measured.
 """
 
 from __future__ import annotations
