@@ -15,6 +15,7 @@ import numpy as np
 
 from chromatrack.errors import InputError
 from chromatrack.evaluation.baselines.flow import Flow, Mode
+from chromatrack.evaluation.baselines.flow_color import colorize_by_flow, place_references
 from chromatrack.evaluation.baselines.flow_labels import Between, BoxFlow, PointFlow, RegionFlow
 from chromatrack.ops.coords import FeatureSpec, image_size
 from chromatrack.propagation.bidirectional import Direction, FrameReading
@@ -115,8 +116,6 @@ class FlowTracker:
         end: int | None = None,
     ) -> Iterator[ColorizedFrame]:
         """Arguments, frames and errors as of `Tracker.colorize`; see `flow_color`."""
-        from chromatrack.evaluation.baselines.flow_color import colorize_by_flow, place_references
-
         placed = place_references(video, references, start=start)
         return colorize_by_flow(self.flow, self.config.mode, video, placed, start, end)
 
