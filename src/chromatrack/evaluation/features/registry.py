@@ -62,9 +62,9 @@ def load_extractor(
         case "callable":
             return CallableEncoder(load_callable(rest), name=name, offset=offset)
     if name.endswith(".onnx"):
-        from chromatrack.evaluation.features.onnx import OnnxEncoder
+        from chromatrack.evaluation.features.onnx import load_onnx
 
-        return OnnxEncoder(name, offset=offset)
+        return load_onnx(name, offset=offset)
     if name.endswith((".pt", ".pth", ".tar")):
         return load_checkpoint(name)
     return load_encoder(name)
