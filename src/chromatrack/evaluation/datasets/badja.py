@@ -140,9 +140,6 @@ def track_joints(clip: BadjaClip, *, tracker: PointTracker, tick: Tick | None = 
     Returns:
         (T, J, 2) float64 xy pixels; NaN for joints not visible there, and where the tracker gives
         no frame or no point. A point's best guess counts also where it is reported hidden.
-
-    Raises:
-        InputError: the tracker's frames are not in order.
     """
     marks = [
         PointMark(id=joint, frame=clip.frames[0], x=float(x), y=float(y))
@@ -208,15 +205,8 @@ def measure_badja(
 ) -> Report:
     """Track the joints of one animal from its first annotated frame, and score them.
 
-    Args:
-        tracker: has `.track(folder, points=[PointMark...], start=, end=)`.
-        folder: not used, nothing is saved.
-
     Returns:
         {"PCK@0.2", "joints": tracked, "frames": scored, "left_out_frames"}.
-
-    Raises:
-        InputError: see `track_joints` and `badja_accuracy`.
     """
     found = track_joints(clip, tracker=tracker, tick=tick)
     return {
@@ -249,14 +239,11 @@ def _entries(path: Path) -> list[dict[str, Any]]:
     if not isinstance(entries, list) or not entries:
         raise LayoutError(f"'{path}': expected a list with an entry per frame, got another thing")
     for number, entry in enumerate(entries):
+        where = f"'{path}', entry {number}:"
         if not isinstance(entry, dict) or not keys <= entry.keys():
-            raise LayoutError(
-                f"'{path}', entry {number}: expected {', '.join(sorted(keys))}; got {entry!r:.60}"
-            )
+            raise LayoutError(f"{where} expected {', '.join(sorted(keys))}; got {entry!r:.60}")
         if not isinstance(entry["image_path"], str):
-            raise LayoutError(
-                f"'{path}', entry {number}: image_path is {entry['image_path']!r:.60}"
-            )
+            raise LayoutError(f"{where} image_path is {entry['image_path']!r:.60}")
     clips = {Path(entry["image_path"]).parent.name for entry in entries}
     if len(clips) > 1:
         raise LayoutError(f"'{path}': expected frames of one clip, got {', '.join(sorted(clips))}")
