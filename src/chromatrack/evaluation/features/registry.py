@@ -87,26 +87,6 @@ def _random() -> Encoder:
         return build_encoder("small").eval()
 
 
-def as_encoder(
-    model: Encoder | str | PathLike[str] | Callable[..., Any], *, offset: float | None = None
-) -> Encoder:
-    """An encoder of what a Python user has: an encoder, a name or path, a network or a function.
-
-    Raises:
-        InputError, WeightsError: as `load_extractor`.
-    """
-    if isinstance(model, Encoder):
-        return model
-    if isinstance(model, str | PathLike):
-        return load_extractor(model, offset=offset)
-    if callable(model):
-        return CallableEncoder(model, offset=offset)
-    raise InputError(
-        f"model: expected a network, a function image -> feature map, or a name, got "
-        f"{type(model).__name__}"
-    )
-
-
 def name_of(model: object) -> str:
     """What a result calls a model: its name or path, else that of the function or class."""
     if isinstance(model, str | PathLike):
@@ -122,9 +102,14 @@ def load_measured(
     layer: int | None = None,
     offset: float | None = None,
 ) -> Tracker | IdentityTracker | FlowTracker:
-    """A tracker with the features of what is named, or a baseline that needs none.
+    """A tracker with the features of what a user has, or a baseline that needs none.
 
-    Args, Raises: as `as_encoder` and `load_extractor`.
+    Args:
+        model: an encoder, a name or path, a network, or a function image -> feature map.
+        layer, offset: as of `load_extractor`.
+
+    Raises:
+        InputError, WeightsError: as `load_extractor`; or it is nothing of these.
     """
     name = name_of(model)
     if isinstance(model, str | PathLike):
@@ -135,8 +120,14 @@ def load_measured(
             _check_options(name, layer=layer, offset=offset)
             return Tracker.from_pretrained(name, device=device, config=config)
         encoder = load_extractor(name, layer=layer, offset=offset)
+    elif isinstance(model, Encoder):
+        encoder = model
+    elif callable(model):
+        encoder = CallableEncoder(model, offset=offset)
     else:
-        encoder = as_encoder(model, offset=offset)
+        raise InputError(
+            f"model: expected a network, a function image -> feature map, or a name, got {name}"
+        )
     return Tracker(encoder, device=device, config=config, model=name)
 
 
