@@ -113,11 +113,10 @@ def load_measured(
     """
     name = name_of(model)
     if isinstance(model, str | PathLike):
+        _check_options(name, layer=layer, offset=offset)
         if (other := baseline(name, device=device)) is not None:
-            _check_options(name, layer=layer, offset=offset)
             return other
-        if is_own(name):  # these colour with other statistics than they track with
-            _check_options(name, layer=layer, offset=offset)
+        if _is_own(name):  # these colour with other statistics than they track with
             return Tracker.from_pretrained(name, device=device, config=config)
         encoder = load_extractor(name, layer=layer, offset=offset)
     elif isinstance(model, Encoder):
@@ -131,7 +130,7 @@ def load_measured(
     return Tracker(encoder, device=device, config=config, model=name)
 
 
-def is_own(name: str) -> bool:
+def _is_own(name: str) -> bool:
     """Whether a name can only be that of a shipped model or of a weights file of ours."""
     spelled = name.startswith(("resnet:", "vit:", "callable:")) or name in ("raw-lab", "random")
     return not spelled and not name.endswith((".onnx", ".pt", ".pth", ".tar"))
