@@ -38,7 +38,8 @@ from synthetic_table import Row, table, to_json
 
 from chromatrack.evaluation.metrics import tracks as scores
 from chromatrack.evaluation.metrics.masks import jaccard
-from chromatrack.evaluation.synthetic.clips import SCENES, TruthFrame, extent, hidden_frames, scene
+from chromatrack.evaluation.synthetic.clips import TruthFrame, extent, scene
+from chromatrack.evaluation.synthetic.scenes import SCENES, hidden_frames
 
 PLAIN = ("translation", "rotation", "scale", "deformation")
 KINDS = ("masks", "boxes", "points", "joints")

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from chromatrack.evaluation.synthetic.clips import SCENES
+from chromatrack.evaluation.synthetic.scenes import SCENES
 
 
 @dataclass

@@ -16,7 +16,7 @@ from torch import nn
 from chromatrack.errors import InputError, WeightsError
 from chromatrack.evaluation.baselines.identity import IdentityTracker
 from chromatrack.evaluation.features.callables import CallableEncoder, find_spec
-from chromatrack.evaluation.features.registry import as_encoder, load_extractor, load_measured
+from chromatrack.evaluation.features.registry import load_extractor, load_measured
 from chromatrack.evaluation.features.resnet import DEVIATION, MEAN, load_resnet
 from chromatrack.evaluation.protocols import protocol
 from chromatrack.model.encoder import Encoder
@@ -328,13 +328,13 @@ def blocks(image: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("stride", [4, 8, 14, 16])
 def test_a_network_or_function_is_an_encoder(stride):
-    encoder = as_encoder(Blocks(stride))
+    encoder = CallableEncoder(Blocks(stride))
     assert (encoder.spec.channels, encoder.spec.stride) == (6, stride)
     assert encoder.spec.offset == (stride - 1) / 2
     features = encoder(IMAGE)
     assert features.shape == (1, 6, -(-50 // stride), -(-70 // stride))
     torch.testing.assert_close(features.norm(dim=1), torch.ones_like(features[:, 0]))
-    function = as_encoder(blocks, offset=0.0)
+    function = CallableEncoder(blocks, offset=0.0)
     assert function.spec.stride == 4 and function.spec.offset == 0
     again = pickle.loads(pickle.dumps(function))
     torch.testing.assert_close(again(IMAGE), function(IMAGE))
@@ -352,7 +352,7 @@ def test_a_network_or_function_is_an_encoder(stride):
 )
 def test_what_gives_no_feature_map_is_refused(function, message):
     with pytest.raises(InputError, match=message):
-        as_encoder(function)
+        load_measured(function, config=protocol("crw"))
 
 
 def test_cells_that_go_missing_are_refused():
@@ -408,14 +408,14 @@ def test_our_own_models_checkpoints_and_floors(tmp_path, tiny_encoder):
         with pytest.raises(InputError, match="expected a model"):
             load_measured("small", config=protocol("crw"), **options)
     with pytest.raises(InputError, match="got int"):
-        as_encoder(3)  # pyright: ignore[reportArgumentType]
+        load_measured(3, config=protocol("crw"))  # pyright: ignore[reportArgumentType]
 
 
 def test_every_family_runs_through_the_tracker(tmp_path):
     film = moving_clip(frames=4, size=SIZE, radius=14)
     clip = write_clip(tmp_path / "clip.mkv", film)
     torch.save(state_of(), tmp_path / "weights.pth")
-    models: list[Encoder | str] = [f"resnet:{tmp_path / 'weights.pth'}", as_encoder(Blocks())]
+    models: list[Encoder | str] = [f"resnet:{tmp_path / 'weights.pth'}", CallableEncoder(Blocks())]
     for model in models:
         for name in ("crw", "mast", "ours"):
             config = protocol(name, size=SIZE[0])

@@ -11,7 +11,7 @@ from PIL import Image
 from scripted_poses import Scripted
 
 from chromatrack.errors import InputError, LayoutError
-from chromatrack.evaluation.datasets.penn import PENN_JOINTS, penn_benchmark, read_penn
+from chromatrack.evaluation.datasets.penn import PENN_JOINTS, penn_benchmark
 from chromatrack.evaluation.runner import evaluate
 
 savemat = pytest.importorskip("scipy.io").savemat
@@ -55,7 +55,7 @@ def scored(root: Path, tracker=None, **options) -> dict:
 
 
 def test_labels_are_read_frame_by_frame_and_counted_from_zero(tmp_path):
-    clip = read_penn(write_penn(tmp_path), "0001")
+    [clip] = penn_benchmark(write_penn(tmp_path), sequences=["0001"]).clips
     assert clip.name == "0001" and clip.video == tmp_path / "frames/0001"
     assert clip.joints.shape == (FRAMES, 13, 2) and len(PENN_JOINTS) == 13
     assert clip.joints[2, 1].tolist() == [18, 8]
@@ -122,7 +122,7 @@ def test_a_clip_whose_first_frame_shows_nothing_is_not_scored(tmp_path):
 def test_boxes_that_lack_the_last_row_take_the_one_before(tmp_path):
     boxes = labels()["bbox"]
     boxes[1] = (5, 5, 5, 5)  # no box: not judged
-    clip = read_penn(write_penn(tmp_path, bbox=boxes[:-1]), "0001")
+    [clip] = penn_benchmark(write_penn(tmp_path, bbox=boxes[:-1]), sequences=["0001"]).clips
     assert np.isnan(clip.box_sides).tolist() == [False, True, False, False]
     assert clip.box_sides[3] == clip.box_sides[2] == 40
     result = scored(tmp_path, Scripted(ends=2))
@@ -181,6 +181,6 @@ def test_written_labels_read_back(tmp_path_factory, frames, seed):
     places, seen = rng.uniform(1, 60, (2, frames, 13)), rng.random((frames, 13)) < 0.7
     root = tmp_path_factory.mktemp("penn")
     write_penn(root, frames=frames, x=places[0], y=places[1], visibility=seen)
-    clip = read_penn(root, "0001")
+    [clip] = penn_benchmark(root, sequences=["0001"]).clips
     assert np.array_equal(clip.joints, places.transpose(1, 2, 0) - 1)
     assert np.array_equal(clip.visible, seen) and clip.frame_count == frames

@@ -20,7 +20,6 @@ from chromatrack.errors import InputError
 from chromatrack.evaluation.baselines.single_image import (
     MODEL,
     SingleImageColorer,
-    color_single,
     predict_ab,
     predict_cells,
 )
@@ -327,7 +326,7 @@ def test_a_colored_picture_keeps_its_luminance_and_does_not_ask_for_colors(color
     call = SingleImageColorer(colorer)
     found = call(grey)
     assert found.shape == grey.shape and found.dtype == np.uint8
-    assert np.array_equal(found, color_single(colorer, grey))
+    assert np.array_equal(found, paint(grey, predict_ab(colorer, grey)))
     lightness = [rgb_to_lab(planes(x).float() / 255)[0] for x in (grey, found)]
     assert float((lightness[0] - lightness[1]).abs().max()) < 1
     assert float((found.max(2).astype(int) - found.min(2)).mean()) > 5, "it is coloured"

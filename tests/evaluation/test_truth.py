@@ -13,19 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chromatrack.errors import InputError
-from chromatrack.evaluation.synthetic.clips import (
-    JOINT_NAMES,
-    SCENES,
-    TruthFrame,
-    clip_length,
-    extent,
-    hidden_frames,
-    material_to_pixel,
-    scene,
-)
+from chromatrack.evaluation.synthetic.appearance import JOINT_NAMES
+from chromatrack.evaluation.synthetic.clips import TruthFrame, extent, material_to_pixel, scene
 from chromatrack.evaluation.synthetic.materials import Material, unit_grid
 from chromatrack.evaluation.synthetic.render import Camera, compose
-from chromatrack.evaluation.synthetic.scenes import BEFORE, HIDDEN, Body, build_film
+from chromatrack.evaluation.synthetic.scenes import (
+    BEFORE,
+    HIDDEN,
+    SCENES,
+    Body,
+    build_film,
+    clip_length,
+    hidden_frames,
+)
 
 SIZE = (96, 170)
 

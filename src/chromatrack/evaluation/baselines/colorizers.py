@@ -17,13 +17,10 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from chromatrack.errors import InputError
-from chromatrack.evaluation.baselines.flow import Flow, carry, chain, dis_flow, identity_places
-from chromatrack.ops.color import rgb_to_lab
-from chromatrack.ops.resample import planes
+from chromatrack.evaluation.baselines.flow import Flow, Mode, dis_flow
+from chromatrack.evaluation.baselines.flow_color import FlowColors, ab_of, grey_of, luminance
 from chromatrack.tracking.colorize import paint
 from chromatrack.video.reader import ImageSequenceWriter
 
@@ -101,28 +98,13 @@ def copied(tracker: Tracker, reference: np.ndarray, greys: Iterable[Picture]) ->
 
 
 def carried(
-    reference: np.ndarray, greys: Iterable[Picture], *, flow: Flow | None = None
+    reference: np.ndarray, greys: Iterable[Picture], *, mode: Mode, flow: Flow | None = None
 ) -> Iterator[Picture]:
-    """Colours carried by optical flow straight from the reference; None: by `dis_flow`."""
-    flow = flow or dis_flow()
-    ab, first = ab_of(reference), _light(grey_of(reference))
+    """Colours carried by optical flow, straight from the reference or chained; None: `dis_flow`."""
+    colors = FlowColors(flow or dis_flow(), mode, {0: (reference, True)})
+    colors.step(0, luminance(reference))
     for index, grey in greys:
-        places = identity_places(first.shape) + torch.from_numpy(flow(_light(grey), first))
-        yield index, paint(grey, carry(ab, places))
-
-
-def carried_on(
-    reference: np.ndarray, greys: Iterable[Picture], *, flow: Flow | None = None
-) -> Iterator[Picture]:
-    """Colours carried by optical flow from frame to frame; None: by `dis_flow`."""
-    flow = flow or dis_flow()
-    ab, before = ab_of(reference), _light(grey_of(reference))
-    places = identity_places(before.shape)
-    for index, grey in greys:
-        light = _light(grey)
-        places = chain(places, flow(light, before))
-        before = light
-        yield index, paint(grey, carry(ab, places))
+        yield index, paint(grey, colors.step(index, np.ascontiguousarray(grey[..., 0])))
 
 
 # -- methods by name -----------------------------------------------------------------------
@@ -137,8 +119,8 @@ def tracker_method(tracker: Tracker) -> Method:
 def flow_methods(flow: Flow | None = None) -> dict[str, Method]:
     """Optical flow straight and chained; None: `dis_flow`, made where it is used."""
     return {
-        FLOW: Method(partial(carried, flow=flow)),
-        CHAINED: Method(partial(carried_on, flow=flow), every=True),
+        FLOW: Method(partial(carried, mode="straight", flow=flow)),
+        CHAINED: Method(partial(carried, mode="chained", flow=flow), every=True),
     }
 
 
@@ -200,22 +182,3 @@ def chosen_methods(
         names = [name for name, _ in found]
         raise InputError(f"methods: expected one or more, each name once; got {', '.join(names)}")
     return dict(found)
-
-
-# -- colours of pictures -------------------------------------------------------------------
-
-
-def ab_of(rgb: np.ndarray) -> Tensor:
-    """The ab `(2, H, W)` float32 of a `(H, W, 3)` uint8 picture, Lab units."""
-    return rgb_to_lab(planes(rgb).float() / 255)[1:]
-
-
-def grey_of(rgb: np.ndarray) -> np.ndarray:
-    """A `(H, W, 3)` uint8 picture of the same luminance L, its three channels equal."""
-    green = paint(rgb, torch.zeros(2, *rgb.shape[:2]))[..., 1:2]
-    return np.repeat(green, 3, axis=2)
-
-
-def _light(grey: np.ndarray) -> np.ndarray:
-    """One channel `(H, W)` uint8 of a grey picture."""
-    return np.ascontiguousarray(grey[..., 0])

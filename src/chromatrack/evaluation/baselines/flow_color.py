@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from chromatrack.errors import InputError
-from chromatrack.evaluation.baselines.colorizers import ab_of, grey_of
-from chromatrack.evaluation.baselines.flow import Flow, carry, chain, identity_places
+from chromatrack.evaluation.baselines.flow import Flow, Mode, carry, chain, identity_places
+from chromatrack.ops.color import rgb_to_lab
 from chromatrack.propagation.bidirectional import FrameReading, ReadingCache, chunks_backward
+from chromatrack.propagation.label_maps import planes
 from chromatrack.structures import Source
 from chromatrack.tracking.colorize import ColorizedFrame, fit_picture, paint
 from chromatrack.tracking.marks import ColorReference, read_reference
 from chromatrack.video.reader import Frame, probe, read_frame, read_frames
-
-if TYPE_CHECKING:
-    from chromatrack.evaluation.baselines.flow import Mode
-
 
 Placed = dict[int, tuple[np.ndarray, bool]]
 """frame -> reference rgb `(H, W, 3)` uint8 at the video's size, and whether it shows that frame."""
@@ -78,7 +73,7 @@ def colorize_by_flow(
     Frames before the first reference are coloured backward from it. What comes from outside the
     frame takes the colour of its border.
     """
-    carried = _Colors(flow, mode, placed)
+    carried = FlowColors(flow, mode, placed)
     behind = _backward(carried, video, start, end) if min(placed) > start else None
     try:
         first = max((key for key in placed if key <= start), default=start)
@@ -89,7 +84,7 @@ def colorize_by_flow(
                 assert kept is not None and kept.regions is not None
                 yield _colored(frame, kept.regions)
                 continue
-            ab = carried.step(frame)
+            ab = carried.step(frame.index, luminance(frame.rgb))
             if frame.index >= start:
                 yield _colored(frame, ab)
     finally:
@@ -97,53 +92,57 @@ def colorize_by_flow(
             behind.close()
 
 
-@dataclass
-class _Colors:
-    """The colours of one reference at a time, on their way. places: `(H, W, 2)` on its picture."""
+class FlowColors:
+    """The colours of one reference at a time, carried to frames in either order of time."""
 
-    flow: Flow
-    mode: Mode
-    references: Placed
-    key: int | None = None
-    ab: Tensor = field(default_factory=lambda: torch.zeros(2, 1, 1))
-    places: Tensor | None = None
-    before: np.ndarray | None = None
+    def __init__(self, flow: Flow, mode: Mode, references: Placed) -> None:
+        self.flow, self.mode, self.references = flow, mode, references
+        self.key: int | None = None
+        self.places: Tensor | None = None  # (H, W, 2) on the reference's picture
 
-    def step(self, frame: Frame) -> Tensor:
-        """The ab `(2, H, W)` of the next frame, in either order of time."""
-        light = luminance(frame.rgb)
-        if frame.index in self.references:
-            self.key, self.places = frame.index, None
-            self.ab = ab_of(self.references[frame.index][0])
+    def step(self, index: int, light: np.ndarray) -> Tensor:
+        """The ab `(2, H, W)` of the next frame, of which `(H, W)` uint8 luminance is shown."""
+        if index in self.references:
+            self.key, self.places = index, None
+            rgb = self.references[index][0]
+            self.ab, self.first = ab_of(rgb), luminance(rgb)
         assert self.key is not None, "begins with a reference"
-        rgb, own = self.references[self.key]
-        if own and frame.index == self.key:
+        if self.references[self.key][1] and index == self.key:
             self.places = identity_places(light.shape)
         elif self.places is None or self.mode == "straight":
-            found = torch.from_numpy(self.flow(light, luminance(rgb)))
+            found = torch.from_numpy(self.flow(light, self.first))
             self.places = identity_places(light.shape) + found
         else:
-            assert self.before is not None
             self.places = chain(self.places, self.flow(light, self.before))
         self.before = light
         return carry(self.ab, self.places)
 
 
-def _backward(carried: _Colors, video: Source, start: int, end: int | None) -> ReadingCache:
+def _backward(carried: FlowColors, video: Source, start: int, end: int | None) -> ReadingCache:
     """Colours of the frames before the first reference, from it down to frame `start`."""
     spool, last = ReadingCache(), min(carried.references)
     frame_bytes = read_frame(video, index=start).rgb.nbytes
     for begin, after in chunks_backward(start, last, frame_bytes=frame_bytes):
         for frame in reversed(list(read_frames(video, start=begin, end=after))):
-            ab = carried.step(frame)
+            ab = carried.step(frame.index, luminance(frame.rgb))
             if frame.index < last and (end is None or frame.index < end):
                 spool.put(frame.index, FrameReading(ab))
     return spool
 
 
+def ab_of(rgb: np.ndarray) -> Tensor:
+    """The ab `(2, H, W)` float32 of a `(H, W, 3)` uint8 picture, Lab units."""
+    return rgb_to_lab(planes(rgb).float() / 255)[1:]
+
+
+def grey_of(rgb: np.ndarray) -> np.ndarray:
+    """A `(H, W, 3)` uint8 picture of the same luminance L, its three channels equal."""
+    return np.repeat(luminance(rgb)[..., None], 3, axis=2)
+
+
 def luminance(rgb: np.ndarray) -> np.ndarray:
     """`(H, W, 3)` uint8 -> `(H, W)` uint8 grey of the same L."""
-    return np.ascontiguousarray(grey_of(rgb)[..., 0])
+    return np.ascontiguousarray(paint(rgb, torch.zeros(2, *rgb.shape[:2]))[..., 1])
 
 
 def _colored(frame: Frame, ab: Tensor) -> ColorizedFrame:

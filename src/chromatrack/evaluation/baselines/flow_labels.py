@@ -123,7 +123,6 @@ class RegionFlow:
 # -- points --------------------------------------------------------------------------------
 
 
-@dataclass
 class PointFlow:
     """The points and joints of a pass, P of them.
 
@@ -131,17 +130,10 @@ class PointFlow:
     followed from; -1 where there is none.
     """
 
-    count: int
-    xy: Tensor = field(init=False)
-    origin: Tensor = field(init=False)
-    confidence: Tensor = field(init=False)
-    frames: Tensor = field(init=False)
-    started: bool = False
-
-    def __post_init__(self) -> None:
-        self.xy, self.origin = torch.zeros(self.count, 2), torch.zeros(self.count, 2)
-        self.confidence = torch.zeros(self.count)
-        self.frames = torch.full((self.count,), -1)
+    def __init__(self, count: int) -> None:
+        self.xy, self.origin = torch.zeros(count, 2), torch.zeros(count, 2)
+        self.confidence, self.frames = torch.zeros(count), torch.full((count,), -1)
+        self.started = False
 
     def move(self, between: Between, chained_to: int | None) -> None:
         """Go to the next frame: `chained_to`, or straight from where they were marked."""

@@ -6,6 +6,7 @@ the frame where a label was given. Nothing is learned, found again or searched f
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain as joined
@@ -15,6 +16,7 @@ import numpy as np
 
 from chromatrack.errors import InputError
 from chromatrack.evaluation.baselines.flow import Flow, Mode
+from chromatrack.evaluation.baselines.flow_color import Placed, colorize_by_flow, place_references
 from chromatrack.evaluation.baselines.flow_labels import Between, BoxFlow, PointFlow, RegionFlow
 from chromatrack.ops.coords import FeatureSpec, image_size
 from chromatrack.ops.resample import planes
@@ -33,6 +35,47 @@ PIXELS = FeatureSpec(channels=1, stride=1, offset=0.0)
 """Where the cells are of what is read per pixel."""
 
 
+class BaselineTracker(ABC):
+    """A tracker that needs no features; how it carries labels and colours is the subclass's."""
+
+    model: str
+
+    def track(
+        self,
+        video: Source,
+        *,
+        direction: Direction = "both",
+        start: int = 0,
+        end: int | None = None,
+        **marks: Unpack[MarkArguments],
+    ) -> Iterator[TrackedFrame]:
+        """Arguments, frames and errors as of `Tracker.track`."""
+        checked = checked_marks(video, Marks.of(start=start, **marks), start=start, end=end)
+        return self._carry(video, checked, direction, start, end)
+
+    @abstractmethod
+    def _carry(
+        self, video: Source, marks: Marks, direction: Direction, start: int, end: int | None
+    ) -> Iterator[TrackedFrame]: ...
+
+    def colorize(
+        self,
+        video: Source,
+        *,
+        references: Sequence[ColorReference],
+        start: int = 0,
+        end: int | None = None,
+    ) -> Iterator[ColorizedFrame]:
+        """Arguments, frames and errors as of `Tracker.colorize`."""
+        placed = place_references(video, references, start=start)
+        return self._carry_colors(video, placed, start, end)
+
+    @abstractmethod
+    def _carry_colors(
+        self, video: Source, placed: Placed, start: int, end: int | None
+    ) -> Iterator[ColorizedFrame]: ...
+
+
 @dataclass(frozen=True)
 class FlowConfig:
     """What a flow tracker was: the name of its flow, and the mode."""
@@ -41,12 +84,14 @@ class FlowConfig:
     mode: Mode = "chained"
 
 
-class FlowTracker:
+class FlowTracker(BaselineTracker):
     """Carries labels along dense optical flow.
 
     Masks are sampled per object, softly, at the places on their keyframe that the pixels of a frame
     come from; a pixel that comes from outside the frame is background. Points and joints go with
     the flow, and are seen where the way back agrees. Boxes move and grow as the points in them do.
+    Labels declared lost stay so until they are given again. A mask's confidence is 1 while any of
+    it is left: flow does not tell how sure it is of one.
     Memory: one frame, and one more with its places for each frame on which some label was last
     given; it does not grow with the video.
     """
@@ -63,24 +108,7 @@ class FlowTracker:
         self.config = FlowConfig(name, mode)
         self.model = f"{name}, {mode}"
 
-    def track(
-        self,
-        video: Source,
-        *,
-        direction: Direction = "both",
-        start: int = 0,
-        end: int | None = None,
-        **marks: Unpack[MarkArguments],
-    ) -> Iterator[TrackedFrame]:
-        """Arguments, frames and errors as of `Tracker.track`.
-
-        Labels declared lost stay so until they are given again. A mask's confidence is 1 while any
-        of it is left: flow does not tell how sure it is of one.
-        """
-        checked = checked_marks(video, Marks.of(start=start, **marks), start=start, end=end)
-        return self._follow(video, checked, direction, start, end)
-
-    def _follow(
+    def _carry(
         self, video: Source, marks: Marks, direction: Direction, start: int, end: int | None
     ) -> Iterator[TrackedFrame]:
         frames = read_frames(video, start=start, end=end)
@@ -94,18 +122,9 @@ class FlowTracker:
                 mask = label_map_to_mask(reading.regions, ids=run.layout.regions)
             yield tracked_frame(frame, reading, mask, marks, run.layout, spec=PIXELS)
 
-    def colorize(
-        self,
-        video: Source,
-        *,
-        references: Sequence[ColorReference],
-        start: int = 0,
-        end: int | None = None,
+    def _carry_colors(
+        self, video: Source, placed: Placed, start: int, end: int | None
     ) -> Iterator[ColorizedFrame]:
-        """Arguments, frames and errors as of `Tracker.colorize`; see `flow_color`."""
-        from chromatrack.evaluation.baselines.flow_color import colorize_by_flow, place_references
-
-        placed = place_references(video, references, start=start)
         return colorize_by_flow(self.flow, self.config.mode, video, placed, start, end)
 
 
@@ -125,23 +144,14 @@ class FlowRun(VideoRun):
         return FlowPass(self.flow, self.mode, self.marks, self.layout)
 
 
-@dataclass
 class FlowPass:
     """One way through the frames. What each kind of label needs is in its own state."""
 
-    flow: Flow
-    mode: Mode
-    marks: Marks
-    layout: Layout
-    regions: RegionFlow = field(init=False)
-    points: PointFlow = field(init=False)
-    boxes: BoxFlow = field(init=False)
-    pictures: dict[int, np.ndarray] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.regions = RegionFlow()
-        self.points = PointFlow(len(self.layout.points))
-        self.boxes = BoxFlow()
+    def __init__(self, flow: Flow, mode: Mode, marks: Marks, layout: Layout) -> None:
+        self.flow, self.mode, self.marks, self.layout = flow, mode, marks, layout
+        self.regions, self.boxes = RegionFlow(), BoxFlow()
+        self.points = PointFlow(len(layout.points))
+        self.pictures: dict[int, np.ndarray] = {}
 
     def step(self, frame: Input) -> FrameReading:
         """Label the next frame."""

@@ -7,16 +7,15 @@ A tracker that does not beat them has learned nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Unpack
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from chromatrack.evaluation.baselines.flow import RaftSize, dis_flow, raft_flow
-from chromatrack.evaluation.baselines.flow_color import hold_colors, place_references
-from chromatrack.evaluation.baselines.flow_tracker import PIXELS, FlowTracker
+from chromatrack.evaluation.baselines.flow_color import Placed, hold_colors
+from chromatrack.evaluation.baselines.flow_tracker import PIXELS, BaselineTracker, FlowTracker
 from chromatrack.model.encoder import Encoder
 from chromatrack.ops.coords import Box, FeatureSpec, centred_offset
 from chromatrack.ops.patches import PATCH_CHANNELS, patches
@@ -29,8 +28,7 @@ from chromatrack.structures import LabelName, Source
 from chromatrack.tracking.colorize import ColorizedFrame
 from chromatrack.tracking.config import Device, choose_device
 from chromatrack.tracking.inference import TrackedFrame, tracked_frame
-from chromatrack.tracking.mark_checks import checked_marks
-from chromatrack.tracking.marks import ColorReference, MarkArguments, Marks
+from chromatrack.tracking.marks import Marks
 from chromatrack.video.reader import read_frames
 
 RAW_LAB_TEMPERATURE = 0.03
@@ -43,29 +41,17 @@ BLACK = 1e-4
 """Least lightness (L / 50) of a pixel, so that pure black also has a direction."""
 
 
-class IdentityTracker:
-    """Keeps everything where it was given: what a tracker scores for doing nothing."""
+class IdentityTracker(BaselineTracker):
+    """Keeps everything where it was given: what a tracker scores for doing nothing.
+
+    Forward, every label is held as last given; backward, as given next; both, as last given, or as
+    given next where there is nothing before. Where it is declared lost, it is absent. Colours are
+    those of the last reference, before the first one its own.
+    """
 
     model = "identity"
 
-    def track(
-        self,
-        video: Source,
-        *,
-        direction: Direction = "both",
-        start: int = 0,
-        end: int | None = None,
-        **marks: Unpack[MarkArguments],
-    ) -> Iterator[TrackedFrame]:
-        """Arguments, frames and errors as of `Tracker.track`.
-
-        Forward, every label is held as last given; backward, as given next; both, as last given,
-        or as given next where there is nothing before. Where it is declared lost, it is absent.
-        """
-        checked = checked_marks(video, Marks.of(start=start, **marks), start=start, end=end)
-        return self._hold(video, checked, direction, start, end)
-
-    def _hold(
+    def _carry(
         self, video: Source, marks: Marks, direction: Direction, start: int, end: int | None
     ) -> Iterator[TrackedFrame]:
         layout = marks.layout()
@@ -88,19 +74,9 @@ class IdentityTracker:
             given = Input(frame.index, planes(frame.rgb), None, frame)
             yield tracked_frame(given, reading, mask, marks, layout, spec=PIXELS)
 
-    def colorize(
-        self,
-        video: Source,
-        *,
-        references: Sequence[ColorReference],
-        start: int = 0,
-        end: int | None = None,
+    def _carry_colors(
+        self, video: Source, placed: Placed, start: int, end: int | None
     ) -> Iterator[ColorizedFrame]:
-        """Arguments, frames and errors as of `Tracker.colorize`; the colours of the last reference.
-
-        Before the first one, its own. A picture that is of no frame is taken for frame `start`.
-        """
-        placed = place_references(video, references, start=start)
         return hold_colors(video, placed, start, end)
 
 

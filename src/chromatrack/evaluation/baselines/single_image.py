@@ -77,17 +77,6 @@ def predict_ab(encoder: Encoder, rgb: np.ndarray, *, short_side: int = SHORT_SID
     return resize(ab, rgb.shape[:2]).cpu()
 
 
-def color_single(encoder: Encoder, rgb: np.ndarray) -> np.ndarray:
-    """A picture in the colours its luminance suggests: `(H, W, 3)` uint8 -> same.
-
-    The luminance stays; what sRGB cannot show of a colour is made paler.
-
-    Raises:
-        InputError: the network predicts no colours.
-    """
-    return paint(rgb, predict_ab(encoder, rgb))
-
-
 @dataclass(frozen=True)
 class SingleImageColorer:
     """Colours one picture at a time; knows no other picture, so no reference and no time."""
@@ -104,5 +93,8 @@ class SingleImageColorer:
         return cls(load_encoder(model, grey=True))
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:
-        """See `color_single`."""
-        return color_single(self.encoder, rgb)
+        """A picture in the colours its luminance suggests: `(H, W, 3)` uint8 -> same.
+
+        The luminance stays; what sRGB cannot show of a colour is made paler.
+        """
+        return paint(rgb, predict_ab(self.encoder, rgb))

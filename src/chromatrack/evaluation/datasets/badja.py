@@ -92,7 +92,6 @@ def read_badja(
     davis: str | PathLike[str],
     *,
     joints: Literal["scored", "all"] = "scored",
-    size: tuple[int, int] = BADJA_SIZE,
 ) -> BadjaClip:
     """Read the joints of one animal, brought to the size of its frames.
 
@@ -101,7 +100,6 @@ def read_badja(
         davis: folder with JPEGImages and Annotations of DAVIS; 480p when there, else what is.
         joints: "scored" are those of `BADJA_JOINTS` (all, if none of them is annotated); "all" are
             those visible anywhere.
-        size: (height, width) of the frames that were annotated.
 
     Raises:
         LayoutError: a file is missing, or is not what the layout says.
@@ -119,9 +117,9 @@ def read_badja(
             "at least 2 are needed"
         )
     areas, frame_size = _areas([masks / f"{stems[index]}.png" for index in there])
-    places, visible = _joints([entries[index] for index in there], path=path, size=size)
+    places, visible = _joints([entries[index] for index in there], path=path)
     ids = _joint_ids(visible, joints)
-    places = rescale_points(places, from_size=size, to_size=frame_size)
+    places = rescale_points(places, from_size=BADJA_SIZE, to_size=frame_size)
     return BadjaClip(
         name=name,
         folder=images,
@@ -140,9 +138,6 @@ def track_joints(clip: BadjaClip, *, tracker: PointTracker, tick: Tick | None = 
     Returns:
         (T, J, 2) float64 xy pixels; NaN for joints not visible there, and where the tracker gives
         no frame or no point. A point's best guess counts also where it is reported hidden.
-
-    Raises:
-        InputError: the tracker's frames are not in order.
     """
     marks = [
         PointMark(id=joint, frame=clip.frames[0], x=float(x), y=float(y))
@@ -208,15 +203,8 @@ def measure_badja(
 ) -> Report:
     """Track the joints of one animal from its first annotated frame, and score them.
 
-    Args:
-        tracker: has `.track(folder, points=[PointMark...], start=, end=)`.
-        folder: not used, nothing is saved.
-
     Returns:
         {"PCK@0.2", "joints": tracked, "frames": scored, "left_out_frames"}.
-
-    Raises:
-        InputError: see `track_joints` and `badja_accuracy`.
     """
     found = track_joints(clip, tracker=tracker, tick=tick)
     return {
@@ -249,14 +237,11 @@ def _entries(path: Path) -> list[dict[str, Any]]:
     if not isinstance(entries, list) or not entries:
         raise LayoutError(f"'{path}': expected a list with an entry per frame, got another thing")
     for number, entry in enumerate(entries):
+        where = f"'{path}', entry {number}:"
         if not isinstance(entry, dict) or not keys <= entry.keys():
-            raise LayoutError(
-                f"'{path}', entry {number}: expected {', '.join(sorted(keys))}; got {entry!r:.60}"
-            )
+            raise LayoutError(f"{where} expected {', '.join(sorted(keys))}; got {entry!r:.60}")
         if not isinstance(entry["image_path"], str):
-            raise LayoutError(
-                f"'{path}', entry {number}: image_path is {entry['image_path']!r:.60}"
-            )
+            raise LayoutError(f"{where} image_path is {entry['image_path']!r:.60}")
     clips = {Path(entry["image_path"]).parent.name for entry in entries}
     if len(clips) > 1:
         raise LayoutError(f"'{path}': expected frames of one clip, got {', '.join(sorted(clips))}")
@@ -266,20 +251,16 @@ def _entries(path: Path) -> list[dict[str, Any]]:
     return sorted(entries, key=lambda entry: Path(entry["image_path"]).stem)
 
 
-def _joints(
-    entries: Sequence[Mapping[str, Any]], *, path: Path, size: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
+def _joints(entries: Sequence[Mapping[str, Any]], *, path: Path) -> tuple[np.ndarray, np.ndarray]:
     """(T, K, 2) float64 xy pixels of the annotated frames, and (T, K) bool visibility."""
-    rows = [_entry_joints(entry, f"'{path}', {entry['image_path']}", size) for entry in entries]
+    rows = [_entry_joints(entry, f"'{path}', {entry['image_path']}") for entry in entries]
     counts = sorted({len(places) for places, _ in rows})
     if len(counts) > 1:
         raise LayoutError(f"'{path}': expected one number of joints on all frames, got {counts}")
     return np.array([places for places, _ in rows]), np.array([visible for _, visible in rows])
 
 
-def _entry_joints(
-    entry: Mapping[str, Any], where: str, size: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
+def _entry_joints(entry: Mapping[str, Any], where: str) -> tuple[np.ndarray, np.ndarray]:
     """(K, 2) float64 xy pixels and (K,) bool visibility of one annotated frame."""
     seen = entry["visibility"]
     try:
@@ -291,10 +272,10 @@ def _entry_joints(
     if not isinstance(seen, list) or len(seen) != len(joints):
         raise LayoutError(f"{where}: expected {len(joints)} visibilities, got {seen!r:.60}")
     visible = np.array([bool(value) for value in seen])
-    outside = visible & ~((joints >= 0) & (joints < size)).all(axis=1)
+    outside = visible & ~((joints >= 0) & (joints < BADJA_SIZE)).all(axis=1)
     if outside.any():
         joint = int(np.flatnonzero(outside)[0])
-        place, (height, width) = joints[joint].tolist(), size
+        place, (height, width) = joints[joint].tolist(), BADJA_SIZE
         raise LayoutError(f"{where}: joint {joint} is at {place}, outside {width}x{height}")
     return joints[:, ::-1], visible
 

@@ -192,8 +192,7 @@ def read_tld(folder: str | PathLike[str], *, name: str | None = None) -> BoxSequ
 def otb_box(numbers: Sequence[float]) -> Box:
     """(x, y, width, height) counted from 0, of a row that counts from 1; NaN where absent.
 
-    Raises:
-        ValueError: not four numbers, or not a box.
+    Raises ValueError for another number of numbers, or no box, as do the two below.
     """
     x, y, width, height = numbers
     return _checked((x - 1, y - 1, width, height))
@@ -202,11 +201,7 @@ def otb_box(numbers: Sequence[float]) -> Box:
 def vot_box(numbers: Sequence[float]) -> Box:
     """(x, y, width, height) of four such numbers, or around a polygon; NaN where absent.
 
-    Args:
-        numbers: four, or x and y of three corners or more.
-
-    Raises:
-        ValueError: another number of numbers, or not a box.
+    numbers: four, or x and y of three corners or more.
     """
     if len(numbers) == 4:
         x, y, width, height = numbers
@@ -220,11 +215,7 @@ def vot_box(numbers: Sequence[float]) -> Box:
 
 
 def tld_box(numbers: Sequence[float]) -> Box:
-    """(x, y, width, height) counted from 0, of corners that count from 1; NaN where absent.
-
-    Raises:
-        ValueError: not four numbers, or corners in another order.
-    """
+    """(x, y, width, height) counted from 0, of corners that count from 1; NaN where absent."""
     left, top, right, bottom = numbers
     if right < left or bottom < top:
         raise ValueError("the second corner comes before the first")

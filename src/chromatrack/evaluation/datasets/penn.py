@@ -86,17 +86,6 @@ def penn_benchmark(
     )
 
 
-def read_penn(root: str | PathLike[str], name: str) -> PoseClip:
-    """Read one clip's joints, and find its frames.
-
-    Raises:
-        LayoutError: no annotation or frames there, or not as published.
-        InputError: SciPy is not installed.
-    """
-    path = Path(root) / "labels" / f"{name}.mat"
-    return _clip(path, _read_labels(path))
-
-
 def _read_labels(path: Path) -> dict[str, np.ndarray]:
     names = ["x", "y", "visibility", "train", "bbox", "nframes"]
     content = read_mat(path, names, expected="Penn Action's labels/0001.mat")

@@ -1,22 +1,22 @@
 """Pickles of numpy arrays, as data sets are published in, read without running anything of them.
 
-A pickle is a program; unpickling a stranger's file can do anything. Here its few operations that
-build dicts, lists, numbers, texts and arrays are carried out, those names are recognised that numpy
-writes, nothing is ever imported or called, and any other operation or name is refused. Long strings
-are passed over, not read: what comes back of a file of gigabytes is small, can be pickled, and maps
-an array's bytes only when it is loaded.
+A pickle is a program; unpickling a stranger's file can do anything. Here Python's own unpickler is
+given no name to import or call: the few that numpy writes are built here, any other is refused.
+Long strings stay in the file: what comes back of a file of gigabytes is small, can be pickled, and
+maps an array's bytes only when it is loaded.
 """
 
 from __future__ import annotations
 
 import math
 import os
-import pickletools
+import pickle
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
@@ -89,52 +89,30 @@ def read_array_pickle(path: str | PathLike[str]) -> Any:  # noqa: ANN401  (whate
     file = Path(path)
     try:
         with file.open("rb") as stream:
-            return _Machine(file, stream).run()
+            return _Reader(file, stream).load()
     except _Refused as refused:
         raise LayoutError(
             f"'{file}': expected a pickle of numpy arrays and plain values, got one {refused}; "
             "nothing in it was run"
         ) from refused
+    except EOFError as error:
+        raise LayoutError(f"'{file}' is no whole pickle of arrays: pickle exhausted") from error
     except OSError as error:
         raise LayoutError(f"cannot read '{file}': {error.strerror}") from error
-    except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
+    except _DAMAGE as error:
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise LayoutError(f"'{file}' is no whole pickle of arrays: {line}") from error
 
 
+_DAMAGE = (
+    pickle.UnpicklingError, struct.error, ValueError, IndexError, KeyError, TypeError,
+    AttributeError, OverflowError, MemoryError,
+)  # fmt: skip
+"""What damaged bytes make the unpickler raise."""
+
+
 class _Refused(Exception):
     """An operation or name that is not carried out."""
-
-
-class _Passed(bytes):
-    """Stands in for a string that was passed over: nothing, as long as that string."""
-
-    length: int
-
-    def __len__(self) -> int:
-        return self.length
-
-
-class _Stream:
-    """A file for `pickletools.genops` that passes over long strings and says where they are."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._size = os.fstat(file.fileno()).st_size
-        self.passed: tuple[int, int] | None = None
-        self.readline, self.tell = file.readline, file.tell
-
-    def read(self, count: int = -1) -> bytes:
-        if count < LONG:
-            return self._file.read(count)
-        offset = self._file.tell()
-        if count > self._size - offset:
-            return b""  # which genops finds too short
-        self._file.seek(count, os.SEEK_CUR)
-        self.passed = offset, count
-        stand_in = _Passed()
-        stand_in.length = count
-        return stand_in
 
 
 @dataclass(frozen=True)
@@ -151,131 +129,43 @@ class _Type:
     dtype: np.dtype
 
 
-_MARK = object()
-_BYTES = {"BINBYTES", "BINBYTES8", "SHORT_BINBYTES", "BYTEARRAY8", "BINSTRING"}
-_TEXTS = {"BINUNICODE", "BINUNICODE8"}
-_VALUES = {
-    "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "FLOAT", "BINFLOAT", "STRING",
-    "SHORT_BINSTRING", "UNICODE", "SHORT_BINUNICODE", *_BYTES, *_TEXTS,
-}  # fmt: skip
-_CONSTANTS: dict[str, Callable[[], Any]] = {
-    "NONE": lambda: None,
-    "NEWTRUE": lambda: True,
-    "NEWFALSE": lambda: False,
-    "EMPTY_TUPLE": tuple,
-    "EMPTY_LIST": list,
-    "EMPTY_DICT": dict,
-    "MARK": lambda: _MARK,
-}
-_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+class _Reader(pickle._Unpickler):
+    """Python's unpickler with stand-ins for all that it would import, and long strings left."""
 
-
-class _Machine:
-    """Carries out the operations of one pickle."""
+    dispatch: ClassVar = dict(pickle._Unpickler.dispatch)
+    stack: list[Any]
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
-        self.path = path
-        self.stream = _Stream(file)
-        self.stack: list[Any] = []
-        self.memo: dict[int, Any] = {}
+        super().__init__(file, encoding="latin-1")
+        self.path, self.file = path, file
+        self.size = os.fstat(file.fileno()).st_size
 
-    def run(self) -> Any:  # noqa: ANN401
-        """What the pickle builds."""
-        for operation, argument, _ in pickletools.genops(self.stream):  # type: ignore[arg-type]
-            passed, self.stream.passed = self.stream.passed, None
-            if operation.name == "STOP":
-                return self.stack.pop()
-            if passed is not None:
-                if operation.name not in _BYTES | _TEXTS:
-                    raise _Refused(f"with a {operation.name} of {passed[1]} bytes")
-                argument = ByteSpan(self.path, *passed, text=operation.name in _TEXTS)
-            self._step(operation.name, argument)
-        raise ValueError("it has no end")
+    def find_class(self, module: str, name: str) -> _Name:
+        """A stand-in; newer numpy's `_core` is called as before."""
+        return _Name(f"{module}.{name}".replace("numpy._core.", "numpy.core."))
 
-    def _step(self, name: str, argument: Any) -> None:  # noqa: ANN401
-        if name in ("PROTO", "FRAME"):
-            return
-        if name in _VALUES:
-            self.stack.append(bytes(argument) if isinstance(argument, bytearray) else argument)
-        elif name in _CONSTANTS:
-            self.stack.append(_CONSTANTS[name]())
-        elif name in _TUPLES:
-            self.stack.append(tuple(self._take(_TUPLES[name])))
-        elif (method := getattr(self, f"_{name.lower()}", None)) is not None:
-            method(argument)
-        else:
-            raise _Refused(f"with the operation {name}")
+    def string(self, length: int, encoding: str | None) -> bytes | str | ByteSpan:
+        """The next bytes, or text; left in the file where they are many."""
+        if length < LONG:
+            content = self.file.read(length)
+            return content.decode(encoding, "surrogatepass") if encoding else content
+        offset = self.file.tell()
+        if length > self.size - offset:
+            raise EOFError
+        self.file.seek(length, os.SEEK_CUR)
+        return ByteSpan(self.path, offset, length, text=encoding == "utf-8")
 
-    def _take(self, count: int) -> list[Any]:
-        """The last `count` values, off the stack."""
-        if len(self.stack) < count:
-            raise ValueError("a value is missing")
-        values = self.stack[len(self.stack) - count :]
-        del self.stack[len(self.stack) - count :]
-        return values
-
-    def _take_marked(self) -> list[Any]:
-        values = []
-        while (value := self.stack.pop()) is not _MARK:
-            values.append(value)
-        return values[::-1]
-
-    # Operations, each named as in `pickletools`:
-
-    def _tuple(self, _: None) -> None:
-        self.stack.append(tuple(self._take_marked()))
-
-    def _list(self, _: None) -> None:
-        self.stack.append(self._take_marked())
-
-    def _dict(self, _: None) -> None:
-        values = self._take_marked()
-        self.stack.append(dict(zip(values[::2], values[1::2], strict=True)))
-
-    def _append(self, _: None) -> None:
-        value = self.stack.pop()
-        self.stack[-1].append(value)
-
-    def _appends(self, _: None) -> None:
-        values = self._take_marked()
-        self.stack[-1].extend(values)
-
-    def _setitem(self, _: None) -> None:
-        key, value = self._take(2)
-        self.stack[-1].update({key: value})
-
-    def _setitems(self, _: None) -> None:
-        values = self._take_marked()
-        self.stack[-1].update(zip(values[::2], values[1::2], strict=True))
-
-    def _memoize(self, _: None) -> None:
-        self.memo[len(self.memo)] = self.stack[-1]
-
-    def _binput(self, index: int) -> None:
-        self.memo[index] = self.stack[-1]
-
-    def _binget(self, index: int) -> None:
-        self.stack.append(self.memo[index])
-
-    _put = _long_binput = _binput
-    _get = _long_binget = _binget
-
-    def _global(self, argument: str) -> None:
-        self.stack.append(_Name(argument.replace(" ", ".").replace("numpy._core.", "numpy.core.")))
-
-    def _stack_global(self, _: None) -> None:
-        self._global(".".join(self._take(2)))
-
-    def _reduce(self, _: None) -> None:
-        called, arguments = self._take(2)
+    def reduce(self) -> None:
+        """Build what the pickle would have called a function for."""
+        arguments, called = self.stack.pop(), self.stack.pop()
         name = called.name if isinstance(called, _Name) else type(called).__name__
         if name not in _BUILDERS:
             raise _Refused(f"that names {name}")
         self.stack.append(_BUILDERS[name](*arguments))
 
-    def _build(self, _: None) -> None:
-        target, state = self._take(2)
-        self.stack.append(target)
+    def build(self) -> None:
+        """Give a dtype or array its state."""
+        state, target = self.stack.pop(), self.stack[-1]
         if isinstance(target, _Type):
             target.dtype = _known(target.dtype.newbyteorder(">" if state[1] == ">" else "<"))
         elif isinstance(target, StoredArray):
@@ -283,6 +173,44 @@ class _Machine:
             _fill(target, content, kind, shape, "F" if fortran else "C")
         else:
             raise _Refused(f"that gives a state to {type(target).__name__}")
+
+    def skip_frame_size(self) -> None:
+        """Frames are read as what is in them, so that long strings need not be."""
+        self.file.seek(8, os.SEEK_CUR)
+
+
+def _string(length: str, encoding: str | None = None) -> Callable[[_Reader], None]:
+    def load(reader: _Reader) -> None:
+        (count,) = struct.unpack(length, reader.file.read(struct.calcsize(length)))
+        reader.stack.append(reader.string(count, encoding))
+
+    return load
+
+
+def _refusal(name: str) -> Callable[[_Reader], None]:
+    def refuse(reader: _Reader) -> None:
+        raise _Refused(f"with the operation {name}")
+
+    return refuse
+
+
+_REFUSED = (
+    "EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX",
+    "NEXT_BUFFER", "READONLY_BUFFER", "EMPTY_SET", "FROZENSET", "LONG4",
+)  # fmt: skip
+_OPERATIONS = {
+    **{name: _refusal(name) for name in _REFUSED},
+    "REDUCE": _Reader.reduce,
+    "BUILD": _Reader.build,
+    "FRAME": _Reader.skip_frame_size,
+    "BINBYTES": _string("<I"),
+    "BINBYTES8": _string("<Q"),
+    "BYTEARRAY8": _string("<Q"),
+    "BINSTRING": _string("<I", "latin-1"),  # Python 2's byte string
+    "BINUNICODE": _string("<I", "utf-8"),
+    "BINUNICODE8": _string("<Q", "utf-8"),
+}
+_Reader.dispatch |= {getattr(pickle, name)[0]: step for name, step in _OPERATIONS.items()}
 
 
 def _known(dtype: np.dtype) -> np.dtype:

@@ -8,7 +8,7 @@ are CC BY 4.0; the DAVIS and Kinetics videos keep their own licences.
 
 The protocol is on 256x256 pixels: frames are resized to that (Lanczos, as the published reader
 does), and distances are measured there. The published raster has a pixel's centre at +0.5, ours at
-0: `coords.share_to_pixel` takes that off. Pickles are read without unpickling (`array_pickle`).
+0: `coords.share_to_pixel` takes that off. Pickles are read without unpickling (`safe_pickle`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import inspect
 import math
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -48,11 +48,6 @@ from chromatrack.video.image_writer import ImageSequenceWriter
 
 RASTER = (256, 256)
 """(height, width) on which distances are measured."""
-
-EXPECTED = (
-    "tapvid_davis.pkl, tapvid_rgb_stacking.pkl, or Kinetics' 0000_of_0010.pkl to 0009_of_0010"
-)
-KEYS = ("video", "points", "occluded")
 
 FrameSize = Literal["256", "own"]
 
@@ -147,32 +142,39 @@ def measure_clip(
 
     Returns:
         {column of `TAPVID_COLUMNS`: 0..1 or None where nothing counts, "queries", "frames"}.
-
-    Raises:
-        LayoutError: a frame that is no picture. InputError: frames not in order, or a tracker that
-            cannot follow points.
     """
     _check_follows_points(tracker)
+    forward = queries == "first"
     shares, occluded = clip.points.load(), clip.occluded.load().astype(bool)
     tracks, asked = clip.queries[:, 0], clip.queries[:, 1]
     shape = (len(tracks), clip.length)
     found, hidden = np.full((*shape, 2), np.nan), np.ones(shape, dtype=bool)
-    with tempfile.TemporaryDirectory(prefix="chromatrack-") as frames:
-        size = _write_frames(clip, Path(frames), frame_size=frame_size)
+    with tempfile.TemporaryDirectory(prefix="chromatrack-") as temporary:
+        frames = Path(temporary)
+        size = _write_frames(clip, frames, frame_size=frame_size)
         places = nearest_inside(share_to_pixel(shares.astype(np.float64), size=size), size=size)
         for start in clip.runs:
             rows = np.flatnonzero(asked == start)
             for group in [rows] if together else rows[:, None]:
                 marks = [PointMark(int(q), start, *places[tracks[q], start]) for q in group]
-                run = _run(clip, Path(frames), marks, tracker=tracker, queries=queries)
-                for frame in run:
+                first, end = start if forward else 0, clip.length
+                way = "forward" if forward else "both"
+                run = tracker.track(frames, points=marks, direction=way, start=first, end=end)
+                for frame in in_order(run, name=clip.name, start=first, end=end):
                     for q in {mark.id for mark in marks} & frame.points.keys():
                         point = frame.points[q]
                         found[q, frame.index] = point.x, point.y
                         hidden[q, frame.index] = not point.visible
             for _ in range(clip.runs[start]):
                 tick()
-    scores = _scores(found, hidden, shares[tracks], occluded[tracks], asked, size, queries)
+    scores = tapvid_scores(
+        rescale_points(found, from_size=size, to_size=RASTER),
+        hidden,
+        share_to_pixel(shares[tracks].astype(np.float64), size=RASTER),
+        occluded[tracks],
+        asked,
+        queries=queries,
+    )
     return {
         **{column: None if math.isnan(v) else v for column, v in scores.items()},
         "queries": len(tracks),
@@ -209,47 +211,6 @@ def _check_follows_points(tracker: PointTracker) -> None:
             "expected a tracker that follows points in a direction, got "
             f"{type(tracker).__name__}, which does not; choose another model"
         )
-
-
-def _run(
-    clip: TapvidClip,
-    frames: Path,
-    marks: Sequence[PointMark],
-    *,
-    tracker: PointTracker,
-    queries: QueryMode,
-) -> Iterator[PointFrame]:
-    """One run from the frame of the marks: forward, or over the whole video."""
-    first = queries == "first"
-    start = marks[0].frame if first else 0
-    tracked = tracker.track(
-        frames,
-        points=marks,
-        direction="forward" if first else "both",
-        start=start,
-        end=clip.length,
-    )
-    return in_order(tracked, name=clip.name, start=start, end=clip.length)
-
-
-def _scores(
-    found: np.ndarray,
-    hidden: np.ndarray,
-    shares: np.ndarray,
-    occluded: np.ndarray,
-    asked: np.ndarray,
-    size: tuple[int, int],
-    queries: QueryMode,
-) -> dict[str, float]:
-    """Scores on the raster of what was found in pixels of `size`."""
-    return tapvid_scores(
-        rescale_points(found, from_size=size, to_size=RASTER),
-        hidden,
-        share_to_pixel(shares.astype(np.float64), size=RASTER),
-        occluded,
-        asked,
-        queries=queries,
-    )
 
 
 def _write_frames(clip: TapvidClip, folder: Path, *, frame_size: FrameSize) -> tuple[int, int]:

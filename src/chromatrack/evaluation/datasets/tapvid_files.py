@@ -6,7 +6,7 @@
 
 video: (T, H, W, 3) uint8, or T encoded pictures. points: (N, T, 2) float x, y as shares of width
 and height from the frame's top-left corner. occluded: (N, T) bool. The files are gigabytes: they
-are read without unpickling (`array_pickle`), and a video's frames only when it is measured.
+are read without unpickling (`safe_pickle`), and a video's frames only when it is measured.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from chromatrack.errors import LayoutError
 from chromatrack.evaluation.datasets.safe_pickle import ByteSpan, StoredArray, read_array_pickle
 from chromatrack.evaluation.metrics.tapvid import QueryMode, evaluated_frames, sample_queries
+from chromatrack.video.images import IMAGE_ERRORS
 
 EXPECTED = (
     "tapvid_davis.pkl, tapvid_rgb_stacking.pkl, or Kinetics' 0000_of_0010.pkl to 0009_of_0010"
@@ -165,5 +166,5 @@ def _decoded(content: bytes, where: str) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(content)) as picture:
             return np.array(picture.convert("RGB"))
-    except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except IMAGE_ERRORS as error:
         raise LayoutError(f"{where}: expected an encoded picture ({error})") from error

@@ -126,9 +126,6 @@ def measure_clip(
     Returns:
         {score of `parsing_scores`: 0..1 or None, "frames": scored, "missing_frames", "confusion":
         {"true class, predicted class": pixels, where not 0}}.
-
-    Raises:
-        LayoutError: a file that is no picture of classes. InputError: masks of another size.
     """
     total = np.zeros((len(VIP_CLASSES), len(VIP_CLASSES)), dtype=np.int64)
     first, scored, missing = _first(clip), 0, 0

@@ -78,22 +78,33 @@ class CallableEncoder(Encoder):
     """
 
     def __init__(
-        self, function: Features, *, name: str | None = None, offset: float | None = None
+        self,
+        function: Features,
+        *,
+        name: str | None = None,
+        offset: float | None = None,
+        side: int | None = None,
     ) -> None:
+        """offset, side: as of `find_spec`."""
         super().__init__()
         self.name = name or getattr(function, "__name__", type(function).__name__)
         if isinstance(function, nn.Module):
             function.eval()
-        self.function = function
-        self.spec = find_spec(function, name=self.name, offset=offset)
+        self.function, self.side = function, side
+        self.spec = find_spec(function, name=self.name, offset=offset, side=side)
 
     def plain(self, rgb: Tensor) -> Tensor:
         """Features `(B, C, h, w)` as the function gives them.
 
         Raises:
-            InputError: it gives another number of cells than its stride has it.
+            InputError: frames of another size than it takes, or other cells than its stride has it.
         """
         size, stride = image_size(rgb), self.spec.stride
+        if self.side is not None and size != (self.side, self.side):
+            raise InputError(
+                f"{self.name}: takes images of {self.side} x {self.side} only, got "
+                f"{size[0]} x {size[1]}; use --size {self.side} --square True"
+            )
         found = self.function(padded(rgb, stride))
         h, w = cell_count(size, stride=stride)
         if tuple(found.shape) != (len(rgb), self.spec.channels, h, w):

@@ -13,67 +13,43 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.errors import InputError, WeightsError
-from chromatrack.evaluation.features.callables import find_spec, padded
-from chromatrack.model.encoder import Encoder
-from chromatrack.ops.coords import cell_count, image_size
+from chromatrack.evaluation.features.callables import CallableEncoder
 
 
-class OnnxEncoder(Encoder):
-    """The file's network, frame by frame on the CPU; opened again where it is unpickled."""
+def load_onnx(path: str | PathLike[str], *, offset: float | None = None) -> CallableEncoder:
+    """The file's network as an encoder, frame by frame on the CPU.
 
-    def __init__(self, path: str | PathLike[str], *, offset: float | None = None) -> None:
-        """offset: pixel of cell 0; by default the middle of the first stride x stride pixels.
+    offset: pixel of cell 0; by default the middle of the first stride x stride pixels.
 
-        Raises:
-            InputError: onnxruntime is missing, or the file's input or output has another shape.
-            WeightsError: not an ONNX file.
-        """
-        super().__init__()
-        self.path = str(path)
-        self.session: Any = _open(self.path)
-        self.side = _fixed_side(self.session, self.path)
-        self.spec = find_spec(self._run, name=self.path, offset=offset, side=self.side)
+    Raises:
+        InputError: onnxruntime is missing, or the file's input or output has another shape.
+        WeightsError: not an ONNX file.
+    """
+    network = OnnxFile(path)
+    return CallableEncoder(network, name=str(path), offset=offset, side=network.side)
 
-    def _run(self, rgb: Tensor) -> Tensor:
+
+class OnnxFile:
+    """A network in a file, as a function of frames; opened again where it is unpickled."""
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        """See `load_onnx`."""
+        self.path = Path(path)
+        self.session: Any = _open(str(path))
+        self.side = _fixed_side(self.session, str(path))
+
+    def __call__(self, rgb: Tensor) -> Tensor:
+        """`(B, 3, H, W)` float -> `(B, C, h, w)` as the file gives them."""
         name = self.session.get_inputs()[0].name
-        image = np.ascontiguousarray(rgb.float().cpu().numpy())
-        found = self.session.run(None, {name: image})[0]
-        return torch.from_numpy(np.array(found, dtype=np.float32)).to(rgb.device)
+        images = np.ascontiguousarray(rgb.float().cpu().numpy())
+        found = [self.session.run(None, {name: image[None]})[0] for image in images]
+        return torch.from_numpy(np.concatenate(found).astype(np.float32)).to(rgb.device)
 
-    def plain(self, rgb: Tensor) -> Tensor:
-        """Features `(B, C, h, w)` as the file gives them.
-
-        Raises:
-            InputError: frames of another size than the file takes, or other cells than expected.
-        """
-        size, stride = image_size(rgb), self.spec.stride
-        if self.side is not None and size != (self.side, self.side):
-            raise InputError(
-                f"{self.path}: takes images of {self.side} x {self.side} only, got "
-                f"{size[0]} x {size[1]}; use --size {self.side} --square True"
-            )
-        found = torch.cat([self._run(padded(frame[None], stride)) for frame in rgb])
-        h, w = cell_count(size, stride=stride)
-        if found.shape[-2:] != (h, w):
-            raise InputError(
-                f"{self.path}: expected {h} x {w} cells for a frame of {size[0]} x {size[1]} "
-                f"pixels, {stride} pixels a cell, got {found.shape[-2]} x {found.shape[-1]}"
-            )
-        return found
-
-    def forward(self, rgb: Tensor) -> Tensor:
-        return F.normalize(self.plain(rgb), dim=1)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "session": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self.session = _open(self.path)
+    def __reduce__(self) -> tuple[type[OnnxFile], tuple[Path]]:
+        return OnnxFile, (self.path,)
 
 
 def _open(path: str) -> Any:  # noqa: ANN401  (onnxruntime is optional)

@@ -62,9 +62,9 @@ def load_extractor(
         case "callable":
             return CallableEncoder(load_callable(rest), name=name, offset=offset)
     if name.endswith(".onnx"):
-        from chromatrack.evaluation.features.onnx import OnnxEncoder
+        from chromatrack.evaluation.features.onnx import load_onnx
 
-        return OnnxEncoder(name, offset=offset)
+        return load_onnx(name, offset=offset)
     if name.endswith((".pt", ".pth", ".tar")):
         return load_checkpoint(name)
     return load_encoder(name)
@@ -87,26 +87,6 @@ def _random() -> Encoder:
         return build_encoder("small").eval()
 
 
-def as_encoder(
-    model: Encoder | str | PathLike[str] | Callable[..., Any], *, offset: float | None = None
-) -> Encoder:
-    """An encoder of what a Python user has: an encoder, a name or path, a network or a function.
-
-    Raises:
-        InputError, WeightsError: as `load_extractor`.
-    """
-    if isinstance(model, Encoder):
-        return model
-    if isinstance(model, str | PathLike):
-        return load_extractor(model, offset=offset)
-    if callable(model):
-        return CallableEncoder(model, offset=offset)
-    raise InputError(
-        f"model: expected a network, a function image -> feature map, or a name, got "
-        f"{type(model).__name__}"
-    )
-
-
 def name_of(model: object) -> str:
     """What a result calls a model: its name or path, else that of the function or class."""
     if isinstance(model, str | PathLike):
@@ -122,25 +102,35 @@ def load_measured(
     layer: int | None = None,
     offset: float | None = None,
 ) -> Tracker | IdentityTracker | FlowTracker:
-    """A tracker with the features of what is named, or a baseline that needs none.
+    """A tracker with the features of what a user has, or a baseline that needs none.
 
-    Args, Raises: as `as_encoder` and `load_extractor`.
+    Args:
+        model: an encoder, a name or path, a network, or a function image -> feature map.
+        layer, offset: as of `load_extractor`.
+
+    Raises:
+        InputError, WeightsError: as `load_extractor`; or it is nothing of these.
     """
     name = name_of(model)
     if isinstance(model, str | PathLike):
+        _check_options(name, layer=layer, offset=offset)
         if (other := baseline(name, device=device)) is not None:
-            _check_options(name, layer=layer, offset=offset)
             return other
-        if is_own(name):  # these colour with other statistics than they track with
-            _check_options(name, layer=layer, offset=offset)
+        if _is_own(name):  # these colour with other statistics than they track with
             return Tracker.from_pretrained(name, device=device, config=config)
         encoder = load_extractor(name, layer=layer, offset=offset)
+    elif isinstance(model, Encoder):
+        encoder = model
+    elif callable(model):
+        encoder = CallableEncoder(model, offset=offset)
     else:
-        encoder = as_encoder(model, offset=offset)
+        raise InputError(
+            f"model: expected a network, a function image -> feature map, or a name, got {name}"
+        )
     return Tracker(encoder, device=device, config=config, model=name)
 
 
-def is_own(name: str) -> bool:
+def _is_own(name: str) -> bool:
     """Whether a name can only be that of a shipped model or of a weights file of ours."""
     spelled = name.startswith(("resnet:", "vit:", "callable:")) or name in ("raw-lab", "random")
     return not spelled and not name.endswith((".onnx", ".pt", ".pth", ".tar"))

@@ -12,7 +12,7 @@ import pickle
 import re
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -81,11 +81,29 @@ def _conv(shape: torch.Size, *, stride: int, padding: Padding = "zeros") -> nn.C
     return nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False, padding_mode=padding)
 
 
-class PublicResNet(Encoder):
-    """A ResNet up to one of its layers; cell i sits at pixel 8 i (odd kernels, padded)."""
+class PublicEncoder(Encoder):
+    """A published network, fed frames less a mean, by a deviation."""
 
     mean: Tensor
     deviation: Tensor
+
+    def __init__(
+        self, mean: Sequence[float] = MEAN, deviation: Sequence[float] = DEVIATION
+    ) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).reshape(3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(deviation).reshape(3, 1, 1), False)
+
+    def normalized(self, rgb: Tensor) -> Tensor:
+        """Frames as the network was trained on them."""
+        return (rgb - self.mean) / self.deviation
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        return F.normalize(self.plain(rgb), dim=1)
+
+
+class PublicResNet(PublicEncoder):
+    """A ResNet up to one of its layers; cell i sits at pixel 8 i (odd kernels, padded)."""
 
     def __init__(
         self, state: Mapping[str, Tensor], *, layer: int = 3, padding: Padding = "zeros"
@@ -106,19 +124,14 @@ class PublicResNet(Encoder):
             self.add_module(f"layer{number}", nn.Sequential(*blocks))
         stride = 4 if layer == 1 else 8
         self.spec = FeatureSpec(channels, stride, 0.0)
-        self.register_buffer("mean", torch.tensor(MEAN).reshape(3, 1, 1), persistent=False)
-        self.register_buffer("deviation", torch.tensor(DEVIATION).reshape(3, 1, 1), False)
 
     def plain(self, rgb: Tensor) -> Tensor:
         """Features `(B, C, h, w)` as the layer leaves them."""
-        x = self.conv1((rgb - self.mean) / self.deviation)
+        x = self.conv1(self.normalized(rgb))
         x = F.max_pool2d(F.relu(self.bn1(x)), 3, 2, 1)
         for number in range(1, self.depth + 1):
             x = getattr(self, f"layer{number}")(x)
         return x
-
-    def forward(self, rgb: Tensor) -> Tensor:
-        return F.normalize(self.plain(rgb), dim=1)
 
 
 def _kernels(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

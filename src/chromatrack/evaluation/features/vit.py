@@ -13,22 +13,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.errors import InputError, WeightsError
 from chromatrack.evaluation.features.callables import padded
-from chromatrack.evaluation.features.resnet import DEVIATION, MEAN
-from chromatrack.model.encoder import Encoder
+from chromatrack.evaluation.features.resnet import DEVIATION, MEAN, PublicEncoder
 from chromatrack.ops.coords import FeatureSpec, cell_count, centred_offset, image_size
 
 
-class VitEncoder(Encoder):
+class VitEncoder(PublicEncoder):
     """Patch tokens of a vision transformer of `transformers`; stride is its patch size."""
-
-    mean: Tensor
-    deviation: Tensor
 
     def __init__(
         self,
@@ -43,7 +37,7 @@ class VitEncoder(Encoder):
         Raises:
             InputError: not a vision transformer, or it has no such block.
         """
-        super().__init__()
+        super().__init__(mean, deviation)
         config = network.config
         patch, width = getattr(config, "patch_size", None), getattr(config, "hidden_size", None)
         if not isinstance(patch, int) or not isinstance(width, int):
@@ -57,13 +51,11 @@ class VitEncoder(Encoder):
         self.network, self.block = network, block
         self.others = 1 + (getattr(config, "num_register_tokens", 0) or 0)
         self.spec = FeatureSpec(width, patch, centred_offset(patch))
-        self.register_buffer("mean", torch.tensor(mean).reshape(3, 1, 1), persistent=False)
-        self.register_buffer("deviation", torch.tensor(deviation).reshape(3, 1, 1), False)
 
     def plain(self, rgb: Tensor) -> Tensor:
         """Patch tokens `(B, C, h, w)`; the class token and registers are left out."""
         h, w = cell_count(image_size(rgb), stride=self.spec.stride)
-        image = (padded(rgb, self.spec.stride) - self.mean) / self.deviation
+        image = self.normalized(padded(rgb, self.spec.stride))
         more: dict[str, Any] = {}
         if self.network.config.model_type == "vit":
             more["interpolate_pos_encoding"] = True  # the others do so by themselves
@@ -74,9 +66,6 @@ class VitEncoder(Encoder):
             norms = (getattr(self.network, name, None) for name in ("layernorm", "norm"))
             tokens = next(norm for norm in norms if norm is not None)(states[self.block])
         return tokens[:, self.others :].transpose(1, 2).unflatten(2, (h, w))
-
-    def forward(self, rgb: Tensor) -> Tensor:
-        return F.normalize(self.plain(rgb), dim=1)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> VitEncoder:
         return copy.copy(self)  # nothing changes the network, and it is large

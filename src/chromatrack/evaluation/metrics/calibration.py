@@ -2,7 +2,8 @@
 
 A reliability is a probability in [0, 1] that a frame is right. Three questions: does it order
 frames (`auc`), are its values true (`reliability_bins`), and does it rest on something that goes
-along with accuracy (`pearson`, `spearman`, with intervals over sequences)?
+along with accuracy (`pearson`, `spearman`, with intervals over sequences)? InputError says that
+shapes do not fit, values are not finite, or knobs are out of their range.
 """
 
 from __future__ import annotations
@@ -22,16 +23,7 @@ def auc(scores: np.ndarray, positives: np.ndarray) -> float:
     """Area under the receiver operating characteristic: how often a positive scores higher.
 
     Source: Hanley and McNeil 1982: Mann and Whitney's U over the number of pairs; a tie counts
-    one half.
-
-    Args:
-        scores: (N,) float. positives: (N,) bool.
-
-    Returns:
-        [0, 1], 1/2 for scores that say nothing; NaN where all are positive or none is.
-
-    Raises:
-        InputError: other shapes, or scores that are not finite.
+    one half. Of (N,) float and (N,) bool; NaN where all are positive or none is.
     """
     scores, positives = _pair(scores, positives, "scores", "positives")
     chosen = positives > 0
@@ -58,13 +50,8 @@ def reliability_bins(
 ) -> list[ReliabilityBin]:
     """The reliability diagram: frames sorted into bins of like reliability; empty ones left out.
 
-    Source: DeGroot and Fienberg 1983. `adaptive`: bins of equally many frames, not equally wide.
-
-    Args:
-        reliability: (N,) float in [0, 1]. right: (N,) bool.
-
-    Raises:
-        InputError: other shapes or values, or fewer than one bin.
+    Source: DeGroot and Fienberg 1983. Of (N,) float in [0, 1] and (N,) bool. `adaptive`: bins of
+    equally many frames, not equally wide.
     """
     reliability, right = _pair(reliability, right, "reliability", "right")
     if bins < 1:
@@ -75,11 +62,9 @@ def reliability_bins(
             f"{reliability.max():g}"
         )
     if adaptive:
-        parts = np.array_split(np.argsort(reliability, kind="stable"), bins)
-        edges = [
-            (float(reliability[p].min()), float(reliability[p].max())) for p in parts if len(p)
-        ]
-        parts = [part for part in parts if len(part)]
+        split = np.array_split(np.argsort(reliability, kind="stable"), bins)
+        parts = [part for part in split if len(part)]
+        edges = [(float(reliability[p].min()), float(reliability[p].max())) for p in parts]
     else:
         number = np.minimum((reliability * bins).astype(int), bins - 1)
         used = [n for n in range(bins) if (number == n).any()]
@@ -98,7 +83,7 @@ def expected_calibration_error(
 ) -> float:
     """Mean distance between reliability and share that is right, over the frames' bins.
 
-    Source: Naeini et al. 2015. Args and Raises as `reliability_bins`.
+    Source: Naeini et al. 2015. Arguments as of `reliability_bins`.
     """
     found = reliability_bins(reliability, right, bins=bins, adaptive=adaptive)
     total = sum(one.count for one in found)
@@ -106,23 +91,16 @@ def expected_calibration_error(
 
 
 def pearson(x: np.ndarray, y: np.ndarray) -> float:
-    """Pearson's correlation of `(N,)` and `(N,)`; NaN where either is constant.
-
-    Raises:
-        InputError: other shapes, fewer than 2 values, or some that are not finite.
-    """
+    """Pearson's correlation of two `(N,)`, N 2 or more; NaN where either is constant."""
     x, y = _pair(x, y, "x", "y", least=2)
-    if _constant(x) or _constant(y):
+    if x.min() == x.max() or y.min() == y.max():
         return float("nan")
     x, y = x - x.mean(), y - y.mean()
     return float(np.clip((x @ y) / np.sqrt((x @ x) * (y @ y)), -1, 1))
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> float:
-    """Spearman's rank correlation: Pearson's of the ranks, ties sharing theirs.
-
-    Args, Returns and Raises as `pearson`.
-    """
+    """Spearman's rank correlation: Pearson's of the ranks, ties sharing theirs."""
     x, y = _pair(x, y, "x", "y", least=2)
     return pearson(ranks(x), ranks(y))
 
@@ -164,9 +142,6 @@ def bootstrap_correlation(
 
     Returns:
         Value and interval; NaN where nothing can be said, the interval also with a single group.
-
-    Raises:
-        InputError: other shapes, values that are not finite, or knobs out of their range.
     """
     x, y = _pair(x, y, "x", "y", least=2)
     if kind not in ("pearson", "spearman"):
@@ -177,11 +152,9 @@ def bootstrap_correlation(
         raise InputError(f"samples: expected 1 or more, got {samples}")
     measure: Callable[[np.ndarray, np.ndarray], float] = pearson if kind == "pearson" else spearman
     members = _members(groups, len(x))
-    if len(members) < 2:
-        return CorrelationInterval(measure(x, y), float("nan"), float("nan"))
     rng = np.random.default_rng(seed)
     drawn = []
-    for _ in range(samples):
+    for _ in range(samples if len(members) > 1 else 0):
         rows = np.concatenate([members[g] for g in rng.integers(0, len(members), len(members))])
         drawn.append(measure(x[rows], y[rows]) if len(rows) > 1 else float("nan"))
     there = np.array(drawn)[np.isfinite(drawn)]
@@ -199,14 +172,7 @@ def fit_logistic(inputs: np.ndarray, right: np.ndarray, *, ridge: float = 1.0) -
 
     Newton's steps on the log-likelihood minus ridge / 2 times the squared weights (not of w[0]).
 
-    Args:
-        inputs: (N, D) float. right: (N,) bool. ridge: above 0, so that weights stay finite.
-
-    Returns:
-        (D + 1,) float64.
-
-    Raises:
-        InputError: other shapes, values that are not finite, or a ridge that is not positive.
+    inputs: (N, D) float. right: (N,) bool. ridge: above 0, so that weights, (D + 1,), stay finite.
     """
     inputs = np.asarray(inputs, dtype=np.float64)
     right = np.asarray(right, dtype=np.float64)
@@ -245,11 +211,7 @@ def held_out(
     groups: Sequence[object] | np.ndarray,
     ridge: float = 1.0,
 ) -> np.ndarray:
-    """Every row's probability from a fit to the other groups alone: `(N, D)`, `(N,)` -> `(N,)`.
-
-    Raises:
-        InputError: as `fit_logistic`; or fewer than two groups.
-    """
+    """Every row's probability from a fit to the other groups alone: `(N, D)`, `(N,)` -> `(N,)`."""
     members = _members(groups, len(inputs))
     if len(members) < 2:
         raise InputError(f"groups: expected two or more to hold one out, got {len(members)}")
@@ -274,10 +236,6 @@ def _members(groups: Sequence[object] | np.ndarray | None, count: int) -> list[n
     for row, group in enumerate(groups):
         rows.setdefault(group, []).append(row)
     return [np.array(found) for found in rows.values()]
-
-
-def _constant(values: np.ndarray) -> bool:
-    return bool(values.min() == values.max())
 
 
 def _pair(

@@ -1,6 +1,7 @@
 """Scores of colours, and how far to trust their means: pure numpy functions.
 
-PSNR is in `metrics`. What is not finite is refused, never skipped.
+PSNR is in `masks`. What is not finite is refused, never skipped: InputError says so, as it does of
+shapes that do not fit. `ab` and its truth are (2, H, W) float, Lab units.
 """
 
 from __future__ import annotations
@@ -25,43 +26,21 @@ DISTANCES = (1, 2, 4)
 
 
 def ab_error(ab: np.ndarray, truth: np.ndarray) -> float:
-    """Mean absolute error over all pixels and both channels, Lab units.
-
-    Args:
-        ab: (2, H, W) float, Lab units. truth: same shape.
-
-    Raises:
-        InputError: other shapes, or values that are not finite.
-    """
+    """Mean absolute error over all pixels and both channels, Lab units."""
     return float(_differences(ab, truth).mean())
 
 
 def ab_error_map(ab: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Absolute error of every pixel, the mean of both channels, Lab units: `(H, W)` float64.
-
-    Args:
-        ab: (2, H, W) float, Lab units. truth: same shape.
-
-    Raises:
-        InputError: other shapes, or values that are not finite.
-    """
+    """Absolute error of every pixel, the mean of both channels, Lab units: `(H, W)` float64."""
     return _differences(ab, truth).mean(axis=0)
 
 
 def share_within(
     ab: np.ndarray, truth: np.ndarray, *, distances: Sequence[float] = WITHIN
 ) -> dict[float, float]:
-    """Accuracy curve: share of pixels whose colour lies at most so far from the true one.
+    """Accuracy curve, {distance: share of pixels whose colour is at most so far from the true}.
 
-    Args:
-        ab: (2, H, W) float, Lab units. truth: same shape.
-        distances: Euclidean, in the ab plane, Lab units.
-
-    Returns:
-        {distance: share in [0, 1]}, not falling with the distance.
-
-    Raises:
-        InputError: other shapes, or values that are not finite.
+    distances: Euclidean, in the ab plane, Lab units.
     """
     apart = np.hypot(*_differences(ab, truth))
     return {distance: float((apart <= distance).mean()) for distance in distances}
@@ -84,9 +63,6 @@ def bootstrap_interval(
 
     Source: Efron's percentile bootstrap. With clips as values it says how far the mean hangs on
     which clips were taken; of a single value it is that value twice.
-
-    Raises:
-        InputError: no value, or a coverage outside (0, 1).
     """
     if len(values) == 0:
         raise InputError("bootstrap_interval: expected at least one value, got none")
@@ -112,9 +88,6 @@ def ssim(image: np.ndarray, reference: np.ndarray, *, peak: float = 255.0) -> fl
 
     Returns:
         [-1, 1]; exactly 1 when the two are equal.
-
-    Raises:
-        InputError: other shapes, smaller pictures, values that are not finite, or peak <= 0.
     """
     _check_pictures(image, reference, name="ssim")
     if min(image.shape[:2]) < len(WINDOW):
@@ -165,9 +138,6 @@ def ciede2000(lab: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
     Returns:
         (...) in `lab`'s precision, not negative. float32 is twice as fast and 1e-4 away.
-
-    Raises:
-        InputError: other shapes or dtypes, or values that are not finite.
     """
     if lab.shape != truth.shape or lab.ndim < 2 or len(lab) != 3 or lab.size == 0:
         raise InputError(f"lab: expected two (3, ...) arrays, got {lab.shape} and {truth.shape}")
@@ -224,17 +194,12 @@ def colorfulness(rgb: np.ndarray) -> float:
     """How colourful a picture looks: 0 grey, 33 moderately, 59 quite, 109 extremely so.
 
     Source: Hasler and Susstrunk 2003, M3, with signed rg = R - G and yb = (R + G) / 2 - B:
-    the length of their standard deviations plus 0.3 times that of their means.
-
-    Args:
-        rgb: (H, W, 3) integer or float, [0, 255].
-
-    Raises:
-        InputError: another shape, or values that are not finite.
+    the length of their standard deviations plus 0.3 times that of their means. Of (H, W, 3)
+    integer or float, [0, 255].
     """
     _check_pictures(rgb, rgb, name="colorfulness")
     if rgb.shape[2] != 3:
-        raise InputError(f"colourfulness: expected (H, W, 3), got {rgb.shape}")
+        raise InputError(f"colorfulness: expected (H, W, 3), got {rgb.shape}")
     red, green, blue = np.moveaxis(rgb.astype(np.float32), 2, 0)
     opponents = (red - green, (red + green) / 2 - blue)
     spreads = [float(plane.std(dtype=np.float64)) for plane in opponents]
@@ -249,7 +214,7 @@ class ColorConsistency:
     of the 256-bin histograms of a channel between frames i and i + d; the mean over all i, over the
     channels, and over d = 1, 2, 4. Memory: the last four histograms.
 
-    >>> consistency = ColourConsistency()
+    >>> consistency = ColorConsistency()
     >>> for rgb in frames:
     ...     consistency.add(rgb)
     >>> consistency.value

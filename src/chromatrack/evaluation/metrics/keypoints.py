@@ -1,6 +1,8 @@
 """Scores of the labelled joint and box sets, as each set defines them: pure numpy.
 
-A prediction that is NaN was not made and counts as wrong, unless a function says otherwise.
+A prediction that is NaN was not made and counts as wrong, unless a function says otherwise. Scores
+are fractions, 0 to 1. InputError says that shapes do not fit, that there is nothing to score, or
+that a true place is not finite.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from chromatrack.errors import InputError
-from chromatrack.evaluation.metrics.tracks import pck, point_errors
+from chromatrack.evaluation.metrics.tracks import pck, point_errors, same_shape
 
 BADJA_ALPHA = 0.2
 """A joint is right within this share of the square root of the animal's area."""
@@ -48,14 +50,8 @@ def badja_accuracy(
         visible: (T, J) bool: the joint is annotated as visible.
         areas: (T,) pixels of the animal, above 0.
         alpha: share of the square root of the area, above 0.
-
-    Returns:
-        0..1.
-
-    Raises:
-        InputError: shapes that do not fit, no joint to score, or a true place that is not finite.
     """
-    predicted, truth = _pair(predicted, truth, "joints", rank=3)
+    predicted, truth = same_shape(predicted, truth, "joints", rank=3)
     visible, areas = np.asarray(visible, dtype=bool), np.asarray(areas, dtype=np.float64)
     if visible.shape != truth.shape[:2] or areas.shape != truth.shape[:1]:
         raise InputError(
@@ -83,9 +79,6 @@ def person_sizes(joints: np.ndarray, counted: np.ndarray | None = None) -> np.nd
 
     Returns:
         (T,) float64 pixels; NaN where no joint counts, 0 where they are all in one place.
-
-    Raises:
-        InputError: another shape, or a number that is not finite.
     """
     joints = np.asarray(joints, dtype=np.float64)
     if joints.ndim != 3 or joints.shape[-1] != 2 or 0 in joints.shape:
@@ -118,9 +111,6 @@ def joint_counts(
 
     Returns:
         (right, total): (J,) int64 each, right <= total.
-
-    Raises:
-        InputError: shapes that do not fit, fewer than 2 frames, or such an alpha.
     """
     errors, lengths = np.asarray(errors, dtype=np.float64), np.asarray(lengths, dtype=np.float64)
     if errors.ndim != 2 or len(errors) < 2 or lengths.shape != errors.shape[:1]:
@@ -155,16 +145,10 @@ def pose_counts(
         counted: (T, J) bool, which joints are annotated; by default all.
         compat: None counts a dropped joint as wrong, and does not judge a frame whose annotated
             joints are all in one place, as no size can be told from it.
-
-    Returns:
-        (right, total): (J,) int64 each.
-
-    Raises:
-        InputError: shapes that do not fit, fewer than 2 frames, or such an option.
     """
     if compat not in (None, "crw"):
         raise InputError(f"compat: expected None or 'crw', got {compat!r}")
-    predicted, truth = _pair(predicted, truth, "joints", rank=3)
+    predicted, truth = same_shape(predicted, truth, "joints", rank=3)
     counted = _counted(counted, truth.shape[:2])
     errors = joint_errors(predicted, truth, counted)
     if compat == "crw":
@@ -183,9 +167,6 @@ def joint_errors(predicted: np.ndarray, truth: np.ndarray, counted: np.ndarray) 
 
     Returns:
         (...) float64 pixels; infinity where nothing was predicted; what is not counted is not read.
-
-    Raises:
-        InputError: two shapes, or a counted true place that is not finite.
     """
     return point_errors(predicted, np.where(counted[..., None], truth, 0))
 
@@ -207,31 +188,14 @@ def pooled_rate(right: np.ndarray, total: np.ndarray) -> float:
 
 
 def centre_errors(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Distance between the centres of boxes.
+    """Distance between the centres of boxes, (..., 4) float x, y, width, height -> (...) pixels.
 
-    Args:
-        predicted: (..., 4) float x, y, width, height in pixels; NaN where there is none.
-        truth: same shape, finite.
-
-    Returns:
-        (...) float64 pixels; infinity where nothing was predicted.
-
-    Raises:
-        InputError: two shapes, no box axis, or a truth that is not finite.
+    Infinity where nothing was predicted (NaN); the truth is finite.
     """
-    predicted, truth = _pair(predicted, truth, "boxes", rank=None)
+    predicted, truth = same_shape(predicted, truth, "boxes")
     if truth.ndim == 0 or truth.shape[-1] != 4:
         raise InputError(f"boxes: expected (..., 4) x, y, width, height, got {truth.shape}")
     return point_errors(*(box[..., :2] + box[..., 2:] / 2 for box in (predicted, truth)))
-
-
-def _pair(
-    predicted: np.ndarray, truth: np.ndarray, what: str, *, rank: int | None
-) -> tuple[np.ndarray, np.ndarray]:
-    a, b = np.asarray(predicted, dtype=np.float64), np.asarray(truth, dtype=np.float64)
-    if a.shape != b.shape or (rank is not None and b.ndim != rank):
-        raise InputError(f"{what}: expected two arrays of one shape, got {a.shape} and {b.shape}")
-    return a, b
 
 
 def _counted(counted: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:

@@ -3,6 +3,9 @@
 J and F follow the official DAVIS semi-supervised evaluation: region similarity J, boundary accuracy
 F, the first (given) and the last frame left out, the mean over all objects of all sequences. What
 was not predicted counts as empty: a miss counts against you. Scores are fractions in [0, 1].
+
+A mask is (H, W) bool or integer, non-zero the object. InputError says that one is of another rank
+or dtype, that two have two shapes, or that there is nothing to score.
 """
 
 from __future__ import annotations
@@ -41,37 +44,18 @@ class SequenceScores:
 
 
 def jaccard(prediction: np.ndarray, truth: np.ndarray) -> float:
-    """Region similarity J: intersection over union.
+    """Region similarity J of two masks: intersection over union; 1.0 when both are empty.
 
     Source: Perazzi et al. 2016, as the official evaluation computes it.
-
-    Args:
-        prediction: (H, W) bool or integer; non-zero is the object.
-        truth: same shape; non-zero is the object.
-
-    Returns:
-        J in [0, 1]; 1.0 when both masks are empty.
-
-    Raises:
-        InputError: wrong rank or dtype, or two different shapes.
     """
     return _jaccard(*_foregrounds(prediction, truth))
 
 
 def boundary_map(mask: np.ndarray) -> np.ndarray:
-    """One-pixel boundary: pixels that differ from their right, lower or diagonal neighbour.
+    """One-pixel boundary of a mask, (H, W) bool: pixels unlike the right, lower or diagonal one.
 
     Source: the boundary map of Martin et al. (Berkeley segmentation benchmark) that DAVIS uses: the
-    line lies half a pixel towards the origin, and the image's own frame is no boundary.
-
-    Args:
-        mask: (H, W) bool or integer; non-zero is the object.
-
-    Returns:
-        (H, W) bool.
-
-    Raises:
-        InputError: wrong rank or dtype.
+    lies half a pixel towards the origin, and the image's own frame is no boundary.
     """
     return _boundary_map(_foreground(mask, name="mask"))
 
@@ -79,21 +63,16 @@ def boundary_map(mask: np.ndarray) -> np.ndarray:
 def boundary_f(
     prediction: np.ndarray, truth: np.ndarray, *, tolerance: float = BOUNDARY_TOLERANCE
 ) -> float:
-    """Boundary accuracy F: harmonic mean of the precision and recall of boundary pixels.
+    """Boundary accuracy F of two masks: harmonic mean of precision and recall of boundary pixels.
 
     Source: Perazzi et al. 2016; a boundary pixel is matched when the other boundary comes within
     ceil(tolerance * diagonal) pixels (8 at 480x854), Euclidean, limit included.
 
     Args:
-        prediction: (H, W) bool or integer; non-zero is the object.
-        truth: same shape; non-zero is the object.
         tolerance: fraction of the image diagonal, above 0 and at most 1.
 
     Returns:
         F in [0, 1]; 1.0 when neither mask has a boundary, 0.0 when only one has.
-
-    Raises:
-        InputError: wrong rank or dtype, two different shapes, or a tolerance out of range.
     """
     predicted, true = _foregrounds(prediction, truth)
     window = _window(predicted | true)
@@ -114,9 +93,6 @@ def frame_scores(
 
     Returns:
         (K, 2) float64, columns J and F, rows in the order of `object_ids`.
-
-    Raises:
-        InputError: wrong rank or dtype, two different shapes, or 0 among the ids.
     """
     if prediction is None:
         prediction = np.zeros_like(truth)
@@ -136,20 +112,11 @@ def frame_scores(
 
 
 def mean_recall_decay(values: np.ndarray) -> tuple[float, float, float]:
-    """Mean, recall and decay of one object's per-frame scores.
+    """(mean, recall, decay) of one object's scores on the scored frames, (T,) float, T >= 1.
 
     Source: the official evaluation: recall is the share of frames above 0.5; decay is the mean of
     the first quarter minus the mean of the last, quarters that share their border frames. The
     official code wraps frame numbers above 255 (uint8); here they are integers.
-
-    Args:
-        values: (T,) float, T >= 1, the scored frames in order.
-
-    Returns:
-        (mean, recall, decay).
-
-    Raises:
-        InputError: not a vector, empty, or not finite.
     """
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 1 or values.size == 0 or not np.isfinite(values).all():
@@ -171,9 +138,6 @@ def sequence_scores(frames: Sequence[np.ndarray], *, object_ids: Sequence[int]) 
 
     Returns:
         The mean over the objects, and every object's own scores.
-
-    Raises:
-        InputError: fewer than 3 frames, no object, or arrays of another shape.
     """
     expected = (len(object_ids), 2)
     if not object_ids:
@@ -195,17 +159,7 @@ def sequence_scores(frames: Sequence[np.ndarray], *, object_ids: Sequence[int]) 
 
 
 def dataset_scores(sequences: Mapping[str, SequenceScores]) -> Scores:
-    """Dataset scores: the mean over all objects of all sequences (not over sequences).
-
-    Args:
-        sequences: sequence name -> its scores; at least one.
-
-    Returns:
-        `SCORE_COLUMNS` as fractions.
-
-    Raises:
-        InputError: no sequence.
-    """
+    """`SCORE_COLUMNS` of a data set: the mean over all objects of all sequences, given by name."""
     if not sequences:
         raise InputError("dataset scores need at least one sequence; got none")
     return _mean_scores(
@@ -214,18 +168,12 @@ def dataset_scores(sequences: Mapping[str, SequenceScores]) -> Scores:
 
 
 def psnr(image: np.ndarray, reference: np.ndarray, *, peak: float = 255.0) -> float:
-    """Peak signal-to-noise ratio over all pixels and channels, computed in float64.
+    """Peak signal-to-noise ratio over all pixels and channels, decibel; infinity when equal.
 
     Args:
         image: any shape, integer or float, values in [0, peak]; never rounded to uint8 here.
         reference: same shape.
         peak: the largest possible value: 255 for 8-bit RGB, 1 for RGB in [0, 1].
-
-    Returns:
-        Decibel; infinity when the two are equal.
-
-    Raises:
-        InputError: different shapes, an empty array, values that are not finite, or peak <= 0.
     """
     if image.shape != reference.shape or image.size == 0:
         raise InputError(

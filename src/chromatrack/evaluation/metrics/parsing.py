@@ -1,7 +1,7 @@
 """Scores of semantic parts over all pixels of a data set: pure numpy.
 
 Pixels are counted once, in a confusion matrix of truth by prediction; matrices of frames and videos
-add up, and scores are read from the sum.
+add up, and scores are read from the sum. InputError says that arrays have other shapes or values.
 """
 
 from __future__ import annotations
@@ -23,9 +23,6 @@ def confusion_matrix(predicted: np.ndarray, truth: np.ndarray, *, classes: int) 
 
     Returns:
         (classes, classes) int64; rows are the truth, columns the prediction.
-
-    Raises:
-        InputError: two shapes, no integers, or a prediction that is no class.
     """
     predicted, truth = np.asarray(predicted), np.asarray(truth)
     if predicted.shape != truth.shape or predicted.size == 0:
@@ -46,16 +43,9 @@ def confusion_matrix(predicted: np.ndarray, truth: np.ndarray, *, classes: int) 
 
 
 def class_iou(confusion: np.ndarray) -> np.ndarray:
-    """Intersection over union of each class.
+    """Intersection over union of each class, (C,) float64, from (C, C) counts.
 
-    Args:
-        confusion: (C, C) counts of `confusion_matrix`.
-
-    Returns:
-        (C,) float64, 0..1; NaN for a class that is neither in the truth nor predicted.
-
-    Raises:
-        InputError: not a square of counts.
+    NaN for a class that is neither in the truth nor predicted.
     """
     counts = _counts(confusion)
     right = np.diag(counts)
@@ -63,19 +53,13 @@ def class_iou(confusion: np.ndarray) -> np.ndarray:
 
 
 def parsing_scores(confusion: np.ndarray) -> dict[str, float]:
-    """Scores of a confusion matrix, as the literature on semantic parts has them.
-
-    Args:
-        confusion: (C, C) counts of `confusion_matrix`; class 0 is background.
+    """Scores of (C, C) counts, class 0 background, as the literature on semantic parts has them.
 
     Returns:
         {"mIoU": mean of `class_iou`, "mIoU-parts": without background, "mean-accuracy": mean over
         the classes of the truth of the share of their pixels that is right, "pixel-accuracy": that
         of all pixels}, 0..1; NaN where there is nothing to count. Classes that are neither in the
         truth nor predicted are left out of means; one that is predicted alone has IoU 0.
-
-    Raises:
-        InputError: not a square of counts.
     """
     counts, ious = _counts(confusion), class_iou(confusion)
     return {

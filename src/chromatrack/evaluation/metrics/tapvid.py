@@ -2,7 +2,7 @@
 
 Distances are pixels of a 256x256 frame, whatever the video's size. A prediction that is NaN was not
 made: it is within no distance. Scores of a video are over its queries and frames together; those
-of a data set are the mean over its videos.
+of a data set are the mean over its videos. InputError says that shapes, frames or modes are others.
 """
 
 from __future__ import annotations
@@ -41,9 +41,6 @@ def sample_queries(occluded: np.ndarray, *, queries: QueryMode) -> np.ndarray:
 
     Returns:
         (Q, 2) int: track and frame of each query; "first" by track, "strided" by frame.
-
-    Raises:
-        InputError: another shape, or no such mode.
     """
     occluded = np.asarray(occluded, dtype=bool)
     _check_mode(queries)
@@ -57,17 +54,9 @@ def sample_queries(occluded: np.ndarray, *, queries: QueryMode) -> np.ndarray:
 
 
 def evaluated_frames(query_frames: np.ndarray, count: int, *, queries: QueryMode) -> np.ndarray:
-    """Which frames count for each query.
+    """Which of the `count` frames count for each query: (Q,) frames -> (Q, T) bool.
 
-    Args:
-        query_frames: (Q,) frame of each query. count: frames of the video, T.
-        queries: "first": all after the query's; "strided": all but the query's.
-
-    Returns:
-        (Q, T) bool.
-
-    Raises:
-        InputError: not a vector of frames of the video, or no such mode.
+    queries: "first": all after the query's; "strided": all but the query's.
     """
     _check_mode(queries)
     asked = np.asarray(query_frames)
@@ -102,9 +91,6 @@ def tapvid_scores(
     Returns:
         {column of `TAPVID_COLUMNS`: 0..1}; NaN where nothing counts: delta where no point is
         visible, Jaccard where in addition none is said to be, OA where there is no frame.
-
-    Raises:
-        InputError: shapes that do not fit, a true place that is not finite, or no such mode.
     """
     found, places = np.asarray(predicted, np.float64), np.asarray(truth, np.float64)
     hidden, said = np.asarray(occluded, bool), ~np.asarray(predicted_occluded, bool)
@@ -135,11 +121,7 @@ def tapvid_scores(
 
 
 def mean_scores(videos: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Mean of each column over the videos; a video where it is NaN (nothing counts) is left out.
-
-    Raises:
-        InputError: no video.
-    """
+    """Mean of each column over the videos; a video where it is NaN (nothing counts) is left out."""
     if not videos:
         raise InputError("mean_scores: expected at least one video, got none")
     table = {column: [scores[column] for scores in videos] for column in TAPVID_COLUMNS}

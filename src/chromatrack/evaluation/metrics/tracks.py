@@ -1,7 +1,9 @@
 """Scores of points, boxes, joints and hidden objects: pure numpy; a miss counts against you.
 
 A prediction that is NaN was not made: its error is infinite and its overlap 0. The first frame is
-the one that was given, and is left out wherever a function takes whole clips.
+the one that was given, and is left out wherever a function takes whole clips. Scores are fractions,
+0 to 1. All functions raise InputError for shapes that do not fit, and for arrays that hold nothing
+to score or numbers out of the stated range.
 """
 
 from __future__ import annotations
@@ -22,30 +24,22 @@ def point_errors(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
     Returns:
         (...) float64 pixels; infinity where nothing was predicted.
-
-    Raises:
-        InputError: two shapes, no xy axis, or a truth that is not finite.
     """
-    predicted, truth = _same_shape(predicted, truth, "predicted points and truth")
+    predicted, truth = same_shape(predicted, truth, "predicted points and truth")
     if truth.ndim == 0 or truth.shape[-1] != 2:
         raise InputError(f"points: expected (..., 2) xy pixels, got {truth.shape}")
-    _check_finite(truth, "true points")
+    if not np.isfinite(truth).all():
+        raise InputError("true points: expected finite numbers, got NaN or infinity")
     errors = np.hypot(*np.moveaxis(predicted - truth, -1, 0))
     return np.where(np.isnan(errors), np.inf, errors)
 
 
 def median_error(errors: np.ndarray, counted: np.ndarray) -> float:
-    """Median point error over the points that count, the first frame left out.
+    """Median point error in pixels, the first frame left out; infinity when half was missed.
 
     Args:
         errors: (T, P) float pixels of `point_errors`, infinity = missed.
         counted: (T, P) bool: the true point is visible there.
-
-    Returns:
-        Pixels; infinity when at least half was missed.
-
-    Raises:
-        InputError: two shapes, fewer than 2 frames, or nothing that counts.
     """
     errors, counted = _clip(errors, counted, "errors and counted")
     chosen = np.where(np.isnan(errors), np.inf, errors)[counted.astype(bool)]
@@ -56,35 +50,16 @@ def median_error(errors: np.ndarray, counted: np.ndarray) -> float:
 
 
 def visibility_accuracy(predicted: np.ndarray, truth: np.ndarray) -> float:
-    """Share of points whose visibility is told rightly, the first frame left out.
+    """Share of points, (T, P) bool, whose visibility is right, the first frame left out.
 
     Source: occlusion accuracy of TAP-Vid (Doersch et al. 2022).
-
-    Args:
-        predicted: (T, P) bool. truth: the same.
-
-    Returns:
-        0..1.
-
-    Raises:
-        InputError: two shapes, fewer than 2 frames or no points.
     """
     predicted, truth = _clip(predicted, truth, "predicted visibility and truth")
     return float(np.mean(predicted.astype(bool) == truth.astype(bool)))
 
 
 def precision_at(errors: np.ndarray, pixels: float) -> float:
-    """Share of errors of at most `pixels`; NaN and infinity are misses.
-
-    Args:
-        errors: any shape, not empty, float pixels. pixels: the limit, above 0.
-
-    Returns:
-        0..1.
-
-    Raises:
-        InputError: no errors, or a limit that is not above 0.
-    """
+    """Share of errors, of any shape, of at most `pixels` (above 0); NaN and infinity are misses."""
     errors = _filled(errors, "errors")
     if not pixels > 0:
         raise InputError(f"precision_at: expected a limit above 0 pixels, got {pixels}")
@@ -95,15 +70,9 @@ def pck(errors: np.ndarray, reference: np.ndarray | float, *, alpha: float = 0.2
     """Share of correct keypoints: errors of at most `alpha` times a reference length.
 
     Args:
-        errors: any shape, not empty, float pixels; NaN or infinity = missed = wrong.
+        errors: any shape, float pixels; NaN or infinity = missed = wrong.
         reference: pixels, above 0, a number or an array that broadcasts to `errors`.
         alpha: share of the reference length, above 0.
-
-    Returns:
-        0..1.
-
-    Raises:
-        InputError: no errors, a reference that does not fit or is not above 0, or such an alpha.
     """
     errors, lengths = _filled(errors, "errors"), np.asarray(reference, dtype=np.float64)
     try:
@@ -122,16 +91,12 @@ def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Intersection over union of boxes.
 
     Args:
-        a: (..., 4) float x, y, width, height in pixels; NaN where there is none.
-        b: same shape.
+        a, b: (..., 4) float x, y, width, height in pixels; NaN where there is none.
 
     Returns:
-        (...) float64 in 0..1; 0 where a box is missing or both are empty.
-
-    Raises:
-        InputError: two shapes, no box axis, or a negative width or height.
+        (...) float64; 0 where a box is missing or both are empty.
     """
-    a, b = _same_shape(a, b, "boxes")
+    a, b = same_shape(a, b, "boxes")
     if a.ndim == 0 or a.shape[-1] != 4:
         raise InputError(f"boxes: expected (..., 4) x, y, width, height, got {a.shape}")
     if (a[..., 2:] < 0).any() or (b[..., 2:] < 0).any():
@@ -147,16 +112,7 @@ def success_auc(ious: np.ndarray) -> float:
     """Area under the success plot: mean over thresholds 0, 0.05 .. 1 of the share above each.
 
     Source: the OTB benchmark (Wu et al. 2013), whose perfect score is 20/21, since no overlap is
-    above 1.
-
-    Args:
-        ious: any shape, not empty, 0..1; NaN = missed = 0.
-
-    Returns:
-        0..1.
-
-    Raises:
-        InputError: no overlaps, or one outside 0..1.
+    above 1. `ious`: any shape, 0..1; NaN = missed = 0.
     """
     ious = np.asarray(ious, dtype=np.float64)
     if ious.size == 0 or (ious < 0).any() or (ious > 1).any():
@@ -174,18 +130,14 @@ def detection_scores(
     larger than a half. Saying that an absent object is there costs precision.
 
     Args:
-        ious: (T,) overlaps, 0..1; NaN = 0. present: (T,) bool, true. reported: (T,) bool: the
-            tracker says that it sees the object.
-        least: the overlap to be larger than.
+        ious: (T,) overlaps, 0..1; NaN = 0. present: (T,) bool, true, on some frame. reported: (T,)
+            bool: the tracker says that it sees the object. least: the overlap to be larger than.
 
     Returns:
-        (precision, recall, F), 0..1 each; precision 0 where nothing was reported.
-
-    Raises:
-        InputError: two shapes, or an object that is never present.
+        (precision, recall, F); precision 0 where nothing was reported.
     """
-    ious, present = _same_shape(ious, present, "ious and present")
-    _, reported = _same_shape(ious, reported, "ious and reported")
+    ious, present = same_shape(ious, present, "ious and present")
+    _, reported = same_shape(ious, reported, "ious and reported")
     there, said = present > 0, reported > 0
     if not there.any():
         raise InputError("detection_scores: expected an object that is present, got none")
@@ -199,15 +151,8 @@ def detection_scores(
 def reappearance(visible_share: np.ndarray, *, least: float = 0.5) -> int:
     """First frame on which an object is back: at least `least` visible, to the clip's end.
 
-    Args:
-        visible_share: (T,) float, true visible share of the object's area, 0..1.
-        least: the share from which an object counts as seen.
-
-    Returns:
-        Frame index.
-
-    Raises:
-        InputError: not a vector of shares, an object never hidden, or hidden on the last frame.
+    visible_share: (T,) float, true visible share of the object's area; it is hidden somewhere, but
+    not on the last frame.
     """
     shares = _filled(visible_share, "visible_share")
     if shares.ndim != 1 or (shares < 0).any() or (shares > 1).any():
@@ -227,13 +172,10 @@ def refound(
     re-appearance on. Kept: the mean overlap of the clip's last 5 frames is at least `least`.
 
     Args:
-        ious: (T,) overlap of the predicted mask with the right object, 0..1; NaN = 0.
-        visible_share: (T,) true visible share of the object, 0..1.
-
-    Raises:
-        InputError: two shapes, or an object that was not hidden and back (`reappearance`).
+        ious: (T,) overlap of the predicted mask with the right object; NaN = 0.
+        visible_share: as in `reappearance`.
     """
-    ious, shares = _same_shape(ious, visible_share, "ious and visible_share")
+    ious, shares = same_shape(ious, visible_share, "ious and visible_share")
     back = reappearance(shares)
     ious = np.nan_to_num(ious, nan=0.0)
     found = bool((ious[back : back + within] >= least).any())
@@ -244,16 +186,12 @@ def wrong_taken(right: np.ndarray, wrong: np.ndarray, *, after: int, at_least: i
     """Whether the look-alike was tracked in place of the object after its re-appearance.
 
     Args:
-        right: (T,) pixels of the predicted mask on the right object.
-        wrong: (T,) pixels of it on the look-alike.
+        right, wrong: (T,) pixels of the predicted mask on the right object, and on the look-alike.
         after: first frame that counts.
         at_least: frames on which the look-alike must hold more of the mask; the last frame alone
             is enough, too.
-
-    Raises:
-        InputError: two shapes, not vectors, or `after` not a frame of the clip.
     """
-    right, wrong = _same_shape(right, wrong, "right and wrong")
+    right, wrong = same_shape(right, wrong, "right and wrong")
     if right.ndim != 1 or not 0 <= after < len(right):
         raise InputError(
             f"wrong_taken: expected (T,) pixels and a frame among them, got {right.shape}, {after}"
@@ -265,32 +203,28 @@ def wrong_taken(right: np.ndarray, wrong: np.ndarray, *, after: int, at_least: i
 def present_while_hidden(present: np.ndarray, visible_share: np.ndarray) -> float:
     """Share of the frames that show nothing of an object on which it was reported present.
 
-    Args:
-        present: (T,) bool, what was reported. visible_share: (T,) true visible share, 0..1.
-
-    Returns:
-        0..1; NaN when some of the object is visible on every frame.
-
-    Raises:
-        InputError: two shapes, or not vectors.
+    present: (T,) bool. visible_share: (T,) true visible share. NaN when some of it always is.
     """
-    present, shares = _same_shape(present, visible_share, "present and visible_share")
+    present, shares = same_shape(present, visible_share, "present and visible_share")
     if present.ndim != 1:
         raise InputError(f"present: expected (T,) frames, got {present.shape}")
     hidden = shares == 0
     return float(np.mean(present[hidden] > 0)) if hidden.any() else math.nan
 
 
-def _same_shape(a: np.ndarray, b: np.ndarray, what: str) -> tuple[np.ndarray, np.ndarray]:
+def same_shape(
+    a: np.ndarray, b: np.ndarray, what: str, *, rank: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both arrays as float64; InputError unless they have one shape (of so many axes)."""
     first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    if first.shape != second.shape:
+    if first.shape != second.shape or rank not in (None, first.ndim):
         raise InputError(f"{what}: expected one shape, got {first.shape} and {second.shape}")
     return first, second
 
 
 def _clip(a: np.ndarray, b: np.ndarray, what: str) -> tuple[np.ndarray, np.ndarray]:
     """Both (T, P) without their first frame."""
-    first, second = _same_shape(a, b, what)
+    first, second = same_shape(a, b, what)
     if first.ndim != 2 or len(first) < 2 or first.shape[1] == 0:
         raise InputError(f"{what}: expected (T, P) with 2 frames or more, got {first.shape}")
     return first[1:], second[1:]
@@ -301,8 +235,3 @@ def _filled(values: np.ndarray, name: str) -> np.ndarray:
     if array.size == 0:
         raise InputError(f"{name}: expected at least one value, got none")
     return array
-
-
-def _check_finite(values: np.ndarray, name: str) -> None:
-    if not np.isfinite(values).all():
-        raise InputError(f"{name}: expected finite numbers, got NaN or infinity")

@@ -1,4 +1,4 @@
-"""What the synthetic clips of `truth` look like: grounds, creatures, skins and planks.
+"""What the synthetic clips of `clips` look like: grounds, creatures, skins and planks.
 
 Everything is drawn from a random generator; creatures live in object units (about -1..1).
 """
@@ -79,8 +79,7 @@ def creature(rng: np.random.Generator) -> Creature:
 def skin(stops: Sequence[Color], rng: np.random.Generator, *, density: float) -> Material:
     """A coat in object units at `density` px per unit: clouds of colour, stripes, spots, hair."""
     u, v = unit_grid((1.5, 1.2), density=density)
-    size = u.shape[0], u.shape[1]
-    paint = fractal_noise(size, rng, cell=0.6 * density, octaves=5)
+    paint = fractal_noise(u.shape, rng, cell=0.6 * density, octaves=5)
     image = ramp(paint, stops)
     turn, rate = rng.uniform(0.0, np.pi), rng.uniform(8.0, 13.0)
     wave = np.sin(rate * (np.cos(turn) * u + np.sin(turn) * v) + 5.0 * paint)
@@ -89,21 +88,20 @@ def skin(stops: Sequence[Color], rng: np.random.Generator, *, density: float) ->
         x, y, radius = rng.uniform(-1.1, 1.1), rng.uniform(-0.8, 0.8), rng.uniform(0.05, 0.15)
         spot = (radius - np.hypot(u - x, (v - y) * rng.uniform(0.8, 1.3))) * density * 0.7
         image = blend(image, stops[int(rng.choice([0, len(stops) - 1]))], spot)
-    hair = fractal_noise(size, rng, cell=0.08 * density + 1, octaves=3, gain=0.8)
+    hair = fractal_noise(u.shape, rng, cell=0.08 * density + 1, octaves=3, gain=0.8)
     return Material(np.clip(image * (0.82 + 0.36 * hair)[..., None], 0, 1), density)
 
 
 def ground_texture(stops: Sequence[Color], rng: np.random.Generator, *, height: int) -> Material:
     """Ground in frame heights (x to +-1.5, y to +-0.9): clouds, large patches, stones."""
     x, y = unit_grid((1.5, 0.9), density=height)
-    size = x.shape[0], x.shape[1]
-    image = ramp(fractal_noise(size, rng, cell=0.45 * height, octaves=7, gain=0.6), stops)
+    image = ramp(fractal_noise(x.shape, rng, cell=0.45 * height, octaves=7, gain=0.6), stops)
     for _ in range(int(rng.integers(9, 15))):
         image = blend(image, stops[int(rng.integers(len(stops)))], 0.8 * _patch(x, y, height, rng))
-    stones = fractal_noise(size, rng, cell=0.035 * height, octaves=3, gain=0.7)
+    stones = fractal_noise(x.shape, rng, cell=0.035 * height, octaves=3, gain=0.7)
     image = blend(image, stops[0], (stones - 0.70) * 7.0)
     image = blend(image, stops[-1], (0.26 - stones) * 7.0)
-    grain = fractal_noise(size, rng, cell=0.012 * height + 1, octaves=2)
+    grain = fractal_noise(x.shape, rng, cell=0.012 * height + 1, octaves=2)
     return Material(np.clip(image * (0.84 + 0.32 * grain)[..., None], 0, 1), height)
 
 
@@ -112,8 +110,7 @@ def plank_texture(
 ) -> Material:
     """Boards in half-widths (x to +-1, y to +-`tall`): grain along y, seams, knots."""
     u, v = unit_grid((1.05, tall), density=density)
-    size = u.shape[0], u.shape[1]
-    fibres = fractal_noise(size, rng, cell=(1.6 * density, 0.16 * density + 1), octaves=5)
+    fibres = fractal_noise(u.shape, rng, cell=(1.6 * density, 0.16 * density + 1), octaves=5)
     image = ramp(fibres, stops)
     boards = int(rng.integers(3, 6))
     seam = np.abs((u * boards / 2) % 1.0 - 0.5)

@@ -1,8 +1,8 @@
 """Synthetic clips whose masks, points, joints and boxes are known exactly, to measure tracking.
 
 Each scene is one difficulty on its own: an object that moves, turns, grows or bends, is hidden,
-leaves the frame, crosses its double, or is cut away. Everything is rendered by `scene.compose` and
-deterministic in (name, seed, frames, size); where things go is in `truth_scenes`.
+leaves the frame, crosses its double, or is cut away. Everything is rendered by `render.compose` and
+deterministic in (name, seed, frames, size); where things go is in `scenes`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from chromatrack.errors import InputError
-from chromatrack.evaluation.synthetic.appearance import JOINT_EDGES, JOINT_NAMES
 from chromatrack.evaluation.synthetic.materials import sample_texture
 from chromatrack.evaluation.synthetic.render import Camera, Sprite, compose, finish
 from chromatrack.evaluation.synthetic.scenes import (
@@ -23,18 +22,7 @@ from chromatrack.evaluation.synthetic.scenes import (
     Shot,
     build_film,
     clip_length,
-    hidden_frames,
 )
-
-__all__ = [
-    "JOINT_EDGES",
-    "JOINT_NAMES",
-    "SCENES",
-    "TruthFrame",
-    "clip_length",
-    "hidden_frames",
-    "scene",
-]
 
 LEAST_VISIBLE = 0.1
 """An object is present on a frame when at least this share of its full area is visible."""

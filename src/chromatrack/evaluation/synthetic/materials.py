@@ -37,7 +37,7 @@ def sample_texture(texture: Material, x: np.ndarray, y: np.ndarray) -> np.ndarra
 
 
 def fractal_noise(
-    size: tuple[int, int],
+    size: tuple[int, ...],
     rng: np.random.Generator,
     *,
     cell: tuple[float, float] | float,
@@ -86,9 +86,8 @@ def landscape_texture(height: int, rng: np.random.Generator) -> Material:
     """A summer meadow before hills, in frame heights: x to +-1.5, y to +-0.75, grass below 0.04."""
     density = 1.1 * height
     x, y = unit_grid((1.5, 0.75), density=density)
-    size = x.shape[0], x.shape[1]
     image = ramp((y + 0.75) / 0.7, [(0.30, 0.53, 0.84), (0.55, 0.74, 0.92), (0.93, 0.92, 0.86)])
-    clouds = fractal_noise(size, rng, cell=(0.14 * density, 0.42 * density), octaves=6)
+    clouds = fractal_noise(x.shape, rng, cell=(0.14 * density, 0.42 * density), octaves=6)
     image = blend(image, (1.0, 0.99, 0.97), (clouds - 0.50) * 4.0)
     image = blend(image, (0.72, 0.76, 0.84), (clouds - 0.66) * 2.0)
     hills: list[tuple[float, float, list[Color]]] = [
@@ -97,9 +96,11 @@ def landscape_texture(height: int, rng: np.random.Generator) -> Material:
         (-0.04, 0.05, [(0.10, 0.22, 0.12), (0.20, 0.36, 0.15), (0.40, 0.52, 0.20)]),
     ]
     for level, relief, stops in hills:
-        crest = fractal_noise((1, size[1]), rng, cell=(1.0, 0.55 * density), octaves=7, gain=0.42)
+        crest = fractal_noise(
+            (1, x.shape[1]), rng, cell=(1.0, 0.55 * density), octaves=7, gain=0.42
+        )
         wood = fractal_noise(
-            size, rng, cell=(0.025 * density, 0.035 * density), octaves=3, gain=0.8
+            x.shape, rng, cell=(0.025 * density, 0.035 * density), octaves=3, gain=0.8
         )
         line = level - relief * (crest - 0.5) - 0.02 * (wood - 0.5)
         image = blend(image, ramp(wood, stops), (y - line) * density + 0.5)
@@ -110,7 +111,6 @@ def _meadow(
     image: np.ndarray, x: np.ndarray, y: np.ndarray, *, density: float, rng: np.random.Generator
 ) -> np.ndarray:
     """Lay the meadow over the lower part: grass patches in perspective, blades, flowers."""
-    size = x.shape[0], x.shape[1]
     edge = 0.035 + 0.012 * np.sin(3.1 * x) + 0.006 * np.sin(11 * x)
     depth = np.clip((y - edge) / (0.75 - edge), 0.004, 1)
     patches = Material(
@@ -121,7 +121,9 @@ def _meadow(
         density=1.0,
     )
     grass = sample_texture(patches, x / (0.35 + depth) * 420, 560 * depth**0.5 - 330)
-    blades = fractal_noise(size, rng, cell=(0.05 * density, 0.010 * density), octaves=3, gain=0.8)
+    blades = fractal_noise(
+        x.shape, rng, cell=(0.05 * density, 0.010 * density), octaves=3, gain=0.8
+    )
     grass = grass * (1 + (blades - 0.5) * (0.25 + 0.75 * depth))[..., None]
     grass = blend(grass, (0.62, 0.70, 0.42), 0.45 - 3.0 * depth)
     petals: list[Color] = [
@@ -156,8 +158,7 @@ def _dab(
 def ball_texture(height: int, rng: np.random.Generator) -> Material:
     """A painted ball on the unit disc: six wavy gores, a star in the middle, scuffs."""
     u, v = unit_grid((1.15, 1.15), density=0.15 * height)
-    size = u.shape[0], u.shape[1]
-    wobble = fractal_noise(size, rng, cell=0.08 * height, octaves=3) - 0.5
+    wobble = fractal_noise(u.shape, rng, cell=0.08 * height, octaves=3) - 0.5
     radius, angle = np.hypot(u, v), np.arctan2(v, u)
     turn = (angle + 0.9 * radius + 0.5 * wobble) / (2 * np.pi) % 1.0
     gores: list[Color] = [
@@ -170,7 +171,7 @@ def ball_texture(height: int, rng: np.random.Generator) -> Material:
     star = radius - 0.25 - 0.07 * np.cos(5 * angle)
     image = blend(image, (0.97, 0.42, 0.08), -star * 40)
     image = blend(image, (0.20, 0.10, 0.10), 1 - np.abs(star) * 45)
-    scuffs = fractal_noise(size, rng, cell=0.03 * height, octaves=4, gain=0.7)
+    scuffs = fractal_noise(u.shape, rng, cell=0.03 * height, octaves=4, gain=0.7)
     return Material(np.clip(image * (0.86 + 0.26 * scuffs)[..., None], 0, 1), 0.15 * height)
 
 
@@ -178,13 +179,12 @@ def koi_texture(height: int, rng: np.random.Generator) -> Material:
     """A carp-shaped wind sock, head at u = -1: blue scales, orange bands, white belly, an eye."""
     density = 0.27 * height
     u, v = unit_grid((1.3, 0.8), density=density)
-    size = u.shape[0], u.shape[1]
     row = np.floor(u / 0.13)
     across = (v / 0.15 + 0.5 * (row % 2)) % 1.0 - 0.5
     scale = np.hypot((u / 0.13) % 1.0 - 0.1, across * 1.5)
     image = ramp(np.clip(scale, 0, 1), [(0.16, 0.42, 0.78), (0.30, 0.60, 0.90), (0.05, 0.15, 0.42)])
     image = blend(image, (0.96, 0.95, 0.92), (v - 0.13 - 0.03 * np.sin(16 * u)) * 14)
-    paint = fractal_noise(size, rng, cell=0.4 * density, octaves=4) - 0.5
+    paint = fractal_noise(u.shape, rng, cell=0.4 * density, octaves=4) - 0.5
     bands = np.sin(6.2 * u + 2.0 * v + 3.0 * paint + 0.6)
     image = blend(image, (0.95, 0.38, 0.08), (bands - 0.45) * 9)
     rays = 0.5 + 0.5 * np.sin(70 * v / (0.5 + np.abs(u - 0.2)))
@@ -193,7 +193,7 @@ def koi_texture(height: int, rng: np.random.Generator) -> Material:
     eye = np.hypot(u + 0.80, v + 0.06)
     for radius, color in ((0.105, (0.93, 0.70, 0.12)), (0.060, (0.05, 0.05, 0.08))):
         image = blend(image, color, (radius - eye) * density * 0.8)
-    weave = fractal_noise(size, rng, cell=5.0, octaves=2)
+    weave = fractal_noise(u.shape, rng, cell=5.0, octaves=2)
     return Material(np.clip(image * (0.90 + 0.18 * weave)[..., None], 0, 1), density)
 
 
@@ -201,11 +201,10 @@ def bark_texture(height: int, rng: np.random.Generator) -> Material:
     """Birch bark in trunk half-widths: pale, dark lens-shaped marks across, fine fibres."""
     density = 0.085 * height
     u, v = unit_grid((1.8, 8.0), density=density)
-    size = u.shape[0], u.shape[1]
-    tone = fractal_noise(size, rng, cell=(2.2 * density, 0.8 * density), octaves=5)
+    tone = fractal_noise(u.shape, rng, cell=(2.2 * density, 0.8 * density), octaves=5)
     image = ramp(tone, [(0.52, 0.46, 0.40), (0.80, 0.76, 0.70), (0.93, 0.91, 0.87)])
-    marks = fractal_noise(size, rng, cell=(0.22 * density, 1.3 * density), octaves=4)
+    marks = fractal_noise(u.shape, rng, cell=(0.22 * density, 1.3 * density), octaves=4)
     image = blend(image, (0.16, 0.13, 0.12), (marks - 0.62) * 9)
-    fibres = fractal_noise(size, rng, cell=(0.05 * density + 1, 0.6 * density), octaves=2)
+    fibres = fractal_noise(u.shape, rng, cell=(0.05 * density + 1, 0.6 * density), octaves=2)
     image = blend(image, (0.40, 0.34, 0.22), (v - 4.5) / 5.0)
     return Material(np.clip(image * (0.88 + 0.2 * fibres)[..., None], 0, 1), density)

@@ -1,4 +1,4 @@
-"""Where things go in the synthetic clips of `truth`: one function per scene.
+"""Where things go in the synthetic clips of `clips`: one function per scene.
 
 Lengths are in frame heights and times in frames; `PX` is one pixel of a frame 480 pixels high.
 Paths are written in the camera's view and carried along as it pans.

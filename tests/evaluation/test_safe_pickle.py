@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chromatrack.errors import LayoutError
-from chromatrack.evaluation.datasets import safe_pickle as array_pickle
+from chromatrack.evaluation.datasets import safe_pickle
 from chromatrack.evaluation.datasets.safe_pickle import ByteSpan, StoredArray, read_array_pickle
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
@@ -162,8 +162,9 @@ def test_nothing_is_imported(tmp_path):
         (b"\x80\x04.", "no whole pickle"),
         (b"\x80\x04e.", "no whole pickle"),
         (b"\x80\x04h\x05.", "no whole pickle"),
+        (b"T\xff\xff\xff\xff.", "pickle exhausted"),
         (b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x0f.", "no whole pickle"),
-        (b"\x80\x04\x8b\x00\x10\x00\x00" + b"1" * 4096 + b".", "with a LONG4 of 4096 bytes"),
+        (b"\x80\x04\x8b\x00\x10\x00\x00" + b"1" * 4096 + b".", "with the operation LONG4"),
     ],
 )
 def test_damage_is_told_in_one_line(tmp_path, content, message):
@@ -203,4 +204,4 @@ def test_any_damage_gives_an_answer_or_one_line(tmp_path_factory, where, what, c
 
 
 def test_long_is_small_enough_to_leave_videos_where_they_are():
-    assert array_pickle.LONG <= 4096
+    assert safe_pickle.LONG <= 4096
