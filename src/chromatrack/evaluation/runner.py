@@ -26,8 +26,13 @@ from typing import Any, Protocol
 from chromatrack import __version__
 from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError, OutputError, StoppedError
-from chromatrack.evaluation.cache import CachedReport, clip_path, code_digest, digest, read_kept
-from chromatrack.evaluation.workers import measure_here, measure_in_processes, stopped_by_sigterm
+from chromatrack.evaluation.cache import clip_path, code_digest, digest, read_kept
+from chromatrack.evaluation.workers import (
+    Work,
+    measure_here,
+    measure_in_processes,
+    stopped_by_sigterm,
+)
 
 Report = dict[str, Any]
 """What JSON can hold. Of one clip: its scores and whatever `combine` needs."""
@@ -139,23 +144,22 @@ def evaluate(
     return result
 
 
+@dataclass
 class BenchmarkRun:
     """Reports as they come, by clip; each written when it is there."""
 
-    def __init__(
-        self,
-        benchmark: Benchmark,
-        *,
-        tracker: Any,  # noqa: ANN401
-        folder: Path | None,
-        made_with: dict[str, str],
-        progress: Progress | None,
-    ) -> None:
-        self.benchmark, self.tracker, self.folder = benchmark, tracker, folder
-        self.made_with, self.progress = made_with, progress
-        self.reports: dict[str, Report] = {}
-        self.seconds, self.measured, self.done = 0.0, 0, 0
-        self.total = sum(clip.frame_count for clip in benchmark.clips)
+    benchmark: Benchmark
+    tracker: Any
+    folder: Path | None
+    made_with: Mapping[str, str]
+    progress: Progress | None
+    reports: dict[str, Report] = field(default_factory=dict)
+    seconds: float = 0.0
+    measured: int = 0
+    done: int = 0
+
+    def __post_init__(self) -> None:
+        self.total = sum(clip.frame_count for clip in self.benchmark.clips)
 
     def take_kept(self) -> None:
         """Take what an earlier run finished; say so where it was made with something else."""
@@ -167,11 +171,10 @@ class BenchmarkRun:
             if kept is None:
                 continue
             made = self._made_with(clip)
-            if kept.made_with == made:
-                self.reports[clip.name] = kept.report
+            if kept["made_with"] == made:
+                self.reports[clip.name] = kept["report"]
                 self.done += clip.frame_count
-            else:
-                changed.update(part for part in made if made[part] != kept.made_with.get(part))
+            changed.update(part for part in made if made[part] != kept["made_with"].get(part))
         if changed:
             warnings.warn(
                 f"{self.folder}: clips of an earlier run are measured again, as they were made "
@@ -182,16 +185,15 @@ class BenchmarkRun:
     def measure_rest(self, jobs: int) -> None:
         """Measure what is not there yet, the clips in several processes if asked to."""
         rest = [clip for clip in self.benchmark.clips if clip.name not in self.reports]
-        clips = {clip.name: clip for clip in rest}
-        given = {"tracker": self.tracker, "folder": self.folder, "tick": self._tick}
+        work = Work(self.benchmark.measure, rest, self.tracker, self.folder)
         if min(jobs, len(rest)) > 1:
-            work = measure_in_processes(self.benchmark.measure, rest, jobs=jobs, **given)
+            found = measure_in_processes(work, tick=self._tick, jobs=jobs)
         else:
-            work = measure_here(self.benchmark.measure, rest, **given)
+            found = measure_here(work, tick=self._tick)
         try:
-            with closing(work) as found:
-                for one in found:
-                    self._keep(clips[one.name], one.report, one.seconds)
+            with closing(found):
+                for clip, report, seconds in found:
+                    self._keep(clip, report, seconds)
         except StoppedError:
             raise StoppedError(self._stopped("stopped by SIGTERM")) from None
         except KeyboardInterrupt:
@@ -204,16 +206,20 @@ class BenchmarkRun:
         self.seconds += seconds
         self.measured += clip.frame_count
         if self.folder is not None:
-            path = clip_path(self.folder, clip.name)
-            make_folder(path.parent)
-            kept = CachedReport(clip.name, self._made_with(clip), clip.frame_count, seconds, report)
-            write_json(path, dataclasses.asdict(kept))
+            kept = {
+                "name": clip.name,
+                "made_with": self._made_with(clip),
+                "frames": clip.frame_count,
+                "seconds": seconds,
+                "report": report,
+            }
+            write_json(clip_path(self.folder, clip.name), kept)
 
     def _made_with(self, clip: Clip) -> dict[str, str]:
         return {**self.made_with, "clip": digest(clip)}
 
-    def _tick(self, name: str, count: int) -> None:
-        self.done += count
+    def _tick(self, name: str) -> None:
+        self.done += 1
         if self.progress is not None:
             self.progress(name, self.done, self.total)
 
