@@ -30,13 +30,19 @@ LONGEST_NAME = 150
 """Characters of a file's name, as file systems allow some 255 bytes."""
 
 
+CANNOT_PICKLE = (
+    pickle.PicklingError, AttributeError, TypeError, ValueError, RuntimeError, OSError
+)  # fmt: skip
+"""How objects refuse to be pickled."""
+
+
 def digest(value: object) -> str:
     """Digest of a value by what is in it; a path by names, sizes and times of its files."""
     content = io.BytesIO()
     pickler = _Pickler(content)
     try:
         pickler.dump(value)
-    except Exception:  # noqa: BLE001  (any object may have its own way to fail at this)
+    except CANNOT_PICKLE:
         return secrets.token_hex(DIGITS // 2)
     sources = sorted(pickler.sources.items())
     return _hash(content.getvalue() + repr(sources).encode())

@@ -16,16 +16,16 @@ import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from chromatrack import __version__
 from chromatrack.atomic import replace_file
-from chromatrack.errors import InputError, OutputError, StoppedError
+from chromatrack.errors import DamagedVideoError, InputError, OutputError, StoppedError
 from chromatrack.evaluation.cache import clip_path, code_digest, digest, read_kept
 from chromatrack.evaluation.workers import (
     Work,
@@ -34,11 +34,17 @@ from chromatrack.evaluation.workers import (
     stopped_by_sigterm,
 )
 
-Report = dict[str, Any]
-"""What JSON can hold. Of one clip: its scores and whatever `combine` needs."""
+ClipReport = dict[str, Any]
+"""Of one clip: its scores and whatever `combine` needs; what JSON can hold."""
+
+Result = dict[str, Any]
+"""Of a whole benchmark, as `evaluate` gives it; what JSON can hold."""
 
 Progress = Callable[[str, int, int], None]
 """Called with (clip's name, frames done, frames in all clips)."""
+
+Tick = Callable[[], None]
+"""Called after every frame."""
 
 
 class Clip(Protocol):
@@ -51,7 +57,17 @@ class Clip(Protocol):
     def frame_count(self) -> int: ...
 
 
-Measure = Callable[..., Report]
+class Indexed(Protocol):
+    """A tracked frame that knows its number."""
+
+    @property
+    def index(self) -> int: ...  # 0-based frame number
+
+
+AnyFrame = TypeVar("AnyFrame", bound=Indexed)
+Found = TypeVar("Found")
+
+Measure = Callable[..., ClipReport]
 """Measures one clip: `measure(clip, tracker=..., folder=..., tick=...)`, a function of a module (or
 `functools.partial` of one). folder: where to leave predictions, or None. `tick()` after a frame.
 Where measuring is more than tracking, its report may say the tracker's own "seconds"."""
@@ -68,7 +84,7 @@ class Benchmark:
     name: str
     clips: tuple[Any, ...]
     measure: Measure
-    combine: Callable[[Mapping[str, Report]], Report]
+    combine: Callable[[Mapping[str, ClipReport]], Result]
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -82,7 +98,7 @@ def evaluate(
     model: str | None = None,
     protocol: str | None = None,
     progress: Progress | None = None,
-) -> Report:
+) -> Result:
     """Measure every clip and sum up.
 
     Args:
@@ -153,7 +169,7 @@ class BenchmarkRun:
     folder: Path | None
     made_with: Mapping[str, str]
     progress: Progress | None
-    reports: dict[str, Report] = field(default_factory=dict)
+    reports: dict[str, ClipReport] = field(default_factory=dict)
     seconds: float = 0.0
     measured: int = 0
     done: int = 0
@@ -199,7 +215,7 @@ class BenchmarkRun:
         except KeyboardInterrupt:
             raise KeyboardInterrupt(self._stopped("interrupted")) from None
 
-    def _keep(self, clip: Clip, report: Report, seconds: float) -> None:
+    def _keep(self, clip: Clip, report: ClipReport, seconds: float) -> None:
         report = json.loads(json.dumps(report))  # the same whether measured now or read again
         seconds = report.get("seconds", seconds)
         self.reports[clip.name] = report
@@ -239,7 +255,95 @@ def _check(benchmark: Benchmark, jobs: int) -> None:
         raise InputError(f"{benchmark.name}: expected clips of different names, got {count} {name}")
 
 
-def _run_digests(benchmark: Benchmark, *, tracker: object, head: Report) -> dict[str, str]:
+# -- the clips of a data set, and the frames of a tracker ----------------------------------
+
+
+def named(folders: Sequence[Path], base: Path) -> dict[str, Path]:
+    """Folders at or below `base` by their own names; by their paths where two have one name."""
+    counts = Counter(folder.name for folder in folders)
+    return {
+        folder.name
+        if counts[folder.name] == 1
+        else "-".join(folder.relative_to(base).parts): folder
+        for folder in folders
+    }
+
+
+def chosen(
+    found: Mapping[str, Found],
+    names: Iterable[str] | None,
+    *,
+    what: str = "sequences to evaluate",
+) -> dict[str, Found]:
+    """The clips of these names, in their order; all that were found when None.
+
+    what: words for them, for the message.
+
+    Raises:
+        InputError: a name that was not found, or no name.
+    """
+    if names is None:
+        return dict(found)
+    wanted = list(dict.fromkeys(names))
+    unknown = [name for name in wanted if name not in found]
+    if unknown or not wanted:
+        some = ", ".join([*found][:12]) + (", ..." if len(found) > 12 else "")
+        raise InputError(f"{what} must be among {some}; got {', '.join(unknown) or 'none'}")
+    return {name: found[name] for name in wanted}
+
+
+def in_order(
+    tracked: Iterable[AnyFrame], *, name: str, start: int, end: int, tick: Tick | None = None
+) -> Iterator[AnyFrame]:
+    """The frames a tracker delivers; a stream that breaks off ends early, without an error.
+
+    Args:
+        tracked: frames `start` to `end` (exclusive), ascending; some may be missing.
+        name: the clip, for the message.
+        tick: called for every frame of the range, for those not delivered at the end.
+
+    Raises:
+        InputError: a frame outside that range, or one that is not after the one before.
+    """
+    frames, expected, left = iter(tracked), start, end - start
+    while True:
+        try:
+            frame = next(frames, None)
+        except DamagedVideoError:
+            frame = None
+        if frame is None:
+            break
+        if not expected <= frame.index < end:
+            raise InputError(
+                f"{name}: expected frames {expected} to {end - 1} in order from the tracker; "
+                f"got frame {frame.index}"
+            )
+        yield frame
+        expected, left = frame.index + 1, left - 1
+        if tick is not None:
+            tick()
+    if tick is not None:
+        for _ in range(left):
+            tick()
+
+
+def every_frame(tracked: Iterable[AnyFrame], *, name: str, end: int) -> Iterator[AnyFrame | None]:
+    """One for each of `end` frames, None for those that a tracker does not deliver.
+
+    Args, Raises: as `in_order`.
+    """
+    index = 0
+    for frame in in_order(tracked, name=name, start=0, end=end):
+        yield from [None] * (frame.index - index)
+        yield frame
+        index = frame.index + 1
+    yield from [None] * (end - index)
+
+
+# -- what a result says of a run ----------------------------------------------------------
+
+
+def _run_digests(benchmark: Benchmark, *, tracker: object, head: Result) -> dict[str, str]:
     """Digests of what a report depends on besides its clip."""
     parts = {name: digest(head[name]) for name in ("benchmark", "settings", "protocol", "config")}
     return parts | {
@@ -258,7 +362,7 @@ def _weights_sha256(model: str) -> str | None:
     return model_sha256(model)
 
 
-def config_of(tracker: object) -> Report:
+def config_of(tracker: object) -> dict[str, Any]:
     """Every knob of a tracker, as its `.config` has them; empty for one without."""
     config = getattr(tracker, "config", None)
     return {} if config is None else dataclasses.asdict(config)

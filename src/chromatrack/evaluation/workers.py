@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from chromatrack.errors import ChromatrackError, InputError, StoppedError, WorkerError
+from chromatrack.evaluation.cache import CANNOT_PICKLE
 
 TICKS_SECONDS = 0.1
 """How often workers are asked for the frames they have done."""
@@ -37,7 +38,6 @@ Tick = Callable[[str], None]
 ENDED = 128 + signal.SIGTERM
 """Exit code of a worker that was asked to end."""
 
-CANNOT_PICKLE = (pickle.PicklingError, AttributeError, TypeError)
 CANNOT_UNPICKLE = (pickle.UnpicklingError, AttributeError, TypeError, ImportError, EOFError)
 
 
@@ -53,15 +53,9 @@ class Work:
     def measured(self, clip: Any, tick: Tick) -> tuple[dict[str, Any], float]:  # noqa: ANN401
         """The report of one clip, and the seconds of wall time that measuring it took."""
         began = time.perf_counter()
-        try:
-            report = self.measure(
-                clip, tracker=self.tracker, folder=self.folder, tick=lambda: tick(clip.name)
-            )
-        except ChromatrackError:
-            raise
-        except Exception as error:
-            error.add_note(f"while measuring '{clip.name}'")
-            raise
+        report = self.measure(
+            clip, tracker=self.tracker, folder=self.folder, tick=lambda: tick(clip.name)
+        )
         return report, time.perf_counter() - began
 
 
@@ -103,8 +97,10 @@ def measure_in_processes(work: Work, *, tick: Tick, jobs: int) -> Generator[Meas
                 else:
                     tick(name)
             for future in finished:
+                clip, error = waiting.pop(future), future.exception()
+                if error and not isinstance(error, ChromatrackError | BrokenProcessPool):
+                    error.add_note(f"while measuring '{clip.name}'")
                 report, seconds = future.result()
-                clip = waiting.pop(future)
                 begun.remove(clip.name)
                 yield clip, report, seconds
         pool.shutdown()

@@ -17,7 +17,6 @@ from typing import Protocol
 import numpy as np
 
 from chromatrack.evaluation.datasets.box_formats import BoxSequence, find_sequences
-from chromatrack.evaluation.kind_report import Tick, chosen, in_order
 from chromatrack.evaluation.metrics.keypoints import centre_errors
 from chromatrack.evaluation.metrics.tracks import (
     box_iou,
@@ -25,7 +24,7 @@ from chromatrack.evaluation.metrics.tracks import (
     precision_at,
     success_auc,
 )
-from chromatrack.evaluation.runner import Benchmark, Report
+from chromatrack.evaluation.runner import Benchmark, ClipReport, Result, Tick, chosen, in_order
 from chromatrack.structures import BoxMark, TrackedBox
 
 PRECISION_PIXELS = 20.0
@@ -112,7 +111,7 @@ def measure_box(
     tracker: BoxTracker,
     folder: Path | None = None,
     tick: Tick | None = None,
-) -> Report:
+) -> ClipReport:
     """Track the box of one sequence from its first frame, and score it.
 
     Args:
@@ -131,7 +130,7 @@ def measure_box(
     return {"layout": sequence.layout, **box_scores(found, visible, sequence.boxes)}
 
 
-def box_scores(found: np.ndarray, visible: np.ndarray, truth: np.ndarray) -> Report:
+def box_scores(found: np.ndarray, visible: np.ndarray, truth: np.ndarray) -> ClipReport:
     """The scores of one sequence, as `measure_box` reports them.
 
     Args:
@@ -155,7 +154,7 @@ def box_scores(found: np.ndarray, visible: np.ndarray, truth: np.ndarray) -> Rep
     }
 
 
-def combine_boxes(reports: Mapping[str, Report]) -> Report:
+def combine_boxes(reports: Mapping[str, ClipReport]) -> Result:
     """{"scores": {score: the mean over the sequences}}."""
     return {
         "scores": {

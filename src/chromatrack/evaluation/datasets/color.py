@@ -34,7 +34,7 @@ from chromatrack.evaluation.datasets.color_clips import ColorClip, read_clips
 from chromatrack.evaluation.metrics.color import ColorConsistency, ciede2000, colorfulness, ssim
 from chromatrack.evaluation.metrics.masks import psnr
 from chromatrack.evaluation.metrics.perceptual import Distance, load_lpips
-from chromatrack.evaluation.runner import Benchmark, Report
+from chromatrack.evaluation.runner import Benchmark, ClipReport, Result
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.propagation.label_maps import planes
 from chromatrack.video.reader import Frame
@@ -111,7 +111,7 @@ def measure_color(
     names: Sequence[str],
     others: Mapping[str, Method],
     lpips: bool,
-) -> Report:
+) -> ClipReport:
     """Colour a clip by every method, all in step, and compare frame by frame.
 
     Memory does not grow with the clip: frames are streamed, scores summed up.
@@ -241,7 +241,7 @@ class _Sheet:
 # -- all clips -----------------------------------------------------------------------------
 
 
-def combine_color(reports: Mapping[str, Report]) -> Report:
+def combine_color(reports: Mapping[str, ClipReport]) -> Result:
     """Means over clips: {"scores": of the first method, "methods": {name: {column: score}},
     "truth"}; CDC over the clips that have one."""
     names = next(iter(reports.values()))["methods"]

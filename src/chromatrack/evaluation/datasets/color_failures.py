@@ -20,7 +20,7 @@ import numpy as np
 from chromatrack.errors import InputError
 from chromatrack.evaluation.baselines.colorizers import ab_of, copied, grey_of
 from chromatrack.evaluation.metrics.color import ab_error_map
-from chromatrack.evaluation.runner import Benchmark, Report
+from chromatrack.evaluation.runner import Benchmark, ClipReport, Result
 from chromatrack.formats.masks import read_mask
 from chromatrack.video.reader import read_frames
 
@@ -102,7 +102,7 @@ def measure_failures(
     folder: Path | None,
     tick: Callable[[], None],
     short_side: int,
-) -> Report:
+) -> ClipReport:
     """Errors of one sequence: {"frames": [1, ...], "colour": [...], "region": [...]}.
 
     A region's error is None on frames where the tracker holds nothing.
@@ -149,7 +149,7 @@ def _region(paths: Sequence[Path], index: int, size: tuple[int, ...]) -> np.ndar
     return inside[np.ix_(rows, columns)]
 
 
-def mean_errors(reports: Mapping[str, Report]) -> Report:
+def mean_errors(reports: Mapping[str, ClipReport]) -> Result:
     """Mean over sequences of the mean errors over frames."""
     return {
         "scores": {
@@ -164,7 +164,7 @@ def _mean(values: list[float | None]) -> float:
     return float(np.mean(there)) if there else math.nan
 
 
-def moments(errors: Mapping[str, Report], scores: Mapping[str, Report]) -> FrameErrors:
+def moments(errors: Mapping[str, ClipReport], scores: Mapping[str, ClipReport]) -> FrameErrors:
     """Errors and J&F of the same frames.
 
     Args:

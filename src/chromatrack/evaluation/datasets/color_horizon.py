@@ -27,7 +27,7 @@ from chromatrack.evaluation.baselines.colorizers import (
 )
 from chromatrack.evaluation.metrics.color import ab_error, share_within
 from chromatrack.evaluation.metrics.masks import psnr
-from chromatrack.evaluation.runner import Benchmark, Report
+from chromatrack.evaluation.runner import Benchmark, ClipReport, Result
 from chromatrack.ops.coords import fit_size
 from chromatrack.video.images import image_files
 from chromatrack.video.reader import Frame, probe, read_frames
@@ -296,7 +296,7 @@ def measure_horizon_clip(
     tick: Callable[[], None],
     names: Sequence[str],
     others: Mapping[str, Method],
-) -> Report:
+) -> ClipReport:
     """One clip's report: {"frames", "horizons": a dict of `HorizonScore` each}; with a folder also
     horizons/<clip>.png, all methods' pictures beside the truth."""
     methods = chosen_methods(names, tracker=tracker, others=others)
@@ -317,7 +317,7 @@ def measure_horizon_clip(
     return {"frames": clip.frame_count, "horizons": rows}
 
 
-def combine_horizons(reports: Mapping[str, Report]) -> Report:
+def combine_horizons(reports: Mapping[str, ClipReport]) -> Result:
     """{"scores": {"ab error at 1 s": ...} of the first method, "horizons": [{"method", "seconds",
     "clips", "error", "psnr", "within"}]}: means over the clips that reach the horizon."""
     scores = read_scores(reports)
@@ -333,7 +333,7 @@ def combine_horizons(reports: Mapping[str, Report]) -> Report:
     return {"scores": headline, "horizons": rows}
 
 
-def read_scores(reports: Mapping[str, Report]) -> list[HorizonScore]:
+def read_scores(reports: Mapping[str, ClipReport]) -> list[HorizonScore]:
     """The scores in `result["sequences"]`, as measured or read back from result.json."""
     rows = [row for report in reports.values() for row in report["horizons"]]
     within = [{float(d): share for d, share in row["within"].items()} for row in rows]

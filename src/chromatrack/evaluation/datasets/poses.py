@@ -23,7 +23,6 @@ import numpy as np
 from PIL import Image
 
 from chromatrack.errors import DamagedVideoError, InputError
-from chromatrack.evaluation.kind_report import Tick, in_order
 from chromatrack.evaluation.metrics.keypoints import (
     PCK_ALPHAS,
     Compat,
@@ -35,7 +34,7 @@ from chromatrack.evaluation.metrics.keypoints import (
     pooled_rate,
     pose_counts,
 )
-from chromatrack.evaluation.runner import Report
+from chromatrack.evaluation.runner import ClipReport, Result, Tick, in_order
 from chromatrack.ops.coords import rescale_points
 from chromatrack.structures import KeypointMark, TrackedKeypoints
 from chromatrack.video.reader import probe, read_frames
@@ -138,7 +137,7 @@ def measure_pose(
     folder: Path | None = None,
     tick: Tick | None = None,
     compat: Compat = None,
-) -> Report:
+) -> ClipReport:
     """Track one clip's joints, and count for every joint how often it is right.
 
     Args:
@@ -168,7 +167,7 @@ def measure_pose(
     }
 
 
-def combine_poses(reports: Mapping[str, Report], *, names: Sequence[str]) -> Report:
+def combine_poses(reports: Mapping[str, ClipReport], *, names: Sequence[str]) -> Result:
     """Sum up the counts of all clips, exactly: {"scores": {column}, "joints": {name: {column}}}.
 
     Args:

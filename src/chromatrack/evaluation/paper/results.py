@@ -10,7 +10,7 @@ from typing import Any
 from chromatrack.evaluation.datasets.color_failures import FrameErrors
 from chromatrack.evaluation.datasets.color_horizon import HorizonScore
 from chromatrack.evaluation.metrics.calibration import CorrelationInterval, ReliabilityBin
-from chromatrack.evaluation.runner import Report
+from chromatrack.evaluation.runner import Result
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class PaperResults:
 
     model: str
     colors: Sequence[HorizonScore] = ()
-    masks: Mapping[str, Report] = field(default_factory=dict)
+    masks: Mapping[str, Result] = field(default_factory=dict)
     poses: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
     attributes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)

@@ -41,7 +41,7 @@ from chromatrack.evaluation.metrics.calibration import (
 from chromatrack.evaluation.paper.page import write_paper
 from chromatrack.evaluation.paper.pictures import JF, color_sheets, mask_sheets, pose_sheets
 from chromatrack.evaluation.paper.results import Correlated, Failing, PaperResults
-from chromatrack.evaluation.runner import Benchmark, Progress, Report, evaluate
+from chromatrack.evaluation.runner import Benchmark, ClipReport, Progress, Result, evaluate
 
 COLOR_EVERY = 2
 """Of the frames of claim 4 each so manyth is coloured: neighbours are much alike."""
@@ -95,7 +95,7 @@ class _Runner:
     resume: bool
     progress: Progress | None
 
-    def run(self, benchmark: Benchmark, name: str, tracker: object, model: str) -> Report:
+    def run(self, benchmark: Benchmark, name: str, tracker: object, model: str) -> Result:
         return evaluate(
             benchmark,
             tracker=tracker,
@@ -216,21 +216,21 @@ def _named(scores: Sequence[HorizonScore], model: str) -> list[HorizonScore]:
     return [replace(s, method=model) if s.method == "model" else s for s in scores]
 
 
-def _attributes(masks: Mapping[str, Report]) -> dict[str, dict[str, float]]:
+def _attributes(masks: Mapping[str, Result]) -> dict[str, dict[str, float]]:
     """{attribute: {method: J&F-Mean of the sequences that have it}}."""
     tables = {name: result.get("attributes", {}) for name, result in masks.items()}
     names = next(iter(tables.values()))
     return {a: {m: table[a]["with"][JF] for m, table in tables.items()} for a in names}
 
 
-def _counts(result: Report) -> dict[str, int]:
+def _counts(result: Result) -> dict[str, int]:
     return {a: row["with"]["sequences"] for a, row in result.get("attributes", {}).items()}
 
 
 # -- claim 4 -------------------------------------------------------------------------------
 
 
-def failing(errors: Mapping[str, Report], scores: Mapping[str, Report]) -> Failing:
+def failing(errors: Mapping[str, ClipReport], scores: Mapping[str, ClipReport]) -> Failing:
     """How colour errors and the stated reliability go along with J&F.
 
     Args:
@@ -275,7 +275,7 @@ def correlated(
     return Correlated(signal, over, int(there.sum()), interval("pearson"), interval("spearman"))
 
 
-def stated_reliability(scores: Mapping[str, Report]) -> tuple[np.ndarray, np.ndarray]:
+def stated_reliability(scores: Mapping[str, ClipReport]) -> tuple[np.ndarray, np.ndarray]:
     """What the tracker stated of every object on every scored frame, and whether J was >= 0.5.
 
     Returns:
@@ -292,9 +292,9 @@ def stated_reliability(scores: Mapping[str, Report]) -> tuple[np.ndarray, np.nda
 
 
 def _told(
-    masks: Mapping[str, Report],
+    masks: Mapping[str, Result],
     colors: Sequence[HorizonScore],
-    others: Mapping[str, Mapping[str, Report]],
+    others: Mapping[str, Mapping[str, Result]],
 ) -> dict[str, object]:
     """For the record: how much was measured."""
     first = next(iter(masks.values()))
