@@ -11,6 +11,7 @@ from PIL import Image
 
 from chromatrack.evaluation.datasets.badja import BadjaClip, PointTracker, track_joints
 from chromatrack.evaluation.datasets.davis import DavisSequence, DavisSplit, Year, read_annotation
+from chromatrack.evaluation.paper.page import JF
 from chromatrack.evaluation.runner import Result
 from chromatrack.formats.masks import read_mask
 from chromatrack.structures import TrackedPoint
@@ -23,8 +24,6 @@ COLUMNS = 5
 
 SHEETS = 3
 """Sequences, or clips, that are shown."""
-
-JF = "J&F-Mean"
 
 Pictures = list[tuple[str, Any]]
 """(caption, PIL image) each."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from chromatrack.errors import InputError
-from chromatrack.evaluation.baselines.colorizers import Method, usual_names
+from chromatrack.evaluation.baselines.colorizers import Method
 from chromatrack.evaluation.datasets.badja import badja_benchmark
 from chromatrack.evaluation.datasets.color_failures import (
     FailureClip,
@@ -38,9 +38,14 @@ from chromatrack.evaluation.metrics.calibration import (
     bootstrap_correlation,
     reliability_bins,
 )
-from chromatrack.evaluation.paper.page import write_paper
-from chromatrack.evaluation.paper.pictures import JF, color_sheets, mask_sheets, pose_sheets
-from chromatrack.evaluation.paper.results import Correlated, Failing, PaperResults
+from chromatrack.evaluation.paper.page import (
+    JF,
+    Correlated,
+    Failing,
+    PaperResults,
+    write_paper,
+)
+from chromatrack.evaluation.paper.pictures import color_sheets, mask_sheets, pose_sheets
 from chromatrack.evaluation.runner import Benchmark, ClipReport, Progress, Result, evaluate
 
 COLOR_EVERY = 2
@@ -86,27 +91,6 @@ class Methods:
         return next(iter(self.trackers))
 
 
-@dataclass(frozen=True)
-class _Runner:
-    """Runs benchmarks into folders below `output`."""
-
-    output: Path
-    jobs: int
-    resume: bool
-    progress: Progress | None
-
-    def run(self, benchmark: Benchmark, name: str, tracker: object, model: str) -> Result:
-        return evaluate(
-            benchmark,
-            tracker=tracker,
-            output=self.output / name,
-            jobs=self.jobs,
-            resume=self.resume,
-            model=model,
-            progress=self.progress,
-        )
-
-
 def evaluate_paper(
     plan: PaperPlan,
     methods: Methods,
@@ -135,26 +119,33 @@ def evaluate_paper(
         raise InputError("paper: expected at least one model to measure, got none")
     split = read_davis(plan.root, year=plan.year, split=plan.split, sequences=plan.sequences)
     benchmarks = _tracking_benchmarks(plan)
+    clips = [*(sequence.folder for sequence in split.sequences), *plan.clips]
     horizons = horizon_benchmark(
-        _color_clips(plan, split), methods=("model", *_usual()), others=dict(methods.colorers)
+        [open_clip(path, fps=plan.fps) for path in clips], others=methods.colorers
     )
-    runner = _Runner(output, jobs, resume, progress)
     model, tracker = methods.model, methods.trackers[methods.model]
+
+    def run(benchmark: Benchmark, folder: str, name: str = model) -> Result:
+        return evaluate(
+            benchmark,
+            tracker=methods.trackers[name],
+            output=output / folder,
+            jobs=jobs,
+            resume=resume,
+            model=name,
+            progress=progress,
+        )
+
     found = {
-        part: {
-            name: runner.run(benchmark, f"{part}-{name}", other, name)
-            for name, other in methods.trackers.items()
-        }
+        part: {name: run(benchmark, f"{part}-{name}", name) for name in methods.trackers}
         for part, benchmark in benchmarks.items()
     }
     masks = found.pop("masks")
-    colors = read_scores(runner.run(horizons, "colors", tracker, model)["sequences"])
-    errors = runner.run(
-        failure_benchmark(_failure_clips(split, output / f"masks-{model}"), every=COLOR_EVERY),
-        "failures",
-        tracker,
-        model,
+    colors = read_scores(run(horizons, "colors")["sequences"])
+    failures = failure_benchmark(
+        _failure_clips(split, output / f"masks-{model}"), every=COLOR_EVERY
     )
+    errors = run(failures, "failures")
     results = PaperResults(
         model=model,
         colors=_named(colors, model),
@@ -175,10 +166,6 @@ def evaluate_paper(
     return write_paper(results, output)
 
 
-def _usual() -> tuple[str, ...]:
-    return tuple(name for name in usual_names() if name != "model")
-
-
 def _tracking_benchmarks(plan: PaperPlan) -> dict[str, Benchmark]:
     """The parts of claims 2 and 3, by name; what has no data is left out."""
     attributes = None if plan.attributes is None else read_attributes(plan.attributes)
@@ -196,12 +183,6 @@ def _tracking_benchmarks(plan: PaperPlan) -> dict[str, Benchmark]:
     if plan.jhmdb is not None:
         parts["JHMDB"] = jhmdb_benchmark(plan.jhmdb)
     return parts
-
-
-def _color_clips(plan: PaperPlan, split: DavisSplit) -> list[Any]:
-    """The DAVIS sequences and the other clips, as far as they are long enough."""
-    folders = [sequence.folder for sequence in split.sequences]
-    return [open_clip(path, fps=plan.fps) for path in (*folders, *plan.clips)]
 
 
 def _failure_clips(split: DavisSplit, folder: Path) -> tuple[FailureClip, ...]:
