@@ -21,7 +21,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from chromatrack import __version__
 from chromatrack.atomic import replace_file
@@ -33,6 +33,9 @@ from chromatrack.evaluation.workers import (
     measure_in_processes,
     stopped_by_sigterm,
 )
+
+if TYPE_CHECKING:
+    from chromatrack.tracking.inference import TrackedFrame
 
 ClipReport = dict[str, Any]
 """Of one clip: its scores and whatever `combine` needs; what JSON can hold."""
@@ -55,6 +58,16 @@ class Clip(Protocol):
 
     @property
     def frame_count(self) -> int: ...
+
+
+class AnyTracker(Protocol):
+    """Anything that tracks: `track(video, ...)` gives frames in order.
+
+    What else it is given, and what is read of its frames, is with each benchmark.
+    """
+
+    @property
+    def track(self) -> Callable[..., Iterable[TrackedFrame]]: ...
 
 
 class Indexed(Protocol):
