@@ -43,14 +43,13 @@ from chromatrack.evaluation.baselines.colorizers import (
     left_grey,
     tracker_method,
 )
+from chromatrack.evaluation.datasets.color_clips import Colored, save_sheet
 from chromatrack.evaluation.datasets.color_horizon import (
     HORIZONS,
-    Colored,
     HorizonScore,
     clip_differences,
     color_clip,
     open_clip,
-    save_sheet,
     score_picture,
 )
 from chromatrack.evaluation.metrics.color import bootstrap_interval
@@ -183,7 +182,9 @@ def measure(options: argparse.Namespace) -> list[HorizonScore]:
             scores += score_picture(clip, colored)
             pictures += [colored] if options.pictures else []
         if pictures:
-            save_sheet(clip, pictures, options.out / f"{clip.name}.png")
+            columns = {f"{s:g} s": index for s, index in clip.targets.items()}
+            sheet = options.out / f"{clip.name}.png"
+            save_sheet(sheet, pictures, title=clip.name, columns=columns)
         spent = time.perf_counter() - started
         print(f"{clip.name}: {len(clip.targets)} horizons, {spent:.1f} s", file=sys.stderr)
     return scores

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import functools
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,9 +30,8 @@ from chromatrack.cli.options import Evaluated, load_evaluated
 from chromatrack.evaluation.datasets.badja import badja_benchmark
 from chromatrack.evaluation.datasets.boxes import PRECISION, SUCCESS, box_benchmark
 from chromatrack.evaluation.datasets.jhmdb import jhmdb_benchmark
-from chromatrack.evaluation.kind_report import in_order, kinds_markdown
 from chromatrack.evaluation.metrics.masks import frame_scores, sequence_scores
-from chromatrack.evaluation.runner import evaluate
+from chromatrack.evaluation.runner import evaluate, in_order
 from chromatrack.formats.masks import read_mask
 from chromatrack.structures import (
     BoxMark,
@@ -230,6 +230,20 @@ def scores_of(data: Path, tracker: Any, sets: Sequence[str]) -> dict[str, float]
     return row
 
 
+def markdown(results: Mapping[str, Mapping[str, float]]) -> str:
+    """Table of {row name: {column: fraction}}, ending in a newline.
+
+    The columns are those of all rows, in order of first appearance; a score that a row lacks, or
+    that is not a number, is left empty.
+    """
+    columns = list(dict.fromkeys(column for row in results.values() for column in row))
+    lines = [("model", *columns), ("---", *["---:"] * len(columns))]
+    for name, row in results.items():
+        scores = (row.get(column, math.nan) for column in columns)
+        lines.append((name, *("" if math.isnan(score) else f"{score:.3f}" for score in scores)))
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -245,7 +259,7 @@ def main() -> None:
     rows = {m: scores_of(options.data, make(m), options.only) for m in options.models}
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    print(kinds_markdown(rows), end="")
+    print(markdown(rows), end="")
 
 
 if __name__ == "__main__":

@@ -69,6 +69,8 @@ class Failing(Guess):
                 raise DamagedVideoError("broken", frame_index=7)
             case "bug":
                 raise ValueError("unforeseen")
+            case "ended":
+                os._exit(7)
             case "killed":
                 os.kill(os.getpid(), signal.SIGKILL)
 

@@ -5,16 +5,24 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 from counting import CLIPS, Config, Counted, Guess, Other, combine, measure
 
-from chromatrack.errors import InputError, OutputError
+from chromatrack.errors import DamagedVideoError, InputError, OutputError
 from chromatrack.evaluation.cache import clip_path
-from chromatrack.evaluation.runner import Benchmark, evaluate, strict
+from chromatrack.evaluation.runner import (
+    Benchmark,
+    chosen,
+    evaluate,
+    every_frame,
+    in_order,
+    named,
+    strict,
+)
 
 
 @pytest.fixture
@@ -134,3 +142,74 @@ def test_numbers_that_json_has_not_are_null():
     found = strict({"a": [math.inf, -math.inf, 1.5], "b": (math.nan, "NaN", None), "c": 3})
     assert found == {"a": [None, None, 1.5], "b": [None, "NaN", None], "c": 3}
     json.dumps(found, allow_nan=False)
+
+
+# -- what benchmarks share -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Frame:
+    index: int
+
+
+def delivered(indices, *, breaks: bool = False):
+    for index in indices:
+        yield Frame(index)
+    if breaks:
+        raise DamagedVideoError("broken", frame_index=indices[-1] + 1)
+
+
+def test_frames_pass_in_order_also_with_gaps():
+    frames = in_order(delivered([2, 3, 6]), name="bear", start=2, end=7)
+    assert [frame.index for frame in frames] == [2, 3, 6]
+
+
+def test_frames_that_are_not_delivered_are_none():
+    tracked = every_frame(delivered([1, 3], breaks=True), name="bear", end=6)
+    found = [frame and frame.index for frame in tracked]
+    assert found == [None, 1, None, 3, None, None]
+
+
+def test_a_stream_that_breaks_off_ends_early():
+    frames = in_order(delivered([0, 1], breaks=True), name="bear", start=0, end=7)
+    assert [frame.index for frame in frames] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("indices", "message"),
+    [
+        ([2, 2], "bear: expected frames 3 to 6 in order from the tracker; got frame 2"),
+        ([3, 2], "expected frames 4 to 6.*got frame 2"),
+        ([1], "expected frames 2 to 6.*got frame 1"),
+        ([5, 7], "got frame 7"),
+    ],
+)
+def test_frames_out_of_order_or_range_are_refused(indices, message):
+    with pytest.raises(InputError, match=message):
+        list(in_order(delivered(indices), name="bear", start=2, end=7))
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_every_frame_of_the_range_ticks_once_delivered_or_not(breaks):
+    ticks = []
+    frames = delivered([2, 3, 6], breaks=breaks)
+    for count, _ in enumerate(
+        in_order(frames, name="a", start=2, end=9, tick=lambda: ticks.append(1))
+    ):
+        assert len(ticks) == count
+    assert len(ticks) == 7
+
+
+def test_clips_are_chosen_by_name_and_in_the_order_asked_for():
+    found = {"ant": 1, "bee": 2, "cat": 3}
+    assert list(chosen(found, None)) == ["ant", "bee", "cat"]
+    assert chosen(found, ("cat", "ant", "cat")) == {"cat": 3, "ant": 1}
+    for names, said in ((("dog", "ant"), "got dog"), ((), "got none")):
+        with pytest.raises(InputError, match=f"must be among ant, bee, cat; {said}"):
+            chosen(found, names)
+
+
+def test_folders_have_their_own_names_and_their_paths_where_two_are_alike():
+    base = Path("root")
+    folders = [base / "otb/David", base / "tld/David", base / "tld/Car"]
+    assert list(named(folders, base)) == ["otb-David", "tld-David", "Car"]

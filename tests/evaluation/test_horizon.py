@@ -37,10 +37,10 @@ from chromatrack.evaluation.datasets.color_horizon import (
     color_clip,
     horizon_benchmark,
     mean_error,
-    measure_horizons,
     nearest_frames,
     open_clip,
     read_scores,
+    score_picture,
 )
 from chromatrack.evaluation.metrics.color import (
     WITHIN,
@@ -57,6 +57,12 @@ from chromatrack.tracking.config import TrackConfig
 from chromatrack.tracking.tracker import Tracker
 
 SIZE = (48, 80)
+
+
+def measure_horizons(clip, *, methods):
+    """Scores of every method at every horizon of a clip."""
+    pictures = color_clip(clip, methods=methods)
+    return [score for colored in pictures for score in score_picture(clip, colored)]
 
 
 def make_tracker(*, recent: int = 0) -> Tracker:

@@ -13,9 +13,8 @@ from chromatrack.errors import InputError
 from chromatrack.evaluation.baselines.identity import IdentityTracker
 from chromatrack.evaluation.datasets.color_failures import FrameErrors
 from chromatrack.evaluation.datasets.color_horizon import HorizonScore
-from chromatrack.evaluation.paper.page import paper_page
+from chromatrack.evaluation.paper.page import PaperResults, paper_page
 from chromatrack.evaluation.paper.pictures import chosen_sequences
-from chromatrack.evaluation.paper.results import PaperResults
 from chromatrack.evaluation.paper.run import (
     Methods,
     PaperPlan,

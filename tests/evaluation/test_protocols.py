@@ -50,6 +50,10 @@ def test_numbers_of_the_published_scripts():
     )
     assert (paper.propagate.temperature, paper.propagate.similarity) == (0.5, "dot")
     assert (paper.size, paper.square) == (256, True)
+    assert all(config.propagate.first for config in (crw, dino, mast))
+    assert all(config.propagate.spacing == 1 for config in (crw, dino, paper))
+    assert dino.propagate.radius_shape == mast.propagate.radius_shape == "square"
+    assert mast.propagate.restrict_first and dino.propagate.recent_radius == 12
     for config in (crw, dino, mast, paper):
         assert (config.adapt, config.redetect, config.upsample) == (0, False, "bilinear")
         assert config.propagate.faint == 0

@@ -52,7 +52,8 @@ def test_processes_give_the_same_result_the_longest_clip_first(tmp_path):
     [
         ("layout", LayoutError, "^no such folder$"),
         ("damage", DamagedVideoError, "^broken$"),
-        ("bug", WorkerError, r"failed while measuring 'bee' \(exit code 1"),
+        ("bug", ValueError, "^unforeseen\nwhile measuring 'bee'$"),
+        ("ended", WorkerError, r"process failed while measuring 'bee' \(it has said why above\)"),
         ("killed", WorkerError, "SIGKILL while measuring 'bee'.*fewer jobs"),
     ],
 )

@@ -118,7 +118,7 @@ def evaluate_vip(
     )
     result = run_benchmark(benchmark, run, tracker=load_evaluated(settings), model=settings.model)
     return said(
-        benchmark_table(result, ("mIoU", "mIoU-parts", "pixel-accuracy")), output=run.output
+        benchmark_table(result, columns=("mIoU", "mIoU-parts", "pixel-accuracy")), output=run.output
     )
 
 

@@ -23,7 +23,7 @@ from chromatrack.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from chromatrack.evaluation.runner import Benchmark, Report
+    from chromatrack.evaluation.runner import Benchmark, Result
 
 Compat = Literal["crw"] | None
 
@@ -57,7 +57,7 @@ def evaluate_tapvid(
         root, queries=queries, frame_size=frame_size, together=together, videos=videos
     )
     result = measured(benchmark, run, settings)
-    return said(benchmark_table(result, ("AJ", "delta_avg", "OA")), output=run.output)
+    return said(benchmark_table(result, columns=("AJ", "delta_avg", "OA")), output=run.output)
 
 
 def evaluate_jhmdb(
@@ -125,12 +125,12 @@ def evaluate_badja(
         sequences: only these animals.
     """
     from chromatrack.evaluation.datasets.badja import badja_benchmark
-    from chromatrack.evaluation.kind_report import scores_table
+    from chromatrack.evaluation.tables import benchmark_table
 
     found = badja_benchmark(root, davis, sequences=sequences)
     lacking = ", ".join(found.settings["not_in_davis"])
     title = "BADJA" + (f", without {lacking} (not in DAVIS)" if lacking else "")
-    return said(scores_table(measured(found, run, settings), title=title), output=run.output)
+    return said(benchmark_table(measured(found, run, settings), title=title), output=run.output)
 
 
 def evaluate_boxes(
@@ -149,22 +149,22 @@ def evaluate_boxes(
         sequences: only these.
     """
     from chromatrack.evaluation.datasets.boxes import box_benchmark
-    from chromatrack.evaluation.kind_report import scores_table
+    from chromatrack.evaluation.tables import benchmark_table
 
     result = measured(box_benchmark(root, sequences=sequences), run, settings)
-    return said(scores_table(result, title="boxes"), output=run.output)
+    return said(benchmark_table(result, title="boxes"), output=run.output)
 
 
-def measured(benchmark: Benchmark, run: RunOptions, settings: Evaluated) -> Report:
+def measured(benchmark: Benchmark, run: RunOptions, settings: Evaluated) -> Result:
     """The result of a benchmark with the model asked for."""
     return run_benchmark(benchmark, run, tracker=load_evaluated(settings), model=settings.model)
 
 
-def said_of_poses(result: Report, title: str, run: RunOptions) -> str:
+def said_of_poses(result: Result, title: str, run: RunOptions) -> str:
     """The tables of a pose benchmark: per joint, and per clip."""
-    from chromatrack.evaluation.kind_report import joints_table, scores_table
+    from chromatrack.evaluation.tables import benchmark_table, joints_table
 
-    return said(joints_table(result), scores_table(result, title=title), output=run.output)
+    return said(joints_table(result), benchmark_table(result, title=title), output=run.output)
 
 
 def noted(compat: Compat) -> str:

@@ -18,7 +18,7 @@ from chromatrack.evaluation.datasets.vip import read_vip
 from chromatrack.evaluation.features.registry import load_measured, name_of
 from chromatrack.evaluation.protocols import ProtocolName, with_floor
 from chromatrack.evaluation.protocols import protocol as preset
-from chromatrack.evaluation.runner import Benchmark, Progress, Report
+from chromatrack.evaluation.runner import Benchmark, Progress, Result
 from chromatrack.evaluation.runner import evaluate as run
 from chromatrack.model.encoder import Encoder
 from chromatrack.tracking.config import Device, TrackConfig
@@ -49,7 +49,7 @@ def evaluate(
     jobs: int = 1,
     progress: Progress | None = None,
     **options: Any,  # noqa: ANN401  (of the benchmark)
-) -> Report:
+) -> Result:
     """Score features on a benchmark.
 
     Args:

@@ -1,10 +1,10 @@
 """Protocols of the field as presets: everything that changes a score besides the features.
 
 The same features score up to 17 points apart under different protocols, so a number without its
-protocol says little. Each preset is a function with literal numbers and their source. What no
-preset says is where a cell lies: that is the extractor's `FeatureSpec` (the others' scripts take
-3.5 pixels at stride 8, whatever the network). Label maps of given masks are averages over cells in
-all of them; the scripts sample.
+protocol says little. Each preset is a function with its source and its literal numbers, as far as
+they differ from our own. What no preset says is where a cell lies: that is the extractor's
+`FeatureSpec` (the others' scripts take 3.5 pixels at stride 8, whatever the network). Label maps of
+given masks are averages over cells in all of them; the scripts sample.
 """
 
 from __future__ import annotations
@@ -29,22 +29,12 @@ def paper() -> TrackConfig:
     propagate = PropagateConfig(
         first=False,
         recent=3,
-        spacing=1,
         restrict_recent=False,
         top_k=None,
         temperature=0.5,
         similarity="dot",
-        faint=0.0,
     )
-    return TrackConfig(
-        size=256,
-        square=True,
-        adapt=0.0,
-        redetect=False,
-        propagate=propagate,
-        upsample="bilinear",
-        protocol="paper",
-    )
+    return _theirs("paper", propagate, size=256, square=True)
 
 
 def crw() -> TrackConfig:
@@ -57,9 +47,7 @@ def crw() -> TrackConfig:
     full size bilinearly.
     """
     propagate = PropagateConfig(
-        first=True,
         recent=20,
-        spacing=1,
         fill=True,
         top_k=10,
         radius=12,
@@ -67,16 +55,8 @@ def crw() -> TrackConfig:
         radius_shape="disc",
         restrict_first=False,
         temperature=0.05,
-        faint=0.0,
     )
-    return TrackConfig(
-        size=480,
-        adapt=0.0,
-        redetect=False,
-        propagate=propagate,
-        upsample="bilinear",
-        protocol="crw",
-    )
+    return _theirs("crw", propagate, size=480)
 
 
 def dino() -> TrackConfig:
@@ -88,27 +68,13 @@ def dino() -> TrackConfig:
     over the frame before the largest wins.
     """
     propagate = PropagateConfig(
-        first=True,
         recent=7,
-        spacing=1,
         top_k=5,
         radius=12,
         recent_radius=12,
-        radius_shape="square",
-        restrict_first=True,
         temperature=0.1,
-        faint=0.0,
     )
-    return TrackConfig(
-        size=480,
-        long_multiple=64,
-        adapt=0.0,
-        redetect=False,
-        propagate=propagate,
-        upsample="bilinear",
-        stretch=True,
-        protocol="dino",
-    )
+    return _theirs("dino", propagate, size=480, long_multiple=64, stretch=True)
 
 
 def mast() -> TrackConfig:
@@ -124,30 +90,18 @@ def mast() -> TrackConfig:
     those of the youngest one that was searched so).
     """
     propagate = PropagateConfig(
-        first=True,
         recent=3,
         spacing=2,
         pinned=(5,),
         top_k=None,
         radius=12,
         recent_radius=12,
-        radius_shape="square",
-        restrict_first=True,
         temperature=1.0,
         similarity="dot",
-        faint=0.0,
         harden=True,
         moved_after=15,
-        moved_dilation=4,
     )
-    return TrackConfig(
-        size=480,
-        adapt=0.0,
-        redetect=False,
-        propagate=propagate,
-        upsample="bilinear",
-        protocol="mast",
-    )
+    return _theirs("mast", propagate, size=480)
 
 
 def ours() -> TrackConfig:
@@ -155,25 +109,18 @@ def ours() -> TrackConfig:
 
     The windows are 160 pixels on marked and 64 pixels on recent frames, in whole cells.
     """
-    propagate = PropagateConfig(
-        first=True,
-        recent=4,
-        spacing=1,
-        top_k=10,
-        radius=None,
-        recent_radius=None,
-        radius_shape="square",
-        restrict_first=True,
-        temperature=0.05,
-        faint=0.01,
-    )
+    return TrackConfig()
+
+
+def _theirs(name: str, propagate: PropagateConfig, **reading: Any) -> TrackConfig:  # noqa: ANN401
+    """Labels copied as `propagate` has it, and nothing of ours added."""
     return TrackConfig(
-        size=480,
-        adapt=0.7,
-        redetect=True,
-        propagate=propagate,
-        upsample="guided",
-        protocol="ours",
+        propagate=replace(propagate, faint=0.0),
+        adapt=0.0,
+        redetect=False,
+        upsample="bilinear",
+        protocol=name,
+        **reading,
     )
 
 
@@ -219,13 +166,13 @@ def protocol(name: str, **changed: Any) -> TrackConfig:  # noqa: ANN401  (knobs 
         color=replace(preset.color, **{k: v for k, v in copying.items() if v is not None}),
         **reading,
     )
-    told = [
+    differing = [
         f"{key}={value}"
         for key, value in changed.items()
         if getattr(config if key in _READING else config.propagate, key)
         != getattr(preset if key in _READING else preset.propagate, key)
     ]
-    return replace(config, protocol=f"{name} with {', '.join(told)}" if told else name)
+    return replace(config, protocol=f"{name} with {', '.join(differing)}" if differing else name)
 
 
 ProtocolName = Literal["ours", "paper", "crw", "dino", "mast"]

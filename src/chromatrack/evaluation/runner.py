@@ -16,24 +16,38 @@ import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from chromatrack import __version__
 from chromatrack.atomic import replace_file
-from chromatrack.errors import InputError, OutputError, StoppedError
-from chromatrack.evaluation.cache import CachedReport, clip_path, code_digest, digest, read_kept
-from chromatrack.evaluation.workers import measure_here, measure_in_processes, stopped_by_sigterm
+from chromatrack.errors import DamagedVideoError, InputError, OutputError, StoppedError
+from chromatrack.evaluation.cache import clip_path, code_digest, digest, read_kept
+from chromatrack.evaluation.workers import (
+    Work,
+    measure_here,
+    measure_in_processes,
+    stopped_by_sigterm,
+)
 
-Report = dict[str, Any]
-"""What JSON can hold. Of one clip: its scores and whatever `combine` needs."""
+if TYPE_CHECKING:
+    from chromatrack.tracking.inference import TrackedFrame
+
+ClipReport = dict[str, Any]
+"""Of one clip: its scores and whatever `combine` needs; what JSON can hold."""
+
+Result = dict[str, Any]
+"""Of a whole benchmark, as `evaluate` gives it; what JSON can hold."""
 
 Progress = Callable[[str, int, int], None]
 """Called with (clip's name, frames done, frames in all clips)."""
+
+Tick = Callable[[], None]
+"""Called after every frame."""
 
 
 class Clip(Protocol):
@@ -46,7 +60,27 @@ class Clip(Protocol):
     def frame_count(self) -> int: ...
 
 
-Measure = Callable[..., Report]
+class AnyTracker(Protocol):
+    """Anything that tracks: `track(video, ...)` gives frames in order.
+
+    What else it is given, and what is read of its frames, is with each benchmark.
+    """
+
+    @property
+    def track(self) -> Callable[..., Iterable[TrackedFrame]]: ...
+
+
+class Indexed(Protocol):
+    """A tracked frame that knows its number."""
+
+    @property
+    def index(self) -> int: ...  # 0-based frame number
+
+
+AnyFrame = TypeVar("AnyFrame", bound=Indexed)
+Found = TypeVar("Found")
+
+Measure = Callable[..., ClipReport]
 """Measures one clip: `measure(clip, tracker=..., folder=..., tick=...)`, a function of a module (or
 `functools.partial` of one). folder: where to leave predictions, or None. `tick()` after a frame.
 Where measuring is more than tracking, its report may say the tracker's own "seconds"."""
@@ -63,7 +97,7 @@ class Benchmark:
     name: str
     clips: tuple[Any, ...]
     measure: Measure
-    combine: Callable[[Mapping[str, Report]], Report]
+    combine: Callable[[Mapping[str, ClipReport]], Result]
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -77,7 +111,7 @@ def evaluate(
     model: str | None = None,
     protocol: str | None = None,
     progress: Progress | None = None,
-) -> Report:
+) -> Result:
     """Measure every clip and sum up.
 
     Args:
@@ -139,23 +173,22 @@ def evaluate(
     return result
 
 
+@dataclass
 class BenchmarkRun:
     """Reports as they come, by clip; each written when it is there."""
 
-    def __init__(
-        self,
-        benchmark: Benchmark,
-        *,
-        tracker: Any,  # noqa: ANN401
-        folder: Path | None,
-        made_with: dict[str, str],
-        progress: Progress | None,
-    ) -> None:
-        self.benchmark, self.tracker, self.folder = benchmark, tracker, folder
-        self.made_with, self.progress = made_with, progress
-        self.reports: dict[str, Report] = {}
-        self.seconds, self.measured, self.done = 0.0, 0, 0
-        self.total = sum(clip.frame_count for clip in benchmark.clips)
+    benchmark: Benchmark
+    tracker: Any
+    folder: Path | None
+    made_with: Mapping[str, str]
+    progress: Progress | None
+    reports: dict[str, ClipReport] = field(default_factory=dict)
+    seconds: float = 0.0
+    measured: int = 0
+    done: int = 0
+
+    def __post_init__(self) -> None:
+        self.total = sum(clip.frame_count for clip in self.benchmark.clips)
 
     def take_kept(self) -> None:
         """Take what an earlier run finished; say so where it was made with something else."""
@@ -167,11 +200,10 @@ class BenchmarkRun:
             if kept is None:
                 continue
             made = self._made_with(clip)
-            if kept.made_with == made:
-                self.reports[clip.name] = kept.report
+            if kept["made_with"] == made:
+                self.reports[clip.name] = kept["report"]
                 self.done += clip.frame_count
-            else:
-                changed.update(part for part in made if made[part] != kept.made_with.get(part))
+            changed.update(part for part in made if made[part] != kept["made_with"].get(part))
         if changed:
             warnings.warn(
                 f"{self.folder}: clips of an earlier run are measured again, as they were made "
@@ -182,38 +214,41 @@ class BenchmarkRun:
     def measure_rest(self, jobs: int) -> None:
         """Measure what is not there yet, the clips in several processes if asked to."""
         rest = [clip for clip in self.benchmark.clips if clip.name not in self.reports]
-        clips = {clip.name: clip for clip in rest}
-        given = {"tracker": self.tracker, "folder": self.folder, "tick": self._tick}
+        work = Work(self.benchmark.measure, rest, self.tracker, self.folder)
         if min(jobs, len(rest)) > 1:
-            work = measure_in_processes(self.benchmark.measure, rest, jobs=jobs, **given)
+            found = measure_in_processes(work, tick=self._tick, jobs=jobs)
         else:
-            work = measure_here(self.benchmark.measure, rest, **given)
+            found = measure_here(work, tick=self._tick)
         try:
-            with closing(work) as found:
-                for one in found:
-                    self._keep(clips[one.name], one.report, one.seconds)
+            with closing(found):
+                for clip, report, seconds in found:
+                    self._keep(clip, report, seconds)
         except StoppedError:
             raise StoppedError(self._stopped("stopped by SIGTERM")) from None
         except KeyboardInterrupt:
             raise KeyboardInterrupt(self._stopped("interrupted")) from None
 
-    def _keep(self, clip: Clip, report: Report, seconds: float) -> None:
+    def _keep(self, clip: Clip, report: ClipReport, seconds: float) -> None:
         report = json.loads(json.dumps(report))  # the same whether measured now or read again
         seconds = report.get("seconds", seconds)
         self.reports[clip.name] = report
         self.seconds += seconds
         self.measured += clip.frame_count
         if self.folder is not None:
-            path = clip_path(self.folder, clip.name)
-            make_folder(path.parent)
-            kept = CachedReport(clip.name, self._made_with(clip), clip.frame_count, seconds, report)
-            write_json(path, dataclasses.asdict(kept))
+            kept = {
+                "name": clip.name,
+                "made_with": self._made_with(clip),
+                "frames": clip.frame_count,
+                "seconds": seconds,
+                "report": report,
+            }
+            write_json(clip_path(self.folder, clip.name), kept)
 
     def _made_with(self, clip: Clip) -> dict[str, str]:
         return {**self.made_with, "clip": digest(clip)}
 
-    def _tick(self, name: str, count: int) -> None:
-        self.done += count
+    def _tick(self, name: str) -> None:
+        self.done += 1
         if self.progress is not None:
             self.progress(name, self.done, self.total)
 
@@ -233,7 +268,95 @@ def _check(benchmark: Benchmark, jobs: int) -> None:
         raise InputError(f"{benchmark.name}: expected clips of different names, got {count} {name}")
 
 
-def _run_digests(benchmark: Benchmark, *, tracker: object, head: Report) -> dict[str, str]:
+# -- the clips of a data set, and the frames of a tracker ----------------------------------
+
+
+def named(folders: Sequence[Path], base: Path) -> dict[str, Path]:
+    """Folders at or below `base` by their own names; by their paths where two have one name."""
+    counts = Counter(folder.name for folder in folders)
+    return {
+        folder.name
+        if counts[folder.name] == 1
+        else "-".join(folder.relative_to(base).parts): folder
+        for folder in folders
+    }
+
+
+def chosen(
+    found: Mapping[str, Found],
+    names: Iterable[str] | None,
+    *,
+    what: str = "sequences to evaluate",
+) -> dict[str, Found]:
+    """The clips of these names, in their order; all that were found when None.
+
+    what: words for them, for the message.
+
+    Raises:
+        InputError: a name that was not found, or no name.
+    """
+    if names is None:
+        return dict(found)
+    wanted = list(dict.fromkeys(names))
+    unknown = [name for name in wanted if name not in found]
+    if unknown or not wanted:
+        some = ", ".join([*found][:12]) + (", ..." if len(found) > 12 else "")
+        raise InputError(f"{what} must be among {some}; got {', '.join(unknown) or 'none'}")
+    return {name: found[name] for name in wanted}
+
+
+def in_order(
+    tracked: Iterable[AnyFrame], *, name: str, start: int, end: int, tick: Tick | None = None
+) -> Iterator[AnyFrame]:
+    """The frames a tracker delivers; a stream that breaks off ends early, without an error.
+
+    Args:
+        tracked: frames `start` to `end` (exclusive), ascending; some may be missing.
+        name: the clip, for the message.
+        tick: called for every frame of the range, for those not delivered at the end.
+
+    Raises:
+        InputError: a frame outside that range, or one that is not after the one before.
+    """
+    frames, expected, left = iter(tracked), start, end - start
+    while True:
+        try:
+            frame = next(frames, None)
+        except DamagedVideoError:
+            frame = None
+        if frame is None:
+            break
+        if not expected <= frame.index < end:
+            raise InputError(
+                f"{name}: expected frames {expected} to {end - 1} in order from the tracker; "
+                f"got frame {frame.index}"
+            )
+        yield frame
+        expected, left = frame.index + 1, left - 1
+        if tick is not None:
+            tick()
+    if tick is not None:
+        for _ in range(left):
+            tick()
+
+
+def every_frame(tracked: Iterable[AnyFrame], *, name: str, end: int) -> Iterator[AnyFrame | None]:
+    """One for each of `end` frames, None for those that a tracker does not deliver.
+
+    Args, Raises: as `in_order`.
+    """
+    index = 0
+    for frame in in_order(tracked, name=name, start=0, end=end):
+        yield from [None] * (frame.index - index)
+        yield frame
+        index = frame.index + 1
+    yield from [None] * (end - index)
+
+
+# -- what a result says of a run ----------------------------------------------------------
+
+
+def _run_digests(benchmark: Benchmark, *, tracker: object, head: Result) -> dict[str, str]:
     """Digests of what a report depends on besides its clip."""
     parts = {name: digest(head[name]) for name in ("benchmark", "settings", "protocol", "config")}
     return parts | {
@@ -252,7 +375,7 @@ def _weights_sha256(model: str) -> str | None:
     return model_sha256(model)
 
 
-def config_of(tracker: object) -> Report:
+def config_of(tracker: object) -> dict[str, Any]:
     """Every knob of a tracker, as its `.config` has them; empty for one without."""
     config = getattr(tracker, "config", None)
     return {} if config is None else dataclasses.asdict(config)

@@ -2,12 +2,11 @@
 
 Processes are spawned, not forked: this one has torch loaded, whose threads a fork does not copy but
 whose locks it does, so that a forked child may hang at its first convolution.
-
-A worker ends when its pipe closes, so none outlives this process, however it ends.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import pickle
 import signal
@@ -15,112 +14,102 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
-from multiprocessing.connection import Connection, wait
+from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from chromatrack.errors import ChromatrackError, InputError, StoppedError, WorkerError
+from chromatrack.evaluation.cache import CANNOT_PICKLE
 
 TICKS_SECONDS = 0.1
-"""A worker tells of its frames at most this often."""
+"""How often workers are asked for the frames they have done."""
 
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 5
 """How long a worker that was asked to end may take before it is killed."""
 
-Tick = Callable[[str, int], None]
-"""Called with a clip's name and how many more of its frames are done."""
+Tick = Callable[[str], None]
+"""Called with a clip's name when one more of its frames is done."""
 
-CANNOT_PICKLE = (pickle.PicklingError, AttributeError, TypeError)
+ENDED = 128 + signal.SIGTERM
+"""Exit code of a worker that was asked to end."""
+
 CANNOT_UNPICKLE = (pickle.UnpicklingError, AttributeError, TypeError, ImportError, EOFError)
-PIPE_CLOSED = (EOFError, BrokenPipeError, ConnectionResetError)
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One clip's report; `seconds` of wall time that measuring it took."""
-
-    name: str
-    report: dict[str, Any]
-    seconds: float
-
-
-@dataclass(frozen=True)
-class _Ready:
-    """A worker has what it needs, and waits for a clip."""
-
-
-@dataclass(frozen=True)
-class _Ticks:
-    count: int
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What a worker is given once."""
+class Work:
+    """Clips, and what measures them: `measure(clip, tracker=, folder=, tick=)` gives a report."""
 
     measure: Callable[..., dict[str, Any]]
+    clips: Sequence[Any]
     tracker: Any
     folder: Path | None
 
+    def measured(self, clip: Any, tick: Tick) -> tuple[dict[str, Any], float]:  # noqa: ANN401
+        """The report of one clip, and the seconds of wall time that measuring it took."""
+        began = time.perf_counter()
+        report = self.measure(
+            clip, tracker=self.tracker, folder=self.folder, tick=lambda: tick(clip.name)
+        )
+        return report, time.perf_counter() - began
 
-def measure_here(
-    measure: Callable[..., dict[str, Any]],
-    clips: Sequence[Any],
-    *,
-    tracker: Any,  # noqa: ANN401
-    folder: Path | None,
-    tick: Tick,
-) -> Generator[Measured, None, None]:
+
+Measured = tuple[Any, dict[str, Any], float]
+"""A clip, its report and the seconds it took."""
+
+
+def measure_here(work: Work, *, tick: Tick) -> Generator[Measured, None, None]:
     """Measure clip after clip in this process."""
-    for clip in clips:
-        yield _measure_one(measure, clip, tracker=tracker, folder=folder, tick=tick)
+    for clip in work.clips:
+        yield (clip, *work.measured(clip, tick))
 
 
-def measure_in_processes(
-    measure: Callable[..., dict[str, Any]],
-    clips: Sequence[Any],
-    *,
-    tracker: Any,  # noqa: ANN401
-    folder: Path | None,
-    tick: Tick,
-    jobs: int,
-) -> Generator[Measured, None, None]:
-    """Measure `jobs` clips at a time, the longest first; reports come as clips are finished.
+def measure_in_processes(work: Work, *, tick: Tick, jobs: int) -> Generator[Measured, None, None]:
+    """Measure `jobs` clips at a time, the longest first; they come as they are finished.
 
     Each process has cores / jobs threads. Close the generator to end them all at once.
 
     Raises:
         InputError: `measure` or `tracker` cannot be sent to another process.
         WorkerError: a process died.
-        ChromatrackError: what `measure` raised there.
+        Exception: what `measure` raised there.
     """
-    packed = _pack(_Job(measure, tracker, folder))
-    waiting = sorted(clips, key=lambda clip: clip.frame_count)
-    crew = _start(min(jobs, len(clips)), packed, threads=max(1, core_count() // jobs))
-    held: dict[Connection, Any] = {}
+    packed, begun = _pack(work), []
+    context, others = get_context("spawn"), set(active_children())
+    news = context.SimpleQueue()
+    given = (packed, news, max(1, core_count() // jobs))
+    pool = ProcessPoolExecutor(min(jobs, len(work.clips)), context, _begin, given)
+    order = sorted(range(len(work.clips)), key=lambda i: work.clips[i].frame_count, reverse=True)
+    waiting = {pool.submit(_measure, index): work.clips[index] for index in order}
+    workers = set(active_children()) - others
     try:
-        while crew:
-            for pipe in wait(list(crew)):
-                assert isinstance(pipe, Connection)
-                said = _receive(pipe, crew[pipe], held.get(pipe))
-                match said:
-                    case _Ticks(count):
-                        tick(held[pipe].name, count)
-                        continue
-                    case Measured():
-                        yield said
-                    case ChromatrackError():
-                        raise said
-                held[pipe] = waiting.pop() if waiting else None
-                pipe.send(held[pipe])
-                if held[pipe] is None:
-                    crew.pop(pipe).join()
+        while waiting:
+            finished, _ = wait(waiting, TICKS_SECONDS, FIRST_COMPLETED)
+            while not news.empty():
+                name, has_begun = news.get()
+                if has_begun:
+                    begun.append(name)
+                else:
+                    tick(name)
+            for future in finished:
+                clip, error = waiting.pop(future), future.exception()
+                if error and not isinstance(error, ChromatrackError | BrokenProcessPool):
+                    error.add_note(f"while measuring '{clip.name}'")
+                report, seconds = future.result()
+                begun.remove(clip.name)
+                yield clip, report, seconds
+        pool.shutdown()
+    except BrokenProcessPool:
+        pool.shutdown()
+        raise WorkerError(_obituary([worker.exitcode for worker in workers], begun)) from None
     finally:
-        _end(crew.values())
+        _end(workers)
+        pool.shutdown(cancel_futures=True)
 
 
 def core_count() -> int:
@@ -151,126 +140,84 @@ def stopped_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _pack(job: _Job) -> bytes:
+def _pack(work: Work) -> bytes:
     try:
-        return pickle.dumps(job)
+        return pickle.dumps(work)
     except CANNOT_PICKLE as error:
         raise InputError(
-            f"jobs: the tracker ({type(job.tracker).__name__}) cannot be sent to other processes "
+            f"jobs: the tracker ({type(work.tracker).__name__}) cannot be sent to other processes "
             f"({error}); use jobs=1, or make it of functions and classes of a module"
         ) from error
 
 
-def _start(count: int, packed: bytes, *, threads: int) -> dict[Connection, BaseProcess]:
-    """Workers by this process's end of their pipes."""
-    context, crew = get_context("spawn"), {}
-    for _ in range(count):
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(theirs, packed, threads), daemon=True)
-        process.start()
-        theirs.close()  # the worker's is the only one now: it closes when the worker ends
-        crew[ours] = process
-    return crew
-
-
-def _end(processes: Iterable[BaseProcess]) -> None:
+def _end(workers: Iterable[BaseProcess]) -> None:
     """End what still runs: asked first, so that no half-written file remains."""
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        process.join(PATIENCE_SECONDS)
-        process.kill()
-        process.join()
+    for worker in workers:
+        worker.terminate()
+    for worker in workers:
+        worker.join(PATIENCE_SECONDS)
+        worker.kill()
 
 
-def _receive(pipe: Connection, process: BaseProcess, clip: Any | None) -> object:  # noqa: ANN401
-    try:
-        return pipe.recv()
-    except PIPE_CLOSED:
-        process.join()
-        raise WorkerError(_obituary(process.exitcode or 0, clip)) from None
-
-
-def _obituary(exit_code: int, clip: Any | None) -> str:  # noqa: ANN401
-    doing = "before its first clip" if clip is None else f"while measuring '{clip.name}'"
-    if exit_code < 0:
-        name = signal.Signals(-exit_code).name
+def _obituary(exit_codes: Sequence[int | None], begun: Sequence[str]) -> str:
+    """Why there are no more workers; those that were well are ended by SIGTERM."""
+    doing = f"while measuring {' or '.join(map(repr, begun))}" if begun else "before its first clip"
+    died = [code for code in exit_codes if code not in (None, 0, -signal.SIGTERM, ENDED)]
+    if died and died[0] < 0:
+        name = signal.Signals(-died[0]).name
         hint = "; most likely for lack of memory: use fewer jobs" if name == "SIGKILL" else ""
         return f"a worker process was ended by {name} {doing}{hint}"
-    return f"a worker process failed {doing} (exit code {exit_code}; it has said why above)"
-
-
-def _measure_one(
-    measure: Callable[..., dict[str, Any]],
-    clip: Any,  # noqa: ANN401
-    *,
-    tracker: Any,  # noqa: ANN401
-    folder: Path | None,
-    tick: Tick,
-) -> Measured:
-    began = time.perf_counter()
-    report = measure(clip, tracker=tracker, folder=folder, tick=lambda: tick(clip.name, 1))
-    return Measured(clip.name, report, time.perf_counter() - began)
+    return f"a worker process failed {doing} (it has said why above)"
 
 
 # -- in a worker ---------------------------------------------------------------------------------
 
+_given: tuple[bytes, Any, int]
+"""The pickled work, where to tell of clips and frames, and how many threads there may be."""
 
-def _work(pipe: Connection, packed: bytes, threads: int) -> None:
-    """Measure clips as they come, until None comes or the pipe closes."""
+
+def _begin(packed: bytes, news: Any, threads: int) -> None:  # noqa: ANN401  (a queue)
+    """Make a new process ready: it ends on SIGTERM, and when the process that started it does."""
+    global _given
+    _given = packed, news, threads
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends the workers
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGTERM, _exit)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _limit_threads(threads)
+
+
+def _exit(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.alarm(PATIENCE_SECONDS)
+    sys.exit(ENDED)
+
+
+def _end_with_parent() -> None:
+    parent, main = parent_process(), threading.main_thread().ident
+    assert parent is not None and main is not None
+    parent.join()
+    signal.pthread_kill(main, signal.SIGTERM)
+
+
+@functools.cache
+def _work() -> Work:
+    packed, _, threads = _given
     try:
-        job = pickle.loads(packed)
+        work = pickle.loads(packed)
     except CANNOT_UNPICKLE as error:
         why = f"jobs: the tracker cannot be rebuilt in another process ({error}); use jobs=1"
-        _send(pipe, InputError(why))
-        return
-    _limit_threads(threads)
-    _send(pipe, _Ready())
-    while (clip := _next_clip(pipe)) is not None:
-        ticker = _Ticker(pipe)
-        try:
-            said = _measure_one(
-                job.measure, clip, tracker=job.tracker, folder=job.folder, tick=ticker.tick
-            )
-        except ChromatrackError as error:
-            said = error
-        ticker.flush()
-        _send(pipe, said)
+        raise InputError(why) from error
+    _limit_threads(threads)  # torch may be loaded only now
+    return work
 
 
-class _Ticker:
-    """Gathers ticks, and sends their number now and then."""
-
-    def __init__(self, pipe: Connection) -> None:
-        self.pipe = pipe
-        self.count, self.sent = 0, time.monotonic()
-
-    def tick(self, _: str, count: int) -> None:
-        self.count += count
-        if time.monotonic() - self.sent >= TICKS_SECONDS:
-            self.flush()
-
-    def flush(self) -> None:
-        if self.count:
-            _send(self.pipe, _Ticks(self.count))
-        self.count, self.sent = 0, time.monotonic()
-
-
-def _send(pipe: Connection, message: object) -> None:
+def _measure(index: int) -> tuple[dict[str, Any], float]:
     try:
-        pipe.send(message)
-    except PIPE_CLOSED:
-        sys.exit(1)  # the parent is gone: nobody to measure for
-
-
-def _next_clip(pipe: Connection) -> Any | None:  # noqa: ANN401
-    try:
-        return pipe.recv()
-    except PIPE_CLOSED:
-        return None
+        clip, news = _work().clips[index], _given[1]
+        news.put((clip.name, True))
+        return _work().measured(clip, lambda name: news.put((name, False)))
+    except SystemExit:  # by SIGTERM, and temporary files are cleared up; the pool would go on
+        os._exit(ENDED)
 
 
 def _limit_threads(threads: int) -> None:

@@ -28,9 +28,8 @@ import numpy as np
 
 from chromatrack.errors import LayoutError
 from chromatrack.evaluation.datasets.davis import IMAGE_SUFFIXES, read_annotation
-from chromatrack.evaluation.kind_report import Tick, chosen, in_order
 from chromatrack.evaluation.metrics.keypoints import badja_accuracy
-from chromatrack.evaluation.runner import Benchmark, Report
+from chromatrack.evaluation.runner import Benchmark, ClipReport, Result, Tick, chosen, in_order
 from chromatrack.ops.coords import rescale_points
 from chromatrack.structures import PointMark, TrackedPoint
 
@@ -200,7 +199,7 @@ def measure_badja(
     tracker: PointTracker,
     folder: Path | None = None,
     tick: Tick | None = None,
-) -> Report:
+) -> ClipReport:
     """Track the joints of one animal from its first annotated frame, and score them.
 
     Returns:
@@ -215,7 +214,7 @@ def measure_badja(
     }
 
 
-def combine_badja(reports: Mapping[str, Report]) -> Report:
+def combine_badja(reports: Mapping[str, ClipReport]) -> Result:
     """{"scores": {"PCK@0.2": the mean over the animals}}."""
     return {"scores": {SCORE: float(np.mean([report[SCORE] for report in reports.values()]))}}
 

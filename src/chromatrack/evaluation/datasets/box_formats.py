@@ -42,7 +42,7 @@ from typing import Literal
 import numpy as np
 
 from chromatrack.errors import LayoutError
-from chromatrack.evaluation.kind_report import named
+from chromatrack.evaluation.runner import named
 from chromatrack.video.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES, image_files
 
 Layout = Literal["otb", "vot", "tld"]

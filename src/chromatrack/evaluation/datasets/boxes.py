@@ -9,15 +9,13 @@ precision, recall and F of what the tracker reports visible, at an overlap above
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from chromatrack.evaluation.datasets.box_formats import BoxSequence, find_sequences
-from chromatrack.evaluation.kind_report import Tick, chosen, in_order
 from chromatrack.evaluation.metrics.keypoints import centre_errors
 from chromatrack.evaluation.metrics.tracks import (
     box_iou,
@@ -25,8 +23,16 @@ from chromatrack.evaluation.metrics.tracks import (
     precision_at,
     success_auc,
 )
-from chromatrack.evaluation.runner import Benchmark, Report
-from chromatrack.structures import BoxMark, TrackedBox
+from chromatrack.evaluation.runner import (
+    AnyTracker,
+    Benchmark,
+    ClipReport,
+    Result,
+    Tick,
+    chosen,
+    in_order,
+)
+from chromatrack.structures import BoxMark
 
 PRECISION_PIXELS = 20.0
 """Limit of the centre error that the field compares trackers at."""
@@ -37,26 +43,6 @@ OBJECT = 1
 SUCCESS, PRECISION, OVERLAP = "success AUC", "precision@20", "mean overlap"
 FOUND = ("found precision", "found recall", "found F")
 SCORES = (SUCCESS, PRECISION, OVERLAP, *FOUND)
-
-
-class BoxFrame(Protocol):
-    """What is read of a tracked frame."""
-
-    @property
-    def index(self) -> int: ...  # 0-based frame number
-
-    @property
-    def boxes(self) -> Mapping[int, TrackedBox]: ...
-
-
-class BoxTracker(Protocol):
-    """Anything that tracks a box through a video or the frames of a folder, in order."""
-
-    def track(
-        self, video: Path, *, boxes: Sequence[BoxMark], start: int, end: int
-    ) -> Iterable[BoxFrame]:
-        """All `boxes` are marked on frame `start`; `end` is exclusive."""
-        ...
 
 
 def box_benchmark(
@@ -81,7 +67,7 @@ def box_benchmark(
 
 
 def track_box(
-    sequence: BoxSequence, *, tracker: BoxTracker, tick: Tick | None = None
+    sequence: BoxSequence, *, tracker: AnyTracker, tick: Tick | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Track the given box.
 
@@ -109,10 +95,10 @@ def track_box(
 def measure_box(
     sequence: BoxSequence,
     *,
-    tracker: BoxTracker,
+    tracker: AnyTracker,
     folder: Path | None = None,
     tick: Tick | None = None,
-) -> Report:
+) -> ClipReport:
     """Track the box of one sequence from its first frame, and score it.
 
     Args:
@@ -131,7 +117,7 @@ def measure_box(
     return {"layout": sequence.layout, **box_scores(found, visible, sequence.boxes)}
 
 
-def box_scores(found: np.ndarray, visible: np.ndarray, truth: np.ndarray) -> Report:
+def box_scores(found: np.ndarray, visible: np.ndarray, truth: np.ndarray) -> ClipReport:
     """The scores of one sequence, as `measure_box` reports them.
 
     Args:
@@ -155,7 +141,7 @@ def box_scores(found: np.ndarray, visible: np.ndarray, truth: np.ndarray) -> Rep
     }
 
 
-def combine_boxes(reports: Mapping[str, Report]) -> Report:
+def combine_boxes(reports: Mapping[str, ClipReport]) -> Result:
     """{"scores": {score: the mean over the sequences}}."""
     return {
         "scores": {

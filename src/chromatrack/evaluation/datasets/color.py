@@ -22,32 +22,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chromatrack.errors import InputError
-from chromatrack.evaluation.baselines.colorizers import (
-    Method,
-    Picture,
-    check_names,
-    chosen_methods,
-    grey_of,
-    usual_names,
+from chromatrack.evaluation.baselines.colorizers import Method, Picture, chosen_methods
+from chromatrack.evaluation.datasets.color_clips import (
+    TRUTH,
+    ColorClip,
+    Colored,
+    greys,
+    method_names,
+    read_clips,
+    save_sheet,
 )
-from chromatrack.evaluation.datasets.color_clips import ColorClip, read_clips
 from chromatrack.evaluation.metrics.color import ColorConsistency, ciede2000, colorfulness, ssim
 from chromatrack.evaluation.metrics.masks import psnr
 from chromatrack.evaluation.metrics.perceptual import Distance, load_lpips
-from chromatrack.evaluation.runner import Benchmark, Report
+from chromatrack.evaluation.runner import Benchmark, ClipReport, Result
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.resample import planes
 from chromatrack.video.reader import Frame
-from chromatrack.viz.contact_sheet import write_sheet
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 COLUMNS = ("PSNR", "SSIM", "CIEDE2000", "CIEDE2000-p90", "LPIPS", "CDC", "colorfulness")
 """Scores in the order of tables; LPIPS only where its package is there."""
-
-TRUTH = "truth"
-"""Name of the row that has the true frames' own CDC and colourfulness."""
 
 SHOWN = 5
 """Frames of a clip on its contact sheet."""
@@ -76,8 +73,7 @@ def color_benchmark(
     Raises:
         LayoutError, InputError, VideoError: see `read_clips`; or `colorers.check_names`.
     """
-    names = usual_names() if methods is None else tuple(methods)
-    check_names(names)
+    names = method_names(methods)
     others = dict(others or {})
     found = read_clips(root, clips=clips, frames=frames, short_side=short_side)
     notes, lpips = [], True
@@ -111,7 +107,7 @@ def measure_color(
     names: Sequence[str],
     others: Mapping[str, Method],
     lpips: bool,
-) -> Report:
+) -> ClipReport:
     """Colour a clip by every method, all in step, and compare frame by frame.
 
     Memory does not grow with the clip: frames are streamed, scores summed up.
@@ -129,36 +125,34 @@ def measure_color(
     reference = next(frames).rgb
     tick()
     totals = {name: _Totals() for name in methods}
-    truth, sheet = _Totals(), _Sheet(clip, tuple(methods)) if folder is not None else None
+    truth, pictures = _Totals(), []
+    shown = sorted(set(np.linspace(1, clip.frame_count - 1, SHOWN).astype(int).tolist()))
     with ExitStack() as stack:
         streams = {
-            name: iter(method.colorer(reference, _greys(clip))) for name, method in methods.items()
+            name: iter(method.colorer(reference, greys(clip.frames())))
+            for name, method in methods.items()
         }
         for stream in streams.values():
             if isinstance(stream, Generator):  # else its temporary files would wait
                 stack.enter_context(closing(stream))
         for frame in frames:
-            truth.add_alone(frame.rgb)
+            truth.add(frame.rgb, {})
             colored = {}
             for name, stream in streams.items():
                 began = perf_counter()
                 colored[name] = _next_picture(stream, frame, f"{clip.name}, method '{name}'")
                 totals[name].seconds += perf_counter() - began
             _compare(colored, frame.rgb, totals, distance)
-            if sheet is not None:
-                sheet.add(frame, colored)
+            if folder is not None and frame.index in shown:
+                pictures += [Colored(m, frame.index, rgb, frame.rgb) for m, rgb in colored.items()]
             tick()
-    if folder is not None and sheet is not None:
-        sheet.write(folder / "sheets" / f"{clip.name}.png")
+    if folder is not None:
+        columns = {f"frame {index}": index for index in shown}
+        save_sheet(
+            folder / "sheets" / f"{clip.name}.png", pictures, title=clip.name, columns=columns
+        )
     rows = {name: {**total.means(), "seconds": total.seconds} for name, total in totals.items()}
     return {"frames": clip.frame_count, "methods": rows, TRUTH: truth.means()}
-
-
-def _greys(clip: ColorClip) -> Iterator[Picture]:
-    """The luminance of all frames but the first: all that a method sees of them."""
-    for frame in clip.frames():
-        if frame.index > 0:
-            yield frame.index, grey_of(frame.rgb)
 
 
 def _next_picture(stream: Iterator[Picture], frame: Frame, name: str) -> np.ndarray:
@@ -212,36 +206,16 @@ class _Totals:
         self.count += 1
         self.consistency.add(rgb)
 
-    def add_alone(self, rgb: np.ndarray) -> None:
-        self.add(rgb, {})
-
     def means(self) -> dict[str, float | None]:
         means = {name: total / self.count for name, total in self.sums.items()}
         every = {**means, "CDC": self.consistency.value}
         return {name: every[name] for name in COLUMNS if name in every}
 
 
-class _Sheet:
-    """Some frames of every method, beside the truth."""
-
-    def __init__(self, clip: ColorClip, methods: Sequence[str]) -> None:
-        self.name = clip.name
-        self.indices = sorted(set(np.linspace(1, clip.frame_count - 1, SHOWN).astype(int).tolist()))
-        self.rows: dict[str, list[np.ndarray]] = {name: [] for name in (TRUTH, *methods)}
-
-    def add(self, frame: Frame, colored: Mapping[str, np.ndarray]) -> None:
-        if frame.index in self.indices:
-            for name, rgb in {TRUTH: frame.rgb, **colored}.items():
-                self.rows[name].append(rgb)
-
-    def write(self, path: Path) -> None:
-        write_sheet(path, self.rows, columns=[f"frame {i}" for i in self.indices], title=self.name)
-
-
 # -- all clips -----------------------------------------------------------------------------
 
 
-def combine_color(reports: Mapping[str, Report]) -> Report:
+def combine_color(reports: Mapping[str, ClipReport]) -> Result:
     """Means over clips: {"scores": of the first method, "methods": {name: {column: score}},
     "truth"}; CDC over the clips that have one."""
     names = next(iter(reports.values()))["methods"]

@@ -1,4 +1,4 @@
-"""Clips to colour: found in a folder, their frames counted.
+"""Clips to colour, for all benchmarks of colour: found in a folder, their frames counted.
 
     ROOT/clip.mp4            any video,
     ROOT/clip/00000.jpg      a folder of frames (also ROOT/clip/img/, as OTB has them),
@@ -9,15 +9,23 @@ Any colour footage will do, as long as the model was not trained on it; ROOT can
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
+
 from chromatrack.errors import InputError, LayoutError, VideoError
+from chromatrack.evaluation.baselines.colorizers import Picture, check_names, grey_of, usual_names
+from chromatrack.evaluation.runner import chosen
 from chromatrack.ops.coords import fit_size
 from chromatrack.video.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES, image_files
 from chromatrack.video.reader import Frame, probe, read_frames
+from chromatrack.viz.contact_sheet import write_sheet
+
+TRUTH = "truth"
+"""Name of the row that has the true frames."""
 
 FRAME_FOLDERS = ("img", "frames", "images")
 """Folders inside a clip's own that hold its frames, in data sets that have such."""
@@ -28,13 +36,58 @@ class ColorClip:
     """A clip: its first `frame_count` frames, compared at `size` (height, width)."""
 
     name: str
-    video: str
+    video: Path
     size: tuple[int, int]
     frame_count: int
 
     def frames(self) -> Iterator[Frame]:
         """Its frames, one at a time."""
         return read_frames(self.video, end=self.frame_count, size=self.size)
+
+
+@dataclass(frozen=True)
+class Colored:
+    """One method's picture, and the true one, of one frame: both `(H, W, 3)` uint8."""
+
+    method: str
+    index: int
+    rgb: np.ndarray
+    truth: np.ndarray
+
+
+def compared_size(video: Path, short_side: int) -> tuple[int, int]:
+    """(height, width) of a clip with at most `short_side` pixels; a smaller one keeps its own."""
+    info = probe(video)
+    return fit_size((info.height, info.width), short_side=short_side)
+
+
+def greys(frames: Iterable[Frame]) -> Iterator[Picture]:
+    """The luminance of all frames but the first: all that a method sees of them."""
+    for frame in frames:
+        if frame.index > 0:
+            yield frame.index, grey_of(frame.rgb)
+
+
+def method_names(methods: Sequence[str] | None) -> tuple[str, ...]:
+    """Methods by name; None is all, without the flow if OpenCV is missing.
+
+    Raises:
+        InputError: an unknown method, one given twice, or flow without OpenCV.
+    """
+    names = usual_names() if methods is None else tuple(methods)
+    check_names(names)
+    return names
+
+
+def save_sheet(
+    path: Path, pictures: Sequence[Colored], *, title: str, columns: Mapping[str, int]
+) -> None:
+    """A sheet of one clip: a row per method, the truth first, and a frame's index per column."""
+    shown = {(TRUTH, p.index): p.truth for p in pictures}
+    shown |= {(p.method, p.index): p.rgb for p in pictures}
+    methods = dict.fromkeys(method for method, _ in shown)
+    rows = {method: [shown[method, index] for index in columns.values()] for method in methods}
+    write_sheet(path, rows, columns=list(columns), title=title)
 
 
 def read_clips(
@@ -57,12 +110,8 @@ def read_clips(
     if frames is not None and frames < 2:
         raise InputError(f"frames: expected 2 or more, the first is the reference; got {frames}")
     found = _find(Path(root))
-    chosen = list(found if clips is None else dict.fromkeys(clips))
-    if unknown := [name for name in chosen if name not in found]:
-        raise InputError(
-            f"clips: expected names in '{root}' ({', '.join(found)}); got {', '.join(unknown)}"
-        )
-    return tuple(_open(name, found[name], frames, short_side) for name in chosen)
+    videos = chosen(found, clips, what=f"clips of '{root}'")
+    return tuple(_open(name, video, frames, short_side) for name, video in videos.items())
 
 
 def _find(root: Path) -> dict[str, Path]:
@@ -79,7 +128,8 @@ def _find(root: Path) -> dict[str, Path]:
     for path in sorted(inside.iterdir()):
         video = path if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file() else None
         if path.is_dir():
-            video = next((p for p in _frame_folders(path) if _frames_in(p)), None)
+            folders = [path, *(path / name for name in FRAME_FOLDERS)]
+            video = next((p for p in folders if _frames_in(p)), None)
         if video is not None and not path.name.startswith("."):
             found[path.name if path.is_dir() or path.stem in found else path.stem] = video
     if not found:
@@ -87,10 +137,6 @@ def _find(root: Path) -> dict[str, Path]:
             f"'{inside}' holds no clip; expected videos, folders of frames, or a DAVIS root"
         )
     return found
-
-
-def _frame_folders(folder: Path) -> list[Path]:
-    return [folder, *(folder / name for name in FRAME_FOLDERS)]
 
 
 def _frames_in(folder: Path) -> bool:
@@ -101,13 +147,11 @@ def _frames_in(folder: Path) -> bool:
 
 
 def _open(name: str, video: Path, frames: int | None, short_side: int) -> ColorClip:
-    info = probe(video)
-    files = image_files(video)
+    size, files = compared_size(video, short_side), image_files(video)
     if files is None:
         count = sum(1 for _ in read_frames(video, end=frames, size=(16, 16)))
     else:
         count = len(files) if frames is None else min(frames, len(files))
     if count < 2:
         raise VideoError(f"{video}: expected 2 frames or more, the first to copy from; got 1")
-    size = fit_size((info.height, info.width), short_side=short_side)
-    return ColorClip(name, str(video), size, count)
+    return ColorClip(name, video, size, count)

@@ -13,16 +13,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from chromatrack.errors import InputError
-from chromatrack.evaluation.baselines.colorizers import ab_of, copied, grey_of
+from chromatrack.evaluation.baselines.colorizers import ab_of, copied
+from chromatrack.evaluation.datasets.color_clips import compared_size, greys
 from chromatrack.evaluation.metrics.color import ab_error_map
-from chromatrack.evaluation.runner import Benchmark, Report
+from chromatrack.evaluation.runner import Benchmark, ClipReport, Result
 from chromatrack.formats.masks import read_mask
-from chromatrack.video.reader import read_frames
+from chromatrack.video.reader import Frame, read_frames
 
 if TYPE_CHECKING:
     from chromatrack.tracking.tracker import Tracker
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 class FailureClip:
     """A folder of frames, and a folder with a mask for each of them, in order of their names.
 
-    frames: how many there are. every: only each so manyth is coloured.
+    frames: how many there are. every: only every that many frames one is coloured.
     """
 
     name: str
@@ -74,7 +75,7 @@ def failure_benchmark(
 
     Args:
         clips: sequences with their tracked masks. short_side: of larger frames, pixels. every:
-            only each so manyth frame is coloured; colours come straight from the first frame.
+            frames from one that is coloured to the next; colours come straight from the first.
 
     Raises:
         InputError: no clips, `every` below 1, or a sequence without a frame to colour.
@@ -102,15 +103,17 @@ def measure_failures(
     folder: Path | None,
     tick: Callable[[], None],
     short_side: int,
-) -> Report:
+) -> ClipReport:
     """Errors of one sequence: {"frames": [1, ...], "colour": [...], "region": [...]}.
 
     A region's error is None on frames where the tracker holds nothing.
     """
     reference = next(_frames(clip, short_side)).rgb
-    greys = ((frame.index, grey_of(frame.rgb)) for frame in _later(clip, short_side))
     masks = sorted(clip.masks.glob("*.png"))
-    colored, truths = copied(tracker, reference, greys), _later(clip, short_side)
+    colored, truths = (
+        copied(tracker, reference, greys(_later(clip, short_side))),
+        _later(clip, short_side),
+    )
     tick()
     rows: list[tuple[int, float, float | None]] = []
     for (index, rgb), truth in zip(colored, truths, strict=False):
@@ -123,16 +126,12 @@ def measure_failures(
     return {"frames": frames, "color": color, "region": region}
 
 
-def _frames(clip: FailureClip, short_side: int) -> Iterator[Any]:
-    from chromatrack.ops.coords import fit_size
-    from chromatrack.video.reader import probe
-
-    info = probe(clip.folder)
-    size = fit_size((info.height, info.width), short_side=short_side)
+def _frames(clip: FailureClip, short_side: int) -> Iterator[Frame]:
+    size = compared_size(clip.folder, short_side)
     return read_frames(clip.folder, end=clip.frames, size=size)
 
 
-def _later(clip: FailureClip, short_side: int) -> Iterator[Any]:
+def _later(clip: FailureClip, short_side: int) -> Iterator[Frame]:
     return (frame for frame in _frames(clip, short_side) if frame.index in clip.colored)
 
 
@@ -149,7 +148,7 @@ def _region(paths: Sequence[Path], index: int, size: tuple[int, ...]) -> np.ndar
     return inside[np.ix_(rows, columns)]
 
 
-def mean_errors(reports: Mapping[str, Report]) -> Report:
+def mean_errors(reports: Mapping[str, ClipReport]) -> Result:
     """Mean over sequences of the mean errors over frames."""
     return {
         "scores": {
@@ -164,7 +163,7 @@ def _mean(values: list[float | None]) -> float:
     return float(np.mean(there)) if there else math.nan
 
 
-def moments(errors: Mapping[str, Report], scores: Mapping[str, Report]) -> FrameErrors:
+def moments(errors: Mapping[str, ClipReport], scores: Mapping[str, ClipReport]) -> FrameErrors:
     """Errors and J&F of the same frames.
 
     Args:

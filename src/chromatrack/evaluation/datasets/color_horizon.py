@@ -10,28 +10,27 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import takewhile
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from chromatrack.errors import InputError
-from chromatrack.evaluation.baselines.colorizers import (
-    Method,
-    ab_of,
-    check_names,
-    chosen_methods,
-    grey_of,
-    usual_names,
+from chromatrack.evaluation.baselines.colorizers import Method, ab_of, chosen_methods, grey_of
+from chromatrack.evaluation.datasets.color_clips import (
+    FRAME_FOLDERS,
+    Colored,
+    compared_size,
+    greys,
+    method_names,
+    save_sheet,
 )
 from chromatrack.evaluation.metrics.color import ab_error, share_within
 from chromatrack.evaluation.metrics.masks import psnr
-from chromatrack.evaluation.runner import Benchmark, Report
-from chromatrack.ops.coords import fit_size
+from chromatrack.evaluation.runner import Benchmark, ClipReport, Result
 from chromatrack.video.images import image_files
 from chromatrack.video.reader import Frame, probe, read_frames
-from chromatrack.viz.contact_sheet import write_sheet
 
 HORIZONS = (0.2, 0.5, 1.0, 2.0, 3.0, 4.0)
 """Seconds since the reference at which colours are compared."""
@@ -50,7 +49,7 @@ class HorizonClip:
     """
 
     name: str
-    video: str
+    video: Path
     size: tuple[int, int]
     times: tuple[float, ...]
     targets: Mapping[float, int]
@@ -63,16 +62,6 @@ class HorizonClip:
     def frames(self) -> Iterator[Frame]:
         """Frame 0 to the last target, at `size`."""
         return read_frames(self.video, end=len(self.times), size=self.size)
-
-
-@dataclass(frozen=True)
-class Colored:
-    """One method's picture, and the true one, of one frame: both `(H, W, 3)` uint8."""
-
-    method: str
-    index: int
-    rgb: np.ndarray
-    truth: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -168,12 +157,11 @@ def open_clip(
     """
     if fps is not None and not fps > 0:
         raise InputError(f"fps: expected frames per second above 0, got {fps}")
-    info = probe(video)
-    size = fit_size((info.height, info.width), short_side=short_side)
     last = max(seconds, default=0.0) + OFF_BY
-    files = image_files(video)
+    video, files = Path(video), image_files(video)
+    size = compared_size(video, short_side)
     if files is not None:
-        rate = fps or info.average_fps
+        rate = fps or probe(video).average_fps
         assert rate is not None, "folders of images have a rate"
         times = [index / rate for index in range(len(files))]
     else:
@@ -181,16 +169,16 @@ def open_clip(
     targets = nearest_frames(times, seconds)
     if not targets:
         raise InputError(
-            f"{fspath(video)}: {len(times)} frames over {times[-1] - times[0]:.2f} s, none within "
+            f"{video}: {len(times)} frames over {times[-1] - times[0]:.2f} s, none within "
             f"{OFF_BY} s of {', '.join(f'{s:g}' for s in seconds)} s after the first; expected a "
             "longer clip, of 10 frames per second or more"
         )
     used = times[: max(targets.values()) + 1]
-    name = Path(video).stem if files is None else _folder_name(Path(video))
-    return HorizonClip(name, fspath(video), size, tuple(t - times[0] for t in used), targets)
+    name = video.stem if files is None else _folder_name(video)
+    return HorizonClip(name, video, size, tuple(t - times[0] for t in used), targets)
 
 
-def _times(video: str | PathLike[str], last: float) -> list[float]:
+def _times(video: Path, last: float) -> list[float]:
     """Times of the frames up to `last` seconds after the first."""
     frames = read_frames(video, size=(16, 16))
     first = next(frames).pts_seconds
@@ -201,7 +189,7 @@ def _times(video: str | PathLike[str], last: float) -> list[float]:
 def _folder_name(folder: Path) -> str:
     """The name of a folder of frames; that of the sequence where it is called `img` or so."""
     folder = folder.resolve()
-    return folder.parent.name if folder.name.lower() in ("img", "frames", "images") else folder.name
+    return folder.parent.name if folder.name.lower() in FRAME_FOLDERS else folder.name
 
 
 # -- one clip ------------------------------------------------------------------------------
@@ -216,15 +204,9 @@ def color_clip(clip: HorizonClip, *, methods: Mapping[str, Method]) -> Iterator[
     wanted = set(clip.targets.values())
     truth = {frame.index: frame.rgb for frame in clip.frames() if frame.index in wanted | {0}}
     reference = truth.pop(0)
-    greys = {index: grey_of(rgb) for index, rgb in truth.items()}
-
-    def every() -> Iterator[tuple[int, np.ndarray]]:
-        for frame in clip.frames():
-            if frame.index > 0:
-                yield frame.index, grey_of(frame.rgb)
-
+    few = {index: grey_of(rgb) for index, rgb in truth.items()}
     for name, method in methods.items():
-        shown = every() if method.every else iter(greys.items())
+        shown = greys(clip.frames()) if method.every else iter(few.items())
         for index, rgb in method.colorer(reference, shown):
             if index in wanted:
                 yield Colored(name, index, rgb, truth[index])
@@ -239,21 +221,6 @@ def score_picture(clip: HorizonClip, colored: Colored) -> Iterator[HorizonScore]
     for seconds, target in clip.targets.items():
         if target == index:
             yield HorizonScore(name, method, seconds, index, since, error, within, decibel)
-
-
-def measure_horizons(clip: HorizonClip, *, methods: Mapping[str, Method]) -> Iterator[HorizonScore]:
-    """Scores of every method at every horizon of a clip, as `color_clip` makes the pictures."""
-    for colored in color_clip(clip, methods=methods):
-        yield from score_picture(clip, colored)
-
-
-def save_sheet(clip: HorizonClip, pictures: Sequence[Colored], path: Path) -> None:
-    """A sheet of one clip: a row per method, the truth first, and a column per horizon."""
-    shown = {("truth", p.index): p.truth for p in pictures}
-    shown |= {(p.method, p.index): p.rgb for p in pictures}
-    methods = dict.fromkeys(method for method, _ in shown)
-    rows = {m: [shown[m, index] for index in clip.targets.values()] for m in methods}
-    write_sheet(path, rows, columns=[f"{s:g} s" for s in clip.targets], title=clip.name)
 
 
 # -- as a benchmark ------------------------------------------------------------------------
@@ -276,8 +243,7 @@ def horizon_benchmark(
     Raises:
         InputError: an unknown method, one given twice, or flow without OpenCV.
     """
-    names = usual_names() if methods is None else tuple(methods)
-    check_names(names)
+    names = method_names(methods)
     others = dict(others or {})
     return Benchmark(
         "colour horizon",
@@ -296,7 +262,7 @@ def measure_horizon_clip(
     tick: Callable[[], None],
     names: Sequence[str],
     others: Mapping[str, Method],
-) -> Report:
+) -> ClipReport:
     """One clip's report: {"frames", "horizons": a dict of `HorizonScore` each}; with a folder also
     horizons/<clip>.png, all methods' pictures beside the truth."""
     methods = chosen_methods(names, tracker=tracker, others=others)
@@ -310,14 +276,19 @@ def measure_horizon_clip(
             tick()
             ticked += 1
     if folder is not None:
-        save_sheet(clip, pictures, folder / "horizons" / f"{clip.name}.png")
+        save_sheet(
+            folder / "horizons" / f"{clip.name}.png",
+            pictures,
+            title=clip.name,
+            columns={f"{seconds:g} s": index for seconds, index in clip.targets.items()},
+        )
     rows = [asdict(score) for score in scores]
     for row in rows:
         row["within"] = {f"{distance:g}": share for distance, share in row["within"].items()}
     return {"frames": clip.frame_count, "horizons": rows}
 
 
-def combine_horizons(reports: Mapping[str, Report]) -> Report:
+def combine_horizons(reports: Mapping[str, ClipReport]) -> Result:
     """{"scores": {"ab error at 1 s": ...} of the first method, "horizons": [{"method", "seconds",
     "clips", "error", "psnr", "within"}]}: means over the clips that reach the horizon."""
     scores = read_scores(reports)
@@ -333,7 +304,7 @@ def combine_horizons(reports: Mapping[str, Report]) -> Report:
     return {"scores": headline, "horizons": rows}
 
 
-def read_scores(reports: Mapping[str, Report]) -> list[HorizonScore]:
+def read_scores(reports: Mapping[str, ClipReport]) -> list[HorizonScore]:
     """The scores in `result["sequences"]`, as measured or read back from result.json."""
     rows = [row for report in reports.values() for row in report["horizons"]]
     within = [{float(d): share for d, share in row["within"].items()} for row in rows]

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from chromatrack.errors import DamagedVideoError, InputError, LayoutError
+from chromatrack.errors import InputError, LayoutError
 from chromatrack.evaluation.datasets.davis_attributes import attribute_table, check_attributes
 from chromatrack.evaluation.datasets.davis_files import (
     IMAGE_SUFFIXES,
@@ -39,7 +39,14 @@ from chromatrack.evaluation.metrics.masks import (
     frame_scores,
     sequence_scores,
 )
-from chromatrack.evaluation.runner import Benchmark, Progress, Report, evaluate
+from chromatrack.evaluation.runner import (
+    Benchmark,
+    ClipReport,
+    Progress,
+    Result,
+    evaluate,
+    every_frame,
+)
 from chromatrack.formats.masks import write_mask
 
 __all__ = [
@@ -126,14 +133,6 @@ class SavedMasks:
             yield SavedMask(index, mask)
 
 
-@dataclass(frozen=True)
-class _ScoredFrame:
-    scores: np.ndarray
-    missing: bool
-    seconds: float
-    reliability: Mapping[int, float] | None
-
-
 def davis_benchmark(
     root: str | PathLike[str],
     *,
@@ -186,7 +185,7 @@ def evaluate_davis(
     jobs: int = 1,
     model: str | None = None,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> Result:
     """Track every sequence from its first annotation and score the result.
 
     `davis_benchmark` and `benchmark.evaluate` in one call: see there for arguments and errors.
@@ -210,22 +209,29 @@ def _measure(
     tick: Callable[[], None],
     year: Year,
     save_masks: bool,
-) -> Report:
-    masks = folder / "masks" / sequence.name if folder and save_masks else None
-    object_ids = _first_objects(sequence, year=year)
+) -> ClipReport:
+    first, frames = read_annotation(sequence.annotations[0], year=year), len(sequence.images)
+    object_ids = _object_ids(first, sequence.annotations[0])
+    tracked = tracker.track(sequence.folder, masks={0: first})
+    predictions = every_frame(tracked, name=sequence.name, end=frames)
     rows, stated, missing, seconds = [], [], 0, 0.0
-    for scored in _score_frames(
-        sequence, tracker=tracker, year=year, object_ids=object_ids, masks=masks
-    ):
-        rows.append(scored.scores)
-        stated.append(scored.reliability)
-        missing += scored.missing
-        seconds += scored.seconds
+    for path in sequence.annotations:
+        began = time.perf_counter()
+        frame = next(predictions)
+        seconds += time.perf_counter() - began
+        truth = read_annotation(path, year=year)
+        mask = None if frame is None else frame.mask
+        missing += mask is None
+        rows.append(frame_scores(mask, truth, object_ids=object_ids))
+        stated.append(getattr(frame, "reliability", None))
+        if folder and save_masks:
+            shown = np.zeros_like(truth) if mask is None else mask
+            write_mask(folder / "masks" / sequence.name / f"{path.stem}.png", shown)
         tick()
     found = sequence_scores(rows, object_ids=object_ids)
     return {
         **found.scores,
-        "frames": len(rows),
+        "frames": frames,
         "missing_frames": missing,
         "seconds": seconds,
         "objects": {str(number): scores for number, scores in found.objects.items()},
@@ -238,11 +244,11 @@ def per_frame(
     stated: Sequence[Mapping[int, float] | None],
     *,
     object_ids: Sequence[int],
-) -> Report:
+) -> ClipReport:
     """{id: {"J": [...], "F": [...]}} of all frames, the given one too; and, if the tracker states
     it, "reliability", 0 on frames for which there is none."""
     values = np.stack(rows)
-    found: Report = {}
+    found: ClipReport = {}
     for number, (j, f) in zip(object_ids, values.transpose(1, 2, 0), strict=True):
         found[str(number)] = {"J": j.tolist(), "F": f.tolist()}
         if any(number in told for told in stated if told):
@@ -251,12 +257,12 @@ def per_frame(
 
 
 def _combine(
-    reports: Mapping[str, Report],
+    reports: Mapping[str, ClipReport],
     *,
     year: Year,
     split: str,
     attributes: Mapping[str, Sequence[str]] | None,
-) -> Report:
+) -> Result:
     sequences = {
         name: SequenceScores(
             scores={column: report[column] for column in SCORE_COLUMNS},
@@ -264,66 +270,14 @@ def _combine(
         )
         for name, report in reports.items()
     }
-    result: Report = {"year": year, "split": split, "scores": dataset_scores(sequences)}
+    result: Result = {"year": year, "split": split, "scores": dataset_scores(sequences)}
     if attributes is not None:
         result["attributes"] = attribute_table({"sequences": reports}, attributes)
     return result
 
 
-def _first_objects(sequence: DavisSequence, *, year: Year) -> list[int]:
-    ids = np.unique(read_annotation(sequence.annotations[0], year=year))
+def _object_ids(first: np.ndarray, path: Path) -> list[int]:
+    ids = np.unique(first)
     if not ids.any():
-        raise LayoutError(f"'{sequence.annotations[0]}' marks no object; nothing can be tracked")
+        raise LayoutError(f"'{path}' marks no object; nothing can be tracked")
     return ids[ids != 0].tolist()
-
-
-def _score_frames(
-    sequence: DavisSequence,
-    *,
-    tracker: MaskTracker,
-    year: Year,
-    object_ids: list[int],
-    masks: Path | None,
-) -> Iterator[_ScoredFrame]:
-    """Track, score and (with a folder `masks`) save one sequence, frame by frame."""
-    predictions = _predictions(sequence, tracker=tracker, year=year)
-    for path, (frame, seconds) in zip(sequence.annotations, predictions, strict=True):
-        mask = None if frame is None else frame.mask
-        truth = read_annotation(path, year=year)
-        scores = frame_scores(mask, truth, object_ids=object_ids)
-        if masks is not None:
-            write_mask(masks / f"{path.stem}.png", np.zeros_like(truth) if mask is None else mask)
-        stated = getattr(frame, "reliability", None)
-        yield _ScoredFrame(scores=scores, missing=mask is None, seconds=seconds, reliability=stated)
-
-
-def _predictions(
-    sequence: DavisSequence, *, tracker: MaskTracker, year: Year
-) -> Iterator[tuple[LabelledFrame | None, float]]:
-    """One (tracked frame or None, tracker seconds) per frame of the sequence, in order."""
-    frames, expected = len(sequence.images), 0
-    first = read_annotation(sequence.annotations[0], year=year)
-    tracked = iter(tracker.track(sequence.folder, masks={0: first}))
-    while True:
-        began = time.perf_counter()
-        frame = _next_frame(tracked)
-        spent = time.perf_counter() - began
-        if frame is None:
-            break
-        if not expected <= frame.index < frames:
-            raise InputError(
-                f"{sequence.name}: expected frames {expected} to {frames - 1} in order from the "
-                f"tracker; got frame {frame.index}"
-            )
-        yield from [(None, 0.0)] * (frame.index - expected)
-        yield frame, spent
-        expected = frame.index + 1
-    yield from [(None, 0.0)] * (frames - expected)
-
-
-def _next_frame(tracked: Iterator[LabelledFrame]) -> LabelledFrame | None:
-    """The next frame, or None at the end, which a damaged stream reaches early."""
-    try:
-        return next(tracked, None)
-    except DamagedVideoError:
-        return None

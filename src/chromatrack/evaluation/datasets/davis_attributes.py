@@ -10,16 +10,15 @@ authors of DAVIS 2016 publish 16 attributes of its sequences (Perazzi et al. 201
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from chromatrack.errors import InputError
+from chromatrack.formats.csv_tables import table_rows
 
 COLUMNS = ("sequence", "attributes")
 MEANS = ("J&F-Mean", "J-Mean", "F-Mean")
@@ -43,30 +42,20 @@ def read_attributes(path: str | PathLike[str]) -> dict[str, tuple[str, ...]]:
     Raises:
         InputError: no such file, no text, no such columns, or a row that is not as these say.
     """
-    try:
-        lines = Path(path).read_text("utf-8-sig").splitlines()
-    except OSError as error:
-        raise InputError(f"cannot read the attributes '{path}': {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"'{path}' is no text; expected a CSV of attributes") from error
-    try:
-        rows = list(csv.reader(lines, strict=True))
-    except csv.Error as error:
-        raise InputError(f"'{path}' is no CSV: {error}") from error
-    header = [name.strip() for name in rows[0]] if rows else []
-    if any(header.count(column) != 1 for column in COLUMNS):
-        raise InputError(
-            f"'{path}': expected a first line with the columns sequence and attributes, got "
-            f"{','.join(header)!r:.60}"
-        )
     found: dict[str, tuple[str, ...]] = {}
-    for number, cells in enumerate(rows[1:], start=2):
-        if not any(cell.strip() for cell in cells):
-            continue
-        name, attributes = _row(header, cells, where=f"'{path}', row {number}")
+    for row in table_rows(path, COLUMNS):
+        name, text = (row.cells[column] for column in COLUMNS)
+        if not name:
+            raise InputError(f"{row.place}: expected the name of a sequence, got an empty cell")
         if name in found:
-            raise InputError(f"'{path}', row {number}: the sequence '{name}' is there twice")
-        found[name] = attributes
+            raise InputError(f"{row.place}: the sequence '{name}' is there twice")
+        wrong = [word for word in text.split() if not NAME.fullmatch(word)]
+        if wrong:
+            raise InputError(
+                f"{row.place}: expected names of attributes, separated by spaces, got "
+                f"{wrong[0]!r:.40}"
+            )
+        found[name] = tuple(dict.fromkeys(text.split()))
     if not found:
         raise InputError(f"'{path}': expected a row for every sequence, got none")
     return found
@@ -125,18 +114,3 @@ def _split(
 def _means(reports: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     means = {column: float(np.mean([report[column] for report in reports])) for column in MEANS}
     return {"sequences": len(reports), **means}
-
-
-def _row(header: Sequence[str], cells: Sequence[str], *, where: str) -> tuple[str, tuple[str, ...]]:
-    if len(cells) != len(header):
-        raise InputError(
-            f"{where}: expected {len(header)} cells, got {len(cells)}; separate the attributes by "
-            "spaces"
-        )
-    name, text = (cells[header.index(column)].strip() for column in COLUMNS)
-    if not name:
-        raise InputError(f"{where}: expected the name of a sequence, got an empty cell")
-    wrong = [word for word in text.split() if not NAME.fullmatch(word)]
-    if wrong:
-        raise InputError(f"{where}: expected names of attributes, got {wrong[0]!r:.40}")
-    return name, tuple(dict.fromkeys(text.split()))

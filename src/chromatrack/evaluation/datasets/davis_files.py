@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 
 from chromatrack.errors import InputError, LayoutError
+from chromatrack.evaluation.runner import chosen
 from chromatrack.formats.masks import read_mask
 
 Year = Literal[2016, 2017]
@@ -82,15 +83,9 @@ def read_davis(
             )
     resolution = _resolution(base)
     path = _split_file(base, year=year, resolution=resolution, split=split)
-    names = _read_list(path)
-    chosen = list(names if sequences is None else dict.fromkeys(sequences))
-    unknown = [name for name in chosen if name not in names]
-    if unknown or not chosen:
-        raise InputError(
-            f"sequences to evaluate must be names in '{path}' ({', '.join(names)}); got "
-            f"{', '.join(unknown) or 'none'}"
-        )
-    found = tuple(_read_sequence(base, resolution=resolution, name=name) for name in chosen)
+    listed = {name: name for name in _read_list(path)}
+    names = chosen(listed, sequences, what=f"sequences of '{path}'")
+    found = tuple(_read_sequence(base, resolution=resolution, name=name) for name in names)
     return DavisSplit(name=path.stem, sequences=found)
 
 

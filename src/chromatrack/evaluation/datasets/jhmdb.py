@@ -36,9 +36,8 @@ from chromatrack.evaluation.datasets.poses import (
     inside_frame,
     measure_pose,
 )
-from chromatrack.evaluation.kind_report import chosen, named
 from chromatrack.evaluation.metrics.keypoints import Compat
-from chromatrack.evaluation.runner import Benchmark
+from chromatrack.evaluation.runner import Benchmark, chosen, named
 from chromatrack.video.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from chromatrack.video.reader import probe
 

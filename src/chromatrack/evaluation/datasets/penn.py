@@ -33,9 +33,8 @@ from chromatrack.evaluation.datasets.poses import (
     inside_frame,
     measure_pose,
 )
-from chromatrack.evaluation.kind_report import chosen
 from chromatrack.evaluation.metrics.keypoints import Compat
-from chromatrack.evaluation.runner import Benchmark
+from chromatrack.evaluation.runner import Benchmark, chosen
 from chromatrack.video.images import IMAGE_ERRORS, image_files, image_size
 
 PENN_JOINTS = (

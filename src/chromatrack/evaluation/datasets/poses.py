@@ -17,13 +17,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from chromatrack.errors import DamagedVideoError, InputError
-from chromatrack.evaluation.kind_report import Tick, in_order
 from chromatrack.evaluation.metrics.keypoints import (
     PCK_ALPHAS,
     Compat,
@@ -35,9 +34,9 @@ from chromatrack.evaluation.metrics.keypoints import (
     pooled_rate,
     pose_counts,
 )
-from chromatrack.evaluation.runner import Report
+from chromatrack.evaluation.runner import AnyTracker, ClipReport, Result, Tick, in_order
 from chromatrack.ops.coords import rescale_points
-from chromatrack.structures import KeypointMark, TrackedKeypoints
+from chromatrack.structures import KeypointMark
 from chromatrack.video.reader import probe, read_frames
 
 PERSON = 1
@@ -49,26 +48,6 @@ CRW_SIZE = (320, 320)
 BOX_ALPHA = 0.2
 BOX_COLUMN = "PCK@0.2 box"
 """Share of joints within 0.2 of the longer side of the person's annotated box."""
-
-
-class KeypointFrame(Protocol):
-    """What is read of a tracked frame."""
-
-    @property
-    def index(self) -> int: ...  # 0-based frame number
-
-    @property
-    def keypoints(self) -> Mapping[int, TrackedKeypoints]: ...
-
-
-class KeypointTracker(Protocol):
-    """Anything that tracks a skeleton's joints through a video, in order."""
-
-    def track(
-        self, video: Path, *, keypoints: Sequence[KeypointMark], end: int
-    ) -> Iterable[KeypointFrame]:
-        """`keypoints` are marked on frame 0; `end` is exclusive."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -110,7 +89,7 @@ def inside_frame(places: np.ndarray, *, width: int, height: int) -> np.ndarray:
 
 
 def track_pose(
-    clip: PoseClip, *, tracker: KeypointTracker, compat: Compat = None, tick: Tick | None = None
+    clip: PoseClip, *, tracker: AnyTracker, compat: Compat = None, tick: Tick | None = None
 ) -> np.ndarray:
     """Track the joints that the first frame shows; with compat "crw", through 320 x 320 frames.
 
@@ -134,11 +113,11 @@ def track_pose(
 def measure_pose(
     clip: PoseClip,
     *,
-    tracker: KeypointTracker,
+    tracker: AnyTracker,
     folder: Path | None = None,
     tick: Tick | None = None,
     compat: Compat = None,
-) -> Report:
+) -> ClipReport:
     """Track one clip's joints, and count for every joint how often it is right.
 
     Args:
@@ -168,7 +147,7 @@ def measure_pose(
     }
 
 
-def combine_poses(reports: Mapping[str, Report], *, names: Sequence[str]) -> Report:
+def combine_poses(reports: Mapping[str, ClipReport], *, names: Sequence[str]) -> Result:
     """Sum up the counts of all clips, exactly: {"scores": {column}, "joints": {name: {column}}}.
 
     Args:
@@ -187,7 +166,7 @@ def combine_poses(reports: Mapping[str, Report], *, names: Sequence[str]) -> Rep
     }
 
 
-def _track(clip: PoseClip, *, tracker: KeypointTracker, tick: Tick | None) -> np.ndarray:
+def _track(clip: PoseClip, *, tracker: AnyTracker, tick: Tick | None) -> np.ndarray:
     """(T, J, 2) places in the pixels of `clip.video`, NaN where there is none."""
     frames = clip.frame_count
     found = np.full(clip.joints.shape, np.nan)

@@ -34,14 +34,13 @@ from chromatrack.evaluation.datasets.tapvid_files import (
     make_clip,
     read_entries,
 )
-from chromatrack.evaluation.kind_report import in_order
 from chromatrack.evaluation.metrics.tapvid import (
     TAPVID_COLUMNS,
     QueryMode,
     mean_scores,
     tapvid_scores,
 )
-from chromatrack.evaluation.runner import Benchmark, Report
+from chromatrack.evaluation.runner import Benchmark, ClipReport, Result, in_order
 from chromatrack.ops.coords import nearest_inside, rescale_points, share_to_pixel
 from chromatrack.structures import PointMark, TrackedPoint
 from chromatrack.video.image_writer import ImageSequenceWriter
@@ -133,7 +132,7 @@ def measure_clip(
     queries: QueryMode,
     frame_size: FrameSize = "256",
     together: bool = True,
-) -> Report:
+) -> ClipReport:
     """Track every query of a video and score it.
 
     Points asked for on one frame are tracked in one run, or alone; those of other frames never, so
@@ -182,7 +181,7 @@ def measure_clip(
     }
 
 
-def combine(reports: Mapping[str, Report]) -> Report:
+def combine(reports: Mapping[str, ClipReport]) -> Result:
     """The mean over the videos, each column over those where something counts.
 
     Returns:

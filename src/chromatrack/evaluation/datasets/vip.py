@@ -29,9 +29,8 @@ from PIL import Image, UnidentifiedImageError
 
 from chromatrack.errors import InputError, LayoutError
 from chromatrack.evaluation.datasets.davis import IMAGE_SUFFIXES, LabelledFrame, MaskTracker
-from chromatrack.evaluation.kind_report import in_order
 from chromatrack.evaluation.metrics.parsing import class_iou, confusion_matrix, parsing_scores
-from chromatrack.evaluation.runner import Benchmark, Report
+from chromatrack.evaluation.runner import Benchmark, ClipReport, Result, in_order
 from chromatrack.formats.masks import write_mask
 from chromatrack.video.image_writer import ImageSequenceWriter
 
@@ -117,7 +116,7 @@ def measure_clip(
     side: int | None = SIDE,
     compat: Compat | None = None,
     save_masks: bool = False,
-) -> Report:
+) -> ClipReport:
     """Carry the parts of a video's first frame and count the pixels of the annotated frames.
 
     Only classes of the first frame can be predicted. A frame that the tracker does not give, and
@@ -154,7 +153,7 @@ def measure_clip(
     }
 
 
-def combine(reports: Mapping[str, Report]) -> Report:
+def combine(reports: Mapping[str, ClipReport]) -> Result:
     """Scores of all pixels of all videos together.
 
     Returns:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from chromatrack.evaluation.baselines.colorizers import CHAINED, FLOW, GREY, STILL
+from chromatrack.evaluation.datasets.color_failures import FrameErrors, by_sequence
 from chromatrack.evaluation.datasets.color_horizon import HorizonScore
 from chromatrack.evaluation.datasets.davis_attributes import DAVIS_ATTRIBUTES
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from chromatrack.evaluation.datasets.color_failures import FrameErrors
     from chromatrack.evaluation.metrics.calibration import ReliabilityBin
 
 LINES = {
@@ -88,8 +88,7 @@ def _draw_horizons(axis: Axes, scores: Sequence[HorizonScore], clips: int) -> No
 
 def score_bars(scores: Mapping[str, float], *, label: str) -> Figure:
     """One bar for each method, the first (the model under test) in strong colour."""
-    figure = _figure(6.4, 0.36 * len(scores) + 0.8)
-    axis = figure.subplots()
+    figure, axis = _axes(6.4, 0.36 * len(scores) + 0.8)
     names, values = list(scores), list(scores.values())
     colors = [INKS[0], *[OTHERS[1]] * (len(names) - 1)]
     bars = axis.barh(range(len(names)), values, color=colors, height=0.66)
@@ -110,8 +109,7 @@ def attribute_chart(
         table: {attribute: {method: J&F}}. methods: in order, the model under test first. counts:
             sequences that have the attribute.
     """
-    figure = _figure(7.6, 0.32 * len(table) + 1.2)
-    axis = figure.subplots()
+    figure, axis = _axes(7.6, 0.32 * len(table) + 1.2)
     for row, scores in enumerate(table.values()):
         there = [scores[m] for m in methods if m in scores]
         axis.plot([min(there), max(there)], [row, row], color="#e0dfd8", lw=3, zorder=1)
@@ -120,7 +118,7 @@ def attribute_chart(
         values = [scores[method] for scores in table.values() if method in scores]
         color = INKS[0] if number == 0 else (*INKS[1:], *OTHERS)[(number - 1) % 7]
         axis.scatter(values, rows, s=58 if number == 0 else 34, color=color, label=method, zorder=2)
-    labels = [f"{DAVIS_ATTRIBUTES.get(name, name)} ({counts[name]})" for name in table]
+    labels = [f"{spelt(name)} ({counts[name]})" for name in table]
     axis.set_yticks(range(len(table)), labels)
     axis.invert_yaxis()
     axis.set(xlim=(0, 1), xlabel="J&F-Mean of the sequences that have the attribute")
@@ -129,15 +127,17 @@ def attribute_chart(
     return figure
 
 
-def failure_chart(frames: FrameErrors, sequences: FrameErrors, *, region: bool) -> Figure:
+def failure_chart(frames: FrameErrors, *, region: bool) -> Figure:
     """J&F over colour error: every frame as a dot, every sequence's mean as a named ring."""
-    figure = _figure(7.6, 4.8)
-    axis = figure.subplots()
+    from matplotlib import colormaps
+
+    figure, axis = _axes(7.6, 4.8)
+    sequences = by_sequence(frames)
     names = sequences.sequences.tolist()
     for number, name in enumerate(names):
         chosen, at = frames.sequences == name, sequences.sequences == name
         x, mean = (f.region if region else f.color for f in (frames, sequences))
-        color = _hue(number, len(names))
+        color = colormaps["turbo"]((number + 0.5) / len(names))
         axis.scatter(x[chosen], frames.scores[chosen], s=9, color=color, alpha=0.45, lw=0)
         axis.scatter(mean[at], sequences.scores[at], s=70, facecolors="none", edgecolors=color)
         place = (float(mean[at][0]), float(sequences.scores[at][0]))
@@ -151,8 +151,7 @@ def failure_chart(frames: FrameErrors, sequences: FrameErrors, *, region: bool) 
 
 def reliability_chart(bins: Sequence[ReliabilityBin]) -> Figure:
     """How often frames were right (J >= 0.5) against the reliability stated for them."""
-    figure = _figure(4.8, 4.2)
-    axis = figure.subplots()
+    figure, axis = _axes(4.8, 4.2)
     axis.plot([0, 1], [0, 1], color="#9a9a9a", lw=1, ls="--")
     axis.plot(
         [b.reliability for b in bins], [b.accuracy for b in bins], color=INKS[0], marker="o", ms=4
@@ -166,10 +165,14 @@ def reliability_chart(bins: Sequence[ReliabilityBin]) -> Figure:
     return figure
 
 
-def _hue(number: int, count: int) -> tuple[float, float, float, float]:
-    import matplotlib
+def spelt(attribute: str) -> str:
+    """What a code of DAVIS stands for; another name as it is."""
+    return DAVIS_ATTRIBUTES.get(attribute, attribute)
 
-    return matplotlib.colormaps["turbo"]((number + 0.5) / count)
+
+def _axes(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = _figure(width, height)
+    return figure, figure.subplots()
 
 
 def _figure(width: float, height: float) -> Figure:

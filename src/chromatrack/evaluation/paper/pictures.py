@@ -11,7 +11,8 @@ from PIL import Image
 
 from chromatrack.evaluation.datasets.badja import BadjaClip, PointTracker, track_joints
 from chromatrack.evaluation.datasets.davis import DavisSequence, DavisSplit, Year, read_annotation
-from chromatrack.evaluation.runner import Report
+from chromatrack.evaluation.paper.page import JF
+from chromatrack.evaluation.runner import Result
 from chromatrack.formats.masks import read_mask
 from chromatrack.structures import TrackedPoint
 from chromatrack.video.reader import read_frame
@@ -23,8 +24,6 @@ COLUMNS = 5
 
 SHEETS = 3
 """Sequences, or clips, that are shown."""
-
-JF = "J&F-Mean"
 
 Pictures = list[tuple[str, Any]]
 """(caption, PIL image) each."""
@@ -45,7 +44,7 @@ def _width(path: Path) -> int:
         return image.width
 
 
-def chosen_sequences(result: Report) -> list[str]:
+def chosen_sequences(result: Result) -> list[str]:
     """The sequences with the best, the median and the worst J&F, by name."""
     order = sorted(result["sequences"], key=lambda name: -result["sequences"][name][JF])
     picked = [order[0], order[len(order) // 2], order[-1]]
@@ -53,7 +52,7 @@ def chosen_sequences(result: Report) -> list[str]:
 
 
 def mask_sheets(
-    split: DavisSplit, masks: Mapping[str, Report], output: Path, *, year: Year
+    split: DavisSplit, masks: Mapping[str, Result], output: Path, *, year: Year
 ) -> Pictures:
     """Best, median and worst sequence of the first method: the truth above, every method below.
 
@@ -71,7 +70,7 @@ def mask_sheets(
 
 
 def _mask_sheet(
-    sequence: DavisSequence, masks: Mapping[str, Report], output: Path, year: Year
+    sequence: DavisSequence, masks: Mapping[str, Result], output: Path, year: Year
 ) -> np.ndarray:
     at = np.linspace(0, len(sequence.images) - 1, COLUMNS).round().astype(int).tolist()
     frames = [np.asarray(Image.open(sequence.images[index]).convert("RGB")) for index in at]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from chromatrack.errors import InputError
-from chromatrack.evaluation.baselines.colorizers import Method, usual_names
+from chromatrack.evaluation.baselines.colorizers import Method
 from chromatrack.evaluation.datasets.badja import badja_benchmark
 from chromatrack.evaluation.datasets.color_failures import (
     FailureClip,
@@ -38,10 +38,15 @@ from chromatrack.evaluation.metrics.calibration import (
     bootstrap_correlation,
     reliability_bins,
 )
-from chromatrack.evaluation.paper.page import write_paper
-from chromatrack.evaluation.paper.pictures import JF, color_sheets, mask_sheets, pose_sheets
-from chromatrack.evaluation.paper.results import Correlated, Failing, PaperResults
-from chromatrack.evaluation.runner import Benchmark, Progress, Report, evaluate
+from chromatrack.evaluation.paper.page import (
+    JF,
+    Correlated,
+    Failing,
+    PaperResults,
+    write_paper,
+)
+from chromatrack.evaluation.paper.pictures import color_sheets, mask_sheets, pose_sheets
+from chromatrack.evaluation.runner import Benchmark, ClipReport, Progress, Result, evaluate
 
 COLOR_EVERY = 2
 """Of the frames of claim 4 each so manyth is coloured: neighbours are much alike."""
@@ -86,27 +91,6 @@ class Methods:
         return next(iter(self.trackers))
 
 
-@dataclass(frozen=True)
-class _Runner:
-    """Runs benchmarks into folders below `output`."""
-
-    output: Path
-    jobs: int
-    resume: bool
-    progress: Progress | None
-
-    def run(self, benchmark: Benchmark, name: str, tracker: object, model: str) -> Report:
-        return evaluate(
-            benchmark,
-            tracker=tracker,
-            output=self.output / name,
-            jobs=self.jobs,
-            resume=self.resume,
-            model=model,
-            progress=self.progress,
-        )
-
-
 def evaluate_paper(
     plan: PaperPlan,
     methods: Methods,
@@ -135,26 +119,33 @@ def evaluate_paper(
         raise InputError("paper: expected at least one model to measure, got none")
     split = read_davis(plan.root, year=plan.year, split=plan.split, sequences=plan.sequences)
     benchmarks = _tracking_benchmarks(plan)
+    clips = [*(sequence.folder for sequence in split.sequences), *plan.clips]
     horizons = horizon_benchmark(
-        _color_clips(plan, split), methods=("model", *_usual()), others=dict(methods.colorers)
+        [open_clip(path, fps=plan.fps) for path in clips], others=methods.colorers
     )
-    runner = _Runner(output, jobs, resume, progress)
     model, tracker = methods.model, methods.trackers[methods.model]
+
+    def run(benchmark: Benchmark, folder: str, name: str = model) -> Result:
+        return evaluate(
+            benchmark,
+            tracker=methods.trackers[name],
+            output=output / folder,
+            jobs=jobs,
+            resume=resume,
+            model=name,
+            progress=progress,
+        )
+
     found = {
-        part: {
-            name: runner.run(benchmark, f"{part}-{name}", other, name)
-            for name, other in methods.trackers.items()
-        }
+        part: {name: run(benchmark, f"{part}-{name}", name) for name in methods.trackers}
         for part, benchmark in benchmarks.items()
     }
     masks = found.pop("masks")
-    colors = read_scores(runner.run(horizons, "colors", tracker, model)["sequences"])
-    errors = runner.run(
-        failure_benchmark(_failure_clips(split, output / f"masks-{model}"), every=COLOR_EVERY),
-        "failures",
-        tracker,
-        model,
+    colors = read_scores(run(horizons, "colors")["sequences"])
+    failures = failure_benchmark(
+        _failure_clips(split, output / f"masks-{model}"), every=COLOR_EVERY
     )
+    errors = run(failures, "failures")
     results = PaperResults(
         model=model,
         colors=_named(colors, model),
@@ -173,10 +164,6 @@ def evaluate_paper(
         settings=dict(settings or {}) | _told(masks, colors, found),
     )
     return write_paper(results, output)
-
-
-def _usual() -> tuple[str, ...]:
-    return tuple(name for name in usual_names() if name != "model")
 
 
 def _tracking_benchmarks(plan: PaperPlan) -> dict[str, Benchmark]:
@@ -198,12 +185,6 @@ def _tracking_benchmarks(plan: PaperPlan) -> dict[str, Benchmark]:
     return parts
 
 
-def _color_clips(plan: PaperPlan, split: DavisSplit) -> list[Any]:
-    """The DAVIS sequences and the other clips, as far as they are long enough."""
-    folders = [sequence.folder for sequence in split.sequences]
-    return [open_clip(path, fps=plan.fps) for path in (*folders, *plan.clips)]
-
-
 def _failure_clips(split: DavisSplit, folder: Path) -> tuple[FailureClip, ...]:
     return tuple(
         FailureClip(s.name, s.folder, folder / "masks" / s.name, len(s.images))
@@ -216,21 +197,21 @@ def _named(scores: Sequence[HorizonScore], model: str) -> list[HorizonScore]:
     return [replace(s, method=model) if s.method == "model" else s for s in scores]
 
 
-def _attributes(masks: Mapping[str, Report]) -> dict[str, dict[str, float]]:
+def _attributes(masks: Mapping[str, Result]) -> dict[str, dict[str, float]]:
     """{attribute: {method: J&F-Mean of the sequences that have it}}."""
     tables = {name: result.get("attributes", {}) for name, result in masks.items()}
     names = next(iter(tables.values()))
     return {a: {m: table[a]["with"][JF] for m, table in tables.items()} for a in names}
 
 
-def _counts(result: Report) -> dict[str, int]:
+def _counts(result: Result) -> dict[str, int]:
     return {a: row["with"]["sequences"] for a, row in result.get("attributes", {}).items()}
 
 
 # -- claim 4 -------------------------------------------------------------------------------
 
 
-def failing(errors: Mapping[str, Report], scores: Mapping[str, Report]) -> Failing:
+def failing(errors: Mapping[str, ClipReport], scores: Mapping[str, ClipReport]) -> Failing:
     """How colour errors and the stated reliability go along with J&F.
 
     Args:
@@ -275,7 +256,7 @@ def correlated(
     return Correlated(signal, over, int(there.sum()), interval("pearson"), interval("spearman"))
 
 
-def stated_reliability(scores: Mapping[str, Report]) -> tuple[np.ndarray, np.ndarray]:
+def stated_reliability(scores: Mapping[str, ClipReport]) -> tuple[np.ndarray, np.ndarray]:
     """What the tracker stated of every object on every scored frame, and whether J was >= 0.5.
 
     Returns:
@@ -292,9 +273,9 @@ def stated_reliability(scores: Mapping[str, Report]) -> tuple[np.ndarray, np.nda
 
 
 def _told(
-    masks: Mapping[str, Report],
+    masks: Mapping[str, Result],
     colors: Sequence[HorizonScore],
-    others: Mapping[str, Mapping[str, Report]],
+    others: Mapping[str, Mapping[str, Result]],
 ) -> dict[str, object]:
     """For the record: how much was measured."""
     first = next(iter(masks.values()))
