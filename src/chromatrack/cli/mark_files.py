@@ -69,9 +69,8 @@ def read_mark_files(files: MarkFiles, *, output: Path) -> GivenMarks:
         InputError: no marks at all, a skeleton for no keypoints, a file that is not as it should
             be, or one that the results would overwrite.
     """
-    from chromatrack.formats.boxes import read_boxes
+    from chromatrack.formats.csv_tables import read_boxes, read_points
     from chromatrack.formats.keypoints import read_keypoints, read_skeleton
-    from chromatrack.formats.points import read_points
     from chromatrack.formats.polygons import read_polygons
 
     _check_named(files, output)

@@ -87,25 +87,6 @@ def read_keypoint_tracks(path: str | PathLike[str]) -> tuple[Skeleton, dict[int,
     return _coco_skeleton(coco, path), {key: _track(rows) for key, rows in found.items()}
 
 
-def write_keypoints(
-    path: str | PathLike[str],
-    skeleton: Skeleton,
-    frames: Iterable[tuple[int, float, Mapping[int, TrackedKeypoints]]],
-) -> None:
-    """Write tracked joints as COCO keypoint JSON, frame by frame, as by `KeypointWriter`.
-
-    Args:
-        frames: frame number, its time in seconds, and {instance id: joints}, for every frame.
-
-    Raises:
-        InputError: another number of joints than the skeleton has.
-        OutputError: the file cannot be written.
-    """
-    with KeypointWriter(path, skeleton) as writer:
-        for index, pts_seconds, keypoints in frames:
-            writer.write(index, pts_seconds, keypoints)
-
-
 class KeypointWriter(WholeFile):
     """Writes COCO keypoint JSON frame by frame; see `WholeFile` for how it ends.
 

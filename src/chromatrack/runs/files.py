@@ -14,10 +14,9 @@ from typing import Self
 import numpy as np
 
 from chromatrack.errors import InputError
-from chromatrack.formats.boxes import BoxWriter
+from chromatrack.formats.csv_tables import BOX, POINT, TableWriter, track_header
 from chromatrack.formats.keypoints import KeypointWriter
 from chromatrack.formats.masks import write_mask
-from chromatrack.formats.points import TrackWriter
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.reliability import LOOK_BELOW_OF
 from chromatrack.structures import Skeleton, Source
@@ -33,8 +32,8 @@ TRAIL_SECONDS = 1.0
 """For how long the overlay shows where a point came from."""
 
 _OUR_HEAD = {
-    "tracks.csv": "id,frame,pts_seconds,x,y,visible,confidence\n",
-    "boxes.csv": "id,frame,pts_seconds,x,y,width,height,visible,confidence\n",
+    "tracks.csv": track_header(POINT),
+    "boxes.csv": track_header(BOX),
     "keypoints.json": '{"categories": [{"id": 1, "name": "skeleton"',
 }
 
@@ -65,7 +64,7 @@ class TrackFiles:
         self._video, self._fps = video, fps
         self._show_reliability = show_reliability
         self._open = contextlib.ExitStack()
-        self._tables: dict[str, TrackWriter | BoxWriter | KeypointWriter] | None = None
+        self._tables: dict[str, TableWriter | KeypointWriter] | None = None
         self._trails = Trails(max(2, min(240, round(TRAIL_SECONDS * (fps or 25)))))
 
     @property
@@ -116,15 +115,15 @@ class TrackFiles:
             duration_seconds=frame.duration_seconds,
         )
 
-    def _open_tables(self) -> dict[str, TrackWriter | BoxWriter | KeypointWriter]:
-        tables: dict[str, TrackWriter | BoxWriter | KeypointWriter] = {}
+    def _open_tables(self) -> dict[str, TableWriter | KeypointWriter]:
+        tables: dict[str, TableWriter | KeypointWriter] = {}
         for kind in sorted(self.kinds):
             path = self.folder / TABLES[kind]
             if kind == "keypoints":
                 assert self.skeleton is not None
                 tables[kind] = self._open.enter_context(KeypointWriter(path, self.skeleton))
             else:
-                writer = TrackWriter(path) if kind == "point" else BoxWriter(path)
+                writer = TableWriter(path, POINT if kind == "point" else BOX)
                 tables[kind] = self._open.enter_context(writer)
         return tables
 
