@@ -64,6 +64,11 @@ def read_mask(path: str | PathLike[str]) -> np.ndarray:
     return _colors_to_ids(packed, _color_table([packed])) if is_color else packed
 
 
+def frame_file(index: int) -> str:
+    """File name of a frame's mask or picture: `00012.png`."""
+    return f"{index:05d}.png"
+
+
 def read_mask_folder(path: str | PathLike[str]) -> dict[int, np.ndarray]:
     """Read a folder of masks named by frame index: `00000.png`, `00012.png`, ...
 

@@ -16,7 +16,7 @@ import numpy as np
 from chromatrack.errors import InputError
 from chromatrack.formats.csv_tables import BOX, POINT, TableWriter, track_header
 from chromatrack.formats.keypoints import KeypointWriter
-from chromatrack.formats.masks import write_mask
+from chromatrack.formats.masks import frame_file, write_mask
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.reliability import LOOK_BELOW_OF
 from chromatrack.structures import Skeleton, Source
@@ -95,7 +95,7 @@ class TrackFiles:
         if self._tables is None:  # not before: a run without frames overwrites no table
             self._tables = self._open_tables()
         if self.layout.regions:
-            write_mask(self.folder / "masks" / numbered(frame.index), frame.mask)
+            write_mask(self.folder / "masks" / frame_file(frame.index), frame.mask)
         found: Mapping[str, Mapping] = {
             "point": frame.points,
             "box": frame.boxes,
@@ -161,11 +161,6 @@ def reliability_bars(frame: TrackedFrame) -> list[Bar]:
     ]
 
 
-def numbered(index: int) -> str:
-    """File name of a frame's mask."""
-    return f"{index:05d}.png"
-
-
 def keep_apart(given: object, target: Path) -> None:
     """Check that writing to `target` overwrites nothing that was given to read.
 
@@ -214,7 +209,7 @@ def _numbered_files(folder: Path, kept: Collection[int]) -> list[Path]:
         path
         for path in sorted(folder.glob("*.png"))
         if re.fullmatch(r"[0-9]{5,}", path.stem)
-        and path.name == numbered(int(path.stem))
+        and path.name == frame_file(int(path.stem))
         and int(path.stem) not in kept
     ]
 

@@ -21,7 +21,7 @@ from chromatrack.errors import InputError
 from chromatrack.formats.csv_tables import BOX, TrackData, read_tracks
 from chromatrack.formats.json_fields import load_json_object
 from chromatrack.formats.keypoints import read_keypoint_tracks
-from chromatrack.formats.masks import read_mask
+from chromatrack.formats.masks import frame_file, read_mask
 from chromatrack.structures import Kind, LabelName, Source
 from chromatrack.tracking.reliability import read_places_row
 
@@ -182,7 +182,7 @@ def read_result(folder: Source) -> Result:
         ),
         complete=complete,
         reason=reason,
-        load_mask=lambda index: read_mask(home / "masks" / f"{index:05d}.png"),
+        load_mask=lambda index: read_mask(home / "masks" / frame_file(index)),
     )
 
 

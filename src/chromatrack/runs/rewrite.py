@@ -15,10 +15,10 @@ import numpy as np
 from chromatrack.atomic import unwritable
 from chromatrack.errors import InputError, OutputError
 from chromatrack.formats.csv_tables import TrackData
-from chromatrack.formats.masks import read_mask, write_mask
+from chromatrack.formats.masks import frame_file, read_mask, write_mask
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.reliability import ReviewRange, Told, look_at_rows, things_to_look_at
-from chromatrack.runs.files import TrackFiles, numbered
+from chromatrack.runs.files import TrackFiles
 from chromatrack.runs.marks_json import plain_marks
 from chromatrack.runs.reader import Result
 from chromatrack.runs.writer import frame_row, indented
@@ -111,11 +111,11 @@ class Rewriting:
         painted = self.marks.masks.get(frame.index)
         if painted is not None:
             mask = np.where(painted > 0, painted, mask)
-        write_mask(self.stage / "masks" / numbered(frame.index), mask)
+        write_mask(self.stage / "masks" / frame_file(frame.index), mask)
 
     def _mask(self, index: int) -> np.ndarray:
         """Object ids `(H, W)` int32 of a frame as far as they are known now."""
-        staged = self.stage / "masks" / numbered(index)
+        staged = self.stage / "masks" / frame_file(index)
         if staged.exists():
             return read_mask(staged)
         if not self.result.objects:
@@ -257,7 +257,7 @@ class Rewriting:
         told = {*new.masks, *(mark.frame for mark in new.lost)}
         kept = {frame: mask for frame, mask in self.marks.masks.items() if frame in told}
         for frame, mask in kept.items():
-            write_mask(self.stage / "marks" / numbered(frame), mask)
+            write_mask(self.stage / "marks" / frame_file(frame), mask)
         paths = [path for path in self.stage.rglob("*") if path.is_file()]
         try:
             for path in sorted(paths, key=lambda path: path.name == "result.json"):
@@ -265,7 +265,7 @@ class Rewriting:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 path.replace(target)
             for frame in told - set(kept):
-                (self.result.folder / "marks" / numbered(frame)).unlink(missing_ok=True)
+                (self.result.folder / "marks" / frame_file(frame)).unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(
                 f"{self.result.folder}: cannot be written ({error.strerror}); make it writable "
