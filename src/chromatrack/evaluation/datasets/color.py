@@ -38,7 +38,7 @@ from chromatrack.evaluation.runner import Benchmark, Report
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.propagation.label_maps import planes
 from chromatrack.video.reader import Frame
-from chromatrack.viz.contact_sheet import write_sheet
+from chromatrack.viz.overlays import write_sheet
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -31,7 +31,7 @@ from chromatrack.evaluation.runner import Benchmark, Report
 from chromatrack.ops.coords import fit_size
 from chromatrack.video.images import image_files
 from chromatrack.video.reader import Frame, probe, read_frames
-from chromatrack.viz.contact_sheet import write_sheet
+from chromatrack.viz.overlays import write_sheet
 
 HORIZONS = (0.2, 0.5, 1.0, 2.0, 3.0, 4.0)
 """Seconds since the reference at which colours are compared."""
