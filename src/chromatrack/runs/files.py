@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Collection, Mapping
 from os import PathLike, fspath
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -38,7 +37,7 @@ _OUR_HEAD = {
 }
 
 
-class TrackFiles:
+class TrackFiles(contextlib.ExitStack):
     """Writes what was found on each frame; every file is whole however the run ends."""
 
     def __init__(
@@ -60,10 +59,10 @@ class TrackFiles:
             skeleton: of the keypoints, if any are tracked.
             show_reliability: draw it into the overlay.
         """
+        super().__init__()
         self.folder, self.layout, self.skeleton = folder, layout, skeleton
         self._video, self._fps = video, fps
         self._show_reliability = show_reliability
-        self._open = contextlib.ExitStack()
         self._tables: dict[str, TableWriter | KeypointWriter] | None = None
         self._trails = Trails(max(2, min(240, round(TRAIL_SECONDS * (fps or 25)))))
 
@@ -75,16 +74,8 @@ class TrackFiles:
 
     def __enter__(self) -> Self:
         writer = open_writer(self.folder / "overlay.mp4", fps=self._fps, audio_from=self._video)
-        self._overlay = self._open.enter_context(writer)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._open.__exit__(kind, error, trace)
+        self._overlay = self.enter_context(writer)
+        return super().__enter__()
 
     def write(self, frame: TrackedFrame) -> None:
         """Add one frame to every file.
@@ -121,10 +112,10 @@ class TrackFiles:
             path = self.folder / TABLES[kind]
             if kind == "keypoints":
                 assert self.skeleton is not None
-                tables[kind] = self._open.enter_context(KeypointWriter(path, self.skeleton))
+                table = KeypointWriter(path, self.skeleton)
             else:
-                writer = TableWriter(path, POINT if kind == "point" else BOX)
-                tables[kind] = self._open.enter_context(writer)
+                table = TableWriter(path, POINT if kind == "point" else BOX)
+            tables[kind] = self.enter_context(table)
         return tables
 
 
@@ -134,12 +125,8 @@ def overlay_frame(
     """Everything tracked on a frame drawn over it: masks, then boxes, skeletons and points.
 
     Args:
-        frame: what was found; left as it is.
         skeleton: joins the joints of `frame.keypoints`; without it they are left out.
         trails: where the points came from.
-
-    Returns:
-        (H, W, 3) uint8.
     """
     rgb = overlay_masks(frame.rgb, frame.mask)
     if frame.boxes:
@@ -184,34 +171,29 @@ def keep_apart(given: object, target: Path) -> None:
 # -- what an earlier run left ----------------------------------------------------------------
 
 
-def stale_files(files: TrackFiles, *, written: range, marked: Collection[int]) -> list[Path]:
+def _stale_files(files: TrackFiles, written: range, marked: Collection[int]) -> list[Path]:
     """Files of an earlier run in the folder that the run at hand does not write.
 
-    Args:
-        files: the run at hand.
-        written: its frames. marked: frames whose marks it saved.
-
-    Returns:
-        Masks of other frames, and tables of kinds that are not tracked; tables that were not
-        written by a run are not among them.
+    That is, masks of other frames than it has `written` or saved as `marked`, and tables of kinds
+    that are not tracked; tables that were not written by a run are not among them.
     """
     folder = files.folder
     kept = written if files.layout.regions else range(0)
-    stale = _numbered_files(folder / "masks", kept) + _numbered_files(folder / "marks", marked)
-    for kind, name in TABLES.items():
-        if kind not in files.kinds and _is_ours(folder / name):
-            stale.append(folder / name)
-    return stale
+    stale = _numbered_pictures(folder / "masks", kept) + _numbered_pictures(
+        folder / "marks", marked
+    )
+    untracked = [folder / name for kind, name in TABLES.items() if kind not in files.kinds]
+    return stale + [path for path in untracked if _is_ours(path)]
 
 
-def _numbered_files(folder: Path, kept: Collection[int]) -> list[Path]:
-    return [
+def _numbered_pictures(folder: Path, kept: Collection[int]) -> list[Path]:
+    """Pictures in a folder that are named as a run names them, but for the frames `kept`."""
+    paths = (path for path in folder.glob("*.png") if re.fullmatch(r"[0-9]{5,}", path.stem))
+    return sorted(
         path
-        for path in sorted(folder.glob("*.png"))
-        if re.fullmatch(r"[0-9]{5,}", path.stem)
-        and path.name == frame_file(int(path.stem))
-        and int(path.stem) not in kept
-    ]
+        for path in paths
+        if path.name == frame_file(int(path.stem)) and int(path.stem) not in kept
+    )
 
 
 def _is_ours(path: Path) -> bool:
@@ -224,8 +206,8 @@ def _is_ours(path: Path) -> bool:
 
 
 def remove_stale(files: TrackFiles, *, written: range, marked: Collection[int]) -> None:
-    """Remove `stale_files`, and the folders that held nothing else."""
-    for path in stale_files(files, written=written, marked=marked):
+    """Remove what an earlier run left and this one did not write, with folders then empty."""
+    for path in _stale_files(files, written, marked):
         path.unlink(missing_ok=True)
     for name in ("masks", "marks"):
         with contextlib.suppress(OSError):  # not there, or not empty
@@ -233,8 +215,8 @@ def remove_stale(files: TrackFiles, *, written: range, marked: Collection[int]) 
 
 
 def tell_stale(files: TrackFiles, *, written: range, marked: Collection[int]) -> None:
-    """Warn of `stale_files`, of which there may be many after an interrupted run."""
-    if stale := stale_files(files, written=written, marked=marked):
+    """Warn of what an earlier run left; that may be much after an interrupted run."""
+    if stale := _stale_files(files, written, marked):
         warnings.warn(
             f"{files.folder}: {len(stale)} files of an earlier run remain, "
             f"{stale[0].relative_to(files.folder)} the first; result.json says what this one wrote",
