@@ -23,8 +23,7 @@ from chromatrack.ops.coords import fit_size
 from chromatrack.ops.shot_boundary import CutDetector
 from chromatrack.propagation.label_maps import planes
 from chromatrack.training.data.source import LEAST_SIDE, open_video, source_name
-from chromatrack.video.decode import PictureReader
-from chromatrack.video.frame_order import Clock, Damage
+from chromatrack.video.decode import Clock, Damage, PictureReader
 from chromatrack.video.images import IMAGE_ERRORS
 from chromatrack.video.pixel_format import RgbConverter
 

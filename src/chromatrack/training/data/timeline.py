@@ -12,8 +12,7 @@ from av.error import FFmpegError
 
 from chromatrack.errors import VideoError
 from chromatrack.training.data.source import LEAST_SIDE, open_video, source_name
-from chromatrack.video.decode import FALLBACK_FPS, PictureReader
-from chromatrack.video.frame_order import Damage
+from chromatrack.video.decode import FALLBACK_FPS, Damage, PictureReader
 from chromatrack.video.pixel_format import quarter_turns, turned
 
 _SMALL = 64 << 20  # bytes; of a larger file its own index is believed, where it has one
