@@ -62,20 +62,15 @@ def read_polygons(path: str | PathLike[str]) -> list[PolygonMark]:
 
 
 def rasterize(rings: Sequence[np.ndarray], size: tuple[int, int]) -> np.ndarray:
-    """The pixels whose centre lies inside an odd number of rings.
+    """(H, W) bool: the pixels whose centre lies inside an odd number of rings.
 
     A centre exactly on an outline belongs to what is right of it or below it, so polygons that
     share an edge share no pixel and leave none out.
 
     Args:
-        rings: (n, 2) xy px each, n >= 3; may cross themselves and leave the frame.
+        rings: (n, 2) finite xy px each, n >= 3, else InputError; may cross themselves and leave
+            the frame.
         size: (H, W) px.
-
-    Returns:
-        (H, W) bool.
-
-    Raises:
-        InputError: a ring of another shape, fewer than 3 corners, or corners that are not finite.
     """
     height, width = size
     starts = [_checked(ring) for ring in rings]

@@ -20,8 +20,13 @@ from chromatrack.structures import Source
 from chromatrack.tracking.color_reliability import LOOK_BELOW
 from chromatrack.tracking.marks import ColorReference
 from chromatrack.tracking.tracker import Tracker
-from chromatrack.video.reader import ImageSequenceWriter, open_writer, probe
-from chromatrack.video.timecode import Moment, frame_range
+from chromatrack.video.reader import (
+    ImageSequenceWriter,
+    Moment,
+    frame_range,
+    open_writer,
+    probe,
+)
 from chromatrack.video.writer import Codec
 
 
@@ -101,14 +106,7 @@ def _warn_of_stale_images(folder: Path, count: int) -> None:
 def _write_reliability(
     target: Path, rows: Sequence[tuple[int, float, float]], *, model: str
 ) -> None:
-    """Write TARGET.reliability.json: frames with their reliability, and which to look at.
-
-    Args:
-        rows: frame number, pts_seconds and reliability of every frame.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
+    """Write TARGET.reliability.json; rows: number, pts_seconds and reliability of every frame."""
     ranges = frames_to_look_at([(i, {0: value}) for i, _, value in rows], below=LOOK_BELOW)
     content = {
         "chromatrack_version": __version__,

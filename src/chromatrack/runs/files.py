@@ -149,14 +149,9 @@ def reliability_bars(frame: TrackedFrame) -> list[Bar]:
 
 
 def keep_apart(given: object, target: Path) -> None:
-    """Check that writing to `target` overwrites nothing that was given to read.
+    """InputError if writing to a file or folder would overwrite what was given to read.
 
-    Args:
-        given: a path; anything else was read already.
-        target: file or folder that will be written.
-
-    Raises:
-        InputError: `given` is `target`, or lies in it.
+    Only a path can be: anything else `given` was read already.
     """
     if not isinstance(given, str | PathLike):
         return

@@ -26,8 +26,7 @@ from chromatrack.tracking.inference import TrackedFrame
 from chromatrack.tracking.marks import Marks, Masks, read_marks
 from chromatrack.tracking.reliability import places_row
 from chromatrack.tracking.tracker import Tracker
-from chromatrack.video.reader import VideoInfo, probe
-from chromatrack.video.timecode import Moment, frame_range
+from chromatrack.video.reader import Moment, VideoInfo, frame_range, probe
 
 SCHEMA_VERSION = 2
 """Of result.json; raised when a key changes its meaning or goes."""

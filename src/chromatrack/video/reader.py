@@ -7,6 +7,7 @@ too.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,18 +30,12 @@ from chromatrack.video.images import (
     load_image,
 )
 from chromatrack.video.pixel_format import RgbConverter, quarter_turns, turned
-from chromatrack.video.writer import ImageSequenceWriter, VideoWriter, open_writer
+from chromatrack.video.writer import ImageSequenceWriter as ImageSequenceWriter
+from chromatrack.video.writer import VideoWriter as VideoWriter
+from chromatrack.video.writer import open_writer as open_writer
 
-__all__ = [
-    "Frame",
-    "ImageSequenceWriter",
-    "VideoInfo",
-    "VideoWriter",
-    "open_writer",
-    "probe",
-    "read_frame",
-    "read_frames",
-]
+Moment = int | str
+"""A frame number counted from 0 (`12`, `"12"`), or a time in seconds (`"2.5s"`)."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +147,49 @@ def read_frame(source: Source, *, index: int | None = None, seconds: float | Non
             "was asked for"
         )
     return next(read_frames(source, start=index, end=index + 1))
+
+
+def frame_range(
+    video: Source, *, start: Moment = 0, end: Moment | None = None
+) -> tuple[int, int | None]:
+    """Frame numbers (first, one after the last or None) of two moments in a video.
+
+    A start time means the frame on screen then; an end time leaves out every frame shown at that
+    time or later. Times count as `Frame.pts_seconds` does.
+
+    Raises:
+        InputError: not a moment, or the range is empty.
+        VideoError: a time behind the end of the video.
+    """
+    seconds = parse_moment(start)
+    first = seconds if isinstance(seconds, int) else read_frame(video, seconds=seconds).index
+    if end is None:
+        return first, None
+    last = parse_moment(end)
+    if not isinstance(last, int):
+        frame = read_frame(video, seconds=last)
+        last = frame.index + (frame.pts_seconds < last)
+    if last <= first:
+        raise InputError(
+            f"expected start before end, got {start} (frame {first}) and {end} (frame {last})"
+        )
+    return first, last
+
+
+def parse_moment(moment: Moment) -> int | float:
+    """A frame number (int) or seconds (float) from `12`, `"12"` or `"2.5s"`.
+
+    Raises:
+        InputError: neither of the two.
+    """
+    text = str(moment).strip()
+    if re.fullmatch(r"[0-9]{1,12}", text):
+        return int(text)
+    if re.fullmatch(r"([0-9]{1,12}(\.[0-9]*)?|\.[0-9]+) ?s", text):
+        return float(text[:-1])
+    raise InputError(
+        f"expected a frame number (12) or a time in seconds (2.5s), from 0 up, got {text!r}"
+    )
 
 
 # -- video files ---------------------------------------------------------------------------
