@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from chromatrack.errors import OutputError
@@ -31,8 +30,8 @@ def replace_file(path: Path, content: bytes | str) -> None:
     Raises:
         OutputError: it cannot be written; what was there before is whole.
     """
-    temporary = _temporary(path)
-    with _told(path, temporary):
+    temporary = _temporary_name(path)
+    with _output_error(path, temporary):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
         temporary.replace(path)
@@ -48,8 +47,8 @@ class WholeFile:
     def __init__(self, path: str | PathLike[str]) -> None:
         """Open it; missing folders are made. Raises OutputError if it cannot be."""
         self._target = Path(path)
-        self._temporary = _temporary(self._target)
-        with _told(self._target):
+        self._temporary = _temporary_name(self._target)
+        with _output_error(self._target):
             self._target.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._temporary.open("w", encoding="utf-8", newline="")
 
@@ -60,35 +59,30 @@ class WholeFile:
 
     def text(self, text: str) -> None:
         """Add text to the end. Raises OutputError if it cannot be written."""
-        with _told(self._target):
+        with _output_error(self._target):
             self._file.write(text)
 
     def close(self) -> None:
         """Finish the file under its own name; nothing happens the second time."""
         if self.closed:
             return
-        with _told(self._target, self._temporary):
+        with _output_error(self._target, self._temporary):
             self._file.close()
             self._temporary.replace(self._target)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
-def _temporary(path: Path) -> Path:
+def _temporary_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
 @contextlib.contextmanager
-def _told(path: Path, temporary: Path | None = None) -> Iterator[None]:
+def _output_error(path: Path, temporary: Path | None = None) -> Iterator[None]:
     """OutputError for OSError; then the temporary file, if one is named, is gone."""
     try:
         yield

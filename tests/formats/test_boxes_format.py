@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from track_tables import write_box_tracks
 
 from chromatrack.errors import InputError
-from chromatrack.formats.boxes import BoxWriter, read_box_tracks, read_boxes, write_box_tracks
+from chromatrack.formats.csv_tables import BOX, TableWriter, read_boxes, read_tracks
 from chromatrack.structures import BoxMark, TrackedBox
 
 CORNERS, SIDES = st.floats(-1e4, 1e4), st.floats(0.01, 1e4)
@@ -64,7 +65,7 @@ def test_points_are_no_boxes(tmp_path):
 def test_written_boxes_come_back(tmp_path_factory, frames):
     path = tmp_path_factory.mktemp("boxes") / "boxes.csv"
     write_box_tracks(path, [(i, i / 25, boxes) for i, boxes in enumerate(frames)])
-    back = read_box_tracks(path)
+    back = read_tracks(path, BOX)
     assert list(back) == sorted({number for boxes in frames for number in boxes})
     for number, track in back.items():
         given = [(i, boxes[number]) for i, boxes in enumerate(frames) if number in boxes]
@@ -77,7 +78,7 @@ def test_written_boxes_come_back(tmp_path_factory, frames):
 
 
 def test_written_boxes_read_as_marks_lost_where_hidden(tmp_path):
-    with BoxWriter(tmp_path / "b.csv") as writer:
+    with TableWriter(tmp_path / "b.csv", BOX) as writer:
         writer.write(
             0, 0.0, {5: TrackedBox(1, 2, 3, 4, True, 1), 2: TrackedBox(1, 2, 3, 4, False, 0)}
         )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from track_tables import write_keypoints
 
 from chromatrack.errors import InputError, OutputError
 from chromatrack.formats.keypoints import (
@@ -13,7 +14,6 @@ from chromatrack.formats.keypoints import (
     read_keypoint_tracks,
     read_keypoints,
     read_skeleton,
-    write_keypoints,
 )
 from chromatrack.structures import COCO_PERSON, Skeleton, TrackedKeypoints
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from track_tables import write_tracks
 
 from chromatrack.errors import InputError, OutputError
-from chromatrack.formats.points import TrackWriter, read_points, read_tracks, write_tracks
+from chromatrack.formats.csv_tables import POINT, TableWriter, read_points, read_tracks
 from chromatrack.structures import PointMark, TrackedPoint
 
 POSITIONS = st.floats(-1e5, 1e5)
@@ -156,7 +157,7 @@ def test_nothing_tracked_is_no_track(tmp_path):
 def test_an_interrupted_run_keeps_what_was_written(tmp_path):
     path = tmp_path / "new" / "tracks.csv"
     point = {4: TrackedPoint(1.0, 2.0, True, 1.0)}
-    with pytest.raises(KeyboardInterrupt), TrackWriter(path) as writer:
+    with pytest.raises(KeyboardInterrupt), TableWriter(path, POINT) as writer:
         writer.write(0, 0.0, point)
         assert not path.exists()
         raise KeyboardInterrupt
@@ -168,7 +169,7 @@ def test_an_interrupted_run_keeps_what_was_written(tmp_path):
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(OutputError, match="cannot be written"):
-        TrackWriter(tmp_path / "file" / "t.csv")
+        TableWriter(tmp_path / "file" / "t.csv", POINT)
     (tmp_path / "taken.csv").mkdir()
     with pytest.raises(OutputError, match=r"taken\.csv"):
         write_tracks(tmp_path / "taken.csv", [])

@@ -161,7 +161,7 @@ def test_a_folder_numbers_labels_alike_in_all_files(tmp_path):
         (own(), 'one of "polygon"'),
         (own(polygon=TRIANGLE, polygons=[TRIANGLE]), 'one of "polygon"'),
         (own(polygons=[]), "at least one ring"),
-        (own(polygon=TRIANGLE[:2]), r"objects\[0\], ring 0: a polygon has at least 3"),
+        (own(polygon=TRIANGLE[:2]), r"objects\[0\].polygon: a polygon has at least 3"),
         (own(polygon=[]), "at least 3"),
         (own(polygon=[[0, 0], [1, float("nan")], [2, 2]]), "finite number, got NaN"),
         (own(polygon=[[0, 0], [1], [2, 2]]), r"expected \[x, y\], got \[1\]"),

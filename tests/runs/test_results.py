@@ -11,10 +11,9 @@ import pytest
 from synthetic import moving_clip, write_clip
 
 from chromatrack.errors import DamagedVideoError, InputError
-from chromatrack.formats.boxes import read_box_tracks
+from chromatrack.formats.csv_tables import BOX, read_tracks
 from chromatrack.formats.keypoints import read_keypoint_tracks
 from chromatrack.formats.masks import read_mask
-from chromatrack.formats.points import read_tracks
 from chromatrack.formats.polygons import PolygonMark
 from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.runs import writer
@@ -97,7 +96,7 @@ def test_every_kind_has_its_file_and_reads_back_as_tracked(tracker, film, clip, 
     tables = {"tracks.csv", "boxes.csv", "keypoints.json"}
     assert names_in(tmp_path) == masks | tables | {"overlay.mp4", "result.json"}
     tracks = read_tracks(tmp_path / "tracks.csv")[4]
-    boxes = read_box_tracks(tmp_path / "boxes.csv")[6]
+    boxes = read_tracks(tmp_path / "boxes.csv", BOX)[6]
     skeleton, poses = read_keypoint_tracks(tmp_path / "keypoints.json")
     assert skeleton == SKELETON
     box_of = {frame.index: frame.boxes[6] for frame in frames if 6 in frame.boxes}

@@ -8,12 +8,10 @@ import numpy as np
 import pytest
 from hand_results import squares
 from synthetic import moving_clip, write_clip
+from track_tables import write_box_tracks, write_keypoints, write_tracks
 
 from chromatrack.errors import InputError
-from chromatrack.formats.boxes import write_box_tracks
-from chromatrack.formats.keypoints import write_keypoints
 from chromatrack.formats.masks import write_mask
-from chromatrack.formats.points import write_tracks
 from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.runs.reader import READABLE_VERSIONS, read_result
 from chromatrack.runs.writer import SCHEMA_VERSION, track_to_folder

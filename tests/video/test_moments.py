@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from video_clips import pictures, write_clip
 
 from chromatrack.errors import InputError, VideoError
-from chromatrack.video.timecode import frame_range, parse_moment
+from chromatrack.video.reader import frame_range, parse_moment
 
 
 @given(st.integers(0, 10**9))

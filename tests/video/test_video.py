@@ -255,7 +255,7 @@ def test_start_keeps_numbers_exact(tmp_path, name, codec, options):
 
 
 def test_seeking_decodes_little(long_gop, monkeypatch):
-    from chromatrack.video.frame_order import Held
+    from chromatrack.video.decode import Held
 
     seen = []
     remember = Held.seen

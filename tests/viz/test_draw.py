@@ -10,7 +10,6 @@ from chromatrack.errors import InputError
 from chromatrack.formats.masks import DAVIS_PALETTE
 from chromatrack.viz.overlays import (
     contact_sheet,
-    label_frame,
     mask_outline,
     object_colors,
     overlay_masks,
@@ -96,14 +95,6 @@ def test_ids_above_255_wrap_and_stay_visible():
 def test_overlay_refuses(rgb, mask, alpha, pattern):
     with pytest.raises(InputError, match=pattern):
         overlay_masks(rgb, mask, alpha=alpha)
-
-
-def test_label_changes_only_the_corner():
-    rgb = grey((120, 200))
-    result = label_frame(rgb, "frame 12")
-    changed = (result != rgb).any(axis=-1)
-    assert changed[:40, :100].any() and not changed[60:].any() and not changed[:, 120:].any()
-    assert result.max() == 255 and result.min() < 60
 
 
 def test_contact_sheet_holds_every_frame_at_one_height():

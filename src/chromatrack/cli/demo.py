@@ -16,7 +16,7 @@ from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError, OutputError
 from chromatrack.evaluation.metrics.masks import SequenceScores, frame_scores, psnr, sequence_scores
 from chromatrack.evaluation.synthetic.render import SyntheticFrame, render_demo_clip
-from chromatrack.formats.masks import write_mask
+from chromatrack.formats.masks import frame_file, write_mask
 from chromatrack.viz.overlays import contact_sheet, overlay_masks
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def _track(
     with open_writer(output / "overlay.mp4", fps=FRAMES_PER_SECOND) as writer:
         for frame in tracker.track(output / "clip.mp4", masks=output / "first_mask.png"):
             writer.write(overlay_masks(frame.rgb, frame.mask))
-            write_mask(output / "masks" / f"{frame.index:05d}.png", frame.mask)
+            write_mask(output / "masks" / frame_file(frame.index), frame.mask)
             masks.append(frame.mask)
             report("track", len(masks), len(truth))
     return masks

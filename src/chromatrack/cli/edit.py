@@ -40,9 +40,8 @@ def correct(
     """
     from chromatrack.cli.mark_files import parse_lost
     from chromatrack.cli.progress import frame_bar
-    from chromatrack.formats.boxes import read_boxes
+    from chromatrack.formats.csv_tables import read_boxes, read_points
     from chromatrack.formats.keypoints import read_keypoints
-    from chromatrack.formats.points import read_points
     from chromatrack.runs.correct import correct as run_correction
     from chromatrack.runs.correct import read_masks_at, tracker_of
     from chromatrack.tracking.marks import Marks

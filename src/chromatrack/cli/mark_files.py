@@ -57,9 +57,8 @@ def read_mark_files(files: MarkFiles, video: str, *, output: Path, start: int) -
         InputError: no marks at all, a skeleton for no keypoints, a file that is not as it should
             be, or one that the results would overwrite. VideoError: the video cannot be read.
     """
-    from chromatrack.formats.boxes import read_boxes
+    from chromatrack.formats.csv_tables import read_boxes, read_points
     from chromatrack.formats.keypoints import read_keypoints, read_skeleton
-    from chromatrack.formats.points import read_points
     from chromatrack.formats.polygons import read_polygons
     from chromatrack.tracking.mark_checks import add_polygons
     from chromatrack.tracking.marks import Marks

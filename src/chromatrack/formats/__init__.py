@@ -2,5 +2,5 @@
 
 Enters: files of marks and tables from other tools, and tracked results. Leaves: marks as plain
 types, checked on reading, and files that other tools read.
-Read `points.py` first: it is the smallest complete example.
+Read `csv_tables.py` first: it is the smallest complete example.
 """

@@ -1,6 +1,8 @@
-"""CSV tables of marks and tracks: what points and boxes share.
+"""CSV tables of points and boxes: the user's marks in, tracks out and in again.
 
-A table has one header line, then one row per thing and frame, in any order.
+A table has one header line, then one row per thing and frame, in any order. Marks need the columns
+`id,frame` and those of their kind; tracks are written as
+`id,frame,pts_seconds,...,visible,confidence`, which reads as marks too.
 """
 
 from __future__ import annotations
@@ -16,12 +18,20 @@ from typing import TextIO
 
 import numpy as np
 
+from chromatrack.atomic import WholeFile
 from chromatrack.errors import InputError
+from chromatrack.structures import BoxMark, PointMark, TrackedBox, TrackedPoint
 
-SEPARATORS = (",", ";", "\t")
+POINT = ("x", "y")
+"""Columns of a point, px from the centre of the top-left pixel."""
+
+BOX = ("x", "y", "width", "height")
+"""Columns of a box, px: it covers the pixel columns x .. x + width - 1, counted from 0."""
+
+_SEPARATORS = (",", ";", "\t")
 """Between cells; spreadsheets of many countries write ';' because ',' is their decimal mark."""
 
-LARGEST = 2**63 - 1
+_LARGEST = 2**63 - 1
 """Of ids and frame numbers, which are kept as 64-bit integers."""
 
 _WHOLE = re.compile(r"\+?[0-9]{1,19}", re.ASCII)
@@ -46,7 +56,94 @@ class TrackData:
     confidence: np.ndarray
 
 
-# -- reading tables --------------------------------------------------------------------------
+def read_points(path: str | PathLike[str]) -> list[PointMark]:
+    """Read marked points from a CSV file with the columns id, frame, x, y, in any order.
+
+    Other columns are passed over, but in a table with a `visible` column, as tracks have, a row
+    that says 0 declares the point lost there: its x and y are a guess. So does a row with empty x
+    and y. A byte order mark, CRLF and ';' or tab between cells (then with '.' or ',' as decimal
+    mark) are fine.
+
+    Returns:
+        The marks in the order of the file.
+
+    Raises:
+        InputError: no such file, a missing column, no rows, a cell that is not a finite number (or
+            for id and frame, not an integer from 0 up), only one of x and y, or two rows for one
+            id and frame.
+    """
+    marks = _marked_rows(path, POINT)
+    return [PointMark(number, frame, *(xy or (None, None))) for number, frame, xy, _ in marks]
+
+
+def read_boxes(path: str | PathLike[str]) -> list[BoxMark]:
+    """Read marked boxes from a CSV file with the columns id, frame, x, y, width, height.
+
+    Otherwise as `read_points`; a width or height that is not above 0 is an InputError too.
+    """
+    marks = []
+    for number, frame, box, row in _marked_rows(path, BOX):
+        for column, value in zip(BOX[2:], box[2:] if box else (), strict=False):
+            if value <= 0:
+                raise InputError(
+                    f"{row.place}: expected {column} above 0 px, got {row.cells[column]!r}; "
+                    "correct the row, or leave all four cells empty where the box is lost"
+                )
+        marks.append(BoxMark(number, frame, *(box or (None,) * 4)))
+    return marks
+
+
+def read_tracks(path: str | PathLike[str], columns: Sequence[str] = POINT) -> dict[int, TrackData]:
+    """Read a tracks.csv, or with `BOX` a boxes.csv: {id: track with (N, len(columns)) values}.
+
+    Ids ascend. A table without rows is a run that tracked nothing: {}.
+
+    Raises:
+        InputError: as `read_points`, and for a missing column of those that tracks have.
+    """
+    wanted = ("id", "frame", "pts_seconds", *columns, "visible", "confidence")
+    found: dict[int, list[tuple[float, ...]]] = {}
+    for number, frame, row in _unique_rows(path, wanted):
+        given = [row.number(column) for column in ("pts_seconds", *columns)]
+        values = (math.nan if value is None else value for value in given)
+        state = row.flag("visible") and None not in given[1:], row.number("confidence") or 0.0
+        found.setdefault(number, []).append((frame, *values, *state))
+    return {number: _track_data(found[number]) for number in sorted(found)}
+
+
+class TableWriter(WholeFile):
+    """Writes a tracks.csv or boxes.csv frame by frame; see `WholeFile` for how it ends."""
+
+    def __init__(self, path: str | PathLike[str], columns: Sequence[str]) -> None:
+        """Open a table of `POINT` or `BOX`. Raises OutputError if it cannot be."""
+        super().__init__(path)
+        self._columns = columns
+        self.text(track_header(columns))
+
+    def write(
+        self,
+        index: int,
+        pts_seconds: float,
+        tracked: Mapping[int, TrackedPoint] | Mapping[int, TrackedBox],
+    ) -> None:
+        """Add what was tracked on a frame, ids ascending; px are rounded to a thousandth.
+
+        Values that are not finite leave their cells empty, and the thing hidden.
+        """
+        for number, thing in sorted(tracked.items()):
+            values = [getattr(thing, column) for column in self._columns]
+            known = all(math.isfinite(value) for value in values)
+            cells = ",".join(f"{value:.3f}" if known else "" for value in values)
+            state = f"{int(thing.visible and known)},{thing.confidence:.4f}"
+            self.text(f"{number},{index},{pts_seconds:.6f},{cells},{state}\n")
+
+
+def track_header(columns: Sequence[str]) -> str:
+    """First line of a table of tracks."""
+    return f"id,frame,pts_seconds,{','.join(columns)},visible,confidence\n"
+
+
+# -- rows ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -65,7 +162,7 @@ class TableRow:
     def whole(self, column: str) -> int:
         """The cell as an integer from 0 up; raises InputError if it is none."""
         text = self.cells[column]
-        if not _WHOLE.fullmatch(text) or int(text) > LARGEST:
+        if not _WHOLE.fullmatch(text) or int(text) > _LARGEST:
             raise InputError(
                 f"{self.place}: expected {column} to be an integer from 0 up, got {text!r}; "
                 "correct the row"
@@ -118,7 +215,7 @@ def table_rows(path: str | PathLike[str], columns: Sequence[str]) -> Iterator[Ta
 def _rows(file: TextIO, name: str, columns: Sequence[str]) -> Iterator[TableRow]:
     """As `table_rows`, for an open file."""
     first = file.readline()
-    separator = max(SEPARATORS, key=first.count)
+    separator = max(_SEPARATORS, key=first.count)
     header = [cell.strip().lower() for cell in next(csv.reader([first], delimiter=separator), [])]
     _check_header(header, name, columns)
     reader = csv.reader(file, delimiter=separator)
@@ -154,69 +251,46 @@ def _check_header(header: Sequence[str], name: str, columns: Sequence[str]) -> N
         raise InputError(f"'{name}', line 1: the column {double} is there twice; remove one")
 
 
-def marked_rows(
-    path: str | PathLike[str], values: Sequence[str]
+def _unique_rows(
+    path: str | PathLike[str], columns: Sequence[str]
+) -> Iterator[tuple[int, int, TableRow]]:
+    """As `table_rows`, with id and frame; raises InputError too for two rows that share both."""
+    seen: dict[tuple[int, int], int] = {}
+    for row in table_rows(path, columns):
+        number, frame = row.whole("id"), row.whole("frame")
+        if (number, frame) in seen:
+            raise InputError(
+                f"{row.place}: id {number} on frame {frame} is there already, in "
+                f"line {seen[number, frame]}; keep one of the two rows"
+            )
+        seen[number, frame] = row.line
+        yield number, frame, row
+
+
+def _marked_rows(
+    path: str | PathLike[str], columns: Sequence[str]
 ) -> Iterator[tuple[int, int, tuple[float, ...] | None, TableRow]]:
-    """Marks of a CSV table: (id, frame, its `values` or None where declared lost, the row).
+    """(id, frame, values, row); values are None where declared lost: all empty, or not visible.
 
     Raises:
-        InputError: as `table_rows`; also for no rows at all, some but not all values given, or two
-            rows for one id and frame.
+        InputError: as `_unique_rows`; also for no rows at all, or some but not all values given.
     """
-    seen: dict[tuple[int, int], int] = {}
-    for row in table_rows(path, ("id", "frame", *values)):
-        number, frame = _new_key(row, seen)
-        yield number, frame, _values_or_none(row, values), row
-    if not seen:
+    row = None
+    for number, frame, row in _unique_rows(path, ("id", "frame", *columns)):
+        given = [row.number(column) for column in columns]
+        known = tuple(value for value in given if value is not None)
+        if known and len(known) < len(given):
+            shown = ", ".join(f"{c}={row.cells[c]!r}" for c in columns)
+            raise InputError(
+                f"{row.place}: expected all of {','.join(columns)}, or none where the thing is "
+                f"lost, got {shown}; fill in the rest"
+            )
+        hidden = bool(row.cells.get("visible")) and not row.flag("visible")
+        yield number, frame, None if hidden else known or None, row
+    if row is None:
         raise InputError(
             f"'{path}': expected at least one row under the header, got none; add a mark"
         )
-
-
-def read_track_table(path: str | PathLike[str], values: Sequence[str]) -> dict[int, TrackData]:
-    """Tracks in a CSV table, {id: TrackData with (N, len(values)) values}, ids ascending.
-
-    Raises:
-        InputError: as `marked_rows`, but no rows give {}.
-    """
-    columns = ("id", "frame", "pts_seconds", *values, "visible", "confidence")
-    found: dict[int, list[tuple[float, ...]]] = {}
-    seen: dict[tuple[int, int], int] = {}
-    for row in table_rows(path, columns):
-        number, frame = _new_key(row, seen)
-        given = tuple(row.number(column) for column in values)
-        place = tuple(math.nan if value is None else value for value in given)
-        seconds, confidence = row.number("pts_seconds"), row.number("confidence")
-        rest = (row.flag("visible") and None not in given, confidence or 0.0)
-        time = math.nan if seconds is None else seconds
-        found.setdefault(number, []).append((frame, time, *place, *rest))
-    return {number: _track_data(found[number]) for number in sorted(found)}
-
-
-def _new_key(row: TableRow, seen: dict[tuple[int, int], int]) -> tuple[int, int]:
-    """(id, frame) of a row, entered into `seen`; raises InputError if it is there already."""
-    number, frame = row.whole("id"), row.whole("frame")
-    if (number, frame) in seen:
-        raise InputError(
-            f"{row.place}: id {number} on frame {frame} is there already, in "
-            f"line {seen[number, frame]}; keep one of the two rows"
-        )
-    seen[number, frame] = row.line
-    return number, frame
-
-
-def _values_or_none(row: TableRow, values: Sequence[str]) -> tuple[float, ...] | None:
-    """The values of a mark, None where it declares the thing lost: all empty, or not visible."""
-    given = [row.number(column) for column in values]
-    known = tuple(value for value in given if value is not None)
-    if known and len(known) < len(given):
-        shown = ", ".join(f"{c}={row.cells[c]!r}" for c in values)
-        raise InputError(
-            f"{row.place}: expected all of {','.join(values)}, or none where the thing is lost, "
-            f"got {shown}; fill in the rest"
-        )
-    hidden = bool(row.cells.get("visible")) and not row.flag("visible")
-    return None if not known or hidden else known
 
 
 def _track_data(rows: list[tuple[float, ...]]) -> TrackData:
@@ -230,21 +304,3 @@ def _track_data(rows: list[tuple[float, ...]]) -> TrackData:
         visible=table[:, -2] != 0,
         confidence=table[:, -1],
     )
-
-
-# -- writing tables --------------------------------------------------------------------------
-
-
-def track_line(
-    number: int,
-    index: int,
-    pts_seconds: float,
-    values: Sequence[float],
-    visible: bool,
-    confidence: float,
-) -> str:
-    """One row of a tracks table; values that are not finite leave their cells empty, hidden."""
-    known = all(math.isfinite(value) for value in values)
-    cells = [f"{value:.3f}" if known else "" for value in values]
-    state = f"{int(visible and known)},{confidence:.4f}"
-    return f"{number},{index},{pts_seconds:.6f},{','.join(cells)},{state}\n"

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+import numpy as np
 
 from chromatrack.errors import InputError, shown
 
@@ -28,58 +31,101 @@ def load_json_object(path: str | PathLike[str], *, what: str) -> dict[str, Any]:
             f"'{source}': expected {what} as JSON, but it cannot be read ({error}); save it again"
         ) from error
     if not isinstance(data, dict):
+        names = {list: "list", str: "text", bool: "truth value", type(None): "null"}
         raise InputError(
-            f"'{source}': expected {what}, a JSON object {{...}}, got a {_kind(data)}; "
-            "check that it is the right file"
+            f"'{source}': expected {what}, a JSON object {{...}}, got a "
+            f"{names.get(type(data), 'number')}; check that it is the right file"
         )
     return data
 
 
-def whole(value: object, place: str) -> int:
-    """`value` as an integer from 0 up; raises InputError, beginning with `place`, if it is none."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise InputError(f"{place}: expected an integer from 0 up, got {shown(value)}; correct it")
-    return value
+@dataclass(frozen=True)
+class JsonValue:
+    """A value in a JSON file and where it stands there, such as `marks[0].id`; "" is the whole.
+
+    What takes it for a number, a list and so on raises InputError where it is none.
+    """
+
+    value: Any
+    file: str
+    path: str = ""
+
+    @property
+    def place(self) -> str:
+        """The file and where in it, as errors begin."""
+        return f"'{self.file}': {self.path}" if self.path else f"'{self.file}'"
+
+    def whole(self) -> int:
+        """It as an integer from 0 up."""
+        value = self.value
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+            raise self._unlike("an integer from 0 up")
+        return value
+
+    def number(self) -> float:
+        """It as a finite number."""
+        if not _is_number(self.value):
+            raise self._unlike("a finite number")
+        return float(self.value)
+
+    def numbers(self, count: int) -> np.ndarray:
+        """It as (count,) float64: a list of that many finite numbers."""
+        values = self._list()
+        if len(values) != count:
+            raise InputError(
+                f"{self.place}: expected {count} numbers, got {len(values)}; correct it"
+            )
+        if all(map(_is_number, values)):
+            return np.array(values, dtype=np.float64)
+        return np.array([item.number() for item in self.items()])  # raises, and says which
+
+    def xy(self) -> tuple[float, float]:
+        """It as finite [x, y] px."""
+        if len(self._list()) != 2:
+            raise self._unlike("[x, y]")
+        x, y = self.items()
+        return x.number(), y.number()
+
+    def items(self) -> list[JsonValue]:
+        """Its entries as a list."""
+        values = enumerate(self._list())
+        return [JsonValue(value, self.file, f"{self.path}[{i}]") for i, value in values]
+
+    def fields(self) -> Mapping[str, Any]:
+        """Its plain entries as an object."""
+        if not isinstance(self.value, dict):
+            raise self._unlike("an object {...}")
+        return self.value
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.fields()
+
+    def __getitem__(self, key: str) -> JsonValue:
+        """What it has under `key`; InputError if nothing."""
+        if key not in self:
+            raise InputError(
+                f'{self.place}: expected "{key}", got only {shown(sorted(self.value))}; add it'
+            )
+        path = f"{self.path}.{key}" if self.path else key
+        return JsonValue(self.value[key], self.file, path)
+
+    def get(self, *keys: str) -> JsonValue | None:
+        """What it has under the first of `keys` that is there and not null; None if none is."""
+        key = next((key for key in keys if self.fields().get(key) is not None), None)
+        return None if key is None else self[key]
+
+    def _list(self) -> list[Any]:
+        if not isinstance(self.value, list):
+            raise self._unlike("a list [...]")
+        return self.value
+
+    def _unlike(self, expected: str) -> InputError:
+        return InputError(f"{self.place}: expected {expected}, got {shown(self.value)}; correct it")
 
 
-def number(value: object, place: str) -> float:
-    """`value` as a finite number; raises InputError, beginning with `place`, if it is none."""
-    if (
-        not isinstance(value, int | float)
-        or isinstance(value, bool)
-        or not abs(value) < 1e300  # an int beyond a float's range is no more a number than inf
-    ):
-        raise InputError(f"{place}: expected a finite number, got {shown(value)}; correct it")
-    return float(value)
-
-
-def listed(value: object, place: str) -> list[Any]:
-    """`value` if it is a list; raises InputError, beginning with `place`, if it is none."""
-    if not isinstance(value, list):
-        raise InputError(f"{place}: expected a list [...], got {shown(value)}; correct it")
-    return value
-
-
-def mapped(value: object, place: str) -> dict[str, Any]:
-    """`value` if it is an object; raises InputError, beginning with `place`, if it is none."""
-    if not isinstance(value, dict):
-        raise InputError(f"{place}: expected an object {{...}}, got {shown(value)}; correct it")
-    return value
-
-
-def entry(data: Mapping[str, Any], key: str, place: str) -> Any:  # noqa: ANN401 (JSON)
-    """What `data` has under `key`; raises InputError, beginning with `place`, if nothing."""
-    if key not in data:
-        raise InputError(f'{place}: expected "{key}", got only {shown(sorted(data))}; add it')
-    return data[key]
-
-
-def xy_pair(value: object, place: str) -> tuple[float, float]:
-    """`value` as finite [x, y] px; raises InputError, beginning with `place`, if it is none."""
-    pair = listed(value, place)
-    if len(pair) != 2:
-        raise InputError(f"{place}: expected [x, y], got {shown(value)}; correct it")
-    return number(pair[0], place), number(pair[1], place)
+def _is_number(value: object) -> bool:
+    # An int beyond a float's range is no more a number than inf.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 def last_number(file_name: str) -> int | None:
@@ -87,8 +133,3 @@ def last_number(file_name: str) -> int | None:
     stem = PurePosixPath(file_name.replace("\\", "/")).stem
     digits = re.findall(r"[0-9]+", stem)
     return int(digits[-1]) if digits and len(digits[-1]) <= 18 else None
-
-
-def _kind(value: object) -> str:
-    names = {list: "list", str: "text", bool: "truth value", type(None): "null"}
-    return names.get(type(value), "number")

@@ -9,7 +9,9 @@ null declares a joint lost, one left out is not marked on that frame.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any
 
@@ -17,10 +19,13 @@ import numpy as np
 
 from chromatrack.atomic import WholeFile
 from chromatrack.errors import InputError, shown
-from chromatrack.formats.coco import HIDDEN, VISIBLE, CocoFile, CocoInstance, parse_coco
 from chromatrack.formats.csv_tables import TrackData
-from chromatrack.formats.json_fields import entry, listed, load_json_object, mapped, whole, xy_pair
+from chromatrack.formats.json_fields import JsonValue, last_number, load_json_object
+from chromatrack.formats.masks import frame_file
 from chromatrack.structures import KeypointMark, Skeleton, TrackedKeypoints
+
+_HIDDEN, _VISIBLE = 1, 2
+"""COCO's v of a joint that is marked; 0 is not marked."""
 
 
 def read_keypoints(
@@ -33,6 +38,9 @@ def read_keypoints(
     `frame_index` or `frame_id`, else the last number in its file name, else its id; the instance
     is the annotation's `track_id` or `instance_id`, else its id.
 
+    Args:
+        skeleton: where the file has no names or edges of its own.
+
     Returns:
         The skeleton, and the marks in the order of the file.
 
@@ -41,19 +49,21 @@ def read_keypoints(
             one, a wrong number of values, a position that is not finite, or two marks for one id
             and frame.
     """
-    data = load_json_object(path, what="keypoints")
-    name = str(path)
-    if skeleton is not None:
-        data = _with_skeleton(data, skeleton)
+    data = JsonValue(load_json_object(path, what="keypoints"), str(path))
     if "annotations" in data:
-        coco = parse_coco(data, name)
-        found, marks = _coco_skeleton(coco, name), _coco_marks(coco)
+        skeleton, instances = _read_coco(data, skeleton)
+        marked = [i for i in instances if (i.v > 0).any()]
+        _check_unique((i.id, i.frame, i.given) for i in marked)
+        marks = [KeypointMark(i.id, i.frame, i.xy, np.zeros(len(i.v), dtype=bool)) for i in marked]
     else:
-        found = _short_skeleton(entry(data, "skeleton", f"'{name}'"), f"'{name}': skeleton")
-        marks = _short_marks(entry(data, "marks", f"'{name}'"), found, name)
+        if skeleton is None or "skeleton" in data:
+            skeleton = _short_skeleton(data["skeleton"])
+        items = data["marks"].items()
+        marks = [_short_mark(item, skeleton) for item in items]
+        _check_unique((m.id, m.frame, item) for m, item in zip(marks, items, strict=True))
     if not marks:
-        raise InputError(f"'{name}': expected at least one marked joint, got none; mark some")
-    return found, marks
+        raise InputError(f"{data.place}: expected at least one marked joint, got none; mark some")
+    return skeleton, marks
 
 
 def read_skeleton(path: str | PathLike[str]) -> Skeleton:
@@ -64,10 +74,8 @@ def read_skeleton(path: str | PathLike[str]) -> Skeleton:
     """
     data = load_json_object(path, what="a skeleton")
     if "categories" in data:
-        return _coco_skeleton(
-            parse_coco({"images": [], **data, "annotations": []}, str(path)), path
-        )
-    return _short_skeleton(data.get("skeleton", data), f"'{path}'")
+        return _read_coco(JsonValue({"images": [], **data, "annotations": []}, str(path)))[0]
+    return _short_skeleton(JsonValue(data.get("skeleton", data), str(path)))
 
 
 def read_keypoint_tracks(path: str | PathLike[str]) -> tuple[Skeleton, dict[int, TrackData]]:
@@ -79,31 +87,13 @@ def read_keypoint_tracks(path: str | PathLike[str]) -> tuple[Skeleton, dict[int,
     Raises:
         InputError: as `read_keypoints`, but no marks are no error.
     """
-    coco = parse_coco(load_json_object(path, what="COCO keypoints"), str(path))
-    _check_unique([(i.id, i.frame, i.place) for i in coco.instances])
-    found: dict[int, list[CocoInstance]] = {}
-    for instance in sorted(coco.instances, key=lambda i: (i.id, i.frame)):
+    data = JsonValue(load_json_object(path, what="COCO keypoints"), str(path))
+    skeleton, instances = _read_coco(data)
+    _check_unique((i.id, i.frame, i.given) for i in instances)
+    found: dict[int, list[_Instance]] = {}
+    for instance in sorted(instances, key=lambda i: (i.id, i.frame)):
         found.setdefault(instance.id, []).append(instance)
-    return _coco_skeleton(coco, path), {key: _track(rows) for key, rows in found.items()}
-
-
-def write_keypoints(
-    path: str | PathLike[str],
-    skeleton: Skeleton,
-    frames: Iterable[tuple[int, float, Mapping[int, TrackedKeypoints]]],
-) -> None:
-    """Write tracked joints as COCO keypoint JSON, frame by frame, as by `KeypointWriter`.
-
-    Args:
-        frames: frame number, its time in seconds, and {instance id: joints}, for every frame.
-
-    Raises:
-        InputError: another number of joints than the skeleton has.
-        OutputError: the file cannot be written.
-    """
-    with KeypointWriter(path, skeleton) as writer:
-        for index, pts_seconds, keypoints in frames:
-            writer.write(index, pts_seconds, keypoints)
+    return skeleton, {key: _track(rows) for key, rows in found.items()}
 
 
 class KeypointWriter(WholeFile):
@@ -132,7 +122,7 @@ class KeypointWriter(WholeFile):
             InputError: another number of joints than the skeleton has.
             OutputError: the file cannot be written.
         """
-        image = {"id": index, "file_name": f"{index:05d}.png", "frame_index": index}
+        image = {"id": index, "file_name": frame_file(index), "frame_index": index}
         self._images.append(_json({**image, "pts_seconds": round(pts_seconds, 6)}))
         for number in sorted(keypoints):
             instance = keypoints[number]
@@ -154,9 +144,6 @@ class KeypointWriter(WholeFile):
         super().close()
 
 
-# -- COCO ------------------------------------------------------------------------------------
-
-
 def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
@@ -167,23 +154,10 @@ def _coco_joint_names(skeleton: Skeleton) -> dict[str, Any]:
     return {"keypoints": list(skeleton.names), "skeleton": edges}
 
 
-def _with_skeleton(data: dict[str, Any], skeleton: Skeleton) -> dict[str, Any]:
-    """A marks file's JSON, with joint names and edges where it has none of its own."""
-    if "annotations" not in data:
-        names = skeleton.names
-        edges = [[names[a], names[b]] for a, b in skeleton.edges]
-        return {"skeleton": {"names": list(names), "edges": edges}, **data}
-    categories = data.get("categories", [])
-    if not isinstance(categories, list) or not all(isinstance(c, dict) for c in categories):
-        return data
-    named = [{**_coco_joint_names(skeleton), **category} for category in categories]
-    return {**data, "categories": named}
-
-
 def _coco_joints(instance: TrackedKeypoints) -> dict[str, Any]:
     """What an annotation says of its joints."""
     known = np.asarray(np.isfinite(instance.joints).all(axis=1))
-    v = np.where(known, np.where(instance.visible, VISIBLE, HIDDEN), 0)
+    v = np.where(known, np.where(instance.visible, _VISIBLE, _HIDDEN), 0)
     xy = np.round(np.where(known[:, None], instance.joints, 0.0), 3)
     keypoints: list[float] = []
     for (x, y), flag in zip(xy.tolist(), v.tolist(), strict=True):
@@ -197,48 +171,156 @@ def _coco_joints(instance: TrackedKeypoints) -> dict[str, Any]:
     }
 
 
-def _coco_skeleton(coco: CocoFile, name: str | PathLike[str]) -> Skeleton:
-    return _told(f"'{name}'", coco.names, coco.edges)
+# -- reading COCO ----------------------------------------------------------------------------
 
 
-def _coco_marks(coco: CocoFile) -> list[KeypointMark]:
-    marked = [i for i in coco.instances if (i.v > 0).any()]
-    _check_unique([(i.id, i.frame, i.place) for i in marked])
-    return [KeypointMark(i.id, i.frame, i.xy, np.zeros(len(i.v), dtype=bool)) for i in marked]
+@dataclass(frozen=True)
+class _Instance:
+    """One annotation: instance `id` on a frame, as given in a file.
+
+    pts_seconds: NaN where the file does not say. xy: (J, 2) float64 px, NaN where v is 0.
+    v: (J,) int, 0 not marked, 1 marked though hidden, 2 visible. confidence: (J,) float64 in
+    [0, 1]; 1 for marked joints where the file has no scores.
+    """
+
+    given: JsonValue
+    id: int
+    frame: int
+    pts_seconds: float
+    xy: np.ndarray
+    v: np.ndarray
+    confidence: np.ndarray
 
 
-def _track(rows: list[CocoInstance]) -> TrackData:
+def _read_coco(
+    data: JsonValue, default: Skeleton | None = None
+) -> tuple[Skeleton, list[_Instance]]:
+    """The skeleton and instances in the order of the file; `default`: for nameless categories.
+
+    Annotations without keypoints are passed over.
+
+    Raises:
+        InputError: not COCO keypoints, annotations of two different skeletons, an unknown image or
+            category, a wrong number of values, or one that is not a finite number.
+    """
+    names = {} if default is None else _coco_joint_names(default)
+    categories = {
+        category["id"].whole(): replace(category, value={**names, **category.value})
+        for category in data["categories"].items()
+    }
+    times = {}
+    for image in data["images"].items():
+        number, seconds = image["id"].whole(), image.get("pts_seconds")
+        frame = image.get("frame_index", "frame_id")
+        in_name = last_number(str(image.value.get("file_name", "")))
+        shown_on = frame.whole() if frame else number if in_name is None else in_name
+        times[number] = shown_on, seconds.number() if seconds else math.nan
+    annotations = [item for item in data["annotations"].items() if "keypoints" in item]
+    skeleton = _used_skeleton(data, categories, annotations)
+    return skeleton, [_instance(item, times, len(skeleton.names)) for item in annotations]
+
+
+def _used_skeleton(
+    data: JsonValue, categories: Mapping[int, JsonValue], annotations: Sequence[JsonValue]
+) -> Skeleton:
+    """That of the one category with keypoints that is used, or else of the first."""
+    known = {key: category for key, category in categories.items() if "keypoints" in category}
+    if not known:
+        raise InputError(
+            f"{data.place}: expected a category with keypoints, got none; add the joints' names"
+        )
+    used = {}
+    for annotation in annotations:
+        key = annotation["category_id"].whole()
+        if key not in known:
+            raise InputError(
+                f"{annotation.place}: category {key} has no keypoints, only {shown(sorted(known))} "
+                "do; correct category_id"
+            )
+        used[key] = known[key]
+    skeletons = {_category_skeleton(used[key]) for key in used} or {
+        _category_skeleton(next(iter(known.values())))
+    }
+    if len(skeletons) > 1:
+        raise InputError(
+            f"{data.place}: expected one skeleton for all, got categories {shown(sorted(used))} "
+            "with different joints; split the file"
+        )
+    return skeletons.pop()
+
+
+def _category_skeleton(category: JsonValue) -> Skeleton:
+    """Joint names of a category and its edges, from 1-based to 0-based."""
+    names = [item.value for item in category["keypoints"].items()]
+    edges = []
+    for edge in category["skeleton"].items() if "skeleton" in category else ():
+        ends = [end.whole() for end in edge.items()]
+        if len(ends) != 2 or not all(1 <= end <= len(names) for end in ends):
+            raise InputError(
+                f"{edge.place}: expected a pair of joints 1 to {len(names)}, got an edge to an "
+                f"unknown joint, {shown(edge.value)}; correct it"
+            )
+        edges.append((ends[0] - 1, ends[1] - 1))
+    texts = tuple(name if isinstance(name, str) else shown(name) for name in names)
+    return _skeleton(category, texts, tuple(edges))
+
+
+def _instance(item: JsonValue, times: Mapping[int, tuple[int, float]], joints: int) -> _Instance:
+    image = item["image_id"].whole()
+    if image not in times:
+        raise InputError(f"{item.place}: image {image} is not among the images; correct image_id")
+    number = (item.get("track_id", "instance_id") or item["id"]).whole()
+    table = item["keypoints"].numbers(3 * joints).reshape(joints, 3)
+    v = table[:, 2]
+    if not np.isin(v, (0, _HIDDEN, _VISIBLE)).all():
+        raise InputError(
+            f"{item.place}.keypoints: expected 0, 1 or 2 after each x, y, got {shown(v.tolist())}; "
+            "correct it"
+        )
+    xy = np.where(v[:, None] > 0, table[:, :2], np.nan)
+    if scores := item.get("keypoint_scores"):
+        confidence = scores.numbers(joints)
+    else:
+        score = item.get("score")
+        confidence = np.where(v > 0, score.number() if score else 1.0, 0.0)
+    return _Instance(item, number, *times[image], xy, v.astype(int), confidence)
+
+
+def _track(rows: list[_Instance]) -> TrackData:
     return TrackData(
         frames=np.array([row.frame for row in rows], dtype=np.int64),
         pts_seconds=np.array([row.pts_seconds for row in rows]),
         values=np.stack([row.xy for row in rows]),
-        visible=np.stack([row.v == VISIBLE for row in rows]),
+        visible=np.stack([row.v == _VISIBLE for row in rows]),
         confidence=np.stack([row.confidence for row in rows]),
     )
 
 
-# -- the short form --------------------------------------------------------------------------
+# -- reading the short form ------------------------------------------------------------------
 
 
-def _told(place: str, names: tuple[str, ...], edges: tuple[tuple[int, int], ...]) -> Skeleton:
+def _skeleton(
+    given: JsonValue, names: tuple[str, ...], edges: tuple[tuple[int, int], ...]
+) -> Skeleton:
     """The skeleton; errors begin with the place it was read from."""
     try:
         return Skeleton(names, edges)
     except InputError as error:
-        raise InputError(f"{place}: {error}") from error
+        raise InputError(f"{given.place}: {error}") from error
 
 
-def _short_skeleton(value: object, place: str) -> Skeleton:
-    data = mapped(value, place)
-    names = tuple(listed(entry(data, "names", place), f"{place}: names"))
+def _short_skeleton(data: JsonValue) -> Skeleton:
+    names = tuple(item.value for item in data["names"].items())
     numbers = {name: i for i, name in enumerate(names) if isinstance(name, str)}
     edges = []
-    for edge in listed(data.get("edges", []), f"{place}: edges"):
-        ends = listed(edge, f"{place}: edges")
+    for edge in data["edges"].items() if "edges" in data else ():
+        ends = edge.items()
         if len(ends) != 2:
-            raise InputError(f"{place}: expected edges of two joints, got {shown(edge)}")
-        edges.append(tuple(_joint_number(end, numbers, f"{place}: edges") for end in ends))
-    return _told(place, names, tuple(edges))
+            raise InputError(
+                f"{edge.place}: expected edges of two joints, got {shown(edge.value)}; correct it"
+            )
+        edges.append(tuple(_joint_number(end.value, numbers, end.place) for end in ends))
+    return _skeleton(data, names, tuple(edges))
 
 
 def _joint_number(name: object, numbers: Mapping[str, int], place: str) -> int:
@@ -250,41 +332,28 @@ def _joint_number(name: object, numbers: Mapping[str, int], place: str) -> int:
     return numbers[name]
 
 
-def _short_marks(value: object, skeleton: Skeleton, name: str) -> list[KeypointMark]:
-    marks, places = [], []
-    for i, item in enumerate(listed(value, f"'{name}': marks")):
-        place = f"'{name}': marks[{i}]"
-        mark = _short_mark(mapped(item, place), skeleton, place)
-        marks.append(mark)
-        places.append((mark.id, mark.frame, place))
-    _check_unique(places)
-    return marks
-
-
-def _short_mark(item: dict[str, Any], skeleton: Skeleton, place: str) -> KeypointMark:
-    number = whole(entry(item, "id", place), f"{place}.id")
-    frame = whole(entry(item, "frame", place), f"{place}.frame")
-    given = mapped(entry(item, "joints", place), f"{place}.joints")
-    if not given:
-        raise InputError(f"{place}.joints: expected at least one joint, got none; mark one")
+def _short_mark(item: JsonValue, skeleton: Skeleton) -> KeypointMark:
+    number, frame, given = item["id"].whole(), item["frame"].whole(), item["joints"]
+    if not given.fields():
+        raise InputError(f"{given.place}: expected at least one joint, got none; mark one")
     numbers = {name: i for i, name in enumerate(skeleton.names)}
     joints = np.full((len(numbers), 2), np.nan)
     lost = np.zeros(len(numbers), dtype=bool)
-    for joint, xy in given.items():
-        i = _joint_number(joint, numbers, f"{place}.joints")
+    for joint, xy in given.fields().items():
+        i = _joint_number(joint, numbers, given.place)
         lost[i] = xy is None
         if xy is not None:
-            joints[i] = xy_pair(xy, f"{place}.joints.{joint}")
+            joints[i] = given[joint].xy()
     return KeypointMark(number, frame, joints, lost)
 
 
-def _check_unique(marks: Iterable[tuple[int, int, str]]) -> None:
-    """Raises InputError if two of (id, frame, place) have one id and frame."""
+def _check_unique(marks: Iterable[tuple[int, int, JsonValue]]) -> None:
+    """Raises InputError if two of (id, frame, as given) have one id and frame."""
     seen: dict[tuple[int, int], str] = {}
-    for number, frame, place in marks:
+    for number, frame, given in marks:
         if (number, frame) in seen:
             raise InputError(
-                f"{place}: id {number} on frame {frame} is there already, in "
-                f"{seen[number, frame].rpartition(': ')[2]}; keep one of the two"
+                f"{given.place}: id {number} on frame {frame} is there already, in "
+                f"{seen[number, frame]}; keep one of the two"
             )
-        seen[number, frame] = place
+        seen[number, frame] = given.path

@@ -24,7 +24,7 @@ LOSSY_FORMATS = frozenset({"JPEG", "MPO"})
 """Formats that smear ids at the borders; refused as masks."""
 
 
-def davis_palette() -> np.ndarray:
+def _davis_palette() -> np.ndarray:
     """The PASCAL VOC / DAVIS colour table, (256, 3) uint8 RGB; entry 0 is black.
 
     Bit k of red, green and blue (from the top) is bit 3k, 3k + 1 and 3k + 2 of the index.
@@ -35,12 +35,12 @@ def davis_palette() -> np.ndarray:
         for channel in range(3):
             bit = (index >> (3 * k + channel)) & 1
             palette[:, channel] |= (bit << (7 - k)).astype(np.uint8)
+    palette.setflags(write=False)
     return palette
 
 
-DAVIS_PALETTE: np.ndarray = davis_palette()
+DAVIS_PALETTE = _davis_palette()
 """(256, 3) uint8 RGB: the colour in which object id `i` is stored and drawn."""
-DAVIS_PALETTE.setflags(write=False)
 
 _PALETTE_IDS: dict[int, int] = {
     (int(r) << 16) | (int(g) << 8) | int(b): i for i, (r, g, b) in enumerate(DAVIS_PALETTE)
@@ -62,6 +62,11 @@ def read_mask(path: str | PathLike[str]) -> np.ndarray:
     """
     packed, is_color = _read_raw(Path(path))
     return _colors_to_ids(packed, _color_table([packed])) if is_color else packed
+
+
+def frame_file(index: int) -> str:
+    """File name of a frame's mask or picture: `00012.png`."""
+    return f"{index:05d}.png"
 
 
 def read_mask_folder(path: str | PathLike[str]) -> dict[int, np.ndarray]:

@@ -7,20 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from chromatrack.errors import InputError, shown
-from chromatrack.formats.json_fields import (
-    entry,
-    last_number,
-    listed,
-    load_json_object,
-    mapped,
-    whole,
-    xy_pair,
-)
+from chromatrack.formats.json_fields import JsonValue, last_number, load_json_object
 
 FARTHEST = 1e9
 """Largest coordinate of a corner, px; beyond it a row and a column no longer have exact numbers."""
@@ -60,34 +51,26 @@ def read_polygons(path: str | PathLike[str]) -> list[PolygonMark]:
     """
     source = Path(path)
     files = sorted(source.glob("*.json")) if source.is_dir() else [source]
-    data = {str(file): load_json_object(file, what="polygons") for file in files}
-    ids = _label_ids(label for name, content in data.items() for _, label in _labels(content, name))
+    data = [JsonValue(load_json_object(file, what="polygons"), str(file)) for file in files]
+    ids = _label_ids(label for content in data for _, label in _labels(content))
     marks: list[PolygonMark] = []
-    for name, content in data.items():
-        if "shapes" in content:
-            marks += _labelme_marks(content, ids, name)
-        else:
-            marks += _own_marks(content, name)
+    for content in data:
+        marks += _labelme_marks(content, ids) if "shapes" in content else _own_marks(content)
     if not marks:
         raise InputError(f"'{source}': expected at least one polygon, got none; outline an object")
     return marks
 
 
 def rasterize(rings: Sequence[np.ndarray], size: tuple[int, int]) -> np.ndarray:
-    """The pixels whose centre lies inside an odd number of rings.
+    """(H, W) bool: the pixels whose centre lies inside an odd number of rings.
 
     A centre exactly on an outline belongs to what is right of it or below it, so polygons that
     share an edge share no pixel and leave none out.
 
     Args:
-        rings: (n, 2) xy px each, n >= 3; may cross themselves and leave the frame.
+        rings: (n, 2) finite xy px each, n >= 3, else InputError; may cross themselves and leave
+            the frame.
         size: (H, W) px.
-
-    Returns:
-        (H, W) bool.
-
-    Raises:
-        InputError: a ring of another shape, fewer than 3 corners, or corners that are not finite.
     """
     height, width = size
     starts = [_checked(ring) for ring in rings]
@@ -151,56 +134,51 @@ def _checked(ring: np.ndarray) -> np.ndarray:
     return corners
 
 
-def _ring(value: object, place: str) -> np.ndarray:
+def _ring(value: JsonValue) -> np.ndarray:
     """(n, 2) corners from JSON."""
-    corners = [xy_pair(corner, place) for corner in listed(value, place)]
+    corners = [corner.xy() for corner in value.items()]
     try:
         return _checked(np.array(corners).reshape(len(corners), 2))
     except InputError as error:
-        raise InputError(f"{place}: {error}") from error
+        raise InputError(f"{value.place}: {error}") from error
 
 
-def _own_marks(data: dict[str, Any], name: str) -> list[PolygonMark]:
+def _own_marks(data: JsonValue) -> list[PolygonMark]:
     marks = []
-    for i, item in enumerate(listed(entry(data, "objects", f"'{name}'"), f"'{name}': objects")):
-        place = f"'{name}': objects[{i}]"
-        number = _object_id(entry(mapped(item, place), "id", place), f"{place}.id")
-        frame = whole(entry(item, "frame", place), f"{place}.frame")
+    for item in data["objects"].items():
+        number, frame = _object_id(item["id"].whole(), item["id"]), item["frame"].whole()
         if ("polygon" in item) == ("polygons" in item):
             raise InputError(
-                f'{place}: expected one of "polygon" (a ring) and "polygons" (a list of rings), '
-                f"got {shown(sorted(item))}; correct it"
+                f'{item.place}: expected one of "polygon" (a ring) and "polygons" (a list of '
+                f"rings), got {shown(sorted(item.value))}; correct it"
             )
-        given = [item["polygon"]] if "polygon" in item else listed(item["polygons"], place)
-        rings = tuple(_ring(ring, f"{place}, ring {k}") for k, ring in enumerate(given))
-        if not rings:
-            raise InputError(f"{place}: expected at least one ring, got none; outline the object")
-        marks.append(PolygonMark(number, frame, rings))
+        given = [item["polygon"]] if "polygon" in item else item["polygons"].items()
+        if not given:
+            raise InputError(
+                f"{item.place}: expected at least one ring, got none; outline the object"
+            )
+        marks.append(PolygonMark(number, frame, tuple(map(_ring, given))))
     return marks
 
 
-def _labelme_marks(data: dict[str, Any], ids: dict[str, int], name: str) -> list[PolygonMark]:
-    frame = last_number(str(data.get("imagePath") or "")) or 0
+def _labelme_marks(data: JsonValue, ids: dict[str, int]) -> list[PolygonMark]:
+    frame = last_number(str(data.value.get("imagePath") or "")) or 0
     marks = []
-    for (place, label), shape in zip(_labels(data, name), data["shapes"], strict=True):
-        kind = shape.get("shape_type") or "polygon"
+    for shape, label in _labels(data):
+        kind = shape.value.get("shape_type") or "polygon"
         if kind != "polygon":
             raise InputError(
-                f"{place}: expected a polygon, got a {shown(kind)}; draw it as a polygon"
+                f"{shape.place}: expected a polygon, got a {shown(kind)}; draw it as a polygon"
             )
-        ring = _ring(entry(shape, "points", place), f"{place}.points")
-        marks.append(PolygonMark(_object_id(ids[label], f"{place}.label"), frame, (ring,)))
+        ring = _ring(shape["points"])
+        marks.append(PolygonMark(_object_id(ids[label], shape["label"]), frame, (ring,)))
     return marks
 
 
-def _labels(data: dict[str, Any], name: str) -> list[tuple[str, str]]:
-    """(place, label) of every LabelMe shape; none in a file of our own form."""
-    shapes = listed(data.get("shapes", []), f"'{name}': shapes")
-    places = [f"'{name}': shapes[{i}]" for i in range(len(shapes))]
-    return [
-        (place, str(entry(mapped(shape, place), "label", place)).strip())
-        for place, shape in zip(places, shapes, strict=True)
-    ]
+def _labels(data: JsonValue) -> list[tuple[JsonValue, str]]:
+    """LabelMe's shapes with their labels; none in a file of our own form."""
+    shapes = data["shapes"].items() if "shapes" in data else []
+    return [(shape, str(shape["label"].value).strip()) for shape in shapes]
 
 
 def _label_ids(labels: Iterable[str]) -> dict[str, int]:
@@ -212,8 +190,9 @@ def _label_ids(labels: Iterable[str]) -> dict[str, int]:
     return ids | {label: next(free) for label in distinct if label not in ids}
 
 
-def _object_id(value: object, place: str) -> int:
-    number = whole(value, place)
+def _object_id(number: int, given: JsonValue) -> int:
     if not 1 <= number <= np.iinfo(np.int32).max:
-        raise InputError(f"{place}: expected an object id from 1 up, got {number}; correct it")
+        raise InputError(
+            f"{given.place}: expected an object id from 1 up, got {number}; correct it"
+        )
     return number

@@ -20,8 +20,13 @@ from chromatrack.structures import Source
 from chromatrack.tracking.color_reliability import LOOK_BELOW
 from chromatrack.tracking.marks import ColorReference
 from chromatrack.tracking.tracker import Tracker
-from chromatrack.video.reader import ImageSequenceWriter, VideoWriter, open_writer, probe
-from chromatrack.video.timecode import Moment, frame_range
+from chromatrack.video.reader import (
+    ImageSequenceWriter,
+    Moment,
+    frame_range,
+    open_writer,
+    probe,
+)
 from chromatrack.video.writer import Codec
 
 
@@ -53,18 +58,18 @@ def colorize_to_file(
         OutputError: `output` cannot be written.
     """
     began, info = time.perf_counter(), probe(video)
-    told: list[ColoredRow] = []
+    rows: list[tuple[int, float, float]] = []
     first, last = frame_range(video, start=start, end=end)
     frames = tracker.colorize(video, references=references, start=first, end=last)
     total = frames_ahead(info.frame_count, first, last)
     writer = open_writer(output, codec=codec, fps=info.average_fps, audio_from=video)
+    is_images = isinstance(writer, ImageSequenceWriter)
+    target = writer.folder if is_images else writer.path
     with stop_on_interrupt() as check_interrupt:
         try:
             with writer:
-                is_images = isinstance(writer, ImageSequenceWriter)
                 if is_images and codec is not None:
                     raise InputError(f"codec: {output} takes PNG images, so leave {codec} out")
-                target = writer.folder if is_images else writer.path
                 for given in (video, *references):
                     keep_apart(given, target)
                 for frame in frames:
@@ -73,21 +78,21 @@ def colorize_to_file(
                         pts_seconds=frame.pts_seconds,
                         duration_seconds=frame.duration_seconds,
                     )
-                    told.append((frame.index, frame.pts_seconds, frame.reliability))
+                    rows.append((frame.index, frame.pts_seconds, frame.reliability))
                     if progress is not None:
-                        progress("colorize", len(told), total)
+                        progress("colorize", len(rows), total)
                     check_interrupt()
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(interrupted(len(told), Path(output))) from None
+            raise KeyboardInterrupt(interrupted(len(rows), Path(output))) from None
         finally:
-            if told:
-                write_color_reliability(writer, told, model=tracker.model)
-            if isinstance(writer, ImageSequenceWriter) and told:
-                _tell_stale_images(writer.folder, len(told))
-    return RunSummary(Path(output), len(told), time.perf_counter() - began)
+            if rows:
+                _write_reliability(target.resolve(), rows, model=tracker.model)
+            if rows and is_images:
+                _warn_of_stale_images(target, len(rows))
+    return RunSummary(Path(output), len(rows), time.perf_counter() - began)
 
 
-def _tell_stale_images(folder: Path, count: int) -> None:
+def _warn_of_stale_images(folder: Path, count: int) -> None:
     numbered = (path for path in folder.glob("*.png") if re.fullmatch(r"[0-9]{5,}", path.stem))
     stale = sorted(path.name for path in numbered if int(path.stem) >= count)
     if stale:
@@ -98,25 +103,10 @@ def _tell_stale_images(folder: Path, count: int) -> None:
         )
 
 
-ColoredRow = tuple[int, float, float]
-"""Frame number, pts_seconds, reliability."""
-
-
-def reliability_path(writer: VideoWriter | ImageSequenceWriter) -> Path:
-    """OUTPUT.reliability.json, beside a video file or a folder of images."""
-    target = writer.folder if isinstance(writer, ImageSequenceWriter) else writer.path
-    target = target.resolve()
-    return target.with_name(f"{target.name}.reliability.json")
-
-
-def write_color_reliability(
-    writer: VideoWriter | ImageSequenceWriter, rows: Sequence[ColoredRow], *, model: str
+def _write_reliability(
+    target: Path, rows: Sequence[tuple[int, float, float]], *, model: str
 ) -> None:
-    """Write the frames of a coloured video with their reliability, and which to look at.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
+    """Write TARGET.reliability.json; rows: number, pts_seconds and reliability of every frame."""
     ranges = frames_to_look_at([(i, {0: value}) for i, _, value in rows], below=LOOK_BELOW)
     content = {
         "chromatrack_version": __version__,
@@ -131,4 +121,5 @@ def write_color_reliability(
             for index, pts, value in rows
         ],
     }
-    replace_file(reliability_path(writer), json.dumps(content, indent=1) + "\n")
+    path = target.with_name(f"{target.name}.reliability.json")
+    replace_file(path, json.dumps(content, indent=1) + "\n")

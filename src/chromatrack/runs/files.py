@@ -8,16 +8,14 @@ import warnings
 from collections.abc import Collection, Mapping
 from os import PathLike, fspath
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
 
 from chromatrack.errors import InputError
-from chromatrack.formats.boxes import BoxWriter
+from chromatrack.formats.csv_tables import BOX, POINT, TableWriter, track_header
 from chromatrack.formats.keypoints import KeypointWriter
-from chromatrack.formats.masks import write_mask
-from chromatrack.formats.points import TrackWriter
+from chromatrack.formats.masks import frame_file, write_mask
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.reliability import LOOK_BELOW_OF
 from chromatrack.structures import Skeleton, Source
@@ -33,13 +31,13 @@ TRAIL_SECONDS = 1.0
 """For how long the overlay shows where a point came from."""
 
 _OUR_HEAD = {
-    "tracks.csv": "id,frame,pts_seconds,x,y,visible,confidence\n",
-    "boxes.csv": "id,frame,pts_seconds,x,y,width,height,visible,confidence\n",
+    "tracks.csv": track_header(POINT),
+    "boxes.csv": track_header(BOX),
     "keypoints.json": '{"categories": [{"id": 1, "name": "skeleton"',
 }
 
 
-class TrackFiles:
+class TrackFiles(contextlib.ExitStack):
     """Writes what was found on each frame; every file is whole however the run ends."""
 
     def __init__(
@@ -61,11 +59,11 @@ class TrackFiles:
             skeleton: of the keypoints, if any are tracked.
             show_reliability: draw it into the overlay.
         """
+        super().__init__()
         self.folder, self.layout, self.skeleton = folder, layout, skeleton
         self._video, self._fps = video, fps
         self._show_reliability = show_reliability
-        self._open = contextlib.ExitStack()
-        self._tables: dict[str, TrackWriter | BoxWriter | KeypointWriter] | None = None
+        self._tables: dict[str, TableWriter | KeypointWriter] | None = None
         self._trails = Trails(max(2, min(240, round(TRAIL_SECONDS * (fps or 25)))))
 
     @property
@@ -76,16 +74,8 @@ class TrackFiles:
 
     def __enter__(self) -> Self:
         writer = open_writer(self.folder / "overlay.mp4", fps=self._fps, audio_from=self._video)
-        self._overlay = self._open.enter_context(writer)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._open.__exit__(kind, error, trace)
+        self._overlay = self.enter_context(writer)
+        return super().__enter__()
 
     def write(self, frame: TrackedFrame) -> None:
         """Add one frame to every file.
@@ -96,7 +86,7 @@ class TrackFiles:
         if self._tables is None:  # not before: a run without frames overwrites no table
             self._tables = self._open_tables()
         if self.layout.regions:
-            write_mask(self.folder / "masks" / numbered(frame.index), frame.mask)
+            write_mask(self.folder / "masks" / frame_file(frame.index), frame.mask)
         found: Mapping[str, Mapping] = {
             "point": frame.points,
             "box": frame.boxes,
@@ -116,16 +106,16 @@ class TrackFiles:
             duration_seconds=frame.duration_seconds,
         )
 
-    def _open_tables(self) -> dict[str, TrackWriter | BoxWriter | KeypointWriter]:
-        tables: dict[str, TrackWriter | BoxWriter | KeypointWriter] = {}
+    def _open_tables(self) -> dict[str, TableWriter | KeypointWriter]:
+        tables: dict[str, TableWriter | KeypointWriter] = {}
         for kind in sorted(self.kinds):
             path = self.folder / TABLES[kind]
             if kind == "keypoints":
                 assert self.skeleton is not None
-                tables[kind] = self._open.enter_context(KeypointWriter(path, self.skeleton))
+                table = KeypointWriter(path, self.skeleton)
             else:
-                writer = TrackWriter(path) if kind == "point" else BoxWriter(path)
-                tables[kind] = self._open.enter_context(writer)
+                table = TableWriter(path, POINT if kind == "point" else BOX)
+            tables[kind] = self.enter_context(table)
         return tables
 
 
@@ -135,12 +125,8 @@ def overlay_frame(
     """Everything tracked on a frame drawn over it: masks, then boxes, skeletons and points.
 
     Args:
-        frame: what was found; left as it is.
         skeleton: joins the joints of `frame.keypoints`; without it they are left out.
         trails: where the points came from.
-
-    Returns:
-        (H, W, 3) uint8.
     """
     rgb = overlay_masks(frame.rgb, frame.mask)
     if frame.boxes:
@@ -162,20 +148,10 @@ def reliability_bars(frame: TrackedFrame) -> list[Bar]:
     ]
 
 
-def numbered(index: int) -> str:
-    """File name of a frame's mask."""
-    return f"{index:05d}.png"
-
-
 def keep_apart(given: object, target: Path) -> None:
-    """Check that writing to `target` overwrites nothing that was given to read.
+    """InputError if writing to a file or folder would overwrite what was given to read.
 
-    Args:
-        given: a path; anything else was read already.
-        target: file or folder that will be written.
-
-    Raises:
-        InputError: `given` is `target`, or lies in it.
+    Only a path can be: anything else `given` was read already.
     """
     if not isinstance(given, str | PathLike):
         return
@@ -190,34 +166,29 @@ def keep_apart(given: object, target: Path) -> None:
 # -- what an earlier run left ----------------------------------------------------------------
 
 
-def stale_files(files: TrackFiles, *, written: range, marked: Collection[int]) -> list[Path]:
+def _stale_files(files: TrackFiles, written: range, marked: Collection[int]) -> list[Path]:
     """Files of an earlier run in the folder that the run at hand does not write.
 
-    Args:
-        files: the run at hand.
-        written: its frames. marked: frames whose marks it saved.
-
-    Returns:
-        Masks of other frames, and tables of kinds that are not tracked; tables that were not
-        written by a run are not among them.
+    That is, masks of other frames than it has `written` or saved as `marked`, and tables of kinds
+    that are not tracked; tables that were not written by a run are not among them.
     """
     folder = files.folder
     kept = written if files.layout.regions else range(0)
-    stale = _numbered_files(folder / "masks", kept) + _numbered_files(folder / "marks", marked)
-    for kind, name in TABLES.items():
-        if kind not in files.kinds and _is_ours(folder / name):
-            stale.append(folder / name)
-    return stale
+    stale = _numbered_pictures(folder / "masks", kept) + _numbered_pictures(
+        folder / "marks", marked
+    )
+    untracked = [folder / name for kind, name in TABLES.items() if kind not in files.kinds]
+    return stale + [path for path in untracked if _is_ours(path)]
 
 
-def _numbered_files(folder: Path, kept: Collection[int]) -> list[Path]:
-    return [
+def _numbered_pictures(folder: Path, kept: Collection[int]) -> list[Path]:
+    """Pictures in a folder that are named as a run names them, but for the frames `kept`."""
+    paths = (path for path in folder.glob("*.png") if re.fullmatch(r"[0-9]{5,}", path.stem))
+    return sorted(
         path
-        for path in sorted(folder.glob("*.png"))
-        if re.fullmatch(r"[0-9]{5,}", path.stem)
-        and path.name == numbered(int(path.stem))
-        and int(path.stem) not in kept
-    ]
+        for path in paths
+        if path.name == frame_file(int(path.stem)) and int(path.stem) not in kept
+    )
 
 
 def _is_ours(path: Path) -> bool:
@@ -230,8 +201,8 @@ def _is_ours(path: Path) -> bool:
 
 
 def remove_stale(files: TrackFiles, *, written: range, marked: Collection[int]) -> None:
-    """Remove `stale_files`, and the folders that held nothing else."""
-    for path in stale_files(files, written=written, marked=marked):
+    """Remove what an earlier run left and this one did not write, with folders then empty."""
+    for path in _stale_files(files, written, marked):
         path.unlink(missing_ok=True)
     for name in ("masks", "marks"):
         with contextlib.suppress(OSError):  # not there, or not empty
@@ -239,8 +210,8 @@ def remove_stale(files: TrackFiles, *, written: range, marked: Collection[int]) 
 
 
 def tell_stale(files: TrackFiles, *, written: range, marked: Collection[int]) -> None:
-    """Warn of `stale_files`, of which there may be many after an interrupted run."""
-    if stale := stale_files(files, written=written, marked=marked):
+    """Warn of what an earlier run left; that may be much after an interrupted run."""
+    if stale := _stale_files(files, written, marked):
         warnings.warn(
             f"{files.folder}: {len(stale)} files of an earlier run remain, "
             f"{stale[0].relative_to(files.folder)} the first; result.json says what this one wrote",

@@ -16,7 +16,7 @@ import numpy as np
 
 from chromatrack.errors import InputError
 from chromatrack.formats.json_fields import load_json_object
-from chromatrack.formats.masks import read_mask, write_mask
+from chromatrack.formats.masks import frame_file, read_mask, write_mask
 from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark, Skeleton
 from chromatrack.tracking.marks import Marks
 
@@ -58,7 +58,7 @@ def marks_from_plain(data: Mapping[str, Any], masks: Mapping[int, np.ndarray]) -
 def write_run_masks(folder: Path, masks: Mapping[int, np.ndarray]) -> None:
     """Write the masks that a run is given to `folder/marks`. Raises OutputError if it cannot."""
     for frame, mask in masks.items():
-        write_mask(folder / "marks" / f"{frame:05d}.png", mask)
+        write_mask(folder / "marks" / frame_file(frame), mask)
 
 
 def read_run_marks(folder: Path) -> Marks:
@@ -75,7 +75,7 @@ def read_run_marks(folder: Path) -> Marks:
         raise InputError(f"{path}: does not say what was marked; track the video again")
     try:
         frames = [int(frame) for frame in data["marks"]["masks"]]
-        masks = {frame: read_mask(folder / "marks" / f"{frame:05d}.png") for frame in frames}
+        masks = {frame: read_mask(folder / "marks" / frame_file(frame)) for frame in frames}
         return marks_from_plain(data["marks"], masks)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(

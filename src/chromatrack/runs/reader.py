@@ -18,12 +18,10 @@ from typing import Any
 import numpy as np
 
 from chromatrack.errors import InputError
-from chromatrack.formats.boxes import read_box_tracks
-from chromatrack.formats.csv_tables import TrackData
+from chromatrack.formats.csv_tables import BOX, TrackData, read_tracks
 from chromatrack.formats.json_fields import load_json_object
 from chromatrack.formats.keypoints import read_keypoint_tracks
-from chromatrack.formats.masks import read_mask
-from chromatrack.formats.points import read_tracks
+from chromatrack.formats.masks import frame_file, read_mask
 from chromatrack.structures import Kind, LabelName, Source
 from chromatrack.tracking.reliability import read_places_row
 
@@ -178,11 +176,13 @@ def read_result(folder: Source) -> Result:
         frames=frames,
         objects=objects,
         points=_tracks(data, "points", home / "tracks.csv", read_tracks),
-        boxes=_tracks(data, "boxes", home / "boxes.csv", read_box_tracks),
-        keypoints=_tracks(data, "keypoints", home / "keypoints.json", _read_joints),
+        boxes=_tracks(data, "boxes", home / "boxes.csv", lambda path: read_tracks(path, BOX)),
+        keypoints=_tracks(
+            data, "keypoints", home / "keypoints.json", lambda path: read_keypoint_tracks(path)[1]
+        ),
         complete=complete,
         reason=reason,
-        load_mask=lambda index: read_mask(home / "masks" / f"{index:05d}.png"),
+        load_mask=lambda index: read_mask(home / "masks" / frame_file(index)),
     )
 
 
@@ -254,9 +254,3 @@ def _tracks(
     """Tracks of one kind; a run without any of them leaves no file, or that of an earlier run."""
     known = data["schema_version"] < 2 or data.get(kind)
     return read(path) if known and path.exists() else {}
-
-
-def _read_joints(path: Path) -> dict[int, TrackData]:
-    """Tracks of skeletons, without the names of their joints."""
-    _, tracks = read_keypoint_tracks(path)
-    return tracks

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,20 @@ import numpy as np
 from chromatrack.atomic import unwritable
 from chromatrack.errors import InputError, OutputError
 from chromatrack.formats.csv_tables import TrackData
-from chromatrack.formats.masks import read_mask, write_mask
+from chromatrack.formats.masks import frame_file, read_mask, write_mask
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.reliability import ReviewRange, Told, look_at_rows, things_to_look_at
-from chromatrack.runs.files import TrackFiles, numbered
+from chromatrack.runs.files import TrackFiles
 from chromatrack.runs.marks_json import plain_marks
 from chromatrack.runs.reader import Result
-from chromatrack.runs.writer import frame_row, indented
-from chromatrack.structures import LabelName, TrackedBox, TrackedKeypoints, TrackedPoint
+from chromatrack.runs.writer import frame_row, marked_things, write_result
+from chromatrack.structures import Kind, LabelName, TrackedBox, TrackedKeypoints, TrackedPoint
 from chromatrack.tracking.inference import TrackedFrame
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.reliability import places_row, read_places_row
 from chromatrack.video.reader import Frame, probe, read_frames
+
+_NONE = np.zeros((0, 0), dtype=np.int32)
 
 
 @contextlib.contextmanager
@@ -45,20 +48,6 @@ def staging(folder: Path) -> Iterator[Path]:
 
 
 @dataclass
-class _Found:
-    """What a correction found on one frame, of the labels it was about."""
-
-    labels: set[LabelName] = field(default_factory=set)
-    entropy: dict[int, float] = field(default_factory=dict)
-    confidence: dict[int, float] = field(default_factory=dict)
-    reliability: dict[int, float] = field(default_factory=dict)
-    place_reliability: dict[LabelName, float] = field(default_factory=dict)
-    points: dict[int, TrackedPoint] = field(default_factory=dict)
-    boxes: dict[int, TrackedBox] = field(default_factory=dict)
-    keypoints: dict[int, TrackedKeypoints] = field(default_factory=dict)
-
-
-@dataclass
 class Rewriting:
     """Takes in corrected frames, then writes the whole run with them.
 
@@ -71,36 +60,25 @@ class Rewriting:
     data: dict[str, Any]
     marks: Marks
     stage: Path
-    found: dict[int, _Found] = field(default_factory=dict)
     look_at: list[ReviewRange] = field(default_factory=list)
     layout: Layout = field(init=False)
 
     def __post_init__(self) -> None:
         self.layout = self.marks.layout()
-        self._rows: dict[tuple[str, int], dict[int, int]] = {}
-        for kind in ("point", "box", "keypoints"):
+        # Of every frame that was tracked again: what was found, without pixels, of which labels.
+        self._found: dict[int, list[tuple[TrackedFrame, tuple[LabelName, ...]]]] = defaultdict(list)
+        self._rows: dict[tuple[Kind, int], dict[int, int]] = {}
+        kinds: tuple[Kind, ...] = ("point", "box", "keypoints")
+        for kind in kinds:
             for number, track in self.result.tracks(kind).items():
                 self._rows[kind, number] = {f: n for n, f in enumerate(track.frames.tolist())}
 
     def take(self, frame: TrackedFrame, labels: Collection[LabelName]) -> None:
         """Take in a frame that was tracked again for some labels."""
-        found = self.found.setdefault(frame.index, _Found())
-        found.labels |= set(labels)
-        ids = {i for kind, i, _ in labels if kind == "object"}
-        if ids:
+        if ids := _ids(labels, "object"):
             self._paint(frame, ids)
-            found.entropy |= {i: frame.entropy[i] for i in ids}
-            found.confidence |= {i: frame.confidence[i] for i in ids}
-            known = frame.reliability
-            found.reliability |= {i: known[i] for i in ids if i in known}
-        told = frame.place_reliability
-        found.place_reliability |= {name: told[name] for name in labels if name in told}
-        found.points |= frame.points
-        found.boxes |= frame.boxes
-        for number, pose in frame.keypoints.items():
-            again = [j for kind, i, j in labels if kind == "joint" and i == number]
-            under = found.keypoints.get(number) or self._old_pose(number, frame.index, pose)
-            found.keypoints[number] = _with_joints(under, pose, again)
+        found = replace(frame, rgb=_NONE, mask=_NONE, signals={}, place_signals={})
+        self._found[frame.index].append((found, tuple(labels)))
 
     def _paint(self, frame: TrackedFrame, ids: set[int]) -> None:
         """Stage the frame's mask: the old one, the objects found now, what the user painted."""
@@ -110,22 +88,16 @@ class Rewriting:
         painted = self.marks.masks.get(frame.index)
         if painted is not None:
             mask = np.where(painted > 0, painted, mask)
-        write_mask(self.stage / "masks" / numbered(frame.index), mask)
+        write_mask(self.stage / "masks" / frame_file(frame.index), mask)
 
     def _mask(self, index: int) -> np.ndarray:
         """Object ids `(H, W)` int32 of a frame as far as they are known now."""
-        staged = self.stage / "masks" / numbered(index)
+        staged = self.stage / "masks" / frame_file(index)
         if staged.exists():
             return read_mask(staged)
         if not self.result.objects:
             return np.zeros(self.result.size, dtype=np.int32)
         return self.result.mask(index)
-
-    def _old_pose(self, number: int, index: int, like: TrackedKeypoints) -> TrackedKeypoints:
-        row = self._rows.get(("keypoints", number), {}).get(index)
-        if row is None:
-            return like
-        return _pose(self.result.keypoints[number], row)
 
     def write(self, video: str) -> Iterator[int]:
         """Prepare the tables, the overlay video and result.json; yields every frame's number."""
@@ -155,7 +127,13 @@ class Rewriting:
                 f"{video}: expected {len(self.data['frames'])} frames from {first} on as in the "
                 f"run, got {len(rows)}; name the video that was tracked"
             )
-        self._write_result(rows, look_at_rows(reliability))
+        head = {key: value for key, value in self.data.items() if key != "frames"}
+        head |= marked_things(self.marks)
+        head |= {
+            "marks": plain_marks(self.marks),
+            "look_at": look_at_rows(reliability),
+        }
+        write_result(self.stage, head, rows)
         self.look_at = things_to_look_at(reliability)
 
     def _row(self, whole: TrackedFrame, row: Mapping[str, Any]) -> str:
@@ -168,81 +146,52 @@ class Rewriting:
         return json.dumps({**row, "place_reliability": places_row(whole.place_reliability)})
 
     def _labels(self, index: int) -> set[LabelName]:
-        return self.found[index].labels if index in self.found else set()
+        return {name for _, labels in self._found.get(index, ()) for name in labels}
 
     def _whole(self, frame: Frame, row: Mapping[str, Any]) -> TrackedFrame:
         """One frame with everything on it, found now or before."""
-        now, index = self.found.get(frame.index, _Found()), frame.index
-        mask = self._mask(index)
-        ids = self.layout.regions
+        index, ids, mask = frame.index, self.layout.regions, self._mask(frame.index)
         areas = {i: int((mask == i).sum()) for i in ids}
 
-        def told(name: str, found: dict[int, float]) -> dict[int, float]:
-            old = {int(i): value for i, value in row.get(name, {}).items()}
-            return {i: float(found.get(i, old.get(i)) or 0.0) for i in ids}
+        def saved(name: str) -> dict[int, float]:
+            return {int(i): float(value or 0.0) for i, value in row.get(name, {}).items()}
 
-        return TrackedFrame(
+        whole = TrackedFrame(
             index,
             float(row["pts_seconds"]),
             frame.rgb,
             mask,
             areas,
-            told("entropy", now.entropy),
+            dict.fromkeys(ids, 0.0) | saved("entropy"),
             frame.duration_seconds,
-            confidence={
-                i: value if areas[i] else 0.0
-                for i, value in told("confidence", now.confidence).items()
-            },
+            confidence=dict.fromkeys(ids, 0.0) | saved("confidence"),
             present={i: areas[i] > 0 for i in ids},
-            points=self._tracked("point", _point, now.points, index),
-            boxes=self._tracked("box", _box, now.boxes, index),
-            keypoints=self._tracked("keypoints", _pose, now.keypoints, index),
+            points=self._saved("point", _point, index),
+            boxes=self._saved("box", _box, index),
+            keypoints=self._saved("keypoints", _pose, index),
             cut=bool(row.get("cut", False)),
-            reliability=self._reliability(index, row),
-            place_reliability=self._place_reliability(index, row),
+            reliability=saved("reliability"),
+            place_reliability=read_places_row(row.get("place_reliability", {})),
+        )
+        for found, labels in self._found.get(index, ()):
+            _enter(whole, found, labels)
+        return replace(
+            whole,
+            entropy={i: whole.entropy[i] for i in ids},
+            confidence={i: whole.confidence[i] if areas[i] else 0.0 for i in ids},
+            reliability={i: whole.reliability[i] for i in ids if i in whole.reliability},
         )
 
-    def _reliability(self, index: int, row: Mapping[str, Any]) -> dict[int, float]:
-        """By object, as found now or as the run said; runs of older versions did not."""
-        again = {i for kind, i, _ in self._labels(index) if kind == "object"}
-        old = {int(i): float(value) for i, value in row.get("reliability", {}).items()}
-        kept = {i: value for i, value in old.items() if i not in again}
-        known = kept | (self.found[index].reliability if index in self.found else {})
-        return {i: known[i] for i in self.layout.regions if i in known}
-
-    def _place_reliability(self, index: int, row: Mapping[str, Any]) -> dict[LabelName, float]:
-        """The same of boxes, points and joints, by name."""
-        again, told = self._labels(index), read_places_row(row.get("place_reliability", {}))
-        kept = {name: value for name, value in told.items() if name not in again}
-        return kept | (self.found[index].place_reliability if index in self.found else {})
-
-    def _tracked(self, kind: Any, make: Any, now: Mapping[int, Any], index: int) -> dict[int, Any]:  # noqa: ANN401
-        """Things of one kind on a frame: those found now, and those that were not looked for."""
-        part = "joint" if kind == "keypoints" else kind
-        again = {i for k, i, _ in self._labels(index) if k == part}
-        kept = {}
-        for number, track in self.result.tracks(kind).items():
-            row = self._rows[kind, number].get(index)
-            if row is not None and (number not in again or kind == "keypoints"):
-                kept[number] = make(track, row)
-        return kept | dict(now)
-
-    def _write_result(self, rows: list[str], look_at: list[dict[str, int | float]]) -> None:
-        layout = self.layout
-        head = {key: value for key, value in self.data.items() if key != "frames"}
-        head |= {
-            "marked_frames": self.marks.frames(),
-            "objects": list(layout.regions),
-            "points": [number for kind, number, _ in layout.points if kind == "point"],
-            "boxes": list(layout.boxes),
-            "keypoints": sorted({number for kind, number, _ in layout.points if kind == "joint"}),
-            "marks": plain_marks(self.marks),
-            "look_at": look_at,
+    def _saved(
+        self, kind: Kind, make: Callable[[TrackData, int], Any], index: int
+    ) -> dict[int, Any]:
+        """Things of one kind on a frame of the run as it was saved."""
+        rows = self._rows
+        return {
+            number: make(track, rows[kind, number][index])
+            for number, track in self.result.tracks(kind).items()
+            if index in rows[kind, number]
         }
-        top = "".join(f'  "{key}": {indented(value)},\n' for key, value in head.items())
-        lines = ",\n".join(f"    {row}" for row in rows)
-        text = f'{{\n{top}  "frames": [\n{lines}\n  ]\n}}\n'
-        (self.stage / "result.json").write_text(text, encoding="utf-8")
 
     def put_in_place(self, new: Marks) -> None:
         """Move every prepared file to its place, result.json last.
@@ -256,7 +205,7 @@ class Rewriting:
         told = {*new.masks, *(mark.frame for mark in new.lost)}
         kept = {frame: mask for frame, mask in self.marks.masks.items() if frame in told}
         for frame, mask in kept.items():
-            write_mask(self.stage / "marks" / numbered(frame), mask)
+            write_mask(self.stage / "marks" / frame_file(frame), mask)
         paths = [path for path in self.stage.rglob("*") if path.is_file()]
         try:
             for path in sorted(paths, key=lambda path: path.name == "result.json"):
@@ -264,12 +213,40 @@ class Rewriting:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 path.replace(target)
             for frame in told - set(kept):
-                (self.result.folder / "marks" / numbered(frame)).unlink(missing_ok=True)
+                (self.result.folder / "marks" / frame_file(frame)).unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(
                 f"{self.result.folder}: cannot be written ({error.strerror}); make it writable "
                 "and correct again"
             ) from error
+
+
+def _ids(labels: Collection[LabelName], kind: str) -> set[int]:
+    return {number for k, number, _ in labels if k == kind}
+
+
+def _enter(whole: TrackedFrame, found: TrackedFrame, labels: Collection[LabelName]) -> None:
+    """Put what was found of some labels into a frame, in place of what it had of them."""
+    for i in _ids(labels, "object"):
+        whole.entropy[i], whole.confidence[i] = found.entropy[i], found.confidence[i]
+    by_id: dict[str, tuple[dict[int, Any], dict[int, Any]]] = {
+        "object": (whole.reliability, found.reliability),
+        "point": (whole.points, found.points),
+        "box": (whole.boxes, found.boxes),
+    }
+    for kind, (old, new) in by_id.items():
+        ids = _ids(labels, kind)
+        for i in ids:
+            old.pop(i, None)
+        old.update({i: value for i, value in new.items() if i in ids})
+    for name in labels:
+        whole.place_reliability.pop(name, None)
+    told = found.place_reliability
+    whole.place_reliability.update({name: told[name] for name in labels if name in told})
+    for number, pose in found.keypoints.items():
+        joints = [joint for kind, i, joint in labels if kind == "joint" and i == number]
+        under = whole.keypoints.get(number, pose)
+        whole.keypoints[number] = _with_joints(under, pose, joints)
 
 
 def _point(track: TrackData, row: int) -> TrackedPoint:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -139,7 +139,6 @@ def track_to_folder(
 
 def _head(tracker: Tracker, info: VideoInfo, marks: Marks) -> dict[str, Any]:
     """The top of result.json, as far as it is known before the first frame."""
-    layout = marks.layout()
     return {
         "schema_version": SCHEMA_VERSION,
         "chromatrack_version": __version__,
@@ -148,6 +147,14 @@ def _head(tracker: Tracker, info: VideoInfo, marks: Marks) -> dict[str, Any]:
         "device": str(tracker.device),
         "config": asdict(tracker.config),
         "video": asdict(info),
+        **marked_things(marks),
+    }
+
+
+def marked_things(marks: Marks) -> dict[str, list[int]]:
+    """The part of result.json's head that says what is marked: frames, and ids of every kind."""
+    layout = marks.layout()
+    return {
         "marked_frames": marks.frames(),
         "objects": list(layout.regions),
         "points": [number for kind, number, _ in layout.points if kind == "point"],
@@ -235,7 +242,7 @@ def frame_row(frame: TrackedFrame) -> str:
 
 
 def _write_result(run: _TrackRun, *, reason: str | None) -> None:
-    """Write result.json: the head, then one line per frame; whole or not at all."""
+    """Write result.json as far as the run has come."""
     seconds, frames = time.perf_counter() - run.started, len(run.rows)
     head = {
         **run.head,
@@ -251,18 +258,23 @@ def _write_result(run: _TrackRun, *, reason: str | None) -> None:
             "write_seconds": run.write_seconds,
         },
     }
-    top = "".join(f'  "{key}": {indented(value)},\n' for key, value in head.items())
-    rows = ",\n".join(f"    {row}" for row in run.rows)
-    text = f'{{\n{top}  "frames": [\n{rows}\n  ]\n}}\n'
-    replace_file(run.folder / "result.json", text)
+    write_result(run.folder, head, run.rows)
 
 
-def indented(value: object, indent: str = "  ") -> str:
+def write_result(folder: Path, head: Mapping[str, Any], rows: Sequence[str]) -> None:
+    """Write result.json: the head, then one line per frame; whole or not at all."""
+    top = "".join(f'  "{key}": {_indented(value)},\n' for key, value in head.items())
+    frames = ",\n".join(f"    {row}" for row in rows)
+    text = f'{{\n{top}  "frames": [\n{frames}\n  ]\n}}\n'
+    replace_file(folder / "result.json", text)
+
+
+def _indented(value: object, indent: str = "  ") -> str:
     """JSON with one line per entry of a mapping, and lists on one line each."""
     if not isinstance(value, dict):
         return json.dumps(value)
     inner = f"{indent}  "
-    lines = (f"{inner}{json.dumps(str(k))}: {indented(v, inner)}" for k, v in value.items())
+    lines = (f"{inner}{json.dumps(str(k))}: {_indented(v, inner)}" for k, v in value.items())
     return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
 
 

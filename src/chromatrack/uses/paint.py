@@ -31,8 +31,14 @@ from chromatrack.uses.layers import (
     texture_layer,
 )
 from chromatrack.uses.surface import SurfaceView
-from chromatrack.video.reader import ImageSequenceWriter, open_writer, probe, read_frame
-from chromatrack.video.timecode import Moment, frame_range
+from chromatrack.video.reader import (
+    ImageSequenceWriter,
+    Moment,
+    frame_range,
+    open_writer,
+    probe,
+    read_frame,
+)
 from chromatrack.video.writer import Codec
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections import deque
 from collections.abc import Iterator
 
 import av
@@ -48,20 +47,17 @@ class AudioTrack:
             self._target.codec_context.layout = name
         packets = self._copied(stream) if self._is_copy else self._encoded(stream)
         self._packets = _until_damage(packets, source.name)
-        self._ready: deque[av.Packet] = deque()
+        self._waiting: av.Packet | None = None
 
     def advance(self, until_seconds: float) -> None:
         """Write the sound up to a time of the output."""
         while True:
-            if not self._ready:
-                following = next(self._packets, None)
-                if following is None:
-                    return
-                self._ready.append(following)
-            packet = self._ready[0]
+            self._waiting = packet = self._waiting or next(self._packets, None)
+            if packet is None:
+                return
             if packet.pts is not None and packet.pts * packet.time_base >= until_seconds:
                 return
-            packet = self._ready.popleft()
+            self._waiting = None
             packet.stream = self._target
             self._output.mux(packet)
 

@@ -15,24 +15,23 @@ from chromatrack.video.integrity import check_file
 from chromatrack.video.pixel_format import opaque, to_8_bit
 
 IMAGE_SUFFIXES = frozenset(
-    (
-        ".png",
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".bmp",
-        ".tif",
-        ".tiff",
-        ".webp",
-        ".ppm",
-        ".pgm",
-        ".pnm",
-        ".tga",
-        ".jp2",
-        ".avif",
+    f".{name}"
+    for name in (
+        *("png", "jpg", "jpeg", "jpe", "bmp", "tif", "tiff", "webp", "ppm", "pgm", "pnm", "tga"),
+        *("jp2", "avif"),
     )
 )
 """File names that are read as still images (a GIF or an animated PNG `.apng` is a video)."""
+
+VIDEO_SUFFIXES = frozenset(
+    f".{name}"
+    for name in (
+        *("mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "ts", "mts", "m2ts", "vob"),
+        *("wmv", "flv", "f4v", "gif", "apng", "ogv", "3gp", "3g2", "y4m", "mxf", "asf", "divx"),
+        *("ivf", "dv", "h264", "h265", "264", "265", "hevc", "mjpeg", "nut", "rm", "rmvb"),
+    )
+)
+"""Names found in folders and shards that are tried as videos."""
 
 IMAGE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 """What Pillow raises for a file that is no image, or a damaged one."""
@@ -118,14 +117,3 @@ def image_size(path: Path) -> tuple[int, int]:
         width, height = image.size
         turned = image.getexif().get(0x0112, 1) >= 5
     return (width, height) if turned else (height, width)
-
-
-VIDEO_SUFFIXES = frozenset(
-    f".{name}"
-    for name in (
-        *("mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "ts", "mts", "m2ts", "vob"),
-        *("wmv", "flv", "f4v", "gif", "apng", "ogv", "3gp", "3g2", "y4m", "mxf", "asf", "divx"),
-        *("ivf", "dv", "h264", "h265", "264", "265", "hevc", "mjpeg", "nut", "rm", "rmvb"),
-    )
-)
-"""Names found in folders and shards that are tried as videos."""

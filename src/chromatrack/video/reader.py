@@ -1,14 +1,16 @@
 """Frames in, frames out: the one door between files and `(H, W, 3)` arrays.
 
 Everything streams: memory does not grow with the length of a video. Times are the source's own
-presentation times, so a variable frame rate survives. Writers live in `video_write` and are
-offered here too.
+presentation times, so a variable frame rate survives. The writers of `writer.py` are offered here
+too.
 """
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import fspath
 from pathlib import Path
@@ -19,9 +21,7 @@ from PIL import Image
 
 from chromatrack.errors import DamagedVideoError, InputError, VideoError
 from chromatrack.structures import Source
-from chromatrack.video.decode import FALLBACK_FPS, PictureReader, beyond_end
-from chromatrack.video.frame_order import Damage
-from chromatrack.video.image_writer import ImageSequenceWriter
+from chromatrack.video.decode import FALLBACK_FPS, Damage, PictureReader, beyond_end
 from chromatrack.video.images import (
     IMAGE_ERRORS,
     check_same_size,
@@ -30,18 +30,12 @@ from chromatrack.video.images import (
     load_image,
 )
 from chromatrack.video.pixel_format import RgbConverter, quarter_turns, turned
-from chromatrack.video.writer import VideoWriter, open_writer
+from chromatrack.video.writer import ImageSequenceWriter as ImageSequenceWriter
+from chromatrack.video.writer import VideoWriter as VideoWriter
+from chromatrack.video.writer import open_writer as open_writer
 
-__all__ = [
-    "Frame",
-    "ImageSequenceWriter",
-    "VideoInfo",
-    "VideoWriter",
-    "open_writer",
-    "probe",
-    "read_frame",
-    "read_frames",
-]
+Moment = int | str
+"""A frame number counted from 0 (`12`, `"12"`), or a time in seconds (`"2.5s"`)."""
 
 
 @dataclass(frozen=True)
@@ -86,17 +80,11 @@ def probe(source: Source) -> VideoInfo:
     files = image_files(source)
     if files is not None:
         return _probe_images(fspath(source), files)
-    reader = PictureReader.open(fspath(source))
-    try:
+    with _closed_after(PictureReader.open(fspath(source))) as reader:
         picture = next(reader.pictures(), None)
-    except Damage as damage:
-        raise DamagedVideoError(_damage_text(reader.path, 0, damage), frame_index=0) from damage
-    else:
         if picture is None:
             raise VideoError(f"{reader.path}: its video stream holds no frames")
         return _probe_stream(reader, picture)
-    finally:
-        reader.close()
 
 
 def read_frames(
@@ -150,11 +138,58 @@ def read_frame(source: Source, *, index: int | None = None, seconds: float | Non
         index = _index_at(source, seconds)
     assert index is not None
     if index < 0:
+        try:
+            count = sum(1 for _ in read_frames(source))
+        except DamagedVideoError as error:
+            count = error.frame_index
         raise InputError(
-            f"{_counted(source)}; frame numbers start at 0, but frame {index} was asked for"
+            f"{fspath(source)}: has {count} frames; frame numbers start at 0, but frame {index} "
+            "was asked for"
         )
-    frames = read_frames(source, start=index, end=index + 1)
-    return next(frames)
+    return next(read_frames(source, start=index, end=index + 1))
+
+
+def frame_range(
+    video: Source, *, start: Moment = 0, end: Moment | None = None
+) -> tuple[int, int | None]:
+    """Frame numbers (first, one after the last or None) of two moments in a video.
+
+    A start time means the frame on screen then; an end time leaves out every frame shown at that
+    time or later. Times count as `Frame.pts_seconds` does.
+
+    Raises:
+        InputError: not a moment, or the range is empty.
+        VideoError: a time behind the end of the video.
+    """
+    seconds = parse_moment(start)
+    first = seconds if isinstance(seconds, int) else read_frame(video, seconds=seconds).index
+    if end is None:
+        return first, None
+    last = parse_moment(end)
+    if not isinstance(last, int):
+        frame = read_frame(video, seconds=last)
+        last = frame.index + (frame.pts_seconds < last)
+    if last <= first:
+        raise InputError(
+            f"expected start before end, got {start} (frame {first}) and {end} (frame {last})"
+        )
+    return first, last
+
+
+def parse_moment(moment: Moment) -> int | float:
+    """A frame number (int) or seconds (float) from `12`, `"12"` or `"2.5s"`.
+
+    Raises:
+        InputError: neither of the two.
+    """
+    text = str(moment).strip()
+    if re.fullmatch(r"[0-9]{1,12}", text):
+        return int(text)
+    if re.fullmatch(r"([0-9]{1,12}(\.[0-9]*)?|\.[0-9]+) ?s", text):
+        return float(text[:-1])
+    raise InputError(
+        f"expected a frame number (12) or a time in seconds (2.5s), from 0 up, got {text!r}"
+    )
 
 
 # -- video files ---------------------------------------------------------------------------
@@ -165,22 +200,26 @@ def _read_stream(
 ) -> Iterator[Frame]:
     converter = RgbConverter(size)
     clock = reader.clock()
-    try:
+    with _closed_after(reader):
         for index, picture in reader.pictures_from(start):
             seconds = clock.read(picture, index)
             yield Frame(converter.rgb(picture), index, seconds, clock.duration(picture))
             if end is not None and index + 1 >= end:
                 return
+
+
+@contextmanager
+def _closed_after(reader: PictureReader) -> Iterator[PictureReader]:
+    """Closes the reader; DamagedVideoError where its pictures end in damage."""
+    try:
+        yield reader
     except Damage as damage:
-        text = _damage_text(reader.path, damage.index, damage)
-        raise DamagedVideoError(text, frame_index=damage.index) from damage
+        index = damage.index
+        good = f"the {index} frames before it are good" if index else "no frame before it"
+        text = f"{reader.path}: damaged at frame {index} ({damage}); {good}"
+        raise DamagedVideoError(text, frame_index=index) from damage
     finally:
         reader.close()
-
-
-def _damage_text(path: str, index: int, damage: Damage) -> str:
-    good = f"the {index} frames before it are good" if index else "no frame before it"
-    return f"{path}: damaged at frame {index} ({damage}); {good}"
 
 
 def _probe_stream(reader: PictureReader, picture: VideoFrame) -> VideoInfo:
@@ -208,11 +247,7 @@ def _probe_stream(reader: PictureReader, picture: VideoFrame) -> VideoInfo:
 
 def _index_at(source: Source, seconds: float) -> int:
     """Number of the frame on screen at a time; VideoError behind the end."""
-    files = image_files(source)
-    if files is not None:
-        times, last_step = [i / FALLBACK_FPS for i in range(len(files))], 1 / FALLBACK_FPS
-    else:
-        times, last_step = _stream_times(fspath(source), seconds)
+    times, last_step = _times(source, seconds)
     if seconds >= times[-1] + last_step:
         raise VideoError(
             f"{fspath(source)}: ends at {times[-1] + last_step:.3f} s after {len(times)} frames, "
@@ -221,10 +256,12 @@ def _index_at(source: Source, seconds: float) -> int:
     return max(0, bisect_right(times, seconds) - 1)
 
 
-def _stream_times(path: str, seconds: float) -> tuple[list[float], float]:
+def _times(source: Source, seconds: float) -> tuple[list[float], float]:
     """Times of the frames up to past `seconds` and the duration of the last of them."""
-    reader = PictureReader.open(path)
-    try:
+    files = image_files(source)
+    if files is not None:
+        return [i / FALLBACK_FPS for i in range(len(files))], 1 / FALLBACK_FPS
+    with _closed_after(PictureReader.open(fspath(source))) as reader:
         table = reader.packet_table()
         clock = reader.clock()
         step, base = clock.step, reader.stream.time_base
@@ -236,27 +273,7 @@ def _stream_times(path: str, seconds: float) -> tuple[list[float], float]:
             step = clock.duration(picture) or step
             if times[-1] > seconds:
                 break
-    except Damage as damage:
-        text = _damage_text(path, damage.index, damage)
-        raise DamagedVideoError(text, frame_index=damage.index) from damage
-    finally:
-        reader.close()
     return times, step
-
-
-def _counted(source: Source) -> str:
-    """`PATH: has N frames`, counting them if need be."""
-    files = image_files(source)
-    if files is not None:
-        return f"{fspath(source)}: has {len(files)} frames"
-    reader = PictureReader.open(fspath(source))
-    try:
-        count = sum(1 for _ in reader.pictures_from(0))
-    except Damage as damage:
-        count = damage.index
-    finally:
-        reader.close()
-    return f"{fspath(source)}: has {count} frames"
 
 
 # -- images --------------------------------------------------------------------------------

@@ -6,13 +6,16 @@ target that exists is never left half overwritten.
 
 from __future__ import annotations
 
+import os
 import re
+from abc import ABC, abstractmethod
 from collections import deque
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import av
 import numpy as np
@@ -21,16 +24,12 @@ from av.error import FFmpegError
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
+from PIL import Image
 
-from chromatrack.errors import InputError, OutputError
+from chromatrack.atomic import unwritable
+from chromatrack.errors import DamagedVideoError, InputError, OutputError
 from chromatrack.video.audio import AudioTrack, open_audio
-from chromatrack.video.image_writer import (
-    ImageSequenceWriter,
-    Writer,
-    as_output_error,
-    check_frame,
-    partial_file,
-)
+from chromatrack.video.decode import FALLBACK_FPS
 from chromatrack.video.pixel_format import CONVERSION
 
 Codec = Literal["h264", "ffv1", "prores"]
@@ -56,10 +55,40 @@ _MP4_OPTIONS = {"movflags": "+faststart", "movie_timescale": str(TICKS_PER_SECON
 """Index in front; the end of the video not rounded to 1 ms, which would hide a short last frame."""
 
 _BT709 = 1
-_FALLBACK_FPS = 24.0
 
 
-class VideoWriter(Writer):
+_KEEPS_FINISHED_FRAMES = (DamagedVideoError, KeyboardInterrupt, GeneratorExit)
+
+
+class _Writer(ABC):
+    """Context manager of both writers: what was finished stays valid, a failure leaves nothing.
+
+    Leaving the block by Ctrl-C, a closed generator or damaged input finishes the output with the
+    frames so far; any other exception removes it.
+    """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Finish the output."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Give the output up."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        elif issubclass(kind, _KEEPS_FINISHED_FRAMES):
+            with suppress(OutputError):  # nothing written yet: the first error is the one to tell
+                self.close()
+        else:
+            self.abort()
+
+
+class VideoWriter(_Writer):
     """Writes one video file, frame by frame.
 
     Args:
@@ -93,9 +122,9 @@ class VideoWriter(Writer):
         self._codec = _codec_for(self.path, codec)
         if not 0 <= crf <= 51 or (fps is not None and not fps > 0):
             raise InputError(f"expected crf in 0..51 and fps > 0, got crf={crf}, fps={fps}")
-        self._crf, self._step = crf, 1 / (fps or _FALLBACK_FPS)
+        self._crf, self._step = crf, 1 / (fps or FALLBACK_FPS)
         self._audio_from, self._audio_start = audio_from, audio_start_seconds
-        self._partial = partial_file(self.path)
+        self._partial = _partial_file(self.path)
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
         self._audio: AudioTrack | None = None
@@ -124,8 +153,8 @@ class VideoWriter(Writer):
         """
         if self._done:
             raise OutputError(f"{self.path}: is already closed")
-        check_frame(rgb, self._size, self._count)
-        with as_output_error(self.path):
+        _check_frame(rgb, self._size, self._count)
+        with _as_output_error(self.path):
             if self._container is None:
                 self._open(rgb.shape[:2], pts_seconds)
             ticks = self._next_ticks(pts_seconds)
@@ -144,7 +173,7 @@ class VideoWriter(Writer):
             self.abort()
             raise OutputError(f"{self.path}: no frames were written, so there is no file")
         try:
-            with as_output_error(self.path):
+            with _as_output_error(self.path):
                 last, stated = self._last
                 length = stated or self._usual or _ticks(self._step)
                 self._durations[last] = length
@@ -256,6 +285,54 @@ class VideoWriter(Writer):
             self._container.mux(packet)
 
 
+class ImageSequenceWriter(_Writer):
+    """Writes frames as PNG files `00000.png`, `00001.png`, ... into a folder (which is made).
+
+    path: the folder, or a pattern in it: `out/f_%04d.png` or `out/*.png` (five digits). Every file
+    is complete from the moment it has its name, so `abort` leaves those that are finished.
+    """
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        pattern = Path(path)
+        if pattern.suffix.lower() != ".png":
+            pattern = pattern / "*.png"
+        self.folder = pattern.parent
+        self._name = pattern.name.replace("*", "%05d")
+        if not re.fullmatch(r"[^%]*%0?\d*d[^%]*", self._name):
+            raise InputError(f"{path}: expected one number field, as in out/%05d.png or out/*.png")
+        self._count = 0
+        self._size: tuple[int, int] | None = None
+        _partial_file(self.folder / (self._name % 0)).unlink()
+
+    def write(
+        self,
+        rgb: np.ndarray,
+        *,
+        pts_seconds: float | None = None,
+        duration_seconds: float | None = None,
+    ) -> None:
+        """Write one (H, W, 3) uint8 sRGB frame; image files have no times, so those are unused."""
+        _check_frame(rgb, self._size, self._count)
+        self._size = (rgb.shape[0], rgb.shape[1])
+        target = self.folder / (self._name % self._count)
+        partial = target.with_name(f".{target.name}.{os.getpid()}.png")
+        with _as_output_error(target):
+            try:
+                Image.fromarray(np.ascontiguousarray(rgb)).save(partial, compress_level=3)
+                partial.replace(target)
+            finally:
+                partial.unlink(missing_ok=True)
+        self._count += 1
+
+    def close(self) -> None:
+        """Raises OutputError when no frame was written."""
+        if self._count == 0:
+            raise OutputError(f"{self.folder}: no frames were written")
+
+    def abort(self) -> None:
+        """Stop; files that have their name are complete and stay."""
+
+
 def open_writer(path: str | PathLike[str], **options: Any) -> VideoWriter | ImageSequenceWriter:  # noqa: ANN401
     """A writer by file name: a folder (no suffix) or `*.png` / `%05d.png` pattern gives images.
 
@@ -284,3 +361,33 @@ def _codec_for(path: Path, codec: str | None) -> str:
 
 def _ticks(seconds: float) -> int:
     return round(seconds * TICKS_PER_SECOND)
+
+
+def _partial_file(path: Path) -> Path:
+    """An empty temporary file beside `path`, with parents; OutputError when that cannot be."""
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+    except OSError as error:
+        raise unwritable(path, error) from error
+    return partial
+
+
+def _check_frame(rgb: np.ndarray, size: tuple[int, int] | None, count: int) -> None:
+    """InputError unless a frame is `(H, W, 3)` uint8, of `size` where the first one had it."""
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or 0 in rgb.shape:
+        raise InputError(f"expected rgb (H, W, 3) uint8, got {rgb.shape} {rgb.dtype}")
+    if size is not None and size != rgb.shape[:2]:
+        raise InputError(f"frame {count} is {rgb.shape[:2]} but the first one was {size}")
+
+
+@contextmanager
+def _as_output_error(path: Path) -> Iterator[None]:
+    """Turn what FFmpeg and the system say about writing into one OutputError line."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except (FFmpegError, OSError) as error:
+        raise OutputError(f"{path}: writing failed ({error.strerror})") from error

@@ -1,14 +1,22 @@
-"""Pictures for people: masks over frames, labels, contact sheets. Pure functions on RGB arrays."""
+"""Pictures for people: masks and reliability over frames, contact sheets.
+
+Functions on (H, W, 3) uint8 RGB frames, which they leave as they are; InputError for another shape
+or type.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError
 from chromatrack.formats.masks import DAVIS_PALETTE, check_mask
 
@@ -30,19 +38,12 @@ def overlay_masks(
     """Tint every object of `mask` in its DAVIS colour, with a crisp outline just inside its edge.
 
     Args:
-        rgb: (H, W, 3) uint8 frame; left as it is.
         mask: (H, W) integer object ids, 0 = background, which keeps its colour.
         alpha: weight of the tint, 0 (none) to 1 (flat colour).
         outline: draw the edge in the brightest version of the colour; its width is 1 px per
             360 px of the frame's short side, at least 1 px.
-
-    Returns:
-        (H, W, 3) uint8.
-
-    Raises:
-        InputError: wrong shapes or dtypes, or alpha outside 0..1.
     """
-    _check_rgb(rgb)
+    check_rgb(rgb)
     ids = check_mask(mask)
     if ids.shape != rgb.shape[:2]:
         raise InputError(
@@ -57,7 +58,7 @@ def overlay_masks(
     result[inside] = np.rint(blended).astype(np.uint8)
     if outline:
         edge = mask_outline(ids, width=max(1, round(min(ids.shape) / 360)))
-        result[edge] = _brightest(object_colors(ids[edge]))
+        result[edge] = brightest(object_colors(ids[edge]))
     return result
 
 
@@ -79,22 +80,6 @@ def mask_outline(mask: np.ndarray, *, width: int = 1) -> np.ndarray:
     return edge & (mask > 0)
 
 
-def label_frame(rgb: np.ndarray, text: str) -> np.ndarray:
-    """Copy of an (H, W, 3) uint8 frame with `text` on a dark, see-through plate at the top left."""
-    _check_rgb(rgb)
-    height = rgb.shape[0]
-    font = _font(max(11, height // 24))
-    margin = max(4, height // 90)
-    image = Image.fromarray(rgb).convert("RGBA")
-    plate = Image.new("RGBA", image.size, (0, 0, 0, 0))
-    pen = ImageDraw.Draw(plate)
-    left, top, right, bottom = pen.textbbox((2 * margin, 2 * margin), text, font=font)
-    box = (left - margin, top - margin, right + margin, bottom + margin)
-    pen.rounded_rectangle(box, radius=margin, fill=(0, 0, 0, 150))
-    pen.text((2 * margin, 2 * margin), text, font=font, fill=(255, 255, 255, 255))
-    return np.array(Image.alpha_composite(image, plate).convert("RGB"))
-
-
 @dataclass(frozen=True)
 class Bar:
     """How far to trust one thing.
@@ -110,19 +95,11 @@ class Bar:
 
 
 def overlay_reliability(rgb: np.ndarray, bars: Sequence[Bar]) -> np.ndarray:
-    """Draw bars at the bottom left, one above the other; where too many, the lowest values.
+    """Draw bars at the bottom left, from the top down; where too many, those of lowest values.
 
-    Args:
-        rgb: (H, W, 3) uint8 frame; left as it is.
-        bars: from the top down.
-
-    Returns:
-        (H, W, 3) uint8.
-
-    Raises:
-        InputError: no RGB frame, or a value outside 0..1.
+    Raises InputError for a value outside 0..1.
     """
-    _check_rgb(rgb)
+    check_rgb(rgb)
     for bar in bars:
         if not 0 <= bar.value <= 1:
             raise InputError(f"reliability of {bar.name}: expected 0 to 1, got {bar.value}")
@@ -132,13 +109,13 @@ def overlay_reliability(rgb: np.ndarray, bars: Sequence[Bar]) -> np.ndarray:
     shown = [bars[row] for row in sorted(worst)]
     image = Image.fromarray(rgb).convert("RGBA")
     plate = Image.new("RGBA", image.size, (0, 0, 0, 0))
-    pen, font = ImageDraw.Draw(plate), _font(max(8, step - 4))
+    pen, font = ImageDraw.Draw(plate), load_font(max(8, step - 4))
     letters = max((len(bar.name) for bar in shown), default=1)
     left, length = (2 + letters // 3) * step, max(8, width // 6)
     for row, bar in enumerate(reversed(shown), start=1):
         value, low, top = bar.value, bar.low, height - row * step
         bottom = top + step - 3
-        color = tuple(_brightest(object_colors(np.array([bar.number])))[0].tolist())
+        color = tuple(brightest(object_colors(np.array([bar.number])))[0].tolist())
         pen.rectangle((0, top - 1, left + length + 2, bottom + 1), fill=(0, 0, 0, 150))
         pen.rectangle((left, top, left + round(value * length), bottom), fill=(*color, 255))
         tick = left + round(low * length)
@@ -159,21 +136,18 @@ def contact_sheet(
     cell_height: int = 160,
     gap: int = 6,
 ) -> np.ndarray:
-    """Lay frames out as one labelled picture, to judge a result at a glance.
+    """Lay frames out as one labelled picture on a light ground, to judge a result at a glance.
 
     Args:
-        rows: rows of (H, W, 3) uint8 frames, of any sizes; short rows leave their end empty.
+        rows: rows of frames, of any sizes; short rows leave their end empty.
         row_titles: one per row, at its left, or none.
         column_titles: one per column, above it, or none.
         title: a line above all, or none.
         cell_height: height in px to which every frame is scaled, aspect kept.
         gap: px between frames.
 
-    Returns:
-        (H', W', 3) uint8 on a light ground.
-
     Raises:
-        InputError: no frames, frames that are not RGB, or a wrong number of titles.
+        InputError: no frames, or a wrong number of titles.
     """
     columns = max((len(row) for row in rows), default=0)
     if columns == 0:
@@ -187,30 +161,7 @@ def contact_sheet(
     if cell_height < 1 or gap < 0:
         raise InputError(f"cell_height must be positive and gap not negative: {cell_height}, {gap}")
     cells = [[_scaled(frame, height=cell_height) for frame in row] for row in rows]
-    return _lay_out(
-        cells,
-        row_titles=row_titles,
-        column_titles=column_titles,
-        title=title,
-        gap=gap,
-        font=_font(max(12, cell_height // 10)),
-        title_font=_font(max(15, cell_height // 7)),
-    )
-
-
-def _lay_out(
-    cells: list[list[Image.Image]],
-    *,
-    row_titles: Sequence[str],
-    column_titles: Sequence[str],
-    title: str,
-    gap: int,
-    font: Font,
-    title_font: Font,
-) -> np.ndarray:
-    """The contact sheet of scaled cells (all of one height)."""
-    columns = max(len(row) for row in cells)
-    cell_height = next(row[0].height for row in cells if row)
+    font, title_font = load_font(max(12, cell_height // 10)), load_font(max(15, cell_height // 7))
     widths = [max(row[c].width for row in cells if c < len(row)) for c in range(columns)]
     pad = 3 * gap
     left = pad + (max(_text_width(t, font) for t in row_titles) + pad if row_titles else 0)
@@ -236,15 +187,56 @@ def _lay_out(
     return np.array(sheet)
 
 
-def _scaled(frame: np.ndarray, *, height: int) -> Image.Image:
-    _check_rgb(frame)
-    width = max(1, round(frame.shape[1] * height / frame.shape[0]))
-    return Image.fromarray(frame).resize((width, height), Image.Resampling.LANCZOS)
+def write_sheet(
+    path: Path,
+    rows: Mapping[str, Sequence[np.ndarray]],
+    *,
+    columns: Sequence[str],
+    title: str,
+    cell_height: int = 160,
+) -> None:
+    """Write a `contact_sheet` of rows by their titles as a PNG, and its folder where missing.
+
+    Raises:
+        InputError: no pictures. OutputError: it cannot be written.
+    """
+    sheet = contact_sheet(
+        list(rows.values()),
+        row_titles=list(rows),
+        column_titles=columns,
+        title=title,
+        cell_height=cell_height,
+    )
+    image = BytesIO()
+    Image.fromarray(sheet).save(image, format="png")
+    replace_file(path, image.getvalue())
 
 
-def _check_rgb(rgb: np.ndarray) -> None:
+def check_rgb(rgb: np.ndarray) -> None:
+    """InputError unless it is an (H, W, 3) uint8 frame."""
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or rgb.size == 0:
         raise InputError(f"a frame is (H, W, 3) uint8 RGB, got {rgb.dtype} of shape {rgb.shape}")
+
+
+def brightest(colors: np.ndarray) -> np.ndarray:
+    """(N, 3) uint8 colours scaled so that the largest channel is 255."""
+    largest = np.maximum(colors.max(axis=-1, keepdims=True), 1).astype(np.float32)
+    return np.rint(colors * (255.0 / largest)).astype(np.uint8)
+
+
+@functools.cache
+def load_font(size: int) -> Font:
+    """Pillow's built-in font at `size` px; needs no font file on the machine."""
+    return ImageFont.load_default(size=size)
+
+
+# -- parts -----------------------------------------------------------------------------------
+
+
+def _scaled(frame: np.ndarray, *, height: int) -> Image.Image:
+    check_rgb(frame)
+    width = max(1, round(frame.shape[1] * height / frame.shape[0]))
+    return Image.fromarray(frame).resize((width, height), Image.Resampling.LANCZOS)
 
 
 def _touches_other(mask: np.ndarray) -> np.ndarray:
@@ -257,17 +249,6 @@ def _touches_other(mask: np.ndarray) -> np.ndarray:
     touches[:, 1:] |= across
     touches[:, :-1] |= across
     return touches
-
-
-def _brightest(colors: np.ndarray) -> np.ndarray:
-    """(N, 3) uint8 colours scaled so that the largest channel is 255."""
-    largest = np.maximum(colors.max(axis=-1, keepdims=True), 1).astype(np.float32)
-    return np.rint(colors * (255.0 / largest)).astype(np.uint8)
-
-
-def _font(size: int) -> Font:
-    """Pillow's built-in font at `size` px; needs no font file on the machine."""
-    return ImageFont.load_default(size=size)
 
 
 def _text_width(text: str, font: Font) -> int:

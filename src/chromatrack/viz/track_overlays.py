@@ -1,7 +1,8 @@
-"""Points with trails, boxes and skeletons drawn on RGB frames. Pure functions, anti-aliased.
+"""Points with trails, boxes and skeletons drawn on RGB frames, anti-aliased.
 
-Every shape is a few round strokes in one colour. They are drawn several times too large on a small
-grey patch around them, which is scaled down to become the shape's opacity, pixel by pixel.
+Functions on (H, W, 3) uint8 frames, as in `overlays.py`. Every shape is a few round strokes in one
+colour. They are drawn several times too large on a small grey patch around them, which is scaled
+down to become the shape's opacity, pixel by pixel.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from itertools import islice, pairwise
 from typing import TypeAlias
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from chromatrack.errors import InputError
 from chromatrack.structures import Skeleton, TrackedBox, TrackedKeypoints, TrackedPoint
-from chromatrack.viz.overlays import object_colors
+from chromatrack.viz.overlays import brightest, check_rgb, load_font, object_colors
 
 FINER = 4
 """Patch pixels per frame pixel along each axis; opacity comes in 16 steps and positions in 1/4."""
@@ -91,15 +92,8 @@ def overlay_points(
     """Draw every point as a dot in its id's colour, hollow and pale where it is hidden.
 
     Args:
-        rgb: (H, W, 3) uint8 frame; left as it is.
         points: {id: point}; positions that are not finite are passed over.
         trails: {id: xy px, oldest first}, drawn as lines that fade with age; see `Trails`.
-
-    Returns:
-        (H, W, 3) uint8.
-
-    Raises:
-        InputError: not an RGB frame.
     """
     image = _image(rgb)
     unit = _unit(rgb)
@@ -115,17 +109,8 @@ def overlay_points(
 def overlay_boxes(rgb: np.ndarray, boxes: Mapping[int, TrackedBox]) -> np.ndarray:
     """Draw every box as a thin rectangle with its id, dashed and pale where it is hidden.
 
-    The line runs along the outermost pixels that the box covers.
-
-    Args:
-        rgb: (H, W, 3) uint8 frame; left as it is.
-        boxes: {id: box}; boxes that are not finite are passed over.
-
-    Returns:
-        (H, W, 3) uint8.
-
-    Raises:
-        InputError: not an RGB frame.
+    The line runs along the outermost pixels that the box covers. Boxes that are not finite are
+    passed over.
     """
     image = _image(rgb)
     unit = _unit(rgb)
@@ -152,17 +137,7 @@ def overlay_skeleton(
     """Draw every skeleton's edges and joints in its id's colour.
 
     Hidden joints are hollow and edges to them pale; joints without a position are left out.
-
-    Args:
-        rgb: (H, W, 3) uint8 frame; left as it is.
-        keypoints: {id: joints}, (J, 2) xy px each.
-        skeleton: the J joints' edges.
-
-    Returns:
-        (H, W, 3) uint8.
-
-    Raises:
-        InputError: not an RGB frame, or another number of joints than the skeleton's.
+    InputError for another number of joints than the skeleton's.
     """
     image = _image(rgb)
     unit = _unit(rgb)
@@ -187,10 +162,9 @@ def overlay_skeleton(
 @functools.lru_cache(maxsize=4096)
 def bright_color(number: int) -> Color:
     """An id's DAVIS colour, scaled so that its largest channel is 255; id 0 is white."""
-    color = object_colors(np.array(number)).astype(np.float64)
-    if not color.any():
+    if number == 0:
         return 255, 255, 255
-    red, green, blue = np.rint(color * (255 / color.max())).astype(int).tolist()
+    red, green, blue = brightest(object_colors(np.array([number])))[0].tolist()
     return red, green, blue
 
 
@@ -199,8 +173,7 @@ def bright_color(number: int) -> Color:
 
 def _image(rgb: np.ndarray) -> Image.Image:
     """A picture of its own to draw on."""
-    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or rgb.size == 0:
-        raise InputError(f"a frame is (H, W, 3) uint8 RGB, got {rgb.dtype} of shape {rgb.shape}")
+    check_rgb(rgb)
     return Image.fromarray(rgb).copy()
 
 
@@ -332,7 +305,7 @@ def _dot_patches(x: int, y: int, unit: float, visible: bool) -> tuple[Image.Imag
 
 def _paint_label(image: Image.Image, corner: XY, number: int, *, unit: float) -> None:
     """The id on a plate of its colour, above the corner if there is room, else inside the box."""
-    font = _font(round(11 * unit))
+    font = load_font(round(11 * unit))
     text = str(number)
     pad = max(1, round(2 * unit))
     left, top, right, bottom = font.getbbox(text)
@@ -346,9 +319,3 @@ def _paint_label(image: Image.Image, corner: XY, number: int, *, unit: float) ->
     light = 0.3 * color[0] + 0.59 * color[1] + 0.11 * color[2]
     ink = RIM if light > 110 else (255, 255, 255)
     pen.text((x + pad - left, y + pad - top), text, font=font, fill=ink)
-
-
-@functools.cache
-def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
-    """Pillow's built-in font at `size` px."""
-    return ImageFont.load_default(size=size)

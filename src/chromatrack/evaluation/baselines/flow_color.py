@@ -11,8 +11,8 @@ from torch import Tensor
 from chromatrack.errors import InputError
 from chromatrack.evaluation.baselines.flow import Flow, Mode, carry, chain, identity_places
 from chromatrack.ops.color import rgb_to_lab
+from chromatrack.ops.resample import planes
 from chromatrack.propagation.bidirectional import FrameReading, ReadingCache, chunks_backward
-from chromatrack.propagation.label_maps import planes
 from chromatrack.structures import Source
 from chromatrack.tracking.colorize import ColorizedFrame, fit_picture, paint
 from chromatrack.tracking.marks import ColorReference, read_reference

@@ -43,7 +43,7 @@ from chromatrack.evaluation.metrics.tapvid import (
 from chromatrack.evaluation.runner import Benchmark, ClipReport, Result, in_order
 from chromatrack.ops.coords import nearest_inside, rescale_points, share_to_pixel
 from chromatrack.structures import PointMark, TrackedPoint
-from chromatrack.video.image_writer import ImageSequenceWriter
+from chromatrack.video.writer import ImageSequenceWriter
 
 RASTER = (256, 256)
 """(height, width) on which distances are measured."""

@@ -32,7 +32,7 @@ from chromatrack.evaluation.datasets.davis import IMAGE_SUFFIXES, LabelledFrame,
 from chromatrack.evaluation.metrics.parsing import class_iou, confusion_matrix, parsing_scores
 from chromatrack.evaluation.runner import Benchmark, ClipReport, Result, in_order
 from chromatrack.formats.masks import write_mask
-from chromatrack.video.image_writer import ImageSequenceWriter
+from chromatrack.video.writer import ImageSequenceWriter
 
 VIP_CLASSES: tuple[str, ...] = (
     "background", "hat", "hair", "sun-glasses", "upper-clothes", "dress", "coat", "socks", "pants",

@@ -11,8 +11,7 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from chromatrack.errors import VideoError
-from chromatrack.video.decode import FALLBACK_FPS, PictureReader, open_input
-from chromatrack.video.frame_order import Damage
+from chromatrack.video.decode import FALLBACK_FPS, Damage, PictureReader, open_input
 from chromatrack.video.pixel_format import quarter_turns, turned
 
 LEAST_SIDE = 16
