@@ -180,7 +180,7 @@ def test_on_its_keyframe_a_change_gives_the_painted_frame(clip):
     painted = still(SIZE)
     painted[20:40, 30:60] = (250, 20, 20)
     layer = change_layer(painted, 0, clip, 0, None)
-    image = add_changes(image_of(still(SIZE)), 0, [(layer, layer.surface.here())], [None])
+    image = add_changes(image_of(still(SIZE)), 0, [(layer, layer.surface.here(), None)])
     assert float((image * 255 - planes(painted).float()).abs().max()) < 0.6
 
 
@@ -189,7 +189,7 @@ def test_a_change_leaves_what_it_does_not_reach(clip):
     painted[20:40, 30:60] = (250, 20, 20)
     layer = change_layer(painted, 0, clip, 0, None)
     before = image_of(still(SIZE))
-    after = add_changes(before, 1, [(layer, layer.surface.here())], [None])
+    after = add_changes(before, 1, [(layer, layer.surface.here(), None)])
     assert float((after - before)[:, :, :20].abs().max()) < 1e-3
     assert float((after - before)[:, 20:40, 30:60].abs().mean()) > 0.1
 
@@ -199,7 +199,7 @@ def test_a_wash_stands_in_where_the_surface_is_not_seen(clip):
     before = image_of(np.full((*SIZE, 3), 100, dtype=np.uint8))
     wash = torch.zeros(3, *SIZE)
     wash[0] = 20
-    after = add_changes(before, 1, [(layer, None)], [wash])
+    after = add_changes(before, 1, [(layer, None, wash)])
     assert float((after - before).min()) > 0.1
     assert float((after.amax(0) - after.amin(0)).max()) < 0.01
 
