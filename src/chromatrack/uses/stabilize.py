@@ -21,7 +21,7 @@ from chromatrack.structures import Source
 from chromatrack.uses.camera_path import Lock, choose_lock, lock_path, steady_matrices
 from chromatrack.uses.plane_motion import Motion, apply_motion
 from chromatrack.uses.video_output import check_apart, video_output
-from chromatrack.uses.warp import Fill, Warp, crop_framing, whole_framing
+from chromatrack.uses.warp import Fill, Framing, Warp, crop_framing
 from chromatrack.video.reader import probe, read_frame, read_frames
 
 
@@ -101,7 +101,7 @@ def stabilize_video(
     path = lock_path(video, result, lock=held, motion=motion, progress=progress)
     moves = steady_matrices(path, result, smooth_seconds=smooth_seconds)
     framing = (
-        crop_framing(moves, size=result.size, zoom=zoom) if fill == "crop" else whole_framing(result.size)
+        crop_framing(moves, size=result.size, zoom=zoom) if fill == "crop" else Framing(result.size)
     )
     _write_moved(video, result, output, moves, Warp(framing, fill=fill), progress)
     middle = np.array([result.size[1] - 1, result.size[0] - 1]) / 2

@@ -338,18 +338,20 @@ def enlarge(fields: Tensor, *, step: int, size: tuple[int, int]) -> Tensor:
     return fine[0, :, : size[0], : size[1]]
 
 
-def sample_picture(picture: Tensor, places: Tensor) -> Tensor:
-    """Bicubic colours of a picture at places; outside, its border goes on.
+def sample_picture(
+    picture: Tensor, places: Tensor, *, mode: str = "bicubic", padding_mode: str = "border"
+) -> Tensor:
+    """Colours of a picture between its pixels; outside, its border goes on.
 
     Args:
-        picture: `(C, H, W)` float32, H and W >= 2. places: `(2, h, w)` xy pixels of the picture.
+        picture: `(C, H, W)` float32. places: `(2, h, w)` xy pixels of the picture.
+        mode, padding_mode: as of `grid_sample`.
 
     Returns:
-        `(C, h, w)` float32; may overshoot the picture's range a little, as bicubic does.
+        `(C, h, w)` float32; bicubic, may overshoot the picture's range a little.
     """
     h, w = image_size(picture)
-    scale = places.new_tensor([2 / (w - 1), 2 / (h - 1)])
-    grid = places.permute(1, 2, 0) * scale - 1
+    grid = (places.permute(1, 2, 0) * 2 + 1) / places.new_tensor([w, h]) - 1
     return F.grid_sample(
-        picture[None], grid[None], mode="bicubic", padding_mode="border", align_corners=True
+        picture[None], grid[None], mode=mode, padding_mode=padding_mode, align_corners=False
     )[0]
