@@ -163,18 +163,10 @@ def smooth_motions(
         for i, (a, b) in enumerate(zip(first, last, strict=True)):
             away = (when[a:b] - when[i]) / seconds
             weight = shown[a:b] * np.exp(-0.5 * away**2)
-            smoothed[shot.start + i] = _line_at_zero(away, rows[a:b], weight)
+            degree = min(1, b - a - 1)
+            line = np.polyfit(away, rows[a:b], degree, w=np.sqrt(weight))
+            smoothed[shot.start + i] = line[-1]  # its value at the frame's own time
     return smoothed
-
-
-def _line_at_zero(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Value at x = 0 of the weighted least-squares line through (n,) x and (n, k) y."""
-    weight = weight / weight.sum()
-    middle, mean = weight @ x, weight @ y
-    spread = weight @ (x - middle) ** 2
-    if spread <= 1e-12:
-        return mean
-    return mean - middle * ((weight * (x - middle)) @ (y - mean)) / spread
 
 
 def _complex(xy: np.ndarray) -> np.ndarray:
