@@ -120,7 +120,7 @@ def test_a_textures_surface_is_where_it_shows(clip):
     rgba = square()
     rgba[:, :6, 3] = 0
     surface = texture_layer(ImageLayer(rgba, 1, 20, 30), clip, 0, None).surface
-    assert surface.frame == 1 and not surface.whole
+    assert surface.frame == 1 and not surface.is_whole
     assert surface.region[30:42, 26:32].all()
     assert not surface.region[:, :20].any() and not surface.region[:, 38:].any()
 
@@ -129,8 +129,8 @@ def test_only_what_was_repainted_is_followed_unless_it_is_most(clip):
     painted = still(SIZE)
     painted[20:40, 30:60] = (250, 20, 20)
     part = change_layer(painted, 0, clip, 0, None).surface
-    assert part.region[20:40, 30:60].all() and not part.region[:, :20].any() and not part.whole
-    assert change_layer(255 - still(SIZE), 0, clip, 0, None).surface.whole
+    assert part.region[20:40, 30:60].all() and not part.region[:, :20].any() and not part.is_whole
+    assert change_layer(255 - still(SIZE), 0, clip, 0, None).surface.is_whole
 
 
 def test_a_texture_covers_its_pixels_and_no_others(clip):
@@ -171,7 +171,7 @@ def test_half_a_surface_hidden_is_half_shown(clip):
     assert shown_share(layer, here) == pytest.approx(1, abs=0.01)
     seen = here.seen.clone()
     seen[:, :46] = 0
-    half = SurfaceView(here.rows, here.columns, here.places, seen)
+    half = SurfaceView(here.part, here.places, seen)
     assert shown_share(layer, half) == pytest.approx(0.5, abs=0.05)
     assert shown_share(layer, None) == 0
 

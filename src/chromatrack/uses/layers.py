@@ -137,9 +137,7 @@ class Layer:
         """Its surface on a frame; None where it is not seen."""
         if frame.index == self.surface.frame:
             return self.surface.here()
-        mask = None if self.surface.whole else frame.mask == self.region_id
-        if mask is not None and not mask.any():
-            return None
+        mask = None if self.surface.is_whole else frame.mask == self.region_id
         return self.surface.seen(frame.points, self.first_id, mask)
 
     def sample(self, places: Tensor) -> Tensor:
@@ -225,7 +223,7 @@ def _surface(frame: int, covered: np.ndarray, rgb: np.ndarray, most: int) -> Sur
     hard = torch.from_numpy(covered).float()[None, None]
     region = F.max_pool2d(hard, 2 * _MARGIN + 1, 1, _MARGIN)[0, 0].numpy() > 0
     points, spacing = choose_points(region, rgb, most=most)
-    return Surface(frame, region, bool(region.all()), points, spacing)
+    return Surface(frame, region, points, spacing)
 
 
 def shown_share(layer: Layer, view: SurfaceView | None) -> float:
@@ -246,8 +244,8 @@ def lay_texture(image: Tensor, layer: Layer, view: SurfaceView, luma: Tensor) ->
     """Composite a texture, in place: `(3, H, W)` sRGB in [0, 1], luma `(1, H, W)` of the frame."""
     sampled = layer.sample(view.places).clamp(0, 1)
     alpha = sampled[3:] * view.seen
-    part = image[:, view.rows, view.columns]
-    shade = shading(layer, view, luma[:, view.rows, view.columns])
+    part = image[:, *view.part]
+    shade = shading(layer, view, luma[:, *view.part])
     colors = (sampled[:3] * view.seen * shade).clamp(max=1)
     part.mul_(1 - alpha).add_(colors).clamp_(0, 1)
 
@@ -295,7 +293,7 @@ def add_changes(
     for (layer, view, wash), share in zip(changes, shares, strict=True):
         if share == 0 or (view is None and wash is None):
             continue
-        part = (slice(None), *((view.rows, view.columns) if view else (slice(None),) * 2))
+        part = (slice(None), *view.part) if view else (slice(None),)
         seen, amount = torch.zeros_like(mass[part]), torch.zeros_like(total[part])
         if view is not None:
             seen = view.seen[None]

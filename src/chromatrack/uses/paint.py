@@ -152,7 +152,7 @@ def paint_frames(
         tracks.append(
             tracker.track(
                 video,
-                masks={run[0].surface.frame: _run_mask(run)} if not run[0].surface.whole else None,
+                masks=_run_masks(run),
                 points=[mark for layer in run for mark in layer.surface.marks(layer.first_id)],
                 start=start,
                 end=end,
@@ -160,18 +160,21 @@ def paint_frames(
         )
     washes = [
         wash(tracker, layer, video)
-        if not layer.is_texture and layer.surface.whole and tracker.spec.clip_length == 1
+        if not layer.is_texture and layer.surface.is_whole and tracker.spec.clip_length == 1
         else None
         for layer in layers
     ]
     return _painted_frames(layers, tracks, washes)
 
 
-def _run_mask(run: list[Layer]) -> np.ndarray:
+def _run_masks(run: list[Layer]) -> dict[int, np.ndarray] | None:
+    """The mask of a run's keyframe; None where all of the frame is followed."""
+    if run[0].surface.is_whole:
+        return None
     mask = np.zeros(run[0].surface.size, dtype=np.int32)
     for layer in run:
         mask[layer.surface.region] = layer.region_id
-    return mask
+    return {run[0].surface.frame: mask}
 
 
 @torch.inference_mode()
