@@ -61,10 +61,9 @@ def stabilize_video(
     """Write the tracked frames of a video with the camera held on one thing.
 
     Objects and boxes hold their centre where it was on their first frame; points and joints hold
-    all of them, as well as one motion can; the background is held by the points that lie off all
-    objects, if there are at least four, else by aligning the pictures with the
-    tracked things left out. Where a thing is absent, or cut by the frame's border, its motion is
-    filled in. Timing and sound stay the source's.
+    all of them, as well as one motion can; for the background see `camera_path.py`. Where a thing
+    is absent, or cut by the frame's border, its motion is filled in. Timing and sound stay the
+    source's.
 
     Args:
         video: the video of which `result` is the tracks.
