@@ -325,14 +325,8 @@ def keyframe_shares(index: int, keyframes: Sequence[int]) -> list[float]:
 
     The nearest keyframe on either side count; several on one frame share alike.
     """
-    before = max((k for k in keyframes if k <= index), default=None)
-    after = min((k for k in keyframes if k > index), default=None)
-    shares = {k: 0.0 for k in keyframes}
-    if before is None or after is None:
-        shares[before if before is not None else after] = 1.0  # type: ignore[index]
-    else:
-        shares[before] = (after - index) / (after - before)
-        shares[after] = 1 - shares[before]
+    known = sorted(set(keyframes))
+    shares = {k: float(np.interp(index, known, np.equal(known, k))) for k in known}
     return [shares[k] / list(keyframes).count(k) for k in keyframes]
 
 
