@@ -19,13 +19,14 @@ from chromatrack.runs.reader import Result
 from chromatrack.structures import Kind, Source
 from chromatrack.uses.background_motion import BackgroundView, background_motions, background_view
 from chromatrack.uses.plane_motion import (
+    ROBUST_ROUNDS,
     Motion,
     apply_motion,
     bridge_gaps,
+    fit_motion,
     is_known,
     matrix_motion,
     motion_matrix,
-    robust_motion,
     smooth_motions,
 )
 from chromatrack.uses.trajectories import KINDS, Trace, dense_points, frame_ends, read_traces
@@ -149,7 +150,9 @@ def anchored_path(anchors: np.ndarray, *, motion: Motion) -> LockPath:
         known = seen[n] & is_known(aims)
         if known.sum() < least:
             continue
-        motions[n] = robust_motion(anchors[n][known], aims[known], pivot=pivot, motion=motion)
+        motions[n] = fit_motion(
+            anchors[n][known], aims[known], pivot=pivot, motion=motion, rounds=ROBUST_ROUNDS
+        )
         new = seen[n] & ~known
         matrix = motion_matrix(motions[n], pivot=pivot)
         aims[new] = apply_motion(matrix, anchors[n][new])
