@@ -174,7 +174,7 @@ def chart(found: Mapping[str, list[float]], bottom: Mapping[str, float], path: P
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", nargs="+", type=Path)
     parser.add_argument("--davis", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)

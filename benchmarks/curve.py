@@ -144,7 +144,7 @@ def chart(found: dict[int, Scores], options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("checkpoints", nargs="*", type=Path)
     parser.add_argument("--davis", type=Path, required=True)

@@ -58,7 +58,7 @@ def track(clip: Path, mask: Path, model: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--frames", type=int, nargs=2, default=[100, 1000])
     parser.add_argument("--height", type=int, default=480)
     parser.add_argument("--width", type=int, default=854)
@@ -66,7 +66,8 @@ def main() -> None:
     parser.add_argument("--track", nargs=2, type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.track:
-        track(*options.track, options.model)
+        clip, mask = options.track
+        track(clip, mask, options.model)
         return
     from chromatrack.formats.masks import write_mask
 

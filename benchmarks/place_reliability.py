@@ -221,7 +221,7 @@ def fitted(
 
 def skeletons(rows: Sequence[Row], chance: np.ndarray) -> Row:
     """A frame's mean over its joints: with the share of them that is right; below a half is bad."""
-    frames: dict[tuple[str, int], list[int]] = {}
+    frames: dict[tuple[str, int, str], list[int]] = {}
     for number, row in enumerate(rows):
         frames.setdefault((row["sequence"], row["frame"], row["file"]), []).append(number)
     stated = np.array([chance[some].mean() for some in frames.values()])

@@ -120,7 +120,9 @@ def collect_colors(
                     tracker.embedder.lab(rgb)[1:].numpy() for rgb in (frame.rgb, truth.rgb)
                 )
                 told = {"sequence": sequence.name, "frame": every * frame.index}
-                rows.append(told | {"error": ab_error(found, true)} | asdict(frame.signals))
+                signals = frame.signals
+                assert signals is not None, "only a given frame has none"
+                rows.append(told | {"error": ab_error(found, true)} | asdict(signals))
         print(sequence.name, len(rows), file=sys.stderr)
     return rows
 

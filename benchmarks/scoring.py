@@ -113,7 +113,7 @@ def compare(davis: Path, masks: Path, *, frames: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("root", type=Path)
     parser.add_argument("--sequences", type=int, default=30)
     parser.add_argument("--frames", type=int, default=70)

@@ -95,7 +95,7 @@ def stages(video: Path, mask: Path, model: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("video", type=Path)
     parser.add_argument("mask", type=Path)
     parser.add_argument("--frames", type=int, default=50)

@@ -13,11 +13,12 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
 COMMANDS = ("", "track", "colorize", "train", "evaluate davis")
 
 
-def measure(words: list[str]) -> tuple[float, float]:
+def measure(words: Sequence[str]) -> tuple[float, float]:
     """(processor, wall) seconds of one process."""
     before, started = os.times(), time.perf_counter()
     subprocess.run(

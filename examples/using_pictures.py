@@ -23,8 +23,7 @@ from chromatrack.formats.masks import write_mask
 from chromatrack.runs.reader import Result, SavedFrame, read_result
 from chromatrack.runs.writer import track_to_folder
 from chromatrack.tracking.marks import Marks
-from chromatrack.uses.event_tables import Event
-from chromatrack.uses.events import EventRules, speed, traced_events
+from chromatrack.uses.events import Event, EventRules, find_events, speed
 from chromatrack.uses.stabilize import stabilize_video
 from chromatrack.uses.trajectories import read_traces
 from chromatrack.video.reader import open_writer, read_frames
@@ -93,8 +92,8 @@ def draw_events(picture: Path) -> None:
 
     rules = EventRules(near=5)
     pictures, result = known_result()
-    traces = read_traces(result, reach=rules.near)
-    events = traced_events(traces, rules=rules)
+    traces = read_traces(result)
+    events = find_events(result, rules=rules)
     figure = plt.figure(figsize=(8, 4.2), layout="constrained")
     grid = figure.add_gridspec(3, 5, height_ratios=(1.2, 1.5, 0.9))
     for column, n in enumerate(np.linspace(0, FRAMES - 1, 5).round().astype(int)):
@@ -107,7 +106,7 @@ def draw_events(picture: Path) -> None:
     bars: list[tuple[str, list[Event], np.ndarray]] = []
     for thing in traces.things:
         name, color = NAMES[thing.id], object_colors(np.array(thing.id)) / 255
-        rates = speed(thing.xy, traces, seconds=rules.speed_seconds)
+        rates = speed(thing.xy, traces)
         above.plot(traces.times, rates, color=color, label=name)
         there = [e for e in events if e.id == thing.id and e.event == "path_length"]
         bars.append((f"{name} there", there, color))

@@ -12,8 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chromatrack.errors import InputError, OutputError
-from chromatrack.uses.event_tables import Event, table_text
-from chromatrack.uses.events import EventRules, events_to_files, find_events, spans, speed
+from chromatrack.uses.events import (
+    Event,
+    EventRules,
+    events_table,
+    find_events,
+    spans,
+    speed,
+)
 from chromatrack.uses.trajectories import read_traces
 
 EVENT_COLUMNS = (
@@ -187,7 +193,7 @@ def test_tables_are_written_whole(tmp_path):
     masks = squares({1: [(i, 10) for i in range(10)], 2: [None] * 4 + [(50, 30)] * 6})
     result = hand_result(masks=masks, points={9: line(10, step=(0.5, 0))})
     target, frames = tmp_path / "new" / "events.csv", tmp_path / "frames.csv"
-    events = events_to_files(result, output=target, per_frame=frames)
+    events = find_events(result, output=target, per_frame=frames)
     with target.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert ",".join(rows[0]) == EVENT_COLUMNS
@@ -207,20 +213,20 @@ def test_tables_are_written_whole(tmp_path):
 
 def test_nothing_is_written_unless_it_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert events_to_files(hand_result(points={1: line(5, step=(1, 0))}))
+    assert find_events(hand_result(points={1: line(5, step=(1, 0))}))
     assert not list(tmp_path.iterdir())
 
 
 def test_a_table_that_cannot_be_written_says_so(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=r"events\.csv: cannot be written"):
-        events_to_files(
+        find_events(
             hand_result(points={1: line(5, step=(1, 0))}), output=tmp_path / "file" / "events.csv"
         )
 
 
 def test_a_table_without_events_is_its_header():
-    assert table_text(Event, []) == f"{EVENT_COLUMNS}\n"
+    assert events_table([]) == f"{EVENT_COLUMNS}\n"
 
 
 @pytest.mark.parametrize("name", ["near", "still", "flicker_seconds"])
@@ -252,7 +258,7 @@ def test_spans_are_long_enough_apart_and_lasting(flags, steps, flicker):
 def test_speed_is_unknown_for_a_lone_place():
     points = np.array([[1.0, 1], NAN2, NAN2, NAN2, [9, 9], [10, 9]])
     traces = read_traces(hand_result(points={1: points}))
-    rates = speed(points, traces, seconds=0.2)
+    rates = speed(points, traces)
     assert np.isnan(rates[:4]).all() and rates[4:] == pytest.approx([10, 10])
 
 

@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chromatrack.uses.plane_motion import (
+    ROBUST_ROUNDS,
     apply_motion,
     bridge_gaps,
     fit_motion,
     matrix_motion,
     motion_matrix,
-    robust_motion,
     shots,
     smooth_motions,
 )
@@ -30,8 +30,8 @@ def ends_of(times: np.ndarray) -> np.ndarray:
 @given(row=rows)
 def test_a_similarity_is_found_from_points_it_moved(row):
     moved = apply_motion(motion_matrix(row, pivot=PIVOT), POINTS)
-    for fit in (fit_motion, robust_motion):
-        found = fit(POINTS, moved, pivot=PIVOT, motion="similarity")
+    for rounds in (0, ROBUST_ROUNDS):
+        found = fit_motion(POINTS, moved, pivot=PIVOT, motion="similarity", rounds=rounds)
         np.testing.assert_allclose(found, row, atol=1e-9)
 
 
@@ -70,7 +70,7 @@ def test_one_wrong_point_of_many_hardly_matters():
     moved = points + np.array([4, -3])
     moved[5] += (0, 60)
     plain = fit_motion(points, moved, pivot=PIVOT, motion="shift")
-    robust = robust_motion(points, moved, pivot=PIVOT, motion="shift")
+    robust = fit_motion(points, moved, pivot=PIVOT, motion="shift", rounds=ROBUST_ROUNDS)
     assert abs(plain[1] + 3) == pytest.approx(5)
     assert np.hypot(*(robust[:2] - (4, -3))) < 1
 

@@ -186,10 +186,10 @@ def test_an_interrupted_run_leaves_a_video_that_plays(tracker, tmp_path):
 def test_runs_that_cannot_be_say_why_and_write_nothing(tracker, tmp_path):
     video = write_clip(tmp_path / "clip.mp4", moving_clip(frames=3, size=SIZE))
     lies = ImageLayer(blob(), 0, 60, 40)
-    with pytest.raises(InputError, match="is the video itself"):
+    with pytest.raises(InputError, match="would be overwritten"):
         paint_video(tracker, video, textures=[lies], output=video)
     folder = write_clip(tmp_path / "clip", moving_clip(frames=2, size=SIZE))
-    with pytest.raises(InputError, match="is the video itself, or holds it"):
+    with pytest.raises(InputError, match="would be overwritten"):
         paint_video(tracker, folder, textures=[lies], output=folder / "%05d.png")
     with pytest.raises(InputError, match="expected a texture or a painted frame, got neither"):
         paint_video(tracker, video, output=tmp_path / "out.mp4")

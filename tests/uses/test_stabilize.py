@@ -350,5 +350,5 @@ def test_another_video_than_was_tracked_is_refused(tmp_path):
     shifted = [replace(f, index=f.index - 3) for f in later.frames]
     with pytest.raises(InputError, match=r"frame 0 is at 0\.000 s, but when it was tracked"):
         stabilize_video(video, replace(later, frames=tuple(shifted)), output=tmp_path / "out.mkv")
-    with pytest.raises(InputError, match="is the video itself"):
+    with pytest.raises(InputError, match="would be overwritten"):
         stabilize_video(video, result, output=video)

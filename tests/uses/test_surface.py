@@ -39,9 +39,8 @@ def turned(points: np.ndarray, *, angle: float, scale: float, shift: tuple[float
 
 
 def surface(points: np.ndarray, region: np.ndarray | None = None) -> Surface:
-    whole = region is None
     region = np.ones(SIZE, dtype=bool) if region is None else region
-    return Surface(0, region, whole, points, 8.0)
+    return Surface(0, region, points, 8.0)
 
 
 def tracked(points: np.ndarray, hidden: frozenset[int] = frozenset()) -> dict[int, TrackedPoint]:
@@ -117,7 +116,7 @@ def test_what_was_covered_on_the_keyframe_is_not_seen():
     # The right half moves 16 px to the right over what is still: a gap opens behind it.
     then = pixel_grid((12, 16), stride=4, offset=2.0).reshape(-1, 2).double().numpy()
     now = then + np.where(then[:, :1] > 30, 1, 0) * (16.0, 0.0)
-    points = Surface(0, np.ones(SIZE, dtype=bool), True, then, 4.0)
+    points = Surface(0, np.ones(SIZE, dtype=bool), then, 4.0)
     view = points.seen(tracked(now), 5, None)
     assert view is not None
     assert float(view.seen[10:40, 8:22].min()) > 0.9
@@ -138,7 +137,7 @@ def test_a_mask_limits_the_view_to_its_part():
     mask[10:30, 20:40] = True
     view = surface(then, mask).seen(tracked(then), 5, mask)
     assert view is not None
-    assert (view.rows, view.columns) == (slice(8, 32), slice(18, 42))
+    assert view.part == (slice(8, 32), slice(18, 42))
     assert float(view.seen[0].max()) == 0 and float(view.seen[12, 12]) == 1
 
 

@@ -120,7 +120,7 @@ def test_a_textures_surface_is_where_it_shows(clip):
     rgba = square()
     rgba[:, :6, 3] = 0
     surface = texture_layer(ImageLayer(rgba, 1, 20, 30), clip, 0, None).surface
-    assert surface.frame == 1 and not surface.whole
+    assert surface.frame == 1 and not surface.is_whole
     assert surface.region[30:42, 26:32].all()
     assert not surface.region[:, :20].any() and not surface.region[:, 38:].any()
 
@@ -129,8 +129,8 @@ def test_only_what_was_repainted_is_followed_unless_it_is_most(clip):
     painted = still(SIZE)
     painted[20:40, 30:60] = (250, 20, 20)
     part = change_layer(painted, 0, clip, 0, None).surface
-    assert part.region[20:40, 30:60].all() and not part.region[:, :20].any() and not part.whole
-    assert change_layer(255 - still(SIZE), 0, clip, 0, None).surface.whole
+    assert part.region[20:40, 30:60].all() and not part.region[:, :20].any() and not part.is_whole
+    assert change_layer(255 - still(SIZE), 0, clip, 0, None).surface.is_whole
 
 
 def test_a_texture_covers_its_pixels_and_no_others(clip):
@@ -171,7 +171,7 @@ def test_half_a_surface_hidden_is_half_shown(clip):
     assert shown_share(layer, here) == pytest.approx(1, abs=0.01)
     seen = here.seen.clone()
     seen[:, :46] = 0
-    half = SurfaceView(here.rows, here.columns, here.places, seen)
+    half = SurfaceView(here.part, here.places, seen)
     assert shown_share(layer, half) == pytest.approx(0.5, abs=0.05)
     assert shown_share(layer, None) == 0
 
@@ -180,7 +180,7 @@ def test_on_its_keyframe_a_change_gives_the_painted_frame(clip):
     painted = still(SIZE)
     painted[20:40, 30:60] = (250, 20, 20)
     layer = change_layer(painted, 0, clip, 0, None)
-    image = add_changes(image_of(still(SIZE)), 0, [(layer, layer.surface.here())], [None])
+    image = add_changes(image_of(still(SIZE)), 0, [(layer, layer.surface.here(), None)])
     assert float((image * 255 - planes(painted).float()).abs().max()) < 0.6
 
 
@@ -189,7 +189,7 @@ def test_a_change_leaves_what_it_does_not_reach(clip):
     painted[20:40, 30:60] = (250, 20, 20)
     layer = change_layer(painted, 0, clip, 0, None)
     before = image_of(still(SIZE))
-    after = add_changes(before, 1, [(layer, layer.surface.here())], [None])
+    after = add_changes(before, 1, [(layer, layer.surface.here(), None)])
     assert float((after - before)[:, :, :20].abs().max()) < 1e-3
     assert float((after - before)[:, 20:40, 30:60].abs().mean()) > 0.1
 
@@ -199,7 +199,7 @@ def test_a_wash_stands_in_where_the_surface_is_not_seen(clip):
     before = image_of(np.full((*SIZE, 3), 100, dtype=np.uint8))
     wash = torch.zeros(3, *SIZE)
     wash[0] = 20
-    after = add_changes(before, 1, [(layer, None)], [wash])
+    after = add_changes(before, 1, [(layer, None, wash)])
     assert float((after - before).min()) > 0.1
     assert float((after.amax(0) - after.amin(0)).max()) < 0.01
 

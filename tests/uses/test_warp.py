@@ -8,7 +8,7 @@ from synthetic import still
 
 from chromatrack.errors import InputError
 from chromatrack.uses.plane_motion import motion_matrix
-from chromatrack.uses.warp import Warp, crop_framing, whole_framing
+from chromatrack.uses.warp import Framing, Warp, crop_framing
 
 SIZE = (96, 160)
 MIDDLE = np.array([79.5, 47.5])
@@ -22,13 +22,13 @@ def moves(*rows: tuple[float, float, float, float], size=SIZE) -> np.ndarray:
 @pytest.mark.parametrize("size", [(96, 160), (33, 47), (1, 1)])
 def test_no_motion_leaves_every_pixel(fill, size):
     rgb = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
-    np.testing.assert_array_equal(Warp(whole_framing(size), fill=fill)(rgb, np.eye(3)), rgb)
+    np.testing.assert_array_equal(Warp(Framing(size), fill=fill)(rgb, np.eye(3)), rgb)
 
 
 @pytest.mark.parametrize("fill", ["black", "edge", "blur"])
 def test_a_shift_of_whole_pixels_moves_them_exactly(fill):
     rgb = still(SIZE)
-    moved = Warp(whole_framing(SIZE), fill=fill)(rgb, moves((7, -5, 0, 0))[0])
+    moved = Warp(Framing(SIZE), fill=fill)(rgb, moves((7, -5, 0, 0))[0])
     np.testing.assert_array_equal(moved[:-5, 7:], rgb[5:, :-7])
     outside = moved[:-6, :6]
     if fill == "black":
@@ -41,13 +41,13 @@ def test_a_shift_of_whole_pixels_moves_them_exactly(fill):
 
 def test_a_half_turn_is_exact():
     rgb = still(SIZE)
-    turned = Warp(whole_framing(SIZE), fill="edge")(rgb, moves((0, 0, np.pi, 0))[0])
+    turned = Warp(Framing(SIZE), fill="edge")(rgb, moves((0, 0, np.pi, 0))[0])
     assert np.abs(turned.astype(int) - rgb[::-1, ::-1]).max() <= 1
 
 
 def test_a_motion_and_its_inverse_give_the_picture_back():
     rgb = still(SIZE)
-    warp, matrix = Warp(whole_framing(SIZE), fill="edge"), moves((3.3, -2.7, 0.05, 0.04))[0]
+    warp, matrix = Warp(Framing(SIZE), fill="edge"), moves((3.3, -2.7, 0.05, 0.04))[0]
     back = warp(warp(rgb, matrix), np.linalg.inv(matrix))
     assert np.abs(back.astype(int) - rgb)[20:-20, 20:-20].mean() < 1.5
 
@@ -87,7 +87,7 @@ def test_a_crop_is_even_keeps_the_aspect_and_shows_no_fill(rows, size):
     assert abs(left - (size[1] - width) / 2) <= 0.5 and abs(top - (size[0] - height) / 2) <= 0.5
     white = np.full((*size, 3), 255, np.uint8)
     for matrix in matrices:
-        shown = Warp(whole_framing(size), fill="black")(white, matrix)
+        shown = Warp(Framing(size), fill="black")(white, matrix)
         assert shown[top : top + height, left : left + width].min() >= 254
 
 
@@ -96,7 +96,7 @@ def test_a_crop_could_not_be_larger():
     left, top, width, height = crop_framing(matrices, size=SIZE).crop
     white = np.full((*SIZE, 3), 255, np.uint8)
     dark = min(
-        Warp(whole_framing(SIZE), fill="black")(white, m)[
+        Warp(Framing(SIZE), fill="black")(white, m)[
             top - 2 : top + height + 2, left - 2 : left + width + 2
         ].min()
         for m in matrices

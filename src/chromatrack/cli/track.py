@@ -182,16 +182,15 @@ def events(
     """
     from chromatrack.cli.progress import frame_bar
     from chromatrack.runs.reader import read_result
-    from chromatrack.uses.event_tables import Event, table_text
-    from chromatrack.uses.events import EventRules, events_to_files
+    from chromatrack.uses.events import EventRules, events_table, find_events
 
     rules = EventRules(near=near, still=still)
     with frame_bar() as report:
-        found = events_to_files(
+        found = find_events(
             read_result(track), output=output, per_frame=per_frame, rules=rules, progress=report
         )
     if output is None:
-        return table_text(Event, found).removesuffix("\n")
+        return events_table(found).removesuffix("\n")
     return f"{len(found)} events: {output}"
 
 

@@ -41,31 +41,31 @@ class BackgroundView:
     """One frame as alignment sees it.
 
     grey: (1, 1, h, w) float32 0..1. weight: (1, 1, h, w) float32, 0 on tracked things, else 1.
-    cut: a cut lies just before.
+    aspect: width by height of the full frame. cut: a cut lies just before.
     """
 
     grey: Tensor
     weight: Tensor
+    aspect: float
     cut: bool = False
 
 
 def background_view(
-    rgb: np.ndarray, foreground: np.ndarray, *, cut: bool = False, side: int = WORKING_SIDE
+    rgb: np.ndarray, foreground: np.ndarray, *, cut: bool = False
 ) -> BackgroundView:
     """Shrink a frame for alignment.
 
     Args:
         rgb: (H, W, 3) uint8. foreground: (H, W) bool, tracked things, left out with a margin.
-        side: short side of the working image, px.
     """
     luma = torch.tensor([0.299, 0.587, 0.114]) / 255
     grey = (torch.from_numpy(np.ascontiguousarray(rgb)).float() @ luma)[None, None]
-    size = fit_size(image_size(grey), short_side=side, multiple=2 ** (LEVELS - 1))
+    size = fit_size(image_size(grey), short_side=WORKING_SIDE, multiple=2 ** (LEVELS - 1))
     grey = F.interpolate(grey, size=size, mode="bilinear", antialias=True, align_corners=False)
     taken = torch.from_numpy(np.ascontiguousarray(foreground)).float()[None, None]
     taken = F.interpolate(taken, size=size, mode="area")
     taken = F.max_pool2d((taken > 0).float(), kernel_size=5, stride=1, padding=2)
-    return BackgroundView(grey, 1 - taken, cut)
+    return BackgroundView(grey, 1 - taken, rgb.shape[1] / rgb.shape[0], cut)
 
 
 def background_motions(
@@ -79,7 +79,6 @@ def background_motions(
         motion: "shift", or "similarity" for rotation and zoom too.
     """
     to_unit = _unit_matrix(size)
-    aspect = size[1] / size[0]
     key: BackgroundView | None = None
     before: BackgroundView | None = None
     key_place = place = np.eye(3)  # takes units of that frame to units of the first
@@ -87,12 +86,14 @@ def background_motions(
         if key is None or before is None or view.cut:
             key, key_place, place = view, np.eye(3), np.eye(3)
         else:
-            guess = np.linalg.inv(place) @ key_place
-            step = _first_guess(before, view, aspect=aspect)
-            found, good = _align(key, view, step @ guess, motion=motion, aspect=aspect)
-            if not good:
+            step = _first_guess(before, view)
+            guess = step @ np.linalg.inv(place) @ key_place
+            found, is_good = _align(key, view, guess, motion)
+            if not is_good:
                 key, key_place = before, place
-                found = _best_effort(key, view, step, motion=motion, aspect=aspect)
+                found, is_good = _align(key, view, step, motion)
+            if not is_good:  # less of a motion, unless more fits better
+                found = _best_fit(key, view, (np.eye(3), step, found))
             place = key_place @ np.linalg.inv(found)
         before = view
         yield np.linalg.inv(to_unit) @ place @ to_unit
@@ -110,7 +111,7 @@ def _unit_matrix(size: tuple[int, int]) -> np.ndarray:
     )
 
 
-def _first_guess(before: BackgroundView, view: BackgroundView, *, aspect: float) -> np.ndarray:
+def _first_guess(before: BackgroundView, view: BackgroundView) -> np.ndarray:
     """(3, 3) shift in units from one frame to the next, to whole pixels, by phase correlation.
 
     Kuglin and Hines 1975. Stays at no shift unless the shifted frame fits better.
@@ -124,58 +125,39 @@ def _first_guess(before: BackgroundView, view: BackgroundView, *, aspect: float)
     cross = spectra[1] * spectra[0].conj()
     surface = torch.fft.irfft2(cross / cross.abs().clamp(min=1e-9), s=(height, width))
     down, across = divmod(int(surface.argmax()), width)
-    down, across = (
-        down - height * (down > height // 2),
-        across - width * (across > width // 2),
-    )
+    down -= height * (down > height // 2)
+    across -= width * (across > width // 2)
     guess = np.eye(3)
-    guess[:2, 2] = across / width * 2 * aspect, down / height * 2
-    candidates = (np.eye(3), guess)
-    return min(candidates, key=lambda matrix: _misfit(before, view, matrix, aspect=aspect))
+    guess[:2, 2] = across / width * 2 * view.aspect, down / height * 2
+    return _best_fit(before, view, (np.eye(3), guess))
 
 
-def _best_effort(
-    before: BackgroundView,
-    view: BackgroundView,
-    guess: np.ndarray,
-    *,
-    motion: Motion,
-    aspect: float,
+def _best_fit(
+    key: BackgroundView, view: BackgroundView, candidates: Iterable[np.ndarray]
 ) -> np.ndarray:
-    """The alignment of two neighbours, or less of a motion where that fits no better."""
-    found, good = _align(before, view, guess, motion=motion, aspect=aspect)
-    if good:
-        return found
-    candidates = (np.eye(3), guess, found)
-    return min(candidates, key=lambda matrix: _misfit(before, view, matrix, aspect=aspect))
+    """The matrix with the least mean absolute difference of the key frame and `view` through it."""
 
+    def misfit(matrix: np.ndarray) -> float:
+        seen, weight = _through(key, view, matrix)
+        weight = weight * key.weight
+        total = float(weight.sum())
+        if total < 0.2 * weight.numel():
+            return np.inf
+        return float(((seen - key.grey).abs() * weight).sum()) / total
 
-def _misfit(
-    key: BackgroundView, view: BackgroundView, matrix: np.ndarray, *, aspect: float
-) -> float:
-    """Mean absolute difference of the key frame and `view` seen through `matrix`."""
-    grid = _grid(image_size(key.grey), aspect)
-    seen, weight = _through(view, matrix, grid, aspect=aspect)
-    weight = weight * key.weight
-    total = float(weight.sum())
-    if total < 0.2 * weight.numel():
-        return np.inf
-    return float(((seen - key.grey).abs() * weight).sum()) / total
+    return min(candidates, key=misfit)
 
 
 def _align(
-    key: BackgroundView, view: BackgroundView, guess: np.ndarray, *, motion: Motion, aspect: float
+    key: BackgroundView, view: BackgroundView, guess: np.ndarray, motion: Motion
 ) -> tuple[np.ndarray, bool]:
     """(3, 3) units of the key frame -> units of `view`, coarse to fine, and whether to trust it."""
     matrix = guess
     overlap = correlation = 0.0
     for level in reversed(range(LEVELS)):
         small_key, small_view = _shrunk(key, level), _shrunk(view, level)
-        grid = _grid(image_size(small_key.grey), aspect)
         for _ in range(STEPS):
-            step, overlap, correlation = _gauss_newton(
-                small_key, small_view, matrix, grid, motion=motion, aspect=aspect
-            )
+            step, overlap, correlation = _gauss_newton(small_key, small_view, matrix, motion)
             matrix = matrix @ step
             # A hundredth of a working pixel: finer steps cannot be seen.
             if np.abs(step - np.eye(3)).max() < 0.02 / image_size(small_key.grey)[0]:
@@ -184,16 +166,10 @@ def _align(
 
 
 def _gauss_newton(
-    key: BackgroundView,
-    view: BackgroundView,
-    matrix: np.ndarray,
-    grid: Tensor,
-    *,
-    motion: Motion,
-    aspect: float,
+    key: BackgroundView, view: BackgroundView, matrix: np.ndarray, motion: Motion
 ) -> tuple[np.ndarray, float, float]:
     """One step: the (3, 3) motion of the key frame to put before `matrix`; overlap, correlation."""
-    seen, inside = _through(view, matrix, grid, aspect=aspect)
+    seen, inside = _through(key, view, matrix)
     weight = inside * key.weight
     overlap = float(weight.sum() / key.weight.sum().clamp(min=1))
     fixed, moved = _normal(key.grey, weight), _normal(seen, weight)
@@ -201,10 +177,10 @@ def _gauss_newton(
     residual = moved - fixed
     spread = 1.4826 * float((residual.abs()[weight > 0.5]).median()) if (weight > 0.5).any() else 1
     weight = weight / (1 + (residual / max(spread, 1e-3)) ** 2)
-    gx, gy = _gradient((fixed + moved) / 2, aspect=aspect)
+    gx, gy = _gradient((fixed + moved) / 2, key.aspect)
     columns = [gx, gy]
     if motion == "similarity":
-        x, y = grid[..., 0], grid[..., 1]
+        x, y = _grid(key).unbind(-1)
         columns += [gx * x + gy * y, gy * x - gx * y]
     jacobian = torch.stack([c.flatten() for c in columns], dim=1).double()
     weighted = jacobian * weight.flatten()[:, None].double()
@@ -218,25 +194,24 @@ def _gauss_newton(
 
 
 def _through(
-    view: BackgroundView, matrix: np.ndarray, grid: Tensor, *, aspect: float
+    key: BackgroundView, view: BackgroundView, matrix: np.ndarray
 ) -> tuple[Tensor, Tensor]:
     """A frame and its weight looked up at the key frame's places moved by `matrix`."""
-    moved = grid @ torch.from_numpy(matrix[:2, :2].T).float() + torch.from_numpy(matrix[:2, 2])
-    places = (moved / torch.tensor([aspect, 1.0])).float()[None]
+    moved = _grid(key) @ torch.from_numpy(matrix[:2, :2].T).float()
+    moved = moved + torch.from_numpy(matrix[:2, 2])
+    places = (moved / torch.tensor([view.aspect, 1.0])).float()
     both = torch.cat([view.grey, view.weight], dim=1)
     seen = F.grid_sample(both, places, mode="bilinear", align_corners=False, padding_mode="zeros")
     return seen[:, :1], (seen[:, 1:] > 0.99).float()
 
 
-def _grid(size: tuple[int, int], aspect: float) -> Tensor:
-    """(h, w, 2) float32 xy of pixel centres in half heights from the middle."""
-    height, width = size
-    y = (torch.arange(height) * 2 - (height - 1)) / height
-    x = (torch.arange(width) * 2 - (width - 1)) / width * aspect
-    return torch.stack([x[None].expand(size), y[:, None].expand(size)], dim=-1)
+def _grid(view: BackgroundView) -> Tensor:
+    """(1, h, w, 2) float32 xy of pixel centres in half heights from the middle."""
+    wide = torch.tensor([[[view.aspect, 0, 0], [0, 1, 0]]])
+    return F.affine_grid(wide, list(view.grey.shape), align_corners=False)
 
 
-def _gradient(image: Tensor, *, aspect: float) -> tuple[Tensor, Tensor]:
+def _gradient(image: Tensor, aspect: float) -> tuple[Tensor, Tensor]:
     """Change of a (1, 1, h, w) image per unit to the right and down, central differences."""
     height, width = image_size(image)
     padded = F.pad(image, (1, 1, 1, 1), mode="replicate")
@@ -255,8 +230,5 @@ def _normal(image: Tensor, weight: Tensor) -> Tensor:
 
 def _shrunk(view: BackgroundView, level: int) -> BackgroundView:
     """The view at 1 / 2^level of its size."""
-    if level == 0:
-        return view
-    side = 2**level
-    grey, weight = F.avg_pool2d(view.grey, side), F.avg_pool2d(view.weight, side)
-    return BackgroundView(grey, (weight > 0.5).float())
+    grey, weight = F.avg_pool2d(view.grey, 2**level), F.avg_pool2d(view.weight, 2**level)
+    return BackgroundView(grey, (weight > 0.5).float(), view.aspect)

@@ -1,13 +1,13 @@
 """What the camera holds on to, and how every frame must move for that: the path of a lock.
 
-Motions are those of `motion.py`; each takes a frame's pixels to where they were on the reference
-frame.
+Motions are those of `plane_motion.py`; each takes a frame's pixels to where they were on the
+reference frame.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,13 +19,14 @@ from chromatrack.runs.reader import Result
 from chromatrack.structures import Kind, Source
 from chromatrack.uses.background_motion import BackgroundView, background_motions, background_view
 from chromatrack.uses.plane_motion import (
+    ROBUST_ROUNDS,
     Motion,
     apply_motion,
     bridge_gaps,
+    fit_motion,
     is_known,
     matrix_motion,
     motion_matrix,
-    robust_motion,
     smooth_motions,
 )
 from chromatrack.uses.trajectories import KINDS, Trace, dense_points, frame_ends, read_traces
@@ -68,9 +69,9 @@ def parse_lock(text: str | int) -> Lock:
     if words == "background":
         return Lock("background")
     name, _, numbers = words.rpartition(":")
-    kinds: Mapping[str, Kind] = {"": "object", **{kind: kind for kind in KINDS}}
-    if name in kinds and re.fullmatch(r"[0-9]+(,[0-9]+)*", numbers):
-        return Lock(kinds[name], tuple(dict.fromkeys(int(n) for n in numbers.split(","))))
+    for kind in KINDS:
+        if kind == (name or "object") and re.fullmatch(r"[0-9]+(,[0-9]+)*", numbers):
+            return Lock(kind, tuple(dict.fromkeys(int(n) for n in numbers.split(","))))
     raise InputError(
         f"lock: expected an object id (3), point:1,2, box:1, keypoints:1 or background, "
         f"got {words!r}"
@@ -149,7 +150,9 @@ def anchored_path(anchors: np.ndarray, *, motion: Motion) -> LockPath:
         known = seen[n] & is_known(aims)
         if known.sum() < least:
             continue
-        motions[n] = robust_motion(anchors[n][known], aims[known], pivot=pivot, motion=motion)
+        motions[n] = fit_motion(
+            anchors[n][known], aims[known], pivot=pivot, motion=motion, rounds=ROBUST_ROUNDS
+        )
         new = seen[n] & ~known
         matrix = motion_matrix(motions[n], pivot=pivot)
         aims[new] = apply_motion(matrix, anchors[n][new])
@@ -187,11 +190,12 @@ def _things(result: Result) -> str:
 
 def _anchors(result: Result, lock: Lock, *, corners: bool, progress: Report | None) -> np.ndarray:
     """(N, P, 2) xy px of what is locked on; NaN where it is not seen whole."""
+    names: list[tuple[Kind, int]] = [
+        (kind, k) for kind in KINDS if kind == lock.kind for k in lock.ids
+    ]
     if lock.kind in ("point", "keypoints"):
-        kind: Kind = lock.kind
-        return np.concatenate([dense_points(result, kind, k) for k in lock.ids], axis=1)
-    only = [(lock.kind, k) for k in lock.ids]
-    traces = read_traces(result, only=only, progress=progress)  # type: ignore[arg-type]
+        return np.concatenate([dense_points(result, *name) for name in names], axis=1)
+    traces = read_traces(result, only=names, progress=progress)
     return np.concatenate([_centre_anchor(t, result, corners=corners) for t in traces.things], 1)
 
 
@@ -220,9 +224,8 @@ def _background_path(
         return anchored_path(points, motion=motion)
     height, width = result.size
     pivot = np.array([width - 1, height - 1]) / 2
-    matrices = list(
-        background_motions(_views(video, result, progress), size=result.size, motion=motion)
-    )
+    views = _views(video, result, progress)
+    matrices = list(background_motions(views, size=result.size, motion=motion))
     if len(matrices) != len(result.frames):
         raise InputError(
             f"{video}: has only {len(matrices)} of the {len(result.frames)} frames that were "
@@ -235,8 +238,7 @@ def _views(video: Source, result: Result, progress: Report | None) -> Iterator[B
     """Every tracked frame, shrunk, with the tracked things marked."""
     first, count = result.frames[0].index, len(result.frames)
     for n, frame in enumerate(read_frames(video, start=first, end=first + count)):
-        foreground = _foreground(result, n)
-        yield background_view(frame.rgb, foreground, cut=result.frames[n].cut)
+        yield background_view(frame.rgb, _foreground(result, n), cut=result.frames[n].cut)
         if progress is not None:
             progress("look", n + 1, count)
 
@@ -258,7 +260,7 @@ def _points_off_objects(result: Result) -> np.ndarray:
     count = len(result.frames)
     if len(result.points) < BACKGROUND_POINTS:
         return np.empty((count, 0, 2))
-    points = np.concatenate([dense_points(result, "point", k) for k in sorted(result.points)], 1)
+    points = np.concatenate([dense_points(result, "point", k) for k in result.ids("point")], 1)
     off = np.ones(points.shape[1], dtype=bool)
     limit = np.array([result.size[1] - 1, result.size[0] - 1])
     for n in range(count) if result.objects or result.boxes else ():

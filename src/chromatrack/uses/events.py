@@ -1,27 +1,79 @@
 """What happened in a result: who came and went, hid, met, stood still, moved how fast and how far.
 
-Tidy tables: one row per event, or one per thing and frame. Times come from the frames' own times.
+Tables as CSV: one row per event, or one per thing and frame. Times come from the frames' own times.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from os import PathLike
-from typing import get_args
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
+from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError
 from chromatrack.runs.progress import Report
 from chromatrack.runs.reader import Result
-from chromatrack.uses.event_tables import Event, EventName, FrameRow, Side, write_table
 from chromatrack.uses.plane_motion import is_known, shots
 from chromatrack.uses.trajectories import Trace, Traces, read_traces
 
+EventName: TypeAlias = Literal[
+    "cut", "entry", "exit", "hidden", "contact", "dwell",
+    "speed_mean", "speed_max", "path_length", "distance_min", "distance_mean",
+]  # fmt: skip
+Side: TypeAlias = Literal["left", "top", "right", "bottom"]
+
+MOMENTS = ("cut", "entry", "exit", "speed_max", "distance_min")
+"""Events that last no time; the others last until their last frame vanishes."""
+
+SPEEDS = ("speed_mean", "speed_max", "dwell")
+"""Events whose value is in px/s; the others measure px."""
+
+SPEED_SECONDS = 0.2
+"""Time over which a speed is measured."""
+
+BORDER = 3.0
+"""px from the frame's border within which a thing came or went through it."""
+
 _ORDER = {name: i for i, name in enumerate(get_args(EventName))}
 _EPSILON = 1e-9
+
+
+@dataclass(frozen=True)
+class Event:
+    """One row of events.csv; None where a column says nothing about this event.
+
+    start_frame, end_frame: first and last frame. start_seconds: when the first one appears.
+    end_seconds: when the last one vanishes, or for a moment (see `MOMENTS`) when it appears.
+    value, unit: what was measured. x, y: where, px. side: border of the frame through which a
+    thing came or went.
+    """
+
+    event: EventName
+    kind: str | None
+    id: int | None
+    other_kind: str | None
+    other_id: int | None
+    start_frame: int
+    end_frame: int
+    start_seconds: float
+    end_seconds: float
+    duration_seconds: float
+    value: float | None
+    unit: str | None
+    x: float | None
+    y: float | None
+    side: Side | None
+
+
+EVENT_COLUMNS = tuple(field.name for field in fields(Event))
+FRAME_COLUMNS = ("kind", "id", "frame", "pts_seconds", "x", "y", "area", "speed")
 
 
 @dataclass(frozen=True)
@@ -30,8 +82,7 @@ class EventRules:
 
     near: gap in px up to which two things of one kind touch. still: px/s below which a thing
     dwells. dwell_seconds: shortest stay that counts. flicker_seconds: appearances, absences,
-    contacts and pauses shorter than this are noise. speed_seconds: time over which a speed is
-    measured. border: px from the frame's border within which a thing came or went through it.
+    contacts and pauses shorter than this are noise.
 
     Raises InputError for negative values.
     """
@@ -40,8 +91,6 @@ class EventRules:
     still: float = 10.0
     dwell_seconds: float = 0.5
     flicker_seconds: float = 0.1
-    speed_seconds: float = 0.2
-    border: float = 3.0
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -53,70 +102,42 @@ DEFAULT_RULES = EventRules()
 
 
 def find_events(
-    result: Result, *, rules: EventRules = DEFAULT_RULES, progress: Report | None = None
-) -> list[Event]:
-    """All events of a result, in order of time; reads its masks once.
-
-    Raises:
-        InputError: a mask is missing or of another size.
-    """
-    return traced_events(read_traces(result, reach=rules.near, progress=progress), rules=rules)
-
-
-def events_to_files(
     result: Result,
     *,
+    rules: EventRules = DEFAULT_RULES,
     output: str | PathLike[str] | None = None,
     per_frame: str | PathLike[str] | None = None,
-    rules: EventRules = DEFAULT_RULES,
     progress: Report | None = None,
 ) -> list[Event]:
-    """Find the events of a result and write events.csv and frames.csv, each only if it is named.
+    """All events of a result, in order of time, then kind of event, then id; reads its masks once.
 
     Args:
-        output, per_frame: targets; folders are made, files of those names overwritten.
-
-    Returns:
-        The events, as `find_events`.
+        output, per_frame: tables to write, of the events and of all things on all frames; folders
+            are made, files of those names overwritten. None: not written.
 
     Raises:
-        InputError: as `find_events`. OutputError: a file cannot be written.
+        InputError: a mask is missing or of another size. OutputError: a table cannot be written.
     """
     traces = read_traces(result, reach=rules.near, progress=progress)
-    events = traced_events(traces, rules=rules)
-    if output is not None:
-        write_table(output, Event, events)
-    if per_frame is not None:
-        rows = frame_rows(traces, speed_seconds=rules.speed_seconds)
-        write_table(per_frame, FrameRow, rows)
-    return events
-
-
-def traced_events(traces: Traces, *, rules: EventRules = DEFAULT_RULES) -> list[Event]:
-    """All events of measured things, in order of time, then kind of event, then id."""
-    found = [_row(traces, "cut", n, n, moment=True) for n in np.flatnonzero(traces.cuts).tolist()]
+    found = [_event(traces, "cut", n, n) for n in np.flatnonzero(traces.cuts).tolist()]
     for thing in traces.things:
         found += _thing_events(traces, thing, rules)
     for i, j in sorted(traces.gaps):
         found += _pair_events(traces, i, j, rules)
-    key = _ORDER.__getitem__
-    return sorted(
-        found,
-        key=lambda e: (e.start_seconds, key(e.event), e.kind or "", e.id or 0, e.other_id or 0),
-    )
+    found.sort(key=_time_and_name)
+    if output is not None:
+        replace_file(Path(output), events_table(found))
+    if per_frame is not None:
+        replace_file(Path(per_frame), _table(FRAME_COLUMNS, _frame_rows(traces)))
+    return found
 
 
-def frame_rows(
-    traces: Traces, *, speed_seconds: float = DEFAULT_RULES.speed_seconds
-) -> Iterator[FrameRow]:
-    """One row per thing and frame on which it is there; things in order, frames ascending."""
-    for thing in traces.things:
-        speeds = speed(thing.xy, traces, seconds=speed_seconds)
-        for n in np.flatnonzero(thing.present).tolist():
-            x, y = thing.xy[n].tolist()
-            when = int(traces.frames[n]), float(traces.times[n])
-            area, rate = _known(thing.area[n]), _known(speeds[n])
-            yield FrameRow(thing.kind, thing.id, *when, x, y, area, rate)
+def events_table(events: Iterable[Event]) -> str:
+    """Events as CSV text: one header line, one row per event.
+
+    Times are rounded to the microsecond, other fractions to a thousandth; None is an empty cell.
+    """
+    return _table(EVENT_COLUMNS, (list(asdict(event).values()) for event in events))
 
 
 def spans(flags: np.ndarray, traces: Traces, *, flicker_seconds: float) -> list[tuple[int, int]]:
@@ -136,11 +157,12 @@ def spans(flags: np.ndarray, traces: Traces, *, flicker_seconds: float) -> list[
     return [run for run in closed if _shown(traces, *run) >= flicker_seconds - _EPSILON]
 
 
-def speed(xy: np.ndarray, traces: Traces, *, seconds: float) -> np.ndarray:
+def speed(xy: np.ndarray, traces: Traces) -> np.ndarray:
     """(N,) float64 px/s: length of the slope of the line through the places around each frame.
 
-    The line is fitted to the known places within `seconds` / 2 of the frame, in any case to its
-    neighbours, and not across a cut; so it is not the jitter of a mask's edge. NaN where unknown.
+    The line is fitted to the known places within `SPEED_SECONDS` / 2 of the frame, in any case to
+    its neighbours, and not across a cut; so it is not the jitter of a mask's edge. NaN where
+    unknown.
 
     Args:
         xy: (N, 2) px, NaN where unknown.
@@ -149,8 +171,8 @@ def speed(xy: np.ndarray, traces: Traces, *, seconds: float) -> np.ndarray:
     known = is_known(xy)
     for shot in shots(traces.cuts):
         when = traces.times[shot]
-        first = np.searchsorted(when, when - seconds / 2 - _EPSILON)
-        last = np.searchsorted(when, when + seconds / 2 + _EPSILON)
+        first = np.searchsorted(when, when - SPEED_SECONDS / 2 - _EPSILON)
+        last = np.searchsorted(when, when + SPEED_SECONDS / 2 + _EPSILON)
         for i in np.flatnonzero(known[shot]).tolist():
             a, b = shot.start + min(first[i], max(0, i - 1)), shot.start + max(last[i], i + 2)
             near = np.flatnonzero(known[a : min(b, shot.stop)]) + a
@@ -163,21 +185,50 @@ def speed(xy: np.ndarray, traces: Traces, *, seconds: float) -> np.ndarray:
 # -- parts ---------------------------------------------------------------------------------
 
 
+def _time_and_name(event: Event) -> tuple[float, int, str, int, int]:
+    order = _ORDER[event.event]
+    return event.start_seconds, order, event.kind or "", event.id or 0, event.other_id or 0
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Rows as CSV text under a header line."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow(_cell(*pair) for pair in zip(columns, row, strict=True))
+    return text.getvalue()
+
+
+def _cell(column: str, value: object) -> object:
+    if isinstance(value, float):
+        return round(value, 6 if column.endswith("_seconds") else 3)
+    return "" if value is None else value
+
+
+def _frame_rows(traces: Traces) -> Iterator[Sequence[object]]:
+    """One row per thing and frame on which it is there; things in order, frames ascending."""
+    for thing in traces.things:
+        speeds = speed(thing.xy, traces)
+        for n in np.flatnonzero(thing.present).tolist():
+            x, y = thing.xy[n].tolist()
+            when = int(traces.frames[n]), float(traces.times[n])
+            yield thing.kind, thing.id, *when, x, y, _known(thing.area[n]), _known(speeds[n])
+
+
 def _thing_events(traces: Traces, thing: Trace, rules: EventRules) -> Iterator[Event]:
     """Entries, exits, hidden spans, dwelling and motion of one thing."""
     there = spans(thing.present, traces, flicker_seconds=rules.flicker_seconds)
-    rates = speed(thing.xy, traces, seconds=rules.speed_seconds)
+    rates = speed(thing.xy, traces)
     for first, last in there:
-        entered, left = _side(traces, thing, first, rules, -1), _side(traces, thing, last, rules, 1)
-        yield _row(traces, "entry", first, first, thing, at=first, side=entered, moment=True)
-        yield _row(traces, "exit", last, last, thing, at=last, side=left, moment=True)
+        entered, left = _side(traces, thing, first, -1), _side(traces, thing, last, 1)
+        yield _event(traces, "entry", first, first, thing, place=thing.xy[first], side=entered)
+        yield _event(traces, "exit", last, last, thing, place=thing.xy[last], side=left)
         yield from _motion_events(traces, thing, first, last, rates)
         yield from _dwelling(traces, thing, first, last, rates, rules)
     for (_, before), (after, _) in pairwise(there):
-        moved = float(np.hypot(*(thing.xy[after] - thing.xy[before])))
-        yield _row(
-            traces, "hidden", before + 1, after - 1, thing, at=before, value=moved, unit="px"
-        )
+        place, moved = thing.xy[before], float(np.hypot(*(thing.xy[after] - thing.xy[before])))
+        yield _event(traces, "hidden", before + 1, after - 1, thing, place=place, value=moved)
 
 
 def _motion_events(
@@ -186,19 +237,16 @@ def _motion_events(
     """Mean and largest speed and the length of the path over one span."""
     inside = np.arange(first, last + 1)
     inside = inside[np.isfinite(rates[inside])]
-    if len(inside) < 2:
-        return
     joined = ~traces.cuts[inside[1:]]
     steps = np.diff(traces.times[inside])[joined]
-    lengths = steps * ((rates[inside][1:] + rates[inside][:-1]) / 2)[joined]
     if steps.size == 0:
         return
+    lengths = steps * ((rates[inside][1:] + rates[inside][:-1]) / 2)[joined]
     length, top = float(lengths.sum()), int(inside[np.argmax(rates[inside])])
-    mean = length / float(steps.sum())
-    yield _row(traces, "speed_mean", first, last, thing, value=mean, unit="px/s")
-    peak = float(rates[top])
-    yield _row(traces, "speed_max", top, top, thing, at=top, value=peak, unit="px/s", moment=True)
-    yield _row(traces, "path_length", first, last, thing, value=length, unit="px")
+    mean, peak = length / float(steps.sum()), float(rates[top])
+    yield _event(traces, "speed_mean", first, last, thing, value=mean)
+    yield _event(traces, "speed_max", top, top, thing, place=thing.xy[top], value=peak)
+    yield _event(traces, "path_length", first, last, thing, value=length)
 
 
 def _dwelling(
@@ -211,53 +259,48 @@ def _dwelling(
         if _shown(traces, a, b) >= rules.dwell_seconds - _EPSILON:
             mean = float(np.nanmean(rates[a : b + 1]))
             place = np.nanmean(thing.xy[a : b + 1], axis=0)
-            yield _row(traces, "dwell", a, b, thing, place=place, value=mean, unit="px/s")
+            yield _event(traces, "dwell", a, b, thing, place=place, value=mean)
 
 
 def _pair_events(traces: Traces, i: int, j: int, rules: EventRules) -> Iterator[Event]:
     """Contacts of two things of a kind, and how far apart their centres were."""
-    first, second, gap = traces.things[i], traces.things[j], traces.gaps[i, j]
-    middle = (first.xy + second.xy) / 2
+    pair, gap = (traces.things[i], traces.things[j]), traces.gaps[i, j]
+    middle = (pair[0].xy + pair[1].xy) / 2
     for a, b in spans(gap <= rules.near, traces, flicker_seconds=rules.flicker_seconds):
         nearest, place = float(gap[a : b + 1].min()), np.nanmean(middle[a : b + 1], axis=0)
-        yield _row(traces, "contact", a, b, first, second, place=place, value=nearest, unit="px")
-    both = np.flatnonzero(first.present & second.present)
+        yield _event(traces, "contact", a, b, *pair, place=place, value=nearest)
+    both = np.flatnonzero(pair[0].present & pair[1].present)
     if both.size == 0:
         return
-    apart = np.hypot(*(first.xy - second.xy)[both].T)
+    apart = np.hypot(*(pair[0].xy - pair[1].xy)[both].T)
     n = int(both[apart.argmin()])
     least, mean = float(apart.min()), float(apart.mean())
-    yield _row(
-        traces, "distance_min", n, n, first, second,
-        place=middle[n], value=least, unit="px", moment=True,
-    )  # fmt: skip
-    ends = int(both[0]), int(both[-1])
-    yield _row(traces, "distance_mean", *ends, first, second, value=mean, unit="px")
+    yield _event(traces, "distance_min", n, n, *pair, place=middle[n], value=least)
+    yield _event(traces, "distance_mean", int(both[0]), int(both[-1]), *pair, value=mean)
 
 
-def _side(traces: Traces, thing: Trace, n: int, rules: EventRules, sign: int) -> Side | None:
+def _side(traces: Traces, thing: Trace, n: int, sign: int) -> Side | None:
     """The border through which a thing entered (sign -1) or left (+1) on frame n.
 
     Of the borders it is at, the one it moves from or to the most. A thing that is there when the
     result begins or ends did not come or go.
     """
-    inner = n + 1 if sign < 0 else n - 1
-    outer = n - 1 if sign < 0 else n + 1
-    if not 0 <= outer < len(traces.frames):
+    if not 0 <= n + sign < len(traces.frames):
         return None
+    inner = n - sign
     height, width = traces.size
     gaps = thing.extent[n] * (1, 1, -1, -1) + (0, 0, width - 1, height - 1)
     moved = np.zeros(2)
     if 0 <= inner < len(traces.frames) and thing.present[inner]:
         moved = thing.xy[n] - thing.xy[inner]
-    outward = np.array([-moved[0], -moved[1], moved[0], moved[1]])
-    near = np.flatnonzero(gaps <= rules.border)
+    outward = np.concatenate([-moved, moved])
+    near = np.flatnonzero(gaps <= BORDER)
     if near.size == 0:
         return None
     return get_args(Side)[min(near.tolist(), key=lambda k: (-outward[k], gaps[k]))]
 
 
-def _row(
+def _event(
     traces: Traces,
     event: EventName,
     first: int,
@@ -265,19 +308,15 @@ def _row(
     thing: Trace | None = None,
     other: Trace | None = None,
     *,
-    at: int | None = None,
     place: np.ndarray | None = None,
-    moment: bool = False,
     value: float | None = None,
-    unit: str | None = None,
     side: Side | None = None,
 ) -> Event:
-    """An event over rows first..last of the traces, at a frame's place (`at`) or at `place`."""
-    if at is not None and thing is not None:
-        place = thing.xy[at]
+    """An event over rows first..last of the traces."""
+    start = float(traces.times[first])
+    end = start if event in MOMENTS else float(traces.ends[last])
     x, y = (None, None) if place is None else map(_known, place)
-    start, end = float(traces.times[first]), float(traces.times[last])
-    end = end if moment else float(traces.ends[last])
+    unit = None if value is None else "px/s" if event in SPEEDS else "px"
     return Event(
         event, *_name(thing), *_name(other),
         int(traces.frames[first]), int(traces.frames[last]), start, end, end - start,

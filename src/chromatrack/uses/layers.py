@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from chromatrack.errors import InputError
 from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
+from chromatrack.ops.coords import pixel_grid
 from chromatrack.ops.resample import planes
 from chromatrack.structures import Source
 from chromatrack.tracking.inference import TrackedFrame
@@ -67,18 +68,14 @@ def parse_texture(text: str) -> ImageLayer:
     Raises:
         InputError: not of this form, no such file, or not a picture.
     """
-    path, at, where = text.rpartition("@")
-    if not at or Path(text).exists():
-        path, where = text, "0"
     number = r"[+-]?[0-9]+(?:\.[0-9]*)?"
-    found = re.fullmatch(rf"([0-9]{{1,9}})(?::({number}),({number}))?", where)
-    if found is None:
-        raise InputError(
-            f"texture {text!r}: expected PICTURE@FRAME:x,y with FRAME counted from 0 and the pixel "
-            "where its top left corner goes, as in logo.png@0:120,80"
-        )
+    form = (
+        "PICTURE@FRAME:x,y with FRAME counted from 0 and the pixel where its top left corner goes, "
+        "as in logo.png@0:120,80"
+    )
+    place = rf"([0-9]{{1,9}})(?::({number}),({number}))?"
+    picture, found = _picture_at(f"texture {text!r}", text, form=form, place=place, mode="RGBA")
     frame, x, y = found.groups(default="0")
-    picture = _open_picture(f"texture {text!r}", path, "RGBA")
     return ImageLayer(picture, int(frame), float(x), float(y), text)
 
 
@@ -88,14 +85,29 @@ def parse_painted(text: str) -> tuple[np.ndarray, int]:
     Raises:
         InputError: not of this form, no such file, or not a picture.
     """
+    form = "PICTURE@FRAME with FRAME counted from 0, as in frame.png@0"
+    name = f"painted {text!r}"
+    picture, found = _picture_at(name, text, form=form, place="[0-9]{1,9}", mode="RGB")
+    return picture, int(found[0])
+
+
+def _picture_at(
+    name: str, text: str, *, form: str, place: str, mode: str
+) -> tuple[np.ndarray, re.Match[str]]:
+    """A picture named as PICTURE@PLACE in a Pillow mode, and its place, a regular expression."""
     path, at, where = text.rpartition("@")
     if not at or Path(text).exists():
         path, where = text, "0"
-    if not re.fullmatch(r"[0-9]{1,9}", where):
-        raise InputError(
-            f"painted {text!r}: expected PICTURE@FRAME with FRAME counted from 0, as in frame.png@0"
-        )
-    return _open_picture(f"painted {text!r}", path, "RGB"), int(where)
+    found = re.fullmatch(place, where)
+    if found is None:
+        raise InputError(f"{name}: expected {form}")
+    try:
+        with Image.open(path) as image:
+            return np.array(ImageOps.exif_transpose(image).convert(mode)), found
+    except FileNotFoundError as error:
+        raise InputError(f"{name}: no such file") from error
+    except OSError as error:
+        raise InputError(f"{name}: expected a picture ({error})") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,14 +116,15 @@ class Layer:
 
     picture: `(C, h, w)` float32, a texture's premultiplied sRGB and alpha in [0, 1], C = 4, or a
     change in Lab, C = 3. corner: xy px of its top left pixel on the keyframe. key: the keyframe,
-    for a texture its luma `(1, H, W)` in [0, 1], for a change its Lab `(3, H, W)`. region_id,
-    first_id: of the mask and the first point, in the run that follows them.
+    for a texture its luma `(1, H, W)` in [0, 1], for a change its Lab `(3, H, W)`. run: number of
+    the tracking run that follows it; region_id, first_id: of its mask and its first point in that.
     """
 
     surface: Surface
     picture: Tensor
     corner: tuple[float, float]
     key: Tensor
+    run: int = 0
     region_id: int = 0
     first_id: int = 0
 
@@ -124,9 +137,7 @@ class Layer:
         """Its surface on a frame; None where it is not seen."""
         if frame.index == self.surface.frame:
             return self.surface.here()
-        mask = None if self.surface.whole else frame.mask == self.region_id
-        if mask is not None and not mask.any():
-            return None
+        mask = None if self.surface.is_whole else frame.mask == self.region_id
         return self.surface.seen(frame.points, self.first_id, mask)
 
     def sample(self, places: Tensor) -> Tensor:
@@ -148,17 +159,16 @@ def texture_layer(texture: ImageLayer, video: Source, start: int, end: int | Non
     # A clear border, so that what lies beyond the picture's edge is clear too.
     picture = F.pad(torch.cat([image[:3] * image[3:], image[3:]]), (1, 1, 1, 1))
     corner = texture.x - 1, texture.y - 1
-    layer = Layer(
-        _surface(texture.frame, np.ones(rgb.shape[:2], bool), rgb, 1), picture, corner, luma_of(rgb)
-    )
-    covered = (layer.sample(layer.surface.here().places)[3] > 0.05).numpy()
+    grid = pixel_grid(rgb.shape[:2], stride=1, offset=0)
+    places = (grid - grid.new_tensor(corner)).permute(2, 0, 1)
+    covered = (sample_picture(picture, places)[3] > 0.05).numpy()
     if not covered.any():
         raise InputError(
             f"{name}: expected a place inside the {rgb.shape[1]}x{rgb.shape[0]} frame, got x "
             f"{texture.x:g}, y {texture.y:g}, where nothing of it is seen"
         )
     surface = _surface(texture.frame, covered, rgb, TEXTURE_POINTS)
-    return replace(layer, surface=surface)
+    return Layer(surface, picture, corner, luma_of(rgb))
 
 
 def change_layer(rgb: np.ndarray, index: int, video: Source, start: int, end: int | None) -> Layer:
@@ -182,6 +192,24 @@ def change_layer(rgb: np.ndarray, index: int, video: Source, start: int, end: in
     return Layer(_surface(index, changed, source, most), change, (0.0, 0.0), before)
 
 
+def share_runs(layers: Sequence[Layer]) -> list[Layer]:
+    """Give layers the runs that follow them; those of one keyframe share one if none overlap."""
+    placed: list[Layer] = []
+    for layer in layers:
+        run, mates = 0, [other for other in placed if other.run == 0]
+        while not all(_are_apart(layer, other) for other in mates):
+            run += 1
+            mates = [other for other in placed if other.run == run]
+        first = 1 + sum(len(other.surface.points) for other in mates)
+        placed.append(replace(layer, run=run, region_id=len(mates) + 1, first_id=first))
+    return placed
+
+
+def _are_apart(a: Layer, b: Layer) -> bool:
+    one_frame = a.surface.frame == b.surface.frame
+    return one_frame and not bool((a.surface.region & b.surface.region).any())
+
+
 def _check_frame(name: str, index: int, start: int, end: int | None) -> None:
     if index < start or (end is not None and index >= end):
         last = "the end" if end is None else f"{end - 1}"
@@ -195,7 +223,7 @@ def _surface(frame: int, covered: np.ndarray, rgb: np.ndarray, most: int) -> Sur
     hard = torch.from_numpy(covered).float()[None, None]
     region = F.max_pool2d(hard, 2 * _MARGIN + 1, 1, _MARGIN)[0, 0].numpy() > 0
     points, spacing = choose_points(region, rgb, most=most)
-    return Surface(frame, region, bool(region.all()), points, spacing)
+    return Surface(frame, region, points, spacing)
 
 
 def shown_share(layer: Layer, view: SurfaceView | None) -> float:
@@ -216,8 +244,8 @@ def lay_texture(image: Tensor, layer: Layer, view: SurfaceView, luma: Tensor) ->
     """Composite a texture, in place: `(3, H, W)` sRGB in [0, 1], luma `(1, H, W)` of the frame."""
     sampled = layer.sample(view.places).clamp(0, 1)
     alpha = sampled[3:] * view.seen
-    part = image[:, view.rows, view.columns]
-    shade = shading(layer, view, luma[:, view.rows, view.columns])
+    part = image[:, *view.part]
+    shade = shading(layer, view, luma[:, *view.part])
     colors = (sampled[:3] * view.seen * shade).clamp(max=1)
     part.mul_(1 - alpha).add_(colors).clamp_(0, 1)
 
@@ -247,8 +275,7 @@ def shading(layer: Layer, view: SurfaceView, luma: Tensor) -> Tensor:
 def add_changes(
     image: Tensor,
     index: int,
-    changes: Sequence[tuple[Layer, SurfaceView | None]],
-    washes: Sequence[Tensor | None],
+    changes: Sequence[tuple[Layer, SurfaceView | None, Tensor | None]],
 ) -> Tensor:
     """Add repainted frames' changes in Lab: `(3, H, W)` sRGB in [0, 1] -> same.
 
@@ -256,30 +283,28 @@ def add_changes(
     seen, it counts alone.
 
     Args:
-        washes: for each, `(3, H, W)` Lab, what the pointer alone says of the change: taken where
-            the surface is not seen. None: nothing is added there.
+        changes: each with its view and, `(3, H, W)` Lab, what the pointer alone says of it: taken
+            where the surface is not seen. None: nothing is added there.
     """
-    shares = keyframe_shares(index, [layer.surface.frame for layer, _ in changes])
+    shares = keyframe_shares(index, [layer.surface.frame for layer, _, _ in changes])
     lab = rgb_to_lab(image)
     total, mass = torch.zeros_like(image), image.new_zeros(1, *image.shape[1:])
     cover = mass.clone()
-    for (layer, view), share, wash in zip(changes, shares, washes, strict=True):
-        if wash is not None and share > 0:
-            sight = torch.zeros_like(cover)
-            if view is not None:
-                sight = view.seen * _same(lab, layer.key, view.places)
-            sampled = 0 if view is None else sight * layer.sample(view.places)
-            total += share * (sampled + (1 - sight) * wash)
-            mass += share
-            cover.clamp_(min=min(1.0, 4 * share))
+    for (layer, view, wash), share in zip(changes, shares, strict=True):
+        if share == 0 or (view is None and wash is None):
             continue
-        if view is None or share == 0:
-            continue
-        seen = view.seen
-        if index != layer.surface.frame:
-            seen = seen * _inside(layer, view.places)
-        part = (slice(None), view.rows, view.columns)
-        total[part] += share * seen * layer.sample(view.places)
+        part = (slice(None), *view.part) if view else (slice(None),)
+        seen, amount = torch.zeros_like(mass[part]), torch.zeros_like(total[part])
+        if view is not None:
+            seen = view.seen[None]
+            if wash is not None:
+                seen = seen * _same(lab, layer.key, view.places)
+            elif index != layer.surface.frame:
+                seen = seen * _inside(layer, view.places)
+            amount = seen * layer.sample(view.places)
+        if wash is not None:
+            amount, seen = amount + (1 - seen) * wash, torch.ones_like(seen)
+        total[part] += share * amount
         mass[part] += share * seen
         cover[part] = torch.maximum(cover[part], seen * min(1.0, 4 * share))
     change = total / mass.clamp(min=1e-6) * cover
@@ -300,14 +325,8 @@ def keyframe_shares(index: int, keyframes: Sequence[int]) -> list[float]:
 
     The nearest keyframe on either side count; several on one frame share alike.
     """
-    before = max((k for k in keyframes if k <= index), default=None)
-    after = min((k for k in keyframes if k > index), default=None)
-    shares = {k: 0.0 for k in keyframes}
-    if before is None or after is None:
-        shares[before if before is not None else after] = 1.0  # type: ignore[index]
-    else:
-        shares[before] = (after - index) / (after - before)
-        shares[after] = 1 - shares[before]
+    known = sorted(set(keyframes))
+    shares = {k: float(np.interp(index, known, np.equal(known, k))) for k in known}
     return [shares[k] / list(keyframes).count(k) for k in keyframes]
 
 
@@ -315,13 +334,3 @@ def luma_of(rgb: np.ndarray) -> Tensor:
     """`(H, W, 3)` uint8 -> `(1, H, W)` in [0, 1], Rec. 709 weights on the coded values."""
     weights = torch.tensor([0.2126, 0.7152, 0.0722])
     return (planes(rgb).float() / 255 * weights[:, None, None]).sum(0, keepdim=True)
-
-
-def _open_picture(what: str, path: str, mode: str) -> np.ndarray:
-    try:
-        with Image.open(path) as image:
-            return np.array(ImageOps.exif_transpose(image).convert(mode))
-    except FileNotFoundError as error:
-        raise InputError(f"{what}: no such file") from error
-    except (OSError, UnidentifiedImageError) as error:
-        raise InputError(f"{what}: expected a picture ({error})") from error

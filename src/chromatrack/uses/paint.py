@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
-from os import fspath
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,8 @@ from torch import Tensor
 from chromatrack.errors import InputError
 from chromatrack.ops.resample import interleaved, planes, resize, to_cells, upsample_guided
 from chromatrack.propagation.propagate import Reference, copy_labels
-from chromatrack.runs.progress import Report, stop_on_interrupt
+from chromatrack.runs.progress import Report
+from chromatrack.runs.writer import frames_ahead
 from chromatrack.structures import Source
 from chromatrack.tracking.inference import TrackedFrame
 from chromatrack.tracking.tracker import Tracker
@@ -27,34 +27,26 @@ from chromatrack.uses.layers import (
     change_layer,
     lay_texture,
     luma_of,
+    share_runs,
     shown_share,
     texture_layer,
 )
-from chromatrack.uses.surface import SurfaceView
-from chromatrack.video.reader import (
-    ImageSequenceWriter,
-    Moment,
-    frame_range,
-    open_writer,
-    probe,
-    read_frame,
-)
+from chromatrack.uses.video_output import check_apart, video_output
+from chromatrack.video.reader import Frame, Moment, frame_range, probe, read_frame
 from chromatrack.video.writer import Codec
+
+Wash = Callable[[np.ndarray], Tensor]
+"""Makes `(3, H, W)` Lab, the change on a frame `(H, W, 3)` uint8, without the surface's detail."""
 
 
 @dataclass(frozen=True)
-class PaintedFrame:
+class PaintedFrame(Frame):
     """A frame with everything laid on it.
 
-    rgb: `(H, W, 3)` uint8. shown: for every texture, then every painted frame, the share of it that
-    is seen here, [0, 1].
+    shown: for every texture, then every painted frame, the share of it that is seen here, [0, 1].
     """
 
-    index: int
-    pts_seconds: float
-    rgb: np.ndarray
-    shown: tuple[float, ...]
-    duration_seconds: float | None = None
+    shown: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,49 +86,23 @@ def paint_video(
         DamagedVideoError, KeyboardInterrupt: the frames until then are written and play.
         OutputError: `output` cannot be written.
     """
-    began, count, info = time.perf_counter(), 0, probe(video)
+    began = time.perf_counter()
     first, last = frame_range(video, start=start, end=end)
-    _check_apart(video, output)
+    check_apart(video, output)
     frames = paint_frames(tracker, video, textures=textures, painted=painted, start=first, end=last)
-    ends = [number for number in (info.frame_count, last) if number is not None]
-    total = max(0, min(ends) - first) if ends else None
-    unseen = np.zeros(len(textures) + len(painted), dtype=np.int64)
-    writer = open_writer(output, codec=codec, fps=info.average_fps, audio_from=video)
-    with stop_on_interrupt() as check_interrupt:
-        try:
-            with writer, closing(frames):
-                if isinstance(writer, ImageSequenceWriter) and codec is not None:
-                    raise InputError(f"codec: {output} takes PNG images, so leave {codec} out")
-                for frame in frames:
-                    writer.write(
-                        frame.rgb,
-                        pts_seconds=frame.pts_seconds,
-                        duration_seconds=frame.duration_seconds,
-                    )
-                    count += 1
-                    unseen += np.array(frame.shown) < 0.02
-                    if progress is not None:
-                        progress("paint", count, total)
-                    check_interrupt()
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(
-                f"interrupted after {count} frames, which are in {fspath(output)}"
-                if count
-                else "interrupted before the first frame was written"
-            ) from None
-    seconds = time.perf_counter() - began
-    return PaintSummary(Path(output), count, seconds, tuple(int(n) for n in unseen))
-
-
-def _check_apart(video: Source, output: Source) -> None:
-    """Raises InputError where writing `output` would overwrite frames of `video`."""
-    source, target = Path(video).resolve(), Path(output).resolve()
-    if target.suffix.lower() == ".png":
-        target = target.parent
-    if source == target or target in source.parents:
-        raise InputError(
-            f"{fspath(output)}: is the video itself, or holds it; choose another output"
-        )
+    total = frames_ahead(probe(video).frame_count, first, last)
+    shown: list[tuple[float, ...]] = []
+    with (
+        video_output(
+            output, video=video, name="paint", total=total, codec=codec, progress=progress
+        ) as put,
+        closing(frames),
+    ):
+        for frame in frames:
+            put(frame)
+            shown.append(frame.shown)
+    unseen = tuple(sum(share < 0.02 for share in shares) for shares in zip(*shown, strict=True))
+    return PaintSummary(Path(output), len(shown), time.perf_counter() - began, unseen)
 
 
 def paint_frames(
@@ -168,138 +134,100 @@ def paint_frames(
             repainted frame of another size or without any change; a frame outside [start, end).
         VideoError: the video cannot be read; DamagedVideoError after the last good frame.
     """
-    layers: list[Layer] = [texture_layer(t, video, start, end) for t in textures]
-    layers += [change_layer(rgb, index, video, start, end) for rgb, index in painted]
-    if not layers:
+    found = [texture_layer(t, video, start, end) for t in textures]
+    found += [change_layer(rgb, index, video, start, end) for rgb, index in painted]
+    if not found:
         raise InputError("paint: expected a texture or a painted frame, got neither")
-    runs = _group(layers)
-    tracks = [
-        tracker.track(
-            video,
-            masks={run[0].surface.frame: _run_mask(run)} if not run[0].surface.whole else None,
-            points=[mark for layer in run for mark in layer.surface.marks(layer.first_id)],
-            start=start,
-            end=end,
+    layers = share_runs(found)
+    tracks = []
+    for number in sorted({layer.run for layer in layers}):
+        run = [layer for layer in layers if layer.run == number]
+        tracks.append(
+            tracker.track(
+                video,
+                masks=_run_masks(run),
+                points=[mark for layer in run for mark in layer.surface.marks(layer.first_id)],
+                start=start,
+                end=end,
+            )
         )
-        for run in runs
+    washes = [
+        wash(tracker, layer, video)
+        if not layer.is_texture and layer.surface.is_whole and tracker.spec.clip_length == 1
+        else None
+        for layer in layers
     ]
-    washes = {
-        number: Wash(tracker, layer, video)
-        for number, layer in enumerate(layers)
-        if not layer.is_texture and layer.surface.whole and tracker.spec.clip_length == 1
-    }
-    return _painted_frames(layers, runs, tracks, washes)
+    return _painted_frames(layers, tracks, washes)
 
 
-@dataclass
-class Wash:
-    """A repainted frame's change as colours: copied by the pointer, without the surface's detail.
-
-    It fills what the surface does not reach: what was hidden on the keyframe, or moved too wildly.
-    """
-
-    tracker: Tracker
-    layer: Layer
-    video: Source
-    reference: Reference = field(init=False)
-
-    def __post_init__(self) -> None:
-        tracker, index = self.tracker, self.layer.surface.frame
-        rgb = read_frame(self.video, index=index).rgb
-        self.encoder = tracker.embedder.for_clip(tracker.embedder.lab(rgb))
-        image = tracker.embedder.image(rgb)
-        change = resize(self.layer.picture.to(image), image.shape[-2:])
-        cells = to_cells(change[None], tracker.spec)[0]
-        trust = torch.ones(len(cells), device=cells.device)
-        self.reference = Reference(index, self._embed(image), cells, None, trust)
-
-    @torch.inference_mode()
-    def _embed(self, image: Tensor) -> Tensor:
-        return self.encoder(image[None])[0]
-
-    @torch.inference_mode()
-    def on(self, rgb: np.ndarray) -> Tensor:
-        """The change on a frame `(H, W, 3)` uint8: `(3, H, W)` float32, Lab."""
-        image = self.tracker.embedder.image(rgb)
-        cells, _ = copy_labels(self._embed(image), [self.reference], self.tracker.config.color)
-        fine = upsample_guided(cells, image, spec=self.tracker.spec)
-        return resize(fine, rgb.shape[:2]).cpu()
-
-
-def _group(layers: list[Layer]) -> list[list[Layer]]:
-    """Layers that one run can follow: of one keyframe, and not overlapping; ids are set."""
-    groups: list[list[int]] = []
-    for number, layer in enumerate(layers):
-        home = next((g for g in groups if all(_apart(layers[i], layer) for i in g)), None)
-        if home is None:
-            groups.append([number])
-        else:
-            home.append(number)
-    for group in groups:
-        first = 1
-        for place, number in enumerate(group, start=1):
-            layers[number] = replace(layers[number], region_id=place, first_id=first)
-            first += len(layers[number].surface.points)
-    return [[layers[number] for number in group] for group in groups]
-
-
-def _apart(a: Layer, b: Layer) -> bool:
-    one_frame = a.surface.frame == b.surface.frame
-    return one_frame and not bool((a.surface.region & b.surface.region).any())
-
-
-def _run_mask(run: list[Layer]) -> np.ndarray:
+def _run_masks(run: list[Layer]) -> dict[int, np.ndarray] | None:
+    """The mask of a run's keyframe; None where all of the frame is followed."""
+    if run[0].surface.is_whole:
+        return None
     mask = np.zeros(run[0].surface.size, dtype=np.int32)
     for layer in run:
         mask[layer.surface.region] = layer.region_id
-    return mask
+    return {run[0].surface.frame: mask}
+
+
+@torch.inference_mode()
+def wash(tracker: Tracker, layer: Layer, video: Source) -> Wash:
+    """A repainted frame's change as colours, copied by the pointer.
+
+    It fills what the surface does not reach: what was hidden on the keyframe, or moved too wildly.
+    """
+    rgb = read_frame(video, index=layer.surface.frame).rgb
+    encoder = tracker.embedder.for_clip(tracker.embedder.lab(rgb))
+    image = tracker.embedder.image(rgb)
+    change = resize(layer.picture.to(image), image.shape[-2:])
+    cells = to_cells(change[None], tracker.spec)[0]
+    trust = torch.ones(len(cells), device=cells.device)
+    reference = Reference(layer.surface.frame, encoder(image[None])[0], cells, None, trust)
+
+    @torch.inference_mode()
+    def on(rgb: np.ndarray) -> Tensor:
+        image = tracker.embedder.image(rgb)
+        cells, _ = copy_labels(encoder(image[None])[0], [reference], tracker.config.color)
+        fine = upsample_guided(cells, image, spec=tracker.spec)
+        return resize(fine, rgb.shape[:2]).cpu()
+
+    return on
 
 
 def _painted_frames(
-    layers: list[Layer],
-    runs: list[list[Layer]],
-    tracks: list[Iterator[TrackedFrame]],
-    washes: dict[int, Wash],
+    layers: list[Layer], tracks: list[Iterator[TrackedFrame]], washes: list[Wash | None]
 ) -> Generator[PaintedFrame]:
     with ExitStack() as stack:
         for track in tracks:
             if isinstance(track, Generator):
                 stack.enter_context(closing(track))
         for found in zip(*tracks, strict=True):
-            views = {
-                id(layer): layer.view(frame)
-                for run, frame in zip(runs, found, strict=True)
-                for layer in run
-            }
-            frame = found[0]
-            colors = [
-                washes[number].on(frame.rgb)
-                if number in washes and frame.index != layer.surface.frame
-                else None
-                for number, layer in enumerate(layers)
-            ]
-            yield _paint(frame, layers, [views[id(layer)] for layer in layers], colors)
+            yield _paint(found, layers, washes)
 
 
 @torch.inference_mode()
 def _paint(
-    frame: TrackedFrame,
-    layers: list[Layer],
-    views: Sequence[SurfaceView | None],
-    washes: Sequence[Tensor | None],
+    found: Sequence[TrackedFrame], layers: list[Layer], washes: list[Wash | None]
 ) -> PaintedFrame:
+    """One frame, as every run tracked it, with everything laid on it."""
+    frame = found[0]
     image = planes(frame.rgb).float() / 255
-    pairs = list(zip(layers, views, strict=True))
-    changes = [number for number, layer in enumerate(layers) if not layer.is_texture]
-    if any(views[n] is not None or washes[n] is not None for n in changes):
-        image = add_changes(
-            image, frame.index, [pairs[n] for n in changes], [washes[n] for n in changes]
-        )
+    views = [layer.view(found[layer.run]) for layer in layers]
+    changes = [
+        (layer, view, make(frame.rgb) if make and frame.index != layer.surface.frame else None)
+        for layer, view, make in zip(layers, views, washes, strict=True)
+        if not layer.is_texture
+    ]
+    if any(view is not None or color is not None for _, view, color in changes):
+        image = add_changes(image, frame.index, changes)
     luma = luma_of(frame.rgb)
-    for layer, view in pairs:
+    for layer, view in zip(layers, views, strict=True):
         if layer.is_texture and view is not None:
             lay_texture(image, layer, view, luma)
-    shown = tuple(shown_share(layer, view) for layer, view in pairs)
     return PaintedFrame(
-        frame.index, frame.pts_seconds, interleaved(image), shown, frame.duration_seconds
+        interleaved(image),
+        frame.index,
+        frame.pts_seconds,
+        frame.duration_seconds,
+        tuple(shown_share(layer, view) for layer, view in zip(layers, views, strict=True)),
     )

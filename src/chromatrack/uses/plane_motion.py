@@ -22,27 +22,37 @@ ROBUST_ROUNDS = 10
 
 
 def fit_motion(
-    source: np.ndarray,
-    target: np.ndarray,
-    *,
-    pivot: np.ndarray,
-    motion: Motion,
-    weights: np.ndarray | None = None,
+    source: np.ndarray, target: np.ndarray, *, pivot: np.ndarray, motion: Motion, rounds: int = 0
 ) -> np.ndarray:
     """The motion that brings `source` onto `target` with the least weighted squared error.
 
-    Umeyama (1991) in the plane, where it is one complex division.
+    Umeyama (1991) in the plane, where it is one complex division. Weights are equal, then Cauchy,
+    1 / (1 + (r / s)^2), s the median residual but at least `ROBUST_FLOOR` px.
 
     Args:
         source, target: (P, 2) float64 xy, px, P >= 1.
         pivot: (2,) xy of the returned motion.
         motion: "shift", or "similarity", which one point alone (or coinciding ones) leave a shift.
-        weights: (P,) float64 >= 0, not all zero; None: equal.
+        rounds: how often it is fitted again with less weight for points far from the fit; one is
+            enough for noise, `ROBUST_ROUNDS` for one wrong point among few.
 
     Returns:
         (4,) float64 dx, dy, angle, log_scale.
     """
-    weight = np.ones(len(source)) if weights is None else weights
+    weight = np.ones(len(source))
+    found = _weighted_motion(source, target, weight, pivot, motion)
+    for _ in range(rounds):
+        moved = apply_motion(motion_matrix(found, pivot=pivot), source)
+        residual = np.hypot(*(moved - target).T)
+        scale = max(ROBUST_FLOOR, float(np.median(residual)))
+        weight = 1 / (1 + (residual / scale) ** 2)
+        found = _weighted_motion(source, target, weight, pivot, motion)
+    return found
+
+
+def _weighted_motion(
+    source: np.ndarray, target: np.ndarray, weight: np.ndarray, pivot: np.ndarray, motion: Motion
+) -> np.ndarray:
     weight = weight / weight.sum()
     middle, aim = weight @ source, weight @ target
     a = 1.0 + 0.0j
@@ -55,24 +65,6 @@ def fit_motion(
             a = turn / spread
     shift = _complex(aim - pivot) - a * _complex(middle - pivot)
     return np.array([shift.real, shift.imag, np.angle(a), np.log(np.abs(a))])
-
-
-def robust_motion(
-    source: np.ndarray, target: np.ndarray, *, pivot: np.ndarray, motion: Motion
-) -> np.ndarray:
-    """As `fit_motion`, then fitted again with less weight for points far from the fit.
-
-    Weights are Cauchy, 1 / (1 + (r / s)^2), s the median residual but at least `ROBUST_FLOOR` px;
-    one round is enough for noise, `ROBUST_ROUNDS` for one wrong point among few.
-    """
-    found = fit_motion(source, target, pivot=pivot, motion=motion)
-    for _ in range(ROBUST_ROUNDS):
-        moved = apply_motion(motion_matrix(found, pivot=pivot), source)
-        residual = np.hypot(*(moved - target).T)
-        scale = max(ROBUST_FLOOR, float(np.median(residual)))
-        weights = 1 / (1 + (residual / scale) ** 2)
-        found = fit_motion(source, target, pivot=pivot, motion=motion, weights=weights)
-    return found
 
 
 def motion_matrix(motions: np.ndarray, *, pivot: np.ndarray) -> np.ndarray:
@@ -163,18 +155,10 @@ def smooth_motions(
         for i, (a, b) in enumerate(zip(first, last, strict=True)):
             away = (when[a:b] - when[i]) / seconds
             weight = shown[a:b] * np.exp(-0.5 * away**2)
-            smoothed[shot.start + i] = _line_at_zero(away, rows[a:b], weight)
+            degree = min(1, b - a - 1)
+            line = np.polyfit(away, rows[a:b], degree, w=np.sqrt(weight))
+            smoothed[shot.start + i] = line[-1]  # its value at the frame's own time
     return smoothed
-
-
-def _line_at_zero(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Value at x = 0 of the weighted least-squares line through (n,) x and (n, k) y."""
-    weight = weight / weight.sum()
-    middle, mean = weight @ x, weight @ y
-    spread = weight @ (x - middle) ** 2
-    if spread <= 1e-12:
-        return mean
-    return mean - middle * ((weight * (x - middle)) @ (y - mean)) / spread
 
 
 def _complex(xy: np.ndarray) -> np.ndarray:

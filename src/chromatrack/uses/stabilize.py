@@ -7,7 +7,7 @@ a tracked thing), one to write.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import fspath
 from pathlib import Path
 from typing import get_args
@@ -15,13 +15,14 @@ from typing import get_args
 import numpy as np
 
 from chromatrack.errors import InputError
-from chromatrack.runs.progress import Report, stop_on_interrupt
+from chromatrack.runs.progress import Report
 from chromatrack.runs.reader import Result
 from chromatrack.structures import Source
 from chromatrack.uses.camera_path import Lock, choose_lock, lock_path, steady_matrices
 from chromatrack.uses.plane_motion import Motion, apply_motion
-from chromatrack.uses.warp import Fill, Warp, crop_framing, whole_framing
-from chromatrack.video.reader import open_writer, probe, read_frame, read_frames
+from chromatrack.uses.video_output import check_apart, video_output
+from chromatrack.uses.warp import Fill, Framing, Warp, crop_framing
+from chromatrack.video.reader import probe, read_frame, read_frames
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,9 @@ def stabilize_video(
     """Write the tracked frames of a video with the camera held on one thing.
 
     Objects and boxes hold their centre where it was on their first frame; points and joints hold
-    all of them, as well as one motion can; the background is held by the points that lie off all
-    objects, if there are at least four, else by aligning the pictures with the
-    tracked things left out. Where a thing is absent, or cut by the frame's border, its motion is
-    filled in. Timing and sound stay the source's.
+    all of them, as well as one motion can; for the background see `camera_path.py`. Where a thing
+    is absent, or cut by the frame's border, its motion is filled in. Timing and sound stay the
+    source's.
 
     Args:
         video: the video of which `result` is the tracks.
@@ -94,14 +94,13 @@ def stabilize_video(
         raise InputError("zoom scales a cropped video back to its size; it goes with fill='crop'")
     if smooth_seconds is not None and not 0 < smooth_seconds < np.inf:
         raise InputError(f"smooth_seconds: expected seconds > 0, got {smooth_seconds}")
-    _check_video(video, result, output)
+    check_apart(video, output)
+    _check_video(video, result)
     held = choose_lock(result, lock)
     path = lock_path(video, result, lock=held, motion=motion, progress=progress)
     moves = steady_matrices(path, result, smooth_seconds=smooth_seconds)
     framing = (
-        crop_framing(moves, size=result.size, zoom=zoom)
-        if fill == "crop"
-        else whole_framing(result.size)
+        crop_framing(moves, size=result.size, zoom=zoom) if fill == "crop" else Framing(result.size)
     )
     _write_moved(video, result, output, moves, Warp(framing, fill=fill), progress)
     middle = np.array([result.size[1] - 1, result.size[0] - 1]) / 2
@@ -122,10 +121,8 @@ def stabilize_video(
 # -- parts ---------------------------------------------------------------------------------
 
 
-def _check_video(video: Source, result: Result, output: Source) -> None:
-    """Raises InputError unless `video` is the one that was tracked, and is not the output."""
-    if Path(video).resolve() == Path(output).resolve():
-        raise InputError(f"{fspath(output)}: is the video itself; choose another output")
+def _check_video(video: Source, result: Result) -> None:
+    """Raises InputError unless `video` is the one that was tracked."""
     info, first = probe(video), result.frames[0]
     if (info.height, info.width) != result.size:
         raise InputError(
@@ -148,26 +145,12 @@ def _write_moved(
     warp: Warp,
     progress: Report | None,
 ) -> None:
-    """Second pass: every tracked frame, moved, with the source's timing and sound."""
-    first, count = result.frames[0].index, len(moves)
-    done = 0
-    with stop_on_interrupt() as check_interrupt:
-        try:
-            with open_writer(output, fps=probe(video).average_fps, audio_from=video) as writer:
-                for frame in read_frames(video, start=first, end=first + count):
-                    writer.write(
-                        warp(frame.rgb, moves[done]),
-                        pts_seconds=frame.pts_seconds,
-                        duration_seconds=frame.duration_seconds,
-                    )
-                    done += 1
-                    if progress is not None:
-                        progress("stabilize", done, count)
-                    check_interrupt()
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(
-                f"interrupted after {done} frames, which are in {fspath(output)}"
-            ) from None
+    """Second pass: every tracked frame, moved."""
+    first, count, done = result.frames[0].index, len(moves), 0
+    with video_output(output, video=video, name="stabilize", total=count, progress=progress) as put:
+        for frame in read_frames(video, start=first, end=first + count):
+            put(replace(frame, rgb=warp(frame.rgb, moves[done])))
+            done += 1
     if done < count:
         raise InputError(
             f"{fspath(video)}: has only {done} of the {count} frames that were tracked; "

@@ -11,10 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from chromatrack.ops.coords import image_size, pixel_grid
@@ -98,18 +100,13 @@ def fit_affine(
     Returns:
         M maps; where all weights are 0 they are 0.
     """
-    total = weights.sum(1, keepdim=True)
-    share = (weights / total.clamp(min=1e-9))[..., None]
+    share = (weights / weights.sum(1, keepdim=True).clamp(min=1e-9))[..., None]
     away = source - at[:, None]
     middle, mean = (share * away).sum(1), (share * shift).sum(1)
     x, u = away - middle[:, None], shift - mean[:, None]
-    spread = (share * x).transpose(1, 2) @ x
-    slope = torch.linalg.solve(
-        spread + ridge * torch.eye(2).to(spread), (share * x).transpose(1, 2) @ u
-    )
-    value = mean - (middle[:, None] @ slope)[:, 0]
-    known = total > 0
-    return Affine(at, torch.where(known, value, 0), torch.where(known[..., None], slope, 0))
+    weighted = (share * x).transpose(1, 2)
+    slope = torch.linalg.solve(weighted @ x + ridge * torch.eye(2).to(x), weighted @ u)
+    return Affine(at, mean - (middle[:, None] @ slope)[:, 0], slope)
 
 
 def robust_affine(
@@ -190,12 +187,11 @@ class SmoothMap:
 class SurfaceView:
     """A surface as a part of a frame shows it; elsewhere it is not seen.
 
-    rows, columns: the part, `(h, w)` pixels. places: `(2, h, w)` float32, the xy pixel of the
+    part: rows and columns, `(h, w)` pixels. places: `(2, h, w)` float32, the xy pixel of the
     keyframe that each pixel shows. seen: `(h, w)` float32 in [0, 1], how surely it does.
     """
 
-    rows: slice
-    columns: slice
+    part: tuple[slice, slice]
     places: Tensor
     seen: Tensor
 
@@ -204,13 +200,12 @@ class SurfaceView:
 class Surface:
     """A part of a keyframe that is followed by points.
 
-    frame: the keyframe. region: `(H, W)` bool. whole: the region is all of the frame, so there is
-    no mask of it to follow. points: `(P, 2)` xy px on the keyframe. spacing: px between them.
+    frame: the keyframe. region: `(H, W)` bool. points: `(P, 2)` xy px on the keyframe. spacing: px
+    between them.
     """
 
     frame: int
     region: np.ndarray
-    whole: bool
     points: np.ndarray
     spacing: float
 
@@ -218,6 +213,11 @@ class Surface:
     def size(self) -> tuple[int, int]:
         """(height, width) of the frames, px."""
         return self.region.shape[0], self.region.shape[1]
+
+    @cached_property
+    def is_whole(self) -> bool:
+        """Whether the region is all of the frame, so that there is no mask of it to follow."""
+        return bool(self.region.all())
 
     def marks(self, first: int) -> list[PointMark]:
         """The points as marks, with ids from `first` on."""
@@ -228,8 +228,8 @@ class Surface:
 
     def here(self) -> SurfaceView:
         """The surface on its own keyframe: every pixel of the frame shows itself."""
-        rows, columns = slice(0, self.size[0]), slice(0, self.size[1])
-        return SurfaceView(rows, columns, _pixels(rows, columns), torch.ones(self.size))
+        part = slice(0, self.size[0]), slice(0, self.size[1])
+        return SurfaceView(part, _pixels(part), torch.ones(self.size))
 
     def seen(
         self, points: Mapping[int, TrackedPoint], first: int, mask: np.ndarray | None
@@ -240,15 +240,17 @@ class Surface:
             points: the tracked points of the frame, by id; this surface's begin at `first`.
             mask: `(H, W)` bool, where the region is; None: anywhere.
         """
+        part = _extent(np.ones(self.size, dtype=bool) if mask is None else mask)
+        if part is None:
+            return None
         tracked = [points[first + number] for number in range(len(self.points))]
         now = torch.tensor([(p.x, p.y) for p in tracked])
         trust = torch.tensor([p.confidence * p.visible for p in tracked])
         then = torch.from_numpy(self.points).float()
         trust = trust * SmoothMap(then, now - then, trust, self.spacing).agreement()
         trust = trust * (trust > _LEAST_TRUST)
-        part = _extent(mask, self.size)
         least = max(min(LEAST_POINTS, len(tracked)), _LEAST_SHARE * len(tracked))
-        if int((trust > 0).sum()) < least or part is None:
+        if int((trust > 0).sum()) < least:
             return None
         return self._view(then, now, trust, mask, part)
 
@@ -260,12 +262,12 @@ class Surface:
         mask: np.ndarray | None,
         part: tuple[slice, slice],
     ) -> SurfaceView:
-        rows, columns = part
-        size = rows.stop - rows.start, columns.stop - columns.start
+        pixels = _pixels(part)
+        size = image_size(pixels)
+        # The map is fitted on a coarse grid, up to the first cell beyond the part.
         step = max(2, round(self.spacing / 2))
         coarse = -(-size[0] // step) + 1, -(-size[1] // step) + 1
-        corner = torch.tensor([columns.start, rows.start])
-        cells = (pixel_grid(coarse, stride=step, offset=0) + corner).reshape(-1, 2)
+        cells = (pixel_grid(coarse, stride=step, offset=0) + pixels[:, 0, 0]).reshape(-1, 2)
         reach = _WHOLE_REACH if mask is None else _PART_REACH
         kept = trust > 0
         there, here = then[kept], now[kept]
@@ -281,8 +283,8 @@ class Surface:
         fine = enlarge(fields, step=step, size=size)
         sight = fine[2].clamp(0, 1)
         if mask is not None:
-            sight = sight * soften(mask[rows, columns])
-        return SurfaceView(rows, columns, _pixels(rows, columns) + fine[:2], sight)
+            sight = sight * soften(mask[part])
+        return SurfaceView(part, pixels + fine[:2], sight)
 
     def _seen_at(self, places: Tensor, then: Tensor, trust: Tensor) -> Tensor:
         """How surely places of the keyframe are seen now, by the points around them: `(M,)`."""
@@ -293,25 +295,22 @@ class Surface:
         return smooth_step(share, *_SIGHT) * inside
 
 
-def _pixels(rows: slice, columns: slice) -> Tensor:
+def _pixels(part: tuple[slice, slice]) -> Tensor:
     """`(2, h, w)` float32 xy of a part's pixels."""
+    rows, columns = part
     size = rows.stop - rows.start, columns.stop - columns.start
-    corner = torch.tensor([columns.start, rows.start])
-    return (pixel_grid(size, stride=1, offset=0) + corner).permute(2, 0, 1)
+    grid = pixel_grid(size, stride=1, offset=0) + torch.tensor([columns.start, rows.start])
+    return grid.permute(2, 0, 1)
 
 
-def _extent(mask: np.ndarray | None, size: tuple[int, int]) -> tuple[slice, slice] | None:
-    """Rows and columns that hold a mask (None: all), 2 px more around; None where it is empty."""
-    if mask is None:
-        return slice(0, size[0]), slice(0, size[1])
-    found = [np.flatnonzero(mask.any(axis)) for axis in (1, 0)]
-    if not len(found[0]):
+def _extent(mask: np.ndarray) -> tuple[slice, slice] | None:
+    """Rows and columns that hold a mask, 2 px more around; None where it is empty."""
+    box = Image.fromarray(mask).getbbox()
+    if box is None:
         return None
-    rows, columns = (
-        slice(max(0, int(at[0]) - 2), min(limit, int(at[-1]) + 3))
-        for at, limit in zip(found, size, strict=True)
-    )
-    return rows, columns
+    left, top, right, bottom = box
+    rows = slice(max(0, top - 2), min(mask.shape[0], bottom + 2))
+    return rows, slice(max(0, left - 2), min(mask.shape[1], right + 2))
 
 
 def smooth_step(x: Tensor, low: float, high: float) -> Tensor:
@@ -328,28 +327,25 @@ def soften(mask: np.ndarray) -> Tensor:
 
 def enlarge(fields: Tensor, *, step: int, size: tuple[int, int]) -> Tensor:
     """Bring `(C, h, w)` maps known at every `step`-th pixel to all `(C, H, W)` pixels, bilinear."""
-    h, w = image_size(fields)
-    fine = F.interpolate(
-        fields[None],
-        size=((h - 1) * step + 1, (w - 1) * step + 1),
-        mode="bilinear",
-        align_corners=True,
-    )
+    known = [(side - 1) * step + 1 for side in image_size(fields)]
+    fine = F.interpolate(fields[None], size=known, mode="bilinear", align_corners=True)
     return fine[0, :, : size[0], : size[1]]
 
 
-def sample_picture(picture: Tensor, places: Tensor) -> Tensor:
-    """Bicubic colours of a picture at places; outside, its border goes on.
+def sample_picture(
+    picture: Tensor, places: Tensor, *, mode: str = "bicubic", padding_mode: str = "border"
+) -> Tensor:
+    """Colours of a picture between its pixels; outside, its border goes on.
 
     Args:
-        picture: `(C, H, W)` float32, H and W >= 2. places: `(2, h, w)` xy pixels of the picture.
+        picture: `(C, H, W)` float32. places: `(2, h, w)` xy pixels of the picture.
+        mode, padding_mode: as of `grid_sample`.
 
     Returns:
-        `(C, h, w)` float32; may overshoot the picture's range a little, as bicubic does.
+        `(C, h, w)` float32; bicubic, may overshoot the picture's range a little.
     """
     h, w = image_size(picture)
-    scale = places.new_tensor([2 / (w - 1), 2 / (h - 1)])
-    grid = places.permute(1, 2, 0) * scale - 1
+    grid = (places.permute(1, 2, 0) * 2 + 1) / places.new_tensor([w, h]) - 1
     return F.grid_sample(
-        picture[None], grid[None], mode="bicubic", padding_mode="border", align_corners=True
+        picture[None], grid[None], mode=mode, padding_mode=padding_mode, align_corners=False
     )[0]

@@ -27,9 +27,9 @@ LONE_FRAME_SECONDS = 1 / 24
 class Trace:
     """One tracked thing over the N frames of a result.
 
-    xy: (N, 2) float64 px: centre of a mask or box, the point, mean of the visible joints; NaN while
-    absent. extent: (N, 4) float64 left, top, right, bottom: the outermost pixels it covers; NaN
-    while absent. area: (N,) float64 px, NaN for points and keypoints. present: (N,) bool.
+    xy: (N, 2) float64 px: centre of a mask or box, the point, mean of the visible joints. extent:
+    (N, 4) float64 left, top, right, bottom: the outermost pixels it covers. area: (N,) float64 px,
+    NaN for points and keypoints. All are NaN while it is absent.
     """
 
     kind: Kind
@@ -37,7 +37,11 @@ class Trace:
     xy: np.ndarray
     extent: np.ndarray
     area: np.ndarray
-    present: np.ndarray
+
+    @property
+    def present(self) -> np.ndarray:
+        """(N,) bool: on which frames it is there."""
+        return is_known(self.xy)
 
 
 @dataclass(frozen=True)
@@ -76,25 +80,19 @@ def read_traces(
     Raises:
         InputError: a mask is missing or of another size.
     """
-    names: list[tuple[Kind, int]] = [
-        (kind, number) for kind in KINDS for number in result.ids(kind)
-    ]
+    names: list[tuple[Kind, int]] = [(kind, k) for kind in KINDS for k in result.ids(kind)]
     names = [name for name in names if only is None or name in only]
-    objects = [number for kind, number in names if kind == "object"]
+    things = [_blank(*name, len(result.frames)) for name in names]
     gaps: dict[tuple[int, int], np.ndarray] = {}
-    things = _object_traces(result, objects, reach, gaps, progress) if objects else []
-    things += [_track_trace(result, kind, number) for kind, number in names if kind != "object"]
+    masked = [thing for thing in things if thing.kind == "object"]
+    if masked:
+        gaps = _measure_masks(result, masked, reach, progress)
+    for thing in things[len(masked) :]:
+        _measure_track(result, thing)
     if reach is not None:
         gaps |= _track_gaps(result, things)
-    return Traces(
-        frames=result.indices,
-        times=result.times,
-        ends=frame_ends(result.times),
-        cuts=result.cuts,
-        size=result.size,
-        things=tuple(things),
-        gaps=gaps,
-    )
+    ends = frame_ends(result.times)
+    return Traces(result.indices, result.times, ends, result.cuts, result.size, tuple(things), gaps)
 
 
 def frame_ends(times: np.ndarray) -> np.ndarray:
@@ -144,39 +142,34 @@ def box_gap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 # -- parts ---------------------------------------------------------------------------------
 
 
-def _object_traces(
-    result: Result,
-    objects: list[int],
-    reach: float | None,
-    gaps: dict[tuple[int, int], np.ndarray],
-    progress: Report | None,
-) -> list[Trace]:
-    """Traces of masks; puts the gaps between them into `gaps` when `reach` is given."""
-    count = len(result.frames)
-    traces = [_blank("object", number, count) for number in objects]
-    pairs = list(combinations(range(len(objects)), 2)) if reach is not None else []
-    gaps |= {pair: np.full(count, np.inf) for pair in pairs}
+def _blank(kind: Kind, number: int, count: int) -> Trace:
+    """The trace of a thing that is never there."""
+    xy, extent, area = (np.full((count, *size), np.nan) for size in ((2,), (4,), ()))
+    return Trace(kind, number, xy, extent, area)
+
+
+def _measure_masks(
+    result: Result, traces: list[Trace], reach: float | None, progress: Report | None
+) -> dict[tuple[int, int], np.ndarray]:
+    """Fill the traces of objects; returns the gaps between them where `reach` is given."""
+    pairs = combinations(range(len(traces)), 2) if reach is not None else ()
+    gaps = {pair: np.full(len(result.frames), np.inf) for pair in pairs}
     for n, frame in enumerate(result.frames):
         mask = result.mask(frame.index)
         for trace in traces:
             if frame.present.get(trace.id, True):
                 _measure_mask(trace, n, mask)
-        close = [p for p in pairs if reach is not None and _extents_near(traces, p, n, reach)]
-        if close and reach is not None:
-            outlines = _outlines(mask, {traces[i].id for pair in close for i in pair})
-            for i, j in close:
-                a, b = outlines[traces[i].id], outlines[traces[j].id]
-                gaps[i, j][n] = outline_gap(a, b, reach=reach)
+        limit = reach or 0.0
+        close = [
+            (i, j) for i, j in gaps if box_gap(traces[i].extent[n], traces[j].extent[n]) <= limit
+        ]
+        outlines = _outlines(mask, {traces[i].id for pair in close for i in pair}) if close else {}
+        for i, j in close:
+            a, b = outlines[traces[i].id], outlines[traces[j].id]
+            gaps[i, j][n] = outline_gap(a, b, reach=limit)
         if progress is not None:
-            progress("measure", n + 1, count)
-    return traces
-
-
-def _blank(kind: Kind, number: int, count: int) -> Trace:
-    """The trace of a thing that is never there."""
-    place, extent = np.full((count, 2), np.nan), np.full((count, 4), np.nan)
-    area, present = np.full(count, np.nan), np.zeros(count, dtype=bool)
-    return Trace(kind, number, place, extent, area, present)
+            progress("measure", n + 1, len(result.frames))
+    return gaps
 
 
 def _measure_mask(trace: Trace, n: int, mask: np.ndarray) -> None:
@@ -184,16 +177,9 @@ def _measure_mask(trace: Trace, n: int, mask: np.ndarray) -> None:
     rows, columns = np.nonzero(mask == trace.id)
     if rows.size == 0:
         return
-    trace.present[n], trace.area[n] = True, rows.size
+    trace.area[n] = rows.size
     trace.xy[n] = mask_centre(rows, columns)
     trace.extent[n] = columns.min(), rows.min(), columns.max(), rows.max()
-
-
-def _extents_near(traces: list[Trace], pair: tuple[int, int], n: int, reach: float) -> bool:
-    first, second = (traces[i] for i in pair)
-    if not (first.present[n] and second.present[n]):
-        return False
-    return bool(box_gap(first.extent[n], second.extent[n]) <= reach)
 
 
 def _outlines(mask: np.ndarray, ids: set[int]) -> dict[int, np.ndarray]:
@@ -211,25 +197,21 @@ def _near_box(points: np.ndarray, others: np.ndarray, reach: float) -> np.ndarra
     return ((points >= low) & (points <= high)).all(axis=1)
 
 
-def _track_trace(result: Result, kind: Kind, number: int) -> Trace:
-    """The trace of a point, box or skeleton."""
-    trace = _blank(kind, number, len(result.frames))
-    if kind == "box":
-        rows, values, visible = _aligned(result, result.tracks(kind)[number])
+def _measure_track(result: Result, trace: Trace) -> None:
+    """Fill the trace of a point, box or skeleton."""
+    if trace.kind == "box":
+        rows, values, visible = _aligned(result, result.boxes[trace.id])
         rows, values = rows[visible], values[visible]
         trace.extent[rows, :2] = values[:, :2]
         trace.extent[rows, 2:] = values[:, :2] + values[:, 2:] - 1
         trace.xy[rows] = (trace.extent[rows, :2] + trace.extent[rows, 2:]) / 2
         trace.area[rows] = values[:, 2] * values[:, 3]
-        trace.present[rows] = True
-        return trace
-    joints = dense_points(result, kind, number)
+        return
+    joints = dense_points(result, trace.kind, trace.id)
     rows = np.flatnonzero(is_known(joints).any(axis=1))
     trace.xy[rows] = np.nanmean(joints[rows], axis=1)
     trace.extent[rows, :2] = np.nanmin(joints[rows], axis=1)
     trace.extent[rows, 2:] = np.nanmax(joints[rows], axis=1)
-    trace.present[rows] = True
-    return trace
 
 
 def dense_points(result: Result, kind: Kind, number: int) -> np.ndarray:
@@ -251,19 +233,16 @@ def _aligned(result: Result, track: TrackData) -> tuple[np.ndarray, np.ndarray, 
 def _track_gaps(result: Result, things: list[Trace]) -> dict[tuple[int, int], np.ndarray]:
     """Gaps of pairs of boxes (edge to edge), points, and skeletons (nearest joints)."""
     gaps: dict[tuple[int, int], np.ndarray] = {}
-    dense = {
-        i: dense_points(result, thing.kind, thing.id)
-        for i, thing in enumerate(things)
-        if thing.kind in ("point", "keypoints")
-    }
-    for i, j in combinations(range(len(things)), 2):
-        first, second = things[i], things[j]
+    points = [thing for thing in things if thing.kind in ("point", "keypoints")]
+    dense = {(thing.kind, thing.id): dense_points(result, thing.kind, thing.id) for thing in points}
+    for (i, first), (j, second) in combinations(enumerate(things), 2):
         if first.kind != second.kind or first.kind == "object":
             continue
         if first.kind == "box":
             gap = box_gap(first.extent, second.extent)
         else:
-            apart = np.hypot(*np.moveaxis(dense[i][:, :, None] - dense[j][:, None], -1, 0))
+            a, b = dense[first.kind, first.id], dense[second.kind, second.id]
+            apart = np.hypot(*np.moveaxis(a[:, :, None] - b[:, None], -1, 0))
             gap = np.where(np.isnan(apart), np.inf, apart).min(axis=(1, 2))
         gaps[i, j] = np.where(first.present & second.present, gap, np.inf)
     return gaps

@@ -1,0 +1,63 @@
+"""Frames made of a video's frames, written with its timing and sound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from chromatrack.errors import InputError
+from chromatrack.runs.files import keep_apart
+from chromatrack.runs.progress import Report, stop_on_interrupt
+from chromatrack.runs.writer import interrupted
+from chromatrack.structures import Source
+from chromatrack.video.reader import Frame, ImageSequenceWriter, open_writer, probe
+from chromatrack.video.writer import Codec
+
+
+def check_apart(video: Source, output: Source) -> None:
+    """Raises InputError where writing `output` would overwrite `video` or frames of it."""
+    target = Path(output)
+    keep_apart(video, target.parent if target.suffix.lower() == ".png" else target)
+
+
+@contextmanager
+def video_output(
+    output: Source,
+    *,
+    video: Source,
+    name: str,
+    total: int | None,
+    codec: Codec | None = None,
+    progress: Report | None = None,
+) -> Iterator[Callable[[Frame], None]]:
+    """Open a video file, or a folder for images, for what is made of `video`.
+
+    Yields the function that writes a frame, reports progress as `name`, and then lets Ctrl-C end
+    the loop: what was written until then plays.
+
+    Raises:
+        InputError: `codec` does not go with `output`. OutputError: it cannot be written.
+        KeyboardInterrupt: says how many frames were written.
+    """
+    count = 0
+    writer = open_writer(output, codec=codec, fps=probe(video).average_fps, audio_from=video)
+
+    def put(frame: Frame) -> None:
+        nonlocal count
+        writer.write(
+            frame.rgb, pts_seconds=frame.pts_seconds, duration_seconds=frame.duration_seconds
+        )
+        count += 1
+        if progress is not None:
+            progress(name, count, total)
+        check_interrupt()
+
+    with stop_on_interrupt() as check_interrupt:
+        try:
+            with writer:
+                if isinstance(writer, ImageSequenceWriter) and codec is not None:
+                    raise InputError(f"codec: {output} takes PNG images, so leave {codec} out")
+                yield put
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(interrupted(count, Path(output))) from None
