@@ -50,7 +50,7 @@ def track(
     from chromatrack.cli.mark_files import read_mark_files
     from chromatrack.cli.progress import frame_bar
     from chromatrack.runs.writer import track_to_folder
-    from chromatrack.video.timecode import frame_range
+    from chromatrack.video.reader import frame_range
 
     first, last = frame_range(video, start=start, end=end)
     given = read_mark_files(marks, video, output=output, start=first)

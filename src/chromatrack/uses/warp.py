@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from chromatrack.errors import InputError
 from chromatrack.ops.coords import image_size, pixel_grid, rescale_points
-from chromatrack.propagation.label_maps import planes
+from chromatrack.ops.resample import planes
 from chromatrack.uses.surface import sample_picture
 
 Fill: TypeAlias = Literal["crop", "black", "blur", "edge"]
