@@ -10,8 +10,9 @@ from patch_encoders import held
 
 from chromatrack.errors import InputError
 from chromatrack.propagation.config import PropagateConfig
-from chromatrack.propagation.layout import Layout, Relabeling
+from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.memory_bank import MemoryBank, Reference
+from chromatrack.propagation.relabeling import Relabeling
 
 
 def filled(config: PropagateConfig, *, marks=(0,), frames=20) -> MemoryBank:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     TrackKnobs = EvaluateKnobs = Any
 else:
+    # What only the protocols of others turn; what has one usual value, whoever tracks or colours.
     OTHERS = {"square", "long_multiple", "upsample", "stretch", "pinned", "fill", "harden"}
     OTHERS |= {"restrict_recent", "similarity", "faint", "moved_after", "moved_dilation"}
     PRESET = {"size", "adapt", "redetect", "first", "spacing", "top_k", "radius_shape"}

@@ -1,6 +1,6 @@
 """Pixels <-> cells, and one size of image to another; edges that follow the image.
 
-With `video.py` the only file that turns axes: frames are `(H, W, 3)`, tensors `(3, H, W)`.
+The only file but `video/reader.py` that turns axes: frames are `(H, W, 3)`, tensors `(3, H, W)`.
 """
 
 from __future__ import annotations

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from chromatrack.ops.coords import Box
 from chromatrack.propagation.label_state import LabelState
-from chromatrack.propagation.layout import Layout, Relabeling
+from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.point_labels import Seen
 from chromatrack.propagation.point_reliability import PointSignals, read_point_signals
 from chromatrack.propagation.propagate import FrameMarks, Input, Propagated, Propagator
+from chromatrack.propagation.relabeling import Relabeling
 from chromatrack.propagation.reliability import SignalReader, Signals
 
 Direction = Literal["forward", "backward", "both"]

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.ops.coords import Box, FeatureSpec, box_edges, cell_to_pixel, edges_box
-from chromatrack.propagation.layout import Relabeling
+from chromatrack.propagation.relabeling import Relabeling
 
 _TAIL = 0.08  # share of a region's mass cut off at each side before its extent is measured
 _WEAK = 0.15  # of the largest value; what is less does not count to the extent

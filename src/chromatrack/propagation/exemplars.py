@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.propagation.layout import Relabeling
+from chromatrack.propagation.relabeling import Relabeling
 
 VIEWS = 4
 """Views kept of an object, the marked one and the most different of the later ones."""

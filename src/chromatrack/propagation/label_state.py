@@ -13,10 +13,11 @@ from chromatrack.ops.shot_boundary import CutDetector
 from chromatrack.propagation.box_labels import BoxTracks, foreground
 from chromatrack.propagation.config import PropagateConfig
 from chromatrack.propagation.label_maps import merge_given
-from chromatrack.propagation.layout import Layout, Relabeling
+from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.point_labels import PointTracks, Seen
 from chromatrack.propagation.propagate import FrameMarks, Input, Readings, Settled, share_cells
 from chromatrack.propagation.redetection import Redetector
+from chromatrack.propagation.relabeling import Relabeling
 
 
 @dataclass

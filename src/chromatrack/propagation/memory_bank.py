@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from chromatrack.propagation.config import USUAL_STRIDE, PropagateConfig
-from chromatrack.propagation.layout import Relabeling
+from chromatrack.propagation.relabeling import Relabeling
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from chromatrack.ops.coords import (
     pixel_to_cell,
 )
 from chromatrack.ops.subpixel import best_step, patch_similarity, patches, slide, square_offsets
-from chromatrack.propagation.layout import Relabeling
+from chromatrack.propagation.relabeling import Relabeling
 
 WIDTH = 0.8
 """Standard deviation of a point's bump, in cells."""

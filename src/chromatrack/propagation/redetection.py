@@ -35,9 +35,9 @@ from chromatrack.propagation.exemplars import (
     take_view,
     thinned,
 )
-from chromatrack.propagation.layout import Relabeling
 from chromatrack.propagation.memory_bank import Reference
 from chromatrack.propagation.propagate import FrameMarks
+from chromatrack.propagation.relabeling import Relabeling
 
 _AROUND = 4
 """Cells around its place in which a found object's cells are copied from its view."""

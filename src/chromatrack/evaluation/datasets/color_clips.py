@@ -22,7 +22,7 @@ from chromatrack.evaluation.runner import chosen
 from chromatrack.ops.coords import fit_size
 from chromatrack.video.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES, image_files
 from chromatrack.video.reader import Frame, probe, read_frames
-from chromatrack.viz.contact_sheet import write_sheet
+from chromatrack.viz.overlays import write_sheet
 
 TRUTH = "truth"
 """Name of the row that has the true frames."""

@@ -49,7 +49,7 @@ from chromatrack.evaluation.paper.pictures import color_sheets, mask_sheets, pos
 from chromatrack.evaluation.runner import Benchmark, ClipReport, Progress, Result, evaluate
 
 COLOR_EVERY = 2
-"""Of the frames of claim 4 each so manyth is coloured: neighbours are much alike."""
+"""Claim 4 colours one frame in so many: neighbours are much alike."""
 
 FAILED = 0.5
 """J below which an object failed on a frame."""
