@@ -1,15 +1,15 @@
-"""Files that are there whole or not at all: written under a temporary name, then renamed."""
+"""Files that are there whole or not at all, and never over what was given to read."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from collections.abc import Iterator
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Self
 
-from chromatrack.errors import OutputError
+from chromatrack.errors import InputError, OutputError
 
 
 def unwritable(path: Path, error: OSError) -> OutputError:
@@ -91,3 +91,18 @@ def _output_error(path: Path, temporary: Path | None = None) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 temporary.unlink()
         raise unwritable(path, error) from error
+
+
+def keep_apart(given: object, target: Path) -> None:
+    """InputError if writing to a file or folder would overwrite what was given to read.
+
+    Only a path can be: anything else `given` was read already.
+    """
+    if not isinstance(given, str | PathLike):
+        return
+    path, place = Path(given).resolve(), target.resolve()
+    if path == place or (place in path.parents and not place.is_file()):
+        raise InputError(
+            f"{fspath(given)}: would be overwritten by the results in {target}; "
+            "choose another output"
+        )

@@ -281,6 +281,18 @@ def test_stabilize_and_events_use_what_was_tracked(clip, first, model, tmp_path,
     assert "near: expected a number from 0 up" in capsys.readouterr().err
     assert "there is no result.json in it" in refusal(capsys, "events", tmp_path / "nothing")
 
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    for line in (
+        refusal(capsys, "events", out, "-o", out / "result.json"),
+        refusal(capsys, "events", out, "-o", table, "--per-frame", out / "masks" / "00000.png"),
+        refusal(capsys, "stabilize", clip, "--track", out, "--lock", 2, "-o", out / "masks"),
+        refusal(capsys, "stabilize", clip, "--track", out, "--lock", 2, "-o", out),
+        refusal(capsys, "stabilize", clip, "--track", out, "--lock", 2, "-o", out / "overlay.mp4"),
+    ):
+        assert "would be overwritten" in line and "choose another output" in line
+    assert "one name for both" in refusal(capsys, "events", out, "-o", table, "--per-frame", table)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
 
 def test_track_takes_a_range_in_frames_or_seconds(clip, truth, model, tmp_path):
     marks = write_masks(tmp_path / "marks", truth[1:4:2])
@@ -771,3 +783,7 @@ def test_paint_carries_a_texture(clip, model, tmp_path, capsys):
     inside = frames[0].rgb[34:42, 34:42].reshape(-1, 3).mean(0)
     assert inside[0] > 60 + max(inside[1], inside[2])
     assert "texture" in refusal(capsys, "paint", clip, "-o", tmp_path / "b.mp4", "--model", model)
+    (tmp_path / "frames").mkdir()
+    picture.rename(tmp_path / "frames" / "00000.png")
+    again = ("--painted", tmp_path / "frames" / "00000.png@0", "-o", tmp_path / "frames")
+    assert "would be overwritten" in refusal(capsys, "paint", clip, *map(str, again))

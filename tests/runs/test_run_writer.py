@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from synthetic import moving_clip, write_clip
 
+from chromatrack.atomic import keep_apart
 from chromatrack.errors import DamagedVideoError, InputError
 from chromatrack.formats.csv_tables import BOX, read_tracks
 from chromatrack.formats.keypoints import read_keypoint_tracks
@@ -17,7 +18,7 @@ from chromatrack.formats.masks import read_mask
 from chromatrack.formats.polygons import PolygonMark
 from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.runs import writer
-from chromatrack.runs.files import keep_apart, overlay_frame
+from chromatrack.runs.files import overlay_frame
 from chromatrack.runs.marks_json import (
     marks_from_plain,
     plain_marks,

@@ -230,6 +230,8 @@ def test_without_a_frame_count_any_later_frame_may_be_marked():
     check_all(point(3, 3, frame=10**6), info(None), start=0, end=None)
     with pytest.raises(InputError, match="from 0 to 4"):
         check_all(point(3, 3, frame=5), info(None), start=0, end=5)
+    with pytest.raises(InputError, match="start: expected a frame from 0 to 9, got 10"):
+        check_all(point(3, 3, frame=10), info(), start=10, end=None)
     with pytest.raises(InputError, match="point 1 of frame -1: expected a frame from 0 on;"):
         check_all(point(3, 3, frame=-1), info(None), start=0, end=None)
 

@@ -110,7 +110,8 @@ def _drawn_with(skeleton: Skeleton, own: Skeleton) -> Skeleton:
 
 
 def _check_named(files: MarkFiles, output: Path) -> None:
-    from chromatrack.runs.files import TABLES, keep_apart
+    from chromatrack.atomic import keep_apart
+    from chromatrack.runs.files import TABLES
 
     sources = (files.masks, files.polygons, files.points, files.boxes, files.keypoints)
     if not any(sources):

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 Video = Annotated[str, Positional, arg(metavar="VIDEO")]
 Output = Annotated[Path, arg(aliases=["-o"], metavar="PATH")]
-Start = Annotated[str, arg(metavar="FRAME|TIMEs")]
-End = Annotated[str | None, arg(metavar="FRAME|TIMEs")]
+Start = Annotated[str, arg(metavar="FRAME|TIME")]
+End = Annotated[str | None, arg(metavar="FRAME|TIME")]
 
 
 def track(

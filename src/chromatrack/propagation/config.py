@@ -40,7 +40,8 @@ class PropagateConfig:
         first: keep copying from the marked frames: the first one, and others if any.
         recent: how many of the last frames to copy from (4, and 0 for colours).
         spacing: frames from one of them to the next.
-        top_k: how many of the most similar cells to copy from; None: all in the windows.
+        top_k: how many of the most similar cells to copy from; None, to the command `all`:
+            all in the windows.
         radius: how far a cell may have moved since a marked frame, in cells (None: 160 pixels).
         recent_radius: how far since a recent frame, in cells (None: 64 pixels).
         radius_shape: shape of these neighbourhoods.
@@ -54,7 +55,7 @@ class PropagateConfig:
         faint: object shares below this are background.
         harden: remember the largest label of every cell alone.
         moved_after: on frames more than this many frames away, move the windows to where a coarse
-            search finds each cell (None: nowhere).
+            search finds each cell; usually nowhere.
         moved_dilation: at most this many cells from one to the next in that search; it looks at
             every second one on the nearest such frames, at fewer the farther a frame is away.
     """

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chromatrack import __version__
-from chromatrack.atomic import replace_file
+from chromatrack.atomic import keep_apart, replace_file
 from chromatrack.errors import InputError
 from chromatrack.propagation.reliability import frames_to_look_at
-from chromatrack.runs.files import keep_apart
 from chromatrack.runs.progress import Report, stop_on_interrupt
 from chromatrack.runs.writer import RunSummary, frames_ahead, interrupted
 from chromatrack.structures import Source

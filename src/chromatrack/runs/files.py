@@ -6,13 +6,11 @@ import contextlib
 import re
 import warnings
 from collections.abc import Collection, Mapping
-from os import PathLike, fspath
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
-from chromatrack.errors import InputError
 from chromatrack.formats.csv_tables import BOX, POINT, TableWriter, track_header
 from chromatrack.formats.keypoints import KeypointWriter
 from chromatrack.formats.masks import frame_file, write_mask
@@ -146,21 +144,6 @@ def reliability_bars(frame: TrackedFrame) -> list[Bar]:
         for kind, told in frame.reliability_by_kind.items()
         for number, value in sorted(told.items())
     ]
-
-
-def keep_apart(given: object, target: Path) -> None:
-    """InputError if writing to a file or folder would overwrite what was given to read.
-
-    Only a path can be: anything else `given` was read already.
-    """
-    if not isinstance(given, str | PathLike):
-        return
-    path, place = Path(given).resolve(), target.resolve()
-    if path == place or (place in path.parents and not place.is_file()):
-        raise InputError(
-            f"{fspath(given)}: would be overwritten by the results in {target}; "
-            "choose another output"
-        )
 
 
 # -- what an earlier run left ----------------------------------------------------------------

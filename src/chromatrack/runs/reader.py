@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from chromatrack.atomic import keep_apart
 from chromatrack.errors import InputError
 from chromatrack.formats.csv_tables import BOX, TrackData, read_tracks
 from chromatrack.formats.json_fields import load_json_object
@@ -27,6 +28,10 @@ from chromatrack.tracking.reliability import read_places_row
 
 READABLE_VERSIONS = (1, 2)
 """Values of `schema_version` in result.json that this module understands."""
+
+
+TABLES = ("tracks.csv", "boxes.csv", "keypoints.json")
+"""What a run writes besides masks, overlay and result.json."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +137,14 @@ class Result:
             f"{self.folder}: its video '{self.video_path}' is not there any more; name the place "
             "where it is now"
         )
+
+
+def keep_run(result: Result, target: Source) -> None:
+    """InputError if writing to a file or folder would overwrite files of a run that is read."""
+    place = Path(target)
+    for name in ("result.json", "overlay.mp4", "masks", "marks", *TABLES):
+        keep_apart(result.folder / name, place)
+        keep_apart(place, result.folder / name)
 
 
 def read_result(folder: Source) -> Result:

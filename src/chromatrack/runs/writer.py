@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from chromatrack import __version__
-from chromatrack.atomic import replace_file
+from chromatrack.atomic import keep_apart, replace_file
 from chromatrack.errors import DamagedVideoError, WeightsError
 from chromatrack.model.weights import model_path
 from chromatrack.propagation.bidirectional import Direction
 from chromatrack.propagation.reliability import ReviewRange, Told, look_at_rows, things_to_look_at
-from chromatrack.runs.files import TrackFiles, keep_apart, remove_stale, tell_stale
+from chromatrack.runs.files import TrackFiles, remove_stale, tell_stale
 from chromatrack.runs.marks_json import plain_marks, write_run_masks
 from chromatrack.runs.progress import Report, stop_on_interrupt
 from chromatrack.structures import Source

@@ -23,6 +23,10 @@ def check_all(marks: Marks, info: VideoInfo, *, start: int, end: int | None) -> 
         InputError: what is wrong with which mark.
     """
     after = min(end or 10**12, info.frame_count or 10**12)
+    if start >= after:
+        raise InputError(
+            f"start: expected a frame from 0 to {after - 1}, got {start}; the video has no more"
+        )
     allowed = f"a frame from {start} " + (f"to {after - 1}" if after < 10**12 else "on")
     _check_masks(marks, info)
     _check_single(marks)

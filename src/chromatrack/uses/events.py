@@ -19,7 +19,7 @@ import numpy as np
 from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError
 from chromatrack.runs.progress import Report
-from chromatrack.runs.reader import Result
+from chromatrack.runs.reader import Result, keep_run
 from chromatrack.uses.plane_motion import is_known, shots
 from chromatrack.uses.trajectories import Trace, Traces, read_traces
 
@@ -116,8 +116,16 @@ def find_events(
             are made, files of those names overwritten. None: not written.
 
     Raises:
-        InputError: a mask is missing or of another size. OutputError: a table cannot be written.
+        InputError: a mask is missing or of another size, or a table is a file of the run, or both
+            are one. OutputError: a table cannot be written.
     """
+    for table in (output, per_frame):
+        if table is not None:
+            keep_run(result, table)
+    if output is not None and per_frame is not None and Path(output) == Path(per_frame):
+        raise InputError(
+            f"{per_frame}: expected two tables, got one name for both; name them apart"
+        )
     traces = read_traces(result, reach=rules.near, progress=progress)
     found = [_event(traces, "cut", n, n) for n in np.flatnonzero(traces.cuts).tolist()]
     for thing in traces.things:

@@ -91,13 +91,17 @@ def parse_painted(text: str) -> tuple[np.ndarray, int]:
     return picture, int(found[0])
 
 
+def picture_and_place(text: str) -> tuple[str, str]:
+    """The file that `PICTURE` or `PICTURE@PLACE` names, and the place, "0" without one."""
+    path, at, where = text.rpartition("@")
+    return (text, "0") if not at or Path(text).exists() else (path, where)
+
+
 def _picture_at(
     name: str, text: str, *, form: str, place: str, mode: str
 ) -> tuple[np.ndarray, re.Match[str]]:
     """A picture named as PICTURE@PLACE in a Pillow mode, and its place, a regular expression."""
-    path, at, where = text.rpartition("@")
-    if not at or Path(text).exists():
-        path, where = text, "0"
+    path, where = picture_and_place(text)
     found = re.fullmatch(place, where)
     if found is None:
         raise InputError(f"{name}: expected {form}")

@@ -16,7 +16,7 @@ import numpy as np
 
 from chromatrack.errors import InputError
 from chromatrack.runs.progress import Report
-from chromatrack.runs.reader import Result
+from chromatrack.runs.reader import Result, keep_run
 from chromatrack.structures import Source
 from chromatrack.uses.camera_path import Lock, choose_lock, lock_path, steady_matrices
 from chromatrack.uses.plane_motion import Motion, apply_motion
@@ -95,6 +95,7 @@ def stabilize_video(
     if smooth_seconds is not None and not 0 < smooth_seconds < np.inf:
         raise InputError(f"smooth_seconds: expected seconds > 0, got {smooth_seconds}")
     check_apart(video, output)
+    keep_run(result, output)
     _check_video(video, result)
     held = choose_lock(result, lock)
     path = lock_path(video, result, lock=held, motion=motion, progress=progress)

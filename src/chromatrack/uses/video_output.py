@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from chromatrack.atomic import keep_apart
 from chromatrack.errors import InputError
-from chromatrack.runs.files import keep_apart
 from chromatrack.runs.progress import Report, stop_on_interrupt
 from chromatrack.runs.writer import interrupted
 from chromatrack.structures import Source
