@@ -673,6 +673,10 @@ def test_train_writes_a_model_that_the_commands_take(photos, clip, first, tmp_pa
     assert str(folder / "model.safetensors") in capsys.readouterr().out
     assert run("train", photos, "-o", folder, "--steps", 2, *SHORT) == 2
     assert "--resume" in capsys.readouterr().err
+    recipe = (folder / "config.json").read_text()
+    assert run("train", photos, "-o", folder, "--resume", "--steps", 1, "--crop", 48) == 0
+    assert "nothing left to do" in capsys.readouterr().out
+    assert (folder / "config.json").read_text() == recipe
     out = ("-o", tmp_path / "out", "--end", 2)
     assert run("track", clip, "--masks", first, *out, "--model", folder / "model.safetensors") == 0
 

@@ -90,7 +90,8 @@ class RunFiles:
         if resume:
             for name in (LOG, VALIDATION):
                 truncate_log(self.folder / name, run.step)
-        replace_file(self.folder / CONFIG, to_json(config))
+        if run.progress(config) < 1:  # with nothing left to do, its recipe stays
+            replace_file(self.folder / CONFIG, to_json(config))
         facts = json.dumps(_facts(run, index, self.world), indent=2)
         replace_file(self.folder / FACTS, facts)
         self.watched = time.monotonic()

@@ -54,6 +54,12 @@ class TrainState:
     is_sound: bool = True
     notes: dict[str, str] = field(default_factory=dict)
 
+    def progress(self, config: TrainConfig) -> float:
+        """Share of the schedule that is behind it; 1 or more: nothing is left to do."""
+        if config.minutes is not None:
+            return self.seconds / (60 * config.minutes)
+        return self.step / config.steps
+
     def fit_colors(self, sampler: AnySampler, config: TrainConfig) -> None:
         """Cluster the colours of the first batches, the same ones whenever the run is begun."""
         size = max(1, min(config.batch, 8))

@@ -176,7 +176,7 @@ def _loop(
     run.encoder.train()
     signal, is_together = 0, False
     try:
-        while _progress(config, run) < 1 and not signal:
+        while run.progress(config) < 1 and not signal:
             batch = clock.wait_for(batches).to(run.device)
             rate = _rate(config, run)
             found = _gradients(network, run, batch, config)
@@ -185,7 +185,7 @@ def _loop(
             run.step += 1
             run.examples_seen += config.batch
             run.frames_seen += config.batch * config.sampler.views
-            is_last = _progress(config, run) >= 1
+            is_last = run.progress(config) >= 1
             if run.step % config.log_every == 0 or is_last:
                 report = _report(run, config, found, rate, clock.waited_share(), world)
                 files.log(report)
@@ -264,15 +264,9 @@ class _Clock:
         return min(1.0, share)
 
 
-def _progress(config: TrainConfig, run: TrainState) -> float:
-    if config.minutes is not None:
-        return run.seconds / (60 * config.minutes)
-    return run.step / config.steps
-
-
 def _rate(config: TrainConfig, run: TrainState) -> float:
     return learning_rate(
-        _progress(config, run),
+        run.progress(config),
         schedule=config.schedule,
         peak=config.learning_rate,
         warmup=config.warmup,
@@ -384,7 +378,7 @@ def _report(
     numbers = dict(zip(found, values, strict=True))
     return StepReport(
         step=run.step,
-        progress=min(1.0, _progress(config, run)),
+        progress=min(1.0, run.progress(config)),
         loss=numbers.pop("loss"),
         terms=numbers,
         learning_rate=rate,
