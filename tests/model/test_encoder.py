@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -209,6 +210,21 @@ def test_saved_weights_load_as_they_were(tmp_path, config):
     save_encoder(path, loaded)
     again = load_encoder(path).state_dict()
     assert all(torch.equal(x, again[name]) for name, x in loaded.state_dict().items())
+
+
+@torch.no_grad()
+def test_weights_that_say_colours_load_as_those_that_say_colors(tmp_path):
+    encoder = build_encoder(replace(TINY, colors=4))
+    randomize(encoder)
+    new, old = tmp_path / "new.safetensors", tmp_path / "old.safetensors"
+    save_encoder(new, encoder)
+    header = {k: v.replace('"colors"', '"colours"') for k, v in read_header(new).items()}
+    tensors = {name.replace("colors.", "colours."): v for name, v in load_file(new).items()}
+    save_file(tensors, old, metadata=header)
+    loaded, expected = load_encoder(old), load_encoder(new)
+    assert loaded.config == expected.config
+    for name, value in expected.state_dict().items():
+        assert torch.equal(value, loaded.state_dict()[name]), name
 
 
 @torch.no_grad()

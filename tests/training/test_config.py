@@ -82,6 +82,11 @@ def test_knobs_are_found_where_they_belong():
         change(default(), color=1)
 
 
+def test_an_early_recipe_may_spell_colour():
+    raw = to_json(vondrick2018()).replace('"hide": "color"', '"hide": "colour"')
+    assert "colour" in raw and from_json(raw) == vondrick2018()
+
+
 def test_an_older_recipe_reads_with_todays_defaults_and_another_file_does_not():
     raw = json.loads(to_json(default()))
     del raw["accumulate"], raw["objective"]["correspondence"]

@@ -110,7 +110,7 @@ def load_encoder(model: str | PathLike[str] = "small", *, grey: bool = False) ->
             f"got a file with {sorted(header) or 'no metadata'}"
         )
     encoder = build_encoder(_parse_config(header[HEADER_KEY], path))
-    stored = load_file(path)
+    stored = {_renamed(name): value for name, value in load_file(path).items()}
     state = {name: value for name, value in stored.items() if not name.startswith(GREY)}
     if grey:
         state |= {n.removeprefix(GREY): v for n, v in stored.items() if n.startswith(GREY)}
@@ -119,11 +119,19 @@ def load_encoder(model: str | PathLike[str] = "small", *, grey: bool = False) ->
     return encoder.float().eval()
 
 
+def _renamed(name: str) -> str:
+    """Today's name of an entry or tensor; early weights say colours."""
+    first, dot, rest = name.partition(".")
+    return f"colors{dot}{rest}" if first == "colours" else name
+
+
 def _parse_config(text: str, path: Path) -> EncoderConfig:
     try:
         raw = json.loads(text)
     except json.JSONDecodeError:
         raw = None
+    if isinstance(raw, dict):
+        raw = {_renamed(name): value for name, value in raw.items()}
     known = {field.name for field in fields(EncoderConfig)}
     kinds = get_args(EncoderKind)
     if not isinstance(raw, dict) or not set(raw) <= known or raw.get("kind", kinds[0]) not in kinds:

@@ -370,6 +370,8 @@ def _build(kind: type, raw: object) -> Any:  # noqa: ANN401
             values[name] = _build(PARTS[name], value)
         elif name not in DROPPED or value != DROPPED[name]:
             values[name] = tuple(value) if isinstance(value, list) else value
+    if values.get("hide") == "colour":  # as early recipes spell it
+        values["hide"] = "color"
     if unknown := sorted(set(values) - {f.name for f in fields(kind)}):
         raise ValueError(f"unknown entries {', '.join(unknown)}")
     return kind(**values)
