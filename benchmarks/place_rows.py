@@ -18,8 +18,8 @@ from chromatrack.evaluation.datasets.boxes import box_benchmark
 from chromatrack.evaluation.datasets.davis import read_annotation, read_davis
 from chromatrack.evaluation.datasets.jhmdb import jhmdb_benchmark
 from chromatrack.evaluation.metrics.keypoints import person_sizes
-from chromatrack.evaluation.metrics.tracks import box_iou
 from chromatrack.evaluation.synthetic.clips import TruthFrame, extent, scene
+from chromatrack.ops.coords import box_iou
 from chromatrack.propagation.point_reliability import RASTER, PointSignals
 from chromatrack.structures import BoxMark, KeypointMark, PointMark
 from chromatrack.video.reader import probe

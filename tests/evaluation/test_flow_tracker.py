@@ -14,8 +14,8 @@ from chromatrack.evaluation.baselines.flow_tracker import FlowConfig, FlowPass, 
 from chromatrack.evaluation.baselines.identity import baseline
 from chromatrack.evaluation.datasets.color_horizon import ab_of
 from chromatrack.evaluation.metrics.masks import jaccard
-from chromatrack.evaluation.metrics.tracks import box_iou
 from chromatrack.evaluation.synthetic.materials import sample_texture
+from chromatrack.ops.coords import box_iou
 from chromatrack.propagation.propagate import Input
 from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark
 from chromatrack.tracking.marks import Marks

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from chromatrack.errors import InputError
 from chromatrack.evaluation.metrics.tracks import (
-    box_iou,
     median_error,
     pck,
     point_errors,
@@ -23,6 +22,7 @@ from chromatrack.evaluation.metrics.tracks import (
     visibility_accuracy,
     wrong_taken,
 )
+from chromatrack.ops.coords import box_iou
 
 NAN = math.nan
 SHARES = np.array([1, 1, 0.4, 0, 0, 0, 0.3, 0.6, 1, 1, 1, 1, 1], dtype=float)

@@ -44,7 +44,7 @@ def run_pass(
     """One pass over all images: readings by frame, the pass, and readings as they came."""
     config = config or PropagateConfig(radius=3, recent_radius=3)
     layout = marks.layout()
-    told = marks.told(layout)
+    keyframes = marks.keyframes(layout)
 
     def frame(index: int) -> Input:
         size = (images[index].shape[-2], images[index].shape[-1])
@@ -58,7 +58,7 @@ def run_pass(
     runner = Propagator(
         patches, SPEC, config, settle=labels.settle, background=True, free=layout.free
     )
-    one = DirectedPass(runner, labels, told, embed, backward)
+    one = DirectedPass(runner, labels, keyframes, embed, backward)
     order = range(len(images) - 1, -1, -1) if backward else range(len(images))
     got = [(frame(index), one.step(frame(index))) for index in order]
     return {given.index: reading for given, reading in got}, one, got
@@ -73,7 +73,8 @@ def merged(images: Sequence[torch.Tensor], marks: Marks, **more) -> dict[int, Fr
         cache.put(index, found)
     layout = marks.layout()
     result = {
-        frame.index: found for frame, found in both_ways(got, cache, layout, marks.told(layout))
+        frame.index: found
+        for frame, found in both_ways(got, cache, layout, marks.keyframes(layout))
     }
     cache.close()
     return result

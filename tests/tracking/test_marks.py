@@ -70,7 +70,7 @@ def test_the_layout_has_one_channel_for_everything_ever_marked():
 
 
 def test_what_was_told_of_each_label_by_frame():
-    told = EVERYTHING.told(EVERYTHING.layout())
+    told = EVERYTHING.keyframes(EVERYTHING.layout())
     assert told == {
         1: {4: True}, 2: {0: True}, 3: {0: True, 8: False},
         4: {0: True, 7: False},

@@ -199,10 +199,10 @@ def _summary(summary: RunSummary) -> str:
     return with_look_at(f"{summary.frames} frames in {speed}: {summary.output}", summary.look_at)
 
 
-def with_look_at(told: str, ranges: Sequence[ReviewRange]) -> str:
+def with_look_at(summary: str, ranges: Sequence[ReviewRange]) -> str:
     """What a command says, and a line on the worst frames if there are any to look at."""
     if not ranges:
-        return told
+        return summary
     more = len(ranges) - 1
     rest = f" ({more} more in result.json)" if more else ""
-    return f"{told}\nlook at {ranges[0]}{rest}"
+    return f"{summary}\nlook at {ranges[0]}{rest}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
@@ -15,6 +15,7 @@ from chromatrack.tracking.config import Device
 from chromatrack.training.config import (
     RECIPES,
     Objective,
+    RecipeName,
     SamplerConfig,
     TrainConfig,
     change,
@@ -42,7 +43,7 @@ def train(
     /,
     *,
     output: Output,
-    recipe: Literal["default", "vondrick2018", "single"] = "default",
+    recipe: RecipeName = "default",
     resume: bool = False,
     decay_from: Annotated[Path | None, arg(metavar="RUN")] = None,
     validate: Annotated[Path | None, arg(metavar="ROOT")] = None,
@@ -111,7 +112,7 @@ def train(
 
 def _configure(
     output: Path,
-    recipe: Literal["default", "vondrick2018", "single"],
+    recipe: RecipeName,
     given: Mapping[str, Any],
     *,
     resume: bool,

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from chromatrack.errors import InputError
+
 Array = TypeVar("Array", Tensor, np.ndarray)
 
 
@@ -133,3 +135,27 @@ class FeatureSpec:
     stride: int
     offset: float
     clip_length: int = 1
+
+
+def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union of boxes.
+
+    Args:
+        a, b: (..., 4) float x, y, width, height in pixels; NaN where there is none.
+
+    Returns:
+        (...) float64; 0 where a box is missing or both are empty.
+    """
+    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if a.shape != b.shape or a.ndim == 0 or a.shape[-1] != 4:
+        raise InputError(
+            f"boxes: expected two (..., 4) x, y, width, height of one shape, got {a.shape} and "
+            f"{b.shape}"
+        )
+    if (a[..., 2:] < 0).any() or (b[..., 2:] < 0).any():
+        raise InputError("boxes: expected width and height of 0 or more, got a negative one")
+    low = np.maximum(a[..., :2], b[..., :2])
+    high = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
+    overlap = np.clip(high - low, 0, None).prod(axis=-1)
+    union = a[..., 2:].prod(axis=-1) + b[..., 2:].prod(axis=-1) - overlap
+    return np.where(union > 0, overlap / np.where(union > 0, union, 1), 0.0)

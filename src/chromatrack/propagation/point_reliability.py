@@ -1,4 +1,4 @@
-"""How far to trust the boxes, points and joints that were tracked, told without labels.
+"""How far to trust the boxes, points and joints that were tracked, estimated without labels.
 
 A box holds a region, so its signals are a region's. A point has a patch of cells around it: where
 does it fit on the marked frame, and did the point go where those around it went?
@@ -152,7 +152,7 @@ def box_inputs(signals: Signals) -> tuple[float, float]:
 
 
 def point_inputs(signals: PointSignals) -> tuple[float, ...]:
-    """What the logistic combines; `stray` comes last and only where it is told."""
+    """What the logistic combines; `stray` comes last and only where it is known."""
     error, back = math.log1p(signals.color_error), math.log1p(signals.back)
     known = error, back, float(not signals.present)
     return known if signals.stray is None else (*known, math.log1p(signals.stray))

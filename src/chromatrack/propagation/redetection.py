@@ -70,7 +70,7 @@ _LEAST_SLACK = 0.06
 _SLACK = 0.45
 """The same as a share of its usual margin."""
 _BEFORE = 8
-"""Frames before an object was lost whose surroundings it is told from: later ones may hide it."""
+"""Frames before an object was lost by whose surroundings it is recognised: later may hide it."""
 _BLUR = 2
 """Cells around labels that say nothing of the rest: copied labels end about there."""
 _NEAR = 0.3

@@ -1,4 +1,4 @@
-"""How far to trust what was tracked, told without labels.
+"""How far to trust what was tracked, estimated without labels.
 
 Vondrick et al. 2018 saw that where colours fail to be copied, labels fail too. That, and what else
 features and pointers tell of themselves, is summed up as one probability per region and frame.
@@ -224,20 +224,20 @@ def frames_to_look_at(
     )
 
 
-Told = Mapping[str, Mapping[int, float]]
+KindReliability = Mapping[str, Mapping[int, float]]
 """kind -> id -> reliability, as `tracking.reliability.by_kind` makes it."""
 
 
-def things_to_look_at(frames: Iterable[tuple[int, Told]]) -> list[ReviewRange]:
+def things_to_look_at(frames: Iterable[tuple[int, KindReliability]]) -> list[ReviewRange]:
     """Ranges of unreliable frames of everything tracked, the worst first; args as above."""
     found, rows = [], list(frames)
     for kind, below in LOOK_BELOW_OF.items():
-        ranges = frames_to_look_at([(i, told.get(kind, {})) for i, told in rows], below=below)
+        ranges = frames_to_look_at([(i, by_kind.get(kind, {})) for i, by_kind in rows], below=below)
         found += [replace(r, kind=kind) for r in ranges]
     return sorted(found, key=lambda r: (r.reliability, r.first - r.last))
 
 
-def look_at_rows(frames: Iterable[tuple[int, Told]]) -> list[dict[str, int | float]]:
+def look_at_rows(frames: Iterable[tuple[int, KindReliability]]) -> list[dict[str, int | float]]:
     """`things_to_look_at` as result.json has them: the id stands under its kind."""
     return [
         {r.kind: r.object, "first": r.first, "last": r.last, "reliability": round(r.reliability, 5)}

@@ -24,7 +24,7 @@ from chromatrack.tracking.marks import Marks
 from chromatrack.video.reader import Frame, read_frames
 
 _WARM = 13  # frames that a cut detector remembers
-_PRIMED = 8  # keyframes beyond a span whose surroundings lost objects are told from
+_PRIMED = 8  # keyframes beyond a span whose surroundings lost objects are recognised by
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ def find_spans(merged: Marks, new: Marks, *, first: int, last: int) -> list[Fram
         first, last: frames of the run.
     """
     layout = merged.layout()
-    told = merged.told(layout)
+    keyframes = merged.keyframes(layout)
     names = channel_names(layout)
     gaps: dict[tuple[int | None, int | None], set[LabelName]] = {}
     for name, frames in new.labels().items():
-        shown = {f for f, here in told[names.index(name) + 1].items() if here}
+        shown = {f for f, here in keyframes[names.index(name) + 1].items() if here}
         for frame in frames:
             left = max((f for f in shown - frames if f < frame), default=None)
             right = min((f for f in shown - frames if f > frame), default=None)
@@ -90,7 +90,7 @@ class SpanRun:
                 frames = read_frames(run.video, start=span.first, end=span.last + 1)
                 readings = run.backward_only(frames, spool)
             elif spool is not None:
-                readings = both_ways(self._forward(), spool, run.layout, run.told)
+                readings = both_ways(self._forward(), spool, run.layout, run.keyframes)
             else:
                 readings = self._forward()
             for frame, reading in readings:
@@ -109,7 +109,7 @@ class SpanRun:
 
     def _backward(self) -> ReadingCache | None:
         """Down from the right keyframe, or from the last mark of the span."""
-        shown = [f for told in self.run.told.values() for f, here in told.items() if here]
+        shown = [f for frames in self.run.keyframes.values() for f, here in frames.items() if here]
         top = self.span.right
         if top is None:
             top = max((f for f in shown if self.span.first <= f <= self.span.last), default=None)
@@ -137,9 +137,9 @@ class SpanRun:
         """
         run = self.run
         way = run.new_pass(backward=backward)
-        told = [item for frames in run.told.values() for item in frames.items()]
-        beyond = {f for f, _ in told if f != begin and (f > begin) == backward}
-        ends = [begin, *(f for f, here in told if here and f in beyond)]
+        given = [item for frames in run.keyframes.values() for item in frames.items()]
+        beyond = {f for f, _ in given if f != begin and (f > begin) == backward}
+        ends = [begin, *(f for f, here in given if here and f in beyond)]
         before = sorted(f for f in beyond if min(ends) <= f <= max(ends))
         if not before:
             return way

@@ -161,11 +161,11 @@ def tracker_of(folder: str | PathLike[str], *, device: Device = "auto") -> Track
     read_result(folder)
     data = load_json_object(path, what="a result of `chromatrack track`")
     try:
-        told = {name: data["config"][name] for name in asdict(TrackConfig()) if name not in LATER}
-        told |= {name: data["config"][name] for name in LATER if name in data["config"]}
+        fields = {name: data["config"][name] for name in asdict(TrackConfig()) if name not in LATER}
+        fields |= {name: data["config"][name] for name in LATER if name in data["config"]}
         for name in ("propagate", "color"):
-            told[name] = PropagateConfig(**told[name])
-        config, model = TrackConfig(**told), str(data["model"]["name"])
+            fields[name] = PropagateConfig(**fields[name])
+        config, model = TrackConfig(**fields), str(data["model"]["name"])
     except (KeyError, TypeError) as error:
         raise InputError(
             f"{path}: its settings are not those of this version ({error}); track the video again"

@@ -141,8 +141,8 @@ def reliability_bars(frame: TrackedFrame) -> list[Bar]:
     letters = {"object": "", "box": "b", "point": "p", "keypoints": "k"}
     return [
         Bar(f"{letters[kind]}{number}", number, value, LOOK_BELOW_OF[kind])
-        for kind, told in frame.reliability_by_kind.items()
-        for number, value in sorted(told.items())
+        for kind, values in frame.reliability_by_kind.items()
+        for number, value in sorted(values.items())
     ]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from chromatrack.errors import InputError
+from chromatrack.ops.coords import box_iou
 from chromatrack.runs.reader import Result
 from chromatrack.structures import Kind
 
@@ -62,13 +63,7 @@ def _change(result: Result, kind: Kind, number: int, index: int) -> float | None
         return None
     a, b = (track.values[row[0]] for row in rows)
     if kind == "box":
-        return 1 - _box_iou(a, b)
+        return 1 - float(box_iou(a, b))
     seen = np.atleast_1d(track.visible[rows[0][0]] & track.visible[rows[1][0]])
     apart = np.linalg.norm(np.atleast_2d(a - b), axis=1)[seen]
     return float(apart.max()) if len(apart) else None
-
-
-def _box_iou(a: np.ndarray, b: np.ndarray) -> float:
-    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[:2] + a[2:], b[:2] + b[2:])
-    shared = float(np.prod((high - low).clip(min=0)))
-    return shared / (float(np.prod(a[2:]) + np.prod(b[2:])) - shared)

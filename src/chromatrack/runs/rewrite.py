@@ -18,7 +18,12 @@ from chromatrack.errors import InputError, OutputError
 from chromatrack.formats.csv_tables import TrackData
 from chromatrack.formats.masks import frame_file, read_mask, write_mask
 from chromatrack.propagation.layout import Layout
-from chromatrack.propagation.reliability import ReviewRange, Told, look_at_rows, things_to_look_at
+from chromatrack.propagation.reliability import (
+    KindReliability,
+    ReviewRange,
+    look_at_rows,
+    things_to_look_at,
+)
 from chromatrack.runs.files import TrackFiles
 from chromatrack.runs.marks_json import plain_marks
 from chromatrack.runs.reader import Result
@@ -113,7 +118,7 @@ class Rewriting:
         )
         first, last = self.result.frames[0].index, self.result.frames[-1].index
         rows: list[str] = []
-        reliability: list[tuple[int, Told]] = []
+        reliability: list[tuple[int, KindReliability]] = []
         with files:
             frames = read_frames(video, start=first, end=last + 1)
             for frame, row in zip(frames, self.data["frames"], strict=False):
@@ -202,8 +207,8 @@ class Rewriting:
         Raises:
             OutputError: a file cannot be written.
         """
-        told = {*new.masks, *(mark.frame for mark in new.lost)}
-        kept = {frame: mask for frame, mask in self.marks.masks.items() if frame in told}
+        frames = {*new.masks, *(mark.frame for mark in new.lost)}
+        kept = {frame: mask for frame, mask in self.marks.masks.items() if frame in frames}
         for frame, mask in kept.items():
             write_mask(self.stage / "marks" / frame_file(frame), mask)
         paths = [path for path in self.stage.rglob("*") if path.is_file()]
@@ -212,7 +217,7 @@ class Rewriting:
                 target = self.result.folder / path.relative_to(self.stage)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 path.replace(target)
-            for frame in told - set(kept):
+            for frame in frames - set(kept):
                 (self.result.folder / "marks" / frame_file(frame)).unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(
@@ -241,8 +246,8 @@ def _enter(whole: TrackedFrame, found: TrackedFrame, labels: Collection[LabelNam
         old.update({i: value for i, value in new.items() if i in ids})
     for name in labels:
         whole.place_reliability.pop(name, None)
-    told = found.place_reliability
-    whole.place_reliability.update({name: told[name] for name in labels if name in told})
+    values = found.place_reliability
+    whole.place_reliability.update({name: values[name] for name in labels if name in values})
     for number, pose in found.keypoints.items():
         joints = [joint for kind, i, joint in labels if kind == "joint" and i == number]
         under = whole.keypoints.get(number, pose)

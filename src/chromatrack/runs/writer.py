@@ -15,7 +15,12 @@ from chromatrack.atomic import keep_apart, replace_file
 from chromatrack.errors import DamagedVideoError, WeightsError
 from chromatrack.model.weights import model_path
 from chromatrack.propagation.bidirectional import Direction
-from chromatrack.propagation.reliability import ReviewRange, Told, look_at_rows, things_to_look_at
+from chromatrack.propagation.reliability import (
+    KindReliability,
+    ReviewRange,
+    look_at_rows,
+    things_to_look_at,
+)
 from chromatrack.runs.files import TrackFiles, remove_stale, tell_stale
 from chromatrack.runs.marks_json import plain_marks, write_run_masks
 from chromatrack.runs.progress import Report, stop_on_interrupt
@@ -58,7 +63,7 @@ class _TrackRun:
     head: dict[str, Any]
     rows: list[str] = field(default_factory=list)
     cuts: list[int] = field(default_factory=list)
-    reliability: list[tuple[int, Told]] = field(default_factory=list)
+    reliability: list[tuple[int, KindReliability]] = field(default_factory=list)
     track_seconds: float = 0.0
     write_seconds: float = 0.0
     started: float = field(default_factory=time.perf_counter)

@@ -1,4 +1,4 @@
-"""How far to trust copied colours of a frame, told without knowing its true ones.
+"""How far to trust copied colours of a frame, estimated without knowing its true ones.
 
 There is no colour to compare with. But whatever is copied well brings the right luminance along,
 and points back to where it came from.

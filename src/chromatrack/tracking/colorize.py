@@ -29,7 +29,7 @@ class ColorizedFrame:
     """One coloured frame.
 
     rgb: `(H, W, 3)` uint8. entropy: mean pointer entropy, [0, 1]. reliability: chance, [0, 1], that
-    the colours are right (`color_reliability.RIGHT`), told without knowing them, by signals.
+    the colours are right (`color_reliability.RIGHT`), estimated without knowing them, by signals.
     """
 
     index: int

@@ -46,7 +46,7 @@ class TrackedFrame:
     the less sure. confidence: that a region is where the mask says, [0, 1]. present: False for
     regions reported absent. points, boxes, keypoints: by id, in pixels of the source. cut: a scene
     cut lies just before. duration_seconds: how long the source shows the frame, if it says so.
-    reliability: chance, [0, 1], that a region's mask is right (J of 0.5 or more), told without
+    reliability: chance, [0, 1], that a region's mask is right (J of 0.5 or more), estimated without
     labels; 1 where it was painted, left out before it was first marked. signals: what that is made
     of (`reliability.estimate`), None where painted. place_reliability, place_signals: the same of
     boxes, points and joints by name (`point_reliability.py` says what is right of each).
@@ -91,12 +91,12 @@ class VideoRun(ABC):
     start: int
     first: Frame
     layout: Layout = field(init=False)
-    told: Mapping[int, Mapping[int, bool]] = field(init=False)
+    keyframes: Mapping[int, Mapping[int, bool]] = field(init=False)
     device: torch.device = field(init=False, default=torch.device("cpu"))
 
     def __post_init__(self) -> None:
         self.layout = self.marks.layout()
-        self.told = self.marks.told(self.layout)
+        self.keyframes = self.marks.keyframes(self.layout)
 
     @abstractmethod
     def input(self, frame: Frame) -> Input:
@@ -127,7 +127,7 @@ class VideoRun(ABC):
     def backward(self) -> ReadingCache:
         """The whole backward pass, from the last keyframe down to the first frame."""
         spool, run = ReadingCache(), self.new_pass(backward=True)
-        last = max(f for told in self.told.values() for f, shown in told.items() if shown)
+        last = max(f for frames in self.keyframes.values() for f, shown in frames.items() if shown)
         size = self.first.rgb.nbytes
         for begin, after in chunks_backward(self.start, last, frame_bytes=size):
             frames = list(read_frames(self.video, start=begin, end=after))
@@ -183,7 +183,7 @@ class TrackerRun(VideoRun):
             background=True,
             free=self.layout.free,
         )
-        ahead = self.told if spec.clip_length == 1 else {}
+        ahead = self.keyframes if spec.clip_length == 1 else {}
         return DirectedPass(propagator, labels, ahead, self.embed, backward)
 
 
@@ -218,7 +218,7 @@ def read_ways(
         if direction == "backward":
             yield from run.backward_only(frames, spool)
         elif spool is not None:
-            yield from both_ways(run.forward(frames), spool, run.layout, run.told)
+            yield from both_ways(run.forward(frames), spool, run.layout, run.keyframes)
         else:
             yield from run.forward(frames)
     finally:

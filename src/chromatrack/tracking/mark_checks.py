@@ -46,7 +46,7 @@ def check_all(marks: Marks, info: VideoInfo, *, start: int, end: int | None) -> 
             raise InputError(
                 f"lost: expected one of the painted ids {list(layout.regions)}, got {lost.id}"
             )
-    if not any(any(told.values()) for told in marks.told(layout).values()):
+    if not any(any(frames.values()) for frames in marks.keyframes(layout).values()):
         raise InputError(
             "expected at least one object, point or box, got none: masks are all 0, or everything "
             "is declared lost"

@@ -103,7 +103,7 @@ class Marks:
         dated = [*self.points, *self.boxes, *self.keypoints, *self.lost]
         return sorted({*self.masks, *(mark.frame for mark in dated)})
 
-    def told(self, layout: Layout) -> dict[int, dict[int, bool]]:
+    def keyframes(self, layout: Layout) -> dict[int, dict[int, bool]]:
         """channel -> {frame: True where shown, False where declared lost}."""
         result: dict[int, dict[int, bool]] = {c: {} for c in range(1, len(layout))}
         for frame, mask in self.masks.items():
@@ -223,9 +223,9 @@ class Marks:
         masks = {f: np.where(np.isin(mask, ids), mask, 0) for f, mask in self.masks.items()}
         poses = []
         for pose in self.keypoints:
-            told = np.array([("joint", pose.id, n) in wanted for n in range(len(pose.joints))])
-            joints = np.where(told[:, None], pose.joints, np.nan)
-            pose = replace(pose, joints=joints, lost=pose.lost & told)
+            is_wanted = np.array([("joint", pose.id, n) in wanted for n in range(len(pose.joints))])
+            joints = np.where(is_wanted[:, None], pose.joints, np.nan)
+            pose = replace(pose, joints=joints, lost=pose.lost & is_wanted)
             poses += [pose] if said_joints(pose).any() else []
         return Marks(
             {frame: mask for frame, mask in masks.items() if mask.any()},

@@ -34,9 +34,9 @@ def places_row(places: Mapping[LabelName, float]) -> dict[str, Any]:
     Kinds of which nothing is said are left out.
     """
     row: dict[str, Any] = {
-        kind: {number: round(value, 5) for number, value in told.items()}
-        for kind, told in by_kind({}, places).items()
-        if told
+        kind: {number: round(value, 5) for number, value in values.items()}
+        for kind, values in by_kind({}, places).items()
+        if values
     }
     joints = _joints(places)
     if joints:

@@ -313,10 +313,10 @@ def _without(frame: TrackedFrame, kind: Kind, number: int) -> TrackedFrame:
             signals=rest(frame.signals),
         )
     name = ("joint" if kind == "keypoints" else kind, number)
-    told, signals = frame.place_reliability, frame.place_signals
+    values, signals = frame.place_reliability, frame.place_signals
     frame = replace(
         frame,
-        place_reliability={thing: v for thing, v in told.items() if thing[:2] != name},
+        place_reliability={thing: v for thing, v in values.items() if thing[:2] != name},
         place_signals={thing: s for thing, s in signals.items() if thing[:2] != name},
     )
     if kind == "box":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from glob import glob
 from os import PathLike, fspath
 from pathlib import Path
@@ -59,6 +60,12 @@ def image_files(source: str | PathLike[str]) -> list[Path] | None:
     else:
         return None
     return sorted(files, key=_natural)
+
+
+def frame_files(folder: Path, suffixes: Collection[str]) -> tuple[Path, ...]:
+    """The pictures of a folder in plain order of their names, as data sets number them."""
+    files = (path for path in sorted(folder.iterdir()) if not path.name.startswith("."))
+    return tuple(path for path in files if path.suffix.lower() in suffixes)
 
 
 def _is_image(path: Path) -> bool:

@@ -55,11 +55,11 @@ class IdentityTracker(BaselineTracker):
         self, video: Source, marks: Marks, direction: Direction, start: int, end: int | None
     ) -> Iterator[TrackedFrame]:
         layout = marks.layout()
-        told = marks.told(layout)
+        keyframes = marks.keyframes(layout)
         places = {(name, frame): xy for name, frame, xy in marks.places()}
         drawn = {(box.id, box.frame): box for box in marks.boxes}
         for frame in read_frames(video, start=start, end=end):
-            held = {c: held_from(when, frame.index, direction) for c, when in told.items()}
+            held = {c: held_from(when, frame.index, direction) for c, when in keyframes.items()}
             mask = _held_mask(marks, layout, held, frame.rgb.shape[:2])
             confidence = {c: float(since is not None) for c, since in held.items()}
             boxes: dict[int, Box] = {}
@@ -80,18 +80,18 @@ class IdentityTracker(BaselineTracker):
         return hold_colors(video, placed, start, end)
 
 
-def held_from(told: Mapping[int, bool], index: int, direction: Direction) -> int | None:
+def held_from(keyframes: Mapping[int, bool], index: int, direction: Direction) -> int | None:
     """The frame from which a label is held on frame `index`, or None.
 
-    told: {frame: True where it was given, False where declared lost}.
+    keyframes: {frame: True where it was given, False where declared lost}.
     """
-    if index in told:
-        return index if told[index] else None
-    before = max((f for f in told if f < index), default=None)
-    after = min((f for f in told if f > index), default=None)
-    if direction != "backward" and before is not None and told[before]:
+    if index in keyframes:
+        return index if keyframes[index] else None
+    before = max((f for f in keyframes if f < index), default=None)
+    after = min((f for f in keyframes if f > index), default=None)
+    if direction != "backward" and before is not None and keyframes[before]:
         return before
-    if direction != "forward" and after is not None and told[after]:
+    if direction != "forward" and after is not None and keyframes[after]:
         return after
     return None
 

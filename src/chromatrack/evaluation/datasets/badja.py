@@ -32,6 +32,7 @@ from chromatrack.evaluation.metrics.keypoints import badja_accuracy
 from chromatrack.evaluation.runner import Benchmark, ClipReport, Result, Tick, chosen, in_order
 from chromatrack.ops.coords import rescale_points
 from chromatrack.structures import PointMark, TrackedPoint
+from chromatrack.video.images import frame_files
 
 BADJA_SIZE = (1080, 1920)
 """(height, width) of the frames that the joints of the DAVIS clips were annotated on."""
@@ -107,7 +108,7 @@ def read_badja(
     entries = _entries(path)
     name = Path(entries[0]["image_path"]).parent.name
     images, masks = _folders(Path(davis), name)
-    numbers = {file.stem: index for index, file in enumerate(_files(images))}
+    numbers = {file.stem: index for index, file in enumerate(frame_files(images, IMAGE_SUFFIXES))}
     stems = [Path(entry["image_path"]).stem for entry in entries]
     there = [index for index, stem in enumerate(stems) if stem in numbers]
     if len(there) < 2:
@@ -296,12 +297,6 @@ def _folders(base: Path, name: str) -> tuple[Path, Path]:
         f"'{base}' has no clip '{name}'; expected JPEGImages/480p/{name} and "
         f"Annotations/480p/{name}"
     )
-
-
-def _files(folder: Path) -> list[Path]:
-    """The frames, in the order in which they are numbered."""
-    files = (path for path in sorted(folder.iterdir()) if not path.name.startswith("."))
-    return [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
 
 
 def _areas(paths: Sequence[Path]) -> tuple[np.ndarray, tuple[int, int]]:

@@ -18,7 +18,6 @@ import numpy as np
 from chromatrack.evaluation.datasets.box_formats import BoxSequence, find_sequences
 from chromatrack.evaluation.metrics.keypoints import centre_errors
 from chromatrack.evaluation.metrics.tracks import (
-    box_iou,
     detection_scores,
     precision_at,
     success_auc,
@@ -32,6 +31,7 @@ from chromatrack.evaluation.runner import (
     chosen,
     in_order,
 )
+from chromatrack.ops.coords import box_iou
 from chromatrack.structures import BoxMark
 
 PRECISION_PIXELS = 20.0

@@ -28,7 +28,6 @@ from chromatrack.evaluation.datasets.davis_files import (
     DavisSequence,
     DavisSplit,
     Year,
-    frame_files,
     read_annotation,
     read_davis,
 )
@@ -48,6 +47,7 @@ from chromatrack.evaluation.runner import (
     every_frame,
 )
 from chromatrack.formats.masks import write_mask
+from chromatrack.video.images import frame_files
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -109,7 +109,7 @@ class SavedMasks:
                 its objects' (as in the official evaluation).
         """
         folder, first = self.folder / video.name, masks[0]
-        paths = [folder / f"{image.stem}.png" for image in frame_files(video)]
+        paths = [folder / f"{image.stem}.png" for image in frame_files(video, IMAGE_SUFFIXES)]
         if not any(path.is_file() for path in paths):
             raise LayoutError(
                 f"'{self.folder}' has no masks of the sequence '{video.name}'; expected "
@@ -251,8 +251,8 @@ def per_frame(
     found: ClipReport = {}
     for number, (j, f) in zip(object_ids, values.transpose(1, 2, 0), strict=True):
         found[str(number)] = {"J": j.tolist(), "F": f.tolist()}
-        if any(number in told for told in stated if told):
-            found[str(number)]["reliability"] = [(told or {}).get(number, 0.0) for told in stated]
+        if any(number in row for row in stated if row):
+            found[str(number)]["reliability"] = [(row or {}).get(number, 0.0) for row in stated]
     return found
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from chromatrack.errors import InputError, LayoutError
 from chromatrack.evaluation.runner import chosen
 from chromatrack.formats.masks import read_mask
+from chromatrack.video.images import frame_files
 
 Year = Literal[2016, 2017]
 
@@ -150,7 +151,7 @@ def _read_sequence(base: Path, *, resolution: str, name: str) -> DavisSequence:
     for path in (folder, truth):
         if not path.is_dir():
             raise LayoutError(f"'{path}' is missing; the list names the sequence '{name}'")
-    images, annotations = frame_files(folder), frame_files(truth)
+    images, annotations = (frame_files(path, IMAGE_SUFFIXES) for path in (folder, truth))
     if len(images) < 3:
         raise LayoutError(
             f"'{folder}' holds {len(images)} frames; at least 3 are needed, as the first and last "
@@ -166,9 +167,3 @@ def _read_sequence(base: Path, *, resolution: str, name: str) -> DavisSequence:
             f"'{folder}' and '{truth}' must hold the same frames; {min(alone)} is in only one"
         )
     return DavisSequence(name=name, folder=folder, images=images, annotations=annotations)
-
-
-def frame_files(folder: Path) -> tuple[Path, ...]:
-    """The pictures of a folder in order of their names, hidden files left out."""
-    files = (path for path in sorted(folder.iterdir()) if not path.name.startswith("."))
-    return tuple(path for path in files if path.suffix.lower() in IMAGE_SUFFIXES)

@@ -32,6 +32,7 @@ from chromatrack.evaluation.datasets.davis import IMAGE_SUFFIXES, LabelledFrame,
 from chromatrack.evaluation.metrics.parsing import class_iou, confusion_matrix, parsing_scores
 from chromatrack.evaluation.runner import Benchmark, ClipReport, Result, in_order
 from chromatrack.formats.masks import write_mask
+from chromatrack.video.images import frame_files
 from chromatrack.video.writer import ImageSequenceWriter
 
 VIP_CLASSES: tuple[str, ...] = (
@@ -275,8 +276,8 @@ def _read_clip(base: Path, name: str) -> VipClip:
     for path in (folder, truth):
         if not path.is_dir():
             raise LayoutError(f"'{path}' is missing; the list names the video '{name}'")
-    images = _files(folder, IMAGE_SUFFIXES)
-    annotations = {path.stem: path for path in _files(truth, frozenset({".png"}))}
+    images = frame_files(folder, IMAGE_SUFFIXES)
+    annotations = {path.stem: path for path in frame_files(truth, frozenset({".png"}))}
     if len(images) < 2:
         raise LayoutError(f"'{folder}' holds {len(images)} frames; at least 2 are needed")
     if images[0].stem not in annotations:
@@ -287,8 +288,3 @@ def _read_clip(base: Path, name: str) -> VipClip:
         raise LayoutError(f"'{folder}' lacks the frame {alone[0]}, which is annotated in '{truth}'")
     found = tuple(annotations.get(path.stem) for path in images)
     return VipClip(name, folder, images, found)
-
-
-def _files(folder: Path, suffixes: frozenset[str]) -> tuple[Path, ...]:
-    files = (path for path in sorted(folder.iterdir()) if not path.name.startswith("."))
-    return tuple(path for path in files if path.suffix.lower() in suffixes)

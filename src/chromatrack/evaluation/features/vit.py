@@ -100,7 +100,7 @@ def _normalisation(folder: Path) -> tuple[Sequence[float], Sequence[float]]:
     if not path.is_file():
         return MEAN, DEVIATION
     try:
-        told = json.loads(path.read_text("utf-8"))
-        return told.get("image_mean", MEAN), told.get("image_std", DEVIATION)
+        settings = json.loads(path.read_text("utf-8"))
+        return settings.get("image_mean", MEAN), settings.get("image_std", DEVIATION)
     except (ValueError, AttributeError) as error:
         raise WeightsError(f"{path}: expected a JSON object ({error})") from error

@@ -87,27 +87,6 @@ def pck(errors: np.ndarray, reference: np.ndarray | float, *, alpha: float = 0.2
     return float(np.mean(errors <= alpha * lengths))
 
 
-def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Intersection over union of boxes.
-
-    Args:
-        a, b: (..., 4) float x, y, width, height in pixels; NaN where there is none.
-
-    Returns:
-        (...) float64; 0 where a box is missing or both are empty.
-    """
-    a, b = same_shape(a, b, "boxes")
-    if a.ndim == 0 or a.shape[-1] != 4:
-        raise InputError(f"boxes: expected (..., 4) x, y, width, height, got {a.shape}")
-    if (a[..., 2:] < 0).any() or (b[..., 2:] < 0).any():
-        raise InputError("boxes: expected width and height of 0 or more, got a negative one")
-    low = np.maximum(a[..., :2], b[..., :2])
-    high = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
-    overlap = np.clip(high - low, 0, None).prod(axis=-1)
-    union = a[..., 2:].prod(axis=-1) + b[..., 2:].prod(axis=-1) - overlap
-    return np.where(union > 0, overlap / np.where(union > 0, union, 1), 0.0)
-
-
 def success_auc(ious: np.ndarray) -> float:
     """Area under the success plot: mean over thresholds 0, 0.05 .. 1 of the share above each.
 

@@ -161,7 +161,7 @@ def evaluate_paper(
                 benchmarks["BADJA"].clips if "BADJA" in benchmarks else (), tracker
             ),
         },
-        settings=dict(settings or {}) | _told(masks, colors, found),
+        settings=dict(settings or {}) | _run_facts(masks, colors, found),
     )
     return write_paper(results, output)
 
@@ -225,12 +225,12 @@ def failing(errors: Mapping[str, ClipReport], scores: Mapping[str, ClipReport]) 
         for over, found in (("frames", frames), ("sequences", sequences))
     ]
     stated, right = stated_reliability(scores)
-    told = stated.size > 0
+    has_estimates = stated.size > 0
     return Failing(
         frames,
         [row for row in rows if row is not None],
-        diagram=reliability_bins(stated, right) if told else (),
-        auc=auc(1 - stated, ~right) if told else float("nan"),
+        diagram=reliability_bins(stated, right) if has_estimates else (),
+        auc=auc(1 - stated, ~right) if has_estimates else float("nan"),
         failed=int((~right).sum()),
         judged=len(right),
     )
@@ -272,28 +272,28 @@ def stated_reliability(scores: Mapping[str, ClipReport]) -> tuple[np.ndarray, np
     return np.array(stated, dtype=np.float64), np.array(right, dtype=bool)
 
 
-def _told(
+def _run_facts(
     masks: Mapping[str, Result],
     colors: Sequence[HorizonScore],
     others: Mapping[str, Mapping[str, Result]],
 ) -> dict[str, object]:
     """For the record: how much was measured."""
     first = next(iter(masks.values()))
-    told: dict[str, object] = {
+    facts: dict[str, object] = {
         "masks": f"DAVIS {first['year']} {first['split']}: {len(first['sequences'])} sequences, "
         f"{first['frames']} frames",
         "colors": f"{len({s.clip for s in colors})} clips",
     }
     for part, results in others.items():
         one = next(iter(results.values()))
-        told[part] = f"{len(one['sequences'])} clips, {one['frames']} frames"
+        facts[part] = f"{len(one['sequences'])} clips, {one['frames']} frames"
     for name, result in masks.items():
         if result["frames_per_second"] > 0:  # none is known of what an earlier run measured
-            told[f"speed of {name}, masks"] = (
+            facts[f"speed of {name}, masks"] = (
                 f"{result['frames_per_second']:.2f} frames/s a process"
             )
         if result["model_sha256"]:
-            told[f"weights of {name}, SHA-256"] = result["model_sha256"]
+            facts[f"weights of {name}, SHA-256"] = result["model_sha256"]
         if result["protocol"]:
-            told[f"protocol of {name}"] = result["protocol"]
-    return told | {"Chromatrack": first["chromatrack_version"]}
+            facts[f"protocol of {name}"] = result["protocol"]
+    return facts | {"Chromatrack": first["chromatrack_version"]}
