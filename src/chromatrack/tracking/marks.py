@@ -29,6 +29,7 @@ from chromatrack.propagation.propagate import FrameMarks
 from chromatrack.structures import (
     BoxMark,
     KeypointMark,
+    Kind,
     LabelName,
     LostMark,
     PointMark,
@@ -48,7 +49,7 @@ class MarkArguments(TypedDict, total=False):
     masks: a PNG or `(H, W)` integer array for the first frame; a folder of `00000.png`-named masks
     or a dict for several frames. Ids are kept; 0 is background. points, boxes, keypoints: on any
     frames, in pixels of the source. lost: regions declared absent on a frame. skeleton: names and
-    edges of the keypoints' joints.
+    edges of the keypoints' joints. names: what things are called, by kind and id.
     """
 
     masks: Masks | None
@@ -57,6 +58,7 @@ class MarkArguments(TypedDict, total=False):
     keypoints: Sequence[KeypointMark]
     lost: Sequence[LostMark]
     skeleton: Skeleton | None
+    names: Mapping[tuple[Kind, int], str]
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ class Marks:
     """What the user marked, by kind; every frame with a mark is a keyframe.
 
     masks: frame -> `(H, W)` integer object ids, 0 = nothing said. lost: regions declared absent.
-    skeleton: names and edges of the keypoints' joints, if there are any.
+    skeleton: names and edges of the keypoints' joints, if there are any. names: what things are
+    called, by kind and id, where they have a name.
     Points, boxes and joints without a position are declared lost on that frame.
     """
 
@@ -74,6 +77,7 @@ class Marks:
     keypoints: Sequence[KeypointMark] = ()
     lost: Sequence[LostMark] = ()
     skeleton: Skeleton | None = None
+    names: Mapping[tuple[Kind, int], str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, *, start: int = 0, **given: Unpack[MarkArguments]) -> Marks:
@@ -214,11 +218,13 @@ class Marks:
             _merge_poses([*self.keypoints, *new.keypoints]),
             _renewed(lost, new.lost),
             self.skeleton or new.skeleton,
+            {**self.names, **new.names},
         )
 
     def restricted_to(self, labels: Collection[LabelName]) -> Marks:
         """The marks that speak of `labels`, and nothing else that stands on the same frames."""
         wanted = set(labels)
+        things = {("keypoints" if kind == "joint" else kind, i) for kind, i, _ in wanted}
         ids = [i for kind, i, _ in wanted if kind == "object"]
         masks = {f: np.where(np.isin(mask, ids), mask, 0) for f, mask in self.masks.items()}
         poses = []
@@ -234,6 +240,7 @@ class Marks:
             poses,
             [mark for mark in self.lost if ("object", mark.id, 0) in wanted],
             self.skeleton,
+            {thing: name for thing, name in self.names.items() if thing in things},
         )
 
 
