@@ -229,19 +229,23 @@ def evaluate_paper(
     return str(page)
 
 
+BENCHMARKS = {
+    "davis": evaluate_davis,
+    "vip": evaluate_vip,
+    "tapvid": evaluate_tapvid,
+    "jhmdb": evaluate_jhmdb,
+    "penn": evaluate_penn,
+    "badja": evaluate_badja,
+    "boxes": evaluate_boxes,
+    "color": evaluate_color,
+    "paper": evaluate_paper,
+}
+"""The commands inside `evaluate`."""
+
+
 def evaluate_app() -> tyro.extras.SubcommandApp:
     """The benchmarks by name."""
     app = tyro.extras.SubcommandApp()
-    for name, command in (
-        ("davis", evaluate_davis),
-        ("vip", evaluate_vip),
-        ("tapvid", evaluate_tapvid),
-        ("jhmdb", evaluate_jhmdb),
-        ("penn", evaluate_penn),
-        ("badja", evaluate_badja),
-        ("boxes", evaluate_boxes),
-        ("color", evaluate_color),
-        ("paper", evaluate_paper),
-    ):
+    for name, command in BENCHMARKS.items():
         app.command(name=name)(command)
     return app

@@ -17,7 +17,8 @@ import tyro
 
 from chromatrack import __version__
 from chromatrack.cli.edit import correct, paint
-from chromatrack.cli.evaluate import evaluate_app
+from chromatrack.cli.evaluate import BENCHMARKS, evaluate_app
+from chromatrack.cli.option_errors import CommandLine
 from chromatrack.cli.track import Output, colorize, events, stabilize, track
 from chromatrack.cli.train import train
 from chromatrack.errors import ChromatrackError, DamagedVideoError
@@ -80,12 +81,35 @@ def _warn(message: Warning | str, *_: object, **__: object) -> None:
 
 def _app() -> tyro.extras.SubcommandApp:
     app = tyro.extras.SubcommandApp()
-    for command in (track, correct, colorize, paint, stabilize, events, train):
+    for command in WORK:
         app.command(command)
     app.command(evaluate_app(), name="evaluate", help="Measure a model on a benchmark.")
-    for command in (demo, doctor):
+    for command in SHOW:
         app.command(command)
     return app
+
+
+WORK = (track, correct, colorize, paint, stabilize, events, train)
+SHOW = (demo, doctor)
+COMMANDS: dict[str, Sequence[str]] = {
+    **{command.__name__: () for command in WORK},
+    "evaluate": tuple(BENCHMARKS),
+    **{command.__name__: () for command in SHOW},
+}
+"""Every command's name, and the names of those inside it."""
+
+
+def _parse_and_run(arguments: Sequence[str]) -> int | str:
+    description = (
+        "Track or colour anything in a video, learned from unlabelled video by copying colours. "
+        "--version prints the version."
+    )
+
+    def run(given: Sequence[str]) -> int | str:
+        return _app().cli(prog="chromatrack", description=description, args=given)
+
+    with CommandLine("chromatrack", arguments, COMMANDS, run).one_line_errors():
+        return run(arguments)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -99,14 +123,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments == ["--version"]:
         print(f"chromatrack {__version__}")
         return 0
-    description = (
-        "Track or colour anything in a video, learned from unlabelled video by copying colours. "
-        "--version prints the version."
-    )
     with warnings.catch_warnings():
         warnings.showwarning = _warn
         try:
-            said = _app().cli(prog="chromatrack", description=description, args=arguments)
+            said = _parse_and_run(arguments)
             if isinstance(said, int):
                 return said
             print(said)
