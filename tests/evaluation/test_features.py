@@ -21,6 +21,7 @@ from chromatrack.evaluation.features.resnet import DEVIATION, MEAN, load_resnet
 from chromatrack.evaluation.protocols import protocol
 from chromatrack.model.encoder import Encoder
 from chromatrack.model.weights import save_encoder
+from chromatrack.tracking.config import TrackConfig
 
 SIZE = (72, 104)
 IMAGE = torch.rand(1, 3, 50, 70, generator=torch.Generator().manual_seed(1))
@@ -423,3 +424,21 @@ def test_every_family_runs_through_the_tracker(tmp_path):
             assert not isinstance(tracker, IdentityTracker)
             frames = list(tracker.track(clip, masks=film[0].mask))
             assert len(frames) == 4 and frames[3].mask.shape == SIZE
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nope.pt", "nope.pt: expected a checkpoint of chromatrack train; nothing is there"),
+        ("vit:nope", "vit:nope: expected a folder with config.json and weights, or an id OWNER/N"),
+        ("resnet/nope:x", "model 'resnet/nope:x': expected a shipped model (base, single-image, s"),
+        ("nope", "model 'nope': expected a shipped model (base, single-image, small), the path of"),
+    ],
+)
+def test_models_that_are_nowhere_are_named_once(name: str, said: str) -> None:
+    if name.startswith("vit:"):
+        pytest.importorskip("transformers")
+    with pytest.raises(InputError) as caught:
+        load_measured(name, config=TrackConfig())
+    assert str(caught.value).startswith(said)
+    assert str(caught.value).count("expected") == 1

@@ -70,6 +70,11 @@ def model_path(model: str | PathLike[str]) -> Path:
     )
 
 
+def is_model(model: str | PathLike[str]) -> bool:
+    """Whether `model_path` finds a file."""
+    return (MODELS / f"{model}.safetensors").is_file() or Path(model).is_file()
+
+
 def shipped_models() -> list[str]:
     """Names of the models inside this installation."""
     return sorted(path.stem for path in MODELS.glob("*.safetensors"))
@@ -163,10 +168,10 @@ def load_checkpoint(path: str | PathLike[str]) -> Encoder:
     Normalisation is as in training; a finished run's model.safetensors has it measured.
 
     Raises:
-        WeightsError: no checkpoint of ours.
+        WeightsError: no such file, no checkpoint of ours, or a damaged one.
     """
+    content = read_checkpoint(Path(path)).content
     try:
-        content = read_checkpoint(Path(path)).content
         encoder = build_encoder(json.loads(content["config"])["model"])
         encoder.load_state_dict(content.get("average") or content["encoder"])
     except (InputError, KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -194,8 +199,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read one checkpoint; runs no code from it.
 
     Raises:
-        InputError: not a checkpoint of ours, or damaged.
+        WeightsError: no such file, not a checkpoint of ours, or a damaged one.
     """
+    if not path.is_file():
+        raise WeightsError(f"{path}: expected a checkpoint of chromatrack train; nothing is there")
     try:
         if not zipfile.is_zipfile(path):  # the loader's answer to other files is any exception
             raise ValueError("not a file of torch.save, or the end is missing")
@@ -211,7 +218,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         pickle.UnpicklingError,
     ) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"{path}: expected a checkpoint of chromatrack train ({reason})"
+        raise WeightsError(
+            f"{path}: expected a checkpoint of chromatrack train ({reason}); name public ResNet "
+            f"checkpoints resnet:{path}"
         ) from error
     return Checkpoint(path, content)

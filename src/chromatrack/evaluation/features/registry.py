@@ -19,12 +19,12 @@ from typing import Any
 
 import torch
 
-from chromatrack.errors import InputError
+from chromatrack.errors import InputError, WeightsError
 from chromatrack.evaluation.baselines.flow_tracker import FlowTracker
 from chromatrack.evaluation.baselines.identity import IdentityTracker, RawLabEncoder, baseline
 from chromatrack.evaluation.features.callables import CallableEncoder, load_callable
 from chromatrack.model.encoder import Encoder, build_encoder
-from chromatrack.model.weights import load_checkpoint, load_encoder
+from chromatrack.model.weights import is_model, load_checkpoint, load_encoder, shipped_models
 from chromatrack.tracking.config import Device, TrackConfig
 from chromatrack.tracking.tracker import Tracker
 
@@ -116,6 +116,13 @@ def load_measured(
         _check_options(name, layer=layer, offset=offset)
         if (other := baseline(name, device=device)) is not None:
             return other
+        if _is_own(name) and not is_model(name):
+            raise WeightsError(
+                f"model {name!r}: expected a shipped model ({', '.join(shipped_models())}), the "
+                "path of a .safetensors file or of a checkpoint (.pt), resnet:FILE, vit:FOLDER, "
+                "FILE.onnx, callable:MODULE:FUNCTION, raw-lab, random, identity, flow or "
+                "flow-straight; nothing is there"
+            )
         if _is_own(name):  # these colour with other statistics than they track with
             return Tracker.from_pretrained(name, device=device, config=config)
         encoder = load_extractor(name, layer=layer, offset=offset)

@@ -83,6 +83,11 @@ def load_vit(name: str, *, block: int | None = None) -> VitEncoder:
         raise InputError(
             "vit: needs transformers; install it with pip install 'chromatrack[vit]'"
         ) from error
+    if not Path(name).is_dir() and name.count("/") != 1:
+        raise WeightsError(
+            f"vit:{name}: expected a folder with config.json and weights, or an id OWNER/NAME; no "
+            "such folder is there"
+        )
     try:
         network = AutoModel.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
