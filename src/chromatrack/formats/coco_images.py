@@ -135,7 +135,7 @@ def _of_this_video(
     data: JsonValue, images: Mapping[int, JsonValue], source: MarkedSource
 ) -> set[int]:
     """Ids of the images of the video at hand."""
-    keys = {number: _video_key(image) for number, image in images.items()}
+    keys = {number: _video_key(image, source) for number, image in images.items()}
     videos: dict[tuple[str, str], set[str]] = {}
     for number, key in keys.items():
         videos.setdefault(key, set()).update(_video_names(images[number]))
@@ -154,13 +154,17 @@ def _of_this_video(
     return {number for number, key in keys.items() if key == chosen}
 
 
-def _video_key(image: JsonValue) -> tuple[str, str]:
-    """What tells an image's video from others: ("id", its id), else ("folder", where it is)."""
+def _video_key(image: JsonValue, source: MarkedSource) -> tuple[str, str]:
+    """What tells an image's video from others: ("id", its id), else ("folder", where it is).
+
+    The video in a picture's name does not, where our pictures have such names too.
+    """
     stated = image.get(*_VIDEO_KEYS)
     if stated is not None:
         return "id", str(stated.value)
     name = (_names(image) or ("",))[0]
-    folder, video = folder_of(_file_name(image)), video_in_name(name)
+    video = video_in_name(name) if source.frame_of_name(name) is None else ""
+    folder = folder_of(_file_name(image))
     return "folder", "/".join(filter(None, (folder, video)))
 
 

@@ -6,6 +6,7 @@ picture of another size are brought to the video's, and which of several videos 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import fspath
@@ -28,6 +29,9 @@ from chromatrack.formats.picture_names import (
 from chromatrack.structures import Kind, Source
 from chromatrack.video.images import image_files
 from chromatrack.video.reader import probe
+
+MOST_STRETCH = 0.03
+"""Pictures whose aspect differs more are of different shapes, however few pixels that is."""
 
 _Key = TypeVar("_Key", bound=Hashable)
 
@@ -164,9 +168,14 @@ class MarkedSource:
         Raises:
             InputError: there is no one picture of that number.
         """
-        if self.pictures is None or self.numbers != "names":
-            return number
         found = self._pictures.numbered(number)
+        if self.pictures is None or self.numbers != "names":
+            if found is not None and self.frame_count is not None and number >= self.frame_count:
+                raise InputError(
+                    f"{place}: expected a frame from 0 to {self.frame_count - 1}, got {number}; "
+                    f"{base_name(self._path(found))} is frame {found}, or use --numbers names"
+                )
+            return number
         if found is None:
             raise InputError(
                 f"{place}: expected the number of one of the pictures {self._span()}, got "
@@ -181,6 +190,8 @@ class MarkedSource:
             InputError: the picture stands before the start.
         """
         named = None if self.numbers == "index" else self.frame_of_name(name)
+        if named is None and self.numbers == "names":
+            named = self.frames([NamedPicture(place, (name,))])[0]
         if named is None or named == self.start:
             return self.start
         told = f"{place}: has the name of frame {self.frame_name(named)}"
@@ -255,6 +266,13 @@ class MarkedSource:
 
     def _path(self, frame: int) -> str:
         return (self.pictures or ())[frame]
+
+    def counts(self, name: str) -> bool:
+        """Whether a name surely is that of a frame: a number, `frame_12`, or our name and one."""
+        own = stem(self.video).lower()
+        return NamedPicture("", (name,)).is_counted or bool(
+            re.fullmatch(rf"{re.escape(own)}[ _.-]*[0-9]+", stem(name).lower())
+        )
 
     # -- sizes ---------------------------------------------------------------------------------
 
@@ -356,13 +374,12 @@ def _indexed(reading: _Reading) -> int | None:
 
 
 def _same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Whether two (height, width) are one shape, to within a pixel of the smaller."""
-    (height, width), (larger_height, larger_width) = sorted((one, other), key=lambda s: s[1])
-    if height > larger_height:
-        return False
-    off_height = abs(larger_height * width / larger_width - height)
-    off_width = abs(larger_width * height / larger_height - width)
-    return min(off_height, off_width) <= 1
+    """Whether two (height, width) are one shape, to within a pixel of the smaller (or 3 %)."""
+    (height, width), (to_height, to_width) = sorted((one, other), key=lambda size: size[::-1])
+    off = min(
+        abs(to_height * width / to_width - height), abs(to_width * height / to_height - width)
+    )
+    return off <= 1 and abs(height * to_width / (width * to_height) - 1) <= MOST_STRETCH
 
 
 def _no_suffix(name: str) -> str:

@@ -265,6 +265,8 @@ def _numbered_files(folder: Path, source: MarkedSource | None) -> dict[int, Path
     if source is None:
         frames = [_number_of(file) for file in files]
     else:
+        if source.pictures is None and (odd := [f for f in files if not source.counts(f.name)]):
+            raise _not_numbered(odd[0])
         frames = source.frames([NamedPicture(f"'{folder}'", (file.name,)) for file in files])
     found: dict[int, Path] = {}
     for index, file in zip(frames, files, strict=True):
@@ -279,11 +281,15 @@ def _numbered_files(folder: Path, source: MarkedSource | None) -> dict[int, Path
 
 def _number_of(file: Path) -> int:
     if not (file.stem.isascii() and file.stem.isdigit()):
-        raise InputError(
-            f"'{file}': masks in a folder are named by frame index (00000.png, 00012.png), "
-            "rename or remove this one"
-        )
+        raise _not_numbered(file)
     return int(file.stem)
+
+
+def _not_numbered(file: Path) -> InputError:
+    return InputError(
+        f"'{file}': masks in a folder are named by frame index (00000.png, 00012.png), "
+        "rename or remove this one"
+    )
 
 
 def _size_text(array: np.ndarray) -> str:

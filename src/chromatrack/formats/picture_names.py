@@ -21,6 +21,7 @@ _MEDIA = (
 )
 _MEDIA_WORD = re.compile(_MEDIA, re.IGNORECASE)
 _PICTURE_WORD = re.compile(r"_(jpe?g|png|bmp|webp|tiff?|avif|heic)$", re.IGNORECASE)
+_IMAGE = re.compile(r"\.(jpe?g|png|bmp|webp|tiff?)$", re.IGNORECASE)
 _ROBOFLOW = re.compile(r"\.rf\.[0-9A-Za-z]+(?=\.|$)")
 _OF_VIDEO = re.compile(rf"(.+)[_.-]({_MEDIA})[_-][0-9]+", re.IGNORECASE)
 _COUNTED = re.compile(rf"(.*[_.-]({_MEDIA})[_-])?(frame|img|image)?[_ -]?[0-9]+", re.IGNORECASE)
@@ -164,14 +165,14 @@ def _lower_stem(name: str) -> str:
 
 
 def _stem_twice(name: str) -> str:
-    return stem(stem(name))
+    return _IMAGE.sub("", stem(name))
 
 
 def _stem_before_export(name: str) -> str:
     return stem(before_export(name)).lower()
 
 
-_KEYS = (base_name, stem, _lower_stem, _stem_twice, _stem_before_export, loosened)
+_KEYS = (base_name, stem, _lower_stem, _stem_before_export, loosened)
 
 
 def listed(texts: Sequence[str], *, most: int = 4) -> str:
