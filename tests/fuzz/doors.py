@@ -138,7 +138,7 @@ def data(path: Path, folder: Path) -> None:
 
 
 def tapvid(path: Path, folder: Path) -> None:
-    for clip in read_tapvid(path, queries="first").values():
+    for clip in read_tapvid(path, queries="first").clips:
         for _ in clip_frames(clip):
             pass
 
@@ -179,29 +179,73 @@ def finished_run() -> Path:
 def command(*options: str, clip: str = "HOME/clip.mkv") -> Door:
     """`chromatrack track` into a finished run's folder, with the damaged file as marks or clip.
 
-    `{}` stands for the damaged file, HOME for where whole ones are. Afterwards the
-    old run is there as it was, or the new one is whole.
+    `{}` stands for the damaged file, HOME for where whole ones are. Afterwards the old run is there
+    as it was, or the new one is whole.
     """
 
     def run(path: Path, folder: Path) -> None:
-        home, out = finished_run().parent, folder / "out"
-        shutil.copytree(home / "run", out)
+        out = folder / "out"
+        shutil.copytree(finished_run(), out)
         before = _content(out)
-        given = [str(path) if o == "{}" else o.replace("HOME", str(home)) for o in (clip, *options)]
-        arguments = ["track", *given, "-o", str(out), "--size", "48", "--device", "cpu"]
-        said = StringIO()
-        with redirect_stdout(StringIO()), redirect_stderr(said):
-            code = main(arguments)
-        expect(code in EXIT_CODES, f"exit code {code}")
-        if code == 2:
+        code = _called("track", clip, *options, "-o", str(out), *SMALL, damaged=path)
+        if code != 2 and (code == 0 or _content(out) != before):
+            _whole(out, complete=code == 0)  # no frame at all leaves the earlier run
+        elif code == 2:
             expect(_content(out) == before, "refused, and the earlier run is changed")
-            lines = [x for x in said.getvalue().splitlines() if not x.startswith("warning:")]
-            lines = [x for x in lines if x.startswith("chromatrack:")]
-            expect(len(lines) == 1, f"{len(lines)} lines of error")
-        elif code == 0 or _content(out) != before:  # no frame at all leaves the earlier run
-            _whole(out, complete=code == 0)
 
     return run
+
+
+def correction(*options: str) -> Door:
+    """`chromatrack correct` of a finished run: done, or the run is as it was."""
+
+    def run(path: Path, folder: Path) -> None:
+        out = folder / "out"
+        shutil.copytree(finished_run(), out)
+        before = _content(out)
+        code = _called("correct", str(out), *options, "--device", "cpu", damaged=path)
+        if code == 0:
+            _whole(out, complete=True)
+        else:
+            expect(_content(out) == before, "refused, and the run is changed")
+
+    return run
+
+
+def made_video(*arguments: str) -> Door:
+    """A command that writes a video `OUT`: it is there whole, or what was there before."""
+
+    def run(path: Path, folder: Path) -> None:
+        out = folder / "out.mkv"
+        shutil.copy(finished_run().parent / "clip.mkv", out)
+        before = out.read_bytes()
+        given = [str(out) if argument == "OUT" else argument for argument in arguments]
+        if _called(*given, damaged=path) == 2:
+            expect(out.read_bytes() == before, "refused, and the earlier video is changed")
+        else:
+            expect(sum(1 for _ in read_frames(out)) > 0, "a video without frames")
+
+    return run
+
+
+SMALL = ("--size", "48", "--device", "cpu")
+
+
+def _called(*arguments: str, damaged: Path) -> int:
+    """The exit code of a command; Wrong unless it is one of ours and 2 comes with one line."""
+    home, errors = finished_run().parent, StringIO()
+    given = [
+        str(damaged)
+        if text == "{}"
+        else text.replace("HOME", str(home)).replace("{}", str(damaged))
+        for text in arguments
+    ]
+    with redirect_stdout(StringIO()), redirect_stderr(errors):
+        code = main(given)
+    expect(code in EXIT_CODES, f"exit code {code}")
+    lines = [x for x in errors.getvalue().splitlines() if x.startswith("chromatrack:")]
+    expect(len(lines) == (code == 2), f"exit code {code} with {len(lines)} lines of error")
+    return code
 
 
 def _content(folder: Path) -> dict[str, bytes]:
@@ -267,6 +311,15 @@ def _pictures() -> Iterator[tuple[str, Kind]]:
         make = specimens.mask_picture(suffix)
         yield f"mask-{suffix}", Kind(make, mutations.damaged_bytes, mask)
     make = specimens.mask_picture("png")
+    for name, frames in (("tif", "tif"), ("png", "png"), ("webp", "webp")):
+        make = specimens.pages(frames)
+        yield f"pages-{name}", Kind(make, mutations.damaged_bytes, video)
+    for suffix in ("png", "jpg"):
+        make = specimens.picture(suffix)
+        colored = made_video("colorize", "HOME/clip.mkv", "--reference", "{}", "-o", "OUT", *SMALL)
+        yield f"colorize-{suffix}", Kind(make, mutations.damaged_bytes, colored)
+    painted = made_video("paint", "HOME/clip.mkv", "--texture", "{}@0:4,4", "-o", "OUT", *SMALL)
+    yield "paint-png", Kind(specimens.picture("png", "RGBA"), mutations.damaged_bytes, painted)
     yield "mask-folder", Kind(make, mutations.damaged_bytes, mask_folder)
     yield "track-masks", Kind(make, mutations.damaged_bytes, command("--masks", "{}"))
 
@@ -278,6 +331,7 @@ def _marks() -> Iterator[tuple[str, Kind]]:
     for name, make, door in (("points", point, points), ("boxes", box, boxes)):
         yield name, Kind(make, mutations.damaged_csv, door, share=2)
         yield f"track-{name}", Kind(make, mutations.damaged_csv, command(f"--{name}", "{}"))
+        yield f"correct-{name}", Kind(make, mutations.damaged_csv, correction(f"--{name}", "{}"))
     for name, value in (("own", specimens.own_polygons), ("labelme", specimens.labelme)):
         make = specimens.json_file("marks", value)
         yield f"polygons-{name}", Kind(make, mutations.damaged_json, polygons, share=2)
@@ -314,7 +368,9 @@ def _runs() -> Iterator[tuple[str, Kind]]:
         "masks/00001.png": mutations.damaged_bytes,
         "marks/00000.png": mutations.damaged_bytes,
     }
+    steady = made_video("stabilize", "HOME/clip.mkv", "--track", "{}", "--lock", "1", "-o", "OUT")
     for name, damage in files.items():
+        yield f"stabilize-{name}", Kind(specimens.run_folder, damage, steady, inside=name)
         yield f"run-{name}", Kind(specimens.run_folder, damage, saved_run, inside=name)
 
 

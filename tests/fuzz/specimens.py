@@ -80,6 +80,18 @@ def picture(suffix: str, mode: str = "RGB") -> Callable[[Path], Path]:
     return make
 
 
+def pages(suffix: str) -> Callable[[Path], Path]:
+    """A maker of one file that holds all four pictures."""
+
+    def make(folder: Path) -> Path:
+        path = folder / f"pages.{suffix}"
+        first, *rest = (Image.fromarray(rgb) for rgb in pictures())
+        first.save(path, save_all=True, append_images=rest, duration=100)
+        return path
+
+    return make
+
+
 def mask_picture(suffix: str) -> Callable[[Path], Path]:
     """A maker of a mask file: palette PNG, or grey of another format."""
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
-pytest.importorskip("trials")
-
 import trials
 
 COUNT, SEED = 200, 20261128
