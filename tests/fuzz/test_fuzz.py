@@ -1,0 +1,28 @@
+"""A fast slice of the long run: damaged inputs of every kind end in a result or in one line."""
+
+from __future__ import annotations
+
+import pytest
+import trials
+
+COUNT, SEED = 200, 20261128
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return tmp_path_factory.mktemp("whole")
+
+
+@pytest.mark.parametrize("part", range(10))
+def test_damaged_inputs_are_answered_in_one_line(part, whole):
+    for trial in list(trials.draw(COUNT, seed=SEED))[part::10]:
+        found = trials.answer(trial, whole)
+        assert found is None, f"run.py --kind {trial.kind} --again {trial.seed}: {found}"
+
+
+def test_the_same_seed_damages_alike(whole, tmp_path):
+    (trial,) = trials.draw(1, seed=SEED, kinds=["points"])
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    once, again = (trials.prepare(trial, whole, tmp_path / name) for name in "ab")
+    assert once.read_bytes() == again.read_bytes()

@@ -1,0 +1,70 @@
+"""One damaged input after the other, each answered well or not; the same for a seed anywhere."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import tempfile
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import doors
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A damaged input: kind of file, and what decides how it is damaged."""
+
+    kind: str
+    seed: int
+
+
+def draw(count: int, *, seed: int, kinds: Sequence[str] = ()) -> Iterator[Trial]:
+    """`count` trials; kinds: only these, else all by their shares."""
+    rng = random.Random(seed)
+    names = list(kinds or doors.KINDS)
+    weights = [doors.KINDS[name].share for name in names]
+    for _ in range(count):
+        yield Trial(rng.choices(names, weights)[0], rng.randrange(2**32))
+
+
+@cache
+def _whole(kind: str, folder: Path) -> Path:
+    """The undamaged input of a kind, made once in a process."""
+    home = folder / kind.replace("/", "-")
+    home.mkdir(parents=True)
+    return doors.KINDS[kind].make(home)
+
+
+def prepare(trial: Trial, folder: Path, target: Path) -> Path:
+    """Write the damaged input of a trial into `target`; whole ones are kept in `folder`."""
+    kind = doors.KINDS[trial.kind]
+    whole, rng = _whole(trial.kind, folder), random.Random(trial.seed)
+    place = target / whole.name
+    if kind.inside is None:
+        place.write_bytes(kind.damage(whole.read_bytes(), rng))
+        return place
+    shutil.copytree(whole, place)
+    inner = place / kind.inside
+    inner.write_bytes(kind.damage(inner.read_bytes(), rng))
+    return place
+
+
+def answer(trial: Trial, folder: Path) -> str | None:
+    """None where the tool answers a trial well, else what is wrong: the end of a traceback."""
+    with tempfile.TemporaryDirectory(dir=folder) as made:
+        home = Path(made)
+        (home / "in").mkdir()
+        (home / "out").mkdir()
+        path = prepare(trial, folder, home / "in")
+        try:
+            return doors.try_door(doors.KINDS[trial.kind], path, home / "out")
+        except Exception as error:  # noqa: BLE001  (any other exception is what is looked for)
+            frames = [
+                f for f in traceback.extract_tb(error.__traceback__) if "fuzz" not in f.filename
+            ]
+            where = " < ".join(f"{Path(f.filename).name}:{f.name}" for f in frames[:-4:-1])
+            return f"{type(error).__name__}: {error} [{where}]"[:400]
