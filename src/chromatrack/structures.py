@@ -32,6 +32,8 @@ class PointMark:
 class TrackedPoint:
     """Where the tracker says a point is, px: the best guess also where it is not visible.
 
+    NaN where nothing is known of it: before its first mark, in a run that goes forward only.
+
     confidence: in [0, 1].
     """
 
@@ -114,8 +116,8 @@ class KeypointMark:
 class TrackedKeypoints:
     """Where the tracker says the joints of one instance are.
 
-    joints: (J, 2) float64 xy px, the best guess also where not visible. visible: (J,) bool.
-    confidence: (J,) float64 in [0, 1].
+    joints: (J, 2) float64 xy px, the best guess also where not visible; NaN for joints that were
+    never marked, of which nothing is known. visible: (J,) bool. confidence: (J,) float64 in [0, 1].
     """
 
     joints: np.ndarray

@@ -100,8 +100,8 @@ class KeypointWriter(WholeFile):
     """Writes COCO keypoint JSON frame by frame; see `WholeFile` for how it ends.
 
     An image has `frame_index` and `pts_seconds`; an annotation `track_id`, `keypoints` (v = 2
-    visible, 1 a best guess, 0 unknown), `num_keypoints`, `keypoint_scores` (confidence per joint)
-    and `score` (their mean).
+    visible, 1 a best guess, 0 never marked), `num_keypoints`, `keypoint_scores` (confidence per
+    joint) and `score` (the mean of those that are known).
     """
 
     def __init__(self, path: str | PathLike[str], skeleton: Skeleton) -> None:
@@ -166,7 +166,7 @@ def _coco_joints(instance: TrackedKeypoints) -> dict[str, Any]:
     return {
         "keypoints": keypoints,
         "num_keypoints": int(known.sum()),
-        "score": round(float(scores.mean()), 4),
+        "score": round(float(scores[known].mean()), 4) if known.any() else 0.0,
         "keypoint_scores": scores.tolist(),
     }
 

@@ -67,7 +67,8 @@ class TrackFiles(contextlib.ExitStack):
     @property
     def kinds(self) -> set[str]:
         """Kinds with a table of their own."""
-        kinds = {"keypoints" if kind == "joint" else kind for kind, _, _ in self.layout.points}
+        named = (*self.layout.points, *self.layout.unmarked)
+        kinds = {"keypoints" if kind == "joint" else kind for kind, _, _ in named}
         return kinds | ({"box"} if self.layout.boxes else set())
 
     def __enter__(self) -> Self:

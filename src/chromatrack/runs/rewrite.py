@@ -106,7 +106,7 @@ class Rewriting:
 
     def write(self, video: str) -> Iterator[int]:
         """Prepare the tables, the overlay video and result.json; yields every frame's number."""
-        tables = Layout((), self.layout.boxes, self.layout.points)
+        tables = replace(self.layout, regions=())
         fps = probe(video).average_fps
         files = TrackFiles(
             self.stage,
@@ -146,7 +146,7 @@ class Rewriting:
         labels = self._labels(whole.index)
         if any(kind == "object" for kind, _, _ in labels):
             return frame_row(whole)
-        if not labels:
+        if not labels and not self.layout.unmarked:
             return json.dumps(row)
         return json.dumps({**row, "place_reliability": places_row(whole.place_reliability)})
 
@@ -180,6 +180,7 @@ class Rewriting:
         )
         for found, labels in self._found.get(index, ()):
             _enter(whole, found, labels)
+        _forget_joints(whole, self.layout.unmarked)
         return replace(
             whole,
             entropy={i: whole.entropy[i] for i in ids},
@@ -252,6 +253,20 @@ def _enter(whole: TrackedFrame, found: TrackedFrame, labels: Collection[LabelNam
         joints = [joint for kind, i, joint in labels if kind == "joint" and i == number]
         under = whole.keypoints.get(number, pose)
         whole.keypoints[number] = _with_joints(under, pose, joints)
+
+
+def _forget_joints(whole: TrackedFrame, unmarked: Collection[LabelName]) -> None:
+    """Take out what an earlier run guessed of joints that are marked nowhere (any more)."""
+    for name in unmarked:
+        whole.place_reliability.pop(name, None)
+    for number, pose in whole.keypoints.items():
+        gone = [joint for _, i, joint in unmarked if i == number]
+        nothing = TrackedKeypoints(
+            np.full_like(pose.joints, np.nan),
+            np.zeros_like(pose.visible),
+            np.zeros_like(pose.confidence),
+        )
+        whole.keypoints[number] = _with_joints(pose, nothing, gone)
 
 
 def _point(track: TrackData, row: int) -> TrackedPoint:

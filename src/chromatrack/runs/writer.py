@@ -164,7 +164,7 @@ def marked_things(marks: Marks) -> dict[str, list[int]]:
         "objects": list(layout.regions),
         "points": [number for kind, number, _ in layout.points if kind == "point"],
         "boxes": list(layout.boxes),
-        "keypoints": sorted({number for kind, number, _ in layout.points if kind == "joint"}),
+        "keypoints": sorted(layout.joints()),
     }
 
 
