@@ -26,11 +26,11 @@ from chromatrack.runs.marks_json import plain_marks, write_run_masks
 from chromatrack.runs.progress import Report, stop_on_interrupt
 from chromatrack.structures import Source
 from chromatrack.tracking.inference import TrackedFrame, follow
-from chromatrack.tracking.mark_checks import check_all, fit_skeleton
+from chromatrack.tracking.mark_checks import checked_source, fit_skeleton
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.reliability import places_row
 from chromatrack.tracking.tracker import Tracker
-from chromatrack.video.reader import VideoInfo, probe
+from chromatrack.video.reader import VideoInfo
 
 SCHEMA_VERSION = 2
 """Of result.json; raised when a key changes its meaning or goes."""
@@ -116,11 +116,11 @@ def track_to_folder(
             and result.json says `"complete": false` and why.
         OutputError: `output` cannot be written.
     """
-    folder, info = Path(output), probe(video)
+    folder = Path(output)
     for name in ("masks", "marks", "overlay.mp4"):
         keep_apart(video, folder / name)
     marks = replace(marks, skeleton=fit_skeleton(marks.skeleton, marks.keypoints))
-    check_all(marks, info, start=start, end=end)
+    info = checked_source(video, marks, start=start, end=end)
     frames = follow(tracker.embedder, video, marks, direction=direction, start=start, end=end)
     head = _head(tracker, info, marks)
     head["config"] |= {"start": start, "end": end, "direction": direction}
