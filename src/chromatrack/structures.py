@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Literal
@@ -16,6 +17,10 @@ Source = str | PathLike[str]
 
 Kind = Literal["object", "point", "box", "keypoints"]
 """What a tracked thing is: an object has a mask, keypoints are one skeleton of joints."""
+
+
+Names = Mapping[tuple[Kind, int], str]
+"""What things are called, by kind and id, where they have a name."""
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def correct(
         video: where the video is now, if it was moved.
         device: where to run.
     """
-    from chromatrack.cli.mark_files import parse_lost
+    from chromatrack.cli.mark_files import parse_lost, table_names
     from chromatrack.cli.progress import frame_bar
     from chromatrack.formats.csv_tables import read_boxes, read_points
     from chromatrack.formats.keypoints import read_keypoints
@@ -54,6 +54,7 @@ def correct(
         poses,
         [parse_lost(text) for group in lost for text in group],
         skeleton,
+        table_names(points, boxes),
     )
     with frame_bar() as report:
         done = run_correction(

@@ -34,6 +34,9 @@ def track(
     start: Start = "0",
     end: End = None,
     show_reliability: bool = False,
+    reliability_panel: Literal["bottom-left", "bottom-right", "top-left", "top-right", "outside"]
+    | None = None,
+    joint_names: bool = False,
     settings: OmitArgPrefixes[Settings] = DEFAULTS,
 ) -> str:
     """Track objects, points, boxes and skeletons through a video, all in one run.
@@ -45,7 +48,9 @@ def track(
         direction: where to go from the marked frames.
         start: first frame: a number from 0, or a time such as 2.5s.
         end: frame after the last: a number, or a time such as 4s.
-        show_reliability: draw into overlay.mp4 how far each object can be trusted.
+        show_reliability: draw into overlay.mp4 how far everything tracked can be trusted.
+        reliability_panel: draw it there; outside makes the picture wider.
+        joint_names: write the names of joints into overlay.mp4.
     """
     from chromatrack.cli.mark_files import read_mark_files
     from chromatrack.cli.progress import frame_bar
@@ -64,6 +69,8 @@ def track(
             start=first,
             end=last,
             show_reliability=show_reliability,
+            reliability_panel=reliability_panel,
+            joint_names=joint_names,
             progress=report,
         )
     return _summary(summary)

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from chromatrack.errors import InputError, shown
+from chromatrack.structures import Kind, Names
 
 
 def load_json_object(path: str | PathLike[str], *, what: str) -> dict[str, Any]:
@@ -133,3 +134,27 @@ def last_number(file_name: str) -> int | None:
     stem = PurePosixPath(file_name.replace("\\", "/")).stem
     digits = re.findall(r"[0-9]+", stem)
     return int(digits[-1]) if digits and len(digits[-1]) <= 18 else None
+
+
+# -- names of things ---------------------------------------------------------------------------
+
+
+def plain_names(names: Names) -> dict[str, dict[str, str]]:
+    """Names of things for JSON: {"object": {"1": "cow"}}; ids ascending."""
+    plain: dict[str, dict[str, str]] = {}
+    for (kind, number), name in sorted(names.items()):
+        plain.setdefault(kind, {})[str(number)] = name
+    return plain
+
+
+def names_from_plain(data: Mapping[str, Any]) -> dict[tuple[Kind, int], str]:
+    """The names that `plain_names` made plain.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError: they are not as it makes them.
+    """
+    return {
+        (get_args(Kind)[get_args(Kind).index(kind)], int(number)): str(name)
+        for kind, of_kind in data.items()
+        for number, name in of_kind.items()
+    }

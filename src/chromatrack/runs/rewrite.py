@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from chromatrack.propagation.reliability import (
     look_at_rows,
     things_to_look_at,
 )
-from chromatrack.runs.files import TrackFiles
+from chromatrack.runs.files import OverlayStyle, TrackFiles
 from chromatrack.runs.marks_json import plain_marks
 from chromatrack.runs.reader import Result
 from chromatrack.runs.writer import frame_row, marked_things, write_result
@@ -33,6 +33,7 @@ from chromatrack.tracking.inference import TrackedFrame
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.reliability import places_row, read_places_row
 from chromatrack.video.reader import Frame, probe, read_frames
+from chromatrack.viz.overlays import Panel
 
 _NONE = np.zeros((0, 0), dtype=np.int32)
 
@@ -114,7 +115,8 @@ class Rewriting:
             video=video,
             fps=fps,
             skeleton=self.marks.skeleton,
-            show_reliability=bool(self.data.get("show_reliability", False)),
+            names=self.marks.names,
+            style=_saved_style(self.data),
         )
         first, last = self.result.frames[0].index, self.result.frames[-1].index
         rows: list[str] = []
@@ -225,6 +227,15 @@ class Rewriting:
                 f"{self.result.folder}: cannot be written ({error.strerror}); make it writable "
                 "and correct again"
             ) from error
+
+
+def _saved_style(data: Mapping[str, Any]) -> OverlayStyle:
+    """How the run's overlay was drawn; those of earlier versions had one place for bars."""
+    panel, saved = "bottom-left" if data.get("show_reliability") else None, data.get("overlay")
+    if not isinstance(saved, dict):
+        return OverlayStyle(panel)
+    known = [name for name in get_args(Panel) if name == saved.get("reliability_panel")]
+    return OverlayStyle(next(iter(known), None), bool(saved.get("joint_names")))
 
 
 def _ids(labels: Collection[LabelName], kind: str) -> set[int]:

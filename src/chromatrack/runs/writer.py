@@ -13,6 +13,7 @@ from typing import Any
 from chromatrack import __version__
 from chromatrack.atomic import keep_apart, replace_file
 from chromatrack.errors import DamagedVideoError, WeightsError
+from chromatrack.formats.json_fields import plain_names
 from chromatrack.model.weights import model_path
 from chromatrack.propagation.bidirectional import Direction
 from chromatrack.propagation.reliability import (
@@ -21,7 +22,7 @@ from chromatrack.propagation.reliability import (
     look_at_rows,
     things_to_look_at,
 )
-from chromatrack.runs.files import TrackFiles, remove_stale, tell_stale
+from chromatrack.runs.files import OverlayStyle, TrackFiles, remove_stale, tell_stale
 from chromatrack.runs.marks_json import plain_marks, write_run_masks
 from chromatrack.runs.progress import Report, stop_on_interrupt
 from chromatrack.structures import Source
@@ -31,6 +32,7 @@ from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.reliability import places_row
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import VideoInfo
+from chromatrack.viz.overlays import Panel
 
 SCHEMA_VERSION = 2
 """Of result.json; raised when a key changes its meaning or goes."""
@@ -91,6 +93,8 @@ def track_to_folder(
     start: int = 0,
     end: int | None = None,
     show_reliability: bool = False,
+    reliability_panel: Panel | None = None,
+    joint_names: bool = False,
     progress: Report | None = None,
 ) -> RunSummary:
     """Track everything marked through a video and write it into a folder.
@@ -107,7 +111,9 @@ def track_to_folder(
         marks: without a skeleton joints are numbered and not joined.
         output: folder, made if missing.
         direction, start, end: as in `Tracker.track`.
-        show_reliability: draw it into the overlay, a bar for each object.
+        show_reliability: draw it into the overlay, a bar for everything tracked.
+        reliability_panel: the same, and where; None: at the bottom left, if at all.
+        joint_names: write the names of joints into the overlay.
         progress: called after every frame.
 
     Raises:
@@ -126,14 +132,18 @@ def track_to_folder(
     head["config"] |= {"start": start, "end": end, "direction": direction}
     head["marks"] = plain_marks(marks)
     run = _TrackRun(folder, start, head)
-    head["show_reliability"] = show_reliability
+    if show_reliability and reliability_panel is None:
+        reliability_panel = "bottom-left"
+    style = OverlayStyle(reliability_panel, joint_names)
+    head |= {"show_reliability": reliability_panel is not None, "overlay": asdict(style)}
     files = TrackFiles(
         folder,
         marks.layout(),
         video=video,
         fps=info.average_fps,
         skeleton=marks.skeleton,
-        show_reliability=show_reliability,
+        names=marks.names,
+        style=style,
     )
     _write_result(run, reason="not finished: still running, or ended without a word")
     write_run_masks(folder, marks.masks)
@@ -156,8 +166,8 @@ def _head(tracker: Tracker, info: VideoInfo, marks: Marks) -> dict[str, Any]:
     }
 
 
-def marked_things(marks: Marks) -> dict[str, list[int]]:
-    """The part of result.json's head that says what is marked: frames, and ids of every kind."""
+def marked_things(marks: Marks) -> dict[str, Any]:
+    """The part of result.json's head that says what is marked: frames, ids of every kind, names."""
     layout = marks.layout()
     return {
         "marked_frames": marks.frames(),
@@ -165,6 +175,7 @@ def marked_things(marks: Marks) -> dict[str, list[int]]:
         "points": [number for kind, number, _ in layout.points if kind == "point"],
         "boxes": list(layout.boxes),
         "keypoints": sorted(layout.joints()),
+        "names": plain_names(marks.names),
     }
 
 
