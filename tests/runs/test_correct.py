@@ -216,6 +216,7 @@ def test_rows_of_points_boxes_and_joints_are_replaced_in_their_spans(
         "boxes.csv",
         "keypoints.json",
         "overlay.mp4",
+        "things.csv",
         "result.json",
         "tracks.csv",
     }

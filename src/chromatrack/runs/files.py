@@ -17,6 +17,8 @@ from chromatrack.formats.keypoints import KeypointWriter
 from chromatrack.formats.masks import frame_file, write_mask
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.reliability import LOOK_BELOW_OF
+from chromatrack.runs.things_table import COLUMNS as THING_COLUMNS
+from chromatrack.runs.things_table import ThingsWriter
 from chromatrack.structures import Kind, Names, Skeleton, Source
 from chromatrack.tracking.inference import TrackedFrame
 from chromatrack.video.reader import open_writer
@@ -33,8 +35,13 @@ from chromatrack.viz.track_overlays import (
     skeleton_color,
 )
 
-TABLES = {"point": "tracks.csv", "box": "boxes.csv", "keypoints": "keypoints.json"}
-"""File name of each kind that is written as one table."""
+TABLES = {
+    "point": "tracks.csv",
+    "box": "boxes.csv",
+    "keypoints": "keypoints.json",
+    "thing": "things.csv",
+}
+"""File name of each kind that is written as one table; things are all kinds together."""
 
 TRAIL_SECONDS = 1.0
 """For how long the overlay shows where a point came from."""
@@ -43,6 +50,7 @@ _OUR_HEAD = {
     "tracks.csv": track_header(POINT).partition(",name")[0],  # of earlier versions too
     "boxes.csv": track_header(BOX).partition(",name")[0],
     "keypoints.json": '{"categories": [{"id": 1, "name": "skeleton"',
+    "things.csv": ",".join(THING_COLUMNS[:5]),
 }
 
 
@@ -60,6 +68,8 @@ class OverlayStyle:
 
 PLAIN = OverlayStyle()
 
+AnyTable = TableWriter | KeypointWriter | ThingsWriter
+
 
 class TrackFiles(contextlib.ExitStack):
     """Writes what was found on each frame; every file is whole however the run ends."""
@@ -73,6 +83,7 @@ class TrackFiles(contextlib.ExitStack):
         fps: float | None,
         skeleton: Skeleton | None = None,
         names: Names | None = None,
+        write_masks: bool = True,
         style: OverlayStyle = PLAIN,
     ) -> None:
         """Nothing is written yet.
@@ -83,21 +94,22 @@ class TrackFiles(contextlib.ExitStack):
             video, fps: source of the overlay's sound; frames a second, None where not known.
             skeleton: of the keypoints, if any are tracked.
             names: what things are called; goes into tables and overlay.
+            write_masks: False where they are written already.
             style: what the overlay shows besides.
         """
         super().__init__()
         self.folder, self.layout, self.skeleton = folder, layout, skeleton
-        self.names, self.style = names or {}, style
+        self.names, self.style, self._write_masks = names or {}, style, write_masks
         self._video, self._fps = video, fps
-        self._tables: dict[str, TableWriter | KeypointWriter] | None = None
+        self._tables: dict[str, AnyTable] | None = None
         self._trails = Trails(max(2, min(240, round(TRAIL_SECONDS * (fps or 25)))))
 
     @property
     def kinds(self) -> set[str]:
-        """Kinds with a table of their own."""
+        """Kinds with a table of their own, and "thing", which has all."""
         named = (*self.layout.points, *self.layout.unmarked)
         kinds = {"keypoints" if kind == "joint" else kind for kind, _, _ in named}
-        return kinds | ({"box"} if self.layout.boxes else set())
+        return kinds | ({"box"} if self.layout.boxes else set()) | {"thing"}
 
     def __enter__(self) -> Self:
         writer = open_writer(self.folder / "overlay.mp4", fps=self._fps, audio_from=self._video)
@@ -112,7 +124,7 @@ class TrackFiles(contextlib.ExitStack):
         """
         if self._tables is None:  # not before: a run without frames overwrites no table
             self._tables = self._open_tables()
-        if self.layout.regions:
+        if self.layout.regions and self._write_masks:
             write_mask(self.folder / "masks" / frame_file(frame.index), frame.mask)
         found: Mapping[str, Mapping] = {
             "point": frame.points,
@@ -120,7 +132,10 @@ class TrackFiles(contextlib.ExitStack):
             "keypoints": frame.keypoints,
         }
         for kind, table in self._tables.items():
-            table.write(frame.index, frame.pts_seconds, found[kind])  # type: ignore[arg-type]
+            if isinstance(table, ThingsWriter):
+                table.write(frame)
+            else:
+                table.write(frame.index, frame.pts_seconds, found[kind])  # type: ignore[arg-type]
         if frame.cut:
             self._trails.clear()
         self._trails.add(frame.points)
@@ -140,11 +155,13 @@ class TrackFiles(contextlib.ExitStack):
             duration_seconds=frame.duration_seconds,
         )
 
-    def _open_tables(self) -> dict[str, TableWriter | KeypointWriter]:
-        tables: dict[str, TableWriter | KeypointWriter] = {}
+    def _open_tables(self) -> dict[str, AnyTable]:
+        tables: dict[str, AnyTable] = {}
         for kind in sorted(self.kinds):
             path = self.folder / TABLES[kind]
-            if kind == "keypoints":
+            if kind == "thing":
+                table = ThingsWriter(path, self.layout, self.names)
+            elif kind == "keypoints":
                 assert self.skeleton is not None
                 table = KeypointWriter(path, self.skeleton, names_of(self.names, "keypoints"))
             elif kind == "point":

@@ -30,7 +30,7 @@ READABLE_VERSIONS = (1, 2)
 """Values of `schema_version` in result.json that this module understands."""
 
 
-TABLES = ("tracks.csv", "boxes.csv", "keypoints.json")
+TABLES = ("tracks.csv", "boxes.csv", "keypoints.json", "things.csv")
 """What a run writes besides masks, overlay and result.json."""
 
 

@@ -107,15 +107,15 @@ class Rewriting:
 
     def write(self, video: str) -> Iterator[int]:
         """Prepare the tables, the overlay video and result.json; yields every frame's number."""
-        tables = replace(self.layout, regions=())
         fps = probe(video).average_fps
         files = TrackFiles(
             self.stage,
-            tables,
+            self.layout,
             video=video,
             fps=fps,
             skeleton=self.marks.skeleton,
             names=self.marks.names,
+            write_masks=False,
             style=_saved_style(self.data),
         )
         first, last = self.result.frames[0].index, self.result.frames[-1].index

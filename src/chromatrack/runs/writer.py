@@ -25,6 +25,7 @@ from chromatrack.propagation.reliability import (
 from chromatrack.runs.files import OverlayStyle, TrackFiles, remove_stale, tell_stale
 from chromatrack.runs.marks_json import plain_marks, write_run_masks
 from chromatrack.runs.progress import Report, stop_on_interrupt
+from chromatrack.runs.things_table import Tally, ThingSummary, things_of
 from chromatrack.structures import Source
 from chromatrack.tracking.inference import TrackedFrame, follow
 from chromatrack.tracking.mark_checks import checked_source, fit_skeleton
@@ -42,13 +43,15 @@ SCHEMA_VERSION = 2
 class RunSummary:
     """What a finished run wrote: frames, wall-clock seconds and where to find it.
 
-    look_at: frames on which tracking may have failed, the worst first.
+    look_at: frames on which tracking may have failed, the worst first. things: what became of
+    everything tracked.
     """
 
     output: Path
     frames: int
     seconds: float
     look_at: tuple[ReviewRange, ...] = ()
+    things: tuple[ThingSummary, ...] = ()
 
     @property
     def frames_per_second(self) -> float:
@@ -63,6 +66,7 @@ class _TrackRun:
     folder: Path
     first: int
     head: dict[str, Any]
+    tally: Tally
     rows: list[str] = field(default_factory=list)
     cuts: list[int] = field(default_factory=list)
     reliability: list[tuple[int, KindReliability]] = field(default_factory=list)
@@ -74,6 +78,7 @@ class _TrackRun:
         """Take in a frame that is on disk."""
         self.rows.append(frame_row(frame))
         self.reliability.append((frame.index, frame.reliability_by_kind))
+        self.tally.add(frame)
         if frame.cut:
             self.cuts.append(frame.index)
 
@@ -100,10 +105,10 @@ def track_to_folder(
     """Track everything marked through a video and write it into a folder.
 
     Writes `masks/00000.png` (numbered by frame, DAVIS palette), `tracks.csv` (points), `boxes.csv`
-    and `keypoints.json`, each where there are such marks; `overlay.mp4` (the source's timing and
-    sound), `result.json`, and `marks/` with the masks that were given. Files of the same names are
-    overwritten; those that an earlier run left and this one does not write are removed at the end.
-    Nothing else is.
+    and `keypoints.json`, each where there are such marks; `things.csv` (a row per frame and thing
+    of any kind), `overlay.mp4` (the source's timing and sound), `result.json`, and `marks/` with
+    the masks that were given. Files of the same names are overwritten; those that an earlier run
+    left and this one does not write are removed at the end. Nothing else is.
 
     Args:
         tracker: the model and its configuration.
@@ -131,7 +136,7 @@ def track_to_folder(
     head = _head(tracker, info, marks)
     head["config"] |= {"start": start, "end": end, "direction": direction}
     head["marks"] = plain_marks(marks)
-    run = _TrackRun(folder, start, head)
+    run = _TrackRun(folder, start, head, Tally(things_of(marks.layout()), marks.names))
     if show_reliability and reliability_panel is None:
         reliability_panel = "bottom-left"
     style = OverlayStyle(reliability_panel, joint_names)
@@ -149,7 +154,13 @@ def track_to_folder(
     write_run_masks(folder, marks.masks)
     _write_frames(run, files, frames, frames_ahead(info.frame_count, start, end), progress)
     seconds = time.perf_counter() - run.started
-    return RunSummary(folder, len(run.rows), seconds, tuple(things_to_look_at(run.reliability)))
+    return RunSummary(
+        folder,
+        len(run.rows),
+        seconds,
+        tuple(things_to_look_at(run.reliability)),
+        tuple(run.tally.summaries()),
+    )
 
 
 def _head(tracker: Tracker, info: VideoInfo, marks: Marks) -> dict[str, Any]:
