@@ -40,6 +40,18 @@ class DamagedVideoError(VideoError):
         return partial(type(self), frame_index=self.frame_index), self.args
 
 
+class BeyondEndError(VideoError):
+    """A frame was asked for that a source does not have; `frame_count`: how many it has."""
+
+    def __init__(self, message: str, *, frame_count: int) -> None:
+        super().__init__(message)
+        self.frame_count = frame_count
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        """So that it passes from one process to another."""
+        return partial(type(self), frame_count=self.frame_count), self.args
+
+
 class OutputError(ChromatrackError, OSError):
     """A result cannot be written where it was asked for."""
 

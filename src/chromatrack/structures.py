@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Literal
@@ -18,6 +19,10 @@ Kind = Literal["object", "point", "box", "keypoints"]
 """What a tracked thing is: an object has a mask, keypoints are one skeleton of joints."""
 
 
+Names = Mapping[tuple[Kind, int], str]
+"""What things are called, by kind and id, where they have a name."""
+
+
 @dataclass(frozen=True)
 class PointMark:
     """Where the user says point `id` is on `frame`, px; x = y = None: declared lost there."""
@@ -31,6 +36,8 @@ class PointMark:
 @dataclass(frozen=True)
 class TrackedPoint:
     """Where the tracker says a point is, px: the best guess also where it is not visible.
+
+    NaN where nothing is known of it: before its first mark, in a run that goes forward only.
 
     confidence: in [0, 1].
     """
@@ -114,8 +121,8 @@ class KeypointMark:
 class TrackedKeypoints:
     """Where the tracker says the joints of one instance are.
 
-    joints: (J, 2) float64 xy px, the best guess also where not visible. visible: (J,) bool.
-    confidence: (J,) float64 in [0, 1].
+    joints: (J, 2) float64 xy px, the best guess also where not visible; NaN for joints that were
+    never marked, of which nothing is known. visible: (J,) bool. confidence: (J,) float64 in [0, 1].
     """
 
     joints: np.ndarray

@@ -208,7 +208,7 @@ def test_what_is_written_is_coco(tmp_path):
             "track_id": 6,
             "keypoints": [1.0, 2.0, 2, 3.0, 4.0, 1, 0.0, 0.0, 0],
             "num_keypoints": 2,
-            "score": 0.5,
+            "score": 0.75,
             "keypoint_scores": [0.9, 0.6, 0.0],
         }
     ]

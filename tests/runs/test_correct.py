@@ -216,6 +216,7 @@ def test_rows_of_points_boxes_and_joints_are_replaced_in_their_spans(
         "boxes.csv",
         "keypoints.json",
         "overlay.mp4",
+        "things.csv",
         "result.json",
         "tracks.csv",
     }
@@ -443,4 +444,4 @@ def test_joints_are_merged_one_by_one_and_picked():
     assert pose.lost.tolist() == [True, False, False]
     some = Marks(keypoints=[pose], points=[PointMark(1, 3, 0, 0)]).restricted_to([("joint", 1, 1)])
     assert some.labels() == {("joint", 1, 1): {3}} and not some.points
-    assert channel_names(some.layout())[1] == ("joint", 1, 1)
+    assert channel_names(some.layout()) == [("joint", 1, 1)]

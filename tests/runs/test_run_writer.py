@@ -94,7 +94,7 @@ def test_every_kind_has_its_file_and_reads_back_as_tracked(tracker, film, clip, 
     frames = list(tracker.track(clip, **given))
 
     masks = {f"masks/{n:05d}.png" for n in range(5)} | {"marks/00000.png", "marks/00003.png"}
-    tables = {"tracks.csv", "boxes.csv", "keypoints.json"}
+    tables = {"tracks.csv", "boxes.csv", "keypoints.json", "things.csv"}
     assert names_in(tmp_path) == masks | tables | {"overlay.mp4", "result.json"}
     tracks = read_tracks(tmp_path / "tracks.csv")[4]
     boxes = read_tracks(tmp_path / "boxes.csv", BOX)[6]
@@ -199,12 +199,13 @@ def test_a_rerun_removes_what_it_does_not_write(tracker, film, clip, tmp_path):
     mine = tmp_path / "masks/notes.txt"
     mine.write_text("mine")
     track_to_folder(tracker, clip, Marks.of(points=[PointMark(1, 0, 9, 9)]), output=tmp_path, end=2)
-    assert names_in(tmp_path) == {"tracks.csv", "overlay.mp4", "result.json", "masks/notes.txt"}
+    written = {"tracks.csv", "things.csv", "overlay.mp4", "result.json"}
+    assert names_in(tmp_path) == written | {"masks/notes.txt"}
     mine.unlink()
     track_to_folder(
         tracker, clip, Marks.of(boxes=[BoxMark(1, 0, 9, 9, 20, 20)]), output=tmp_path, end=2
     )
-    assert names_in(tmp_path) == {"boxes.csv", "overlay.mp4", "result.json"}
+    assert names_in(tmp_path) == {"boxes.csv", "things.csv", "overlay.mp4", "result.json"}
     assert not (tmp_path / "masks").exists() and not (tmp_path / "marks").exists()
 
 

@@ -54,7 +54,10 @@ EVERYTHING = Marks(
     masks={0: mask(7, 200), 4: mask(3)},
     points=[PointMark(9, 0, 10.0, 20.0), PointMark(2, 3, 5.0, 6.0), PointMark(9, 6, None, None)],
     boxes=[BoxMark(5, 0, 10.0, 10.0, 30.0, 20.0), BoxMark(5, 7, None, None, None, None)],
-    keypoints=[pose(1, 2, [(1, 2), (3, 4), (np.nan, np.nan)], [False, False, True])],
+    keypoints=[
+        pose(1, 2, [(1, 2), (3, 4), (np.nan, np.nan)], [False, False, True]),
+        pose(1, 3, [(np.nan, np.nan), (np.nan, np.nan), (5, 6)]),
+    ],
     lost=[LostMark(200, 8)],
 )
 
@@ -65,6 +68,7 @@ def test_the_layout_has_one_channel_for_everything_ever_marked():
     assert layout.points == (
         ("point", 2, 0), ("point", 9, 0), ("joint", 1, 0), ("joint", 1, 1), ("joint", 1, 2),
     )  # fmt: skip
+    assert layout.unmarked == () and layout.joints() == {1: 3}
     assert len(layout) == 1 + 3 + 1 + 5
     assert EVERYTHING.frames() == [0, 2, 3, 4, 6, 7, 8]
 
@@ -75,7 +79,7 @@ def test_what_was_told_of_each_label_by_frame():
         1: {4: True}, 2: {0: True}, 3: {0: True, 8: False},
         4: {0: True, 7: False},
         5: {3: True}, 6: {0: True, 6: False},
-        7: {2: True}, 8: {2: True}, 9: {2: False},
+        7: {2: True}, 8: {2: True}, 9: {2: False, 3: True},
     }  # fmt: skip
 
 
@@ -100,8 +104,18 @@ def test_what_is_declared_lost_is_painted_and_not_shown():
 
 
 def test_a_joint_that_is_not_marked_is_neither_shown_nor_lost():
-    found = on(Marks(keypoints=[pose(1, 2, [(1, 2), (np.nan, np.nan)])]), 2)
+    later = pose(1, 5, [(np.nan, np.nan), (3, 4)])
+    found = on(Marks(keypoints=[pose(1, 2, [(1, 2), (np.nan, np.nan)]), later]), 2)
     assert found.painted.tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_joint_that_is_marked_nowhere_has_no_channel(lost):
+    marks = Marks(keypoints=[pose(1, 2, [(1, 2), (np.nan, np.nan)], [False, lost])])
+    layout = marks.layout()
+    assert layout.points == (("joint", 1, 0),) and layout.unmarked == (("joint", 1, 1),)
+    assert layout.joints() == {1: 2} and marks.keyframes(layout) == {1: {2: True}}
+    assert on(marks, 2).painted.tolist() == [True, True]
 
 
 @given(st.floats(-0.5, 103.5), st.floats(-0.5, 71.5), st.sampled_from([(72, 104), (144, 208)]))

@@ -71,7 +71,7 @@ def same(a: TrackedFrame, b: TrackedFrame, *, close: float = 0) -> None:
         assert np.abs(told[0] - told[1]).max() <= close
     assert a.keypoints.keys() == b.keypoints.keys()
     for i, pose in a.keypoints.items():
-        assert np.abs(pose.joints - b.keypoints[i].joints).max() <= close
+        assert np.allclose(pose.joints, b.keypoints[i].joints, rtol=0, atol=close, equal_nan=True)
 
 
 def everything(film) -> dict:
@@ -314,7 +314,7 @@ def test_moved_labels_keep_what_is_known_of_them(tracker, film):
     assert mark.shown is not None and mark.shown.tolist()[:4] == [True, True, True, False]
     assert run.labels.redetector.objects[2].views is body.views
     assert run.labels.boxes.tracks == {2: track}
-    assert run.labels.points.count == len(run.labels.points.xy) == 4
+    assert run.labels.points.count == len(run.labels.points.xy) == 3  # one joint never marked
 
 
 @pytest.mark.parametrize(

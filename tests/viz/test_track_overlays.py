@@ -9,12 +9,17 @@ from hypothesis import strategies as st
 
 from chromatrack.errors import InputError
 from chromatrack.structures import Skeleton, TrackedBox, TrackedKeypoints, TrackedPoint
+from chromatrack.viz.overlays import object_colors
 from chromatrack.viz.track_overlays import (
+    Label,
     Trails,
     bright_color,
     overlay_boxes,
+    overlay_labels,
     overlay_points,
     overlay_skeleton,
+    short_text,
+    skeleton_color,
 )
 
 LEG = Skeleton(("hip", "knee", "foot"), ((0, 1), (1, 2)))
@@ -134,7 +139,7 @@ def test_a_skeleton_joins_its_joints():
     joints = ((10, 10), (40, 10), (40, 50))
     result = overlay_skeleton(rgb, {2: leg(*joints)}, LEG)
     for x, y in [*joints, (25, 10), (40, 30)]:
-        assert result[y, x, 1] > 245 and result[y, x, 0] < 20
+        assert result[y, x, 1] < 20 and result[y, x, 0] > 245 and result[y, x, 2] > 245
     assert (result[20:, :30] == 128).all()
 
 
@@ -142,8 +147,8 @@ def test_edges_to_hidden_joints_are_pale_and_to_unknown_ones_left_out():
     joints = ((10, 10), (40, 10), (40, 50))
     hidden = leg(*joints, visible=(True, True, False))
     result = overlay_skeleton(grey(60, 60), {2: hidden}, LEG)
-    assert result[10, 25, 1] > 245 and 140 < result[30, 40, 1] < 200
-    assert tuple(result[50, 40]) != bright_color(2)
+    assert result[10, 25, 0] > 245 and 140 < result[30, 40, 0] < 200
+    assert tuple(result[50, 40]) != skeleton_color(2)
     unknown = leg(*joints[:2], (math.nan, math.nan))
     assert (overlay_skeleton(grey(60, 60), {2: unknown}, LEG)[16:] == 128).all()
 
@@ -182,3 +187,59 @@ def test_what_is_no_frame_or_no_skeleton_is_refused():
     two = TrackedKeypoints(np.zeros((2, 2)), np.ones(2, bool), np.ones(2))
     with pytest.raises(InputError, match=r"keypoints 7: expected \(3, 2\)"):
         overlay_skeleton(grey(), {7: two}, LEG)
+
+
+@pytest.mark.parametrize("number", [*range(1, 256), 256, 300, 4000])
+def test_a_skeleton_is_not_lost_on_the_mask_of_its_id(number):
+    """Neither on the outline's colour nor on the tint's."""
+    skeleton = np.array(skeleton_color(number), dtype=int)
+    for other in (bright_color(number), object_colors(np.array([number]))[0]):
+        assert np.abs(skeleton - np.array(other, dtype=int)).max() > 100
+    assert skeleton.max() == 255
+
+
+def test_joints_are_named_where_they_are_seen():
+    joints = leg((10, 10), (10, 30), (10, 50), visible=(True, False, True))
+    plain = overlay_skeleton(grey(60, 90), {2: joints}, LEG)
+    named = overlay_skeleton(grey(60, 90), {2: joints}, LEG, joint_names=True)
+    apart = change(plain, named) > 0
+    assert apart[4:17, 16:60].any() and apart[44:57, 16:60].any()
+    assert not apart[20:40].any() and not apart[:, 60:].any()
+
+
+def test_names_stand_above_their_corner_on_the_things_color():
+    rgb = grey(60, 90)
+    result = overlay_labels(rgb, [Label("1 cow", (20.0, 40.0), (255, 0, 0))])
+    plate = (result == (255, 0, 0)).all(axis=-1)
+    rows, columns = plate.nonzero()
+    assert rows.max() == 39 and columns.min() == 20 and 10 < rows.min() < 30
+    assert (rgb == 128).all()
+
+
+@pytest.mark.parametrize(
+    "corner", [(-50.0, -50.0), (0.0, 0.0), (1e9, 1e9), (89.0, 59.0), (math.nan, 3.0)]
+)
+@pytest.mark.parametrize(
+    "text", ["1 cow", "1 a very long name that no frame holds", "", "牛 корова"]
+)
+def test_names_of_any_length_anywhere(corner, text):
+    result = overlay_labels(grey(60, 90), [Label(text, corner, (255, 0, 0))])
+    assert result.shape == (60, 90, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("cow", "cow"), (" two\nlines\t", "two lines"), ("x" * 30, "x" * 23 + "…")],
+)
+def test_long_names_are_cut(text, shown):
+    assert short_text(text) == shown
+
+
+def test_a_box_has_its_name_behind_its_id():
+    boxes = {2: box(10, 30, 40, 20)}
+    plain, named = (
+        overlay_boxes(grey(60, 90), boxes),
+        overlay_boxes(grey(60, 90), boxes, names={2: "cow", 3: "dog"}),
+    )
+    widths = [(x == bright_color(2)).all(axis=-1)[20].sum() for x in (plain, named)]
+    assert widths[1] > widths[0] + 10

@@ -38,7 +38,7 @@ def correct(
         video: where the video is now, if it was moved.
         device: where to run.
     """
-    from chromatrack.cli.mark_files import parse_lost, tell_warned
+    from chromatrack.cli.mark_files import parse_lost, table_names, tell_warned
     from chromatrack.cli.progress import frame_bar
     from chromatrack.formats.csv_tables import read_boxes, read_points
     from chromatrack.formats.keypoints import read_keypoints
@@ -58,7 +58,7 @@ def correct(
         poses,
         [parse_lost(text) for group in lost for text in group],
         skeleton,
-        source.names,
+        {**source.names, **table_names(points, boxes)},
     )
     tell_warned(source)
     with frame_bar() as report:

@@ -18,7 +18,7 @@ from chromatrack.formats.picture_names import Numbers
 
 if TYPE_CHECKING:
     from chromatrack.formats.marked_source import MarkedSource
-    from chromatrack.structures import KeypointMark, LostMark, Skeleton
+    from chromatrack.structures import KeypointMark, Kind, LostMark, Skeleton
     from chromatrack.tracking.marks import Marks
 
 
@@ -29,8 +29,8 @@ class MarkFiles:
     Args:
         masks: mask PNG of the first frame, or a folder of 00000.png-named masks.
         polygons: outlines of objects, ours or LabelMe's, painted over the masks.
-        points: table with the columns id, frame, x, y.
-        boxes: table with the columns id, frame, x, y, width, height.
+        points: table with the columns id, frame, x, y and, if you like, name.
+        boxes: table with the columns id, frame, x, y, width, height and, if you like, name.
         keypoints: skeletons of joints, COCO's or the short form.
         skeleton: joint names and edges, for keypoints that come without or to draw with.
         lost: object 3 is not there on frame 40: 3@40. May be repeated.
@@ -116,7 +116,7 @@ def read_mark_files(
         keypoints=keypoints,
         lost=[parse_lost(text) for group in files.lost for text in group],
         skeleton=skeleton,
-        names=source.names,
+        names={**source.names, **table_names(files.points, files.boxes)},
     )
 
 
@@ -125,6 +125,19 @@ def tell_warned(source: MarkedSource) -> None:
     for note in source.notes:
         if note.warned:
             warnings.warn(note.text, stacklevel=3)
+
+
+def table_names(points: Path | None, boxes: Path | None) -> dict[tuple[Kind, int], str]:
+    """What the tables' points and boxes are called, where they have a column for it."""
+    from chromatrack.formats.csv_tables import read_names
+
+    tables: tuple[tuple[Kind, Path | None], ...] = (("point", points), ("box", boxes))
+    return {
+        (kind, number): name
+        for kind, table in tables
+        if table is not None
+        for number, name in read_names(table).items()
+    }
 
 
 def parse_lost(text: str) -> LostMark:

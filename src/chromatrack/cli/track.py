@@ -16,7 +16,11 @@ from chromatrack.cli.options import DEFAULTS, Settings, load_tracker
 
 if TYPE_CHECKING:
     from chromatrack.propagation.reliability import ReviewRange
+    from chromatrack.runs.things_table import ThingSummary
     from chromatrack.runs.writer import RunSummary
+
+MOST_THINGS = 20
+"""Things that get a line of their own at the end of a run."""
 
 Video = Annotated[str, Positional, arg(metavar="VIDEO")]
 Output = Annotated[Path, arg(aliases=["-o"], metavar="PATH")]
@@ -35,6 +39,9 @@ def track(
     end: End = None,
     show_reliability: bool = False,
     dry_run: bool = False,
+    reliability_panel: Literal["bottom-left", "bottom-right", "top-left", "top-right", "outside"]
+    | None = None,
+    joint_names: bool = False,
     settings: OmitArgPrefixes[Settings] = DEFAULTS,
 ) -> str:
     """Track objects, points, boxes and skeletons through a video, all in one run.
@@ -42,11 +49,13 @@ def track(
     Args:
         video: video file, image, folder or glob of images.
         output: folder for masks/00000.png, tracks.csv, boxes.csv, keypoints.json (each if there is
-            such a thing), overlay.mp4 and result.json.
+            such a thing), things.csv (all of them), overlay.mp4 and result.json.
         direction: where to go from the marked frames.
         start: first frame: a number from 0, or a time such as 2.5s.
         end: frame after the last: a number, or a time such as 4s.
-        show_reliability: draw into overlay.mp4 how far each object can be trusted.
+        show_reliability: draw into overlay.mp4 how far everything tracked can be trusted.
+        reliability_panel: draw it there; outside makes the picture wider.
+        joint_names: write the names of joints into overlay.mp4.
         dry_run: say what was understood of the marks, and stop: nothing is tracked or written.
     """
     from chromatrack.cli.mark_files import marked_source, read_mark_files, tell_warned
@@ -72,6 +81,8 @@ def track(
             start=first,
             end=last,
             show_reliability=show_reliability,
+            reliability_panel=reliability_panel,
+            joint_names=joint_names,
             progress=report,
         )
     return _summary(summary)
@@ -204,7 +215,17 @@ def events(
 
 def _summary(summary: RunSummary) -> str:
     speed = f"{summary.seconds:.1f} s, {summary.frames_per_second:.1f} frames/s"
-    return with_look_at(f"{summary.frames} frames in {speed}: {summary.output}", summary.look_at)
+    done = f"{summary.frames} frames in {speed}: {summary.output}"
+    return with_look_at("\n".join([done, *_things(summary.things)]), summary.look_at)
+
+
+def _things(things: Sequence[ThingSummary]) -> list[str]:
+    """A line for each thing; where there are many, for those that were seen or trusted least."""
+    if len(things) <= MOST_THINGS:
+        return [str(thing) for thing in things]
+    least = sorted(things, key=lambda t: (t.seen, 1.0 if t.reliability is None else t.reliability))
+    rest = f"{len(things) - MOST_THINGS} more things are in things.csv; above are the least sure"
+    return [*map(str, least[:MOST_THINGS]), rest]
 
 
 def with_look_at(summary: str, ranges: Sequence[ReviewRange]) -> str:

@@ -1,8 +1,8 @@
 """CSV tables of points and boxes: the user's marks in, tracks out and in again.
 
 A table has one header line, then one row per thing and frame, in any order. Marks need the columns
-`id,frame` and those of their kind; tracks are written as
-`id,frame,pts_seconds,...,visible,confidence`, which reads as marks too.
+`id,frame` and those of their kind, and may have a `name`; tracks are written as
+`id,frame,pts_seconds,...,visible,confidence,name`, which reads as marks too.
 """
 
 from __future__ import annotations
@@ -100,6 +100,25 @@ def read_boxes(path: str | PathLike[str], *, source: MarkedSource | None = None)
     return marks
 
 
+def read_names(path: str | PathLike[str]) -> dict[int, str]:
+    """Read what things are called from a table of marks with a column `name`: {id: name}.
+
+    A thing is named on any of its rows; without the column nothing is.
+
+    Raises:
+        InputError: as `read_points`, or two names for one id.
+    """
+    names: dict[int, str] = {}
+    for row in table_rows(path, ("id", "frame")):
+        number, name = row.whole("id"), row.cells.get("name", "")
+        if name and names.setdefault(number, name) != name:
+            raise InputError(
+                f"{row.place}: id {number} is called {names[number]!r} before, here {name!r}; "
+                "give it one name"
+            )
+    return names
+
+
 def read_tracks(path: str | PathLike[str], columns: Sequence[str] = POINT) -> dict[int, TrackData]:
     """Read a tracks.csv, or with `BOX` a boxes.csv: {id: track with (N, len(columns)) values}.
 
@@ -121,10 +140,18 @@ def read_tracks(path: str | PathLike[str], columns: Sequence[str] = POINT) -> di
 class TableWriter(WholeFile):
     """Writes a tracks.csv or boxes.csv frame by frame; see `WholeFile` for how it ends."""
 
-    def __init__(self, path: str | PathLike[str], columns: Sequence[str]) -> None:
-        """Open a table of `POINT` or `BOX`. Raises OutputError if it cannot be."""
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        columns: Sequence[str],
+        names: Mapping[int, str] | None = None,
+    ) -> None:
+        """Open a table of `POINT` or `BOX`. Raises OutputError if it cannot be.
+
+        names: what things are called, by id, where they have a name.
+        """
         super().__init__(path)
-        self._columns = columns
+        self._columns, self._names = columns, names or {}
         self.text(track_header(columns))
 
     def write(
@@ -142,12 +169,19 @@ class TableWriter(WholeFile):
             known = all(math.isfinite(value) for value in values)
             cells = ",".join(f"{value:.3f}" if known else "" for value in values)
             state = f"{int(thing.visible and known)},{thing.confidence:.4f}"
-            self.text(f"{number},{index},{pts_seconds:.6f},{cells},{state}\n")
+            name = csv_cell(self._names.get(number, ""))
+            self.text(f"{number},{index},{pts_seconds:.6f},{cells},{state},{name}\n")
+
+
+def csv_cell(text: str) -> str:
+    """A text as one cell of a table: in quotes where it holds a separator, a quote or a break."""
+    is_plain = not re.search(r'[",;\t\r\n]', text) and text == text.strip()
+    return text if is_plain else '"' + text.replace('"', '""') + '"'
 
 
 def track_header(columns: Sequence[str]) -> str:
     """First line of a table of tracks."""
-    return f"id,frame,pts_seconds,{','.join(columns)},visible,confidence\n"
+    return f"id,frame,pts_seconds,{','.join(columns)},visible,confidence,name\n"
 
 
 # -- rows ------------------------------------------------------------------------------------
@@ -247,7 +281,10 @@ def _rows(file: TextIO, name: str, columns: Sequence[str]) -> Iterator[TableRow]
                 f"{len(cells)}: {separator.join(cells)!r}; correct the row"
             )
         if separator != ",":
-            cells = [cell.replace(",", ".") for cell in cells]
+            cells = [
+                cell if column == "name" else cell.replace(",", ".")
+                for column, cell in zip(header, cells, strict=True)
+            ]
         yield TableRow(name, line, dict(zip(header, cells, strict=True)))
 
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from chromatrack.errors import InputError, shown
+from chromatrack.structures import Kind, Names
 
 
 def load_json_object(path: str | PathLike[str], *, what: str) -> dict[str, Any]:
@@ -127,3 +128,27 @@ class JsonValue:
 def _is_number(value: object) -> bool:
     # An int beyond a float's range is no more a number than inf.
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+
+
+# -- names of things ---------------------------------------------------------------------------
+
+
+def plain_names(names: Names) -> dict[str, dict[str, str]]:
+    """Names of things for JSON: {"object": {"1": "cow"}}; ids ascending."""
+    plain: dict[str, dict[str, str]] = {}
+    for (kind, number), name in sorted(names.items()):
+        plain.setdefault(kind, {})[str(number)] = name
+    return plain
+
+
+def names_from_plain(data: Mapping[str, Any]) -> dict[tuple[Kind, int], str]:
+    """The names that `plain_names` made plain.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError: they are not as it makes them.
+    """
+    return {
+        (get_args(Kind)[get_args(Kind).index(kind)], int(number)): str(name)
+        for kind, of_kind in data.items()
+        for number, name in of_kind.items()
+    }

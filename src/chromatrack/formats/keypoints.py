@@ -111,14 +111,23 @@ def read_keypoint_tracks(path: str | PathLike[str]) -> tuple[Skeleton, dict[int,
 class KeypointWriter(WholeFile):
     """Writes COCO keypoint JSON frame by frame; see `WholeFile` for how it ends.
 
-    An image has `frame_index` and `pts_seconds`; an annotation `track_id`, `keypoints` (v = 2
-    visible, 1 a best guess, 0 unknown), `num_keypoints`, `keypoint_scores` (confidence per joint)
-    and `score` (their mean).
+    An image has `frame_index` and `pts_seconds`; an annotation `track_id`, `name` where there is
+    one, `keypoints` (v = 2 visible, 1 a best guess, 0 never marked), `num_keypoints`,
+    `keypoint_scores` (confidence per joint) and `score` (the mean of those that are known).
     """
 
-    def __init__(self, path: str | PathLike[str], skeleton: Skeleton) -> None:
-        """Open the file and write the skeleton. Raises OutputError if it cannot be."""
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        skeleton: Skeleton,
+        names: Mapping[int, str] | None = None,
+    ) -> None:
+        """Open the file and write the skeleton. Raises OutputError if it cannot be.
+
+        names: what instances are called, by id, where they have a name.
+        """
         super().__init__(path)
+        self._names = names or {}
         self._joints = len(skeleton.names)
         self._images: list[str] = []
         self._annotations = 0
@@ -146,7 +155,9 @@ class KeypointWriter(WholeFile):
             start = ",\n" if self._annotations else "\n"
             self._annotations += 1
             head = {"id": self._annotations, "image_id": index, "category_id": 1}
-            self.text(start + _json({**head, "track_id": number, **_coco_joints(instance)}))
+            named = {"name": self._names[number]} if number in self._names else {}
+            row = {**head, "track_id": number, **named, **_coco_joints(instance)}
+            self.text(start + _json(row))
 
     def close(self) -> None:
         """Add the images and finish the file; nothing happens the second time."""
@@ -178,7 +189,7 @@ def _coco_joints(instance: TrackedKeypoints) -> dict[str, Any]:
     return {
         "keypoints": keypoints,
         "num_keypoints": int(known.sum()),
-        "score": round(float(scores.mean()), 4),
+        "score": round(float(scores[known].mean()), 4) if known.any() else 0.0,
         "keypoint_scores": scores.tolist(),
     }
 

@@ -317,7 +317,10 @@ def _merge_seen(
     place = torch.where(apart, (w >= 1 / 2).float(), w)[:, None]
     xy = place * forward.xy + (1 - place) * backward.xy
     confidence = w * forward.confidence + (1 - w) * backward.confidence
-    seen = Seen(xy, confidence > 1 / 2, confidence)
+    known = None
+    if forward.known is not None and backward.known is not None:
+        known = forward.known | backward.known
+    seen = Seen(xy, confidence > 1 / 2, confidence, known)
     return seen, dict(zip(channels, w.tolist(), strict=True))
 
 

@@ -11,12 +11,14 @@ from chromatrack.structures import LabelName
 class Layout:
     """What the channels of a label map are: background, regions, boxes, points, in this order.
 
-    regions, boxes: object ids. points: names of points and joints.
+    regions, boxes: object ids. points: names of points and joints that were marked somewhere.
+    unmarked: names of joints that never were: they have no channel, and are nowhere.
     """
 
     regions: tuple[int, ...] = ()
     boxes: tuple[int, ...] = ()
     points: tuple[LabelName, ...] = ()
+    unmarked: tuple[LabelName, ...] = ()
 
     @property
     def free(self) -> int:
@@ -38,12 +40,23 @@ class Layout:
         """Channel of the first point."""
         return 1 + len(self.regions) + len(self.boxes)
 
+    def joints(self) -> dict[int, int]:
+        """How many joints each skeleton has, by its id, marked or not."""
+        counts: dict[int, int] = {}
+        for kind, number, joint in (*self.points, *self.unmarked):
+            if kind == "joint":
+                counts[number] = max(counts.get(number, 0), joint + 1)
+        return counts
+
     def grown(self, more: Layout) -> Layout:
         """With more labels, the new ones behind the old ones of their kind."""
+        points = tuple(dict.fromkeys(self.points + more.points))
+        unmarked = dict.fromkeys(self.unmarked + more.unmarked)
         return Layout(
             tuple(dict.fromkeys(self.regions + more.regions)),
             tuple(dict.fromkeys(self.boxes + more.boxes)),
-            tuple(dict.fromkeys(self.points + more.points)),
+            points,
+            tuple(name for name in unmarked if name not in points),
         )
 
     def without(self, labels: set[LabelName]) -> Layout:
@@ -52,6 +65,7 @@ class Layout:
             tuple(i for i in self.regions if ("object", i, 0) not in labels),
             tuple(i for i in self.boxes if ("box", i, 0) not in labels),
             tuple(name for name in self.points if name not in labels),
+            tuple(name for name in self.unmarked if name not in labels),
         )
 
     def __len__(self) -> int:

@@ -91,11 +91,16 @@ _CONFIDENCE = (0.4, 1.2, 5.0, -4.1)  # of likeness, of match to marked and bette
 
 @dataclass(frozen=True)
 class Seen:
-    """Where points are on a frame: xy `(P, 2)` cells, visible `(P,)`, confidence `(P,)`."""
+    """Where points are on a frame: xy `(P, 2)` cells, visible `(P,)`, confidence `(P,)`.
+
+    known: `(P,)` bool, False for points that were shown nowhere so far, so that xy says nothing;
+    None: all are known.
+    """
 
     xy: Tensor
     visible: Tensor
     confidence: Tensor
+    known: Tensor | None = None
 
 
 @dataclass
@@ -137,7 +142,7 @@ class PointTracks:
         for number, place in given.items():
             seen.visible[number] = place is not None
             seen.confidence[number] = likeness[number] = float(place is not None)
-            self.started[number] = True
+            self.started[number] |= place is not None
             if place is not None:
                 seen.xy[number] = seen.xy.new_tensor(place)
         now = self._templates(features, image, seen.xy)
@@ -149,6 +154,7 @@ class PointTracks:
         self.hidden = torch.where(seen.visible, 0, self.hidden + 1)
         self.xy = torch.where(seen.visible[:, None], seen.xy, self.xy)
         sharp = bumps(seen.xy, size)
+        seen = replace(seen, known=self.started.clone())
         sure = ((likeness > SURE) & seen.visible)[:, None, None]
         return torch.where(sure, sharp, soft), seen.confidence > _HIDDEN, seen
 

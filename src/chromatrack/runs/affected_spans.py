@@ -54,6 +54,8 @@ def find_spans(merged: Marks, new: Marks, *, first: int, last: int) -> list[Fram
     names = channel_names(layout)
     gaps: dict[tuple[int | None, int | None], set[LabelName]] = {}
     for name, frames in new.labels().items():
+        if name in layout.unmarked:  # declared lost, but shown nowhere: there is nothing to track
+            continue
         shown = {f for f, here in keyframes[names.index(name) + 1].items() if here}
         for frame in frames:
             left = max((f for f in shown - frames if f < frame), default=None)

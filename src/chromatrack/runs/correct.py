@@ -32,7 +32,7 @@ from chromatrack.runs.rewrite import Rewriting, staging
 from chromatrack.runs.writer import model_sha256
 from chromatrack.tracking.config import Device, TrackConfig
 from chromatrack.tracking.inference import TrackerRun
-from chromatrack.tracking.mark_checks import check_all, fit_skeleton
+from chromatrack.tracking.mark_checks import check_all, dated, fit_skeleton
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import probe, read_frame
@@ -100,6 +100,7 @@ def correct(
             f"{source}: expected {result.size[1]}x{result.size[0]} pixels as in the run, got "
             f"{info.width}x{info.height}; name the video that was tracked"
         )
+    info = replace(info, frame_count=None)  # the run says which frames there are
     check_all(merged, info, start=start, end=data["config"]["end"])
     _check_same(tracker, data)
     spans = find_spans(merged, new, first=start, last=last)
@@ -192,13 +193,12 @@ def read_masks_at(names: Sequence[str]) -> dict[int, np.ndarray]:
 
 def _check_new(new: Marks, start: int, last: int, size: tuple[int, int]) -> None:
     """Raises InputError unless there are marks, on frames of the run and of its size."""
-    said = new.labels()
-    if not said:
+    if not new.labels():
         raise InputError("expected at least one mark, got none; mark what is to be corrected")
-    for frame in sorted({f for frames in said.values() for f in frames}):
+    for what, frame in dated(new):
         if not start <= frame <= last:
             raise InputError(
-                f"mark on frame {frame}: expected a frame of the run, {start} to {last}"
+                f"{what} of frame {frame}: expected a frame of the run, {start} to {last}"
             )
     for frame, mask in new.masks.items():
         if mask.shape != size:

@@ -6,6 +6,7 @@ import contextlib
 import re
 import warnings
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -16,23 +17,58 @@ from chromatrack.formats.keypoints import KeypointWriter
 from chromatrack.formats.masks import frame_file, write_mask
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.reliability import LOOK_BELOW_OF
-from chromatrack.structures import Skeleton, Source
+from chromatrack.runs.things_table import COLUMNS as THING_COLUMNS
+from chromatrack.runs.things_table import ThingsWriter
+from chromatrack.structures import Kind, Names, Skeleton, Source
 from chromatrack.tracking.inference import TrackedFrame
 from chromatrack.video.reader import open_writer
-from chromatrack.viz.overlays import Bar, overlay_masks, overlay_reliability
-from chromatrack.viz.track_overlays import Trails, overlay_boxes, overlay_points, overlay_skeleton
+from chromatrack.viz.overlays import Bar, Panel, overlay_masks, overlay_reliability
+from chromatrack.viz.track_overlays import (
+    Label,
+    Trails,
+    bright_color,
+    label_text,
+    overlay_boxes,
+    overlay_labels,
+    overlay_points,
+    overlay_skeleton,
+    skeleton_color,
+)
 
-TABLES = {"point": "tracks.csv", "box": "boxes.csv", "keypoints": "keypoints.json"}
-"""File name of each kind that is written as one table."""
+TABLES = {
+    "point": "tracks.csv",
+    "box": "boxes.csv",
+    "keypoints": "keypoints.json",
+    "thing": "things.csv",
+}
+"""File name of each kind that is written as one table; things are all kinds together."""
 
 TRAIL_SECONDS = 1.0
 """For how long the overlay shows where a point came from."""
 
 _OUR_HEAD = {
-    "tracks.csv": track_header(POINT),
-    "boxes.csv": track_header(BOX),
+    "tracks.csv": track_header(POINT).partition(",name")[0],  # of earlier versions too
+    "boxes.csv": track_header(BOX).partition(",name")[0],
     "keypoints.json": '{"categories": [{"id": 1, "name": "skeleton"',
+    "things.csv": ",".join(THING_COLUMNS[:5]),
 }
+
+
+@dataclass(frozen=True)
+class OverlayStyle:
+    """What the overlay shows beside what was tracked.
+
+    reliability_panel: where bars of reliability stand, None: nowhere. joint_names: the name of each
+    joint that is seen.
+    """
+
+    reliability_panel: Panel | None = None
+    joint_names: bool = False
+
+
+PLAIN = OverlayStyle()
+
+AnyTable = TableWriter | KeypointWriter | ThingsWriter
 
 
 class TrackFiles(contextlib.ExitStack):
@@ -46,7 +82,9 @@ class TrackFiles(contextlib.ExitStack):
         video: Source,
         fps: float | None,
         skeleton: Skeleton | None = None,
-        show_reliability: bool = False,
+        names: Names | None = None,
+        write_masks: bool = True,
+        style: OverlayStyle = PLAIN,
     ) -> None:
         """Nothing is written yet.
 
@@ -55,20 +93,23 @@ class TrackFiles(contextlib.ExitStack):
             layout: what is tracked: each kind has its files.
             video, fps: source of the overlay's sound; frames a second, None where not known.
             skeleton: of the keypoints, if any are tracked.
-            show_reliability: draw it into the overlay.
+            names: what things are called; goes into tables and overlay.
+            write_masks: False where they are written already.
+            style: what the overlay shows besides.
         """
         super().__init__()
         self.folder, self.layout, self.skeleton = folder, layout, skeleton
+        self.names, self.style, self._write_masks = names or {}, style, write_masks
         self._video, self._fps = video, fps
-        self._show_reliability = show_reliability
-        self._tables: dict[str, TableWriter | KeypointWriter] | None = None
+        self._tables: dict[str, AnyTable] | None = None
         self._trails = Trails(max(2, min(240, round(TRAIL_SECONDS * (fps or 25)))))
 
     @property
     def kinds(self) -> set[str]:
-        """Kinds with a table of their own."""
-        kinds = {"keypoints" if kind == "joint" else kind for kind, _, _ in self.layout.points}
-        return kinds | ({"box"} if self.layout.boxes else set())
+        """Kinds with a table of their own, and "thing", which has all."""
+        named = (*self.layout.points, *self.layout.unmarked)
+        kinds = {"keypoints" if kind == "joint" else kind for kind, _, _ in named}
+        return kinds | ({"box"} if self.layout.boxes else set()) | {"thing"}
 
     def __enter__(self) -> Self:
         writer = open_writer(self.folder / "overlay.mp4", fps=self._fps, audio_from=self._video)
@@ -83,7 +124,7 @@ class TrackFiles(contextlib.ExitStack):
         """
         if self._tables is None:  # not before: a run without frames overwrites no table
             self._tables = self._open_tables()
-        if self.layout.regions:
+        if self.layout.regions and self._write_masks:
             write_mask(self.folder / "masks" / frame_file(frame.index), frame.mask)
         found: Mapping[str, Mapping] = {
             "point": frame.points,
@@ -91,56 +132,110 @@ class TrackFiles(contextlib.ExitStack):
             "keypoints": frame.keypoints,
         }
         for kind, table in self._tables.items():
-            table.write(frame.index, frame.pts_seconds, found[kind])  # type: ignore[arg-type]
+            if isinstance(table, ThingsWriter):
+                table.write(frame)
+            else:
+                table.write(frame.index, frame.pts_seconds, found[kind])  # type: ignore[arg-type]
         if frame.cut:
             self._trails.clear()
         self._trails.add(frame.points)
-        shown = overlay_frame(frame, skeleton=self.skeleton, trails=self._trails)
-        if self._show_reliability:
-            shown = overlay_reliability(shown, reliability_bars(frame))
+        shown = overlay_frame(
+            frame,
+            skeleton=self.skeleton,
+            trails=self._trails,
+            names=self.names,
+            joint_names=self.style.joint_names,
+        )
+        if self.style.reliability_panel is not None:
+            bars = reliability_bars(frame)
+            shown = overlay_reliability(shown, bars, panel=self.style.reliability_panel)
         self._overlay.write(
             shown,
             pts_seconds=frame.pts_seconds,
             duration_seconds=frame.duration_seconds,
         )
 
-    def _open_tables(self) -> dict[str, TableWriter | KeypointWriter]:
-        tables: dict[str, TableWriter | KeypointWriter] = {}
+    def _open_tables(self) -> dict[str, AnyTable]:
+        tables: dict[str, AnyTable] = {}
         for kind in sorted(self.kinds):
             path = self.folder / TABLES[kind]
-            if kind == "keypoints":
+            if kind == "thing":
+                table = ThingsWriter(path, self.layout, self.names)
+            elif kind == "keypoints":
                 assert self.skeleton is not None
-                table = KeypointWriter(path, self.skeleton)
+                table = KeypointWriter(path, self.skeleton, names_of(self.names, "keypoints"))
+            elif kind == "point":
+                table = TableWriter(path, POINT, names_of(self.names, "point"))
             else:
-                table = TableWriter(path, POINT if kind == "point" else BOX)
+                table = TableWriter(path, BOX, names_of(self.names, "box"))
             tables[kind] = self.enter_context(table)
         return tables
 
 
 def overlay_frame(
-    frame: TrackedFrame, *, skeleton: Skeleton | None = None, trails: Trails | None = None
+    frame: TrackedFrame,
+    *,
+    skeleton: Skeleton | None = None,
+    trails: Trails | None = None,
+    names: Names | None = None,
+    joint_names: bool = False,
 ) -> np.ndarray:
-    """Everything tracked on a frame drawn over it: masks, then boxes, skeletons and points.
+    """Everything tracked on a frame drawn over it: masks, then boxes, skeletons, points, names.
 
     Args:
         skeleton: joins the joints of `frame.keypoints`; without it they are left out.
         trails: where the points came from.
+        names: what things are called, by kind and id.
+        joint_names: write the name of each joint that is seen.
     """
+    names = names or {}
     rgb = overlay_masks(frame.rgb, frame.mask)
     if frame.boxes:
-        rgb = overlay_boxes(rgb, frame.boxes)
+        rgb = overlay_boxes(rgb, frame.boxes, names=names_of(names, "box"))
     if frame.keypoints and skeleton is not None:
-        rgb = overlay_skeleton(rgb, frame.keypoints, skeleton)
+        rgb = overlay_skeleton(rgb, frame.keypoints, skeleton, joint_names=joint_names)
     if frame.points:
         rgb = overlay_points(rgb, frame.points, trails=trails.positions if trails else None)
-    return rgb
+    labels = _labels(frame, names) if names else []
+    return overlay_labels(rgb, labels) if labels else rgb
+
+
+def names_of(names: Names, kind: Kind) -> dict[int, str]:
+    """Names of the things of one kind, by id."""
+    return {number: name for (k, number), name in names.items() if k == kind}
+
+
+def _labels(frame: TrackedFrame, names: Names) -> list[Label]:
+    """The names of what is seen on a frame, above its top left corner; boxes have theirs."""
+    labels = []
+    for (kind, number), name in sorted(names.items()):
+        corner, color = None, bright_color(number)
+        if kind == "object" and frame.areas.get(number, 0) > 0:
+            rows, columns = np.nonzero(frame.mask == number)
+            corner = float(columns.min()), float(rows.min())
+        elif kind == "point" and number in frame.points and frame.points[number].visible:
+            corner = frame.points[number].x + 4, frame.points[number].y - 4
+        elif kind == "keypoints" and number in frame.keypoints:
+            pose, color = frame.keypoints[number], skeleton_color(number)
+            if pose.visible.any():
+                left, top = pose.joints[pose.visible].min(axis=0).tolist()
+                corner = left, top - 6
+        if corner is not None:
+            labels.append(Label(label_text(number, name), corner, color))
+    return labels
 
 
 def reliability_bars(frame: TrackedFrame) -> list[Bar]:
     """A bar for everything tracked: `2` is object 2, `b2` a box, `p2` a point, `k2` a skeleton."""
     letters = {"object": "", "box": "b", "point": "p", "keypoints": "k"}
     return [
-        Bar(f"{letters[kind]}{number}", number, value, LOOK_BELOW_OF[kind])
+        Bar(
+            f"{letters[kind]}{number}",
+            number,
+            value,
+            LOOK_BELOW_OF[kind],
+            skeleton_color(number) if kind == "keypoints" else None,
+        )
         for kind, values in frame.reliability_by_kind.items()
         for number, value in sorted(values.items())
     ]

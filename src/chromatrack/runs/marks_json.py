@@ -3,7 +3,7 @@
 Masks are `marks/00000.png`, named by frame; everything else stands in result.json, under "marks":
 `points` [id, frame, x, y], `boxes` [id, frame, x, y, width, height] (null where declared lost),
 `keypoints` [id, frame, joints] with [x, y], null (not marked) or "lost" per joint, `lost`
-[id, frame], `masks` the frames, and the `skeleton`.
+[id, frame], `masks` the frames, the `skeleton`, and `names` by kind and id.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from chromatrack.errors import InputError
-from chromatrack.formats.json_fields import load_json_object
+from chromatrack.formats.json_fields import load_json_object, names_from_plain, plain_names
 from chromatrack.formats.masks import frame_file, read_mask, write_mask
 from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark, Skeleton
 from chromatrack.tracking.marks import Marks
@@ -40,6 +40,7 @@ def plain_marks(marks: Marks) -> dict[str, Any]:
         "skeleton": None
         if skeleton is None
         else {"names": list(skeleton.names), "edges": [list(edge) for edge in skeleton.edges]},
+        "names": plain_names(marks.names),
     }
 
 
@@ -52,6 +53,7 @@ def marks_from_plain(data: Mapping[str, Any], masks: Mapping[int, np.ndarray]) -
         [_keypoint_mark(*row) for row in data["keypoints"]],
         [LostMark(*row) for row in data["lost"]],
         _skeleton(data["skeleton"]),
+        names_from_plain(data.get("names", {})),
     )
 
 
@@ -77,7 +79,7 @@ def read_run_marks(folder: Path) -> Marks:
         frames = [int(frame) for frame in data["marks"]["masks"]]
         masks = {frame: read_mask(folder / "marks" / frame_file(frame)) for frame in frames}
         return marks_from_plain(data["marks"], masks)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"{path}: its marks are not as `chromatrack track` writes them "
             f"({type(error).__name__}: {error}); track the video again"

@@ -20,17 +20,17 @@ import numpy as np
 from chromatrack.atomic import keep_apart
 from chromatrack.errors import InputError
 from chromatrack.formats.csv_tables import BOX, TrackData, read_tracks
-from chromatrack.formats.json_fields import load_json_object
+from chromatrack.formats.json_fields import load_json_object, names_from_plain
 from chromatrack.formats.keypoints import read_keypoint_tracks
 from chromatrack.formats.masks import frame_file, read_mask
-from chromatrack.structures import Kind, LabelName, Source
+from chromatrack.structures import Kind, LabelName, Names, Source
 from chromatrack.tracking.reliability import read_places_row
 
 READABLE_VERSIONS = (1, 2)
 """Values of `schema_version` in result.json that this module understands."""
 
 
-TABLES = ("tracks.csv", "boxes.csv", "keypoints.json")
+TABLES = ("tracks.csv", "boxes.csv", "keypoints.json", "things.csv")
 """What a run writes besides masks, overlay and result.json."""
 
 
@@ -66,7 +66,7 @@ class Result:
     video_path: as the run was given it. size: (height, width) of its frames. frames: ascending
     and without gaps. objects: ids that have masks. points, boxes, keypoints: {id: TrackData}.
     complete, reason: False and why, where the run ended early. load_mask: frame number ->
-    (H, W) int32 ids.
+    (H, W) int32 ids. names: what things are called, by kind and id, where they have a name.
     """
 
     folder: Path
@@ -80,6 +80,7 @@ class Result:
     complete: bool = True
     reason: str | None = None
     load_mask: Callable[[int], np.ndarray] = _no_mask
+    names: Names = field(default_factory=dict)
 
     @cached_property
     def indices(self) -> np.ndarray:
@@ -168,6 +169,7 @@ def read_result(folder: Source) -> Result:
         video = data["video"]
         size = int(video["height"]), int(video["width"])
         video_path, objects = str(video["path"]), tuple(int(k) for k in data.get("objects", []))
+        names = names_from_plain(data.get("names", {}))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"{path}: not as `chromatrack track` writes it ({type(error).__name__}: {error}); "
@@ -196,6 +198,7 @@ def read_result(folder: Source) -> Result:
         complete=complete,
         reason=reason,
         load_mask=lambda index: read_mask(home / "masks" / frame_file(index)),
+        names=names,
     )
 
 

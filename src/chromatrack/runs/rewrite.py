@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from chromatrack.propagation.reliability import (
     look_at_rows,
     things_to_look_at,
 )
-from chromatrack.runs.files import TrackFiles
+from chromatrack.runs.files import OverlayStyle, TrackFiles
 from chromatrack.runs.marks_json import plain_marks
 from chromatrack.runs.reader import Result
 from chromatrack.runs.writer import frame_row, marked_things, write_result
@@ -33,6 +33,7 @@ from chromatrack.tracking.inference import TrackedFrame
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.reliability import places_row, read_places_row
 from chromatrack.video.reader import Frame, probe, read_frames
+from chromatrack.viz.overlays import Panel
 
 _NONE = np.zeros((0, 0), dtype=np.int32)
 
@@ -106,15 +107,16 @@ class Rewriting:
 
     def write(self, video: str) -> Iterator[int]:
         """Prepare the tables, the overlay video and result.json; yields every frame's number."""
-        tables = Layout((), self.layout.boxes, self.layout.points)
         fps = probe(video).average_fps
         files = TrackFiles(
             self.stage,
-            tables,
+            self.layout,
             video=video,
             fps=fps,
             skeleton=self.marks.skeleton,
-            show_reliability=bool(self.data.get("show_reliability", False)),
+            names=self.marks.names,
+            write_masks=False,
+            style=_saved_style(self.data),
         )
         first, last = self.result.frames[0].index, self.result.frames[-1].index
         rows: list[str] = []
@@ -146,7 +148,7 @@ class Rewriting:
         labels = self._labels(whole.index)
         if any(kind == "object" for kind, _, _ in labels):
             return frame_row(whole)
-        if not labels:
+        if not labels and not self.layout.unmarked:
             return json.dumps(row)
         return json.dumps({**row, "place_reliability": places_row(whole.place_reliability)})
 
@@ -180,6 +182,7 @@ class Rewriting:
         )
         for found, labels in self._found.get(index, ()):
             _enter(whole, found, labels)
+        _forget_joints(whole, self.layout.unmarked)
         return replace(
             whole,
             entropy={i: whole.entropy[i] for i in ids},
@@ -226,6 +229,15 @@ class Rewriting:
             ) from error
 
 
+def _saved_style(data: Mapping[str, Any]) -> OverlayStyle:
+    """How the run's overlay was drawn; those of earlier versions had one place for bars."""
+    panel, saved = "bottom-left" if data.get("show_reliability") else None, data.get("overlay")
+    if not isinstance(saved, dict):
+        return OverlayStyle(panel)
+    known = [name for name in get_args(Panel) if name == saved.get("reliability_panel")]
+    return OverlayStyle(next(iter(known), None), bool(saved.get("joint_names")))
+
+
 def _ids(labels: Collection[LabelName], kind: str) -> set[int]:
     return {number for k, number, _ in labels if k == kind}
 
@@ -252,6 +264,20 @@ def _enter(whole: TrackedFrame, found: TrackedFrame, labels: Collection[LabelNam
         joints = [joint for kind, i, joint in labels if kind == "joint" and i == number]
         under = whole.keypoints.get(number, pose)
         whole.keypoints[number] = _with_joints(under, pose, joints)
+
+
+def _forget_joints(whole: TrackedFrame, unmarked: Collection[LabelName]) -> None:
+    """Take out what an earlier run guessed of joints that are marked nowhere (any more)."""
+    for name in unmarked:
+        whole.place_reliability.pop(name, None)
+    for number, pose in whole.keypoints.items():
+        gone = [joint for _, i, joint in unmarked if i == number]
+        nothing = TrackedKeypoints(
+            np.full_like(pose.joints, np.nan),
+            np.zeros_like(pose.visible),
+            np.zeros_like(pose.confidence),
+        )
+        whole.keypoints[number] = _with_joints(pose, nothing, gone)
 
 
 def _point(track: TrackData, row: int) -> TrackedPoint:

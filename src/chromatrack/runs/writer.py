@@ -13,6 +13,7 @@ from typing import Any
 from chromatrack import __version__
 from chromatrack.atomic import keep_apart, replace_file
 from chromatrack.errors import DamagedVideoError, WeightsError
+from chromatrack.formats.json_fields import plain_names
 from chromatrack.model.weights import model_path
 from chromatrack.propagation.bidirectional import Direction
 from chromatrack.propagation.reliability import (
@@ -21,16 +22,18 @@ from chromatrack.propagation.reliability import (
     look_at_rows,
     things_to_look_at,
 )
-from chromatrack.runs.files import TrackFiles, remove_stale, tell_stale
+from chromatrack.runs.files import OverlayStyle, TrackFiles, remove_stale, tell_stale
 from chromatrack.runs.marks_json import plain_marks, write_run_masks
 from chromatrack.runs.progress import Report, stop_on_interrupt
+from chromatrack.runs.things_table import Tally, ThingSummary, things_of
 from chromatrack.structures import Source
 from chromatrack.tracking.inference import TrackedFrame, follow
-from chromatrack.tracking.mark_checks import check_all, fit_skeleton
+from chromatrack.tracking.mark_checks import checked_source, fit_skeleton
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.reliability import places_row
 from chromatrack.tracking.tracker import Tracker
-from chromatrack.video.reader import VideoInfo, probe
+from chromatrack.video.reader import VideoInfo
+from chromatrack.viz.overlays import Panel
 
 SCHEMA_VERSION = 2
 """Of result.json; raised when a key changes its meaning or goes."""
@@ -40,13 +43,15 @@ SCHEMA_VERSION = 2
 class RunSummary:
     """What a finished run wrote: frames, wall-clock seconds and where to find it.
 
-    look_at: frames on which tracking may have failed, the worst first.
+    look_at: frames on which tracking may have failed, the worst first. things: what became of
+    everything tracked.
     """
 
     output: Path
     frames: int
     seconds: float
     look_at: tuple[ReviewRange, ...] = ()
+    things: tuple[ThingSummary, ...] = ()
 
     @property
     def frames_per_second(self) -> float:
@@ -61,6 +66,7 @@ class _TrackRun:
     folder: Path
     first: int
     head: dict[str, Any]
+    tally: Tally
     rows: list[str] = field(default_factory=list)
     cuts: list[int] = field(default_factory=list)
     reliability: list[tuple[int, KindReliability]] = field(default_factory=list)
@@ -72,6 +78,7 @@ class _TrackRun:
         """Take in a frame that is on disk."""
         self.rows.append(frame_row(frame))
         self.reliability.append((frame.index, frame.reliability_by_kind))
+        self.tally.add(frame)
         if frame.cut:
             self.cuts.append(frame.index)
 
@@ -91,15 +98,17 @@ def track_to_folder(
     start: int = 0,
     end: int | None = None,
     show_reliability: bool = False,
+    reliability_panel: Panel | None = None,
+    joint_names: bool = False,
     progress: Report | None = None,
 ) -> RunSummary:
     """Track everything marked through a video and write it into a folder.
 
     Writes `masks/00000.png` (numbered by frame, DAVIS palette), `tracks.csv` (points), `boxes.csv`
-    and `keypoints.json`, each where there are such marks; `overlay.mp4` (the source's timing and
-    sound), `result.json`, and `marks/` with the masks that were given. Files of the same names are
-    overwritten; those that an earlier run left and this one does not write are removed at the end.
-    Nothing else is.
+    and `keypoints.json`, each where there are such marks; `things.csv` (a row per frame and thing
+    of any kind), `overlay.mp4` (the source's timing and sound), `result.json`, and `marks/` with
+    the masks that were given. Files of the same names are overwritten; those that an earlier run
+    left and this one does not write are removed at the end. Nothing else is.
 
     Args:
         tracker: the model and its configuration.
@@ -107,7 +116,9 @@ def track_to_folder(
         marks: without a skeleton joints are numbered and not joined.
         output: folder, made if missing.
         direction, start, end: as in `Tracker.track`.
-        show_reliability: draw it into the overlay, a bar for each object.
+        show_reliability: draw it into the overlay, a bar for everything tracked.
+        reliability_panel: the same, and where; None: at the bottom left, if at all.
+        joint_names: write the names of joints into the overlay.
         progress: called after every frame.
 
     Raises:
@@ -116,30 +127,40 @@ def track_to_folder(
             and result.json says `"complete": false` and why.
         OutputError: `output` cannot be written.
     """
-    folder, info = Path(output), probe(video)
+    folder = Path(output)
     for name in ("masks", "marks", "overlay.mp4"):
         keep_apart(video, folder / name)
     marks = replace(marks, skeleton=fit_skeleton(marks.skeleton, marks.keypoints))
-    check_all(marks, info, start=start, end=end)
+    info = checked_source(video, marks, start=start, end=end)
     frames = follow(tracker.embedder, video, marks, direction=direction, start=start, end=end)
     head = _head(tracker, info, marks)
     head["config"] |= {"start": start, "end": end, "direction": direction}
     head["marks"] = plain_marks(marks)
-    run = _TrackRun(folder, start, head)
-    head["show_reliability"] = show_reliability
+    run = _TrackRun(folder, start, head, Tally(things_of(marks.layout()), marks.names))
+    if show_reliability and reliability_panel is None:
+        reliability_panel = "bottom-left"
+    style = OverlayStyle(reliability_panel, joint_names)
+    head |= {"show_reliability": reliability_panel is not None, "overlay": asdict(style)}
     files = TrackFiles(
         folder,
         marks.layout(),
         video=video,
         fps=info.average_fps,
         skeleton=marks.skeleton,
-        show_reliability=show_reliability,
+        names=marks.names,
+        style=style,
     )
     _write_result(run, reason="not finished: still running, or ended without a word")
     write_run_masks(folder, marks.masks)
     _write_frames(run, files, frames, frames_ahead(info.frame_count, start, end), progress)
     seconds = time.perf_counter() - run.started
-    return RunSummary(folder, len(run.rows), seconds, tuple(things_to_look_at(run.reliability)))
+    return RunSummary(
+        folder,
+        len(run.rows),
+        seconds,
+        tuple(things_to_look_at(run.reliability)),
+        tuple(run.tally.summaries()),
+    )
 
 
 def _head(tracker: Tracker, info: VideoInfo, marks: Marks) -> dict[str, Any]:
@@ -156,15 +177,16 @@ def _head(tracker: Tracker, info: VideoInfo, marks: Marks) -> dict[str, Any]:
     }
 
 
-def marked_things(marks: Marks) -> dict[str, list[int]]:
-    """The part of result.json's head that says what is marked: frames, and ids of every kind."""
+def marked_things(marks: Marks) -> dict[str, Any]:
+    """The part of result.json's head that says what is marked: frames, ids of every kind, names."""
     layout = marks.layout()
     return {
         "marked_frames": marks.frames(),
         "objects": list(layout.regions),
         "points": [number for kind, number, _ in layout.points if kind == "point"],
         "boxes": list(layout.boxes),
-        "keypoints": sorted({number for kind, number, _ in layout.points if kind == "joint"}),
+        "keypoints": sorted(layout.joints()),
+        "names": plain_names(marks.names),
     }
 
 

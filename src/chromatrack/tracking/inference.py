@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from chromatrack.errors import BeyondEndError
 from chromatrack.ops.coords import FeatureSpec, image_size
 from chromatrack.ops.resample import resize
 from chromatrack.propagation.bidirectional import (
@@ -31,6 +32,7 @@ from chromatrack.propagation.propagate import FrameMarks, Input, Propagator
 from chromatrack.propagation.reliability import Signals, estimate
 from chromatrack.structures import LabelName, Source, TrackedBox, TrackedKeypoints, TrackedPoint
 from chromatrack.tracking.embedder import FrameEmbedder
+from chromatrack.tracking.mark_checks import check_reached
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.readout import read_boxes, read_points, read_signals
 from chromatrack.tracking.reliability import by_kind
@@ -202,8 +204,15 @@ def follow(
     if first is None:
         return
     run = TrackerRun(video, marks, start, first, embedder=embedder)
-    for frame, reading in read_ways(run, chain([first], frames), direction=direction):
-        yield tracked(frame, reading, run)
+    count = 0
+    try:
+        for frame, reading in read_ways(run, chain([first], frames), direction=direction):
+            yield tracked(frame, reading, run)
+            count = frame.index + 1
+    except BeyondEndError as error:
+        check_reached(marks, video, start=start, count=error.frame_count)
+        raise
+    check_reached(marks, video, start=start, count=count)
 
 
 def read_ways(

@@ -3,21 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from os import fspath
 
 import numpy as np
 
-from chromatrack.errors import InputError
+from chromatrack.errors import BeyondEndError, DamagedVideoError, InputError
 from chromatrack.formats.polygons import PolygonMark, paint_polygons
 from chromatrack.structures import KeypointMark, Skeleton, Source
 from chromatrack.tracking.marks import Marks
-from chromatrack.video.reader import VideoInfo, probe
+from chromatrack.video.reader import VideoInfo, probe, read_frame
 
 MOST_LABELS = 2000
 """Regions, boxes, points and joints together; the label map of a frame grows with them."""
 
 
+def checked_source(video: Source, marks: Marks, *, start: int, end: int | None) -> VideoInfo:
+    """What a video says of itself, once all marks on it were found to be right.
+
+    That the last of them is on a frame of the video is found out by reading that frame: what the
+    file says of its own length is not trusted.
+
+    Raises:
+        InputError: as `check_all`. VideoError: the video cannot be read.
+    """
+    info = probe(video)
+    true = replace(info, frame_count=None)
+    try:
+        last = max([start, *marks.frames()])
+        if last > 0:
+            read_frame(video, index=last if end is None else max(start, min(last, end - 1)))
+    except BeyondEndError as error:
+        true = replace(info, frame_count=error.frame_count)
+    except DamagedVideoError:
+        pass  # the run will come to the damage itself, and keep what is before it
+    check_all(marks, true, start=start, end=end)
+    return info
+
+
 def check_all(marks: Marks, info: VideoInfo, *, start: int, end: int | None) -> None:
     """Check marks of all kinds against the video: inside the frame, on frames that are there.
+
+    Args:
+        info: of the video; its `frame_count` is how many frames there really are, None: enough.
 
     Raises:
         InputError: what is wrong with which mark.
@@ -27,15 +55,12 @@ def check_all(marks: Marks, info: VideoInfo, *, start: int, end: int | None) -> 
         raise InputError(
             f"start: expected a frame from 0 to {after - 1}, got {start}; the video has no more"
         )
-    allowed = f"a frame from {start} " + (f"to {after - 1}" if after < 10**12 else "on")
     _check_masks(marks, info)
     _check_single(marks)
     _check_whole(marks)
-    for what, frame in _dated(marks):
+    for what, frame in dated(marks):
         if not start <= frame < after:
-            raise InputError(
-                f"{what} of frame {frame}: expected {allowed}; frames are counted from 0"
-            )
+            raise _misdated(what, frame, info, start=start, after=after)
     for name, frame, place in marks.places():
         if place is not None:
             _check_inside(f"{name[0]} {name[1]} on frame {frame}", *place, info)
@@ -56,6 +81,30 @@ def check_all(marks: Marks, info: VideoInfo, *, start: int, end: int | None) -> 
             f"expected at most {MOST_LABELS} objects, boxes, points and joints together, got "
             f"{len(layout) - 1}; track them in several runs"
         )
+
+
+def check_reached(marks: Marks, video: Source, *, start: int, count: int) -> None:
+    """Check, when a video was read to its end, that no mark is behind it.
+
+    Args:
+        count: how many frames it has.
+
+    Raises:
+        InputError: which mark is.
+    """
+    for what, frame in dated(marks):
+        if frame >= count:
+            info = VideoInfo(fspath(video), 0, 0, count, None, None, "", "", 0, False)
+            raise _misdated(what, frame, info, start=start, after=count)
+
+
+def _misdated(what: str, frame: int, info: VideoInfo, *, start: int, after: int) -> InputError:
+    """The error for a mark on a frame that is not tracked or not there."""
+    allowed = f"a frame from {start} " + (f"to {after - 1}" if after < 10**12 else "on")
+    why = "frames are counted from 0"
+    if after == info.frame_count:
+        why = f"{info.path} has {after} frames (0 to {after - 1})"
+    return InputError(f"{what} of frame {frame}: expected {allowed}; {why}")
 
 
 def _check_single(marks: Marks) -> None:
@@ -153,7 +202,7 @@ def checked_marks(video: Source, marks: Marks, *, start: int, end: int | None) -
     Raises:
         InputError: as `Tracker.track`. VideoError: the video cannot be read.
     """
-    check_all(marks, probe(video), start=start, end=end)
+    checked_source(video, marks, start=start, end=end)
     return marks
 
 
@@ -208,7 +257,8 @@ def fit_skeleton(skeleton: Skeleton | None, keypoints: Sequence[KeypointMark]) -
     return skeleton
 
 
-def _dated(marks: Marks) -> Iterator[tuple[str, int]]:
+def dated(marks: Marks) -> Iterator[tuple[str, int]]:
+    """What each mark is, and its frame, in the order of kinds."""
     for frame in marks.masks:
         yield "mask", frame
     for mark in marks.points:

@@ -95,12 +95,16 @@ class Marks:
         return cls(**{**given, "masks": painted})
 
     def layout(self) -> Layout:
-        """One channel for everything that was ever marked."""
+        """One channel for everything that was ever marked; joints that never were have none."""
         names = [("point", i, 0) for i in sorted({mark.id for mark in self.points})]
-        joints = {mark.id: len(mark.joints) for mark in self.keypoints}
-        names += [("joint", i, j) for i in sorted(joints) for j in range(joints[i])]
+        counts = {mark.id: len(mark.joints) for mark in self.keypoints}
+        joints = [("joint", i, j) for i in sorted(counts) for j in range(counts[i])]
+        shown = {name for name, _, place in self.places() if place is not None}
+        names += [name for name in joints if name in shown]
         boxes = tuple(sorted({mark.id for mark in self.boxes}))
-        return Layout(tuple(object_ids(list(self.masks.values()))), boxes, tuple(names))
+        unmarked = tuple(name for name in joints if name not in shown)
+        regions = tuple(object_ids(list(self.masks.values())))
+        return Layout(regions, boxes, tuple(names), unmarked)
 
     def frames(self) -> list[int]:
         """Keyframes, in order."""
@@ -119,6 +123,8 @@ class Marks:
             channel = layout.box_channels[layout.boxes.index(box.id)]
             result[channel][box.frame] = box.x is not None
         for name, frame, xy in self.places():
+            if name in layout.unmarked:
+                continue
             result[layout.first_point + layout.points.index(name)][frame] = xy is not None
         return result
 

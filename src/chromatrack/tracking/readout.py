@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from chromatrack.ops.coords import FeatureSpec, cell_to_pixel, rescale_box, rescale_points
 from chromatrack.propagation.bidirectional import AnySignals, FrameReading
 from chromatrack.propagation.layout import Layout, channel_names
@@ -58,22 +60,28 @@ def read_points(
     working: tuple[int, int],
     size: tuple[int, int],
 ) -> tuple[dict[int, TrackedPoint], dict[int, TrackedKeypoints]]:
-    """Points and poses by id, in pixels of the source."""
+    """Points and poses by id, in pixels of the source; NaN where nothing was marked so far."""
     if seen is None:
         return {}, {}
     pixels = cell_to_pixel(seen.xy, stride=spec.stride, offset=spec.offset)
     xy = rescale_points(pixels, from_size=working, to_size=size).double().cpu().numpy()
+    if seen.known is not None:
+        xy = np.where(seen.known.cpu().numpy()[:, None], xy, np.nan)
     visible, confidence = seen.visible.cpu().numpy(), seen.confidence.double().cpu().numpy()
     points: dict[int, TrackedPoint] = {}
-    joints: dict[int, list[int]] = {}
-    for row, (kind, number, _) in enumerate(layout.points):
+    keypoints = {number: _unknown(count) for number, count in layout.joints().items()}
+    for row, (kind, number, joint) in enumerate(layout.points):
         if kind == "joint":
-            joints.setdefault(number, []).append(row)
+            pose = keypoints[number]
+            pose.joints[joint], pose.visible[joint] = xy[row], visible[row]
+            pose.confidence[joint] = confidence[row]
             continue
         x, y = xy[row].tolist()
         points[number] = TrackedPoint(x, y, bool(visible[row]), float(confidence[row]))
-    keypoints = {
-        number: TrackedKeypoints(xy[rows], visible[rows], confidence[rows])
-        for number, rows in joints.items()
-    }
     return points, keypoints
+
+
+def _unknown(count: int) -> TrackedKeypoints:
+    """A pose of which nothing is known."""
+    nowhere = np.full((count, 2), np.nan)
+    return TrackedKeypoints(nowhere, np.zeros(count, dtype=bool), np.zeros(count))

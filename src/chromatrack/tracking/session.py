@@ -132,7 +132,7 @@ class Session:
         """
         new = self._marks(**marks)
         self._check(new)
-        known = {name[:2] for name in channel_names(self.layout)}
+        known = {name[:2] for name in (*channel_names(self.layout), *self.layout.unmarked)}
         double = sorted({name[:2] for name in new.labels()} & known)
         if double:
             raise InputError(
@@ -151,7 +151,8 @@ class Session:
         """Say where tracked things really are on the current frame; later frames follow from it.
 
         Args:
-            marks: see `LiveMarks`; of ids that are tracked already.
+            marks: see `LiveMarks`; of ids that are tracked already. Joints that were not marked
+                so far are tracked from here on.
 
         Returns:
             The current frame, done again.
@@ -162,8 +163,10 @@ class Session:
         """
         new = self._marks(**marks)
         self._check(new)
-        self._check_known(set(new.labels()))
-        return self._redo(new, self.layout)
+        names, layout = set(new.labels()), self.layout
+        self._check_known(names - set(layout.unmarked))
+        first = tuple(name for name in layout.unmarked if name in names)
+        return self._redo(new, layout.grown(Layout(points=first)))
 
     def lost(
         self, number: int, *, kind: Kind = "object", joints: Sequence[int] | None = None
@@ -172,7 +175,7 @@ class Session:
 
         Args:
             number: its id. kind: what it is.
-            joints: of keypoints, numbers of the joints that are hidden; None: all.
+            joints: of keypoints, numbers of the joints that are hidden; None: all that are tracked.
 
         Returns:
             The current frame, done again.
@@ -189,10 +192,12 @@ class Session:
         elif kind == "point":
             new = Marks(points=[PointMark(number, index, None, None)])
         else:
-            numbers = range(len(names)) if joints is None else joints
+            tracked_ones = [joint for _, _, joint in names - set(self.layout.unmarked)]
+            numbers = tracked_ones if joints is None else joints
             self._check_known({("joint", number, joint) for joint in numbers})
-            hidden = np.isin(np.arange(len(names)), numbers)
-            nowhere = np.full((len(names), 2), np.nan)
+            count = self.layout.joints()[number]
+            hidden = np.isin(np.arange(count), numbers)
+            nowhere = np.full((count, 2), np.nan)
             new = Marks(keypoints=[KeypointMark(number, index, nowhere, hidden)])
         return self._redo(new, self.layout)
 
@@ -233,9 +238,10 @@ class Session:
         return self._result
 
     def _names(self, kind: Kind, number: int) -> set[LabelName]:
-        """Labels of one tracked thing."""
+        """Labels of one tracked thing, those of its unmarked joints among them."""
         part = "joint" if kind == "keypoints" else kind
-        names = {name for name in channel_names(self.layout) if name[:2] == (part, number)}
+        all_names = (*channel_names(self.layout), *self.layout.unmarked)
+        names = {name for name in all_names if name[:2] == (part, number)}
         if not names:
             self._check_known({(part, number, 0)})
         return names

@@ -19,7 +19,7 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from chromatrack.errors import VideoError
+from chromatrack.errors import BeyondEndError, VideoError
 from chromatrack.video.integrity import StructureWalk, check_file, ffv1_sums_match
 
 FALLBACK_FPS = 24.0
@@ -95,7 +95,7 @@ class PictureReader:
         pictures = None
         if start > _SKIP_RATHER_THAN_SEEK and (table := self.packet_table()) is not None:
             if start >= len(table.pts):
-                raise VideoError(beyond_end(self.path, len(table.pts), start))
+                raise beyond_end(self.path, len(table.pts), start)
             pictures = self._pictures_at(table, start)
             first = start
         if pictures is None:
@@ -112,7 +112,7 @@ class PictureReader:
         if index == 0:
             raise VideoError(f"{self.path}: its video stream holds no frames")
         if index <= start:
-            raise VideoError(beyond_end(self.path, index, start))
+            raise beyond_end(self.path, index, start)
 
     def pictures(self, *, from_pts: int | None = None) -> Iterator[VideoFrame]:
         """Pictures in display order from where the container stands; raises Damage.
@@ -247,10 +247,11 @@ class PictureReader:
         return Clock(self.stream.time_base or Fraction(1, 1_000_000), step)
 
 
-def beyond_end(path: str, count: int, index: int) -> str:
-    """The message for a frame number that a source does not have."""
+def beyond_end(path: str, count: int, index: int) -> BeyondEndError:
+    """The error for a frame number that a source does not have."""
     span = f"0 to {count - 1}" if count else "none"
-    return f"{path}: has {count} frames (numbers {span}), but frame {index} was asked for"
+    text = f"{path}: has {count} frames (numbers {span}), but frame {index} was asked for"
+    return BeyondEndError(text, frame_count=count)
 
 
 def _first_video_stream(container: InputContainer, path: str) -> VideoStream:

@@ -116,7 +116,7 @@ def read_frames(
     if files is not None:
         check_same_size(files)
         if start >= len(files):
-            raise VideoError(beyond_end(fspath(source), len(files), start))
+            raise beyond_end(fspath(source), len(files), start)
         return _read_images(files, start, end, size)
     return _read_stream(PictureReader.open(fspath(source)), start, end, size)
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -84,18 +84,28 @@ def mask_outline(mask: np.ndarray, *, width: int = 1) -> np.ndarray:
 class Bar:
     """How far to trust one thing.
 
-    name: stands before the bar. number: the id whose colour it has. value: [0, 1], its length.
-    low: below it the bar has a red frame; a tick marks it.
+    name: stands before the bar. number: the id whose colour it has, if not `color`. value: [0, 1],
+    its length. low: below it the bar has a red frame; a tick marks it.
     """
 
     name: str
     number: int
     value: float
     low: float
+    color: tuple[int, int, int] | None = None
 
 
-def overlay_reliability(rgb: np.ndarray, bars: Sequence[Bar]) -> np.ndarray:
-    """Draw bars at the bottom left, from the top down; where too many, those of lowest values.
+Panel = Literal["bottom-left", "bottom-right", "top-left", "top-right", "outside"]
+"""Where bars of reliability stand: in a corner of the picture, or in a strip to its right."""
+
+
+def overlay_reliability(
+    rgb: np.ndarray, bars: Sequence[Bar], *, panel: Panel = "bottom-left"
+) -> np.ndarray:
+    """Draw bars one below the other; where too many, those of lowest values.
+
+    Args:
+        panel: where; "outside" makes the picture wider by a strip, by as much for any bars.
 
     Raises InputError for a value outside 0..1.
     """
@@ -107,24 +117,48 @@ def overlay_reliability(rgb: np.ndarray, bars: Sequence[Bar]) -> np.ndarray:
     step = max(3, height // 50, min(height // 24, height // max(1, len(bars))))
     worst = sorted(range(len(bars)), key=lambda row: bars[row].value)[: height // step]
     shown = [bars[row] for row in sorted(worst)]
+    letters = max((len(bar.name) for bar in shown), default=1)
+    name_width, length = (2 + letters // 3) * step, max(8, width // 6)
+    edge = 0
+    if panel == "outside":
+        strip = np.zeros((height, 2 * ((width // 6 + height // 4) // 2 + 2), 3), np.uint8)
+        rgb, edge = np.concatenate([rgb, strip], axis=1), width
+    elif panel.endswith("right"):
+        edge = width - (name_width + length + 3)
     image = Image.fromarray(rgb).convert("RGBA")
     plate = Image.new("RGBA", image.size, (0, 0, 0, 0))
     pen, font = ImageDraw.Draw(plate), load_font(max(8, step - 4))
-    letters = max((len(bar.name) for bar in shown), default=1)
-    left, length = (2 + letters // 3) * step, max(8, width // 6)
-    for row, bar in enumerate(reversed(shown), start=1):
-        value, low, top = bar.value, bar.low, height - row * step
-        bottom = top + step - 3
-        color = tuple(brightest(object_colors(np.array([bar.number])))[0].tolist())
-        pen.rectangle((0, top - 1, left + length + 2, bottom + 1), fill=(0, 0, 0, 150))
-        pen.rectangle((left, top, left + round(value * length), bottom), fill=(*color, 255))
-        tick = left + round(low * length)
-        pen.line((tick, top, tick, bottom), fill=(255, 255, 255, 160))
-        if value < low:
-            pen.rectangle((left, top, left + length, bottom), outline=(255, 40, 40, 255))
-        if step >= 9:
-            pen.text((2, (top + bottom) / 2), bar.name, font=font, fill="white", anchor="lm")
+    first = height - len(shown) * step if panel.startswith("bottom") else 1
+    for row, bar in enumerate(shown):
+        box = (edge, first + row * step, edge + name_width + length, first + (row + 1) * step - 3)
+        _draw_bar(pen, bar, box, length=length, font=font if step >= 9 else None)
     return np.array(Image.alpha_composite(image, plate).convert("RGB"))
+
+
+def _draw_bar(
+    pen: ImageDraw.ImageDraw,
+    bar: Bar,
+    box: tuple[int, int, int, int],
+    *,
+    length: int,
+    font: Font | None,
+) -> None:
+    """A bar of `length` px at the right of a box (left, top, right, bottom), its name at the left.
+
+    font: None: too small for a name.
+    """
+    edge, top, right, bottom = box
+    left = right - length
+    color = bar.color or tuple(brightest(object_colors(np.array([bar.number])))[0].tolist())
+    pen.rectangle((edge, top - 1, right + 2, bottom + 1), fill=(0, 0, 0, 150))
+    pen.rectangle((left, top, left + round(bar.value * length), bottom), fill=(*color, 255))
+    tick = left + round(bar.low * length)
+    pen.line((tick, top, tick, bottom), fill=(255, 255, 255, 160))
+    if bar.value < bar.low:
+        pen.rectangle((left, top, right, bottom), outline=(255, 40, 40, 255))
+    if font is not None:
+        place = edge + 2, (top + bottom) / 2
+        pen.text(place, bar.name, font=font, fill="white", anchor="lm")
 
 
 def contact_sheet(

@@ -31,6 +31,9 @@ RIM = (16, 17, 20)
 FADE_STEPS = 5
 """In which a trail fades from its dot to nothing."""
 
+LONGEST_LABEL = 24
+"""Letters of a name that are drawn; longer ones are cut."""
+
 FAR = 1e4
 """Px beyond which positions are pulled in: they are far outside any frame anyhow."""
 
@@ -102,12 +105,17 @@ def overlay_points(
         _paint(image, _trail(known, width=1.6 * unit), bright_color(number), rim=0.0)
     for number, point in sorted(points.items(), key=lambda item: item[1].visible):
         if _known(point.x, point.y):
-            _paint_dot(image, (point.x, point.y), number, unit=unit, visible=point.visible)
+            color = bright_color(number)
+            _paint_dot(image, (point.x, point.y), color, unit=unit, visible=point.visible)
     return np.array(image)
 
 
-def overlay_boxes(rgb: np.ndarray, boxes: Mapping[int, TrackedBox]) -> np.ndarray:
+def overlay_boxes(
+    rgb: np.ndarray, boxes: Mapping[int, TrackedBox], *, names: Mapping[int, str] | None = None
+) -> np.ndarray:
     """Draw every box as a thin rectangle with its id, dashed and pale where it is hidden.
+
+    names: what boxes are called, by id; it stands behind the id.
 
     The line runs along the outermost pixels that the box covers. Boxes that are not finite are
     passed over.
@@ -127,17 +135,24 @@ def overlay_boxes(rgb: np.ndarray, boxes: Mapping[int, TrackedBox]) -> np.ndarra
             strokes = [Stroke(dash, 1.6 * unit, opacity) for dash in dashes]
             _paint(image, strokes, bright_color(number), rim=0.45)
         if box.x < image.width and box.y < image.height and right > -1 and bottom > -1:
-            _paint_label(image, (box.x, box.y), number, unit=unit)
+            label = label_text(number, (names or {}).get(number))
+            _paint_label(image, (box.x, box.y), label, bright_color(number), unit=unit)
     return np.array(image)
 
 
 def overlay_skeleton(
-    rgb: np.ndarray, keypoints: Mapping[int, TrackedKeypoints], skeleton: Skeleton
+    rgb: np.ndarray,
+    keypoints: Mapping[int, TrackedKeypoints],
+    skeleton: Skeleton,
+    *,
+    joint_names: bool = False,
 ) -> np.ndarray:
-    """Draw every skeleton's edges and joints in its id's colour.
+    """Draw every skeleton's edges and joints in its id's `skeleton_color`.
 
     Hidden joints are hollow and edges to them pale; joints without a position are left out.
     InputError for another number of joints than the skeleton's.
+
+    joint_names: write the name beside each joint that is seen.
     """
     image = _image(rgb)
     unit = _unit(rgb)
@@ -152,11 +167,56 @@ def overlay_skeleton(
             if _known(*joints[a], *joints[b]):
                 clear = bool(instance.visible[a] and instance.visible[b])
                 line = Stroke((joints[a], joints[b]), 2.0 * unit, 0.95 if clear else 0.35)
-                _paint(image, [line], bright_color(number), rim=0.45)
+                _paint(image, [line], skeleton_color(number), rim=0.45)
         for joint, visible in zip(joints, instance.visible, strict=True):
             if _known(*joint):
-                _paint_dot(image, joint, number, unit=0.8 * unit, visible=bool(visible))
+                color = skeleton_color(number)
+                _paint_dot(image, joint, color, unit=0.8 * unit, visible=bool(visible))
+        if joint_names:
+            for joint, name, visible in zip(joints, skeleton.names, instance.visible, strict=True):
+                if _known(*joint) and visible:
+                    _paint_text(image, joint, short_text(name), unit=unit)
     return np.array(image)
+
+
+@dataclass(frozen=True)
+class Label:
+    """The name of a thing: xy px of the corner it stands above, and its colour."""
+
+    text: str
+    corner: XY
+    color: Color
+
+
+def overlay_labels(rgb: np.ndarray, labels: Sequence[Label]) -> np.ndarray:
+    """Write names on plates of their things' colours; corners that are not finite are left out."""
+    image = _image(rgb)
+    unit = _unit(rgb)
+    for label in labels:
+        if _known(*label.corner):
+            _paint_label(image, label.corner, label.text, label.color, unit=unit)
+    return np.array(image)
+
+
+def label_text(number: int, name: str | None) -> str:
+    """What a label says of a thing: its id, and its name if it has one."""
+    return f"{number} {short_text(name)}" if name else str(number)
+
+
+def short_text(text: str) -> str:
+    """A name in one short line."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_LABEL else f"{line[: LONGEST_LABEL - 1]}…"
+
+
+@functools.lru_cache(maxsize=4096)
+def skeleton_color(number: int) -> Color:
+    """The colour of skeletons: as far as can be from that of masks, boxes and points of the id."""
+    other = 255 - np.array([bright_color(number)], dtype=np.uint8)
+    if int(other.max()) < 64:  # against white nothing bright is left
+        return 255, 140, 0
+    red, green, blue = brightest(other)[0].tolist()
+    return red, green, blue
 
 
 @functools.lru_cache(maxsize=4096)
@@ -271,14 +331,13 @@ def _draw(
             pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=grey)
 
 
-def _paint_dot(image: Image.Image, xy: XY, number: int, *, unit: float, visible: bool) -> None:
+def _paint_dot(image: Image.Image, xy: XY, color: Color, *, unit: float, visible: bool) -> None:
     """A dot with a dark rim; a ring if hidden."""
     x, y = (round(_near(value) * FINER) for value in xy)
     rim, dot = _dot_patches(x % FINER, y % FINER, unit, visible)
     half = rim.width // 2
     corner = (x // FINER - half, y // FINER - half)
     image.paste(RIM, (*corner, corner[0] + rim.width, corner[1] + rim.width), rim)
-    color = bright_color(number)
     image.paste(color, (*corner, corner[0] + dot.width, corner[1] + dot.width), dot)
 
 
@@ -303,17 +362,23 @@ def _dot_patches(x: int, y: int, unit: float, visible: bool) -> tuple[Image.Imag
     return patches[0], patches[1]
 
 
-def _paint_label(image: Image.Image, corner: XY, number: int, *, unit: float) -> None:
-    """The id on a plate of its colour, above the corner if there is room, else inside the box."""
+def _paint_text(image: Image.Image, xy: XY, text: str, *, unit: float) -> None:
+    """A word to the right of a place, with a dark rim."""
+    place = _near(xy[0]) + 5 * unit, _near(xy[1])
+    font, rim = load_font(round(10 * unit)), max(1, round(unit))
+    pen = ImageDraw.Draw(image)
+    pen.text(place, text, font=font, fill="white", anchor="lm", stroke_width=rim, stroke_fill=RIM)
+
+
+def _paint_label(image: Image.Image, corner: XY, text: str, color: Color, *, unit: float) -> None:
+    """A text on a plate of a colour, above the corner if there is room, else inside the box."""
     font = load_font(round(11 * unit))
-    text = str(number)
     pad = max(1, round(2 * unit))
     left, top, right, bottom = font.getbbox(text)
     width, height = math.ceil(right - left) + 2 * pad, math.ceil(bottom - top) + 2 * pad
-    x = min(max(round(_near(corner[0])), 0), image.width - width)
+    x = max(min(round(_near(corner[0])), image.width - width), 0)
     y = round(_near(corner[1]))
     y = min(max(y - height if y >= height else y, 0), image.height - height)
-    color = bright_color(number)
     pen = ImageDraw.Draw(image)
     pen.rectangle([x, y, x + width - 1, y + height - 1], fill=color)
     light = 0.3 * color[0] + 0.59 * color[1] + 0.11 * color[2]

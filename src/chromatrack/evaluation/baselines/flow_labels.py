@@ -133,6 +133,7 @@ class PointFlow:
     def __init__(self, count: int) -> None:
         self.xy, self.origin = torch.zeros(count, 2), torch.zeros(count, 2)
         self.confidence, self.frames = torch.zeros(count), torch.full((count,), -1)
+        self.known = torch.zeros(count, dtype=torch.bool)
         self.started = False
 
     def move(self, between: Between, chained_to: int | None) -> None:
@@ -148,6 +149,7 @@ class PointFlow:
         self.started = True
         self.frames[row] = -1 if place is None else index
         self.confidence[row] = float(place is not None)
+        self.known[row] |= place is not None
         if place is not None:
             self.xy[row] = self.origin[row] = torch.tensor(place)
 
@@ -156,10 +158,11 @@ class PointFlow:
         return set(self.frames[self.frames >= 0].tolist())
 
     def read(self) -> Seen | None:
-        """All points, those not marked yet unseen; None before the first mark."""
+        """All points, those not marked yet unknown; None before the first mark."""
         if not self.started:
             return None
-        return Seen(self.xy.clone(), self.confidence > 1 / 2, self.confidence.clone())
+        visible = self.confidence > 1 / 2
+        return Seen(self.xy.clone(), visible, self.confidence.clone(), self.known.clone())
 
 
 # -- boxes ---------------------------------------------------------------------------------

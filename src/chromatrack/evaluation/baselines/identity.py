@@ -112,13 +112,13 @@ def _held_points(
     places: Mapping[tuple[LabelName, int], tuple[float, float] | None],
     since: Mapping[LabelName, int | None],
 ) -> Seen | None:
-    """All points, those that are not held unseen at (0, 0); None without any."""
+    """All points, those that are not held unknown; None without any."""
     if all(frame is None for frame in since.values()):
         return None
     there = [None if frame is None else places[name, frame] for name, frame in since.items()]
     xy = torch.tensor([(0.0, 0.0) if place is None else place for place in there])
     visible = torch.tensor([place is not None for place in there])
-    return Seen(xy, visible, visible.float())
+    return Seen(xy, visible, visible.float(), visible)
 
 
 def baseline(name: str, *, device: Device = "auto") -> IdentityTracker | FlowTracker | None:
