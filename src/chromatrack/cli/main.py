@@ -18,6 +18,7 @@ import tyro
 from chromatrack import __version__
 from chromatrack.cli.edit import correct, paint
 from chromatrack.cli.evaluate import evaluate_app
+from chromatrack.cli.frame import frame
 from chromatrack.cli.track import Output, colorize, events, stabilize, track
 from chromatrack.cli.train import train
 from chromatrack.errors import ChromatrackError, DamagedVideoError
@@ -80,7 +81,7 @@ def _warn(message: Warning | str, *_: object, **__: object) -> None:
 
 def _app() -> tyro.extras.SubcommandApp:
     app = tyro.extras.SubcommandApp()
-    for command in (track, correct, colorize, paint, stabilize, events, train):
+    for command in (frame, track, correct, colorize, paint, stabilize, events, train):
         app.command(command)
     app.command(evaluate_app(), name="evaluate", help="Measure a model on a benchmark.")
     for command in (demo, doctor):
