@@ -470,11 +470,11 @@ def test_marks_are_refused_in_one_line(clip, first, mark_files, model, tmp_path,
     def line(*more: object) -> str:
         return refusal(capsys, "track", clip, "-o", out, "--model", model, *more)
 
-    assert "expected something to track, got nothing; give --masks, --polygons" in line()
+    assert "expected something to track, got nothing; give --box, --point, --masks" in line()
     assert "no file" in line("--points", tmp_path / "none.csv")
     assert "goes with --keypoints" in line("--masks", first, "--skeleton", mark_files["skeleton"])
-    assert "'3@x': expected ID@FRAME" in line("--masks", first, "--lost", "3@x")
-    assert "painted ids [1, 2], got 3" in line("--masks", first, "--lost", "3@1")
+    assert "'3@x': expected a frame number" in line("--masks", first, "--lost", "3@x")
+    assert "one of [1, 2], got 3" in line("--masks", first, "--lost", "3@1")
     assert "columns id,frame,x,y,width,height" in line("--boxes", mark_files["points"])
     assert not out.exists()
 
@@ -774,6 +774,53 @@ def test_correct_does_a_span_again(clip, first, model, truth, tmp_path, capsys):
     found = read_mask(out / "masks" / "00003.png")
     assert (found == read_mask(marks / "00003.png")).all()
     assert "expected PNG@FRAME" in refusal(capsys, "correct", out, "--masks", first)
+
+
+def test_marks_are_typed_and_corrected_with_whatever_track_takes(
+    clip, mark_files, model, truth, tmp_path, capsys
+):
+    out = tmp_path / "out"
+    joints = {"foot": [26, 41], "knee": [22, 33]}
+    names = {"names": ["foot", "hip", "knee"], "edges": []}
+    pose = {"skeleton": names, "marks": [{"id": 8, "frame": 4, "joints": joints}]}
+    other = write_json(tmp_path / "other.json", pose)
+    files = ("--keypoints", mark_files["keypoints"], "--skeleton", mark_files["skeleton"])
+    marked = ("--box", "1@0:20,15,25,26", "3@0:50,30,20,20", "--point", "1@0:30,31.5")
+    named = ("--name", "3=gate", "point:1=nose", "--lost", "box:3@2")
+    assert run("track", clip, *marked, *files, *named, "-o", out, "--model", model) == 0
+    given = json.loads((out / "result.json").read_text())["marks"]
+    assert given["boxes"] == [[1, 0, 20, 15, 25, 26], [3, 0, 50, 30, 20, 20], [3, 2, *[None] * 4]]
+    assert given["points"] == [[1, 0, 30, 31.5]]
+
+    outlines = json.loads(mark_files["polygons"].read_text())["objects"]
+    write_json(mark_files["polygons"], {"objects": [outlines[0] | {"frame": 3}]})
+    new = ("--polygons", mark_files["polygons"], "--polygon", "4@5:0,0,9,0,9,9")
+    new += ("--point", "1@4:31,30", "--box", "1@3:21,16,25,26", "--keypoints", other)
+    new += ("--lost", "keypoints:8/hip@5", "point:1@5")
+    assert run("correct", out, *new) == 0
+    given = json.loads((out / "result.json").read_text())["marks"]
+    assert given["masks"] == [3, 5] and (read_mask(out / "masks/00005.png") == 4).sum() > 30
+    assert given["points"] == [[1, 0, 30, 31.5], [1, 4, 31, 30], [1, 5, None, None]]
+    poses = {frame: joints for _, frame, joints in given["keypoints"]}
+    assert poses[4] == [None, [22, 33], [26, 41]] and poses[5] == ["lost", None, None]
+    capsys.readouterr()
+    write_json(other, pose | {"skeleton": names | {"names": ["foot", "hip", "knie"]}})
+    wrong = refusal(capsys, "correct", out, "--keypoints", other)
+    assert "knie" in wrong or "knee" in wrong
+
+
+def test_a_box_is_tracked_as_a_mask_and_corrected_as_one(clip, model, truth, tmp_path):
+    out = tmp_path / "out"
+    rows, columns = np.nonzero(truth[0].mask == 1)
+    box = [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
+    typed = f"1@0:{','.join(map(str, box))}"
+    assert run("track", clip, "--box", typed, "--box-as-mask", "-o", out, "--model", model) == 0
+    result = json.loads((out / "result.json").read_text())
+    assert result["objects"] == [1] and result["boxes"] == []
+    found, known = read_mask(out / "masks/00000.png") == 1, truth[0].mask == 1
+    assert (found & known).sum() > 0.8 * (found | known).sum()
+    assert run("correct", out, "--box", "1@4:5,5,20,20", "--box-as-mask") == 0
+    assert json.loads((out / "result.json").read_text())["marked_frames"] == [0, 4]
 
 
 def test_paint_carries_a_texture(clip, model, tmp_path, capsys):

@@ -7,22 +7,18 @@ from typing import Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
+from chromatrack.cli.mark_files import NO_MARKS, MarkFiles
 from chromatrack.cli.options import DEFAULTS, Settings, load_tracker
 from chromatrack.cli.track import End, Output, Start, Video, with_look_at
+from chromatrack.cli.typed_marks import Many
 from chromatrack.tracking.config import Device
-
-Many = tuple[tuple[str, ...], ...]
 
 
 def correct(
     run: Annotated[Path, Positional, arg(metavar="FOLDER")],
     /,
     *,
-    masks: Annotated[Many, UseAppendAction, arg(metavar="PNG@FRAME ...")] = (),
-    points: Annotated[Path | None, arg(metavar="CSV")] = None,
-    boxes: Annotated[Path | None, arg(metavar="CSV")] = None,
-    keypoints: Annotated[Path | None, arg(metavar="JSON")] = None,
-    lost: Annotated[Many, UseAppendAction, arg(metavar="ID@FRAME ...")] = (),
+    marks: OmitArgPrefixes[MarkFiles] = NO_MARKS,
     video: Annotated[Path | None, arg(metavar="VIDEO")] = None,
     device: Device = "auto",
 ) -> str:
@@ -30,37 +26,18 @@ def correct(
 
     Args:
         run: folder that `chromatrack track` wrote; it is changed in place.
-        masks: M.png@40 is a mask of frame 40 (from 0). May be repeated.
-        points: table with the columns id, frame, x, y.
-        boxes: table with the columns id, frame, x, y, width, height.
-        keypoints: skeletons of joints, COCO's or the short form.
-        lost: object 3 is not there on frame 40: 3@40. May be repeated.
         video: where the video is now, if it was moved.
         device: where to run.
     """
-    from chromatrack.cli.mark_files import parse_lost, table_names, tell_warned
+    from chromatrack.cli.mark_files import read_mark_files
     from chromatrack.cli.progress import frame_bar
-    from chromatrack.formats.csv_tables import read_boxes, read_points
-    from chromatrack.formats.keypoints import read_keypoints
-    from chromatrack.formats.marked_source import MarkedSource
     from chromatrack.runs.correct import correct as run_correction
-    from chromatrack.runs.correct import read_masks_at, tracker_of
+    from chromatrack.runs.correct import tracker_of
+    from chromatrack.runs.marks_json import read_run_marks
     from chromatrack.runs.reader import read_result
-    from chromatrack.tracking.marks import Marks
 
-    source = MarkedSource.of(read_result(run).find_video(video))
-    skeleton, poses = read_keypoints(keypoints, source=source) if keypoints else (None, [])
-    painted = read_masks_at([name for group in masks for name in group])
-    new = Marks(
-        {frame: source.fit_mask(mask, f"mask of frame {frame}") for frame, mask in painted.items()},
-        read_points(points, source=source) if points else (),
-        read_boxes(boxes, source=source) if boxes else (),
-        poses,
-        [parse_lost(text) for group in lost for text in group],
-        skeleton,
-        {**source.names, **table_names(points, boxes)},
-    )
-    tell_warned(source)
+    source, known = read_result(run).find_video(video), read_run_marks(run)
+    new = read_mark_files(marks, str(source), output=run, start=None, known=known)
     with frame_bar() as report:
         done = run_correction(
             tracker_of(run, device=device),

@@ -18,6 +18,7 @@ import tyro
 from chromatrack import __version__
 from chromatrack.cli.edit import correct, paint
 from chromatrack.cli.evaluate import BENCHMARKS, evaluate_app
+from chromatrack.cli.frame import frame
 from chromatrack.cli.option_errors import CommandLine
 from chromatrack.cli.track import Output, colorize, events, stabilize, track
 from chromatrack.cli.train import train
@@ -89,7 +90,7 @@ def _app() -> tyro.extras.SubcommandApp:
     return app
 
 
-WORK = (track, correct, colorize, paint, stabilize, events, train)
+WORK = (frame, track, correct, colorize, paint, stabilize, events, train)
 SHOW = (demo, doctor)
 COMMANDS: dict[str, Sequence[str]] = {
     **{command.__name__: () for command in WORK},

@@ -6,46 +6,48 @@ Nothing heavy is imported until they are read.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import UseAppendAction, arg
 
+from chromatrack.cli.typed_marks import Many, TypedMarks, each, with_typed
 from chromatrack.errors import InputError
 from chromatrack.formats.picture_names import Numbers
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from chromatrack.formats.marked_source import MarkedSource
-    from chromatrack.structures import KeypointMark, Kind, LostMark, Skeleton
+    from chromatrack.structures import KeypointMark, Kind, Skeleton
     from chromatrack.tracking.marks import Marks
 
 
-@dataclass(frozen=True)
-class MarkFiles:
+@dataclass(frozen=True, kw_only=True)
+class MarkFiles(TypedMarks):
     """What to track: at least one of these; all kinds go together in one run.
 
     Args:
-        masks: mask PNG of the first frame, or a folder of 00000.png-named masks.
+        masks: mask PNG of the first frame, a folder of 00000.png-named masks, or masks of any
+            frames: M.png@40 is one of frame 40 (from 0). May be repeated.
         polygons: outlines of objects, ours or LabelMe's, painted over the masks.
         points: table with the columns id, frame, x, y and, if you like, name.
         boxes: table with the columns id, frame, x, y, width, height and, if you like, name.
         keypoints: skeletons of joints, COCO's or the short form.
         skeleton: joint names and edges, for keypoints that come without or to draw with.
-        lost: object 3 is not there on frame 40: 3@40. May be repeated.
         numbers: what a number in a picture's name means: its frame's index, or the picture of the
             video that bears it; auto takes what is possible, and asks where both are.
         video_name: which of the videos in a file of several this one is, where no name fits.
     """
 
-    masks: Annotated[Path | None, arg(metavar="PNG|FOLDER")] = None
+    masks: Annotated[Many, UseAppendAction, arg(metavar="PNG|FOLDER|PNG@FRAME ...")] = ()
     polygons: Annotated[Path | None, arg(metavar="JSON|FOLDER")] = None
     points: Annotated[Path | None, arg(metavar="CSV")] = None
     boxes: Annotated[Path | None, arg(metavar="CSV")] = None
     keypoints: Annotated[Path | None, arg(metavar="JSON")] = None
     skeleton: Annotated[Path | None, arg(metavar="JSON")] = None
-    lost: Annotated[tuple[tuple[str, ...], ...], UseAppendAction, arg(metavar="ID@FRAME ...")] = ()
     numbers: Numbers = "auto"
     video_name: Annotated[str | None, arg(metavar="NAME")] = None
 
@@ -69,15 +71,17 @@ def read_mark_files(
     video: str,
     *,
     output: Path,
-    start: int,
+    start: int | None,
+    known: Marks | None = None,
     source: MarkedSource | None = None,
 ) -> Marks:
-    """All marks in the files, as they lie on the video.
+    """All marks in the files and those typed, as they lie on the video.
 
     Args:
         files: as the user named them.
         output: folder of the results, where none of them may be overwritten.
-        start: the frame of a single mask.
+        start: the frame of a mask that says none; None: it has to say one.
+        known: of the run that they are added to, if there is one.
         source: the same video, to keep what was understood; None: opened here, and what was passed
             over or scaled is told in warnings.
 
@@ -87,37 +91,39 @@ def read_mark_files(
     """
     from chromatrack.formats.csv_tables import read_boxes, read_points
     from chromatrack.formats.keypoints import read_keypoints, read_skeleton
-    from chromatrack.formats.masks import read_mask_folder, read_single_mask
     from chromatrack.formats.polygons import read_polygons
     from chromatrack.tracking.mark_checks import add_polygons
     from chromatrack.tracking.marks import Marks
 
-    _check_named(files, output)
+    _check_named(files, output, new=known is None)
     if source is None:
-        source = marked_source(files, video, start=start)
-        given = read_mark_files(files, video, output=output, start=start, source=source)
+        source = marked_source(files, video, start=start or 0)
+        given = read_mark_files(
+            files, video, output=output, start=start, known=known, source=source
+        )
         tell_warned(source)
         return given
-    masks = {}
-    if files.masks:
-        read_masks = read_mask_folder if files.masks.is_dir() else read_single_mask
-        masks = read_masks(files.masks, source=source)
+    masks = _read_masks(files.masks, source, one_frame=start is not None)
     if files.polygons:
         masks = add_polygons(masks, read_polygons(files.polygons, source=source), source.size)
-    skeleton = read_skeleton(files.skeleton) if files.skeleton else None
+    skeleton = known.skeleton if known is not None else None
+    if files.skeleton:
+        skeleton = read_skeleton(files.skeleton)
     keypoints: Sequence[KeypointMark] = ()
     if files.keypoints:
         own, keypoints = read_keypoints(files.keypoints, skeleton=skeleton, source=source)
         skeleton = own if skeleton is None else _drawn_with(skeleton, own)
-    return Marks(
+    marks = Marks(
         masks=masks,
         points=read_points(files.points, source=source) if files.points else (),
         boxes=read_boxes(files.boxes, source=source) if files.boxes else (),
         keypoints=keypoints,
-        lost=[parse_lost(text) for group in files.lost for text in group],
         skeleton=skeleton,
         names={**source.names, **table_names(files.points, files.boxes)},
     )
+    if known is not None:
+        marks = _in_order_of(marks, known.skeleton)
+    return with_typed(marks, files, video, known=known)
 
 
 def tell_warned(source: MarkedSource) -> None:
@@ -140,20 +146,22 @@ def table_names(points: Path | None, boxes: Path | None) -> dict[tuple[Kind, int
     }
 
 
-def parse_lost(text: str) -> LostMark:
-    """A mark of absence from `3@40`: object 3 is not there on frame 40.
+def _read_masks(names: Many, source: MarkedSource, *, one_frame: bool) -> Mapping[int, np.ndarray]:
+    """What --masks named, one PNG, a folder or PNGs of frames: {frame: (H, W) int32 ids}."""
+    from chromatrack.formats.masks import read_mask_folder, read_single_mask
+    from chromatrack.runs.correct import read_masks_at
 
-    Raises:
-        InputError: not an id and a frame.
-    """
-    from chromatrack.structures import LostMark
+    given = list(each(names))
+    if len(given) == 1 and Path(given[0]).is_dir():
+        return read_mask_folder(given[0], source=source)
+    if len(given) == 1 and one_frame and _says_no_frame(given[0]):
+        return read_single_mask(given[0], source=source)
+    found = read_masks_at(given)
+    return {frame: source.fit_mask(mask, f"mask of frame {frame}") for frame, mask in found.items()}
 
-    number, _, frame = text.partition("@")
-    if not (number.isdecimal() and frame.isdecimal()):
-        raise InputError(
-            f"lost {text!r}: expected ID@FRAME such as 3@40, object 3 is not there on frame 40"
-        )
-    return LostMark(int(number), int(frame))
+
+def _says_no_frame(name: str) -> bool:
+    return "@" not in name or Path(name).exists()
 
 
 def _drawn_with(skeleton: Skeleton, own: Skeleton) -> Skeleton:
@@ -164,20 +172,50 @@ def _drawn_with(skeleton: Skeleton, own: Skeleton) -> Skeleton:
     return replace(own, edges=tuple((place[a], place[b]) for a, b in skeleton.edges))
 
 
-def _check_named(files: MarkFiles, output: Path) -> None:
+def _in_order_of(marks: Marks, skeleton: Skeleton | None) -> Marks:
+    """Poses with their joints in the order that a run has them.
+
+    Raises:
+        InputError: joints of other names.
+    """
+    own = marks.skeleton
+    if not marks.keypoints or own is None or skeleton is None or own.names == skeleton.names:
+        return marks
+    if set(own.names) != set(skeleton.names):
+        raise InputError(
+            f"keypoints: expected the joints of the run, {', '.join(skeleton.names)}, got "
+            f"{', '.join(own.names)}; name them as there"
+        )
+    order = [own.names.index(name) for name in skeleton.names]
+    poses = [
+        replace(pose, joints=pose.joints[order], lost=pose.lost[order]) for pose in marks.keypoints
+    ]
+    return replace(marks, keypoints=poses, skeleton=skeleton)
+
+
+def _check_named(files: MarkFiles, output: Path, *, new: bool) -> None:
+    """InputError unless something is named, and none of it lies where the results go.
+
+    A correction (not `new`) may take masks out of the run: a marked frame keeps its mask.
+    """
     from chromatrack.atomic import keep_apart
     from chromatrack.runs.files import TABLES
 
-    sources = (files.masks, files.polygons, files.points, files.boxes, files.keypoints)
-    if not any(sources):
+    sources = (files.polygons, files.points, files.boxes, files.keypoints)
+    masks = [
+        name if _says_no_frame(name) else name.rpartition("@")[0] for name in each(files.masks)
+    ]
+    typed = (files.box, files.point, files.polygon, files.lost)
+    if not any((*masks, *sources, *typed)):
         raise InputError(
-            "expected something to track, got nothing; give --masks, --polygons, --points, "
-            "--boxes or --keypoints"
+            "expected something to track, got nothing; give --box, --point, --masks, --polygons, "
+            "--points, --boxes or --keypoints (`chromatrack frame` shows a frame to mark)"
         )
     if files.skeleton and not files.keypoints:
         raise InputError(f"skeleton {files.skeleton}: goes with --keypoints, got without; add them")
-    for name in ("masks", "marks"):
-        keep_apart(files.masks, output / name)
-    for path in (*sources[1:], files.skeleton):
+    for mask in masks if new else ():
+        for name in ("masks", "marks"):
+            keep_apart(mask, output / name)
+    for path in (*sources, files.skeleton):
         for name in (*TABLES.values(), "result.json"):
             keep_apart(path, output / name)

@@ -64,7 +64,7 @@ def check_all(marks: Marks, info: VideoInfo, *, start: int, end: int | None) -> 
     for name, frame, place in marks.places():
         if place is not None:
             _check_inside(f"{name[0]} {name[1]} on frame {frame}", *place, info)
-    _check_boxes(marks, info)
+    check_boxes(marks, info)
     layout = marks.layout()
     for lost in marks.lost:
         if lost.id not in layout.regions:
@@ -177,7 +177,8 @@ def _check_inside(what: str, x: float, y: float, info: VideoInfo) -> None:
         )
 
 
-def _check_boxes(marks: Marks, info: VideoInfo) -> None:
+def check_boxes(marks: Marks, info: VideoInfo) -> None:
+    """InputError unless every box has a size and meets the frame, or is lost as a whole."""
     for box in marks.boxes:
         what = f"box {box.id} on frame {box.frame}"
         values = (box.x, box.y, box.width, box.height)
