@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from chromatrack.errors import InputError
-from chromatrack.formats.masks import read_mask, read_mask_folder
+from chromatrack.formats.masks import read_mask_folder, read_mask_pages
 from chromatrack.ops.coords import (
     FeatureSpec,
     cell_count,
@@ -283,7 +283,10 @@ def read_marks(masks: Masks, *, start: int) -> dict[int, np.ndarray]:
     if isinstance(masks, Mapping):
         return {int(index): mask for index, mask in masks.items()}
     path = Path(masks)
-    return read_mask_folder(path) if path.is_dir() else {start: read_mask(path)}
+    if path.is_dir():
+        return read_mask_folder(path)
+    pages = read_mask_pages(path)
+    return {start: pages[0]} if len(pages) == 1 else dict(enumerate(pages))
 
 
 def read_reference(reference: ColorReference) -> tuple[np.ndarray, int | None]:
