@@ -7,18 +7,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageSequence, UnidentifiedImageError
+from PIL import Image
 
 from chromatrack.errors import InputError
 from chromatrack.formats.soft_edges import Joined, is_photograph, join_shades, lossy_object
+from chromatrack.video.images import IMAGE_ERRORS, full_pages, open_image
 
 MAX_COLORS = 256
 """An RGB mask with more distinct colours than this is taken for a photograph and refused."""
 
 LOSSY_FORMATS = frozenset({"JPEG", "MPO", "AVIF"})
 """Formats that smear ids at the borders; one object on black can be read from them, ids cannot."""
-
-_REDUCED = 0b101  # TIFF NewSubfileType: a smaller copy of another page, or its transparency
 
 
 @dataclass(frozen=True)
@@ -45,11 +44,11 @@ def read_pages(path: Path) -> list[MaskPage]:
     if not path.exists():
         raise InputError(f"no mask file '{path}'; check the path")
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             return [_page(picture, path) for picture in _pictures(image, path)]
     except InputError:
         raise
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except IMAGE_ERRORS as error:
         raise InputError(f"cannot read the mask '{path}': {error}") from error
 
 
@@ -69,19 +68,19 @@ def _pictures(image: Image.Image, path: Path) -> Iterator[_Picture]:
     are read as colours.
     """
     is_lossy = image.format in LOSSY_FORMATS or (image.format == "WEBP" and _smears(path))
-    if image.format == "MPO" or getattr(image, "n_frames", 1) == 1:
+    pages = full_pages(image)
+    if len(pages) == 1:
+        image.seek(pages[0])
         image.load()
         is_grey = image.format == "PNG" and image.mode in {"L", "LA"}
         yield _Picture(image, is_lossy, _grey_bits(path) if is_grey else 8)
         return
     bits = _grey_bits(path) if image.format == "PNG" and image.mode == "L" else 8
-    for number, page in enumerate(ImageSequence.Iterator(image)):
-        tags = getattr(page, "tag_v2", {})
-        if tags.get(254, 0) & _REDUCED or (number == 0 and getattr(image, "default_image", False)):
-            continue
-        page.load()
-        is_drawn = page.mode == "P" and image.format != "TIFF"
-        yield _Picture(page.convert("RGBA") if is_drawn else page, is_lossy, bits)
+    for number in pages:
+        image.seek(number)
+        image.load()
+        is_drawn = image.mode == "P" and image.format != "TIFF"
+        yield _Picture(image.convert("RGBA") if is_drawn else image, is_lossy, bits)
 
 
 def _page(picture: _Picture, path: Path) -> MaskPage:
