@@ -22,7 +22,7 @@ from chromatrack.ops.coords import (
     rescale_points,
 )
 from chromatrack.propagation.box_labels import box_to_label
-from chromatrack.propagation.label_maps import masks_to_label_map, object_ids
+from chromatrack.propagation.label_maps import give_cell, masks_to_label_map, object_ids
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.point_labels import bumps
 from chromatrack.propagation.propagate import FrameMarks
@@ -170,6 +170,10 @@ class Marks:
                 drawn = (box.x, box.y, box.width, box.height)
                 boxes[channel] = rescale_box(drawn, from_size=frame_size, to_size=image_size)  # type: ignore[arg-type]
                 label_map[channel] = box_to_label(boxes[channel], size=size, spec=spec)
+                if not bool(label_map[channel].any()):
+                    x, y, width, height = boxes[channel]
+                    middle = x + (width - 1) / 2, y + (height - 1) / 2
+                    give_cell(label_map, channel, middle, spec=spec)
         xy = {}
         for name, frame, place in self.places():
             if frame != index or name not in layout.points:
