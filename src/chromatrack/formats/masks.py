@@ -7,23 +7,19 @@ Reads the DAVIS layout (palette PNG, folders of `00000.png`) and whatever a pain
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError
 from chromatrack.formats.marked_source import MarkedSource
+from chromatrack.formats.mask_pixels import MaskPage, read_pages
 from chromatrack.formats.picture_names import NamedPicture
-
-MAX_COLORS = 256
-"""An RGB mask with more distinct colours than this is taken for a photograph and refused."""
-
-LOSSY_FORMATS = frozenset({"JPEG", "MPO"})
-"""Formats that smear ids at the borders; refused as masks."""
 
 
 def _davis_palette() -> np.ndarray:
@@ -59,11 +55,38 @@ def read_mask(path: str | PathLike[str]) -> np.ndarray:
       background. A colour of the DAVIS palette gets its index there; the others get the smallest
       free ids from 1, in ascending (R, G, B) order.
 
+    Shades along smooth edges are no objects: they are joined to what they are most like, with a
+    warning, and so is what a lossy format smears around one object.
+
     Raises:
-        InputError: no such file, not an image, a lossy format, or more than 256 colours.
+        InputError: no such file, not an image, several pictures, ids in a lossy format, more than
+            256 colours, or values that change little by little everywhere.
     """
-    packed, is_color = _read_raw(Path(path))
-    return _colors_to_ids(packed, _color_table([packed])) if is_color else packed
+    pages = read_pages(Path(path))
+    if len(pages) > 1:
+        raise InputError(
+            f"'{path}' holds {len(pages)} pictures, expected one mask; save the one that is meant"
+        )
+    return _page_ids(Path(path), pages)[0]
+
+
+def read_mask_pages(path: str | PathLike[str]) -> list[np.ndarray]:
+    """Read all pictures of a TIFF, an animated PNG, WebP or GIF, or the one of another image.
+
+    Each as by `read_mask`, all of one size; a colour has the same id in all of them.
+
+    Raises:
+        InputError: as `read_mask`, or pictures of different sizes.
+    """
+    pages = read_pages(Path(path))
+    sizes = [_size_text(page.values) for page in pages]
+    for number, size in enumerate(sizes):
+        if size != sizes[0]:
+            raise InputError(
+                f"'{path}': its masks must have one size, but picture 0 is {sizes[0]} and picture "
+                f"{number} is {size}"
+            )
+    return _page_ids(Path(path), pages)
 
 
 def frame_file(index: int) -> str:
@@ -89,34 +112,37 @@ def read_mask_folder(
     """
     folder = Path(path)
     files = _numbered_files(folder, source)
-    raw = {index: _read_raw(file) for index, file in files.items()}
-    first_index, (first, _) = next(iter(raw.items()))
-    for index, (array, _) in raw.items():
-        if array.shape != first.shape:
+    raw = {index: _only_page(file) for index, file in files.items()}
+    first_index, first = next(iter(raw.items()))
+    for index, page in raw.items():
+        if page.values.shape != first.values.shape:
             raise InputError(
                 f"{folder}: masks must have one size, but frame {first_index} is "
-                f"{_size_text(first)} and frame {index} is {_size_text(array)}"
+                f"{_size_text(first.values)} and frame {index} is {_size_text(page.values)}"
             )
-    table = _color_table(packed for packed, is_color in raw.values() if is_color)
-    masks = {
-        index: _colors_to_ids(array, table) if is_color else array
-        for index, (array, is_color) in raw.items()
-    }
+    masks = dict(zip(raw, _page_ids(folder, list(raw.values())), strict=True))
     if source is None:
         return masks
     return {index: source.fit_mask(mask, f"'{files[index]}'") for index, mask in masks.items()}
 
 
 def read_single_mask(path: str | PathLike[str], *, source: MarkedSource) -> dict[int, np.ndarray]:
-    """Read the one mask of a video: {its frame: (H, W) int32 ids of the video's size}.
+    """Read the masks in one file: {frame: (H, W) int32 ids of the video's size}.
 
-    It is for the picture of its name if the video has one, else for the first frame.
+    One is for the picture of its name if the video has one, else for the first frame; several
+    pictures in a file are for frames 0, 1, 2, ...
 
     Raises:
-        InputError: as `read_mask`; another shape than the video; or for a picture before the start.
+        InputError: as `read_mask_pages`; another shape than the video; or for a picture before the
+            start.
     """
-    place, mask = f"'{path}'", read_mask(path)
-    return {source.frame_of_single(str(path), place): source.fit_mask(mask, place)}
+    place, pages = f"'{path}'", read_mask_pages(path)
+    if len(pages) > 1:
+        return {
+            index: source.fit_mask(mask, f"{place}, picture {index}")
+            for index, mask in enumerate(pages)
+        }
+    return {source.frame_of_single(str(path), place): source.fit_mask(pages[0], place)}
 
 
 def write_mask(path: str | PathLike[str], mask: np.ndarray) -> None:
@@ -165,72 +191,26 @@ def check_mask(mask: np.ndarray) -> np.ndarray:
     return array.astype(np.int32)
 
 
-def _read_raw(path: Path) -> tuple[np.ndarray, bool]:
-    """((H, W) int32 ids, False), or ((H, W) int32 packed 0xRRGGBB colours, True)."""
-    if path.is_dir():
-        raise InputError(f"expected a mask image, got the folder '{path}'")
-    if not path.exists():
-        raise InputError(f"no mask file '{path}'; check the path")
-    try:
-        with Image.open(path) as image:
-            if image.format in LOSSY_FORMATS:
-                raise InputError(
-                    f"'{path}' is a {image.format}, which blurs object ids; save the mask as PNG"
-                )
-            image.load()
-            is_grey = image.format == "PNG" and image.mode in {"L", "LA"}
-            bits = _grey_bits(path) if is_grey else 8
-            return _pixels(image, bits=bits, path=path)
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"cannot read the mask '{path}': {error}") from error
-
-
-def _pixels(image: Image.Image, *, bits: int, path: Path) -> tuple[np.ndarray, bool]:
-    """As `_read_raw`, for an open image with `bits` per grey sample."""
-    if image.mode == "P":
-        return np.asarray(image).astype(np.int32), False
-    if image.mode == "1":
-        return np.asarray(image).astype(np.int32), False
-    if image.mode == "L" or image.mode.startswith("I"):
-        return _grey_ids(np.asarray(image), bits=bits), False
-    if image.mode == "LA":
-        grey, alpha = np.moveaxis(np.asarray(image), -1, 0)
-        return _grey_ids(np.where(alpha == 0, 0, grey), bits=bits), False
-    if image.mode in {"RGB", "RGBA"}:
-        return _pack(np.asarray(image), path=path), True
-    raise InputError(
-        f"'{path}': a mask is a palette, grey, RGB or RGBA image, got mode {image.mode}; "
-        "save it as PNG"
-    )
-
-
-def _grey_bits(path: Path) -> int:
-    """Bits per sample in a PNG header (byte 24 of the file)."""
-    with path.open("rb") as file:
-        return file.read(25)[24]
-
-
-def _grey_ids(values: np.ndarray, *, bits: int) -> np.ndarray:
-    """Ids of a grey image: undo the decoder's stretch of 2 and 4 bits; 0/255 means 0/1."""
-    ids = values.astype(np.int32)
-    if bits < 8:
-        return ids // (255 // (2**bits - 1))
-    return ids // 255 if ((values == 0) | (values == 255)).all() else ids
-
-
-def _pack(pixels: np.ndarray, *, path: Path) -> np.ndarray:
-    """(H, W) int32 0xRRGGBB of an (H, W, 3 or 4) uint8 image; transparent pixels are black."""
-    wide = pixels.astype(np.int32)
-    packed = (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
-    if pixels.shape[2] == 4:
-        packed[pixels[..., 3] == 0] = 0
-    distinct = len(np.unique(packed))
-    if distinct > MAX_COLORS:
+def _only_page(path: Path) -> MaskPage:
+    pages = read_pages(path)
+    if len(pages) > 1:
         raise InputError(
-            f"'{path}' has {distinct} colours, so it is no mask (one flat colour per object, black "
-            "background); paint without smooth edges and save as PNG"
+            f"'{path}' holds {len(pages)} pictures, expected one mask per file of a folder"
         )
-    return packed
+    return pages[0]
+
+
+def _page_ids(path: Path, pages: Sequence[MaskPage]) -> list[np.ndarray]:
+    """Ids of pages that belong together; warns where smooth edges were cut."""
+    if any(page.shades for page in pages):
+        most = max(page.shades for page in pages)
+        warnings.warn(
+            f"'{path}' has smooth edges: {most} shades were joined to the objects they border on, "
+            "each cut where half of it is there; paint masks without anti-aliasing",
+            stacklevel=3,
+        )
+    table = _color_table(page.values for page in pages if page.is_color)
+    return [_colors_to_ids(p.values, table) if p.is_color else p.values for p in pages]
 
 
 def _color_table(images: Iterable[np.ndarray]) -> dict[int, int]:

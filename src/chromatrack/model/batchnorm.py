@@ -8,12 +8,14 @@ in tracking, and on L alone, as in colouring), and adapted to each clip from its
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from chromatrack.model.encoder import Encoder, ResidualBlock, ResNetEncoder, Vondrick2018Encoder
+from chromatrack.ops.coords import cell_count, image_size
 
 
 @torch.no_grad()
@@ -49,11 +51,13 @@ def adapt(encoder: Encoder, image: Tensor, *, share: float, grey: bool = False) 
     Source: test-time batch-norm adaptation (Schneider et al. 2020), from a single frame.
 
     Args:
-        image: `(3, H, W)` float32 of normalised Lab.
+        image: `(3, H, W)` float32 of normalised Lab; one of a single cell has no spread to lean to.
         share: weight of the image's own statistics, [0, 1]; the rest is the encoder's.
         grey: show L alone.
     """
     adapted = copy.deepcopy(encoder)
+    if math.prod(cell_count(image_size(image), stride=encoder.spec.stride)) == 1:
+        return adapted
     stored = adapted.state_dict()
     for name, own in measure_statistics(encoder, [image[None]], grey=grey).items():
         if own.is_floating_point():

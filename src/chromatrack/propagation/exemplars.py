@@ -183,8 +183,10 @@ def strong_cells(labels: Tensor) -> Tensor:
 
 
 def take_view(features: Tensor, labels: Tensor) -> Exemplar:
-    """Cut an object out of a frame: features `(C, h, w)`, labels `(h, w)`."""
-    near = F.max_pool2d((labels[None, None] > _FAINT).float(), 2 * MARGIN + 1, 1, MARGIN)[0, 0] > 0
+    """Cut an object out of a frame: features `(C, h, w)`, labels `(h, w)`, not 0 everywhere."""
+    largest = float(labels.max())
+    faint = _FAINT if largest > _FAINT else largest / 2  # however small, it has a cell
+    near = F.max_pool2d((labels[None, None] > faint).float(), 2 * MARGIN + 1, 1, MARGIN)[0, 0] > 0
     rows, columns = near.any(1).nonzero()[:, 0], near.any(0).nonzero()[:, 0]
     box = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
     cells = features.flatten(1).T
@@ -192,7 +194,7 @@ def take_view(features: Tensor, labels: Tensor) -> Exemplar:
         features[:, box[0], box[1]].clone(),
         labels[box].clone(),
         thinned(cells[strong_cells(labels).flatten()]),
-        thinned(cells[(near & (labels < _FAINT)).flatten()]),
+        thinned(cells[(near & (labels < faint)).flatten()]),
     )
 
 

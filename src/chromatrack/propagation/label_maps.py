@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.errors import InputError
-from chromatrack.ops.coords import FeatureSpec, image_size
+from chromatrack.ops.coords import FeatureSpec, image_size, pixel_to_cell, rescale_points
 from chromatrack.ops.resample import to_cells, upsample, upsample_guided
 from chromatrack.propagation.config import Upsample
 
@@ -34,7 +34,8 @@ def masks_to_label_map(
         size: (height, width) of the frame as the encoder sees it.
 
     Returns:
-        `(L, h, w)` float32 in [0, 1], sum 1; channel 0 is background.
+        `(L, h, w)` float32 in [0, 1], sum 1; channel 0 is background. What is painted has a share
+        of a cell at least, also beyond the last cells' windows.
     """
     table = np.zeros(max([*ids, int(mask.max()), 0]) + 1, dtype=np.int64)
     table[list(ids)] = np.arange(1, len(ids) + 1)
@@ -42,7 +43,27 @@ def masks_to_label_map(
     onehot = F.one_hot(classes, len(ids) + 1).permute(2, 0, 1)[None].float()
     if onehot.shape[-2:] != size:
         onehot = F.interpolate(onehot, size=size, mode="bilinear", antialias=True)
-    return to_cells(onehot, spec)[0]
+    label_map = to_cells(onehot, spec)[0]
+    empty = (label_map.flatten(1).amax(1) == 0).nonzero()[:, 0].tolist()
+    for channel in set(empty) & set(np.unique(table[mask]).tolist()):
+        row, column = np.argwhere(table[mask] == channel).mean(0)
+        xy = rescale_points(np.array([column, row]), from_size=mask.shape[:2], to_size=size)
+        give_cell(label_map, channel, (float(xy[0]), float(xy[1])), spec=spec)
+    return label_map
+
+
+def give_cell(
+    label_map: Tensor, channel: int, xy: tuple[float, float], *, spec: FeatureSpec
+) -> None:
+    """Put a pixel's share of the cell nearest to a place (working pixels) into a label, in place.
+
+    Channel 0 gives it, as far as it has it.
+    """
+    h, w = label_map.shape[-2:]
+    at = [pixel_to_cell(np.array(v), stride=spec.stride, offset=spec.offset) for v in xy]
+    column, row = (min(max(round(float(v)), 0), n - 1) for v, n in zip(at, (w, h), strict=True))
+    label_map[channel, row, column] = share = 1 / spec.stride**2
+    label_map[0, row, column] = max(0.0, float(label_map[0, row, column]) - share)
 
 
 def merge_given(given: Tensor, predicted: Tensor, *, painted: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ class FrameEmbedder:
 
     def image(self, rgb: np.ndarray) -> Tensor:
         """`(H, W, 3)` uint8 -> `(3, H', W')` float32 in [0, 1] at the working size."""
-        image = planes(rgb).to(self.device).float() / 255
+        image = planes(rgb).to(self.device).float().div_(255)
         return resize(image, self.config.working_size((rgb.shape[0], rgb.shape[1])))
 
     def lab(self, rgb: np.ndarray) -> Tensor:

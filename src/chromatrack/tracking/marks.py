@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from chromatrack.errors import InputError
-from chromatrack.formats.masks import read_mask, read_mask_folder
+from chromatrack.formats.masks import read_mask_folder, read_mask_pages
 from chromatrack.ops.coords import (
     FeatureSpec,
     cell_count,
@@ -22,7 +22,7 @@ from chromatrack.ops.coords import (
     rescale_points,
 )
 from chromatrack.propagation.box_labels import box_to_label
-from chromatrack.propagation.label_maps import masks_to_label_map, object_ids
+from chromatrack.propagation.label_maps import give_cell, masks_to_label_map, object_ids
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.point_labels import bumps
 from chromatrack.propagation.propagate import FrameMarks
@@ -176,6 +176,10 @@ class Marks:
                 drawn = (box.x, box.y, box.width, box.height)
                 boxes[channel] = rescale_box(drawn, from_size=frame_size, to_size=image_size)  # type: ignore[arg-type]
                 label_map[channel] = box_to_label(boxes[channel], size=size, spec=spec)
+                if not bool(label_map[channel].any()):
+                    x, y, width, height = boxes[channel]
+                    middle = x + (width - 1) / 2, y + (height - 1) / 2
+                    give_cell(label_map, channel, middle, spec=spec)
         xy = {}
         for name, frame, place in self.places():
             if frame != index or name not in layout.points:
@@ -289,7 +293,10 @@ def read_marks(masks: Masks, *, start: int) -> dict[int, np.ndarray]:
     if isinstance(masks, Mapping):
         return {int(index): mask for index, mask in masks.items()}
     path = Path(masks)
-    return read_mask_folder(path) if path.is_dir() else {start: read_mask(path)}
+    if path.is_dir():
+        return read_mask_folder(path)
+    pages = read_mask_pages(path)
+    return {start: pages[0]} if len(pages) == 1 else dict(enumerate(pages))
 
 
 def read_reference(reference: ColorReference) -> tuple[np.ndarray, int | None]:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+import struct
+import warnings
+import zlib
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from glob import glob
 from os import PathLike, fspath
 from pathlib import Path
@@ -34,8 +38,19 @@ VIDEO_SUFFIXES = frozenset(
 )
 """Names found in folders and shards that are tried as videos."""
 
-IMAGE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+IMAGE_ERRORS = (
+    *(OSError, SyntaxError, ValueError, EOFError, TypeError, AttributeError, LookupError),
+    *(ArithmeticError, struct.error, zlib.error, Image.DecompressionBombError),
+)
 """What Pillow raises for a file that is no image, or a damaged one."""
+
+
+REDUCED = 0b101
+"""Bits of TIFF's NewSubfileType: a smaller copy of another page, or its transparency."""
+
+
+MOST_PIXELS = 1 << 27
+"""Of one picture, 134 megapixels (16K video); every one takes some 15 bytes while it is tracked."""
 
 
 def image_files(source: str | PathLike[str]) -> list[Path] | None:
@@ -78,14 +93,24 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
-def check_same_size(files: list[Path]) -> None:
-    """VideoError naming the first image whose size differs; unreadable ones are left for later."""
+def check_same_size(files: Sequence[Path]) -> None:
+    """VideoError naming the first image whose size differs, or that is not alone in its file.
+
+    Unreadable ones are left for later.
+    """
     first = None
     for path in files:
         try:
-            size = image_size(path)
+            with open_image(path) as image:
+                size = upright_size(image)
+                count = len(full_pages(image))
         except IMAGE_ERRORS:
             continue
+        if count > 1:
+            raise VideoError(
+                f"{path}: holds {count} pictures, but files of one sequence hold one each; give it "
+                "alone, or split it"
+            )
         first = first or (path, size)
         if size != first[1]:
             (h0, w0), (h, w) = first[1], size
@@ -95,14 +120,59 @@ def check_same_size(files: list[Path]) -> None:
             )
 
 
+@contextmanager
+def open_image(path: Path) -> Iterator[Image.Image]:
+    """An image file, its header read; IMAGE_ERRORS, and VideoError for one that is too large."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        image = Image.open(path)
+    with image:
+        check_pixels(image, path)
+        yield image
+
+
+def check_pixels(image: Image.Image, path: Path) -> None:
+    """VideoError unless an open image is small enough to be worked on."""
+    width, height = image.size
+    if width * height > MOST_PIXELS:
+        raise VideoError(
+            f"{path}: is {width}x{height}, {width * height / 1e6:.0f} megapixels; expected "
+            f"{MOST_PIXELS // 10**6} at most, scale it down"
+        )
+
+
+def full_pages(image: Image.Image) -> tuple[int, ...]:
+    """Numbers of an open file's pictures, without smaller copies and stand-ins for animations."""
+    count = getattr(image, "n_frames", 1)
+    if count == 1 or image.format == "MPO":
+        return (0,)
+    if image.format != "TIFF":
+        return tuple(range(int(getattr(image, "default_image", False)), count))
+    numbers = []
+    for number in range(count):
+        image.seek(number)
+        if not getattr(image, "tag_v2", {}).get(254, 0) & REDUCED:
+            numbers.append(number)
+    image.seek(0)
+    return tuple(numbers) or (0,)
+
+
 def load_image(path: Path, *, size: tuple[int, int] | None = None) -> np.ndarray:
     """(H, W, 3) uint8 sRGB of an image file, EXIF rotation applied, at `size` if given.
 
-    Raises VideoError for floating-point images (their range is not stated), and IMAGE_ERRORS.
+    Raises VideoError for floating-point images (their range is not stated) and those of more than
+    MOST_PIXELS, and IMAGE_ERRORS.
     """
-    with Image.open(path) as opened:
-        opened.load()
-        image = ImageOps.exif_transpose(opened)
+    with open_image(path) as image:
+        return pixels_of(image, path, size=size)
+
+
+def pixels_of(
+    opened: Image.Image, path: Path, *, size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """As `load_image`, of the picture that an open file is at."""
+    opened.load()
+    image = ImageOps.exif_transpose(opened)
     if image.mode == "F":
         raise VideoError(f"{path}: is a floating-point image; convert it to 8 or 16 bits first")
     if image.mode.startswith("I"):
@@ -120,7 +190,12 @@ def load_image(path: Path, *, size: tuple[int, int] | None = None) -> np.ndarray
 
 def image_size(path: Path) -> tuple[int, int]:
     """(height, width) of an image file after EXIF rotation, from its header; IMAGE_ERRORS."""
-    with Image.open(path) as image:
-        width, height = image.size
-        turned = image.getexif().get(0x0112, 1) >= 5
+    with open_image(path) as image:
+        return upright_size(image)
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """(height, width) of an open image after EXIF rotation."""
+    width, height = image.size
+    turned = image.getexif().get(0x0112, 1) >= 5
     return (width, height) if turned else (height, width)

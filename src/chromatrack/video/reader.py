@@ -13,22 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import fspath
-from pathlib import Path
 
 import numpy as np
 from av.video.frame import VideoFrame
-from PIL import Image
 
 from chromatrack.errors import DamagedVideoError, InputError, VideoError
 from chromatrack.structures import Source
-from chromatrack.video.decode import FALLBACK_FPS, Damage, PictureReader, beyond_end
-from chromatrack.video.images import (
-    IMAGE_ERRORS,
-    check_same_size,
-    image_files,
-    image_size,
-    load_image,
-)
+from chromatrack.video.decode import Damage, PictureReader, beyond_end
+from chromatrack.video.images import IMAGE_ERRORS, open_image
+from chromatrack.video.pages import Pictures
 from chromatrack.video.pixel_format import RgbConverter, quarter_turns, turned
 from chromatrack.video.writer import ImageSequenceWriter as ImageSequenceWriter
 from chromatrack.video.writer import VideoWriter as VideoWriter
@@ -77,9 +70,9 @@ def probe(source: Source) -> VideoInfo:
 
     Raises VideoError when the source cannot be opened or holds no frame.
     """
-    files = image_files(source)
-    if files is not None:
-        return _probe_images(fspath(source), files)
+    pictures = Pictures.of(source)
+    if pictures is not None:
+        return _probe_images(pictures)
     with _closed_after(PictureReader.open(fspath(source))) as reader:
         picture = next(reader.pictures(), None)
         if picture is None:
@@ -98,7 +91,8 @@ def read_frames(
 
     Args:
         source: any file FFmpeg reads, an image, a folder of images or a glob (in natural order:
-            `f2` before `f10`; 24 frames per second are assumed for images).
+            `f2` before `f10`; 24 frames per second are assumed for images), or one image file of
+            several pictures (a TIFF stack; an animated PNG, WebP or AVIF, at its own times).
         start, end: frame numbers in the whole source. Seeks where numbers stay exact. An `end`
             behind the last frame is the last frame.
         size: (height, width) to bring every frame to (after rotation); None keeps the source's.
@@ -112,12 +106,11 @@ def read_frames(
         raise InputError(f"expected 0 <= start < end, got start={start}, end={end}")
     if size is not None and min(size) < 1:
         raise InputError(f"expected size as a positive (height, width), got {size}")
-    files = image_files(source)
-    if files is not None:
-        check_same_size(files)
-        if start >= len(files):
-            raise beyond_end(fspath(source), len(files), start)
-        return _read_images(files, start, end, size)
+    pictures = Pictures.of(source)
+    if pictures is not None:
+        if start >= len(pictures):
+            raise beyond_end(fspath(source), len(pictures), start)
+        return _read_images(pictures, start, end, size)
     return _read_stream(PictureReader.open(fspath(source)), start, end, size)
 
 
@@ -258,9 +251,9 @@ def _index_at(source: Source, seconds: float) -> int:
 
 def _times(source: Source, seconds: float) -> tuple[list[float], float]:
     """Times of the frames up to past `seconds` and the duration of the last of them."""
-    files = image_files(source)
-    if files is not None:
-        return [i / FALLBACK_FPS for i in range(len(files))], 1 / FALLBACK_FPS
+    pictures = Pictures.of(source)
+    if pictures is not None:
+        return pictures.times[:-1], pictures.durations[-1]
     with _closed_after(PictureReader.open(fspath(source))) as reader:
         table = reader.packet_table()
         clock = reader.clock()
@@ -280,37 +273,31 @@ def _times(source: Source, seconds: float) -> tuple[list[float], float]:
 
 
 def _read_images(
-    files: list[Path], start: int, end: int | None, size: tuple[int, int] | None
+    pictures: Pictures, start: int, end: int | None, size: tuple[int, int] | None
 ) -> Iterator[Frame]:
-    for index in range(start, min(len(files), end if end is not None else len(files))):
-        try:
-            rgb = load_image(files[index], size=size)
-        except VideoError:
-            raise
-        except IMAGE_ERRORS as error:
-            if len(files) == 1:
-                raise VideoError(f"{files[0]}: cannot be read as an image ({error})") from error
-            text = f"{files[index]}: damaged image at frame {index} ({error})"
-            raise DamagedVideoError(text, frame_index=index) from error
-        yield Frame(rgb, index, index / FALLBACK_FPS, 1 / FALLBACK_FPS)
+    for index, rgb, seconds, duration in pictures.read(start, end, size):
+        yield Frame(rgb, index, seconds, duration)
 
 
-def _probe_images(path: str, files: list[Path]) -> VideoInfo:
-    check_same_size(files)
+def _probe_images(pictures: Pictures) -> VideoInfo:
     try:
-        height, width = image_size(files[0])
-        with Image.open(files[0]) as image:
+        height, width = pictures.size
+        with open_image(pictures.files[0]) as image:
             codec, mode = (image.format or "image").lower(), image.mode
     except IMAGE_ERRORS as error:
-        raise VideoError(f"{files[0]}: cannot be read as an image ({error})") from error
-    count = len(files)
+        if isinstance(error, VideoError):
+            raise
+        text = f"{pictures.files[0]}: cannot be read as an image ({error})"
+        raise VideoError(text) from error
+    durations = pictures.durations
+    fps = 1 / durations[0] if len(set(durations)) == 1 else len(durations) / sum(durations)
     return VideoInfo(
-        path=path,
+        path=pictures.path,
         height=height,
         width=width,
-        frame_count=count,
-        duration_seconds=count / FALLBACK_FPS,
-        average_fps=FALLBACK_FPS,
+        frame_count=len(pictures),
+        duration_seconds=pictures.times[-1],
+        average_fps=fps,
         codec=codec,
         pixel_format=mode,
         rotation=0,

@@ -1,0 +1,203 @@
+"""What the pixels of a mask file mean: ids, flat colours, or one soft object; page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from chromatrack.errors import InputError
+from chromatrack.formats.soft_edges import Joined, is_photograph, join_shades, lossy_object
+from chromatrack.video.images import IMAGE_ERRORS, full_pages, open_image
+
+MAX_COLORS = 256
+"""An RGB mask with more distinct colours than this is taken for a photograph and refused."""
+
+LOSSY_FORMATS = frozenset({"JPEG", "MPO", "AVIF"})
+"""Formats that smear ids at the borders; one object on black can be read from them, ids cannot."""
+
+
+@dataclass(frozen=True)
+class MaskPage:
+    """One picture of a mask file.
+
+    values: `(H, W)` int32 ids, or packed 0xRRGGBB colours. is_color: which of the two. shades: how
+    many values were joined to others because edges are smooth.
+    """
+
+    values: np.ndarray
+    is_color: bool
+    shades: int = 0
+
+
+def read_pages(path: Path) -> list[MaskPage]:
+    """All pictures of a mask file: one, or those of a TIFF, an animated PNG, WebP or GIF.
+
+    Raises:
+        InputError: no such file, not an image, values that are neither ids nor one object.
+    """
+    if path.is_dir():
+        raise InputError(f"expected a mask image, got the folder '{path}'")
+    if not path.exists():
+        raise InputError(f"no mask file '{path}'; check the path")
+    try:
+        with open_image(path) as image:
+            return [_page(picture, path) for picture in _pictures(image, path)]
+    except InputError:
+        raise
+    except IMAGE_ERRORS as error:
+        raise InputError(f"cannot read the mask '{path}': {error}") from error
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """One decoded picture. is_lossy: its format smears. bits: per grey sample."""
+
+    image: Image.Image
+    is_lossy: bool
+    bits: int
+
+
+def _pictures(image: Image.Image, path: Path) -> Iterator[_Picture]:
+    """The pictures of an open file, each valid until the next; smaller copies are passed over.
+
+    Palettes count as ids in a single picture; several may have several palettes, so that theirs
+    are read as colours.
+    """
+    is_lossy = image.format in LOSSY_FORMATS or (image.format == "WEBP" and _smears(path))
+    pages = full_pages(image)
+    if len(pages) == 1:
+        image.seek(pages[0])
+        image.load()
+        is_grey = image.format == "PNG" and image.mode in {"L", "LA"}
+        yield _Picture(image, is_lossy, _grey_bits(path) if is_grey else 8)
+        return
+    bits = _grey_bits(path) if image.format == "PNG" and image.mode == "L" else 8
+    for number in pages:
+        image.seek(number)
+        image.load()
+        is_drawn = image.mode == "P" and image.format != "TIFF"
+        yield _Picture(image.convert("RGBA") if is_drawn else image, is_lossy, bits)
+
+
+def _page(picture: _Picture, path: Path) -> MaskPage:
+    image = picture.image
+    pixels = np.asarray(image)
+    if image.mode in {"P", "1"}:
+        return MaskPage(pixels.astype(np.int32), False)
+    if image.mode == "L" or image.mode.startswith("I"):
+        return _grey_page(pixels, picture, path)
+    if image.mode == "LA":
+        seen, shades = _opaque(pixels)
+        page = _grey_page(seen[..., 0], picture, path)
+        return replace(page, shades=page.shades + shades)
+    if image.mode in {"RGB", "RGBA"}:
+        seen, shades = _opaque(pixels)
+        page = _color_page(seen, picture, path)
+        return replace(page, shades=page.shades + shades)
+    raise InputError(
+        f"'{path}': a mask is a palette, grey, RGB or RGBA image, got mode {image.mode}; "
+        "save it as PNG"
+    )
+
+
+def _grey_page(grey: np.ndarray, picture: _Picture, path: Path) -> MaskPage:
+    """Ids of a grey image: the decoder's stretch of 2 and 4 bits undone; 0/255 means 0/1."""
+    ids = grey.astype(np.int32)
+    if picture.bits < 8:
+        return MaskPage(ids // (255 // (2**picture.bits - 1)), False)
+    if grey.dtype == np.uint8:
+        found = _one_object(grey[..., None], picture, path)
+        if isinstance(found, MaskPage):
+            return found
+        if found is None and is_photograph(grey):
+            raise InputError(
+                f"'{path}' has {len(np.unique(grey))} grey values that change little by little, "
+                "so it is no mask (one flat value per object, 0 for background); paint without "
+                "smooth edges and save as PNG"
+            )
+        if found is not None:
+            return MaskPage(found.pixels[..., 0].astype(np.int32), False, found.shades)
+    elif grey.max(initial=0) == 65535 and grey.min() >= 0:
+        found = join_shades(grey[..., None].astype(np.uint16), full_scale=65536)
+        if found is not None and found.objects == 1:
+            return MaskPage((found.pixels[..., 0] > 0).astype(np.int32), False, found.shades)
+    return MaskPage(ids // 255 if ((grey == 0) | (grey == 255)).all() else ids, False)
+
+
+def _color_page(rgb: np.ndarray, picture: _Picture, path: Path) -> MaskPage:
+    """Packed colours of an `(H, W, 3)` image; the id of the one object where it was smeared."""
+    found = _one_object(rgb, picture, path)
+    if isinstance(found, MaskPage):
+        return found
+    wide = (rgb if found is None else found.pixels).astype(np.int32)
+    packed = (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
+    distinct = len(np.unique(packed))
+    if distinct > MAX_COLORS:
+        raise InputError(
+            f"'{path}' has {distinct} colours, so it is no mask (one flat colour per object, black "
+            "background); paint without smooth edges and save as PNG"
+        )
+    return MaskPage(packed, True, 0 if found is None else found.shades)
+
+
+def _one_object(pixels: np.ndarray, picture: _Picture, path: Path) -> MaskPage | Joined | None:
+    """The page of one soft or smeared object; shades joined to several; or None: flat values."""
+    joined = None
+    if not picture.is_lossy:
+        joined = join_shades(pixels, full_scale=255)
+        if joined is not None and joined.objects == 1:
+            return _one_color(joined)
+    if (distinct := _distinct(pixels)) < 4:
+        return joined
+    smeared = lossy_object(pixels, was_lossy=picture.is_lossy)
+    if smeared is not None:
+        return MaskPage(smeared.astype(np.int32), False, distinct - 2)
+    if picture.is_lossy:
+        raise InputError(
+            f"'{path}' has {distinct} values, smeared by its format ({picture.image.format or ''}"
+            "), so ids cannot be read from it (one object on black can); save the mask as PNG"
+        )
+    return joined
+
+
+def _one_color(joined: Joined) -> Joined | MaskPage:
+    """One soft object: a grey one that is bright has id 1, as where only 0 and 255 are used."""
+    if joined.pixels.shape[2] == 1 and joined.pixels.max() >= 128:
+        return MaskPage((joined.pixels[..., 0] > 0).astype(np.int32), False, joined.shades)
+    return joined
+
+
+def _opaque(pixels: np.ndarray) -> tuple[np.ndarray, int]:
+    """Colours or grey without alpha, black where it is transparent, and how many alphas were soft.
+
+    Soft alpha is cut at half; where it is not soft whatever is not quite transparent counts.
+    """
+    if pixels.shape[2] in (1, 3):
+        return pixels, 0
+    alpha = pixels[..., -1:]
+    soft = join_shades(alpha, full_scale=255)
+    is_seen = alpha > 0 if soft is None else soft.pixels > int(soft.pixels.max()) // 2
+    return np.where(is_seen, pixels[..., :-1], 0), 0 if soft is None else soft.shades
+
+
+def _distinct(pixels: np.ndarray) -> int:
+    if pixels.shape[2] == 1:
+        return len(np.unique(pixels))
+    wide = pixels.astype(np.int32)
+    return len(np.unique((wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]))
+
+
+def _grey_bits(path: Path) -> int:
+    """Bits per sample in a PNG header (byte 24 of the file)."""
+    with path.open("rb") as file:
+        return file.read(25)[24]
+
+
+def _smears(path: Path) -> bool:
+    """Whether a WebP file holds lossy pictures: chunks `VP8 ` and no `VP8L` near its start."""
+    with path.open("rb") as file:
+        return b"VP8L" not in file.read(1 << 16)
