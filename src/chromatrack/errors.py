@@ -60,6 +60,17 @@ class WorkerError(ChromatrackError):
     """A process that did a part of the work has died, such as for lack of memory."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal asked for the end, as Ctrl-C does; raised where what is written is whole.
+
+    exit_code: 128 and the signal's number: 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP.
+    """
+
+    def __init__(self, message: str = "", *, exit_code: int = 130) -> None:
+        super().__init__(*[message] if message else [])
+        self.exit_code = exit_code
+
+
 class StoppedError(ChromatrackError):
     """SIGTERM asked a long job to end; what it did so far is saved."""
 
