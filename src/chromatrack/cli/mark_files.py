@@ -110,8 +110,8 @@ def _drawn_with(skeleton: Skeleton, own: Skeleton) -> Skeleton:
 
 
 def _check_named(files: MarkFiles, output: Path) -> None:
-    from chromatrack.atomic import keep_apart
-    from chromatrack.runs.files import TABLES
+    from chromatrack.atomic import check_output_folder
+    from chromatrack.runs.file_names import RUN_NAMES
 
     sources = (files.masks, files.polygons, files.points, files.boxes, files.keypoints)
     if not any(sources):
@@ -121,8 +121,10 @@ def _check_named(files: MarkFiles, output: Path) -> None:
         )
     if files.skeleton and not files.keypoints:
         raise InputError(f"skeleton {files.skeleton}: goes with --keypoints, got without; add them")
-    for name in ("masks", "marks"):
-        keep_apart(files.masks, output / name)
-    for path in (*sources[1:], files.skeleton):
-        for name in (*TABLES.values(), "result.json"):
-            keep_apart(path, output / name)
+    check_output_folder(
+        output,
+        RUN_NAMES,
+        kind="results of `chromatrack track`",
+        is_ours=True,  # what is in it is looked at when it is known what will be written
+        reads=(*sources, files.skeleton),
+    )
