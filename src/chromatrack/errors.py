@@ -61,13 +61,13 @@ class WorkerError(ChromatrackError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal asked for the end, as Ctrl-C does; raised where what is written is whole.
+    """SIGTERM or SIGHUP asked for the end, as Ctrl-C does; what was written is whole.
 
-    exit_code: 128 and the signal's number: 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP.
+    exit_code: 128 and the signal's number: 143 SIGTERM, 129 SIGHUP.
     """
 
-    def __init__(self, message: str = "", *, exit_code: int = 130) -> None:
-        super().__init__(*[message] if message else [])
+    def __init__(self, message: str, *, exit_code: int) -> None:
+        super().__init__(message)
         self.exit_code = exit_code
 
 

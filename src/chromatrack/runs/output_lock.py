@@ -54,6 +54,8 @@ def output_lock(target: Path, *, wait_seconds: float = 0.0) -> Iterator[None]:
         handle = _locked(path, target, until=time.monotonic() + wait_seconds)
     except OutputError:
         raise
+    except FileExistsError:  # a file where a folder would be
+        raise unwritable(target, NotADirectoryError(20, "Not a directory")) from None
     except OSError as error:
         raise unwritable(target, error) from error
     try:

@@ -22,10 +22,10 @@ _NUMBERS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, nam
 def stop_on_interrupt() -> Iterator[Callable[[], None]]:
     """Let Ctrl-C, SIGTERM or SIGHUP end a loop between two frames, where what is written is whole.
 
-    Yields a function to call after each frame; it raises `Interrupted`, which is a
-    KeyboardInterrupt, once a signal came. A second one before that ends the frame at once; after
-    it, while results are being finished, it is ignored. Outside the main thread, and for signals
-    that the program ignores or has its own handler of, nothing is changed.
+    Yields a function to call after each frame; once a signal came it raises KeyboardInterrupt, or
+    `Interrupted`, which is one, for the others. A second one before that ends the frame at once;
+    after it, while results are being finished, it is ignored. Outside the main thread, and for
+    signals that the program ignores or has its own handler of, nothing is changed.
     """
     asked, is_ending = 0, False
 
@@ -56,18 +56,20 @@ def end_on_signals() -> Iterator[None]:
         yield
 
 
-def by_signal(number: int) -> Interrupted:
-    """What to raise for a signal."""
-    text = "" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
-    return Interrupted(text, exit_code=128 + number)
+def by_signal(number: int) -> KeyboardInterrupt:
+    """What to raise for a signal; only others than Ctrl-C are told apart from it."""
+    if number == signal.SIGINT:
+        return KeyboardInterrupt()
+    return Interrupted(f"stopped by {signal.Signals(number).name}", exit_code=128 + number)
 
 
-def told(error: KeyboardInterrupt, what: str) -> Interrupted:
+def told(error: KeyboardInterrupt, what: str) -> KeyboardInterrupt:
     """The same interruption, saying by what and `what` is left: "interrupted after 3 frames"."""
     how = str(error) or "interrupted"
-    return Interrupted(
-        how + ("" if what[0] in ",;" else " ") + what, exit_code=getattr(error, "exit_code", 130)
-    )
+    text = how + ("" if what[0] in ",;" else " ") + what
+    if isinstance(error, Interrupted):
+        return Interrupted(text, exit_code=error.exit_code)
+    return KeyboardInterrupt(text)
 
 
 def _raise(number: int, _: FrameType | None) -> None:
