@@ -1,10 +1,12 @@
-"""Files that are there whole or not at all, and never over what was given to read."""
+"""Files that are there whole or not at all, and never over what is read or others wrote."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from glob import escape, glob
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Self
@@ -96,13 +98,168 @@ def _output_error(path: Path, temporary: Path | None = None) -> Iterator[None]:
 def keep_apart(given: object, target: Path) -> None:
     """InputError if writing to a file or folder would overwrite what was given to read.
 
-    Only a path can be: anything else `given` was read already.
+    Links of both kinds are seen through. Only a path can be overwritten: anything else `given` was
+    read already.
     """
-    if not isinstance(given, str | PathLike):
+    for path in _files_of(given):
+        is_within = not target.is_file() and target.resolve() in path.resolve().parents
+        if is_within or same_place(path, target):
+            raise _overwritten(given, target)
+
+
+def same_place(first: str | PathLike[str], second: str | PathLike[str]) -> bool:
+    """Whether two names are of one file or folder, through symbolic and hard links."""
+    try:
+        return os.path.samefile(first, second)  # noqa: PTH121  (names may be text)
+    except OSError:
+        return Path(first).resolve() == Path(second).resolve()
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """A file that a command writes.
+
+    kind: what it is, for messages ("table of events"). is_ours: whether a file that is there is
+    one that this command wrote, so that it may be replaced.
+    """
+
+    path: Path
+    kind: str
+    is_ours: Callable[[Path], bool]
+
+
+def check_output_files(outputs: Sequence[OutputFile], *, reads: Iterable[object] = ()) -> None:
+    """Refuse to write over what is read, over what others wrote, and twice into one file.
+
+    Args:
+        outputs: each may be new, empty, or there and ours.
+        reads: what the command reads: files, folders, glob patterns; all else is passed over.
+
+    Raises:
+        InputError: says which file, and why.
+    """
+    given = list(reads)
+    for number, output in enumerate(outputs):
+        path = output.path
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder; expected the name of a file, a {output.kind}")
+        for one in given:
+            if any(same_place(file, path) for file in _files_of(one)):
+                raise _overwritten(one, path)
+        if any(same_place(other.path, path) for other in outputs[:number]):
+            raise InputError(
+                f"{path}: expected two outputs, got one name for both; name them apart"
+            )
+        _check_replaceable(output)
+        _clear_leftovers(path)
+
+
+def _clear_leftovers(path: Path) -> None:
+    """Remove what processes that were killed left half-written of a file."""
+    for left in path.parent.glob(f".{escape(path.name)}.*.tmp"):
+        number = left.name.split(".")[-2]
+        if number.isdecimal() and not _is_alive(int(number)):
+            left.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    if os.name != "posix":  # asking would be a signal there
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another's
+        return True
+    return True
+
+
+def _check_replaceable(output: OutputFile) -> None:
+    path = output.path
+    if not path.exists():
         return
-    path, place = Path(given).resolve(), target.resolve()
-    if path == place or (place in path.parents and not place.is_file()):
+    if not path.is_file():
+        raise InputError(f"{path}: is no ordinary file; choose another output")
+    if path.stat().st_size and not output.is_ours(path):
         raise InputError(
-            f"{fspath(given)}: would be overwritten by the results in {target}; "
-            "choose another output"
+            f"{path}: is there already and is no {output.kind} that chromatrack wrote; choose "
+            "another output, or remove it first"
         )
+
+
+def check_output_folder(
+    folder: Path,
+    names: Iterable[str],
+    *,
+    kind: str,
+    is_ours: bool,
+    reads: Iterable[object] = (),
+) -> None:
+    """Refuse a folder for results that is read, or that holds things of others under our names.
+
+    Args:
+        folder: new, empty, an earlier output of the same kind, or with things of other names.
+        names: files and folders that the command writes into it.
+        kind: what is written, for messages ("results of `chromatrack track`").
+        is_ours: whether it is an earlier output of the same kind.
+        reads: as in `check_output_files`.
+
+    Raises:
+        InputError: says what is in the way.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; expected the name of a folder for {kind}")
+    names = list(names)
+    for one in reads:
+        if (read := _folder_of(one)) is not None and same_place(read, folder):
+            raise InputError(
+                f"{folder}: is what is read; {kind} would mix with it: choose another folder"
+            )
+        for name in names:
+            keep_apart(one, folder / name)
+    taken = [] if is_ours else [name for name in names if os.path.lexists(folder / name)]
+    if taken:
+        raise InputError(
+            f"{folder}: holds {taken[0]} already, and not from {kind}; choose another folder, or "
+            "remove it first"
+        )
+
+
+def starts_with(path: Path, *heads: str) -> bool:
+    """Whether a file's text begins in one of these ways; False where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(max(len(head.encode()) for head in heads))
+    except OSError:
+        return False
+    return any(content.startswith(head.encode()) for head in heads)
+
+
+def _overwritten(given: object, target: Path) -> InputError:
+    name = fspath(given) if isinstance(given, str | PathLike) else given
+    return InputError(
+        f"{name}: would be overwritten by the results in {target}; choose another output"
+    )
+
+
+def _files_of(given: object) -> list[Path]:
+    """What a path means: itself, or the files that a pattern matches (and the pattern)."""
+    if not isinstance(given, str | PathLike):
+        return []
+    path = Path(os.fsdecode(given))
+    matches = [] if path.exists() or not _is_pattern(path) else glob(str(path))  # noqa: PTH207
+    return [path, *map(Path, matches)]
+
+
+def _folder_of(given: object) -> Path | None:
+    """The folder whose files are read, if a folder or a pattern in one was given."""
+    if not isinstance(given, str | PathLike):
+        return None
+    path = Path(os.fsdecode(given))
+    if path.is_dir():
+        return path
+    return path.parent if not path.exists() and _is_pattern(path) else None
+
+
+def _is_pattern(path: Path) -> bool:
+    return any(sign in str(path) for sign in "*?[")

@@ -72,6 +72,17 @@ class WorkerError(ChromatrackError):
     """A process that did a part of the work has died, such as for lack of memory."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """SIGTERM or SIGHUP asked for the end, as Ctrl-C does; what was written is whole.
+
+    exit_code: 128 and the signal's number: 143 SIGTERM, 129 SIGHUP.
+    """
+
+    def __init__(self, message: str, *, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 class StoppedError(ChromatrackError):
     """SIGTERM asked a long job to end; what it did so far is saved."""
 

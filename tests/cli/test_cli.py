@@ -11,6 +11,8 @@ import sys
 import time
 from dataclasses import asdict, fields
 from fractions import Fraction
+from functools import partial
+from glob import glob
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -67,9 +69,10 @@ def start(*arguments: object) -> subprocess.Popen[str]:
 
 
 def ask_to_stop_once(process: subprocess.Popen[str], sign: Path) -> tuple[int, str, str]:
-    """Send Ctrl-C as soon as `sign` exists; exit code, stdout and stderr."""
+    """Send Ctrl-C as soon as `sign` (a pattern) exists; exit code, stdout and stderr."""
     deadline = time.monotonic() + 120
-    while not sign.exists() and process.poll() is None and time.monotonic() < deadline:
+    sought = partial(glob, str(sign))
+    while not sought() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
@@ -343,7 +346,9 @@ def test_track_interrupted_leaves_valid_output(first, model, tmp_path):
     clip = write_clip(tmp_path / "long.mp4", moving_clip(frames=400, size=SIZE, radius=9))
     out = tmp_path / "out"
     process = start("track", clip, "--masks", first, "-o", out, "--model", model)
-    code, said, complaint = ask_to_stop_once(process, out / "masks/00002.png")
+    code, said, complaint = ask_to_stop_once(
+        process, tmp_path / ".out.chromatrack-*/out/masks/00002.png"
+    )
     result = json.loads((out / "result.json").read_text())
     count = len(result["frames"])
     assert (code, said) == (130, "") and 3 <= count < 400
@@ -503,7 +508,7 @@ def test_nothing_given_is_overwritten_by_results(clip, first, reference, model, 
         refusal(capsys, "track", clip, "--masks", first.parent, "-o", tmp_path / "run", *use),
         refusal(capsys, "track", overlay, "--masks", mask, "-o", tmp_path / "run", *use),
         refusal(capsys, "colorize", clip, "--reference", reference, "-o", clip, *use),
-        refusal(capsys, "colorize", clip, "--reference", reference, "-o", tmp_path, *use),
+        refusal(capsys, "colorize", clip, "--reference", f"{clip}@0", "-o", clip, *use),
     ):
         assert "would be overwritten" in line and "choose another output" in line
     assert all(path.read_bytes() == content for path, content in before.items())

@@ -351,10 +351,7 @@ def test_runs_and_videos_that_do_not_fit(tracker, film, keyframed, tmp_path):
 
 
 def test_a_folder_without_write_access(tracker, film, keyframed, monkeypatch):
-    def refuse(*_: object, **__: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    monkeypatch.setattr("os.access", lambda *_: False)
     with pytest.raises(OutputError, match="cannot be written"):
         correct(tracker, keyframed, Marks.of(masks={10: one(film, 10)}))
 

@@ -277,7 +277,7 @@ def test_missing_data_and_an_output_that_cannot_be(data, tmp_path):
         train([tmp_path / "nowhere"], output=tmp_path / "run", config=SIX)
     assert not (tmp_path / "run").exists()
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OutputError, match="cannot create the run folder"):
+    with pytest.raises(OutputError, match="cannot be written"):
         list(train([data], output=tmp_path / "file" / "run", config=SIX))
 
 

@@ -189,7 +189,7 @@ def test_runs_that_cannot_be_say_why_and_write_nothing(tracker, tmp_path):
     with pytest.raises(InputError, match="would be overwritten"):
         paint_video(tracker, video, textures=[lies], output=video)
     folder = write_clip(tmp_path / "clip", moving_clip(frames=2, size=SIZE))
-    with pytest.raises(InputError, match="would be overwritten"):
+    with pytest.raises(InputError, match="is what is read; pictures would mix with it"):
         paint_video(tracker, folder, textures=[lies], output=folder / "%05d.png")
     with pytest.raises(InputError, match="expected a texture or a painted frame, got neither"):
         paint_video(tracker, video, output=tmp_path / "out.mp4")

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from chromatrack.atomic import replace_file
-from chromatrack.errors import InputError, OutputError
+from chromatrack.atomic import check_output_folder, replace_file, starts_with
+from chromatrack.errors import InputError
 from chromatrack.evaluation.metrics.masks import SequenceScores, frame_scores, psnr, sequence_scores
 from chromatrack.evaluation.synthetic.render import SyntheticFrame, render_demo_clip
 from chromatrack.formats.masks import frame_file, write_mask
+from chromatrack.runs.staging import Staging
 from chromatrack.viz.overlays import contact_sheet, overlay_masks
 
 if TYPE_CHECKING:
@@ -77,13 +78,13 @@ def run_demo(
     tracker: Tracker | None = None,
     progress: Progress | None = None,
 ) -> DemoResult:
-    """Run the whole demo into the folder `output` (made if missing, same names overwritten).
+    """Run the whole demo into the folder `output`, put in place at the end.
 
     Writes clip.mp4, grey.mp4, first_mask.png, reference.png, overlay.mp4, masks/, colorized.mp4,
     contact_sheet.png and scores.json.
 
     Args:
-        output: folder for the results.
+        output: folder for the results: new, of an earlier demo, or without files of these names.
         model: name or path of the weights, as `Tracker.from_pretrained` takes it.
         device: "auto", "cpu", "cuda" or "mps".
         frames: length of the clip, at least 3 (its first and last frame are not scored).
@@ -93,8 +94,8 @@ def run_demo(
         progress: called once per frame of each stage.
 
     Raises:
-        InputError: fewer than 3 frames; and what `Tracker` raises.
-        OutputError: `output` cannot be written.
+        InputError: fewer than 3 frames, things of others in `output`; and what `Tracker` raises.
+        OutputError: `output` cannot be written, or another process is writing it.
     """
     if frames < 3:
         raise InputError(f"the demo scores all but its first and last frame, got frames={frames}")
@@ -102,11 +103,29 @@ def run_demo(
         from chromatrack.tracking.tracker import Tracker
 
         tracker = Tracker.from_pretrained(model, device=device)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder '{output}': {error.strerror}") from error
+    check_output_folder(
+        output,
+        _OUTPUTS,
+        kind="results of `chromatrack demo`",
+        is_ours=starts_with(output / "scores.json", '{\n  "frames"'),
+    )
     report: Progress = progress or (lambda stage, done, total: None)
+    with Staging(output) as stage:
+        result = _demo(stage.path, tracker, frames, size, seed, report)
+        stage.put_in_place(last=stage.path / "scores.json")
+    files = {name: output / path.name for name, path in result.files.items()}
+    return replace(result, output=output, files=files)
+
+
+def _demo(
+    output: Path,
+    tracker: Tracker,
+    frames: int,
+    size: tuple[int, int],
+    seed: int,
+    report: Progress,
+) -> DemoResult:
+    """`run_demo` into a new folder."""
     seconds: dict[str, float] = {}
     clock = time.perf_counter()
     truth = _render(output, frames=frames, size=size, seed=seed, report=report)

@@ -74,12 +74,12 @@ def paint(
         end: frame after the last: a number, or a time such as 4s.
     """
     from chromatrack.cli.progress import frame_bar
+    from chromatrack.runs.video_staging import check_video_output
     from chromatrack.uses.layers import parse_painted, parse_texture, picture_and_place
     from chromatrack.uses.paint import paint_video
-    from chromatrack.uses.video_output import check_apart
 
-    for text in [text for groups in (texture, painted) for group in groups for text in group]:
-        check_apart(picture_and_place(text)[0], output)
+    pictures = [text for groups in (texture, painted) for group in groups for text in group]
+    check_video_output(output, reads=[picture_and_place(text)[0] for text in pictures])
     with frame_bar() as report:
         done = paint_video(
             load_tracker(settings),

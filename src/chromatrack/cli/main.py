@@ -23,6 +23,7 @@ from chromatrack.cli.option_errors import CommandLine
 from chromatrack.cli.track import Output, colorize, events, stabilize, track
 from chromatrack.cli.train import train
 from chromatrack.errors import ChromatrackError, DamagedVideoError
+from chromatrack.runs.progress import end_on_signals
 from chromatrack.tracking.config import Device
 
 INTERRUPTED = 130
@@ -116,9 +117,9 @@ def _parse_and_run(arguments: Sequence[str]) -> int | str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the `chromatrack` command; `argv` without the program's name, None: the process's own.
 
-    Returns the exit code: 0 done, 1 `doctor` found a problem, 2 wrong input, 3 damaged video, 130
-    Ctrl-C, 141 stdout closed early, 143 SIGTERM. tyro raises SystemExit (0 after --help, 2 for
-    a wrong option).
+    Returns the exit code: 0 done, 1 `doctor` found a problem, 2 wrong input, 3 damaged video, 129
+    SIGHUP, 130 Ctrl-C, 141 stdout closed early, 143 SIGTERM. tyro raises SystemExit (0 for --help,
+    2 for a wrong option).
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments == ["--version"]:
@@ -127,7 +128,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = _warn
         try:
-            said = _parse_and_run(arguments)
+            with end_on_signals():
+                said = _parse_and_run(arguments)
             if isinstance(said, int):
                 return said
             print(said)
@@ -139,8 +141,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"chromatrack: {error}", file=sys.stderr)
             return error.exit_code
         except KeyboardInterrupt as interrupt:
-            print(f"chromatrack: {interrupt or 'interrupted'}", file=sys.stderr)
-            return INTERRUPTED
+            print(f"chromatrack: {str(interrupt) or 'interrupted'}", file=sys.stderr)
+            return getattr(interrupt, "exit_code", INTERRUPTED)
         except BrokenPipeError:  # `chromatrack ... | head`: whoever read stdout has left
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return PIPE_CLOSED

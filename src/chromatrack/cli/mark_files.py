@@ -198,8 +198,8 @@ def _check_named(files: MarkFiles, output: Path, *, new: bool) -> None:
 
     A correction (not `new`) may take masks out of the run: a marked frame keeps its mask.
     """
-    from chromatrack.atomic import keep_apart
-    from chromatrack.runs.files import TABLES
+    from chromatrack.atomic import check_output_folder
+    from chromatrack.runs.file_names import RUN_NAMES
 
     sources = (files.polygons, files.points, files.boxes, files.keypoints)
     masks = [
@@ -213,9 +213,10 @@ def _check_named(files: MarkFiles, output: Path, *, new: bool) -> None:
         )
     if files.skeleton and not files.keypoints:
         raise InputError(f"skeleton {files.skeleton}: goes with --keypoints, got without; add them")
-    for mask in masks if new else ():
-        for name in ("masks", "marks"):
-            keep_apart(mask, output / name)
-    for path in (*sources, files.skeleton):
-        for name in (*TABLES.values(), "result.json"):
-            keep_apart(path, output / name)
+    check_output_folder(
+        output,
+        RUN_NAMES,
+        kind="results of `chromatrack track`",
+        is_ours=True,  # what is in it is looked at when it is known what will be written
+        reads=(*(masks if new else ()), *sources, files.skeleton),
+    )

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from chromatrack import __version__
-from chromatrack.atomic import replace_file
+from chromatrack.atomic import check_output_folder, replace_file, starts_with
 from chromatrack.errors import DamagedVideoError, InputError, OutputError, StoppedError
 from chromatrack.evaluation.cache import clip_path, code_digest, digest, read_kept
 from chromatrack.evaluation.workers import (
@@ -33,9 +33,14 @@ from chromatrack.evaluation.workers import (
     measure_in_processes,
     stopped_by_sigterm,
 )
+from chromatrack.runs.output_lock import output_lock
+from chromatrack.runs.progress import told
 
 if TYPE_CHECKING:
     from chromatrack.tracking.inference import TrackedFrame
+
+WRITTEN = ("result.json", "clips", "masks", "sheets")
+"""What is written into the output folder."""
 
 ClipReport = dict[str, Any]
 """Of one clip: its scores and whatever `combine` needs; what JSON can hold."""
@@ -116,7 +121,8 @@ def evaluate(
 
     Args:
         tracker: has the methods the benchmark calls, and perhaps a dataclass `.config` to report.
-        output: folder for result.json, clips/ and predictions; None writes nothing.
+        output: folder for result.json, clips/ and predictions, new, of an earlier run, or without
+            files of these names; None writes nothing.
         jobs: clips measured at a time, each in a process of its own, cores / jobs threads each. A
             script that asks for more than one needs `if __name__ == "__main__":`.
         resume: take the reports that an earlier run left in `output`, where the clip, the model,
@@ -133,12 +139,36 @@ def evaluate(
         "frames_per_second": of these, "wall_seconds", "chromatrack_version"}.
 
     Raises:
-        InputError: no clips, two of one name, or jobs below 1; or a tracker that cannot be sent to
-            other processes. OutputError: `output` cannot be written. WorkerError: a process died.
+        InputError: no clips, two of one name, or jobs below 1; a tracker that cannot be sent to
+            other processes; or `output` holds things of others. OutputError: `output` cannot be
+            written, or another process is writing it. WorkerError: a process died.
         StoppedError, KeyboardInterrupt: SIGTERM, Ctrl-C; the finished clips are kept in `output`.
     """
     _check(benchmark, jobs)
-    folder = None if output is None else make_folder(Path(output))
+    if output is None:
+        return _evaluate(benchmark, tracker, None, jobs, resume, model, protocol, progress)
+    check_output_folder(
+        Path(output),
+        WRITTEN,
+        kind="results of `chromatrack evaluate`",
+        is_ours=_is_evaluation(Path(output)),
+    )
+    with output_lock(make_folder(Path(output))):
+        make_folder(Path(output) / "clips")
+        return _evaluate(benchmark, tracker, Path(output), jobs, resume, model, protocol, progress)
+
+
+def _evaluate(
+    benchmark: Benchmark,
+    tracker: Any,  # noqa: ANN401
+    folder: Path | None,
+    jobs: int,
+    resume: bool,
+    model: str | None,
+    protocol: str | None,
+    progress: Progress | None,
+) -> Result:
+    """`evaluate`, with the folder to itself."""
     name = model or getattr(tracker, "model", type(tracker).__name__)
     head = {
         "benchmark": benchmark.name,
@@ -225,8 +255,8 @@ class BenchmarkRun:
                     self._keep(clip, report, seconds)
         except StoppedError:
             raise StoppedError(self._stopped("stopped by SIGTERM")) from None
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(self._stopped("interrupted")) from None
+        except KeyboardInterrupt as interrupt:
+            raise told(interrupt, self._stopped("").strip()) from None
 
     def _keep(self, clip: Clip, report: ClipReport, seconds: float) -> None:
         report = json.loads(json.dumps(report))  # the same whether measured now or read again
@@ -255,6 +285,14 @@ class BenchmarkRun:
     def _stopped(self, how: str) -> str:
         text = f"{how} after {len(self.reports)} of {len(self.benchmark.clips)} clips"
         return text if self.folder is None else f"{text}, which '{self.folder}' keeps; run it again"
+
+
+def _is_evaluation(folder: Path) -> bool:
+    """Whether an earlier run wrote a folder, or a part of it."""
+    if (folder / "result.json").exists():
+        return starts_with(folder / "result.json", '{\n  "benchmark"')
+    reports = folder / "clips"  # made first, so that a run that was killed is known
+    return reports.is_dir() and all(starts_with(p, '{\n  "name"') for p in reports.iterdir())
 
 
 def _check(benchmark: Benchmark, jobs: int) -> None:

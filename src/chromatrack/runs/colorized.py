@@ -7,14 +7,17 @@ import re
 import time
 import warnings
 from collections.abc import Sequence
+from os import fspath
 from pathlib import Path
 
 from chromatrack import __version__
-from chromatrack.atomic import keep_apart, replace_file
+from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError
 from chromatrack.propagation.reliability import frames_to_look_at
-from chromatrack.runs.progress import Report, stop_on_interrupt
-from chromatrack.runs.writer import RunSummary, frames_ahead, interrupted
+from chromatrack.runs.progress import Report, stop_on_interrupt, told
+from chromatrack.runs.staging import Staging
+from chromatrack.runs.video_staging import BESIDE, check_video_output, staged_writer
+from chromatrack.runs.writer import RunSummary, frames_ahead, left_behind
 from chromatrack.structures import Source
 from chromatrack.tracking.color_reliability import LOOK_BELOW
 from chromatrack.tracking.marks import ColorReference
@@ -23,10 +26,9 @@ from chromatrack.video.reader import (
     ImageSequenceWriter,
     Moment,
     frame_range,
-    open_writer,
     probe,
 )
-from chromatrack.video.writer import Codec
+from chromatrack.video.writer import Codec, picture_pattern
 
 
 def colorize_to_file(
@@ -47,30 +49,34 @@ def colorize_to_file(
         video, references: as in `Tracker.colorize`.
         output: a video file, whose suffix (or `codec`) says how it is coded, or a folder or
             `*.png` pattern for images. Not the video itself. OUTPUT.reliability.json beside
-            it says how far every frame can be trusted.
+            it says how far every frame can be trusted. Both are put in place together: an earlier
+            video stays with its own file if this one fails.
         start, end: first frame and the one after the last: numbers, or times such as "2.5s".
         progress: called after every frame.
 
     Raises:
         InputError, VideoError: as in `Tracker.colorize`; or `codec` does not go with `output`.
         DamagedVideoError, KeyboardInterrupt: the frames until then are written and play.
-        OutputError: `output` cannot be written.
+        OutputError: `output` cannot be written, or another process is writing it.
     """
+    check_video_output(output, reads=[video, *map(_picture_of, references)], beside=True)
     began, info = time.perf_counter(), probe(video)
     rows: list[tuple[int, float, float]] = []
     first, last = frame_range(video, start=start, end=end)
     frames = tracker.colorize(video, references=references, start=first, end=last)
     total = frames_ahead(info.frame_count, first, last)
-    writer = open_writer(output, codec=codec, fps=info.average_fps, audio_from=video)
-    is_images = isinstance(writer, ImageSequenceWriter)
-    target = writer.folder if is_images else writer.path
+
+    def finish(stage: Staging) -> Path:
+        return _write_reliability(stage.path, rows, model=tracker.model)
+
     with stop_on_interrupt() as check_interrupt:
         try:
-            with writer:
+            with staged_writer(
+                output, finish=finish, codec=codec, fps=info.average_fps, audio_from=video
+            ) as writer:
+                is_images = isinstance(writer, ImageSequenceWriter)
                 if is_images and codec is not None:
                     raise InputError(f"codec: {output} takes PNG images, so leave {codec} out")
-                for given in (video, *references):
-                    keep_apart(given, target)
                 for frame in frames:
                     writer.write(
                         frame.rgb,
@@ -81,13 +87,11 @@ def colorize_to_file(
                     if progress is not None:
                         progress("colorize", len(rows), total)
                     check_interrupt()
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(interrupted(len(rows), Path(output))) from None
+        except KeyboardInterrupt as interrupt:
+            raise told(interrupt, left_behind(len(rows), Path(output))) from None
         finally:
-            if rows:
-                _write_reliability(target.resolve(), rows, model=tracker.model)
-            if rows and is_images:
-                _warn_of_stale_images(target, len(rows))
+            if (pattern := picture_pattern(Path(output))) and rows:
+                _warn_of_stale_images(pattern.parent, len(rows))
     return RunSummary(Path(output), len(rows), time.perf_counter() - began)
 
 
@@ -102,9 +106,18 @@ def _warn_of_stale_images(folder: Path, count: int) -> None:
         )
 
 
+def _picture_of(reference: ColorReference) -> object:
+    """The file of a reference, without its @FRAME; what is no file is not looked at."""
+    if isinstance(reference, tuple):
+        return None
+    text = fspath(reference)
+    name, at, _ = text.rpartition("@")
+    return name if at and not Path(text).exists() else text
+
+
 def _write_reliability(
     target: Path, rows: Sequence[tuple[int, float, float]], *, model: str
-) -> None:
+) -> Path:
     """Write TARGET.reliability.json; rows: number, pts_seconds and reliability of every frame."""
     ranges = frames_to_look_at([(i, {0: value}) for i, _, value in rows], below=LOOK_BELOW)
     content = {
@@ -120,5 +133,6 @@ def _write_reliability(
             for index, pts, value in rows
         ],
     }
-    path = target.with_name(f"{target.name}.reliability.json")
+    path = target.with_name(f"{target.name}{BESIDE}")
     replace_file(path, json.dumps(content, indent=1) + "\n")
+    return path

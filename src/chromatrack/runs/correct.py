@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from chromatrack.atomic import keep_apart
 from chromatrack.errors import InputError
 from chromatrack.formats.json_fields import load_json_object
 from chromatrack.formats.masks import check_mask, read_mask
@@ -26,9 +27,10 @@ from chromatrack.propagation.config import PropagateConfig
 from chromatrack.propagation.reliability import ReviewRange
 from chromatrack.runs.affected_spans import FrameSpan, SpanRun, find_spans
 from chromatrack.runs.marks_json import read_run_marks
-from chromatrack.runs.progress import Report, stop_on_interrupt
+from chromatrack.runs.progress import Report, stop_on_interrupt, told
 from chromatrack.runs.reader import read_result
-from chromatrack.runs.rewrite import Rewriting, staging
+from chromatrack.runs.rewrite import Rewriting
+from chromatrack.runs.staging import Staging
 from chromatrack.runs.writer import model_sha256
 from chromatrack.tracking.config import Device, TrackConfig
 from chromatrack.tracking.inference import TrackerRun
@@ -71,7 +73,7 @@ def correct(
 
     A mark replaces one of the same thing on the same frame. Masks of other objects keep their
     pixels, but for those the corrected one now claims and nobody painted. All files are prepared
-    aside and put in place at the end: interrupted before, the run is as it was.
+    aside and put in place at the end: interrupted or killed before, the run is as it was.
 
     Args:
         tracker: as the run was made with; `tracker_of` gives it.
@@ -85,12 +87,38 @@ def correct(
         VideoError, DamagedVideoError: the video cannot be read; the run is as it was.
         OutputError: the folder cannot be written.
     """
-    began, home = time.perf_counter(), Path(folder)
-    result = read_result(home)
+    home = Path(folder)
+    read_result(home)  # to refuse what is no run before anything is made there
+    with stop_on_interrupt() as check_interrupt, Staging(home) as stage:
+
+        def tell(what: str, count: int, total: int) -> None:
+            if progress is not None:
+                progress(what, count, total)
+            check_interrupt()
+
+        try:
+            return _correct(tracker, stage, new, video, tell)
+        except KeyboardInterrupt as interrupt:
+            raise told(interrupt, f"; {home} is as it was") from None
+
+
+def _correct(
+    tracker: Tracker,
+    stage: Staging,
+    new: Marks,
+    video: str | PathLike[str] | None,
+    tell: Callable[[str, int, int], None],
+) -> Correction:
+    """`correct`, with the folder to itself."""
+    began, home = time.perf_counter(), stage.target
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # said already
+        result = read_result(home)
     data = load_json_object(home / "result.json", what="a result of `chromatrack track`")
     old = read_run_marks(home)
     new = replace(new, masks={int(frame): check_mask(mask) for frame, mask in new.masks.items()})
     source, start, last = result.find_video(video), int(result.indices[0]), result.frames[-1].index
+    keep_apart(source, home / "overlay.mp4")
     skeleton = fit_skeleton(old.skeleton or new.skeleton, [*old.keypoints, *new.keypoints])
     _check_new(new, start, last, result.size)
     merged = replace(old.merged_with(new), skeleton=skeleton)
@@ -108,21 +136,11 @@ def correct(
     run = TrackerRun(
         source, merged, start, read_frame(source, index=start), embedder=tracker.embedder
     )
-    with stop_on_interrupt() as check_interrupt, staging(home) as stage:
-        book = Rewriting(result, data, merged, stage)
-
-        def tell(what: str, count: int, total: int) -> None:
-            if progress is not None:
-                progress(what, count, total)
-            check_interrupt()
-
-        try:
-            steps = sum(_track_again(run, span, direction, book, tell) for span in spans)
-            for count, _ in enumerate(book.write(source), start=1):
-                tell("draw", count, len(result.frames))
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"interrupted; {home} is as it was") from None
-        book.put_in_place(new)
+    book = Rewriting(result, data, merged, stage)
+    steps = sum(_track_again(run, span, direction, book, tell) for span in spans)
+    for count, _ in enumerate(book.write(source), start=1):
+        tell("draw", count, len(result.frames))
+    book.put_in_place(new)
     changed = {f for span in spans for f in range(span.first, span.last + 1)}
     seconds = time.perf_counter() - began
     return Correction(

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import re
-import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
+from chromatrack.atomic import (
+    OutputFile,
+    check_output_files,
+    check_output_folder,
+    starts_with,
+)
 from chromatrack.formats.csv_tables import BOX, POINT, TableWriter, track_header
 from chromatrack.formats.keypoints import KeypointWriter
 from chromatrack.formats.masks import frame_file, write_mask
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.reliability import LOOK_BELOW_OF
+from chromatrack.runs.file_names import RESULT, TABLES, is_run
 from chromatrack.runs.things_table import COLUMNS as THING_COLUMNS
 from chromatrack.runs.things_table import ThingsWriter
 from chromatrack.structures import Kind, Names, Skeleton, Source
@@ -34,14 +40,6 @@ from chromatrack.viz.track_overlays import (
     overlay_skeleton,
     skeleton_color,
 )
-
-TABLES = {
-    "point": "tracks.csv",
-    "box": "boxes.csv",
-    "keypoints": "keypoints.json",
-    "thing": "things.csv",
-}
-"""File name of each kind that is written as one table; things are all kinds together."""
 
 TRAIL_SECONDS = 1.0
 """For how long the overlay shows where a point came from."""
@@ -244,19 +242,20 @@ def reliability_bars(frame: TrackedFrame) -> list[Bar]:
 # -- what an earlier run left ----------------------------------------------------------------
 
 
-def _stale_files(files: TrackFiles, written: range, marked: Collection[int]) -> list[Path]:
-    """Files of an earlier run in the folder that the run at hand does not write.
+def stale_files(
+    folder: Path, files: TrackFiles, *, written: range, marked: Collection[int]
+) -> list[Path]:
+    """Files of an earlier run in a folder that the run at hand does not write.
 
     That is, masks of other frames than it has `written` or saved as `marked`, and tables of kinds
     that are not tracked; tables that were not written by a run are not among them.
     """
-    folder = files.folder
     kept = written if files.layout.regions else range(0)
     stale = _numbered_pictures(folder / "masks", kept) + _numbered_pictures(
         folder / "marks", marked
     )
     untracked = [folder / name for kind, name in TABLES.items() if kind not in files.kinds]
-    return stale + [path for path in untracked if _is_ours(path)]
+    return stale + [path for path in untracked if is_our_table(path)]
 
 
 def _numbered_pictures(folder: Path, kept: Collection[int]) -> list[Path]:
@@ -269,29 +268,30 @@ def _numbered_pictures(folder: Path, kept: Collection[int]) -> list[Path]:
     )
 
 
-def _is_ours(path: Path) -> bool:
-    head = _OUR_HEAD[path.name]
-    try:
-        with path.open(encoding="utf-8", errors="replace", newline="") as file:
-            return file.read(len(head)) == head
-    except OSError:
-        return False
+def is_our_table(path: Path) -> bool:
+    """Whether a run wrote a table."""
+    return starts_with(path, _OUR_HEAD[path.name])
 
 
-def remove_stale(files: TrackFiles, *, written: range, marked: Collection[int]) -> None:
-    """Remove what an earlier run left and this one did not write, with folders then empty."""
-    for path in _stale_files(files, written, marked):
-        path.unlink(missing_ok=True)
-    for name in ("masks", "marks"):
-        with contextlib.suppress(OSError):  # not there, or not empty
-            (files.folder / name).rmdir()
+def check_run_folder(folder: Path, files: TrackFiles, *, reads: Iterable[object]) -> None:
+    """Refuse a folder for a run that is read, or that holds things of others under a run's names.
 
+    Args:
+        folder: new, empty, an earlier run's, or with things of other names.
+        files: what will be written.
+        reads: what the run reads: video, files of marks.
 
-def tell_stale(files: TrackFiles, *, written: range, marked: Collection[int]) -> None:
-    """Warn of what an earlier run left; that may be much after an interrupted run."""
-    if stale := _stale_files(files, written, marked):
-        warnings.warn(
-            f"{files.folder}: {len(stale)} files of an earlier run remain, "
-            f"{stale[0].relative_to(files.folder)} the first; result.json says what this one wrote",
-            stacklevel=3,
-        )
+    Raises:
+        InputError: says what is in the way.
+    """
+    tables = [name for kind, name in TABLES.items() if kind in files.kinds]
+    pictures = ["masks"] if files.layout.regions else []
+    check_output_folder(
+        folder,
+        [RESULT, "overlay.mp4", "marks", *pictures, *tables],
+        kind="results of `chromatrack track`",
+        is_ours=is_run(folder),
+        reads=reads,
+    )
+    others = [folder / name for name in tables if (folder / name).exists()]
+    check_output_files([OutputFile(path, "table of a run", is_our_table) for path in others])

@@ -17,21 +17,17 @@ from typing import Any
 
 import numpy as np
 
-from chromatrack.atomic import keep_apart
 from chromatrack.errors import InputError
 from chromatrack.formats.csv_tables import BOX, TrackData, read_tracks
 from chromatrack.formats.json_fields import load_json_object, names_from_plain
 from chromatrack.formats.keypoints import read_keypoint_tracks
 from chromatrack.formats.masks import frame_file, read_mask
+from chromatrack.runs.staging import settle
 from chromatrack.structures import Kind, LabelName, Names, Source
 from chromatrack.tracking.reliability import read_places_row
 
 READABLE_VERSIONS = (1, 2)
 """Values of `schema_version` in result.json that this module understands."""
-
-
-TABLES = ("tracks.csv", "boxes.csv", "keypoints.json", "things.csv")
-"""What a run writes besides masks, overlay and result.json."""
 
 
 @dataclass(frozen=True)
@@ -140,19 +136,12 @@ class Result:
         )
 
 
-def keep_run(result: Result, target: Source) -> None:
-    """InputError if writing to a file or folder would overwrite files of a run that is read."""
-    place = Path(target)
-    for name in ("result.json", "overlay.mp4", "masks", "marks", *TABLES):
-        keep_apart(result.folder / name, place)
-        keep_apart(place, result.folder / name)
-
-
 def read_result(folder: Source) -> Result:
     """Read what `chromatrack track` wrote into a folder; warns when the run ended early.
 
     Results of older versions, which know neither presence, confidence nor cuts, read as present
-    where the mask is not empty, confidence None and no cuts.
+    where the mask is not empty, confidence None and no cuts. If a process was killed while it put
+    a run's files in place, that is finished first.
 
     Args:
         folder: the folder, or its result.json.
@@ -162,6 +151,7 @@ def read_result(folder: Source) -> Result:
     """
     path = Path(folder)
     path = path if path.name == "result.json" else path / "result.json"
+    settle(path.parent)
     data = _load_json(path)
     _check_head(path, data)
     try:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,8 +11,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from chromatrack.atomic import unwritable
-from chromatrack.errors import InputError, OutputError
+from chromatrack.errors import InputError
 from chromatrack.formats.csv_tables import TrackData
 from chromatrack.formats.masks import frame_file, read_mask, write_mask
 from chromatrack.propagation.layout import Layout
@@ -24,9 +21,11 @@ from chromatrack.propagation.reliability import (
     look_at_rows,
     things_to_look_at,
 )
+from chromatrack.runs.file_names import RESULT
 from chromatrack.runs.files import OverlayStyle, TrackFiles
 from chromatrack.runs.marks_json import plain_marks
 from chromatrack.runs.reader import Result
+from chromatrack.runs.staging import Staging
 from chromatrack.runs.writer import frame_row, marked_things, write_result
 from chromatrack.structures import Kind, LabelName, TrackedBox, TrackedKeypoints, TrackedPoint
 from chromatrack.tracking.inference import TrackedFrame
@@ -38,39 +37,26 @@ from chromatrack.viz.overlays import Panel
 _NONE = np.zeros((0, 0), dtype=np.int32)
 
 
-@contextlib.contextmanager
-def staging(folder: Path) -> Iterator[Path]:
-    """A folder inside `folder` for files to be, gone afterwards with what is still in it.
-
-    Raises:
-        OutputError: it cannot be made.
-    """
-    try:
-        stage = tempfile.TemporaryDirectory(dir=folder, prefix=".correct-")
-    except OSError as error:
-        raise unwritable(folder, error) from error
-    with stage:
-        yield Path(stage.name)
-
-
 @dataclass
 class Rewriting:
     """Takes in corrected frames, then writes the whole run with them.
 
     result, data: the run as it was saved, and its result.json. marks: all that is now marked.
-    stage: where files are prepared. Masks wait on disk, so memory holds no pictures.
+    staging: where files are prepared. Masks wait on disk, so memory holds no pictures.
     look_at: frames on which tracking may have failed, the worst first, once all is written.
     """
 
     result: Result
     data: dict[str, Any]
     marks: Marks
-    stage: Path
+    staging: Staging
     look_at: list[ReviewRange] = field(default_factory=list)
     layout: Layout = field(init=False)
+    stage: Path = field(init=False)
 
     def __post_init__(self) -> None:
         self.layout = self.marks.layout()
+        self.stage = self.staging.path
         # Of every frame that was tracked again: what was found, without pixels, of which labels.
         self._found: dict[int, list[tuple[TrackedFrame, tuple[LabelName, ...]]]] = defaultdict(list)
         self._rows: dict[tuple[Kind, int], dict[int, int]] = {}
@@ -202,7 +188,7 @@ class Rewriting:
         }
 
     def put_in_place(self, new: Marks) -> None:
-        """Move every prepared file to its place, result.json last.
+        """Put every prepared file in its place, all or none of them.
 
         Args:
             new: the marks of this correction; their frames' masks are saved with the run.
@@ -214,19 +200,11 @@ class Rewriting:
         kept = {frame: mask for frame, mask in self.marks.masks.items() if frame in frames}
         for frame, mask in kept.items():
             write_mask(self.stage / "marks" / frame_file(frame), mask)
-        paths = [path for path in self.stage.rglob("*") if path.is_file()]
-        try:
-            for path in sorted(paths, key=lambda path: path.name == "result.json"):
-                target = self.result.folder / path.relative_to(self.stage)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                path.replace(target)
-            for frame in frames - set(kept):
-                (self.result.folder / "marks" / frame_file(frame)).unlink(missing_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"{self.result.folder}: cannot be written ({error.strerror}); make it writable "
-                "and correct again"
-            ) from error
+        marks = self.result.folder / "marks"
+        self.staging.put_in_place(
+            last=self.stage / RESULT,
+            removed=[marks / frame_file(frame) for frame in frames - set(kept)],
+        )
 
 
 def _saved_style(data: Mapping[str, Any]) -> OverlayStyle:

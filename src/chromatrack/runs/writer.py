@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from chromatrack import __version__
-from chromatrack.atomic import keep_apart, replace_file
+from chromatrack.atomic import replace_file
 from chromatrack.errors import DamagedVideoError, WeightsError
 from chromatrack.formats.json_fields import plain_names
 from chromatrack.model.weights import model_path
@@ -22,9 +23,11 @@ from chromatrack.propagation.reliability import (
     look_at_rows,
     things_to_look_at,
 )
-from chromatrack.runs.files import OverlayStyle, TrackFiles, remove_stale, tell_stale
+from chromatrack.runs.file_names import RESULT
+from chromatrack.runs.files import OverlayStyle, TrackFiles, check_run_folder, stale_files
 from chromatrack.runs.marks_json import plain_marks, write_run_masks
-from chromatrack.runs.progress import Report, stop_on_interrupt
+from chromatrack.runs.progress import Report, stop_on_interrupt, told
+from chromatrack.runs.staging import Staging
 from chromatrack.runs.things_table import Tally, ThingSummary, things_of
 from chromatrack.structures import Source
 from chromatrack.tracking.inference import TrackedFrame, follow
@@ -61,9 +64,12 @@ class RunSummary:
 
 @dataclass
 class _TrackRun:
-    """The state of a run: what goes to the top of result.json, and a finished line per frame."""
+    """The state of a run: what goes to the top of result.json, and a finished line per frame.
 
-    folder: Path
+    stage: where its files are prepared.
+    """
+
+    stage: Staging
     first: int
     head: dict[str, Any]
     tally: Tally
@@ -107,14 +113,16 @@ def track_to_folder(
     Writes `masks/00000.png` (numbered by frame, DAVIS palette), `tracks.csv` (points), `boxes.csv`
     and `keypoints.json`, each where there are such marks; `things.csv` (a row per frame and thing
     of any kind), `overlay.mp4` (the source's timing and sound), `result.json`, and `marks/` with
-    the masks that were given. Files of the same names are overwritten; those that an earlier run
-    left and this one does not write are removed at the end. Nothing else is.
+    the masks that were given. All is prepared in a hidden folder and put in place at the end, also
+    if that comes early by a signal or damage: then an earlier run's files are replaced, and those
+    that this one does not write removed (after a signal they stay). Things of others stay. A run
+    that fails or is killed changes nothing.
 
     Args:
         tracker: the model and its configuration.
-        video: file, folder or glob of images, or image; not in `output/masks` or `output/marks`.
+        video: file, folder or glob of images, or image; not in `output`, as far as it is written.
         marks: without a skeleton joints are numbered and not joined.
-        output: folder, made if missing.
+        output: folder, made if missing: empty, of an earlier run, or without files of our names.
         direction, start, end: as in `Tracker.track`.
         show_reliability: draw it into the overlay, a bar for everything tracked.
         reliability_panel: the same, and where; None: at the bottom left, if at all.
@@ -124,25 +132,24 @@ def track_to_folder(
     Raises:
         InputError, VideoError: as in `Tracker.track`, before anything is written.
         DamagedVideoError, KeyboardInterrupt: the frames until then are written, the overlay plays,
-            and result.json says `"complete": false` and why.
-        OutputError: `output` cannot be written.
+            and result.json says `"complete": false` and why. KeyboardInterrupt may be
+            `Interrupted` by a signal; without any frame nothing is changed.
+        OutputError: `output` cannot be written, or another process is writing it.
     """
     folder = Path(output)
-    for name in ("masks", "marks", "overlay.mp4"):
-        keep_apart(video, folder / name)
     marks = replace(marks, skeleton=fit_skeleton(marks.skeleton, marks.keypoints))
     info = checked_source(video, marks, start=start, end=end)
     frames = follow(tracker.embedder, video, marks, direction=direction, start=start, end=end)
     head = _head(tracker, info, marks)
     head["config"] |= {"start": start, "end": end, "direction": direction}
     head["marks"] = plain_marks(marks)
-    run = _TrackRun(folder, start, head, Tally(things_of(marks.layout()), marks.names))
     if show_reliability and reliability_panel is None:
         reliability_panel = "bottom-left"
     style = OverlayStyle(reliability_panel, joint_names)
     head |= {"show_reliability": reliability_panel is not None, "overlay": asdict(style)}
+    stage = Staging(folder)
     files = TrackFiles(
-        folder,
+        stage.path,
         marks.layout(),
         video=video,
         fps=info.average_fps,
@@ -150,9 +157,11 @@ def track_to_folder(
         names=marks.names,
         style=style,
     )
-    _write_result(run, reason="not finished: still running, or ended without a word")
-    write_run_masks(folder, marks.masks)
-    _write_frames(run, files, frames, frames_ahead(info.frame_count, start, end), progress)
+    check_run_folder(folder, files, reads=[video])
+    with stage:
+        run = _TrackRun(stage, start, head, Tally(things_of(marks.layout()), marks.names))
+        write_run_masks(stage.path, marks.masks)
+        _write_frames(run, files, frames, frames_ahead(info.frame_count, start, end), progress)
     seconds = time.perf_counter() - run.started
     return RunSummary(
         folder,
@@ -197,8 +206,7 @@ def _write_frames(
     total: int | None,
     progress: Report | None,
 ) -> None:
-    """Write frames as they come, and result.json however they end."""
-    marked = run.head["marks"]["masks"]
+    """Write frames as they come, and put them in place however they end."""
     with stop_on_interrupt() as check_interrupt:
         try:
             with files:
@@ -213,17 +221,37 @@ def _write_frames(
                     if progress is not None:
                         progress("track", len(run.rows), total)
                     check_interrupt()
-        except KeyboardInterrupt:
-            _write_result(run, reason="interrupted")
-            tell_stale(files, written=run.written, marked=marked)
-            raise KeyboardInterrupt(interrupted(len(run.rows), run.folder)) from None
+        except KeyboardInterrupt as interrupt:
+            _put_in_place(run, files, reason=str(interrupt) or "interrupted", keep_stale=True)
+            raise told(interrupt, left_behind(len(run.rows), run.stage.target)) from None
         except DamagedVideoError as error:
-            _write_result(run, reason=str(error))
-            if run.rows:
-                remove_stale(files, written=run.written, marked=marked)
+            _put_in_place(run, files, reason=str(error))
             raise
-        _write_result(run, reason=None)
-        remove_stale(files, written=run.written, marked=marked)
+        _put_in_place(run, files, reason=None)
+
+
+def _put_in_place(
+    run: _TrackRun, files: TrackFiles, *, reason: str | None, keep_stale: bool = False
+) -> None:
+    """Put a run's files into its folder, as far as it has come; nothing if it has no frame.
+
+    keep_stale: leave what an earlier run wrote and this one does not: that may be much.
+    """
+    if not run.rows and reason is not None:
+        return
+    _write_result(run, reason=reason)
+    folder, marked = run.stage.target, run.head["marks"]["masks"]
+    stale = stale_files(folder, files, written=run.written, marked=marked)
+    emptied = [folder / name for name in ("masks", "marks")]
+    run.stage.put_in_place(
+        last=run.stage.path / RESULT, removed=[] if keep_stale else [*stale, *emptied]
+    )
+    if keep_stale and stale:
+        warnings.warn(
+            f"{folder}: {len(stale)} files of an earlier run remain, "
+            f"{stale[0].relative_to(folder)} the first; result.json says what this one wrote",
+            stacklevel=4,
+        )
 
 
 def file_sha256(path: Path) -> str:
@@ -285,7 +313,7 @@ def _write_result(run: _TrackRun, *, reason: str | None) -> None:
             "write_seconds": run.write_seconds,
         },
     }
-    write_result(run.folder, head, run.rows)
+    write_result(run.stage.path, head, run.rows)
 
 
 def write_result(folder: Path, head: Mapping[str, Any], rows: Sequence[str]) -> None:
@@ -305,8 +333,8 @@ def _indented(value: object, indent: str = "  ") -> str:
     return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
 
 
-def interrupted(count: int, output: Path) -> str:
-    """What an interrupted command says it leaves behind."""
+def left_behind(count: int, output: Path) -> str:
+    """What an interrupted command says it leaves behind, after "interrupted"."""
     if count == 0:
-        return "interrupted before the first frame was written"
-    return f"interrupted after {count} frames, which are in {output}"
+        return f"before the first frame was written; {output} is as it was"
+    return f"after {count} frames, which are in {output}"

@@ -6,14 +6,14 @@ import json
 import platform
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
-from chromatrack.atomic import replace_file
+from chromatrack.atomic import check_output_folder, replace_file, starts_with
 from chromatrack.errors import InputError, OutputError
 from chromatrack.model.weights import save_encoder
 from chromatrack.training import checkpoint
@@ -40,6 +40,7 @@ from chromatrack.training.state import TrainState, Watcher, calibrate
 
 CONFIG, LOG, TABLE = "config.json", "log.jsonl", "log.csv"
 VALIDATION, CURVES, MODEL = "validation.jsonl", "loss.png", "model.safetensors"
+REPORT = "report.html"
 
 
 @dataclass
@@ -52,8 +53,8 @@ class RunFiles:
     watched: float = 0.0
     scalars: Scalars | None = None
 
-    def check(self, *, resume: bool) -> None:
-        """Refuse to write over another run, and to go on with one that is not there.
+    def check(self, *, resume: bool, data: Iterable[object] = ()) -> None:
+        """Refuse to write over another run or what is read, and to go on where there is no run.
 
         Raises:
             InputError: says which.
@@ -65,6 +66,18 @@ class RunFiles:
             )
         if resume and not there:
             raise InputError(f"{self.folder}: expected a checkpoint to resume from, found none")
+        if (self.folder / MODEL).exists() and not there:
+            raise InputError(
+                f"{self.folder}: holds {MODEL} already, which would be overwritten; choose another "
+                "folder"
+            )
+        check_output_folder(
+            self.folder,
+            (CONFIG, LOG, TABLE, VALIDATION, CURVES, FACTS, REPORT),
+            kind="a training run",
+            is_ours=bool(there) or starts_with(self.folder / CONFIG, '{\n  "model"'),
+            reads=data,
+        )
 
     def open(self, run: TrainState, index: Index, config: TrainConfig, *, resume: bool) -> None:
         """Make the folder, or bring `run` to where the folder's newest checkpoint was.

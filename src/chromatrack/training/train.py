@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from chromatrack.errors import InputError, TrainingError
 from chromatrack.model.encoder import Encoder, color_head, color_scores
+from chromatrack.runs.output_lock import output_lock
 from chromatrack.training.config import TrainConfig, check, default, learning_rate
 from chromatrack.training.data.clip_store import ClipStore
 from chromatrack.training.data.device_batches import DeviceSampler
@@ -95,8 +96,10 @@ def train(
             f"got {config.batch}"
         )
     files = RunFiles(Path(output), world)
-    files.check(resume=resume)
+    files.check(resume=resume, data=data)
     with ExitStack() as stack:
+        if world.leads:
+            stack.enter_context(output_lock(files.folder))
         stack.enter_context(together(world, torch.device(config.device)))
         index = once_per_machine(partial(build_index, data, cache=cache), world)
         return _train(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from os import PathLike
@@ -16,10 +16,11 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from chromatrack.atomic import replace_file
+from chromatrack.atomic import OutputFile, check_output_files, replace_file, starts_with
 from chromatrack.errors import InputError
+from chromatrack.runs.file_names import keep_runs
 from chromatrack.runs.progress import Report
-from chromatrack.runs.reader import Result, keep_run
+from chromatrack.runs.reader import Result
 from chromatrack.uses.plane_motion import is_known, shots
 from chromatrack.uses.trajectories import Trace, Traces, read_traces
 
@@ -40,6 +41,9 @@ SPEED_SECONDS = 0.2
 
 BORDER = 3.0
 """px from the frame's border within which a thing came or went through it."""
+
+_EVENTS_BEGIN, _ROWS_BEGIN = "event,kind,id,", "kind,id,frame,"
+"""How the tables begin; columns may come at their ends in later versions."""
 
 _ORDER = {name: i for i, name in enumerate(get_args(EventName))}
 _EPSILON = 1e-9
@@ -113,19 +117,13 @@ def find_events(
 
     Args:
         output, per_frame: tables to write, of the events and of all things on all frames; folders
-            are made, files of those names overwritten. None: not written.
+            are made, earlier tables of the same kind overwritten. None: not written.
 
     Raises:
-        InputError: a mask is missing or of another size, or a table is a file of the run, or both
-            are one. OutputError: a table cannot be written.
+        InputError: a mask is missing or of another size; or a table is a file of a run, or there
+            already and not of its kind, or both are one. OutputError: a table cannot be written.
     """
-    for table in (output, per_frame):
-        if table is not None:
-            keep_run(result, table)
-    if output is not None and per_frame is not None and Path(output) == Path(per_frame):
-        raise InputError(
-            f"{per_frame}: expected two tables, got one name for both; name them apart"
-        )
+    _check_tables(output, per_frame, reads=[result.video_path])
     traces = read_traces(result, reach=rules.near, progress=progress)
     found = [_event(traces, "cut", n, n) for n in np.flatnonzero(traces.cuts).tolist()]
     for thing in traces.things:
@@ -138,6 +136,31 @@ def find_events(
     if per_frame is not None:
         replace_file(Path(per_frame), _table(FRAME_COLUMNS, _frame_rows(traces)))
     return found
+
+
+def _check_tables(
+    output: str | PathLike[str] | None,
+    per_frame: str | PathLike[str] | None,
+    *,
+    reads: Iterable[object],
+) -> None:
+    """Raises InputError unless both tables are new or earlier ones of their kind."""
+    given = (
+        ("table of events", output, _EVENTS_BEGIN),
+        ("table of things per frame", per_frame, _ROWS_BEGIN),
+    )
+    files = [
+        OutputFile(Path(path), kind, _beginning(head))
+        for kind, path, head in given
+        if path is not None
+    ]
+    for file in files:
+        keep_runs(file.path)
+    check_output_files(files, reads=reads)
+
+
+def _beginning(head: str) -> Callable[[Path], bool]:
+    return lambda path: starts_with(path, head)
 
 
 def events_table(events: Iterable[Event]) -> str:

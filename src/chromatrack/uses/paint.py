@@ -16,6 +16,7 @@ from chromatrack.errors import InputError
 from chromatrack.ops.resample import interleaved, planes, resize, to_cells, upsample_guided
 from chromatrack.propagation.propagate import Reference, copy_labels
 from chromatrack.runs.progress import Report
+from chromatrack.runs.video_staging import check_video_output
 from chromatrack.runs.writer import frames_ahead
 from chromatrack.structures import Source
 from chromatrack.tracking.inference import TrackedFrame
@@ -31,7 +32,7 @@ from chromatrack.uses.layers import (
     shown_share,
     texture_layer,
 )
-from chromatrack.uses.video_output import check_apart, video_output
+from chromatrack.uses.video_output import video_output
 from chromatrack.video.reader import Frame, Moment, frame_range, probe, read_frame
 from chromatrack.video.writer import Codec
 
@@ -88,7 +89,7 @@ def paint_video(
     """
     began = time.perf_counter()
     first, last = frame_range(video, start=start, end=end)
-    check_apart(video, output)
+    check_video_output(output, reads=[video])
     frames = paint_frames(tracker, video, textures=textures, painted=painted, start=first, end=last)
     total = frames_ahead(probe(video).frame_count, first, last)
     shown: list[tuple[float, ...]] = []

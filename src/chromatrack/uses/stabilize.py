@@ -16,11 +16,12 @@ import numpy as np
 
 from chromatrack.errors import InputError
 from chromatrack.runs.progress import Report
-from chromatrack.runs.reader import Result, keep_run
+from chromatrack.runs.reader import Result
+from chromatrack.runs.video_staging import check_video_output
 from chromatrack.structures import Source
 from chromatrack.uses.camera_path import Lock, choose_lock, lock_path, steady_matrices
 from chromatrack.uses.plane_motion import Motion, apply_motion
-from chromatrack.uses.video_output import check_apart, video_output
+from chromatrack.uses.video_output import video_output
 from chromatrack.uses.warp import Fill, Framing, Warp, crop_framing
 from chromatrack.video.reader import probe, read_frame, read_frames
 
@@ -94,8 +95,7 @@ def stabilize_video(
         raise InputError("zoom scales a cropped video back to its size; it goes with fill='crop'")
     if smooth_seconds is not None and not 0 < smooth_seconds < np.inf:
         raise InputError(f"smooth_seconds: expected seconds > 0, got {smooth_seconds}")
-    check_apart(video, output)
-    keep_run(result, output)
+    check_video_output(output, reads=[video])
     _check_video(video, result)
     held = choose_lock(result, lock)
     path = lock_path(video, result, lock=held, motion=motion, progress=progress)

@@ -6,19 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from chromatrack.atomic import keep_apart
 from chromatrack.errors import InputError
-from chromatrack.runs.progress import Report, stop_on_interrupt
-from chromatrack.runs.writer import interrupted
+from chromatrack.runs.progress import Report, stop_on_interrupt, told
+from chromatrack.runs.video_staging import staged_writer
+from chromatrack.runs.writer import left_behind
 from chromatrack.structures import Source
-from chromatrack.video.reader import Frame, ImageSequenceWriter, open_writer, probe
+from chromatrack.video.reader import Frame, ImageSequenceWriter, probe
 from chromatrack.video.writer import Codec
-
-
-def check_apart(video: Source, output: Source) -> None:
-    """Raises InputError where writing `output` would overwrite `video` or frames of it."""
-    target = Path(output)
-    keep_apart(video, target.parent if target.suffix.lower() == ".png" else target)
 
 
 @contextmanager
@@ -34,14 +28,14 @@ def video_output(
     """Open a video file, or a folder for images, for what is made of `video`.
 
     Yields the function that writes a frame, reports progress as `name`, and then lets Ctrl-C end
-    the loop: what was written until then plays.
+    the loop: what was written until then plays. It has its name when the block ends; what was there
+    before is as it was if that is by any other error.
 
     Raises:
         InputError: `codec` does not go with `output`. OutputError: it cannot be written.
         KeyboardInterrupt: says how many frames were written.
     """
-    count = 0
-    writer = open_writer(output, codec=codec, fps=probe(video).average_fps, audio_from=video)
+    count, fps = 0, probe(video).average_fps
 
     def put(frame: Frame) -> None:
         nonlocal count
@@ -55,9 +49,9 @@ def video_output(
 
     with stop_on_interrupt() as check_interrupt:
         try:
-            with writer:
+            with staged_writer(output, codec=codec, fps=fps, audio_from=video) as writer:
                 if isinstance(writer, ImageSequenceWriter) and codec is not None:
                     raise InputError(f"codec: {output} takes PNG images, so leave {codec} out")
                 yield put
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(interrupted(count, Path(output))) from None
+        except KeyboardInterrupt as interrupt:
+            raise told(interrupt, left_behind(count, Path(output))) from None

@@ -25,11 +25,13 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from chromatrack.atomic import unwritable
 from chromatrack.errors import DamagedVideoError, InputError, OutputError
 from chromatrack.video.audio import AudioTrack, open_audio
 from chromatrack.video.decode import FALLBACK_FPS
+from chromatrack.video.images import IMAGE_ERRORS
 from chromatrack.video.pixel_format import CONVERSION
 
 Codec = Literal["h264", "ffv1", "prores"]
@@ -55,6 +57,9 @@ _MP4_OPTIONS = {"movflags": "+faststart", "movie_timescale": str(TICKS_PER_SECON
 """Index in front; the end of the video not rounded to 1 ms, which would hide a short last frame."""
 
 _BT709 = 1
+
+_MADE_BY = "chromatrack"
+"""Written into every video and picture, so that only those are ever replaced."""
 
 
 _KEEPS_FINISHED_FRAMES = (DamagedVideoError, KeyboardInterrupt, GeneratorExit)
@@ -216,8 +221,8 @@ class VideoWriter(_Writer):
             f"file:{self._partial}", "w", container_options=_MP4_OPTIONS if is_mp4 else {}
         )
         self._container = container
-        if any(self.padding):
-            container.metadata["comment"] = f"chromatrack: padded from {width}x{height}"
+        padded = f": padded from {width}x{height}" if any(self.padding) else ""
+        container.metadata["comment"] = f"{_MADE_BY}{padded}"
         rate = Fraction(1 / self._step).limit_denominator(1001)
         stream = container.add_stream(encoder, rate=rate, options=options)
         assert isinstance(stream, VideoStream)
@@ -318,7 +323,8 @@ class ImageSequenceWriter(_Writer):
         partial = target.with_name(f".{target.name}.{os.getpid()}.png")
         with _as_output_error(target):
             try:
-                Image.fromarray(np.ascontiguousarray(rgb)).save(partial, compress_level=3)
+                picture = Image.fromarray(np.ascontiguousarray(rgb))
+                picture.save(partial, compress_level=3, pnginfo=_made_by())
                 partial.replace(target)
             finally:
                 partial.unlink(missing_ok=True)
@@ -333,6 +339,40 @@ class ImageSequenceWriter(_Writer):
         """Stop; files that have their name are complete and stay."""
 
 
+def picture_pattern(path: Path) -> Path | None:
+    """Folder and numbered names of the pictures that `open_writer` writes; None for a video."""
+    is_pattern = re.search(r"[*%].*\.png$", path.name, re.IGNORECASE) is not None
+    if not path.is_dir() and path.suffix and not is_pattern:
+        return None
+    pattern = path if path.suffix.lower() == ".png" and not path.is_dir() else path / "*.png"
+    return pattern.with_name(pattern.name.replace("*", "%05d"))
+
+
+def is_our_video(path: Path) -> bool:
+    """Whether `VideoWriter` wrote a file."""
+    try:
+        with av.open(fspath(path)) as container:
+            tags = {name.lower(): value for name, value in container.metadata.items()}
+    except (FFmpegError, OSError, ValueError):
+        return False
+    return tags.get("comment", "").startswith(_MADE_BY)
+
+
+def is_our_picture(path: Path) -> bool:
+    """Whether `ImageSequenceWriter` wrote a file."""
+    try:
+        with Image.open(path) as image:
+            return image.info.get("Software") == _MADE_BY
+    except IMAGE_ERRORS:
+        return False
+
+
+def _made_by() -> PngInfo:
+    note = PngInfo()
+    note.add_text("Software", _MADE_BY)
+    return note
+
+
 def open_writer(path: str | PathLike[str], **options: Any) -> VideoWriter | ImageSequenceWriter:  # noqa: ANN401
     """A writer by file name: a folder (no suffix) or `*.png` / `%05d.png` pattern gives images.
 
@@ -340,9 +380,8 @@ def open_writer(path: str | PathLike[str], **options: Any) -> VideoWriter | Imag
     Raises InputError for a suffix that is not written, OutputError.
     """
     target = Path(path)
-    if target.is_dir() or not target.suffix or re.search(r"[*%].*\.png$", target.name, re.I):
-        return ImageSequenceWriter(target)
-    return VideoWriter(target, **options)
+    pattern = picture_pattern(target)
+    return VideoWriter(target, **options) if pattern is None else ImageSequenceWriter(pattern)
 
 
 def _codec_for(path: Path, codec: str | None) -> str:
