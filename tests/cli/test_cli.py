@@ -828,6 +828,60 @@ def test_a_box_is_tracked_as_a_mask_and_corrected_as_one(clip, model, truth, tmp
     assert json.loads((out / "result.json").read_text())["marked_frames"] == [0, 4]
 
 
+@pytest.mark.parametrize(
+    ("size", "colored", "name", "expected"),
+    [
+        ((96, 64), True, "@0", ""),
+        ((192, 128), True, "@0", "is 192x128, scaled to 96x64"),
+        ((96, 96), True, "", ""),
+        ((96, 96), True, "@0", "another shape"),
+        ((96, 64), False, "@0", "expected colours to copy"),
+        ((50, 70), False, "", "expected colours to copy"),
+    ],
+)
+def test_references_of_another_size_or_without_colour_are_said(
+    clip, model, truth, tmp_path, capsys, size, colored, name, expected
+):
+    picture = Image.fromarray(truth[0].rgb).resize(size)
+    (picture if colored else picture.convert("L")).save(tmp_path / "r.png")
+    out = tmp_path / "out.mp4"
+    words = ("colorize", clip, "--reference", f"{tmp_path / 'r.png'}{name}", "--end", 2)
+    code = run(*words, "-o", out, "--model", model)
+    err = capsys.readouterr().err
+    assert code == (2 if "another" in expected or "expected" in expected else 0)
+    assert expected in err and (err == "") == (expected == "")
+    assert out.exists() == (code == 0)
+
+
+def test_one_grey_reference_beside_another_is_said(clip, reference, model, tmp_path, capsys):
+    grey = tmp_path / "grey.png"
+    Image.open(reference).convert("L").save(grey)
+    words = ("colorize", clip, "--reference", f"{reference}@0", grey, "--end", 2)
+    assert run(*words, "-o", tmp_path / "out.mp4", "--model", model) == 0
+    assert "grey.png: has no colour" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "is_right"),
+    [
+        ("--direction backward", False),
+        ("--direction backward --point 2@3:5,5", True),
+        ("--direction backward --start 0 --end 1", False),
+        ("--direction forward", True),
+        ("--direction forward --end 1", False),
+        ("--direction both --end 1", True),
+    ],
+)
+def test_a_direction_that_leads_nowhere_is_refused(clip, model, tmp_path, capsys, words, is_right):
+    out = tmp_path / "out"
+    common = ("track", clip, "--point", "1@0:30,30", "-o", out, "--model", model)
+    if is_right:
+        assert run(*common, *words.split()) == 0
+    else:
+        assert "leave --direction out" in refusal(capsys, *common, *words.split())
+        assert not out.exists()
+
+
 def test_paint_carries_a_texture(clip, model, tmp_path, capsys):
     picture, out = tmp_path / "red.png", tmp_path / "out.mp4"
     Image.new("RGBA", (16, 16), (255, 0, 0, 255)).save(picture)

@@ -5,6 +5,7 @@ Nothing heavy is imported before a command runs.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,11 +14,16 @@ from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from chromatrack.cli.mark_files import NO_MARKS, MarkFiles
 from chromatrack.cli.options import DEFAULTS, Settings, load_tracker
+from chromatrack.errors import InputError
 
 if TYPE_CHECKING:
     from chromatrack.propagation.reliability import ReviewRange
     from chromatrack.runs.things_table import ThingSummary
     from chromatrack.runs.writer import RunSummary
+    from chromatrack.tracking.marks import Marks
+
+MOST_CAST = 4
+"""Largest difference of a grey pixel's channels: JPEG rounds them apart by a little."""
 
 MOST_THINGS = 20
 """Things that get a line of their own at the end of a run."""
@@ -71,6 +77,7 @@ def track(
 
         return understood(given, source, start=first, end=last)
     tell_warned(source)
+    _check_direction(direction, given, first, last)
     with frame_bar() as report:
         summary = track_to_folder(
             load_tracker(settings),
@@ -86,6 +93,21 @@ def track(
             progress=report,
         )
     return _summary(summary)
+
+
+def _check_direction(direction: str, marks: Marks, first: int, after: int | None) -> None:
+    """InputError where a direction leads from no mark to any other frame."""
+    keyframes = marks.frames()
+    if direction == "backward" and keyframes and keyframes[-1] <= first:
+        raise InputError(
+            f"direction: backward from frame {keyframes[-1]} there is nothing before the first "
+            f"frame, {first}; mark a later frame, or leave --direction out"
+        )
+    if direction == "forward" and after is not None and keyframes and keyframes[0] >= after - 1:
+        raise InputError(
+            f"direction: forward from frame {keyframes[0]} there is nothing after the last frame, "
+            f"{after - 1}; mark an earlier frame, or leave --direction out"
+        )
 
 
 def colorize(
@@ -114,6 +136,7 @@ def colorize(
     from chromatrack.cli.progress import frame_bar
     from chromatrack.runs.colorized import colorize_to_file
 
+    _say_what_references_lack([picture for group in reference for picture in group], video)
     with frame_bar() as report:
         summary = colorize_to_file(
             load_tracker(settings),
@@ -126,6 +149,39 @@ def colorize(
             progress=report,
         )
     return _summary(summary)
+
+
+def _say_what_references_lack(names: Sequence[str], video: str) -> None:
+    """Warn of reference frames of another size, and of references without colour.
+
+    Raises:
+        InputError: no picture, a frame of another shape, or no reference has any colour.
+    """
+    import numpy as np
+
+    from chromatrack.tracking.marks import read_reference
+    from chromatrack.video.reader import probe
+
+    info, grey = probe(video), 0
+    for name in names:
+        rgb, index = read_reference(name)
+        (height, width), size = rgb.shape[:2], f"{info.width}x{info.height}"
+        if index is not None and (height, width) != (info.height, info.width):
+            if abs(width - height * info.width / info.height) > 1:
+                raise InputError(
+                    f"reference {name}: expected frame {index} of a {size} video in colour, got "
+                    f"{width}x{height}, another shape; colour that frame, or leave @{index} out"
+                )
+            warnings.warn(f"reference {name}: is {width}x{height}, scaled to {size}", stacklevel=2)
+        if int(np.ptp(rgb, axis=2).max()) <= MOST_CAST:
+            grey += 1
+            warnings.warn(
+                f"reference {name}: has no colour, what it shows stays grey", stacklevel=2
+            )
+    if names and grey == len(names):
+        raise InputError(
+            f"reference: expected colours to copy, got grey alone in {', '.join(names)}"
+        )
 
 
 def stabilize(
