@@ -26,7 +26,7 @@ from chromatrack.runs.marks_json import plain_marks, write_run_masks
 from chromatrack.runs.progress import Report, stop_on_interrupt
 from chromatrack.structures import Source
 from chromatrack.tracking.inference import TrackedFrame, follow
-from chromatrack.tracking.mark_checks import check_all, fit_skeleton
+from chromatrack.tracking.mark_checks import check_all, check_count, fit_skeleton
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.reliability import places_row
 from chromatrack.tracking.tracker import Tracker
@@ -116,11 +116,13 @@ def track_to_folder(
             and result.json says `"complete": false` and why.
         OutputError: `output` cannot be written.
     """
+    check_count(marks.layout())
     folder, info = Path(output), probe(video)
     for name in ("masks", "marks", "overlay.mp4"):
         keep_apart(video, folder / name)
     marks = replace(marks, skeleton=fit_skeleton(marks.skeleton, marks.keypoints))
-    check_all(marks, info, start=start, end=end)
+    room = tracker.embedder.room((info.height, info.width))
+    check_all(marks, info, start=start, end=end, **room)
     frames = follow(tracker.embedder, video, marks, direction=direction, start=start, end=end)
     head = _head(tracker, info, marks)
     head["config"] |= {"start": start, "end": end, "direction": direction}

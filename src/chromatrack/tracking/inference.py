@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from chromatrack.ops.coords import FeatureSpec, image_size
-from chromatrack.ops.resample import resize
 from chromatrack.propagation.bidirectional import (
     AnySignals,
     DirectedPass,
@@ -239,7 +238,7 @@ def tracked(frame: Input, reading: FrameReading, run: TrackerRun) -> TrackedFram
             how=config.upsample,
             stretch=config.stretch,
         )
-        mask = label_map_to_mask(resize(dense, size), ids=layout.regions)
+        mask = label_map_to_mask(dense, ids=layout.regions, size=size)
     return tracked_frame(frame, reading, mask, run.marks, layout, spec=run.embedder.spec)
 
 
