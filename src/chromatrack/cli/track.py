@@ -13,6 +13,7 @@ from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from chromatrack.cli.mark_files import NO_MARKS, MarkFiles
 from chromatrack.cli.options import DEFAULTS, Settings, load_tracker
+from chromatrack.errors import InputError
 
 if TYPE_CHECKING:
     from chromatrack.propagation.reliability import ReviewRange
@@ -181,6 +182,9 @@ def events(
     per_frame: Annotated[Path | None, arg(metavar="CSV")] = None,
     near: float = 5.0,
     still: float = 10.0,
+    scale: Annotated[float | None, arg(metavar="PX")] = None,
+    unit: str | None = None,
+    fps: float | None = None,
 ) -> str:
     """List what happened: who came, went, hid, met, stood still, how fast and how far.
 
@@ -190,15 +194,25 @@ def events(
         per_frame: table with one row per thing and frame.
         near: largest gap between two things that touch, px.
         still: speed below which a thing dwells, px/s.
+        scale: so many px are one unit: lengths and speeds are told in it.
+        unit: its name, such as cm.
+        fps: frames per second of pictures, which state no times.
     """
     from chromatrack.cli.progress import frame_bar
     from chromatrack.runs.reader import read_result
     from chromatrack.uses.events import EventRules, events_table, find_events
+    from chromatrack.uses.measures import IN_PIXELS, Scale, at_rate
 
-    rules = EventRules(near=near, still=still)
+    rules, result, measure = EventRules(near=near, still=still), read_result(track), IN_PIXELS
+    if scale is not None:
+        measure = Scale(scale, "unit" if unit is None else unit)
+    elif unit is not None:
+        raise InputError(f"unit {unit}: goes with --scale, got without; say how many px it has")
+    if fps is not None:
+        result = at_rate(result, fps)
     with frame_bar() as report:
         found = find_events(
-            read_result(track), output=output, per_frame=per_frame, rules=rules, progress=report
+            result, output=output, per_frame=per_frame, rules=rules, scale=measure, progress=report
         )
     if output is None:
         return events_table(found).removesuffix("\n")
