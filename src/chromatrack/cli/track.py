@@ -118,7 +118,7 @@ def colorize(
             end=end,
             progress=report,
         )
-    return _summary(summary)
+    return _summary(summary, more_in="the .reliability.json beside it")
 
 
 def stabilize(
@@ -219,10 +219,11 @@ def events(
     return f"{len(found)} events: {output}"
 
 
-def _summary(summary: RunSummary) -> str:
+def _summary(summary: RunSummary, *, more_in: str = "result.json") -> str:
     speed = f"{summary.seconds:.1f} s, {summary.frames_per_second:.1f} frames/s"
     done = f"{summary.frames} frames in {speed}: {summary.output}"
-    return with_look_at("\n".join([done, *_things(summary.things)]), summary.look_at)
+    lines = [done, *_things(summary.things)]
+    return with_look_at("\n".join(lines), summary.look_at, more_in=more_in)
 
 
 def _things(things: Sequence[ThingSummary]) -> list[str]:
@@ -234,10 +235,12 @@ def _things(things: Sequence[ThingSummary]) -> list[str]:
     return [*map(str, least[:MOST_THINGS]), rest]
 
 
-def with_look_at(summary: str, ranges: Sequence[ReviewRange]) -> str:
+def with_look_at(
+    summary: str, ranges: Sequence[ReviewRange], *, more_in: str = "result.json"
+) -> str:
     """What a command says, and a line on the worst frames if there are any to look at."""
     if not ranges:
         return summary
     more = len(ranges) - 1
-    rest = f" ({more} more in result.json)" if more else ""
+    rest = f" ({more} more in {more_in})" if more else ""
     return f"{summary}\nlook at {ranges[0]}{rest}"

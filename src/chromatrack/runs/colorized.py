@@ -7,12 +7,13 @@ import re
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from chromatrack import __version__
 from chromatrack.atomic import keep_apart, replace_file
 from chromatrack.errors import InputError
-from chromatrack.propagation.reliability import frames_to_look_at
+from chromatrack.propagation.reliability import ReviewRange, frames_to_look_at
 from chromatrack.runs.progress import Report, stop_on_interrupt
 from chromatrack.runs.writer import RunSummary, frames_ahead, interrupted
 from chromatrack.structures import Source
@@ -88,7 +89,8 @@ def colorize_to_file(
                 _write_reliability(target.resolve(), rows, model=tracker.model)
             if rows and is_images:
                 _warn_of_stale_images(target, len(rows))
-    return RunSummary(Path(output), len(rows), time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    return RunSummary(Path(output), len(rows), seconds, tuple(_to_look_at(rows)))
 
 
 def _warn_of_stale_images(folder: Path, count: int) -> None:
@@ -106,7 +108,7 @@ def _write_reliability(
     target: Path, rows: Sequence[tuple[int, float, float]], *, model: str
 ) -> None:
     """Write TARGET.reliability.json; rows: number, pts_seconds and reliability of every frame."""
-    ranges = frames_to_look_at([(i, {0: value}) for i, _, value in rows], below=LOOK_BELOW)
+    ranges = _to_look_at(rows)
     content = {
         "chromatrack_version": __version__,
         "command": "colorize",
@@ -122,3 +124,9 @@ def _write_reliability(
     }
     path = target.with_name(f"{target.name}.reliability.json")
     replace_file(path, json.dumps(content, indent=1) + "\n")
+
+
+def _to_look_at(rows: Sequence[tuple[int, float, float]]) -> list[ReviewRange]:
+    """Frames whose colours may be wrong, the worst first; rows as above."""
+    frames = [(index, {0: value}) for index, _, value in rows]
+    return [replace(r, kind="color") for r in frames_to_look_at(frames, below=LOOK_BELOW)]
