@@ -222,11 +222,11 @@ def events(
 def _summary(summary: RunSummary, *, more_in: str = "result.json") -> str:
     speed = f"{summary.seconds:.1f} s, {summary.frames_per_second:.1f} frames/s"
     done = f"{summary.frames} frames in {speed}: {summary.output}"
-    lines = [done, *_things(summary.things)]
+    lines = [done, *thing_lines(summary.things)]
     return with_look_at("\n".join(lines), summary.look_at, more_in=more_in)
 
 
-def _things(things: Sequence[ThingSummary]) -> list[str]:
+def thing_lines(things: Sequence[ThingSummary]) -> list[str]:
     """A line for each thing; where there are many, for those that were seen or trusted least."""
     if len(things) <= MOST_THINGS:
         return [str(thing) for thing in things]
