@@ -148,7 +148,7 @@ def colorize(
             end=end,
             progress=report,
         )
-    return _summary(summary)
+    return _summary(summary, more_in="the .reliability.json beside it")
 
 
 def _say_what_references_lack(names: Sequence[str], video: str) -> None:
@@ -245,6 +245,9 @@ def events(
     per_frame: Annotated[Path | None, arg(metavar="CSV")] = None,
     near: float = 5.0,
     still: float = 10.0,
+    scale: Annotated[float | None, arg(metavar="PX")] = None,
+    unit: str | None = None,
+    fps: float | None = None,
 ) -> str:
     """List what happened: who came, went, hid, met, stood still, how fast and how far.
 
@@ -254,28 +257,39 @@ def events(
         per_frame: table with one row per thing and frame.
         near: largest gap between two things that touch, px.
         still: speed below which a thing dwells, px/s.
+        scale: so many px are one unit: lengths and speeds are told in it.
+        unit: its name, such as cm.
+        fps: frames per second of pictures, which state no times.
     """
     from chromatrack.cli.progress import frame_bar
     from chromatrack.runs.reader import read_result
     from chromatrack.uses.events import EventRules, events_table, find_events
+    from chromatrack.uses.measures import IN_PIXELS, Scale, at_rate
 
-    rules = EventRules(near=near, still=still)
+    rules, result, measure = EventRules(near=near, still=still), read_result(track), IN_PIXELS
+    if scale is not None:
+        measure = Scale(scale, "unit" if unit is None else unit)
+    elif unit is not None:
+        raise InputError(f"unit {unit}: goes with --scale, got without; say how many px it has")
+    if fps is not None:
+        result = at_rate(result, fps)
     with frame_bar() as report:
         found = find_events(
-            read_result(track), output=output, per_frame=per_frame, rules=rules, progress=report
+            result, output=output, per_frame=per_frame, rules=rules, scale=measure, progress=report
         )
     if output is None:
         return events_table(found).removesuffix("\n")
     return f"{len(found)} events: {output}"
 
 
-def _summary(summary: RunSummary) -> str:
+def _summary(summary: RunSummary, *, more_in: str = "result.json") -> str:
     speed = f"{summary.seconds:.1f} s, {summary.frames_per_second:.1f} frames/s"
     done = f"{summary.frames} frames in {speed}: {summary.output}"
-    return with_look_at("\n".join([done, *_things(summary.things)]), summary.look_at)
+    lines = [done, *thing_lines(summary.things)]
+    return with_look_at("\n".join(lines), summary.look_at, more_in=more_in)
 
 
-def _things(things: Sequence[ThingSummary]) -> list[str]:
+def thing_lines(things: Sequence[ThingSummary]) -> list[str]:
     """A line for each thing; where there are many, for those that were seen or trusted least."""
     if len(things) <= MOST_THINGS:
         return [str(thing) for thing in things]
@@ -284,10 +298,12 @@ def _things(things: Sequence[ThingSummary]) -> list[str]:
     return [*map(str, least[:MOST_THINGS]), rest]
 
 
-def with_look_at(summary: str, ranges: Sequence[ReviewRange]) -> str:
+def with_look_at(
+    summary: str, ranges: Sequence[ReviewRange], *, more_in: str = "result.json"
+) -> str:
     """What a command says, and a line on the worst frames if there are any to look at."""
     if not ranges:
         return summary
     more = len(ranges) - 1
-    rest = f" ({more} more in result.json)" if more else ""
+    rest = f" ({more} more in {more_in})" if more else ""
     return f"{summary}\nlook at {ranges[0]}{rest}"
