@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from PIL import Image
-from synthetic import moving_clip, write_clip
 
 from chromatrack.errors import InputError
 from chromatrack.formats.marked_source import MarkedSource
@@ -121,6 +119,18 @@ def test_a_name_where_an_index_was_possible_is_told():
     quiet = source(FROM_100)
     frames(quiet, "00000100.png")
     assert not quiet.notes
+
+
+@pytest.mark.parametrize(
+    ("name", "is_told"),
+    [("2011_000003.jpg", True), ("frame_3.jpg", False), ("clip_00003.jpg", False), ("3", False)],
+)
+def test_a_number_that_may_count_something_else_is_told(name, is_told):
+    opened = source(video="d/clip.mp4")
+    assert frames(opened, name) == [3]
+    assert [note.text for note in opened.notes] == [
+        f"marks: {name} is taken for frame 3, by its last number"
+    ] * is_told
 
 
 @given(data=st.data())
@@ -254,22 +264,3 @@ def test_the_video_whose_name_fits_is_taken(video, pictures, name, videos, chose
 def test_which_video_is_asked_where_none_fits(video, name, videos):
     with pytest.raises(InputError, match=r"several videos \(.*\), got .*--video-name"):
         source(video=video, video_name=name).video_among(videos, "marks.json")
-
-
-# -- opened ----------------------------------------------------------------------------------
-
-
-def test_a_source_is_opened_with_its_pictures_size_and_count(tmp_path):
-    clip = moving_clip(frames=3, size=(48, 64))
-    folder, video = write_clip(tmp_path / "clip", clip), write_clip(tmp_path / "clip.mp4", clip)
-    opened = MarkedSource.of(folder)
-    assert opened.size == (48, 64) and opened.frame_count == 3
-    assert [path.rpartition("/")[2] for path in opened.pictures or ()] == [
-        f"{n:05d}.png" for n in range(3)
-    ]
-    assert MarkedSource.of(video).pictures is None
-    assert opened.frame_name(1) == "1 (00001.png)" and MarkedSource.of(video).frame_name(1) == "1"
-    with pytest.raises(InputError, match="frames have no names"):
-        MarkedSource.of(video, numbers="names")
-    Image.fromarray(clip[0].rgb).save(tmp_path / "one.png")
-    assert MarkedSource.of(tmp_path / "one.png").frame_of_name("one.json") == 0

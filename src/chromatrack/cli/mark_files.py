@@ -55,15 +55,16 @@ class MarkFiles(TypedMarks):
 NO_MARKS = MarkFiles()
 
 
-def marked_source(files: MarkFiles, video: str, *, start: int) -> MarkedSource:
-    """The video as the files speak of it.
+def source_for(files: MarkFiles, video: str, *, start: int) -> MarkedSource:
+    """The video, opened to read the files for it.
 
     Raises:
         VideoError: it cannot be read. InputError: `numbers` does not go with it.
     """
-    from chromatrack.formats.marked_source import MarkedSource
+    from chromatrack.tracking.mark_checks import marked_source
 
-    return MarkedSource.of(video, numbers=files.numbers, video_name=files.video_name, start=start)
+    numbers, video_name = files.numbers, files.video_name
+    return marked_source(video, numbers=numbers, video_name=video_name, start=start)
 
 
 def read_mark_files(
@@ -97,7 +98,7 @@ def read_mark_files(
 
     _check_named(files, output, new=known is None)
     if source is None:
-        source = marked_source(files, video, start=start or 0)
+        source = source_for(files, video, start=start or 0)
         given = read_mark_files(
             files, video, output=output, start=start, known=known, source=source
         )
@@ -148,14 +149,12 @@ def table_names(points: Path | None, boxes: Path | None) -> dict[tuple[Kind, int
 
 def _read_masks(names: Many, source: MarkedSource, *, one_frame: bool) -> Mapping[int, np.ndarray]:
     """What --masks named, one PNG, a folder or PNGs of frames: {frame: (H, W) int32 ids}."""
-    from chromatrack.formats.masks import read_mask_folder, read_single_mask
     from chromatrack.runs.correct import read_masks_at
+    from chromatrack.tracking.marks import read_marks
 
     given = list(each(names))
-    if len(given) == 1 and Path(given[0]).is_dir():
-        return read_mask_folder(given[0], source=source)
-    if len(given) == 1 and one_frame and _says_no_frame(given[0]):
-        return read_single_mask(given[0], source=source)
+    if len(given) == 1 and (Path(given[0]).is_dir() or (one_frame and _says_no_frame(given[0]))):
+        return read_marks(given[0], start=source.start, source=source)
     found = read_masks_at(given)
     return {frame: source.fit_mask(mask, f"mask of frame {frame}") for frame, mask in found.items()}
 

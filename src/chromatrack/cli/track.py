@@ -64,13 +64,13 @@ def track(
         joint_names: write the names of joints into overlay.mp4.
         dry_run: say what was understood of the marks, and stop: nothing is tracked or written.
     """
-    from chromatrack.cli.mark_files import marked_source, read_mark_files, tell_warned
+    from chromatrack.cli.mark_files import read_mark_files, source_for, tell_warned
     from chromatrack.cli.progress import frame_bar
     from chromatrack.runs.writer import track_to_folder
     from chromatrack.video.reader import frame_range
 
     first, last = frame_range(video, start=start, end=end)
-    source = marked_source(marks, video, start=first)
+    source = source_for(marks, video, start=first)
     given = read_mark_files(marks, video, output=output, start=first, source=source)
     if dry_run:
         from chromatrack.tracking.understood import understood

@@ -65,7 +65,7 @@ def read_labelme(files: Sequence[JsonValue], source: MarkedSource | None) -> lis
         if source is not None and label != str(number):
             source.call("object", number, label)
     if source is not None:
-        _say_groups(ids, source)
+        _say_instances(shapes, ids, source)
     return marks
 
 
@@ -144,10 +144,20 @@ def _object_ids(things: Iterable[_Thing]) -> dict[_Thing, int]:
     return ids | {thing: next(free) for thing in distinct if thing not in ids}
 
 
-def _say_groups(ids: dict[_Thing, int], source: MarkedSource) -> None:
-    named = sorted((number, *thing) for thing, number in ids.items() if thing[1] is not None)
-    for number, label, group in named:
-        source.say(f"object {number} is {label}, group {group}", warned=False)
+def _say_instances(
+    shapes: Sequence[tuple[JsonValue, int, JsonValue]], ids: dict[_Thing, int], source: MarkedSource
+) -> None:
+    """Tell which group became which object, and which shapes are one object for want of groups."""
+    for (label, group), number in ids.items():
+        if group is not None:
+            source.say(f"object {number} is {label}, group {group}", warned=False)
+    parts = Counter((content.place, _thing(shape)) for content, _, shape in shapes)
+    for (place, (label, group)), count in parts.items():
+        if group is None and count > 1:
+            source.say(
+                f"{place}: {count} shapes labelled {label} without a group are one object; give "
+                "each a group if they are several"
+            )
 
 
 # -- areas -----------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from os import fspath
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -21,14 +20,13 @@ from chromatrack.formats.picture_names import (
     Numbers,
     PictureIndex,
     base_name,
+    before_export,
     folder_of,
     listed,
     same_ending,
     stem,
 )
-from chromatrack.structures import Kind, Source
-from chromatrack.video.images import image_files
-from chromatrack.video.reader import probe
+from chromatrack.structures import Kind
 
 MOST_STRETCH = 0.03
 """Pictures whose aspect differs more are of different shapes, however few pixels that is."""
@@ -64,6 +62,8 @@ class _Reading(NamedTuple):
 class MarkedSource:
     """An opened video as files of marks speak of it; collects what was understood of them.
 
+    `tracking.mark_checks.marked_source` opens one.
+
     video: as the user named it. size: (height, width) px. frame_count: None where not known.
     pictures: paths of its pictures in order of frames, or None for a video file, where a number in
     a name can only be the index. numbers: what a number in a name means. video_name: the user's
@@ -83,32 +83,6 @@ class MarkedSource:
 
     def __post_init__(self) -> None:
         self._pictures = PictureIndex(self.pictures or ())
-
-    @classmethod
-    def of(
-        cls,
-        video: Source,
-        *,
-        numbers: Numbers = "auto",
-        video_name: str | None = None,
-        start: int = 0,
-    ) -> MarkedSource:
-        """The source of frames at a path.
-
-        Raises:
-            VideoError: it cannot be read. InputError: names of pictures wanted for a video file.
-        """
-        info, files = probe(video), image_files(video)
-        paths = None if files is None else tuple(file.as_posix() for file in files)
-        if paths is not None and info.frame_count != len(paths):
-            paths = None  # several pictures in one file have no names
-        if paths is None and numbers == "names":
-            raise InputError(
-                f"numbers names: expected a folder of pictures, got the video '{fspath(video)}', "
-                "whose frames have no names; leave it out"
-            )
-        size = info.height, info.width
-        return cls(fspath(video), size, info.frame_count, paths, numbers, video_name, start=start)
 
     def say(self, text: str, *, warned: bool = True) -> None:
         """Keep a note, once."""
@@ -247,6 +221,8 @@ class MarkedSource:
                 f"{given.place}: expected a name that ends in the frame's number, such as "
                 f"frame_00012, got {given.name}; rename it"
             )
+        if given.stated is None and not any(map(self.counts, given.names)):
+            self.say(f"{given.place}: {given.name} is taken for frame {number}, by its last number")
         return number
 
     def _either(self, reading: _Reading) -> InputError:
@@ -270,8 +246,9 @@ class MarkedSource:
     def counts(self, name: str) -> bool:
         """Whether a name surely is that of a frame: a number, `frame_12`, or our name and one."""
         own = stem(self.video).lower()
+        counted = rf"{re.escape(own)}[ _.-]*[0-9]+"
         return NamedPicture("", (name,)).is_counted or bool(
-            re.fullmatch(rf"{re.escape(own)}[ _.-]*[0-9]+", stem(name).lower())
+            re.fullmatch(counted, stem(before_export(name)).lower())
         )
 
     # -- sizes ---------------------------------------------------------------------------------

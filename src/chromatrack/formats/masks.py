@@ -126,25 +126,6 @@ def read_mask_folder(
     return {index: source.fit_mask(mask, f"'{files[index]}'") for index, mask in masks.items()}
 
 
-def read_single_mask(path: str | PathLike[str], *, source: MarkedSource) -> dict[int, np.ndarray]:
-    """Read the masks in one file: {frame: (H, W) int32 ids of the video's size}.
-
-    One is for the picture of its name if the video has one, else for the first frame; several
-    pictures in a file are for frames 0, 1, 2, ...
-
-    Raises:
-        InputError: as `read_mask_pages`; another shape than the video; or for a picture before the
-            start.
-    """
-    place, pages = f"'{path}'", read_mask_pages(path)
-    if len(pages) > 1:
-        return {
-            index: source.fit_mask(mask, f"{place}, picture {index}")
-            for index, mask in enumerate(pages)
-        }
-    return {source.frame_of_single(str(path), place): source.fit_mask(pages[0], place)}
-
-
 def write_mask(path: str | PathLike[str], mask: np.ndarray) -> None:
     """Write (H, W) integer object ids as a PNG; `read_mask` gives the same ids back.
 

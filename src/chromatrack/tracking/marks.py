@@ -13,6 +13,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from chromatrack.errors import InputError
+from chromatrack.formats.marked_source import MarkedSource
 from chromatrack.formats.masks import read_mask_folder, read_mask_pages
 from chromatrack.ops.coords import (
     FeatureSpec,
@@ -289,17 +290,32 @@ def _merge_poses(poses: Collection[KeypointMark]) -> list[KeypointMark]:
     return [merged[key] for key in sorted(merged)]
 
 
-def read_marks(masks: Masks, *, start: int) -> dict[int, np.ndarray]:
-    """Masks in any accepted form -> frame index -> `(H, W)` integer object ids."""
+def read_marks(
+    masks: Masks, *, start: int, source: MarkedSource | None = None
+) -> dict[int, np.ndarray]:
+    """Masks in any accepted form -> frame index -> `(H, W)` integer object ids.
+
+    Args:
+        start: the frame of a single mask; several pictures in a file are of frames 0, 1, 2, ...
+        source: the video they are for: says what the names of files mean, and brings masks to its
+            size. A single file is of the picture of its name, if the video has that.
+    """
     if isinstance(masks, np.ndarray):
         return {start: masks}
     if isinstance(masks, Mapping):
         return {int(index): mask for index, mask in masks.items()}
     path = Path(masks)
     if path.is_dir():
-        return read_mask_folder(path)
-    pages = read_mask_pages(path)
-    return {start: pages[0]} if len(pages) == 1 else dict(enumerate(pages))
+        return read_mask_folder(path, source=source)
+    place, pages = f"'{path}'", read_mask_pages(path)
+    if source is None:
+        return {start: pages[0]} if len(pages) == 1 else dict(enumerate(pages))
+    if len(pages) == 1:
+        return {source.frame_of_single(str(path), place): source.fit_mask(pages[0], place)}
+    return {
+        index: source.fit_mask(mask, f"{place}, picture {index}")
+        for index, mask in enumerate(pages)
+    }
 
 
 def read_reference(reference: ColorReference) -> tuple[np.ndarray, int | None]:
