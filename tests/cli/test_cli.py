@@ -814,7 +814,7 @@ def test_marks_are_typed_and_corrected_with_whatever_track_takes(
     assert "knie" in wrong or "knee" in wrong
 
 
-def test_a_box_is_tracked_as_a_mask_and_corrected_as_one(clip, model, truth, tmp_path):
+def test_a_box_is_tracked_as_a_mask_and_corrected_as_one(clip, model, truth, tmp_path, capsys):
     out = tmp_path / "out"
     rows, columns = np.nonzero(truth[0].mask == 1)
     box = [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
@@ -825,7 +825,10 @@ def test_a_box_is_tracked_as_a_mask_and_corrected_as_one(clip, model, truth, tmp
     found, known = read_mask(out / "masks/00000.png") == 1, truth[0].mask == 1
     assert (found & known).sum() > 0.8 * (found | known).sum()
     assert run("correct", out, "--box", "1@4:5,5,20,20", "--box-as-mask") == 0
+    assert "add --box-as-mask" not in capsys.readouterr().err
     assert json.loads((out / "result.json").read_text())["marked_frames"] == [0, 4]
+    assert run("correct", out, "--box", "1@4:5,5,20,20") == 0
+    assert "box 1 is new in this run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def test_demo_clip_has_two_objects_and_an_occlusion(demo_clip):
     areas = np.array([[np.count_nonzero(f.mask == k) for k in (1, 2)] for f in demo_clip])
     assert areas[0].min() > 300
     hidden = areas[:, 0].argmin()
-    assert 4 < hidden < 14 and areas[hidden, 0] < 0.65 * areas[0, 0]
+    assert 4 < hidden < 14 and areas[hidden, 0] < 0.8 * np.median(areas[:, 0])
     assert areas[-1, 0] > 0.9 * areas[0, 0]
 
 
@@ -150,7 +150,7 @@ class StillTracker:
         from chromatrack.video.reader import read_frames
 
         rgb, index = references[0]
-        assert index == 0
+        assert index == 0 and references[1][1] == 7
         cast = rgb.mean(axis=(0, 1)) - rgb.mean()
         for frame in read_frames(video):
             colored = np.clip(frame.rgb + cast, 0, 255).astype(np.uint8)
@@ -172,7 +172,7 @@ def test_run_demo_scores_and_writes_everything(tmp_path):
     assert result.scores == result.identity
     assert 0 < result.identity.scores["J&F-Mean"] < 0.6
     assert result.psnr_colored > result.psnr_grey > 10
-    assert all(path.exists() for path in result.files.values()) and len(result.files) == 9
+    assert all(path.exists() for path in result.files.values()) and len(result.files) == 10
     saved = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert saved["tracking"]["scores"] == result.scores.scores
     assert set(saved["tracking"]["objects"]) == {"ball", "koi kite"}

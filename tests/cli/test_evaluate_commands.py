@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -136,3 +137,83 @@ def test_another_layout_is_refused_in_one_line_before_a_model_is_loaded(
     assert run("evaluate", name, tmp_path, *more, "--model", tmp_path / "no-model") == 2
     said = capsys.readouterr()
     assert expected in said.err and said.err.count("\n") == 1 and said.out == ""
+
+
+# -- what would be ignored, and what tells nothing --------------------------------------------
+
+
+@pytest.fixture
+def davis(tmp_path, truth) -> Path:
+    root = tmp_path / "davis"
+    write_clip(root / "JPEGImages/480p/one", truth)
+    write_masks(root / "Annotations/480p/one", truth)
+    (root / "ImageSets/2016").mkdir(parents=True)
+    (root / "ImageSets/2016/val.txt").write_text("one\n")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--model identity --top-k 3", "no use for --top-k"),
+        ("--model identity --protocol crw", "no use for --protocol crw"),
+        ("--model identity --no-redetect", "no use for --redetect"),
+        ("--predictions {root} --model base", "leave one of them out"),
+        ("--predictions {root} --size 100", "leave one of them out"),
+    ],
+)
+def test_settings_that_would_be_ignored_are_refused(davis, capsys, words, expected):
+    given = words.format(root=davis / "Annotations/480p").split()
+    assert run("evaluate", "davis", davis, "--sequences", "one", *given) == 2
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1 and expected in said.err
+
+
+def test_switches_are_left_out_said_or_denied(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["evaluate", "davis", "--help"])
+    text = capsys.readouterr().out
+    assert "--redetect, --no-redetect" in text and "{None" not in text
+
+
+def constant(image):
+    """Features that are the same everywhere."""
+    import torch
+
+    return torch.ones(len(image), 4, image.shape[-2] // 8, image.shape[-1] // 8)
+
+
+def different(image):
+    """Features that are not."""
+    import torch
+
+    return torch.nn.functional.avg_pool2d(image, 8)
+
+
+def broken(image):
+    """Features that are no numbers."""
+    return constant(image) * float("nan")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("constant", "same at every place"), ("broken", "hold NaN"), ("different", None)],
+)
+def test_features_that_tell_nothing_are_said(name, expected, recwarn):
+    from chromatrack.evaluation.features.registry import load_measured, warn_of_constant
+    from chromatrack.tracking.config import TrackConfig
+
+    tracker = load_measured(globals()[name], config=TrackConfig())
+    warn_of_constant(tracker)  # type: ignore[arg-type]
+    said = [str(warning.message) for warning in recwarn]
+    assert (said == []) if expected is None else (len(said) == 1 and expected in said[0])
+
+
+def test_scores_of_zero_everywhere_are_said(davis, tmp_path, truth, capsys):
+    empty = tmp_path / "empty"
+    write_masks(empty / "one", [replace(frame, mask=frame.mask * 0) for frame in truth])
+    words = ("evaluate", "davis", davis, "--sequences", "one", "--predictions", empty)
+    assert run(*words) == 0
+    assert "all scores are 0" in capsys.readouterr().err
+    assert run(*words[:-1], davis / "Annotations/480p") == 0
+    assert "all scores are 0" not in capsys.readouterr().err

@@ -37,8 +37,8 @@ class DemoResult:
     """What the demo found and where it wrote it.
 
     scores, identity: J and F of tracking, and of keeping the first mask, against the known masks
-    (fractions). psnr_colored, psnr_grey: mean dB against the rendered colours, reference frame
-    left out. seconds: wall-clock per stage. files: {what: path}.
+    (fractions). psnr_colored, psnr_grey: mean dB against the rendered colours, the two reference
+    frames left out. seconds: wall-clock per stage. files: {what: path}.
     """
 
     output: Path
@@ -72,7 +72,7 @@ def run_demo(
     *,
     model: str = "small",
     device: Device = "auto",
-    frames: int = 60,
+    frames: int = 48,
     size: tuple[int, int] = (360, 640),
     seed: int = 0,
     tracker: Tracker | None = None,
@@ -80,8 +80,8 @@ def run_demo(
 ) -> DemoResult:
     """Run the whole demo into the folder `output`, put in place at the end.
 
-    Writes clip.mp4, grey.mp4, first_mask.png, reference.png, overlay.mp4, masks/, colorized.mp4,
-    contact_sheet.png and scores.json.
+    Writes clip.mp4, grey.mp4, first_mask.png, first_color.png, last_color.png, overlay.mp4, masks/,
+    colorized.mp4, contact_sheet.png and scores.json.
 
     Args:
         output: folder for the results: new, of an earlier demo, or without files of these names.
@@ -142,7 +142,7 @@ def _demo(
         scores=_score(masks, truth),
         identity=_score([truth[0].mask] * frames, truth),
         psnr_colored=quality,
-        psnr_grey=float(np.mean([psnr(to_grey(f.rgb), f.rgb) for f in truth[1:]])),
+        psnr_grey=float(np.mean([psnr(to_grey(f.rgb), f.rgb) for f in truth[1:-1]])),
         seconds=seconds,
         files={Path(name).stem: output / name for name in _OUTPUTS},
     )
@@ -153,7 +153,7 @@ def _demo(
 
 _OUTPUTS = (
     "contact_sheet.png", "overlay.mp4", "colorized.mp4", "clip.mp4", "grey.mp4",
-    "first_mask.png", "reference.png", "masks", "scores.json",
+    "first_mask.png", "first_color.png", "last_color.png", "masks", "scores.json",
 )  # fmt: skip
 
 
@@ -176,7 +176,7 @@ def sheet_frames(truth: list[SyntheticFrame], *, columns: int = SHEET_COLUMNS) -
 def _render(
     output: Path, *, frames: int, size: tuple[int, int], seed: int, report: Progress
 ) -> list[SyntheticFrame]:
-    """Render the clip; write it in colour and in grey, the first mask and the colour reference."""
+    """Render the clip; write it in colour and grey, the first mask and two colour references."""
     from chromatrack.video.reader import open_writer
 
     truth: list[SyntheticFrame] = []
@@ -190,7 +190,8 @@ def _render(
             truth.append(frame)
             report("render", len(truth), frames)
     write_mask(output / "first_mask.png", truth[0].mask)
-    Image.fromarray(truth[0].rgb).save(output / "reference.png")
+    Image.fromarray(truth[0].rgb).save(output / "first_color.png")
+    Image.fromarray(truth[-1].rgb).save(output / "last_color.png")
     return truth
 
 
@@ -218,18 +219,19 @@ def _color(
     shown: list[int],
     report: Progress,
 ) -> tuple[dict[int, np.ndarray], float]:
-    """Colour grey.mp4 from the first colour frame; ({index: rgb} of `shown`, mean PSNR in dB)."""
+    """Colour grey.mp4 from its ends in colour; ({index: rgb} of `shown`, mean PSNR in dB)."""
     from chromatrack.video.reader import open_writer
 
     kept: dict[int, np.ndarray] = {}
     quality: list[float] = []
-    references = [(truth[0].rgb, 0)]
+    last = len(truth) - 1
+    references = [(truth[0].rgb, 0), (truth[last].rgb, last)]
     with open_writer(output / "colorized.mp4", fps=FRAMES_PER_SECOND) as writer:
         for frame in tracker.colorize(output / "grey.mp4", references=references):
             writer.write(frame.rgb)
             if frame.index in shown:
                 kept[frame.index] = frame.rgb
-            if frame.index > 0:
+            if 0 < frame.index < last:
                 quality.append(psnr(frame.rgb, truth[frame.index].rgb))
             report("color", frame.index + 1, len(truth))
     return kept, float(np.mean(quality))
@@ -265,7 +267,7 @@ def _write_sheet(
         list(rows.values()),
         row_titles=list(rows),
         column_titles=[f"frame {i}" for i in shown],
-        title="Chromatrack demo: masks and colours of frame 0 copied to the other frames",
+        title=f"Chromatrack demo: masks copied from frame 0, colours from frames 0 and {shown[-1]}",
         cell_height=150,
     )
     Image.fromarray(sheet).save(output / "contact_sheet.png")

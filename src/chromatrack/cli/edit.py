@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from chromatrack.cli.mark_files import NO_MARKS, MarkFiles
 from chromatrack.cli.options import DEFAULTS, Settings, load_tracker
 from chromatrack.cli.track import End, Output, Start, Video, thing_lines, with_look_at
-from chromatrack.cli.typed_marks import Many
+from chromatrack.cli.typed_marks import Many, things
 from chromatrack.tracking.config import Device
+
+if TYPE_CHECKING:
+    from chromatrack.tracking.marks import Marks
 
 
 def correct(
@@ -38,6 +42,7 @@ def correct(
 
     source, known = read_result(run).find_video(video), read_run_marks(run)
     new = read_mark_files(marks, str(source), output=run, start=None, known=known)
+    _warn_of_new_boxes(new, known)
     with frame_bar() as report:
         done = run_correction(
             tracker_of(run, device=device),
@@ -49,6 +54,18 @@ def correct(
     again = f"{done.frames_recomputed} of {done.frames} frames done again in {done.seconds:.1f} s"
     lines = [f"{again}: {done.output}", *thing_lines(done.things)]
     return with_look_at("\n".join(lines), done.look_at)
+
+
+def _warn_of_new_boxes(new: Marks, known: Marks) -> None:
+    """A box under the id of an object is another thing, which is seldom what was meant."""
+    before = things(known)
+    for kind, number in sorted(things(new) - before):
+        if kind == "box" and ("object", number) in before:
+            warnings.warn(
+                f"box {number} is new in this run, beside its object {number}; to correct the "
+                "object, add --box-as-mask",
+                stacklevel=2,
+            )
 
 
 def paint(

@@ -32,6 +32,7 @@ from chromatrack.cli.options import (
     said,
 )
 from chromatrack.cli.track import Output
+from chromatrack.errors import InputError
 
 ColorMethod = Literal["model", "flow", "flow-chained", "still", "grey"]
 
@@ -67,6 +68,11 @@ def evaluate_davis(
     from chromatrack.evaluation.datasets.davis_attributes import read_attributes
     from chromatrack.evaluation.tables import attributes_table, davis_table
 
+    if predictions is not None and settings != EVALUATED:
+        raise InputError(
+            "predictions: saved masks are scored instead of a model, got a model or its settings "
+            "as well; leave one of them out"
+        )
     benchmark = davis_benchmark(
         root,
         year=year,
@@ -210,7 +216,9 @@ def evaluate_paper(
     from chromatrack.evaluation.paper.run import evaluate_paper as measure
 
     names = dict.fromkeys((settings.model, *against))
-    trackers = {name: load_evaluated(replace(settings, model=name)) for name in names}
+    trackers = {
+        name: load_evaluated(replace(settings, model=name), is_only_one=False) for name in names
+    }
     colorers = {
         name: single_method(SingleImageColorer.from_pretrained(name))
         for name in against

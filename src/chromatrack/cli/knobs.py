@@ -9,7 +9,7 @@ from dataclasses import MISSING, Field, field, fields, make_dataclass
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from tyro.conf import arg
+from tyro.conf import DisallowNone, arg
 
 METAVARS = {int: "INT", float: "FLOAT", str: "TEXT"}
 
@@ -42,6 +42,8 @@ def knobs(
             if known.name not in preset:
                 hint, usual = hint | None, None
             described = Annotated[hint, _argument(hint, texts[known.name])]
+            if NoneType in get_args(hint):  # by leaving it out, not by `None`; so --x and --no-x
+                described = DisallowNone[described]
             made[known.name] = (known.name, described, field(default=usual))
     return make_dataclass(name, made.values(), frozen=True, kw_only=True)
 

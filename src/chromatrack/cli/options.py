@@ -5,6 +5,7 @@ Nothing heavy is imported until a tracker is made.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 
 from chromatrack.cli.knobs import knobs, turned
+from chromatrack.errors import InputError
 from chromatrack.evaluation.protocols import ProtocolName, protocol, with_floor
 from chromatrack.propagation.config import PropagateConfig
 from chromatrack.tracking.config import Device, TrackConfig
@@ -86,7 +88,7 @@ class Evaluated(EvaluateKnobs):
     model: str = "small"
     protocol: ProtocolName = "ours"
     device: Device = "auto"
-    layer: int | None = None
+    layer: Annotated[int | None, arg(metavar="INT")] = None
     offset: Annotated[float | None, arg(metavar="FLOAT")] = None
 
     def config(self) -> TrackConfig:
@@ -94,25 +96,45 @@ class Evaluated(EvaluateKnobs):
         given = with_floor(self.model, self.protocol, turned(self, EvaluateKnobs))
         return protocol(self.protocol, **given)
 
+    def about_features(self) -> list[str]:
+        """Options given that say how to copy by features."""
+        other = [f"--protocol {self.protocol}"] if self.protocol != "ours" else []
+        return other + [f"--{name.replace('_', '-')}" for name in turned(self, EvaluateKnobs)]
+
 
 EVALUATED = Evaluated()
 
 
-def load_evaluated(settings: Evaluated) -> MaskTracker:
+def load_evaluated(settings: Evaluated, *, is_only_one: bool = True) -> MaskTracker:
     """The model to measure: features of any kind under a protocol, or a baseline.
 
-    Raises:
-        WeightsError, InputError: no such model, or a setting out of its range.
-    """
-    from chromatrack.evaluation.features.registry import load_measured
+    Warns of features that tell nothing apart.
 
-    return load_measured(
+    Args:
+        is_only_one: the settings are meant for this model, and not for others beside it.
+
+    Raises:
+        WeightsError, InputError: no such model, a setting out of its range, or one that a baseline
+            without features has no use for.
+    """
+    from chromatrack.evaluation.features.registry import load_measured, warn_of_constant
+    from chromatrack.tracking.tracker import Tracker
+
+    measured = load_measured(
         settings.model,
         config=settings.config(),
         device=settings.device,
         layer=settings.layer,
         offset=settings.offset,
     )
+    if isinstance(measured, Tracker):
+        warn_of_constant(measured)
+    elif is_only_one and (unused := settings.about_features()):
+        raise InputError(
+            f"model: {settings.model} copies nothing by features, so it has no use for "
+            f"{', '.join(unused)}; leave that out"
+        )
+    return measured
 
 
 # -- benchmarks ----------------------------------------------------------------------------
@@ -153,7 +175,7 @@ def run_benchmark(
     from chromatrack.evaluation.runner import evaluate
 
     with frame_bar() as report:
-        return evaluate(
+        result = evaluate(
             benchmark,
             tracker=tracker,
             output=run.output,
@@ -162,6 +184,22 @@ def run_benchmark(
             model=model,
             protocol=getattr(getattr(tracker, "config", None), "protocol", None),
             progress=report,
+        )
+    _warn_of_zeros(result)
+    return result
+
+
+def _warn_of_zeros(result: dict[str, Any]) -> None:
+    """Scores that are 0 everywhere say that something is wrong, not how good a model is."""
+    scores = [
+        value for value in result.get("scores", {}).values() if isinstance(value, int | float)
+    ]
+    if scores and not any(scores):
+        warnings.warn(
+            "all scores are 0: nothing was tracked at all; check that the features differ from "
+            "place to place, that the stride and offset are the model's, and that predictions and "
+            "truth are of the same frames and ids",
+            stacklevel=2,
         )
 
 

@@ -13,6 +13,7 @@ callable:module:function     your own Python function or network; this runs its 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from os import PathLike, fspath
 from typing import Any
@@ -27,6 +28,9 @@ from chromatrack.model.encoder import Encoder, build_encoder
 from chromatrack.model.weights import is_model, load_checkpoint, load_encoder, shipped_models
 from chromatrack.tracking.config import Device, TrackConfig
 from chromatrack.tracking.tracker import Tracker
+
+CONSTANT = 1e-5
+"""Largest difference of unit-length features that counts as none."""
 
 
 def load_extractor(
@@ -135,6 +139,30 @@ def load_measured(
             f"model: expected a network, a function image -> feature map, or a name, got {name}"
         )
     return Tracker(encoder, device=device, config=config, model=name)
+
+
+def warn_of_constant(tracker: Tracker) -> None:
+    """Warn where an encoder's features of a noise picture are the same everywhere, or no numbers.
+
+    Such an encoder gives scores all the same, of whatever is copied from anywhere. One that takes
+    pictures of another size only is not looked at.
+    """
+    clip = tracker.spec.clip_length
+    maker = torch.Generator().manual_seed(0)
+    picture = torch.rand(1, 3, 224, 224, generator=maker).expand(clip, -1, -1, -1)
+    try:
+        with torch.inference_mode():
+            features = tracker.encoder(picture.to(tracker.device)).flatten(2)
+    except (InputError, RuntimeError, ValueError):
+        return
+    if not bool(torch.isfinite(features).all()):
+        warnings.warn(f"model: the features of {tracker.model} hold NaN or infinity", stacklevel=3)
+    elif float((features - features[..., :1]).abs().max()) < CONSTANT:
+        warnings.warn(
+            f"model: the features of {tracker.model} are the same at every place of a picture, so "
+            "nothing can be found by them; check what it returns",
+            stacklevel=3,
+        )
 
 
 def _is_own(name: str) -> bool:

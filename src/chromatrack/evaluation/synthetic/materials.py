@@ -162,8 +162,8 @@ def ball_texture(height: int, rng: np.random.Generator) -> Material:
     radius, angle = np.hypot(u, v), np.arctan2(v, u)
     turn = (angle + 0.9 * radius + 0.5 * wobble) / (2 * np.pi) % 1.0
     gores: list[Color] = [
-        (0.86, 0.13, 0.14), (0.98, 0.93, 0.82), (0.47, 0.20, 0.62),
-        (0.98, 0.74, 0.10), (0.95, 0.93, 0.86), (0.05, 0.55, 0.42),
+        (0.86, 0.13, 0.14), (0.98, 0.76, 0.16), (0.47, 0.20, 0.62),
+        (0.97, 0.56, 0.60), (0.70, 0.09, 0.36), (0.98, 0.52, 0.10),
     ]  # fmt: skip
     image = np.asarray(gores, dtype=np.float32)[(turn * 6).astype(int) % 6]
     seam = np.abs((turn * 6) % 1.0 - 0.5)

@@ -163,10 +163,10 @@ def finish(rgb: np.ndarray, *, noise: float, rng: np.random.Generator) -> np.nda
 def render_demo_clip(
     *, frames: int = 60, size: tuple[int, int] = (360, 640), seed: int = 0
 ) -> Iterator[SyntheticFrame]:
-    """Render the demo scene: a ball bounces behind a tree (object 1), a koi kite passes (object 2).
+    """Render the demo scene: a ball bounces past a tree (object 1), a koi kite passes (object 2).
 
-    The camera pans, zooms a little and sways. The kite passes in front of tree and ball; later the
-    trunk hides the middle of the ball for some frames.
+    The camera pans, zooms a little and sways. The kite passes in front of tree and ball and hides
+    a large part of the ball for some frames.
     The same arguments give the same pixels.
     """
     rng = np.random.default_rng(seed)
@@ -178,7 +178,7 @@ def render_demo_clip(
     )
     tree = Sprite(
         0, bark_texture(height, rng), _trunk_outline, _tree_path, shade=_trunk_light,
-        reach=(1.6, 14.0), parallax=1.3,
+        reach=(1.6, 14.0), parallax=0.9,
     )  # fmt: skip
     py, px = np.mgrid[: size[0], : size[1]].astype(np.float32)
     for index in range(frames):
@@ -189,7 +189,7 @@ def render_demo_clip(
         _ball_shadow(rgb, camera=camera, progress=progress)
         centres = {
             sprite.object_id: compose(rgb, mask, sprite, camera=camera, progress=progress)
-            for sprite in (ball, tree, koi)
+            for sprite in (tree, ball, koi)
         }
         del centres[0]
         yield SyntheticFrame(finish(rgb, noise=0.006, rng=rng), mask, index, centres)
@@ -208,7 +208,7 @@ def _ball_path(t: float) -> Pose:
     squeeze = 0.09 * max(0.0, 1 - 5 * bounce)
     y = GROUND - 0.13 * (1 - squeeze) - 0.19 * bounce
     stretch = (1 + squeeze, 1 - squeeze)
-    return Pose(-0.55 + 1.15 * t, float(y), 0.135, float(2.2 * t), stretch)
+    return Pose(-0.55 + 1.15 * t, float(y), 0.135, float(0.8 * t), stretch)
 
 
 def _ball_outline(u: Field, v: Field) -> Field:
@@ -231,7 +231,7 @@ def _ball_shadow(rgb: np.ndarray, *, camera: Camera, progress: float) -> None:
 
 
 def _koi_path(t: float) -> Pose:
-    y = -0.24 + 0.26 * np.sin(np.pi * min(1.0, 1.05 * t)) ** 2 + 0.02 * np.sin(11 * t)
+    y = -0.24 + 0.25 * np.sin(np.pi * min(1.0, 1.05 * t)) ** 2 + 0.02 * np.sin(11 * t)
     return Pose(0.44 - 0.86 * t, float(y), 0.22, float(-0.16 + 0.42 * t + 0.05 * np.sin(9 * t)))
 
 
