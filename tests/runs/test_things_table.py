@@ -18,7 +18,8 @@ from chromatrack.errors import InputError
 from chromatrack.formats.masks import read_mask
 from chromatrack.propagation.layout import Layout
 from chromatrack.runs.correct import correct
-from chromatrack.runs.reader import keep_run, read_result
+from chromatrack.runs.file_names import keep_runs
+from chromatrack.runs.reader import read_result
 from chromatrack.runs.things_table import (
     COLUMNS,
     Tally,
@@ -146,7 +147,7 @@ def test_a_correction_writes_it_anew(tracker, film, clip, tmp_path):
 def test_it_belongs_to_the_run(tracker, film, clip, tmp_path):
     track_to_folder(tracker, clip, everything(film), output=tmp_path)
     with pytest.raises(InputError):
-        keep_run(read_result(tmp_path), tmp_path / "things.csv")
+        keep_runs(tmp_path / "things.csv")
     track_to_folder(tracker, clip, Marks({0: film[0].mask}), output=tmp_path, end=2)
     assert {(r["kind"], r["frame"]) for r in rows_of(tmp_path)} == {
         ("object", "0"),
