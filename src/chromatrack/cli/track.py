@@ -34,6 +34,7 @@ def track(
     start: Start = "0",
     end: End = None,
     show_reliability: bool = False,
+    resume: bool = False,
     settings: OmitArgPrefixes[Settings] = DEFAULTS,
 ) -> str:
     """Track objects, points, boxes and skeletons through a video, all in one run.
@@ -46,6 +47,7 @@ def track(
         start: first frame: a number from 0, or a time such as 2.5s.
         end: frame after the last: a number, or a time such as 4s.
         show_reliability: draw into overlay.mp4 how far each object can be trusted.
+        resume: go on with a run in the folder that was killed or stopped, given all the same.
     """
     from chromatrack.cli.mark_files import read_mark_files
     from chromatrack.cli.progress import frame_bar
@@ -64,6 +66,7 @@ def track(
             start=first,
             end=last,
             show_reliability=show_reliability,
+            resume=resume,
             progress=report,
         )
     return _summary(summary)
