@@ -8,7 +8,7 @@ in tracking, and on L alone, as in colouring), and adapted to each clip from its
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from chromatrack.model.encoder import Encoder, ResidualBlock, ResNetEncoder, Von
 
 @torch.no_grad()
 def measure_statistics(
-    encoder: Encoder, images: Sequence[Tensor], *, grey: bool
+    encoder: Encoder, images: Iterable[Tensor], *, grey: bool
 ) -> dict[str, Tensor]:
     """Batch-norm means and variances, averaged over batches; the encoder is left as it is.
 

@@ -105,7 +105,7 @@ class Progress:
         return begin
 
     def save(self, name: str, index: int, state: Callable[[], bytes]) -> None:
-        """Write the state of a pass that is at frame `index` next, if it is time and room for it."""
+        """Write the state of a pass, at frame `index` next, if there is time and room for it."""
         if time.monotonic() - self._saved < _SHARE * self._cost:
             return
         began = time.monotonic()
