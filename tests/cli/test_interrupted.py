@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
 from synthetic import moving_clip, still, write_clip
 from training_runs import newest, same_run
 
@@ -119,3 +120,34 @@ def test_a_full_disk_stops_with_one_line_and_the_last_checkpoint_is_whole(data, 
     again = start(data, "-o", folder, "--resume", "--steps", STEPS)
     assert again.wait(timeout=240) == 0
     assert newest(folder).step == STEPS
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_the_measuring_after_the_last_step_ends_too_and_is_made_up_for(
+    data, tmp_path, number, code
+):
+    folder = tmp_path / "run"
+    slow = (
+        "import time, chromatrack.training.data.sampler as s\n"
+        "real = s.Sampler.batch\n"
+        "def batch(self, step, *, size, **more):\n"
+        "    if size > 1: open('sign', 'a').write('.'); time.sleep(0.5)\n"
+        "    return real(self, step, size=size, **more)\n"
+        f"s.Sampler.batch = batch\nimport os; os.chdir({str(tmp_path)!r})"
+    )
+    process = start(data, "-o", folder, "--steps", 2, limit=slow)
+    until(tmp_path / "sign", process)
+    process.send_signal(number)
+    said, complaint = process.communicate(timeout=120)
+    assert process.returncode == code and said == ""
+    assert len((tmp_path / "sign").read_text()) < 24  # of the batches that are measured
+    assert "--resume" in complaint.splitlines()[-1] and "Traceback" not in complaint
+    assert newest(folder).step == 2 and notes_of(folder)["complete"] == "no"
+    again = start(data, "-o", folder, "--resume")
+    assert again.wait(timeout=240) == 0 and notes_of(folder)["complete"] == "yes"
+
+
+def notes_of(folder: Path) -> dict[str, str]:
+    """What the weights file says of the run."""
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        return file.metadata()

@@ -125,9 +125,30 @@ def test_a_second_run_that_is_killed_or_fails_leaves_the_first_one_whole(made, o
     code, [line] = Command(*track(made, out), "--end", 0).ended()
     assert code == 2 and contents(out) == before
     code, [line] = Command(*track(made, out), *SHORT, limit=3000).ended()
-    assert code == 2 and "(File too large)" in line and f"{out}/" in line
+    assert code == 2 and "(File too large)" in line and ".out.chromatrack" not in line
     assert contents(out) == before
+    assert Command(*track(made, out), *SHORT).ended() == (0, [])
     assert [path.name for path in out.parent.iterdir()] == ["out"]  # leftovers went with the next
+
+
+def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(made, tmp_path):
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    assert Command(*track(made, whole), "--end", 60).ended() == (0, [])
+    arguments = (*track(made, out), "--end", 60)
+    for frame in (4, 30):
+        process = Command(*arguments, *(["--resume"] if frame > 4 else []))
+        until(tmp_path / f".out.chromatrack-*/out/masks/{frame:05d}.png", process)
+        process.signal(signal.SIGKILL)
+        process.process.join(60)
+        assert not out.exists()
+    code, [line] = Command(*arguments[:-1], 59, "--resume").ended()
+    assert code == 2 and "the run that ended early had another config" in line
+    assert Command(*arguments, "--resume").ended() == (0, [])
+    names = contents(whole).keys() - {"result.json"}  # that has times
+    assert contents(out).keys() == contents(whole).keys()
+    assert all((out / name).read_bytes() == (whole / name).read_bytes() for name in names)
+    then, now = (json.loads((f / "result.json").read_text()) for f in (whole, out))
+    assert then["frames"] == now["frames"] and then["look_at"] == now["look_at"]
 
 
 @pytest.mark.parametrize(("number", "code"), SIGNALS)

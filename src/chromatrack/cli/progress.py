@@ -39,8 +39,11 @@ def frame_bar() -> Iterator[Report]:
 
 
 @contextmanager
-def train_bar() -> Iterator[Callable[[StepReport], None]]:
-    """A bar for training: share of the budget used, time left, step, speed and loss."""
+def train_bar() -> Iterator[tuple[Callable[[StepReport], None], Report]]:
+    """A bar for training: share of the budget used, time left, step, speed and loss.
+
+    Yields what shows a step, and what shows how far the work after the last step is.
+    """
     bar = _bar(rate=None)
     task = bar.add_task("train", total=1.0, note="")
     first: StepReport | None = None
@@ -54,8 +57,11 @@ def train_bar() -> Iterator[Callable[[StepReport], None]]:
             note += f"  {speed:.1f} examples/s"
         bar.update(task, completed=step.progress, note=note)
 
+    def after(name: str, done: int, total: int | None) -> None:
+        bar.update(task, description=name, completed=done, total=total, note="")
+
     with bar:
-        yield report
+        yield report, after
 
 
 def _bar(*, rate: str | None) -> Progress:

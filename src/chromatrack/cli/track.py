@@ -44,10 +44,11 @@ def track(
     start: Start = "0",
     end: End = None,
     show_reliability: bool = False,
-    dry_run: bool = False,
     reliability_panel: Literal["bottom-left", "bottom-right", "top-left", "top-right", "outside"]
     | None = None,
     joint_names: bool = False,
+    dry_run: bool = False,
+    resume: bool = False,
     settings: OmitArgPrefixes[Settings] = DEFAULTS,
 ) -> str:
     """Track objects, points, boxes and skeletons through a video, all in one run.
@@ -63,6 +64,7 @@ def track(
         reliability_panel: draw it there; outside makes the picture wider.
         joint_names: write the names of joints into overlay.mp4.
         dry_run: say what was understood of the marks, and stop: nothing is tracked or written.
+        resume: go on with a run in the folder that was killed or stopped, given all the same.
     """
     from chromatrack.cli.mark_files import read_mark_files, source_for, tell_warned
     from chromatrack.cli.progress import frame_bar
@@ -90,6 +92,7 @@ def track(
             show_reliability=show_reliability,
             reliability_panel=reliability_panel,
             joint_names=joint_names,
+            resume=resume,
             progress=report,
         )
     return _summary(summary)

@@ -74,6 +74,7 @@ def train(
         changes: of the recipe.
     """
     from chromatrack.cli.progress import train_bar
+    from chromatrack.runs.progress import told
     from chromatrack.tracking.config import choose_device
     from chromatrack.training.distributed import here
     from chromatrack.training.train import train as run
@@ -87,23 +88,26 @@ def train(
         compile=config.compile or compile,
         tensorboard=config.tensorboard or tensorboard,
     )
-    reports = run(
-        data,
-        output=output,
-        config=config,
-        resume=resume,
-        make_watcher=_watcher(validate, validate_sequences, config.objective),
-        cache=_cache_folder(),
-    )
     last: StepReport | None = None
     try:
-        with train_bar() as show, closing(reports):
-            for last in reports:
-                show(last)
-    except KeyboardInterrupt:
-        step = f" after step {last.step}" if last else ""
-        text = f"interrupted{step}; the run in {output} is saved, go on with --resume"
-        raise KeyboardInterrupt(text) from None
+        with train_bar() as (show, after):
+            reports = run(
+                data,
+                output=output,
+                config=config,
+                resume=resume,
+                make_watcher=_watcher(validate, validate_sequences, config.objective),
+                cache=_cache_folder(),
+                progress=after,
+            )
+            with closing(reports):
+                for last in reports:
+                    show(last)
+    except KeyboardInterrupt as interrupt:
+        if last is None:
+            raise told(interrupt, "before the first step") from None
+        text = f"after step {last.step}; the run in {output} is saved, go on with --resume"
+        raise told(interrupt, text) from None
     if not here().leads:
         return 0
     if last is None:

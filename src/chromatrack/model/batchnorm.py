@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from chromatrack.ops.coords import cell_count, image_size
 
 @torch.no_grad()
 def measure_statistics(
-    encoder: Encoder, images: Sequence[Tensor], *, grey: bool
+    encoder: Encoder, images: Iterable[Tensor], *, grey: bool
 ) -> dict[str, Tensor]:
     """Batch-norm means and variances, averaged over batches; the encoder is left as it is.
 

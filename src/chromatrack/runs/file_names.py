@@ -18,7 +18,10 @@ TABLES = {
 }
 """File name of each kind that is written as one table; things are all kinds together."""
 
-RUN_NAMES = (RESULT, "overlay.mp4", "masks", "marks", *TABLES.values())
+RESUME = ".resume"
+"""Folder of what a run that ended early needs to go on; gone when it is complete."""
+
+RUN_NAMES = (RESULT, "overlay.mp4", "masks", "marks", *TABLES.values(), RESUME)
 """Everything that a run may write into its folder."""
 
 
@@ -30,6 +33,11 @@ def is_run(folder: Path) -> bool:
             return '"command": "track"' in file.read(2000)
     except OSError:
         return False
+
+
+def resume_files(folder: Path) -> list[Path]:
+    """All that a run's folder holds to go on, the folder of it last."""
+    return [*(folder / RESUME).glob("*"), folder / RESUME]
 
 
 def keep_runs(target: Path) -> None:

@@ -21,7 +21,7 @@ from chromatrack.propagation.reliability import (
     look_at_rows,
     things_to_look_at,
 )
-from chromatrack.runs.file_names import RESULT
+from chromatrack.runs.file_names import RESULT, resume_files
 from chromatrack.runs.files import OverlayStyle, TrackFiles
 from chromatrack.runs.marks_json import plain_marks
 from chromatrack.runs.reader import Result
@@ -203,7 +203,10 @@ class Rewriting:
         marks = self.result.folder / "marks"
         self.staging.put_in_place(
             last=self.stage / RESULT,
-            removed=[marks / frame_file(frame) for frame in frames - set(kept)],
+            removed=[
+                *(marks / frame_file(frame) for frame in frames - set(kept)),
+                *resume_files(self.result.folder),  # what it would go on with is not so any more
+            ],
         )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
@@ -26,7 +26,10 @@ class Staging:
     """A context manager: an output being prepared, by one process at a time.
 
     `path` is where to write what is to be `target`, a file or a folder; what goes beside the target
-    is written beside `path`. Leaving the block removes what was not put in place.
+    is written beside `path`. Leaving the block removes what was not put in place, unless `keep` is
+    set: then it is left as if the process had died. `adopt`, if set, is called with what processes
+    that died had prepared of this output, the newest first, before it is cleared; it may take of it
+    what it wants, and what it raises leaves all as it was.
     """
 
     def __init__(self, target: str | os.PathLike[str]) -> None:
@@ -41,6 +44,8 @@ class Staging:
             raise InputError(f"{target}: expected the name of an output in a folder")
         self._work = hidden(self._place, str(os.getpid()))
         self.path = self._work / self._place.name
+        self.keep = False
+        self.adopt: Callable[[list[Path]], None] | None = None
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -57,14 +62,26 @@ class Staging:
         return self
 
     def _begin(self) -> None:
+        left = leftovers(self._place)
         try:
-            for left in leftovers(self._place):
-                shutil.rmtree(left, ignore_errors=True)
             if self._place.exists() and not os.access(self._place, os.W_OK):
                 raise PermissionError(13, "Permission denied")
+            if self._work in left:  # of a process that had our number
+                left.remove(self._work)
+                left.append(self._work.with_name(f"{self._work.name}0"))
+                self._work.replace(left[-1])
             self._work.mkdir()
         except OSError as error:
             raise unwritable(self.target, error) from error
+        if self.adopt is not None:
+            try:
+                newest = sorted(left, key=lambda path: path.stat().st_mtime, reverse=True)
+                self.adopt([path / self._place.name for path in newest])
+            except BaseException:
+                shutil.rmtree(self._work, ignore_errors=True)
+                raise
+        for path in left:
+            shutil.rmtree(path, ignore_errors=True)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, *_: object
@@ -72,7 +89,8 @@ class Staging:
         try:
             if hidden(self._place, "journal").exists():
                 _replay(self._place)
-            shutil.rmtree(self._work, ignore_errors=True)
+            if not self.keep:
+                shutil.rmtree(self._work, ignore_errors=True)
         finally:
             self._stack.close()
         if isinstance(error, ChromatrackError) and error.args:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from chromatrack import __version__
 from chromatrack.atomic import replace_file
-from chromatrack.errors import DamagedVideoError, WeightsError
+from chromatrack.errors import DamagedVideoError, OutputError, WeightsError
 from chromatrack.formats.json_fields import plain_names
 from chromatrack.model.weights import model_path
 from chromatrack.propagation.bidirectional import Direction
@@ -23,10 +27,11 @@ from chromatrack.propagation.reliability import (
     look_at_rows,
     things_to_look_at,
 )
-from chromatrack.runs.file_names import RESULT
+from chromatrack.runs.file_names import RESULT, RESUME, resume_files
 from chromatrack.runs.files import OverlayStyle, TrackFiles, check_run_folder, stale_files
 from chromatrack.runs.marks_json import plain_marks, write_run_masks
 from chromatrack.runs.progress import Report, stop_on_interrupt, told
+from chromatrack.runs.resume import Progress, ResumableRun, fingerprint, take_up
 from chromatrack.runs.staging import Staging
 from chromatrack.runs.things_table import Tally, ThingSummary, things_of
 from chromatrack.structures import Source
@@ -66,13 +71,14 @@ class RunSummary:
 class _TrackRun:
     """The state of a run: what goes to the top of result.json, and a finished line per frame.
 
-    stage: where its files are prepared.
+    stage: where its files are prepared. kept: what it needs to go on if it ends early.
     """
 
     stage: Staging
     first: int
     head: dict[str, Any]
     tally: Tally
+    kept: Progress
     rows: list[str] = field(default_factory=list)
     cuts: list[int] = field(default_factory=list)
     reliability: list[tuple[int, KindReliability]] = field(default_factory=list)
@@ -106,6 +112,7 @@ def track_to_folder(
     show_reliability: bool = False,
     reliability_panel: Panel | None = None,
     joint_names: bool = False,
+    resume: bool = False,
     progress: Report | None = None,
 ) -> RunSummary:
     """Track everything marked through a video and write it into a folder.
@@ -127,10 +134,13 @@ def track_to_folder(
         show_reliability: draw it into the overlay, a bar for everything tracked.
         reliability_panel: the same, and where; None: at the bottom left, if at all.
         joint_names: write the names of joints into the overlay.
+        resume: go on with the run in `output` that was killed or stopped; it ends as if it had not
+            been.
         progress: called after every frame.
 
     Raises:
-        InputError, VideoError: as in `Tracker.track`, before anything is written.
+        InputError, VideoError: as in `Tracker.track`, before anything is written; or there is
+            nothing to go on with, or it was made with something else.
         DamagedVideoError, KeyboardInterrupt: the frames until then are written, the overlay plays,
             and result.json says `"complete": false` and why. KeyboardInterrupt may be
             `Interrupted` by a signal; without any frame nothing is changed.
@@ -139,7 +149,6 @@ def track_to_folder(
     folder = Path(output)
     marks = replace(marks, skeleton=fit_skeleton(marks.skeleton, marks.keypoints))
     info = checked_source(video, marks, start=start, end=end, embedder=tracker.embedder)
-    frames = follow(tracker.embedder, video, marks, direction=direction, start=start, end=end)
     head = _head(tracker, info, marks)
     head["config"] |= {"start": start, "end": end, "direction": direction}
     head["marks"] = plain_marks(marks)
@@ -147,7 +156,10 @@ def track_to_folder(
         reliability_panel = "bottom-left"
     style = OverlayStyle(reliability_panel, joint_names)
     head |= {"show_reliability": reliability_panel is not None, "overlay": asdict(style)}
+    made_with = fingerprint(video, info, marks, _settings(head))
     stage = Staging(folder)
+    if resume:
+        stage.adopt = lambda left: take_up([*left, folder], stage.path, made_with, output=folder)
     files = TrackFiles(
         stage.path,
         marks.layout(),
@@ -159,9 +171,24 @@ def track_to_folder(
     )
     check_run_folder(folder, files, reads=[video])
     with stage:
-        run = _TrackRun(stage, start, head, Tally(things_of(marks.layout()), marks.names))
+        tally = Tally(things_of(marks.layout()), marks.names)
+        run = _TrackRun(stage, start, head, tally, Progress(stage.path / RESUME, made_with))
+        begin = run.kept.next_frame(start)
+        before = run.kept.frames.read(stage.path / "masks", video, start, begin - start)
+        frames = follow(
+            tracker.embedder,
+            video,
+            marks,
+            direction=direction,
+            start=start,
+            end=end,
+            new_run=partial(ResumableRun, kept=run.kept),
+            begin=begin,
+        )
         write_run_masks(stage.path, marks.masks)
-        _write_frames(run, files, frames, frames_ahead(info.frame_count, start, end), progress)
+        _write_frames(
+            run, files, chain(before, frames), frames_ahead(info.frame_count, start, end), progress
+        )
     seconds = time.perf_counter() - run.started
     return RunSummary(
         folder,
@@ -207,7 +234,9 @@ def _write_frames(
     progress: Report | None,
 ) -> None:
     """Write frames as they come, and put them in place however they end."""
-    with stop_on_interrupt() as check_interrupt:
+    known = len(run.kept.frames.places)
+    with stop_on_interrupt() as check_interrupt, closing(run.kept):
+        run.kept.tell = _telling(progress, check_interrupt)
         try:
             with files:
                 began = time.perf_counter()
@@ -215,27 +244,49 @@ def _write_frames(
                     tracked = time.perf_counter()
                     files.write(frame)
                     run.add(frame)
+                    if len(run.rows) > known:
+                        run.kept.frames.put(frame)
                     run.track_seconds += tracked - began
                     began = time.perf_counter()
                     run.write_seconds += began - tracked
-                    if progress is not None:
-                        progress("track", len(run.rows), total)
-                    check_interrupt()
+                    run.kept.tell("track", len(run.rows), total)
         except KeyboardInterrupt as interrupt:
-            _put_in_place(run, files, reason=str(interrupt) or "interrupted", keep_stale=True)
+            _put_in_place(run, files, reason=str(interrupt) or "interrupted", is_stopped=True)
             raise told(interrupt, left_behind(len(run.rows), run.stage.target)) from None
         except DamagedVideoError as error:
             _put_in_place(run, files, reason=str(error))
             raise
+        except OutputError as error:
+            run.stage.keep = bool(run.rows)
+            kept = f"; {len(run.rows)} frames are kept to go on with (--resume)"
+            raise OutputError(f"{error}{kept if run.rows else ''}") from error
         _put_in_place(run, files, reason=None)
 
 
+def _telling(progress: Report | None, check_interrupt: Callable[[], None]) -> Report:
+    """Tell how far it is, then let a signal end it."""
+
+    def tell(what: str, count: int, total: int | None) -> None:
+        if progress is not None:
+            progress(what, count, total)
+        check_interrupt()
+
+    return tell
+
+
+def _settings(head: Mapping[str, Any]) -> dict[str, object]:
+    """What of a run's head its results depend on, besides video and marks."""
+    names = ("model", "device", "config", "overlay")
+    return {name: head[name] for name in names}
+
+
 def _put_in_place(
-    run: _TrackRun, files: TrackFiles, *, reason: str | None, keep_stale: bool = False
+    run: _TrackRun, files: TrackFiles, *, reason: str | None, is_stopped: bool = False
 ) -> None:
     """Put a run's files into its folder, as far as it has come; nothing if it has no frame.
 
-    keep_stale: leave what an earlier run wrote and this one does not: that may be much.
+    is_stopped: it may go on later, so what that needs comes along; and what an earlier run wrote
+    and this one does not stays: that may be much.
     """
     if not run.rows and reason is not None:
         return
@@ -243,10 +294,13 @@ def _put_in_place(
     folder, marked = run.stage.target, run.head["marks"]["masks"]
     stale = stale_files(folder, files, written=run.written, marked=marked)
     emptied = [folder / name for name in ("masks", "marks")]
+    if not is_stopped:
+        shutil.rmtree(run.kept.folder)
     run.stage.put_in_place(
-        last=run.stage.path / RESULT, removed=[] if keep_stale else [*stale, *emptied]
+        last=run.stage.path / RESULT,
+        removed=[*resume_files(folder), *([] if is_stopped else [*stale, *emptied])],
     )
-    if keep_stale and stale:
+    if is_stopped and stale:
         warnings.warn(
             f"{folder}: {len(stale)} files of an earlier run remain, "
             f"{stale[0].relative_to(folder)} the first; result.json says what this one wrote",

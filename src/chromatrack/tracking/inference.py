@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chromatrack.errors import BeyondEndError
+from chromatrack.errors import BeyondEndError, DamagedVideoError, VideoError
 from chromatrack.ops.coords import FeatureSpec, image_size
 from chromatrack.propagation.bidirectional import (
     AnySignals,
@@ -196,22 +196,44 @@ def follow(
     direction: Direction,
     start: int,
     end: int | None,
+    new_run: Callable[..., TrackerRun] | None = None,
+    begin: int | None = None,
 ) -> Iterator[TrackedFrame]:
-    """`Tracker.track`, with its marks read and checked."""
+    """`Tracker.track`, with its marks read and checked.
+
+    Args:
+        new_run: another kind of run; it knows where its forward pass is: at frame `begin`, the
+            first to be yielded (None: `start`).
+    """
     frames = read_frames(video, start=start, end=end)
     first = next(frames, None)
     if first is None:
         return
-    run = TrackerRun(video, marks, start, first, embedder=embedder)
-    count = 0
+    frames = chain([first], frames)
+    if begin is not None and begin > start:
+        frames = _rest(video, begin, end)
+    run = (new_run or TrackerRun)(video, marks, start, first, embedder=embedder)
+    count = start if begin is None else begin
     try:
-        for frame, reading in read_ways(run, chain([first], frames), direction=direction):
+        for frame, reading in read_ways(run, frames, direction=direction):
             yield tracked(frame, reading, run)
             count = frame.index + 1
     except BeyondEndError as error:
         check_reached(marks, video, start=start, count=error.frame_count)
         raise
     check_reached(marks, video, start=start, count=count)
+
+
+def _rest(video: Source, begin: int, end: int | None) -> Iterator[Frame]:
+    """Frames from `begin` on; none where the video ends before it."""
+    if end is not None and begin >= end:
+        return
+    try:
+        yield from read_frames(video, start=begin, end=end)
+    except DamagedVideoError:
+        raise
+    except VideoError:  # the one before it was the last
+        return
 
 
 def read_ways(

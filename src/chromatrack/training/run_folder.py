@@ -6,9 +6,10 @@ import json
 import platform
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ import torch
 from chromatrack.atomic import check_output_folder, replace_file, starts_with
 from chromatrack.errors import InputError, OutputError
 from chromatrack.model.weights import save_encoder
+from chromatrack.runs.progress import Report
 from chromatrack.training import checkpoint
 from chromatrack.training.config import TrainConfig, to_json
 from chromatrack.training.data.index import Index
@@ -179,14 +181,32 @@ class RunFiles:
         return values
 
     def finish(
-        self, run: TrainState, sampler: AnySampler, config: TrainConfig, *, complete: bool
-    ) -> None:
+        self,
+        run: TrainState,
+        sampler: AnySampler,
+        config: TrainConfig,
+        *,
+        complete: bool,
+        asked: Callable[[], int],
+        progress: Report | None = None,
+    ) -> int:
         """Write the weights as they are now, the table, the curves and the report.
 
         complete: the schedule came to its end; the normalisation is measured again only then.
+        asked: the number of the signal that has asked for the end, or 0. progress: called while
+            the normalisation is measured.
+
+        Returns:
+            The signal that ended the measuring, so that the weights are not complete, or 0.
         """
         if not self.world.leads or run.step == 0:
-            return
+            return 0
+        encoder, grey, signal = run.encoder, None, 0
+        if complete:
+            try:
+                encoder, grey = calibrate(run, sampler, partial(_ticked, asked, progress))
+            except _AskedToStopError as stop:
+                complete, signal = False, stop.number
         notes = run.notes | {
             "steps": str(run.step),
             "examples_seen": str(run.examples_seen),
@@ -195,7 +215,6 @@ class RunFiles:
             "complete": "yes" if complete else "no",
             "recipe": to_json(config),
         }
-        encoder, grey = calibrate(run, sampler) if complete else (run.encoder, None)
         save_encoder(self.folder / MODEL, encoder, notes=notes, grey_statistics=grey)
         reports = read_log(self.folder / LOG)
         if reports:
@@ -203,6 +222,22 @@ class RunFiles:
             validations = read_validations(self.folder / VALIDATION)
             plot_losses(reports, self.folder / CURVES, validations=validations)
         write_report(self.folder)
+        return signal
+
+
+class _AskedToStopError(Exception):
+    """A signal came while the normalisation was measured."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def _ticked(asked: Callable[[], int], progress: Report | None, done: int, total: int) -> None:
+    if number := asked():
+        raise _AskedToStopError(number)
+    if progress is not None:
+        progress("calibrate", done, total)
 
 
 def merit(values: Mapping[str, float]) -> float | None:

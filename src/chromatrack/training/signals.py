@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run between two steps, where everything it holds is whole."""
+"""Ctrl-C, SIGTERM and SIGHUP end a run between two steps, where everything it holds is whole."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ def asked_to_stop(*, again_ends: bool) -> Iterator[Callable[[], int]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: 0
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)  # not under nohup
+    before = {number: signal.getsignal(number) for number in numbers}
 
     def restore() -> None:
         for number, handler in before.items():
@@ -44,8 +47,11 @@ def asked_to_stop(*, again_ends: bool) -> Iterator[Callable[[], int]]:
 
 
 def raise_for(number: int, *, step: int) -> None:
-    """End as the signal asks: KeyboardInterrupt for Ctrl-C, StoppedError for SIGTERM."""
+    """End as the signal asks: KeyboardInterrupt for Ctrl-C, else StoppedError."""
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     if number:
-        raise StoppedError(f"stopped by SIGTERM after step {step}; the run is saved: --resume")
+        name = signal.Signals(number).name
+        error = StoppedError(f"stopped by {name} after step {step}; the run is saved: --resume")
+        error.exit_code = 128 + number
+        raise error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -180,18 +180,31 @@ def choose_precision(config: TrainConfig, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
 
-def calibrate(run: TrainState, sampler: AnySampler) -> tuple[Encoder, dict[str, Tensor]]:
+def calibrate(
+    run: TrainState, sampler: AnySampler, tick: Callable[[int, int], None] = lambda *_: None
+) -> tuple[Encoder, dict[str, Tensor]]:
     """The network with its normalisation measured on unhidden colour, and the statistics of grey.
 
     Training hides channels at random, so its own running statistics fit no input ever used.
+
+    Args:
+        tick: called as tick(parts done, parts in all) before every part; what it raises ends it.
     """
     size = max(1, CALIBRATION_VIEWS // sampler.config.views)
-    shown = []
-    for number in range(CALIBRATION_BATCHES):
-        batch = sampler.batch(run.step + number, size=size)
-        shown.append(batch.lab.flatten(0, 1).to(run.device))
-    grey = measure_statistics(run.encoder, shown, grey=True)
+    shown: list[Tensor] = []
+
+    def ticked(part: int) -> Iterator[Tensor]:
+        for number in range(CALIBRATION_BATCHES):
+            tick(part * CALIBRATION_BATCHES + number, 3 * CALIBRATION_BATCHES)
+            if part == 0:
+                batch = sampler.batch(run.step + number, size=size)
+                shown.append(batch.lab.flatten(0, 1).to(run.device))
+            yield shown[number]
+
+    for _ in ticked(0):
+        pass
+    grey = measure_statistics(run.encoder, ticked(1), grey=True)
     encoder = copy.deepcopy(run.encoder)
-    color = measure_statistics(encoder, shown, grey=False)
+    color = measure_statistics(encoder, ticked(2), grey=False)
     encoder.load_state_dict({**encoder.state_dict(), **color})
     return encoder, grey

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from chromatrack.errors import InputError, TrainingError
 from chromatrack.model.encoder import Encoder, color_head, color_scores
 from chromatrack.runs.output_lock import output_lock
+from chromatrack.runs.progress import Report
 from chromatrack.training.config import TrainConfig, check, default, learning_rate
 from chromatrack.training.data.clip_store import ClipStore
 from chromatrack.training.data.device_batches import DeviceSampler
@@ -64,6 +65,7 @@ def train(
     resume: bool = False,
     make_watcher: MakeWatcher | None = None,
     cache: Path | None = None,
+    progress: Report | None = None,
 ) -> Generator[StepReport]:
     """Train an encoder; yields a report every `log_every` steps.
 
@@ -77,6 +79,8 @@ def train(
             run ends bit for bit as if it had not been interrupted.
         make_watcher: given held-out pairs, what looks at the network now and then.
         cache: folder for the index of the data and for decoded clips; None: none is kept.
+        progress: called as progress("calibrate", done, total) while the finished network's
+            normalisation is measured, which takes minutes.
 
     With several processes, the first one of each machine fetches the data and looks at it, and the
     others get its index, with a cache or without; remote shards need one on each machine.
@@ -84,7 +88,7 @@ def train(
     Raises:
         InputError: no data, or `output` holds another run.
         OutputError: the disk is full; the last checkpoint is whole.
-        StoppedError: SIGTERM.
+        StoppedError: SIGTERM or SIGHUP.
         TrainingError: the loss is not finite, or nothing could be decoded.
     """
     config = config or default()
@@ -110,6 +114,7 @@ def train(
             resume=resume,
             make_watcher=make_watcher,
             cache=cache,
+            progress=progress,
         )
 
 
@@ -122,6 +127,7 @@ def _train(
     resume: bool,
     make_watcher: MakeWatcher | None,
     cache: Path | None,
+    progress: Report | None,
 ) -> Generator[StepReport]:
     world = files.world
     device = own_device(torch.device(config.device), world)
@@ -143,7 +149,7 @@ def _train(
         if make_watcher and world.leads:
             watcher = make_watcher(pairs_to_watch(held, index, config))
         asked = stack.enter_context(asked_to_stop(again_ends=world.size == 1))
-        yield from _loop(run, sampler, files, config, watcher, asked)
+        yield from _loop(run, sampler, files, config, watcher, asked, progress)
 
 
 def _sampler(
@@ -168,6 +174,7 @@ def _loop(
     config: TrainConfig,
     watcher: Watcher | None,
     asked: Callable[[], int],
+    progress: Report | None,
 ) -> Generator[StepReport]:
     world = files.world
     network = network_to_train(run, config, world)
@@ -206,7 +213,10 @@ def _loop(
         batches.close()
         if run.is_sound:
             files.save(run, config)
-            files.finish(run, sampler, config, complete=is_together and not signal)
+            complete = is_together and not signal
+            signal = signal or files.finish(
+                run, sampler, config, complete=complete, asked=asked, progress=progress
+            )
         if is_together:
             wait(world)
     raise_for(signal, step=run.step)
