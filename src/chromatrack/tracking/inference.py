@@ -29,6 +29,14 @@ from chromatrack.propagation.point_reliability import estimate_place
 from chromatrack.propagation.propagate import FrameMarks, Input, Propagator
 from chromatrack.propagation.reliability import Signals, estimate
 from chromatrack.structures import LabelName, Source, TrackedBox, TrackedKeypoints, TrackedPoint
+from chromatrack.tracking.close_up import (
+    CloseUpPass,
+    Follower,
+    SmallThing,
+    followed,
+    small_things,
+    warn_of_small,
+)
 from chromatrack.tracking.embedder import FrameEmbedder
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.readout import read_boxes, read_points, read_signals
@@ -183,7 +191,30 @@ class TrackerRun(VideoRun):
             free=self.layout.free,
         )
         ahead = self.keyframes if spec.clip_length == 1 else {}
-        return DirectedPass(propagator, labels, ahead, self.embed, backward)
+        return CloseUpPass(
+            propagator, labels, ahead, self.embed, backward, followers=self._followers()
+        )
+
+    def small(self) -> list[SmallThing]:
+        """Painted regions that are too small for the working size."""
+        size, config = self.first.rgb.shape[:2], self.embedder.config
+        return small_things(
+            self.marks,
+            frame_size=size,
+            working_size=config.working_size(size),
+            stride=self.embedder.spec.stride,
+        )
+
+    def _followers(self) -> dict[int, Follower]:
+        """What follows the small ones, by channel; none in the protocols of others."""
+        config = self.embedder.config
+        if not config.redetect or config.protocol != "ours" or self.embedder.spec.clip_length > 1:
+            return {}
+        channels = dict(zip(self.layout.regions, self.layout.region_channels, strict=True))
+        return {
+            channels[thing.number]: Follower(thing.number, thing.pixels, self.embedder, self.marks)
+            for thing in followed(self.small())
+        }
 
 
 def follow(
@@ -201,6 +232,7 @@ def follow(
     if first is None:
         return
     run = TrackerRun(video, marks, start, first, embedder=embedder)
+    warn_of_small(run.small())
     for frame, reading in read_ways(run, chain([first], frames), direction=direction):
         yield tracked(frame, reading, run)
 
@@ -239,6 +271,8 @@ def tracked(frame: Input, reading: FrameReading, run: TrackerRun) -> TrackedFram
             stretch=config.stretch,
         )
         mask = label_map_to_mask(dense, ids=layout.regions, size=size)
+        for channel, close in sorted(reading.close_ups.items()):
+            mask = close.paste(mask, layout.regions[channel - 1])
     return tracked_frame(frame, reading, mask, run.marks, layout, spec=run.embedder.spec)
 
 
