@@ -12,7 +12,7 @@ from chromatrack.formats.masks import write_mask
 from chromatrack.propagation.close_up import CloseUp
 from chromatrack.runs.correct import correct
 from chromatrack.runs.writer import track_to_folder
-from chromatrack.structures import LostMark
+from chromatrack.structures import BoxMark, LostMark
 from chromatrack.tracking.close_up import followed, small_things, warn_of_small
 from chromatrack.tracking.config import TrackConfig
 from chromatrack.tracking.marks import Marks
@@ -122,11 +122,32 @@ def test_which_things_are_small():
     again[700:760, 700:760] = 3
     sizes = {"frame_size": (1080, 1920), "working_size": (480, 853), "stride": 8}
     small = small_things(Marks(masks={0: mask}), **sizes)
-    assert [(thing.number, thing.pixels) for thing in small] == [(1, 36), (3, 1)]
+    assert [(thing.number, thing.pixels) for thing in small] == [(3, 1), (1, 36)]
     assert [thing.number for thing in followed(small)] == [1]
     small = small_things(Marks(masks={0: mask, 5: again}), **sizes)
     assert [thing.number for thing in small] == [1]
-    assert not small_things(Marks(masks={0: mask}), **(sizes | {"working_size": (2160, 3840)}))[1:]
+    large = small_things(Marks(masks={0: mask}), **(sizes | {"working_size": (2160, 3840)}))
+    assert [thing.number for thing in large] == [3]
+    boxes = [BoxMark(1, 0, 5, 5, 6, 6), BoxMark(2, 0, 5, 5, 60, 60), BoxMark(1, 4, *[None] * 4)]
+    small = small_things(Marks(boxes=boxes), **sizes)
+    assert [(thing.kind, thing.number, thing.pixels) for thing in small] == [("box", 1, 36)]
+
+
+@pytest.mark.parametrize(("marked", "direction"), [([0], "both"), ([2, 6], "both")], ids=str)
+def test_a_box_smaller_than_a_cell_is_followed(tracker, film, clip, marked, direction):
+    boxes = []
+    for index in marked:
+        rows, columns = np.nonzero(film[index].mask)
+        low, high = (columns.min(), rows.min()), (columns.max() + 1, rows.max() + 1)
+        sides = [float(b - a) for a, b in zip(low, high, strict=True)]
+        boxes.append(BoxMark(4, index, float(low[0]), float(low[1]), *sides))
+    found = list(tracker.track(clip, boxes=boxes, direction=direction))
+    for frame, truth in zip(found, film, strict=True):
+        box = frame.boxes[4]
+        rows, columns = np.nonzero(truth.mask)
+        middle = box.x + (box.width - 1) / 2, box.y + (box.height - 1) / 2
+        assert np.hypot(middle[0] - columns.mean(), middle[1] - rows.mean()) < 2
+        assert box.visible and 3 < box.width < 12 and 3 < box.height < 12
 
 
 def test_one_warning_for_all_that_is_too_small(tracker, clip, tmp_path):
@@ -136,11 +157,11 @@ def test_one_warning_for_all_that_is_too_small(tracker, clip, tmp_path):
     with pytest.warns(UserWarning) as told:
         found = list(tracker.track(clip, masks=tmp_path / "m.png"))
     (warning,) = told
-    assert "object 2 covers 1 pixel of frame 0" in str(warning.message)
+    assert "object 3 covers 1 pixel of frame 0" in str(warning.message)
     assert "(and 1 more such)" in str(warning.message)
     assert np.array_equal(found[0].mask, mask)
     assert not any(frame.present[2] or frame.present[3] for frame in found[1:])
-    with pytest.warns(UserWarning, match=r"object 9 .*larger --size"):
+    with pytest.warns(UserWarning, match=r"object \d+ .*larger --size"):
         many = Marks(masks={0: np.kron(np.arange(16).reshape(4, 4), np.ones((5, 5), int))})
         warn_of_small(small_things(many, frame_size=(20, 20), working_size=(20, 20), stride=8))
 

@@ -24,14 +24,16 @@ from chromatrack.propagation.bidirectional import (
 )
 from chromatrack.propagation.label_maps import label_map_to_mask, to_image
 from chromatrack.propagation.label_state import LabelState
-from chromatrack.propagation.layout import Layout
+from chromatrack.propagation.layout import Layout, channel_names
 from chromatrack.propagation.point_reliability import estimate_place
 from chromatrack.propagation.propagate import FrameMarks, Input, Propagator
 from chromatrack.propagation.reliability import Signals, estimate
 from chromatrack.structures import LabelName, Source, TrackedBox, TrackedKeypoints, TrackedPoint
 from chromatrack.tracking.close_up import (
+    BoxFollower,
     CloseUpPass,
     Follower,
+    RegionFollower,
     SmallThing,
     followed,
     small_things,
@@ -196,7 +198,7 @@ class TrackerRun(VideoRun):
         )
 
     def small(self) -> list[SmallThing]:
-        """Painted regions that are too small for the working size."""
+        """Painted regions and boxes that are too small for the working size."""
         size, config = self.first.rgb.shape[:2], self.embedder.config
         return small_things(
             self.marks,
@@ -210,9 +212,13 @@ class TrackerRun(VideoRun):
         config = self.embedder.config
         if not config.redetect or config.protocol != "ours" or self.embedder.spec.clip_length > 1:
             return {}
-        channels = dict(zip(self.layout.regions, self.layout.region_channels, strict=True))
+        kinds = {"object": RegionFollower, "box": BoxFollower}
+        names = enumerate(channel_names(self.layout), start=1)
+        channels = {name[:2]: channel for channel, name in names}
         return {
-            channels[thing.number]: Follower(thing.number, thing.pixels, self.embedder, self.marks)
+            channels[thing.kind, thing.number]: kinds[thing.kind](
+                thing.number, thing.pixels, self.embedder, self.marks
+            )
             for thing in followed(self.small())
         }
 
