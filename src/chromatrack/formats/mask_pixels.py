@@ -11,7 +11,7 @@ from PIL import Image
 
 from chromatrack.errors import InputError
 from chromatrack.formats.soft_edges import Joined, is_photograph, join_shades, lossy_object
-from chromatrack.video.images import IMAGE_ERRORS, full_pages, open_image
+from chromatrack.video.image_access import IMAGE_ERRORS, full_pages, open_image
 
 MAX_COLORS = 256
 """An RGB mask with more distinct colours than this is taken for a photograph and refused."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from chromatrack.ops.coords import Box
+from chromatrack.propagation.close_up import CloseUp
 from chromatrack.propagation.label_state import LabelState
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.point_labels import Seen
@@ -36,7 +37,8 @@ class FrameReading:
 
     regions: `(1 + R, h, w)` background and regions, None where nothing is known yet. By channel:
     confidence, entropy in [0, 1], boxes in working pixels, signals of reliability (None where the
-    user painted; left out before the first mark). seen: points.
+    user painted; left out before the first mark). seen: points. close_ups: of channels that were
+    followed so; their `regions` are 0.
     """
 
     regions: Tensor | None
@@ -46,6 +48,7 @@ class FrameReading:
     seen: Seen | None = None
     cut: bool = False
     signals: Mapping[int, AnySignals] = field(default_factory=dict)
+    close_ups: Mapping[int, CloseUp] = field(default_factory=dict)
 
 
 def read_step(step: Propagated, layout: Layout) -> FrameReading:
@@ -253,6 +256,7 @@ def merge_readings(
         seen,
         forward.cut or backward.cut,
         _merge_signals(forward, backward, weights | of_points),
+        _merge_close_ups(forward, backward, weights),
     )
 
 
@@ -278,6 +282,17 @@ def _merge_signals(
         for reading in (second, first):
             if channel in reading.signals:
                 merged[channel] = reading.signals[channel]
+    return merged
+
+
+def _merge_close_ups(
+    forward: FrameReading, backward: FrameReading, weights: Mapping[int, float]
+) -> dict[int, CloseUp]:
+    """Of each small thing, that of the pass that counts more, or of the only one that has it."""
+    merged = {}
+    for channel in forward.close_ups.keys() | backward.close_ups.keys():
+        ways = (forward, backward) if weights[channel] >= 1 / 2 else (backward, forward)
+        merged[channel] = next(w.close_ups[channel] for w in ways if channel in w.close_ups)
     return merged
 
 

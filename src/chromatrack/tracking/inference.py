@@ -25,11 +25,21 @@ from chromatrack.propagation.bidirectional import (
 )
 from chromatrack.propagation.label_maps import label_map_to_mask, to_image
 from chromatrack.propagation.label_state import LabelState
-from chromatrack.propagation.layout import Layout
+from chromatrack.propagation.layout import Layout, channel_names
 from chromatrack.propagation.point_reliability import estimate_place
 from chromatrack.propagation.propagate import FrameMarks, Input, Propagator
 from chromatrack.propagation.reliability import Signals, estimate
 from chromatrack.structures import LabelName, Source, TrackedBox, TrackedKeypoints, TrackedPoint
+from chromatrack.tracking.close_up import (
+    BoxFollower,
+    CloseUpPass,
+    Follower,
+    RegionFollower,
+    SmallThing,
+    followed,
+    small_things,
+    warn_of_small,
+)
 from chromatrack.tracking.embedder import FrameEmbedder
 from chromatrack.tracking.mark_checks import check_reached
 from chromatrack.tracking.marks import Marks
@@ -185,7 +195,34 @@ class TrackerRun(VideoRun):
             free=self.layout.free,
         )
         ahead = self.keyframes if spec.clip_length == 1 else {}
-        return DirectedPass(propagator, labels, ahead, self.embed, backward)
+        return CloseUpPass(
+            propagator, labels, ahead, self.embed, backward, followers=self._followers()
+        )
+
+    def small(self) -> list[SmallThing]:
+        """Painted regions and boxes that are too small for the working size."""
+        size, config = self.first.rgb.shape[:2], self.embedder.config
+        return small_things(
+            self.marks,
+            frame_size=size,
+            working_size=config.working_size(size),
+            stride=self.embedder.spec.stride,
+        )
+
+    def _followers(self) -> dict[int, Follower]:
+        """What follows the small ones, by channel; none in the protocols of others."""
+        config = self.embedder.config
+        if not config.redetect or config.protocol != "ours" or self.embedder.spec.clip_length > 1:
+            return {}
+        kinds = {"object": RegionFollower, "box": BoxFollower}
+        names = enumerate(channel_names(self.layout), start=1)
+        channels = {name[:2]: channel for channel, name in names}
+        return {
+            channels[thing.kind, thing.number]: kinds[thing.kind](
+                thing.number, thing.pixels, self.embedder, self.marks
+            )
+            for thing in followed(self.small())
+        }
 
 
 def follow(
@@ -213,6 +250,7 @@ def follow(
     if begin is not None and begin > start:
         frames = _rest(video, begin, end)
     run = (new_run or TrackerRun)(video, marks, start, first, embedder=embedder)
+    warn_of_small(run.small())
     count = start if begin is None else begin
     try:
         for frame, reading in read_ways(run, frames, direction=direction):
@@ -270,6 +308,8 @@ def tracked(frame: Input, reading: FrameReading, run: TrackerRun) -> TrackedFram
             stretch=config.stretch,
         )
         mask = label_map_to_mask(dense, ids=layout.regions, size=size)
+        for channel, close in sorted(reading.close_ups.items()):
+            mask = close.paste(mask, layout.regions[channel - 1])
     return tracked_frame(frame, reading, mask, run.marks, layout, spec=run.embedder.spec)
 
 

@@ -19,13 +19,11 @@ from PIL import UnidentifiedImageError
 from chromatrack.errors import DamagedVideoError, VideoError
 from chromatrack.structures import Source
 from chromatrack.video.decode import FALLBACK_FPS
+from chromatrack.video.image_access import IMAGE_ERRORS, full_pages, open_image
 from chromatrack.video.images import (
-    IMAGE_ERRORS,
     check_same_size,
-    full_pages,
     image_files,
     image_size,
-    open_image,
     pixels_of,
     upright_size,
 )

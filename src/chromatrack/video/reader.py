@@ -20,7 +20,7 @@ from av.video.frame import VideoFrame
 from chromatrack.errors import DamagedVideoError, InputError, VideoError
 from chromatrack.structures import Source
 from chromatrack.video.decode import Damage, PictureReader, beyond_end
-from chromatrack.video.images import IMAGE_ERRORS, open_image
+from chromatrack.video.image_access import IMAGE_ERRORS, open_image
 from chromatrack.video.pages import Pictures
 from chromatrack.video.pixel_format import RgbConverter, quarter_turns, turned
 from chromatrack.video.writer import ImageSequenceWriter as ImageSequenceWriter

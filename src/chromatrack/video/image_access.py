@@ -1,0 +1,65 @@
+"""Opening image files: what can go wrong, how large they may be, which pictures they hold."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image
+
+from chromatrack.errors import VideoError
+
+IMAGE_ERRORS = (
+    *(OSError, SyntaxError, ValueError, EOFError, TypeError, AttributeError, LookupError),
+    *(ArithmeticError, struct.error, zlib.error, Image.DecompressionBombError),
+)
+"""What Pillow raises for a file that is no image, or a damaged one."""
+
+
+REDUCED = 0b101
+"""Bits of TIFF's NewSubfileType: a smaller copy of another page, or its transparency."""
+
+
+MOST_PIXELS = 1 << 27
+"""Of one picture, 134 megapixels (16K video); every one takes some 15 bytes while it is tracked."""
+
+
+@contextmanager
+def open_image(path: Path) -> Iterator[Image.Image]:
+    """An image file, its header read; IMAGE_ERRORS, and VideoError for one that is too large."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        image = Image.open(path)
+    with image:
+        check_pixels(image, path)
+        yield image
+
+
+def check_pixels(image: Image.Image, path: Path) -> None:
+    """VideoError unless an open image is small enough to be worked on."""
+    width, height = image.size
+    if width * height > MOST_PIXELS:
+        raise VideoError(
+            f"{path}: is {width}x{height}, {width * height / 1e6:.0f} megapixels; expected "
+            f"{MOST_PIXELS // 10**6} at most, scale it down"
+        )
+
+
+def full_pages(image: Image.Image) -> tuple[int, ...]:
+    """Numbers of an open file's pictures, without smaller copies and stand-ins for animations."""
+    count = getattr(image, "n_frames", 1)
+    if count == 1 or image.format == "MPO":
+        return (0,)
+    if image.format != "TIFF":
+        return tuple(range(int(getattr(image, "default_image", False)), count))
+    numbers = []
+    for number in range(count):
+        image.seek(number)
+        if not getattr(image, "tag_v2", {}).get(254, 0) & REDUCED:
+            numbers.append(number)
+    image.seek(0)
+    return tuple(numbers) or (0,)
