@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -62,6 +63,7 @@ def correct(
             new,
             video=video,
             progress=report,
+            announce=lambda plan: print(f"chromatrack: {plan}", file=sys.stderr),
         )
     again = f"{done.frames_recomputed} of {done.frames} frames done again in {done.seconds:.1f} s"
     return with_look_at(f"{again}: {done.output}", done.look_at)
