@@ -18,7 +18,7 @@ from chromatrack.formats.masks import read_mask, write_mask
 from chromatrack.propagation.layout import channel_names
 from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.runs.affected_spans import find_spans
-from chromatrack.runs.correct import correct, read_masks_at, tracker_of
+from chromatrack.runs.correct import CorrectionPlan, correct, read_masks_at, tracker_of
 from chromatrack.runs.keyframe_seams import measure_seams
 from chromatrack.runs.reader import read_result
 from chromatrack.runs.writer import track_to_folder
@@ -88,9 +88,16 @@ def test_between_the_ends_it_is_a_fresh_run(tracker, film, clip, tmp_path):
         tracker, clip, Marks.of(masks=ends | {6: one(film, 6)}), output=tmp_path / "fresh"
     )
     before = contents(tmp_path / "out")
-    done = correct(tracker, tmp_path / "out", Marks.of(masks={6: one(film, 6)}))
+    plans: list[CorrectionPlan] = []
+    new = Marks.of(masks={6: one(film, 6)})
+    done = correct(tracker, tmp_path / "out", new, announce=plans.append)
     assert done.frames_recomputed == 12 and done.frames == FRAMES
     assert done.frames_tracked == 2 * 13
+    [plan] = plans
+    assert (plan.frames, plan.of, plan.steps) == (12, FRAMES, 2 * 13)
+    timings = json.loads((tmp_path / "fresh/result.json").read_text())["timings"]
+    assert plan.seconds is not None and 0 < plan.seconds < 20 * timings["seconds"]
+    assert str(plan).startswith("12 of 14 frames to do again, in 26 steps; about ")
     out, fresh = masks_of(tmp_path / "out"), masks_of(tmp_path / "fresh")
     assert all(np.array_equal(a, b) for a, b in zip(out, fresh, strict=True))
     mine, other = (json.loads((tmp_path / f / "result.json").read_text()) for f in ("out", "fresh"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -50,6 +51,7 @@ def correct(
             new,
             video=video,
             progress=report,
+            announce=lambda plan: print(f"chromatrack: {plan}", file=sys.stderr),
         )
     again = f"{done.frames_recomputed} of {done.frames} frames done again in {done.seconds:.1f} s"
     lines = [f"{again}: {done.output}", *thing_lines(done.things)]

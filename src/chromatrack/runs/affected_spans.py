@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -71,6 +71,27 @@ def find_spans(merged: Marks, new: Marks, *, first: int, last: int) -> list[Fram
         )
         for (left, right), labels in gaps.items()
     ]
+
+
+def count_steps(spans: Iterable[FrameSpan], merged: Marks, direction: Direction) -> int:
+    """How often the network will look at a frame: forward from the left, backward from the right.
+
+    Args:
+        merged: all marks, the new ones among them.
+    """
+    layout = merged.layout()
+    names, by_channel = channel_names(layout), merged.keyframes(layout)
+    keyframes = {name: by_channel[number + 1] for number, name in enumerate(names)}
+    steps = 0
+    for span in spans:
+        if direction != "backward":
+            steps += span.last - (span.first if span.left is None else span.left) + 1
+        shown = [f for n in span.labels for f, here in keyframes[n].items() if here]
+        inside = [f for f in shown if span.first <= f <= span.last]
+        top = span.right if span.right is not None else max(inside, default=None)
+        if direction != "forward" and top is not None:
+            steps += top - span.first + 1
+    return steps
 
 
 @dataclass

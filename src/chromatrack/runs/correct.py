@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -25,8 +25,12 @@ from chromatrack.formats.masks import check_mask, read_mask
 from chromatrack.propagation.bidirectional import Direction
 from chromatrack.propagation.config import PropagateConfig
 from chromatrack.propagation.reliability import ReviewRange
+<<<<<<< HEAD
 from chromatrack.runs.affected_spans import FrameSpan, SpanRun, find_spans
 from chromatrack.runs.file_names import TABLES
+=======
+from chromatrack.runs.affected_spans import FrameSpan, SpanRun, count_steps, find_spans
+>>>>>>> wt-safe
 from chromatrack.runs.marks_json import read_run_marks
 from chromatrack.runs.progress import Report, stop_on_interrupt, told
 from chromatrack.runs.reader import read_result
@@ -43,6 +47,25 @@ from chromatrack.video.reader import probe, read_frame
 
 LATER = ("square", "long_multiple", "upsample", "stretch", "protocol")
 """Settings that runs of earlier versions did not have; they were as by default."""
+
+
+@dataclass(frozen=True)
+class CorrectionPlan:
+    """What a correction is about to do.
+
+    frames: to be tracked again, of `of` frames in the run. steps: how often the network looks at
+    one for it, forward and backward. seconds: about how long that and drawing the overlay takes, at
+    the speed of the run itself; None where the run does not say.
+    """
+
+    frames: int
+    of: int
+    steps: int
+    seconds: float | None
+
+    def __str__(self) -> str:
+        about = "" if self.seconds is None else f"; about {self.seconds:.0f} s at the run's speed"
+        return f"{self.frames} of {self.of} frames to do again, in {self.steps} steps{about}"
 
 
 @dataclass(frozen=True)
@@ -72,6 +95,7 @@ def correct(
     *,
     video: str | PathLike[str] | None = None,
     progress: Report | None = None,
+    announce: Callable[[CorrectionPlan], None] | None = None,
 ) -> Correction:
     """Put new marks into a saved run and do again what they change, in its folder.
 
@@ -85,6 +109,7 @@ def correct(
         new: marks on frames of the run; ids may be new, the skeleton counts where the run has none.
         video: where it is now, if not where it was.
         progress: called after every frame.
+        announce: called once all is checked, before the work begins.
 
     Raises:
         InputError: no such run, nothing marked, or marks as in `Tracker.track`.
@@ -101,7 +126,7 @@ def correct(
             check_interrupt()
 
         try:
-            return _correct(tracker, stage, new, video, tell)
+            return _correct(tracker, stage, new, video, tell, announce)
         except KeyboardInterrupt as interrupt:
             raise told(interrupt, f"; {home} is as it was") from None
 
@@ -112,6 +137,7 @@ def _correct(
     new: Marks,
     video: str | PathLike[str] | None,
     tell: Callable[[str, int, int], None],
+    announce: Callable[[CorrectionPlan], None] | None,
 ) -> Correction:
     """`correct`, with the folder to itself."""
     began, home = time.perf_counter(), stage.target
@@ -137,6 +163,11 @@ def _correct(
     _check_same(tracker, data)
     spans = find_spans(merged, new, first=start, last=last)
     direction: Direction = data["config"].get("direction", "both")
+    changed = {f for span in spans for f in range(span.first, span.last + 1)}
+    if announce is not None:
+        looks = count_steps(spans, merged, direction)
+        seconds = _about_seconds(data, old, looks, direction)
+        announce(CorrectionPlan(len(changed), len(result.frames), looks, seconds))
     run = TrackerRun(
         source, merged, start, read_frame(source, index=start), embedder=tracker.embedder
     )
@@ -145,7 +176,6 @@ def _correct(
     for count, _ in enumerate(book.write(source), start=1):
         tell("draw", count, len(result.frames))
     book.put_in_place(new)
-    changed = {f for span in spans for f in range(span.first, span.last + 1)}
     seconds = time.perf_counter() - began
     return Correction(
         home,
@@ -159,11 +189,28 @@ def _correct(
     )
 
 
+<<<<<<< HEAD
 def _corrected(folder: Path, new: Marks) -> tuple[ThingSummary, ...]:
     """What became of the things that marks speak of, as their run has it."""
     named = {("keypoints" if kind == "joint" else kind, number) for kind, number, _ in new.labels()}
     told = Tally.of_table(folder / TABLES["thing"]).summaries()
     return tuple(thing for thing in told if (thing.kind, thing.id) in named)
+=======
+def _about_seconds(
+    data: Mapping[str, Any], old: Marks, steps: int, direction: Direction
+) -> float | None:
+    """How long so many steps and the drawing take, if as long as in the run."""
+    try:
+        timings, first = data["timings"], int(data["frames"][0]["index"])
+        frames = int(timings["frames"])
+        last = max(old.frames(), default=first)
+        backward = last - first + 1 if direction == "both" and last > first else 0
+        forward = 0 if direction == "backward" else frames
+        done = forward + (last - first + 1 if direction == "backward" else backward)
+        return timings["track_seconds"] * steps / done + timings["write_seconds"]
+    except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError):
+        return None
+>>>>>>> wt-safe
 
 
 def _track_again(
