@@ -110,6 +110,9 @@ def test_whether_times_are_made_up_is_kept_with_the_run(runs):
         del data["video"]["times_stated"]  # a run of an earlier version
         path.write_text(json.dumps(data))
         assert read_result(runs[name]).times_stated is stated
+        path.write_text(json.dumps({**data, "video": {**data["video"], "fps": 5.0}}))
+        assert read_result(runs[name]).times_stated
+        path.write_text(json.dumps(data))
         assert probe(data["video"]["path"]).times_stated is stated
 
 

@@ -200,7 +200,7 @@ def read_result(folder: Source) -> Result:
         reason=reason,
         load_mask=lambda index: read_mask(home / "masks" / frame_file(index)),
         names=names,
-        times_stated=bool(stated),
+        times_stated=bool(stated) or video.get("fps") is not None,  # fps: as the user said
     )
 
 

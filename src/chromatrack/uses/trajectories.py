@@ -14,7 +14,6 @@ import numpy as np
 from chromatrack.formats.csv_tables import TrackData
 from chromatrack.runs.progress import Report
 from chromatrack.runs.reader import Result
-from chromatrack.runs.things_table import mask_centre
 from chromatrack.structures import Kind
 from chromatrack.uses.plane_motion import is_known
 from chromatrack.viz.overlays import mask_outline
@@ -100,6 +99,18 @@ def frame_ends(times: np.ndarray) -> np.ndarray:
     """(N,) seconds when each frame vanishes: when the next appears; the last lasts as its elder."""
     step = times[-1] - times[-2] if len(times) > 1 else LONE_FRAME_SECONDS
     return np.append(times[1:], times[-1] + step)
+
+
+def mask_centre(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """(2,) xy centre of a mask's pixels, not moved by specks far from the rest.
+
+    The mean of the pixels within 2.5 median distances of the median pixel: all of a disc, a bar
+    or a ring, but not a speck that leaked to another corner.
+    """
+    x, y = columns.astype(np.float64), rows.astype(np.float64)
+    distance = np.hypot(x - np.median(x), y - np.median(y))
+    near = distance <= max(1.0, 2.5 * float(np.median(distance)))
+    return np.array([x[near].mean(), y[near].mean()])
 
 
 def outline_gap(first: np.ndarray, second: np.ndarray, *, reach: float) -> float:
