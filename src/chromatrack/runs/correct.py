@@ -25,12 +25,8 @@ from chromatrack.formats.masks import check_mask, read_mask
 from chromatrack.propagation.bidirectional import Direction
 from chromatrack.propagation.config import PropagateConfig
 from chromatrack.propagation.reliability import ReviewRange
-<<<<<<< HEAD
-from chromatrack.runs.affected_spans import FrameSpan, SpanRun, find_spans
-from chromatrack.runs.file_names import TABLES
-=======
 from chromatrack.runs.affected_spans import FrameSpan, SpanRun, count_steps, find_spans
->>>>>>> wt-safe
+from chromatrack.runs.file_names import TABLES
 from chromatrack.runs.marks_json import read_run_marks
 from chromatrack.runs.progress import Report, stop_on_interrupt, told
 from chromatrack.runs.reader import read_result
@@ -189,13 +185,13 @@ def _correct(
     )
 
 
-<<<<<<< HEAD
 def _corrected(folder: Path, new: Marks) -> tuple[ThingSummary, ...]:
     """What became of the things that marks speak of, as their run has it."""
     named = {("keypoints" if kind == "joint" else kind, number) for kind, number, _ in new.labels()}
     told = Tally.of_table(folder / TABLES["thing"]).summaries()
     return tuple(thing for thing in told if (thing.kind, thing.id) in named)
-=======
+
+
 def _about_seconds(
     data: Mapping[str, Any], old: Marks, steps: int, direction: Direction
 ) -> float | None:
@@ -210,7 +206,6 @@ def _about_seconds(
         return timings["track_seconds"] * steps / done + timings["write_seconds"]
     except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError):
         return None
->>>>>>> wt-safe
 
 
 def _track_again(
