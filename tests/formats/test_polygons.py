@@ -170,7 +170,7 @@ def test_a_folder_numbers_labels_alike_in_all_files(tmp_path):
         (own(polygon=TRIANGLE, frame=-1), "expected an integer from 0 up, got -1"),
         (labelme(), "at least one polygon"),
         (labelme("0"), "object id from 1 up, got 0"),
-        (labelme("1", shape_type="rectangle"), 'expected a polygon, got a "rectangle"'),
+        (labelme("1", shape_type="rectangle"), "expected the two points of a rectangle, got 3"),
         (labelme("1", points=TRIANGLE[:2]), r"shapes\[0\].points: .* at least 3"),
         ({"shapes": [{"points": TRIANGLE}]}, 'expected "label"'),
         ({"shapes": 3}, "expected a list"),

@@ -38,23 +38,29 @@ def correct(
         video: where the video is now, if it was moved.
         device: where to run.
     """
-    from chromatrack.cli.mark_files import parse_lost
+    from chromatrack.cli.mark_files import parse_lost, tell_warned
     from chromatrack.cli.progress import frame_bar
     from chromatrack.formats.csv_tables import read_boxes, read_points
     from chromatrack.formats.keypoints import read_keypoints
     from chromatrack.runs.correct import correct as run_correction
     from chromatrack.runs.correct import read_masks_at, tracker_of
-    from chromatrack.tracking.marks import Marks
+    from chromatrack.runs.reader import read_result
+    from chromatrack.tracking.marked_video import marked_source
+    from chromatrack.tracking.marks import Marks, read_marks
 
-    skeleton, poses = read_keypoints(keypoints) if keypoints else (None, [])
+    source = marked_source(read_result(run).find_video(video))
+    skeleton, poses = read_keypoints(keypoints, source=source) if keypoints else (None, [])
+    painted = read_masks_at([name for group in masks for name in group])
     new = Marks(
-        read_masks_at([name for group in masks for name in group]),
-        read_points(points) if points else (),
-        read_boxes(boxes) if boxes else (),
+        read_marks(painted, start=0, source=source),
+        read_points(points, source=source) if points else (),
+        read_boxes(boxes, source=source) if boxes else (),
         poses,
         [parse_lost(text) for group in lost for text in group],
         skeleton,
+        source.names,
     )
+    tell_warned(source)
     with frame_bar() as report:
         done = run_correction(
             tracker_of(run, device=device),

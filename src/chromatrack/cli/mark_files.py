@@ -5,6 +5,7 @@ Nothing heavy is imported until they are read.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import UseAppendAction, arg
 
 from chromatrack.errors import InputError
+from chromatrack.formats.picture_names import Numbers
 
 if TYPE_CHECKING:
+    from chromatrack.formats.marked_source import MarkedSource
     from chromatrack.structures import KeypointMark, LostMark, Skeleton
     from chromatrack.tracking.marks import Marks
 
@@ -31,6 +34,9 @@ class MarkFiles:
         keypoints: skeletons of joints, COCO's or the short form.
         skeleton: joint names and edges, for keypoints that come without or to draw with.
         lost: object 3 is not there on frame 40: 3@40. May be repeated.
+        numbers: what a number in a picture's name means: its frame's index, or the picture of the
+            video that bears it; auto takes what is possible, and asks where both are.
+        video_name: which of the videos in a file of several this one is, where no name fits.
     """
 
     masks: Annotated[Path | None, arg(metavar="PNG|FOLDER")] = None
@@ -40,18 +46,41 @@ class MarkFiles:
     keypoints: Annotated[Path | None, arg(metavar="JSON")] = None
     skeleton: Annotated[Path | None, arg(metavar="JSON")] = None
     lost: Annotated[tuple[tuple[str, ...], ...], UseAppendAction, arg(metavar="ID@FRAME ...")] = ()
+    numbers: Numbers = "auto"
+    video_name: Annotated[str | None, arg(metavar="NAME")] = None
 
 
 NO_MARKS = MarkFiles()
 
 
-def read_mark_files(files: MarkFiles, video: str, *, output: Path, start: int) -> Marks:
+def source_for(files: MarkFiles, video: str, *, start: int) -> MarkedSource:
+    """The video, opened to read the files for it.
+
+    Raises:
+        VideoError: it cannot be read. InputError: `numbers` does not go with it.
+    """
+    from chromatrack.tracking.marked_video import marked_source
+
+    numbers, video_name = files.numbers, files.video_name
+    return marked_source(video, numbers=numbers, video_name=video_name, start=start)
+
+
+def read_mark_files(
+    files: MarkFiles,
+    video: str,
+    *,
+    output: Path,
+    start: int,
+    source: MarkedSource | None = None,
+) -> Marks:
     """All marks in the files, as they lie on the video.
 
     Args:
         files: as the user named them.
         output: folder of the results, where none of them may be overwritten.
         start: the frame of a single mask.
+        source: the same video, to keep what was understood; None: opened here, and what was passed
+            over or scaled is told in warnings.
 
     Raises:
         InputError: no marks at all, a skeleton for no keypoints, a file that is not as it should
@@ -61,28 +90,38 @@ def read_mark_files(files: MarkFiles, video: str, *, output: Path, start: int) -
     from chromatrack.formats.keypoints import read_keypoints, read_skeleton
     from chromatrack.formats.polygons import read_polygons
     from chromatrack.tracking.mark_checks import add_polygons
-    from chromatrack.tracking.marks import Marks
-    from chromatrack.video.reader import probe
+    from chromatrack.tracking.marks import Marks, read_marks
 
     _check_named(files, output)
+    if source is None:
+        source = source_for(files, video, start=start)
+        given = read_mark_files(files, video, output=output, start=start, source=source)
+        tell_warned(source)
+        return given
+    masks = read_marks(files.masks, start=start, source=source) if files.masks else {}
+    if files.polygons:
+        masks = add_polygons(masks, read_polygons(files.polygons, source=source), source.size)
     skeleton = read_skeleton(files.skeleton) if files.skeleton else None
     keypoints: Sequence[KeypointMark] = ()
     if files.keypoints:
-        own, keypoints = read_keypoints(files.keypoints, skeleton=skeleton)
+        own, keypoints = read_keypoints(files.keypoints, skeleton=skeleton, source=source)
         skeleton = own if skeleton is None else _drawn_with(skeleton, own)
-    marks = Marks.of(
-        start=start,
-        masks=files.masks,
-        points=read_points(files.points) if files.points else (),
-        boxes=read_boxes(files.boxes) if files.boxes else (),
+    return Marks(
+        masks=masks,
+        points=read_points(files.points, source=source) if files.points else (),
+        boxes=read_boxes(files.boxes, source=source) if files.boxes else (),
         keypoints=keypoints,
         lost=[parse_lost(text) for group in files.lost for text in group],
         skeleton=skeleton,
+        names=source.names,
     )
-    if not files.polygons:
-        return marks
-    polygons, info = read_polygons(files.polygons), probe(video)
-    return replace(marks, masks=add_polygons(marks.masks, polygons, (info.height, info.width)))
+
+
+def tell_warned(source: MarkedSource) -> None:
+    """Warn of what may not be meant as it was understood."""
+    for note in source.notes:
+        if note.warned:
+            warnings.warn(note.text, stacklevel=3)
 
 
 def parse_lost(text: str) -> LostMark:

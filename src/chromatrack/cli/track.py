@@ -34,6 +34,7 @@ def track(
     start: Start = "0",
     end: End = None,
     show_reliability: bool = False,
+    dry_run: bool = False,
     settings: OmitArgPrefixes[Settings] = DEFAULTS,
 ) -> str:
     """Track objects, points, boxes and skeletons through a video, all in one run.
@@ -46,14 +47,21 @@ def track(
         start: first frame: a number from 0, or a time such as 2.5s.
         end: frame after the last: a number, or a time such as 4s.
         show_reliability: draw into overlay.mp4 how far each object can be trusted.
+        dry_run: say what was understood of the marks, and stop: nothing is tracked or written.
     """
-    from chromatrack.cli.mark_files import read_mark_files
+    from chromatrack.cli.mark_files import read_mark_files, source_for, tell_warned
     from chromatrack.cli.progress import frame_bar
     from chromatrack.runs.writer import track_to_folder
     from chromatrack.video.reader import frame_range
 
     first, last = frame_range(video, start=start, end=end)
-    given = read_mark_files(marks, video, output=output, start=first)
+    source = source_for(marks, video, start=first)
+    given = read_mark_files(marks, video, output=output, start=first, source=source)
+    if dry_run:
+        from chromatrack.tracking.marked_video import understood
+
+        return understood(given, source, start=first, end=last)
+    tell_warned(source)
     with frame_bar() as report:
         summary = track_to_folder(
             load_tracker(settings),

@@ -20,6 +20,8 @@ import numpy as np
 
 from chromatrack.atomic import WholeFile
 from chromatrack.errors import InputError
+from chromatrack.formats.marked_source import MarkedSource
+from chromatrack.formats.picture_names import NamedPicture
 from chromatrack.structures import BoxMark, PointMark, TrackedBox, TrackedPoint
 
 POINT = ("x", "y")
@@ -34,7 +36,7 @@ _SEPARATORS = (",", ";", "\t")
 _LARGEST = 2**63 - 1
 """Of ids and frame numbers, which are kept as 64-bit integers."""
 
-_WHOLE = re.compile(r"\+?[0-9]{1,19}", re.ASCII)
+_WHOLE = re.compile(r"\+?([0-9]{1,19})(\.0*)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.ASCII | re.IGNORECASE)
 _FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
@@ -56,13 +58,18 @@ class TrackData:
     confidence: np.ndarray
 
 
-def read_points(path: str | PathLike[str]) -> list[PointMark]:
+def read_points(
+    path: str | PathLike[str], *, source: MarkedSource | None = None
+) -> list[PointMark]:
     """Read marked points from a CSV file with the columns id, frame, x, y, in any order.
 
     Other columns are passed over, but in a table with a `visible` column, as tracks have, a row
     that says 0 declares the point lost there: its x and y are a guess. So does a row with empty x
     and y. A byte order mark, CRLF and ';' or tab between cells (then with '.' or ',' as decimal
     mark) are fine.
+
+    Args:
+        source: the video they are for: `frame` may also name one of its pictures.
 
     Returns:
         The marks in the order of the file.
@@ -72,17 +79,17 @@ def read_points(path: str | PathLike[str]) -> list[PointMark]:
             for id and frame, not an integer from 0 up), only one of x and y, or two rows for one
             id and frame.
     """
-    marks = _marked_rows(path, POINT)
+    marks = _marked_rows(path, POINT, source)
     return [PointMark(number, frame, *(xy or (None, None))) for number, frame, xy, _ in marks]
 
 
-def read_boxes(path: str | PathLike[str]) -> list[BoxMark]:
+def read_boxes(path: str | PathLike[str], *, source: MarkedSource | None = None) -> list[BoxMark]:
     """Read marked boxes from a CSV file with the columns id, frame, x, y, width, height.
 
     Otherwise as `read_points`; a width or height that is not above 0 is an InputError too.
     """
     marks = []
-    for number, frame, box, row in _marked_rows(path, BOX):
+    for number, frame, box, row in _marked_rows(path, BOX, source):
         for column, value in zip(BOX[2:], box[2:] if box else (), strict=False):
             if value <= 0:
                 raise InputError(
@@ -162,12 +169,22 @@ class TableRow:
     def whole(self, column: str) -> int:
         """The cell as an integer from 0 up; raises InputError if it is none."""
         text = self.cells[column]
-        if not _WHOLE.fullmatch(text) or int(text) > _LARGEST:
+        whole = _WHOLE.fullmatch(text)
+        if not whole or int(whole[1]) > _LARGEST:
             raise InputError(
                 f"{self.place}: expected {column} to be an integer from 0 up, got {text!r}; "
                 "correct the row"
             )
-        return int(text)
+        return int(whole[1])
+
+    def frame(self, source: MarkedSource | None) -> int:
+        """The frame: a number, or with a `source` the name of one of its pictures."""
+        text = self.cells["frame"]
+        if source is None or (source.pictures is None) or not text:
+            return self.whole("frame")
+        if _WHOLE.fullmatch(text):
+            return source.frame(self.whole("frame"), self.place)
+        return source.frames([NamedPicture(self.place, (text,))])[0]
 
     def number(self, column: str) -> float | None:
         """The cell as a finite number, None if empty; raises InputError if it is none."""
@@ -252,12 +269,12 @@ def _check_header(header: Sequence[str], name: str, columns: Sequence[str]) -> N
 
 
 def _unique_rows(
-    path: str | PathLike[str], columns: Sequence[str]
+    path: str | PathLike[str], columns: Sequence[str], source: MarkedSource | None = None
 ) -> Iterator[tuple[int, int, TableRow]]:
     """As `table_rows`, with id and frame; raises InputError too for two rows that share both."""
     seen: dict[tuple[int, int], int] = {}
     for row in table_rows(path, columns):
-        number, frame = row.whole("id"), row.whole("frame")
+        number, frame = row.whole("id"), row.frame(source)
         if (number, frame) in seen:
             raise InputError(
                 f"{row.place}: id {number} on frame {frame} is there already, in "
@@ -268,7 +285,7 @@ def _unique_rows(
 
 
 def _marked_rows(
-    path: str | PathLike[str], columns: Sequence[str]
+    path: str | PathLike[str], columns: Sequence[str], source: MarkedSource | None
 ) -> Iterator[tuple[int, int, tuple[float, ...] | None, TableRow]]:
     """(id, frame, values, row); values are None where declared lost: all empty, or not visible.
 
@@ -276,7 +293,7 @@ def _marked_rows(
         InputError: as `_unique_rows`; also for no rows at all, or some but not all values given.
     """
     row = None
-    for number, frame, row in _unique_rows(path, ("id", "frame", *columns)):
+    for number, frame, row in _unique_rows(path, ("id", "frame", *columns), source):
         given = [row.number(column) for column in columns]
         known = tuple(value for value in given if value is not None)
         if known and len(known) < len(given):

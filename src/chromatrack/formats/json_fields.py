@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,6 +57,8 @@ class JsonValue:
     def whole(self) -> int:
         """It as an integer from 0 up."""
         value = self.value
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # as tables with gaps save integers
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
             raise self._unlike("an integer from 0 up")
         return value
@@ -126,10 +127,3 @@ class JsonValue:
 def _is_number(value: object) -> bool:
     # An int beyond a float's range is no more a number than inf.
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
-
-
-def last_number(file_name: str) -> int | None:
-    """The last run of digits in a file's name without folder and suffix; None without digits."""
-    stem = PurePosixPath(file_name.replace("\\", "/")).stem
-    digits = re.findall(r"[0-9]+", stem)
-    return int(digits[-1]) if digits and len(digits[-1]) <= 18 else None

@@ -9,7 +9,6 @@ null declares a joint lost, one left out is not marked on that frame.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -19,27 +18,40 @@ import numpy as np
 
 from chromatrack.atomic import WholeFile
 from chromatrack.errors import InputError, shown
+from chromatrack.formats.coco_images import CocoImage, images_on, read_images
+from chromatrack.formats.coco_tracks import has_joints, has_marked_joints, instance_ids
 from chromatrack.formats.csv_tables import TrackData
-from chromatrack.formats.json_fields import JsonValue, last_number, load_json_object
+from chromatrack.formats.json_fields import JsonValue, load_json_object
+from chromatrack.formats.marked_source import MarkedSource
 from chromatrack.formats.masks import frame_file
 from chromatrack.structures import KeypointMark, Skeleton, TrackedKeypoints
+
+OUR_CATEGORY = "skeleton"
+"""Name of the category that we write."""
 
 _HIDDEN, _VISIBLE = 1, 2
 """COCO's v of a joint that is marked; 0 is not marked."""
 
 
 def read_keypoints(
-    path: str | PathLike[str], *, skeleton: Skeleton | None = None
+    path: str | PathLike[str],
+    *,
+    skeleton: Skeleton | None = None,
+    source: MarkedSource | None = None,
 ) -> tuple[Skeleton, list[KeypointMark]]:
     """Read marked joints, from COCO keypoint JSON or from the short form above.
 
     COCO: `keypoints` are x, y, v per joint, where v = 0 is not marked, 1 is marked though hidden
-    and 2 is visible; an annotation with no marked joint is passed over. The frame is the image's
-    `frame_index` or `frame_id`, else the last number in its file name, else its id; the instance
-    is the annotation's `track_id` or `instance_id`, else its id.
+    and 2 is visible; an annotation with no marked joint is passed over, as one without `keypoints`
+    or with `num_keypoints` 0 is. The frame is the image's `frame_index` or `frame_id`, else the
+    last number in its file name, else its id; the instance is the annotation's `track_id` or
+    `instance_id`, its own or among its `attributes` (CVAT), else its id.
 
     Args:
         skeleton: where the file has no names or edges of its own.
+        source: the video they are for: says what a picture's name means and which video of several
+            it is; joints on a picture of another size are brought to its size, and it keeps what
+            the instances are called.
 
     Returns:
         The skeleton, and the marks in the order of the file.
@@ -47,11 +59,11 @@ def read_keypoints(
     Raises:
         InputError: no such file, not JSON, neither form, no marks, an unknown joint, an edge to
             one, a wrong number of values, a position that is not finite, or two marks for one id
-            and frame.
+            and frame; with a source, an image that is no frame of it.
     """
     data = JsonValue(load_json_object(path, what="keypoints"), str(path))
     if "annotations" in data:
-        skeleton, instances = _read_coco(data, skeleton)
+        skeleton, instances = _read_coco(data, skeleton, source=source, marked=True)
         marked = [i for i in instances if (i.v > 0).any()]
         _check_unique((i.id, i.frame, i.given) for i in marked)
         marks = [KeypointMark(i.id, i.frame, i.xy, np.zeros(len(i.v), dtype=bool)) for i in marked]
@@ -59,7 +71,7 @@ def read_keypoints(
         if skeleton is None or "skeleton" in data:
             skeleton = _short_skeleton(data["skeleton"])
         items = data["marks"].items()
-        marks = [_short_mark(item, skeleton) for item in items]
+        marks = [_short_mark(item, skeleton, source) for item in items]
         _check_unique((m.id, m.frame, item) for m, item in zip(marks, items, strict=True))
     if not marks:
         raise InputError(f"{data.place}: expected at least one marked joint, got none; mark some")
@@ -110,7 +122,7 @@ class KeypointWriter(WholeFile):
         self._joints = len(skeleton.names)
         self._images: list[str] = []
         self._annotations = 0
-        category = {"id": 1, "name": "skeleton", **_coco_joint_names(skeleton)}
+        category = {"id": 1, "name": OUR_CATEGORY, **_coco_joint_names(skeleton)}
         self.text(f'{{"categories": [{_json(category)}],\n"annotations": [')
 
     def write(
@@ -193,11 +205,18 @@ class _Instance:
 
 
 def _read_coco(
-    data: JsonValue, default: Skeleton | None = None
+    data: JsonValue,
+    default: Skeleton | None = None,
+    *,
+    source: MarkedSource | None = None,
+    marked: bool = False,
 ) -> tuple[Skeleton, list[_Instance]]:
-    """The skeleton and instances in the order of the file; `default`: for nameless categories.
+    """The skeleton and instances in the order of the file.
 
-    Annotations without keypoints are passed over.
+    Args:
+        default: for nameless categories.
+        source: the video they are for.
+        marked: pass over all annotations without a marked joint, not only those without joints.
 
     Raises:
         InputError: not COCO keypoints, annotations of two different skeletons, an unknown image or
@@ -208,16 +227,29 @@ def _read_coco(
         category["id"].whole(): replace(category, value={**names, **category.value})
         for category in data["categories"].items()
     }
-    times = {}
-    for image in data["images"].items():
-        number, seconds = image["id"].whole(), image.get("pts_seconds")
-        frame = image.get("frame_index", "frame_id")
-        in_name = last_number(str(image.value.get("file_name", "")))
-        shown_on = frame.whole() if frame else number if in_name is None else in_name
-        times[number] = shown_on, seconds.number() if seconds else math.nan
-    annotations = [item for item in data["annotations"].items() if "keypoints" in item]
+    annotations = [item for item in data["annotations"].items() if has_joints(item)]
+    if marked:
+        annotations = [item for item in annotations if has_marked_joints(item)]
+    used = {item["image_id"].whole() for item in annotations}
+    images = read_images(data) if source is None else images_on(data, source, used)
+    for item in annotations:
+        if (image := item["image_id"].value) not in images:
+            raise InputError(
+                f"{item.place}: image {image} is not among the images; correct image_id"
+            )
+    annotations = [item for item in annotations if images[item["image_id"].value]]
     skeleton = _used_skeleton(data, categories, annotations)
-    return skeleton, [_instance(item, times, len(skeleton.names)) for item in annotations]
+    ids = instance_ids(annotations, source)
+    if source is not None:
+        for item, number in zip(annotations, ids, strict=True):
+            category = categories[item["category_id"].whole()].value.get("name")
+            name = item.value.get("name") or (category if category != OUR_CATEGORY else None)
+            source.call("keypoints", number, str(name or ""))
+    joints = len(skeleton.names)
+    return skeleton, [
+        _instance(item, number, images[item["image_id"].whole()], joints)
+        for item, number in zip(annotations, ids, strict=True)
+    ]
 
 
 def _used_skeleton(
@@ -265,11 +297,8 @@ def _category_skeleton(category: JsonValue) -> Skeleton:
     return _skeleton(category, texts, tuple(edges))
 
 
-def _instance(item: JsonValue, times: Mapping[int, tuple[int, float]], joints: int) -> _Instance:
-    image = item["image_id"].whole()
-    if image not in times:
-        raise InputError(f"{item.place}: image {image} is not among the images; correct image_id")
-    number = (item.get("track_id", "instance_id") or item["id"]).whole()
+def _instance(item: JsonValue, number: int, image: CocoImage | None, joints: int) -> _Instance:
+    assert image is not None
     table = item["keypoints"].numbers(3 * joints).reshape(joints, 3)
     v = table[:, 2]
     if not np.isin(v, (0, _HIDDEN, _VISIBLE)).all():
@@ -277,13 +306,14 @@ def _instance(item: JsonValue, times: Mapping[int, tuple[int, float]], joints: i
             f"{item.place}.keypoints: expected 0, 1 or 2 after each x, y, got {shown(v.tolist())}; "
             "correct it"
         )
-    xy = np.where(v[:, None] > 0, table[:, :2], np.nan)
+    xy = np.where(v[:, None] > 0, table[:, :2] * image.scale, np.nan)
     if scores := item.get("keypoint_scores"):
         confidence = scores.numbers(joints)
     else:
         score = item.get("score")
         confidence = np.where(v > 0, score.number() if score else 1.0, 0.0)
-    return _Instance(item, number, *times[image], xy, v.astype(int), confidence)
+    flags = v.astype(int)
+    return _Instance(item, number, image.frame, image.pts_seconds, xy, flags, confidence)
 
 
 def _track(rows: list[_Instance]) -> TrackData:
@@ -332,8 +362,10 @@ def _joint_number(name: object, numbers: Mapping[str, int], place: str) -> int:
     return numbers[name]
 
 
-def _short_mark(item: JsonValue, skeleton: Skeleton) -> KeypointMark:
+def _short_mark(item: JsonValue, skeleton: Skeleton, source: MarkedSource | None) -> KeypointMark:
     number, frame, given = item["id"].whole(), item["frame"].whole(), item["joints"]
+    if source is not None:
+        frame = source.frame(frame, item["frame"].place)
     if not given.fields():
         raise InputError(f"{given.place}: expected at least one joint, got none; mark one")
     numbers = {name: i for i, name in enumerate(skeleton.names)}

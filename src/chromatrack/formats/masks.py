@@ -16,6 +16,8 @@ from PIL import Image, UnidentifiedImageError
 
 from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError
+from chromatrack.formats.marked_source import MarkedSource
+from chromatrack.formats.picture_names import NamedPicture
 
 MAX_COLORS = 256
 """An RGB mask with more distinct colours than this is taken for a photograph and refused."""
@@ -69,19 +71,25 @@ def frame_file(index: int) -> str:
     return f"{index:05d}.png"
 
 
-def read_mask_folder(path: str | PathLike[str]) -> dict[int, np.ndarray]:
-    """Read a folder of masks named by frame index: `00000.png`, `00012.png`, ...
+def read_mask_folder(
+    path: str | PathLike[str], *, source: MarkedSource | None = None
+) -> dict[int, np.ndarray]:
+    """Read a folder of masks named by frame index, `00000.png`, `00012.png`, or as its pictures.
 
     Returns {frame index (0-based): (H, W) int32 ids}, ascending, all of one size; each file is read
     as by `read_mask`, and colours outside the DAVIS palette get the same id in every file. Hidden
     files and files that are not PNG are passed over.
 
+    Args:
+        source: the video they are for: says what a name means, and masks are brought to its size.
+
     Raises:
-        InputError: no such folder, no PNG in it, a PNG not named by a number, two names for
-            one frame, or masks of different sizes.
+        InputError: no such folder, no PNG in it, a PNG whose name tells no frame, two names for
+            one frame, masks of different sizes, or of another shape than the video.
     """
     folder = Path(path)
-    raw = {index: _read_raw(file) for index, file in _numbered_files(folder).items()}
+    files = _numbered_files(folder, source)
+    raw = {index: _read_raw(file) for index, file in files.items()}
     first_index, (first, _) = next(iter(raw.items()))
     for index, (array, _) in raw.items():
         if array.shape != first.shape:
@@ -90,10 +98,13 @@ def read_mask_folder(path: str | PathLike[str]) -> dict[int, np.ndarray]:
                 f"{_size_text(first)} and frame {index} is {_size_text(array)}"
             )
     table = _color_table(packed for packed, is_color in raw.values() if is_color)
-    return {
+    masks = {
         index: _colors_to_ids(array, table) if is_color else array
         for index, (array, is_color) in raw.items()
     }
+    if source is None:
+        return masks
+    return {index: source.fit_mask(mask, f"'{files[index]}'") for index, mask in masks.items()}
 
 
 def write_mask(path: str | PathLike[str], mask: np.ndarray) -> None:
@@ -228,29 +239,45 @@ def _colors_to_ids(packed: np.ndarray, table: dict[int, int]) -> np.ndarray:
     return ids[inverse.reshape(packed.shape)]
 
 
-def _numbered_files(folder: Path) -> dict[int, Path]:
+def _numbered_files(folder: Path, source: MarkedSource | None) -> dict[int, Path]:
     """{frame index: file} of the PNGs in `folder`, ascending."""
     if not folder.is_dir():
         raise InputError(f"no mask folder '{folder}'; expected a folder with 00000.png, ...")
+    files = [
+        file
+        for file in sorted(folder.iterdir())
+        if not file.name.startswith(".") and file.suffix.lower() == ".png"
+    ]
+    if not files:
+        raise InputError(f"no PNG masks in '{folder}'; expected names like 00000.png")
+    if source is None:
+        frames = [_number_of(file) for file in files]
+    else:
+        if source.pictures is None and (odd := [f for f in files if not source.counts(f.name)]):
+            raise _not_numbered(odd[0])
+        frames = source.frames([NamedPicture(f"'{folder}'", (file.name,)) for file in files])
     found: dict[int, Path] = {}
-    for file in sorted(folder.iterdir()):
-        if file.name.startswith(".") or file.suffix.lower() != ".png":
-            continue
-        if not (file.stem.isascii() and file.stem.isdigit()):
-            raise InputError(
-                f"'{file}': masks in a folder are named by frame index (00000.png, 00012.png), "
-                "rename or remove this one"
-            )
-        index = int(file.stem)
+    for index, file in zip(frames, files, strict=True):
         if index in found:
             raise InputError(
                 f"'{found[index].name}' and '{file.name}' in '{folder}' both name frame {index}; "
                 "keep one"
             )
         found[index] = file
-    if not found:
-        raise InputError(f"no PNG masks in '{folder}'; expected names like 00000.png")
     return dict(sorted(found.items()))
+
+
+def _number_of(file: Path) -> int:
+    if not (file.stem.isascii() and file.stem.isdigit()):
+        raise _not_numbered(file)
+    return int(file.stem)
+
+
+def _not_numbered(file: Path) -> InputError:
+    return InputError(
+        f"'{file}': masks in a folder are named by frame index (00000.png, 00012.png), "
+        "rename or remove this one"
+    )
 
 
 def _size_text(array: np.ndarray) -> str:

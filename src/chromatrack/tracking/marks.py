@@ -13,6 +13,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from chromatrack.errors import InputError
+from chromatrack.formats.marked_source import MarkedSource
 from chromatrack.formats.masks import read_mask, read_mask_folder
 from chromatrack.ops.coords import (
     FeatureSpec,
@@ -276,14 +277,30 @@ def _merge_poses(poses: Collection[KeypointMark]) -> list[KeypointMark]:
     return [merged[key] for key in sorted(merged)]
 
 
-def read_marks(masks: Masks, *, start: int) -> dict[int, np.ndarray]:
-    """Masks in any accepted form -> frame index -> `(H, W)` integer object ids."""
+def read_marks(
+    masks: Masks, *, start: int, source: MarkedSource | None = None
+) -> dict[int, np.ndarray]:
+    """Masks in any accepted form -> frame index -> `(H, W)` integer object ids.
+
+    Args:
+        start: the frame of a single mask.
+        source: the video they are for: says what the names of files mean, and brings masks to its
+            size. A single file is of the picture of its name, if the video has that.
+    """
     if isinstance(masks, np.ndarray):
         return {start: masks}
     if isinstance(masks, Mapping):
-        return {int(index): mask for index, mask in masks.items()}
+        painted = {int(index): mask for index, mask in masks.items()}
+        if source is None:
+            return painted
+        return {i: source.fit_mask(mask, f"mask of frame {i}") for i, mask in painted.items()}
     path = Path(masks)
-    return read_mask_folder(path) if path.is_dir() else {start: read_mask(path)}
+    if path.is_dir():
+        return read_mask_folder(path, source=source)
+    mask = read_mask(path)
+    if source is None:
+        return {start: mask}
+    return {source.frame_of_single(str(path), f"'{path}'"): source.fit_mask(mask, f"'{path}'")}
 
 
 def read_reference(reference: ColorReference) -> tuple[np.ndarray, int | None]:
