@@ -62,7 +62,7 @@ def test_a_dry_run_says_what_was_understood_and_writes_nothing(tmp_path, capsys,
         "object 1 'toy': frame 2 (00102.png): 400 px",
         "point 4: frame 0 (00100.png): x 30, y 31.5; frame 5 (00105.png): lost",
         f"note: '{outlined}': passed over 1 shape labelled __ignore__",
-        f"note: '{outlined}': marked on a picture of 192x128 px, scaled to the video's 96x64",
+        f"note: '{outlined}': marked on 192x128 pixels, scaled to the video's 96x64",
         "dry run: nothing was tracked or written",
     ]
     assert err == "" and sorted(tmp_path.rglob("*")) == before

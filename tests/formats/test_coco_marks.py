@@ -99,6 +99,9 @@ def test_names_of_categories_travel_with_the_instances(tmp_path):
     opened = video()
     seen(saved(tmp_path, [image(0)], marks, [TOY, dog]), opened)
     assert opened.names == {("keypoints", 1): "toy", ("keypoints", 2): "dog"}
+    opened, ours = video(), {**TOY, "name": "skeleton"}  # as we write it
+    seen(saved(tmp_path, [image(0)], [mark(1, 0, name="Ada"), mark(2, 0)], [ours]), opened)
+    assert opened.names == {("keypoints", 1): "Ada"}
     marks = [mark(1, 0, track_id=5), mark(2, 4, category_id=2, track_id=5)]
     with pytest.raises(InputError, match=r"annotations\[1\]: track 5 is of another category"):
         read_keypoints(saved(tmp_path, [image(0), image(4)], marks, [TOY, dog]))
@@ -165,7 +168,7 @@ def test_joints_on_a_resized_image_are_scaled(tmp_path, factor):
     opened = video()
     (found,) = read_keypoints(path, source=opened)[1]
     np.testing.assert_allclose(found.joints, [[30, 55], [50, 65]])
-    assert f"{size['width']}x{size['height']} px, scaled to the video's 160x120" in (
+    assert f"{size['width']}x{size['height']} pixels, scaled to the video's 160x120" in (
         opened.notes[0].text
     )
     for unsaid in ({"height": None}, {"width": 0}):
@@ -177,7 +180,7 @@ def test_joints_on_a_resized_image_are_scaled(tmp_path, factor):
 
 def test_an_image_of_another_shape_is_refused(tmp_path):
     path = saved(tmp_path, [image(0, height=640, width=640)], [mark(1, 0)])
-    with pytest.raises(InputError, match=r"160x120 .* 640x640 px"):
+    with pytest.raises(InputError, match=r"160x120 .* 640x640,"):
         read_keypoints(path, source=video())
 
 

@@ -174,7 +174,7 @@ def test_outlines_on_a_resized_picture_are_scaled(tmp_path, factor):
 
 
 def test_a_picture_of_another_shape_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"p.json': expected the video's 160x120 .* 120x160 px"):
+    with pytest.raises(InputError, match=r"p.json': expected the video's 160x120 .* 120x160,"):
         read_polygons(saved(tmp_path, shape(), size=(160, 120)), source=video())
     unsaid = saved(tmp_path, shape(), size=(None, None))
     assert areas(unsaid, video()) == {0: {1: 400}}

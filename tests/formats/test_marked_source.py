@@ -116,6 +116,9 @@ def test_a_name_where_an_index_was_possible_is_told():
         "marks: 00001.png is taken for the picture of that name, frame 0, not for frame 1 "
         "(--numbers index)"
     ]
+    told = source(FRAMES)
+    frames(told, "00001.png", "00010.png")
+    assert "00001.png is taken for the picture of that number, frame 0" in told.notes[0].text
     quiet = source(FROM_100)
     frames(quiet, "00000100.png")
     assert not quiet.notes
@@ -206,7 +209,7 @@ def test_coordinates_of_one_shape_are_scaled(size, scale):
     "size", [(160, 120), (122, 160), (90, 160), (1, 1), (2, 2), (0, 0), (240, 330), (720, 1280)]
 )
 def test_pictures_of_another_shape_are_refused_and_both_sizes_named(size):
-    with pytest.raises(InputError, match=rf"160x120 .* {size[1]}x{size[0]} px"):
+    with pytest.raises(InputError, match=rf"160x120 pixels, got {size[1]}x{size[0]},"):
         source().scale(size, "marks")
 
 

@@ -61,7 +61,7 @@ def source_for(files: MarkFiles, video: str, *, start: int) -> MarkedSource:
     Raises:
         VideoError: it cannot be read. InputError: `numbers` does not go with it.
     """
-    from chromatrack.tracking.mark_checks import marked_source
+    from chromatrack.tracking.marked_video import marked_source
 
     numbers, video_name = files.numbers, files.video_name
     return marked_source(video, numbers=numbers, video_name=video_name, start=start)

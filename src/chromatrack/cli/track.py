@@ -75,7 +75,7 @@ def track(
     source = source_for(marks, video, start=first)
     given = read_mark_files(marks, video, output=output, start=first, source=source)
     if dry_run:
-        from chromatrack.tracking.understood import understood
+        from chromatrack.tracking.marked_video import understood
 
         return understood(given, source, start=first, end=last)
     tell_warned(source)

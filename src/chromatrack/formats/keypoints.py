@@ -253,8 +253,9 @@ def _read_coco(
     ids = instance_ids(annotations, source)
     if source is not None:
         for item, number in zip(annotations, ids, strict=True):
-            name = categories[item["category_id"].whole()].value.get("name")
-            source.call("keypoints", number, "" if name in (None, OUR_CATEGORY) else str(name))
+            category = categories[item["category_id"].whole()].value.get("name")
+            name = item.value.get("name") or (category if category != OUR_CATEGORY else None)
+            source.call("keypoints", number, str(name or ""))
     joints = len(skeleton.names)
     return skeleton, [
         _instance(item, number, images[item["image_id"].whole()], joints)

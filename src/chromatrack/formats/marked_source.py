@@ -62,7 +62,7 @@ class _Reading(NamedTuple):
 class MarkedSource:
     """An opened video as files of marks speak of it; collects what was understood of them.
 
-    `tracking.mark_checks.marked_source` opens one.
+    `tracking.marked_video.marked_source` opens one.
 
     video: as the user named it. size: (height, width) px. frame_count: None where not known.
     pictures: paths of its pictures in order of frames, or None for a video file, where a number in
@@ -125,6 +125,11 @@ class MarkedSource:
         if None not in by_name and None not in by_index and differing:
             raise self._either(differing)
         if None not in by_name:
+            if differing:
+                self.say(
+                    f"{differing.given.place}: {differing.given.name} is taken for the picture of "
+                    f"that number, frame {differing.by_name}, as not all can count frames"
+                )
             return [_known(reading, reading.by_name, self._no_picture) for reading in readings]
         if named := next(
             (r for r in readings if r.named is not None and r.counted != r.named), None
@@ -262,13 +267,13 @@ class MarkedSource:
         (height, width), (to_height, to_width) = size, self.size
         if size == self.size:
             return 1.0, 1.0
-        told = f"a picture of {width}x{height} px", f"the video's {to_width}x{to_height}"
+        ours, theirs = f"the video's {to_width}x{to_height}", f"{width}x{height}"
         if min(size) < 1 or not _same_shape(size, self.size):
             raise InputError(
-                f"{place}: expected {told[1]} px or that shape at another size, got marks on "
-                f"{told[0]}; mark a frame of this video"
+                f"{place}: expected {ours} pixels, got {theirs}, another shape that cannot be "
+                "scaled to it; mark a frame of this video"
             )
-        self.say(f"{place}: marked on {told[0]}, scaled to {told[1]}")
+        self.say(f"{place}: marked on {theirs} pixels, scaled to {ours}")
         return to_width / width, to_height / height
 
     def fit_mask(self, mask: np.ndarray, place: str) -> np.ndarray:

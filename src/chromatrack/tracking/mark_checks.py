@@ -9,15 +9,12 @@ from os import fspath
 import numpy as np
 
 from chromatrack.errors import BeyondEndError, DamagedVideoError, InputError
-from chromatrack.formats.marked_source import MarkedSource
-from chromatrack.formats.picture_names import Numbers
 from chromatrack.formats.polygons import PolygonMark, paint_polygons
 from chromatrack.propagation.config import USUAL_STRIDE
 from chromatrack.propagation.layout import Layout
 from chromatrack.structures import KeypointMark, Skeleton, Source
 from chromatrack.tracking.embedder import FrameEmbedder
 from chromatrack.tracking.marks import Marks
-from chromatrack.video.images import image_files
 from chromatrack.video.reader import VideoInfo, probe, read_frame
 
 MOST_LABELS = 20_000
@@ -28,34 +25,6 @@ MOST_BYTES = 8 << 30
 
 ALWAYS = 2000
 """Labels that are never refused, whatever their memory."""
-
-
-def marked_source(
-    video: Source, *, numbers: Numbers = "auto", video_name: str | None = None, start: int = 0
-) -> MarkedSource:
-    """Open a video to read marks for it: what readers of `formats` take as `source`.
-
-    Args:
-        numbers: what a number in a picture's name means.
-        video_name: which of the videos in a file of several it is, where no name fits.
-        start: the frame of marks that say none.
-
-    Raises:
-        VideoError: it cannot be read. InputError: names of pictures wanted for a video file.
-    """
-    info, files = probe(video), image_files(video)
-    paths = None if files is None else tuple(file.as_posix() for file in files)
-    if paths is not None and info.frame_count != len(paths):
-        paths = None  # several pictures in one file have no names
-    if paths is None and numbers == "names":
-        raise InputError(
-            f"numbers names: expected a folder of pictures, got the video '{fspath(video)}', "
-            "whose frames have no names; leave it out"
-        )
-    size = info.height, info.width
-    return MarkedSource(
-        fspath(video), size, info.frame_count, paths, numbers, video_name, start=start
-    )
 
 
 def checked_source(

@@ -303,7 +303,10 @@ def read_marks(
     if isinstance(masks, np.ndarray):
         return {start: masks}
     if isinstance(masks, Mapping):
-        return {int(index): mask for index, mask in masks.items()}
+        painted = {int(index): mask for index, mask in masks.items()}
+        if source is None:
+            return painted
+        return {i: source.fit_mask(mask, f"mask of frame {i}") for i, mask in painted.items()}
     path = Path(masks)
     if path.is_dir():
         return read_mask_folder(path, source=source)

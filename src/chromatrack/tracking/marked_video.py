@@ -1,18 +1,21 @@
-"""What was understood of a user's marks, as text to check before anything is tracked."""
+"""A video opened to read marks for it, and what was understood of them, as text to check."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from os import fspath
 
 import numpy as np
 
 from chromatrack.errors import DamagedVideoError, InputError, VideoError
 from chromatrack.formats.marked_source import MarkedSource
+from chromatrack.formats.picture_names import Numbers
 from chromatrack.propagation.label_maps import object_ids
-from chromatrack.structures import Kind
+from chromatrack.structures import Kind, Source
 from chromatrack.tracking.mark_checks import check_all
 from chromatrack.tracking.marks import Marks
+from chromatrack.video.images import image_files
 from chromatrack.video.reader import probe, read_frame
 
 MOST_FRAMES = 8
@@ -20,6 +23,34 @@ MOST_FRAMES = 8
 
 _Things = dict[tuple[Kind, int], dict[int, str]]
 """(kind, id) -> {frame: what is marked there}."""
+
+
+def marked_source(
+    video: Source, *, numbers: Numbers = "auto", video_name: str | None = None, start: int = 0
+) -> MarkedSource:
+    """Open a video to read marks for it: what readers of `formats` take as `source`.
+
+    Args:
+        numbers: what a number in a picture's name means.
+        video_name: which of the videos in a file of several it is, where no name fits.
+        start: the frame of marks that say none.
+
+    Raises:
+        VideoError: it cannot be read. InputError: names of pictures wanted for a video file.
+    """
+    info, files = probe(video), image_files(video)
+    paths = None if files is None else tuple(file.as_posix() for file in files)
+    if paths is not None and info.frame_count != len(paths):
+        paths = None  # several pictures in one file have no names
+    if paths is None and numbers == "names":
+        raise InputError(
+            f"numbers names: expected a folder of pictures, got the video '{fspath(video)}', "
+            "whose frames have no names; leave it out"
+        )
+    size = info.height, info.width
+    return MarkedSource(
+        fspath(video), size, info.frame_count, paths, numbers, video_name, start=start
+    )
 
 
 def understood(
@@ -40,7 +71,7 @@ def understood(
     info = probe(source.video)
     check_all(marks, info, start=start, end=end)
     _check_last(marks, source)
-    frames = "" if info.frame_count is None else f", {info.frame_count} frames"
+    frames = {None: "", 1: ", 1 frame"}.get(info.frame_count, f", {info.frame_count} frames")
     lines = [f"video: {source.video}, {info.width}x{info.height} px{frames}"]
     for (kind, number), marked in sorted(_things(marks).items()):
         name = marks.names.get((kind, number))
