@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageSequence, UnidentifiedImageError
+from PIL import Image, ImageSequence
 
 from chromatrack.errors import InputError
 from chromatrack.formats.soft_edges import Joined, is_photograph, join_shades, lossy_object
+from chromatrack.video.picture_files import opened_picture
 
 MAX_COLORS = 256
 """An RGB mask with more distinct colours than this is taken for a photograph and refused."""
@@ -44,13 +45,8 @@ def read_pages(path: Path) -> list[MaskPage]:
         raise InputError(f"expected a mask image, got the folder '{path}'")
     if not path.exists():
         raise InputError(f"no mask file '{path}'; check the path")
-    try:
-        with Image.open(path) as image:
-            return [_page(picture, path) for picture in _pictures(image, path)]
-    except InputError:
-        raise
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"cannot read the mask '{path}': {error}") from error
+    with opened_picture(path, name=f"mask '{path}'") as image:
+        return [_page(picture, path) for picture in _pictures(image, path)]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from typing import TypedDict, TypeVar, Unpack
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from chromatrack.errors import InputError
 from chromatrack.formats.masks import read_mask_folder, read_mask_pages
@@ -36,6 +35,7 @@ from chromatrack.structures import (
     Skeleton,
     Source,
 )
+from chromatrack.video.picture_files import read_rgb
 
 Masks = Source | np.ndarray | Mapping[int, np.ndarray]
 
@@ -301,11 +301,4 @@ def read_reference(reference: ColorReference) -> tuple[np.ndarray, int | None]:
                 f"reference {text!r}: expected PICTURE or PICTURE@FRAME with FRAME counted from 0"
             )
         text, index = name, int(number)
-    try:
-        with Image.open(text) as image:
-            rgb = np.array(ImageOps.exif_transpose(image).convert("RGB"))
-    except FileNotFoundError as error:
-        raise InputError(f"reference {text!r}: no such file") from error
-    except (OSError, UnidentifiedImageError) as error:
-        raise InputError(f"reference {text!r}: expected a picture ({error})") from error
-    return rgb, index
+    return np.array(read_rgb(text, name=f"reference {text!r}")), index

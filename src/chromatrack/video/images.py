@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 
 from chromatrack.errors import VideoError
 from chromatrack.video.integrity import check_file
+from chromatrack.video.picture_files import opened_picture
 from chromatrack.video.pixel_format import opaque, to_8_bit
 
 IMAGE_SUFFIXES = frozenset(
@@ -33,9 +34,6 @@ VIDEO_SUFFIXES = frozenset(
     )
 )
 """Names found in folders and shards that are tried as videos."""
-
-IMAGE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
-"""What Pillow raises for a file that is no image, or a damaged one."""
 
 
 def image_files(source: str | PathLike[str]) -> list[Path] | None:
@@ -84,7 +82,7 @@ def check_same_size(files: list[Path]) -> None:
     for path in files:
         try:
             size = image_size(path)
-        except IMAGE_ERRORS:
+        except VideoError:
             continue
         first = first or (path, size)
         if size != first[1]:
@@ -98,29 +96,33 @@ def check_same_size(files: list[Path]) -> None:
 def load_image(path: Path, *, size: tuple[int, int] | None = None) -> np.ndarray:
     """(H, W, 3) uint8 sRGB of an image file, EXIF rotation applied, at `size` if given.
 
-    Raises VideoError for floating-point images (their range is not stated), and IMAGE_ERRORS.
+    Raises VideoError for one that cannot be read, and for floating-point images (their range is
+    not stated).
     """
-    with Image.open(path) as opened:
-        opened.load()
+    with opened_picture(path, error=VideoError) as opened:
         image = ImageOps.exif_transpose(opened)
-    if image.mode == "F":
-        raise VideoError(f"{path}: is a floating-point image; convert it to 8 or 16 bits first")
-    if image.mode.startswith("I"):
-        grey = np.asarray(image).astype(np.int64).clip(0, 65535).astype(np.uint16)
-        pixels = np.repeat(to_8_bit(grey)[..., None], 3, axis=2)
-    elif image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        pixels = opaque(np.asarray(image.convert("RGBA")))
-    else:
-        pixels = np.asarray(image.convert("RGB"))
+        pixels = _rgb(image, path)
     if size is None or size == pixels.shape[:2]:
         return np.array(pixels)
     resized = Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BILINEAR)
     return np.array(resized)
 
 
+def _rgb(image: Image.Image, path: Path) -> np.ndarray:
+    """(H, W, 3) uint8 sRGB of an open image."""
+    if image.mode == "F":
+        raise VideoError(f"{path}: is a floating-point image; convert it to 8 or 16 bits first")
+    if image.mode.startswith("I"):
+        grey = np.asarray(image).astype(np.int64).clip(0, 65535).astype(np.uint16)
+        return np.repeat(to_8_bit(grey)[..., None], 3, axis=2)
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        return opaque(np.asarray(image.convert("RGBA")))
+    return np.asarray(image.convert("RGB"))
+
+
 def image_size(path: Path) -> tuple[int, int]:
-    """(height, width) of an image file after EXIF rotation, from its header; IMAGE_ERRORS."""
-    with Image.open(path) as image:
+    """(height, width) of an image file after EXIF rotation, from its header; VideoError."""
+    with opened_picture(path, error=VideoError) as image:
         width, height = image.size
         turned = image.getexif().get(0x0112, 1) >= 5
     return (width, height) if turned else (height, width)

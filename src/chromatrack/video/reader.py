@@ -17,18 +17,17 @@ from pathlib import Path
 
 import numpy as np
 from av.video.frame import VideoFrame
-from PIL import Image
 
 from chromatrack.errors import DamagedVideoError, InputError, VideoError
 from chromatrack.structures import Source
 from chromatrack.video.decode import FALLBACK_FPS, Damage, PictureReader, beyond_end
 from chromatrack.video.images import (
-    IMAGE_ERRORS,
     check_same_size,
     image_files,
     image_size,
     load_image,
 )
+from chromatrack.video.picture_files import opened_picture
 from chromatrack.video.pixel_format import RgbConverter, quarter_turns, turned
 from chromatrack.video.writer import ImageSequenceWriter as ImageSequenceWriter
 from chromatrack.video.writer import VideoWriter as VideoWriter
@@ -285,24 +284,19 @@ def _read_images(
     for index in range(start, min(len(files), end if end is not None else len(files))):
         try:
             rgb = load_image(files[index], size=size)
-        except VideoError:
-            raise
-        except IMAGE_ERRORS as error:
-            if len(files) == 1:
-                raise VideoError(f"{files[0]}: cannot be read as an image ({error})") from error
-            text = f"{files[index]}: damaged image at frame {index} ({error})"
+        except VideoError as error:
+            if len(files) == 1 or error.__cause__ is None:  # whole, but not to be used
+                raise
+            text = f"{error} (damaged at frame {index})"
             raise DamagedVideoError(text, frame_index=index) from error
         yield Frame(rgb, index, index / FALLBACK_FPS, 1 / FALLBACK_FPS)
 
 
 def _probe_images(path: str, files: list[Path]) -> VideoInfo:
     check_same_size(files)
-    try:
-        height, width = image_size(files[0])
-        with Image.open(files[0]) as image:
-            codec, mode = (image.format or "image").lower(), image.mode
-    except IMAGE_ERRORS as error:
-        raise VideoError(f"{files[0]}: cannot be read as an image ({error})") from error
+    height, width = image_size(files[0])
+    with opened_picture(files[0], error=VideoError) as image:
+        codec, mode = (image.format or "image").lower(), image.mode
     count = len(files)
     return VideoInfo(
         path=path,
