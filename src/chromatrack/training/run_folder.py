@@ -112,10 +112,15 @@ class RunFiles:
     def _resume(self, run: TrainState, index: Index, config: TrainConfig) -> None:
         found = checkpoint.latest(self.folder)
         assert found is not None, "check() came first"
-        model = json.loads(found.content["config"])["model"]
+        try:
+            model = json.loads(found.content["config"])["model"]
+        except (ValueError, LookupError, TypeError) as error:
+            raise InputError(
+                f"{found.path}: expected the recipe of a run in it, got another text"
+            ) from error
         if model != config.model:
             raise InputError(f"{found.path}: expected a {config.model!r} run, got a {model!r} run")
-        if found.content["digest"] != index.digest and self.world.leads:
+        if found.content.get("digest") != index.digest and self.world.leads:
             warnings.warn(
                 f"{self.folder}: the data is not what it was when the run was saved; it goes on, "
                 "but not bit for bit as it would have",
