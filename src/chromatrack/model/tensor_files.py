@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
 import struct
 import zipfile
@@ -33,6 +34,13 @@ def reason(error: BaseException) -> str:
     """The first line of what went wrong, for a message."""
     lines = str(error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__
+
+
+def own_errors(*modules: str) -> tuple[type[Exception], ...]:
+    """The exceptions that libraries define themselves, by their modules' names."""
+    found = (vars(importlib.import_module(module)).values() for module in modules)
+    things = (thing for values in found for thing in values)
+    return tuple(x for x in things if isinstance(x, type) and issubclass(x, Exception))
 
 
 def read_safetensors(path: StrPath) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError, WeightsError
+from chromatrack.json_text import json_text
 from chromatrack.model.config import EncoderConfig
 from chromatrack.model.encoder import Encoder, build_config, build_encoder
 from chromatrack.model.tensor_files import (
@@ -51,7 +52,7 @@ def save_encoder(
     from safetensors.torch import save
 
     path = Path(path)
-    header = {HEADER_KEY: json.dumps(asdict(encoder.config)), **(notes or {})}
+    header = {HEADER_KEY: json_text(asdict(encoder.config)), **(notes or {})}
     state = {name: _stored(x) for name, x in encoder.state_dict().items()}
     for name, value in (grey_statistics or {}).items():
         state[GREY + name] = _stored(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 import warnings
@@ -12,6 +11,7 @@ from pathlib import Path
 from chromatrack import __version__
 from chromatrack.atomic import keep_apart, replace_file
 from chromatrack.errors import InputError
+from chromatrack.json_text import json_text
 from chromatrack.propagation.reliability import frames_to_look_at
 from chromatrack.runs.progress import Report, stop_on_interrupt
 from chromatrack.runs.writer import RunSummary, frames_ahead, interrupted
@@ -121,4 +121,4 @@ def _write_reliability(
         ],
     }
     path = target.with_name(f"{target.name}.reliability.json")
-    replace_file(path, json.dumps(content, indent=1) + "\n")
+    replace_file(path, json_text(content, indent=1) + "\n")

@@ -15,6 +15,7 @@ import torch
 
 from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError, OutputError
+from chromatrack.json_text import json_text
 from chromatrack.model.weights import save_encoder
 from chromatrack.training import checkpoint
 from chromatrack.training.config import TrainConfig, to_json
@@ -92,7 +93,7 @@ class RunFiles:
                 truncate_log(self.folder / name, run.step)
         if run.progress(config) < 1:  # with nothing left to do, its recipe stays
             replace_file(self.folder / CONFIG, to_json(config))
-        facts = json.dumps(_facts(run, index, self.world), indent=2)
+        facts = json_text(_facts(run, index, self.world), indent=2)
         replace_file(self.folder / FACTS, facts)
         self.watched = time.monotonic()
 

@@ -6,7 +6,6 @@ the first output is read. Height and width are free, or one fixed square.
 
 from __future__ import annotations
 
-import importlib
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,10 @@ from torch import Tensor
 
 from chromatrack.errors import InputError, WeightsError
 from chromatrack.evaluation.features.callables import CallableEncoder
-from chromatrack.model.tensor_files import UNREADABLE, reason
+from chromatrack.model.tensor_files import UNREADABLE, own_errors, reason
+
+STATE = "onnxruntime.capi.onnxruntime_pybind11_state"
+"""Where onnxruntime keeps its exceptions."""
 
 
 def load_onnx(path: str | PathLike[str], *, offset: float | None = None) -> CallableEncoder:
@@ -49,7 +51,7 @@ class OnnxFile:
         try:
             found = [self.session.run(None, {name: image[None]})[0] for image in images]
             features = torch.from_numpy(np.concatenate(found).astype(np.float32))
-        except (*failures(), *UNREADABLE) as error:
+        except (*own_errors(STATE), *UNREADABLE) as error:
             raise WeightsError(
                 f"{self.path}: cannot be run on pictures of {images.shape[3]}x{images.shape[2]} "
                 f"({reason(error)})"
@@ -75,15 +77,8 @@ def _open(path: str) -> Any:  # noqa: ANN401  (onnxruntime is optional)
     options.intra_op_num_threads = torch.get_num_threads()
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except (*failures(), *UNREADABLE) as error:
+    except (*own_errors(STATE), *UNREADABLE) as error:
         raise WeightsError(f"{path}: cannot be opened as an ONNX file ({reason(error)})") from error
-
-
-def failures() -> tuple[type[Exception], ...]:
-    """What onnxruntime raises for a file that is none, or a network that cannot be run."""
-    state = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
-    known = (getattr(state, name) for name in dir(state))
-    return tuple(x for x in known if isinstance(x, type) and issubclass(x, Exception))
 
 
 def _fixed_side(session: Any, path: str) -> int | None:  # noqa: ANN401

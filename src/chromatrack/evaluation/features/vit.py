@@ -18,7 +18,13 @@ from torch import Tensor
 from chromatrack.errors import InputError, WeightsError, shown
 from chromatrack.evaluation.features.callables import padded
 from chromatrack.evaluation.features.resnet import DEVIATION, MEAN, PublicEncoder
-from chromatrack.model.tensor_files import check_features, check_numbers, reason
+from chromatrack.model.tensor_files import (
+    UNREADABLE,
+    check_features,
+    check_numbers,
+    own_errors,
+    reason,
+)
 from chromatrack.ops.coords import FeatureSpec, cell_count, centred_offset, image_size
 
 
@@ -90,7 +96,7 @@ def load_vit(name: str, *, block: int | None = None) -> VitEncoder:
         network, loaded = AutoModel.from_pretrained(
             name, trust_remote_code=False, output_loading_info=True
         )
-    except Exception as error:  # it has dozens of classes of its own for a folder that is wrong
+    except (*UNREADABLE, *own_errors("huggingface_hub.errors", "safetensors")) as error:
         raise WeightsError(
             f"vit:{name}: expected a folder with config.json and weights, or an id "
             f"({reason(error)})"
