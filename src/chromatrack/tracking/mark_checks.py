@@ -15,6 +15,9 @@ from chromatrack.video.reader import VideoInfo, probe
 MOST_LABELS = 2000
 """Regions, boxes, points and joints together; the label map of a frame grows with them."""
 
+MOST_BOX = 100
+"""A box may reach so many times the frame's longer side out of it."""
+
 
 def check_all(marks: Marks, info: VideoInfo, *, start: int, end: int | None) -> None:
     """Check marks of all kinds against the video: inside the frame, on frames that are there.
@@ -22,10 +25,13 @@ def check_all(marks: Marks, info: VideoInfo, *, start: int, end: int | None) -> 
     Raises:
         InputError: what is wrong with which mark.
     """
-    after = min(end or 10**12, info.frame_count or 10**12)
+    marks = marks.typed()
+    after = min(10**12 if end is None else end, info.frame_count or 10**12)
     if start >= after:
         raise InputError(
-            f"start: expected a frame from 0 to {after - 1}, got {start}; the video has no more"
+            f"start: expected a frame from 0 to {after - 1}, got {start}; there are no more"
+            if after > 0
+            else f"end: expected a frame from 1 on, the one after the last, got {end}"
         )
     allowed = f"a frame from {start} " + (f"to {after - 1}" if after < 10**12 else "on")
     _check_masks(marks, info)
@@ -140,6 +146,12 @@ def _check_boxes(marks: Marks, info: VideoInfo) -> None:
                 f"{what}: expected finite x, y, and width and height > 0, got {values}"
             )
         x, y, width, height = sides
+        most = MOST_BOX * max(info.width, info.height)
+        if max(abs(side) for side in sides) > most:
+            raise InputError(
+                f"{what}: expected a box of at most {MOST_BOX} frames' width, got x {x:g}, y "
+                f"{y:g}, width {width:g}, height {height:g}"
+            )
         if x >= info.width or y >= info.height or x + width <= 0 or y + height <= 0:
             raise InputError(
                 f"{what}: expected a box that meets the {info.width}x{info.height} frame, "
@@ -148,11 +160,12 @@ def _check_boxes(marks: Marks, info: VideoInfo) -> None:
 
 
 def checked_marks(video: Source, marks: Marks, *, start: int, end: int | None) -> Marks:
-    """The same marks, checked against the video.
+    """The same marks, in their types and checked against the video.
 
     Raises:
         InputError: as `Tracker.track`. VideoError: the video cannot be read.
     """
+    marks = marks.typed()
     check_all(marks, probe(video), start=start, end=end)
     return marks
 
