@@ -27,7 +27,7 @@ NEVER = {
 }
 """(room, room it must not import), besides."""
 
-AT_ROOT = {"", "__main__", "atomic", "errors", "structures"}
+AT_ROOT = {"", "__main__", "atomic", "errors", "json_text", "structures"}
 
 
 def module_name(path: Path) -> str:

@@ -96,3 +96,8 @@ def test_what_cannot_be_scored(davis, tmp_path):
         chromatrack.evaluate("davis", davis, model=lambda image: np.zeros(3))
     with pytest.raises(LayoutError):
         chromatrack.evaluate("davis", tmp_path, model="identity")
+
+
+def test_options_that_a_benchmark_does_not_have_are_named(tmp_path):
+    with pytest.raises(InputError, match=r"^foo: davis has the options .*year"):
+        chromatrack.evaluate("davis", tmp_path, foo=1)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import pickle
 import sys
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -442,3 +444,45 @@ def test_models_that_are_nowhere_are_named_once(name: str, said: str) -> None:
         load_measured(name, config=TrackConfig())
     assert str(caught.value).startswith(said)
     assert str(caught.value).count("expected") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("hidden_size", value) for value in ("x", -1, 48, None, [])],
+        *[("patch_size", value) for value in (0, -1, 8, 1.5, {})],
+        *[("num_hidden_layers", value) for value in (0, 3, "x")],
+        *[("model_type", value) for value in ("", 3, "bert", None)],
+    ],
+)
+def test_folders_whose_configuration_is_wrong_say_so(tmp_path, name, value):
+    tiny_vit("vit", tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, name: value}))
+    with pytest.raises(InputError) as caught:
+        load_extractor(f"vit:{tmp_path}")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"image_mean": 3}', '{"image_std": [0, 1, 1]}'])
+def test_a_preprocessor_that_is_wrong_says_so(tmp_path, text):
+    tiny_vit("vit", tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(text)
+    with pytest.raises(WeightsError, match=r"preprocessor_config\.json: expected"):
+        load_extractor(f"vit:{tmp_path}")
+
+
+def test_mutated_onnx_files_work_or_say_why(tmp_path):
+    write_onnx(tmp_path / "net.onnx")
+    content, rng = (tmp_path / "net.onnx").read_bytes(), np.random.default_rng(0)
+    refused = 0
+    for _ in range(60):
+        data = bytearray(content)
+        data[rng.integers(len(data))] = rng.integers(256)
+        (tmp_path / "net.onnx").write_bytes(data[: rng.integers(len(data) // 2, 2 * len(data))])
+        try:
+            load_extractor(tmp_path / "net.onnx")(torch.rand(1, 3, 64, 64))
+        except InputError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused

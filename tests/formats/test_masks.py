@@ -156,8 +156,8 @@ def test_unreadable_masks_say_why(tmp_path):
     for name, pattern in {
         "photo.png": "colours, so it is no mask",
         "photo.jpg": "JPEG",
-        "text.png": "cannot read the mask",
-        "cut.png": "cannot read the mask",
+        "text.png": "cannot be read as an image",
+        "cut.png": "cannot be read as an image",
         "print.tiff": "CMYK",
         "none.png": "no mask file",
         ".": "folder",

@@ -166,7 +166,7 @@ NAN, INF = float("nan"), float("inf")
         (point(104, 3), "point 1 on frame 0: .* inside the 104x72 frame, got x 104, y 3"),
         (point(3, -0.6), "point 1 on frame 0: .* inside the 104x72 frame, got x 3, y -0.6"),
         (point(NAN, 3), "point 1 on frame 0: expected finite x and y, got nan, 3"),
-        (point(3, INF), "point 1 on frame 0: expected finite x and y, got 3, inf"),
+        (point(3, INF), "point 1 on frame 0: expected finite x and y, got 3.0, inf"),
         (point(3, 3, frame=10), "point 1 of frame 10: expected a frame from 0 to 9"),
         (point(3, 3, frame=-1), "point 1 of frame -1: expected a frame from 0 to 9"),
         (point(None, None), "expected at least one object, point or box, got none"),

@@ -254,7 +254,7 @@ def test_marks_of_an_array_are_of_the_first_frame():
 def test_knobs_of_the_tracker(tiny_encoder, tiny_clip_encoder):
     with pytest.raises(InputError, match="short side of 16 pixels or more, got 15"):
         TrackConfig(size=15)
-    with pytest.raises(InputError, match="stride: expected 8 or 4, got 2"):
+    with pytest.raises(InputError, match="stride: expected 4 or 8 or None, got 2"):
         Tracker(tiny_encoder, device="cpu", config=TrackConfig(stride=2))
     with pytest.raises(InputError, match="this encoder has stride 8 only, got 4"):
         Tracker(tiny_clip_encoder, device="cpu", config=TrackConfig(stride=4))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from chromatrack.errors import InputError
 from chromatrack.evaluation.metrics.masks import SequenceScores, frame_scores, psnr, sequence_scores
 from chromatrack.evaluation.synthetic.render import SyntheticFrame, render_demo_clip
 from chromatrack.formats.masks import frame_file, write_mask
+from chromatrack.json_text import json_text
 from chromatrack.runs.staging import Staging
 from chromatrack.viz.overlays import contact_sheet, overlay_masks
 
@@ -146,7 +146,7 @@ def _demo(
         seconds=seconds,
         files={Path(name).stem: output / name for name in _OUTPUTS},
     )
-    text = json.dumps(result.as_dict(), indent=2) + "\n"
+    text = json_text(result.as_dict(), indent=2) + "\n"
     replace_file(output / "scores.json", text)
     return result
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from inspect import signature
 from os import PathLike
 from typing import Any
 
@@ -76,6 +77,7 @@ def evaluate(
     """
     if benchmark not in BENCHMARKS:
         raise InputError(f"benchmark: expected one of {', '.join(BENCHMARKS)}, got {benchmark!r}")
+    _check_options(benchmark, options)
     if not isinstance(protocol, TrackConfig):
         protocol = preset(protocol, **with_floor(model, protocol, {}))
     tracker = load_measured(model, config=protocol, device=device, offset=offset)
@@ -88,3 +90,11 @@ def evaluate(
         protocol=tracker.config.protocol if isinstance(tracker, Tracker) else None,
         progress=progress,
     )
+
+
+def _check_options(benchmark: str, options: Mapping[str, object]) -> None:
+    """InputError for an option that the benchmark does not have."""
+    known = list(signature(BENCHMARKS[benchmark]).parameters)[1:]
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise InputError(f"{unknown[0]}: {benchmark} has the options {', '.join(known) or 'none'}")

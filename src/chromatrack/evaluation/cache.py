@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import quote
 
 import chromatrack
+from chromatrack.json_text import untagged
 
 DIGITS = 16
 """Hex digits of a digest."""
@@ -124,8 +125,8 @@ def read_kept(path: Path, *, name: str) -> dict[str, Any] | None:
     None where there is nothing, or something else.
     """
     try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+        content = untagged(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
     if not isinstance(content, dict) or content.get("name") != name:
         return None

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import sys
 import time
 import warnings
@@ -33,6 +32,7 @@ from chromatrack.evaluation.workers import (
     measure_in_processes,
     stopped_by_sigterm,
 )
+from chromatrack.json_text import json_text, tagged
 from chromatrack.runs.output_lock import output_lock
 from chromatrack.runs.progress import told
 
@@ -199,7 +199,7 @@ def _evaluate(
         "chromatrack_version": __version__,
     }
     if folder is not None:
-        write_json(folder / "result.json", strict(result))
+        write_json(folder / "result.json", result)
     return result
 
 
@@ -272,7 +272,7 @@ class BenchmarkRun:
                 "seconds": seconds,
                 "report": report,
             }
-            write_json(clip_path(self.folder, clip.name), kept)
+            write_json(clip_path(self.folder, clip.name), tagged(kept))
 
     def _made_with(self, clip: Clip) -> dict[str, str]:
         return {**self.made_with, "clip": digest(clip)}
@@ -432,15 +432,6 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
-def strict(value: Any) -> Any:  # noqa: ANN401  (whatever JSON can hold)
-    """The same with null for NaN and infinity (the PSNR of equal frames), which JSON has not."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {name: strict(part) for name, part in value.items()}
-    return [strict(part) for part in value] if isinstance(value, list | tuple) else value
-
-
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON, whole or not at all. Raises OutputError where it cannot be."""
-    replace_file(path, json.dumps(content, indent=2, default=str) + "\n")
+    """Write JSON, null for what is not finite, whole or not at all; OutputError if it cannot be."""
+    replace_file(path, json_text(content, indent=2) + "\n")

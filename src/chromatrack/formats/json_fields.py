@@ -126,8 +126,8 @@ class JsonValue:
 
 
 def _is_number(value: object) -> bool:
-    # An int beyond a float's range is no more a number than inf.
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+    # What is beyond any picture is no more a place than inf; arithmetic with it overflows.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1e12
 
 
 # -- names of things ---------------------------------------------------------------------------

@@ -11,7 +11,8 @@ from PIL import Image
 
 from chromatrack.errors import InputError
 from chromatrack.formats.soft_edges import Joined, is_photograph, join_shades, lossy_object
-from chromatrack.video.image_access import IMAGE_ERRORS, full_pages, open_image
+from chromatrack.video.image_access import full_pages
+from chromatrack.video.picture_files import opened_picture
 
 MAX_COLORS = 256
 """An RGB mask with more distinct colours than this is taken for a photograph and refused."""
@@ -43,13 +44,8 @@ def read_pages(path: Path) -> list[MaskPage]:
         raise InputError(f"expected a mask image, got the folder '{path}'")
     if not path.exists():
         raise InputError(f"no mask file '{path}'; check the path")
-    try:
-        with open_image(path) as image:
-            return [_page(picture, path) for picture in _pictures(image, path)]
-    except InputError:
-        raise
-    except IMAGE_ERRORS as error:
-        raise InputError(f"cannot read the mask '{path}': {error}") from error
+    with opened_picture(path, name=f"mask '{path}'") as image:
+        return [_page(picture, path) for picture in _pictures(image, path)]
 
 
 @dataclass(frozen=True)

@@ -120,10 +120,6 @@ class ResNetEncoder(Encoder):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        if not 0 <= config.raw_share < 1:
-            raise InputError(
-                f"raw_share: expected a share from 0 to below 1, got {config.raw_share}"
-            )
         self.config = config
         self.stem = _conv(3, config.widths[0], 7, stride=2)
         self.bn = nn.BatchNorm2d(config.widths[0])
@@ -283,8 +279,18 @@ class Vondrick2018Encoder(Encoder):
 
 def build_encoder(model: str | EncoderConfig) -> Encoder:
     """An untrained encoder from a preset's name or a configuration."""
-    if isinstance(model, str):
-        if model not in PRESETS:
-            raise InputError(f"model: expected one of {', '.join(PRESETS)}, got {model!r}")
-        model = PRESETS[model]
-    return ResNetEncoder(model) if model.kind == "resnet" else Vondrick2018Encoder(model)
+    config = build_config(model)
+    return ResNetEncoder(config) if config.kind == "resnet" else Vondrick2018Encoder(config)
+
+
+def build_config(model: object) -> EncoderConfig:
+    """The configuration that a preset's name or a configuration stands for.
+
+    Raises:
+        InputError: neither of them.
+    """
+    if isinstance(model, EncoderConfig):
+        return model
+    if not isinstance(model, str) or model not in PRESETS:
+        raise InputError(f"model: expected one of {', '.join(PRESETS)}, got {model!r:.80}")
+    return PRESETS[model]

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import json
-import pickle
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from os import PathLike
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError, WeightsError
-from chromatrack.model.config import EncoderConfig, EncoderKind
-from chromatrack.model.encoder import Encoder, build_encoder
+from chromatrack.json_text import json_text
+from chromatrack.model.config import EncoderConfig
+from chromatrack.model.encoder import Encoder, build_config, build_encoder
+from chromatrack.model.tensor_files import (
+    UNREADABLE,
+    check_features,
+    check_numbers,
+    check_zip,
+    differences,
+    read_safetensors,
+    reason,
+)
 
 HEADER_KEY = "chromatrack"
 GREY = "grey/"  # prefix of the normalisation statistics of grey input in a weights file
@@ -43,7 +52,7 @@ def save_encoder(
     from safetensors.torch import save
 
     path = Path(path)
-    header = {HEADER_KEY: json.dumps(asdict(encoder.config)), **(notes or {})}
+    header = {HEADER_KEY: json_text(asdict(encoder.config)), **(notes or {})}
     state = {name: _stored(x) for name, x in encoder.state_dict().items()}
     for name, value in (grey_statistics or {}).items():
         state[GREY + name] = _stored(value)
@@ -86,13 +95,7 @@ def read_header(path: str | PathLike[str]) -> dict[str, str]:
     Raises:
         WeightsError: not a safetensors file.
     """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: expected a safetensors weights file ({error})") from error
+    return read_safetensors(path)[1]
 
 
 def load_encoder(model: str | PathLike[str] = "small", *, grey: bool = False) -> Encoder:
@@ -103,25 +106,35 @@ def load_encoder(model: str | PathLike[str] = "small", *, grey: bool = False) ->
         grey: normalise as for frames of which L alone is shown, if the file says how.
 
     Raises:
-        WeightsError: no such model, not ours, or shapes differ; says what differs.
+        WeightsError: no such model, not ours, weights that do not fit or are not finite; says what.
     """
-    from safetensors.torch import load_file
-
     path = model_path(model)
-    header = read_header(path)
+    tensors, header = read_safetensors(path)
     if HEADER_KEY not in header:
         raise WeightsError(
             f"{path}: expected Chromatrack weights (a {HEADER_KEY!r} entry in the header), "
             f"got a file with {sorted(header) or 'no metadata'}"
         )
-    encoder = build_encoder(_parse_config(header[HEADER_KEY], path))
-    stored = {_renamed(name): value for name, value in load_file(path).items()}
+    config = _parse_config(header[HEADER_KEY], path)
+    stored = {_renamed(name): value for name, value in tensors.items()}
     state = {name: value for name, value in stored.items() if not name.startswith(GREY)}
     if grey:
         state |= {n.removeprefix(GREY): v for n, v in stored.items() if n.startswith(GREY)}
-    _check_state(encoder.state_dict(), state, path)
-    encoder.load_state_dict(state)
-    return encoder.float().eval()
+    return _filled(config, state, path)
+
+
+def _filled(config: EncoderConfig, state: Mapping[str, Tensor], path: Path) -> Encoder:
+    """An encoder in evaluation mode with weights, which are checked before memory is asked for."""
+    with torch.device("meta"):
+        expected = build_encoder(config).state_dict()
+    if wrong := differences(expected, state):
+        raise WeightsError(f"{path}: weights do not fit their configuration; {wrong}")
+    check_numbers(state, path)
+    encoder = build_encoder(config)
+    encoder.load_state_dict(dict(state))
+    encoder = encoder.float().eval()
+    check_features(encoder.project, path, pictures=encoder.spec.clip_length)
+    return encoder
 
 
 def _renamed(name: str) -> str:
@@ -133,33 +146,20 @@ def _renamed(name: str) -> str:
 def _parse_config(text: str, path: Path) -> EncoderConfig:
     try:
         raw = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         raw = None
+    known = {field.name for field in fields(EncoderConfig)}
     if isinstance(raw, dict):
         raw = {_renamed(name): value for name, value in raw.items()}
-    known = {field.name for field in fields(EncoderConfig)}
-    kinds = get_args(EncoderKind)
-    if not isinstance(raw, dict) or not set(raw) <= known or raw.get("kind", kinds[0]) not in kinds:
+    if not isinstance(raw, dict) or not set(raw) <= known:
         raise WeightsError(
-            f"{path}: expected a configuration with {sorted(known)} of kind {' or '.join(kinds)}, "
-            f"got {text}"
+            f"{path}: expected a configuration with {sorted(known)}, got {text[:200]}"
         )
-    raw = {key: tuple(v) if isinstance(v, list) else v for key, v in raw.items()}
-    return replace(EncoderConfig(), **raw)
-
-
-def _check_state(expected: dict[str, Tensor], got: dict[str, Tensor], path: Path) -> None:
-    missing, extra = sorted(set(expected) - set(got)), sorted(set(got) - set(expected))
-    wrong = [
-        f"{name} {tuple(got[name].shape)} instead of {tuple(expected[name].shape)}"
-        for name in expected
-        if name in got and got[name].shape != expected[name].shape
-    ]
-    parts = [f"missing: {', '.join(missing[:5])}"] if missing else []
-    parts += [f"unknown: {', '.join(extra[:5])}"] if extra else []
-    parts += [f"shape: {', '.join(wrong[:5])}"] if wrong else []
-    if parts:
-        raise WeightsError(f"{path}: weights do not fit their configuration; {'; '.join(parts)}")
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
+    try:
+        return EncoderConfig(**values)
+    except InputError as error:
+        raise WeightsError(f"{path}: expected a configuration of our networks; {error}") from error
 
 
 def load_checkpoint(path: str | PathLike[str]) -> Encoder:
@@ -172,15 +172,24 @@ def load_checkpoint(path: str | PathLike[str]) -> Encoder:
     """
     content = read_checkpoint(Path(path)).content
     try:
-        encoder = build_encoder(json.loads(content["config"])["model"])
-        encoder.load_state_dict(content.get("average") or content["encoder"])
-    except (InputError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        config = build_config(json.loads(content["config"])["model"])
+        state = content.get("average") or content["encoder"]
+        return _filled(config, _weights_by_name(state), Path(path))
+    except (InputError, *UNREADABLE) as error:
+        said = reason(error).removeprefix(f"{path}: ")
         raise WeightsError(
-            f"{path}: expected a checkpoint of chromatrack train ({reason}); name public ResNet "
+            f"{path}: expected a checkpoint of chromatrack train ({said}); name public ResNet "
             f"checkpoints resnet:{path}"
         ) from error
-    return encoder.eval()
+
+
+def _weights_by_name(state: object) -> Mapping[str, Tensor]:
+    """TypeError unless it is {name: tensor}."""
+    if not isinstance(state, Mapping):
+        raise TypeError(f"weights by name were expected, got {type(state).__name__}")
+    if not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
+        raise TypeError("weights by name were expected, got something else among them")
+    return state
 
 
 @dataclass(frozen=True)
@@ -206,20 +215,19 @@ def read_checkpoint(path: Path) -> Checkpoint:
     try:
         if not zipfile.is_zipfile(path):  # the loader's answer to other files is any exception
             raise ValueError("not a file of torch.save, or the end is missing")
+        check_zip(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(content, dict) or "step" not in content or "config" not in content:
             raise ValueError("no training state in it")
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-        EOFError,
-        zipfile.BadZipFile,
-        pickle.UnpicklingError,
-    ) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if not isinstance(content["config"], str) or not _is_count(content["step"]):
+            raise ValueError("its step or its configuration is of another kind")
+    except UNREADABLE as error:
         raise WeightsError(
-            f"{path}: expected a checkpoint of chromatrack train ({reason}); name public ResNet "
-            f"checkpoints resnet:{path}"
+            f"{path}: expected a checkpoint of chromatrack train ({reason(error)}); name public "
+            f"ResNet checkpoints resnet:{path}"
         ) from error
     return Checkpoint(path, content)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53

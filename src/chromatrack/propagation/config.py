@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from numbers import Integral, Real
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from chromatrack.errors import InputError
 from chromatrack.structures import RadiusShape
@@ -12,6 +14,36 @@ from chromatrack.structures import RadiusShape
 def _check_least(name: str, value: int, least: int) -> None:
     if value < least:
         raise InputError(f"{name}: expected a whole number >= {least}, got {value}")
+
+
+def check_fields(config: Any) -> None:  # noqa: ANN401  (any dataclass)
+    """InputError naming the first field whose value is of another type than it is declared with."""
+    for name, hint in get_type_hints(type(config)).items():
+        value = getattr(config, name)
+        if not _fits(value, hint):
+            raise InputError(f"{name}: expected {_named(hint)}, got {value!r:.60}")
+
+
+def _fits(value: Any, hint: Any) -> bool:  # noqa: ANN401
+    if get_origin(hint) is Literal:
+        return any(value is x or (value == x and type(value) is type(x)) for x in get_args(hint))
+    if get_origin(hint) is tuple:
+        return isinstance(value, tuple) and all(_fits(part, int) for part in value)
+    if get_args(hint):
+        return any(_fits(value, kind) for kind in get_args(hint))
+    if hint in (int, float):
+        kind = Integral if hint is int else Real
+        return isinstance(value, kind) and not isinstance(value, bool) and not abs(value) >= 1e18  # pyright: ignore[reportOperatorIssue]
+    return isinstance(value, hint)
+
+
+def _named(hint: Any) -> str:  # noqa: ANN401
+    if get_origin(hint) is Literal:
+        return " or ".join(map(repr, get_args(hint)))
+    if get_args(hint) and get_origin(hint) is not tuple:
+        return " or ".join(_named(kind) for kind in get_args(hint))
+    words = {int: "a whole number", float: "a number", bool: "True or False", NoneType: "None"}
+    return words.get(hint, "whole numbers" if get_origin(hint) is tuple else hint.__name__)
 
 
 REACH = 160
@@ -79,7 +111,9 @@ class PropagateConfig:
     moved_dilation: int = 4
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "pinned", tuple(self.pinned))  # JSON has lists
+        if isinstance(self.pinned, list):  # as JSON has it
+            object.__setattr__(self, "pinned", tuple(self.pinned))
+        check_fields(self)
         least_of = {"recent": 0, "spacing": 1, "top_k": 1, "moved_after": 1, "moved_dilation": 1}
         for name, least in least_of.items():
             if getattr(self, name) is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 import warnings
@@ -14,6 +13,7 @@ from pathlib import Path
 from chromatrack import __version__
 from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError
+from chromatrack.json_text import json_text
 from chromatrack.propagation.reliability import ReviewRange, frames_to_look_at
 from chromatrack.runs.progress import Report, stop_on_interrupt, told
 from chromatrack.runs.staging import Staging
@@ -136,7 +136,7 @@ def _write_reliability(
         ],
     }
     path = target.with_name(f"{target.name}{BESIDE}")
-    replace_file(path, json.dumps(content, indent=1) + "\n")
+    replace_file(path, json_text(content, indent=1) + "\n")
     return path
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ import numpy as np
 from chromatrack.errors import InputError
 from chromatrack.formats.csv_tables import TrackData
 from chromatrack.formats.masks import frame_file, read_mask, write_mask
+from chromatrack.json_text import json_text
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.reliability import (
     KindReliability,
@@ -135,8 +135,8 @@ class Rewriting:
         if any(kind == "object" for kind, _, _ in labels):
             return frame_row(whole)
         if not labels and not self.layout.unmarked:
-            return json.dumps(row)
-        return json.dumps({**row, "place_reliability": places_row(whole.place_reliability)})
+            return json_text(row)
+        return json_text({**row, "place_reliability": places_row(whole.place_reliability)})
 
     def _labels(self, index: int) -> set[LabelName]:
         return {name for _, labels in self._found.get(index, ()) for name in labels}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import time
 import warnings
@@ -19,6 +18,7 @@ from chromatrack import __version__
 from chromatrack.atomic import replace_file
 from chromatrack.errors import DamagedVideoError, OutputError, WeightsError
 from chromatrack.formats.json_fields import plain_names
+from chromatrack.json_text import json_text
 from chromatrack.model.weights import model_path
 from chromatrack.propagation.bidirectional import Direction
 from chromatrack.propagation.reliability import (
@@ -335,7 +335,7 @@ def frames_ahead(count: int | None, first: int, last: int | None) -> int | None:
 
 def frame_row(frame: TrackedFrame) -> str:
     """A frame's entry in result.json."""
-    return json.dumps(
+    return json_text(
         {
             "index": frame.index,
             "pts_seconds": frame.pts_seconds,
@@ -381,9 +381,9 @@ def write_result(folder: Path, head: Mapping[str, Any], rows: Sequence[str]) -> 
 def _indented(value: object, indent: str = "  ") -> str:
     """JSON with one line per entry of a mapping, and lists on one line each."""
     if not isinstance(value, dict):
-        return json.dumps(value)
+        return json_text(value)
     inner = f"{indent}  "
-    lines = (f"{inner}{json.dumps(str(k))}: {_indented(v, inner)}" for k, v in value.items())
+    lines = (f"{inner}{json_text(str(k))}: {_indented(v, inner)}" for k, v in value.items())
     return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from chromatrack.errors import InputError
-from chromatrack.propagation.config import PropagateConfig, Upsample
+from chromatrack.propagation.config import PropagateConfig, Upsample, check_fields
 
 if TYPE_CHECKING:
     import torch
@@ -55,6 +55,7 @@ class TrackConfig:
     protocol: str = "ours"
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.size < 16:
             raise InputError(f"size: expected a short side of 16 pixels or more, got {self.size}")
         if not 0 <= self.adapt <= 1:

@@ -36,6 +36,14 @@ class FrameEmbedder:
         Raises:
             InputError: the device is not there, or the encoder cannot have the stride asked for.
         """
+        if not isinstance(getattr(encoder, "spec", None), FeatureSpec):
+            raise InputError(
+                "encoder: expected one of chromatrack.load_encoder, or a module with a FeatureSpec "
+                f"as spec, got {type(encoder).__name__}; for other networks see "
+                "evaluation.features.callables.CallableEncoder"
+            )
+        if config is not None and not isinstance(config, TrackConfig):
+            raise InputError(f"config: expected a TrackConfig, got {type(config).__name__}")
         self.config = config or TrackConfig()
         self.device = choose_device(device)
         encoder = self._at_stride(encoder)

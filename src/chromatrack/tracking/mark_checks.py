@@ -26,6 +26,9 @@ MOST_BYTES = 8 << 30
 ALWAYS = 2000
 """Labels that are never refused, whatever their memory."""
 
+MOST_BOX = 100
+"""A box may reach so many times the frame's longer side out of it."""
+
 
 def checked_source(
     video: Source,
@@ -46,6 +49,7 @@ def checked_source(
     Raises:
         InputError: as `check_all`. VideoError: the video cannot be read.
     """
+    marks = marks.typed()
     check_count(marks.layout())  # before anything is read
     info = probe(video)
     room = {} if embedder is None else embedder.room((info.height, info.width))
@@ -111,12 +115,15 @@ def check_all(
     Raises:
         InputError: what is wrong with which mark.
     """
+    marks = marks.typed()
     layout = marks.layout()
     check_count(layout, pixels=pixels, stride=stride)
-    after = min(end or 10**12, info.frame_count or 10**12)
+    after = min(10**12 if end is None else end, info.frame_count or 10**12)
     if start >= after:
         raise InputError(
-            f"start: expected a frame from 0 to {after - 1}, got {start}; the video has no more"
+            f"start: expected a frame from 0 to {after - 1}, got {start}; there are no more"
+            if after > 0
+            else f"end: expected a frame from 1 on, the one after the last, got {end}"
         )
     _check_masks(marks, info)
     _check_single(marks)
@@ -247,6 +254,12 @@ def check_boxes(marks: Marks, info: VideoInfo) -> None:
                 f"{what}: expected finite x, y, and width and height > 0, got {values}"
             )
         x, y, width, height = sides
+        most = MOST_BOX * max(info.width, info.height)
+        if max(abs(side) for side in sides) > most:
+            raise InputError(
+                f"{what}: expected a box of at most {MOST_BOX} frames' width, got x {x:g}, y "
+                f"{y:g}, width {width:g}, height {height:g}"
+            )
         if x >= info.width or y >= info.height or x + width <= 0 or y + height <= 0:
             raise InputError(
                 f"{what}: expected a box that meets the {info.width}x{info.height} frame, "
@@ -262,11 +275,15 @@ def checked_marks(
     end: int | None,
     embedder: FrameEmbedder | None = None,
 ) -> Marks:
-    """The same marks, checked against the video, and whether they are too many for the embedder.
+    """The same marks in their types, checked against the video.
+
+    Args:
+        embedder: says how many labels there is memory for.
 
     Raises:
         InputError: as `Tracker.track`. VideoError: the video cannot be read.
     """
+    marks = marks.typed()
     checked_source(video, marks, start=start, end=end, embedder=embedder)
     return marks
 

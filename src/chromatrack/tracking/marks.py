@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from os import fspath
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TypedDict, TypeVar, Unpack
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from chromatrack.errors import InputError
 from chromatrack.formats.marked_source import MarkedSource
-from chromatrack.formats.masks import read_mask_folder, read_mask_pages
+from chromatrack.formats.masks import read_mask, read_mask_folder, read_mask_pages
 from chromatrack.ops.coords import (
     FeatureSpec,
     cell_count,
@@ -37,8 +36,17 @@ from chromatrack.structures import (
     Skeleton,
     Source,
 )
+from chromatrack.tracking.mark_types import (
+    LARGEST_FRAME,
+    frame_number,
+    is_path,
+    mask_array,
+    typed,
+    whole,
+)
+from chromatrack.video.picture_files import read_rgb
 
-Masks = Source | np.ndarray | Mapping[int, np.ndarray]
+Masks = Source | np.ndarray | Mapping[int, np.ndarray | Source]
 
 
 ColorReference = Source | tuple[np.ndarray, int | None]
@@ -91,9 +99,31 @@ class Marks:
         Raises:
             InputError: a mask file that cannot be read.
         """
+        unknown = sorted(set(given) - set(MarkArguments.__annotations__))
+        if unknown:
+            known = ", ".join(MarkArguments.__annotations__)
+            raise InputError(f"{unknown[0]}: expected one of {known}")
         masks = given.get("masks")
         painted = {} if masks is None else read_marks(masks, start=start)
-        return cls(**{**given, "masks": painted})
+        return cls(**{**given, "masks": painted}).typed()
+
+    def typed(self) -> Marks:
+        """The same with ids and frames as ints, coordinates as floats, masks as arrays of ints.
+
+        Raises:
+            InputError: something that is none of these.
+        """
+        frames = {frame_number(f, "masks"): m for f, m in self.masks.items()}
+        if self.skeleton is not None and not isinstance(self.skeleton, Skeleton):
+            raise InputError(f"skeleton: expected a Skeleton, got {type(self.skeleton).__name__}")
+        return replace(
+            self,
+            masks={f: mask_array(mask, f"mask of frame {f}") for f, mask in frames.items()},
+            points=typed(self.points, PointMark, "point"),
+            boxes=typed(self.boxes, BoxMark, "box"),
+            keypoints=typed(self.keypoints, KeypointMark, "keypoints"),
+            lost=typed(self.lost, LostMark, "lost"),
+        )
 
     def layout(self) -> Layout:
         """One channel for everything that was ever marked; joints that never were have none."""
@@ -303,10 +333,15 @@ def read_marks(
     if isinstance(masks, np.ndarray):
         return {start: masks}
     if isinstance(masks, Mapping):
-        painted = {int(index): mask for index, mask in masks.items()}
+        painted = {frame_number(f, "masks"): _opened(mask) for f, mask in masks.items()}
         if source is None:
             return painted
         return {i: source.fit_mask(mask, f"mask of frame {i}") for i, mask in painted.items()}
+    if not is_path(masks):
+        raise InputError(
+            "masks: expected a file or folder, an (H, W) array, or a dict of them by frame, got "
+            f"{type(masks).__name__}"
+        )
     path = Path(masks)
     if path.is_dir():
         return read_mask_folder(path, source=source)
@@ -324,7 +359,12 @@ def read_marks(
 def read_reference(reference: ColorReference) -> tuple[np.ndarray, int | None]:
     """`"R.png@12"`, `"R.png"` or (rgb, index) -> rgb `(H, W, 3)` uint8 and frame index or None."""
     if isinstance(reference, tuple):
-        return reference
+        return _given_picture(reference)
+    if not is_path(reference):
+        raise InputError(
+            "references: expected pictures as 'PICTURE', 'PICTURE@FRAME' or (rgb, frame), got "
+            f"{type(reference).__name__}"
+        )
     text, index = fspath(reference), None
     name, at, number = text.rpartition("@")
     if at and not Path(text).exists():
@@ -333,11 +373,18 @@ def read_reference(reference: ColorReference) -> tuple[np.ndarray, int | None]:
                 f"reference {text!r}: expected PICTURE or PICTURE@FRAME with FRAME counted from 0"
             )
         text, index = name, int(number)
-    try:
-        with Image.open(text) as image:
-            rgb = np.array(ImageOps.exif_transpose(image).convert("RGB"))
-    except FileNotFoundError as error:
-        raise InputError(f"reference {text!r}: no such file") from error
-    except (OSError, UnidentifiedImageError) as error:
-        raise InputError(f"reference {text!r}: expected a picture ({error})") from error
-    return rgb, index
+    return np.array(read_rgb(text, name=f"reference {text!r}")), index
+
+
+def _opened(mask: np.ndarray | Source) -> np.ndarray:
+    """A mask that may be named by its file."""
+    return read_mask(mask) if isinstance(mask, str | PathLike) else mask
+
+
+def _given_picture(reference: tuple[np.ndarray, int | None]) -> tuple[np.ndarray, int | None]:
+    """(rgb, frame index or None) as a user gives them, checked."""
+    rgb, index = reference if len(reference) == 2 else (np.empty(0), None)
+    is_rgb = isinstance(rgb, np.ndarray) and rgb.dtype == np.uint8 and rgb.ndim == 3
+    if not is_rgb or rgb.shape[-1] != 3 or rgb.size == 0:
+        raise InputError("references: expected (rgb (H, W, 3) uint8, frame or None)")
+    return rgb, None if index is None else whole(index, "references: frame", most=LARGEST_FRAME)

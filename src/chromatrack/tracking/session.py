@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TypedDict, TypeVar, Unpack
+from typing import Any, TypedDict, TypeVar, Unpack, get_args
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from chromatrack.structures import BoxMark, KeypointMark, Kind, LabelName, LostM
 from chromatrack.tracking.embedder import FrameEmbedder
 from chromatrack.tracking.inference import TrackedFrame, TrackerRun, tracked
 from chromatrack.tracking.mark_checks import check_all, check_count
+from chromatrack.tracking.mark_types import finite, joint_array, whole
 from chromatrack.tracking.marks import Marks
 from chromatrack.video.reader import Frame, VideoInfo
 
@@ -73,6 +74,7 @@ class Session:
         self, embedder: FrameEmbedder, rgb: np.ndarray, *, pts_seconds: float = 0.0
     ) -> None:
         """A session that tracks nothing yet. Raises InputError if `rgb` is no frame."""
+        pts_seconds = finite(pts_seconds, "pts_seconds", "seconds")
         self._began = time.monotonic() - pts_seconds
         self._frame = Frame(_frame_pixels(rgb, None), 0, pts_seconds)
         self._run = TrackerRun("live frames", Marks(), 0, self._frame, embedder=embedder)
@@ -101,17 +103,18 @@ class Session:
             InputError: a frame of another size or type, or a time that is not later.
         """
         last = self._frame
-        pixels = _frame_pixels(rgb, last.rgb.shape[:2])
+        shown = _frame_pixels(rgb, last.rgb.shape[:2])
         if pts_seconds is None:
             pts_seconds = max(
                 time.monotonic() - self._began, np.nextafter(last.pts_seconds, np.inf)
             )
+        pts_seconds = finite(pts_seconds, "pts_seconds", "seconds")
         if not pts_seconds > last.pts_seconds:
             raise InputError(
                 f"frame {last.index + 1}: expected pts_seconds after the last frame's "
                 f"{last.pts_seconds:g}, got {pts_seconds:g}; push frames in order"
             )
-        self._frame = Frame(pixels, last.index + 1, float(pts_seconds))
+        self._frame = Frame(shown, last.index + 1, float(pts_seconds))
         self._run.marks = Marks()
         self._before = self._now.fork()
         self._result = self._track()
@@ -189,7 +192,7 @@ class Session:
             new = Marks(points=[PointMark(number, index, None, None)])
         else:
             tracked_ones = [joint for _, _, joint in names - set(self.layout.unmarked)]
-            numbers = tracked_ones if joints is None else joints
+            numbers = tracked_ones if joints is None else _joint_numbers(joints)
             self._check_known({("joint", number, joint) for joint in numbers})
             count = self.layout.joints()[number]
             hidden = np.isin(np.arange(count), numbers)
@@ -235,6 +238,10 @@ class Session:
 
     def _names(self, kind: Kind, number: int) -> set[LabelName]:
         """Labels of one tracked thing, those of its unmarked joints among them."""
+        if kind not in get_args(Kind):
+            choices = ", ".join(map(repr, get_args(Kind)))
+            raise InputError(f"kind: expected one of {choices}, got {kind!r:.60}")
+        number = whole(number, f"{kind}: id")
         part = "joint" if kind == "keypoints" else kind
         all_names = (*channel_names(self.layout), *self.layout.unmarked)
         names = {name for name in all_names if name[:2] == (part, number)}
@@ -263,30 +270,55 @@ class Session:
     def _marks(self, **given: Unpack[LiveMarks]) -> Marks:
         """What the user gives for the current frame, as marks on it."""
         index, masks = self._frame.index, given.get("masks")
-        points, boxes = given.get("points") or {}, given.get("boxes") or {}
+        unknown = sorted(set(given) - set(LiveMarks.__annotations__))
+        if unknown:
+            known = ", ".join(LiveMarks.__annotations__)
+            raise InputError(f"{unknown[0]}: expected one of {known}")
+        points, boxes = _by_id(given, "points"), _by_id(given, "boxes")
         poses = []
-        for number, joints in (given.get("keypoints") or {}).items():
-            xy = np.asarray(joints, dtype=np.float64)
-            if xy.ndim != 2 or xy.shape[1] != 2:
-                raise InputError(f"keypoints {number}: expected (J, 2) joints, got {xy.shape}")
+        for number, joints in _by_id(given, "keypoints").items():
+            xy = joint_array(joints, f"keypoints {number}")
             poses.append(KeypointMark(number, index, xy, np.zeros(len(xy), dtype=bool)))
         return Marks(
             {} if masks is None else {index: check_mask(masks)},
-            [PointMark(number, index, *_values(xy, 2)) for number, xy in points.items()],
-            [BoxMark(number, index, *_values(box, 4)) for number, box in boxes.items()],
+            [PointMark(n, index, *_values(xy, 2, f"point {n}")) for n, xy in points.items()],
+            [BoxMark(n, index, *_values(box, 4, f"box {n}")) for n, box in boxes.items()],
             poses,
         )
 
 
-def _values(given: Sequence[float], count: int) -> list[float]:
-    values = [float(value) for value in given]
-    if len(values) != count:
-        raise InputError(f"expected {count} numbers, got {len(values)}: {values}")
-    return values
+def _joint_numbers(joints: object) -> list[int]:
+    if not isinstance(joints, Sequence | np.ndarray) or isinstance(joints, str):
+        raise InputError(f"joints: expected numbers of joints, got {type(joints).__name__}")
+    return [whole(joint, "joints") for joint in joints]
+
+
+def _by_id(given: Mapping[str, Any], name: str) -> dict[int, Any]:
+    """{id: what was given for it} of one kind.
+
+    Raises:
+        InputError: no mapping, or something else than ids.
+    """
+    marks = given.get(name)
+    if marks is None:
+        return {}
+    if not isinstance(marks, Mapping):
+        raise InputError(f"{name}: expected {{id: place}}, got {type(marks).__name__}")
+    return {whole(number, f"{name}: id"): place for number, place in marks.items()}
+
+
+def _values(given: object, count: int, what: str) -> list[float]:
+    if not isinstance(given, Sequence | np.ndarray) or isinstance(given, str | bytes):
+        raise InputError(f"{what}: expected {count} numbers, got {given!r:.60}")
+    if len(given) != count:
+        raise InputError(f"{what}: expected {count} numbers, got {len(given)}: {given!r:.60}")
+    return [finite(value, what) for value in given]
 
 
 def _frame_pixels(rgb: np.ndarray, size: tuple[int, ...] | None) -> np.ndarray:
     """A copy of a pushed frame: cameras hand out one buffer again and again."""
+    if not isinstance(rgb, np.ndarray):
+        raise InputError(f"expected a frame (H, W, 3) uint8 RGB, got {type(rgb).__name__}")
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or rgb.size == 0:
         raise InputError(f"expected a frame (H, W, 3) uint8 RGB, got {rgb.shape} {rgb.dtype}")
     if size is not None and rgb.shape[:2] != size:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from os import fspath
-from typing import Unpack
+from collections.abc import Iterable, Iterator, Sequence
+from os import PathLike, fspath
+from typing import Unpack, get_args
 
 import numpy as np
 import torch
@@ -20,8 +20,10 @@ from chromatrack.tracking.config import Device, TrackConfig, choose_device
 from chromatrack.tracking.embedder import FrameEmbedder
 from chromatrack.tracking.inference import TrackedFrame, follow
 from chromatrack.tracking.mark_checks import checked_marks
+from chromatrack.tracking.mark_types import LARGEST_FRAME, whole
 from chromatrack.tracking.marks import ColorReference, MarkArguments, Marks, read_reference
 from chromatrack.tracking.session import LiveMarks, Session, start_session
+from chromatrack.video.reader import Moment, frame_range
 
 __all__ = ["ColorizedFrame", "TrackConfig", "TrackedFrame", "Tracker", "choose_device"]
 
@@ -95,8 +97,8 @@ class Tracker:
         video: Source,
         *,
         direction: Direction = "both",
-        start: int = 0,
-        end: int | None = None,
+        start: Moment = 0,
+        end: Moment | None = None,
         **marks: Unpack[MarkArguments],
     ) -> Iterator[TrackedFrame]:
         """Carry masks, points, boxes and poses through a video, in constant memory.
@@ -108,7 +110,7 @@ class Tracker:
             video: file, folder or glob of images, or image.
             direction: both ways from every keyframe, or one. With marks on frame `start` alone
                 there is one way only, and frames come as they are read.
-            start, end: first frame and the one after the last, counted from 0.
+            start, end: first frame and the one after the last, counted from 0; or times, "2.5s".
             marks: masks, points, boxes, keypoints, lost: see `MarkArguments`.
 
         Yields:
@@ -119,9 +121,12 @@ class Tracker:
                 end), or nothing is marked.
             VideoError: the video cannot be read; DamagedVideoError after the last good frame.
         """
-        given = Marks.of(start=start, **marks)
-        checked = checked_marks(video, given, start=start, end=end, embedder=self.embedder)
-        return follow(self.embedder, video, checked, direction=direction, start=start, end=end)
+        if direction not in get_args(Direction):
+            raise InputError(f"direction: expected {_or(Direction)}, got {direction!r}")
+        first, after = _range(video, start, end)
+        given = Marks.of(start=first, **marks)
+        checked = checked_marks(video, given, start=first, end=after, embedder=self.embedder)
+        return follow(self.embedder, video, checked, direction=direction, start=first, end=after)
 
     def start(
         self,
@@ -137,9 +142,9 @@ class Tracker:
         self,
         video: Source,
         *,
-        references: Sequence[ColorReference],
-        start: int = 0,
-        end: int | None = None,
+        references: Sequence[ColorReference] | ColorReference,
+        start: Moment = 0,
+        end: Moment | None = None,
     ) -> Iterator[ColorizedFrame]:
         """Colour a grey or faded video from coloured pictures; its luminance is not touched.
 
@@ -157,7 +162,46 @@ class Tracker:
         """
         if self.spec.clip_length != 1:
             raise InputError("colorize: expected an encoder of single frames, got one of clips")
-        pictures = [read_reference(reference) for reference in references]
+        first, after = _range(video, start, end)
+        if isinstance(references, str | PathLike) or _is_picture(references):
+            references = [references]  # pyright: ignore[reportAssignmentType]
+        if not isinstance(references, Iterable):
+            raise InputError(
+                f"references: expected coloured pictures, got {type(references).__name__}"
+            )
+        pictures = [read_reference(reference) for reference in references]  # pyright: ignore[reportArgumentType]
         if not pictures:
             raise InputError("references: expected at least one coloured picture, got none")
-        return colorize_frames(self.embedder, video, pictures, start, end)
+        return colorize_frames(self.embedder, video, pictures, first, after)
+
+
+def _is_picture(value: object) -> bool:
+    """Whether it is (rgb, frame or None)."""
+    return isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], np.ndarray)
+
+
+def _or(choices: object) -> str:
+    return " or ".join(map(repr, get_args(choices)))
+
+
+def _range(video: Source, start: Moment, end: Moment | None) -> tuple[int, int | None]:
+    """Frame numbers of two moments, which may be numbers of NumPy.
+
+    Raises:
+        InputError: no video, or no moments.
+    """
+    if not isinstance(video, str | PathLike):
+        raise InputError(
+            "video: expected the path of a file, folder or glob of images, got "
+            f"{type(video).__name__}; push frames one by one with Tracker.start"
+        )
+    moments = [x if isinstance(x, str) else _frame_number(x) for x in (start, end)]
+    if isinstance(moments[0], int) and not isinstance(moments[1], str):
+        return moments[0], moments[1]
+    return frame_range(video, start=moments[0] or 0, end=moments[1])
+
+
+def _frame_number(value: object) -> int | None:
+    if value is None:
+        return None
+    return whole(value, "start and end: a frame or a time such as '2.5s'", most=LARGEST_FRAME)

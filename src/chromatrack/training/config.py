@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from chromatrack.errors import InputError
+from chromatrack.json_text import json_text
 from chromatrack.model.config import PRESETS, EncoderConfig
 
 Compare = Literal["regress", "classify"]
@@ -345,7 +346,7 @@ def learning_rate(
 
 def to_json(config: TrainConfig) -> str:
     """The recipe as JSON text, read back by `from_json`."""
-    return json.dumps(asdict(config), indent=2)
+    return json_text(asdict(config), indent=2)
 
 
 def from_json(text: str) -> TrainConfig:

@@ -16,6 +16,7 @@ import torch
 
 from chromatrack.atomic import check_output_folder, replace_file, starts_with
 from chromatrack.errors import InputError, OutputError
+from chromatrack.json_text import json_text
 from chromatrack.model.weights import save_encoder
 from chromatrack.runs.progress import Report
 from chromatrack.training import checkpoint
@@ -107,7 +108,7 @@ class RunFiles:
                 truncate_log(self.folder / name, run.step)
         if run.progress(config) < 1:  # with nothing left to do, its recipe stays
             replace_file(self.folder / CONFIG, to_json(config))
-        facts = json.dumps(_facts(run, index, self.world), indent=2)
+        facts = json_text(_facts(run, index, self.world), indent=2)
         replace_file(self.folder / FACTS, facts)
         self.watched = time.monotonic()
 
@@ -127,10 +128,15 @@ class RunFiles:
     def _resume(self, run: TrainState, index: Index, config: TrainConfig) -> None:
         found = checkpoint.latest(self.folder)
         assert found is not None, "check() came first"
-        model = json.loads(found.content["config"])["model"]
+        try:
+            model = json.loads(found.content["config"])["model"]
+        except (ValueError, LookupError, TypeError) as error:
+            raise InputError(
+                f"{found.path}: expected the recipe of a run in it, got another text"
+            ) from error
         if model != config.model:
             raise InputError(f"{found.path}: expected a {config.model!r} run, got a {model!r} run")
-        if found.content["digest"] != index.digest and self.world.leads:
+        if found.content.get("digest") != index.digest and self.world.leads:
             warnings.warn(
                 f"{self.folder}: the data is not what it was when the run was saved; it goes on, "
                 "but not bit for bit as it would have",

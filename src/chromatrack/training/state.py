@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from chromatrack.errors import InputError
 from chromatrack.model.batchnorm import channels_last, measure_statistics
 from chromatrack.model.color_head import class_balance
 from chromatrack.model.encoder import Encoder, build_encoder, color_head
+from chromatrack.model.tensor_files import UNREADABLE, check_numbers, reason
 from chromatrack.model.weights import load_encoder
 from chromatrack.ops.color import fit_codebook, quantize
 from chromatrack.training import checkpoint
@@ -92,21 +94,25 @@ class TrainState:
         """Take everything from a checkpoint.
 
         Raises:
-            InputError: it is of another network.
+            InputError: it is of another network, or not as it was written.
         """
         try:
+            check_numbers(content["encoder"], path)
             self.encoder.load_state_dict(content["encoder"])
             self.optimizer.load_state_dict(content["optimizer"])
             self.scaler.load_state_dict(content["scaler"])
-        except (RuntimeError, ValueError, KeyError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{path}: expected a run of the same network ({reason})") from error
-        self.codebook = content["codebook"]
-        if self.codebook is not None:
-            self.codebook = self.codebook.to(self.device)
-        for name in COUNTS:
-            setattr(self, name, content[name])
-        torch.set_rng_state(content["random"])
+            self.codebook = content["codebook"]
+            if self.codebook is not None:
+                self.codebook = self.codebook.to(self.device)
+            for name in COUNTS:
+                setattr(self, name, _count(name, content[name]))
+            torch.set_rng_state(content["random"])
+        except InputError:
+            raise
+        except UNREADABLE as error:
+            raise InputError(
+                f"{path}: expected a run of the same network ({reason(error)})"
+            ) from error
 
     def branch(self, source: Path) -> None:
         """Go on from what another run had learned, as step 0 of this one.
@@ -123,6 +129,17 @@ class TrainState:
             raise InputError(f"{source}: expected a run's folder or a checkpoint, found none")
         self.restore(found.content, found.path)
         self.step, self.seconds, self.best = 0, 0.0, None
+
+
+def _count(name: str, value: object) -> object:
+    """The value of one of `COUNTS`; TypeError for what is no finite number, nor None.
+
+    The best value may be whatever a score can be.
+    """
+    is_number = isinstance(value, int | float) and (name == "best" or math.isfinite(value))
+    if value is not None and not is_number:
+        raise TypeError(f"{name}: a number was expected, got {type(value).__name__}")
+    return value
 
 
 def begin(config: TrainConfig, device: torch.device) -> TrainState:

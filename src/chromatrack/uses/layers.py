@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
 from torch import Tensor
 
 from chromatrack.errors import InputError
@@ -31,6 +30,7 @@ from chromatrack.uses.surface import (
     sample_picture,
     smooth_step,
 )
+from chromatrack.video.picture_files import read_rgb
 from chromatrack.video.reader import read_frame
 
 TEXTURE_POINTS, FRAME_POINTS = 150, 400
@@ -105,13 +105,7 @@ def _picture_at(
     found = re.fullmatch(place, where)
     if found is None:
         raise InputError(f"{name}: expected {form}")
-    try:
-        with Image.open(path) as image:
-            return np.array(ImageOps.exif_transpose(image).convert(mode)), found
-    except FileNotFoundError as error:
-        raise InputError(f"{name}: no such file") from error
-    except OSError as error:
-        raise InputError(f"{name}: expected a picture ({error})") from error
+    return np.array(read_rgb(path, mode=mode, name=name)), found
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import struct
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +10,9 @@ from pathlib import Path
 from PIL import Image
 
 from chromatrack.errors import VideoError
+from chromatrack.video.picture_files import MOST_PIXELS, PICTURE_ERRORS, readable_formats
 
-IMAGE_ERRORS = (
-    *(OSError, SyntaxError, ValueError, EOFError, TypeError, AttributeError, LookupError),
-    *(ArithmeticError, struct.error, zlib.error, Image.DecompressionBombError),
-)
+IMAGE_ERRORS = PICTURE_ERRORS
 """What Pillow raises for a file that is no image, or a damaged one."""
 
 
@@ -24,16 +20,12 @@ REDUCED = 0b101
 """Bits of TIFF's NewSubfileType: a smaller copy of another page, or its transparency."""
 
 
-MOST_PIXELS = 1 << 27
-"""Of one picture, 134 megapixels (16K video); every one takes some 15 bytes while it is tracked."""
-
-
 @contextmanager
 def open_image(path: Path) -> Iterator[Image.Image]:
     """An image file, its header read; IMAGE_ERRORS, and VideoError for one that is too large."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        image = Image.open(path)
+        image = Image.open(path, formats=readable_formats())
     with image:
         check_pixels(image, path)
         yield image

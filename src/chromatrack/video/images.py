@@ -13,8 +13,9 @@ from PIL import Image, ImageOps
 
 from chromatrack.errors import VideoError
 from chromatrack.video.image_access import IMAGE_ERRORS as IMAGE_ERRORS
-from chromatrack.video.image_access import full_pages, open_image
+from chromatrack.video.image_access import full_pages
 from chromatrack.video.integrity import check_file
+from chromatrack.video.picture_files import opened_picture
 from chromatrack.video.pixel_format import opaque, to_8_bit
 
 IMAGE_SUFFIXES = frozenset(
@@ -85,10 +86,10 @@ def check_same_size(files: Sequence[Path]) -> None:
     first = None
     for path in files:
         try:
-            with open_image(path) as image:
+            with opened_picture(path, error=VideoError) as image:
                 size = upright_size(image)
                 count = len(full_pages(image))
-        except IMAGE_ERRORS:
+        except VideoError:
             continue
         if count > 1:
             raise VideoError(
@@ -107,37 +108,40 @@ def check_same_size(files: Sequence[Path]) -> None:
 def load_image(path: Path, *, size: tuple[int, int] | None = None) -> np.ndarray:
     """(H, W, 3) uint8 sRGB of an image file, EXIF rotation applied, at `size` if given.
 
-    Raises VideoError for floating-point images (their range is not stated) and those of more than
-    MOST_PIXELS, and IMAGE_ERRORS.
+    Raises VideoError for one that cannot be read, and for floating-point images (their range is
+    not stated).
     """
-    with open_image(path) as image:
+    with opened_picture(path, error=VideoError) as image:
         return pixels_of(image, path, size=size)
 
 
 def pixels_of(
     opened: Image.Image, path: Path, *, size: tuple[int, int] | None = None
 ) -> np.ndarray:
-    """As `load_image`, of the picture that an open file is at."""
+    """As `load_image`, of the picture that an open file is at; raises IMAGE_ERRORS too."""
     opened.load()
-    image = ImageOps.exif_transpose(opened)
-    if image.mode == "F":
-        raise VideoError(f"{path}: is a floating-point image; convert it to 8 or 16 bits first")
-    if image.mode.startswith("I"):
-        grey = np.asarray(image).astype(np.int64).clip(0, 65535).astype(np.uint16)
-        pixels = np.repeat(to_8_bit(grey)[..., None], 3, axis=2)
-    elif image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        pixels = opaque(np.asarray(image.convert("RGBA")))
-    else:
-        pixels = np.asarray(image.convert("RGB"))
+    pixels = _rgb(ImageOps.exif_transpose(opened), path)
     if size is None or size == pixels.shape[:2]:
         return np.array(pixels)
     resized = Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BILINEAR)
     return np.array(resized)
 
 
+def _rgb(image: Image.Image, path: Path) -> np.ndarray:
+    """(H, W, 3) uint8 sRGB of an open image."""
+    if image.mode == "F":
+        raise VideoError(f"{path}: is a floating-point image; convert it to 8 or 16 bits first")
+    if image.mode.startswith("I"):
+        grey = np.asarray(image).astype(np.int64).clip(0, 65535).astype(np.uint16)
+        return np.repeat(to_8_bit(grey)[..., None], 3, axis=2)
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        return opaque(np.asarray(image.convert("RGBA")))
+    return np.asarray(image.convert("RGB"))
+
+
 def image_size(path: Path) -> tuple[int, int]:
-    """(height, width) of an image file after EXIF rotation, from its header; IMAGE_ERRORS."""
-    with open_image(path) as image:
+    """(height, width) of an image file after EXIF rotation, from its header; VideoError."""
+    with opened_picture(path, error=VideoError) as image:
         return upright_size(image)
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from chromatrack.errors import LayoutError
+from chromatrack.errors import LayoutError, VideoError
 from chromatrack.evaluation.datasets.mat_files import read_mat
 from chromatrack.evaluation.datasets.poses import (
     PoseClip,
@@ -35,7 +35,7 @@ from chromatrack.evaluation.datasets.poses import (
 )
 from chromatrack.evaluation.metrics.keypoints import Compat
 from chromatrack.evaluation.runner import Benchmark, chosen
-from chromatrack.video.images import IMAGE_ERRORS, image_files, image_size
+from chromatrack.video.images import image_files, image_size
 
 PENN_JOINTS = (
     "head", "left shoulder", "right shoulder", "left elbow", "right elbow", "left wrist",
@@ -134,7 +134,7 @@ def _frame_size(folder: Path, frames: int) -> tuple[int, int]:
         raise LayoutError(f"'{folder}' holds {len(pictures)} pictures; its labels {frames} frames")
     try:
         return image_size(pictures[0])
-    except IMAGE_ERRORS as error:
+    except VideoError as error:
         raise LayoutError(f"cannot read '{pictures[0]}' as a picture: {error}") from error
 
 

@@ -19,12 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from chromatrack.errors import LayoutError
 from chromatrack.evaluation.datasets.safe_pickle import ByteSpan, StoredArray, read_array_pickle
 from chromatrack.evaluation.metrics.tapvid import QueryMode, evaluated_frames, sample_queries
-from chromatrack.video.images import IMAGE_ERRORS
+from chromatrack.video.picture_files import opened_picture
 
 EXPECTED = (
     "tapvid_davis.pkl, tapvid_rgb_stacking.pkl, or Kinetics' 0000_of_0010.pkl to 0009_of_0010"
@@ -163,8 +162,5 @@ def _is_picture(shape: tuple[int, ...], dtype: np.dtype) -> bool:
 
 
 def _decoded(content: bytes, where: str) -> np.ndarray:
-    try:
-        with Image.open(io.BytesIO(content)) as picture:
-            return np.array(picture.convert("RGB"))
-    except IMAGE_ERRORS as error:
-        raise LayoutError(f"{where}: expected an encoded picture ({error})") from error
+    with opened_picture(io.BytesIO(content), name=where, error=LayoutError) as picture:
+        return np.array(picture.convert("RGB"))

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from chromatrack.errors import InputError, LayoutError
 from chromatrack.evaluation.datasets.davis import IMAGE_SUFFIXES, LabelledFrame, MaskTracker
@@ -33,6 +33,7 @@ from chromatrack.evaluation.metrics.parsing import class_iou, confusion_matrix, 
 from chromatrack.evaluation.runner import Benchmark, ClipReport, Result, in_order
 from chromatrack.formats.masks import write_mask
 from chromatrack.video.images import frame_files
+from chromatrack.video.picture_files import opened_picture
 from chromatrack.video.writer import ImageSequenceWriter
 
 VIP_CLASSES: tuple[str, ...] = (
@@ -175,15 +176,12 @@ def read_classes(path: Path) -> np.ndarray:
     Raises:
         LayoutError: not a grey or palette picture.
     """
-    try:
-        with Image.open(path) as image:
-            if image.mode not in ("L", "P"):
-                raise LayoutError(
-                    f"'{path}': expected a grey or palette picture of class ids, got {image.mode}"
-                )
-            return np.asarray(image).astype(np.int32)
-    except (OSError, SyntaxError, UnidentifiedImageError) as error:
-        raise LayoutError(f"cannot read '{path}' as a picture: {error}") from error
+    with opened_picture(path, error=LayoutError) as image:
+        if image.mode not in ("L", "P"):
+            raise LayoutError(
+                f"'{path}': expected a grey or palette picture of class ids, got {image.mode}"
+            )
+        return np.asarray(image).astype(np.int32)
 
 
 def _jsonable(scores: Mapping[str, float]) -> dict[str, float | None]:
@@ -244,11 +242,8 @@ def _write_frames(images: Sequence[Path], folder: Path, *, side: int) -> None:
     """Write frames of side x side pixels, bilinear, lossless."""
     with ImageSequenceWriter(folder) as writer:
         for path in images:
-            try:
-                with Image.open(path) as image:
-                    rgb = image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
-            except (OSError, SyntaxError, UnidentifiedImageError) as error:
-                raise LayoutError(f"cannot read '{path}' as a picture: {error}") from error
+            with opened_picture(path, error=LayoutError) as image:
+                rgb = image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
             writer.write(np.asarray(rgb))
 
 

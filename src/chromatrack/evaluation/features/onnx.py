@@ -6,7 +6,6 @@ the first output is read. Height and width are free, or one fixed square.
 
 from __future__ import annotations
 
-import importlib
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,10 @@ from torch import Tensor
 
 from chromatrack.errors import InputError, WeightsError
 from chromatrack.evaluation.features.callables import CallableEncoder
+from chromatrack.model.tensor_files import UNREADABLE, own_errors, reason
+
+STATE = "onnxruntime.capi.onnxruntime_pybind11_state"
+"""Where onnxruntime keeps its exceptions."""
 
 
 def load_onnx(path: str | PathLike[str], *, offset: float | None = None) -> CallableEncoder:
@@ -45,8 +48,17 @@ class OnnxFile:
         """`(B, 3, H, W)` float -> `(B, C, h, w)` as the file gives them."""
         name = self.session.get_inputs()[0].name
         images = np.ascontiguousarray(rgb.float().cpu().numpy())
-        found = [self.session.run(None, {name: image[None]})[0] for image in images]
-        return torch.from_numpy(np.concatenate(found).astype(np.float32)).to(rgb.device)
+        try:
+            found = [self.session.run(None, {name: image[None]})[0] for image in images]
+            features = torch.from_numpy(np.concatenate(found).astype(np.float32))
+        except (*own_errors(STATE), *UNREADABLE) as error:
+            raise WeightsError(
+                f"{self.path}: cannot be run on pictures of {images.shape[3]}x{images.shape[2]} "
+                f"({reason(error)})"
+            ) from error
+        if not bool(torch.isfinite(features).all()):
+            raise WeightsError(f"{self.path}: expected finite features, got NaN or infinity")
+        return features.to(rgb.device)
 
     def __reduce__(self) -> tuple[type[OnnxFile], tuple[Path]]:
         return OnnxFile, (self.path,)
@@ -55,8 +67,6 @@ class OnnxFile:
 def _open(path: str) -> Any:  # noqa: ANN401  (onnxruntime is optional)
     try:
         import onnxruntime  # pyright: ignore[reportMissingImports]
-
-        failures: Any = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
     except ImportError as error:
         raise InputError(
             "onnx: needs onnxruntime; install it with pip install 'chromatrack[onnx]'"
@@ -67,16 +77,8 @@ def _open(path: str) -> Any:  # noqa: ANN401  (onnxruntime is optional)
     options.intra_op_num_threads = torch.get_num_threads()
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except (
-        failures.Fail,
-        failures.InvalidArgument,
-        failures.InvalidGraph,
-        failures.InvalidProtobuf,
-        failures.NotImplemented,
-        failures.RuntimeException,
-    ) as error:
-        reason = str(error).splitlines()[0]
-        raise WeightsError(f"{path}: cannot be opened as an ONNX file ({reason})") from error
+    except (*own_errors(STATE), *UNREADABLE) as error:
+        raise WeightsError(f"{path}: cannot be opened as an ONNX file ({reason(error)})") from error
 
 
 def _fixed_side(session: Any, path: str) -> int | None:  # noqa: ANN401

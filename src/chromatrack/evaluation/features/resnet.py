@@ -8,10 +8,7 @@ deviation. Files are read without running code from them.
 from __future__ import annotations
 
 import argparse
-import pickle
 import re
-import struct
-import zipfile
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -19,12 +16,18 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from chromatrack.errors import InputError, WeightsError
 from chromatrack.model.encoder import Encoder
+from chromatrack.model.tensor_files import (
+    UNREADABLE,
+    check_features,
+    check_numbers,
+    read_safetensors,
+    read_torch,
+    reason,
+)
 from chromatrack.ops.coords import FeatureSpec
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -43,11 +46,6 @@ PREFIXES = (
 """What stands before a ResNet's own names, by layout; the first that fits is taken."""
 
 Padding = Literal["zeros", "reflect"]
-
-_UNREADABLE = (
-    OSError, RuntimeError, ValueError, TypeError, EOFError, LookupError, AttributeError,
-    ImportError, struct.error, zipfile.BadZipFile,
-)  # fmt: skip
 
 
 class Block(nn.Module):
@@ -159,16 +157,23 @@ def load_resnet(path: str | PathLike[str], *, layer: int | None = None) -> Publi
     if layer not in (1, 2, 3, 4):
         raise InputError(f"layer: expected a layer of a ResNet, 1 to 4, got {layer}")
     layout, state = resnet_state(read_state(path), path)
+    check_numbers(state, path)
     try:
         network = PublicResNet(
             state, layer=layer, padding="reflect" if layout == "crw" else "zeros"
         )
     except KeyError as missing:
         raise WeightsError(f"{path}: expected a ResNet; {missing} is missing") from missing
+    except UNREADABLE as error:
+        raise WeightsError(
+            f"{path}: expected a ResNet, got weights of other shapes ({reason(error)})"
+        ) from error
     _check_names(network, state, layer, path)
     used = {name: value for name, value in state.items() if name in network.state_dict()}
     network.load_state_dict(used, strict=False)
-    return network.float().eval()
+    network = network.float().eval()
+    check_features(network.plain, path, pictures=1)
+    return network
 
 
 def _check_names(
@@ -206,20 +211,9 @@ def read_state(path: str | PathLike[str]) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise WeightsError(f"{path}: expected a file of weights; nothing is there")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        with torch.serialization.safe_globals([argparse.Namespace]):  # CRW keeps its options so
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise WeightsError(
-            f"{path}: expected tensors and plain values, got Python objects, which would run code "
-            "when read; if you trust the file, save its weights anew with torch.save(weights, FILE)"
-        ) from error
-    except (*_UNREADABLE, SafetensorError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"{path}: cannot be read as weights ({reason})") from error
-    return _tensors(content)
+    if path.suffix == ".safetensors":
+        return read_safetensors(path)[0]
+    return _tensors(read_torch(path, allowed=[argparse.Namespace]))  # CRW keeps its options so
 
 
 def _tensors(content: Any) -> dict[str, Tensor]:  # noqa: ANN401  (whatever was in the file)

@@ -15,9 +15,16 @@ from typing import Any
 
 from torch import Tensor
 
-from chromatrack.errors import InputError, WeightsError
+from chromatrack.errors import InputError, WeightsError, shown
 from chromatrack.evaluation.features.callables import padded
 from chromatrack.evaluation.features.resnet import DEVIATION, MEAN, PublicEncoder
+from chromatrack.model.tensor_files import (
+    UNREADABLE,
+    check_features,
+    check_numbers,
+    own_errors,
+    reason,
+)
 from chromatrack.ops.coords import FeatureSpec, cell_count, centred_offset, image_size
 
 
@@ -46,6 +53,8 @@ class VitEncoder(PublicEncoder):
                 f"dinov3_vit), got {config.model_type}"
             )
         blocks = config.num_hidden_layers
+        if not isinstance(blocks, int) or blocks < 1:
+            raise InputError(f"vit: expected a network with blocks, got {blocks} of them")
         if block is not None and not 1 <= block <= blocks:
             raise InputError(f"layer: expected a block of the network, 1 to {blocks}, got {block}")
         self.network, self.block = network, block
@@ -89,14 +98,25 @@ def load_vit(name: str, *, block: int | None = None) -> VitEncoder:
             "such folder is there"
         )
     try:
-        network = AutoModel.from_pretrained(name, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        network, loaded = AutoModel.from_pretrained(
+            name, trust_remote_code=False, output_loading_info=True
+        )
+    except (*UNREADABLE, *own_errors("huggingface_hub.errors", "safetensors")) as error:
         raise WeightsError(
-            f"vit:{name}: expected a folder with config.json and weights, or an id ({reason})"
+            f"vit:{name}: expected a folder with config.json and weights, or an id "
+            f"({reason(error)})"
         ) from error
+    lacking = [str(key) for key in loaded["missing_keys"] if not str(key).startswith("pooler")]
+    if lacking or loaded["mismatched_keys"]:  # it would make such weights up
+        some = ", ".join([*lacking, *(str(key[0]) for key in loaded["mismatched_keys"])][:3])
+        raise WeightsError(
+            f"vit:{name}: expected weights that fit config.json; these do not: {some}"
+        )
+    check_numbers(network.state_dict(), f"vit:{name}")
     mean, deviation = _normalisation(Path(name))
-    return VitEncoder(network.float().eval(), block=block, mean=mean, deviation=deviation)
+    encoder = VitEncoder(network.float().eval(), block=block, mean=mean, deviation=deviation)
+    check_features(encoder.plain, f"vit:{name}", pictures=1)
+    return encoder
 
 
 def _normalisation(folder: Path) -> tuple[Sequence[float], Sequence[float]]:
@@ -106,6 +126,18 @@ def _normalisation(folder: Path) -> tuple[Sequence[float], Sequence[float]]:
         return MEAN, DEVIATION
     try:
         settings = json.loads(path.read_text("utf-8"))
-        return settings.get("image_mean", MEAN), settings.get("image_std", DEVIATION)
-    except (ValueError, AttributeError) as error:
-        raise WeightsError(f"{path}: expected a JSON object ({error})") from error
+        mean, deviation = settings.get("image_mean", MEAN), settings.get("image_std", DEVIATION)
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise WeightsError(f"{path}: expected a JSON object ({reason(error)})") from error
+    if not _is_color(mean) or not _is_color(deviation) or min(deviation) <= 0:
+        raise WeightsError(
+            f"{path}: expected three numbers as image_mean and three above 0 as image_std, got "
+            f"{shown(mean)} and {shown(deviation)}"
+        )
+    return mean, deviation
+
+
+def _is_color(value: Any) -> bool:  # noqa: ANN401  (whatever JSON can hold)
+    """Whether it is three finite numbers."""
+    is_three = isinstance(value, list | tuple) and len(value) == 3
+    return is_three and all(type(x) in (int, float) and abs(x) < 1e6 for x in value)

@@ -15,6 +15,7 @@ from chromatrack.evaluation.paper.page import JF
 from chromatrack.evaluation.runner import Result
 from chromatrack.formats.masks import read_mask
 from chromatrack.structures import TrackedPoint
+from chromatrack.video.picture_files import opened_picture, read_rgb
 from chromatrack.video.reader import read_frame
 from chromatrack.viz.overlays import contact_sheet, overlay_masks
 from chromatrack.viz.track_overlays import overlay_points
@@ -34,13 +35,12 @@ def color_sheets(folder: Path) -> Pictures:
     paths = sorted((folder / "horizons").glob("*.png"), key=lambda p: (-_width(p), p.name))
     pictures: Pictures = []
     for path in paths[:SHEETS]:
-        with Image.open(path) as image:
-            pictures.append((f"Colours copied to later frames: {path.stem}", image.convert("RGB")))
+        pictures.append((f"Colours copied to later frames: {path.stem}", read_rgb(path)))
     return pictures
 
 
 def _width(path: Path) -> int:
-    with Image.open(path) as image:
+    with opened_picture(path) as image:
         return image.width
 
 
@@ -73,7 +73,7 @@ def _mask_sheet(
     sequence: DavisSequence, masks: Mapping[str, Result], output: Path, year: Year
 ) -> np.ndarray:
     at = np.linspace(0, len(sequence.images) - 1, COLUMNS).round().astype(int).tolist()
-    frames = [np.asarray(Image.open(sequence.images[index]).convert("RGB")) for index in at]
+    frames = [np.asarray(read_rgb(sequence.images[index])) for index in at]
     truth = [read_annotation(sequence.annotations[index], year=year) for index in at]
     rows = [[overlay_masks(f, m) for f, m in zip(frames, truth, strict=True)]]
     for name in masks:

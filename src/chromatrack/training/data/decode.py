@@ -24,7 +24,7 @@ from chromatrack.ops.resample import planes
 from chromatrack.ops.shot_boundary import CutDetector
 from chromatrack.training.data.media import LEAST_SIDE
 from chromatrack.video.decode import Clock, Damage, PictureReader
-from chromatrack.video.images import IMAGE_ERRORS
+from chromatrack.video.picture_files import opened_picture
 from chromatrack.video.pixel_format import RgbConverter
 
 if TYPE_CHECKING:
@@ -187,11 +187,11 @@ def load_photo(entry: MediaFile, *, short_side: int) -> Tensor:
         with Path(entry.path).open("rb") as file:
             file.seek(entry.start)
             data = file.read() if entry.length is None else file.read(entry.length)
-        image = Image.open(io.BytesIO(data))
-        image.draft("RGB", (2 * short_side, 2 * short_side))  # a huge JPEG is decoded smaller
-        image = ImageOps.exif_transpose(image).convert("RGB")
-    except IMAGE_ERRORS as error:
-        raise VideoError(f"{entry.label}: cannot be read as an image ({error})") from error
+    except OSError as error:
+        raise VideoError(f"{entry.label}: cannot be read ({error.strerror or error})") from error
+    with opened_picture(io.BytesIO(data), name=entry.label, error=VideoError) as opened:
+        opened.draft("RGB", (2 * short_side, 2 * short_side))  # a huge JPEG is decoded smaller
+        image = ImageOps.exif_transpose(opened).convert("RGB")
     if min(image.size) < LEAST_SIDE:
         raise VideoError(
             f"{entry.label}: expected at least {LEAST_SIDE} pixels a side, got "

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError, OutputError, VideoError
+from chromatrack.json_text import json_text
 from chromatrack.training.data.listing import Listing, Member, Shard, is_remote
 from chromatrack.training.data.media import MediaFile, Stretch, VideoEntry, look_at
 
@@ -184,7 +185,7 @@ def _write_cache(file: Path, known: _Known) -> None:
         "shards": {path: asdict(shard) for path, shard in known.shards.items()},
     }
     with suppress(OutputError):
-        replace_file(file, json.dumps({"check": _check(content), "content": content}))
+        replace_file(file, json_text({"check": _check(content), "content": content}))
 
 
 def _check(content: object) -> str:

@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError
 from chromatrack.training.monitor.log import (
@@ -21,6 +19,7 @@ from chromatrack.training.monitor.log import (
     read_log,
     read_validations,
 )
+from chromatrack.video.picture_files import opened_picture
 from chromatrack.viz.html import (
     as_data,
     heading,
@@ -175,9 +174,9 @@ def _as_data(path: Path) -> str | None:
     if not path.stem.removeprefix("step-").isdigit():
         return None
     try:
-        with Image.open(path) as image:
+        with opened_picture(path) as image:
             return as_data(image)
-    except OSError:
+    except InputError:
         return None
 
 
