@@ -47,7 +47,8 @@ def start_session(
 ) -> Session:
     """Begin to track live frames; this is frame 0. Marks may also come later.
 
-    A session in which everything is marked on frame 0 gives the frames of `Tracker.track` exactly.
+    A session in which everything is marked on frame 0 gives the frames of `Tracker.track` exactly,
+    but for things smaller than a cell: those have no close-ups here.
 
     Args:
         rgb: `(H, W, 3)` uint8; all later frames have its size.
