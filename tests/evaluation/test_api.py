@@ -100,4 +100,4 @@ def test_what_cannot_be_scored(davis, tmp_path):
 
 def test_options_that_a_benchmark_does_not_have_are_named(tmp_path):
     with pytest.raises(InputError, match=r"^foo: davis has the options .*year"):
-        evaluate("davis", tmp_path, foo=1)
+        chromatrack.evaluate("davis", tmp_path, foo=1)

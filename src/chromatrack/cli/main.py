@@ -7,6 +7,8 @@ Nothing heavy is imported before a command runs, so that `--help` answers at onc
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 import warnings
@@ -20,7 +22,7 @@ from chromatrack.cli.edit import correct, paint
 from chromatrack.cli.evaluate import evaluate_app
 from chromatrack.cli.track import Output, colorize, events, stabilize, track
 from chromatrack.cli.train import train
-from chromatrack.errors import ChromatrackError, DamagedVideoError
+from chromatrack.errors import ChromatrackError, DamagedVideoError, OutputError
 from chromatrack.tracking.config import Device
 
 INTERRUPTED = 130
@@ -96,6 +98,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     a wrong option).
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):  # names that it cannot spell are spelled with \\x
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if arguments == ["--version"]:
         print(f"chromatrack {__version__}")
         return 0
@@ -107,10 +112,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         warnings.showwarning = _warn
         try:
             said = _app().cli(prog="chromatrack", description=description, args=arguments)
-            if isinstance(said, int):
-                return said
-            print(said)
-            return 0
+            if not isinstance(said, int):
+                print(said)
+            sys.stdout.flush()  # here, where it can be said that it is full
+            return said if isinstance(said, int) else 0
         except DamagedVideoError as error:
             _warn(str(error))
             return error.exit_code
@@ -123,3 +128,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         except BrokenPipeError:  # `chromatrack ... | head`: whoever read stdout has left
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return PIPE_CLOSED
+        except OSError as error:
+            if error.errno != errno.ENOSPC or error.filename is not None:
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            print("chromatrack: stdout is full; choose another file for it", file=sys.stderr)
+            return OutputError.exit_code
