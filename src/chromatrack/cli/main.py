@@ -101,9 +101,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # names that it cannot spell are spelled with \\x
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    if arguments == ["--version"]:
-        print(f"chromatrack {__version__}")
-        return 0
     description = (
         "Track or colour anything in a video, learned from unlabelled video by copying colours. "
         "--version prints the version."
@@ -111,7 +108,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = _warn
         try:
-            said = _app().cli(prog="chromatrack", description=description, args=arguments)
+            if arguments == ["--version"]:
+                said = f"chromatrack {__version__}"
+            else:
+                said = _app().cli(prog="chromatrack", description=description, args=arguments)
             if not isinstance(said, int):
                 print(said)
             sys.stdout.flush()  # here, where it can be said that it is full
