@@ -7,6 +7,8 @@ Nothing heavy is imported before a command runs, so that `--help` answers at onc
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 import warnings
@@ -22,7 +24,7 @@ from chromatrack.cli.frame import frame
 from chromatrack.cli.option_errors import CommandLine
 from chromatrack.cli.track import Output, colorize, events, stabilize, track
 from chromatrack.cli.train import train
-from chromatrack.errors import ChromatrackError, DamagedVideoError
+from chromatrack.errors import ChromatrackError, DamagedVideoError, OutputError
 from chromatrack.runs.progress import end_on_signals
 from chromatrack.tracking.config import Device
 
@@ -122,18 +124,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     2 for a wrong option).
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments == ["--version"]:
-        print(f"chromatrack {__version__}")
-        return 0
+    for stream in (sys.stdout, sys.stderr):  # names that it cannot spell are spelled with \\x
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     with warnings.catch_warnings():
         warnings.showwarning = _warn
         try:
-            with end_on_signals():
-                said = _parse_and_run(arguments)
-            if isinstance(said, int):
-                return said
-            print(said)
-            return 0
+            if arguments == ["--version"]:
+                said = f"chromatrack {__version__}"
+            else:
+                with end_on_signals():
+                    said = _parse_and_run(arguments)
+            if not isinstance(said, int):
+                print(said)
+            sys.stdout.flush()  # here, where it can be said that it is full
+            return said if isinstance(said, int) else 0
         except DamagedVideoError as error:
             _warn(str(error))
             return error.exit_code
@@ -146,3 +151,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         except BrokenPipeError:  # `chromatrack ... | head`: whoever read stdout has left
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return PIPE_CLOSED
+        except OSError as error:
+            if error.errno != errno.ENOSPC or error.filename is not None:
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            print("chromatrack: stdout is full; choose another file for it", file=sys.stderr)
+            return OutputError.exit_code
