@@ -214,9 +214,10 @@ def _loop(
         if run.is_sound:
             files.save(run, config)
             complete = is_together and not signal
-            signal = signal or files.finish(
+            ended = files.finish(
                 run, sampler, config, complete=complete, asked=asked, progress=progress
             )
+            signal = signal or ended
         if is_together:
             wait(world)
     raise_for(signal, step=run.step)
