@@ -7,7 +7,15 @@ from typing import Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
-from chromatrack.cli.options import DEFAULTS, Settings, load_tracker
+from chromatrack.cli.options import (
+    AS_IT_IS,
+    AS_USUAL,
+    DEFAULTS,
+    OutputOptions,
+    Settings,
+    SourceOptions,
+    load_tracker,
+)
 from chromatrack.cli.track import End, Output, Start, Video, with_look_at
 from chromatrack.tracking.config import Device
 
@@ -77,6 +85,8 @@ def paint(
     codec: Literal["h264", "ffv1", "prores"] | None = None,
     start: Start = "0",
     end: End = None,
+    reading: OmitArgPrefixes[SourceOptions] = AS_IT_IS,
+    encoding: OmitArgPrefixes[OutputOptions] = AS_USUAL,
     settings: OmitArgPrefixes[Settings] = DEFAULTS,
 ) -> str:
     """Carry textures, or what was repainted on a frame, with the surfaces of a video.
@@ -97,16 +107,18 @@ def paint(
 
     for text in [text for groups in (texture, painted) for group in groups for text in group]:
         check_apart(picture_and_place(text)[0], output)
+    source, quality = reading.of(video), encoding.quality()
     with frame_bar() as report:
         done = paint_video(
             load_tracker(settings),
-            video,
+            source,
             textures=[parse_texture(text) for group in texture for text in group],
             painted=[parse_painted(text) for group in painted for text in group],
             output=output,
             codec=codec,
             start=start,
             end=end,
+            quality=quality,
             progress=report,
         )
     lines = [f"{done.frames} frames in {done.seconds:.1f} s: {done.output}"]

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from chromatrack.cli.mark_files import NO_MARKS, MarkFiles
-from chromatrack.cli.options import DEFAULTS, Settings, load_tracker
+from chromatrack.cli.options import (
+    AS_IT_IS,
+    AS_USUAL,
+    DEFAULTS,
+    OutputOptions,
+    Settings,
+    SourceOptions,
+    load_tracker,
+)
 
 if TYPE_CHECKING:
     from chromatrack.propagation.reliability import ReviewRange
@@ -34,6 +42,8 @@ def track(
     start: Start = "0",
     end: End = None,
     show_reliability: bool = False,
+    reading: OmitArgPrefixes[SourceOptions] = AS_IT_IS,
+    encoding: OmitArgPrefixes[OutputOptions] = AS_USUAL,
     settings: OmitArgPrefixes[Settings] = DEFAULTS,
 ) -> str:
     """Track objects, points, boxes and skeletons through a video, all in one run.
@@ -52,18 +62,20 @@ def track(
     from chromatrack.runs.writer import track_to_folder
     from chromatrack.video.reader import frame_range
 
-    first, last = frame_range(video, start=start, end=end)
+    source, quality = reading.of(video), encoding.quality()
+    first, last = frame_range(source, start=start, end=end)
     given = read_mark_files(marks, video, output=output, start=first)
     with frame_bar() as report:
         summary = track_to_folder(
             load_tracker(settings),
-            video,
+            source,
             given,
             output=output,
             direction=direction,
             start=first,
             end=last,
             show_reliability=show_reliability,
+            quality=quality,
             progress=report,
         )
     return _summary(summary)
@@ -80,6 +92,8 @@ def colorize(
     codec: Literal["h264", "ffv1", "prores"] | None = None,
     start: Start = "0",
     end: End = None,
+    reading: OmitArgPrefixes[SourceOptions] = AS_IT_IS,
+    encoding: OmitArgPrefixes[OutputOptions] = AS_USUAL,
     settings: OmitArgPrefixes[Settings] = DEFAULTS,
 ) -> str:
     """Colour a grey or faded video from one or more coloured pictures; luminance is kept.
@@ -95,15 +109,17 @@ def colorize(
     from chromatrack.cli.progress import frame_bar
     from chromatrack.runs.colorized import colorize_to_file
 
+    source, quality = reading.of(video), encoding.quality()
     with frame_bar() as report:
         summary = colorize_to_file(
             load_tracker(settings),
-            video,
+            source,
             references=[picture for group in reference for picture in group],
             output=output,
             codec=codec,
             start=start,
             end=end,
+            quality=quality,
             progress=report,
         )
     return _summary(summary)
@@ -120,6 +136,8 @@ def stabilize(
     motion: Literal["shift", "similarity"] | None = None,
     fill: Literal["black", "edge", "blur", "crop"] = "black",
     zoom: bool = False,
+    reading: OmitArgPrefixes[SourceOptions] = AS_IT_IS,
+    encoding: OmitArgPrefixes[OutputOptions] = AS_USUAL,
 ) -> str:
     """Hold the camera on a tracked thing, or on the background.
 
@@ -137,9 +155,10 @@ def stabilize(
     from chromatrack.runs.reader import read_result
     from chromatrack.uses.stabilize import stabilize_video
 
+    source, quality = reading.of(video), encoding.quality()
     with frame_bar() as report:
         done = stabilize_video(
-            video,
+            source,
             read_result(track),
             output=output,
             lock=lock,
@@ -147,6 +166,7 @@ def stabilize(
             fill=fill,
             zoom=zoom,
             motion=motion,
+            quality=quality,
             progress=report,
         )
     still = "smoothed" if smooth else f"as on frame {done.reference_frame}"

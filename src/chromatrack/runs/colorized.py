@@ -6,7 +6,7 @@ import json
 import re
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from chromatrack import __version__
@@ -19,14 +19,14 @@ from chromatrack.structures import Source
 from chromatrack.tracking.color_reliability import LOOK_BELOW
 from chromatrack.tracking.marks import ColorReference
 from chromatrack.tracking.tracker import Tracker
+from chromatrack.video.encoding import USUAL, Codec, Quality
+from chromatrack.video.like_source import open_writer_like
 from chromatrack.video.reader import (
     ImageSequenceWriter,
     Moment,
     frame_range,
-    open_writer,
     probe,
 )
-from chromatrack.video.writer import Codec
 
 
 def colorize_to_file(
@@ -38,6 +38,7 @@ def colorize_to_file(
     codec: Codec | None = None,
     start: Moment = 0,
     end: Moment | None = None,
+    quality: Quality = USUAL,
     progress: Report | None = None,
 ) -> RunSummary:
     """Colour a video from coloured pictures and write it, with the source's timing and sound.
@@ -49,6 +50,7 @@ def colorize_to_file(
             `*.png` pattern for images. Not the video itself. OUTPUT.reliability.json beside
             it says how far every frame can be trusted.
         start, end: first frame and the one after the last: numbers, or times such as "2.5s".
+        quality: of a video file.
         progress: called after every frame.
 
     Raises:
@@ -61,7 +63,7 @@ def colorize_to_file(
     first, last = frame_range(video, start=start, end=end)
     frames = tracker.colorize(video, references=references, start=first, end=last)
     total = frames_ahead(info.frame_count, first, last)
-    writer = open_writer(output, codec=codec, fps=info.average_fps, audio_from=video)
+    writer = open_writer_like(video, output, info=info, first=first, codec=codec, quality=quality)
     is_images = isinstance(writer, ImageSequenceWriter)
     target = writer.folder if is_images else writer.path
     with stop_on_interrupt() as check_interrupt:
@@ -87,13 +89,13 @@ def colorize_to_file(
             if rows:
                 _write_reliability(target.resolve(), rows, model=tracker.model)
             if rows and is_images:
-                _warn_of_stale_images(target, len(rows))
+                _warn_of_stale_images(target, writer.written)
     return RunSummary(Path(output), len(rows), time.perf_counter() - began)
 
 
-def _warn_of_stale_images(folder: Path, count: int) -> None:
+def _warn_of_stale_images(folder: Path, written: Collection[str]) -> None:
     numbered = (path for path in folder.glob("*.png") if re.fullmatch(r"[0-9]{5,}", path.stem))
-    stale = sorted(path.name for path in numbered if int(path.stem) >= count)
+    stale = sorted(path.name for path in numbered if path.name not in written)
     if stale:
         warnings.warn(
             f"{folder}: {len(stale)} pictures remain that this run did not write, "

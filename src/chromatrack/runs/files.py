@@ -6,6 +6,7 @@ import contextlib
 import re
 import warnings
 from collections.abc import Collection, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
@@ -18,6 +19,8 @@ from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.reliability import LOOK_BELOW_OF
 from chromatrack.structures import Skeleton, Source
 from chromatrack.tracking.inference import TrackedFrame
+from chromatrack.video.display import SQUARE, Display
+from chromatrack.video.encoding import USUAL, Quality
 from chromatrack.video.reader import open_writer
 from chromatrack.viz.overlays import Bar, overlay_masks, overlay_reliability
 from chromatrack.viz.track_overlays import Trails, overlay_boxes, overlay_points, overlay_skeleton
@@ -47,6 +50,8 @@ class TrackFiles(contextlib.ExitStack):
         fps: float | None,
         skeleton: Skeleton | None = None,
         show_reliability: bool = False,
+        display: Display = SQUARE,
+        quality: Quality = USUAL,
     ) -> None:
         """Nothing is written yet.
 
@@ -56,10 +61,12 @@ class TrackFiles(contextlib.ExitStack):
             video, fps: source of the overlay's sound; frames a second, None where not known.
             skeleton: of the keypoints, if any are tracked.
             show_reliability: draw it into the overlay.
+            display, quality: how the overlay's pictures are shown and encoded.
         """
         super().__init__()
         self.folder, self.layout, self.skeleton = folder, layout, skeleton
         self._video, self._fps = video, fps
+        self._display, self._quality = display, quality
         self._show_reliability = show_reliability
         self._tables: dict[str, TableWriter | KeypointWriter] | None = None
         self._trails = Trails(max(2, min(240, round(TRAIL_SECONDS * (fps or 25)))))
@@ -71,7 +78,13 @@ class TrackFiles(contextlib.ExitStack):
         return kinds | ({"box"} if self.layout.boxes else set())
 
     def __enter__(self) -> Self:
-        writer = open_writer(self.folder / "overlay.mp4", fps=self._fps, audio_from=self._video)
+        writer = open_writer(
+            self.folder / "overlay.mp4",
+            fps=self._fps,
+            audio_from=self._video,
+            display=self._display,
+            **asdict(self._quality),
+        )
         self._overlay = self.enter_context(writer)
         return super().__enter__()
 

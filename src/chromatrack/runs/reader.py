@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from glob import glob
 from itertools import pairwise
-from os import fspath
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from chromatrack.formats.keypoints import read_keypoint_tracks
 from chromatrack.formats.masks import frame_file, read_mask
 from chromatrack.structures import Kind, LabelName, Source
 from chromatrack.tracking.reliability import read_places_row
+from chromatrack.video.source import VideoSource
 
 READABLE_VERSIONS = (1, 2)
 """Values of `schema_version` in result.json that this module understands."""
@@ -65,8 +65,9 @@ class Result:
 
     video_path: as the run was given it. size: (height, width) of its frames. frames: ascending
     and without gaps. objects: ids that have masks. points, boxes, keypoints: {id: TrackData}.
-    complete, reason: False and why, where the run ended early. load_mask: frame number ->
-    (H, W) int32 ids.
+    complete, reason: False and why, where the run ended early. fps, deinterlaced: how it was read,
+    as in `VideoSource`. states_times: False where times are frame numbers by a rate. load_mask:
+    frame number -> (H, W) int32 ids.
     """
 
     folder: Path
@@ -79,6 +80,9 @@ class Result:
     keypoints: Mapping[int, TrackData] = field(default_factory=dict)
     complete: bool = True
     reason: str | None = None
+    fps: float | None = None
+    deinterlaced: bool = False
+    states_times: bool = True
     load_mask: Callable[[int], np.ndarray] = _no_mask
 
     @cached_property
@@ -121,18 +125,28 @@ class Result:
         table = {"point": self.points, "box": self.boxes, "keypoints": self.keypoints}
         return table.get(kind, {})
 
-    def find_video(self, video: Source | None = None) -> str:
+    def as_tracked(self, video: Source) -> Source:
+        """A video to be read as the tracked one was: deinterlaced, at a rate that was given."""
+        given = VideoSource.of(video)
+        fps, deinterlace = given.fps or self.fps, given.deinterlace or self.deinterlaced
+        if fps is None and not deinterlace:
+            return given.path
+        return VideoSource(given.path, fps=fps, deinterlace=deinterlace)
+
+    def find_video(self, video: Source | None = None) -> Source:
         """Where the tracked video is: `video` if given, else as saved, else beside the result.
+
+        To be read as it was tracked (deinterlaced, at a given rate).
 
         Raises:
             InputError: it is in none of these places.
         """
         if video is not None:
-            return fspath(video)
+            return self.as_tracked(video)
         name = Path(self.video_path).name
         for place in (Path(self.video_path), self.folder / name, self.folder.parent / name):
             if place.exists() or glob(str(place)):  # noqa: PTH207  (the pattern may be absolute)
-                return str(place)
+                return self.as_tracked(str(place))
         raise InputError(
             f"{self.folder}: its video '{self.video_path}' is not there any more; name the place "
             "where it is now"
@@ -167,6 +181,7 @@ def read_result(folder: Source) -> Result:
         frames = tuple(_frame(row) for row in data["frames"])
         video = data["video"]
         size = int(video["height"]), int(video["width"])
+        fps = None if video.get("fps") is None else float(video["fps"])
         video_path, objects = str(video["path"]), tuple(int(k) for k in data.get("objects", []))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
@@ -195,6 +210,9 @@ def read_result(folder: Source) -> Result:
         ),
         complete=complete,
         reason=reason,
+        fps=fps,
+        deinterlaced=bool(video.get("deinterlaced", False)),
+        states_times=bool(video.get("states_times", True)),
         load_mask=lambda index: read_mask(home / "masks" / frame_file(index)),
     )
 

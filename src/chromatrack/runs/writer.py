@@ -30,6 +30,7 @@ from chromatrack.tracking.mark_checks import check_all, fit_skeleton
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.reliability import places_row
 from chromatrack.tracking.tracker import Tracker
+from chromatrack.video.encoding import USUAL, Quality
 from chromatrack.video.reader import VideoInfo, probe
 
 SCHEMA_VERSION = 2
@@ -91,6 +92,7 @@ def track_to_folder(
     start: int = 0,
     end: int | None = None,
     show_reliability: bool = False,
+    quality: Quality = USUAL,
     progress: Report | None = None,
 ) -> RunSummary:
     """Track everything marked through a video and write it into a folder.
@@ -108,6 +110,7 @@ def track_to_folder(
         output: folder, made if missing.
         direction, start, end: as in `Tracker.track`.
         show_reliability: draw it into the overlay, a bar for each object.
+        quality: of the overlay.
         progress: called after every frame.
 
     Raises:
@@ -127,6 +130,7 @@ def track_to_folder(
     head["marks"] = plain_marks(marks)
     run = _TrackRun(folder, start, head)
     head["show_reliability"] = show_reliability
+    head["quality"] = asdict(quality)
     files = TrackFiles(
         folder,
         marks.layout(),
@@ -134,6 +138,8 @@ def track_to_folder(
         fps=info.average_fps,
         skeleton=marks.skeleton,
         show_reliability=show_reliability,
+        display=info.display,
+        quality=quality,
     )
     _write_result(run, reason="not finished: still running, or ended without a word")
     write_run_masks(folder, marks.masks)

@@ -32,8 +32,8 @@ from chromatrack.uses.layers import (
     texture_layer,
 )
 from chromatrack.uses.video_output import check_apart, video_output
+from chromatrack.video.encoding import USUAL, Codec, Quality
 from chromatrack.video.reader import Frame, Moment, frame_range, probe, read_frame
-from chromatrack.video.writer import Codec
 
 Wash = Callable[[np.ndarray], Tensor]
 """Makes `(3, H, W)` Lab, the change on a frame `(H, W, 3)` uint8, without the surface's detail."""
@@ -69,6 +69,7 @@ def paint_video(
     codec: Codec | None = None,
     start: Moment = 0,
     end: Moment | None = None,
+    quality: Quality = USUAL,
     progress: Report | None = None,
 ) -> PaintSummary:
     """Carry textures and repainted frames through a video and write it, timing and sound kept.
@@ -79,6 +80,7 @@ def paint_video(
         output: a video file, or a folder or `*.png` pattern for images. Not the video itself.
         codec: how a video file is coded; None: as its suffix says.
         start, end: first frame and the one after the last: numbers, or times such as "2.5s".
+        quality: of a video file.
         progress: called after every frame.
 
     Raises:
@@ -94,7 +96,14 @@ def paint_video(
     shown: list[tuple[float, ...]] = []
     with (
         video_output(
-            output, video=video, name="paint", total=total, codec=codec, progress=progress
+            output,
+            video=video,
+            name="paint",
+            total=total,
+            first=first,
+            codec=codec,
+            quality=quality,
+            progress=progress,
         ) as put,
         closing(frames),
     ):

@@ -11,8 +11,9 @@ from chromatrack.errors import InputError
 from chromatrack.runs.progress import Report, stop_on_interrupt
 from chromatrack.runs.writer import interrupted
 from chromatrack.structures import Source
-from chromatrack.video.reader import Frame, ImageSequenceWriter, open_writer, probe
-from chromatrack.video.writer import Codec
+from chromatrack.video.encoding import USUAL, Codec, Quality
+from chromatrack.video.like_source import open_writer_like
+from chromatrack.video.reader import Frame, ImageSequenceWriter, probe
 
 
 def check_apart(video: Source, output: Source) -> None:
@@ -28,10 +29,12 @@ def video_output(
     video: Source,
     name: str,
     total: int | None,
+    first: int = 0,
     codec: Codec | None = None,
+    quality: Quality = USUAL,
     progress: Report | None = None,
 ) -> Iterator[Callable[[Frame], None]]:
-    """Open a video file, or a folder for images, for what is made of `video`.
+    """Open a video file, or a folder for images, for what is made of `video` from frame `first` on.
 
     Yields the function that writes a frame, reports progress as `name`, and then lets Ctrl-C end
     the loop: what was written until then plays.
@@ -41,7 +44,9 @@ def video_output(
         KeyboardInterrupt: says how many frames were written.
     """
     count = 0
-    writer = open_writer(output, codec=codec, fps=probe(video).average_fps, audio_from=video)
+    writer = open_writer_like(
+        video, output, info=probe(video), first=first, codec=codec, quality=quality
+    )
 
     def put(frame: Frame) -> None:
         nonlocal count

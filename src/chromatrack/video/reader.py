@@ -1,13 +1,14 @@
 """Frames in, frames out: the one door between files and `(H, W, 3)` arrays.
 
 Everything streams: memory does not grow with the length of a video. Times are the source's own
-presentation times, so a variable frame rate survives. The writers of `writer.py` are offered here
-too.
+presentation times, counted from its first shown frame as players do, so a variable frame rate
+survives. The writers of `writer.py` are offered here too.
 """
 
 from __future__ import annotations
 
 import re
+import warnings
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +22,9 @@ from PIL import Image
 
 from chromatrack.errors import DamagedVideoError, InputError, VideoError
 from chromatrack.structures import Source
-from chromatrack.video.decode import FALLBACK_FPS, Damage, PictureReader, beyond_end
+from chromatrack.video.decode import FALLBACK_FPS, PictureReader, beyond_end
+from chromatrack.video.display import SQUARE, Display, FieldOrder, field_order
+from chromatrack.video.hdr import NAMES
 from chromatrack.video.images import (
     IMAGE_ERRORS,
     check_same_size,
@@ -29,7 +32,10 @@ from chromatrack.video.images import (
     image_size,
     load_image,
 )
-from chromatrack.video.pixel_format import RgbConverter, quarter_turns, turned
+from chromatrack.video.orientation import Orientation
+from chromatrack.video.picture_order import Damage
+from chromatrack.video.pixel_format import RgbConverter
+from chromatrack.video.source import VideoSource as VideoSource
 from chromatrack.video.writer import ImageSequenceWriter as ImageSequenceWriter
 from chromatrack.video.writer import VideoWriter as VideoWriter
 from chromatrack.video.writer import open_writer as open_writer
@@ -43,7 +49,8 @@ class Frame:
     """One frame of a video or image sequence.
 
     rgb: (H, W, 3) uint8 sRGB, upright. index: 0-based in the whole source. pts_seconds: when it
-    is shown, in the source's own time. duration_seconds: how long, or None where not stated.
+    is shown, counted from the source's first shown frame. duration_seconds: how long, or None where
+    not stated.
     """
 
     rgb: np.ndarray
@@ -57,7 +64,11 @@ class VideoInfo:
     """What a source says about itself; None where it does not say.
 
     height, width: pixels after rotation. frame_count: as declared (exact for images).
-    rotation: counter-clockwise degrees (0, 90, 180, 270) that were applied.
+    rotation: counter-clockwise degrees (0, 90, 180, 270) that were applied, after mirroring about
+    the vertical axis where `mirrored`. start_seconds: the file's own time of its first shown frame,
+    which is 0 for us. display: how frames are to be shown. fps: the rate that was asked for, where
+    the source states no times. states_times: False where times are frame numbers by a rate.
+    deinterlaced: whether its fields are made whole pictures.
     """
 
     path: str
@@ -70,21 +81,29 @@ class VideoInfo:
     pixel_format: str
     rotation: int
     has_audio: bool
+    mirrored: bool = False
+    start_seconds: float = 0.0
+    display: Display = SQUARE
+    fps: float | None = None
+    states_times: bool = True
+    deinterlaced: bool = False
 
 
 def probe(source: Source) -> VideoInfo:
     """Describe a video, image, folder or glob of images; decodes one frame.
 
+    Warns, once for each source, of what is not shown as it is stored: HDR, and interlaced pictures.
     Raises VideoError when the source cannot be opened or holds no frame.
     """
-    files = image_files(source)
+    given = VideoSource.of(source)
+    files = image_files(given)
     if files is not None:
-        return _probe_images(fspath(source), files)
-    with _closed_after(PictureReader.open(fspath(source))) as reader:
-        picture = next(reader.pictures(), None)
-        if picture is None:
-            raise VideoError(f"{reader.path}: its video stream holds no frames")
-        return _probe_stream(reader, picture)
+        return _probe_images(given, files)
+    with _closed_after(_open(given)) as reader:
+        _, picture = next(reader.pictures_from(0))
+        info = _probe_stream(reader, picture, given)
+        _tell_kind(info, field_order(reader.stream, picture), picture.color_trc)
+        return info
 
 
 def read_frames(
@@ -98,7 +117,7 @@ def read_frames(
 
     Args:
         source: any file FFmpeg reads, an image, a folder of images or a glob (in natural order:
-            `f2` before `f10`; 24 frames per second are assumed for images).
+            `f2` before `f10`; 24 frames per second are assumed for images), or a `VideoSource`.
         start, end: frame numbers in the whole source. Seeks where numbers stay exact. An `end`
             behind the last frame is the last frame.
         size: (height, width) to bring every frame to (after rotation); None keeps the source's.
@@ -112,19 +131,20 @@ def read_frames(
         raise InputError(f"expected 0 <= start < end, got start={start}, end={end}")
     if size is not None and min(size) < 1:
         raise InputError(f"expected size as a positive (height, width), got {size}")
-    files = image_files(source)
+    given = VideoSource.of(source)
+    files = image_files(given)
     if files is not None:
         check_same_size(files)
         if start >= len(files):
-            raise VideoError(beyond_end(fspath(source), len(files), start))
-        return _read_images(files, start, end, size)
-    return _read_stream(PictureReader.open(fspath(source)), start, end, size)
+            raise VideoError(beyond_end(given.path, len(files), start))
+        return _read_images(files, start, end, size, fps=given.fps or FALLBACK_FPS)
+    return _read_stream(_open(given), start, end, size, fps=given.fps)
 
 
 def read_frame(source: Source, *, index: int | None = None, seconds: float | None = None) -> Frame:
     """One frame, by its number or by a time: the frame on screen at `seconds`.
 
-    Times are those of `Frame.pts_seconds`; a time before the first frame gives the first.
+    Times are those of `Frame.pts_seconds`.
     Equal to the same frame of `read_frames`, but seeks where it can.
 
     Raises InputError unless exactly one of the two is given and it is not negative; VideoError
@@ -195,13 +215,30 @@ def parse_moment(moment: Moment) -> int | float:
 # -- video files ---------------------------------------------------------------------------
 
 
+def _open(source: VideoSource) -> PictureReader:
+    """InputError for a rate that contradicts a video's own times."""
+    reader = PictureReader.open(source.path, deinterlace=source.deinterlace)
+    if source.fps is not None and reader.states_times:
+        reader.close()
+        raise InputError(
+            f"{source.path}: states when its frames are shown, so leave fps {source.fps:g} out"
+        )
+    return reader
+
+
 def _read_stream(
-    reader: PictureReader, start: int, end: int | None, size: tuple[int, int] | None
+    reader: PictureReader,
+    start: int,
+    end: int | None,
+    size: tuple[int, int] | None,
+    *,
+    fps: float | None,
 ) -> Iterator[Frame]:
-    converter = RgbConverter(size)
-    clock = reader.clock()
+    converter = RgbConverter(size, reader.path)
     with _closed_after(reader):
+        clock = None
         for index, picture in reader.pictures_from(start):
+            clock = clock or reader.clock(origin=reader.first_pts, fps=fps)
             seconds = clock.read(picture, index)
             yield Frame(converter.rgb(picture), index, seconds, clock.duration(picture))
             if end is not None and index + 1 >= end:
@@ -222,53 +259,79 @@ def _closed_after(reader: PictureReader) -> Iterator[PictureReader]:
         reader.close()
 
 
-def _probe_stream(reader: PictureReader, picture: VideoFrame) -> VideoInfo:
+def _probe_stream(reader: PictureReader, picture: VideoFrame, source: VideoSource) -> VideoInfo:
     stream, container = reader.stream, reader.container
-    turns = quarter_turns(picture)
-    height, width = turned((picture.height, picture.width), turns)
-    duration = None
-    if stream.duration is not None and stream.time_base is not None:
-        duration = float(stream.duration * stream.time_base)
+    orientation = Orientation.of(picture)
+    height, width = orientation.size((picture.height, picture.width))
+    duration, base = None, stream.time_base
+    if stream.duration is not None and base is not None:
+        duration = float(stream.duration * base)
     elif container.duration is not None:
         duration = container.duration / 1e6
+    rate = source.fps or (float(stream.average_rate) if stream.average_rate else None)
     return VideoInfo(
         path=reader.path,
         height=height,
         width=width,
-        frame_count=stream.frames or None,
-        duration_seconds=duration,
-        average_fps=float(stream.average_rate) if stream.average_rate else None,
+        frame_count=None if reader.parts else stream.frames or None,
+        duration_seconds=None if reader.parts else duration,
+        average_fps=rate,
         codec=stream.codec_context.codec.canonical_name,
         pixel_format=picture.format.name,
-        rotation=90 * turns,
+        rotation=90 * orientation.turns,
         has_audio=bool(container.streams.audio),
+        mirrored=orientation.mirrored,
+        start_seconds=float(reader.first_pts * base) if base else 0.0,
+        display=Display.of(stream, picture, deinterlaced=source.deinterlace),
+        fps=source.fps,
+        states_times=reader.states_times,
+        deinterlaced=source.deinterlace,
     )
+
+
+def _tell_kind(info: VideoInfo, order: FieldOrder, transfer: int) -> None:
+    """Warn of what is not shown as it is stored."""
+    if transfer in NAMES:
+        warnings.warn(
+            f"{info.path}: is HDR ({NAMES[transfer]}); it is tone-mapped, and what is made of it "
+            "is SDR",
+            stacklevel=3,
+        )
+    if order != "progressive" and not info.deinterlaced:
+        warnings.warn(
+            f"{info.path}: is interlaced ({order}), so what moves is combed; --deinterlace makes "
+            "whole pictures of it",
+            stacklevel=3,
+        )
 
 
 def _index_at(source: Source, seconds: float) -> int:
     """Number of the frame on screen at a time; VideoError behind the end."""
-    times, last_step = _times(source, seconds)
+    given = VideoSource.of(source)
+    times, last_step = _times(given, seconds)
     if seconds >= times[-1] + last_step:
         raise VideoError(
-            f"{fspath(source)}: ends at {times[-1] + last_step:.3f} s after {len(times)} frames, "
+            f"{given.path}: ends at {times[-1] + last_step:.3f} s after {len(times)} frames, "
             f"but {seconds} s was asked for"
         )
     return max(0, bisect_right(times, seconds) - 1)
 
 
-def _times(source: Source, seconds: float) -> tuple[list[float], float]:
+def _times(source: VideoSource, seconds: float) -> tuple[list[float], float]:
     """Times of the frames up to past `seconds` and the duration of the last of them."""
     files = image_files(source)
     if files is not None:
-        return [i / FALLBACK_FPS for i in range(len(files))], 1 / FALLBACK_FPS
-    with _closed_after(PictureReader.open(fspath(source))) as reader:
+        rate = source.fps or _assumed_rate(source.path)
+        return [i / rate for i in range(len(files))], 1 / rate
+    with _closed_after(_open(source)) as reader:
         table = reader.packet_table()
-        clock = reader.clock()
+        clock = reader.clock(fps=source.fps)
         step, base = clock.step, reader.stream.time_base
         if table is not None and base is not None:
-            return [float(ticks * base) for ticks in table.pts], step
+            return [float((ticks - table.pts[0]) * base) for ticks in table.pts], step
         times: list[float] = []
         for index, picture in reader.pictures_from(0):
+            clock.origin = reader.first_pts
             times.append(clock.read(picture, index))
             step = clock.duration(picture) or step
             if times[-1] > seconds:
@@ -276,11 +339,20 @@ def _times(source: Source, seconds: float) -> tuple[list[float], float]:
     return times, step
 
 
+def _assumed_rate(path: str) -> float:
+    warnings.warn(
+        f"{path}: states no times, so {FALLBACK_FPS:g} frames per second are assumed; --fps says "
+        "how many there are",
+        stacklevel=3,
+    )
+    return FALLBACK_FPS
+
+
 # -- images --------------------------------------------------------------------------------
 
 
 def _read_images(
-    files: list[Path], start: int, end: int | None, size: tuple[int, int] | None
+    files: list[Path], start: int, end: int | None, size: tuple[int, int] | None, *, fps: float
 ) -> Iterator[Frame]:
     for index in range(start, min(len(files), end if end is not None else len(files))):
         try:
@@ -292,10 +364,11 @@ def _read_images(
                 raise VideoError(f"{files[0]}: cannot be read as an image ({error})") from error
             text = f"{files[index]}: damaged image at frame {index} ({error})"
             raise DamagedVideoError(text, frame_index=index) from error
-        yield Frame(rgb, index, index / FALLBACK_FPS, 1 / FALLBACK_FPS)
+        yield Frame(rgb, index, index / fps, 1 / fps)
 
 
-def _probe_images(path: str, files: list[Path]) -> VideoInfo:
+def _probe_images(source: VideoSource, files: list[Path]) -> VideoInfo:
+    rate = source.fps or FALLBACK_FPS
     check_same_size(files)
     try:
         height, width = image_size(files[0])
@@ -305,14 +378,16 @@ def _probe_images(path: str, files: list[Path]) -> VideoInfo:
         raise VideoError(f"{files[0]}: cannot be read as an image ({error})") from error
     count = len(files)
     return VideoInfo(
-        path=path,
+        path=source.path,
         height=height,
         width=width,
         frame_count=count,
-        duration_seconds=count / FALLBACK_FPS,
-        average_fps=FALLBACK_FPS,
+        duration_seconds=count / rate,
+        average_fps=rate,
         codec=codec,
         pixel_format=mode,
         rotation=0,
         has_audio=False,
+        fps=source.fps,
+        states_times=False,
     )
