@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 from av.error import FFmpegError
@@ -65,7 +66,7 @@ def _graph(picture: VideoFrame, name: str, options: str) -> Graph:
         width=picture.width,
         height=picture.height,
         format=picture.format,
-        time_base=picture.time_base,
+        time_base=picture.time_base or Fraction(1, 1_000_000),
     )
     graph.link_nodes(
         source,
@@ -94,7 +95,9 @@ class FieldMarker:
 
 def _stamped(done: VideoFrame, picture: VideoFrame) -> VideoFrame:
     """A filtered picture with the times and colours of the one it was made of."""
-    done.pts, done.time_base, done.duration = picture.pts, picture.time_base, picture.duration
+    done.pts, done.duration = picture.pts, picture.duration
+    if picture.time_base is not None:
+        done.time_base = picture.time_base
     done.colorspace, done.color_range = picture.colorspace, picture.color_range
     done.color_trc, done.color_primaries = picture.color_trc, picture.color_primaries
     return done

@@ -111,6 +111,16 @@ class Encoding:
         fits = self.codec != "h264" or self.size[0] % 4 == 0
         return self.display.field_order != "progressive" and fits
 
+    def options(self, quality: Quality) -> dict[str, str]:
+        """Of the encoder."""
+        options = dict(ENCODERS[self.codec][2])
+        if self.codec == "h264":
+            options |= {"crf": str(quality.crf), "preset": quality.preset}
+            if self.is_interlaced:
+                first = self.display.field_order[0]  # t or b
+                options["x264-params"] = f"{first}ff=1"
+        return options
+
     def describe(self, context: VideoCodecContext) -> None:
         """State how the pictures are to be shown."""
         shown = self.display

@@ -52,8 +52,16 @@ def _recordings(path: str, size: int, _changed: int) -> tuple[Recording, ...]:
     begins = [0, *_seams(data, places)]
     if len(begins) == 1:
         return ()
-    last = [places[np.searchsorted(places, begin) - 1] + PACKET for begin in begins[1:]]
-    return tuple(Recording(int(a), int(b)) for a, b in zip(begins, [*last, size], strict=True))
+    ends = [*(_end_before(places, begin) for begin in begins[1:]), size]
+    return tuple(map(Recording, begins, ends))
+
+
+def _end_before(places: np.ndarray, begin: int) -> int:
+    """Where the recording ends that lies before byte `begin`, in whole packets."""
+    number = int(np.searchsorted(places, begin))
+    while places[number] - places[number - 1] != PACKET and number > 1:
+        number -= 1  # a packet that broke off, and has the next recording's bytes in it
+    return int(places[number])
 
 
 def _packet_places(data: np.ndarray) -> np.ndarray:
@@ -100,7 +108,8 @@ def _seams(data: np.ndarray, places: np.ndarray) -> list[int]:
         same = np.flatnonzero(pids[units[number] : unit] == pids[unit])
         if not leaps[number] and len(same) and control[units[number] + same[-1]] & 0x0F == 15:
             continue  # the counters did not begin anew, they went on
-        if pids[at - 1] == _SERVICES and at - 1 > units[number]:
+        whole = places[at] - places[at - 1] == PACKET
+        if whole and pids[at - 1] == _SERVICES and at - 1 > units[number]:
             at -= 1
         seams.append(int(places[at]))
     return seams

@@ -32,6 +32,7 @@ from chromatrack.video.deinterlace import FieldMarker
 from chromatrack.video.display import SQUARE, Display
 from chromatrack.video.encoding import ENCODERS, USUAL, Codec, Encoding, Preset, Quality, codec_for
 from chromatrack.video.image_writer import ImageSequenceWriter
+from chromatrack.video.matroska import set_pixel_shape
 from chromatrack.video.output_files import FrameWriter, as_output_error, check_frame, partial_file
 from chromatrack.video.pixel_format import CONVERSION
 
@@ -144,11 +145,17 @@ class VideoWriter(FrameWriter):
                 if self._audio is not None:
                     self._audio.advance((last + length) / TICKS_PER_SECOND)
                 self._container.close()
+                self._state_shape()
                 self._partial.replace(self.path)
         except BaseException:
             self.abort()
             raise
         self._release()
+
+    def _state_shape(self) -> None:
+        shape = self._encoding.display.pixel_shape
+        if shape != 1 and self.path.suffix.lower() == ".mkv":
+            set_pixel_shape(self._partial, shape)
 
     def abort(self) -> None:
         """Give up: remove what was written and leave an older file of that name as it was."""
@@ -169,9 +176,7 @@ class VideoWriter(FrameWriter):
         self._size = height, width = rgb.shape[0], rgb.shape[1]
         self._encoding = replace(self._encoding, size=self._size, is_deep=rgb.dtype == np.uint16)
         self._origin = first_seconds or 0.0
-        encoder, _, options = ENCODERS[self._codec]
-        if self._codec == "h264":
-            options = {"crf": str(self._quality.crf), "preset": self._quality.preset}
+        encoder, options = ENCODERS[self._codec][0], self._encoding.options(self._quality)
         if self._codec != "ffv1":
             self.padding = (height % 2, width % 2)
         is_mp4 = self.path.suffix.lower() in (".mp4", ".m4v", ".mov")
