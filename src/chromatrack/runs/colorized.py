@@ -75,7 +75,7 @@ def colorize_to_file(
                     keep_apart(given, target)
                 for frame in frames:
                     writer.write(
-                        frame.rgb,
+                        frame.rgb if frame.deep is None else frame.deep,
                         pts_seconds=frame.pts_seconds,
                         duration_seconds=frame.duration_seconds,
                     )

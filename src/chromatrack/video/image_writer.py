@@ -88,5 +88,5 @@ def png_bytes(rgb: np.ndarray) -> bytes:
     assert isinstance(encoder, VideoCodecContext)
     encoder.height, encoder.width = rgb.shape[:2]
     encoder.pix_fmt, encoder.time_base = "rgb48be", Fraction(1, 25)
-    picture = VideoFrame.from_ndarray(np.ascontiguousarray(rgb.astype(">u2")), format="rgb48be")
+    picture = VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb48be")
     return b"".join(bytes(packet) for packet in [*encoder.encode(picture), *encoder.encode(None)])

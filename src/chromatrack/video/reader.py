@@ -30,11 +30,12 @@ from chromatrack.video.images import (
     check_same_size,
     image_files,
     image_size,
+    load_deep_image,
     load_image,
 )
 from chromatrack.video.orientation import Orientation
 from chromatrack.video.picture_order import Damage
-from chromatrack.video.pixel_format import RgbConverter
+from chromatrack.video.pixel_format import RgbConverter, to_8_bit
 from chromatrack.video.source import VideoSource as VideoSource
 from chromatrack.video.writer import ImageSequenceWriter as ImageSequenceWriter
 from chromatrack.video.writer import VideoWriter as VideoWriter
@@ -50,13 +51,14 @@ class Frame:
 
     rgb: (H, W, 3) uint8 sRGB, upright. index: 0-based in the whole source. pts_seconds: when it
     is shown, counted from the source's first shown frame. duration_seconds: how long, or None where
-    not stated.
+    not stated. deep: (H, W, 3) uint16, where it was asked for and the source has more than 8 bits.
     """
 
     rgb: np.ndarray
     index: int
     pts_seconds: float
     duration_seconds: float | None = None
+    deep: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ def read_frames(
     start: int = 0,
     end: int | None = None,
     size: tuple[int, int] | None = None,
+    deep: bool = False,
 ) -> Iterator[Frame]:
     """Frames `start` to `end` (exclusive; None: all) of a source, one at a time.
 
@@ -121,6 +124,8 @@ def read_frames(
         start, end: frame numbers in the whole source. Seeks where numbers stay exact. An `end`
             behind the last frame is the last frame.
         size: (height, width) to bring every frame to (after rotation); None keeps the source's.
+        deep: give `Frame.deep` too, where the source has more than 8 bits (not with `size` for
+            images).
 
     Raises:
         InputError: a range or size that makes no sense (at once).
@@ -137,8 +142,9 @@ def read_frames(
         check_same_size(files)
         if start >= len(files):
             raise VideoError(beyond_end(given.path, len(files), start))
-        return _read_images(files, start, end, size, fps=given.fps or FALLBACK_FPS)
-    return _read_stream(_open(given), start, end, size, fps=given.fps)
+        rate = given.fps or FALLBACK_FPS
+        return _read_images(files, start, end, size, fps=rate, deep=deep)
+    return _read_stream(_open(given), start, end, size, fps=given.fps, deep=deep)
 
 
 def read_frame(source: Source, *, index: int | None = None, seconds: float | None = None) -> Frame:
@@ -233,6 +239,7 @@ def _read_stream(
     size: tuple[int, int] | None,
     *,
     fps: float | None,
+    deep: bool,
 ) -> Iterator[Frame]:
     converter = RgbConverter(size, reader.path)
     with _closed_after(reader):
@@ -240,7 +247,9 @@ def _read_stream(
         for index, picture in reader.pictures_from(start):
             clock = clock or reader.clock(origin=reader.first_pts, fps=fps)
             seconds = clock.read(picture, index)
-            yield Frame(converter.rgb(picture), index, seconds, clock.duration(picture))
+            pixels = converter.pixels(picture)
+            whole = pixels if deep and pixels.dtype == np.uint16 else None
+            yield Frame(to_8_bit(pixels), index, seconds, clock.duration(picture), whole)
             if end is not None and index + 1 >= end:
                 return
 
@@ -352,7 +361,13 @@ def _assumed_rate(path: str) -> float:
 
 
 def _read_images(
-    files: list[Path], start: int, end: int | None, size: tuple[int, int] | None, *, fps: float
+    files: list[Path],
+    start: int,
+    end: int | None,
+    size: tuple[int, int] | None,
+    *,
+    fps: float,
+    deep: bool,
 ) -> Iterator[Frame]:
     for index in range(start, min(len(files), end if end is not None else len(files))):
         try:
@@ -364,7 +379,8 @@ def _read_images(
                 raise VideoError(f"{files[0]}: cannot be read as an image ({error})") from error
             text = f"{files[index]}: damaged image at frame {index} ({error})"
             raise DamagedVideoError(text, frame_index=index) from error
-        yield Frame(rgb, index, index / fps, 1 / fps)
+        whole = load_deep_image(files[index]) if deep and size is None else None
+        yield Frame(rgb, index, index / fps, 1 / fps, whole)
 
 
 def _probe_images(source: VideoSource, files: list[Path]) -> VideoInfo:

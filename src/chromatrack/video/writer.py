@@ -34,7 +34,7 @@ from chromatrack.video.encoding import ENCODERS, USUAL, Codec, Encoding, Preset,
 from chromatrack.video.image_writer import ImageSequenceWriter
 from chromatrack.video.matroska import set_pixel_shape
 from chromatrack.video.output_files import FrameWriter, as_output_error, check_frame, partial_file
-from chromatrack.video.pixel_format import CONVERSION
+from chromatrack.video.pixel_format import CONVERSION, to_8_bit, to_16_bit
 
 TICKS_PER_SECOND = 5_760_000
 """Divides every usual time base (90 kHz, 24/30/60 times 1000 / 1001, 12800, 15360, 1 ms)."""
@@ -59,8 +59,8 @@ class VideoWriter(FrameWriter):
         crf, preset: of `Quality`.
         display: of the source: the shape of pixels, colours and field order that the file states.
 
-    The first frame is at time 0 of the file and all others keep their distance from it. Frames are
-    uint8, or all of them uint16, which become 10 bits (FFV1: 16). H.264 and ProRes need even sizes:
+    The first frame is at time 0 of the file and all others keep their distance from it. Where it is
+    uint16 the file has 10 bits (FFV1: 16). H.264 and ProRes need even sizes:
     odd ones are padded at the right and bottom by repeating the edge; `padding` is (rows, columns)
     and the file's comment says so.
 
@@ -117,10 +117,11 @@ class VideoWriter(FrameWriter):
         """
         if self._done:
             raise OutputError(f"{self.path}: is already closed")
-        check_frame(rgb, self._size, self._count, deep=self._count == 0 or self._encoding.is_deep)
+        check_frame(rgb, self._size, self._count)
         with as_output_error(self.path):
             if self._container is None:
                 self._open(rgb, pts_seconds)
+            rgb = to_16_bit(rgb) if self._encoding.is_deep else to_8_bit(rgb)
             ticks = self._next_ticks(pts_seconds)
             stated = None if duration_seconds is None else _ticks(duration_seconds)
             self._last = (ticks, stated)
