@@ -46,7 +46,8 @@ UPRIGHT = Orientation()
 
 def _matrix(picture: VideoFrame) -> tuple[int, int, int, int] | None:
     """The 2x2 part (a, b, c, d) of a display matrix: columns go along (a, b), rows (c, d)."""
-    for data in picture.side_data:
+    for number in range(len(picture.side_data)):
+        data = picture.side_data[number]
         if data.type == Type.DISPLAYMATRIX and data.buffer_size >= 36:
             a, b, _, c, d, *_ = struct.unpack("=9i", bytes(data)[:36])
             return a, b, c, d
