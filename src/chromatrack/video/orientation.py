@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideData, Type
 from av.video.frame import VideoFrame
 
 
@@ -46,8 +47,9 @@ UPRIGHT = Orientation()
 
 def _matrix(picture: VideoFrame) -> tuple[int, int, int, int] | None:
     """The 2x2 part (a, b, c, d) of a display matrix: columns go along (a, b), rows (c, d)."""
-    for number in range(len(picture.side_data)):
-        data = picture.side_data[number]
+    side_data: Any = picture.side_data  # typed as another kind of mapping than it is
+    for number in range(len(side_data)):
+        data: SideData = side_data[number]
         if data.type == Type.DISPLAYMATRIX and data.buffer_size >= 36:
             a, b, _, c, d, *_ = struct.unpack("=9i", bytes(data)[:36])
             return a, b, c, d
