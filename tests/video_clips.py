@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
+from av.codec.context import Flags
+from av.filter import Graph
+from av.video.reformatter import Colorspace
+
+_MATRICES = {
+    1: Colorspace.ITU709,
+    5: Colorspace.ITU624,
+    6: Colorspace.SMPTE170M,
+    9: Colorspace.BT2020,
+}
 
 ENCODER_OPTIONS = {
     "libx264": {"g": "250", "bf": "3", "b-pyramid": "normal", "qp": "20"},
@@ -39,22 +50,45 @@ def write_clip(
     tone: str | None = None,
     tone_seconds: float = 1.0,
     raw_format: str = "rgb24",
+    flips: tuple[bool, bool] = (False, False),
+    describe: Mapping[str, Any] | None = None,
+    fields: str | None = None,
 ) -> Path:
-    """Encode `frames`, shown at `ticks` * `time_base`; `tone`: codec of a sine as sound track."""
+    """Encode `frames`, shown at `ticks` * `time_base`; `tone`: codec of a sine as sound track.
+
+    flips: horizontal and vertical, in the display matrix. describe: attributes of the encoder
+    (color_trc, sample_aspect_ratio, ...). fields: "tff" or "bff": coded and marked as interlaced.
+    """
     height, width = frames[0].shape[:2]
     with av.open(str(path), "w", container_options=container_options or {}) as container:
         merged = {**ENCODER_OPTIONS.get(codec, {}), **(options or {})}
+        if fields and codec == "libx264":
+            merged["x264-params"] = f"{fields}=1"
         stream = container.add_stream(codec, rate=24, options=merged)
         stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
         stream.codec_context.time_base = stream.time_base = time_base
-        if rotation:
-            stream.set_display_rotation(rotation)
+        if rotation or any(flips):
+            stream.set_display_rotation(rotation, *flips)
+        for name, value in (describe or {}).items():
+            setattr(stream.codec_context, name, value)
+        if fields:
+            stream.codec_context.flags |= Flags.interlaced_dct | Flags.interlaced_me
+            stream.codec_context.field_order = 2 if fields == "tff" else 3
+        mark = field_marker((height, width), pixel_format, time_base, fields) if fields else None
         sound = container.add_stream(tone, rate=44100, layout="mono") if tone else None
         for index, rgb in enumerate(frames):
             picture = av.VideoFrame.from_ndarray(rgb, format=raw_format)
-            picture = picture.reformat(format=pixel_format)
+            full = (describe or {}).get("color_range") == 2
+            picture = picture.reformat(
+                format=pixel_format,
+                dst_colorspace=_MATRICES.get((describe or {}).get("colorspace", 0)),
+                dst_color_range=2 if full else None,
+            )
             picture.pts = ticks[index] if ticks is not None else index
             picture.time_base = time_base
+            if mark is not None:
+                mark.push(picture)
+                picture = mark.pull()
             container.mux(stream.encode(picture))
         if sound is not None:
             samples = np.arange(int(44100 * tone_seconds))
@@ -67,6 +101,27 @@ def write_clip(
             container.mux(sound.encode(None))
         container.mux(stream.encode(None))
     return path
+
+
+def field_marker(
+    size: tuple[int, int], pixel_format: str, time_base: Fraction, fields: str
+) -> Graph:
+    """A filter that marks pictures as interlaced."""
+    graph = Graph()
+    source = graph.add_buffer(
+        width=size[1], height=size[0], format=pixel_format, time_base=time_base
+    )
+    mark, sink = graph.add("setparams", f"field_mode={fields}"), graph.add("buffersink")
+    graph.link_nodes(source, mark, sink).configure()
+    return graph
+
+
+def woven(frames: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Interlaced pictures: rows 0, 2, ... of one frame and 1, 3, ... of the next."""
+    pairs = [(a.copy(), b) for a, b in zip(frames[::2], frames[1::2], strict=True)]
+    for a, b in pairs:
+        a[1::2] = b[1::2]
+    return [a for a, _ in pairs]
 
 
 def sound_packets(path: Path) -> list[tuple[float, bytes]]:

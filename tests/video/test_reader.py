@@ -82,11 +82,12 @@ def test_variable_frame_rate_is_kept(tmp_path):
     assert np.diff(times) == pytest.approx(np.diff(ticks) / 90000, abs=1e-9)
 
 
-def test_a_late_first_time_is_kept(tmp_path):
+def test_times_count_from_the_first_shown_frame(tmp_path):
     base = Fraction(1, 90000)
     ticks = [450000 + 3750 * i for i in range(10)]
     clip = write_clip(tmp_path / "l.mp4", pictures(10), ticks=ticks, time_base=base)
-    assert [f.pts_seconds for f in read_frames(clip)] == pytest.approx([t / 90000 for t in ticks])
+    assert [f.pts_seconds for f in read_frames(clip)] == pytest.approx([i / 24 for i in range(10)])
+    assert probe(clip).start_seconds == pytest.approx(5)
 
 
 @pytest.mark.parametrize("rotation", [90, 180, -90])
@@ -255,7 +256,7 @@ def test_start_keeps_numbers_exact(tmp_path, name, codec, options):
 
 
 def test_seeking_decodes_little(long_gop, monkeypatch):
-    from chromatrack.video.decode import Held
+    from chromatrack.video.picture_order import Held
 
     seen = []
     remember = Held.seen

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from chromatrack.cli.mark_files import NO_MARKS, MarkFiles
-from chromatrack.cli.options import DEFAULTS, Settings, load_tracker
+from chromatrack.cli.options import (
+    AS_IT_IS,
+    AS_USUAL,
+    DEFAULTS,
+    OutputOptions,
+    Settings,
+    SourceOptions,
+    load_tracker,
+)
 from chromatrack.cli.track import End, Output, Start, Video, thing_lines, with_look_at
 from chromatrack.cli.typed_marks import Many, things
 from chromatrack.tracking.config import Device
@@ -80,6 +88,8 @@ def paint(
     codec: Literal["h264", "ffv1", "prores"] | None = None,
     start: Start = "0",
     end: End = None,
+    reading: OmitArgPrefixes[SourceOptions] = AS_IT_IS,
+    encoding: OmitArgPrefixes[OutputOptions] = AS_USUAL,
     settings: OmitArgPrefixes[Settings] = DEFAULTS,
 ) -> str:
     """Carry textures, or what was repainted on a frame, with the surfaces of a video.
@@ -99,17 +109,19 @@ def paint(
     from chromatrack.uses.paint import paint_video
 
     pictures = [text for groups in (texture, painted) for group in groups for text in group]
-    check_video_output(output, reads=[picture_and_place(text)[0] for text in pictures])
+    source, quality = reading.of(video), encoding.quality()
+    check_video_output(output, reads=[picture_and_place(text)[0] for text in pictures], like=source)
     with frame_bar() as report:
         done = paint_video(
             load_tracker(settings),
-            video,
+            source,
             textures=[parse_texture(text) for group in texture for text in group],
             painted=[parse_painted(text) for group in painted for text in group],
             output=output,
             codec=codec,
             start=start,
             end=end,
+            quality=quality,
             progress=report,
         )
     lines = [f"{done.frames} frames in {done.seconds:.1f} s: {done.output}"]

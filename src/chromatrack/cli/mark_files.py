@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from chromatrack.formats.marked_source import MarkedSource
-    from chromatrack.structures import KeypointMark, Kind, Skeleton
+    from chromatrack.structures import KeypointMark, Kind, Skeleton, Source
     from chromatrack.tracking.marks import Marks
 
 
@@ -55,7 +55,7 @@ class MarkFiles(TypedMarks):
 NO_MARKS = MarkFiles()
 
 
-def source_for(files: MarkFiles, video: str, *, start: int) -> MarkedSource:
+def source_for(files: MarkFiles, video: Source, *, start: int) -> MarkedSource:
     """The video, opened to read the files for it.
 
     Raises:
@@ -69,7 +69,7 @@ def source_for(files: MarkFiles, video: str, *, start: int) -> MarkedSource:
 
 def read_mark_files(
     files: MarkFiles,
-    video: str,
+    video: Source,
     *,
     output: Path,
     start: int | None,

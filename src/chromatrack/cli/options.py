@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from chromatrack.evaluation.datasets.davis import MaskTracker
     from chromatrack.evaluation.runner import Benchmark
     from chromatrack.tracking.tracker import Tracker
+    from chromatrack.video.encoding import Quality
+    from chromatrack.video.source import VideoSource
 
     TrackKnobs = EvaluateKnobs = Any
 else:
@@ -68,6 +70,61 @@ def load_tracker(settings: Settings) -> Tracker:
 
     config = track_config(settings)
     return Tracker.from_pretrained(settings.model, device=settings.device, config=config)
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """How to read the video.
+
+    Args:
+        deinterlace: make whole pictures of the two fields of interlaced ones.
+        fps: frames per second of a source that states no times, such as a folder of images; None:
+            24.
+    """
+
+    deinterlace: bool = False
+    fps: Annotated[float | None, arg(metavar="FLOAT")] = None
+
+    def of(self, video: str) -> VideoSource:
+        """The video, to be read so."""
+        from chromatrack.video.source import VideoSource
+
+        return VideoSource(video, fps=self.fps, deinterlace=self.deinterlace)
+
+
+AS_IT_IS = SourceOptions()
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """How to encode the video that is written, where it is H.264.
+
+    Args:
+        crf: quality, 0 (best, largest) to 51.
+        preset: how much time to spend on a smaller file.
+    """
+
+    crf: int = 18
+    preset: Literal[
+        "ultrafast",
+        "superfast",
+        "veryfast",
+        "faster",
+        "fast",
+        "medium",
+        "slow",
+        "slower",
+        "veryslow",
+    ] = "veryfast"
+
+    def quality(self) -> Quality:
+        """As the writers take it. Raises InputError for a crf out of its range."""
+        from chromatrack.video.encoding import Quality
+
+        return Quality(self.crf, self.preset)
+
+
+AS_USUAL = OutputOptions()
 
 
 @dataclass(frozen=True, kw_only=True)

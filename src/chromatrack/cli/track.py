@@ -13,13 +13,22 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from chromatrack.cli.mark_files import NO_MARKS, MarkFiles
-from chromatrack.cli.options import DEFAULTS, Settings, load_tracker
+from chromatrack.cli.options import (
+    AS_IT_IS,
+    AS_USUAL,
+    DEFAULTS,
+    OutputOptions,
+    Settings,
+    SourceOptions,
+    load_tracker,
+)
 from chromatrack.errors import InputError
 
 if TYPE_CHECKING:
     from chromatrack.propagation.reliability import ReviewRange
     from chromatrack.runs.things_table import ThingSummary
     from chromatrack.runs.writer import RunSummary
+    from chromatrack.structures import Source
     from chromatrack.tracking.marks import Marks
 
 MOST_CAST = 4
@@ -49,6 +58,8 @@ def track(
     joint_names: bool = False,
     dry_run: bool = False,
     resume: bool = False,
+    reading: OmitArgPrefixes[SourceOptions] = AS_IT_IS,
+    encoding: OmitArgPrefixes[OutputOptions] = AS_USUAL,
     settings: OmitArgPrefixes[Settings] = DEFAULTS,
 ) -> str:
     """Track objects, points, boxes and skeletons through a video, all in one run.
@@ -71,9 +82,10 @@ def track(
     from chromatrack.runs.writer import track_to_folder
     from chromatrack.video.reader import frame_range
 
-    first, last = frame_range(video, start=start, end=end)
-    source = source_for(marks, video, start=first)
-    given = read_mark_files(marks, video, output=output, start=first, source=source)
+    opened, quality = reading.of(video), encoding.quality()
+    first, last = frame_range(opened, start=start, end=end)
+    source = source_for(marks, opened, start=first)
+    given = read_mark_files(marks, opened, output=output, start=first, source=source)
     if dry_run:
         from chromatrack.tracking.marked_video import understood
 
@@ -83,7 +95,7 @@ def track(
     with frame_bar() as report:
         summary = track_to_folder(
             load_tracker(settings),
-            video,
+            opened,
             given,
             output=output,
             direction=direction,
@@ -93,6 +105,7 @@ def track(
             reliability_panel=reliability_panel,
             joint_names=joint_names,
             resume=resume,
+            quality=quality,
             progress=report,
         )
     return _summary(summary)
@@ -124,6 +137,8 @@ def colorize(
     codec: Literal["h264", "ffv1", "prores"] | None = None,
     start: Start = "0",
     end: End = None,
+    reading: OmitArgPrefixes[SourceOptions] = AS_IT_IS,
+    encoding: OmitArgPrefixes[OutputOptions] = AS_USUAL,
     settings: OmitArgPrefixes[Settings] = DEFAULTS,
 ) -> str:
     """Colour a grey or faded video from one or more coloured pictures; luminance is kept.
@@ -139,22 +154,24 @@ def colorize(
     from chromatrack.cli.progress import frame_bar
     from chromatrack.runs.colorized import colorize_to_file
 
-    _say_what_references_lack([picture for group in reference for picture in group], video)
+    source, quality = reading.of(video), encoding.quality()
+    _say_what_references_lack([picture for group in reference for picture in group], source)
     with frame_bar() as report:
         summary = colorize_to_file(
             load_tracker(settings),
-            video,
+            source,
             references=[picture for group in reference for picture in group],
             output=output,
             codec=codec,
             start=start,
             end=end,
+            quality=quality,
             progress=report,
         )
     return _summary(summary, more_in="the .reliability.json beside it")
 
 
-def _say_what_references_lack(names: Sequence[str], video: str) -> None:
+def _say_what_references_lack(names: Sequence[str], video: Source) -> None:
     """Warn of reference frames of another size, and of references without colour.
 
     Raises:
@@ -198,6 +215,8 @@ def stabilize(
     motion: Literal["shift", "similarity"] | None = None,
     fill: Literal["black", "edge", "blur", "crop"] = "black",
     zoom: bool = False,
+    reading: OmitArgPrefixes[SourceOptions] = AS_IT_IS,
+    encoding: OmitArgPrefixes[OutputOptions] = AS_USUAL,
 ) -> str:
     """Hold the camera on a tracked thing, or on the background.
 
@@ -215,9 +234,10 @@ def stabilize(
     from chromatrack.runs.reader import read_result
     from chromatrack.uses.stabilize import stabilize_video
 
+    source, quality = reading.of(video), encoding.quality()
     with frame_bar() as report:
         done = stabilize_video(
-            video,
+            source,
             read_result(track),
             output=output,
             lock=lock,
@@ -225,6 +245,7 @@ def stabilize(
             fill=fill,
             zoom=zoom,
             motion=motion,
+            quality=quality,
             progress=report,
         )
     still = "smoothed" if smooth else f"as on frame {done.reference_frame}"

@@ -17,6 +17,7 @@ from chromatrack.structures import BoxMark, Kind, LostMark, PointMark
 
 if TYPE_CHECKING:
     from chromatrack.formats.polygons import PolygonMark
+    from chromatrack.structures import Source
     from chromatrack.tracking.marks import Marks
 
     Thing = tuple[Kind, int]
@@ -125,7 +126,7 @@ def _is_count(text: str) -> bool:
 # -- all of them -----------------------------------------------------------------------------
 
 
-def with_typed(marks: Marks, typed: TypedMarks, video: str, *, known: Marks | None) -> Marks:
+def with_typed(marks: Marks, typed: TypedMarks, video: Source, *, known: Marks | None) -> Marks:
     """Marks and those typed beside them.
 
     Args:
@@ -153,7 +154,7 @@ def with_typed(marks: Marks, typed: TypedMarks, video: str, *, known: Marks | No
     return with_names(marks, each(typed.name), known=known)
 
 
-def _cut_out(marks: Marks, video: str) -> Marks:
+def _cut_out(marks: Marks, video: Source) -> Marks:
     from chromatrack.tracking.box_masks import boxes_as_masks
 
     if not marks.boxes:

@@ -20,6 +20,12 @@ def planes(rgb: np.ndarray) -> Tensor:
     return torch.from_numpy(rgb).permute(2, 0, 1)
 
 
+def interleaved_deep(image: Tensor) -> np.ndarray:
+    """`(3, H, W)` float in [0, 1] -> `(H, W, 3)` uint16, rounded."""
+    levels = (image.double() * 65535).round().to(torch.int32)
+    return levels.permute(1, 2, 0).contiguous().cpu().numpy().astype(np.uint16)
+
+
 def interleaved(image: Tensor) -> np.ndarray:
     """`(3, H, W)` float in [0, 1] -> `(H, W, 3)` uint8 frame, rounded."""
     return (image * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()

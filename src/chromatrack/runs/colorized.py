@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from os import fspath
 from pathlib import Path
@@ -23,13 +23,14 @@ from chromatrack.structures import Source
 from chromatrack.tracking.color_reliability import LOOK_BELOW
 from chromatrack.tracking.marks import ColorReference
 from chromatrack.tracking.tracker import Tracker
+from chromatrack.video.encoding import USUAL, Codec, Quality
+from chromatrack.video.like_source import options_like
 from chromatrack.video.reader import (
     ImageSequenceWriter,
     Moment,
     frame_range,
     probe,
 )
-from chromatrack.video.writer import Codec, picture_pattern
 
 
 def colorize_to_file(
@@ -41,6 +42,7 @@ def colorize_to_file(
     codec: Codec | None = None,
     start: Moment = 0,
     end: Moment | None = None,
+    quality: Quality = USUAL,
     progress: Report | None = None,
 ) -> RunSummary:
     """Colour a video from coloured pictures and write it, with the source's timing and sound.
@@ -53,6 +55,7 @@ def colorize_to_file(
             it says how far every frame can be trusted. Both are put in place together: an earlier
             video stays with its own file if this one fails.
         start, end: first frame and the one after the last: numbers, or times such as "2.5s".
+        quality: of a video file.
         progress: called after every frame.
 
     Raises:
@@ -60,7 +63,9 @@ def colorize_to_file(
         DamagedVideoError, KeyboardInterrupt: the frames until then are written and play.
         OutputError: `output` cannot be written, or another process is writing it.
     """
-    check_video_output(output, reads=[video, *map(_picture_of, references)], beside=True)
+    check_video_output(
+        output, reads=[video, *map(_picture_of, references)], like=video, beside=True
+    )
     began, info = time.perf_counter(), probe(video)
     rows: list[tuple[int, float, float]] = []
     first, last = frame_range(video, start=start, end=end)
@@ -70,17 +75,17 @@ def colorize_to_file(
     def finish(stage: Staging) -> Path:
         return _write_reliability(stage.path, rows, model=tracker.model)
 
+    writer = None
+    options = options_like(video, info=info, first=first, codec=codec, quality=quality)
     with stop_on_interrupt() as check_interrupt:
         try:
-            with staged_writer(
-                output, finish=finish, codec=codec, fps=info.average_fps, audio_from=video
-            ) as writer:
+            with staged_writer(output, finish=finish, **options) as writer:
                 is_images = isinstance(writer, ImageSequenceWriter)
                 if is_images and codec is not None:
                     raise InputError(f"codec: {output} takes PNG images, so leave {codec} out")
                 for frame in frames:
                     writer.write(
-                        frame.rgb,
+                        frame.rgb if frame.deep is None else frame.deep,
                         pts_seconds=frame.pts_seconds,
                         duration_seconds=frame.duration_seconds,
                     )
@@ -91,15 +96,16 @@ def colorize_to_file(
         except KeyboardInterrupt as interrupt:
             raise told(interrupt, left_behind(len(rows), Path(output))) from None
         finally:
-            if (pattern := picture_pattern(Path(output))) and rows:
-                _warn_of_stale_images(pattern.parent, len(rows))
+            if isinstance(writer, ImageSequenceWriter) and rows:
+                folder = Path(output)
+                _warn_of_stale_images(folder if folder.is_dir() else folder.parent, writer.written)
     seconds = time.perf_counter() - began
     return RunSummary(Path(output), len(rows), seconds, tuple(_to_look_at(rows)))
 
 
-def _warn_of_stale_images(folder: Path, count: int) -> None:
+def _warn_of_stale_images(folder: Path, written: Collection[str]) -> None:
     numbered = (path for path in folder.glob("*.png") if re.fullmatch(r"[0-9]{5,}", path.stem))
-    stale = sorted(path.name for path in numbered if int(path.stem) >= count)
+    stale = sorted(path.name for path in numbered if path.name not in written)
     if stale:
         warnings.warn(
             f"{folder}: {len(stale)} pictures remain that this run did not write, "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
@@ -27,6 +27,8 @@ from chromatrack.runs.things_table import COLUMNS as THING_COLUMNS
 from chromatrack.runs.things_table import ThingsWriter
 from chromatrack.structures import Kind, Names, Skeleton, Source
 from chromatrack.tracking.inference import TrackedFrame
+from chromatrack.video.display import SQUARE, Display
+from chromatrack.video.encoding import USUAL, Quality
 from chromatrack.video.reader import open_writer
 from chromatrack.viz.overlays import Bar, Panel, overlay_masks, overlay_reliability
 from chromatrack.viz.track_overlays import (
@@ -83,6 +85,8 @@ class TrackFiles(contextlib.ExitStack):
         names: Names | None = None,
         write_masks: bool = True,
         style: OverlayStyle = PLAIN,
+        display: Display = SQUARE,
+        quality: Quality = USUAL,
     ) -> None:
         """Nothing is written yet.
 
@@ -94,11 +98,13 @@ class TrackFiles(contextlib.ExitStack):
             names: what things are called; goes into tables and overlay.
             write_masks: False where they are written already.
             style: what the overlay shows besides.
+            display, quality: how the overlay's pictures are shown and encoded.
         """
         super().__init__()
         self.folder, self.layout, self.skeleton = folder, layout, skeleton
         self.names, self.style, self._write_masks = names or {}, style, write_masks
         self._video, self._fps = video, fps
+        self._display, self._quality = display, quality
         self._tables: dict[str, AnyTable] | None = None
         self._trails = Trails(max(2, min(240, round(TRAIL_SECONDS * (fps or 25)))))
 
@@ -110,7 +116,13 @@ class TrackFiles(contextlib.ExitStack):
         return kinds | ({"box"} if self.layout.boxes else set()) | {"thing"}
 
     def __enter__(self) -> Self:
-        writer = open_writer(self.folder / "overlay.mp4", fps=self._fps, audio_from=self._video)
+        writer = open_writer(
+            self.folder / "overlay.mp4",
+            fps=self._fps,
+            audio_from=self._video,
+            display=self._display,
+            **asdict(self._quality),
+        )
         self._overlay = self.enter_context(writer)
         return super().__enter__()
 

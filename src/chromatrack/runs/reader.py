@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from glob import glob
 from itertools import pairwise
-from os import fspath
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from chromatrack.formats.masks import frame_file, read_mask
 from chromatrack.runs.staging import settle
 from chromatrack.structures import Kind, LabelName, Names, Source
 from chromatrack.tracking.reliability import read_places_row
+from chromatrack.video.source import VideoSource
 
 ASSUMED_FPS = 24.0
 """Frames per second of sources that state no times; `video.decode.FALLBACK_FPS`."""
@@ -69,8 +69,9 @@ class Result:
 
     video_path: as the run was given it. size: (height, width) of its frames. frames: ascending
     and without gaps. objects: ids that have masks. points, boxes, keypoints: {id: TrackData}.
-    complete, reason: False and why, where the run ended early. load_mask: frame number ->
-    (H, W) int32 ids. names: what things are called, by kind and id, where they have a name.
+    complete, reason: False and why, where the run ended early. fps, deinterlaced: how it was read,
+    as in `VideoSource`. load_mask: frame number -> (H, W) int32 ids. names: what things are called,
+    by kind and id, where they have a name.
     times_stated: False where the source states no times, as pictures do, and they were made up.
     """
 
@@ -84,6 +85,8 @@ class Result:
     keypoints: Mapping[int, TrackData] = field(default_factory=dict)
     complete: bool = True
     reason: str | None = None
+    fps: float | None = None
+    deinterlaced: bool = False
     load_mask: Callable[[int], np.ndarray] = _no_mask
     names: Names = field(default_factory=dict)
     times_stated: bool = True
@@ -128,18 +131,28 @@ class Result:
         table = {"point": self.points, "box": self.boxes, "keypoints": self.keypoints}
         return table.get(kind, {})
 
-    def find_video(self, video: Source | None = None) -> str:
+    def as_tracked(self, video: Source) -> Source:
+        """A video to be read as the tracked one was: deinterlaced, at a rate that was given."""
+        given = VideoSource.of(video)
+        fps, deinterlace = given.fps or self.fps, given.deinterlace or self.deinterlaced
+        if fps is None and not deinterlace:
+            return given.path
+        return VideoSource(given.path, fps=fps, deinterlace=deinterlace)
+
+    def find_video(self, video: Source | None = None) -> Source:
         """Where the tracked video is: `video` if given, else as saved, else beside the result.
+
+        To be read as it was tracked (deinterlaced, at a given rate).
 
         Raises:
             InputError: it is in none of these places.
         """
         if video is not None:
-            return fspath(video)
+            return self.as_tracked(video)
         name = Path(self.video_path).name
         for place in (Path(self.video_path), self.folder / name, self.folder.parent / name):
             if place.exists() or glob(str(place)):  # noqa: PTH207  (the pattern may be absolute)
-                return str(place)
+                return self.as_tracked(str(place))
         raise InputError(
             f"{self.folder}: its video '{self.video_path}' is not there any more; name the place "
             "where it is now"
@@ -168,9 +181,10 @@ def read_result(folder: Source) -> Result:
         frames = tuple(_frame(row) for row in data["frames"])
         video = data["video"]
         size = int(video["height"]), int(video["width"])
+        fps = None if video.get("fps") is None else float(video["fps"])
         video_path, objects = str(video["path"]), tuple(int(k) for k in data.get("objects", []))
         names = names_from_plain(data.get("names", {}))
-        stated = video.get("times_stated", video.get("pixel_format") not in _PICTURE_MODES)
+        stated = video.get("states_times", video.get("pixel_format") not in _PICTURE_MODES)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"{path}: not as `chromatrack track` writes it ({type(error).__name__}: {error}); "
@@ -198,6 +212,8 @@ def read_result(folder: Source) -> Result:
         ),
         complete=complete,
         reason=reason,
+        fps=fps,
+        deinterlaced=bool(video.get("deinterlaced", False)),
         load_mask=lambda index: read_mask(home / "masks" / frame_file(index)),
         names=names,
         times_stated=bool(stated) or video.get("fps") is not None,  # fps: as the user said

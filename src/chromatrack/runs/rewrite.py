@@ -27,10 +27,18 @@ from chromatrack.runs.marks_json import plain_marks
 from chromatrack.runs.reader import Result
 from chromatrack.runs.staging import Staging
 from chromatrack.runs.writer import frame_row, marked_things, write_result
-from chromatrack.structures import Kind, LabelName, TrackedBox, TrackedKeypoints, TrackedPoint
+from chromatrack.structures import (
+    Kind,
+    LabelName,
+    Source,
+    TrackedBox,
+    TrackedKeypoints,
+    TrackedPoint,
+)
 from chromatrack.tracking.inference import TrackedFrame
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.reliability import places_row, read_places_row
+from chromatrack.video.encoding import Quality
 from chromatrack.video.reader import Frame, probe, read_frames
 from chromatrack.viz.overlays import Panel
 
@@ -91,18 +99,20 @@ class Rewriting:
             return np.zeros(self.result.size, dtype=np.int32)
         return self.result.mask(index)
 
-    def write(self, video: str) -> Iterator[int]:
+    def write(self, video: Source) -> Iterator[int]:
         """Prepare the tables, the overlay video and result.json; yields every frame's number."""
-        fps = probe(video).average_fps
+        info = probe(video)
         files = TrackFiles(
             self.stage,
             self.layout,
             video=video,
-            fps=fps,
+            fps=info.average_fps,
             skeleton=self.marks.skeleton,
             names=self.marks.names,
             write_masks=False,
             style=_saved_style(self.data),
+            display=info.display,
+            quality=Quality(**self.data.get("quality", {})),
         )
         first, last = self.result.frames[0].index, self.result.frames[-1].index
         rows: list[str] = []

@@ -40,6 +40,7 @@ from chromatrack.tracking.mark_checks import checked_source, fit_skeleton
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.reliability import places_row
 from chromatrack.tracking.tracker import Tracker
+from chromatrack.video.encoding import USUAL, Quality
 from chromatrack.video.reader import VideoInfo
 from chromatrack.viz.overlays import Panel
 
@@ -113,6 +114,7 @@ def track_to_folder(
     reliability_panel: Panel | None = None,
     joint_names: bool = False,
     resume: bool = False,
+    quality: Quality = USUAL,
     progress: Report | None = None,
 ) -> RunSummary:
     """Track everything marked through a video and write it into a folder.
@@ -136,6 +138,7 @@ def track_to_folder(
         joint_names: write the names of joints into the overlay.
         resume: go on with the run in `output` that was killed or stopped; it ends as if it had not
             been.
+        quality: of the overlay.
         progress: called after every frame.
 
     Raises:
@@ -156,6 +159,7 @@ def track_to_folder(
         reliability_panel = "bottom-left"
     style = OverlayStyle(reliability_panel, joint_names)
     head |= {"show_reliability": reliability_panel is not None, "overlay": asdict(style)}
+    head["quality"] = asdict(quality)
     made_with = fingerprint(video, info, marks, _settings(head))
     stage = Staging(folder)
     if resume:
@@ -168,6 +172,8 @@ def track_to_folder(
         skeleton=marks.skeleton,
         names=marks.names,
         style=style,
+        display=info.display,
+        quality=quality,
     )
     check_run_folder(folder, files, reads=[video])
     with stage:
@@ -276,7 +282,7 @@ def _telling(progress: Report | None, check_interrupt: Callable[[], None]) -> Re
 
 def _settings(head: Mapping[str, Any]) -> dict[str, object]:
     """What of a run's head its results depend on, besides video and marks."""
-    names = ("model", "device", "config", "overlay")
+    names = ("model", "device", "config", "overlay", "quality")
     return {name: head[name] for name in names}
 
 

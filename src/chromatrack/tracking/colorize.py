@@ -15,12 +15,20 @@ from chromatrack.model.encoder import Encoder, normalize_lab
 from chromatrack.ops.affinity import SparseAffinity
 from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
 from chromatrack.ops.coords import FeatureSpec
-from chromatrack.ops.resample import interleaved, planes, resize, to_cells, upsample_guided
+from chromatrack.ops.resample import (
+    interleaved,
+    interleaved_deep,
+    planes,
+    resize,
+    to_cells,
+    upsample_guided,
+)
 from chromatrack.propagation.propagate import Input, Propagated, Propagator, propagate
 from chromatrack.structures import Source
 from chromatrack.tracking.color_detail import fine_colors
 from chromatrack.tracking.color_reliability import ColorSignals, color_signals, estimate_color
 from chromatrack.tracking.embedder import FrameEmbedder
+from chromatrack.video.pixel_format import to_8_bit
 from chromatrack.video.reader import read_frame, read_frames
 
 
@@ -30,6 +38,7 @@ class ColorizedFrame:
 
     rgb: `(H, W, 3)` uint8. entropy: mean pointer entropy, [0, 1]. reliability: chance, [0, 1], that
     the colours are right (`color_reliability.RIGHT`), estimated without knowing them, by signals.
+    deep: the frame as `(H, W, 3)` uint16 where the source has more than 8 bits, else None.
     """
 
     index: int
@@ -39,6 +48,7 @@ class ColorizedFrame:
     duration_seconds: float | None = None
     reliability: float = 0.0
     signals: ColorSignals | None = None
+    deep: np.ndarray | None = None
 
 
 def colorize_frames(
@@ -75,24 +85,27 @@ def colorize_frames(
             colored[key] = torch.cat([grey[:1], lab[1:]])
 
     def inputs() -> Iterator[Input]:
-        for frame in read_frames(video, start=start, end=end):
+        for frame in read_frames(video, start=start, end=end, deep=True):
             yield Input(frame.index, embedder.image(frame.rgb), None, frame)
 
     for step in propagate(inputs(), propagator):
         frame = step.input.frame
         assert step.entropy is not None
         ab = copied_colors(step, colored, spec=spec)
-        rgb = paint(frame.rgb, resize(ab, frame.rgb.shape[:2]))
+        painted = paint(
+            frame.rgb if frame.deep is None else frame.deep, resize(ab, frame.rgb.shape[:2])
+        )
         own = to_cells(rgb_to_lab(step.input.image)[None, :1], spec)[0]
         signals = color_signals(step, propagator.bank, light, own)
         yield ColorizedFrame(
             frame.index,
             frame.pts_seconds,
-            rgb,
+            to_8_bit(painted),
             signals.entropy,
             frame.duration_seconds,
             reliability=estimate_color(signals),
             signals=signals,
+            deep=None if frame.deep is None else painted,
         )
 
 
@@ -124,15 +137,18 @@ def paint(rgb: np.ndarray, ab: Tensor) -> np.ndarray:
     """Give a frame new colours under its own luminance.
 
     Args:
-        rgb: `(H, W, 3)` uint8. ab: `(2, H, W)` float, Lab units.
+        rgb: `(H, W, 3)` uint8 or uint16. ab: `(2, H, W)` float, Lab units.
 
     Returns:
-        `(H, W, 3)` uint8; colours that sRGB cannot show at that luminance are made paler.
+        `(H, W, 3)` of the same dtype; colours that sRGB cannot show at that luminance are made
+        paler.
     """
-    image = planes(rgb).to(ab.device).float() / 255
+    is_deep = rgb.dtype == np.uint16
+    levels = rgb.astype(np.int32) if is_deep else rgb
+    image = planes(levels).to(ab.device).float() / (65535 if is_deep else 255)
     lightness = rgb_to_lab(image)[:1]
     painted = lab_to_rgb(torch.cat([lightness, ab]), gamut="desaturate")
-    return interleaved(painted)
+    return interleaved_deep(painted) if is_deep else interleaved(painted)
 
 
 def fit_picture(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:

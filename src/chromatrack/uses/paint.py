@@ -33,8 +33,8 @@ from chromatrack.uses.layers import (
     texture_layer,
 )
 from chromatrack.uses.video_output import video_output
+from chromatrack.video.encoding import USUAL, Codec, Quality
 from chromatrack.video.reader import Frame, Moment, frame_range, probe, read_frame
-from chromatrack.video.writer import Codec
 
 Wash = Callable[[np.ndarray], Tensor]
 """Makes `(3, H, W)` Lab, the change on a frame `(H, W, 3)` uint8, without the surface's detail."""
@@ -70,6 +70,7 @@ def paint_video(
     codec: Codec | None = None,
     start: Moment = 0,
     end: Moment | None = None,
+    quality: Quality = USUAL,
     progress: Report | None = None,
 ) -> PaintSummary:
     """Carry textures and repainted frames through a video and write it, timing and sound kept.
@@ -80,6 +81,7 @@ def paint_video(
         output: a video file, or a folder or `*.png` pattern for images. Not the video itself.
         codec: how a video file is coded; None: as its suffix says.
         start, end: first frame and the one after the last: numbers, or times such as "2.5s".
+        quality: of a video file.
         progress: called after every frame.
 
     Raises:
@@ -89,13 +91,20 @@ def paint_video(
     """
     began = time.perf_counter()
     first, last = frame_range(video, start=start, end=end)
-    check_video_output(output, reads=[video])
+    check_video_output(output, reads=[video], like=video)
     frames = paint_frames(tracker, video, textures=textures, painted=painted, start=first, end=last)
     total = frames_ahead(probe(video).frame_count, first, last)
     shown: list[tuple[float, ...]] = []
     with (
         video_output(
-            output, video=video, name="paint", total=total, codec=codec, progress=progress
+            output,
+            video=video,
+            name="paint",
+            total=total,
+            first=first,
+            codec=codec,
+            quality=quality,
+            progress=progress,
         ) as put,
         closing(frames),
     ):
@@ -230,5 +239,5 @@ def _paint(
         frame.index,
         frame.pts_seconds,
         frame.duration_seconds,
-        tuple(shown_share(layer, view) for layer, view in zip(layers, views, strict=True)),
+        shown=tuple(shown_share(layer, view) for layer, view in zip(layers, views, strict=True)),
     )

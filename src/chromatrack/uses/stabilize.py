@@ -23,6 +23,7 @@ from chromatrack.uses.camera_path import Lock, choose_lock, lock_path, steady_ma
 from chromatrack.uses.plane_motion import Motion, apply_motion
 from chromatrack.uses.video_output import video_output
 from chromatrack.uses.warp import Fill, Framing, Warp, crop_framing
+from chromatrack.video.encoding import USUAL, Quality
 from chromatrack.video.reader import probe, read_frame, read_frames
 
 
@@ -57,6 +58,7 @@ def stabilize_video(
     fill: Fill = "black",
     zoom: bool = False,
     motion: Motion | None = None,
+    quality: Quality = USUAL,
     progress: Report | None = None,
 ) -> StabilizeSummary:
     """Write the tracked frames of a video with the camera held on one thing.
@@ -78,6 +80,7 @@ def stabilize_video(
         zoom: scale that part back to the video's size.
         motion: "shift", or "similarity" for rotation and scale too; None: similarity for the
             background, two or more points, and joints, else shift.
+        quality: of a video file.
         progress: called as progress("look" or "stabilize", frames done, frames in all).
 
     Raises:
@@ -95,7 +98,8 @@ def stabilize_video(
         raise InputError("zoom scales a cropped video back to its size; it goes with fill='crop'")
     if smooth_seconds is not None and not 0 < smooth_seconds < np.inf:
         raise InputError(f"smooth_seconds: expected seconds > 0, got {smooth_seconds}")
-    check_video_output(output, reads=[video])
+    video = result.as_tracked(video)
+    check_video_output(output, reads=[video], like=video)
     _check_video(video, result)
     held = choose_lock(result, lock)
     path = lock_path(video, result, lock=held, motion=motion, progress=progress)
@@ -103,7 +107,7 @@ def stabilize_video(
     framing = (
         crop_framing(moves, size=result.size, zoom=zoom) if fill == "crop" else Framing(result.size)
     )
-    _write_moved(video, result, output, moves, Warp(framing, fill=fill), progress)
+    _write_moved(video, result, output, moves, Warp(framing, fill=fill), quality, progress)
     middle = np.array([result.size[1] - 1, result.size[0] - 1]) / 2
     shift = np.stack([apply_motion(matrix, middle) for matrix in moves]) - middle
     return StabilizeSummary(
@@ -131,7 +135,8 @@ def _check_video(video: Source, result: Result) -> None:
             f"{result.size[1]}x{result.size[0]}; give the video of {result.folder}"
         )
     seconds = read_frame(video, index=first.index).pts_seconds
-    if abs(seconds - first.pts_seconds) > 1e-3:
+    # Runs of earlier versions have the file's own times.
+    if min(abs(seconds + began - first.pts_seconds) for began in (0, info.start_seconds)) > 1e-3:
         raise InputError(
             f"{fspath(video)}: frame {first.index} is at {seconds:.3f} s, but when it was tracked "
             f"at {first.pts_seconds:.3f} s; give the video of {result.folder}"
@@ -144,11 +149,20 @@ def _write_moved(
     output: Source,
     moves: np.ndarray,
     warp: Warp,
+    quality: Quality,
     progress: Report | None,
 ) -> None:
     """Second pass: every tracked frame, moved."""
     first, count, done = result.frames[0].index, len(moves), 0
-    with video_output(output, video=video, name="stabilize", total=count, progress=progress) as put:
+    with video_output(
+        output,
+        video=video,
+        name="stabilize",
+        total=count,
+        first=first,
+        quality=quality,
+        progress=progress,
+    ) as put:
         for frame in read_frames(video, start=first, end=first + count):
             put(replace(frame, rgb=warp(frame.rgb, moves[done])))
             done += 1

@@ -11,8 +11,9 @@ from chromatrack.runs.progress import Report, stop_on_interrupt, told
 from chromatrack.runs.video_staging import staged_writer
 from chromatrack.runs.writer import left_behind
 from chromatrack.structures import Source
+from chromatrack.video.encoding import USUAL, Codec, Quality
+from chromatrack.video.like_source import options_like
 from chromatrack.video.reader import Frame, ImageSequenceWriter, probe
-from chromatrack.video.writer import Codec
 
 
 @contextmanager
@@ -22,10 +23,12 @@ def video_output(
     video: Source,
     name: str,
     total: int | None,
+    first: int = 0,
     codec: Codec | None = None,
+    quality: Quality = USUAL,
     progress: Report | None = None,
 ) -> Iterator[Callable[[Frame], None]]:
-    """Open a video file, or a folder for images, for what is made of `video`.
+    """Open a video file, or a folder for images, for what is made of `video` from frame `first` on.
 
     Yields the function that writes a frame, reports progress as `name`, and then lets Ctrl-C end
     the loop: what was written until then plays. It has its name when the block ends; what was there
@@ -35,7 +38,8 @@ def video_output(
         InputError: `codec` does not go with `output`. OutputError: it cannot be written.
         KeyboardInterrupt: says how many frames were written.
     """
-    count, fps = 0, probe(video).average_fps
+    count = 0
+    options = options_like(video, info=probe(video), first=first, codec=codec, quality=quality)
 
     def put(frame: Frame) -> None:
         nonlocal count
@@ -49,7 +53,7 @@ def video_output(
 
     with stop_on_interrupt() as check_interrupt:
         try:
-            with staged_writer(output, codec=codec, fps=fps, audio_from=video) as writer:
+            with staged_writer(output, **options) as writer:
                 if isinstance(writer, ImageSequenceWriter) and codec is not None:
                     raise InputError(f"codec: {output} takes PNG images, so leave {codec} out")
                 yield put

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 
-from chromatrack.video.decode import open_input
+from chromatrack.video.decode import file_url, open_input
 
 _COPIED = {
     ".mp4": frozenset(["aac", "mp3", "ac3", "eac3", "alac", "opus"]),
@@ -23,16 +23,22 @@ _AAC_RATES = frozenset([8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 4
 
 
 class AudioTrack:
-    """The first sound track of `source`, copied packet by packet or, where it must be, as AAC.
+    """The first sound track of a source, copied packet by packet or, where it must be, as AAC.
 
-    Time 0 of the output is `start_seconds` of the source; sound before it is left out.
+    zeros: what FFmpeg opens for each recording of the source (one, unless it is a joined transport
+    stream), and the time in it that is time 0 of the output; sound before that is left out.
+    source: the whole file, open.
     """
 
     def __init__(
-        self, source: InputContainer, output: OutputContainer, *, suffix: str, start_seconds: float
+        self,
+        source: InputContainer,
+        output: OutputContainer,
+        *,
+        suffix: str,
+        zeros: Sequence[tuple[str, float]],
     ) -> None:
         self._source, self._output = source, output
-        self._start_seconds = start_seconds
         self._suffix = suffix
         stream = source.streams.audio[0]
         codec = stream.codec_context.codec.canonical_name
@@ -45,7 +51,7 @@ class AudioTrack:
             layout = stream.codec_context.layout
             name = {1: "mono", 2: "stereo"}.get(layout.nb_channels, layout.name)
             self._target.codec_context.layout = name
-        packets = self._copied(stream) if self._is_copy else self._encoded(stream)
+        packets = self._copied(zeros) if self._is_copy else self._encoded(zeros)
         self._packets = _until_damage(packets, source.name)
         self._waiting: av.Packet | None = None
 
@@ -65,30 +71,60 @@ class AudioTrack:
         """Release the source."""
         self._source.close()
 
-    def _copied(self, stream: AudioStream) -> Iterator[av.Packet]:
-        for packet in self._source.demux(stream):
-            if packet.size == 0 or packet.pts is None:
-                continue
-            shift = round(self._start_seconds / packet.time_base)
-            packet.pts -= shift
-            packet.dts = packet.pts
-            # A copy from the very start keeps the encoder's priming (negative times), except in
-            # mkv, which would push the pictures back instead.
-            if packet.pts < 0 and (self._start_seconds > 0 or self._suffix == ".mkv"):
-                continue
-            yield packet
+    def _streams(self, zeros: Sequence[tuple[str, float]]) -> Iterator[tuple[AudioStream, float]]:
+        """The sound track of each recording and its time 0 of the output."""
+        kind = _kind(self._source.streams.audio[0])
+        for number, (url, zero) in enumerate(zeros):
+            if len(zeros) > 1:
+                self._source.close()
+                self._source = open_input(url)
+            streams = self._source.streams.audio
+            if not streams or _kind(streams[0]) != kind:
+                warnings.warn(
+                    f"{self._source.name}: the sound of its recording {number + 1} is of another "
+                    "kind; the sound ends there",
+                    stacklevel=2,
+                )
+                return
+            yield streams[0], zero
 
-    def _encoded(self, stream: AudioStream) -> Iterator[av.Packet]:
+    def _copied(self, zeros: Sequence[tuple[str, float]]) -> Iterator[av.Packet]:
+        last: int | None = None
+        for stream, zero in self._streams(zeros):
+            for packet in self._source.demux(stream):
+                if packet.size == 0 or packet.pts is None:
+                    continue
+                packet.pts -= round(zero / packet.time_base)
+                packet.dts = packet.pts
+                # A copy from the very start keeps the encoder's priming (negative times), except
+                # in mkv, which would push the pictures back instead.
+                if packet.pts < 0 and (zero > 0 or self._suffix == ".mkv"):
+                    continue
+                if len(zeros) > 1 and last is not None and packet.pts <= last:
+                    continue  # a recording's sound under the end of the one before
+                last = packet.pts
+                yield packet
+
+    def _encoded(self, zeros: Sequence[tuple[str, float]]) -> Iterator[av.Packet]:
         context = self._target.codec_context
         resampler = av.AudioResampler("fltp", context.layout, context.sample_rate)
-        for frame in self._source.decode(stream):
-            if frame.pts is not None and frame.time_base is not None:
-                frame.pts -= round(self._start_seconds / frame.time_base)
-                if frame.pts < 0:
-                    continue
-            for piece in resampler.resample(frame):
-                yield from context.encode(piece)
+        last: float | None = None
+        for stream, zero in self._streams(zeros):
+            for frame in self._source.decode(stream):
+                if frame.pts is not None and frame.time_base is not None:
+                    frame.pts -= round(zero / frame.time_base)
+                    if frame.pts < 0 or (len(zeros) > 1 and last is not None and frame.pts <= last):
+                        continue
+                    last = frame.pts
+                for piece in resampler.resample(frame):
+                    yield from context.encode(piece)
         yield from context.encode(None)
+
+
+def _kind(stream: AudioStream) -> tuple[str, int, str]:
+    """What has to be the same for the sound of two recordings to go into one track."""
+    context = stream.codec_context
+    return context.codec.canonical_name, context.sample_rate, context.layout.name
 
 
 def _until_damage(packets: Iterator[av.Packet], path: str) -> Iterator[av.Packet]:
@@ -101,7 +137,7 @@ def _until_damage(packets: Iterator[av.Packet], path: str) -> Iterator[av.Packet
 def open_audio(path: str) -> InputContainer | None:
     """The container, if it has a sound track that can be decoded or copied; else None."""
     try:
-        container = open_input(f"file:{path}")
+        container = open_input(file_url(path))
     except (FFmpegError, OSError):
         return None
     streams = container.streams.audio

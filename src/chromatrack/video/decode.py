@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain, dropwhile, pairwise
+from itertools import chain, dropwhile, islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,10 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from chromatrack.errors import BeyondEndError, VideoError
+from chromatrack.video.deinterlace import NEIGHBORS, Deinterlacer
 from chromatrack.video.integrity import StructureWalk, check_file, ffv1_sums_match
+from chromatrack.video.picture_order import Clock, Damage, Held, PacketTable
+from chromatrack.video.transport import Recording, recordings
 
 FALLBACK_FPS = 24.0
 """Frames per second assumed where the source states no times at all."""
@@ -34,8 +36,24 @@ _RESUMES: dict[str, Callable[[int], float]] = {
     "gif": lambda size: size,
 }
 """Demuxers that silently resume behind a hole; file bytes that a packet of a size takes up."""
+_BARE = frozenset(
+    [
+        "h264",
+        "hevc",
+        "vvc",
+        "obu",
+        "m4v",
+        "mpegvideo",
+        "mjpeg",
+        "h263",
+        "h261",
+        "dirac",
+        "cavsvideo",
+        "vc1",
+    ]
+)
+"""Demuxers of bare streams, which state no times."""
 _SKIP_RATHER_THAN_SEEK = 48
-_MAX_HELD = 32
 
 
 def open_input(url: str) -> InputContainer:
@@ -44,6 +62,13 @@ def open_input(url: str) -> InputContainer:
     if int(av.__version__.split(".")[0]) < 19:
         lenient["metadata_errors"] = "ignore"
     return av.open(url, **lenient)
+
+
+def file_url(path: str, part: Recording | None = None) -> str:
+    """What FFmpeg opens for a file of any name, or for one recording in it."""
+    if part is None:
+        return f"file:{path}"
+    return f"subfile,,start,{part.start},end,{part.end},,:file:{path}"
 
 
 @dataclass
@@ -60,15 +85,26 @@ class PictureReader:
     walk: StructureWalk | None
     packets_before: int = 0
     has_sums: bool | None = None  # FFV1: whether its first frame carries check sums
+    deinterlace: bool = False
+    first_pts: int = 0  # of the first shown picture, once `pictures_from` gave one
+    parts: tuple[Recording, ...] = ()  # of a joined transport stream; else empty
 
     @classmethod
-    def open(cls, path: str) -> PictureReader:
+    def open(cls, path: str, *, deinterlace: bool = False) -> PictureReader:
         """Open the first video stream of a file (or URL); VideoError says what is wrong."""
-        url = "://" in path
+        url = "://" in path and not Path(path).exists()
+        parts = () if url else recordings(path)
+        reader = cls._open_part(path, parts[0] if parts else None, url=url)
+        reader.deinterlace, reader.parts = deinterlace, parts
+        return reader
+
+    @classmethod
+    def _open_part(cls, path: str, part: Recording | None, *, url: bool = False) -> PictureReader:
         if not url:
             check_file(path)
+        name = path if url else file_url(path, part)
         try:
-            container = open_input(path if url else f"file:{path}")
+            container = open_input(name)
         except (FFmpegError, OSError) as error:
             raise VideoError(
                 f"{path}: cannot be opened as a video ({error.strerror}); "
@@ -81,7 +117,8 @@ class PictureReader:
             raise
         stream.thread_type = "SLICE"
         stream.codec_context.copy_opaque = True
-        return cls(path, container, stream, None if url else StructureWalk(Path(path)))
+        bounds = None if part is None else (part.start, part.end)
+        return cls(path, container, stream, None if url else StructureWalk(Path(path), bounds))
 
     def close(self) -> None:
         """Release the file."""
@@ -91,15 +128,19 @@ class PictureReader:
 
     def pictures_from(self, start: int) -> Iterator[tuple[int, VideoFrame]]:
         """(index, picture) in display order from picture `start` on; raises Damage."""
+        begin = max(0, start - NEIGHBORS) if self.deinterlace else start
         first = 0
         pictures = None
-        if start > _SKIP_RATHER_THAN_SEEK and (table := self.packet_table()) is not None:
+        if begin > _SKIP_RATHER_THAN_SEEK and (table := self.packet_table()) is not None:
             if start >= len(table.pts):
                 raise beyond_end(self.path, len(table.pts), start)
-            pictures = self._pictures_at(table, start)
-            first = start
+            pictures = self._pictures_at(table, begin)
+            self.first_pts, first = table.pts[0], begin
         if pictures is None:
-            first, pictures = 0, self.pictures()
+            first, pictures = 0, self._from_first()
+        if self.deinterlace:
+            pictures = self._deinterlaced(islice(pictures, begin - first, None))
+            first = begin
         index = first
         try:
             for picture in pictures:
@@ -110,17 +151,90 @@ class PictureReader:
             damage.index = index
             raise
         if index == 0:
-            raise VideoError(f"{self.path}: its video stream holds no frames")
+            raise VideoError(f"{self.path}: {self._why_empty()}")
         if index <= start:
             raise beyond_end(self.path, index, start)
+
+    def _from_first(self) -> Iterator[VideoFrame]:
+        """All pictures; the first one's time is kept."""
+        for number, picture in enumerate(self.pictures()):
+            if number == 0 and picture.pts is not None:
+                self.first_pts = picture.pts
+            yield picture
+
+    def _deinterlaced(self, pictures: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+        stated = self.stream.codec_context.field_order
+        filtering = Deinterlacer(flagged_only=int(stated or 0) > 1)
+        damage = None
+        try:
+            for picture in pictures:
+                yield from filtering.put(picture)
+        except Damage as found:
+            damage = found
+        yield from filtering.rest()
+        if damage is not None:
+            raise damage
+
+    def _why_empty(self) -> str:
+        """What to say of a stream without a picture."""
+        self.rewind()
+        packets = [p for p in self.container.demux(self.stream) if p.size]
+        if packets and all(p.is_discard for p in packets):
+            return "its edit list hides all of its pictures; make a copy without one"
+        return "its video stream holds no frames"
 
     def pictures(self, *, from_pts: int | None = None) -> Iterator[VideoFrame]:
         """Pictures in display order from where the container stands; raises Damage.
 
         A picture is passed on only when every picture decoded before it is known to be good, so
         that none which was predicted from a damaged one gets out. With `from_pts` (after a seek)
-        decoding begins at the first key picture; pictures shown before it are left out.
+        decoding begins at the first key picture; pictures shown before it are left out. What a
+        joined transport stream holds behind its first recording follows without a gap.
         """
+        shifts = self.shifts()
+        for number, shift in enumerate(shifts):
+            if number:
+                self._enter(number)
+            try:
+                for picture in self._pictures(from_pts=from_pts):
+                    if shift and picture.pts is not None:
+                        picture.pts += shift
+                    yield picture
+            except Damage:
+                if number + 1 == len(shifts) or self._has_more():
+                    raise  # else only the last picture of a recording, which was broken off
+
+    def shifts(self) -> list[int]:
+        """Ticks to add to the times of each recording, so that they follow without a gap."""
+        shifts, end = [0], None
+        for part in self.parts:
+            reader = self._open_part(self.path, part)
+            try:
+                first, last = _shown_span(reader.container.demux(reader.stream))
+            finally:
+                reader.close()
+            if end is None:
+                shifts, end = [], first
+            shifts.append(end - first)
+            rate, base = self.stream.guessed_rate, self.stream.time_base
+            end += last - first + (round(1 / rate / base) if rate and base else 0)
+        return shifts
+
+    def _enter(self, number: int) -> None:
+        """Go on with another recording of a joined transport stream."""
+        fresh = self._open_part(self.path, self.parts[number])
+        self.close()
+        self.container, self.stream, self.walk = fresh.container, fresh.stream, fresh.walk
+
+    def _has_more(self) -> bool:
+        """Whether video follows where the container stands."""
+        try:
+            return any(packet.size for packet in self.container.demux(self.stream))
+        except FFmpegError:
+            return False
+
+    def _pictures(self, *, from_pts: int | None) -> Iterator[VideoFrame]:
+        """Pictures of the container that is open now."""
         held = Held()
         key_order: int | None = None
         reason, bound = "", None
@@ -205,9 +319,9 @@ class PictureReader:
         Reads the file once without decoding it, and leaves it rewound.
         """
         formats = self.container.format.name
-        if self.stream.codec_context.codec.canonical_name not in _ONE_PACKET_PER_FRAME or not any(
-            name in formats for name in ("mp4", "matroska", "mpegts")
-        ):
+        codec = self.stream.codec_context.codec.canonical_name
+        exact = any(name in formats for name in ("mp4", "matroska", "mpegts"))
+        if self.parts or not exact or codec not in _ONE_PACKET_PER_FRAME:
             return None
         try:
             table = PacketTable.of(p for p in self.container.demux(self.stream) if p.size)
@@ -240,11 +354,41 @@ class PictureReader:
         self.rewind()
         return None
 
-    def clock(self) -> Clock:
-        """A fresh clock for pictures of this stream in display order."""
-        rate = self.stream.guessed_rate or self.stream.average_rate
+    @property
+    def states_times(self) -> bool:
+        """Whether the file says when its pictures are shown; a bare stream of a codec does not."""
+        return not _BARE & set(self.container.format.name.split(","))
+
+    def clock(self, *, origin: int = 0, fps: float | None = None) -> Clock:
+        """A fresh clock for pictures of this stream in display order, 0 at `origin` ticks.
+
+        fps: frames per second where no times are stated; None: what FFmpeg makes of it.
+        """
+        rate = fps or self.stream.guessed_rate or self.stream.average_rate
         step = 1 / float(rate) if rate else 1 / FALLBACK_FPS
-        return Clock(self.stream.time_base or Fraction(1, 1_000_000), step)
+        base = self.stream.time_base or Fraction(1, 1_000_000)
+        return Clock(base, step, origin, by_number=fps is not None)
+
+
+def time_zeros(path: str) -> list[tuple[str, float]]:
+    """(what FFmpeg opens, its time of the first shown frame) for each recording of a file.
+
+    From the second recording on it is the time that its sound would have had then. A file without
+    video counts from its own 0. VideoError where it cannot be opened.
+    """
+    try:
+        reader = PictureReader.open(path)
+    except VideoError:
+        return [(file_url(path), 0.0)]
+    try:
+        next(reader.pictures_from(0), None)
+        base, parts = reader.stream.time_base or Fraction(0), reader.parts or (None,)
+        zeros = [float((reader.first_pts - shift) * base) for shift in reader.shifts()]
+    except (VideoError, Damage):
+        return [(file_url(path), 0.0)]
+    finally:
+        reader.close()
+    return [(file_url(path, part), zero) for part, zero in zip(parts, zeros, strict=True)]
 
 
 def beyond_end(path: str, count: int, index: int) -> BeyondEndError:
@@ -266,6 +410,17 @@ def _first_video_stream(container: InputContainer, path: str) -> VideoStream:
     return streams[0]
 
 
+def _shown_span(packets: Iterable[av.Packet]) -> tuple[int, int]:
+    """First and last presentation time (ticks) from the first key picture on; (0, 0) if none."""
+    first, last = None, 0
+    for packet in packets:
+        if packet.pts is None or (first is None and not packet.is_keyframe):
+            continue
+        first = packet.pts if first is None else first
+        last = max(last, packet.pts)
+    return (first, last) if first is not None else (0, 0)
+
+
 def _from_pts(first: VideoFrame, rest: Iterator[VideoFrame], target: int) -> Iterator[VideoFrame]:
     """The pictures from time `target` (ticks) on; Damage when there is none at that time."""
     rest = dropwhile(lambda p: p.pts is not None and p.pts < target, chain([first], rest))
@@ -273,112 +428,3 @@ def _from_pts(first: VideoFrame, rest: Iterator[VideoFrame], target: int) -> Ite
         if number == 0 and picture.pts != target:
             raise Damage("the picture cannot be decoded")
         yield picture
-
-
-# -- pictures in display order -----------------------------------------------------------------
-
-
-class Damage(Exception):
-    """Internal: no further picture can be trusted. Text: why; `index`: of the first bad picture."""
-
-    index = 0
-
-
-@dataclass
-class Clock:
-    """Times in seconds; pictures that state none follow the last known one by `step` each.
-
-    The stream's time base is used throughout: pictures that come out of the decoder last state
-    none of their own.
-    """
-
-    time_base: Fraction
-    step: float
-    known: tuple[int, float] = (0, 0.0)
-
-    def read(self, picture: VideoFrame, index: int) -> float:
-        """Seconds at which picture number `index` is shown."""
-        if picture.pts is not None:
-            self.known = (index, float(picture.pts * self.time_base))
-            return self.known[1]
-        return self.known[1] + (index - self.known[0]) * self.step
-
-    def duration(self, picture: VideoFrame) -> float | None:
-        """Seconds for which a picture is shown, where it says so."""
-        return float(picture.duration * self.time_base) if picture.duration else None
-
-
-@dataclass
-class PacketTable:
-    """Presentation times (stream ticks) of all pictures, sorted; those of key pictures."""
-
-    pts: list[int]
-    keys: list[int]
-    decode_order: dict[int, int]
-
-    @classmethod
-    def of(cls, packets: Iterable[av.Packet]) -> PacketTable | None:
-        """None unless every packet is one shown picture and the first is a key and shown first."""
-        ticks: list[int] = []
-        keys: dict[int, int] = {}
-        for order, packet in enumerate(packets):
-            if packet.pts is None or packet.is_corrupt or packet.is_discard:
-                return None
-            if packet.is_keyframe:
-                keys[packet.pts] = order
-            ticks.append(packet.pts)
-        shown = sorted(ticks)
-        if not ticks or shown[0] not in keys or keys[shown[0]] != 0:
-            return None
-        if any(a == b for a, b in pairwise(shown)):
-            return None
-        return cls(shown, sorted(keys), keys)
-
-
-@dataclass
-class Held:
-    """Pictures waiting until everything decoded before them is known to be good."""
-
-    pending: dict[int, int | None] = field(default_factory=dict)
-    queue: deque[tuple[int, VideoFrame]] = field(default_factory=deque)
-    last_pts: int | None = None
-    step: int = 0
-
-    def release(self, decoded: Iterable[VideoFrame], key_order: int | None) -> Iterator[VideoFrame]:
-        """Take in decoded pictures, yield those that are safe; Damage at a corrupt one."""
-        for picture in decoded:
-            order = picture.opaque if isinstance(picture.opaque, int) else 0
-            self.pending.pop(order, None)
-            if picture.is_corrupt:
-                if key_order is None or order < key_order:
-                    continue  # before the first key picture: as every player, leave it out
-                while self.queue and self.queue[0][0] < order:
-                    yield self.queue.popleft()[1]
-                raise Damage("the picture cannot be decoded without errors")
-            self.seen(picture)
-            self.queue.append((order, picture))
-            self._forget_silent(order, picture.pts)
-            oldest = next(iter(self.pending), order + 1)
-            while self.queue and (self.queue[0][0] < oldest or len(self.queue) > _MAX_HELD):
-                yield self.queue.popleft()[1]
-
-    def _forget_silent(self, order: int, pts: int | None) -> None:
-        """Pictures come in display order: a packet overtaken by now shows nothing."""
-        for waiting, due in list(self.pending.items()):
-            if waiting < order - _MAX_HELD or (pts is not None and due is not None and due < pts):
-                del self.pending[waiting]
-
-    def seen(self, picture: VideoFrame) -> None:
-        """Remember the rhythm of the presentation times."""
-        if picture.pts is not None:
-            if self.last_pts is not None and picture.pts > self.last_pts:
-                self.step = picture.pts - self.last_pts
-            self.last_pts = picture.pts
-
-    def follows(self, picture: VideoFrame, bound: int | None) -> bool:
-        """Whether this picture comes right after the last one, before the damage at `bound`."""
-        if picture.pts is None or self.last_pts is None:
-            return picture.pts is not None and (bound is None or picture.pts < bound)
-        if bound is not None:
-            return picture.pts < bound
-        return picture.pts - self.last_pts <= 1.5 * self.step

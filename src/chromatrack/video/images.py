@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Collection, Sequence
 from glob import glob
 from os import PathLike, fspath
 from pathlib import Path
 
+import av
 import numpy as np
 from PIL import Image, ImageOps
 
@@ -132,11 +134,47 @@ def _rgb(image: Image.Image, path: Path) -> np.ndarray:
     if image.mode == "F":
         raise VideoError(f"{path}: is a floating-point image; convert it to 8 or 16 bits first")
     if image.mode.startswith("I"):
-        grey = np.asarray(image).astype(np.int64).clip(0, 65535).astype(np.uint16)
+        grey = _grey_levels(image)
+        _hint_at_depth(path, grey)
         return np.repeat(to_8_bit(grey)[..., None], 3, axis=2)
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         return opaque(np.asarray(image.convert("RGBA")))
     return np.asarray(image.convert("RGB"))
+
+
+def load_deep_image(path: Path) -> np.ndarray | None:
+    """(H, W, 3) uint16 of an image file of 16 bits (grey, or a PNG in colour); None for others."""
+    with opened_picture(path, error=VideoError) as opened:
+        orientation = opened.getexif().get(0x0112, 1)
+        if opened.mode.startswith("I"):
+            grey = _grey_levels(ImageOps.exif_transpose(opened))
+            return np.repeat(grey[..., None], 3, axis=2)
+        is_plain = opened.mode == "RGB" and orientation == 1 and "transparency" not in opened.info
+    with path.open("rb") as file:
+        head = file.read(25)
+    if not is_plain or head[1:4] != b"PNG" or head[24] != 16:
+        return None
+    with av.open(str(path), format="png_pipe") as container:  # Pillow keeps only 8 bits of those
+        picture = next(container.decode(video=0))
+    return picture.to_ndarray(format="rgb48le") if picture.format.name == "rgb48be" else None
+
+
+def _grey_levels(image: Image.Image) -> np.ndarray:
+    """(H, W) uint16."""
+    return np.asarray(image).astype(np.int64).clip(0, 65535).astype(np.uint16)
+
+
+def _hint_at_depth(path: Path, grey: np.ndarray) -> None:
+    """Warn of a picture that is black because its values fill only a part of 16 bits."""
+    most = int(grey.max(initial=0))
+    bits = next((n for n in (8, 10, 12, 14) if most < 1 << n), 16)
+    if most > 0 and bits < 16:
+        warnings.warn(
+            f"{path.parent}: holds pictures of 16 bits whose values end below {1 << bits}, as "
+            f"cameras of {bits} bits write them; they are read as they are, nearly black; multiply "
+            f"them by {1 << 16 - bits} to see them",
+            stacklevel=2,
+        )
 
 
 def image_size(path: Path) -> tuple[int, int]:

@@ -52,8 +52,9 @@ class StructureWalk:
     only, never the payload).
     """
 
-    def __init__(self, path: Path) -> None:
-        self._steps = _walk(path)
+    def __init__(self, path: Path, part: tuple[int, int] | None = None) -> None:
+        """`part`: follow bytes (start, end) of a transport stream alone; positions count in it."""
+        self._steps = _walk(path) if part is None else _walk_part(path, part)
         self._good_until: float = 0
         self._broken_at: float | None = None
 
@@ -92,6 +93,12 @@ def _walk(path: Path) -> Iterator[int]:
             yield from _walk_flash(file, size)
         elif head[:3] == b"GIF":
             yield from _walk_gif(file, size)
+
+
+def _walk_part(path: Path, part: tuple[int, int]) -> Iterator[int]:
+    start, end = part
+    with path.open("rb") as file:
+        yield from _walk_transport(file, end - start, start=start)
 
 
 def _walk_boxes(file: BinaryIO, size: int) -> Iterator[int]:
@@ -146,11 +153,11 @@ def _walk_ebml(file: BinaryIO, size: int) -> Iterator[int]:
         raise _Contradiction(math.inf)
 
 
-def _walk_transport(file: BinaryIO, size: int) -> Iterator[int]:
+def _walk_transport(file: BinaryIO, size: int, *, start: int = 0) -> Iterator[int]:
     """Every packet of an mpegts file begins with a sync byte."""
     position = 0
-    file.seek(0)
-    while chunk := file.read(_TS_PACKET * 1024):
+    file.seek(start)
+    while chunk := file.read(min(_TS_PACKET * 1024, size - position)):
         marks = chunk[::_TS_PACKET]
         if marks.strip(b"G"):
             bad = next(i for i, mark in enumerate(marks) if mark != ord("G"))

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import UnidentifiedImageError
 
-from chromatrack.errors import DamagedVideoError, VideoError
+from chromatrack.errors import DamagedVideoError, InputError, VideoError
 from chromatrack.structures import Source
 from chromatrack.video.decode import FALLBACK_FPS
 from chromatrack.video.image_access import IMAGE_ERRORS, full_pages, open_image
@@ -24,9 +24,11 @@ from chromatrack.video.images import (
     check_same_size,
     image_files,
     image_size,
+    load_deep_image,
     pixels_of,
     upright_size,
 )
+from chromatrack.video.source import VideoSource
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,14 @@ class Pictures:
     """The pictures of a source, in order.
 
     path: as the user named it. files: one file each, or one. pages: of that one, the numbers of its
-    pictures inside the file; empty where every file is one picture.
+    pictures inside the file; empty where every file is one picture. fps: of pictures that state no
+    times, as the user said; None: 24.
     """
 
     path: str
     files: tuple[Path, ...]
     pages: tuple[int, ...] = ()
+    fps: float | None = None
 
     @classmethod
     def of(cls, source: Source) -> Pictures | None:
@@ -47,15 +51,21 @@ class Pictures:
 
         Raises:
             VideoError: no pictures, of different sizes, or several in one file of many.
+            InputError: frames per second for pictures that state their times.
         """
-        files = image_files(source)
+        files, fps = image_files(source), VideoSource.of(source).fps
         if files is None:
             return None
         if len(files) > 1:
             check_same_size(files)
-            return cls(fspath(source), tuple(files))
+            return cls(fspath(source), tuple(files), fps=fps)
         pages = _pages(files[0])
-        return cls(fspath(source), tuple(files), pages if len(pages) > 1 else ())
+        found = cls(fspath(source), tuple(files), pages if len(pages) > 1 else (), fps)
+        if fps is not None and found.states_times:
+            raise InputError(
+                f"{fspath(source)}: states when its pictures are shown, so leave fps {fps:g} out"
+            )
+        return found
 
     def __len__(self) -> int:
         return len(self.pages) or len(self.files)
@@ -67,16 +77,25 @@ class Pictures:
 
     @property
     def durations(self) -> list[float]:
-        """How long each picture is shown, s; 1/24 where the file does not say."""
+        """How long each picture is shown, s."""
         stated = _durations(self.files[0], self._stamp) if self.pages else None
-        return list(stated or [1 / FALLBACK_FPS] * len(self))
+        return list(stated or [1 / (self.fps or FALLBACK_FPS)] * len(self))
+
+    @property
+    def states_times(self) -> bool:
+        """Whether the file says when its pictures are shown, as animations do."""
+        return bool(self.pages) and _durations(self.files[0], self._stamp) is not None
+
+    def deep(self, index: int) -> np.ndarray | None:
+        """`(H, W, 3)` uint16 of one picture that has a file of its own and 16 bits, else None."""
+        return None if self.pages else load_deep_image(self.files[index])
 
     @property
     def times(self) -> list[float]:
         """When each picture is shown, s, and when the last one ends: one more than pictures."""
         durations = self.durations
         if len(set(durations)) == 1:
-            rate = 1 / durations[0]
+            rate = self.fps or 1 / durations[0]
             return [index / rate for index in range(len(self) + 1)]
         return [0.0, *accumulate(durations)]
 

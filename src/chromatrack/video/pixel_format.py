@@ -1,17 +1,21 @@
 """One decoded picture -> `(H, W, 3)` uint8 sRGB: matrix, range, depth, alpha and rotation.
 
-Decided once for every source: alpha is composited over black; 9 to 16 bits are rounded to 8 (a
-wide range is not tone-mapped); where a video does not name its matrix, BT.709 is taken from 720
-lines or 1280 columns on and BT.601 below; interlaced and non-square pixels are left as stored.
+Decided once for every source: alpha is composited over black; 9 to 16 bits are rounded to 8; HDR
+is tone-mapped (`hdr.py`); where a video does not name its matrix, BT.709 is taken from 720 lines or
+1280 columns on and BT.601 below; interlaced and non-square pixels are left as stored.
 """
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
+from chromatrack.video.hdr import HLG, PQ, to_sdr
+from chromatrack.video.orientation import UPRIGHT, Orientation
 
 CONVERSION = (
     Interpolation.BILINEAR
@@ -28,19 +32,29 @@ _UNSPECIFIED_MATRIX = 2
 class RgbConverter:
     """Turns decoded pictures of one stream into rgb arrays of one size.
 
-    size: (height, width) after rotation; None takes that of the first picture, and pictures whose
-    size changes within the stream are brought to it.
+    size: (height, width) upright; None takes that of the first picture, and pictures whose size
+    changes within the stream are brought to it (`path` names it in the warning then).
     """
 
     size: tuple[int, int] | None = None
+    path: str = ""
     _reformatter: VideoReformatter = field(default_factory=VideoReformatter)
+    _stored: tuple[int, int] | None = None
 
     def rgb(self, picture: VideoFrame) -> np.ndarray:
         """(H, W, 3) uint8 sRGB, C-contiguous."""
-        turns = quarter_turns(picture)
+        return to_8_bit(self.pixels(picture))
+
+    def pixels(self, picture: VideoFrame) -> np.ndarray:
+        """(H, W, 3) uint8, or uint16 for a picture of more than 8 bits; C-contiguous.
+
+        Its `to_8_bit` is what `rgb` gives.
+        """
+        orientation = Orientation.of(picture)
         stored = (picture.height, picture.width)
-        self.size = self.size or turned(stored, turns)
-        height, width = turned(self.size, turns)
+        self.size = self.size or orientation.size(stored)
+        self._tell_change(stored)
+        height, width = orientation.size(self.size)
         converted = self._reformatter.reformat(
             picture,
             width=width,
@@ -50,18 +64,25 @@ class RgbConverter:
             dst_color_range=ColorRange.JPEG,
             interpolation=CONVERSION,
         )
-        pixels = opaque(to_8_bit(converted.to_ndarray()))
-        return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+        pixels = opaque(converted.to_ndarray())
+        if picture.color_trc in (PQ, HLG):
+            pixels = to_sdr(
+                to_16_bit(pixels),
+                transfer=picture.color_trc,
+                primaries=picture.color_primaries,
+            )
+        return orientation.upright(pixels) if orientation != UPRIGHT else pixels
 
-
-def quarter_turns(picture: VideoFrame) -> int:
-    """Counter-clockwise quarter turns (0 to 3) that bring a picture upright."""
-    return round(picture.rotation / 90) % 4
-
-
-def turned(size: tuple[int, int], turns: int) -> tuple[int, int]:
-    """(height, width) after quarter turns."""
-    return (size[1], size[0]) if turns % 2 else size
+    def _tell_change(self, stored: tuple[int, int]) -> None:
+        self._stored = self._stored or stored
+        if self._stored != stored:
+            (h0, w0), (h, w) = self._stored, stored
+            warnings.warn(
+                f"{self.path}: its pictures change from {w0}x{h0} to {w}x{h} pixels; all are "
+                "brought to the size of the first",
+                stacklevel=2,
+            )
+            self._stored = stored
 
 
 def _rgb_format(picture: VideoFrame) -> str:
@@ -87,9 +108,16 @@ def to_8_bit(pixels: np.ndarray) -> np.ndarray:
     return ((pixels.astype(np.uint32) * 255 + 32895) >> 16).astype(np.uint8)
 
 
+def to_16_bit(pixels: np.ndarray) -> np.ndarray:
+    """uint8 in [0, 255] -> uint16 in [0, 65535], exactly; uint16 passes through."""
+    return pixels if pixels.dtype == np.uint16 else pixels.astype(np.uint16) * 257
+
+
 def opaque(pixels: np.ndarray) -> np.ndarray:
-    """(H, W, 3 or 4) uint8 -> (H, W, 3) uint8: alpha composited over black."""
+    """(H, W, 3 or 4) uint8 or uint16 -> (H, W, 3): alpha composited over black."""
     if pixels.shape[2] == 3:
         return pixels
-    alpha = pixels[..., 3:].astype(np.uint16)
-    return ((pixels[..., :3] * alpha + 127) // 255).astype(np.uint8)
+    full = np.iinfo(pixels.dtype).max
+    wide = np.uint16 if pixels.dtype == np.uint8 else np.uint32
+    alpha = pixels[..., 3:].astype(wide)
+    return ((pixels[..., :3] * alpha + full // 2) // full).astype(pixels.dtype)

@@ -23,8 +23,9 @@ from chromatrack.ops.coords import fit_size
 from chromatrack.ops.resample import planes
 from chromatrack.ops.shot_boundary import CutDetector
 from chromatrack.training.data.media import LEAST_SIDE
-from chromatrack.video.decode import Clock, Damage, PictureReader
+from chromatrack.video.decode import PictureReader
 from chromatrack.video.picture_files import opened_picture
+from chromatrack.video.picture_order import Clock, Damage
 from chromatrack.video.pixel_format import RgbConverter
 
 if TYPE_CHECKING:

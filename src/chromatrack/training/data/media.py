@@ -11,8 +11,9 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from chromatrack.errors import VideoError
-from chromatrack.video.decode import FALLBACK_FPS, Damage, PictureReader, open_input
-from chromatrack.video.pixel_format import quarter_turns, turned
+from chromatrack.video.decode import FALLBACK_FPS, PictureReader, open_input
+from chromatrack.video.orientation import Orientation
+from chromatrack.video.picture_order import Damage
 
 LEAST_SIDE = 16
 """Pixels; pictures whose shorter side is less hold nothing to copy."""
@@ -153,7 +154,7 @@ def _upright_size(reader: PictureReader, name: str) -> tuple[int, int]:
         raise VideoError(f"{name}: damaged from the first frame on ({damage})") from damage
     if picture is None:
         raise VideoError(f"{name}: its video stream holds no frames")
-    size = turned((picture.height, picture.width), quarter_turns(picture))
+    size = Orientation.of(picture).size((picture.height, picture.width))
     if min(size) < LEAST_SIDE:
         raise VideoError(
             f"{name}: expected at least {LEAST_SIDE} pixels a side, got {size[1]}x{size[0]}"

@@ -1,0 +1,144 @@
+"""Where one recording ends and the next begins in a joined MPEG transport stream.
+
+Recordings that were put behind each other (`cat a.ts b.ts`) begin anew in the middle of the file:
+their clock restarts, their pictures may change size. FFmpeg takes the seam for missing bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+PACKET = 188
+_SYNC = 0x47
+_TICKS = 90_000
+_CLOCK = 1 << 33
+_BACK, _AHEAD = _TICKS, 10 * _TICKS
+"""Ticks between neighbouring pictures beyond which a clock was set anew (10 s as in FFmpeg)."""
+_SERVICES = 0x11
+"""Identifier of the table of services, which some write in front of that of programs."""
+_RESYNC = 1 << 20
+"""Bytes within which packets are looked for again where they break off."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Bytes `start` to `end` (exclusive) of the file."""
+
+    start: int
+    end: int
+
+
+def recordings(path: str) -> tuple[Recording, ...]:
+    """The recordings of a joined transport stream in order; empty for any other file."""
+    try:
+        stat = Path(path).stat()
+        return _recordings(path, stat.st_size, stat.st_mtime_ns)
+    except OSError:
+        return ()
+
+
+@lru_cache(maxsize=16)
+def _recordings(path: str, size: int, _changed: int) -> tuple[Recording, ...]:
+    with Path(path).open("rb") as file:
+        head = file.read(2 * PACKET + 1)
+    if head[::PACKET] != bytes([_SYNC] * 3):
+        return ()
+    data = np.memmap(path, dtype=np.uint8, mode="r")
+    places = _packet_places(data)
+    begins = [0, *_seams(data, places)]
+    if len(begins) == 1:
+        return ()
+    ends = [*(_end_before(places, begin) for begin in begins[1:]), size]
+    return tuple(map(Recording, begins, ends))
+
+
+def _end_before(places: np.ndarray, begin: int) -> int:
+    """Where the recording ends that lies before byte `begin`, in whole packets."""
+    number = int(np.searchsorted(places, begin))
+    while places[number] - places[number - 1] != PACKET and number > 1:
+        number -= 1  # a packet that broke off, and has the next recording's bytes in it
+    return int(places[number])
+
+
+def _packet_places(data: np.ndarray) -> np.ndarray:
+    """(N,) int64 byte positions of all packets, also behind places where they break off."""
+    found, place = [], 0
+    while place + PACKET <= len(data):
+        good = data[place : len(data) - PACKET + 1 : PACKET] == _SYNC
+        count = len(good) if good.all() else int(good.argmin())
+        found.append(place + PACKET * np.arange(count, dtype=np.int64))
+        place += PACKET * count
+        near = data[place : place + _RESYNC] == _SYNC
+        span = max(0, len(near) - 2 * PACKET)
+        near = near[:span] & near[PACKET:][:span] & near[2 * PACKET :][:span]
+        if count == len(good) or not near.any():
+            break
+        place += int(near.argmax())
+    return np.concatenate(found)
+
+
+def _seams(data: np.ndarray, places: np.ndarray) -> list[int]:
+    """Byte positions at which a recording begins, but for the first.
+
+    There the table of programs (PAT) comes between two pictures of the video, and its clock is set
+    anew or every counter begins at 0.
+    """
+    second, control = data[places + 1], data[places + 3]
+    pids = (second & 0x1F).astype(np.int32) << 8 | data[places + 2]
+    tables = np.flatnonzero(pids == 0)
+    units = np.flatnonzero((second & 0x40 != 0) & (control & 0x10 != 0) & (pids > 0x1F))
+    units, ticks = _video_units(data, places, control, units)
+    units, ticks = _of_one_video(units, ticks, pids)
+    if len(units) < 2 or not len(tables):
+        return []
+    step = (np.diff(ticks) + _CLOCK // 2) % _CLOCK - _CLOCK // 2
+    leaps = (step < -_BACK) | (step > _AHEAD)
+    before = np.searchsorted(tables, units[1:]) - 1
+    table = np.where(before >= 0, tables[before], -1)  # the last one before each picture
+    anew = (table > units[:-1]) & (
+        leaps | ((control[table] & 0x0F == 0) & (control[units[1:]] & 0x0F == 0))
+    )
+    seams = []
+    for number in np.flatnonzero(anew).tolist():
+        at, unit = int(table[number]), int(units[number + 1])
+        same = np.flatnonzero(pids[units[number] : unit] == pids[unit])
+        if not leaps[number] and len(same) and control[units[number] + same[-1]] & 0x0F == 15:
+            continue  # the counters did not begin anew, they went on
+        whole = places[at] - places[at - 1] == PACKET
+        if whole and pids[at - 1] == _SERVICES and at - 1 > units[number]:
+            at -= 1
+        seams.append(int(places[at]))
+    return seams
+
+
+def _video_units(
+    data: np.ndarray, places: np.ndarray, control: np.ndarray, units: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Packets in which a picture of video begins that states its time; decoding times in ticks."""
+    field = np.where(control[units] & 0x20, 1 + data[places[units] + 4].astype(np.int64), 0)
+    units, field = units[field < PACKET - 24], field[field < PACKET - 24]
+    body = places[units] + 4 + field
+    code = (data[body] == 0) & (data[body + 1] == 0) & (data[body + 2] == 1)
+    timed = code & (data[body + 3] & 0xF0 == 0xE0) & (data[body + 7] & 0x80 != 0)
+    units, body = units[timed], body[timed]
+    at = body + np.where(data[body + 7] & 0x40, 14, 9)  # the decoding time, if there are both
+    b = [data[at + n].astype(np.int64) for n in range(5)]
+    ticks = (b[0] >> 1 & 7) << 30 | b[1] << 22 | b[2] >> 1 << 15 | b[3] << 7 | b[4] >> 1
+    return units, ticks
+
+
+def _of_one_video(
+    units: np.ndarray, ticks: np.ndarray, pids: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Those of the first video, and of others that only begin where it has ended."""
+    kept = np.zeros(len(units), dtype=bool)
+    of = pids[units]
+    for pid in dict.fromkeys(of.tolist()):
+        mine = of == pid
+        if not kept.any() or np.flatnonzero(mine)[0] > np.flatnonzero(kept)[-1]:
+            kept |= mine
+    return units[kept], ticks[kept]
