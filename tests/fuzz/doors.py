@@ -274,7 +274,8 @@ def events(path: Path, folder: Path) -> None:
 def go_on(path: Path, folder: Path) -> None:
     """`chromatrack train --resume` from a damaged checkpoint."""
     with _left_alone(path):
-        _called("train", "{}/photos", "-o", "{}/trained", "--resume", "--device", "cpu", damaged=path)
+        given = ("{}/photos", "-o", "{}/trained", "--resume", "--device", "cpu")
+        _called("train", *given, damaged=path)
 
 
 SMALL = ("--size", "48", "--device", "cpu")

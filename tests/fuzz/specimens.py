@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import base64
 import csv
 import io
 import json
 import pickle
+import shutil
 import tarfile
+import tempfile
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -290,22 +294,27 @@ def tapvid(folder: Path) -> Path:
 
 def checkpoint(folder: Path) -> Path:
     """A checkpoint of a run of one step on the four pictures."""
+    return Path(shutil.copy(next(_trained().glob("trained/checkpoint-*.pt")), folder))
+
+
+def training_run(folder: Path) -> Path:
+    """A folder of photos, and of a training of one step on them."""
+    return Path(shutil.copytree(_trained(), folder / "training"))
+
+
+@cache
+def _trained() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="chromatrack-fuzz-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     photos = folder / "photos"
     photos.mkdir()
     for index, rgb in enumerate(pictures()):
         Image.fromarray(rgb).save(photos / f"{index}.png")
     options = ["--steps", "1", "--batch", "1", "--crop", "24", "--short-side", "24"]
     options += ["--held-out", "0", "--device", "cpu"]
-    assert main(["train", str(photos), "-o", str(folder / "trained"), *options]) == 0
-    return next((folder / "trained").glob("checkpoint-*.pt"))
-
-
-def training_run(folder: Path) -> Path:
-    """A folder of photos and of a training of one step on them."""
-    target = folder / "training"
-    target.mkdir()
-    checkpoint(target)
-    return target
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        assert main(["train", str(photos), "-o", str(folder / "trained"), *options]) == 0
+    return folder
 
 
 def run_folder(folder: Path) -> Path:

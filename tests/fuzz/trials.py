@@ -42,16 +42,18 @@ def whole(kind: str, folder: Path) -> Path:
 
 def prepare(trial: Trial, folder: Path, target: Path) -> Path:
     """Write the damaged input of a trial into `target`; whole ones are kept in `folder`."""
-    kind = KINDS[trial.kind]
-    made, rng = whole(trial.kind, folder), random.Random(trial.seed)
-    place = target / made.name
-    if kind.inside is None:
-        place.write_bytes(kind.damage(made.read_bytes(), rng))
-        return place
-    shutil.copytree(made, place)
-    inner = place / kind.inside
-    inner.write_bytes(kind.damage(inner.read_bytes(), rng))
+    kind, rng = KINDS[trial.kind], random.Random(trial.seed)
+    place = copied(trial.kind, folder, target)
+    damaged = place if kind.inside is None else place / kind.inside
+    damaged.write_bytes(kind.damage(damaged.read_bytes(), rng))
     return place
+
+
+def copied(kind: str, folder: Path, target: Path) -> Path:
+    """Copy the undamaged input of a kind into `target`."""
+    made = whole(kind, folder)
+    copy = shutil.copytree if made.is_dir() else shutil.copy
+    return Path(copy(made, target / made.name))
 
 
 def answer(trial: Trial, folder: Path) -> str | None:
