@@ -27,18 +27,20 @@ def write_clip(path: Path, *, frames: int, size: tuple[int, int]) -> np.ndarray:
     rng = np.random.default_rng(0)
     coarse = rng.integers(40, 216, (height // 8 + 2, width // 8 + 2, 3), dtype=np.uint8)
     background = np.kron(coarse, np.ones((8, 8, 1), np.uint8))[:height, :width]
-    disc = np.kron(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8), np.ones((4, 4, 1), np.uint8))
-    y, x = np.mgrid[:128, :128]
-    inside = (y - 63.5) ** 2 + (x - 63.5) ** 2 < 60**2
+    side = min(128, height, width)
+    blocks = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    disc = np.kron(blocks, np.ones((4, 4, 1), np.uint8))[:side, :side]
+    y, x = np.mgrid[:side, :side]
+    inside = np.hypot(y - (side - 1) / 2, x - (side - 1) / 2) < 15 / 32 * side
     mask = np.zeros(size, dtype=np.int32)
     with VideoWriter(path, fps=25) as writer:
         for index in range(frames):
             frame = np.roll(background, index, axis=1).copy()
-            top = int((height - 128) * (0.5 + 0.4 * np.sin(index / 20)))
-            left = int((width - 128) * (0.5 + 0.4 * np.sin(index / 31)))
-            frame[top : top + 128, left : left + 128][inside] = disc[inside]
+            top = int((height - side) * (0.5 + 0.4 * np.sin(index / 20)))
+            left = int((width - side) * (0.5 + 0.4 * np.sin(index / 31)))
+            frame[top : top + side, left : left + side][inside] = disc[inside]
             if index == 0:
-                mask[top : top + 128, left : left + 128][inside] = 1
+                mask[top : top + side, left : left + side][inside] = 1
             writer.write(frame)
     return mask
 

@@ -279,7 +279,7 @@ def test_stabilize_and_events_use_what_was_tracked(clip, first, model, tmp_path,
     assert run("events", out, "-o", table, "--per-frame", rows, *more) == 0
     assert table.read_text() == printed and printed.startswith("event,kind,id,")
     assert f"events: {table}" in capsys.readouterr().out
-    assert rows.read_text().splitlines()[0] == "kind,id,frame,pts_seconds,x,y,area,speed"
+    assert rows.read_text().splitlines()[0] == "kind,id,frame,pts_seconds,x,y,area,speed,unit,name"
     assert run("events", out, "--near", -1) == 2
     assert "near: expected a number from 0 up" in capsys.readouterr().err
     assert "there is no result.json in it" in refusal(capsys, "events", tmp_path / "nothing")
@@ -826,6 +826,60 @@ def test_a_box_is_tracked_as_a_mask_and_corrected_as_one(clip, model, truth, tmp
     assert (found & known).sum() > 0.8 * (found | known).sum()
     assert run("correct", out, "--box", "1@4:5,5,20,20", "--box-as-mask") == 0
     assert json.loads((out / "result.json").read_text())["marked_frames"] == [0, 4]
+
+
+@pytest.mark.parametrize(
+    ("size", "colored", "name", "expected"),
+    [
+        ((96, 64), True, "@0", ""),
+        ((192, 128), True, "@0", "is 192x128, scaled to 96x64"),
+        ((96, 96), True, "", ""),
+        ((96, 96), True, "@0", "another shape"),
+        ((96, 64), False, "@0", "expected colours to copy"),
+        ((50, 70), False, "", "expected colours to copy"),
+    ],
+)
+def test_references_of_another_size_or_without_colour_are_said(
+    clip, model, truth, tmp_path, capsys, size, colored, name, expected
+):
+    picture = Image.fromarray(truth[0].rgb).resize(size)
+    (picture if colored else picture.convert("L")).save(tmp_path / "r.png")
+    out = tmp_path / "out.mp4"
+    words = ("colorize", clip, "--reference", f"{tmp_path / 'r.png'}{name}", "--end", 2)
+    code = run(*words, "-o", out, "--model", model)
+    err = capsys.readouterr().err
+    assert code == (2 if "another" in expected or "expected" in expected else 0)
+    assert expected in err and (err == "") == (expected == "")
+    assert out.exists() == (code == 0)
+
+
+def test_one_grey_reference_beside_another_is_said(clip, reference, model, tmp_path, capsys):
+    grey = tmp_path / "grey.png"
+    Image.open(reference).convert("L").save(grey)
+    words = ("colorize", clip, "--reference", f"{reference}@0", grey, "--end", 2)
+    assert run(*words, "-o", tmp_path / "out.mp4", "--model", model) == 0
+    assert "grey.png: has no colour" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "is_right"),
+    [
+        ("--direction backward", False),
+        ("--direction backward --point 2@3:5,5", True),
+        ("--direction backward --start 0 --end 1", False),
+        ("--direction forward", True),
+        ("--direction forward --end 1", False),
+        ("--direction both --end 1", True),
+    ],
+)
+def test_a_direction_that_leads_nowhere_is_refused(clip, model, tmp_path, capsys, words, is_right):
+    out = tmp_path / "out"
+    common = ("track", clip, "--point", "1@0:30,30", "-o", out, "--model", model)
+    if is_right:
+        assert run(*common, *words.split()) == 0
+    else:
+        assert "leave --direction out" in refusal(capsys, *common, *words.split())
+        assert not out.exists()
 
 
 def test_paint_carries_a_texture(clip, model, tmp_path, capsys):

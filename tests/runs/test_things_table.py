@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from synthetic import moving_clip, write_clip
 
-from chromatrack.cli.track import MOST_THINGS, _things
+from chromatrack.cli.track import MOST_THINGS, thing_lines
 from chromatrack.errors import InputError
 from chromatrack.formats.masks import read_mask
 from chromatrack.propagation.layout import Layout
@@ -130,7 +130,9 @@ def test_a_correction_writes_it_anew(tracker, film, clip, tmp_path):
     (tmp_path / "things.csv").unlink()  # as runs of earlier versions, which had none
     painted = np.zeros(SIZE, dtype=np.int32)
     painted[2:12, 4:24] = 2
-    correct(tracker, tmp_path, Marks(masks={3: painted}))
+    done = correct(tracker, tmp_path, Marks(masks={3: painted}))
+    [thing] = done.things
+    assert str(thing).startswith("object 2: seen on ") and thing.frames == FRAMES
     after = rows_of(tmp_path)
     assert len(after) == len(before)
     [row] = [r for r in after if (r["kind"], r["id"], r["frame"]) == ("object", "2", "3")]
@@ -203,6 +205,29 @@ def test_what_is_told_of_a_thing(seen, told):
     assert str(summary) == told
 
 
+def test_the_table_tells_the_same(tracker, film, clip, tmp_path):
+    done = track_to_folder(tracker, clip, everything(film), output=tmp_path)
+    again = Tally.of_table(tmp_path / "things.csv").summaries()
+    assert [str(thing) for thing in again] == [str(thing) for thing in done.things]
+    (tmp_path / "things.csv").write_text(",".join(COLUMNS) + "\n")
+    assert Tally.of_table(tmp_path / "things.csv").summaries() == []
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("1,cow,0,0,1,1,1,,,,,,0.5,", "expected kind object, point, box, keypoints, got 'cow'"),
+        ("x,point,0,0,1,1,1,,,,,,0.5,", "expected id to be an integer"),
+        ("1,point,0,0,perhaps,1,1,,,,,,0.5,", "expected present to be 1 or 0"),
+        ("1,point,0,0,1,1,1,,,,,,high,", "expected reliability to be a finite number"),
+    ],
+)
+def test_a_table_that_is_not_ours_is_a_clear_error(tmp_path, row, message):
+    (tmp_path / "things.csv").write_text(f"{','.join(COLUMNS)}\n{row}\n")
+    with pytest.raises(InputError, match=message):
+        Tally.of_table(tmp_path / "things.csv")
+
+
 def test_how_sure_it_is_is_told_with_the_worst_frame():
     tally = Tally([("object", 2)], {("object", 2): "cow"})
     mask = np.full(SIZE, 2, dtype=np.int32)
@@ -229,7 +254,7 @@ def test_of_many_things_the_least_sure_get_a_line():
     some = [
         ThingSummary(kind, n, None, 9, 9, (), n / 100, (n / 100, 0)) for n in range(MOST_THINGS + 5)
     ]
-    lines = _things(some[::-1])
+    lines = thing_lines(some[::-1])
     assert len(lines) == MOST_THINGS + 1 and lines[0].startswith("point 0:")
     assert lines[-1].startswith("5 more things are in things.csv")
-    assert len(_things(some[:3])) == 3
+    assert len(thing_lines(some[:3])) == 3

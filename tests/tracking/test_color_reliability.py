@@ -94,7 +94,10 @@ def test_colorize_writes_it_beside_videos_and_folders(tracker, tmp_path):
     video = write_clip(tmp_path / "clip", images)
     told = []
     for name, place in (("out.mp4", "out.mp4.reliability.json"), ("out", "out.reliability.json")):
-        colorize_to_file(tracker, video, references=[(clip[0].rgb, 0)], output=tmp_path / name)
+        reference = [(clip[0].rgb, 0)]
+        done = colorize_to_file(tracker, video, references=reference, output=tmp_path / name)
+        worst = done.look_at[0]
+        assert str(worst).startswith(f"the colours of frames {worst.first}-3: reliability 0.")
         told.append(json.loads((tmp_path / place).read_text()))
     assert told[0] == told[1]
     rows = [row["reliability"] for row in told[0]["frames"]]

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from chromatrack.errors import InputError
 from chromatrack.ops.coords import FeatureSpec, cell_to_pixel
+from chromatrack.ops.resample import resize
+from chromatrack.propagation.label_maps import label_map_to_mask, masks_to_label_map
 from chromatrack.propagation.point_labels import centres
 from chromatrack.propagation.propagate import FrameMarks
 from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark
-from chromatrack.tracking.mark_checks import MOST_LABELS, check_all
+from chromatrack.tracking.mark_checks import ALWAYS, MOST_LABELS, check_all, checked_marks
 from chromatrack.tracking.marks import Marks
 from chromatrack.video.reader import VideoInfo
 
@@ -276,3 +278,32 @@ def test_hundreds_of_objects_are_fine_and_thousands_are_not():
     check_all(Marks(points=crowd[:-1]), info(), start=0, end=None)
     with pytest.raises(InputError, match=f"at most {MOST_LABELS} .* got {MOST_LABELS + 1}; track"):
         check_all(Marks(points=crowd), info(), start=0, end=None)
+
+
+def test_many_labels_are_welcome_where_there_is_memory_for_them():
+    crowd = Marks(points=[PointMark(i, 0, 3.0, 3.0) for i in range(ALWAYS + 8000)])
+    few = Marks(points=crowd.points[:ALWAYS])
+    small, large = {"pixels": 120 * 160, "stride": 8}, {"pixels": 1080 * 1920, "stride": 4}
+    check_all(crowd, info(), start=0, end=None, **small)
+    check_all(few, info(), start=0, end=None, **large)
+    with pytest.raises(InputError, match=r"10000 .* about \d+ GiB .* smaller --size"):
+        check_all(crowd, info(), start=0, end=None, **large)
+
+
+def test_the_limit_is_said_before_the_video_is_opened(tmp_path):
+    crowd = Marks(points=[PointMark(i, 0, 3.0, 3.0) for i in range(5 * MOST_LABELS)])
+    with pytest.raises(InputError, match="at most"):
+        checked_marks(tmp_path / "not there.mp4", crowd, start=0, end=None)
+
+
+def test_many_objects_a_few_at_a_time_are_the_same():
+    spec, size = FeatureSpec(4, 8, 0.0), (72, 104)
+    mask = np.random.default_rng(0).integers(0, 101, (144, 208))
+    ids = list(range(1, 101))
+    found = masks_to_label_map(mask, ids=ids, size=size, spec=spec)
+    for number in (1, 31, 32, 100):
+        alone = np.where(mask == number, number, 0)
+        one = masks_to_label_map(alone, ids=[number], size=size, spec=spec)[1]
+        torch.testing.assert_close(found[number], one)
+    whole = resize(found, mask.shape).max(0).indices.numpy()
+    assert np.array_equal(label_map_to_mask(found, ids=ids, size=mask.shape), whole)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chromatrack.errors import InputError, OutputError
+from chromatrack.structures import Kind
 from chromatrack.uses.events import (
     Event,
     EventRules,
@@ -24,7 +26,7 @@ from chromatrack.uses.trajectories import read_traces
 
 EVENT_COLUMNS = (
     "event,kind,id,other_kind,other_id,start_frame,end_frame,start_seconds,end_seconds,"
-    "duration_seconds,value,unit,x,y,side"
+    "duration_seconds,value,unit,x,y,side,present_at_start,present_at_end,name,other_name"
 )
 NAN2 = [np.nan, np.nan]
 
@@ -42,7 +44,8 @@ def test_entries_exits_and_hidden_spans_of_a_mask():
     events = find_events(hand_result(masks=squares({3: places}), first=100))
     got, gone = named(events, "entry"), named(events, "exit")
     assert [(e.start_frame, e.side) for e in got] == [(102, "left"), (107, None)]
-    assert [(e.end_frame, e.side) for e in gone] == [(104, None), (109, None)]
+    assert [(e.end_frame, e.side) for e in gone] == [(104, None)]  # it is there at the end
+    assert {(e.present_at_start, e.present_at_end) for e in events} == {(False, True)}
     assert got[0].start_seconds == got[0].end_seconds == pytest.approx(0.2)
     assert (got[0].x, got[0].y, got[0].kind, got[0].id) == (4.5, 24.5, "object", 3)
     (hidden,) = named(events, "hidden")
@@ -83,9 +86,44 @@ def test_of_two_borders_the_one_moved_to_counts():
     assert named(find_events(result), "exit")[0].side == "right"
 
 
-def test_what_is_there_all_the_time_neither_came_nor_went():
-    events = find_events(hand_result(masks=squares({1: [(0, 20)] * 5})))
-    assert [e.side for e in named(events, "entry", "exit")] == [None, None]
+@pytest.mark.parametrize(
+    ("there", "came", "went"),
+    [
+        ("11111", [], []),
+        ("01111", [1], []),
+        ("11110", [], [3]),
+        ("01110", [1], [3]),
+        ("11011", [3], [1]),
+        ("00000", [], []),
+        ("00001", [4], []),
+        ("10000", [], [0]),
+    ],
+)
+@pytest.mark.parametrize("kind", ["masks", "boxes", "points", "keypoints"])
+def test_what_is_there_first_did_not_come_and_what_is_there_last_did_not_go(
+    there, came, went, kind
+):
+    shown = [flag == "1" for flag in there]
+    if kind == "masks":
+        places = [(0, 20) if flag else None for flag in shown]
+        masks = squares({1: places, 2: [(30, 30)] * len(there)})
+        given_ = {"masks": masks}
+    else:
+        size = {"boxes": (4,), "points": (2,), "keypoints": (3, 2)}[kind]
+        given_ = {kind: {1: np.stack([np.full(size, 20.0 if flag else np.nan) for flag in shown])}}
+    events = [e for e in find_events(hand_result(**given_)) if e.id == 1]
+    assert [e.start_frame for e in named(events, "entry")] == came
+    assert [e.end_frame for e in named(events, "exit")] == went
+    assert all(e.present_at_start == shown[0] for e in events)
+    assert all(e.present_at_end == shown[-1] for e in events)
+
+
+def test_flicker_at_the_ends_is_no_presence():
+    places: list[tuple[int, int] | None] = [(20, 20), *[None] * 4, *[(20, 20)] * 7]
+    result = hand_result(masks=squares({1: places}), times=np.arange(12) * 0.04)
+    events = find_events(result)
+    assert [e.start_frame for e in named(events, "entry")] == [5] and not named(events, "exit")
+    assert {(e.present_at_start, e.present_at_end) for e in events} == {(False, True)}
 
 
 def test_flicker_makes_no_events():
@@ -96,7 +134,7 @@ def test_flicker_makes_no_events():
     masks[36][50:55, 70:75] = 2
     times = np.arange(40) * 0.04
     calm = find_events(hand_result(masks=masks, times=times))
-    assert [e.event for e in named(calm, "entry", "exit", "hidden")] == ["entry", "exit"]
+    assert not named(calm, "entry", "exit", "hidden")
     assert not [e for e in named(calm, "entry", "exit") if e.id == 2]
     nervous = find_events(
         hand_result(masks=masks, times=times), rules=EventRules(flicker_seconds=0)
@@ -177,6 +215,7 @@ def test_a_cut_is_no_motion():
 
 def test_joints_count_by_their_mean():
     joints = np.stack([line(6, step=(2, 0)), line(6, step=(2, 0), start=(10, 30))], axis=1)
+    joints = np.concatenate([np.full((1, 2, 2), np.nan), joints])
     events = find_events(hand_result(keypoints={4: joints}))
     assert named(events, "speed_mean")[0].value == pytest.approx(20)
     assert (named(events, "entry")[0].y, named(events, "entry")[0].kind) == (25, "keypoints")
@@ -201,11 +240,11 @@ def test_tables_are_written_whole(tmp_path):
     assert [row["event"] for row in rows] == [e.event for e in events]
     with frames.open(newline="", encoding="utf-8") as file:
         table = list(csv.DictReader(file))
-    assert ",".join(table[0]) == "kind,id,frame,pts_seconds,x,y,area,speed"
+    assert ",".join(table[0]) == "kind,id,frame,pts_seconds,x,y,area,speed,unit,name"
     assert [len([r for r in table if r["id"] == k]) for k in "129"] == [10, 6, 10]
     assert table[0] == {
         "kind": "object", "id": "1", "frame": "0", "pts_seconds": "0.0",
-        "x": "4.5", "y": "14.5", "area": "100.0", "speed": "10.0",
+        "x": "4.5", "y": "14.5", "area": "100.0", "speed": "10.0", "unit": "px", "name": "",
     }  # fmt: skip
     assert table[-1]["area"] == "" and table[-1]["kind"] == "point"
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["events.csv", "frames.csv", "new"]
@@ -268,3 +307,24 @@ def test_reading_results_and_finding_events_needs_no_torch():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     )
     assert not {name.split(".")[0] for name in run.stdout.split()} & {"torch", "av"}
+
+
+def test_names_stand_in_both_tables(tmp_path):
+    masks = squares({1: [(i, 10) for i in range(10)], 2: [None] * 4 + [(15, 10)] * 6})
+    names: dict[tuple[Kind, int], str] = {("object", 1): "cow, brown", ("box", 2): "no mask"}
+    result = replace(hand_result(masks=masks, cuts=[5]), names=names)
+    found = find_events(result, output=tmp_path / "e.csv", per_frame=tmp_path / "f.csv")
+    (cut,) = named(found, "cut")
+    assert (cut.name, cut.present_at_start, cut.present_at_end) == (None, None, None)
+    assert {e.name for e in found if e.id == 1} == {"cow, brown"}
+    assert {e.name for e in found if e.id == 2} == {None}
+    (contact,) = named(found, "contact")
+    assert (contact.name, contact.other_name) == ("cow, brown", None)
+    for name in ("e.csv", "f.csv"):
+        with (tmp_path / name).open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        assert {row["name"] for row in rows if row["id"] == "1"} == {"cow, brown"}
+        assert {row["name"] for row in rows if row["id"] == "2"} == {""}
+    with (tmp_path / "e.csv").open(newline="", encoding="utf-8") as file:
+        said = {(r["id"], r["present_at_start"], r["present_at_end"]) for r in csv.DictReader(file)}
+    assert said == {("1", "1", "1"), ("2", "0", "1"), ("", "", "")}

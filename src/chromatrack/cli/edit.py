@@ -9,7 +9,7 @@ from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from chromatrack.cli.mark_files import NO_MARKS, MarkFiles
 from chromatrack.cli.options import DEFAULTS, Settings, load_tracker
-from chromatrack.cli.track import End, Output, Start, Video, with_look_at
+from chromatrack.cli.track import End, Output, Start, Video, thing_lines, with_look_at
 from chromatrack.cli.typed_marks import Many
 from chromatrack.tracking.config import Device
 
@@ -47,7 +47,8 @@ def correct(
             progress=report,
         )
     again = f"{done.frames_recomputed} of {done.frames} frames done again in {done.seconds:.1f} s"
-    return with_look_at(f"{again}: {done.output}", done.look_at)
+    lines = [f"{again}: {done.output}", *thing_lines(done.things)]
+    return with_look_at("\n".join(lines), done.look_at)
 
 
 def paint(

@@ -5,6 +5,7 @@ Nothing heavy is imported before a command runs.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,11 +14,16 @@ from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from chromatrack.cli.mark_files import NO_MARKS, MarkFiles
 from chromatrack.cli.options import DEFAULTS, Settings, load_tracker
+from chromatrack.errors import InputError
 
 if TYPE_CHECKING:
     from chromatrack.propagation.reliability import ReviewRange
     from chromatrack.runs.things_table import ThingSummary
     from chromatrack.runs.writer import RunSummary
+    from chromatrack.tracking.marks import Marks
+
+MOST_CAST = 4
+"""Largest difference of a grey pixel's channels: JPEG rounds them apart by a little."""
 
 MOST_THINGS = 20
 """Things that get a line of their own at the end of a run."""
@@ -71,6 +77,7 @@ def track(
 
         return understood(given, source, start=first, end=last)
     tell_warned(source)
+    _check_direction(direction, given, first, last)
     with frame_bar() as report:
         summary = track_to_folder(
             load_tracker(settings),
@@ -86,6 +93,21 @@ def track(
             progress=report,
         )
     return _summary(summary)
+
+
+def _check_direction(direction: str, marks: Marks, first: int, after: int | None) -> None:
+    """InputError where a direction leads from no mark to any other frame."""
+    keyframes = marks.frames()
+    if direction == "backward" and keyframes and keyframes[-1] <= first:
+        raise InputError(
+            f"direction: backward from frame {keyframes[-1]} there is nothing before the first "
+            f"frame, {first}; mark a later frame, or leave --direction out"
+        )
+    if direction == "forward" and after is not None and keyframes and keyframes[0] >= after - 1:
+        raise InputError(
+            f"direction: forward from frame {keyframes[0]} there is nothing after the last frame, "
+            f"{after - 1}; mark an earlier frame, or leave --direction out"
+        )
 
 
 def colorize(
@@ -114,6 +136,7 @@ def colorize(
     from chromatrack.cli.progress import frame_bar
     from chromatrack.runs.colorized import colorize_to_file
 
+    _say_what_references_lack([picture for group in reference for picture in group], video)
     with frame_bar() as report:
         summary = colorize_to_file(
             load_tracker(settings),
@@ -125,7 +148,40 @@ def colorize(
             end=end,
             progress=report,
         )
-    return _summary(summary)
+    return _summary(summary, more_in="the .reliability.json beside it")
+
+
+def _say_what_references_lack(names: Sequence[str], video: str) -> None:
+    """Warn of reference frames of another size, and of references without colour.
+
+    Raises:
+        InputError: no picture, a frame of another shape, or no reference has any colour.
+    """
+    import numpy as np
+
+    from chromatrack.tracking.marks import read_reference
+    from chromatrack.video.reader import probe
+
+    info, grey = probe(video), 0
+    for name in names:
+        rgb, index = read_reference(name)
+        (height, width), size = rgb.shape[:2], f"{info.width}x{info.height}"
+        if index is not None and (height, width) != (info.height, info.width):
+            if abs(width - height * info.width / info.height) > 1:
+                raise InputError(
+                    f"reference {name}: expected frame {index} of a {size} video in colour, got "
+                    f"{width}x{height}, another shape; colour that frame, or leave @{index} out"
+                )
+            warnings.warn(f"reference {name}: is {width}x{height}, scaled to {size}", stacklevel=2)
+        if int(np.ptp(rgb, axis=2).max()) <= MOST_CAST:
+            grey += 1
+            warnings.warn(
+                f"reference {name}: has no colour, what it shows stays grey", stacklevel=2
+            )
+    if names and grey == len(names):
+        raise InputError(
+            f"reference: expected colours to copy, got grey alone in {', '.join(names)}"
+        )
 
 
 def stabilize(
@@ -189,6 +245,9 @@ def events(
     per_frame: Annotated[Path | None, arg(metavar="CSV")] = None,
     near: float = 5.0,
     still: float = 10.0,
+    scale: Annotated[float | None, arg(metavar="PX")] = None,
+    unit: str | None = None,
+    fps: float | None = None,
 ) -> str:
     """List what happened: who came, went, hid, met, stood still, how fast and how far.
 
@@ -198,28 +257,39 @@ def events(
         per_frame: table with one row per thing and frame.
         near: largest gap between two things that touch, px.
         still: speed below which a thing dwells, px/s.
+        scale: so many px are one unit: lengths and speeds are told in it.
+        unit: its name, such as cm.
+        fps: frames per second of pictures, which state no times.
     """
     from chromatrack.cli.progress import frame_bar
     from chromatrack.runs.reader import read_result
     from chromatrack.uses.events import EventRules, events_table, find_events
+    from chromatrack.uses.measures import IN_PIXELS, Scale, at_rate
 
-    rules = EventRules(near=near, still=still)
+    rules, result, measure = EventRules(near=near, still=still), read_result(track), IN_PIXELS
+    if scale is not None:
+        measure = Scale(scale, "unit" if unit is None else unit)
+    elif unit is not None:
+        raise InputError(f"unit {unit}: goes with --scale, got without; say how many px it has")
+    if fps is not None:
+        result = at_rate(result, fps)
     with frame_bar() as report:
         found = find_events(
-            read_result(track), output=output, per_frame=per_frame, rules=rules, progress=report
+            result, output=output, per_frame=per_frame, rules=rules, scale=measure, progress=report
         )
     if output is None:
         return events_table(found).removesuffix("\n")
     return f"{len(found)} events: {output}"
 
 
-def _summary(summary: RunSummary) -> str:
+def _summary(summary: RunSummary, *, more_in: str = "result.json") -> str:
     speed = f"{summary.seconds:.1f} s, {summary.frames_per_second:.1f} frames/s"
     done = f"{summary.frames} frames in {speed}: {summary.output}"
-    return with_look_at("\n".join([done, *_things(summary.things)]), summary.look_at)
+    lines = [done, *thing_lines(summary.things)]
+    return with_look_at("\n".join(lines), summary.look_at, more_in=more_in)
 
 
-def _things(things: Sequence[ThingSummary]) -> list[str]:
+def thing_lines(things: Sequence[ThingSummary]) -> list[str]:
     """A line for each thing; where there are many, for those that were seen or trusted least."""
     if len(things) <= MOST_THINGS:
         return [str(thing) for thing in things]
@@ -228,10 +298,12 @@ def _things(things: Sequence[ThingSummary]) -> list[str]:
     return [*map(str, least[:MOST_THINGS]), rest]
 
 
-def with_look_at(summary: str, ranges: Sequence[ReviewRange]) -> str:
+def with_look_at(
+    summary: str, ranges: Sequence[ReviewRange], *, more_in: str = "result.json"
+) -> str:
     """What a command says, and a line on the worst frames if there are any to look at."""
     if not ranges:
         return summary
     more = len(ranges) - 1
-    rest = f" ({more} more in result.json)" if more else ""
+    rest = f" ({more} more in {more_in})" if more else ""
     return f"{summary}\nlook at {ranges[0]}{rest}"

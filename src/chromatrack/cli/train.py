@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import DisallowNone, OmitArgPrefixes, Positional, arg
 
 from chromatrack.cli.knobs import knobs, turned
 from chromatrack.cli.track import Output
+from chromatrack.errors import InputError
 from chromatrack.tracking.config import Device
 from chromatrack.training.config import (
     RECIPES,
@@ -43,7 +44,7 @@ def train(
     /,
     *,
     output: Output,
-    recipe: RecipeName = "default",
+    recipe: DisallowNone[RecipeName | None] = None,
     resume: bool = False,
     decay_from: Annotated[Path | None, arg(metavar="RUN")] = None,
     validate: Annotated[Path | None, arg(metavar="ROOT")] = None,
@@ -60,7 +61,8 @@ def train(
     Args:
         data: folders and files: videos, photos, tar shards of them (also http, with braces).
         output: run folder: weights, checkpoints, log, pictures, report.html.
-        recipe: default, the paper's own, or its baseline that colours single images.
+        recipe: default (taken if none is named), the paper's own, or its baseline that colours
+            single images.
         resume: go on from the run folder's newest checkpoint, with its recipe.
         decay_from: branch off another run, or one checkpoint of it, with its recipe: the rate falls
             to 0 over --steps or --minutes. That run can go on unchanged.
@@ -112,20 +114,31 @@ def train(
 
 def _configure(
     output: Path,
-    recipe: RecipeName,
+    recipe: RecipeName | None,
     given: Mapping[str, Any],
     *,
     resume: bool,
     decay_from: Path | None = None,
 ) -> TrainConfig:
-    """The recipe, or that of the run to resume, with the knobs that were turned."""
+    """The recipe, or that of the run to resume, with the knobs that were turned.
+
+    Raises:
+        InputError: options of which one would be ignored, or no run to go on from.
+    """
+    _check_together(recipe, given, resume=resume, decay_from=decay_from)
     if resume:
         config = _resumed(output)
     elif decay_from is not None:
         config = _branched(decay_from)
     else:
-        config = RECIPES[recipe]()
+        config = RECIPES[recipe or "default"]()
     config = change(config, **given)
+    for knob, schedule in (("drops", "step"), ("decay", "wsd")):
+        if knob in given and config.schedule != schedule:
+            raise InputError(
+                f"{knob}: is of the schedule {schedule}, but the schedule is {config.schedule}; "
+                f"add --schedule {schedule} or leave {knob} out"
+            )
     if "steps" in given and "minutes" not in given:
         config = replace(config, minutes=None)
     shows_some = "stills_show_all" in given or config.sampler.hide != "dropout"
@@ -135,10 +148,24 @@ def _configure(
     return config
 
 
+def _check_together(
+    recipe: RecipeName | None, given: Mapping[str, Any], *, resume: bool, decay_from: Path | None
+) -> None:
+    """InputError where two options say the same thing in two ways."""
+    if "steps" in given and "minutes" in given:
+        raise InputError("steps and minutes: expected one of them as the run's length, got both")
+    if resume and decay_from is not None:
+        raise InputError("resume and decay-from: expected one run to go on from, got both")
+    if recipe is not None and (resume or decay_from is not None):
+        other = "--resume" if resume else "--decay-from"
+        raise InputError(
+            f"recipe: {other} goes on with the recipe of its run, got {recipe} as well; leave "
+            "--recipe out, or begin a new run"
+        )
+
+
 def _resumed(output: Path) -> TrainConfig:
     """The recipe that a run folder was begun with."""
-    from chromatrack.errors import InputError
-
     try:
         text = (output / "config.json").read_text(encoding="utf-8")
     except OSError as error:

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from chromatrack.errors import InputError
 from chromatrack.ops.coords import FeatureSpec, image_size, pixel_to_cell, rescale_points
-from chromatrack.ops.resample import to_cells, upsample, upsample_guided
+from chromatrack.ops.resample import resize, to_cells, upsample, upsample_guided
 from chromatrack.propagation.config import Upsample
+
+_MANY = 32  # labels from which they are brought to another size a few at a time
 
 
 def object_ids(masks: Sequence[np.ndarray]) -> list[int]:
@@ -40,16 +42,25 @@ def masks_to_label_map(
     table = np.zeros(max([*ids, int(mask.max()), 0]) + 1, dtype=np.int64)
     table[list(ids)] = np.arange(1, len(ids) + 1)
     classes = torch.from_numpy(table[mask])
-    onehot = F.one_hot(classes, len(ids) + 1).permute(2, 0, 1)[None].float()
-    if onehot.shape[-2:] != size:
-        onehot = F.interpolate(onehot, size=size, mode="bilinear", antialias=True)
-    label_map = to_cells(onehot, spec)[0]
+    if len(ids) < _MANY:
+        onehot = F.one_hot(classes, len(ids) + 1).permute(2, 0, 1)[None].float()
+        label_map = _shares(onehot, size, spec)
+    else:
+        parts = torch.arange(len(ids) + 1).split(_MANY)
+        each = ((classes == part[:, None, None]).float()[None] for part in parts)
+        label_map = torch.cat([_shares(onehot, size, spec) for onehot in each])
     empty = (label_map.flatten(1).amax(1) == 0).nonzero()[:, 0].tolist()
     for channel in set(empty) & set(np.unique(table[mask]).tolist()):
         row, column = np.argwhere(table[mask] == channel).mean(0)
         xy = rescale_points(np.array([column, row]), from_size=mask.shape[:2], to_size=size)
         give_cell(label_map, channel, (float(xy[0]), float(xy[1])), spec=spec)
     return label_map
+
+
+def _shares(onehot: Tensor, size: tuple[int, int], spec: FeatureSpec) -> Tensor:
+    if onehot.shape[-2:] != size:
+        onehot = F.interpolate(onehot, size=size, mode="bilinear", antialias=True)
+    return to_cells(onehot, spec)[0]
 
 
 def give_cell(
@@ -83,10 +94,25 @@ def merge_given(given: Tensor, predicted: Tensor, *, painted: Tensor) -> Tensor:
     return merged
 
 
-def label_map_to_mask(label_map: Tensor, *, ids: Sequence[int]) -> np.ndarray:
-    """Full-resolution `(L, H, W)` -> object ids `(H, W)` int32: the largest label wins."""
+def label_map_to_mask(
+    label_map: Tensor, *, ids: Sequence[int], size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """`(L, H, W)` -> object ids `(H, W)` int32, at `size` if given: the largest label wins.
+
+    Many labels are resized a few at a time: all of them at the source's size may not fit.
+    """
     table = np.array([0, *ids], dtype=np.int32)
-    return table[label_map.max(0).indices.cpu().numpy()]
+    size = image_size(label_map) if size is None else size
+    if len(label_map) <= _MANY:
+        return table[resize(label_map, size).max(0).indices.cpu().numpy()]
+    best = label_map.new_full(size, -torch.inf)
+    winner = torch.zeros(size, dtype=torch.long, device=label_map.device)
+    for first in range(0, len(label_map), _MANY):
+        found = resize(label_map[first : first + _MANY], size).max(0)
+        better = found.values > best
+        best = torch.where(better, found.values, best)
+        winner = torch.where(better, found.indices + first, winner)
+    return table[winner.cpu().numpy()]
 
 
 def to_image(

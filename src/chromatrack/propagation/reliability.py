@@ -180,8 +180,8 @@ GAP = 3
 class ReviewRange:
     """Frames first..last (both included) on which something may not be where it is said to be.
 
-    object: its id. reliability: the lowest of them. kind: "object" (a mask), "box", "point" or
-    "keypoints".
+    object: its id. reliability: the lowest of them. kind: "object" (a mask), "box", "point",
+    "keypoints", or "color" (of the whole frame, whatever the id).
     """
 
     object: int
@@ -194,7 +194,10 @@ class ReviewRange:
         frames = f"frames {self.first}-{self.last}"
         if self.first == self.last:
             frames = f"frame {self.first}"
-        return f"{frames} of {self.kind} {self.object}: reliability {self.reliability:.2f}"
+        where = f"{frames} of {self.kind} {self.object}"
+        if self.kind == "color":
+            where = f"the colours of {frames}"
+        return f"{where}: reliability {self.reliability:.2f}"
 
 
 def frames_to_look_at(

@@ -7,13 +7,14 @@ import re
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from os import fspath
 from pathlib import Path
 
 from chromatrack import __version__
 from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError
-from chromatrack.propagation.reliability import frames_to_look_at
+from chromatrack.propagation.reliability import ReviewRange, frames_to_look_at
 from chromatrack.runs.progress import Report, stop_on_interrupt, told
 from chromatrack.runs.staging import Staging
 from chromatrack.runs.video_staging import BESIDE, check_video_output, staged_writer
@@ -92,7 +93,8 @@ def colorize_to_file(
         finally:
             if (pattern := picture_pattern(Path(output))) and rows:
                 _warn_of_stale_images(pattern.parent, len(rows))
-    return RunSummary(Path(output), len(rows), time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    return RunSummary(Path(output), len(rows), seconds, tuple(_to_look_at(rows)))
 
 
 def _warn_of_stale_images(folder: Path, count: int) -> None:
@@ -119,7 +121,7 @@ def _write_reliability(
     target: Path, rows: Sequence[tuple[int, float, float]], *, model: str
 ) -> Path:
     """Write TARGET.reliability.json; rows: number, pts_seconds and reliability of every frame."""
-    ranges = frames_to_look_at([(i, {0: value}) for i, _, value in rows], below=LOOK_BELOW)
+    ranges = _to_look_at(rows)
     content = {
         "chromatrack_version": __version__,
         "command": "colorize",
@@ -136,3 +138,9 @@ def _write_reliability(
     path = target.with_name(f"{target.name}{BESIDE}")
     replace_file(path, json.dumps(content, indent=1) + "\n")
     return path
+
+
+def _to_look_at(rows: Sequence[tuple[int, float, float]]) -> list[ReviewRange]:
+    """Frames whose colours may be wrong, the worst first; rows as above."""
+    frames = [(index, {0: value}) for index, _, value in rows]
+    return [replace(r, kind="color") for r in frames_to_look_at(frames, below=LOOK_BELOW)]

@@ -26,11 +26,13 @@ from chromatrack.propagation.bidirectional import Direction
 from chromatrack.propagation.config import PropagateConfig
 from chromatrack.propagation.reliability import ReviewRange
 from chromatrack.runs.affected_spans import FrameSpan, SpanRun, find_spans
+from chromatrack.runs.file_names import TABLES
 from chromatrack.runs.marks_json import read_run_marks
 from chromatrack.runs.progress import Report, stop_on_interrupt, told
 from chromatrack.runs.reader import read_result
 from chromatrack.runs.rewrite import Rewriting
 from chromatrack.runs.staging import Staging
+from chromatrack.runs.things_table import Tally, ThingSummary
 from chromatrack.runs.writer import model_sha256
 from chromatrack.tracking.config import Device, TrackConfig
 from chromatrack.tracking.inference import TrackerRun
@@ -49,7 +51,8 @@ class Correction:
 
     frames_recomputed: frames of which something was tracked again. frames_tracked: how often the
     network looked at a frame for it: up to once forward and once backward. frames: of the run.
-    look_at: frames of it on which tracking may have failed, the worst first.
+    look_at: frames of it on which tracking may have failed, the worst first. things: what became of
+    those that were corrected, over the whole run.
     """
 
     output: Path
@@ -59,6 +62,7 @@ class Correction:
     frames: int
     seconds: float
     look_at: tuple[ReviewRange, ...] = ()
+    things: tuple[ThingSummary, ...] = ()
 
 
 def correct(
@@ -151,7 +155,15 @@ def _correct(
         len(result.frames),
         seconds,
         tuple(book.look_at),
+        _corrected(home, new),
     )
+
+
+def _corrected(folder: Path, new: Marks) -> tuple[ThingSummary, ...]:
+    """What became of the things that marks speak of, as their run has it."""
+    named = {("keypoints" if kind == "joint" else kind, number) for kind, number, _ in new.labels()}
+    told = Tally.of_table(folder / TABLES["thing"]).summaries()
+    return tuple(thing for thing in told if (thing.kind, thing.id) in named)
 
 
 def _track_again(

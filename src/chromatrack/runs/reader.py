@@ -26,6 +26,14 @@ from chromatrack.runs.staging import settle
 from chromatrack.structures import Kind, LabelName, Names, Source
 from chromatrack.tracking.reliability import read_places_row
 
+ASSUMED_FPS = 24.0
+"""Frames per second of sources that state no times; `video.decode.FALLBACK_FPS`."""
+
+_PICTURE_MODES = frozenset(
+    ["1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16", "I;16L", "I;16B", "F", "CMYK", "YCbCr"]
+)
+"""What a run of earlier versions says of its source's pixels where that was pictures."""
+
 READABLE_VERSIONS = (1, 2)
 """Values of `schema_version` in result.json that this module understands."""
 
@@ -63,6 +71,7 @@ class Result:
     and without gaps. objects: ids that have masks. points, boxes, keypoints: {id: TrackData}.
     complete, reason: False and why, where the run ended early. load_mask: frame number ->
     (H, W) int32 ids. names: what things are called, by kind and id, where they have a name.
+    times_stated: False where the source states no times, as pictures do, and they were made up.
     """
 
     folder: Path
@@ -77,6 +86,7 @@ class Result:
     reason: str | None = None
     load_mask: Callable[[int], np.ndarray] = _no_mask
     names: Names = field(default_factory=dict)
+    times_stated: bool = True
 
     @cached_property
     def indices(self) -> np.ndarray:
@@ -160,6 +170,7 @@ def read_result(folder: Source) -> Result:
         size = int(video["height"]), int(video["width"])
         video_path, objects = str(video["path"]), tuple(int(k) for k in data.get("objects", []))
         names = names_from_plain(data.get("names", {}))
+        stated = video.get("times_stated", video.get("pixel_format") not in _PICTURE_MODES)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"{path}: not as `chromatrack track` writes it ({type(error).__name__}: {error}); "
@@ -189,6 +200,7 @@ def read_result(folder: Source) -> Result:
         reason=reason,
         load_mask=lambda index: read_mask(home / "masks" / frame_file(index)),
         names=names,
+        times_stated=bool(stated),
     )
 
 

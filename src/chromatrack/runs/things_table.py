@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
 from chromatrack.atomic import WholeFile
-from chromatrack.formats.csv_tables import csv_cell
+from chromatrack.errors import InputError
+from chromatrack.formats.csv_tables import csv_cell, table_rows
 from chromatrack.structures import Kind, Names, TrackedBox, TrackedKeypoints, TrackedPoint
 
 if TYPE_CHECKING:  # reading results needs no torch
@@ -119,7 +121,7 @@ class ThingsWriter(WholeFile):
                 f"{frame.pts_seconds:.6f}",
                 str(int(extent is not None)),
                 *map(_cell, cells),
-                "" if trust is None else f"{round(trust, 5):.4f}",
+                "" if trust is None else f"{_as_written(trust):.4f}",
                 csv_cell(self._names.get((kind, number), "")),
             ]
             self.text(",".join(row) + "\n")
@@ -175,17 +177,53 @@ class Tally:
     _trust: dict[Thing, tuple[float, int, float, int]] = field(default_factory=dict)
     _last: int = 0
 
+    @classmethod
+    def of_table(cls, path: Path) -> Tally:
+        """What a things.csv says of all frames in it.
+
+        Raises:
+            InputError: no such file, or not as a run writes it.
+        """
+        tally, last = cls([], {}), None
+        names: dict[Thing, str] = {}
+        for row in table_rows(path, COLUMNS):
+            kind, index, trust = row.cells["kind"], row.whole("frame"), row.number("reliability")
+            if kind not in get_args(Kind):
+                kinds = ", ".join(get_args(Kind))
+                raise InputError(f"{row.place}: expected kind {kinds}, got {kind!r}; track again")
+            thing: Thing = kind, row.whole("id")  # type: ignore[assignment]
+            if last is None:
+                last = index
+            if index != last:
+                tally._pass(last)
+                last = index
+            if tally.frames == 0:
+                tally.things.append(thing)
+                names |= {thing: row.cells["name"]} if row.cells["name"] else {}
+            tally._count(thing, index, seen=row.flag("present"), trust=trust)
+        if last is not None:
+            tally._pass(last)
+        return replace(tally, names=names)
+
     def add(self, frame: TrackedFrame) -> None:
         """Take in the next frame."""
-        self.frames, self._last = self.frames + 1, frame.index
         reliability = frame.reliability_by_kind
         for thing in self.things:
-            self._add_presence(thing, frame.index, is_seen(frame, thing))
-            value = reliability.get(thing[0], {}).get(thing[1])
-            if value is not None:
-                total, count, low, where = self._trust.get(thing, (0.0, 0, math.inf, 0))
-                low, where = min((low, where), (value, frame.index), key=lambda pair: pair[0])
-                self._trust[thing] = total + value, count + 1, low, where
+            trust = reliability.get(thing[0], {}).get(thing[1])
+            self._count(thing, frame.index, seen=is_seen(frame, thing), trust=trust)
+        self._pass(frame.index)
+
+    def _pass(self, index: int) -> None:
+        """Frame `index` is counted."""
+        self.frames, self._last = self.frames + 1, index
+
+    def _count(self, thing: Thing, index: int, *, seen: bool, trust: float | None) -> None:
+        self._add_presence(thing, index, seen)
+        if trust is not None:
+            trust = _as_written(trust)
+            total, count, low, where = self._trust.get(thing, (0.0, 0, math.inf, 0))
+            low, where = min((low, where), (trust, index), key=lambda pair: pair[0])
+            self._trust[thing] = total + trust, count + 1, low, where
 
     def _add_presence(self, thing: Thing, index: int, seen: bool) -> None:
         if not seen:
@@ -234,6 +272,11 @@ def is_seen(frame: TrackedFrame, thing: Thing) -> bool:
 
 _DIGITS = 3
 """Of places in the other tables: a correction, which has no more, must find the same here."""
+
+
+def _as_written(trust: float) -> float:
+    """A reliability as the table has it, whether it comes from result.json or before that."""
+    return round(round(trust, 5), 4)
 
 
 def _cell(value: float | None) -> str:

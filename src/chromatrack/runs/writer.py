@@ -138,7 +138,7 @@ def track_to_folder(
     """
     folder = Path(output)
     marks = replace(marks, skeleton=fit_skeleton(marks.skeleton, marks.keypoints))
-    info = checked_source(video, marks, start=start, end=end)
+    info = checked_source(video, marks, start=start, end=end, embedder=tracker.embedder)
     frames = follow(tracker.embedder, video, marks, direction=direction, start=start, end=end)
     head = _head(tracker, info, marks)
     head["config"] |= {"start": start, "end": end, "direction": direction}

@@ -60,6 +60,11 @@ class FrameEmbedder:
             raise InputError(f"stride: this encoder has stride {own} only, got {stride}")
         return encoder
 
+    def room(self, size: tuple[int, int]) -> dict[str, int]:
+        """What a frame of (height, width) pixels takes: `pixels` as embedded, and the `stride`."""
+        height, width = self.config.working_size(size)
+        return {"pixels": height * width, "stride": self.spec.stride}
+
     def image(self, rgb: np.ndarray) -> Tensor:
         """`(H, W, 3)` uint8 -> `(3, H', W')` float32 in [0, 1] at the working size."""
         image = planes(rgb).to(self.device).float().div_(255)

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from chromatrack.errors import BeyondEndError
 from chromatrack.ops.coords import FeatureSpec, image_size
-from chromatrack.ops.resample import resize
 from chromatrack.propagation.bidirectional import (
     AnySignals,
     DirectedPass,
@@ -248,7 +247,7 @@ def tracked(frame: Input, reading: FrameReading, run: TrackerRun) -> TrackedFram
             how=config.upsample,
             stretch=config.stretch,
         )
-        mask = label_map_to_mask(resize(dense, size), ids=layout.regions)
+        mask = label_map_to_mask(dense, ids=layout.regions, size=size)
     return tracked_frame(frame, reading, mask, run.marks, layout, spec=run.embedder.spec)
 
 

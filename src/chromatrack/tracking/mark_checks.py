@@ -10,24 +10,45 @@ import numpy as np
 
 from chromatrack.errors import BeyondEndError, DamagedVideoError, InputError
 from chromatrack.formats.polygons import PolygonMark, paint_polygons
+from chromatrack.propagation.config import USUAL_STRIDE
+from chromatrack.propagation.layout import Layout
 from chromatrack.structures import KeypointMark, Skeleton, Source
+from chromatrack.tracking.embedder import FrameEmbedder
 from chromatrack.tracking.marks import Marks
 from chromatrack.video.reader import VideoInfo, probe, read_frame
 
-MOST_LABELS = 2000
-"""Regions, boxes, points and joints together; the label map of a frame grows with them."""
+MOST_LABELS = 20_000
+"""Regions, boxes, points and joints together, where the working size leaves room for them."""
+
+MOST_BYTES = 8 << 30
+"""Memory that more labels than ALWAYS may take; see `label_bytes`."""
+
+ALWAYS = 2000
+"""Labels that are never refused, whatever their memory."""
 
 
-def checked_source(video: Source, marks: Marks, *, start: int, end: int | None) -> VideoInfo:
+def checked_source(
+    video: Source,
+    marks: Marks,
+    *,
+    start: int,
+    end: int | None,
+    embedder: FrameEmbedder | None = None,
+) -> VideoInfo:
     """What a video says of itself, once all marks on it were found to be right.
 
     That the last of them is on a frame of the video is found out by reading that frame: what the
     file says of its own length is not trusted.
 
+    Args:
+        embedder: says at which size frames are looked at: how many labels there is memory for.
+
     Raises:
         InputError: as `check_all`. VideoError: the video cannot be read.
     """
+    check_count(marks.layout())  # before anything is read
     info = probe(video)
+    room = {} if embedder is None else embedder.room((info.height, info.width))
     true = replace(info, frame_count=None)
     try:
         last = max([start, *marks.frames()])
@@ -37,19 +58,62 @@ def checked_source(video: Source, marks: Marks, *, start: int, end: int | None) 
         true = replace(info, frame_count=error.frame_count)
     except DamagedVideoError:
         pass  # the run will come to the damage itself, and keep what is before it
-    check_all(marks, true, start=start, end=end)
+    check_all(marks, true, start=start, end=end, **room)
     return info
 
 
-def check_all(marks: Marks, info: VideoInfo, *, start: int, end: int | None) -> None:
+def label_bytes(layout: Layout, *, pixels: int, stride: int) -> int:
+    """Memory that labels take, about: 20 label maps at a time, 3 masks at the working size.
+
+    Args:
+        info: of the video; its `frame_count` is how many frames there really are, None: enough.
+        pixels: of a frame as the encoder sees it. stride: pixels per cell.
+    """
+    per_label = 20 * 4 * pixels // stride**2
+    per_region, per_point = 3 * 4 * pixels, 100_000
+    regions, points = len(layout.regions), len(layout.points)
+    return (len(layout) - 1) * per_label + regions * per_region + points * per_point
+
+
+def check_count(layout: Layout, *, pixels: int | None = None, stride: int = USUAL_STRIDE) -> None:
+    """InputError if there are too many labels, or more than there is memory for."""
+    count = len(layout) - 1
+    if count > MOST_LABELS:
+        raise InputError(
+            f"expected at most {MOST_LABELS} objects, boxes, points and joints together, got "
+            f"{count}; track them in several runs"
+        )
+    if count <= ALWAYS or pixels is None:
+        return
+    needed = label_bytes(layout, pixels=pixels, stride=stride)
+    if needed > MOST_BYTES:
+        raise InputError(
+            f"{count} objects, boxes, points and joints take about {needed / 2**30:.0f} GiB at "
+            f"this working size, expected {MOST_BYTES >> 30} at most; track them in several runs "
+            "or at a smaller --size"
+        )
+
+
+def check_all(
+    marks: Marks,
+    info: VideoInfo,
+    *,
+    start: int,
+    end: int | None,
+    pixels: int | None = None,
+    stride: int = USUAL_STRIDE,
+) -> None:
     """Check marks of all kinds against the video: inside the frame, on frames that are there.
 
     Args:
         info: of the video; its `frame_count` is how many frames there really are, None: enough.
+        pixels: of a frame as the encoder sees it, where that is known; stride: pixels per cell.
 
     Raises:
         InputError: what is wrong with which mark.
     """
+    layout = marks.layout()
+    check_count(layout, pixels=pixels, stride=stride)
     after = min(end or 10**12, info.frame_count or 10**12)
     if start >= after:
         raise InputError(
@@ -65,7 +129,6 @@ def check_all(marks: Marks, info: VideoInfo, *, start: int, end: int | None) -> 
         if place is not None:
             _check_inside(f"{name[0]} {name[1]} on frame {frame}", *place, info)
     check_boxes(marks, info)
-    layout = marks.layout()
     for lost in marks.lost:
         if lost.id not in layout.regions:
             raise InputError(
@@ -75,11 +138,6 @@ def check_all(marks: Marks, info: VideoInfo, *, start: int, end: int | None) -> 
         raise InputError(
             "expected at least one object, point or box, got none: masks are all 0, or everything "
             "is declared lost"
-        )
-    if len(layout) - 1 > MOST_LABELS:
-        raise InputError(
-            f"expected at most {MOST_LABELS} objects, boxes, points and joints together, got "
-            f"{len(layout) - 1}; track them in several runs"
         )
 
 
@@ -197,13 +255,20 @@ def check_boxes(marks: Marks, info: VideoInfo) -> None:
             )
 
 
-def checked_marks(video: Source, marks: Marks, *, start: int, end: int | None) -> Marks:
-    """The same marks, checked against the video.
+def checked_marks(
+    video: Source,
+    marks: Marks,
+    *,
+    start: int,
+    end: int | None,
+    embedder: FrameEmbedder | None = None,
+) -> Marks:
+    """The same marks, checked against the video, and whether they are too many for the embedder.
 
     Raises:
         InputError: as `Tracker.track`. VideoError: the video cannot be read.
     """
-    checked_source(video, marks, start=start, end=end)
+    checked_source(video, marks, start=start, end=end, embedder=embedder)
     return marks
 
 

@@ -114,18 +114,19 @@ class Marks:
     def keyframes(self, layout: Layout) -> dict[int, dict[int, bool]]:
         """channel -> {frame: True where shown, False where declared lost}."""
         result: dict[int, dict[int, bool]] = {c: {} for c in range(1, len(layout))}
+        regions = {number: channel for channel, number in enumerate(layout.regions, start=1)}
         for frame, mask in self.masks.items():
             for i in object_ids([mask]):
-                result[1 + layout.regions.index(i)][frame] = True
+                result[regions[i]][frame] = True
         for mark in self.lost:
             result[1 + layout.regions.index(mark.id)][mark.frame] = False
+        channels = dict(zip(layout.boxes, layout.box_channels, strict=True))
         for box in self.boxes:
-            channel = layout.box_channels[layout.boxes.index(box.id)]
-            result[channel][box.frame] = box.x is not None
+            result[channels[box.id]][box.frame] = box.x is not None
+        rows = {name: row for row, name in enumerate(layout.points, start=layout.first_point)}
         for name, frame, xy in self.places():
-            if name in layout.unmarked:
-                continue
-            result[layout.first_point + layout.points.index(name)][frame] = xy is not None
+            if name not in layout.unmarked:
+                result[rows[name]][frame] = xy is not None
         return result
 
     def places(self) -> Iterator[tuple[LabelName, int, tuple[float, float] | None]]:
@@ -167,10 +168,11 @@ class Marks:
             if mark.frame == index and mark.id in layout.regions:
                 painted[1 + layout.regions.index(mark.id)] = True
         boxes = {}
+        channels = dict(zip(layout.boxes, layout.box_channels, strict=True))
         for box in self.boxes:
-            if box.frame != index or box.id not in layout.boxes:
+            if box.frame != index or box.id not in channels:
                 continue
-            channel = layout.box_channels[layout.boxes.index(box.id)]
+            channel = channels[box.id]
             painted[channel] = True
             if box.x is not None:
                 drawn = (box.x, box.y, box.width, box.height)
@@ -181,10 +183,11 @@ class Marks:
                     middle = x + (width - 1) / 2, y + (height - 1) / 2
                     give_cell(label_map, channel, middle, spec=spec)
         xy = {}
+        rows = {name: row for row, name in enumerate(layout.points, start=layout.first_point)}
         for name, frame, place in self.places():
-            if frame != index or name not in layout.points:
+            if frame != index or name not in rows:
                 continue
-            channel = layout.first_point + layout.points.index(name)
+            channel = rows[name]
             painted[channel] = True
             if place is not None:
                 working = rescale_points(np.array(place), from_size=frame_size, to_size=image_size)

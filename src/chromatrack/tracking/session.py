@@ -16,7 +16,7 @@ from chromatrack.propagation.layout import Layout, channel_names
 from chromatrack.structures import BoxMark, KeypointMark, Kind, LabelName, LostMark, PointMark
 from chromatrack.tracking.embedder import FrameEmbedder
 from chromatrack.tracking.inference import TrackedFrame, TrackerRun, tracked
-from chromatrack.tracking.mark_checks import MOST_LABELS, check_all
+from chromatrack.tracking.mark_checks import check_all, check_count
 from chromatrack.tracking.marks import Marks
 from chromatrack.video.reader import Frame, VideoInfo
 
@@ -140,11 +140,7 @@ class Session:
                 "use correct"
             )
         layout = self.layout.grown(new.layout())
-        if len(layout) - 1 > MOST_LABELS:
-            raise InputError(
-                f"add: expected at most {MOST_LABELS} objects, boxes, points and joints together, "
-                f"got {len(layout) - 1}; remove some"
-            )
+        check_count(layout, **self._run.embedder.room(self._frame.rgb.shape[:2]))
         return self._redo(new, layout)
 
     def correct(self, **marks: Unpack[LiveMarks]) -> TrackedFrame:

@@ -119,7 +119,8 @@ class Tracker:
                 end), or nothing is marked.
             VideoError: the video cannot be read; DamagedVideoError after the last good frame.
         """
-        checked = checked_marks(video, Marks.of(start=start, **marks), start=start, end=end)
+        given = Marks.of(start=start, **marks)
+        checked = checked_marks(video, given, start=start, end=end, embedder=self.embedder)
         return follow(self.embedder, video, checked, direction=direction, start=start, end=end)
 
     def start(

@@ -42,7 +42,7 @@ from chromatrack.training.distributed import (
     wait,
     without_sharing,
 )
-from chromatrack.training.monitor.holdout import HeldPair, held_pairs, set_aside
+from chromatrack.training.monitor.holdout import HeldPair, pairs_to_watch, set_aside
 from chromatrack.training.monitor.log import StepReport
 from chromatrack.training.objective import terms, total
 from chromatrack.training.run_folder import RunFiles
@@ -141,7 +141,7 @@ def _train(
             run.fit_colors(sampler, config)
         watcher = None
         if make_watcher and world.leads:
-            watcher = make_watcher(held_pairs(held, config) if held else [])
+            watcher = make_watcher(pairs_to_watch(held, index, config))
         asked = stack.enter_context(asked_to_stop(again_ends=world.size == 1))
         yield from _loop(run, sampler, files, config, watcher, asked)
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from os import PathLike
 from pathlib import Path
@@ -21,6 +21,8 @@ from chromatrack.errors import InputError
 from chromatrack.runs.file_names import keep_runs
 from chromatrack.runs.progress import Report
 from chromatrack.runs.reader import Result
+from chromatrack.structures import Kind, Names
+from chromatrack.uses.measures import IN_PIXELS, Scale, warn_of_made_up_times
 from chromatrack.uses.plane_motion import is_known, shots
 from chromatrack.uses.trajectories import Trace, Traces, read_traces
 
@@ -56,7 +58,8 @@ class Event:
     start_frame, end_frame: first and last frame. start_seconds: when the first one appears.
     end_seconds: when the last one vanishes, or for a moment (see `MOMENTS`) when it appears.
     value, unit: what was measured. x, y: where, px. side: border of the frame through which a
-    thing came or went.
+    thing came or went. present_at_start, present_at_end: whether the (first) thing is there on the
+    result's first and last frame. name, other_name: what the things are called.
     """
 
     event: EventName
@@ -74,10 +77,17 @@ class Event:
     x: float | None
     y: float | None
     side: Side | None
+    present_at_start: bool | None = None
+    present_at_end: bool | None = None
+    name: str | None = None
+    other_name: str | None = None
 
 
 EVENT_COLUMNS = tuple(field.name for field in fields(Event))
-FRAME_COLUMNS = ("kind", "id", "frame", "pts_seconds", "x", "y", "area", "speed")
+FRAME_COLUMNS = (
+    "kind", "id", "frame", "pts_seconds", "x", "y", "area", "speed", "unit", "name",
+)  # fmt: skip
+"""Of the table of things per frame; unit: of lengths in area and speed."""
 
 
 @dataclass(frozen=True)
@@ -109,13 +119,18 @@ def find_events(
     result: Result,
     *,
     rules: EventRules = DEFAULT_RULES,
+    scale: Scale = IN_PIXELS,
     output: str | PathLike[str] | None = None,
     per_frame: str | PathLike[str] | None = None,
     progress: Report | None = None,
 ) -> list[Event]:
     """All events of a result, in order of time, then kind of event, then id; reads its masks once.
 
+    Warns where the result's source states no times, so that they were made up; see `at_rate`.
+
     Args:
+        rules: when something counts, in px and seconds whatever the scale is.
+        scale: what lengths and speeds are told in; places stay px.
         output, per_frame: tables to write, of the events and of all things on all frames; folders
             are made, earlier tables of the same kind overwritten. None: not written.
 
@@ -124,17 +139,23 @@ def find_events(
             already and not of its kind, or both are one. OutputError: a table cannot be written.
     """
     _check_tables(output, per_frame, reads=[result.video_path])
+    warn_of_made_up_times(result)
     traces = read_traces(result, reach=rules.near, progress=progress)
     found = [_event(traces, "cut", n, n) for n in np.flatnonzero(traces.cuts).tolist()]
+    at_ends: dict[tuple[Kind, int], tuple[bool, bool]] = {}
     for thing in traces.things:
-        found += _thing_events(traces, thing, rules)
+        there = spans(thing.present, traces, flicker_seconds=rules.flicker_seconds)
+        at_ends[thing.kind, thing.id] = _at_ends(there, len(traces.frames))
+        found += _thing_events(traces, thing, there, rules)
     for i, j in sorted(traces.gaps):
         found += _pair_events(traces, i, j, rules)
+    found = [_told(event, at_ends, result.names, scale) for event in found]
     found.sort(key=_time_and_name)
     if output is not None:
         replace_file(Path(output), events_table(found))
     if per_frame is not None:
-        replace_file(Path(per_frame), _table(FRAME_COLUMNS, _frame_rows(traces)))
+        rows = _frame_rows(traces, result.names, scale)
+        replace_file(Path(per_frame), _table(FRAME_COLUMNS, rows))
     return found
 
 
@@ -232,29 +253,68 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _cell(column: str, value: object) -> object:
+    if isinstance(value, bool):
+        return int(value)
     if isinstance(value, float):
         return round(value, 6 if column.endswith("_seconds") else 3)
     return "" if value is None else value
 
 
-def _frame_rows(traces: Traces) -> Iterator[Sequence[object]]:
+def _frame_rows(traces: Traces, names: Names, scale: Scale) -> Iterator[Sequence[object]]:
     """One row per thing and frame on which it is there; things in order, frames ascending."""
     for thing in traces.things:
         speeds = speed(thing.xy, traces)
         for n in np.flatnonzero(thing.present).tolist():
             x, y = thing.xy[n].tolist()
             when = int(traces.frames[n]), float(traces.times[n])
-            yield thing.kind, thing.id, *when, x, y, _known(thing.area[n]), _known(speeds[n])
+            area, rate = thing.area[n] / scale.pixels**2, speeds[n] / scale.pixels
+            measured = x, y, _known(area), _known(rate), scale.unit
+            yield thing.kind, thing.id, *when, *measured, names.get((thing.kind, thing.id))
 
 
-def _thing_events(traces: Traces, thing: Trace, rules: EventRules) -> Iterator[Event]:
-    """Entries, exits, hidden spans, dwelling and motion of one thing."""
-    there = spans(thing.present, traces, flicker_seconds=rules.flicker_seconds)
+def _at_ends(there: Sequence[tuple[int, int]], count: int) -> tuple[bool, bool]:
+    """Whether a thing with these stretches is there on the first and the last of the frames."""
+    return bool(there) and there[0][0] == 0, bool(there) and there[-1][1] == count - 1
+
+
+def _told(
+    event: Event,
+    at_ends: Mapping[tuple[Kind, int], tuple[bool, bool]],
+    names: Names,
+    scale: Scale,
+) -> Event:
+    """An event with what is known of its things, its value in units of the scale."""
+    thing, other = (event.kind, event.id), (event.other_kind, event.other_id)
+    start, end = at_ends.get(thing, (None, None))  # type: ignore[arg-type]
+    unit, value = event.unit, event.value
+    if unit is not None and value is not None:
+        unit, value = unit.replace("px", scale.unit), value / scale.pixels
+    return replace(
+        event,
+        value=value,
+        unit=unit,
+        present_at_start=start,
+        present_at_end=end,
+        name=names.get(thing),  # type: ignore[arg-type]
+        other_name=names.get(other),  # type: ignore[arg-type]
+    )
+
+
+def _thing_events(
+    traces: Traces, thing: Trace, there: Sequence[tuple[int, int]], rules: EventRules
+) -> Iterator[Event]:
+    """Entries, exits, hidden spans, dwelling and motion of one thing on its stretches.
+
+    What is there on the first frame did not come then, what is on the last one did not go.
+    """
     rates = speed(thing.xy, traces)
     for first, last in there:
-        entered, left = _side(traces, thing, first, -1), _side(traces, thing, last, 1)
-        yield _event(traces, "entry", first, first, thing, place=thing.xy[first], side=entered)
-        yield _event(traces, "exit", last, last, thing, place=thing.xy[last], side=left)
+        if first > 0:
+            side = _side(traces, thing, first, -1)
+            yield _event(traces, "entry", first, first, thing, place=thing.xy[first], side=side)
+        if last < len(traces.frames) - 1:
+            side = _side(traces, thing, last, 1)
+            yield _event(traces, "exit", last, last, thing, place=thing.xy[last], side=side)
         yield from _motion_events(traces, thing, first, last, rates)
         yield from _dwelling(traces, thing, first, last, rates, rules)
     for (_, before), (after, _) in pairwise(there):
@@ -313,11 +373,8 @@ def _pair_events(traces: Traces, i: int, j: int, rules: EventRules) -> Iterator[
 def _side(traces: Traces, thing: Trace, n: int, sign: int) -> Side | None:
     """The border through which a thing entered (sign -1) or left (+1) on frame n.
 
-    Of the borders it is at, the one it moves from or to the most. A thing that is there when the
-    result begins or ends did not come or go.
+    Of the borders it is at, the one it moves from or to the most.
     """
-    if not 0 <= n + sign < len(traces.frames):
-        return None
     inner = n - sign
     height, width = traces.size
     gaps = thing.extent[n] * (1, 1, -1, -1) + (0, 0, width - 1, height - 1)

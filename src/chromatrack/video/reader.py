@@ -50,7 +50,8 @@ class VideoInfo:
     """What a source says about itself; None where it does not say.
 
     height, width: pixels after rotation. frame_count: as declared (exact for images).
-    rotation: counter-clockwise degrees (0, 90, 180, 270) that were applied.
+    rotation: counter-clockwise degrees (0, 90, 180, 270) that were applied. times_stated: False
+    where the source says nothing of times, as pictures do, so that those of frames are made up.
     """
 
     path: str
@@ -63,6 +64,7 @@ class VideoInfo:
     pixel_format: str
     rotation: int
     has_audio: bool
+    times_stated: bool = True
 
 
 def probe(source: Source) -> VideoInfo:
@@ -302,4 +304,5 @@ def _probe_images(pictures: Pictures) -> VideoInfo:
         pixel_format=mode,
         rotation=0,
         has_audio=False,
+        times_stated=False,
     )

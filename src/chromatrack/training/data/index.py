@@ -58,6 +58,11 @@ def build_index(data: Sequence[str | PathLike[str]], *, cache: Path | None) -> I
         InputError: a path does not exist, nothing can be used, or remote shards are asked for and
             the library webdataset is missing.
     """
+    if not data:
+        raise InputError(
+            "training data: expected folders or files of videos, photos or .tar shards, got none; "
+            "name at least one"
+        )
     file = _cache_file(data, cache)
     known = _read_cache(file)
     found = Listing(cache, known.shards)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePath
@@ -23,6 +24,7 @@ HeldPair = tuple[str, Tensor, Tensor]
 """Name, reference and target frame, `(3, H, W)` uint8 each, of material not trained on."""
 
 LEAST_KEPT = 10  # of this many clips or photos, at most one is set aside
+MOST_SHOWN = 3  # clips or photos that are trained on and watched, where nothing is set aside
 PAIR_SECONDS = 1.0  # between the two frames of a pair: enough to move, and to compare runs with
 
 
@@ -36,6 +38,12 @@ def set_aside(index: Index, config: TrainConfig) -> tuple[Index, Index | None]:
         items: Sequence[Any] = getattr(index, name)
         count = min(config.held_out, len(items) // LEAST_KEPT)
         if count:
+            if count < config.held_out:
+                warnings.warn(
+                    f"held_out: {count} of {len(items)} {name} set aside instead of "
+                    f"{config.held_out}; at most one of {LEAST_KEPT} is",
+                    stacklevel=2,
+                )
             held = {(2 * i + 1) * len(items) // (2 * count) for i in range(count)}
             kept = tuple(x for i, x in enumerate(items) if i not in held)
             apart = tuple(x for i, x in enumerate(items) if i in held)
@@ -45,6 +53,26 @@ def set_aside(index: Index, config: TrainConfig) -> tuple[Index, Index | None]:
                 replace(index, **{name: apart, other: (), "problems": ()}),
             )
     return index, None
+
+
+def pairs_to_watch(held: Index | None, index: Index, config: TrainConfig) -> list[HeldPair]:
+    """Pairs of what was set aside; where nothing was, a few of what is trained on, named so.
+
+    Args:
+        held, index: as `set_aside` gives them.
+    """
+    if held is not None:
+        return held_pairs(held, config)
+    if config.held_out:
+        warnings.warn(
+            f"held_out: nothing set aside of {len(index.videos)} videos and {len(index.photos)} "
+            f"photos, as at most one of {LEAST_KEPT} is; pictures and colour errors are of what is "
+            "trained on",
+            stacklevel=2,
+        )
+    some = replace(index, videos=index.videos[:MOST_SHOWN], problems=())
+    some = replace(some, photos=() if some.videos else index.photos[:MOST_SHOWN])
+    return [(f"{name} (trained on)", a, b) for name, a, b in held_pairs(some, config)]
 
 
 def held_pairs(index: Index, config: TrainConfig) -> list[HeldPair]:
