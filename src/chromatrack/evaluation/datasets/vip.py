@@ -25,14 +25,15 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from chromatrack.errors import InputError, LayoutError
 from chromatrack.evaluation.datasets.davis import IMAGE_SUFFIXES, LabelledFrame, MaskTracker
+from chromatrack.evaluation.datasets.name_lists import checked_name, text_lines
 from chromatrack.evaluation.metrics.parsing import class_iou, confusion_matrix, parsing_scores
 from chromatrack.evaluation.runner import Benchmark, ClipReport, Result, in_order
 from chromatrack.formats.masks import write_mask
-from chromatrack.video.images import frame_files
+from chromatrack.video.images import IMAGE_ERRORS, frame_files
 from chromatrack.video.writer import ImageSequenceWriter
 
 VIP_CLASSES: tuple[str, ...] = (
@@ -177,13 +178,12 @@ def read_classes(path: Path) -> np.ndarray:
     """
     try:
         with Image.open(path) as image:
-            if image.mode not in ("L", "P"):
-                raise LayoutError(
-                    f"'{path}': expected a grey or palette picture of class ids, got {image.mode}"
-                )
-            return np.asarray(image).astype(np.int32)
-    except (OSError, SyntaxError, UnidentifiedImageError) as error:
+            mode, classes = image.mode, np.asarray(image)
+    except IMAGE_ERRORS as error:
         raise LayoutError(f"cannot read '{path}' as a picture: {error}") from error
+    if mode not in ("L", "P"):
+        raise LayoutError(f"'{path}': expected a grey or palette picture of class ids, got {mode}")
+    return classes.astype(np.int32)
 
 
 def _jsonable(scores: Mapping[str, float]) -> dict[str, float | None]:
@@ -247,7 +247,7 @@ def _write_frames(images: Sequence[Path], folder: Path, *, side: int) -> None:
             try:
                 with Image.open(path) as image:
                     rgb = image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
-            except (OSError, SyntaxError, UnidentifiedImageError) as error:
+            except IMAGE_ERRORS as error:
                 raise LayoutError(f"cannot read '{path}' as a picture: {error}") from error
             writer.write(np.asarray(rgb))
 
@@ -264,8 +264,8 @@ def _read_list(base: Path, split: str) -> list[str]:
     if not path.is_file():
         there = ", ".join(sorted(file.name for file in path.parent.iterdir())) or "none"
         raise LayoutError(f"no '{path}'; expected a list with a video per line, found {there}")
-    lines = [line.strip().rstrip("/") for line in path.read_text("utf-8-sig").splitlines()]
-    names = list(dict.fromkeys(line.split("/")[-1] for line in lines if line))
+    lines = [line.strip().rstrip("/") for line in text_lines(path)]
+    names = list(dict.fromkeys(checked_name(x.split("/")[-1], path) for x in lines if x))
     if not names:
         raise LayoutError(f"'{path}' is empty; expected a video per line")
     return names
