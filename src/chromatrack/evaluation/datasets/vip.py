@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from chromatrack.errors import InputError, LayoutError
 from chromatrack.evaluation.datasets.davis import IMAGE_SUFFIXES, LabelledFrame, MaskTracker
@@ -33,7 +33,7 @@ from chromatrack.evaluation.datasets.name_lists import checked_name, text_lines
 from chromatrack.evaluation.metrics.parsing import class_iou, confusion_matrix, parsing_scores
 from chromatrack.evaluation.runner import Benchmark, ClipReport, Result, in_order
 from chromatrack.formats.masks import write_mask
-from chromatrack.video.images import IMAGE_ERRORS, frame_files
+from chromatrack.video.images import frame_files
 from chromatrack.video.writer import ImageSequenceWriter
 
 VIP_CLASSES: tuple[str, ...] = (
@@ -178,12 +178,13 @@ def read_classes(path: Path) -> np.ndarray:
     """
     try:
         with Image.open(path) as image:
-            mode, classes = image.mode, np.asarray(image)
-    except IMAGE_ERRORS as error:
+            if image.mode not in ("L", "P"):
+                raise LayoutError(
+                    f"'{path}': expected a grey or palette picture of class ids, got {image.mode}"
+                )
+            return np.asarray(image).astype(np.int32)
+    except (OSError, SyntaxError, UnidentifiedImageError) as error:
         raise LayoutError(f"cannot read '{path}' as a picture: {error}") from error
-    if mode not in ("L", "P"):
-        raise LayoutError(f"'{path}': expected a grey or palette picture of class ids, got {mode}")
-    return classes.astype(np.int32)
 
 
 def _jsonable(scores: Mapping[str, float]) -> dict[str, float | None]:
@@ -247,7 +248,7 @@ def _write_frames(images: Sequence[Path], folder: Path, *, side: int) -> None:
             try:
                 with Image.open(path) as image:
                     rgb = image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
-            except IMAGE_ERRORS as error:
+            except (OSError, SyntaxError, UnidentifiedImageError) as error:
                 raise LayoutError(f"cannot read '{path}' as a picture: {error}") from error
             writer.write(np.asarray(rgb))
 
