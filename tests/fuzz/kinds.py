@@ -49,6 +49,9 @@ def _videos() -> Iterator[tuple[str, Kind]]:
             f"track-{name}",
             Kind(make, mutations.damaged_bytes, command("--masks", "HOME/mask.png", clip="{}")),
         )
+    marked = command("--masks", "HOME/mask.png", clip="{}")
+    yield "video-moov", Kind(makers["mp4"], repacked.damaged_moov, doors.video, share=3)
+    yield "track-moov", Kind(makers["mp4"], repacked.damaged_moov, marked)
     shown = doors.made_picture("frame", "{}", "1", "--grid", "-o", "OUT")
     yield "frame-mp4", Kind(makers["mp4"], mutations.damaged_bytes, shown)
     steady = made_video("stabilize", "{}", "--track", "HOME/run", "--lock", "1", "-o", "OUT")

@@ -63,6 +63,17 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + checksum
 
 
+def damaged_moov(data: bytes, rng: random.Random) -> bytes:
+    """Numbers of an MP4's tables (sizes, times, edits, places) exchanged."""
+    changed = bytearray(data)
+    start = data.index(b"moov")
+    values = (0, 1, 2, 255, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFFFFE, 0x10000)
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        at = rng.randrange(start, len(data) - 4)
+        changed[at : at + 4] = struct.pack(">I", rng.choice(values))
+    return bytes(changed)
+
+
 def damaged_safetensors(data: bytes, rng: random.Random) -> bytes:
     """A value of the header, of the configuration in it, or a number of a tensor exchanged."""
     (length,) = struct.unpack_from("<Q", data)
