@@ -272,7 +272,9 @@ def _frame(row: JsonValue) -> SavedFrame:
 def _by_id(row: JsonValue, key: str) -> Iterator[tuple[int, JsonValue]]:
     """(id, value) of an object {"1": ...} of a frame; nothing where it has none."""
     given = row.get(key)
-    for name in given.fields() if given else ():
+    if given is None:
+        return
+    for name in given.fields():
         if not name.isdecimal() or len(name) > MOST_DIGITS:
             raise InputError(
                 f"{row.place}.{key}: expected ids as keys, got {name!r:.40}; track the video again"

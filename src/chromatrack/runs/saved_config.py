@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from types import NoneType, UnionType
@@ -82,8 +81,7 @@ def _fits(value: object, hint: Any) -> bool:  # noqa: ANN401
     if hint is NoneType:
         return value is None
     if hint is float:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return is_number and abs(value) < 1e300 and math.isfinite(value)
+        return isinstance(value, int | float) and type(value) is not bool and abs(value) < 1e300
     if hint is int:
-        return type(value) is int and abs(value) < 2**31
+        return isinstance(value, int) and type(value) is int and abs(value) < 2**31
     return type(value) is hint
