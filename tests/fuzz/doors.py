@@ -7,19 +7,18 @@ Wrong where it returned something that cannot be.
 from __future__ import annotations
 
 import atexit
+import csv
 import json
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import cache
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import mutations
 import numpy as np
 import specimens
 import torch
@@ -74,7 +73,7 @@ def video(path: Path, folder: Path) -> None:
         expect(last < frame.pts_seconds < np.inf, f"time {frame.pts_seconds} after {last}")
         count, last = count + 1, frame.pts_seconds
     read_frame(path, index=min(2, count - 1))
-    frame_range(path, start="0s", end="0.2s")
+    frame_range(path, start="0s", end="0.1s")
 
 
 def picture(path: Path, folder: Path) -> None:
@@ -168,12 +167,22 @@ def keypoint_tracks(path: Path, folder: Path) -> None:
 # -- whole commands --------------------------------------------------------------------------
 
 
+class Refused(ChromatrackError):
+    """A command ended with exit code 2 and one line, and left all as it was."""
+
+
 @cache
 def finished_run() -> Path:
     """A run's folder that every command is given a copy of, beside the files it was made of."""
     folder = Path(tempfile.mkdtemp(prefix="chromatrack-fuzz-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return specimens.run_folder(folder)
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        return specimens.run_folder(folder)
+
+
+def copied_run(folder: Path) -> Path:
+    """A maker of a finished run's folder."""
+    return Path(shutil.copytree(finished_run(), folder / "run"))
 
 
 def command(*options: str, clip: str = "HOME/clip.mkv") -> Door:
@@ -184,14 +193,12 @@ def command(*options: str, clip: str = "HOME/clip.mkv") -> Door:
     """
 
     def run(path: Path, folder: Path) -> None:
-        out = folder / "out"
-        shutil.copytree(finished_run(), out)
+        out = copied_run(folder)
         before = _content(out)
-        code = _called("track", clip, *options, "-o", str(out), *SMALL, damaged=path)
-        if code != 2 and (code == 0 or _content(out) != before):
+        with _left_alone(out):
+            code = _called("track", clip, *options, "-o", str(out), *SMALL, damaged=path)
+        if code == 0 or _content(out) != before:
             _whole(out, complete=code == 0)  # no frame at all leaves the earlier run
-        elif code == 2:
-            expect(_content(out) == before, "refused, and the earlier run is changed")
 
     return run
 
@@ -200,39 +207,82 @@ def correction(*options: str) -> Door:
     """`chromatrack correct` of a finished run: done, or the run is as it was."""
 
     def run(path: Path, folder: Path) -> None:
-        out = folder / "out"
-        shutil.copytree(finished_run(), out)
-        before = _content(out)
-        code = _called("correct", str(out), *options, "--device", "cpu", damaged=path)
-        if code == 0:
-            _whole(out, complete=True)
-        else:
-            expect(_content(out) == before, "refused, and the run is changed")
+        _correct(copied_run(folder), *options, damaged=path)
 
     return run
+
+
+def damaged_run(*options: str) -> Door:
+    """`chromatrack correct` of a run one of whose files is damaged."""
+
+    def run(path: Path, folder: Path) -> None:
+        _correct(path, *options, damaged=path)
+
+    return run
+
+
+def _correct(out: Path, *options: str, damaged: Path) -> None:
+    with _left_alone(out):
+        code = _called("correct", str(out), *options, "--device", "cpu", damaged=damaged)
+    expect(code == 0, f"exit code {code}")
+    _whole(out, complete=True)
 
 
 def made_video(*arguments: str) -> Door:
     """A command that writes a video `OUT`: it is there whole, or what was there before."""
 
     def run(path: Path, folder: Path) -> None:
-        out = folder / "out.mkv"
-        shutil.copy(finished_run().parent / "clip.mkv", out)
-        before = out.read_bytes()
-        given = [str(out) if argument == "OUT" else argument for argument in arguments]
-        if _called(*given, damaged=path) == 2:
-            expect(out.read_bytes() == before, "refused, and the earlier video is changed")
-        else:
-            expect(sum(1 for _ in read_frames(out)) > 0, "a video without frames")
+        out = Path(shutil.copy(finished_run() / "overlay.mp4", folder / "out.mp4"))
+        with _left_alone(folder):
+            _called(*_with_output(arguments, out), damaged=path)
+        expect(sum(1 for _ in read_frames(out)) > 0, "a video without frames")
 
     return run
+
+
+def made_picture(*arguments: str) -> Door:
+    """A command that writes a picture `OUT`: it is there whole, or not at all."""
+
+    def run(path: Path, folder: Path) -> None:
+        out = folder / "out.png"
+        with _left_alone(folder):
+            _called(*_with_output(arguments, out), damaged=path)
+        read_reference(out)
+
+    return run
+
+
+def _with_output(arguments: Sequence[str], out: Path) -> list[str]:
+    return [str(out) if argument == "OUT" else argument for argument in arguments]
+
+
+def events(path: Path, folder: Path) -> None:
+    """`chromatrack events` of a run one of whose files is damaged: both tables, or none."""
+    tables = (folder / "events.csv", folder / "frames.csv")
+    given = ("-o", str(tables[0]), "--per-frame", str(tables[1]))
+    before = _content(path)
+    with _left_alone(folder):
+        _called("events", "{}", *given, damaged=path)
+    expect(_content(path) == before, "the run is changed")
+    for table in tables:
+        rows = list(csv.reader(StringIO(table.read_text("utf-8"))))
+        expect(len({len(row) for row in rows}) == 1, f"{table.name} has rows of several lengths")
+        strange = {"nan", "inf", "-inf"} & {cell.lower() for row in rows for cell in row}
+        expect(not strange, f"{table.name} holds {strange}")
+
+
+def go_on(path: Path, folder: Path) -> None:
+    """`chromatrack train --resume` from a damaged checkpoint."""
+    with _left_alone(path):
+        given = ("{}/photos", "-o", "{}/trained", "--resume", "--device", "cpu")
+        _called("train", *given, damaged=path)
 
 
 SMALL = ("--size", "48", "--device", "cpu")
 
 
 def _called(*arguments: str, damaged: Path) -> int:
-    """The exit code of a command; Wrong unless it is one of ours and 2 comes with one line."""
+    """The exit code of a command, 0 or 3; Refused for 2 with one line, Wrong for all else."""
     home, errors = finished_run().parent, StringIO()
     given = [
         str(damaged)
@@ -245,7 +295,22 @@ def _called(*arguments: str, damaged: Path) -> int:
     expect(code in EXIT_CODES, f"exit code {code}")
     lines = [x for x in errors.getvalue().splitlines() if x.startswith("chromatrack:")]
     expect(len(lines) == (code == 2), f"exit code {code} with {len(lines)} lines of error")
+    if code == 2:
+        raise Refused(lines[0])
     return code
+
+
+@contextmanager
+def _left_alone(folder: Path) -> Iterator[None]:
+    """Where a command is refused, a folder holds what it held before."""
+    before = _content(folder)
+    try:
+        yield
+    except Refused as refused:
+        after = _content(folder)
+        changed = {name for name in before | after if before.get(name) != after.get(name)}
+        expect(not changed, f"refused, and {sorted(changed)} changed: {refused}")
+        raise
 
 
 def _content(folder: Path) -> dict[str, bytes]:
@@ -269,122 +334,12 @@ def _whole(out: Path, *, complete: bool) -> None:
     expect(count == len(result.frames), f"{count} overlay frames of {len(result.frames)}")
 
 
-@dataclass(frozen=True)
-class Kind:
-    """One kind of input: how a whole one is made, how it is damaged, what is done with it.
-
-    inside: of a run's folder, the file to damage; the door then gets the folder.
-    share: how often it is drawn.
-    """
-
-    make: Callable[[Path], Path]
-    damage: Callable[[bytes, Any], bytes]
-    door: Door
-    inside: str | None = None
-    share: float = 1.0
-
-
-def _videos() -> Iterator[tuple[str, Kind]]:
-    makers = {
-        "mp4": specimens.video("mp4", "libx264", "yuv420p"),
-        "mkv": specimens.video("mkv", "ffv1", "bgr0"),
-        "ts": specimens.video("ts", "mpeg2video", "yuv420p"),
-        "avi": specimens.video("avi", "mpeg4", "yuv420p"),
-        "mov": specimens.video("mov", "mjpeg", "yuvj420p"),
-        "flv": specimens.video("flv", "flv1", "yuv420p"),
-        "webm": specimens.video("webm", "libvpx-vp9", "yuv420p"),
-        "gif": specimens.video("gif", "gif", "rgb8"),
-    }
-    for name, make in makers.items():
-        yield f"video-{name}", Kind(make, mutations.damaged_bytes, video, share=3)
-        yield (
-            f"track-{name}",
-            Kind(make, mutations.damaged_bytes, command("--masks", "HOME/mask.png", clip="{}")),
-        )
-
-
-def _pictures() -> Iterator[tuple[str, Kind]]:
-    for suffix in ("png", "jpg", "bmp", "tif", "webp", "ppm", "tga", "jp2", "avif", "gif"):
-        make = specimens.picture(suffix)
-        yield f"picture-{suffix}", Kind(make, mutations.damaged_bytes, picture)
-    for suffix in ("png", "bmp", "tif", "webp", "ppm", "gif"):
-        make = specimens.mask_picture(suffix)
-        yield f"mask-{suffix}", Kind(make, mutations.damaged_bytes, mask)
-    make = specimens.mask_picture("png")
-    for name, frames in (("tif", "tif"), ("png", "png"), ("webp", "webp")):
-        make = specimens.pages(frames)
-        yield f"pages-{name}", Kind(make, mutations.damaged_bytes, video)
-    for suffix in ("png", "jpg"):
-        make = specimens.picture(suffix)
-        colored = made_video("colorize", "HOME/clip.mkv", "--reference", "{}", "-o", "OUT", *SMALL)
-        yield f"colorize-{suffix}", Kind(make, mutations.damaged_bytes, colored)
-    painted = made_video("paint", "HOME/clip.mkv", "--texture", "{}@0:4,4", "-o", "OUT", *SMALL)
-    yield "paint-png", Kind(specimens.picture("png", "RGBA"), mutations.damaged_bytes, painted)
-    yield "mask-folder", Kind(make, mutations.damaged_bytes, mask_folder)
-    yield "track-masks", Kind(make, mutations.damaged_bytes, command("--masks", "{}"))
-
-
-def _marks() -> Iterator[tuple[str, Kind]]:
-    point = specimens.table("marks", "id,frame,x,y", (1, 0, 8, 9), (2, 1, 12, 9), (1, 3, "", ""))
-    columns = "id,frame,x,y,width,height"
-    box = specimens.table("marks", columns, (1, 0, 4, 6, 10, 10), (2, 2, 20, 18, 10, 4))
-    for name, make, door in (("points", point, points), ("boxes", box, boxes)):
-        yield name, Kind(make, mutations.damaged_csv, door, share=2)
-        yield f"track-{name}", Kind(make, mutations.damaged_csv, command(f"--{name}", "{}"))
-        yield f"correct-{name}", Kind(make, mutations.damaged_csv, correction(f"--{name}", "{}"))
-    for name, value in (("own", specimens.own_polygons), ("labelme", specimens.labelme)):
-        make = specimens.json_file("marks", value)
-        yield f"polygons-{name}", Kind(make, mutations.damaged_json, polygons, share=2)
-        yield f"track-{name}", Kind(make, mutations.damaged_json, command("--polygons", "{}"))
-    for name in ("coco", "cvat", "roboflow", "short_pose"):
-        make = specimens.json_file("marks", getattr(specimens, name))
-        yield f"keypoints-{name}", Kind(make, mutations.damaged_json, keypoints, share=2)
-        yield f"track-{name}", Kind(make, mutations.damaged_json, command("--keypoints", "{}"))
-    make = specimens.json_file("marks", specimens.skeleton)
-    yield "skeleton", Kind(make, mutations.damaged_json, skeleton)
-
-
-def _models() -> Iterator[tuple[str, Kind]]:
-    yield "weights", Kind(specimens.weights, mutations.damaged_bytes, weights, share=4)
-    yield (
-        "track-weights",
-        Kind(
-            specimens.weights,
-            mutations.damaged_bytes,
-            command("--masks", "HOME/mask.png", "--model", "{}"),
-        ),
-    )
-    yield "checkpoint", Kind(specimens.checkpoint, mutations.damaged_bytes, checkpoint, share=2)
-    yield "shard", Kind(specimens.shard, mutations.damaged_bytes, data)
-    yield "tapvid", Kind(specimens.tapvid, mutations.damaged_bytes, tapvid, share=2)
-
-
-def _runs() -> Iterator[tuple[str, Kind]]:
-    files: dict[str, Callable[[bytes, Any], bytes]] = {
-        "result.json": mutations.damaged_json,
-        "keypoints.json": mutations.damaged_json,
-        "tracks.csv": mutations.damaged_csv,
-        "boxes.csv": mutations.damaged_csv,
-        "masks/00001.png": mutations.damaged_bytes,
-        "marks/00000.png": mutations.damaged_bytes,
-    }
-    steady = made_video("stabilize", "HOME/clip.mkv", "--track", "{}", "--lock", "1", "-o", "OUT")
-    for name, damage in files.items():
-        yield f"stabilize-{name}", Kind(specimens.run_folder, damage, steady, inside=name)
-        yield f"run-{name}", Kind(specimens.run_folder, damage, saved_run, inside=name)
-
-
-KINDS: dict[str, Kind] = dict(
-    [*_videos(), *_pictures(), *_marks(), *_models(), *_runs()],
-)
-
-
-def try_door(kind: Kind, path: Path, folder: Path) -> str | None:
+def try_door(door: Door, path: Path, folder: Path) -> str | None:
     """None where a damaged file was answered well, else what is wrong."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            kind.door(path, folder)
+            door(path, folder)
         except ChromatrackError as error:
             text = str(error)
             if not text.strip():

@@ -139,7 +139,7 @@ def _changed(value: Any, rng: random.Random) -> Any:
     elif what == "drop":
         del inside[key]
     elif what == "repeat" and isinstance(inside, list):
-        inside[key:key] = [inside[key]] * rng.choice((1, 3))
+        inside[key:key] = [inside[key]] * rng.choice((1, 1, 3, 3, 3, 3000))
     elif what == "rename" and isinstance(inside, dict):
         inside[f"{key}_"] = inside.pop(key)
     else:
@@ -152,6 +152,8 @@ def damaged_csv(data: bytes, rng: random.Random) -> bytes:
     if rng.random() < 0.2:
         return damaged_bytes(data, rng)
     rows = [line.split(",") for line in data.decode().splitlines()]
+    if rng.random() < 0.03:
+        rows += [[str(n), *rows[1][1:]] for n in range(9, rng.choice((300, 5000, 50_000)))]
     for _ in range(rng.choice((1, 1, 2, 3))):
         row = rng.randrange(len(rows))
         what = rng.choice(("cell", "cell", "cell", "drop", "repeat", "short", "long", "separator"))

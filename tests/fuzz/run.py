@@ -23,7 +23,10 @@ from pathlib import Path
 from typing import IO
 
 HANG_SECONDS = 30.0
-"""An answer that takes longer is a bad one."""
+"""An answer that takes longer is a bad one: of the processor's time, as the machine may be busy."""
+
+WAIT_SECONDS = 300.0
+"""Nor may it take longer by the clock, computing or not."""
 
 BEGIN_SECONDS = 120.0
 """More time for the first answers of a child, which imports and makes whole files first."""
@@ -69,10 +72,21 @@ class Child:
         stdin, stdout = self._pipes()
         stdin.write(json.dumps({"kind": kind, "seed": seed}).encode() + b"\n")
         stdin.flush()
-        if not select.select([stdout], [], [], limit)[0]:
-            return f"hang: no answer in {limit:.0f} s"
+        began, spent = time.monotonic(), self._spent()
+        while not select.select([stdout], [], [], 5)[0]:
+            waited, computed = time.monotonic() - began, self._spent() - spent
+            if computed > limit or waited > WAIT_SECONDS:
+                return f"hang: no answer in {waited:.0f} s, {computed:.0f} s of them computing"
         line = stdout.readline()
         return json.loads(line) if line else f"died with code {self.process.wait()}"
+
+    def _spent(self) -> float:
+        """Seconds that the child has computed; by the clock where the system does not say."""
+        try:
+            after = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+            return (int(after[11]) + int(after[12])) / os.sysconf("SC_CLK_TCK")
+        except (OSError, IndexError):
+            return time.monotonic()
 
     def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
         assert self.process.stdin is not None and self.process.stdout is not None

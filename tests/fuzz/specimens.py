@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
+import base64
 import csv
 import io
 import json
 import pickle
+import shutil
 import tarfile
+import tempfile
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -92,6 +97,15 @@ def pages(suffix: str) -> Callable[[Path], Path]:
     return make
 
 
+def frames(folder: Path) -> Path:
+    """A folder of the four pictures."""
+    target = folder / "frames"
+    target.mkdir()
+    for index, rgb in enumerate(pictures()):
+        Image.fromarray(rgb).save(target / f"{index:05d}.png")
+    return target
+
+
 def mask_picture(suffix: str) -> Callable[[Path], Path]:
     """A maker of a mask file: palette PNG, or grey of another format."""
 
@@ -141,9 +155,16 @@ def own_polygons() -> Any:
 
 
 def labelme() -> Any:
+    things = (("cow", 1, 0), ("cow", 2, 6), ("7", None, 12))
     shapes = [
-        {"label": label, "points": SQUARE, "group_id": group, "shape_type": "polygon", "flags": {}}
-        for label, group in (("cow", 1), ("cow", 2), ("7", None))
+        {
+            "label": label,
+            "points": [[x + shift, y] for x, y in SQUARE],
+            "group_id": group,
+            "shape_type": "polygon",
+            "flags": {},
+        }
+        for label, group, shift in things
     ]
     return {
         "version": "5.0.1",
@@ -154,6 +175,27 @@ def labelme() -> Any:
         "imageHeight": SIZE[0],
         "imageWidth": SIZE[1],
     }
+
+
+def labelme_shapes() -> Any:
+    """Every shape that LabelMe draws."""
+    picture = io.BytesIO()
+    Image.fromarray((mask()[6:16, 4:14] * 255).astype(np.uint8)).save(picture, "PNG")
+    points: dict[str, list[list[float]]] = {
+        "rectangle": [[1, 1], [6, 5]],
+        "circle": [[22, 12], [22, 16]],
+        "rotation": [[20, 1], [24, 1], [24, 6], [20, 6]],
+        "point": [[3, 3]],
+        "linestrip": [[1, 1], [5, 5]],
+        "mask": [[4, 6], [13, 15]],
+    }
+    made = labelme()
+    made["shapes"] = [
+        {"label": kind, "points": corners, "group_id": None, "shape_type": kind, "flags": {}}
+        for kind, corners in points.items()
+    ]
+    made["shapes"][-1]["mask"] = base64.b64encode(picture.getvalue()).decode()
+    return made
 
 
 def _coco(**more: Any) -> Any:
@@ -193,6 +235,18 @@ def roboflow() -> Any:
     name = "clip_mp4-0000_jpg.rf.0123456789abcdef0123456789abcdef.jpg"
     made = _coco(image={"extra": {"name": "clip_mp4-0000.jpg"}, "date_captured": "2024"})
     made["images"][0]["file_name"] = name
+    made["images"][1]["extra"] = {"name": "clip_mp4-0002.jpg"}
+    return made
+
+
+def coco_videos() -> Any:
+    """Two videos in one file, told apart by video_id."""
+    made = _coco(image={"video_id": 1, "frame_id": 0})
+    made["videos"] = [{"id": 1, "name": "clip"}, {"id": 2, "name": "other"}]
+    other = made["images"][1] | {"id": 3, "video_id": 2, "file_name": "other/f_0000.jpg"}
+    made["images"][1]["frame_id"] = 2
+    made["images"].append(other)
+    made["annotations"].append(made["annotations"][0] | {"id": 3, "image_id": 3})
     return made
 
 
@@ -240,14 +294,27 @@ def tapvid(folder: Path) -> Path:
 
 def checkpoint(folder: Path) -> Path:
     """A checkpoint of a run of one step on the four pictures."""
+    return Path(shutil.copy(next(_trained().glob("trained/checkpoint-*.pt")), folder))
+
+
+def training_run(folder: Path) -> Path:
+    """A folder of photos, and of a training of one step on them."""
+    return Path(shutil.copytree(_trained(), folder / "training"))
+
+
+@cache
+def _trained() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="chromatrack-fuzz-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     photos = folder / "photos"
     photos.mkdir()
     for index, rgb in enumerate(pictures()):
         Image.fromarray(rgb).save(photos / f"{index}.png")
     options = ["--steps", "1", "--batch", "1", "--crop", "24", "--short-side", "24"]
     options += ["--held-out", "0", "--device", "cpu"]
-    assert main(["train", str(photos), "-o", str(folder / "trained"), *options]) == 0
-    return next((folder / "trained").glob("checkpoint-*.pt"))
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        assert main(["train", str(photos), "-o", str(folder / "trained"), *options]) == 0
+    return folder
 
 
 def run_folder(folder: Path) -> Path:
@@ -257,6 +324,7 @@ def run_folder(folder: Path) -> Path:
     boxes = table("boxes", "id,frame,x,y,width,height", (1, 0, 4, 6, 10, 10))(folder)
     pose = json_file("pose", short_pose)(folder)
     write_mask(folder / "mask.png", mask())
+    picture("png")(folder)
     given = ["--masks", folder / "mask.png", "--points", points, "--boxes", boxes]
     given += ["--keypoints", pose, "--size", "48", "-o", folder / "run", "--device", "cpu"]
     assert main(["track", str(clip), *map(str, given)]) == 0

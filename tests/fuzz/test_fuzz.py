@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import trials
+from kinds import KINDS
 
 COUNT, SEED = 200, 20261128
 
@@ -18,6 +19,13 @@ def test_damaged_inputs_are_answered_in_one_line(part, whole):
     for trial in list(trials.draw(COUNT, seed=SEED))[part::10]:
         found = trials.answer(trial, whole)
         assert found is None, f"run.py --kind {trial.kind} --again {trial.seed}: {found}"
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_whole_inputs_are_accepted(kind, whole, tmp_path):
+    for name in ("in", "out"):
+        (tmp_path / name).mkdir()
+    KINDS[kind].door(trials.copied(kind, whole, tmp_path / "in"), tmp_path / "out")
 
 
 def test_the_same_seed_damages_alike(whole, tmp_path):

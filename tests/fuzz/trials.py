@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import doors
+from kinds import KINDS
 
 
 @dataclass(frozen=True)
@@ -25,32 +26,34 @@ class Trial:
 def draw(count: int, *, seed: int, kinds: Sequence[str] = ()) -> Iterator[Trial]:
     """`count` trials; kinds: only these, else all by their shares."""
     rng = random.Random(seed)
-    names = list(kinds or doors.KINDS)
-    weights = [doors.KINDS[name].share for name in names]
+    names = list(kinds or KINDS)
+    weights = [KINDS[name].share for name in names]
     for _ in range(count):
         yield Trial(rng.choices(names, weights)[0], rng.randrange(2**32))
 
 
 @cache
-def _whole(kind: str, folder: Path) -> Path:
+def whole(kind: str, folder: Path) -> Path:
     """The undamaged input of a kind, made once in a process."""
     home = folder / kind.replace("/", "-")
     home.mkdir(parents=True)
-    return doors.KINDS[kind].make(home)
+    return KINDS[kind].make(home)
 
 
 def prepare(trial: Trial, folder: Path, target: Path) -> Path:
     """Write the damaged input of a trial into `target`; whole ones are kept in `folder`."""
-    kind = doors.KINDS[trial.kind]
-    whole, rng = _whole(trial.kind, folder), random.Random(trial.seed)
-    place = target / whole.name
-    if kind.inside is None:
-        place.write_bytes(kind.damage(whole.read_bytes(), rng))
-        return place
-    shutil.copytree(whole, place)
-    inner = place / kind.inside
-    inner.write_bytes(kind.damage(inner.read_bytes(), rng))
+    kind, rng = KINDS[trial.kind], random.Random(trial.seed)
+    place = copied(trial.kind, folder, target)
+    damaged = place if kind.inside is None else place / kind.inside
+    damaged.write_bytes(kind.damage(damaged.read_bytes(), rng))
     return place
+
+
+def copied(kind: str, folder: Path, target: Path) -> Path:
+    """Copy the undamaged input of a kind into `target`."""
+    made = whole(kind, folder)
+    copy = shutil.copytree if made.is_dir() else shutil.copy
+    return Path(copy(made, target / made.name))
 
 
 def answer(trial: Trial, folder: Path) -> str | None:
@@ -61,7 +64,7 @@ def answer(trial: Trial, folder: Path) -> str | None:
         (home / "out").mkdir()
         path = prepare(trial, folder, home / "in")
         try:
-            return doors.try_door(doors.KINDS[trial.kind], path, home / "out")
+            return doors.try_door(KINDS[trial.kind].door, path, home / "out")
         except Exception as error:  # noqa: BLE001  (any other exception is what is looked for)
             frames = [
                 f for f in traceback.extract_tb(error.__traceback__) if "fuzz" not in f.filename

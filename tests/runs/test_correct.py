@@ -449,3 +449,48 @@ def test_joints_are_merged_one_by_one_and_picked():
     some = Marks(keypoints=[pose], points=[PointMark(1, 3, 0, 0)]).restricted_to([("joint", 1, 1)])
     assert some.labels() == {("joint", 1, 1): {3}} and not some.points
     assert channel_names(some.layout()) == [("joint", 1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("inside", "value"),
+    [
+        (("propagate", "fill"), float("nan")),
+        (("propagate", "top_k"), 2.5),
+        (("propagate", "recent"), 10**400),
+        (("propagate", "radius_shape"), "cube"),
+        (("propagate", "temperature"), float("inf")),
+        (("propagate", "temperature"), "0.05"),
+        (("propagate", "pinned"), 3),
+        (("propagate",), [1]),
+        (("propagate", "colour"), 1),
+        (("size",), True),
+        (("size",), 3),
+        (("stride",), 5),
+        (("adapt",), None),
+        (("stretch",), 1),
+        ((), None),
+    ],
+)
+def test_settings_of_another_type_are_refused(keyframed, tmp_path, inside, value):
+    folder = shutil.copytree(keyframed, tmp_path / "out")
+    data = json.loads((folder / "result.json").read_text())
+    *place, last = ("config", *inside)
+    target = data
+    for key in place:
+        target = target[key]
+    target[last] = value
+    (folder / "result.json").write_text(json.dumps(data))
+    with pytest.raises(InputError, match=r"result\.json: config.*track the video again"):
+        tracker_of(folder, device="cpu")
+
+
+@pytest.mark.parametrize(("key", "value"), [("end", "9"), ("end", 1.5), ("direction", "up")])
+def test_a_range_of_another_type_is_refused(tracker, film, keyframed, tmp_path, key, value):
+    folder = shutil.copytree(keyframed, tmp_path / "out")
+    data = json.loads((folder / "result.json").read_text())
+    data["config"][key] = value
+    (folder / "result.json").write_text(json.dumps(data))
+    before = contents(folder)
+    with pytest.raises(InputError, match=r"result\.json: config: its settings are not those"):
+        correct(tracker, folder, Marks.of(masks={10: one(film, 10)}))
+    assert contents(folder) == before

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from pathlib import Path
 
@@ -163,13 +164,31 @@ def test_a_video_that_moved_is_looked_for_or_named(tmp_path, monkeypatch):
         ({"schema_version": None}, r"expected schema_version 1, 2, got None"),
         ({"command": "colorize"}, r"expected a result of `chromatrack track`, got one of 'color"),
         ({"frames": []}, r"holds no frames"),
-        ({"video": None}, r"not as `chromatrack track` writes it \(TypeError"),
-        ({"video": {"path": "x"}}, r"not as `chromatrack track` writes it \(KeyError: 'height'\)"),
-        ({"frames": [{"index": 0}]}, r"KeyError: 'pts_seconds'"),
-        ({"frames": [3]}, r"AttributeError"),
+        ({"video": None}, r"video: expected an object \{\.\.\.\}, got null"),
+        ({"video": {"path": "x"}}, r'video: expected "height", got only'),
+        ({"frames": [{"index": 0}]}, r'frames\[0\]: expected "pts_seconds"'),
+        ({"frames": [3]}, r"frames\[0\]: expected an object \{\.\.\.\}, got 3"),
+        ({"frames": [{**row(5), "index": math.inf}]}, r"index: expected an integer from 0 up"),
+        ({"frames": [{**row(5), "index": 1.5}]}, r"index: expected an integer from 0 up, got 1\.5"),
+        (
+            {"frames": [{**row(5), "pts_seconds": math.nan}]},
+            r"pts_seconds: expected a finite number",
+        ),
+        (
+            {"frames": [{**row(5), "pts_seconds": 10**400}]},
+            r"pts_seconds: expected a finite number",
+        ),
+        ({"frames": [{**row(5), "areas": {"1": -4}}]}, r"areas\.1: expected an integer from 0 up"),
+        ({"frames": [{**row(5), "areas": {"cow": 4}}]}, r"areas: expected ids as keys, got 'cow'"),
+        ({"frames": [{**row(5), "areas": {"9" * 5000: 4}}]}, r"areas: expected ids as keys"),
+        ({"frames": [{**row(5), "reliability": {"1": "x"}}]}, r"reliability\.1: expected a finite"),
+        (
+            {"video": {"path": "x", "height": 0, "width": 9}},
+            r"expected a side of 1 to \d+ px",
+        ),
         ({"frames": [row(5), row(7)]}, r"in order .* got frame 7 at 0\.7 s after frame 5"),
         ({"frames": [row(5), {**row(6), "pts_seconds": 0.5}]}, r"got frame 6 at 0\.5 s after"),
-        ({"objects": ["ball"]}, r"ValueError"),
+        ({"objects": ["ball"]}, r'objects\[0\]: expected an integer from 0 up, got "ball"'),
     ],
 )
 def test_what_is_no_result_is_refused_in_one_line(tmp_path, head, message):

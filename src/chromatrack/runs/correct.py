@@ -20,10 +20,9 @@ import numpy as np
 
 from chromatrack.atomic import keep_apart
 from chromatrack.errors import InputError
-from chromatrack.formats.json_fields import load_json_object
+from chromatrack.formats.json_fields import JsonValue, load_json_object
 from chromatrack.formats.masks import check_mask, read_mask
 from chromatrack.propagation.bidirectional import Direction
-from chromatrack.propagation.config import PropagateConfig
 from chromatrack.propagation.reliability import ReviewRange
 from chromatrack.runs.affected_spans import FrameSpan, SpanRun, count_steps, find_spans
 from chromatrack.runs.file_names import TABLES
@@ -31,18 +30,16 @@ from chromatrack.runs.marks_json import read_run_marks
 from chromatrack.runs.progress import Report, stop_on_interrupt, told
 from chromatrack.runs.reader import read_result
 from chromatrack.runs.rewrite import Rewriting
+from chromatrack.runs.saved_config import saved_config, saved_range
 from chromatrack.runs.staging import Staging
 from chromatrack.runs.things_table import Tally, ThingSummary
 from chromatrack.runs.writer import model_sha256
-from chromatrack.tracking.config import Device, TrackConfig
+from chromatrack.tracking.config import Device
 from chromatrack.tracking.inference import TrackerRun
 from chromatrack.tracking.mark_checks import check_all, dated, fit_skeleton
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import probe, read_frame
-
-LATER = ("square", "long_multiple", "upsample", "stretch", "protocol")
-"""Settings that runs of earlier versions did not have; they were as by default."""
 
 
 @dataclass(frozen=True)
@@ -155,10 +152,10 @@ def _correct(
             f"{info.width}x{info.height}; name the video that was tracked"
         )
     info = replace(info, frame_count=None)  # the run says which frames there are
-    check_all(merged, info, start=start, end=data["config"]["end"])
+    end, direction = saved_range(data, str(home / "result.json"))
+    check_all(merged, info, start=start, end=end)
     _check_same(tracker, data)
     spans = find_spans(merged, new, first=start, last=last)
-    direction: Direction = data["config"].get("direction", "both")
     changed = {f for span in spans for f in range(span.first, span.last + 1)}
     if announce is not None:
         looks = count_steps(spans, merged, direction)
@@ -233,17 +230,8 @@ def tracker_of(folder: str | PathLike[str], *, device: Device = "auto") -> Track
     path = Path(folder) / "result.json"
     read_result(folder)
     data = load_json_object(path, what="a result of `chromatrack track`")
-    try:
-        fields = {name: data["config"][name] for name in asdict(TrackConfig()) if name not in LATER}
-        fields |= {name: data["config"][name] for name in LATER if name in data["config"]}
-        for name in ("propagate", "color"):
-            fields[name] = PropagateConfig(**fields[name])
-        config, model = TrackConfig(**fields), str(data["model"]["name"])
-    except (KeyError, TypeError) as error:
-        raise InputError(
-            f"{path}: its settings are not those of this version ({error}); track the video again"
-        ) from error
-    return Tracker.from_pretrained(model, device=device, config=config)
+    config, model = saved_config(data, str(path)), JsonValue(data, str(path))["model"]["name"]
+    return Tracker.from_pretrained(str(model.value), device=device, config=config)
 
 
 def read_masks_at(names: Sequence[str]) -> dict[int, np.ndarray]:

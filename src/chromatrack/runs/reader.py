@@ -6,7 +6,7 @@ The table of frames is read at once, masks one at a time. Needs neither torch no
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from glob import glob
@@ -18,7 +18,7 @@ import numpy as np
 
 from chromatrack.errors import InputError
 from chromatrack.formats.csv_tables import BOX, TrackData, read_tracks
-from chromatrack.formats.json_fields import load_json_object, names_from_plain
+from chromatrack.formats.json_fields import JsonValue, load_json_object, names_from_plain
 from chromatrack.formats.keypoints import read_keypoint_tracks
 from chromatrack.formats.masks import frame_file, read_mask
 from chromatrack.runs.staging import settle
@@ -33,6 +33,12 @@ _PICTURE_MODES = frozenset(
     ["1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16", "I;16L", "I;16B", "F", "CMYK", "YCbCr"]
 )
 """What a run of earlier versions says of its source's pixels where that was pictures."""
+
+MOST_DIGITS = 18
+"""Of an id in result.json; longer ones fit no integer of 64 bits."""
+
+LONGEST_SIDE = 1 << 20
+"""Px; no video is wider or higher."""
 
 READABLE_VERSIONS = (1, 2)
 """Values of `schema_version` in result.json that this module understands."""
@@ -177,14 +183,17 @@ def read_result(folder: Source) -> Result:
     settle(path.parent)
     data = _load_json(path)
     _check_head(path, data)
+    content = JsonValue(data, str(path))
+    frames = tuple(_frame(row) for row in content["frames"].items())
+    video, listed = content["video"], content.get("objects")
+    size = _side(video["height"]), _side(video["width"])
+    objects = tuple(item.whole() for item in listed.items()) if listed else ()
     try:
-        frames = tuple(_frame(row) for row in data["frames"])
-        video = data["video"]
-        size = int(video["height"]), int(video["width"])
-        fps = None if video.get("fps") is None else float(video["fps"])
-        video_path, objects = str(video["path"]), tuple(int(k) for k in data.get("objects", []))
-        names = names_from_plain(data.get("names", {}))
-        stated = video.get("states_times", video.get("pixel_format") not in _PICTURE_MODES)
+        rate = video.get("fps")
+        fps = None if rate is None else rate.number()
+        video_path, names = str(video["path"].value), names_from_plain(data.get("names", {}))
+        format_ = video.value.get("pixel_format")
+        stated = video.value.get("states_times", format_ not in _PICTURE_MODES)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"{path}: not as `chromatrack track` writes it ({type(error).__name__}: {error}); "
@@ -213,10 +222,10 @@ def read_result(folder: Source) -> Result:
         complete=complete,
         reason=reason,
         fps=fps,
-        deinterlaced=bool(video.get("deinterlaced", False)),
+        deinterlaced=bool(video.value.get("deinterlaced", False)),
         load_mask=lambda index: read_mask(home / "masks" / frame_file(index)),
         names=names,
-        times_stated=bool(stated) or video.get("fps") is not None,  # fps: as the user said
+        times_stated=bool(stated) or fps is not None,  # fps: as the user said
     )
 
 
@@ -249,21 +258,54 @@ def _check_head(path: Path, data: dict[str, Any]) -> None:
         )
 
 
-def _frame(row: dict[str, Any]) -> SavedFrame:
+def _frame(row: JsonValue) -> SavedFrame:
     """One entry of "frames"; JSON keys are text, ids are integers."""
-    areas = {int(k): int(v) for k, v in row.get("areas", {}).items()}
-    stated = {int(k): bool(v) for k, v in row.get("present", {}).items()}
-    known = {int(k): v if v is None else float(v) for k, v in row.get("confidence", {}).items()}
+    areas = {k: value.whole() for k, value in _by_id(row, "areas")}
+    stated = {k: bool(value.value) for k, value in _by_id(row, "present")}
+    known = {
+        k: None if value.value is None else value.number() for k, value in _by_id(row, "confidence")
+    }
+    try:
+        places = read_places_row(row.value.get("place_reliability", {}))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise InputError(
+            f"{row.place}.place_reliability: not as `chromatrack track` writes it ({error}); track "
+            "the video again"
+        ) from error
     return SavedFrame(
-        index=int(row["index"]),
-        pts_seconds=float(row["pts_seconds"]),
+        index=row["index"].whole(),
+        pts_seconds=row["pts_seconds"].number(),
         areas=areas,
         present={k: stated.get(k, area > 0) for k, area in areas.items()} | stated,
         confidence={k: known.get(k) for k in areas} | known,
-        cut=bool(row.get("cut", False)),
-        reliability={int(k): float(v) for k, v in row.get("reliability", {}).items()},
-        place_reliability=read_places_row(row.get("place_reliability", {})),
+        cut=bool(row.value.get("cut", False)),
+        reliability={
+            k: value.number() for k, value in _by_id(row, "reliability") if value.value is not None
+        },
+        place_reliability=places,
     )
+
+
+def _by_id(row: JsonValue, key: str) -> Iterator[tuple[int, JsonValue]]:
+    """(id, value) of an object {"1": ...} of a frame; nothing where it has none."""
+    given = row.get(key)
+    if given is None:
+        return
+    for name in given.fields():
+        if not name.isdecimal() or len(name) > MOST_DIGITS:
+            raise InputError(
+                f"{row.place}.{key}: expected ids as keys, got {name!r:.40}; track the video again"
+            )
+        yield int(name), given[name]
+
+
+def _side(value: JsonValue) -> int:
+    if not 0 < (side := value.whole()) <= LONGEST_SIDE:
+        raise InputError(
+            f"{value.place}: expected a side of 1 to {LONGEST_SIDE} px, got {side}; track the "
+            "video again"
+        )
+    return side
 
 
 def _check_order(path: Path, frames: tuple[SavedFrame, ...]) -> None:

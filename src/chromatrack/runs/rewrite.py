@@ -38,7 +38,7 @@ from chromatrack.structures import (
 from chromatrack.tracking.inference import TrackedFrame
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.reliability import places_row, read_places_row
-from chromatrack.video.encoding import Quality
+from chromatrack.video.encoding import USUAL, Quality
 from chromatrack.video.reader import Frame, probe, read_frames
 from chromatrack.viz.overlays import Panel
 
@@ -112,7 +112,7 @@ class Rewriting:
             write_masks=False,
             style=_saved_style(self.data),
             display=info.display,
-            quality=Quality(**self.data.get("quality", {})),
+            quality=_saved_quality(self.data),
         )
         first, last = self.result.frames[0].index, self.result.frames[-1].index
         rows: list[str] = []
@@ -218,6 +218,15 @@ class Rewriting:
                 *resume_files(self.result.folder),  # what it would go on with is not so any more
             ],
         )
+
+
+def _saved_quality(data: Mapping[str, Any]) -> Quality:
+    """How the run's overlay was encoded; as usual where it does not say."""
+    saved = data.get("quality")
+    try:
+        return Quality(int(saved["crf"]), saved["preset"]) if isinstance(saved, dict) else USUAL
+    except (KeyError, TypeError, ValueError):
+        return USUAL
 
 
 def _saved_style(data: Mapping[str, Any]) -> OverlayStyle:

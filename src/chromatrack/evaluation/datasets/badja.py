@@ -231,7 +231,7 @@ def _entries(path: Path) -> list[dict[str, Any]]:
         entries = json.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise LayoutError(f"cannot read '{path}': {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise LayoutError(f"'{path}' is no JSON: {error}; expected BADJA's list") from error
     keys = {"image_path", "joints", "visibility"}
     if not isinstance(entries, list) or not entries:

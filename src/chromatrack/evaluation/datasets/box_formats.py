@@ -42,6 +42,7 @@ from typing import Literal
 import numpy as np
 
 from chromatrack.errors import LayoutError
+from chromatrack.evaluation.datasets.name_lists import checked_name, text_lines
 from chromatrack.evaluation.runner import named
 from chromatrack.video.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES, image_files
 
@@ -276,7 +277,8 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _listed(base: Path) -> list[Path]:
-    names = (base / "list.txt").read_text("utf-8-sig", errors="replace").split()
+    path = base / "list.txt"
+    names = [checked_name(name, path) for line in text_lines(path) for name in line.split()]
     for name in names:
         if not (base / name / VOT_TRUTH).is_file():
             raise LayoutError(f"'{base / 'list.txt'}' names {name}; no '{base / name / VOT_TRUTH}'")

@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 
 from chromatrack.errors import InputError, LayoutError
+from chromatrack.evaluation.datasets.name_lists import checked_name, text_lines
 from chromatrack.evaluation.runner import chosen
 from chromatrack.formats.masks import read_mask
 from chromatrack.video.images import frame_files
@@ -138,9 +139,9 @@ def _split_file(base: Path, *, year: Year, resolution: str, split: str | None) -
 
 def _read_list(path: Path) -> list[str]:
     """Sequence names in order, from lines with a name each or the pair lines of DAVIS 2016."""
-    lines = path.read_text("utf-8-sig").splitlines()
+    lines = text_lines(path)
     parts = [line.split()[0].strip("/").split("/") for line in lines if line.strip()]
-    names = [part[-2] if len(part) > 1 else part[0] for part in parts]
+    names = [checked_name(part[-2] if len(part) > 1 else part[0], path) for part in parts]
     if not names:
         raise LayoutError(f"'{path}' is empty; expected a sequence name per line")
     return list(dict.fromkeys(names))

@@ -30,6 +30,7 @@ import numpy as np
 
 from chromatrack.errors import LayoutError
 from chromatrack.evaluation.datasets.mat_files import read_mat
+from chromatrack.evaluation.datasets.name_lists import checked_name, text_lines
 from chromatrack.evaluation.datasets.poses import (
     PoseClip,
     combine_poses,
@@ -142,14 +143,14 @@ def _split_clips(base: Path, split: Split) -> dict[str, tuple[Path, Path]]:
 def _test_clips(path: Path) -> list[str]:
     """Names, without .avi, of the clips that a list has for the test."""
     names = []
-    for number, line in enumerate(path.read_text("utf-8-sig", errors="replace").splitlines(), 1):
+    for number, line in enumerate(text_lines(path), 1):
         fields = line.split()
         if not fields:
             continue
         if len(fields) != 2 or fields[1] not in ("1", TEST):
             raise LayoutError(f"'{path}', line {number}: expected CLIP.avi 1 or 2; got {line!r}")
         if fields[1] == TEST:
-            names.append(fields[0].removesuffix(".avi"))
+            names.append(checked_name(fields[0].removesuffix(".avi"), path))
     return names
 
 

@@ -29,6 +29,7 @@ from PIL import Image
 
 from chromatrack.errors import InputError, LayoutError
 from chromatrack.evaluation.datasets.davis import IMAGE_SUFFIXES, LabelledFrame, MaskTracker
+from chromatrack.evaluation.datasets.name_lists import checked_name, text_lines
 from chromatrack.evaluation.metrics.parsing import class_iou, confusion_matrix, parsing_scores
 from chromatrack.evaluation.runner import Benchmark, ClipReport, Result, in_order
 from chromatrack.formats.masks import write_mask
@@ -259,8 +260,8 @@ def _read_list(base: Path, split: str) -> list[str]:
     if not path.is_file():
         there = ", ".join(sorted(file.name for file in path.parent.iterdir())) or "none"
         raise LayoutError(f"no '{path}'; expected a list with a video per line, found {there}")
-    lines = [line.strip().rstrip("/") for line in path.read_text("utf-8-sig").splitlines()]
-    names = list(dict.fromkeys(line.split("/")[-1] for line in lines if line))
+    lines = [line.strip().rstrip("/") for line in text_lines(path)]
+    names = list(dict.fromkeys(checked_name(x.split("/")[-1], path) for x in lines if x))
     if not names:
         raise LayoutError(f"'{path}' is empty; expected a video per line")
     return names
