@@ -8,15 +8,15 @@ from os import fspath
 
 import numpy as np
 
-from chromatrack.errors import DamagedVideoError, InputError, VideoError
+from chromatrack.errors import InputError
 from chromatrack.formats.marked_source import MarkedSource
 from chromatrack.formats.picture_names import Numbers
 from chromatrack.propagation.label_maps import object_ids
 from chromatrack.structures import Kind, Source
-from chromatrack.tracking.mark_checks import check_all
+from chromatrack.tracking.mark_checks import checked_source
 from chromatrack.tracking.marks import Marks
 from chromatrack.video.images import image_files
-from chromatrack.video.reader import probe, read_frame
+from chromatrack.video.reader import probe
 
 MOST_FRAMES = 8
 """So many frames of one thing are listed."""
@@ -68,9 +68,7 @@ def understood(
         InputError: as `Tracker.track`, and for a mark behind the last frame that can be read.
         VideoError: the video cannot be read.
     """
-    info = probe(source.video)
-    check_all(marks, info, start=start, end=end)
-    _check_last(marks, source)
+    info = checked_source(source.video, marks, start=start, end=end)
     frames = {None: "", 1: ", 1 frame"}.get(info.frame_count, f", {info.frame_count} frames")
     lines = [f"video: {source.video}, {info.width}x{info.height} px{frames}"]
     for (kind, number), marked in sorted(_things(marks).items()):
@@ -81,17 +79,6 @@ def understood(
         lines.append(f"joints: {', '.join(marks.skeleton.names)}")
     lines += [f"note: {note.text}" for note in source.notes]
     return "\n".join([*lines, "dry run: nothing was tracked or written"])
-
-
-def _check_last(marks: Marks, source: MarkedSource) -> None:
-    """Raises InputError if the last marked frame is not there, whatever the header counts."""
-    last = max(marks.frames())
-    try:
-        read_frame(source.video, index=last)
-    except DamagedVideoError:
-        raise
-    except VideoError as error:
-        raise InputError(f"mark on frame {last}: expected a frame of the video; {error}") from error
 
 
 def _things(marks: Marks) -> _Things:
