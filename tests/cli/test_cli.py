@@ -508,7 +508,6 @@ def test_nothing_given_is_overwritten_by_results(clip, first, reference, model, 
         refusal(capsys, "track", clip, "--masks", first.parent, "-o", tmp_path / "run", *use),
         refusal(capsys, "track", overlay, "--masks", mask, "-o", tmp_path / "run", *use),
         refusal(capsys, "colorize", clip, "--reference", reference, "-o", clip, *use),
-        refusal(capsys, "colorize", clip, "--reference", f"{clip}@0", "-o", clip, *use),
     ):
         assert "would be overwritten" in line and "choose another output" in line
     assert all(path.read_bytes() == content for path, content in before.items())
@@ -635,7 +634,7 @@ def test_evaluate_davis_takes_protocols_and_any_features(davis, tmp_path, monkey
     )
     monkeypatch.chdir(tmp_path)
     asked = ("--year", 2017, "--model", "callable:blocks_8:mean", "--protocol", "dino")
-    knobs = ("--top-k", "all", "--size", 64, "--redetect", "True", "--offset", 3, "--pinned", 2, 3)
+    knobs = ("--top-k", "all", "--size", 64, "--redetect", "--offset", 3, "--pinned", 2, 3)
     assert run("evaluate", "davis", davis, *asked, *knobs, "-o", tmp_path / "out") == 0
     result = json.loads((tmp_path / "out/result.json").read_text())
     config, copying = result["config"], result["config"]["propagate"]

@@ -13,9 +13,9 @@ TRACK = ["track", "clip.mp4", "-o", "out"]
     ("arguments", "said"),
     [
         (["track"], "expected VIDEO and --output, got none; see chromatrack track --help"),
-        ([], "expected a command (track, correct, "),
+        ([], "expected a command (frame, track, "),
         (["evaluate"], "expected a command (davis, vip, "),
-        (["trak", "x"], "'trak': expected a command (did you mean track?), one of track, "),
+        (["trak", "x"], "'trak': expected a command (did you mean track?), one of frame, tra"),
         (["evaluate", "davi"], "'davi': expected a command (did you mean davis?), one of davis, "),
         ([*TRACK, "--maskz", "x"], "--maskz: no option of `chromatrack track` (did you mean --mas"),
         ([*TRACK, "--zzz"], "--zzz: no option of `chromatrack track`; see chromatrack track --he"),
@@ -36,7 +36,7 @@ TRACK = ["track", "clip.mp4", "-o", "out"]
         ),
         (
             ["train", "data", "-o", "run", "--recipe", "mine"],
-            "--recipe: expected default, vondrick2018 or single, got 'mine'; see chromatrack train",
+            "--recipe: expected default, single or vondrick2018, got 'mine'; see chromatrack t",
         ),
     ],
 )

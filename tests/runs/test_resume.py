@@ -159,7 +159,7 @@ def test_what_is_not_the_same_is_named_and_nothing_is_lost(
     for who, given, options, message in (
         (tracker, Marks.of(points=[PointMark(1, 0, 9, 9)]), {}, "another marks, so it cannot"),
         (tracker, marks, {"end": 7}, "another config, so it cannot go on"),
-        (tracker, marks, {"show_reliability": True}, "another show_reliability, so"),
+        (tracker, marks, {"show_reliability": True}, "another overlay, so"),
         (other, marks, {}, "another model, config, so it cannot"),
     ):
         with pytest.raises(InputError, match=message):

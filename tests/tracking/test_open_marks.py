@@ -9,7 +9,7 @@ from synthetic import moving_clip, write_clip
 
 from chromatrack.errors import InputError
 from chromatrack.formats.masks import write_mask
-from chromatrack.tracking.mark_checks import marked_source
+from chromatrack.tracking.marked_video import marked_source
 from chromatrack.tracking.marks import read_marks
 
 

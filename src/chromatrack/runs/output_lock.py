@@ -14,6 +14,7 @@ from pathlib import Path
 
 from chromatrack.atomic import unwritable
 from chromatrack.errors import OutputError
+from chromatrack.json_text import json_text
 
 try:
     import fcntl
@@ -32,8 +33,8 @@ def hidden(target: Path, what: str) -> Path:
     if place.is_dir() and (os.path.ismount(place) or not os.access(place.parent, os.W_OK)):
         return place / f".chromatrack-{what}"
     name = place.name
-    if len(name.encode()) > _NAME_BYTES:
-        name = f"{name[:30]}-{sha256(name.encode()).hexdigest()[:16]}"
+    if len(os.fsencode(name)) > _NAME_BYTES:
+        name = f"{name[:30]}-{sha256(os.fsencode(name)).hexdigest()[:16]}"
     return place.with_name(f".{name}.chromatrack-{what}")
 
 
@@ -77,7 +78,7 @@ def _locked(path: Path, target: Path, *, until: float) -> int:
                 time.sleep(0.05)
             elif _is_still(handle, path):
                 os.truncate(handle, 0)
-                os.write(handle, json.dumps(_who()).encode())
+                os.write(handle, json_text(_who()).encode())
                 return handle
         except BaseException:
             os.close(handle)

@@ -9,7 +9,6 @@ state and do again the few frames after it, so that the end is as if nothing had
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import time
 import zlib
@@ -27,6 +26,7 @@ from chromatrack.atomic import replace_file, unwritable
 from chromatrack.errors import InputError, OutputError
 from chromatrack.formats.json_fields import load_json_object
 from chromatrack.formats.masks import frame_file, read_mask
+from chromatrack.json_text import json_text
 from chromatrack.propagation.bidirectional import (
     DirectedPass,
     FrameReading,
@@ -61,7 +61,7 @@ def fingerprint(
         "marks": [plain_marks(marks), painted],
         **settings,
     }
-    return {name: _digest(json.dumps(value, default=str)) for name, value in parts.items()}
+    return {name: _digest(json_text(value)) for name, value in parts.items()}
 
 
 def _digest(content: str | bytes) -> str:
@@ -84,7 +84,7 @@ class Progress:
     def __post_init__(self) -> None:
         self._saved, self._cost = time.monotonic(), 0.0
         self.folder.mkdir(parents=True, exist_ok=True)
-        replace_file(self.folder / "made_with.json", json.dumps(self.made_with))
+        replace_file(self.folder / "made_with.json", json_text(self.made_with))
         self.frames = _FrameLog(self.folder / "frames")
 
     def _state(self) -> tuple[str, int, bytes] | None:

@@ -17,6 +17,7 @@ from typing import Self
 
 from chromatrack.atomic import unwritable
 from chromatrack.errors import ChromatrackError, InputError, OutputError
+from chromatrack.json_text import json_text
 from chromatrack.runs.output_lock import hidden, output_lock
 
 _SETTLE_SECONDS = 60.0  # how long another process may take to put its files in place
@@ -121,7 +122,7 @@ class Staging:
         }
         journal = self._work / f"{self._place.name}.chromatrack-journal"
         try:
-            journal.write_text(json.dumps(told), encoding="utf-8")
+            journal.write_text(json_text(told), encoding="utf-8")
             journal.replace(hidden(self._place, "journal"))
         except OSError as error:
             raise unwritable(self.target, error) from error

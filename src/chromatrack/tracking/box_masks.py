@@ -105,7 +105,8 @@ def mask_in_box(rgb: np.ndarray, box: Box, *, what: str = "box") -> np.ndarray:
         "is taken; a painted mask does better",
         stacklevel=2,
     )
-    return ellipse_in_box(rgb.shape[:2], box) & inside
+    ellipse = ellipse_in_box(rgb.shape[:2], box) & inside
+    return ellipse if ellipse.any() else inside  # of a box that is mostly outside the frame
 
 
 def pixels_in_box(size: tuple[int, int], box: Box) -> np.ndarray:
