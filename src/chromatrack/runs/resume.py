@@ -38,6 +38,7 @@ from chromatrack.runs.file_names import RESUME
 from chromatrack.runs.marks_json import plain_marks
 from chromatrack.runs.pass_state import dumped, loaded
 from chromatrack.structures import Source
+from chromatrack.tracking.close_up import CloseUpPass
 from chromatrack.tracking.inference import TrackedFrame, TrackerRun
 from chromatrack.tracking.marks import Marks
 from chromatrack.video.images import image_files
@@ -276,6 +277,8 @@ class ResumableRun(TrackerRun):
         return spool
 
     def _save(self, name: str, index: int, way: DirectedPass) -> None:
+        if isinstance(way, CloseUpPass) and way.followers:
+            return  # their windows have networks of their own: such a pass begins anew
         self.kept.save(name, index, lambda: dumped(way, self._shared()))
 
     def _shared(self) -> dict[str, object]:
