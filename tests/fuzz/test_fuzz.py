@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import trials
-from kinds import KINDS
+from fuzz_kinds import KINDS
 
 COUNT, SEED = 200, 20261128
 

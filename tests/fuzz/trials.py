@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import doors
-from kinds import KINDS
+from fuzz_kinds import KINDS
 
 
 @dataclass(frozen=True)

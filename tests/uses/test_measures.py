@@ -107,13 +107,13 @@ def test_whether_times_are_made_up_is_kept_with_the_run(runs):
     for name, stated in (("folder", False), ("clip.mkv", True)):
         path = runs[name] / "result.json"
         data = json.loads(path.read_text())
-        del data["video"]["times_stated"]  # a run of an earlier version
+        del data["video"]["states_times"]  # a run of an earlier version
         path.write_text(json.dumps(data))
         assert read_result(runs[name]).times_stated is stated
         path.write_text(json.dumps({**data, "video": {**data["video"], "fps": 5.0}}))
         assert read_result(runs[name]).times_stated
         path.write_text(json.dumps(data))
-        assert probe(data["video"]["path"]).times_stated is stated
+        assert probe(data["video"]["path"]).states_times is stated
 
 
 def test_the_command_line(runs, capsys):

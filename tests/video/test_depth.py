@@ -15,9 +15,9 @@ from video_clips import pictures, write_clip
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.tracking.colorize import paint
 from chromatrack.video.image_writer import png_bytes
-from chromatrack.video.like_source import open_writer_like
+from chromatrack.video.like_source import options_like
 from chromatrack.video.pixel_format import to_8_bit
-from chromatrack.video.reader import VideoWriter, probe, read_frame, read_frames
+from chromatrack.video.reader import VideoWriter, open_writer, probe, read_frame, read_frames
 
 
 def ramp(size: tuple[int, int] = (32, 256)) -> np.ndarray:
@@ -100,7 +100,7 @@ def test_pictures_of_sixteen_bits_stay_so(tmp_path):
         (folder / f"{name}.png").write_bytes(png_bytes(color))
     frames = list(read_frames(folder, deep=True))
     assert all(np.array_equal(f.deep, color) for f in frames)
-    with open_writer_like(folder, tmp_path / "out", info=probe(folder)) as writer:
+    with open_writer(tmp_path / "out", **options_like(folder, info=probe(folder))) as writer:
         for frame in frames:
             writer.write(frame.deep)
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["IMG_0012.png", "IMG_0013.png"]
@@ -151,7 +151,7 @@ def test_folders_keep_the_names_of_their_pictures(tmp_path, sources, first, expe
     for name in sources:
         Image.new("RGB", (8, 8)).save(tmp_path / "in" / name)
     source, target = tmp_path / "in", tmp_path / "out"
-    with open_writer_like(source, target, info=probe(source), first=first) as writer:
+    with open_writer(target, **options_like(source, info=probe(source), first=first)) as writer:
         for frame in read_frames(source, start=first):
             writer.write(frame.rgb)
     assert sorted(p.name for p in target.iterdir()) == expected
@@ -163,7 +163,7 @@ def test_pictures_of_a_video_and_of_a_pattern_are_numbered(tmp_path):
     for name in ("x.png", "y.png"):
         Image.new("RGB", (8, 8)).save(tmp_path / "in" / name)
     for source, target in ((clip, "one"), (tmp_path / "in", "two/f_%02d.png")):
-        with open_writer_like(source, tmp_path / target, info=probe(source)) as writer:
+        with open_writer(tmp_path / target, **options_like(source, info=probe(source))) as writer:
             for frame in read_frames(source):
                 writer.write(frame.rgb)
     assert sorted(p.name for p in (tmp_path / "one").iterdir()) == ["00000.png", "00001.png"]

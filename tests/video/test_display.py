@@ -15,8 +15,8 @@ from video_clips import pictures, woven, write_clip
 from chromatrack.errors import InputError
 from chromatrack.video.display import Display
 from chromatrack.video.hdr import HLG, PQ, pq_signal, to_sdr
-from chromatrack.video.like_source import open_writer_like
-from chromatrack.video.reader import VideoSource, probe, read_frame, read_frames
+from chromatrack.video.like_source import options_like
+from chromatrack.video.reader import VideoSource, open_writer, probe, read_frame, read_frames
 
 PAL = {
     "sample_aspect_ratio": Fraction(16, 11),
@@ -28,7 +28,7 @@ PAL = {
 
 
 def copied(source: Path, target: Path) -> Path:
-    with open_writer_like(source, target, info=probe(source)) as writer:
+    with open_writer(target, **options_like(source, info=probe(source))) as writer:
         for frame in read_frames(source):
             writer.write(frame.rgb, pts_seconds=frame.pts_seconds)
     return target

@@ -165,7 +165,7 @@ def test_very_large_pictures_are_refused_at_once(tmp_path):
     side = int(MOST_PIXELS**0.5) + 40
     Image.new("1", (side, side)).save(tmp_path / "a.png")
     for act in (probe, lambda path: next(read_frames(path)), read_mask):
-        with pytest.raises(InputError, match=r"135 megapixels; expected 134 at most"):
+        with pytest.raises(InputError, match=r"at most 134"):
             act(tmp_path / "a.png")
 
 
@@ -210,7 +210,7 @@ def test_page_i_is_the_mask_of_frame_i(tmp_path, name, options, change):
     marks = Marks.of(masks=path)
     assert list(marks.masks) == [0, 1, 2, 3]
     video = save(tmp_path / "v.tif", pictures(4))
-    assert checked_marks(video, marks, start=0, end=None) is marks
+    assert list(checked_marks(video, marks, start=0, end=None).masks) == [0, 1, 2, 3]
     video = save(tmp_path / "v.tif", pictures(3))
     with pytest.raises(InputError, match=r"mask of frame 3: expected a frame from 0 to 2"):
         checked_marks(video, marks, start=0, end=None)

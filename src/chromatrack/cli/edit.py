@@ -59,7 +59,7 @@ def correct(
             new,
             video=video,
             progress=report,
-            announce=lambda plan: print(f"chromatrack: {plan}", file=sys.stderr),
+            announce=lambda plan: print(plan, file=sys.stderr),
         )
     again = f"{done.frames_recomputed} of {done.frames} frames done again in {done.seconds:.1f} s"
     lines = [f"{again}: {done.output}", *thing_lines(done.things)]

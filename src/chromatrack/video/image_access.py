@@ -36,8 +36,8 @@ def check_pixels(image: Image.Image, path: Path) -> None:
     width, height = image.size
     if width * height > MOST_PIXELS:
         raise VideoError(
-            f"{path}: is {width}x{height}, {width * height / 1e6:.0f} megapixels; expected "
-            f"{MOST_PIXELS // 10**6} at most, scale it down"
+            f"{path}: expected a picture of at most {MOST_PIXELS / 1e6:.0f} megapixels, got "
+            f"{width}x{height}; scale it down first"
         )
 
 
