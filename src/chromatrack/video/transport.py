@@ -106,8 +106,9 @@ def _seams(data: np.ndarray, places: np.ndarray) -> list[int]:
     for number in np.flatnonzero(anew).tolist():
         at, unit = int(table[number]), int(units[number + 1])
         same = np.flatnonzero(pids[units[number] : unit] == pids[unit])
-        if not leaps[number] and len(same) and control[units[number] + same[-1]] & 0x0F == 15:
-            continue  # the counters did not begin anew, they went on
+        goes_on = len(same) and control[units[number] + same[-1]] & 0x0F == 15
+        if goes_on and not leaps[number] and step[number] >= 0:
+            continue  # neither counters nor the clock began anew
         whole = places[at] - places[at - 1] == PACKET
         if whole and pids[at - 1] == _SERVICES and at - 1 > units[number]:
             at -= 1
