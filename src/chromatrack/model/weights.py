@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from chromatrack.atomic import replace_file
-from chromatrack.errors import InputError, WeightsError
+from chromatrack.errors import InputError, WeightsError, shown
 from chromatrack.json_text import json_text
 from chromatrack.model.config import EncoderConfig
 from chromatrack.model.encoder import Encoder, build_config, build_encoder
@@ -153,7 +153,7 @@ def _parse_config(text: str, path: Path) -> EncoderConfig:
         raw = {_renamed(name): value for name, value in raw.items()}
     if not isinstance(raw, dict) or not set(raw) <= known:
         raise WeightsError(
-            f"{path}: expected a configuration with {sorted(known)}, got {text[:200]}"
+            f"{path}: expected a configuration with {sorted(known)}, got {shown(text)}"
         )
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
     try:
