@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from chromatrack.atomic import replace_file
-from chromatrack.errors import InputError, WeightsError, shown
+from chromatrack.errors import InputError, WeightsError
 from chromatrack.json_text import json_text
 from chromatrack.model.config import EncoderConfig
 from chromatrack.model.encoder import Encoder, build_config, build_encoder
@@ -152,9 +152,8 @@ def _parse_config(text: str, path: Path) -> EncoderConfig:
     if isinstance(raw, dict):
         raw = {_renamed(name): value for name, value in raw.items()}
     if not isinstance(raw, dict) or not set(raw) <= known:
-        raise WeightsError(
-            f"{path}: expected a configuration with {sorted(known)}, got {shown(text)}"
-        )
+        given = " ".join(text.split())[:200]
+        raise WeightsError(f"{path}: expected a configuration with {sorted(known)}, got {given}")
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
     try:
         return EncoderConfig(**values)
