@@ -157,7 +157,13 @@ class Rewriting:
         areas = {i: int((mask == i).sum()) for i in ids}
 
         def saved(name: str) -> dict[int, float]:
-            return {int(i): float(value or 0.0) for i, value in row.get(name, {}).items()}
+            try:
+                return {int(i): float(value or 0.0) for i, value in row.get(name, {}).items()}
+            except (AttributeError, TypeError, ValueError) as error:
+                raise InputError(
+                    f"{self.result.folder / RESULT}: expected {name} of frame {index} as numbers "
+                    f"by object ({error}); track the video again"
+                ) from error
 
         whole = TrackedFrame(
             index,
