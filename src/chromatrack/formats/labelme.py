@@ -15,13 +15,13 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 import numpy as np
-from PIL import Image
 
 from chromatrack.errors import InputError
 from chromatrack.formats.json_fields import JsonValue
 from chromatrack.formats.marked_source import MarkedSource
 from chromatrack.formats.outlines import PolygonMark, checked_ring, object_id, read_ring
 from chromatrack.formats.picture_names import NamedPicture, folder_of, last_number
+from chromatrack.video.picture_files import opened_picture
 
 NO_OBJECTS = frozenset({"__ignore__", "_background_", "__background__"})
 """Labels of what LabelMe's own data sets leave out."""
@@ -30,7 +30,6 @@ CIRCLE_CORNERS = 256
 """A circle is outlined with so many corners; then less than 0.0001 of its radius is missing."""
 
 _FOUR_CORNERS = frozenset({"rectangle", "rotation"})
-_IMAGE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 _Thing = tuple[str, str | None]
 """(label, group): shapes with both alike are one object."""
@@ -194,9 +193,9 @@ def _mask_rings(given: JsonValue, corner: tuple[float, float]) -> tuple[np.ndarr
     """A rectangle around each run of pixels of a picture in base64, its top left at `corner`."""
     try:
         data = base64.b64decode(given.value, validate=True)
-        with Image.open(io.BytesIO(data)) as image:
+        with opened_picture(io.BytesIO(data)) as image:
             inside = np.asarray(image.convert("L")) > 0
-    except (TypeError, *_IMAGE_ERRORS) as error:
+    except (TypeError, ValueError) as error:  # InputError is a ValueError
         raise InputError(
             f"{given.place}: expected a picture in base64, got something else ({error}); draw the "
             "mask again"
