@@ -50,7 +50,7 @@ def correct(
     from chromatrack.runs.reader import read_result
 
     source, known = read_result(run).find_video(video), read_run_marks(run)
-    new = read_mark_files(marks, str(source), output=run, start=None, known=known)
+    new = read_mark_files(marks, source, output=run, start=None, known=known)
     _warn_of_new_boxes(new, known)
     with frame_bar() as report:
         done = run_correction(
