@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -108,6 +109,42 @@ class PlainEncoder(Encoder):
 
     def forward(self, rgb: Tensor) -> Tensor:
         return self.encoder.plain(rgb)
+
+
+class MirroredEncoder(Encoder):
+    """Another encoder whose features are averaged with those of the mirrored frame.
+
+    What is learned from small crops leans to one side; the mean of both does not, so that the same
+    thing looks alike from left and right. Costs twice the time of the encoder. Cells keep their
+    places: the mirrored frame is padded so that its cells lie on those of the frame.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        """Raises InputError for an encoder of clips, or whose first cell is not on pixel 0."""
+        super().__init__()
+        self.encoder, self.spec = encoder, encoder.spec
+        if self.spec.clip_length != 1 or self.spec.offset != 0:
+            raise InputError(
+                "mirror: expected an encoder of single frames whose first cell is on pixel 0, got "
+                f"{self.spec}; leave mirror out"
+            )
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        return mirror_averaged(self.encoder, rgb, stride=self.spec.stride)
+
+
+def mirror_averaged(embed: Callable[[Tensor], Tensor], images: Tensor, *, stride: int) -> Tensor:
+    """Features averaged with those of the mirrored images, cell by cell, unit length.
+
+    Args:
+        embed: `(B, 3, H, W)` -> `(B, C, h, w)`, unit length, cell i on pixel `stride * i`.
+        images: `(B, 3, H, W)`; the mirrored ones are padded so that their cells lie on the same
+            pixels.
+    """
+    straight = embed(images)
+    missing = (1 - images.shape[-1]) % stride
+    mirrored = embed(F.pad(images, (0, missing, 0, 0), mode="replicate").flip(-1)).flip(-1)
+    return F.normalize(straight + mirrored[..., : straight.shape[-1]], dim=1)
 
 
 class ResNetEncoder(Encoder):

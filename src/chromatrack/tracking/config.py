@@ -29,6 +29,7 @@ class TrackConfig:
             twice.
         stride: pixels per cell; None keeps the model's own (small 8, base 4).
         adapt: how far the model's normalisation leans towards the clip's first frame, 0 to 1.
+        mirror: average features with those of the mirrored frame: better, twice the encoder's time.
         redetect: report objects absent when they are gone, and look for them in the whole frame.
         propagate: how labels are copied.
         color: the same for colours, by default from the references only and over the whole frame,
@@ -43,6 +44,7 @@ class TrackConfig:
     size: int = 480
     stride: Literal[4, 8] | None = None
     adapt: float = 0.7
+    mirror: bool = False
     redetect: bool = True
     propagate: PropagateConfig = field(default_factory=PropagateConfig)
     color: PropagateConfig = field(

@@ -9,7 +9,13 @@ from torch import Tensor
 
 from chromatrack.errors import InputError
 from chromatrack.model.batchnorm import adapt, fold_batch_norm
-from chromatrack.model.encoder import Encoder, PlainEncoder, ResNetEncoder, normalize_lab
+from chromatrack.model.encoder import (
+    Encoder,
+    MirroredEncoder,
+    PlainEncoder,
+    ResNetEncoder,
+    normalize_lab,
+)
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import FeatureSpec
 from chromatrack.ops.resample import planes, resize
@@ -95,4 +101,6 @@ class FrameEmbedder:
             encoder = adapt(encoder, image, share=self.config.adapt, grey=grey)
         config = self.config.color if grey else self.config.propagate
         fast = fold_batch_norm(encoder)
-        return fast if config.similarity == "cosine" else PlainEncoder(fast)
+        if config.similarity != "cosine":
+            fast = PlainEncoder(fast)
+        return MirroredEncoder(fast) if self.config.mirror and not grey else fast

@@ -95,6 +95,7 @@ class Objective:
         window_seconds: time between frames from which on the whole frame is looked at.
         copy: weight of the colours copied.
         correspondence: weight of known motion found on stills.
+        distill: weight of a teacher's features, averaged with those of the mirrored picture.
         predict: weight of colours predicted from single grey pictures; no other term goes with it.
     """
 
@@ -106,6 +107,7 @@ class Objective:
     window_seconds: float = 0.5
     copy: float = 1.0
     correspondence: float = 0.0
+    distill: float = 0.0
     predict: float = 0.0
 
 
@@ -117,6 +119,7 @@ class TrainConfig:
         model: the network: small, base or vondrick2018.
         init: weights to start from: a shipped model's name, or a weights file; None: random. A
             wider network takes over a narrower one.
+        teacher: weights whose features are distilled, as `init`; None: there is no teacher.
         objective: what is asked of the pointer.
         sampler: how examples are drawn.
         steps: length of the schedule.
@@ -146,6 +149,7 @@ class TrainConfig:
 
     model: str = "small"
     init: str | None = None
+    teacher: str | None = None
     objective: Objective = field(default_factory=Objective)
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     steps: int = 10_000
@@ -291,9 +295,15 @@ def _check_fit(config: TrainConfig) -> None:
             "cache: a table gives views that move on their own, at gaps of their own; expected "
             "memory, device, disk or none for this recipe, got 'table'"
         )
+    _expect(
+        (config.teacher is None) == (not objective.distill),
+        "teacher",
+        "weights where the weight of distill is not 0, and none where it is",
+        config,
+    )
     if objective.predict:
         _check_prediction(config)
-    else:
+    elif objective.copy or objective.correspondence:
         _expect(sampler.views >= 2, "views", "2 or more (references and a target)", sampler)
     if objective.correspondence and length > 1:
         raise InputError(
@@ -311,7 +321,7 @@ def _check_prediction(config: TrainConfig) -> None:
     _expect(is_single, "model", "a network of single pictures", config)
     classes = "classify where colours are predicted"
     _expect(objective.compare == "classify", "compare", classes, objective)
-    for name in ("copy", "correspondence"):
+    for name in ("copy", "correspondence", "distill"):
         without = "0 where colours are predicted without a reference"
         _expect(not getattr(objective, name), name, without, objective)
 

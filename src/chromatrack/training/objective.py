@@ -138,6 +138,15 @@ def correspondence_loss(
     return -(log_pointer * weight).sum() / weight.sum().clamp(min=1)
 
 
+def distill_loss(features: Tensor, taught: Tensor) -> Tensor:
+    """How far features are from a teacher's: 1 - cosine, mean over cells.
+
+    Args:
+        features, taught: `(N, C, h, w)`, unit length per cell.
+    """
+    return 1 - (features * taught).sum(1).mean()
+
+
 def terms(
     features: Tensor,
     batch: Batch,
@@ -145,6 +154,7 @@ def terms(
     spec: FeatureSpec,
     codebook: Tensor | None = None,
     balance: Tensor | None = None,
+    taught: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Every term of a recipe's objective, by name, before its weight.
 
@@ -153,6 +163,7 @@ def terms(
             `(B, V, K, h, w)` where colours are predicted.
         codebook: `(K, 2)` normalised ab colors, for `classify` and `predict`.
         balance: `(K,)` weights of their classes, for `predict`.
+        taught: the teacher's features `(B, V, C, h, w)`, for `distill`.
 
     Returns:
         Scalars: `predict` alone where it has a weight; else those whose weight is not 0.
@@ -168,6 +179,9 @@ def terms(
         found["copy"] = _copy(pointer, batch.lab, batch.hidden, objective, spec, codebook)
     if objective.correspondence:
         found["correspondence"] = _known_motion(features, batch, spec, temperature=T)
+    if objective.distill:
+        assert taught is not None
+        found["distill"] = distill_loss(features.flatten(0, 1), taught.flatten(0, 1))
     return found
 
 

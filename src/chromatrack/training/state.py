@@ -38,7 +38,8 @@ CALIBRATION_VIEWS = 16
 class TrainState:
     """A run in progress. `step` steps are behind it; `is_sound` is False within an update.
 
-    codebook: `(K, 2)` normalised ab colours, for classification. best: the best value of what the
+    codebook: `(K, 2)` normalised ab colours, for classification. teacher: a frozen network whose
+    features are distilled. best: the best value of what the
     run is watched by, so far.
     """
 
@@ -47,6 +48,7 @@ class TrainState:
     device: torch.device
     scaler: torch.amp.GradScaler  # pyright: ignore[reportPrivateImportUsage]
     codebook: Tensor | None = None
+    teacher: Encoder | None = None
     step: int = 0
     seconds: float = 0.0
     examples_seen: int = 0
@@ -155,7 +157,28 @@ def begin(config: TrainConfig, device: torch.device) -> TrainState:
     )
     is_half = choose_precision(config, device) == torch.float16
     scaler = torch.amp.GradScaler(device.type, enabled=is_half)  # pyright: ignore[reportPrivateImportUsage]
-    return TrainState(encoder, optimizer, device, scaler, codebook=_known_colors(encoder))
+    teacher = None if config.teacher is None else _teacher(config.teacher, encoder, device)
+    return TrainState(
+        encoder, optimizer, device, scaler, codebook=_known_colors(encoder), teacher=teacher
+    )
+
+
+def _teacher(name: str, encoder: Encoder, device: torch.device) -> Encoder:
+    """A trained network to learn from, frozen.
+
+    Raises:
+        InputError: its feature maps are of another shape than the network's.
+    """
+    teacher = load_encoder(name).to(device).eval().requires_grad_(False)
+    theirs, own = (
+        (one.config.embedding, one.spec.stride, one.spec.clip_length) for one in (teacher, encoder)
+    )
+    if theirs != own:
+        raise InputError(
+            f"teacher: expected features of (channels, stride, clip) {own} as the network has, got "
+            f"{theirs} of {name}"
+        )
+    return teacher
 
 
 def _known_colors(encoder: Encoder) -> Tensor | None:

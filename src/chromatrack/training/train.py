@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from chromatrack.errors import InputError, TrainingError
-from chromatrack.model.encoder import Encoder, color_head, color_scores
+from chromatrack.model.encoder import Encoder, color_head, color_scores, mirror_averaged
 from chromatrack.runs.output_lock import output_lock
 from chromatrack.runs.progress import Report
 from chromatrack.training.config import TrainConfig, check, default, learning_rate
@@ -326,8 +326,21 @@ def losses(
         run.encoder.spec,
         codebook=run.codebook,
         balance=None if head is None else head.balance,
+        taught=None if run.teacher is None else _taught(run.teacher, batch.seen),
     )
     return found | {"loss": total(found, config.objective)}
+
+
+def _taught(teacher: Encoder, seen: Tensor) -> Tensor:
+    """The teacher's features of views with nothing hidden, averaged with the mirrored ones."""
+    with torch.no_grad():
+        images = seen.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        found = mirror_averaged(
+            lambda lab: F.normalize(teacher.project(lab), dim=1),
+            images,
+            stride=teacher.spec.stride,
+        )
+    return found.float().unflatten(0, seen.shape[:2])
 
 
 def _agree(
