@@ -14,7 +14,7 @@ from chromatrack.model.color_head import ColorHead
 from chromatrack.model.config import PRESETS, EncoderConfig
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import FeatureSpec
-from chromatrack.ops.patches import PATCH_CHANNELS, centred_patches
+from chromatrack.ops.patches import SYMMETRIC_CHANNELS, symmetric_patches
 
 
 def normalize_lab(lab: Tensor) -> Tensor:
@@ -173,7 +173,7 @@ class ResNetEncoder(Encoder):
     @property
     def spec(self) -> FeatureSpec:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Feature geometry at the current stride."""
-        raw = PATCH_CHANNELS if self.config.raw_share else 0
+        raw = SYMMETRIC_CHANNELS if self.config.raw_share else 0
         return FeatureSpec(self.config.embedding + raw, self.stride, 0.0)
 
     def embed(self, lab: Tensor) -> Tensor:
@@ -185,7 +185,7 @@ class ResNetEncoder(Encoder):
         learned, share = super().embed(lab), self.config.raw_share
         if not share:
             return learned
-        raw = centred_patches(lab, stride=self.stride)
+        raw = symmetric_patches(lab, stride=self.stride)
         return F.normalize(torch.cat([(1 - share) ** 0.5 * learned, share**0.5 * raw], 1), dim=1)
 
     def project(self, lab: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -14,6 +15,10 @@ SIDE = 5
 """Averages along a patch's side."""
 
 PATCH_CHANNELS = 3 * SIDE * SIDE
+
+
+SYMMETRIC_CHANNELS = 3 * SIDE * (SIDE // 2 + 1)
+"""The same of Lab patches that are as their mirror images."""
 
 
 def patches(maps: Tensor, *, stride: int, before: int) -> Tensor:
@@ -36,16 +41,23 @@ def patches(maps: Tensor, *, stride: int, before: int) -> Tensor:
     return F.unfold(averages, SIDE, stride=stride // POOL).reshape(B, -1, h, w)
 
 
-def centred_patches(lab: Tensor, *, stride: int) -> Tensor:
-    """Patches around pixel `stride * i`, of the difference to the frame's mean colour, unit length.
+def symmetric_patches(lab: Tensor, *, stride: int) -> Tensor:
+    """Mirror-symmetric patches around pixel `stride * i`, of the difference to the mean colour.
 
-    With the mean, which is the light's more than the things', all patches would be much alike.
+    Each patch is averaged with its mirror image, because things turn: what is seen from the left
+    and later from the right looks alike so. With the frame's mean colour, which is the light's more
+    than the things', all patches would be much alike.
 
     Args:
         lab: `(B, 3, H, W)` float, normalised Lab (`encoder.normalize_lab`).
 
     Returns:
-        `(B, 75, h, w)`, unit length per cell, or 0 in a patch of the mean colour.
+        `(B, 45, h, w)`, unit length per cell, or 0 in a patch of the mean colour. Columns that
+        stand for two are weighted so that inner products are those of the whole patches.
     """
     apart = lab - lab.mean((2, 3), keepdim=True)
-    return F.normalize(patches(apart, stride=stride, before=POOL * SIDE // 2), dim=1)
+    whole = patches(apart, stride=stride, before=POOL * SIDE // 2).unflatten(1, (-1, SIDE, SIDE))
+    middle = SIDE // 2
+    pairs = (whole[:, :, :, :middle] + whole.flip(3)[:, :, :, :middle]) / 2**0.5
+    folded = torch.cat([pairs, whole[:, :, :, middle : middle + 1]], 3)
+    return F.normalize(folded.flatten(1, 3), dim=1)
