@@ -1,4 +1,4 @@
-"""Two or more runs of `chromatrack evaluate davis`, compared sequence by sequence, and their kinds of error.
+"""Runs of `chromatrack evaluate davis` compared, sequence by sequence and by kind of error.
 
     python benchmarks/compare.py DAVIS BEFORE AFTER... [--halves docs/dev-halves.csv]
 
@@ -10,9 +10,9 @@ change is kept when the interval of the other one excludes 0.
 Then the kinds of error, in hundredths of J: on every frame the wrong pixels, as shares of what was
 found or is true, split into
 
-- boundary: within `--boundary` of the object's true outline (0.008 of the diagonal, as F has it);
-- spread: found beyond it, joined to a part that lies on the object;
-- elsewhere: found beyond it, in pieces that touch the object nowhere (a look-alike, the background);
+- boundary: near the object's true outline (0.008 of the diagonal, as F has it);
+- spread: found farther off, joined to a part that lies on the object;
+- elsewhere: found farther off, in pieces that touch the object nowhere (look-alikes, background);
 - part lost: not found of an object that was found in part;
 - absent: of an object that is there, and was reported gone.
 """
@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy.ndimage import binary_dilation, label
+from scipy.ndimage import distance_transform_edt, label
 
 from chromatrack.evaluation.datasets.davis import read_annotation, read_davis
 from chromatrack.evaluation.metrics.color import bootstrap_interval
@@ -65,9 +65,9 @@ def error_kinds(found: np.ndarray, true: np.ndarray, *, boundary: int) -> np.nda
 
 def _near_outline(true: np.ndarray, distance: int) -> np.ndarray:
     """Pixels at most so far from the object's outline, in and out: `(H, W)` bool."""
-    inner, outer = ~true, true
-    disc = np.hypot(*np.mgrid[-distance : distance + 1, -distance : distance + 1]) <= distance
-    return binary_dilation(inner, disc) & binary_dilation(outer, disc)
+    if true.all() or not true.any():
+        return np.zeros_like(true)
+    return distance_transform_edt(true) + distance_transform_edt(~true) <= distance
 
 
 def sequence_kinds(run: Path, davis: Path, name: str) -> np.ndarray:

@@ -19,6 +19,7 @@ from chromatrack.training.objective import (
     classify,
     correspondence_loss,
     correspondence_targets,
+    distill_loss,
     near_window,
     regress,
     terms,
@@ -235,3 +236,12 @@ def test_classification_copies_classes():
     assert float(terms(right, same, objective, SPEC, codebook)["copy"]) < 1e-4
     blind = torch.ones_like(right) / 4
     assert float(terms(blind, same, objective, SPEC, codebook)["copy"]) > 0.3
+
+
+def test_distill_loss_is_one_minus_the_mean_cosine():
+    features = torch.zeros(1, 2, 1, 2)
+    features[0, 0] = 1
+    taught = torch.tensor([[[[1.0, 0.0]], [[0.0, 1.0]]]])
+    assert float(distill_loss(features, features)) == 0
+    assert float(distill_loss(features, taught)) == 0.5
+    assert float(distill_loss(features, -features)) == 2

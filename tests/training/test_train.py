@@ -15,7 +15,9 @@ from synthetic import moving_clip, still, write_clip
 from training_runs import newest, same, same_run
 
 from chromatrack.errors import InputError, OutputError, TrainingError
-from chromatrack.model.weights import load_encoder, read_header
+from chromatrack.model.config import PRESETS
+from chromatrack.model.encoder import build_encoder
+from chromatrack.model.weights import load_encoder, read_header, save_encoder
 from chromatrack.training import checkpoint
 from chromatrack.training.config import (
     Objective,
@@ -187,6 +189,32 @@ def test_starting_from_trained_weights(data, finished, tmp_path):
     with pytest.raises(InputError, match="expected weights of a 'small' network or of a narrower"):
         list(train([data], output=tmp_path / "other", config=replace(config, init=wide)))
     assert not (tmp_path / "other").exists()
+
+
+def test_a_student_comes_to_its_teachers_mirrored_features(data, tmp_path):
+    teacher = tmp_path / "teacher.safetensors"
+    torch.manual_seed(3)
+    save_encoder(teacher, build_encoder(PRESETS["small"]))
+    taught = change(
+        SIX, teacher=str(teacher), distill=1.0, copy=0.0, hide="none", steps=12, log_every=3
+    )
+    reports = list(train([data], output=tmp_path / "student", config=taught))
+    assert all(list(report.terms) == ["distill"] for report in reports)
+    assert reports[-1].loss < 0.8 * reports[0].loss
+    own = list(train([data], output=tmp_path / "own", config=change(taught, init=str(teacher))))
+    assert 0.001 < own[0].loss < reports[0].loss  # its own, but not as lopsided
+
+
+def test_a_teacher_and_its_weight_belong_together(data, tmp_path):
+    with pytest.raises(InputError, match="teacher: expected weights where the weight of distill"):
+        list(train([data], output=tmp_path / "a", config=change(SIX, distill=1.0)))
+    with pytest.raises(InputError, match="teacher: expected weights where the weight of distill"):
+        list(train([data], output=tmp_path / "b", config=change(SIX, teacher="small")))
+    narrow = tmp_path / "narrow.safetensors"
+    save_encoder(narrow, build_encoder(replace(PRESETS["small"], embedding=8)))
+    given = change(SIX, distill=1.0, copy=0.0, teacher=str(narrow))
+    with pytest.raises(InputError, match=r"teacher: expected features of \(channels, stride"):
+        list(train([data], output=tmp_path / "c", config=given))
 
 
 def test_another_runs_folder_is_not_overwritten(data, finished, tmp_path):
