@@ -2,7 +2,7 @@
 
     python benchmarks/compare.py DAVIS BEFORE AFTER... [--halves docs/dev-halves.csv]
 
-BEFORE and AFTER are folders that `chromatrack evaluate davis DAVIS ... -o FOLDER` wrote, masks saved.
+BEFORE and AFTER are what `chromatrack evaluate davis DAVIS ... -o FOLDER` wrote, masks saved.
 For each half of the sequences and for all of them: J&F-Mean, and the mean paired difference to
 BEFORE with a 95 % interval (bootstrap over sequences). A setting is chosen on the choosing half; a
 change is kept when the interval of the other one excludes 0.
