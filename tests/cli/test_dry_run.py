@@ -106,3 +106,28 @@ def test_a_run_of_marks_by_name_is_that_by_index(tmp_path, capsys, tiny_encoder)
     for written in sorted((tmp_path / "a" / "masks").iterdir()):
         there = np.asarray(Image.open(tmp_path / "b" / "masks" / written.name))
         np.testing.assert_array_equal(np.asarray(Image.open(written)), there)
+
+
+def test_a_dry_correction_says_the_same_and_changes_nothing(tmp_path, capsys, tiny_encoder):
+    folder = pictures(tmp_path / "from1", range(1, 7))
+    model, out = tmp_path / "tiny.safetensors", tmp_path / "out"
+    save_encoder(model, tiny_encoder)
+    write_mask(tmp_path / "first.png", CLIP[0].mask)
+    first = ("--masks", tmp_path / "first.png", "--model", model, "--size", "64")
+    assert run("track", folder, *first, "-o", out) == 0
+    outlined = labelme(tmp_path / "p.json", picture="00003.png", label="1")
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert run("track", folder, "--polygons", outlined, "-o", out, "--dry-run") == 0
+    told = capsys.readouterr().out.splitlines()
+    assert run("correct", out, "--polygons", outlined, "--dry-run") == 0
+    again, err = capsys.readouterr()
+    plan = again.splitlines().pop(-2)
+    assert [line for line in again.splitlines() if line != plan] == told
+    assert plan.startswith("5 of 6 frames to do again, in 8 steps; about ")
+    assert err == ""
+    assert run("correct", out, "--lost", "1@3", "--dry-run") == 0
+    assert "object 1: frame 3 (00004.png): lost" in capsys.readouterr().out
+    assert run("correct", out, "--point", "1@9:4,4", "--dry-run") == 2
+    assert "expected a frame of the run, 0 to 5" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
