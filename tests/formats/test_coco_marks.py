@@ -56,6 +56,8 @@ def seen(path: Path, source: MarkedSource | None = None) -> list[tuple[int, int]
         ({"attributes": {"instance_id": 5}}, {}, [(5, 0), (2, 4)]),
         ({"attributes": {"occluded": False}}, {"attributes": []}, [(1, 0), (2, 4)]),
         ({"track_id": 6.0}, {"track_id": None}, [(6, 0), (2, 4)]),
+        ({"track_id": "a7"}, {"track_id": "a7"}, [(1, 0), (1, 4)]),
+        ({"track_id": "12"}, {"track_id": 12}, [(12, 0), (12, 4)]),
     ],
 )
 def test_a_tracks_keyframes_are_of_one_instance(tmp_path, source, first, second, expected):

@@ -32,7 +32,7 @@ class MarkFiles(TypedMarks):
     Args:
         masks: mask PNG of the first frame, a folder of 00000.png-named masks, or masks of any
             frames: M.png@40 is one of frame 40 (from 0). May be repeated.
-        polygons: outlines of objects, ours or LabelMe's, painted over the masks.
+        polygons: outlines of objects, ours, LabelMe's or COCO's, painted over the masks.
         points: table with the columns id, frame, x, y and, if you like, name.
         boxes: table with the columns id, frame, x, y, width, height and, if you like, name.
         keypoints: skeletons of joints, COCO's or the short form.

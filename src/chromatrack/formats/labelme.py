@@ -19,7 +19,13 @@ import numpy as np
 from chromatrack.errors import InputError
 from chromatrack.formats.json_fields import JsonValue
 from chromatrack.formats.marked_source import MarkedSource
-from chromatrack.formats.outlines import PolygonMark, checked_ring, object_id, read_ring
+from chromatrack.formats.outlines import (
+    PolygonMark,
+    checked_ring,
+    object_id,
+    read_ring,
+    rectangle_ring,
+)
 from chromatrack.formats.picture_names import NamedPicture, folder_of, last_number
 from chromatrack.video.picture_files import opened_picture
 
@@ -175,13 +181,8 @@ def _rings(shape: JsonValue) -> tuple[np.ndarray, ...]:
     first, second = (point.xy() for point in points.items())
     if kind == "mask":
         return _mask_rings(shape["mask"], first)
-    ring = _circle(first, second) if kind == "circle" else _rectangle(first, second)
+    ring = _circle(first, second) if kind == "circle" else rectangle_ring(first, second)
     return (checked_ring(ring),)
-
-
-def _rectangle(first: tuple[float, float], second: tuple[float, float]) -> np.ndarray:
-    (x0, y0), (x1, y1) = first, second
-    return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
 
 
 def _circle(middle: tuple[float, float], rim: tuple[float, float]) -> np.ndarray:
@@ -208,7 +209,7 @@ def _mask_rings(given: JsonValue, corner: tuple[float, float]) -> tuple[np.ndarr
             start, column = column, column + len(list(run))
             if is_inside:
                 ends = (start - 0.5, top + row - 0.5), (column - 0.5, top + row + 0.5)
-                rings.append(checked_ring(_rectangle(*ends)))
+                rings.append(checked_ring(rectangle_ring(*ends)))
     if not rings:
         raise InputError(f"{given.place}: expected a mask with an object, got an empty one")
     return tuple(rings)

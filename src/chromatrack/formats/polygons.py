@@ -1,4 +1,4 @@
-"""Polygons as JSON, LabelMe's or our own, and their pixels."""
+"""Polygons as JSON, LabelMe's, COCO's or our own, and their pixels."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from chromatrack.errors import InputError, shown
+from chromatrack.formats.coco_masks import read_coco_masks
 from chromatrack.formats.json_fields import JsonValue, load_json_object
 from chromatrack.formats.labelme import read_labelme
 from chromatrack.formats.marked_source import MarkedSource
@@ -22,10 +23,11 @@ def read_polygons(
 ) -> list[PolygonMark]:
     """Read outlined objects from a JSON file, or from all JSON files of a folder.
 
-    Two forms are known:
+    Three forms are known:
     - `{"objects": [{"id": 1, "frame": 0, "polygon": [[x, y], ...]}]}`, or "polygons" with a list of
       rings, of which those inside others are holes;
-    - LabelMe, as `labelme.read_labelme` says.
+    - LabelMe, as `labelme.read_labelme` says;
+    - COCO's segmentations, of pictures or videos, as `coco_masks.read_coco_masks` says.
 
     Args:
         source: the video they are for: says what a picture's name means, and coordinates on a
@@ -37,16 +39,19 @@ def read_polygons(
         shape per part): then it is all of them together.
 
     Raises:
-        InputError: no such file, not JSON, neither form, no polygons, an id below 1, fewer than 3
-            corners, or one that is not a finite number; a name that tells no frame of the source,
-            or a picture of another shape than its.
+        InputError: no such file, not JSON, none of the forms, no polygons, an id below 1, fewer
+            than 3 corners, or one that is not a finite number; a name that tells no frame of the
+            source, or a picture of another shape than its.
     """
     folder = Path(path)
     files = sorted(folder.glob("*.json")) if folder.is_dir() else [folder]
     data = [JsonValue(load_json_object(file, what="polygons"), str(file)) for file in files]
     marks = read_labelme([content for content in data if "shapes" in content], source)
     for content in data:
-        marks += [] if "shapes" in content else _own_marks(content, source)
+        if "annotations" in content:
+            marks += read_coco_masks(content, source)
+        elif "shapes" not in content:
+            marks += _own_marks(content, source)
     if not marks:
         raise InputError(f"'{folder}': expected at least one polygon, got none; outline an object")
     return marks
