@@ -131,3 +131,29 @@ def test_a_dry_correction_says_the_same_and_changes_nothing(tmp_path, capsys, ti
     assert run("correct", out, "--point", "1@9:4,4", "--dry-run") == 2
     assert "expected a frame of the run, 0 to 5" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("given", "numbers", "expected"),
+    [
+        (("--box", "1@105:10,10,20,20"), "names", "box 1: frame 2 (00105.png): 20x20 px"),
+        (("--point", "1@2:10,10"), "index", "point 1: frame 2 (00105.png): x 10"),
+        (("--point", "1@2:10,10"), "auto", "point 1: frame 2 (00105.png): x 10"),
+        (("--point", "1@0s:10,10"), "names", "point 1: frame 0 (00095.png): x 10"),
+        (("--polygon", "1@100:9,9,30,9,9,30"), "names", "object 1: frame 1 (00100.png): "),
+        (("--masks", "m.png@100", "--lost", "1@110"), "names",
+         "object 1: frame 1 (00100.png): 441 px; frame 3 (00110.png): lost"),
+        (("--box", "1@105:10,10,20,20"), "auto", "00105.png is frame 2, or use --numbers names"),
+        (("--masks", "m.png@105"), "auto", "00105.png is frame 2, or use --numbers names"),
+        (("--box", "1@106:10,10,20,20"), "names", "got 106"),
+    ],
+)  # fmt: skip
+def test_numbers_of_typed_marks_are_read_as_those_of_files(
+    tmp_path, capsys, monkeypatch, given, numbers, expected
+):
+    folder = pictures(tmp_path / "every5th", range(95, 125, 5))
+    monkeypatch.chdir(tmp_path)
+    write_mask(tmp_path / "m.png", CLIP[0].mask)
+    area = int((CLIP[0].mask > 0).sum())
+    run("track", folder, *given, "-o", "out", "--numbers", numbers, "--dry-run")
+    assert expected.replace("441", str(area)) in "".join(capsys.readouterr())
