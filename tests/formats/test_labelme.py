@@ -222,3 +222,22 @@ def test_pictures_in_folders_of_several_videos(tmp_path):
     assert areas(tmp_path, opened) == {1: {1: 400}} and opened.names == {("object", 1): "cow"}
     with pytest.raises(InputError, match="--video-name"):
         read_polygons(tmp_path, source=video(name="x.mp4"))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "told"),
+    [
+        (100, 50, False),
+        (138, 98, False),
+        (141, 50, False),
+        (150, 50, True),
+        (20, 110, True),
+        (-1, 50, False),
+        (-9, 50, True),
+        (20, -6, True),
+    ],
+)
+def test_what_reaches_out_of_the_frame_is_told(tmp_path, x, y, told):
+    opened = video()
+    read_polygons(saved(tmp_path, shape(points=box(x, y)), size=(None, None)), source=opened)
+    assert any("is cut off there" in note.text and note.warned for note in opened.notes) == told

@@ -54,7 +54,26 @@ def read_polygons(
             marks += _own_marks(content, source)
     if not marks:
         raise InputError(f"'{folder}': expected at least one polygon, got none; outline an object")
+    if source is not None:
+        _say_what_reaches_out(marks, str(folder), source)
     return marks
+
+
+def _say_what_reaches_out(marks: Sequence[PolygonMark], name: str, source: MarkedSource) -> None:
+    """Tell of the first outline that leaves the frame by more than a slip of the hand."""
+    size = np.array(source.size[::-1])
+    slip = np.maximum(2, 0.02 * size)
+    for mark in marks:
+        low = np.min([ring.min(axis=0) for ring in mark.rings], axis=0)
+        high = np.max([ring.max(axis=0) for ring in mark.rings], axis=0)
+        if (low < -slip).any() or (high > size - 1 + slip).any():
+            source.say(
+                f"'{name}': object {mark.id} on frame {mark.frame} reaches from x {low[0]:g}, y "
+                f"{low[1]:g} to x {high[0]:g}, y {high[1]:g}, out of the video's {size[0]}x"
+                f"{size[1]} pixels, and is cut off there; if it was drawn on a picture of another "
+                "size, its file has to state that size"
+            )
+            return
 
 
 def rasterize(rings: Sequence[np.ndarray], size: tuple[int, int]) -> np.ndarray:
