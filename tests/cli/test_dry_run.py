@@ -106,3 +106,54 @@ def test_a_run_of_marks_by_name_is_that_by_index(tmp_path, capsys, tiny_encoder)
     for written in sorted((tmp_path / "a" / "masks").iterdir()):
         there = np.asarray(Image.open(tmp_path / "b" / "masks" / written.name))
         np.testing.assert_array_equal(np.asarray(Image.open(written)), there)
+
+
+def test_a_dry_correction_says_the_same_and_changes_nothing(tmp_path, capsys, tiny_encoder):
+    folder = pictures(tmp_path / "from1", range(1, 7))
+    model, out = tmp_path / "tiny.safetensors", tmp_path / "out"
+    save_encoder(model, tiny_encoder)
+    write_mask(tmp_path / "first.png", CLIP[0].mask)
+    first = ("--masks", tmp_path / "first.png", "--model", model, "--size", "64")
+    assert run("track", folder, *first, "-o", out) == 0
+    outlined = labelme(tmp_path / "p.json", picture="00003.png", label="1")
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert run("track", folder, "--polygons", outlined, "-o", out, "--dry-run") == 0
+    told = capsys.readouterr().out.splitlines()
+    assert run("correct", out, "--polygons", outlined, "--dry-run") == 0
+    again, err = capsys.readouterr()
+    plan = again.splitlines().pop(-2)
+    assert [line for line in again.splitlines() if line != plan] == told
+    assert plan.startswith("5 of 6 frames to do again, in 8 steps; about ")
+    assert err == ""
+    assert run("correct", out, "--lost", "1@3", "--dry-run") == 0
+    assert "object 1: frame 3 (00004.png): lost" in capsys.readouterr().out
+    assert run("correct", out, "--point", "1@9:4,4", "--dry-run") == 2
+    assert "expected a frame of the run, 0 to 5" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("given", "numbers", "expected"),
+    [
+        (("--box", "1@105:10,10,20,20"), "names", "box 1: frame 2 (00105.png): 20x20 px"),
+        (("--point", "1@2:10,10"), "index", "point 1: frame 2 (00105.png): x 10"),
+        (("--point", "1@2:10,10"), "auto", "point 1: frame 2 (00105.png): x 10"),
+        (("--point", "1@0s:10,10"), "names", "point 1: frame 0 (00095.png): x 10"),
+        (("--polygon", "1@100:9,9,30,9,9,30"), "names", "object 1: frame 1 (00100.png): "),
+        (("--masks", "m.png@100", "--lost", "1@110"), "names",
+         "object 1: frame 1 (00100.png): 441 px; frame 3 (00110.png): lost"),
+        (("--box", "1@105:10,10,20,20"), "auto", "00105.png is frame 2, or use --numbers names"),
+        (("--masks", "m.png@105"), "auto", "00105.png is frame 2, or use --numbers names"),
+        (("--box", "1@106:10,10,20,20"), "names", "got 106"),
+    ],
+)  # fmt: skip
+def test_numbers_of_typed_marks_are_read_as_those_of_files(
+    tmp_path, capsys, monkeypatch, given, numbers, expected
+):
+    folder = pictures(tmp_path / "every5th", range(95, 125, 5))
+    monkeypatch.chdir(tmp_path)
+    write_mask(tmp_path / "m.png", CLIP[0].mask)
+    area = int((CLIP[0].mask > 0).sum())
+    run("track", folder, *given, "-o", "out", "--numbers", numbers, "--dry-run")
+    assert expected.replace("441", str(area)) in "".join(capsys.readouterr())

@@ -56,6 +56,8 @@ def seen(path: Path, source: MarkedSource | None = None) -> list[tuple[int, int]
         ({"attributes": {"instance_id": 5}}, {}, [(5, 0), (2, 4)]),
         ({"attributes": {"occluded": False}}, {"attributes": []}, [(1, 0), (2, 4)]),
         ({"track_id": 6.0}, {"track_id": None}, [(6, 0), (2, 4)]),
+        ({"track_id": "a7"}, {"track_id": "a7"}, [(1, 0), (1, 4)]),
+        ({"track_id": "12"}, {"track_id": 12}, [(12, 0), (12, 4)]),
     ],
 )
 def test_a_tracks_keyframes_are_of_one_instance(tmp_path, source, first, second, expected):
@@ -234,3 +236,28 @@ def test_numbers_of_the_short_form_are_indices(tmp_path):
     (tmp_path / "k.json").write_text(json.dumps(data))
     assert seen(tmp_path / "k.json", video(*EVERY_5TH)) == [(1, 5)]
     assert seen(tmp_path / "k.json", video(*EVERY_5TH, numbers="names")) == [(1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("names", "source", "expected"),
+    [
+        (("clip_0003.png", "other_0004.png"), video(), [(1, 3)]),
+        (("clip_0003.png", "other_0003.png"), video(), [(1, 3)]),
+        (("clip0003.png", "other0003.png"), video(), [(1, 3)]),
+        (("a_0003.png", "b_0004.png"), video(), None),
+        (("a_0003.png", "b_0004.png"), video(video_name="b"), [(2, 4)]),
+        (("a_0003.png", "a_0004.png"), video(), [(1, 3), (2, 4)]),
+        (("a_0003.png", "b_0004.png"), video("a_0003.png", "b_0004.png"), [(1, 0), (2, 1)]),
+        (("frame_0003.png", "image_0004.png"), video(), [(1, 3), (2, 4)]),
+        (("0003.png", "0004.png"), video(), [(1, 3), (2, 4)]),
+        (("x_mp4-0003_jpg.rf.Ab9-xYz_1.jpg",), video(), [(1, 3)]),
+    ],
+)
+def test_names_in_one_folder_tell_videos_apart(tmp_path, names, source, expected):
+    images = [image(n, name) for n, name in enumerate(names, start=1)]
+    path = saved(tmp_path, images, [mark(n, n) for n, _ in enumerate(names, start=1)])
+    if expected is None:
+        with pytest.raises(InputError, match=r"several videos \(a, b\).*--video-name"):
+            seen(path, source)
+    else:
+        assert seen(path, source) == expected

@@ -134,7 +134,7 @@ MARK = {"id": 1, "frame": 0, "joints": {"hip": [1, 2]}}
         (coco({"keypoints": [1, 2, 3] * 3}), "expected 0, 1 or 2"),
         (coco({"keypoints": [1, 2, 2] * 3, "image_id": 5}), "image 5 is not among"),
         (coco({"keypoints": [1, 2, 2] * 3, "category_id": 5}), "category 5 has no keypoints"),
-        (coco({"keypoints": [1, 2, 2] * 3, "track_id": "a"}), "track_id: expected an integer"),
+        (coco({"keypoints": [1, 2, 2] * 3, "track_id": [1]}), "track_id: expected an integer"),
         (coco(*[{"keypoints": [1, 2, 2] * 3}] * 2), "id 9 on frame 12 is there already"),
         (coco({"keypoints": [1, 2, 2] * 3}, skeleton=[[1, 4]]), "unknown joint"),
         (coco({"keypoints": [1, 2, 2] * 3}, skeleton=[[0, 1]]), "unknown joint"),

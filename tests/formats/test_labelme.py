@@ -57,7 +57,15 @@ def areas(path: Path, source: MarkedSource) -> dict[int, dict[int, int]]:
              shape(points=box(110, 40), group_id=2)],
             {1: 800, 2: 400}, {1: "cow", 2: "cow"},
         ),
-        ([shape(), shape(points=box(44, 40))], {1: 800}, {1: "cow"}),  # no group: one thing
+        ([shape(), shape(points=box(44, 40))], {1: 400, 2: 400}, {1: "cow", 2: "cow"}),
+        (  # without a group each is one, beside those with
+            [shape(), shape("dog", box(90, 40)), shape(points=box(44, 40)),
+             shape(points=box(110, 80), group_id=1)],
+            {1: 400, 2: 400, 3: 400, 4: 400}, {1: "cow", 2: "dog", 3: "cow", 4: "cow"},
+        ),
+        ([shape("7"), shape("7", box(44, 40))], {7: 800}, {}),  # an id, twice
+        ([shape("cow-1"), shape("cow-2", box(44, 40)), shape("cow-1", box(66, 40), group_id=1)],
+         {1: 400, 2: 400, 3: 400}, {1: "cow-1", 2: "cow-2", 3: "cow-1"}),
         ([shape(group_id=1), shape("dog", box(44, 40), group_id=1)], {1: 400, 2: 400},
          {1: "cow", 2: "dog"}),
         ([shape("7"), shape("cow", box(44, 40))], {1: 400, 7: 400}, {1: "cow"}),
@@ -72,14 +80,30 @@ def test_label_and_group_are_the_instance(tmp_path, shapes, expected, names):
     assert opened.names == {("object", number): name for number, name in names.items()}
 
 
-def test_parts_without_a_group_are_one_object_and_told(tmp_path):
+def test_shapes_without_a_group_are_objects_of_their_own_and_told(tmp_path):
     opened = video()
     path = saved(tmp_path, shape(), shape(points=box(44, 40)), shape("dog", box(90, 40)))
-    assert areas(path, opened) == {0: {1: 800, 2: 400}}
+    assert areas(path, opened) == {0: {1: 400, 2: 400, 3: 400}}
     assert [note.text for note in opened.notes if note.warned] == [
-        f"'{path}': 2 shapes labelled cow without a group are one object; give each a group if "
-        "they are several"
+        "2 shapes labelled cow without a group are objects 1, 2; give them one group_id if they "
+        "are parts of one"
     ]
+
+
+def test_one_shape_of_a_label_on_each_picture_is_one_object(tmp_path):
+    saved(tmp_path, shape(), name="a.json")
+    saved(tmp_path, shape("dog"), shape(points=box(44, 40)), name="b.json", imagePath="4.png")
+    opened = video()
+    assert areas(tmp_path, opened) == {0: {1: 400}, 4: {1: 400, 2: 400}}
+    assert opened.notes == []
+
+
+def test_several_without_a_group_on_two_pictures_cannot_be_told_apart(tmp_path):
+    first, second = shape(), shape(points=box(44, 40))
+    for n, shapes in enumerate([(first, second), (first,), (second, first)]):
+        saved(tmp_path, *shapes, name=f"{n}.json", imagePath=f"{n}.png")
+    with pytest.raises(InputError, match=r"0.json': 2 shapes labelled cow .* in .*1.json': which"):
+        read_polygons(tmp_path, source=video())
 
 
 @pytest.mark.parametrize("label", ["__ignore__", "_background_", " __ignore__ "])
@@ -173,6 +197,17 @@ def test_outlines_on_a_resized_picture_are_scaled(tmp_path, factor):
     assert read_polygons(tmp_path / "p.json")[0].rings[0].tolist() == points  # no video, no scale
 
 
+def test_the_size_is_that_of_the_picture_in_the_file_where_none_is_stated(tmp_path):
+    data = io.BytesIO()
+    Image.new("RGB", (320, 240)).save(data, "JPEG")
+    opened, text = video(), base64.b64encode(data.getvalue()).decode()
+    points = (np.array(box(20, 40, 40)) * 2).tolist()
+    path = saved(tmp_path, shape(points=points), size=(None, None), imageData=text)
+    assert areas(path, opened) == {0: {1: 1600}} and "320x240" in opened.notes[0].text
+    broken = saved(tmp_path, shape(), size=(None, None), imageData="abc")
+    assert areas(broken, video()) == {0: {1: 400}}
+
+
 def test_a_picture_of_another_shape_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"p.json': expected the video's 160x120 .* 120x160,"):
         read_polygons(saved(tmp_path, shape(), size=(160, 120)), source=video())
@@ -187,3 +222,22 @@ def test_pictures_in_folders_of_several_videos(tmp_path):
     assert areas(tmp_path, opened) == {1: {1: 400}} and opened.names == {("object", 1): "cow"}
     with pytest.raises(InputError, match="--video-name"):
         read_polygons(tmp_path, source=video(name="x.mp4"))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "told"),
+    [
+        (100, 50, False),
+        (138, 98, False),
+        (141, 50, False),
+        (150, 50, True),
+        (20, 110, True),
+        (-1, 50, False),
+        (-9, 50, True),
+        (20, -6, True),
+    ],
+)
+def test_what_reaches_out_of_the_frame_is_told(tmp_path, x, y, told):
+    opened = video()
+    read_polygons(saved(tmp_path, shape(points=box(x, y)), size=(None, None)), source=opened)
+    assert any("is cut off there" in note.text and note.warned for note in opened.notes) == told

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from chromatrack.errors import InputError
 from chromatrack.formats.csv_tables import read_boxes, read_points
@@ -81,3 +82,17 @@ def test_a_table_counts_frames_or_names_pictures(tmp_path):
     (tmp_path / "b.csv").write_text("id,frame,x,y,width,height\n1,gone.jpg,1,2,3,3\n")
     with pytest.raises(InputError, match=r"line 2: gone.jpg is none of the pictures"):
         read_boxes(tmp_path / "b.csv", source=opened)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "bmp", "tif", "webp", "gif"])
+def test_a_folder_without_png_is_read_from_other_pictures(tmp_path, suffix):
+    painted = np.zeros((48, 64), dtype=np.uint8)
+    painted[10:30, 12:40] = 255
+    for n in (0, 5):
+        Image.fromarray(painted).save(tmp_path / f"{n:05d}.{suffix}")
+    found = read_mask_folder(tmp_path)
+    assert [*found] == [0, 5]
+    for mask in found.values():
+        assert np.count_nonzero((mask > 0) != (painted > 0)) <= 0.02 * painted.size
+    write_mask(tmp_path / "00007.png", painted)
+    assert [*read_mask_folder(tmp_path)] == [7]

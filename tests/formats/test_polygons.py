@@ -139,7 +139,7 @@ def test_own_form_has_one_ring_or_several(tmp_path):
 
 def test_labelme_labels_become_ids(tmp_path):
     marks = read_polygons(saved(tmp_path, labelme("dog", "2", "cat", "dog", "1")))
-    assert [mark.id for mark in marks] == [3, 2, 4, 3, 1]
+    assert [mark.id for mark in marks] == [3, 2, 4, 5, 1]
     assert {mark.frame for mark in marks} == {7}
     for image in (None, "first.jpg"):
         assert read_polygons(saved(tmp_path, labelme("1", image=image)))[0].frame == 0

@@ -12,7 +12,7 @@ from synthetic import write_clip as write_pictures
 from video_clips import pictures, write_clip
 
 from chromatrack.cli.main import main
-from chromatrack.errors import BeyondEndError, InputError
+from chromatrack.errors import BeyondEndError, DamagedVideoError, InputError
 from chromatrack.formats.masks import write_mask
 from chromatrack.propagation.bidirectional import Direction
 from chromatrack.runs.correct import correct
@@ -23,7 +23,7 @@ from chromatrack.tracking.config import TrackConfig
 from chromatrack.tracking.inference import follow
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.tracker import Tracker
-from chromatrack.video.reader import probe, read_frame
+from chromatrack.video.reader import probe, read_frame, read_frames
 
 COUNT = 6
 SIZE = (48, 64)
@@ -157,3 +157,29 @@ def test_the_error_says_how_many_frames_there_are(video):
         with pytest.raises(BeyondEndError) as caught:
             read_frame(video, index=index)
         assert caught.value.frame_count == COUNT
+
+
+@pytest.mark.parametrize("direction", ["both", "forward", "backward"])
+@pytest.mark.parametrize(("marks", "name"), marks_at(18))
+def test_a_mark_behind_the_damage_of_a_file_is_named(
+    tmp_path, tracker, marks, name, direction: Direction
+):
+    path = tmp_path / "cut.mkv"
+    write_clip(path, pictures(20, size=SIZE), codec="ffv1", pixel_format="bgr0")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    with pytest.raises(DamagedVideoError, match="damaged at frame") as damaged:
+        list(read_frames(path))
+    good = damaged.value.frame_index
+    pattern = rf"^{name} of frame 18: expected one of the frames 0 to {good - 1}; .*damaged at"
+    with pytest.raises(DamagedVideoError, match=pattern):
+        list(tracker.track(path, **marks, direction=direction))
+    fine = list(tracker_until_damage(tracker, path, points=[PointMark(1, good - 1, 5, 5)]))
+    assert len(fine) == good
+
+
+def tracker_until_damage(tracker: Tracker, path: Path, **marks: Any):
+    """Frames of a run until the damage."""
+    try:
+        yield from tracker.track(path, **marks)
+    except DamagedVideoError:
+        return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -382,3 +383,16 @@ def test_the_example_runs(tracker, film, tmp_path, capsys):
     main(str(clip), "50,40", tracker=tracker)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(film) and lines[0].split()[2:] == ["50.0", "40.0", "1.00"]
+
+
+def test_what_a_run_would_enlarge_is_warned_of(tracker, film):
+    tiny = np.zeros(SIZE, dtype=np.int32)
+    tiny[20:22, 30:33], tiny[50:70, 60:90] = 4, 5
+    with pytest.warns(UserWarning, match="object 4 covers 6 px of frame 0, .* no close-ups"):
+        session = start_session(tracker.embedder, film[0].rgb, masks=tiny)
+    with pytest.warns(UserWarning, match=r"box 9 covers 4 px of frame 1, .*\(and 1 more such\)"):
+        session.step(film[1].rgb)
+        session.add(boxes={9: (10, 10, 2, 2), 8: (30, 30, 1, 2), 7: (20, 20, 30, 30)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        start_session(tracker.embedder, film[0].rgb, masks=film[0].mask, points={1: (9, 9)})

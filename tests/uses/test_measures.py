@@ -136,6 +136,22 @@ def test_the_command_line(runs, capsys):
     assert "states its times; leave it out" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("near", "still"), [(2.0, 400.0), (40.0, 1.0), (0.0, 0.0), (None, 60.0)])
+def test_a_command_with_a_scale_takes_all_its_lengths_in_it(runs, tmp_path, near, still):
+    """The same events are found, whichever unit their rules are given in."""
+    found = []
+    for n, factor in enumerate((1.0, 4.0, 0.5)):
+        rules = {"--near": near, "--still": still, "--scale": None if n == 0 else factor * factor}
+        if n:
+            rules |= {k: v and v / factor**2 for k, v in rules.items() if k != "--scale"}
+        given = [str(x) for pair in rules.items() if pair[1] is not None for x in pair]
+        table = tmp_path / f"{n}.csv"
+        assert main(["events", str(runs["clip.mkv"]), "-o", str(table), *given]) == 0
+        rows = [line.split(",") for line in table.read_text().splitlines()]
+        found.append([row[:10] for row in rows])  # all but values and units
+    assert found[0] == found[1] == found[2]
+
+
 def test_the_assumed_rate_is_that_of_the_reader():
     from chromatrack.runs.reader import ASSUMED_FPS
 

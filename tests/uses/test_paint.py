@@ -7,6 +7,7 @@ from itertools import islice
 import numpy as np
 import pytest
 from synthetic import moving_clip, write_clip
+from video_clips import write_clip as write_deep
 
 from chromatrack import Tracker
 from chromatrack.errors import InputError
@@ -14,6 +15,7 @@ from chromatrack.evaluation.synthetic.clips import scene
 from chromatrack.tracking.config import TrackConfig
 from chromatrack.uses.layers import ImageLayer
 from chromatrack.uses.paint import paint_frames, paint_video
+from chromatrack.video.pixel_format import to_8_bit
 from chromatrack.video.reader import probe, read_frames
 
 SIZE = (96, 160)
@@ -198,3 +200,36 @@ def test_runs_that_cannot_be_say_why_and_write_nothing(tracker, tmp_path):
     with pytest.raises(InputError, match="so leave h264 out"):
         paint_video(tracker, video, textures=[lies], output=tmp_path / "o", codec="h264")
     assert not (tmp_path / "out.mp4").exists()
+
+
+def test_what_is_painted_on_a_deep_source_keeps_its_depth(tracker, tmp_path):
+    clip = moving_clip(frames=4, size=SIZE, velocity=(3.0, 1.0), radius=24)
+    fine = np.random.default_rng(0).integers(-60, 60, (len(clip), *SIZE, 1))
+    deep = [
+        (np.clip(frame.rgb.astype(int) * 257 + more, 0, 65535)).astype(np.uint16)
+        for frame, more in zip(clip, fine, strict=True)
+    ]
+    video = tmp_path / "deep.mkv"
+    write_deep(video, deep, codec="ffv1", pixel_format="gbrp16le", raw_format="rgb48le")
+    texture = ImageLayer(blob(), 1, *on_object(clip[1]))
+    paint_video(tracker, video, textures=[texture], output=tmp_path / "out.mkv")
+    plain = write_deep(
+        tmp_path / "plain.mkv", [f.rgb for f in clip], codec="ffv1", pixel_format="bgr0"
+    )
+    paint_video(tracker, plain, textures=[texture], output=tmp_path / "out8.mkv")
+    frames = zip(
+        read_frames(tmp_path / "out.mkv", deep=True), read_frames(tmp_path / "out8.mkv"), deep,
+        strict=True,
+    )  # fmt: skip
+    for frame, shallow, source in frames:
+        assert frame.deep is not None and shallow.deep is None
+        painted = changed(frame.rgb, to_8_bit(source), least=3)
+        assert 60 < painted.sum() < 300  # the square
+        left = np.abs(frame.deep.astype(int) - source)[~painted]
+        assert (left <= 1).mean() > 0.999 and left.max() < 4 * 257
+        assert np.abs(frame.rgb.astype(int) - shallow.rgb)[~painted].max() <= 1
+    repaint = [(repainted(clip[1]), 1)]
+    for frame, source in zip(paint_frames(tracker, video, painted=repaint), deep, strict=True):
+        assert frame.deep is not None
+        near = np.abs(frame.deep.astype(int) - source).max(2) < 20
+        assert near.mean() > 0.8

@@ -352,3 +352,21 @@ def test_another_video_than_was_tracked_is_refused(tmp_path):
         stabilize_video(video, replace(later, frames=tuple(shifted)), output=tmp_path / "out.mkv")
     with pytest.raises(InputError, match="would be overwritten"):
         stabilize_video(video, result, output=video)
+
+
+@pytest.mark.parametrize("name", ["out.mkv", "out.mov", "folder"])
+def test_a_deep_source_keeps_its_depth(tmp_path, name):
+    columns = 20_000 + 40 * np.arange(SIZE[1])
+    rgb = np.repeat(np.repeat(columns[None, :, None], SIZE[0], 0), 3, 2).astype(np.uint16)
+    options = {"pixel_format": "yuv420p10le", "raw_format": "rgb48le", "codec": "ffv1"}
+    video = video_clips.write_clip(tmp_path / "deep.mkv", [rgb] * 4, **options)
+    times = [frame.pts_seconds for frame in read_frames(video)]
+    points = {1: np.array([(80.0 + 2 * n, 40.0) for n in range(4)])}
+    result = hand_result(points=points, times=times, size=SIZE)
+    stabilize_video(video, result, output=tmp_path / name)
+    source = [frame.deep for frame in read_frames(video, deep=True)]
+    for n, frame in enumerate(read_frames(tmp_path / name, deep=True)):
+        assert frame.deep is not None and source[n] is not None
+        shown, moved = frame.deep[20, :-10, 1], source[n][20, 2 * n :, 1][: SIZE[1] - 10]
+        assert len(np.unique(shown)) > 60  # of 25 that 8 bits have there
+        np.testing.assert_allclose(shown.astype(float), moved.astype(float), atol=200)

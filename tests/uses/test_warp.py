@@ -20,8 +20,10 @@ def moves(*rows: tuple[float, float, float, float], size=SIZE) -> np.ndarray:
 
 @pytest.mark.parametrize("fill", ["black", "edge", "blur", "crop"])
 @pytest.mark.parametrize("size", [(96, 160), (33, 47), (1, 1)])
-def test_no_motion_leaves_every_pixel(fill, size):
-    rgb = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
+@pytest.mark.parametrize("kind", ["uint8", "uint16"])
+def test_no_motion_leaves_every_pixel(fill, size, kind):
+    most = np.iinfo(kind).max
+    rgb = np.random.default_rng(0).integers(0, most, (*size, 3), endpoint=True).astype(kind)
     np.testing.assert_array_equal(Warp(Framing(size), fill=fill)(rgb, np.eye(3)), rgb)
 
 
@@ -37,6 +39,15 @@ def test_a_shift_of_whole_pixels_moves_them_exactly(fill):
         np.testing.assert_array_equal(outside, np.repeat(rgb[5:-1, :1], 6, axis=1))
     else:
         assert outside.std() < rgb[:, :20].std() and outside.mean() > 20
+
+
+@pytest.mark.parametrize("fill", ["black", "edge", "blur"])
+def test_a_deep_frame_is_moved_as_a_shallow_one(fill):
+    rgb, matrix = still(SIZE), moves((6.3, -4.4, 0.02, 0.1))[0]
+    move = Warp(Framing(SIZE), fill=fill)
+    deep = move(rgb.astype(np.uint16) * 257, matrix)
+    assert deep.dtype == np.uint16
+    np.testing.assert_allclose(deep / 257, move(rgb, matrix).astype(float), atol=0.51)
 
 
 def test_a_half_turn_is_exact():

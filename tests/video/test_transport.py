@@ -30,11 +30,17 @@ def joined(folder: Path, *parts: bytes) -> Path:
     return folder / "joined.ts"
 
 
+M2TS = {"mpegts_m2ts_mode": "1"}  # packets of 192 bytes, as cameras and discs have them
+
+
+@pytest.mark.parametrize("mode", [{}, M2TS], ids=["188", "192"])
 @pytest.mark.parametrize("first", [0, 36, 24 * 3600, 5], ids=["back", "near", "far", "within"])
-def test_both_recordings_are_read_without_a_gap(tmp_path, first):
+def test_both_recordings_are_read_without_a_gap(tmp_path, first, mode):
     """The second clock starts anew, goes on as if nothing was, leaps, or starts a little later."""
-    a, b = clip(tmp_path / "a.ts", 30), clip(tmp_path / "b.ts", 20, seed=3, first=first)
+    a = clip(tmp_path / "a.ts", 30, container_options=mode)
+    b = clip(tmp_path / "b.ts", 20, seed=3, first=first, container_options=mode)
     path = joined(tmp_path, a, b)
+    assert a[4 if mode else 0] == 0x47 and len(a) % (192 if mode else 188) == 0
     assert [part.start for part in recordings(str(path))] == [0, len(a)]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -65,11 +71,13 @@ def test_another_size_is_brought_to_the_first_and_told(tmp_path):
 
 
 @settings(deadline=None, max_examples=15, suppress_health_check=list(HealthCheck))
-@given(share=st.floats(0.3, 1), extra=st.integers(0, PACKET - 1))
-def test_a_first_recording_that_broke_off_anywhere(tmp_path, share, extra):
-    a, b = clip(tmp_path / "a.ts", 30), clip(tmp_path / "b.ts", 20, seed=3)
-    packets = int(share * len(a) / PACKET)
-    path = joined(tmp_path, a[: packets * PACKET + extra], b)
+@given(share=st.floats(0.3, 1), extra=st.integers(0, PACKET - 1), mode=st.sampled_from([{}, M2TS]))
+def test_a_first_recording_that_broke_off_anywhere(tmp_path, share, extra, mode):
+    a = clip(tmp_path / "a.ts", 30, container_options=mode)
+    b = clip(tmp_path / "b.ts", 20, seed=3, container_options=mode)
+    size = 192 if mode else PACKET
+    packets = int(share * len(a) / size)
+    path = joined(tmp_path, a[: packets * size + extra], b)
     frames = list(read_frames(path))
     assert 20 < len(frames) <= 50
     assert min(np.diff([f.pts_seconds for f in frames])) > 0
@@ -78,9 +86,10 @@ def test_a_first_recording_that_broke_off_anywhere(tmp_path, share, extra):
 
 
 @pytest.mark.parametrize("at", [20, 31, 44])
-def test_a_hole_is_still_damage(tmp_path, at):
-    content = clip(tmp_path / "a.ts", 60)
-    holed = joined(tmp_path, content[: at * PACKET], content[(at + 5) * PACKET :])
+@pytest.mark.parametrize("mode", [{}, M2TS], ids=["188", "192"])
+def test_a_hole_is_still_damage(tmp_path, at, mode):
+    content, size = clip(tmp_path / "a.ts", 60, container_options=mode), 192 if mode else PACKET
+    holed = joined(tmp_path, content[: at * size], content[(at + 5) * size :])
     assert recordings(str(holed)) == ()
     with pytest.raises(DamagedVideoError):
         list(read_frames(holed))
@@ -88,8 +97,9 @@ def test_a_hole_is_still_damage(tmp_path, at):
 
 def test_a_single_recording_and_other_files_are_left_alone(tmp_path):
     clip(tmp_path / "a.ts", 30)
+    clip(tmp_path / "b.ts", 30, container_options=M2TS)
     write_clip(tmp_path / "a.mp4", pictures(5))
-    for name in ("a.ts", "a.mp4", "none.ts"):
+    for name in ("a.ts", "b.ts", "a.mp4", "none.ts"):
         assert recordings(str(tmp_path / name)) == ()
 
 

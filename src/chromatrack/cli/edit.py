@@ -33,6 +33,7 @@ def correct(
     *,
     marks: OmitArgPrefixes[MarkFiles] = NO_MARKS,
     video: Annotated[Path | None, arg(metavar="VIDEO")] = None,
+    dry_run: bool = False,
     device: Device = "auto",
 ) -> str:
     """Add or replace marks of a finished run; only the frames between keyframes are done again.
@@ -40,17 +41,26 @@ def correct(
     Args:
         run: folder that `chromatrack track` wrote; it is changed in place.
         video: where the video is now, if it was moved.
+        dry_run: say what was understood of the marks and how much would be done again, and stop.
         device: where to run.
     """
-    from chromatrack.cli.mark_files import read_mark_files
+    from chromatrack.cli.mark_files import read_mark_files, source_for, tell_warned
     from chromatrack.cli.progress import frame_bar
     from chromatrack.runs.correct import correct as run_correction
-    from chromatrack.runs.correct import tracker_of
+    from chromatrack.runs.correct import plan_correction, tracker_of
     from chromatrack.runs.marks_json import read_run_marks
     from chromatrack.runs.reader import read_result
 
     source, known = read_result(run).find_video(video), read_run_marks(run)
-    new = read_mark_files(marks, source, output=run, start=None, known=known)
+    opened = source_for(marks, source, start=0)
+    new = read_mark_files(marks, source, output=run, start=None, known=known, source=opened)
+    if dry_run:
+        from chromatrack.tracking.marked_video import described
+        from chromatrack.video.reader import probe
+
+        plan = plan_correction(run, new, video=video)
+        return described(new, opened, probe(source), more=[str(plan)])
+    tell_warned(opened)
     _warn_of_new_boxes(new, known)
     with frame_bar() as report:
         done = run_correction(

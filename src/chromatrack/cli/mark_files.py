@@ -32,7 +32,7 @@ class MarkFiles(TypedMarks):
     Args:
         masks: mask PNG of the first frame, a folder of 00000.png-named masks, or masks of any
             frames: M.png@40 is one of frame 40 (from 0). May be repeated.
-        polygons: outlines of objects, ours or LabelMe's, painted over the masks.
+        polygons: outlines of objects, ours, LabelMe's or COCO's, painted over the masks.
         points: table with the columns id, frame, x, y and, if you like, name.
         boxes: table with the columns id, frame, x, y, width, height and, if you like, name.
         keypoints: skeletons of joints, COCO's or the short form.
@@ -124,7 +124,7 @@ def read_mark_files(
     )
     if known is not None:
         marks = _in_order_of(marks, known.skeleton)
-    return with_typed(marks, files, video, known=known)
+    return with_typed(marks, files, video, known=known, source=source)
 
 
 def tell_warned(source: MarkedSource) -> None:
@@ -156,7 +156,12 @@ def _read_masks(names: Many, source: MarkedSource, *, one_frame: bool) -> Mappin
     if len(given) == 1 and (Path(given[0]).is_dir() or (one_frame and _says_no_frame(given[0]))):
         return read_marks(given[0], start=source.start, source=source)
     found = read_masks_at(given)
-    return {frame: source.fit_mask(mask, f"mask of frame {frame}") for frame, mask in found.items()}
+    return {
+        source.frame(number, f"mask of frame {number}"): source.fit_mask(
+            mask, f"mask of frame {number}"
+        )
+        for number, mask in found.items()
+    }
 
 
 def _says_no_frame(name: str) -> bool:

@@ -267,8 +267,8 @@ def events(
     *,
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="CSV")] = None,
     per_frame: Annotated[Path | None, arg(metavar="CSV")] = None,
-    near: float = 5.0,
-    still: float = 10.0,
+    near: float | None = None,
+    still: float | None = None,
     scale: Annotated[float | None, arg(metavar="PX")] = None,
     unit: str | None = None,
     fps: float | None = None,
@@ -279,9 +279,9 @@ def events(
         track: folder that `chromatrack track` wrote.
         output: table with one row per event. None: printed.
         per_frame: table with one row per thing and frame.
-        near: largest gap between two things that touch, px.
-        still: speed below which a thing dwells, px/s.
-        scale: so many px are one unit: lengths and speeds are told in it.
+        near: largest gap between two things that touch, px or units of --scale. None: 5 px.
+        still: speed below which a thing dwells, in the same per second. None: 10 px/s.
+        scale: so many px are one unit: lengths and speeds are given and told in it; places stay px.
         unit: its name, such as cm.
         fps: frames per second of pictures, which state no times.
     """
@@ -290,11 +290,14 @@ def events(
     from chromatrack.uses.events import EventRules, events_table, find_events
     from chromatrack.uses.measures import IN_PIXELS, Scale, at_rate
 
-    rules, result, measure = EventRules(near=near, still=still), read_result(track), IN_PIXELS
+    result, measure = read_result(track), IN_PIXELS
     if scale is not None:
         measure = Scale(scale, "unit" if unit is None else unit)
     elif unit is not None:
         raise InputError(f"unit {unit}: goes with --scale, got without; say how many px it has")
+    given = {k: v for k, v in {"near": near, "still": still}.items() if v is not None}
+    EventRules(**given)  # to tell what is wrong as it was given
+    rules = EventRules(**{k: v * measure.pixels for k, v in given.items()})
     if fps is not None:
         result = at_rate(result, fps)
     with frame_bar() as report:

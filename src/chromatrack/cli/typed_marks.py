@@ -16,6 +16,7 @@ from chromatrack.errors import InputError
 from chromatrack.structures import BoxMark, Kind, LostMark, PointMark
 
 if TYPE_CHECKING:
+    from chromatrack.formats.marked_source import MarkedSource
     from chromatrack.formats.polygons import PolygonMark
     from chromatrack.structures import Source
     from chromatrack.tracking.marks import Marks
@@ -126,10 +127,18 @@ def _is_count(text: str) -> bool:
 # -- all of them -----------------------------------------------------------------------------
 
 
-def with_typed(marks: Marks, typed: TypedMarks, video: Source, *, known: Marks | None) -> Marks:
+def with_typed(
+    marks: Marks,
+    typed: TypedMarks,
+    video: Source,
+    *,
+    known: Marks | None,
+    source: MarkedSource | None = None,
+) -> Marks:
     """Marks and those typed beside them.
 
     Args:
+        source: the video as files of marks speak of it: says what a frame's number means.
         known: of the run that they are added to, if there is one.
 
     Raises:
@@ -139,7 +148,9 @@ def with_typed(marks: Marks, typed: TypedMarks, video: Source, *, known: Marks |
     from chromatrack.video.reader import frame_range, probe
 
     def frame_of(moment: str) -> int:
-        return frame_range(video, start=moment)[0]
+        frame = frame_range(video, start=moment)[0]
+        is_number = source is not None and _is_count(moment.strip())
+        return source.frame(frame, f"frame {moment}") if source and is_number else frame
 
     boxes = [typed_box(text, frame_of) for text in each(typed.box)]
     points = [typed_point(text, frame_of) for text in each(typed.point)]

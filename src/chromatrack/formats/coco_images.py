@@ -18,6 +18,7 @@ from chromatrack.formats.picture_names import (
     base_name,
     folder_of,
     last_number,
+    prefix_of,
     video_in_name,
 )
 
@@ -163,7 +164,8 @@ def _video_key(image: JsonValue, source: MarkedSource) -> tuple[str, str]:
     if stated is not None:
         return "id", str(stated.value)
     name = (_names(image) or ("",))[0]
-    video = video_in_name(name) if source.frame_of_name(name) is None else ""
+    own = source.frame_of_name(name) is not None
+    video = "" if own else video_in_name(name) or prefix_of(name)
     folder = folder_of(_file_name(image))
     return "folder", "/".join(filter(None, (folder, video)))
 
@@ -173,7 +175,8 @@ def _video_names(image: JsonValue) -> set[str]:
     name = (_names(image) or ("",))[0]
     stated = image.get(*_VIDEO_KEYS)
     told = stated.value if stated is not None and isinstance(stated.value, str) else ""
-    return set(filter(None, (folder_of(_file_name(image)), video_in_name(name), told)))
+    video = video_in_name(name) or prefix_of(name)
+    return set(filter(None, (folder_of(_file_name(image)), video, told)))
 
 
 def _declared_names(video: JsonValue) -> set[str]:

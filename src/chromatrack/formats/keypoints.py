@@ -250,7 +250,8 @@ def _read_coco(
             )
     annotations = [item for item in annotations if images[item["image_id"].value]]
     skeleton = _used_skeleton(data, categories, annotations)
-    ids = instance_ids(annotations, source)
+    frames = [image.frame for item in annotations if (image := images[item["image_id"].value])]
+    ids = instance_ids(annotations, source if marked else None, frames=frames if marked else ())
     if source is not None:
         for item, number in zip(annotations, ids, strict=True):
             category = categories[item["category_id"].whole()].value.get("name")

@@ -15,12 +15,19 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 import numpy as np
+from PIL import ImageOps
 
 from chromatrack.errors import InputError
 from chromatrack.formats.json_fields import JsonValue
 from chromatrack.formats.marked_source import MarkedSource
-from chromatrack.formats.outlines import PolygonMark, checked_ring, object_id, read_ring
-from chromatrack.formats.picture_names import NamedPicture, folder_of, last_number
+from chromatrack.formats.outlines import (
+    PolygonMark,
+    checked_ring,
+    object_id,
+    read_ring,
+    rectangle_ring,
+)
+from chromatrack.formats.picture_names import NamedPicture, folder_of, last_number, listed
 from chromatrack.video.picture_files import opened_picture
 
 NO_OBJECTS = frozenset({"__ignore__", "_background_", "__background__"})
@@ -29,10 +36,14 @@ NO_OBJECTS = frozenset({"__ignore__", "_background_", "__background__"})
 CIRCLE_CORNERS = 256
 """A circle is outlined with so many corners; then less than 0.0001 of its radius is missing."""
 
+_NUMBER = re.compile("[0-9]{1,18}")
 _FOUR_CORNERS = frozenset({"rectangle", "rotation"})
 
-_Thing = tuple[str, str | None]
-"""(label, group): shapes with both alike are one object."""
+_Thing = tuple[str, str | None, int]
+"""(label, group, number): shapes with all alike are one object.
+
+number: counts shapes of one label without a group on one picture, which are instances of their own.
+"""
 
 
 def read_labelme(files: Sequence[JsonValue], source: MarkedSource | None) -> list[PolygonMark]:
@@ -40,31 +51,35 @@ def read_labelme(files: Sequence[JsonValue], source: MarkedSource | None) -> lis
 
     The picture is that of `imagePath`, else of the file's own name; a name that tells no frame is
     the first frame. Shapes of one label and one `group_id` are one object, on one picture and on
-    all of them. A label that is a number is the object's id; the others get, by first appearance,
-    the smallest id from 1 that is free. Polygons, rectangles, circles and masks have an area; other
-    shapes are passed over, as are the labels of `NO_OBJECTS`.
+    all of them; without a group, one shape of a label on each picture is one object, and several on
+    one picture are an object each, as LabelMe itself has it. A label that is a number is the
+    object's id; the others get, by first appearance, the smallest id from 1 that is free. Polygons,
+    rectangles, circles and masks have an area; other shapes are passed over, as are the labels of
+    `NO_OBJECTS`.
 
     Args:
         files: the content of each.
         source: the video they are for, or None: the frame is the last number in the name.
 
     Raises:
-        InputError: as `polygons.read_polygons`.
+        InputError: as `polygons.read_polygons`; or several shapes of a label without a group on one
+            picture and more on another, so that nobody can tell which is which.
     """
     shown_of = _of_this_video(files, source)
     frames = _frames(shown_of, source)
     shapes = [(content, frame, s) for content, frame in frames for s in _shapes(content, source)]
-    ids = _object_ids([_thing(shape) for _, _, shape in shapes])
+    things = _things(shapes)
+    ids, scales = _object_ids(things), {file.file: _scale(file, source) for file, _ in frames}
     marks = []
-    for content, frame, shape in shapes:
-        label, number = _thing(shape)[0], object_id(ids[_thing(shape)], shape["label"])
-        scale = _scale(content, source)
+    for (content, frame, shape), thing in zip(shapes, things, strict=True):
+        label, number = thing[0], object_id(ids[thing], shape["label"])
+        scale = scales[content.file]
         rings = tuple(ring * scale for ring in _rings(shape))
         marks.append(PolygonMark(number, frame, rings))
         if source is not None and label != str(number):
             source.call("object", number, label)
     if source is not None:
-        _say_instances(shapes, ids, source)
+        _say_instances(ids, source)
     return marks
 
 
@@ -97,10 +112,25 @@ def _image_path(content: JsonValue) -> str:
 
 
 def _scale(content: JsonValue, source: MarkedSource | None) -> tuple[float, float]:
-    height, width = content.get("imageHeight"), content.get("imageWidth")
-    if source is None or not (height and width):
+    if source is None or (size := _size(content)) is None:
         return 1.0, 1.0
-    return source.scale((height.whole(), width.whole()), content.place)
+    return source.scale(size, content.place)
+
+
+def _size(content: JsonValue) -> tuple[int, int] | None:
+    """(height, width) of the picture: as stated, else that of the picture in the file."""
+    height, width = content.get("imageHeight"), content.get("imageWidth")
+    if height and width:
+        return height.whole(), width.whole()
+    data = content.get("imageData")
+    if data is None or not isinstance(data.value, str):
+        return None
+    try:
+        with opened_picture(io.BytesIO(base64.b64decode(data.value))) as image:
+            width, height = ImageOps.exif_transpose(image).size
+            return height, width
+    except ValueError:  # InputError is one
+        return None
 
 
 def _shapes(content: JsonValue, source: MarkedSource | None) -> list[JsonValue]:
@@ -124,38 +154,63 @@ def _kind(shape: JsonValue) -> str:
     return str(shape.value.get("shape_type") or "polygon")
 
 
-def _thing(shape: JsonValue) -> _Thing:
+def _label_and_group(shape: JsonValue) -> tuple[str, str | None]:
     group = shape.value.get("group_id")
     return str(shape["label"].value).strip(), None if group is None else str(group)
+
+
+def _things(shapes: Sequence[tuple[JsonValue, int, JsonValue]]) -> list[_Thing]:
+    """The thing that each shape is of.
+
+    Raises:
+        InputError: it cannot be told.
+    """
+    given = [(content.place, *_label_and_group(shape)) for content, _, shape in shapes]
+    alone = Counter(
+        (label, place)
+        for place, label, group in given
+        if group is None and not _NUMBER.fullmatch(label)
+    )
+    for (label, place), count in alone.items():
+        if count > 1 and (other := next((p for n, p in alone if n == label and p != place), None)):
+            raise InputError(
+                f"{place}: {count} shapes labelled {label} without a group, and more in {other}: "
+                "which is which cannot be told; give each thing one group_id on all pictures"
+            )
+    seen, things = Counter[tuple[str, str]](), []
+    for place, label, group in given:
+        number = 0
+        if group is None and alone[label, place] > 1:
+            seen[label, place] += 1
+            number = seen[label, place]
+        things.append((label, group, number))
+    return things
 
 
 def _object_ids(things: Iterable[_Thing]) -> dict[_Thing, int]:
     """{thing: id}: a number that labels one thing is its id, others get the smallest free ones."""
     distinct = list(dict.fromkeys(things))
-    groups = Counter(label for label, _ in distinct)
+    groups = Counter(label for label, _, _ in distinct)
     ids = {
         thing: int(thing[0])
         for thing in distinct
-        if re.fullmatch("[0-9]{1,18}", thing[0]) and groups[thing[0]] == 1
+        if _NUMBER.fullmatch(thing[0]) and groups[thing[0]] == 1
     }
     taken = set(ids.values())
     free = (number for number in range(1, 2 * len(distinct) + 2) if number not in taken)
     return ids | {thing: next(free) for thing in distinct if thing not in ids}
 
 
-def _say_instances(
-    shapes: Sequence[tuple[JsonValue, int, JsonValue]], ids: dict[_Thing, int], source: MarkedSource
-) -> None:
-    """Tell which group became which object, and which shapes are one object for want of groups."""
-    for (label, group), number in ids.items():
+def _say_instances(ids: dict[_Thing, int], source: MarkedSource) -> None:
+    """Tell which group or shape became which object."""
+    for (label, group, number), object_number in ids.items():
         if group is not None:
-            source.say(f"object {number} is {label}, group {group}", warned=False)
-    parts = Counter((content.place, _thing(shape)) for content, _, shape in shapes)
-    for (place, (label, group)), count in parts.items():
-        if group is None and count > 1:
+            source.say(f"object {object_number} is {label}, group {group}", warned=False)
+        elif number == 1:
+            own = [ids[thing] for thing in ids if thing[:2] == (label, None)]
             source.say(
-                f"{place}: {count} shapes labelled {label} without a group are one object; give "
-                "each a group if they are several"
+                f"{len(own)} shapes labelled {label} without a group are objects "
+                f"{listed([str(n) for n in own])}; give them one group_id if they are parts of one"
             )
 
 
@@ -175,13 +230,8 @@ def _rings(shape: JsonValue) -> tuple[np.ndarray, ...]:
     first, second = (point.xy() for point in points.items())
     if kind == "mask":
         return _mask_rings(shape["mask"], first)
-    ring = _circle(first, second) if kind == "circle" else _rectangle(first, second)
+    ring = _circle(first, second) if kind == "circle" else rectangle_ring(first, second)
     return (checked_ring(ring),)
-
-
-def _rectangle(first: tuple[float, float], second: tuple[float, float]) -> np.ndarray:
-    (x0, y0), (x1, y1) = first, second
-    return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
 
 
 def _circle(middle: tuple[float, float], rim: tuple[float, float]) -> np.ndarray:
@@ -208,7 +258,7 @@ def _mask_rings(given: JsonValue, corner: tuple[float, float]) -> tuple[np.ndarr
             start, column = column, column + len(list(run))
             if is_inside:
                 ends = (start - 0.5, top + row - 0.5), (column - 0.5, top + row + 0.5)
-                rings.append(checked_ring(_rectangle(*ends)))
+                rings.append(checked_ring(rectangle_ring(*ends)))
     if not rings:
         raise InputError(f"{given.place}: expected a mask with an object, got an empty one")
     return tuple(rings)

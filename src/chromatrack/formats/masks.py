@@ -45,6 +45,10 @@ _PALETTE_IDS: dict[int, int] = {
 }
 
 
+_OTHER_MASKS = frozenset({".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
+"""Suffixes of masks in a folder without any PNG."""
+
+
 def read_mask(path: str | PathLike[str]) -> np.ndarray:
     """Read one mask image: (H, W) int32 object ids, 0 is background.
 
@@ -101,7 +105,7 @@ def read_mask_folder(
 
     Returns {frame index (0-based): (H, W) int32 ids}, ascending, all of one size; each file is read
     as by `read_mask`, and colours outside the DAVIS palette get the same id in every file. Hidden
-    files and files that are not PNG are passed over.
+    files are passed over, and so are files that are not PNG, unless there is no PNG at all.
 
     Args:
         source: the video they are for: says what a name means, and masks are brought to its size.
@@ -216,11 +220,9 @@ def _numbered_files(folder: Path, source: MarkedSource | None) -> dict[int, Path
     """{frame index: file} of the PNGs in `folder`, ascending."""
     if not folder.is_dir():
         raise InputError(f"no mask folder '{folder}'; expected a folder with 00000.png, ...")
-    files = [
-        file
-        for file in sorted(folder.iterdir())
-        if not file.name.startswith(".") and file.suffix.lower() == ".png"
-    ]
+    every = [file for file in sorted(folder.iterdir()) if not file.name.startswith(".")]
+    files = [file for file in every if file.suffix.lower() == ".png"]
+    files = files or [file for file in every if file.suffix.lower() in _OTHER_MASKS]
     if not files:
         raise InputError(f"no PNG masks in '{folder}'; expected names like 00000.png")
     if source is None:

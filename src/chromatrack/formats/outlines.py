@@ -50,6 +50,12 @@ def read_ring(value: JsonValue) -> np.ndarray:
         raise InputError(f"{value.place}: {error}") from error
 
 
+def rectangle_ring(first: tuple[float, float], last: tuple[float, float]) -> np.ndarray:
+    """(4, 2) corners of the rectangle between two opposite ones."""
+    (x0, y0), (x1, y1) = first, last
+    return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], dtype=np.float64)
+
+
 def object_id(number: int, given: JsonValue) -> int:
     """The number, if it can be an object's id in a mask; else InputError."""
     if not 1 <= number <= np.iinfo(np.int32).max:

@@ -22,7 +22,9 @@ _MEDIA = (
 _MEDIA_WORD = re.compile(_MEDIA, re.IGNORECASE)
 _PICTURE_WORD = re.compile(r"_(jpe?g|png|bmp|webp|tiff?|avif|heic)$", re.IGNORECASE)
 _IMAGE = re.compile(r"\.(jpe?g|png|bmp|webp|tiff?)$", re.IGNORECASE)
-_ROBOFLOW = re.compile(r"\.rf\.[0-9A-Za-z]+(?=\.|$)")
+_ROBOFLOW = re.compile(r"\.rf\.[0-9A-Za-z_-]+(?=\.|$)")
+_PREFIXED = re.compile(r"(.*?[A-Za-z0-9]*[A-Za-z][A-Za-z0-9]*?)[ _.-]*[0-9]+")
+_GENERIC = re.compile("frame|img|image|pic|picture|mask", re.IGNORECASE)
 _OF_VIDEO = re.compile(rf"(.+)[_.-]({_MEDIA})[_-][0-9]+", re.IGNORECASE)
 _COUNTED = re.compile(rf"(.*[_.-]({_MEDIA})[_-])?(frame|img|image)?[_ -]?[0-9]+", re.IGNORECASE)
 _WORD = re.compile(r"[0-9A-Za-z]+(?:\.[0-9]+)*")
@@ -92,6 +94,15 @@ def video_in_name(name: str) -> str:
     """
     found = _OF_VIDEO.fullmatch(stem(before_export(name)))
     return found[1] if found else ""
+
+
+def prefix_of(name: str) -> str:
+    """What stands before the number at a picture's end: `clip` of `clip_0012.jpg`, else "".
+
+    Words such as `frame` are none.
+    """
+    found = _PREFIXED.fullmatch(stem(before_export(name)))
+    return "" if found is None or _GENERIC.fullmatch(found[1]) else found[1]
 
 
 def loosened(name: str) -> str:

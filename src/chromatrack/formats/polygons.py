@@ -1,4 +1,4 @@
-"""Polygons as JSON, LabelMe's or our own, and their pixels."""
+"""Polygons as JSON, LabelMe's, COCO's or our own, and their pixels."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from chromatrack.errors import InputError, shown
+from chromatrack.formats.coco_masks import read_coco_masks
 from chromatrack.formats.json_fields import JsonValue, load_json_object
 from chromatrack.formats.labelme import read_labelme
 from chromatrack.formats.marked_source import MarkedSource
@@ -22,10 +23,11 @@ def read_polygons(
 ) -> list[PolygonMark]:
     """Read outlined objects from a JSON file, or from all JSON files of a folder.
 
-    Two forms are known:
+    Three forms are known:
     - `{"objects": [{"id": 1, "frame": 0, "polygon": [[x, y], ...]}]}`, or "polygons" with a list of
       rings, of which those inside others are holes;
-    - LabelMe, as `labelme.read_labelme` says.
+    - LabelMe, as `labelme.read_labelme` says;
+    - COCO's segmentations, of pictures or videos, as `coco_masks.read_coco_masks` says.
 
     Args:
         source: the video they are for: says what a picture's name means, and coordinates on a
@@ -37,19 +39,41 @@ def read_polygons(
         shape per part): then it is all of them together.
 
     Raises:
-        InputError: no such file, not JSON, neither form, no polygons, an id below 1, fewer than 3
-            corners, or one that is not a finite number; a name that tells no frame of the source,
-            or a picture of another shape than its.
+        InputError: no such file, not JSON, none of the forms, no polygons, an id below 1, fewer
+            than 3 corners, or one that is not a finite number; a name that tells no frame of the
+            source, or a picture of another shape than its.
     """
     folder = Path(path)
     files = sorted(folder.glob("*.json")) if folder.is_dir() else [folder]
     data = [JsonValue(load_json_object(file, what="polygons"), str(file)) for file in files]
     marks = read_labelme([content for content in data if "shapes" in content], source)
     for content in data:
-        marks += [] if "shapes" in content else _own_marks(content, source)
+        if "annotations" in content:
+            marks += read_coco_masks(content, source)
+        elif "shapes" not in content:
+            marks += _own_marks(content, source)
     if not marks:
         raise InputError(f"'{folder}': expected at least one polygon, got none; outline an object")
+    if source is not None:
+        _say_what_reaches_out(marks, str(folder), source)
     return marks
+
+
+def _say_what_reaches_out(marks: Sequence[PolygonMark], name: str, source: MarkedSource) -> None:
+    """Tell of the first outline that leaves the frame by more than a slip of the hand."""
+    size = np.array(source.size[::-1])
+    slip = np.maximum(2, 0.02 * size)
+    for mark in marks:
+        low = np.min([ring.min(axis=0) for ring in mark.rings], axis=0)
+        high = np.max([ring.max(axis=0) for ring in mark.rings], axis=0)
+        if (low < -slip).any() or (high > size - 1 + slip).any():
+            source.say(
+                f"'{name}': object {mark.id} on frame {mark.frame} reaches from x {low[0]:g}, y "
+                f"{low[1]:g} to x {high[0]:g}, y {high[1]:g}, out of the video's {size[0]}x"
+                f"{size[1]} pixels, and is cut off there; if it was drawn on a picture of another "
+                "size, its file has to state that size"
+            )
+            return
 
 
 def rasterize(rings: Sequence[np.ndarray], size: tuple[int, int]) -> np.ndarray:

@@ -28,12 +28,13 @@ from chromatrack.runs.affected_spans import FrameSpan, SpanRun, count_steps, fin
 from chromatrack.runs.file_names import TABLES
 from chromatrack.runs.marks_json import read_run_marks
 from chromatrack.runs.progress import Report, stop_on_interrupt, told
-from chromatrack.runs.reader import read_result
+from chromatrack.runs.reader import Result, read_result
 from chromatrack.runs.rewrite import Rewriting
 from chromatrack.runs.saved_config import saved_config, saved_range
 from chromatrack.runs.staging import Staging
 from chromatrack.runs.things_table import Tally, ThingSummary
 from chromatrack.runs.writer import model_sha256
+from chromatrack.structures import Source
 from chromatrack.tracking.config import Device
 from chromatrack.tracking.inference import TrackerRun
 from chromatrack.tracking.mark_checks import check_all, dated, fit_skeleton
@@ -134,6 +135,59 @@ def _correct(
 ) -> Correction:
     """`correct`, with the folder to itself."""
     began, home = time.perf_counter(), stage.target
+    checked = _checked(home, new, video)
+    _check_same(tracker, checked.data)
+    if announce is not None:
+        announce(checked.plan)
+    source, start, merged = checked.source, checked.start, checked.merged
+    run = TrackerRun(
+        source, merged, start, read_frame(source, index=start), embedder=tracker.embedder
+    )
+    book = Rewriting(checked.result, checked.data, merged, stage)
+    steps = sum(_track_again(run, span, checked.direction, book, tell) for span in checked.spans)
+    for count, _ in enumerate(book.write(source), start=1):
+        tell("draw", count, checked.plan.of)
+    book.put_in_place(new)
+    seconds = time.perf_counter() - began
+    return Correction(
+        home,
+        tuple(checked.spans),
+        checked.plan.frames,
+        steps,
+        checked.plan.of,
+        seconds,
+        tuple(book.look_at),
+        _corrected(home, new),
+    )
+
+
+def plan_correction(
+    folder: str | PathLike[str], new: Marks, *, video: str | PathLike[str] | None = None
+) -> CorrectionPlan:
+    """What `correct` with the same arguments would do; nothing is tracked or written.
+
+    Raises:
+        InputError, VideoError: as `correct`.
+    """
+    return _checked(Path(folder), new, video).plan
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A correction that can be made: the run, its marks with the new ones, and what to do again."""
+
+    result: Result
+    data: dict[str, Any]
+    source: Source
+    merged: Marks
+    start: int
+    direction: Direction
+    spans: list[FrameSpan]
+    plan: CorrectionPlan
+
+
+def _checked(home: Path, new: Marks, video: str | PathLike[str] | None) -> _Checked:
+    """Look at a run and at new marks for it, before anything is done."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # said already
         result = read_result(home)
@@ -154,32 +208,12 @@ def _correct(
     info = replace(info, frame_count=None)  # the run says which frames there are
     end, direction = saved_range(data, str(home / "result.json"))
     check_all(merged, info, start=start, end=end)
-    _check_same(tracker, data)
     spans = find_spans(merged, new, first=start, last=last)
     changed = {f for span in spans for f in range(span.first, span.last + 1)}
-    if announce is not None:
-        looks = count_steps(spans, merged, direction)
-        seconds = _about_seconds(data, old, looks, direction)
-        announce(CorrectionPlan(len(changed), len(result.frames), looks, seconds))
-    run = TrackerRun(
-        source, merged, start, read_frame(source, index=start), embedder=tracker.embedder
-    )
-    book = Rewriting(result, data, merged, stage)
-    steps = sum(_track_again(run, span, direction, book, tell) for span in spans)
-    for count, _ in enumerate(book.write(source), start=1):
-        tell("draw", count, len(result.frames))
-    book.put_in_place(new)
-    seconds = time.perf_counter() - began
-    return Correction(
-        home,
-        tuple(spans),
-        len(changed),
-        steps,
-        len(result.frames),
-        seconds,
-        tuple(book.look_at),
-        _corrected(home, new),
-    )
+    looks = count_steps(spans, merged, direction)
+    seconds = _about_seconds(data, old, looks, direction)
+    plan = CorrectionPlan(len(changed), len(result.frames), looks, seconds)
+    return _Checked(result, data, source, merged, start, direction, spans, plan)
 
 
 def _corrected(folder: Path, new: Marks) -> tuple[ThingSummary, ...]:

@@ -104,6 +104,19 @@ def warn_of_small(small: list[SmallThing]) -> None:
     )
 
 
+def warn_of_live(small: list[SmallThing]) -> None:
+    """One warning for all small things of a live session, which has no close-ups."""
+    if small:
+        thing, rest = small[0], len(small) - 1
+        others = f" (and {rest} more such)" if rest else ""
+        warnings.warn(
+            f"{thing.kind} {thing.number} covers {thing.pixels:g} px of frame {thing.frame}, less "
+            f"than a cell{others}: a live session has no close-ups, so it will hardly be found on "
+            "other frames; use a larger size, or `Tracker.track` on a recording",
+            stacklevel=4,
+        )
+
+
 class _KnownCuts(CutDetector):
     """Cuts as the whole frame showed them: a window that moves has none of its own."""
 

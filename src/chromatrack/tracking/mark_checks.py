@@ -47,11 +47,12 @@ def checked_source(
         embedder: says at which size frames are looked at: how many labels there is memory for.
 
     Raises:
-        InputError: as `check_all`. VideoError: the video cannot be read.
+        InputError: as `check_all`. VideoError: the video cannot be read. DamagedVideoError: a mark
+            lies behind the damage, so that what it shows is not known.
     """
     marks = marks.typed()
     check_count(marks.layout())  # before anything is read
-    info = probe(video)
+    info, damage = probe(video), None
     room = {} if embedder is None else embedder.room((info.height, info.width))
     true = replace(info, frame_count=None)
     try:
@@ -60,9 +61,11 @@ def checked_source(
             read_frame(video, index=last if end is None else max(start, min(last, end - 1)))
     except BeyondEndError as error:
         true = replace(info, frame_count=error.frame_count)
-    except DamagedVideoError:
-        pass  # the run will come to the damage itself, and keep what is before it
+    except DamagedVideoError as error:
+        damage = error
     check_all(marks, true, start=start, end=end, **room)
+    if damage is not None:
+        check_before_damage(marks, damage)
     return info
 
 
@@ -160,6 +163,16 @@ def check_reached(marks: Marks, video: Source, *, start: int, count: int) -> Non
         if frame >= count:
             info = VideoInfo(fspath(video), 0, 0, count, None, None, "", "", 0, False)
             raise _misdated(what, frame, info, start=start, after=count)
+
+
+def check_before_damage(marks: Marks, damage: DamagedVideoError) -> None:
+    """Raise the damage anew, with the name of the first mark that lies behind it, if one does."""
+    first = damage.frame_index
+    for what, frame in dated(marks):
+        if frame >= first:
+            allowed = f"expected one of the frames 0 to {first - 1}" if first else "cannot be read"
+            text = f"{what} of frame {frame}: {allowed}; {damage}"
+            raise DamagedVideoError(text, frame_index=first) from damage
 
 
 def _misdated(what: str, frame: int, info: VideoInfo, *, start: int, after: int) -> InputError:

@@ -16,7 +16,7 @@ from chromatrack.structures import Kind, Source
 from chromatrack.tracking.mark_checks import checked_source
 from chromatrack.tracking.marks import Marks
 from chromatrack.video.images import image_files
-from chromatrack.video.reader import probe
+from chromatrack.video.reader import VideoInfo, probe
 
 MOST_FRAMES = 8
 """So many frames of one thing are listed."""
@@ -68,7 +68,18 @@ def understood(
         InputError: as `Tracker.track`, and for a mark behind the last frame that can be read.
         VideoError: the video cannot be read.
     """
-    info = checked_source(source.video, marks, start=start, end=end)
+    return described(marks, source, checked_source(source.video, marks, start=start, end=end))
+
+
+def described(
+    marks: Marks, source: MarkedSource, info: VideoInfo, *, more: Iterable[str] = ()
+) -> str:
+    """What marks mean, as `understood` says it, without checking them.
+
+    Args:
+        info: of the video.
+        more: lines to end with.
+    """
     frames = {None: "", 1: ", 1 frame"}.get(info.frame_count, f", {info.frame_count} frames")
     lines = [f"video: {source.video}, {info.width}x{info.height} px{frames}"]
     for (kind, number), marked in sorted(_things(marks).items()):
@@ -78,7 +89,7 @@ def understood(
     if marks.skeleton is not None:
         lines.append(f"joints: {', '.join(marks.skeleton.names)}")
     lines += [f"note: {note.text}" for note in source.notes]
-    return "\n".join([*lines, "dry run: nothing was tracked or written"])
+    return "\n".join([*lines, *more, "dry run: nothing was tracked or written"])
 
 
 def _things(marks: Marks) -> _Things:

@@ -14,6 +14,7 @@ from chromatrack.formats.masks import check_mask
 from chromatrack.ops.coords import Box
 from chromatrack.propagation.layout import Layout, channel_names
 from chromatrack.structures import BoxMark, KeypointMark, Kind, LabelName, LostMark, PointMark
+from chromatrack.tracking.close_up import SmallThing, small_things, warn_of_live
 from chromatrack.tracking.embedder import FrameEmbedder
 from chromatrack.tracking.inference import TrackedFrame, TrackerRun, tracked
 from chromatrack.tracking.mark_checks import check_all, check_count
@@ -48,7 +49,7 @@ def start_session(
     """Begin to track live frames; this is frame 0. Marks may also come later.
 
     A session in which everything is marked on frame 0 gives the frames of `Tracker.track` exactly,
-    but for things smaller than a cell: those have no close-ups here.
+    but for things smaller than a cell: those have no close-ups here, which is warned of.
 
     Args:
         rgb: `(H, W, 3)` uint8; all later frames have its size.
@@ -145,6 +146,7 @@ class Session:
             )
         layout = self.layout.grown(new.layout())
         check_count(layout, **self._run.embedder.room(self._frame.rgb.shape[:2]))
+        warn_of_live(self._small(new))
         return self._redo(new, layout)
 
     def correct(self, **marks: Unpack[LiveMarks]) -> TrackedFrame:
@@ -227,6 +229,12 @@ class Session:
         kept = {mark.index for mark in self._now.propagator.bank.marked}
         self._now.labels.redetector.forget_marked(kept=kept)
         return tracked(frame, reading, self._run)
+
+    def _small(self, new: Marks) -> list[SmallThing]:
+        """Those of new marks that are smaller than a cell, so that a run would enlarge them."""
+        size, embedder = self._frame.rgb.shape[:2], self._run.embedder
+        working = embedder.config.working_size(size)
+        return small_things(new, frame_size=size, working_size=working, stride=embedder.spec.stride)
 
     def _redo(self, new: Marks, layout: Layout) -> TrackedFrame:
         """Do the current frame again with more marks and perhaps more labels."""

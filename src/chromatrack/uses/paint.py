@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,14 @@ import torch
 from torch import Tensor
 
 from chromatrack.errors import InputError
-from chromatrack.ops.resample import interleaved, planes, resize, to_cells, upsample_guided
+from chromatrack.ops.resample import (
+    interleaved,
+    interleaved_deep,
+    planes,
+    resize,
+    to_cells,
+    upsample_guided,
+)
 from chromatrack.propagation.propagate import Reference, copy_labels
 from chromatrack.runs.progress import Report
 from chromatrack.runs.video_staging import check_video_output
@@ -34,7 +42,8 @@ from chromatrack.uses.layers import (
 )
 from chromatrack.uses.video_output import video_output
 from chromatrack.video.encoding import USUAL, Codec, Quality
-from chromatrack.video.reader import Frame, Moment, frame_range, probe, read_frame
+from chromatrack.video.pixel_format import to_8_bit
+from chromatrack.video.reader import Frame, Moment, frame_range, probe, read_frame, read_frames
 
 Wash = Callable[[np.ndarray], Tensor]
 """Makes `(3, H, W)` Lab, the change on a frame `(H, W, 3)` uint8, without the surface's detail."""
@@ -42,7 +51,7 @@ Wash = Callable[[np.ndarray], Tensor]
 
 @dataclass(frozen=True)
 class PaintedFrame(Frame):
-    """A frame with everything laid on it.
+    """A frame with everything laid on it; `deep` where the source has more than 8 bits.
 
     shown: for every texture, then every painted frame, the share of it that is seen here, [0, 1].
     """
@@ -167,7 +176,7 @@ def paint_frames(
         else None
         for layer in layers
     ]
-    return _painted_frames(layers, tracks, washes)
+    return _painted_frames(layers, tracks, washes, _deep_frames(video, start, end))
 
 
 def _run_masks(run: list[Layer]) -> dict[int, np.ndarray] | None:
@@ -204,24 +213,44 @@ def wash(tracker: Tracker, layer: Layer, video: Source) -> Wash:
     return on
 
 
+def _deep_frames(video: Source, start: int, end: int | None) -> Iterator[np.ndarray | None]:
+    """The frames as `(H, W, 3)` uint16; None without end where the source has 8 bits."""
+    for frame in read_frames(video, start=start, end=end, deep=True):
+        if frame.deep is None:
+            break
+        yield frame.deep
+    yield from repeat(None)
+
+
 def _painted_frames(
-    layers: list[Layer], tracks: list[Iterator[TrackedFrame]], washes: list[Wash | None]
+    layers: list[Layer],
+    tracks: list[Iterator[TrackedFrame]],
+    washes: list[Wash | None],
+    deep: Iterator[np.ndarray | None],
 ) -> Generator[PaintedFrame]:
     with ExitStack() as stack:
-        for track in tracks:
-            if isinstance(track, Generator):
-                stack.enter_context(closing(track))
+        for frames in (*tracks, deep):
+            if isinstance(frames, Generator):
+                stack.enter_context(closing(frames))
         for found in zip(*tracks, strict=True):
-            yield _paint(found, layers, washes)
+            yield _paint(found, layers, washes, next(deep))
 
 
 @torch.inference_mode()
 def _paint(
-    found: Sequence[TrackedFrame], layers: list[Layer], washes: list[Wash | None]
+    found: Sequence[TrackedFrame],
+    layers: list[Layer],
+    washes: list[Wash | None],
+    deep: np.ndarray | None,
 ) -> PaintedFrame:
-    """One frame, as every run tracked it, with everything laid on it."""
+    """One frame, as every run tracked it, with everything laid on it.
+
+    deep: the frame as `(H, W, 3)` uint16, where the source has more than 8 bits.
+    """
     frame = found[0]
     image = planes(frame.rgb).float() / 255
+    if deep is not None:
+        image = planes(deep.astype(np.int32)).float() / 65535
     views = [layer.view(found[layer.run]) for layer in layers]
     changes = [
         (layer, view, make(frame.rgb) if make and frame.index != layer.surface.frame else None)
@@ -234,10 +263,12 @@ def _paint(
     for layer, view in zip(layers, views, strict=True):
         if layer.is_texture and view is not None:
             lay_texture(image, layer, view, luma)
+    painted = interleaved(image) if deep is None else interleaved_deep(image)
     return PaintedFrame(
-        interleaved(image),
+        to_8_bit(painted),
         frame.index,
         frame.pts_seconds,
         frame.duration_seconds,
+        None if deep is None else painted,
         shown=tuple(shown_share(layer, view) for layer, view in zip(layers, views, strict=True)),
     )

@@ -24,6 +24,7 @@ from chromatrack.uses.plane_motion import Motion, apply_motion
 from chromatrack.uses.video_output import video_output
 from chromatrack.uses.warp import Fill, Framing, Warp, crop_framing
 from chromatrack.video.encoding import USUAL, Quality
+from chromatrack.video.pixel_format import to_8_bit
 from chromatrack.video.reader import probe, read_frame, read_frames
 
 
@@ -65,8 +66,8 @@ def stabilize_video(
 
     Objects and boxes hold their centre where it was on their first frame; points and joints hold
     all of them, as well as one motion can; for the background see `camera_path.py`. Where a thing
-    is absent, or cut by the frame's border, its motion is filled in. Timing and sound stay the
-    source's.
+    is absent, or cut by the frame's border, its motion is filled in. Timing, sound and depth stay
+    the source's.
 
     Args:
         video: the video of which `result` is the tracks.
@@ -163,8 +164,10 @@ def _write_moved(
         quality=quality,
         progress=progress,
     ) as put:
-        for frame in read_frames(video, start=first, end=first + count):
-            put(replace(frame, rgb=warp(frame.rgb, moves[done])))
+        for frame in read_frames(video, start=first, end=first + count, deep=True):
+            moved = warp(frame.rgb if frame.deep is None else frame.deep, moves[done])
+            deep = None if frame.deep is None else moved
+            put(replace(frame, rgb=to_8_bit(moved), deep=deep))
             done += 1
     if done < count:
         raise InputError(

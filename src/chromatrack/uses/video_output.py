@@ -30,9 +30,9 @@ def video_output(
 ) -> Iterator[Callable[[Frame], None]]:
     """Open a video file, or a folder for images, for what is made of `video` from frame `first` on.
 
-    Yields the function that writes a frame, reports progress as `name`, and then lets Ctrl-C end
-    the loop: what was written until then plays. It has its name when the block ends; what was there
-    before is as it was if that is by any other error.
+    Yields the function that writes a frame, in its `deep` pixels where it has them, reports
+    progress as `name`, and then lets Ctrl-C end the loop: what was written until then plays. It has
+    its name when the block ends; what was there before is as it was if that is by any other error.
 
     Raises:
         InputError: `codec` does not go with `output`. OutputError: it cannot be written.
@@ -44,7 +44,9 @@ def video_output(
     def put(frame: Frame) -> None:
         nonlocal count
         writer.write(
-            frame.rgb, pts_seconds=frame.pts_seconds, duration_seconds=frame.duration_seconds
+            frame.rgb if frame.deep is None else frame.deep,
+            pts_seconds=frame.pts_seconds,
+            duration_seconds=frame.duration_seconds,
         )
         count += 1
         if progress is not None:

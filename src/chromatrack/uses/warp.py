@@ -100,18 +100,22 @@ class Warp:
         self._places = framing.places()
 
     def __call__(self, rgb: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-        """(h, w, 3) uint8 of a (H, W, 3) uint8 frame whose pixels `matrix` (3, 3) moves."""
+        """A moved frame: (h, w, 3) uint8 or uint16 of a (H, W, 3) frame of the same type.
+
+        matrix: (3, 3), moves the pixels.
+        """
+        levels = rgb.astype(np.int32) if rgb.dtype == np.uint16 else rgb
         back = torch.from_numpy(np.linalg.inv(matrix)).float()
         source = (self._places @ back[:2, :2].T + back[:2, 2]).permute(2, 0, 1)
-        image = planes(np.ascontiguousarray(rgb)).float()
+        image = planes(np.ascontiguousarray(levels)).float()
         moved = sample_picture(image, source)
         if self._fill in ("black", "blur"):
             ones = torch.ones(1, *image_size(image))
             covered = sample_picture(ones, source, mode="bilinear", padding_mode="zeros")
             ground = _blurred(moved) if self._fill == "blur" else torch.zeros(1)
             moved = ground + covered * (moved - ground)
-        pixels = moved.round().clamp(0, 255).to(torch.uint8)
-        return pixels.permute(1, 2, 0).contiguous().numpy()
+        pixels = moved.round().clamp(0, np.iinfo(rgb.dtype).max).to(torch.int32)
+        return pixels.permute(1, 2, 0).contiguous().numpy().astype(rgb.dtype)
 
 
 def _blurred(image: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from chromatrack.errors import VideoError
+from chromatrack.video.transport import HEAD, PACKET, Packing, packing_of
 
 _BOX_TYPES = frozenset(
     b"ftyp styp moov moof mdat free skip wide uuid sidx mfra meta pdin emsg prft pnot".split()
@@ -22,7 +23,6 @@ _EBML_HEADER, _SEGMENT, _CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
 _SEGMENT_PARTS = frozenset(
     [0x114D9B74, 0x1549A966, 0x1654AE6B, _CLUSTER, 0x1C53BB6B, 0x1941A469, 0x1043A770, 0x1254C367]
 )
-_TS_PACKET = 188
 _MIRRORED_BYTES = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 
 
@@ -79,7 +79,7 @@ def _walk(path: Path) -> Iterator[int]:
     """Yield growing byte positions up to which the file is sound; raise at a contradiction."""
     size = path.stat().st_size
     with path.open("rb") as file:
-        head = file.read(2 * _TS_PACKET + 1)
+        head = file.read(HEAD)
         if head[4:8] in _BOX_TYPES:
             yield from _walk_boxes(file, size)
         elif head[:4] == _EBML_HEADER.to_bytes(4, "big"):
@@ -87,8 +87,8 @@ def _walk(path: Path) -> Iterator[int]:
         elif head[:4] == b"RIFF":
             if 8 + int.from_bytes(head[4:8], "little") > size + 1:  # + 1: an omitted pad byte
                 raise _Contradiction(math.inf)
-        elif head[::_TS_PACKET] == b"GGG":
-            yield from _walk_transport(file, size)
+        elif packing := packing_of(head):
+            yield from _walk_transport(file, size, packing)
         elif head[:3] == b"FLV":
             yield from _walk_flash(file, size)
         elif head[:3] == b"GIF":
@@ -98,7 +98,9 @@ def _walk(path: Path) -> Iterator[int]:
 def _walk_part(path: Path, part: tuple[int, int]) -> Iterator[int]:
     start, end = part
     with path.open("rb") as file:
-        yield from _walk_transport(file, end - start, start=start)
+        file.seek(start)
+        packing = packing_of(file.read(HEAD)) or Packing(PACKET, 0)
+        yield from _walk_transport(file, end - start, packing, start=start)
 
 
 def _walk_boxes(file: BinaryIO, size: int) -> Iterator[int]:
@@ -153,18 +155,20 @@ def _walk_ebml(file: BinaryIO, size: int) -> Iterator[int]:
         raise _Contradiction(math.inf)
 
 
-def _walk_transport(file: BinaryIO, size: int, *, start: int = 0) -> Iterator[int]:
+def _walk_transport(
+    file: BinaryIO, size: int, packing: Packing, *, start: int = 0
+) -> Iterator[int]:
     """Every packet of an mpegts file begins with a sync byte."""
-    position = 0
+    position, stride = 0, packing.stride
     file.seek(start)
-    while chunk := file.read(min(_TS_PACKET * 1024, size - position)):
-        marks = chunk[::_TS_PACKET]
+    while chunk := file.read(min(stride * 1024, size - position)):
+        marks = chunk[packing.lead :: stride]
         if marks.strip(b"G"):
             bad = next(i for i, mark in enumerate(marks) if mark != ord("G"))
-            raise _Contradiction(position + bad * _TS_PACKET)
+            raise _Contradiction(position + bad * stride)
         position += len(chunk)
         yield position
-    if size % _TS_PACKET:
+    if size % stride:
         raise _Contradiction(math.inf)
 
 

@@ -2,6 +2,7 @@
 
 Recordings that were put behind each other (`cat a.ts b.ts`) begin anew in the middle of the file:
 their clock restarts, their pictures may change size. FFmpeg takes the seam for missing bytes.
+Cameras and Blu-ray discs put 4 bytes of a clock before every packet (m2ts, mts).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,6 +24,26 @@ _SERVICES = 0x11
 """Identifier of the table of services, which some write in front of that of programs."""
 _RESYNC = 1 << 20
 """Bytes within which packets are looked for again where they break off."""
+
+
+class Packing(NamedTuple):
+    """How packets lie in a file: one every `stride` bytes, `lead` bytes of other things first."""
+
+    stride: int
+    lead: int
+
+
+_PACKINGS = (Packing(PACKET, 0), Packing(PACKET + 4, 4))
+HEAD = 2 * (PACKET + 4) + 5
+"""Bytes at the start of a file that tell its packing."""
+
+
+def packing_of(head: bytes) -> Packing | None:
+    """The packing of a transport stream that begins so; None for any other file."""
+    for packing in _PACKINGS:
+        if head[packing.lead : HEAD : packing.stride][:3] == bytes([_SYNC] * 3):
+            return packing
+    return None
 
 
 @dataclass(frozen=True)
@@ -44,45 +66,46 @@ def recordings(path: str) -> tuple[Recording, ...]:
 @lru_cache(maxsize=16)
 def _recordings(path: str, size: int, _changed: int) -> tuple[Recording, ...]:
     with Path(path).open("rb") as file:
-        head = file.read(2 * PACKET + 1)
-    if head[::PACKET] != bytes([_SYNC] * 3):
+        packing = packing_of(file.read(HEAD))
+    if packing is None:
         return ()
     data = np.memmap(path, dtype=np.uint8, mode="r")
-    places = _packet_places(data)
-    begins = [0, *_seams(data, places)]
+    places = _packet_places(data, packing)
+    begins = [packing.lead, *_seams(data, places, packing)]
     if len(begins) == 1:
         return ()
-    ends = [*(_end_before(places, begin) for begin in begins[1:]), size]
-    return tuple(map(Recording, begins, ends))
+    ends = [_end_before(places, begin, packing) for begin in begins[1:]]
+    starts = [begin - packing.lead for begin in begins]
+    return tuple(map(Recording, starts, [*(end - packing.lead for end in ends), size]))
 
 
-def _end_before(places: np.ndarray, begin: int) -> int:
-    """Where the recording ends that lies before byte `begin`, in whole packets."""
+def _end_before(places: np.ndarray, begin: int, packing: Packing) -> int:
+    """Where the recording ends that lies before the packet at `begin`, in whole packets."""
     number = int(np.searchsorted(places, begin))
-    while places[number] - places[number - 1] != PACKET and number > 1:
+    while places[number] - places[number - 1] != packing.stride and number > 1:
         number -= 1  # a packet that broke off, and has the next recording's bytes in it
     return int(places[number])
 
 
-def _packet_places(data: np.ndarray) -> np.ndarray:
+def _packet_places(data: np.ndarray, packing: Packing) -> np.ndarray:
     """(N,) int64 byte positions of all packets, also behind places where they break off."""
-    found, place = [], 0
+    found, place, stride = [], packing.lead, packing.stride
     while place + PACKET <= len(data):
-        good = data[place : len(data) - PACKET + 1 : PACKET] == _SYNC
+        good = data[place : len(data) - PACKET + 1 : stride] == _SYNC
         count = len(good) if good.all() else int(good.argmin())
-        found.append(place + PACKET * np.arange(count, dtype=np.int64))
-        place += PACKET * count
+        found.append(place + stride * np.arange(count, dtype=np.int64))
+        place += stride * count
         near = data[place : place + _RESYNC] == _SYNC
-        span = max(0, len(near) - 2 * PACKET)
-        near = near[:span] & near[PACKET:][:span] & near[2 * PACKET :][:span]
+        span = max(0, len(near) - 2 * stride)
+        near = near[:span] & near[stride:][:span] & near[2 * stride :][:span]
         if count == len(good) or not near.any():
             break
         place += int(near.argmax())
     return np.concatenate(found)
 
 
-def _seams(data: np.ndarray, places: np.ndarray) -> list[int]:
-    """Byte positions at which a recording begins, but for the first.
+def _seams(data: np.ndarray, places: np.ndarray, packing: Packing) -> list[int]:
+    """Positions of the packets with which a recording begins, but for the first.
 
     There the table of programs (PAT) comes between two pictures of the video, and its clock is set
     anew or every counter begins at 0.
@@ -109,7 +132,7 @@ def _seams(data: np.ndarray, places: np.ndarray) -> list[int]:
         goes_on = len(same) and control[units[number] + same[-1]] & 0x0F == 15
         if goes_on and not leaps[number] and step[number] >= 0:
             continue  # neither counters nor the clock began anew
-        whole = places[at] - places[at - 1] == PACKET
+        whole = places[at] - places[at - 1] == packing.stride
         if whole and pids[at - 1] == _SERVICES and at - 1 > units[number]:
             at -= 1
         seams.append(int(places[at]))
