@@ -51,7 +51,7 @@ def test_a_type_that_there_is_not_is_one_line(tmp_path, kind):
     numbers = struct.pack("<2I", 9, 48)
     assert content.count(numbers) == 1
     path.write_bytes(content.replace(numbers, struct.pack("<2I", kind, 48)))
-    with pytest.raises(LayoutError, match="cannot read .*MATLAB"):
+    with pytest.raises(LayoutError, match=r"cannot read .*MATLAB"):
         read_mat(path, ["numbers"], expected="a file")
 
 
