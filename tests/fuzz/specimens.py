@@ -127,7 +127,7 @@ def mask_pages(suffix: str) -> Callable[[Path], Path]:
         path = folder / f"masks.{suffix}"
         moved = (np.roll((mask() == 1) * np.uint8(255), 2 * n, axis=1) for n in range(FRAMES))
         first, *rest = map(Image.fromarray, moved)
-        more = {"lossless": True} if suffix == "webp" else {}
+        more: dict[str, Any] = {"lossless": True} if suffix == "webp" else {}
         first.save(path, save_all=True, append_images=rest, **more)
         return path
 
