@@ -6,7 +6,6 @@ Masks are read one at a time, so memory grows by a few numbers per thing and fra
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -158,7 +157,8 @@ def _blank(kind: Kind, number: int, count: int) -> Trace:
 def _paired_kinds(names: Collection[tuple[Kind, int]]) -> set[Kind]:
     """Kinds whose things are few enough to be looked at in pairs; warns of the others."""
     paired: set[Kind] = set()
-    for kind, count in Counter(kind for kind, _ in names).items():
+    for kind in KINDS:
+        count = sum(own == kind for own, _ in names)
         pairs = count * (count - 1) // 2
         if pairs <= MOST_PAIRS:
             paired.add(kind)
