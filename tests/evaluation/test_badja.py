@@ -243,6 +243,7 @@ def changed(**values) -> list[dict]:
         (changed(image_path="camel/00003.jpg"), "one clip, got bear, camel"),
         ([entry(1), entry(1)], "two for 00001"),
         (changed(joints="no"), "are not .row, column. each"),
+        (changed(joints=[[10**400, 2]] * 37), "are not .row, column. each"),
         (changed(joints=[[1, 2, 3]] * 37), r"got \(37, 3\)"),
         (changed(joints=[[1, 2], [3]]), "are not .row, column. each"),
         (changed(visibility=[True]), "expected 37 visibilities"),

@@ -29,13 +29,14 @@ from chromatrack.evaluation.datasets.tapvid import read_tapvid
 from chromatrack.evaluation.datasets.tapvid_files import clip_frames
 from chromatrack.formats.csv_tables import BOX, read_boxes, read_points, read_tracks
 from chromatrack.formats.keypoints import read_keypoint_tracks, read_keypoints, read_skeleton
-from chromatrack.formats.masks import read_mask, read_mask_folder
+from chromatrack.formats.marked_source import MarkedSource
+from chromatrack.formats.masks import read_mask_folder
 from chromatrack.formats.polygons import paint_polygons, read_polygons
 from chromatrack.model.weights import load_checkpoint, load_encoder
 from chromatrack.runs.marks_json import read_run_marks
 from chromatrack.runs.reader import read_result
 from chromatrack.tracking.mark_checks import check_all
-from chromatrack.tracking.marks import Marks, read_reference
+from chromatrack.tracking.marks import Marks, read_marks, read_reference
 from chromatrack.training.data.index import build_index
 from chromatrack.uses.events import find_events
 from chromatrack.video.reader import VideoInfo, frame_range, probe, read_frame, read_frames
@@ -86,15 +87,21 @@ def picture(path: Path, folder: Path) -> None:
 
 
 def mask(path: Path, folder: Path) -> None:
-    ids = read_mask(path)
-    expect(ids.ndim == 2 and ids.min() >= 0, f"mask {ids.shape}")
-    _checked(Marks(masks={0: ids}))
+    """One mask or several in a file, read for the clip as commands do."""
+    masks = read_marks(path, start=0, source=_source())
+    for ids in masks.values():
+        expect(ids.shape == specimens.SIZE and ids.min() >= 0, f"mask {ids.shape}")
+    _checked(Marks(masks=masks))
 
 
 def mask_folder(path: Path, folder: Path) -> None:
     for index in (0, 2):
         shutil.copy(path, folder / f"{index:05d}.png")
-    _checked(Marks(masks=read_mask_folder(folder)))
+    _checked(Marks(masks=read_mask_folder(folder, source=_source())))
+
+
+def _source() -> MarkedSource:
+    return MarkedSource(INFO.path, specimens.SIZE, specimens.FRAMES)
 
 
 def points(path: Path, folder: Path) -> None:

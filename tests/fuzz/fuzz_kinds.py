@@ -66,7 +66,7 @@ def _pictures() -> Iterator[tuple[str, Kind]]:
         yield f"picture-{suffix}", Kind(make, mutations.damaged_bytes, doors.picture)
     for name in ("tif", "png", "webp"):
         yield f"pages-{name}", Kind(specimens.pages(name), mutations.damaged_bytes, doors.video)
-    for suffix in ("png", "jpg"):
+    for suffix in ("png", "jpg", "ppm", "gif", "jp2", "avif", "webp", "tif"):
         make = specimens.picture(suffix)
         colored = made_video("colorize", "HOME/clip.mkv", "--reference", "{}", "-o", "OUT", *SMALL)
         yield f"colorize-{suffix}", Kind(make, mutations.damaged_bytes, colored)
@@ -90,6 +90,13 @@ def _masks() -> Iterator[tuple[str, Kind]]:
     yield "mask-folder", Kind(make, repacked.damaged_png, doors.mask_folder)
     yield "track-masks", Kind(make, repacked.damaged_png, command("--masks", "{}"))
     yield "correct-masks", Kind(make, repacked.damaged_png, correction("--masks", "{}@0"))
+    for suffix in ("tif", "png", "webp", "gif"):
+        make = specimens.mask_pages(suffix)
+        yield f"mask-pages-{suffix}", Kind(make, mutations.damaged_bytes, doors.mask)
+        yield (
+            f"track-mask-pages-{suffix}",
+            Kind(make, mutations.damaged_bytes, command("--masks", "{}"), share=0.5),
+        )
 
 
 def _marks() -> Iterator[tuple[str, Kind]]:
@@ -108,12 +115,17 @@ def _marks() -> Iterator[tuple[str, Kind]]:
         make = specimens.json_file("marks", getattr(specimens, name))
         yield f"polygons-{name}", Kind(make, mutations.damaged_json, doors.polygons, share=2)
         yield f"track-{name}", Kind(make, mutations.damaged_json, command("--polygons", "{}"))
+        again = correction("--polygons", "{}")
+        yield f"correct-{name}", Kind(make, mutations.damaged_json, again, share=0.5)
     for name in ("coco", "cvat", "roboflow", "coco_videos", "short_pose"):
         make = specimens.json_file("marks", getattr(specimens, name))
         yield f"keypoints-{name}", Kind(make, mutations.damaged_json, doors.keypoints, share=2)
         yield f"track-{name}", Kind(make, mutations.damaged_json, command("--keypoints", "{}"))
     make = specimens.json_file("marks", specimens.skeleton)
     yield "skeleton", Kind(make, mutations.damaged_json, doors.skeleton)
+    make = specimens.json_file("marks", specimens.short_pose)
+    again = correction("--keypoints", "{}")
+    yield "correct-keypoints", Kind(make, mutations.damaged_json, again)
 
 
 def _models() -> Iterator[tuple[str, Kind]]:

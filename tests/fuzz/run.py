@@ -104,6 +104,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--skip", type=int, default=0, help="of these inputs, the first so many")
     parser.add_argument("--kind", nargs="*", default=[])
     parser.add_argument("--again", type=int, help="one trial's seed, with --kind")
     parser.add_argument("--keep", type=Path, help="folder for badly answered inputs")
@@ -117,7 +118,7 @@ def main() -> int:
     if given.again is not None:
         todo = [trials.Trial(given.kind[0], given.again)]
     else:
-        todo = list(trials.draw(given.count, seed=given.seed, kinds=given.kind))
+        todo = list(trials.draw(given.count, seed=given.seed, kinds=given.kind))[given.skip :]
     bad: dict[str, list[trials.Trial]] = defaultdict(list)
     asked: Counter[str] = Counter()
     began, worker = time.monotonic(), Child()

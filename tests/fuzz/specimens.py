@@ -120,6 +120,20 @@ def mask_picture(suffix: str) -> Callable[[Path], Path]:
     return make
 
 
+def mask_pages(suffix: str) -> Callable[[Path], Path]:
+    """A maker of one file with a mask for every frame."""
+
+    def make(folder: Path) -> Path:
+        path = folder / f"masks.{suffix}"
+        moved = (np.roll((mask() == 1) * np.uint8(255), 2 * n, axis=1) for n in range(FRAMES))
+        first, *rest = map(Image.fromarray, moved)
+        more: dict[str, Any] = {"lossless": True} if suffix == "webp" else {}
+        first.save(path, save_all=True, append_images=rest, **more)
+        return path
+
+    return make
+
+
 def json_file(name: str, value: Callable[[], Any]) -> Callable[[Path], Path]:
     """A maker of a JSON file."""
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from chromatrack.errors import InputError, OutputError
 from chromatrack.structures import Kind
+from chromatrack.uses import trajectories
 from chromatrack.uses.events import (
     Event,
     EventRules,
@@ -173,6 +174,22 @@ def test_distances_are_between_centres_on_common_frames():
     assert (least.value, least.start_frame, least.x, least.y) == (5, 1, 1.5, 2)
     assert mean.value == pytest.approx(65 / 3)
     assert (mean.start_frame, mean.end_frame) == (0, 2)
+
+
+@pytest.mark.parametrize("kind", ["masks", "boxes", "points", "keypoints"])
+def test_pairs_of_too_many_things_are_left_out_and_said(monkeypatch, kind):
+    monkeypatch.setattr(trajectories, "MOST_PAIRS", 2)  # three things make three pairs
+    shape = {"masks": (), "boxes": (4,), "points": (2,), "keypoints": (2, 2)}[kind]
+    tracks = {number: np.full((3, *shape), 10.0 + number) for number in range(1, 4)}
+    paths = {number: [(12 * number, 5)] * 3 for number in range(1, 4)}
+    given = {kind: squares(paths) if kind == "masks" else tracks}
+    if kind != "points":
+        given["points"] = {1: np.full((3, 2), 3.0), 2: np.full((3, 2), 4.0)}
+    with pytest.warns(UserWarning, match="make 3 pairs, more than 2: contacts and distances"):
+        events = find_events(hand_result(**given))
+    told = {event.kind for event in named(events, "contact", "distance_min", "distance_mean")}
+    assert told == ({"point"} if kind != "points" else set())
+    assert len(named(events, "path_length")) == (3 if kind == "points" else 5)
 
 
 def test_speed_and_path_length_of_a_steady_motion_at_any_frame_rate():

@@ -12,7 +12,7 @@ from chromatrack.errors import DamagedVideoError, InputError, VideoError
 from chromatrack.formats.masks import read_mask, read_mask_folder, read_mask_pages
 from chromatrack.tracking.mark_checks import checked_marks
 from chromatrack.tracking.marks import Marks
-from chromatrack.video.image_access import MOST_PIXELS
+from chromatrack.video.picture_files import MOST_PIXELS
 from chromatrack.video.reader import frame_range, probe, read_frame, read_frames
 
 DURATIONS = [40, 40, 120, 40, 500, 10]  # ms

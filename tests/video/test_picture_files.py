@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin, TiffImagePlugin
+from PIL.ImageFile import ImageFile
 from video_clips import pictures
 
 from chromatrack.errors import ChromatrackError, InputError, LayoutError, VideoError
@@ -19,7 +20,7 @@ from chromatrack.formats.masks import read_mask
 from chromatrack.tracking.marks import read_reference
 from chromatrack.uses.layers import parse_painted, parse_texture
 from chromatrack.video.images import image_size, load_image
-from chromatrack.video.picture_files import MOST_PIXELS, opened_picture, read_rgb
+from chromatrack.video.picture_files import MOST_PIXELS, opened_picture, read_rgb, upright_size
 from chromatrack.video.reader import probe, read_frames
 
 FORMATS = ["png", "jpg", "ppm", "gif", "jp2", "avif", "webp", "tif", "tga", "bmp"]
@@ -138,6 +139,50 @@ def test_a_picture_of_the_largest_size_is_opened_without_a_warning() -> None:
         with opened_picture(io.BytesIO(png(16_384, 8_192, b""))) as image:
             assert image.size == (16_384, 8_192)
     assert MOST_PIXELS == 16_384 * 8_192
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp", "avif"])
+def test_a_size_is_read_without_decoding_pixels(suffix: str, tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / f"p.{suffix}"
+    path.write_bytes(encoded(suffix))
+    decoded_size, decoded = load_image(path).shape[:2], []
+    for kind in (
+        Image.Image,
+        ImageFile,
+        PngImagePlugin.PngImageFile,
+        TiffImagePlugin.TiffImageFile,
+    ):
+        monkeypatch.setattr(kind, "load", lambda image: decoded.append(image))
+    assert image_size(path) == decoded_size
+    assert not decoded
+
+
+def test_the_size_of_a_png_without_whole_pixels_is_known() -> None:
+    with opened_picture(io.BytesIO(png(300, 200, b"")[:60])) as image:
+        assert upright_size(image) == (200, 300)
+
+
+TURNED = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
+"""EXIF that says: turned by a quarter."""
+
+XMP = b'XML:com.adobe.xmp\0\0\0\0\0<x tiff:Orientation="8"/>'
+
+
+@pytest.mark.parametrize("late", [True, False])
+@pytest.mark.parametrize(
+    "kind_and_data",
+    [(b"eXIf", TURNED), (b"iTXt", XMP), (b"tEXt", b"Comment\0none"), (b"tIME", b"")],
+)
+def test_exif_behind_the_pixels_of_a_png_turns_it_too(
+    kind_and_data: tuple[bytes, bytes], late: bool, tmp_path: Path
+) -> None:
+    kind, data = kind_and_data
+    whole = png(4, 6, b"\0\1\2\3\4" * 6)
+    at = whole.index(b"IEND" if late else b"IDAT") - 4
+    path = tmp_path / "p.png"
+    path.write_bytes(whole[:at] + chunk(kind, data or bytes(7)) + whole[at:])
+    assert image_size(path) == load_image(path).shape[:2]
+    assert image_size(path) == ((4, 6) if kind in {b"eXIf", b"iTXt"} else (6, 4))
 
 
 def test_missing_files_and_folders_are_said(tmp_path: Path) -> None:

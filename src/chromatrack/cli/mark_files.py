@@ -149,19 +149,14 @@ def table_names(points: Path | None, boxes: Path | None) -> dict[tuple[Kind, int
 
 def _read_masks(names: Many, source: MarkedSource, *, one_frame: bool) -> Mapping[int, np.ndarray]:
     """What --masks named, one PNG, a folder or PNGs of frames: {frame: (H, W) int32 ids}."""
-    from chromatrack.runs.correct import read_masks_at
+    from chromatrack.runs.correct import masks_at
     from chromatrack.tracking.marks import read_marks
 
     given = list(each(names))
     if len(given) == 1 and (Path(given[0]).is_dir() or (one_frame and _says_no_frame(given[0]))):
         return read_marks(given[0], start=source.start, source=source)
-    found = read_masks_at(given)
-    return {
-        source.frame(number, f"mask of frame {number}"): source.fit_mask(
-            mask, f"mask of frame {number}"
-        )
-        for number, mask in found.items()
-    }
+    at = {source.frame(n, f"mask of frame {n}"): name for n, name in masks_at(given).items()}
+    return read_marks(at, start=source.start, source=source)
 
 
 def _says_no_frame(name: str) -> bool:

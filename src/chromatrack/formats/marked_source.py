@@ -28,6 +28,9 @@ from chromatrack.formats.picture_names import (
 )
 from chromatrack.structures import Kind
 
+MOST_MASK_PIXELS = 2**25
+"""Masks of more pixels, 33 megapixels, are read for videos of as many only."""
+
 MOST_STRETCH = 0.03
 """Pictures whose aspect differs more are of different shapes, however few pixels that is."""
 
@@ -267,14 +270,39 @@ class MarkedSource:
         (height, width), (to_height, to_width) = size, self.size
         if size == self.size:
             return 1.0, 1.0
-        ours, theirs = f"the video's {to_width}x{to_height}", f"{width}x{height}"
-        if min(size) < 1 or not _same_shape(size, self.size):
-            raise InputError(
-                f"{place}: expected {ours} pixels, got {theirs}, another shape that cannot be "
-                "scaled to it; mark a frame of this video"
-            )
-        self.say(f"{place}: marked on {theirs} pixels, scaled to {ours}")
+        self._check_shape(size, place)
+        self.say(
+            f"{place}: marked on {width}x{height} pixels, scaled to the video's "
+            f"{to_width}x{to_height}"
+        )
         return to_width / width, to_height / height
+
+    def mask_size_check(self, place: str) -> Callable[[tuple[int, int]], None]:
+        """What refuses the (height, width) of a mask by its header, before pixels are read.
+
+        Raises (when called):
+            InputError: another shape, or far more pixels than the video.
+        """
+
+        def check(size: tuple[int, int]) -> None:
+            self._check_shape(size, place)
+            most = max(MOST_MASK_PIXELS, self.size[0] * self.size[1])
+            if size[0] * size[1] > most:
+                raise InputError(
+                    f"{place}: expected the video's {self.size[1]}x{self.size[0]} pixels, or at "
+                    f"most {most / 1e6:.0f} megapixels of that shape, got {size[1]}x{size[0]}; "
+                    "scale the mask down first"
+                )
+
+        return check
+
+    def _check_shape(self, size: tuple[int, int], place: str) -> None:
+        if size != self.size and (min(size) < 1 or not _same_shape(size, self.size)):
+            raise InputError(
+                f"{place}: expected the video's {self.size[1]}x{self.size[0]} pixels, got "
+                f"{size[1]}x{size[0]}, another shape that cannot be scaled to it; mark a frame of "
+                "this video"
+            )
 
     def fit_mask(self, mask: np.ndarray, place: str) -> np.ndarray:
         """(H, W) ids brought to the video's size by the nearest pixel.

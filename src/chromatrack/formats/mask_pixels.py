@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,15 +10,25 @@ import numpy as np
 from PIL import Image
 
 from chromatrack.errors import InputError
-from chromatrack.formats.soft_edges import Joined, is_photograph, join_shades, lossy_object
-from chromatrack.video.image_access import full_pages
-from chromatrack.video.picture_files import opened_picture
+from chromatrack.formats.soft_edges import (
+    Joined,
+    distinct_values,
+    is_photograph,
+    join_shades,
+    lossy_object,
+    packed_values,
+)
+from chromatrack.video.picture_files import full_pages, opened_picture
 
 MAX_COLORS = 256
 """An RGB mask with more distinct colours than this is taken for a photograph and refused."""
 
 LOSSY_FORMATS = frozenset({"JPEG", "MPO", "AVIF"})
 """Formats that smear ids at the borders; one object on black can be read from them, ids cannot."""
+
+
+SizeCheck = Callable[[tuple[int, int]], None]
+"""Raises InputError for the (height, width) of a mask that does not fit."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +44,11 @@ class MaskPage:
     shades: int = 0
 
 
-def read_pages(path: Path) -> list[MaskPage]:
+def read_pages(path: Path, *, fits: SizeCheck | None = None) -> list[MaskPage]:
     """All pictures of a mask file: one, or those of a TIFF, an animated PNG, WebP or GIF.
+
+    Args:
+        fits: refuses a size; asked for every picture before its pixels are decoded.
 
     Raises:
         InputError: no such file, not an image, values that are neither ids nor one object.
@@ -45,7 +58,7 @@ def read_pages(path: Path) -> list[MaskPage]:
     if not path.exists():
         raise InputError(f"no mask file '{path}'; check the path")
     with opened_picture(path, name=f"mask '{path}'") as image:
-        return [_page(picture, path) for picture in _pictures(image, path)]
+        return [_page(picture, path) for picture in _pictures(image, path, fits)]
 
 
 @dataclass(frozen=True)
@@ -57,16 +70,19 @@ class _Picture:
     bits: int
 
 
-def _pictures(image: Image.Image, path: Path) -> Iterator[_Picture]:
+def _pictures(image: Image.Image, path: Path, fits: SizeCheck | None) -> Iterator[_Picture]:
     """The pictures of an open file, each valid until the next; smaller copies are passed over.
 
     Palettes count as ids in a single picture; several may have several palettes, so that theirs
     are read as colours.
     """
     is_lossy = image.format in LOSSY_FORMATS or (image.format == "WEBP" and _smears(path))
+    if image.format != "TIFF":  # whose first picture may be a smaller copy
+        _ask(fits, image)
     pages = full_pages(image)
     if len(pages) == 1:
         image.seek(pages[0])
+        _ask(fits, image)
         image.load()
         is_grey = image.format == "PNG" and image.mode in {"L", "LA"}
         yield _Picture(image, is_lossy, _grey_bits(path) if is_grey else 8)
@@ -74,9 +90,15 @@ def _pictures(image: Image.Image, path: Path) -> Iterator[_Picture]:
     bits = _grey_bits(path) if image.format == "PNG" and image.mode == "L" else 8
     for number in pages:
         image.seek(number)
+        _ask(fits, image)
         image.load()
         is_drawn = image.mode == "P" and image.format != "TIFF"
         yield _Picture(image.convert("RGBA") if is_drawn else image, is_lossy, bits)
+
+
+def _ask(fits: SizeCheck | None, image: Image.Image) -> None:
+    if fits is not None:
+        fits((image.height, image.width))
 
 
 def _page(picture: _Picture, path: Path) -> MaskPage:
@@ -129,9 +151,8 @@ def _color_page(rgb: np.ndarray, picture: _Picture, path: Path) -> MaskPage:
     found = _one_object(rgb, picture, path)
     if isinstance(found, MaskPage):
         return found
-    wide = (rgb if found is None else found.pixels).astype(np.int32)
-    packed = (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
-    distinct = len(np.unique(packed))
+    packed, _ = packed_values(rgb if found is None else found.pixels)
+    distinct = len(distinct_values(packed))
     if distinct > MAX_COLORS:
         raise InputError(
             f"'{path}' has {distinct} colours, so it is no mask (one flat colour per object, black "
@@ -181,10 +202,7 @@ def _opaque(pixels: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def _distinct(pixels: np.ndarray) -> int:
-    if pixels.shape[2] == 1:
-        return len(np.unique(pixels))
-    wide = pixels.astype(np.int32)
-    return len(np.unique((wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]))
+    return len(distinct_values(packed_values(pixels)[0]))
 
 
 def _grey_bits(path: Path) -> int:

@@ -18,8 +18,9 @@ from PIL import Image
 from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError
 from chromatrack.formats.marked_source import MarkedSource
-from chromatrack.formats.mask_pixels import MaskPage, read_pages
+from chromatrack.formats.mask_pixels import MaskPage, SizeCheck, read_pages
 from chromatrack.formats.picture_names import NamedPicture
+from chromatrack.formats.soft_edges import distinct_values, mapped
 
 
 def _davis_palette() -> np.ndarray:
@@ -49,7 +50,7 @@ _OTHER_MASKS = frozenset({".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".g
 """Suffixes of masks in a folder without any PNG."""
 
 
-def read_mask(path: str | PathLike[str]) -> np.ndarray:
+def read_mask(path: str | PathLike[str], *, fits: SizeCheck | None = None) -> np.ndarray:
     """Read one mask image: (H, W) int32 object ids, 0 is background.
 
     - palette PNG: the stored indices are the ids, whatever the colours;
@@ -62,11 +63,14 @@ def read_mask(path: str | PathLike[str]) -> np.ndarray:
     Shades along smooth edges are no objects: they are joined to what they are most like, with a
     warning, and so is what a lossy format smears around one object.
 
+    Args:
+        fits: refuses a size, before pixels are decoded; see `MarkedSource.check_mask_size`.
+
     Raises:
         InputError: no such file, not an image, several pictures, ids in a lossy format, more than
             256 colours, or values that change little by little everywhere.
     """
-    pages = read_pages(Path(path))
+    pages = read_pages(Path(path), fits=fits)
     if len(pages) > 1:
         raise InputError(
             f"'{path}' holds {len(pages)} pictures, expected one mask; save the one that is meant"
@@ -74,7 +78,9 @@ def read_mask(path: str | PathLike[str]) -> np.ndarray:
     return _page_ids(Path(path), pages)[0]
 
 
-def read_mask_pages(path: str | PathLike[str]) -> list[np.ndarray]:
+def read_mask_pages(
+    path: str | PathLike[str], *, fits: SizeCheck | None = None
+) -> list[np.ndarray]:
     """Read all pictures of a TIFF, an animated PNG, WebP or GIF, or the one of another image.
 
     Each as by `read_mask`, all of one size; a colour has the same id in all of them.
@@ -82,7 +88,7 @@ def read_mask_pages(path: str | PathLike[str]) -> list[np.ndarray]:
     Raises:
         InputError: as `read_mask`, or pictures of different sizes.
     """
-    pages = read_pages(Path(path))
+    pages = read_pages(Path(path), fits=fits)
     sizes = [_size_text(page.values) for page in pages]
     for number, size in enumerate(sizes):
         if size != sizes[0]:
@@ -116,7 +122,7 @@ def read_mask_folder(
     """
     folder = Path(path)
     files = _numbered_files(folder, source)
-    raw = {index: _only_page(file) for index, file in files.items()}
+    raw = {index: _only_page(file, source) for index, file in files.items()}
     first_index, first = next(iter(raw.items()))
     for index, page in raw.items():
         if page.values.shape != first.values.shape:
@@ -176,8 +182,8 @@ def check_mask(mask: np.ndarray) -> np.ndarray:
     return array.astype(np.int32)
 
 
-def _only_page(path: Path) -> MaskPage:
-    pages = read_pages(path)
+def _only_page(path: Path, source: MarkedSource | None) -> MaskPage:
+    pages = read_pages(path, fits=None if source is None else source.mask_size_check(f"'{path}'"))
     if len(pages) > 1:
         raise InputError(
             f"'{path}' holds {len(pages)} pictures, expected one mask per file of a folder"
@@ -202,7 +208,7 @@ def _color_table(images: Iterable[np.ndarray]) -> dict[int, int]:
     """{packed colour: id} over all `images`, as `read_mask` describes; black is 0."""
     colors: set[int] = {0}
     for packed in images:
-        colors.update(np.unique(packed).tolist())
+        colors.update(distinct_values(packed).tolist())
     table = {color: _PALETTE_IDS[color] for color in colors if color in _PALETTE_IDS}
     taken = set(table.values())
     free = (number for number in range(1, len(colors) + 257) if number not in taken)
@@ -211,9 +217,9 @@ def _color_table(images: Iterable[np.ndarray]) -> dict[int, int]:
 
 def _colors_to_ids(packed: np.ndarray, table: dict[int, int]) -> np.ndarray:
     """(H, W) int32 ids of packed colours by `table`."""
-    colors, inverse = np.unique(packed, return_inverse=True)
+    colors = distinct_values(packed)
     ids = np.array([table[int(color)] for color in colors], dtype=np.int32)
-    return ids[inverse.reshape(packed.shape)]
+    return mapped(packed, colors, ids)
 
 
 def _numbered_files(folder: Path, source: MarkedSource | None) -> dict[int, Path]:

@@ -4,10 +4,14 @@ A paint program that smooths edges, a resized mask or a JPEG has, between flat v
 lie on edges alone: never a patch of 3 x 3 pixels of one shade, and always between a darker and a
 brighter neighbour. Ids have patches, or are no such mixtures. Shades are joined to the flat value
 next to them that they are most like, so that an object ends where half of it is there.
+
+Memory is about that of a few copies of the picture: numbers are kept in the least type that holds
+them, and what needs more is done in bands.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +32,8 @@ _SPECKLED = 0.1  # share of smeared pixels that may form patches all the same
 _BLOCK = 8  # pixels along a block that is smeared together
 _DEEP = 5  # pixels from an edge at which its smear has ended
 _SMEAR = 32  # grey levels by which a lossy format smears
+_FAR = 10**9  # what a flat value that is not beside a pixel is further from it
+_BAND = 1 << 20  # pixels that are worked on at a time where that takes memory
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,10 @@ class Joined:
 
 @dataclass(frozen=True)
 class _Values:
-    """A picture's distinct values `(n, C)`, which one each pixel has, how often each is there."""
+    """A picture's distinct values `(n, C)`, which one each pixel has, how often each is there.
+
+    `index` is of the least unsigned type that holds it.
+    """
 
     colors: np.ndarray
     index: np.ndarray
@@ -53,26 +62,64 @@ class _Values:
 
     @classmethod
     def of(cls, pixels: np.ndarray) -> _Values:
-        packed = np.zeros(pixels.shape[:2], dtype=np.int64)
-        for channel in range(pixels.shape[2]):
-            packed = packed << 16 | pixels[..., channel]
-        _, first, index, counts = np.unique(
-            packed, return_index=True, return_inverse=True, return_counts=True
-        )
-        colors = pixels.reshape(-1, pixels.shape[2])[first].astype(np.int64)
-        return cls(colors, index.reshape(packed.shape), counts)
+        packed, bits = packed_values(pixels)
+        kept = distinct_values(packed)
+        numbers = np.arange(len(kept), dtype=np.min_scalar_type(len(kept)))
+        index = mapped(packed, kept, numbers)
+        counts = np.zeros(len(kept), dtype=np.int64)
+        for band in _bands(index):
+            counts += np.bincount(band, minlength=len(kept))
+        shifts = bits * np.arange(pixels.shape[2])[::-1]
+        return cls(kept[:, None].astype(np.int64) >> shifts & (1 << bits) - 1, index, counts)
 
     def share(self, pixels: np.ndarray) -> np.ndarray:
         """Of every value, the share of its pixels that a `(H, W)` bool picture holds."""
-        held = np.bincount(self.index.ravel(), pixels.ravel(), len(self.counts))
+        held = np.zeros(len(self.counts), dtype=np.int64)
+        for band, inside in zip(_bands(self.index), _bands(pixels), strict=True):
+            held += np.bincount(band[inside], minlength=len(held))
         return held / self.counts
+
+
+def packed_values(pixels: np.ndarray) -> tuple[np.ndarray, int]:
+    """`(H, W)` one number for each pixel of `(H, W, C)`, and the bits that a channel has in it.
+
+    Args:
+        pixels: uint8, or uint16 of one channel.
+    """
+    if pixels.shape[2] == 1:
+        return pixels[..., 0], 8 * pixels.dtype.itemsize
+    packed = np.zeros(pixels.shape[:2], dtype=np.int32)
+    for channel in np.moveaxis(pixels, 2, 0):
+        np.left_shift(packed, 8, out=packed)
+        np.bitwise_or(packed, channel, out=packed)
+    return packed, 8
+
+
+def distinct_values(values: np.ndarray) -> np.ndarray:
+    """`(n,)`: every value that is there, ascending."""
+    found = [np.unique(band) for band in _bands(values)]
+    return np.unique(np.concatenate(found)) if found else values.reshape(-1)
+
+
+def mapped(values: np.ndarray, kept: np.ndarray, to: np.ndarray) -> np.ndarray:
+    """Every value exchanged for that of `to` which stands where it stands in `kept`, ascending."""
+    result = np.empty(values.shape, to.dtype)
+    for band, found in zip(_bands(values), _bands(result), strict=True):
+        found[:] = to[np.searchsorted(kept, band)]
+    return result
+
+
+def _bands(values: np.ndarray) -> Iterator[np.ndarray]:
+    """Pieces of a picture, one after the other, each flat."""
+    flat = values.reshape(-1)
+    return (flat[start : start + _BAND] for start in range(0, flat.size, _BAND))
 
 
 def join_shades(pixels: np.ndarray, *, full_scale: int) -> Joined | None:
     """Join the shades on smooth edges to the flat values beside them.
 
     Args:
-        pixels: `(H, W, C)` unsigned integers, 16 bits at most.
+        pixels: `(H, W, C)` uint8, or uint16 of one channel.
         full_scale: the largest value there can be; where it is used fewer signs of smooth edges
             are asked for, because ids seldom reach it.
 
@@ -90,9 +137,9 @@ def join_shades(pixels: np.ndarray, *, full_scale: int) -> Joined | None:
     flat = _flat_values(values, shade, values.share(patch) > 0)
     if not 0 < len(flat) <= _MOST_FLAT or not values.colors[flat].any():
         return None
-    joined = _nearest_beside(values, flat, patch)
+    joined = _nearest_beside(values, flat, patch, pixels)
     objects = int((values.colors[flat].any(axis=1)).sum())
-    return Joined(joined.astype(pixels.dtype), len(values.counts) - len(flat), objects)
+    return Joined(joined, len(values.counts) - len(flat), objects)
 
 
 def is_photograph(values: np.ndarray) -> bool:
@@ -102,7 +149,7 @@ def is_photograph(values: np.ndarray) -> bool:
     """
     if min(values.shape) < 3 or len(np.unique(values)) <= _MOST_FLAT:
         return False
-    wide = values.astype(np.int64)
+    wide = values.astype(np.int32)
     largest = _SMALL_STEP * int(wide.max() - wide.min())
     for axis in (0, 1):
         steps = np.abs(np.diff(wide, axis=axis))
@@ -120,7 +167,7 @@ def lossy_object(pixels: np.ndarray, *, was_lossy: bool = True) -> np.ndarray | 
         was_lossy: the format smears. Otherwise values but black and the brightest must lie beside
             each other: where they form patches they are ids.
     """
-    level = pixels.max(axis=2).astype(np.int64)
+    level = pixels.max(axis=2).astype(np.int16)
     top = int(level.max())
     low, high = level <= _SMEAR, level >= top - _SMEAR
     if top < 4 * _SMEAR or not low.any() or (low | high).mean() < _ENDS:
@@ -195,21 +242,28 @@ def _flat_values(values: _Values, shade: np.ndarray, patched: np.ndarray) -> np.
     return np.array(kept)
 
 
-def _nearest_beside(values: _Values, flat: np.ndarray, patch: np.ndarray) -> np.ndarray:
+def _nearest_beside(
+    values: _Values, flat: np.ndarray, patch: np.ndarray, pixels: np.ndarray
+) -> np.ndarray:
     """`(H, W, C)`: every pixel that is not in a flat patch as the likest flat value beside it."""
-    colors = values.colors
-    is_flat = np.zeros(len(colors), dtype=bool)
+    is_flat = np.zeros(len(values.colors), dtype=bool)
     is_flat[flat] = True
     has_no_patch = values.share(patch) == 0
     settled = is_flat[values.index] & (_wide(patch, _PATCH) | has_no_patch[values.index])
-    rows, columns = np.nonzero(~settled)
-    own = colors[values.index[rows, columns]]
-    apart = np.abs(own[:, None] - colors[flat][None]).sum(axis=2).astype(np.float64)
+    open_pixels = np.flatnonzero(~settled)
+    own = values.index.reshape(-1)[open_pixels]
+    best = np.full(len(open_pixels), np.iinfo(np.int32).max, dtype=np.int32)
+    nearest = np.zeros(len(open_pixels), dtype=np.uint8)
     for place, number in enumerate(flat):
-        beside = _wide(settled & (values.index == number), _REACH)[rows, columns]
-        apart[:, place] += np.where(beside, 0, 1e9)
-    result = colors[values.index]
-    result[rows, columns] = colors[flat[apart.argmin(axis=1)]]
+        apart = np.abs(values.colors - values.colors[number]).sum(axis=1).astype(np.int32)
+        is_beside = _wide(settled & (values.index == number), _REACH).reshape(-1)[open_pixels]
+        cost = apart[own]
+        cost[~is_beside] += _FAR
+        nearest[cost < best] = place
+        np.minimum(best, cost, out=best)
+    result = pixels.copy()
+    likest = values.colors[flat][nearest].astype(pixels.dtype)
+    result.reshape(-1, pixels.shape[2])[open_pixels] = likest
     return result
 
 

@@ -274,14 +274,23 @@ def read_masks_at(names: Sequence[str]) -> dict[int, np.ndarray]:
     Raises:
         InputError: no frame number, one frame twice, or no mask there.
     """
-    found: dict[int, np.ndarray] = {}
+    return {frame: read_mask(path) for frame, path in masks_at(names).items()}
+
+
+def masks_at(names: Sequence[str]) -> dict[int, str]:
+    """Files of masks named `M.png@40`: frame -> `M.png`.
+
+    Raises:
+        InputError: no frame number, or one frame twice.
+    """
+    found: dict[int, str] = {}
     for name in names:
         path, _, frame = name.rpartition("@")
         if not path or not (frame.isascii() and frame.isdecimal()):
             raise InputError(f"mask {name!r}: expected PNG@FRAME with FRAME counted from 0")
         if int(frame) in found:
             raise InputError(f"mask {name!r}: expected one mask for frame {frame}, got two")
-        found[int(frame)] = read_mask(path)
+        found[int(frame)] = path
     return found
 
 

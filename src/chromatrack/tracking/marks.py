@@ -13,6 +13,7 @@ import torch
 
 from chromatrack.errors import InputError
 from chromatrack.formats.marked_source import MarkedSource
+from chromatrack.formats.mask_pixels import SizeCheck
 from chromatrack.formats.masks import read_mask, read_mask_folder, read_mask_pages
 from chromatrack.ops.coords import (
     FeatureSpec,
@@ -333,10 +334,10 @@ def read_marks(
     if isinstance(masks, np.ndarray):
         return {start: masks}
     if isinstance(masks, Mapping):
-        painted = {frame_number(f, "masks"): _opened(mask) for f, mask in masks.items()}
+        named = {frame_number(f, "masks"): mask for f, mask in masks.items()}
         if source is None:
-            return painted
-        return {i: source.fit_mask(mask, f"mask of frame {i}") for i, mask in painted.items()}
+            return {frame: _opened(mask) for frame, mask in named.items()}
+        return {frame: _fitted(mask, frame, source) for frame, mask in named.items()}
     if not is_path(masks):
         raise InputError(
             "masks: expected a file or folder, an (H, W) array, or a dict of them by frame, got "
@@ -345,7 +346,9 @@ def read_marks(
     path = Path(masks)
     if path.is_dir():
         return read_mask_folder(path, source=source)
-    place, pages = f"'{path}'", read_mask_pages(path)
+    place = f"'{path}'"
+    fits = None if source is None else source.mask_size_check(place)
+    pages = read_mask_pages(path, fits=fits)
     if source is None:
         return {start: pages[0]} if len(pages) == 1 else dict(enumerate(pages))
     if len(pages) == 1:
@@ -376,9 +379,15 @@ def read_reference(reference: ColorReference) -> tuple[np.ndarray, int | None]:
     return np.array(read_rgb(text, name=f"reference {text!r}")), index
 
 
-def _opened(mask: np.ndarray | Source) -> np.ndarray:
+def _opened(mask: np.ndarray | Source, *, fits: SizeCheck | None = None) -> np.ndarray:
     """A mask that may be named by its file."""
-    return read_mask(mask) if isinstance(mask, str | PathLike) else mask
+    return read_mask(mask, fits=fits) if isinstance(mask, str | PathLike) else mask
+
+
+def _fitted(mask: np.ndarray | Source, frame: int, source: MarkedSource) -> np.ndarray:
+    """A mask of a frame that may be named by its file, at the size of its video."""
+    place = f"mask of frame {frame}"
+    return source.fit_mask(_opened(mask, fits=source.mask_size_check(place)), place)
 
 
 def _given_picture(reference: tuple[np.ndarray, int | None]) -> tuple[np.ndarray, int | None]:

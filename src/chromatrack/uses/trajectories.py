@@ -5,6 +5,7 @@ Masks are read one at a time, so memory grows by a few numbers per thing and fra
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -19,6 +20,9 @@ from chromatrack.uses.plane_motion import is_known
 from chromatrack.viz.overlays import mask_outline
 
 KINDS: tuple[Kind, ...] = ("object", "box", "point", "keypoints")
+MOST_PAIRS = 100_000
+"""Gaps are measured between things of a kind that make so many pairs at most, 447 of them."""
+
 LONE_FRAME_SECONDS = 1 / 24
 """How long the only frame of a result is taken to be shown."""
 
@@ -74,7 +78,8 @@ def read_traces(
 
     Args:
         only: the things to measure, as (kind, id); None: all.
-        reach: measure the gaps between things of one kind, between masks as far as this, px.
+        reach: measure the gaps between things of one kind, between masks as far as this, px; left
+            out, with a warning, for a kind of more than `MOST_PAIRS` pairs.
         progress: called as progress("measure", frames done, frames in all).
 
     Raises:
@@ -85,12 +90,13 @@ def read_traces(
     things = [_blank(*name, len(result.frames)) for name in names]
     gaps: dict[tuple[int, int], np.ndarray] = {}
     masked = [thing for thing in things if thing.kind == "object"]
+    paired = set() if reach is None else _paired_kinds(names)
     if masked:
-        gaps = _measure_masks(result, masked, reach, progress)
+        gaps = _measure_masks(result, masked, reach if "object" in paired else None, progress)
     for thing in things[len(masked) :]:
         _measure_track(result, thing)
     if reach is not None:
-        gaps |= _track_gaps(result, things)
+        gaps |= _track_gaps(result, things, paired - {"object"})
     ends = frame_ends(result.times)
     return Traces(result.indices, result.times, ends, result.cuts, result.size, tuple(things), gaps)
 
@@ -146,6 +152,23 @@ def _blank(kind: Kind, number: int, count: int) -> Trace:
     """The trace of a thing that is never there."""
     xy, extent, area = (np.full((count, *size), np.nan) for size in ((2,), (4,), ()))
     return Trace(kind, number, xy, extent, area)
+
+
+def _paired_kinds(names: Collection[tuple[Kind, int]]) -> set[Kind]:
+    """Kinds whose things are few enough to be looked at in pairs; warns of the others."""
+    paired: set[Kind] = set()
+    for kind in KINDS:
+        count = sum(own == kind for own, _ in names)
+        pairs = count * (count - 1) // 2
+        if pairs <= MOST_PAIRS:
+            paired.add(kind)
+            continue
+        warnings.warn(
+            f"{count} things of kind {kind} make {pairs} pairs, more than {MOST_PAIRS}: contacts "
+            "and distances between them are left out; track fewer together to have them",
+            stacklevel=3,
+        )
+    return paired
 
 
 def _measure_masks(
@@ -230,13 +253,16 @@ def _aligned(result: Result, track: TrackData) -> tuple[np.ndarray, np.ndarray, 
     return rows[inside], track.values[inside], track.visible[inside]
 
 
-def _track_gaps(result: Result, things: list[Trace]) -> dict[tuple[int, int], np.ndarray]:
+def _track_gaps(
+    result: Result, things: list[Trace], kinds: set[Kind]
+) -> dict[tuple[int, int], np.ndarray]:
     """Gaps of pairs of boxes (edge to edge), points, and skeletons (nearest joints)."""
     gaps: dict[tuple[int, int], np.ndarray] = {}
-    points = [thing for thing in things if thing.kind in ("point", "keypoints")]
+    points = [thing for thing in things if thing.kind in kinds - {"box"}]
     dense = {(thing.kind, thing.id): dense_points(result, thing.kind, thing.id) for thing in points}
-    for (i, first), (j, second) in combinations(enumerate(things), 2):
-        if first.kind != second.kind or first.kind == "object":
+    numbered = [(n, thing) for n, thing in enumerate(things) if thing.kind in kinds]
+    for (i, first), (j, second) in combinations(numbered, 2):
+        if first.kind != second.kind:
             continue
         if first.kind == "box":
             gap = box_gap(first.extent, second.extent)

@@ -14,10 +14,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from chromatrack.errors import VideoError
-from chromatrack.video.image_access import IMAGE_ERRORS as IMAGE_ERRORS
-from chromatrack.video.image_access import full_pages
 from chromatrack.video.integrity import check_file
-from chromatrack.video.picture_files import opened_picture
+from chromatrack.video.picture_files import full_pages, opened_picture, upright_size
 from chromatrack.video.pixel_format import opaque, to_8_bit
 
 IMAGE_SUFFIXES = frozenset(
@@ -120,7 +118,7 @@ def load_image(path: Path, *, size: tuple[int, int] | None = None) -> np.ndarray
 def pixels_of(
     opened: Image.Image, path: Path, *, size: tuple[int, int] | None = None
 ) -> np.ndarray:
-    """As `load_image`, of the picture that an open file is at; raises IMAGE_ERRORS too."""
+    """As `load_image`, of the picture that an open file is at; raises PICTURE_ERRORS too."""
     opened.load()
     pixels = _rgb(ImageOps.exif_transpose(opened), path)
     if size is None or size == pixels.shape[:2]:
@@ -181,10 +179,3 @@ def image_size(path: Path) -> tuple[int, int]:
     """(height, width) of an image file after EXIF rotation, from its header; VideoError."""
     with opened_picture(path, error=VideoError) as image:
         return upright_size(image)
-
-
-def upright_size(image: Image.Image) -> tuple[int, int]:
-    """(height, width) of an open image after EXIF rotation."""
-    width, height = image.size
-    turned = image.getexif().get(0x0112, 1) >= 5
-    return (width, height) if turned else (height, width)

@@ -14,20 +14,18 @@ from os import fspath
 from pathlib import Path
 
 import numpy as np
-from PIL import UnidentifiedImageError
 
 from chromatrack.errors import DamagedVideoError, InputError, VideoError
 from chromatrack.structures import Source
 from chromatrack.video.decode import FALLBACK_FPS
-from chromatrack.video.image_access import IMAGE_ERRORS, full_pages, open_image
 from chromatrack.video.images import (
     check_same_size,
     image_files,
     image_size,
     load_deep_image,
     pixels_of,
-    upright_size,
 )
+from chromatrack.video.picture_files import full_pages, opened_picture, upright_size
 from chromatrack.video.source import VideoSource
 
 
@@ -72,7 +70,7 @@ class Pictures:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width); raises IMAGE_ERRORS."""
+        """(height, width); raises VideoError."""
         return image_size(self.files[0])
 
     @property
@@ -122,49 +120,43 @@ class Pictures:
         for index in range(start, after):
             try:
                 rgb = next(loaded)
-            except VideoError:
-                raise
-            except IMAGE_ERRORS as error:
+            except _UnreadableError as error:
                 if len(self) == 1:
-                    text = f"{self.files[0]}: cannot be read as an image ({error})"
-                    raise VideoError(text) from error
+                    raise VideoError(str(error)) from error
                 name = self.files[0] if self.pages else self.files[index]
-                text = f"{name}: damaged image at frame {index} ({error})"
+                text = f"{name}: damaged image at frame {index} ({error.__cause__})"
                 raise DamagedVideoError(text, frame_index=index) from error
             yield index, rgb, times[index], durations[index]
 
 
+class _UnreadableError(VideoError):
+    """The file of a picture cannot be opened or decoded; its cause is what Pillow said."""
+
+
 def _file_pixels(path: Path, size: tuple[int, int] | None) -> np.ndarray:
-    with open_image(path) as image:
+    with opened_picture(path, error=_UnreadableError) as image:
         return pixels_of(image, path, size=size)
 
 
 def _page_pixels(
     path: Path, pages: tuple[int, ...], size: tuple[int, int] | None
 ) -> Iterator[np.ndarray]:
-    with open_image(path) as image:
+    with opened_picture(path, error=_UnreadableError) as image:
         for page in pages:
             image.seek(page)
             yield pixels_of(image, path, size=size)
 
 
 def _pages(path: Path) -> tuple[int, ...]:
-    """Numbers of the pictures inside a file, smaller copies left out; none if it is no image.
+    """Numbers of the pictures inside a file, smaller copies left out.
 
-    Raises VideoError for pictures of different sizes, or where their list is damaged.
+    Raises VideoError for pictures of different sizes, no picture, or where their list is damaged.
     """
-    try:
-        with open_image(path) as image:
-            numbers, sizes = full_pages(image), []
-            for number in numbers if image.format == "TIFF" else ():
-                image.seek(number)
-                sizes.append(upright_size(image))
-    except UnidentifiedImageError:
-        return ()  # said when it is read
-    except VideoError:
-        raise
-    except IMAGE_ERRORS as error:
-        raise VideoError(f"{path}: cannot be read as an image ({error})") from error
+    with opened_picture(path, error=VideoError) as image:
+        numbers, sizes = full_pages(image), []
+        for number in numbers if image.format == "TIFF" else ():
+            image.seek(number)
+            sizes.append(upright_size(image))
     for number, (height, width) in enumerate(sizes):
         if (height, width) != sizes[0]:
             raise VideoError(
@@ -182,14 +174,14 @@ def _durations(path: Path, stamp: tuple[int, int]) -> tuple[float, ...] | None:
     """
     stated = []
     try:
-        with open_image(path) as image:
+        with opened_picture(path, error=VideoError) as image:
             if image.format == "TIFF":
                 return None
             for number in full_pages(image):
                 image.seek(number)
                 image.load()  # WebP and AVIF tell with the picture
                 stated.append(float(image.info.get("duration", 0)) / 1000)
-    except IMAGE_ERRORS:
+    except VideoError:
         pass  # said when that picture is read
     if not any(stated):
         return None

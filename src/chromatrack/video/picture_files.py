@@ -10,10 +10,11 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from os import PathLike, fspath
+from os import SEEK_CUR, PathLike, fspath
 from typing import BinaryIO
 
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngImageFile
 
 from chromatrack.errors import ChromatrackError, InputError
 
@@ -87,6 +88,57 @@ def read_rgb(
     """A picture file decoded, upright by its EXIF, in a Pillow mode; else as `opened_picture`."""
     with opened_picture(file, name=name, error=error) as image:
         return ImageOps.exif_transpose(image).convert(mode)
+
+
+REDUCED = 0b101
+"""Bits of TIFF's NewSubfileType: a smaller copy of another page, or its transparency."""
+
+
+def full_pages(image: Image.Image) -> tuple[int, ...]:
+    """Numbers of an open file's pictures, without smaller copies and stand-ins for animations."""
+    count = getattr(image, "n_frames", 1)
+    if count == 1 or image.format == "MPO":
+        return (0,)
+    if image.format != "TIFF":
+        return tuple(range(int(getattr(image, "default_image", False)), count))
+    numbers = []
+    for number in range(count):
+        image.seek(number)
+        if not getattr(image, "tag_v2", {}).get(254, 0) & REDUCED:
+            numbers.append(number)
+    image.seek(0)
+    return tuple(numbers) or (0,)
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """(height, width) of an open picture after EXIF rotation, without decoding its pixels.
+
+    Pillow decodes a PNG to look for EXIF behind the pixels; here that is done only where there is
+    something that may be it.
+    """
+    width, height = image.size
+    late = isinstance(image, PngImageFile) and "exif" not in image.info and _tells_late(image)
+    exif = image.getexif() if late else Image.Image.getexif(image)
+    return (width, height) if exif.get(0x0112, 1) >= 5 else (height, width)
+
+
+def _tells_late(image: PngImageFile) -> bool:
+    """Whether EXIF or text stands behind the pixels of an open PNG."""
+    file = image.fp
+    if file is None:
+        return False
+    at, behind = file.tell(), False
+    try:
+        file.seek(8)  # behind the signature
+        while len(head := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            if behind and kind in {b"eXIf", b"iTXt", b"zTXt", b"tEXt"}:
+                return True
+            behind = behind or kind == b"IDAT"
+            file.seek(length + 4, SEEK_CUR)  # content and checksum
+        return False
+    finally:
+        file.seek(at)
 
 
 def _reason(found: BaseException) -> str:

@@ -265,7 +265,7 @@ def _entry_joints(entry: Mapping[str, Any], where: str) -> tuple[np.ndarray, np.
     seen = entry["visibility"]
     try:
         joints = np.array(entry["joints"], dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise LayoutError(f"{where}: joints are not [row, column] each: {error}") from error
     if joints.ndim != 2 or joints.shape[1] != 2:
         raise LayoutError(f"{where}: expected joints as [row, column] each, got {joints.shape}")
