@@ -149,6 +149,7 @@ def test_track_writes_masks_overlay_and_result(clip, first, model, truth, tmp_pa
         "size": 48,
         "stride": None,
         "adapt": 0.7,
+        "mirror": False,
         "redetect": True,
         "start": 0,
         "end": None,
@@ -727,7 +728,18 @@ def test_the_options_are_the_library_s_with_its_defaults():
     }
     assert all(field.default is None for field in fields(EvaluateKnobs))
     assert {field.name for field in fields(TrackKnobs)} == {
-        *("size", "stride", "adapt", "redetect", "first", "recent", "spacing", "top_k", "radius"),
+        *(
+            "size",
+            "stride",
+            "adapt",
+            "mirror",
+            "redetect",
+            "first",
+            "recent",
+            "spacing",
+            "top_k",
+            "radius",
+        ),
         *("recent_radius", "radius_shape", "restrict_first", "temperature"),
     }
     assert set(get_args(ProtocolName)) == set(PROTOCOLS)

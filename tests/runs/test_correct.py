@@ -368,7 +368,7 @@ def test_the_tracker_of_a_run_is_made_again(tracker, film, keyframed, tmp_path):
     assert again.config == tracker.config and again.model == "small"
     folder = shutil.copytree(keyframed, tmp_path / "out")
     data = json.loads((folder / "result.json").read_text())
-    for name in ("square", "long_multiple", "upsample", "stretch", "protocol"):
+    for name in ("mirror", "square", "long_multiple", "upsample", "stretch", "protocol"):
         del data["config"][name]  # a run of an earlier version
     later = ("pinned", "fill", "restrict_recent", "similarity", "faint", "harden")
     for name in (*later, "moved_after", "moved_dilation"):
