@@ -10,8 +10,9 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from glob import glob
+from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 from typing import BinaryIO
@@ -116,6 +117,15 @@ def _run(
     os._exit(code or 0)
 
 
+@cache
+def load_training() -> None:
+    """Import in this process what training imports late, so that forks have it."""
+    for name in ("cli.train", "training.train", "training.monitor.validate", "tracking.tracker"):
+        import_module(f"chromatrack.{name}")
+    for name in ("torch._dynamo", "torch.nn.parallel.distributed", "matplotlib.pyplot"):
+        import_module(name)
+
+
 def command(
     *arguments: object,
     first: Callable[[], object] | None = None,
@@ -124,6 +134,8 @@ def command(
 ) -> Fork:
     """`chromatrack ...`; `first` is called in the process before."""
     given = [str(argument) for argument in arguments]
+    if given[:1] == ["train"]:
+        load_training()
     return Fork(_command, given, first, environment=environment, limit=limit)
 
 
