@@ -263,7 +263,7 @@ class RegionFollower(Follower):
     def marked(self, index: int) -> np.ndarray | None:
         """Its middle on a frame where it is painted; where it is in parts, one that has a part."""
         mask = self.marks.masks.get(index)
-        places = np.argwhere(mask == self.number) if mask is not None else ()
+        places = np.argwhere(mask == self.number) if mask is not None else np.zeros((0, 2))
         if not len(places):
             return None
         middle = np.mean(places, axis=0)
