@@ -15,6 +15,10 @@ from torch import nn
 from chromatrack.model.config import EncoderConfig
 from chromatrack.model.encoder import Encoder, build_encoder
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # also where the user asked for more
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+
 settings.register_profile("chromatrack", deadline=None)
 settings.load_profile("chromatrack")
 

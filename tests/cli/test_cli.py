@@ -8,11 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import asdict, fields
 from fractions import Fraction
-from functools import partial
-from glob import glob
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -20,6 +17,7 @@ import numpy as np
 import pytest
 import video_clips
 from PIL import Image
+from processes import Fork, command, until
 from synthetic import moving_clip, rgb_of, write_clip, write_masks
 
 from chromatrack import __version__
@@ -55,28 +53,12 @@ def run(*arguments: object) -> int:
         return int(stop.code or 0)
 
 
-def start(*arguments: object) -> subprocess.Popen[str]:
-    """A command in a process of its own, which Ctrl-C reaches even where pytest ignores it."""
-    path = os.pathsep.join([str(SOURCES), os.environ.get("PYTHONPATH", "")])
-    return subprocess.Popen(
-        [sys.executable, "-m", "chromatrack", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": path},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-
-
-def ask_to_stop_once(process: subprocess.Popen[str], sign: Path) -> tuple[int, str, str]:
+def ask_to_stop_once(process: Fork, sign: Path) -> tuple[int, str, str]:
     """Send Ctrl-C as soon as `sign` (a pattern) exists; exit code, stdout and stderr."""
-    deadline = time.monotonic() + 120
-    sought = partial(glob, str(sign))
-    while not sought() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
+    until(sign, process)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
-    return process.returncode, out, err
+    return process.wait(0), out, err
 
 
 @pytest.fixture
@@ -346,7 +328,7 @@ def test_track_of_a_damaged_video_keeps_what_is_before(suffix, first, model, tmp
 def test_track_interrupted_leaves_valid_output(first, model, tmp_path):
     clip = write_clip(tmp_path / "long.mp4", moving_clip(frames=400, size=SIZE, radius=9))
     out = tmp_path / "out"
-    process = start("track", clip, "--masks", first, "-o", out, "--model", model)
+    process = command("track", clip, "--masks", first, "-o", out, "--model", model)
     code, said, complaint = ask_to_stop_once(
         process, tmp_path / ".out.chromatrack-*/out/masks/00002.png"
     )
@@ -688,7 +670,7 @@ def test_train_writes_a_model_that_the_commands_take(photos, clip, first, tmp_pa
 
 def test_train_interrupted_saves_first(photos, tmp_path):
     folder = tmp_path / "run"
-    process = start("train", photos, "-o", folder, "--steps", 100_000, *SHORT)
+    process = command("train", photos, "-o", folder, "--steps", 100_000, *SHORT)
     code, said, complaint = ask_to_stop_once(process, folder / "log.jsonl")
     assert (code, said) == (130, "")
     assert complaint.splitlines()[-1].endswith("is saved, go on with --resume")

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import resource
 import signal
-import sys
-import tempfile
 import time
-from glob import glob
 from importlib import import_module
-from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 from conftest import TINY, _tiny
 from PIL import Image
+from processes import command, until
 from synthetic import moving_clip, write_clip, write_masks
 
-from chromatrack.cli import main as cli
 from chromatrack.model.weights import save_encoder
 from chromatrack.runs.reader import read_result
 from chromatrack.video.reader import read_frames
@@ -28,51 +22,6 @@ SIZE = (64, 96)
 FRAMES = 300
 SHORT = ("--end", 4)
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
-
-
-class Command:
-    """A command in a process of its own: a fork, which need not load everything again."""
-
-    def __init__(self, *arguments: object, limit: int | None = None) -> None:
-        """`limit`: bytes that a file may have."""
-        self.said = Path(tempfile.mkdtemp()) / "said"
-        call = (self.said, [str(argument) for argument in arguments], limit)
-        self.process = get_context("fork").Process(target=_run, args=call)
-        self.process.start()
-
-    def ended(self) -> tuple[int | None, list[str]]:
-        """Exit code, and what it said on stderr."""
-        self.process.join(120)
-        assert self.process.exitcode is not None
-        said = self.said.read_text()
-        assert "Traceback" not in said
-        return self.process.exitcode, said.splitlines()
-
-    def signal(self, number: int) -> None:
-        assert self.process.pid is not None
-        os.kill(self.process.pid, number)
-
-
-def _run(said: Path, arguments: list[str], limit: int | None) -> None:
-    os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT), 2)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    sys.stderr, sys.stdout = open(2, "w", closefd=False), open(1, "w", closefd=False)  # noqa: SIM115
-    for number, _ in SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    if limit is not None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    code = cli.main(arguments)
-    sys.stderr.flush()
-    os._exit(code)
-
-
-def until(pattern: Path, command: Command) -> None:
-    deadline = time.monotonic() + 120
-    while not glob(str(pattern)) and time.monotonic() < deadline:  # noqa: PTH207
-        assert command.process.is_alive(), command.said.read_text()
-        time.sleep(0.02)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -105,45 +54,43 @@ def colorize(made: Path, out: Path) -> tuple[object, ...]:
 @pytest.fixture
 def out(made, tmp_path) -> Path:
     """The folder of a run of four frames."""
-    assert Command(*track(made, tmp_path / "out"), *SHORT).ended() == (0, [])
+    assert command(*track(made, tmp_path / "out"), *SHORT).ended() == (0, [])
     return tmp_path / "out"
 
 
 def test_a_second_run_that_is_killed_or_fails_leaves_the_first_one_whole(made, out):
     before = contents(out)
-    process = Command(*track(made, out))
+    process = command(*track(made, out))
     until(out.parent / ".out.chromatrack-*/out/masks/00002.png", process)
     assert contents(out) == before
-    code, [line] = Command(*track(made, out)).ended()
-    assert code == 2 and f"out: is being written by process {process.process.pid} (since " in line
-    process.signal(signal.SIGKILL)
-    process.process.join(60)
+    code, [line] = command(*track(made, out)).ended()
+    assert code == 2 and f"out: is being written by process {process.pid} (since " in line
+    process.kill()
     assert contents(out) == before
     assert [path.name for path in out.parent.glob(".*-[0-9]*")] != []
-    assert Command("events", out).ended()[0] == 0
+    assert command("events", out).ended()[0] == 0
 
-    code, [line] = Command(*track(made, out), "--end", 0).ended()
+    code, [line] = command(*track(made, out), "--end", 0).ended()
     assert code == 2 and contents(out) == before
-    code, [line] = Command(*track(made, out), *SHORT, limit=3000).ended()
+    code, [line] = command(*track(made, out), *SHORT, limit=3000).ended()
     assert code == 2 and "(File too large)" in line and ".out.chromatrack" not in line
     assert contents(out) == before
-    assert Command(*track(made, out), *SHORT).ended() == (0, [])
+    assert command(*track(made, out), *SHORT).ended() == (0, [])
     assert [path.name for path in out.parent.iterdir()] == ["out"]  # leftovers went with the next
 
 
 def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(made, tmp_path):
     whole, out = tmp_path / "whole", tmp_path / "out"
-    assert Command(*track(made, whole), "--end", 60).ended() == (0, [])
+    assert command(*track(made, whole), "--end", 60).ended() == (0, [])
     arguments = (*track(made, out), "--end", 60)
     for frame in (4, 30):
-        process = Command(*arguments, *(["--resume"] if frame > 4 else []))
+        process = command(*arguments, *(["--resume"] if frame > 4 else []))
         until(tmp_path / f".out.chromatrack-*/out/masks/{frame:05d}.png", process)
-        process.signal(signal.SIGKILL)
-        process.process.join(60)
+        process.kill()
         assert not out.exists()
-    code, [line] = Command(*arguments[:-1], 59, "--resume").ended()
+    code, [line] = command(*arguments[:-1], 59, "--resume").ended()
     assert code == 2 and "the run that ended early had another config" in line
-    assert Command(*arguments, "--resume").ended() == (0, [])
+    assert command(*arguments, "--resume").ended() == (0, [])
     names = contents(whole).keys() - {"result.json"}  # that has times
     assert contents(out).keys() == contents(whole).keys()
     assert all((out / name).read_bytes() == (whole / name).read_bytes() for name in names)
@@ -153,9 +100,9 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(made, tmp_path
 
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_signals_end_track_and_colorize_in_order(made, out, number, code):
-    process = Command(*track(made, out))
+    process = command(*track(made, out))
     until(out.parent / ".out.chromatrack-*/out/masks/00002.png", process)
-    process.signal(number)
+    process.send_signal(number)
     found, lines = process.ended()
     result = json.loads((out / "result.json").read_text())
     how = "interrupted" if number == signal.SIGINT else f"stopped by {number.name}"
@@ -167,10 +114,10 @@ def test_signals_end_track_and_colorize_in_order(made, out, number, code):
         assert len(read_result(out).frames) == len(list(read_frames(out / "overlay.mp4"))) == count
 
     video = out.parent / "c.mp4"
-    process = Command(*colorize(made, video))
+    process = command(*colorize(made, video))
     until(out.parent / ".c.mp4.chromatrack-*/.c.*", process)
     time.sleep(0.5)
-    process.signal(number)
+    process.send_signal(number)
     found, [line] = process.ended()
     assert found == code and line.startswith(f"chromatrack: {how} ")
     if video.exists():
@@ -197,7 +144,7 @@ def test_before_the_first_frame_a_command_says_that_it_was_interrupted(
     if name != "load_encoder":
         monkeypatch.undo()
         monkeypatch.setattr(f"{room}.{name}", stopped)
-    found, [line] = Command(*colorize(made, tmp_path / "c.mp4")).ended()
+    found, [line] = command(*colorize(made, tmp_path / "c.mp4")).ended()
     how = "interrupted" if code == 130 else f"stopped by {number.name}"
     rest = f" before the first frame was written; {tmp_path / 'c.mp4'} is as it was"
     assert found == code and line == f"chromatrack: {how}{'' if name == 'load_encoder' else rest}"
@@ -206,15 +153,14 @@ def test_before_the_first_frame_a_command_says_that_it_was_interrupted(
 
 def test_a_coloured_video_and_its_file_of_reliability_belong_together(made, tmp_path):
     video = tmp_path / "c.mp4"
-    assert Command(*colorize(made, video), *SHORT).ended() == (0, [])
+    assert command(*colorize(made, video), *SHORT).ended() == (0, [])
     before = contents(tmp_path)
-    process = Command(*colorize(made, video))
+    process = command(*colorize(made, video))
     until(tmp_path / ".c.mp4.chromatrack-*/.c.*", process)
-    process.signal(signal.SIGKILL)
-    process.process.join(60)
+    process.kill()
     assert contents(tmp_path).items() >= before.items()
-    code, [line] = Command(*colorize(made, video), "--end", 9, limit=700).ended()
+    code, [line] = command(*colorize(made, video), "--end", 9, limit=700).ended()
     assert code == 2 and "(File too large)" in line and contents(tmp_path) == before
-    assert Command(*colorize(made, video), "--end", 9).ended() == (0, [])
+    assert command(*colorize(made, video), "--end", 9).ended() == (0, [])
     rows = json.loads((tmp_path / "c.mp4.reliability.json").read_text())["frames"]
     assert len(rows) == len(list(read_frames(video))) == 9

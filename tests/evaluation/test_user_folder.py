@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import av
 import numpy as np
 import pytest
@@ -36,9 +38,11 @@ def write_huge(path, *, size, frames, every=1):
 def folder(tmp_path_factory):
     """100 clips: 5 damaged, 3 empty, 2 huge (one long, one large), 1 portrait, the rest whole."""
     root = tmp_path_factory.mktemp("user")
-    for number in range(89):
-        clip = moving_clip(frames=6, size=(32, 40), radius=6, seed=number % 5)
+    for number in range(5):
+        clip = moving_clip(frames=6, size=(32, 40), radius=6, seed=number)
         write_clip(root / f"clip{number:03d}.mp4", clip, fps=6.0)
+    for number in range(5, 89):
+        shutil.copy(root / f"clip{number % 5:03d}.mp4", root / f"clip{number:03d}.mp4")
     whole = (root / "clip000.mp4").read_bytes()
     for number in range(2):  # cut short: the index at the end of the file is missing
         (root / f"damaged{number}.mp4").write_bytes(whole[: len(whole) // 2])

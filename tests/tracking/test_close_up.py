@@ -13,12 +13,20 @@ from chromatrack.propagation.close_up import CloseUp
 from chromatrack.runs.correct import correct
 from chromatrack.runs.writer import track_to_folder
 from chromatrack.structures import BoxMark, LostMark
+from chromatrack.tracking import close_up
 from chromatrack.tracking.close_up import followed, small_things, warn_of_small
 from chromatrack.tracking.config import TrackConfig
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.tracker import Tracker
 
 FRAMES = 8
+TRUE = close_up._WINDOW
+
+
+@pytest.fixture(autouse=True)
+def half_windows(monkeypatch):
+    """A quarter of the work; where a test is of the true size it says so."""
+    monkeypatch.setattr(close_up, "_WINDOW", TRUE // 2)
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +50,20 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize(
-    ("marked", "direction"),
-    [([0], "both"), ([FRAMES - 1], "both"), ([0, 4], "both"), ([3], "forward"), ([5], "backward")],
+    ("marked", "direction", "side"),
+    [
+        ([0], "both", TRUE),
+        ([FRAMES - 1], "both", TRUE // 2),
+        ([0, 4], "both", TRUE // 2),
+        ([3], "forward", TRUE // 2),
+        ([5], "backward", TRUE // 2),
+    ],
     ids=str,
 )
-def test_a_ball_smaller_than_a_cell_is_followed(tracker, film, clip, marked, direction):
+def test_a_ball_smaller_than_a_cell_is_followed(
+    tracker, film, clip, marked, direction, side, monkeypatch
+):
+    monkeypatch.setattr(close_up, "_WINDOW", side)
     masks = {index: film[index].mask for index in marked}
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -291,7 +291,7 @@ def test_many_labels_are_welcome_where_there_is_memory_for_them():
 
 
 def test_the_limit_is_said_before_the_video_is_opened(tmp_path):
-    crowd = Marks(points=[PointMark(i, 0, 3.0, 3.0) for i in range(5 * MOST_LABELS)])
+    crowd = Marks(points=[PointMark(i, 0, 3.0, 3.0) for i in range(MOST_LABELS + 1)])
     with pytest.raises(InputError, match="at most"):
         checked_marks(tmp_path / "not there.mp4", crowd, start=0, end=None)
 

@@ -5,26 +5,37 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from conftest import TINY, _tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from chromatrack.model.weights import load_encoder
 from chromatrack.ops.coords import FeatureSpec
 from chromatrack.propagation.exemplars import take_view
 from chromatrack.propagation.label_maps import masks_to_label_map
 from chromatrack.propagation.layout import Layout
 from chromatrack.structures import BoxMark
+from chromatrack.tracking import close_up
 from chromatrack.tracking.config import TrackConfig
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.tracker import Tracker
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*too little to be followed")
 
 SIZES = [(1, 1), (1, 2), (2, 2), (3, 7), (1, 40), (40, 1), (16, 16), (17, 33), (24, 40), (3, 300)]
 
 
 @pytest.fixture(scope="module")
 def tracker() -> Tracker:
-    return Tracker(load_encoder("small"), device="cpu", config=TrackConfig(size=16))
+    return Tracker(_tiny(TINY), device="cpu", config=TrackConfig(size=16))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_windows():
+    """Close-ups of 9 cells a side in place of 40: what is looked at here does not ask for more."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(close_up, "_WINDOW", 72)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +79,17 @@ def test_any_mask_is_tracked_in_any_direction(tracker, clips, data):
             assert np.array_equal(frame.mask[shown], masks[frame.index][shown])
     if len(frames) == 1:
         assert np.array_equal(found[frames[0]].mask, masks[frames[0]])
+
+
+@pytest.mark.parametrize("size", [(1, 40), (40, 1), (3, 300)], ids=str)
+def test_a_thing_in_parts_far_from_each_other_is_shown_in_its_window(tracker, clips, size):
+    """Its middle lies between them, where nothing of it is."""
+    mask = np.zeros(size, dtype=np.int32)
+    mask[0, 0] = mask[-1, -1] = 2
+    mask[0, :5] = mask[:5, 0] = 2
+    for frame, direction in ((0, "forward"), (2, "both")):
+        found = list(tracker.track(clips[size], masks={frame: mask}, direction=direction))
+        assert np.array_equal(found[frame].mask, mask) and len(found) == 3
 
 
 @settings(max_examples=25, deadline=None)

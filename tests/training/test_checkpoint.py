@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import pickle
-import resource
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from processes import Fork
 
 from chromatrack.errors import InputError, OutputError
 from chromatrack.training import checkpoint
@@ -79,31 +78,22 @@ def test_a_checkpoint_of_something_else(tmp_path):
         checkpoint.read_checkpoint(tmp_path / "other.pt")
 
 
-FULL = """
-import resource, signal, sys, torch
-from pathlib import Path
-from chromatrack.errors import OutputError
-from chromatrack.training import checkpoint
-folder = Path(sys.argv[1])
-checkpoint.save(folder, {"step": 1, "config": "{}", "weights": torch.zeros(10)})
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # a file may not grow any more
-try:
-    checkpoint.save(folder, {"step": 2, "config": "{}", "weights": torch.zeros(1_000_000)})
-except OutputError as error:
-    print(error)
-"""
+def save_twice(folder: Path) -> None:
+    """One checkpoint that a limit of 100 kB lets through and one that it does not."""
+    checkpoint.save(folder, {"step": 1, "config": "{}", "weights": torch.zeros(10)})
+    try:
+        checkpoint.save(folder, {"step": 2, "config": "{}", "weights": torch.zeros(1_000_000)})
+    except OutputError as error:
+        sys.stdout.write(f"{error}\n")
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="no file size limit on this system")
 def test_a_full_disk_leaves_the_checkpoint_before_and_one_clear_line(tmp_path):
-    assert resource.RLIMIT_FSIZE is not None
-    run = subprocess.run(
-        [sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, timeout=120
-    )
-    assert run.returncode == 0, run.stderr
-    assert len(run.stdout.splitlines()) == 1
-    assert "cannot be written (File too large); the checkpoints before it are whole" in run.stdout
+    process = Fork(save_twice, tmp_path, limit=100_000)
+    said, complaint = process.communicate(timeout=120)
+    assert process.returncode == 0, complaint
+    assert len(said.splitlines()) == 1
+    assert "cannot be written (File too large); the checkpoints before it are whole" in said
     assert names(tmp_path) == ["checkpoint-00000001.pt"]
     found = checkpoint.latest(tmp_path)
     assert found is not None and found.step == 1

@@ -9,39 +9,53 @@ import subprocess
 import sys
 import tarfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from processes import Fork, command, load_training
 from synthetic import moving_clip, still, write_clip
 from training_runs import newest
 
-from chromatrack.training.distributed import World, greatest, here, mean, own_device
+from chromatrack.cli import main as cli
+from chromatrack.errors import ChromatrackError, InputError
+from chromatrack.training.distributed import (
+    World,
+    greatest,
+    here,
+    mean,
+    once_per_machine,
+    own_device,
+    shared,
+    together,
+    wait,
+    without_sharing,
+)
 from chromatrack.training.monitor.log import read_log
 
 SOURCES = Path(__file__).parents[2] / "src"
 
-AGREE = """
-import sys, torch
-from chromatrack.training.distributed import *
-world = here()
-with together(world, torch.device("cpu")):
-    network = torch.nn.Linear(3, 1)
-    torch.nn.init.constant_(network.weight, 1.0)
-    torch.nn.init.constant_(network.bias, 0.0)
-    data = torch.arange(24.0).reshape(8, 3)[world.rank :: world.size]
-    averaged = shared(network, world, torch.device("cpu"))
-    parts = data.chunk(2)
-    with without_sharing(averaged):
-        (averaged(parts[0]).square().mean() / 2).backward()
-    (averaged(parts[1]).square().mean() / 2).backward()
-    largest = greatest(torch.tensor([float(world.rank), -float(world.rank)]), world)
-    middle = mean(torch.tensor([float(world.rank)]), world)
-    wait(world)
-    if world.leads:
-        torch.save([network.weight.grad, network.bias.grad, largest, middle], sys.argv[1])
-    del averaged  # before the group it belongs to is gone
-"""
+
+def agree(found: Path) -> None:
+    """The gradients that all processes have in the end, saved by the first."""
+    world = here()
+    with together(world, torch.device("cpu")):
+        network = torch.nn.Linear(3, 1)
+        torch.nn.init.constant_(network.weight, 1.0)
+        torch.nn.init.constant_(network.bias, 0.0)
+        data = torch.arange(24.0).reshape(8, 3)[world.rank :: world.size]
+        averaged = shared(network, world, torch.device("cpu"))
+        parts = data.chunk(2)
+        with without_sharing(averaged):
+            (averaged(parts[0]).square().mean() / 2).backward()
+        (averaged(parts[1]).square().mean() / 2).backward()
+        largest = greatest(torch.tensor([float(world.rank), -float(world.rank)]), world)
+        middle = mean(torch.tensor([float(world.rank)]), world)
+        wait(world)
+        if world.leads:
+            torch.save([network.weight.grad, network.bias.grad, largest, middle], found)
+        del averaged  # before the group it belongs to is gone
 
 
 def free_port() -> int:
@@ -70,9 +84,7 @@ def _environment() -> dict[str, str]:
 
 @pytest.mark.parametrize("processes", [2, 4])
 def test_gradients_are_those_of_the_whole_batch(processes, tmp_path):
-    script = tmp_path / "agree.py"
-    script.write_text(AGREE)
-    torchrun(processes, script, tmp_path / "found.pt")
+    assert ended(1, processes, agree, tmp_path / "found.pt") == [(0, "")] * processes
     weight, bias, largest, middle = torch.load(tmp_path / "found.pt", weights_only=True)
     network = torch.nn.Linear(3, 1)
     torch.nn.init.constant_(network.weight, 1.0)
@@ -99,15 +111,10 @@ def test_two_processes_train_one_network_and_one_or_four_go_on(data, tmp_path):
     torchrun(2, "-m", "chromatrack", "train", data, "-o", folder, "--steps", 2, *OPTIONS)
     assert newest(folder).step == 2
     assert [r.examples_seen for r in read_log(folder / "log.jsonl")] == [4, 8]
-    resume = ("train", data, "-o", folder, "--resume")
-    torchrun(4, "-m", "chromatrack", *resume, "--steps", 3)
-    run = subprocess.run(
-        [sys.executable, "-m", "chromatrack", *map(str, resume), "--steps", "4"],
-        env=_environment(),
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stderr
+    resume = ("train", data, "-o", folder, "--resume", "--steps")
+    for code, complaint in ended(1, 4, cli.main, [*map(str, resume), "3"]):
+        assert code == 0, complaint
+    assert command(*resume, 4).ended()[0] == 0
     reports = read_log(folder / "log.jsonl")
     assert [r.step for r in reports] == [1, 2, 3, 4]
     assert [r.examples_seen for r in reports] == [4, 8, 12, 16]
@@ -152,6 +159,7 @@ def two_machines():
             subprocess.run(["ip", "netns", "del", name], capture_output=True)
 
 
+@pytest.mark.slow
 def test_two_machines_train_one_network(two_machines, data, tmp_path):
     """Each namespace is a machine with its own network; they meet at the first one's address."""
     folder = tmp_path / "run"
@@ -199,75 +207,63 @@ def test_alone_nothing_is_shared(monkeypatch):
 # -- the data is looked at once per machine ------------------------------------------------
 
 
-def processes(
-    machines: int, of_each: int, *command: object, **environment: str
+def ended(
+    machines: int, of_each: int, call: Callable[..., int | None], *arguments: object, **more: str
 ) -> list[tuple[int, str]]:
-    """Exit code and stderr of processes started as torchrun does, but left alone afterwards."""
-    size, port = machines * of_each, free_port()
-    running = []
+    """Exit code and stderr of processes as torchrun starts them, but left alone afterwards."""
+    load_training()
+    size, port, running = machines * of_each, free_port(), []
     for rank in range(size):
         place = {
             **{"RANK": rank, "WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port},
             **{"LOCAL_RANK": rank % of_each, "LOCAL_WORLD_SIZE": of_each},
         }
-        running.append(
-            subprocess.Popen(
-                [sys.executable, *map(str, command)],
-                env={**_environment(), **{k: str(v) for k, v in place.items()}, **environment},
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
+        environment = _environment() | {k: str(v) for k, v in place.items()} | more
+        running.append(Fork(call, *arguments, environment=environment))
     try:
         complaints = [process.communicate(timeout=120)[1] for process in running]
     finally:
         for process in running:
             process.kill()
-    return [(p.returncode, text) for p, text in zip(running, complaints, strict=True)]
+    return [(process.wait(0), said) for process, said in zip(running, complaints, strict=True)]
 
 
-LOOK = """
-import os, sys, torch
-from pathlib import Path
-from chromatrack.errors import ChromatrackError, InputError
-from chromatrack.training.distributed import *
-folder, failing, how = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-world = here()
-def work():
-    (folder / f"looked-{world.rank}").touch()
-    if world.rank == failing and how == "dies":
-        os._exit(1)
-    if world.rank == failing:
-        raise InputError("nothing here")
-    return [world.rank] * 3
-try:
-    with together(world, torch.device("cpu")):
-        text = str(once_per_machine(work, world))
-        wait(world)
-except ChromatrackError as error:
-    text = f"{type(error).__name__}: {error}"
-(folder / f"found-{world.rank}").write_text(text)
-"""
+def look(folder: Path, failing: int, how: str) -> None:
+    """Look once per machine, in a process that may fail, and write down what is found."""
+    world = here()
+
+    def work() -> list[int]:
+        (folder / f"looked-{world.rank}").touch()
+        if world.rank == failing and how == "dies":
+            os._exit(1)
+        if world.rank == failing:
+            raise InputError("nothing here")
+        return [world.rank] * 3
+
+    try:
+        with together(world, torch.device("cpu")):
+            text = str(once_per_machine(work, world))
+            wait(world)
+    except ChromatrackError as error:
+        text = f"{type(error).__name__}: {error}"
+    (folder / f"found-{world.rank}").write_text(text)
 
 
-def look(folder: Path, machines: int, of_each: int, *, failing: int, how: str) -> list[str]:
+def found_by(folder: Path, machines: int, of_each: int, *, failing: int, how: str) -> list[str]:
     """What each process found, in order of rank; nothing for one that died."""
-    script = folder / "look.py"
-    script.write_text(LOOK)
-    processes(machines, of_each, script, folder, failing, how)
+    ended(machines, of_each, look, folder, failing, how)
     files = [folder / f"found-{rank}" for rank in range(machines * of_each)]
     return [file.read_text() if file.exists() else "" for file in files]
 
 
 def test_one_process_of_each_machine_works_and_the_others_get_what_it_found(tmp_path):
-    found = look(tmp_path, 2, 2, failing=-1, how="")
+    found = found_by(tmp_path, 2, 2, failing=-1, how="")
     assert found == ["[0, 0, 0]", "[0, 0, 0]", "[2, 2, 2]", "[2, 2, 2]"]
     assert sorted(p.name for p in tmp_path.glob("looked-*")) == ["looked-0", "looked-2"]
 
 
 def test_where_one_fails_all_stop_with_its_words(tmp_path):
-    found = look(tmp_path, 2, 2, failing=2, how="raises")
+    found = found_by(tmp_path, 2, 2, failing=2, how="raises")
     assert found[2] == "InputError: nothing here"
     for rank in (0, 1, 3):
         told = f"process 2 has stopped, and {rank} with it: nothing here"
@@ -275,7 +271,7 @@ def test_where_one_fails_all_stop_with_its_words(tmp_path):
 
 
 def test_where_one_dies_all_stop(tmp_path):
-    found = look(tmp_path, 1, 3, failing=0, how="dies")
+    found = found_by(tmp_path, 1, 3, failing=0, how="dies")
     assert found[0] == ""
     for text in found[1:]:
         assert text.startswith("TrainingError: training in 3 processes: another process has ended")
@@ -288,8 +284,8 @@ def test_remote_shards_are_fetched_by_one_process(data, tmp_path):
         shard.add(data / "film.mp4", "film.mp4")
     url = f"pipe:echo fetched >> {tmp_path}/count; sleep 1; cat {tmp_path}/s.tar"
     cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
-    command = ("-m", "chromatrack", "train", url, "-o", tmp_path / "run", "--steps", 1, *OPTIONS)
-    for code, complaint in processes(1, 2, *command, **cache):
+    given = ("train", url, "-o", tmp_path / "run", "--steps", 1, *OPTIONS)
+    for code, complaint in ended(1, 2, cli.main, [*map(str, given)], **cache):
         assert code == 0, complaint
     assert (tmp_path / "count").read_text().splitlines() == ["fetched"]
     assert newest(tmp_path / "run").step == 1
@@ -297,10 +293,10 @@ def test_remote_shards_are_fetched_by_one_process(data, tmp_path):
 
 def test_data_that_is_not_there_ends_all_processes_with_a_line_each(tmp_path):
     began = time.monotonic()
-    command = ("-m", "chromatrack", "train", tmp_path / "nowhere", "-o", tmp_path / "run")
-    ended = processes(1, 2, *command)
+    given = ["train", str(tmp_path / "nowhere"), "-o", str(tmp_path / "run")]
+    all_ended = ended(1, 2, cli.main, given)
     assert time.monotonic() - began < 60, "nobody waited for those who had left"
-    for code, complaint in ended:
+    for code, complaint in all_ended:
         assert code == 2
         assert len(complaint.strip().splitlines()) == 1, complaint
         assert "does not exist; name files or folders" in complaint

@@ -208,6 +208,11 @@ class Follower(ABC):
         return found
 
     @property
+    def zoom(self) -> float:
+        """Working pixels per pixel of the source."""
+        return min(_MOST_ENLARGED, _WIDTH / self.area**0.5)
+
+    @property
     @abstractmethod
     def layout(self) -> Layout:
         """Of a label map with this thing alone."""
@@ -230,7 +235,7 @@ class Follower(ABC):
 
     def _window(self, rgb: np.ndarray) -> _Window:
         """Around where it is expected, inside the frame."""
-        zoom, slices = min(_MOST_ENLARGED, _WIDTH / self.area**0.5), []
+        zoom, slices = self.zoom, []
         for middle, length in zip((self.place + self.motion)[::-1], rgb.shape[:2], strict=True):
             extent = min(length, max(1, round(_WINDOW / zoom)))
             low = min(max(0, round(float(middle) - (extent - 1) / 2)), length - extent)
@@ -269,10 +274,15 @@ class RegionFollower(Follower):
         return Layout(regions=(self.number,))
 
     def marked(self, index: int) -> np.ndarray | None:
-        """Its middle on a frame where it is painted."""
+        """Its middle on a frame where it is painted; where it is in parts, one that has a part."""
         mask = self.marks.masks.get(index)
-        places = np.argwhere(mask == self.number) if mask is not None else ()
-        return np.mean(places, axis=0)[::-1] if len(places) else None
+        places = np.argwhere(mask == self.number) if mask is not None else np.zeros((0, 2))
+        if not len(places):
+            return None
+        middle = np.mean(places, axis=0)
+        away = np.abs(places - middle).max(axis=1)
+        is_shown = away.min() < _WINDOW / self.zoom / 2 - 1
+        return (middle if is_shown else places[away.argmin()].astype(float))[::-1]
 
     def is_lost(self, index: int) -> bool:
         """Whether it was declared lost on a frame."""
