@@ -18,7 +18,6 @@ from chromatrack.evaluation.paper.page import PaperResults, write_paper
 from chromatrack.evaluation.paper.run import Methods, PaperPlan, evaluate_paper
 from chromatrack.evaluation.runner import Benchmark, evaluate
 
-
 pytestmark = pytest.mark.filterwarnings("ignore:.*are measured again:UserWarning")
 
 
