@@ -115,17 +115,22 @@ def same_place(first: str | PathLike[str], second: str | PathLike[str]) -> bool:
         return Path(first).resolve() == Path(second).resolve()
 
 
+UNSIGNED = " (early versions of chromatrack did not sign what they wrote: remove theirs, too)"
+"""The hint for kinds of files that early versions wrote without saying so in them."""
+
+
 @dataclass(frozen=True)
 class OutputFile:
     """A file that a command writes.
 
     kind: what it is, for messages ("table of events"). is_ours: whether a file that is there is
-    one that this command wrote, so that it may be replaced.
+    one that this command wrote, so that it may be replaced. hint: more on that, for the message.
     """
 
     path: Path
     kind: str
     is_ours: Callable[[Path], bool]
+    hint: str = ""
 
 
 def check_output_files(outputs: Sequence[OutputFile], *, reads: Iterable[object] = ()) -> None:
@@ -183,7 +188,7 @@ def _check_replaceable(output: OutputFile) -> None:
     if path.stat().st_size and not output.is_ours(path):
         raise InputError(
             f"{path}: is there already and is no {output.kind} that chromatrack wrote; choose "
-            "another output, or remove it first"
+            f"another output, or remove it first{output.hint}"
         )
 
 

@@ -74,6 +74,7 @@ PIXELS = ("track", "frames", "--masks", "given/00000.png", "--model", "w.safeten
 COLOR = ("colorize", "clip.mp4", "--reference", "R.png@0", "--model", "w.safetensors")
 STEADY = ("stabilize", "clip.mp4", "--track", "run")
 PAINT = ("paint", "clip.mp4", "--texture", "R.png", "--model", "w.safetensors")
+FRAME = ("frame", "clip.mp4", "0")
 READ, RUN, OTHERS = "would be overwritten", "belongs to the run in", "that chromatrack wrote"
 
 REFUSED = [
@@ -108,6 +109,13 @@ REFUSED = [
     (("demo",), "full", "holds masks already"),
     (("demo",), "clip.mp4", "is a file; expected the name of a folder"),
     (("train", "frames"), "frames", "is what is read"),
+    *(
+        (FRAME, name, RUN)
+        for name in ("run/masks/00000.png", "run/masks/new.png", "run/marks/x.png")
+    ),
+    *((FRAME, name, OTHERS) for name in ("R.png", "given/00000.png", "frames/00000.png")),
+    (("frame", "R.png", "0"), "R.png", READ),
+    (("frame", "frames", "0"), "frames/00001.png", OTHERS),
 ]
 
 
@@ -132,6 +140,8 @@ def test_outputs_of_the_same_kind_are_replaced_and_new_names_are_free(made, monk
         (TRACK, "new/run"),
         (COLOR, "new/c.mp4"),
         (COLOR, "new/c.mkv"),
+        (FRAME, "new/f.png"),
+        ((*FRAME, "--grid"), "new/f.png"),
     ):
         for _ in range(2):
             assert run(*command, "-o", output) == 0, capsys.readouterr().err

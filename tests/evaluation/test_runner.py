@@ -132,7 +132,7 @@ def test_nothing_to_measure_and_nowhere_to_write(counting, tmp_path):
     with pytest.raises(InputError, match="1 or more clips at a time, got 0"):
         evaluate(counting, tracker=Guess(), jobs=0)
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot make"):
+    with pytest.raises(OutputError, match="cannot be written"):
         evaluate(counting, tracker=Guess(), output=tmp_path / "file/out")
 
 

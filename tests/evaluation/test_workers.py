@@ -98,7 +98,7 @@ def alive(process: int) -> bool:
     ],
 )
 def test_a_signal_ends_all_processes_and_keeps_finished_clips(number, jobs, last, tmp_path):
-    code = f"import counting; counting.run_slowly({str(tmp_path)!r}, {jobs})"
+    code = f"import counting; counting.run_slowly({str(tmp_path / 'out')!r}, {jobs})"
     path = os.pathsep.join([str(SOURCES), str(Path(__file__).parents[1])])
     process = subprocess.Popen(
         [sys.executable, "-c", code],
@@ -108,16 +108,23 @@ def test_a_signal_ends_all_processes_and_keeps_finished_clips(number, jobs, last
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     deadline = time.monotonic() + 60
-    done, begun = clip_path(tmp_path, "ant"), "bee *"
-    while not (done.exists() and list(tmp_path.glob(begun))) and time.monotonic() < deadline:
+    done, begun = clip_path(Path("out"), "ant"), "out/bee *"
+
+    def found(name: str) -> list[Path]:
+        """In its place, or in the hidden folder beside it."""
+        return [*tmp_path.glob(name), *tmp_path.glob(f".out.chromatrack-*/{name}")]
+
+    while not (found(str(done)) and found(begun)) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
     assert last in (said.splitlines() or [""])[-1]
-    workers = {int(p.name.split()[1]) for p in tmp_path.glob("* *")}
+    workers = {int(p.name.split()[1]) for p in found("out/* *")}
     assert workers and (jobs == 1) == (workers == {process.pid})
     while any(map(alive, workers)) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not any(map(alive, workers))
-    assert json.loads(done.read_text())["report"] == {"score": 1.0}
+    [report] = found(str(done))
+    assert (report == tmp_path / done) == (number != signal.SIGKILL)
+    assert json.loads(report.read_text())["report"] == {"score": 1.0}
     assert not list(tmp_path.rglob("*.tmp"))

@@ -183,6 +183,28 @@ def test_a_second_process_is_told_of_the_first_and_a_dead_one_holds_nothing(tmp_
     assert list(tmp_path.iterdir()) == []
 
 
+def test_locks_of_dead_processes_are_cleared_by_whoever_writes_beside_them(tmp_path):
+    holder, other = python(HOLD, tmp_path / "alive"), python(HOLD, tmp_path / "dead")
+    for process in (holder, other):
+        assert process.stdout is not None and process.stdout.readline() == "held\n"
+    other.kill()
+    other.wait(timeout=30)
+    kept = {"notes.chromatrack-lock.txt": "mine", ".x.chromatrack-lock": "link"}
+    (tmp_path / "notes.chromatrack-lock.txt").write_text("mine")
+    (tmp_path / ".x.chromatrack-lock").symlink_to("notes.chromatrack-lock.txt")
+    (tmp_path / ".folder.chromatrack-lock").mkdir()
+    assert hidden(tmp_path / "dead", "lock").exists()
+    with output_lock(tmp_path / "out"), output_lock(tmp_path / "second"):
+        assert hidden(tmp_path / "out", "lock").exists()
+        assert not hidden(tmp_path / "dead", "lock").exists()
+        with pytest.raises(OutputError), output_lock(tmp_path / "alive"):
+            pass
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {*kept, ".alive.chromatrack-lock", ".folder.chromatrack-lock"}
+    holder.kill()
+    holder.wait(timeout=30)
+
+
 def test_one_process_cannot_have_an_output_twice_either(tmp_path):
     with (
         output_lock(tmp_path / "out"),

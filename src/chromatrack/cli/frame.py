@@ -56,26 +56,24 @@ def _described(video: str, found: Frame) -> str:
 
 
 def _write(found: Frame, output: Path, *, grid: bool) -> None:
-    from io import BytesIO
-
-    from PIL import Image
-
     from chromatrack.atomic import replace_file
+    from chromatrack.video.image_writer import signed_png
     from chromatrack.viz.grid import frame_grid
 
-    file = BytesIO()
-    Image.fromarray(frame_grid(found.rgb) if grid else found.rgb).save(file, format="png")
-    replace_file(output, file.getvalue())
+    replace_file(output, signed_png(frame_grid(found.rgb) if grid else found.rgb))
 
 
 def _check_output(video: str, output: Path) -> None:
-    """InputError unless it is a PNG that neither replaces nor joins the source's pictures."""
-    from chromatrack.atomic import keep_apart
+    """InputError unless it is a PNG that replaces nothing of others, nor joins the source's."""
+    from chromatrack.atomic import UNSIGNED, OutputFile, check_output_files
+    from chromatrack.runs.file_names import keep_runs
+    from chromatrack.video.image_writer import is_our_picture
     from chromatrack.video.images import image_files
 
     if output.suffix.lower() != ".png" or output.is_dir():
         raise InputError(f"output: expected the name of a .png file, got {output}")
-    keep_apart(video, output)
+    keep_runs(output)
+    check_output_files([OutputFile(output, "frame", is_our_picture, UNSIGNED)], reads=[video])
     files = image_files(video) or []
     if len(files) != 1 and output.resolve().parent in {file.resolve().parent for file in files}:
         raise InputError(

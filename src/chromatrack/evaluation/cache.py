@@ -124,11 +124,22 @@ def read_kept(path: Path, *, name: str) -> dict[str, Any] | None:
 
     None where there is nothing, or something else.
     """
+    content = _content(path)
+    if content is None or content.get("name") != name:
+        return None
+    is_whole = all(isinstance(content.get(part), dict) for part in ("made_with", "report"))
+    return content if is_whole else None
+
+
+def kept_name(path: Path) -> str | None:
+    """The name of the clip that a report is of; None where it is no report."""
+    name = (_content(path) or {}).get("name")
+    return name if isinstance(name, str) and read_kept(path, name=name) is not None else None
+
+
+def _content(path: Path) -> dict[str, Any] | None:
     try:
         content = untagged(json.loads(path.read_text("utf-8")))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
-    if not isinstance(content, dict) or content.get("name") != name:
-        return None
-    is_whole = all(isinstance(content.get(part), dict) for part in ("made_with", "report"))
-    return content if is_whole else None
+    return content if isinstance(content, dict) else None

@@ -5,6 +5,8 @@ the same for all: each clip measured on its own, one or several at a time, and i
 once, so that a run that stopped goes on; then the scores of all.
 
     OUTPUT/result.json    OUTPUT/clips/NAME.json (a clip's report, and what it was made with)
+
+Both are prepared beside OUTPUT and put in place at the end (`staged`).
 """
 
 from __future__ import annotations
@@ -23,9 +25,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from chromatrack import __version__
-from chromatrack.atomic import check_output_folder, replace_file, starts_with
-from chromatrack.errors import DamagedVideoError, InputError, OutputError, StoppedError
+from chromatrack.atomic import replace_file
+from chromatrack.errors import DamagedVideoError, InputError, StoppedError
 from chromatrack.evaluation.cache import clip_path, code_digest, digest, read_kept
+from chromatrack.evaluation.staged import StagedResults, staged_results
 from chromatrack.evaluation.workers import (
     Work,
     measure_here,
@@ -33,14 +36,10 @@ from chromatrack.evaluation.workers import (
     stopped_by_sigterm,
 )
 from chromatrack.json_text import json_text, tagged
-from chromatrack.runs.output_lock import output_lock
 from chromatrack.runs.progress import told
 
 if TYPE_CHECKING:
     from chromatrack.tracking.inference import TrackedFrame
-
-WRITTEN = ("result.json", "clips", "masks", "sheets")
-"""What is written into the output folder."""
 
 ClipReport = dict[str, Any]
 """Of one clip: its scores and whatever `combine` needs; what JSON can hold."""
@@ -97,6 +96,7 @@ class Benchmark:
 
     settings: what of its protocol was chosen (year, split, ...), for the record. clips: in the
     order of the data set's list. combine: reports by clip -> {"scores": {column: number}, ...}.
+    reads: the folders and files it was found in.
     """
 
     name: str
@@ -104,6 +104,7 @@ class Benchmark:
     measure: Measure
     combine: Callable[[Mapping[str, ClipReport]], Result]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    reads: tuple[Path, ...] = ()
 
 
 def evaluate(
@@ -147,28 +148,21 @@ def evaluate(
     _check(benchmark, jobs)
     if output is None:
         return _evaluate(benchmark, tracker, None, jobs, resume, model, protocol, progress)
-    check_output_folder(
-        Path(output),
-        WRITTEN,
-        kind="results of `chromatrack evaluate`",
-        is_ours=_is_evaluation(Path(output)),
-    )
-    with output_lock(make_folder(Path(output))):
-        make_folder(Path(output) / "clips")
-        return _evaluate(benchmark, tracker, Path(output), jobs, resume, model, protocol, progress)
+    with staged_results(Path(output), reads=_reads(benchmark), resume=resume) as staged:
+        return _evaluate(benchmark, tracker, staged, jobs, resume, model, protocol, progress)
 
 
 def _evaluate(
     benchmark: Benchmark,
     tracker: Any,  # noqa: ANN401
-    folder: Path | None,
+    staged: StagedResults | None,
     jobs: int,
     resume: bool,
     model: str | None,
     protocol: str | None,
     progress: Progress | None,
 ) -> Result:
-    """`evaluate`, with the folder to itself."""
+    """`evaluate`, with the output to itself."""
     name = model or getattr(tracker, "model", type(tracker).__name__)
     head = {
         "benchmark": benchmark.name,
@@ -178,8 +172,8 @@ def _evaluate(
         "model_sha256": _weights_sha256(name),
         "config": config_of(tracker),
     }
-    made = {} if folder is None else _run_digests(benchmark, tracker=tracker, head=head)
-    run = BenchmarkRun(benchmark, tracker=tracker, folder=folder, made_with=made, progress=progress)
+    made = {} if staged is None else _run_digests(benchmark, tracker=tracker, head=head)
+    run = BenchmarkRun(benchmark, tracker=tracker, staged=staged, made_with=made, progress=progress)
     if resume:
         run.take_kept()
     resumed, began = list(run.reports), time.perf_counter()
@@ -198,8 +192,8 @@ def _evaluate(
         "wall_seconds": time.perf_counter() - began,
         "chromatrack_version": __version__,
     }
-    if folder is not None:
-        write_json(folder / "result.json", result)
+    if staged is not None:
+        write_json(staged.folder / "result.json", result)
     return result
 
 
@@ -209,7 +203,7 @@ class BenchmarkRun:
 
     benchmark: Benchmark
     tracker: Any
-    folder: Path | None
+    staged: StagedResults | None
     made_with: Mapping[str, str]
     progress: Progress | None
     reports: dict[str, ClipReport] = field(default_factory=dict)
@@ -222,29 +216,33 @@ class BenchmarkRun:
 
     def take_kept(self) -> None:
         """Take what an earlier run finished; say so where it was made with something else."""
-        if self.folder is None:
+        if self.staged is None:
             return
-        changed = Counter()
+        changed, names, taken = Counter(), set(), set()
         for clip in self.benchmark.clips:
-            kept = read_kept(clip_path(self.folder, clip.name), name=clip.name)
-            if kept is None:
-                continue
+            names.add(clip.name)
+            newer, older = (read_kept(p, name=clip.name) for p in self.staged.reports(clip.name))
             made = self._made_with(clip)
-            if kept["made_with"] == made:
-                self.reports[clip.name] = kept["report"]
-                self.done += clip.frame_count
-            changed.update(part for part in made if made[part] != kept["made_with"].get(part))
+            for kept in (older, newer):
+                if kept is not None and kept["made_with"] == made and clip.name not in self.reports:
+                    self.reports[clip.name] = kept["report"]
+                    self.done += clip.frame_count
+                    taken |= {clip.name} if kept is newer else set()
+            if (kept := older or newer) is not None and clip.name not in self.reports:
+                changed.update(part for part in made if made[part] != kept["made_with"].get(part))
+        self.staged.drop_but(taken, names)
         if changed:
             warnings.warn(
-                f"{self.folder}: clips of an earlier run are measured again, as they were made "
-                f"with another {', '.join(changed)}",
+                f"{self.staged.output}: clips of an earlier run are measured again, as they were "
+                f"made with another {', '.join(changed)}",
                 stacklevel=3,
             )
 
     def measure_rest(self, jobs: int) -> None:
         """Measure what is not there yet, the clips in several processes if asked to."""
         rest = [clip for clip in self.benchmark.clips if clip.name not in self.reports]
-        work = Work(self.benchmark.measure, rest, self.tracker, self.folder)
+        folder = None if self.staged is None else self.staged.folder
+        work = Work(self.benchmark.measure, rest, self.tracker, folder)
         if min(jobs, len(rest)) > 1:
             found = measure_in_processes(work, tick=self._tick, jobs=jobs)
         else:
@@ -264,7 +262,7 @@ class BenchmarkRun:
         self.reports[clip.name] = report
         self.seconds += seconds
         self.measured += clip.frame_count
-        if self.folder is not None:
+        if self.staged is not None:
             kept = {
                 "name": clip.name,
                 "made_with": self._made_with(clip),
@@ -272,7 +270,7 @@ class BenchmarkRun:
                 "seconds": seconds,
                 "report": report,
             }
-            write_json(clip_path(self.folder, clip.name), tagged(kept))
+            write_json(clip_path(self.staged.folder, clip.name), tagged(kept))
 
     def _made_with(self, clip: Clip) -> dict[str, str]:
         return {**self.made_with, "clip": digest(clip)}
@@ -284,15 +282,18 @@ class BenchmarkRun:
 
     def _stopped(self, how: str) -> str:
         text = f"{how} after {len(self.reports)} of {len(self.benchmark.clips)} clips"
-        return text if self.folder is None else f"{text}, which '{self.folder}' keeps; run it again"
+        return text if self.staged is None else f"{text}, {self.staged.where_kept()}; run it again"
 
 
-def _is_evaluation(folder: Path) -> bool:
-    """Whether an earlier run wrote a folder, or a part of it."""
-    if (folder / "result.json").exists():
-        return starts_with(folder / "result.json", '{\n  "benchmark"')
-    reports = folder / "clips"  # made first, so that a run that was killed is known
-    return reports.is_dir() and all(starts_with(p, '{\n  "name"') for p in reports.iterdir())
+def _reads(benchmark: Benchmark) -> set[Path]:
+    """What a benchmark reads: where it was found, and the files and folders of its clips."""
+    found = set(benchmark.reads)
+    for value in (value for clip in benchmark.clips for value in vars(clip).values()):
+        if isinstance(value, Path):
+            found.add(value)
+        elif isinstance(value, tuple | list):
+            found |= {path.parent for path in value if isinstance(path, Path)}
+    return found
 
 
 def _check(benchmark: Benchmark, jobs: int) -> None:
@@ -417,19 +418,6 @@ def config_of(tracker: object) -> dict[str, Any]:
     """Every knob of a tracker, as its `.config` has them; empty for one without."""
     config = getattr(tracker, "config", None)
     return {} if config is None else dataclasses.asdict(config)
-
-
-def make_folder(folder: Path) -> Path:
-    """Make a folder for results.
-
-    Raises:
-        OutputError: it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder '{folder}': {error.strerror}") from error
-    return folder
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -22,6 +22,7 @@ except ImportError:  # Windows: no two processes are told apart there
     fcntl = None
 
 _NAME_BYTES = 200  # of a name that gets more added to it
+_GRACE_SECONDS = 0.25  # a process that looks for dead ones' locks has each for a moment
 
 
 def hidden(target: Path, what: str) -> Path:
@@ -52,7 +53,8 @@ def output_lock(target: Path, *, wait_seconds: float = 0.0) -> Iterator[None]:
     path = hidden(target, "lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = _locked(path, target, until=time.monotonic() + wait_seconds)
+        until = time.monotonic() + max(wait_seconds, _GRACE_SECONDS)
+        handle = _locked(path, target, until=until)
     except OutputError:
         raise
     except FileExistsError:  # a file where a folder would be
@@ -60,6 +62,7 @@ def output_lock(target: Path, *, wait_seconds: float = 0.0) -> Iterator[None]:
     except OSError as error:
         raise unwritable(target, error) from error
     try:
+        _clear_dead(path)
         yield
     finally:
         with suppress(OSError):
@@ -83,6 +86,29 @@ def _locked(path: Path, target: Path, *, until: float) -> int:
         except BaseException:
             os.close(handle)
             raise
+        os.close(handle)
+
+
+def _clear_dead(own: Path) -> None:
+    """Remove the locks beside one's own that processes left when they were killed."""
+    if fcntl is None:
+        return
+    with suppress(OSError), os.scandir(own.parent) as entries:
+        names = [e.name for e in entries if e.name.endswith(".chromatrack-lock")]
+        for name in names:
+            if name != own.name:
+                with suppress(OSError):  # held, or gone meanwhile
+                    _clear_if_dead(own.with_name(name))
+
+
+def _clear_if_dead(path: Path) -> None:
+    handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    try:
+        if fcntl is not None:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an error if it is held
+            if _is_still(handle, path):
+                path.unlink()
+    finally:
         os.close(handle)
 
 

@@ -8,7 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from chromatrack.atomic import OutputFile, check_output_files, check_output_folder, keep_apart
+from chromatrack.atomic import (
+    UNSIGNED,
+    OutputFile,
+    check_output_files,
+    check_output_folder,
+    keep_apart,
+)
 from chromatrack.errors import DamagedVideoError, InputError
 from chromatrack.runs.file_names import is_reliability_file, keep_runs
 from chromatrack.runs.staging import Staging
@@ -44,7 +50,7 @@ def check_video_output(
     pattern = picture_pattern(target)
     place = target if pattern is None else pattern.parent
     if pattern is None:
-        check_output_files([OutputFile(target, "video", is_our_video)], reads=reads)
+        check_output_files([OutputFile(target, "video", is_our_video, UNSIGNED)], reads=reads)
     else:
         keep_runs(place)
         is_folder = target.is_dir() or target.suffix.lower() != ".png"
@@ -72,7 +78,7 @@ def _check_pictures(pattern: Path, reads: list[object], also: set[str]) -> None:
     for path in sorted(inside):
         for given in reads:
             keep_apart(given, path)
-        check_output_files([OutputFile(path, "picture", is_our_picture)])
+        check_output_files([OutputFile(path, "picture", is_our_picture, UNSIGNED)])
 
 
 @contextmanager

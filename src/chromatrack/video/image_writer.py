@@ -69,7 +69,7 @@ class ImageSequenceWriter(FrameWriter):
         partial = target.with_name(f".{target.name}.{os.getpid()}.png")
         with as_output_error(target):
             try:
-                partial.write_bytes(_signed(png_bytes(rgb)))
+                partial.write_bytes(signed_png(rgb))
                 partial.replace(target)
             finally:
                 partial.unlink(missing_ok=True)
@@ -99,8 +99,9 @@ def is_our_picture(path: Path) -> bool:
         return False
 
 
-def _signed(png: bytes) -> bytes:
-    """The file with who wrote it, in a text chunk behind its header."""
+def signed_png(rgb: np.ndarray) -> bytes:
+    """A PNG file of (H, W, 3) uint8 or uint16 sRGB, which says in a text chunk who wrote it."""
+    png = png_bytes(rgb)
     data = b"tEXt" + b"Software\0" + MADE_BY.encode("latin-1")
     chunk = struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
     return png[:_HEADER_BYTES] + chunk + png[_HEADER_BYTES:]

@@ -191,6 +191,7 @@ def badja_benchmark(
         measure=measure_badja,
         combine=combine_badja,
         settings={"joints": joints, "not_in_davis": [name for name in paths if name not in there]},
+        reads=(Path(root), Path(davis)),
     )
 
 

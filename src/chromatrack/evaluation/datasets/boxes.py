@@ -63,6 +63,7 @@ def box_benchmark(
         clips=tuple(read() for read in readers.values()),
         measure=measure_box,
         combine=combine_boxes,
+        reads=(Path(root),),
     )
 
 

@@ -92,6 +92,7 @@ def color_benchmark(
             "short_side": short_side,
             "notes": notes,
         },
+        reads=(Path(root),),
     )
 
 

@@ -170,6 +170,7 @@ def davis_benchmark(
         measure=partial(_measure, year=year, save_masks=save_masks),
         combine=partial(_combine, year=year, split=found.name, attributes=attributes),
         settings={"year": year, "split": found.name},
+        reads=(Path(root),),
     )
 
 

@@ -86,6 +86,7 @@ def jhmdb_benchmark(
         measure=functools.partial(measure_pose, compat=compat),
         combine=functools.partial(combine_poses, names=JHMDB_JOINTS),
         settings={"split": split if whole else None, "compat": compat},
+        reads=(base,),
     )
 
 

@@ -82,6 +82,7 @@ def penn_benchmark(
         measure=functools.partial(measure_pose, compat=compat),
         combine=functools.partial(combine_poses, names=PENN_JOINTS),
         settings={"compat": compat},
+        reads=(base,),
     )
 
 

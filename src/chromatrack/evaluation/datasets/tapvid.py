@@ -120,6 +120,7 @@ def read_tapvid(
             "frame_size": frame_size,
             "together": together,
         },
+        reads=(Path(root), *files),
     )
 
 

@@ -107,6 +107,7 @@ def read_vip(
         measure=partial(measure_clip, side=side, compat=compat, save_masks=save_masks),
         combine=combine,
         settings={"split": split, "side": side, "compat": compat},
+        reads=(base,),
     )
 
 

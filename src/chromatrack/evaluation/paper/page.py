@@ -26,6 +26,8 @@ from chromatrack.evaluation.paper.charts import horizons_of, methods_of, spelt
 from chromatrack.evaluation.runner import Result
 from chromatrack.viz import html
 
+PAGE = "report.html"
+TITLE = "Tracking emerges by colouring"
 JF = "J&F-Mean"
 MASK_COLUMNS = [JF, "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay"]
 
@@ -88,9 +90,18 @@ def write_paper(results: PaperResults, folder: Path) -> Path:
     Raises:
         OutputError: it cannot be written.
     """
-    path = folder / "report.html"
+    path = folder / PAGE
     replace_file(path, paper_page(results))
     return path
+
+
+def is_paper(path: Path) -> bool:
+    """Whether a file is such a page."""
+    try:
+        with path.open("rb") as file:
+            return f"<title>{TITLE}".encode() in file.read(4096)
+    except OSError:
+        return False
 
 
 def paper_page(results: PaperResults) -> str:
@@ -102,7 +113,7 @@ def paper_page(results: PaperResults) -> str:
     body = environment.from_string(text).render(
         results=results, numbers=sys.modules[__name__], charts=charts, as_data=html.as_data
     )
-    return html.page(f"Tracking emerges by colouring: {results.model}", body)
+    return html.page(f"{TITLE}: {results.model}", body)
 
 
 def _as_markup(part: Callable[..., str]) -> Callable[..., Markup]:

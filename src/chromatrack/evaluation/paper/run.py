@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from chromatrack.atomic import check_output_folder
 from chromatrack.errors import InputError
 from chromatrack.evaluation.baselines.colorizers import Method
 from chromatrack.evaluation.datasets.badja import badja_benchmark
@@ -40,9 +41,11 @@ from chromatrack.evaluation.metrics.calibration import (
 )
 from chromatrack.evaluation.paper.page import (
     JF,
+    PAGE,
     Correlated,
     Failing,
     PaperResults,
+    is_paper,
     write_paper,
 )
 from chromatrack.evaluation.paper.pictures import color_sheets, mask_sheets, pose_sheets
@@ -117,6 +120,7 @@ def evaluate_paper(
     """
     if not methods.trackers:
         raise InputError("paper: expected at least one model to measure, got none")
+    _check_page(plan, output)
     split = read_davis(plan.root, year=plan.year, split=plan.split, sequences=plan.sequences)
     benchmarks = _tracking_benchmarks(plan)
     clips = [*(sequence.folder for sequence in split.sequences), *plan.clips]
@@ -164,6 +168,18 @@ def evaluate_paper(
         settings=dict(settings or {}) | _run_facts(masks, colors, found),
     )
     return write_paper(results, output)
+
+
+def _check_page(plan: PaperPlan, output: Path) -> None:
+    """InputError where the page would replace a file that is no such page, or join what is read."""
+    page = output / PAGE
+    check_output_folder(
+        output,
+        [PAGE],
+        kind="results of `chromatrack evaluate paper`",
+        is_ours=not page.exists() or is_paper(page),
+        reads=[plan.root, *plan.clips, *(p for p in (plan.badja, plan.jhmdb) if p is not None)],
+    )
 
 
 def _tracking_benchmarks(plan: PaperPlan) -> dict[str, Benchmark]:
