@@ -11,7 +11,7 @@ from patch_encoders import SMOOTH_SPEC, image_of, smooth_patches, wave_frame
 
 from chromatrack.ops.coords import cell_to_pixel, pixel_grid, pixel_to_cell
 from chromatrack.ops.subpixel import (
-    best_step,
+    best_steps,
     patch_similarity,
     patches,
     sample,
@@ -91,9 +91,26 @@ def test_the_best_whole_step_is_found(dx, dy):
     places, around = torch.tensor([[6.0, 5.0], [8.0, 8.0]]), square_offsets(1)
     guess = places - torch.tensor([float(dx), float(dy)])
     templates = patches(maps, places, around)
-    xy, score = best_step(maps, templates, guess, offsets=around, tries=square_offsets(2))
+    [(xy, score)] = best_steps(maps, [templates], guess, offsets=around, tries=square_offsets(2))
     assert torch.equal(xy, places)
     torch.testing.assert_close(score, torch.ones(2))
+
+
+@settings(max_examples=25)
+@given(st.integers(1, 70), st.integers(1, 40), st.integers(0, 5), st.booleans())
+def test_steps_of_several_templates_are_to_the_bit_those_of_each(points, channels, seed, blank):
+    random = torch.Generator().manual_seed(seed)
+    maps = torch.randn(channels, 9, 13, generator=random)
+    around, tries = square_offsets(1), square_offsets(2)
+    guess = torch.rand(points, 2, generator=random) * 12 - 1
+    sought = [patches(maps, guess + torch.rand(2, generator=random), around) for _ in range(2)]
+    if blank:
+        sought[1] = torch.zeros_like(sought[1])
+    found = best_steps(maps, sought, guess, offsets=around, tries=tries)
+    for template, (xy, score) in zip(sought, found, strict=True):
+        scores = [patch_similarity(patches(maps, guess + step, around), template) for step in tries]
+        best, pick = torch.stack(scores).max(0)
+        assert torch.equal(score, best) and torch.equal(xy, guess + tries[pick])
 
 
 @settings(max_examples=15)
@@ -114,7 +131,7 @@ def test_a_shift_of_features_is_found_to_less_than_half_a_cell(dx, dy, seed):
     around = square_offsets(1)
     start = pixel_to_cell(PLACES, stride=SMOOTH_SPEC.stride, offset=SMOOTH_SPEC.offset)
     template = patches(a, start, around)
-    step, _ = best_step(b, template, start, offsets=around, tries=square_offsets(2))
+    [(step, _)] = best_steps(b, [template], start, offsets=around, tries=square_offsets(2))
     found = slide(b, template, step, offsets=around)
     assert float((found - start - torch.tensor([dx, dy])).abs().max()) < 0.5
 

@@ -6,6 +6,8 @@ position, try whole steps around a guess, then slide to the place that fits best
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -41,23 +43,32 @@ def patch_similarity(a: Tensor, b: Tensor) -> Tensor:
     return F.cosine_similarity(a, b, dim=-1).mean(-1)
 
 
-def best_step(
-    maps: Tensor, templates: Tensor, xy: Tensor, *, offsets: Tensor, tries: Tensor
-) -> tuple[Tensor, Tensor]:
-    """The best of some whole steps around a guess.
+def best_steps(
+    maps: Tensor, templates: Sequence[Tensor], xy: Tensor, *, offsets: Tensor, tries: Tensor
+) -> list[tuple[Tensor, Tensor]]:
+    """For each of some templates, the best of some whole steps around a guess.
 
     Args:
-        maps: `(C, h, w)`. templates: `(P, K, C)`, sampled at `offsets` `(K, 2)`.
+        maps: `(C, h, w)`. templates: `(P, K, C)` each, sampled at `offsets` `(K, 2)`.
         xy: `(P, 2)` guesses. tries: `(G, 2)` steps to try around each.
 
     Returns:
-        `(P, 2)` the best position and `(P,)` its similarity, in [-1, 1].
+        For each `(P, 2)` the best position and `(P,)` its `patch_similarity`, in [-1, 1].
     """
-    scores = torch.stack(
-        [patch_similarity(patches(maps, xy + step, offsets), templates) for step in tries]
-    )
-    score, pick = scores.max(0)
-    return xy + tries[pick], score
+    looked_for = [_unit(template) for template in templates]
+    scores: list[list[Tensor]] = [[] for _ in templates]
+    for step in tries:  # every patch is sampled and brought to unit length once
+        found = _unit(patches(maps, xy + step, offsets))
+        for template, of_template in zip(looked_for, scores, strict=True):
+            of_template.append((found * template).sum(-1).mean(-1))
+    best = [torch.stack(of_template).max(0) for of_template in scores]
+    return [(xy + tries[pick], score) for score, pick in best]
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    """Vectors `(..., C)` at unit length, to the bit as `F.cosine_similarity` makes them."""
+    lengths = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    return vectors / lengths.clamp_min(1e-8)
 
 
 def slide(

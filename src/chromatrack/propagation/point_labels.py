@@ -20,7 +20,7 @@ from chromatrack.ops.coords import (
     inside_image,
     pixel_to_cell,
 )
-from chromatrack.ops.subpixel import best_step, patch_similarity, patches, slide, square_offsets
+from chromatrack.ops.subpixel import best_steps, patch_similarity, patches, slide, square_offsets
 from chromatrack.propagation.relabeling import Relabeling
 
 WIDTH = 0.8
@@ -232,8 +232,9 @@ class PointTracks:
         if which is not None:
             marked, last, elder = marked[which], last[which], elder[which]
         around, tries = _AROUND.to(guess), _TRIES.to(guess)
-        a, like_a = best_step(features, marked.features, guess, offsets=around, tries=tries)
-        b, like_b = best_step(features, last.features, guess, offsets=around, tries=tries)
+        both = (marked.features, last.features)
+        found = best_steps(features, both, guess, offsets=around, tries=tries)
+        (a, like_a), (b, like_b) = found
         older = like_a >= like_b - _OLDER_BY
         template = last.keep(marked, older)
         xy = torch.where(older[:, None], a, b)
