@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
@@ -96,6 +97,7 @@ def _run(
     environment: Mapping[str, str],
     limit: int | None,
 ) -> None:
+    gc.freeze()  # what the first process left, decoders with threads among it, is not cleared here
     for number, file in ((1, out), (2, err)):
         os.dup2(file.fileno(), number)
     sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
