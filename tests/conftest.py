@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tensors are tiny: threads only cost
 os.environ.setdefault("MKL_NUM_THREADS", "1")
@@ -18,6 +19,9 @@ from chromatrack.model.encoder import Encoder, build_encoder
 if "PYTEST_XDIST_WORKER" in os.environ:  # also where the user asked for more
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as where a shell starts the tests aside
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("chromatrack", deadline=None)
 settings.load_profile("chromatrack")

@@ -340,7 +340,7 @@ def test_predictions_that_do_not_fit_say_why(root, tmp_path):
 
 def test_an_output_that_cannot_be_made_is_one_error(root, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot make the folder"):
+    with pytest.raises(OutputError, match="cannot be written"):
         evaluate_davis(
             root, tracker=ScriptedTracker(perfect), year=2017, output=tmp_path / "file/out"
         )

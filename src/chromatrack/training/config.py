@@ -303,7 +303,7 @@ def _check_fit(config: TrainConfig) -> None:
     )
     if objective.predict:
         _check_prediction(config)
-    elif objective.copy or objective.correspondence:
+    elif objective.copy or objective.correspondence or not objective.distill:
         _expect(sampler.views >= 2, "views", "2 or more (references and a target)", sampler)
     if objective.correspondence and length > 1:
         raise InputError(
