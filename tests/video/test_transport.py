@@ -95,6 +95,25 @@ def test_a_hole_is_still_damage(tmp_path, at, mode):
         list(read_frames(holed))
 
 
+@pytest.mark.parametrize("mode", [{}, M2TS], ids=["188", "192"])
+@pytest.mark.parametrize("options", [{}, {"bf": "0"}, {"g": "1"}], ids=["b", "no b", "keys"])
+@pytest.mark.parametrize("hours", [0.01, 5, 20])
+def test_a_gap_in_one_recording_is_no_seam(tmp_path, hours, options, mode):
+    """Counters go on, so nothing was joined: nothing was shown for a while."""
+    ticks = [3750 * i + (round(hours * 3600 * 90_000) if i > 6 else 0) for i in range(12)]
+    path = write_clip(
+        tmp_path / "gap.ts",
+        pictures(12),
+        ticks=ticks,
+        time_base=Fraction(1, 90_000),
+        options={"g": "250", **options},
+        container_options=mode,
+    )
+    assert recordings(str(path)) == ()
+    times = [f.pts_seconds for f in read_frames(path)]
+    assert times == pytest.approx([tick / 90_000 for tick in ticks], abs=1e-4)
+
+
 def test_a_single_recording_and_other_files_are_left_alone(tmp_path):
     clip(tmp_path / "a.ts", 30)
     clip(tmp_path / "b.ts", 30, container_options=M2TS)

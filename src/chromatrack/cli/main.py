@@ -79,8 +79,17 @@ def doctor() -> int:
     return 1 if found.problems else 0
 
 
-def _warn(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+class _Warnings:
+    """Prints warnings on stderr, each text once however often a command comes upon it."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def tell(self, message: Warning | str, *_: object, **__: object) -> None:
+        text = " ".join(str(message).split())
+        if text not in self._told:
+            self._told.add(text)
+            print(f"warning: {text}", file=sys.stderr)
 
 
 def _app() -> tyro.extras.SubcommandApp:
@@ -127,8 +136,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # names that it cannot spell are spelled with \\x
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    tell = _Warnings().tell
     with warnings.catch_warnings():
-        warnings.showwarning = _warn
+        warnings.showwarning = tell
         try:
             if arguments == ["--version"]:
                 said = f"chromatrack {__version__}"
@@ -140,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()  # here, where it can be said that it is full
             return said if isinstance(said, int) else 0
         except DamagedVideoError as error:
-            _warn(str(error))
+            tell(str(error))
             return error.exit_code
         except ChromatrackError as error:
             print(f"chromatrack: {error}", file=sys.stderr)

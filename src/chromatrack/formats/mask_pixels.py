@@ -73,8 +73,8 @@ class _Picture:
 def _pictures(image: Image.Image, path: Path, fits: SizeCheck | None) -> Iterator[_Picture]:
     """The pictures of an open file, each valid until the next; smaller copies are passed over.
 
-    Palettes count as ids in a single picture; several may have several palettes, so that theirs
-    are read as colours.
+    Palettes count as ids, but for those of a GIF of several pictures, which may have a palette
+    each and whose writers sort them: it is read as colours.
     """
     is_lossy = image.format in LOSSY_FORMATS or (image.format == "WEBP" and _smears(path))
     if image.format != "TIFF":  # whose first picture may be a smaller copy
@@ -92,7 +92,7 @@ def _pictures(image: Image.Image, path: Path, fits: SizeCheck | None) -> Iterato
         image.seek(number)
         _ask(fits, image)
         image.load()
-        is_drawn = image.mode == "P" and image.format != "TIFF"
+        is_drawn = image.mode == "P" and image.format not in {"TIFF", "PNG"}
         yield _Picture(image.convert("RGBA") if is_drawn else image, is_lossy, bits)
 
 

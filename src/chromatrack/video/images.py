@@ -120,20 +120,21 @@ def pixels_of(
 ) -> np.ndarray:
     """As `load_image`, of the picture that an open file is at; raises PICTURE_ERRORS too."""
     opened.load()
-    pixels = _rgb(ImageOps.exif_transpose(opened), path)
+    pages = getattr(opened, "n_frames", 1)
+    pixels = _rgb(ImageOps.exif_transpose(opened), path, of=path if pages > 1 else path.parent)
     if size is None or size == pixels.shape[:2]:
         return np.array(pixels)
     resized = Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BILINEAR)
     return np.array(resized)
 
 
-def _rgb(image: Image.Image, path: Path) -> np.ndarray:
-    """(H, W, 3) uint8 sRGB of an open image."""
+def _rgb(image: Image.Image, path: Path, *, of: Path) -> np.ndarray:
+    """(H, W, 3) uint8 sRGB of an open image; of: the stack or folder that it belongs to."""
     if image.mode == "F":
         raise VideoError(f"{path}: is a floating-point image; convert it to 8 or 16 bits first")
     if image.mode.startswith("I"):
         grey = _grey_levels(image)
-        _hint_at_depth(path, grey)
+        _hint_at_depth(of, grey)
         return np.repeat(to_8_bit(grey)[..., None], 3, axis=2)
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         return opaque(np.asarray(image.convert("RGBA")))
@@ -162,13 +163,13 @@ def _grey_levels(image: Image.Image) -> np.ndarray:
     return np.asarray(image).astype(np.int64).clip(0, 65535).astype(np.uint16)
 
 
-def _hint_at_depth(path: Path, grey: np.ndarray) -> None:
+def _hint_at_depth(of: Path, grey: np.ndarray) -> None:
     """Warn of a picture that is black because its values fill only a part of 16 bits."""
     most = int(grey.max(initial=0))
     bits = next((n for n in (8, 10, 12, 14) if most < 1 << n), 16)
     if most > 0 and bits < 16:
         warnings.warn(
-            f"{path.parent}: holds pictures of 16 bits whose values end below {1 << bits}, as "
+            f"{of}: holds pictures of 16 bits whose values end below {1 << bits}, as "
             f"cameras of {bits} bits write them; they are read as they are, nearly black; multiply "
             f"them by {1 << 16 - bits} to see them",
             stacklevel=2,

@@ -24,6 +24,8 @@ _SERVICES = 0x11
 """Identifier of the table of services, which some write in front of that of programs."""
 _RESYNC = 1 << 20
 """Bytes within which packets are looked for again where they break off."""
+_NEAR = 1 << 16
+"""Packets within which the one before of the same kind is looked for."""
 
 
 class Packing(NamedTuple):
@@ -122,21 +124,31 @@ def _seams(data: np.ndarray, places: np.ndarray, packing: Packing) -> list[int]:
     leaps = (step < -_BACK) | (step > _AHEAD)
     before = np.searchsorted(tables, units[1:]) - 1
     table = np.where(before >= 0, tables[before], -1)  # the last one before each picture
-    anew = (table > units[:-1]) & (
-        leaps | ((control[table] & 0x0F == 0) & (control[units[1:]] & 0x0F == 0))
-    )
+    fresh = (control[table] & 0x0F == 0) & (control[units[1:]] & 0x0F == 0)
+    anew = (table > units[:-1]) & (leaps | fresh)
     seams = []
     for number in np.flatnonzero(anew).tolist():
         at, unit = int(table[number]), int(units[number + 1])
-        same = np.flatnonzero(pids[units[number] : unit] == pids[unit])
-        goes_on = len(same) and control[units[number] + same[-1]] & 0x0F == 15
+        goes_on = _goes_on(pids, control, unit)
         if goes_on and not leaps[number] and step[number] >= 0:
             continue  # neither counters nor the clock began anew
+        is_ahead = step[number] > 0 or ticks[number + 1] > ticks[number]
+        if goes_on and is_ahead and not fresh[number] and _goes_on(pids, control, at):
+            continue  # one recording, in which nothing was shown for a while
         whole = places[at] - places[at - 1] == packing.stride
         if whole and pids[at - 1] == _SERVICES and at - 1 > units[number]:
             at -= 1
         seams.append(int(places[at]))
     return seams
+
+
+def _goes_on(pids: np.ndarray, control: np.ndarray, packet: int) -> bool:
+    """Whether a packet's counter follows that of the packet of its kind before it."""
+    begin = max(0, packet - _NEAR)
+    same = begin + np.flatnonzero(pids[begin:packet] == pids[packet])
+    if not len(same):
+        return False
+    return bool(control[packet] & 0x0F == (int(control[same[-1]]) + 1) & 0x0F)
 
 
 def _video_units(

@@ -204,8 +204,8 @@ class VideoWriter(FrameWriter):
         if self.path.suffix.lower() == ".avi" and self._encoding.display.pixel_shape != 1:
             shape = self._encoding.display.sample_aspect_ratio
             warnings.warn(
-                f"{self.path}: an avi file cannot say that its pixels are {shape}, so it will be "
-                "shown too narrow or too wide; choose .mkv or .mp4",
+                f"{self.path.name}: an avi file cannot say that its pixels are {shape}, so it will "
+                "be shown too narrow or too wide; choose .mkv or .mp4",
                 stacklevel=4,
             )
         self._open_audio(container)
@@ -241,8 +241,8 @@ class VideoWriter(FrameWriter):
         if gap <= _LONGEST_GAP or self.path.suffix.lower() == ".mkv":
             return ticks
         warnings.warn(
-            f"{self.path}: frame {self._count} comes {gap / TICKS_PER_SECOND:.0f} s after the one "
-            f"before it, and a {self.path.suffix} file holds no such gap; "
+            f"{self.path.name}: frame {self._count} comes {gap / TICKS_PER_SECOND:.0f} s after the "
+            f"one before it, and a {self.path.suffix} file holds no such gap; "
             f"{_LONGEST_GAP // TICKS_PER_SECOND} s of it are kept",
             stacklevel=4,
         )
