@@ -40,6 +40,12 @@ class DamagedVideoError(VideoError):
         return partial(type(self), frame_index=self.frame_index), self.args
 
 
+class BehindDamageError(DamagedVideoError):
+    """A mark lies behind the damage of a video, where nothing can be read: nothing was begun."""
+
+    exit_code = InputError.exit_code
+
+
 class BeyondEndError(VideoError):
     """A frame was asked for that a source does not have; `frame_count`: how many it has."""
 

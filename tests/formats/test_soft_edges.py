@@ -7,10 +7,12 @@ import warnings
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 
 from chromatrack.errors import InputError
-from chromatrack.formats.masks import read_mask, read_mask_folder
+from chromatrack.formats.masks import DAVIS_PALETTE, read_mask, read_mask_folder
 
 SIDE = 120
 RED, BLUE, GREEN = (255, 0, 0), (0, 0, 255), (0, 200, 0)
@@ -218,6 +220,63 @@ def test_palettes_are_ids_however_many(tmp_path):
     image.putpalette(np.random.default_rng(0).integers(0, 256, 768, dtype=np.uint8).tobytes())
     image.save(tmp_path / "m.png")
     np.testing.assert_array_equal(read_mask(tmp_path / "m.png"), np.asarray(image))
+
+
+def chosen(image: Image.Image, *, colors: int) -> Image.Image:
+    """With a palette that a program chose, as a reduction of colours does."""
+    return image.quantize(colors)
+
+
+def extended(image: Image.Image) -> Image.Image:
+    """With the palette of black, red, blue, green, and the shades behind them."""
+    pixels = np.asarray(chosen(image, colors=60).convert("RGB"))
+    found = map(tuple, np.unique(pixels.reshape(-1, 3), axis=0).tolist())
+    palette = list(dict.fromkeys([(0, 0, 0), RED, BLUE, GREEN, *found]))
+    indices = np.zeros(pixels.shape[:2], dtype=np.uint8)
+    for number, color in enumerate(palette):
+        indices[(pixels == color).all(axis=2)] = number
+    result = Image.fromarray(indices, mode="P")
+    result.putpalette([level for color in palette for level in color])
+    return result
+
+
+@pytest.mark.parametrize("colors", [8, 16, 64])
+def test_a_smooth_edge_in_a_palette_is_no_object(tmp_path, colors):
+    chosen(disc(fine=8, color=RED), colors=colors).save(tmp_path / "m.png")
+    with pytest.warns(UserWarning, match="smooth edges"):
+        mask = read_mask(tmp_path / "m.png")
+    truth = np.asarray(disc(fine=8)) > 127
+    assert set(np.unique(mask)) == {0, 1} and ((mask > 0) != truth).mean() < 0.002
+
+
+def test_flat_colors_of_a_smooth_palette_keep_their_indices(tmp_path):
+    image = shapes([RED, BLUE, GREEN])
+    extended(image).save(tmp_path / "m.png")
+    with pytest.warns(UserWarning, match="smooth edges"):
+        mask = read_mask(tmp_path / "m.png")
+    assert set(np.unique(mask)) == {0, 1, 2, 3}
+    for number, color in enumerate([(0, 0, 0), RED, BLUE, GREEN]):
+        inside = (np.asarray(image) == color).all(axis=2)
+        assert (mask[inside] == number).mean() > 0.99
+
+
+def ramp(levels: np.ndarray) -> bytes:
+    return np.repeat(levels.astype(np.uint8)[:, None], 3, axis=1).tobytes()
+
+
+@pytest.mark.parametrize("palette", [DAVIS_PALETTE.tobytes(), ramp(np.arange(256))])
+@given(cells=st.integers(0, 2**32 - 1), size=st.integers(1, 12), most=st.integers(1, 200))
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_ids_of_a_palette_stay_as_they_are(tmp_path, palette, cells, size, most):
+    """Whatever palette they have: rectangles of any size, beside one another."""
+    ids = np.random.default_rng(cells).integers(0, most + 1, (96 // size, 96 // size))
+    ids = np.kron(ids, np.ones((size, size), int)).astype(np.uint8)
+    image = Image.fromarray(ids, mode="P")
+    image.putpalette(palette)
+    image.save(tmp_path / "m.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "m.png"), ids)
 
 
 def photograph() -> Image.Image:

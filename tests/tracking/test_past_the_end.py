@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from synthetic import moving_clip
 from synthetic import write_clip as write_pictures
 from video_clips import pictures, write_clip
 
 from chromatrack.cli.main import main
-from chromatrack.errors import BeyondEndError, DamagedVideoError, InputError
+from chromatrack.errors import BehindDamageError, BeyondEndError, DamagedVideoError, InputError
 from chromatrack.formats.masks import write_mask
 from chromatrack.propagation.bidirectional import Direction
 from chromatrack.runs.correct import correct
@@ -152,6 +153,40 @@ def test_the_command_line_prints_one_line(tmp_path, capsys):
         assert name in said and "has 6 frames (0 to 5)" in said
 
 
+@pytest.mark.parametrize("suffix", [".mkv", ".avi", ".mp4", ".ts"])
+@pytest.mark.parametrize("is_cut", [True, False], ids=["cut", "whole"])
+def test_every_kind_of_mark_ends_in_one_line(tmp_path, monkeypatch, capsys, suffix, is_cut):
+    """Also where the file is cut short: nothing is begun, so it is the mark that is wrong."""
+    monkeypatch.chdir(tmp_path)
+    codec = "mjpeg" if suffix == ".avi" else "libx264"
+    video = write_clip(
+        Path("clip" + suffix),
+        pictures(12, size=SIZE),
+        codec=codec,
+        pixel_format="yuvj420p" if suffix == ".avi" else "yuv420p",
+        options={"g": "1", "bf": "0"} if codec == "libx264" else {},
+        container_options={"movflags": "faststart"} if suffix == ".mp4" else {},
+    )
+    if is_cut:
+        video.write_bytes(video.read_bytes()[: video.stat().st_size * 7 // 10])
+    write_mask(Path("mask.png"), MASK)
+    Image.fromarray(pictures(1, size=SIZE)[0]).save("r.png")
+    track = [
+        ["--masks", "mask.png@15"],
+        ["--point", "1@15:5,5"],
+        ["--box", "1@15:5,5,9,9"],
+        ["--polygon", "1@15:5,5,20,5,20,20"],
+        ["--masks", "mask.png", "--lost", "1@15"],
+    ]
+    for options in [*track, ["--reference", "r.png@15"]]:
+        command, out = ("track", "o") if options[0] != "--reference" else ("colorize", "o.mp4")
+        assert main([command, str(video), *options, "--size", "48", "-o", out]) == 2
+        said = capsys.readouterr().err.strip().splitlines()[-1]
+        assert said.startswith("chromatrack: ") and "of frame 15: expected" in said
+        assert "damaged at frame" in said if is_cut else "0 to 11" in said
+        assert not Path(out).exists()
+
+
 def test_the_error_says_how_many_frames_there_are(video):
     for index in (COUNT, 49, 500):
         with pytest.raises(BeyondEndError) as caught:
@@ -171,7 +206,7 @@ def test_a_mark_behind_the_damage_of_a_file_is_named(
         list(read_frames(path))
     good = damaged.value.frame_index
     pattern = rf"^{name} of frame 18: expected one of the frames 0 to {good - 1}; .*damaged at"
-    with pytest.raises(DamagedVideoError, match=pattern):
+    with pytest.raises(BehindDamageError, match=pattern):
         list(tracker.track(path, **marks, direction=direction))
     fine = list(tracker_until_damage(tracker, path, points=[PointMark(1, good - 1, 5, 5)]))
     assert len(fine) == good

@@ -161,6 +161,14 @@ def test_chosen_points_lie_in_the_region(most, height, width):
     assert region[points[:, 1].astype(int), points[:, 0].astype(int)].all()
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (2, 2)])
+def test_points_are_chosen_in_pictures_of_one_row_or_column(size):
+    rgb = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    points, _ = choose_points(np.ones(size, dtype=bool), rgb, most=9)
+    assert len(points) >= 1
+    assert (points >= 0).all() and (points <= [size[1] - 1, size[0] - 1]).all()
+
+
 def test_chosen_points_prefer_corners():
     rgb = np.full((*SIZE, 3), 90, dtype=np.uint8)
     rgb[13:, 21:] = 200

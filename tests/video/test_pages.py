@@ -216,12 +216,13 @@ def test_page_i_is_the_mask_of_frame_i(tmp_path, name, options, change):
         checked_marks(video, marks, start=0, end=None)
 
 
-def test_a_palette_stack_keeps_its_indices(tmp_path):
+@pytest.mark.parametrize("name", ["m.tif", "m.png"])
+def test_a_palette_stack_keeps_its_indices(tmp_path, name):
     pages = [Image.fromarray(mask, mode="P") for mask in masks(3)]
     for page in pages:
-        page.putpalette([7, 8, 9] * 256)
-    pages[0].save(tmp_path / "m.tif", save_all=True, append_images=pages[1:])
-    assert all(map(np.array_equal, read_mask_pages(tmp_path / "m.tif"), masks(3)))
+        page.putpalette([7, 8, 9] * 256 if name == "m.tif" else list(range(255, -1, -1)) * 3)
+    pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:])
+    assert all(map(np.array_equal, read_mask_pages(tmp_path / name), masks(3)))
 
 
 def test_one_mask_is_of_the_first_frame(tmp_path):

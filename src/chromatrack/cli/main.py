@@ -24,7 +24,12 @@ from chromatrack.cli.frame import frame
 from chromatrack.cli.option_errors import CommandLine
 from chromatrack.cli.track import Output, colorize, events, stabilize, track
 from chromatrack.cli.train import train
-from chromatrack.errors import ChromatrackError, DamagedVideoError, OutputError
+from chromatrack.errors import (
+    BehindDamageError,
+    ChromatrackError,
+    DamagedVideoError,
+    OutputError,
+)
 from chromatrack.runs.progress import end_on_signals
 from chromatrack.tracking.config import Device
 
@@ -149,11 +154,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(said)
             sys.stdout.flush()  # here, where it can be said that it is full
             return said if isinstance(said, int) else 0
-        except DamagedVideoError as error:
-            tell(str(error))
-            return error.exit_code
         except ChromatrackError as error:
-            print(f"chromatrack: {error}", file=sys.stderr)
+            if isinstance(error, DamagedVideoError) and not isinstance(error, BehindDamageError):
+                tell(str(error))  # what was good is written
+            else:
+                print(f"chromatrack: {error}", file=sys.stderr)
             return error.exit_code
         except KeyboardInterrupt as interrupt:
             print(f"chromatrack: {str(interrupt) or 'interrupted'}", file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from chromatrack.formats.soft_edges import (
     is_photograph,
     join_shades,
     lossy_object,
+    mapped,
     packed_values,
 )
 from chromatrack.video.picture_files import full_pages, opened_picture
@@ -26,6 +28,8 @@ MAX_COLORS = 256
 LOSSY_FORMATS = frozenset({"JPEG", "MPO", "AVIF"})
 """Formats that smear ids at the borders; one object on black can be read from them, ids cannot."""
 
+_ASTRAY = 16  # levels by which a mixture of two colours may be off in a palette
+_MIXED = 0.9  # of a palette's shades that must be mixtures
 
 SizeCheck = Callable[[tuple[int, int]], None]
 """Raises InputError for the (height, width) of a mask that does not fit."""
@@ -103,8 +107,10 @@ def _ask(fits: SizeCheck | None, image: Image.Image) -> None:
 
 def _page(picture: _Picture, path: Path) -> MaskPage:
     image = picture.image
+    if image.mode == "P":
+        return _palette_page(picture, path)
     pixels = np.asarray(image)
-    if image.mode in {"P", "1"}:
+    if image.mode == "1":
         return MaskPage(pixels.astype(np.int32), False)
     if image.mode == "L" or image.mode.startswith("I"):
         return _grey_page(pixels, picture, path)
@@ -120,6 +126,54 @@ def _page(picture: _Picture, path: Path) -> MaskPage:
         f"'{path}': a mask is a palette, grey, RGB or RGBA image, got mode {image.mode}; "
         "save it as PNG"
     )
+
+
+def _palette_page(picture: _Picture, path: Path) -> MaskPage:
+    """Indices are ids; where edges are smooth, of flat colours alone, if the first is the ground.
+
+    Else a program chose the palette, and colours are what counts.
+    """
+    image = picture.image
+    if len(distinct_values(np.asarray(image))) < 4:
+        return MaskPage(np.asarray(image).astype(np.int32), False)
+    seen, _ = _opaque(np.asarray(image.convert("RGBA" if "transparency" in image.info else "RGB")))
+    smooth = join_shades(seen, full_scale=255)
+    indices = np.asarray(image)
+    if smooth is None or not _are_mixtures(seen, smooth.pixels):
+        return MaskPage(indices.astype(np.int32), False)
+    places = {i: int((indices == i).argmax()) for i in reversed(distinct_values(indices).tolist())}
+    ids = {tuple(seen.reshape(-1, 3)[place].tolist()): i for i, place in places.items()}
+    if ids.get((0, 0, 0)) != 0:
+        del smooth, indices
+        return _color_page(seen, picture, path)
+    del seen
+    packed, _ = packed_values(smooth.pixels)
+    kept = distinct_values(packed)
+    numbers = [ids[(c >> 16, c >> 8 & 255, c & 255)] for c in kept.tolist()]
+    return MaskPage(mapped(packed, kept, np.array(numbers, np.int32)), False, smooth.shades)
+
+
+def _are_mixtures(seen: np.ndarray, flat: np.ndarray) -> bool:
+    """Whether nearly all colours that were joined, which are many, lie between two flat ones.
+
+    Args:
+        seen: `(H, W, 3)` as given. flat: as joined.
+    """
+    after = distinct_values(packed_values(flat)[0])
+    before = np.setdiff1d(distinct_values(packed_values(seen)[0]), after)
+    shades, ends = (
+        (packed[:, None] >> np.array([16, 8, 0]) & 255).astype(np.float64)
+        for packed in (before, after)
+    )
+    if len(ends) > len(shades):
+        return False  # nearly any colour lies between two of so many
+    nearest = np.full(len(shades), np.inf)
+    for one, other in combinations(ends, 2):
+        along = other - one
+        share = ((shades - one) @ along / (along @ along)).clip(0, 1)
+        apart = np.abs(shades - (one + share[:, None] * along)).max(axis=1)
+        nearest = np.minimum(nearest, apart)
+    return bool((nearest <= _ASTRAY).mean() >= _MIXED)
 
 
 def _grey_page(grey: np.ndarray, picture: _Picture, path: Path) -> MaskPage:

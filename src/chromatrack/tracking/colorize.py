@@ -28,6 +28,7 @@ from chromatrack.structures import Source
 from chromatrack.tracking.color_detail import fine_colors
 from chromatrack.tracking.color_reliability import ColorSignals, color_signals, estimate_color
 from chromatrack.tracking.embedder import FrameEmbedder
+from chromatrack.tracking.mark_checks import reference_frame
 from chromatrack.video.pixel_format import to_8_bit
 from chromatrack.video.reader import read_frame, read_frames
 
@@ -75,7 +76,7 @@ def colorize_frames(
         lab = embedder.lab(fit_picture(rgb, first.shape[:2]))
         grey = lab
         if index is not None:
-            grey = embedder.lab(read_frame(video, index=index).rgb)
+            grey = embedder.lab(reference_frame(video, index).rgb)
         features = embed_grey(encoder, grey)
         colors = to_cells(lab[None, 1:], spec)[0]
         key = index if index is not None else -1 - number

@@ -8,14 +8,14 @@ from os import fspath
 
 import numpy as np
 
-from chromatrack.errors import BeyondEndError, DamagedVideoError, InputError
+from chromatrack.errors import BehindDamageError, BeyondEndError, DamagedVideoError, InputError
 from chromatrack.formats.polygons import PolygonMark, paint_polygons
 from chromatrack.propagation.config import USUAL_STRIDE
 from chromatrack.propagation.layout import Layout
 from chromatrack.structures import KeypointMark, Skeleton, Source
 from chromatrack.tracking.embedder import FrameEmbedder
 from chromatrack.tracking.marks import Marks
-from chromatrack.video.reader import VideoInfo, probe, read_frame
+from chromatrack.video.reader import Frame, VideoInfo, probe, read_frame
 
 MOST_LABELS = 20_000
 """Regions, boxes, points and joints together, where the working size leaves room for them."""
@@ -47,7 +47,7 @@ def checked_source(
         embedder: says at which size frames are looked at: how many labels there is memory for.
 
     Raises:
-        InputError: as `check_all`. VideoError: the video cannot be read. DamagedVideoError: a mark
+        InputError: as `check_all`. VideoError: the video cannot be read. BehindDamageError: a mark
             lies behind the damage, so that what it shows is not known.
     """
     marks = marks.typed()
@@ -170,9 +170,28 @@ def check_before_damage(marks: Marks, damage: DamagedVideoError) -> None:
     first = damage.frame_index
     for what, frame in dated(marks):
         if frame >= first:
-            allowed = f"expected one of the frames 0 to {first - 1}" if first else "cannot be read"
-            text = f"{what} of frame {frame}: {allowed}; {damage}"
-            raise DamagedVideoError(text, frame_index=first) from damage
+            raise _behind(what, frame, damage) from damage
+
+
+def reference_frame(video: Source, index: int) -> Frame:
+    """The frame that a coloured picture is of.
+
+    Raises:
+        InputError: the video has no such frame; BehindDamageError: it cannot be read. Both name it.
+    """
+    try:
+        return read_frame(video, index=index)
+    except BeyondEndError as error:
+        span = f"from 0 to {error.frame_count - 1}"
+        raise InputError(f"reference of frame {index}: expected a frame {span}; {error}") from error
+    except DamagedVideoError as damage:
+        raise _behind("reference", index, damage) from damage
+
+
+def _behind(what: str, frame: int, damage: DamagedVideoError) -> BehindDamageError:
+    first = damage.frame_index
+    allowed = f"expected one of the frames 0 to {first - 1}" if first else "cannot be read"
+    return BehindDamageError(f"{what} of frame {frame}: {allowed}; {damage}", frame_index=first)
 
 
 def _misdated(what: str, frame: int, info: VideoInfo, *, start: int, after: int) -> InputError:

@@ -65,10 +65,17 @@ def choose_points(region: np.ndarray, rgb: np.ndarray, *, most: int) -> tuple[np
 def _cornerness(rgb: np.ndarray) -> np.ndarray:
     """Smaller eigenvalue of the 7 x 7 structure tensor of the luma, `(H, W)`."""
     luma = planes(rgb).float().mean(0) / 255
-    dy, dx = torch.gradient(luma)
+    dy, dx = (_slope(luma, axis) for axis in (0, 1))
     tensor = torch.stack([dx * dx, dx * dy, dy * dy])[None]
     xx, xy, yy = F.avg_pool2d(tensor, 7, 1, 3)[0]
     return ((xx + yy) / 2 - (((xx - yy) / 2) ** 2 + xy**2).sqrt()).clamp(min=0).numpy()
+
+
+def _slope(values: torch.Tensor, axis: int) -> torch.Tensor:
+    """Change from pixel to pixel along an axis; none where there is one pixel."""
+    if values.shape[axis] == 1:
+        return torch.zeros_like(values)
+    return torch.gradient(values, dim=axis)[0]
 
 
 @dataclass(frozen=True)
