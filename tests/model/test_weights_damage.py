@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import warnings
 import zipfile
@@ -61,6 +62,27 @@ def is_same(name: str, value: object) -> bool:
     """Whether the configuration stays what it was."""
     value = tuple(value) if isinstance(value, list) else value
     return name in asdict(CONFIG) and repr(value) == repr(asdict(CONFIG)[name])
+
+
+@pytest.mark.parametrize("name", [b"m\xff.safetensors", "mäß 模型.safetensors".encode(), b"-m"])
+def test_a_weights_file_may_have_any_name(whole: Path, tmp_path: Path, name: bytes) -> None:
+    path = tmp_path / os.fsdecode(name)
+    path.write_bytes(whole.read_bytes())
+    found, expected = load_encoder(path).state_dict(), load_encoder(whole).state_dict()
+    assert all(torch.equal(found[key], value) for key, value in expected.items())
+    assert read_header(path) == read_header(whole)
+
+
+@pytest.mark.parametrize(
+    "start", [b"", b"{", b"\0\0\0\x20ftypisom", b"\xff" * 8 + b"{", b"\x80\0\0\0\0\0\0\0{"]
+)
+def test_what_does_not_begin_as_weights_is_not_read_whole(tmp_path: Path, start: bytes) -> None:
+    path = tmp_path / "long.safetensors"
+    path.write_bytes(start)
+    if len(start) > 8 and start[8:] != b"{":
+        os.truncate(path, 1 << 40)
+    with pytest.raises(WeightsError, match=r"long\.safetensors: expected a safetensors weights"):
+        load_encoder(path)
 
 
 @pytest.mark.parametrize(("name", "value"), config_mutations(), ids=lambda x: repr(x)[:24])

@@ -160,6 +160,15 @@ def box(x: Any, y: Any, width: Any, height: Any, *, frame: int = 0) -> Marks:
 NAN, INF = float("nan"), float("inf")
 
 
+def test_ids_may_be_as_large_as_what_they_are_written_to_can_hold() -> None:
+    large = Marks(
+        masks={0: mask(65535)},
+        points=[PointMark(70_000, 0, 3.0, 3.0)],
+        boxes=[BoxMark(70_000, 0, 3.0, 3.0, 5.0, 5.0)],
+    )
+    check_all(large, info(), start=0, end=None)
+
+
 @pytest.mark.parametrize(
     ("marks", "message"),
     [
@@ -198,6 +207,7 @@ NAN, INF = float("nan"), float("inf")
             r"expected \(H, W\) integer object ids, .*float64",
         ),
         (Marks(masks={0: np.stack([mask(1)] * 3, -1)}), r"integer object ids, got \(72, 104, 3\)"),
+        (Marks(masks={3: mask(1, 65536)}), "mask of frame 3: .* ids up to 65535, .* got 65536"),
         (Marks(masks={11: mask(1)}), "mask of frame 11: expected a frame from 0 to 9"),
         (Marks(masks={0: -mask(7)}), "expected object ids >= 0, got -7"),
         (Marks(masks={0: mask(7)}, lost=[LostMark(8, 3)]), r"painted ids \[7\], got 8"),

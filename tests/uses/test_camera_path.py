@@ -56,6 +56,31 @@ def test_the_only_thing_is_chosen():
     assert choose_lock(result, Lock("background")) == Lock("background")
 
 
+@pytest.mark.parametrize(
+    ("lock", "meant"),
+    [
+        (1, Lock("object", (1,))),
+        ("2", Lock("point", (2,))),
+        ("2,3", Lock("point", (2, 3))),
+        ("point:1", Lock("point", (1,))),
+        ("9", Lock("object", (9,))),
+        ("background", Lock("background")),
+    ],
+)
+def test_an_id_without_a_kind_is_of_the_kind_that_has_it(lock, meant):
+    points = {k: np.zeros((1, 2)) for k in (1, 2, 3)}
+    result = hand_result(masks=squares({1: [(0, 0)]}), points=points)
+    assert choose_lock(result, lock) == meant
+
+
+def test_an_id_that_several_kinds_have_needs_its_kind():
+    boxes = {2: np.array([[1.0, 1, 9, 9]])}
+    result = hand_result(points={2: np.zeros((1, 2))}, boxes=boxes)
+    with pytest.raises(InputError, match=r"lock 2: expected one thing, say \w+:2 or \w+:2$"):
+        choose_lock(result, "2")
+    assert choose_lock(result, "box:2") == Lock("box", (2,))
+
+
 def test_several_things_or_none_need_a_lock():
     several = hand_result(
         masks=squares({1: [(0, 0)]}), points={k: np.zeros((1, 2)) for k in (1, 4)}

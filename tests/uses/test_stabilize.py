@@ -316,6 +316,7 @@ def test_a_video_that_is_shorter_than_its_tracks_says_so(tmp_path):
     for lock in ("3", "background"):
         with pytest.raises(InputError, match="has only 14 of the 15 frames that were tracked"):
             stabilize_video(video, long, output=tmp_path / "out.mkv", lock=lock)
+        assert not (tmp_path / "out.mkv").exists()
 
 
 @pytest.mark.parametrize(

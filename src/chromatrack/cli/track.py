@@ -224,7 +224,8 @@ def stabilize(
         video: the video that was tracked.
         track: folder that `chromatrack track` wrote.
         output: video file, or a folder for PNG images.
-        lock: 3 (object), box:1, point:1,2, keypoints:1 or background. None: the only thing tracked.
+        lock: 3 (the object, else the one thing of id 3), box:1, point:1,2, keypoints:1 or
+            background. None: the only thing tracked.
         smooth: follow the thing's path, smoothed over this time, instead of nailing it down.
         motion: shift only, or rotation and zoom too. None: what the lock allows.
         fill: what to show where the moved frame ends; crop shows only what is always filled.

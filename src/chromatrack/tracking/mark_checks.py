@@ -9,6 +9,7 @@ from os import fspath
 import numpy as np
 
 from chromatrack.errors import BehindDamageError, BeyondEndError, DamagedVideoError, InputError
+from chromatrack.formats.coco_tracks import MOST_OBJECT
 from chromatrack.formats.polygons import PolygonMark, paint_polygons
 from chromatrack.propagation.config import USUAL_STRIDE
 from chromatrack.propagation.layout import Layout
@@ -260,6 +261,11 @@ def _check_masks(marks: Marks, info: VideoInfo) -> None:
             raise InputError(
                 f"mask of frame {index}: expected the video's {size[1]}x{size[0]} pixels, "
                 f"got {mask.shape[1]}x{mask.shape[0]}; draw it on a frame of this video"
+            )
+        if (largest := int(mask.max(initial=0))) > MOST_OBJECT:
+            raise InputError(
+                f"mask of frame {index}: expected object ids up to {MOST_OBJECT}, which mask files "
+                f"can hold, got {largest}; renumber it"
             )
 
 

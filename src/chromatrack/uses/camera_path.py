@@ -81,19 +81,35 @@ def parse_lock(text: str | int) -> Lock:
 def choose_lock(result: Result, lock: Lock | str | int | None) -> Lock:
     """The lock asked for (see `parse_lock`), or, for None, the only thing there is.
 
+    An id without a kind is an object's; where no object has it, that of the one kind that does.
+
     Raises:
-        InputError: not a lock, or None and the result holds not exactly one thing.
+        InputError: not a lock, None and the result holds not exactly one thing, or an id without a
+            kind that no object but several other kinds have.
     """
     if isinstance(lock, Lock):
         return lock
     if lock is not None:
-        return parse_lock(lock)
+        named = parse_lock(lock)
+        return named if ":" in str(lock) else _of_its_kind(result, named)
     every = [Lock(kind, (k,)) for kind in KINDS for k in result.ids(kind)]
     if len(every) != 1:
         raise InputError(
             f"{result.folder}: say which thing to lock on; there are {_things(result)}"
         )
     return every[0]
+
+
+def _of_its_kind(result: Result, lock: Lock) -> Lock:
+    """A lock on ids that were given without a kind, on things of the kind that has them."""
+    if lock.kind == "background":
+        return lock
+    fitting = [Lock(kind, lock.ids) for kind in KINDS if set(lock.ids) <= set(result.ids(kind))]
+    if len(fitting) < 2 or lock in fitting:
+        return fitting[0] if len(fitting) == 1 else lock
+    ids = ",".join(map(str, lock.ids))
+    either = " or ".join(f"{other.kind}:{ids}" for other in fitting)
+    raise InputError(f"{result.folder}: lock {ids}: expected one thing, say {either}")
 
 
 def lock_path(

@@ -169,8 +169,8 @@ def _write_moved(
             deep = None if frame.deep is None else moved
             put(replace(frame, rgb=to_8_bit(moved), deep=deep))
             done += 1
-    if done < count:
-        raise InputError(
-            f"{fspath(video)}: has only {done} of the {count} frames that were tracked; "
-            f"they are in {fspath(output)}; give the video of {result.folder}"
-        )
+        if done < count:
+            raise InputError(
+                f"{fspath(video)}: has only {done} of the {count} frames that were tracked; give "
+                f"the video of {result.folder}"
+            )
