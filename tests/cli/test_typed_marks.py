@@ -64,6 +64,7 @@ def test_polygons_are_typed():
 
 READERS = {"box": typed_box, "point": typed_point, "polygon": typed_polygon}
 WRONG = [
+    ("box", "1@0:1_000,2,3,4"),
     ("box", text)
     for text in (
         *("", "1", "1@0", "1@0:", "1:1,2,3,4", "@0:1,2,3,4", "1@:1,2,3,4", "-1@0:1,2,3,4"),

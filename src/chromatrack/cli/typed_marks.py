@@ -103,8 +103,8 @@ def _mark(
     if not (colon and at and _is_count(number)) or (kind == "polygon" and int(number) < 1):
         raise InputError(f"{what}: expected ID@FRAME:NUMBERS such as {example}")
     try:
-        values = tuple(float(part) for part in tail.split(","))
-    except ValueError:
+        values = tuple(float(part.replace("_", "?")) for part in tail.split(","))
+    except ValueError:  # and where Python reads 1_000
         raise InputError(
             f"{what}: expected numbers with commas between, such as {example}"
         ) from None
