@@ -141,4 +141,4 @@ def test_memory_is_that_of_a_few_copies(tmp_path: Path, mode: str, draw) -> None
     finally:
         tracemalloc.stop()
     assert ids.shape == (height, width) and ids.any()
-    assert most < (25 if mode == "P" else 24) * height * width  # a palette is read as colours too
+    assert most < 24 * height * width

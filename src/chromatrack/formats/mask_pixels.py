@@ -146,11 +146,12 @@ def _palette_page(picture: _Picture, path: Path) -> MaskPage:
     if ids.get((0, 0, 0)) != 0:
         del smooth, indices
         return _color_page(seen, picture, path)
-    del seen
+    shades = smooth.shades
     packed, _ = packed_values(smooth.pixels)
+    del seen, smooth, indices  # large ones, before more are made
     kept = distinct_values(packed)
     numbers = [ids[(c >> 16, c >> 8 & 255, c & 255)] for c in kept.tolist()]
-    return MaskPage(mapped(packed, kept, np.array(numbers, np.int32)), False, smooth.shades)
+    return MaskPage(mapped(packed, kept, np.array(numbers, np.int32)), False, shades)
 
 
 def _are_mixtures(seen: np.ndarray, flat: np.ndarray) -> bool:
