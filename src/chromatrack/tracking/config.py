@@ -29,7 +29,8 @@ class TrackConfig:
             twice.
         stride: pixels per cell; None keeps the model's own (small 8, base 4).
         adapt: how far the model's normalisation leans towards the clip's first frame, 0 to 1.
-        mirror: average features with those of the mirrored frame: better, twice the encoder's time.
+        mirror: average features with those of the mirrored frame: better, twice the encoder's time;
+            to track with, not to colour with.
         redetect: report objects absent when they are gone, and look for them in the whole frame.
         propagate: how labels are copied.
         color: the same for colours, by default from the references only and over the whole frame,
