@@ -6,6 +6,7 @@ The only file but `video/reader.py` that turns axes: frames are `(H, W, 3)`, ten
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -77,7 +78,8 @@ def _linear(cells: int, pixels: int, spec: FeatureSpec) -> Tensor:
     return (1 - (at[:, None] - torch.arange(cells)).abs()).clamp(min=0)
 
 
-_COARSE = 4  # pixels per step of the guided filter's statistics
+COARSE = 4
+"""Pixels per step of the guided filter's statistics, and of the mask decoder's grid."""
 _RADIUS = 2  # of its windows, in such steps
 _SMOOTHNESS = 1e-4  # variance of colour, in [0, 1], below which the image has no say
 
@@ -120,8 +122,8 @@ def upsample_guided(
     dense = image.new_zeros(len(labels), *size)
     for cells, label, out in zip(labels, low, dense, strict=True):
         rows, columns = _extent(label, margin=2 * _RADIUS + 2)
-        fine_rows = slice(rows.start * _COARSE, min(rows.stop * _COARSE, size[0]))
-        fine_columns = slice(columns.start * _COARSE, min(columns.stop * _COARSE, size[1]))
+        fine_rows = slice(rows.start * COARSE, min(rows.stop * COARSE, size[0]))
+        fine_columns = slice(columns.start * COARSE, min(columns.stop * COARSE, size[1]))
         if rows.stop > rows.start:
             value = _filter_label(
                 label[rows, columns],
@@ -137,8 +139,52 @@ def upsample_guided(
 
 
 def _coarse(image: Tensor) -> Tensor:
-    """Averages of _COARSE x _COARSE pixels: `(C, H, W)` -> `(C, ceil(H / 4), ceil(W / 4))`."""
-    return F.avg_pool2d(image[None], _COARSE, ceil_mode=True, count_include_pad=False)[0]
+    """Averages of COARSE x COARSE pixels: `(C, H, W)` -> `(C, ceil(H / 4), ceil(W / 4))`."""
+    return F.avg_pool2d(image[None], COARSE, ceil_mode=True, count_include_pad=False)[0]
+
+
+@dataclass(frozen=True)
+class CoarseImage:
+    """A picture by COARSE x COARSE pixels, with what the guided filter needs of it.
+
+    rgb: `(3, h, w)` means of the pixels. spread: `(1, h, w)` standard deviation of their grey.
+    size: (height, width) of the picture itself.
+    """
+
+    rgb: Tensor
+    spread: Tensor
+    size: tuple[int, int]
+
+    @classmethod
+    def of(cls, image: Tensor) -> CoarseImage:
+        """Of `(3, H, W)` float32 in [0, 1]."""
+        grey = image.mean(0, keepdim=True)
+        variance = _coarse(grey * grey) - _coarse(grey) ** 2
+        return cls(_coarse(image), variance.clamp(min=0).sqrt(), image_size(image))
+
+    def labels(self, label_map: Tensor, *, spec: FeatureSpec) -> Tensor:
+        """Cells `(L, h', w')` brought to this grid, linearly: `(L, h, w)`."""
+        rows, columns = (
+            _coarse(_linear(cells, pixels, spec).T[:, None])[:, 0].T
+            for cells, pixels in zip(label_map.shape[-2:], self.size, strict=True)
+        )
+        return rows.to(label_map) @ label_map @ columns.to(label_map).T
+
+    def filtered(self, labels: Tensor) -> Tensor:
+        """Labels of this grid, their edges following the picture's: `(L, h, w)` -> same."""
+        mean, inverse = _guide_statistics(self.rgb)
+        found = []
+        for label in labels:
+            smooth = _fitted(label, self.rgb, mean, inverse)
+            value = (smooth[:3] * self.rgb).sum(0) + smooth[3]
+            found.append(value.clamp(float(label.min()), float(label.max())))
+        return torch.stack(found)
+
+
+def from_coarse(labels: Tensor, size: tuple[int, int]) -> Tensor:
+    """Labels by COARSE x COARSE pixels `(L, h, w)` -> `(L, H, W)`, bilinear."""
+    fine = F.interpolate(labels[None], scale_factor=float(COARSE), mode="bilinear")[0]
+    return fine[:, : size[0], : size[1]]
 
 
 def _extent(label: Tensor, *, margin: int) -> tuple[slice, slice]:
@@ -166,6 +212,15 @@ def _filter_label(
     label: Tensor, guide: Tensor, mean_guide: Tensor, inverse: Tensor, image: Tensor
 ) -> Tensor:
     """One label, fitted to the colours of each window and laid over the image: `(H, W)`."""
+    smooth = _fitted(label, guide, mean_guide, inverse)[None]
+    fine = F.interpolate(smooth, scale_factor=float(COARSE), mode="bilinear")[0]
+    fine = fine[:, : image.shape[-2], : image.shape[-1]]
+    value = torch.addcmul(fine[3], fine[0], image[0])
+    return value.addcmul_(fine[1], image[1]).addcmul_(fine[2], image[2])
+
+
+def _fitted(label: Tensor, guide: Tensor, mean_guide: Tensor, inverse: Tensor) -> Tensor:
+    """The label as a linear function of colour around each place: slopes and level `(4, h, w)`."""
     mean = _box(label[None])
     r, g, b = _box(guide * label) - mean_guide * mean
     xx, xy, xz, yy, yz, zz = inverse
@@ -173,8 +228,4 @@ def _filter_label(
         [xx * r + xy * g + xz * b, xy * r + yy * g + yz * b, xz * r + yz * g + zz * b]
     )
     level = mean - (slope * mean_guide).sum(0, keepdim=True)
-    smooth = _box(torch.cat([slope, level]))[None]
-    fine = F.interpolate(smooth, scale_factor=float(_COARSE), mode="bilinear")[0]
-    fine = fine[:, : image.shape[-2], : image.shape[-1]]
-    value = torch.addcmul(fine[3], fine[0], image[0])
-    return value.addcmul_(fine[1], image[1]).addcmul_(fine[2], image[2])
+    return _box(torch.cat([slope, level]))

@@ -38,7 +38,7 @@ class FrameReading:
     regions: `(1 + R, h, w)` background and regions, None where nothing is known yet. By channel:
     confidence, entropy in [0, 1], boxes in working pixels, signals of reliability (None where the
     user painted; left out before the first mark). seen: points. close_ups: of channels that were
-    followed so; their `regions` are 0.
+    followed so; their `regions` and `masks` are 0. masks: `(R, H / 4, W / 4)` regions as decoded.
     """
 
     regions: Tensor | None
@@ -49,6 +49,7 @@ class FrameReading:
     cut: bool = False
     signals: Mapping[int, AnySignals] = field(default_factory=dict)
     close_ups: Mapping[int, CloseUp] = field(default_factory=dict)
+    masks: Tensor | None = None
 
 
 def read_step(step: Propagated, layout: Layout) -> FrameReading:
@@ -63,7 +64,15 @@ def read_step(step: Propagated, layout: Layout) -> FrameReading:
         mean = (weight * step.entropy.flatten()).sum(1) / weight.sum(1).clamp(min=1e-6)
         entropy = dict(zip(channels, mean.tolist(), strict=True))
     regions = step.label_map[: layout.region_channels.stop]
-    return FrameReading(regions, found.confidence, entropy, found.boxes, found.seen, found.cut)
+    return FrameReading(
+        regions,
+        found.confidence,
+        entropy,
+        found.boxes,
+        found.seen,
+        found.cut,
+        masks=found.masks,
+    )
 
 
 @dataclass
@@ -152,6 +161,14 @@ class DirectedPass:
         return keyframe < index if self.backward else keyframe > index
 
 
+def _packed(maps: Tensor | None) -> np.ndarray | None:
+    return None if maps is None else maps.half().cpu().numpy()
+
+
+def _unpacked(maps: np.ndarray | None, device: torch.device) -> Tensor | None:
+    return None if maps is None else torch.from_numpy(maps.astype(np.float32)).to(device)
+
+
 class ReadingCache:
     """Readings of a backward pass kept in a temporary file, by frame; gone when closed.
 
@@ -165,11 +182,11 @@ class ReadingCache:
 
     def put(self, index: int, reading: FrameReading) -> None:
         """Keep a reading; label maps are stored as float16."""
-        regions = reading.regions
         if reading.cut:
             self._cuts.add(index + 1)
-        packed = None if regions is None else regions.half().cpu().numpy()
-        data = zlib.compress(pickle.dumps((packed, replace(reading, regions=None))), 1)
+        packed = [_packed(maps) for maps in (reading.regions, reading.masks)]
+        rest = replace(reading, regions=None, masks=None)
+        data = zlib.compress(pickle.dumps((packed, rest)), 1)
         self._file.seek(0, 2)
         self._places[index] = (self._file.tell(), len(data))
         self._file.write(data)
@@ -181,10 +198,8 @@ class ReadingCache:
         place, length = self._places[index]
         self._file.seek(place)
         packed, reading = pickle.loads(zlib.decompress(self._file.read(length)))
-        reading = replace(reading, cut=index in self._cuts)
-        if packed is None:
-            return reading
-        return replace(reading, regions=torch.from_numpy(packed.astype(np.float32)).to(device))
+        regions, masks = (_unpacked(maps, device) for maps in packed)
+        return replace(reading, cut=index in self._cuts, regions=regions, masks=masks)
 
     def close(self) -> None:
         """Give the file's space back."""
@@ -257,6 +272,7 @@ def merge_readings(
         forward.cut or backward.cut,
         _merge_signals(forward, backward, weights | of_points),
         _merge_close_ups(forward, backward, weights),
+        _merge_masks(forward.masks, backward.masks, layout, weights),
     )
 
 
@@ -270,6 +286,16 @@ def _merge_regions(
     merged = share * forward + (1 - share) * backward
     objects = merged[1:] / merged[1:].sum(0).clamp(min=1)
     return torch.cat([(1 - objects.sum(0, keepdim=True)).clamp(min=0), objects])
+
+
+def _merge_masks(
+    forward: Tensor | None, backward: Tensor | None, layout: Layout, weights: Mapping[int, float]
+) -> Tensor | None:
+    if forward is None or backward is None:
+        return backward if forward is None else forward
+    share = forward.new_tensor([weights[c] for c in layout.region_channels])[:, None, None]
+    merged = share * forward + (1 - share) * backward
+    return merged / merged.sum(0).clamp(min=1)
 
 
 def _merge_signals(

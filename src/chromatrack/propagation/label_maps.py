@@ -11,7 +11,7 @@ from torch import Tensor
 
 from chromatrack.errors import InputError
 from chromatrack.ops.coords import FeatureSpec, image_size, pixel_to_cell, rescale_points
-from chromatrack.ops.resample import resize, to_cells, upsample, upsample_guided
+from chromatrack.ops.resample import from_coarse, resize, to_cells, upsample, upsample_guided
 from chromatrack.propagation.config import Upsample
 
 _MANY = 32  # labels from which they are brought to another size a few at a time
@@ -116,13 +116,23 @@ def label_map_to_mask(
 
 
 def to_image(
-    label_map: Tensor, image: Tensor, *, spec: FeatureSpec, how: Upsample, stretch: bool = False
+    label_map: Tensor,
+    image: Tensor,
+    *,
+    spec: FeatureSpec,
+    how: Upsample,
+    stretch: bool = False,
+    masks: Tensor | None = None,
 ) -> Tensor:
     """Masks' label map `(L, h, w)`, channel 0 background, at the image's size: `(L, H, W)`.
 
     stretch: each label is stretched to [0, 1] over the frame, as in DINO's evaluation on DAVIS.
+    masks: `(L - 1, H / 4, W / 4)`, the labels as decoded, if they were.
     """
-    if how == "guided":
+    if masks is not None:
+        objects = from_coarse(masks, image_size(image))
+        dense = torch.cat([(1 - objects.sum(0, keepdim=True)).clamp(min=0), objects])
+    elif how != "bilinear":
         dense = upsample_guided(label_map, image, spec=spec, background=True)
     else:
         dense = upsample(label_map, size=image_size(image), spec=spec)

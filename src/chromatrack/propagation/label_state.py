@@ -14,6 +14,7 @@ from chromatrack.propagation.box_labels import BoxTracks, foreground
 from chromatrack.propagation.config import PropagateConfig
 from chromatrack.propagation.label_maps import merge_given
 from chromatrack.propagation.layout import Layout
+from chromatrack.propagation.mask_decoding import Decode, MaskDecoding
 from chromatrack.propagation.point_labels import PointTracks, Seen
 from chromatrack.propagation.propagate import FrameMarks, Input, Readings, Settled, share_cells
 from chromatrack.propagation.redetection import Redetector
@@ -22,16 +23,21 @@ from chromatrack.propagation.relabeling import Relabeling
 
 @dataclass
 class LabelState:
-    """The state of every label beside the memory bank; `settle` is a propagation's `Settle`."""
+    """The state of every label beside the memory bank; `settle` is a propagation's `Settle`.
+
+    decode: what makes masks of copied labels, if anything does.
+    """
 
     layout: Layout
     spec: FeatureSpec
     config: PropagateConfig
     redetect: bool = True
+    decode: Decode | None = None
     cuts: CutDetector = field(default_factory=CutDetector)
     boxes: BoxTracks = field(init=False)
     redetector: Redetector = field(init=False)
     points: PointTracks = field(init=False)
+    masks: MaskDecoding = field(init=False)
     ended: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
@@ -40,6 +46,7 @@ class LabelState:
         config = self.config.at_stride(self.spec.stride)
         self.redetector = Redetector(layout.region_channels, layout.box_channels, config)
         self.points = PointTracks(self.spec, len(layout.points))
+        self.masks = MaskDecoding(layout, self.spec, self.decode)
         self.ended = torch.zeros(len(layout), dtype=torch.bool)
 
     def settle(self, frame: Input, features: Tensor, copied: Tensor | None) -> Settled:
@@ -65,15 +72,17 @@ class LabelState:
             label_map = torch.cat([label_map[:first], bumps])
             known = torch.cat([known[:first], trusted])
         label_map = share_cells(label_map, free=layout.free)
+        label_map, masks = self.masks.read(frame, features, label_map, given)
         size = (features.shape[1], features.shape[2])
         recalled = self.redetector.reference(frame.index, size, len(label_map))
-        return Settled(label_map, known, recalled, self._read(label_map, given, seen, cut))
+        return Settled(label_map, known, recalled, self._read(label_map, given, seen, cut, masks))
 
     def fork(self) -> LabelState:
         """A copy that goes its own way; what no frame changes in place is shared."""
         twin = copy.copy(self)
         twin.cuts, twin.boxes = self.cuts.fork(), self.boxes.fork()
         twin.redetector, twin.points = self.redetector.fork(), self.points.fork()
+        twin.masks = self.masks.fork()
         return twin
 
     def relabel(self, way: Relabeling) -> None:
@@ -81,6 +90,7 @@ class LabelState:
         self.redetector.relabel(way)
         self.boxes.relabel(way)
         self.points.relabel(way)
+        self.masks.relabel(way)
         self.ended, self.layout = way.carry(self.ended), way.new
 
     def prepare(self, given: FrameMarks, features: Tensor) -> FrameMarks:
@@ -120,7 +130,12 @@ class LabelState:
         return {number: given.xy.get(first + number) for number in numbers}
 
     def _read(
-        self, label_map: Tensor, given: FrameMarks | None, seen: Seen | None, cut: bool
+        self,
+        label_map: Tensor,
+        given: FrameMarks | None,
+        seen: Seen | None,
+        cut: bool,
+        masks: Tensor | None,
     ) -> Readings:
         channels = [*self.layout.region_channels, *self.layout.box_channels]
         if self.redetect:
@@ -136,4 +151,4 @@ class LabelState:
             box = self.boxes.read(channel, label_map[channel])
             if box is not None:
                 boxes[channel] = box
-        return Readings(confidence, boxes, seen, cut)
+        return Readings(confidence, boxes, seen, cut, masks)

@@ -59,13 +59,15 @@ class Readings:
     """What is read of one frame's labels, beside the label map.
 
     confidence: channel -> [0, 1], regions and boxes. boxes: channel -> box in working pixels. seen:
-    the points. cut: a scene cut lies before.
+    the points. cut: a scene cut lies before. masks: `(R, H / 4, W / 4)` of the regions, decoded;
+    None: nothing decodes them.
     """
 
     confidence: Mapping[int, float]
     boxes: Mapping[int, Box]
     seen: Seen | None
     cut: bool
+    masks: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -372,6 +372,7 @@ class CloseUpPass(DirectedPass):
         if reading.regions is None or not found:
             return reading
         regions, boxes, working = reading.regions.clone(), {}, image_size(frame.image)
+        masks = None if reading.masks is None else reading.masks.clone()
         for channel, thing in found.items():
             if thing.box is not None:
                 size = frame.frame.rgb.shape[:2]
@@ -379,11 +380,14 @@ class CloseUpPass(DirectedPass):
             elif channel < len(regions):
                 regions[0] += regions[channel]
                 regions[channel] = 0
+                if masks is not None:
+                    masks[channel - 1] = 0
         own = {channel: thing.reading for channel, thing in found.items()}
         signals = {channel: r.signals[1] for channel, r in own.items() if 1 in r.signals}
         return replace(
             reading,
             regions=regions,
+            masks=masks,
             confidence={**reading.confidence, **{c: r.confidence[1] for c, r in own.items()}},
             entropy={**reading.entropy, **{c: r.entropy[1] for c, r in own.items()}},
             boxes={**reading.boxes, **boxes},

@@ -37,7 +37,9 @@ class TrackConfig:
             because errors passed on from frame to frame smear.
         square: embed frames as squares of side `size`.
         long_multiple: cut the longer side down to a multiple of this many pixels.
-        upsample: how masks come to full size: along the image's edges, or by plain interpolation.
+        upsample: how masks come to full size: as a decoder reads them, along the image's edges, or
+            by plain interpolation. What is decoded is remembered too; networks that are not ours
+            and what no decoder is for is done along the edges.
         stretch: stretch every label to [0, 1] over the frame before the largest wins.
         protocol: its name, for the record alone.
     """
@@ -53,7 +55,7 @@ class TrackConfig:
     )
     square: bool = False
     long_multiple: int = 1
-    upsample: Upsample = "guided"
+    upsample: Upsample = "decoded"
     stretch: bool = False
     protocol: str = "ours"
 

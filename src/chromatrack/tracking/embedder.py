@@ -16,9 +16,11 @@ from chromatrack.model.encoder import (
     ResNetEncoder,
     normalize_lab,
 )
+from chromatrack.model.mask_decoder import load_decoder
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import FeatureSpec
 from chromatrack.ops.resample import planes, resize
+from chromatrack.propagation.mask_decoding import Decode
 from chromatrack.tracking.config import Device, TrackConfig, choose_device
 
 
@@ -87,6 +89,13 @@ class FrameEmbedder:
     def lab(self, rgb: np.ndarray) -> Tensor:
         """`(H, W, 3)` uint8 -> Lab `(3, H', W')` at the working size."""
         return rgb_to_lab(self.image(rgb))
+
+    @property
+    def decode(self) -> Decode | None:
+        """What makes masks of labels that were copied by our networks, if it is wanted."""
+        if self.config.upsample != "decoded" or not isinstance(self.encoder, ResNetEncoder):
+            return None
+        return load_decoder().to(self.device).decode
 
     def for_clip(self, lab: Tensor, *, grey: bool = False) -> Encoder:
         """The encoder as used for one clip: adapted to its first frame, made fast.

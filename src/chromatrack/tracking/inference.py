@@ -185,7 +185,13 @@ class TrackerRun(VideoRun):
     def new_pass(self, *, backward: bool = False) -> DirectedPass:
         """A pass that has seen nothing yet."""
         spec, config = self.embedder.spec, self.embedder.config
-        labels = LabelState(self.layout, spec, config.propagate, redetect=config.redetect)
+        labels = LabelState(
+            self.layout,
+            spec,
+            config.propagate,
+            redetect=config.redetect,
+            decode=self.embedder.decode,
+        )
         propagator = Propagator(
             self.encode,
             spec,
@@ -306,6 +312,7 @@ def tracked(frame: Input, reading: FrameReading, run: TrackerRun) -> TrackedFram
             spec=run.embedder.spec,
             how=config.upsample,
             stretch=config.stretch,
+            masks=reading.masks,
         )
         mask = label_map_to_mask(dense, ids=layout.regions, size=size)
         for channel, close in sorted(reading.close_ups.items()):

@@ -1,0 +1,158 @@
+"""The mask decoder: a small network that says which pixels an object's copied label means.
+
+Copied labels are soft and as coarse as the cells; the decoder looks at them beside the picture and
+at what tells the object from its surroundings, and answers at 4 pixels. Learned without labels: see
+`training.masks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from os import PathLike
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from chromatrack.atomic import replace_file
+from chromatrack.errors import WeightsError
+from chromatrack.model.encoder import normalize_lab
+from chromatrack.model.tensor_files import check_numbers, differences, read_safetensors
+from chromatrack.model.weights import MODELS
+from chromatrack.ops.color import rgb_to_lab
+from chromatrack.ops.coords import FeatureSpec
+from chromatrack.ops.resample import CoarseImage
+
+DECODER = MODELS / "masks" / "decoder.safetensors"
+"""The weights that are shipped."""
+
+INPUTS = 10
+"""Channels of `decoder_inputs`."""
+
+_KEY = "chromatrack-mask-decoder"
+_WIDTHS = (16, 24, 32)
+_UNSURE = 0.02  # shares of the filtered label that the network starts from stay inside of this
+
+
+def _block(inputs: int, outputs: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for width in (inputs, outputs):
+        layers += [
+            nn.Conv2d(width, outputs, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+        ]
+    return nn.Sequential(*layers)
+
+
+class MaskDecoder(nn.Module):
+    """A U-Net of four levels that corrects the label that the guided filter made.
+
+    100,000 weights; about 0.4 million multiplications a pixel of its input (4 x 4 of the image).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        first, second, third = _WIDTHS
+        self.down = nn.ModuleList(
+            [
+                _block(INPUTS, first),
+                _block(first, second),
+                _block(second, third),
+                _block(third, third),
+            ]
+        )
+        self.up = nn.ModuleList(
+            [
+                _block(2 * third, third),
+                _block(third + second, second),
+                _block(second + first, first),
+            ]
+        )
+        self.last = nn.Conv2d(first, 1, 1)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)  # untrained, it says what the guided filter says
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """`(B, INPUTS, h, w)` -> logits `(B, 1, h, w)`."""
+        levels, x = [], inputs
+        for depth, block in enumerate(self.down):
+            x = block(x if depth == 0 else F.max_pool2d(x, 2, ceil_mode=True))
+            levels.append(x)
+        for block, finer in zip(self.up, reversed(levels[:-1]), strict=True):
+            larger = F.interpolate(x, size=finer.shape[-2:], mode="bilinear")
+            x = block(torch.cat([finer, larger], 1))
+        return torch.logit(inputs[:, 1:2].clamp(_UNSURE, 1 - _UNSURE)) + self.last(x)
+
+    @torch.inference_mode()
+    def decode(
+        self, image: Tensor, label: Tensor, others: Tensor, evidence: Tensor, spec: FeatureSpec
+    ) -> Tensor:
+        """An object's mask `(H / 4, W / 4)` in [0, 1]; arguments as of `decoder_inputs`."""
+        inputs = decoder_inputs(image, label, others, evidence, spec)
+        return torch.sigmoid(self(inputs[None]))[0, 0]
+
+
+def decoder_inputs(
+    image: Tensor, label: Tensor, others: Tensor, evidence: Tensor, spec: FeatureSpec
+) -> Tensor:
+    """What the decoder sees of a picture and an object: `(INPUTS, H / 4, W / 4)`, rounded up.
+
+    The copied label; the same, filtered along the picture; other labels; the evidence; Lab, and the
+    spread of grey within 4 x 4 pixels.
+
+    Args:
+        image: `(3, H, W)` float32 sRGB in [0, 1].
+        label: `(h, w)`; others: `(h, w)`, the largest of the other objects' labels.
+        evidence: `(3, h, w)`, see `propagation.mask_evidence`.
+        spec: where the cells are.
+    """
+    coarse = CoarseImage.of(image)
+    low = coarse.labels(torch.cat([torch.stack([label, others]), evidence]), spec=spec)
+    ridge, margin, likeness = low[2:]
+    return torch.cat(
+        [
+            low[:1],
+            coarse.filtered(low[:1]),
+            low[1:2],
+            torch.stack([torch.tanh(ridge / 2), torch.tanh(4 * margin), likeness]),
+            normalize_lab(rgb_to_lab(coarse.rgb[None]))[0],
+            8 * coarse.spread,
+        ]
+    )
+
+
+def save_decoder(
+    path: str | PathLike[str], decoder: MaskDecoder, *, notes: Mapping[str, str] | None = None
+) -> None:
+    """Write a decoder's weights, atomically; kernels as float16.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    from safetensors.torch import save
+
+    state = {name: x.detach().cpu().contiguous() for name, x in decoder.state_dict().items()}
+    halves = {name: x.half() if x.ndim > 1 else x for name, x in state.items()}
+    replace_file(Path(path), save(halves, metadata={_KEY: "1", **(notes or {})}))
+
+
+@cache
+def load_decoder(path: Path = DECODER) -> MaskDecoder:
+    """A decoder in evaluation mode, on the CPU, float32.
+
+    Raises:
+        WeightsError: no such file, not a decoder of ours, or weights that are not finite.
+    """
+    tensors, header = read_safetensors(path)
+    decoder = MaskDecoder()
+    wrong = differences(decoder.state_dict(), tensors)
+    if _KEY not in header or wrong:
+        raise WeightsError(
+            f"{path}: expected the weights of a mask decoder; {wrong or 'got others'}"
+        )
+    check_numbers(tensors, path)
+    decoder.load_state_dict(tensors)
+    return decoder.float().eval()

@@ -1,0 +1,131 @@
+"""Masks from copied labels: a decoder asked inside each object's surroundings, and told the labels.
+
+The decoder itself is not known here: see `model.mask_decoder`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from chromatrack.ops.coords import FeatureSpec, image_size
+from chromatrack.ops.resample import COARSE, CoarseImage, from_coarse, to_cells
+from chromatrack.propagation.layout import Layout
+from chromatrack.propagation.mask_evidence import Discriminant
+from chromatrack.propagation.propagate import FrameMarks, Input
+from chromatrack.propagation.relabeling import Relabeling
+
+MOST_DECODED = 64
+"""Regions up to which they are decoded; of more, labels are filtered along the image alone."""
+
+FEEDBACK = 0.5
+"""Share of the decoded mask, beside the copied label, in what is remembered."""
+
+_HELD = 0.02  # share of a label from which a place holds it
+_NEAR = 12  # steps of the decoder's grid from such a place within which a mask may lie
+_MARGIN = 64  # pixels around the label that the decoder sees
+
+
+class Decode(Protocol):
+    """One object's mask `(H / 4, W / 4)` in [0, 1], rounded up, from its copied label.
+
+    Image `(3, H, W)`; label, and the largest of the others, `(h, w)`; evidence `(3, h, w)`.
+    """
+
+    def __call__(
+        self, image: Tensor, label: Tensor, others: Tensor, evidence: Tensor, spec: FeatureSpec
+    ) -> Tensor: ...
+
+
+@dataclass
+class MaskDecoding:
+    """All regions of a pass. known: region channel -> what tells it from its background."""
+
+    layout: Layout
+    spec: FeatureSpec
+    decode: Decode | None
+    known: dict[int, Discriminant] = field(default_factory=dict)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is a decoder, and few enough regions for it."""
+        return self.decode is not None and 0 < len(self.layout.regions) <= MOST_DECODED
+
+    def fork(self) -> MaskDecoding:
+        """A copy that goes its own way."""
+        twin = copy.copy(self)
+        twin.known = dict(self.known)
+        return twin
+
+    def relabel(self, way: Relabeling) -> None:
+        """Move all labels to the channels of another layout."""
+        self.known = {way.channels[c]: one for c, one in self.known.items() if c in way.channels}
+        self.layout = way.new
+
+    def read(
+        self, frame: Input, features: Tensor, label_map: Tensor, given: FrameMarks | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """The label map to remember, and the masks `(R, H / 4, W / 4)`; None where it is off.
+
+        What the user painted on the frame is the label as it is, and is learned from.
+        """
+        if not self.is_on:
+            return label_map, None
+        labels = label_map[: self.layout.region_channels.stop]
+        grid = [-(-side // COARSE) for side in frame.image.shape[-2:]]
+        masks, told = label_map.new_zeros(len(labels) - 1, *grid), label_map.clone()
+        for channel in self.layout.region_channels:
+            label = labels[channel]
+            if given is not None and bool(given.painted[channel]):
+                self._learn(channel, features, label)
+                masks[channel - 1] = self._coarse(frame.image, label)
+            elif channel in self.known and bool((label > _HELD).any()):
+                cells = self._window(label)
+                part = frame.image[:, *(_steps(s, self.spec.stride, 1) for s in cells)]
+                mask = self._mask(channel, cells, part, features, labels)
+                corner = [_steps(s, self.spec.stride, COARSE).start for s in cells]
+                place = [slice(a, a + n) for a, n in zip(corner, mask.shape, strict=True)]
+                masks[channel - 1, *place] = mask
+                dense = from_coarse(mask[None], image_size(part))
+                seen = to_cells(dense[None], self.spec)[0, 0]
+                told[channel, *cells] = (1 - FEEDBACK) * label[*cells] + FEEDBACK * seen
+        return told, masks / masks.sum(0).clamp(min=1)
+
+    def _learn(self, channel: int, features: Tensor, label: Tensor) -> None:
+        if bool((label > 0).any()):
+            self.known[channel] = Discriminant.of(features, label)
+
+    def _coarse(self, image: Tensor, label: Tensor) -> Tensor:
+        return CoarseImage.of(image).labels(label[None], spec=self.spec)[0]
+
+    def _mask(
+        self, channel: int, cells: Sequence[slice], part: Tensor, features: Tensor, labels: Tensor
+    ) -> Tensor:
+        """What is decoded of an object in a part of the picture."""
+        assert self.decode is not None
+        label, others = labels[channel, *cells], labels[1:, *cells].clone()
+        others[channel - 1] = 0
+        evidence = self.known[channel].read(features[:, *cells])
+        mask = self.decode(part, label, others.amax(0), evidence, self.spec)
+        held = self._coarse(part, label)[None]
+        return mask * (F.max_pool2d(held, 2 * _NEAR + 1, 1, _NEAR)[0] > _HELD)
+
+    def _window(self, label: Tensor) -> tuple[slice, slice]:
+        """The rows and columns of cells that hold a label, with a margin."""
+        margin = _MARGIN // self.spec.stride
+        slices = []
+        for axis in (1, 0):
+            held = (label > _HELD).any(axis).nonzero()
+            low, high = int(held[0]) - margin, int(held[-1]) + margin + 1
+            slices.append(slice(max(0, low), min(label.shape[1 - axis], high)))
+        return slices[0], slices[1]
+
+
+def _steps(cells: slice, stride: int, step: int) -> slice:
+    """Cells in steps of a grid of that many pixels."""
+    return slice(cells.start * stride // step, cells.stop * stride // step)
