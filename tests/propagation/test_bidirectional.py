@@ -107,7 +107,8 @@ def reading(seed: int, **more) -> FrameReading:
 
 def test_readings_come_back_from_a_cache_as_they_went_in():
     cache = ReadingCache()
-    first = reading(0, boxes={3: (1, 2, 3, 4)}, seen=seen([(1.5, 2.25)], [0.75]))
+    masks = torch.rand(2, 10, 14)
+    first = reading(0, boxes={3: (1, 2, 3, 4)}, seen=seen([(1.5, 2.25)], [0.75]), masks=masks)
     cache.put(4, first)
     cache.put(2, reading(1))
     cache.put(3, FrameReading(None))
@@ -115,6 +116,8 @@ def test_readings_come_back_from_a_cache_as_they_went_in():
     assert back is not None and back.regions is not None and back.seen is not None
     assert held(back).dtype == torch.float32
     torch.testing.assert_close(held(back), first.regions, atol=1e-3, rtol=1e-3)
+    assert back.masks is not None
+    torch.testing.assert_close(back.masks, masks, atol=1e-3, rtol=1e-3)
     assert (back.confidence, back.entropy) == (first.confidence, first.entropy)
     assert back.boxes == first.boxes
     assert torch.equal(points(back).xy, points(first).xy)
@@ -227,3 +230,14 @@ def test_the_surer_pass_says_where_a_point_is():
 def test_a_cut_in_either_pass_is_a_cut():
     assert not pair(3, full(0), full(1)).cut
     assert pair(3, full(0, cut=True), full(1)).cut
+
+
+def test_masks_are_merged_by_the_weights_of_their_regions():
+    a, b = torch.rand(2, 2, 10, 14)
+    a, b = a / 2, b / 2
+    for index, share in ((0, 1.0), (10, 1.0), (5, 0.5)):
+        merged = pair(index, reading(0, masks=a), reading(0, masks=b))
+        assert merged.masks is not None
+        assert torch.allclose(merged.masks, share * a + (1 - share) * b, atol=1e-5)
+    only = pair(5, reading(0), reading(0, masks=b))
+    assert only.masks is b

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import chromatrack.ops.resample as resample_module
 from chromatrack.errors import InputError
 from chromatrack.ops.coords import FeatureSpec, cell_count, pixel_grid
-from chromatrack.ops.resample import resize, to_cells, upsample, upsample_guided
+from chromatrack.ops.resample import CoarseImage, resize, to_cells, upsample, upsample_guided
 from chromatrack.propagation.label_maps import (
     label_map_to_mask,
     masks_to_label_map,
@@ -280,3 +280,28 @@ def test_stretched_labels_fill_zero_to_one_and_plain_ones_are_interpolated():
     assert [float(x) for x in stretched.amax((1, 2))] == [1, 1, 0]
     guided = to_image(soft, image, spec=spec, how="guided")
     assert torch.equal(guided, upsample_guided(soft, image, spec=spec, background=True))
+
+
+@each_spec
+@pytest.mark.parametrize("size", [(32, 40), (33, 47), (61, 30)])
+def test_labels_on_the_coarse_grid_are_the_means_of_the_dense_ones(spec, size):
+    torch.manual_seed(0)
+    image = torch.rand(3, *size)
+    label_map = torch.rand(3, *cell_count(size, stride=spec.stride))
+    dense = upsample(label_map, size=size, spec=spec)
+    expected = resample_module._coarse(dense)
+    assert torch.allclose(CoarseImage.of(image).labels(label_map, spec=spec), expected, atol=1e-5)
+
+
+def test_decoded_masks_come_to_full_size_where_they_lie():
+    masks = torch.zeros(1, 10, 12)
+    masks[0, 3:6, 4:9] = 1
+    dense = to_image(
+        torch.zeros(2, 5, 6), torch.rand(3, 38, 46), spec=SPECS[0], how="decoded", masks=masks
+    )
+    assert dense.shape == (2, 38, 46)
+    assert torch.allclose(dense.sum(0), torch.ones(38, 46))
+    expected = np.zeros((38, 46), dtype=np.int32)
+    expected[12:24, 16:36] = 5
+    wrong = np.argwhere(label_map_to_mask(dense, ids=(5,)) != expected).tolist()
+    assert wrong == [[12, 16], [12, 35], [23, 16], [23, 35]]  # linear between steps: no corners

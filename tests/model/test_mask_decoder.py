@@ -1,0 +1,74 @@
+"""The mask decoder: what it sees, what it says untrained, and what its files must hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chromatrack.errors import WeightsError
+from chromatrack.model.mask_decoder import (
+    INPUTS,
+    MaskDecoder,
+    decoder_inputs,
+    load_decoder,
+    save_decoder,
+)
+from chromatrack.ops.coords import FeatureSpec, cell_count
+from chromatrack.ops.resample import COARSE, CoarseImage
+
+SPEC = FeatureSpec(64, 8, 0.0)
+sides = st.integers(9, 90)
+
+
+def seen(size: tuple[int, int], *, seed: int = 0) -> tuple[torch.Tensor, ...]:
+    """Image, label, others, evidence of random content."""
+    generator = torch.Generator().manual_seed(seed)
+    cells = cell_count(size, stride=8)
+    label, others = torch.rand(2, *cells, generator=generator) / 2
+    evidence = torch.randn(3, *cells, generator=generator)
+    return torch.rand(3, *size, generator=generator), label, others, evidence
+
+
+@given(sides, sides)
+def test_pictures_of_any_size_are_decoded_on_a_grid_of_four_pixels(height, width):
+    inputs = decoder_inputs(*seen((height, width)), SPEC)
+    grid = -(-height // COARSE), -(-width // COARSE)
+    assert inputs.shape == (INPUTS, *grid) and bool(inputs.isfinite().all())
+    assert MaskDecoder().eval()(inputs[None]).shape == (1, 1, *grid)
+
+
+def test_untrained_it_says_what_the_guided_filter_says():
+    image, label, others, evidence = seen((64, 80))
+    said = MaskDecoder().eval().decode(image, label, others, evidence, SPEC)
+    coarse = CoarseImage.of(image)
+    filtered = coarse.filtered(coarse.labels(label[None], spec=SPEC))[0]
+    assert torch.allclose(said, filtered.clamp(0.02, 0.98), atol=1e-5)
+
+
+def test_weights_come_back_from_their_file(tmp_path: Path):
+    torch.manual_seed(0)
+    decoder = MaskDecoder().eval()
+    torch.nn.init.normal_(decoder.last.weight)
+    save_decoder(tmp_path / "decoder.safetensors", decoder, notes={"steps": "1"})
+    back = load_decoder(tmp_path / "decoder.safetensors")
+    args = seen((64, 80))
+    assert not back.training
+    assert torch.allclose(decoder.decode(*args, SPEC), back.decode(*args, SPEC), atol=0.02)
+
+
+def test_files_that_hold_no_decoder_are_refused(tmp_path: Path):
+    with pytest.raises(WeightsError, match="No such file"):
+        load_decoder(tmp_path / "none.safetensors")
+    from chromatrack.model.weights import model_path
+
+    with pytest.raises(WeightsError, match="mask decoder"):
+        load_decoder(model_path("small"))
+    bad = MaskDecoder()
+    torch.nn.init.constant_(bad.last.bias, float("nan"))
+    save_decoder(tmp_path / "nan.safetensors", bad)
+    with pytest.raises(WeightsError, match="finite"):
+        load_decoder(tmp_path / "nan.safetensors")

@@ -1,0 +1,146 @@
+"""Decoding in propagation: where the decoder is asked, what it is shown, what becomes of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from patch_encoders import SIZE, given_on, image_of, smooth_patches, square, wave_frame
+from patch_encoders import SMOOTH_SPEC as SPEC
+from torch import Tensor
+
+from chromatrack.ops.coords import FeatureSpec
+from chromatrack.ops.resample import COARSE, CoarseImage
+from chromatrack.propagation import mask_decoding
+from chromatrack.propagation.layout import Layout
+from chromatrack.propagation.mask_decoding import MOST_DECODED, MaskDecoding
+from chromatrack.propagation.mask_evidence import Discriminant
+from chromatrack.propagation.propagate import FrameMarks, Input
+from chromatrack.propagation.relabeling import Relabeling
+from chromatrack.tracking.marks import Marks
+from chromatrack.video.reader import Frame
+
+GRID = (SIZE[0] // COARSE, SIZE[1] // COARSE)
+IMAGE = image_of(wave_frame(seed=2))
+FEATURES = smooth_patches(IMAGE[None])[0]
+
+
+class Recorder:
+    """Says the same everywhere, and keeps what it was shown."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+        self.shown: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+
+    def __call__(
+        self, image: Tensor, label: Tensor, others: Tensor, evidence: Tensor, spec: FeatureSpec
+    ) -> Tensor:
+        self.shown.append((image, label, others, evidence))
+        return torch.full([-(-side // COARSE) for side in image.shape[-2:]], self.value)
+
+
+def two_squares() -> Marks:
+    return Marks(masks={0: square(8, value=3) + square(72, value=9)})
+
+
+def frame_with(given: FrameMarks | None, index: int = 0) -> Input:
+    rgb = np.zeros((*SIZE, 3), dtype=np.uint8)
+    return Input(index, IMAGE, given, Frame(rgb, index, index / 24))
+
+
+def marked(decode: Recorder | None) -> tuple[MaskDecoding, Tensor]:
+    """Decoding that has seen two squares painted, and their label map."""
+    marks = two_squares()
+    given = given_on(marks, 0, IMAGE)
+    decoding = MaskDecoding(marks.layout(), SPEC, decode)
+    decoding.read(frame_with(given), FEATURES, given.label_map, given)
+    return decoding, given.label_map
+
+
+def read(decoding: MaskDecoding, label_map: Tensor) -> tuple[Tensor, Tensor]:
+    told, masks = decoding.read(frame_with(None, 1), FEATURES, label_map, None)
+    assert masks is not None
+    return told, masks
+
+
+def test_without_a_decoder_labels_stay_as_they_are():
+    decoding, label_map = marked(None)
+    told, masks = decoding.read(frame_with(None, 1), FEATURES, label_map, None)
+    assert told is label_map and masks is None
+
+
+def test_of_too_many_regions_none_is_decoded():
+    layout = Layout(tuple(range(1, MOST_DECODED + 2)))
+    assert not MaskDecoding(layout, SPEC, Recorder(1)).is_on
+    assert MaskDecoding(Layout(layout.regions[1:]), SPEC, Recorder(1)).is_on
+
+
+def test_what_is_painted_is_taken_as_it_is_and_not_decoded():
+    decode = Recorder(0.0)
+    marks = two_squares()
+    given = given_on(marks, 0, IMAGE)
+    decoding = MaskDecoding(marks.layout(), SPEC, decode)
+    told, masks = decoding.read(frame_with(given), FEATURES, given.label_map, given)
+    assert not decode.shown and masks is not None
+    assert torch.equal(told, given.label_map)
+    expected = CoarseImage.of(IMAGE).labels(given.label_map[1:3], spec=SPEC)
+    assert torch.allclose(masks, expected / expected.sum(0).clamp(min=1))
+
+
+def test_each_object_is_decoded_in_its_surroundings_and_shown_the_other():
+    decode = Recorder(0.5)
+    decoding, label_map = marked(decode)
+    _, masks = read(decoding, label_map)
+    assert len(decode.shown) == 2 and masks.shape == (2, *GRID)
+    image, label, others, evidence = decode.shown[0]
+    assert image.shape[2] < SIZE[1] and label.shape == others.shape == evidence.shape[1:]
+    assert bool((label > 0.9).any()) and bool((others > 0).any())
+    assert not bool(((label > 0.5) & (others > 0.5)).any())
+
+
+def test_a_mask_lies_near_its_label_only():
+    decoding, label_map = marked(Recorder(1.0))
+    label_map = label_map.clone()
+    label_map[2] = 0
+    _, masks = read(decoding, label_map)
+    held = CoarseImage.of(IMAGE).labels(label_map[1:2], spec=SPEC)[0] > 0.02
+    rows, columns = held.any(1).nonzero()[:, 0], held.any(0).nonzero()[:, 0]
+    near = 12
+    assert bool((masks[0][held] == 1).all())
+    assert not bool(masks[0][:, int(columns.max()) + near + 1 :].any())
+    assert not bool(masks[0][int(rows.max()) + near + 1 :].any())
+    assert not bool(masks[1].any())
+
+
+def test_masks_of_all_objects_share_every_place():
+    decoding, label_map = marked(Recorder(1.0))
+    _, masks = read(decoding, label_map)
+    assert float(masks.sum(0).max()) <= 1 + 1e-6
+
+
+def test_what_is_told_lies_between_the_copied_label_and_the_mask(monkeypatch):
+    for share in (0.0, 0.5, 1.0):
+        monkeypatch.setattr(mask_decoding, "FEEDBACK", share)
+        decoding, label_map = marked(Recorder(0.0))
+        told, _ = read(decoding, label_map)
+        assert torch.allclose(told[1:], (1 - share) * label_map[1:], atol=1e-6)
+
+
+def test_the_evidence_tells_the_object_from_the_rest():
+    image = torch.full((3, *SIZE), 0.3)
+    image[0, 32:72, 8:48] = 0.9
+    features = smooth_patches(image[None])[0]
+    label = torch.zeros(features.shape[1:])
+    label[8:18, 2:12] = 1
+    ridge, margin, own = Discriminant.of(features, label).read(features)
+    inside, outside = label > 0, torch.zeros_like(label, dtype=torch.bool)
+    outside[:, 16:] = True
+    for seen in (ridge, margin, own):
+        assert float(seen[inside].mean()) > float(seen[outside].mean()) + 0.1
+
+
+def test_state_goes_with_its_labels_when_others_leave():
+    decoding, _ = marked(Recorder(1.0))
+    second = decoding.known[2]
+    twin = decoding.fork()
+    twin.relabel(Relabeling(twin.layout, Layout((9,))))
+    assert twin.known == {1: second} and set(decoding.known) == {1, 2}
