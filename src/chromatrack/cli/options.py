@@ -16,7 +16,7 @@ from chromatrack.cli.knobs import knobs, turned
 from chromatrack.errors import InputError
 from chromatrack.evaluation.protocols import ProtocolName, protocol, with_floor
 from chromatrack.propagation.config import PropagateConfig
-from chromatrack.tracking.config import Device, TrackConfig
+from chromatrack.tracking.config import QUALITIES, Device, Quality, TrackConfig
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from chromatrack.evaluation.datasets.davis import MaskTracker
     from chromatrack.evaluation.runner import Benchmark
     from chromatrack.tracking.tracker import Tracker
-    from chromatrack.video.encoding import Quality
+    from chromatrack.video.encoding import Quality as VideoQuality
     from chromatrack.video.source import VideoSource
 
     TrackKnobs = EvaluateKnobs = Any
@@ -32,7 +32,7 @@ else:
     # What only the protocols of others turn; what has one usual value, whoever tracks or colours.
     OTHERS = {"square", "long_multiple", "upsample", "stretch", "pinned", "fill", "harden"}
     OTHERS |= {"restrict_recent", "similarity", "faint", "moved_after", "moved_dilation"}
-    PRESET = {"size", "adapt", "mirror", "redetect", "first", "spacing", "top_k", "radius_shape"}
+    PRESET = {"size", "adapt", "redetect", "first", "spacing", "top_k", "radius_shape"}
     EvaluateKnobs = knobs("EvaluateKnobs", TrackConfig, PropagateConfig, without=["protocol"])
     TrackKnobs = knobs(
         "TrackKnobs", TrackConfig, PropagateConfig, without=OTHERS | {"protocol"}, preset=PRESET
@@ -46,10 +46,12 @@ class Settings(TrackKnobs):
     Args:
         model: a shipped model's name, or the path of a weights file.
         device: where to run; auto takes CUDA, then MPS, then the CPU.
+        quality: best spends more time on tracking: it sets --mirror.
     """
 
     model: str = "small"
     device: Device = "auto"
+    quality: Quality = "normal"
 
 
 DEFAULTS = Settings()
@@ -57,7 +59,8 @@ DEFAULTS = Settings()
 
 def track_config(settings: Settings) -> TrackConfig:
     """Our own protocol with the knobs that the user turned."""
-    return replace(protocol("ours", **turned(settings, TrackKnobs)), protocol="ours")
+    given = QUALITIES[settings.quality] | turned(settings, TrackKnobs)
+    return replace(protocol("ours", **given), protocol="ours")
 
 
 def load_tracker(settings: Settings) -> Tracker:
@@ -117,11 +120,11 @@ class OutputOptions:
         "veryslow",
     ] = "veryfast"
 
-    def quality(self) -> Quality:
+    def quality(self) -> VideoQuality:
         """As the writers take it. Raises InputError for a crf out of its range."""
-        from chromatrack.video.encoding import Quality
+        from chromatrack.video.encoding import Quality as VideoQuality
 
-        return Quality(self.crf, self.preset)
+        return VideoQuality(self.crf, self.preset)
 
 
 AS_USUAL = OutputOptions()
@@ -137,6 +140,7 @@ class Evaluated(EvaluateKnobs):
             random and identity are the baselines.
         protocol: whose way of copying labels.
         device: where to run; auto takes CUDA, then MPS, then the CPU.
+        quality: best spends more time on tracking: it sets --mirror.
         layer: of resnet: and vit:, which layer or block is read; None: 3, and the last.
         offset: of FILE.onnx and callable:, the pixel at which cell 0 lies; None: the middle of
             its stride.
@@ -145,17 +149,20 @@ class Evaluated(EvaluateKnobs):
     model: str = "small"
     protocol: ProtocolName = "ours"
     device: Device = "auto"
+    quality: Quality = "normal"
     layer: Annotated[int | None, arg(metavar="INT")] = None
     offset: Annotated[float | None, arg(metavar="FLOAT")] = None
 
     def config(self) -> TrackConfig:
         """The protocol's configuration with the knobs that were turned."""
-        given = with_floor(self.model, self.protocol, turned(self, EvaluateKnobs))
+        given = QUALITIES[self.quality] | turned(self, EvaluateKnobs)
+        given = with_floor(self.model, self.protocol, given)
         return protocol(self.protocol, **given)
 
     def about_features(self) -> list[str]:
         """Options given that say how to copy by features."""
         other = [f"--protocol {self.protocol}"] if self.protocol != "ours" else []
+        other += [f"--quality {self.quality}"] if self.quality != "normal" else []
         return other + [f"--{name.replace('_', '-')}" for name in turned(self, EvaluateKnobs)]
 
 

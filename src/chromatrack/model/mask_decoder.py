@@ -72,8 +72,8 @@ class MaskDecoder(nn.Module):
             ]
         )
         self.last = nn.Conv2d(first, 1, 1)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)  # untrained, it says what the guided filter says
+        for start in self.last.parameters():  # untrained, it says what the guided filter says
+            nn.init.zeros_(start)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """`(B, INPUTS, h, w)` -> logits `(B, 1, h, w)`."""

@@ -15,6 +15,9 @@ from chromatrack.tracking.config import TrackConfig
 LATER = ("mirror", "square", "long_multiple", "upsample", "stretch", "protocol")
 """Settings that came after the first runs were saved, which were made with their defaults."""
 
+BEFORE = {"upsample": "guided"}
+"""The values of those whose default has become another since."""
+
 
 def saved_config(data: Mapping[str, Any], place: str) -> TrackConfig:
     """The settings under "config" of a result.json; `place` is the file, for messages.
@@ -24,7 +27,8 @@ def saved_config(data: Mapping[str, Any], place: str) -> TrackConfig:
     """
     config = data.get("config")
     known = [field.name for field in fields(TrackConfig)]
-    given = {name: config[name] for name in known if isinstance(config, dict) and name in config}
+    config = config if isinstance(config, dict) else {}
+    given: dict[str, Any] = {**BEFORE, **{name: config[name] for name in known if name in config}}
     for name in ("propagate", "color"):
         if isinstance(given.get(name), dict):
             given[name] = _made(PropagateConfig, given[name], f"{place}: config.{name}")

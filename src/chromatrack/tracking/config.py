@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
+Quality = Literal["normal", "best"]
+"""How much time to spend on better results."""
+
+QUALITIES: dict[Quality, dict[str, bool]] = {"normal": {}, "best": {"mirror": True}}
+"""The fields of `TrackConfig` that each sets, as far as the user does not."""
+
+
 ENLARGE = 2.0
 """How much a video smaller than the working size is enlarged at most: finer cells find more."""
 
