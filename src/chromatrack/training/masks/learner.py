@@ -79,8 +79,8 @@ class DecoderRun:
         norm = nn.utils.clip_grad_norm_(self.decoder.parameters(), _CLIP_NORM)
         if not bool(torch.isfinite(norm)):
             raise TrainingError(
-                f"the loss or its gradient is not finite at step {self.step}; the last checkpoint is "
-                "intact: begin anew with a lower learning rate"
+                f"the loss or its gradient is not finite at step {self.step}; the last checkpoint "
+                "is intact: begin anew with a lower learning rate"
             )
         self.is_sound = False
         self._update(config)
