@@ -1,4 +1,4 @@
-"""Pasted clips: where a sprite is drawn opaque its id is there; what only confuses is background."""
+"""Pasted clips: where a sprite is opaque its id is there; what only confuses is background."""
 
 from __future__ import annotations
 

@@ -9,9 +9,6 @@ from chromatrack.errors import InputError
 from chromatrack.json_text import json_text
 from chromatrack.propagation.config import check_fields
 
-ROUND = 60
-"""Steps of a round: new clips are made and tracked, then so many steps are learned."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class DecoderConfig:
@@ -22,6 +19,7 @@ class DecoderConfig:
             file.
         steps: length of the schedule (6000).
         minutes: wall-clock length of the schedule, instead of steps.
+        round_steps: of a round: clips are made and tracked, then so many steps learned (60).
         clips: pasted clips made over `steps` (1200); with `minutes` as many for each step.
         size: height and width of a pasted clip, pixels (256 384).
         frames: of a pasted clip (14).
@@ -37,6 +35,7 @@ class DecoderConfig:
     model: str = "small"
     steps: int = 6000
     minutes: float | None = None
+    round_steps: int = 60
     clips: int = 1200
     size: tuple[int, int] = (256, 384)
     frames: int = 14
@@ -50,7 +49,7 @@ class DecoderConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        for name in ("steps", "clips", "batch", "pool", "held_out"):
+        for name in ("steps", "round_steps", "clips", "batch", "pool", "held_out"):
             _expect(getattr(self, name) >= 1, name, "1 or more", self)
         for name in ("learning_rate", "memory_gigabytes", "save_seconds"):
             _expect(getattr(self, name) > 0, name, "more than 0", self)
@@ -61,7 +60,10 @@ class DecoderConfig:
 
     def clips_before(self, round: int) -> int:
         """How many clips are made before a round; the first round has one at least."""
-        return 0 if round == 0 else max(1, round * ROUND * self.clips // self.steps)
+        steps = round * self.round_steps
+        if self.minutes is None:
+            steps = min(steps, self.steps)
+        return max(1, steps * self.clips // self.steps) if steps else 0
 
 
 def _expect(right: bool, name: str, what: str, config: DecoderConfig) -> None:

@@ -24,7 +24,7 @@ from chromatrack.runs.output_lock import output_lock
 from chromatrack.tracking.config import Device, TrackConfig
 from chromatrack.tracking.embedder import FrameEmbedder
 from chromatrack.training.data.index import Index, build_index
-from chromatrack.training.masks.config import ROUND, DecoderConfig
+from chromatrack.training.masks.config import DecoderConfig
 from chromatrack.training.masks.decoder_folder import DecoderFolder
 from chromatrack.training.masks.learner import DecoderRun
 from chromatrack.training.masks.material import Material, set_apart
@@ -97,7 +97,7 @@ def _learn(
         kept, held = set_apart(index, seed=config.seed)
         material = stack.enter_context(_material(kept, config, config.memory_gigabytes))
         pool = SamplePool(files.samples, most=config.pool)
-        pool.load(last=run.step // ROUND)
+        pool.load(last=run.step // config.round_steps)
         lesson = Lesson(run, tracker, material, pool, config, asked)
         try:
             lesson.held = _held_samples(held, lesson, files)
@@ -143,16 +143,19 @@ class Lesson:
     def rounds(self) -> Iterator[Validation]:
         """Rounds until the schedule or a signal ends them, each in full; what was measured."""
         while self._goes_on():
-            number = self.run.step // ROUND
+            number = self.run.step // self.config.round_steps
             if number not in self.pool.rounds and not self._make(number):
                 return
             losses = self._learn_round()
-            if self.run.step % ROUND == 0 or self.run.progress(self.config) >= 1:
+            if self._round_ends() or self.run.progress(self.config) >= 1:
                 yield self._measured(number, losses)
 
     def _goes_on(self) -> bool:
         self.tick()
         return self.run.progress(self.config) < 1 and not self.asked()
+
+    def _round_ends(self) -> bool:
+        return self.run.step % self.config.round_steps == 0
 
     def _make(self, number: int) -> bool:
         """Track the clips of a round; False where a signal came."""
@@ -180,7 +183,7 @@ class Lesson:
     def _learn_round(self) -> list[float]:
         """The steps up to the end of a round, unless a signal or the schedule ends them."""
         losses = [self.run.learn(self.pool, self.config)]
-        while self.run.step % ROUND and self._goes_on():
+        while not self._round_ends() and self._goes_on():
             losses.append(self.run.learn(self.pool, self.config))
         self.tick()
         return losses

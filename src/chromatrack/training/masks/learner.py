@@ -17,7 +17,7 @@ from chromatrack.errors import InputError, TrainingError
 from chromatrack.model.mask_decoder import MaskDecoder
 from chromatrack.model.tensor_files import UNREADABLE, check_numbers, reason
 from chromatrack.training.config import learning_rate
-from chromatrack.training.masks.config import ROUND, DecoderConfig, to_json
+from chromatrack.training.masks.config import DecoderConfig, to_json
 from chromatrack.training.masks.samples import SamplePool, Samples
 
 _WARMUP, _DECAY = 0.02, 0.3  # shares of the schedule in which the rate rises, and falls
@@ -117,7 +117,7 @@ class DecoderRun:
         """What is said of the run in the header of its weights."""
         return self.notes | {
             "steps": str(self.step),
-            "clips": str(config.clips_before(-(-self.step // ROUND))),
+            "clips": str(config.clips_before(-(-self.step // config.round_steps))),
             "seconds": f"{self.seconds:.0f}",
             "complete": "yes" if complete else "no",
             "recipe": to_json(config),

@@ -229,7 +229,9 @@ def write_samples(path: Path, samples: Samples) -> None:
     """
     from safetensors.torch import save
 
-    replace_file(path, save({"inputs": samples.inputs, "truth": samples.truth}))
+    replace_file(
+        path, save({"inputs": samples.inputs.contiguous(), "truth": samples.truth.contiguous()})
+    )
 
 
 def read_samples(path: Path) -> Samples | None:
