@@ -24,6 +24,7 @@ from chromatrack.cli.frame import frame
 from chromatrack.cli.option_errors import CommandLine
 from chromatrack.cli.track import Output, colorize, events, stabilize, track
 from chromatrack.cli.train import train
+from chromatrack.cli.train_decoder import train_decoder
 from chromatrack.errors import (
     BehindDamageError,
     ChromatrackError,
@@ -107,10 +108,10 @@ def _app() -> tyro.extras.SubcommandApp:
     return app
 
 
-WORK = (frame, track, correct, colorize, paint, stabilize, events, train)
+WORK = (frame, track, correct, colorize, paint, stabilize, events, train, train_decoder)
 SHOW = (demo, doctor)
 COMMANDS: dict[str, Sequence[str]] = {
-    **{command.__name__: () for command in WORK},
+    **{command.__name__.replace("_", "-"): () for command in WORK},
     "evaluate": tuple(BENCHMARKS),
     **{command.__name__: () for command in SHOW},
 }

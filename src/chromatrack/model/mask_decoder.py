@@ -140,7 +140,7 @@ def save_decoder(
 
 
 @cache
-def load_decoder(path: Path = DECODER) -> MaskDecoder:
+def load_decoder(path: str | PathLike[str] = DECODER) -> MaskDecoder:
     """A decoder in evaluation mode, on the CPU, float32.
 
     Raises:

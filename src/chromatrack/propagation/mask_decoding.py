@@ -24,7 +24,7 @@ MOST_DECODED = 64
 """Regions up to which they are decoded; of more, labels are filtered along the image alone."""
 
 FEEDBACK = 0.5
-"""Share of the decoded mask, beside the copied label, in what is remembered."""
+"""The usual share of the decoded mask, beside the copied label, in what is remembered."""
 
 _HELD = 0.02  # share of a label from which a place holds it
 _NEAR = 12  # steps of the decoder's grid from such a place within which a mask may lie
@@ -44,11 +44,15 @@ class Decode(Protocol):
 
 @dataclass
 class MaskDecoding:
-    """All regions of a pass. known: region channel -> what tells it from its background."""
+    """All regions of a pass. known: region channel -> what tells it from its background.
+
+    feedback: share of the decoded mask, beside the copied label, in what is remembered.
+    """
 
     layout: Layout
     spec: FeatureSpec
     decode: Decode | None
+    feedback: float = FEEDBACK
     known: dict[int, Discriminant] = field(default_factory=dict)
 
     @property
@@ -93,7 +97,8 @@ class MaskDecoding:
                 masks[channel - 1, *place] = mask
                 dense = from_coarse(mask[None], image_size(part))
                 seen = to_cells(dense[None], self.spec)[0, 0]
-                told[channel, *cells] = (1 - FEEDBACK) * label[*cells] + FEEDBACK * seen
+                share = self.feedback
+                told[channel, *cells] = (1 - share) * label[*cells] + share * seen
         return told, masks / masks.sum(0).clamp(min=1)
 
     def _learn(self, channel: int, features: Tensor, label: Tensor) -> None:

@@ -12,7 +12,7 @@ from chromatrack.propagation.bidirectional import Direction
 from chromatrack.propagation.config import PropagateConfig
 from chromatrack.tracking.config import TrackConfig
 
-LATER = ("mirror", "square", "long_multiple", "upsample", "stretch", "protocol")
+LATER = ("mirror", "square", "long_multiple", "upsample", "stretch", "protocol", "decoder")
 """Settings that came after the first runs were saved, which were made with their defaults."""
 
 BEFORE = {"upsample": "guided"}

@@ -29,7 +29,7 @@ ENLARGE = 2.0
 class TrackConfig:
     """Everything that changes a result, besides the model.
 
-    The last five are for the protocols of others (`evaluation.protocols`).
+    Those from `square` to `protocol` are for the protocols of others (`evaluation.protocols`).
 
     Args:
         size: short side in pixels at which frames are embedded; smaller ones are enlarged, up to
@@ -49,6 +49,8 @@ class TrackConfig:
             and what no decoder is for is done along the edges.
         stretch: stretch every label to [0, 1] over the frame before the largest wins.
         protocol: its name, for the record alone.
+        decoder: weights file of another mask decoder (`chromatrack train-decoder`); None: the one
+            that is shipped.
     """
 
     size: int = 480
@@ -65,6 +67,7 @@ class TrackConfig:
     upsample: Upsample = "decoded"
     stretch: bool = False
     protocol: str = "ours"
+    decoder: str | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)

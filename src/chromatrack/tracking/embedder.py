@@ -16,7 +16,7 @@ from chromatrack.model.encoder import (
     ResNetEncoder,
     normalize_lab,
 )
-from chromatrack.model.mask_decoder import load_decoder
+from chromatrack.model.mask_decoder import DECODER, load_decoder
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import FeatureSpec
 from chromatrack.ops.resample import planes, resize
@@ -28,7 +28,8 @@ class FrameEmbedder:
     """An encoder at its stride and on its device, with the settings it is used with.
 
     spec: where the cells are. config: every setting, windows filled in for that stride. encoder,
-    grey_encoder: to track and to colour with, not yet fitted to a clip (see `for_clip`).
+    grey_encoder: to track and to colour with, not yet fitted to a clip (see `for_clip`). decode:
+    what makes masks of copied labels; None: they are filtered along the image.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class FrameEmbedder:
 
         Raises:
             InputError: the device is not there, or the encoder cannot have the stride asked for.
+            WeightsError: the decoder asked for cannot be read.
         """
         if not isinstance(getattr(encoder, "spec", None), FeatureSpec):
             raise InputError(
@@ -62,6 +64,7 @@ class FrameEmbedder:
             color=self.config.color.at_stride(self.spec.stride),
         )
         self.encoder = encoder.to(self.device).eval()
+        self.decode = self._decoder()
         self.grey_encoder = self.encoder
         if grey_encoder is not None:
             self.grey_encoder = self._at_stride(grey_encoder).to(self.device).eval()
@@ -90,12 +93,11 @@ class FrameEmbedder:
         """`(H, W, 3)` uint8 -> Lab `(3, H', W')` at the working size."""
         return rgb_to_lab(self.image(rgb))
 
-    @property
-    def decode(self) -> Decode | None:
+    def _decoder(self) -> Decode | None:
         """What makes masks of labels that were copied by our networks, if it is wanted."""
         if self.config.upsample != "decoded" or not isinstance(self.encoder, ResNetEncoder):
             return None
-        return load_decoder().to(self.device).decode
+        return load_decoder(self.config.decoder or DECODER).to(self.device).decode
 
     def for_clip(self, lab: Tensor, *, grey: bool = False) -> Encoder:
         """The encoder as used for one clip: adapted to its first frame, made fast.

@@ -1,0 +1,242 @@
+"""Samples: what the decoder sees while a pasted clip is tracked, and what it should answer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from chromatrack.atomic import replace_file
+from chromatrack.errors import WeightsError
+from chromatrack.model.mask_decoder import decoder_inputs
+from chromatrack.model.tensor_files import read_safetensors
+from chromatrack.ops.coords import image_size
+from chromatrack.ops.resample import COARSE
+from chromatrack.propagation.label_state import LabelState
+from chromatrack.propagation.mask_decoding import Decode, MaskDecoding
+from chromatrack.propagation.propagate import FrameMarks, Input, Propagated, Propagator
+from chromatrack.tracking.embedder import FrameEmbedder
+from chromatrack.tracking.marks import Marks
+from chromatrack.training.masks.pasted_clips import PastedClip
+from chromatrack.video.reader import Frame
+
+FRAMES_A_CLIP = 8
+"""Of a tracked clip's frames that are learned from, drawn at random."""
+
+_HELD = 0.02  # largest share of a label below which its object is lost, and nothing decodes it
+_SEEN = 0.5  # share of a step from which it is the object's
+
+
+@dataclass(frozen=True)
+class Samples:
+    """N samples. inputs: `(N, INPUTS, h, w)` float16. truth: `(N, 1, h, w)` float16, shares."""
+
+    inputs: Tensor
+    truth: Tensor
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Samples]) -> Samples:
+        """All of them, at least one, in order."""
+        return cls(torch.cat([p.inputs for p in parts]), torch.cat([p.truth for p in parts]))
+
+
+@dataclass
+class WatchedDecoding(MaskDecoding):
+    """Decodes as ever, and keeps what the decoder sees on some frames, whole pictures.
+
+    frames: numbers of those frames. seen: (frame, region channel, inputs `(INPUTS, h, w)`).
+    """
+
+    frames: Collection[int] = ()
+    seen: list[tuple[int, int, Tensor]] = field(default_factory=list)
+
+    def read(
+        self, frame: Input, features: Tensor, label_map: Tensor, given: FrameMarks | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """As of `MaskDecoding`."""
+        if frame.index in self.frames and given is None:
+            labels = label_map[self.layout.region_channels]
+            for channel, one in self.known.items():
+                label, others = labels[channel - 1], labels.clone()
+                others[channel - 1] = 0
+                if bool(label.max() > _HELD):
+                    evidence, other = one.read(features), others.amax(0)
+                    inputs = decoder_inputs(frame.image, label, other, evidence, self.spec)
+                    self.seen.append((frame.index, channel, inputs.half().cpu()))
+        return super().read(frame, features, label_map, given)
+
+
+class ClipTracker:
+    """Tracks pasted clips from their first mask, as `chromatrack track` would."""
+
+    def __init__(self, embedder: FrameEmbedder) -> None:
+        self.embedder = embedder
+
+    def samples(
+        self, clip: PastedClip, decode: Decode, *, feedback: float, rng: np.random.Generator
+    ) -> Samples | None:
+        """What is learned from a clip; None where every object is lost at once.
+
+        Args:
+            decode: the decoder as it is by now.
+            feedback: share of its masks in what is remembered.
+        """
+        wanted = rng.permutation(np.arange(1, len(clip.frames)))[:FRAMES_A_CLIP].tolist()
+        masks = self._decoding(clip, decode, feedback, wanted)
+        for _ in self._steps(clip, masks):
+            pass
+        if not masks.seen:
+            return None
+        return Samples(
+            torch.stack([inputs for _, _, inputs in masks.seen]),
+            torch.stack([coarse_truth(clip, t, c) for t, c, _ in masks.seen]).half(),
+        )
+
+    def scores(self, clip: PastedClip, decode: Decode, *, feedback: float) -> list[float]:
+        """IoU at the decoder's grid of each object on each frame after the first that shows it."""
+        masks = self._decoding(clip, decode, feedback, ())
+        found = []
+        for t, step in enumerate(self._steps(clip, masks)):
+            if t == 0 or step.readings is None or step.readings.masks is None:
+                continue
+            truth = torch.stack([coarse_truth(clip, t, c) for c in masks.layout.region_channels])
+            found += shown_iou(step.readings.masks[:, None].cpu(), truth).tolist()
+        return found
+
+    def _decoding(
+        self, clip: PastedClip, decode: Decode, feedback: float, frames: Collection[int]
+    ) -> WatchedDecoding:
+        layout = Marks.of(masks={0: clip.first_mask}).layout()
+        return WatchedDecoding(layout, self.embedder.spec, decode, feedback, frames=frames)
+
+    def _steps(self, clip: PastedClip, masks: WatchedDecoding) -> Iterator[Propagated]:
+        embedder, config = self.embedder, self.embedder.config
+        labels = LabelState(masks.layout, embedder.spec, config.propagate)
+        labels.masks = masks
+        propagator = Propagator(
+            embedder.for_clip(embedder.lab(clip.frames[0])),
+            embedder.spec,
+            config.propagate,
+            settle=labels.settle,
+            background=True,
+        )
+        for t, rgb in enumerate(clip.frames):
+            image = embedder.image(rgb)
+            given = self._given(clip, masks, image) if t == 0 else None
+            yield propagator.step(Input(t, image, given, Frame(rgb, t, float(t))))
+
+    def _given(self, clip: PastedClip, masks: WatchedDecoding, image: Tensor) -> FrameMarks:
+        marks, device = Marks.of(masks={0: clip.first_mask}), self.embedder.device
+        given = marks.on_frame(
+            0,
+            masks.layout,
+            self.embedder.spec,
+            frame_size=clip.first_mask.shape,
+            image_size=image_size(image),
+        )
+        assert given is not None
+        return FrameMarks(given.label_map.to(device), given.painted.to(device))
+
+
+def coarse_truth(clip: PastedClip, t: int, channel: int) -> Tensor:
+    """Share of each step of the decoder's grid that is a region's: `(1, h, w)` float32."""
+    shown = torch.from_numpy(clip.truth[t] == clip.ids[channel - 1]).float()[None, None]
+    return F.avg_pool2d(shown, COARSE, ceil_mode=True, count_include_pad=False)[0]
+
+
+def iou(masks: Tensor, truth: Tensor) -> Tensor:
+    """Of masks and shares `(N, 1, h, w)`, both cut at a half: `(N,)`; 1 where both are empty."""
+    found, shown = (x.flatten(1) > _SEEN for x in (masks, truth))
+    union = (found | shown).sum(1)
+    return torch.where(union > 0, (found & shown).sum(1) / union.clamp(min=1), 1.0)
+
+
+def shown_iou(masks: Tensor, truth: Tensor) -> Tensor:
+    """`iou` of those of N that are to be seen at all."""
+    return iou(masks, truth)[(truth > _SEEN).flatten(1).any(1)]
+
+
+class SamplePool:
+    """Samples by round, in memory and in a folder, so that a run goes on with the same ones."""
+
+    def __init__(self, folder: Path, *, most: int) -> None:
+        """most: samples kept; of more, whole rounds go, the oldest first."""
+        self.folder, self.most = folder, most
+        self.rounds: dict[int, Samples] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self.rounds.values()))
+
+    def load(self, *, last: int) -> None:
+        """Take in what is in the folder, up to a round."""
+        for path in sorted(self.folder.glob("round-*.safetensors")):
+            number = int(path.stem.removeprefix("round-"))
+            samples = read_samples(path) if number <= last else None
+            if samples is not None:
+                self.rounds[number] = samples
+        self._trim()
+
+    def add(self, number: int, samples: Samples) -> None:
+        """Keep a round's samples, and let go of what is too many.
+
+        Raises:
+            OutputError: they cannot be written.
+        """
+        write_samples(self._path(number), samples)
+        self.rounds[number] = samples
+        self._trim()
+
+    def draw(self, count: int, rng: np.random.Generator) -> Samples:
+        """Samples at random, each of the pool as likely; there must be some."""
+        rounds = list(self.rounds.values())
+        starts = np.cumsum([0, *map(len, rounds)])
+        picks = rng.integers(starts[-1], size=count)
+        at = np.searchsorted(starts, picks, side="right") - 1
+        places = [(rounds[r], int(p - starts[r])) for r, p in zip(at, picks, strict=True)]
+        return Samples.joined([Samples(s.inputs[i, None], s.truth[i, None]) for s, i in places])
+
+    def clear(self) -> None:
+        """Remove the files."""
+        for path in self.folder.glob("*.safetensors"):
+            path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.folder.rmdir()
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"round-{number:06d}.safetensors"
+
+    def _trim(self) -> None:
+        while len(self) > self.most and len(self.rounds) > 1:
+            oldest = min(self.rounds)
+            del self.rounds[oldest]
+            self._path(oldest).unlink(missing_ok=True)
+
+
+def write_samples(path: Path, samples: Samples) -> None:
+    """Write a file of samples, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    from safetensors.torch import save
+
+    replace_file(
+        path, save({"inputs": samples.inputs.contiguous(), "truth": samples.truth.contiguous()})
+    )
+
+
+def read_samples(path: Path) -> Samples | None:
+    """Samples as written; None where there are none that can be read."""
+    with suppress(WeightsError, KeyError):
+        tensors, _ = read_safetensors(path)
+        return Samples(tensors["inputs"], tensors["truth"])
+    return None
