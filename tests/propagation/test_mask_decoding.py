@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from patch_encoders import SIZE, given_on, image_of, smooth_patches, square, wave_frame
 from patch_encoders import SMOOTH_SPEC as SPEC
@@ -10,7 +11,6 @@ from torch import Tensor
 
 from chromatrack.ops.coords import FeatureSpec
 from chromatrack.ops.resample import COARSE, CoarseImage
-from chromatrack.propagation import mask_decoding
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.mask_decoding import MOST_DECODED, MaskDecoding
 from chromatrack.propagation.mask_evidence import Discriminant
@@ -117,12 +117,17 @@ def test_masks_of_all_objects_share_every_place():
     assert float(masks.sum(0).max()) <= 1 + 1e-6
 
 
-def test_what_is_told_lies_between_the_copied_label_and_the_mask(monkeypatch):
-    for share in (0.0, 0.5, 1.0):
-        monkeypatch.setattr(mask_decoding, "FEEDBACK", share)
-        decoding, label_map = marked(Recorder(0.0))
-        told, _ = read(decoding, label_map)
-        assert torch.allclose(told[1:], (1 - share) * label_map[1:], atol=1e-6)
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_what_a_mask_adds_is_remembered_in_part_and_what_it_takes_away_is_not(share):
+    for value, expected in ((0.0, 0.0), (1.0, share)):
+        decoding, label_map = marked(Recorder(value))
+        decoding.feedback = share
+        told, masks = read(decoding, label_map)
+        change = told[1:] - label_map[1:]
+        assert float(change.min()) >= 0
+        room = 1 - label_map[1:]
+        assert float((change / room.clamp(min=1e-6)).max()) == pytest.approx(expected, abs=1e-4)
+        assert bool((masks > 0).any()) == bool(value)
 
 
 def test_the_evidence_tells_the_object_from_the_rest():

@@ -73,6 +73,8 @@ class LabelState:
             known = torch.cat([known[:first], trusted])
         label_map = share_cells(label_map, free=layout.free)
         label_map, masks = self.masks.read(frame, features, label_map, given)
+        if masks is not None:
+            label_map = share_cells(label_map, free=layout.free)
         size = (features.shape[1], features.shape[2])
         recalled = self.redetector.reference(frame.index, size, len(label_map))
         return Settled(label_map, known, recalled, self._read(label_map, given, seen, cut, masks))

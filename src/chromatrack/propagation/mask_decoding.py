@@ -24,7 +24,10 @@ MOST_DECODED = 64
 """Regions up to which they are decoded; of more, labels are filtered along the image alone."""
 
 FEEDBACK = 0.5
-"""The usual share of the decoded mask, beside the copied label, in what is remembered."""
+"""The usual share of what a mask adds to the copied label that is remembered.
+
+What it takes away is not: a part that is missed once would be forgotten.
+"""
 
 _HELD = 0.02  # share of a label from which a place holds it
 _NEAR = 12  # steps of the decoder's grid from such a place within which a mask may lie
@@ -46,7 +49,7 @@ class Decode(Protocol):
 class MaskDecoding:
     """All regions of a pass. known: region channel -> what tells it from its background.
 
-    feedback: share of the decoded mask, beside the copied label, in what is remembered.
+    feedback: share of what a mask adds to the copied label that is remembered.
     """
 
     layout: Layout
@@ -97,8 +100,7 @@ class MaskDecoding:
                 masks[channel - 1, *place] = mask
                 dense = from_coarse(mask[None], image_size(part))
                 seen = to_cells(dense[None], self.spec)[0, 0]
-                share = self.feedback
-                told[channel, *cells] = (1 - share) * label[*cells] + share * seen
+                told[channel, *cells] += self.feedback * (seen - label[*cells]).clamp(min=0)
         return told, masks / masks.sum(0).clamp(min=1)
 
     def _learn(self, channel: int, features: Tensor, label: Tensor) -> None:

@@ -88,7 +88,7 @@ class ClipTracker:
 
         Args:
             decode: the decoder as it is by now.
-            feedback: share of its masks in what is remembered.
+            feedback: share of what its masks add that is remembered.
         """
         wanted = rng.permutation(np.arange(1, len(clip.frames)))[:FRAMES_A_CLIP].tolist()
         masks = self._decoding(clip, decode, feedback, wanted)
