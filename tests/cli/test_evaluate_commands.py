@@ -158,6 +158,7 @@ def davis(tmp_path, truth) -> Path:
         ("--model identity --top-k 3", "no use for --top-k"),
         ("--model identity --protocol crw", "no use for --protocol crw"),
         ("--model identity --no-redetect", "no use for --redetect"),
+        ("--model identity --quality best", "no use for --quality best"),
         ("--predictions {root} --model base", "leave one of them out"),
         ("--predictions {root} --size 100", "leave one of them out"),
     ],

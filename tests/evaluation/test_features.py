@@ -433,8 +433,8 @@ def test_every_family_runs_through_the_tracker(tmp_path):
     [
         ("nope.pt", "nope.pt: expected a checkpoint of chromatrack train; nothing is there"),
         ("vit:nope", "vit:nope: expected a folder with config.json and weights, or an id OWNER/N"),
-        ("resnet/nope:x", "model 'resnet/nope:x': expected a shipped model (base, single-image, s"),
-        ("nope", "model 'nope': expected a shipped model (base, single-image, small), the path of"),
+        ("resnet/nope:x", "model 'resnet/nope:x': expected a shipped model (single-image, s"),
+        ("nope", "model 'nope': expected a shipped model (single-image, small), the path of"),
     ],
 )
 def test_models_that_are_nowhere_are_named_once(name: str, said: str) -> None:

@@ -312,6 +312,11 @@ def test_a_model_that_is_not_there_names_the_ones_that_are():
         load_encoder("gigantic")
 
 
+def test_the_model_that_was_only_a_name_says_what_to_give_instead():
+    with pytest.raises(WeightsError, match=r"--model small --stride 4, or --quality best"):
+        load_encoder("base")
+
+
 def test_shipped_names_and_paths_are_found(tmp_path, monkeypatch, tiny_encoder):
     monkeypatch.setattr("chromatrack.model.weights.MODELS", tmp_path)
     save_encoder(tmp_path / "mine.safetensors", tiny_encoder)

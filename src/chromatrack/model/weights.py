@@ -72,6 +72,11 @@ def model_path(model: str | PathLike[str]) -> Path:
     path = Path(model)
     if path.is_file():
         return path
+    if str(model) == "base":
+        raise WeightsError(
+            "model 'base': is shipped no longer; it was `small` with cells of 4 pixels: give "
+            "--model small --stride 4, or --quality best"
+        )
     names = ", ".join(shipped_models()) or "none"
     raise WeightsError(
         f"model {str(model)!r}: expected a shipped model ({names}) or the path of a .safetensors "

@@ -1,6 +1,6 @@
 """What to measure, as the user names it -> an encoder.
 
-small, base                  a shipped model
+small                        a shipped model
 FILE.safetensors             weights of `chromatrack train`
 RUN/best.pt                  a checkpoint of a run, `checkpoint-*.pt` too
 raw-lab, random              the floors
