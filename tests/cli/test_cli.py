@@ -151,7 +151,7 @@ def test_track_writes_masks_overlay_and_result(clip, first, model, truth, tmp_pa
         ),
         "square": False,
         "long_multiple": 1,
-        "upsample": "guided",
+        "upsample": "decoded",
         "stretch": False,
         "protocol": "ours",
         "decoder": None,
@@ -685,7 +685,8 @@ def test_help_imports_nothing_heavy():  # its time: benchmarks/start.py
     code = (
         "import sys\n"
         "from chromatrack.cli.main import main\n"
-        "for words in ('', 'track', 'stabilize', 'events', 'evaluate davis', 'evaluate color'):\n"
+        "for words in ('', 'track', 'stabilize', 'events', 'evaluate davis', 'evaluate color',\n"
+        "              'train-decoder'):\n"
         "    try: main([*words.split(), '--help'])\n"
         "    except SystemExit as stop: assert not stop.code\n"
         "heavy = {'torch', 'av', 'numpy', 'PIL', 'matplotlib'} & set(sys.modules)\n"
@@ -723,7 +724,7 @@ def test_the_options_are_the_library_s_with_its_defaults():
             "top_k",
             "radius",
         ),
-        *("recent_radius", "radius_shape", "restrict_first", "temperature"),
+        *("recent_radius", "radius_shape", "restrict_first", "temperature", "decoder"),
     }
     assert set(get_args(ProtocolName)) == set(PROTOCOLS)
 
