@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from synthetic import moving_clip, still, write_clip
 from training_runs import same_run
 
 from chromatrack.cli.main import main
-from chromatrack.errors import InputError
+from chromatrack.errors import InputError, TrainingError
 from chromatrack.model.encoder import build_encoder
 from chromatrack.model.mask_decoder import INPUTS, MaskDecoder, load_decoder
 from chromatrack.model.tensor_files import read_safetensors
@@ -24,6 +26,7 @@ from chromatrack.model.weights import load_encoder, save_encoder
 from chromatrack.tracking.config import TrackConfig
 from chromatrack.tracking.embedder import FrameEmbedder
 from chromatrack.training.data.index import build_index
+from chromatrack.training.masks import learn as learning
 from chromatrack.training.masks.config import DecoderConfig
 from chromatrack.training.masks.learn import learn
 from chromatrack.training.masks.learner import DecoderRun
@@ -147,6 +150,21 @@ def test_a_finished_run_is_not_begun_again(finished, data, tiny):
     before = (finished / "decoder.safetensors").read_bytes()
     assert list(learn([data], output=finished, config=tiny, resume=True, device="cpu")) == []
     assert (finished / "decoder.safetensors").read_bytes() == before
+
+
+def test_minutes_end_a_run_in_order_and_too_few_are_refused(data, tiny, tmp_path, monkeypatch):
+    """By a clock on which every look is a second after the last."""
+    monkeypatch.setattr(learning, "time", SimpleNamespace(monotonic=count().__next__))
+    config = replace(tiny, minutes=2 / 60, clips=50)
+    with pytest.raises(TrainingError, match="the first clips alone took more than 0"):
+        list(learn([data], output=tmp_path / "short", config=config, device="cpu"))
+    assert not (tmp_path / "short/decoder.safetensors").exists()
+    config = replace(tiny, minutes=0.2)
+    found = list(learn([data], output=tmp_path / "run", config=config, device="cpu"))
+    assert [set(one.values) >= {"loss"} for one in found][-2:] == [True, False]
+    _, notes = read_safetensors(tmp_path / "run/decoder.safetensors")
+    assert notes["complete"] == "yes" and notes["steps"] == str(found[-1].step)
+    assert 0 < found[-1].step < 12
 
 
 def test_other_folders_are_left_alone(finished, data, tiny, tmp_path):

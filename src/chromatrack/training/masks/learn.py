@@ -114,6 +114,11 @@ def _learn(
                 save_decoder(
                     files.weights, run.averaged, notes=run.notes_of(config, complete=complete)
                 )
+        if complete and not run.step:
+            raise TrainingError(
+                f"minutes: the first clips alone took more than {config.minutes:g}; expected a "
+                "longer time, or fewer held-out clips"
+            )
         if complete and (found := _tracked(held, lesson)):
             files.log(found)
             yield found
@@ -158,7 +163,7 @@ class Lesson:
         return self.run.step % self.config.round_steps == 0
 
     def _make(self, number: int) -> bool:
-        """Track the clips of a round; False where a signal came."""
+        """Track the clips of a round; False where the time is up, or a signal came."""
         config, made = self.config, []
         uses_own = self.run.progress(config) >= _ALONE
         for clip in range(config.clips_before(number), config.clips_before(number + 1)):
@@ -169,7 +174,7 @@ class Lesson:
                 self.material.clip(clip), decode, feedback=feedback, rng=rng
             )
             made += [] if found is None else [found]
-            if self.asked():
+            if not self._goes_on():
                 return False
         if made:
             self.pool.add(number, Samples.joined(made))
