@@ -287,6 +287,26 @@ def test_the_command_refuses_what_would_be_ignored(capsys, tmp_path, finished):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize(("last", "expected"), [(0, "before the first step"), (3, "is saved")])
+def test_the_command_says_what_an_interrupted_run_leaves(
+    capsys, data, tiny, tmp_path, monkeypatch, last, expected
+):
+    step, words = DecoderRun.learn, f"--model {tiny.model} --steps 9 --clips 1 --held-out 1"
+
+    def or_stop(run: DecoderRun, *given) -> float:
+        if run.step == last:
+            raise KeyboardInterrupt  # as by a second Ctrl-C
+        return step(run, *given)
+
+    monkeypatch.setattr(DecoderRun, "learn", or_stop)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    given = ["train-decoder", str(data), "-o", str(tmp_path / "run"), *words.split()]
+    assert main([*given, "--device", "cpu", "--frames", "4", "--size", "64", "96"]) == 130
+    said = capsys.readouterr()
+    assert said.err.endswith("\n") and expected in said.err.splitlines()[-1]
+    assert (tmp_path / "run/decoder.safetensors").exists() == bool(last)
+
+
 def test_the_command_trains_and_says_what_came_out(capsys, data, tiny, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     words = f"--model {tiny.model} --steps 2 --clips 1 --frames 4 --size 64 96 --held-out 1"

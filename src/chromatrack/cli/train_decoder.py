@@ -64,9 +64,9 @@ def train_decoder(
             for last in found:
                 print(_line(last), file=sys.stderr)
     except KeyboardInterrupt as interrupt:
-        text = "before the end of the first round"
-        if last is not None:
-            text = f"after step {last.step}; the run in {output} is saved, go on with --resume"
+        text = "before the first step"
+        if (output / "decoder.safetensors").exists():
+            text = f"; the run in {output} is saved, go on with --resume"
         raise told(interrupt, text) from None
     if last is None:
         return f"nothing left to do in {output}"

@@ -98,8 +98,8 @@ class Material:
                 if clip is not None:
                     return clip
         raise TrainingError(
-            f"training data: no clip could be made of it in {_TRIES} tries; expected photos, or "
-            f"videos of {self.config.frames} frames or more without a cut"
+            f"training data: no clip could be made of it in {_TRIES} tries; expected "
+            f"videos of {self.config.frames} frames or more without a cut, or photos alone"
         )
 
     def _ground(self, step: int, rng: np.random.Generator) -> Tensor | None:
