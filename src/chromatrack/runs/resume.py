@@ -283,7 +283,9 @@ class ResumableRun(TrackerRun):
 
     def _shared(self) -> dict[str, object]:
         """What a pass refers to and does not own."""
-        return {"run": self, "encode": self.encode}
+        decode = self.embedder.decode
+        own: dict[str, object] = {"run": self, "encode": self.encode}
+        return own if decode is None else own | {"decode": decode}
 
 
 # -- taken up again --------------------------------------------------------------------------
