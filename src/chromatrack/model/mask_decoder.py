@@ -31,9 +31,17 @@ DECODER = MODELS / "masks" / "decoder.safetensors"
 INPUTS = 10
 """Channels of `decoder_inputs`."""
 
+TRUST = 0.5
+"""Share of the correction that is believed: things in real clips are not pasted, as in training."""
+
 _KEY = "chromatrack-mask-decoder"
 _WIDTHS = (16, 24, 32)
 _UNSURE = 0.02  # shares of the filtered label that the network starts from stay inside of this
+
+
+def _filtered_logits(inputs: Tensor) -> Tensor:
+    """What the filtered label says, as logits `(B, 1, h, w)`: the decoder corrects it."""
+    return torch.logit(inputs[:, 1:2].clamp(_UNSURE, 1 - _UNSURE))
 
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:
@@ -84,15 +92,16 @@ class MaskDecoder(nn.Module):
         for block, finer in zip(self.up, reversed(levels[:-1]), strict=True):
             larger = F.interpolate(x, size=finer.shape[-2:], mode="bilinear")
             x = block(torch.cat([finer, larger], 1))
-        return torch.logit(inputs[:, 1:2].clamp(_UNSURE, 1 - _UNSURE)) + self.last(x)
+        return _filtered_logits(inputs) + self.last(x)
 
     @torch.inference_mode()
     def decode(
         self, image: Tensor, label: Tensor, others: Tensor, evidence: Tensor, spec: FeatureSpec
     ) -> Tensor:
         """An object's mask `(H / 4, W / 4)` in [0, 1]; arguments as of `decoder_inputs`."""
-        inputs = decoder_inputs(image, label, others, evidence, spec)
-        return torch.sigmoid(self(inputs[None]))[0, 0]
+        inputs = decoder_inputs(image, label, others, evidence, spec)[None]
+        start = _filtered_logits(inputs)
+        return torch.sigmoid(start + TRUST * (self(inputs) - start))[0, 0]
 
 
 def decoder_inputs(
