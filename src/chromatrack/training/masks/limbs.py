@@ -113,12 +113,12 @@ def _cut(picture: Tensor, rng: np.random.Generator) -> Sprite:
 
 
 def _tapered(thickness: float, rng: np.random.Generator) -> Tensor:
-    """A capsule that gets thinner along its columns, swells and bends: `(1, h, _LENGTH)` float."""
+    """A strip, round where it begins, that tapers, swells and bends: `(1, h, _LENGTH)` float."""
     along = torch.linspace(0, 1, _LENGTH)
     radius = 1 - float(rng.uniform(0, 0.5)) * along
     radius = radius * (1 + 0.15 * torch.sin(along * rng.uniform(3, 9) + rng.uniform(0, 6)))
     bend = 0.3 * float(rng.choice([-1, 0, 1])) * torch.sin(along * math.pi)
-    begin = (1 - 2 * along * _LENGTH / thickness).clamp(min=0)  # round where it begins
+    begin = (1 - 2 * along * _LENGTH / thickness).clamp(min=0)
     radius = torch.minimum(radius, (1 - begin.square()).sqrt())
     rows = torch.linspace(-_ROOM, _ROOM, math.ceil(_ROOM * thickness))
     return ((rows[:, None] - bend).abs() < radius)[None].float()
