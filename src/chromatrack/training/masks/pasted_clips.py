@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from chromatrack.training.masks.limbs import Limb, some_limbs
 from chromatrack.training.masks.regions import blurred, grown_region, random_shape
 from chromatrack.training.masks.sprites import Motion, Sprite
 
@@ -18,6 +19,8 @@ LEAST_SHOWN = 120
 _LEAST_CUT = 400  # pixels of a cut-out
 _MOST_OBJECTS = 3
 _GROWN = 0.6  # share of objects that are regions of their picture; the others are random shapes
+_LIMBED = 0.6  # share of objects that have limbs
+_BODY = 0.7  # how much smaller than others those are, limbs apart
 _LOOK_ALIKE = 0.3  # chance of an object that another of the same cut-out is about
 _OCCLUDER = 0.35  # chance of a clip that something else passes
 
@@ -42,10 +45,23 @@ class PastedClip:
 
 @dataclass(frozen=True)
 class Actor:
-    """A sprite and whose it is: an object's id, or 0."""
+    """A sprite, its limbs, in front of it or behind, and whose they are: an object's id, or 0."""
 
     sprite: Sprite
     id: int
+    limbs: tuple[Limb, ...] = ()
+    behind: bool = False
+
+    @property
+    def parts(self) -> tuple[Sprite | Limb, ...]:
+        """What it is made of, the later ones in front."""
+        return (*self.limbs, self.sprite) if self.behind else (self.sprite, *self.limbs)
+
+    def look_alike(self, size: tuple[int, int], rng: np.random.Generator) -> Actor:
+        """Another of the same cut-outs that is nobody's, and moves on its own."""
+        motion = Motion.drawn(size, rng).like(self.sprite.motion, rng)
+        limbs = tuple(limb.on(motion, rng) for limb in self.limbs)
+        return Actor(replace(self.sprite, motion=motion), 0, limbs, self.behind)
 
 
 def pasted_clip(
@@ -84,28 +100,45 @@ def compose(ground: Tensor, actors: list[Actor]) -> tuple[Tensor, Tensor]:
     truth = torch.zeros(len(ground), *ground.shape[2:], dtype=torch.uint8)
     for t, frame in enumerate(frames):
         for actor in actors:
-            color, opaque = actor.sprite.draw(t, (ground.shape[2], ground.shape[3]))
-            frame.copy_(torch.lerp(frame, color, opaque))
-            truth[t][opaque[0] >= 0.5] = actor.id
+            for part in actor.parts:
+                color, opaque = part.draw(t, (ground.shape[2], ground.shape[3]))
+                frame.copy_(torch.lerp(frame, color, opaque))
+                truth[t][opaque[0] >= 0.5] = actor.id
     return frames, truth
 
 
 def _actors(
     size: tuple[int, int], picture: Callable[[], Tensor], rng: np.random.Generator
 ) -> list[Actor]:
+    def photo() -> Tensor:
+        return picture().float() / 255
+
     actors: list[Actor] = []
     for number in range(1, 1 + int(rng.integers(1, _MOST_OBJECTS + 1))):
-        sprite = _object(size, picture().float() / 255, rng, grown=rng.random() < _GROWN)
+        own = photo()
+        sprite = _object(size, own, rng, grown=rng.random() < _GROWN)
         if sprite is None:
             continue
-        actors.append(Actor(sprite, number))
+        actor = Actor(sprite, number)
+        if rng.random() < _LIMBED:
+            actor = _limbed(actor, own, photo, rng)
+        actors.append(actor)
         if rng.random() < _LOOK_ALIKE:
-            motion = Motion.drawn(size, rng).like(sprite.motion, rng)
-            actors.append(Actor(Sprite(sprite.color, sprite.shape, motion), 0))
+            actors.append(actor.look_alike(size, rng))
     if rng.random() < _OCCLUDER:
-        sprite = _object(size, picture().float() / 255, rng, grown=False)
+        sprite = _object(size, photo(), rng, grown=False)
         actors += [] if sprite is None else [Actor(sprite, 0)]
     return actors
+
+
+def _limbed(
+    actor: Actor, own: Tensor, other: Callable[[], Tensor], rng: np.random.Generator
+) -> Actor:
+    """An actor with limbs of its own picture or of others, its body smaller for them."""
+    motion = actor.sprite.motion
+    body = replace(actor.sprite, motion=replace(motion, size=_BODY * motion.size))
+    limbs = some_limbs(body, own, other, rng)
+    return Actor(body, actor.id, limbs, behind=rng.random() < 0.5)
 
 
 def _object(

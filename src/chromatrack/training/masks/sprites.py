@@ -67,6 +67,17 @@ class Motion:
         """This way to move with about the size and exactly the light of another."""
         return replace(self, size=other.size * math.exp(rng.normal() * 0.2), gain=other.gain)
 
+    def middle(self, t: int) -> np.ndarray:
+        """(y, x) on frame t, in pixels."""
+        return self.start + self.speed * t + self.pull * t * t / 2
+
+    def place(self, at: np.ndarray, t: int) -> np.ndarray:
+        """(y, x) in pixels on frame t of what is at (y, x) from the middle, in sizes, unbent."""
+        y, x = at * self.size * self.growth**t
+        thin, angle = math.exp(self.squeeze * t), self.angle + self.turn * t
+        y, x, sin, cos = y / thin, x * thin, math.sin(angle), math.cos(angle)
+        return self.middle(t) + np.array([sin * x + cos * y, cos * x - sin * y])
+
 
 @dataclass(frozen=True)
 class Sprite:
@@ -103,7 +114,7 @@ class Sprite:
     def _places(self, t: int, size: tuple[int, int], scale: float) -> Tensor:
         """Where in the cut-out each pixel of the frame lies: `(1, *size, 2)` xy in [-1, 1]."""
         motion = self.motion
-        y, x = motion.start + motion.speed * t + motion.pull * t * t / 2
+        y, x = motion.middle(t)
         rows, columns = torch.meshgrid(*(torch.arange(n) * 1.0 for n in size), indexing="ij")
         dy, dx, angle = rows - float(y), columns - float(x), motion.angle + motion.turn * t
         thin = math.exp(motion.squeeze * t)
