@@ -21,7 +21,10 @@ TABLES = {
 RESUME = ".resume"
 """Folder of what a run that ended early needs to go on; gone when it is complete."""
 
-RUN_NAMES = (RESULT, "overlay.mp4", "masks", "marks", *TABLES.values(), RESUME)
+MODEL = "model.safetensors"
+"""Weights that were fitted to the run's video."""
+
+RUN_NAMES = (RESULT, "overlay.mp4", "masks", "marks", *TABLES.values(), MODEL, RESUME)
 """Everything that a run may write into its folder."""
 
 

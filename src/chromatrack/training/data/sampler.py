@@ -216,7 +216,9 @@ class Sampler(AnySampler):
                 views = self._views(image_size(clip.rgb), rng, amount=config.video_motion)
                 images = [clip.rgb[frame] for frame in frames]
                 gap = float(np.abs(times - times[-1]).max())
-                return self._example(images, views, rng, gap=gap, source=self.store.video_of(number))
+                return self._example(
+                    images, views, rng, gap=gap, source=self.store.video_of(number)
+                )
         raise TrainingError(
             f"training data: in {TRIES} clips in a row no {config.views} frames of one scene are "
             f"{config.gap_seconds[0]:g} to {config.gap_seconds[1]:g} s apart, among frames decoded "
