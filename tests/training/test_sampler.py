@@ -43,16 +43,13 @@ class FakeStore:
     def __init__(self, clips=(), photos=(), *, videos=None, shelf=None) -> None:
         self.clips, self.photos, self._shelf = clips, photos, shelf
         videos = list(range(len(clips))) if videos is None else videos
-        self.videos = videos
-        self.video_count, self.photo_count = len(set(videos)), len(photos)
+        self.stretches = [SimpleNamespace(video=video) for video in videos]
+        self.index = SimpleNamespace(videos=sorted(set(videos)), photos=photos)
         self.count = len(clips)
         self.turned: list[int] = []
 
     def available_clips(self, step: int) -> list[int]:
         return list(range(self.count)) if self._shelf is None else self._shelf(step)
-
-    def video_of(self, number: int) -> int:
-        return self.videos[number]
 
     def prepare(self, step: int) -> None:
         self.turned.append(step)

@@ -21,16 +21,13 @@ from chromatrack.cli.evaluate_sparse import (
     evaluate_tapvid,
 )
 from chromatrack.cli.options import (
-    AS_TRAINED,
     EVALUATED,
     ONE_BY_ONE,
     Evaluated,
-    FitOptions,
     Names,
     Root,
     RunOptions,
     load_evaluated,
-    load_fitting,
     run_benchmark,
     said,
 )
@@ -54,7 +51,6 @@ def evaluate_davis(
     save_masks: bool = True,
     predictions: Annotated[Path | None, arg(metavar="FOLDER")] = None,
     attributes: Annotated[Path | None, arg(metavar="CSV")] = None,
-    fitting: OmitArgPrefixes[FitOptions] = AS_TRAINED,
     settings: OmitArgPrefixes[Evaluated] = EVALUATED,
 ) -> str:
     """Measure J and F on DAVIS, of any features under a named protocol, or of a baseline.
@@ -72,7 +68,7 @@ def evaluate_davis(
     from chromatrack.evaluation.datasets.davis_attributes import read_attributes
     from chromatrack.evaluation.tables import attributes_table, davis_table
 
-    if predictions is not None and (settings != EVALUATED or fitting.is_asked):
+    if predictions is not None and settings != EVALUATED:
         raise InputError(
             "predictions: saved masks are scored instead of a model, got a model or its settings "
             "as well; leave one of them out"
@@ -89,9 +85,9 @@ def evaluate_davis(
         saved = SavedMasks(predictions, year=year)
         result = run_benchmark(benchmark, replace(run, resume=False), tracker=saved)
     else:
-        benchmark = replace(benchmark, settings={**benchmark.settings, **fitting.for_record()})
-        tracker = load_fitting(settings, fitting)
-        result = run_benchmark(benchmark, run, tracker=tracker, model=settings.model)
+        result = run_benchmark(
+            benchmark, run, tracker=load_evaluated(settings), model=settings.model
+        )
     tables = [davis_table(result)]
     if attributes is not None:
         tables.append(attributes_table(result))
@@ -141,7 +137,6 @@ def evaluate_color(
     methods: Annotated[tuple[ColorMethod, ...] | None, arg(metavar="NAME ...")] = None,
     frames: Annotated[int | None, arg(metavar="N")] = None,
     short_side: int = 480,
-    fitting: OmitArgPrefixes[FitOptions] = AS_TRAINED,
     settings: OmitArgPrefixes[Evaluated] = EVALUATED,
 ) -> str:
     """Colour clips from their first frame; measure PSNR, SSIM, CIEDE2000, CDC, colourfulness.
@@ -167,11 +162,10 @@ def evaluate_color(
         short_side=short_side,
     )
     needs_model = "model" in benchmark.settings["methods"]
-    benchmark = replace(benchmark, settings={**benchmark.settings, **fitting.for_record()})
     result = run_benchmark(
         benchmark,
         run,
-        tracker=load_fitting(settings, fitting) if needs_model else None,
+        tracker=load_evaluated(settings) if needs_model else None,
         model=settings.model if needs_model else "none",
     )
     return "\n".join([said(color_table(result), output=run.output), *benchmark.settings["notes"]])

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from chromatrack.evaluation.datasets.davis import MaskTracker
     from chromatrack.evaluation.runner import Benchmark
-    from chromatrack.runs.fitted_model import Fit
     from chromatrack.tracking.tracker import Tracker
     from chromatrack.video.encoding import Quality
     from chromatrack.video.source import VideoSource
@@ -51,54 +50,6 @@ class Settings(TrackKnobs):
 
     model: str = "small"
     device: Device = "auto"
-
-
-@dataclass(frozen=True)
-class FitOptions:
-    """Whether to fit the model to the clip first.
-
-    Args:
-        fit: fit the model to the clip for at most so long: steps on its own colours, no labels.
-        fit_steps: the same for at most so many steps, which gives the same model again.
-    """
-
-    fit: Annotated[float | None, arg(metavar="MINUTES")] = None
-    fit_steps: Annotated[int | None, arg(metavar="STEPS")] = None
-
-    @property
-    def is_asked(self) -> bool:
-        """Whether the user gave a budget."""
-        return self.fit is not None or self.fit_steps is not None
-
-    def for_record(self) -> dict[str, float]:
-        """What was asked for, by the options' names."""
-        return {} if not self.is_asked else {k: v for k, v in vars(self).items() if v is not None}
-
-    def of(self, video: VideoSource, model: str, device: Device, **frames: Any) -> Fit | None:  # noqa: ANN401
-        """What fits a model to a video; None: it is used as it is.
-
-        Raises:
-            InputError: two budgets, or one that is none.
-        """
-        if not self.is_asked:
-            return None
-        from functools import partial
-
-        from chromatrack.training.fit import check_budget, fit
-
-        check_budget(minutes=self.fit, steps=self.fit_steps)
-        return partial(
-            fit,
-            video,
-            model=model,
-            minutes=self.fit,
-            steps=self.fit_steps,
-            device=device,
-            **frames,
-        )
-
-
-AS_TRAINED = FitOptions()
 
 
 DEFAULTS = Settings()
@@ -241,28 +192,6 @@ def load_evaluated(settings: Evaluated, *, is_only_one: bool = True) -> MaskTrac
             f"{', '.join(unused)}; leave that out"
         )
     return measured
-
-
-def load_fitting(settings: Evaluated, fitting: FitOptions) -> MaskTracker:
-    """The model to measure, fitted to every clip first if asked to.
-
-    Raises:
-        WeightsError, InputError: as `load_evaluated`; or the model cannot be fitted.
-    """
-    measured = load_evaluated(settings)
-    if not fitting.is_asked:
-        return measured
-    from chromatrack.cli.progress import say
-    from chromatrack.model.weights import is_model
-    from chromatrack.tracking.tracker import Tracker
-    from chromatrack.training.fit import FittingTracker
-
-    if not isinstance(measured, Tracker) or not is_model(measured.model):
-        raise InputError(
-            f"fit: expected a model whose weights are a file of ours, got {settings.model}; leave "
-            "fit out"
-        )
-    return FittingTracker(measured, fitting.fit, fitting.fit_steps, say)
 
 
 # -- benchmarks ----------------------------------------------------------------------------

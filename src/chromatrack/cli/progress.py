@@ -17,11 +17,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
-def say(line: str) -> None:
-    """A line on stderr."""
-    print(line, file=sys.stderr)
-
-
 @contextmanager
 def frame_bar() -> Iterator[Report]:
     """A bar with frames per second and time left; starts anew where the count of frames does.

@@ -15,10 +15,8 @@ from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 from chromatrack.cli.mark_files import NO_MARKS, MarkFiles
 from chromatrack.cli.options import (
     AS_IT_IS,
-    AS_TRAINED,
     AS_USUAL,
     DEFAULTS,
-    FitOptions,
     OutputOptions,
     Settings,
     SourceOptions,
@@ -62,7 +60,6 @@ def track(
     resume: bool = False,
     reading: OmitArgPrefixes[SourceOptions] = AS_IT_IS,
     encoding: OmitArgPrefixes[OutputOptions] = AS_USUAL,
-    fitting: OmitArgPrefixes[FitOptions] = AS_TRAINED,
     settings: OmitArgPrefixes[Settings] = DEFAULTS,
 ) -> str:
     """Track objects, points, boxes and skeletons through a video, all in one run.
@@ -109,7 +106,6 @@ def track(
             joint_names=joint_names,
             resume=resume,
             quality=quality,
-            fit=fitting.of(opened, settings.model, settings.device, start=first, end=last),
             progress=report,
         )
     return _summary(summary)
@@ -143,7 +139,6 @@ def colorize(
     end: End = None,
     reading: OmitArgPrefixes[SourceOptions] = AS_IT_IS,
     encoding: OmitArgPrefixes[OutputOptions] = AS_USUAL,
-    fitting: OmitArgPrefixes[FitOptions] = AS_TRAINED,
     settings: OmitArgPrefixes[Settings] = DEFAULTS,
 ) -> str:
     """Colour a grey or faded video from one or more coloured pictures; luminance is kept.
@@ -158,11 +153,9 @@ def colorize(
     """
     from chromatrack.cli.progress import frame_bar
     from chromatrack.runs.colorized import colorize_to_file
-    from chromatrack.video.reader import frame_range
 
     source, quality = reading.of(video), encoding.quality()
     _say_what_references_lack([picture for group in reference for picture in group], source)
-    first, last = frame_range(source, start=start, end=end)
     with frame_bar() as report:
         summary = colorize_to_file(
             load_tracker(settings),
@@ -170,10 +163,9 @@ def colorize(
             references=[picture for group in reference for picture in group],
             output=output,
             codec=codec,
-            start=first,
-            end=last,
+            start=start,
+            end=end,
             quality=quality,
-            fit=fitting.of(source, settings.model, settings.device, start=first, end=last),
             progress=report,
         )
     return _summary(summary, more_in="the .reliability.json beside it")
@@ -321,8 +313,7 @@ def events(
 def _summary(summary: RunSummary, *, more_in: str = "result.json") -> str:
     speed = f"{summary.seconds:.1f} s, {summary.frames_per_second:.1f} frames/s"
     done = f"{summary.frames} frames in {speed}: {summary.output}"
-    fit = [] if summary.fit is None else [str(summary.fit)]
-    lines = [done, *fit, *thing_lines(summary.things)]
+    lines = [done, *thing_lines(summary.things)]
     return with_look_at("\n".join(lines), summary.look_at, more_in=more_in)
 
 

@@ -40,34 +40,23 @@ def save_encoder(
     notes: Mapping[str, str] | None = None,
     grey_statistics: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write weights (`encoder_bytes`) into a file, atomically.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    content = encoder_bytes(encoder, notes=notes, grey_statistics=grey_statistics)
-    replace_file(Path(path), content)  # safetensors' save_file would make it private
-
-
-def encoder_bytes(
-    encoder: Encoder,
-    *,
-    notes: Mapping[str, str] | None = None,
-    grey_statistics: Mapping[str, Tensor] | None = None,
-) -> bytes:
-    """The content of a weights file: safetensors, configuration and notes in the header.
+    """Write weights (safetensors, configuration and notes in the header), atomically.
 
     Kernels are stored as float16, half the size; biases and statistics, which are few, as float32.
 
     grey_statistics: the normalisation statistics of grey input, by name, beside those of colour.
+
+    Raises:
+        OutputError: the file cannot be written.
     """
     from safetensors.torch import save
 
+    path = Path(path)
     header = {HEADER_KEY: json_text(asdict(encoder.config)), **(notes or {})}
     state = {name: _stored(x) for name, x in encoder.state_dict().items()}
     for name, value in (grey_statistics or {}).items():
         state[GREY + name] = _stored(value)
-    return save(state, metadata=header)
+    replace_file(path, save(state, metadata=header))  # save_file would make it private
 
 
 def _stored(x: Tensor) -> Tensor:

@@ -11,11 +11,10 @@ from os import fspath
 from pathlib import Path
 
 from chromatrack import __version__
-from chromatrack.atomic import OutputFile, check_output_files, replace_file
+from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError
 from chromatrack.json_text import json_text
 from chromatrack.propagation.reliability import ReviewRange, frames_to_look_at
-from chromatrack.runs.fitted_model import Fit, fit_first, is_fitted, model_beside
 from chromatrack.runs.progress import Report, stop_on_interrupt, told
 from chromatrack.runs.staging import Staging
 from chromatrack.runs.video_staging import BESIDE, check_video_output, staged_writer
@@ -44,7 +43,6 @@ def colorize_to_file(
     start: Moment = 0,
     end: Moment | None = None,
     quality: Quality = USUAL,
-    fit: Fit | None = None,
     progress: Report | None = None,
 ) -> RunSummary:
     """Colour a video from coloured pictures and write it, with the source's timing and sound.
@@ -58,8 +56,6 @@ def colorize_to_file(
             video stays with its own file if this one fails.
         start, end: first frame and the one after the last: numbers, or times such as "2.5s".
         quality: of a video file.
-        fit: fits the model to the video once all else is checked, and that is coloured with;
-            OUTPUT.model.safetensors beside it keeps it.
         progress: called after every frame.
 
     Raises:
@@ -70,20 +66,13 @@ def colorize_to_file(
     check_video_output(
         output, reads=[video, *map(_picture_of, references)], like=video, beside=True
     )
-    kept = model_beside(Path(output))
-    if fit is not None:
-        check_output_files([OutputFile(kept, "fitted model", is_fitted)])
     began, info = time.perf_counter(), probe(video)
     rows: list[tuple[int, float, float]] = []
     first, last = frame_range(video, start=start, end=end)
     frames = tracker.colorize(video, references=references, start=first, end=last)
     total = frames_ahead(info.frame_count, first, last)
 
-    fitted = None
-
     def finish(stage: Staging) -> Path:
-        if fitted is not None:
-            fitted.write(stage.path.with_name(kept.name))
         return _write_reliability(stage.path, rows, model=tracker.model)
 
     writer = None
@@ -94,10 +83,6 @@ def colorize_to_file(
                 is_images = isinstance(writer, ImageSequenceWriter)
                 if is_images and codec is not None:
                     raise InputError(f"codec: {output} takes PNG images, so leave {codec} out")
-                if fit is not None:
-                    fitted = fit_first(fit, Path(output), progress)
-                    tracker = fitted.in_place_of(tracker)
-                    frames = tracker.colorize(video, references=references, start=first, end=last)
                 for frame in frames:
                     writer.write(
                         frame.rgb if frame.deep is None else frame.deep,
@@ -109,18 +94,13 @@ def colorize_to_file(
                         progress("colorize", len(rows), total)
                     check_interrupt()
         except KeyboardInterrupt as interrupt:
-            if fit is not None and fitted is None:
-                raise
             raise told(interrupt, left_behind(len(rows), Path(output))) from None
         finally:
             if isinstance(writer, ImageSequenceWriter) and rows:
                 folder = Path(output)
                 _warn_of_stale_images(folder if folder.is_dir() else folder.parent, writer.written)
     seconds = time.perf_counter() - began
-    if fitted is None and is_fitted(kept):  # of an earlier video here
-        kept.unlink()
-    facts = None if fitted is None else fitted.facts
-    return RunSummary(Path(output), len(rows), seconds, tuple(_to_look_at(rows)), fit=facts)
+    return RunSummary(Path(output), len(rows), seconds, tuple(_to_look_at(rows)))
 
 
 def _warn_of_stale_images(folder: Path, written: Collection[str]) -> None:

@@ -25,8 +25,7 @@ from chromatrack.formats.masks import check_mask, read_mask
 from chromatrack.propagation.bidirectional import Direction
 from chromatrack.propagation.reliability import ReviewRange
 from chromatrack.runs.affected_spans import FrameSpan, SpanRun, count_steps, find_spans
-from chromatrack.runs.file_names import MODEL, TABLES
-from chromatrack.runs.fitted_model import FittedModel
+from chromatrack.runs.file_names import TABLES
 from chromatrack.runs.marks_json import read_run_marks
 from chromatrack.runs.progress import Report, stop_on_interrupt, told
 from chromatrack.runs.reader import Result, read_result
@@ -137,7 +136,7 @@ def _correct(
     """`correct`, with the folder to itself."""
     began, home = time.perf_counter(), stage.target
     checked = _checked(home, new, video)
-    _check_same(tracker, checked.data, home)
+    _check_same(tracker, checked.data)
     if announce is not None:
         announce(checked.plan)
     source, start, merged = checked.source, checked.start, checked.merged
@@ -265,11 +264,8 @@ def tracker_of(folder: str | PathLike[str], *, device: Device = "auto") -> Track
     path = Path(folder) / "result.json"
     read_result(folder)
     data = load_json_object(path, what="a result of `chromatrack track`")
-    config, model = saved_config(data, str(path)), JsonValue(data, str(path))["model"]
-    name = str(model["name"].value)
-    if "fit" in data["model"]:
-        return FittedModel.read(Path(folder) / MODEL).tracker(device=device, config=config)
-    return Tracker.from_pretrained(name, device=device, config=config)
+    config, model = saved_config(data, str(path)), JsonValue(data, str(path))["model"]["name"]
+    return Tracker.from_pretrained(str(model.value), device=device, config=config)
 
 
 def read_masks_at(names: Sequence[str]) -> dict[int, np.ndarray]:
@@ -315,16 +311,14 @@ def _check_new(new: Marks, start: int, last: int, size: tuple[int, int]) -> None
             )
 
 
-def _check_same(tracker: Tracker, data: dict[str, Any], home: Path) -> None:
+def _check_same(tracker: Tracker, data: dict[str, Any]) -> None:
     """Warn where the run was made in another way: its other frames will not fit the new ones."""
     now = json.loads(json.dumps(asdict(tracker.config)))  # tuples are lists there
     then = data["config"]
     for name in ("propagate", "color"):
         then = {**then, name: {**now[name], **then.get(name, {})}}  # knobs that came later
     other = [name for name, value in now.items() if then.get(name, value) != value]
-    then_model = {name: data["model"].get(name) for name in ("name", "sha256")}
-    kept = str(home / MODEL) if "fit" in data["model"] else tracker.model
-    if then_model != {"name": tracker.model, "sha256": model_sha256(kept)}:
+    if data["model"] != {"name": tracker.model, "sha256": model_sha256(tracker.model)}:
         other.insert(0, "model")
     if other:
         warnings.warn(

@@ -21,10 +21,7 @@ TABLES = {
 RESUME = ".resume"
 """Folder of what a run that ended early needs to go on; gone when it is complete."""
 
-MODEL = "model.safetensors"
-"""Weights that were fitted to the run's video."""
-
-RUN_NAMES = (RESULT, "overlay.mp4", "masks", "marks", *TABLES.values(), MODEL, RESUME)
+RUN_NAMES = (RESULT, "overlay.mp4", "masks", "marks", *TABLES.values(), RESUME)
 """Everything that a run may write into its folder."""
 
 

@@ -22,7 +22,7 @@ from chromatrack.formats.keypoints import KeypointWriter
 from chromatrack.formats.masks import frame_file, write_mask
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.reliability import LOOK_BELOW_OF
-from chromatrack.runs.file_names import MODEL, RESULT, TABLES, is_run
+from chromatrack.runs.file_names import RESULT, TABLES, is_run
 from chromatrack.runs.things_table import COLUMNS as THING_COLUMNS
 from chromatrack.runs.things_table import ThingsWriter
 from chromatrack.structures import Kind, Names, Skeleton, Source
@@ -285,26 +285,22 @@ def is_our_table(path: Path) -> bool:
     return starts_with(path, _OUR_HEAD[path.name])
 
 
-def check_run_folder(
-    folder: Path, files: TrackFiles, *, reads: Iterable[object], is_fitted: bool = False
-) -> None:
+def check_run_folder(folder: Path, files: TrackFiles, *, reads: Iterable[object]) -> None:
     """Refuse a folder for a run that is read, or that holds things of others under a run's names.
 
     Args:
         folder: new, empty, an earlier run's, or with things of other names.
         files: what will be written.
         reads: what the run reads: video, files of marks.
-        is_fitted: whether a model fitted to the video is written too.
 
     Raises:
         InputError: says what is in the way.
     """
     tables = [name for kind, name in TABLES.items() if kind in files.kinds]
     pictures = ["masks"] if files.layout.regions else []
-    model = [MODEL] if is_fitted else []
     check_output_folder(
         folder,
-        [RESULT, "overlay.mp4", "marks", *pictures, *tables, *model],
+        [RESULT, "overlay.mp4", "marks", *pictures, *tables],
         kind="results of `chromatrack track`",
         is_ours=is_run(folder),
         reads=reads,

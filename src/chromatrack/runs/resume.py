@@ -34,11 +34,9 @@ from chromatrack.propagation.bidirectional import (
     chunks_backward,
 )
 from chromatrack.propagation.propagate import Input
-from chromatrack.runs.file_names import MODEL, RESUME
-from chromatrack.runs.fitted_model import FittedModel, is_fitted
+from chromatrack.runs.file_names import RESUME
 from chromatrack.runs.marks_json import plain_marks
 from chromatrack.runs.pass_state import dumped, loaded
-from chromatrack.runs.staging import leftovers
 from chromatrack.structures import Source
 from chromatrack.tracking.close_up import CloseUpPass
 from chromatrack.tracking.inference import TrackedFrame, TrackerRun
@@ -301,33 +299,6 @@ def _check_same(folder: Path, made_with: Mapping[str, str], *, output: Path) -> 
         )
 
 
-def _with_state(left: Sequence[Path], output: Path) -> Path:
-    """The first folder that holds what a run needs to go on; InputError if none does."""
-    found = next((path for path in left if (path / RESUME / "made_with.json").exists()), None)
-    if found is None:
-        raise InputError(
-            f"{output}: expected a run that was stopped or killed, to go on with, found none; "
-            "leave --resume out"
-        )
-    return found
-
-
-def model_to_go_on_with(output: Path) -> FittedModel:
-    """The fitted model of a run that ended early: what was learned is not learned again.
-
-    Raises:
-        InputError: no run to go on with, or its model was not fitted.
-    """
-    left = sorted(leftovers(output.resolve()), key=lambda path: path.stat().st_mtime, reverse=True)
-    found = _with_state([*(path / output.resolve().name for path in left), output], output)
-    if not is_fitted(found / MODEL):
-        raise InputError(
-            f"{output}: the run that ended early had no fitted model, so it cannot go on with one; "
-            "leave --fit out, or leave --resume out to begin anew"
-        )
-    return FittedModel.read(found / MODEL)
-
-
 def take_up(
     left: Sequence[Path], into: Path, made_with: Mapping[str, str], *, output: Path
 ) -> None:
@@ -342,7 +313,12 @@ def take_up(
         InputError: nothing was left, or by a run made with something else.
         OutputError: there is no room.
     """
-    found = _with_state(left, output)
+    found = next((path for path in left if (path / RESUME / "made_with.json").exists()), None)
+    if found is None:
+        raise InputError(
+            f"{output}: expected a run that was stopped or killed, to go on with, found none; "
+            "leave --resume out"
+        )
     _check_same(found / RESUME, made_with, output=output)
     try:
         for name in (RESUME, "masks"):

@@ -27,18 +27,11 @@ from chromatrack.propagation.reliability import (
     look_at_rows,
     things_to_look_at,
 )
-from chromatrack.runs.file_names import MODEL, RESULT, RESUME, resume_files
+from chromatrack.runs.file_names import RESULT, RESUME, resume_files
 from chromatrack.runs.files import OverlayStyle, TrackFiles, check_run_folder, stale_files
-from chromatrack.runs.fitted_model import Fit, FitFacts, fit_first, is_fitted
 from chromatrack.runs.marks_json import plain_marks, write_run_masks
 from chromatrack.runs.progress import Report, stop_on_interrupt, told
-from chromatrack.runs.resume import (
-    Progress,
-    ResumableRun,
-    fingerprint,
-    model_to_go_on_with,
-    take_up,
-)
+from chromatrack.runs.resume import Progress, ResumableRun, fingerprint, take_up
 from chromatrack.runs.staging import Staging
 from chromatrack.runs.things_table import Tally, ThingSummary, things_of
 from chromatrack.structures import Source
@@ -60,7 +53,7 @@ class RunSummary:
     """What a finished run wrote: frames, wall-clock seconds and where to find it.
 
     look_at: frames on which tracking may have failed, the worst first. things: what became of
-    everything tracked. fit: how the model was fitted to the video, if it was.
+    everything tracked.
     """
 
     output: Path
@@ -68,7 +61,6 @@ class RunSummary:
     seconds: float
     look_at: tuple[ReviewRange, ...] = ()
     things: tuple[ThingSummary, ...] = ()
-    fit: FitFacts | None = None
 
     @property
     def frames_per_second(self) -> float:
@@ -123,7 +115,6 @@ def track_to_folder(
     joint_names: bool = False,
     resume: bool = False,
     quality: Quality = USUAL,
-    fit: Fit | None = None,
     progress: Report | None = None,
 ) -> RunSummary:
     """Track everything marked through a video and write it into a folder.
@@ -148,8 +139,6 @@ def track_to_folder(
         resume: go on with the run in `output` that was killed or stopped; it ends as if it had not
             been.
         quality: of the overlay.
-        fit: fits the model to the video once all else is checked, and that is tracked with; it is
-            kept in the folder as model.safetensors, for corrections and to go on.
         progress: called after every frame.
 
     Raises:
@@ -171,12 +160,10 @@ def track_to_folder(
     style = OverlayStyle(reliability_panel, joint_names)
     head |= {"show_reliability": reliability_panel is not None, "overlay": asdict(style)}
     head["quality"] = asdict(quality)
-    fitted = model_to_go_on_with(folder) if resume and fit is not None else None
-    if fitted is not None:
-        head["model"] = fitted.record()
-    stage, made_with = Staging(folder), lambda: fingerprint(video, info, marks, _settings(head))
+    made_with = fingerprint(video, info, marks, _settings(head))
+    stage = Staging(folder)
     if resume:
-        stage.adopt = lambda left: take_up([*left, folder], stage.path, made_with(), output=folder)
+        stage.adopt = lambda left: take_up([*left, folder], stage.path, made_with, output=folder)
     files = TrackFiles(
         stage.path,
         marks.layout(),
@@ -188,14 +175,10 @@ def track_to_folder(
         display=info.display,
         quality=quality,
     )
-    check_run_folder(folder, files, reads=[video], is_fitted=fit is not None)
+    check_run_folder(folder, files, reads=[video])
     with stage:
-        if fit is not None:
-            fitted = fitted or fit_first(fit, folder, progress)
-            fitted.write(stage.path / MODEL)
-            head["model"], tracker = fitted.record(), fitted.in_place_of(tracker)
         tally = Tally(things_of(marks.layout()), marks.names)
-        run = _TrackRun(stage, start, head, tally, Progress(stage.path / RESUME, made_with()))
+        run = _TrackRun(stage, start, head, tally, Progress(stage.path / RESUME, made_with))
         begin = run.kept.next_frame(start)
         before = run.kept.frames.read(stage.path / "masks", video, start, begin - start)
         frames = follow(
@@ -219,7 +202,6 @@ def track_to_folder(
         seconds,
         tuple(things_to_look_at(run.reliability)),
         tuple(run.tally.summaries()),
-        None if fitted is None else fitted.facts,
     )
 
 
@@ -317,8 +299,6 @@ def _put_in_place(
     _write_result(run, reason=reason)
     folder, marked = run.stage.target, run.head["marks"]["masks"]
     stale = stale_files(folder, files, written=run.written, marked=marked)
-    if not (run.stage.path / MODEL).exists() and is_fitted(folder / MODEL):
-        stale.append(folder / MODEL)
     emptied = [folder / name for name in ("masks", "marks")]
     if not is_stopped:
         shutil.rmtree(run.kept.folder)

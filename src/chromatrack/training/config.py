@@ -234,20 +234,6 @@ def single() -> TrainConfig:
     )
 
 
-def fitting() -> TrainConfig:
-    """Few steps on one clip, from trained weights that it must not forget."""
-    return TrainConfig(
-        objective=Objective(distill=3.0),
-        sampler=SamplerConfig(
-            crop=128, gap_seconds=(0.08, 0.7), spacing_seconds=0.04, photo_share=0.0
-        ),
-        steps=60,
-        batch=4,
-        learning_rate=2e-4,
-        held_out=0,
-    )
-
-
 DROPPED = {
     **dict.fromkeys(("cycle", "compactness", "negatives", "ema"), 0),
     **dict.fromkeys(("walk", "queries", "distractors", "palindrome", "mirror_apart"), 0),

@@ -144,16 +144,11 @@ def _count(name: str, value: object) -> object:
     return value
 
 
-def begin(
-    config: TrainConfig, device: torch.device, *, encoder: Encoder | None = None
-) -> TrainState:
-    """A run at step 0: fresh or given weights, an optimiser, nothing seen.
-
-    encoder: what is trained, instead of the recipe's network.
-    """
+def begin(config: TrainConfig, device: torch.device) -> TrainState:
+    """A run at step 0: fresh or given weights, an optimiser, nothing seen."""
     random.seed(config.seed)
     torch.manual_seed(config.seed)
-    encoder = (new_encoder(config) if encoder is None else encoder).to(device)
+    encoder = new_encoder(config).to(device)
     if encoder.spec.clip_length == 1:
         encoder = channels_last(encoder)
     kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam

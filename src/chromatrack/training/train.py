@@ -188,8 +188,8 @@ def _loop(
     try:
         while run.progress(config) < 1 and not signal:
             batch = clock.wait_for(batches).to(run.device)
-            rate = rate_of(run, config)
-            found = gradients(network, run, batch, config)
+            rate = _rate(config, run)
+            found = _gradients(network, run, batch, config)
             signal = _agree(run, found, clock, asked, files)
             update(run, config, rate)
             run.step += 1
@@ -278,8 +278,7 @@ class _Clock:
         return min(1.0, share)
 
 
-def rate_of(run: TrainState, config: TrainConfig) -> float:
-    """The learning rate of the next step."""
+def _rate(config: TrainConfig, run: TrainState) -> float:
     return learning_rate(
         run.progress(config),
         schedule=config.schedule,
@@ -290,7 +289,7 @@ def rate_of(run: TrainState, config: TrainConfig) -> float:
     )
 
 
-def gradients(
+def _gradients(
     network: nn.Module, run: TrainState, batch: Batch, config: TrainConfig
 ) -> dict[str, Tensor]:
     """Forward and backward through a batch, in parts if asked; the terms and `loss`, averaged."""

@@ -145,20 +145,6 @@ class ClipStore:
         return len(self.stretches)
 
     @property
-    def video_count(self) -> int:
-        """Videos in all."""
-        return len(self.index.videos)
-
-    @property
-    def photo_count(self) -> int:
-        """Photos in all."""
-        return len(self.index.photos)
-
-    def video_of(self, number: int) -> int:
-        """The number of the video that a stretch is of."""
-        return self.stretches[number].video
-
-    @property
     def _rolls(self) -> bool:
         return self.config.cache in ("memory", "device")
 

@@ -10,7 +10,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ from chromatrack.training.data.crops import (
 )
 
 if TYPE_CHECKING:
+    from chromatrack.training.data.clip_store import ClipStore
     from chromatrack.training.data.decode import Clip
 
 
@@ -46,29 +47,6 @@ _TARGETS = 10  # targets tried before references at other distances than asked f
 _ROUNDING = 1e-3  # seconds: times of presentation are rounded to about this
 _LOOSE = (0.5, 1.5)  # of the least and largest gap: near enough where frames are sparse
 _REGULAR = 1 / 3  # of the gap: how far off a regular one may be; 25 fps have no 1/6 s
-
-
-class Clips(Protocol):
-    """Decoded clips and photos to draw from, by their numbers; None is one that cannot be used."""
-
-    @property
-    def video_count(self) -> int: ...
-
-    @property
-    def photo_count(self) -> int: ...
-
-    def prepare(self, step: int) -> None:
-        """Called before anything of a step is asked for."""
-
-    def available_clips(self, step: int) -> Sequence[int]: ...
-
-    def clip(self, number: int) -> Clip | None: ...
-
-    def photo(self, number: int) -> Tensor | None: ...
-
-    def video_of(self, number: int) -> int:
-        """The number of the video that a clip is of."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -137,9 +115,9 @@ class AnySampler(ABC):
 
 
 class Sampler(AnySampler):
-    """Draws batches from clips and photos."""
+    """Draws batches from a store of clips and photos."""
 
-    def __init__(self, store: Clips, spec: FeatureSpec, config: SamplerConfig) -> None:
+    def __init__(self, store: ClipStore, spec: FeatureSpec, config: SamplerConfig) -> None:
         self.store, self.spec, self.config = store, spec, config
 
     def batch(self, step: int, *, size: int, rank: int = 0, world: int = 1) -> Batch:
@@ -177,9 +155,12 @@ class Sampler(AnySampler):
                 return example
         raise TrainingError(
             f"training data: {TRIES} draws in a row from {len(clips)} clips and as many from "
-            f"{self.store.photo_count} photos gave nothing that can be decoded; check the "
+            f"{len(self.store.index.photos)} photos gave nothing that can be decoded; check the "
             "files named in the warnings"
         )
+
+    def _video(self, stretch: int) -> int:
+        return self.store.stretches[stretch].video
 
     def _draw_clip(self, clips: Sequence[int], rng: np.random.Generator) -> tuple[int, Clip] | None:
         """A clip, by its weight, and its stretch's number; None if none drawn can be decoded.
@@ -216,9 +197,7 @@ class Sampler(AnySampler):
                 views = self._views(image_size(clip.rgb), rng, amount=config.video_motion)
                 images = [clip.rgb[frame] for frame in frames]
                 gap = float(np.abs(times - times[-1]).max())
-                return self._example(
-                    images, views, rng, gap=gap, source=self.store.video_of(number)
-                )
+                return self._example(images, views, rng, gap=gap, source=self._video(number))
         raise TrainingError(
             f"training data: in {TRIES} clips in a row no {config.views} frames of one scene are "
             f"{config.gap_seconds[0]:g} to {config.gap_seconds[1]:g} s apart, among frames decoded "
@@ -231,16 +210,16 @@ class Sampler(AnySampler):
             return None
         number, clip = drawn
         image = clip.rgb[int(rng.integers(len(clip.rgb)))]
-        return self._still(image, self.store.video_of(number), rng)
+        return self._still(image, self._video(number), rng)
 
     def _draw_photo(self, clips: Sequence[int], rng: np.random.Generator) -> _Example | None:
         """A photo; None if there are none or none drawn can be decoded."""
-        count = self.store.photo_count
-        for _ in range(TRIES if count else 0):
-            number = int(rng.integers(count))
+        index = self.store.index
+        for _ in range(TRIES if index.photos else 0):
+            number = int(rng.integers(len(index.photos)))
             image = self.store.photo(number)
             if image is not None:
-                return self._still(image, self.store.video_count + number, rng)
+                return self._still(image, len(index.videos) + number, rng)
         return None
 
     def _still(self, image: Tensor, source: int, rng: np.random.Generator) -> _Example:
