@@ -143,7 +143,7 @@ def test_a_box_holds_the_object_in_it_and_not_the_corners():
     labels = LabelState(marks.layout(), SMOOTH_SPEC, PropagateConfig())
     features = smooth_patches(image[None])[0]
     given_frame = given_on(marks, 0, image)
-    found = labels.prepare(given_frame, features)
+    found = labels.prepare(given_frame, features, image)
     assert float(found.label_map[1, 12, 14]) > 0.9  # its middle
     assert float(found.label_map[1, 8, 10]) < 0.3  # a corner of the box
     assert float(given_frame.label_map[1, 8, 10]) == 1  # what was given is not changed

@@ -19,7 +19,7 @@ from chromatrack.propagation.bidirectional import (
     both_ways,
 )
 from chromatrack.propagation.label_state import LabelState
-from chromatrack.propagation.propagate import FrameMarks, Input, PropagateConfig, Propagator
+from chromatrack.propagation.propagate import Input, PropagateConfig, Propagator
 from chromatrack.structures import BoxMark, LostMark, PointMark
 from chromatrack.tracking.marks import Marks
 
@@ -51,8 +51,8 @@ def run_pass(
         found = marks.on_frame(index, layout, SPEC, frame_size=size, image_size=size)
         return Input(index, images[index], found, blank_frame(index))
 
-    def embed(index: int) -> tuple[torch.Tensor, FrameMarks | None]:
-        return patches(images[index][None])[0], frame(index).given
+    def embed(index: int) -> tuple[torch.Tensor, Input]:
+        return patches(images[index][None])[0], frame(index)
 
     labels = LabelState(layout, SPEC, config, redetect=redetect)
     runner = Propagator(

@@ -12,10 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.ops.color import rgb_to_lab
+from chromatrack.ops.resample import resize
 
+_AROUND = 0.1  # of a rectangle's longer side: how far its surroundings reach
+_LEAST_AROUND = 4  # pixels; the same for small ones
 ROUNDS = 4  # of modelling and labelling
 COLORS = 5  # Gaussians per mixture
 _EM_STEPS = 8
@@ -53,6 +57,34 @@ def cut_out(image: Tensor, inside: Tensor) -> Tensor:
         if torch.equal(before, thing):
             break
     return share
+
+
+def with_surroundings(inside: Tensor) -> tuple[slice, slice]:
+    """Rows and columns of a rectangle and what surrounds it closely; `inside` `(H, W)` bool."""
+    rows, columns = (inside.any(axis).nonzero()[:, 0] for axis in (1, 0))
+    around = max(_LEAST_AROUND, round(_AROUND * max(len(rows), len(columns))))
+    return _widened(rows, around), _widened(columns, around)
+
+
+def _widened(places: Tensor, around: int) -> slice:
+    return slice(max(0, int(places[0]) - around), int(places[-1]) + 1 + around)
+
+
+def cut_out_small(image: Tensor, inside: Tensor, *, long_side: int) -> Tensor:
+    """`cut_out` with a rectangle that is larger brought to `long_side` pixels for it.
+
+    Args:
+        image, inside: as for `cut_out`, inside not empty.
+
+    Returns:
+        `(H, W)` float32, about [0, 1]; near the rectangle's edges outside it, too.
+    """
+    longest = max(int(inside.any(axis).sum()) for axis in (0, 1))
+    scale = min(1.0, long_side / longest)
+    size = [max(1, round(side * scale)) for side in inside.shape]
+    within = F.interpolate(inside.float()[None, None], size=size)[0, 0] > 0
+    share = cut_out(resize(image, size), within)
+    return F.interpolate(share[None, None], size=list(inside.shape), mode="bilinear")[0, 0]
 
 
 def _ellipse(inside: Tensor) -> Tensor:

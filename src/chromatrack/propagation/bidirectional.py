@@ -19,7 +19,7 @@ from chromatrack.propagation.label_state import LabelState
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.point_labels import Seen
 from chromatrack.propagation.point_reliability import PointSignals, read_point_signals
-from chromatrack.propagation.propagate import FrameMarks, Input, Propagated, Propagator
+from chromatrack.propagation.propagate import Input, Propagated, Propagator
 from chromatrack.propagation.relabeling import Relabeling
 from chromatrack.propagation.reliability import SignalReader, Signals
 
@@ -80,14 +80,14 @@ class DirectedPass:
     """One way through the frames.
 
     keyframes: channel -> {keyframe: True where shown, False where declared lost}.
-    embed: frame index -> (features, what the user put there), to look ahead at a keyframe.
+    embed: frame index -> (features, the frame), to look ahead at a keyframe.
     backward: frames come in falling order.
     """
 
     propagator: Propagator
     labels: LabelState
     keyframes: Mapping[int, Mapping[int, bool]]
-    embed: Callable[[int], tuple[Tensor, FrameMarks | None]]
+    embed: Callable[[int], tuple[Tensor, Input]]
     backward: bool = False
     watch: SignalReader = field(init=False)
 
@@ -149,9 +149,9 @@ class DirectedPass:
             if shown and started:
                 ahead.add(max(shown) if self.backward else min(shown))
         for keyframe in sorted(ahead - held):
-            features, given = self.embed(keyframe)
-            assert given is not None
-            given = self.labels.prepare(given, features)
+            features, frame = self.embed(keyframe)
+            assert frame.given is not None
+            given = self.labels.prepare(frame.given, features, frame.image)
             nothing = torch.zeros_like(given.painted)
             self.propagator.bank.mark(
                 keyframe, features, given.label_map, shown=given.shown, renewed=nothing

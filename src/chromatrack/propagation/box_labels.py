@@ -5,21 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.ops.coords import Box, FeatureSpec, box_edges, cell_to_pixel, edges_box
+from chromatrack.ops.resample import upsample_guided
 from chromatrack.propagation.relabeling import Relabeling
 
-_TAIL = 0.08  # share of a region's mass cut off at each side before its extent is measured
-_WEAK = 0.15  # of the largest value; what is less does not count to the extent
-_SOFT = 0.06  # width of the change from background to object, in likeness
-_RING = 3  # cells around a box that count as its background
-_INSIDE = 0.5  # share of a cell from which it is inside a box, or in its middle
-_TAPER = 1.5  # slope from a box's middle to its edge: 1 up to a third of the way, then falling
-_LEAST_FOREGROUND = 0.15  # of the box's cells; less is not believed
+_TAIL = 0.02  # share of what a box holds that is cut off at each side as strays
+_MARGIN = 32  # pixels around a label that its edges are found with
 _MOST_CHANGE = 1.6  # of a box's shape, width over height, from the drawn one
-_STEADY = 0.5  # share of the last size in the next one
+_SLACK = 0.15  # of a box's side, by which what it holds may stick out of where it is expected
+_SLACK_CELLS = 1.0  # cells, added to it
+_MOST_NEAR = 0.5  # share of a label near the place expected, above which the rest is dropped
+_MOST_DOUBT = 1.0  # log odds by which a cell is settled at most, so that the area is kept
+_HALVINGS = 8  # of them, until they are exact enough
+_FOLLOW = 0.1  # of a change of a label's area in what is expected of the next one
+_STEADY = 0.25  # share of the last size in the next one
 
 
 def box_to_label(box: Box, *, size: tuple[int, int], spec: FeatureSpec) -> Tensor:
@@ -35,62 +36,31 @@ def box_to_label(box: Box, *, size: tuple[int, int], spec: FeatureSpec) -> Tenso
     return rows[:, None] * columns[None, :] / spec.stride**2
 
 
-def foreground(features: Tensor, covered: Tensor) -> Tensor:
-    """The part of a box that is the object: what it holds and its surroundings do not.
+def outline(label: Tensor, image: Tensor, *, spec: FeatureSpec) -> Box:
+    """(left, top, right, bottom) px of a label `(h, w)` brought to the image's size.
 
-    Args:
-        features: `(C, h, w)`, unit length per cell. covered: `(h, w)` share the box covers.
-
-    Returns:
-        `(h, w)` in [0, 1], 0 outside the box; the whole box where nothing in it stands out.
+    Its edges follow the image's `(3, H, W)`; of what is more than half there (or half as much as it
+    is anywhere), strays at the ends are cut off.
     """
-    cells, inside = features.flatten(1).T, covered.flatten() > _INSIDE
-    near = F.max_pool2d(covered[None, None], 2 * _RING + 1, 1, _RING)[0, 0].flatten() > 0
-    ring = near & (covered.flatten() == 0)
-    core = inside & (centred(covered).flatten() > _INSIDE)
-    if not bool(core.any()) or not bool(ring.any()):
-        return covered
-    some = covered.flatten() > 0
-    out = (cells[some] @ cells[ring].T).amax(1)
-    within = (cells[some] @ cells[core].T).topk(min(2, int(core.sum())), dim=1).values[:, -1]
-    share = torch.zeros_like(covered).flatten()
-    share[some] = ((within - out) / _SOFT).sigmoid()
-    label = covered * share.reshape(covered.shape)
-    if float(label.sum()) < _LEAST_FOREGROUND * float(covered.sum()):
-        return covered
-    return label / label.max().clamp(min=1e-6)
+    spans, margin = [], -(-_MARGIN // spec.stride)
+    for axis in (1, 0):
+        held = (label > 0).any(axis).nonzero()[:, 0]
+        spans.append(slice(max(0, int(held[0]) - margin), int(held[-1]) + 1 + margin))
+    part = [slice(span.start * spec.stride, span.stop * spec.stride) for span in spans]
+    cells, pixels = label[spans[0], spans[1]], image[:, part[0], part[1]]
+    dense = upsample_guided(cells[None].to(pixels), pixels, spec=spec)[0]
+    level = min(float(dense.max()), 1.0) / 2
+    (left, right), (top, bottom) = (_ends((dense > level).sum(axis)) for axis in (0, 1))
+    x, y = part[1].start, part[0].start
+    return left + x, top + y, right + x, bottom + y
 
 
-def centred(covered: Tensor) -> Tensor:
-    """1 in the middle of a box's cells, 0 at its edge: `(h, w)`."""
-    result = covered.clone()
-    for axis in (0, 1):
-        line = covered.sum(1 - axis)
-        total = line.sum().clamp(min=1e-6)
-        places = torch.arange(len(line), device=line.device)
-        mean = (line * places).sum() / total
-        half = (line > 0).sum() / 2
-        weight = (_TAPER * (1 - (places - mean).abs() / half)).clamp(0, 1)
-        result = result * (weight[:, None] if axis == 0 else weight[None, :])
-    return result
-
-
-def extent(label: Tensor, *, spec: FeatureSpec) -> Box:
-    """(left, top, right, bottom) px between which all but the tails of a label's mass lie."""
-    spans = []
-    label = (label - _WEAK * label.max()).clamp(min=0)
-    for axis in (0, 1):
-        mass = label.sum(axis)
-        ends = torch.cat([mass.new_zeros(1), mass.cumsum(0)]) / mass.sum().clamp(min=1e-9)
-        span = []
-        for share in (_TAIL, 1 - _TAIL):
-            cell = int((ends[1:] < share).sum().clamp(max=len(mass) - 1))
-            part = (share - float(ends[cell])) / max(float(ends[cell + 1] - ends[cell]), 1e-9)
-            edge = cell_to_pixel(torch.tensor(float(cell)), stride=spec.stride, offset=spec.offset)
-            span.append(float(edge) + (part - 1 / 2) * spec.stride)
-        spans.append(span)
-    (left, right), (top, bottom) = spans
-    return left, top, right, bottom
+def _ends(line: Tensor) -> tuple[float, float]:
+    """Where a line of pixel counts begins and ends, without its tails."""
+    mass = torch.cat([line.new_zeros(1), line.cumsum(0)]).float() / max(int(line.sum()), 1)
+    low = int((mass <= _TAIL).sum()) - 1
+    high = int((mass < 1 - _TAIL).sum())
+    return low - 0.5, high - 0.5
 
 
 def in_shape(width: float, height: float, drawn: Box) -> tuple[float, float]:
@@ -110,18 +80,21 @@ def in_shape(width: float, height: float, drawn: Box) -> tuple[float, float]:
 class BoxTrack:
     """How a box lies over the extent of its region; fixed where the user drew it.
 
-    scale: box size over extent, (x, y). shift: of the middles, in extents.
+    scale: box size over extent, (x, y). shift: of the middles, in extents. moved: of the box's
+    middle since the frame before, (x, y) px. area: that its label is expected to have, in cells.
     """
 
     scale: tuple[float, float]
     shift: tuple[float, float]
     box: Box
     drawn: Box
+    moved: tuple[float, float] = (0.0, 0.0)
+    area: float = 0.0
 
     @classmethod
-    def start(cls, box: Box, label: Tensor, *, spec: FeatureSpec) -> BoxTrack:
-        """From the box `(x, y, width, height)` the user drew and its region's label `(h, w)`."""
-        drawn, found = box_edges(box), extent(label, spec=spec)
+    def start(cls, box: Box, found: Box) -> BoxTrack:
+        """From the box `(x, y, width, height)` the user drew and the edges of what is in it."""
+        drawn = box_edges(box)
         scale, shift = [], []
         for low in (0, 1):
             length = max(found[low + 2] - found[low], 1e-6)
@@ -130,9 +103,9 @@ class BoxTrack:
             shift.append(apart / 2 / length)
         return cls((scale[0], scale[1]), (shift[0], shift[1]), box, box)
 
-    def read(self, label: Tensor, *, spec: FeatureSpec) -> Box:
-        """The box on another frame, from its region's label `(h, w)`."""
-        found, old = extent(label, spec=spec), self.box
+    def read(self, found: Box) -> Box:
+        """The box on another frame, from the edges of what it holds there."""
+        old = self.box
         middles, sides = [], []
         for low in (0, 1):
             length = max(found[low + 2] - found[low], 1e-6)
@@ -144,7 +117,42 @@ class BoxTrack:
             for middle, side in zip(middles, sides, strict=True)
         )
         self.box = edges_box((left, top, right, bottom))
+        moved = [self.box[i] - old[i] + (self.box[i + 2] - old[i + 2]) / 2 for i in (0, 1)]
+        self.moved = moved[0], moved[1]
         return self.box
+
+    def settled(self, label: Tensor) -> Tensor:
+        """A copied label, its doubtful cells settled so that it keeps its area as far as may be.
+
+        Copied again and again, a label wears off at its edge or spreads over what is alike. A thing
+        that grows or shrinks is told by cells that are sure, and changes the area slowly.
+        """
+        held = label > 0
+        found = float(label.sum())
+        if found <= 0 or self.area <= 0:
+            return label
+        logit = torch.logit(label[held], eps=1e-3)
+        low, high = -_MOST_DOUBT, _MOST_DOUBT
+        for _ in range(_HALVINGS):
+            doubt = (low + high) / 2
+            enough = float((logit + doubt).sigmoid().sum()) > self.area
+            low, high = (low, doubt) if enough else (doubt, high)
+        self.area *= (found / self.area) ** _FOLLOW
+        settled = label.clone()
+        settled[held] = (logit + (low + high) / 2).sigmoid()
+        return settled
+
+    def near(self, size: tuple[int, int], *, spec: FeatureSpec) -> Tensor:
+        """How near the cells are to where the box is expected: `(h, w)` in [0, 1]; 1 inside."""
+        edges, shares = box_edges(self.box), []
+        for axis in (0, 1):
+            side = self.box[axis + 2]
+            slack = _SLACK * side + _SLACK_CELLS * spec.stride
+            places = torch.arange(size[1 - axis]).float()
+            at = cell_to_pixel(places, stride=spec.stride, offset=spec.offset) - self.moved[axis]
+            away = torch.maximum(edges[axis] - at, at - edges[axis + 2])
+            shares.append((2 - away / slack).clamp(0, 1))
+        return shares[1][:, None] * shares[0][None, :]
 
 
 @dataclass
@@ -154,16 +162,31 @@ class BoxTracks:
     spec: FeatureSpec
     tracks: dict[int, BoxTrack] = field(default_factory=dict)
 
-    def draw(self, channel: int, box: Box, label: Tensor) -> None:
+    def draw(self, channel: int, box: Box, label: Tensor, image: Tensor) -> None:
         """The user drew a box on this frame."""
-        self.tracks[channel] = BoxTrack.start(box, label, spec=self.spec)
+        found = outline(label, image, spec=self.spec) if bool(label.any()) else box_edges(box)
+        self.tracks[channel] = BoxTrack.start(box, found)
+        self.tracks[channel].area = float(label.sum())
 
-    def read(self, channel: int, label: Tensor) -> Box | None:
+    def read(self, channel: int, label: Tensor, image: Tensor) -> Box | None:
         """The box on this frame; None before one was drawn. An empty label keeps the last box."""
         track = self.tracks.get(channel)
         if track is None or not bool((label > 0).any()):
             return track.box if track is not None else None
-        return track.read(label, spec=self.spec)
+        return track.read(outline(label, image, spec=self.spec))
+
+    def kept_near(self, channel: int, label: Tensor) -> Tensor:
+        """A copied label without what lies far from where the box is expected.
+
+        What strays there, on a look-alike or on the background, takes the box over in the end. Of
+        a thing most of which is found elsewhere, all counts: it moved at once.
+        """
+        track = self.tracks.get(channel)
+        if track is None:
+            return label
+        near = label * track.near((label.shape[0], label.shape[1]), spec=self.spec).to(label)
+        kept = near if float(near.sum()) > _MOST_NEAR * float(label.sum()) else label
+        return track.settled(kept)
 
     def fork(self) -> BoxTracks:
         """A copy that goes its own way."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from chromatrack.ops.coords import FeatureSpec
 from chromatrack.ops.shot_boundary import CutDetector
-from chromatrack.propagation.box_labels import BoxTracks, foreground
+from chromatrack.propagation.box_foreground import object_in_box
+from chromatrack.propagation.box_labels import BoxTracks
 from chromatrack.propagation.config import PropagateConfig
 from chromatrack.propagation.label_maps import merge_given
 from chromatrack.propagation.layout import Layout
@@ -53,8 +54,9 @@ class LabelState:
         """Put painted over copied, take out what is lost, put in what is found, place points."""
         layout, given = self.layout, frame.given
         cut = self.cuts.is_cut(frame.image)
+        copied = self._near_boxes(copied)
         if given is not None:
-            given = self.prepare(given, features)
+            given = self.prepare(given, features, frame.image)
         label_map = self._merge(given, copied)
         known = torch.ones(len(label_map), dtype=torch.bool, device=features.device)
         if self.redetect:
@@ -77,7 +79,8 @@ class LabelState:
             label_map = share_cells(label_map, free=layout.free)
         size = (features.shape[1], features.shape[2])
         recalled = self.redetector.reference(frame.index, size, len(label_map))
-        return Settled(label_map, known, recalled, self._read(label_map, given, seen, cut, masks))
+        readings = self._read(frame.image, label_map, given, seen, cut)
+        return Settled(label_map, known, recalled, replace(readings, masks=masks))
 
     def fork(self) -> LabelState:
         """A copy that goes its own way; what no frame changes in place is shared."""
@@ -95,13 +98,24 @@ class LabelState:
         self.masks.relabel(way)
         self.ended, self.layout = way.carry(self.ended), way.new
 
-    def prepare(self, given: FrameMarks, features: Tensor) -> FrameMarks:
-        """What the user gave, with the objects inside boxes found on the frame's features."""
+    def prepare(self, given: FrameMarks, features: Tensor, image: Tensor) -> FrameMarks:
+        """What the user gave, with the objects inside boxes found on the frame."""
         label_map = given.label_map.clone()
         for channel in self.layout.box_channels:
             if bool(given.shown[channel]):
-                label_map[channel] = foreground(features, label_map[channel])
+                box, covered = given.boxes[channel], label_map[channel]
+                found = object_in_box(image, features, covered, box, spec=self.spec)
+                label_map[channel] = found
         return FrameMarks(label_map, given.painted, given.xy, given.boxes)
+
+    def _near_boxes(self, copied: Tensor | None) -> Tensor | None:
+        """Copied labels, those of boxes near where each is expected."""
+        if copied is None or not self.layout.boxes:
+            return copied
+        copied = copied.clone()
+        for channel in self.layout.box_channels:
+            copied[channel] = self.boxes.kept_near(channel, copied[channel])
+        return copied
 
     def _merge(self, given: FrameMarks | None, copied: Tensor | None) -> Tensor:
         if given is None:
@@ -133,11 +147,11 @@ class LabelState:
 
     def _read(
         self,
+        image: Tensor,
         label_map: Tensor,
         given: FrameMarks | None,
         seen: Seen | None,
         cut: bool,
-        masks: Tensor | None,
     ) -> Readings:
         channels = [*self.layout.region_channels, *self.layout.box_channels]
         if self.redetect:
@@ -147,10 +161,10 @@ class LabelState:
         boxes = {}
         for channel in self.layout.box_channels:
             if given is not None and channel in given.boxes:
-                self.boxes.draw(channel, given.boxes[channel], label_map[channel])
+                self.boxes.draw(channel, given.boxes[channel], label_map[channel], image)
                 boxes[channel] = given.boxes[channel]
                 continue
-            box = self.boxes.read(channel, label_map[channel])
+            box = self.boxes.read(channel, label_map[channel], image)
             if box is not None:
                 boxes[channel] = box
-        return Readings(confidence, boxes, seen, cut, masks)
+        return Readings(confidence, boxes, seen, cut)

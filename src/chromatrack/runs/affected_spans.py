@@ -170,9 +170,10 @@ class SpanRun:
             way.labels.cuts.is_cut(run.embedder.image(frame.rgb))
         if run.embedder.spec.clip_length == 1 and way.labels.redetect:
             for keyframe in before[:_PRIMED][::-1] if backward else before[-_PRIMED:]:
-                features, given = run.embed(keyframe)
-                if given is not None:
-                    label_map = way.labels.prepare(given, features).label_map
+                features, frame = run.embed(keyframe)
+                if frame.given is not None:
+                    given = way.labels.prepare(frame.given, features, frame.image)
+                    label_map = given.label_map
                     way.labels.redetector.marked[keyframe] = surroundings(features, label_map)
         return way
 

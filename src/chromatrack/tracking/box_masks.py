@@ -7,12 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from chromatrack.errors import InputError
 from chromatrack.ops.coords import Box, box_edges
-from chromatrack.ops.cutout import cut_out
-from chromatrack.ops.resample import planes, resize
+from chromatrack.ops.cutout import cut_out_small, with_surroundings
+from chromatrack.ops.resample import planes
 from chromatrack.structures import BoxMark, LostMark, Source
 from chromatrack.tracking.mark_checks import check_boxes
 from chromatrack.tracking.marks import Marks
@@ -20,10 +19,6 @@ from chromatrack.video.reader import probe, read_frame
 
 LONG_SIDE = 96
 """Pixels to which a larger box is brought before its object is cut out."""
-AROUND = 0.1
-"""Of a box's longer side: how far its surroundings reach."""
-LEAST_AROUND = 4
-"""Pixels; the same for small boxes."""
 LEAST_SHARE = 0.1
 """Of a box; a smaller object is not believed."""
 
@@ -83,21 +78,11 @@ def mask_in_box(rgb: np.ndarray, box: Box, *, what: str = "box") -> np.ndarray:
         it stands out.
     """
     inside = pixels_in_box(rgb.shape[:2], box)
-    rows, columns = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
-    longest = max(len(rows), len(columns))
-    around = max(LEAST_AROUND, round(AROUND * longest))
-    part = (
-        slice(max(0, rows[0] - around), rows[-1] + 1 + around),
-        slice(max(0, columns[0] - around), columns[-1] + 1 + around),
-    )
-    scale = min(1.0, LONG_SIDE / longest)
-    size = [max(1, round(side * scale)) for side in inside[part].shape]
-    image = resize(planes(np.ascontiguousarray(rgb[part])).float() / 255, size)
-    within = torch.from_numpy(inside[part]).float()[None, None]
-    share = cut_out(image, F.interpolate(within, size=size)[0, 0] > 0)
-    fine = F.interpolate(share[None, None], size=inside[part].shape, mode="bilinear")[0, 0]
+    part = with_surroundings(torch.from_numpy(inside))
+    image = planes(np.ascontiguousarray(rgb[part])).float() / 255
+    share = cut_out_small(image, torch.from_numpy(inside[part]), long_side=LONG_SIDE)
     mask = np.zeros_like(inside)
-    mask[part] = (fine.numpy() > 1 / 2) & inside[part]
+    mask[part] = (share.numpy() > 1 / 2) & inside[part]
     if mask.sum() >= LEAST_SHARE * inside.sum():
         return mask
     warnings.warn(

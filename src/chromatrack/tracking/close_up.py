@@ -355,7 +355,7 @@ def _middle(box: Box) -> np.ndarray:
     return np.array([x + (width - 1) / 2, y + (height - 1) / 2])
 
 
-def _nothing_ahead(index: int) -> tuple[Tensor, FrameMarks | None]:
+def _nothing_ahead(index: int) -> tuple[Tensor, Input]:
     raise AssertionError(f"a close-up looks at no other frame, not at {index}")
 
 

@@ -177,10 +177,10 @@ class TrackerRun(VideoRun):
         return Input(frame.index, image, given, frame)
 
     @torch.inference_mode()
-    def embed(self, index: int) -> tuple[Tensor, FrameMarks | None]:
-        """Features of a frame anywhere in the video, and what the user put on it."""
+    def embed(self, index: int) -> tuple[Tensor, Input]:
+        """A frame anywhere in the video: its features, and it with what the user put on it."""
         frame = self.input(read_frame(self.video, index=index))
-        return self.encode(frame.image[None])[0], frame.given
+        return self.encode(frame.image[None])[0], frame
 
     def new_pass(self, *, backward: bool = False) -> DirectedPass:
         """A pass that has seen nothing yet."""
