@@ -151,7 +151,7 @@ def test_track_writes_masks_overlay_and_result(clip, first, model, truth, tmp_pa
         ),
         "square": False,
         "long_multiple": 1,
-        "upsample": "decoded",
+        "upsample": "guided",
         "stretch": False,
         "protocol": "ours",
         "decoder": None,
@@ -724,7 +724,8 @@ def test_the_options_are_the_library_s_with_its_defaults():
             "top_k",
             "radius",
         ),
-        *("recent_radius", "radius_shape", "restrict_first", "temperature", "decoder"),
+        *("recent_radius", "radius_shape", "restrict_first", "temperature"),
+        "decoder",
     }
     assert set(get_args(ProtocolName)) == set(PROTOCOLS)
 

@@ -116,13 +116,6 @@ def test_raw_patches_have_a_temperature_of_their_own_under_our_protocol_alone():
     assert Evaluated(model="raw-lab", protocol="crw").config().propagate.temperature == 0.05
 
 
-@pytest.mark.parametrize("model", ["raw-lab", "random"])
-def test_the_floors_are_read_without_the_learned_decoder(model):
-    assert Evaluated(model=model).config().upsample == "guided"
-    assert Evaluated(model=model, upsample="decoded").config().upsample == "decoded"
-    assert Evaluated().config().upsample == "decoded"
-
-
 def test_best_quality_mirrors_unless_told_otherwise():
     for make, config in ((Settings, track_config), (Evaluated, Evaluated.config)):
         assert not config(make()).mirror

@@ -297,7 +297,7 @@ def test_decoded_masks_come_to_full_size_where_they_lie():
     masks = torch.zeros(1, 10, 12)
     masks[0, 3:6, 4:9] = 1
     dense = to_image(
-        torch.zeros(2, 5, 6), torch.rand(3, 38, 46), spec=SPECS[0], how="decoded", masks=masks
+        torch.zeros(2, 5, 6), torch.rand(3, 38, 46), spec=SPECS[0], how="guided", masks=masks
     )
     assert dense.shape == (2, 38, 46)
     assert torch.allclose(dense.sum(0), torch.ones(38, 46))

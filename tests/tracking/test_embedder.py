@@ -16,7 +16,7 @@ from chromatrack.tracking.embedder import FrameEmbedder
 def test_a_decoder_file_is_used(tiny_encoder, tmp_path):
     torch.manual_seed(0)
     decoder = MaskDecoder()
-    torch.nn.init.constant_(decoder.last.bias, -20)  # it says that nothing is anywhere
+    torch.nn.init.constant_(decoder.last.bias, -100)  # it says that nothing is anywhere
     save_decoder(tmp_path / "own.safetensors", decoder)
     config = TrackConfig(size=64, decoder=str(tmp_path / "own.safetensors"))
     embedder = FrameEmbedder(tiny_encoder, device="cpu", config=config)

@@ -179,15 +179,9 @@ ProtocolName = Literal["ours", "paper", "crw", "dino", "mast"]
 
 
 def with_floor(model: object, protocol: str, given: dict[str, Any]) -> dict[str, Any]:
-    """The knobs named; under our own protocol the floors are read without what was learned.
-
-    Raw patches have a temperature of their own besides.
-    """
-    if model not in ("raw-lab", "random") or protocol != "ours":
+    """The knobs named; under our own protocol raw patches have a temperature of their own."""
+    if model != "raw-lab" or protocol != "ours":
         return given
-    plain = {"upsample": "guided", **given}
-    if model == "random":
-        return plain
     from chromatrack.evaluation.baselines.identity import RAW_LAB_TEMPERATURE
 
-    return {"temperature": RAW_LAB_TEMPERATURE, **plain}
+    return {"temperature": RAW_LAB_TEMPERATURE, **given}

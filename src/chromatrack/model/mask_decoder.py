@@ -20,19 +20,15 @@ from chromatrack.atomic import replace_file
 from chromatrack.errors import WeightsError
 from chromatrack.model.encoder import normalize_lab
 from chromatrack.model.tensor_files import check_numbers, differences, read_safetensors
-from chromatrack.model.weights import MODELS
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import FeatureSpec
 from chromatrack.ops.resample import CoarseImage
 
-DECODER = MODELS / "masks" / "decoder.safetensors"
-"""The weights that are shipped."""
-
 INPUTS = 10
 """Channels of `decoder_inputs`."""
 
-TRUST = 0.5
-"""Share of the correction that is believed: things in real clips are not pasted, as in training."""
+LESS = 0.3
+"""Share of what is taken away that is believed: in real clips it is often a thin part."""
 
 _KEY = "chromatrack-mask-decoder"
 _WIDTHS = (16, 24, 32)
@@ -101,7 +97,8 @@ class MaskDecoder(nn.Module):
         """An object's mask `(H / 4, W / 4)` in [0, 1]; arguments as of `decoder_inputs`."""
         inputs = decoder_inputs(image, label, others, evidence, spec)[None]
         start = _filtered_logits(inputs)
-        return torch.sigmoid(start + TRUST * (self(inputs) - start))[0, 0]
+        change = self(inputs) - start
+        return torch.sigmoid(start + change.clamp(min=0) + LESS * change.clamp(max=0))[0, 0]
 
 
 def decoder_inputs(
@@ -149,7 +146,7 @@ def save_decoder(
 
 
 @cache
-def load_decoder(path: str | PathLike[str] = DECODER) -> MaskDecoder:
+def load_decoder(path: str | PathLike[str]) -> MaskDecoder:
     """A decoder in evaluation mode, on the CPU, float32.
 
     Raises:

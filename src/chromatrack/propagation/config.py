@@ -137,6 +137,5 @@ class PropagateConfig:
         return replace(self, radius=radius, recent_radius=recent)
 
 
-Upsample = Literal["decoded", "guided", "bilinear"]
-"""How label maps come to full size: a learned decoder says which pixels a label means; edges follow
-the image's; or plain interpolation."""
+Upsample = Literal["guided", "bilinear"]
+"""How label maps come to full size: edges follow the image's, or plain interpolation."""

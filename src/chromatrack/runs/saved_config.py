@@ -15,9 +15,6 @@ from chromatrack.tracking.config import TrackConfig
 LATER = ("mirror", "square", "long_multiple", "upsample", "stretch", "protocol", "decoder")
 """Settings that came after the first runs were saved, which were made with their defaults."""
 
-BEFORE = {"upsample": "guided"}
-"""The values of those whose default has become another since."""
-
 
 def saved_config(data: Mapping[str, Any], place: str) -> TrackConfig:
     """The settings under "config" of a result.json; `place` is the file, for messages.
@@ -28,7 +25,7 @@ def saved_config(data: Mapping[str, Any], place: str) -> TrackConfig:
     config = data.get("config")
     known = [field.name for field in fields(TrackConfig)]
     config = config if isinstance(config, dict) else {}
-    given: dict[str, Any] = {**BEFORE, **{name: config[name] for name in known if name in config}}
+    given: dict[str, Any] = {name: config[name] for name in known if name in config}
     for name in ("propagate", "color"):
         if isinstance(given.get(name), dict):
             given[name] = _made(PropagateConfig, given[name], f"{place}: config.{name}")

@@ -44,13 +44,11 @@ class TrackConfig:
             because errors passed on from frame to frame smear.
         square: embed frames as squares of side `size`.
         long_multiple: cut the longer side down to a multiple of this many pixels.
-        upsample: how masks come to full size: as a decoder reads them, along the image's edges, or
-            by plain interpolation. What is decoded is remembered too; networks that are not ours
-            and what no decoder is for is done along the edges.
+        upsample: how masks come to full size: along the image's edges, or by plain interpolation.
         stretch: stretch every label to [0, 1] over the frame before the largest wins.
         protocol: its name, for the record alone.
-        decoder: weights file of another mask decoder (`chromatrack train-decoder`); None: the one
-            that is shipped.
+        decoder: weights file of `chromatrack train-decoder` that makes masks of copied labels; with
+            networks of ours alone. None: `upsample` does.
     """
 
     size: int = 480
@@ -64,7 +62,7 @@ class TrackConfig:
     )
     square: bool = False
     long_multiple: int = 1
-    upsample: Upsample = "decoded"
+    upsample: Upsample = "guided"
     stretch: bool = False
     protocol: str = "ours"
     decoder: str | None = None

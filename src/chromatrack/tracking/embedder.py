@@ -16,7 +16,7 @@ from chromatrack.model.encoder import (
     ResNetEncoder,
     normalize_lab,
 )
-from chromatrack.model.mask_decoder import DECODER, load_decoder
+from chromatrack.model.mask_decoder import load_decoder
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import FeatureSpec
 from chromatrack.ops.resample import planes, resize
@@ -95,9 +95,9 @@ class FrameEmbedder:
 
     def _decoder(self) -> Decode | None:
         """What makes masks of labels that were copied by our networks, if it is wanted."""
-        if self.config.upsample != "decoded" or not isinstance(self.encoder, ResNetEncoder):
+        if self.config.decoder is None or not isinstance(self.encoder, ResNetEncoder):
             return None
-        return load_decoder(self.config.decoder or DECODER).to(self.device).decode
+        return load_decoder(self.config.decoder).to(self.device).decode
 
     def for_clip(self, lab: Tensor, *, grey: bool = False) -> Encoder:
         """The encoder as used for one clip: adapted to its first frame, made fast.
