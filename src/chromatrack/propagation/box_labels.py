@@ -19,7 +19,7 @@ _SLACK_CELLS = 1.0  # cells, added to it
 _MOST_NEAR = 0.5  # share of a label near the place expected, above which the rest is dropped
 _MOST_DOUBT = 1.0  # log odds by which a cell is settled at most, so that the area is kept
 _HALVINGS = 8  # of them, until they are exact enough
-_FOLLOW = 0.6  # of a change of a label's area in what is expected of the next one
+_FOLLOW = 0.3  # of a change of a label's area in what is expected of the next one
 _STEADY = 0.25  # share of the last size in the next one
 
 
