@@ -18,7 +18,7 @@ from chromatrack.model.mask_decoder import (
     save_decoder,
 )
 from chromatrack.ops.coords import FeatureSpec, cell_count
-from chromatrack.ops.resample import COARSE, CoarseImage
+from chromatrack.ops.resample import COARSE, CoarseImage, to_coarse
 
 SPEC = FeatureSpec(64, 8, 0.0)
 sides = st.integers(9, 90)
@@ -44,8 +44,8 @@ def test_pictures_of_any_size_are_decoded_on_a_grid_of_four_pixels(height, width
 def test_untrained_it_says_what_the_guided_filter_says():
     image, label, others, evidence = seen((64, 80))
     said = MaskDecoder().eval().decode(image, label, others, evidence, SPEC)
-    coarse = CoarseImage.of(image)
-    filtered = coarse.filtered(coarse.labels(label[None], spec=SPEC))[0]
+    low = to_coarse(label[None], size=(64, 80), spec=SPEC)
+    filtered = CoarseImage.of(image).filtered(low)[0]
     assert torch.allclose(said, filtered.clamp(0.02, 0.98), atol=1e-5)
 
 

@@ -10,7 +10,7 @@ from patch_encoders import SMOOTH_SPEC as SPEC
 from torch import Tensor
 
 from chromatrack.ops.coords import FeatureSpec
-from chromatrack.ops.resample import COARSE, CoarseImage
+from chromatrack.ops.resample import COARSE, to_coarse
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.mask_decoding import MOST_DECODED, MaskDecoding
 from chromatrack.propagation.mask_evidence import Discriminant
@@ -82,7 +82,7 @@ def test_what_is_painted_is_taken_as_it_is_and_not_decoded():
     told, masks = decoding.read(frame_with(given), FEATURES, given.label_map, given)
     assert not decode.shown and masks is not None
     assert torch.equal(told, given.label_map)
-    expected = CoarseImage.of(IMAGE).labels(given.label_map[1:3], spec=SPEC)
+    expected = to_coarse(given.label_map[1:3], size=SIZE, spec=SPEC)
     assert torch.allclose(masks, expected / expected.sum(0).clamp(min=1))
 
 
@@ -102,7 +102,7 @@ def test_a_mask_lies_near_its_label_only():
     label_map = label_map.clone()
     label_map[2] = 0
     _, masks = read(decoding, label_map)
-    held = CoarseImage.of(IMAGE).labels(label_map[1:2], spec=SPEC)[0] > 0.02
+    held = to_coarse(label_map[1:2], size=SIZE, spec=SPEC)[0] > 0.02
     rows, columns = held.any(1).nonzero()[:, 0], held.any(0).nonzero()[:, 0]
     near = 12
     assert bool((masks[0][held] == 1).all())

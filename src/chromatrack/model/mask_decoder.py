@@ -8,7 +8,6 @@ at what tells the object from its surroundings, and answers at 4 pixels. Learned
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from os import PathLike
 from pathlib import Path
 
@@ -21,8 +20,8 @@ from chromatrack.errors import WeightsError
 from chromatrack.model.encoder import normalize_lab
 from chromatrack.model.tensor_files import check_numbers, differences, read_safetensors
 from chromatrack.ops.color import rgb_to_lab
-from chromatrack.ops.coords import FeatureSpec
-from chromatrack.ops.resample import CoarseImage
+from chromatrack.ops.coords import FeatureSpec, image_size
+from chromatrack.ops.resample import CoarseImage, to_coarse
 
 INPUTS = 10
 """Channels of `decoder_inputs`."""
@@ -116,7 +115,8 @@ def decoder_inputs(
         spec: where the cells are.
     """
     coarse = CoarseImage.of(image)
-    low = coarse.labels(torch.cat([torch.stack([label, others]), evidence]), spec=spec)
+    cells = torch.cat([torch.stack([label, others]), evidence])
+    low = to_coarse(cells, size=image_size(image), spec=spec)
     ridge, margin, likeness = low[2:]
     return torch.cat(
         [
@@ -145,7 +145,6 @@ def save_decoder(
     replace_file(Path(path), save(halves, metadata={_KEY: "1", **(notes or {})}))
 
 
-@cache
 def load_decoder(path: str | PathLike[str]) -> MaskDecoder:
     """A decoder in evaluation mode, on the CPU, float32.
 

@@ -148,27 +148,17 @@ class CoarseImage:
     """A picture by COARSE x COARSE pixels, with what the guided filter needs of it.
 
     rgb: `(3, h, w)` means of the pixels. spread: `(1, h, w)` standard deviation of their grey.
-    size: (height, width) of the picture itself.
     """
 
     rgb: Tensor
     spread: Tensor
-    size: tuple[int, int]
 
     @classmethod
     def of(cls, image: Tensor) -> CoarseImage:
         """Of `(3, H, W)` float32 in [0, 1]."""
         grey = image.mean(0, keepdim=True)
         variance = _coarse(grey * grey) - _coarse(grey) ** 2
-        return cls(_coarse(image), variance.clamp(min=0).sqrt(), image_size(image))
-
-    def labels(self, label_map: Tensor, *, spec: FeatureSpec) -> Tensor:
-        """Cells `(L, h', w')` brought to this grid, linearly: `(L, h, w)`."""
-        rows, columns = (
-            _coarse(_linear(cells, pixels, spec).T[:, None])[:, 0].T
-            for cells, pixels in zip(label_map.shape[-2:], self.size, strict=True)
-        )
-        return rows.to(label_map) @ label_map @ columns.to(label_map).T
+        return cls(_coarse(image), variance.clamp(min=0).sqrt())
 
     def filtered(self, labels: Tensor) -> Tensor:
         """Labels of this grid, their edges following the picture's: `(L, h, w)` -> same."""
@@ -179,6 +169,15 @@ class CoarseImage:
             value = (smooth[:3] * self.rgb).sum(0) + smooth[3]
             found.append(value.clamp(float(label.min()), float(label.max())))
         return torch.stack(found)
+
+
+def to_coarse(label_map: Tensor, *, size: tuple[int, int], spec: FeatureSpec) -> Tensor:
+    """Cells `(L, h, w)` -> `(L, ceil(H / 4), ceil(W / 4))`: means of `upsample` to size (H, W)."""
+    rows, columns = (
+        _coarse(_linear(cells, pixels, spec).T[:, None])[:, 0].T
+        for cells, pixels in zip(label_map.shape[-2:], size, strict=True)
+    )
+    return rows.to(label_map) @ label_map @ columns.to(label_map).T
 
 
 def from_coarse(labels: Tensor, size: tuple[int, int]) -> Tensor:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.ops.coords import FeatureSpec, image_size
-from chromatrack.ops.resample import COARSE, CoarseImage, from_coarse, to_cells
+from chromatrack.ops.resample import COARSE, from_coarse, to_cells, to_coarse
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.mask_evidence import Discriminant
 from chromatrack.propagation.propagate import FrameMarks, Input
@@ -108,7 +108,7 @@ class MaskDecoding:
             self.known[channel] = Discriminant.of(features, label)
 
     def _coarse(self, image: Tensor, label: Tensor) -> Tensor:
-        return CoarseImage.of(image).labels(label[None], spec=self.spec)[0]
+        return to_coarse(label[None], size=image_size(image), spec=self.spec)[0]
 
     def _mask(
         self, channel: int, cells: Sequence[slice], part: Tensor, features: Tensor, labels: Tensor

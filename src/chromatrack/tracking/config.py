@@ -34,7 +34,7 @@ class TrackConfig:
     Args:
         size: short side in pixels at which frames are embedded; smaller ones are enlarged, up to
             twice.
-        stride: pixels per cell; None keeps the model's own (small 8, base 4).
+        stride: pixels per cell; None keeps the model's own (small: 8).
         adapt: how far the model's normalisation leans towards the clip's first frame, 0 to 1.
         mirror: average features with those of the mirrored frame: better, twice the encoder's time;
             to track with, not to colour with.
