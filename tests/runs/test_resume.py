@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from synthetic import moving_clip, write_clip
 
 from chromatrack.errors import InputError, Interrupted, OutputError
+from chromatrack.model.mask_decoder import MaskDecoder, save_decoder
 from chromatrack.runs import writer
 from chromatrack.runs.pass_state import dumped, loaded
 from chromatrack.runs.reader import read_result
@@ -169,6 +171,28 @@ def test_what_is_not_the_same_is_named_and_nothing_is_lost(
     for folder in (out, tmp_path / "nothing"):
         with pytest.raises(InputError, match=r"to go on with, found none; leave --resume out"):
             track_to_folder(tracker, clip, marks, output=folder, resume=True)
+
+
+def test_another_decoder_in_the_same_file_is_not_the_same(
+    tracker, film, clip, tmp_path, monkeypatch
+):
+    path, out, marks = tmp_path / "own.safetensors", tmp_path / "out", marks_of(film, both=False)
+    decoder = MaskDecoder()
+    save_decoder(path, decoder)
+    config = replace(tracker.config, decoder=str(path))
+    with monkeypatch.context() as patch, pytest.raises(OutputError, match="3 frames are kept"):
+        ends_after(patch, 3, OutputError("full"))
+        first = Tracker(tracker.encoder, device="cpu", config=config)
+        track_to_folder(first, clip, marks, output=out)
+    torch.nn.init.constant_(decoder.last.bias, -100)
+    save_decoder(path, decoder)
+    other = Tracker(tracker.encoder, device="cpu", config=config)
+    with pytest.raises(InputError, match="another decoder, so it cannot go on"):
+        track_to_folder(other, clip, marks, output=out, resume=True)
+    torch.nn.init.zeros_(decoder.last.bias)
+    save_decoder(path, decoder)
+    track_to_folder(first, clip, marks, output=out, resume=True)
+    assert len(read_result(out).frames) == FRAMES
 
 
 def test_without_resume_it_begins_anew_and_leaves_nothing(

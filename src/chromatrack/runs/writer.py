@@ -283,7 +283,9 @@ def _telling(progress: Report | None, check_interrupt: Callable[[], None]) -> Re
 def _settings(head: Mapping[str, Any]) -> dict[str, object]:
     """What of a run's head its results depend on, besides video and marks."""
     names = ("model", "device", "config", "overlay", "quality")
-    return {name: head[name] for name in names}
+    found: dict[str, object] = {name: head[name] for name in names}
+    decoder = head["config"]["decoder"]
+    return found if decoder is None else found | {"decoder": file_sha256(Path(decoder))}
 
 
 def _put_in_place(

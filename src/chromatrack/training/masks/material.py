@@ -111,7 +111,7 @@ class Material:
         picked = None if clip is None else pick_frames(clip.scene, frames, rng)
         if clip is None or picked is None:
             return None
-        ground = cut_out(clip.rgb[picked], self.config.size, rng)
+        ground = cropped(clip.rgb[picked], self.config.size, rng)
         ground = ground.flip(-1) if rng.random() < 0.5 else ground
         return ground.flip(0) if rng.random() < 0.5 else ground
 
@@ -148,7 +148,7 @@ def pick_frames(scene: np.ndarray, count: int, rng: np.random.Generator) -> np.n
     return inside[first : first + gap * (count - 1) + 1 : gap]
 
 
-def cut_out(frames: Tensor, size: tuple[int, int], rng: np.random.Generator) -> Tensor:
+def cropped(frames: Tensor, size: tuple[int, int], rng: np.random.Generator) -> Tensor:
     """Frames `(T, 3, H, W)` uint8 enlarged at random, and a part of `size` of them at random."""
     large = _enlarged(frames, size, float(rng.uniform(1, _ZOOM)))
     top, left = (int(rng.integers(a - b + 1)) for a, b in zip(image_size(large), size, strict=True))
