@@ -33,9 +33,11 @@ from chromatrack.training.masks.learner import DecoderRun
 from chromatrack.training.masks.material import Material, pick_frames, set_apart
 from chromatrack.training.masks.pasted_clips import PastedClip
 from chromatrack.training.masks.samples import (
+    SIDE,
     ClipTracker,
     SamplePool,
     Samples,
+    around,
     coarse_truth,
     iou,
     read_samples,
@@ -179,13 +181,15 @@ def test_other_folders_are_left_alone(finished, data, tiny, tmp_path):
 
 
 def test_what_is_seen_while_tracking_is_what_the_decoder_gets(tracker):
-    """Whole pictures of each frame but the first, with the truth of that frame."""
+    """Around the object on each frame but the first, with the truth of that frame."""
     clip, decode = moved_disc(), MaskDecoder().eval().decode
     rng = np.random.default_rng(0)
     found = tracker.samples(clip, decode, feedback=0.0, rng=rng)
-    assert found is not None and found.inputs.shape == (3, INPUTS, 16, 24)
+    assert found is not None and found.inputs.shape == (3, INPUTS, SIDE, SIDE)
     assert found.inputs.dtype == found.truth.dtype == torch.float16
-    assert torch.equal(found.truth[2, 0], coarse_truth(clip, 3, 1)[0].half())
+    truth = coarse_truth(clip, 3, 1)
+    assert float(found.truth[2].sum()) == pytest.approx(float(truth.sum()))
+    assert torch.equal(found.truth[2], around(truth, (8, 12)).half())
     assert float(found.truth.sum(-1).sum(-1).min()) > 30  # 4 x 4 pixels each: a disc of radius 14
     scores = tracker.scores(clip, decode, feedback=0.0)
     assert len(scores) == 3 and scores == pytest.approx(

@@ -86,7 +86,7 @@ def test_inputs_and_truth_are_turned_over_together():
     seen = set()
     for seed in range(8):
         inputs, truth = augmented(marked, np.random.default_rng(seed))
-        assert inputs.shape == (6, INPUTS, 16, 16) and truth.shape == (6, 1, 16, 16)
+        assert inputs.shape == (6, INPUTS, 12, 12) and truth.shape == (6, 1, 12, 12)
         assert inputs.dtype == truth.dtype == torch.float32
         assert torch.equal(inputs[:, 3:4], truth)
         seen |= {one.numpy().tobytes() for one in truth}

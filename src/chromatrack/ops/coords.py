@@ -7,7 +7,7 @@ pixel, so an image of width W covers [-0.5, W - 0.5]. A cell's position is `stri
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -135,6 +135,12 @@ class FeatureSpec:
     stride: int
     offset: float
     clip_length: int = 1
+
+    def halved(self, times: int) -> FeatureSpec:
+        """Where the cells are when the picture's sides are `2 ** times` smaller, up to stride."""
+        step = 2**times
+        offset = (self.offset + 0.5) / step - 0.5
+        return replace(self, stride=self.stride // step, offset=offset)
 
 
 def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ The decoder itself is not known here: see `model.mask_decoder`.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.ops.coords import FeatureSpec, image_size
-from chromatrack.ops.resample import COARSE, from_coarse, to_cells, to_coarse
+from chromatrack.ops.resample import COARSE, CoarseImage, from_coarse, to_cells, to_coarse
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.mask_evidence import Discriminant
 from chromatrack.propagation.propagate import FrameMarks, Input
@@ -29,9 +30,15 @@ FEEDBACK = 0.5
 What it takes away is not: a part that is missed once would be forgotten.
 """
 
+HALVED_FROM = 90.0
+"""Pixels across from which an object is seen at half size; at a quarter from 4 times as many, ...
+
+So the decoder meets things of about one size in steps of its grid, however large the picture is.
+"""
+
 _HELD = 0.02  # share of a label from which a place holds it
 _NEAR = 12  # steps of the decoder's grid from such a place within which a mask may lie
-_MARGIN = 64  # pixels around the label that the decoder sees
+_MARGIN = 16  # steps of its grid around the label that the decoder sees
 
 
 class Decode(Protocol):
@@ -49,13 +56,15 @@ class Decode(Protocol):
 class MaskDecoding:
     """All regions of a pass. known: region channel -> what tells it from its background.
 
-    feedback: share of what a mask adds to the copied label that is remembered.
+    feedback: share of what a mask adds to the copied label that is remembered. halved_from: see
+    HALVED_FROM.
     """
 
     layout: Layout
     spec: FeatureSpec
     decode: Decode | None
     feedback: float = FEEDBACK
+    halved_from: float = HALVED_FROM
     known: dict[int, Discriminant] = field(default_factory=dict)
 
     @property
@@ -92,9 +101,10 @@ class MaskDecoding:
                 self._learn(channel, features, label)
                 masks[channel - 1] = self._coarse(frame.image, label)
             elif channel in self.known and bool((label > _HELD).any()):
-                cells = self._window(label)
+                times = halvings(label, self.spec, self.halved_from)
+                cells = self._window(label, times)
                 part = frame.image[:, *(_steps(s, self.spec.stride, 1) for s in cells)]
-                mask = self._mask(channel, cells, part, features, labels)
+                mask = self._mask(channel, cells, part, features, labels, times)
                 corner = [_steps(s, self.spec.stride, COARSE).start for s in cells]
                 place = [slice(a, a + n) for a, n in zip(corner, mask.shape, strict=True)]
                 masks[channel - 1, *place] = mask
@@ -111,26 +121,57 @@ class MaskDecoding:
         return to_coarse(label[None], size=image_size(image), spec=self.spec)[0]
 
     def _mask(
-        self, channel: int, cells: Sequence[slice], part: Tensor, features: Tensor, labels: Tensor
+        self,
+        channel: int,
+        cells: Sequence[slice],
+        part: Tensor,
+        features: Tensor,
+        labels: Tensor,
+        times: int,
     ) -> Tensor:
-        """What is decoded of an object in a part of the picture."""
+        """What is decoded of an object in a part of the picture, at COARSE steps of its own."""
         assert self.decode is not None
         label, others = labels[channel, *cells], labels[1:, *cells].clone()
         others[channel - 1] = 0
         evidence = self.known[channel].read(features[:, *cells])
-        mask = self.decode(part, label, others.amax(0), evidence, self.spec)
+        spec, small = self.spec.halved(times), halved(part, times)
+        mask = finer(self.decode(small, label, others.amax(0), evidence, spec), part, times)
         held = self._coarse(part, label)[None]
         return mask * (F.max_pool2d(held, 2 * _NEAR + 1, 1, _NEAR)[0] > _HELD)
 
-    def _window(self, label: Tensor) -> tuple[slice, slice]:
+    def _window(self, label: Tensor, times: int) -> tuple[slice, slice]:
         """The rows and columns of cells that hold a label, with a margin."""
-        margin = _MARGIN // self.spec.stride
+        margin = (_MARGIN * COARSE << times) // self.spec.stride
         slices = []
         for axis in (1, 0):
             held = (label > _HELD).any(axis).nonzero()
             low, high = int(held[0]) - margin, int(held[-1]) + margin + 1
             slices.append(slice(max(0, low), min(label.shape[1 - axis], high)))
         return slices[0], slices[1]
+
+
+def halvings(label: Tensor, spec: FeatureSpec, halved_from: float) -> int:
+    """How often the picture is halved for an object, from its label `(h, w)`."""
+    across = float(label.sum()) ** 0.5 * spec.stride / halved_from
+    most = spec.stride.bit_length() - 1
+    return 0 if across < 1 else min(most, max(1, math.floor(math.log2(across))))
+
+
+def halved(image: Tensor, times: int) -> Tensor:
+    """`(C, H, W)` with sides `2 ** times` smaller, rounded up: means."""
+    if not times:
+        return image
+    return F.avg_pool2d(image[None], 2**times, ceil_mode=True, count_include_pad=False)[0]
+
+
+def finer(mask: Tensor, image: Tensor, times: int) -> Tensor:
+    """A mask decoded from `halved`, at COARSE steps of the picture itself, along its edges."""
+    if not times:
+        return mask
+    coarse = CoarseImage.of(image)
+    h, w = image_size(coarse.rgb)
+    fine = F.interpolate(mask[None, None], scale_factor=2.0**times, mode="bilinear")[0]
+    return coarse.filtered(fine[:, :h, :w])[0]
 
 
 def _steps(cells: slice, stride: int, step: int) -> slice:

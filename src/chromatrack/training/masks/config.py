@@ -20,12 +20,12 @@ class DecoderConfig:
         steps: length of the schedule (6000).
         minutes: wall-clock length of the schedule, instead of steps.
         round_steps: of a round: clips are made and tracked, then so many steps learned (60).
-        clips: pasted clips made over `steps` (1200); with `minutes` as many for each step.
-        size: height and width of a pasted clip, pixels (256 384).
-        frames: of a pasted clip (14).
+        clips: pasted clips made over `steps` (800); with `minutes` as many for each step.
+        size: height and width of a pasted clip, pixels (384 576).
+        frames: of a pasted clip (12).
         batch: samples a step (16).
         learning_rate: peak of the schedule (0.002).
-        pool: samples kept to learn from; of more, the oldest go (4000, 0.5 GB).
+        pool: samples kept to learn from; of more, the oldest go (4000, 0.4 GB).
         held_out: pasted clips to measure with, made of videos and photos that are set aside (12).
         memory_gigabytes: decoded videos and photos kept; more data is rotated through (0.7).
         seed: of all randomness (0).
@@ -36,9 +36,9 @@ class DecoderConfig:
     steps: int = 6000
     minutes: float | None = None
     round_steps: int = 60
-    clips: int = 1200
-    size: tuple[int, int] = (256, 384)
-    frames: int = 14
+    clips: int = 800
+    size: tuple[int, int] = (384, 576)
+    frames: int = 12
     batch: int = 16
     learning_rate: float = 2e-3
     pool: int = 4000

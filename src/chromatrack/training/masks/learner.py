@@ -27,6 +27,7 @@ _CLIP_NORM = 1.0
 _BY_PIXEL = 0.5  # weight of the cross-entropy beside that of the overlap
 _LEAST_SIZE = 30.0  # steps of the grid that the cross-entropy is divided by, at least
 _SLACK = 5.0  # steps of the grid that both overlap and union are more
+_PART = 0.75  # of a sample's side that is learned from at once, so that objects lie anywhere
 _FLIP, _UPSIDE_DOWN = 0.5, 0.3
 
 
@@ -168,7 +169,7 @@ def loss(logits: Tensor, truth: Tensor, label: Tensor) -> Tensor:
 
 def augmented(samples: Samples, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Square parts of samples, turned over at random: inputs and truth, float32 `(N, ., s, s)`."""
-    side = min(samples.inputs.shape[-2:])
+    side = round(_PART * min(samples.inputs.shape[-2:]))
     both = torch.cat([samples.inputs, samples.truth], 1).float()
     parts = torch.stack([_turned(one, side, rng) for one in both])
     return parts[:, :-1], parts[:, -1:]

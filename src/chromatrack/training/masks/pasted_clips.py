@@ -21,6 +21,7 @@ _MOST_OBJECTS = 3
 _GROWN = 0.6  # share of objects that are regions of their picture; the others are random shapes
 _LIMBED = 0.6  # share of objects that have limbs
 _BODY = 0.7  # how much smaller than others those are, limbs apart
+_PART = 0.2  # share of objects without limbs of which a part is followed, with no edge around it
 _LOOK_ALIKE = 0.3  # chance of an object that another of the same cut-out is about
 _OCCLUDER = 0.35  # chance of a clip that something else passes
 
@@ -45,12 +46,16 @@ class PastedClip:
 
 @dataclass(frozen=True)
 class Actor:
-    """A sprite, its limbs, in front of it or behind, and whose they are: an object's id, or 0."""
+    """A sprite, its limbs, in front of it or behind, and whose they are: an object's id, or 0.
+
+    own: what of the sprite alone is the object's, moving with it; None: all.
+    """
 
     sprite: Sprite
     id: int
     limbs: tuple[Limb, ...] = ()
     behind: bool = False
+    own: Sprite | None = None
 
     @property
     def parts(self) -> tuple[Sprite | Limb, ...]:
@@ -103,6 +108,9 @@ def compose(ground: Tensor, actors: list[Actor]) -> tuple[Tensor, Tensor]:
             for part in actor.parts:
                 color, opaque = part.draw(t, (ground.shape[2], ground.shape[3]))
                 frame.copy_(torch.lerp(frame, color, opaque))
+                truth[t][opaque[0] >= 0.5] = 0 if actor.own else actor.id
+            if actor.own:
+                _, opaque = actor.own.draw(t, (ground.shape[2], ground.shape[3]))
                 truth[t][opaque[0] >= 0.5] = actor.id
     return frames, truth
 
@@ -122,6 +130,8 @@ def _actors(
         actor = Actor(sprite, number)
         if rng.random() < _LIMBED:
             actor = _limbed(actor, own, photo, rng)
+        elif rng.random() < _PART:
+            actor = replace(actor, own=_part(sprite, rng))
         actors.append(actor)
         if rng.random() < _LOOK_ALIKE:
             actors.append(actor.look_alike(size, rng))
@@ -129,6 +139,13 @@ def _actors(
         sprite = _object(size, photo(), rng, grown=False)
         actors += [] if sprite is None else [Actor(sprite, 0)]
     return actors
+
+
+def _part(sprite: Sprite, rng: np.random.Generator) -> Sprite | None:
+    """A part of a sprite, moving as it does; None where it is too small."""
+    h, w = sprite.shape.shape[1:]
+    part = sprite.shape * random_shape((h, w), rng)
+    return replace(sprite, shape=part) if int(part.sum()) >= _LEAST_CUT else None
 
 
 def _limbed(

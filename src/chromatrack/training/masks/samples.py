@@ -19,7 +19,7 @@ from chromatrack.model.tensor_files import read_safetensors
 from chromatrack.ops.coords import image_size
 from chromatrack.ops.resample import COARSE
 from chromatrack.propagation.label_state import LabelState
-from chromatrack.propagation.mask_decoding import Decode, MaskDecoding
+from chromatrack.propagation.mask_decoding import Decode, MaskDecoding, halved, halvings
 from chromatrack.propagation.propagate import FrameMarks, Input, Propagated, Propagator
 from chromatrack.tracking.embedder import FrameEmbedder
 from chromatrack.tracking.marks import Marks
@@ -29,13 +29,21 @@ from chromatrack.video.reader import Frame
 FRAMES_A_CLIP = 8
 """Of a tracked clip's frames that are learned from, drawn at random."""
 
+SIDE = 64
+"""Steps of the decoder's grid that a sample is high and wide, about its object."""
+
+_SMALLER, _LARGER = 0.6, 1.2  # factors of HALVED_FROM between which it lies in a clip
+
 _HELD = 0.02  # largest share of a label below which its object is lost, and nothing decodes it
 _SEEN = 0.5  # share of a step from which it is the object's
 
 
 @dataclass(frozen=True)
 class Samples:
-    """N samples. inputs: `(N, INPUTS, h, w)` float16. truth: `(N, 1, h, w)` float16, shares."""
+    """N samples, SIDE steps square.
+
+    inputs: `(N, INPUTS, SIDE, SIDE)` float16. truth: `(N, 1, SIDE, SIDE)` float16, shares.
+    """
 
     inputs: Tensor
     truth: Tensor
@@ -51,13 +59,13 @@ class Samples:
 
 @dataclass
 class WatchedDecoding(MaskDecoding):
-    """Decodes as ever, and keeps what the decoder sees on some frames, whole pictures.
+    """Decodes as ever, and keeps what the decoder sees on some frames around every object.
 
-    frames: numbers of those frames. seen: (frame, region channel, inputs `(INPUTS, h, w)`).
+    frames: numbers of those frames.
     """
 
     frames: Collection[int] = ()
-    seen: list[tuple[int, int, Tensor]] = field(default_factory=list)
+    seen: list[Seen] = field(default_factory=list)
 
     def read(
         self, frame: Input, features: Tensor, label_map: Tensor, given: FrameMarks | None
@@ -69,10 +77,54 @@ class WatchedDecoding(MaskDecoding):
                 label, others = labels[channel - 1], labels.clone()
                 others[channel - 1] = 0
                 if bool(label.max() > _HELD):
-                    evidence, other = one.read(features), others.amax(0)
-                    inputs = decoder_inputs(frame.image, label, other, evidence, self.spec)
-                    self.seen.append((frame.index, channel, inputs.half().cpu()))
+                    evidence = one.read(features)
+                    self._keep(frame, channel, label, others.amax(0), evidence)
         return super().read(frame, features, label_map, given)
+
+    def _keep(
+        self, frame: Input, channel: int, label: Tensor, others: Tensor, evidence: Tensor
+    ) -> None:
+        times = halvings(label, self.spec, self.halved_from)
+        image, spec = halved(frame.image, times), self.spec.halved(times)
+        inputs = decoder_inputs(image, label, others, evidence, spec)
+        middle = _middle(inputs[0])
+        part = around(inputs, middle).half().cpu()
+        self.seen.append(Seen(frame.index, channel, times, middle, part))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the decoder saw of a region on a frame.
+
+    times: how often the picture was halved. middle: of its label, in steps. inputs: `(INPUTS, SIDE,
+    SIDE)` about that.
+    """
+
+    frame: int
+    channel: int
+    times: int
+    middle: tuple[int, int]
+    inputs: Tensor
+
+
+def _middle(label: Tensor) -> tuple[int, int]:
+    """The step (row, column) in the middle of a label `(h, w)`, not empty."""
+    sums = (label.sum(1 - axis) for axis in (0, 1))
+    row, column = (float((s * torch.arange(len(s)).to(s)).sum() / s.sum()) for s in sums)
+    return round(row), round(column)
+
+
+def around(grid: Tensor, middle: tuple[int, int]) -> Tensor:
+    """SIDE x SIDE steps of a grid `(C, h, w)` about one, inside of it; 0 where it is smaller."""
+    part = grid[:, *(_span(m, n) for m, n in zip(middle, grid.shape[-2:], strict=True))]
+    h, w = part.shape[-2:]
+    return F.pad(part, (0, SIDE - w, 0, SIDE - h))
+
+
+def _span(middle: int, length: int) -> slice:
+    """SIDE steps of so many, or all, about a middle."""
+    start = max(0, min(middle - SIDE // 2, length - SIDE))
+    return slice(start, start + SIDE)
 
 
 class ClipTracker:
@@ -92,13 +144,14 @@ class ClipTracker:
         """
         wanted = rng.permutation(np.arange(1, len(clip.frames)))[:FRAMES_A_CLIP].tolist()
         masks = self._decoding(clip, decode, feedback, wanted)
+        masks.halved_from *= _SMALLER * (_LARGER / _SMALLER) ** float(rng.uniform())
         for _ in self._steps(clip, masks):
             pass
         if not masks.seen:
             return None
         return Samples(
-            torch.stack([inputs for _, _, inputs in masks.seen]),
-            torch.stack([coarse_truth(clip, t, c) for t, c, _ in masks.seen]).half(),
+            torch.stack([seen.inputs for seen in masks.seen]),
+            torch.stack([_truth_around(clip, seen) for seen in masks.seen]).half(),
         )
 
     def scores(self, clip: PastedClip, decode: Decode, *, feedback: float) -> list[float]:
@@ -147,10 +200,18 @@ class ClipTracker:
         return FrameMarks(given.label_map.to(device), given.painted.to(device))
 
 
-def coarse_truth(clip: PastedClip, t: int, channel: int) -> Tensor:
-    """Share of each step of the decoder's grid that is a region's: `(1, h, w)` float32."""
-    shown = torch.from_numpy(clip.truth[t] == clip.ids[channel - 1]).float()[None, None]
+def coarse_truth(clip: PastedClip, t: int, channel: int, *, times: int = 0) -> Tensor:
+    """Share of each step of the decoder's grid that is a region's: `(1, h, w)` float32.
+
+    times: how often the picture is halved first.
+    """
+    shown = torch.from_numpy(clip.truth[t] == clip.ids[channel - 1]).float()[None]
+    shown = halved(shown, times)[None]
     return F.avg_pool2d(shown, COARSE, ceil_mode=True, count_include_pad=False)[0]
+
+
+def _truth_around(clip: PastedClip, seen: Seen) -> Tensor:
+    return around(coarse_truth(clip, seen.frame, seen.channel, times=seen.times), seen.middle)
 
 
 def iou(masks: Tensor, truth: Tensor) -> Tensor:

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from chromatrack.ops.coords import image_size
 
-_SIZES = (28.0, 210.0)  # pixels of a sprite's longer side on the first frame
+_SIZES = (0.13, 0.95)  # a sprite's longer side on the first frame, of the frame's shorter
+_SIDE = 256  # shorter side of a frame for which paces are given
 _CRISP = 3.0  # how much steeper than the cut-out's own its edges are drawn
 
 
@@ -44,8 +45,8 @@ class Motion:
     @classmethod
     def drawn(cls, size: tuple[int, int], rng: np.random.Generator) -> Motion:
         """A random one in frames of `size`: slow and steady, or fast and wild."""
-        pace = rng.choice([1.5, 4, 9])
-        low, high = _SIZES
+        pace = rng.choice([1.5, 4, 9]) * min(size) / _SIDE
+        low, high = (share * min(size) for share in _SIZES)
         return cls(
             start=rng.uniform(0.15, 0.85, 2) * size,
             speed=rng.normal(size=2) * pace,
