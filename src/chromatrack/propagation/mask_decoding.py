@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -30,11 +31,10 @@ FEEDBACK = 0.5
 What it takes away is not: a part that is missed once would be forgotten.
 """
 
-HALVED_FROM = 90.0
-"""Pixels across from which an object is seen at half size; at a quarter from 4 times as many, ...
+_HALVED_FROM = 45.0
+"""Pixels across from which an object is seen at half size too; see `scales`."""
 
-So the decoder meets things of about one size in steps of its grid, however large the picture is.
-"""
+_WHOLE_TO = 8  # times that many across up to which it is seen at full size too
 
 _HELD = 0.02  # share of a label from which a place holds it
 _NEAR = 12  # steps of the decoder's grid from such a place within which a mask may lie
@@ -56,15 +56,13 @@ class Decode(Protocol):
 class MaskDecoding:
     """All regions of a pass. known: region channel -> what tells it from its background.
 
-    feedback: share of what a mask adds to the copied label that is remembered. halved_from: see
-    HALVED_FROM.
+    feedback: share of what a mask adds to the copied label that is remembered.
     """
 
     layout: Layout
     spec: FeatureSpec
     decode: Decode | None
     feedback: float = FEEDBACK
-    halved_from: float = HALVED_FROM
     known: dict[int, Discriminant] = field(default_factory=dict)
 
     @property
@@ -101,10 +99,9 @@ class MaskDecoding:
                 self._learn(channel, features, label)
                 masks[channel - 1] = self._coarse(frame.image, label)
             elif channel in self.known and bool((label > _HELD).any()):
-                times = halvings(label, self.spec, self.halved_from)
-                cells = self._window(label, times)
+                cells = self._window(label)
                 part = frame.image[:, *(_steps(s, self.spec.stride, 1) for s in cells)]
-                mask = self._mask(channel, cells, part, features, labels, times)
+                mask = self._mask(channel, cells, part, features, labels)
                 corner = [_steps(s, self.spec.stride, COARSE).start for s in cells]
                 place = [slice(a, a + n) for a, n in zip(corner, mask.shape, strict=True)]
                 masks[channel - 1, *place] = mask
@@ -121,27 +118,25 @@ class MaskDecoding:
         return to_coarse(label[None], size=image_size(image), spec=self.spec)[0]
 
     def _mask(
-        self,
-        channel: int,
-        cells: Sequence[slice],
-        part: Tensor,
-        features: Tensor,
-        labels: Tensor,
-        times: int,
+        self, channel: int, cells: Sequence[slice], part: Tensor, features: Tensor, labels: Tensor
     ) -> Tensor:
-        """What is decoded of an object in a part of the picture, at COARSE steps of its own."""
+        """What is decoded of an object in a part of the picture: the mean over its scales."""
         assert self.decode is not None
         label, others = labels[channel, *cells], labels[1:, *cells].clone()
         others[channel - 1] = 0
         evidence = self.known[channel].read(features[:, *cells])
-        spec, small = self.spec.halved(times), halved(part, times)
-        mask = finer(self.decode(small, label, others.amax(0), evidence, spec), part, times)
+        other, found = others.amax(0), []
+        for times in scales(labels[channel], self.spec):
+            spec, small = self.spec.halved(times), halved(part, times)
+            mask = self.decode(small, label, other, evidence, spec)
+            found.append(finer(mask, part, times))
+        mask = torch.stack(found).mean(0)
         held = self._coarse(part, label)[None]
         return mask * (F.max_pool2d(held, 2 * _NEAR + 1, 1, _NEAR)[0] > _HELD)
 
-    def _window(self, label: Tensor, times: int) -> tuple[slice, slice]:
+    def _window(self, label: Tensor) -> tuple[slice, slice]:
         """The rows and columns of cells that hold a label, with a margin."""
-        margin = (_MARGIN * COARSE << times) // self.spec.stride
+        margin = (_MARGIN * COARSE << scales(label, self.spec)[-1]) // self.spec.stride
         slices = []
         for axis in (1, 0):
             held = (label > _HELD).any(axis).nonzero()
@@ -150,11 +145,22 @@ class MaskDecoding:
         return slices[0], slices[1]
 
 
-def halvings(label: Tensor, spec: FeatureSpec, halved_from: float) -> int:
-    """How often the picture is halved for an object, from its label `(h, w)`."""
-    across = float(label.sum()) ** 0.5 * spec.stride / halved_from
+def scales(label: Tensor, spec: FeatureSpec) -> range:
+    """How often the picture is halved for an object, each one a look at it: from its label.
+
+    Small things are seen at full size, others at half size too, very large ones at half and at a
+    quarter, and so on: the decoder meets things of about one size in steps of its grid, however
+    large the picture is. Two looks are better than either: one has the thin parts, one the whole.
+
+    Args:
+        label: `(h, w)`.
+    """
+    across = float(label.sum()) ** 0.5 * spec.stride / _HALVED_FROM
+    if across < 1:
+        return range(1)
     most = spec.stride.bit_length() - 1
-    return 0 if across < 1 else min(most, max(1, math.floor(math.log2(across))))
+    first = min(most - 1, max(0, math.floor(math.log2(across / _WHOLE_TO)) + 1))
+    return range(first, first + 2)
 
 
 def halved(image: Tensor, times: int) -> Tensor:

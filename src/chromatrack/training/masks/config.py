@@ -25,7 +25,7 @@ class DecoderConfig:
         frames: of a pasted clip (12).
         batch: samples a step (16).
         learning_rate: peak of the schedule (0.002).
-        pool: samples kept to learn from; of more, the oldest go (4000, 0.4 GB).
+        pool: samples kept to learn from; of more, the oldest go (8000, 0.7 GB).
         held_out: pasted clips to measure with, made of videos and photos that are set aside (12).
         memory_gigabytes: decoded videos and photos kept; more data is rotated through (0.7).
         seed: of all randomness (0).
@@ -41,7 +41,7 @@ class DecoderConfig:
     frames: int = 12
     batch: int = 16
     learning_rate: float = 2e-3
-    pool: int = 4000
+    pool: int = 8000
     held_out: int = 12
     memory_gigabytes: float = 0.7
     seed: int = 0

@@ -19,20 +19,19 @@ from chromatrack.model.tensor_files import read_safetensors
 from chromatrack.ops.coords import image_size
 from chromatrack.ops.resample import COARSE
 from chromatrack.propagation.label_state import LabelState
-from chromatrack.propagation.mask_decoding import Decode, MaskDecoding, halved, halvings
+from chromatrack.propagation.mask_decoding import Decode, MaskDecoding, halved, scales
 from chromatrack.propagation.propagate import FrameMarks, Input, Propagated, Propagator
 from chromatrack.tracking.embedder import FrameEmbedder
 from chromatrack.tracking.marks import Marks
 from chromatrack.training.masks.pasted_clips import PastedClip
 from chromatrack.video.reader import Frame
 
-FRAMES_A_CLIP = 8
+FRAMES_A_CLIP = 5
 """Of a tracked clip's frames that are learned from, drawn at random."""
 
 SIDE = 64
 """Steps of the decoder's grid that a sample is high and wide, about its object."""
 
-_SMALLER, _LARGER = 0.6, 1.2  # factors of HALVED_FROM between which it lies in a clip
 
 _HELD = 0.02  # largest share of a label below which its object is lost, and nothing decodes it
 _SEEN = 0.5  # share of a step from which it is the object's
@@ -78,13 +77,19 @@ class WatchedDecoding(MaskDecoding):
                 others[channel - 1] = 0
                 if bool(label.max() > _HELD):
                     evidence = one.read(features)
-                    self._keep(frame, channel, label, others.amax(0), evidence)
+                    for times in scales(label, self.spec):
+                        self._keep(frame, channel, times, label, others.amax(0), evidence)
         return super().read(frame, features, label_map, given)
 
     def _keep(
-        self, frame: Input, channel: int, label: Tensor, others: Tensor, evidence: Tensor
+        self,
+        frame: Input,
+        channel: int,
+        times: int,
+        label: Tensor,
+        others: Tensor,
+        evidence: Tensor,
     ) -> None:
-        times = halvings(label, self.spec, self.halved_from)
         image, spec = halved(frame.image, times), self.spec.halved(times)
         inputs = decoder_inputs(image, label, others, evidence, spec)
         middle = _middle(inputs[0])
@@ -144,7 +149,6 @@ class ClipTracker:
         """
         wanted = rng.permutation(np.arange(1, len(clip.frames)))[:FRAMES_A_CLIP].tolist()
         masks = self._decoding(clip, decode, feedback, wanted)
-        masks.halved_from *= _SMALLER * (_LARGER / _SMALLER) ** float(rng.uniform())
         for _ in self._steps(clip, masks):
             pass
         if not masks.seen:
