@@ -16,6 +16,7 @@ import torch
 
 from chromatrack.errors import InputError, OutputError
 from chromatrack.model.weights import Checkpoint, read_checkpoint
+from chromatrack.training.data.index import Index
 
 KEPT = 2
 BEST = "best.pt"
@@ -29,6 +30,45 @@ def path_of(folder: Path, step: int) -> Path:
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoints of a run, oldest first, `best.pt` not among them."""
     return sorted(folder.glob("checkpoint-????????.pt"))
+
+
+def check_begin(folder: Path, *, resume: bool, is_ours: bool = True) -> bool:
+    """Refuse to begin where there is a run, and to go on where there is none.
+
+    is_ours: whether a run that is there is of this kind, so that it can be gone on with.
+
+    Returns:
+        Whether there are checkpoints.
+
+    Raises:
+        InputError: says which.
+    """
+    there = bool(checkpoints(folder))
+    if there and not (resume and is_ours):
+        kind = "resume it (--resume) or " if is_ours else ""
+        raise InputError(f"{folder}: holds a run already; {kind}choose another folder")
+    if resume and not there:
+        raise InputError(f"{folder}: expected a checkpoint to resume from, found none")
+    return there
+
+
+def data_notes(index: Index) -> dict[str, str]:
+    """What is said of the data in a run's weights and checkpoints."""
+    return {
+        "digest": index.digest,
+        "videos": str(len(index.videos)),
+        "photos": str(len(index.photos)),
+    }
+
+
+def warn_of_other_data(found: Checkpoint, index: Index) -> None:
+    """Warn where a checkpoint is of a run on other data."""
+    if found.content.get("digest") != index.digest:
+        warnings.warn(
+            f"{found.path.parent}: the data is not what it was when the run was saved; it goes on, "
+            "but not bit for bit as it would have",
+            stacklevel=3,
+        )
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import platform
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -62,13 +61,7 @@ class RunFiles:
         Raises:
             InputError: says which.
         """
-        there = checkpoint.checkpoints(self.folder)
-        if there and not resume:
-            raise InputError(
-                f"{self.folder}: holds a run already; resume it (--resume) or choose another folder"
-            )
-        if resume and not there:
-            raise InputError(f"{self.folder}: expected a checkpoint to resume from, found none")
+        there = checkpoint.check_begin(self.folder, resume=resume)
         if (self.folder / MODEL).exists() and not there:
             raise InputError(
                 f"{self.folder}: holds {MODEL} already, which would be overwritten; choose another "
@@ -78,7 +71,7 @@ class RunFiles:
             self.folder,
             (CONFIG, LOG, TABLE, VALIDATION, CURVES, FACTS, REPORT),
             kind="a training run",
-            is_ours=bool(there) or starts_with(self.folder / CONFIG, '{\n  "model"'),
+            is_ours=there or starts_with(self.folder / CONFIG, '{\n  "model"'),
             reads=data,
         )
 
@@ -88,11 +81,7 @@ class RunFiles:
         Raises:
             InputError: the checkpoint is of another network. OutputError: no folder can be made.
         """
-        run.notes |= {
-            "digest": index.digest,
-            "videos": str(len(index.videos)),
-            "photos": str(len(index.photos)),
-        }
+        run.notes |= checkpoint.data_notes(index)
         if resume:
             self._resume(run, index, config)
         if not self.world.leads:
@@ -136,12 +125,8 @@ class RunFiles:
             ) from error
         if model != config.model:
             raise InputError(f"{found.path}: expected a {config.model!r} run, got a {model!r} run")
-        if found.content.get("digest") != index.digest and self.world.leads:
-            warnings.warn(
-                f"{self.folder}: the data is not what it was when the run was saved; it goes on, "
-                "but not bit for bit as it would have",
-                stacklevel=2,
-            )
+        if self.world.leads:
+            checkpoint.warn_of_other_data(found, index)
         run.restore(found.content, found.path)
 
     def is_time_to_save(self, config: TrainConfig) -> bool:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from chromatrack.atomic import check_output_folder, replace_file, starts_with
-from chromatrack.errors import InputError
 from chromatrack.training import checkpoint
 from chromatrack.training.data.index import Index
 from chromatrack.training.masks.config import DecoderConfig, to_json
@@ -50,13 +48,8 @@ class DecoderFolder:
         Raises:
             InputError: says which.
         """
-        there = checkpoint.checkpoints(self.folder)
         is_ours = starts_with(self.folder / CONFIG, '{\n  "decoder"')
-        if there and not (resume and is_ours):
-            kind = "resume it (--resume) or " if is_ours else ""
-            raise InputError(f"{self.folder}: holds a run already; {kind}choose another folder")
-        if resume and not there:
-            raise InputError(f"{self.folder}: expected a checkpoint to resume from, found none")
+        checkpoint.check_begin(self.folder, resume=resume, is_ours=is_ours)
         check_output_folder(
             self.folder,
             (CONFIG, LOG, WEIGHTS, SAMPLES),
@@ -71,22 +64,13 @@ class DecoderFolder:
         Raises:
             InputError: the checkpoint is of something else. OutputError: no folder can be made.
         """
-        run.notes |= {
-            "digest": index.digest,
-            "videos": str(len(index.videos)),
-            "photos": str(len(index.photos)),
-        }
+        run.notes |= checkpoint.data_notes(index)
         if not resume:
             replace_file(self.folder / CONFIG, to_json(config))
             return
         found = checkpoint.latest(self.folder)
         assert found is not None, "check() came first"
-        if found.content.get("digest") != index.digest:
-            warnings.warn(
-                f"{self.folder}: the data is not what it was when the run was saved; it goes on, "
-                "but not bit for bit as it would have",
-                stacklevel=2,
-            )
+        checkpoint.warn_of_other_data(found, index)
         run.restore(found.content, found.path)
         truncate_log(self.folder / LOG, run.step)
 
