@@ -154,7 +154,7 @@ def test_track_writes_masks_overlay_and_result(clip, first, model, truth, tmp_pa
         "upsample": "guided",
         "stretch": False,
         "protocol": "ours",
-        "decoder": None,
+        "decoder": "auto",
     }
     assert result["objects"] == [1, 2] and result["marked_frames"] == [0]
     assert (result["video"]["height"], result["video"]["width"]) == SIZE

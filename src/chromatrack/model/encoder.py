@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -69,11 +70,13 @@ def _layers(config: EncoderConfig, strides: tuple[int, ...]) -> nn.Sequential:
 class Encoder(nn.Module):
     """Base of all encoders: sRGB frames in, unit-length feature maps out.
 
-    Any module with a `spec` and this `forward` can be used for tracking.
+    Any module with a `spec` and this `forward` can be used for tracking. decoder: weights file of
+    the mask decoder that comes with it, if one does.
     """
 
     spec: FeatureSpec
     config: EncoderConfig
+    decoder: Path | None = None
 
     def forward(self, rgb: Tensor) -> Tensor:
         """Embed frames.

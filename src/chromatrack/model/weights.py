@@ -31,6 +31,7 @@ from chromatrack.model.tensor_files import (
 HEADER_KEY = "chromatrack"
 GREY = "grey/"  # prefix of the normalisation statistics of grey input in a weights file
 MODELS = Path(__file__).parent / "pretrained"
+DECODERS = MODELS / "decoders"  # mask decoders of shipped models, by the same names
 
 
 def save_encoder(
@@ -84,6 +85,17 @@ def model_path(model: str | PathLike[str]) -> Path:
     )
 
 
+def decoder_path(decoder: str | None, model: str | PathLike[str]) -> Path | None:
+    """Where the weights of a mask decoder are: a path, or "auto": those shipped with a model.
+
+    None where there are none, or none is asked for.
+    """
+    if decoder != "auto":
+        return None if decoder is None else Path(decoder)
+    shipped = DECODERS / f"{model}.safetensors"
+    return shipped if shipped.is_file() else None
+
+
 def is_model(model: str | PathLike[str]) -> bool:
     """Whether `model_path` finds a file."""
     return (MODELS / f"{model}.safetensors").is_file() or Path(model).is_file()
@@ -125,7 +137,9 @@ def load_encoder(model: str | PathLike[str] = "small", *, grey: bool = False) ->
     state = {name: value for name, value in stored.items() if not name.startswith(GREY)}
     if grey:
         state |= {n.removeprefix(GREY): v for n, v in stored.items() if n.startswith(GREY)}
-    return _filled(config, state, path)
+    encoder = _filled(config, state, path)
+    encoder.decoder = decoder_path("auto", model)
+    return encoder
 
 
 def _filled(config: EncoderConfig, state: Mapping[str, Tensor], path: Path) -> Encoder:

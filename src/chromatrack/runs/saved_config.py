@@ -12,8 +12,16 @@ from chromatrack.propagation.bidirectional import Direction
 from chromatrack.propagation.config import PropagateConfig
 from chromatrack.tracking.config import TrackConfig
 
-LATER = ("mirror", "square", "long_multiple", "upsample", "stretch", "protocol", "decoder")
-"""Settings that came after the first runs were saved, which were made with their defaults."""
+LATER: Mapping[str, object] = {
+    "mirror": False,
+    "square": False,
+    "long_multiple": 1,
+    "upsample": "guided",
+    "stretch": False,
+    "protocol": "ours",
+    "decoder": None,
+}
+"""Settings that came after the first runs were saved, and what those were made with."""
 
 
 def saved_config(data: Mapping[str, Any], place: str) -> TrackConfig:
@@ -25,11 +33,13 @@ def saved_config(data: Mapping[str, Any], place: str) -> TrackConfig:
     config = data.get("config")
     known = [field.name for field in fields(TrackConfig)]
     config = config if isinstance(config, dict) else {}
-    given: dict[str, Any] = {name: config[name] for name in known if name in config}
+    given: dict[str, Any] = {
+        name: config.get(name, LATER.get(name)) for name in known if name in config or name in LATER
+    }
     for name in ("propagate", "color"):
         if isinstance(given.get(name), dict):
             given[name] = _made(PropagateConfig, given[name], f"{place}: config.{name}")
-    return _made(TrackConfig, given, f"{place}: config", needed=set(known) - set(LATER))
+    return _made(TrackConfig, given, f"{place}: config", needed=known)
 
 
 def saved_range(data: Mapping[str, Any], place: str) -> tuple[int | None, Direction]:

@@ -19,7 +19,7 @@ from chromatrack.atomic import replace_file
 from chromatrack.errors import DamagedVideoError, OutputError, WeightsError
 from chromatrack.formats.json_fields import plain_names
 from chromatrack.json_text import json_text
-from chromatrack.model.weights import model_path
+from chromatrack.model.weights import decoder_path, model_path
 from chromatrack.propagation.bidirectional import Direction
 from chromatrack.propagation.reliability import (
     KindReliability,
@@ -284,8 +284,8 @@ def _settings(head: Mapping[str, Any]) -> dict[str, object]:
     """What of a run's head its results depend on, besides video and marks."""
     names = ("model", "device", "config", "overlay", "quality")
     found: dict[str, object] = {name: head[name] for name in names}
-    decoder = head["config"]["decoder"]
-    return found if decoder is None else found | {"decoder": file_sha256(Path(decoder))}
+    decoder = decoder_path(head["config"]["decoder"], head["model"]["name"])
+    return found if decoder is None else found | {"decoder": file_sha256(decoder)}
 
 
 def _put_in_place(

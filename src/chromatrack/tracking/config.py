@@ -47,8 +47,9 @@ class TrackConfig:
         upsample: how masks come to full size: along the image's edges, or by plain interpolation.
         stretch: stretch every label to [0, 1] over the frame before the largest wins.
         protocol: its name, for the record alone.
-        decoder: weights file of `chromatrack train-decoder` that makes masks of copied labels; with
-            networks of ours alone. None: `upsample` does.
+        decoder: what makes masks of copied labels: auto, the decoder that comes with the model;
+            a weights file of `chromatrack train-decoder`; or none (None): `upsample` does. With
+            networks of ours alone.
     """
 
     size: int = 480
@@ -65,9 +66,11 @@ class TrackConfig:
     upsample: Upsample = "guided"
     stretch: bool = False
     protocol: str = "ours"
-    decoder: str | None = None
+    decoder: str | None = "auto"
 
     def __post_init__(self) -> None:
+        if self.decoder == "none":
+            object.__setattr__(self, "decoder", None)
         check_fields(self)
         if self.size < 16:
             raise InputError(f"size: expected a short side of 16 pixels or more, got {self.size}")

@@ -95,9 +95,11 @@ class FrameEmbedder:
 
     def _decoder(self) -> Decode | None:
         """What makes masks of labels that were copied by our networks, if it is wanted."""
-        if self.config.decoder is None or not isinstance(self.encoder, ResNetEncoder):
+        if not isinstance(self.encoder, ResNetEncoder):
             return None
-        return load_decoder(self.config.decoder).to(self.device).decode
+        own, wanted = self.encoder.decoder, self.config.decoder
+        path = own if wanted == "auto" else wanted
+        return None if path is None else load_decoder(path).to(self.device).decode
 
     def for_clip(self, lab: Tensor, *, grey: bool = False) -> Encoder:
         """The encoder as used for one clip: adapted to its first frame, made fast.

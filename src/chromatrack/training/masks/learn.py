@@ -74,7 +74,7 @@ def learn(
         embedder = FrameEmbedder(
             load_encoder(config.model),
             device=device,
-            config=TrackConfig(size=min(config.size), upsample="guided"),
+            config=TrackConfig(size=min(config.size), upsample="guided", decoder=None),
         )
         index = build_index(data, cache=cache)
         return _learn(index, ClipTracker(embedder), files, config, resume, stack.pop_all())
