@@ -18,7 +18,7 @@ from synthetic import moving_clip, still, write_clip
 from training_runs import same_run
 
 from chromatrack.cli.main import main
-from chromatrack.errors import InputError, TrainingError
+from chromatrack.errors import InputError, TrainingError, WeightsError
 from chromatrack.model.encoder import build_encoder
 from chromatrack.model.mask_decoder import INPUTS, MaskDecoder, load_decoder
 from chromatrack.model.tensor_files import read_safetensors
@@ -195,6 +195,46 @@ def test_what_is_seen_while_tracking_is_what_the_decoder_gets(tracker):
     assert len(scores) == 3 and scores == pytest.approx(
         iou(found.inputs[:, 1:2].float(), found.truth.float()).tolist(), abs=0.1
     )
+
+
+def test_a_clip_tracked_there_and_back_is_learned_from_at_its_first_mask(tracker):
+    clip, decode = moved_disc(), MaskDecoder().eval().decode
+    unknown = replace(clip, truth=clip.truth * (np.arange(4) == 0)[:, None, None].astype(np.uint8))
+    found = tracker.cycled(unknown, decode, feedback=0.0)
+    assert found is not None and len(found) == 1
+    truth = coarse_truth(clip, 0, 1)
+    assert float(found.truth.sum()) == pytest.approx(float(truth.sum()))
+    assert float(iou(found.inputs[:, 1:2].float(), found.truth.float())) > 0.8
+    nothing = MaskDecoder().eval()
+    torch.nn.init.constant_(nothing.last.bias, -100)
+    assert tracker.cycled(unknown, nothing.decode, feedback=0.0) is None
+
+
+def test_real_clips_have_a_region_on_their_first_frame_alone(data, tiny):
+    index, seen = build_index([data], cache=None), []
+    for _ in range(2):
+        material = Material.of(index, tiny, memory_gigabytes=0.2)
+        seen.append([material.real_clip(number) for number in range(4)])
+        material.close()
+    some = [clip for clip in seen[0] if clip is not None]
+    assert some
+    for clip in some:
+        assert len(clip.frames) == tiny.cycle_frames and clip.ids == (1,)
+        assert clip.first_mask.any() and not clip.truth[1:].any()
+    for a, b in zip(*seen, strict=True):
+        assert (a is None) == (b is None) and (a is None or np.array_equal(a.truth, b.truth))
+
+
+def test_a_run_begins_with_a_decoder_and_learns_from_real_clips_too(finished, data, tiny, tmp_path):
+    config = replace(tiny, steps=2, init=str(finished / "decoder.safetensors"), cycles=2.0)
+    list(learn([data], output=tmp_path, config=config, device="cpu"))
+    begun = load_decoder(finished / "decoder.safetensors").state_dict()
+    after = load_decoder(tmp_path / "decoder.safetensors").state_dict()
+    near = [torch.dist(begun[k].float(), after[k].float()) < 0.5 for k in begun if "weight" in k]
+    assert all(near) and begun.keys() == after.keys()
+    with pytest.raises(WeightsError, match="No such file"):
+        config = replace(config, init=str(tmp_path / "none.safetensors"))
+        list(learn([data], output=tmp_path / "b", config=config, device="cpu"))
 
 
 def test_feedback_changes_what_is_copied_later(tracker):

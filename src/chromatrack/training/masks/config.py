@@ -9,6 +9,8 @@ from chromatrack.errors import InputError
 from chromatrack.json_text import json_text
 from chromatrack.propagation.config import check_fields
 
+_MOST_CYCLES = 100
+
 
 @dataclass(frozen=True, kw_only=True)
 class DecoderConfig:
@@ -20,9 +22,12 @@ class DecoderConfig:
         steps: length of the schedule (6000).
         minutes: wall-clock length of the schedule, instead of steps.
         round_steps: of a round: clips are made and tracked, then so many steps learned (60).
+        init: decoder to begin with, a weights file; None: one that only filters.
         clips: pasted clips made over `steps` (800); with `minutes` as many for each step.
         size: height and width of a pasted clip, pixels (384 576).
         frames: of a pasted clip (12).
+        cycles: real clips tracked there and back to a mask of their own, for each pasted clip (0).
+        cycle_frames: of such a clip, one way (6).
         batch: samples a step (16).
         learning_rate: peak of the schedule (0.002).
         pool: samples kept to learn from; of more, the oldest go (8000, 0.7 GB).
@@ -33,12 +38,15 @@ class DecoderConfig:
     """
 
     model: str = "small"
+    init: str | None = None
     steps: int = 6000
     minutes: float | None = None
     round_steps: int = 60
     clips: int = 800
     size: tuple[int, int] = (384, 576)
     frames: int = 12
+    cycles: float = 0.0
+    cycle_frames: int = 6
     batch: int = 16
     learning_rate: float = 2e-3
     pool: int = 8000
@@ -55,7 +63,9 @@ class DecoderConfig:
             _expect(getattr(self, name) > 0, name, "more than 0", self)
         _expect(self.minutes is None or self.minutes > 0, "minutes", "more than 0", self)
         _expect(self.seed >= 0, "seed", "0 or more", self)
-        _expect(self.frames >= 2, "frames", "2 or more", self)
+        for name in ("frames", "cycle_frames"):
+            _expect(getattr(self, name) >= 2, name, "2 or more", self)
+        _expect(0 <= self.cycles <= _MOST_CYCLES, "cycles", f"0 to {_MOST_CYCLES}", self)
         _expect(min(self.size) >= 64, "size", "sides of 64 pixels or more", self)
 
     def clips_before(self, round: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
@@ -64,6 +64,7 @@ def learn(
 
     Raises:
         InputError: no data, or `output` holds another run. OutputError: the disk is full.
+        WeightsError: no such encoder, or the decoder to begin with is none.
         StoppedError: SIGTERM or SIGHUP. TrainingError: nothing can be learned from the data.
     """
     config = config or DecoderConfig()
@@ -89,7 +90,8 @@ def _learn(
     stack: ExitStack,
 ) -> Generator[Validation]:
     with stack:
-        run = DecoderRun.begin(config, tracker.embedder.device)
+        fresh = replace(config, init=None) if resume else config
+        run = DecoderRun.begin(fresh, tracker.embedder.device)
         files.open(run, index, config, resume=resume)
         asked = stack.enter_context(asked_to_stop(again_ends=True))
         if files.is_measured():
@@ -174,6 +176,11 @@ class Lesson:
                 self.material.clip(clip), decode, feedback=feedback, rng=rng
             )
             made += [] if found is None else [found]
+            for cycle in range(int(clip * config.cycles), int((clip + 1) * config.cycles)):
+                real = self.material.real_clip(cycle)
+                if real is not None:
+                    found = self.tracker.cycled(real, decode, feedback=feedback)
+                    made += [] if found is None else [found]
             if not self._goes_on():
                 return False
         if made:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from chromatrack.errors import InputError, TrainingError
-from chromatrack.model.mask_decoder import MaskDecoder
+from chromatrack.model.mask_decoder import MaskDecoder, load_decoder
 from chromatrack.model.tensor_files import UNREADABLE, check_numbers, reason
 from chromatrack.training.config import learning_rate
 from chromatrack.training.masks.config import DecoderConfig, to_json
@@ -50,9 +50,14 @@ class DecoderRun:
 
     @classmethod
     def begin(cls, config: DecoderConfig, device: torch.device) -> DecoderRun:
-        """Untrained."""
+        """Nothing learned yet, or what `init` has.
+
+        Raises:
+            WeightsError: `init` is no decoder.
+        """
         torch.manual_seed(config.seed)
-        decoder = MaskDecoder().to(device)
+        decoder = MaskDecoder() if config.init is None else load_decoder(config.init)
+        decoder = decoder.to(device)
         averaged = copy.deepcopy(decoder).eval().requires_grad_(False)
         optimizer = torch.optim.AdamW(
             decoder.parameters(), lr=config.learning_rate, weight_decay=_WEIGHT_DECAY

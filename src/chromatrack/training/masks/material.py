@@ -18,7 +18,8 @@ from chromatrack.training.config import SamplerConfig
 from chromatrack.training.data.clip_store import EXCHANGE_EVERY, ClipStore
 from chromatrack.training.data.index import Index
 from chromatrack.training.masks.config import DecoderConfig
-from chromatrack.training.masks.pasted_clips import PastedClip, pasted_clip
+from chromatrack.training.masks.pasted_clips import LEAST_SHOWN, PastedClip, pasted_clip
+from chromatrack.training.masks.regions import grown_region
 
 _TRIES = 50  # how often a clip is drawn anew before the data is declared unusable
 _GAPS = 3  # decoded frames between two of a clip, at most
@@ -102,9 +103,28 @@ class Material:
             f"videos of {self.config.frames} frames or more without a cut, or photos alone"
         )
 
-    def _ground(self, step: int, rng: np.random.Generator) -> Tensor | None:
+    def real_clip(self, number: int) -> PastedClip | None:
+        """A clip with nothing pasted: its truth is a region of its first frame, and ends there.
+
+        None where by chance no stretch or no region of some size was drawn.
+        """
+        rng = np.random.default_rng((self.config.seed, 4, number))
+        step = number * EXCHANGE_EVERY // _CLIPS_AN_EXCHANGE
+        self.store.prepare(step)
+        ground = self._ground(step, rng, frames=self.config.cycle_frames)
+        if ground is None:
+            return None
+        truth = np.zeros((len(ground), *self.config.size), np.uint8)
+        truth[0] = grown_region(ground[0].float() / 255, rng).numpy()
+        if truth[0].sum() < LEAST_SHOWN:
+            return None
+        return PastedClip(ground.permute(0, 2, 3, 1).contiguous().numpy(), truth, (1,))
+
+    def _ground(
+        self, step: int, rng: np.random.Generator, *, frames: int | None = None
+    ) -> Tensor | None:
         """A stretch of a video, or of a photo where there are no videos: `(T, 3, H, W)` uint8."""
-        numbers, frames = self.store.available_clips(step), self.config.frames
+        numbers, frames = self.store.available_clips(step), frames or self.config.frames
         if not numbers:
             return panned(self._picture(step, rng), self.config.size, frames, rng)
         clip = self.store.clip(int(rng.choice(numbers)))

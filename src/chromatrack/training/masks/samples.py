@@ -17,13 +17,13 @@ from chromatrack.errors import WeightsError
 from chromatrack.model.mask_decoder import decoder_inputs
 from chromatrack.model.tensor_files import read_safetensors
 from chromatrack.ops.coords import image_size
-from chromatrack.ops.resample import COARSE
+from chromatrack.ops.resample import COARSE, from_coarse
 from chromatrack.propagation.label_state import LabelState
 from chromatrack.propagation.mask_decoding import Decode, MaskDecoding, halved, scales
 from chromatrack.propagation.propagate import FrameMarks, Input, Propagated, Propagator
 from chromatrack.tracking.embedder import FrameEmbedder
 from chromatrack.tracking.marks import Marks
-from chromatrack.training.masks.pasted_clips import PastedClip
+from chromatrack.training.masks.pasted_clips import LEAST_SHOWN, PastedClip
 from chromatrack.video.reader import Frame
 
 FRAMES_A_CLIP = 5
@@ -148,7 +148,28 @@ class ClipTracker:
             feedback: share of what its masks add that is remembered.
         """
         wanted = rng.permutation(np.arange(1, len(clip.frames)))[:FRAMES_A_CLIP].tolist()
-        masks = self._decoding(clip, decode, feedback, wanted)
+        return self._seen(clip, self._decoding(clip, decode, feedback, wanted))
+
+    def cycled(self, clip: PastedClip, decode: Decode, *, feedback: float) -> Samples | None:
+        """What is learned where a real clip, tracked to its end and back, comes to its first mask.
+
+        The way back begins with the masks that the way there ended with, so it needs no truth but
+        the first mask. None where the object is lost.
+        """
+        there, masks = None, self._decoding(clip, decode, feedback, ())
+        for step in self._steps(clip, masks):
+            there = None if step.readings is None else step.readings.masks
+        if there is None:
+            return None
+        shares = from_coarse(there.cpu(), clip.first_mask.shape).amax(0)
+        truth = clip.truth[::-1].copy()
+        truth[0] = (shares > _SEEN).numpy()
+        if truth[0].sum() < LEAST_SHOWN:
+            return None
+        back = PastedClip(clip.frames[::-1].copy(), truth, clip.ids)
+        return self._seen(back, self._decoding(back, decode, feedback, [len(truth) - 1]))
+
+    def _seen(self, clip: PastedClip, masks: WatchedDecoding) -> Samples | None:
         for _ in self._steps(clip, masks):
             pass
         if not masks.seen:
