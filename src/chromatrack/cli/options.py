@@ -32,7 +32,7 @@ else:
     # What only the protocols of others turn; what has one usual value, whoever tracks or colours.
     OTHERS = {"square", "long_multiple", "upsample", "stretch", "pinned", "fill", "harden"}
     OTHERS |= {"restrict_recent", "similarity", "faint", "moved_after", "moved_dilation"}
-    PRESET = {"size", "adapt", "redetect", "first", "spacing", "top_k", "radius_shape"}
+    PRESET = {"size", "adapt", "redetect", "decoder", "first", "spacing", "top_k", "radius_shape"}
     EvaluateKnobs = knobs("EvaluateKnobs", TrackConfig, PropagateConfig, without=["protocol"])
     TrackKnobs = knobs(
         "TrackKnobs", TrackConfig, PropagateConfig, without=OTHERS | {"protocol"}, preset=PRESET

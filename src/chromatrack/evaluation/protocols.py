@@ -119,7 +119,7 @@ def _theirs(name: str, propagate: PropagateConfig, **reading: Any) -> TrackConfi
         adapt=0.0,
         redetect=False,
         upsample="bilinear",
-        decoder=None,
+        decoder="none",
         protocol=name,
         **reading,
     )

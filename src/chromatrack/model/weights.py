@@ -85,13 +85,13 @@ def model_path(model: str | PathLike[str]) -> Path:
     )
 
 
-def decoder_path(decoder: str | None, model: str | PathLike[str]) -> Path | None:
+def decoder_path(decoder: str, model: str | PathLike[str]) -> Path | None:
     """Where the weights of a mask decoder are: a path, or "auto": those shipped with a model.
 
-    None where there are none, or none is asked for.
+    None where there are none, or "none" is asked for.
     """
     if decoder != "auto":
-        return None if decoder is None else Path(decoder)
+        return None if decoder == "none" else Path(decoder)
     shipped = DECODERS / f"{model}.safetensors"
     return shipped if shipped.is_file() else None
 

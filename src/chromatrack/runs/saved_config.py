@@ -19,7 +19,7 @@ LATER: Mapping[str, object] = {
     "upsample": "guided",
     "stretch": False,
     "protocol": "ours",
-    "decoder": None,
+    "decoder": "none",
 }
 """Settings that came after the first runs were saved, and what those were made with."""
 
@@ -33,9 +33,8 @@ def saved_config(data: Mapping[str, Any], place: str) -> TrackConfig:
     config = data.get("config")
     known = [field.name for field in fields(TrackConfig)]
     config = config if isinstance(config, dict) else {}
-    given: dict[str, Any] = {
-        name: config.get(name, LATER.get(name)) for name in known if name in config or name in LATER
-    }
+    given = {name: config[name] for name in known if name in config}
+    given |= {name: then for name, then in LATER.items() if given.get(name) is None}
     for name in ("propagate", "color"):
         if isinstance(given.get(name), dict):
             given[name] = _made(PropagateConfig, given[name], f"{place}: config.{name}")

@@ -48,8 +48,8 @@ class TrackConfig:
         stretch: stretch every label to [0, 1] over the frame before the largest wins.
         protocol: its name, for the record alone.
         decoder: what makes masks of copied labels: auto, the decoder that comes with the model;
-            a weights file of `chromatrack train-decoder`; or none (None): `upsample` does. With
-            networks of ours alone.
+            a weights file of `chromatrack train-decoder`; or none: `upsample` does. With networks
+            of ours alone.
     """
 
     size: int = 480
@@ -66,11 +66,9 @@ class TrackConfig:
     upsample: Upsample = "guided"
     stretch: bool = False
     protocol: str = "ours"
-    decoder: str | None = "auto"
+    decoder: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.decoder == "none":
-            object.__setattr__(self, "decoder", None)
         check_fields(self)
         if self.size < 16:
             raise InputError(f"size: expected a short side of 16 pixels or more, got {self.size}")

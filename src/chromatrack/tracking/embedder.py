@@ -99,7 +99,7 @@ class FrameEmbedder:
             return None
         own, wanted = self.encoder.decoder, self.config.decoder
         path = own if wanted == "auto" else wanted
-        return None if path is None else load_decoder(path).to(self.device).decode
+        return None if path in (None, "none") else load_decoder(path).to(self.device).decode
 
     def for_clip(self, lab: Tensor, *, grey: bool = False) -> Encoder:
         """The encoder as used for one clip: adapted to its first frame, made fast.

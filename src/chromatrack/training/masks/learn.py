@@ -75,7 +75,7 @@ def learn(
         embedder = FrameEmbedder(
             load_encoder(config.model),
             device=device,
-            config=TrackConfig(size=min(config.size), upsample="guided", decoder=None),
+            config=TrackConfig(size=min(config.size), upsample="guided", decoder="none"),
         )
         index = build_index(data, cache=cache)
         return _learn(index, ClipTracker(embedder), files, config, resume, stack.pop_all())
