@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chromatrack.ops.coords import (
+    FeatureSpec,
     box_edges,
     cell_count,
     cell_to_pixel,
@@ -168,3 +169,14 @@ def test_shares_of_the_frame_run_from_corner_to_corner():
 def test_the_nearest_place_inside():
     points = np.array([[-3.0, 5.0], [4.0, 31.6], [63.5, -0.5]])
     assert nearest_inside(points, size=(32, 64)).tolist() == [[-0.5, 5], [4, 31.5], [63.5, -0.5]]
+
+
+@given(st.integers(0, 40), st.sampled_from([(8, 0.0), (8, 3.5), (4, 1.5)]), st.integers(0, 2))
+def test_cells_stay_where_they_are_when_a_picture_is_halved(cell, grid, times):
+    spec = FeatureSpec(3, *grid)
+    small = spec.halved(times)
+    at, smaller = (
+        cell_to_pixel(torch.tensor(1.0 * cell), stride=s.stride, offset=s.offset)
+        for s in (spec, small)
+    )
+    assert float(at) + 0.5 == pytest.approx((float(smaller) + 0.5) * 2**times)

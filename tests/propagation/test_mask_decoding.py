@@ -5,17 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given as given_of
+from hypothesis import strategies as st
 from patch_encoders import SIZE, given_on, image_of, smooth_patches, square, wave_frame
 from patch_encoders import SMOOTH_SPEC as SPEC
 from torch import Tensor
 
 from chromatrack.ops.coords import FeatureSpec
 from chromatrack.ops.resample import COARSE, to_coarse
+from chromatrack.propagation.config import PropagateConfig
+from chromatrack.propagation.label_state import LabelState
 from chromatrack.propagation.layout import Layout
-from chromatrack.propagation.mask_decoding import MOST_DECODED, MaskDecoding
+from chromatrack.propagation.mask_decoding import MOST_DECODED, MaskDecoding, scales
 from chromatrack.propagation.mask_evidence import Discriminant
 from chromatrack.propagation.propagate import FrameMarks, Input
 from chromatrack.propagation.relabeling import Relabeling
+from chromatrack.structures import BoxMark
 from chromatrack.tracking.marks import Marks
 from chromatrack.video.reader import Frame
 
@@ -149,3 +154,43 @@ def test_state_goes_with_its_labels_when_others_leave():
     twin = decoding.fork()
     twin.relabel(Relabeling(twin.layout, Layout((9,))))
     assert twin.known == {1: second} and set(decoding.known) == {1, 2}
+
+
+def label_across(pixels: float, spec: FeatureSpec) -> Tensor:
+    return torch.tensor([[(pixels / spec.stride) ** 2]])
+
+
+@given_of(st.floats(4, 3000), st.sampled_from([4, 8]))
+def test_the_larger_an_object_the_smaller_it_is_seen(across, stride):
+    spec = FeatureSpec(4, stride, 0.0)
+    looks = scales(label_across(across, spec), spec)
+    larger = scales(label_across(2 * across, spec), spec)
+    assert len(looks) == (1 if across < 45 else 2) and looks[-1] <= larger[-1]
+    assert spec.halved(looks[-1]).stride >= 1
+    assert stride == 4 or across > 1400 or across / 2 ** looks[0] < 2 * 45 * 8
+
+
+def test_all_but_small_objects_are_seen_at_half_size_too():
+    marks, decode = Marks(masks={0: square(8, side=60)}), Recorder(1.0)
+    given = given_on(marks, 0, IMAGE)
+    decoding = MaskDecoding(marks.layout(), SPEC, decode)
+    decoding.read(frame_with(given), FEATURES, given.label_map, given)
+    _, masks = read(decoding, given.label_map)
+    whole, half = (image for image, *_ in decode.shown)
+    assert [-(-side // 2) for side in whole.shape[1:]] == list(half.shape[1:])
+    assert torch.allclose(half[:, 0, 0], whole[:, :2, :2].mean((1, 2)))
+    assert float(masks.max()) == 1  # both say so
+
+
+def test_what_is_in_a_box_is_decoded_too_and_its_box_is_that_of_the_mask():
+    marks, decode = Marks(boxes=[BoxMark(1, 0, 40, 40, 32, 32)]), Recorder(1.0)
+    state = LabelState(marks.layout(), SPEC, PropagateConfig(), decode=decode)
+    given = given_on(marks, 0, IMAGE)
+    label_map = state.settle(frame_with(given), FEATURES, None).label_map
+    assert not decode.shown
+    later = state.settle(frame_with(None, 1), FEATURES, label_map)
+    assert decode.shown and not bool(decode.shown[0][2].any())  # boxes do not share: no others
+    assert later.readings is not None and later.readings.masks is not None
+    assert len(later.readings.masks) == 0
+    box = later.readings.boxes[1]
+    assert box[2] > 40 and box[3] > 40  # it says that all about the label is the object

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from chromatrack.ops.coords import Box, FeatureSpec, box_edges, cell_to_pixel, edges_box
-from chromatrack.ops.resample import upsample_guided
+from chromatrack.ops.coords import Box, FeatureSpec, box_edges, cell_to_pixel, edges_box, image_size
+from chromatrack.ops.resample import from_coarse, upsample_guided
 from chromatrack.propagation.relabeling import Relabeling
 
 _TAIL = 0.02  # share of what a box holds that is cut off at each side as strays
+_SEEN = 0.5  # share of a decoded mask from which there is one
 _MARGIN = 32  # pixels around a label that its edges are found with
 _MOST_CHANGE = 1.6  # of a box's shape, width over height, from the drawn one
 _SLACK = 0.15  # of a box's side, by which what it holds may stick out of where it is expected
@@ -49,10 +50,16 @@ def outline(label: Tensor, image: Tensor, *, spec: FeatureSpec) -> Box:
     part = [slice(span.start * spec.stride, span.stop * spec.stride) for span in spans]
     cells, pixels = label[spans[0], spans[1]], image[:, part[0], part[1]]
     dense = upsample_guided(cells[None].to(pixels), pixels, spec=spec)[0]
-    level = min(float(dense.max()), 1.0) / 2
-    (left, right), (top, bottom) = (_ends((dense > level).sum(axis)) for axis in (0, 1))
+    left, top, right, bottom = _edges(dense)
     x, y = part[1].start, part[0].start
     return left + x, top + y, right + x, bottom + y
+
+
+def _edges(dense: Tensor) -> Box:
+    """(left, top, right, bottom) px of what is more than half as much as most, `(H, W)`."""
+    level = min(float(dense.max()), 1.0) / 2
+    (left, right), (top, bottom) = (_ends((dense > level).sum(axis)) for axis in (0, 1))
+    return left, top, right, bottom
 
 
 def _ends(line: Tensor) -> tuple[float, float]:
@@ -168,11 +175,19 @@ class BoxTracks:
         self.tracks[channel] = BoxTrack.start(box, found)
         self.tracks[channel].area = float(label.sum())
 
-    def read(self, channel: int, label: Tensor, image: Tensor) -> Box | None:
-        """The box on this frame; None before one was drawn. An empty label keeps the last box."""
+    def read(
+        self, channel: int, label: Tensor, image: Tensor, mask: Tensor | None = None
+    ) -> Box | None:
+        """The box on this frame; None before one was drawn. An empty label keeps the last box.
+
+        mask: `(H / 4, W / 4)`, decoded of the label `(h, w)`; None or empty: the label's outline
+            along the image is read.
+        """
         track = self.tracks.get(channel)
         if track is None or not bool((label > 0).any()):
             return track.box if track is not None else None
+        if mask is not None and float(mask.max()) > _SEEN:
+            return track.read(_edges(from_coarse(mask[None], image_size(image))[0]))
         return track.read(outline(label, image, spec=self.spec))
 
     def kept_near(self, channel: int, label: Tensor) -> Tensor:

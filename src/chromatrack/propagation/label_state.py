@@ -79,8 +79,9 @@ class LabelState:
             label_map = share_cells(label_map, free=layout.free)
         size = (features.shape[1], features.shape[2])
         recalled = self.redetector.reference(frame.index, size, len(label_map))
-        readings = self._read(frame.image, label_map, given, seen, cut)
-        return Settled(label_map, known, recalled, replace(readings, masks=masks))
+        readings = self._read(frame.image, label_map, given, seen, cut, masks)
+        regions = None if masks is None else masks[: len(layout.regions)]
+        return Settled(label_map, known, recalled, replace(readings, masks=regions))
 
     def fork(self) -> LabelState:
         """A copy that goes its own way; what no frame changes in place is shared."""
@@ -152,6 +153,7 @@ class LabelState:
         given: FrameMarks | None,
         seen: Seen | None,
         cut: bool,
+        masks: Tensor | None,
     ) -> Readings:
         channels = [*self.layout.region_channels, *self.layout.box_channels]
         if self.redetect:
@@ -164,7 +166,8 @@ class LabelState:
                 self.boxes.draw(channel, given.boxes[channel], label_map[channel], image)
                 boxes[channel] = given.boxes[channel]
                 continue
-            box = self.boxes.read(channel, label_map[channel], image)
+            mask = None if masks is None else masks[channel - 1]
+            box = self.boxes.read(channel, label_map[channel], image, mask)
             if box is not None:
                 boxes[channel] = box
         return Readings(confidence, boxes, seen, cut)

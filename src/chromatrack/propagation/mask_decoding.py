@@ -67,8 +67,9 @@ class MaskDecoding:
 
     @property
     def is_on(self) -> bool:
-        """Whether there is a decoder, and few enough regions for it."""
-        return self.decode is not None and 0 < len(self.layout.regions) <= MOST_DECODED
+        """Whether there is a decoder, and few enough things for it."""
+        things = len(self.layout.regions) + len(self.layout.boxes)
+        return self.decode is not None and 0 < things <= MOST_DECODED
 
     def fork(self) -> MaskDecoding:
         """A copy that goes its own way."""
@@ -84,16 +85,17 @@ class MaskDecoding:
     def read(
         self, frame: Input, features: Tensor, label_map: Tensor, given: FrameMarks | None
     ) -> tuple[Tensor, Tensor | None]:
-        """The label map to remember, and the masks `(R, H / 4, W / 4)`; None where it is off.
+        """The label map to remember, and the masks `(R + B, H / 4, W / 4)`; None where it is off.
 
-        What the user painted on the frame is the label as it is, and is learned from.
+        Of regions, then of what is in boxes. What the user painted on the frame is the label as it
+        is, and is learned from.
         """
         if not self.is_on:
             return label_map, None
-        labels = label_map[: self.layout.region_channels.stop]
+        labels = label_map[: self.layout.box_channels.stop]
         grid = [-(-side // COARSE) for side in frame.image.shape[-2:]]
         masks, told = label_map.new_zeros(len(labels) - 1, *grid), label_map.clone()
-        for channel in self.layout.region_channels:
+        for channel in (*self.layout.region_channels, *self.layout.box_channels):
             label = labels[channel]
             if given is not None and bool(given.painted[channel]):
                 self._learn(channel, features, label)
@@ -108,7 +110,9 @@ class MaskDecoding:
                 dense = from_coarse(mask[None], image_size(part))
                 seen = to_cells(dense[None], self.spec)[0, 0]
                 told[channel, *cells] += self.feedback * (seen - label[*cells]).clamp(min=0)
-        return told, masks / masks.sum(0).clamp(min=1)
+        regions = len(self.layout.regions)
+        masks[:regions] /= masks[:regions].sum(0).clamp(min=1)
+        return told, masks
 
     def _learn(self, channel: int, features: Tensor, label: Tensor) -> None:
         if bool((label > 0).any()):
@@ -122,8 +126,8 @@ class MaskDecoding:
     ) -> Tensor:
         """What is decoded of an object in a part of the picture: the mean over its scales."""
         assert self.decode is not None
-        label, others = labels[channel, *cells], labels[1:, *cells].clone()
-        others[channel - 1] = 0
+        label = labels[channel, *cells]
+        others = self._others(channel, labels)[:, *cells]
         evidence = self.known[channel].read(features[:, *cells])
         other, found = others.amax(0), []
         for times in scales(labels[channel], self.spec):
@@ -133,6 +137,15 @@ class MaskDecoding:
         mask = torch.stack(found).mean(0)
         held = self._coarse(part, label)[None]
         return mask * (F.max_pool2d(held, 2 * _NEAR + 1, 1, _NEAR)[0] > _HELD)
+
+    def _others(self, channel: int, labels: Tensor) -> Tensor:
+        """Labels of things that are not where this one is: boxes may be of what a region is of."""
+        regions = self.layout.region_channels
+        if channel not in regions:
+            return torch.zeros_like(labels[:1])
+        others = labels[1 : regions.stop].clone()
+        others[channel - 1] = 0
+        return others
 
     def _window(self, label: Tensor) -> tuple[slice, slice]:
         """The rows and columns of cells that hold a label, with a margin."""
