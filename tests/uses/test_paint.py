@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 import pytest
+import torch
 from synthetic import moving_clip, write_clip
 from video_clips import write_clip as write_deep
 
 from chromatrack import Tracker
 from chromatrack.errors import InputError
 from chromatrack.evaluation.synthetic.clips import scene
+from chromatrack.model.mask_decoder import MaskDecoder, save_decoder
 from chromatrack.tracking.config import TrackConfig
 from chromatrack.uses.layers import ImageLayer
 from chromatrack.uses.paint import paint_frames, paint_video
@@ -61,6 +64,21 @@ def test_a_texture_goes_with_a_moving_object_both_ways(tracker, tmp_path):
         assert np.abs(middle(found) - start - moved).max() < 0.6
         assert found.sum() == pytest.approx(11 * 11, abs=25)
         assert frame.shown[0] > 0.7
+
+
+def test_no_decoder_says_where_a_texture_ends(tracker, tmp_path):
+    """One that says that nothing is anywhere: surfaces end where no edge is, so none is asked."""
+    clip = moving_clip(frames=4, size=SIZE, velocity=(3.0, 1.0), radius=24)
+    video = write_clip(tmp_path / "clip", clip)
+    decoder = MaskDecoder()
+    torch.nn.init.constant_(decoder.last.bias, -100)
+    save_decoder(tmp_path / "none.safetensors", decoder)
+    config = replace(tracker.config, decoder=str(tmp_path / "none.safetensors"))
+    deaf = Tracker(tracker.encoder, device="cpu", config=config)
+    texture = ImageLayer(blob(), 0, *on_object(clip[0]))
+    for frame in paint_frames(deaf, video, textures=[texture]):
+        assert frame.shown[0] > 0.7
+    assert deaf.config.decoder == config.decoder
 
 
 @pytest.mark.parametrize("name", ["rotation", "scale"])

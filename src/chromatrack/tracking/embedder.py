@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -100,6 +101,12 @@ class FrameEmbedder:
         own, wanted = self.encoder.decoder, self.config.decoder
         path = own if wanted == "auto" else wanted
         return None if path in (None, "none") else load_decoder(path).to(self.device).decode
+
+    def undecoded(self) -> FrameEmbedder:
+        """The same without a mask decoder: for parts of surfaces, which end where no edge is."""
+        twin = copy.copy(self)
+        twin.decode, twin.config = None, replace(self.config, decoder="none")
+        return twin
 
     def for_clip(self, lab: Tensor, *, grey: bool = False) -> Encoder:
         """The encoder as used for one clip: adapted to its first frame, made fast.

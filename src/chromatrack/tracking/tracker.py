@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike, fspath
 from typing import Unpack, get_args
@@ -70,6 +71,12 @@ class Tracker:
     def encoder(self) -> Encoder:
         """The network to track with, as loaded."""
         return self.embedder.encoder
+
+    def undecoded(self) -> Tracker:
+        """The same without a mask decoder: for parts of surfaces, which end where no edge is."""
+        twin = copy.copy(self)
+        twin.embedder = self.embedder.undecoded()
+        return twin
 
     @classmethod
     def from_pretrained(

@@ -158,11 +158,11 @@ def paint_frames(
     if not found:
         raise InputError("paint: expected a texture or a painted frame, got neither")
     layers = share_runs(found)
-    tracks = []
+    surfaces, tracks = tracker.undecoded(), []
     for number in sorted({layer.run for layer in layers}):
         run = [layer for layer in layers if layer.run == number]
         tracks.append(
-            tracker.track(
+            surfaces.track(
                 video,
                 masks=_run_masks(run),
                 points=[mark for layer in run for mark in layer.surface.marks(layer.first_id)],
