@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from chromatrack.errors import WeightsError
+from chromatrack.model import weights
 from chromatrack.model.mask_decoder import MaskDecoder, save_decoder
+from chromatrack.model.weights import decoder_path, load_encoder
 from chromatrack.ops.coords import cell_count
 from chromatrack.tracking.config import TrackConfig
 from chromatrack.tracking.embedder import FrameEmbedder
@@ -35,3 +37,19 @@ def test_a_decoder_that_is_none_is_refused_in_one_line(tiny_encoder, tmp_path):
         with pytest.raises(WeightsError, match=name) as told:
             FrameEmbedder(tiny_encoder, device="cpu", config=config)
         assert "\n" not in str(told.value)
+
+
+def test_a_decoder_is_the_models_own_or_anothers_or_none(tiny_encoder, tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "DECODERS", tmp_path)
+    save_decoder(tmp_path / "small.safetensors", MaskDecoder())
+    assert decoder_path("auto", "small") == decoder_path("small", "other")
+    assert decoder_path("auto", "other") is None and decoder_path("none", "small") is None
+    shipped = load_encoder("small")
+
+    def decodes(encoder, decoder: str) -> bool:
+        return FrameEmbedder(encoder, config=TrackConfig(decoder=decoder)).decode is not None
+
+    assert decodes(shipped, "auto") and not decodes(shipped, "none")
+    assert decodes(tiny_encoder, "small") and not decodes(tiny_encoder, "auto")
+    own = FrameEmbedder(shipped)
+    assert own.undecoded().decode is None and own.decode is not None

@@ -88,12 +88,15 @@ def model_path(model: str | PathLike[str]) -> Path:
 def decoder_path(decoder: str, model: str | PathLike[str]) -> Path | None:
     """Where the weights of a mask decoder are: a path, or "auto": those shipped with a model.
 
-    None where there are none, or "none" is asked for.
+    A model's name means those shipped with that one. None where there are none, or "none" is asked
+    for.
     """
-    if decoder != "auto":
-        return None if decoder == "none" else Path(decoder)
-    shipped = DECODERS / f"{model}.safetensors"
-    return shipped if shipped.is_file() else None
+    if decoder == "none":
+        return None
+    shipped = DECODERS / f"{model if decoder == 'auto' else decoder}.safetensors"
+    if shipped.is_file():
+        return shipped
+    return None if decoder == "auto" else Path(decoder)
 
 
 def is_model(model: str | PathLike[str]) -> bool:

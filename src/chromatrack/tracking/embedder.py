@@ -18,6 +18,7 @@ from chromatrack.model.encoder import (
     normalize_lab,
 )
 from chromatrack.model.mask_decoder import load_decoder
+from chromatrack.model.weights import decoder_path
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import FeatureSpec
 from chromatrack.ops.resample import planes, resize
@@ -98,9 +99,9 @@ class FrameEmbedder:
         """What makes masks of labels that were copied by our networks, if it is wanted."""
         if not isinstance(self.encoder, ResNetEncoder):
             return None
-        own, wanted = self.encoder.decoder, self.config.decoder
-        path = own if wanted == "auto" else wanted
-        return None if path in (None, "none") else load_decoder(path).to(self.device).decode
+        wanted = self.config.decoder
+        path = self.encoder.decoder if wanted == "auto" else decoder_path(wanted, "")
+        return None if path is None else load_decoder(path).to(self.device).decode
 
     def undecoded(self) -> FrameEmbedder:
         """The same without a mask decoder: for parts of surfaces, which end where no edge is."""
