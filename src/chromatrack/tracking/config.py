@@ -47,9 +47,9 @@ class TrackConfig:
         upsample: how masks come to full size: along the image's edges, or by plain interpolation.
         stretch: stretch every label to [0, 1] over the frame before the largest wins.
         protocol: its name, for the record alone.
-        decoder: what makes masks of copied labels: auto, the decoder that comes with the model; that
-            of another shipped model (small), for networks trained from it; a weights file of
-            `chromatrack train-decoder`; or none: `upsample` does. With networks of ours alone.
+        decoder: what makes masks of copied labels: auto, the decoder that comes with the model;
+            small, that of `small`, for networks trained from it; a weights file of `chromatrack
+            train-decoder`; or none: `upsample` does. With networks of ours alone.
     """
 
     size: int = 480
