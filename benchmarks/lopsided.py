@@ -33,7 +33,7 @@ from chromatrack.model.encoder import ResNetEncoder, build_encoder, normalize_la
 from chromatrack.model.weights import load_encoder
 from chromatrack.ops.color import rgb_to_lab
 
-SIZE = 241, 425
+HEIGHT, WIDTH = 241, 425
 FRAMES = 0, 20
 EDGE = 4
 NAMES = ("stem", "layer 1", "layer 2", "layer 3", "head", "border", "upside down", "found", "odd")
@@ -45,7 +45,7 @@ def frames(davis: Path, sequences: Sequence[str] | None) -> Tensor:
     for sequence in read_davis(davis, sequences=sequences).sequences:
         for number in FRAMES:
             with Image.open(sequence.images[number]) as image:
-                small = image.convert("RGB").resize(SIZE[::-1], Image.Resampling.LANCZOS)
+                small = image.convert("RGB").resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
             found.append(torch.from_numpy(np.array(small)).movedim(-1, 0) / 255)
     return normalize_lab(rgb_to_lab(torch.stack(found)))
 
@@ -68,8 +68,12 @@ def maps(encoder: ResNetEncoder, lab: Tensor) -> list[Tensor]:
     """Features after the stem, after each layer and after the head, less their mean per frame."""
     ends = np.cumsum(encoder.config.blocks) - 1
     found: list[Tensor] = []
+
+    def keep(_: nn.Module, __: tuple[Tensor, ...], out: Tensor) -> None:
+        found.append(out)
+
     parts: list[nn.Module] = [encoder.stem, *(encoder.layers[int(end)] for end in ends)]
-    hooks = [part.register_forward_hook(lambda _, __, out: found.append(out)) for part in parts]
+    hooks = [part.register_forward_hook(keep) for part in parts]
     found.append(encoder.project(lab))
     for hook in hooks:
         hook.remove()
