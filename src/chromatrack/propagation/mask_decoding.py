@@ -126,10 +126,8 @@ class MaskDecoding:
     ) -> Tensor:
         """What is decoded of an object in a part of the picture: the mean over its scales."""
         assert self.decode is not None
-        label = labels[channel, *cells]
-        others = self._others(channel, labels)[:, *cells]
-        evidence = self.known[channel].read(features[:, *cells])
-        other, found = others.amax(0), []
+        label, other = labels[channel, *cells], self._other(channel, labels[:, *cells])
+        evidence, found = self.known[channel].read(features[:, *cells]), []
         for times in scales(labels[channel], self.spec):
             spec, small = self.spec.halved(times), halved(part, times)
             mask = self.decode(small, label, other, evidence, spec)
@@ -138,14 +136,14 @@ class MaskDecoding:
         held = self._coarse(part, label)[None]
         return mask * (F.max_pool2d(held, 2 * _NEAR + 1, 1, _NEAR)[0] > _HELD)
 
-    def _others(self, channel: int, labels: Tensor) -> Tensor:
-        """Labels of things that are not where this one is: boxes may be of what a region is of."""
+    def _other(self, channel: int, labels: Tensor) -> Tensor:
+        """The largest label of other regions, `(h, w)`; of a box none: it may be of a region's."""
         regions = self.layout.region_channels
         if channel not in regions:
-            return torch.zeros_like(labels[:1])
+            return torch.zeros_like(labels[channel])
         others = labels[1 : regions.stop].clone()
         others[channel - 1] = 0
-        return others
+        return others.amax(0)
 
     def _window(self, label: Tensor) -> tuple[slice, slice]:
         """The rows and columns of cells that hold a label, with a margin."""

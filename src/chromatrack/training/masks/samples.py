@@ -32,7 +32,6 @@ FRAMES_A_CLIP = 5
 SIDE = 64
 """Steps of the decoder's grid that a sample is high and wide, about its object."""
 
-
 _HELD = 0.02  # largest share of a label below which its object is lost, and nothing decodes it
 _SEEN = 0.5  # share of a step from which it is the object's
 
@@ -71,14 +70,12 @@ class WatchedDecoding(MaskDecoding):
     ) -> tuple[Tensor, Tensor | None]:
         """As of `MaskDecoding`."""
         if frame.index in self.frames and given is None:
-            labels = label_map[self.layout.region_channels]
             for channel, one in self.known.items():
-                label, others = labels[channel - 1], labels.clone()
-                others[channel - 1] = 0
+                label = label_map[channel]
                 if bool(label.max() > _HELD):
-                    evidence = one.read(features)
+                    other, evidence = self._other(channel, label_map), one.read(features)
                     for times in scales(label, self.spec):
-                        self._keep(frame, channel, times, label, others.amax(0), evidence)
+                        self._keep(frame, channel, times, label, other, evidence)
         return super().read(frame, features, label_map, given)
 
     def _keep(
@@ -87,11 +84,11 @@ class WatchedDecoding(MaskDecoding):
         channel: int,
         times: int,
         label: Tensor,
-        others: Tensor,
+        other: Tensor,
         evidence: Tensor,
     ) -> None:
         image, spec = halved(frame.image, times), self.spec.halved(times)
-        inputs = decoder_inputs(image, label, others, evidence, spec)
+        inputs = decoder_inputs(image, label, other, evidence, spec)
         middle = _middle(inputs[0])
         part = around(inputs, middle).half().cpu()
         self.seen.append(Seen(frame.index, channel, times, middle, part))
