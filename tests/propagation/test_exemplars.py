@@ -52,7 +52,7 @@ def block(rows: slice, columns: slice, size: tuple[int, int] = (14, 18)) -> torc
 
 def test_a_view_holds_an_object_and_what_is_around_it():
     features, label = random_features(0), block(slice(4, 7), slice(6, 10))
-    view = take_view(features, label)
+    view = take_view(features, features, label)
     assert view.features.shape == (8, 9, 10) and view.labels.shape == (9, 10)  # 3 more all round
     assert torch.equal(view.features, features[:, 1:10, 3:13])
     assert view.own.shape == (12, 8) and view.around.shape == (9 * 10 - 12, 8)
@@ -60,20 +60,20 @@ def test_a_view_holds_an_object_and_what_is_around_it():
 
 
 def test_a_faint_object_still_has_cells_of_its_own():
-    view = take_view(random_features(0), 0.2 * block(slice(4, 7), slice(6, 10)))
+    view = take_view(*[random_features(0)] * 2, 0.2 * block(slice(4, 7), slice(6, 10)))
     assert len(view.own) == 12
 
 
 def test_views_of_large_objects_are_thinned_out():
     size = (60, 60)
-    view = take_view(random_features(0, size), block(slice(5, 55), slice(5, 55), size))
+    view = take_view(*[random_features(0, size)] * 2, block(slice(5, 55), slice(5, 55), size))
     assert 0 < len(view.own) <= 256 and 0 < len(view.around) <= 256
 
 
 @given(st.integers(-4, 8), st.integers(-4, 10))
 def test_a_view_is_put_back_where_it_fits(top, left):
     features, label = random_features(1), block(slice(4, 8), slice(5, 9))
-    view = take_view(features, label)
+    view = take_view(features, features, label)
     canvas, labels = torch.zeros(8, 14, 18), torch.zeros(14, 18)
     put_back(PlacedExemplar(view, (top, left), 1), canvas, labels)
     expected = torch.zeros(40, 40)
@@ -84,7 +84,7 @@ def test_a_view_is_put_back_where_it_fits(top, left):
 
 
 def test_a_view_outside_the_frame_leaves_it_as_it_is():
-    view = take_view(random_features(1), block(slice(4, 8), slice(5, 9)))
+    view = take_view(*[random_features(1)] * 2, block(slice(4, 8), slice(5, 9)))
     canvas, labels = torch.zeros(8, 14, 18), torch.zeros(14, 18)
     for corner in ((-20, 0), (0, -20), (14, 3), (3, 18)):
         put_back(PlacedExemplar(view, corner, 1), canvas, labels)
@@ -94,7 +94,7 @@ def test_a_view_outside_the_frame_leaves_it_as_it_is():
 @given(st.integers(-3, 4), st.integers(-4, 6))
 def test_where_a_view_fits_best_is_where_its_object_went(down, right):
     features, label = random_features(2), block(slice(4, 8), slice(6, 10))
-    view = take_view(features, label)
+    view = take_view(features, features, label)
     moved = torch.roll(features, (down, right), (1, 2))
     place = middle(label) + torch.tensor([right + 1.0, down - 1.0])  # a little off
     score, corner = fit(view, moved, place)
@@ -107,7 +107,7 @@ def test_a_large_view_fits_where_a_search_of_all_places_finds_it(down, right, se
     features = F.avg_pool2d(random_features(seed, (64, 84))[None], 5, 1)[0]  # 60 x 80, smooth
     label = torch.zeros(60, 80)
     label[14:40, 20:48] = 1
-    view = take_view(features, label)
+    view = take_view(features, features, label)
     assert view.labels.numel() > 400
     moved = torch.roll(features, (down, right), (1, 2))
     place = middle(label) + torch.tensor([right + 2.0, down - 1.0])
@@ -123,7 +123,7 @@ def test_a_large_view_fits_where_a_search_of_all_places_finds_it(down, right, se
 @given(st.integers(-30, 90), st.integers(-30, 110))
 def test_a_view_is_fitted_wherever_it_is_looked_for(y, x):
     features = random_features(7)
-    view = take_view(features, block(slice(4, 7), slice(6, 10)))
+    view = take_view(features, features, block(slice(4, 7), slice(6, 10)))
     score, (top, left) = fit(view, features, torch.tensor([float(x), float(y)]))
     a, b = view.labels.shape
     assert -1 <= score <= 1.0001

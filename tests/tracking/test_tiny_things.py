@@ -152,7 +152,7 @@ def test_a_view_of_the_faintest_thing_has_its_cell():
     features = torch.nn.functional.normalize(torch.randn(4, 9, 9), dim=0)
     labels = torch.zeros(9, 9)
     labels[4, 4] = 1e-4
-    view = take_view(features, labels)
+    view = take_view(features, features, labels)
     assert len(view.own) == 1 and view.labels.shape == (7, 7)
 
 

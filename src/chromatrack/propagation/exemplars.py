@@ -38,8 +38,8 @@ def likeness(cells: Tensor, gallery: Tensor) -> Tensor:
 class Exemplar:
     """An object as seen on one frame, cut out with a margin.
 
-    features: `(C, a, b)`. labels: `(a, b)` in [0, 1]. own, around: cells of the object `(n, C)`
-    and beside it `(m, C)`, thinned out.
+    features: `(C, a, b)`. labels: `(a, b)` in [0, 1]. own, around: looks of the object's cells
+    `(n, C)` and of those beside it `(m, C)`, thinned out.
     """
 
     features: Tensor
@@ -93,12 +93,12 @@ def coarser(features: Tensor, factor: int) -> Tensor:
     return F.normalize(F.avg_pool2d(features[None], factor, ceil_mode=True)[0], dim=0)
 
 
-def surroundings(features: Tensor, label_map: Tensor, *, margin: int = 0) -> Surroundings:
+def surroundings(looks: Tensor, label_map: Tensor, *, margin: int = 0) -> Surroundings:
     """A frame's cells and labels, coarse; labels reach `margin` cells further than they did."""
-    factor = coarse_factor((features.shape[1], features.shape[2]))
+    factor = coarse_factor((looks.shape[1], looks.shape[2]))
     labels = F.max_pool2d(label_map[None], 2 * margin + 1, 1, margin)
     labels = F.max_pool2d(labels, factor, ceil_mode=True)[0]
-    return Surroundings(coarser(features, factor).flatten(1).T, labels.flatten(1))
+    return Surroundings(coarser(looks, factor).flatten(1).T, labels.flatten(1))
 
 
 def fit(view: Exemplar, features: Tensor, place: Tensor) -> tuple[float, tuple[int, int]]:
@@ -182,14 +182,19 @@ def strong_cells(labels: Tensor) -> Tensor:
     return labels >= min(_STRONG, float(labels.max()))
 
 
-def take_view(features: Tensor, labels: Tensor) -> Exemplar:
-    """Cut an object out of a frame: features `(C, h, w)`, labels `(h, w)`, not 0 everywhere."""
+def take_view(features: Tensor, looks: Tensor, labels: Tensor) -> Exemplar:
+    """Cut an object out of a frame.
+
+    Args:
+        features, looks: `(C, h, w)`, what is pointed with and what likeness is measured in.
+        labels: `(h, w)`, not 0 everywhere.
+    """
     largest = float(labels.max())
     faint = _FAINT if largest > _FAINT else largest / 2  # however small, it has a cell
     near = F.max_pool2d((labels[None, None] > faint).float(), 2 * MARGIN + 1, 1, MARGIN)[0, 0] > 0
     rows, columns = near.any(1).nonzero()[:, 0], near.any(0).nonzero()[:, 0]
     box = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
-    cells = features.flatten(1).T
+    cells = looks.flatten(1).T
     return Exemplar(
         features[:, box[0], box[1]].clone(),
         labels[box].clone(),

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.ops.affinity import tiled_affinity
+from chromatrack.ops.whitening import Whitening
 from chromatrack.propagation.config import PropagateConfig
 from chromatrack.propagation.exemplars import (
     MARGIN,
@@ -65,10 +66,8 @@ _DROP = 0.2
 """Margin that is lost before what is labelled is doubted: looks change by less."""
 _FLOOR = -0.1
 """Margin above which nothing is doubted: it is about as much like itself as like the rest."""
-_LEAST_SLACK = 0.06
-"""Margin that a found object may miss of its usual one, however small that is."""
-_SLACK = 0.45
-"""The same as a share of its usual margin."""
+_SLACK = 0.6
+"""Share of its usual margin that a found object may miss."""
 _BEFORE = 8
 """Frames before an object was lost by whose surroundings it is recognised: later may hide it."""
 _BLUR = 2
@@ -95,6 +94,8 @@ _VIEW_MARGIN = 0.05
 """Margin from which a frame shows an object well enough for a view."""
 _VIEW_SHARE = 0.5
 """The same as a share of its usual margin."""
+_SEARCHED = 40
+"""Cells that an object has at least in the coarser frame that it is searched in."""
 _STEP = 5
 """Cells by which a candidate may move from a frame to the next."""
 _LIKE = 0.8
@@ -145,7 +146,7 @@ class ObjectMemory:
     @property
     def accept(self) -> float:
         """The margin from which something seen anywhere in the frame is taken for the object."""
-        return self.usual - max(_LEAST_SLACK, _SLACK * abs(self.usual))
+        return self.usual - _SLACK * abs(self.usual)
 
     @property
     def least(self) -> float:
@@ -157,7 +158,8 @@ class ObjectMemory:
 class Redetector:
     """All objects of a pass; `settle` is called on every frame with what the pointer copied.
 
-    regions: label channels of objects that share cells. boxes: of those that do not.
+    regions: label channels of objects that share cells. boxes: of those that do not. whitening:
+    from features to looks, in which likeness is measured; of the first marked frame.
     """
 
     regions: Sequence[int]
@@ -166,6 +168,7 @@ class Redetector:
     objects: dict[int, ObjectMemory] = field(default_factory=dict)
     marked: dict[int, Surroundings] = field(default_factory=dict)
     recent: deque[Surroundings] = field(default_factory=lambda: deque(maxlen=_BEFORE))
+    whitening: Whitening | None = None
 
     def fork(self) -> Redetector:
         """A copy that goes its own way."""
@@ -211,27 +214,39 @@ class Redetector:
         """
         label_map = painted_over.clone()
         known = torch.ones(len(label_map), dtype=torch.bool, device=features.device)
-        around = surroundings(features, label_map, margin=_BLUR)
-        if given is not None:
-            self.marked[index] = surroundings(features, label_map)
-        self._contest(features, label_map, given)
+        shown = given is not None and bool(given.shown.any())
+        begun = self.whitening is not None or shown
+        looks = self.looks(features) if begun else features
+        around = surroundings(looks, label_map, margin=_BLUR)
+        if given is not None and begun:
+            self.marked[index] = surroundings(looks, label_map)
+        self._contest(looks, label_map, given)
         for channel in [*self.regions, *self.boxes]:
             body = self.objects.setdefault(channel, ObjectMemory())
             if given is not None and bool(given.painted[channel]):
-                self._renew(body, channel, features, label_map[channel])
+                self._renew(body, channel, features, looks, label_map[channel])
             elif body.views:
                 if not body.lost:
-                    self._judge(body, channel, index, features, label_map[channel], cut=cut)
+                    self._judge(
+                        body, channel, index, features, looks, label_map[channel], cut=cut
+                    )
                 if body.lost:
-                    found = self._search(body, channel, features)
+                    found = self._search(body, channel, features, looks)
                     if channel in self.regions:
                         label_map[list(self.regions)] *= 1 - found
                     label_map[channel] = found
             if body.lost or not body.views:
                 label_map[channel] = 0
                 known[channel] = False
-        self.recent.append(around)
+        if begun:
+            self.recent.append(around)
         return label_map, known
+
+    def looks(self, features: Tensor) -> Tensor:
+        """What likeness is measured in, of `(C, h, w)` features; the first seen set the scale."""
+        if self.whitening is None:
+            self.whitening = Whitening.of(features)
+        return self.whitening(features)
 
     def reference(self, index: int, size: tuple[int, int], labels: int) -> Reference | None:
         """The views of objects found lately, put back where they were found, as one reference."""
@@ -249,7 +264,7 @@ class Redetector:
             body.recalled = replace(recalled, steps=steps) if steps > 0 else None
         return Reference(index, features, label_map, self.config.recent_radius, trust)
 
-    def _contest(self, features: Tensor, label_map: Tensor, given: FrameMarks | None) -> None:
+    def _contest(self, looks: Tensor, label_map: Tensor, given: FrameMarks | None) -> None:
         """Let regions that meet contest their cells, in place: each goes to what it looks like.
 
         The pointer's recent frames pass mistakes on; where look-alikes cross, the views decide.
@@ -265,7 +280,7 @@ class Redetector:
         cells = ((near.sum(0) > 1) & (labels.sum(0) > _NEAR)).flatten().nonzero()[:, 0]
         if len(cells) == 0:
             return
-        some = features.flatten(1).T[cells]
+        some = looks.flatten(1).T[cells]
         like = torch.stack(
             [likeness(some, torch.cat([v.own for v in bodies[c].views])) for c in able]
         )
@@ -288,7 +303,14 @@ class Redetector:
         own = likeness(cells, torch.cat([view.own for view in body.views]))
         return own - likeness(cells, self._rest(body, channel)), own
 
-    def _renew(self, body: ObjectMemory, channel: int, features: Tensor, labels: Tensor) -> None:
+    def _renew(
+        self,
+        body: ObjectMemory,
+        channel: int,
+        features: Tensor,
+        looks: Tensor,
+        labels: Tensor,
+    ) -> None:
         """The user painted the object here, or declared it lost."""
         body.doubt = body.hidden = body.stood = 0
         body.candidate = body.recalled = None
@@ -297,9 +319,9 @@ class Redetector:
         if body.lost:
             body.before = None
             return
-        body.views = [take_view(features, labels)]
+        body.views = [take_view(features, looks, labels)]
         body.area, body.place = float(labels.sum()), middle(labels)
-        strong = features.flatten(1).T[strong_cells(labels).flatten()]
+        strong = looks.flatten(1).T[strong_cells(labels).flatten()]
         body.usual = float(self._margin(body, channel, strong)[0].mean())
         body.fresh = True
 
@@ -309,6 +331,7 @@ class Redetector:
         channel: int,
         index: int,
         features: Tensor,
+        looks: Tensor,
         labels: Tensor,
         *,
         cut: bool,
@@ -322,7 +345,7 @@ class Redetector:
             return
         core = thinned(core.nonzero()[:, 0], _JUDGED)
         weight = flat[core] / flat[core].sum()
-        margins, own = self._margin(body, channel, features.flatten(1).T[core])
+        margins, own = self._margin(body, channel, looks.flatten(1).T[core])
         margin, like = float((margins * weight).sum()), float((own * weight).sum())
         if body.fresh:  # the marked frame's own cells are more like themselves than any later ones
             body.usual, body.like, body.fresh = margin, like, False
@@ -340,19 +363,23 @@ class Redetector:
             body.area += (_GROW if mass > body.area else _SHRINK) * (mass - body.area)
         body.place = middle(labels)
         if index % _EVERY == 0 and margin > max(_VIEW_MARGIN, _VIEW_SHARE * body.usual):
-            keep_view(body.views, take_view(features, labels))
+            keep_view(body.views, take_view(features, looks, labels))
 
     def _lose(self, body: ObjectMemory) -> None:
         body.lost, body.hidden, body.stood, body.doubt = True, 0, 0, 0
         body.candidate, body.recalled, body.confidence = None, None, 0.0
         body.before = self.recent[0] if self.recent else None
 
-    def _search(self, body: ObjectMemory, channel: int, features: Tensor) -> Tensor:
+    def _search(
+        self, body: ObjectMemory, channel: int, features: Tensor, looks: Tensor
+    ) -> Tensor:
         """Look for a lost object in the whole frame; its labels `(h, w)`, 0 while not found."""
         body.hidden += 1
         size = (features.shape[1], features.shape[2])
         factor = coarse_factor(size)
-        coarse = coarser(features, factor)
+        while factor > 1 and body.area < _SEARCHED * factor * factor:
+            factor //= 2
+        coarse = coarser(looks, factor)
         found = self._candidate(body, channel, coarse, factor)
         nothing = features.new_zeros(size)
         if found is None:

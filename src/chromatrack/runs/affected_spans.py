@@ -169,12 +169,16 @@ class SpanRun:
         for frame in self._just_before(begin, before, backward=backward):
             way.labels.cuts.is_cut(run.embedder.image(frame.rgb))
         if run.embedder.spec.clip_length == 1 and way.labels.redetect:
-            for keyframe in before[:_PRIMED][::-1] if backward else before[-_PRIMED:]:
+            seen = before[::-1] if backward else before
+            way.labels.redetector.looks(run.embed(seen[0])[0])
+            for keyframe in seen[-_PRIMED:]:
                 features, frame = run.embed(keyframe)
                 if frame.given is not None:
                     given = way.labels.prepare(frame.given, features, frame.image)
                     label_map = given.label_map
-                    way.labels.redetector.marked[keyframe] = surroundings(features, label_map)
+                    redetector = way.labels.redetector
+                    looks = redetector.looks(features)
+                    redetector.marked[keyframe] = surroundings(looks, label_map)
         return way
 
     def _just_before(self, begin: int, before: list[int], *, backward: bool) -> list[Frame]:
