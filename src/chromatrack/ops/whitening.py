@@ -16,30 +16,28 @@ _NOISE = 1e-4
 
 @dataclass(frozen=True)
 class Whitening:
-    """Takes the mean of a picture's features away and divides by how they vary together.
+    """Divides features by how they vary together in a picture.
 
-    What all cells of a picture have in common tells none of them apart, and how much that is
-    depends on the picture and on the network: the same cosine is close in one and far in another.
+    How alike two things look depends on the picture and on the network: the same cosine is close in
+    one and far in another. The mean is not taken away: seen from the mean of one scene, all of
+    another one lies in the same direction, and looks like whatever lies there.
 
-    mean: `(C,)`. matrix: `(C, C)`, symmetric.
+    matrix: `(C, C)`, symmetric.
     """
 
-    mean: Tensor
     matrix: Tensor
 
     @classmethod
     def of(cls, features: Tensor) -> Whitening:
         """Fitted to the cells of a feature map `(C, h, w)`."""
         cells = features.flatten(1).T
-        mean = cells.mean(0)
-        away = cells - mean
+        away = cells - cells.mean(0)
         variances, directions = torch.linalg.eigh(away.T @ away / len(cells))
         variances = variances.clamp(min=0)
         scale = (variances + _SHRINK * variances.mean() + _NOISE).rsqrt()
-        return cls(mean, (directions * scale) @ directions.T)
+        return cls((directions * scale) @ directions.T)
 
     def __call__(self, features: Tensor) -> Tensor:
         """`(C, h, w)` -> `(C, h, w)`, unit length per cell."""
-        size = features.shape[1:]
-        cells = self.matrix @ (features.flatten(1) - self.mean[:, None])
-        return F.normalize(cells, dim=0).unflatten(1, size)
+        cells = self.matrix @ features.flatten(1)
+        return F.normalize(cells, dim=0).unflatten(1, features.shape[1:])

@@ -66,8 +66,10 @@ _DROP = 0.2
 """Margin that is lost before what is labelled is doubted: looks change by less."""
 _FLOOR = -0.1
 """Margin above which nothing is doubted: it is about as much like itself as like the rest."""
+_LEAST_SLACK = 0.02
+"""Margin that a found object may miss of its usual one, however small that is."""
 _SLACK = 0.6
-"""Share of its usual margin that a found object may miss."""
+"""The same as a share of its usual margin."""
 _BEFORE = 8
 """Frames before an object was lost by whose surroundings it is recognised: later may hide it."""
 _BLUR = 2
@@ -94,8 +96,8 @@ _VIEW_MARGIN = 0.05
 """Margin from which a frame shows an object well enough for a view."""
 _VIEW_SHARE = 0.5
 """The same as a share of its usual margin."""
-_SEARCHED = 40
-"""Cells that an object has at least in the coarser frame that it is searched in."""
+_STRIDE = 3
+"""Cells that a hidden object may move from a frame to the next, where no cut lies between."""
 _STEP = 5
 """Cells by which a candidate may move from a frame to the next."""
 _LIKE = 0.8
@@ -120,7 +122,7 @@ class ObjectMemory:
 
     usual: by how much its cells are more like its own views than like the rest, when it is seen
     well. like: how like its views they are then. area: in cells, when last seen well. place:
-    `(2,)` xy in cells, where last seen.
+    `(2,)` xy in cells, where last seen; None: it may be anywhere.
     """
 
     views: list[Exemplar] = field(default_factory=list)
@@ -146,7 +148,12 @@ class ObjectMemory:
     @property
     def accept(self) -> float:
         """The margin from which something seen anywhere in the frame is taken for the object."""
-        return self.usual - _SLACK * abs(self.usual)
+        return self.usual - max(_LEAST_SLACK, _SLACK * abs(self.usual))
+
+    @property
+    def reach(self) -> float:
+        """Cells from where it was last seen to the farthest that it may be by now."""
+        return _STEP + 2 * math.sqrt(self.area / math.pi) + _STRIDE * self.hidden
 
     @property
     def least(self) -> float:
@@ -226,6 +233,8 @@ class Redetector:
             if given is not None and bool(given.painted[channel]):
                 self._renew(body, channel, features, looks, label_map[channel])
             elif body.views:
+                if cut:
+                    body.place = None
                 if not body.lost:
                     self._judge(
                         body, channel, index, features, looks, label_map[channel], cut=cut
@@ -377,8 +386,6 @@ class Redetector:
         body.hidden += 1
         size = (features.shape[1], features.shape[2])
         factor = coarse_factor(size)
-        while factor > 1 and body.area < _SEARCHED * factor * factor:
-            factor //= 2
         coarse = coarser(looks, factor)
         found = self._candidate(body, channel, coarse, factor)
         nothing = features.new_zeros(size)
@@ -433,9 +440,11 @@ class Redetector:
         mass = float(region.sum()) * factor * factor
         if mass < max(_FOUND_CELLS, _FOUND_SHARE * body.area):
             return None
+        place = torch.tensor([float(peak % w), float(peak // w)], device=coarse.device) * factor
+        if body.place is not None and float((place - body.place).norm()) > body.reach:
+            return None
         if self._agreement(body, cells, region) < _AGREEMENT:
             return None
-        place = torch.tensor([float(peak % w), float(peak // w)], device=coarse.device) * factor
         return place, float(heat[region.flatten()].mean())
 
     def _agreement(self, body: ObjectMemory, cells: Tensor, region: Tensor) -> float:
