@@ -511,6 +511,17 @@ def test_colorize_refuses_in_one_line(clip, reference, model, tmp_path, capsys):
     assert not out.exists()
 
 
+@pytest.mark.parametrize("option", ["--mirror", "--decoder", "--quality", "--redetect"])
+def test_colorize_has_no_options_of_objects(option, clip, reference, tmp_path, capsys):
+    line = refusal(capsys, "colorize", clip, "--reference", reference, "-o", tmp_path / "x", option)
+    assert f"{option}: no option of" in line
+
+
+def test_paint_refuses_a_decoder(clip, reference, tmp_path, capsys):
+    given = ("--painted", f"{reference}@0", "-o", tmp_path / "x.mp4", "--decoder", "small")
+    assert "got small; leave --decoder out" in refusal(capsys, "paint", clip, *given)
+
+
 def test_wrong_options_exit_with_2(clip, capsys):
     for arguments in ((), ("nope",), ("track", clip), ("doctor", "--frobnicate"), ("evaluate",)):
         assert run(*arguments) == 2

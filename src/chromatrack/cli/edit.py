@@ -21,6 +21,7 @@ from chromatrack.cli.options import (
 )
 from chromatrack.cli.track import End, Output, Start, Video, thing_lines, with_look_at
 from chromatrack.cli.typed_marks import Many, things
+from chromatrack.errors import InputError
 from chromatrack.tracking.config import Device
 
 if TYPE_CHECKING:
@@ -118,6 +119,11 @@ def paint(
     from chromatrack.uses.layers import parse_painted, parse_texture, picture_and_place
     from chromatrack.uses.paint import paint_video
 
+    if settings.decoder not in ("auto", "none"):
+        raise InputError(
+            f"decoder: paint carries parts of surfaces, which end where no edge is, without one; "
+            f"got {settings.decoder}; leave --decoder out"
+        )
     pictures = [text for groups in (texture, painted) for group in groups for text in group]
     source, quality = reading.of(video), encoding.quality()
     check_video_output(output, reads=[picture_and_place(text)[0] for text in pictures], like=source)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from chromatrack.video.encoding import Quality as VideoQuality
     from chromatrack.video.source import VideoSource
 
-    TrackKnobs = EvaluateKnobs = Any
+    ColorKnobs = TrackKnobs = EvaluateKnobs = Any
 else:
     # What only the protocols of others turn; what has one usual value, whoever tracks or colours.
     OTHERS = {"square", "long_multiple", "upsample", "stretch", "pinned", "fill", "harden"}
@@ -37,11 +37,36 @@ else:
     TrackKnobs = knobs(
         "TrackKnobs", TrackConfig, PropagateConfig, without=OTHERS | {"protocol"}, preset=PRESET
     )
+    OF_OBJECTS = {"mirror", "redetect", "decoder"}
+    ColorKnobs = knobs(
+        "ColorKnobs",
+        TrackConfig,
+        PropagateConfig,
+        without=OTHERS | {"protocol"} | OF_OBJECTS,
+        preset=PRESET,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColorSettings(ColorKnobs):
+    """How to colour.
+
+    Args:
+        model: a shipped model's name, or the path of a weights file.
+        device: where to run; auto takes CUDA, then MPS, then the CPU.
+    """
+
+    model: str = "small"
+    device: Device = "auto"
+
+    def given(self) -> dict[str, Any]:
+        """The fields of the configuration that were turned."""
+        return turned(self, ColorKnobs)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(TrackKnobs):
-    """How to track or colour.
+    """How to track.
 
     Args:
         model: a shipped model's name, or the path of a weights file.
@@ -53,17 +78,21 @@ class Settings(TrackKnobs):
     device: Device = "auto"
     quality: Quality = "normal"
 
+    def given(self) -> dict[str, Any]:
+        """The fields of the configuration that were turned, by themselves or by the quality."""
+        return QUALITIES[self.quality] | turned(self, TrackKnobs)
+
 
 DEFAULTS = Settings()
+COLOR_DEFAULTS = ColorSettings()
 
 
-def track_config(settings: Settings) -> TrackConfig:
+def track_config(settings: Settings | ColorSettings) -> TrackConfig:
     """Our own protocol with the knobs that the user turned."""
-    given = QUALITIES[settings.quality] | turned(settings, TrackKnobs)
-    return replace(protocol("ours", **given), protocol="ours")
+    return replace(protocol("ours", **settings.given()), protocol="ours")
 
 
-def load_tracker(settings: Settings) -> Tracker:
+def load_tracker(settings: Settings | ColorSettings) -> Tracker:
     """The tracker the user asked for.
 
     Raises:

@@ -16,7 +16,9 @@ from chromatrack.cli.mark_files import NO_MARKS, MarkFiles
 from chromatrack.cli.options import (
     AS_IT_IS,
     AS_USUAL,
+    COLOR_DEFAULTS,
     DEFAULTS,
+    ColorSettings,
     OutputOptions,
     Settings,
     SourceOptions,
@@ -139,7 +141,7 @@ def colorize(
     end: End = None,
     reading: OmitArgPrefixes[SourceOptions] = AS_IT_IS,
     encoding: OmitArgPrefixes[OutputOptions] = AS_USUAL,
-    settings: OmitArgPrefixes[Settings] = DEFAULTS,
+    settings: OmitArgPrefixes[ColorSettings] = COLOR_DEFAULTS,
 ) -> str:
     """Colour a grey or faded video from one or more coloured pictures; luminance is kept.
 

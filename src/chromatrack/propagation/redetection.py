@@ -236,9 +236,7 @@ class Redetector:
                 if cut:
                     body.place = None
                 if not body.lost:
-                    self._judge(
-                        body, channel, index, features, looks, label_map[channel], cut=cut
-                    )
+                    self._judge(body, channel, index, features, looks, label_map[channel], cut=cut)
                 if body.lost:
                     found = self._search(body, channel, features, looks)
                     if channel in self.regions:
@@ -379,9 +377,7 @@ class Redetector:
         body.candidate, body.recalled, body.confidence = None, None, 0.0
         body.before = self.recent[0] if self.recent else None
 
-    def _search(
-        self, body: ObjectMemory, channel: int, features: Tensor, looks: Tensor
-    ) -> Tensor:
+    def _search(self, body: ObjectMemory, channel: int, features: Tensor, looks: Tensor) -> Tensor:
         """Look for a lost object in the whole frame; its labels `(h, w)`, 0 while not found."""
         body.hidden += 1
         size = (features.shape[1], features.shape[2])
