@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from chromatrack.ops.color import rgb_to_lab
-from chromatrack.ops.cutout import ColorMixture, _Neighbours, cut_out
+from chromatrack.ops.cutout import ColorMixture, _Neighbours, cut_out, cut_out_small
 
 
 def scene(*, radius: float = 15, ground: float = 0.3, noise: float = 0.05):
@@ -91,3 +91,11 @@ def test_smooth_labels_solve_their_system():
     found = graph.smooth(prior)
     torch.testing.assert_close(found.flatten()[held], expected, atol=1e-3, rtol=0)
     assert float(found[~inside].abs().max()) == 0
+
+
+@pytest.mark.parametrize("column", range(0, 90, 7))
+def test_a_rectangle_that_is_too_thin_to_be_seen_made_smaller_is_cut_out_whole(column):
+    inside = torch.zeros(300, 90, dtype=torch.bool)
+    inside[10:290, column] = True
+    share = cut_out_small(torch.rand(3, 300, 90), inside, long_side=40)
+    assert float(share[150, max(0, column - 3) : column + 4].max()) > 0

@@ -82,7 +82,10 @@ def cut_out_small(image: Tensor, inside: Tensor, *, long_side: int) -> Tensor:
     longest = max(int(inside.any(axis).sum()) for axis in (0, 1))
     scale = min(1.0, long_side / longest)
     size = [max(1, round(side * scale)) for side in inside.shape]
-    within = F.interpolate(inside.float()[None, None], size=size)[0, 0] > 0
+    pixels = inside.float()[None, None]
+    within = F.interpolate(pixels, size=size)[0, 0] > 0
+    if not bool(within.any()):  # thinner than a pixel of them
+        within = F.adaptive_max_pool2d(pixels, size)[0, 0] > 0
     share = cut_out(resize(image, size), within)
     return F.interpolate(share[None, None], size=list(inside.shape), mode="bilinear")[0, 0]
 

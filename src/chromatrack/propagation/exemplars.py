@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -229,3 +230,21 @@ def keep_view(views: list[Exemplar], view: Exemplar) -> None:
         rest = torch.cat([v.own for v in views if v is not one])
         alike.append(float((one.own @ rest.T).amax(1).mean()))
     del views[1 + max(range(len(later)), key=alike.__getitem__)]
+
+
+def pointing_back(
+    views: Sequence[Exemplar], cells: Tensor, region: Tensor, *, least: float
+) -> float:
+    """Backward check: the share of a view's cells that point into a region, of the best view.
+
+    Args:
+        cells: looks of a frame `(h * w, C)`. region: `(h, w)` bool; one cell beyond it counts.
+        least: likeness below which a cell points at nothing.
+    """
+    wide = F.max_pool2d(region[None, None].float(), 3, 1, 1)[0, 0].flatten() > 0
+    shares = []
+    for view in views:
+        best = (view.own @ cells.T).max(1)
+        weight = (best.values - least).clamp(min=0)
+        shares.append(float((weight * wide[best.indices]).sum() / weight.sum().clamp(min=1e-6)))
+    return max(shares)

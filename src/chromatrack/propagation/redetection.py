@@ -30,6 +30,7 @@ from chromatrack.propagation.exemplars import (
     keep_view,
     likeness,
     middle,
+    pointing_back,
     put_back,
     strong_cells,
     surroundings,
@@ -439,16 +440,6 @@ class Redetector:
         place = torch.tensor([float(peak % w), float(peak // w)], device=coarse.device) * factor
         if body.place is not None and float((place - body.place).norm()) > body.reach:
             return None
-        if self._agreement(body, cells, region) < _AGREEMENT:
+        if pointing_back(body.views, cells, region, least=_LEAST_LIKE) < _AGREEMENT:
             return None
         return place, float(heat[region.flatten()].mean())
-
-    def _agreement(self, body: ObjectMemory, cells: Tensor, region: Tensor) -> float:
-        """Backward check: the share of the object's cells that point into the region."""
-        wide = F.max_pool2d(region[None, None].float(), 3, 1, 1)[0, 0].flatten() > 0
-        shares = []
-        for view in body.views:
-            best = (view.own @ cells.T).max(1)
-            weight = (best.values - _LEAST_LIKE).clamp(min=0)
-            shares.append(float((weight * wide[best.indices]).sum() / weight.sum().clamp(min=1e-6)))
-        return max(shares)
