@@ -98,8 +98,10 @@ def load_tracker(settings: Settings | ColorSettings) -> Tracker:
     Raises:
         WeightsError, InputError: no such model, or a setting out of its range.
     """
+    from chromatrack.tracking.cores import leave_cores
     from chromatrack.tracking.tracker import Tracker
 
+    leave_cores()
     config = track_config(settings)
     return Tracker.from_pretrained(settings.model, device=settings.device, config=config)
 

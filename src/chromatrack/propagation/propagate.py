@@ -46,12 +46,16 @@ class Input:
     image: `(3, H, W)` float32 sRGB in [0, 1], as the encoder sees it.
     given: what the user put on this frame, if anything.
     frame: the source frame, handed through untouched.
+    features: `(C, h, w)`, if it was embedded already. ab: `(2, h, w)` Lab colours of its cells, if
+    they were looked at already.
     """
 
     index: int
     image: Tensor
     given: FrameMarks | None
     frame: Frame
+    features: Tensor | None = None
+    ab: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -296,7 +300,8 @@ def embed_last(
     too few), and the features of its references are renewed from the same pass, as in training.
     """
     if spec.clip_length == 1:
-        return encode(clip[-1].image[None])[0]
+        last = clip[-1]
+        return encode(last.image[None])[0] if last.features is None else last.features
     padded = [clip[0]] * (spec.clip_length - len(clip)) + list(clip)
     maps = encode(torch.stack([frame.image for frame in padded]))
     fresh = {frame.index: features for frame, features in zip(padded, maps, strict=True)}

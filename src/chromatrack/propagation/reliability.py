@@ -251,6 +251,11 @@ def look_at_rows(frames: Iterable[tuple[int, KindReliability]]) -> list[dict[str
 # -- what a pass keeps for them ------------------------------------------------------------
 
 
+def cell_colors(image: Tensor, spec: FeatureSpec) -> Tensor:
+    """ab `(2, h, w)` of the cells of an image `(3, H, W)`."""
+    return to_cells(rgb_to_lab(image)[None, 1:], spec)[0]
+
+
 @dataclass
 class SignalReader:
     """Reads the signals of every region in a pass; keeps the colours of its marked frames.
@@ -268,7 +273,9 @@ class SignalReader:
     @torch.inference_mode()
     def see(self, step: Propagated, bank: MemoryBank) -> Tensor:
         """ab `(2, h, w)` of a step's cells, kept as long as its frame is a mark."""
-        ab = to_cells(rgb_to_lab(step.input.image)[None, 1:], self.spec)[0]
+        ab = step.input.ab
+        if ab is None:
+            ab = cell_colors(step.input.image, self.spec)
         seen = self.colors | {step.input.index: ab}
         self.colors = {mark.index: seen[mark.index] for mark in bank.marked if mark.index in seen}
         return ab

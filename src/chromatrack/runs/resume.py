@@ -252,10 +252,9 @@ class ResumableRun(TrackerRun):
         """The forward pass from where it was, as frames come."""
         found = self.kept.restore("forward", self._shared())
         way: DirectedPass = self.new_pass() if found is None else found[1]
-        for frame in frames:
-            given = self.input(frame)
+        for given in self.inputs(frames):
             yield given, way.step(given)
-            self._save("forward", frame.index + 1, way)
+            self._save("forward", given.index + 1, way)
 
     def backward(self) -> ReadingCache:
         """The whole backward pass, or what is left of it."""
@@ -268,11 +267,11 @@ class ResumableRun(TrackerRun):
         for begin, after in chunks_backward(self.start, last, frame_bytes=self.first.rgb.nbytes):
             if begin > top:
                 continue
-            for frame in reversed(list(read_frames(self.video, start=begin, end=after))):
-                if frame.index <= top:
-                    spool.put(frame.index, way.step(self.input(frame)))
-                    self.kept.tell("backward", last - frame.index + 1, last - self.start + 1)
-                    self._save("backward", frame.index - 1, way)
+            frames = list(read_frames(self.video, start=begin, end=min(after, top + 1)))
+            for given in self.inputs(reversed(frames)):
+                spool.put(given.index, way.step(given))
+                self.kept.tell("backward", last - given.index + 1, last - self.start + 1)
+                self._save("backward", given.index - 1, way)
         self.kept.end_backward()
         return spool
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Protocol
 
@@ -28,7 +28,7 @@ from chromatrack.propagation.label_state import LabelState
 from chromatrack.propagation.layout import Layout, channel_names
 from chromatrack.propagation.point_reliability import estimate_place
 from chromatrack.propagation.propagate import FrameMarks, Input, Propagator
-from chromatrack.propagation.reliability import Signals, estimate
+from chromatrack.propagation.reliability import Signals, cell_colors, estimate
 from chromatrack.structures import LabelName, Source, TrackedBox, TrackedKeypoints, TrackedPoint
 from chromatrack.tracking.close_up import (
     BoxFollower,
@@ -40,11 +40,13 @@ from chromatrack.tracking.close_up import (
     small_things,
     warn_of_small,
 )
+from chromatrack.tracking.cores import is_ahead_worth_it
 from chromatrack.tracking.embedder import FrameEmbedder
 from chromatrack.tracking.mark_checks import check_reached
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.readout import read_boxes, read_points, read_signals
 from chromatrack.tracking.reliability import by_kind
+from chromatrack.video.ahead import ahead
 from chromatrack.video.reader import Frame, read_frame, read_frames
 
 
@@ -120,8 +122,7 @@ class VideoRun(ABC):
     def forward(self, frames: Iterator[Frame]) -> Iterator[tuple[Input, FrameReading]]:
         """The forward pass, as frames come."""
         run = self.new_pass()
-        for frame in frames:
-            given = self.input(frame)
+        for given in self.inputs(frames):
             yield given, run.step(given)
 
     def backward_only(
@@ -142,9 +143,13 @@ class VideoRun(ABC):
         size = self.first.rgb.nbytes
         for begin, after in chunks_backward(self.start, last, frame_bytes=size):
             frames = list(read_frames(self.video, start=begin, end=after))
-            for frame in reversed(frames):
-                spool.put(frame.index, run.step(self.input(frame)))
+            for given in self.inputs(reversed(frames)):
+                spool.put(given.index, run.step(given))
         return spool
+
+    def inputs(self, frames: Iterable[Frame]) -> Iterator[Input]:
+        """Frames on their way into a pass, in order."""
+        return map(self.input, frames)
 
 
 @dataclass
@@ -175,6 +180,24 @@ class TrackerRun(VideoRun):
             label_map, painted = given.label_map.to(device), given.painted.to(device)
             given = FrameMarks(label_map, painted, given.xy, given.boxes)
         return Input(frame.index, image, given, frame)
+
+    def inputs(self, frames: Iterable[Frame]) -> Iterator[Input]:
+        """Frames on their way into a pass, in order, and embedded.
+
+        Where torch leaves half of the cores idle, the next ones are made while one is tracked.
+        """
+        if not is_ahead_worth_it(self.device):
+            return map(self._embedded, frames)
+        return ahead(map(self._embedded, frames))
+
+    @torch.inference_mode()
+    def _embedded(self, frame: Frame) -> Input:
+        given = self.input(frame)
+        shown = [f for frames in self.keyframes.values() for f, here in frames.items() if here]
+        if self.embedder.spec.clip_length > 1 or frame.index < min(shown, default=frame.index):
+            return given  # with others; or before there is anything to track
+        ab = cell_colors(given.image, self.embedder.spec)
+        return replace(given, features=self.encode(given.image[None])[0], ab=ab)
 
     @torch.inference_mode()
     def embed(self, index: int) -> tuple[Tensor, Input]:

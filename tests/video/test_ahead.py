@@ -1,0 +1,84 @@
+"""Items made ahead in another thread: the same ones, the same errors, and an end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chromatrack.video.ahead import ahead
+
+
+def threads_of_ours() -> list[threading.Thread]:
+    return [t for t in threading.enumerate() if t.name == "chromatrack-ahead"]
+
+
+@given(st.lists(st.integers()), st.integers(1, 4))
+def test_the_items_come_in_order(items, depth):
+    assert list(ahead(items, depth=depth)) == items
+    assert not threads_of_ours()
+
+
+def test_they_are_made_in_another_thread_while_one_is_used():
+    made, second = [], threading.Event()
+
+    def items() -> Iterator[int]:
+        for number in range(2):
+            made.append(threading.current_thread())
+            if number:
+                second.set()
+            yield number
+
+    found = ahead(items())
+    assert next(found) == 0
+    assert second.wait(10)  # it is made though nobody has asked for it
+    assert list(found) == [1]
+    assert threading.current_thread() not in made
+
+
+def test_no_more_are_made_than_were_asked_for_and_the_depth():
+    made, ready = [], threading.Semaphore(0)
+
+    def items() -> Iterator[int]:
+        for number in range(100):
+            made.append(number)
+            ready.release()
+            yield number
+
+    found = ahead(items(), depth=2)
+    next(found)
+    for _ in range(4):  # one taken, two that wait, one that is worked on
+        assert ready.acquire(timeout=10)
+    assert not ready.acquire(timeout=0.3)
+    found.close()  # pyright: ignore[reportAttributeAccessIssue]
+    assert made == [0, 1, 2, 3]
+
+
+def test_an_error_comes_after_the_items_before_it():
+    def items() -> Iterator[int]:
+        yield 1
+        raise OSError("no more")
+
+    found = ahead(items())
+    assert next(found) == 1
+    with pytest.raises(OSError, match="no more"):
+        next(found)
+    assert not threads_of_ours()
+
+
+def test_who_takes_no_more_ends_the_thread_and_closes_the_source():
+    closed = threading.Event()
+
+    def items() -> Iterator[int]:
+        try:
+            yield from range(1000)
+        finally:
+            closed.set()
+
+    found = ahead(items())
+    assert next(found) == 0
+    found.close()  # pyright: ignore[reportAttributeAccessIssue]
+    assert closed.is_set() and not threads_of_ours()
