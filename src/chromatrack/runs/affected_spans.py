@@ -126,8 +126,8 @@ class SpanRun:
     def _forward(self) -> Iterator[tuple[Input, FrameReading]]:
         begin = self.span.first if self.span.left is None else self.span.left
         way = self._primed(begin, backward=False)
-        for frame in read_frames(self.run.video, start=begin, end=self.span.last + 1):
-            given = self.run.input(frame)
+        frames = read_frames(self.run.video, start=begin, end=self.span.last + 1)
+        for given in self.run.inputs(frames):
             yield given, self._step(way, given)
 
     def _backward(self) -> ReadingCache | None:
@@ -142,8 +142,8 @@ class SpanRun:
         size = self.run.first.rgb.nbytes
         for begin, after in chunks_backward(self.span.first, top, frame_bytes=size):
             frames = list(read_frames(self.run.video, start=begin, end=after))
-            for frame in reversed(frames):
-                spool.put(frame.index, self._step(way, self.run.input(frame)))
+            for given in self.run.inputs(reversed(frames)):
+                spool.put(given.index, self._step(way, given))
         return spool
 
     def _step(self, way: DirectedPass, frame: Input) -> FrameReading:

@@ -27,10 +27,12 @@ from chromatrack.propagation.propagate import Input, Propagated, Propagator, pro
 from chromatrack.structures import Source
 from chromatrack.tracking.color_detail import fine_colors
 from chromatrack.tracking.color_reliability import ColorSignals, color_signals, estimate_color
+from chromatrack.tracking.cores import is_ahead_worth_it
 from chromatrack.tracking.embedder import FrameEmbedder
 from chromatrack.tracking.mark_checks import reference_frame
+from chromatrack.video.ahead import ahead
 from chromatrack.video.pixel_format import to_8_bit
-from chromatrack.video.reader import read_frame, read_frames
+from chromatrack.video.reader import Frame, read_frame, read_frames
 
 
 @dataclass(frozen=True)
@@ -85,11 +87,16 @@ def colorize_frames(
         if index is not None:  # other scenes fit by chance alone: patches of wrong colours
             colored[key] = torch.cat([grey[:1], lab[1:]])
 
-    def inputs() -> Iterator[Input]:
-        for frame in read_frames(video, start=start, end=end, deep=True):
-            yield Input(frame.index, embedder.image(frame.rgb), None, frame)
+    @torch.inference_mode()
+    def embedded(frame: Frame) -> Input:
+        image = embedder.image(frame.rgb)
+        features = None if spec.clip_length > 1 else encode(image[None])[0]
+        return Input(frame.index, image, None, frame, features)
 
-    for step in propagate(inputs(), propagator):
+    inputs = map(embedded, read_frames(video, start=start, end=end, deep=True))
+    if is_ahead_worth_it(embedder.device):
+        inputs = ahead(inputs)
+    for step in propagate(inputs, propagator):
         frame = step.input.frame
         assert step.entropy is not None
         ab = copied_colors(step, colored, spec=spec)
