@@ -88,6 +88,8 @@ def end_to_end(case: Case) -> dict[str, Any]:
         tracker, case.video, marks, output=folder / "run", end=case.frames, progress=report
     )
     seconds = time.perf_counter() - began
+    if len(ends) < 2:
+        raise SystemExit(f"{case.video}: expected 2 frames or more, got {len(ends)}")
     return {
         "frames": len(ends),
         "seconds": seconds,
@@ -152,8 +154,13 @@ MEASURES = {"end-to-end": end_to_end, "stages": stages, "full-matrix": full_matr
 
 
 def main() -> None:
+    from chromatrack.errors import ChromatrackError
+
     what, text = sys.argv[1:]
-    print(json.dumps(MEASURES[what](Case(**json.loads(text)))))
+    try:
+        print(json.dumps(MEASURES[what](Case(**json.loads(text)))))
+    except ChromatrackError as error:
+        raise SystemExit(str(error)) from None
 
 
 if __name__ == "__main__":

@@ -46,11 +46,11 @@ def render(scene: Scene) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
     Drawn at 480 lines at most and enlarged, then given the noise of a sensor at full size.
     """
-    rng = np.random.default_rng([scene.seed, scene.objects])
+    rng = np.random.default_rng(scene.seed)
     height = min(scene.size[0], _FINEST)
     size = height, round(height * scene.size[1] / scene.size[0])
     ground = ground_texture(GROUNDS[scene.seed % len(GROUNDS)], rng, height=height)
-    bodies = _bodies(scene, height, rng)
+    bodies = _bodies(scene, height)
     py, px = np.mgrid[: size[0], : size[1]].astype(np.float32)
     for index in range(PERIOD):
         camera = Camera(0.03 * math.sin(2 * math.pi * index / PERIOD))
@@ -73,20 +73,21 @@ def _enlarged(
     return fine, np.array(Image.fromarray(mask).resize(to, Image.Resampling.NEAREST))
 
 
-def _bodies(scene: Scene, height: int, rng: np.random.Generator) -> list[Body]:
+def _bodies(scene: Scene, height: int) -> list[Body]:
     """A creature in every field of a grid over the frame, each on a round of its own."""
     aspect = scene.size[1] / scene.size[0]
     columns = max(1, round(math.sqrt(scene.objects * aspect / 1.5)))
     rows = math.ceil(scene.objects / columns)
     field = aspect / columns, 1 / rows
     across = scene.across or 0.7 * min(field[0], 1.5 * field[1])
-    studio = Studio(rng, height, PERIOD, 0, COATS[0])
     bodies = []
     for number in range(scene.objects):
         row, column = divmod(number, columns)
         middle = (column + 0.5) * field[0] - aspect / 2, (row + 0.5) * field[1] - 0.5
+        rng = np.random.default_rng([scene.seed, number])  # places do not hang on the size
+        studio = Studio(rng, height, PERIOD, 0, COATS[number % len(COATS)])
         way = _round(middle, field, across / _LENGTH, phase=float(rng.uniform(0, 2 * math.pi)))
-        bodies.append(studio.body(number + 1, way, coat=COATS[number % len(COATS)]))
+        bodies.append(studio.body(number + 1, way))
     return bodies
 
 

@@ -106,6 +106,7 @@ class Probe:
         if embedder.spec.clip_length != 1:
             raise SystemExit(f"{case.model}: expected a model of single frames, got one of clips")
         marks = checked_marks(case.video, marks, start=0, end=case.frames, embedder=embedder)
+        self.video = case.video
         self.frames = read_frames(case.video, end=case.frames)
         first = next(self.frames)
         self.run = TrackerRun(case.video, marks, 0, first, embedder=embedder)
@@ -262,8 +263,12 @@ class Outputs(ExitStack):
 
 
 def one_frame(probe: Probe, clock: Clock, outputs: Outputs) -> None:
-    """Every stage on the next frame."""
-    source = clock.time("decode", lambda: next(probe.frames))
+    """Every stage on the next frame. Raises SystemExit where there is none."""
+    source = clock.time("decode", lambda: next(probe.frames, None))
+    if source is None:
+        raise SystemExit(
+            f"{probe.video}: expected {WARM} frames and those of --stage-frames, got less"
+        )
     image = clock.time("resize", lambda: probe.embedder.image(source.rgb))
     features = probe.features(clock, image)
     references = probe.propagator.bank.references(source.index)

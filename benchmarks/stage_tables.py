@@ -218,5 +218,5 @@ def sameness(found: Mapping[str, Any]) -> str:
     differing = found["differing"]
     if not differing:
         return f"masks and tables: all {found['files']} files the same to the byte"
-    first = ", ".join(differing[:3])
-    return f"masks and tables: {len(differing)} of {found['files']} files differ ({first} ...)"
+    first = ", ".join([*differing[:3], *(["..."] if len(differing) > 3 else [])])
+    return f"masks and tables: {len(differing)} of {found['files']} files differ ({first})"

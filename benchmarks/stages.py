@@ -27,7 +27,8 @@ is printed. For each combination, all in processes of their own:
 `--against COMMIT` measures the end to end part alone, of that commit and of the tree that this file
 is in, changes not committed included: run by run in turns, with medians, the ratio of each pair and
 its spread, and whether both wrote the same masks and tables. The commit is checked out into a
-temporary worktree, which is removed however this ends. It needs `runs.writer.track_to_folder`.
+temporary worktree, which is removed however this ends. It must have `runs.writer.track_to_folder`
+and `tracking.marks.Marks.of`.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ def rendered(options: argparse.Namespace, folder: Path) -> Iterator[Clip]:
         video, path, mask = write_clip(here, scene, frames=max(options.frames))
         for points in options.points:
             if objects or points:
-                title = f"{size}, {objects} objects, {points} points"
+                title = f"{size}, {counted(objects, points)}"
                 marked = str(path) if objects else None
                 yield Clip(title, str(video), marked, spread_points(mask, points))
         video.unlink()
@@ -117,9 +118,15 @@ def given(options: argparse.Namespace) -> Iterator[Clip]:
         raise BenchmarkError(str(error)) from error
     objects = len(set(mask.ravel().tolist()) - {0})
     for points in options.points:
-        title = f"{options.video.name}, {objects} objects, {points} points"
+        title = f"{options.video.name}, {counted(objects, points)}"
         spread = spread_points(mask, points)
         yield Clip(title, str(options.video.absolute()), str(options.masks.absolute()), spread)
+
+
+def counted(objects: int, points: int) -> str:
+    """How many of each, in words."""
+    numbers = {"object": objects, "point": points}
+    return ", ".join(f"{n} {name}{'' if n == 1 else 's'}" for name, n in numbers.items())
 
 
 # -- children --------------------------------------------------------------------------------
@@ -231,6 +238,17 @@ def checked_out(commit: str, folder: Path) -> Iterator[Path]:
             signal.signal(kind, handler)
 
 
+def measured_before(case: Case, commit: str) -> dict[str, Any]:
+    """End to end with another commit's code. Raises BenchmarkError, with what it must have."""
+    try:
+        return measured("end-to-end", case)
+    except BenchmarkError as error:
+        raise BenchmarkError(
+            f"--against {commit}: expected one that has runs.writer.track_to_folder and "
+            f"tracking.marks.Marks.of, and reads this clip: {error}"
+        ) from error
+
+
 def compare_clip(
     clip: Clip, options: argparse.Namespace, folder: Path, tree: Path
 ) -> dict[str, Any]:
@@ -242,8 +260,8 @@ def compare_clip(
         before = replace(after, source=str(tree / "src"))
         runs: tuple[list, list] = [], []
         for _ in range(options.pairs):
-            for case, side in zip((before, after), runs, strict=True):
-                side.append(measured("end-to-end", case))
+            runs[0].append(measured_before(before, options.against))
+            runs[1].append(measured("end-to-end", after))
         pairs.append(pair_rows(*runs))
         print(f"\n{pair_table(pairs[-1], name=options.against)}\n")
         print(f"{options.pairs} pairs; {sameness(pairs[-1])}", flush=True)
