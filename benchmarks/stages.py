@@ -15,11 +15,12 @@ is printed. For each combination, all in processes of their own:
    resident memory. The model is loaded before; a run of 3 frames before it does not count.
 2. **stages**: each alone, on what it is given on real frames once the memory is full. Those in
    parentheses are not on this run's way: the pointer for an object that fills the frame, recall
-   with every object lost, the guided filter where a decoder makes the masks. `reliability` and
-   `mask decoder` convert colours once more themselves. The peak is of the process while a stage
-   runs (Linux). GFLOP: floating point operations of convolutions and matrix products, a
-   multiply-add as two, as they are done; needed: of comparing the cells that labels can reach with
-   all that their windows hold.
+   with every object lost, the guided filter where a decoder makes the masks; or they are many
+   stages in one: a whole step, from the encoder to reliability. `reliability` and `mask decoder`
+   convert colours once more themselves. The peak is of the process while a stage runs (Linux).
+   GFLOP: floating point operations of convolutions and matrix products, a multiply-add as two, as
+   they are done; needed: of comparing the cells that labels can reach with all that their windows
+   hold.
 3. **floor**: these operations (needed ones, where they are told) at the rate of a 1024 x 1024
    matrix product, measured in the same process before and after the stages; the better one counts.
 4. **the plain full matrix** on the same features and references (left out where memory lacks).
