@@ -56,7 +56,12 @@ def floor_ms(operations: float, *, rate: float) -> float:
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Markdown; all columns but the first are numbers."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join(map(table_line, lines))
+
+
+def table_line(cells: Sequence[str]) -> str:
+    """A line of a table."""
+    return f"| {' | '.join(cells)} |"
 
 
 # -- stages ----------------------------------------------------------------------------------
@@ -103,10 +108,15 @@ def stage_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows of `stage_rows` and `full_row`."""
     head = ["stage", "p50 ms", "p95 ms", "per second", "share", "peak MiB"]
     head += ["GFLOP", "needed", "floor ms", "time / floor"]
-    return table(head, [_stage_line(row) for row in rows])
+    return table(head, [_stage_cells(row) for row in rows])
 
 
-def _stage_line(row: Mapping[str, Any]) -> list[str]:
+def stage_line(row: Mapping[str, Any]) -> str:
+    """One more line for `stage_table`."""
+    return table_line(_stage_cells(row))
+
+
+def _stage_cells(row: Mapping[str, Any]) -> list[str]:
     name = row["name"] if row["in_path"] else f"({row['name']})"
     return [
         name,

@@ -60,6 +60,7 @@ from stage_tables import (
     pair_rows,
     pair_table,
     sameness,
+    stage_line,
     stage_rows,
     stage_table,
 )
@@ -186,18 +187,24 @@ def measure_clip(clip: Clip, options: argparse.Namespace, folder: Path) -> dict[
         frame_ms = rows[0]["p50_ms"]
         print(end_to_end_table(rows), flush=True)
     if "stages" in options.only:
-        stages = measured("stages", case)
-        rows, rates = stage_rows(stages), [rate / 1e9 for rate in stages["gemm"]]
-        full = measured("full-matrix", case) if "full-matrix" in options.only else {}
-        if "ms" in full:
-            rows.append(full_row(full, rate=max(stages["gemm"])))
-        found |= {"stages": rows, "gflops": rates, "stages_peak_mib": stages["peak_mib"]}
-        print(f"\n{stage_table(rows)}\n")
-        print(f"matrix product: {rates[0]:.1f} GFLOP/s before, {rates[1]:.1f} after")
-        if "left_out" in full:
-            print(f"plain full matrix left out: {full['left_out']}")
-        print("\n".join(notes(rows, frame_ms=frame_ms)), flush=True)
+        found |= measure_stages(case, frame_ms, with_full="full-matrix" in options.only)
     return found
+
+
+def measure_stages(case: Case, frame_ms: float | None, *, with_full: bool) -> dict[str, Any]:
+    """The stages, and the plain full matrix as one more; frame_ms: of a frame end to end."""
+    stages = measured("stages", case)
+    rows, rates = stage_rows(stages), [rate / 1e9 for rate in stages["gemm"]]
+    print(f"\n{stage_table(rows)}", flush=True)
+    full = measured("full-matrix", case) if with_full else {}
+    if "ms" in full:
+        rows.append(full_row(full, rate=max(stages["gemm"])))
+        print(stage_line(rows[-1]))
+    print(f"\nmatrix product: {rates[0]:.1f} GFLOP/s before, {rates[1]:.1f} after")
+    if "left_out" in full:
+        print(f"plain full matrix left out: {full['left_out']}")
+    print("\n".join(notes(rows, frame_ms=frame_ms)), flush=True)
+    return {"stages": rows, "gflops": rates, "stages_peak_mib": stages["peak_mib"]}
 
 
 # -- two commits -----------------------------------------------------------------------------

@@ -120,6 +120,7 @@ def test_stages_have_shares_and_floors(tables):
     full = tables.full_row({"ms": [80.0], "operations": 8e7, "peak_mib": 7.0}, rate=2e9)
     assert (full["over_floor"], full["in_path"]) == (2.0, False)
     text = tables.stage_table([*rows, full])
+    assert text.endswith(tables.stage_line(full))
     assert "| encoder | 30.0 | 30.0 | 33.3 | 75.0% |  | 0.02 |  | 10.00 | 3.0 |" in text
     assert "| (pointer, plain full matrix) | 80.0 | 80.0 | 12.5 |  | 7 | 0.08 |  | 40.00 |" in text
     said = tables.notes([*rows, full], frame_ms=50.0)
