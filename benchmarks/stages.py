@@ -354,6 +354,10 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
         parser.error("--video and --masks: expected both or none")
     if options.video and (options.sizes or options.objects or options.across):
         parser.error("--sizes, --objects and --across are of rendered clips: not with --video")
+    if "full-matrix" in options.only and "stages" not in options.only:
+        parser.error("--only full-matrix: goes with stages, got without")
+    if options.against and "end-to-end" not in options.only:
+        parser.error("--against measures end to end: expected --only with end-to-end, or none")
     for size in options.sizes or []:
         if not size.removesuffix("p").isdecimal() or int(size.removesuffix("p")) < 48:
             parser.error(f"--sizes: expected a height of 48 or more such as 480p, got {size}")

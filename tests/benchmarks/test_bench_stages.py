@@ -291,6 +291,8 @@ def test_no_such_commit_is_said_in_one_line(stages, repository, tmp_path):
         ["--frames", "8"],
         ["--pairs", "0"],
         ["--objects", "-1"],
+        ["--only", "full-matrix"],
+        ["--against", "HEAD", "--only", "stages"],
     ],
 )
 def test_what_cannot_be_measured_is_refused(stages, arguments, capsys):
