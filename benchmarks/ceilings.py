@@ -6,8 +6,9 @@ A multiply-add is two operations; convolutions and matrix products are counted, 
 from __future__ import annotations
 
 import copy
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,11 +40,47 @@ class Operations:
 
 def count_operations(work: Callable[[], Tensor]) -> Operations:
     """Those of computing a scalar and of its backward pass."""
+    return _counted(lambda: work().backward())
+
+
+def forward_operations(work: Callable[[], object]) -> Operations:
+    """Those of a call, as it does them."""
+    return _counted(work)
+
+
+def _counted(work: Callable[[], object]) -> Operations:
     with FlopCounterMode(display=False) as counter:
-        work().backward()
-    found = counter.get_flop_counts()["Global"]
+        work()
+    found = counter.get_flop_counts().get("Global", {})  # not there where nothing counts
     convolutions = sum(n for kind, n in found.items() if "convolution" in str(kind))
     return Operations(convolutions, counter.get_total_flops() - convolutions)
+
+
+def pointer_operations(
+    active: Tensor, *, radius: Sequence[int | None], channels: int, disc: bool = False
+) -> int:
+    """Those of comparing active cells with all that their windows hold, and no others.
+
+    Args:
+        active: `(h, w)` bool, cells for which the pointer is wanted.
+        radius: of the window in each reference, in cells; None: all of it.
+    """
+    h, w = active.shape
+    pairs = 0
+    for r in radius:
+        if r is None:
+            pairs += int(active.sum()) * h * w
+            continue
+        for dy in range(-r, r + 1):
+            # as `ops.affinity.window_mask` has it: a disc's border is outside
+            reach = math.isqrt(max(0, r * r - dy * dy - 1)) if disc else r
+            if disc and abs(dy) >= r:
+                continue
+            rows = active[max(0, -dy) : max(0, h - max(0, dy))]
+            columns = torch.arange(w, device=active.device)
+            wide = (columns + reach).clamp(max=w - 1) - (columns - reach).clamp(min=0) + 1
+            pairs += int((rows * wide).sum())
+    return 2 * channels * pairs
 
 
 def best_rate(work: Callable[[], object], *, operations: float, device: torch.device) -> float:
