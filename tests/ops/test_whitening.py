@@ -23,6 +23,15 @@ def test_looks_have_unit_length(seed, common):
     torch.testing.assert_close(looks.norm(dim=0), torch.ones(20, 30))
 
 
+@given(seed=st.integers(0, 50), common=st.floats(8, 30))
+def test_what_all_cells_have_in_common_makes_them_alike_by_a_limit(seed, common):
+    features = unit_features(seed, common=common)
+    cells = features.flatten(1)
+    assert float((cells.T @ cells).mean()) > 0.85
+    looks = Whitening.of(features)(features).flatten(1)
+    assert float((looks.T @ looks).mean()) < 0.75
+
+
 def test_a_small_difference_is_seen_beside_a_large_one():
     features = torch.randn(8, 20, 30, generator=torch.Generator().manual_seed(0))
     features[:4] *= 10  # says nothing of left and right

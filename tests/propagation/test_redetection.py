@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from patch_encoders import SIZE, SMOOTH_SPEC, image_of, present, run_marks, wave_frame
+from patch_encoders import (
+    SIZE,
+    SMOOTH_SPEC,
+    image_of,
+    present,
+    run_marks,
+    smooth_patches,
+    wave_frame,
+)
 
 from chromatrack.ops.coords import pixel_grid
 from chromatrack.propagation.label_state import Readings
@@ -24,6 +34,8 @@ GROUND = wave_frame(seed=3) * [0.3, 0.9, 0.6]
 SKINS = {
     "own": wave_frame(seed=4) * [0.4, 0.7, 0.7] + [0.6, 0.0, 0.0],
     "other": wave_frame(seed=6) * [0.2, 0.3, 0.5] + [0.1, 0.1, 0.5],
+    "near": 0.25 * (wave_frame(seed=4) * [0.4, 0.7, 0.7] + [0.6, 0.0, 0.0])
+    + 0.4 * (wave_frame(seed=8) * [0.4, 0.3, 0.2] + [0.6, 0.6, 0.0]),
     "third": wave_frame(seed=8) * [0.4, 0.3, 0.2] + [0.6, 0.6, 0.0],
 }
 BAR = slice(48, 92)
@@ -104,6 +116,43 @@ def test_a_look_alike_of_another_texture_is_not_taken():
     found = track(images, Marks(masks={0: mask_at(INTO[0])}))
     for label_map, readings in found[7:]:
         assert not present(label_map, readings)[1] and not label_map[1].any()
+
+
+def test_features_that_have_much_in_common_lose_and_find_it_too():
+    """As where a network makes everything alike: the object goes while its double stays."""
+
+    def alike(images: torch.Tensor) -> torch.Tensor:
+        maps = smooth_patches(images)
+        common = torch.full_like(maps[:, :1], 3.0)
+        return F.normalize(torch.cat([maps, common], 1), dim=1)
+
+    double, spec = (94, 8), replace(SMOOTH_SPEC, channels=SMOOTH_SPEC.channels + 1)
+    images = [drawn(("near", double), ("own", place)) for place in [*INTO, *AWAY, *AWAY]]
+    images += [drawn(("near", double), ("own", (94, 58)))] * 6
+    marks = Marks(masks={0: mask_at(INTO[0])})
+    found = [
+        (step.label_map, readings)
+        for step, readings in run_marks(images, marks, encode=alike, spec=spec)
+    ]
+    for label_map, readings in found[8:14]:
+        assert not present(label_map, readings)[1]
+    label_map, readings = found[-1]
+    assert label_map is not None
+    assert present(label_map, readings)[1] and where(label_map[1], (94, 58)) > 0.8
+
+
+def test_what_was_seen_a_frame_ago_is_not_found_at_the_other_end():
+    """A thing that it cannot have become: it stands too far away, until it may have gone there."""
+    body = ObjectMemory(area=16.0, place=torch.tensor([10.0, 10.0]))
+    reaches = []
+    for hidden in (1, 10):
+        body.hidden = hidden
+        reaches.append(body.reach)
+    assert 4 < reaches[0] < 20 and reaches[1] - reaches[0] == pytest.approx(27)
+    images = [drawn(("own", (8, 30)), bar=False)] * 4 + [drawn(("own", (94, 8)), bar=False)] * 8
+    found = track(images, Marks(masks={0: mask_at((8, 30))}))
+    there = [present(*one)[1] and where(one[0][1], (94, 8)) > 0.8 for one in found]
+    assert not any(there[:6]) and there[-1]
 
 
 def test_of_two_things_that_appear_the_object_is_taken():

@@ -15,6 +15,7 @@ from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark
 from chromatrack.tracking.config import TrackConfig
 from chromatrack.tracking.tracker import TrackedFrame, Tracker
+from chromatrack.video.ahead import DEPTH
 
 COUNT, SIDE = 8, 36
 STEP = (3.0, 1.5)
@@ -246,9 +247,12 @@ def test_readings_do_not_depend_on_how_the_video_is_cut_into_chunks(tracker, cli
     assert np.array_equal(whole, [frame.mask for frame in tracker.track(clip, masks=masks)])
 
 
+@pytest.mark.parametrize("is_ahead", [False, True])
 def test_with_marks_on_the_first_frame_alone_frames_come_as_they_are_read(
-    tracker, clip, monkeypatch
+    tracker, clip, monkeypatch, is_ahead
 ):
+    """Or a few are read while one is tracked."""
+    monkeypatch.setattr(follow_module, "is_ahead_worth_it", lambda device: is_ahead)
     read = []
     real = follow_module.read_frames
 
@@ -261,7 +265,20 @@ def test_with_marks_on_the_first_frame_alone_frames_come_as_they_are_read(
     found = tracker.track(clip, masks=mask_at(0))
     for index in range(3):
         assert next(found).index == index
-        assert read == list(range(index + 1))
+        assert read == list(range(len(read)))
+        assert index < len(read) <= index + 1 + (DEPTH + 1 if is_ahead else 0)
+
+
+def test_frames_embedded_ahead_are_tracked_to_the_bit(tracker, clip, monkeypatch):
+    marks = {"masks": {0: mask_at(0), 3: mask_at(3)}, "points": [PointMark(1, 1, 20.0, 20.0)]}
+    runs = []
+    for is_ahead in (False, True):
+        monkeypatch.setattr(follow_module, "is_ahead_worth_it", lambda device, on=is_ahead: on)
+        runs.append(list(tracker.track(clip, **marks)))
+    for alone, together in zip(*runs, strict=True):
+        assert (alone.mask == together.mask).all() and alone.points == together.points
+        assert alone.reliability == together.reliability
+        assert alone.place_reliability == together.place_reliability
 
 
 def test_leaving_early_gives_the_spool_back(tracker, clip, monkeypatch):
