@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -13,7 +15,7 @@ from chromatrack.video.ahead import ahead
 
 
 def threads_of_ours() -> list[threading.Thread]:
-    return [t for t in threading.enumerate() if t.name == "chromatrack-ahead"]
+    return [t for t in threading.enumerate() if t.name.startswith("chromatrack-ahead")]
 
 
 @given(st.lists(st.integers()), st.integers(1, 4))
@@ -82,3 +84,19 @@ def test_who_takes_no_more_ends_the_thread_and_closes_the_source():
     assert next(found) == 0
     found.close()  # pyright: ignore[reportAttributeAccessIssue]
     assert closed.is_set() and not threads_of_ours()
+
+
+def test_a_program_that_ends_in_the_midst_ends_in_order():
+    """With the generator still held, and the thread at work."""
+    program = (
+        "import time, torch\n"
+        "from chromatrack.video.ahead import ahead\n"
+        "def items():\n"
+        "    for number in range(1000):\n"
+        "        time.sleep(0.05)\n"
+        "        yield torch.ones(200, 200) @ torch.ones(200, 200)\n"
+        "found = ahead(items())\n"
+        "print(float(next(found)[0, 0]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"200.0\n", b"")
