@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+import chromatrack
 from chromatrack.model.weights import load_encoder
 from chromatrack.ops.affinity import tiled_affinity, window_mask
 from chromatrack.video.reader import read_frames
@@ -200,7 +202,8 @@ def case(stages, tmp_path):
     points = stage_clips.spread_points(first, 3)
     clip = stages.Clip("clip", str(video), str(mask), points)
     options = stages.parsed(["--size", "64", "--threads", "1"])
-    return stages.case_of(clip, options, tmp_path, frames=stages.LEAST_FRAMES)
+    case = stages.case_of(clip, options, tmp_path, frames=stages.LEAST_FRAMES)
+    return replace(case, source=str(Path(chromatrack.__file__).parents[1]))
 
 
 def test_every_stage_is_measured(case, tables):

@@ -63,9 +63,9 @@ _DOUBTFUL = 0.06
 """Width of the change from sure to unsure, in likeness."""
 _SOFT = 0.03
 """Width of the change from "not it" to "it", in likeness."""
-_DROP = 0.2
+_DROP = 0.4
 """Margin that is lost before what is labelled is doubted: looks change by less."""
-_FLOOR = -0.1
+_FLOOR = -0.2
 """Margin above which nothing is doubted: it is about as much like itself as like the rest."""
 _LEAST_SLACK = 0.02
 """Margin that a found object may miss of its usual one, however small that is."""
