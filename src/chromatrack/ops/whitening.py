@@ -37,7 +37,8 @@ class Whitening:
         cells = features.flatten(1).T
         mean = cells.mean(0)
         away = cells - mean
-        variances, directions = torch.linalg.eigh(away.T @ away / len(cells))
+        covariance = (away.T @ away / len(cells)).cpu()  # not every device has what follows
+        variances, directions = (part.to(mean) for part in torch.linalg.eigh(covariance))
         variances = variances.clamp(min=0)
         scale = (variances + _SHRINK * variances.mean() + _NOISE).rsqrt()
         matrix = (directions * scale) @ directions.T
