@@ -56,6 +56,9 @@ def diagnose() -> Diagnosis:
         _look_at_ffmpeg(av, found)
     found.rows.extend((name, _version(name) or "missing") for name in PACKAGES)
     found.problems.extend(f"{n} is not installed; {PINNED}" for n in PACKAGES if not _version(n))
+    found.rows.append(("numba", _version("numba") or "missing"))
+    if not _version("numba"):
+        found.warnings.append(f"numba is not installed: tracking on the CPU is slower; {PINNED}")
     _look_at_torchvision(found)
     if torch is not None and av is not None:
         _look_at_models(found)

@@ -25,6 +25,7 @@ from chromatrack.ops.tiles import (
     tiled_queries,
     untiled,
 )
+from chromatrack.ops.window_search import WindowSearch
 from chromatrack.structures import RadiusShape
 
 
@@ -108,12 +109,16 @@ class SparseAffinity:
         return (nats / math.log(max(k, 2))).reshape(self.size)
 
 
-def check_maps(target: Tensor, references: Tensor, radius: Sequence[int | None]) -> None:
+def check_maps(
+    target: Tensor, references: Tensor | Sequence[Tensor], radius: Sequence[int | None]
+) -> None:
     """Raise InputError where feature maps and radii do not fit each other."""
-    if target.ndim != 3 or references.ndim != 4 or references.shape[1:] != target.shape:
+    shapes = {tuple(reference.shape) for reference in references}
+    if target.ndim != 3 or shapes != {tuple(target.shape)}:
         raise InputError(
             "affinity: expected target (C, h, w) and references (R, C, h, w) of the same C, h, w; "
-            f"got {tuple(target.shape)} and {tuple(references.shape)}"
+            f"got {tuple(target.shape)} and "
+            + " ".join(str((len(references), *shape)) for shape in sorted(shapes))
         )
     if len(radius) != len(references) or any(r is not None and r < 0 for r in radius):
         raise InputError(
@@ -152,7 +157,7 @@ def full_affinity(
 @torch.no_grad()
 def tiled_affinity(
     target: Tensor,
-    references: Tensor,
+    references: Tensor | Sequence[Tensor],
     *,
     radius: Sequence[int | None],
     top_k: int,
@@ -160,11 +165,12 @@ def tiled_affinity(
     radius_shape: RadiusShape = "square",
     active: Tensor | None = None,
     tile: int = 12,
+    search: WindowSearch | None = None,
 ) -> SparseAffinity:
     """Point from every target cell at its `top_k` best cells over all references, jointly.
 
-    Exactly `full_affinity`, computed a tile of target cells at a time against the tile's halo.
-    Always float32, also inside an autocast region.
+    Exactly `full_affinity`, computed a tile of target cells at a time against the tile's halo, or
+    by a compiled search. Always float32, also inside an autocast region.
 
     Args:
         target: `(C, h, w)` float feature map.
@@ -172,8 +178,9 @@ def tiled_affinity(
         radius: per reference, in cells; None searches the whole frame.
         top_k: exactly this many, or R*h*w if that is less.
         temperature: divides the similarity, once.
-        active: `(h, w)` bool; tiles without a True cell are skipped and their rows all 0 (unless a
-            reference has no window).
+        active: `(h, w)` bool; tiles, or blocks of 8 cells of the compiled search, without a True
+            cell are skipped and their rows all 0 (unless a reference has no window).
+        search: what one pass over a clip searches windows with, where it can.
 
     Returns:
         SparseAffinity with k <= top_k (fewer if the windows hold fewer cells); cells outside frame
@@ -186,18 +193,22 @@ def tiled_affinity(
     _, h, w = target.shape
     k = min(top_k, len(references) * h * w)
     with torch.autocast(target.device.type, enabled=False):
-        target, references = target.float(), references.float()
-        near = [i for i, r in enumerate(radius) if r is not None and r < max(h, w)]
+        target = target.float()
+        radii = {i: r for i, r in enumerate(radius) if r is not None and r < max(h, w)}
         best_values, best_index = [], []
-        for i in sorted(set(range(len(references))) - set(near)):
+        for i in sorted(set(range(len(references))) - set(radii)):
             disc = radius[i] if radius_shape == "disc" else None
-            values, index = _whole_frame_top_k(target, references[i], k, disc)
+            values, index = _whole_frame_top_k(target, references[i].float(), k, disc)
             best_values.append(values)
             best_index.append(index + i * h * w)
-        if near:
-            windows = Windows([radius[i] or 0 for i in near], near, (h, w), radius_shape, tile)
-            tiles = active_tiles(active, (h, w), tile=tile, device=target.device)
-            values, index = _window_top_k(target, references[near], windows, k, tiles)
+        if radii:
+            near = [references[i].float() for i in radii]
+            windows = Windows([*radii.values()], [*radii], (h, w), radius_shape, tile)
+            if search is not None and search.can(windows, target, k):
+                values, index = search.top_k(target, near, windows, k, active)
+            else:
+                tiles = active_tiles(active, (h, w), tile=tile, device=target.device)
+                values, index = _window_top_k(target, near, windows, k, tiles)
             best_values.append(values)
             best_index.append(index)
         values, index = torch.cat(best_values, dim=1), torch.cat(best_index, dim=1)
@@ -230,7 +241,7 @@ def _whole_frame_top_k(
 
 
 def _window_top_k(
-    target: Tensor, references: Tensor, windows: Windows, k: int, tiles: Tensor
+    target: Tensor, references: Sequence[Tensor], windows: Windows, k: int, tiles: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Top-k inside the windows of several references, jointly, for the given tiles.
 
@@ -244,7 +255,7 @@ def _window_top_k(
     rows, columns = windows.grid
     queries = tiled_queries(target, windows)
     keys = [tiled_keys(x, r, windows) for x, r in zip(references, windows.radius, strict=True)]
-    places = sum((2 * r + 1) ** 2 for r in windows.radius)
+    places = windows.places
     k = min(k, places)
     best = target.new_full((rows * columns, tile * tile, k), OUTSIDE)
     place = torch.zeros((rows * columns, tile * tile, k), dtype=torch.int64, device=target.device)

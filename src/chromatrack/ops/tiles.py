@@ -46,6 +46,11 @@ class Windows:
         """Rows and columns of tiles."""
         return -(-self.size[0] // self.tile), -(-self.size[1] // self.tile)
 
+    @property
+    def places(self) -> int:
+        """Places in all windows around one cell."""
+        return sum((2 * r + 1) ** 2 for r in self.radius)
+
     def table(self, device: torch.device) -> Tensor:
         """`(places, 3)` int64: reference number, dy, dx of every place in the joint window."""
         parts = []

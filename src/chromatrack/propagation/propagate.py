@@ -13,6 +13,7 @@ from torch import Tensor
 from chromatrack.ops.affinity import tiled_affinity
 from chromatrack.ops.coords import Box, FeatureSpec, image_size
 from chromatrack.ops.dense_affinity import Pointer, dense_affinity
+from chromatrack.ops.window_search import WindowSearch
 from chromatrack.propagation.config import PropagateConfig
 from chromatrack.propagation.memory_bank import MemoryBank, Reference
 from chromatrack.propagation.point_labels import Seen
@@ -163,15 +164,16 @@ def copy_labels(
     *,
     background: bool = False,
     free: int = 0,
+    search: WindowSearch | None = None,
 ) -> tuple[Tensor, Pointer]:
     """Copy label maps to a frame: `(C, h, w)` -> `(L, h, w)`, and the pointer used.
 
     The affinity is computed once, whatever the number of labels. `background`: channel 0 is
     background; cells that nothing else can reach are skipped, faint object shares dropped, so that
     label maps do not spread thinly. The last `free` channels do not share cells with the others
-    (points, boxes).
+    (points, boxes). `search`: of the pass, see `tiled_affinity`.
     """
-    pointer = _point(features, references, config, background=background)
+    pointer = _point(features, references, config, background=background, search=search)
     label_map = read_trusted(pointer, references)
     if background:
         label_map = torch.where(label_map < config.faint, 0, label_map)
@@ -180,19 +182,24 @@ def copy_labels(
 
 
 def _point(
-    features: Tensor, references: Sequence[Reference], config: PropagateConfig, *, background: bool
+    features: Tensor,
+    references: Sequence[Reference],
+    config: PropagateConfig,
+    *,
+    background: bool,
+    search: WindowSearch | None = None,
 ) -> Pointer:
     """The pointer over the references: its `top_k` best cells, or all in the windows.
 
     Moved windows hold places between cells, so their pointer is the dense one with any `top_k`.
     """
-    maps, radius = torch.stack([r.features for r in references]), [r.radius for r in references]
+    maps, radius = [r.features for r in references], [r.radius for r in references]
     active = reach(references, size=image_size(features)) if background else None
     dilation = [r.dilation for r in references]
     if config.top_k is None or any(dilation):
         return dense_affinity(
             features,
-            maps,
+            torch.stack(maps),
             radius=radius,
             temperature=config.temperature,
             radius_shape=config.radius_shape,
@@ -208,6 +215,7 @@ def _point(
         temperature=config.temperature,
         radius_shape=config.radius_shape,
         active=active,
+        search=search,
     )
 
 
@@ -241,6 +249,7 @@ class Propagator:
     settle: Settle = paint_over
     background: bool = False
     free: int = 0
+    search: WindowSearch = field(init=False, default_factory=WindowSearch)
     bank: MemoryBank = field(init=False)
     clip: deque[Input] = field(init=False)
 
@@ -264,8 +273,15 @@ class Propagator:
         references = self.bank.references(frame.index)
         copied, pointer = None, None
         if references:
+            if self.bank.marked:
+                self.search.lead_by(self.bank.marked[0].features)
             copied, pointer = copy_labels(
-                features, references, self.config, background=self.background, free=self.free
+                features,
+                references,
+                self.config,
+                background=self.background,
+                free=self.free,
+                search=self.search,
             )
         settled = self.settle(frame, features, copied)
         label_map = settled.label_map

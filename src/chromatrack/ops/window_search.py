@@ -1,0 +1,315 @@
+"""The pointer's search on the CPU: scores and their best few in one pass, compiled for the machine.
+
+`ops.affinity` computes the same with tensor operations, for every device; there, scores of a tile
+against its halo are written, slid into windows and searched, three times over memory that a core's
+cache does not hold. Here eight neighbouring cells are compared with one row of their windows at a
+time, and of what no cell can want the rest is not computed: features are turned so that the first
+directions say most, and lengths of what is left bound the rest. The answer is exact.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+from weakref import ref
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from chromatrack.ops.tiles import OUTSIDE, Windows
+from chromatrack.structures import RadiusShape
+
+_CELLS = 8
+"""Neighbouring target cells that are compared together: one vector of float32."""
+
+_LEADING = 32
+"""Channels after which the rest is computed only where it can matter."""
+
+_RADII = (8, 20, 40)
+"""Windows that there are compiled searches for; smaller ones take the next."""
+
+_PAD = 24
+"""Columns around a map that the usual windows need."""
+
+_MOST = 64
+"""Cells to find, at most: they are kept in order."""
+
+_PARTS = 4
+"""Parts of the work for every thread: cores that others use too are slower."""
+
+_SLACK = np.float32(1e-4)
+"""What rounding may take from a bound."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A feature map laid out for the search.
+
+    cells: `(h, C, width)` float32, C a multiple of 4; column x of the map at `pad + x`, zeros
+    around. rest: `(h, width)`, length of what channels from `_LEADING` on hold.
+    """
+
+    cells: np.ndarray
+    rest: np.ndarray
+    pad: int
+
+    @classmethod
+    def of(cls, features: Tensor, pad: int) -> Rows:
+        """Of `(C, h, w)`, with `pad` columns on either side."""
+        C, h, w = features.shape
+        width = 2 * pad + -(-w // _CELLS) * _CELLS
+        cells = features.new_zeros(h, -(-C // 4) * 4, width, dtype=torch.float32)
+        cells[:, :C, pad : pad + w] = features.transpose(0, 1)
+        rest = torch.linalg.vector_norm(cells[:, _LEADING:], dim=1)
+        return cls(cells.numpy(), rest.numpy(), pad)
+
+
+@dataclass(eq=False)
+class WindowSearch:
+    """The search as one pass over a clip uses it: what it prepares of a frame is kept.
+
+    Feature maps are known again by identity, so they must not be changed.
+    """
+
+    _led_by: Tensor | None = None
+    _turn: Tensor | None = None
+    _kept: dict[int, tuple[ref[Tensor], Rows]] = field(default_factory=dict)
+
+    def lead_by(self, features: Tensor) -> None:
+        """Compare first what varies most in `features` `(C, h, w)`; they change no result."""
+        if features is self._led_by:
+            return
+        self._led_by, self._turn = features, None
+        self._kept.clear()
+        if len(features) > _LEADING and features.device.type == "cpu":
+            cells = features.flatten(1).float()
+            self._turn = torch.linalg.eigh(cells @ cells.T / cells.shape[1])[1].flip(1).T
+
+    def can(self, windows: Windows, target: Tensor, k: int) -> bool:
+        """Whether it can find that many cells in these windows, for a map on that device."""
+        return (
+            _has_compiler()
+            and target.device.type == "cpu"
+            and max(windows.radius) <= _RADII[-1]
+            and k <= min(_MOST, windows.places)
+        )
+
+    def top_k(
+        self,
+        target: Tensor,
+        references: Sequence[Tensor],
+        windows: Windows,
+        k: int,
+        active: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Similarity and number of the best cells in the windows, jointly over the references.
+
+        Args:
+            target, references: `(C, h, w)` float32, on the CPU.
+            windows: one for each reference.
+            k: how many to find.
+            active: `(h, w)` bool, where to search; None: everywhere.
+
+        Returns:
+            `(N, k)` float32 similarities, falling, OUTSIDE where there are no more or nothing was
+            searched; `(N, k)` int64 cells, counted through all references.
+        """
+        h, w = windows.size
+        widest = [next(most for most in _RADII if r <= most) for r in windows.radius]
+        pad = max(_PAD, -(-max(widest) // _CELLS) * _CELLS)
+        queries, *keys = self._rows([target, *references], pad)
+        values = np.full((h, w, k), OUTSIDE, np.float32)
+        index = np.zeros((h, w, k), np.int64)
+        order = sorted(range(len(keys)), key=lambda i: windows.radius[i])  # near ones set the bar
+        searches = [
+            (
+                _search(widest[i]),
+                keys[i],
+                windows.numbers[i] * h * w,
+                _reaches(windows.radius[i], windows.shape),
+            )
+            for i in order
+        ]
+
+        def work(blocks: np.ndarray) -> None:
+            for search, there, first, reaches in searches:
+                search(
+                    *(queries.cells, queries.rest, there.cells, there.rest, pad),
+                    *(first, blocks, reaches, values, index),
+                )
+
+        blocks, threads = _blocks(active, (h, w)), torch.get_num_threads()
+        if threads == 1:
+            work(blocks)
+        else:
+            count = threads * _PARTS
+            parts = (blocks[i::count].copy() for i in range(count))
+            list(_pool(os.getpid(), threads).map(work, parts))
+        found = torch.from_numpy(values), torch.from_numpy(index)
+        return found[0].view(h * w, k), found[1].view(h * w, k)
+
+    def __reduce__(self) -> tuple[type[WindowSearch], tuple[()]]:
+        """Written down, it is a new one: all it knows, it knows from the maps."""
+        return WindowSearch, ()
+
+    def _rows(self, maps: Sequence[Tensor], pad: int) -> list[Rows]:
+        """Maps laid out, and kept until the next search."""
+        kept = self._kept
+        self._kept, found = {}, []
+        for x in maps:
+            known, rows = kept.get(id(x)) or self._kept.get(id(x)) or (None, None)
+            if rows is None or known is None or known() is not x or rows.pad != pad:
+                turned = x if self._turn is None else torch.tensordot(self._turn, x.float(), 1)
+                rows = Rows.of(turned, pad)
+            self._kept[id(x)] = (ref(x), rows)
+            found.append(rows)
+        return found
+
+
+def _blocks(active: Tensor | None, size: tuple[int, int]) -> np.ndarray:
+    """Row and first column of every block of target cells that holds an active one: `(n, 2)`."""
+    h, w = size
+    held = np.zeros((h, -(-w // _CELLS) * _CELLS), bool)
+    held[:, :w] = True if active is None else active.numpy()
+    return np.argwhere(held.reshape(h, -1, _CELLS).any(2)) * np.array([1, _CELLS])
+
+
+def _reaches(radius: int, shape: RadiusShape) -> np.ndarray:
+    """How far a window reaches to either side, `(2 radius + 1,)` by row from above; -1: not."""
+    if shape == "square":
+        return np.full(2 * radius + 1, radius)
+    dy = np.arange(-radius, radius + 1)  # dy^2 + dx^2 < radius^2
+    return np.ceil(np.sqrt(radius * radius - dy * dy)).astype(np.int64) - 1
+
+
+@cache
+def _has_compiler() -> bool:
+    """Whether numba is there; for the newest Python it may not be yet."""
+    return find_spec("numba") is not None
+
+
+@cache
+def _pool(process: int, threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="window-search")
+
+
+@cache
+def _search(radius: int) -> Callable[..., None]:
+    """The search in windows of one radius, compiled at its first call and kept on disk."""
+    import numba
+
+    compiled: Any = numba.njit(nogil=True, fastmath=True)(_written(radius))
+    with suppress(RuntimeError):  # no folder to keep it in: compiled in every process
+        compiled.enable_caching()
+    return compiled
+
+
+def _written(radius: int) -> Callable[..., None]:
+    """The search in windows of up to `radius` cells, as Python.
+
+    Numbers without a sign are for the compiler: it need not look whether they are negative.
+    """
+    U, F = np.uint64, np.float32
+    CELLS, LEADING, SLACK = _CELLS, _LEADING, _SLACK
+    RADIUS = radius
+    WIDTH = -(-(2 * RADIUS + CELLS) // CELLS) * CELLS
+
+    def search(
+        queries: np.ndarray,
+        queries_rest: np.ndarray,
+        keys: np.ndarray,
+        keys_rest: np.ndarray,
+        pad: int,
+        first: int,
+        blocks: np.ndarray,
+        reaches: np.ndarray,
+        values: np.ndarray,
+        index: np.ndarray,
+    ) -> None:
+        channels = queries.shape[1]
+        h, w, k = values.shape
+        radius = len(reaches) // 2
+        scores = np.empty((CELLS, WIDTH), np.float32)
+        query = np.empty((channels, CELLS), np.float32)
+        rest = np.empty(CELLS, np.float32)
+        leading = min(LEADING, channels)
+        for block in range(len(blocks)):
+            y, left = blocks[block, 0], blocks[block, 1]
+            count = min(CELLS, w - left)
+            for c in range(channels):
+                for i in range(CELLS):
+                    query[c, i] = queries[y, c, pad + left + i]
+            for i in range(CELLS):
+                rest[i] = queries_rest[y, pad + left + i]
+            start = pad + left - RADIUS
+            for number in range(2 * radius + 1):
+                # the nearest rows first: they set the bar
+                away = (number + 1) // 2
+                dy = away if number % 2 == 0 else -away
+                row = y + dy
+                reach = reaches[radius + dy]
+                if row < 0 or row >= h or reach < 0:
+                    continue
+                for i in range(U(CELLS)):
+                    for x in range(U(WIDTH)):
+                        scores[i, x] = F(0)
+                there, there_rest, at = keys[row], keys_rest[row], U(start)
+                wanted = True
+                for stage in range(2):
+                    begin, end = (0, leading) if stage == 0 else (leading, channels)
+                    for four in range(U(begin // 4), U(end // 4)):
+                        c0 = four * U(4)
+                        c1, c2, c3 = c0 + U(1), c0 + U(2), c0 + U(3)
+                        for pair in range(U(CELLS // 2)):
+                            i = pair * U(2)
+                            j = i + U(1)
+                            a0, a1, a2, a3 = query[c0, i], query[c1, i], query[c2, i], query[c3, i]
+                            b0, b1, b2, b3 = query[c0, j], query[c1, j], query[c2, j], query[c3, j]
+                            for x in range(U(WIDTH)):
+                                k0, k1 = there[c0, at + x], there[c1, at + x]
+                                k2, k3 = there[c2, at + x], there[c3, at + x]
+                                scores[i, x] += a0 * k0 + a1 * k1 + a2 * k2 + a3 * k3
+                                scores[j, x] += b0 * k0 + b1 * k1 + b2 * k2 + b3 * k3
+                    if stage == 0 and end < channels:
+                        wanted = False
+                        for i in range(U(count)):
+                            most = F(-1e30)
+                            for x in range(U(WIDTH)):
+                                most = max(most, scores[i, x] + rest[i] * there_rest[at + x])
+                            if most + SLACK > values[y, left + i, k - 1]:
+                                wanted = True
+                                break
+                        if not wanted:
+                            break
+                if not wanted:
+                    continue
+                for i in range(count):
+                    best, where, score = values[y, left + i], index[y, left + i], scores[i]
+                    least, most = best[k - 1], F(-1e30)
+                    for x in range(U(WIDTH)):
+                        most = max(most, score[x])
+                    if most <= least:
+                        continue
+                    zero = left - RADIUS
+                    low = max(0, left + i - reach) - zero
+                    high = min(w, left + i + reach + 1) - zero
+                    for x in range(low, high):
+                        found = score[x]
+                        if found > least:
+                            place = k - 1
+                            while place > 0 and best[place - 1] < found:
+                                best[place] = best[place - 1]
+                                where[place] = where[place - 1]
+                                place -= 1
+                            best[place] = found
+                            where[place] = first + row * w + zero + x
+                            least = best[k - 1]
+
+    return search
