@@ -17,9 +17,12 @@ from chromatrack.model.batchnorm import fold_batch_norm
 from chromatrack.model.config import PRESETS
 from chromatrack.model.encoder import (
     Encoder,
+    MirroredEncoder,
+    PlainEncoder,
     ResNetEncoder,
     Vondrick2018Encoder,
     build_encoder,
+    embed_frames,
     normalize_lab,
 )
 from chromatrack.model.weights import (
@@ -104,6 +107,14 @@ def test_forward_is_embed_of_normalized_lab(tiny_encoder):
 
 
 @torch.no_grad()
+def test_frames_whose_lab_is_at_hand_are_embedded_the_same(tiny_encoder):
+    rgb = images(1)
+    lab = rgb_to_lab(rgb)
+    assert torch.equal(embed_frames(tiny_encoder, rgb, lab), tiny_encoder(rgb))
+    for other in (MirroredEncoder(tiny_encoder), PlainEncoder(tiny_encoder), lambda x: 2 * x):
+        assert torch.equal(embed_frames(other, rgb, lab), other(rgb))
+
+
 def test_shifting_the_image_by_a_stride_shifts_the_features_by_a_cell(tiny_encoder):
     big = images(1, (136, 168))
     here = tiny_encoder(big[..., :128, :160])

@@ -49,6 +49,21 @@ def test_untrained_it_says_what_the_guided_filter_says():
     assert torch.allclose(said, filtered.clamp(0.02, 0.98), atol=1e-5)
 
 
+def test_folded_it_says_the_same():
+    generator = torch.Generator().manual_seed(0)
+    decoder = MaskDecoder().eval()
+    for module in decoder.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(generator=generator)
+            module.running_var.uniform_(0.5, 2.0, generator=generator)
+    with torch.no_grad():
+        decoder.last.weight.normal_(generator=generator)
+        inputs = torch.rand(1, INPUTS, 23, 31, generator=generator)
+        expected = decoder(inputs)
+        torch.testing.assert_close(decoder.folded()(inputs), expected, atol=1e-4, rtol=1e-4)
+        assert torch.equal(decoder(inputs), expected)  # it is a copy that was folded
+
+
 def test_weights_come_back_from_their_file(tmp_path: Path):
     torch.manual_seed(0)
     decoder = MaskDecoder().eval()

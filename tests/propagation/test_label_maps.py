@@ -292,6 +292,16 @@ def test_labels_on_the_coarse_grid_are_the_means_of_the_dense_ones(spec, size):
     assert torch.allclose(to_coarse(label_map, size=size, spec=spec), expected, atol=1e-5)
 
 
+@each_spec
+@pytest.mark.parametrize("size", [(32, 40), (33, 47), (61, 30)])
+def test_cells_of_the_coarse_grid_are_the_means_of_its_pixels(spec, size):
+    torch.manual_seed(0)
+    coarse = torch.rand(-(-size[0] // 4), -(-size[1] // 4))
+    expected = to_cells(resample_module.from_coarse(coarse[None], size)[None], spec)[0, 0]
+    found = resample_module.coarse_to_cells(coarse, size=size, spec=spec)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
 def test_decoded_masks_come_to_full_size_where_they_lie():
     masks = torch.zeros(1, 10, 12)
     masks[0, 3:6, 4:9] = 1

@@ -103,6 +103,13 @@ class Encoder(nn.Module):
         raise InputError(f"{type(self).__name__} defines neither embed() nor project()")
 
 
+def embed_frames(encoder: Callable[[Tensor], Tensor], rgb: Tensor, lab: Tensor) -> Tensor:
+    """`encoder(rgb)`, where Lab `(B, 3, H, W)` of the frames is at hand: not made twice."""
+    if isinstance(encoder, Encoder) and type(encoder).forward is Encoder.forward:
+        return encoder.embed(normalize_lab(lab))
+    return encoder(rgb)
+
+
 class PlainEncoder(Encoder):
     """Another encoder whose feature vectors are left as long as they are."""
 

@@ -7,6 +7,7 @@ at what tells the object from its surroundings, and answers at 4 pixels. Learned
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -88,6 +89,22 @@ class MaskDecoder(nn.Module):
             larger = F.interpolate(x, size=finer.shape[-2:], mode="bilinear")
             x = block(torch.cat([finer, larger], 1))
         return _filtered_logits(inputs) + self.last(x)
+
+    def folded(self) -> MaskDecoder:
+        """A copy to decode with: batch norm within the convolutions, laid out for the CPU's.
+
+        Same output within float rounding, in half the time.
+        """
+        from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+        twin = copy.deepcopy(self).eval()
+        for blocks in (twin.down, twin.up):
+            for number, block in enumerate(blocks):
+                assert isinstance(block, nn.Sequential)
+                conv1, norm1, relu1, conv2, norm2, relu2 = block
+                first, second = fuse_conv_bn_eval(conv1, norm1), fuse_conv_bn_eval(conv2, norm2)
+                blocks[number] = nn.Sequential(first, relu1, second, relu2)
+        return twin.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     @torch.inference_mode()
     def decode(

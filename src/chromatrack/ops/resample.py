@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -160,9 +161,13 @@ class CoarseImage:
         variance = _coarse(grey * grey) - _coarse(grey) ** 2
         return cls(_coarse(image), variance.clamp(min=0).sqrt())
 
+    @cached_property
+    def _statistics(self) -> tuple[Tensor, Tensor]:
+        return _guide_statistics(self.rgb)
+
     def filtered(self, labels: Tensor) -> Tensor:
         """Labels of this grid, their edges following the picture's: `(L, h, w)` -> same."""
-        mean, inverse = _guide_statistics(self.rgb)
+        mean, inverse = self._statistics
         found = []
         for label in labels:
             smooth = _fitted(label, self.rgb, mean, inverse)
@@ -184,6 +189,23 @@ def from_coarse(labels: Tensor, size: tuple[int, int]) -> Tensor:
     """Labels by COARSE x COARSE pixels `(L, h, w)` -> `(L, H, W)`, bilinear."""
     fine = F.interpolate(labels[None], scale_factor=float(COARSE), mode="bilinear")[0]
     return fine[:, : size[0], : size[1]]
+
+
+def coarse_to_cells(label: Tensor, *, size: tuple[int, int], spec: FeatureSpec) -> Tensor:
+    """A label by COARSE x COARSE pixels of a picture of that size in its cells: `(h, w)`.
+
+    As `to_cells` of `from_coarse`, along one axis after the other.
+    """
+    rows, columns = (_of_coarse(pixels, spec) for pixels in size)
+    return rows.to(label) @ label @ columns.to(label).T
+
+
+@lru_cache(64)
+def _of_coarse(pixels: int, spec: FeatureSpec) -> Tensor:
+    """Weights `(cells, steps)` along an axis of that many pixels."""
+    each = torch.eye(-(-pixels // COARSE))[:, None, None, :]  # a picture of one row of each
+    fine = F.interpolate(each, size=(1, each.shape[-1] * COARSE), mode="bilinear")[..., :pixels]
+    return to_cells(fine, spec)[:, 0, 0].T.contiguous()
 
 
 def _extent(label: Tensor, *, margin: int) -> tuple[slice, slice]:

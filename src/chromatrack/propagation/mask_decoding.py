@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.ops.coords import FeatureSpec, image_size
-from chromatrack.ops.resample import COARSE, CoarseImage, from_coarse, to_cells, to_coarse
+from chromatrack.ops.resample import COARSE, CoarseImage, coarse_to_cells, to_coarse
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.mask_evidence import Discriminant
 from chromatrack.propagation.propagate import FrameMarks, Input
@@ -107,8 +107,7 @@ class MaskDecoding:
                 corner = [_steps(s, self.spec.stride, COARSE).start for s in cells]
                 place = [slice(a, a + n) for a, n in zip(corner, mask.shape, strict=True)]
                 masks[channel - 1, *place] = mask
-                dense = from_coarse(mask[None], image_size(part))
-                seen = to_cells(dense[None], self.spec)[0, 0]
+                seen = coarse_to_cells(mask, size=image_size(part), spec=self.spec)
                 told[channel, *cells] += self.feedback * (seen - label[*cells]).clamp(min=0)
         regions = len(self.layout.regions)
         masks[:regions] /= masks[:regions].sum(0).clamp(min=1)
@@ -128,13 +127,15 @@ class MaskDecoding:
         assert self.decode is not None
         label, other = labels[channel, *cells], self._other(channel, labels[:, *cells])
         evidence, found = self.known[channel].read(features[:, *cells]), []
+        coarse = CoarseImage.of(part)
         for times in scales(labels[channel], self.spec):
             spec, small = self.spec.halved(times), halved(part, times)
             mask = self.decode(small, label, other, evidence, spec)
-            found.append(finer(mask, part, times))
+            found.append(finer(mask, coarse, times))
         mask = torch.stack(found).mean(0)
         held = self._coarse(part, label)[None]
-        return mask * (F.max_pool2d(held, 2 * _NEAR + 1, 1, _NEAR)[0] > _HELD)
+        near = F.max_pool2d(held, (1, 2 * _NEAR + 1), 1, (0, _NEAR))
+        return mask * (F.max_pool2d(near, (2 * _NEAR + 1, 1), 1, (_NEAR, 0))[0] > _HELD)
 
     def _other(self, channel: int, labels: Tensor) -> Tensor:
         """The largest label of other regions, `(h, w)`; of a box none: it may be of a region's."""
@@ -181,11 +182,10 @@ def halved(image: Tensor, times: int) -> Tensor:
     return F.avg_pool2d(image[None], 2**times, ceil_mode=True, count_include_pad=False)[0]
 
 
-def finer(mask: Tensor, image: Tensor, times: int) -> Tensor:
+def finer(mask: Tensor, coarse: CoarseImage, times: int) -> Tensor:
     """A mask decoded from `halved`, at COARSE steps of the picture itself, along its edges."""
     if not times:
         return mask
-    coarse = CoarseImage.of(image)
     h, w = image_size(coarse.rgb)
     fine = F.interpolate(mask[None, None], scale_factor=2.0**times, mode="bilinear")[0]
     return coarse.filtered(fine[:, :h, :w])[0]

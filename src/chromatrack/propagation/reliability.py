@@ -251,9 +251,9 @@ def look_at_rows(frames: Iterable[tuple[int, KindReliability]]) -> list[dict[str
 # -- what a pass keeps for them ------------------------------------------------------------
 
 
-def cell_colors(image: Tensor, spec: FeatureSpec) -> Tensor:
-    """ab `(2, h, w)` of the cells of an image `(3, H, W)`."""
-    return to_cells(rgb_to_lab(image)[None, 1:], spec)[0]
+def cell_colors(lab: Tensor, spec: FeatureSpec) -> Tensor:
+    """ab `(2, h, w)` of the cells of a frame in Lab, `(3, H, W)`."""
+    return to_cells(lab[None, 1:], spec)[0]
 
 
 @dataclass
@@ -275,7 +275,7 @@ class SignalReader:
         """ab `(2, h, w)` of a step's cells, kept as long as its frame is a mark."""
         ab = step.input.ab
         if ab is None:
-            ab = cell_colors(step.input.image, self.spec)
+            ab = cell_colors(rgb_to_lab(step.input.image), self.spec)
         seen = self.colors | {step.input.index: ab}
         self.colors = {mark.index: seen[mark.index] for mark in bank.marked if mark.index in seen}
         return ab

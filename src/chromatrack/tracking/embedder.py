@@ -101,7 +101,7 @@ class FrameEmbedder:
             return None
         wanted = self.config.decoder
         path = self.encoder.decoder if wanted == "auto" else decoder_path(wanted, "")
-        return None if path is None else load_decoder(path).to(self.device).decode
+        return None if path is None else load_decoder(path).folded().to(self.device).decode
 
     def undecoded(self) -> FrameEmbedder:
         """The same without a mask decoder: for parts of surfaces, which end where no edge is."""

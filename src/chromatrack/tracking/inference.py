@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from chromatrack.errors import BeyondEndError, DamagedVideoError, VideoError
+from chromatrack.model.encoder import embed_frames
+from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import FeatureSpec, image_size
 from chromatrack.propagation.bidirectional import (
     AnySignals,
@@ -196,8 +198,9 @@ class TrackerRun(VideoRun):
         shown = [f for frames in self.keyframes.values() for f, here in frames.items() if here]
         if self.embedder.spec.clip_length > 1 or frame.index < min(shown, default=frame.index):
             return given  # with others; or before there is anything to track
-        ab = cell_colors(given.image, self.embedder.spec)
-        return replace(given, features=self.encode(given.image[None])[0], ab=ab)
+        lab = rgb_to_lab(given.image)
+        features = embed_frames(self.encode, given.image[None], lab[None])[0]
+        return replace(given, features=features, ab=cell_colors(lab, self.embedder.spec))
 
     @torch.inference_mode()
     def embed(self, index: int) -> tuple[Tensor, Input]:
