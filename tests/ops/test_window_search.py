@@ -153,7 +153,7 @@ def test_written_down_it_is_a_new_one():
 
 
 def test_without_the_compiler_tensor_operations_search(monkeypatch, searched):
-    monkeypatch.setattr(window_search, "_has_compiler", lambda: False)
+    monkeypatch.setattr(window_search, "has_compiler", lambda: False)
     maps = feature_maps(3, (12, 13))
     knobs = {"radius": [5, 8], "top_k": 10, "temperature": 0.07}
     found = tiled_affinity(maps[0], maps[1:], search=WindowSearch(), **knobs)

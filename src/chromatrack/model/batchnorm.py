@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from chromatrack.model.encoder import Encoder, ResidualBlock, ResNetEncoder, Vondrick2018Encoder
+from chromatrack.model.fast_convolution import make_convolutions_fast
 from chromatrack.ops.coords import cell_count, image_size
 
 
@@ -87,6 +88,7 @@ def fold_batch_norm(encoder: Encoder) -> Encoder:
                 module.skip = fuse_conv_bn_eval(conv, norm)
     folded.stem = fuse_conv_bn_eval(folded.stem, folded.bn)
     folded.bn = nn.Identity()  # pyright: ignore[reportAttributeAccessIssue]
+    make_convolutions_fast(folded)
     return channels_last(folded) if encoder.spec.clip_length == 1 else folded
 
 

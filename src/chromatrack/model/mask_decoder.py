@@ -51,6 +51,13 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+def _folded(convolution: nn.Module, norm: nn.Module) -> nn.Conv2d:
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+    assert isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+    return fuse_conv_bn_eval(convolution, norm)
+
+
 class MaskDecoder(nn.Module):
     """A U-Net of four levels that corrects the label that the guided filter made.
 
@@ -95,14 +102,12 @@ class MaskDecoder(nn.Module):
 
         Same output within float rounding, in half the time.
         """
-        from torch.nn.utils.fusion import fuse_conv_bn_eval
-
         twin = copy.deepcopy(self).eval()
         for blocks in (twin.down, twin.up):
             for number, block in enumerate(blocks):
                 assert isinstance(block, nn.Sequential)
                 conv1, norm1, relu1, conv2, norm2, relu2 = block
-                first, second = fuse_conv_bn_eval(conv1, norm1), fuse_conv_bn_eval(conv2, norm2)
+                first, second = _folded(conv1, norm1), _folded(conv2, norm2)
                 blocks[number] = nn.Sequential(first, relu1, second, relu2)
         return twin.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 

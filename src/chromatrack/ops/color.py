@@ -5,12 +5,15 @@ Lab is D65, 2 degree observer: L in [0, 100], a and b in about [-110, 110].
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from chromatrack.errors import InputError
+from chromatrack.ops.compiled import can_compile, compiled
 
 Gamut = Literal["clip", "desaturate"]
 
@@ -56,6 +59,15 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
         `(..., 3, H, W)` float: L in [0, 100], a, b.
     """
     _check_channels("rgb_to_lab", rgb, 3)
+    if can_compile(rgb):
+        pixels = np.ascontiguousarray(rgb.numpy()).reshape(-1, 3, rgb.shape[-2] * rgb.shape[-1])
+        lab = np.empty_like(pixels)
+        compiled(_to_lab)(pixels, *_curves(), _XYZ_OF_RGB, lab)
+        return torch.from_numpy(lab.reshape(rgb.shape))
+    return _to_lab_by_tensors(rgb)
+
+
+def _to_lab_by_tensors(rgb: Tensor) -> Tensor:
     curve = _power(((rgb + 0.055) / 1.055), 2.4)
     linear = torch.where(rgb > 0.04045, curve, rgb / 12.92)
     matrix = torch.tensor(_RGB_TO_XYZ, dtype=torch.float64) / torch.tensor(_WHITE).double()[:, None]
@@ -63,6 +75,47 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
     f = torch.where(xyz > _EPSILON, _power(xyz, 1 / 3), _KAPPA * xyz + 16 / 116)
     fx, fy, fz = f.unbind(-3)
     return torch.stack([116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)], dim=-3)
+
+
+_STEPS = 4096  # of the table of light by sRGB value
+_ROOT_STEPS = 16384  # of the table of Lab's f by light; both are read between their entries
+_BRIGHTEST = 1.001
+_XYZ_OF_RGB = (np.array(_RGB_TO_XYZ) / np.array(_WHITE)[:, None]).astype(np.float32)
+
+
+@cache
+def _curves() -> tuple[np.ndarray, np.ndarray]:
+    """Light by sRGB value, [0, 1]; Lab's f by light relative to white, [0, `_BRIGHTEST`]."""
+    value = np.linspace(0, 1, _STEPS + 1)
+    light = np.where(value > 0.04045, ((value + 0.055) / 1.055) ** 2.4, value / 12.92)
+    xyz = np.linspace(0, _BRIGHTEST, _ROOT_STEPS + 1)
+    f = np.where(xyz > _EPSILON, np.cbrt(xyz), _KAPPA * xyz + 16 / 116)
+    return light.astype(np.float32), f.astype(np.float32)
+
+
+def _to_lab(
+    rgb: np.ndarray, light: np.ndarray, root: np.ndarray, matrix: np.ndarray, lab: np.ndarray
+) -> None:
+    """The same from tables, `(B, 3, N)`: no power of any pixel is computed."""
+    steps, most = np.float32(len(light) - 1), len(light) - 2
+    f = np.empty(3, np.float32)
+    scale, last = np.float32((len(root) - 1) / 1.001), len(root) - 2
+    linear = np.empty(3, np.float32)
+    for b in range(len(rgb)):
+        for i in range(rgb.shape[2]):
+            for c in range(3):
+                at = rgb[b, c, i] * steps
+                low = min(max(int(at), 0), most)
+                linear[c] = light[low] + (at - np.float32(low)) * (light[low + 1] - light[low])
+            for c in range(3):
+                xyz = matrix[c, 0] * linear[0]
+                xyz += matrix[c, 1] * linear[1] + matrix[c, 2] * linear[2]
+                at = xyz * scale
+                low = min(max(int(at), 0), last)
+                f[c] = root[low] + (at - np.float32(low)) * (root[low + 1] - root[low])
+            lab[b, 0, i] = np.float32(116) * f[1] - np.float32(16)
+            lab[b, 1, i] = np.float32(500) * (f[0] - f[1])
+            lab[b, 2, i] = np.float32(200) * (f[1] - f[2])
 
 
 def lab_to_rgb(lab: Tensor, *, gamut: Gamut = "clip") -> Tensor:

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from chromatrack.ops.compiled import box_mean, coarse_image
 from chromatrack.ops.coords import FeatureSpec, cell_count, image_size, pixel_to_cell
 
 
@@ -85,11 +86,6 @@ _RADIUS = 2  # of its windows, in such steps
 _SMOOTHNESS = 1e-4  # variance of colour, in [0, 1], below which the image has no say
 
 
-def _box(x: Tensor) -> Tensor:
-    """Mean over the window around each place, inside the image: `(C, H, W)` -> same."""
-    return F.avg_pool2d(x[None], 2 * _RADIUS + 1, 1, _RADIUS, count_include_pad=False)[0]
-
-
 def _inverse_3x3(m: Sequence[Tensor]) -> list[Tensor]:
     """Inverse of symmetric 3x3 matrices given as (xx, xy, xz, yy, yz, zz) planes, in that order."""
     xx, xy, xz, yy, yz, zz = m
@@ -157,9 +153,7 @@ class CoarseImage:
     @classmethod
     def of(cls, image: Tensor) -> CoarseImage:
         """Of `(3, H, W)` float32 in [0, 1]."""
-        grey = image.mean(0, keepdim=True)
-        variance = _coarse(grey * grey) - _coarse(grey) ** 2
-        return cls(_coarse(image), variance.clamp(min=0).sqrt())
+        return cls(*coarse_image(image, COARSE))
 
     @cached_property
     def _statistics(self) -> tuple[Tensor, Tensor]:
@@ -221,8 +215,8 @@ def _extent(label: Tensor, *, margin: int) -> tuple[slice, slice]:
 def _guide_statistics(guide: Tensor) -> tuple[Tensor, Tensor]:
     """Mean colour of every window `(3, h, w)` and inverse of its covariance, six planes."""
     pairs = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
-    mean = _box(guide)
-    spread = _box(torch.stack([guide[i] * guide[j] for i, j in pairs]))
+    mean = box_mean(guide, _RADIUS)
+    spread = box_mean(torch.stack([guide[i] * guide[j] for i, j in pairs]), _RADIUS)
     variance = [
         spread[k] - mean[i] * mean[j] + _SMOOTHNESS * (i == j) for k, (i, j) in enumerate(pairs)
     ]
@@ -242,11 +236,11 @@ def _filter_label(
 
 def _fitted(label: Tensor, guide: Tensor, mean_guide: Tensor, inverse: Tensor) -> Tensor:
     """The label as a linear function of colour around each place: slopes and level `(4, h, w)`."""
-    mean = _box(label[None])
-    r, g, b = _box(guide * label) - mean_guide * mean
+    mean = box_mean(label[None], _RADIUS)
+    r, g, b = box_mean(guide * label, _RADIUS) - mean_guide * mean
     xx, xy, xz, yy, yz, zz = inverse
     slope = torch.stack(
         [xx * r + xy * g + xz * b, xy * r + yy * g + yz * b, xz * r + yz * g + zz * b]
     )
     level = mean - (slope * mean_guide).sum(0, keepdim=True)
-    return _box(torch.cat([slope, level]))
+    return box_mean(torch.cat([slope, level]), _RADIUS)

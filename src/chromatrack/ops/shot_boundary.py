@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from chromatrack.ops.compiled import can_compile, compiled
 
 _BINS = 6
 _THUMB = (48, 64)
@@ -21,6 +24,24 @@ _SOME_OTHER = 0.1  # and at least this share of other colours
 
 def color_histogram(image: Tensor) -> Tensor:
     """Share of the pixels in each of 6 x 6 x 6 colours: `(3, H, W)` in [0, 1] -> `(216,)`."""
+    if can_compile(image):
+        counts = np.zeros(_BINS**3, np.float32)
+        compiled(_count_colors)(image.contiguous().numpy(), counts)
+        return torch.from_numpy(counts / counts.sum())
+    return _histogram_by_tensors(image)
+
+
+def _count_colors(image: np.ndarray, counts: np.ndarray) -> None:
+    for y in range(0, image.shape[1], 2):
+        for x in range(0, image.shape[2], 2):
+            code = 0
+            for c in range(3):
+                step = int(image[c, y, x] * np.float32(_BINS))
+                code = code * _BINS + min(max(step, 0), _BINS - 1)
+            counts[code] += 1
+
+
+def _histogram_by_tensors(image: Tensor) -> Tensor:
     bins = (image[:, ::2, ::2] * _BINS).long().clamp(0, _BINS - 1).flatten(1)
     code = (bins[0] * _BINS + bins[1]) * _BINS + bins[2]
     return torch.bincount(code, minlength=_BINS**3).float() / code.numel()

@@ -12,24 +12,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.util import find_spec
-from typing import Any
 from weakref import ref
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from chromatrack.ops.compiled import compiled, has_compiler
 from chromatrack.ops.tiles import OUTSIDE, Windows
 from chromatrack.structures import RadiusShape
 
 _CELLS = 8
 """Neighbouring target cells that are compared together: one vector of float32."""
 
-_LEADING = 32
+_LEADING = 24
 """Channels after which the rest is computed only where it can matter."""
 
 _RADII = (8, 20, 40)
@@ -65,10 +63,25 @@ class Rows:
         """Of `(C, h, w)`, with `pad` columns on either side."""
         C, h, w = features.shape
         width = 2 * pad + -(-w // _CELLS) * _CELLS
-        cells = features.new_zeros(h, -(-C // 4) * 4, width, dtype=torch.float32)
-        cells[:, :C, pad : pad + w] = features.transpose(0, 1)
-        rest = torch.linalg.vector_norm(cells[:, _LEADING:], dim=1)
-        return cls(cells.numpy(), rest.numpy(), pad)
+        cells = np.zeros((h, -(-C // 4) * 4, width), np.float32)
+        rest = np.zeros((h, width), np.float32)
+        compiled(_lay_out)(features.float().contiguous().numpy(), pad, _LEADING, cells, rest)
+        return cls(cells, rest, pad)
+
+
+def _lay_out(
+    features: np.ndarray, pad: int, leading: int, cells: np.ndarray, rest: np.ndarray
+) -> None:
+    channels, height, width = features.shape
+    for y in range(height):
+        for c in range(channels):
+            for x in range(width):
+                cells[y, c, pad + x] = features[c, y, x]
+        for c in range(leading, channels):
+            for x in range(width):
+                rest[y, pad + x] += features[c, y, x] * features[c, y, x]
+        for x in range(width):
+            rest[y, pad + x] = np.sqrt(rest[y, pad + x])
 
 
 @dataclass(eq=False)
@@ -95,7 +108,7 @@ class WindowSearch:
     def can(self, windows: Windows, target: Tensor, k: int) -> bool:
         """Whether it can find that many cells in these windows, for a map on that device."""
         return (
-            _has_compiler()
+            has_compiler()
             and target.device.type == "cpu"
             and max(windows.radius) <= _RADII[-1]
             and k <= min(_MOST, windows.places)
@@ -190,12 +203,6 @@ def _reaches(radius: int, shape: RadiusShape) -> np.ndarray:
 
 
 @cache
-def _has_compiler() -> bool:
-    """Whether numba is there; for the newest Python it may not be yet."""
-    return find_spec("numba") is not None
-
-
-@cache
 def _pool(process: int, threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="window-search")
 
@@ -203,12 +210,7 @@ def _pool(process: int, threads: int) -> ThreadPoolExecutor:
 @cache
 def _search(radius: int) -> Callable[..., None]:
     """The search in windows of one radius, compiled at its first call and kept on disk."""
-    import numba
-
-    compiled: Any = numba.njit(nogil=True, fastmath=True)(_written(radius))
-    with suppress(RuntimeError):  # no folder to keep it in: compiled in every process
-        compiled.enable_caching()
-    return compiled
+    return compiled(_written(radius))
 
 
 def _written(radius: int) -> Callable[..., None]:

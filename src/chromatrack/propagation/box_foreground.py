@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from chromatrack.ops.compiled import window_max
 from chromatrack.ops.coords import Box, FeatureSpec, box_edges, image_size
 from chromatrack.ops.cutout import cut_out_small, with_surroundings
 from chromatrack.ops.resample import to_cells
@@ -80,7 +80,7 @@ def foreground(features: Tensor, covered: Tensor) -> Tensor:
         `(h, w)` in [0, 1], 0 outside the box; the whole box where nothing in it stands out.
     """
     cells, inside = features.flatten(1).T, covered.flatten() > _INSIDE
-    near = F.max_pool2d(covered[None, None], 2 * _RING + 1, 1, _RING)[0, 0].flatten() > 0
+    near = window_max(covered[None], _RING).flatten() > 0
     ring = near & (covered.flatten() == 0)
     core = inside & (centred(covered).flatten() > _INSIDE)
     if not bool(core.any()) or not bool(ring.any()):

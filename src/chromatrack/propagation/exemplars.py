@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from chromatrack.ops.compiled import window_max
 from chromatrack.propagation.relabeling import Relabeling
 
 VIEWS = 4
@@ -97,8 +98,7 @@ def coarser(features: Tensor, factor: int) -> Tensor:
 def surroundings(looks: Tensor, label_map: Tensor, *, margin: int = 0) -> Surroundings:
     """A frame's cells and labels, coarse; labels reach `margin` cells further than they did."""
     factor = coarse_factor((looks.shape[1], looks.shape[2]))
-    labels = F.max_pool2d(label_map[None], 2 * margin + 1, 1, margin)
-    labels = F.max_pool2d(labels, factor, ceil_mode=True)[0]
+    labels = F.max_pool2d(window_max(label_map, margin)[None], factor, ceil_mode=True)[0]
     return Surroundings(coarser(looks, factor).flatten(1).T, labels.flatten(1))
 
 
@@ -192,7 +192,7 @@ def take_view(features: Tensor, looks: Tensor, labels: Tensor) -> Exemplar:
     """
     largest = float(labels.max())
     faint = _FAINT if largest > _FAINT else largest / 2  # however small, it has a cell
-    near = F.max_pool2d((labels[None, None] > faint).float(), 2 * MARGIN + 1, 1, MARGIN)[0, 0] > 0
+    near = window_max((labels[None] > faint).float(), MARGIN)[0] > 0
     rows, columns = near.any(1).nonzero()[:, 0], near.any(0).nonzero()[:, 0]
     box = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
     cells = looks.flatten(1).T

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from chromatrack.ops.compiled import window_max
 from chromatrack.ops.coords import FeatureSpec, image_size
 from chromatrack.ops.resample import COARSE, CoarseImage, coarse_to_cells, to_coarse
 from chromatrack.propagation.layout import Layout
@@ -134,8 +135,7 @@ class MaskDecoding:
             found.append(finer(mask, coarse, times))
         mask = torch.stack(found).mean(0)
         held = self._coarse(part, label)[None]
-        near = F.max_pool2d(held, (1, 2 * _NEAR + 1), 1, (0, _NEAR))
-        return mask * (F.max_pool2d(near, (2 * _NEAR + 1, 1), 1, (_NEAR, 0))[0] > _HELD)
+        return mask * (window_max(held, _NEAR)[0] > _HELD)
 
     def _other(self, channel: int, labels: Tensor) -> Tensor:
         """The largest label of other regions, `(h, w)`; of a box none: it may be of a region's."""

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.ops.affinity import tiled_affinity
+from chromatrack.ops.compiled import window_max
 from chromatrack.ops.coords import Box, FeatureSpec, image_size
 from chromatrack.ops.dense_affinity import Pointer, dense_affinity
 from chromatrack.ops.window_search import WindowSearch
@@ -138,8 +139,7 @@ def reach(references: Sequence[Reference], *, size: tuple[int, int]) -> Tensor:
         if r is None:
             seen |= bool((objects > 0).any())
             continue
-        wide = F.max_pool2d(objects[None], (1, 2 * r + 1), 1, (0, r))
-        seen |= F.max_pool2d(wide, (2 * r + 1, 1), 1, (r, 0))[0, 0] > 0
+        seen |= window_max(objects, r)[0] > 0
     return seen
 
 

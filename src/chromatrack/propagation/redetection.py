@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.ops.affinity import tiled_affinity
+from chromatrack.ops.compiled import window_max
 from chromatrack.ops.whitening import Whitening
 from chromatrack.propagation.config import PropagateConfig
 from chromatrack.propagation.exemplars import (
@@ -284,7 +285,7 @@ class Redetector:
         if len(able) < 2:
             return
         labels = label_map[able]
-        near = F.max_pool2d(labels[None], 2 * MARGIN + 1, 1, MARGIN)[0] > _NEAR
+        near = window_max(labels, MARGIN) > _NEAR
         cells = ((near.sum(0) > 1) & (labels.sum(0) > _NEAR)).flatten().nonzero()[:, 0]
         if len(cells) == 0:
             return

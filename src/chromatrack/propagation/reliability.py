@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.ops.affinity import affinity, readout, similarity
 from chromatrack.ops.color import rgb_to_lab
+from chromatrack.ops.compiled import window_max
 from chromatrack.ops.coords import FeatureSpec
 from chromatrack.ops.resample import to_cells
 from chromatrack.propagation.exemplars import thinned
@@ -109,7 +109,7 @@ def agreement(
         [0, 1]; 0 where nothing is marked.
     """
     C, marked = len(features), marked_labels.flatten()
-    around = F.max_pool2d(marked_labels[None, None], 2 * _BESIDE + 1, 1, _BESIDE).flatten()
+    around = window_max(marked_labels[None], _BESIDE).flatten()
     inside = (marked > _FAINT).nonzero()[:, 0]
     beside = ((marked <= _FAINT) & (around > _FAINT)).nonzero()[:, 0]
     if len(inside) == 0:

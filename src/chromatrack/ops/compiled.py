@@ -1,0 +1,145 @@
+"""Loops compiled for the machine, where tensor operations on the CPU go through memory too often.
+
+Each has a twin of tensor operations, for other devices and for a Python without the compiler; tests
+hold them equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@cache
+def has_compiler() -> bool:
+    """Whether numba is there; for the newest Python it may not be yet."""
+    return find_spec("numba") is not None
+
+
+@cache
+def compiled(function: Callable[..., None]) -> Callable[..., None]:
+    """A function of arrays, compiled at its first call and kept on disk; it runs beside Python."""
+    import numba
+
+    found: Any = numba.njit(nogil=True, fastmath=True)(function)
+    with suppress(RuntimeError):  # no folder to keep it in: compiled in every process
+        found.enable_caching()
+    return found
+
+
+def can_compile(*tensors: Tensor) -> bool:
+    """Whether compiled loops can work on these."""
+    return has_compiler() and all(
+        x.device.type == "cpu" and x.dtype == torch.float32 and not x.requires_grad for x in tensors
+    )
+
+
+def _array(x: Tensor) -> np.ndarray:
+    return x.contiguous().numpy()
+
+
+def box_mean(x: Tensor, radius: int) -> Tensor:
+    """Mean over the window around each place, inside the picture: `(C, h, w)` -> same."""
+    if not can_compile(x):
+        return F.avg_pool2d(x[None], 2 * radius + 1, 1, radius, count_include_pad=False)[0]
+    out = np.empty(tuple(x.shape), np.float32)
+    compiled(_box_mean)(_array(x), radius, out)
+    return torch.from_numpy(out)
+
+
+def coarse_image(image: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Means `(C, h, w)` of side x side pixels, and the spread `(1, h, w)` of their grey.
+
+    Of `(C, H, W)`; what is left over at the edges counts as it is.
+    """
+    if not can_compile(image):
+        return _coarse_image_by_tensors(image, side)
+    h, w = (-(-n // side) for n in image.shape[1:])
+    means, spread = np.empty((len(image), h, w), np.float32), np.empty((1, h, w), np.float32)
+    compiled(_coarse_image)(_array(image), side, means, spread)
+    return torch.from_numpy(means), torch.from_numpy(spread)
+
+
+def _coarse_image_by_tensors(image: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    grey = image.mean(0, keepdim=True)
+    parts = torch.cat([image, grey, grey * grey])[None]
+    means = F.avg_pool2d(parts, side, ceil_mode=True, count_include_pad=False)[0]
+    variance = means[-1:] - means[-2:-1] ** 2
+    return means[:-2], variance.clamp(min=0).sqrt()
+
+
+def window_max(x: Tensor, radius: int) -> Tensor:
+    """Largest value in the window around each place: `(C, h, w)` -> same."""
+    wide = F.max_pool2d(x, (1, 2 * radius + 1), 1, (0, radius))
+    return F.max_pool2d(wide, (2 * radius + 1, 1), 1, (radius, 0))
+
+
+def _box_mean(x: np.ndarray, radius: int, out: np.ndarray) -> None:
+    channels, height, width = x.shape
+    line = np.zeros(width + 2 * radius, np.float32)
+    share = np.empty(width, np.float32)
+    for i in range(width):
+        share[i] = 1 / (min(width - 1, i + radius) - max(0, i - radius) + 1)
+    for c in range(channels):
+        for y in range(height):
+            first, last = max(0, y - radius), min(height - 1, y + radius)
+            inner = line[radius : radius + width]
+            inner[:] = x[c, first]
+            for row in range(first + 1, last + 1):
+                there = x[c, row]
+                for i in range(width):
+                    inner[i] += there[i]
+            result = out[c, y]
+            result[:] = line[:width]
+            for step in range(1, 2 * radius + 1):
+                there = line[step : step + width]
+                for i in range(width):
+                    result[i] += there[i]
+            rows = np.float32(1 / (last - first + 1))
+            for i in range(width):
+                result[i] *= share[i] * rows
+
+
+def _coarse_image(image: np.ndarray, side: int, means: np.ndarray, spread: np.ndarray) -> None:
+    channels, height, width = image.shape
+    lines = np.empty((channels + 1, width), np.float32)
+    grey = np.empty(width, np.float32)
+    for y in range(means.shape[1]):
+        first, stop = y * side, min(height, y * side + side)
+        for c in range(channels + 1):
+            for i in range(width):
+                lines[c, i] = 0
+        for row in range(first, stop):
+            for i in range(width):
+                grey[i] = 0
+            for c in range(channels):
+                for i in range(width):
+                    value = image[c, row, i]
+                    lines[c, i] += value
+                    grey[i] += value
+            for i in range(width):
+                value = grey[i] / np.float32(channels)
+                lines[channels, i] += value * value
+        for x in range(means.shape[2]):
+            left, right = x * side, min(width, x * side + side)
+            share = np.float32(1 / ((stop - first) * (right - left)))
+            middle = np.float32(0)
+            for c in range(channels):
+                total = np.float32(0)
+                for i in range(left, right):
+                    total += lines[c, i]
+                means[c, y, x] = total * share
+                middle += means[c, y, x]
+            squares = np.float32(0)
+            for i in range(left, right):
+                squares += lines[channels, i]
+            middle /= np.float32(channels)
+            spread[0, y, x] = np.sqrt(max(squares * share - middle * middle, np.float32(0)))

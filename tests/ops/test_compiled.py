@@ -1,0 +1,113 @@
+"""Compiled loops say what the tensor operations say that stand in for them elsewhere."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chromatrack.ops import color, compiled, shot_boundary
+from chromatrack.ops.window_search import Rows
+
+sides = st.integers(1, 40)
+
+
+def picture(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def in_both_ways(work):
+    """What it gives compiled, and by tensor operations."""
+    if not compiled.has_compiler():
+        pytest.skip("no compiler for this Python")
+    with pytest.MonkeyPatch.context() as patch:
+        fast = work()
+        for module in (compiled, color, shot_boundary):
+            patch.setattr(module, "can_compile", lambda *tensors: False)
+        return fast, work()
+
+
+@settings(deadline=None)
+@given(st.integers(1, 5), sides, sides, st.integers(0, 6))
+def test_means_of_windows(channels, height, width, radius):
+    x = picture(channels, height, width)
+    fast, plain = in_both_ways(lambda: compiled.box_mean(x, radius))
+    torch.testing.assert_close(fast, plain, atol=1e-5, rtol=0)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 4), sides, sides, st.integers(1, 7))
+def test_coarse_pictures(channels, height, width, side):
+    image = picture(channels, height, width)
+    fast, plain = in_both_ways(lambda: compiled.coarse_image(image, side))
+    assert fast[0].shape == (channels, -(-height // side), -(-width // side))
+    torch.testing.assert_close(fast[0], plain[0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(fast[1], plain[1], atol=2e-3, rtol=0)  # a root of about 0
+
+
+@given(st.integers(1, 3), sides, sides, st.integers(0, 9))
+def test_largest_values_of_windows(channels, height, width, radius):
+    x = picture(channels, height, width)
+    expected = F.max_pool2d(x[None], 2 * radius + 1, 1, radius)[0]
+    assert torch.equal(compiled.window_max(x, radius), expected)
+
+
+@settings(deadline=None)
+@given(sides, sides, st.booleans(), st.floats(0.01, 1))
+def test_lab(height, width, batch, brightest):
+    rgb = picture(*(2,) * batch, 3, height, width) * brightest
+    fast, plain = in_both_ways(lambda: color.rgb_to_lab(rgb))
+    assert fast.shape == rgb.shape
+    torch.testing.assert_close(fast, plain, atol=1e-3, rtol=0)
+
+
+def test_lab_of_every_grey_and_of_the_corners():
+    grey = (torch.arange(256) / 255).expand(3, 1, 256)
+    corners = torch.tensor([[[float(c >> bit & 1) for c in range(8)]] for bit in range(3)])
+    for rgb in (grey, corners):
+        fast, plain = in_both_ways(lambda rgb=rgb: color.rgb_to_lab(rgb))
+        torch.testing.assert_close(fast, plain, atol=1e-3, rtol=0)
+
+
+@settings(deadline=None)
+@given(sides, sides)
+def test_colors_counted(height, width):
+    image = picture(3, height, width)
+    fast, plain = in_both_ways(lambda: shot_boundary.color_histogram(image))
+    torch.testing.assert_close(fast, plain, atol=1e-6, rtol=0)
+
+
+def test_a_map_is_laid_out_for_the_search():
+    features = torch.randn(30, 5, 13, generator=torch.Generator().manual_seed(0))
+    rows = Rows.of(features, 8)
+    assert rows.cells.shape == (5, 32, 32) and rows.rest.shape == (5, 32)
+    cells = torch.from_numpy(rows.cells)
+    assert torch.equal(cells[:, :30, 8:21], features.transpose(0, 1))
+    assert float(cells.abs().sum()) == pytest.approx(float(features.abs().sum()), rel=1e-5)
+    expected = features[24:].norm(dim=0)
+    torch.testing.assert_close(torch.from_numpy(rows.rest)[:, 8:21], expected)
+
+
+def test_what_asks_for_gradients_is_left_to_tensor_operations():
+    x = picture(3, 8, 9).requires_grad_()
+    compiled.box_mean(x, 1).sum().backward()
+    color.rgb_to_lab(x).sum().backward()
+    assert x.grad is not None and bool(x.grad.isfinite().all())
+
+
+def test_a_folder_that_cannot_be_written_only_costs_time(monkeypatch):
+    def refused(self):
+        raise RuntimeError("cannot cache function: no locator available")
+
+    numba = pytest.importorskip("numba")
+    monkeypatch.setattr(numba.core.dispatcher.Dispatcher, "enable_caching", refused)
+
+    def doubled(x, out):
+        for i in range(len(x)):
+            out[i] = 2 * x[i]
+
+    x, out = picture(4).numpy(), picture(4).numpy()
+    compiled.compiled(doubled)(x, out)
+    assert out.tolist() == (2 * x).tolist()
