@@ -14,7 +14,7 @@ from synthetic import moving_clip, write_clip
 
 from chromatrack.errors import InputError, Interrupted, OutputError
 from chromatrack.model.mask_decoder import MaskDecoder, save_decoder
-from chromatrack.runs import writer
+from chromatrack.runs import resume, writer
 from chromatrack.runs.pass_state import dumped, loaded
 from chromatrack.runs.reader import read_result
 from chromatrack.runs.writer import track_to_folder
@@ -27,6 +27,23 @@ from chromatrack.tracking.tracker import Tracker
 SIZE = (64, 96)
 FRAMES = 8
 SKELETON = Skeleton(("hip", "knee"), ((0, 1),))
+
+
+@pytest.fixture(autouse=True)
+def saved_often(monkeypatch):
+    """The clips here take less than the second that may be lost elsewhere."""
+    monkeypatch.setattr(resume, "_SECONDS", 0.0)
+
+
+def test_a_second_is_the_most_that_small_states_are_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr(resume, "_SECONDS", 1.0)
+    now, saved = [10.0], []
+    monkeypatch.setattr(resume.time, "monotonic", lambda: now[0])
+    kept = resume.Progress(tmp_path / "kept", {})
+    for frame in range(30):
+        now[0] += 0.25
+        kept.save("forward", frame, lambda frame=frame: saved.append(frame) or b"")
+    assert saved == [3, 7, 11, 15, 19, 23, 27]
 
 
 @pytest.fixture(scope="module")

@@ -45,6 +45,7 @@ from chromatrack.video.images import image_files
 from chromatrack.video.reader import Frame, VideoInfo, read_frames
 
 _SHARE = 20  # of the time, one part may go into writing the state
+_SECONDS = 1.0  # and what would be done again is not worth more
 _NONE = np.zeros((0, 0), dtype=np.int32)
 
 
@@ -107,7 +108,7 @@ class Progress:
 
     def save(self, name: str, index: int, state: Callable[[], bytes]) -> None:
         """Write the state of a pass, at frame `index` next, if there is time and room for it."""
-        if time.monotonic() - self._saved < _SHARE * self._cost:
+        if time.monotonic() - self._saved < max(_SECONDS, _SHARE * self._cost):
             return
         began = time.monotonic()
         try:
