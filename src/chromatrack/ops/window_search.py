@@ -5,6 +5,9 @@ against its halo are written, slid into windows and searched, three times over m
 cache does not hold. Here eight neighbouring cells are compared with one row of their windows at a
 time, and of what no cell can want the rest is not computed: features are turned so that the first
 directions say most, and lengths of what is left bound the rest. The answer is exact.
+
+Loops are written so that the compiler makes vectors of them: numbers without a sign need no look at
+whether they are negative, and loops over all cells at once are long enough not to be unrolled.
 """
 
 from __future__ import annotations
@@ -26,6 +29,9 @@ from chromatrack.structures import RadiusShape
 
 _CELLS = 8
 """Neighbouring target cells that are compared together: one vector of float32."""
+
+_ROWS = 4
+"""Rows of them that share what is read of the references."""
 
 _LEADING = 24
 """Channels after which the rest is computed only where it can matter."""
@@ -187,11 +193,17 @@ class WindowSearch:
 
 
 def _blocks(active: Tensor | None, size: tuple[int, int]) -> np.ndarray:
-    """Row and first column of every block of target cells that holds an active one: `(n, 2)`."""
+    """Blocks of target cells with an active one: `(n, 3)` first row, first column, and which rows.
+
+    A row is a bit of the last number.
+    """
     h, w = size
-    held = np.zeros((h, -(-w // _CELLS) * _CELLS), bool)
-    held[:, :w] = True if active is None else active.numpy()
-    return np.argwhere(held.reshape(h, -1, _CELLS).any(2)) * np.array([1, _CELLS])
+    held = np.zeros((-(-h // _ROWS) * _ROWS, -(-w // _CELLS) * _CELLS), bool)
+    held[:h, :w] = True if active is None else active.numpy()
+    held = held.reshape(held.shape[0] // _ROWS, _ROWS, -1, _CELLS).any(3)
+    bits = (held << np.arange(_ROWS)[None, :, None]).sum(1)
+    rows, columns = bits.nonzero()
+    return np.stack([rows * _ROWS, columns * _CELLS, bits[rows, columns]], 1)
 
 
 def _reaches(radius: int, shape: RadiusShape) -> np.ndarray:
@@ -214,12 +226,9 @@ def _search(radius: int) -> Callable[..., None]:
 
 
 def _written(radius: int) -> Callable[..., None]:
-    """The search in windows of up to `radius` cells, as Python.
-
-    Numbers without a sign are for the compiler: it need not look whether they are negative.
-    """
+    """The search in windows of up to `radius` cells, as Python."""
     U, F = np.uint64, np.float32
-    CELLS, LEADING, SLACK = _CELLS, _LEADING, _SLACK
+    CELLS, ROWS, LEADING, SLACK = _CELLS, _ROWS, _LEADING, _SLACK
     RADIUS = radius
     WIDTH = -(-(2 * RADIUS + CELLS) // CELLS) * CELLS
 
@@ -238,80 +247,119 @@ def _written(radius: int) -> Callable[..., None]:
         channels = queries.shape[1]
         h, w, k = values.shape
         radius = len(reaches) // 2
-        scores = np.empty((CELLS, WIDTH), np.float32)
-        query = np.empty((channels, CELLS), np.float32)
-        rest = np.empty(CELLS, np.float32)
+        scores = np.empty((CELLS, WIDTH), F)
+        query = np.empty((ROWS, channels, CELLS), F)
+        rest, bars, totals = (
+            np.empty((ROWS, CELLS), F),
+            np.empty((ROWS, CELLS), F),
+            np.empty(CELLS, F),
+        )
         leading = min(LEADING, channels)
         for block in range(len(blocks)):
-            y, left = blocks[block, 0], blocks[block, 1]
-            count = min(CELLS, w - left)
-            for c in range(channels):
+            top, left = blocks[block, 0], blocks[block, 1]
+            count, lines = min(CELLS, w - left), min(ROWS, h - top)
+            for line in range(lines):
+                for c in range(channels):
+                    for i in range(CELLS):
+                        query[line, c, i] = queries[top + line, c, pad + left + i]
                 for i in range(CELLS):
-                    query[c, i] = queries[y, c, pad + left + i]
-            for i in range(CELLS):
-                rest[i] = queries_rest[y, pad + left + i]
-            start = pad + left - RADIUS
-            for number in range(2 * radius + 1):
+                    rest[line, i] = queries_rest[top + line, pad + left + i]
+                    bars[line, i] = F(1e30)
+                for i in range(count):
+                    bars[line, i] = values[top + line, left + i, k - 1] - SLACK
+            start, zero = pad + left - RADIUS, left - RADIUS
+            for number in range(2 * radius + 2 * ROWS):
                 # the nearest rows first: they set the bar
                 away = (number + 1) // 2
-                dy = away if number % 2 == 0 else -away
-                row = y + dy
-                reach = reaches[radius + dy]
-                if row < 0 or row >= h or reach < 0:
+                row = top + ROWS // 2 + (away if number % 2 == 0 else -away)
+                if row < 0 or row >= h:
                     continue
-                for i in range(U(CELLS)):
-                    for x in range(U(WIDTH)):
-                        scores[i, x] = F(0)
                 there, there_rest, at = keys[row], keys_rest[row], U(start)
-                wanted = True
-                for stage in range(2):
-                    begin, end = (0, leading) if stage == 0 else (leading, channels)
-                    for four in range(U(begin // 4), U(end // 4)):
-                        c0 = four * U(4)
-                        c1, c2, c3 = c0 + U(1), c0 + U(2), c0 + U(3)
-                        for pair in range(U(CELLS // 2)):
-                            i = pair * U(2)
-                            j = i + U(1)
-                            a0, a1, a2, a3 = query[c0, i], query[c1, i], query[c2, i], query[c3, i]
-                            b0, b1, b2, b3 = query[c0, j], query[c1, j], query[c2, j], query[c3, j]
-                            for x in range(U(WIDTH)):
-                                k0, k1 = there[c0, at + x], there[c1, at + x]
-                                k2, k3 = there[c2, at + x], there[c3, at + x]
-                                scores[i, x] += a0 * k0 + a1 * k1 + a2 * k2 + a3 * k3
-                                scores[j, x] += b0 * k0 + b1 * k1 + b2 * k2 + b3 * k3
-                    if stage == 0 and end < channels:
-                        wanted = False
-                        for i in range(U(count)):
-                            most = F(-1e30)
-                            for x in range(U(WIDTH)):
-                                most = max(most, scores[i, x] + rest[i] * there_rest[at + x])
-                            if most + SLACK > values[y, left + i, k - 1]:
-                                wanted = True
-                                break
-                        if not wanted:
-                            break
-                if not wanted:
-                    continue
-                for i in range(count):
-                    best, where, score = values[y, left + i], index[y, left + i], scores[i]
-                    least, most = best[k - 1], F(-1e30)
-                    for x in range(U(WIDTH)):
-                        most = max(most, score[x])
-                    if most <= least:
+                for line in range(lines):
+                    y = top + line
+                    if (
+                        not blocks[block, 2] >> line & 1
+                        or row - y > radius
+                        or y - row > radius
+                        or reaches[radius + row - y] < 0
+                    ):
                         continue
-                    zero = left - RADIUS
-                    low = max(0, left + i - reach) - zero
-                    high = min(w, left + i + reach + 1) - zero
-                    for x in range(low, high):
-                        found = score[x]
-                        if found > least:
-                            place = k - 1
-                            while place > 0 and best[place - 1] < found:
-                                best[place] = best[place - 1]
-                                where[place] = where[place - 1]
-                                place -= 1
-                            best[place] = found
-                            where[place] = first + row * w + zero + x
-                            least = best[k - 1]
+                    reach = reaches[radius + row - y]
+                    for i in range(U(CELLS)):
+                        for x in range(U(WIDTH)):
+                            scores[i, x] = F(0)
+                    wanted = True
+                    n = U(line)
+                    for stage in range(2):
+                        begin, end = (0, leading) if stage == 0 else (leading, channels)
+                        for four in range(U(begin // 4), U(end // 4)):
+                            c0 = four * U(4)
+                            c1, c2, c3 = c0 + U(1), c0 + U(2), c0 + U(3)
+                            for pair in range(U(CELLS // 2)):
+                                i = pair * U(2)
+                                j = i + U(1)
+                                a0, a1 = query[n, c0, i], query[n, c1, i]
+                                a2, a3 = query[n, c2, i], query[n, c3, i]
+                                b0, b1 = query[n, c0, j], query[n, c1, j]
+                                b2, b3 = query[n, c2, j], query[n, c3, j]
+                                for x in range(U(WIDTH)):
+                                    k0, k1 = there[c0, at + x], there[c1, at + x]
+                                    k2, k3 = there[c2, at + x], there[c3, at + x]
+                                    scores[i, x] += a0 * k0 + a1 * k1 + a2 * k2 + a3 * k3
+                                    scores[j, x] += b0 * k0 + b1 * k1 + b2 * k2 + b3 * k3
+                        if stage == 0 and end < channels:
+                            r0, r1, r2, r3 = rest[n, 0], rest[n, 1], rest[n, 2], rest[n, 3]
+                            r4, r5, r6, r7 = rest[n, 4], rest[n, 5], rest[n, 6], rest[n, 7]
+                            l0, l1, l2, l3 = bars[n, 0], bars[n, 1], bars[n, 2], bars[n, 3]
+                            l4, l5, l6, l7 = bars[n, 4], bars[n, 5], bars[n, 6], bars[n, 7]
+                            above = F(0)
+                            for x in range(U(WIDTH)):
+                                more = there_rest[at + x]
+                                m0 = max(scores[0, x] + r0 * more - l0, F(0))
+                                m1 = max(scores[1, x] + r1 * more - l1, F(0))
+                                m2 = max(scores[2, x] + r2 * more - l2, F(0))
+                                m3 = max(scores[3, x] + r3 * more - l3, F(0))
+                                m4 = max(scores[4, x] + r4 * more - l4, F(0))
+                                m5 = max(scores[5, x] + r5 * more - l5, F(0))
+                                m6 = max(scores[6, x] + r6 * more - l6, F(0))
+                                m7 = max(scores[7, x] + r7 * more - l7, F(0))
+                                above += ((m0 + m1) + (m2 + m3)) + ((m4 + m5) + (m6 + m7))
+                            wanted = above > F(0)
+                            if not wanted:
+                                break
+                    if not wanted:
+                        continue
+                    l0, l1, l2, l3 = bars[n, 0], bars[n, 1], bars[n, 2], bars[n, 3]
+                    l4, l5, l6, l7 = bars[n, 4], bars[n, 5], bars[n, 6], bars[n, 7]
+                    t0 = t1 = t2 = t3 = t4 = t5 = t6 = t7 = F(0)
+                    for x in range(U(WIDTH)):
+                        t0 += max(scores[0, x] - l0, F(0))
+                        t1 += max(scores[1, x] - l1, F(0))
+                        t2 += max(scores[2, x] - l2, F(0))
+                        t3 += max(scores[3, x] - l3, F(0))
+                        t4 += max(scores[4, x] - l4, F(0))
+                        t5 += max(scores[5, x] - l5, F(0))
+                        t6 += max(scores[6, x] - l6, F(0))
+                        t7 += max(scores[7, x] - l7, F(0))
+                    totals[0], totals[1], totals[2], totals[3] = t0, t1, t2, t3
+                    totals[4], totals[5], totals[6], totals[7] = t4, t5, t6, t7
+                    for i in range(count):
+                        if not totals[i] > F(0):
+                            continue
+                        least = values[y, left + i, k - 1]
+                        low = max(0, left + i - reach) - zero
+                        high = min(w, left + i + reach + 1) - zero
+                        for x in range(low, high):
+                            found = scores[i, x]
+                            if found > least:
+                                place = k - 1
+                                while place > 0 and values[y, left + i, place - 1] < found:
+                                    values[y, left + i, place] = values[y, left + i, place - 1]
+                                    index[y, left + i, place] = index[y, left + i, place - 1]
+                                    place -= 1
+                                values[y, left + i, place] = found
+                                index[y, left + i, place] = first + row * w + zero + x
+                                least = values[y, left + i, k - 1]
+                        bars[line, i] = least - SLACK
 
     return search
