@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chromatrack.video.ahead import ahead
+from chromatrack.video.ahead import Behind, ahead
 
 
 def threads_of_ours() -> list[threading.Thread]:
@@ -100,3 +100,52 @@ def test_a_program_that_ends_in_the_midst_ends_in_order():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"200.0\n", b"")
+
+
+@given(st.lists(st.integers()), st.integers(0, 3), st.booleans())
+def test_what_is_finished_behind_is_told_in_order(items, depth, is_threaded):
+    finished, told = [], []
+    with Behind(finished.append, told.append, depth=depth, is_threaded=is_threaded) as behind:
+        for count, item in enumerate(items, start=1):
+            behind.give(item)
+            assert len(told) >= count - depth
+            assert told == items[: len(told)] and len(finished) >= len(told)
+        behind.settle()
+    assert finished == told == items
+
+
+@pytest.mark.parametrize("is_threaded", [True, False])
+def test_nothing_is_done_or_told_after_what_fails(is_threaded):
+    finished, told = [], []
+
+    def work(item: int) -> None:
+        if item == 2:
+            raise ValueError("full")
+        finished.append(item)
+
+    with Behind(work, told.append, is_threaded=is_threaded) as behind:
+        with pytest.raises(ValueError, match="full"):
+            for item in range(9):
+                behind.give(item)
+        behind.settle()  # what is left is let go
+    assert finished == told == [0, 1]
+
+
+def test_it_works_in_another_thread_and_waits_where_too_much_is_left():
+    where, may_go, given_all = [], threading.Event(), []
+
+    def work(item: int) -> None:
+        assert may_go.wait(10)
+        where.append(threading.current_thread())
+
+    def let_go() -> None:
+        given_all.append(len(where))
+        may_go.set()
+
+    with Behind(work, lambda item: None, depth=2) as behind:
+        behind.give(0)
+        behind.give(1)
+        let_go()
+        behind.settle()
+    assert given_all == [0]
+    assert len(set(where)) == 1 and where[0] is not threading.current_thread()

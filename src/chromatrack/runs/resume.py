@@ -76,12 +76,14 @@ class Progress:
     """How far a run has come, kept in `folder` (`.resume` of the folder that is prepared).
 
     made_with: `fingerprint`. tell: called as tell(what, frames done, frames in all) while a
-    backward pass comes first.
+    backward pass comes first. settle: called before a state is written, so that all frames before
+    it are on disk.
     """
 
     folder: Path
     made_with: Mapping[str, str]
     tell: Callable[[str, int, int | None], None] = field(default=lambda *_: None)
+    settle: Callable[[], None] = field(default=lambda: None)
 
     def __post_init__(self) -> None:
         self._saved, self._cost = time.monotonic(), 0.0
@@ -110,6 +112,7 @@ class Progress:
         """Write the state of a pass, at frame `index` next, if there is time and room for it."""
         if time.monotonic() - self._saved < max(_SECONDS, _SHARE * self._cost):
             return
+        self.settle()
         began = time.monotonic()
         try:
             replace_file(self.folder / "state", dumped((name, index, state())))

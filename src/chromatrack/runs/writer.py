@@ -14,6 +14,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from chromatrack import __version__
 from chromatrack.atomic import replace_file
 from chromatrack.errors import DamagedVideoError, OutputError, WeightsError
@@ -35,11 +37,13 @@ from chromatrack.runs.resume import Progress, ResumableRun, fingerprint, take_up
 from chromatrack.runs.staging import Staging
 from chromatrack.runs.things_table import Tally, ThingSummary, things_of
 from chromatrack.structures import Source
+from chromatrack.tracking.cores import is_ahead_worth_it
 from chromatrack.tracking.inference import TrackedFrame, follow
 from chromatrack.tracking.mark_checks import checked_source, fit_skeleton
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.reliability import places_row
 from chromatrack.tracking.tracker import Tracker
+from chromatrack.video.ahead import Behind
 from chromatrack.video.encoding import USUAL, Quality
 from chromatrack.video.reader import VideoInfo
 from chromatrack.viz.overlays import Panel
@@ -193,7 +197,12 @@ def track_to_folder(
         )
         write_run_masks(stage.path, marks.masks)
         _write_frames(
-            run, files, chain(before, frames), frames_ahead(info.frame_count, start, end), progress
+            run,
+            files,
+            chain(before, frames),
+            frames_ahead(info.frame_count, start, end),
+            progress,
+            tracker.device,
         )
     seconds = time.perf_counter() - run.started
     return RunSummary(
@@ -238,24 +247,26 @@ def _write_frames(
     frames: Iterator[TrackedFrame],
     total: int | None,
     progress: Report | None,
+    device: torch.device,
 ) -> None:
     """Write frames as they come, and put them in place however they end."""
     known = len(run.kept.frames.places)
     with stop_on_interrupt() as check_interrupt, closing(run.kept):
         run.kept.tell = _telling(progress, check_interrupt)
+
+        def written(frame: TrackedFrame) -> None:
+            run.add(frame)
+            if len(run.rows) > known:
+                run.kept.frames.put(frame)
+
+        threaded = is_ahead_worth_it(device)
         try:
-            with files:
-                began = time.perf_counter()
-                for frame in frames:
-                    tracked = time.perf_counter()
-                    files.write(frame)
-                    run.add(frame)
-                    if len(run.rows) > known:
-                        run.kept.frames.put(frame)
-                    run.track_seconds += tracked - began
-                    began = time.perf_counter()
-                    run.write_seconds += began - tracked
-                    run.kept.tell("track", len(run.rows), total)
+            with files, Behind(files.write, written, is_threaded=threaded) as behind:
+                run.kept.settle = behind.settle
+                try:
+                    _give_all(run, frames, behind, total)
+                finally:
+                    behind.settle()
         except KeyboardInterrupt as interrupt:
             _put_in_place(run, files, reason=str(interrupt) or "interrupted", is_stopped=True)
             raise told(interrupt, left_behind(len(run.rows), run.stage.target)) from None
@@ -267,6 +278,25 @@ def _write_frames(
             kept = f"; {len(run.rows)} frames are kept to go on with (--resume)"
             raise OutputError(f"{error}{kept if run.rows else ''}") from error
         _put_in_place(run, files, reason=None)
+
+
+def _give_all(
+    run: _TrackRun, frames: Iterator[TrackedFrame], behind: Behind[TrackedFrame], total: int | None
+) -> None:
+    """Give all frames to what writes them, and tell of each that is on disk."""
+    began, told = time.perf_counter(), 0
+    for frame in chain(frames, [None]):
+        tracked = time.perf_counter()
+        run.track_seconds += tracked - began
+        if frame is None:
+            behind.settle()
+        else:
+            behind.give(frame)
+        began = time.perf_counter()
+        run.write_seconds += began - tracked
+        while told < len(run.rows):
+            told += 1
+            run.kept.tell("track", told, total)
 
 
 def _telling(progress: Report | None, check_interrupt: Callable[[], None]) -> Report:
