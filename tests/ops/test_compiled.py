@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chromatrack.ops import color, compiled, shot_boundary
+from chromatrack.ops import color, compiled, shot_boundary, subpixel
 from chromatrack.ops.window_search import Rows
 
 sides = st.integers(1, 40)
@@ -24,7 +24,7 @@ def in_both_ways(work):
         pytest.skip("no compiler for this Python")
     with pytest.MonkeyPatch.context() as patch:
         fast = work()
-        for module in (compiled, color, shot_boundary):
+        for module in (compiled, color, shot_boundary, subpixel):
             patch.setattr(module, "can_compile", lambda *tensors: False)
         return fast, work()
 
@@ -77,6 +77,30 @@ def test_colors_counted(height, width):
     image = picture(3, height, width)
     fast, plain = in_both_ways(lambda: shot_boundary.color_histogram(image))
     torch.testing.assert_close(fast, plain, atol=1e-6, rtol=0)
+
+
+@settings(deadline=None)
+@given(st.sampled_from([1, 3, 4, 5, 9]), sides, sides, st.floats(-2, 1.5), st.booleans())
+def test_values_between_places(channels, height, width, beyond, row):
+    maps = picture(channels, height, width)
+    xy = picture(7, *(3,) * (not row), 2, seed=1) * torch.tensor([width, height]) + beyond
+    fast, plain = in_both_ways(lambda: subpixel.sample(maps, xy))
+    assert fast.shape == (*xy.shape[:-1], channels)
+    torch.testing.assert_close(fast, plain, atol=1e-4, rtol=0)
+
+
+def test_places_that_are_no_numbers_are_read_without_harm():
+    xy = torch.tensor([[float("nan"), 1.0], [float("inf"), -float("inf")], [1.0, 1.0]])
+    for channels in (3, 9):
+        found = subpixel.sample(picture(channels, 4, 5), xy)
+        assert torch.allclose(found[2], picture(channels, 4, 5)[:, 1, 1])
+
+
+def test_another_map_is_not_taken_for_the_last_one():
+    first, second = picture(9, 4, 5), picture(9, 4, 5, seed=1)
+    xy = torch.tensor([[1.0, 2.0]])
+    for maps in (first, second, first.clone()):
+        assert torch.allclose(subpixel.sample(maps, xy)[0], maps[:, 2, 1])
 
 
 def test_a_map_is_laid_out_for_the_search():

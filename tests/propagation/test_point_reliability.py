@@ -28,7 +28,6 @@ from chromatrack.propagation.point_reliability import (
     estimate_place,
     estimate_point,
     landed,
-    look_across,
     on_raster,
     strays,
 )
@@ -63,8 +62,7 @@ def unit(seed: int, channels: int = 48) -> torch.Tensor:
 
 
 def found(features: torch.Tensor, xy: list, onto: torch.Tensor, near: list, reach: int = 9) -> list:
-    scores = look_across(features, torch.tensor(xy), onto)
-    return landed(scores, torch.tensor(near), size=SIZE, reach=reach).tolist()
+    return landed(features, torch.tensor(xy), onto, torch.tensor(near), reach=reach).tolist()
 
 
 def test_patches_are_found_where_they_went():

@@ -6,11 +6,16 @@ position, try whole steps around a guess, then slide to the place that fits best
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from weakref import ref
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from chromatrack.ops.compiled import can_compile, compiled
 
 
 def square_offsets(radius: int, *, step: float = 1.0) -> Tensor:
@@ -26,11 +31,58 @@ def sample(maps: Tensor, xy: Tensor) -> Tensor:
     Positions are in the map's own steps, `(0, 0)` the centre of its first element; outside, the
     border's value is taken.
     """
+    if can_compile(maps, xy):
+        return _compiled_sample(_by_place(maps), xy)
     h, w = maps.shape[-2:]
     scale = xy.new_tensor([2 / max(w - 1, 1), 2 / max(h - 1, 1)])
     grid = (xy * scale - 1).reshape(1, 1, -1, 2)
     found = F.grid_sample(maps[None], grid, padding_mode="border", align_corners=True)
     return found[0, :, 0].T.reshape(*xy.shape[:-1], -1)
+
+
+def _by_place(maps: Tensor) -> np.ndarray:
+    """Maps `(C, h, w)` as `(h, w, C)`, what lies at a place side by side; kept for the next call.
+
+    Maps are known again by identity, so they must not be changed.
+    """
+    if len(maps) <= _FEW:
+        return maps.numpy().transpose(1, 2, 0)
+    known = _KEPT.maps
+    if known is None or known[0]() is not maps:
+        known = _KEPT.maps = ref(maps), maps.permute(1, 2, 0).contiguous().numpy()
+    return known[1]
+
+
+class _Kept(threading.local):
+    maps: tuple[ref[Tensor], np.ndarray] | None = None
+
+
+_KEPT = _Kept()
+_FEW = 4  # channels that are as well read where they lie
+
+
+def _compiled_sample(maps: np.ndarray, xy: Tensor) -> Tensor:
+    places = xy.reshape(-1, 2).contiguous().numpy()
+    out = np.empty((len(places), maps.shape[2]), np.float32)
+    compiled(_read_between)(maps, places, out)
+    return torch.from_numpy(out).reshape(*xy.shape[:-1], -1)
+
+
+def _read_between(maps: np.ndarray, places: np.ndarray, out: np.ndarray) -> None:
+    height, width, channels = maps.shape
+    for n in range(len(places)):
+        x = min(max(places[n, 0], np.float32(0)), np.float32(width - 1))
+        y = min(max(places[n, 1], np.float32(0)), np.float32(height - 1))
+        left = min(max(int(x), 0), width - 1)  # also where there is no number
+        top = min(max(int(y), 0), height - 1)
+        right, bottom = min(left + 1, width - 1), min(top + 1, height - 1)
+        x -= np.float32(left)
+        y -= np.float32(top)
+        a, b = (1 - x) * (1 - y), x * (1 - y)
+        c, d = (1 - x) * y, x * y
+        for i in range(channels):
+            upper = a * maps[top, left, i] + b * maps[top, right, i]
+            out[n, i] = upper + c * maps[bottom, left, i] + d * maps[bottom, right, i]
 
 
 def patches(maps: Tensor, xy: Tensor, offsets: Tensor) -> Tensor:

@@ -95,11 +95,18 @@ def coarser(features: Tensor, factor: int) -> Tensor:
     return F.normalize(F.avg_pool2d(features[None], factor, ceil_mode=True)[0], dim=0)
 
 
-def surroundings(looks: Tensor, label_map: Tensor, *, margin: int = 0) -> Surroundings:
-    """A frame's cells and labels, coarse; labels reach `margin` cells further than they did."""
+def surroundings(
+    looks: Tensor, label_map: Tensor, *, channels: int | None = None, margin: int = 0
+) -> Surroundings:
+    """A frame's cells and labels, coarse; labels reach `margin` cells further than they did.
+
+    Of the first `channels` labels (None: all); those of the others are 0.
+    """
     factor = coarse_factor((looks.shape[1], looks.shape[2]))
-    labels = F.max_pool2d(window_max(label_map, margin)[None], factor, ceil_mode=True)[0]
-    return Surroundings(coarser(looks, factor).flatten(1).T, labels.flatten(1))
+    some = window_max(label_map[:channels], margin)
+    labels = F.max_pool2d(some[None], factor, ceil_mode=True)[0].flatten(1)
+    labels = F.pad(labels, (0, 0, 0, len(label_map) - len(labels)))
+    return Surroundings(coarser(looks, factor).flatten(1).T, labels)
 
 
 def fit(view: Exemplar, features: Tensor, place: Tensor) -> tuple[float, tuple[int, int]]:

@@ -32,11 +32,12 @@ SURE = 0.7
 
 def bumps(xy: Tensor, size: tuple[int, int], *, width: float = WIDTH) -> Tensor:
     """Gaussian bumps of height 1: `(P, 2)` xy in cells -> `(P, h, w)`."""
-    h, w = size
-    y = torch.arange(h, device=xy.device)[None, :, None]
-    x = torch.arange(w, device=xy.device)[None, None, :]
-    distance = (x - xy[:, 0, None, None]) ** 2 + (y - xy[:, 1, None, None]) ** 2
-    return torch.exp(-distance / (2 * width * width))
+    columns, rows = (torch.arange(n, device=xy.device) for n in reversed(size))
+    across, down = (
+        torch.exp(-((steps - at) ** 2) / (2 * width * width))
+        for steps, at in ((columns, xy[:, :1]), (rows, xy[:, 1:]))
+    )
+    return down[:, :, None] * across[:, None, :]
 
 
 def centres(label_maps: Tensor, *, reach: int = 2) -> tuple[Tensor, Tensor]:
@@ -46,14 +47,17 @@ def centres(label_maps: Tensor, *, reach: int = 2) -> tuple[Tensor, Tensor]:
         `(P, 2)` xy in cells, the mean around the highest 3 x 3 cells, and `(P,)` the largest value.
     """
     _, h, w = label_maps.shape
-    peak = F.avg_pool2d(label_maps[:, None], 3, 1, 1)[:, 0].flatten(1).argmax(1)
-    y = torch.arange(h, device=peak.device)[None, :, None]
-    x = torch.arange(w, device=peak.device)[None, None, :]
-    row, column = (peak // w)[:, None, None], (peak % w)[:, None, None]
-    near = ((y - row).abs() <= reach) & ((x - column).abs() <= reach)
-    weight = label_maps * near
+    wide = F.pad(label_maps, (1, 1, 1, 1))
+    wide = wide[:, :-2] + wide[:, 1:-1] + wide[:, 2:]
+    peak = (wide[:, :, :-2] + wide[:, :, 1:-1] + wide[:, :, 2:]).flatten(1).argmax(1)
+    step = torch.arange(-reach, reach + 1, device=peak.device)
+    rows, columns = (peak // w)[:, None] + step, (peak % w)[:, None] + step
+    inside = ((rows >= 0) & (rows < h))[:, :, None] & ((columns >= 0) & (columns < w))[:, None, :]
+    place = rows.clamp(0, h - 1)[:, :, None] * w + columns.clamp(0, w - 1)[:, None, :]
+    weight = label_maps.flatten(1).gather(1, place.flatten(1)).view_as(place) * inside
     total = weight.sum((1, 2)).clamp(min=1e-9)
-    xy = torch.stack([(weight * x).sum((1, 2)), (weight * y).sum((1, 2))], 1) / total[:, None]
+    x, y = (weight * columns[:, None, :]).sum((1, 2)), (weight * rows[:, :, None]).sum((1, 2))
+    xy = torch.stack([x, y], 1) / total[:, None]
     return xy, label_maps.flatten(1).amax(1)
 
 

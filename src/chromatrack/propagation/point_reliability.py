@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.ops.affinity import similarity
 from chromatrack.ops.coords import FeatureSpec, image_size
 from chromatrack.ops.subpixel import patch_similarity, patches, sample, square_offsets
 from chromatrack.propagation.config import RECENT_REACH
@@ -35,7 +34,7 @@ AROUND = square_offsets(1)
 OTHERS = 4
 """How many points around one tell whether it strays."""
 
-_MOST = 256  # points looked at together
+_MOST = 64  # points looked at together
 
 
 @dataclass(frozen=True)
@@ -60,37 +59,32 @@ class PointSignals:
 # -- signals: pure functions ---------------------------------------------------------------
 
 
-def look_across(features: Tensor, xy: Tensor, onto: Tensor) -> Tensor:
-    """Similarity of the cells of patches with all cells of another frame.
+def landed(features: Tensor, xy: Tensor, onto: Tensor, near: Tensor, *, reach: int) -> Tensor:
+    """Where patches fit best on another frame, near a place: `(P, 2)` xy in cells.
+
+    Cells of a patch are compared one by one; beyond the frame its border is repeated.
 
     Args:
         features, onto: `(C, h, w)`, unit length per cell. xy: `(P, 2)` in cells of `features`.
-
-    Returns:
-        `(P, K, h w)` for the K cells of `AROUND`.
+        near: `(P, 2)` xy in cells of `onto`, around which is searched.
+        reach: cells up, down, left and right of it.
     """
+    h, w = onto.shape[1:]
     cells = F.normalize(patches(features, xy, AROUND.to(xy)), dim=2)
-    scores = similarity(cells.flatten(0, 1).T, onto.flatten(1))
-    return scores.unflatten(0, cells.shape[:2])
-
-
-def landed(scores: Tensor, near: Tensor, *, size: tuple[int, int], reach: int) -> Tensor:
-    """Where patches fit best on the frame they were compared with: `(P, 2)` xy in cells.
-
-    Args:
-        scores: `(P, K, h w)` of `look_across`. near: `(P, 2)` xy around which is searched.
-        size: (h, w). reach: cells up, down, left and right of it.
-    """
-    h, w = size
-    maps = F.pad(scores.unflatten(2, size), (1, 1, 1, 1), mode="replicate")
-    whole = scores.new_zeros(len(scores), h, w)
+    side = 2 * reach + 1
+    middle = near.round().long()
+    step = torch.arange(-reach - 1, reach + 2, device=near.device)
+    columns, rows = (middle[:, :1] + step).clamp(0, w - 1), (middle[:, 1:] + step).clamp(0, h - 1)
+    there = onto.flatten(1).T[rows[:, :, None] * w + columns[:, None, :]]
+    scores = (there.flatten(1, 2) @ cells.transpose(1, 2)).unflatten(1, (side + 2, side + 2))
+    whole = scores.new_zeros(len(scores), side, side)
     for number, (x, y) in enumerate(AROUND.long().tolist()):
-        whole += maps[:, number, 1 + y : 1 + y + h, 1 + x : 1 + x + w]
-    columns, rows = (torch.arange(n, device=near.device) for n in (w, h))
-    middle = near.round()
-    far_x, far_y = (columns - middle[:, :1]).abs() > reach, (rows - middle[:, 1:]).abs() > reach
-    best = whole.masked_fill(far_y[:, :, None] | far_x[:, None, :], -torch.inf).flatten(1).argmax(1)
-    return torch.stack([best % w, best // w], 1).to(scores)
+        whole += scores[:, 1 + y : 1 + y + side, 1 + x : 1 + x + side, number]
+    x, y = middle[:, :1] + step[1:-1], middle[:, 1:] + step[1:-1]
+    outside = ((y < 0) | (y >= h))[:, :, None] | ((x < 0) | (x >= w))[:, None, :]
+    best = whole.masked_fill(outside, -torch.inf).flatten(1).argmax(1)
+    place = torch.stack([best % side, best // side], 1) - reach
+    return (middle + place).to(xy)
 
 
 def strays(marked: Tensor, xy: Tensor) -> Tensor:
@@ -245,9 +239,9 @@ def _found_at(
     features: Tensor, xy: Tensor, mark: Reference, marked: Tensor, spec: FeatureSpec
 ) -> Tensor:
     """Where on the marked frame points' patches fit best, near the marked places."""
-    size, reach = (features.shape[1], features.shape[2]), RECENT_REACH // spec.stride
-    parts = []
-    for some, near in zip(xy.split(_MOST), marked.split(_MOST), strict=True):
-        scores = look_across(features, some, mark.features)
-        parts.append(landed(scores, near, size=size, reach=reach))
+    reach = RECENT_REACH // spec.stride
+    parts = [
+        landed(features, some, mark.features, there, reach=reach)
+        for some, there in zip(xy.split(_MOST), marked.split(_MOST), strict=True)
+    ]
     return torch.cat(parts)

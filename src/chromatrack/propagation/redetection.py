@@ -226,9 +226,10 @@ class Redetector:
         shown = given is not None and bool(given.shown.any())
         begun = self.whitening is not None or shown
         looks = self.looks(features) if begun else features
-        around = surroundings(looks, label_map, margin=_BLUR)
+        things = max([*self.regions, *self.boxes], default=0) + 1
+        around = surroundings(looks, label_map, channels=things, margin=_BLUR)
         if given is not None and begun:
-            self.marked[index] = surroundings(looks, label_map)
+            self.marked[index] = surroundings(looks, label_map, channels=things)
         self._contest(looks, label_map, given)
         for channel in [*self.regions, *self.boxes]:
             body = self.objects.setdefault(channel, ObjectMemory())
