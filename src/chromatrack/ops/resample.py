@@ -155,6 +155,10 @@ class CoarseImage:
         """Of `(3, H, W)` float32 in [0, 1]."""
         return cls(*coarse_image(image, COARSE))
 
+    def part(self, steps: Sequence[slice]) -> CoarseImage:
+        """Rows and columns of it, as a picture of its own."""
+        return CoarseImage(self.rgb[:, *steps], self.spread[:, *steps])
+
     @cached_property
     def _statistics(self) -> tuple[Tensor, Tensor]:
         return _guide_statistics(self.rgb)

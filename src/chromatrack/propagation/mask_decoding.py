@@ -102,7 +102,7 @@ class MaskDecoding:
                 self._learn(channel, features, label)
                 masks[channel - 1] = self._coarse(frame.image, label)
             elif channel in self.known and bool((label > _HELD).any()):
-                cells = self._window(label)
+                cells = self._window(label, scales(label, self.spec)[-1])
                 part = frame.image[:, *(_steps(s, self.spec.stride, 1) for s in cells)]
                 mask = self._mask(channel, cells, part, features, labels)
                 corner = [_steps(s, self.spec.stride, COARSE).start for s in cells]
@@ -124,18 +124,29 @@ class MaskDecoding:
     def _mask(
         self, channel: int, cells: Sequence[slice], part: Tensor, features: Tensor, labels: Tensor
     ) -> Tensor:
-        """What is decoded of an object in a part of the picture: the mean over its scales."""
+        """What is decoded of an object in a part of the picture: the mean over its scales.
+
+        The finer a look is, the less far around the object it goes.
+        """
         assert self.decode is not None
         label, other = labels[channel, *cells], self._other(channel, labels[:, *cells])
-        evidence, found = self.known[channel].read(features[:, *cells]), []
-        coarse = CoarseImage.of(part)
-        for times in scales(labels[channel], self.spec):
-            spec, small = self.spec.halved(times), halved(part, times)
-            mask = self.decode(small, label, other, evidence, spec)
-            found.append(finer(mask, coarse, times))
-        mask = torch.stack(found).mean(0)
+        evidence, coarse = self.known[channel].read(features[:, *cells]), CoarseImage.of(part)
+        looks, total = scales(labels[channel], self.spec), torch.zeros_like(coarse.spread[0])
+        for times in looks:
+            near = self._window(label, times)
+            pixels, steps = (
+                [_steps(n, self.spec.stride, step) for n in near] for step in (1, COARSE)
+            )
+            mask = self.decode(
+                halved(part[:, *pixels], times),
+                label[*near],
+                other[*near],
+                evidence[:, *near],
+                self.spec.halved(times),
+            )
+            total[*steps] += finer(mask, coarse.part(steps), times) / len(looks)
         held = self._coarse(part, label)[None]
-        return mask * (window_max(held, _NEAR)[0] > _HELD)
+        return total * (window_max(held, _NEAR)[0] > _HELD)
 
     def _other(self, channel: int, labels: Tensor) -> Tensor:
         """The largest label of other regions, `(h, w)`; of a box none: it may be of a region's."""
@@ -146,9 +157,9 @@ class MaskDecoding:
         others[channel - 1] = 0
         return others.amax(0)
 
-    def _window(self, label: Tensor) -> tuple[slice, slice]:
-        """The rows and columns of cells that hold a label, with a margin."""
-        margin = (_MARGIN * COARSE << scales(label, self.spec)[-1]) // self.spec.stride
+    def _window(self, label: Tensor, times: int) -> tuple[slice, slice]:
+        """The rows and columns of cells that hold a label, and what a look at a scale sees more."""
+        margin = (_MARGIN * COARSE << times) // self.spec.stride
         slices = []
         for axis in (1, 0):
             held = (label > _HELD).any(axis).nonzero()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from chromatrack.ops.affinity import affinity, readout, similarity
+from chromatrack.ops.affinity import similarity
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.compiled import window_max
 from chromatrack.ops.coords import FeatureSpec
@@ -24,6 +24,11 @@ from chromatrack.propagation.propagate import Propagated
 
 MOST = 128
 """Cells of a region, and as many beside it, that are looked at, evenly spread."""
+
+_ALL = 4 * MOST
+"""Cells that are looked at of all regions together, where that leaves `_LEAST` of each."""
+
+_LEAST = 32
 
 _BESIDE = 6  # cells around a region that count as beside it
 _FAINT = 0.05  # least share of a cell that belongs to a region
@@ -82,8 +87,9 @@ def color_error(
     if len(cells) == 0:
         return 0.0
     scores = similarity(features.reshape(C, -1)[:, cells], marked_features.reshape(C, -1))
-    pointer = affinity(scores, temperature=temperature, top_k=top_k)
-    apart = (readout(pointer, marked_ab.flatten(1)) - ab.flatten(1)[:, cells]).abs().mean(0)
+    values, index = scores.topk(min(top_k or scores.shape[1], scores.shape[1]), dim=1)
+    copied = (marked_ab.flatten(1)[:, index] * (values / temperature).softmax(1)).sum(2)
+    apart = (copied - ab.flatten(1)[:, cells]).abs().mean(0)
     return float((apart * share[cells]).sum() / share[cells].sum())
 
 
@@ -291,11 +297,13 @@ class SignalReader:
         index, given = step.input.index, step.input.given
         marks = {mark.index: mark for mark in bank.marked}
         found: dict[int, Signals | None] = {}
+        channels = list(channels)
+        most = max(_LEAST, min(MOST, _ALL // max(1, len(channels))))
         for channel in channels:
             if given is not None and bool(given.painted[channel]):
                 found[channel] = None
             elif (mark := self.nearest(marks.values(), channel, index)) is not None:
-                found[channel] = self._signals(step, channel, ab, mark, bank)
+                found[channel] = self._signals(step, channel, ab, mark, bank, most=most)
         return found
 
     def nearest(self, marks: Iterable[Reference], channel: int, index: int) -> Reference | None:
@@ -304,7 +312,14 @@ class SignalReader:
         return min(of_it, key=lambda mark: abs(mark.index - index), default=None)
 
     def _signals(
-        self, step: Propagated, channel: int, ab: Tensor, mark: Reference, bank: MemoryBank
+        self,
+        step: Propagated,
+        channel: int,
+        ab: Tensor,
+        mark: Reference,
+        bank: MemoryBank,
+        *,
+        most: int,
     ) -> Signals:
         assert step.label_map is not None and step.features is not None
         labels = step.label_map[channel]
@@ -318,8 +333,9 @@ class SignalReader:
             self.colors[mark.index],
             top_k=bank.config.top_k,
             temperature=bank.config.temperature,
+            most=most,
         )
-        back = agreement(step.features, labels, mark.features, mark.label_map[channel])
+        back = agreement(step.features, labels, mark.features, mark.label_map[channel], most=most)
         entropy = 0.0 if step.entropy is None else weighted_mean(labels, step.entropy)
         return Signals(error, back, entropy, weighted_mean(labels, labels))
 
