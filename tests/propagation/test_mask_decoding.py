@@ -13,6 +13,7 @@ from torch import Tensor
 
 from chromatrack.ops.coords import FeatureSpec
 from chromatrack.ops.resample import COARSE, to_coarse
+from chromatrack.propagation import mask_decoding
 from chromatrack.propagation.config import PropagateConfig
 from chromatrack.propagation.label_state import LabelState
 from chromatrack.propagation.layout import Layout
@@ -194,3 +195,17 @@ def test_what_is_in_a_box_is_decoded_too_and_its_box_is_that_of_the_mask():
     assert len(later.readings.masks) == 0
     box = later.readings.boxes[1]
     assert box[2] > 40 and box[3] > 40  # it says that all about the label is the object
+
+
+@pytest.mark.parametrize("few", [4, 0])
+def test_finer_looks_go_less_far_where_there_are_many_objects(monkeypatch, few):
+    monkeypatch.setattr(mask_decoding, "_FEW", few)
+    monkeypatch.setattr(mask_decoding, "_HALVED_FROM", 8.0)  # two looks at these squares
+    decode = Recorder(1.0)
+    decoding, label_map = marked(decode)
+    _, masks = read(decoding, label_map)
+    fine, coarse = (seen[0].shape[-2:] for seen in decode.shown[:2])
+    assert scales(label_map[1], SPEC) == range(2)
+    assert (fine[1] < 2 * coarse[1]) == (few == 0)
+    held = to_coarse(label_map[1:2], size=SIZE, spec=SPEC)[0] > 0.5
+    assert float(masks[0][held].min()) > 0.9

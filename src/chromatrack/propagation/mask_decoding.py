@@ -26,6 +26,9 @@ from chromatrack.propagation.relabeling import Relabeling
 MOST_DECODED = 64
 """Regions up to which they are decoded; of more, labels are filtered along the image alone."""
 
+_FEW = 4
+"""Regions up to which every look sees as far around them as the coarsest."""
+
 FEEDBACK = 0.5
 """The usual share of what a mask adds to the copied label that is remembered.
 
@@ -71,6 +74,10 @@ class MaskDecoding:
         """Whether there is a decoder, and few enough things for it."""
         things = len(self.layout.regions) + len(self.layout.boxes)
         return self.decode is not None and 0 < things <= MOST_DECODED
+
+    @property
+    def _is_crowded(self) -> bool:
+        return len(self.layout.regions) + len(self.layout.boxes) > _FEW
 
     def fork(self) -> MaskDecoding:
         """A copy that goes its own way."""
@@ -126,14 +133,14 @@ class MaskDecoding:
     ) -> Tensor:
         """What is decoded of an object in a part of the picture: the mean over its scales.
 
-        The finer a look is, the less far around the object it goes.
+        Where there are many objects, finer looks go less far around each of them.
         """
         assert self.decode is not None
         label, other = labels[channel, *cells], self._other(channel, labels[:, *cells])
         evidence, coarse = self.known[channel].read(features[:, *cells]), CoarseImage.of(part)
         looks, total = scales(labels[channel], self.spec), torch.zeros_like(coarse.spread[0])
         for times in looks:
-            near = self._window(label, times)
+            near = self._window(label, times if self._is_crowded else looks[-1])
             pixels, steps = (
                 [_steps(n, self.spec.stride, step) for n in near] for step in (1, COARSE)
             )
