@@ -208,4 +208,4 @@ def test_finer_looks_go_less_far_where_there_are_many_objects(monkeypatch, few):
     assert scales(label_map[1], SPEC) == range(2)
     assert (fine[1] < 2 * coarse[1]) == (few == 0)
     held = to_coarse(label_map[1:2], size=SIZE, spec=SPEC)[0] > 0.5
-    assert float(masks[0][held].min()) > 0.9
+    assert float(masks[0][held].min()) >= 0.5  # both say that all is theirs
