@@ -65,7 +65,7 @@ def live(
         input_fps: frames per second of raw pictures on stdin, else timed as they arrive; of a
             camera, the rate to ask for.
     """
-    from chromatrack.runs.live import LiveLimits, LiveOutputs, track_live
+    from chromatrack.runs.live_run import LiveLimits, LiveOutputs, track_live
     from chromatrack.video.live_source import InputSettings, LiveSource, parse_size
 
     size = None if input_size is None else parse_size(input_size)
@@ -73,7 +73,7 @@ def live(
     opened = LiveSource.of(source, given)
     if snapshot is not None:
         if marks != NO_MARKS or output is not None or marked is not None:
-            raise InputError("snapshot: goes without marks and output; mark the picture, then track")
+            raise InputError("snapshot: goes without marks and output; mark it, then track")
         return _snapshot(opened, snapshot)
     limits = LiveLimits(fps, every_frame, max_frames, seconds, timeout)
     outputs = LiveOutputs(sys.stdout if lines else None, output, encoding.quality())
@@ -85,11 +85,12 @@ def live(
     if not lines and output is None:
         raise InputError("expected results to go somewhere, got --no-lines and no --output")
     _check_named(marks, output, marked)
+    place = f"first frame of {opened.name}" if marked is None else str(marked)
     summary = track_live(
         load_tracker(settings),
         opened.pictures(),
         name=opened.name,
-        read_marks=lambda rgb: _marks_on(rgb, marks, opened.name if marked is None else str(marked)),
+        read_marks=lambda rgb: _marks_on(rgb, marks, place),
         outputs=outputs,
         marked=None if marked is None else _picture(marked),
         limits=limits,
@@ -152,7 +153,7 @@ def _picture(path: Path) -> np.ndarray:
     return np.array(read_rgb(path, name=f"marked {str(path)!r}"))
 
 
-def _marks_on(rgb: np.ndarray, files: MarkFiles, name: str) -> Marks:
+def _marks_on(rgb: np.ndarray, files: MarkFiles, place: str) -> Marks:
     """The marks of files and those typed, on a picture that is frame 0.
 
     Files of marks are read for a video, so the picture is made one for as long as that takes.
@@ -165,7 +166,7 @@ def _marks_on(rgb: np.ndarray, files: MarkFiles, name: str) -> Marks:
     from chromatrack.video.image_writer import signed_png
 
     with TemporaryDirectory(prefix="chromatrack-") as folder:
-        picture, place = Path(folder) / "00000.png", f"first frame of {name}"
+        picture = Path(folder) / "00000.png"
         replace_file(picture, signed_png(rgb))
         source = MarkedSource(
             str(picture), rgb.shape[:2], 1, None, "auto", files.video_name, start=0

@@ -1,4 +1,4 @@
-"""How fine to look at live frames so that so many a second are tracked; a policy without a clock."""
+"""How fine to look at live frames so that enough are tracked; a policy that has no clock."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chromatrack.tracking.marks import Marks
 
 STEPS = ((1.0, None), (0.75, 3), (0.6, 2), (0.5, 2), (0.375, 1))
 """Share of the working size, and recent frames at most, from fine to coarse: 480 lines, then 360,
-288, 240 and 180."""
+288, 240 and 176."""
 
 LEAST_SIZE = 96
 """Lines below which nothing is looked at more coarsely."""

@@ -8,7 +8,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import av
@@ -312,8 +312,10 @@ class LiveSource:
                         f"frames of {what}; are --input-size and --input-format "
                         "right?"
                     )
-                    raise BrokenStreamError(text, picture_count=count) if count else (
-                        VideoError(text)
+                    raise (
+                        BrokenStreamError(text, picture_count=count)
+                        if count
+                        else (VideoError(text))
                     )
                 if count == 0:
                     raise VideoError(f"stdin: is empty, expected frames of {what}")

@@ -88,12 +88,28 @@ class LiveTracker:
         return twin
 
 
+def warm_up(embedder: FrameEmbedder) -> None:
+    """Track a made-up picture twice, so that what is set up at first use is before the film runs.
+
+    Compiling takes seconds, in which what is marked on a live picture would move away.
+    """
+    rng = np.random.default_rng(0)
+    rgb = np.kron(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8), np.ones((8, 8, 1), np.uint8))
+    mask = np.zeros(rgb.shape[:2], np.int32)
+    mask[24:72, 32:96] = 1
+    marks = Marks({0: mask}, [PointMark(1, 0, 64.0, 48.0)], [BoxMark(1, 0, 8.0, 8.0, 48.0, 48.0)])
+    live = LiveTracker(embedder, rgb, marks)
+    for number in (1, 2):
+        live.step(np.roll(rgb, 2 * number, axis=1), pts_seconds=float(number))
+
+
 def check_first(marks: Marks, rgb: np.ndarray) -> Marks:
-    """Marks that are all on frame 0, inside it.
+    """Marks that are all on frame 0, inside it, with their values as plain floats.
 
     Raises:
         InputError: which are not, or nothing is marked.
     """
+    marks = marks.typed()
     for what, frame in dated(marks):
         if frame != 0:
             raise InputError(

@@ -20,7 +20,7 @@ from chromatrack.runs.progress import stop_on_interrupt, told
 from chromatrack.runs.things_table import Extent, extents, things_of
 from chromatrack.structures import Skeleton, TrackedKeypoints
 from chromatrack.tracking.inference import TrackedFrame
-from chromatrack.tracking.live import LiveTracker
+from chromatrack.tracking.live_tracker import LiveTracker, warm_up
 from chromatrack.tracking.mark_checks import fit_skeleton
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.pace import Pace, levels
@@ -204,7 +204,7 @@ def track_live(
     read_marks: Callable[[np.ndarray], Marks],
     outputs: LiveOutputs,
     marked: np.ndarray | None = None,
-    limits: LiveLimits = LiveLimits(),  # noqa: B008  (frozen)
+    limits: LiveLimits = LiveLimits(),
     tell: Callable[[str], None] = lambda _: None,
     clock: Callable[[], float] = time.monotonic,
     now: Callable[[], float] = time.time,
@@ -232,6 +232,7 @@ def track_live(
     """
     run = _LiveRun(tracker, outputs, limits, tell, clock, now)
     unwritten: OSError | None = None
+    warm_up(tracker.embedder)
     with stop_on_interrupt() as check, Newest(pictures, every=limits.every) as newest:
         try:
             first = _first(newest, name, limits.timeout, check)
@@ -316,9 +317,9 @@ def _next(
     try:
         return newest.take(timeout=run.limits.timeout, idle=check)
     except BrokenStreamError as error:
-        raise DamagedVideoError(f"{error}; {frames} are tracked", frame_index=frames) from error
+        raise DamagedVideoError(str(error), frame_index=frames) from error
     except StalledError as error:
-        text = f"{name}: stalled: {error}; {frames} frames are tracked; is it still sending?"
+        text = f"{name}: stalled: {error}, after {frames} tracked frames; is it still sending?"
         raise DamagedVideoError(text, frame_index=frames) from error
 
 
