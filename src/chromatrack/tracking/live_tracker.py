@@ -115,7 +115,8 @@ def check_first(marks: Marks, rgb: np.ndarray) -> Marks:
             raise InputError(
                 f"{what} on frame {frame}: expected frame 0, the one that is marked of live video"
             )
-    info = VideoInfo("live frames", *rgb.shape[:2], None, None, None, "", "", 0, False)
+    height, width = rgb.shape[:2]
+    info = VideoInfo("live frames", height, width, None, None, None, "", "", 0, False)
     check_all(marks, info, start=0, end=1)
     if any(mark.x is None for mark in [*marks.points, *marks.boxes]) or marks.lost:
         raise InputError("lost: expected things that are seen on the first frame, got absent ones")

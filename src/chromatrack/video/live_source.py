@@ -7,7 +7,7 @@ import re
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -192,7 +192,7 @@ class LiveSource:
         *,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
-    ) -> Iterator[LivePicture]:
+    ) -> Generator[LivePicture, None, None]:
         """Open the source and give its pictures as they come.
 
         Raises:
@@ -247,7 +247,7 @@ class LiveSource:
                 "doctor` says which FFmpeg it is"
             )
         try:
-            return av.open(
+            container = av.open(
                 file,
                 format=self.device,
                 options=wanted,
@@ -258,6 +258,8 @@ class LiveSource:
             raise VideoError(
                 f"{self.name}: cannot be opened ({self._why(error)}); {_HINTS[self.kind]}"
             ) from error
+        assert isinstance(container, InputContainer)
+        return container
 
     def _options(self) -> dict[str, str]:
         options = {}
