@@ -150,6 +150,7 @@ def test_what_is_wrong_is_told_in_one_line(raw, tmp_path):
         (command("live", "camera:0", *BOX, "--no-lines"), "results to go somewhere"),
         (command("live", "camera:0", *BOX, "-o", "x.avi"), "expected a .mp4 or .mkv file"),
         (command("live", "camera:0", *BOX, "--fps", 0), "fps: expected"),
+        (command("live", "camera:0", *BOX, "--numbers", "names"), "numbers names"),
         (command("live", "camera:0", *BOX, "--input-size", "big"), "WIDTHxHEIGHT"),
         (command(*on, "160x95", *BOX, *FAST, first=stdin(raw)), "no whole number of frames"),
         (command(*on, "16x16", *BOX, *FAST, first=stdin(cut)), "no whole number of frames"),

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -194,7 +195,7 @@ def test_the_working_size_follows_the_time_a_frame_takes(trained):
     assert sizes[down:] == sorted(sizes[down:])
     assert f"working size 144 -> {least}, to keep up with 10 frames/s" in said[0]
     assert any("-> 144, as there is room" in text for text in said)
-    assert summary.changes == len(said) - 1 and "changes" in said[-1]
+    assert summary.changes == len(said) - 1 and "changed" in said[-1]
     for row, frame in zip(rows, film, strict=True):
         thing = row["things"][0]
         assert thing["present"] and abs(thing["x"] - frame.centres[1][0]) < 3
@@ -306,3 +307,9 @@ def test_whoever_reads_the_lines_may_leave(tracker, film, tmp_path):
     with pytest.raises(BrokenPipeError):
         run(tracker, coming(film), film, lines=Closed(), video=tmp_path / "out.mp4")
     assert len(list(read_frames(tmp_path / "out.mp4"))) == 2
+
+
+def test_the_page_names_every_key():
+    page = (Path(__file__).parents[2] / "docs" / "live.md").read_text(encoding="utf-8")
+    for key in [*KEYS, "kind", "id", "name", "present", "x", "y", "box", "area", "reliability"]:
+        assert f"`{key}`" in page, key

@@ -82,6 +82,8 @@ def live(
             "expected something to track, got nothing; give --box, --point, --masks, --polygons, "
             "--points, --boxes or --keypoints (--snapshot writes the first frame, to mark it)"
         )
+    if marks.numbers == "names":
+        raise InputError("numbers names: is for folders of pictures, got live video; leave it out")
     if not lines and output is None:
         raise InputError("expected results to go somewhere, got --no-lines and no --output")
     _check_named(marks, output, marked)
@@ -169,7 +171,7 @@ def _marks_on(rgb: np.ndarray, files: MarkFiles, place: str) -> Marks:
         picture = Path(folder) / "00000.png"
         replace_file(picture, signed_png(rgb))
         source = MarkedSource(
-            str(picture), rgb.shape[:2], 1, None, "auto", files.video_name, start=0
+            str(picture), rgb.shape[:2], 1, None, files.numbers, files.video_name, start=0
         )
         try:
             marks = read_mark_files(

@@ -92,12 +92,12 @@ class LiveSummary:
     changes: int = 0
 
     def __str__(self) -> str:
-        rate = self.frames / self.seconds if self.seconds > 0 else 0.0
-        changes = f", {self.changes} changes of the working size" if self.changes else ""
-        return (
-            f"{self.frames} frames tracked in {self.seconds:.1f} s ({rate:.1f} frames/s), "
-            f"{self.dropped} dropped{changes}"
-        )
+        count = "1 frame" if self.frames == 1 else f"{self.frames} frames"
+        more, changes = self.frames - 1, ""
+        rate = f" ({more / self.seconds:.1f} frames/s)" if more and self.seconds > 0 else ""
+        if self.changes:
+            changes = f"; the working size was changed {self.changes} times"
+        return f"{count} tracked in {self.seconds:.1f} s{rate}, {self.dropped} dropped{changes}"
 
 
 @dataclass
