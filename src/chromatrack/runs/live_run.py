@@ -246,7 +246,9 @@ def track_live(
             with ExitStack() as stack:
                 if outputs.video is not None:
                     # mp4 and mkv alike: what is lossless is too much for hours
-                    writer = VideoWriter(outputs.video, codec="h264", **asdict(outputs.quality))
+                    writer = VideoWriter(
+                        outputs.video, codec="h264", at_once=True, **asdict(outputs.quality)
+                    )
                     run.video = stack.enter_context(writer)
                 try:
                     _follow(run, newest, name, first, marks, marked, check)
