@@ -333,3 +333,16 @@ def test_open_writer_chooses_by_name(tmp_path):
         open_writer(tmp_path / "a.jpg")
     with pytest.raises(InputError, match="number field"):
         open_writer(tmp_path / "a%s.png")
+
+
+def test_an_mkv_written_at_once_plays_before_it_is_finished(tmp_path):
+    writer = VideoWriter(tmp_path / "a.mkv", codec="h264", preset="ultrafast", at_once=True)
+    frames = pictures(5)
+    for number in range(150):
+        writer.write(frames[number % 5], pts_seconds=number / 10)
+    (partial,) = tmp_path.glob(".a.*.partial.mkv")
+    copy = tmp_path / "copy.mkv"
+    copy.write_bytes(partial.read_bytes())
+    assert 100 <= sum(1 for _ in read_frames(copy)) <= 150
+    writer.close()
+    assert sum(1 for _ in read_frames(tmp_path / "a.mkv")) == 150

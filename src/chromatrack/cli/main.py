@@ -21,6 +21,7 @@ from chromatrack import __version__
 from chromatrack.cli.edit import correct, paint
 from chromatrack.cli.evaluate import BENCHMARKS, evaluate_app
 from chromatrack.cli.frame import frame
+from chromatrack.cli.live import live
 from chromatrack.cli.option_errors import CommandLine
 from chromatrack.cli.track import Output, colorize, events, stabilize, track
 from chromatrack.cli.train import train
@@ -108,7 +109,7 @@ def _app() -> tyro.extras.SubcommandApp:
     return app
 
 
-WORK = (frame, track, correct, colorize, paint, stabilize, events, train, train_decoder)
+WORK = (frame, track, live, correct, colorize, paint, stabilize, events, train, train_decoder)
 SHOW = (demo, doctor)
 COMMANDS: dict[str, Sequence[str]] = {
     **{command.__name__.replace("_", "-"): () for command in WORK},

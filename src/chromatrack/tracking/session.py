@@ -12,6 +12,7 @@ import numpy as np
 from chromatrack.errors import InputError
 from chromatrack.formats.masks import check_mask
 from chromatrack.ops.coords import Box
+from chromatrack.propagation.exemplars import keep_view
 from chromatrack.propagation.layout import Layout, channel_names
 from chromatrack.structures import BoxMark, KeypointMark, Kind, LabelName, LostMark, PointMark
 from chromatrack.tracking.close_up import SmallThing, small_things, warn_of_live
@@ -104,6 +105,34 @@ class Session:
         Raises:
             InputError: a frame of another size or type, or a time that is not later.
         """
+        return self._push(rgb, pts_seconds, Marks())
+
+    def take_over(self, rgb: np.ndarray, *, pts_seconds: float, marks: Marks) -> TrackedFrame:
+        """Push the next frame with what another session found on it: labelled, but not by the user.
+
+        It counts as a recent frame. The frames that the user marked stay what is copied from, and
+        what doubt is measured by.
+
+        Args:
+            rgb, pts_seconds: as of `step`. marks: things that are tracked, on this frame; what is
+                not to be seen is declared lost.
+
+        Raises:
+            InputError: as `step`.
+        """
+        bank, redetector = self._now.propagator.bank, self._now.labels.redetector
+        marked = [*bank.marked]
+        views = {channel: [*body.views] for channel, body in redetector.objects.items()}
+        self._push(rgb, pts_seconds, marks)
+        bank.marked = marked
+        redetector.marked.pop(self._frame.index, None)
+        for channel, body in redetector.objects.items():
+            if views.get(channel) and not body.lost:
+                found, body.views = body.views[0], views[channel]
+                keep_view(body.views, found)
+        return self._result
+
+    def _push(self, rgb: np.ndarray, pts_seconds: float | None, marks: Marks) -> TrackedFrame:
         last = self._frame
         shown = _frame_pixels(rgb, last.rgb.shape[:2])
         if pts_seconds is None:
@@ -117,7 +146,7 @@ class Session:
                 f"{last.pts_seconds:g}, got {pts_seconds:g}; push frames in order"
             )
         self._frame = Frame(shown, last.index + 1, float(pts_seconds))
-        self._run.marks = Marks()
+        self._run.marks = marks
         self._before = self._now.fork()
         self._result = self._track()
         return self._result
@@ -135,7 +164,10 @@ class Session:
             InputError: an id that is tracked already, nothing marked, or something outside the
                 frame; the session is as it was.
         """
-        new = self._marks(**marks)
+        return self.add_marks(self._marks(**marks))
+
+    def add_marks(self, new: Marks) -> TrackedFrame:
+        """The same of marks on the current frame, as files of marks give them."""
         self._check(new)
         known = {name[:2] for name in (*channel_names(self.layout), *self.layout.unmarked)}
         double = sorted({name[:2] for name in new.labels()} & known)

@@ -48,6 +48,10 @@ TICKS_PER_SECOND = 5_760_000
 _MP4_OPTIONS = {"movflags": "+faststart", "movie_timescale": str(TICKS_PER_SECOND)}
 """Index in front; the end of the video not rounded to 1 ms, which would hide a short last frame."""
 
+_AT_ONCE = {"flush_packets": "1", "cluster_time_limit": "1000"}
+"""Of an mkv file: what is encoded is on disk within a second, so that a killed process loses no
+more. An mp4 file says what it holds at its end only."""
+
 _LONGEST_GAP = 300 * TICKS_PER_SECOND
 """What fits between two frames of an mp4 or mov file, whose durations are 32-bit numbers."""
 
@@ -64,6 +68,7 @@ class VideoWriter(FrameWriter):
         audio_start_seconds: time in `audio_from` of the first frame; None: its `pts_seconds`.
         crf, preset: of `Quality`.
         display: of the source: the shape of pixels, colours and field order that the file states.
+        at_once: of an mkv file, write what is encoded out within a second.
 
     The first frame is at time 0 of the file and all others keep their distance from it. Where it is
     uint16 the file has 10 bits (FFV1: 16). H.264 and ProRes need even sizes:
@@ -84,12 +89,14 @@ class VideoWriter(FrameWriter):
         crf: int = USUAL.crf,
         preset: Preset = USUAL.preset,
         display: Display = SQUARE,
+        at_once: bool = False,
     ) -> None:
         self.path = Path(path)
         self.padding = (0, 0)
         self._codec = codec_for(self.path, codec)
         if fps is not None and not fps > 0:
             raise InputError(f"expected fps > 0, got fps={fps}")
+        self._at_once = at_once
         self._quality, self._step = Quality(crf, preset), 1 / (fps or FALLBACK_FPS)
         self._audio_from, self._audio_start = audio_from, audio_start_seconds
         self._partial = partial_file(self.path)
@@ -187,9 +194,8 @@ class VideoWriter(FrameWriter):
         if self._codec != "ffv1":
             self.padding = (height % 2, width % 2)
         is_mp4 = self.path.suffix.lower() in (".mp4", ".m4v", ".mov")
-        container = av.open(
-            f"file:{self._partial}", "w", container_options=_MP4_OPTIONS if is_mp4 else {}
-        )
+        made = _MP4_OPTIONS if is_mp4 else _AT_ONCE if self._at_once else {}
+        container = av.open(f"file:{self._partial}", "w", container_options=made)
         self._container = container
         padded = f": padded from {width}x{height}" if any(self.padding) else ""
         container.metadata["comment"] = f"{MADE_BY}{padded}"
