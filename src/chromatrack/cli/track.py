@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
+from tyro.conf import DisallowNone, OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from chromatrack.cli.mark_files import NO_MARKS, MarkFiles
 from chromatrack.cli.options import (
@@ -25,6 +25,8 @@ from chromatrack.cli.options import (
     load_tracker,
 )
 from chromatrack.errors import InputError
+from chromatrack.runs.file_names import Output as RunOutput
+from chromatrack.runs.file_names import chosen_outputs
 
 if TYPE_CHECKING:
     from chromatrack.propagation.reliability import ReviewRange
@@ -58,6 +60,8 @@ def track(
     reliability_panel: Literal["bottom-left", "bottom-right", "top-left", "top-right", "outside"]
     | None = None,
     joint_names: bool = False,
+    overlay: bool = True,
+    only: Annotated[tuple[RunOutput, ...] | None, DisallowNone] = None,
     dry_run: bool = False,
     resume: bool = False,
     reading: OmitArgPrefixes[SourceOptions] = AS_IT_IS,
@@ -76,6 +80,8 @@ def track(
         show_reliability: draw into overlay.mp4 how far everything tracked can be trusted.
         reliability_panel: draw it there; outside makes the picture wider.
         joint_names: write the names of joints into overlay.mp4.
+        overlay: write overlay.mp4; without, nothing is drawn or encoded.
+        only: write these alone, and result.json: masks, tracks (all tables), overlay.
         dry_run: say what was understood of the marks, and stop: nothing is tracked or written.
         resume: go on with a run in the folder that was killed or stopped, given all the same.
     """
@@ -85,6 +91,7 @@ def track(
     from chromatrack.video.reader import frame_range
 
     opened, quality = reading.of(video), encoding.quality()
+    outputs = chosen_outputs(only, overlay=overlay)
     first, last = frame_range(opened, start=start, end=end)
     source = source_for(marks, opened, start=first)
     given = read_mark_files(marks, opened, output=output, start=first, source=source)
@@ -108,6 +115,7 @@ def track(
             joint_names=joint_names,
             resume=resume,
             quality=quality,
+            outputs=outputs,
             progress=report,
         )
     return _summary(summary)

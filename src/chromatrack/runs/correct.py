@@ -157,7 +157,7 @@ def _correct(
         checked.plan.of,
         seconds,
         tuple(book.look_at),
-        _corrected(home, new),
+        _corrected(checked.result, new),
     )
 
 
@@ -192,6 +192,8 @@ def _checked(home: Path, new: Marks, video: str | PathLike[str] | None) -> _Chec
         warnings.simplefilter("ignore")  # said already
         result = read_result(home)
     data = load_json_object(home / "result.json", what="a result of `chromatrack track`")
+    for kind in result.untold:
+        result.tracks(kind)  # says that they were left out by choice
     old = read_run_marks(home)
     new = replace(new, masks={int(frame): check_mask(mask) for frame, mask in new.masks.items()})
     source, start, last = result.find_video(video), int(result.indices[0]), result.frames[-1].index
@@ -199,6 +201,7 @@ def _checked(home: Path, new: Marks, video: str | PathLike[str] | None) -> _Chec
     skeleton = fit_skeleton(old.skeleton or new.skeleton, [*old.keypoints, *new.keypoints])
     _check_new(new, start, last, result.size)
     merged = replace(old.merged_with(new), skeleton=skeleton)
+    replace(result, objects=tuple(merged.layout().regions)).needs_masks()
     info = probe(source)
     if (info.height, info.width) != result.size:
         raise InputError(
@@ -216,10 +219,12 @@ def _checked(home: Path, new: Marks, video: str | PathLike[str] | None) -> _Chec
     return _Checked(result, data, source, merged, start, direction, spans, plan)
 
 
-def _corrected(folder: Path, new: Marks) -> tuple[ThingSummary, ...]:
-    """What became of the things that marks speak of, as their run has it."""
+def _corrected(result: Result, new: Marks) -> tuple[ThingSummary, ...]:
+    """What became of the things that marks speak of, as their run has it, if in a table."""
     named = {("keypoints" if kind == "joint" else kind, number) for kind, number, _ in new.labels()}
-    told = Tally.of_table(folder / TABLES["thing"]).summaries()
+    if "tracks" not in result.outputs:
+        return ()
+    told = Tally.of_table(result.folder / TABLES["thing"]).summaries()
     return tuple(thing for thing in told if (thing.kind, thing.id) in named)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
+from typing import Literal, get_args
 
 from chromatrack.atomic import starts_with
 from chromatrack.errors import InputError
@@ -17,6 +19,11 @@ TABLES = {
     "thing": "things.csv",
 }
 """File name of each kind that is written as one table; things are all kinds together."""
+
+Output = Literal["masks", "tracks", "overlay"]
+"""What a run writes beside result.json and the marks: masks/, its tables, overlay.mp4."""
+
+OUTPUTS: tuple[Output, ...] = get_args(Output)
 
 RESUME = ".resume"
 """Folder of what a run that ended early needs to go on; gone when it is complete."""
@@ -33,6 +40,22 @@ def is_run(folder: Path) -> bool:
             return '"command": "track"' in file.read(2000)
     except OSError:
         return False
+
+
+def chosen_outputs(only: Collection[str] | None, *, overlay: bool = True) -> tuple[Output, ...]:
+    """What a run is to write: all, or `only` some of it, and not the overlay where that is False.
+
+    Raises:
+        InputError: nothing is left, there is no such thing, or both speak of the overlay.
+    """
+    chosen = OUTPUTS if only is None else only
+    if unknown := [name for name in chosen if name not in OUTPUTS]:
+        raise InputError(f"only: expected {', '.join(OUTPUTS)}, got {unknown[0]}")
+    if not chosen:
+        raise InputError(f"only: expected at least one of {', '.join(OUTPUTS)}, got none")
+    if only is not None and "overlay" in only and not overlay:
+        raise InputError("only overlay: expected an overlay, got --no-overlay too; leave one out")
+    return tuple(name for name in OUTPUTS if name in chosen and (overlay or name != "overlay"))
 
 
 def resume_files(folder: Path) -> list[Path]:

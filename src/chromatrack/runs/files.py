@@ -17,19 +17,21 @@ from chromatrack.atomic import (
     check_output_folder,
     starts_with,
 )
+from chromatrack.errors import InputError
 from chromatrack.formats.csv_tables import BOX, POINT, TableWriter, track_header
 from chromatrack.formats.keypoints import KeypointWriter
 from chromatrack.formats.masks import frame_file, write_mask
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.reliability import LOOK_BELOW_OF
-from chromatrack.runs.file_names import RESULT, TABLES, is_run
+from chromatrack.runs.file_names import OUTPUTS, RESULT, TABLES, Output, is_run
 from chromatrack.runs.things_table import COLUMNS as THING_COLUMNS
 from chromatrack.runs.things_table import ThingsWriter
 from chromatrack.structures import Kind, Names, Skeleton, Source
 from chromatrack.tracking.inference import TrackedFrame
 from chromatrack.video.display import SQUARE, Display
 from chromatrack.video.encoding import USUAL, Quality
-from chromatrack.video.reader import open_writer
+from chromatrack.video.image_writer import ImageSequenceWriter
+from chromatrack.video.writer import VideoWriter, open_writer
 from chromatrack.viz.overlays import Bar, Panel, overlay_masks, overlay_reliability
 from chromatrack.viz.track_overlays import (
     Label,
@@ -69,6 +71,7 @@ class OverlayStyle:
 PLAIN = OverlayStyle()
 
 AnyTable = TableWriter | KeypointWriter | ThingsWriter
+AnyWriter = VideoWriter | ImageSequenceWriter
 
 
 class TrackFiles(contextlib.ExitStack):
@@ -83,6 +86,7 @@ class TrackFiles(contextlib.ExitStack):
         fps: float | None,
         skeleton: Skeleton | None = None,
         names: Names | None = None,
+        outputs: Collection[Output] = OUTPUTS,
         write_masks: bool = True,
         style: OverlayStyle = PLAIN,
         display: Display = SQUARE,
@@ -96,34 +100,50 @@ class TrackFiles(contextlib.ExitStack):
             video, fps: source of the overlay's sound; frames a second, None where not known.
             skeleton: of the keypoints, if any are tracked.
             names: what things are called; goes into tables and overlay.
+            outputs: which of them are written.
             write_masks: False where they are written already.
             style: what the overlay shows besides.
             display, quality: how the overlay's pictures are shown and encoded.
         """
         super().__init__()
         self.folder, self.layout, self.skeleton = folder, layout, skeleton
-        self.names, self.style, self._write_masks = names or {}, style, write_masks
+        self.names, self.style, self.outputs = names or {}, style, outputs
+        self._write_masks = write_masks and self.has_masks
         self._video, self._fps = video, fps
-        self._display, self._quality = display, quality
+        self._display, self.quality = display, quality
         self._tables: dict[str, AnyTable] | None = None
         self._trails = Trails(max(2, min(240, round(TRAIL_SECONDS * (fps or 25)))))
+        self._overlay: AnyWriter | None = None
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether masks are among the run's files."""
+        return bool(self.layout.regions) and "masks" in self.outputs
+
+    @property
+    def needs_other_masks(self) -> bool:
+        """Whether other files are made of masks that are not."""
+        return bool(self.layout.regions and self.outputs) and not self.has_masks
 
     @property
     def kinds(self) -> set[str]:
-        """Kinds with a table of their own, and "thing", which has all."""
+        """Kinds with a table that is written, and "thing", which has all."""
+        if "tracks" not in self.outputs:
+            return set()
         named = (*self.layout.points, *self.layout.unmarked)
         kinds = {"keypoints" if kind == "joint" else kind for kind, _, _ in named}
         return kinds | ({"box"} if self.layout.boxes else set()) | {"thing"}
 
     def __enter__(self) -> Self:
-        writer = open_writer(
-            self.folder / "overlay.mp4",
-            fps=self._fps,
-            audio_from=self._video,
-            display=self._display,
-            **asdict(self._quality),
-        )
-        self._overlay = self.enter_context(writer)
+        if "overlay" in self.outputs:
+            writer = open_writer(
+                self.folder / "overlay.mp4",
+                fps=self._fps,
+                audio_from=self._video,
+                display=self._display,
+                **asdict(self.quality),
+            )
+            self._overlay = self.enter_context(writer)
         return super().__enter__()
 
     def write(self, frame: TrackedFrame) -> None:
@@ -134,7 +154,7 @@ class TrackFiles(contextlib.ExitStack):
         """
         if self._tables is None:  # not before: a run without frames overwrites no table
             self._tables = self._open_tables()
-        if self.layout.regions and self._write_masks:
+        if self._write_masks:
             write_mask(self.folder / "masks" / frame_file(frame.index), frame.mask)
         found: Mapping[str, Mapping] = {
             "point": frame.points,
@@ -146,6 +166,11 @@ class TrackFiles(contextlib.ExitStack):
                 table.write(frame)
             else:
                 table.write(frame.index, frame.pts_seconds, found[kind])  # type: ignore[arg-type]
+        if self._overlay is not None:
+            self._draw(frame, self._overlay)
+
+    def _draw(self, frame: TrackedFrame, overlay: AnyWriter) -> None:
+        """Add one frame to the overlay."""
         if frame.cut:
             self._trails.clear()
         self._trails.add(frame.points)
@@ -159,7 +184,7 @@ class TrackFiles(contextlib.ExitStack):
         if self.style.reliability_panel is not None:
             bars = reliability_bars(frame)
             shown = overlay_reliability(shown, bars, panel=self.style.reliability_panel)
-        self._overlay.write(
+        overlay.write(
             shown,
             pts_seconds=frame.pts_seconds,
             duration_seconds=frame.duration_seconds,
@@ -259,14 +284,18 @@ def stale_files(
 ) -> list[Path]:
     """Files of an earlier run in a folder that the run at hand does not write.
 
-    That is, masks of other frames than it has `written` or saved as `marked`, and tables of kinds
-    that are not tracked; tables that were not written by a run are not among them.
+    That is, masks of other frames than it has `written` or saved as `marked`, tables of kinds that
+    are not tracked, and what is left out by choice; tables that were not written by a run are not
+    among them.
     """
-    kept = written if files.layout.regions else range(0)
+    kept = written if files.has_masks else range(0)
     stale = _numbered_pictures(folder / "masks", kept) + _numbered_pictures(
         folder / "marks", marked
     )
     untracked = [folder / name for kind, name in TABLES.items() if kind not in files.kinds]
+    overlay = folder / "overlay.mp4"
+    if "overlay" not in files.outputs and is_run(folder) and overlay.exists():
+        stale.append(overlay)
     return stale + [path for path in untracked if is_our_table(path)]
 
 
@@ -283,6 +312,22 @@ def _numbered_pictures(folder: Path, kept: Collection[int]) -> list[Path]:
 def is_our_table(path: Path) -> bool:
     """Whether a run wrote a table."""
     return starts_with(path, _OUR_HEAD[path.name])
+
+
+def check_outputs(files: TrackFiles) -> None:
+    """InputError where a choice of outputs leaves nothing, or an option would do nothing."""
+    if tuple(files.outputs) == ("masks",) and not files.layout.regions:
+        raise InputError("only masks: expected an object, which has masks, got none; add tracks")
+    if "overlay" in files.outputs:
+        return
+    panel, joint_names = files.style.reliability_panel, files.style.joint_names
+    given = {"show_reliability": panel is not None, "joint_names": joint_names}
+    given["crf or preset"] = files.quality != USUAL
+    for name in (name for name, is_given in given.items() if is_given):
+        raise InputError(
+            f"{name}: is about overlay.mp4, which is left out (--only, --no-overlay); leave {name} "
+            "out or write the overlay too"
+        )
 
 
 def check_run_folder(folder: Path, files: TrackFiles, *, reads: Iterable[object]) -> None:

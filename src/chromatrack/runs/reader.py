@@ -21,6 +21,7 @@ from chromatrack.formats.csv_tables import BOX, TrackData, read_tracks
 from chromatrack.formats.json_fields import JsonValue, load_json_object, names_from_plain
 from chromatrack.formats.keypoints import read_keypoint_tracks
 from chromatrack.formats.masks import frame_file, read_mask
+from chromatrack.runs.file_names import OUTPUTS, Output
 from chromatrack.runs.staging import settle
 from chromatrack.structures import Kind, LabelName, Names, Source
 from chromatrack.tracking.reliability import read_places_row
@@ -69,6 +70,14 @@ def _no_mask(index: int) -> np.ndarray:
     raise InputError(f"frame {index}: this result holds no masks; track objects with masks first")
 
 
+def left_out(folder: Path, output: Output, need: str) -> InputError:
+    """What to say where an output is needed that a run left out by choice."""
+    return InputError(
+        f"{folder}: {need}, but its {output} were left out by choice (--only); track the video "
+        f"again with {output}"
+    )
+
+
 @dataclass(frozen=True)
 class Result:
     """A run as it was saved; `read_result` makes it from a folder.
@@ -79,6 +88,8 @@ class Result:
     as in `VideoSource`. load_mask: frame number -> (H, W) int32 ids. names: what things are called,
     by kind and id, where they have a name.
     times_stated: False where the source states no times, as pictures do, and they were made up.
+    outputs: what was written of masks, tracks and overlay. untold: ids of the kinds that were
+    tracked, but whose tables were left out.
     """
 
     folder: Path
@@ -96,6 +107,8 @@ class Result:
     load_mask: Callable[[int], np.ndarray] = _no_mask
     names: Names = field(default_factory=dict)
     times_stated: bool = True
+    outputs: tuple[Output, ...] = OUTPUTS
+    untold: Mapping[Kind, tuple[int, ...]] = field(default_factory=dict)
 
     @cached_property
     def indices(self) -> np.ndarray:
@@ -118,6 +131,7 @@ class Result:
         Raises:
             InputError: no mask of that frame, or one of another size than the video.
         """
+        self.needs_masks()
         mask = self.load_mask(index)
         if mask.shape != self.size:
             raise InputError(
@@ -130,10 +144,21 @@ class Result:
         """Ids of one kind of tracked thing, ascending."""
         if kind == "object":
             return sorted(self.objects)
-        return sorted(self.tracks(kind))
+        return sorted(self.untold.get(kind) or self.tracks(kind))
+
+    def needs_masks(self) -> None:
+        """InputError if there are objects, but the run left their masks out by choice."""
+        if self.objects and "masks" not in self.outputs:
+            raise left_out(self.folder, "masks", "expected masks of its objects")
 
     def tracks(self, kind: Kind) -> Mapping[int, TrackData]:
-        """{id: TrackData} of one kind; objects have masks instead, so theirs is empty."""
+        """{id: TrackData} of one kind; objects have masks instead, so theirs is empty.
+
+        Raises:
+            InputError: the run left them out by choice.
+        """
+        if kind in self.untold:
+            raise left_out(self.folder, "tracks", f"expected the table of its {_PLURALS[kind]}")
         table = {"point": self.points, "box": self.boxes, "keypoints": self.keypoints}
         return table.get(kind, {})
 
@@ -200,6 +225,8 @@ def read_result(folder: Source) -> Result:
             "track the video again"
         ) from error
     _check_order(path, frames)
+    outputs = _outputs(content)
+    untold = {} if "tracks" in outputs else _untold(content)
     complete, reason = bool(data.get("complete", True)), data.get("reason")
     if not complete:
         warnings.warn(
@@ -226,6 +253,8 @@ def read_result(folder: Source) -> Result:
         load_mask=lambda index: read_mask(home / "masks" / frame_file(index)),
         names=names,
         times_stated=bool(stated) or fps is not None,  # fps: as the user said
+        outputs=outputs,
+        untold=untold,
     )
 
 
@@ -286,6 +315,34 @@ def _frame(row: JsonValue) -> SavedFrame:
     )
 
 
+_PLURALS: Mapping[Kind, str] = {"point": "points", "box": "boxes", "keypoints": "keypoints"}
+"""Kinds with tables, and what result.json calls the list of their ids."""
+
+
+def _outputs(content: JsonValue) -> tuple[Output, ...]:
+    """What was written; everything where the run does not say."""
+    listed = content.get("outputs")
+    if listed is None:
+        return OUTPUTS
+    names = [item.value for item in listed.items()]
+    if unknown := [name for name in names if name not in OUTPUTS]:
+        raise InputError(
+            f"{listed.place}: expected {', '.join(OUTPUTS)}, got {unknown[0]!r:.40}; track the "
+            "video again"
+        )
+    return tuple(name for name in OUTPUTS if name in names)
+
+
+def _untold(content: JsonValue) -> dict[Kind, tuple[int, ...]]:
+    """{kind: ids} of what was tracked and has a table otherwise."""
+    found: dict[Kind, tuple[int, ...]] = {}
+    for kind, listed in _PLURALS.items():
+        ids = content.get(listed)
+        if ids is not None and (numbers := {item.whole() for item in ids.items()}):
+            found[kind] = tuple(sorted(numbers))
+    return found
+
+
 def _by_id(row: JsonValue, key: str) -> Iterator[tuple[int, JsonValue]]:
     """(id, value) of an object {"1": ...} of a frame; nothing where it has none."""
     given = row.get(key)
@@ -329,4 +386,5 @@ def _tracks(
 ) -> dict[int, TrackData]:
     """Tracks of one kind; a run without any of them leaves no file, or that of an earlier run."""
     known = data["schema_version"] < 2 or data.get(kind)
+    known = known and "tracks" in data.get("outputs", OUTPUTS)
     return read(path) if known and path.exists() else {}

@@ -34,7 +34,7 @@ from chromatrack.propagation.bidirectional import (
     chunks_backward,
 )
 from chromatrack.propagation.propagate import Input
-from chromatrack.runs.file_names import RESUME
+from chromatrack.runs.file_names import OUTPUTS, RESUME
 from chromatrack.runs.marks_json import plain_marks
 from chromatrack.runs.pass_state import dumped, loaded
 from chromatrack.structures import Source
@@ -43,6 +43,9 @@ from chromatrack.tracking.inference import TrackedFrame, TrackerRun
 from chromatrack.tracking.marks import Marks
 from chromatrack.video.images import image_files
 from chromatrack.video.reader import Frame, VideoInfo, read_frames
+
+CHOICE = "choice of outputs"
+"""What a run depends on that earlier versions did not write down."""
 
 _SHARE = 20  # of the time, one part may go into writing the state
 _SECONDS = 1.0  # and what would be done again is not worth more
@@ -190,17 +193,19 @@ class _Records:
 class _FrameLog(_Records):
     """What was found on each frame, but for the pixels."""
 
-    def put(self, frame: TrackedFrame) -> None:
-        """Add the next frame; its mask is in the run's own file."""
-        self.add(zlib.compress(dumped(replace(frame, rgb=_NONE, mask=_NONE)), 1))
+    def put(self, frame: TrackedFrame, *, with_mask: bool) -> None:
+        """Add the next frame; without its mask if that is in the run's own file or not needed."""
+        mask = frame.mask if with_mask else _NONE
+        self.add(zlib.compress(dumped(replace(frame, rgb=_NONE, mask=mask)), 1))
 
     def read(self, masks: Path, video: Source, start: int, count: int) -> Iterator[TrackedFrame]:
         """The first `count` frames, as they were found. masks: folder of them."""
         frames = read_frames(video, start=start, end=start + max(count, 1))
         for number, frame in enumerate(islice(frames, count)):
             found: TrackedFrame = loaded(zlib.decompress(self.get(number)))
-            path = masks / frame_file(frame.index)
-            mask = read_mask(path) if path.exists() else np.zeros(frame.rgb.shape[:2], np.int32)
+            mask, path = found.mask, masks / frame_file(frame.index)
+            if mask.size == 0:
+                mask = read_mask(path) if path.exists() else np.zeros(frame.rgb.shape[:2], np.int32)
             yield replace(found, rgb=frame.rgb, mask=mask)
 
 
@@ -296,6 +301,7 @@ class ResumableRun(TrackerRun):
 
 def _check_same(folder: Path, made_with: Mapping[str, str], *, output: Path) -> None:
     then = load_json_object(folder / "made_with.json", what="what a run was made with")
+    then = {CHOICE: _digest(json_text(OUTPUTS)), **then}  # earlier versions had no choice
     other = [name for name, value in made_with.items() if then.get(name) != value]
     if other:
         raise InputError(

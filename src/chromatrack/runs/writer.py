@@ -6,7 +6,7 @@ import hashlib
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -29,11 +29,24 @@ from chromatrack.propagation.reliability import (
     look_at_rows,
     things_to_look_at,
 )
-from chromatrack.runs.file_names import RESULT, RESUME, resume_files
-from chromatrack.runs.files import OverlayStyle, TrackFiles, check_run_folder, stale_files
+from chromatrack.runs.file_names import (
+    OUTPUTS,
+    RESULT,
+    RESUME,
+    Output,
+    chosen_outputs,
+    resume_files,
+)
+from chromatrack.runs.files import (
+    OverlayStyle,
+    TrackFiles,
+    check_outputs,
+    check_run_folder,
+    stale_files,
+)
 from chromatrack.runs.marks_json import plain_marks, write_run_masks
 from chromatrack.runs.progress import Report, stop_on_interrupt, told
-from chromatrack.runs.resume import Progress, ResumableRun, fingerprint, take_up
+from chromatrack.runs.resume import CHOICE, Progress, ResumableRun, fingerprint, take_up
 from chromatrack.runs.staging import Staging
 from chromatrack.runs.things_table import Tally, ThingSummary, things_of
 from chromatrack.structures import Source
@@ -119,6 +132,7 @@ def track_to_folder(
     joint_names: bool = False,
     resume: bool = False,
     quality: Quality = USUAL,
+    outputs: Collection[Output] = OUTPUTS,
     progress: Report | None = None,
 ) -> RunSummary:
     """Track everything marked through a video and write it into a folder.
@@ -143,11 +157,14 @@ def track_to_folder(
         resume: go on with the run in `output` that was killed or stopped; it ends as if it had not
             been.
         quality: of the overlay.
+        outputs: what is written of masks, tracks (all tables) and overlay; result.json and `marks/`
+            always are.
         progress: called after every frame.
 
     Raises:
         InputError, VideoError: as in `Tracker.track`, before anything is written; or there is
-            nothing to go on with, or it was made with something else.
+            nothing to go on with, or it was made with something else; or an option is about an
+            output that is left out.
         DamagedVideoError, KeyboardInterrupt: the frames until then are written, the overlay plays,
             and result.json says `"complete": false` and why. KeyboardInterrupt may be
             `Interrupted` by a signal; without any frame nothing is changed.
@@ -163,7 +180,7 @@ def track_to_folder(
         reliability_panel = "bottom-left"
     style = OverlayStyle(reliability_panel, joint_names)
     head |= {"show_reliability": reliability_panel is not None, "overlay": asdict(style)}
-    head["quality"] = asdict(quality)
+    head |= {"quality": asdict(quality), "outputs": chosen_outputs(outputs)}
     made_with = fingerprint(video, info, marks, _settings(head))
     stage = Staging(folder)
     if resume:
@@ -175,10 +192,12 @@ def track_to_folder(
         fps=info.average_fps,
         skeleton=marks.skeleton,
         names=marks.names,
+        outputs=head["outputs"],
         style=style,
         display=info.display,
         quality=quality,
     )
+    check_outputs(files)
     check_run_folder(folder, files, reads=[video])
     with stage:
         tally = Tally(things_of(marks.layout()), marks.names)
@@ -257,7 +276,7 @@ def _write_frames(
         def written(frame: TrackedFrame) -> None:
             run.add(frame)
             if len(run.rows) > known:
-                run.kept.frames.put(frame)
+                run.kept.frames.put(frame, with_mask=files.needs_other_masks)
 
         threaded = is_ahead_worth_it(device)
         try:
@@ -313,7 +332,7 @@ def _telling(progress: Report | None, check_interrupt: Callable[[], None]) -> Re
 def _settings(head: Mapping[str, Any]) -> dict[str, object]:
     """What of a run's head its results depend on, besides video and marks."""
     names = ("model", "device", "config", "overlay", "quality")
-    found: dict[str, object] = {name: head[name] for name in names}
+    found: dict[str, object] = {name: head[name] for name in names} | {CHOICE: head["outputs"]}
     decoder = decoder_path(head["config"]["decoder"], head["model"]["name"])
     return found if decoder is None else found | {"decoder": file_sha256(decoder)}
 

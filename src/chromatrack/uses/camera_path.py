@@ -263,7 +263,7 @@ def _foreground(result: Result, n: int) -> np.ndarray:
     """(H, W) bool: pixels of objects and boxes on row `n` of the result."""
     index = result.frames[n].index
     taken = result.mask(index) > 0 if result.objects else np.zeros(result.size, dtype=bool)
-    for track in result.boxes.values():
+    for track in result.tracks("box").values():
         for x, y, width, height in track.values[(track.frames == index) & track.visible]:
             left, top = max(0, int(np.floor(x))), max(0, int(np.floor(y)))
             right, bottom = int(np.ceil(x + width)), int(np.ceil(y + height))
@@ -274,12 +274,12 @@ def _foreground(result: Result, n: int) -> np.ndarray:
 def _points_off_objects(result: Result) -> np.ndarray:
     """(N, P, 2) xy px of the tracked points that never lie on an object or in a box."""
     count = len(result.frames)
-    if len(result.points) < BACKGROUND_POINTS:
+    if len(result.tracks("point")) < BACKGROUND_POINTS:
         return np.empty((count, 0, 2))
     points = np.concatenate([dense_points(result, "point", k) for k in result.ids("point")], 1)
     off = np.ones(points.shape[1], dtype=bool)
     limit = np.array([result.size[1] - 1, result.size[0] - 1])
-    for n in range(count) if result.objects or result.boxes else ():
+    for n in range(count) if result.objects or result.tracks("box") else ():
         seen = np.flatnonzero(is_known(points[n]))
         x, y = np.clip(np.rint(points[n, seen]), 0, limit).astype(int).T
         off[seen[_foreground(result, n)[y, x]]] = False

@@ -223,7 +223,7 @@ def _near_box(points: np.ndarray, others: np.ndarray, reach: float) -> np.ndarra
 def _measure_track(result: Result, trace: Trace) -> None:
     """Fill the trace of a point, box or skeleton."""
     if trace.kind == "box":
-        rows, values, visible = _aligned(result, result.boxes[trace.id])
+        rows, values, visible = _aligned(result, result.tracks("box")[trace.id])
         rows, values = rows[visible], values[visible]
         trace.extent[rows, :2] = values[:, :2]
         trace.extent[rows, 2:] = values[:, :2] + values[:, 2:] - 1
