@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -17,6 +18,7 @@ from PIL import Image
 from processes import Fork, command
 from synthetic import moving_clip, write_clip
 
+from chromatrack.errors import DamagedVideoError
 from chromatrack.formats.masks import write_mask
 from chromatrack.video.reader import read_frames
 
@@ -189,3 +191,19 @@ def test_a_video_of_others_is_not_replaced(raw, tmp_path):
     (tmp_path / "out.mp4").write_bytes(b"mine")
     process = command("live", "camera:0", *BOX, "-o", tmp_path / "out.mp4")
     assert "choose another output" in failed(process)
+
+
+@needs_lavfi
+def test_a_full_disk_leaves_the_lines_and_what_the_video_holds(tmp_path):
+    noisy = "device:lavfi:testsrc2=size=160x96:rate=10"
+    given = (*BOX, *FAST, "--every-frame", "--max-frames", 150, "--crf", 0, "--preset", "ultrafast")
+    video = tmp_path / "out.mkv"
+    process = command("live", noisy, *given, "-o", video, limit=200_000)
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 2 and "Traceback" not in err, err
+    assert "writing failed" in err and "is kept" in err
+    count = len(rows(out))
+    kept: list[int] = []
+    with suppress(DamagedVideoError):  # the last one is cut
+        kept.extend(frame.index for frame in read_frames(video))
+    assert 20 < count < 150 and 10 < len(kept) <= count

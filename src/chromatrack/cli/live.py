@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from chromatrack.tracking.marks import Marks
     from chromatrack.video.live_source import LiveSource
 
+EXPOSURE_SECONDS = 1.0
+"""What a camera gets to set its exposure before a snapshot."""
+
 SourceName = Annotated[str, Positional, arg(metavar="SOURCE")]
 
 
@@ -53,7 +56,7 @@ def live(
             device of FFmpeg), or - for stdin.
         output: video with what was tracked drawn into it, .mp4 or .mkv.
         lines: write the lines of JSON.
-        snapshot: write the first frame there, to mark it, and end.
+        snapshot: write a frame there, to mark it, and end.
         marked: picture on which the marks are, such as a snapshot. None: the first frame.
         fps: keep up with so many frames a second, at a smaller working size where that helps.
         every_frame: drop no frame: the source has to wait.
@@ -80,7 +83,7 @@ def live(
     if marks == NO_MARKS:
         raise InputError(
             "expected something to track, got nothing; give --box, --point, --masks, --polygons, "
-            "--points, --boxes or --keypoints (--snapshot writes the first frame, to mark it)"
+            "--points, --boxes or --keypoints (--snapshot writes a frame, to mark it)"
         )
     if marks.numbers == "names":
         raise InputError("numbers names: is for folders of pictures, got live video; leave it out")
@@ -106,7 +109,7 @@ def _tell(text: str) -> None:
 
 
 def _snapshot(source: LiveSource, output: Path) -> int:
-    """Write the first picture."""
+    """Write the first picture; a camera's first ones are dark until its exposure has settled."""
     from contextlib import closing
 
     from chromatrack.atomic import UNSIGNED, OutputFile, check_output_files, replace_file
@@ -119,11 +122,13 @@ def _snapshot(source: LiveSource, output: Path) -> int:
     check_output_files([OutputFile(output, "snapshot", is_our_picture, UNSIGNED)])
     with closing(source.pictures()) as pictures:
         picture = next(pictures)
+        if source.kind == "device":
+            picture = next((p for p in pictures if p.seconds >= EXPOSURE_SECONDS), picture)
     height, width = picture.rgb.shape[:2]
     replace_file(output, signed_png(picture.rgb))
     _tell(
-        f"first frame of {source.name}, {width}x{height} px: {output}; mark it, and track with "
-        f"--marked {output}"
+        f"frame {picture.number} of {source.name}, {width}x{height} px: {output}; mark it, and "
+        f"track with --marked {output}"
     )
     return 0
 

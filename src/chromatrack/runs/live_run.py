@@ -13,7 +13,13 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from chromatrack.errors import ChromatrackError, DamagedVideoError, InputError, VideoError
+from chromatrack.errors import (
+    ChromatrackError,
+    DamagedVideoError,
+    InputError,
+    OutputError,
+    VideoError,
+)
 from chromatrack.json_text import json_text
 from chromatrack.runs.files import overlay_frame
 from chromatrack.runs.progress import stop_on_interrupt, told
@@ -228,7 +234,8 @@ def track_live(
         InputError: as `LiveTracker`. VideoError: the source cannot be opened, or gives no picture.
         DamagedVideoError: it broke off or stalled after some frames.
         KeyboardInterrupt: a signal ended it.
-        OutputError: the annotated video cannot be written. OSError: the lines cannot be.
+        OutputError: the annotated video cannot be written; an mkv file keeps what it holds.
+        OSError: the lines cannot be written.
     """
     run = _LiveRun(tracker, outputs, limits, tell, clock, now)
     unwritten: OSError | None = None
@@ -252,6 +259,12 @@ def track_live(
                     run.video = stack.enter_context(writer)
                 try:
                     _follow(run, newest, name, first, marks, marked, check)
+                except OutputError as error:  # no more room for the video: hours may be in it
+                    assert run.video is not None
+                    if run.video.path.suffix.lower() != ".mkv":
+                        raise
+                    run.video.keep()
+                    raise OutputError(f"{error}; what was written until then is kept") from error
                 except OSError as error:  # whoever read the lines has left: the video is finished
                     if isinstance(error, ChromatrackError):
                         raise

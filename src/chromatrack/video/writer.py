@@ -166,6 +166,16 @@ class VideoWriter(FrameWriter):
             raise
         self._release()
 
+    def keep(self) -> None:
+        """Finish an mkv file that cannot be written on: what is in it plays, and gets its name."""
+        if self._done:
+            return
+        if self._container is not None:
+            with suppress(FFmpegError, OSError):
+                self._container.close()
+        self._release()
+        self._partial.replace(self.path)
+
     def _state_shape(self) -> None:
         shape = self._encoding.display.pixel_shape
         if shape != 1 and self.path.suffix.lower() == ".mkv":
