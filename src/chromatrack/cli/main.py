@@ -20,6 +20,7 @@ import tyro
 from chromatrack import __version__
 from chromatrack.cli.edit import correct, paint
 from chromatrack.cli.evaluate import BENCHMARKS, evaluate_app
+from chromatrack.cli.export_model import export_model
 from chromatrack.cli.frame import frame
 from chromatrack.cli.live import live
 from chromatrack.cli.option_errors import CommandLine
@@ -110,11 +111,11 @@ def _app() -> tyro.extras.SubcommandApp:
 
 
 WORK = (frame, track, live, correct, colorize, paint, stabilize, events, train, train_decoder)
-SHOW = (demo, doctor)
+SHOW = (export_model, demo, doctor)
 COMMANDS: dict[str, Sequence[str]] = {
     **{command.__name__.replace("_", "-"): () for command in WORK},
     "evaluate": tuple(BENCHMARKS),
-    **{command.__name__: () for command in SHOW},
+    **{command.__name__.replace("_", "-"): () for command in SHOW},
 }
 """Every command's name, and the names of those inside it."""
 

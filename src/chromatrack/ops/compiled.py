@@ -36,9 +36,14 @@ def compiled(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def can_compile(*tensors: Tensor) -> bool:
-    """Whether compiled loops can work on these."""
-    return has_compiler() and all(
-        x.device.type == "cpu" and x.dtype == torch.float32 and not x.requires_grad for x in tensors
+    """Whether compiled loops can work on these; what is traced must be operations of tensors."""
+    return (
+        has_compiler()
+        and not torch.compiler.is_compiling()
+        and all(
+            x.device.type == "cpu" and x.dtype == torch.float32 and not x.requires_grad
+            for x in tensors
+        )
     )
 
 

@@ -76,7 +76,8 @@ def inside_image(xy: Tensor, size: tuple[int, int], *, slack: float = 0.01) -> T
 
 def cell_count(size: tuple[int, int], *, stride: int) -> tuple[int, int]:
     """(h, w) cells that cover an image of (H, W) pixels: ceiling division by the stride."""
-    return -(-size[0] // stride), -(-size[1] // stride)
+    height, width = size
+    return (height + stride - 1) // stride, (width + stride - 1) // stride
 
 
 def pixel_grid(cells: Sequence[int], *, stride: float, offset: float) -> Tensor:

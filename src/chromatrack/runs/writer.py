@@ -278,14 +278,11 @@ def _write_frames(
             if len(run.rows) > known:
                 run.kept.frames.put(frame, with_mask=files.needs_other_masks)
 
-        threaded = is_ahead_worth_it(device)
+        behind = Behind(files.write, written, is_threaded=is_ahead_worth_it(device))
         try:
-            with files, Behind(files.write, written, is_threaded=threaded) as behind:
+            with files, behind:
                 run.kept.settle = behind.settle
-                try:
-                    _give_all(run, frames, behind, total)
-                finally:
-                    behind.settle()
+                _give_all(run, frames, behind, total)
         except KeyboardInterrupt as interrupt:
             _put_in_place(run, files, reason=str(interrupt) or "interrupted", is_stopped=True)
             raise told(interrupt, left_behind(len(run.rows), run.stage.target)) from None

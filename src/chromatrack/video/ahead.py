@@ -61,8 +61,11 @@ class Behind(Generic[T]):
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+        try:
+            self.settle()  # however it ends, what was given is finished
+        finally:
+            if self._pool is not None:
+                self._pool.shutdown(cancel_futures=True)
 
     def give(self, item: T) -> None:
         """Have an item finished, once those before it are."""

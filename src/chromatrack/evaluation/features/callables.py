@@ -71,7 +71,7 @@ def _map_of(function: Features, side: int, name: str) -> tuple[int, int, int]:
 
 
 class CallableEncoder(Encoder):
-    """A user's own feature extractor; frames are padded to whole cells, borders repeated.
+    """A user's own feature extractor; frames are padded to whole cells, unless told otherwise.
 
     function: see `Features`; a network is moved to the tracker's device and is otherwise not
     changed. It can be pickled if the function can.
@@ -84,13 +84,14 @@ class CallableEncoder(Encoder):
         name: str | None = None,
         offset: float | None = None,
         side: int | None = None,
+        pad: bool = True,
     ) -> None:
-        """offset, side: as of `find_spec`."""
+        """offset, side: as of `find_spec`. pad: repeat a frame's borders up to whole cells."""
         super().__init__()
         self.name = name or getattr(function, "__name__", type(function).__name__)
         if isinstance(function, nn.Module):
             function.eval()
-        self.function, self.side = function, side
+        self.function, self.side, self.pad = function, side, pad
         self.spec = find_spec(function, name=self.name, offset=offset, side=side)
 
     def plain(self, rgb: Tensor) -> Tensor:
@@ -105,7 +106,7 @@ class CallableEncoder(Encoder):
                 f"{self.name}: takes images of {self.side} x {self.side} only, got "
                 f"{size[0]} x {size[1]}; use --size {self.side} --square True"
             )
-        found = self.function(padded(rgb, stride))
+        found = self.function(padded(rgb, stride) if self.pad else rgb)
         h, w = cell_count(size, stride=stride)
         if tuple(found.shape) != (len(rgb), self.spec.channels, h, w):
             raise InputError(

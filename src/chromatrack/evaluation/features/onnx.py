@@ -16,6 +16,7 @@ from torch import Tensor
 
 from chromatrack.errors import InputError, WeightsError
 from chromatrack.evaluation.features.callables import CallableEncoder
+from chromatrack.model.onnx_export import META
 from chromatrack.model.tensor_files import UNREADABLE, own_errors, reason
 
 STATE = "onnxruntime.capi.onnxruntime_pybind11_state"
@@ -25,14 +26,23 @@ STATE = "onnxruntime.capi.onnxruntime_pybind11_state"
 def load_onnx(path: str | PathLike[str], *, offset: float | None = None) -> CallableEncoder:
     """The file's network as an encoder, frame by frame on the CPU.
 
-    offset: pixel of cell 0; by default the middle of the first stride x stride pixels.
+    offset: pixel of cell 0; by default what a file of `chromatrack export-model` says, else the
+    middle of the first stride x stride pixels. Frames are padded to whole cells, but for such
+    files, which take any size.
 
     Raises:
         InputError: onnxruntime is missing, or the file's input or output has another shape.
         WeightsError: not an ONNX file.
     """
     network = OnnxFile(path)
-    return CallableEncoder(network, name=str(path), offset=offset, side=network.side)
+    own = network.own_offset()
+    return CallableEncoder(
+        network,
+        name=str(path),
+        offset=own if offset is None else offset,
+        side=network.side,
+        pad=own is None,
+    )
 
 
 class OnnxFile:
@@ -59,6 +69,17 @@ class OnnxFile:
         if not bool(torch.isfinite(features).all()):
             raise WeightsError(f"{self.path}: expected finite features, got NaN or infinity")
         return features.to(rgb.device)
+
+    def own_offset(self) -> float | None:
+        """The offset that a file of `chromatrack export-model` states; None: it is not one."""
+        stated = self.session.get_modelmeta().custom_metadata_map.get(f"{META}offset")
+        try:
+            return None if stated is None else float(stated)
+        except ValueError as error:
+            raise WeightsError(
+                f"{self.path}: expected a number as {META}offset, got {stated!r:.40}; export it "
+                "again"
+            ) from error
 
     def __reduce__(self) -> tuple[type[OnnxFile], tuple[Path]]:
         return OnnxFile, (self.path,)
