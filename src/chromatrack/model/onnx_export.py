@@ -104,10 +104,11 @@ def _check(path: Path, source: Path) -> None:
 
 def _is_ours(path: Path) -> bool:
     import onnx
+    from google.protobuf.message import DecodeError  # of onnx
 
     try:
         found = onnx.load(path, load_external_data=False)
-    except Exception:  # noqa: BLE001  (whatever protobuf says of a file that is none)
+    except (DecodeError, OSError):
         return False
     return any(entry.key.startswith(META) for entry in found.metadata_props)
 
