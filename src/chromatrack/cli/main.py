@@ -20,6 +20,7 @@ import tyro
 from chromatrack import __version__
 from chromatrack.cli.edit import correct, paint
 from chromatrack.cli.evaluate import BENCHMARKS, evaluate_app
+from chromatrack.cli.exchange import export
 from chromatrack.cli.export_model import export_model
 from chromatrack.cli.frame import frame
 from chromatrack.cli.live import live
@@ -110,7 +111,10 @@ def _app() -> tyro.extras.SubcommandApp:
     return app
 
 
-WORK = (frame, track, live, correct, colorize, paint, stabilize, events, train, train_decoder)
+WORK = (
+    *(frame, track, live, correct, export, colorize, paint, stabilize, events),
+    *(train, train_decoder),
+)
 SHOW = (export_model, demo, doctor)
 COMMANDS: dict[str, Sequence[str]] = {
     **{command.__name__.replace("_", "-"): () for command in WORK},
