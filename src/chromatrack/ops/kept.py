@@ -24,6 +24,8 @@ def kept(make: Callable[..., Tensor], *, most: int = 64) -> Callable[..., Tensor
             return make(*numbers).to(dtype).to(device)  # not every device has the type it comes in
 
     def like(tensor: Tensor, *numbers: Hashable) -> Tensor:
+        if torch.compiler.is_compiling():  # a traced tensor is none that could be kept
+            return make(*numbers).to(tensor.dtype).to(tensor.device)
         return made(tensor.device, tensor.dtype, *numbers)
 
     return like
