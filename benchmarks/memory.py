@@ -48,9 +48,11 @@ def write_clip(path: Path, *, frames: int, size: tuple[int, int]) -> np.ndarray:
 def track(clip: Path, mask: Path, model: str) -> None:
     """Track to files, as the command does; prints frames, seconds and peak memory in MiB."""
     from chromatrack.runs.writer import track_to_folder
+    from chromatrack.tracking.cores import prepare_process
     from chromatrack.tracking.marks import Marks
     from chromatrack.tracking.tracker import Tracker
 
+    prepare_process()
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as output:
         tracker, marks = Tracker.from_pretrained(model), Marks.of(masks=mask)
