@@ -24,8 +24,10 @@ QUALITIES: dict[Quality, dict[str, int | bool]] = {
 }
 """The fields of `TrackConfig` and `PropagateConfig` that each sets, as far as the user does not."""
 
-COLOR_QUALITIES: dict[Quality, dict[str, int | bool]] = {"fast": {"size": 320}} | {
-    name: {} for name in ("normal", "best")
+COLOR_QUALITIES: dict[Quality, dict[str, int | bool]] = {
+    "fast": {"size": 320},
+    "normal": {},
+    "best": {},
 }
 """The same to colour with: there the mirrored frame is of no use, and no recent frames are."""
 
