@@ -173,6 +173,49 @@ FORMATS: tuple[Format, ...] = (
         "tapvid:write",
         ".npz",
     ),
+    # -- compositing -----------------------------------------------------------------------------
+    Format(
+        "after-effects",
+        "After Effects: keyframes to paste, a text file for each thing",
+        ("object", "box", "point", "keypoints"),
+        "after_effects:write",
+        "",
+    ),
+    Format(
+        "after-effects-stabilize",
+        "After Effects: keyframes for the video's layer that hold a thing in place",
+        ("object", "box", "point", "keypoints"),
+        "after_effects:write_stabilized",
+        "",
+    ),
+    Format(
+        "after-effects-jsx",
+        "After Effects: a script that makes a null for each thing",
+        ("object", "box", "point", "keypoints"),
+        "after_effects:write_script",
+        ".jsx",
+    ),
+    Format(
+        "nuke",
+        "Nuke: a Tracker4 to paste",
+        ("object", "box", "point", "keypoints"),
+        "nuke:write_tracker",
+        ".nk",
+    ),
+    Format(
+        "nuke-cornerpin",
+        "Nuke: a CornerPin2D for each box, or for four points",
+        ("box", "point"),
+        "nuke:write_corner_pins",
+        ".nk",
+    ),
+    Format(
+        "blender",
+        "Blender: a script that puts tracks into a movie clip",
+        ("object", "box", "point", "keypoints"),
+        "blender:write",
+        ".py",
+    ),
 )
 """All of them, in the order of the docs."""
 
