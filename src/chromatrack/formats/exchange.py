@@ -11,9 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from chromatrack.errors import InputError
 from chromatrack.structures import Kind
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -25,15 +29,24 @@ class ExportOptions:
 
     start_number: int | None = None
 
+    def numbers(self, frames: np.ndarray, *, first: int | None = None) -> np.ndarray:
+        """(N,) int64: what frames of these (N,) numbers are called in the output.
+
+        first: number of the first one where the user did not choose; None: as in the video.
+        """
+        start = first if self.start_number is None else self.start_number
+        return frames if start is None else frames - frames[0] + start
+
 
 @dataclass(frozen=True)
 class Format:
     """One exchange format.
 
     name: on the command line. tool: what reads it, in a few words. kinds: what it carries. writer:
-    "module:function" of this room, called with a TrackedVideo, the path to write to and
-    ExportOptions; it returns notes for the user. suffix: of the file, "" for a folder. extra: the
-    optional dependencies it needs, as in pip install 'chromatrack[extra]'.
+    "module:function" of this room, or "room.module:function" of one above, called with a
+    TrackedVideo, the path to write to and ExportOptions; it returns notes for the user. suffix: of
+    the file, "" for a folder. extra: the optional dependencies it needs, as in pip install
+    'chromatrack[extra]'.
     """
 
     name: str
@@ -55,10 +68,11 @@ class Format:
             InputError: its extra is not installed.
         """
         module, _, function = self.writer.partition(":")
-        return getattr(importlib.import_module(f"chromatrack.formats.{module}"), function)
+        place = module if "." in module else f"formats.{module}"
+        return getattr(importlib.import_module(f"chromatrack.{place}"), function)
 
 
-def need(module: str, extra: str, what: str) -> object:
+def need(module: str, extra: str, what: str) -> Any:  # noqa: ANN401 (a module)
     """Import a module of an extra, or say in one line how to install it.
 
     Raises:
@@ -80,6 +94,127 @@ FORMATS: tuple[Format, ...] = (
         ("object", "box", "point", "keypoints"),
         "tidy:write_csv",
         ".csv",
+    ),
+    # -- tables, points and skeletons ------------------------------------------------------------
+    Format(
+        "tidy-parquet",
+        "pandas, polars, DuckDB: the same table, typed",
+        ("object", "box", "point", "keypoints"),
+        "tidy_parquet:write",
+        ".parquet",
+        "tables",
+    ),
+    Format(
+        "coco-keypoints",
+        "COCO tools, CVAT, FiftyOne: joints with track ids",
+        ("keypoints", "point"),
+        "coco_keypoints:write",
+        ".json",
+    ),
+    Format(
+        "deeplabcut-csv",
+        "DeepLabCut, movement, SimBA, Keypoint-MoSeq",
+        ("keypoints", "point"),
+        "deeplabcut:write_csv",
+        ".csv",
+    ),
+    Format(
+        "deeplabcut-h5",
+        "DeepLabCut, movement, Keypoint-MoSeq",
+        ("keypoints", "point"),
+        "deeplabcut:write_h5",
+        ".h5",
+        "pose",
+    ),
+    Format(
+        "sleap",
+        "SLEAP projects, for corrections in its window",
+        ("keypoints", "point"),
+        "sleap:write_project",
+        ".slp",
+        "pose",
+    ),
+    Format(
+        "sleap-analysis",
+        "SLEAP analysis files: movement, MATLAB",
+        ("keypoints", "point"),
+        "sleap:write_analysis",
+        ".h5",
+        "pose",
+    ),
+    Format(
+        "nwb",
+        "Neurodata Without Borders, with ndx-pose",
+        ("keypoints", "point"),
+        "nwb:write",
+        ".nwb",
+        "pose",
+    ),
+    Format(
+        "movement",
+        "the Python package movement: joints over time",
+        ("keypoints", "point"),
+        "movement_netcdf:write_poses",
+        ".nc",
+        "pose",
+    ),
+    Format(
+        "movement-boxes",
+        "the Python package movement: boxes over time",
+        ("object", "box"),
+        "movement_netcdf:write_boxes",
+        ".nc",
+        "pose",
+    ),
+    Format(
+        "tapvid-npz",
+        "scripts made for TAP-Vid: points and occluded, without pictures",
+        ("point",),
+        "tapvid:write",
+        ".npz",
+    ),
+    # -- compositing -----------------------------------------------------------------------------
+    Format(
+        "after-effects",
+        "After Effects: keyframes to paste, a text file for each thing",
+        ("object", "box", "point", "keypoints"),
+        "after_effects:write",
+        "",
+    ),
+    Format(
+        "after-effects-stabilize",
+        "After Effects: keyframes for the video's layer that hold a thing in place",
+        ("object", "box", "point", "keypoints"),
+        "after_effects:write_stabilized",
+        "",
+    ),
+    Format(
+        "after-effects-jsx",
+        "After Effects: a script that makes a null for each thing",
+        ("object", "box", "point", "keypoints"),
+        "after_effects:write_script",
+        ".jsx",
+    ),
+    Format(
+        "nuke",
+        "Nuke: a Tracker4 to paste",
+        ("object", "box", "point", "keypoints"),
+        "nuke:write_tracker",
+        ".nk",
+    ),
+    Format(
+        "nuke-cornerpin",
+        "Nuke: a CornerPin2D for each box, or for four points",
+        ("box", "point"),
+        "nuke:write_corner_pins",
+        ".nk",
+    ),
+    Format(
+        "blender",
+        "Blender: a script that puts tracks into a movie clip",
+        ("object", "box", "point", "keypoints"),
+        "blender:write",
+        ".py",
     ),
 )
 """All of them, in the order of the docs."""

@@ -67,6 +67,7 @@ def tracked_video(result: Result) -> TrackedVideo:
         skeleton=skeleton,
         names=result.names,
         mask=result.mask,
+        find_video=result.find_video,
     )
 
 
