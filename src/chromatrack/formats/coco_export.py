@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from chromatrack import __version__
 from chromatrack.atomic import replace_file
 from chromatrack.formats.exchange import ExportOptions
 from chromatrack.formats.run_lengths import CocoRuns, coco_runs, run_lengths
@@ -132,7 +131,7 @@ def _score(value: float) -> Plain:
 def _write(
     path: Path, tracked: TrackedVideo, content: Mapping[str, Sequence[Plain]], names: dict[str, int]
 ) -> None:
-    info = {"description": tracked.video_name, "contributor": f"chromatrack {__version__}"}
+    info = {"description": tracked.video_name, "contributor": "chromatrack"}
     categories = [
         {"id": number, "name": name, "supercategory": ""} for name, number in names.items()
     ]

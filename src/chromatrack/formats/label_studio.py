@@ -10,7 +10,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from chromatrack import __version__
 from chromatrack.atomic import replace_file
 from chromatrack.formats.exchange import ExportOptions
 from chromatrack.formats.tracked_video import TrackedVideo
@@ -28,7 +27,7 @@ def write_label_studio(tracked: TrackedVideo, path: Path, options: ExportOptions
     shift = frame_shift(tracked, options, first=1)
     count = int(tracked.frames[-1]) + shift
     results = [_region(tracked, track, shift, count) for track in tracks if track.visible.any()]
-    prediction = {"model_version": f"chromatrack {__version__}", "result": results}
+    prediction = {"model_version": "chromatrack", "result": results}
     task = {"id": 1, "data": {"video": tracked.video}, "predictions": [prediction]}
     replace_file(path, json_text([task]) + "\n")
     return notes
