@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
+from chromatrack.cli.typed_marks import Many
 from chromatrack.formats.exchange import FORMATS
 
+if TYPE_CHECKING:
+    from chromatrack.runs.export import Exported
+
 _NAMES = "|".join(one.name for one in FORMATS)
+
+Exports = Annotated[Many, UseAppendAction, arg(metavar="FORMAT ...")]
+"""An option that takes names of formats, several with blanks or commas between; may be repeated."""
 
 
 def export(
@@ -38,6 +46,12 @@ def export(
 
     options = ExportOptions(start_number=start_number)
     done = export_run(read_result(run), to, output, options=options, overwrite=overwrite)
-    for note in done.notes:
-        warnings.warn(note, stacklevel=1)
+    tell_notes([done])
     return f"{to}: {done.path}"
+
+
+def tell_notes(exported: Iterable[Exported]) -> None:
+    """Warn of what the user should know of exports."""
+    for done in exported:
+        for note in done.notes:
+            warnings.warn(note, stacklevel=2)
