@@ -18,6 +18,7 @@ from pathlib import Path
 import tyro
 
 from chromatrack import __version__
+from chromatrack.cli.batch import batch
 from chromatrack.cli.edit import correct, paint
 from chromatrack.cli.evaluate import BENCHMARKS, evaluate_app
 from chromatrack.cli.export_model import export_model
@@ -110,7 +111,19 @@ def _app() -> tyro.extras.SubcommandApp:
     return app
 
 
-WORK = (frame, track, live, correct, colorize, paint, stabilize, events, train, train_decoder)
+WORK = (
+    frame,
+    track,
+    live,
+    correct,
+    colorize,
+    paint,
+    stabilize,
+    events,
+    batch,
+    train,
+    train_decoder,
+)
 SHOW = (export_model, demo, doctor)
 COMMANDS: dict[str, Sequence[str]] = {
     **{command.__name__.replace("_", "-"): () for command in WORK},

@@ -1,0 +1,134 @@
+"""Workers that are processes of this machine; each dies alone, and another takes its place."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import active_children, get_context
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from os import _exit as end_at_once
+from typing import Any
+
+from chromatrack.batch.job import Job
+from chromatrack.batch.work import Bench, Ended, Work
+from chromatrack.runs.child_processes import ENDED, begin_child, end_children, why_ended
+
+PRELOADED = ["chromatrack.runs.writer", "chromatrack.runs.colorized"]
+"""Imported once, before workers are forked: torch among it, which takes seconds."""
+
+
+@dataclass
+class _Slot:
+    """One worker: a pool of its own, which breaks without the others."""
+
+    pool: ProcessPoolExecutor
+    process: BaseProcess | None = None
+    job: Job | None = None
+
+
+class ProcessWorkers:
+    """So many processes, begun as they are needed."""
+
+    def __init__(self, work: Work, jobs: int) -> None:
+        """No process is begun yet."""
+        self._work = work
+        self._context = _context()
+        self._slots = [_Slot(self._pool()) for _ in range(jobs)]
+        self._running: dict[Future[dict[str, Any]], _Slot] = {}
+
+    def free(self) -> int:
+        """Workers without a job."""
+        return sum(slot.job is None for slot in self._slots)
+
+    def begin(self, job: Job, tries: int) -> None:
+        """Give a job to a worker that has none."""
+        slot = next(slot for slot in self._slots if slot.job is None)
+        try:
+            self._submit(slot, job, tries)
+        except BrokenProcessPool:  # it died while it had nothing to do: that is nobody's fault
+            self._renew(slot)
+            self._submit(slot, job, tries)
+
+    def wait(self, seconds: float) -> Sequence[Ended]:
+        """Jobs that ended since; comes back at the first, or after so many seconds."""
+        done, _ = wait(self._running, seconds, FIRST_COMPLETED)
+        return [self._ended(future) for future in done]
+
+    def close(self) -> None:
+        """End all processes."""
+        end_children(slot.process for slot in self._slots if slot.process is not None)
+        for slot in self._slots:
+            slot.pool.shutdown(cancel_futures=True)
+
+    def _ended(self, future: Future[dict[str, Any]]) -> Ended:
+        slot = self._running.pop(future)
+        job, slot.job = slot.job, None
+        assert job is not None
+        error = future.exception()
+        if isinstance(error, BrokenProcessPool):
+            died = self._renew(slot)
+            return Ended(job, died=f"its worker {died}")
+        return Ended(job, error=error) if error else Ended(job, record=future.result())
+
+    def _submit(self, slot: _Slot, job: Job, tries: int) -> None:
+        others = set(active_children()) if slot.process is None else set()
+        future = slot.pool.submit(_run, job, tries)
+        if slot.process is None:
+            slot.process = next(iter(set(active_children()) - others), None)
+        slot.job = job
+        self._running[future] = slot
+
+    def _renew(self, slot: _Slot) -> str:
+        """Put a new pool in place of a broken one; why that broke."""
+        slot.pool.shutdown()
+        code = None
+        if slot.process is not None:
+            slot.process.join(1)
+            code = slot.process.exitcode
+        slot.pool, slot.process = self._pool(), None
+        return why_ended(code)
+
+    def _pool(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(1, self._context, _begin, (self._work,))
+
+
+def _context() -> BaseContext:
+    """Children of a process that has imported torch and done nothing with it, where there is such.
+
+    That is safe to fork, unlike this one, and a new worker is there at once.
+    """
+    if sys.platform == "win32":
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload([*PRELOADED])
+    return context
+
+
+# -- in a worker -----------------------------------------------------------------------------
+
+_bench: Bench
+
+
+def _begin(work: Work) -> None:
+    global _bench
+    begin_child(work.threads)
+    _bench = Bench(work)
+
+
+def _run(job: Job, tries: int) -> dict[str, Any]:
+    try:
+        return _bench.run(job, tries)
+    except SystemExit:  # by SIGTERM, and what was begun is cleared away; the pool would go on
+        end_at_once(ENDED)
+
+
+def check_in_processes(
+    check: Callable[[Any], list[Any]], parts: Sequence[Any], jobs: int
+) -> list[Any]:
+    """What `check` finds in all parts, in their order, some processes at a time."""
+    with ProcessPoolExecutor(min(jobs, len(parts)), _context(), begin_child, (1,)) as pool:
+        return [found for part in pool.map(check, parts) for found in part]
