@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,17 +24,18 @@ class Batch:
     """What to do, and how.
 
     jobs: of the whole manifest. shard: (i, n), which of them are this driver's. commands: gives
-    what they are made of. keep: see `Work`. processes: workers of this machine; threads: of each.
-    cluster: address of a Ray cluster, "auto" for the one at hand, None: none.
+    what they are made of. keep, preload: see `Work`. processes: workers of this machine. threads:
+    of each. cluster: address of a Ray cluster, "auto" for the one at hand, None: none.
     """
 
     jobs: Sequence[Job]
     commands: Callable[[], Commands]
-    keep: Callable[[], object]
+    keep: Callable[[int], AbstractContextManager[None]]
     processes: int = 1
     threads: int = 1
     shard: tuple[int, int] = (1, 1)
     cluster: str | None = None
+    preload: tuple[str, ...] = ()
     rules: Rules = field(default_factory=Rules)
 
 
@@ -79,7 +81,7 @@ def look_again(progress: Progress, store: Store, commands: Commands) -> None:
 
 
 def _workers(batch: Batch, store: Store) -> Workers:
-    work = Work(store, batch.commands, batch.keep, batch.threads)
+    work = Work(store, batch.commands, batch.keep, batch.threads, batch.preload)
     if batch.cluster is not None:
         from chromatrack.batch.cluster import RayWorkers
 

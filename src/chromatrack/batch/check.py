@@ -16,17 +16,21 @@ AT_A_TIME = 100
 
 
 def check_jobs(
-    jobs: Sequence[Job], commands: Callable[[], Commands], *, processes: int
+    jobs: Sequence[Job],
+    commands: Callable[[], Commands],
+    *,
+    processes: int,
+    preload: Sequence[str] = (),
 ) -> list[Fault]:
     """What is wrong with the files of jobs, in the order of the jobs; nothing is written.
 
     Args:
-        processes: how many look at a time.
+        processes: how many look at a time. preload: modules that they need.
     """
     parts = [jobs[i : i + AT_A_TIME] for i in range(0, len(jobs), AT_A_TIME)]
     if len(parts) < 2 or processes < 2:
         return [fault for part in parts for fault in _faults(part, commands())]
-    return check_in_processes(partial(_faults_of, commands), parts, processes)
+    return check_in_processes(partial(_faults_of, commands), parts, processes, preload)
 
 
 def _faults_of(commands: Callable[[], Commands], jobs: Sequence[Job]) -> list[Fault]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from chromatrack.json_text import json_text
+from chromatrack.runs.digests import file_sha256
 
 Row = Mapping[str, Any]
 """Of a file: path, size (bytes), mtime_ns, and sha256 where it was read; None where it is not."""
@@ -120,8 +121,6 @@ def _is_as(path: Path, row: Row) -> bool:
 
 
 def _digested(path: Path, known: Row | None) -> dict[str, Any]:
-    from chromatrack.runs.writer import file_sha256
-
     row = _row(path)
     if known is not None and known.get("sha256") and _is_as(path, known):
         return row | {"sha256": known["sha256"]}

@@ -16,7 +16,7 @@ from chromatrack.batch.job import Command, Commands, Job, Step
 from chromatrack.batch.store import check_name
 from chromatrack.errors import InputError, shown
 
-OWN = ("name", "video", "command", "marks")
+OWN = ("job", "video", "command", "marks")
 """Columns that are no option of a command."""
 
 VIDEOS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".mts", ".m2ts", ".wmv")
@@ -39,10 +39,15 @@ CHAIN = "+"
 
 @dataclass(frozen=True)
 class Row:
-    """One row as it stands. place: where, for messages: `jobs.csv row 3`."""
+    """One row as it stands.
+
+    place: where, for messages: `jobs.csv line 3`. is_found: nobody wrote it, so that what is there
+    and of no use to its command is passed over.
+    """
 
     place: str
     cells: Mapping[str, Any]
+    is_found: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,11 +87,12 @@ def read_manifest(
     home = (path if path.is_dir() else path.parent).resolve()
     usual, found, places = dict(settings or {}), Manifest(), {}
     reader = _RowReader(commands, home)
+    reader.check_usual(usual)
     for row in rows:
         job, faults = reader.job(row, usual)
         if job is not None:
             if (first := places.setdefault(job.name.lower(), job.place)) != job.place:
-                text = f"name: {job.name!r} is that of {first}, too; give each its own name"
+                text = f"job: {job.name!r} is {first}, too; give each its own name in a column job"
                 faults = [Fault(row.place, text)]
             else:
                 found.jobs.append(job)
@@ -165,11 +171,11 @@ def _folder_rows(path: Path) -> Iterator[Row]:
                     beside = str((video.parent / f"{stem}{suffix}").resolve())
                     cells[option] = [*cells.get(option, []), beside]
             inside = video.relative_to(path)
-            cells["name"] = "--".join(inside.with_suffix("").parts)
+            cells["job"] = "--".join(inside.with_suffix("").parts)
             single = {
                 k: v[0] if isinstance(v, list) and len(v) == 1 else v for k, v in cells.items()
             }
-            yield Row(inside.as_posix(), single)
+            yield Row(inside.as_posix(), single, is_found=True)
 
 
 # -- a row as a job --------------------------------------------------------------------------
@@ -186,6 +192,20 @@ class _RowReader:
             for name, c in commands.items()
         }
         self._checked: dict[str, str | None] = {}
+
+    def check_usual(self, usual: Mapping[str, Any]) -> None:
+        """InputError for a cell of all rows that no command takes."""
+        for name, value in usual.items():
+            cell = _column_name(name)
+            command, _, option = cell.rpartition(".")
+            if cell in OWN:
+                continue
+            of = [self._columns.get(command, {})] if command else [*self._columns.values()]
+            takes = [columns[option] for columns in of if option in columns]
+            if not takes:
+                near = nearest(option, [*OWN, *(n for columns in of for n in columns)])
+                raise InputError(f"set {name}: no such column{near}")
+            takes[0].value(value)
 
     def job(self, row: Row, usual: Mapping[str, Any]) -> tuple[Job | None, list[Fault]]:
         """The job of a row, or what is wrong with it."""
@@ -209,14 +229,14 @@ class _RowReader:
             raise _Wrong([f"video: expected a path, got {shown(video)}"])
         if "marks" in cells:
             cells |= self._marks(cells.pop("marks"), names)
-        steps, wrong = [], self._unknown(cells, names, set(row.cells))
+        steps, wrong = [], self._unknown(cells, names, set() if row.is_found else set(row.cells))
         for name in names:
             try:
                 steps.append(self._step(name, cells))
             except InputError as error:
                 wrong.append(str(error))
         path = self._path(video)
-        job_name = str(cells.get("name") or Path(video).stem)
+        job_name = str(cells.get("job") or Path(video).stem)
         if text := check_name(job_name):
             wrong.append(text)
         if wrong:

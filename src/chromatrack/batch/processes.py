@@ -17,9 +17,6 @@ from chromatrack.batch.job import Job
 from chromatrack.batch.work import Bench, Ended, Work
 from chromatrack.runs.child_processes import ENDED, begin_child, end_children, why_ended
 
-PRELOADED = ["chromatrack.runs.writer", "chromatrack.runs.colorized"]
-"""Imported once, before workers are forked: torch among it, which takes seconds."""
-
 
 @dataclass
 class _Slot:
@@ -36,7 +33,7 @@ class ProcessWorkers:
     def __init__(self, work: Work, jobs: int) -> None:
         """No process is begun yet."""
         self._work = work
-        self._context = _context()
+        self._context = _context(work.preload)
         self._slots = [_Slot(self._pool()) for _ in range(jobs)]
         self._running: dict[Future[dict[str, Any]], _Slot] = {}
 
@@ -59,9 +56,13 @@ class ProcessWorkers:
         return [self._ended(future) for future in done]
 
     def close(self) -> None:
-        """End all processes."""
-        end_children(slot.process for slot in self._slots if slot.process is not None)
+        """End all processes: those that have nothing to do end by themselves."""
+        busy = [slot for slot in self._slots if slot.job is not None]
         for slot in self._slots:
+            if slot.job is None:
+                slot.pool.shutdown()
+        end_children(slot.process for slot in busy if slot.process is not None)
+        for slot in busy:
             slot.pool.shutdown(cancel_futures=True)
 
     def _ended(self, future: Future[dict[str, Any]]) -> Ended:
@@ -96,15 +97,15 @@ class ProcessWorkers:
         return ProcessPoolExecutor(1, self._context, _begin, (self._work,))
 
 
-def _context() -> BaseContext:
-    """Children of a process that has imported torch and done nothing with it, where there is such.
+def _context(preload: Sequence[str]) -> BaseContext:
+    """Children of a process that has imported modules and done nothing with them, where possible.
 
-    That is safe to fork, unlike this one, and a new worker is there at once.
+    That is safe to fork, unlike this one with torch at work, and a new worker is there at once.
     """
     if sys.platform == "win32":
         return get_context("spawn")
     context = get_context("forkserver")
-    context.set_forkserver_preload([*PRELOADED])
+    context.set_forkserver_preload([*preload])
     return context
 
 
@@ -127,8 +128,8 @@ def _run(job: Job, tries: int) -> dict[str, Any]:
 
 
 def check_in_processes(
-    check: Callable[[Any], list[Any]], parts: Sequence[Any], jobs: int
+    check: Callable[[Any], list[Any]], parts: Sequence[Any], jobs: int, preload: Sequence[str]
 ) -> list[Any]:
     """What `check` finds in all parts, in their order, some processes at a time."""
-    with ProcessPoolExecutor(min(jobs, len(parts)), _context(), begin_child, (1,)) as pool:
+    with ProcessPoolExecutor(min(jobs, len(parts)), _context(preload), begin_child, (1,)) as pool:
         return [found for part in pool.map(check, parts) for found in part]

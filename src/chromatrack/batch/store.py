@@ -178,10 +178,11 @@ def is_store(path: Path) -> bool:
 
 def check_name(name: str) -> str | None:
     """What is wrong with the name of a job, which is to be that of a folder; None: nothing."""
+    what = "a name for a folder, no / or : in it, no dot at its ends"
     if not name or name.strip(". ") != name or any(sign in name for sign in '/\\:*?"<>|\n\r\t\0'):
-        return f"name: expected one for a folder, no / or : in it, no dot at its ends, got {name!r}"
+        return f"job: expected {what}, got {name!r}"
     if len(os.fsencode(name)) > LONGEST_NAME:
-        return f"name: expected at most {LONGEST_NAME} bytes, got {len(os.fsencode(name))}"
+        return f"job: expected at most {LONGEST_NAME} bytes, got {len(os.fsencode(name))}"
     return None
 
 

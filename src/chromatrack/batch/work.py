@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,14 +15,16 @@ from chromatrack.batch.store import Store
 class Work:
     """The same for all jobs of a batch; sent to every worker once.
 
-    commands: gives what jobs are made of. keep: a context in which what is loaded for one job, such
-    as a model, is kept for the next. threads: of each worker.
+    commands: gives what jobs are made of. keep: a context, given the threads, in which what is
+    loaded for one job, such as a model, is kept for the next. threads: of each worker. preload:
+    modules that all workers need, loaded before they are begun where that can be.
     """
 
     store: Store
     commands: Callable[[], Commands]
-    keep: Callable[[], Any]
+    keep: Callable[[int], AbstractContextManager[None]]
     threads: int = 1
+    preload: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,6 @@ class Bench:
     def run(self, job: Job, tries: int) -> dict[str, Any]:
         """Do a job; see `run_job`."""
         if self._commands is None:
-            from chromatrack.tracking.cores import use_cores
-
-            use_cores(self._work.threads)
-            self._kept.enter_context(self._work.keep())
+            self._kept.enter_context(self._work.keep(self._work.threads))
             self._commands = self._work.commands()
         return run_job(job, self._commands, self._work.store, tries=tries)

@@ -99,9 +99,10 @@ def batch(
 
 def _look(read: Manifest, processes: int) -> str | int:
     from chromatrack.batch.check import check_jobs
-    from chromatrack.cli.batch_commands import batch_commands
+    from chromatrack.cli.batch_commands import PRELOAD, batch_commands
 
-    faults = [*read.faults, *check_jobs(read.jobs, batch_commands, processes=processes)]
+    looked = check_jobs(read.jobs, batch_commands, processes=processes, preload=PRELOAD)
+    faults = [*read.faults, *looked]
     for fault in faults:
         print(fault)
     print(f"dry run: {_count(len(read.jobs), 'job')}, {_count(len(faults), 'fault')}; nothing done")
@@ -120,14 +121,14 @@ def _run(
     ray: str | None,
 ) -> Progress:
     from chromatrack.batch.api import Batch, Rules, run_batch
-    from chromatrack.cli.batch_commands import batch_commands
+    from chromatrack.cli.batch_commands import PRELOAD, batch_commands, kept_in_worker
     from chromatrack.cli.batch_view import batch_view
-    from chromatrack.cli.options import kept_trackers
 
     given = Batch(
         read.jobs,
         batch_commands,
-        kept_trackers,
+        kept_in_worker,
+        preload=PRELOAD,
         processes=processes,
         threads=threads,
         shard=part,

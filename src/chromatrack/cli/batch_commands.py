@@ -6,15 +6,23 @@ folder, and the command whose output it reads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from chromatrack.batch.job import Command, Commands
-from chromatrack.cli.options import SourceOptions, track_config
+from chromatrack.cli.options import SourceOptions, kept_trackers, track_config
 from chromatrack.cli.track import colorize, events, track
 from chromatrack.errors import InputError
 from chromatrack.runs.file_names import chosen_outputs
+
+PRELOAD = (
+    "chromatrack.runs.writer",
+    "chromatrack.runs.colorized",
+    "chromatrack.cli.batch_commands",
+)
+"""What every worker needs, torch among it, which takes seconds to load."""
 
 MARKS = ("masks", "polygons", "points", "boxes", "keypoints", "skeleton")
 """Options of `track` that are files."""
@@ -54,6 +62,16 @@ def batch_commands() -> Commands:
             check=_check_events,
         ),
     }
+
+
+@contextmanager
+def kept_in_worker(threads: int) -> Iterator[None]:
+    """In a worker: use so many cores, and load no model twice in a row."""
+    from chromatrack.tracking.cores import use_cores
+
+    use_cores(threads)
+    with kept_trackers():
+        yield
 
 
 def _check_settings(arguments: Mapping[str, Any]) -> None:
