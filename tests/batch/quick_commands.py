@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import forkserver
 from pathlib import Path
 
 from chromatrack.batch.api import Batch, Rules, run_batch
@@ -127,6 +128,7 @@ def drive_in_fork(manifest: Path, store: Path, **given) -> partial:
 
 
 def _drive(manifest: Path, store: Path, given: dict) -> int:
+    forkserver._forkserver.__init__()  # that of the process which this one was forked from
     drive(manifest, store, **given)
     return 0
 

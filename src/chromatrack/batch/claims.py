@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 
-from chromatrack.atomic import unwritable
+from chromatrack.atomic import replace_file, unwritable
 from chromatrack.batch.store import Store
 from chromatrack.json_text import json_text
 
@@ -54,7 +54,12 @@ class Claims:
                 with suppress(OSError):
                     self._store.write(own, _who(count))
 
-        self._store.write(own, _who(0))
+        # its name is there before anything else of it, and goes last: what has no name is dead
+        replace_file(own, _who(0))
+        try:
+            self._store.work.mkdir()
+        except OSError as error:
+            raise unwritable(self._store.work, error) from error
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
         try:
@@ -63,9 +68,9 @@ class Claims:
         finally:
             ended.set()
             thread.join()
+            self._store.close()
             with suppress(OSError):
                 own.unlink()
-            self._store.close()
 
     def take(self, name: str) -> bool:
         """Whether the job is this driver's now: nobody had it, or who had it is dead."""
@@ -101,7 +106,7 @@ class Claims:
         """Remove what dead drivers left: their claims, their work and their names."""
         names = {path.name for path in self._store.inside("drivers").iterdir()}
         names |= {path.name for path in self._store.inside("work").iterdir()}
-        dead = {n for n in names if not n.endswith(".gone") and self._is_dead(n)}
+        dead = {n for n in names if n[0] != "." and n[-5:] != ".gone" and self._is_dead(n)}
         self._store.clear(dead)
         if dead:
             for path in self._store.inside("claims").iterdir():
@@ -115,7 +120,7 @@ class Claims:
             return False
         said = _text(self._store.inside("drivers", driver))
         if not said:
-            return self._was_silent(driver, said)
+            return True
         try:
             who = json.loads(said)
             machine, process, since = who["machine"], int(who["process"]), who["since"]

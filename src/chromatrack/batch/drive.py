@@ -153,6 +153,7 @@ class Drive:
                 self._others.clear()
                 looked = now
             if now - written > SUMMED_SECONDS:
+                self._claims.clear_dead()
                 self._write(self.progress)
                 written = time.monotonic()
             self.progress.elsewhere = len(self._others)

@@ -15,7 +15,11 @@ from typing import Any
 
 from chromatrack.batch.job import Job
 from chromatrack.batch.work import Bench, Ended, Work
+from chromatrack.errors import WorkerError
 from chromatrack.runs.child_processes import ENDED, begin_child, end_children, why_ended
+
+_BEGINNINGS = 5
+"""How often a process is begun anew that dies before it has anything to do."""
 
 
 @dataclass
@@ -44,11 +48,16 @@ class ProcessWorkers:
     def begin(self, job: Job, tries: int) -> None:
         """Give a job to a worker that has none."""
         slot = next(slot for slot in self._slots if slot.job is None)
-        try:
-            self._submit(slot, job, tries)
-        except BrokenProcessPool:  # it died while it had nothing to do: that is nobody's fault
-            self._renew(slot)
-            self._submit(slot, job, tries)
+        for attempt in range(_BEGINNINGS):
+            try:
+                self._submit(slot, job, tries)
+            except (BrokenProcessPool, EOFError, OSError) as error:
+                # it died while it had nothing to do, or what forks it did: that is no job's fault
+                if attempt == _BEGINNINGS - 1:
+                    raise WorkerError(f"jobs: no process can be begun ({error})") from error
+                self._renew(slot)
+            else:
+                return
 
     def wait(self, seconds: float) -> Sequence[Ended]:
         """Jobs that ended since; comes back at the first, or after so many seconds."""
@@ -85,7 +94,7 @@ class ProcessWorkers:
 
     def _renew(self, slot: _Slot) -> str:
         """Put a new pool in place of a broken one; why that broke."""
-        slot.pool.shutdown()
+        slot.pool.shutdown(wait=False)
         code = None
         if slot.process is not None:
             slot.process.join(1)

@@ -60,8 +60,8 @@ class Store:
         try:
             for folder in (path / JOBS, store.inside("failed"), store.inside("claims")):
                 folder.mkdir(exist_ok=True)
-            for folder in (store.inside("drivers"), store.work):
-                folder.mkdir(parents=True, exist_ok=True)
+            for folder in (store.inside("drivers"), store.inside("work")):
+                folder.mkdir(exist_ok=True)
         except OSError as error:
             raise unwritable(path, error) from error
         return store
