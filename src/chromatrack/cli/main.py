@@ -18,6 +18,7 @@ from pathlib import Path
 import tyro
 
 from chromatrack import __version__
+from chromatrack.cli.batch import batch
 from chromatrack.cli.edit import correct, paint
 from chromatrack.cli.evaluate import BENCHMARKS, evaluate_app
 from chromatrack.cli.exchange import export
@@ -113,7 +114,8 @@ def _app() -> tyro.extras.SubcommandApp:
 
 
 WORK = (
-    *(frame, track, live, correct, export, colorize, paint, stabilize, events, plot),
+    *(frame, track, live, correct, export, batch),
+    *(colorize, paint, stabilize, events, plot),
     *(train, train_decoder),
 )
 SHOW = (export_model, demo, doctor)

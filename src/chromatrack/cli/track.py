@@ -176,7 +176,7 @@ def colorize(
     from chromatrack.runs.colorized import colorize_to_file
 
     source, quality = reading.of(video), encoding.quality()
-    _say_what_references_lack([picture for group in reference for picture in group], source)
+    say_what_references_lack([picture for group in reference for picture in group], source)
     with frame_bar() as report:
         summary = colorize_to_file(
             load_tracker(settings),
@@ -192,7 +192,7 @@ def colorize(
     return _summary(summary, more_in="the .reliability.json beside it")
 
 
-def _say_what_references_lack(names: Sequence[str], video: Source) -> None:
+def say_what_references_lack(names: Sequence[str], video: Source) -> None:
     """Warn of reference frames of another size, and of references without colour.
 
     Raises:
