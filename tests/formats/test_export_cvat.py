@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tracked_videos import tracked_everything
+from tracked_scenes import tracked_everything
 
 from chromatrack.formats.cvat_xml import write_cvat
 from chromatrack.formats.exchange import ExportOptions

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
-from tracked_videos import tracked_everything, tracked_masks
+from tracked_scenes import tracked_everything, tracked_masks
 
 from chromatrack.errors import InputError
 from chromatrack.formats.coco_export import write_coco, write_youtube_vis
