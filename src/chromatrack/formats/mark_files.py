@@ -28,14 +28,15 @@ class MarkReader:
     name: what users call it. detects: whether a file or folder is of it, by content. reader:
     "module:function" of this room, called with a GivenFile and a MarkedSource; it returns
     FileMarks and keeps names and notes in the source. size: "module:function" that gives the
-    picture size that a GivenFile states, or None where it states none; without it the marks are
-    pixels or of files that have a size themselves.
+    picture size that a GivenFile states, or None where it states none; without it places are px
+    whatever the size. needs_size: whether marks cannot be read without one.
     """
 
     name: str
     detects: Callable[[GivenFile], bool]
     reader: str
     size: str | None = None
+    needs_size: bool = True
 
     def read(self, given: GivenFile, source: MarkedSource) -> FileMarks:
         """The marks in a file.
@@ -133,6 +134,7 @@ READERS: tuple[MarkReader, ...] = (
         lambda given: given.is_folder and (given.path / "marks.json").is_file(),
         "own_marks:read_own_marks",
         "own_marks:own_size",
+        needs_size=False,
     ),
     MarkReader(
         "masks of DAVIS, YouTube-VOS or MOSE",

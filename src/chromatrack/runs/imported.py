@@ -60,7 +60,7 @@ def import_file(
         size = source.size
     else:
         size = reader.stated_size(given)
-        if size is None and reader.size is not None:
+        if size is None and reader.size is not None and reader.needs_size:
             raise InputError(f"'{file}': does not say how large its pictures are; add --video")
         source = MarkedSource(file.stem, size or (1, 1), numbers="index", video_name=video_name)
     found = reader.read(given, source)
