@@ -74,7 +74,7 @@ def need(module: str, extra: str, what: str) -> object:
 
 
 FORMATS: tuple[Format, ...] = (
-    # masks and boxes
+    # -- masks and boxes
     Format(
         "davis",
         "DAVIS tools, vos-benchmark, TrackEval",
@@ -134,7 +134,6 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "via", "VGG Image Annotator 2, movement", ("object", "box"), "via_tracks:write_via", ".csv"
     ),
-    # tables
     Format(
         "tidy-csv",
         "pandas, R, spreadsheets: one long table, one row per thing and frame",
