@@ -1,4 +1,4 @@
-"""`chromatrack export`: a run's results in the format of another tool."""
+"""`chromatrack export` and `import`: results to, and marks from, the formats of other tools."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tyro.conf import Positional, UseAppendAction, arg
 
 from chromatrack.cli.typed_marks import Many
 from chromatrack.formats.exchange import FORMATS
+from chromatrack.formats.picture_names import Numbers
 
 if TYPE_CHECKING:
     from chromatrack.runs.export import Exported
@@ -48,6 +49,35 @@ def export(
     done = export_run(read_result(run), to, output, options=options, overwrite=overwrite)
     tell_notes([done])
     return f"{to}: {done.path}"
+
+
+def import_marks(
+    file: Annotated[Path, Positional, arg(metavar="FILE|FOLDER")],
+    /,
+    *,
+    output: Annotated[Path | None, arg(aliases=["-o"], metavar="FOLDER")] = None,
+    video: Annotated[Path | None, arg(metavar="VIDEO")] = None,
+    numbers: Numbers = "auto",
+    video_name: Annotated[str | None, arg(metavar="NAME")] = None,
+) -> str:
+    """Read marks of another tool, say what was understood, and keep them as our own files.
+
+    Args:
+        file: marks in a format that is known: LabelMe, COCO, CVAT, MOT, Label Studio, VIA, DAVIS,
+            YouTube-VOS, masks, our own.
+        output: folder for points.csv, boxes.csv, masks/, keypoints.json (each if there is such a
+            thing) and marks.json, which `track --marks` reads. None: nothing is written.
+        video: what they are for; it says what pictures' names mean and which size counts.
+        numbers: what a number in a picture's name means: as for `track`.
+        video_name: which of the videos in a file of several it is, where no name fits.
+    """
+    from chromatrack.runs.imported import import_file, write_imported
+
+    found = import_file(file, video, numbers=numbers, video_name=video_name)
+    if output is None:
+        return f"{found.text}\nnothing was written; -o FOLDER keeps it"
+    write_imported(found, output, reads=file)
+    return f"{found.text}\nmarks: {output}"
 
 
 def tell_notes(exported: Iterable[Exported]) -> None:

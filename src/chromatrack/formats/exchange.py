@@ -88,7 +88,7 @@ def need(module: str, extra: str, what: str) -> Any:  # noqa: ANN401 (a module)
 
 
 FORMATS: tuple[Format, ...] = (
-    # masks and boxes
+    # -- masks and boxes
     Format(
         "davis",
         "DAVIS tools, vos-benchmark, TrackEval",
@@ -148,7 +148,6 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "via", "VGG Image Annotator 2, movement", ("object", "box"), "via_tracks:write_via", ".csv"
     ),
-    # tables
     Format(
         "tidy-csv",
         "pandas, R, spreadsheets: one long table, one row per thing and frame",

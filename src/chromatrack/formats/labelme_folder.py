@@ -1,8 +1,9 @@
 """Everything tracked as LabelMe's files: one JSON per frame, named as the picture it is of.
 
 Objects are masks, boxes rectangles, points points; joints are points with one `group_id` per
-skeleton, labelled with the joint. `track_id` is ours: LabelMe keeps it, and `labelme.read_labelme`
-takes it for the id. A point is counted from the centre of the top-left pixel, as LabelMe paints.
+skeleton, labelled with the joint and described by its name. `track_id` is ours: LabelMe keeps it,
+and `labelme.read_labelme` takes it for the id. A point is counted from the centre of the top-left
+pixel, as LabelMe paints.
 """
 
 from __future__ import annotations
@@ -75,7 +76,9 @@ def _joints(tracked: TrackedVideo, row: int) -> Iterator[Plain]:
         for joint, xy in enumerate(data.values[row]):
             if data.visible[row][joint] and np.isfinite(xy).all():
                 shape = _shape(tracked, "keypoints", number, "point", [xy.tolist()])
-                yield shape | {"label": parts[joint], "group_id": number}
+                name = tracked.names.get(("keypoints", number), "")
+                part = {"label": parts[joint], "group_id": number, "description": name}
+                yield shape | part
 
 
 def _shape(

@@ -13,6 +13,7 @@ import numpy as np
 from chromatrack.atomic import WholeFile
 from chromatrack.errors import InputError
 from chromatrack.formats.exchange import ExportOptions
+from chromatrack.formats.picture_names import listed
 from chromatrack.formats.run_lengths import coco_runs
 from chromatrack.formats.tracked_video import TrackedVideo
 from chromatrack.formats.written_things import frame_shift
@@ -46,7 +47,8 @@ def write_mots(tracked: TrackedVideo, path: Path, options: ExportOptions) -> lis
                     file.text(f"{frame + shift} {own} {kind} {height} {width} {runs}\n")
     named = [name for number in ids if (name := tracked.names.get(("object", number)))]
     if others := sorted({name for name in named if name.lower() not in ("car", "pedestrian")}):
-        return [f"mots: knows cars and pedestrians alone; written as pedestrians: {others[0]}, ..."]
+        told = listed(others)
+        return [f"mots: knows cars and pedestrians alone; written as pedestrians: {told}"]
     return []
 
 
