@@ -46,7 +46,7 @@ class RayWorkers:
                 ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
             except (ConnectionError, ValueError, RuntimeError) as error:
                 raise _no_cluster(address, error) from error
-        self._kind = ray.remote(num_cpus=work.threads, max_restarts=0)(_Worker)
+        self._kind: Any = ray.remote(num_cpus=work.threads, max_restarts=0)(_Worker)
         self._idle: list[Any] = []
         self._running: dict[Any, tuple[Any, Job]] = {}
         self._room, self._looked = 0, 0.0
