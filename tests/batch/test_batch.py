@@ -11,7 +11,7 @@ import pytest
 from quick_commands import batch_of, contents, drive
 
 from chromatrack.batch.api import run_batch
-from chromatrack.errors import InputError, OutputError
+from chromatrack.errors import InputError, OutputError, WorkerError
 
 
 def table(store: Path) -> dict[str, dict[str, str]]:
@@ -110,6 +110,13 @@ def test_other_failures_are_tried_again_so_many_times(tmp_path):
     assert "most likely for lack of memory" in rows["v2"]["message"]
     assert len(log.read_text().splitlines()) == 8
     assert {n.job.name for n in drive(jobs, out, retries=0)} == {"v2", "v3"}  # not by their files
+
+
+def test_where_every_worker_dies_no_job_is_blamed_for_it(tmp_path):
+    jobs, out = write_jobs(tmp_path / "in", 24, how="die", v0={"how": ""}), tmp_path / "out"
+    with pytest.raises(WorkerError, match="20 workers died one after the other"):
+        drive(jobs, out, retries=9)
+    assert [row["state"] for row in table(out).values()] == ["done"] + ["waiting"] * 23
 
 
 def test_a_worker_loads_once(tmp_path):

@@ -1,8 +1,9 @@
-"""Workers on the machines of a Ray cluster: actors, each with a model loaded and a job at a time."""
+"""Workers on the machines of a Ray cluster: actors, each with a model loaded, a job at a time."""
 
 from __future__ import annotations
 
 import logging
+import socket
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +12,11 @@ from chromatrack.batch.job import Job
 from chromatrack.batch.work import Bench, Ended, Work
 from chromatrack.errors import InputError, WorkerError
 from chromatrack.runs.child_processes import limit_threads
+
+REACHED_SECONDS = 10.0
+"""How long to wait for an answer at a cluster's address."""
+
+_MOST_CHARACTERS = 300  # of what Ray has to say of a death
 
 LOOK_SECONDS = 10.0
 """How often it is asked whether machines came or went."""
@@ -35,14 +41,12 @@ class RayWorkers:
         self._ray, self._work = ray, work
         self._is_own = not ray.is_initialized()
         if self._is_own:
+            _check_reached(address)
             try:
                 ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
             except (ConnectionError, ValueError, RuntimeError) as error:
-                raise InputError(
-                    f"ray {address}: there is no cluster to join ({error}); start one with `ray "
-                    "start --head`, or leave --ray out"
-                ) from error
-        self._kind = ray.remote(num_cpus=work.threads, max_restarts=0)(_Worker)
+                raise _no_cluster(address, error) from error
+        self._kind: Any = ray.remote(num_cpus=work.threads, max_restarts=0)(_Worker)
         self._idle: list[Any] = []
         self._running: dict[Any, tuple[Any, Job]] = {}
         self._room, self._looked = 0, 0.0
@@ -75,29 +79,55 @@ class RayWorkers:
 
     def _ended(self, future: Any) -> Ended:  # noqa: ANN401  (Ray's have no types here)
         worker, job = self._running.pop(future)
+        errors = self._ray.exceptions
         try:
-            record, error = self._ray.get(future)
-        except self._ray.exceptions.RayActorError as died:
+            record = self._ray.get(future)
+        except errors.RayTaskError as failed:
+            self._idle.append(worker)
+            return Ended(job, error=failed.cause)
+        except errors.RayActorError as died:
             self._looked = 0.0
-            said = " ".join(str(died).split())
-            return Ended(job, died=f"its worker died ({said[:300]})")
-        except self._ray.exceptions.RayError as trouble:
+            return Ended(job, died=f"its worker died ({_shortened(died)})")
+        except errors.RayError as trouble:
             self._ray.kill(worker)
-            return Ended(job, error=WorkerError(" ".join(str(trouble).split())[:300]))
+            return Ended(job, error=WorkerError(_shortened(trouble)))
         self._idle.append(worker)
-        return Ended(job, record=record, error=error)
+        return Ended(job, record=record)
+
+
+def _check_reached(address: str) -> None:
+    """InputError where nobody answers at HOST:PORT; Ray itself would wait for minutes and exit."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACHED_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str, error: BaseException) -> InputError:
+    return InputError(
+        f"ray {address}: there is no cluster to join ({_shortened(error)}); start one with `ray "
+        "start --head`, or leave --ray out"
+    )
+
+
+def _shortened(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]} ..."
 
 
 # -- in a worker -----------------------------------------------------------------------------
 
 
 class _Worker:
-    """On some machine: a bench, and what it raised told as a value, so that it keeps its type."""
+    """On some machine: a bench."""
 
     def __init__(self, work: Work) -> None:
         limit_threads(work.threads)
         self._bench = Bench(work)
 
-    def run(self, job: Job, tries: int) -> tuple[dict[str, Any] | None, BaseException | None]:
-        """The record, or the error."""
-        return self._bench.tried(job, tries)
+    def run(self, job: Job, tries: int) -> dict[str, Any]:
+        """Its record; see `run_job`."""
+        return self._bench.run(job, tries)

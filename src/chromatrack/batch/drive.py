@@ -13,7 +13,7 @@ from chromatrack.batch.claims import Claims
 from chromatrack.batch.job import Commands, Job, failure_of, is_same
 from chromatrack.batch.store import Store
 from chromatrack.batch.work import Ended, Workers
-from chromatrack.errors import ChromatrackError, InputError, OutputError
+from chromatrack.errors import ChromatrackError, InputError, OutputError, WorkerError
 
 LOOK_SECONDS = 0.5
 """How often the loop looks around while nothing ends."""
@@ -23,6 +23,9 @@ AGAIN_SECONDS = 2.0
 
 SUMMED_SECONDS = 30.0
 """How often the index and the report are written meanwhile."""
+
+MOST_DEATHS = 20
+"""So many workers dying one after the other, and no job ending, is no job's fault."""
 
 Record = dict[str, Any]
 
@@ -104,6 +107,7 @@ class Drive:
         self.progress, self._commands, self._store, self._claims = progress, commands, store, claims
         self._rules, self._tell, self._write = rules, tell, write
         self._tries: dict[str, int] = {}
+        self._deaths = 0
         self._todo: deque[Job] = deque()
         self._others: deque[Job] = deque()
 
@@ -126,7 +130,8 @@ class Drive:
         """Do all that is to be done.
 
         Raises:
-            OutputError: the store cannot be written, whatever the job. KeyboardInterrupt.
+            OutputError: the store cannot be written, whatever the job. WorkerError: every worker
+                dies. KeyboardInterrupt.
         """
         try:
             self._loop(workers)
@@ -175,6 +180,13 @@ class Drive:
     def _end(self, ended: Ended) -> None:
         job = ended.job
         self.progress.running.pop(job.name, None)
+        self._deaths = 0 if ended.died is None else self._deaths + 1
+        if self._deaths >= MOST_DEATHS:
+            self._claims.give_up(job.name)
+            raise WorkerError(
+                f"jobs: {self._deaths} workers died one after the other, the last one with "
+                f"{job.name}: {ended.died}; what is done is kept"
+            )
         if ended.record is not None:
             self._store.forgive(job.name)
             self._claims.give_up(job.name)
