@@ -239,6 +239,14 @@ def test_depth_size_and_number_of_elements_are_limited(tmp_path, monkeypatch):
         list(safe_xml.xml_elements(path, {"track"}))
 
 
+@pytest.mark.parametrize("encoding", ["nonsense", "utf-7", "gb18030"])
+def test_encodings_that_cannot_be_read_are_told(tmp_path, encoding):
+    path = tmp_path / "c.xml"
+    path.write_text(f"<?xml version='1.0' encoding='{encoding}'?><annotations></annotations>")
+    with pytest.raises(InputError, match=r"expected XML, but it cannot be read|nothing in it"):
+        read_mark_file(path, source())
+
+
 def test_masks_of_too_many_frames_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(file_marks, "MOST_PAINTED", 2 * SIZE[0] * SIZE[1])
     square = '<polygon frame="{}" keyframe="1" points="2,1;6,1;6,4;2,4"/>'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -145,3 +146,22 @@ def test_marks_are_not_read_from_where_exports_go(track, clip, tmp_path, capsys)
 
 def test_names_are_each_kept_once():
     assert formats_named(["coco, mot", "coco", " davis,"]) == ("coco", "mot", "davis")
+
+
+def test_a_run_that_goes_on_writes_them_when_it_is_done(track, tmp_path, monkeypatch):
+    @contextmanager
+    def stopping():
+        def report(what, count, total):
+            if count == 2:
+                raise KeyboardInterrupt("stopped here")
+
+        yield report
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr("chromatrack.cli.progress.frame_bar", stopping)
+        assert track("--export", "davis", output=out) == 130
+    assert not (out / "exports").exists()
+    assert json.loads((out / "result.json").read_text())["complete"] is False
+    assert track("--export", "davis", "--resume", output=out) == 0
+    assert exports(out) == [*DAVIS, "exports.json"]

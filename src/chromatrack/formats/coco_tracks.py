@@ -33,7 +33,8 @@ def category_names(data: JsonValue) -> dict[object, object]:
     """{category id: name} of a file, as far as there are such."""
     given = data.get("categories")
     categories = [] if given is None else given.items()
-    return {item["id"].value: item.value.get("name") for item in categories}
+    found = ((item["id"].value, item.fields().get("name")) for item in categories)
+    return {number: name for number, name in found if isinstance(number, int | float | str)}
 
 
 def given_name(item: JsonValue, categories: Mapping[object, object], kind: Kind) -> str:

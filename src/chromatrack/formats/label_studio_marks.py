@@ -65,7 +65,7 @@ def _results(task: JsonValue) -> tuple[str, list[JsonValue]]:
     """What the answers are called, and those that were not thrown away."""
     for key in ("annotations", "predictions"):
         given = task.get(key)
-        kept = [a for a in given.items() if not a.value.get("was_cancelled")] if given else []
+        kept = [a for a in given.items() if not a.fields().get("was_cancelled")] if given else []
         if kept:
             return key, kept
     return "annotations", []
@@ -81,7 +81,7 @@ def _regions(task: JsonValue) -> Iterator[JsonValue]:
     _, kept = _results(task)
     if kept:
         result = kept[0]["result"].items()
-        yield from (one for one in result if one.value.get("type") == REGION)
+        yield from (one for one in result if one.fields().get("type") == REGION)
 
 
 def _ids(regions: list[object]) -> list[int]:

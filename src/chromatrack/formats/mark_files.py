@@ -10,6 +10,7 @@ import importlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def reader_of(given: GivenFile) -> MarkReader:
     )
 
 
-def read_mark_file(path: Path, source: MarkedSource) -> FileMarks:
+def read_mark_file(path: str | PathLike[str], source: MarkedSource) -> FileMarks:
     """Marks in a file or folder of any format in `READERS`.
 
     Args:
@@ -82,7 +83,7 @@ def read_mark_file(path: Path, source: MarkedSource) -> FileMarks:
     Raises:
         InputError: no such file, no format that is known, not as it should be, nothing marked.
     """
-    given = GivenFile(path)
+    given = GivenFile(Path(path))
     return reader_of(given).read(given, source)
 
 

@@ -42,7 +42,9 @@ def xml_elements(path: Path, wanted: Collection[str]) -> Iterator[ET.Element]:
                 yield from target.taken()
         parser.close()
         yield from target.taken()
-    except ET.ParseError as error:
+    except InputError:
+        raise
+    except (ET.ParseError, LookupError, ValueError) as error:  # encodings that Python lacks, too
         raise InputError(
             f"'{path}': expected XML, but it cannot be read ({error}); export it again"
         ) from error
