@@ -20,7 +20,7 @@ from chromatrack.formats.tracked_video import ObjectTrack, TrackedVideo
 from chromatrack.runs.file_names import TABLES, keep_runs
 from chromatrack.runs.reader import ASSUMED_FPS, Result
 from chromatrack.runs.staging import Staging
-from chromatrack.structures import Kind
+from chromatrack.structures import Kind, Source
 
 EXPORTS = "exports"
 """Folder of a run for what `track --export` writes."""
@@ -34,8 +34,11 @@ class Exported:
     notes: tuple[str, ...]
 
 
-def tracked_video(result: Result) -> TrackedVideo:
+def tracked_video(result: Result, *, video: Source | None = None) -> TrackedVideo:
     """A run as the writers of formats take it: every table has a row for each frame.
+
+    Args:
+        video: where the video is now, if it was moved.
 
     Raises:
         InputError: tables or masks of what was tracked were left out of the run by choice.
@@ -67,7 +70,7 @@ def tracked_video(result: Result) -> TrackedVideo:
         skeleton=skeleton,
         names=result.names,
         mask=result.mask,
-        find_video=result.find_video,
+        find_video=lambda: result.find_video(video),
     )
 
 
@@ -77,6 +80,7 @@ def export_run(
     output: Path,
     *,
     options: ExportOptions | None = None,
+    video: Source | None = None,
     overwrite: bool = False,
 ) -> Exported:
     """Write a run in the format of a name, whole or not at all.
@@ -84,6 +88,7 @@ def export_run(
     Args:
         output: a file (the format's suffix is added where it has none) or, for formats that are
             folders, a folder.
+        video: where the video is now, if it was moved, for formats that need its pictures.
         overwrite: files of the same names may be there; else the output must be new, or an empty
             folder.
 
@@ -94,7 +99,7 @@ def export_run(
     chosen = format_named(name)
     path = checked_output(Path(output), chosen)
     _check_free(path, is_folder=chosen.is_folder, overwrite=overwrite)
-    tracked = tracked_video(result)
+    tracked = tracked_video(result, video=video)
     has = tracked.kinds()
     if not set(has) & set(chosen.kinds):
         raise InputError(
