@@ -6,7 +6,7 @@ one output for each object, and with several one of all together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +111,7 @@ def write_cryptomatte(tracked: TrackedVideo, path: Path, options: ExportOptions)
 
 def soft_frames(
     tracked: TrackedVideo, options: ExportOptions, *, deep: bool = False
-) -> Iterator[SoftFrame]:
+) -> Generator[SoftFrame]:
     """Every frame of a run with the opacity of its objects, in the order of ids; in one pass.
 
     Args:
