@@ -29,6 +29,8 @@ def export(
     to: Annotated[str, arg(metavar="FORMAT", help=f"the format: {_NAMES.replace('|', ', ')}.")],
     output: Annotated[Path, arg(aliases=["-o"], metavar="PATH")],
     start_number: int | None = None,
+    premultiplied: bool = False,
+    video: Annotated[Path | None, arg(metavar="VIDEO")] = None,
     overwrite: bool = False,
 ) -> str:
     """Write the results of a run in a format that another tool reads.
@@ -39,14 +41,20 @@ def export(
         output: file or folder to write; a file gets the format's suffix where it has none.
         start_number: number of the first tracked frame in the output, such as 1001. None: as the
             format counts.
+        premultiplied: of cutout-prores, multiply colours by their opacity. Else they are straight.
+        video: where the video is now, if it was moved; mattes and cut-outs need it.
         overwrite: replace files of the same names.
     """
+    from chromatrack.cli.progress import frame_bar
     from chromatrack.formats.exchange import ExportOptions
     from chromatrack.runs.export import export_run
     from chromatrack.runs.reader import read_result
 
-    options = ExportOptions(start_number=start_number)
-    done = export_run(read_result(run), to, output, options=options, overwrite=overwrite)
+    with frame_bar() as report:
+        options = ExportOptions(start_number, premultiplied, progress=report)
+        done = export_run(
+            read_result(run), to, output, options=options, video=video, overwrite=overwrite
+        )
     tell_notes([done])
     return f"{to}: {done.path}"
 

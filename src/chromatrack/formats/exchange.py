@@ -25,9 +25,13 @@ class ExportOptions:
     """What the user may choose of a format.
 
     start_number: number of the first tracked frame in the output; None: as the format counts.
+    premultiplied: colours of cut-outs are multiplied by their opacity. progress: called as
+    progress("export", frames done, frames in all) by writers that take long.
     """
 
     start_number: int | None = None
+    premultiplied: bool = False
+    progress: Callable[[str, int, int | None], None] | None = None
 
     def numbers(self, frames: np.ndarray, *, first: int | None = None) -> np.ndarray:
         """(N,) int64: what frames of these (N,) numbers are called in the output.
@@ -275,6 +279,43 @@ FORMATS: tuple[Format, ...] = (
         ("object", "box", "point", "keypoints"),
         "blender:write",
         ".py",
+    ),
+    # -- mattes ----------------------------------------------------------------------------------
+    Format(
+        "matte-png",
+        "any compositor: grey pictures of 8 bits with soft edges, a folder for each object",
+        ("object",),
+        "runs.mattes:write_matte_pngs",
+        "",
+    ),
+    Format(
+        "matte-prores",
+        "editors and compositors: a ProRes 4444 video with transparency for each object",
+        ("object",),
+        "runs.mattes:write_matte_movs",
+        "",
+    ),
+    Format(
+        "cutout-png",
+        "any program: each object cut out of the frames, as PNG with transparency",
+        ("object",),
+        "runs.mattes:write_cutout_pngs",
+        "",
+    ),
+    Format(
+        "cutout-prores",
+        "editors: each object cut out of the video, as ProRes 4444 with transparency",
+        ("object",),
+        "runs.mattes:write_cutout_movs",
+        "",
+    ),
+    Format(
+        "cryptomatte",
+        "Nuke, Fusion, After Effects, Blender: object mattes in OpenEXR files",
+        ("object",),
+        "runs.mattes:write_cryptomatte",
+        "",
+        "film",
     ),
 )
 """All of them, in the order of the docs."""

@@ -20,7 +20,7 @@ from chromatrack.formats.tracked_video import ObjectTrack, TrackedVideo
 from chromatrack.runs.file_names import EXPORTS, TABLES, keep_runs
 from chromatrack.runs.reader import ASSUMED_FPS, Result
 from chromatrack.runs.staging import Staging
-from chromatrack.structures import Kind
+from chromatrack.structures import Kind, Source
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,11 @@ class Exported:
     files: tuple[Path, ...] = ()
 
 
-def tracked_video(result: Result) -> TrackedVideo:
+def tracked_video(result: Result, *, video: Source | None = None) -> TrackedVideo:
     """A run as the writers of formats take it: every table has a row for each frame.
+
+    Args:
+        video: where the video is now, if it was moved.
 
     Raises:
         InputError: tables or masks of what was tracked were left out of the run by choice.
@@ -68,7 +71,7 @@ def tracked_video(result: Result) -> TrackedVideo:
         skeleton=skeleton,
         names=result.names,
         mask=result.mask,
-        find_video=result.find_video,
+        find_video=lambda: result.find_video(video),
     )
 
 
@@ -78,6 +81,7 @@ def export_run(
     output: Path,
     *,
     options: ExportOptions | None = None,
+    video: Source | None = None,
     overwrite: bool = False,
 ) -> Exported:
     """Write a run in the format of a name, whole or not at all.
@@ -85,6 +89,7 @@ def export_run(
     Args:
         output: a file (the format's suffix is added where it has none) or, for formats that are
             folders, a folder.
+        video: where the video is now, if it was moved, for formats that need its pictures.
         overwrite: files of the same names may be there; else the output must be new, or an empty
             folder.
 
@@ -95,7 +100,7 @@ def export_run(
     chosen = format_named(name)
     path = checked_output(Path(output), chosen)
     _check_free(path, is_folder=chosen.is_folder, overwrite=overwrite)
-    tracked = tracked_video(result)
+    tracked = tracked_video(result, video=video)
     has = tracked.kinds()
     if not set(has) & set(chosen.kinds):
         raise InputError(
