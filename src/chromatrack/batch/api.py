@@ -70,8 +70,9 @@ def run_batch(batch: Batch, path: Path, *, tell: Tell) -> Progress:
 
 def look_again(progress: Progress, store: Store, commands: Commands) -> None:
     """Take in what other drivers have done of the manifest meanwhile."""
+    told = store.told()
     for job in progress.jobs:
-        if job.name in progress.records or job.name in progress.running:
+        if job.name not in told or job.name in progress.records or job.name in progress.running:
             continue
         for record in (store.record(job.name), store.failure(job.name)):
             if is_same(job, record, commands):

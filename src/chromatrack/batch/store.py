@@ -81,6 +81,11 @@ class Store:
 
     # -- records ---------------------------------------------------------------------------
 
+    def told(self) -> set[str]:
+        """Names of jobs of which there may be a record or a failure: one look at two folders."""
+        done = {path.name for path in (self.path / JOBS).iterdir()}
+        return done | {path.stem for path in self.inside("failed").iterdir()}
+
     def record(self, name: str) -> dict[str, Any] | None:
         """What a job's folder says of it; None: it is not there."""
         return _read_record(self.folder(name) / JOB_FILE)
