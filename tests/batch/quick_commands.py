@@ -118,7 +118,7 @@ def batch_of(manifest: Path, **given) -> Batch:
 def drive(manifest: Path, store: Path, **given) -> list[News]:
     """Do it; what was told of jobs."""
     told: list[News] = []
-    run_batch(batch_of(manifest, **given), store, tell=told.append)
+    run_batch(batch_of(manifest, **given), str(store), tell=told.append)
     return [news for news in told if news.job is not None]
 
 

@@ -160,9 +160,9 @@ def test_a_store_is_no_other_folder(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine.txt").write_text("")
     with pytest.raises(InputError, match="holds something already, and not from"):
-        run_batch(batch_of(jobs), tmp_path / "out", tell=lambda _: None)
+        run_batch(batch_of(jobs), str(tmp_path / "out"), tell=lambda _: None)
     with pytest.raises(InputError, match="is a file; expected the name of a folder"):
-        run_batch(batch_of(jobs), tmp_path / "out/mine.txt", tell=lambda _: None)
+        run_batch(batch_of(jobs), str(tmp_path / "out/mine.txt"), tell=lambda _: None)
     (tmp_path / "out/mine.txt").unlink()
     drive(jobs, tmp_path / "out")
     (tmp_path / "out/mine.txt").write_text("")

@@ -128,7 +128,7 @@ def test_without_a_cluster_there_is_one_line(tmp_path):
 
     jobs = write_jobs(tmp_path / "in", 1)
     with pytest.raises(InputError, match=r"ray 127.0.0.1:1: there is no cluster to join"):
-        run_batch(batch_of(jobs, cluster="127.0.0.1:1"), tmp_path / "out", tell=lambda _: None)
+        run_batch(batch_of(jobs, cluster="127.0.0.1:1"), str(tmp_path / "out"), tell=lambda _: None)
     assert not list((tmp_path / "out/.batch/work").iterdir())
 
 
@@ -138,4 +138,4 @@ def test_without_ray_there_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     jobs = write_jobs(tmp_path / "in", 1)
     with pytest.raises(InputError, match=r"pip install 'chromatrack\[cluster\]'"):
-        run_batch(batch_of(jobs, cluster="auto"), tmp_path / "out", tell=lambda _: None)
+        run_batch(batch_of(jobs, cluster="auto"), str(tmp_path / "out"), tell=lambda _: None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from chromatrack.batch.claims import Claims, new_driver
 from chromatrack.batch.drive import Drive, Progress, Rules, Tell, shard_of
@@ -13,7 +12,7 @@ from chromatrack.batch.index import index_rows, write_index
 from chromatrack.batch.job import Commands, Job, is_same
 from chromatrack.batch.processes import ProcessWorkers
 from chromatrack.batch.report import Report
-from chromatrack.batch.store import Store
+from chromatrack.batch.store import Store, open_store
 from chromatrack.batch.work import Work, Workers
 
 __all__ = ["Batch", "Rules", "run_batch"]
@@ -39,18 +38,18 @@ class Batch:
     rules: Rules = field(default_factory=Rules)
 
 
-def run_batch(batch: Batch, path: Path, *, tell: Tell) -> Progress:
+def run_batch(batch: Batch, path: str, *, tell: Tell) -> Progress:
     """Do all jobs of a shard that are not done yet, each in a worker.
 
     Args:
-        path: of the store, new or of an earlier batch.
+        path: of the store, new or of an earlier batch, or its URL.
         tell: called as something happens, and now and then.
 
     Raises:
         InputError: the store is none. OutputError: it cannot be written. KeyboardInterrupt: what
             was done by then is in the store, and its index and report say so.
     """
-    store = Store.open(path, new_driver())
+    store = open_store(path, new_driver())
     claims, report, commands = Claims(store), Report(store), batch.commands()
     progress = Progress(batch.jobs, shard_of(batch.jobs, batch.shard))
 
@@ -70,8 +69,9 @@ def run_batch(batch: Batch, path: Path, *, tell: Tell) -> Progress:
 
 def look_again(progress: Progress, store: Store, commands: Commands) -> None:
     """Take in what other drivers have done of the manifest meanwhile."""
+    told = store.told()
     for job in progress.jobs:
-        if job.name in progress.records or job.name in progress.running:
+        if job.name not in told or job.name in progress.records or job.name in progress.running:
             continue
         for record in (store.record(job.name), store.failure(job.name)):
             if is_same(job, record, commands):

@@ -40,9 +40,13 @@ def _faults_of(commands: Callable[[], Commands], jobs: Sequence[Job]) -> list[Fa
 def _faults(jobs: Sequence[Job], commands: Commands) -> list[Fault]:
     found = []
     for job in jobs:
-        texts = [f"{text}: is not there" for text in job.inputs(commands).missing()]
-        if not texts:
-            texts = _wrong(job, commands)
+        try:
+            texts = [f"{text}: is not there" for text in job.inputs(commands).missing()]
+            if not texts:
+                with job.copied_here(commands, "check") as (here, _):
+                    texts = _wrong(here, commands)
+        except ChromatrackError as error:
+            texts = [str(error)]
         found += [Fault(job.place, text) for text in dict.fromkeys(texts)]
     return found
 

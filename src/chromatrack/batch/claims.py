@@ -16,7 +16,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 
-from chromatrack.atomic import replace_file, unwritable
 from chromatrack.batch.store import Store
 from chromatrack.json_text import json_text
 
@@ -52,14 +51,11 @@ class Claims:
             while not ended.wait(BEAT_SECONDS):
                 count += 1
                 with suppress(OSError):
-                    self._store.write(own, _who(count))
+                    self._store.put(_who(count), *own)
 
         # its name is there before anything else of it, and goes last: what has no name is dead
-        replace_file(own, _who(0))
-        try:
-            self._store.work.mkdir()
-        except OSError as error:
-            raise unwritable(self._store.work, error) from error
+        self._store.put(_who(0), *own)
+        self._store.begin()
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
         try:
@@ -70,55 +66,46 @@ class Claims:
             thread.join()
             self._store.close()
             with suppress(OSError):
-                own.unlink()
+                self._store.remove(*own)
 
     def take(self, name: str) -> bool:
         """Whether the job is this driver's now: nobody had it, or who had it is dead."""
         path = self._store.inside("claims", name)
-        mine = self._store.work / f"{token_hex(8)}.claim"
-        try:
-            mine.write_text(self._store.driver, encoding="utf-8")
-            if _is_first(mine, path):
-                return True
-            owner = _text(path)
-            if owner and not self._is_dead(owner):
-                return False
-            mine.replace(path)
-            return _text(path) == self._store.driver
-        except OSError as error:
-            raise unwritable(path, error) from error
-        finally:
-            with suppress(OSError):
-                mine.unlink()
+        if self._store.create(self._store.driver, *path):
+            return True
+        owner = self._store.read_text(*path)
+        if owner and not self._is_dead(owner):
+            return False
+        self._store.put(self._store.driver, *path)
+        return self._store.read_text(*path) == self._store.driver
 
     def give_up(self, name: str) -> None:
         """Leave a job to others."""
         path = self._store.inside("claims", name)
-        if _text(path) == self._store.driver:
+        if self._store.read_text(*path) == self._store.driver:
             with suppress(OSError):
-                path.unlink()
+                self._store.remove(*path)
 
     def held(self) -> list[str]:
         """Jobs that somebody has."""
-        return sorted(path.name for path in self._store.inside("claims").iterdir())
+        return self._store.names(*self._store.inside("claims"))
 
     def clear_dead(self) -> None:
         """Remove what dead drivers left: their claims, their work and their names."""
-        names = {path.name for path in self._store.inside("drivers").iterdir()}
-        names |= {path.name for path in self._store.inside("work").iterdir()}
+        names = {*self._store.names(*self._store.inside("drivers")), *self._store.works()}
         dead = {n for n in names if n[0] != "." and n[-5:] != ".gone" and self._is_dead(n)}
         self._store.clear(dead)
         if dead:
-            for path in self._store.inside("claims").iterdir():
-                if _text(path) in dead:
-                    path.unlink(missing_ok=True)
+            for claim in (self._store.inside("claims", name) for name in self.held()):
+                if self._store.read_text(*claim) in dead:
+                    self._store.remove(*claim)
         for name in dead:
-            self._store.inside("drivers", name).unlink(missing_ok=True)
+            self._store.remove(*self._store.inside("drivers", name))
 
     def _is_dead(self, driver: str) -> bool:
         if driver == self._store.driver:
             return False
-        said = _text(self._store.inside("drivers", driver))
+        said = self._store.read_text(*self._store.inside("drivers", driver))
         if not said:
             return True
         try:
@@ -138,21 +125,6 @@ class Claims:
             self._watched[driver] = said, now
             return False
         return now - since > self._silent
-
-
-def _is_first(mine: Path, path: Path) -> bool:
-    """Give a file its name if that is free: of several who try, one succeeds."""
-    try:
-        os.link(mine, path)
-    except FileExistsError:
-        return False
-    except OSError:  # a file system without hard links
-        try:
-            with path.open("x", encoding="utf-8") as file:
-                file.write(mine.read_text(encoding="utf-8"))
-        except FileExistsError:
-            return False
-    return True
 
 
 def _who(count: int) -> str:
@@ -181,10 +153,3 @@ def _since(process: int) -> str | None:
         return None
     state, *rest = stat.rpartition(")")[2].split()
     return None if state in "ZX" else rest[18]
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError:
-        return ""

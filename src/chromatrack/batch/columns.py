@@ -10,6 +10,7 @@ import types
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -61,9 +62,10 @@ def dashed(name: str) -> str:
     return name.replace("_", "-")
 
 
-def columns_of(function: Callable[..., object], *, without: Collection[str] = ()) -> Columns:
+@cache
+def columns_of(function: Callable[..., object], *, without: tuple[str, ...] = ()) -> Columns:
     """Every option of a command, those in its dataclasses too; what has no name is none."""
-    hints, found = get_type_hints(function), {}
+    hints, found = _hints(function), {}
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
             continue
@@ -91,7 +93,7 @@ def arguments_for(
     Raises:
         InputError: a cell is not of its option's kind, or a setting is out of its range.
     """
-    hints = get_type_hints(function)
+    hints = _hints(function)
     found: dict[str, Any] = {}
     for name, cell in given.items():
         parameter, *field = columns[name].place
@@ -121,6 +123,11 @@ def nearest(word: str, known: Collection[str]) -> str:
     """` (did you mean size?)`, or nothing where nothing is near."""
     near = get_close_matches(word, list(known), n=1)
     return f" (did you mean {dashed(near[0])}?)" if near else ""
+
+
+@cache
+def _hints(function: Callable[..., object]) -> dict[str, Any]:
+    return get_type_hints(function)
 
 
 # -- values ----------------------------------------------------------------------------------

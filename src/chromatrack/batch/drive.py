@@ -113,9 +113,9 @@ class Drive:
 
     def plan(self) -> None:
         """Find out what is done already."""
-        mine = {job.name for job in self.progress.mine}
+        mine, told = {job.name for job in self.progress.mine}, self._store.told()
         for job in self.progress.jobs:
-            known = self._known(job)
+            known = self._known(job) if job.name in told else None
             if known is not None:
                 self.progress.records[job.name] = known
             if job.name in mine:

@@ -6,7 +6,6 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from chromatrack.batch.job import Job
@@ -40,18 +39,15 @@ def index_rows(
     return rows
 
 
-def write_index(store: Store, rows: Sequence[Mapping[str, Any]]) -> list[Path]:
+def write_index(store: Store, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write the tables; they are replaced whole. Raises OutputError."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list[str](COLUMNS), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    paths = [store.path / "index.csv"]
-    store.write(paths[0], text.getvalue())
+    store.put(text.getvalue(), "index.csv")
     if find_spec("pyarrow") is not None:
-        paths.append(store.path / "index.parquet")
-        store.write(paths[1], _parquet(rows))
-    return paths
+        store.put(_parquet(rows), "index.parquet")
 
 
 def _parquet(rows: Sequence[Mapping[str, Any]]) -> bytes:

@@ -7,17 +7,20 @@ what it names are functions of modules.
 from __future__ import annotations
 
 import io
+import shutil
+import tempfile
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stderr
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from chromatrack import __version__
 from chromatrack.batch.columns import Columns, arguments_for, columns_of
-from chromatrack.batch.inputs import Inputs, digest_of
+from chromatrack.batch.inputs import Inputs, copied_files, digest_of
+from chromatrack.batch.remote import is_remote
 from chromatrack.batch.store import JOB_FILE, SCHEMA_VERSION, Store
 from chromatrack.batch.summary import summary_of
 from chromatrack.errors import DamagedVideoError
@@ -94,6 +97,31 @@ class Job:
                 named += [(f"{step.command}.{option}", str(value)) for value in values]
         return Inputs(tuple(named))
 
+    @contextmanager
+    def copied_here(
+        self, commands: Commands, whose: str = ""
+    ) -> Iterator[tuple[Job, Mapping[str, str]]]:
+        """The same with files here in place of those elsewhere, and which are copies of which.
+
+        They lie where no other job's do, and where they did the last time: results name them.
+        """
+        inputs = self.inputs(commands)
+        if not any(is_remote(text) for _, text in inputs.named):
+            yield self, {}
+            return
+        place = f"chromatrack-batch-{digest_of(whose)[:12]}"
+        home = Path(tempfile.gettempdir()) / place / self.name
+        home.parent.mkdir(mode=0o700, exist_ok=True)
+        try:
+            copies = inputs.copied(home)
+            steps = tuple(
+                Step(step.command, {k: _moved(v, copies) for k, v in step.options.items()})
+                for step in self.steps
+            )
+            yield replace(self, video=copies.get(self.video, self.video), steps=steps), copies
+        finally:
+            shutil.rmtree(home, ignore_errors=True)
+
     def key(self) -> str:
         """Digest of all that is asked for, the content of its files aside."""
         steps = [[step.command, dict(step.options)] for step in self.steps]
@@ -106,6 +134,12 @@ class Job:
             for step in self.steps
             for files in [commands[step.command].files]
         ]
+
+
+def _moved(value: Any, copies: Mapping[str, str]) -> Any:  # noqa: ANN401  (JSON)
+    if isinstance(value, list):
+        return [_moved(one, copies) for one in value]
+    return copies.get(value, value) if isinstance(value, str) else value
 
 
 def is_same(job: Job, record: Mapping[str, Any] | None, commands: Commands) -> bool:
@@ -133,7 +167,25 @@ def run_job(job: Job, commands: Commands, store: Store, *, tries: int = 1) -> di
         for path in command.models(command.arguments(step.options))
     ]
     known = store.record(job.name)
-    read = job.inputs(commands).read(models, known.get("inputs", []) if known else [])
+    with job.copied_here(commands, store.path) as (here, copies):
+        return _run(job, here, copies, commands, store, models, known, tries=tries, began=began)
+
+
+def _run(
+    job: Job,
+    here: Job,
+    copies: Mapping[str, str],
+    commands: Commands,
+    store: Store,
+    models: Sequence[Path],
+    known: Mapping[str, Any] | None,
+    *,
+    tries: int,
+    began: float,
+) -> dict[str, Any]:
+    """See `run_job`; here: the job with its files on this machine."""
+    before = known.get("inputs", []) if known else []
+    read = job.inputs(commands).read(models, before, copied_files(copies))
     digest = digest_of([__version__, SCHEMA_VERSION, job.settings(commands), read.contents])
     head = {
         "schema_version": SCHEMA_VERSION,
@@ -146,10 +198,11 @@ def run_job(job: Job, commands: Commands, store: Store, *, tries: int = 1) -> di
         "inputs": read.rows,
     }
     if known is not None and known.get("digest") == digest:  # touched or moved, but the same
-        store.amend(job.name, known | head)
-        return known | head
+        record = {**known, **head}
+        store.amend(job.name, record)
+        return record
     with store.staged(job.name) as folder:
-        message, outputs, said = _do_steps(job, commands, folder)
+        message, outputs, said = _do_steps(here, commands, folder)
         record = head | {
             "state": "damaged" if message else "done",
             "message": message,

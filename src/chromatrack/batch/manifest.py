@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chromatrack.batch.columns import SEPARATOR, dashed, nearest, needed_columns, plain
+from chromatrack.batch.columns import SEPARATOR, Column, dashed, nearest, needed_columns, plain
 from chromatrack.batch.inputs import split_frame
 from chromatrack.batch.job import Command, Commands, Job, Step
+from chromatrack.batch.remote import head_of, is_remote
 from chromatrack.batch.store import check_name
 from chromatrack.errors import InputError, shown
 
@@ -287,7 +288,7 @@ class _RowReader:
             raise InputError(f"{dashed(missing[0])}: expected one, {name} needs it, got none")
         for option in command.files:
             if option in options:
-                options[option] = self._paths(options[option])
+                options[option] = self._paths(_texts(given[option], columns[option]))
         for option in command.names_or_files:
             if option in options and Path(path := self._path(str(options[option]))).is_file():
                 options[option] = path
@@ -329,7 +330,14 @@ class _RowReader:
 
     def _path(self, text: str) -> str:
         """A path as seen from the manifest's folder."""
-        return text if "://" in text else os.path.normpath(self._home / Path(text).expanduser())
+        return text if is_remote(text) else os.path.normpath(self._home / Path(text).expanduser())
+
+
+def _texts(value: Any, column: Column) -> Any:  # noqa: ANN401  (a cell)
+    """Paths as they were written: a URL is no path of this machine."""
+    if isinstance(value, str) and column.takes_several:
+        return [part.strip() for part in value.split(SEPARATOR)]
+    return value if column.takes_several else str(value)
 
 
 class _Wrong(Exception):
@@ -345,12 +353,15 @@ def kind_of_marks(path: str) -> str | None:
     A table with a width is of boxes, one without of points; JSON with `keypoints` is of skeletons.
     """
     file = Path(split_frame(path)[0])
-    if file.is_dir() or file.suffix.lower() == ".png":
+    if file.is_dir() or file.suffix.lower() in (".png", ""):
         return "masks"
     try:
-        with file.open(encoding="utf-8", errors="replace") as opened:
-            head = opened.read(1 << 16)
-    except OSError:
+        if is_remote(path):
+            head = head_of(split_frame(path)[0], 1 << 16).decode(errors="replace")
+        else:
+            with file.open(encoding="utf-8", errors="replace") as opened:
+                head = opened.read(1 << 16)
+    except (OSError, InputError):
         return {".csv": "points", ".json": "polygons"}.get(file.suffix.lower())
     if file.suffix.lower() == ".csv":
         return "boxes" if "width" in head.partition("\n")[0] else "points"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from chromatrack.batch.remote import is_remote
 from chromatrack.batch.store import Store
 from chromatrack.errors import ChromatrackError
 from chromatrack.viz.html import (
@@ -41,7 +41,7 @@ class Report:
         self._store = store
         self._pictures: dict[tuple[str, str], str] = {}
 
-    def write(self, rows: Sequence[Row], records: Mapping[str, Row], *, skipped: int = 0) -> Path:
+    def write(self, rows: Sequence[Row], records: Mapping[str, Row], *, skipped: int = 0) -> None:
         """Write the page from the rows of the index and the records of jobs.
 
         Args:
@@ -55,7 +55,7 @@ class Report:
             (row for row in ended if row["reliability"] is not None),
             key=lambda row: (row["reliability"], row["job"]),
         )
-        name = self._store.path.resolve().name
+        name = self._store.name
         body = [
             heading(name, _state(rows)),
             tiles(_numbers(rows, skipped)),
@@ -64,9 +64,7 @@ class Report:
             section("Least reliable first", self._least(least, records)),
             section("Slowest", _slowest(ended)),
         ]
-        path = self._store.path / "report.html"
-        self._store.write(path, page(f"{name}: batch report", "\n".join(body)))
-        return path
+        self._store.put(page(f"{name}: batch report", "\n".join(body)), "report.html")
 
     def _least(self, rows: Sequence[Row], records: Mapping[str, Row]) -> str:
         if not rows:
@@ -103,21 +101,23 @@ class Report:
         """The worst frame of a job as it was drawn, else as it was filmed; "" where none can be."""
         key = record["job"], record["digest"]
         if key not in self._pictures:
-            frame = _frame_of(record, self._store.folder(record["job"]))
+            frame = _frame_of(record, self._store)
             self._pictures[key] = "" if frame is None else as_data(frame)
         return self._pictures[key]
 
 
-def _frame_of(record: Row, folder: Path) -> Image.Image | None:
+def _frame_of(record: Row, store: Store) -> Image.Image | None:
     from chromatrack.video.reader import read_frame
 
     worst, first = record.get("worst") or {}, record["first_frame"]
     index = worst.get("first", first)
     outputs = record["outputs"]
-    drawn = [folder / outputs["track"] / "overlay.mp4"] if "track" in outputs else []
-    drawn += [folder / outputs["colorize"]] if "colorize" in outputs else []
-    places = [(path, index - first) for path in drawn if path.exists()]
-    for path, number in [*places, (record["video"], index)]:
+    names = [f"{outputs['track']}/overlay.mp4"] if "track" in outputs else []
+    names += [outputs["colorize"]] if "colorize" in outputs else []
+    drawn = (store.output(record["job"], name) for name in names)
+    places = [(path, index - first) for path in drawn if path is not None]
+    filmed = [] if is_remote(record["video"]) else [(record["video"], index)]
+    for path, number in [*places, *filmed]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

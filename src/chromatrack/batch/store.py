@@ -21,6 +21,7 @@ from secrets import token_hex
 from typing import Any
 
 from chromatrack.atomic import replace_file, unwritable
+from chromatrack.batch.remote import is_remote
 from chromatrack.errors import InputError, OutputError
 from chromatrack.json_text import json_text
 
@@ -29,87 +30,144 @@ SCHEMA_VERSION = 1
 
 JOB_FILE = "job.json"
 JOBS, INSIDE, MARK = "jobs", ".batch", "store.json"
+_FOLDERS = ("failed", "claims", "drivers", "work")
 LONGEST_NAME = 150
 """Bytes of a job's name: it is the name of a folder, with more added to it at times."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """A store on a local file system. driver: whose work it is, the name of a folder in work/."""
+    """A store on a local file system.
 
-    path: Path
+    path: its folder. driver: whose work it is, the name of a folder in work/.
+    """
+
+    path: str
     driver: str
 
-    @classmethod
-    def open(cls, path: Path, driver: str) -> Store:
-        """Make or find a store.
+    def make(self) -> None:
+        """Make it, unless it is there.
 
         Raises:
             InputError: something else is there. OutputError: it cannot be written.
         """
-        store = cls(path, driver)
-        if path.exists() and not path.is_dir():
-            raise InputError(f"{path}: is a file; expected the name of a folder, a store of jobs")
-        if not is_store(path):
-            if path.exists() and any(path.iterdir()):
+        root = Path(self.path)
+        if root.exists() and not root.is_dir():
+            raise InputError(f"{root}: is a file; expected the name of a folder, a store of jobs")
+        if not self._file(*self.inside(MARK)).is_file():
+            if root.exists() and any(root.iterdir()):
                 raise InputError(
-                    f"{path}: holds something already, and not from `chromatrack batch`; choose "
+                    f"{root}: holds something already, and not from `chromatrack batch`; choose "
                     "another folder, or remove it first"
                 )
-            replace_file(store.inside(MARK), json_text({"command": "batch"}) + "\n")
+            self.mark()
         try:
-            for folder in (path / JOBS, store.inside("failed"), store.inside("claims")):
-                folder.mkdir(exist_ok=True)
-            for folder in (store.inside("drivers"), store.inside("work")):
-                folder.mkdir(exist_ok=True)
+            for names in ((JOBS,), *(self.inside(name) for name in _FOLDERS)):
+                self._file(*names).mkdir(exist_ok=True)
         except OSError as error:
-            raise unwritable(path, error) from error
-        return store
+            raise unwritable(root, error) from error
 
-    def inside(self, *names: str) -> Path:
-        """A file of the store's own."""
-        return self.path.joinpath(INSIDE, *names)
+    def mark(self) -> None:
+        """Say whose folder it is."""
+        text = json_text({"command": "batch"}) + "\n"
+        if is_remote(self.path):
+            self.put(text, *self.inside(MARK))
+        else:
+            replace_file(self._file(*self.inside(MARK)), text)
+
+    def inside(self, *names: str) -> tuple[str, ...]:
+        """Where a file of the store's own is."""
+        return INSIDE, *names
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+        return self.path.rstrip("/").rpartition("/")[2] or self.path
 
     @property
     def work(self) -> Path:
         """Where this driver's jobs are prepared."""
-        return self.inside("work", self.driver)
+        return self._file(*self.inside("work", self.driver))
 
-    def folder(self, name: str) -> Path:
-        """Where a job's output is."""
-        return self.path / JOBS / name
+    def _file(self, *names: str) -> Path:
+        return Path(self.path).joinpath(*names)
 
-    # -- records ---------------------------------------------------------------------------
+    # -- small files -----------------------------------------------------------------------
 
-    def record(self, name: str) -> dict[str, Any] | None:
-        """What a job's folder says of it; None: it is not there."""
-        return _read_record(self.folder(name) / JOB_FILE)
+    def begin(self) -> None:
+        """Make the folder of this driver's work. Raises OutputError."""
+        try:
+            self.work.mkdir()
+        except OSError as error:
+            raise unwritable(self.work, error) from error
 
-    def failure(self, name: str) -> dict[str, Any] | None:
-        """What is said of a job that failed when it was last tried."""
-        return _read_record(self.inside("failed", f"{name}.json"))
+    def read_text(self, *names: str) -> str:
+        """A small file; nothing where there is none."""
+        try:
+            return self._file(*names).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return ""
 
-    def fail(self, name: str, record: dict[str, Any]) -> None:
-        """Keep why a job failed. Raises OutputError."""
-        self.write(self.inside("failed", f"{name}.json"), json_text(record, indent=1) + "\n")
-
-    def forgive(self, name: str) -> None:
-        """Forget that a job failed."""
-        with suppress(FileNotFoundError):
-            self.inside("failed", f"{name}.json").unlink()
-
-    def amend(self, name: str, record: dict[str, Any]) -> None:
-        """Write another record into a job's folder, such as where its files are now."""
-        self.write(self.folder(name) / JOB_FILE, json_text(record, indent=1) + "\n")
-
-    def write(self, path: Path, content: bytes | str) -> None:
+    def put(self, content: bytes | str, *names: str) -> None:
         """Write a file whole, by a name that is of no other machine. Raises OutputError."""
+        path = self._file(*names)
+        if not self.work.is_dir():  # this driver's own name, before anything else of it
+            replace_file(path, content)
+            return
         temporary = self.work / f"{token_hex(8)}.tmp"
         replace_file(temporary, content)
         try:
             temporary.replace(path)
         except OSError as error:
             raise unwritable(path, error) from error
+
+    def create(self, text: str, *names: str) -> bool:
+        """Write a file unless it is there: of several who try, one succeeds. Raises OutputError."""
+        path, mine = self._file(*names), self.work / f"{token_hex(8)}.tmp"
+        try:
+            mine.write_text(text, encoding="utf-8")
+            return _is_first(mine, path)
+        except OSError as error:
+            raise unwritable(path, error) from error
+        finally:
+            with suppress(OSError):
+                mine.unlink()
+
+    def remove(self, *names: str) -> None:
+        """Remove a file, if it is there."""
+        with suppress(FileNotFoundError):
+            self._file(*names).unlink()
+
+    def names(self, *names: str) -> list[str]:
+        """What is in a folder."""
+        return sorted(path.name for path in self._file(*names).iterdir())
+
+    # -- records ---------------------------------------------------------------------------
+
+    def told(self) -> set[str]:
+        """Names of jobs of which there may be a record or a failure: one look at two folders."""
+        failed = self.names(*self.inside("failed"))
+        return {*self.names(JOBS), *(name.removesuffix(".json") for name in failed)}
+
+    def record(self, name: str) -> dict[str, Any] | None:
+        """What a job's folder says of it; None: it is not there."""
+        return _as_record(self.read_text(JOBS, name, JOB_FILE))
+
+    def failure(self, name: str) -> dict[str, Any] | None:
+        """What is said of a job that failed when it was last tried."""
+        return _as_record(self.read_text(*self.inside("failed", f"{name}.json")))
+
+    def fail(self, name: str, record: dict[str, Any]) -> None:
+        """Keep why a job failed. Raises OutputError."""
+        self.put(json_text(record, indent=1) + "\n", *self.inside("failed", f"{name}.json"))
+
+    def forgive(self, name: str) -> None:
+        """Forget that a job failed."""
+        self.remove(*self.inside("failed", f"{name}.json"))
+
+    def amend(self, name: str, record: dict[str, Any]) -> None:
+        """Write another record into a job's folder, such as where its files are now."""
+        self.put(json_text(record, indent=1) + "\n", JOBS, name, JOB_FILE)
 
     # -- outputs ---------------------------------------------------------------------------
 
@@ -135,10 +193,8 @@ class Store:
         Raises:
             OutputError: something needed is not in it, or it cannot be moved.
         """
-        for one in needed:
-            if not (folder / one).exists():
-                raise OutputError(f"{folder}: {one} is missing; was the store cleared meanwhile?")
-        target = self.folder(name)
+        self.check_staged(folder, needed)
+        target = self._file(JOBS, name)
         for attempt in range(5):
             old = self.work / f"{name}.{token_hex(4)}.old"
             try:
@@ -152,6 +208,21 @@ class Store:
             shutil.rmtree(old, ignore_errors=True)
             return
 
+    def check_staged(self, folder: Path, needed: Sequence[str]) -> None:
+        """OutputError unless a staged folder has all that is needed."""
+        for one in needed:
+            if not (folder / one).exists():
+                raise OutputError(f"{folder}: {one} is missing; was the store cleared meanwhile?")
+
+    def output(self, name: str, inside: str) -> Path | None:
+        """A file of a job, to be read here; None where there is none."""
+        path = self._file(JOBS, name, inside)
+        return path if path.exists() else None
+
+    def works(self) -> list[str]:
+        """Drivers that have a folder of work, and names of folders that are being removed."""
+        return self.names(*self.inside("work"))
+
     def clear(self, drivers: Iterable[str]) -> None:
         """Remove what drivers that died were preparing.
 
@@ -159,11 +230,11 @@ class Store:
         to put its job from, so nothing half removed can get among the jobs.
         """
         for driver in drivers:
-            folder = self.inside("work", driver)
+            folder = self._file(*self.inside("work", driver))
             gone = folder.with_name(f"{driver}.{token_hex(4)}.gone")
             with suppress(OSError):
                 folder.rename(gone)
-        for gone in self.inside("work").glob("*.gone"):
+        for gone in self._file(*self.inside("work")).glob("*.gone"):
             shutil.rmtree(gone, ignore_errors=True)
 
     def close(self) -> None:
@@ -171,9 +242,20 @@ class Store:
         shutil.rmtree(self.work, ignore_errors=True)
 
 
-def is_store(path: Path) -> bool:
-    """Whether `chromatrack batch` made a folder."""
-    return (path / INSIDE / MARK).is_file()
+def open_store(path: str, driver: str) -> Store:
+    """Make or find a store: on a local path, or at a URL that fsspec knows.
+
+    Raises:
+        InputError: something else is there, or fsspec is not. OutputError: it cannot be written.
+    """
+    if is_remote(path):
+        from chromatrack.batch.cloud_store import CloudStore
+
+        store: Store = CloudStore(path, driver)
+    else:
+        store = Store(path, driver)
+    store.make()
+    return store
 
 
 def check_name(name: str) -> str | None:
@@ -186,11 +268,26 @@ def check_name(name: str) -> str | None:
     return None
 
 
-def _read_record(path: Path) -> dict[str, Any] | None:
+def _as_record(text: str) -> dict[str, Any] | None:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = json.loads(text)
+    except ValueError:
         return None
     if not isinstance(found, dict) or found.get("schema_version") != SCHEMA_VERSION:
         return None
     return found
+
+
+def _is_first(mine: Path, path: Path) -> bool:
+    """Give a file its name if that is free."""
+    try:
+        os.link(mine, path)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without hard links
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(mine.read_text(encoding="utf-8"))
+        except FileExistsError:
+            return False
+    return True

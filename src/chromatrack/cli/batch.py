@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from chromatrack.cli.track import Output
 from chromatrack.errors import ChromatrackError, InputError
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def batch(
     manifest: Annotated[Path, Positional, arg(metavar="MANIFEST")],
     /,
     *,
-    output: Output,
+    output: Annotated[str, arg(aliases=["-o"], metavar="FOLDER|URL")],
     command: Annotated[str | None, arg(metavar="NAME[+NAME ...]")] = None,
     set: Annotated[
         tuple[tuple[str, ...], ...], UseAppendAction, arg(metavar="COLUMN=VALUE ...")
@@ -111,7 +110,7 @@ def _look(read: Manifest, processes: int) -> str | int:
 
 def _run(
     read: Manifest,
-    output: Path,
+    output: str,
     *,
     processes: int,
     threads: int,
@@ -144,7 +143,7 @@ def _run(
         raise told(interrupt, f"; what is done is in {output}, run again to go on") from None
 
 
-def _said(progress: Progress, output: Path) -> str:
+def _said(progress: Progress, output: str) -> str:
     """What became of a batch, in lines."""
     from collections import Counter
 
@@ -161,7 +160,7 @@ def _said(progress: Progress, output: Path) -> str:
         lines.append(f"{len(failed) - MOST_FAULTS_TOLD} more failures are in report.html")
     if failed:
         lines.append("what failed is tried again when it changes, or with --retry-failed")
-    return "\n".join([*lines, str(output / "report.html")])
+    return "\n".join([*lines, f"{output.rstrip('/')}/report.html"])
 
 
 def _settings(given: tuple[tuple[str, ...], ...]) -> dict[str, str]:

@@ -125,7 +125,10 @@ def _models(arguments: Mapping[str, Any]) -> Sequence[Path]:
 
 def _look_at_marks(video: str, arguments: Mapping[str, Any]) -> None:
     """InputError, VideoError for a video that cannot be read or marks that do not lie on it."""
-    track(video, output=Path("nowhere", "at", "all"), dry_run=True, **arguments)
+    from chromatrack.video.reader import probed_once
+
+    with probed_once():
+        track(video, output=Path("nowhere", "at", "all"), dry_run=True, **arguments)
 
 
 def _look_at_references(video: str, arguments: Mapping[str, Any]) -> None:
