@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from quick_commands import commands
 
-from chromatrack.batch.manifest import kind_of_marks, read_manifest
+from chromatrack.batch.manifest import read_manifest
 from chromatrack.cli.batch_commands import batch_commands
 from chromatrack.errors import InputError
 
@@ -66,26 +66,15 @@ def test_a_folder_has_its_marks_beside_its_videos(tmp_path):
     ]
 
 
-def test_marks_are_told_by_what_they_are(tmp_path):
-    for name, text in {
-        "b.csv": "id,frame,x,y,width,height\n",
-        "p.csv": "id,frame,x,y\n",
-        "k.json": '{"keypoints": []}',
-        "o.json": '{"polygons": []}',
-        "m.png": "",
-        "n.txt": "",
-    }.items():
-        (tmp_path / name).write_text(text)
-    names = ("b.csv", "p.csv", "k.json", "o.json", "m.png", "m.png@3", "n.txt", "gone.json")
-    kinds = [kind_of_marks(str(tmp_path / name)) for name in names]
-    told = ["boxes", "points", "keypoints", "polygons", "masks", "masks", None, "polygons"]
-    assert kinds == told
+def test_marks_of_any_format_go_to_the_reader_of_them_all(tmp_path):
     path = tmp_path / "jobs.csv"
-    path.write_text("video,marks\na.mp4,m.png;b.csv;m.png@3\nb.mp4,n.txt\n")
+    path.write_text("video,marks\na.mp4,m.png;b.csv;m.png@3;cvat.xml\nb.mp4,folder\n")
     read = read_manifest(path, batch_commands())
     masks = [str(tmp_path / "m.png"), str(tmp_path / "m.png@3")]
-    assert read.jobs[0].steps[0].options == {"masks": masks, "boxes": str(tmp_path / "b.csv")}
-    assert str(read.faults[0]).startswith("jobs.csv line 3: marks: n.txt: expected a PNG, a folder")
+    marks = [str(tmp_path / "b.csv"), str(tmp_path / "cvat.xml")]
+    assert read.jobs[0].steps[0].options == {"masks": masks, "marks": marks}
+    assert read.jobs[1].steps[0].options == {"marks": [str(tmp_path / "folder")]}
+    assert not read.faults
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 from chromatrack.batch.columns import SEPARATOR, Column, dashed, nearest, needed_columns, plain
 from chromatrack.batch.inputs import split_frame
 from chromatrack.batch.job import Command, Commands, Job, Step
-from chromatrack.batch.remote import head_of, is_remote
+from chromatrack.batch.remote import is_remote
 from chromatrack.batch.store import check_name
 from chromatrack.errors import InputError, shown
 
@@ -24,7 +24,7 @@ VIDEOS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".mt
 BESIDE = {
     ".png": "masks",
     ".masks": "masks",
-    ".json": "polygons",
+    ".json": "marks",
     ".polygons.json": "polygons",
     ".points.csv": "points",
     ".boxes.csv": "boxes",
@@ -309,19 +309,15 @@ class _RowReader:
             raise InputError(text)
 
     def _marks(self, given: object, names: list[str]) -> dict[str, Any]:
-        """The column `marks`: files of any kind, each told by its name and first lines."""
+        """The column `marks`: files of any format that `track --marks` reads, and masks."""
         texts = given.split(SEPARATOR) if isinstance(given, str) else given
         if not isinstance(texts, list):
             raise _Wrong([f"marks: expected a path or several, got {shown(given)}"])
         found: dict[str, Any] = {}
         for text in (str(text).strip() for text in texts):
             option = "reference" if names == ["colorize"] else kind_of_marks(self._path(text))
-            if option is None:
-                raise _Wrong(
-                    [f"marks: {text}: expected a PNG, a folder, a .csv or a .json of marks"]
-                )
             found[option] = [*found.get(option, []), text]
-        return {k: v if k in ("masks", "reference") else v[0] for k, v in found.items()}
+        return found
 
     def _paths(self, value: Any) -> Any:  # noqa: ANN401
         if isinstance(value, list):
@@ -347,27 +343,13 @@ class _Wrong(Exception):
         self.texts = list(texts)
 
 
-def kind_of_marks(path: str) -> str | None:
-    """What option a file of marks is for; None where nothing tells.
+def kind_of_marks(path: str) -> str:
+    """What option a file of marks is for: pictures are masks, `@FRAME` behind some of them.
 
-    A table with a width is of boxes, one without of points; JSON with `keypoints` is of skeletons.
+    Everything else is told by its content, when it is read.
     """
-    file = Path(split_frame(path)[0])
-    if file.is_dir() or file.suffix.lower() in (".png", ""):
-        return "masks"
-    try:
-        if is_remote(path):
-            head = head_of(split_frame(path)[0], 1 << 16).decode(errors="replace")
-        else:
-            with file.open(encoding="utf-8", errors="replace") as opened:
-                head = opened.read(1 << 16)
-    except (OSError, InputError):
-        return {".csv": "points", ".json": "polygons"}.get(file.suffix.lower())
-    if file.suffix.lower() == ".csv":
-        return "boxes" if "width" in head.partition("\n")[0] else "points"
-    if file.suffix.lower() == ".json":
-        return "keypoints" if '"keypoints"' in head else "polygons"
-    return None
+    is_picture = Path(split_frame(path)[0]).suffix.lower() == ".png"
+    return "masks" if is_picture else "marks"
 
 
 def _column_name(text: str) -> str:

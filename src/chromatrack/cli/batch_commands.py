@@ -24,7 +24,7 @@ PRELOAD = (
 )
 """What every worker needs, torch among it, which takes seconds to load."""
 
-MARKS = ("masks", "polygons", "points", "boxes", "keypoints", "skeleton")
+MARKS = ("marks", "masks", "polygons", "points", "boxes", "keypoints", "skeleton")
 """Options of `track` that are files."""
 
 SUFFIXES = {"ffv1": ".mkv", "prores": ".mov"}
