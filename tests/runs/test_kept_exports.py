@@ -100,7 +100,7 @@ def test_a_correction_writes_them_again(track, clip, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--export", "coko"], "did you mean coco?"),
+        (["--export", "coko"], "such as coco"),
         (["--export", "mot", "--only", "tracks"], "made of the run's masks, which are left out"),
         (["--export", "tidy-csv", "--only", "tracks"], "masks, which are left out"),
     ],

@@ -331,9 +331,11 @@ def format_named(name: str) -> Format:
         if one.name == name:
             return one
     names = [one.name for one in FORMATS]
-    near = get_close_matches(name, names, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise InputError(f"format: expected one of {', '.join(names)}, got {name!r:.40}{hint}")
+    near = get_close_matches(name, names, n=3)
+    some = f"such as {', '.join(near)}" if near else f"one of {', '.join(names)}"
+    raise InputError(
+        f"format: expected {some}, got {name!r:.40}; `chromatrack export --help` lists them"
+    )
 
 
 def checked_output(path: Path, chosen: Format) -> Path:

@@ -28,7 +28,7 @@ def formats_named(texts: Iterable[str]) -> tuple[str, ...]:
     Raises:
         InputError: there is no such format.
     """
-    parts = (part.strip() for text in texts for part in text.split(","))
+    parts = (part.strip() for text in texts for part in text.replace(",", " ").split())
     return tuple(dict.fromkeys(format_named(part).name for part in parts if part))
 
 
