@@ -187,6 +187,14 @@ def test_label_studio_mistakes_are_told(tmp_path, bad, said):
         read_mark_file(text(tmp_path, [task]), source())
 
 
+def test_names_that_no_file_can_hold_are_mended(tmp_path):
+    video = source()
+    result = [region([key(1)], label="a\ud800b"), region([key(1)], number="c", label=" \n")]
+    task = {"data": {"video": "a"}, "annotations": [{"result": result}]}
+    read_mark_file(text(tmp_path, [task]), video)
+    assert video.names == {("box", 1): "a?b"}
+
+
 # -- VIA ---------------------------------------------------------------------------------------
 
 HEAD = (
