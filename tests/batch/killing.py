@@ -37,10 +37,14 @@ def kill_at_random(
 ) -> list[str]:
     """Run a batch, killing its driver or any process of it at random times, until it is complete.
 
+    Half of the kills, an even number, are of drivers.
+
     Returns:
         What was killed: "driver" or "worker".
     """
     chance, killed = random.Random(seed), []
+    planned = ["driver", "worker"] * (kills // 2)
+    chance.shuffle(planned)
     process = begin()
     deadline = time.monotonic() + 120
     while process.poll() is None or process.returncode != 0 or len(killed) < kills:
@@ -52,11 +56,12 @@ def kill_at_random(
             process.wait(60)
             continue
         time.sleep(chance.uniform(0, longest_seconds))
-        others = family(process.pid)
-        if chance.random() < 0.5 and others:
-            victim, what = chance.choice(others), "worker"
-        else:
-            victim, what = process.pid, "driver"
+        what, victim = planned[len(killed)], process.pid
+        if what == "worker":
+            others = family(process.pid)
+            if not others:  # none is begun yet, or all have ended
+                continue
+            victim = chance.choice(others)
         try:
             os.kill(victim, signal.SIGKILL)
         except ProcessLookupError:

@@ -18,7 +18,8 @@ from chromatrack.batch.claims import Claims
 from chromatrack.batch.cloud_store import CloudStore
 from chromatrack.batch.job import Job, Step, is_same, run_job
 from chromatrack.batch.manifest import read_manifest
-from chromatrack.batch.store import Store, open_store
+from chromatrack.batch.store import Store
+from chromatrack.batch.stores import open_store
 from chromatrack.errors import InputError
 
 fsspec = pytest.importorskip("fsspec")

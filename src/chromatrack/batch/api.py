@@ -12,7 +12,8 @@ from chromatrack.batch.index import index_rows, write_index
 from chromatrack.batch.job import Commands, Job, is_same
 from chromatrack.batch.processes import ProcessWorkers
 from chromatrack.batch.report import Report
-from chromatrack.batch.store import Store, open_store
+from chromatrack.batch.store import Store
+from chromatrack.batch.stores import open_store
 from chromatrack.batch.work import Work, Workers
 
 __all__ = ["Batch", "Rules", "run_batch"]

@@ -15,12 +15,13 @@ from chromatrack.errors import ChromatrackError
 from chromatrack.viz.html import (
     as_data,
     heading,
+    messages,
     page,
-    panels,
     paragraph,
-    picture,
     section,
     table,
+    thumbnail,
+    thumbnails,
     tiles,
 )
 
@@ -76,7 +77,7 @@ class Report:
             if data:
                 where = _where(record)
                 caption = f"{row['job']}: reliability {row['reliability']:.2f}{where}"
-                shown.append(picture(data, caption=caption, alt=f"a frame of {row['job']}"))
+                shown.append(thumbnail(data, caption=caption, alt=f"a frame of {row['job']}"))
         head = ("job", "reliability", "to look at", "worst frames", "frames", "output")
         cells = [
             [
@@ -95,7 +96,7 @@ class Report:
             "Reliability is the chance of being right, of the thing that is trusted least, as a "
             "mean over its frames; pictures show the worst frame."
         )
-        return said + panels(shown) + table(head, cells) + rest
+        return said + thumbnails(shown) + table(head, cells) + rest
 
     def _picture(self, record: Row) -> str:
         """The worst frame of a job as it was drawn, else as it was filmed; "" where none can be."""
@@ -145,14 +146,14 @@ def _numbers(rows: Sequence[Row], skipped: int) -> dict[str, object]:
         if states[name]:
             shown[name] = states[name]
     if skipped:
-        shown["done before"] = skipped
+        shown["known before this start"] = skipped
     shown["frames"] = frames
     if seconds:
-        shown["frames/s of a worker"] = frames / seconds
-        shown["worker hours"] = seconds / 3600
+        shown["frames/s, each worker"] = round(frames / seconds, 2)
+        shown["hours of workers"] = round(seconds / 3600, 2)
     trusted = [row["reliability"] for row in ended if row["reliability"] is not None]
     if trusted:
-        shown["mean reliability"] = sum(trusted) / len(trusted)
+        shown["mean reliability"] = round(sum(trusted) / len(trusted), 3)
         shown["jobs to look at"] = sum(bool(row["look_at"]) for row in ended)
     return shown
 
@@ -168,10 +169,10 @@ def _damaged(rows: Sequence[Row]) -> str:
 
 
 def _with_messages(rows: Sequence[Row], count: str) -> str:
-    cells = [[row["job"], row["video"], row["message"], row[count]] for row in rows]
+    cells = [[row["job"], row["message"], row[count]] for row in rows]
     more = len(rows) - MOST_FAILURES
     rest = paragraph(f"{more} more are in index.csv") if more > 0 else ""
-    return table(("job", "video", "message", count), cells[:MOST_FAILURES]) + rest
+    return messages(("job", "message", count), cells[:MOST_FAILURES]) + rest
 
 
 def _slowest(rows: Sequence[Row]) -> str:

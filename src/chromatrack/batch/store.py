@@ -242,22 +242,6 @@ class Store:
         shutil.rmtree(self.work, ignore_errors=True)
 
 
-def open_store(path: str, driver: str) -> Store:
-    """Make or find a store: on a local path, or at a URL that fsspec knows.
-
-    Raises:
-        InputError: something else is there, or fsspec is not. OutputError: it cannot be written.
-    """
-    if is_remote(path):
-        from chromatrack.batch.cloud_store import CloudStore
-
-        store: Store = CloudStore(path, driver)
-    else:
-        store = Store(path, driver)
-    store.make()
-    return store
-
-
 def check_name(name: str) -> str | None:
     """What is wrong with the name of a job, which is to be that of a folder; None: nothing."""
     what = "a name for a folder, no / or : in it, no dot at its ends"

@@ -1,7 +1,7 @@
 """The commands that a job of `chromatrack batch` may be made of.
 
 A further one is an entry in `batch_commands`: its function, what its output is called in the job's
-folder, and the command whose output it reads.
+folder, and the command whose output it reads; one that reads a run is as `events`.
 """
 
 from __future__ import annotations
