@@ -317,6 +317,21 @@ FORMATS: tuple[Format, ...] = (
         "",
         "film",
     ),
+    # -- shots -----------------------------------------------------------------------------------
+    Format(
+        "edl",
+        "editors: the shots between the cuts that were found, as CMX 3600",
+        ("object", "box", "point", "keypoints"),
+        "shots:write_edl",
+        ".edl",
+    ),
+    Format(
+        "fcpxml",
+        "Final Cut Pro, DaVinci Resolve: the shots between the cuts that were found",
+        ("object", "box", "point", "keypoints"),
+        "shots:write_fcpxml",
+        ".fcpxml",
+    ),
 )
 """All of them, in the order of the docs."""
 
