@@ -92,6 +92,66 @@ def need(module: str, extra: str, what: str) -> Any:  # noqa: ANN401 (a module)
 
 
 FORMATS: tuple[Format, ...] = (
+    # -- masks and boxes
+    Format(
+        "davis",
+        "DAVIS tools, vos-benchmark, TrackEval",
+        ("object",),
+        "davis_folders:write_davis",
+        "",
+    ),
+    Format(
+        "youtube-vos",
+        "YouTube-VOS tools: the same with meta.json",
+        ("object",),
+        "davis_folders:write_youtube_vos",
+        "",
+    ),
+    Format(
+        "mose", "MOSE tools: as YouTube-VOS", ("object",), "davis_folders:write_youtube_vos", ""
+    ),
+    Format(
+        "coco",
+        "pycocotools, FiftyOne, Datumaro: instances per picture",
+        ("object", "box"),
+        "coco_export:write_coco",
+        ".json",
+    ),
+    Format(
+        "youtube-vis",
+        "TrackEval, MMTracking: COCO of whole videos",
+        ("object",),
+        "coco_export:write_youtube_vis",
+        ".json",
+    ),
+    Format("mots", "MOTSChallenge, TrackEval", ("object",), "mots:write_mots", ".txt"),
+    Format(
+        "cvat",
+        "CVAT for video 1.1",
+        ("object", "box", "point", "keypoints"),
+        "cvat_xml:write_cvat",
+        ".xml",
+    ),
+    Format(
+        "labelme",
+        "LabelMe: a file per frame",
+        ("object", "box", "point", "keypoints"),
+        "labelme_folder:write_labelme",
+        "",
+    ),
+    Format(
+        "mot", "MOTChallenge, TrackEval, motmetrics", ("object", "box"), "mot:write_mot", ".csv"
+    ),
+    Format(
+        "label-studio",
+        "Label Studio: video rectangles",
+        ("object", "box"),
+        "label_studio:write_label_studio",
+        ".json",
+    ),
+    Format(
+        "via", "VGG Image Annotator 2, movement", ("object", "box"), "via_tracks:write_via", ".csv"
+    ),
     Format(
         "tidy-csv",
         "pandas, R, spreadsheets: one long table, one row per thing and frame",

@@ -3,7 +3,7 @@
 The short form names joints instead of counting them:
 `{"skeleton": {"names": ["hip", "knee"], "edges": [["hip", "knee"]]},
 "marks": [{"id": 1, "frame": 0, "joints": {"hip": [31.5, 40], "knee": null}}]}`;
-null declares a joint lost, one left out is not marked on that frame.
+null declares a joint lost, one left out is not marked on that frame. A mark may have a `name`.
 """
 
 from __future__ import annotations
@@ -395,6 +395,8 @@ def _short_mark(item: JsonValue, skeleton: Skeleton, source: MarkedSource | None
     number, frame, given = item["id"].whole(), item["frame"].whole(), item["joints"]
     if source is not None:
         frame = source.frame(frame, item["frame"].place)
+    if source is not None and item.get("name"):
+        source.call("keypoints", number, str(item["name"].value))
     if not given.fields():
         raise InputError(f"{given.place}: expected at least one joint, got none; mark one")
     numbers = {name: i for i, name in enumerate(skeleton.names)}

@@ -17,21 +17,22 @@ from chromatrack.formats.exchange import (
 )
 from chromatrack.formats.keypoints import read_keypoint_tracks
 from chromatrack.formats.tracked_video import ObjectTrack, TrackedVideo
-from chromatrack.runs.file_names import TABLES, keep_runs
+from chromatrack.runs.file_names import EXPORTS, TABLES, keep_runs
 from chromatrack.runs.reader import ASSUMED_FPS, Result
 from chromatrack.runs.staging import Staging
 from chromatrack.structures import Kind, Source
 
-EXPORTS = "exports"
-"""Folder of a run for what `track --export` writes."""
-
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written. notes: what the user should know, such as what the format cannot carry."""
+    """What was written.
+
+    notes: what the user should know, such as what the format cannot carry. files: all of them.
+    """
 
     path: Path
     notes: tuple[str, ...]
+    files: tuple[Path, ...] = ()
 
 
 def tracked_video(result: Result, *, video: Source | None = None) -> TrackedVideo:
@@ -104,18 +105,20 @@ def export_run(
     has = tracked.kinds()
     if not set(has) & set(chosen.kinds):
         raise InputError(
-            f"{name}: carries {_listed(chosen.kinds)}, but {result.folder} has {_listed(has)} "
-            "alone; choose another format"
+            f"{name}: carries {kinds_listed(chosen.kinds)}, but {result.folder} has "
+            f"{kinds_listed(has)} alone; choose another format"
         )
     write = chosen.load_writer()
     with Staging(path) as stage:
         if chosen.is_folder:
             stage.path.mkdir(parents=True)
         notes = list(write(tracked, stage.path, options or ExportOptions()))
+        written = sorted(file for file in stage.path.rglob("*") if file.is_file())
+        files = [path / file.relative_to(stage.path) for file in written] or [path]
         stage.put_in_place()
     if left := [kind for kind in has if kind not in chosen.kinds]:
-        notes.append(f"{name} has no place for {_listed(left)}: left out")
-    return Exported(path, tuple(notes))
+        notes.append(f"{name} has no place for {kinds_listed(left)}: left out")
+    return Exported(path, tuple(notes), tuple(files))
 
 
 def _check_free(path: Path, *, is_folder: bool, overwrite: bool) -> None:
@@ -164,5 +167,6 @@ def _on_all(data: TrackData, frames: np.ndarray, times: np.ndarray) -> TrackData
 _PLURALS = {"object": "masks", "box": "boxes", "point": "points", "keypoints": "keypoints"}
 
 
-def _listed(kinds: Iterable[str]) -> str:
+def kinds_listed(kinds: Iterable[str]) -> str:
+    """Kinds as messages call them."""
     return ", ".join(_PLURALS[kind] for kind in kinds) or "nothing"
