@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from chromatrack.errors import InputError
 from chromatrack.formats import deeplabcut, sleap
+from chromatrack.formats.file_marks import GivenFile
+from chromatrack.formats.mark_files import read_mark_file, reader_of
 from chromatrack.formats.marked_source import MarkedSource
 
 SIZE = (60, 80)
@@ -169,3 +171,12 @@ def test_sleap_projects_that_cannot_be_marks_are_told(tmp_path):
         sleap.read_labels(tmp_path / "q.slp", mouse())
     with pytest.raises(InputError, match="no file"):
         sleap.read_labels(tmp_path / "none.slp", mouse())
+
+
+def test_marks_of_any_format_are_told_by_content(tmp_path):
+    (tmp_path / "c.csv").write_text(MANY, encoding="utf-8")
+    project(tmp_path / "p.slp")
+    for name, told in (("c.csv", "labels of DeepLabCut"), ("p.slp", "a SLEAP project")):
+        assert reader_of(GivenFile(tmp_path / name)).name == told
+        marks = read_mark_file(tmp_path / name, mouse())
+        assert len(marks.keypoints) >= 3 and marks.skeleton is not None

@@ -72,7 +72,7 @@ def import_marks(
 
     Args:
         file: marks in a format that is known: LabelMe, COCO, CVAT, MOT, Label Studio, VIA, DAVIS,
-            YouTube-VOS, masks, our own.
+            YouTube-VOS, DeepLabCut, SLEAP, masks, our own.
         output: folder for points.csv, boxes.csv, masks/, keypoints.json (each if there is such a
             thing) and marks.json, which `track --marks` reads. None: nothing is written.
         video: what they are for; it says what pictures' names mean and which size counts.

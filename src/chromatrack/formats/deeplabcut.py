@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -209,7 +210,8 @@ def _read_h5(path: Path) -> _Labels:
         table = pandas.read_hdf(path)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _no_table(path, str(error)) from error
-    names = [str(name).lower() for name in getattr(table, "columns", [[]]).names]
+    columns_of: Any = getattr(table, "columns", None)
+    names = [] if columns_of is None else [str(name).lower() for name in columns_of.names]
     if not {"bodyparts", "coords"} <= set(names):
         raise _no_table(path, f"its columns are of {', '.join(names)}")
     columns = []

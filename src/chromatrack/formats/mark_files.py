@@ -95,6 +95,7 @@ def _function(name: str) -> Callable[..., Any]:
 # -- what formats are recognised by ------------------------------------------------------------
 
 _MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
+_HDF = b"\x89HDF"
 _MOT_ROW = re.compile(r"\s*[0-9]+(\.0*)?\s*,\s*-?[0-9]+(\.0*)?\s*(,\s*[-+0-9.eE]+\s*){4,8}")
 
 
@@ -113,6 +114,15 @@ def _is_label_studio(given: GivenFile) -> bool:
 def _columns(given: GivenFile) -> set[str]:
     first = given.lines[0] if given.lines else ""
     return {cell.strip().strip('"').lower() for cell in re.split("[,;\t]", first)}
+
+
+def _is_deeplabcut(given: GivenFile) -> bool:
+    is_table = bool(given.lines) and given.lines[0].startswith("scorer,")
+    return is_table or (given.start.startswith(_HDF) and given.path.suffix.lower() != ".slp")
+
+
+def _is_sleap(given: GivenFile) -> bool:
+    return given.start.startswith(_HDF) and given.path.suffix.lower() == ".slp"
 
 
 def _is_mot(given: GivenFile) -> bool:
@@ -176,6 +186,8 @@ READERS: tuple[MarkReader, ...] = (
         "label_studio_marks:read_label_studio",
         "label_studio_marks:label_studio_size",
     ),
+    MarkReader("labels of DeepLabCut", _is_deeplabcut, "pose_marks:read_deeplabcut"),
+    MarkReader("a SLEAP project", _is_sleap, "pose_marks:read_sleap"),
     MarkReader(
         "a VIA table",
         lambda given: "region_shape_attributes" in _columns(given),

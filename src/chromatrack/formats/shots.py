@@ -82,7 +82,7 @@ def write_fcpxml(tracked: TrackedVideo, path: Path, options: ExportOptions) -> S
     root = ET.Element("fcpxml", version="1.8")
     resources = ET.SubElement(root, "resources")
     size = {"width": str(width), "height": str(height)}
-    ET.SubElement(resources, "format", id="r1", frameDuration=_time(1, step), **size)
+    ET.SubElement(resources, "format", {"id": "r1", "frameDuration": _time(1, step), **size})
     whole = shots[-1].end + shift
     asset = {"id": "r2", "name": tracked.video_name, "src": _address(tracked.video)}
     asset |= {"format": "r1", "start": "0s", "duration": _time(whole, step), "hasVideo": "1"}
@@ -163,8 +163,10 @@ def _read_edl(path: Path, base: int) -> list[Shot]:
     for event in edits.events:
         for edit in event.edits:
             if edit.channels.video:
-                ends = [_frame(text, base, path) for text in (edit.record_in, edit.record_out)]
-                found.append(Shot(*ends, edit.clip_name or ""))
+                first, end = (
+                    _frame(text, base, path) for text in (edit.record_in, edit.record_out)
+                )
+                found.append(Shot(first, end, edit.clip_name or ""))
     return found
 
 
@@ -192,9 +194,9 @@ def _read_fcpxml(path: Path, fps: float) -> list[Shot]:
         found = []
         for clip in clips:
             begin, length = _seconds(clip.get("offset", "0s")), _seconds(clip.get("duration", "0s"))
-            ends = round(begin * Fraction(fps)), round((begin + length) * Fraction(fps))
+            first, end = round(begin * Fraction(fps)), round((begin + length) * Fraction(fps))
             if clip.tag not in ("gap", "transition"):
-                found.append(Shot(*ends, clip.get("name", "")))
+                found.append(Shot(first, end, clip.get("name", "")))
     except (ET.ParseError, OSError, ValueError, ZeroDivisionError) as error:
         raise _unreadable(path, error) from error
     return found
