@@ -1,6 +1,6 @@
 """Peak memory of tracking a short and a long clip of the same size: they must not differ.
 
-    python benchmarks/memory.py [--frames 100 1000] [--height 480 --width 854]
+    python benchmarks/memory.py [--frames 100 1000] [--height 480 --width 854] [--size 480]
 
 Each length is tracked in its own process, on a clip that this script renders and encodes (H.264).
 Prints the peak resident set of each and their ratio.
@@ -45,15 +45,19 @@ def write_clip(path: Path, *, frames: int, size: tuple[int, int]) -> np.ndarray:
     return mask
 
 
-def track(clip: Path, mask: Path, model: str) -> None:
+def track(clip: Path, mask: Path, model: str, size: int) -> None:
     """Track to files, as the command does; prints frames, seconds and peak memory in MiB."""
     from chromatrack.runs.writer import track_to_folder
+    from chromatrack.tracking.config import TrackConfig
+    from chromatrack.tracking.cores import prepare_process
     from chromatrack.tracking.marks import Marks
     from chromatrack.tracking.tracker import Tracker
 
+    prepare_process()
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as output:
-        tracker, marks = Tracker.from_pretrained(model), Marks.of(masks=mask)
+        tracker = Tracker.from_pretrained(model, config=TrackConfig(size=size))
+        marks = Marks.of(masks=mask)
         track_to_folder(tracker, clip, marks, output=Path(output))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{time.perf_counter() - started:.1f} {peak:.1f}")
@@ -65,11 +69,12 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=480)
     parser.add_argument("--width", type=int, default=854)
     parser.add_argument("--model", default="small")
+    parser.add_argument("--size", type=int, default=480, help="short side as embedded")
     parser.add_argument("--track", nargs=2, type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.track:
         clip, mask = options.track
-        track(clip, mask, options.model)
+        track(clip, mask, options.model, options.size)
         return
     from chromatrack.formats.masks import write_mask
 
@@ -78,7 +83,8 @@ def main() -> None:
         for frames in options.frames:
             clip, mask = Path(folder) / f"{frames}.mp4", Path(folder) / f"{frames}.png"
             write_mask(mask, write_clip(clip, frames=frames, size=(options.height, options.width)))
-            command = [sys.executable, __file__, "--model", options.model, "--track", clip, mask]
+            command = [sys.executable, __file__, "--model", options.model]
+            command += ["--size", str(options.size), "--track", str(clip), str(mask)]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             seconds, peak = map(float, done.stdout.split()[-2:])
             peaks.append(peak)

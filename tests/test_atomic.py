@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,21 @@ def test_a_file_written_bit_by_bit_has_its_name_only_when_closed(tmp_path):
     assert path.read_text() == "one\ntwo\n" and names(path.parent) == ["rows.csv"]
     file.close()
     assert file.closed
+
+
+def test_what_killed_processes_left_of_a_file_is_cleared(tmp_path):
+    from chromatrack.atomic import OutputFile, check_output_files
+
+    dead = 2**22 + 12345  # above the largest number of a process
+    mine = os.getpid()
+    left = [f".a.csv.{dead}.tmp", f".a.{dead}.partial.csv"]
+    kept = [
+        f".a.csv.{mine}.tmp",
+        f".a.{mine}.partial.csv",
+        f".b.csv.{dead}.tmp",
+        ".a.x.partial.csv",
+    ]
+    for name in (*left, *kept):
+        (tmp_path / name).write_text("half", encoding="utf-8")
+    check_output_files([OutputFile(tmp_path / "a.csv", "table", lambda path: True)])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)

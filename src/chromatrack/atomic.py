@@ -161,8 +161,9 @@ def check_output_files(outputs: Sequence[OutputFile], *, reads: Iterable[object]
 
 def _clear_leftovers(path: Path) -> None:
     """Remove what processes that were killed left half-written of a file."""
-    for left in path.parent.glob(f".{escape(path.name)}.*.tmp"):
-        number = left.name.split(".")[-2]
+    begun = path.parent.glob(f".{escape(path.stem)}.*.partial{escape(path.suffix)}")  # of a video
+    for left in (*path.parent.glob(f".{escape(path.name)}.*.tmp"), *begun):
+        number = left.name.removesuffix(path.suffix).split(".")[-2]
         if number.isdecimal() and not _is_alive(int(number)):
             left.unlink(missing_ok=True)
 

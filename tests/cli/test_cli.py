@@ -511,7 +511,7 @@ def test_colorize_refuses_in_one_line(clip, reference, model, tmp_path, capsys):
     assert not out.exists()
 
 
-@pytest.mark.parametrize("option", ["--mirror", "--decoder", "--quality", "--redetect"])
+@pytest.mark.parametrize("option", ["--mirror", "--decoder", "--redetect"])
 def test_colorize_has_no_options_of_objects(option, clip, reference, tmp_path, capsys):
     line = refusal(capsys, "colorize", clip, "--reference", reference, "-o", tmp_path / "x", option)
     assert f"{option}: no option of" in line

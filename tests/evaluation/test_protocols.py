@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from patch_encoders import SIZE, SmoothEncoder
 from synthetic import moving_clip, write_clip
 
-from chromatrack.cli.options import DEFAULTS, Evaluated, Settings, track_config
+from chromatrack.cli.options import DEFAULTS, ColorSettings, Evaluated, Settings, track_config
 from chromatrack.errors import InputError
 from chromatrack.evaluation.baselines.identity import RAW_LAB_TEMPERATURE
 from chromatrack.evaluation.protocols import PROTOCOLS, protocol
@@ -114,6 +116,18 @@ def test_raw_patches_have_a_temperature_of_their_own_under_our_protocol_alone():
     assert Evaluated(model="raw-lab").config().propagate.temperature == RAW_LAB_TEMPERATURE
     assert Evaluated(model="raw-lab", temperature=0.1).config().propagate.temperature == 0.1
     assert Evaluated(model="raw-lab", protocol="crw").config().propagate.temperature == 0.05
+
+
+def test_fast_quality_looks_at_fewer_lines_unless_told_otherwise():
+    fast = track_config(Settings(quality="fast"))
+    assert (fast.size, fast.propagate.recent) == (320, 2)
+    usual = track_config(Settings())
+    assert replace(fast, size=480, propagate=usual.propagate, color=usual.color) == usual
+    assert track_config(Settings(quality="fast", size=400)).size == 400
+    assert Evaluated(quality="fast").config().size == 320
+    colors = track_config(ColorSettings(quality="fast"))
+    assert replace(colors, size=480) == track_config(ColorSettings())
+    assert track_config(ColorSettings(quality="best")) == track_config(ColorSettings())
 
 
 def test_best_quality_mirrors_unless_told_otherwise():

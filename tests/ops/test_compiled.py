@@ -135,3 +135,16 @@ def test_a_folder_that_cannot_be_written_only_costs_time(monkeypatch):
     x, out = picture(4).numpy(), picture(4).numpy()
     compiled.compiled(doubled)(x, out)
     assert out.tolist() == (2 * x).tolist()
+
+
+@settings(deadline=None)
+@given(st.integers(1, 60), sides, st.booleans())
+def test_mean_of_the_largest(rows, columns, alike):
+    scores = picture(rows, columns) * 2 - 1
+    if alike:
+        scores = scores.round()
+    fast, plain = in_both_ways(lambda: compiled.mean_of_largest(scores))
+    assert fast.shape == (columns,)
+    torch.testing.assert_close(fast, plain, atol=1e-6, rtol=0)
+    expected = scores.sort(0, descending=True).values[: compiled.NEAREST].mean(0)
+    torch.testing.assert_close(fast, expected, atol=1e-6, rtol=0)

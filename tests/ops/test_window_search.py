@@ -33,6 +33,16 @@ def dense(pointer: SparseAffinity, references: int) -> torch.Tensor:
     return full.scatter_add(1, pointer.index, pointer.weight)
 
 
+def assert_same(found: SparseAffinity, plain: SparseAffinity, references: int) -> None:
+    """The same cells with the same weights; of cells alike to rounding, either may be the last."""
+    ranked = [pointer.weight.sort(1, descending=True).values for pointer in (found, plain)]
+    torch.testing.assert_close(*ranked, atol=1e-4, rtol=0)
+    one, other = dense(found, references), dense(plain, references)
+    differ = (one - other).abs() > 1e-4
+    last = ranked[1][:, -1:].expand_as(one)
+    assert not differ.any() or float((torch.maximum(one, other) - last)[differ].abs().max()) < 1e-4
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(1, 19), st.integers(1, 27), st.lists(st.sampled_from([0, 1, 3, 8, 9, 20, 33]),
@@ -51,9 +61,7 @@ def test_it_equals_the_plain_definition(h, w, radius, top_k, shape, channels, le
     knobs = {"radius": radius, "top_k": top_k, "temperature": 0.07, "radius_shape": shape}
     plain = full_affinity(maps[0], maps[1:], **knobs)
     found = tiled_affinity(maps[0], list(maps[1:]), search=search, **knobs)
-    torch.testing.assert_close(
-        dense(found, len(radius)), dense(plain, len(radius)), atol=1e-4, rtol=0
-    )
+    assert_same(found, plain, len(radius))
 
 
 @pytest.fixture

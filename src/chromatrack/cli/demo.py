@@ -100,10 +100,10 @@ def run_demo(
     if frames < 3:
         raise InputError(f"the demo scores all but its first and last frame, got frames={frames}")
     if tracker is None:
-        from chromatrack.tracking.cores import leave_cores
+        from chromatrack.tracking.cores import prepare_process
         from chromatrack.tracking.tracker import Tracker
 
-        leave_cores()
+        prepare_process()
         tracker = Tracker.from_pretrained(model, device=device)
     check_output_folder(
         output,

@@ -51,7 +51,7 @@ def correct(
     from chromatrack.runs.correct import plan_correction, tracker_of
     from chromatrack.runs.marks_json import read_run_marks
     from chromatrack.runs.reader import read_result
-    from chromatrack.tracking.cores import leave_cores
+    from chromatrack.tracking.cores import prepare_process
 
     source, known = read_result(run).find_video(video), read_run_marks(run)
     opened = source_for(marks, source, start=0)
@@ -64,7 +64,7 @@ def correct(
         return described(new, opened, probe(source), more=[str(plan)])
     tell_warned(opened)
     _warn_of_new_boxes(new, known)
-    leave_cores()
+    prepare_process()
     with frame_bar() as report:
         done = run_correction(
             tracker_of(run, device=device),

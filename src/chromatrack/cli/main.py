@@ -21,6 +21,7 @@ from chromatrack import __version__
 from chromatrack.cli.batch import batch
 from chromatrack.cli.edit import correct, paint
 from chromatrack.cli.evaluate import BENCHMARKS, evaluate_app
+from chromatrack.cli.exchange import export
 from chromatrack.cli.export_model import export_model
 from chromatrack.cli.frame import frame
 from chromatrack.cli.live import live
@@ -112,17 +113,8 @@ def _app() -> tyro.extras.SubcommandApp:
 
 
 WORK = (
-    frame,
-    track,
-    live,
-    correct,
-    colorize,
-    paint,
-    stabilize,
-    events,
-    batch,
-    train,
-    train_decoder,
+    *(frame, track, live, correct, export, colorize, paint, stabilize, events, batch),
+    *(train, train_decoder),
 )
 SHOW = (export_model, demo, doctor)
 COMMANDS: dict[str, Sequence[str]] = {

@@ -18,7 +18,13 @@ from chromatrack.cli.knobs import knobs, turned
 from chromatrack.errors import InputError
 from chromatrack.evaluation.protocols import ProtocolName, protocol, with_floor
 from chromatrack.propagation.config import PropagateConfig
-from chromatrack.tracking.config import QUALITIES, Device, Quality, TrackConfig
+from chromatrack.tracking.config import (
+    COLOR_QUALITIES,
+    QUALITIES,
+    Device,
+    Quality,
+    TrackConfig,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,7 +40,7 @@ else:
     # What only the protocols of others turn; what has one usual value, whoever tracks or colours.
     OTHERS = {"square", "long_multiple", "upsample", "stretch", "pinned", "fill", "harden"}
     OTHERS |= {"restrict_recent", "similarity", "faint", "moved_after", "moved_dilation"}
-    PRESET = {"size", "adapt", "redetect", "decoder", "first", "spacing", "top_k", "radius_shape"}
+    PRESET = {"adapt", "redetect", "decoder", "first", "spacing", "top_k", "radius_shape"}
     EvaluateKnobs = knobs("EvaluateKnobs", TrackConfig, PropagateConfig, without=["protocol"])
     TrackKnobs = knobs(
         "TrackKnobs", TrackConfig, PropagateConfig, without=OTHERS | {"protocol"}, preset=PRESET
@@ -56,14 +62,16 @@ class ColorSettings(ColorKnobs):
     Args:
         model: a shipped model's name, or the path of a weights file.
         device: where to run; auto takes CUDA, then MPS, then the CPU.
+        quality: fast embeds frames at 320 lines instead of 480; best is normal here.
     """
 
     model: str = "small"
     device: Device = "auto"
+    quality: Quality = "normal"
 
     def given(self) -> dict[str, Any]:
-        """The fields of the configuration that were turned."""
-        return turned(self, ColorKnobs)
+        """The fields of the configuration that were turned, by themselves or by the quality."""
+        return COLOR_QUALITIES[self.quality] | turned(self, ColorKnobs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +81,7 @@ class Settings(TrackKnobs):
     Args:
         model: a shipped model's name, or the path of a weights file.
         device: where to run; auto takes CUDA, then MPS, then the CPU.
-        quality: best spends more time on tracking: it sets --mirror.
+        quality: fast sets --size 320 --recent 2, best --mirror: less or more time on tracking.
     """
 
     model: str = "small"
@@ -100,10 +108,10 @@ def load_tracker(settings: Settings | ColorSettings) -> Tracker:
     Raises:
         WeightsError, InputError: no such model, or a setting out of its range.
     """
-    from chromatrack.tracking.cores import leave_cores
+    from chromatrack.tracking.cores import prepare_process
     from chromatrack.tracking.tracker import Tracker
 
-    leave_cores()
+    prepare_process()
     config = track_config(settings)
     asked = settings.model, settings.device, config
     if _kept is not None and asked in _kept:
@@ -194,7 +202,7 @@ class Evaluated(EvaluateKnobs):
             random and identity are the baselines.
         protocol: whose way of copying labels.
         device: where to run; auto takes CUDA, then MPS, then the CPU.
-        quality: best spends more time on tracking: it sets --mirror.
+        quality: fast sets --size 320 --recent 2, best --mirror: less or more time on tracking.
         layer: of resnet: and vit:, which layer or block is read; None: 3, and the last.
         offset: of FILE.onnx and callable:, the pixel at which cell 0 lies; None: the middle of
             its stride.

@@ -89,7 +89,7 @@ def fold_batch_norm(encoder: Encoder) -> Encoder:
     folded.stem = fuse_conv_bn_eval(folded.stem, folded.bn)
     folded.bn = nn.Identity()  # pyright: ignore[reportAttributeAccessIssue]
     make_convolutions_fast(folded)
-    return channels_last(folded) if encoder.spec.clip_length == 1 else folded
+    return folded
 
 
 def channels_last(encoder: Encoder) -> Encoder:

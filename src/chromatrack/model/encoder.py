@@ -71,12 +71,14 @@ class Encoder(nn.Module):
     """Base of all encoders: sRGB frames in, unit-length feature maps out.
 
     Any module with a `spec` and this `forward` can be used for tracking. decoder: weights file of
-    the mask decoder that comes with it, if one does.
+    the mask decoder that comes with it, if one does. precision: of products when it is used to
+    track or colour (`model.placement`); None: as they come.
     """
 
     spec: FeatureSpec
     config: EncoderConfig
     decoder: Path | None = None
+    precision: torch.dtype | None = None
 
     def forward(self, rgb: Tensor) -> Tensor:
         """Embed frames.
@@ -92,11 +94,17 @@ class Encoder(nn.Module):
 
     def plain(self, rgb: Tensor) -> Tensor:
         """`forward` before it is brought to unit length: what plain inner products compare."""
-        return self.project(normalize_lab(rgb_to_lab(rgb)))
+        return self._projected(normalize_lab(rgb_to_lab(rgb)))
 
     def embed(self, lab: Tensor) -> Tensor:
         """Embed normalised Lab `(B, 3, H, W)`, unit length per cell."""
-        return F.normalize(self.project(lab), dim=1)
+        return F.normalize(self._projected(lab), dim=1)
+
+    def _projected(self, lab: Tensor) -> Tensor:
+        if self.precision is None:
+            return self.project(lab)
+        with torch.autocast(lab.device.type, dtype=self.precision):
+            return self.project(lab).float()
 
     def project(self, lab: Tensor) -> Tensor:
         """`embed` before it is brought to unit length; training enters here, channels hidden."""

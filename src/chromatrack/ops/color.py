@@ -5,6 +5,7 @@ Lab is D65, 2 degree observer: L in [0, 100], a and b in about [-110, 110].
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Literal
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from chromatrack.errors import InputError
 from chromatrack.ops.compiled import can_compile, compiled
+from chromatrack.ops.kept import kept
 
 Gamut = Literal["clip", "desaturate"]
 
@@ -36,10 +38,23 @@ def _check_channels(name: str, image: Tensor, channels: int) -> None:
         )
 
 
-def _apply_matrix(matrix: Tensor, image: Tensor) -> Tensor:
+def _apply_matrix(matrix: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
     """(3, 3) matrix on the channel axis of (..., 3, H, W)."""
     flat = image.flatten(-2)
-    return (matrix.to(flat.dtype).to(flat.device) @ flat).unflatten(-1, image.shape[-2:])
+    return (matrix(flat) @ flat).unflatten(-1, image.shape[-2:])
+
+
+def _from_rgb() -> Tensor:
+    matrix = torch.tensor(_RGB_TO_XYZ, dtype=torch.float64)
+    return matrix / torch.tensor(_WHITE).double()[:, None]
+
+
+def _to_rgb() -> Tensor:
+    matrix = torch.linalg.inv(torch.tensor(_RGB_TO_XYZ, dtype=torch.float64))
+    return matrix * torch.tensor(_WHITE).double()[None, :]
+
+
+_kept_from_rgb, _kept_to_rgb = kept(_from_rgb), kept(_to_rgb)
 
 
 def _power(base: Tensor, exponent: float) -> Tensor:
@@ -70,8 +85,7 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
 def _to_lab_by_tensors(rgb: Tensor) -> Tensor:
     curve = _power(((rgb + 0.055) / 1.055), 2.4)
     linear = torch.where(rgb > 0.04045, curve, rgb / 12.92)
-    matrix = torch.tensor(_RGB_TO_XYZ, dtype=torch.float64) / torch.tensor(_WHITE).double()[:, None]
-    xyz = _apply_matrix(matrix, linear)
+    xyz = _apply_matrix(_kept_from_rgb, linear)
     f = torch.where(xyz > _EPSILON, _power(xyz, 1 / 3), _KAPPA * xyz + 16 / 116)
     fx, fy, fz = f.unbind(-3)
     return torch.stack([116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)], dim=-3)
@@ -136,8 +150,7 @@ def lab_to_rgb(lab: Tensor, *, gamut: Gamut = "clip") -> Tensor:
     fy = (lightness + 16) / 116
     f = torch.stack([fy + a / 500, fy, (fy - b / 200).clamp(min=0)], dim=-3)
     xyz = torch.where(f > _EPSILON ** (1 / 3), f**3, (f - 16 / 116) / _KAPPA)
-    matrix = torch.linalg.inv(torch.tensor(_RGB_TO_XYZ, dtype=torch.float64))
-    linear = _apply_matrix(matrix * torch.tensor(_WHITE).double()[None, :], xyz)
+    linear = _apply_matrix(_kept_to_rgb, xyz)
     if gamut == "desaturate":
         linear = _desaturate(linear, xyz[..., 1:2, :, :].clamp(0, 1))
     curve = 1.055 * _power(linear, 1 / 2.4) - 0.055

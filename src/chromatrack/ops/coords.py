@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from chromatrack.errors import InputError
+from chromatrack.ops.kept import kept
 
 Array = TypeVar("Array", Tensor, np.ndarray)
 
@@ -86,6 +87,14 @@ def pixel_grid(cells: Sequence[int], *, stride: float, offset: float) -> Tensor:
     y = cell_to_pixel(torch.arange(h, dtype=torch.float32), stride=stride, offset=offset)
     x = cell_to_pixel(torch.arange(w, dtype=torch.float32), stride=stride, offset=offset)
     return torch.stack([x[None, :].expand(h, w), y[:, None].expand(h, w)], dim=-1)
+
+
+def _planes(cells: tuple[int, int], stride: float, offset: float) -> Tensor:
+    return pixel_grid(cells, stride=stride, offset=offset).permute(2, 0, 1).contiguous()
+
+
+grid_like = kept(_planes, most=8)
+"""`grid_like(x, cells, stride, offset)`: the same as `(2, h, w)`, in x's type and on its device."""
 
 
 Box = tuple[float, float, float, float]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from chromatrack.ops.compiled import box_mean, coarse_image
 from chromatrack.ops.coords import FeatureSpec, cell_count, image_size, pixel_to_cell
+from chromatrack.ops.kept import kept
 
 
 def planes(rgb: np.ndarray) -> Tensor:
@@ -69,8 +70,8 @@ def resize(image: Tensor, size: Sequence[int]) -> Tensor:
 def upsample(label_map: Tensor, *, size: tuple[int, int], spec: FeatureSpec) -> Tensor:
     """Bilinear `(L, h, w)` -> `(L, H, W)`, each cell at its own pixel position (spec)."""
     h, w = label_map.shape[-2:]
-    rows, columns = _linear(h, size[0], spec), _linear(w, size[1], spec)
-    return rows.to(label_map) @ label_map @ columns.to(label_map).T
+    rows, columns = (_kept_linear(label_map, *n, spec) for n in ((h, size[0]), (w, size[1])))
+    return rows @ label_map @ columns.T
 
 
 def _linear(cells: int, pixels: int, spec: FeatureSpec) -> Tensor:
@@ -78,6 +79,9 @@ def _linear(cells: int, pixels: int, spec: FeatureSpec) -> Tensor:
     places = torch.arange(pixels, dtype=torch.float32)
     at = pixel_to_cell(places, stride=spec.stride, offset=spec.offset).clamp(0, cells - 1)
     return (1 - (at[:, None] - torch.arange(cells)).abs()).clamp(min=0)
+
+
+_kept_linear = kept(_linear)
 
 
 COARSE = 4
@@ -177,10 +181,18 @@ class CoarseImage:
 def to_coarse(label_map: Tensor, *, size: tuple[int, int], spec: FeatureSpec) -> Tensor:
     """Cells `(L, h, w)` -> `(L, ceil(H / 4), ceil(W / 4))`: means of `upsample` to size (H, W)."""
     rows, columns = (
-        _coarse(_linear(cells, pixels, spec).T[:, None])[:, 0].T
+        _kept_to_coarse(label_map, cells, pixels, spec)
         for cells, pixels in zip(label_map.shape[-2:], size, strict=True)
     )
-    return rows.to(label_map) @ label_map @ columns.to(label_map).T
+    return rows @ label_map @ columns.T
+
+
+def _to_coarse(cells: int, pixels: int, spec: FeatureSpec) -> Tensor:
+    """Weights `(steps, cells)` along an axis of that many pixels."""
+    return _coarse(_linear(cells, pixels, spec).T[:, None])[:, 0].T.contiguous()
+
+
+_kept_to_coarse = kept(_to_coarse)
 
 
 def from_coarse(labels: Tensor, size: tuple[int, int]) -> Tensor:
@@ -194,16 +206,18 @@ def coarse_to_cells(label: Tensor, *, size: tuple[int, int], spec: FeatureSpec) 
 
     As `to_cells` of `from_coarse`, along one axis after the other.
     """
-    rows, columns = (_of_coarse(pixels, spec) for pixels in size)
-    return rows.to(label) @ label @ columns.to(label).T
+    rows, columns = (_kept_of_coarse(label, pixels, spec) for pixels in size)
+    return rows @ label @ columns.T
 
 
-@lru_cache(64)
 def _of_coarse(pixels: int, spec: FeatureSpec) -> Tensor:
     """Weights `(cells, steps)` along an axis of that many pixels."""
     each = torch.eye(-(-pixels // COARSE))[:, None, None, :]  # a picture of one row of each
     fine = F.interpolate(each, size=(1, each.shape[-1] * COARSE), mode="bilinear")[..., :pixels]
     return to_cells(fine, spec)[:, 0, 0].T.contiguous()
+
+
+_kept_of_coarse = kept(_of_coarse)
 
 
 def _extent(label: Tensor, *, margin: int) -> tuple[slice, slice]:

@@ -16,13 +16,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.ops.compiled import can_compile, compiled
+from chromatrack.ops.kept import kept
 
 
-def square_offsets(radius: int, *, step: float = 1.0) -> Tensor:
+def square_offsets(radius: int, step: float = 1.0) -> Tensor:
     """`((2 radius + 1)^2, 2)` float32 xy offsets on a square grid around 0, `step` apart."""
     d = torch.arange(-radius, radius + 1) * step
     y, x = torch.meshgrid(d, d, indexing="ij")
     return torch.stack([x, y], dim=-1).reshape(-1, 2)
+
+
+offsets_like = kept(square_offsets)
+"""The same as `offsets_like(xy, radius, step)`, in the type and on the device of `xy`."""
 
 
 def sample(maps: Tensor, xy: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.ops.compiled import window_max
+from chromatrack.ops.compiled import mean_of_largest, window_max
 from chromatrack.propagation.relabeling import Relabeling
 
 VIEWS = 4
@@ -20,7 +20,6 @@ MARGIN = 3
 """Cells cut out around an object."""
 
 _CELLS = 256  # cells kept of a view, of its own and of its surroundings each
-_NEAREST = 3  # how many of the most similar cells a likeness is averaged over
 _COARSE_FROM = 3000  # cells of a frame above which it is searched at half the resolution, or less
 _FIT_FROM = 400  # cells of a view above which it is first fitted at half the resolution, or less
 _NEW_BELOW = 0.75  # likeness to all views below which a cell looks new
@@ -33,7 +32,7 @@ def likeness(cells: Tensor, gallery: Tensor) -> Tensor:
     """Mean cosine to the most similar cells of a gallery: `(n, C)`, `(m, C)` -> `(n,)`."""
     if len(gallery) == 0:
         return cells.new_full((len(cells),), -1.0)
-    return (cells @ gallery.T).topk(min(_NEAREST, len(gallery)), dim=1).values.mean(1)
+    return mean_of_largest(gallery @ cells.T)
 
 
 @dataclass(frozen=True)

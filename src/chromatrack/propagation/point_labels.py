@@ -20,7 +20,7 @@ from chromatrack.ops.coords import (
     inside_image,
     pixel_to_cell,
 )
-from chromatrack.ops.subpixel import best_steps, patch_similarity, patches, slide, square_offsets
+from chromatrack.ops.subpixel import best_steps, offsets_like, patch_similarity, patches, slide
 from chromatrack.propagation.relabeling import Relabeling
 
 WIDTH = 0.8
@@ -80,9 +80,9 @@ class Templates:
         return Templates(self.features[which], self.pixels[which])
 
 
-_AROUND = square_offsets(1)  # cells
-_TRIES = square_offsets(2)  # cells
-_PIXELS = square_offsets(4, step=2.0)  # working pixels
+_AROUND = 1  # cells around a point, each way
+_TRIES = 2
+_PIXELS = 4, 2.0  # steps each way, of working pixels
 _HIDDEN = 0.15  # confidence below which a frame is to say nothing on a point later
 _LEAST_MATCH = 0.6  # correlation of pixels from which their position is believed
 _AGE = 4  # frames between two templates that are kept for telling what comes in front
@@ -213,7 +213,7 @@ class PointTracks:
         return pixel_to_cell(pixels, stride=self.spec.stride, offset=self.spec.offset)
 
     def _templates(self, features: Tensor, image: Tensor, xy: Tensor) -> Templates:
-        around, pixels = _AROUND.to(xy), _PIXELS.to(xy)
+        around, pixels = offsets_like(xy, _AROUND), offsets_like(xy, *_PIXELS)
         return Templates(patches(features, xy, around), patches(image, self._pixel(xy), pixels))
 
     def _seen(self, features: Tensor, image: Tensor, soft: Tensor) -> tuple[Seen, Tensor]:
@@ -235,7 +235,7 @@ class PointTracks:
         marked, last, elder = self.marked, self.last, self.elder
         if which is not None:
             marked, last, elder = marked[which], last[which], elder[which]
-        around, tries = _AROUND.to(guess), _TRIES.to(guess)
+        around, tries = offsets_like(guess, _AROUND), offsets_like(guess, _TRIES)
         both = (marked.features, last.features)
         found = best_steps(features, both, guess, offsets=around, tries=tries)
         (a, like_a), (b, like_b) = found
@@ -258,7 +258,7 @@ class PointTracks:
     def _refine_pixels(
         self, image: Tensor, marked: Templates, last: Templates, xy: Tensor
     ) -> Tensor:
-        pixels = _PIXELS.to(xy)
+        pixels = offsets_like(xy, *_PIXELS)
         places, matches = [], []
         for template in (marked.pixels, last.pixels):
             start = self._pixel(xy)
@@ -281,7 +281,7 @@ class PointTracks:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Look for hidden points in a neighbourhood that grows while they are hidden."""
         _, h, w = features.shape
-        middle = self.marked.features[which][:, len(_AROUND) // 2]
+        middle = self.marked.features[which][:, (2 * _AROUND + 1) ** 2 // 2]
         scores = F.normalize(middle, dim=1) @ F.normalize(features.flatten(1), dim=0)
         place = self.xy[which]
         y = torch.arange(h, device=xy.device).repeat_interleave(w)

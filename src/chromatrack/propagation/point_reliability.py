@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.ops.coords import FeatureSpec, image_size
-from chromatrack.ops.subpixel import patch_similarity, patches, sample, square_offsets
+from chromatrack.ops.subpixel import offsets_like, patch_similarity, patches, sample, square_offsets
 from chromatrack.propagation.config import RECENT_REACH
 from chromatrack.propagation.memory_bank import MemoryBank, Reference
 from chromatrack.propagation.point_labels import Seen, centres
@@ -28,7 +28,7 @@ NEAR = 8.0
 RASTER = 256
 """Pixels of either side: distances count as in TAP-Vid (Doersch et al. 2022), whatever the size."""
 
-AROUND = square_offsets(1)
+AROUND = 1
 """Cells of a point's patch: 3 x 3."""
 
 OTHERS = 4
@@ -70,7 +70,7 @@ def landed(features: Tensor, xy: Tensor, onto: Tensor, near: Tensor, *, reach: i
         reach: cells up, down, left and right of it.
     """
     h, w = onto.shape[1:]
-    cells = F.normalize(patches(features, xy, AROUND.to(xy)), dim=2)
+    cells = F.normalize(patches(features, xy, offsets_like(xy, AROUND)), dim=2)
     side = 2 * reach + 1
     middle = near.round().long()
     step = torch.arange(-reach - 1, reach + 2, device=near.device)
@@ -78,7 +78,7 @@ def landed(features: Tensor, xy: Tensor, onto: Tensor, near: Tensor, *, reach: i
     there = onto.flatten(1).T[rows[:, :, None] * w + columns[:, None, :]]
     scores = (there.flatten(1, 2) @ cells.transpose(1, 2)).unflatten(1, (side + 2, side + 2))
     whole = scores.new_zeros(len(scores), side, side)
-    for number, (x, y) in enumerate(AROUND.long().tolist()):
+    for number, (x, y) in enumerate(square_offsets(AROUND).long().tolist()):
         whole += scores[:, 1 + y : 1 + y + side, 1 + x : 1 + x + side, number]
     x, y = middle[:, :1] + step[1:-1], middle[:, 1:] + step[1:-1]
     outside = ((y < 0) | (y >= h))[:, :, None] | ((x < 0) | (x >= w))[:, None, :]
@@ -216,7 +216,7 @@ def _signals(
     pixels, spec = image_size(step.input.image), watch.spec
     marked, _ = centres(mark.label_map[[first + row for row in rows]])
     xy, there = seen.xy[rows], [mark.features, watch.colors[mark.index]]
-    around = AROUND.to(xy)
+    around = offsets_like(xy, AROUND)
     own, own_ab = (patches(maps, xy, around) for maps in (step.features, ab))
     marked_own, marked_ab = (patches(maps, marked, around) for maps in there)
     columns = [

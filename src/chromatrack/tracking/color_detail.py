@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.ops.affinity import SparseAffinity
-from chromatrack.ops.coords import FeatureSpec, cell_to_pixel, image_size, pixel_grid, pixel_to_cell
-from chromatrack.ops.subpixel import square_offsets
+from chromatrack.ops.coords import FeatureSpec, cell_to_pixel, grid_like, image_size, pixel_to_cell
+from chromatrack.ops.subpixel import offsets_like, square_offsets
 
 # ALIKE and COPIED: by the error at 0.2 and 2 s on six clips of docs/results.md's colour table.
 NEAR = 1.5
@@ -121,7 +121,7 @@ def pointed_places(pointer: SparseAffinity, own: Sequence[int], *, stride: int) 
     weight = pointer.weight * near
     weight = weight / weight.sum(1, keepdim=True).clamp(min=1e-9)
     place = torch.stack([(weight * x).sum(1), (weight * y).sum(1)]).reshape(2, h, w)
-    here = pixel_grid((h, w), stride=1, offset=0).permute(2, 0, 1).to(place)
+    here = grid_like(place, (h, w), 1, 0)
     picture = number.gather(1, best).clamp(min=0).reshape(h, w)
     return Places((place - here) * stride, picture, top.reshape(h, w) > 0)
 
@@ -150,7 +150,7 @@ def slide_to_fit(
         seen = there[:, reach + y : reach + y + side, reach + x : reach + x + side]
         apart = (seen - here).abs_().clamp_(max=WORST).mean((1, 2))
         fits.append(apart + STAY * (x * x + y * y) ** 0.5)
-    step = offsets.to(light)[torch.stack(fits).argmin(0)]
+    step = offsets_like(light, reach)[torch.stack(fits).argmin(0)]
     shift = places.shift + scale * step.T.reshape(2, h, w)
     return Places(shift, places.picture, places.lends)
 
@@ -189,7 +189,7 @@ def _patches(
 ) -> Tensor:
     """Values `(h * w, side^2)` of `(R, 1, H, W)` maps around cells, or around their places."""
     offset = (spec.offset - (scale - 1) / 2) / scale
-    xy = pixel_grid(size, stride=spec.stride / scale, offset=offset).permute(2, 0, 1).to(maps)
+    xy = grid_like(maps, tuple(size), spec.stride / scale, offset)
     picture = None
     if places is not None:
         xy, picture = xy + places.shift / scale, places.picture.reshape(-1, 1)
@@ -238,7 +238,7 @@ def mix(
         `(2, H, W)` ab.
     """
     size = image_size(light)
-    here = pixel_grid(size, stride=1, offset=0).permute(2, 0, 1).to(light)
+    here = grid_like(light, tuple(size), 1, 0)
     total, says = copied * COPIED, torch.full_like(light, COPIED)
     for cells, kernel in around(places.state(), size, spec=spec):
         found = look(pictures, here + cells[:2], cells[2])

@@ -14,11 +14,22 @@ if TYPE_CHECKING:
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
-Quality = Literal["normal", "best"]
+Quality = Literal["fast", "normal", "best"]
 """How much time to spend on better results."""
 
-QUALITIES: dict[Quality, dict[str, bool]] = {"normal": {}, "best": {"mirror": True}}
-"""The fields of `TrackConfig` that each sets, as far as the user does not."""
+QUALITIES: dict[Quality, dict[str, int | bool]] = {
+    "fast": {"size": 320, "recent": 2},
+    "normal": {},
+    "best": {"mirror": True},
+}
+"""The fields of `TrackConfig` and `PropagateConfig` that each sets, as far as the user does not."""
+
+COLOR_QUALITIES: dict[Quality, dict[str, int | bool]] = {
+    "fast": {"size": 320},
+    "normal": {},
+    "best": {},
+}
+"""The same to colour with: there the mirrored frame is of no use, and no recent frames are."""
 
 
 ENLARGE = 2.0
@@ -32,8 +43,8 @@ class TrackConfig:
     Those from `square` to `protocol` are for the protocols of others (`evaluation.protocols`).
 
     Args:
-        size: short side in pixels at which frames are embedded; smaller ones are enlarged, up to
-            twice.
+        size: short side in pixels at which frames are embedded (480); smaller ones are enlarged, up
+            to twice.
         stride: pixels per cell; None keeps the model's own (small: 8).
         adapt: how far the model's normalisation leans towards the clip's first frame, 0 to 1.
         mirror: average features with those of the mirrored frame: better, twice the encoder's time;

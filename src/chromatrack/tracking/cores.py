@@ -1,8 +1,10 @@
-"""Which cores do what: torch's own threads, and the thread that works on the next frames."""
+"""Which cores do what, and how memory is given back: what a process is told before it tracks."""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 
 import torch
 
@@ -36,6 +38,32 @@ def leave_cores() -> None:
     """
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, min(torch.get_num_threads(), usable_cores() // 2)))
+
+
+def prepare_process() -> None:
+    """What commands do before they load a model: `leave_cores` and `give_back_memory`."""
+    leave_cores()
+    give_back_memory()
+
+
+_MMAP_THRESHOLD = -3  # its number in glibc's malloc.h
+_OWN_FROM = 4 << 20
+"""Bytes from which a tensor has pages of its own."""
+
+
+def give_back_memory() -> None:
+    """Have large tensors return to the system when they go, on Linux.
+
+    glibc learns from the first large ones that go to keep their places for others, up to 32 MiB
+    each; ours are of many sizes, so that the places fit few of them and 100 to 200 MiB more are
+    held. The pages of smaller ones would be made anew too often. What the user asked for
+    (MALLOC_MMAP_THRESHOLD_) stays.
+    """
+    if not sys.platform.startswith("linux") or "MALLOC_MMAP_THRESHOLD_" in os.environ:
+        return
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
+    if set_option is not None:
+        set_option(_MMAP_THRESHOLD, _OWN_FROM)
 
 
 def is_ahead_worth_it(device: torch.device) -> bool:

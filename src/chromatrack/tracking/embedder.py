@@ -18,6 +18,7 @@ from chromatrack.model.encoder import (
     normalize_lab,
 )
 from chromatrack.model.mask_decoder import load_decoder
+from chromatrack.model.placement import placed
 from chromatrack.model.weights import decoder_path
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import FeatureSpec
@@ -121,7 +122,7 @@ class FrameEmbedder:
             image = normalize_lab(lab)
             encoder = adapt(encoder, image, share=self.config.adapt, grey=grey)
         config = self.config.color if grey else self.config.propagate
-        fast = fold_batch_norm(encoder)
+        fast = placed(fold_batch_norm(encoder), self.device)
         if config.similarity != "cosine":
             fast = PlainEncoder(fast)
         return MirroredEncoder(fast) if self.config.mirror and not grey else fast

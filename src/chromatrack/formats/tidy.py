@@ -1,0 +1,119 @@
+"""One long table of everything tracked, one row per thing (or joint) and frame: tidy data.
+
+Columns, the same in CSV and Parquet:
+
+| column | what |
+|---|---|
+| frame | number in the video, from 0 |
+| time_s | when it is shown, seconds |
+| kind | object, box, point or joint |
+| id | the thing's id; of a joint, its instance's |
+| name | what it is called, empty without a name |
+| part | the joint's name, empty of other kinds |
+| x_px, y_px | a point's or joint's place; of a box and an object's mask, its left and top edge |
+| width_px, height_px | of a box, or of the box around a mask |
+| area_px | of a mask, pixels |
+| visible | whether it is seen |
+| confidence | in [0, 1], as the tracker says |
+| reliability | in [0, 1], chance that an object's mask is right |
+
+Empty (null) where nothing is known, or the column says nothing of the kind. A point is counted from
+the centre of the top-left pixel; a box covers the pixel columns x .. x + width - 1.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from chromatrack.formats.csv_tables import TrackData
+from chromatrack.formats.exchange import ExportOptions
+from chromatrack.formats.tracked_video import TrackedVideo, mask_boxes
+
+COLUMNS: dict[str, type] = {
+    "frame": int, "time_s": float, "kind": str, "id": int, "name": str, "part": str,
+    "x_px": float, "y_px": float, "width_px": float, "height_px": float, "area_px": int,
+    "visible": bool, "confidence": float, "reliability": float,
+}  # fmt: skip
+"""Every column and the type of its cells."""
+
+Row = tuple[object, ...]
+"""A row's cells in the order of COLUMNS; None where there is nothing to say."""
+
+
+def tidy_rows(tracked: TrackedVideo, options: ExportOptions) -> Iterator[Row]:
+    """All rows, frame by frame; on each objects, boxes, points, joints, by id."""
+    first = int(tracked.frames[0])
+    shift = 0 if options.start_number is None else options.start_number - first
+    masks = tracked.masks() if tracked.objects else None
+    for n, (frame, time) in enumerate(
+        zip(tracked.frames.tolist(), tracked.times.tolist(), strict=True)
+    ):
+        head = frame + shift, time
+        if masks is not None:
+            yield from _objects(tracked, n, head, next(masks))
+        for number, box in sorted(tracked.boxes.items()):
+            yield _placed(tracked, head, "box", number, box, n)
+        for number, point in sorted(tracked.points.items()):
+            yield _placed(tracked, head, "point", number, point, n)
+        for number, pose in sorted(tracked.keypoints.items()):
+            yield from _joints(tracked, head, number, pose, n)
+
+
+def write_csv(tracked: TrackedVideo, path: Path, options: ExportOptions) -> list[str]:
+    """Write the table as CSV, UTF-8, '.' as decimal mark, 1 and 0 for visible."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(COLUMNS)
+        for row in tidy_rows(tracked, options):
+            table.writerow([_cell(value) for value in row])
+    return []
+
+
+def _objects(
+    tracked: TrackedVideo, n: int, head: tuple[int, float], mask: np.ndarray
+) -> Iterator[Row]:
+    boxes = mask_boxes(mask)
+    for number, row in sorted(tracked.objects.items()):
+        place = boxes.get(number, (None,) * 4)
+        area = int(np.count_nonzero(mask == number))
+        said = bool(row.present[n]), _number(row.confidence[n]), _number(row.reliability[n])
+        name = tracked.names.get(("object", number))
+        yield (*head, "object", number, name, None, *place, area, *said)
+
+
+def _placed(
+    tracked: TrackedVideo, head: tuple[int, float], kind: str, number: int, data: TrackData, n: int
+) -> Row:
+    place = [_number(value) for value in data.values[n]]
+    place += [None] * (4 - len(place))
+    name = tracked.names.get(("box" if kind == "box" else "point", number))
+    said = bool(data.visible[n]), _number(data.confidence[n]), None
+    return (*head, kind, number, name, None, *place, None, *said)
+
+
+def _joints(
+    tracked: TrackedVideo, head: tuple[int, float], number: int, data: TrackData, n: int
+) -> Iterator[Row]:
+    parts = tracked.skeleton.names if tracked.skeleton else ()
+    name = tracked.names.get(("keypoints", number))
+    for j, (x, y) in enumerate(data.values[n]):
+        part = parts[j] if j < len(parts) else str(j)
+        said = bool(data.visible[n][j]), _number(data.confidence[n][j]), None
+        place = _number(x), _number(y), None, None, None
+        yield (*head, "joint", number, name, part, *place, *said)
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, float):
+        return f"{value:.6g}" if abs(value) < 1 else f"{value:.9g}"
+    return "" if value is None else value

@@ -1,0 +1,161 @@
+"""A run's results written in a format that another tool reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from chromatrack.errors import InputError
+from chromatrack.formats.csv_tables import TrackData
+from chromatrack.formats.exchange import (
+    ExportOptions,
+    checked_output,
+    format_named,
+)
+from chromatrack.formats.keypoints import read_keypoint_tracks
+from chromatrack.formats.tracked_video import ObjectTrack, TrackedVideo
+from chromatrack.runs.file_names import TABLES, keep_runs
+from chromatrack.runs.reader import ASSUMED_FPS, Result
+from chromatrack.runs.staging import Staging
+from chromatrack.structures import Kind
+
+EXPORTS = "exports"
+"""Folder of a run for what `track --export` writes."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written. notes: what the user should know, such as what the format cannot carry."""
+
+    path: Path
+    notes: tuple[str, ...]
+
+
+def tracked_video(result: Result) -> TrackedVideo:
+    """A run as the writers of formats take it: every table has a row for each frame.
+
+    Raises:
+        InputError: tables or masks of what was tracked were left out of the run by choice.
+    """
+    result.needs_masks()
+    tables: dict[Kind, Mapping[int, TrackData]] = {
+        kind: result.tracks(kind) for kind in ("point", "box", "keypoints")
+    }
+    skeleton = None
+    if tables["keypoints"]:
+        skeleton, _ = read_keypoint_tracks(result.folder / TABLES["keypoints"])
+    frames, times = result.indices, result.times
+    every = {
+        kind: {number: _on_all(data, frames, times) for number, data in table.items()}
+        for kind, table in tables.items()
+    }
+    steps = np.diff(times)
+    fps = result.fps or (float(1 / np.median(steps)) if len(steps) else ASSUMED_FPS)
+    return TrackedVideo(
+        video=result.video_path,
+        size=result.size,
+        frames=frames,
+        times=times,
+        fps=fps,
+        objects={number: _object(result, number) for number in result.ids("object")},
+        points=every["point"],
+        boxes=every["box"],
+        keypoints=every["keypoints"],
+        skeleton=skeleton,
+        names=result.names,
+        mask=result.mask,
+    )
+
+
+def export_run(
+    result: Result,
+    name: str,
+    output: Path,
+    *,
+    options: ExportOptions | None = None,
+    overwrite: bool = False,
+) -> Exported:
+    """Write a run in the format of a name, whole or not at all.
+
+    Args:
+        output: a file (the format's suffix is added where it has none) or, for formats that are
+            folders, a folder.
+        overwrite: files of the same names may be there; else the output must be new, or an empty
+            folder.
+
+    Raises:
+        InputError: no such format, nothing that it carries was tracked, its extra is missing, or
+            something is there already. OutputError: it cannot be written.
+    """
+    chosen = format_named(name)
+    path = checked_output(Path(output), chosen)
+    _check_free(path, is_folder=chosen.is_folder, overwrite=overwrite)
+    tracked = tracked_video(result)
+    has = tracked.kinds()
+    if not set(has) & set(chosen.kinds):
+        raise InputError(
+            f"{name}: carries {_listed(chosen.kinds)}, but {result.folder} has {_listed(has)} "
+            "alone; choose another format"
+        )
+    write = chosen.load_writer()
+    with Staging(path) as stage:
+        if chosen.is_folder:
+            stage.path.mkdir(parents=True)
+        notes = list(write(tracked, stage.path, options or ExportOptions()))
+        stage.put_in_place()
+    if left := [kind for kind in has if kind not in chosen.kinds]:
+        notes.append(f"{name} has no place for {_listed(left)}: left out")
+    return Exported(path, tuple(notes))
+
+
+def _check_free(path: Path, *, is_folder: bool, overwrite: bool) -> None:
+    """InputError if something is in the way of an output, or it would go into a run's own files."""
+    inside = path.resolve().parent
+    if inside.name != EXPORTS:
+        keep_runs(path)
+    if is_folder and path.is_file():
+        raise InputError(f"{path}: is a file; expected the name of a folder")
+    if not is_folder and path.is_dir():
+        raise InputError(f"{path}: is a folder; expected the name of a file")
+    if overwrite or not path.exists():
+        return
+    if not is_folder or any(path.iterdir()):
+        what = "holds files already" if is_folder else "is there already"
+        raise InputError(f"{path}: {what}; choose another output, or add --overwrite")
+
+
+def _object(result: Result, number: int) -> ObjectTrack:
+    frames = result.frames
+    said = [frame.confidence.get(number) for frame in frames]
+    return ObjectTrack(
+        present=np.array([bool(frame.present.get(number)) for frame in frames], dtype=bool),
+        confidence=_or_nan(said),
+        reliability=_or_nan([frame.reliability.get(number) for frame in frames]),
+    )
+
+
+def _or_nan(values: Iterable[float | None]) -> np.ndarray:
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def _on_all(data: TrackData, frames: np.ndarray, times: np.ndarray) -> TrackData:
+    """A table with a row for each of (N,) `frames`, NaN and not visible where it had none."""
+    known = (data.frames >= frames[0]) & (data.frames <= frames[-1])
+    rows = data.frames[known] - frames[0]  # frames are numbered without gaps
+    values = np.full((len(frames), *data.values.shape[1:]), np.nan)
+    visible = np.zeros((len(frames), *data.visible.shape[1:]), dtype=bool)
+    confidence = np.zeros((len(frames), *data.confidence.shape[1:]))
+    values[rows] = data.values[known]
+    visible[rows] = data.visible[known]
+    confidence[rows] = data.confidence[known]
+    return TrackData(frames, times, values, visible, confidence)
+
+
+_PLURALS = {"object": "masks", "box": "boxes", "point": "points", "keypoints": "keypoints"}
+
+
+def _listed(kinds: Iterable[str]) -> str:
+    return ", ".join(_PLURALS[kind] for kind in kinds) or "nothing"

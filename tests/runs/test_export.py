@@ -1,0 +1,114 @@
+"""`chromatrack export`: results in other tools' formats, put in place whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hand_results import hand_result, squares
+
+from chromatrack.errors import InputError
+from chromatrack.formats import exchange
+from chromatrack.formats.exchange import FORMATS, ExportOptions, format_named
+from chromatrack.runs.export import export_run, tracked_video
+
+NAN = np.nan
+
+
+def everything():
+    """Two objects (the second comes late and is covered in part), a point, a box, named things."""
+    masks = squares({1: [(5, 5), (6, 5), (7, 6)], 2: [None, (12, 8), (13, 8)]})
+    result = hand_result(
+        masks=masks,
+        points={3: np.array([[1.25, 2.0], [NAN, NAN], [3.0, 4.5]])},
+        boxes={4: np.array([[0.0, 1, 10, 8], [1.5, 1, 10, 8], [NAN] * 4])},
+        first=7,
+    )
+    return replace(result, names={("object", 1): "cow, brown", ("point", 3): "eye"})
+
+
+@pytest.mark.parametrize("one", FORMATS, ids=lambda one: one.name)
+def test_every_format_has_a_writer_and_says_what_it_carries(one):
+    assert one.kinds
+    try:
+        assert callable(one.load_writer())
+    except InputError as error:  # its extra is not installed here
+        assert one.extra is not None and f"chromatrack[{one.extra}]" in str(error)
+
+
+def test_tidy_csv_has_a_row_per_thing_and_frame(tmp_path):
+    done = export_run(everything(), "tidy-csv", tmp_path / "t")
+    assert done.path == tmp_path / "t.csv" and not done.notes
+    with done.path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3 * 4
+    first = [row for row in rows if row["frame"] == "7"]
+    assert [(row["kind"], row["id"]) for row in first] == [
+        *(("object", "1"), ("object", "2"), ("box", "4"), ("point", "3")),
+    ]
+    cow = first[0]
+    assert cow["name"] == "cow, brown" and cow["area_px"] == "100" and cow["visible"] == "1"
+    assert [float(cow[k]) for k in ("x_px", "y_px", "width_px", "height_px")] == [5, 5, 10, 10]
+    assert first[1]["x_px"] == "" and first[1]["area_px"] == "0" and first[1]["visible"] == "0"
+    eye = [row for row in rows if row["kind"] == "point"]
+    assert [row["x_px"] for row in eye] == ["1.25", "", "3"] and eye[1]["visible"] == "0"
+    assert float(rows[-1]["time_s"]) == pytest.approx(0.2)
+
+
+def test_frames_are_counted_from_the_start_number(tmp_path):
+    options = ExportOptions(start_number=1001)
+    done = export_run(everything(), "tidy-csv", tmp_path / "t.csv", options=options)
+    with done.path.open(encoding="utf-8", newline="") as file:
+        assert sorted({row["frame"] for row in csv.DictReader(file)}) == ["1001", "1002", "1003"]
+
+
+def test_tables_have_a_row_for_each_frame():
+    result = everything()
+    point = result.points[3]
+    short = replace(point, **{k: v[1:] for k, v in vars(point).items()})
+    tracked = tracked_video(replace(result, points={3: short}))
+    assert tracked.frames.tolist() == [7, 8, 9]
+    assert tracked.points[3].values.shape == (3, 2)
+    assert np.isnan(tracked.points[3].values[:2]).all() and not tracked.points[3].visible[0]
+    assert tracked.points[3].values[2].tolist() == [3.0, 4.5]
+    assert tracked.fps == pytest.approx(10)
+
+
+def test_what_is_there_stays_unless_told(tmp_path):
+    target = tmp_path / "t.csv"
+    target.write_text("mine", encoding="utf-8")
+    with pytest.raises(InputError, match="is there already; choose another output, or add --over"):
+        export_run(everything(), "tidy-csv", target)
+    assert target.read_text(encoding="utf-8") == "mine"
+    export_run(everything(), "tidy-csv", target, overwrite=True)
+    assert target.read_text(encoding="utf-8").startswith("frame,time_s,kind")
+
+
+def test_a_failed_export_leaves_nothing(tmp_path, monkeypatch):
+    def broken(tracked, path, options):
+        path.write_text("half", encoding="utf-8")
+        raise InputError("no")
+
+    monkeypatch.setattr(exchange.Format, "load_writer", lambda self: broken)
+    with pytest.raises(InputError, match="no"):
+        export_run(everything(), "tidy-csv", tmp_path / "t.csv")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_format_that_has_no_place_for_what_was_tracked_is_refused(tmp_path, monkeypatch):
+    one = replace(format_named("tidy-csv"), kinds=("keypoints",))
+    monkeypatch.setattr("chromatrack.runs.export.format_named", lambda name: one)
+    with pytest.raises(InputError, match="carries keypoints, but hand has masks, boxes, points"):
+        export_run(everything(), "tidy-csv", tmp_path / "t.csv")
+
+
+def test_wrong_names_are_told(tmp_path):
+    with pytest.raises(InputError, match="did you mean tidy-csv"):
+        export_run(everything(), "tidycsv", tmp_path / "t.csv")
+    with pytest.raises(InputError, match=r"expected the name of a \.csv file"):
+        export_run(everything(), "tidy-csv", tmp_path / "t.txt")
+    with pytest.raises(InputError, match="is a folder"):
+        export_run(everything(), "tidy-csv", Path(tmp_path), overwrite=True)
