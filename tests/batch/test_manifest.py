@@ -97,7 +97,10 @@ def test_marks_are_told_by_what_they_are(tmp_path):
         ({"video": "v.mp4", "top-k": 0}, "top_k: expected a whole number >= 1, got 0"),
         ({"video": "v.mp4", "masks": None}, "marks: expected something to track, got nothing"),
         ({"video": "v.mp4", "job": "a/b"}, "job: expected a name for a folder, no / or : in it"),
-        ({"video": "v.mp4", "command": "trak"}, "command: expected track, colorize, events, got"),
+        (
+            {"video": "v.mp4", "command": "trak"},
+            "command: expected track, colorize, ",
+        ),
         ({"video": "v.mp4", "command": "events"}, "command: events reads what track writes; write"),
         ({"video": "v.mp4", "command": "track+track"}, "command: expected each once, got track tw"),
         ({"video": "v.mp4", "command": "colorize"}, "reference: expected one, colorize needs it"),
