@@ -86,7 +86,10 @@ def test_marks_of_any_format_go_to_the_reader_of_them_all(tmp_path):
         ({"video": "v.mp4", "top-k": 0}, "top_k: expected a whole number >= 1, got 0"),
         ({"video": "v.mp4", "masks": None}, "marks: expected something to track, got nothing"),
         ({"video": "v.mp4", "job": "a/b"}, "job: expected a name for a folder, no / or : in it"),
-        ({"video": "v.mp4", "command": "trak"}, "command: expected track, colorize, events, got"),
+        (
+            {"video": "v.mp4", "command": "trak"},
+            "command: expected track, colorize, ",
+        ),
         ({"video": "v.mp4", "command": "events"}, "command: events reads what track writes; write"),
         ({"video": "v.mp4", "command": "track+track"}, "command: expected each once, got track tw"),
         ({"video": "v.mp4", "command": "colorize"}, "reference: expected one, colorize needs it"),

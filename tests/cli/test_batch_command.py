@@ -128,3 +128,17 @@ def test_a_tracker_is_kept_for_who_asks_for_the_same(made):
         assert load_tracker(settings) is first
         assert load_tracker(Settings(model=str(made / "w.safetensors"), size=72)) is not first
     assert load_tracker(settings) is not load_tracker(settings)
+
+
+def test_runs_are_exported_in_a_chain(made, tmp_path, capsys):
+    path = made / "export.csv"
+    path.write_text("video,masks,command,to\na.mp4,given,track+export,tidy-csv\n")
+    settings = (f"model={made / 'w.safetensors'}", "size=64", "only=tracks;masks")
+    words = ["batch", str(path), "-o", str(tmp_path / "out"), "--jobs", "1", "--set", *settings]
+    assert main(words) == 0, capsys.readouterr().err
+    run, alone = tmp_path / "out/jobs/a/track", tmp_path / "alone.csv"
+    assert main(["export", str(run), "--to", "tidy-csv", "-o", str(alone)]) == 0
+    assert (tmp_path / "out/jobs/a/export.csv").read_bytes() == alone.read_bytes()
+    path.write_text("video,masks,command,to\na.mp4,given,track+export,tidy\n")
+    assert main(words) == 2
+    assert "format: expected one of tidy-csv" in capsys.readouterr().err

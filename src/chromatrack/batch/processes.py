@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -18,7 +19,7 @@ from chromatrack.batch.work import Bench, Ended, Work
 from chromatrack.errors import WorkerError
 from chromatrack.runs.child_processes import ENDED, begin_child, end_children, why_ended
 
-_BEGINNINGS = 5
+_BEGINNINGS, _PAUSE_SECONDS = 8, 0.2
 """How often a process is begun anew that dies before it has anything to do."""
 
 
@@ -56,6 +57,7 @@ class ProcessWorkers:
                 if attempt == _BEGINNINGS - 1:
                     raise WorkerError(f"jobs: no process can be begun ({error})") from error
                 self._renew(slot)
+                time.sleep(_PAUSE_SECONDS * attempt)  # what was killed may take a moment to be gone
             else:
                 return
 

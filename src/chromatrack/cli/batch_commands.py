@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from chromatrack.batch.job import Command, Commands
+from chromatrack.cli.exchange import export
 from chromatrack.cli.options import SourceOptions, kept_trackers, track_config
 from chromatrack.cli.track import colorize, events, track
 from chromatrack.errors import InputError
+from chromatrack.formats.exchange import format_named
 from chromatrack.runs.file_names import chosen_outputs
 
 PRELOAD = (
@@ -60,6 +62,13 @@ def batch_commands() -> Commands:
             reads="track",
             without=("output", "per_frame"),
             check=_check_events,
+        ),
+        "export": Command(
+            export,
+            output=lambda options: f"export{format_named(str(options['to'])).suffix}",
+            reads="track",
+            without=("output", "overwrite"),
+            check=_check_export,
         ),
     }
 
@@ -107,6 +116,10 @@ def _check_events(arguments: Mapping[str, Any]) -> None:
         Scale(scale, "unit" if unit is None else unit)
     elif unit is not None:
         raise InputError(f"unit {unit}: goes with scale, got without; say how many px it has")
+
+
+def _check_export(arguments: Mapping[str, Any]) -> None:
+    format_named(arguments["to"])
 
 
 def _models(arguments: Mapping[str, Any]) -> Sequence[Path]:
