@@ -17,13 +17,14 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 ROOMS = [
     *("", "ops", "video", "formats", "model", "propagation", "tracking"),
-    *("viz", "runs", "uses", "evaluation", "training", "cli"),
+    *("viz", "runs", "uses", "batch", "evaluation", "training", "cli"),
 ]
 """A room imports only rooms before it in this list; "" are the modules at the root."""
 
 NEVER = {
     *(("ops", "video"), ("ops", "formats"), ("video", "ops"), ("propagation", "model")),
     *(("evaluation", "uses"), ("training", "uses")),
+    *(("evaluation", "batch"), ("training", "batch")),
 }
 """(room, room it must not import), besides."""
 

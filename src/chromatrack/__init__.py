@@ -20,6 +20,7 @@ _PUBLIC = {
     "probe": "chromatrack.video.reader",
     "read_frame": "chromatrack.video.reader",
     "read_frames": "chromatrack.video.reader",
+    "to_supervision": "chromatrack.tracking.detections",
 }
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "probe",
     "read_frame",
     "read_frames",
+    "to_supervision",
 ]
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from chromatrack.model.weights import load_encoder
     from chromatrack.propagation.config import PropagateConfig
     from chromatrack.tracking.config import TrackConfig
+    from chromatrack.tracking.detections import to_supervision
     from chromatrack.tracking.tracker import ColorizedFrame, TrackedFrame, Tracker
     from chromatrack.video.reader import VideoWriter, probe, read_frame, read_frames
 

@@ -215,6 +215,8 @@ def check_output_folder(
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; expected the name of a folder for {kind}")
+    if not folder.exists():
+        return  # so nothing that is read is in it
     names = list(names)
     for one in reads:
         if (read := _folder_of(one)) is not None and same_place(read, folder):

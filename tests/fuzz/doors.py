@@ -29,6 +29,7 @@ from chromatrack.evaluation.datasets.tapvid import read_tapvid
 from chromatrack.evaluation.datasets.tapvid_files import clip_frames
 from chromatrack.formats.csv_tables import BOX, read_boxes, read_points, read_tracks
 from chromatrack.formats.keypoints import read_keypoint_tracks, read_keypoints, read_skeleton
+from chromatrack.formats.mark_files import read_mark_file
 from chromatrack.formats.marked_source import MarkedSource
 from chromatrack.formats.masks import read_mask_folder
 from chromatrack.formats.polygons import paint_polygons, read_polygons
@@ -102,6 +103,16 @@ def mask_folder(path: Path, folder: Path) -> None:
 
 def _source() -> MarkedSource:
     return MarkedSource(INFO.path, specimens.SIZE, specimens.FRAMES)
+
+
+def any_marks(path: Path, folder: Path) -> None:
+    """Marks of another tool, told by content."""
+    source = _source()
+    marks = read_mark_file(path, source)
+    for ids in marks.masks.values():
+        expect(ids.shape == specimens.SIZE and ids.min() >= 0, f"mask {ids.shape}")
+    expect(all(name.strip() for name in source.names.values()), "an empty name")
+    _checked(Marks(**vars(marks)))
 
 
 def points(path: Path, folder: Path) -> None:

@@ -121,6 +121,16 @@ def _marks() -> Iterator[tuple[str, Kind]]:
         make = specimens.json_file("marks", getattr(specimens, name))
         yield f"keypoints-{name}", Kind(make, mutations.damaged_json, doors.keypoints, share=2)
         yield f"track-{name}", Kind(make, mutations.damaged_json, command("--keypoints", "{}"))
+    damages = {"xml": repacked.damaged_xml, "csv": mutations.damaged_csv}
+    for name in ("cvat", "mot", "via", "coco", "youtube-vis", "label-studio"):
+        make = specimens.exported(name)
+        suffix = {"cvat": "xml", "mot": "csv", "via": "csv"}.get(name, "json")
+        damage = damages.get(suffix, mutations.damaged_json)
+        yield f"marks-{name}", Kind(make, damage, doors.any_marks, share=2)
+        yield f"track-marks-{name}", Kind(make, damage, command("--marks", "{}"), share=0.5)
+    yield "marks-bytes", Kind(specimens.exported("cvat"), mutations.damaged_bytes, doors.any_marks)
+    make = specimens.json_file("marks", specimens.labelme_shapes)
+    yield "marks-labelme", Kind(make, mutations.damaged_json, doors.any_marks)
     make = specimens.json_file("marks", specimens.skeleton)
     yield "skeleton", Kind(make, mutations.damaged_json, doors.skeleton)
     make = specimens.json_file("marks", specimens.short_pose)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import re
 import struct
 import tarfile
 import warnings
@@ -173,3 +174,44 @@ def damaged_text(data: bytes, rng: random.Random) -> bytes:
     elif what == "empty":
         lines[at] = b""
     return b"\n".join(lines)
+
+
+def damaged_xml(data: bytes, rng: random.Random) -> bytes:
+    """Values of attributes exchanged, elements dropped, repeated or renamed; or any bytes."""
+    if rng.random() < 0.2:
+        return damaged_bytes(data, rng)
+    strange = (
+        b"nan",
+        b"1e308",
+        b"-1",
+        b"inf",
+        b"",
+        b"9" * 400,
+        b"&amp;",
+        b"0",
+        b"1",
+        b"1,2;3",
+        b"7",
+    )
+    for _ in range(rng.choice((1, 1, 1, 3))):
+        places = list(re.finditer(rb'([a-z_]+)="([^"]*)"', data))
+        tags = list(re.finditer(rb"<([a-z]+) [^>]*/?>", data))
+        if not places or not tags:
+            return data
+        one, tag = rng.choice(places), rng.choice(tags)
+        what = rng.choice(
+            ("value", "value", "value", "swap", "without", "drop", "repeat", "rename")
+        )
+        if what == "value":
+            data = data[: one.start(2)] + rng.choice(strange) + data[one.end(2) :]
+        elif what == "swap":
+            data = data[: one.start(2)] + rng.choice(places)[2] + data[one.end(2) :]
+        elif what == "without":
+            data = data[: one.start()] + data[one.end() :]
+        elif what == "drop":
+            data = data[: tag.start()] + data[tag.end() :]
+        elif what == "repeat":
+            data = data[: tag.end()] + tag[0] + data[tag.end() :]
+        else:
+            data = data[: tag.start(1)] + rng.choice(tags)[1] + data[tag.end(1) :]
+    return data

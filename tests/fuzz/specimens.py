@@ -23,10 +23,14 @@ import torch
 from PIL import Image
 
 from chromatrack.cli.main import main
+from chromatrack.formats.csv_tables import TrackData
+from chromatrack.formats.exchange import ExportOptions, format_named
 from chromatrack.formats.masks import write_mask
+from chromatrack.formats.tracked_video import ObjectTrack, TrackedVideo
 from chromatrack.model.config import EncoderConfig
 from chromatrack.model.encoder import build_encoder
 from chromatrack.model.weights import save_encoder
+from chromatrack.structures import Skeleton
 
 SIZE = (24, 32)
 FRAMES = 4
@@ -276,6 +280,43 @@ def short_pose() -> Any:
 
 def skeleton() -> Any:
     return {"names": ["hip", "knee"], "edges": [["hip", "knee"]]}
+
+
+def exported(name: str) -> Callable[[Path], Path]:
+    """A maker of a file of another tool, with something of every kind that it carries."""
+
+    def make(folder: Path) -> Path:
+        chosen = format_named(name)
+        path = folder / f"marks{chosen.suffix}"
+        chosen.load_writer()(_tracked(), path, ExportOptions())
+        return path
+
+    return make
+
+
+def _tracked() -> TrackedVideo:
+    frames, times = np.arange(2), np.arange(2) / 12
+
+    def track(*values: Any) -> TrackData:
+        places = np.array(values, dtype=np.float64)
+        seen = np.isfinite(places).all(axis=-1)
+        return TrackData(frames, times, places, seen, seen.astype(np.float64))
+
+    sure = np.ones(2)
+    return TrackedVideo(
+        video="clip.mp4",
+        size=SIZE,
+        frames=frames,
+        times=times,
+        fps=12.0,
+        objects={1: ObjectTrack(sure > 0, sure, sure), 2: ObjectTrack(sure > 0, sure, sure)},
+        points={3: track([8, 9], [np.nan] * 2)},
+        boxes={4: track([4, 6, 10, 10], [5, 6, 10, 9.5])},
+        keypoints={5: track([[8, 9], [20, 11]], [[9, 9], [np.nan] * 2])},
+        skeleton=Skeleton(("hip", "knee"), ((0, 1),)),
+        names={("object", 1): "cow", ("box", 4): "pen", ("keypoints", 5): "leg"},
+        mask=lambda frame: mask(),
+    )
 
 
 def weights(folder: Path) -> Path:

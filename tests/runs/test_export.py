@@ -106,7 +106,7 @@ def test_a_format_that_has_no_place_for_what_was_tracked_is_refused(tmp_path, mo
 
 
 def test_wrong_names_are_told(tmp_path):
-    with pytest.raises(InputError, match="did you mean tidy-csv"):
+    with pytest.raises(InputError, match="such as tidy-csv"):
         export_run(everything(), "tidycsv", tmp_path / "t.csv")
     with pytest.raises(InputError, match=r"expected the name of a \.csv file"):
         export_run(everything(), "tidy-csv", tmp_path / "t.txt")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
+from chromatrack.cli.exchange import tell_notes
 from chromatrack.cli.mark_files import NO_MARKS, MarkFiles
 from chromatrack.cli.options import (
     AS_IT_IS,
@@ -49,6 +50,7 @@ def correct(
     from chromatrack.cli.progress import frame_bar
     from chromatrack.runs.correct import correct as run_correction
     from chromatrack.runs.correct import plan_correction, tracker_of
+    from chromatrack.runs.kept_exports import kept_formats, write_exports
     from chromatrack.runs.marks_json import read_run_marks
     from chromatrack.runs.reader import read_result
     from chromatrack.tracking.cores import prepare_process
@@ -74,9 +76,13 @@ def correct(
             progress=report,
             announce=lambda plan: print(plan, file=sys.stderr),
         )
+    formats = kept_formats(run)
+    exported = write_exports(read_result(run), formats) if formats else []
+    tell_notes(exported)
     again = f"{done.frames_recomputed} of {done.frames} frames done again in {done.seconds:.1f} s"
     lines = [f"{again}: {done.output}", *thing_lines(done.things)]
-    return with_look_at("\n".join(lines), done.look_at)
+    said = with_look_at("\n".join(lines), done.look_at)
+    return "\n".join([said, *(f"export: {one.path}" for one in exported)])
 
 
 def _warn_of_new_boxes(new: Marks, known: Marks) -> None:

@@ -148,7 +148,7 @@ def _check_named(marks: MarkFiles, output: Path | None, marked: Path | None) -> 
     codec_for(output, "h264")
     keep_runs(output)
     files = (marks.polygons, marks.points, marks.boxes, marks.keypoints, marks.skeleton, marked)
-    reads = [*each(marks.masks), *(file for file in files if file is not None)]
+    reads = [*each(marks.masks), *each(marks.marks), *(file for file in files if file is not None)]
     check_output_files([OutputFile(output, "video", is_our_video)], reads=reads)
 
 

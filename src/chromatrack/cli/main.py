@@ -12,19 +12,21 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import tyro
 
 from chromatrack import __version__
+from chromatrack.cli.batch import batch
 from chromatrack.cli.edit import correct, paint
 from chromatrack.cli.evaluate import BENCHMARKS, evaluate_app
-from chromatrack.cli.exchange import export
+from chromatrack.cli.exchange import export, import_marks
 from chromatrack.cli.export_model import export_model
 from chromatrack.cli.frame import frame
 from chromatrack.cli.live import live
 from chromatrack.cli.option_errors import CommandLine
+from chromatrack.cli.plot import plot
 from chromatrack.cli.track import Output, colorize, events, stabilize, track
 from chromatrack.cli.train import train
 from chromatrack.cli.train_decoder import train_decoder
@@ -104,20 +106,26 @@ class _Warnings:
 def _app() -> tyro.extras.SubcommandApp:
     app = tyro.extras.SubcommandApp()
     for command in WORK:
-        app.command(command)
+        app.command(name=_name(command))(command)
     app.command(evaluate_app(), name="evaluate", help="Measure a model on a benchmark.")
     for command in SHOW:
         app.command(command)
     return app
 
 
+def _name(command: Callable[..., object]) -> str:
+    """What users type; `import` cannot be the name of a function."""
+    return "import" if command is import_marks else command.__name__.replace("_", "-")
+
+
 WORK = (
-    *(frame, track, live, correct, export, colorize, paint, stabilize, events),
+    *(frame, track, live, correct, export, import_marks, batch),
+    *(colorize, paint, stabilize, events, plot),
     *(train, train_decoder),
 )
 SHOW = (export_model, demo, doctor)
 COMMANDS: dict[str, Sequence[str]] = {
-    **{command.__name__.replace("_", "-"): () for command in WORK},
+    **{_name(command): () for command in WORK},
     "evaluate": tuple(BENCHMARKS),
     **{command.__name__.replace("_", "-"): () for command in SHOW},
 }

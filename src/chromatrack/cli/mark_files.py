@@ -30,6 +30,8 @@ class MarkFiles(TypedMarks):
     """What to track: at least one of these; all kinds go together in one run.
 
     Args:
+        marks: files or folders of any format that is known: ours, LabelMe, COCO, CVAT, MOT, Label
+            Studio, VIA, DAVIS, YouTube-VOS, masks (see docs/formats.md). May be repeated.
         masks: mask PNG of the first frame, a folder of 00000.png-named masks, or masks of any
             frames: M.png@40 is one of frame 40 (from 0). May be repeated.
         polygons: outlines of objects, ours, LabelMe's or COCO's, painted over the masks.
@@ -42,6 +44,7 @@ class MarkFiles(TypedMarks):
         video_name: which of the videos in a file of several this one is, where no name fits.
     """
 
+    marks: Annotated[Many, UseAppendAction, arg(metavar="FILE|FOLDER ...")] = ()
     masks: Annotated[Many, UseAppendAction, arg(metavar="PNG|FOLDER|PNG@FRAME ...")] = ()
     polygons: Annotated[Path | None, arg(metavar="JSON|FOLDER")] = None
     points: Annotated[Path | None, arg(metavar="CSV")] = None
@@ -104,6 +107,7 @@ def read_mark_files(
         )
         tell_warned(source)
         return given
+    any_format = _read_any(files.marks, source, one_frame=start is not None)
     masks = _read_masks(files.masks, source, one_frame=start is not None)
     if files.polygons:
         masks = add_polygons(masks, read_polygons(files.polygons, source=source), source.size)
@@ -122,9 +126,51 @@ def read_mark_files(
         skeleton=skeleton,
         names={**source.names, **table_names(files.points, files.boxes)},
     )
+    if any_format is not None:
+        marks = joined(any_format, marks)
+        if files.skeleton and marks.skeleton is not None:
+            marks = replace(
+                marks, skeleton=_drawn_with(read_skeleton(files.skeleton), marks.skeleton)
+            )
     if known is not None:
         marks = _in_order_of(marks, known.skeleton)
     return with_typed(marks, files, video, known=known, source=source)
+
+
+def _read_any(names: Many, source: MarkedSource, *, one_frame: bool) -> Marks | None:
+    """What --marks named, all together; names are in the source. None where nothing was."""
+    from chromatrack.formats.file_marks import GivenFile
+    from chromatrack.formats.mark_files import reader_of
+    from chromatrack.tracking.marks import Marks
+
+    found: Marks | None = None
+    for name in each(names):
+        given = GivenFile(Path(name))
+        reader = reader_of(given)
+        if not one_frame and not given.is_folder and reader.reader == "mask_marks:read_masks":
+            raise InputError(
+                f"marks {name}: is a mask that says no frame; give it as --masks {name}@FRAME"
+            )
+        marks = Marks(**vars(reader.read(given, source)))
+        found = marks if found is None else joined(found, marks)
+    return found
+
+
+def joined(first: Marks, second: Marks) -> Marks:
+    """Marks of two sources; masks of the second are painted over those of the first.
+
+    Raises:
+        InputError: both mark one point, box or skeleton on one frame, or joints of other names.
+    """
+    for kind in ("points", "boxes", "keypoints"):
+        taken = {(mark.id, mark.frame) for mark in getattr(first, kind)}
+        both = [mark for mark in getattr(second, kind) if (mark.id, mark.frame) in taken]
+        if both:
+            raise InputError(
+                f"{kind}: id {both[0].id} is marked on frame {both[0].frame} in two files; keep one"
+            )
+    second = _in_order_of(second, first.skeleton) if first.keypoints else second
+    return first.merged_with(second)
 
 
 def tell_warned(source: MarkedSource) -> None:
@@ -200,7 +246,7 @@ def _check_named(files: MarkFiles, output: Path, *, new: bool) -> None:
     from chromatrack.atomic import check_output_folder
     from chromatrack.runs.file_names import RUN_NAMES
 
-    sources = (files.polygons, files.points, files.boxes, files.keypoints)
+    sources = (*each(files.marks), files.polygons, files.points, files.boxes, files.keypoints)
     masks = [
         name if _says_no_frame(name) else name.rpartition("@")[0] for name in each(files.masks)
     ]
@@ -208,9 +254,9 @@ def _check_named(files: MarkFiles, output: Path, *, new: bool) -> None:
     if not any((*masks, *sources, *typed)):
         raise InputError(
             "expected something to track, got nothing; give --box, --point, --masks, --polygons, "
-            "--points, --boxes or --keypoints (`chromatrack frame` shows a frame to mark)"
+            "--points, --boxes, --keypoints or --marks (`chromatrack frame` shows a frame to mark)"
         )
-    if files.skeleton and not files.keypoints:
+    if files.skeleton and not (files.keypoints or any(each(files.marks))):
         raise InputError(f"skeleton {files.skeleton}: goes with --keypoints, got without; add them")
     check_output_folder(
         output,

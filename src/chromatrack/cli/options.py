@@ -6,6 +6,8 @@ Nothing heavy is imported until a tracker is made.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -111,7 +113,28 @@ def load_tracker(settings: Settings | ColorSettings) -> Tracker:
 
     prepare_process()
     config = track_config(settings)
-    return Tracker.from_pretrained(settings.model, device=settings.device, config=config)
+    asked = settings.model, settings.device, config
+    if _kept is not None and asked in _kept:
+        return _kept[asked]
+    tracker = Tracker.from_pretrained(settings.model, device=settings.device, config=config)
+    if _kept is not None:
+        _kept.clear()  # the one that was used last: the next job mostly wants it again
+        _kept[asked] = tracker
+    return tracker
+
+
+_kept: dict[tuple[str, Device, TrackConfig], Tracker] | None = None
+
+
+@contextmanager
+def kept_trackers() -> Iterator[None]:
+    """Within the block the tracker that was loaded last is kept for who asks for the same."""
+    global _kept
+    before, _kept = _kept, {}
+    try:
+        yield
+    finally:
+        _kept = before
 
 
 @dataclass(frozen=True)

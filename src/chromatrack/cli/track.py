@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import DisallowNone, OmitArgPrefixes, Positional, UseAppendAction, arg
 
+from chromatrack.cli.exchange import Exports, tell_notes
 from chromatrack.cli.mark_files import NO_MARKS, MarkFiles
 from chromatrack.cli.options import (
     AS_IT_IS,
@@ -62,6 +63,7 @@ def track(
     joint_names: bool = False,
     overlay: bool = True,
     only: Annotated[tuple[RunOutput, ...] | None, DisallowNone] = None,
+    export: Exports = (),
     dry_run: bool = False,
     resume: bool = False,
     reading: OmitArgPrefixes[SourceOptions] = AS_IT_IS,
@@ -82,19 +84,26 @@ def track(
         joint_names: write the names of joints into overlay.mp4.
         overlay: write overlay.mp4; without, nothing is drawn or encoded.
         only: write these alone, and result.json: masks, tracks (all tables), overlay.
+        export: write the results in these formats too, into exports/ of the folder; the names are
+            those of `chromatrack export`. May be repeated.
         dry_run: say what was understood of the marks, and stop: nothing is tracked or written.
         resume: go on with a run in the folder that was killed or stopped, given all the same.
     """
     from chromatrack.cli.mark_files import read_mark_files, source_for, tell_warned
     from chromatrack.cli.progress import frame_bar
+    from chromatrack.cli.typed_marks import each, things
+    from chromatrack.runs.kept_exports import check_exports, formats_named, write_exports
+    from chromatrack.runs.reader import read_result
     from chromatrack.runs.writer import track_to_folder
     from chromatrack.video.reader import frame_range
 
+    formats = formats_named(each(export))
     opened, quality = reading.of(video), encoding.quality()
     outputs = chosen_outputs(only, overlay=overlay)
     first, last = frame_range(opened, start=start, end=end)
     source = source_for(marks, opened, start=first)
     given = read_mark_files(marks, opened, output=output, start=first, source=source)
+    check_exports(formats, output, {kind for kind, _ in things(given)}, outputs)
     if dry_run:
         from chromatrack.tracking.marked_video import understood
 
@@ -118,7 +127,9 @@ def track(
             outputs=outputs,
             progress=report,
         )
-    return _summary(summary)
+    exported = write_exports(read_result(output), formats) if formats else []
+    tell_notes(exported)
+    return "\n".join([_summary(summary), *(f"export: {done.path}" for done in exported)])
 
 
 def _check_direction(direction: str, marks: Marks, first: int, after: int | None) -> None:
@@ -165,7 +176,7 @@ def colorize(
     from chromatrack.runs.colorized import colorize_to_file
 
     source, quality = reading.of(video), encoding.quality()
-    _say_what_references_lack([picture for group in reference for picture in group], source)
+    say_what_references_lack([picture for group in reference for picture in group], source)
     with frame_bar() as report:
         summary = colorize_to_file(
             load_tracker(settings),
@@ -181,7 +192,7 @@ def colorize(
     return _summary(summary, more_in="the .reliability.json beside it")
 
 
-def _say_what_references_lack(names: Sequence[str], video: Source) -> None:
+def say_what_references_lack(names: Sequence[str], video: Source) -> None:
     """Warn of reference frames of another size, and of references without colour.
 
     Raises:

@@ -10,33 +10,33 @@ import functools
 import os
 import pickle
 import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import active_children, get_context, parent_process
-from multiprocessing.process import BaseProcess
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
 from chromatrack.errors import ChromatrackError, InputError, StoppedError, WorkerError
 from chromatrack.evaluation.cache import CANNOT_PICKLE
+from chromatrack.runs.child_processes import (
+    ENDED,
+    begin_child,
+    core_count,
+    end_children,
+    limit_threads,
+    why_ended,
+)
 
 TICKS_SECONDS = 0.1
 """How often workers are asked for the frames they have done."""
 
-PATIENCE_SECONDS = 5
-"""How long a worker that was asked to end may take before it is killed."""
-
 Tick = Callable[[str], None]
 """Called with a clip's name when one more of its frames is done."""
-
-ENDED = 128 + signal.SIGTERM
-"""Exit code of a worker that was asked to end."""
 
 CANNOT_UNPICKLE = (pickle.UnpicklingError, AttributeError, TypeError, ImportError, EOFError)
 
@@ -108,15 +108,8 @@ def measure_in_processes(work: Work, *, tick: Tick, jobs: int) -> Generator[Meas
         pool.shutdown()
         raise WorkerError(_obituary([worker.exitcode for worker in workers], begun)) from None
     finally:
-        _end(workers)
+        end_children(workers)
         pool.shutdown(cancel_futures=True)
-
-
-def core_count() -> int:
-    """CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @contextmanager
@@ -150,23 +143,13 @@ def _pack(work: Work) -> bytes:
         ) from error
 
 
-def _end(workers: Iterable[BaseProcess]) -> None:
-    """End what still runs: asked first, so that no half-written file remains."""
-    for worker in workers:
-        worker.terminate()
-    for worker in workers:
-        worker.join(PATIENCE_SECONDS)
-        worker.kill()
-
-
 def _obituary(exit_codes: Sequence[int | None], begun: Sequence[str]) -> str:
     """Why there are no more workers; those that were well are ended by SIGTERM."""
     doing = f"while measuring {' or '.join(map(repr, begun))}" if begun else "before its first clip"
     died = [code for code in exit_codes if code not in (None, 0, -signal.SIGTERM, ENDED)]
     if died and died[0] < 0:
-        name = signal.Signals(-died[0]).name
-        hint = "; most likely for lack of memory: use fewer jobs" if name == "SIGKILL" else ""
-        return f"a worker process was ended by {name} {doing}{hint}"
+        how, _, hint = why_ended(died[0]).partition("; ")
+        return f"a worker process {how} {doing}{hint and '; ' + hint}"
     return f"a worker process failed {doing} (it has said why above)"
 
 
@@ -180,23 +163,7 @@ def _begin(packed: bytes, news: Any, threads: int) -> None:  # noqa: ANN401  (a 
     """Make a new process ready: it ends on SIGTERM, and when the process that started it does."""
     global _given
     _given = packed, news, threads
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends the workers
-    signal.signal(signal.SIGTERM, _exit)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _limit_threads(threads)
-
-
-def _exit(*_: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.alarm(PATIENCE_SECONDS)
-    sys.exit(ENDED)
-
-
-def _end_with_parent() -> None:
-    parent, main = parent_process(), threading.main_thread().ident
-    assert parent is not None and main is not None
-    parent.join()
-    signal.pthread_kill(main, signal.SIGTERM)
+    begin_child(threads)
 
 
 @functools.cache
@@ -207,7 +174,7 @@ def _work() -> Work:
     except CANNOT_UNPICKLE as error:
         why = f"jobs: the tracker cannot be rebuilt in another process ({error}); use jobs=1"
         raise InputError(why) from error
-    _limit_threads(threads)  # torch may be loaded only now
+    limit_threads(threads)  # torch may be loaded only now
     return work
 
 
@@ -218,12 +185,3 @@ def _measure(index: int) -> tuple[dict[str, Any], float]:
         return _work().measured(clip, lambda name: news.put((name, False)))
     except SystemExit:  # by SIGTERM, and temporary files are cleared up; the pool would go on
         os._exit(ENDED)
-
-
-def _limit_threads(threads: int) -> None:
-    """Of torch, loaded or not, and of NumPy's libraries; fewer stay as they are."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, str(threads))
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.set_num_threads(min(torch.get_num_threads(), threads))

@@ -12,7 +12,7 @@ import numpy as np
 
 from chromatrack.errors import InputError, shown
 from chromatrack.formats.coco_images import images_on, read_images
-from chromatrack.formats.coco_tracks import category_names, instance_ids
+from chromatrack.formats.coco_tracks import category_names, given_name, instance_ids
 from chromatrack.formats.coco_videos import annotations_on
 from chromatrack.formats.json_fields import JsonValue
 from chromatrack.formats.marked_source import MarkedSource
@@ -32,7 +32,9 @@ class _Outlined:
     scale: tuple[float, float]
 
 
-def read_coco_masks(data: JsonValue, source: MarkedSource | None) -> list[PolygonMark]:
+def read_coco_masks(
+    data: JsonValue, source: MarkedSource | None, *, others_read: bool = False
+) -> list[PolygonMark]:
     """Outlined objects of a COCO file, in its order.
 
     A segmentation is a list of outlines, which belong together, or run lengths, compressed or not.
@@ -42,6 +44,7 @@ def read_coco_masks(data: JsonValue, source: MarkedSource | None) -> list[Polygo
 
     Args:
         source: the video they are for, or None: the frame is the last number in the name.
+        others_read: annotations without outline are read by others, so nothing is said of them.
 
     Raises:
         InputError: as `polygons.read_polygons`.
@@ -49,7 +52,10 @@ def read_coco_masks(data: JsonValue, source: MarkedSource | None) -> list[Polygo
     items = data["annotations"].items()
     of_videos = [item for item in items if "segmentations" in item]
     found = list(_on_videos(data, of_videos, source))
-    found += _on_images(data, [item for item in items if "segmentations" not in item], source)
+    on_images = [item for item in items if "segmentations" not in item]
+    if others_read:
+        on_images = [item for item in on_images if has_area(item.value.get("segmentation"))]
+    found += _on_images(data, on_images, source)
     if not found:
         return []
     drawn = list({item.item.path: item.item for item in found}.values())
@@ -57,8 +63,7 @@ def read_coco_masks(data: JsonValue, source: MarkedSource | None) -> list[Polygo
     if source is not None:
         names = category_names(data)
         for item in drawn:
-            name = item.value.get("name") or names.get(item["category_id"].value)
-            source.call("object", ids[item.path], str(name or ""))
+            source.call("object", ids[item.path], given_name(item, names, "object"))
         _say_crowds(data, drawn, source)
     marks = []
     for outlined in found:
@@ -71,7 +76,7 @@ def read_coco_masks(data: JsonValue, source: MarkedSource | None) -> list[Polygo
 def _on_images(
     data: JsonValue, items: Sequence[JsonValue], source: MarkedSource | None
 ) -> list[_Outlined]:
-    drawn = [item for item in items if _has_area(item.value.get("segmentation"))]
+    drawn = [item for item in items if has_area(item.value.get("segmentation"))]
     if source is not None and (left := len(items) - len(drawn)):
         source.say(f"{data.place}: passed over {left} annotation{'s'[: left > 1]} without outline")
     if not drawn:
@@ -103,11 +108,11 @@ def _on_videos(
                 f"pictures, got {len(given)}; write null where there is none"
             )
         for segmentation, frame in zip(given, frames, strict=True):
-            if _has_area(segmentation.value):
+            if has_area(segmentation.value):
                 yield _Outlined(item, segmentation, frame, scale)
 
 
-def _has_area(segmentation: object) -> bool:
+def has_area(segmentation: object) -> bool:
     """Whether a segmentation is there at all; tools write an empty list for boxes."""
     return segmentation is not None and segmentation not in ([], [[]], {})
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from chromatrack.errors import InputError
 from chromatrack.formats.json_fields import JsonValue
 from chromatrack.formats.marked_source import MarkedSource
+from chromatrack.formats.written_things import UNNAMED
+from chromatrack.structures import Kind
 
 
 def has_joints(item: JsonValue) -> bool:
@@ -31,7 +33,20 @@ def category_names(data: JsonValue) -> dict[object, object]:
     """{category id: name} of a file, as far as there are such."""
     given = data.get("categories")
     categories = [] if given is None else given.items()
-    return {item["id"].value: item.value.get("name") for item in categories}
+    found = ((item["id"].value, item.fields().get("name")) for item in categories)
+    return {number: name for number, name in found if isinstance(number, int | float | str)}
+
+
+def given_name(item: JsonValue, categories: Mapping[object, object], kind: Kind) -> str:
+    """What an annotation's thing is called: its name, else its category's; "" if that says nothing.
+
+    categories: `category_names`.
+    """
+    category = item.value.get("category_id")
+    if name := item.value.get("name"):
+        return str(name)
+    name = categories.get(category) if isinstance(category, int | str) else None
+    return "" if name in (None, UNNAMED[kind]) else str(name)
 
 
 def instance_ids(

@@ -3,7 +3,7 @@
 The short form names joints instead of counting them:
 `{"skeleton": {"names": ["hip", "knee"], "edges": [["hip", "knee"]]},
 "marks": [{"id": 1, "frame": 0, "joints": {"hip": [31.5, 40], "knee": null}}]}`;
-null declares a joint lost, one left out is not marked on that frame.
+null declares a joint lost, one left out is not marked on that frame. A mark may have a `name`.
 """
 
 from __future__ import annotations
@@ -121,13 +121,17 @@ class KeypointWriter(WholeFile):
         path: str | PathLike[str],
         skeleton: Skeleton,
         names: Mapping[int, str] | None = None,
+        *,
+        size: tuple[int, int] | None = None,
     ) -> None:
         """Open the file and write the skeleton. Raises OutputError if it cannot be.
 
-        names: what instances are called, by id, where they have a name.
+        names: what instances are called, by id, where they have a name. size: (height, width) of
+        the pictures; with it the file says it, and annotations have the `bbox` and `area` of the
+        box around their joints, as other readers of COCO ask for.
         """
         super().__init__(path)
-        self._names = names or {}
+        self._names, self._size = names or {}, size
         self._joints = len(skeleton.names)
         self._images: list[str] = []
         self._annotations = 0
@@ -144,6 +148,8 @@ class KeypointWriter(WholeFile):
             OutputError: the file cannot be written.
         """
         image = {"id": index, "file_name": frame_file(index), "frame_index": index}
+        if self._size is not None:
+            image |= {"height": self._size[0], "width": self._size[1]}
         self._images.append(_json({**image, "pts_seconds": round(pts_seconds, 6)}))
         for number in sorted(keypoints):
             instance = keypoints[number]
@@ -157,6 +163,8 @@ class KeypointWriter(WholeFile):
             head = {"id": self._annotations, "image_id": index, "category_id": 1}
             named = {"name": self._names[number]} if number in self._names else {}
             row = {**head, "track_id": number, **named, **_coco_joints(instance)}
+            if self._size is not None:
+                row |= _coco_box(instance.joints)
             self.text(start + _json(row))
 
     def close(self) -> None:
@@ -192,6 +200,15 @@ def _coco_joints(instance: TrackedKeypoints) -> dict[str, Any]:
         "score": round(float(scores[known].mean()), 4) if known.any() else 0.0,
         "keypoint_scores": scores.tolist(),
     }
+
+
+def _coco_box(joints: np.ndarray) -> dict[str, Any]:
+    """What an annotation says of the box around its (J, 2) joints."""
+    known = joints[np.isfinite(joints).all(axis=1)]
+    low, high = (known.min(axis=0), known.max(axis=0)) if len(known) else (np.zeros(2), np.zeros(2))
+    width, height = np.round(high - low, 3).tolist()
+    box = [*np.round(low, 3).tolist(), width, height]
+    return {"bbox": box, "area": round(width * height, 3), "iscrowd": 0}
 
 
 # -- reading COCO ----------------------------------------------------------------------------
@@ -378,6 +395,8 @@ def _short_mark(item: JsonValue, skeleton: Skeleton, source: MarkedSource | None
     number, frame, given = item["id"].whole(), item["frame"].whole(), item["joints"]
     if source is not None:
         frame = source.frame(frame, item["frame"].place)
+    if source is not None and item.get("name"):
+        source.call("keypoints", number, str(item["name"].value))
     if not given.fields():
         raise InputError(f"{given.place}: expected at least one joint, got none; mark one")
     numbers = {name: i for i, name in enumerate(skeleton.names)}

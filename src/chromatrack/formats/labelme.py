@@ -8,10 +8,10 @@ from __future__ import annotations
 import base64
 import io
 import math
-import re
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
@@ -19,6 +19,7 @@ from PIL import ImageOps
 
 from chromatrack.errors import InputError
 from chromatrack.formats.json_fields import JsonValue
+from chromatrack.formats.labelled_things import label_things, say_instances, thing_ids
 from chromatrack.formats.marked_source import MarkedSource
 from chromatrack.formats.outlines import (
     PolygonMark,
@@ -27,7 +28,8 @@ from chromatrack.formats.outlines import (
     read_ring,
     rectangle_ring,
 )
-from chromatrack.formats.picture_names import NamedPicture, folder_of, last_number, listed
+from chromatrack.formats.picture_names import NamedPicture, folder_of, last_number
+from chromatrack.structures import Kind
 from chromatrack.video.picture_files import opened_picture
 
 NO_OBJECTS = frozenset({"__ignore__", "_background_", "__background__"})
@@ -36,51 +38,113 @@ NO_OBJECTS = frozenset({"__ignore__", "_background_", "__background__"})
 CIRCLE_CORNERS = 256
 """A circle is outlined with so many corners; then less than 0.0001 of its radius is missing."""
 
-_NUMBER = re.compile("[0-9]{1,18}")
 _FOUR_CORNERS = frozenset({"rectangle", "rotation"})
 
-_Thing = tuple[str, str | None, int]
-"""(label, group, number): shapes with all alike are one object.
-
-number: counts shapes of one label without a group on one picture, which are instances of their own.
-"""
+WITH_AREA = frozenset({"polygon", "circle", "mask"}) | _FOUR_CORNERS
+"""Types of shapes that outline an object."""
 
 
-def read_labelme(files: Sequence[JsonValue], source: MarkedSource | None) -> list[PolygonMark]:
+@dataclass(frozen=True)
+class LabelledShape:
+    """A shape of a file, whose frame and thing are known.
+
+    content: the file's. number: id of the thing. scale: factors of x and y to the video's pixels.
+    """
+
+    content: JsonValue
+    shape: JsonValue
+    frame: int
+    number: int
+    scale: tuple[float, float]
+
+    @property
+    def label(self) -> str:
+        """Its label, without blanks around it."""
+        return _label(self.shape)
+
+
+def read_labelme(
+    files: Sequence[JsonValue],
+    source: MarkedSource | None,
+    *,
+    types: Collection[str] = WITH_AREA,
+    other: Collection[str] | None = (),
+) -> list[PolygonMark]:
     """Outlined objects of LabelMe files, in their order.
 
     The picture is that of `imagePath`, else of the file's own name; a name that tells no frame is
     the first frame. Shapes of one label and one `group_id` are one object, on one picture and on
     all of them; without a group, one shape of a label on each picture is one object, and several on
     one picture are an object each, as LabelMe itself has it. A label that is a number is the
-    object's id; the others get, by first appearance, the smallest id from 1 that is free. Polygons,
-    rectangles, circles and masks have an area; other shapes are passed over, as are the labels of
-    `NO_OBJECTS`.
+    object's id, and so is a `track_id`, which we write; the others get, by first appearance, the
+    smallest id from 1 that is free. Polygons, rectangles, circles and masks have an area; other
+    shapes are passed over, as are the labels of `NO_OBJECTS`.
 
     Args:
         files: the content of each.
         source: the video they are for, or None: the frame is the last number in the name.
+        types: of the shapes that are read. other: those that are passed over without a word; None:
+            all.
 
     Raises:
         InputError: as `polygons.read_polygons`; or several shapes of a label without a group on one
             picture and more on another, so that nobody can tell which is which.
     """
-    shown_of = _of_this_video(files, source)
-    frames = _frames(shown_of, source)
-    shapes = [(content, frame, s) for content, frame in frames for s in _shapes(content, source)]
-    things = _things(shapes)
-    ids, scales = _object_ids(things), {file.file: _scale(file, source) for file, _ in frames}
     marks = []
-    for (content, frame, shape), thing in zip(shapes, things, strict=True):
-        label, number = thing[0], object_id(ids[thing], shape["label"])
-        scale = scales[content.file]
-        rings = tuple(ring * scale for ring in _rings(shape))
-        marks.append(PolygonMark(number, frame, rings))
-        if source is not None and label != str(number):
-            source.call("object", number, label)
-    if source is not None:
-        _say_instances(ids, source)
+    for one in labelled_shapes(files, source, kind="object", types=types, other=other):
+        number = object_id(one.number, one.shape["label"])
+        rings = tuple(ring * one.scale for ring in _rings(one.shape))
+        marks.append(PolygonMark(number, one.frame, rings))
     return marks
+
+
+def labelled_shapes(
+    files: Sequence[JsonValue],
+    source: MarkedSource | None,
+    *,
+    kind: Kind,
+    types: Collection[str],
+    other: Collection[str] | None = (),
+    grouped: bool | None = None,
+) -> list[LabelledShape]:
+    """The shapes of some types, with the frame and the thing each is of; names go to the source.
+
+    Args:
+        kind: of the things; a label of keypoints is a joint's, the group alone tells them apart.
+        other: types that are passed over without a word; None: all.
+        grouped: only those with a group, or without one; None: both.
+
+    Raises:
+        InputError: as `read_labelme`.
+    """
+    frames = _frames(_of_this_video(files, source), source)
+    every = [
+        (content, frame, shape)
+        for content, frame in frames
+        for shape in _shapes(content, source, types, other)
+        if grouped in (None, _text(shape, "group_id") is not None)
+    ]
+    is_part = kind == "keypoints"
+    things = label_things(
+        [
+            (c.place, "" if is_part else _label(s), _text(s, "group_id"), _track(s))
+            for c, _, s in every
+        ]
+    )
+    ids, scales = (
+        thing_ids(things),
+        {content.file: _scale(content, source) for content, _ in frames},
+    )
+    found = []
+    for (content, frame, shape), thing in zip(every, things, strict=True):
+        one = LabelledShape(content, shape, frame, ids[thing], scales[content.file])
+        name = one.label if not is_part else _text(shape, "description") or ""
+        if source is not None and name != str(one.number):
+            source.call(kind, one.number, name)
+        found.append(one)
+    if source is not None:
+        say_instances(ids, source, kind)
+    return found
 
 
 def _of_this_video(files: Sequence[JsonValue], source: MarkedSource | None) -> list[JsonValue]:
@@ -133,16 +197,21 @@ def _size(content: JsonValue) -> tuple[int, int] | None:
         return None
 
 
-def _shapes(content: JsonValue, source: MarkedSource | None) -> list[JsonValue]:
-    """The shapes that outline an object."""
+def _shapes(
+    content: JsonValue,
+    source: MarkedSource | None,
+    types: Collection[str],
+    other: Collection[str] | None,
+) -> list[JsonValue]:
+    """The shapes of some types."""
     kept, left_out = [], Counter[str]()
     for shape in content["shapes"].items():
-        label, kind = str(shape["label"].value).strip(), _kind(shape)
+        label, kind = _label(shape), shape_type(shape)
         if label in NO_OBJECTS:
             left_out[f"labelled {label}"] += 1
-        elif kind in {"polygon", "circle", "mask"} | _FOUR_CORNERS:
+        elif kind in types:
             kept.append(shape)
-        else:
+        elif other is not None and kind not in other:
             left_out[f"of the type {kind}, which has no area"] += 1
     tell = warnings.warn if source is None else source.say
     for what, count in left_out.items():
@@ -150,68 +219,24 @@ def _shapes(content: JsonValue, source: MarkedSource | None) -> list[JsonValue]:
     return kept
 
 
-def _kind(shape: JsonValue) -> str:
+def shape_type(shape: JsonValue) -> str:
+    """What it is: polygon, rectangle, point, ..."""
     return str(shape.value.get("shape_type") or "polygon")
 
 
-def _label_and_group(shape: JsonValue) -> tuple[str, str | None]:
-    group = shape.value.get("group_id")
-    return str(shape["label"].value).strip(), None if group is None else str(group)
+def _label(shape: JsonValue) -> str:
+    return str(shape["label"].value).strip()
 
 
-def _things(shapes: Sequence[tuple[JsonValue, int, JsonValue]]) -> list[_Thing]:
-    """The thing that each shape is of.
-
-    Raises:
-        InputError: it cannot be told.
-    """
-    given = [(content.place, *_label_and_group(shape)) for content, _, shape in shapes]
-    alone = Counter(
-        (label, place)
-        for place, label, group in given
-        if group is None and not _NUMBER.fullmatch(label)
-    )
-    for (label, place), count in alone.items():
-        if count > 1 and (other := next((p for n, p in alone if n == label and p != place), None)):
-            raise InputError(
-                f"{place}: {count} shapes labelled {label} without a group, and more in {other}: "
-                "which is which cannot be told; give each thing one group_id on all pictures"
-            )
-    seen, things = Counter[tuple[str, str]](), []
-    for place, label, group in given:
-        number = 0
-        if group is None and alone[label, place] > 1:
-            seen[label, place] += 1
-            number = seen[label, place]
-        things.append((label, group, number))
-    return things
+def _text(shape: JsonValue, key: str) -> str | None:
+    value = shape.value.get(key)
+    return None if value is None else str(value)
 
 
-def _object_ids(things: Iterable[_Thing]) -> dict[_Thing, int]:
-    """{thing: id}: a number that labels one thing is its id, others get the smallest free ones."""
-    distinct = list(dict.fromkeys(things))
-    groups = Counter(label for label, _, _ in distinct)
-    ids = {
-        thing: int(thing[0])
-        for thing in distinct
-        if _NUMBER.fullmatch(thing[0]) and groups[thing[0]] == 1
-    }
-    taken = set(ids.values())
-    free = (number for number in range(1, 2 * len(distinct) + 2) if number not in taken)
-    return ids | {thing: next(free) for thing in distinct if thing not in ids}
-
-
-def _say_instances(ids: dict[_Thing, int], source: MarkedSource) -> None:
-    """Tell which group or shape became which object."""
-    for (label, group, number), object_number in ids.items():
-        if group is not None:
-            source.say(f"object {object_number} is {label}, group {group}", warned=False)
-        elif number == 1:
-            own = [ids[thing] for thing in ids if thing[:2] == (label, None)]
-            source.say(
-                f"{len(own)} shapes labelled {label} without a group are objects "
-                f"{listed([str(n) for n in own])}; give them one group_id if they are parts of one"
-            )
+def _track(shape: JsonValue) -> int | None:
+    """The id that we write beside a label."""
+    given = shape.get("track_id")
+    return None if given is None else given.whole()
 
 
 # -- areas -----------------------------------------------------------------------------------
@@ -219,7 +244,7 @@ def _say_instances(ids: dict[_Thing, int], source: MarkedSource) -> None:
 
 def _rings(shape: JsonValue) -> tuple[np.ndarray, ...]:
     """(n, 2) corners of each outline of a shape, px as LabelMe stores them."""
-    kind, points = _kind(shape), shape["points"]
+    kind, points = shape_type(shape), shape["points"]
     corners = len(points.items())
     if kind == "polygon" or (kind in _FOUR_CORNERS and corners == 4):
         return (read_ring(points),)

@@ -94,9 +94,9 @@ class MarkedSource:
             self.notes.append(note)
 
     def call(self, kind: Kind, number: int, name: str) -> None:
-        """Keep the name of a thing; an empty one is none."""
-        if name.strip():
-            self.names[kind, number] = name.strip()
+        """Keep the name of a thing; an empty one is none, and halves of letters become "?"."""
+        if text := name.encode("utf-8", "replace").decode("utf-8").strip():
+            self.names[kind, number] = text
 
     def frame_name(self, frame: int) -> str:
         """A frame as users know it: `12`, or `12 (00012.jpg)` where pictures have names."""

@@ -55,11 +55,11 @@ def read_polygons(
     if not marks:
         raise InputError(f"'{folder}': expected at least one polygon, got none; outline an object")
     if source is not None:
-        _say_what_reaches_out(marks, str(folder), source)
+        say_what_reaches_out(marks, str(folder), source)
     return marks
 
 
-def _say_what_reaches_out(marks: Sequence[PolygonMark], name: str, source: MarkedSource) -> None:
+def say_what_reaches_out(marks: Sequence[PolygonMark], name: str, source: MarkedSource) -> None:
     """Tell of the first outline that leaves the frame by more than a slip of the hand."""
     size = np.array(source.size[::-1])
     slip = np.maximum(2, 0.02 * size)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from chromatrack.formats.csv_tables import TrackData
-from chromatrack.structures import Kind, Names, Skeleton
+from chromatrack.structures import Kind, Names, Skeleton, Source
 
 ALL_KINDS: tuple[Kind, ...] = ("object", "box", "point", "keypoints")
 
@@ -35,7 +35,9 @@ class TrackedVideo:
     they vary. objects: by id; their masks come from `mask(frame)`, (H, W) int32 ids. points, boxes,
     keypoints: TrackData by id, NaN where nothing is known; points are px from the centre of the
     top-left pixel, a box covers the pixel columns x .. x + width - 1. skeleton: of the keypoints.
-    names: what things are called, where they have a name.
+    names: what things are called, where they have a name. cuts: (N,) bool, a cut lies just before
+    the frame; empty: none are known. find_video: where the video is now, for writers that need its
+    pictures; raises InputError where it is not found.
     """
 
     video: str
@@ -50,6 +52,8 @@ class TrackedVideo:
     skeleton: Skeleton | None = None
     names: Names = field(default_factory=dict)
     mask: Callable[[int], np.ndarray] = lambda frame: _no_mask(frame)
+    cuts: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    find_video: Callable[[], Source] = lambda: _no_video()
 
     @property
     def video_name(self) -> str:
@@ -103,3 +107,7 @@ def mask_boxes(mask: np.ndarray) -> dict[int, tuple[int, int, int, int]]:
 
 def _no_mask(frame: int) -> np.ndarray:
     raise ValueError(f"frame {frame}: no masks were given")
+
+
+def _no_video() -> Source:
+    raise ValueError("no video was given")

@@ -115,13 +115,34 @@ def upsample_guided(
     Returns:
         `(L, H, W)` float32; within each label's own range.
     """
-    size = image_size(image)
     labels = label_map[1:] if background else label_map
+    low = _coarse(upsample(labels, size=image_size(image), spec=spec))
+    dense = _guided(low, image, [(float(cells.min()), float(cells.max())) for cells in labels])
+    if not background:
+        return dense
+    return torch.cat([(1 - dense.sum(0, keepdim=True)).clamp(min=0), dense])
+
+
+def guided(labels: Tensor, image: Tensor) -> Tensor:
+    """Labels of the image's size, their edges following the image's; as `upsample_guided`.
+
+    Args:
+        labels: `(L, H, W)` float. image: `(3, H, W)` float32 sRGB in [0, 1].
+
+    Returns:
+        `(L, H, W)` float32; within each label's own range.
+    """
+    limits = [(float(label.min()), float(label.max())) for label in labels]
+    return _guided(_coarse(labels), image, limits)
+
+
+def _guided(low: Tensor, image: Tensor, limits: Sequence[tuple[float, float]]) -> Tensor:
+    """Labels by COARSE x COARSE pixels, brought to the image's size and edges, within limits."""
+    size = image_size(image)
     guide = _coarse(image)
-    low = _coarse(upsample(labels, size=size, spec=spec))
     mean_guide, inverse = _guide_statistics(guide)
-    dense = image.new_zeros(len(labels), *size)
-    for cells, label, out in zip(labels, low, dense, strict=True):
+    dense = image.new_zeros(len(low), *size)
+    for limit, label, out in zip(limits, low, dense, strict=True):
         rows, columns = _extent(label, margin=2 * _RADIUS + 2)
         fine_rows = slice(rows.start * COARSE, min(rows.stop * COARSE, size[0]))
         fine_columns = slice(columns.start * COARSE, min(columns.stop * COARSE, size[1]))
@@ -133,10 +154,8 @@ def upsample_guided(
                 inverse[:, rows, columns],
                 image[:, fine_rows, fine_columns],
             )
-            out[fine_rows, fine_columns] = value.clamp_(float(cells.min()), float(cells.max()))
-    if not background:
-        return dense
-    return torch.cat([(1 - dense.sum(0, keepdim=True)).clamp(min=0), dense])
+            out[fine_rows, fine_columns] = value.clamp_(*limit)
+    return dense
 
 
 def _coarse(image: Tensor) -> Tensor:

@@ -17,25 +17,29 @@ from chromatrack.formats.exchange import (
 )
 from chromatrack.formats.keypoints import read_keypoint_tracks
 from chromatrack.formats.tracked_video import ObjectTrack, TrackedVideo
-from chromatrack.runs.file_names import TABLES, keep_runs
+from chromatrack.runs.file_names import EXPORTS, TABLES, keep_runs
 from chromatrack.runs.reader import ASSUMED_FPS, Result
 from chromatrack.runs.staging import Staging
-from chromatrack.structures import Kind
-
-EXPORTS = "exports"
-"""Folder of a run for what `track --export` writes."""
+from chromatrack.structures import Kind, Source
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written. notes: what the user should know, such as what the format cannot carry."""
+    """What was written.
+
+    notes: what the user should know, such as what the format cannot carry. files: all of them.
+    """
 
     path: Path
     notes: tuple[str, ...]
+    files: tuple[Path, ...] = ()
 
 
-def tracked_video(result: Result) -> TrackedVideo:
+def tracked_video(result: Result, *, video: Source | None = None) -> TrackedVideo:
     """A run as the writers of formats take it: every table has a row for each frame.
+
+    Args:
+        video: where the video is now, if it was moved.
 
     Raises:
         InputError: tables or masks of what was tracked were left out of the run by choice.
@@ -67,6 +71,8 @@ def tracked_video(result: Result) -> TrackedVideo:
         skeleton=skeleton,
         names=result.names,
         mask=result.mask,
+        cuts=result.cuts,
+        find_video=lambda: result.find_video(video),
     )
 
 
@@ -76,6 +82,7 @@ def export_run(
     output: Path,
     *,
     options: ExportOptions | None = None,
+    video: Source | None = None,
     overwrite: bool = False,
 ) -> Exported:
     """Write a run in the format of a name, whole or not at all.
@@ -83,6 +90,7 @@ def export_run(
     Args:
         output: a file (the format's suffix is added where it has none) or, for formats that are
             folders, a folder.
+        video: where the video is now, if it was moved, for formats that need its pictures.
         overwrite: files of the same names may be there; else the output must be new, or an empty
             folder.
 
@@ -93,22 +101,24 @@ def export_run(
     chosen = format_named(name)
     path = checked_output(Path(output), chosen)
     _check_free(path, is_folder=chosen.is_folder, overwrite=overwrite)
-    tracked = tracked_video(result)
+    tracked = tracked_video(result, video=video)
     has = tracked.kinds()
     if not set(has) & set(chosen.kinds):
         raise InputError(
-            f"{name}: carries {_listed(chosen.kinds)}, but {result.folder} has {_listed(has)} "
-            "alone; choose another format"
+            f"{name}: carries {kinds_listed(chosen.kinds)}, but {result.folder} has "
+            f"{kinds_listed(has)} alone; choose another format"
         )
     write = chosen.load_writer()
     with Staging(path) as stage:
         if chosen.is_folder:
             stage.path.mkdir(parents=True)
         notes = list(write(tracked, stage.path, options or ExportOptions()))
+        written = sorted(file for file in stage.path.rglob("*") if file.is_file())
+        files = [path / file.relative_to(stage.path) for file in written] or [path]
         stage.put_in_place()
     if left := [kind for kind in has if kind not in chosen.kinds]:
-        notes.append(f"{name} has no place for {_listed(left)}: left out")
-    return Exported(path, tuple(notes))
+        notes.append(f"{name} has no place for {kinds_listed(left)}: left out")
+    return Exported(path, tuple(notes), tuple(files))
 
 
 def _check_free(path: Path, *, is_folder: bool, overwrite: bool) -> None:
@@ -157,5 +167,6 @@ def _on_all(data: TrackData, frames: np.ndarray, times: np.ndarray) -> TrackData
 _PLURALS = {"object": "masks", "box": "boxes", "point": "points", "keypoints": "keypoints"}
 
 
-def _listed(kinds: Iterable[str]) -> str:
+def kinds_listed(kinds: Iterable[str]) -> str:
+    """Kinds as messages call them."""
     return ", ".join(_PLURALS[kind] for kind in kinds) or "nothing"

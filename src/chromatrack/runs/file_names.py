@@ -28,7 +28,10 @@ OUTPUTS: tuple[Output, ...] = get_args(Output)
 RESUME = ".resume"
 """Folder of what a run that ended early needs to go on; gone when it is complete."""
 
-RUN_NAMES = (RESULT, "overlay.mp4", "masks", "marks", *TABLES.values(), RESUME)
+EXPORTS = "exports"
+"""Folder of a run for its results in the formats of other tools (`track --export`)."""
+
+RUN_NAMES = (RESULT, "overlay.mp4", "masks", "marks", EXPORTS, *TABLES.values(), RESUME)
 """Everything that a run may write into its folder."""
 
 

@@ -24,6 +24,7 @@ from chromatrack.formats.masks import frame_file, write_mask
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.reliability import LOOK_BELOW_OF
 from chromatrack.runs.file_names import OUTPUTS, RESULT, TABLES, Output, is_run
+from chromatrack.runs.kept_exports import old_exports
 from chromatrack.runs.things_table import COLUMNS as THING_COLUMNS
 from chromatrack.runs.things_table import ThingsWriter
 from chromatrack.structures import Kind, Names, Skeleton, Source
@@ -285,8 +286,8 @@ def stale_files(
     """Files of an earlier run in a folder that the run at hand does not write.
 
     That is, masks of other frames than it has `written` or saved as `marked`, tables of kinds that
-    are not tracked, and what is left out by choice; tables that were not written by a run are not
-    among them.
+    are not tracked, what is left out by choice, and exports; tables that were not written by a run
+    are not among them.
     """
     kept = written if files.has_masks else range(0)
     stale = _numbered_pictures(folder / "masks", kept) + _numbered_pictures(
@@ -296,7 +297,8 @@ def stale_files(
     overlay = folder / "overlay.mp4"
     if "overlay" not in files.outputs and is_run(folder) and overlay.exists():
         stale.append(overlay)
-    return stale + [path for path in untracked if is_our_table(path)]
+    stale += [path for path in untracked if is_our_table(path)]
+    return stale + old_exports(folder)
 
 
 def _numbered_pictures(folder: Path, kept: Collection[int]) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
 import warnings
@@ -29,6 +28,7 @@ from chromatrack.propagation.reliability import (
     look_at_rows,
     things_to_look_at,
 )
+from chromatrack.runs.digests import file_sha256
 from chromatrack.runs.file_names import (
     OUTPUTS,
     RESULT,
@@ -360,12 +360,6 @@ def _put_in_place(
             f"{stale[0].relative_to(folder)} the first; result.json says what this one wrote",
             stacklevel=4,
         )
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's content, 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def model_sha256(model: str) -> str | None:

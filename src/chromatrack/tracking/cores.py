@@ -8,9 +8,22 @@ import sys
 
 import torch
 
+_most: int | None = None
+
+
+def use_cores(most: int) -> None:
+    """Keep to so many cores in this process: others have the rest."""
+    global _most
+    _most = most
+    torch.set_num_threads(min(torch.get_num_threads(), most))
+
 
 def usable_cores() -> int:
-    """Cores that this process may run on."""
+    """Cores that this process may run on, and is to."""
+    return _cores() if _most is None else min(_most, _cores())
+
+
+def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

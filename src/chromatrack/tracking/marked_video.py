@@ -53,8 +53,16 @@ def marked_source(
     )
 
 
+DRY_RUN = "dry run: nothing was tracked or written"
+
+
 def understood(
-    marks: Marks, source: MarkedSource, *, start: int = 0, end: int | None = None
+    marks: Marks,
+    source: MarkedSource,
+    *,
+    start: int = 0,
+    end: int | None = None,
+    last: str = DRY_RUN,
 ) -> str:
     """Check marks against the video and say what they mean: a line for everything to be tracked.
 
@@ -63,33 +71,45 @@ def understood(
     Args:
         source: what the marks were read for, with the notes that were taken.
         start, end: of tracking, as in `Tracker.track`.
+        last: the line to end with.
 
     Raises:
         InputError: as `Tracker.track`, and for a mark behind the last frame that can be read.
         VideoError: the video cannot be read.
     """
-    return described(marks, source, checked_source(source.video, marks, start=start, end=end))
+    info = checked_source(source.video, marks, start=start, end=end)
+    return described(marks, source, info, last=last)
 
 
 def described(
-    marks: Marks, source: MarkedSource, info: VideoInfo, *, more: Iterable[str] = ()
+    marks: Marks,
+    source: MarkedSource,
+    info: VideoInfo,
+    *,
+    more: Iterable[str] = (),
+    last: str = DRY_RUN,
 ) -> str:
     """What marks mean, as `understood` says it, without checking them.
 
     Args:
         info: of the video.
-        more: lines to end with.
+        more, last: lines to end with.
     """
     frames = {None: "", 1: ", 1 frame"}.get(info.frame_count, f", {info.frame_count} frames")
-    lines = [f"video: {source.video}, {info.width}x{info.height} px{frames}"]
+    head = f"video: {source.video}, {info.width}x{info.height} px{frames}"
+    return "\n".join([head, *marked_lines(marks, source), *more, last])
+
+
+def marked_lines(marks: Marks, source: MarkedSource) -> list[str]:
+    """A line for everything marked, the joints, and what was noted while reading."""
+    lines = []
     for (kind, number), marked in sorted(_things(marks).items()):
         name = marks.names.get((kind, number))
         called = f"{kind} {number}" + (f" '{name}'" if name else "")
         lines.append(f"{called}: {_on_frames(marked, source)}")
     if marks.skeleton is not None:
         lines.append(f"joints: {', '.join(marks.skeleton.names)}")
-    lines += [f"note: {note.text}" for note in source.notes]
-    return "\n".join([*lines, *more, "dry run: nothing was tracked or written"])
+    return lines + [f"note: {note.text}" for note in source.notes]
 
 
 def _things(marks: Marks) -> _Things:

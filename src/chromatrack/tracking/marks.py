@@ -13,8 +13,9 @@ import torch
 
 from chromatrack.errors import InputError
 from chromatrack.formats.marked_source import MarkedSource
+from chromatrack.formats.mask_marks import read_mask_file
 from chromatrack.formats.mask_pixels import SizeCheck
-from chromatrack.formats.masks import read_mask, read_mask_folder, read_mask_pages
+from chromatrack.formats.masks import read_mask
 from chromatrack.ops.coords import (
     FeatureSpec,
     cell_count,
@@ -343,20 +344,7 @@ def read_marks(
             "masks: expected a file or folder, an (H, W) array, or a dict of them by frame, got "
             f"{type(masks).__name__}"
         )
-    path = Path(masks)
-    if path.is_dir():
-        return read_mask_folder(path, source=source)
-    place = f"'{path}'"
-    fits = None if source is None else source.mask_size_check(place)
-    pages = read_mask_pages(path, fits=fits)
-    if source is None:
-        return {start: pages[0]} if len(pages) == 1 else dict(enumerate(pages))
-    if len(pages) == 1:
-        return {source.frame_of_single(str(path), place): source.fit_mask(pages[0], place)}
-    return {
-        index: source.fit_mask(mask, f"{place}, picture {index}")
-        for index, mask in enumerate(pages)
-    }
+    return read_mask_file(masks, start=start, source=source)
 
 
 def read_reference(reference: ColorReference) -> tuple[np.ndarray, int | None]:

@@ -13,18 +13,23 @@ from av.video.reformatter import ColorRange, Colorspace
 from chromatrack.errors import InputError, OutputError
 from chromatrack.video.display import UNSPECIFIED, Display
 
-Codec = Literal["h264", "ffv1", "prores"]
+Codec = Literal["h264", "ffv1", "prores", "prores4444"]
 
 ENCODERS: dict[str, tuple[str, str, dict[str, str]]] = {
     "h264": ("libx264", "yuv420p", {}),
     "ffv1": ("ffv1", "bgr0", {"level": "3", "slicecrc": "1"}),
     "prores": ("prores_ks", "yuv422p10le", {"profile": "3", "vendor": "apl0"}),
+    "prores4444": (
+        "prores_ks",
+        "yuva444p10le",
+        {"profile": "4", "alpha_bits": "16", "vendor": "apl0"},
+    ),
 }
 SUFFIXES: dict[str, tuple[str, ...]] = {
     ".mp4": ("h264",),
     ".m4v": ("h264",),
     ".mkv": ("ffv1", "h264", "prores"),
-    ".mov": ("prores", "h264"),
+    ".mov": ("prores", "h264", "prores4444"),
     ".avi": ("ffv1",),
 }
 """Per file suffix: the codec it means by itself, then those it takes on request."""
@@ -39,7 +44,14 @@ _MATRICES = {
 }
 """Matrices (code points of H.273) that pictures can be encoded with; else BT.709."""
 _BT709 = 1
-_DEEP_FORMATS = {"h264": "yuv420p10le", "ffv1": "gbrp16le", "prores": "yuv422p10le"}
+_DEEP_FORMATS = {
+    "h264": "yuv420p10le",
+    "ffv1": "gbrp16le",
+    "prores": "yuv422p10le",
+    "prores4444": "yuva444p10le",
+}
+WITH_ALPHA = ("prores4444",)
+"""Codecs whose pictures have a fourth channel, how opaque they are."""
 Preset = Literal[
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"
 ]

@@ -60,11 +60,16 @@ def partial_file(path: Path) -> Path:
     return partial
 
 
-def check_frame(rgb: np.ndarray, size: tuple[int, int] | None, count: int) -> None:
-    """InputError unless a frame is `(H, W, 3)` uint8 or uint16, of the first one's `size`."""
+def check_frame(
+    rgb: np.ndarray, size: tuple[int, int] | None, count: int, *, channels: int = 3
+) -> None:
+    """InputError unless a frame is `(H, W, channels)` uint8 or uint16, of the first `size`."""
     deep_or_not = rgb.dtype in (np.uint8, np.uint16)
-    if rgb.ndim != 3 or rgb.shape[2] != 3 or not deep_or_not or 0 in rgb.shape:
-        raise InputError(f"expected rgb (H, W, 3) uint8 or uint16, got {rgb.shape} {rgb.dtype}")
+    if rgb.ndim != 3 or rgb.shape[2] != channels or not deep_or_not or 0 in rgb.shape:
+        kind = "rgb" if channels == 3 else "rgba"
+        raise InputError(
+            f"expected {kind} (H, W, {channels}) uint8 or uint16, got {rgb.shape} {rgb.dtype}"
+        )
     if size is not None and size != rgb.shape[:2]:
         raise InputError(f"frame {count} is {rgb.shape[:2]} but the first one was {size}")
 

@@ -90,6 +90,15 @@ def probe(source: Source) -> VideoInfo:
     Raises VideoError when the source cannot be opened or holds no frame.
     """
     given = VideoSource.of(source)
+    if _probed is not None and given in _probed:
+        return _probed[given]
+    info = _probe(given)
+    if _probed is not None:
+        _probed[given] = info
+    return info
+
+
+def _probe(given: VideoSource) -> VideoInfo:
     pictures = Pictures.of(given)
     if pictures is not None:
         return _probe_images(given, pictures)
@@ -98,6 +107,20 @@ def probe(source: Source) -> VideoInfo:
         info = _probe_stream(reader, picture, given)
         _tell_kind(info, field_order(reader.stream, picture), picture.color_trc)
         return info
+
+
+_probed: dict[VideoSource, VideoInfo] | None = None
+
+
+@contextmanager
+def probed_once() -> Iterator[None]:
+    """Within the block no source is opened a second time to describe it: none may change there."""
+    global _probed
+    before, _probed = _probed, {}
+    try:
+        yield
+    finally:
+        _probed = before
 
 
 def read_frames(

@@ -30,7 +30,16 @@ from chromatrack.video.audio import AudioTrack, open_audio
 from chromatrack.video.decode import FALLBACK_FPS, time_zeros
 from chromatrack.video.deinterlace import FieldMarker
 from chromatrack.video.display import SQUARE, Display
-from chromatrack.video.encoding import ENCODERS, USUAL, Codec, Encoding, Preset, Quality, codec_for
+from chromatrack.video.encoding import (
+    ENCODERS,
+    USUAL,
+    WITH_ALPHA,
+    Codec,
+    Encoding,
+    Preset,
+    Quality,
+    codec_for,
+)
 from chromatrack.video.image_writer import ImageSequenceWriter
 from chromatrack.video.matroska import set_pixel_shape
 from chromatrack.video.output_files import (
@@ -94,6 +103,7 @@ class VideoWriter(FrameWriter):
         self.path = Path(path)
         self.padding = (0, 0)
         self._codec = codec_for(self.path, codec)
+        self._has_alpha = self._codec in WITH_ALPHA
         if fps is not None and not fps > 0:
             raise InputError(f"expected fps > 0, got fps={fps}")
         self._at_once = at_once
@@ -125,12 +135,13 @@ class VideoWriter(FrameWriter):
     ) -> None:
         """Append one (H, W, 3) uint8 or uint16 sRGB frame, shown at `pts_seconds`.
 
+        With the codec prores4444, (H, W, 4): the fourth channel is how opaque it is.
         duration_seconds matters for the last frame only; None: as long as the one before it.
         Raises InputError for another shape, dtype or size than the first frame's.
         """
         if self._done:
             raise OutputError(f"{self.path}: is already closed")
-        check_frame(rgb, self._size, self._count)
+        check_frame(rgb, self._size, self._count, channels=4 if self._has_alpha else 3)
         with as_output_error(self.path):
             if self._container is None:
                 self._open(rgb, pts_seconds)
@@ -201,7 +212,7 @@ class VideoWriter(FrameWriter):
         self._encoding = replace(self._encoding, size=self._size, is_deep=rgb.dtype == np.uint16)
         self._origin = first_seconds or 0.0
         encoder, options = ENCODERS[self._codec][0], self._encoding.options(self._quality)
-        if self._codec != "ffv1":
+        if self._codec in ("h264", "prores"):
             self.padding = (height % 2, width % 2)
         is_mp4 = self.path.suffix.lower() in (".mp4", ".m4v", ".mov")
         made = _MP4_OPTIONS if is_mp4 else _AT_ONCE if self._at_once else {}
@@ -270,6 +281,8 @@ class VideoWriter(FrameWriter):
         if rows or columns:
             rgb = np.pad(rgb, ((0, rows), (0, columns), (0, 0)), mode="edge")
         kind = "gbrp16le" if self._encoding.is_deep else "rgb24"
+        if self._has_alpha:
+            kind = "rgba64le" if self._encoding.is_deep else "rgba"
         picture = VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format=kind)
         picture = self._reformatter.reformat(
             picture,
@@ -278,7 +291,7 @@ class VideoWriter(FrameWriter):
             dst_color_range=self._encoding.range,
             interpolation=CONVERSION,
         )
-        if self._codec == "prores":  # it says so in every picture
+        if self._codec.startswith("prores"):  # it says so in every picture
             assert self._stream is not None
             context = self._stream.codec_context
             picture.colorspace = context.colorspace

@@ -104,6 +104,21 @@ def picture(data: str, *, caption: str, alt: str) -> str:
     return str(_PARTS.picture(data, caption, alt))
 
 
+def thumbnails(pictures: Sequence[str]) -> str:
+    """Small pictures side by side, as `thumbnail` gives them; nothing where there are none."""
+    return f'<div class="thumbnails">{"".join(pictures)}</div>' if pictures else ""
+
+
+def thumbnail(data: str, *, caption: str, alt: str) -> str:
+    """A small picture, `data` a URI as `as_data` gives."""
+    return str(_PARTS.thumbnail(data, caption, alt))
+
+
+def messages(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table of texts, which are wrapped; cells are plain values."""
+    return str(_PARTS.messages(head, rows))
+
+
 def as_data(image: Image.Image) -> str:
     """A picture as a data URI (JPEG, a tenth of the PNG's size)."""
     content = io.BytesIO()

@@ -1,0 +1,139 @@
+"""Tracked masks and boxes as COCO: a picture per frame, or whole videos as in YouTube-VIS.
+
+COCO counts from the corner of the first pixel: a box that covers the columns x .. x + width - 1 has
+the same x and width there. Categories are the things' names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chromatrack.atomic import replace_file
+from chromatrack.formats.exchange import ExportOptions
+from chromatrack.formats.run_lengths import CocoRuns, coco_runs, run_lengths
+from chromatrack.formats.tracked_video import TrackedVideo, mask_boxes
+from chromatrack.formats.written_things import (
+    Thing,
+    category_ids,
+    category_of,
+    frame_shift,
+    things_of,
+    unique_numbers,
+)
+from chromatrack.json_text import json_text
+
+Plain = dict[str, Any]
+
+
+def write_coco(tracked: TrackedVideo, path: Path, options: ExportOptions) -> list[str]:
+    """Write instances per picture; `track_id` says which are one thing.
+
+    Pictures are called `<video>/00012.jpg`; `frame_index` is the number in the video.
+    """
+    things = things_of(tracked, ("object", "box"))
+    numbers, notes = unique_numbers(things, "coco", least=1)
+    categories = category_ids(tracked, things)
+    shift, annotations = frame_shift(tracked, options), list[Plain]()
+    images = []
+    masks = tracked.masks() if tracked.objects else None
+    for row, frame in enumerate(tracked.frames.tolist()):
+        height, width = tracked.size
+        file = picture_file(tracked, frame + shift)
+        image = {"id": row + 1, "file_name": file, "width": width, "height": height}
+        seconds = round(float(tracked.times[row]), 6)
+        images.append({**image, "frame_index": frame, "pts_seconds": seconds})
+        found: list[tuple[Thing, Plain]] = []
+        if masks is not None:
+            found += _masks_on(tracked, row, next(masks))
+        found += _boxes_on(tracked, row)
+        for thing, said in found:
+            head = {"id": len(annotations) + 1, "image_id": row + 1}
+            kind = {"category_id": categories[category_of(tracked, thing)]}
+            annotations.append({**head, **kind, "track_id": numbers[thing], **said})
+    _write(path, tracked, {"images": images, "annotations": annotations}, categories)
+    return notes
+
+
+def write_youtube_vis(tracked: TrackedVideo, path: Path, options: ExportOptions) -> list[str]:
+    """Write one annotation per object with a segmentation, or null, for each of the frames.
+
+    Run lengths are plain lists, as in the data set's own files: readers of truths want them.
+    """
+    things = things_of(tracked, ("object",))
+    categories = category_ids(tracked, things)
+    shift, count = frame_shift(tracked, options), len(tracked.frames)
+    height, width = tracked.size
+    annotations: dict[int, Plain] = {}
+    for thing in things:
+        head = {"id": thing[1], "video_id": 1, "track_id": thing[1], "iscrowd": 0}
+        head["category_id"] = categories[category_of(tracked, thing)]
+        size = {"height": height, "width": width, "length": count}
+        known = tracked.objects[thing[1]].confidence
+        head |= _score(float(np.nanmean(known)) if np.isfinite(known).any() else 1.0)
+        lists = {key: [None] * count for key in ("segmentations", "bboxes", "areas")}
+        annotations[thing[1]] = {**head, **size, **lists}
+    for row, mask in enumerate(tracked.masks()):
+        for (_, number), said in _masks_on(tracked, row, mask):
+            runs = run_lengths((mask == number).T).tolist()
+            annotations[number]["segmentations"][row] = {"size": [height, width], "counts": runs}
+            annotations[number]["bboxes"][row] = said["bbox"]
+            annotations[number]["areas"][row] = said["area"]
+    files = [picture_file(tracked, frame + shift) for frame in tracked.frames.tolist()]
+    video = {"id": 1, "name": tracked.video_name, "width": width, "height": height}
+    video |= {"length": count, "file_names": files}
+    content = {"videos": [video], "annotations": list(annotations.values())}
+    _write(path, tracked, content, categories)
+    return []
+
+
+def picture_file(tracked: TrackedVideo, number: int) -> str:
+    """What a frame's picture is called in a file: `video/00012.jpg`."""
+    return f"{tracked.video_name}/{number:05d}.jpg"
+
+
+def _masks_on(tracked: TrackedVideo, row: int, mask: np.ndarray) -> list[tuple[Thing, Plain]]:
+    """What a file says of each object that is seen on a frame, but for ids."""
+    found: list[tuple[Thing, Plain]] = []
+    for number, box in sorted(mask_boxes(mask).items()):
+        if number not in tracked.objects:
+            continue
+        inside = mask == number
+        runs: CocoRuns = coco_runs(inside)
+        area = int(np.count_nonzero(inside))
+        said: Plain = {"segmentation": runs, "bbox": list(box), "area": area, "iscrowd": 0}
+        score = float(tracked.objects[number].confidence[row])
+        found.append((("object", number), said | _score(score)))
+    return found
+
+
+def _boxes_on(tracked: TrackedVideo, row: int) -> list[tuple[Thing, Plain]]:
+    """The same of each box; its segmentation is empty."""
+    found: list[tuple[Thing, Plain]] = []
+    for number in tracked.ids("box"):
+        data = tracked.boxes[number]
+        values = data.values[row]
+        if data.visible[row] and np.isfinite(values).all():
+            box = np.round(values, 3).tolist()
+            area = round(float(values[2] * values[3]), 3)
+            said: Plain = {"segmentation": [], "bbox": box, "area": area, "iscrowd": 0}
+            found.append((("box", number), said | _score(float(data.confidence[row]))))
+    return found
+
+
+def _score(value: float) -> Plain:
+    return {"score": round(value, 4)} if np.isfinite(value) else {}
+
+
+def _write(
+    path: Path, tracked: TrackedVideo, content: Mapping[str, Sequence[Plain]], names: dict[str, int]
+) -> None:
+    info = {"description": tracked.video_name, "contributor": "chromatrack"}
+    categories = [
+        {"id": number, "name": name, "supercategory": ""} for name, number in names.items()
+    ]
+    text = json_text({"info": info, "licenses": [], **content, "categories": categories})
+    replace_file(path, text + "\n")

@@ -1,0 +1,34 @@
+"""COCO keypoints: one image per frame, one annotation per individual and frame, with `track_id`.
+
+What a run's `keypoints.json` is, with the picture's size and a score for each joint; points alone
+are one individual. A joint that is hidden has v = 1 and the best guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from chromatrack.formats.exchange import ExportOptions
+from chromatrack.formats.keypoints import KeypointWriter
+from chromatrack.formats.poses import poses_of
+from chromatrack.formats.tracked_video import TrackedVideo
+from chromatrack.structures import TrackedKeypoints
+
+
+def write(tracked: TrackedVideo, path: Path, options: ExportOptions) -> Sequence[str]:
+    """Write the file, frame by frame."""
+    poses, notes = poses_of(tracked)
+    numbers = options.numbers(tracked.frames).tolist()
+    ids = tracked.ids("keypoints") or [1]
+    names = dict(zip(ids, poses.individuals, strict=True))
+    with KeypointWriter(path, poses.skeleton, names, size=tracked.size) as writer:
+        for row, number in enumerate(numbers):
+            instances = {
+                key: TrackedKeypoints(
+                    poses.xy[row, i], poses.visible[row, i], poses.confidence[row, i]
+                )
+                for i, key in enumerate(ids)
+            }
+            writer.write(number, float(tracked.times[row]), instances)
+    return notes

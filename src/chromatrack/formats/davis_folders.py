@@ -1,0 +1,76 @@
+"""Masks in the folders of DAVIS, YouTube-VOS and MOSE: `Annotations/<video>/00000.png`, mode P.
+
+The pixels are object ids, 0 the background, in the DAVIS colours. YouTube-VOS and MOSE say in
+`meta.json` what each object is and on which frames: `{"videos": {video: {"objects": {"1":
+{"category": "person", "frames": ["00000", ...]}}}}}`. Pictures (`JPEGImages/`) are not copied.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from chromatrack.atomic import replace_file
+from chromatrack.errors import InputError
+from chromatrack.formats.exchange import ExportOptions
+from chromatrack.formats.masks import frame_file, write_mask
+from chromatrack.formats.tracked_video import TrackedVideo
+from chromatrack.formats.written_things import category_of, frame_shift
+from chromatrack.json_text import json_text
+
+MASKS = "Annotations"
+META = "meta.json"
+VOID = 255
+"""Of a palette; many readers take it for pixels that nobody knows."""
+
+
+def write_davis(tracked: TrackedVideo, folder: Path, options: ExportOptions) -> list[str]:
+    """Write the masks of all frames.
+
+    Raises:
+        InputError: an id that a palette cannot hold.
+    """
+    _write_masks(tracked, folder, options)
+    return _notes(tracked, "davis")
+
+
+def write_youtube_vos(tracked: TrackedVideo, folder: Path, options: ExportOptions) -> list[str]:
+    """Write the masks of all frames, and meta.json.
+
+    Raises:
+        InputError: an id that a palette cannot hold.
+    """
+    seen = _write_masks(tracked, folder, options)
+    objects = {
+        str(number): {"category": category_of(tracked, ("object", number)), "frames": frames}
+        for number, frames in seen.items()
+    }
+    meta: dict[str, Any] = {"videos": {tracked.video_name: {"objects": objects}}}
+    replace_file(folder / META, json_text(meta) + "\n")
+    return _notes(tracked, "youtube-vos")
+
+
+def _write_masks(
+    tracked: TrackedVideo, folder: Path, options: ExportOptions
+) -> dict[int, list[str]]:
+    """Write all masks; {id: names of the frames that have it}."""
+    if (largest := max(tracked.ids("object"))) > VOID:
+        raise InputError(
+            f"{tracked.video_name}: expected object ids up to {VOID}, which is what a palette "
+            f"holds, got {largest}; export coco or mots instead, or mark it with a smaller id"
+        )
+    shift = frame_shift(tracked, options)
+    seen: dict[int, list[str]] = {number: [] for number in tracked.ids("object")}
+    for frame, mask in zip(tracked.frames.tolist(), tracked.masks(), strict=True):
+        name = frame_file(frame + shift)
+        write_mask(folder / MASKS / tracked.video_name / name, mask)
+        for number, frames in seen.items():
+            if (mask == number).any():
+                frames.append(Path(name).stem)
+    return seen
+
+
+def _notes(tracked: TrackedVideo, name: str) -> list[str]:
+    if VOID in tracked.objects:
+        return [f"{name}: object {VOID} has the number that many readers take for void"]
+    return []

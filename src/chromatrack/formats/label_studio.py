@@ -1,0 +1,61 @@
+"""Boxes as Label Studio's video tasks: regions of the type `videorectangle`.
+
+Frames count from 1; places are percent of the picture's width and height from the corner of the
+first pixel. A region is drawn between its frames until one that says `"enabled": false`, the last
+on which it is seen.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from chromatrack.atomic import replace_file
+from chromatrack.formats.exchange import ExportOptions
+from chromatrack.formats.tracked_video import TrackedVideo
+from chromatrack.formats.written_things import BoxTrack, box_tracks, category_of, frame_shift
+from chromatrack.json_text import json_text
+
+REGION = "videorectangle"
+TRACK = "track_"
+"""Begins the ids of our regions, before the number."""
+
+
+def write_label_studio(tracked: TrackedVideo, path: Path, options: ExportOptions) -> list[str]:
+    """Write one task with a prediction: a region per box, its label the name."""
+    tracks, notes = box_tracks(tracked, "label-studio")
+    shift = frame_shift(tracked, options, first=1)
+    count = int(tracked.frames[-1]) + shift
+    results = [_region(tracked, track, shift, count) for track in tracks if track.visible.any()]
+    prediction = {"model_version": "chromatrack", "result": results}
+    task = {"id": 1, "data": {"video": tracked.video}, "predictions": [prediction]}
+    replace_file(path, json_text([task]) + "\n")
+    return notes
+
+
+def _region(tracked: TrackedVideo, track: BoxTrack, shift: int, count: int) -> dict[str, Any]:
+    height, width = tracked.size
+    sequence = []
+    for row, frame in enumerate(tracked.frames.tolist()):
+        if not track.visible[row]:
+            continue
+        left, top, wide, high = track.values[row].tolist()
+        goes_on = row + 1 < len(track.visible) and bool(track.visible[row + 1])
+        number = frame + shift
+        place = {"x": 100 * left / width, "y": 100 * top / height}
+        size = {"width": 100 * wide / width, "height": 100 * high / height}
+        when = {"frame": number, "enabled": goes_on, "rotation": 0}
+        sequence.append({**when, **place, **size, "time": round(number / tracked.fps, 6)})
+    value = {"framesCount": count, "duration": count / tracked.fps, "sequence": sequence}
+    label = category_of(tracked, (track.kind, track.id))
+    scores = track.confidence[track.visible]
+    return {
+        "id": f"{TRACK}{track.number}",
+        "type": REGION,
+        "from_name": "box",
+        "to_name": "video",
+        "original_width": width,
+        "original_height": height,
+        "value": {**value, "labels": [label]},
+        "score": round(float(scores.mean()), 4),
+    }
