@@ -332,9 +332,9 @@ class Studio:
         """
         async with self.lock:
             project, video = self.opened()
-            based = action.revision if isinstance(action, ask.Mask) else None
-            if based is not None and isinstance(action, ask.Mask):
-                if based < self._painted.get(action.frame, 0):
+            if isinstance(action, ask.Mask) and action.revision is not None:
+                painted = self._painted.get(action.frame, 0)
+                if action.revision < painted:
                     raise StaleError(f"frame {action.frame} was painted elsewhere meanwhile")
             done = await asyncio.to_thread(_do, project, action, video.size, video.frames)
             revision = self.changed()

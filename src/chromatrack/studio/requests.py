@@ -53,7 +53,7 @@ class Merge(BaseModel):
     """Two things that are one."""
 
     type: Literal["merge"]
-    from_: Annotated[Key, Field(alias="from")]
+    from_: Key = Field(alias="from")
     into: Key
 
 
@@ -140,7 +140,7 @@ class Select(BaseModel):
 class Track(BaseModel):
     """Frames [from, to) to track; by default those of the settings, or all."""
 
-    from_: Annotated[Index, Field(alias="from")] | None = None
+    from_: Index | None = Field(default=None, alias="from")
     to: Index | None = None
 
 
