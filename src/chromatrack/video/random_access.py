@@ -84,6 +84,7 @@ class FrameReader:
         self._steps: Iterator[tuple[int, VideoFrame]] = self._coming
         if self._pictures is None:
             self._reader = PictureReader.open(self.source.path, deinterlace=self.source.deinterlace)
+            self._reader.hurries = True
             self.know(known)
 
     def know(self, known: FrameTimes | None) -> None:
@@ -151,7 +152,7 @@ class FrameReader:
     def _begin(self, index: int) -> None:
         assert self._reader is not None
         if index <= _FROM_FIRST or self._reader.table is None:
-            self._reader.rewind()
+            self._reader.rewind()  # which decodes all again
         self._next = 0 if index <= _FROM_FIRST else index
         self._steps = self._reader.pictures_from(0 if index <= _FROM_FIRST else index)
 
