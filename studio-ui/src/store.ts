@@ -1,7 +1,9 @@
 // What the studio knows and shows: signals, and the few functions that change them.
 
-import { batch, computed, effect, signal } from "@preact/signals";
+import { batch, computed, effect, type Signal, signal } from "@preact/signals";
 import { ApiError, api, listen } from "./api.ts";
+import type { Style } from "./core/masks.ts";
+import { templates } from "./core/skeletons.ts";
 import {
   type Event,
   isOlder,
@@ -15,9 +17,7 @@ import {
   type State,
   type Tracks,
 } from "./core/state.ts";
-import { templates } from "./core/skeletons.ts";
 import { clampFrame, type Stretch } from "./core/timeline.ts";
-import type { Style } from "./core/masks.ts";
 
 export type ToolName =
   | "select"
@@ -32,7 +32,7 @@ export type ViewMode = Style | "trails" | "pointer";
 export type Theme = "auto" | "light" | "dark";
 type Toast = { id: number; text: string; bad: boolean };
 
-function remembered<T extends string | number>(name: string, initial: T) {
+function remembered<T extends string | number>(name: string, initial: T): Signal<T> {
   const key = `studio.${name}`;
   let start = initial;
   try {
@@ -60,6 +60,8 @@ export const job = signal<Job | null>(null);
 export const tracks = signal<Tracks | null>(null);
 export const frame = signal(0);
 export const playing = signal(false);
+/** True while the picture goes along with the tracker. */
+export const following = signal(false);
 export const loop = signal<Stretch | null>(null);
 export const looping = signal(false);
 export const tool = signal<ToolName>("select");
@@ -67,10 +69,10 @@ export const picked = signal<string | null>(null);
 export const pickedItem = computed(() => itemOf(project.value, picked.value));
 export const marks = computed(() => marksOn(project.value, frame.value));
 export const viewMode = remembered<ViewMode>("view", "overlay");
-export const brushSize = remembered("brush", 24);
-export const template = remembered("template", "person");
+export const brushSize = remembered<number>("brush", 24);
+export const template = remembered<string>("template", "person");
 export const theme = remembered<Theme>("theme", "auto");
-export const hintsSeen = remembered("hints", "");
+export const hintsSeen = remembered<string>("hints", "");
 export const dialog = signal<null | "export" | "help" | "skeleton">(null);
 export const toasts = signal<Toast[]>([]);
 export const busy = signal(""); // what a slow request is at: "Opening ..."
@@ -165,12 +167,16 @@ function onEvent(event: Event) {
       break;
     case "progress":
       if (event.job === "track") {
-        fresh.value = { frame: event.frame, count: fresh.value.count + 1 };
+        batch(() => {
+          if (following.value) frame.value = event.frame;
+          fresh.value = { frame: event.frame, count: fresh.value.count + 1 };
+        });
       }
       break;
     case "done":
     case "failed":
     case "stopped": {
+      following.value = false;
       if (event.kind === "export" && event.type === "done") {
         const text = event.path ? `Saved as ${event.path}` : event.message;
         exported.value = { text, download: event.download ?? null };
@@ -226,6 +232,7 @@ export async function pickedOr(kind: Kind): Promise<{ key: string; id: number } 
 
 export function goTo(index: number) {
   const video = project.value?.video;
+  following.value = false;
   if (video) frame.value = clampFrame(index, video.frames);
 }
 

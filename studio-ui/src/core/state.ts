@@ -74,13 +74,30 @@ export type State = {
 export type Event =
   | { type: "state"; revision: number }
   | { type: "progress"; job: string; done: number; total: number; frame: number; message?: string }
-  | { type: "done" | "failed" | "stopped"; kind: string; message: string; download?: string; path?: string }
+  | {
+      type: "done" | "failed" | "stopped";
+      kind: string;
+      message: string;
+      download?: string;
+      path?: string;
+    }
   | { type: "worker"; which: "decoder" | "model"; message: string };
 
 export type Tracks = {
   start: number;
-  points: Record<string, { x: (number | null)[]; y: (number | null)[]; visible: boolean[]; confidence: (number | null)[] }>;
-  boxes: Record<string, Record<"x" | "y" | "width" | "height", (number | null)[]> & { visible: boolean[] }>;
+  points: Record<
+    string,
+    {
+      x: (number | null)[];
+      y: (number | null)[];
+      visible: boolean[];
+      confidence: (number | null)[];
+    }
+  >;
+  boxes: Record<
+    string,
+    Record<"x" | "y" | "width" | "height", (number | null)[]> & { visible: boolean[] }
+  >;
   keypoints: Record<string, { joints: (Point | null)[][]; visible: boolean[][] }>;
 };
 

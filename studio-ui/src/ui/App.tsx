@@ -1,0 +1,115 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import { listenTo } from "../input.ts";
+import { viewer } from "../stage.ts";
+import * as store from "../store.ts";
+import { Viewer } from "../viewer.ts";
+import { HelpSheet, SkeletonDialog } from "./dialogs.tsx";
+import { ExportDialog } from "./ExportDialog.tsx";
+import { First, upload } from "./First.tsx";
+import { FrameMarks, Objects } from "./Objects.tsx";
+import { IconButton } from "./parts.tsx";
+import { Timeline } from "./Timeline.tsx";
+import { Hints, ToolBar, ToolLine } from "./ToolBar.tsx";
+import { TopBar } from "./TopBar.tsx";
+
+function Stage() {
+  const base = useRef<HTMLCanvasElement>(null);
+  const over = useRef<HTMLCanvasElement>(null);
+  useEffect(() => {
+    const made = new Viewer(base.current!, over.current!);
+    viewer.value = made;
+    const stop = listenTo(made, over.current!);
+    return () => {
+      stop();
+      made.end();
+      viewer.value = null;
+    };
+  }, []);
+  const missing = store.project.value?.video.missing;
+  return (
+    <div class="stage">
+      <canvas ref={base} class="base" />
+      <canvas ref={over} class="over" role="img" aria-label="The picture: mark objects here" />
+      {missing && (
+        <p class="stage-note" role="status">
+          The video is not where it was. Put it back, or open it again.
+        </p>
+      )}
+      <Hints />
+    </div>
+  );
+}
+
+function Workspace() {
+  const [over, setOver] = useState(false);
+  return (
+    // biome-ignore lint/a11y/noStaticElementInteractions: dropping a video is an extra
+    <div
+      class={over ? "workspace dropping" : "workspace"}
+      onDragOver={(event) => {
+        if (!event.dataTransfer?.types.includes("Files")) return;
+        event.preventDefault();
+        setOver(true);
+      }}
+      onDragLeave={(event) => {
+        if (event.relatedTarget === null) setOver(false);
+      }}
+      onDrop={(event) => {
+        event.preventDefault();
+        setOver(false);
+        upload(event.dataTransfer?.files[0]);
+      }}
+    >
+      <TopBar />
+      <ToolBar />
+      <main class="centre" aria-label="Picture">
+        <ToolLine />
+        <Stage />
+      </main>
+      <aside class="side" aria-label="Objects and marks">
+        <Objects />
+        <FrameMarks />
+      </aside>
+      <Timeline />
+    </div>
+  );
+}
+
+function Toasts() {
+  return (
+    <div class="toasts" role="status" aria-live="polite">
+      {!store.online.value && <div class="toast bad">Connection lost. Trying again ...</div>}
+      {store.toasts.value.map((toast) => (
+        <div key={toast.id} class={toast.bad ? "toast bad" : "toast"}>
+          <span class="text" title={toast.text}>
+            {toast.text}
+          </span>
+          <IconButton
+            icon="close"
+            label="Close"
+            size={14}
+            onClick={() => store.dismiss(toast.id)}
+          />
+        </div>
+      ))}
+    </div>
+  );
+}
+
+export function App() {
+  const open = store.project.value !== null;
+  useEffect(() => {
+    const name = store.project.value?.name;
+    document.title = name ? `${name} · Chromatrack` : "Chromatrack";
+  });
+  if (store.state.value === null) return <Toasts />;
+  return (
+    <>
+      {open ? <Workspace /> : <First />}
+      {open && store.dialog.value === "export" && <ExportDialog />}
+      {open && store.dialog.value === "skeleton" && <SkeletonDialog />}
+      {store.dialog.value === "help" && <HelpSheet />}
+      <Toasts />
+    </>
+  );
+}
