@@ -25,6 +25,7 @@ from chromatrack.cli.export_model import export_model
 from chromatrack.cli.frame import frame
 from chromatrack.cli.live import live
 from chromatrack.cli.option_errors import CommandLine
+from chromatrack.cli.studio import studio
 from chromatrack.cli.track import Output, colorize, events, stabilize, track
 from chromatrack.cli.train import train
 from chromatrack.cli.train_decoder import train_decoder
@@ -112,7 +113,7 @@ def _app() -> tyro.extras.SubcommandApp:
 
 
 WORK = (
-    *(frame, track, live, correct, export, colorize, paint, stabilize, events),
+    *(studio, frame, track, live, correct, export, colorize, paint, stabilize, events),
     *(train, train_decoder),
 )
 SHOW = (export_model, demo, doctor)

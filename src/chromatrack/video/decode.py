@@ -88,6 +88,7 @@ class PictureReader:
     deinterlace: bool = False
     first_pts: int = 0  # of the first shown picture, once `pictures_from` gave one
     parts: tuple[Recording, ...] = ()  # of a joined transport stream; else empty
+    table: PacketTable | None = None  # once it was asked for, or given
 
     @classmethod
     def open(cls, path: str, *, deinterlace: bool = False) -> PictureReader:
@@ -318,6 +319,11 @@ class PictureReader:
 
         Reads the file once without decoding it, and leaves it rewound.
         """
+        if self.table is None:
+            self.table = self._read_table()
+        return self.table
+
+    def _read_table(self) -> PacketTable | None:
         formats = self.container.format.name
         codec = self.stream.codec_context.codec.canonical_name
         exact = any(name in formats for name in ("mp4", "matroska", "mpegts"))

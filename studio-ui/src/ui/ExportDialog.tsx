@@ -39,12 +39,12 @@ function PreviewPane({ format }: { format: string }) {
   );
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must take the focus
-    <div class="preview" role="group" aria-label="Preview" tabIndex={0}>
+    <section class="preview" aria-label="Preview" tabIndex={0}>
       {!preview && <p class="empty">Looking ...</p>}
       {preview?.error && <p class="empty">{preview.error}</p>}
       {preview?.image && <img src={preview.image} alt="One frame of what is written" />}
       {preview?.text !== undefined && <pre>{preview.text}</pre>}
-    </div>
+    </section>
   );
 }
 
