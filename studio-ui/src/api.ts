@@ -58,9 +58,11 @@ export const api = {
   state: async () => (await request("/api/state")).json() as Promise<State>,
   tracks: async (revision: number) =>
     (await request(`/api/tracks?revision=${revision}`)).json() as Promise<Tracks>,
-  frameUrl: (frame: number, width: number) => `/api/frames/${frame}?width=${width}`,
-  frame: async (frame: number, width: number, signal: AbortSignal) =>
-    (await request(api.frameUrl(frame, width), { signal })).blob(),
+  /** `video` names it, so that what the browser keeps is never another video's. */
+  frameUrl: (frame: number, width: number, video: string) =>
+    `/api/frames/${frame}?width=${width}&v=${encodeURIComponent(video.slice(-80))}`,
+  frame: async (frame: number, width: number, video: string, signal: AbortSignal) =>
+    (await request(api.frameUrl(frame, width, video), { signal })).blob(),
   mask: (frame: number, of: "result" | "marks", revision: number) =>
     grey(`/api/masks/${frame}?of=${of}&revision=${revision}`),
   pointer: async (frame: number, at: Point, signal: AbortSignal) => {

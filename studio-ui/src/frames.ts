@@ -12,6 +12,7 @@ export class FrameCache {
   #failed = new Set<number>();
   #width = 0;
   #onLoad: (frame: number) => void;
+  video = "";
 
   constructor(onLoad: (frame: number) => void) {
     this.#onLoad = onLoad;
@@ -77,7 +78,7 @@ export class FrameCache {
     const controller = new AbortController();
     this.#loading.set(frame, controller);
     try {
-      const blob = await api.frame(frame, this.#width, controller.signal);
+      const blob = await api.frame(frame, this.#width, this.video, controller.signal);
       const bitmap = await createImageBitmap(blob);
       if (controller.signal.aborted) return bitmap.close();
       this.#bitmaps.get(frame)?.close();

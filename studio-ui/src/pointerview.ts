@@ -53,7 +53,11 @@ export class PointerView {
     if (!picture) {
       picture = new Image();
       picture.onload = () => this.#viewer.redraw();
-      picture.src = api.frameUrl(index, Math.min(480, this.#viewer.video.width));
+      picture.src = api.frameUrl(
+        index,
+        Math.min(480, this.#viewer.video.width),
+        this.#viewer.frames.video,
+      );
       this.#pictures.set(index, picture);
     }
     return picture;

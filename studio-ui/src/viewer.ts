@@ -148,6 +148,7 @@ export class Viewer {
     this.ids = new Uint16Array(this.video.width * this.video.height);
     this.idsFrame = -1;
     this.masks.clear();
+    this.frames.video = `${name}/${project.video.frames}`;
     this.frames.reset(0, true);
     this.fit();
   }

@@ -62,7 +62,7 @@ export type Project = {
   job: Job | null;
   settings: { quality: Quality; range: Stretch | null };
 };
-export type Recent = { path: string; name: string; when: string };
+export type Recent = { path: string; name: string; when: string | number };
 export type State = {
   revision: number;
   app: { version: string; formats: Format[] };

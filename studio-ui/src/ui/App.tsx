@@ -35,7 +35,6 @@ function Stage() {
           The video is not where it was. Put it back, or open it again.
         </p>
       )}
-      <Hints />
     </div>
   );
 }
@@ -65,6 +64,7 @@ function Workspace() {
       <main class="centre" aria-label="Picture">
         <ToolLine />
         <Stage />
+        <Hints />
       </main>
       <aside class="side" aria-label="Objects and marks">
         <Objects />

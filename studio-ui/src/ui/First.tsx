@@ -135,8 +135,9 @@ export function First() {
   );
 }
 
-function shortDate(text: string): string {
-  const date = new Date(text);
-  if (Number.isNaN(date.getTime())) return text;
+/** `when`: seconds since 1970, or a date as text. */
+function shortDate(when: string | number): string {
+  const date = new Date(typeof when === "number" ? 1000 * when : when);
+  if (Number.isNaN(date.getTime())) return String(when);
   return date.toLocaleDateString(undefined, { day: "numeric", month: "short" });
 }

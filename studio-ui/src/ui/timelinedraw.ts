@@ -4,7 +4,7 @@ import { parseColor } from "../core/masks.ts";
 import type { Project } from "../core/state.ts";
 import { DOUBTFUL, merged, type Stretch, tickStep, xOfFrame } from "../core/timeline.ts";
 
-export const RULER = 20;
+export const RULER = 26;
 export const LANE = 20;
 export const STRIP = 22;
 
@@ -158,11 +158,11 @@ export function drawMain(
   const head = xOfFrame(view.frame, width, frames);
   drawPlayhead(ctx, head, RULER - 6, LANE + 6, colors);
   ctx.beginPath();
-  ctx.moveTo(head - 6, RULER - 12);
-  ctx.lineTo(head + 6, RULER - 12);
-  ctx.lineTo(head + 6, RULER - 7);
+  ctx.moveTo(head - 5, RULER - 11);
+  ctx.lineTo(head + 5, RULER - 11);
+  ctx.lineTo(head + 5, RULER - 6);
   ctx.lineTo(head, RULER - 1);
-  ctx.lineTo(head - 6, RULER - 7);
+  ctx.lineTo(head - 5, RULER - 6);
   ctx.closePath();
   ctx.fill();
 }
@@ -190,32 +190,34 @@ export function drawStrips(
     const values = result?.reliability[item.key];
     if (!result || !values) return;
     const present = result.present[item.key];
-    const [red, green, blue] = parseColor(item.color);
-    // One bar per screen pixel at most, as low as its least reliable frame.
-    const columns = Math.min(values.length, Math.ceil((values.length / frames) * width));
-    for (let n = 0; n < columns; n++) {
-      const from = Math.floor((n * values.length) / columns);
-      const to = Math.max(from + 1, Math.floor(((n + 1) * values.length) / columns));
-      let least = 2;
-      let seen = false;
-      for (let i = from; i < to; i++) {
-        const value = values[i];
-        if (value !== null && value !== undefined) least = Math.min(least, value);
-        if (present?.[i] !== false) seen = true;
-      }
-      const x = ((result.start + from) / frames) * width;
-      const w = Math.max(0.75, ((to - from) / frames) * width + 0.3);
-      const value = least > 1 ? (seen ? 1 : 0) : least;
-      if (seen) {
-        const height = Math.max(2, value * room);
-        ctx.fillStyle = `rgba(${red},${green},${blue},0.85)`;
-        ctx.fillRect(x, top + room - height, w, height);
-      }
-      if (least < DOUBTFUL) {
-        ctx.fillStyle = colors.warn;
-        ctx.fillRect(x, top, w, 3);
+    const rgb = parseColor(item.color).join();
+    // One column per pixel, as low as the least reliable of its frames.
+    const x0 = (result.start / frames) * width;
+    const x1 = (result.end / frames) * width;
+    ctx.beginPath();
+    ctx.moveTo(x0, top + room);
+    const doubts: [number, number][] = [];
+    for (let x = Math.floor(x0); x < x1; x++) {
+      const from = Math.max(0, Math.floor((x / width) * frames) - result.start);
+      const to = Math.max(from + 1, Math.floor(((x + 1) / width) * frames) - result.start);
+      const column = values.slice(from, to).filter((value) => value !== null);
+      const seen = !present || present.slice(from, to).includes(true);
+      const value = Math.min(1, ...column);
+      const height = seen ? Math.max(2, value * room) : 0;
+      ctx.lineTo(Math.max(x, x0), top + room - height);
+      ctx.lineTo(Math.min(x + 1, x1), top + room - height);
+      if (value < DOUBTFUL) {
+        const last = doubts.at(-1);
+        if (last && last[1] === x) last[1] = x + 1;
+        else doubts.push([x, x + 1]);
       }
     }
+    ctx.lineTo(x1, top + room);
+    ctx.closePath();
+    ctx.fillStyle = `rgba(${rgb},0.42)`;
+    ctx.fill();
+    ctx.fillStyle = colors.warn;
+    for (const [from, to] of doubts) ctx.fillRect(from, top, to - from, 3);
     for (const stretch of merged(result.stale)) {
       const [x, w] = span(stretch, width, frames);
       hatch(ctx, [x, top, w, room], colors.muted);
