@@ -30,6 +30,7 @@ export class MaskCache {
 
   /** Puts what was painted here in place, till the server's own comes. */
   put(frame: number, ids: Uint16Array) {
+    this.#loading.delete(frame);
     this.#held.set(frame, { tag: "painted", ids });
   }
 

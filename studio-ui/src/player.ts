@@ -28,6 +28,7 @@ export function keepTime() {
       let now = from + ((performance.now() - began) / 1000) * speed.peek();
       if (now >= endTime(times, end) || (region && shown >= end)) {
         if (!region) {
+          frame.value = end - 1;
           playing.value = false;
           return;
         }

@@ -55,7 +55,10 @@ export class Viewer {
     });
     this.masks = new MaskCache((frame) => {
       if (frame === store.frame.value) this.#takeMask();
-      if (store.viewMode.value === "trails") this.redraw();
+      if (store.viewMode.value === "trails") {
+        this.#want();
+        this.redraw();
+      }
     });
     this.pointer = new PointerView(this);
     this.tool = makeTool("hand", this);
@@ -73,7 +76,7 @@ export class Viewer {
       }),
       effect(() => this.#onFrame()),
       effect(() => {
-        store.viewMode.value;
+        if (store.viewMode.value === "trails") this.#want();
         store.picked.value;
         store.marks.value;
         store.tracks.value;
@@ -181,12 +184,20 @@ export class Viewer {
     const job = store.job.peek();
     const running = job?.kind === "track";
     const tag = `${state.revision}.${running ? store.fresh.peek().count : "-"}`;
-    this.masks.want(store.playing.peek() ? ahead(6) : [now], project, state.revision, tag, running);
+    const shown = store.playing.peek() ? ahead(6) : [now, ...this.#unseen(now)];
+    if (!this.held) this.masks.want(shown, project, state.revision, tag, running);
+  }
+
+  /** Frames that a trail needs and that were never on show. */
+  #unseen(now: number): number[] {
+    if (store.viewMode.peek() !== "trails") return [];
+    const past = Array.from({ length: Math.min(TRAIL, now + 1) }, (_, n) => now - n);
+    return past.filter((frame) => !this.masks.centres.has(frame));
   }
 
   #takeMask() {
-    if (this.held) return;
     const now = store.frame.peek();
+    if (this.held && this.idsFrame === now) return;
     const ids = this.masks.get(now);
     if (ids) this.ids = ids;
     else if (this.idsFrame !== now) this.ids = new Uint16Array(this.ids.length);
@@ -205,6 +216,11 @@ export class Viewer {
   letGo() {
     this.held = Math.max(0, this.held - 1);
     if (!this.held) this.#onFrame();
+  }
+
+  /** Whether the masks of the frame on show are there: before, nothing can be painted on them. */
+  get ready(): boolean {
+    return this.masks.get(store.frame.peek()) !== undefined;
   }
 
   palette(): Palette {

@@ -42,6 +42,10 @@ export const ACCENT: Rgb = [92, 107, 242];
 /** Id to paint with: the picked object's, or NEW. Null, and a line said, where it is locked. */
 export function paintId(viewer: Viewer): number | null {
   const item = store.pickedItem.value;
+  if (!viewer.ready) {
+    store.say("One moment: this frame is still loading");
+    return null;
+  }
   if (item?.kind !== "object") {
     viewer.extra.set(NEW, ACCENT);
     return NEW;

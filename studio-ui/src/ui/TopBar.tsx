@@ -96,6 +96,7 @@ export function TopBar() {
     <header class="topbar">
       <div class="topbar-left">
         <Logo />
+        <h1 class="sr-only">{project.name}</h1>
         <Menu label={`Project ${project.name}`} class="project-name" entries={projectMenu()}>
           <span>{project.name}</span>
           <Icon name="chevron" size={16} />
