@@ -228,7 +228,8 @@ export class Viewer {
     const palette: Palette = new Map();
     for (const item of items) {
       if (item.kind === "object") {
-        palette.set(item.id, { color: parseColor(item.color), visible: item.visible });
+        const visible = item.visible && item.id !== this.#hidden;
+        palette.set(item.id, { color: parseColor(item.color), visible });
       }
     }
     for (const [id, color] of this.extra) palette.set(id, { color, visible: true });
@@ -236,6 +237,13 @@ export class Viewer {
   }
   /** Colours of ids that are no objects yet. */
   extra = new Map<number, [number, number, number]>();
+
+  #hidden: number | null = null;
+  /** An object whose mask is not to be seen, while another one is on trial. */
+  hide(id: number | null) {
+    this.#hidden = id;
+    this.redraw();
+  }
 
   style(): Style {
     const mode = store.viewMode.peek();
@@ -262,7 +270,7 @@ export class Viewer {
   #paintAll() {
     const objects = store.project.peek()?.objects ?? [];
     const looks = objects.map((item) => `${item.id}${item.color}${item.visible}`).join();
-    const wanted = `${this.idsFrame}/${this.style()}/${looks}`;
+    const wanted = `${this.idsFrame}/${this.style()}/${looks}/${this.#hidden}`;
     if (wanted === this.#painted) return;
     this.#painted = wanted;
     this.repaint([0, 0, this.video.width, this.video.height]);

@@ -46,6 +46,7 @@ export function select(viewer: Viewer): Tool {
       const found = await api.select({ ...body, ...(size === null ? {} : { size }) }, mine.signal);
       if (mine !== request) return;
       mask = found.values;
+      viewer.hide(id);
       show();
       pending.value = true;
     });
@@ -75,6 +76,7 @@ export function select(viewer: Viewer): Tool {
     pending.value = false;
     selecting.value = false;
     selectSize.value = null;
+    viewer.hide(null);
     store.toolLine.value = "";
     viewer.redraw();
   }
@@ -107,7 +109,7 @@ export function select(viewer: Viewer): Tool {
       if (!drawing) return;
       (pen.other ? marksOut : marksIn).push(...drawing);
       drawing = null;
-      store.toolLine.value = "Click again to add, Alt-click to take away, Enter to accept";
+      store.toolLine.value = "Click to add, Alt-click to take away";
       void ask();
     },
     accept() {

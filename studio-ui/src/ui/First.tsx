@@ -6,11 +6,7 @@ import * as store from "../store.ts";
 import { Icon } from "./icons.tsx";
 import { Logo, ThemeButton } from "./TopBar.tsx";
 
-const STEPS = [
-  ["Click", "an object on any frame"],
-  ["Track", "it through the video"],
-  ["Fix and export", "where it is not right"],
-];
+const STEPS = ["Click an object", "Track it", "Fix and export"];
 
 export function upload(file: File | undefined) {
   if (file) void store.openWith(`Reading ${file.name}`, () => api.upload(file));
@@ -34,14 +30,12 @@ export function First() {
           <Logo /> Chromatrack
         </h1>
         <ol class="first-steps">
-          {STEPS.map(([what, more], n) => (
-            <li key={what}>
+          {STEPS.map((text, n) => (
+            <li key={text}>
               <span class="step" aria-hidden="true">
                 {n + 1}
               </span>
-              <span>
-                <strong>{what}</strong> {more}
-              </span>
+              {text}
             </li>
           ))}
         </ol>

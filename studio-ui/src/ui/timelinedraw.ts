@@ -60,8 +60,9 @@ export function hatch(
   ctx.beginPath();
   ctx.rect(x, y, w, h);
   ctx.clip();
+  ctx.globalAlpha = 0.6;
   ctx.strokeStyle = color;
-  ctx.lineWidth = 1.5;
+  ctx.lineWidth = 1.25;
   ctx.beginPath();
   for (let at = x - h - (x % 7); at < x + w; at += 7) {
     ctx.moveTo(at, y + h);
