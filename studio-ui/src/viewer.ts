@@ -294,7 +294,9 @@ export class Viewer {
     this.#paintAll();
     const { width, height } = this.video;
     const bitmap = this.frames.get(store.frame.peek());
+    // For whoever waits for a frame to be on show: its picture, its masks.
     this.canvas.dataset.frame = bitmap ? String(store.frame.peek()) : "";
+    this.canvas.dataset.masks = this.ready ? String(store.frame.peek()) : "";
     this.#place(ctx);
     if (this.style() === "cutout") {
       this.#drawCutout(ctx, bitmap);
