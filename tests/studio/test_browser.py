@@ -1,6 +1,6 @@
 """The studio in a real browser, on a real server with the real model.
 
-`pytest -m slow tests/studio/test_browser.py` runs them where Debian's Chromium and `playwright` are;
+`pytest -m slow tests/studio/test_browser.py` runs them where Chromium and `playwright` are;
 elsewhere they are skipped. Pictures to look at are kept in the folder that STUDIO_SHOTS names.
 """
 
