@@ -9,7 +9,8 @@ type Held = { tag: string; ids: Uint16Array };
 const MOST = 32;
 
 export class MaskCache {
-  /** Centres of what was seen of each frame, for trails. */
+  /** Whether trails are on show, and the centres of objects on each frame, for them. */
+  trails = false;
   centres = new Map<number, Map<number, Point>>();
   #held = new Map<number, Held>();
   #loading = new Map<number, string>();
@@ -37,11 +38,16 @@ export class MaskCache {
   /** Fetches frames whose masks are not those of `tag`. */
   want(frames: number[], project: Project, revision: number, tag: string, running: boolean) {
     for (const frame of frames) {
-      if (this.#held.get(frame)?.tag === tag || this.#loading.get(frame) === tag) continue;
+      const there = this.#held.get(frame)?.tag === tag && !this.#lacksCentres(frame);
+      if (there || this.#loading.get(frame) === tag) continue;
       if (this.#loading.size > 6) return;
       this.#loading.set(frame, tag);
       void this.#load(frame, project, revision, tag, running);
     }
+  }
+
+  #lacksCentres(frame: number): boolean {
+    return this.trails && !this.centres.has(frame);
   }
 
   async #load(frame: number, project: Project, revision: number, tag: string, running: boolean) {
@@ -64,7 +70,7 @@ export class MaskCache {
       );
       this.#held.delete(frame);
       this.#held.set(frame, { tag, ids });
-      this.centres.set(frame, centres(ids, width));
+      if (this.trails) this.centres.set(frame, centres(ids, width));
       for (const [old] of this.#held) {
         if (this.#held.size <= MOST) break;
         this.#held.delete(old);

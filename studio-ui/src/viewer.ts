@@ -76,7 +76,8 @@ export class Viewer {
       }),
       effect(() => this.#onFrame()),
       effect(() => {
-        if (store.viewMode.value === "trails") this.#want();
+        this.masks.trails = store.viewMode.value === "trails";
+        if (this.masks.trails) this.#want();
         store.picked.value;
         store.marks.value;
         store.tracks.value;

@@ -73,24 +73,20 @@ const ALPHA: Record<Style, [inside: number, edge: number]> = {
   cutout: [255, 255],
 };
 
-function isEdge(ids: Uint16Array, size: Size, x: number, y: number, reach: number): boolean {
-  const p = y * size.width + x;
-  const id = ids[p];
-  for (let d = 1; d <= reach; d++) {
-    if (x >= d && ids[p - d] !== id) return true;
-    if (x + d < size.width && ids[p + d] !== id) return true;
-    if (y >= d && ids[p - d * size.width] !== id) return true;
-    if (y + d < size.height && ids[p + d * size.width] !== id) return true;
-  }
-  return false;
-}
-
 /** Edge width, in pixels of the video, that looks about the same for any size. */
 export function edgeWidth(size: Size): number {
   return Math.max(1, Math.round(size.width / 700));
 }
 
-/** Colours of the ids within `rect`, RGBA, `rect` row by row. */
+/** RGBA as one number, in the byte order of this machine. */
+function packed([red, green, blue]: Rgb, alpha: number): number {
+  return new Uint32Array(Uint8Array.of(red, green, blue, alpha).buffer)[0]!;
+}
+
+/**
+ * Colours of the ids within `rect`, RGBA, `rect` row by row. A pixel is at its object's edge where
+ * another id is an edge's width away, in its row or column.
+ */
 export function colour(
   ids: Uint16Array,
   size: Size,
@@ -99,27 +95,35 @@ export function colour(
   style: Style,
 ): Uint8ClampedArray<ArrayBuffer> {
   const [left, top, right, bottom] = rect;
-  const out = new Uint8ClampedArray((right - left) * (bottom - top) * 4);
+  const out = new Uint32Array((right - left) * (bottom - top));
   const [insideAlpha, edgeAlpha] = ALPHA[style];
   const reach = insideAlpha === edgeAlpha ? 0 : edgeWidth(size);
+  const { width, height } = size;
+  const rows = reach * width;
   let to = 0;
   let last = 0;
-  let shown = palette.get(0);
+  let [inside, edge] = [0, 0];
   for (let y = top; y < bottom; y++) {
-    for (let x = left; x < right; x++, to += 4) {
-      const id = ids[y * size.width + x]!;
-      if (!id) continue;
+    const above = y >= reach;
+    const below = y + reach < height;
+    for (let x = left; x < right; x++, to++) {
+      const p = y * width + x;
+      const id = ids[p]!;
+      if (id === 0) continue;
       if (id !== last) {
         last = id;
-        shown = palette.get(id);
+        const look = palette.get(id);
+        inside = look?.visible ? packed(look.color, insideAlpha) : 0;
+        edge = look?.visible ? packed(look.color, edgeAlpha) : 0;
       }
-      if (!shown?.visible) continue;
-      const [red, green, blue] = shown.color;
-      out[to] = red;
-      out[to + 1] = green;
-      out[to + 2] = blue;
-      out[to + 3] = reach && isEdge(ids, size, x, y, reach) ? edgeAlpha : insideAlpha;
+      const atEdge =
+        reach > 0 &&
+        ((x >= reach && ids[p - reach] !== id) ||
+          (x + reach < width && ids[p + reach] !== id) ||
+          (above && ids[p - rows] !== id) ||
+          (below && ids[p + rows] !== id));
+      out[to] = atEdge ? edge : inside;
     }
   }
-  return out;
+  return new Uint8ClampedArray(out.buffer);
 }

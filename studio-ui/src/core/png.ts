@@ -14,7 +14,9 @@ async function through(
 }
 
 function paeth(a: number, b: number, c: number): number {
-  const [pa, pb, pc] = [Math.abs(b - c), Math.abs(a - c), Math.abs(a + b - 2 * c)];
+  const pa = Math.abs(b - c);
+  const pb = Math.abs(a - c);
+  const pc = Math.abs(a + b - 2 * c);
   if (pa <= pb && pa <= pc) return a;
   return pb <= pc ? b : c;
 }
@@ -49,7 +51,7 @@ function unfilter(data: Uint8Array, stride: number, height: number, step: number
 
 function samples(rows: Uint8Array, stride: number, size: [number, number], depth: number) {
   const [width, height] = size;
-  if (depth === 8) return Uint16Array.from(rows);
+  if (depth === 8) return new Uint16Array(rows);
   const values = new Uint16Array(width * height);
   if (depth === 16) {
     for (let p = 0; p < values.length; p++) values[p] = (rows[2 * p]! << 8) | rows[2 * p + 1]!;
