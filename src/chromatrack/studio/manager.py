@@ -100,9 +100,9 @@ class Studio:
             self.project.close()
         self.project = None
 
-    async def ask(self, worker: Worker, name: str, **given: Any) -> Any:  # noqa: ANN401
+    async def ask(self, worker: Worker, request: str, /, **given: Any) -> Any:  # noqa: ANN401
         """A worker's answer."""
-        asked: Future[Any] = await asyncio.to_thread(worker.ask, name, **given)
+        asked: Future[Any] = await asyncio.to_thread(worker.ask, request, **given)
         return await asyncio.wrap_future(asked)
 
     # -- news ----------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from chromatrack.errors import InputError
 from chromatrack.runs.output_lock import hidden
 from chromatrack.structures import Source
@@ -52,7 +54,13 @@ class Model:
         from chromatrack.tracking.cores import leave_cores
 
         leave_cores()
-        self._tracker("normal")
+        tracker = self._tracker("normal")
+        rng = np.random.default_rng(0)
+        rgb = rng.integers(0, 256, (240, 320, 3), dtype=np.uint8)
+        mask = np.zeros((240, 320), dtype=np.int32)
+        mask[80:160, 80:200] = 1
+        session = tracker.start(rgb, pts_seconds=0.0, masks=mask, points={1: (200.0, 100.0)})
+        session.step(rgb, pts_seconds=0.04)  # compiles what is compiled
 
     def _tracker(self, quality: str) -> Any:  # noqa: ANN401  (Tracker is not imported up there)
         from chromatrack.tracking.config import QUALITIES, TrackConfig
@@ -144,6 +152,7 @@ class Model:
             now = time.monotonic()
             if done <= 1 or done == total or now - self._told >= _TELL_SECONDS:
                 self._told = now
+                frame = start + done - 1 if what == "track" else None
                 self._channel.tell(
                     {
                         "type": "progress",
@@ -151,7 +160,7 @@ class Model:
                         "stage": what,
                         "done": done,
                         "total": total,
-                        "frame": start + done - 1 if what == "track" else None,
+                        "frame": _newest(staged) if what == "correct" else frame,
                         "message": messages.get(what, what),
                         "staged": str(staged),
                     }
@@ -217,3 +226,12 @@ class Model:
     ) -> dict[str, Any]:
         """Where a pixel of a frame copies from."""
         return self._looker(video).pointer(frame, at, marked)
+
+
+def _newest(folder: Path) -> int | None:
+    """The number of the frame whose mask was written last into a folder."""
+    try:
+        written = max(folder.glob("*.png"), key=lambda path: path.stat().st_mtime_ns)
+    except (ValueError, OSError):
+        return None
+    return int(written.stem) if written.stem.isdecimal() else None

@@ -148,7 +148,7 @@ class Worker:
         ).start()
         return here
 
-    def ask(self, name: str, **given: Any) -> Future[Any]:  # noqa: ANN401
+    def ask(self, request: str, /, **given: Any) -> Future[Any]:  # noqa: ANN401
         """Send a request; its answer, or what was raised there, comes in the future."""
         future: Future[Any] = Future()
         with self._lock:
@@ -156,7 +156,7 @@ class Worker:
             try:
                 connection = self._start()
                 self._waiting[number] = future
-                connection.send((number, name, given))
+                connection.send((number, request, given))
             except OSError:  # it is dying: the listener tells
                 self._waiting.pop(number, None)
                 future.set_exception(self._death())

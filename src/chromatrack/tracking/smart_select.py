@@ -22,7 +22,7 @@ from torch import Tensor
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import image_size, rescale_points
 from chromatrack.ops.cutout import ColorMixture, Neighbours
-from chromatrack.ops.resample import COARSE, resize, upsample
+from chromatrack.ops.resample import resize, to_coarse
 from chromatrack.tracking.frame_looks import Look
 
 _FEATURES = 40.0  # units of Lab that features of no likeness differ by
@@ -67,12 +67,10 @@ def select(
 
 
 def _grid(look: Look) -> tuple[Tensor, Tensor]:
-    """Lab `(3, h, w)` and features `(C, h, w)` by COARSE x COARSE pixels of the working size."""
-    height, width = image_size(look.image)
-    size = max(2, height // COARSE), max(2, width // COARSE)
-    lab = rgb_to_lab(resize(look.image, size))
-    fine = upsample(look.features, size=(height, width), spec=look.spec)
-    return lab, F.normalize(F.interpolate(fine[None], size=size, mode="area")[0], dim=0)
+    """Lab `(3, h, w)` and features `(C, h, w)` by 4 x 4 pixels of the working size."""
+    size = image_size(look.image)
+    features = to_coarse(look.features, size=size, spec=look.spec)
+    return rgb_to_lab(resize(look.image, features.shape[-2:])), F.normalize(features, dim=0)
 
 
 def _places(look: Look, xy: Sequence[tuple[float, float]], lab: Tensor) -> list[tuple[int, int]]:
