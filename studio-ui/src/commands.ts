@@ -76,3 +76,13 @@ export function clearLoop() {
   store.loop.value = null;
   store.looping.value = false;
 }
+
+/** Whether only the looped part is tracked. */
+export function onlyLoop(): boolean {
+  const range = store.project.value?.settings.range;
+  return Boolean(range && String(range) === String(store.loop.value));
+}
+
+export function trackOnlyLoop(only: boolean) {
+  void store.act({ type: "settings", range: only ? store.loop.value : null });
+}

@@ -81,6 +81,10 @@ export const SHORTCUTS: { title: string; list: Shortcut[] }[] = [
 ];
 
 function openDialog(name: "export" | "help") {
+  if (name === "export") {
+    if (!store.project.value?.result) return store.say("Track first");
+    store.exported.value = null;
+  }
   store.dialog.value = name;
 }
 

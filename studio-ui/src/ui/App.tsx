@@ -7,8 +7,8 @@ import { HelpSheet, SkeletonDialog } from "./dialogs.tsx";
 import { ExportDialog } from "./ExportDialog.tsx";
 import { First, upload } from "./First.tsx";
 import { FrameMarks, Objects } from "./Objects.tsx";
-import { IconButton } from "./parts.tsx";
 import { Timeline } from "./Timeline.tsx";
+import { Toasts } from "./Toasts.tsx";
 import { Hints, ToolBar, ToolLine } from "./ToolBar.tsx";
 import { TopBar } from "./TopBar.tsx";
 
@@ -75,27 +75,6 @@ function Workspace() {
   );
 }
 
-function Toasts() {
-  return (
-    <div class="toasts" role="status" aria-live="polite">
-      {!store.online.value && <div class="toast bad">Connection lost. Trying again ...</div>}
-      {store.toasts.value.map((toast) => (
-        <div key={toast.id} class={toast.bad ? "toast bad" : "toast"}>
-          <span class="text" title={toast.text}>
-            {toast.text}
-          </span>
-          <IconButton
-            icon="close"
-            label="Close"
-            size={14}
-            onClick={() => store.dismiss(toast.id)}
-          />
-        </div>
-      ))}
-    </div>
-  );
-}
-
 export function App() {
   const open = store.project.value !== null;
   useEffect(() => {
@@ -109,7 +88,7 @@ export function App() {
       {open && store.dialog.value === "export" && <ExportDialog />}
       {open && store.dialog.value === "skeleton" && <SkeletonDialog />}
       {store.dialog.value === "help" && <HelpSheet />}
-      <Toasts />
+      {store.dialog.value === null && <Toasts />}
     </>
   );
 }

@@ -1,6 +1,15 @@
 import { useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { clearLoop, doubtfulStretches, loopEdge, step, toDoubtful, toMark } from "../commands.ts";
+import {
+  clearLoop,
+  doubtfulStretches,
+  loopEdge,
+  onlyLoop,
+  step,
+  toDoubtful,
+  toMark,
+  trackOnlyLoop,
+} from "../commands.ts";
 import { markedFrames } from "../core/state.ts";
 import { clock, frameAtX, xOfFrame } from "../core/timeline.ts";
 import { speed, togglePlay } from "../player.ts";
@@ -13,6 +22,7 @@ function Transport() {
   const now = store.frame.value;
   const doubts = doubtfulStretches().length;
   const playing = store.playing.value;
+  const range = store.project.value!.settings.range;
   return (
     <div class="transport">
       <IconButton icon="first" label="First frame" keys="Home" onClick={() => step(-1e9)} />
@@ -91,6 +101,17 @@ function Transport() {
           store.looping.value = !store.looping.value;
         }}
       />
+      {(store.loop.value || range) && (
+        <button
+          type="button"
+          class="button small"
+          aria-pressed={Boolean(range)}
+          title="Track this part only, from In to Out"
+          onClick={() => trackOnlyLoop(!range || (store.loop.value !== null && !onlyLoop()))}
+        >
+          Track this part
+        </button>
+      )}
       {store.loop.value && (
         <IconButton icon="close" label="Loop over the whole clip" size={16} onClick={clearLoop} />
       )}

@@ -3,6 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Icon, type IconName } from "./icons.tsx";
+import { Toasts } from "./Toasts.tsx";
 
 export function IconButton(props: {
   icon: IconName;
@@ -144,13 +145,14 @@ export function Dialog(props: {
         if (event.target === ref.current) props.onClose();
       }}
     >
-      <div class="dialog-body">
+      <div class="dialog-body" tabIndex={-1} autofocus>
         <header>
           <h2>{props.title}</h2>
           <IconButton icon="close" label="Close" keys="Esc" onClick={props.onClose} />
         </header>
         {props.children}
       </div>
+      <Toasts />
     </dialog>
   );
 }

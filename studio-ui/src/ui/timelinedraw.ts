@@ -131,6 +131,16 @@ export function drawMain(
       ctx.fillRect(Math.round((cut / frames) * width) - 1, RULER, 2, LANE);
     }
   }
+  const range = project.settings.range;
+  if (range) {
+    // What is not to be tracked is faint.
+    ctx.globalAlpha = 0.75;
+    ctx.fillStyle = colors.panel;
+    const [x, w] = span(range, width, frames);
+    ctx.fillRect(0, RULER, x, LANE);
+    ctx.fillRect(x + w, RULER, width - x - w, LANE);
+    ctx.globalAlpha = 1;
+  }
   if (view.job >= 0) {
     ctx.fillStyle = colors.accent;
     ctx.fillRect(view.job * cell, RULER + LANE - 3, Math.max(3, cell), 3);
