@@ -14,7 +14,7 @@ effect(() => {
 
 // A click on a button must not take the keys away from the canvas; Tab still gets everywhere.
 document.addEventListener("mousedown", (event) => {
-  if ((event.target as Element).closest("button, .timeline")) event.preventDefault();
+  if ((event.target as Element).closest("button, .lane")) event.preventDefault();
 });
 
 keepTime();

@@ -6,7 +6,7 @@ import { marksOn, type Project } from "./core/state.ts";
 import type { Point } from "./core/view.ts";
 
 type Held = { tag: string; ids: Uint16Array };
-const MOST = 32;
+const MOST_PIXELS = 64e6;
 
 export class MaskCache {
   /** Whether trails are on show, and the centres of objects on each frame, for them. */
@@ -71,8 +71,9 @@ export class MaskCache {
       this.#held.delete(frame);
       this.#held.set(frame, { tag, ids });
       if (this.trails) this.centres.set(frame, centres(ids, width));
+      const most = Math.max(6, Math.floor(MOST_PIXELS / ids.length));
       for (const [old] of this.#held) {
-        if (this.#held.size <= MOST) break;
+        if (this.#held.size <= most) break;
         this.#held.delete(old);
       }
       this.#onLoad(frame);

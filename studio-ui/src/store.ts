@@ -139,7 +139,11 @@ function take(next: State) {
       playing.value = false;
       frame.value = 0;
       tracks.value = null;
-    } else if (before?.folder !== now.folder || before.video.name !== now.video.name) {
+    } else if (
+      before?.folder !== now.folder ||
+      before.path !== now.path ||
+      before.video.name !== now.video.name
+    ) {
       frame.value = now.settings.range?.[0] ?? 0;
       loop.value = null;
       tracks.value = null;

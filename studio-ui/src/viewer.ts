@@ -143,7 +143,7 @@ export class Viewer {
   #onVideo() {
     const project = store.project.value;
     if (!project) return;
-    const name = `${project.folder}/${project.video.name}`;
+    const name = `${project.path ?? project.folder}/${project.video.name}`;
     if (name === this.#folder) return;
     this.#folder = name;
     this.video = { width: project.video.width, height: project.video.height };

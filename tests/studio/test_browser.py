@@ -112,6 +112,8 @@ class Studio:
 
     def go_to(self, frame: int) -> None:
         field = self.page.get_by_role("spinbutton", name="Frame")
+        field.click()
+        assert field.evaluate("field => field === document.activeElement")
         field.fill(str(frame))
         field.press("Enter")
         self.shown(frame)

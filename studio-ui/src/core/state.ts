@@ -53,6 +53,7 @@ export type Result = {
 };
 export type Project = {
   folder: string;
+  path?: string;
   name: string;
   video: Video;
   objects: Item[];
