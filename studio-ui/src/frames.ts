@@ -48,6 +48,11 @@ export class FrameCache {
     return bitmap;
   }
 
+  /** Whether it was asked for and cannot be had. */
+  gaveUp(frame: number): boolean {
+    return this.#failed.has(frame);
+  }
+
   has(frame: number): boolean {
     return this.#bitmaps.has(frame) && !this.#stale.has(frame);
   }

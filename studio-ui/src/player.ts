@@ -7,6 +7,11 @@ import { frame, loop, looping, playing, project } from "./store.ts";
 
 export const speed = signal(1);
 
+function isThere(index: number): boolean {
+  const frames = viewer.peek()?.frames;
+  return !frames || frames.get(index) !== undefined || frames.gaveUp(index);
+}
+
 export function keepTime() {
   effect(() => {
     if (!playing.value) return;
@@ -16,32 +21,35 @@ export function keepTime() {
     let from = times[frame.peek()] ?? 0;
     let shown = frame.peek();
     let asked = 0;
-    const step = () => {
-      if (frame.peek() !== shown) {
-        // Someone went elsewhere: on from there.
-        shown = frame.peek();
-        from = times[shown]!;
-        began = performance.now();
-      }
+    // The next frame where it is not there yet: the clock stands till it is.
+    let waiting = -1;
+    const restart = (at: number) => {
+      shown = at;
+      from = times[at] ?? 0;
+      began = performance.now();
+      waiting = -1;
+    };
+    const due = (): number | null => {
+      if (waiting >= 0) return waiting;
       const region = looping.peek() ? (loop.peek() ?? [0, times.length]) : null;
       const end = region?.[1] ?? times.length;
-      let now = from + ((performance.now() - began) / 1000) * speed.peek();
-      if (now >= endTime(times, end) || (region && shown >= end)) {
-        if (!region) {
-          frame.value = end - 1;
-          playing.value = false;
-          return;
-        }
-        from = now = times[region[0]] ?? 0;
-        began = performance.now();
+      const now = from + ((performance.now() - began) / 1000) * speed.peek();
+      if (now < endTime(times, end) && !(region && shown >= end)) return frameAtTime(times, now);
+      return region ? region[0] : null;
+    };
+    const step = () => {
+      if (frame.peek() !== shown) restart(frame.peek()); // someone went elsewhere: on from there
+      const next = due();
+      if (next === null) {
+        frame.value = times.length - 1;
+        playing.value = false;
+        return;
       }
-      const next = frameAtTime(times, now);
-      // Where the frame is not there yet the clock waits for it, rather than skip the most of it.
-      if (next !== shown && viewer.peek() && !viewer.peek()!.frames.get(next)) {
-        viewer.peek()!.frames.want([next, next + 1, next + 2, next + 3, next + 4]);
-        from = times[shown]!;
-        began = performance.now() - ((times[next]! - from) / speed.peek()) * 1000;
+      if (next !== shown && !isThere(next)) {
+        waiting = next;
+        viewer.peek()?.frames.want([0, 1, 2, 3, 4].map((n) => next + n));
       } else {
+        if (waiting >= 0 || next < shown) restart(next);
         shown = next;
         frame.value = next;
       }
