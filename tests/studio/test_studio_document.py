@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -100,7 +102,7 @@ def after_each(actions):
 @given(ACTIONS)
 def test_changed_parts_lead_back_and_forth(actions):
     documents = after_each(actions)
-    for before, after in zip(documents, documents[1:], strict=False):
+    for before, after in pairwise(documents):
         was, now = doc.changed_parts(before, after)
         assert doc.with_parts(before, now) == after
         assert doc.with_parts(after, was) == before

@@ -98,7 +98,12 @@ def _errors(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         return said(error.status_code, str(error.detail))
 
+    async def failed(_: Request, error: Exception) -> Response:
+        assert isinstance(error, OSError)
+        return said(422, f"{error.filename or 'a file'}: {error.strerror or error}")
+
     app.add_exception_handler(ChromatrackError, refused)
+    app.add_exception_handler(OSError, failed)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, wrong)
 

@@ -82,7 +82,6 @@ class Decoder:
         Raises:
             VideoError: it cannot be read. InputError: its frames are too large.
         """
-        self.close()
         reader = FrameReader(source)
         info = reader.info
         if info.width * info.height > MOST_PIXELS:
@@ -91,6 +90,7 @@ class Decoder:
                 f"{info.path}: expected frames of at most {MOST_PIXELS >> 20} megapixels, got "
                 f"{info.width}x{info.height}"
             )
+        self.close()
         self._reader = reader
         fps = info.average_fps or 24.0
         self._indexing = threading.Thread(

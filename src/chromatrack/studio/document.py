@@ -81,14 +81,14 @@ def add(
     if len(new["objects"]) >= MOST_OBJECTS:
         raise InputError(f"a project has at most {MOST_OBJECTS} objects; remove one first")
     taken = [one["id"] for one in new["objects"] if one["kind"] == kind]
-    number = max(taken, default=0) + 1 if number is None else number
+    numbered = max(taken, default=0) + 1 if number is None else number
     skeleton = _skeleton(new, joints, edges) if kind == "keypoints" else None
     new["objects"].append(
         {
-            "key": key_of(kind, number),
+            "key": key_of(kind, numbered),
             "kind": kind,
-            "id": number,
-            "name": _name(name) if name else f"{_NOUN[kind]} {number}",
+            "id": numbered,
+            "name": _name(name) if name else f"{_NOUN[kind]} {numbered}",
             "color": color,
             "visible": True,
             "locked": False,
@@ -96,7 +96,7 @@ def add(
             "edges": None if skeleton is None else [list(edge) for edge in skeleton.edges],
         }
     )
-    return new, key_of(kind, number)
+    return new, key_of(kind, numbered)
 
 
 def _skeleton(

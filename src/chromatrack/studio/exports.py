@@ -168,14 +168,14 @@ def _drawn(result: Result, video: Source) -> Iterator[tuple[np.ndarray, Any]]:
     trails = Trails(max(2, round(tracked.fps)))
     for row, frame in enumerate(read_frames(video, start=first, end=after)):
         ids = result.mask(frame.index) if result.objects else np.zeros(result.size, dtype=np.int32)
-        points = {
-            n: TrackedPoint(*t.values[row].tolist(), bool(t.visible[row]), 1.0)
-            for n, t in tracked.points.items()
-        }
-        boxes = {
-            n: TrackedBox(*t.values[row].tolist(), bool(t.visible[row]), 1.0)
-            for n, t in tracked.boxes.items()
-        }
+        points, boxes = {}, {}
+        for number, table in tracked.points.items():
+            x, y = table.values[row].tolist()
+            points[number] = TrackedPoint(x, y, bool(table.visible[row]), 1.0)
+        for number, table in tracked.boxes.items():
+            x, y, width, height = table.values[row].tolist()
+            seen = bool(table.visible[row])
+            boxes[number] = TrackedBox(x, y, width, height, visible=seen, confidence=1.0)
         poses = {
             n: TrackedKeypoints(t.values[row], t.visible[row], t.confidence[row])
             for n, t in tracked.keypoints.items()

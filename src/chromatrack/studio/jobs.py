@@ -16,7 +16,7 @@ from chromatrack.studio.document import Document
 from chromatrack.studio.events import Hub, News
 from chromatrack.studio.exports import export_path
 from chromatrack.studio.marks import Difference, said_by_document
-from chromatrack.studio.results import SavedRun
+from chromatrack.studio.results import OTHER, SavedRun
 from chromatrack.studio.store import Project
 from chromatrack.studio.workers import StoppedJob, Worker
 
@@ -227,7 +227,7 @@ def plan_tracking(
     everything = Plan(start, end, quality)
     if run is None or news is None:
         return everything
-    own = run.quality or quality
+    own = quality if run.quality == OTHER else run.quality
     is_other_range = (asked or chosen) is not None and (start, end) != (run.start, run.end)
     things = {one["key"] for one in document["objects"]}
     removed = {one for one in news.removed if _thing(one[0]) in things}
@@ -237,7 +237,7 @@ def plan_tracking(
     if news.changed:
         return Plan(run.start, run.end, run.quality, news.changed)
     if not run.result.complete:
-        return Plan(run.start, run.end, run.quality or quality, None, resume=True)
+        return Plan(run.start, run.end, run.quality, None, resume=True)
     raise InputError("track: everything is tracked already; mark or correct something first")
 
 

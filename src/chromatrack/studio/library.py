@@ -13,8 +13,8 @@ from typing import Any
 from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError, OutputError
 from chromatrack.json_text import json_text
-from chromatrack.runs.file_names import is_run
-from chromatrack.studio.store import is_project
+from chromatrack.runs.file_names import RESULT, is_run
+from chromatrack.studio.store import STUDIO, is_project
 
 _MOST_RECENT = 12
 _RECENT = "recent.json"
@@ -77,18 +77,23 @@ def _numbered(folder: Path) -> Iterator[Path]:
         number += 1
 
 
-def kind_of(path: Path) -> str:
-    """ "project", "run" or "video", by what lies at a path.
+def kind_of(path: Path) -> tuple[str, Path]:
+    """What lies at a path, "project", "run" or "video", and its place: that of a folder's file too.
 
     Raises:
-        InputError: nothing is there.
+        InputError: nothing is there, or it cannot be looked at.
     """
-    if path.name in ("studio.json", "result.json"):
-        path = path.parent
-    if is_project(path):
-        return "project"
-    if is_run(path):
-        return "run"
-    if not path.exists():
-        raise InputError(f"{path}: expected a video or a project, found nothing; check the path")
-    return "video"
+    try:
+        path = path.expanduser()
+        if path.name in (STUDIO, RESULT):
+            path = path.parent
+        if is_project(path):
+            return "project", path
+        if is_run(path):
+            return "run", path
+        if path.exists():
+            return "video", path
+    except (OSError, RuntimeError, ValueError) as error:
+        said = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{str(path)[:80]}: cannot be opened ({said}); check the path") from error
+    raise InputError(f"{path}: expected a video or a project, found nothing; check the path")

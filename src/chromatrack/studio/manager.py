@@ -10,47 +10,31 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from chromatrack import __version__
 from chromatrack.errors import ChromatrackError, InputError, WorkerError
-from chromatrack.runs.marks_json import read_run_marks
-from chromatrack.runs.reader import read_result
 from chromatrack.studio import decoder, model_worker
 from chromatrack.studio import requests as ask
 from chromatrack.studio.actions import Applied, apply
-from chromatrack.studio.document import Document, new_document
+from chromatrack.studio.document import Document
 from chromatrack.studio.events import Hub, News
 from chromatrack.studio.exports import all_formats
 from chromatrack.studio.jobs import BusyError, Jobs
 from chromatrack.studio.library import Library, kind_of
 from chromatrack.studio.marks import Difference, difference, said_by_document
+from chromatrack.studio.opening import OpenVideo, missing_video, project_of
 from chromatrack.studio.results import SavedRun, ids_png, mask_file_png, read_run, stamp
 from chromatrack.studio.run_documents import document_of_run
 from chromatrack.studio.store import Project, find_video, video_reference
 from chromatrack.studio.workers import Worker
 
-_T = TypeVar("_T")
-
 
 class StaleError(ChromatrackError):
     """A mask was painted on a state that is no longer so."""
-
-
-@dataclass
-class OpenVideo:
-    """What is known of the project's video; path None: it is not to be found."""
-
-    path: Path | None
-    size: tuple[int, int]
-    frames: int
-    fps: float
-    times: list[float] | None
-    has_audio: bool
 
 
 class Studio:
@@ -141,16 +125,14 @@ class Studio:
         Raises:
             InputError, VideoError: it cannot be opened; what was open stays open.
         """
-        path = path.expanduser()
         async with self.lock:
             if self.jobs.job is not None:
                 raise BusyError("something is being worked on; stop it first")
-            kind = await asyncio.to_thread(kind_of, path)
+            kind, place = await asyncio.to_thread(kind_of, path)
             if kind == "video":
-                await self._open_video(path, self.library.project_folder(path), name)
+                await self._open_video(place, self.library.project_folder(place), name)
             else:
-                folder = path.parent if path.is_file() else path
-                await self._open_folder(folder, is_run=kind == "run")
+                await self._open_folder(place, is_run=kind == "run")
             assert self.project is not None
             shown = self.project.document["name"]
             await asyncio.to_thread(self.library.note, self.project.folder, shown)
@@ -165,9 +147,9 @@ class Studio:
 
     async def _open_video(self, path: Path, folder: Path, name: str | None) -> None:
         reference = await asyncio.to_thread(video_reference, path)
-        opened = await self._opened(path)
         try:
-            await self._take(folder, opened, lambda: _project_of(folder, reference, name))
+            opened = await self._opened(path)
+            await self._take(folder, opened, lambda: project_of(folder, reference, name))
         except ChromatrackError:
             await self._reopen()
             raise
@@ -179,7 +161,7 @@ class Studio:
         project = await asyncio.to_thread(Project, folder, document)
         try:
             path = await asyncio.to_thread(find_video, project.document, folder)
-            opened = _missing(folder) if path is None else await self._opened(path)
+            opened = missing_video(folder) if path is None else await self._opened(path)
             await self._take(folder, opened, lambda: project)
         except BaseException:
             project.close()
@@ -427,30 +409,3 @@ def _do(project: Project, action: ask.Action, size: tuple[int, int], frames: int
     done = apply(project, action, size=size, frames=frames)
     project.do(done.document, done.label)
     return done
-
-
-def _project_of(folder: Path, reference: dict[str, Any], name: str | None) -> Project:
-    """The project of a video in a folder: as it is there, or a new one."""
-    from chromatrack.studio.store import is_project
-
-    if is_project(folder):
-        project = Project(folder)
-        if project.document["video"]["digest"] == reference["digest"]:
-            return project
-        project.close()
-        raise InputError(f"{folder}: is the project of another video; rename one of them")
-    shown = name or Path(reference["name"]).stem or "video"
-    return Project(folder, new_document(shown, reference))
-
-
-def _missing(folder: Path) -> OpenVideo:
-    """What can be said of a video that is not to be found: what the run says, if there is one."""
-    try:
-        result = read_result(folder)
-        read_run_marks(folder)
-    except InputError:
-        return OpenVideo(None, (1, 1), 1, 24.0, [0.0], False)
-    times = result.times.tolist()
-    fps = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 24.0
-    times = [n / fps for n in range(result.frames[0].index)] + times
-    return OpenVideo(None, result.size, len(times), fps, times, False)

@@ -13,6 +13,7 @@ from chromatrack.errors import InputError
 from chromatrack.runs.output_lock import hidden
 from chromatrack.structures import Source
 from chromatrack.studio.document import Document
+from chromatrack.studio.results import FAST_SIZE, OTHER
 from chromatrack.studio.workers import Channel
 
 _TELL_SECONDS = 0.1  # between two news of how far a job is
@@ -63,14 +64,12 @@ class Model:
         session.step(rgb, pts_seconds=0.04)  # compiles what is compiled
 
     def _tracker(self, quality: str) -> Any:  # noqa: ANN401  (Tracker is not imported up there)
-        from chromatrack.tracking.config import QUALITIES, TrackConfig
+        from chromatrack.tracking.config import TrackConfig
         from chromatrack.tracking.tracker import Tracker
 
         if quality not in self._trackers:
-            if quality == "fast":
-                config = TrackConfig(size=320)
-            else:
-                config = TrackConfig(**QUALITIES["best" if quality == "best" else "normal"])
+            size = FAST_SIZE if quality == "fast" else TrackConfig().size
+            config = TrackConfig(size=size, mirror=quality == "best")
             self._trackers[quality] = Tracker.from_pretrained("small", config=config)
         return self._trackers[quality]
 
@@ -98,7 +97,7 @@ class Model:
 
         Returns what the user is to be told.
         """
-        from chromatrack.runs.correct import correct
+        from chromatrack.runs.correct import correct, tracker_of
         from chromatrack.runs.writer import track_to_folder
         from chromatrack.studio.marks import marks_of
         from chromatrack.studio.ranges import within
@@ -106,7 +105,7 @@ class Model:
         home = Path(folder)
         self._channel.is_stopped = False
         tell = self._telling("track", home, start)
-        tracker = self._tracker(quality)
+        tracker = tracker_of(home) if quality == OTHER else self._tracker(quality)
         if wanted is not None:
             new = marks_of(document, home, wanted={tuple(one) for one in wanted})
             done = correct(tracker, home, new, video=video, progress=tell)

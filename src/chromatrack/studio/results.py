@@ -27,6 +27,12 @@ from chromatrack.studio.marks import Said, said_by_marks
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.reliability import by_kind
 
+FAST_SIZE = 320
+"""Working size of the quality "fast"; the others have the usual one."""
+
+OTHER = "other"
+"""The quality of a run that was made with settings that the studio does not offer."""
+
 _KINDS: tuple[Kind, ...] = ("object", "point", "box", "keypoints")
 
 
@@ -34,7 +40,7 @@ _KINDS: tuple[Kind, ...] = ("object", "point", "box", "keypoints")
 class SavedRun:
     """The run in a project's folder.
 
-    said: what it was given. quality: by which it was made, "" for settings that are none of ours.
+    said: what it was given. quality: by which it was made, or OTHER.
     start, end: frames it was to track. can_resume: it was stopped and could go on.
     """
 
@@ -86,8 +92,9 @@ class SavedRun:
             table = self.result.tracks(kind)[number]
         except (InputError, KeyError):
             return [False] * len(self.result.frames)
-        visible = table.visible if table.visible.ndim == 1 else table.visible.any(axis=1)
-        by_frame = dict(zip(table.frames.tolist(), visible.tolist(), strict=True))
+        visible = np.asarray(table.visible.reshape(len(table.frames), -1).any(axis=1))
+        shown: list[bool] = visible.tolist()
+        by_frame: dict[int, bool] = dict(zip(table.frames.tolist(), shown, strict=True))
         return [bool(by_frame.get(frame.index)) for frame in self.result.frames]
 
     @cached_property
@@ -157,8 +164,8 @@ def read_run(folder: Path) -> SavedRun | None:
 
 
 def _quality(config: dict[str, Any]) -> str:
-    known = {(320, False): "fast", (480, False): "normal", (480, True): "best"}
-    return known.get((config.get("size"), bool(config.get("mirror"))), "")  # type: ignore[arg-type]
+    known = {(FAST_SIZE, False): "fast", (480, False): "normal", (480, True): "best"}
+    return known.get((config.get("size"), bool(config.get("mirror"))), OTHER)  # type: ignore[arg-type]
 
 
 def stamp(folder: Path) -> tuple[int, int] | None:

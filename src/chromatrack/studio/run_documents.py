@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,16 @@ def document_of_run(folder: Path) -> Document:
     document = new_document(Path(result.video_path).stem or folder.name, _reference(folder, result))
     skeleton, names = marks.skeleton, marks.names
     layout = marks.layout()
-    things: list[tuple[Kind, int]] = [("object", n) for n in layout.regions]
-    things += [("point", n) for kind, n, _ in layout.points if kind == "point"]
-    things += [("box", n) for n in layout.boxes]
-    things += [("keypoints", n) for n in sorted(layout.joints())]
+    points = [n for what, n, _ in layout.points if what == "point"]
+    ids: dict[Kind, Sequence[int]] = {
+        "object": layout.regions,
+        "point": points,
+        "box": layout.boxes,
+        "keypoints": sorted(layout.joints()),
+    }
+    things: list[tuple[Kind, int]] = [
+        (kind, number) for kind, numbers in ids.items() for number in numbers
+    ]
     for count, (kind, number) in enumerate(things, start=1):
         is_pose = kind == "keypoints" and skeleton is not None
         document, _ = add(

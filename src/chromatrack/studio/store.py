@@ -316,17 +316,15 @@ def _checked(document: Document) -> Document:
     """The document, if it has all that one has; else KeyError, TypeError or ValueError."""
     if document["schema_version"] != SCHEMA_VERSION:
         raise ValueError("another version")
-    str(document["name"]), document["settings"]["quality"], document["settings"]["range"]
+    _ = str(document["name"]), document["settings"]["quality"], document["settings"]["range"]
     for name in ("path", "name", "digest"):
         if not isinstance(document["video"][name], str):
             raise TypeError(f"video.{name} is no text")
     for thing in document["objects"]:
         if thing["key"] != f"{thing['kind']}:{int(thing['id'])}":
             raise ValueError(f"{thing['key']!r:.40} is no key")
-        thing["color"], thing["name"], thing["visible"], thing["locked"], thing["joints"]
+        _ = [thing[name] for name in ("color", "name", "visible", "locked", "joints", "edges")]
     for frame, marks in document["marks"].items():
-        int(frame)
-        for name in ("objects", "points", "boxes", "keypoints"):
-            {int(number): None for number in marks[name]}
-        marks["mask"], [int(number) for number in marks["gone"]]
+        numbers = [*marks["objects"], *marks["points"], *marks["boxes"], *marks["keypoints"]]
+        _ = int(frame), marks["mask"], [int(number) for number in (*numbers, *marks["gone"])]
     return document

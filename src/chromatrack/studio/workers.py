@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from chromatrack.errors import ChromatrackError, WorkerError
@@ -117,7 +118,7 @@ class Worker:
         self._lock = threading.Lock()
         self._waiting: dict[int, Future[Any]] = {}
         self._connection: Connection | None = None
-        self._process: multiprocessing.process.BaseProcess | None = None
+        self._process: BaseProcess | None = None
         self._is_closing = False
 
     @property
@@ -137,14 +138,15 @@ class Worker:
             raise WorkerError("the studio is closing")
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
-        self._process = context.Process(
+        process = context.Process(
             target=run_worker, args=(there, self._main), name=self.name, daemon=True
         )
-        self._process.start()
+        process.start()
+        self._process = process
         there.close()
         self._connection = here
         threading.Thread(
-            target=self._listen, args=(here, self._process), name=self.name, daemon=True
+            target=self._listen, args=(here, process), name=self.name, daemon=True
         ).start()
         return here
 
@@ -174,7 +176,7 @@ class Worker:
     def _death(self) -> WorkerError:
         return WorkerError(f"the {self.name} ended unexpectedly; it starts anew, try again")
 
-    def _listen(self, here: Connection, process: multiprocessing.process.BaseProcess) -> None:
+    def _listen(self, here: Connection, process: BaseProcess) -> None:
         while True:
             try:
                 kind, number, value = here.recv()
