@@ -35,7 +35,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-BALL, FISH = (165, 210), (300, 165)  # px of the demo clip, on frames 0 and 20
+BALL, FISH = ((145, 195), (190, 230)), ((290, 162), (412, 176))  # px of the demo clip to drag over
 WAIT = 60_000  # ms
 LONG = 600_000  # ms: tracking, on a machine that does other things too
 
@@ -143,9 +143,12 @@ class Studio:
             self.page.wait_for_timeout(100)
         raise AssertionError(f"object {identifier} is not marked on frame {frame}")
 
-    def select(self, xy: tuple[float, float]) -> None:
+    def select(self, xy: tuple[float, float], to: tuple[float, float]) -> None:
         self.page.keyboard.press("s")
-        self.page.mouse.click(*self.place(xy))
+        self.page.mouse.move(*self.place(xy))
+        self.page.mouse.down()
+        self.page.mouse.move(*self.place(to), steps=8)
+        self.page.mouse.up()
         self.page.wait_for_selector("button.primary:has-text('Accept'):enabled")
         self.page.keyboard.press("Enter")
 
@@ -182,13 +185,13 @@ def test_a_person_marks_tracks_corrects_undoes_and_exports(browser: Any, tmp_pat
     studio.open_demo()
     studio.shot("opened")
 
-    studio.select(BALL)
+    studio.select(*BALL)
     studio.wait_marked(0, 1)
     studio.go_to(20)
     page.get_by_role("button", name="Add", exact=True).click()
     page.get_by_role("menuitem", name="Object").click()
     page.wait_for_selector(".object:nth-child(2).picked")
-    studio.select(FISH)
+    studio.select(*FISH)
     studio.wait_marked(20, 2)
     studio.shot("marked")
 
