@@ -6,7 +6,7 @@ import * as store from "../store.ts";
 import { Icon } from "./icons.tsx";
 import { Logo, ThemeButton } from "./TopBar.tsx";
 
-const STEPS = ["Click an object", "Track it", "Fix and export"];
+const STEPS = ["Mark an object", "Track it", "Fix and export"];
 
 export function upload(file: File | undefined) {
   if (file) void store.openWith(`Reading ${file.name}`, () => api.upload(file));

@@ -186,7 +186,7 @@ export function Hints() {
   const marked = Object.keys(project.marks).length > 0;
   const tracked = Boolean(project.result);
   const steps: [string, boolean][] = [
-    ["Click an object and press Enter", marked],
+    ["Drag over an object and press Enter", marked],
     ["Press Track", tracked],
     ["Watch, fix a frame, export", false],
   ];
