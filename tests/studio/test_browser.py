@@ -12,7 +12,7 @@ import signal
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,21 @@ def browser() -> Iterator[Any]:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Server]]:
+    """Starts servers; whatever happens, none is left behind."""
+    servers: list[Server] = []
+
+    def run(*given: Any) -> Server:
+        servers.append(Server(*given))
+        return servers[-1]
+
+    yield run
+    for server in servers:
+        if server.process.poll() is None:
+            server.kill()
 
 
 @pytest.fixture(scope="module")
@@ -177,8 +192,10 @@ class Studio:
         ]
 
 
-def test_a_person_marks_tracks_corrects_undoes_and_exports(browser: Any, tmp_path: Path) -> None:
-    server = Server(tmp_path)
+def test_a_person_marks_tracks_corrects_undoes_and_exports(
+    browser: Any, tmp_path: Path, start: Callable[..., Server]
+) -> None:
+    server = start(tmp_path)
     studio = Studio(browser, server.address)
     page = studio.page
     studio.shot("first-screen")
@@ -242,14 +259,13 @@ def test_a_person_marks_tracks_corrects_undoes_and_exports(browser: Any, tmp_pat
     server.kill(signal.SIGKILL)
     page.get_by_text("Connection lost").wait_for()
     studio.close()
-    server = Server(tmp_path, before["path"])
+    server = start(tmp_path, before["path"])
     studio = Studio(browser, server.address)
     studio.shown(0)
     after = studio.state()["project"]
     for what in ("objects", "marks", "result", "undo", "settings"):
         assert after[what] == before[what], what
     studio.close()
-    server.kill()
 
 
 def test_each_kind_of_mark_is_made_with_its_tool(browser: Any, server: Server) -> None:
