@@ -197,7 +197,7 @@ def _state_text(studio: Studio) -> bytes:
 
     from chromatrack.json_text import strict
 
-    return json.dumps(strict(studio.state()), separators=(",", ":")).encode()
+    return json.dumps(strict(studio.state()), separators=(",", ":"), allow_nan=False).encode()
 
 
 def _projects(app: FastAPI, studio: Studio) -> None:

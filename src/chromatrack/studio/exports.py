@@ -294,6 +294,6 @@ def _text_of(path: Path) -> str:
 
 def _indented(path: Path, text: str) -> str:
     try:
-        return json.dumps(json.loads(path.read_text(encoding="utf-8")), indent=1)
+        return json.dumps(json.loads(path.read_text(encoding="utf-8")), indent=1, allow_nan=False)
     except ValueError:
         return text

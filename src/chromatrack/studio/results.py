@@ -111,7 +111,7 @@ class SavedRun:
             },
             "keypoints": {n: _poses(t) for n, t in tracked.keypoints.items()},
         }
-        return json.dumps(strict(told), separators=(",", ":")).encode()
+        return json.dumps(strict(told), separators=(",", ":"), allow_nan=False).encode()
 
 
 def _columns(table: TrackData, names: tuple[str, ...]) -> dict[str, Any]:

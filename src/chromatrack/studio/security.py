@@ -148,7 +148,7 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, text:
         await receive()
         await send({"type": "websocket.close", "code": 1008, "reason": text})
         return
-    body = json.dumps({"error": text}).encode()
+    body = json.dumps({"error": text}, allow_nan=False).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
