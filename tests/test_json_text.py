@@ -40,7 +40,9 @@ def unguarded(path: Path) -> list[str]:
     tree = ast.parse(path.read_text("utf-8"))
     parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
     for node in ast.walk(tree):
-        if not (isinstance(node, ast.Call) and ast.unparse(node.func).startswith("json.dump")):
+        if not (
+            isinstance(node, ast.Call) and ast.unparse(node.func) in ("json.dump", "json.dumps")
+        ):
             continue
         if any(keyword.arg == "allow_nan" for keyword in node.keywords):
             continue
