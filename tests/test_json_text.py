@@ -15,6 +15,8 @@ from chromatrack.json_text import json_text, strict, tagged, untagged
 
 FILES = sorted(Path(chromatrack.__file__).parent.rglob("*.py"))
 
+MAKES = {"json.dump", "json.dumps"}
+
 READ_BY_NOBODY = {"shown"}
 """Functions whose JSON is shown, not written."""
 
