@@ -17,13 +17,13 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 ROOMS = [
     *("", "ops", "video", "formats", "model", "propagation", "tracking"),
-    *("viz", "runs", "uses", "batch", "evaluation", "training", "cli"),
+    *("viz", "runs", "uses", "batch", "evaluation", "training", "studio", "cli"),
 ]
 """A room imports only rooms before it in this list; "" are the modules at the root."""
 
 NEVER = {
     *(("ops", "video"), ("ops", "formats"), ("video", "ops"), ("propagation", "model")),
-    *(("evaluation", "uses"), ("training", "uses")),
+    *(("evaluation", "uses"), ("training", "uses"), ("studio", "training")),
     *(("evaluation", "batch"), ("training", "batch")),
 }
 """(room, room it must not import), besides."""

@@ -15,6 +15,8 @@ from chromatrack.json_text import json_text, strict, tagged, untagged
 
 FILES = sorted(Path(chromatrack.__file__).parent.rglob("*.py"))
 
+MAKES = {"json.dump", "json.dumps"}
+
 READ_BY_NOBODY = {"shown"}
 """Functions whose JSON is shown, not written."""
 
@@ -40,7 +42,9 @@ def unguarded(path: Path) -> list[str]:
     tree = ast.parse(path.read_text("utf-8"))
     parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
     for node in ast.walk(tree):
-        if not (isinstance(node, ast.Call) and ast.unparse(node.func).startswith("json.dump")):
+        if not (
+            isinstance(node, ast.Call) and ast.unparse(node.func) in ("json.dump", "json.dumps")
+        ):
             continue
         if any(keyword.arg == "allow_nan" for keyword in node.keywords):
             continue

@@ -106,7 +106,7 @@ def test_marks_elsewhere_are_told_by_what_they_are(memory, tmp_path):
     path.write_text("video,marks\nmemory://in/a.mp4,memory://in/b.csv;memory://in/m.png@4\n")
     [job] = read_manifest(path, batch_commands()).jobs
     assert job.name == "a" and job.video == "memory://in/a.mp4"
-    marks = {"boxes": "memory://in/b.csv", "masks": ["memory://in/m.png@4"]}
+    marks = {"marks": ["memory://in/b.csv"], "masks": ["memory://in/m.png@4"]}
     assert job.steps[0].options == marks
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from chromatrack.ops.color import rgb_to_lab
-from chromatrack.ops.cutout import ColorMixture, _Neighbours, cut_out, cut_out_small
+from chromatrack.ops.cutout import ColorMixture, Neighbours, cut_out, cut_out_small
 
 
 def scene(*, radius: float = 15, ground: float = 0.3, noise: float = 0.05):
@@ -76,7 +76,7 @@ def test_smooth_labels_solve_their_system():
     lab = rgb_to_lab(image[:, 10:18, 14:24])
     inside = torch.zeros(8, 10, dtype=torch.bool)
     inside[1:7, 2:9] = True
-    graph = _Neighbours.of(lab, inside)
+    graph = Neighbours.of(lab, inside)
     prior = torch.rand(8, 10, generator=torch.Generator().manual_seed(2))
     trust = (2 * prior - 1).abs() + 0.02
     columns = []

@@ -298,7 +298,7 @@ class _RowReader:
     def _check(self, command: Command, name: str, options: Mapping[str, Any]) -> None:
         """What is wrong with settings, looked at once for all rows that have the same."""
         kept = {k: v if k not in command.files else bool(v) for k, v in options.items()}
-        key = json.dumps([name, kept], sort_keys=True)
+        key = repr((name, sorted(kept.items())))
         if key not in self._checked:
             self._checked[key] = None
             try:

@@ -113,7 +113,7 @@ def write_script(tracked: TrackedVideo, path: Path, options: ExportOptions) -> S
             f"{key}: [{', '.join(values)}]"
             for key, values in (("frames", frames), ("x", x), ("y", y))
         )
-        lines.append(f"        {{name: {json.dumps(track.name)}, {lists}}}")
+        lines.append(f"        {{name: {json.dumps(track.name, allow_nan=False)}, {lists}}}")
     height, width = tracked.size
     script = _SCRIPT.replace("SIZE", f"[{width}, {height}]").replace("FPS", _rate(tracked))
     path.write_text(script.replace("TRACKS", ",\n".join(lines)), encoding="utf-8")

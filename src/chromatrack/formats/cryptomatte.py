@@ -41,7 +41,7 @@ def write_frame(path: Path, coverage: np.ndarray, names: Sequence[str]) -> None:
         f"cryptomatte/{key}/name": LAYER,
         f"cryptomatte/{key}/hash": "MurmurHash3_32",
         f"cryptomatte/{key}/conversion": "uint32_to_float32",
-        f"cryptomatte/{key}/manifest": json.dumps(manifest, ensure_ascii=True),
+        f"cryptomatte/{key}/manifest": json.dumps(manifest, ensure_ascii=True, allow_nan=False),
     }
     with exr.File(header, _channels(coverage, ids)) as file:
         file.write(str(path))

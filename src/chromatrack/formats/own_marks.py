@@ -152,7 +152,7 @@ def _joints(poses: Iterable[KeypointMark], skeleton: Skeleton, names: Names) -> 
         mark = {"id": pose.id, "frame": pose.frame, "joints": _placed(pose, skeleton)}
         listed.append(mark | ({"name": name} if name else {}))
     told = {"skeleton": {"names": list(skeleton.names), "edges": edges}, "marks": listed}
-    return json.dumps(told, ensure_ascii=False, indent=1) + "\n"
+    return json.dumps(told, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
 def _placed(pose: KeypointMark, skeleton: Skeleton) -> Mapping[str, Any]:

@@ -43,7 +43,7 @@ def cut_out(image: Tensor, inside: Tensor) -> Tensor:
         All of the rectangle is 1 where there is too little of it or around it to model colours.
     """
     lab = rgb_to_lab(image)
-    colors, graph = lab.flatten(1).T, _Neighbours.of(lab, inside)
+    colors, graph = lab.flatten(1).T, Neighbours.of(lab, inside)
     share, thing = inside.float(), _ellipse(inside) & inside
     rest = ~inside
     for _ in range(ROUNDS):
@@ -152,7 +152,7 @@ class ColorMixture:
 
 
 @dataclass(frozen=True)
-class _Neighbours:
+class Neighbours:
     """Pixels and their 8 neighbours, tied the more the more their colours are alike.
 
     inside: `(H, W)` bool; other pixels are 0. ties: weights per direction (down, across).
@@ -162,7 +162,7 @@ class _Neighbours:
     ties: list[tuple[int, int, Tensor]]
 
     @classmethod
-    def of(cls, lab: Tensor, inside: Tensor) -> _Neighbours:
+    def of(cls, lab: Tensor, inside: Tensor) -> Neighbours:
         """Of an image `(3, H, W)` Lab."""
         steps = ((0, 1), (1, 0), (1, 1), (1, -1))
         change = [

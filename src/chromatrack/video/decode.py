@@ -88,6 +88,9 @@ class PictureReader:
     deinterlace: bool = False
     first_pts: int = 0  # of the first shown picture, once `pictures_from` gave one
     parts: tuple[Recording, ...] = ()  # of a joined transport stream; else empty
+    table: PacketTable | None = None  # once it was asked for, or given
+    hurries: bool = False  # to where it seeks: decodes no picture before it that no other needs
+    _due: int | None = None  # ticks of the picture that it seeks
 
     @classmethod
     def open(cls, path: str, *, deinterlace: bool = False) -> PictureReader:
@@ -129,8 +132,7 @@ class PictureReader:
     def pictures_from(self, start: int) -> Iterator[tuple[int, VideoFrame]]:
         """(index, picture) in display order from picture `start` on; raises Damage."""
         begin = max(0, start - NEIGHBORS) if self.deinterlace else start
-        first = 0
-        pictures = None
+        self._due, first, pictures = None, 0, None
         if begin > _SKIP_RATHER_THAN_SEEK and (table := self.packet_table()) is not None:
             if start >= len(table.pts):
                 raise beyond_end(self.path, len(table.pts), start)
@@ -263,6 +265,9 @@ class PictureReader:
                 continue
             order += 1
             packet.opaque = order
+            if self._due is not None and packet.pts is not None:
+                skip = "NONREF" if packet.pts < self._due else "DEFAULT"
+                self.stream.codec_context.skip_frame = skip
             held.pending[order] = packet.pts
             try:
                 decoded = packet.decode()
@@ -318,6 +323,11 @@ class PictureReader:
 
         Reads the file once without decoding it, and leaves it rewound.
         """
+        if self.table is None:
+            self.table = self._read_table()
+        return self.table
+
+    def _read_table(self) -> PacketTable | None:
         formats = self.container.format.name
         codec = self.stream.codec_context.codec.canonical_name
         exact = any(name in formats for name in ("mp4", "matroska", "mpegts"))
@@ -344,6 +354,7 @@ class PictureReader:
         for key in [table.keys[i] for i in range(last_key, max(-1, last_key - 3), -1)]:
             self.container.seek(key, stream=self.stream)
             self.packets_before = table.decode_order[key]
+            self._due = target if self.hurries else None
             pictures = self.pictures(from_pts=key)
             try:
                 first = next(pictures, None)
@@ -351,6 +362,7 @@ class PictureReader:
                 first = None
             if first is not None and first.pts is not None and first.pts <= target:
                 return _from_pts(first, pictures, target)
+        self._due = None
         self.rewind()
         return None
 

@@ -1,0 +1,208 @@
+"""Actions of a client put into effect on a project's document."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import copy
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from chromatrack.errors import InputError
+from chromatrack.studio import document as doc
+from chromatrack.studio import requests as ask
+from chromatrack.studio.document import Document, find, key_of
+from chromatrack.studio.store import Project, object_digests
+from chromatrack.viz.track_overlays import bright_color
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A changed document, what to call it in "undo ...", and the key of what was added."""
+
+    document: Document
+    label: str
+    key: str | None = None
+
+
+def apply(project: Project, action: ask.Action, *, size: tuple[int, int], frames: int) -> Applied:
+    """What an action makes of a project's document, which stays as it is.
+
+    Args:
+        size: (height, width) of the video. frames: how many it has.
+
+    Raises:
+        InputError: the action does not fit the project.
+    """
+    document = project.document
+    frame = getattr(action, "frame", 0)
+    if frame >= frames:
+        raise InputError(f"frame: expected a number from 0 to {frames - 1}, got {frame}")
+    match action:
+        case ask.Add():
+            return _add(document, action)
+        case ask.Change():
+            new = doc.change(
+                document,
+                action.key,
+                name=action.name,
+                color=action.color,
+                visible=action.visible,
+                locked=action.locked,
+            )
+            return Applied(new, f"Change {_called(document, action.key)}")
+        case ask.Remove():
+            new = doc.remove(document, action.key)
+            return Applied(new, f"Remove {_called(document, action.key)}")
+        case ask.Merge():
+            return _merge(project, action.from_, action.into)
+        case ask.Mask():
+            return _mask(project, action, size)
+        case ask.Settings():
+            given = action.range
+            if given is not None and not given[0] < given[1] <= frames:
+                raise InputError(
+                    f"range: expected 0 <= start < end <= {frames}, got {given[0]} to {given[1]}"
+                )
+            if "range" not in action.model_fields_set:
+                given = document["settings"]["range"]
+            new = doc.with_settings(document, quality=action.quality, range_=given)
+            return Applied(new, "Change settings")
+        case ask.Gone():
+            _unlocked(document, action.key)
+            new = doc.gone(document, action.key, frame)
+            return Applied(new, f"{_called(document, action.key)} gone on frame {frame}")
+        case ask.Clear():
+            _unlocked(document, action.key)
+            new = doc.clear(document, action.key, frame)
+            return Applied(new, f"Clear {_called(document, action.key)} on frame {frame}")
+        case ask.Point() | ask.Box() | ask.Joint():
+            return _place(document, action, size)
+
+
+def _called(document: Document, key: str) -> str:
+    return find(document, key)["name"]
+
+
+def _unlocked(document: Document, key: str) -> None:
+    thing = find(document, key)
+    if thing["locked"]:
+        raise InputError(f"{thing['name']}: is locked; unlock it first")
+
+
+def _add(document: Document, action: ask.Add) -> Applied:
+    used = {one["color"] for one in document["objects"]}
+    colors = ("#{:02x}{:02x}{:02x}".format(*bright_color(n)) for n in range(1, 256))
+    color = next((one for one in colors if one not in used), "#e6194b")
+    new, key = doc.add(
+        document,
+        kind=action.kind,
+        color=color,
+        name=action.name,
+        joints=action.joints,
+        edges=action.edges,
+    )
+    return Applied(new, f"Add {_called(new, key)}", key)
+
+
+def _place(
+    document: Document, action: ask.Point | ask.Box | ask.Joint, size: tuple[int, int]
+) -> Applied:
+    kind = {"joint": "keypoints"}.get(action.type, action.type)
+    key = key_of(kind, action.id)
+    _unlocked(document, key)
+    height, width = size
+    if isinstance(action, ask.Box):
+        x, y, wide, high = action.at
+        left, top = max(-0.5, x - 0.5), max(-0.5, y - 0.5)
+        right, bottom = min(width - 0.5, x - 0.5 + wide), min(height - 0.5, y - 0.5 + high)
+        if right - left < 1 or bottom - top < 1:
+            raise InputError(
+                f"at: expected a box of at least 1x1 pixels in the {width}x{height} frame, got "
+                f"x {x:g}, y {y:g}, {wide:g}x{high:g}"
+            )
+        at: tuple[float, ...] = (left + 0.5, top + 0.5, right - left, bottom - top)
+    else:
+        x, y = action.at
+        if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
+            raise InputError(
+                f"at: expected a place in the {width}x{height} frame, got {x:g}, {y:g}"
+            )
+        at = (x, y)
+    joint = action.joint if isinstance(action, ask.Joint) else None
+    new = doc.place(document, key, action.frame, at, joint=joint)
+    return Applied(new, f"Place {_called(document, key)} on frame {action.frame}")
+
+
+def _mask(project: Project, action: ask.Mask, size: tuple[int, int]) -> Applied:
+    document, key = project.document, key_of("object", action.id)
+    _unlocked(document, key)
+    inside = read_png(action.png, size)
+    before = project.marked_ids(action.frame)
+    ids = np.zeros(size, dtype=np.int32) if before is None else before
+    locked = [one["id"] for one in document["objects"] if one["kind"] == "object" and one["locked"]]
+    free = ~np.isin(ids, locked)
+    ids = np.where(ids == action.id, 0, ids)
+    ids = np.where(inside & free, action.id, ids)
+    digest = project.keep_mask(ids)
+    new = doc.painted(document, action.frame, mask=digest, objects=object_digests(ids))
+    return Applied(new, f"Paint {_called(document, key)} on frame {action.frame}")
+
+
+def read_png(text: str, size: tuple[int, int]) -> np.ndarray:
+    """`(H, W)` bool of a PNG in base64: where it is above 0.
+
+    Its size is looked at before its pixels are.
+
+    Raises:
+        InputError: it is no PNG of that (height, width).
+    """
+    height, width = size
+    try:
+        content = base64.b64decode(text.partition("base64,")[2] or text, validate=True)
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            if image.size != (width, height):
+                raise InputError(
+                    f"png: expected the video's {width}x{height} pixels, got "
+                    f"{image.width}x{image.height}"
+                )
+            if image.mode in ("RGBA", "LA"):
+                image = Image.alpha_composite(
+                    Image.new("RGBA", image.size, (0, 0, 0, 255)), image.convert("RGBA")
+                )
+            pixels = image if image.mode in ("1", "L", "P", "I", "I;16") else image.convert("L")
+            return np.asarray(pixels) > 0
+    except (binascii.Error, UnidentifiedImageError) as error:
+        raise InputError(f"png: expected a PNG in base64 ({str(error)[:60]})") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"png: is damaged ({str(error)[:60]})") from error
+
+
+def _merge(project: Project, from_: str, into: str) -> Applied:
+    """All marks of one thing as those of another; where both are marked, the other's count."""
+    old = project.document
+    one, other = find(old, from_), find(old, into)
+    if one["kind"] != other["kind"] or from_ == into:
+        raise InputError(f"merge: expected two things of one kind, got {from_} and {into}")
+    _unlocked(old, from_)
+    _unlocked(old, into)
+    new = copy.deepcopy(old)
+    field = {"point": "points", "box": "boxes", "keypoints": "keypoints"}.get(one["kind"])
+    for frame, marks in new["marks"].items():
+        if field is not None:
+            if str(one["id"]) in marks[field]:
+                marks[field].setdefault(str(other["id"]), marks[field][str(one["id"])])
+        elif str(one["id"]) in marks["objects"]:
+            ids = project.marked_ids(int(frame))
+            assert ids is not None
+            ids = np.where(ids == one["id"], other["id"], ids)
+            digests = object_digests(ids).items()
+            marks["mask"] = project.keep_mask(ids)
+            marks["objects"] = {str(number): digest for number, digest in digests}
+            marks["gone"] = [n for n in marks["gone"] if n != other["id"]]
+    return Applied(doc.remove(new, from_), f"Merge {one['name']} into {other['name']}")

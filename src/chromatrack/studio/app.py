@@ -1,0 +1,364 @@
+"""The web app: every address of the studio, and what it answers."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import re
+import zipfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Annotated, Any, Literal
+
+from fastapi import Body, FastAPI, File, Query, Request, UploadFile, WebSocket
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, Response
+from starlette.background import BackgroundTask
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+from starlette.websockets import WebSocketDisconnect
+
+from chromatrack import __version__
+from chromatrack.errors import BeyondEndError, ChromatrackError, OutputError, WorkerError
+from chromatrack.studio import requests as ask
+from chromatrack.studio.demo_clip import write_demo
+from chromatrack.studio.exports import preview
+from chromatrack.studio.jobs import BusyError
+from chromatrack.studio.manager import StaleError, Studio
+from chromatrack.studio.results import ids_png
+from chromatrack.studio.security import Gate
+
+STATIC = Path(__file__).parent / "static"
+_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,5}")
+_COPY_BYTES = 1 << 20
+
+Index = Annotated[int, Query(ge=0, lt=2**31)]
+OptionalInt = Annotated[int | None, Query(ge=0, lt=2**62)]
+
+
+def make_app(studio: Studio, *, token: str, port: int) -> ASGIApp:
+    """The studio as an ASGI app, behind its gate."""
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        await studio.start()
+        try:
+            yield
+        finally:
+            await studio.stop()
+
+    app = FastAPI(
+        title="Chromatrack studio",
+        version=__version__,
+        lifespan=life,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+    )
+    _errors(app)
+    _pages(app)
+    _pictures(app, studio)
+    _projects(app, studio)
+    _work(app, studio)
+    _events(app, studio)
+    app.state.studio = studio
+    return Gate(app, token=token, port=port)
+
+
+def _errors(app: FastAPI) -> None:
+    """Every error is one clear line, and the client's fault unless it is not."""
+
+    def said(status: int, text: str, **more: object) -> JSONResponse:
+        return JSONResponse({"error": " ".join(text.split()), **more}, status_code=status)
+
+    async def refused(_: Request, error: Exception) -> Response:
+        status = 422
+        for kind, code in (
+            (BeyondEndError, 404),
+            (BusyError, 409),
+            (StaleError, 409),
+            (OutputError, 507),
+            (WorkerError, 503),
+        ):
+            if isinstance(error, kind):
+                status = code
+                break
+        return said(status, str(error))
+
+    async def invalid(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"] if part != "body")
+        return said(422, f"{place or 'request'}: {first['msg']}")
+
+    async def wrong(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return said(error.status_code, str(error.detail))
+
+    async def failed(_: Request, error: Exception) -> Response:
+        assert isinstance(error, OSError)
+        return said(422, f"{error.filename or 'a file'}: {error.strerror or error}")
+
+    app.add_exception_handler(ChromatrackError, refused)
+    app.add_exception_handler(OSError, failed)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, wrong)
+
+
+def _pages(app: FastAPI) -> None:
+    kinds = {"index.html": "text/html", "app.js": "text/javascript", "app.css": "text/css"}
+
+    def page(name: str) -> Callable[[], Response]:
+        def serve() -> Response:
+            path = STATIC / name
+            if not path.is_file():
+                raise HTTPException(404, f"{name}: is not there")
+            headers = {"cache-control": "no-cache"}
+            return FileResponse(path, media_type=kinds[name], headers=headers)
+
+        return serve
+
+    for name in kinds:
+        address = "/" if name == "index.html" else f"/{name}"
+        app.get(address, include_in_schema=False)(page(name))
+
+
+def _pictures(app: FastAPI, studio: Studio) -> None:
+    def cached(request: Request, content: bytes, kind: str, *, seconds: int) -> Response:
+        tag = f'"{hashlib.sha256(content).hexdigest()[:24]}"'
+        headers = {"etag": tag, "cache-control": f"private, max-age={seconds}"}
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers=headers)
+        return Response(content, media_type=kind, headers=headers)
+
+    @app.get("/api/state")
+    async def state() -> Response:
+        async with studio.lock:
+            content = await asyncio.to_thread(_state_text, studio)
+        return Response(content, media_type="application/json")
+
+    @app.get("/api/frames/{index}")
+    async def frame(
+        request: Request,
+        index: int,
+        width: Annotated[int | None, Query(ge=1, le=8192)] = None,
+        v: Annotated[str | None, Query(max_length=100)] = None,
+    ) -> Response:
+        if not 0 <= index < 2**31:
+            raise HTTPException(404, f"there is no frame {index}")
+        content = await studio.frame(index, width)
+        # Without a name for the video in the address it might be another's by then.
+        return cached(request, content, "image/jpeg", seconds=3600 if v else 0)
+
+    @app.get("/api/masks/{index}")
+    async def mask(
+        request: Request,
+        index: int,
+        of: Literal["result", "marks"] = "result",
+        revision: OptionalInt = None,
+    ) -> Response:
+        content = None
+        if 0 <= index < 2**31:
+            content = await studio.mask(index, of)
+        if content is None:
+            raise HTTPException(404, f"there is no mask on frame {index}")
+        is_settled = revision == studio.revision and studio.jobs.job is None
+        return cached(request, content, "image/png", seconds=600 if is_settled else 0)
+
+    @app.get("/api/tracks")
+    async def tracks(revision: OptionalInt = None) -> Response:
+        studio.opened()
+        run = studio.run
+        if run is None:
+            return JSONResponse({"start": 0, "points": {}, "boxes": {}, "keypoints": {}})
+        content = await asyncio.to_thread(lambda: run.tracks)
+        return Response(content, media_type="application/json")
+
+    @app.get("/api/pointer/{frame}")
+    async def pointer(
+        frame: int,
+        x: Annotated[float, Query(allow_inf_nan=False)],
+        y: Annotated[float, Query(allow_inf_nan=False)],
+    ) -> dict[str, Any]:
+        return await studio.point(frame, (x, y))
+
+    @app.post("/api/select")
+    async def select(given: ask.Select) -> Response:
+        inside = await studio.select(given)
+        content = await asyncio.to_thread(ids_png, inside.astype("uint8") * 255)
+        return Response(content, media_type="image/png", headers={"cache-control": "no-store"})
+
+
+def _state_text(studio: Studio) -> bytes:
+    import json
+
+    from chromatrack.json_text import strict
+
+    return json.dumps(strict(studio.state()), separators=(",", ":"), allow_nan=False).encode()
+
+
+def _projects(app: FastAPI, studio: Studio) -> None:
+    @app.post("/api/actions")
+    async def act(action: Annotated[ask.Action, Body()]) -> Response:
+        try:
+            revision, key = await studio.act(action)
+        except StaleError as error:
+            text = {"error": str(error), "revision": studio.revision}
+            return JSONResponse(text, status_code=409)
+        return JSONResponse({"revision": revision} | ({} if key is None else {"key": key}))
+
+    @app.post("/api/undo")
+    async def undo() -> dict[str, Any]:
+        revision, label = await studio.turn("undo")
+        return {"revision": revision, "label": label}
+
+    @app.post("/api/redo")
+    async def redo() -> dict[str, Any]:
+        revision, label = await studio.turn("redo")
+        return {"revision": revision, "label": label}
+
+    @app.post("/api/open")
+    async def open_(given: ask.Open) -> dict[str, Any]:
+        if "\0" in given.path:
+            raise HTTPException(422, "path: expected a path, got one with a zero byte")
+        return {"revision": await studio.open(Path(given.path))}
+
+    @app.post("/api/close")
+    async def close() -> dict[str, Any]:
+        return {"revision": await studio.close()}
+
+    @app.post("/api/upload")
+    async def upload(file: Annotated[UploadFile, File()]) -> dict[str, Any]:
+        studio.jobs.check_free()
+        given = Path(file.filename or "video").name
+        suffix = _SUFFIX.fullmatch(Path(given).suffix)
+        shown = "".join(c for c in Path(given).stem if c.isprintable())[:60].strip() or "video"
+        folder = await asyncio.to_thread(studio.library.new_folder, "upload")
+        video = folder / f"video{suffix.group().lower() if suffix else ''}"
+        try:
+            await asyncio.to_thread(_copy, file, video)
+            return {"revision": await studio.open_new(folder, video, name=shown)}
+        except BaseException:
+            await asyncio.to_thread(_discard, folder, video)
+            raise
+
+    @app.post("/api/demo")
+    async def demo() -> dict[str, Any]:
+        studio.jobs.check_free()
+        folder = studio.library.home / "demo"
+        video = folder / "demo.mp4"
+        await asyncio.to_thread(write_demo, video)
+        return {"revision": await studio.open_new(folder, video, name="demo")}
+
+
+def _copy(file: UploadFile, video: Path) -> None:
+    try:
+        with video.open("xb") as out:
+            while part := file.file.read(_COPY_BYTES):
+                out.write(part)
+    except OSError as error:
+        raise OutputError(f"the upload cannot be kept ({error.strerror}); make room") from error
+
+
+def _discard(folder: Path, video: Path) -> None:
+    """Take away what was made for an upload that is no video; a project in it stays."""
+    with suppress(OSError):
+        if not (folder / "studio.json").exists():
+            video.unlink(missing_ok=True)
+            folder.rmdir()
+
+
+def _work(app: FastAPI, studio: Studio) -> None:
+    @app.post("/api/track", status_code=202)
+    async def track(given: ask.Track | None = None) -> dict[str, Any]:
+        async with studio.lock:
+            studio.jobs.track(given.from_ if given else None, given.to if given else None)
+        return {"revision": studio.revision}
+
+    @app.post("/api/stop")
+    async def stop() -> dict[str, Any]:
+        studio.jobs.stop()
+        return {"revision": studio.revision}
+
+    @app.post("/api/export", status_code=202)
+    async def export(given: ask.Export) -> dict[str, Any]:
+        async with studio.lock:
+            studio.jobs.export(given.format, given.startNumber)
+        return {"revision": studio.revision}
+
+    @app.get("/api/exports/{name}")
+    async def exported(name: str) -> Response:
+        path = studio.jobs.exports.get(name)
+        if path is None or not path.exists():
+            raise HTTPException(404, "there is no such export; export again")
+        project, _ = studio.opened()
+        stem = re.sub(r"[^\w.-]+", "-", project.document["name"]).strip("-.") or "clip"
+        if path.is_file():
+            return FileResponse(path, filename=f"{stem}-{path.name}")
+        packed = await asyncio.to_thread(_zipped, path)
+        gone = BackgroundTask(lambda: packed.unlink(missing_ok=True))
+        return FileResponse(packed, filename=f"{stem}-{path.name}.zip", background=gone)
+
+    @app.get("/api/export-preview")
+    async def export_preview(
+        format: Annotated[str, Query(max_length=40)],
+        startNumber: OptionalInt = None,
+    ) -> Response:
+        found = await asyncio.to_thread(_preview, studio, format, startNumber)
+        if isinstance(found, dict):
+            return JSONResponse(found)
+        out = io.BytesIO()
+        found.thumbnail((1280, 1280))
+        found.save(out, format="PNG", compress_level=2)
+        return Response(out.getvalue(), media_type="image/png")
+
+
+def _preview(studio: Studio, name: str, start_number: int | None) -> Any:  # noqa: ANN401
+    project, video = studio.opened()
+    if studio.run is None:
+        raise HTTPException(422, "export: expected results, found none; track first")
+    names = {one["key"]: one["name"] for one in project.document["objects"]}
+    source = None if video.path is None else str(video.path)
+    return preview(
+        project.folder, name, names=names, keep=names, video=source, start_number=start_number
+    )
+
+
+def _zipped(folder: Path) -> Path:
+    with NamedTemporaryFile(suffix=".zip", delete=False) as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as packed:
+            for path in sorted(one for one in folder.rglob("*") if one.is_file()):
+                packed.write(path, path.relative_to(folder))
+        return Path(file.name)
+
+
+def _events(app: FastAPI, studio: Studio) -> None:
+    @app.websocket("/api/events")
+    async def events(socket: WebSocket) -> None:
+        await socket.accept()
+        queue = studio.hub.listen()
+        try:
+            if socket.query_params.get("since") != str(studio.revision):
+                await socket.send_json({"type": "state", "revision": studio.revision})
+            reading = asyncio.ensure_future(_until_gone(socket))
+            while not reading.done():
+                next_ = asyncio.ensure_future(queue.get())
+                await asyncio.wait({next_, reading}, return_when=asyncio.FIRST_COMPLETED)
+                if not next_.done():
+                    next_.cancel()
+                    break
+                await socket.send_json(next_.result())
+        except (WebSocketDisconnect, RuntimeError):
+            pass  # it is gone
+        finally:
+            studio.hub.leave(queue)
+
+
+async def _until_gone(socket: WebSocket) -> None:
+    """Read what a client sends, which means nothing, until it goes."""
+    with suppress(WebSocketDisconnect, RuntimeError, KeyError):
+        while True:
+            await socket.receive_text()

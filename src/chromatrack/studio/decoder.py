@@ -1,0 +1,190 @@
+"""The process that decodes: frames of the open video by number, as small pictures to look at."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from chromatrack.errors import ChromatrackError, InputError
+from chromatrack.structures import Source
+from chromatrack.studio.workers import Channel
+from chromatrack.video.random_access import FrameReader, FrameTimes
+
+WIDTHS = (160, 320, 480, 640, 960, 1280, 1920, 2560, 3840)
+"""Pictures are made in these widths, so that they are found again."""
+
+MOST_PIXELS = 1 << 26
+"""Of a video's frame."""
+
+_CACHE_BYTES = 192 << 20
+_AHEAD = 8  # frames that are made before they are asked for
+_QUALITY = 88
+_INDEX_SECONDS = 0.4  # that opening a video waits for the places of its frames
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What is known of a video once it is open; times is None while it is still being read."""
+
+    width: int
+    height: int
+    fps: float
+    frames: int
+    has_audio: bool
+    times: list[float] | None
+
+
+def main(channel: Channel) -> None:
+    """Answer the server."""
+    decoder = Decoder(channel)
+    channel.serve(
+        {"open": decoder.open, "frame": decoder.frame, "close": decoder.close, "ping": _pong},
+        decoder.look_ahead,
+    )
+
+
+def _pong() -> bool:
+    return True
+
+
+class Decoder:
+    """One open video, and the pictures made of it."""
+
+    def __init__(self, channel: Channel) -> None:
+        """No video is open yet."""
+        self._channel = channel
+        self._reader: FrameReader | None = None
+        self._made: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+        self._bytes = 0
+        self._last = (-1, 0)
+        self._ahead: Iterator[bool] = iter(())
+        self._indexing: threading.Thread | None = None
+        self._known: FrameTimes | None = None
+        self._failure: ChromatrackError | None = None
+
+    def close(self) -> None:
+        """Let the video go."""
+        if self._reader is not None:
+            self._reader.close()
+        self._reader, self._known, self._failure = None, None, None
+        self._made.clear()
+        self._bytes, self._last, self._ahead = 0, (-1, 0), iter(())
+
+    def open(self, *, source: Source, token: int) -> Opened:
+        """Open a video. Its times may come later, as news with the `token`.
+
+        Raises:
+            VideoError: it cannot be read. InputError: its frames are too large.
+        """
+        reader = FrameReader(source)
+        info = reader.info
+        if info.width * info.height > MOST_PIXELS:
+            reader.close()
+            raise InputError(
+                f"{info.path}: expected frames of at most {MOST_PIXELS >> 20} megapixels, got "
+                f"{info.width}x{info.height}"
+            )
+        self.close()
+        self._reader = reader
+        fps = info.average_fps or 24.0
+        self._indexing = threading.Thread(
+            target=self._index, args=(reader, source, token), daemon=True
+        )
+        self._indexing.start()
+        self._indexing.join(_INDEX_SECONDS)
+        if self._failure is not None:
+            raise self._failure
+        known = self._known
+        frames = info.frame_count or max(1, round((info.duration_seconds or 1) * fps))
+        times = None if known is None else known.times
+        return Opened(
+            info.width,
+            info.height,
+            fps,
+            frames if times is None else len(times),
+            info.has_audio,
+            times,
+        )
+
+    def _index(self, reader: FrameReader, source: Source, token: int) -> None:
+        """Find out where every frame is, in a thread of its own."""
+        try:
+            known = FrameTimes.of(source)
+        except ChromatrackError as error:
+            self._failure = error
+            return
+        if self._reader is reader:
+            self._known = known
+            self._channel.tell({"type": "times", "token": token, "times": known.times})
+
+    def frame(self, *, index: int, width: int | None) -> bytes:
+        """A frame as JPEG.
+
+        Raises:
+            BeyondEndError: there is no such frame. VideoError: it cannot be read.
+        """
+        reader = self._reader
+        if reader is None:
+            raise InputError("no video is open; open one")
+        if not reader.is_indexed and index > 0 and self._indexing is not None:
+            self._indexing.join()
+        reader.know(self._known)
+        own = reader.info.width
+        shown = next((w for w in WIDTHS if w >= (width or own)), WIDTHS[-1])
+        shown = min(own, shown)
+        last, _ = self._last
+        self._last = index, shown
+        if (index, shown) not in self._made:
+            begin = max(0, index - _AHEAD) if index == last - 1 else index
+            for number, rgb in reader.read_from(begin, size=self._size(shown)):
+                self._keep((number, shown), _encoded(rgb))
+                if number >= index:
+                    break
+        self._ahead = self._coming(index, shown)
+        self._made.move_to_end((index, shown))
+        return self._made[index, shown]
+
+    def _size(self, width: int) -> tuple[int, int] | None:
+        assert self._reader is not None
+        info = self._reader.info
+        if width == info.width:
+            return None
+        return max(1, round(info.height * width / info.width)), width
+
+    def _keep(self, name: tuple[int, int], content: bytes) -> None:
+        self._bytes += len(content) - len(self._made.get(name, b""))
+        self._made[name] = content
+        while self._bytes > _CACHE_BYTES and len(self._made) > _AHEAD:
+            _, old = self._made.popitem(last=False)
+            self._bytes -= len(old)
+
+    def look_ahead(self) -> bool:
+        """Make one more of the frames that are likely to be asked for next."""
+        return next(self._ahead, False)
+
+    def _coming(self, index: int, width: int) -> Iterator[bool]:
+        assert self._reader is not None
+        missing = [n for n in range(index + 1, index + 1 + _AHEAD) if (n, width) not in self._made]
+        if not missing or missing[0] > index + _AHEAD // 2:
+            return
+        try:
+            for number, rgb in self._reader.read_from(missing[0], size=self._size(width)):
+                self._keep((number, width), _encoded(rgb))
+                if number >= missing[-1]:
+                    return
+                yield True
+        except ChromatrackError:
+            return  # said when that frame is asked for
+
+
+def _encoded(rgb: np.ndarray) -> bytes:
+    """`(H, W, 3)` uint8 as JPEG."""
+    out = io.BytesIO()
+    Image.fromarray(rgb).save(out, format="JPEG", quality=_QUALITY, subsampling=0)
+    return out.getvalue()

@@ -1,0 +1,299 @@
+"""Results written for other tools, and as videos: for the export dialog."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+import re
+import tempfile
+import warnings
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from PIL import Image
+
+from chromatrack.errors import InputError, OutputError
+from chromatrack.formats.exchange import FORMATS, ExportOptions, format_named
+from chromatrack.formats.keypoints import read_keypoint_tracks
+from chromatrack.formats.masks import frame_file
+from chromatrack.runs.export import EXPORTS, export_run, tracked_video
+from chromatrack.runs.file_names import TABLES
+from chromatrack.runs.progress import Report
+from chromatrack.runs.reader import Result, read_result
+from chromatrack.runs.staging import Staging
+from chromatrack.structures import Kind, Skeleton, Source
+
+OVERLAY, CUTOUT = "overlay", "cutout"
+_VIDEOS: dict[str, dict[str, Any]] = {
+    OVERLAY: {
+        "tool": "any player: the video with everything tracked drawn over it",
+        "kinds": ["object", "point", "box", "keypoints"],
+        "suffix": ".mp4",
+    },
+    CUTOUT: {
+        "tool": "editors: PNG pictures, transparent but for the objects",
+        "kinds": ["object"],
+        "suffix": "",
+    },
+}
+_PREVIEW_FRAMES = 4
+_PREVIEW_LINES = 24
+_PREVIEW_LETTERS = 4000
+
+
+def all_formats() -> list[dict[str, Any]]:
+    """What can be exported, as the client is told."""
+    formats = [
+        {
+            "name": one.name,
+            "tool": one.tool,
+            "kinds": list(one.kinds),
+            "suffix": one.suffix,
+            "extra": one.extra,
+            "available": one.extra is None or _is_installed(one.extra),
+        }
+        for one in FORMATS
+    ]
+    videos = [
+        {"name": name, **told, "extra": None, "available": True} for name, told in _VIDEOS.items()
+    ]
+    return formats + videos
+
+
+@cache
+def _is_installed(extra: str) -> bool:
+    """Whether all packages of an extra are."""
+    try:
+        needs = importlib.metadata.requires("chromatrack") or []
+    except importlib.metadata.PackageNotFoundError:
+        return True  # run from its sources: the writer will say
+    for need in needs:
+        name = re.match(r"[A-Za-z0-9._-]+", need)
+        if name is None or not re.search(rf"extra\s*==\s*['\"]{re.escape(extra)}['\"]", need):
+            continue
+        try:
+            importlib.metadata.version(name.group())
+        except importlib.metadata.PackageNotFoundError:
+            return False
+    return True
+
+
+def export_path(folder: Path, name: str) -> Path:
+    """Where a format goes. Raises InputError for an unknown one."""
+    suffix = _VIDEOS[name]["suffix"] if name in _VIDEOS else format_named(name).suffix
+    return folder / EXPORTS / f"{name}{suffix}"
+
+
+def wanted_result(folder: Path, names: Mapping[str, str], keep: Collection[str]) -> Result:
+    """A run's results of the things that are kept, by the names they have now.
+
+    names, keep: by keys, "object:1".
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = read_result(folder)
+
+    def kept(kind: Kind, table: Mapping[int, Any]) -> dict[int, Any]:
+        return {number: one for number, one in table.items() if f"{kind}:{number}" in keep}
+
+    objects = tuple(number for number in result.objects if f"object:{number}" in keep)
+    load = result.load_mask
+
+    def mask(index: int) -> np.ndarray:
+        ids = load(index)
+        return np.where(np.isin(ids, objects), ids, 0)
+
+    called = {}
+    for key, name in names.items():
+        kind, _, number = key.partition(":")
+        called[cast(Kind, kind), int(number)] = name
+    return replace(
+        result,
+        objects=objects,
+        points=kept("point", result.points),
+        boxes=kept("box", result.boxes),
+        keypoints=kept("keypoints", result.keypoints),
+        names=called,
+        load_mask=mask,
+    )
+
+
+def write_export(
+    folder: Path,
+    name: str,
+    output: Path,
+    *,
+    names: Mapping[str, str],
+    keep: Collection[str],
+    video: Source | None,
+    start_number: int | None,
+    progress: Report,
+) -> dict[str, Any]:
+    """Write a run's results; {"path", "message", "notes"}.
+
+    Raises:
+        InputError: the format cannot carry them, or the video is missing. OutputError.
+    """
+    result = wanted_result(folder, names, keep)
+    if name in _VIDEOS:
+        if video is None:
+            raise InputError(f"{name}: expected the video, which is missing; put it back")
+        if name == CUTOUT and not result.objects:
+            raise InputError("cutout: expected an object with a mask, got none")
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write = _write_overlay if name == OVERLAY else _write_cutout
+        write(result, video, output, progress)
+        return {"path": str(output), "message": f"{name} written", "notes": []}
+    options = ExportOptions(start_number=start_number)
+    progress("export", 0, None)
+    done = export_run(result, name, output, options=options, overwrite=True)
+    return {"path": str(done.path), "message": f"{name} written", "notes": list(done.notes)}
+
+
+def _drawn(result: Result, video: Source) -> Iterator[tuple[np.ndarray, Any]]:
+    """(frame with everything drawn over it, the frame) for each frame of a run."""
+    from chromatrack.runs.files import overlay_frame
+    from chromatrack.structures import TrackedBox, TrackedKeypoints, TrackedPoint
+    from chromatrack.tracking.inference import TrackedFrame
+    from chromatrack.video.reader import read_frames
+    from chromatrack.viz.track_overlays import Trails
+
+    tracked, skeleton = tracked_video(result), _skeleton(result)
+    first, after = int(result.indices[0]), int(result.indices[-1]) + 1
+    trails = Trails(max(2, round(tracked.fps)))
+    for row, frame in enumerate(read_frames(video, start=first, end=after)):
+        ids = result.mask(frame.index) if result.objects else np.zeros(result.size, dtype=np.int32)
+        points, boxes = {}, {}
+        for number, table in tracked.points.items():
+            x, y = table.values[row].tolist()
+            points[number] = TrackedPoint(x, y, bool(table.visible[row]), 1.0)
+        for number, table in tracked.boxes.items():
+            x, y, width, height = table.values[row].tolist()
+            seen = bool(table.visible[row])
+            boxes[number] = TrackedBox(x, y, width, height, visible=seen, confidence=1.0)
+        poses = {
+            n: TrackedKeypoints(t.values[row], t.visible[row], t.confidence[row])
+            for n, t in tracked.keypoints.items()
+        }
+        trails.add(points)
+        found = TrackedFrame(
+            frame.index,
+            frame.pts_seconds,
+            frame.rgb,
+            ids,
+            {n: int((ids == n).sum()) for n in result.objects},
+            {},
+            points=points,
+            boxes=boxes,
+            keypoints=poses,
+        )
+        shown = overlay_frame(found, skeleton=skeleton, trails=trails, names=result.names)
+        yield shown, frame
+
+
+def _skeleton(result: Result) -> Skeleton | None:
+    if not result.keypoints:
+        return None
+    skeleton, _ = read_keypoint_tracks(result.folder / TABLES["keypoints"])
+    return skeleton
+
+
+def _write_overlay(result: Result, video: Source, output: Path, progress: Report) -> None:
+    from chromatrack.video.writer import VideoWriter
+
+    total = len(result.frames)
+    with Staging(output) as stage:
+        fps = tracked_video(result).fps
+        with VideoWriter(stage.path, fps=fps, audio_from=video) as writer:
+            for count, (shown, frame) in enumerate(_drawn(result, video), start=1):
+                writer.write(
+                    shown,
+                    pts_seconds=frame.pts_seconds,
+                    duration_seconds=frame.duration_seconds,
+                )
+                progress("export", count, total)
+        stage.put_in_place()
+
+
+def _cut_out(result: Result, rgb: np.ndarray, index: int) -> Image.Image:
+    inside = (result.mask(index) > 0).astype(np.uint8) * 255
+    return Image.fromarray(np.dstack([rgb, inside]), mode=None)
+
+
+def _write_cutout(result: Result, video: Source, output: Path, progress: Report) -> None:
+    from chromatrack.video.reader import read_frames
+
+    first, after = int(result.indices[0]), int(result.indices[-1]) + 1
+    with Staging(output) as stage:
+        stage.path.mkdir(parents=True)
+        frames = read_frames(video, start=first, end=after)
+        for count, frame in enumerate(frames, start=1):
+            picture = _cut_out(result, frame.rgb, frame.index)
+            try:
+                picture.save(stage.path / frame_file(frame.index), compress_level=3)
+            except OSError as error:
+                raise OutputError(f"{output}: cannot be written ({error})") from error
+            progress("export", count, len(result.frames))
+        stage.put_in_place()
+
+
+def preview(
+    folder: Path,
+    name: str,
+    *,
+    names: Mapping[str, str],
+    keep: Collection[str],
+    video: Source | None,
+    start_number: int | None = None,
+) -> dict[str, str] | Image.Image:
+    """The first rows of an export, {"text"}, or a picture of it.
+
+    Raises:
+        InputError: as `write_export`.
+    """
+    result = wanted_result(folder, names, keep)
+    if name in _VIDEOS:
+        if video is None:
+            raise InputError(f"{name}: expected the video, which is missing; put it back")
+        middle = len(result.frames) // 2
+        some = replace(result, frames=result.frames[middle : middle + 1])
+        shown, frame = next(_drawn(some, video))
+        return Image.fromarray(shown) if name == OVERLAY else _cut_out(some, frame.rgb, frame.index)
+    some = replace(result, frames=result.frames[:_PREVIEW_FRAMES])
+    with tempfile.TemporaryDirectory() as place:
+        output = Path(place) / f"preview{format_named(name).suffix}"
+        options = ExportOptions(start_number=start_number)
+        done = export_run(some, name, output, options=options, overwrite=True)
+        return {"text": _text_of(done.path)}
+
+
+def _text_of(path: Path) -> str:
+    """The beginning of a text file, or what is in a folder or in a file that is no text."""
+    if path.is_dir():
+        files = sorted(one for one in path.rglob("*") if one.is_file())
+        return "\n".join(one.relative_to(path).as_posix() for one in files[:_PREVIEW_LINES])
+    content = path.read_bytes()[: _PREVIEW_LETTERS * 4]
+    try:
+        text = content.decode("utf-8", errors="strict" if len(content) < 100 else "ignore")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        return (
+            f"{path.suffix.removeprefix('.')} file, {path.stat().st_size} bytes for "
+            f"{_PREVIEW_FRAMES} frames"
+        )
+    if path.suffix == ".json" and text.count("\n") < 3:
+        text = _indented(path, text)
+    return "\n".join(text[:_PREVIEW_LETTERS].splitlines()[:_PREVIEW_LINES])
+
+
+def _indented(path: Path, text: str) -> str:
+    try:
+        return json.dumps(json.loads(path.read_text(encoding="utf-8")), indent=1, allow_nan=False)
+    except ValueError:
+        return text

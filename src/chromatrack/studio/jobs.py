@@ -1,0 +1,260 @@
+"""Long work: tracking, correcting and exporting, one job at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from chromatrack.errors import ChromatrackError, InputError
+from chromatrack.formats.masks import frame_file
+from chromatrack.runs.staging import leftovers
+from chromatrack.studio.document import Document
+from chromatrack.studio.events import Hub, News
+from chromatrack.studio.exports import export_path
+from chromatrack.studio.marks import Difference, said_by_document
+from chromatrack.studio.results import OTHER, SavedRun
+from chromatrack.studio.store import Project
+from chromatrack.studio.workers import StoppedJob, Worker
+
+
+class BusyError(ChromatrackError):
+    """Something else is under way."""
+
+
+class Host(Protocol):
+    """What jobs need of the studio."""
+
+    hub: Hub
+    model: Worker
+
+    @property
+    def project(self) -> Project | None: ...
+    @property
+    def run(self) -> SavedRun | None: ...
+    def changed(self) -> int: ...
+    def opened(self) -> tuple[Project, Any]: ...
+    def watched(self) -> tuple[Project, Any, Path]: ...
+    def news_of_marks(self, run: SavedRun, document: Document) -> Difference: ...
+    async def read_results(self) -> None: ...
+    async def ask(self, worker: Worker, request: str, /, **given: Any) -> Any: ...  # noqa: ANN401
+
+
+@dataclass
+class Job:
+    """What is under way. staged: where masks of frames done so far lie, None: nowhere."""
+
+    kind: str
+    message: str
+    done: int = 0
+    total: int | None = None
+    frame: int | None = None
+    staged: Path | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to track: frames [start, end); wanted: marks to correct by, None: everything is tracked.
+
+    resume: go on with what was stopped, if that can be.
+    """
+
+    start: int
+    end: int | None
+    quality: str
+    wanted: frozenset[Any] | None = None
+    resume: bool = False
+
+
+class Jobs:
+    """The job under way, and files that were exported, by the names they are fetched by."""
+
+    def __init__(self, studio: Host) -> None:
+        """Nothing is under way."""
+        self._studio = studio
+        self.job: Job | None = None
+        self.exports: dict[str, Path] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def forget(self) -> None:
+        """Another project was opened."""
+        self.exports = {}
+
+    def state(self) -> dict[str, Any] | None:
+        """The job as the client is told of it."""
+        job = self.job
+        if job is None:
+            return None
+        return {
+            "kind": job.kind,
+            "done": job.done,
+            "total": job.total,
+            "frame": job.frame,
+            "message": job.message,
+        }
+
+    def staged_mask(self, index: int) -> Path | None:
+        """The mask of a frame that the job under way has done."""
+        if self.job is None or self.job.staged is None:
+            return None
+        path = self.job.staged / frame_file(index)
+        return path if path.is_file() else None
+
+    def on_progress(self, told: News) -> None:
+        """Hand on how far the job is."""
+        job = self.job
+        if job is None or job.kind != told["job"]:
+            return
+        job.done, job.total, job.message = told["done"], told["total"], told["message"]
+        job.frame = told["frame"]
+        if job.kind == "track":
+            job.staged = Path(told["staged"])
+        names = ("type", "job", "stage", "done", "total", "frame", "message")
+        self._studio.hub.tell({name: told[name] for name in names})
+
+    # -- tracking ------------------------------------------------------------------------------
+
+    def track(self, start: int | None, end: int | None) -> None:
+        """Begin to track what is stale. Raises InputError where there is nothing to do."""
+        self.check_free()
+        project, video, path = self._studio.watched()
+        end = None if end is not None and end >= video.frames else end
+        if start is not None and (start >= video.frames or (end is not None and end <= start)):
+            raise InputError(f"from, to: expected 0 <= from < to <= {video.frames}")
+        document, run = project.document, self._studio.run
+        news = None if run is None else self._studio.news_of_marks(run, document)
+        asked = None if start is None and end is None else (start or 0, end)
+        plan = plan_tracking(document, run, news, frames=video.frames, asked=asked)
+        if not plan.resume and run is None:
+            resumable = leftovers(project.folder.resolve())
+            plan = Plan(plan.start, plan.end, plan.quality, None, bool(resumable))
+        work = self._studio.ask(
+            self._studio.model,
+            "track",
+            folder=str(project.folder),
+            video=str(path),
+            document=document,
+            quality=plan.quality,
+            start=plan.start,
+            end=plan.end,
+            wanted=None if plan.wanted is None else list(plan.wanted),
+            resume=plan.resume,
+        )
+        self._begin(Job("track", "Tracking" if plan.wanted is None else "Correcting"), work)
+
+    def stop(self) -> None:
+        """Ask for the end of the job; what it has done is kept."""
+        if self.job is not None:
+            self._studio.model.stop()
+
+    def check_free(self) -> None:
+        """Raises BusyError while something is under way."""
+        if self.job is not None:
+            raise BusyError("something is being worked on; stop it first")
+
+    def _begin(self, job: Job, work: Coroutine[Any, Any, dict[str, Any]]) -> None:
+        self.job = job
+        self._task = asyncio.ensure_future(self._follow(job, work))
+        self._studio.changed()
+
+    async def _follow(self, job: Job, work: Coroutine[Any, Any, dict[str, Any]]) -> None:
+        told: News = {"type": "failed", "kind": job.kind, "message": "it ended unexpectedly"}
+        try:
+            done = await work
+            told = {"type": "done", "kind": job.kind, **done}
+            if "path" in done:
+                name = secrets.token_hex(8)
+                self.exports[name] = Path(done["path"])
+                told["download"] = f"/api/exports/{name}"
+        except StoppedJob as stopped:
+            told = {"type": "stopped", "kind": job.kind, "message": str(stopped)}
+        except ChromatrackError as error:
+            told["message"] = str(error)
+        finally:
+            if self._studio.project is not None:
+                await self._studio.read_results()
+            self.job = None
+            self._studio.changed()
+            self._studio.hub.tell(told)
+
+    # -- exporting -----------------------------------------------------------------------------
+
+    def export(self, name: str, start_number: int | None) -> None:
+        """Begin to write the results in a format. Raises InputError where there are none."""
+        self.check_free()
+        project, video = self._studio.opened()
+        if self._studio.run is None:
+            raise InputError("export: expected results, found none; track first")
+        output = export_path(project.folder, name)
+        work = self._studio.ask(
+            self._studio.model,
+            "export",
+            folder=str(project.folder),
+            video=None if video.path is None else str(video.path),
+            name=name,
+            output=str(output),
+            names={one["key"]: one["name"] for one in project.document["objects"]},
+            keep=[one["key"] for one in project.document["objects"]],
+            start_number=start_number,
+        )
+        self._begin(Job("export", "Exporting"), work)
+
+
+def plan_tracking(
+    document: Document,
+    run: SavedRun | None,
+    news: Difference | None,
+    *,
+    frames: int,
+    asked: tuple[int, int | None] | None = None,
+) -> Plan:
+    """What is to be done so that a run knows all that is marked.
+
+    Args:
+        news: what the run does not know. asked: frames to track, if the user says so now.
+
+    Raises:
+        InputError: nothing is marked, or the run knows all of it.
+    """
+    if not said_by_document(document):
+        raise InputError("track: expected a mark, got none; mark something on a frame first")
+    quality, chosen = document["settings"]["quality"], document["settings"]["range"]
+    start, end = asked or chosen or (0, None)
+    end = None if end is not None and end >= frames else end
+    everything = Plan(start, end, quality)
+    if run is None or news is None:
+        return everything
+    own = quality if run.quality == OTHER else run.quality
+    is_other_range = (asked or chosen) is not None and (start, end) != (run.start, run.end)
+    things = {one["key"] for one in document["objects"]}
+    removed = {one for one in news.removed if _thing(one[0]) in things}
+    beyond = _marked_beyond(document, run, frames)
+    if own != quality or is_other_range or removed or beyond:
+        return everything
+    if news.changed:
+        return Plan(run.start, run.end, run.quality, news.changed)
+    if not run.result.complete:
+        return Plan(run.start, run.end, run.quality, None, resume=True)
+    raise InputError("track: everything is tracked already; mark or correct something first")
+
+
+def _thing(label: tuple[str, int, int]) -> str:
+    kind, number, _ = label
+    return f"{'keypoints' if kind == 'joint' else kind}:{number}"
+
+
+def _marked_beyond(document: Document, run: SavedRun, frames: int) -> bool:
+    """Whether something is marked on frames that the run was to reach but has not."""
+    end = frames if run.end is None else run.end
+    said = said_by_document(document)
+    beyond = {
+        (label, frame)
+        for label, values in said.items()
+        for frame in values
+        if run.after <= frame < end or run.start <= frame < run.first
+    }
+    known = {(label, frame) for label, values in run.said.items() for frame in values}
+    return bool(beyond - known)

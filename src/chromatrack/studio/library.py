@@ -1,0 +1,99 @@
+"""Where projects are: beside their video, or in the studio's own folder; and the recent ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from chromatrack.atomic import replace_file
+from chromatrack.errors import InputError, OutputError
+from chromatrack.json_text import json_text
+from chromatrack.runs.file_names import RESULT, is_run
+from chromatrack.studio.store import STUDIO, is_project
+
+_MOST_RECENT = 12
+_RECENT = "recent.json"
+
+
+class Library:
+    """The studio's own folder: uploads, the demo, and the list of recent projects."""
+
+    def __init__(self, home: Path) -> None:
+        """home: made when it is first needed."""
+        self.home = home
+
+    def project_folder(self, video: Path) -> Path:
+        """Where the project of a video goes: beside it if that can be, else in the own folder."""
+        name = f"{video.stem[:80] or 'video'}-chromatrack"
+        beside = video.resolve().parent
+        home = beside if os.access(beside, os.W_OK) else self.home
+        for folder in _numbered(home / name):
+            if not folder.exists() or is_project(folder) or not any(folder.iterdir()):
+                return folder
+        raise AssertionError("numbers do not end")
+
+    def new_folder(self, kind: str) -> Path:
+        """A new folder of the studio's own; its name is made here. Raises OutputError."""
+        folder = self.home / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+        try:
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
+        return folder
+
+    def recent(self) -> list[dict[str, Any]]:
+        """Projects that were opened last and are still there: path, name, when (seconds)."""
+        try:
+            listed = json.loads((self.home / _RECENT).read_text(encoding="utf-8"))
+            return [
+                {"path": str(one["path"]), "name": str(one["name"]), "when": float(one["when"])}
+                for one in listed
+                if is_project(Path(str(one["path"])))
+            ]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+
+    def note(self, folder: Path, name: str) -> None:
+        """Put a project at the top of the recent ones; what cannot be written is let be."""
+        path = str(folder.resolve())
+        others = [one for one in self.recent() if one["path"] != path]
+        listed = [{"path": path, "name": name, "when": round(time.time())}, *others]
+        try:
+            replace_file(self.home / _RECENT, json_text(listed[:_MOST_RECENT], indent=1))
+        except OutputError:
+            return
+
+
+def _numbered(folder: Path) -> Iterator[Path]:
+    yield folder
+    number = 2
+    while True:
+        yield folder.with_name(f"{folder.name}-{number}")
+        number += 1
+
+
+def kind_of(path: Path) -> tuple[str, Path]:
+    """What lies at a path, "project", "run" or "video", and its place: that of a folder's file too.
+
+    Raises:
+        InputError: nothing is there, or it cannot be looked at.
+    """
+    try:
+        path = path.expanduser()
+        if path.name in (STUDIO, RESULT):
+            path = path.parent
+        if is_project(path):
+            return "project", path
+        if is_run(path):
+            return "run", path
+        if path.exists():
+            return "video", path
+    except (OSError, RuntimeError, ValueError) as error:
+        said = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{str(path)[:80]}: cannot be opened ({said}); check the path") from error
+    raise InputError(f"{path}: expected a video or a project, found nothing; check the path")

@@ -1,0 +1,411 @@
+"""The studio itself: one open project, what works for it, and who is told.
+
+Everything here runs in the event loop, one change at a time; what takes long is done by the two
+workers, or in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chromatrack import __version__
+from chromatrack.errors import ChromatrackError, InputError, WorkerError
+from chromatrack.studio import decoder, model_worker
+from chromatrack.studio import requests as ask
+from chromatrack.studio.actions import Applied, apply
+from chromatrack.studio.document import Document
+from chromatrack.studio.events import Hub, News
+from chromatrack.studio.exports import all_formats
+from chromatrack.studio.jobs import BusyError, Jobs
+from chromatrack.studio.library import Library, kind_of
+from chromatrack.studio.marks import Difference, difference, said_by_document
+from chromatrack.studio.opening import OpenVideo, missing_video, project_of
+from chromatrack.studio.results import SavedRun, ids_png, mask_file_png, read_run, stamp
+from chromatrack.studio.run_documents import document_of_run
+from chromatrack.studio.store import Project, find_video, video_reference
+from chromatrack.studio.workers import Worker
+
+
+class StaleError(ChromatrackError):
+    """A mask was painted on a state that is no longer so."""
+
+
+class Studio:
+    """What the web app talks to."""
+
+    def __init__(self, home: Path) -> None:
+        """home: the studio's own folder. `start` begins its work."""
+        self.library, self.hub, self.lock = Library(home), Hub(), asyncio.Lock()
+        self.revision = int(time.time())  # grows over restarts too
+        self.project: Project | None = None
+        self.video: OpenVideo | None = None
+        self.run: SavedRun | None = None
+        self.jobs = Jobs(self)
+        self._stamp: tuple[int, int] | None = None
+        self._stale: tuple[int, Difference | None] = (-1, None)
+        self._painted: dict[int, int] = {}
+        self._token = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.decoder = self._worker("decoder", decoder.main)
+        self.model = self._worker("model", model_worker.main)
+
+    def _worker(self, which: str, main: Callable[..., None]) -> Worker:
+        def dead(message: str) -> None:
+            self._call(self._on_death, which, message)
+
+        def news(told: dict[str, Any]) -> None:
+            self._call(self._on_news, told)
+
+        return Worker(which, main, on_news=news, on_death=dead)
+
+    def _call(self, function: Callable[..., None], *given: Any) -> None:  # noqa: ANN401
+        """Have the event loop call something, from any thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(function, *given)
+
+    async def start(self) -> None:
+        """Begin the workers."""
+        self._loop = asyncio.get_running_loop()
+        await asyncio.to_thread(self.decoder.start)
+        await asyncio.to_thread(self.model.start)
+
+    async def stop(self) -> None:
+        """End them, and let the project go."""
+        await asyncio.to_thread(self.model.close)
+        await asyncio.to_thread(self.decoder.close)
+        if self.project is not None:
+            self.project.close()
+        self.project = None
+
+    async def ask(self, worker: Worker, request: str, /, **given: Any) -> Any:  # noqa: ANN401
+        """A worker's answer."""
+        asked: Future[Any] = await asyncio.to_thread(worker.ask, request, **given)
+        return await asyncio.wrap_future(asked)
+
+    # -- news ----------------------------------------------------------------------------------
+
+    def changed(self) -> int:
+        """Something of project or results has changed: all are told; returns the revision."""
+        self.revision += 1
+        self.hub.tell({"type": "state", "revision": self.revision})
+        return self.revision
+
+    def _on_news(self, told: News) -> None:
+        if told["type"] == "times" and told["token"] == self._token and self.video is not None:
+            if self.video.times is None:
+                self.video.times = told["times"]
+                self.video.frames = len(told["times"])
+                self.changed()
+        elif told["type"] == "progress":
+            self.jobs.on_progress(told)
+
+    def _on_death(self, which: str, message: str) -> None:
+        self.hub.tell({"type": "worker", "which": which, "message": f"{message}; nothing is lost"})
+        if which == "decoder" and self.video is not None and self.video.path is not None:
+            again = asyncio.ensure_future(self._reopen())
+            again.add_done_callback(lambda task: task.exception())
+
+    async def _reopen(self) -> None:
+        if self.video is not None and self.video.path is not None:
+            self._token += 1
+            await self.ask(self.decoder, "open", source=str(self.video.path), token=self._token)
+
+    # -- projects ------------------------------------------------------------------------------
+
+    async def open(self, path: Path, *, name: str | None = None) -> int:
+        """Open a project, a run or a video.
+
+        Raises:
+            InputError, VideoError: it cannot be opened; what was open stays open.
+        """
+        async with self.lock:
+            if self.jobs.job is not None:
+                raise BusyError("something is being worked on; stop it first")
+            kind, place = await asyncio.to_thread(kind_of, path)
+            if kind == "video":
+                await self._open_video(place, self.library.project_folder(place), name)
+            else:
+                await self._open_folder(place, is_run=kind == "run")
+            assert self.project is not None
+            shown = self.project.document["name"]
+            await asyncio.to_thread(self.library.note, self.project.folder, shown)
+            return self.changed()
+
+    async def open_new(self, folder: Path, video: Path, *, name: str) -> int:
+        """Open a video that lies in a project folder of the studio's own."""
+        async with self.lock:
+            await self._open_video(video, folder, name)
+            await asyncio.to_thread(self.library.note, folder, name)
+            return self.changed()
+
+    async def _open_video(self, path: Path, folder: Path, name: str | None) -> None:
+        reference = await asyncio.to_thread(video_reference, path)
+        try:
+            opened = await self._opened(path)
+            await self._take(folder, opened, lambda: project_of(folder, reference, name))
+        except ChromatrackError:
+            await self._reopen()
+            raise
+
+    async def _open_folder(self, folder: Path, *, is_run: bool) -> None:
+        if self.project is not None and self.project.folder.resolve() == folder.resolve():
+            return
+        document = await asyncio.to_thread(document_of_run, folder) if is_run else None
+        project = await asyncio.to_thread(Project, folder, document)
+        try:
+            path = await asyncio.to_thread(find_video, project.document, folder)
+            opened = missing_video(folder) if path is None else await self._opened(path)
+            await self._take(folder, opened, lambda: project)
+        except BaseException:
+            project.close()
+            await self._reopen()
+            raise
+
+    async def _opened(self, path: Path) -> OpenVideo:
+        self._token += 1
+        found: decoder.Opened = await self.ask(
+            self.decoder, "open", source=str(path), token=self._token
+        )
+        return OpenVideo(
+            path,
+            (found.height, found.width),
+            found.frames,
+            found.fps,
+            found.times,
+            found.has_audio,
+        )
+
+    async def _take(self, folder: Path, opened: OpenVideo, make: Callable[[], Project]) -> None:
+        """Put another project in the place of the open one."""
+        if self.project is not None and self.project.folder.resolve() == folder.resolve():
+            self.video = opened
+            return
+        project = await asyncio.to_thread(make)
+        if self.project is not None:
+            self.project.close()
+        self.project, self.video = project, opened
+        self.run, self._stamp, self._painted = None, None, {}
+        self.jobs.forget()
+        await self.read_results()
+
+    async def close(self) -> int:
+        """Close the open project, if there is one."""
+        async with self.lock:
+            if self.jobs.job is not None:
+                raise BusyError("something is being worked on; stop it first")
+            if self.project is not None:
+                self.project.close()
+                await self.ask(self.decoder, "close")
+            self.project, self.video, self.run, self._stamp = None, None, None, None
+            return self.changed()
+
+    async def read_results(self) -> None:
+        """Read the run in the project's folder anew, if it changed."""
+        assert self.project is not None
+        found = await asyncio.to_thread(stamp, self.project.folder)
+        if found != self._stamp:
+            try:
+                self.run = await asyncio.to_thread(read_run, self.project.folder)
+            except InputError as error:
+                self.run = None
+                self.hub.tell({"type": "failed", "kind": "open", "message": str(error)})
+            self._stamp = found
+        self._stale = (-1, None)
+
+    def opened(self) -> tuple[Project, OpenVideo]:
+        """The open project. Raises InputError if there is none."""
+        if self.project is None or self.video is None:
+            raise InputError("no project is open; open a video first")
+        return self.project, self.video
+
+    def watched(self) -> tuple[Project, OpenVideo, Path]:
+        """The same with its video. Raises InputError if that is missing."""
+        project, video = self.opened()
+        if video.path is None:
+            name = project.document["video"]["name"]
+            raise InputError(f"{name}: is not to be found; put it beside the project's folder")
+        return project, video, video.path
+
+    # -- state ---------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """All that a client shows."""
+        return {
+            "revision": self.revision,
+            "app": {"version": __version__, "formats": all_formats()},
+            "project": None if self.project is None else self._project_state(),
+            "recent": self.library.recent(),
+            "demo": True,
+        }
+
+    def _project_state(self) -> dict[str, Any]:
+        project, video = self.opened()
+        document = project.document
+        times = video.times or [round(n / video.fps, 4) for n in range(video.frames)]
+        marks = {
+            frame: {
+                "objects": [int(number) for number in marks["objects"]],
+                **{name: marks[name] for name in ("points", "boxes", "keypoints", "gone")},
+            }
+            for frame, marks in document["marks"].items()
+        }
+        return {
+            "folder": project.folder.name,
+            "path": str(project.folder),
+            "name": document["name"],
+            "video": {
+                "name": document["video"]["name"],
+                "width": video.size[1],
+                "height": video.size[0],
+                "frames": video.frames,
+                "fps": round(video.fps, 4),
+                "times": [round(seconds, 4) for seconds in times],
+                "hasAudio": video.has_audio,
+                "missing": video.path is None,
+            },
+            "objects": document["objects"],
+            "marks": marks,
+            "result": self._result_state(document),
+            "undo": {
+                "undo": project.done[-1]["do"] if project.done else None,
+                "redo": project.undone[-1]["do"] if project.undone else None,
+            },
+            "job": self.jobs.state(),
+            "settings": document["settings"],
+        }
+
+    def _result_state(self, document: Document) -> dict[str, Any] | None:
+        if self.run is None:
+            return None
+        stale = [list(one) for one in self.news_of_marks(self.run, document).stale]
+        known = {one["key"] for one in document["objects"]}
+        told = self.run.summary
+        return told | {
+            "stale": stale,
+            **{
+                what: {key: values for key, values in told[what].items() if key in known}
+                for what in ("reliability", "present")
+            },
+        }
+
+    def news_of_marks(self, run: SavedRun, document: Document) -> Difference:
+        """What is marked that the run does not know."""
+        if self._stale[0] != self.revision or self._stale[1] is None:
+            said = said_by_document(document)
+            found = difference(run.said, said, first=run.first, after=run.after)
+            self._stale = (self.revision, found)
+        assert self._stale[1] is not None
+        return self._stale[1]
+
+    # -- actions -------------------------------------------------------------------------------
+
+    async def act(self, action: ask.Action) -> tuple[int, str | None]:
+        """Do one action; (revision, key of what was added).
+
+        Raises:
+            InputError: it does not fit. StaleError: the mask was painted on an older state.
+        """
+        async with self.lock:
+            project, video = self.opened()
+            if isinstance(action, ask.Mask) and action.revision is not None:
+                painted = self._painted.get(action.frame, 0)
+                if action.revision < painted:
+                    raise StaleError(f"frame {action.frame} was painted elsewhere meanwhile")
+            done = await asyncio.to_thread(_do, project, action, video.size, video.frames)
+            revision = self.changed()
+            if isinstance(action, ask.Mask):
+                self._painted[action.frame] = revision
+            elif isinstance(action, ask.Merge):
+                self._painted = {int(frame): revision for frame in project.document["marks"]}
+            return revision, done.key
+
+    async def turn(self, way: str) -> tuple[int, str]:
+        """Undo or redo; (revision, what). Raises InputError where there is nothing."""
+        async with self.lock:
+            project, _ = self.opened()
+            before = project.document["marks"]
+            label = await asyncio.to_thread(project.undo if way == "undo" else project.redo)
+            if label is None:
+                raise InputError(f"{way}: there is nothing to {way}")
+            revision = self.changed()
+            after = project.document["marks"]
+            for frame in {*before, *after}:
+                if before.get(frame) != after.get(frame):
+                    self._painted[int(frame)] = revision
+            return revision, label
+
+    # -- pictures ------------------------------------------------------------------------------
+
+    async def frame(self, index: int, width: int | None) -> bytes:
+        """A frame as JPEG."""
+        self.watched()
+        try:
+            return await self.ask(self.decoder, "frame", index=index, width=width)
+        except WorkerError:  # it starts anew
+            await self._reopen()
+            return await self.ask(self.decoder, "frame", index=index, width=width)
+
+    async def select(self, given: ask.Select) -> np.ndarray:
+        """`(H, W)` bool: what is meant by clicks inside and outside of it."""
+        _, video, path = self.watched()
+        height, width = video.size
+        for x, y in (*given.inside, *given.outside):
+            if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
+                raise InputError(f"expected places in the {width}x{height} frame, got {x}, {y}")
+        self._check_frame(given.frame)
+        return await self.ask(
+            self.model,
+            "select",
+            video=str(path),
+            frame=given.frame,
+            inside=given.inside,
+            outside=given.outside,
+            size=given.size,
+        )
+
+    async def point(self, frame: int, at: tuple[float, float]) -> dict[str, Any]:
+        """Where a pixel of a frame copies from: marked frames, and the ones just before."""
+        project, video, path = self.watched()
+        self._check_frame(frame)
+        height, width = video.size
+        if not (-0.5 <= at[0] <= width - 0.5 and -0.5 <= at[1] <= height - 0.5):
+            raise InputError(f"x, y: expected a place in the {width}x{height} frame, got {at}")
+        marked = sorted(int(number) for number in project.document["marks"])
+        return await self.ask(
+            self.model, "point", video=str(path), frame=frame, at=at, marked=marked
+        )
+
+    def _check_frame(self, frame: int) -> None:
+        _, video = self.opened()
+        if not 0 <= frame < video.frames:
+            raise InputError(f"frame: expected a number from 0 to {video.frames - 1}, got {frame}")
+
+    async def mask(self, index: int, of: str) -> bytes | None:
+        """Ids of a frame as a grey PNG: what was marked, or found; None where nothing was."""
+        project, _ = self.opened()
+        if of == "marks":
+            ids = await asyncio.to_thread(project.marked_ids, index)
+            return None if ids is None else await asyncio.to_thread(ids_png, ids)
+        keep = {one["id"] for one in project.document["objects"] if one["kind"] == "object"}
+        live = self.jobs.staged_mask(index)
+        places = [] if live is None else [live]
+        if self.run is not None and self.run.first <= index < self.run.after:
+            places.append(project.folder / "masks" / f"{index:05d}.png")
+        for path in places:
+            found = await asyncio.to_thread(mask_file_png, path, keep)
+            if found is not None:
+                return found
+        return None
+
+
+def _do(project: Project, action: ask.Action, size: tuple[int, int], frames: int) -> Applied:
+    done = apply(project, action, size=size, frames=frames)
+    project.do(done.document, done.label)
+    return done

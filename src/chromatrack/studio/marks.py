@@ -1,0 +1,179 @@
+"""A project's marks as the tracker takes them, and which of them a run does not know yet."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chromatrack.structures import (
+    BoxMark,
+    KeypointMark,
+    LabelName,
+    LostMark,
+    PointMark,
+    Skeleton,
+)
+from chromatrack.studio.document import Document
+from chromatrack.studio.store import marked_ids, object_digests
+from chromatrack.tracking.marks import Marks
+
+Said = dict[LabelName, dict[int, Any]]
+"""label -> {frame: what is said of it there}; values are only compared."""
+
+Wanted = Collection[tuple[LabelName, int]]
+
+GONE = "gone"
+
+
+def marks_of(document: Document, folder: Path, *, wanted: Wanted | None = None) -> Marks:
+    """A document's marks. wanted: labels on frames, all others are left out; None: all."""
+
+    def is_wanted(kind: str, number: int, joint: int, frame: int) -> bool:
+        return wanted is None or ((kind, number, joint), frame) in wanted
+
+    masks: dict[int, np.ndarray] = {}
+    points, boxes, poses, lost = [], [], [], []
+    for frame, marks in frames_of(document):
+        keep = [int(n) for n in marks["objects"] if is_wanted("object", int(n), 0, frame)]
+        ids = marked_ids(document, folder, frame) if keep else None
+        if ids is not None:
+            masks[frame] = np.where(np.isin(ids, keep), ids, 0)
+        lost += [LostMark(n, frame) for n in marks["gone"] if is_wanted("object", n, 0, frame)]
+        for text, at in marks["points"].items():
+            if is_wanted("point", int(text), 0, frame):
+                points.append(PointMark(int(text), frame, *(at or (None, None))))
+        for text, at in marks["boxes"].items():
+            if is_wanted("box", int(text), 0, frame):
+                boxes.append(BoxMark(int(text), frame, *(at or (None,) * 4)))
+        for text, joints in marks["keypoints"].items():
+            number = int(text)
+            said = [
+                joint if is_wanted("joint", number, j, frame) else None
+                for j, joint in enumerate(joints)
+            ]
+            if any(joint is not None for joint in said):
+                poses.append(_pose(number, frame, said))
+    # What is declared lost but shown nowhere is nothing that could be tracked.
+    shown = {int(n) for ids in masks.values() for n in np.unique(ids)}
+    if wanted is None:
+        lost = [mark for mark in lost if mark.id in shown]
+    names = {(one["kind"], one["id"]): one["name"] for one in document["objects"]}
+    marked = Marks(masks, points, boxes, poses, lost, _skeleton(document))
+    things = {("keypoints" if k == "joint" else k, i) for k, i, _ in marked.labels()}
+    kept = {thing: name for thing, name in names.items() if thing in things}
+    return Marks(masks, points, boxes, poses, lost, marked.skeleton, kept)
+
+
+def frames_of(document: Document) -> list[tuple[int, dict[str, Any]]]:
+    """(frame, its marks), ascending."""
+    return sorted((int(frame), marks) for frame, marks in document["marks"].items())
+
+
+def _pose(number: int, frame: int, joints: list[Any]) -> KeypointMark:
+    xy = [joint if isinstance(joint, list) else [np.nan, np.nan] for joint in joints]
+    lost = np.array([joint == GONE for joint in joints])
+    return KeypointMark(number, frame, np.array(xy, dtype=np.float64), lost)
+
+
+def _skeleton(document: Document) -> Skeleton | None:
+    for one in document["objects"]:
+        if one["kind"] == "keypoints":
+            return Skeleton(tuple(one["joints"]), tuple((a, b) for a, b in one["edges"]))
+    return None
+
+
+# -- what is said where ------------------------------------------------------------------------
+
+
+def said_by_document(document: Document) -> Said:
+    """What a document says of every label, frame by frame."""
+    said: Said = {}
+    for frame, marks in frames_of(document):
+        for number, digest in marks["objects"].items():
+            said.setdefault(("object", int(number), 0), {})[frame] = digest
+        for number in marks["gone"]:
+            said.setdefault(("object", number, 0), {})[frame] = GONE
+        for kind, name in (("point", "points"), ("box", "boxes")):
+            for number, at in marks[name].items():
+                value = GONE if at is None else [round(float(v), 4) for v in at]
+                said.setdefault((kind, int(number), 0), {})[frame] = value
+        for number, joints in marks["keypoints"].items():
+            for j, joint in enumerate(joints):
+                if joint is not None:
+                    value = GONE if joint == GONE else [round(float(v), 4) for v in joint]
+                    said.setdefault(("joint", int(number), j), {})[frame] = value
+    shown = {k for k, f in said.items() if any(v != GONE for v in f.values())}
+    return {label: frames for label, frames in said.items() if label in shown}
+
+
+def said_by_marks(marks: Marks) -> Said:
+    """The same of marks that a run was given."""
+    said: Said = {}
+    for frame, mask in marks.masks.items():
+        for number, digest in object_digests(mask).items():
+            said.setdefault(("object", number, 0), {})[frame] = digest
+    for mark in marks.lost:
+        said.setdefault(("object", mark.id, 0), {})[mark.frame] = GONE
+    for box in marks.boxes:
+        values = (box.x, box.y, box.width, box.height)
+        value = GONE if box.x is None else [round(float(v), 4) for v in values]  # type: ignore[arg-type]
+        said.setdefault(("box", box.id, 0), {})[box.frame] = value
+    for name, frame, xy in marks.places():
+        said.setdefault(name, {})[frame] = GONE if xy is None else [round(v, 4) for v in xy]
+    shown = {k for k, f in said.items() if any(v != GONE for v in f.values())}
+    return {label: frames for label, frames in said.items() if label in shown}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What marks say that a run does not know: `changed` anew or otherwise, `removed` no longer.
+
+    stale: [first, after) ranges of frames that it may change, ascending and apart.
+    """
+
+    changed: frozenset[tuple[LabelName, int]]
+    removed: frozenset[tuple[LabelName, int]]
+    stale: tuple[tuple[int, int], ...]
+
+
+def difference(old: Said, new: Said, *, first: int, after: int) -> Difference:
+    """Between what a run was given and what is marked now, on frames [first, after).
+
+    A mark changes frames up to its neighbouring keyframes. What is not to be tracked at all any
+    more changes nothing of the others.
+    """
+    changed: set[tuple[LabelName, int]] = set()
+    removed: set[tuple[LabelName, int]] = set()
+    stale: list[tuple[int, int]] = []
+    for label in {**old, **new}:
+        before = _inside(old.get(label, {}), first, after)
+        now = _inside(new.get(label, {}), first, after)
+        frames = {f for f in {**before, **now} if before.get(f) != now.get(f)}
+        changed |= {(label, f) for f in frames if f in now}
+        removed |= {(label, f) for f in frames if f not in now}
+        if not now:
+            continue
+        shown = {f for f, value in now.items() if value != GONE} - frames
+        for frame in frames:
+            left = max((f + 1 for f in shown if f < frame), default=first)
+            right = min((f for f in shown if f > frame), default=after)
+            stale.append((left, right))
+    return Difference(frozenset(changed), frozenset(removed), _joined(stale))
+
+
+def _inside(frames: Mapping[int, Any], first: int, after: int) -> dict[int, Any]:
+    return {frame: value for frame, value in frames.items() if first <= frame < after}
+
+
+def _joined(ranges: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    found: list[tuple[int, int]] = []
+    for first, after in sorted(ranges):
+        if found and first <= found[-1][1]:
+            found[-1] = found[-1][0], max(found[-1][1], after)
+        else:
+            found.append((first, after))
+    return tuple(found)

@@ -1,0 +1,236 @@
+"""The process with the model: tracks and corrects, selects, points, and writes exports."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chromatrack.errors import InputError
+from chromatrack.runs.output_lock import hidden
+from chromatrack.structures import Source
+from chromatrack.studio.document import Document
+from chromatrack.studio.results import FAST_SIZE, OTHER
+from chromatrack.studio.workers import Channel
+
+_TELL_SECONDS = 0.1  # between two news of how far a job is
+
+
+def main(channel: Channel) -> None:
+    """Answer the server."""
+    model = Model(channel)
+    model.warm()
+    channel.serve(
+        {
+            "ping": model.ping,
+            "track": model.track,
+            "export": model.export,
+            "select": model.select,
+            "point": model.point,
+            "close": model.close,
+        },
+        lambda: False,
+    )
+
+
+class Model:
+    """Trackers by quality, and what they know of the open video."""
+
+    def __init__(self, channel: Channel) -> None:
+        """Nothing is loaded yet."""
+        self._channel = channel
+        self._trackers: dict[str, Any] = {}
+        self._look: tuple[str, Any] | None = None
+        self._told = 0.0
+
+    def ping(self) -> bool:
+        """Whether it answers: it does."""
+        return True
+
+    def warm(self) -> None:
+        """Load what the first request would wait for."""
+        from chromatrack.tracking.cores import leave_cores
+
+        leave_cores()
+        tracker = self._tracker("normal")
+        rng = np.random.default_rng(0)
+        rgb = rng.integers(0, 256, (240, 320, 3), dtype=np.uint8)
+        mask = np.zeros((240, 320), dtype=np.int32)
+        mask[80:160, 80:200] = 1
+        session = tracker.start(rgb, pts_seconds=0.0, masks=mask, points={1: (200.0, 100.0)})
+        session.step(rgb, pts_seconds=0.04)  # compiles what is compiled
+
+    def _tracker(self, quality: str) -> Any:  # noqa: ANN401  (Tracker is not imported up there)
+        from chromatrack.tracking.config import TrackConfig
+        from chromatrack.tracking.tracker import Tracker
+
+        if quality not in self._trackers:
+            size = FAST_SIZE if quality == "fast" else TrackConfig().size
+            config = TrackConfig(size=size, mirror=quality == "best")
+            self._trackers[quality] = Tracker.from_pretrained("small", config=config)
+        return self._trackers[quality]
+
+    def close(self) -> None:
+        """Let the open video go."""
+        if self._look is not None:
+            self._look[1].close()
+        self._look = None
+
+    # -- jobs ----------------------------------------------------------------------------------
+
+    def track(
+        self,
+        *,
+        folder: str,
+        video: Source,
+        document: Document,
+        quality: str,
+        start: int,
+        end: int | None,
+        wanted: list[Any] | None,
+        resume: bool,
+    ) -> dict[str, Any]:
+        """Track all marks on frames [start, end), or correct a run by those that are `wanted`.
+
+        Returns what the user is to be told.
+        """
+        from chromatrack.runs.correct import correct, tracker_of
+        from chromatrack.runs.writer import track_to_folder
+        from chromatrack.studio.marks import marks_of
+        from chromatrack.studio.ranges import within
+
+        home = Path(folder)
+        self._channel.is_stopped = False
+        tell = self._telling("track", home, start)
+        tracker = tracker_of(home) if quality == OTHER else self._tracker(quality)
+        if wanted is not None:
+            new = marks_of(document, home, wanted={tuple(one) for one in wanted})
+            done = correct(tracker, home, new, video=video, progress=tell)
+            return {"message": f"{done.frames_recomputed} frames tracked again"}
+        marks = within(marks_of(document, home), start, end)
+
+        def run(*, resume: bool) -> Any:  # noqa: ANN401
+            return track_to_folder(
+                tracker,
+                video,
+                marks,
+                output=home,
+                start=start,
+                end=end,
+                outputs=("masks", "tracks"),
+                resume=resume,
+                progress=tell,
+            )
+
+        if resume:
+            try:
+                summary = run(resume=True)
+                return {"message": f"{summary.frames} frames tracked"}
+            except InputError:
+                pass  # what it would go on with was made with something else
+        summary = run(resume=False)
+        return {"message": f"{summary.frames} frames tracked"}
+
+    def _telling(self, kind: str, folder: Path, start: int) -> Any:  # noqa: ANN401
+        """How far a job is, told now and then; answers short requests in between."""
+        import os
+
+        staged = hidden(folder.resolve(), str(os.getpid())) / folder.resolve().name / "masks"
+        messages = {
+            "backward": "Looking back",
+            "track": "Tracking",
+            "correct": "Correcting",
+            "draw": "Writing",
+            "export": "Exporting",
+        }
+
+        def tell(what: str, done: int, total: int | None) -> None:
+            now = time.monotonic()
+            if done <= 1 or done == total or now - self._told >= _TELL_SECONDS:
+                self._told = now
+                frame = start + done - 1 if what == "track" else None
+                self._channel.tell(
+                    {
+                        "type": "progress",
+                        "job": kind,
+                        "stage": what,
+                        "done": done,
+                        "total": total,
+                        "frame": _newest(staged) if what == "correct" else frame,
+                        "message": messages.get(what, what),
+                        "staged": str(staged),
+                    }
+                )
+            self._channel.serve_waiting()
+
+        return tell
+
+    def export(
+        self,
+        *,
+        folder: str,
+        video: Source | None,
+        name: str,
+        output: str,
+        names: Mapping[str, Any],
+        keep: list[str],
+        start_number: int | None,
+    ) -> dict[str, Any]:
+        """Write a run's results in a format; returns {"path", "notes"}."""
+        from chromatrack.studio.exports import write_export
+
+        self._channel.is_stopped = False
+        return write_export(
+            Path(folder),
+            name,
+            Path(output),
+            names=names,
+            keep=keep,
+            video=video,
+            start_number=start_number,
+            progress=self._telling("export", Path(folder), 0),
+        )
+
+    # -- looking at frames ---------------------------------------------------------------------
+
+    def _looker(self, video: Source) -> Any:  # noqa: ANN401
+        from chromatrack.tracking.frame_looks import FrameLooks
+
+        name = str(video)
+        if self._look is None or self._look[0] != name:
+            self.close()
+            self._look = name, FrameLooks(self._tracker("normal").embedder, video)
+        return self._look[1]
+
+    def select(
+        self,
+        *,
+        video: Source,
+        frame: int,
+        inside: list[tuple[float, float]],
+        outside: list[tuple[float, float]],
+        size: float | None,
+    ) -> Any:  # noqa: ANN401
+        """`(H, W)` bool: what a user means who clicks inside and outside of it."""
+        from chromatrack.tracking.smart_select import select
+
+        look = self._looker(video).look(frame)
+        return select(look, inside=inside, outside=outside, size=0.5 if size is None else size)
+
+    def point(
+        self, *, video: Source, frame: int, at: tuple[float, float], marked: list[int]
+    ) -> dict[str, Any]:
+        """Where a pixel of a frame copies from."""
+        return self._looker(video).pointer(frame, at, marked)
+
+
+def _newest(folder: Path) -> int | None:
+    """The number of the frame whose mask was written last into a folder."""
+    try:
+        written = max(folder.glob("*.png"), key=lambda path: path.stat().st_mtime_ns)
+    except (ValueError, OSError):
+        return None
+    return int(written.stem) if written.stem.isdecimal() else None

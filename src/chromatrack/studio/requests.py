@@ -1,0 +1,157 @@
+"""What a client may send, checked by pydantic before anything is done with it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from chromatrack.studio.document import LONGEST_NAME, MOST_JOINTS
+
+Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]
+Index = Annotated[int, Field(ge=0, lt=2**31)]
+Id = Annotated[int, Field(ge=1, le=65535)]
+Key = Annotated[str, Field(max_length=40)]
+Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
+XY = tuple[Number, Number]
+Scribble = Annotated[list[XY], Field(max_length=2000)]
+KindName = Literal["object", "point", "box", "keypoints"]
+
+LONGEST_PNG = 32 << 20
+"""Letters of a mask in base64."""
+
+
+class Add(BaseModel):
+    """One thing more."""
+
+    type: Literal["add"]
+    kind: KindName
+    name: Name | None = None
+    joints: Annotated[list[Name], Field(min_length=1, max_length=MOST_JOINTS)] | None = None
+    edges: Annotated[list[tuple[Index, Index]], Field(max_length=1000)] | None = None
+
+
+class Change(BaseModel):
+    """Other properties of a thing."""
+
+    type: Literal["change"]
+    key: Key
+    name: Name | None = None
+    color: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")] | None = None
+    visible: bool | None = None
+    locked: bool | None = None
+
+
+class Remove(BaseModel):
+    """One thing less."""
+
+    type: Literal["remove"]
+    key: Key
+
+
+class Merge(BaseModel):
+    """Two things that are one."""
+
+    type: Literal["merge"]
+    from_: Key = Field(alias="from")
+    into: Key
+
+
+class Mask(BaseModel):
+    """The whole mask of one object on one frame; an empty one takes it away.
+
+    revision: of the state that it was painted on.
+    """
+
+    type: Literal["mask"]
+    id: Id
+    frame: Index
+    png: Annotated[str, Field(max_length=LONGEST_PNG)]
+    revision: Annotated[int, Field(ge=0, lt=2**62)] | None = None
+
+
+class Point(BaseModel):
+    """Where a point is."""
+
+    type: Literal["point"]
+    id: Id
+    frame: Index
+    at: XY
+
+
+class Box(BaseModel):
+    """Where a box is."""
+
+    type: Literal["box"]
+    id: Id
+    frame: Index
+    at: tuple[Number, Number, Number, Number]
+
+
+class Joint(BaseModel):
+    """Where a joint is."""
+
+    type: Literal["joint"]
+    id: Id
+    frame: Index
+    joint: Annotated[int, Field(ge=0, lt=MOST_JOINTS)]
+    at: XY
+
+
+class Gone(BaseModel):
+    """Not to be seen on a frame."""
+
+    type: Literal["gone"]
+    key: Key
+    frame: Index
+
+
+class Clear(BaseModel):
+    """Nothing said on a frame."""
+
+    type: Literal["clear"]
+    key: Key
+    frame: Index
+
+
+class Settings(BaseModel):
+    """How, and on which frames, to track."""
+
+    type: Literal["settings"]
+    quality: Literal["fast", "normal", "best"] | None = None
+    range: tuple[Index, Index] | None = None
+
+
+Action = Annotated[
+    Add | Change | Remove | Merge | Mask | Point | Box | Joint | Gone | Clear | Settings,
+    Field(discriminator="type"),
+]
+
+
+class Select(BaseModel):
+    """Clicks and scribbles inside and outside of what is meant."""
+
+    frame: Index
+    inside: Annotated[list[XY], Field(min_length=1, max_length=2000)]
+    outside: Scribble = []
+    size: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+class Track(BaseModel):
+    """Frames [from, to) to track; by default those of the settings, or all."""
+
+    from_: Index | None = Field(default=None, alias="from")
+    to: Index | None = None
+
+
+class Export(BaseModel):
+    """A format of `chromatrack export`, or overlay or cutout."""
+
+    format: Annotated[str, Field(max_length=40)]
+    startNumber: Index | None = None
+
+
+class Open(BaseModel):
+    """A video, or the folder of a project or run, on this machine."""
+
+    path: Annotated[str, Field(min_length=1, max_length=4096)]

@@ -1,0 +1,228 @@
+"""Processes of their own that answer requests: decoding and the model.
+
+What one of them dies of takes nothing with it: requests it had are refused, it is told, and the
+next request starts it anew. One that loses the server ends itself.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from chromatrack.errors import ChromatrackError, WorkerError
+
+_LOG = logging.getLogger(__name__)
+
+Handler = Callable[..., Any]
+
+
+class Channel:
+    """A worker's end: takes requests, gives answers and tells news.
+
+    A long request calls `serve_waiting` between its steps, so that short ones need not wait.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._handlers: Mapping[str, Handler] = {}
+        self.is_stopped = False
+
+    def tell(self, news: Mapping[str, Any]) -> None:
+        """Send something that nobody asked for."""
+        self._connection.send(("news", None, dict(news)))
+
+    def serve(self, handlers: Mapping[str, Handler], idle: Callable[[], bool]) -> None:
+        """Answer requests until the server is gone.
+
+        idle: called while nothing waits; does a bit of work, and says whether there is more.
+        """
+        self._handlers = handlers
+        more = True
+        while True:
+            more = True if self._connection.poll(0) else more
+            if more and not self._connection.poll(0):
+                more = idle()
+                continue
+            self._take()
+            more = True
+
+    def serve_waiting(self) -> None:
+        """Answer what waits now. Raises KeyboardInterrupt once a stop was asked for."""
+        try:
+            while self._connection.poll(0):
+                self._take()
+        except (EOFError, OSError):
+            self.is_stopped = True
+        if self.is_stopped:
+            raise KeyboardInterrupt
+
+    def _take(self) -> None:
+        number, name, given = self._connection.recv()
+        if name == "stop":
+            self.is_stopped = True
+            return
+        try:
+            answer = ("answer", number, self._handlers[name](**given))
+        except ChromatrackError as error:
+            answer = ("refused", number, error)
+        except KeyboardInterrupt as interrupt:
+            answer = ("stopped", number, str(interrupt))
+        except (MemoryError, RuntimeError, OSError, ValueError, ArithmeticError) as error:
+            _LOG.exception("a request failed: %s", name)
+            answer = ("refused", number, WorkerError(f"{type(error).__name__}: {error}"))
+        self._connection.send(answer)
+
+
+def run_worker(connection: Connection, main: Callable[[Channel], None]) -> None:
+    """What a worker's process runs."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the server's terminal; it will tell
+    warnings.simplefilter("ignore")
+    with suppress(EOFError, OSError, KeyboardInterrupt):
+        main(Channel(connection))
+    os._exit(0)
+
+
+class StoppedJob(ChromatrackError):
+    """What a request was answered with that was stopped before its end."""
+
+
+class Worker:
+    """The server's end of a worker.
+
+    main: what its process runs, a function of a module. on_news: called in a thread of its own
+    with what the worker tells. on_death: called there with a line when it died.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        main: Callable[[Channel], None],
+        *,
+        on_news: Callable[[dict[str, Any]], None],
+        on_death: Callable[[str], None],
+    ) -> None:
+        self.name = name
+        self._main, self._on_news, self._on_death = main, on_news, on_death
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        self._waiting: dict[int, Future[Any]] = {}
+        self._connection: Connection | None = None
+        self._process: BaseProcess | None = None
+        self._is_closing = False
+
+    @property
+    def pid(self) -> int | None:
+        """Of its process, None before it began."""
+        return None if self._process is None else self._process.pid
+
+    def start(self) -> None:
+        """Begin its process, if it has none."""
+        with self._lock:
+            self._start()
+
+    def _start(self) -> Connection:
+        if self._connection is not None:
+            return self._connection
+        if self._is_closing:
+            raise WorkerError("the studio is closing")
+        context = multiprocessing.get_context("spawn")
+        here, there = context.Pipe()
+        process = context.Process(
+            target=run_worker, args=(there, self._main), name=self.name, daemon=True
+        )
+        process.start()
+        self._process = process
+        there.close()
+        self._connection = here
+        threading.Thread(
+            target=self._listen, args=(here, process), name=self.name, daemon=True
+        ).start()
+        return here
+
+    def ask(self, request: str, /, **given: Any) -> Future[Any]:  # noqa: ANN401
+        """Send a request; its answer, or what was raised there, comes in the future."""
+        future: Future[Any] = Future()
+        with self._lock:
+            number = next(self._numbers)
+            try:
+                connection = self._start()
+                self._waiting[number] = future
+                connection.send((number, request, given))
+            except OSError:  # it is dying: the listener tells
+                self._waiting.pop(number, None)
+                future.set_exception(self._death())
+            except WorkerError as error:
+                future.set_exception(error)
+        return future
+
+    def stop(self) -> None:
+        """Ask for the end of the request under way."""
+        with self._lock:
+            if self._connection is not None:
+                with suppress(OSError):
+                    self._connection.send((-1, "stop", {}))
+
+    def _death(self) -> WorkerError:
+        return WorkerError(f"the {self.name} ended unexpectedly; it starts anew, try again")
+
+    def _listen(self, here: Connection, process: BaseProcess) -> None:
+        while True:
+            try:
+                kind, number, value = here.recv()
+            except (EOFError, OSError):
+                break
+            if kind == "news":
+                self._on_news(value)
+                continue
+            with self._lock:
+                future = self._waiting.pop(number, None)
+            if future is None or not future.set_running_or_notify_cancel():
+                continue
+            if kind == "answer":
+                future.set_result(value)
+            elif kind == "stopped":
+                future.set_exception(StoppedJob(value or "stopped"))
+            else:
+                future.set_exception(value)
+        process.join(5)
+        with self._lock:
+            if self._connection is here:
+                self._connection = None
+            waiting, self._waiting = self._waiting, {}
+            is_closing = self._is_closing
+        here.close()
+        for future in waiting.values():
+            if future.set_running_or_notify_cancel():
+                future.set_exception(self._death())
+        if not is_closing:
+            code = process.exitcode
+            self._on_death(f"the {self.name} ended unexpectedly (exit code {code})")
+
+    def close(self) -> None:
+        """End its process; what is done so far of a job is put in place first."""
+        with self._lock:
+            self._is_closing = True
+            connection, process = self._connection, self._process
+            if connection is not None:
+                with suppress(OSError):
+                    connection.send((-1, "stop", {}))
+        if process is None or connection is None:
+            return
+        for future in list(self._waiting.values()):
+            with suppress(Exception):
+                future.result(timeout=20)
+        process.terminate()
+        process.join(5)
+        if process.is_alive():
+            process.kill()

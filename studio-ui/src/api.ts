@@ -1,0 +1,142 @@
+// Every call to the server, one function each. Errors carry the server's one line.
+
+import { decodePng, type Grey } from "./core/png.ts";
+import type { Event, State, Tracks } from "./core/state.ts";
+import type { Point } from "./core/view.ts";
+
+export class ApiError extends Error {
+  status: number;
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+async function request(path: string, init?: RequestInit): Promise<Response> {
+  let answer: Response;
+  try {
+    answer = await fetch(path, { credentials: "same-origin", ...init });
+  } catch (error) {
+    if ((error as Error).name === "AbortError") throw error;
+    throw new ApiError(0, "The studio does not answer. Is it still running?");
+  }
+  if (answer.ok) return answer;
+  let message = `${answer.status} ${answer.statusText}`;
+  try {
+    const body = (await answer.json()) as { error?: string };
+    if (body.error) message = body.error;
+  } catch {
+    // No line of its own: the status says what there is to say.
+  }
+  throw new ApiError(answer.status, message);
+}
+
+function post(path: string, body: unknown = {}): Promise<Response> {
+  return request(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+  });
+}
+
+async function grey(path: string, signal?: AbortSignal): Promise<Grey | null> {
+  try {
+    const answer = await request(path, signal ? { signal } : undefined);
+    return await decodePng(new Uint8Array(await answer.arrayBuffer()));
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return null;
+    throw error;
+  }
+}
+
+export type PointerAnswer = {
+  target: Point;
+  references: { frame: number; size: [number, number]; cells: [number, number, number][] }[];
+};
+
+export const api = {
+  state: async () => (await request("/api/state")).json() as Promise<State>,
+  tracks: async (revision: number) =>
+    (await request(`/api/tracks?revision=${revision}`)).json() as Promise<Tracks>,
+  /** `video` names it, so that what the browser keeps is never another video's. */
+  frameUrl: (frame: number, width: number, video: string) =>
+    `/api/frames/${frame}?width=${width}&v=${encodeURIComponent(video.slice(-80))}`,
+  frame: async (frame: number, width: number, video: string, signal: AbortSignal) =>
+    (await request(api.frameUrl(frame, width, video), { signal })).blob(),
+  mask: (frame: number, of: "result" | "marks", revision: number) =>
+    grey(`/api/masks/${frame}?of=${of}&revision=${revision}`),
+  pointer: async (frame: number, at: Point, signal: AbortSignal) => {
+    const [x, y] = at.map((value) => value.toFixed(1));
+    const answer = await request(`/api/pointer/${frame}?x=${x}&y=${y}`, { signal });
+    return (await answer.json()) as PointerAnswer;
+  },
+  action: async (action: { type: string; [name: string]: unknown }) =>
+    (await post("/api/actions", action)).json() as Promise<{ revision: number; key?: string }>,
+  undo: async (which: "undo" | "redo") =>
+    (await post(`/api/${which}`)).json() as Promise<{ revision: number; label: string }>,
+  select: async (
+    body: { frame: number; inside: Point[]; outside: Point[]; size?: number },
+    signal: AbortSignal,
+  ) => {
+    const answer = await request("/api/select", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(body),
+      signal,
+    });
+    return decodePng(new Uint8Array(await answer.arrayBuffer()));
+  },
+  track: (body: { from?: number; to?: number } = {}) => post("/api/track", body),
+  stop: () => post("/api/stop"),
+  export: (body: { format: string; startNumber?: number }) => post("/api/export", body),
+  exportPreview: async (format: string, signal: AbortSignal) => {
+    const answer = await request(`/api/export-preview?format=${encodeURIComponent(format)}`, {
+      signal,
+    });
+    if (answer.headers.get("Content-Type")?.startsWith("image/")) {
+      return { image: URL.createObjectURL(await answer.blob()) };
+    }
+    return (await answer.json()) as { text: string };
+  },
+  open: (path: string) => post("/api/open", { path }),
+  upload: (file: File) => {
+    const form = new FormData();
+    form.append("file", file, file.name);
+    return request("/api/upload", { method: "POST", body: form });
+  },
+  demo: () => post("/api/demo"),
+  close: () => post("/api/close"),
+};
+
+/** Events from the server; connects again after a break, each time a little later, at most 5 s. */
+export function listen(
+  since: () => number,
+  onEvent: (event: Event) => void,
+  onLine: (open: boolean) => void,
+): () => void {
+  let socket: WebSocket | null = null;
+  let wait = 250;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let ended = false;
+  const connect = () => {
+    const scheme = location.protocol === "https:" ? "wss" : "ws";
+    socket = new WebSocket(`${scheme}://${location.host}/api/events?since=${since()}`);
+    socket.onopen = () => {
+      wait = 250;
+      onLine(true);
+    };
+    socket.onmessage = (message) => onEvent(JSON.parse(String(message.data)) as Event);
+    socket.onclose = () => {
+      if (ended) return;
+      onLine(false);
+      timer = setTimeout(connect, wait);
+      wait = Math.min(5000, wait * 2);
+    };
+  };
+  connect();
+  return () => {
+    ended = true;
+    clearTimeout(timer);
+    socket?.close();
+  };
+}

@@ -1,0 +1,193 @@
+// What the server says the project is, and what follows from it. No DOM, no network.
+
+import { merged, named, type Stretch } from "./timeline.ts";
+import type { Point } from "./view.ts";
+
+export type Kind = "object" | "point" | "box" | "keypoints";
+export type Joint = Point | null | "gone";
+export type Format = {
+  name: string;
+  tool: string;
+  kinds: string[];
+  suffix: string;
+  extra: string | null;
+  available: boolean;
+};
+export type Item = {
+  key: string;
+  kind: Kind;
+  id: number;
+  name: string;
+  color: string;
+  visible: boolean;
+  locked: boolean;
+  joints: string[] | null;
+  edges: [number, number][] | null;
+};
+export type FrameMarks = {
+  objects?: number[];
+  points?: Record<string, Point | null>;
+  boxes?: Record<string, [number, number, number, number] | null>;
+  keypoints?: Record<string, Joint[]>;
+  gone?: number[];
+};
+export type Quality = "fast" | "normal" | "best";
+export type Job = { kind: string; done: number; total: number; frame: number; message: string };
+export type Video = {
+  name: string;
+  width: number;
+  height: number;
+  frames: number;
+  fps: number;
+  times: number[];
+  hasAudio: boolean;
+  missing: boolean;
+};
+export type Result = {
+  start: number;
+  end: number;
+  stale: Stretch[];
+  cuts: number[];
+  reliability: Record<string, (number | null)[]>;
+  present: Record<string, boolean[]>;
+};
+export type Project = {
+  folder: string;
+  path?: string;
+  name: string;
+  video: Video;
+  objects: Item[];
+  marks: Record<string, FrameMarks>;
+  result: Result | null;
+  undo: { undo: string | null; redo: string | null };
+  job: Job | null;
+  settings: { quality: Quality; range: Stretch | null };
+};
+export type Recent = { path: string; name: string; when: string | number };
+export type State = {
+  revision: number;
+  app: { version: string; formats: Format[] };
+  project: Project | null;
+  recent: Recent[];
+  demo: boolean;
+};
+
+export type Event =
+  | { type: "state"; revision: number }
+  | { type: "progress"; job: string; done: number; total: number; frame: number; message?: string }
+  | {
+      type: "done" | "failed" | "stopped";
+      kind: string;
+      message: string;
+      download?: string;
+      path?: string;
+    }
+  | { type: "worker"; which: "decoder" | "model"; message: string };
+
+export type Tracks = {
+  start: number;
+  points: Record<
+    string,
+    {
+      x: (number | null)[];
+      y: (number | null)[];
+      visible: boolean[];
+      confidence: (number | null)[];
+    }
+  >;
+  boxes: Record<
+    string,
+    Record<"x" | "y" | "width" | "height", (number | null)[]> & { visible: boolean[] }
+  >;
+  keypoints: Record<string, { joints: (Point | null)[][]; visible: boolean[][] }>;
+};
+
+/** The job after an event: progress moves it on, an end takes it away. */
+export function jobAfter(job: Job | null, event: Event): Job | null {
+  switch (event.type) {
+    case "progress":
+      return {
+        kind: event.job,
+        done: event.done,
+        total: event.total,
+        frame: event.frame,
+        message: event.message ?? job?.message ?? "",
+      };
+    case "done":
+    case "failed":
+    case "stopped":
+      return null;
+    default:
+      return job;
+  }
+}
+
+/** True where a newly fetched state must not replace the one on show. */
+export function isOlder(next: State, now: State | null): boolean {
+  return now !== null && next.revision < now.revision;
+}
+
+export function itemOf(project: Project | null, key: string | null): Item | null {
+  return project?.objects.find((item) => item.key === key) ?? null;
+}
+
+/** The object to keep picked when the list changed: the same, else the first. */
+export function pickedAfter(project: Project | null, key: string | null): string | null {
+  return (itemOf(project, key) ?? project?.objects[0] ?? null)?.key ?? null;
+}
+
+export function marksOn(project: Project | null, frame: number): FrameMarks {
+  return project?.marks[String(frame)] ?? {};
+}
+
+const mark = (values: Record<string, unknown> | undefined, id: number) =>
+  values && String(id) in values ? values[String(id)] : undefined;
+
+/** What is said of an object on a frame: marked, gone, or nothing. */
+export function markOf(marks: FrameMarks, item: Item): "marked" | "gone" | null {
+  switch (item.kind) {
+    case "object":
+      if (marks.gone?.includes(item.id)) return "gone";
+      return marks.objects?.includes(item.id) ? "marked" : null;
+    case "keypoints": {
+      const joints = mark(marks.keypoints, item.id) as Joint[] | null | undefined;
+      if (joints === undefined) return null;
+      if (joints === null || (joints.length > 0 && joints.every((joint) => joint === "gone"))) {
+        return "gone";
+      }
+      return joints.some((joint) => joint !== null) ? "marked" : null;
+    }
+    default: {
+      const at = mark(item.kind === "point" ? marks.points : marks.boxes, item.id);
+      return at === undefined ? null : at === null ? "gone" : "marked";
+    }
+  }
+}
+
+/** Frames with a mark of any object, or of one. */
+export function markedFrames(project: Project, item?: Item): number[] {
+  return Object.keys(project.marks)
+    .map(Number)
+    .filter((frame) => {
+      const marks = marksOn(project, frame);
+      return (item ? [item] : project.objects).some((one) => markOf(marks, one) !== null);
+    })
+    .sort((a, b) => a - b);
+}
+
+/** What the Track button says, and whether there is anything to do. */
+export function trackLabel(project: Project | null): { text: string; ready: boolean } {
+  if (!project || !markedFrames(project).length) return { text: "Track", ready: false };
+  if (!project.result) return { text: "Track", ready: true };
+  const stale = merged(project.result.stale);
+  if (stale.length === 0) return { text: "Tracked", ready: false };
+  if (stale.length === 1) return { text: `Track again (${named(stale[0]!)})`, ready: true };
+  return { text: `Track again (${stale.length} stretches)`, ready: true };
+}
+
+/** Marks for the next free name: "object 3". */
+export function nextName(project: Project | null, kind: Kind): string {
+  const word = kind === "keypoints" ? "skeleton" : kind;
+  const taken = new Set(project?.objects.map((item) => item.name));
+  for (let n = 1; ; n++) if (!taken.has(`${word} ${n}`)) return `${word} ${n}`;
+}

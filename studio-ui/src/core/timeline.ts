@@ -1,0 +1,100 @@
+// Frames, times and stretches of frames. A stretch is [first, past the last].
+
+export type Stretch = [number, number];
+
+/** Below this a tracked frame counts as doubtful. */
+export const DOUBTFUL = 0.5;
+
+export function clampFrame(frame: number, frames: number): number {
+  return Math.max(0, Math.min(frames - 1, Math.round(frame)));
+}
+
+/** Frame under a place on a timeline `width` pixels wide, and the middle of a frame on it. */
+export function frameAtX(x: number, width: number, frames: number): number {
+  return Math.max(0, Math.min(frames - 1, Math.floor((x / Math.max(1, width)) * frames)));
+}
+export function xOfFrame(frame: number, width: number, frames: number): number {
+  return ((frame + 0.5) / Math.max(1, frames)) * width;
+}
+
+/** The frame on show at `seconds`: the last one whose time is not later. */
+export function frameAtTime(times: number[], seconds: number): number {
+  let [low, high] = [0, times.length - 1];
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (times[middle]! <= seconds) low = middle;
+    else high = middle - 1;
+  }
+  return Math.max(0, low);
+}
+
+/** When the frames [from, to) are over: the last one lasts as long as the one before it. */
+export function endTime(times: number[], to: number): number {
+  const next = times[to];
+  if (next !== undefined) return next;
+  const [last, before] = [times[to - 1] ?? 0, times[to - 2]];
+  return last + (before === undefined ? 1 / 25 : last - before);
+}
+
+export function stretchesOf(flags: boolean[], start = 0): Stretch[] {
+  const found: Stretch[] = [];
+  flags.forEach((flag, i) => {
+    const last = found.at(-1);
+    if (!flag) return;
+    if (last && last[1] === start + i) last[1] += 1;
+    else found.push([start + i, start + i + 1]);
+  });
+  return found;
+}
+
+/** Stretches in order, with those that touch or overlap made one. */
+export function merged(stretches: Stretch[]): Stretch[] {
+  const out: Stretch[] = [];
+  for (const [from, to] of stretches.filter(([a, b]) => b > a).sort((a, b) => a[0] - b[0])) {
+    const last = out.at(-1);
+    if (last && from <= last[1]) last[1] = Math.max(last[1], to);
+    else out.push([from, to]);
+  }
+  return out;
+}
+
+export function doubtful(
+  reliability: (number | null)[],
+  start: number,
+  threshold = DOUBTFUL,
+): Stretch[] {
+  return stretchesOf(
+    reliability.map((value) => value !== null && value < threshold),
+    start,
+  );
+}
+
+/** First frame of the next stretch after `frame`; round to the first one at the end. */
+export function nextStart(stretches: Stretch[], frame: number): number | null {
+  const starts = merged(stretches).map(([from]) => from);
+  return starts.find((start) => start > frame) ?? starts[0] ?? null;
+}
+export function previousStart(stretches: Stretch[], frame: number): number | null {
+  const starts = merged(stretches).map(([from]) => from);
+  return starts.findLast((start) => start < frame) ?? starts.at(-1) ?? null;
+}
+
+/** Frames between two ticks with numbers: 1, 2 or 5 times a power of ten. */
+export function tickStep(frames: number, width: number, room = 64): number {
+  const least = Math.max(1, (frames * room) / Math.max(1, width));
+  const power = 10 ** Math.floor(Math.log10(least));
+  return [1, 2, 5, 10].map((n) => n * power).find((step) => step >= least - 1e-9) ?? 10 * power;
+}
+
+export function clock(seconds: number): string {
+  const whole = Math.floor(seconds);
+  const hundredths = Math.floor((seconds - whole) * 100 + 1e-6);
+  const two = (n: number) => String(n).padStart(2, "0");
+  const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  return `${h ? `${h}:${two(m)}` : m}:${two(s)}.${two(hundredths)}`;
+}
+
+/** "frames 12-59" as a person counts them: the last one included. */
+export function named([from, to]: Stretch): string {
+  return to - from === 1 ? `frame ${from}` : `frames ${from}-${to - 1}`;
+}

@@ -1,0 +1,259 @@
+// What the studio knows and shows: signals, and the few functions that change them.
+
+import { batch, computed, effect, type Signal, signal } from "@preact/signals";
+import { ApiError, api, listen } from "./api.ts";
+import type { Style } from "./core/masks.ts";
+import { templates } from "./core/skeletons.ts";
+import {
+  type Event,
+  isOlder,
+  itemOf,
+  type Job,
+  jobAfter,
+  type Kind,
+  marksOn,
+  nextName,
+  pickedAfter,
+  type State,
+  type Tracks,
+} from "./core/state.ts";
+import { clampFrame, type Stretch } from "./core/timeline.ts";
+
+export type ToolName =
+  | "select"
+  | "brush"
+  | "eraser"
+  | "polygon"
+  | "box"
+  | "point"
+  | "skeleton"
+  | "hand";
+export type ViewMode = Style | "trails" | "pointer";
+export type Theme = "auto" | "light" | "dark";
+type Toast = { id: number; text: string; bad: boolean };
+
+function remembered<T extends string | number>(name: string, initial: T): Signal<T> {
+  const key = `studio.${name}`;
+  let start = initial;
+  try {
+    const text = localStorage.getItem(key);
+    if (text !== null) start = (typeof initial === "number" ? Number(text) : text) as T;
+  } catch {
+    // No storage here: settings last as long as the page.
+  }
+  const value = signal<T>(start);
+  effect(() => {
+    const now = value.value;
+    try {
+      localStorage.setItem(key, String(now));
+    } catch {
+      // As above.
+    }
+  });
+  return value;
+}
+
+export const state = signal<State | null>(null);
+export const project = computed(() => state.value?.project ?? null);
+export const online = signal(true);
+export const job = signal<Job | null>(null);
+export const tracks = signal<Tracks | null>(null);
+export const frame = signal(0);
+export const playing = signal(false);
+/** True while the picture goes along with the tracker. */
+export const following = signal(false);
+export const loop = signal<Stretch | null>(null);
+export const looping = signal(false);
+export const tool = signal<ToolName>("select");
+export const picked = signal<string | null>(null);
+export const pickedItem = computed(() => itemOf(project.value, picked.value));
+export const marks = computed(() => marksOn(project.value, frame.value));
+export const viewMode = remembered<ViewMode>("view", "overlay");
+export const brushSize = remembered<number>("brush", 24);
+export const template = remembered<string>("template", "person");
+export const theme = remembered<Theme>("theme", "auto");
+export const hintsSeen = remembered<string>("hints", "");
+export const dialog = signal<null | "export" | "help" | "skeleton">(null);
+export const toasts = signal<Toast[]>([]);
+export const busy = signal(""); // what a slow request is at: "Opening ..."
+export const exported = signal<{ text: string; download: string | null } | null>(null);
+/** Grows with every frame a job has finished, so that masks of it are fetched anew. */
+export const fresh = signal<{ frame: number; count: number }>({ frame: -1, count: 0 });
+/** A line about the tool in hand, from the tool itself. */
+export const toolLine = signal("");
+
+let toastCount = 0;
+export function say(text: string, bad = false) {
+  const toast = { id: ++toastCount, text, bad };
+  toasts.value = [...toasts.value.filter((one) => one.text !== text), toast].slice(-3);
+  setTimeout(() => dismiss(toast.id), bad ? 8000 : 3500);
+}
+export function dismiss(id: number) {
+  toasts.value = toasts.value.filter((one) => one.id !== id);
+}
+
+/** Runs a request and shows what went wrong; true where all went well. */
+export async function attempt(work: () => Promise<unknown>): Promise<boolean> {
+  try {
+    await work();
+    return true;
+  } catch (error) {
+    if ((error as Error).name === "AbortError") return false;
+    say((error as Error).message, true);
+    if (error instanceof ApiError && error.status === 409) await refresh();
+    return false;
+  }
+}
+
+let fetching: Promise<void> | null = null;
+let again = false;
+/** Fetches the state; calls that come while one runs make it run once more. */
+export function refresh(): Promise<void> {
+  if (fetching) {
+    again = true;
+    return fetching;
+  }
+  fetching = (async () => {
+    do {
+      again = false;
+      try {
+        take(await api.state());
+      } catch (error) {
+        if (state.value === null) say((error as Error).message, true);
+      }
+    } while (again);
+    fetching = null;
+  })();
+  return fetching;
+}
+
+function take(next: State) {
+  if (isOlder(next, state.value)) return;
+  const before = project.value;
+  batch(() => {
+    state.value = next;
+    job.value = next.project?.job ?? null;
+    picked.value = pickedAfter(next.project, picked.value);
+    const now = next.project;
+    if (!now) {
+      playing.value = false;
+      frame.value = 0;
+      tracks.value = null;
+    } else if (
+      before?.folder !== now.folder ||
+      before.path !== now.path ||
+      before.video.name !== now.video.name
+    ) {
+      frame.value = now.settings.range?.[0] ?? 0;
+      loop.value = null;
+      tracks.value = null;
+    } else frame.value = clampFrame(frame.value, now.video.frames);
+  });
+  if (next.project?.result) void loadTracks(next.revision);
+  else tracks.value = null;
+}
+
+async function loadTracks(revision: number) {
+  if (!project.value?.objects.some((item) => item.kind !== "object")) return;
+  try {
+    const found = await api.tracks(revision);
+    if (state.value?.revision === revision) tracks.value = found;
+  } catch {
+    // No tracks yet: nothing to draw.
+  }
+}
+
+function onEvent(event: Event) {
+  job.value = jobAfter(job.value, event);
+  switch (event.type) {
+    case "state":
+      if (event.revision !== state.value?.revision) void refresh();
+      break;
+    case "progress":
+      if (event.job === "track") {
+        batch(() => {
+          if (following.value) frame.value = event.frame;
+          fresh.value = { frame: event.frame, count: fresh.value.count + 1 };
+        });
+      }
+      break;
+    case "done":
+    case "failed":
+    case "stopped": {
+      following.value = false;
+      if (event.kind === "export" && event.type === "done") {
+        const text = event.path ? `Saved as ${event.path}` : event.message;
+        exported.value = { text, download: event.download ?? null };
+      }
+      if (event.message) say(event.message, event.type === "failed");
+      void refresh();
+      break;
+    }
+    case "worker":
+      say(event.message, true);
+      void refresh();
+  }
+}
+
+export function start(): () => void {
+  void refresh();
+  return listen(
+    () => state.value?.revision ?? 0,
+    onEvent,
+    (open) => {
+      if (open && !online.value) void refresh();
+      online.value = open;
+    },
+  );
+}
+
+export async function act(action: { type: string; [name: string]: unknown }) {
+  let key: string | undefined;
+  const good = await attempt(async () => {
+    key = (await api.action(action)).key;
+    await refresh();
+  });
+  return { good, key };
+}
+
+/** Adds an object and picks it; its key, or null where that failed. */
+export async function add(kind: Kind, more: Record<string, unknown> = {}): Promise<string | null> {
+  const shape = kind === "keypoints" ? templates()[template.value] : null;
+  const skeleton = shape ? { joints: shape.joints, edges: shape.edges } : {};
+  const name = nextName(project.value, kind);
+  const { key } = await act({ type: "add", kind, name, ...skeleton, ...more });
+  if (key) picked.value = key;
+  return key ?? null;
+}
+
+/** The picked object where it is of this kind, else a new one. */
+export async function pickedOr(kind: Kind): Promise<{ key: string; id: number } | null> {
+  const now = pickedItem.value;
+  const key = now?.kind === kind && !now.locked ? now.key : await add(kind);
+  const item = itemOf(project.value, key);
+  return item ? { key: item.key, id: item.id } : null;
+}
+
+export function goTo(index: number) {
+  const video = project.value?.video;
+  following.value = false;
+  if (video) frame.value = clampFrame(index, video.frames);
+}
+
+export async function undo(which: "undo" | "redo") {
+  if (!project.value?.undo[which]) return;
+  await attempt(async () => {
+    const { label } = await api.undo(which);
+    await refresh();
+    say(`${which === "undo" ? "Undone" : "Done again"}: ${label}`);
+  });
+}
+
+export async function openWith(what: string, work: () => Promise<unknown>) {
+  busy.value = what;
+  await attempt(async () => {
+    await work();
+    await refresh();
+  });
+  busy.value = "";
+}

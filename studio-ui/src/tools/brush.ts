@@ -1,0 +1,100 @@
+// Brush and eraser: strokes go straight into the ids on show; the mask is sent when the pen lifts.
+
+import { erase, paint, type Rect, stroke, union } from "../core/raster.ts";
+import { type Point, toScreen } from "../core/view.ts";
+import * as store from "../store.ts";
+import type { Viewer } from "../viewer.ts";
+import { finishPaint, lockedIds, NEW, type Pen, paintId, type Tool } from "./tool.ts";
+
+export const SIZES = [1, 400] as const;
+
+export function resizeBrush(factor: number) {
+  const now = store.brushSize.value;
+  const next = factor > 1 ? Math.max(now + 1, now * factor) : Math.min(now - 1, now * factor);
+  store.brushSize.value = Math.round(Math.min(SIZES[1], Math.max(SIZES[0], next)));
+}
+
+export function brush(viewer: Viewer, rubber: boolean): Tool {
+  let id: number | null = null;
+  let last: Point | null = null;
+  let frame = -1;
+  let away = rubber;
+
+  function draw(from: Point, to: Point): Rect | null {
+    const width = viewer.video.width;
+    const locked = lockedIds();
+    const ids = viewer.ids as Uint16Array;
+    return stroke(viewer.video, from, to, store.brushSize.value / 2, (row, left, right) => {
+      const [a, b] = [row * width + left, row * width + right];
+      if (away) erase(ids, a, b, id!);
+      else paint(ids, a, b, id!, locked);
+    });
+  }
+
+  function follow(pen: Pen) {
+    let dirty: Rect | null = null;
+    for (const at of pen.trail) {
+      dirty = union(dirty, draw(last ?? at, at));
+      last = at;
+    }
+    viewer.repaint(dirty);
+  }
+
+  return {
+    cursor: "none",
+    down(pen) {
+      id = paintId(viewer);
+      if (id === null) return;
+      away = rubber !== pen.other;
+      if (away && id === NEW) {
+        store.say("Pick an object to erase from");
+        id = null;
+        return;
+      }
+      store.playing.value = false;
+      frame = store.frame.value;
+      viewer.hold();
+      last = null;
+      follow(pen);
+    },
+    move(pen) {
+      if (id !== null && frame === store.frame.value) follow(pen);
+    },
+    up() {
+      if (id === null) return;
+      const done = id;
+      id = null;
+      void finishPaint(viewer, done, frame);
+    },
+    cancel() {
+      if (id === null) return;
+      id = null;
+      viewer.letGo();
+    },
+    frameChanged() {
+      this.cancel();
+    },
+    draw(ctx) {
+      const at = viewer.hover;
+      if (!at) return;
+      const [x, y] = toScreen(viewer.view, at);
+      const radius = Math.max(1, (store.brushSize.value / 2) * viewer.view.scale);
+      for (const [width, color] of [
+        [3, "rgba(0,0,0,0.55)"],
+        [1.25, "#fff"],
+      ] as const) {
+        ctx.beginPath();
+        ctx.arc(x, y, radius, 0, 2 * Math.PI);
+        ctx.lineWidth = width;
+        ctx.strokeStyle = color;
+        ctx.stroke();
+      }
+      if (rubber) {
+        ctx.beginPath();
+        ctx.moveTo(x - 4, y);
+        ctx.lineTo(x + 4, y);
+        ctx.stroke();
+      }
+    },
+  };
+}

@@ -1,0 +1,108 @@
+// What a tool is, and how what it made is sent.
+
+import { ApiError, api } from "../api.ts";
+import { maskOf, type Rgb } from "../core/masks.ts";
+import { base64, encodePng } from "../core/png.ts";
+import { marksOn } from "../core/state.ts";
+import type { Point } from "../core/view.ts";
+import * as store from "../store.ts";
+import type { Viewer } from "../viewer.ts";
+
+export type Pen = {
+  /** Video pixels; `trail` is where the pen was since the last event, this place included. */
+  at: Point;
+  trail: Point[];
+  screen: Point;
+  /** Alt or the right button: the other way round (outside, away). */
+  other: boolean;
+  shift: boolean;
+};
+
+export interface Tool {
+  cursor: string;
+  down(pen: Pen): void;
+  move(pen: Pen): void;
+  up(pen: Pen): void;
+  cancel(): void;
+  hover?(pen: Pen | null): void;
+  double?(pen: Pen): void;
+  accept?(): void;
+  back?(): void;
+  frameChanged?(): void;
+  /** In CSS pixels of the canvas. */
+  draw?(ctx: CanvasRenderingContext2D): void;
+  /** In video pixels, under the marks. */
+  drawUnder?(ctx: CanvasRenderingContext2D): void;
+}
+
+/** Id of what is painted before its object is there. */
+export const NEW = 65535;
+export const ACCENT: Rgb = [92, 107, 242];
+
+/** Id to paint with: the picked object's, or NEW. Null, and a line said, where it is locked. */
+export function paintId(viewer: Viewer): number | null {
+  const item = store.pickedItem.value;
+  if (!viewer.ready) {
+    store.say("One moment: this frame is still loading");
+    return null;
+  }
+  if (item?.kind !== "object") {
+    viewer.extra.set(NEW, ACCENT);
+    return NEW;
+  }
+  if (item.locked) {
+    store.say(`${item.name} is locked`);
+    return null;
+  }
+  if (!item.visible) void store.act({ type: "change", key: item.key, visible: true });
+  return item.id;
+}
+
+export function lockedIds(): Set<number> {
+  const items = store.project.value?.objects ?? [];
+  return new Set(items.filter((one) => one.kind === "object" && one.locked).map((one) => one.id));
+}
+
+let queue: Promise<unknown> = Promise.resolve();
+
+/** Sends the mask of `id` on `frame`; masks go one after the other. `ids` is as it was painted. */
+export function sendMask(viewer: Viewer, id: number, frame: number, mask: Uint8Array | null) {
+  const { width, height } = viewer.video;
+  const send = async () => {
+    let target = id;
+    if (id === NEW) {
+      if (!mask) return;
+      const made = await store.pickedOr("object");
+      if (!made) return;
+      target = made.id;
+    }
+    const png = base64(await encodePng(width, height, mask ?? new Uint8Array(width * height)));
+    const before = JSON.stringify(marksOn(store.project.value, frame));
+    const post = () =>
+      api.action({ type: "mask", id: target, frame, png, revision: store.state.value?.revision });
+    await store.attempt(async () => {
+      try {
+        await post();
+      } catch (error) {
+        if (!(error instanceof ApiError) || error.status !== 409) throw error;
+        // Something else went on (tracking, another window): the same again where this frame is
+        // still as it was.
+        await store.refresh();
+        if (JSON.stringify(marksOn(store.project.value, frame)) !== before) throw error;
+        await post();
+      }
+      await store.refresh();
+    });
+  };
+  queue = queue.then(send, send);
+  return queue.finally(() => viewer.letGo());
+}
+
+/** After painting: an empty mask takes the mark away, or says "gone" where only a track was. */
+export function finishPaint(viewer: Viewer, id: number, frame: number) {
+  const mask = maskOf(viewer.ids, id);
+  const item = store.project.value?.objects.find((one) => one.kind === "object" && one.id === id);
+  const marked = marksOn(store.project.value, frame).objects?.includes(id);
+  if (mask || !item || marked) return sendMask(viewer, id, frame, mask);
+  return store.act({ type: "gone", key: item.key, frame }).finally(() => viewer.letGo());
+}

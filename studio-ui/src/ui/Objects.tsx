@@ -1,0 +1,215 @@
+import { useState } from "preact/hooks";
+import { clearMark, gone } from "../commands.ts";
+import { type Item, type Kind, markOf } from "../core/state.ts";
+import type { ToolName } from "../store.ts";
+import * as store from "../store.ts";
+import { Icon, type IconName } from "./icons.tsx";
+import { IconButton, Menu, type MenuEntry } from "./parts.tsx";
+
+const KINDS: { kind: Kind; text: string; tool: ToolName }[] = [
+  { kind: "object", text: "Object", tool: "select" },
+  { kind: "point", text: "Point", tool: "point" },
+  { kind: "box", text: "Box", tool: "box" },
+  { kind: "keypoints", text: "Skeleton", tool: "skeleton" },
+];
+
+const KIND_ICON: Record<Kind, IconName> = {
+  object: "mark",
+  point: "point",
+  box: "box",
+  keypoints: "skeleton",
+};
+
+async function addAndTake(kind: Kind, tool: ToolName) {
+  if (await store.add(kind)) store.tool.value = tool;
+}
+
+function NameField({ item, onDone }: { item: Item; onDone: () => void }) {
+  const save = (text: string) => {
+    onDone();
+    const name = text.trim();
+    if (name && name !== item.name) void store.act({ type: "change", key: item.key, name });
+  };
+  return (
+    <input
+      class="name-field"
+      aria-label="Name"
+      value={item.name}
+      maxLength={80}
+      ref={(field) => {
+        if (field && document.activeElement !== field) {
+          field.focus();
+          field.select();
+        }
+      }}
+      onBlur={(event) => save(event.currentTarget.value)}
+      onKeyDown={(event) => {
+        if (event.key === "Enter") event.currentTarget.blur();
+        if (event.key === "Escape") onDone();
+        event.stopPropagation();
+      }}
+    />
+  );
+}
+
+function Row({ item, number }: { item: Item; number: number }) {
+  const [naming, setNaming] = useState(false);
+  const picked = store.picked.value === item.key;
+  const others = store.project.value!.objects.filter(
+    (one) => one.kind === item.kind && one.key !== item.key,
+  );
+  const change = (what: Partial<Item>) => store.act({ type: "change", key: item.key, ...what });
+  const entries: MenuEntry[] = [
+    { text: "Rename", run: () => setNaming(true) },
+    ...others.map((one) => ({
+      text: `Merge into ${one.name}`,
+      run: () => void store.act({ type: "merge", from: item.key, into: one.key }),
+    })),
+    "line",
+    {
+      text: "Remove",
+      danger: true,
+      run: () => void store.act({ type: "remove", key: item.key }),
+    },
+  ];
+  return (
+    <li class={`object ${picked ? "picked" : ""} ${item.visible ? "" : "faint"}`}>
+      <label class="swatch" style={{ background: item.color }} title="Colour">
+        <input
+          type="color"
+          value={item.color}
+          aria-label={`Colour of ${item.name}`}
+          onChange={(event) => void change({ color: event.currentTarget.value })}
+        />
+      </label>
+      {naming ? (
+        <NameField item={item} onDone={() => setNaming(false)} />
+      ) : (
+        <button
+          type="button"
+          class="object-name"
+          aria-pressed={picked}
+          title={`${item.name}. Double-click to rename`}
+          onClick={() => {
+            store.picked.value = item.key;
+          }}
+          onDblClick={() => setNaming(true)}
+        >
+          <span class="text">{item.name}</span>
+          {item.kind !== "object" && <Icon name={KIND_ICON[item.kind]} size={14} />}
+          {number <= 9 && <kbd>{number}</kbd>}
+        </button>
+      )}
+      <IconButton
+        icon={item.visible ? "eye" : "hidden"}
+        label={item.visible ? `Hide ${item.name}` : `Show ${item.name}`}
+        size={16}
+        class={item.visible ? "quiet" : ""}
+        onClick={() => void change({ visible: !item.visible })}
+      />
+      <IconButton
+        icon={item.locked ? "locked" : "open"}
+        label={item.locked ? `Unlock ${item.name}` : `Lock ${item.name}`}
+        size={16}
+        class={item.locked ? "" : "quiet"}
+        onClick={() => void change({ locked: !item.locked })}
+      />
+      <Menu
+        label={`More for ${item.name}`}
+        entries={entries}
+        side="right"
+        class="icon-button quiet"
+      >
+        <Icon name="more" size={16} />
+      </Menu>
+    </li>
+  );
+}
+
+export function Objects() {
+  const items = store.project.value!.objects;
+  const entries = KINDS.map(({ kind, text, tool }) => ({
+    text,
+    run: () => void addAndTake(kind, tool),
+  }));
+  return (
+    <section class="panel objects" aria-labelledby="objects-title">
+      <header>
+        <h2 id="objects-title">Objects</h2>
+        <Menu label="Add" entries={entries} side="right" class="button small">
+          <Icon name="add" size={14} /> Add
+        </Menu>
+      </header>
+      {items.length ? (
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: a list that scrolls must take the focus
+        <ul class="object-list" tabIndex={0} aria-label="Objects">
+          {items.map((item, n) => (
+            <Row key={item.key} item={item} number={n + 1} />
+          ))}
+        </ul>
+      ) : (
+        <p class="empty">None yet. Click something in the picture to begin.</p>
+      )}
+    </section>
+  );
+}
+
+export function FrameMarks() {
+  const project = store.project.value!;
+  const marks = store.marks.value;
+  const picked = store.pickedItem.value;
+  const said = project.objects.flatMap((item) => {
+    const what = markOf(marks, item);
+    return what ? [{ item, what }] : [];
+  });
+  const pickedSaid = said.find((one) => one.item.key === picked?.key);
+  return (
+    <section class="panel frame-marks" aria-labelledby="marks-title">
+      <header>
+        <h2 id="marks-title">On frame {store.frame.value}</h2>
+      </header>
+      {said.length ? (
+        <ul>
+          {said.map(({ item, what }) => (
+            <li key={item.key}>
+              <span class="dot" style={{ background: item.color }} />
+              <span class="text">{item.name}</span>
+              <span class={what === "gone" ? "tag gone" : "tag"}>{what}</span>
+              <IconButton
+                icon="close"
+                label={`Clear ${item.name} on this frame`}
+                size={14}
+                class="quiet"
+                onClick={() =>
+                  void store.act({ type: "clear", key: item.key, frame: store.frame.value })
+                }
+              />
+            </li>
+          ))}
+        </ul>
+      ) : (
+        <p class="empty">Nothing is marked here.</p>
+      )}
+      <footer>
+        <button
+          type="button"
+          class="button small"
+          disabled={!picked || picked.locked || pickedSaid?.what === "gone"}
+          title="The object is not to be seen on this frame (G)"
+          onClick={gone}
+        >
+          Gone here
+        </button>
+        <button
+          type="button"
+          class="button small"
+          disabled={!pickedSaid}
+          title="Take this frame's mark away (Delete)"
+          onClick={clearMark}
+        >
+          Clear
+        </button>
+      </footer>
+    </section>
+  );
+}

@@ -1,0 +1,216 @@
+import { templates } from "../core/skeletons.ts";
+import { viewer } from "../stage.ts";
+import * as store from "../store.ts";
+import { resizeBrush, SIZES } from "../tools/brush.ts";
+import { TOOLS, toolHint } from "../tools/index.ts";
+import { pending, selecting, selectSize } from "../tools/select.ts";
+import { Icon, type IconName } from "./icons.tsx";
+import { IconButton } from "./parts.tsx";
+
+export function ToolBar() {
+  return (
+    <nav class="toolbar" aria-label="Tools">
+      {TOOLS.map(({ name, label, key }) => (
+        <IconButton
+          key={name}
+          icon={name as IconName}
+          label={label}
+          keys={key.toUpperCase()}
+          size={22}
+          pressed={store.tool.value === name}
+          onClick={() => {
+            store.tool.value = name;
+            if (store.viewMode.value === "pointer") store.viewMode.value = "overlay";
+          }}
+        />
+      ))}
+    </nav>
+  );
+}
+
+function BrushSize() {
+  return (
+    <label class="option">
+      Size
+      <input
+        type="range"
+        min={0}
+        max={100}
+        value={(100 * Math.log(store.brushSize.value)) / Math.log(SIZES[1])}
+        aria-label="Brush size"
+        aria-valuetext={`${store.brushSize.value} pixels`}
+        onInput={(event) => {
+          const share = Number(event.currentTarget.value) / 100;
+          store.brushSize.value = Math.max(1, Math.round(SIZES[1] ** share));
+        }}
+      />
+      <output>{store.brushSize.value} px</output>
+      <IconButton
+        icon="back"
+        label="Smaller"
+        keys="["
+        size={16}
+        onClick={() => resizeBrush(1 / 1.2)}
+      />
+      <IconButton icon="on" label="Larger" keys="]" size={16} onClick={() => resizeBrush(1.2)} />
+    </label>
+  );
+}
+
+function SkeletonChoice() {
+  const fixed = store.project.value?.objects.find((item) => item.kind === "keypoints");
+  const all = templates();
+  return (
+    <div class="option">
+      <select
+        class="select"
+        aria-label="Skeleton"
+        value={store.template.value in all ? store.template.value : "person"}
+        disabled={Boolean(fixed)}
+        title={fixed ? `A project has one kind of skeleton: that of ${fixed.name}` : "Skeleton"}
+        onChange={(event) => {
+          store.template.value = event.currentTarget.value;
+        }}
+      >
+        {Object.entries(all).map(([name, { title }]) => (
+          <option key={name} value={name}>
+            {title}
+          </option>
+        ))}
+      </select>
+      <button
+        type="button"
+        class="button small"
+        disabled={Boolean(fixed)}
+        onClick={() => {
+          store.dialog.value = "skeleton";
+        }}
+      >
+        Edit
+      </button>
+    </div>
+  );
+}
+
+function SelectChoice() {
+  if (!pending.value && !selecting.value) return null;
+  return (
+    <div class="option">
+      <label class="option">
+        Smaller
+        <input
+          type="range"
+          min={0}
+          max={1}
+          step={0.05}
+          value={selectSize.value ?? 0.5}
+          aria-label="Size of the region"
+          onChange={(event) => {
+            selectSize.value = Number(event.currentTarget.value);
+          }}
+        />
+        Larger
+      </label>
+      <button
+        type="button"
+        class="button small"
+        onClick={() => viewer.value?.tool.cancel()}
+        title="Cancel (Esc)"
+      >
+        Cancel
+      </button>
+      <button
+        type="button"
+        class="button small primary"
+        disabled={!pending.value}
+        onClick={() => viewer.value?.tool.accept?.()}
+        title="Accept (Enter)"
+      >
+        Accept
+      </button>
+    </div>
+  );
+}
+
+/** One line over the canvas: what the tool in hand does, and its options. */
+export function ToolLine() {
+  const pointer = store.viewMode.value === "pointer";
+  const tool = store.tool.value;
+  const line = pointer
+    ? "Point at a place to see where it copies from"
+    : selecting.value && !pending.value
+      ? "Looking for the object ..."
+      : store.toolLine.value || toolHint();
+  return (
+    <div class="tool-line">
+      <span class="tool-hint" role="status">
+        {line}
+      </span>
+      {!pointer && (tool === "brush" || tool === "eraser") && <BrushSize />}
+      {!pointer && tool === "skeleton" && <SkeletonChoice />}
+      {!pointer && tool === "select" && <SelectChoice />}
+      <span class="spacer" />
+      <div class="option zoom">
+        <button
+          type="button"
+          class="icon-button"
+          aria-label="Zoom out"
+          title="Zoom out (-)"
+          onClick={() => viewer.value?.zoom(0.8)}
+        >
+          <span aria-hidden="true">−</span>
+        </button>
+        <button
+          type="button"
+          class="button small"
+          title="Fit the picture (0)"
+          onClick={() => viewer.value?.fit()}
+        >
+          Fit
+        </button>
+        <IconButton
+          icon="add"
+          label="Zoom in"
+          keys="+"
+          size={16}
+          onClick={() => viewer.value?.zoom(1.25)}
+        />
+      </div>
+    </div>
+  );
+}
+
+export function Hints() {
+  const project = store.project.value;
+  if (store.hintsSeen.value === "yes" || !project) return null;
+  const marked = Object.keys(project.marks).length > 0;
+  const tracked = Boolean(project.result);
+  const steps: [string, boolean][] = [
+    ["Drag over an object and press Enter", marked],
+    ["Press Track", tracked],
+    ["Watch, fix a frame, export", false],
+  ];
+  const now = steps.findIndex(([, done]) => !done);
+  return (
+    <aside class="hints" aria-label="First steps">
+      <ol>
+        {steps.map(([text, done], n) => (
+          <li key={text} class={done ? "done" : n === now ? "now" : ""}>
+            <span class="step" aria-hidden="true">
+              {done ? <Icon name="done" size={14} /> : n + 1}
+            </span>
+            {text}
+          </li>
+        ))}
+      </ol>
+      <IconButton
+        icon="close"
+        label="Hide these steps"
+        size={16}
+        onClick={() => {
+          store.hintsSeen.value = "yes";
+        }}
+      />
+    </aside>
+  );
+}

@@ -1,0 +1,199 @@
+import { api } from "../api.ts";
+import { stop, track } from "../commands.ts";
+import { type Quality, trackLabel } from "../core/state.ts";
+import * as store from "../store.ts";
+import { Icon } from "./icons.tsx";
+import { IconButton, Menu, type MenuEntry } from "./parts.tsx";
+
+export const VIEWS: { name: store.ViewMode; text: string; title: string }[] = [
+  { name: "overlay", text: "Overlay", title: "Colours over the picture" },
+  { name: "outline", text: "Outline", title: "Outlines only" },
+  { name: "solid", text: "Solid", title: "Full colours" },
+  { name: "cutout", text: "Cut-out", title: "The objects alone" },
+  { name: "trails", text: "Trails", title: "Where things came from" },
+  { name: "pointer", text: "Pointer", title: "Point at a place: where does it copy from?" },
+];
+
+const QUALITIES: [Quality, string][] = [
+  ["fast", "Fast"],
+  ["normal", "Normal"],
+  ["best", "Best"],
+];
+
+export function ThemeButton() {
+  const next = { auto: "light", light: "dark", dark: "auto" } as const;
+  const icon = { auto: "auto", light: "sun", dark: "moon" } as const;
+  const now = store.theme.value in next ? store.theme.value : "auto";
+  return (
+    <IconButton
+      icon={icon[now]}
+      label={`Colours: ${now === "auto" ? "as the system" : now}`}
+      onClick={() => {
+        store.theme.value = next[now];
+      }}
+    />
+  );
+}
+
+function projectMenu(): MenuEntry[] {
+  return [
+    {
+      text: "Open something else",
+      run: () => void store.openWith("Closing", () => api.close()),
+    },
+  ];
+}
+
+function TrackGroup() {
+  const job = store.job.value;
+  const project = store.project.value;
+  if (job) {
+    const share = job.total ? Math.min(1, job.done / job.total) : 0;
+    const words = { track: "Tracking", export: "Writing", select: "Selecting", color: "Colouring" };
+    const word = words[job.kind as keyof typeof words] ?? job.message ?? "Working";
+    return (
+      <div class="track-group">
+        <button type="button" class="button stop" onClick={() => void stop()}>
+          <span class="stop-square" aria-hidden="true" /> Stop
+        </button>
+        <div class="progress-text" role="status">
+          <span>
+            {word}
+            {job.total ? ` ${job.done} of ${job.total}` : ""}
+          </span>
+          <progress aria-label={word} max={1} value={job.total ? share : undefined} />
+        </div>
+      </div>
+    );
+  }
+  const { text, ready } = trackLabel(project);
+  return (
+    <div class="track-group">
+      <button
+        type="button"
+        class={ready ? "button primary" : "button"}
+        onClick={() => void track()}
+        disabled={!ready}
+        title={
+          ready
+            ? "Track (T)"
+            : text === "Tracked"
+              ? "Nothing has changed since"
+              : "Mark an object first"
+        }
+      >
+        {text === "Tracked" && <Icon name="done" size={16} />}
+        {text}
+      </button>
+    </div>
+  );
+}
+
+export function TopBar() {
+  const project = store.project.value!;
+  const { undo, redo } = project.undo;
+  return (
+    <header class="topbar">
+      <div class="topbar-left">
+        <Logo />
+        <h1 class="sr-only">{project.name}</h1>
+        <Menu label={`Project ${project.name}`} class="project-name" entries={projectMenu()}>
+          <span>{project.name}</span>
+          <Icon name="chevron" size={16} />
+        </Menu>
+        <IconButton
+          icon="undo"
+          label={undo ? `Undo: ${undo}` : "Undo"}
+          keys="Ctrl+Z"
+          disabled={!undo}
+          onClick={() => void store.undo("undo")}
+        />
+        <IconButton
+          icon="redo"
+          label={redo ? `Redo: ${redo}` : "Redo"}
+          keys="Ctrl+Shift+Z"
+          disabled={!redo}
+          onClick={() => void store.undo("redo")}
+        />
+      </div>
+      <TrackGroup />
+      <div class="topbar-right">
+        <fieldset class="segments" aria-label="View">
+          {VIEWS.map(({ name, text, title }) => (
+            <button
+              key={name}
+              type="button"
+              title={title}
+              aria-pressed={store.viewMode.value === name}
+              onClick={() => {
+                store.viewMode.value = name;
+              }}
+            >
+              {text}
+            </button>
+          ))}
+        </fieldset>
+        <select
+          class="select views"
+          aria-label="View"
+          value={store.viewMode.value}
+          onChange={(event) => {
+            store.viewMode.value = event.currentTarget.value as store.ViewMode;
+          }}
+        >
+          {VIEWS.map(({ name, text }) => (
+            <option key={name} value={name}>
+              {text}
+            </option>
+          ))}
+        </select>
+        <select
+          class="select"
+          aria-label="Quality"
+          title="Quality: better takes longer"
+          value={project.settings.quality}
+          onChange={(event) =>
+            void store.act({ type: "settings", quality: event.currentTarget.value })
+          }
+        >
+          {QUALITIES.map(([name, text]) => (
+            <option key={name} value={name}>
+              {text}
+            </option>
+          ))}
+        </select>
+        <button
+          type="button"
+          class="button"
+          disabled={!project.result}
+          title={project.result ? "Export (Ctrl+E)" : "Track first"}
+          onClick={() => {
+            store.exported.value = null;
+            store.dialog.value = "export";
+          }}
+        >
+          <Icon name="export" size={16} /> Export
+        </button>
+        <ThemeButton />
+        <IconButton
+          icon="help"
+          label="Keys"
+          keys="?"
+          onClick={() => {
+            store.dialog.value = "help";
+          }}
+        />
+      </div>
+    </header>
+  );
+}
+
+export function Logo() {
+  return (
+    <svg class="logo" width="24" height="24" viewBox="0 0 24 24" aria-hidden="true">
+      <rect x="1" y="1" width="22" height="22" rx="6" />
+      <circle cx="8.5" cy="12" r="4" />
+      <circle cx="15.5" cy="12" r="4" />
+    </svg>
+  );
+}

@@ -1,0 +1,126 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseSkeleton, skeletonText, templates } from "../src/core/skeletons.ts";
+import * as core from "../src/core/state.ts";
+
+const item = (kind: core.Kind, id: number): core.Item => ({
+  key: `${kind}:${id}`,
+  kind,
+  id,
+  name: `${kind} ${id}`,
+  color: "#112233",
+  visible: true,
+  locked: false,
+  joints: kind === "keypoints" ? ["a", "b"] : null,
+  edges: null,
+});
+
+function project(more: Partial<core.Project> = {}): core.Project {
+  return {
+    folder: "f",
+    name: "n",
+    video: {
+      ...{ name: "v", width: 4, height: 4, frames: 100, fps: 25, times: [] },
+      ...{ hasAudio: false, missing: false },
+    },
+    objects: [item("object", 1), item("point", 1), item("box", 2), item("keypoints", 1)],
+    marks: {},
+    result: null,
+    undo: { undo: null, redo: null },
+    job: null,
+    settings: { quality: "normal", range: null },
+    ...more,
+  };
+}
+
+const result = (stale: [number, number][]): core.Result => ({
+  ...{ start: 0, end: 100, stale, cuts: [], reliability: {}, present: {} },
+});
+
+test("what is said of each kind of thing on a frame", () => {
+  const marks: core.FrameMarks = {
+    objects: [1],
+    points: { "1": null },
+    boxes: { "2": [0, 0, 2, 2] },
+    keypoints: { "1": ["gone", "gone"] },
+  };
+  const all = project().objects.map((one) => core.markOf(marks, one));
+  assert.deepEqual(all, ["marked", "gone", "marked", "gone"]);
+  assert.deepEqual(
+    project().objects.map((one) => core.markOf({}, one)),
+    [null, null, null, null],
+  );
+  assert.equal(core.markOf({ gone: [1] }, item("object", 1)), "gone");
+  assert.equal(core.markOf({ keypoints: { "1": [null, [1, 2]] } }, item("keypoints", 1)), "marked");
+  assert.equal(core.markOf({ keypoints: { "1": [null, null] } }, item("keypoints", 1)), null);
+});
+
+test("the track button: nothing marked, marked, tracked, changed since", () => {
+  const marks = { "40": { objects: [1] }, "7": { gone: [1] }, "9": { objects: [77] } };
+  assert.deepEqual(core.trackLabel(project()), { text: "Track", ready: false });
+  assert.deepEqual(core.trackLabel(project({ marks })), { text: "Track", ready: true });
+  assert.deepEqual(core.markedFrames(project({ marks })), [7, 40]);
+  const tracked = (stale: [number, number][]) =>
+    core.trackLabel(project({ marks, result: result(stale) }));
+  assert.deepEqual(tracked([]), { text: "Tracked", ready: false });
+  assert.equal(
+    tracked([
+      [12, 30],
+      [30, 61],
+    ]).text,
+    "Track again (frames 12-60)",
+  );
+  assert.equal(
+    tracked([
+      [1, 2],
+      [30, 61],
+    ]).text,
+    "Track again (2 stretches)",
+  );
+});
+
+test("a job goes on with progress and ends with its end", () => {
+  const progress = { type: "progress", job: "track", done: 3, total: 9, frame: 2 } as const;
+  const job = core.jobAfter(null, progress);
+  assert.deepEqual(job, { kind: "track", done: 3, total: 9, frame: 2, message: "" });
+  assert.equal(core.jobAfter(job, { type: "state", revision: 4 }), job);
+  for (const type of ["done", "failed", "stopped"] as const) {
+    assert.equal(core.jobAfter(job, { type, kind: "track", message: "" }), null);
+  }
+});
+
+test("an older state never replaces a newer one", () => {
+  const at = (revision: number) => ({ revision }) as core.State;
+  assert.ok(core.isOlder(at(3), at(4)));
+  assert.ok(!core.isOlder(at(4), at(4)));
+  assert.ok(!core.isOlder(at(1), null));
+});
+
+test("the picked object stays picked while it is there", () => {
+  assert.equal(core.pickedAfter(project(), "box:2"), "box:2");
+  assert.equal(core.pickedAfter(project(), "box:9"), "object:1");
+  assert.equal(core.pickedAfter(null, "box:2"), null);
+});
+
+test("names count on from what is there", () => {
+  assert.equal(core.nextName(project(), "object"), "object 2");
+  assert.equal(core.nextName(project(), "keypoints"), "skeleton 1");
+});
+
+test("every template ties joints that it has, and can be written and read", () => {
+  for (const skeleton of Object.values(templates())) {
+    for (const [a, b] of skeleton.edges) {
+      assert.ok(skeleton.joints[a] && skeleton.joints[b] && a !== b);
+    }
+    const again = parseSkeleton(skeletonText(skeleton));
+    assert.deepEqual(again.joints, skeleton.joints);
+    const sorted = (edges: [number, number][]) => edges.map((e) => [...e].sort().join()).sort();
+    assert.deepEqual(sorted(again.edges), sorted(skeleton.edges));
+  }
+});
+
+test("a skeleton with a joint twice, or tied to nothing, is refused in one line", () => {
+  assert.throws(() => parseSkeleton("a\na"), /twice/);
+  assert.throws(() => parseSkeleton("a: b\nb"), /must stand above/);
+  assert.throws(() => parseSkeleton(" \n"), /one joint a line/);
+});

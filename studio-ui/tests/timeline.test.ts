@@ -1,0 +1,85 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import * as timeline from "../src/core/timeline.ts";
+
+test("a place on the timeline is the frame whose middle it is next to", () => {
+  for (const frames of [1, 7, 500]) {
+    for (let frame = 0; frame < frames; frame++) {
+      const x = timeline.xOfFrame(frame, 911, frames);
+      assert.equal(timeline.frameAtX(x, 911, frames), frame);
+    }
+    assert.equal(timeline.frameAtX(-5, 911, frames), 0);
+    assert.equal(timeline.frameAtX(9999, 911, frames), frames - 1);
+  }
+});
+
+test("the frame on show is the last that has begun, with uneven times too", () => {
+  const times = [0, 0.04, 0.05, 0.2, 1];
+  const wanted: [number, number][] = [
+    [-1, 0],
+    [0, 0],
+    [0.039, 0],
+    [0.05, 2],
+    [0.19, 2],
+    [0.2, 3],
+    [9, 4],
+  ];
+  for (const [seconds, frame] of wanted) assert.equal(timeline.frameAtTime(times, seconds), frame);
+  assert.equal(timeline.endTime(times, 3), 0.2);
+  assert.ok(Math.abs(timeline.endTime(times, 5) - 1.8) < 1e-9);
+});
+
+test("stretches of true, and stretches that touch made one", () => {
+  assert.deepEqual(timeline.stretchesOf([true, true, false, true], 10), [
+    [10, 12],
+    [13, 14],
+  ]);
+  assert.deepEqual(
+    timeline.merged([
+      [5, 9],
+      [0, 2],
+      [2, 3],
+      [7, 12],
+      [4, 4],
+    ]),
+    [
+      [0, 3],
+      [5, 12],
+    ],
+  );
+});
+
+test("doubtful is below one half; where nothing is known nothing is doubted", () => {
+  assert.deepEqual(timeline.doubtful([0.9, 0.4, null, 0.1, 0.2, 0.5], 100), [
+    [101, 102],
+    [103, 105],
+  ]);
+});
+
+test("the next stretch begins after this frame, or is the first again", () => {
+  const stretches: timeline.Stretch[] = [
+    [30, 40],
+    [5, 9],
+    [8, 12],
+  ];
+  assert.equal(timeline.nextStart(stretches, 0), 5);
+  assert.equal(timeline.nextStart(stretches, 5), 30);
+  assert.equal(timeline.nextStart(stretches, 31), 5);
+  assert.equal(timeline.previousStart(stretches, 30), 5);
+  assert.equal(timeline.previousStart(stretches, 5), 30);
+  assert.equal(timeline.nextStart([], 5), null);
+});
+
+test("ticks have room and are round numbers", () => {
+  assert.equal(timeline.tickStep(48, 1108), 5);
+  assert.equal(timeline.tickStep(90000, 1000), 10000);
+  assert.equal(timeline.tickStep(3, 1000), 1);
+});
+
+test("times and stretches in words", () => {
+  assert.equal(timeline.clock(0), "0:00.00");
+  assert.equal(timeline.clock(61.239), "1:01.23");
+  assert.equal(timeline.clock(3605.5), "1:00:05.50");
+  assert.equal(timeline.named([12, 61]), "frames 12-60");
+  assert.equal(timeline.named([3, 4]), "frame 3");
+});

@@ -1,0 +1,299 @@
+"""The studio from open to export, as a page uses it, with real workers and the real model."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import signal
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from studio_client import do, events, pixels_of, png_of, project_of, studio_client, wait_for_job
+from synthetic import moving_clip
+from video_clips import write_clip
+
+from chromatrack.runs.reader import read_result
+from chromatrack.video.reader import read_frame
+
+FRAMES = 10
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    frames = moving_clip(frames=FRAMES, objects=2, radius=16)
+    path = tmp_path_factory.mktemp("clip") / "my clip.mp4"
+    write_clip(path, [frame.rgb for frame in frames])
+    return path, frames
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    with studio_client(tmp_path_factory.mktemp("home")) as made:
+        yield made
+
+
+@pytest.fixture
+def opened(client, clip, tmp_path):
+    """The client with a project of its own."""
+    video = shutil.copy(clip[0], tmp_path / "clip.mp4")
+    assert client.post("/api/open", json={"path": str(video)}).status_code == 200
+    yield client
+    wait_for_job(client)
+    assert client.post("/api/close").status_code == 200
+
+
+def iou(a, b):
+    return (a & b).sum() / (a | b).sum()
+
+
+def test_a_video_is_opened_and_its_frames_are_exact(opened, clip):
+    project = project_of(opened)
+    told = project["video"]
+    assert (told["width"], told["height"], told["frames"]) == (160, 96, FRAMES)
+    assert len(told["times"]) == FRAMES and not told["missing"]
+    for index in (7, 2, 3, 9, 0, 8):
+        shown = pixels_of(opened.get(f"/api/frames/{index}")).astype(int)
+        exact = read_frame(clip[0], index=index).rgb.astype(int)
+        assert np.abs(shown - exact).mean() < 4
+    assert opened.get(f"/api/frames/{FRAMES}").status_code == 404
+    assert opened.get("/api/frames/-1").status_code == 404
+
+
+def test_an_unchanged_frame_is_not_sent_twice(opened):
+    first = opened.get("/api/frames/1")
+    again = opened.get("/api/frames/1", headers={"if-none-match": first.headers["etag"]})
+    assert again.status_code == 304 and not again.content
+
+
+def test_painting_takes_pixels_from_others_but_not_from_locked_ones(opened, clip):
+    for name in ("a", "b", "c"):
+        do(opened, type="add", kind="object", name=name)
+    left, right = np.zeros((2, 96, 160), dtype=bool)
+    left[10:50, 10:60] = right[10:50, 40:100] = True
+    do(opened, type="mask", id=1, frame=2, png=png_of(left))
+    do(opened, type="mask", id=2, frame=2, png=png_of(right))
+    ids = pixels_of(opened.get("/api/masks/2?of=marks"))
+    assert (ids == np.where(right, 2, np.where(left, 1, 0))).all()
+    do(opened, type="change", key="object:2", locked=True)
+    do(opened, type="mask", id=3, frame=2, png=png_of(left | right))
+    ids = pixels_of(opened.get("/api/masks/2?of=marks"))
+    assert (ids == np.where(right, 2, np.where(left, 3, 0))).all()
+    assert project_of(opened)["marks"]["2"]["objects"] == [2, 3]
+    refused = opened.post(
+        "/api/actions", json={"type": "mask", "id": 2, "frame": 2, "png": png_of(left)}
+    )
+    assert refused.status_code == 422 and "locked" in refused.json()["error"]
+
+
+def test_undo_and_redo_bring_back_pixels(opened, clip):
+    do(opened, type="add", kind="object")
+    mask = clip[1][0].mask == 1
+    do(opened, type="mask", id=1, frame=0, png=png_of(mask))
+    assert opened.post("/api/undo").json()["label"] == "Paint object 1 on frame 0"
+    assert opened.get("/api/masks/0?of=marks").status_code == 404
+    assert project_of(opened)["undo"]["redo"] == "Paint object 1 on frame 0"
+    opened.post("/api/redo")
+    assert ((pixels_of(opened.get("/api/masks/0?of=marks")) > 0) == mask).all()
+    opened.post("/api/undo"), opened.post("/api/undo")
+    assert opened.post("/api/undo").status_code == 422
+
+
+def test_a_mask_painted_on_an_older_state_is_refused(opened, clip):
+    do(opened, type="add", kind="object")
+    old = opened.get("/api/state").json()["revision"]
+    mask = png_of(clip[1][0].mask == 1)
+    do(opened, type="mask", id=1, frame=0, png=mask, revision=old)
+    late = {"type": "mask", "id": 1, "frame": 0, "png": mask, "revision": old}
+    refused = opened.post("/api/actions", json=late)
+    assert refused.status_code == 409 and refused.json()["revision"] > old
+    do(opened, type="mask", id=1, frame=1, png=mask, revision=old)  # another frame
+
+
+def test_merging_makes_one_of_two(opened, clip):
+    do(opened, type="add", kind="object")
+    do(opened, type="add", kind="object")
+    do(opened, type="mask", id=1, frame=0, png=png_of(clip[1][0].mask == 1))
+    do(opened, type="mask", id=2, frame=0, png=png_of(clip[1][0].mask == 2))
+    do(opened, **{"type": "merge", "from": "object:2", "into": "object:1"})
+    ids = pixels_of(opened.get("/api/masks/0?of=marks"))
+    assert ((ids == 1) == (clip[1][0].mask > 0)).all() and set(np.unique(ids)) == {0, 1}
+    assert [one["key"] for one in project_of(opened)["objects"]] == ["object:1"]
+
+
+def test_select_finds_the_disc_that_is_clicked(opened, clip):
+    x, y = clip[1][3].centres[2]
+    response = opened.post("/api/select", json={"frame": 3, "inside": [[x, y]]})
+    assert iou(pixels_of(response) > 0, clip[1][3].mask == 2) > 0.8
+
+
+def test_the_pointer_points_where_the_disc_was(opened, clip):
+    do(opened, type="add", kind="object")
+    do(opened, type="mask", id=1, frame=0, png=png_of(clip[1][0].mask == 1))
+    x, y = clip[1][6].centres[1]
+    told = opened.get("/api/pointer/6", params={"x": x, "y": y}).json()
+    assert np.hypot(told["target"][0] - x, told["target"][1] - y) < 8
+    assert [one["frame"] for one in told["references"]] == [0, 2, 3, 4, 5]
+    cells = [(one["frame"], *cell) for one in told["references"] for cell in one["cells"]]
+    assert sum(cell[3] for cell in cells) == pytest.approx(1, abs=0.01)
+    near = [
+        np.hypot(cx - clip[1][f].centres[1][0], cy - clip[1][f].centres[1][1]) < 16
+        for f, cx, cy, _ in cells
+    ]
+    assert np.mean(near) > 0.7
+
+
+def test_from_marks_over_tracks_and_a_correction_to_exports(opened, clip):
+    _, truth = clip
+    assert opened.post("/api/track", json={}).status_code == 422  # nothing is marked
+    do(opened, type="add", kind="object", name="red")
+    do(opened, type="add", kind="point")
+    do(opened, type="add", kind="box")
+    do(opened, type="mask", id=1, frame=0, png=png_of(truth[0].mask == 1))
+    do(opened, type="point", id=1, frame=0, at=list(truth[0].centres[2]))
+    x, y = truth[0].centres[2]
+    do(opened, type="box", id=1, frame=0, at=[x - 16, y - 16, 32, 32])
+    with events(opened) as ws:
+        assert ws.receive_json()["type"] == "state"
+        assert opened.post("/api/track", json={}).status_code == 202
+        assert opened.post("/api/track", json={}).status_code == 409
+        told = []
+        while not told or told[-1]["type"] not in ("done", "failed", "stopped"):
+            told.append(ws.receive_json())
+    assert told[-1]["type"] == "done", told[-1]
+    progress = [one for one in told if one["type"] == "progress"]
+    assert progress[-1]["done"] == FRAMES == progress[-1]["total"]
+    project = wait_for_job(opened)
+    result = project["result"]
+    assert (result["start"], result["end"], result["stale"]) == (0, FRAMES, [])
+    assert set(result["reliability"]) == {"object:1", "point:1", "box:1"}
+    assert all(len(values) == FRAMES for values in result["present"].values())
+    found = pixels_of(opened.get("/api/masks/5"))
+    assert iou(found == 1, truth[5].mask == 1) > 0.8
+    tracks = opened.get("/api/tracks").json()
+    x, y = truth[5].centres[2]
+    assert np.hypot(tracks["points"]["1"]["x"][5] - x, tracks["points"]["1"]["y"][5] - y) < 3
+    assert len(tracks["boxes"]["1"]["width"]) == FRAMES
+
+    do(opened, type="mask", id=1, frame=6, png=png_of(truth[6].mask == 1))
+    assert project_of(opened)["result"]["stale"] == [[1, FRAMES]]
+    assert opened.post("/api/track").status_code == 202
+    assert wait_for_job(opened)["result"]["stale"] == []
+    assert ((pixels_of(opened.get("/api/masks/6")) == 1) == (truth[6].mask == 1)).all()
+    assert opened.post("/api/track", json={}).status_code == 422  # nothing is stale
+
+    folder = opened.studio.project.folder
+    assert read_result(folder).complete  # an ordinary run
+    _exports(opened, truth)
+
+
+def _exports(opened, truth):
+    for name in ("tidy-csv", "overlay", "cutout"):
+        assert opened.post("/api/export", json={"format": name}).status_code == 202
+        wait_for_job(opened)
+        address = list(opened.studio.jobs.exports)[-1]
+        content = opened.get(f"/api/exports/{address}")
+        assert content.status_code == 200
+        if name == "tidy-csv":
+            assert content.text.count("\n") == 1 + 3 * FRAMES and "red" in content.text
+        if name == "cutout":
+            with zipfile.ZipFile(io.BytesIO(content.content)) as packed:
+                assert len(packed.namelist()) == FRAMES
+        preview = opened.get("/api/export-preview", params={"format": name})
+        if name == "tidy-csv":
+            assert "red" in preview.json()["text"]
+        else:
+            assert pixels_of(preview).shape[:2] == (96, 160)
+
+
+def test_stop_keeps_what_is_done_and_track_goes_on(opened, clip):
+    do(opened, type="add", kind="object")
+    do(opened, type="mask", id=1, frame=0, png=png_of(clip[1][0].mask == 1))
+    with events(opened) as ws:
+        opened.post("/api/track")
+        while ws.receive_json()["type"] != "progress":
+            pass
+        opened.post("/api/stop")
+        while (told := ws.receive_json())["type"] not in ("done", "stopped", "failed"):
+            pass
+    project = wait_for_job(opened)
+    assert told["type"] == "stopped", told
+    assert 0 < project["result"]["end"] < FRAMES and not project["result"]["complete"]
+    assert opened.get("/api/masks/0").status_code == 200
+    opened.post("/api/track")
+    assert wait_for_job(opened)["result"]["end"] == FRAMES
+
+
+@pytest.mark.parametrize("which", ["decoder", "model"])
+def test_a_worker_that_is_killed_is_told_and_starts_anew(opened, clip, which):
+    do(opened, type="add", kind="object")
+    worker = getattr(opened.studio, which)
+    with events(opened) as ws:
+        os.kill(worker.pid, signal.SIGKILL)
+        while (told := ws.receive_json())["type"] != "worker":
+            pass
+    assert told["which"] == which and "nothing is lost" in told["message"]
+    assert pixels_of(opened.get("/api/frames/4")).shape == (96, 160, 3)
+    x, y = clip[1][0].centres[1]
+    assert opened.post("/api/select", json={"frame": 0, "inside": [[x, y]]}).status_code == 200
+    assert len(project_of(opened)["objects"]) == 1
+
+
+def test_a_job_whose_worker_is_killed_fails_and_can_go_on(opened, clip):
+    do(opened, type="add", kind="object")
+    do(opened, type="mask", id=1, frame=0, png=png_of(clip[1][0].mask == 1))
+    with events(opened) as ws:
+        opened.post("/api/track")
+        while ws.receive_json()["type"] != "progress":
+            pass
+        os.kill(opened.studio.model.pid, signal.SIGKILL)
+        while (told := ws.receive_json())["type"] not in ("done", "stopped", "failed"):
+            pass
+    assert told["type"] == "failed"
+    wait_for_job(opened)
+    opened.post("/api/track")
+    assert wait_for_job(opened)["result"]["end"] == FRAMES
+
+
+def test_a_run_of_the_command_line_is_a_project(client, clip, tmp_path):
+    from chromatrack.cli.main import main
+    from chromatrack.formats.masks import write_mask
+
+    video = Path(shutil.copy(clip[0], tmp_path / "clip.mp4"))
+    write_mask(tmp_path / "first.png", clip[1][0].mask)
+    run = tmp_path / "run"
+    given = ["track", str(video), "--masks", str(tmp_path / "first.png"), "--output", str(run)]
+    assert main(given) == 0
+    assert client.post("/api/open", json={"path": str(run)}).status_code == 200
+    project = project_of(client)
+    assert [one["key"] for one in project["objects"]] == ["object:1", "object:2"]
+    assert project["result"]["end"] == FRAMES and project["result"]["stale"] == []
+    assert client.post("/api/close").status_code == 200
+    video.unlink()
+    assert client.post("/api/open", json={"path": str(run)}).status_code == 200
+    assert project_of(client)["video"]["missing"]
+    assert client.get("/api/frames/0").status_code == 422
+    assert client.get("/api/masks/3").status_code == 200
+    assert client.post("/api/close").status_code == 200
+
+
+def test_upload_and_close(client, clip):
+    with clip[0].open("rb") as file:
+        sent = client.post("/api/upload", files={"file": ("../../évil name.mp4", file)})
+    assert sent.status_code == 200, sent.text
+    project = project_of(client)
+    assert project["name"] == "évil name" and project["video"]["frames"] == FRAMES
+    folder = client.studio.project.folder
+    assert folder.parent == client.studio.library.home
+    assert client.get("/api/state").json()["recent"][0]["path"] == str(folder)
+    client.post("/api/close")
+    assert project_of(client) is None
+
+
+def test_an_upload_that_is_no_video_leaves_nothing(client):
+    before = sorted(client.studio.library.home.iterdir())
+    sent = client.post("/api/upload", files={"file": ("a.mp4", b"no video")})
+    assert sent.status_code == 422 and "video" in sent.json()["error"]
+    assert sorted(client.studio.library.home.iterdir()) == before

@@ -1,0 +1,52 @@
+"""Clicks on rendered clips whose masks are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from synthetic import moving_clip
+from video_clips import write_clip
+
+from chromatrack.tracking.frame_looks import FrameLooks
+from chromatrack.tracking.smart_select import select
+from chromatrack.tracking.tracker import Tracker
+
+
+@pytest.fixture(scope="module")
+def embedder():
+    return Tracker.from_pretrained("small").embedder
+
+
+def looked_at(embedder, path, *, radius, seed):
+    frames = moving_clip(frames=1, size=(180, 320), radius=radius, objects=3, seed=seed)
+    clip = write_clip(path / "clip.mp4", [frames[0].rgb], options={"qp": "10"})
+    return FrameLooks(embedder, clip).look(0), frames[0]
+
+
+def iou(a, b):
+    return (a & b).sum() / (a | b).sum()
+
+
+@pytest.mark.parametrize(("radius", "seed"), [(16, 0), (34, 1)])
+def test_one_click_finds_a_disc(embedder, tmp_path, radius, seed):
+    look, frame = looked_at(embedder, tmp_path, radius=radius, seed=seed)
+    for number, (x, y) in frame.centres.items():
+        truth = frame.mask == number
+        for place in ((x, y + radius / 2),):
+            assert iou(select(look, inside=[place]), truth) >= 0.8, (number, place)
+
+
+def test_a_click_outside_takes_away(embedder, tmp_path):
+    look, frame = looked_at(embedder, tmp_path, radius=34, seed=0)
+    one, other = frame.centres[1], frame.centres[2]
+    both = select(look, inside=[one, other])
+    assert iou(both, np.isin(frame.mask, [1, 2])) >= 0.8
+    left = select(look, inside=[one], outside=[other])
+    assert left[round(one[1]), round(one[0])] and not left[round(other[1]), round(other[0])]
+    assert iou(left, frame.mask == 1) >= 0.8
+
+
+def test_dragging_further_selects_more(embedder, tmp_path):
+    look, frame = looked_at(embedder, tmp_path, radius=34, seed=0)
+    areas = [select(look, inside=[frame.centres[1]], size=size).sum() for size in (0.05, 0.4, 0.95)]
+    assert areas[0] < areas[1] < areas[2]

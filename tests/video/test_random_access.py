@@ -1,0 +1,52 @@
+"""Frames in any order are the frames that are read in order."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+from video_clips import pictures, write_clip
+
+from chromatrack.errors import BeyondEndError
+from chromatrack.video.random_access import FrameReader, FrameTimes
+from chromatrack.video.reader import read_frames
+
+COUNT = 150
+CODECS = {
+    "many B pictures": ("libx264", {"g": "60", "bf": "4", "b-pyramid": "normal", "qp": "20"}),
+    "one key picture": ("libx264", {"g": "250", "bf": "3", "qp": "24"}),
+    "no B pictures": ("libx264", {"g": "40", "bf": "0", "qp": "20"}),
+    "HEVC": ("libx265", {"x265-params": "log-level=none:keyint=50:bframes=4"}),
+    "ffv1": ("ffv1", {"level": "3", "slicecrc": "1"}),
+}
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_frames_in_any_order_are_exact(tmp_path, name):
+    codec, options = CODECS[name]
+    suffix = "mkv" if codec == "ffv1" else "mp4"
+    clip = write_clip(tmp_path / f"clip.{suffix}", pictures(COUNT), codec=codec, options=options)
+    exact = [frame.rgb for frame in read_frames(clip)]
+    known = FrameTimes.of(clip)
+    assert np.allclose(known.times, [frame.pts_seconds for frame in read_frames(clip)])
+    reader = FrameReader(clip, known=known)
+    rng = np.random.default_rng(0)
+    for index in [*rng.integers(0, COUNT, 25).tolist(), 149, 148, 147, 60, 61, 62, 0, 1, 100]:
+        assert (reader.read(index) == exact[index]).all(), index
+    run = [rgb for _, (_, rgb) in zip(range(70), reader.read_from(70), strict=False)]
+    assert all((a == b).all() for a, b in zip(run, exact[70:140], strict=True))
+    with pytest.raises(BeyondEndError):
+        reader.read(COUNT)
+    assert (reader.read(75) == exact[75]).all()
+    assert reader.read(80, size=(24, 32)).shape == (24, 32, 3)
+    reader.close()
+
+
+def test_folders_of_pictures_too(tmp_path):
+    for index, rgb in enumerate(pictures(5)):
+        Image.fromarray(rgb).save(tmp_path / f"f{index}.png")
+    reader = FrameReader(tmp_path)
+    assert (reader.read(3) == pictures(5)[3]).all()
+    assert len(FrameTimes.of(tmp_path).times) == 5
+    with pytest.raises(BeyondEndError):
+        reader.read(5)
