@@ -141,4 +141,4 @@ def test_runs_are_exported_in_a_chain(made, tmp_path, capsys):
     assert (tmp_path / "out/jobs/a/export.csv").read_bytes() == alone.read_bytes()
     path.write_text("video,masks,command,to\na.mp4,given,track+export,tidy\n")
     assert main(words) == 2
-    assert "format: expected one of tidy-csv" in capsys.readouterr().err
+    assert "format: expected such as tidy-csv" in capsys.readouterr().err

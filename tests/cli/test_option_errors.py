@@ -13,9 +13,12 @@ TRACK = ["track", "clip.mp4", "-o", "out"]
     ("arguments", "said"),
     [
         (["track"], "expected VIDEO and --output, got none; see chromatrack track --help"),
-        ([], "expected a command (frame, track, "),
+        ([], "expected a command (studio, frame, track, "),
         (["evaluate"], "expected a command (davis, vip, "),
-        (["trak", "x"], "'trak': expected a command (did you mean track?), one of frame, tra"),
+        (
+            ["trak", "x"],
+            "'trak': expected a command (did you mean track?), one of studio, frame, tra",
+        ),
         (["evaluate", "davi"], "'davi': expected a command (did you mean davis?), one of davis, "),
         ([*TRACK, "--maskz", "x"], "--maskz: no option of `chromatrack track` (did you mean --mas"),
         ([*TRACK, "--zzz"], "--zzz: no option of `chromatrack track`; see chromatrack track --he"),

@@ -279,6 +279,10 @@ def test_coco_boxes_keypoints_and_outlines_of_one_file(tmp_path):
         "annotations": [
             {"id": 1, "image_id": 1, "category_id": 1, "bbox": [2, 4, 20, 10], "segmentation": []},
             {"id": 2, "image_id": 1, "category_id": 2, "keypoints": [2, 4, 2, 6, 8, 1]},
+            {  # a skeleton that is not seen is no box
+                **{"id": 4, "image_id": 1, "category_id": 2, "bbox": [2, 4, 20, 10]},
+                "keypoints": [],
+            },
             {
                 **{"id": 3, "image_id": 1, "category_id": 1, "bbox": [4, 2, 8, 6]},
                 "segmentation": [[4, 2, 12, 2, 12, 8, 4, 8]],

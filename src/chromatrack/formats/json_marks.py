@@ -161,13 +161,25 @@ def read_coco_marks(given: GivenFile, source: MarkedSource) -> FileMarks:
     return replace(found, boxes=boxes, keypoints=poses, skeleton=skeleton)
 
 
+def _categories_with_joints(data: JsonValue) -> list[object]:
+    """Ids of categories that are skeletons: an annotation of one without joints is not seen."""
+    categories = data.get("categories")
+    return [
+        item.value.get("id")
+        for item in (categories.items() if categories is not None else ())
+        if isinstance(item.value, dict) and item.value.get("keypoints")
+    ]
+
+
 def _coco_boxes(
     data: JsonValue, annotations: Sequence[JsonValue], source: MarkedSource
 ) -> Iterator[BoxMark]:
+    posed = _categories_with_joints(data)
     boxes = [
         item
         for item in annotations
         if item.get("bbox") is not None
+        and not ("keypoints" in item and item.value.get("category_id") in posed)
         and "segmentations" not in item
         and not has_area(item.value.get("segmentation"))
         and not has_joints(item)
