@@ -37,7 +37,8 @@ def kill_at_random(
 ) -> list[str]:
     """Run a batch, killing its driver or any process of it at random times, until it is complete.
 
-    Half of the kills, an even number, are of drivers.
+    Half of the kills, an even number, are of drivers. A batch that is complete sooner ends with
+    fewer: nothing is left of it to be killed.
 
     Returns:
         What was killed: "driver" or "worker".
@@ -47,7 +48,7 @@ def kill_at_random(
     chance.shuffle(planned)
     process = begin()
     deadline = time.monotonic() + 120
-    while process.poll() is None or process.returncode != 0 or len(killed) < kills:
+    while process.poll() != 0:
         assert time.monotonic() < deadline, f"not done: {process.err()}"
         if process.poll() is not None:
             assert process.returncode in (0, -signal.SIGKILL), process.err()

@@ -111,7 +111,7 @@ def test_marks_elsewhere_are_told_by_what_they_are(memory, tmp_path):
 
 
 def test_a_batch_killed_over_a_store_by_url_ends_as_one_here(tmp_path):
-    jobs = write_jobs(tmp_path / "in", 16, command="track+count", seconds=0.04)
+    jobs = write_jobs(tmp_path / "in", 16, command="track+count", seconds=0.3)
     begin = drive_in_fork(jobs, f"file://{tmp_path / 'out'}", retries=9)
     kill_at_random(lambda: Fork(begin), kills=4, seed=3, longest_seconds=0.8)
     drive(jobs, tmp_path / "calm")

@@ -37,12 +37,12 @@ def wait_for(sign: Callable[[], bool], process: Fork) -> None:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_batch_killed_again_and_again_ends_as_one_undisturbed(seed, tmp_path):
     broken = {f"v{n}": {"how": ""} for n in (3, 17)}
-    jobs = write_jobs(tmp_path / "in", 40, command="track+count", seconds=0.04, **broken)
+    jobs = write_jobs(tmp_path / "in", 40, command="track+count", seconds=0.3, **broken)
     for number in (3, 17):
         (tmp_path / f"in/v{number}.txt").write_text("broken")
     begin = drive_in_fork(jobs, tmp_path / "out", retries=9)
     killed = kill_at_random(lambda: Fork(begin), kills=8, seed=seed, longest_seconds=0.6)
-    assert {"driver", "worker"} == set(killed)
+    assert {"driver", "worker"} == set(killed) and len(killed) >= 4
     drive(jobs, tmp_path / "calm")
     assert contents(tmp_path / "out") == contents(tmp_path / "calm")
     assert without_times(tmp_path / "out") == without_times(tmp_path / "calm")
