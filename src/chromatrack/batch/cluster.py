@@ -32,7 +32,7 @@ class RayWorkers:
             InputError: Ray is not installed, or there is no cluster at the address.
         """
         try:
-            import ray
+            import ray  # pyright: ignore[reportMissingImports]
         except ImportError:
             raise InputError(
                 "ray: expected the package, got none; install it with pip install 'chromatrack["
