@@ -23,6 +23,14 @@ Names = Mapping[tuple[Kind, int], str]
 """What things are called, by kind and id, where they have a name."""
 
 
+Color = tuple[int, int, int]
+"""Red, green and blue, sRGB, 0 to 255."""
+
+
+Colors = Mapping[tuple[Kind, int], Color]
+"""The colours that users gave things, by kind and id, where they gave one."""
+
+
 @dataclass(frozen=True)
 class PointMark:
     """Where the user says point `id` is on `frame`, px; x = y = None: declared lost there."""

@@ -15,7 +15,7 @@ from synthetic import moving_clip, write_clip
 
 from chromatrack.cli.main import main
 from chromatrack.errors import InputError
-from chromatrack.formats.csv_tables import csv_cell, read_boxes, read_names, read_points
+from chromatrack.formats.csv_tables import csv_cell, read_boxes, read_looks, read_points
 from chromatrack.formats.json_fields import names_from_plain, plain_names
 from chromatrack.formats.masks import write_mask
 from chromatrack.runs.correct import correct
@@ -162,14 +162,14 @@ def test_the_overlay_shows_them(tracker, film, clip, tmp_path):
 )
 def test_tables_of_marks_may_have_names(tmp_path, text, names):
     (tmp_path / "p.csv").write_text(text)
-    assert read_names(tmp_path / "p.csv") == names
+    assert read_looks(tmp_path / "p.csv").names == names
     assert read_points(tmp_path / "p.csv")[0].frame == 0
 
 
 def test_one_thing_has_one_name(tmp_path):
     (tmp_path / "p.csv").write_text("id,frame,x,y,name\n1,0,5,5,cow\n1,1,5,5,dog\n")
     with pytest.raises(InputError, match="line 3: id 1 is called 'cow' before, here 'dog'"):
-        read_names(tmp_path / "p.csv")
+        read_looks(tmp_path / "p.csv")
 
 
 @given(st.dictionaries(st.integers(0, 10**6), st.text(min_size=1, max_size=20)))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from chromatrack.formats.marked_source import MarkedSource
-    from chromatrack.structures import KeypointMark, Kind, Skeleton, Source
+    from chromatrack.structures import KeypointMark, Skeleton, Source
     from chromatrack.tracking.marks import Marks
 
 
@@ -96,6 +96,7 @@ def read_mark_files(
     from chromatrack.formats.csv_tables import read_boxes, read_points
     from chromatrack.formats.keypoints import read_keypoints, read_skeleton
     from chromatrack.formats.polygons import read_polygons
+    from chromatrack.formats.table_marks import keep_looks
     from chromatrack.tracking.mark_checks import add_polygons
     from chromatrack.tracking.marks import Marks
 
@@ -118,13 +119,18 @@ def read_mark_files(
     if files.keypoints:
         own, keypoints = read_keypoints(files.keypoints, skeleton=skeleton, source=source)
         skeleton = own if skeleton is None else _drawn_with(skeleton, own)
+    if files.points:
+        keep_looks(files.points, "point", source)
+    if files.boxes:
+        keep_looks(files.boxes, "box", source)
     marks = Marks(
         masks=masks,
         points=read_points(files.points, source=source) if files.points else (),
         boxes=read_boxes(files.boxes, source=source) if files.boxes else (),
         keypoints=keypoints,
         skeleton=skeleton,
-        names={**source.names, **table_names(files.points, files.boxes)},
+        names=source.names,
+        colors=source.colors,
     )
     if any_format is not None:
         marks = joined(any_format, marks)
@@ -178,19 +184,6 @@ def tell_warned(source: MarkedSource) -> None:
     for note in source.notes:
         if note.warned:
             warnings.warn(note.text, stacklevel=3)
-
-
-def table_names(points: Path | None, boxes: Path | None) -> dict[tuple[Kind, int], str]:
-    """What the tables' points and boxes are called, where they have a column for it."""
-    from chromatrack.formats.csv_tables import read_names
-
-    tables: tuple[tuple[Kind, Path | None], ...] = (("point", points), ("box", boxes))
-    return {
-        (kind, number): name
-        for kind, table in tables
-        if table is not None
-        for number, name in read_names(table).items()
-    }
 
 
 def _read_masks(names: Many, source: MarkedSource, *, one_frame: bool) -> Mapping[int, np.ndarray]:

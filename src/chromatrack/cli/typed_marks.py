@@ -42,6 +42,7 @@ class TypedMarks:
         lost: object 3 is not there on frame 40: 3@40; else box:3@40, point:3@40 or, for all or one
             of a skeleton's joints, keypoints:3@40, keypoints:3/knee@40.
         name: what 1 is called: 1=cow; where kinds share ids, point:1=nose.
+        color: what 1 is drawn in: 1=orange, 1=#ff8000; where kinds share ids, point:1=orange.
     """
 
     box: Annotated[Many, UseAppendAction, arg(metavar="ID@FRAME:X,Y,WIDTH,HEIGHT ...")] = ()
@@ -50,6 +51,7 @@ class TypedMarks:
     box_as_mask: bool = False
     lost: Annotated[Many, UseAppendAction, arg(metavar="[KIND:]ID@FRAME ...")] = ()
     name: Annotated[Many, UseAppendAction, arg(metavar="[KIND:]ID=NAME ...")] = ()
+    color: Annotated[Many, UseAppendAction, arg(metavar="[KIND:]ID=COLOR ...")] = ()
 
 
 def each(given: Many) -> Iterable[str]:
@@ -162,7 +164,8 @@ def with_typed(
     if typed.box_as_mask:
         marks = _cut_out(marks, video)
     marks = with_lost(marks, each(typed.lost), frame_of, known=known)
-    return with_names(marks, each(typed.name), known=known)
+    marks = with_names(marks, each(typed.name), known=known)
+    return with_colors(marks, each(typed.color), known=known)
 
 
 def _cut_out(marks: Marks, video: Source) -> Marks:
@@ -246,13 +249,37 @@ def with_names(marks: Marks, texts: Iterable[str], *, known: Marks | None = None
     Raises:
         InputError: not such a text, two names for one thing, or nothing of that id is marked.
     """
-    named: dict[Thing, str] = {}
+    named = _said_of_things(marks, known, texts, "name", "ID=NAME such as 1=cow, or point:1=nose")
+    return replace(marks, names={**marks.names, **named})
+
+
+def with_colors(marks: Marks, texts: Iterable[str], *, known: Marks | None = None) -> Marks:
+    """Colours added: `1=orange` to all that is marked with id 1, `point:1=#ff8000` to one kind.
+
+    Raises:
+        InputError: as `with_names`, or no colour.
+    """
+    from chromatrack.formats.color_text import read_color
+
+    form = "ID=COLOR such as 1=orange, or point:1=#ff8000"
+    drawn = {
+        thing: read_color(text, f"color {text!r}")
+        for thing, text in _said_of_things(marks, known, texts, "color", form).items()
+    }
+    return replace(marks, colors={**marks.colors, **drawn})
+
+
+def _said_of_things(
+    marks: Marks, known: Marks | None, texts: Iterable[str], option: str, form: str
+) -> dict[Thing, str]:
+    """What texts such as `1=cow` say of each thing."""
+    said: dict[Thing, str] = {}
     for text in texts:
-        what = f"name {text!r}"
-        head, _, name = text.partition("=")
+        what = f"{option} {text!r}"
+        head, _, value = text.partition("=")
         kind, number = _kind_and_id(head)
-        if number is None or not name.strip():
-            raise InputError(f"{what}: expected ID=NAME such as 1=cow, or point:1=nose")
+        if number is None or not value.strip():
+            raise InputError(f"{what}: expected {form}")
         found = things(marks, known)
         if kind is not None:
             _check_known(what, kind, number, found)
@@ -260,9 +287,11 @@ def with_names(marks: Marks, texts: Iterable[str], *, known: Marks | None = None
         if not meant:
             raise InputError(f"{what}: expected the id of something marked, got none of {number}")
         for thing in meant:
-            if named.setdefault(thing, name.strip()) != name.strip():
-                raise InputError(f"{what}: expected one name for it, got {named[thing]!r} as well")
-    return replace(marks, names={**marks.names, **named})
+            if said.setdefault(thing, value.strip()) != value.strip():
+                raise InputError(
+                    f"{what}: expected one {option} for it, got {said[thing]!r} as well"
+                )
+    return said
 
 
 def things(*given: Marks | None) -> set[Thing]:

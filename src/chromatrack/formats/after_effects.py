@@ -23,9 +23,24 @@ from chromatrack.formats.trajectories import (
     rate_note,
     trajectories,
 )
+from chromatrack.structures import Color
 
 _PINS = ("Upper Left", "Upper Right", "Lower Right", "Lower Left")
 """Properties of the effect Corner Pin, in the order of `trajectories.CORNERS`."""
+
+LABELS = (
+    *((181, 56, 56), (228, 216, 76), (169, 203, 199), (229, 188, 201)),  # red, yellow, aqua, pink
+    *((169, 169, 202), (231, 193, 158), (179, 199, 179)),  # lavender, peach, sea foam
+    *(
+        (103, 125, 224),
+        (74, 164, 76),
+        (142, 44, 154),
+        (232, 146, 13),
+    ),  # blue, green, purple, orange
+    *((127, 69, 42), (244, 109, 214), (61, 162, 165)),  # brown, fuchsia, cyan
+    *((168, 150, 119), (30, 64, 30)),  # sandstone, dark green
+)
+"""The colours of a layer's labels, 1 to 16, as they are where nobody changed them."""
 
 _SCRIPT = """\
 // Nulls for what chromatrack tracked. Open the composition, then File > Scripts > Run Script File.
@@ -52,6 +67,10 @@ TRACKS
         }
         var layer = comp.layers.addNull(comp.duration);
         layer.name = track.name;
+        if (track.color) {
+            layer.label = track.label;
+            layer.source.mainSource.color = track.color;
+        }
         layer.property("Transform").property("Position").setValuesAtTimes(times, places);
     }
     app.endUndoGroup();
@@ -102,7 +121,10 @@ def write_stabilized(tracked: TrackedVideo, path: Path, options: ExportOptions) 
 
 
 def write_script(tracked: TrackedVideo, path: Path, options: ExportOptions) -> Sequence[str]:
-    """Write a script (`.jsx`) that makes a null with keyframed position for every thing."""
+    """Write a script (`.jsx`) that makes a null with keyframed position for every thing.
+
+    A thing with a colour of its own has it on the null, and the label nearest to it.
+    """
     numbers = options.numbers(tracked.frames)
     found, notes = trajectories(tracked)
     lines = []
@@ -113,11 +135,21 @@ def write_script(tracked: TrackedVideo, path: Path, options: ExportOptions) -> S
             f"{key}: [{', '.join(values)}]"
             for key, values in (("frames", frames), ("x", x), ("y", y))
         )
-        lines.append(f"        {{name: {json.dumps(track.name, allow_nan=False)}, {lists}}}")
+        named = json.dumps(track.name, allow_nan=False)
+        lines.append(f"        {{name: {named}, {_drawn(track.color)}{lists}}}")
     height, width = tracked.size
     script = _SCRIPT.replace("SIZE", f"[{width}, {height}]").replace("FPS", _rate(tracked))
     path.write_text(script.replace("TRACKS", ",\n".join(lines)), encoding="utf-8")
     return [*notes, *rate_note(tracked)]
+
+
+def _drawn(color: Color | None) -> str:
+    """A colour from 0 to 1, and the number of the label that is nearest to it."""
+    if color is None:
+        return ""
+    far = np.abs(np.array(LABELS, dtype=np.int64) - color).sum(axis=1)
+    levels = ", ".join(decimal(level / 255) for level in color)
+    return f"color: [{levels}], label: {int(far.argmin()) + 1}, "
 
 
 def _keys(numbers: np.ndarray, xy: np.ndarray, seen: np.ndarray) -> list[tuple[str, str, str]]:

@@ -22,7 +22,8 @@ FIRST = 1
 
 _SCRIPT = '''\
 # Tracks of chromatrack for Blender. Open the clip in a Movie Clip Editor, then run this script
-# in the text editor (Alt P). Each marker is (frame, x, y); x None: disabled from there on.
+# in the text editor (Alt P). A track is (name, colour or None,
+# markers), a marker (frame, x, y); x None: disabled from there on.
 import bpy
 
 NAME = {name}
@@ -42,8 +43,10 @@ def clip():
 
 
 found = clip()
-for name, markers in TRACKS:
+for name, color, markers in TRACKS:
     track = found.tracking.tracks.new(name=name, frame=markers[0][0])
+    if color:
+        track.use_custom_color, track.color = True, color
     last = markers[0][1:]
     for frame, x, y in markers:
         last = last if x is None else (x, y)
@@ -56,8 +59,10 @@ def write(tracked: TrackedVideo, path: Path, options: ExportOptions) -> Sequence
     """Write the script."""
     numbers = options.numbers(tracked.frames, first=FIRST + int(tracked.frames[0]))
     found, notes = trajectories(tracked)
-    tracks = [(track.name, _markers(track, numbers, tracked.size)) for track in found]
-    lines = ",\n".join(f"    ({_text(name)}, {markers})" for name, markers in tracks)
+    lines = ",\n".join(
+        f"    ({_text(track.name)}, {_levels(track)}, {_markers(track, numbers, tracked.size)})"
+        for track in found
+    )
     script = _SCRIPT.replace("{name}", _text(Path(tracked.video).name))
     path.write_text(script.replace("{tracks}", f"[\n{lines},\n]"), encoding="utf-8")
     return notes
@@ -76,6 +81,11 @@ def _markers(track: Trajectory, numbers: np.ndarray, size: tuple[int, int]) -> s
             keys.append(f"({number}, None, None)")
         was_seen = seen
     return f"[{', '.join(keys)}]"
+
+
+def _levels(track: Trajectory) -> tuple[float, ...] | None:
+    """Its colour from 0 to 1; None where it has none of its own."""
+    return None if track.color is None else tuple(round(v / 255, 4) for v in track.color)
 
 
 def _text(name: str) -> str:

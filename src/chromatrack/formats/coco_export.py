@@ -1,7 +1,8 @@
 """Tracked masks and boxes as COCO: a picture per frame, or whole videos as in YouTube-VIS.
 
 COCO counts from the corner of the first pixel: a box that covers the columns x .. x + width - 1 has
-the same x and width there. Categories are the things' names.
+the same x and width there. Categories are the things' names, and have
+their colours as those of panoptic files do.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from chromatrack.formats.run_lengths import CocoRuns, coco_runs, run_lengths
 from chromatrack.formats.tracked_video import TrackedVideo, mask_boxes
 from chromatrack.formats.written_things import (
     Thing,
+    category_colors,
     category_ids,
     category_of,
     frame_shift,
@@ -25,6 +27,7 @@ from chromatrack.formats.written_things import (
     unique_numbers,
 )
 from chromatrack.json_text import json_text
+from chromatrack.structures import Color
 
 Plain = dict[str, Any]
 
@@ -54,7 +57,8 @@ def write_coco(tracked: TrackedVideo, path: Path, options: ExportOptions) -> lis
             head = {"id": len(annotations) + 1, "image_id": row + 1}
             kind = {"category_id": categories[category_of(tracked, thing)]}
             annotations.append({**head, **kind, "track_id": numbers[thing], **said})
-    _write(path, tracked, {"images": images, "annotations": annotations}, categories)
+    content = {"images": images, "annotations": annotations}
+    _write(path, tracked, content, categories, category_colors(tracked, things))
     return notes
 
 
@@ -86,7 +90,7 @@ def write_youtube_vis(tracked: TrackedVideo, path: Path, options: ExportOptions)
     video = {"id": 1, "name": tracked.video_name, "width": width, "height": height}
     video |= {"length": count, "file_names": files}
     content = {"videos": [video], "annotations": list(annotations.values())}
-    _write(path, tracked, content, categories)
+    _write(path, tracked, content, categories, category_colors(tracked, things))
     return []
 
 
@@ -128,12 +132,22 @@ def _score(value: float) -> Plain:
     return {"score": round(value, 4)} if np.isfinite(value) else {}
 
 
+def _color(color: Color | None) -> Plain:
+    """As categories of panoptic files have it."""
+    return {} if color is None else {"color": list(color)}
+
+
 def _write(
-    path: Path, tracked: TrackedVideo, content: Mapping[str, Sequence[Plain]], names: dict[str, int]
+    path: Path,
+    tracked: TrackedVideo,
+    content: Mapping[str, Sequence[Plain]],
+    names: Mapping[str, int],
+    colors: Mapping[str, Color],
 ) -> None:
     info = {"description": tracked.video_name, "contributor": "chromatrack"}
     categories = [
-        {"id": number, "name": name, "supercategory": ""} for name, number in names.items()
+        {"id": number, "name": name, "supercategory": "", **_color(colors.get(name))}
+        for name, number in names.items()
     ]
     text = json_text({"info": info, "licenses": [], **content, "categories": categories})
     replace_file(path, text + "\n")

@@ -12,7 +12,13 @@ import numpy as np
 
 from chromatrack.errors import InputError, shown
 from chromatrack.formats.coco_images import images_on, read_images
-from chromatrack.formats.coco_tracks import category_names, given_name, instance_ids
+from chromatrack.formats.coco_tracks import (
+    category_colors,
+    category_names,
+    draw_category,
+    given_name,
+    instance_ids,
+)
 from chromatrack.formats.coco_videos import annotations_on
 from chromatrack.formats.json_fields import JsonValue
 from chromatrack.formats.marked_source import MarkedSource
@@ -61,9 +67,10 @@ def read_coco_masks(
     drawn = list({item.item.path: item.item for item in found}.values())
     ids = dict(zip([item.path for item in drawn], _object_ids(drawn, found, source), strict=True))
     if source is not None:
-        names = category_names(data)
+        names, colors = category_names(data), category_colors(data)
         for item in drawn:
             source.call("object", ids[item.path], given_name(item, names, "object"))
+            draw_category(item, colors, "object", ids[item.path], source)
         _say_crowds(data, drawn, source)
     marks = []
     for outlined in found:

@@ -8,10 +8,11 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 
 from chromatrack.errors import InputError
+from chromatrack.formats.color_text import read_color
 from chromatrack.formats.json_fields import JsonValue
 from chromatrack.formats.marked_source import MarkedSource
 from chromatrack.formats.written_things import UNNAMED
-from chromatrack.structures import Kind
+from chromatrack.structures import Color, Kind
 
 
 def has_joints(item: JsonValue) -> bool:
@@ -35,6 +36,30 @@ def category_names(data: JsonValue) -> dict[object, object]:
     categories = [] if given is None else given.items()
     found = ((item["id"].value, item.fields().get("name")) for item in categories)
     return {number: name for number, name in found if isinstance(number, int | float | str)}
+
+
+def category_colors(data: JsonValue) -> dict[int, Color]:
+    """{category id: colour} of a file whose categories have one, as those of panoptic files.
+
+    Raises:
+        InputError: no colour.
+    """
+    given = data.get("categories")
+    found = {}
+    for category in given.items() if given is not None else ():
+        color, number = category.get("color"), category.value.get("id")
+        if color is not None and isinstance(number, int):
+            found[number] = read_color(color.value, color.place)
+    return found
+
+
+def draw_category(
+    item: JsonValue, colors: Mapping[int, Color], kind: Kind, number: int, source: MarkedSource
+) -> None:
+    """Keep the colour of an annotation's category for its first thing; `category_colors`."""
+    key = item.value.get("category_id")
+    if isinstance(key, int):
+        source.draw_first(("category", key), kind, number, colors.get(key))
 
 
 def given_name(item: JsonValue, categories: Mapping[object, object], kind: Kind) -> str:

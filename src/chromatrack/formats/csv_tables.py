@@ -1,7 +1,7 @@
 """CSV tables of points and boxes: the user's marks in, tracks out and in again.
 
 A table has one header line, then one row per thing and frame, in any order. Marks need the columns
-`id,frame` and those of their kind, and may have a `name`; tracks are written as
+`id,frame` and those of their kind, and may have a `name` and `color`; tracks are written as
 `id,frame,pts_seconds,...,visible,confidence,name`, which reads as marks too.
 """
 
@@ -14,15 +14,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 import numpy as np
 
 from chromatrack.atomic import WholeFile
 from chromatrack.errors import InputError
+from chromatrack.formats.color_text import hex_color, read_color
 from chromatrack.formats.marked_source import MarkedSource
 from chromatrack.formats.picture_names import NamedPicture
-from chromatrack.structures import BoxMark, PointMark, TrackedBox, TrackedPoint
+from chromatrack.structures import BoxMark, Color, PointMark, TrackedBox, TrackedPoint
 
 POINT = ("x", "y")
 """Columns of a point, px from the centre of the top-left pixel."""
@@ -100,23 +101,40 @@ def read_boxes(path: str | PathLike[str], *, source: MarkedSource | None = None)
     return marks
 
 
-def read_names(path: str | PathLike[str]) -> dict[int, str]:
-    """Read what things are called from a table of marks with a column `name`: {id: name}.
+class Looks(NamedTuple):
+    """What things are called and drawn in, by id, where a table says so."""
 
-    A thing is named on any of its rows; without the column nothing is.
+    names: dict[int, str]
+    colors: dict[int, Color]
+
+
+def read_looks(path: str | PathLike[str]) -> Looks:
+    """Read names and colours from a table of marks with the columns `name` and `color`.
+
+    A thing is named on any of its rows; without the column nothing is. Colours are `#ff8000`,
+    `orange` or `rgb(255, 128, 0)`.
 
     Raises:
-        InputError: as `read_points`, or two names for one id.
+        InputError: as `read_points`, no colour, or two names or colours for one id.
     """
-    names: dict[int, str] = {}
+    looks = Looks({}, {})
     for row in table_rows(path, ("id", "frame")):
-        number, name = row.whole("id"), row.cells.get("name", "")
-        if name and names.setdefault(number, name) != name:
-            raise InputError(
-                f"{row.place}: id {number} is called {names[number]!r} before, here {name!r}; "
-                "give it one name"
-            )
-    return names
+        name, color = row.cells.get("name", ""), row.cells.get("color", "")
+        if name or color:
+            number = row.whole("id")
+            if name and (said := looks.names.setdefault(number, name)) != name:
+                raise InputError(
+                    f"{row.place}: id {number} is called {said!r} before, here {name!r}; give it "
+                    "one name"
+                )
+            if color:
+                given = read_color(color, row.place)
+                if (drawn := looks.colors.setdefault(number, given)) != given:
+                    raise InputError(
+                        f"{row.place}: id {number} is {hex_color(drawn)} before, here {color!r}; "
+                        "give it one colour"
+                    )
+    return looks
 
 
 def read_tracks(path: str | PathLike[str], columns: Sequence[str] = POINT) -> dict[int, TrackData]:
@@ -282,7 +300,7 @@ def _rows(file: TextIO, name: str, columns: Sequence[str]) -> Iterator[TableRow]
             )
         if separator != ",":
             cells = [
-                cell if column == "name" else cell.replace(",", ".")
+                cell if column in ("name", "color") else cell.replace(",", ".")
                 for column, cell in zip(header, cells, strict=True)
             ]
         yield TableRow(name, line, dict(zip(header, cells, strict=True)))

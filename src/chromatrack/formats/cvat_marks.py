@@ -18,6 +18,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from chromatrack.errors import InputError, shown
+from chromatrack.formats.color_text import read_color
 from chromatrack.formats.cvat_shapes import CvatShape, joint_edges
 from chromatrack.formats.file_marks import FileMarks, GivenFile, MaskPiece, painted
 from chromatrack.formats.labelled_things import label_things, say_instances, thing_ids
@@ -26,7 +27,15 @@ from chromatrack.formats.outlines import PolygonMark
 from chromatrack.formats.picture_names import NamedPicture
 from chromatrack.formats.safe_xml import xml_elements
 from chromatrack.formats.written_things import UNNAMED
-from chromatrack.structures import BoxMark, KeypointMark, Kind, LostMark, PointMark, Skeleton
+from chromatrack.structures import (
+    BoxMark,
+    Color,
+    KeypointMark,
+    Kind,
+    LostMark,
+    PointMark,
+    Skeleton,
+)
 
 KINDS: dict[str, Kind] = {
     "mask": "object",
@@ -51,12 +60,13 @@ class _Said(NamedTuple):
 
 @dataclass
 class _Collected:
-    """What was read so far. joints, edges: by label of the skeleton. called: {(kind, id): label}"""
+    """What was read so far. joints, svgs, colors: by label. called: {(kind, id): label}"""
 
     said: list[_Said] = field(default_factory=list)
     size: tuple[int, int] | None = None
     joints: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     svgs: dict[str, str] = field(default_factory=dict)
+    colors: dict[str, Color] = field(default_factory=dict)
     called: dict[tuple[Kind, int], str] = field(default_factory=dict)
     images: list[Element] = field(default_factory=list)
     passed: Counter[str] = field(default_factory=Counter)
@@ -82,7 +92,7 @@ def read_cvat(given: GivenFile, source: MarkedSource) -> FileMarks:
     found = _Collected()
     for element in xml_elements(given.path, _WANTED):
         if element.tag == "label":
-            _take_label(found, element)
+            _take_label(found, element, f"'{given.path}'")
         elif element.tag == "original_size":
             found.size = _original_size(element)
         elif element.tag == "track":
@@ -101,10 +111,12 @@ def read_cvat(given: GivenFile, source: MarkedSource) -> FileMarks:
 # -- what stands where -------------------------------------------------------------------------
 
 
-def _take_label(found: _Collected, element: Element) -> None:
+def _take_label(found: _Collected, element: Element, place: str) -> None:
     name, parent = element.findtext("name", ""), element.findtext("parent")
     if parent:
         found.joints[parent].append(name)
+    if color := element.findtext("color", "").strip():
+        found.colors[name] = read_color(color, f"{place}: label {name}")
     if svg := element.findtext("svg"):
         found.svgs[name] = svg
 
@@ -179,10 +191,11 @@ class _Marks:
         self.shift = shift
 
     def all(self) -> FileMarks:
-        """All of them; names go to the source."""
+        """All of them; names and colours go to the source."""
         for (kind, number), label in self.found.called.items():
             if label != UNNAMED[kind] and label != str(number + self.shift):
                 self.source.call(kind, number + self.shift, label)
+            self.source.draw_first(label, kind, number + self.shift, self.found.colors.get(label))
         skeleton, poses = self._poses()
         return FileMarks(
             masks=painted(self._pieces(), self.source, self.place),

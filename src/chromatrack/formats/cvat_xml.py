@@ -17,6 +17,7 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 
 from chromatrack.atomic import WholeFile
+from chromatrack.formats.color_text import hex_color
 from chromatrack.formats.exchange import ExportOptions
 from chromatrack.formats.run_lengths import run_lengths
 from chromatrack.formats.tracked_video import TrackedVideo, mask_boxes
@@ -27,7 +28,7 @@ from chromatrack.formats.written_things import (
     things_of,
     unique_numbers,
 )
-from chromatrack.structures import Kind, Skeleton
+from chromatrack.structures import Color, Kind, Skeleton
 
 HALF = 0.5
 """From the centre of a pixel to its corner."""
@@ -45,17 +46,18 @@ Shape = tuple[str, str, str]
 
 
 def write_cvat(tracked: TrackedVideo, path: Path, options: ExportOptions) -> list[str]:
-    """Write masks, boxes, points and skeletons; labels are names."""
+    """Write masks, boxes, points and skeletons; labels are names, in their things' colours."""
     things = things_of(tracked, ("object", "box", "point", "keypoints"))
     numbers, notes = unique_numbers(things, "cvat")
     labels = _labels(tracked, things)
+    colors = _colors(tracked, labels)
     shift = frame_shift(tracked, options)
     frames = [frame + shift for frame in tracked.frames.tolist()]
     masks = _masks(tracked)
     with WholeFile(path) as file:
         file.text('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n')
         file.text("  <version>1.1</version>\n")
-        file.text(_meta(tracked, labels, frames[-1]))
+        file.text(_meta(tracked, labels, colors, frames[-1]))
         for thing in things:
             shapes = masks[thing[1]] if thing[0] == "object" else _shapes(tracked, thing)
             label = quoteattr(labels[thing])
@@ -158,12 +160,25 @@ def _labels(tracked: TrackedVideo, things: Sequence[Thing]) -> dict[Thing, str]:
     }
 
 
-def _meta(tracked: TrackedVideo, labels: dict[Thing, str], last: int) -> str:
+def _colors(tracked: TrackedVideo, labels: dict[Thing, str]) -> dict[str, Color]:
+    """{label: the colour of its first thing that was given one}."""
+    found: dict[str, Color] = {}
+    for thing, label in labels.items():
+        if color := tracked.colors.get(thing):
+            found.setdefault(label, color)
+    return found
+
+
+def _meta(
+    tracked: TrackedVideo, labels: dict[Thing, str], colors: dict[str, Color], last: int
+) -> str:
     height, width = tracked.size
     kinds: dict[str, set[str]] = {}
     for (kind, _), label in labels.items():
         kinds.setdefault(label, set()).add(_TYPES[kind])
-    told = "".join(_label(label, types, tracked.skeleton) for label, types in kinds.items())
+    told = "".join(
+        _label(label, types, tracked.skeleton, colors.get(label)) for label, types in kinds.items()
+    )
     return (
         f"  <meta>\n    <task>\n      <name>{escape(_text(tracked.video_name))}</name>\n"
         f"      <size>{last + 1}</size>\n      <mode>interpolation</mode>\n"
@@ -175,20 +190,21 @@ def _meta(tracked: TrackedVideo, labels: dict[Thing, str], last: int) -> str:
     )
 
 
-def _label(label: str, types: set[str], skeleton: Skeleton | None) -> str:
+def _label(label: str, types: set[str], skeleton: Skeleton | None, color: Color | None) -> str:
     kind = types.pop() if len(types) == 1 else "any"
     name = escape(label)
     if kind != "skeleton" or skeleton is None:
-        return _one_label(name, kind)
+        return _one_label(name, kind, color=color)
     parent = f"          <parent>{name}</parent>\n"
     joints = (_one_label(escape(_text(joint)), "points", parent) for joint in skeleton.names)
     svg = f"          <svg>{escape(_svg(skeleton))}</svg>\n"
-    return _one_label(name, kind, svg) + "".join(joints)
+    return _one_label(name, kind, svg, color=color) + "".join(joints)
 
 
-def _one_label(name: str, kind: str, more: str = "") -> str:
+def _one_label(name: str, kind: str, more: str = "", *, color: Color | None = None) -> str:
+    drawn = "" if color is None else f"          <color>{hex_color(color)}</color>\n"
     return (
-        f"        <label>\n          <name>{name}</name>\n          <type>{kind}</type>\n"
+        f"        <label>\n          <name>{name}</name>\n{drawn}          <type>{kind}</type>\n"
         f"          <attributes>\n          </attributes>\n{more}        </label>\n"
     )
 

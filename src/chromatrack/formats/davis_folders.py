@@ -1,8 +1,9 @@
 """Masks in the folders of DAVIS, YouTube-VOS and MOSE: `Annotations/<video>/00000.png`, mode P.
 
-The pixels are object ids, 0 the background, in the DAVIS colours. YouTube-VOS and MOSE say in
-`meta.json` what each object is and on which frames: `{"videos": {video: {"objects": {"1":
-{"category": "person", "frames": ["00000", ...]}}}}}`. Pictures (`JPEGImages/`) are not copied.
+The pixels are object ids, 0 the background, in the DAVIS colours or those that the user chose.
+YouTube-VOS and MOSE say in `meta.json` what each object is and on which frames: `{"videos": {video:
+{"objects": {"1": {"category": "person", "frames": ["00000", ...]}}}}}`. Pictures (`JPEGImages/`)
+are not copied.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError
 from chromatrack.formats.exchange import ExportOptions
 from chromatrack.formats.masks import frame_file, write_mask
+from chromatrack.formats.thing_colors import colors_of
 from chromatrack.formats.tracked_video import TrackedVideo
 from chromatrack.formats.written_things import category_of, frame_shift
 from chromatrack.json_text import json_text
@@ -59,11 +61,11 @@ def _write_masks(
             f"{tracked.video_name}: expected object ids up to {VOID}, which is what a palette "
             f"holds, got {largest}; export coco or mots instead, or mark it with a smaller id"
         )
-    shift = frame_shift(tracked, options)
+    shift, colors = frame_shift(tracked, options), colors_of(tracked.colors, "object")
     seen: dict[int, list[str]] = {number: [] for number in tracked.ids("object")}
     for frame, mask in zip(tracked.frames.tolist(), tracked.masks(), strict=True):
         name = frame_file(frame + shift)
-        write_mask(folder / MASKS / tracked.video_name / name, mask)
+        write_mask(folder / MASKS / tracked.video_name / name, mask, colors=colors)
         for number, frames in seen.items():
             if (mask == number).any():
                 frames.append(Path(name).stem)

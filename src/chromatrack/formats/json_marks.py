@@ -14,7 +14,9 @@ from chromatrack.errors import InputError, shown
 from chromatrack.formats.coco_images import images_on
 from chromatrack.formats.coco_masks import has_area, read_coco_masks
 from chromatrack.formats.coco_tracks import (
+    category_colors,
     category_names,
+    draw_category,
     given_name,
     has_joints,
     has_marked_joints,
@@ -195,7 +197,7 @@ def _coco_boxes(
             )
     ours = [(item, image) for item in boxes if (image := images[item["image_id"].whole()])]
     numbers = instance_ids([b for b, _ in ours], source, frames=[i.frame for _, i in ours])
-    names = category_names(data)
+    names, colors = category_names(data), category_colors(data)
     for (item, image), number in zip(ours, numbers, strict=True):
         left, top, width, height = (item["bbox"].numbers(4) * np.tile(image.scale, 2)).tolist()
         if min(width, height) <= 0:
@@ -204,6 +206,7 @@ def _coco_boxes(
                 f"{shown(item['bbox'].value)}; correct it"
             )
         source.call("box", number, given_name(item, names, "box"))
+        draw_category(item, colors, "box", number, source)
         yield BoxMark(number, image.frame, left, top, width, height)
 
 

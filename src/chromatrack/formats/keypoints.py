@@ -3,7 +3,8 @@
 The short form names joints instead of counting them:
 `{"skeleton": {"names": ["hip", "knee"], "edges": [["hip", "knee"]]},
 "marks": [{"id": 1, "frame": 0, "joints": {"hip": [31.5, 40], "knee": null}}]}`;
-null declares a joint lost, one left out is not marked on that frame. A mark may have a `name`.
+null declares a joint lost, one left out is not marked on that frame. A mark may have a `name` and a
+`color`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,13 @@ import numpy as np
 from chromatrack.atomic import WholeFile
 from chromatrack.errors import InputError, shown
 from chromatrack.formats.coco_images import CocoImage, images_on, read_images
-from chromatrack.formats.coco_tracks import has_joints, has_marked_joints, instance_ids
+from chromatrack.formats.coco_tracks import (
+    category_colors,
+    draw_category,
+    has_joints,
+    has_marked_joints,
+    instance_ids,
+)
 from chromatrack.formats.csv_tables import TrackData
 from chromatrack.formats.json_fields import JsonValue, load_json_object
 from chromatrack.formats.marked_source import MarkedSource
@@ -270,10 +277,12 @@ def _read_coco(
     frames = [image.frame for item in annotations if (image := images[item["image_id"].value])]
     ids = instance_ids(annotations, source if marked else None, frames=frames if marked else ())
     if source is not None:
+        colors = category_colors(data)
         for item, number in zip(annotations, ids, strict=True):
             category = categories[item["category_id"].whole()].value.get("name")
             name = item.value.get("name") or (category if category != OUR_CATEGORY else None)
             source.call("keypoints", number, str(name or ""))
+            draw_category(item, colors, "keypoints", number, source)
     joints = len(skeleton.names)
     return skeleton, [
         _instance(item, number, images[item["image_id"].whole()], joints)
@@ -397,6 +406,8 @@ def _short_mark(item: JsonValue, skeleton: Skeleton, source: MarkedSource | None
         frame = source.frame(frame, item["frame"].place)
     if source is not None and item.get("name"):
         source.call("keypoints", number, str(item["name"].value))
+    if source is not None and (color := item.get("color")):
+        source.draw("keypoints", number, color.value, color.place)
     if not given.fields():
         raise InputError(f"{given.place}: expected at least one joint, got none; mark one")
     numbers = {name: i for i, name in enumerate(skeleton.names)}

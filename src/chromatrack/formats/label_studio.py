@@ -7,16 +7,29 @@ on which it is seen.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import quoteattr
 
 from chromatrack.atomic import replace_file
+from chromatrack.formats.color_text import hex_color
 from chromatrack.formats.exchange import ExportOptions
 from chromatrack.formats.tracked_video import TrackedVideo
-from chromatrack.formats.written_things import BoxTrack, box_tracks, category_of, frame_shift
+from chromatrack.formats.written_things import (
+    BoxTrack,
+    Thing,
+    box_tracks,
+    category_colors,
+    category_of,
+    frame_shift,
+)
 from chromatrack.json_text import json_text
 
 REGION = "videorectangle"
+INTERFACE = "label_config"
+"""Among a task's `meta`, the labelling interface that its labels are of."""
+
 TRACK = "track_"
 """Begins the ids of our regions, before the number."""
 
@@ -28,9 +41,28 @@ def write_label_studio(tracked: TrackedVideo, path: Path, options: ExportOptions
     count = int(tracked.frames[-1]) + shift
     results = [_region(tracked, track, shift, count) for track in tracks if track.visible.any()]
     prediction = {"model_version": "chromatrack", "result": results}
+    interface = _interface(tracked, tracks)
     task = {"id": 1, "data": {"video": tracked.video}, "predictions": [prediction]}
-    replace_file(path, json_text([task]) + "\n")
-    return notes
+    replace_file(path, json_text([task | {"meta": {INTERFACE: interface}}]) + "\n")
+    return [*notes, f"label-studio: labelling interface of the project: {interface}"]
+
+
+def _interface(tracked: TrackedVideo, tracks: Sequence[BoxTrack]) -> str:
+    """The project's labelling configuration, with our labels and their colours."""
+    things: list[Thing] = [(track.kind, track.id) for track in tracks]
+    colors = category_colors(tracked, things)
+    labels = "".join(
+        f"<Label value={quoteattr(label)}"
+        + (f' background="{hex_color(colors[label])}"' if label in colors else "")
+        + "/>"
+        for label in dict.fromkeys(category_of(tracked, thing) for thing in things)
+    )
+    rate = f' frameRate="{tracked.fps:.6g}"'
+    return (
+        f'<View><Labels name="videoLabels" toName="video">{labels}</Labels>'
+        f'<Video name="video" value="$video"{rate}/>'
+        '<VideoRectangle name="box" toName="video"/></View>'
+    )
 
 
 def _region(tracked: TrackedVideo, track: BoxTrack, shift: int, count: int) -> dict[str, Any]:

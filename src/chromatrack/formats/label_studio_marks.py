@@ -6,15 +6,18 @@ on the frame after it the box is declared lost, unless a keyframe is there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from xml.etree import ElementTree
 
 from chromatrack.errors import InputError
+from chromatrack.formats.color_text import read_color
 from chromatrack.formats.file_marks import FileMarks, GivenFile
 from chromatrack.formats.json_fields import JsonValue
-from chromatrack.formats.label_studio import REGION, TRACK
+from chromatrack.formats.label_studio import INTERFACE, REGION, TRACK
 from chromatrack.formats.marked_source import MarkedSource
 from chromatrack.formats.written_things import UNNAMED
-from chromatrack.structures import BoxMark
+from chromatrack.structures import BoxMark, Color
 
 
 def label_studio_size(given: GivenFile) -> tuple[int, int] | None:
@@ -40,7 +43,7 @@ def read_label_studio(given: GivenFile, source: MarkedSource) -> FileMarks:
     named = {n: {_video_of(task)} for n, task in enumerate(tasks)}
     task = tasks[source.video_among(named, f"'{given.path}'")]
     _say_others(task, source)
-    regions = list(_regions(task))
+    regions, colors = list(_regions(task)), _label_colors(task)
     numbers = _ids([region["id"].value for region in regions])
     boxes: list[BoxMark] = []
     for region, number in zip(regions, numbers, strict=True):
@@ -48,6 +51,7 @@ def read_label_studio(given: GivenFile, source: MarkedSource) -> FileMarks:
         labels = region["value"].get("labels")
         name = str(labels.items()[0].value) if labels and labels.items() else ""
         source.call("box", number, "" if name in UNNAMED.values() else name)
+        source.draw_first(name, "box", number, colors.get(name))
     return FileMarks(boxes=boxes)
 
 
@@ -59,6 +63,27 @@ def _video_of(task: JsonValue) -> str:
     data = task["data"].fields()
     path = next((str(data[key]) for key in ("video", "video_url") if data.get(key)), "")
     return path or str(task.value.get("id", "?"))
+
+
+def _label_colors(task: JsonValue) -> dict[str, Color]:
+    """{label: its background} in a labelling interface that is kept beside the task.
+
+    One that cannot be read, and backgrounds that are no colours, are passed over: it is no more
+    than how labels look.
+    """
+    meta = task.get("meta")
+    text = meta.value.get(INTERFACE) if meta is not None and isinstance(meta.value, dict) else None
+    if not isinstance(text, str):
+        return {}
+    found: dict[str, Color] = {}
+    for tag in re.findall(r"<Label\b[^<>]*>", text):
+        try:
+            label = ElementTree.fromstring(f"{tag.rstrip('/>')}/>")
+            color = read_color(label.get("background"), "background")
+        except (ElementTree.ParseError, InputError):
+            continue
+        found[label.get("value", "")] = color
+    return found
 
 
 def _results(task: JsonValue) -> tuple[str, list[JsonValue]]:

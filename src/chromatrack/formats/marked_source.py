@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from chromatrack.errors import InputError
+from chromatrack.formats.color_text import read_color
 from chromatrack.formats.picture_names import (
     NamedPicture,
     Numbers,
@@ -26,7 +27,7 @@ from chromatrack.formats.picture_names import (
     same_ending,
     stem,
 )
-from chromatrack.structures import Kind
+from chromatrack.structures import Color, Kind
 
 MOST_MASK_PIXELS = 2**25
 """Masks of more pixels, 33 megapixels, are read for videos of as many only."""
@@ -71,7 +72,8 @@ class MarkedSource:
     pictures: paths of its pictures in order of frames, or None for a video file, where a number in
     a name can only be the index. numbers: what a number in a name means. video_name: the user's
     choice among the videos of a file of several. start: the frame of marks that say none.
-    notes: what was understood, passed over and scaled. names: of the marked things.
+    notes: what was understood, passed over and scaled. names, colors: of the marked things, where
+    they have one.
     """
 
     video: str
@@ -83,9 +85,11 @@ class MarkedSource:
     start: int = 0
     notes: list[Note] = field(default_factory=list)
     names: dict[tuple[Kind, int], str] = field(default_factory=dict)
+    colors: dict[tuple[Kind, int], Color] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._pictures = PictureIndex(self.pictures or ())
+        self._first: dict[object, tuple[Kind, int]] = {}
 
     def say(self, text: str, *, warned: bool = True) -> None:
         """Keep a note, once."""
@@ -97,6 +101,23 @@ class MarkedSource:
         """Keep the name of a thing; an empty one is none, and halves of letters become "?"."""
         if text := name.encode("utf-8", "replace").decode("utf-8").strip():
             self.names[kind, number] = text
+
+    def draw(self, kind: Kind, number: int, color: object, place: str) -> None:
+        """Keep the colour of a thing as a file has it; nothing (None, "") is none.
+
+        Raises:
+            InputError: no colour.
+        """
+        if color not in (None, ""):
+            self.colors[kind, number] = read_color(color, place)
+
+    def draw_first(self, label: object, kind: Kind, number: int, color: Color | None) -> None:
+        """Keep the colour of a label for the first thing that has it.
+
+        Other things of the label keep those of their numbers, so that they can be told apart.
+        """
+        if color is not None and self._first.setdefault(label, (kind, number)) == (kind, number):
+            self.colors[kind, number] = color
 
     def frame_name(self, frame: int) -> str:
         """A frame as users know it: `12`, or `12 (00012.jpg)` where pictures have names."""

@@ -28,6 +28,9 @@ MAX_COLORS = 256
 LOSSY_FORMATS = frozenset({"JPEG", "MPO", "AVIF"})
 """Formats that smear ids at the borders; one object on black can be read from them, ids cannot."""
 
+IDS_KEY = "ObjectIds"
+"""Text in a PNG of ours whose palette has colours that a user chose: its indices are the ids."""
+
 _ASTRAY = 16  # levels by which a mixture of two colours may be off in a palette
 _MIXED = 0.9  # of a palette's shades that must be mixtures
 
@@ -131,10 +134,11 @@ def _page(picture: _Picture, path: Path) -> MaskPage:
 def _palette_page(picture: _Picture, path: Path) -> MaskPage:
     """Indices are ids; where edges are smooth, of flat colours alone, if the first is the ground.
 
-    Else a program chose the palette, and colours are what counts.
+    So they are where a file of ours says so. Else a program chose the palette, and colours are what
+    counts.
     """
     image = picture.image
-    if len(distinct_values(np.asarray(image))) < 4:
+    if len(distinct_values(np.asarray(image))) < 4 or IDS_KEY in image.info:
         return MaskPage(np.asarray(image).astype(np.int32), False)
     seen, _ = _opaque(np.asarray(image.convert("RGBA" if "transparency" in image.info else "RGB")))
     smooth = join_shades(seen, full_scale=255)

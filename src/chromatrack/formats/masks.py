@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError
 from chromatrack.formats.marked_source import MarkedSource
-from chromatrack.formats.mask_pixels import MaskPage, SizeCheck, read_pages
+from chromatrack.formats.mask_pixels import IDS_KEY, MaskPage, SizeCheck, read_pages
 from chromatrack.formats.picture_names import NamedPicture
 from chromatrack.formats.soft_edges import distinct_values, mapped
+from chromatrack.structures import Color
 
 
 def _davis_palette() -> np.ndarray:
@@ -136,11 +138,15 @@ def read_mask_folder(
     return {index: source.fit_mask(mask, f"'{files[index]}'") for index, mask in masks.items()}
 
 
-def write_mask(path: str | PathLike[str], mask: np.ndarray) -> None:
+def write_mask(
+    path: str | PathLike[str], mask: np.ndarray, *, colors: Mapping[int, Color] | None = None
+) -> None:
     """Write (H, W) integer object ids as a PNG; `read_mask` gives the same ids back.
 
     Ids up to 255 give an 8-bit palette PNG in the DAVIS colours, larger ones (up to 65535) a
     16-bit grey PNG. Missing folders are made; the file appears whole or not at all.
+
+    colors: of some ids, in place of the palette's.
 
     Raises:
         InputError: not a 2-D integer (or bool) array, or ids outside 0..65535.
@@ -150,17 +156,26 @@ def write_mask(path: str | PathLike[str], mask: np.ndarray) -> None:
     if target.suffix.lower() != ".png":
         raise InputError(f"a mask is written as .png, got '{target}'; change the suffix")
     ids = check_mask(mask)
-    largest = int(ids.max(initial=0))
+    largest, about = int(ids.max(initial=0)), PngInfo()
     if largest > 65535:
         raise InputError(f"a mask file holds ids 0 to 65535, got {largest}; renumber the objects")
     if largest > 255:
         image = Image.fromarray(ids.astype(np.uint16))
     else:
         image = Image.fromarray(ids.astype(np.uint8))
-        image.putpalette(DAVIS_PALETTE.tobytes())
+        image.putpalette(_palette_with(colors or {}).tobytes())
+        about.add_text(IDS_KEY, "palette indices")
     encoded = io.BytesIO()
-    image.save(encoded, format="PNG")
+    image.save(encoded, format="PNG", pnginfo=about if colors else None)
     replace_file(target, encoded.getvalue())
+
+
+def _palette_with(colors: Mapping[int, Color]) -> np.ndarray:
+    palette = DAVIS_PALETTE.copy()
+    for number, color in colors.items():
+        if 0 < number < len(palette):
+            palette[number] = color
+    return palette
 
 
 def check_mask(mask: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from chromatrack.formats.exchange import ExportOptions
 from chromatrack.formats.frame_places import upward
 from chromatrack.formats.tracked_video import TrackedVideo
 from chromatrack.formats.trajectories import decimal, quadrilaterals, rate_note, trajectories
+from chromatrack.structures import Color
 
 FIRST = 1001
 """Number of the video's first frame, where the user does not say."""
@@ -56,11 +57,14 @@ def write_tracker(tracked: TrackedVideo, path: Path, options: ExportOptions) -> 
             f"{-_SIDE} {-_SIDE} {_SIDE} {_SIDE} {-_SIDE - 10} {-_SIDE - 10} {_SIDE + 10} "
             f"{_SIDE + 10} {' '.join(['{}'] * 11)} }}"
         )
+    colors = {track.color for track in found}
+    color = colors.pop() if len(colors) == 1 else None  # one node has one colour
     heads = " ".join(f"{{ {one} {one.rpartition(' ')[2]} 1 }}" for one in _COLUMNS)
     text = (
         f"{_HEAD}Tracker4 {{\n tracks {{ {{ 1 {len(_COLUMNS)} {len(rows)} }}\n {{ {heads} }}\n "
         "{\n" + "\n".join(rows) + f"\n }} }}\n reference_frame {numbers[0]}\n name Tracker1\n"
-        " selected true\n}\n"
+        " selected true\n"
+        f"{_knobs(color)}}}\n"
     )
     path.write_text(text, encoding="utf-8")
     return [*notes, *told, *rate_note(tracked)]
@@ -91,9 +95,18 @@ def write_corner_pins(tracked: TrackedVideo, path: Path, options: ExportOptions)
         ]
         lines += [f" from{n + 1} {{{x} {y}}}" for n, (x, y) in enumerate(frame)]
         lines += [f" label {_quoted(pin.name)}", f" name CornerPin{number}", " selected true"]
+        lines += _knobs(pin.color).splitlines()
         nodes.append("CornerPin2D {\n" + "\n".join(lines) + "\n}\n")
     path.write_text(_HEAD + "push $cut_paste_input\n".join(nodes), encoding="utf-8")
     return [*told, *rate_note(tracked)]
+
+
+def _knobs(color: Color | None) -> str:
+    """Lines that give a node its colour, in the tree and over the picture."""
+    if color is None:
+        return ""
+    text = "0x{:02x}{:02x}{:02x}ff".format(*color)
+    return f" tile_color {text}\n gl_color {text}\n"
 
 
 def _numbers(tracked: TrackedVideo, options: ExportOptions) -> tuple[np.ndarray, list[str]]:

@@ -1,8 +1,8 @@
 """Marks of all kinds as a folder of our own files, which read back to the same marks.
 
 `points.csv`, `boxes.csv`, `masks/00000.png` and `keypoints.json` (the short form), each where there
-are such marks; `marks.json` says what the others have no place for: names of objects, where objects
-are declared lost, and the size of the pictures.
+are such marks; `marks.json` says what the others have no place for: names and colours, where
+objects are declared lost, and the size of the pictures.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 from chromatrack.atomic import replace_file, starts_with
 from chromatrack.errors import InputError
+from chromatrack.formats.color_text import hex_color
 from chromatrack.formats.csv_tables import BOX, POINT, read_boxes, read_points
 from chromatrack.formats.file_marks import FileMarks, GivenFile
 from chromatrack.formats.json_fields import (
@@ -29,12 +30,15 @@ from chromatrack.formats.json_fields import (
 from chromatrack.formats.keypoints import read_keypoints
 from chromatrack.formats.marked_source import MarkedSource
 from chromatrack.formats.masks import frame_file, read_mask_folder, write_mask
+from chromatrack.formats.thing_colors import colors_from_plain, plain_colors
 from chromatrack.json_text import json_text
-from chromatrack.structures import KeypointMark, LostMark, Names, Skeleton
+from chromatrack.structures import Colors, KeypointMark, Kind, LostMark, Names, Skeleton
 
 LIST, POINTS, BOXES, JOINTS, MASKS = (
     *("marks.json", "points.csv", "boxes.csv", "keypoints.json", "masks"),
 )
+NO_COLORS: Colors = {}
+
 OWN_NAMES = (LIST, POINTS, BOXES, JOINTS, MASKS)
 """Everything that may be in such a folder."""
 
@@ -47,30 +51,39 @@ def is_own(folder: Path) -> bool:
 
 
 def write_own_marks(
-    folder: Path, marks: FileMarks, names: Names, size: tuple[int, int] | None
+    folder: Path,
+    marks: FileMarks,
+    names: Names,
+    size: tuple[int, int] | None,
+    *,
+    colors: Colors = NO_COLORS,
 ) -> None:
     """Write marks into a folder.
 
     Args:
-        names: of the marked things. size: (height, width) px of the pictures; None: not known.
+        names, colors: of the marked things. size: (height, width) px of the pictures; None: not
+            known.
 
     Raises:
         OutputError: it cannot be written.
     """
     lost = sorted((mark.id, mark.frame) for mark in marks.lost)
-    told = {"marks_version": 1, "size": size, "lost": lost, "names": plain_names(names)}
+    told: dict[str, object] = {
+        "marks_version": 1,
+        "size": size,
+        "lost": lost,
+        "names": plain_names(names),
+    }
+    told["colors"] = plain_colors(colors)
     replace_file(folder / LIST, json_text(told, indent=1) + "\n")
     if marks.points:
-        rows = ((m.id, m.frame, m.x, m.y, names.get(("point", m.id), "")) for m in marks.points)
-        replace_file(folder / POINTS, _table(POINT, rows))
+        rows = ((m.id, m.frame, m.x, m.y) for m in marks.points)
+        replace_file(folder / POINTS, _table("point", rows, names, colors))
     if marks.boxes:
-        boxes = (
-            (m.id, m.frame, m.x, m.y, m.width, m.height, names.get(("box", m.id), ""))
-            for m in marks.boxes
-        )
-        replace_file(folder / BOXES, _table(BOX, boxes))
+        boxes = ((m.id, m.frame, m.x, m.y, m.width, m.height) for m in marks.boxes)
+        replace_file(folder / BOXES, _table("box", boxes, names, colors))
     if marks.keypoints and marks.skeleton is not None:
-        replace_file(folder / JOINTS, _joints(marks.keypoints, marks.skeleton, names))
+        replace_file(folder / JOINTS, _joints(marks, marks.skeleton, names, colors))
     for frame, mask in marks.masks.items():
         write_mask(folder / MASKS / frame_file(frame), mask)
 
@@ -90,6 +103,7 @@ def read_own_marks(given: GivenFile, source: MarkedSource) -> FileMarks:
         )
     for (kind, number), name in told.names.items():
         source.call(kind, number, name)
+    source.colors.update(told.colors)
     points, boxes, joints = folder / POINTS, folder / BOXES, folder / JOINTS
     skeleton, poses = None, list[KeypointMark]()
     if joints.exists():
@@ -115,6 +129,7 @@ class _Told:
     size: tuple[int, int] | None
     lost: list[LostMark]
     names: Names
+    colors: Colors
 
 
 def _told(folder: Path) -> _Told:
@@ -129,28 +144,40 @@ def _told(folder: Path) -> _Told:
     ]
     try:
         names = names_from_plain(data["names"].fields())
+        stated = data.get("colors")  # not in files of earlier versions
+        colors = colors_from_plain(stated.fields()) if stated else {}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
-            f"{data['names'].place}: expected names by kind and id ({error})"
+            f"{data['names'].place}: expected names and colours by kind and id ({error})"
         ) from error
-    return _Told((height, width) if given else None, lost, names)
+    return _Told((height, width) if given else None, lost, names, colors)
 
 
-def _table(columns: Iterable[str], rows: Iterable[tuple[object, ...]]) -> str:
+def _table(
+    kind: Kind, rows: Iterable[tuple[int, *tuple[object, ...]]], names: Names, colors: Colors
+) -> str:
+    """Rows of id, frame and values; colours have a column where there are some."""
     text = StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["id", "frame", *columns, "name"])
-    table.writerows(["" if cell is None else cell for cell in row] for row in rows)
+    columns = POINT if kind == "point" else BOX
+    table.writerow(["id", "frame", *columns, "name", *(["color"] if colors else [])])
+    for number, *values in rows:
+        thing = kind, number
+        color = [hex_color(colors[thing]) if thing in colors else ""] if colors else []
+        cells = [number, *values, names.get(thing, ""), *color]
+        table.writerow("" if cell is None else cell for cell in cells)
     return text.getvalue()
 
 
-def _joints(poses: Iterable[KeypointMark], skeleton: Skeleton, names: Names) -> str:
+def _joints(marks: FileMarks, skeleton: Skeleton, names: Names, colors: Colors) -> str:
     edges = [[skeleton.names[a], skeleton.names[b]] for a, b in skeleton.edges]
     listed = []
-    for pose in poses:
-        name = names.get(("keypoints", pose.id))
-        mark = {"id": pose.id, "frame": pose.frame, "joints": _placed(pose, skeleton)}
-        listed.append(mark | ({"name": name} if name else {}))
+    for pose in marks.keypoints:
+        thing: tuple[Kind, int] = ("keypoints", pose.id)
+        mark: dict[str, object] = {"id": pose.id, "frame": pose.frame}
+        mark |= {"name": names[thing]} if thing in names else {}
+        mark |= {"color": hex_color(colors[thing])} if thing in colors else {}
+        listed.append(mark | {"joints": _placed(pose, skeleton)})
     told = {"skeleton": {"names": list(skeleton.names), "edges": edges}, "marks": listed}
     return json.dumps(told, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 

@@ -140,6 +140,10 @@ def _own_marks(data: JsonValue, source: MarkedSource | None) -> list[PolygonMark
         number, frame = object_id(item["id"].whole(), item["id"]), item["frame"].whole()
         if source is not None:
             frame = source.frame(frame, item["frame"].place)
+            if name := item.get("name", "category"):
+                source.call("object", number, str(name.value))
+            if color := item.get("color"):
+                source.draw("object", number, color.value, color.place)
         if ("polygon" in item) == ("polygons" in item):
             raise InputError(
                 f'{item.place}: expected one of "polygon" (a ring) and "polygons" (a list of '

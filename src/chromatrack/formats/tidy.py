@@ -16,6 +16,7 @@ Columns, the same in CSV and Parquet:
 | visible | whether it is seen |
 | confidence | in [0, 1], as the tracker says |
 | reliability | in [0, 1], chance that an object's mask is right |
+| color | such as #ff8000, empty where the user gave the thing none |
 
 Empty (null) where nothing is known, or the column says nothing of the kind. A point is counted from
 the centre of the top-left pixel; a box covers the pixel columns x .. x + width - 1.
@@ -29,14 +30,16 @@ from pathlib import Path
 
 import numpy as np
 
+from chromatrack.formats.color_text import hex_color
 from chromatrack.formats.csv_tables import TrackData
 from chromatrack.formats.exchange import ExportOptions
 from chromatrack.formats.tracked_video import TrackedVideo, mask_boxes
+from chromatrack.formats.written_things import Thing
 
 COLUMNS: dict[str, type] = {
     "frame": int, "time_s": float, "kind": str, "id": int, "name": str, "part": str,
     "x_px": float, "y_px": float, "width_px": float, "height_px": float, "area_px": int,
-    "visible": bool, "confidence": float, "reliability": float,
+    "visible": bool, "confidence": float, "reliability": float, "color": str,
 }  # fmt: skip
 """Every column and the type of its cells."""
 
@@ -82,7 +85,8 @@ def _objects(
         area = int(np.count_nonzero(mask == number))
         said = bool(row.present[n]), _number(row.confidence[n]), _number(row.reliability[n])
         name = tracked.names.get(("object", number))
-        yield (*head, "object", number, name, None, *place, area, *said)
+        color = _color(tracked, ("object", number))
+        yield (*head, "object", number, name, None, *place, area, *said, color)
 
 
 def _placed(
@@ -90,21 +94,27 @@ def _placed(
 ) -> Row:
     place = [_number(value) for value in data.values[n]]
     place += [None] * (4 - len(place))
-    name = tracked.names.get(("box" if kind == "box" else "point", number))
+    thing: Thing = ("box" if kind == "box" else "point", number)
+    name = tracked.names.get(thing)
     said = bool(data.visible[n]), _number(data.confidence[n]), None
-    return (*head, kind, number, name, None, *place, None, *said)
+    return (*head, kind, number, name, None, *place, None, *said, _color(tracked, thing))
 
 
 def _joints(
     tracked: TrackedVideo, head: tuple[int, float], number: int, data: TrackData, n: int
 ) -> Iterator[Row]:
     parts = tracked.skeleton.names if tracked.skeleton else ()
-    name = tracked.names.get(("keypoints", number))
+    name, color = tracked.names.get(("keypoints", number)), _color(tracked, ("keypoints", number))
     for j, (x, y) in enumerate(data.values[n]):
         part = parts[j] if j < len(parts) else str(j)
         said = bool(data.visible[n][j]), _number(data.confidence[n][j]), None
         place = _number(x), _number(y), None, None, None
-        yield (*head, "joint", number, name, part, *place, *said)
+        yield (*head, "joint", number, name, part, *place, *said, color)
+
+
+def _color(tracked: TrackedVideo, thing: Thing) -> str | None:
+    color = tracked.colors.get(thing)
+    return None if color is None else hex_color(color)
 
 
 def _number(value: float) -> float | None:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from chromatrack.formats.csv_tables import TrackData
 from chromatrack.formats.poses import distinct
 from chromatrack.formats.tracked_video import TrackedVideo
-from chromatrack.structures import Kind
+from chromatrack.formats.written_things import Thing
+from chromatrack.structures import Color, Kind
 
 CORNERS = ("upper left", "upper right", "lower right", "lower left")
 """Of a quadrilateral, in the order of its `corners`."""
@@ -25,11 +27,13 @@ class Trajectory:
 
     name: no two alike in a video. xy: (N, 2) float64 px from the centre of the top-left pixel, NaN
     where it is not seen. confidence: (N,) float64 in [0, 1], NaN where nothing is known.
+    color: as the user gave it, None where not.
     """
 
     name: str
     xy: np.ndarray
     confidence: np.ndarray
+    color: Color | None = None
 
     @property
     def seen(self) -> np.ndarray:
@@ -47,6 +51,7 @@ class Quadrilateral:
 
     name: str
     corners: np.ndarray
+    color: Color | None = None
 
     @property
     def seen(self) -> np.ndarray:
@@ -54,15 +59,25 @@ class Quadrilateral:
         return np.asarray(np.isfinite(self.corners).all(axis=(1, 2)))
 
 
+class _Named(NamedTuple):
+    """A place over N frames, before its name is made distinct."""
+
+    name: str
+    thing: Thing
+    xy: np.ndarray
+    confidence: np.ndarray
+
+
 def trajectories(tracked: TrackedVideo) -> tuple[list[Trajectory], list[str]]:
     """Every place that is seen on a frame at least, and notes on what never is."""
-    found: list[tuple[str, int, np.ndarray, np.ndarray]] = []
+    found: list[_Named] = []
     if tracked.objects:
         centres = _mask_centres(tracked)
         for number in tracked.ids("object"):
             track = tracked.objects[number]
             xy = np.where(track.present[:, None], centres[number], np.nan)
-            found.append((tracked.called("object", number), number, xy, track.confidence))
+            name, thing = tracked.called("object", number), ("object", number)
+            found.append(_Named(name, thing, xy, track.confidence))
     for number in tracked.ids("box"):
         data = tracked.boxes[number]
         centre = data.values[:, :2] + (data.values[:, 2:] - 1) / 2
@@ -75,10 +90,12 @@ def trajectories(tracked: TrackedVideo) -> tuple[list[Trajectory], list[str]]:
         data, whole = tracked.keypoints[number], tracked.called("keypoints", number)
         for j, joint in enumerate(tracked.skeleton.names):
             xy = np.where(data.visible[:, j, None], data.values[:, j], np.nan)
-            found.append((f"{whole} {joint}", number, xy, data.confidence[:, j]))
-    names = distinct((name, number) for name, number, *_ in found)
+            thing = "keypoints", number
+            found.append(_Named(f"{whole} {joint}", thing, xy, data.confidence[:, j]))
+    names = distinct((one.name, one.thing[1]) for one in found)
     every = [
-        Trajectory(name, xy, said) for name, (_, _, xy, said) in zip(names, found, strict=True)
+        Trajectory(name, one.xy, one.confidence, tracked.colors.get(one.thing))
+        for name, one in zip(names, found, strict=True)
     ]
     return [one for one in every if one.seen.any()], [
         f"{one.name} is never seen: left out" for one in every if not one.seen.any()
@@ -94,7 +111,8 @@ def quadrilaterals(tracked: TrackedVideo) -> list[Quadrilateral]:
         box = np.where(data.visible[:, None], data.values, np.nan)
         (left, top), (right, bottom) = box[:, :2].T - 0.5, (box[:, :2] + box[:, 2:]).T - 0.5
         edges = [(left, top), (right, top), (right, bottom), (left, bottom)]
-        found.append(Quadrilateral(name, np.array(edges).transpose(2, 0, 1)))
+        color = tracked.colors.get(("box", number))
+        found.append(Quadrilateral(name, np.array(edges).transpose(2, 0, 1), color))
     if len(ids := tracked.ids("point")) == len(CORNERS):
         tracks = [tracked.points[number] for number in ids]
         corners = np.stack([_seen(data.values, data.visible) for data in tracks], axis=1)
@@ -152,8 +170,9 @@ def decimal(value: float) -> str:
 
 def _placed(
     tracked: TrackedVideo, kind: Kind, number: int, xy: np.ndarray, data: TrackData
-) -> tuple[str, int, np.ndarray, np.ndarray]:
-    return tracked.called(kind, number), number, _seen(xy, data.visible), data.confidence
+) -> _Named:
+    seen = _seen(xy, data.visible)
+    return _Named(tracked.called(kind, number), (kind, number), seen, data.confidence)
 
 
 def _seen(xy: np.ndarray, visible: np.ndarray) -> np.ndarray:

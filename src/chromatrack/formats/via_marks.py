@@ -94,7 +94,7 @@ def read_via(given: GivenFile, source: MarkedSource) -> FileMarks:
 def _identified(
     kind: Kind, regions: list[tuple[int, _Region]], source: MarkedSource
 ) -> list[tuple[int, int, _Region]]:
-    """(id, frame, region) of each; names go to the source."""
+    """(id, frame, region) of each; names and colours go to the source."""
     given = [
         (f"'{r.row.file}': {r.row.cells['filename']}", r.name or kind, None, _object(kind, r))
         for _, r in regions
@@ -104,6 +104,7 @@ def _identified(
     say_instances(ids, source, kind)
     for thing, (_, region) in zip(things, regions, strict=True):
         source.call(kind, ids[thing], region.name)
+        source.draw(kind, ids[thing], region.about.get("color"), region.row.place)
     return [(ids[t], frame, region) for t, (frame, region) in zip(things, regions, strict=True)]
 
 

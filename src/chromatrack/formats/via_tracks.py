@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from chromatrack.atomic import WholeFile
+from chromatrack.formats.color_text import hex_color
 from chromatrack.formats.exchange import ExportOptions
 from chromatrack.formats.tracked_video import TrackedVideo
 from chromatrack.formats.written_things import box_tracks, frame_shift
@@ -45,6 +46,8 @@ def write_via(tracked: TrackedVideo, path: Path, options: ExportOptions) -> list
                 said = {"track": str(track.number)}
                 if called := tracked.names.get((track.kind, track.id)):
                     said["name"] = called
+                if color := tracked.colors.get((track.kind, track.id)):
+                    said["color"] = hex_color(color)
                 if np.isfinite(score := float(track.confidence[row])):
                     said["confidence"] = f"{score:.4f}"
                 cells = [json_text(shape), json_text(said)]

@@ -10,7 +10,7 @@ import numpy as np
 from chromatrack.errors import InputError
 from chromatrack.formats.exchange import ExportOptions
 from chromatrack.formats.tracked_video import TrackedVideo
-from chromatrack.structures import Kind
+from chromatrack.structures import Color, Kind
 
 Thing = tuple[Kind, int]
 """Kind and id of something tracked."""
@@ -111,6 +111,15 @@ def frame_shift(tracked: TrackedVideo, options: ExportOptions, *, first: int = 0
 def category_of(tracked: TrackedVideo, thing: Thing) -> str:
     """The category or label of a thing: its name, else what things of its kind are called."""
     return tracked.names.get(thing) or UNNAMED[thing[0]]
+
+
+def category_colors(tracked: TrackedVideo, things: Iterable[Thing]) -> dict[str, Color]:
+    """{category: colour} of those with one: that of its first thing that was given one."""
+    found: dict[str, Color] = {}
+    for thing in things:
+        if color := tracked.colors.get(thing):
+            found.setdefault(category_of(tracked, thing), color)
+    return found
 
 
 def category_ids(tracked: TrackedVideo, things: Iterable[Thing]) -> dict[str, int]:

@@ -70,6 +70,7 @@ def tracked_video(result: Result, *, video: Source | None = None) -> TrackedVide
         keypoints=every["keypoints"],
         skeleton=skeleton,
         names=result.names,
+        colors=result.colors,
         mask=result.mask,
         cuts=result.cuts,
         find_video=lambda: result.find_video(video),

@@ -21,13 +21,19 @@ from chromatrack.errors import InputError
 from chromatrack.formats.csv_tables import BOX, POINT, TableWriter, track_header
 from chromatrack.formats.keypoints import KeypointWriter
 from chromatrack.formats.masks import frame_file, write_mask
+from chromatrack.formats.thing_colors import (
+    bright_color,
+    color_of,
+    colors_of,
+    skeleton_color,
+)
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.reliability import LOOK_BELOW_OF
 from chromatrack.runs.file_names import OUTPUTS, RESULT, TABLES, Output, is_run
 from chromatrack.runs.kept_exports import old_exports
 from chromatrack.runs.things_table import COLUMNS as THING_COLUMNS
 from chromatrack.runs.things_table import ThingsWriter
-from chromatrack.structures import Kind, Names, Skeleton, Source
+from chromatrack.structures import Colors, Kind, Names, Skeleton, Source
 from chromatrack.tracking.inference import TrackedFrame
 from chromatrack.video.display import SQUARE, Display
 from chromatrack.video.encoding import USUAL, Quality
@@ -37,13 +43,11 @@ from chromatrack.viz.overlays import Bar, Panel, overlay_masks, overlay_reliabil
 from chromatrack.viz.track_overlays import (
     Label,
     Trails,
-    bright_color,
     label_text,
     overlay_boxes,
     overlay_labels,
     overlay_points,
     overlay_skeleton,
-    skeleton_color,
 )
 
 TRAIL_SECONDS = 1.0
@@ -87,6 +91,7 @@ class TrackFiles(contextlib.ExitStack):
         fps: float | None,
         skeleton: Skeleton | None = None,
         names: Names | None = None,
+        colors: Colors | None = None,
         outputs: Collection[Output] = OUTPUTS,
         write_masks: bool = True,
         style: OverlayStyle = PLAIN,
@@ -101,6 +106,7 @@ class TrackFiles(contextlib.ExitStack):
             video, fps: source of the overlay's sound; frames a second, None where not known.
             skeleton: of the keypoints, if any are tracked.
             names: what things are called; goes into tables and overlay.
+            colors: what they are drawn in, where not by number; goes into the overlay.
             outputs: which of them are written.
             write_masks: False where they are written already.
             style: what the overlay shows besides.
@@ -109,6 +115,7 @@ class TrackFiles(contextlib.ExitStack):
         super().__init__()
         self.folder, self.layout, self.skeleton = folder, layout, skeleton
         self.names, self.style, self.outputs = names or {}, style, outputs
+        self.colors = colors or {}
         self._write_masks = write_masks and self.has_masks
         self._video, self._fps = video, fps
         self._display, self.quality = display, quality
@@ -180,10 +187,11 @@ class TrackFiles(contextlib.ExitStack):
             skeleton=self.skeleton,
             trails=self._trails,
             names=self.names,
+            colors=self.colors,
             joint_names=self.style.joint_names,
         )
         if self.style.reliability_panel is not None:
-            bars = reliability_bars(frame)
+            bars = reliability_bars(frame, self.colors)
             shown = overlay_reliability(shown, bars, panel=self.style.reliability_panel)
         overlay.write(
             shown,
@@ -214,6 +222,7 @@ def overlay_frame(
     skeleton: Skeleton | None = None,
     trails: Trails | None = None,
     names: Names | None = None,
+    colors: Colors | None = None,
     joint_names: bool = False,
 ) -> np.ndarray:
     """Everything tracked on a frame drawn over it: masks, then boxes, skeletons, points, names.
@@ -222,17 +231,22 @@ def overlay_frame(
         skeleton: joins the joints of `frame.keypoints`; without it they are left out.
         trails: where the points came from.
         names: what things are called, by kind and id.
+        colors: what they are drawn in, where not by number.
         joint_names: write the name of each joint that is seen.
     """
-    names = names or {}
-    rgb = overlay_masks(frame.rgb, frame.mask)
+    names, colors = names or {}, colors or {}
+    rgb = overlay_masks(frame.rgb, frame.mask, colors=colors_of(colors, "object"))
     if frame.boxes:
-        rgb = overlay_boxes(rgb, frame.boxes, names=names_of(names, "box"))
+        own = colors_of(colors, "box")
+        rgb = overlay_boxes(rgb, frame.boxes, names=names_of(names, "box"), colors=own)
     if frame.keypoints and skeleton is not None:
-        rgb = overlay_skeleton(rgb, frame.keypoints, skeleton, joint_names=joint_names)
+        own = colors_of(colors, "keypoints")
+        rgb = overlay_skeleton(rgb, frame.keypoints, skeleton, joint_names=joint_names, colors=own)
     if frame.points:
-        rgb = overlay_points(rgb, frame.points, trails=trails.positions if trails else None)
-    labels = _labels(frame, names) if names else []
+        before = trails.positions if trails else None
+        own = colors_of(colors, "point")
+        rgb = overlay_points(rgb, frame.points, trails=before, colors=own)
+    labels = _labels(frame, names, colors) if names else []
     return overlay_labels(rgb, labels) if labels else rgb
 
 
@@ -241,18 +255,18 @@ def names_of(names: Names, kind: Kind) -> dict[int, str]:
     return {number: name for (k, number), name in names.items() if k == kind}
 
 
-def _labels(frame: TrackedFrame, names: Names) -> list[Label]:
+def _labels(frame: TrackedFrame, names: Names, colors: Colors) -> list[Label]:
     """The names of what is seen on a frame, above its top left corner; boxes have theirs."""
     labels = []
     for (kind, number), name in sorted(names.items()):
-        corner, color = None, bright_color(number)
+        corner, color = None, colors.get((kind, number)) or bright_color(number)
         if kind == "object" and frame.areas.get(number, 0) > 0:
             rows, columns = np.nonzero(frame.mask == number)
             corner = float(columns.min()), float(rows.min())
         elif kind == "point" and number in frame.points and frame.points[number].visible:
             corner = frame.points[number].x + 4, frame.points[number].y - 4
         elif kind == "keypoints" and number in frame.keypoints:
-            pose, color = frame.keypoints[number], skeleton_color(number)
+            pose, color = frame.keypoints[number], color_of(kind, number, colors)
             if pose.visible.any():
                 left, top = pose.joints[pose.visible].min(axis=0).tolist()
                 corner = left, top - 6
@@ -261,19 +275,23 @@ def _labels(frame: TrackedFrame, names: Names) -> list[Label]:
     return labels
 
 
-def reliability_bars(frame: TrackedFrame) -> list[Bar]:
-    """A bar for everything tracked: `2` is object 2, `b2` a box, `p2` a point, `k2` a skeleton."""
-    letters = {"object": "", "box": "b", "point": "p", "keypoints": "k"}
+def reliability_bars(frame: TrackedFrame, colors: Colors | None = None) -> list[Bar]:
+    """A bar for everything tracked: `2` is object 2, `b2` a box, `p2` a point, `k2` a skeleton.
+
+    colors: what things are drawn in, where not by number.
+    """
+    letters: dict[Kind, str] = {"object": "", "box": "b", "point": "p", "keypoints": "k"}
+    colors, found = colors or {}, frame.reliability_by_kind
     return [
         Bar(
-            f"{letters[kind]}{number}",
+            f"{letter}{number}",
             number,
             value,
             LOOK_BELOW_OF[kind],
-            skeleton_color(number) if kind == "keypoints" else None,
+            colors.get((kind, number)) or (skeleton_color(number) if kind == "keypoints" else None),
         )
-        for kind, values in frame.reliability_by_kind.items()
-        for number, value in sorted(values.items())
+        for kind, letter in letters.items()
+        for number, value in sorted(found.get(kind, {}).items())
     ]
 
 

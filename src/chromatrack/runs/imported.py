@@ -64,7 +64,7 @@ def import_file(
             raise InputError(f"'{file}': does not say how large its pictures are; add --video")
         source = MarkedSource(file.stem, size or (1, 1), numbers="index", video_name=video_name)
     found = reader.read(given, source)
-    marks = Marks(**vars(found), names=source.names)
+    marks = Marks(**vars(found), names=source.names, colors=source.colors)
     head = f"{file}: {reader.name}"
     if video is None:
         said = "no video given: frames are counted from 0, and not checked"
@@ -91,7 +91,10 @@ def write_imported(imported: Imported, output: Path, *, reads: Path) -> None:
     )
     old = _old_files(output) if is_own(output) else []
     with Staging(output) as stage:
-        write_own_marks(stage.path, imported.marks, imported.source.names, imported.size)
+        source = imported.source
+        write_own_marks(
+            stage.path, imported.marks, source.names, imported.size, colors=source.colors
+        )
         stage.put_in_place(last=stage.path / LIST, removed=old)
 
 

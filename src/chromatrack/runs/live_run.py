@@ -173,7 +173,11 @@ class _LiveRun:
             self.trails.clear()
         self.trails.add(found.points)
         shown = overlay_frame(
-            found, skeleton=self.skeleton, trails=self.trails, names=self.marks.names
+            found,
+            skeleton=self.skeleton,
+            trails=self.trails,
+            names=self.marks.names,
+            colors=self.marks.colors,
         )
         self.video.write(shown, pts_seconds=picture.seconds)
 

@@ -3,7 +3,7 @@
 Masks are `marks/00000.png`, named by frame; everything else stands in result.json, under "marks":
 `points` [id, frame, x, y], `boxes` [id, frame, x, y, width, height] (null where declared lost),
 `keypoints` [id, frame, joints] with [x, y], null (not marked) or "lost" per joint, `lost`
-[id, frame], `masks` the frames, the `skeleton`, and `names` by kind and id.
+[id, frame], `masks` the frames, the `skeleton`, and `names` and `colors` by kind and id.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from chromatrack.errors import InputError
 from chromatrack.formats.json_fields import load_json_object, names_from_plain, plain_names
 from chromatrack.formats.masks import frame_file, read_mask, write_mask
+from chromatrack.formats.thing_colors import colors_from_plain, plain_colors
 from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark, Skeleton
 from chromatrack.tracking.marks import Marks
 
@@ -41,6 +42,7 @@ def plain_marks(marks: Marks) -> dict[str, Any]:
         if skeleton is None
         else {"names": list(skeleton.names), "edges": [list(edge) for edge in skeleton.edges]},
         "names": plain_names(marks.names),
+        "colors": plain_colors(marks.colors),
     }
 
 
@@ -54,6 +56,7 @@ def marks_from_plain(data: Mapping[str, Any], masks: Mapping[int, np.ndarray]) -
         [LostMark(*row) for row in data["lost"]],
         _skeleton(data["skeleton"]),
         names_from_plain(data.get("names", {})),
+        colors_from_plain(data.get("colors", {})),
     )
 
 

@@ -21,9 +21,10 @@ from chromatrack.formats.csv_tables import BOX, TrackData, read_tracks
 from chromatrack.formats.json_fields import JsonValue, load_json_object, names_from_plain
 from chromatrack.formats.keypoints import read_keypoint_tracks
 from chromatrack.formats.masks import frame_file, read_mask
+from chromatrack.formats.thing_colors import colors_from_plain
 from chromatrack.runs.file_names import OUTPUTS, Output
 from chromatrack.runs.staging import settle
-from chromatrack.structures import Kind, LabelName, Names, Source
+from chromatrack.structures import Colors, Kind, LabelName, Names, Source
 from chromatrack.tracking.reliability import read_places_row
 from chromatrack.video.source import VideoSource
 
@@ -86,7 +87,7 @@ class Result:
     and without gaps. objects: ids that have masks. points, boxes, keypoints: {id: TrackData}.
     complete, reason: False and why, where the run ended early. fps, deinterlaced: how it was read,
     as in `VideoSource`. load_mask: frame number -> (H, W) int32 ids. names: what things are called,
-    by kind and id, where they have a name.
+    by kind and id, where they have a name; colors: what they are drawn in, where the user said so.
     times_stated: False where the source states no times, as pictures do, and they were made up.
     outputs: what was written of masks, tracks and overlay. untold: ids of the kinds that were
     tracked, but whose tables were left out.
@@ -106,6 +107,7 @@ class Result:
     deinterlaced: bool = False
     load_mask: Callable[[int], np.ndarray] = _no_mask
     names: Names = field(default_factory=dict)
+    colors: Colors = field(default_factory=dict)
     times_stated: bool = True
     outputs: tuple[Output, ...] = OUTPUTS
     untold: Mapping[Kind, tuple[int, ...]] = field(default_factory=dict)
@@ -217,6 +219,7 @@ def read_result(folder: Source) -> Result:
         rate = video.get("fps")
         fps = None if rate is None else rate.number()
         video_path, names = str(video["path"].value), names_from_plain(data.get("names", {}))
+        colors = colors_from_plain(data.get("colors", {}))
         format_ = video.value.get("pixel_format")
         stated = video.value.get("states_times", format_ not in _PICTURE_MODES)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -252,6 +255,7 @@ def read_result(folder: Source) -> Result:
         deinterlaced=bool(video.value.get("deinterlaced", False)),
         load_mask=lambda index: read_mask(home / "masks" / frame_file(index)),
         names=names,
+        colors=colors,
         times_stated=bool(stated) or fps is not None,  # fps: as the user said
         outputs=outputs,
         untold=untold,

@@ -109,6 +109,7 @@ class Rewriting:
             fps=info.average_fps,
             skeleton=self.marks.skeleton,
             names=self.marks.names,
+            colors=self.marks.colors,
             outputs=self.result.outputs,
             write_masks=False,
             style=_saved_style(self.data),

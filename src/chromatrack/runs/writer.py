@@ -19,6 +19,7 @@ from chromatrack import __version__
 from chromatrack.atomic import replace_file
 from chromatrack.errors import DamagedVideoError, OutputError, WeightsError
 from chromatrack.formats.json_fields import plain_names
+from chromatrack.formats.thing_colors import plain_colors
 from chromatrack.json_text import json_text
 from chromatrack.model.weights import decoder_path, model_path
 from chromatrack.propagation.bidirectional import Direction
@@ -192,6 +193,7 @@ def track_to_folder(
         fps=info.average_fps,
         skeleton=marks.skeleton,
         names=marks.names,
+        colors=marks.colors,
         outputs=head["outputs"],
         style=style,
         display=info.display,
@@ -248,7 +250,7 @@ def _head(tracker: Tracker, info: VideoInfo, marks: Marks) -> dict[str, Any]:
 
 
 def marked_things(marks: Marks) -> dict[str, Any]:
-    """The part of result.json's head that says what is marked: frames, ids of every kind, names."""
+    """The part of result.json's head that says what is marked: frames, ids, names and colours."""
     layout = marks.layout()
     return {
         "marked_frames": marks.frames(),
@@ -257,6 +259,7 @@ def marked_things(marks: Marks) -> dict[str, Any]:
         "boxes": list(layout.boxes),
         "keypoints": sorted(layout.joints()),
         "names": plain_names(marks.names),
+        "colors": plain_colors(marks.colors),
     }
 
 

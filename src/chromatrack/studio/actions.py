@@ -12,11 +12,12 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from chromatrack.errors import InputError
+from chromatrack.formats.color_text import hex_color
+from chromatrack.formats.thing_colors import bright_color
 from chromatrack.studio import document as doc
 from chromatrack.studio import requests as ask
 from chromatrack.studio.document import Document, find, key_of
 from chromatrack.studio.store import Project, object_digests
-from chromatrack.viz.track_overlays import bright_color
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def _unlocked(document: Document, key: str) -> None:
 
 def _add(document: Document, action: ask.Add) -> Applied:
     used = {one["color"] for one in document["objects"]}
-    colors = ("#{:02x}{:02x}{:02x}".format(*bright_color(n)) for n in range(1, 256))
+    colors = (hex_color(bright_color(n)) for n in range(1, 256))
     color = next((one for one in colors if one not in used), "#e6194b")
     new, key = doc.add(
         document,

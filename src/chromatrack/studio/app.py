@@ -321,9 +321,16 @@ def _preview(studio: Studio, name: str, start_number: int | None) -> Any:  # noq
     if studio.run is None:
         raise HTTPException(422, "export: expected results, found none; track first")
     names = {one["key"]: one["name"] for one in project.document["objects"]}
+    colors = {one["key"]: one["color"] for one in project.document["objects"]}
     source = None if video.path is None else str(video.path)
     return preview(
-        project.folder, name, names=names, keep=names, video=source, start_number=start_number
+        project.folder,
+        name,
+        names=names,
+        colors=colors,
+        keep=names,
+        video=source,
+        start_number=start_number,
     )
 
 

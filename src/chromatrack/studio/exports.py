@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from chromatrack.errors import InputError, OutputError
+from chromatrack.formats.color_text import read_color
 from chromatrack.formats.exchange import FORMATS, ExportOptions, format_named
 from chromatrack.formats.keypoints import read_keypoint_tracks
 from chromatrack.formats.masks import frame_file
@@ -89,10 +90,12 @@ def export_path(folder: Path, name: str) -> Path:
     return folder / EXPORTS / f"{name}{suffix}"
 
 
-def wanted_result(folder: Path, names: Mapping[str, str], keep: Collection[str]) -> Result:
-    """A run's results of the things that are kept, by the names they have now.
+def wanted_result(
+    folder: Path, names: Mapping[str, str], colors: Mapping[str, str], keep: Collection[str]
+) -> Result:
+    """A run's results of the things that are kept, by the names and colours they have now.
 
-    names, keep: by keys, "object:1".
+    names, colors, keep: by keys, "object:1".
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -108,17 +111,19 @@ def wanted_result(folder: Path, names: Mapping[str, str], keep: Collection[str])
         ids = load(index)
         return np.where(np.isin(ids, objects), ids, 0)
 
-    called = {}
-    for key, name in names.items():
+    def of_thing(key: str) -> tuple[Kind, int]:
         kind, _, number = key.partition(":")
-        called[cast(Kind, kind), int(number)] = name
+        return cast(Kind, kind), int(number)
+
+    drawn = {of_thing(key): read_color(color, key) for key, color in colors.items()}
     return replace(
         result,
         objects=objects,
         points=kept("point", result.points),
         boxes=kept("box", result.boxes),
         keypoints=kept("keypoints", result.keypoints),
-        names=called,
+        names={of_thing(key): name for key, name in names.items()},
+        colors=drawn,
         load_mask=mask,
     )
 
@@ -129,6 +134,7 @@ def write_export(
     output: Path,
     *,
     names: Mapping[str, str],
+    colors: Mapping[str, str],
     keep: Collection[str],
     video: Source | None,
     start_number: int | None,
@@ -139,7 +145,7 @@ def write_export(
     Raises:
         InputError: the format cannot carry them, or the video is missing. OutputError.
     """
-    result = wanted_result(folder, names, keep)
+    result = wanted_result(folder, names, colors, keep)
     if name in _VIDEOS:
         if video is None:
             raise InputError(f"{name}: expected the video, which is missing; put it back")
@@ -192,7 +198,9 @@ def _drawn(result: Result, video: Source) -> Iterator[tuple[np.ndarray, Any]]:
             boxes=boxes,
             keypoints=poses,
         )
-        shown = overlay_frame(found, skeleton=skeleton, trails=trails, names=result.names)
+        shown = overlay_frame(
+            found, skeleton=skeleton, trails=trails, names=result.names, colors=result.colors
+        )
         yield shown, frame
 
 
@@ -247,6 +255,7 @@ def preview(
     name: str,
     *,
     names: Mapping[str, str],
+    colors: Mapping[str, str],
     keep: Collection[str],
     video: Source | None,
     start_number: int | None = None,
@@ -256,7 +265,7 @@ def preview(
     Raises:
         InputError: as `write_export`.
     """
-    result = wanted_result(folder, names, keep)
+    result = wanted_result(folder, names, colors, keep)
     if name in _VIDEOS:
         if video is None:
             raise InputError(f"{name}: expected the video, which is missing; put it back")

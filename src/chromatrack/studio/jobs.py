@@ -197,6 +197,7 @@ class Jobs:
             name=name,
             output=str(output),
             names={one["key"]: one["name"] for one in project.document["objects"]},
+            colors={one["key"]: one["color"] for one in project.document["objects"]},
             keep=[one["key"] for one in project.document["objects"]],
             start_number=start_number,
         )

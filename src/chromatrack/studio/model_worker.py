@@ -176,6 +176,7 @@ class Model:
         name: str,
         output: str,
         names: Mapping[str, Any],
+        colors: Mapping[str, Any],
         keep: list[str],
         start_number: int | None,
     ) -> dict[str, Any]:
@@ -188,6 +189,7 @@ class Model:
             name,
             Path(output),
             names=names,
+            colors=colors,
             keep=keep,
             video=video,
             start_number=start_number,

@@ -28,4 +28,8 @@ def within(marks: Marks, start: int, end: int | None) -> Marks:
     things = {("keypoints" if k == "joint" else k, i) for k, i, _ in found.labels()}
     if not things:
         raise InputError("expected a mark on the frames to track, got none; mark something first")
-    return replace(found, names={t: n for t, n in found.names.items() if t in things})
+    return replace(
+        found,
+        names={t: n for t, n in found.names.items() if t in things},
+        colors={t: c for t, c in found.colors.items() if t in things},
+    )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,7 +14,7 @@ from chromatrack.errors import InputError
 from chromatrack.ops.coords import Box, box_edges
 from chromatrack.ops.cutout import cut_out_small, with_surroundings
 from chromatrack.ops.resample import planes
-from chromatrack.structures import BoxMark, LostMark, Source
+from chromatrack.structures import BoxMark, Kind, LostMark, Source
 from chromatrack.tracking.mark_checks import check_boxes
 from chromatrack.tracking.marks import Marks
 from chromatrack.video.reader import probe, read_frame
@@ -21,6 +23,9 @@ LONG_SIDE = 96
 """Pixels to which a larger box is brought before its object is cut out."""
 LEAST_SHARE = 0.1
 """Of a box; a smaller object is not believed."""
+
+
+_Said = TypeVar("_Said")
 
 
 def boxes_as_masks(marks: Marks, video: Source) -> Marks:
@@ -40,8 +45,19 @@ def boxes_as_masks(marks: Marks, video: Source) -> Marks:
         boxes = [box for box in shown if box.frame == frame]
         masks[frame] = _painted(boxes, read_frame(video, index=frame).rgb, masks.get(frame))
     lost = [LostMark(box.id, box.frame) for box in marks.boxes if box.x is None]
-    names = {("object" if kind == "box" else kind, i): n for (kind, i), n in marks.names.items()}
-    return replace(marks, masks=masks, boxes=(), lost=[*marks.lost, *lost], names=names)  # type: ignore[arg-type]
+    return replace(
+        marks,
+        masks=masks,
+        boxes=(),
+        lost=[*marks.lost, *lost],
+        names=_of_objects(marks.names),
+        colors=_of_objects(marks.colors),
+    )
+
+
+def _of_objects(given: Mapping[tuple[Kind, int], _Said]) -> dict[tuple[Kind, int], _Said]:
+    """What is said of things, with boxes as objects."""
+    return {("object" if kind == "box" else kind, n): said for (kind, n), said in given.items()}
 
 
 def _painted(boxes: list[BoxMark], rgb: np.ndarray, over: np.ndarray | None) -> np.ndarray:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from chromatrack.formats.color_text import hex_color
 from chromatrack.formats.exchange import need
+from chromatrack.formats.thing_colors import color_of
 from chromatrack.formats.tracked_video import mask_boxes
 from chromatrack.formats.written_things import UNNAMED
-from chromatrack.structures import Names
+from chromatrack.structures import Colors, Names
 from chromatrack.tracking.inference import TrackedFrame
 
 if TYPE_CHECKING:
@@ -21,17 +23,23 @@ _Row = tuple[int, tuple[float, float, float, float], float]
 
 
 def to_supervision(
-    frame: TrackedFrame, *, kind: Literal["object", "box"] = "object", names: Names | None = None
+    frame: TrackedFrame,
+    *,
+    kind: Literal["object", "box"] = "object",
+    names: Names | None = None,
+    colors: Colors | None = None,
 ) -> Detections:
     """Objects or boxes of a frame that are seen, as detections of the package `supervision`.
 
     Args:
         kind: which of the two; objects have masks.
         names: what things are called, by kind and id; each name is a class.
+        colors: what they are drawn in, where not by number.
 
     Returns:
         `xyxy` px from the corner of the first pixel, `tracker_id` our ids, `class_id` the number of
-        the name among the names, sorted, from 1 (0: without a name), `data["class_name"]` the name;
+        the name among the names, sorted, from 1 (0: without a name), `data["class_name"]` the name,
+        `data["color"]` such as "#ff8000";
         `mask` (n, H, W) bool of objects. Ids ascend; nothing is seen: n is 0.
 
     Raises:
@@ -50,7 +58,10 @@ def to_supervision(
         confidence=np.array([value for _, _, value in rows], dtype=np.float64),
         class_id=np.array([classes.get(called.get(n, ""), 0) for n in ids], dtype=np.int64),
         tracker_id=np.array(ids, dtype=np.int64),
-        data={"class_name": np.array([called.get(n, UNNAMED[kind]) for n in ids], dtype=str)},
+        data={
+            "class_name": np.array([called.get(n, UNNAMED[kind]) for n in ids], dtype=str),
+            "color": np.array([hex_color(color_of(kind, n, colors or {})) for n in ids], dtype=str),
+        },
     )
 
 

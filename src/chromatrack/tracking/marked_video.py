@@ -9,6 +9,7 @@ from os import fspath
 import numpy as np
 
 from chromatrack.errors import InputError
+from chromatrack.formats.color_text import hex_color
 from chromatrack.formats.marked_source import MarkedSource
 from chromatrack.formats.picture_names import Numbers
 from chromatrack.propagation.label_maps import object_ids
@@ -106,6 +107,8 @@ def marked_lines(marks: Marks, source: MarkedSource) -> list[str]:
     for (kind, number), marked in sorted(_things(marks).items()):
         name = marks.names.get((kind, number))
         called = f"{kind} {number}" + (f" '{name}'" if name else "")
+        if color := marks.colors.get((kind, number)):
+            called += f" ({hex_color(color)})"
         lines.append(f"{called}: {_on_frames(marked, source)}")
     if marks.skeleton is not None:
         lines.append(f"joints: {', '.join(marks.skeleton.names)}")

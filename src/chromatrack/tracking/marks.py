@@ -30,6 +30,7 @@ from chromatrack.propagation.point_labels import bumps
 from chromatrack.propagation.propagate import FrameMarks
 from chromatrack.structures import (
     BoxMark,
+    Colors,
     KeypointMark,
     Kind,
     LabelName,
@@ -61,6 +62,7 @@ class MarkArguments(TypedDict, total=False):
     or a dict for several frames. Ids are kept; 0 is background. points, boxes, keypoints: on any
     frames, in pixels of the source. lost: regions declared absent on a frame. skeleton: names and
     edges of the keypoints' joints. names: what things are called, by kind and id.
+    colors: what they are drawn in, (red, green, blue) 0..255, by kind and id, where not by number.
     """
 
     masks: Masks | None
@@ -70,6 +72,7 @@ class MarkArguments(TypedDict, total=False):
     lost: Sequence[LostMark]
     skeleton: Skeleton | None
     names: Mapping[tuple[Kind, int], str]
+    colors: Colors
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class Marks:
 
     masks: frame -> `(H, W)` integer object ids, 0 = nothing said. lost: regions declared absent.
     skeleton: names and edges of the keypoints' joints, if there are any. names: what things are
-    called, by kind and id, where they have a name.
+    called, colors: what they are drawn in, by kind and id, where the user said so.
     Points, boxes and joints without a position are declared lost on that frame.
     """
 
@@ -89,6 +92,7 @@ class Marks:
     lost: Sequence[LostMark] = ()
     skeleton: Skeleton | None = None
     names: Mapping[tuple[Kind, int], str] = field(default_factory=dict)
+    colors: Colors = field(default_factory=dict)
 
     @classmethod
     def of(cls, *, start: int = 0, **given: Unpack[MarkArguments]) -> Marks:
@@ -265,6 +269,7 @@ class Marks:
             _renewed(lost, new.lost),
             self.skeleton or new.skeleton,
             {**self.names, **new.names},
+            {**self.colors, **new.colors},
         )
 
     def restricted_to(self, labels: Collection[LabelName]) -> Marks:
@@ -287,6 +292,7 @@ class Marks:
             [mark for mark in self.lost if ("object", mark.id, 0) in wanted],
             self.skeleton,
             {thing: name for thing, name in self.names.items() if thing in things},
+            {thing: color for thing, color in self.colors.items() if thing in things},
         )
 
 

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
+from chromatrack.formats.color_text import hex_color
 from chromatrack.runs.progress import Report
 from chromatrack.runs.reader import Result
-from chromatrack.structures import Kind
+from chromatrack.structures import Colors, Kind
 from chromatrack.uses.events import DEFAULT_RULES, spans, speed
 from chromatrack.uses.measures import IN_PIXELS, Scale
 from chromatrack.uses.plane_motion import shots
@@ -50,7 +51,7 @@ class Measured:
     (N, 1, 2). speeds: (N,) px/s. reliability: (N,) in [0, 1]. All are NaN where unknown. near: gap,
     px, up to which two things of one kind touch. contacts: {kind: (its things' numbers, (n, n)
     seconds for which each two touched)}, of kinds with several things. rgb: (H, W, 3) uint8 frame
-    to draw paths on, or None.
+    to draw paths on, or None. colors: of things that the user gave one.
     """
 
     traces: Traces
@@ -62,6 +63,7 @@ class Measured:
     contacts: Mapping[Kind, tuple[list[int], np.ndarray]]
     scale: Scale
     rgb: np.ndarray | None = None
+    colors: Colors = field(default_factory=dict)
 
 
 def measure(
@@ -94,6 +96,7 @@ def measure(
         contacts=_contacts(traces, reach),
         scale=scale,
         rgb=rgb,
+        colors=result.colors,
     )
 
 
@@ -280,6 +283,9 @@ def _look(measured: Measured, n: int) -> tuple[str, str]:
         from matplotlib.colors import to_hex
 
         return to_hex(colormaps["turbo"]((n + 0.5) / count)), "-"
+    thing = measured.traces.things[n]
+    if color := measured.colors.get((thing.kind, thing.id)):
+        return hex_color(color), "-"
     return INKS[n % len(INKS)], STYLES[n // len(INKS) % len(STYLES)]
 
 

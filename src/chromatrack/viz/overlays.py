@@ -18,7 +18,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError
-from chromatrack.formats.masks import DAVIS_PALETTE, check_mask
+from chromatrack.formats.masks import check_mask
+from chromatrack.formats.thing_colors import bright_color, brightest, object_colors
+from chromatrack.structures import Color
 
 PAPER = (246, 246, 243)
 INK = (38, 40, 44)
@@ -26,22 +28,22 @@ INK = (38, 40, 44)
 Font: TypeAlias = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
 
-def object_colors(ids: np.ndarray) -> np.ndarray:
-    """(..., 3) uint8 RGB of integer object ids: the DAVIS palette; ids above 255 wrap to 1..255."""
-    wrapped = np.where(ids > 255, (ids - 1) % 255 + 1, ids)
-    return DAVIS_PALETTE[wrapped]
-
-
 def overlay_masks(
-    rgb: np.ndarray, mask: np.ndarray, *, alpha: float = 0.45, outline: bool = True
+    rgb: np.ndarray,
+    mask: np.ndarray,
+    *,
+    alpha: float = 0.45,
+    outline: bool = True,
+    colors: Mapping[int, Color] | None = None,
 ) -> np.ndarray:
-    """Tint every object of `mask` in its DAVIS colour, with a crisp outline just inside its edge.
+    """Tint every object of `mask` in its colour, with a crisp outline just inside its edge.
 
     Args:
         mask: (H, W) integer object ids, 0 = background, which keeps its colour.
         alpha: weight of the tint, 0 (none) to 1 (flat colour).
         outline: draw the edge in the brightest version of the colour; its width is 1 px per
             360 px of the frame's short side, at least 1 px.
+        colors: of some ids; the others have those of the DAVIS palette.
     """
     check_rgb(rgb)
     ids = check_mask(mask)
@@ -53,12 +55,12 @@ def overlay_masks(
         raise InputError(f"alpha is a weight from 0 to 1, got {alpha}")
     result = rgb.copy()
     inside = ids > 0
-    tint = object_colors(ids[inside]).astype(np.float32)
+    tint = object_colors(ids[inside], colors).astype(np.float32)
     blended = rgb[inside] * (1.0 - alpha) + tint * alpha
     result[inside] = np.rint(blended).astype(np.uint8)
     if outline:
         edge = mask_outline(ids, width=max(1, round(min(ids.shape) / 360)))
-        result[edge] = brightest(object_colors(ids[edge]))
+        result[edge] = brightest(object_colors(ids[edge], colors))
     return result
 
 
@@ -92,7 +94,7 @@ class Bar:
     number: int
     value: float
     low: float
-    color: tuple[int, int, int] | None = None
+    color: Color | None = None
 
 
 Panel = Literal["bottom-left", "bottom-right", "top-left", "top-right", "outside"]
@@ -149,7 +151,7 @@ def _draw_bar(
     """
     edge, top, right, bottom = box
     left = right - length
-    color = bar.color or tuple(brightest(object_colors(np.array([bar.number])))[0].tolist())
+    color = bar.color or bright_color(bar.number)
     pen.rectangle((edge, top - 1, right + 2, bottom + 1), fill=(0, 0, 0, 150))
     pen.rectangle((left, top, left + round(bar.value * length), bottom), fill=(*color, 255))
     tick = left + round(bar.low * length)
@@ -250,12 +252,6 @@ def check_rgb(rgb: np.ndarray) -> None:
     """InputError unless it is an (H, W, 3) uint8 frame."""
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or rgb.size == 0:
         raise InputError(f"a frame is (H, W, 3) uint8 RGB, got {rgb.dtype} of shape {rgb.shape}")
-
-
-def brightest(colors: np.ndarray) -> np.ndarray:
-    """(N, 3) uint8 colours scaled so that the largest channel is 255."""
-    largest = np.maximum(colors.max(axis=-1, keepdims=True), 1).astype(np.float32)
-    return np.rint(colors * (255.0 / largest)).astype(np.uint8)
 
 
 @functools.cache

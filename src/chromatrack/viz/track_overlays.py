@@ -19,8 +19,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from chromatrack.errors import InputError
-from chromatrack.structures import Skeleton, TrackedBox, TrackedKeypoints, TrackedPoint
-from chromatrack.viz.overlays import brightest, check_rgb, load_font, object_colors
+from chromatrack.formats.thing_colors import bright_color, skeleton_color
+from chromatrack.structures import Color, Skeleton, TrackedBox, TrackedKeypoints, TrackedPoint
+from chromatrack.viz.overlays import check_rgb, load_font
 
 FINER = 4
 """Patch pixels per frame pixel along each axis; opacity comes in 16 steps and positions in 1/4."""
@@ -38,7 +39,6 @@ FAR = 1e4
 """Px beyond which positions are pulled in: they are far outside any frame anyhow."""
 
 XY: TypeAlias = tuple[float, float]
-Color: TypeAlias = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -91,31 +91,39 @@ def overlay_points(
     points: Mapping[int, TrackedPoint],
     *,
     trails: Mapping[int, Sequence[XY]] | None = None,
+    colors: Mapping[int, Color] | None = None,
 ) -> np.ndarray:
     """Draw every point as a dot in its id's colour, hollow and pale where it is hidden.
 
     Args:
         points: {id: point}; positions that are not finite are passed over.
         trails: {id: xy px, oldest first}, drawn as lines that fade with age; see `Trails`.
+        colors: of some ids; the others have their `bright_color`.
     """
     image = _image(rgb)
-    unit = _unit(rgb)
+    unit, colors = _unit(rgb), colors or {}
     for number, positions in (trails or {}).items():
         known = [xy for xy in positions if _known(*xy)]
-        _paint(image, _trail(known, width=1.6 * unit), bright_color(number), rim=0.0)
+        color = colors.get(number) or bright_color(number)
+        _paint(image, _trail(known, width=1.6 * unit), color, rim=0.0)
     for number, point in sorted(points.items(), key=lambda item: item[1].visible):
         if _known(point.x, point.y):
-            color = bright_color(number)
+            color = colors.get(number) or bright_color(number)
             _paint_dot(image, (point.x, point.y), color, unit=unit, visible=point.visible)
     return np.array(image)
 
 
 def overlay_boxes(
-    rgb: np.ndarray, boxes: Mapping[int, TrackedBox], *, names: Mapping[int, str] | None = None
+    rgb: np.ndarray,
+    boxes: Mapping[int, TrackedBox],
+    *,
+    names: Mapping[int, str] | None = None,
+    colors: Mapping[int, Color] | None = None,
 ) -> np.ndarray:
     """Draw every box as a thin rectangle with its id, dashed and pale where it is hidden.
 
-    names: what boxes are called, by id; it stands behind the id.
+    names: what boxes are called, by id; it stands behind the id. colors: of some ids; the others
+    have their `bright_color`.
 
     The line runs along the outermost pixels that the box covers. Boxes that are not finite are
     passed over.
@@ -123,6 +131,7 @@ def overlay_boxes(
     image = _image(rgb)
     unit = _unit(rgb)
     for number, box in sorted(boxes.items(), key=lambda item: item[1].visible):
+        color = (colors or {}).get(number) or bright_color(number)
         if not _known(box.x, box.y, box.width, box.height):
             continue
         right, bottom = box.x + max(box.width, 1.0) - 1, box.y + max(box.height, 1.0) - 1
@@ -133,10 +142,10 @@ def overlay_boxes(
             dashes = [(start, end)] if box.visible else _dashes(start, end, length=6 * unit)
             opacity = 1.0 if box.visible else 0.7
             strokes = [Stroke(dash, 1.6 * unit, opacity) for dash in dashes]
-            _paint(image, strokes, bright_color(number), rim=0.45)
+            _paint(image, strokes, color, rim=0.45)
         if box.x < image.width and box.y < image.height and right > -1 and bottom > -1:
             label = label_text(number, (names or {}).get(number))
-            _paint_label(image, (box.x, box.y), label, bright_color(number), unit=unit)
+            _paint_label(image, (box.x, box.y), label, color, unit=unit)
     return np.array(image)
 
 
@@ -146,13 +155,15 @@ def overlay_skeleton(
     skeleton: Skeleton,
     *,
     joint_names: bool = False,
+    colors: Mapping[int, Color] | None = None,
 ) -> np.ndarray:
-    """Draw every skeleton's edges and joints in its id's `skeleton_color`.
+    """Draw every skeleton's edges and joints in its colour.
 
     Hidden joints are hollow and edges to them pale; joints without a position are left out.
     InputError for another number of joints than the skeleton's.
 
-    joint_names: write the name beside each joint that is seen.
+    joint_names: write the name beside each joint that is seen. colors: of some ids; the others
+    have their `skeleton_color`.
     """
     image = _image(rgb)
     unit = _unit(rgb)
@@ -162,15 +173,15 @@ def overlay_skeleton(
                 f"keypoints {number}: expected ({len(skeleton.names)}, 2) joints as in the "
                 f"skeleton, got {instance.joints.shape}"
             )
+        color = (colors or {}).get(number) or skeleton_color(number)
         joints = [(float(x), float(y)) for x, y in instance.joints]
         for a, b in skeleton.edges:
             if _known(*joints[a], *joints[b]):
                 clear = bool(instance.visible[a] and instance.visible[b])
                 line = Stroke((joints[a], joints[b]), 2.0 * unit, 0.95 if clear else 0.35)
-                _paint(image, [line], skeleton_color(number), rim=0.45)
+                _paint(image, [line], color, rim=0.45)
         for joint, visible in zip(joints, instance.visible, strict=True):
             if _known(*joint):
-                color = skeleton_color(number)
                 _paint_dot(image, joint, color, unit=0.8 * unit, visible=bool(visible))
         if joint_names:
             for joint, name, visible in zip(joints, skeleton.names, instance.visible, strict=True):
@@ -207,25 +218,6 @@ def short_text(text: str) -> str:
     """A name in one short line."""
     line = " ".join(text.split())
     return line if len(line) <= LONGEST_LABEL else f"{line[: LONGEST_LABEL - 1]}…"
-
-
-@functools.lru_cache(maxsize=4096)
-def skeleton_color(number: int) -> Color:
-    """The colour of skeletons: as far as can be from that of masks, boxes and points of the id."""
-    other = 255 - np.array([bright_color(number)], dtype=np.uint8)
-    if int(other.max()) < 64:  # against white nothing bright is left
-        return 255, 140, 0
-    red, green, blue = brightest(other)[0].tolist()
-    return red, green, blue
-
-
-@functools.lru_cache(maxsize=4096)
-def bright_color(number: int) -> Color:
-    """An id's DAVIS colour, scaled so that its largest channel is 255; id 0 is white."""
-    if number == 0:
-        return 255, 255, 255
-    red, green, blue = brightest(object_colors(np.array([number])))[0].tolist()
-    return red, green, blue
 
 
 # -- parts -----------------------------------------------------------------------------------
