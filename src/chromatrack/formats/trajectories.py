@@ -76,8 +76,8 @@ def trajectories(tracked: TrackedVideo) -> tuple[list[Trajectory], list[str]]:
         for number in tracked.ids("object"):
             track = tracked.objects[number]
             xy = np.where(track.present[:, None], centres[number], np.nan)
-            name, thing = tracked.called("object", number), ("object", number)
-            found.append(_Named(name, thing, xy, track.confidence))
+            name = tracked.called("object", number)
+            found.append(_Named(name, ("object", number), xy, track.confidence))
     for number in tracked.ids("box"):
         data = tracked.boxes[number]
         centre = data.values[:, :2] + (data.values[:, 2:] - 1) / 2
@@ -90,8 +90,8 @@ def trajectories(tracked: TrackedVideo) -> tuple[list[Trajectory], list[str]]:
         data, whole = tracked.keypoints[number], tracked.called("keypoints", number)
         for j, joint in enumerate(tracked.skeleton.names):
             xy = np.where(data.visible[:, j, None], data.values[:, j], np.nan)
-            thing = "keypoints", number
-            found.append(_Named(f"{whole} {joint}", thing, xy, data.confidence[:, j]))
+            name, sure = f"{whole} {joint}", data.confidence[:, j]
+            found.append(_Named(name, ("keypoints", number), xy, sure))
     names = distinct((one.name, one.thing[1]) for one in found)
     every = [
         Trajectory(name, one.xy, one.confidence, tracked.colors.get(one.thing))
