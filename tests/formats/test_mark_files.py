@@ -367,3 +367,59 @@ def test_our_own_folder_for_another_size_is_refused(tmp_path):
     write_own_marks(tmp_path, FileMarks(points=[PointMark(1, 0, 2, 3)]), {}, (10, 10))
     with pytest.raises(InputError, match="holds marks on 10x10 pixels, got a video of 30x20"):
         read_mark_file(tmp_path, source())
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_tables_as_spreadsheets_save_them(tmp_path, encoding, end, separator):
+    rows = [["id", "frame", "x", "y", "name"], ["1", "0", "2", "3", '"Kühe, Kälber 🐄"']]
+    text = end.join(separator.join(row) for row in rows) + end
+    mark = "\ufeff" if encoding in ("utf-16-le", "utf-16-be") else ""
+    (tmp_path / "p.csv").write_bytes((mark + text).encode(encoding))
+    source = MarkedSource("v", SIZE, numbers="index")
+    found = read_mark_file(tmp_path / "p.csv", source)
+    assert list(found.points) == [PointMark(1, 0, 2.0, 3.0)]
+    assert source.names == {("point", 1): "Kühe, Kälber 🐄"}
+
+
+def test_json_in_utf_16_reads(tmp_path):
+    text = (
+        '{"objects": [{"id": 1, "frame": 0, "name": "Kuh", "polygon": [[1, 1], [9, 1], [9, 9]]}]}'
+    )
+    (tmp_path / "o.json").write_text(text, encoding="utf-16")
+    source = MarkedSource("v", SIZE, numbers="index")
+    assert list(read_mark_file(tmp_path / "o.json", source).masks) == [0]
+    assert source.names == {("object", 1): "Kuh"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", b"", "expected marks, got an empty file"),
+        ("a.json", b" \n", "expected marks, got an empty file"),
+        ("a.csv", b"id,frame,x\n1,0,2\n", "got 'id,frame,x': y missing"),
+        ("a.csv", b"id;frame;y\n1;0;2\n", "x missing"),
+        (
+            "a.csv",
+            b"1,1,5,6,3,4,1,-1,-1,-1\n1,2,nan,6,3,4,1,-1,-1,-1\n",
+            "line 2: expected frame,id",
+        ),
+        ("a.csv", "id,frame,x,y\n".encode("utf-16")[:-1], "cannot be read"),
+        ("a.json", b"[" * 100_000, "looks like JSON, but cannot be read"),
+        ("a.xml", b"<annotations>" + b"<a>" * 1000, "at most 32 elements inside one another"),
+    ],
+)
+def test_odd_files_are_told_in_one_line(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message) as told:
+        read_mark_file(tmp_path / name, MarkedSource("v", SIZE, numbers="index"))
+    assert "\n" not in str(told.value)
+
+
+def test_a_broken_hdf5_file_is_told_in_one_line(tmp_path):
+    pytest.importorskip("tables")
+    (tmp_path / "a.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + b"\0" * 50)
+    with pytest.raises(InputError, match="expected labels of DeepLabCut") as told:
+        read_mark_file(tmp_path / "a.h5", MarkedSource("v", SIZE, numbers="index"))
+    assert "\n" not in str(told.value)

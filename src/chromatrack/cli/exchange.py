@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import Positional, UseAppendAction, arg
+from tyro.conf import DisallowNone, Positional, UseAppendAction, arg
 
 from chromatrack.cli.typed_marks import Many
 from chromatrack.formats.exchange import FORMATS
@@ -28,7 +28,7 @@ def export(
     *,
     to: Annotated[str, arg(metavar="FORMAT", help=f"the format: {_NAMES.replace('|', ', ')}.")],
     output: Annotated[Path, arg(aliases=["-o"], metavar="PATH")],
-    start_number: int | None = None,
+    start_number: Annotated[int | None, DisallowNone] = None,
     premultiplied: bool = False,
     video: Annotated[Path | None, arg(metavar="VIDEO")] = None,
     overwrite: bool = False,
@@ -39,7 +39,7 @@ def export(
         run: folder that `chromatrack track` wrote.
         to: the format.
         output: file or folder to write; a file gets the format's suffix where it has none.
-        start_number: number of the first tracked frame in the output, such as 1001. None: as the
+        start_number: number of the first tracked frame in the output, such as 1001; else as the
             format counts.
         premultiplied: of cutout-prores, multiply colours by their opacity. Else they are straight.
         video: where the video is now, if it was moved; mattes and cut-outs need it.
@@ -71,10 +71,10 @@ def import_marks(
     """Read marks of another tool, say what was understood, and keep them as our own files.
 
     Args:
-        file: marks in a format that is known: LabelMe, COCO, CVAT, MOT, Label Studio, VIA, DAVIS,
-            YouTube-VOS, DeepLabCut, SLEAP, masks, our own.
+        file: marks in a format that is known: LabelMe, COCO, CVAT, MOT, MOTS, Label Studio, VIA,
+            DAVIS, YouTube-VOS, DeepLabCut, SLEAP, masks, our own.
         output: folder for points.csv, boxes.csv, masks/, keypoints.json (each if there is such a
-            thing) and marks.json, which `track --marks` reads. None: nothing is written.
+            thing) and marks.json, which `track --marks` reads; else nothing is written.
         video: what they are for; it says what pictures' names mean and which size counts.
         numbers: what a number in a picture's name means: as for `track`.
         video_name: which of the videos in a file of several it is, where no name fits.

@@ -189,7 +189,7 @@ def _run_corners(given: JsonValue) -> list[np.ndarray]:
     """
     height, width = _size(given["size"])
     counts = given["counts"]
-    runs = _unpacked(counts) if isinstance(counts.value, str) else _listed(counts)
+    runs = unpacked_runs(counts) if isinstance(counts.value, str) else _listed(counts)
     if not 0 < height * width <= MOST_PIXELS or int(runs.sum()) != height * width:
         raise InputError(
             f"{counts.place}: expected runs of {height} x {width} pixels in all, at most "
@@ -239,7 +239,7 @@ def _listed(counts: JsonValue) -> np.ndarray:
     return _even(runs.astype(np.int64))
 
 
-def _unpacked(counts: JsonValue) -> np.ndarray:
+def unpacked_runs(counts: JsonValue) -> np.ndarray:
     """Run lengths out of COCO's text: groups of 5 bits, each run from the fourth on as the
     difference from that two before."""
     runs: list[int] = []

@@ -23,6 +23,7 @@ from chromatrack.errors import InputError
 from chromatrack.formats.color_text import hex_color, read_color
 from chromatrack.formats.marked_source import MarkedSource
 from chromatrack.formats.picture_names import NamedPicture
+from chromatrack.formats.text_encoding import file_encoding
 from chromatrack.structures import BoxMark, Color, PointMark, TrackedBox, TrackedPoint
 
 POINT = ("x", "y")
@@ -270,11 +271,11 @@ def table_rows(path: str | PathLike[str], columns: Sequence[str]) -> Iterator[Ta
     """
     source = Path(path)
     try:
-        with source.open(encoding="utf-8-sig", newline="") as file:
+        with source.open(encoding=file_encoding(source), newline="") as file:
             yield from _rows(file, str(source), columns)
     except FileNotFoundError as error:
         raise InputError(f"no file '{source}'; check the path") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, UnicodeError, csv.Error) as error:
         raise InputError(
             f"'{source}': expected a CSV table as UTF-8 text, but it cannot be read ({error}); "
             "save it as CSV (UTF-8)"

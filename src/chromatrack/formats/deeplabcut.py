@@ -208,8 +208,8 @@ def _read_h5(path: Path) -> _Labels:
     need("tables", "pose", "labels of DeepLabCut in HDF5")
     try:
         table = pandas.read_hdf(path)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _no_table(path, str(error)) from error
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:  # HDF5's are the last
+        raise _no_table(path, str(error).strip().rpartition("\n")[2]) from error
     columns_of: Any = getattr(table, "columns", None)
     names = [] if columns_of is None else [str(name).lower() for name in columns_of.names]
     if not {"bodyparts", "coords"} <= set(names):
@@ -218,8 +218,12 @@ def _read_h5(path: Path) -> _Labels:
     for column in table.columns:
         said = dict(zip(names, map(str, column), strict=True))
         columns.append((said.get("individuals", ""), said["bodyparts"], said["coords"]))
+    try:
+        cells = table.to_numpy(dtype=np.float64).tolist()
+    except (ValueError, TypeError) as error:
+        raise _no_table(path, f"a cell is no number: {error}") from error
     rows = []
-    for index, values in zip(table.index, table.to_numpy(dtype=np.float64).tolist(), strict=True):
+    for index, values in zip(table.index, cells, strict=True):
         name = "/".join(map(str, index)) if isinstance(index, tuple) else str(index)
         rows.append((f"'{path}', {name}", name, values))
     return _Labels(columns, rows)

@@ -16,6 +16,7 @@ from chromatrack.formats.json_fields import JsonValue
 from chromatrack.formats.marked_source import MarkedSource
 from chromatrack.formats.outlines import PolygonMark
 from chromatrack.formats.polygons import rasterize
+from chromatrack.formats.text_encoding import text_encoding
 from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark, Skeleton
 
 MOST_BYTES = 1 << 30
@@ -76,9 +77,10 @@ class GivenFile:
     @cached_property
     def head(self) -> str:
         """The same as text, without a byte order mark; "" where it is none."""
-        if b"\0" in self.start:
+        encoding = text_encoding(self.start)
+        if b"\0" in self.start and encoding != "utf-16":
             return ""
-        return self.start.decode("utf-8", errors="replace").removeprefix("\ufeff")
+        return self.start.decode(encoding, errors="replace").removeprefix("\ufeff")
 
     @cached_property
     def lines(self) -> list[str]:
@@ -124,8 +126,8 @@ class GivenFile:
                     f"'{self.path}': expected at most {MOST_BYTES >> 20} MiB of marks, got "
                     f"{size >> 20}; keep the frames that you marked"
                 )
-            return self.path.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
+            return self.path.read_text(encoding=text_encoding(self.start))
+        except (OSError, UnicodeError) as error:
             raise InputError(
                 f"'{self.path}': expected UTF-8 text, but it cannot be read ({error}); save it "
                 "again"

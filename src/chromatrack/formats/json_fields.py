@@ -12,6 +12,7 @@ from typing import Any, get_args
 import numpy as np
 
 from chromatrack.errors import InputError, shown
+from chromatrack.formats.text_encoding import file_encoding
 from chromatrack.structures import Kind, Names
 
 
@@ -23,7 +24,7 @@ def load_json_object(path: str | PathLike[str], *, what: str) -> dict[str, Any]:
     """
     source = Path(path)
     try:
-        data = json.loads(source.read_text(encoding="utf-8-sig"))
+        data = json.loads(source.read_text(encoding=file_encoding(source)))
     except FileNotFoundError as error:
         raise InputError(f"no file '{source}'; check the path") from error
     except (OSError, ValueError, RecursionError) as error:

@@ -66,6 +66,16 @@ def reader_of(given: GivenFile) -> MarkReader:
     for reader in READERS:
         if reader.detects(given):
             return reader
+    if not given.is_folder and not given.start.strip():
+        raise InputError(f"'{given.path}': expected marks, got an empty file; export it again")
+    columns = _columns(given)
+    if len(columns & {"id", "frame", "x", "y"}) > 1:
+        lacking = [name for name in ("id", "frame", "x", "y") if name not in columns]
+        raise InputError(
+            f"'{given.path}': expected a table with the columns id, frame, x, y and, of boxes, "
+            f"width and height, got {given.lines[0].strip()!r:.80}: "
+            f"{', '.join(lacking)} missing; name the columns in the first line"
+        )
     hint = "; unpack it first" if given.start.startswith(b"PK\3\4") else ""
     known = ", ".join(reader.name for reader in READERS)
     raise InputError(
@@ -99,6 +109,9 @@ _HDF = b"\x89HDF"
 _MOT_ROW = re.compile(r"\s*[0-9]+(\.0*)?\s*,\s*-?[0-9]+(\.0*)?\s*(,\s*[-+0-9.eE]+\s*){4,8}")
 
 
+_MOTS_ROW = re.compile(r"\s*[0-9]+\s+[0-9]+\s+[0-9]+\s+[0-9]+\s+[0-9]+\s+\S+\s*")
+
+
 def _is_coco(given: GivenFile) -> bool:
     return given.has("annotations") and (given.has("images") or given.has("videos"))
 
@@ -125,8 +138,12 @@ def _is_sleap(given: GivenFile) -> bool:
     return given.start.startswith(_HDF) and given.path.suffix.lower() == ".slp"
 
 
+def _is_mots(given: GivenFile) -> bool:
+    return bool(given.lines) and _MOTS_ROW.fullmatch(given.lines[0]) is not None
+
+
 def _is_mot(given: GivenFile) -> bool:
-    return bool(given.lines) and all(_MOT_ROW.fullmatch(line) for line in given.lines[:20])
+    return bool(given.lines) and _MOT_ROW.fullmatch(given.lines[0]) is not None
 
 
 def _files(given: GivenFile, pattern: str) -> list[Path]:
@@ -204,5 +221,6 @@ READERS: tuple[MarkReader, ...] = (
         "table_marks:read_point_table",
     ),
     MarkReader("a MOT table", _is_mot, "mot_marks:read_mot"),
+    MarkReader("MOTS text", _is_mots, "mots_marks:read_mots", "mots_marks:mots_size"),
 )
 """All of them, the surest to recognise first."""
