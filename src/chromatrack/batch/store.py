@@ -5,7 +5,8 @@
     STORE/.batch/           store.json, failed/NAME.json, claims/, drivers/, work/
 
 A job's folder is prepared in work/ and put in place by one rename, so the record in it is the proof
-that it is done. Nothing else says so: whatever dies whenever, what is not in place is done again.
+that it is done. Nothing else says so: whatever dies whenever, what is not in place is done again. Files
+are forced to disk before the rename, so power loss is no other matter.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from secrets import token_hex
 from typing import Any
 
 from chromatrack.atomic import replace_file, unwritable
+from chromatrack.batch.durable import force_entries, force_folder
 from chromatrack.batch.remote import is_remote
 from chromatrack.errors import InputError, OutputError
 from chromatrack.json_text import json_text
@@ -188,13 +190,17 @@ class Store:
                     shutil.rmtree(folder, ignore_errors=True)
 
     def publish(self, name: str, folder: Path, needed: Sequence[str]) -> None:
-        """Put a staged folder in place of what is there.
+        """Put a staged folder in place of what is there; all of it is on disk before.
 
         Raises:
             OutputError: something needed is not in it, or it cannot be moved.
         """
         self.check_staged(folder, needed)
         target = self._file(JOBS, name)
+        try:
+            force_folder(folder)
+        except OSError as error:
+            raise unwritable(folder, error) from error
         for attempt in range(5):
             old = self.work / f"{name}.{token_hex(4)}.old"
             try:
@@ -204,6 +210,10 @@ class Store:
             except OSError as error:
                 if folder.exists() and attempt < 4:  # another put its own there meanwhile
                     continue
+                raise unwritable(target, error) from error
+            try:
+                force_entries(target.parent)
+            except OSError as error:
                 raise unwritable(target, error) from error
             shutil.rmtree(old, ignore_errors=True)
             return
