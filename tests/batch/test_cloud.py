@@ -173,3 +173,20 @@ def test_a_batch_on_s3(tmp_path, monkeypatch):
         assert (tmp_path / "out/report.html").exists()
     finally:
         server.stop()
+
+
+def test_a_manifest_elsewhere_says_what_lies_beside_it(memory, tmp_path):
+    memory.pipe_file("/bucket/day/jobs.csv", b"video,size\nclip.mp4,1\n../b.mp4,2\n")
+    memory.pipe_file("/bucket/day/jobs.jsonl", b'{"video": "s3://other/c.mp4"}\n')
+    read = read_manifest("memory://bucket/day/jobs.csv", commands())
+    assert [job.video for job in read.jobs] == [
+        "memory://bucket/day/clip.mp4",
+        "memory://bucket/b.mp4",
+    ]
+    assert [job.place for job in read.jobs] == ["jobs.csv line 2", "jobs.csv line 3"]
+    read = read_manifest("memory://bucket/day/jobs.jsonl", commands())
+    assert [job.video for job in read.jobs] == ["s3://other/c.mp4"]
+    with pytest.raises(InputError, match=r"memory://bucket/none\.csv: cannot be read"):
+        read_manifest("memory://bucket/none.csv", commands())
+    with pytest.raises(InputError, match=r"expected a \.csv or \.jsonl file"):
+        read_manifest("memory://bucket/day", commands())

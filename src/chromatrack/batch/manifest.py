@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+import posixpath
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 from chromatrack.batch.columns import SEPARATOR, Column, dashed, nearest, needed_columns, plain
 from chromatrack.batch.inputs import split_frame
 from chromatrack.batch.job import Command, Commands, Job, Step
-from chromatrack.batch.remote import is_remote
+from chromatrack.batch.remote import fetch, is_remote
 from chromatrack.batch.store import check_name
 from chromatrack.errors import InputError, shown
 
@@ -71,21 +73,24 @@ class Manifest:
 
 
 def read_manifest(
-    path: Path, commands: Commands, *, settings: Mapping[str, str] | None = None
+    path: Path | str, commands: Commands, *, settings: Mapping[str, str] | None = None
 ) -> Manifest:
     """Every row as a job; no video and no marks are opened.
 
     Args:
-        path: .csv, .jsonl (or .ndjson), or a folder.
+        path: .csv, .jsonl (or .ndjson), or a folder; of the first two a URL, too (`remote`).
         settings: cells of all rows that do not have their own.
 
     Raises:
         InputError: no such file, or no row can be read of it.
     """
-    rows = list(_rows(path))
+    if is_remote(path):
+        rows, home = _rows_elsewhere(str(path)), str(path).rpartition("/")[0]
+    else:
+        path = Path(path)
+        rows, home = list(_rows(path)), (path if path.is_dir() else path.parent).resolve()
     if not rows:
         raise InputError(f"{path}: expected at least one job, got none")
-    home = (path if path.is_dir() else path.parent).resolve()
     usual, found, places = dict(settings or {}), Manifest(), {}
     reader = _RowReader(commands, home)
     reader.check_usual(usual)
@@ -102,6 +107,14 @@ def read_manifest(
 
 
 # -- rows ------------------------------------------------------------------------------------
+
+
+def _rows_elsewhere(url: str) -> list[Row]:
+    """The rows of a table or of lines of JSON at a URL."""
+    if Path(url).suffix.lower() not in (".csv", ".jsonl", ".ndjson"):
+        raise InputError(f"{url}: expected a .csv or .jsonl file; folders are of this machine")
+    with tempfile.TemporaryDirectory() as folder:
+        return list(_rows(fetch(url, Path(folder, url.rpartition("/")[2]))))
 
 
 def _rows(path: Path) -> Iterator[Row]:
@@ -185,7 +198,7 @@ def _folder_rows(path: Path) -> Iterator[Row]:
 class _RowReader:
     """Turns rows into jobs; what depends on the command alone is looked up once."""
 
-    def __init__(self, commands: Commands, home: Path) -> None:
+    def __init__(self, commands: Commands, home: Path | str) -> None:
         self._commands, self._home = commands, home
         self._columns = {name: command.columns for name, command in commands.items()}
         self._needed = {
@@ -326,7 +339,13 @@ class _RowReader:
 
     def _path(self, text: str) -> str:
         """A path as seen from the manifest's folder."""
-        return text if is_remote(text) else os.path.normpath(self._home / Path(text).expanduser())
+        path = Path(text).expanduser()
+        if is_remote(text) or (isinstance(self._home, str) and path.is_absolute()):
+            return text
+        if isinstance(self._home, str):
+            scheme, _, place = self._home.partition("://")
+            return f"{scheme}://{posixpath.normpath(posixpath.join(place, text))}"
+        return os.path.normpath(self._home / path)
 
 
 def _texts(value: Any, column: Column) -> Any:  # noqa: ANN401  (a cell)

@@ -5,8 +5,8 @@
     STORE/.batch/           store.json, failed/NAME.json, claims/, drivers/, work/
 
 A job's folder is prepared in work/ and put in place by one rename, so the record in it is the proof
-that it is done. Nothing else says so: whatever dies whenever, what is not in place is done again. Files
-are forced to disk before the rename, so power loss is no other matter.
+that it is done. Nothing else says so: whatever dies whenever, what is not in place is done again.
+Files are forced to disk before the rename, so power loss is no other matter.
 """
 
 from __future__ import annotations

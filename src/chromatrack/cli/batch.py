@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
@@ -26,7 +25,7 @@ INCOMPLETE = 3
 
 
 def batch(
-    manifest: Annotated[Path, Positional, arg(metavar="MANIFEST")],
+    manifest: Annotated[str, Positional, arg(metavar="MANIFEST")],
     /,
     *,
     output: Annotated[str, arg(aliases=["-o"], metavar="FOLDER|URL")],
@@ -45,8 +44,9 @@ def batch(
     """Track, colour and measure many videos, each once, on all cores or many machines.
 
     Args:
-        manifest: table (.csv), lines of JSON (.jsonl), or a folder of videos with marks beside
-            them: a row per job with video, marks, command and any options of the commands.
+        manifest: table (.csv) or lines of JSON (.jsonl), here or at a URL, or a folder of videos
+            with marks beside them: a row per job with video, marks, command and any options of the
+            commands.
         output: the store: a folder per job, index.csv and report.html. Run again to go on.
         command: of rows that name none: track, colorize, or several such as track+events.
         set: cells of all rows that have none of their own, such as size=240. May be repeated.
