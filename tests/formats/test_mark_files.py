@@ -421,3 +421,34 @@ def test_a_broken_hdf5_file_is_told_in_one_line(tmp_path):
     with pytest.raises(InputError, match="expected labels of DeepLabCut") as told:
         read_mark_file(tmp_path / "a.h5", MarkedSource("v", SIZE, numbers="index"))
     assert "\n" not in str(told.value)
+
+
+def picture(path: Path) -> None:
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 255, (*SIZE, 3), dtype=np.uint8)).save(path)
+
+
+def test_a_folder_of_labelme_with_its_pictures_is_no_folder_of_masks(tmp_path):
+    shape = {"label": "cow", "points": [[1, 1], [9, 1], [9, 9]], "shape_type": "polygon"}
+    for number in (0, 2):
+        picture(tmp_path / f"{number:05d}.png")
+        content = {"shapes": [shape], "imagePath": f"{number:05d}.png", "imageData": None}
+        (tmp_path / f"{number:05d}.json").write_text(json.dumps(content))
+    picture(tmp_path / "00001.png")
+    given = source()
+    assert sorted(read_mark_file(tmp_path, given).masks) == [0, 2]
+    assert given.names == {("object", 1): "cow"}
+
+
+def test_a_folder_of_deeplabcut_with_its_pictures_is_read(tmp_path):
+    picture(tmp_path / "img02.png")
+    table = (
+        "scorer,,,{0},{0}\nbodyparts,,,nose,nose\ncoords,,,x,y\nlabeled-data,clip,img02.png,4,5\n"
+    )
+    (tmp_path / "CollectedData_me.csv").write_text(table.format("me"))
+    (tmp_path / "CollectedData_me.h5").write_bytes(b"\x89HDF")
+    (pose,) = read_mark_file(tmp_path, source()).keypoints
+    assert (pose.frame, pose.joints.tolist()) == (2, [[4, 5]])
+    (tmp_path / "CollectedData_you.csv").write_text(table.format("you"))
+    with pytest.raises(InputError, match=r"got CollectedData_me.csv, CollectedData_you.csv; give"):
+        read_mark_file(tmp_path, source())

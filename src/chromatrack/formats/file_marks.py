@@ -134,6 +134,16 @@ class GivenFile:
             ) from error
 
 
+def labels_in(given: GivenFile) -> list[Path]:
+    """The tables of labels in a folder of DeepLabCut, each once: as HDF5 only without a CSV."""
+    found = {
+        path.stem: path
+        for suffix in ("h5", "csv")
+        for path in sorted(given.path.glob(f"CollectedData_*.{suffix}"))
+    }
+    return list(found.values()) if given.is_folder else []
+
+
 @dataclass(frozen=True)
 class MaskPiece:
     """A painted region of object `id` on `frame`: (h, w) bool pixels, their top left at corner.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from chromatrack.errors import InputError
-from chromatrack.formats.file_marks import FileMarks, GivenFile
+from chromatrack.formats.file_marks import FileMarks, GivenFile, labels_in
 from chromatrack.formats.marked_source import MarkedSource
 
 Size = tuple[int, int]
@@ -169,6 +169,17 @@ READERS: tuple[MarkReader, ...] = (
         lambda given: given.is_folder and (given.path / "Annotations").is_dir(),
         "mask_marks:read_davis",
         "mask_marks:davis_size",
+    ),
+    MarkReader(
+        "a folder of LabelMe",
+        lambda given: any(b'"shapes"' in GivenFile(path).start for path in _files(given, "*.json")),
+        "json_marks:read_labelme_marks",
+        "json_marks:labelme_size",
+    ),
+    MarkReader(
+        "a folder of DeepLabCut's labels",
+        lambda given: bool(labels_in(given)),
+        "pose_marks:read_deeplabcut",
     ),
     MarkReader(
         "a folder of masks",
