@@ -83,8 +83,110 @@ def _coarse_image_by_tensors(image: Tensor, side: int) -> tuple[Tensor, Tensor]:
 
 def window_max(x: Tensor, radius: int) -> Tensor:
     """Largest value in the window around each place: `(C, h, w)` -> same."""
+    if radius > 0 and x.numel() and can_compile(x):
+        out = np.empty(tuple(x.shape), np.float32)
+        compiled(_window_max)(_array(x), radius, out)
+        return torch.from_numpy(out)
+    return _window_max_by_tensors(x, radius)
+
+
+def _window_max(x: np.ndarray, radius: int, out: np.ndarray) -> None:
+    """Runs of 1, 2, 4, ... places first; two of the longest that fit make a window."""
+    channels, height, width = x.shape
+    side, least = 2 * radius + 1, np.float32(-np.inf)
+    run = 1
+    while 2 * run <= side:
+        run *= 2
+    line = np.full(width + side - 1, least, np.float32)
+    tall = np.full((height + side - 1, width), least, np.float32)
+    for c in range(channels):
+        for y in range(height):
+            line[:radius] = least
+            line[radius : radius + width] = x[c, y]
+            line[radius + width :] = least
+            step = 1
+            while step < run:
+                for i in range(len(line) - step):
+                    line[i] = max(line[i], line[i + step])
+                step *= 2
+            for i in range(width):
+                tall[radius + y, i] = max(line[i], line[i + side - run])
+        tall[:radius] = least
+        tall[radius + height :] = least
+        step = 1
+        while step < run:
+            for y in range(len(tall) - step):
+                for i in range(width):
+                    tall[y, i] = max(tall[y, i], tall[y + step, i])
+            step *= 2
+        for y in range(height):
+            for i in range(width):
+                out[c, y, i] = max(tall[y, i], tall[y + side - run, i])
+
+
+def _window_max_by_tensors(x: Tensor, radius: int) -> Tensor:
     wide = F.max_pool2d(x, (1, 2 * radius + 1), 1, (0, radius))
     return F.max_pool2d(wide, (2 * radius + 1, 1), 1, (radius, 0))
+
+
+def unit_cells(x: Tensor) -> Tensor:
+    """Every cell's features at length 1, or 0 where they are 0: `(..., C, h, w)` -> same."""
+    if x.numel() == 0 or not can_compile(x):
+        return F.normalize(x, dim=-3)
+    features = _array(x)
+    out = np.empty_like(features)
+    *_, channels, height, width = features.shape
+    shape = (-1, channels, height * width)
+    compiled(_unit_cells)(features.reshape(shape), out.reshape(shape))
+    return torch.from_numpy(out)
+
+
+def _unit_cells(x: np.ndarray, out: np.ndarray) -> None:
+    batch, channels, cells = x.shape
+    scale = np.empty(cells, np.float32)
+    for b in range(batch):
+        for i in range(cells):
+            scale[i] = 0
+        for c in range(channels):
+            for i in range(cells):
+                scale[i] += x[b, c, i] * x[b, c, i]
+        for i in range(cells):
+            scale[i] = np.float32(1) / max(np.sqrt(scale[i]), np.float32(1e-12))
+        for c in range(channels):
+            for i in range(cells):
+                out[b, c, i] = x[b, c, i] * scale[i]
+
+
+def thumbnail(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Means over the picture cut into `size` parts, which overlap by a pixel where they must.
+
+    `(C, H, W)` -> `(C, *size)`.
+    """
+    if not can_compile(image):
+        return F.adaptive_avg_pool2d(image[None], size)[0]
+    out = np.empty((len(image), *size), np.float32)
+    compiled(_thumbnail)(image.numpy(), out)
+    return torch.from_numpy(out)
+
+
+def _thumbnail(image: np.ndarray, out: np.ndarray) -> None:
+    channels, height, width = image.shape
+    _, rows, columns = out.shape
+    line = np.empty(width, np.float32)
+    for y in range(rows):
+        first, stop = y * height // rows, -(-(y + 1) * height // rows)
+        for c in range(channels):
+            for i in range(width):
+                line[i] = 0
+            for row in range(first, stop):
+                for i in range(width):
+                    line[i] += image[c, row, i]
+            for x in range(columns):
+                left, right = x * width // columns, -(-(x + 1) * width // columns)
+                total = np.float32(0)
+                for i in range(left, right):
+                    total += line[i]
+                out[c, y, x] = total / np.float32((stop - first) * (right - left))
 
 
 NEAREST = 3
