@@ -1,7 +1,8 @@
 """Loops compiled for the machine, where tensor operations on the CPU go through memory too often.
 
 Each has a twin of tensor operations, for other devices and for a Python without the compiler; tests
-hold them equal.
+hold them equal. What they give lies in memory of torch, whose start is a multiple of 64: what a
+matrix product rounds depends on where its factors begin, and runs are the same to the bit.
 """
 
 from __future__ import annotations
@@ -55,9 +56,9 @@ def box_mean(x: Tensor, radius: int) -> Tensor:
     """Mean over the window around each place, inside the picture: `(C, h, w)` -> same."""
     if not can_compile(x):
         return F.avg_pool2d(x[None], 2 * radius + 1, 1, radius, count_include_pad=False)[0]
-    out = np.empty(tuple(x.shape), np.float32)
-    compiled(_box_mean)(_array(x), radius, out)
-    return torch.from_numpy(out)
+    out = torch.empty(x.shape)
+    compiled(_box_mean)(_array(x), radius, out.numpy())
+    return out
 
 
 def coarse_image(image: Tensor, side: int) -> tuple[Tensor, Tensor]:
@@ -68,9 +69,9 @@ def coarse_image(image: Tensor, side: int) -> tuple[Tensor, Tensor]:
     if not can_compile(image):
         return _coarse_image_by_tensors(image, side)
     h, w = (-(-n // side) for n in image.shape[1:])
-    means, spread = np.empty((len(image), h, w), np.float32), np.empty((1, h, w), np.float32)
-    compiled(_coarse_image)(_array(image), side, means, spread)
-    return torch.from_numpy(means), torch.from_numpy(spread)
+    means, spread = torch.empty(len(image), h, w), torch.empty(1, h, w)
+    compiled(_coarse_image)(_array(image), side, means.numpy(), spread.numpy())
+    return means, spread
 
 
 def _coarse_image_by_tensors(image: Tensor, side: int) -> tuple[Tensor, Tensor]:
@@ -84,9 +85,9 @@ def _coarse_image_by_tensors(image: Tensor, side: int) -> tuple[Tensor, Tensor]:
 def window_max(x: Tensor, radius: int) -> Tensor:
     """Largest value in the window around each place: `(C, h, w)` -> same."""
     if radius > 0 and x.numel() and can_compile(x):
-        out = np.empty(tuple(x.shape), np.float32)
-        compiled(_window_max)(_array(x), radius, out)
-        return torch.from_numpy(out)
+        out = torch.empty(x.shape)
+        compiled(_window_max)(_array(x), radius, out.numpy())
+        return out
     return _window_max_by_tensors(x, radius)
 
 
@@ -134,11 +135,11 @@ def unit_cells(x: Tensor) -> Tensor:
     if x.numel() == 0 or not can_compile(x):
         return F.normalize(x, dim=-3)
     features = _array(x)
-    out = np.empty_like(features)
+    out = torch.empty(x.shape)
     *_, channels, height, width = features.shape
     shape = (-1, channels, height * width)
-    compiled(_unit_cells)(features.reshape(shape), out.reshape(shape))
-    return torch.from_numpy(out)
+    compiled(_unit_cells)(features.reshape(shape), out.numpy().reshape(shape))
+    return out
 
 
 def _unit_cells(x: np.ndarray, out: np.ndarray) -> None:
@@ -164,9 +165,9 @@ def thumbnail(image: Tensor, size: tuple[int, int]) -> Tensor:
     """
     if not can_compile(image):
         return F.adaptive_avg_pool2d(image[None], size)[0]
-    out = np.empty((len(image), *size), np.float32)
-    compiled(_thumbnail)(image.numpy(), out)
-    return torch.from_numpy(out)
+    out = torch.empty(len(image), *size)
+    compiled(_thumbnail)(image.numpy(), out.numpy())
+    return out
 
 
 def _thumbnail(image: np.ndarray, out: np.ndarray) -> None:
@@ -199,9 +200,9 @@ def mean_of_largest(scores: Tensor) -> Tensor:
     """
     if len(scores) < NEAREST or not can_compile(scores):
         return scores.topk(min(NEAREST, len(scores)), dim=0).values.mean(0)
-    out = np.empty(scores.shape[1], np.float32)
-    compiled(_mean_of_largest)(_array(scores), out)
-    return torch.from_numpy(out)
+    out = torch.empty(scores.shape[1])
+    compiled(_mean_of_largest)(_array(scores), out.numpy())
+    return out
 
 
 def _mean_of_largest(scores: np.ndarray, out: np.ndarray) -> None:

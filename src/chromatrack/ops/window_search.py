@@ -155,8 +155,8 @@ class WindowSearch:
         widest = [next(most for most in _RADII if r <= most) for r in windows.radius]
         pad = max(_PAD, -(-max(widest) // _CELLS) * _CELLS)
         queries, *keys = self._rows([target, *references], pad)
-        values = np.full((h, w, k), OUTSIDE, np.float32)
-        index = np.zeros((h, w, k), np.int64)
+        found = torch.full((h * w, k), OUTSIDE), torch.zeros(h * w, k, dtype=torch.int64)
+        values, index = (x.numpy().reshape(h, w, k) for x in found)
         order = sorted(range(len(keys)), key=lambda i: windows.radius[i])  # near ones set the bar
         searches = [
             (
@@ -183,8 +183,7 @@ class WindowSearch:
             count = threads * _PARTS
             parts = (blocks[i::count].copy() for i in range(count))
             list(_pool(os.getpid(), threads).map(work, parts))
-        found = torch.from_numpy(values), torch.from_numpy(index)
-        return found[0].view(h * w, k), found[1].view(h * w, k)
+        return found
 
     def __reduce__(self) -> tuple[type[WindowSearch], tuple[()]]:
         """Written down, it is a new one: all it knows, it knows from the maps."""
