@@ -27,6 +27,7 @@ from chromatrack.cli.frame import frame
 from chromatrack.cli.live import live
 from chromatrack.cli.option_errors import CommandLine
 from chromatrack.cli.plot import plot
+from chromatrack.cli.shots import shots
 from chromatrack.cli.studio import studio
 from chromatrack.cli.track import Output, colorize, events, stabilize, track
 from chromatrack.cli.train import train
@@ -121,7 +122,7 @@ def _name(command: Callable[..., object]) -> str:
 
 WORK = (
     *(studio, frame, track, live, correct, export, import_marks, batch),
-    *(colorize, paint, stabilize, events, plot),
+    *(shots, colorize, paint, stabilize, events, plot),
     *(train, train_decoder),
 )
 SHOW = (export_model, demo, doctor)
