@@ -13,7 +13,8 @@ from quick_commands import Fine, copy
 
 from chromatrack.batch.columns import arguments_for, columns_of, needed_columns, plain
 from chromatrack.cli.batch_commands import batch_commands
-from chromatrack.cli.track import colorize, events, track
+from chromatrack.cli.colorize import colorize
+from chromatrack.cli.track import events, track
 from chromatrack.errors import InputError
 
 SAME = {

@@ -19,6 +19,7 @@ import tyro
 
 from chromatrack import __version__
 from chromatrack.cli.batch import batch
+from chromatrack.cli.colorize import colorize
 from chromatrack.cli.edit import correct, paint
 from chromatrack.cli.evaluate import BENCHMARKS, evaluate_app
 from chromatrack.cli.exchange import export, import_marks
@@ -29,7 +30,7 @@ from chromatrack.cli.option_errors import CommandLine
 from chromatrack.cli.plot import plot
 from chromatrack.cli.shots import shots
 from chromatrack.cli.studio import studio
-from chromatrack.cli.track import Output, colorize, events, stabilize, track
+from chromatrack.cli.track import Output, events, stabilize, track
 from chromatrack.cli.train import train
 from chromatrack.cli.train_decoder import train_decoder
 from chromatrack.errors import (

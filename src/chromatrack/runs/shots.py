@@ -55,29 +55,59 @@ class ShotList:
         return self.shots[-1].end
 
 
-def find_shots(video: Source, *, progress: Report | None = None) -> ShotList:
+def find_shots(
+    video: Source,
+    *,
+    span: tuple[int, int | None] = (0, None),
+    progress: Report | None = None,
+) -> ShotList:
     """Look at every frame of a film, once, and say where its shots begin.
+
+    span: first frame to look at and the one after the last; shots and times count from 0 all the
+    same, and the frames before belong to the first shot.
 
     Raises:
         VideoError: it cannot be read. A damaged film ends, with a warning, before the damage.
     """
     finder, times, length = TransitionFinder(), array("d"), 1 / (probe(video).average_fps or 24.0)
-    total = probe(video).frame_count
+    first, end = span
+    total = end or probe(video).frame_count
+    times.extend([0.0] * first)
     try:
-        for frame in read_frames(video, size=_READ_SIZE):
+        for frame in read_frames(video, start=first, end=end, size=_READ_SIZE):
             finder.add(small_picture(frame.rgb))
-            if times:
+            if len(times) > first:
                 length = frame.pts_seconds - times[-1]
             times.append(frame.pts_seconds)
             if progress is not None:
                 progress("shots", len(times), total)
     except DamagedVideoError as error:
-        if not times:
+        if len(times) == first:
             raise
         warnings.warn(str(error), stacklevel=2)
-    shots = shots_between(finder.found(), len(times))
+    moved = [Transition(t.kind, *(at + first for at in t[1:])) for t in finder.found()]
+    shots = shots_between([t for t in moved if t.at > first or not first], len(times))
     times.append(times[-1] + length)
     return ShotList(tuple(shots), times)
+
+
+def shots_within(
+    shots: Sequence[Shot], video: Source, span: tuple[int, int | None]
+) -> tuple[Shot, ...]:
+    """The parts of shots that lie in `span`; without shots, all of it is one."""
+    first, end = span
+    if not shots:
+        count = end or probe(video).frame_count
+        count = count or sum(1 for _ in read_frames(video, size=(8, 8)))
+        return (Shot(first, count),)
+    found = []
+    for shot in shots:
+        begin, after = max(first, shot.first), shot.end if end is None else min(end, shot.end)
+        whole = shot.whole or (shot.first, shot.end)
+        inside = max(begin, whole[0]), min(after, whole[1])
+        if begin < after:
+            found.append(Shot(begin, after, whole=inside if inside[0] < inside[1] else None))
+    return tuple(found)
 
 
 def small_picture(rgb: np.ndarray) -> Tensor:
