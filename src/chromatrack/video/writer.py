@@ -77,6 +77,7 @@ class VideoWriter(FrameWriter):
         audio_start_seconds: time in `audio_from` of the first frame; None: its `pts_seconds`.
         crf, preset: of `Quality`.
         display: of the source: the shape of pixels, colours and field order that the file states.
+        timecode: of the first frame, such as `01:00:00:00`; avi cannot say it.
         at_once: of an mkv file, write what is encoded out within a second.
 
     The first frame is at time 0 of the file and all others keep their distance from it. Where it is
@@ -99,6 +100,7 @@ class VideoWriter(FrameWriter):
         preset: Preset = USUAL.preset,
         display: Display = SQUARE,
         at_once: bool = False,
+        timecode: str | None = None,
     ) -> None:
         self.path = Path(path)
         self.padding = (0, 0)
@@ -106,7 +108,7 @@ class VideoWriter(FrameWriter):
         self._has_alpha = self._codec in WITH_ALPHA
         if fps is not None and not fps > 0:
             raise InputError(f"expected fps > 0, got fps={fps}")
-        self._at_once = at_once
+        self._at_once, self._timecode = at_once, timecode
         self._quality, self._step = Quality(crf, preset), 1 / (fps or FALLBACK_FPS)
         self._audio_from, self._audio_start = audio_from, audio_start_seconds
         self._partial = partial_file(self.path)
@@ -224,6 +226,8 @@ class VideoWriter(FrameWriter):
         stream = container.add_stream(encoder, rate=rate, options=options)
         assert isinstance(stream, VideoStream)
         self._stream = stream
+        if self._timecode is not None:
+            stream.metadata["timecode"] = self._timecode
         stream.height, stream.width = height + self.padding[0], width + self.padding[1]
         stream.pix_fmt = self._encoding.pixel_format
         stream.time_base = stream.codec_context.time_base = Fraction(1, TICKS_PER_SECOND)
