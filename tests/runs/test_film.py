@@ -22,6 +22,7 @@ from chromatrack.runs.suggested import candidates, suggest_references
 from chromatrack.tracking.config import TrackConfig
 from chromatrack.tracking.frame_likeness import choose
 from chromatrack.tracking.tracker import Tracker
+from chromatrack.video.luma import read_luma
 from chromatrack.video.reader import read_frames
 
 SHOTS = (Shot(0, 4), Shot(4, 9), Shot(9, 12))
@@ -247,3 +248,18 @@ def test_side_by_side_is_grey_and_coloured(tracker, film, frames, tmp_path):
         assert np.ptp(b.rgb[:, :96].astype(int), axis=2).max() <= 1
     with pytest.raises(InputError, match=r"strength: expected 0 .* got 1\.2"):
         replace(Look(), strength=1.2)
+
+
+def test_exact_luma_is_the_sources_own(tracker, film, frames, tmp_path):
+    look = FilmOptions(SHOTS, look=Look(0.8, side_by_side=True, exact_luma=True))
+    colorize_to_file(
+        tracker, film, references=given(frames), output=tmp_path / "c.mkv", film=look, start=2
+    )
+    pairs = zip(read_luma(film, start=2), read_luma(tmp_path / "c.mkv"), strict=True)
+    assert all(np.array_equal(a.beside().values, b.values) for a, b in pairs)
+    right = next(read_frames(tmp_path / "c.mkv")).rgb[:, 96:]
+    assert np.ptp(right.astype(int), axis=2).mean() > 20
+    with pytest.raises(InputError, match="which have no Y'"):
+        colorize_to_file(
+            tracker, film, references=given(frames), output=tmp_path / "pictures", film=look
+        )

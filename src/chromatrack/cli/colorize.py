@@ -40,10 +40,13 @@ class LookOptions:
     Args:
         strength: of the colours, 0 (grey) to 1 (as copied).
         side_by_side: show the grey frame on the left and the coloured one on the right.
+        luma: perceived keeps the lightness that is seen; exact keeps the Y' of the source, bit by
+            bit, in the YUV that is encoded (.mkv is then FFV1 in YUV).
     """
 
     strength: float = 1.0
     side_by_side: bool = False
+    luma: Literal["perceived", "exact"] = "perceived"
 
 
 AS_COPIED = LookOptions()
@@ -97,12 +100,13 @@ def colorize(
     from chromatrack.video.reader import frame_range
 
     source, quality = reading.of(video), encoding.quality()
-    how = Look(look.strength, look.side_by_side)
+    how = Look(look.strength, look.side_by_side, look.luma == "exact")
+    span = frame_range(source, start=start, end=end)
+    tell_telecine(source, span)
     check_whole_pictures(source, keep_fields=keep_fields)
     if suggest is not None and reference:
         raise InputError("suggest: chooses what to colour, so leave --reference out")
     names = checked_references(reference, source) if suggest is None else []
-    span = frame_range(source, start=start, end=end)
     with frame_bar() as report:
         tracker = load_tracker(settings)
         listed = shots_for(shots, source, span=span, progress=report)
@@ -157,6 +161,27 @@ def check_whole_pictures(video: Source, *, keep_fields: bool) -> None:
             f"{video}: expected whole pictures, got interlaced ones ({order}); --deinterlace makes "
             "whole pictures of them, --keep-fields colours them as they are stored (right where "
             "they are whole and only marked so)"
+        )
+
+
+def tell_telecine(video: Source, span: tuple[int, int | None]) -> None:
+    """Warn of film that was carried over to video by 3:2 pulldown."""
+    from chromatrack.video.images import image_files
+    from chromatrack.video.reader import probe
+    from chromatrack.video.telecine import LOOKED_AT, find_pulldown
+
+    if image_files(video) is not None:
+        return
+    last = span[1] or probe(video).frame_count or 0
+    found = find_pulldown(video, start=max(span[0], (span[0] + last - LOOKED_AT) // 2))
+    if found is not None:
+        how = (
+            "two of five pictures are woven of two" if found == "combed" else "every fifth repeats"
+        )
+        warnings.warn(
+            f"{video}: is telecined film (3:2 pulldown: {how}); undo that first (inverse telecine) "
+            "to colour the film's own frames",
+            stacklevel=2,
         )
 
 

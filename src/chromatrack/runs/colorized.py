@@ -33,10 +33,12 @@ from chromatrack.tracking.marks import ColorReference, read_reference
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.encoding import USUAL, Codec, Quality
 from chromatrack.video.like_source import options_like
+from chromatrack.video.luma import Luma, read_luma
 from chromatrack.video.reader import (
     ImageSequenceWriter,
     Moment,
     VideoInfo,
+    VideoWriter,
     frame_range,
     probe,
     read_frame,
@@ -122,15 +124,14 @@ def colorize_to_file(
                 is_images = isinstance(writer, ImageSequenceWriter)
                 if is_images and codec is not None:
                     raise InputError(f"codec: {output} takes PNG images, so leave {codec} out")
+                if is_images and film.look.exact_luma:
+                    raise InputError(f"luma exact: {output} takes PNG images, which have no Y'")
+                lumas = read_luma(video, start=first, end=last) if film.look.exact_luma else None
                 if film.resume:
                     task = task_of(tracker, video, parts, references, info=info)
                     kept.begin(task, resume=True)
                 for frame in _colored(tracker, video, parts, kept if film.resume else None, info):
-                    writer.write(
-                        film.look.of(frame),
-                        pts_seconds=frame.pts_seconds,
-                        duration_seconds=frame.duration_seconds,
-                    )
+                    _write(writer, film.look, frame, lumas)
                     rows.append((frame.index, frame.pts_seconds, frame.reliability))
                     if progress is not None:
                         progress("colorize", len(rows), total)
@@ -144,6 +145,21 @@ def colorize_to_file(
     kept.clear()
     seconds = time.perf_counter() - began
     return RunSummary(Path(output), len(rows), seconds, tuple(_to_look_at(rows)))
+
+
+def _write(
+    writer: VideoWriter | ImageSequenceWriter,
+    look: Look,
+    frame: ColorizedFrame,
+    lumas: Iterator[Luma] | None,
+) -> None:
+    rgb, pts, duration = look.of(frame), frame.pts_seconds, frame.duration_seconds
+    if isinstance(writer, ImageSequenceWriter) or lumas is None:
+        writer.write(rgb, pts_seconds=pts, duration_seconds=duration)
+        return
+    luma = next(lumas)
+    luma = luma.beside() if look.side_by_side else luma
+    writer.write(rgb, pts_seconds=pts, duration_seconds=duration, luma=luma)
 
 
 def _colored(
