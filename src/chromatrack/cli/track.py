@@ -247,6 +247,7 @@ def events(
 
 
 def summary_text(summary: RunSummary, *, more_in: str = "result.json") -> str:
+    """What a run says at its end: frames, speed, a line for each thing, and where to look."""
     speed = f"{summary.seconds:.1f} s, {summary.frames_per_second:.1f} frames/s"
     done = f"{summary.frames} frames in {speed}: {summary.output}"
     lines = [done, *thing_lines(summary.things)]

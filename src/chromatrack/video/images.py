@@ -69,6 +69,7 @@ def frame_files(folder: Path, suffixes: Collection[str]) -> tuple[Path, ...]:
 
 
 def is_image(path: Path) -> bool:
+    """Whether a file's name is that of a picture, and not hidden."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
