@@ -37,6 +37,21 @@ ENLARGE = 2.0
 
 
 @dataclass(frozen=True)
+class ColoringConfig:
+    """What becomes of copied colours.
+
+    Args:
+        carry: let colours follow surfaces from frame to frame, checked against the references; off,
+            every frame is coloured by itself.
+    """
+
+    carry: bool = True
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
 class TrackConfig:
     """Everything that changes a result, besides the model.
 
@@ -53,6 +68,7 @@ class TrackConfig:
         propagate: how labels are copied.
         color: the same for colours, by default from the references only and over the whole frame,
             because errors passed on from frame to frame smear.
+        coloring: what becomes of the colours that were copied.
         square: embed frames as squares of side `size`.
         long_multiple: cut the longer side down to a multiple of this many pixels.
         upsample: how masks come to full size: along the image's edges, or by plain interpolation.
@@ -72,6 +88,7 @@ class TrackConfig:
     color: PropagateConfig = field(
         default_factory=lambda: PropagateConfig(recent=0, restrict_first=False)
     )
+    coloring: ColoringConfig = field(default_factory=ColoringConfig)
     square: bool = False
     long_multiple: int = 1
     upsample: Upsample = "guided"
