@@ -14,8 +14,9 @@ from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
 from chromatrack.ops.coords import FeatureSpec, cell_count
 from chromatrack.ops.resample import planes, to_cells, upsample
 from chromatrack.propagation.propagate import Input, PropagateConfig, Propagated
+from chromatrack.tracking import color_detail
 from chromatrack.tracking import colorize as recolor
-from chromatrack.tracking.color_detail import around, fine_colors, look, pointed_places
+from chromatrack.tracking.color_detail import around, fine_colors, lay, look, pointed_places
 from chromatrack.tracking.colorize import copied_colors
 from chromatrack.tracking.config import TrackConfig
 from chromatrack.tracking.tracker import Tracker
@@ -85,6 +86,26 @@ def test_references_without_colors_lend_nothing():
     cells = torch.full((2, *SIZE), 7.0)
     for pictures in ([None, lab], [None, None]):
         assert torch.equal(fine_colors(pointing(spec), cells, lab[:1], pictures, spec=spec), cells)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_compiled_loops_do_what_tensors_do(spec, monkeypatch):
+    pytest.importorskip("numba")
+    target = picture((5.0, -3.0))
+    others = [picture(), picture((20.0, 8.0))]
+    h, w = cell_count(SIZE, stride=spec.stride)
+    index = torch.randint(0, 2 * h * w, (h * w, 4), generator=torch.Generator().manual_seed(1))
+    pointer = SparseAffinity(index, torch.rand(h * w, 4) + 0.1, (h, w))
+    for pictures in (others, [None, others[0]]):
+        fast = lay(pointer, target[:1], pictures, spec=spec)
+        with monkeypatch.context() as patch:
+            patch.setattr(color_detail, "can_compile", lambda *_: False)
+            slow = lay(pointer, target[:1], pictures, spec=spec)
+        assert fast is not None and slow is not None
+        for a, b in zip(fast, slow, strict=True):
+            apart = (a - b).abs()
+            # a tie between two places may fall either way, by rounding
+            assert float((apart > 2e-3 * (1 + b.abs())).float().mean()) < 0.01
 
 
 def test_of_several_references_each_cell_takes_its_own():
