@@ -263,7 +263,7 @@ def test_means_have_intervals_over_clips(root):
     each = sorted(report["methods"][STILL]["PSNR"] for report in result["sequences"].values())
     assert each[0] == pytest.approx(low) and each[1] == pytest.approx(high)
     assert "CDC" not in result["intervals"][STILL], "of one clip alone there is none"
-    assert f"{low:.2f}-{high:.2f}" in table_text(color_table(result))
+    assert f"±{(high - low) / 2:.2f}" in table_text(color_table(result))
 
 
 def test_what_flickers_and_bleeds_scores_worse_than_what_does_not(tmp_path):

@@ -13,11 +13,12 @@ from chromatrack.ops.affinity import SparseAffinity
 from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
 from chromatrack.ops.coords import FeatureSpec, cell_count
 from chromatrack.ops.resample import planes, to_cells, upsample
+from chromatrack.propagation.memory_bank import MemoryBank
 from chromatrack.propagation.propagate import Input, PropagateConfig, Propagated
-from chromatrack.tracking import color_detail
+from chromatrack.tracking import color_carry, color_detail
 from chromatrack.tracking import colorize as recolor
 from chromatrack.tracking.color_detail import around, fine_colors, lay, look, pointed_places
-from chromatrack.tracking.colorize import copied_colors
+from chromatrack.tracking.colorize import estimated
 from chromatrack.tracking.config import TrackConfig
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import Frame
@@ -169,7 +170,9 @@ def test_the_colors_of_the_frame_are_not_looked_at():
             pointer=pointer,
             copied_from=(0,),
         )
-        painted.append(copied_colors(step, {0: lab}, spec=spec))
+        bank, cells = MemoryBank(PropagateConfig()), {0: to_cells(lab[None], spec)[0]}
+        _, copied = estimated(step, bank, {0: lab}, cells, spec=spec)
+        painted.append(copied.ab)
     for other in painted[1:]:
         assert float((other - painted[0]).abs().max()) < 0.05  # L itself, to its rounding
 
@@ -194,7 +197,8 @@ def test_colorize_gives_a_moving_clip_colors_at_full_detail(tmp_path, monkeypatc
         assert off(ab_of(frame.rgb), ab_of(truth), 16) < 3.0
     stranger = [(still((50, 70), seed=3), None)]
     (fine,) = tracker.colorize(clip, references=stranger, start=2)
-    monkeypatch.setattr(recolor, "fine_colors", lambda pointer, copied, *rest, **knobs: copied)
+    monkeypatch.setattr(recolor, "lay", lambda *_, **knobs: None)
+    monkeypatch.setattr(color_carry, "lay", lambda *_, **knobs: None)
     (cells,) = tracker.colorize(clip, references=stranger, start=2)
     assert np.array_equal(fine.rgb, cells.rgb)  # another scene lends no detail
     *_, cells = tracker.colorize(clip, references=[(frames[0], 0)])

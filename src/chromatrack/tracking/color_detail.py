@@ -38,7 +38,7 @@ STAY = 0.05
 FADES = 1.5
 """Cells from its own centre at which a cell has no say any more on a pixel's colour."""
 
-ALIKE = 3.0
+ALIKE = 4.5
 """Difference of L at which a place has lost 40 % of its say."""
 
 BESIDE = 2

@@ -43,12 +43,19 @@ class ColoringConfig:
     Args:
         carry: let colours follow surfaces from frame to frame, checked against the references; off,
             every frame is coloured by itself.
+        confidence_floor: confidence, 0 to 1, below which colours fade into what surrounds them; 0:
+            nowhere.
     """
 
     carry: bool = True
+    confidence_floor: float = 0.3
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if not 0 <= self.confidence_floor <= 1:
+            raise InputError(
+                f"confidence_floor: expected a share from 0 to 1, got {self.confidence_floor}"
+            )
 
 
 @dataclass(frozen=True)

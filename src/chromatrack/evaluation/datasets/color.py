@@ -389,7 +389,8 @@ def _intervals(rows: Sequence[Mapping[str, float | None]]) -> dict[str, tuple[fl
 
 
 def color_table(result: Mapping[str, Any]) -> Table:
-    """Terminal table of a result of `evaluate`: a row per clip and method, then the means."""
+    """Terminal table of a result of `evaluate`: a row per clip and method, then the means, each
+    with half its interval over clips."""
     from rich.table import Table
 
     columns = [name for name in COLUMNS if name in result["scores"]]
@@ -412,5 +413,7 @@ def _cell(score: float | None, column: str, interval: Sequence[float] | None) ->
     if score is None:
         return ""
     decimals = {"SSIM": 3, "LPIPS": 3, "colorfulness": 1, "CDC": 5, "warp-error": 5}
-    shown = [f"{value:.{decimals.get(column, 2)}f}" for value in (score, *(interval or ()))]
-    return shown[0] if len(shown) == 1 else f"{shown[0]}\n{shown[1]}-{shown[2]}"
+    digits = decimals.get(column, 2)
+    if not interval:
+        return f"{score:.{digits}f}"
+    return f"{score:.{digits}f}\n±{(interval[1] - interval[0]) / 2:.{digits}f}"
