@@ -14,7 +14,9 @@ from torch import Tensor
 from chromatrack.model.encoder import Encoder, normalize_lab
 from chromatrack.ops.affinity import SparseAffinity
 from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
+from chromatrack.ops.compiled import can_compile
 from chromatrack.ops.coords import FeatureSpec
+from chromatrack.ops.paint import painted_under
 from chromatrack.ops.resample import (
     interleaved,
     interleaved_deep,
@@ -115,9 +117,7 @@ def colorize_frames(
         else:
             settled = carried.step(step.features, light, copied) if coloring.carry else copied
         ab = calmed(settled, floor=coloring.confidence_floor)
-        painted = paint(
-            frame.rgb if frame.deep is None else frame.deep, resize(ab, frame.rgb.shape[:2])
-        )
+        painted = paint(frame.rgb if frame.deep is None else frame.deep, ab, light=light)
         lights = {index: lab[:1] for index, lab in cells.items()}
         own = to_cells(light[None], spec)[0]
         signals = color_signals(step, propagator.bank, lights, own)
@@ -191,21 +191,25 @@ def embed_grey(encoder: Encoder, lab: Tensor) -> Tensor:
     return encoder.embed(grey[None])[0]
 
 
-def paint(rgb: np.ndarray, ab: Tensor) -> np.ndarray:
+def paint(rgb: np.ndarray, ab: Tensor, *, light: Tensor | None = None) -> np.ndarray:
     """Give a frame new colours under its own luminance.
 
     Args:
-        rgb: `(H, W, 3)` uint8 or uint16. ab: `(2, H, W)` float, Lab units.
+        rgb: `(H, W, 3)` uint8 or uint16. ab: `(2, h, w)` float, Lab units; of another size it is
+            read between its pixels.
+        light: `(1, h, w)` L that ab was made for: then colours end where the frame has its edges.
 
     Returns:
         `(H, W, 3)` of the same dtype; colours that sRGB cannot show at that luminance are made
         paler.
     """
+    if can_compile(ab) and rgb.dtype in (np.uint8, np.uint16):
+        return painted_under(rgb, ab, None if light is None else light[0])
     is_deep = rgb.dtype == np.uint16
     levels = rgb.astype(np.int32) if is_deep else rgb
     image = planes(levels).to(ab.device).float() / (65535 if is_deep else 255)
     lightness = rgb_to_lab(image)[:1]
-    painted = lab_to_rgb(torch.cat([lightness, ab]), gamut="desaturate")
+    painted = lab_to_rgb(torch.cat([lightness, resize(ab, rgb.shape[:2])]), gamut="desaturate")
     return interleaved_deep(painted) if is_deep else interleaved(painted)
 
 
