@@ -183,8 +183,11 @@ def test_a_film_that_crashed_goes_on_shot_by_shot(
     tracker, film, frames, tmp_path, monkeypatch, name
 ):
     whole, out = tmp_path / f"whole-{name}", tmp_path / name
-    options = {"references": given(frames), "film": FilmOptions(SHOTS, resume=True)}
+    maps = [tmp_path / "whole-map.mkv", tmp_path / "map.mkv"]
+    options = {"references": given(frames)}
+    options["film"] = FilmOptions(SHOTS, resume=True, unsure=maps[0])
     colorize_to_file(tracker, film, output=whole, **options)
+    options["film"] = FilmOptions(SHOTS, resume=True, unsure=maps[1])
     real, begun = Tracker.colorize, []
 
     def dies(self, video, *, start, **rest):
@@ -210,6 +213,9 @@ def test_a_film_that_crashed_goes_on_shot_by_shot(
     assert len(pair[0]) == 12 and all(map(np.array_equal, *pair))
     rows = [json.loads((tmp_path / f"{p.name}.reliability.json").read_text()) for p in (whole, out)]
     assert rows[0] == rows[1]
+    lacks = [[frame.rgb for frame in read_frames(path)] for path in maps]
+    assert len(lacks[0]) == 12 and all(map(np.array_equal, *lacks))
+    assert lacks[0][0].max() < lacks[0][2].max()  # the reference itself is sure
 
 
 def test_what_is_kept_of_others_is_not_touched(tracker, film, frames, tmp_path):

@@ -51,7 +51,7 @@ def batch_commands() -> Commands:
         "colorize": Command(
             colorize,
             output=lambda options: f"colorized{SUFFIXES.get(str(options.get('codec')), '.mp4')}",
-            without=("output", "suggest", "resume"),
+            without=("output", "suggest", "resume", "unsure_map"),
             needs=("reference",),
             files=("reference",),
             names_or_files=(*weights, "shots"),

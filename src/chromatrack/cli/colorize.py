@@ -42,11 +42,14 @@ class LookOptions:
         side_by_side: show the grey frame on the left and the coloured one on the right.
         luma: perceived keeps the lightness that is seen; exact keeps the Y' of the source, bit by
             bit, in the YUV that is encoded (.mkv is then FFV1 in YUV).
+        unsure_map: write a grey video (or a folder of pictures) here: white where colours are not
+            sure.
     """
 
     strength: float = 1.0
     side_by_side: bool = False
     luma: Literal["perceived", "exact"] = "perceived"
+    unsure_map: Annotated[Path | None, arg(metavar="PATH")] = None
 
 
 AS_COPIED = LookOptions()
@@ -121,7 +124,7 @@ def colorize(
             start=span[0],
             end=span[1],
             quality=quality,
-            film=FilmOptions(listed, references_everywhere, resume, how),
+            film=FilmOptions(listed, references_everywhere, resume, how, look.unsure_map),
             progress=report,
         )
     return summary_text(summary, more_in="the .reliability.json beside it")

@@ -6,6 +6,7 @@ import re
 import time
 import warnings
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from os import fspath
 from pathlib import Path
@@ -19,7 +20,7 @@ from chromatrack.formats.shots import Shot
 from chromatrack.json_text import json_text
 from chromatrack.propagation.reliability import ReviewRange, frames_to_look_at
 from chromatrack.runs.color_look import AS_COPIED, Look
-from chromatrack.runs.kept_shots import KeptShots, task_of
+from chromatrack.runs.kept_shots import KeptShots, task_of, unsure_picture
 from chromatrack.runs.progress import Report, stop_on_interrupt, told
 from chromatrack.runs.shot_references import Likest, ShotPart, shot_parts, tell_borrowed
 from chromatrack.runs.staging import Staging
@@ -52,13 +53,14 @@ class FilmOptions:
     shots: of the video, from `runs.shots`, without gaps; none: it is one shot. everywhere:
     references count in all shots, not in their own. resume: finished shots are kept beside the
     output until it is whole, and those of a run that ended early are taken over. look: what the
-    frames look like.
+    frames look like. unsure: where to write a grey video of the places that are not sure (white).
     """
 
     shots: Sequence[Shot] = ()
     everywhere: bool = False
     resume: bool = False
     look: Look = AS_COPIED
+    unsure: Source | None = None
 
 
 ONE_CLIP = FilmOptions()
@@ -99,6 +101,9 @@ def colorize_to_file(
     check_video_output(
         output, reads=[video, *map(_picture_of, references)], like=video, beside=True
     )
+    if film.unsure is not None:
+        reads = [video, output, *map(_picture_of, references)]
+        check_video_output(film.unsure, reads=reads, like=video)
     began, info = time.perf_counter(), probe(video)
     rows: list[tuple[int, float, float]] = []
     first, last = frame_range(video, start=start, end=end)
@@ -120,7 +125,10 @@ def colorize_to_file(
     options = options_like(video, info=info, first=first, codec=codec, quality=quality)
     with stop_on_interrupt() as check_interrupt:
         try:
-            with staged_writer(output, finish=finish, **options) as writer:
+            with (
+                staged_writer(output, finish=finish, **options) as writer,
+                _unsure_writer(film.unsure, video, info, first) as unsure,
+            ):
                 is_images = isinstance(writer, ImageSequenceWriter)
                 if is_images and codec is not None:
                     raise InputError(f"codec: {output} takes PNG images, so leave {codec} out")
@@ -129,9 +137,18 @@ def colorize_to_file(
                 lumas = read_luma(video, start=first, end=last) if film.look.exact_luma else None
                 if film.resume:
                     task = task_of(tracker, video, parts, references, info=info)
+                    task["unsure map"] = "written" if film.unsure is not None else "none"
                     kept.begin(task, resume=True)
-                for frame in _colored(tracker, video, parts, kept if film.resume else None, info):
+                shelf = kept if film.resume else None
+                maps = film.unsure is not None
+                for frame in _colored(tracker, video, parts, shelf, info, maps=maps):
                     _write(writer, film.look, frame, lumas)
+                    if unsure is not None:
+                        unsure.write(
+                            unsure_picture(frame),
+                            pts_seconds=frame.pts_seconds,
+                            duration_seconds=frame.duration_seconds,
+                        )
                     rows.append((frame.index, frame.pts_seconds, frame.reliability))
                     if progress is not None:
                         progress("colorize", len(rows), total)
@@ -162,20 +179,35 @@ def _write(
     writer.write(rgb, pts_seconds=pts, duration_seconds=duration, luma=luma)
 
 
+@contextmanager
+def _unsure_writer(
+    target: Source | None, video: Source, info: VideoInfo, first: int
+) -> Iterator[VideoWriter | ImageSequenceWriter | None]:
+    """A writer of the map of unsure places, without sound; None: none is asked for."""
+    if target is None:
+        yield None
+        return
+    options = options_like(video, info=info, first=first) | {"audio_from": None}
+    with staged_writer(target, **options) as writer:
+        yield writer
+
+
 def _colored(
     tracker: Tracker,
     video: Source,
     parts: Sequence[ShotPart],
     kept: KeptShots | None,
     info: VideoInfo,
+    *,
+    maps: bool,
 ) -> Iterator[ColorizedFrame]:
     """The frames of all shots, one shot after the other."""
     for part in parts:
         if kept is not None and kept.has(part):
-            yield from kept.read(part)
+            yield from kept.read(part, maps=maps)
             continue
         frames = tracker.colorize(video, references=part.references, start=part.first, end=part.end)
-        yield from frames if kept is None else kept.keep(part, frames, info=info)
+        yield from frames if kept is None else kept.keep(part, frames, info=info, maps=maps)
 
 
 def _likest(tracker: Tracker, video: Source) -> Likest:

@@ -10,7 +10,9 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import repeat
 from os import fspath
 from pathlib import Path
 from typing import Any
@@ -76,10 +78,15 @@ class KeptShots:
         """Whether a shot is finished."""
         return self._rows(part).is_file()
 
-    def read(self, part: ShotPart) -> Iterator[ColorizedFrame]:
-        """The frames of a finished shot, as they were yielded when it was coloured."""
+    def read(self, part: ShotPart, *, maps: bool = False) -> Iterator[ColorizedFrame]:
+        """The frames of a finished shot, as they were yielded when it was coloured.
+
+        maps: with their confidence, rounded to 8 bits, if it was kept.
+        """
         rows = _read_json(self._rows(part))["frames"]
-        for row, frame in zip(rows, read_frames(self._video(part), deep=True), strict=True):
+        unsure = read_frames(self._map(part)) if maps else repeat(None)
+        found = zip(rows, read_frames(self._video(part), deep=True), strict=True)
+        for (row, frame), lack in zip(found, unsure, strict=False):
             yield ColorizedFrame(
                 row["index"],
                 row["pts_seconds"],
@@ -88,16 +95,27 @@ class KeptShots:
                 row["duration_seconds"],
                 reliability=row["reliability"],
                 deep=frame.deep,
+                confidence=None if lack is None else 1 - lack.rgb[..., 0] / np.float32(255),
             )
 
     def keep(
-        self, part: ShotPart, frames: Iterator[ColorizedFrame], *, info: VideoInfo
+        self,
+        part: ShotPart,
+        frames: Iterator[ColorizedFrame],
+        *,
+        info: VideoInfo,
+        maps: bool = False,
     ) -> Iterator[ColorizedFrame]:
         """Pass the frames of a shot on, and keep them; finished when the last one was passed on."""
         rows: list[dict[str, Any]] = []
-        with open_writer(self._video(part), fps=info.average_fps, codec="ffv1") as writer:
+        options: dict[str, Any] = {"fps": info.average_fps, "codec": "ffv1"}
+        with ExitStack() as stack:
+            writer = stack.enter_context(open_writer(self._video(part), **options))
+            lack = stack.enter_context(open_writer(self._map(part), **options)) if maps else None
             for frame in frames:
                 writer.write(frame.rgb if frame.deep is None else frame.deep)
+                if lack is not None:
+                    lack.write(unsure_picture(frame))
                 rows.append(
                     {
                         "index": frame.index,
@@ -113,8 +131,23 @@ class KeptShots:
     def _video(self, part: ShotPart) -> Path:
         return self.folder / f"{part.number:05d}.mkv"
 
+    def _map(self, part: ShotPart) -> Path:
+        return self.folder / f"{part.number:05d}.unsure.mkv"
+
     def _rows(self, part: ShotPart) -> Path:
         return self.folder / f"{part.number:05d}.json"
+
+
+def unsure_picture(frame: ColorizedFrame) -> np.ndarray:
+    """Where colours are not sure, `(H', W', 3)` uint8 grey at the working size: 255 is not at all.
+
+    The map of a frame whose confidence is not known is white.
+    """
+    sure = frame.confidence
+    if sure is None:
+        sure = np.zeros(frame.rgb.shape[:2], np.float32)
+    lack = np.rint(255 * (1 - np.clip(sure, 0, 1))).astype(np.uint8)
+    return np.repeat(lack[..., None], 3, axis=2)
 
 
 def task_of(
