@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from conftest import TINY, _tiny
@@ -60,12 +62,22 @@ def test_what_is_suggested_can_be_coloured_and_given_back(made, tmp_path, capsys
     assert shown[0] > shown[2] + 10
 
 
+def test_strokes_alone_colour_a_film(made, tmp_path):
+    points = [{"frame": 1, "x": 40, "y": 30, "color": "#c04020", "radius": 12}]
+    (tmp_path / "s.json").write_text(json.dumps(points), encoding="utf-8")
+    out = tmp_path / "c.mkv"
+    assert colorize(made, "--strokes", tmp_path / "s.json", "-o", out, "--shots", "one") == 0
+    shown = list(read_frames(out))[1].rgb.astype(float)[20:40, 30:50].mean((0, 1))
+    assert shown[0] > shown[2] + 20
+
+
 @pytest.mark.parametrize(
     ("rest", "said"),
     [
         (("-o", "c.mp4"), "reference: expected at least one coloured picture, got none"),
         (("--reference", "R.png", "--suggest", 2, "-o", "f"), "leave --reference out"),
         (("--suggest", 0, "-o", "f"), "at least 1, got 0"),
+        (("--strokes", "R.png", "-o", "c.mp4"), "strokes R.png: expected PICTURE@FRAME"),
         (("--reference", "R.png", "-o", "c.mp4", "--strength", 2), "strength: expected 0"),
         (("--reference", "R.png@99", "-o", "c.mp4"), "99"),
         (("--reference", "R.png", "-o", "c.mp4", "--shots", "no.csv"), "no.csv"),

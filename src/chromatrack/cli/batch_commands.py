@@ -53,7 +53,7 @@ def batch_commands() -> Commands:
             output=lambda options: f"colorized{SUFFIXES.get(str(options.get('codec')), '.mp4')}",
             without=("output", "suggest", "resume", "unsure_map"),
             needs=("reference",),
-            files=("reference",),
+            files=("reference", "strokes"),
             names_or_files=(*weights, "shots"),
             check=_check_settings,
             look=_look_at_references,

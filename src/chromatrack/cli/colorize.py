@@ -23,9 +23,11 @@ from chromatrack.cli.options import (
     load_tracker,
 )
 from chromatrack.cli.track import End, Output, Start, Video, summary_text
+from chromatrack.cli.typed_marks import Many, each
 from chromatrack.errors import InputError
 
 if TYPE_CHECKING:
+    from chromatrack.formats.color_strokes import Strokes
     from chromatrack.formats.shots import Shot
     from chromatrack.runs.progress import Report
     from chromatrack.runs.suggested import Suggestion
@@ -62,6 +64,7 @@ def colorize(
     reference: Annotated[
         tuple[tuple[str, ...], ...], UseAppendAction, arg(metavar="PICTURE[@FRAME]|FOLDER ...")
     ] = (),
+    strokes: Annotated[Many, UseAppendAction, arg(metavar="PNG@FRAME|JSON ...")] = (),
     output: Output,
     suggest: Annotated[int | None, arg(metavar="N")] = None,
     shots: Annotated[str, arg(metavar="find|one|CSV|EDL|FCPXML")] = "find",
@@ -83,6 +86,8 @@ def colorize(
         reference: coloured pictures; R.png@12 is frame 12 (from 0) in colour and counts in its
             shot, R.png is a still that counts in all. A folder: all pictures in it that have
             colours, frame_00012.png is frame 12. May be repeated.
+        strokes: a few strokes of colour on a grey frame count as a reference for its shot: a PNG
+            with alpha, or JSON points with colours. May be repeated.
         output: video file (.mp4 H.264, .mkv FFV1, .mov ProRes), or a folder for PNG images; with
             --suggest the folder for the pictures to colour.
         suggest: colour nothing, but write the N frames whose colouring would cover most of the film
@@ -100,6 +105,7 @@ def colorize(
     from chromatrack.cli.progress import frame_bar
     from chromatrack.runs.color_look import Look
     from chromatrack.runs.colorized import FilmOptions, colorize_to_file
+    from chromatrack.tracking.color_strokes import strokes_as_references
     from chromatrack.video.reader import frame_range
 
     source, quality = reading.of(video), encoding.quality()
@@ -109,7 +115,10 @@ def colorize(
     check_whole_pictures(source, keep_fields=keep_fields)
     if suggest is not None and reference:
         raise InputError("suggest: chooses what to colour, so leave --reference out")
-    names = checked_references(reference, source) if suggest is None else []
+    if suggest is not None and strokes:
+        raise InputError("suggest: chooses what to colour, so leave --strokes out")
+    painted = strokes_on(strokes, source)
+    names = [] if suggest is not None else checked_references(reference, source, also=painted)
     with frame_bar() as report:
         tracker = load_tracker(settings)
         listed = shots_for(shots, source, span=span, progress=report)
@@ -118,7 +127,7 @@ def colorize(
         summary = colorize_to_file(
             tracker,
             source,
-            references=names,
+            references=[*names, *strokes_as_references(tracker.embedder, source, painted)],
             output=output,
             codec=codec,
             start=span[0],
@@ -188,8 +197,23 @@ def tell_telecine(video: Source, span: tuple[int, int | None]) -> None:
         )
 
 
-def checked_references(reference: Sequence[Sequence[str]], video: Source) -> list[str]:
+def strokes_on(names: Many, video: Source) -> list[Strokes]:
+    """The strokes of an option. InputError says what is wrong with a file."""
+    from chromatrack.formats.color_strokes import read_strokes
+    from chromatrack.video.reader import probe
+
+    if not names:
+        return []
+    info = probe(video)
+    return read_strokes(list(each(names)), size=(info.height, info.width))
+
+
+def checked_references(
+    reference: Sequence[Sequence[str]], video: Source, *, also: Sequence[object] = ()
+) -> list[str]:
     """The pictures of an option, folders opened; warns of references that lack something.
+
+    also: what else gives colours, so that no picture is needed.
 
     Raises:
         InputError: no picture, a frame of another shape, or no reference has any colour.
@@ -199,6 +223,8 @@ def checked_references(reference: Sequence[Sequence[str]], video: Source) -> lis
     from chromatrack.video.reader import probe
 
     names = pictures_in([picture for group in reference for picture in group])
+    if not names and also:
+        return []
     if not names:
         raise InputError(
             "reference: expected at least one coloured picture, got none; --suggest N -o FOLDER "
