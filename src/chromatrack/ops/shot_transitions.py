@@ -27,6 +27,9 @@ _REACH = 8  # px of the small picture that a block may have moved by
 _STEP = 2
 _OTHER = 0.75  # what no motion explains, in units of the pictures' own detail, at a cut:
 _TIMES = 2.5  # and so many times what is usual around it,
+_UNLIKE = 0.3  # or correlation of pictures without much detail, which motion explains too well,
+_SOFT_OTHER = 0.4  # and of what is not explained so much
+_SOFT_TIMES = 4.0  # and so many times what is usual,
 _AROUND = 6  # in so many frames on either side
 _LEAST = 0.03  # mean difference, of 1, below which nothing is a cut
 _AGAIN = 0.6  # so little is unexplained between frames of one shot ...
@@ -76,7 +79,7 @@ class TransitionFinder:
         self._times.append(rest / (detail + 0.01))
         self._spread.append(float(picture.std()))
         self._alike.append(correlation(picture, before))
-        if any(value > _OTHER for value in self._times[-_FLASH:]):
+        if any(value > _SOFT_OTHER for value in self._times[-_FLASH:]):
             self._look_back(number, picture)
         if number >= _HALVES[-1]:
             self._look_for_mixture(number - _HALVES[-1])
@@ -108,11 +111,14 @@ class TransitionFinder:
         return [at for at in range(1, count) if not taken[at] and self._is_cut(at)]
 
     def _is_cut(self, at: int) -> bool:
-        if self._times[at] <= _OTHER or self._rest[at] <= _LEAST:
+        if self._rest[at] <= _LEAST:
             return False
         near = [*self._times[max(1, at - _AROUND) : at], *self._times[at + 1 : at + 1 + _AROUND]]
         usual = sorted(near)[len(near) // 2] if near else 0.0
-        return self._times[at] > _TIMES * usual
+        rest = self._times[at]
+        if rest > _OTHER:
+            return rest > _TIMES * usual
+        return self._alike[at] < _UNLIKE and rest > _SOFT_OTHER and rest > _SOFT_TIMES * usual
 
     def _fades(self) -> list[Transition]:
         found, count, at = [], len(self._spread), 0
