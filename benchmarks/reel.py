@@ -56,12 +56,13 @@ def grey(rgb: np.ndarray) -> np.ndarray:
 
 def make(folder: Path, spans: Sequence[int]) -> Path:
     """Write the film and the coloured pictures."""
+    from chromatrack.video.matroska import set_pixel_shape
+
     path, sound_at = folder / "reel.mkv", 0
     (folder / "colour").mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", rate=FPS, options={"level": "3", "slicecrc": "1"})
         stream.width, stream.height, stream.pix_fmt = SIZE[1], SIZE[0], "yuv422p10le"
-        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
         stream.codec_context.colorspace = stream.codec_context.color_primaries = 1
         stream.metadata["TIMECODE"] = "10:00:00:00"
         sound = container.add_stream("pcm_s16le", rate=RATE, layout="mono")
@@ -88,6 +89,7 @@ def make(folder: Path, spans: Sequence[int]) -> Path:
                 sound_at, number = sound_at + len(samples), number + 1
         container.mux(stream.encode(None))
         container.mux(sound.encode(None))
+    set_pixel_shape(path, Fraction(4, 3))
     return path
 
 
@@ -126,7 +128,7 @@ def beeps(path: Path) -> list[float]:
         for frame in container.decode(audio=0):
             loud = np.abs(frame.to_ndarray().astype(np.float32).ravel()) > 2000
             for at in np.flatnonzero(loud):
-                moment = frame.pts * float(frame.time_base) + at / frame.sample_rate
+                moment = (frame.time or 0.0) + at / frame.sample_rate
                 if moment - last > 0.2:
                     found.append(moment)
                 last = moment
@@ -179,7 +181,7 @@ def memory(count: int) -> None:
 
 def main() -> None:
     """Make, colour, check."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--shots", type=int, default=200)
     parser.add_argument("--minutes", type=float, default=30.0)

@@ -187,7 +187,8 @@ def _unsure_writer(
     if target is None:
         yield None
         return
-    options = options_like(video, info=info, first=first) | {"audio_from": None}
+    options = options_like(video, info=info, first=first)
+    options["audio_from"] = None
     with staged_writer(target, **options) as writer:
         yield writer
 

@@ -76,7 +76,7 @@ def luma_of(picture: VideoFrame, path: str) -> Luma:
     bits = picture.format.components[0].bits
     plane = picture.planes[0]
     kind = np.dtype(np.uint8 if bits == 8 else "<u2")
-    rows = np.frombuffer(plane, kind).reshape(plane.height, plane.line_size // kind.itemsize)
+    rows = np.frombuffer(bytes(plane), kind).reshape(plane.height, plane.line_size // kind.itemsize)
     values = rows[: picture.height, : picture.width, None].copy()
     is_full = picture.color_range == 2 or name.startswith(("gray", "yuvj"))
     return Luma(Orientation.of(picture).upright(values)[..., 0], bits, is_full)
@@ -129,6 +129,10 @@ def set_luma(picture: VideoFrame, values: np.ndarray) -> None:
     """Replace the first plane of a planar picture by `(H, W)` values of its bits."""
     plane = picture.planes[0]
     kind = values.dtype
-    rows = np.frombuffer(plane, kind).reshape(plane.height, plane.line_size // kind.itemsize).copy()
+    rows = (
+        np.frombuffer(bytes(plane), kind)
+        .reshape(plane.height, plane.line_size // kind.itemsize)
+        .copy()
+    )
     rows[: values.shape[0], : values.shape[1]] = values
     plane.update(rows.tobytes())
