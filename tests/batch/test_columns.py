@@ -13,7 +13,8 @@ from quick_commands import Fine, copy
 
 from chromatrack.batch.columns import arguments_for, columns_of, needed_columns, plain
 from chromatrack.cli.batch_commands import batch_commands
-from chromatrack.cli.track import colorize, events, track
+from chromatrack.cli.colorize import colorize
+from chromatrack.cli.track import events, track
 from chromatrack.errors import InputError
 
 SAME = {
@@ -112,5 +113,5 @@ def test_a_call_is_made_of_cells():
     cells = {"mark": "m.txt", "seconds": "0.5", "size": "3"}
     made = arguments_for(copy, columns_of(copy), cells)
     assert made == {"mark": Path("m.txt"), "seconds": 0.5, "settings": Fine(size=3)}
-    assert needed_columns(colorize) == ["reference", "output"]
+    assert needed_columns(colorize) == ["output"]
     assert all(set(c.files) <= set(c.columns) for c in batch_commands().values())

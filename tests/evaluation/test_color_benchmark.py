@@ -25,6 +25,8 @@ from chromatrack.evaluation.baselines.colorizers import (
     GREY,
     STILL,
     Method,
+    colored_from,
+    frame_by_frame,
     grey_of,
     held_still,
     single_method,
@@ -185,12 +187,99 @@ def test_single_pictures_are_colored_by_a_function(root):
 
 
 def test_trackers_that_remember_or_do_not_say_are_shown_every_frame():
-    assert not tracker_method(make_tracker()).every
+    assert tracker_method(make_tracker()).every, "colours are carried over time"
+    assert not frame_by_frame(make_tracker()).every
     remembers = Tracker(
         build_encoder(TINY), device="cpu", config=TrackConfig(color=PropagateConfig(recent=2))
     )
     assert tracker_method(remembers).every
     assert tracker_method(object()).every
+
+
+# -- where the reference comes from ----------------------------------------------------------
+
+
+def test_a_reference_in_the_middle_colors_both_ways(root):
+    seen = []
+
+    def spy(reference, greys):
+        np.testing.assert_array_equal(reference, FRAMES[3])
+        part = list(greys)
+        seen.append([index for index, _ in part])
+        yield from ((index, FRAMES[index]) for index, _ in part)
+
+    result = measured(root, others={"spy": Method(spy)}, reference="middle")
+    assert seen == [[2, 1, 0], [4, 5, 6]], "away from the reference, on either side"
+    assert result["methods"]["spy"]["PSNR"] == math.inf
+
+
+def test_a_tracker_is_given_the_middle_frame_at_its_place(root):
+    class Placed:
+        model = "placed"
+
+        def colorize(self, video, *, references):
+            ((rgb, index),) = references
+            np.testing.assert_array_equal(rgb, FRAMES[3])
+            assert index == 3 and len(list(Path(video).iterdir())) == 7
+            return (types.SimpleNamespace(index=i, rgb=FRAMES[i]) for i in range(7))
+
+    result = measured(root, methods=["model"], tracker=Placed(), reference="middle")
+    assert result["methods"]["placed"]["PSNR"] == math.inf
+
+
+def test_a_reference_of_another_scene_is_the_next_clips(root):
+    write_clip(root / "flat", [still(SIZE)] * 3)
+    seen = {}
+
+    def spy(reference, greys):
+        pictures = list(greys)
+        seen[len(pictures)] = reference
+        yield from pictures
+
+    measured(root, others={"spy": Method(spy)}, reference="other scene")
+    np.testing.assert_array_equal(seen[7], still(SIZE))
+    np.testing.assert_array_equal(seen[3], FRAMES[0])
+    with pytest.raises(InputError, match="two clips or more"):
+        color_benchmark(root, clips=["flat"], reference="other scene")
+    with pytest.raises(InputError, match="expected one of first, middle, other scene, got 'last'"):
+        color_benchmark(root, reference="last")
+
+
+def test_colors_from_any_frame_come_in_the_clips_order():
+    def same(reference, greys):
+        yield from greys
+
+    greys = [(i, FRAMES[i]) for i in range(7)]
+    for at in (0, 3, 6, None):
+        rest = [picture for picture in greys if picture[0] != at]
+        found = list(colored_from(Method(same), FRAMES[at or 0], at, iter(rest)))
+        assert [index for index, _ in found] == [index for index, _ in rest]
+
+
+def test_means_have_intervals_over_clips(root):
+    write_clip(root / "short", [FRAMES[0], FRAMES[3], FRAMES[6]])
+    result = measured(root, methods=["still", "grey"])
+    low, high = result["intervals"][STILL]["PSNR"]
+    each = sorted(report["methods"][STILL]["PSNR"] for report in result["sequences"].values())
+    assert each[0] == pytest.approx(low) and each[1] == pytest.approx(high)
+    assert "CDC" not in result["intervals"][STILL], "of one clip alone there is none"
+    assert f"±{(high - low) / 2:.2f}" in table_text(color_table(result))
+
+
+def test_what_flickers_and_bleeds_scores_worse_than_what_does_not(tmp_path):
+    pytest.importorskip("cv2", reason="OpenCV is not installed (the extra `flow`)")
+    frames = rgb_of(moving_clip(frames=6, size=(64, 96), radius=18))
+    write_clip(tmp_path / "discs", frames)
+
+    def flickers(reference, greys):
+        for index, _ in greys:
+            yield index, np.roll(frames[index], index % 2, axis=2)
+
+    others = {"told": Method(partial(told, frames=frames)), "flickers": Method(flickers)}
+    found = measured(tmp_path / "discs", methods=["still"], others=others)["methods"]
+    assert found["told"]["edge-error"] == 0 < found[STILL]["edge-error"]
+    for name in ("flicker", "warp-error"):
+        assert found["flickers"][name] > 2 * found["told"][name]
 
 
 # -- what goes wrong -----------------------------------------------------------------------
@@ -235,7 +324,7 @@ def test_methods_are_checked_before_anything_runs(root):
 def test_flow_without_opencv_is_left_out_unless_asked_for(root, monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     monkeypatch.setattr("chromatrack.evaluation.baselines.colorizers.find_spec", lambda name: None)
-    assert color_benchmark(root).settings["methods"] == ["model", "still", "grey"]
+    assert color_benchmark(root).settings["methods"] == ["model", "frame by frame", "still", "grey"]
     with pytest.raises(InputError, match=r"chromatrack\[flow\]"):
         color_benchmark(root, methods=["flow"])
 

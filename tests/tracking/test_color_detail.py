@@ -13,10 +13,12 @@ from chromatrack.ops.affinity import SparseAffinity
 from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
 from chromatrack.ops.coords import FeatureSpec, cell_count
 from chromatrack.ops.resample import planes, to_cells, upsample
+from chromatrack.propagation.memory_bank import MemoryBank
 from chromatrack.propagation.propagate import Input, PropagateConfig, Propagated
+from chromatrack.tracking import color_carry, color_detail
 from chromatrack.tracking import colorize as recolor
-from chromatrack.tracking.color_detail import around, fine_colors, look, pointed_places
-from chromatrack.tracking.colorize import copied_colors
+from chromatrack.tracking.color_detail import around, fine_colors, lay, look, pointed_places
+from chromatrack.tracking.colorize import estimated
 from chromatrack.tracking.config import TrackConfig
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import Frame
@@ -87,6 +89,26 @@ def test_references_without_colors_lend_nothing():
         assert torch.equal(fine_colors(pointing(spec), cells, lab[:1], pictures, spec=spec), cells)
 
 
+@pytest.mark.parametrize("spec", SPECS)
+def test_compiled_loops_do_what_tensors_do(spec, monkeypatch):
+    pytest.importorskip("numba")
+    target = picture((5.0, -3.0))
+    others = [picture(), picture((20.0, 8.0))]
+    h, w = cell_count(SIZE, stride=spec.stride)
+    index = torch.randint(0, 2 * h * w, (h * w, 4), generator=torch.Generator().manual_seed(1))
+    pointer = SparseAffinity(index, torch.rand(h * w, 4) + 0.1, (h, w))
+    for pictures in (others, [None, others[0]]):
+        fast = lay(pointer, target[:1], pictures, spec=spec)
+        with monkeypatch.context() as patch:
+            patch.setattr(color_detail, "can_compile", lambda *_: False)
+            slow = lay(pointer, target[:1], pictures, spec=spec)
+        assert fast is not None and slow is not None
+        for a, b in zip(fast, slow, strict=True):
+            apart = (a - b).abs()
+            # a tie between two places may fall either way, by rounding
+            assert float((apart > 2e-3 * (1 + b.abs())).float().mean()) < 0.01
+
+
 def test_of_several_references_each_cell_takes_its_own():
     spec, lab = SPECS[0], picture()
     others = [torch.cat([lab[:1], lab[1:] + add]) for add in (0.0, 30.0)]
@@ -148,7 +170,9 @@ def test_the_colors_of_the_frame_are_not_looked_at():
             pointer=pointer,
             copied_from=(0,),
         )
-        painted.append(copied_colors(step, {0: lab}, spec=spec))
+        bank, cells = MemoryBank(PropagateConfig()), {0: to_cells(lab[None], spec)[0]}
+        _, copied = estimated(step, bank, {0: lab}, cells, spec=spec)
+        painted.append(copied.ab)
     for other in painted[1:]:
         assert float((other - painted[0]).abs().max()) < 0.05  # L itself, to its rounding
 
@@ -173,7 +197,8 @@ def test_colorize_gives_a_moving_clip_colors_at_full_detail(tmp_path, monkeypatc
         assert off(ab_of(frame.rgb), ab_of(truth), 16) < 3.0
     stranger = [(still((50, 70), seed=3), None)]
     (fine,) = tracker.colorize(clip, references=stranger, start=2)
-    monkeypatch.setattr(recolor, "fine_colors", lambda pointer, copied, *rest, **knobs: copied)
+    monkeypatch.setattr(recolor, "lay", lambda *_, **knobs: None)
+    monkeypatch.setattr(color_carry, "lay", lambda *_, **knobs: None)
     (cells,) = tracker.colorize(clip, references=stranger, start=2)
     assert np.array_equal(fine.rgb, cells.rgb)  # another scene lends no detail
     *_, cells = tracker.colorize(clip, references=[(frames[0], 0)])

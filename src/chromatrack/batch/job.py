@@ -37,15 +37,17 @@ class Command:
     function: of the command line, called as `function(first, output=..., **options)`; what it says
     is not needed. output: what it writes is called in the job's folder, given its options. reads:
     the command whose output it is given first; None: the video. without: options that a job does
-    not have. files: options whose values are paths, `@FRAME` behind some of them. names_or_files:
-    those that may be. check: finds what is wrong with the arguments without opening a file. look:
-    the same with files opened, given the video, too. models: files of weights, by the arguments.
+    not have. needs: options that it must have although the command can go without them. files:
+    options whose values are paths, `@FRAME` behind some of them. names_or_files: those that may be.
+    check: finds what is wrong with the arguments without opening a file. look: the same with files
+    opened, given the video, too. models: files of weights, by the arguments.
     """
 
     function: Callable[..., object]
     output: Callable[[Mapping[str, Any]], str]
     reads: str | None = None
     without: tuple[str, ...] = ("output",)
+    needs: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     names_or_files: tuple[str, ...] = ()
     look: Callable[[str, Mapping[str, Any]], None] = lambda *_: None

@@ -202,7 +202,10 @@ class _RowReader:
         self._commands, self._home = commands, home
         self._columns = {name: command.columns for name, command in commands.items()}
         self._needed = {
-            name: [n for n in needed_columns(c.function) if n in self._columns[name]]
+            name: [
+                *c.needs,
+                *(n for n in needed_columns(c.function) if n in self._columns[name]),
+            ]
             for name, c in commands.items()
         }
         self._checked: dict[str, str | None] = {}

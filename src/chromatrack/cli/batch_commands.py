@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from chromatrack.batch.job import Command, Commands
+from chromatrack.cli.colorize import colorize
 from chromatrack.cli.exchange import export
 from chromatrack.cli.options import SourceOptions, kept_trackers, track_config
-from chromatrack.cli.track import colorize, events, track
+from chromatrack.cli.track import events, track
 from chromatrack.errors import InputError
 from chromatrack.formats.exchange import format_named
 from chromatrack.runs.file_names import chosen_outputs
@@ -50,8 +51,10 @@ def batch_commands() -> Commands:
         "colorize": Command(
             colorize,
             output=lambda options: f"colorized{SUFFIXES.get(str(options.get('codec')), '.mp4')}",
-            files=("reference",),
-            names_or_files=weights,
+            without=("output", "suggest", "resume", "unsure_map"),
+            needs=("reference",),
+            files=("reference", "strokes"),
+            names_or_files=(*weights, "shots"),
             check=_check_settings,
             look=_look_at_references,
             models=_models,
@@ -146,8 +149,7 @@ def _look_at_marks(video: str, arguments: Mapping[str, Any]) -> None:
 
 def _look_at_references(video: str, arguments: Mapping[str, Any]) -> None:
     """InputError, VideoError for a video that cannot be read, or no coloured picture of it."""
-    from chromatrack.cli.track import say_what_references_lack
+    from chromatrack.cli.colorize import checked_references
 
     source = arguments.get("reading", SourceOptions()).of(video)
-    names = [name for group in arguments["reference"] for name in group]
-    say_what_references_lack(names, source)
+    checked_references(arguments.get("reference", ()), source)

@@ -34,7 +34,7 @@ from chromatrack.cli.options import (
 from chromatrack.cli.track import Output
 from chromatrack.errors import InputError
 
-ColorMethod = Literal["model", "flow", "flow-chained", "still", "grey"]
+ColorMethod = Literal["model", "frame-by-frame", "flow", "flow-chained", "still", "grey"]
 
 AGAINST = ("single-image", "raw-lab", "flow", "identity")
 """What the paper's claims are set against."""
@@ -137,20 +137,24 @@ def evaluate_color(
     methods: Annotated[tuple[ColorMethod, ...] | None, arg(metavar="NAME ...")] = None,
     frames: Annotated[int | None, arg(metavar="N")] = None,
     short_side: int = 480,
+    reference: Literal["first", "middle", "other-scene"] = "first",
     settings: OmitArgPrefixes[Evaluated] = EVALUATED,
 ) -> str:
-    """Colour clips from their first frame; measure PSNR, SSIM, CIEDE2000, CDC, colourfulness.
+    """Colour clips from one frame; measure PSNR, SSIM, CIEDE2000, bleeding, flicker, CDC.
 
     ROOT holds videos and folders of frames, or is a DAVIS folder (JPEGImages/480p/*), or one clip.
-    Later frames are shown grey. The first frame is the reference and is not scored.
+    The other frames are shown grey. The reference, usually the first frame, is not scored.
 
     Args:
         root: folder of clips; any colour footage the model was not trained on.
         clips: only these clips of it, by name.
-        methods: model, flow, flow-chained (dense optical flow, the extra [flow]), still (the first
-            frame's colours where they are), grey; by default all that are installed.
+        methods: model, frame-by-frame (the model without anything carried over time), flow,
+            flow-chained (dense optical flow, the extra [flow]), still (the reference's colours
+            where they are), grey; by default all that are installed.
         frames: at most so many frames of a clip.
         short_side: larger clips are compared at this size, pixels.
+        reference: the clip's first frame, the one in its middle, or another scene's: the first
+            frame of the next clip.
     """
     from chromatrack.evaluation.datasets.color import color_benchmark, color_table
 
@@ -160,8 +164,9 @@ def evaluate_color(
         methods=None if methods is None else [name.replace("-", " ") for name in methods],
         frames=frames,
         short_side=short_side,
+        reference=reference.replace("-", " "),  # pyright: ignore[reportArgumentType]
     )
-    needs_model = "model" in benchmark.settings["methods"]
+    needs_model = bool({"model", "frame by frame"} & set(benchmark.settings["methods"]))
     result = run_benchmark(
         benchmark,
         run,

@@ -19,6 +19,7 @@ import tyro
 
 from chromatrack import __version__
 from chromatrack.cli.batch import batch
+from chromatrack.cli.colorize import colorize
 from chromatrack.cli.edit import correct, paint
 from chromatrack.cli.evaluate import BENCHMARKS, evaluate_app
 from chromatrack.cli.exchange import export, import_marks
@@ -27,8 +28,9 @@ from chromatrack.cli.frame import frame
 from chromatrack.cli.live import live
 from chromatrack.cli.option_errors import CommandLine
 from chromatrack.cli.plot import plot
+from chromatrack.cli.shots import shots
 from chromatrack.cli.studio import studio
-from chromatrack.cli.track import Output, colorize, events, stabilize, track
+from chromatrack.cli.track import Output, events, stabilize, track
 from chromatrack.cli.train import train
 from chromatrack.cli.train_decoder import train_decoder
 from chromatrack.errors import (
@@ -121,7 +123,7 @@ def _name(command: Callable[..., object]) -> str:
 
 WORK = (
     *(studio, frame, track, live, correct, export, import_marks, batch),
-    *(colorize, paint, stabilize, events, plot),
+    *(shots, colorize, paint, stabilize, events, plot),
     *(train, train_decoder),
 )
 SHOW = (export_model, demo, doctor)

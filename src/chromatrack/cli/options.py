@@ -21,6 +21,7 @@ from chromatrack.propagation.config import PropagateConfig
 from chromatrack.tracking.config import (
     COLOR_QUALITIES,
     QUALITIES,
+    ColoringConfig,
     Device,
     Quality,
     TrackConfig,
@@ -41,7 +42,10 @@ else:
     OTHERS = {"square", "long_multiple", "upsample", "stretch", "pinned", "fill", "harden"}
     OTHERS |= {"restrict_recent", "similarity", "faint", "moved_after", "moved_dilation"}
     PRESET = {"adapt", "redetect", "decoder", "first", "spacing", "top_k", "radius_shape"}
-    EvaluateKnobs = knobs("EvaluateKnobs", TrackConfig, PropagateConfig, without=["protocol"])
+    PRESET |= {"carry", "confidence_floor"}
+    EvaluateKnobs = knobs(
+        "EvaluateKnobs", TrackConfig, PropagateConfig, ColoringConfig, without=["protocol"]
+    )
     TrackKnobs = knobs(
         "TrackKnobs", TrackConfig, PropagateConfig, without=OTHERS | {"protocol"}, preset=PRESET
     )
@@ -50,6 +54,7 @@ else:
         "ColorKnobs",
         TrackConfig,
         PropagateConfig,
+        ColoringConfig,
         without=OTHERS | {"protocol"} | OF_OBJECTS,
         preset=PRESET,
     )

@@ -5,21 +5,18 @@ Nothing heavy is imported before a command runs.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import DisallowNone, OmitArgPrefixes, Positional, UseAppendAction, arg
+from tyro.conf import DisallowNone, OmitArgPrefixes, Positional, arg
 
 from chromatrack.cli.exchange import Exports, tell_notes
 from chromatrack.cli.mark_files import NO_MARKS, MarkFiles
 from chromatrack.cli.options import (
     AS_IT_IS,
     AS_USUAL,
-    COLOR_DEFAULTS,
     DEFAULTS,
-    ColorSettings,
     OutputOptions,
     Settings,
     SourceOptions,
@@ -33,11 +30,7 @@ if TYPE_CHECKING:
     from chromatrack.propagation.reliability import ReviewRange
     from chromatrack.runs.things_table import ThingSummary
     from chromatrack.runs.writer import RunSummary
-    from chromatrack.structures import Source
     from chromatrack.tracking.marks import Marks
-
-MOST_CAST = 4
-"""Largest difference of a grey pixel's channels: JPEG rounds them apart by a little."""
 
 MOST_THINGS = 20
 """Things that get a line of their own at the end of a run."""
@@ -129,7 +122,7 @@ def track(
         )
     exported = write_exports(read_result(output), formats) if formats else []
     tell_notes(exported)
-    return "\n".join([_summary(summary), *(f"export: {done.path}" for done in exported)])
+    return "\n".join([summary_text(summary), *(f"export: {done.path}" for done in exported)])
 
 
 def _check_direction(direction: str, marks: Marks, first: int, after: int | None) -> None:
@@ -144,84 +137,6 @@ def _check_direction(direction: str, marks: Marks, first: int, after: int | None
         raise InputError(
             f"direction: forward from frame {keyframes[0]} there is nothing after the last frame, "
             f"{after - 1}; mark an earlier frame, or leave --direction out"
-        )
-
-
-def colorize(
-    video: Video,
-    /,
-    *,
-    reference: Annotated[
-        tuple[tuple[str, ...], ...], UseAppendAction, arg(metavar="PICTURE[@FRAME] ...")
-    ],
-    output: Output,
-    codec: Literal["h264", "ffv1", "prores"] | None = None,
-    start: Start = "0",
-    end: End = None,
-    reading: OmitArgPrefixes[SourceOptions] = AS_IT_IS,
-    encoding: OmitArgPrefixes[OutputOptions] = AS_USUAL,
-    settings: OmitArgPrefixes[ColorSettings] = COLOR_DEFAULTS,
-) -> str:
-    """Colour a grey or faded video from one or more coloured pictures; luminance is kept.
-
-    Args:
-        video: video file, image, folder or glob of images.
-        reference: coloured pictures; R.png@12 is frame 12 (from 0) in colour. May be repeated.
-        output: video file (.mp4 H.264, .mkv FFV1, .mov ProRes), or a folder for PNG images.
-        codec: another one than the suffix of the output says.
-        start: first frame: a number from 0, or a time such as 2.5s.
-        end: frame after the last: a number, or a time such as 4s.
-    """
-    from chromatrack.cli.progress import frame_bar
-    from chromatrack.runs.colorized import colorize_to_file
-
-    source, quality = reading.of(video), encoding.quality()
-    say_what_references_lack([picture for group in reference for picture in group], source)
-    with frame_bar() as report:
-        summary = colorize_to_file(
-            load_tracker(settings),
-            source,
-            references=[picture for group in reference for picture in group],
-            output=output,
-            codec=codec,
-            start=start,
-            end=end,
-            quality=quality,
-            progress=report,
-        )
-    return _summary(summary, more_in="the .reliability.json beside it")
-
-
-def say_what_references_lack(names: Sequence[str], video: Source) -> None:
-    """Warn of reference frames of another size, and of references without colour.
-
-    Raises:
-        InputError: no picture, a frame of another shape, or no reference has any colour.
-    """
-    import numpy as np
-
-    from chromatrack.tracking.marks import read_reference
-    from chromatrack.video.reader import probe
-
-    info, grey = probe(video), 0
-    for name in names:
-        rgb, index = read_reference(name)
-        (height, width), size = rgb.shape[:2], f"{info.width}x{info.height}"
-        if index is not None and (height, width) != (info.height, info.width):
-            if abs(width - height * info.width / info.height) > 1:
-                raise InputError(
-                    f"reference {name}: expected frame {index} of a {size} video in colour, got "
-                    f"{width}x{height}, another shape; colour that frame, or leave @{index} out"
-                )
-            warnings.warn(f"reference {name}: is {width}x{height}, scaled to {size}", stacklevel=2)
-        if int(np.ptp(rgb, axis=2).max()) <= MOST_CAST:
-            grey += 1
-            warnings.warn(
-                f"reference {name}: has no colour, what it shows stays grey", stacklevel=2
-            )
-    if names and grey == len(names):
-        raise InputError(
-            f"reference: expected colours to copy, got grey alone in {', '.join(names)}"
         )
 
 
@@ -331,7 +246,8 @@ def events(
     return f"{len(found)} events: {output}"
 
 
-def _summary(summary: RunSummary, *, more_in: str = "result.json") -> str:
+def summary_text(summary: RunSummary, *, more_in: str = "result.json") -> str:
+    """What a run says at its end: frames, speed, a line for each thing, and where to look."""
     speed = f"{summary.seconds:.1f} s, {summary.frames_per_second:.1f} frames/s"
     done = f"{summary.frames} frames in {speed}: {summary.output}"
     lines = [done, *thing_lines(summary.things)]

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from chromatrack.errors import InputError
 from chromatrack.propagation.config import PropagateConfig
-from chromatrack.tracking.config import TrackConfig
+from chromatrack.tracking.config import ColoringConfig, TrackConfig
 
 
 def paper() -> TrackConfig:
@@ -137,43 +137,53 @@ _COPYING = frozenset(field.name for field in fields(PropagateConfig))
 _READING = frozenset(field.name for field in fields(TrackConfig)) - {
     "propagate",
     "color",
+    "coloring",
     "protocol",
 }
+_COLORING = frozenset(field.name for field in fields(ColoringConfig))
 
 
 def protocol(name: str, **changed: Any) -> TrackConfig:  # noqa: ANN401  (knobs of two dataclasses)
     """A preset, single knobs of it changed; the configuration's `protocol` says which.
 
     Args:
-        changed: fields of `TrackConfig` and `PropagateConfig` by name.
+        changed: fields of `TrackConfig`, `PropagateConfig` and `ColoringConfig` by name.
 
     Raises:
         InputError: no such protocol or knob, or a value out of its range.
     """
     if name not in PROTOCOLS:
         raise InputError(f"protocol: expected one of {', '.join(PROTOCOLS)}, got {name!r}")
-    unknown = sorted(set(changed) - _COPYING - _READING)
+    known = _COPYING | _READING | _COLORING
+    unknown = sorted(set(changed) - known)
     if unknown:
         raise InputError(
-            f"protocol {name}: expected knobs among {', '.join(sorted(_COPYING | _READING))}, "
+            f"protocol {name}: expected knobs among {', '.join(sorted(known))}, "
             f"got {', '.join(unknown)}"
         )
     preset = PROTOCOLS[name]()
     copying = {key: value for key, value in changed.items() if key in _COPYING}
     reading = {key: value for key, value in changed.items() if key in _READING}
+    coloring = {key: value for key, value in changed.items() if key in _COLORING}
     config = replace(
         preset,
         propagate=replace(preset.propagate, **copying),
+        coloring=replace(preset.coloring, **coloring),
         color=replace(preset.color, **{k: v for k, v in copying.items() if v is not None}),
         **reading,
     )
     differing = [
         f"{key}={value}"
         for key, value in changed.items()
-        if getattr(config if key in _READING else config.propagate, key)
-        != getattr(preset if key in _READING else preset.propagate, key)
+        if _knob(config, key) != _knob(preset, key)
     ]
     return replace(config, protocol=f"{name} with {', '.join(differing)}" if differing else name)
+
+
+def _knob(config: TrackConfig, name: str) -> object:
+    """A setting by its name, of the configuration or of the one inside it that has it."""
+    inner = config.coloring if name in _COLORING else config.propagate
+    return getattr(config if name in _READING else inner, name)
 
 
 ProtocolName = Literal["ours", "paper", "crw", "dino", "mast"]

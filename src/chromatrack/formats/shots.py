@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -37,13 +37,24 @@ _EVENT = re.compile(r"^\d{3,6}\s.*$", re.MULTILINE)
 _TIMECODE = re.compile(r"(\d+):(\d+):(\d+)[:;](\d+)")
 
 
+Edge = Literal["film", "cut", "dissolve", "fade"]
+"""How a shot begins or ends; film: with the film itself."""
+
+
 @dataclass(frozen=True)
 class Shot:
-    """Frames first .. end - 1 of a video, from 0; name: of the clip, "" where it has none."""
+    """Frames first .. end - 1 of a video, from 0; name: of the clip, "" where it has none.
+
+    begins, ends: how it does. whole: its first frame of this shot alone and the one after the last,
+    where a dissolve or fade takes part of it; None: all of them.
+    """
 
     first: int
     end: int
     name: str = ""
+    begins: Edge = "cut"
+    ends: Edge = "cut"
+    whole: tuple[int, int] | None = None
 
 
 def shots_of(tracked: TrackedVideo) -> list[Shot]:

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.errors import InputError
+from chromatrack.ops.compiled import largest
 from chromatrack.ops.tiles import (
     CHUNK_FLOATS,
     OUTSIDE,
@@ -220,7 +221,7 @@ def tiled_affinity(
 
 
 def _whole_frame_top_k(
-    target: Tensor, reference: Tensor, k: int, disc_radius: int | None, chunk: int = 1024
+    target: Tensor, reference: Tensor, k: int, disc_radius: int | None, chunk: int = 256
 ) -> tuple[Tensor, Tensor]:
     """Top-k over all cells of one reference, `chunk` target cells at a time."""
     C, h, w = target.shape
@@ -234,9 +235,9 @@ def _whole_frame_top_k(
         scores = queries[start : start + chunk] @ keys
         if allowed is not None:
             scores = scores.masked_fill(~allowed[start : start + chunk], OUTSIDE)
-        best = scores.topk(min(k, N), dim=1)
-        values.append(best.values)
-        index.append(best.indices)
+        best, place = largest(scores, min(k, N))
+        values.append(best)
+        index.append(place)
     return torch.cat(values), torch.cat(index)
 
 

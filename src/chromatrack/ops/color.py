@@ -77,7 +77,7 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
     if can_compile(rgb):
         pixels = np.ascontiguousarray(rgb.numpy()).reshape(-1, 3, rgb.shape[-2] * rgb.shape[-1])
         lab = torch.empty(rgb.shape)
-        compiled(_to_lab)(pixels, *_curves(), _XYZ_OF_RGB, lab.numpy().reshape(pixels.shape))
+        compiled(_to_lab)(pixels, *curves(), XYZ_OF_RGB, lab.numpy().reshape(pixels.shape))
         return lab
     return _to_lab_by_tensors(rgb)
 
@@ -94,17 +94,27 @@ def _to_lab_by_tensors(rgb: Tensor) -> Tensor:
 _STEPS = 4096  # of the table of light by sRGB value
 _ROOT_STEPS = 16384  # of the table of Lab's f by light; both are read between their entries
 _BRIGHTEST = 1.001
-_XYZ_OF_RGB = (np.array(_RGB_TO_XYZ) / np.array(_WHITE)[:, None]).astype(np.float32)
+_TO_XYZ = np.array(_RGB_TO_XYZ) / np.array(_WHITE)[:, None]
+XYZ_OF_RGB = _TO_XYZ.astype(np.float32)
+"""Light relative to white, of linear sRGB."""
+
+RGB_OF_XYZ = np.linalg.inv(_TO_XYZ).astype(np.float32)
+"""Its inverse."""
+
+
+def sample_light(count: int) -> np.ndarray:
+    """Linear light of `count` sRGB values, evenly spread over [0, 1]: float32."""
+    value = np.linspace(0, 1, count)
+    light = np.where(value > 0.04045, ((value + 0.055) / 1.055) ** 2.4, value / 12.92)
+    return light.astype(np.float32)
 
 
 @cache
-def _curves() -> tuple[np.ndarray, np.ndarray]:
+def curves() -> tuple[np.ndarray, np.ndarray]:
     """Light by sRGB value, [0, 1]; Lab's f by light relative to white, [0, `_BRIGHTEST`]."""
-    value = np.linspace(0, 1, _STEPS + 1)
-    light = np.where(value > 0.04045, ((value + 0.055) / 1.055) ** 2.4, value / 12.92)
     xyz = np.linspace(0, _BRIGHTEST, _ROOT_STEPS + 1)
     f = np.where(xyz > _EPSILON, np.cbrt(xyz), _KAPPA * xyz + 16 / 116)
-    return light.astype(np.float32), f.astype(np.float32)
+    return sample_light(_STEPS + 1), f.astype(np.float32)
 
 
 def _to_lab(

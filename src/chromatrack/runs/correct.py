@@ -320,7 +320,7 @@ def _check_same(tracker: Tracker, data: dict[str, Any]) -> None:
     """Warn where the run was made in another way: its other frames will not fit the new ones."""
     now = json.loads(json.dumps(asdict(tracker.config)))  # tuples are lists there
     then = data["config"]
-    for name in ("propagate", "color"):
+    for name in ("propagate", "color", "coloring"):
         then = {**then, name: {**now[name], **then.get(name, {})}}  # knobs that came later
     other = [name for name, value in now.items() if then.get(name, value) != value]
     if data["model"] != {"name": tracker.model, "sha256": model_sha256(tracker.model)}:

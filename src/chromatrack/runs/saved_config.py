@@ -10,7 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from chromatrack.errors import InputError, shown
 from chromatrack.propagation.bidirectional import Direction
 from chromatrack.propagation.config import PropagateConfig
-from chromatrack.tracking.config import TrackConfig
+from chromatrack.tracking.config import ColoringConfig, TrackConfig
 
 LATER: Mapping[str, object] = {
     "mirror": False,
@@ -20,6 +20,7 @@ LATER: Mapping[str, object] = {
     "stretch": False,
     "protocol": "ours",
     "decoder": "none",
+    "coloring": {},
 }
 """Settings that came after the first runs were saved, and what those were made with."""
 
@@ -35,9 +36,10 @@ def saved_config(data: Mapping[str, Any], place: str) -> TrackConfig:
     config = config if isinstance(config, dict) else {}
     given = {name: config[name] for name in known if name in config}
     given |= {name: then for name, then in LATER.items() if given.get(name) is None}
-    for name in ("propagate", "color"):
+    inner = {"propagate": PropagateConfig, "color": PropagateConfig, "coloring": ColoringConfig}
+    for name, kind in inner.items():
         if isinstance(given.get(name), dict):
-            given[name] = _made(PropagateConfig, given[name], f"{place}: config.{name}")
+            given[name] = _made(kind, given[name], f"{place}: config.{name}")
     return _made(TrackConfig, given, f"{place}: config", needed=known)
 
 

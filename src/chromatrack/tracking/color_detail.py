@@ -17,7 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.ops.affinity import SparseAffinity
+from chromatrack.ops.compiled import can_compile
 from chromatrack.ops.coords import FeatureSpec, cell_to_pixel, grid_like, image_size, pixel_to_cell
+from chromatrack.ops.patch_fit import best_steps, mixed, squares
 from chromatrack.ops.subpixel import offsets_like, square_offsets
 
 # ALIKE and COPIED: by the error at 0.2 and 2 s on six clips of docs/results.md's colour table.
@@ -36,11 +38,14 @@ STAY = 0.05
 FADES = 1.5
 """Cells from its own centre at which a cell has no say any more on a pixel's colour."""
 
-ALIKE = 3.0
+ALIKE = 4.5
 """Difference of L at which a place has lost 40 % of its say."""
 
 BESIDE = 2
 """Pixels around a pixel over which that difference is averaged."""
+
+AWAY = (-1, 0, 1)
+"""Cells, along either axis, from a pixel's nearest to those that have a say on it."""
 
 COPIED = 0.1
 """Say of the colour copied by cells, where the places' says sum to about 1 if all of them fit."""
@@ -91,16 +96,40 @@ def fine_colors(
     Returns:
         `(2, H, W)` ab; `copied` where no picture is pointed to, or none fits.
     """
+    lent = lay(pointer, light, pictures, spec=spec)
+    if lent is None:
+        return copied
+    total, says = lent
+    return (copied * COPIED + total) / (COPIED + says)
+
+
+def lay(
+    pointer: SparseAffinity,
+    light: Tensor,
+    pictures: Sequence[Tensor | None],
+    *,
+    spec: FeatureSpec,
+) -> tuple[Tensor, Tensor] | None:
+    """Pictures laid over a frame, pixel on pixel, where its cells point.
+
+    Args:
+        pointer, light: as in `fine_colors`.
+        pictures: R pictures `(1 + C, H, W)`, L and any C channels; None lends nothing.
+
+    Returns:
+        sums `(C, H, W)` of the channels times how well their L fits, and of these fits
+        `(1, H, W)`, about 1 where all fit; None where no picture is pointed to.
+    """
     own = [number for number, picture in enumerate(pictures) if picture is not None]
     places = pointed_places(pointer, own, stride=spec.stride)
     if not bool(places.lends.any()):
-        return copied
+        return None
     stack = torch.stack([picture for picture in pictures if picture is not None])
     small = _halved(stack[:, :1]), _halved(light[None])[0]
     places = slide_to_fit(places, *small, spec=spec, scale=2, reach=2)
     places = spread_to_neighbours(places, *small, spec=spec, scale=2)
     places = slide_to_fit(places, stack[:, :1], light, spec=spec, scale=1, reach=1)
-    return mix(places, copied, light, stack, spec=spec)
+    return mix(places, light, stack, spec=spec)
 
 
 def pointed_places(pointer: SparseAffinity, own: Sequence[int], *, stride: int) -> Places:
@@ -145,6 +174,10 @@ def slide_to_fit(
     wide = side + 2 * reach
     there = _patches(pictures, places, spec=spec, size=(h, w), scale=scale, side=wide)
     here, there = here.unflatten(1, (side, side)), there.unflatten(1, (wide, wide))
+    if can_compile(here, there):
+        step = best_steps(here, there, worst=WORST, stay=STAY)
+        shift = places.shift + scale * step.reshape(2, h, w)
+        return Places(shift, places.picture, places.lends)
     offsets, fits = square_offsets(reach), []
     for x, y in offsets.long().tolist():
         seen = there[:, reach + y : reach + y + side, reach + x : reach + x + side]
@@ -189,10 +222,12 @@ def _patches(
 ) -> Tensor:
     """Values `(h * w, side^2)` of `(R, 1, H, W)` maps around cells, or around their places."""
     offset = (spec.offset - (scale - 1) / 2) / scale
-    xy = grid_like(maps, tuple(size), spec.stride / scale, offset)
-    picture = None
+    xy, picture, (h, w) = grid_like(maps, tuple(size), spec.stride / scale, offset), None, size
     if places is not None:
         xy, picture = xy + places.shift / scale, places.picture.reshape(-1, 1)
+    if can_compile(maps):
+        number = torch.zeros(h * w, dtype=torch.int64) if picture is None else picture.flatten()
+        return squares(maps[:, 0], xy.reshape(2, -1), number, side).flatten(1)
     inner = torch.arange(side, device=maps.device) - (side - 1) / 2
     inner = torch.stack([inner.repeat(side), inner.repeat_interleave(side)])
     return look(maps, xy.reshape(2, -1, 1) + inner[:, None], picture)[0]
@@ -227,19 +262,39 @@ def _halved(maps: Tensor) -> Tensor:
 
 
 def mix(
-    places: Places, copied: Tensor, light: Tensor, pictures: Tensor, *, spec: FeatureSpec
-) -> Tensor:
-    """Average what lies at the places of the cells around each pixel, by how well it fits.
+    places: Places, light: Tensor, pictures: Tensor, *, spec: FeatureSpec
+) -> tuple[Tensor, Tensor]:
+    """Add up what lies at the places of the cells around each pixel, by how well it fits.
 
     Args:
-        copied, light: as in `fine_colors`. pictures: `(R, 3, H, W)` Lab.
+        light: `(1, H, W)` L of the frame. pictures: `(R, 1 + C, H, W)`, L first.
 
     Returns:
-        `(2, H, W)` ab.
+        as `lay`.
     """
     size = image_size(light)
+    if can_compile(light, pictures):
+        axes = [
+            [_next_cells(pixels, count, away, spec=spec, device=light.device) for away in AWAY]
+            for pixels, count in zip(size, image_size(places.picture), strict=True)
+        ]
+        rows, columns = (
+            (torch.stack([cell for cell, _ in axis]), torch.stack([weight for _, weight in axis]))
+            for axis in axes
+        )
+        return mixed(
+            light[0],
+            pictures,
+            places.shift,
+            places.picture,
+            places.lends,
+            rows,
+            columns,
+            beside=BESIDE,
+            alike=ALIKE,
+        )
     here = grid_like(light, tuple(size), 1, 0)
-    total, says = copied * COPIED, torch.full_like(light, COPIED)
+    total, says = torch.zeros_like(pictures[0, 1:]), torch.zeros_like(light)
     for cells, kernel in around(places.state(), size, spec=spec):
         found = look(pictures, here + cells[:2], cells[2])
         apart = (found[:1] - light).abs_()
@@ -247,7 +302,7 @@ def mix(
         say = kernel * cells[3:] * torch.exp(-0.5 * (apart / ALIKE) ** 2)
         total += say * found[1:]
         says += say
-    return total / says
+    return total, says
 
 
 def around(
@@ -263,7 +318,7 @@ def around(
         distance from the pixel; the nine sum to about 1).
     """
     axes = [
-        [_next_cells(pixels, count, away, spec=spec, device=cells.device) for away in (-1, 0, 1)]
+        [_next_cells(pixels, count, away, spec=spec, device=cells.device) for away in AWAY]
         for pixels, count in zip(size, image_size(cells), strict=True)
     ]
     for (row, down), (column, across) in product(*axes):

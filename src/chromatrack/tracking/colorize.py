@@ -14,7 +14,9 @@ from torch import Tensor
 from chromatrack.model.encoder import Encoder, normalize_lab
 from chromatrack.ops.affinity import SparseAffinity
 from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
+from chromatrack.ops.compiled import can_compile
 from chromatrack.ops.coords import FeatureSpec
+from chromatrack.ops.paint import painted_under
 from chromatrack.ops.resample import (
     interleaved,
     interleaved_deep,
@@ -23,9 +25,11 @@ from chromatrack.ops.resample import (
     to_cells,
     upsample_guided,
 )
+from chromatrack.propagation.memory_bank import MemoryBank
 from chromatrack.propagation.propagate import Input, Propagated, Propagator, propagate
 from chromatrack.structures import Source
-from chromatrack.tracking.color_detail import fine_colors
+from chromatrack.tracking.color_carry import CarriedColors, Estimate, calmed, copied_estimate
+from chromatrack.tracking.color_detail import lay
 from chromatrack.tracking.color_reliability import ColorSignals, color_signals, estimate_color
 from chromatrack.tracking.cores import is_ahead_worth_it
 from chromatrack.tracking.embedder import FrameEmbedder
@@ -42,6 +46,8 @@ class ColorizedFrame:
     rgb: `(H, W, 3)` uint8. entropy: mean pointer entropy, [0, 1]. reliability: chance, [0, 1], that
     the colours are right (`color_reliability.RIGHT`), estimated without knowing them, by signals.
     deep: the frame as `(H, W, 3)` uint16 where the source has more than 8 bits, else None.
+    ab: `(2, H', W')` float32 Lab units, its colours at the working size. confidence: `(H', W')`
+    float32 in [0, 1], how well each was copied.
     """
 
     index: int
@@ -52,6 +58,8 @@ class ColorizedFrame:
     reliability: float = 0.0
     signals: ColorSignals | None = None
     deep: np.ndarray | None = None
+    ab: np.ndarray | None = None
+    confidence: np.ndarray | None = None
 
 
 def colorize_frames(
@@ -71,21 +79,23 @@ def colorize_frames(
 
     propagator = Propagator(encode, spec, embedder.config.color)
     colored: dict[int, Tensor] = {}
-    light: dict[int, Tensor] = {}
+    cells: dict[int, Tensor] = {}
     for number, (rgb, index) in enumerate(pictures):
         if index is None and shows_same(rgb, first):
             index = start
         lab = embedder.lab(fit_picture(rgb, first.shape[:2]))
-        grey = lab
-        if index is not None:
-            grey = embedder.lab(reference_frame(video, index).rgb)
-        features = embed_grey(encoder, grey)
-        colors = to_cells(lab[None, 1:], spec)[0]
+        if index is None:
+            lab = fit_light(lab, embedder.lab(first))
+        grey = lab if index is None else embedder.lab(reference_frame(video, index).rgb)
+        picture = torch.cat([grey[:1], lab[1:]])
         key = index if index is not None else -1 - number
-        light[key] = to_cells(grey[None, :1], spec)[0]
-        propagator.bank.mark(key, features, colors, whole_frame=index is None)
+        cells[key] = to_cells(picture[None], spec)[0]
+        features = embed_grey(encoder, grey)
+        propagator.bank.mark(key, features, cells[key][1:], whole_frame=index is None)
         if index is not None:  # other scenes fit by chance alone: patches of wrong colours
-            colored[key] = torch.cat([grey[:1], lab[1:]])
+            colored[key] = picture
+    coloring = embedder.config.coloring
+    carried = CarriedColors(spec, embedder.config.color.temperature)
 
     @torch.inference_mode()
     def embedded(frame: Frame) -> Input:
@@ -99,12 +109,18 @@ def colorize_frames(
     for step in propagate(inputs, propagator):
         frame = step.input.frame
         assert step.entropy is not None
-        ab = copied_colors(step, colored, spec=spec)
-        painted = paint(
-            frame.rgb if frame.deep is None else frame.deep, resize(ab, frame.rgb.shape[:2])
-        )
-        own = to_cells(rgb_to_lab(step.input.image)[None, :1], spec)[0]
-        signals = color_signals(step, propagator.bank, light, own)
+        light, copied = estimated(step, propagator.bank, colored, cells, spec=spec)
+        assert step.features is not None
+        if frame.index in colored:
+            settled = Estimate.given(colored[frame.index][1:])
+            carried.keep(step.features, light, settled)
+        else:
+            settled = carried.step(step.features, light, copied) if coloring.carry else copied
+        ab = calmed(settled, floor=coloring.confidence_floor)
+        painted = paint(frame.rgb if frame.deep is None else frame.deep, ab, light=light)
+        lights = {index: lab[:1] for index, lab in cells.items()}
+        own = to_cells(light[None], spec)[0]
+        signals = color_signals(step, propagator.bank, lights, own)
         yield ColorizedFrame(
             frame.index,
             frame.pts_seconds,
@@ -114,24 +130,58 @@ def colorize_frames(
             reliability=estimate_color(signals),
             signals=signals,
             deep=None if frame.deep is None else painted,
+            ab=ab.cpu().numpy(),
+            confidence=settled.confidence[0].cpu().numpy(),
         )
 
 
 @torch.inference_mode()
-def copied_colors(step: Propagated, colored: Mapping[int, Tensor], *, spec: FeatureSpec) -> Tensor:
-    """ab `(2, H, W)` of a frame at the working size, whose own ab is not looked at.
+def estimated(
+    step: Propagated,
+    bank: MemoryBank,
+    colored: Mapping[int, Tensor],
+    cells: Mapping[int, Tensor],
+    *,
+    spec: FeatureSpec,
+) -> tuple[Tensor, Estimate]:
+    """L `(1, H, W)` of a frame at the working size, whose own ab is not looked at, and its copies.
 
-    coloured: Lab `(3, H, W)` of the reference pictures that are frames of the video, by their
-    index: the frame's own luminance and the picture's ab.
+    Args:
+        bank: with the frames that it was copied from.
+        coloured: Lab `(3, H, W)` of the reference pictures that are frames of the video, by their
+            index: the frame's own luminance and the picture's ab.
+        cells: Lab `(3, h, w)` of the cells of all reference pictures.
     """
     assert step.label_map is not None and step.pointer is not None
     light = rgb_to_lab(step.input.image)[:1]
     grey = lab_to_rgb(F.pad(light, (0, 0, 0, 0, 0, 2)))
-    cells = upsample_guided(step.label_map, grey, spec=spec)
-    if not isinstance(step.pointer, SparseAffinity):  # over all cells: no few to look at closely
-        return cells
-    pictures = [colored.get(index) for index in step.copied_from]
-    return fine_colors(step.pointer, cells, light, pictures, spec=spec)
+    copied = upsample_guided(step.label_map, grey, spec=spec)
+    held = {reference.index: reference.label_map for reference in bank.rolling}
+    own = to_cells(light[None], spec)[0]  # stands in where a recent frame's is no longer known
+    maps = [
+        cells[index] if index in cells else torch.cat([own, held[index]])
+        for index in step.copied_from
+    ]
+    laid = None
+    if isinstance(step.pointer, SparseAffinity):  # over all cells: no few to look at closely
+        pictures = [colored.get(index) for index in step.copied_from]
+        laid = lay(step.pointer, light, pictures, spec=spec)
+    now = step.input.index
+    apart = [float(abs(now - i)) if i in colored else None for i in step.copied_from]
+    return light, copied_estimate(
+        step.pointer, copied, light, torch.stack(maps), laid, apart=apart, spec=spec
+    )
+
+
+def fit_light(lab: Tensor, like: Tensor) -> Tensor:
+    """A picture of another scene whose luminance is spread as the film's: Lab `(3, H, W)`.
+
+    Source: statistics transferred as by Reinhard et al. 2001, of L alone: a film has no other.
+    """
+    light, theirs = lab[:1], like[:1]
+    scale = (theirs.std() / light.std().clamp(min=1.0)).clamp(0.5, 2.0)
+    fitted = ((light - light.mean()) * scale + theirs.mean()).clamp(0, 100)
+    return torch.cat([fitted, lab[1:]])
 
 
 @torch.inference_mode()
@@ -141,21 +191,25 @@ def embed_grey(encoder: Encoder, lab: Tensor) -> Tensor:
     return encoder.embed(grey[None])[0]
 
 
-def paint(rgb: np.ndarray, ab: Tensor) -> np.ndarray:
+def paint(rgb: np.ndarray, ab: Tensor, *, light: Tensor | None = None) -> np.ndarray:
     """Give a frame new colours under its own luminance.
 
     Args:
-        rgb: `(H, W, 3)` uint8 or uint16. ab: `(2, H, W)` float, Lab units.
+        rgb: `(H, W, 3)` uint8 or uint16. ab: `(2, h, w)` float, Lab units; of another size it is
+            read between its pixels.
+        light: `(1, h, w)` L that ab was made for: then colours end where the frame has its edges.
 
     Returns:
         `(H, W, 3)` of the same dtype; colours that sRGB cannot show at that luminance are made
         paler.
     """
+    if can_compile(ab) and rgb.dtype in (np.uint8, np.uint16):
+        return painted_under(rgb, ab, None if light is None else light[0])
     is_deep = rgb.dtype == np.uint16
     levels = rgb.astype(np.int32) if is_deep else rgb
     image = planes(levels).to(ab.device).float() / (65535 if is_deep else 255)
     lightness = rgb_to_lab(image)[:1]
-    painted = lab_to_rgb(torch.cat([lightness, ab]), gamut="desaturate")
+    painted = lab_to_rgb(torch.cat([lightness, resize(ab, rgb.shape[:2])]), gamut="desaturate")
     return interleaved_deep(painted) if is_deep else interleaved(painted)
 
 

@@ -37,6 +37,28 @@ ENLARGE = 2.0
 
 
 @dataclass(frozen=True)
+class ColoringConfig:
+    """What becomes of copied colours.
+
+    Args:
+        carry: let colours follow surfaces from frame to frame, checked against the references; off,
+            every frame is coloured by itself.
+        confidence_floor: confidence, 0 to 1, below which colours fade into what surrounds them; 0:
+            nowhere.
+    """
+
+    carry: bool = True
+    confidence_floor: float = 0.3
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not 0 <= self.confidence_floor <= 1:
+            raise InputError(
+                f"confidence_floor: expected a share from 0 to 1, got {self.confidence_floor}"
+            )
+
+
+@dataclass(frozen=True)
 class TrackConfig:
     """Everything that changes a result, besides the model.
 
@@ -53,6 +75,7 @@ class TrackConfig:
         propagate: how labels are copied.
         color: the same for colours, by default from the references only and over the whole frame,
             because errors passed on from frame to frame smear.
+        coloring: what becomes of the colours that were copied.
         square: embed frames as squares of side `size`.
         long_multiple: cut the longer side down to a multiple of this many pixels.
         upsample: how masks come to full size: along the image's edges, or by plain interpolation.
@@ -72,6 +95,7 @@ class TrackConfig:
     color: PropagateConfig = field(
         default_factory=lambda: PropagateConfig(recent=0, restrict_first=False)
     )
+    coloring: ColoringConfig = field(default_factory=ColoringConfig)
     square: bool = False
     long_multiple: int = 1
     upsample: Upsample = "guided"

@@ -86,35 +86,46 @@ class Encoding:
     """How the pictures of one file are encoded.
 
     codec: of the file. display: what is to be said of the pictures. size: (height, width).
-    is_deep: of more than 8 bits.
+    is_deep: of more than 8 bits. yuv: the pixel format that keeps the source's Y' to the bit;
+    None: the codec's usual one. yuv_full: its black is 0.
     """
 
     codec: str
     display: Display
     size: tuple[int, int]
     is_deep: bool
+    yuv: str | None = None
+    yuv_full: bool = False
 
     @property
     def pixel_format(self) -> str:
         """As FFmpeg calls it."""
+        if self.yuv is not None:
+            return self.yuv
         return _DEEP_FORMATS[self.codec] if self.is_deep else ENCODERS[self.codec][1]
 
     @property
     def matrix(self) -> Colorspace | None:
         """The matrix that pictures are encoded with; None: they stay RGB."""
-        return None if self.codec == "ffv1" else _MATRICES[self._matrix_code]
+        return None if self._is_rgb else _MATRICES[self.matrix_code]
 
     @property
-    def _matrix_code(self) -> int:
+    def _is_rgb(self) -> bool:
+        return self.codec == "ffv1" and self.yuv is None
+
+    @property
+    def matrix_code(self) -> int:
+        """Of H.273, as the file states it."""
         code = self.display.color_matrix
         return code if code in _MATRICES else _BT709
 
     @property
     def range(self) -> ColorRange | None:
         """The range of levels; None for RGB."""
-        if self.codec == "ffv1":
+        if self._is_rgb:
             return None
         is_full = self.display.full_range and self.codec == "h264"
+        is_full = is_full if self.yuv is None else self.yuv_full
         return ColorRange.JPEG if is_full else ColorRange.MPEG
 
     @property
@@ -139,7 +150,7 @@ class Encoding:
         if shown.pixel_shape != 1:
             context.sample_aspect_ratio = shown.pixel_shape
         if self.range is not None:
-            context.colorspace, context.color_range = self._matrix_code, self.range
+            context.colorspace, context.color_range = self.matrix_code, self.range
             context.color_primaries = _stated(shown.color_primaries) or _BT709
             context.color_trc = _stated(shown.color_trc) or _BT709
         elif _stated(shown.color_primaries):

@@ -43,11 +43,11 @@ def image_files(source: str | PathLike[str]) -> list[Path] | None:
     text = fspath(source)
     path = Path(text)
     if path.is_dir():
-        files = [p for p in path.iterdir() if _is_image(p)]
+        files = [p for p in path.iterdir() if is_image(p)]
         if not files:
             raise VideoError(f"{text}: the folder holds no images (png, jpg, tif, webp, ...)")
     elif path.exists() or "://" in text:
-        if not _is_image(path):
+        if not is_image(path):
             return None
         check_file(text)
         files = [path]
@@ -55,7 +55,7 @@ def image_files(source: str | PathLike[str]) -> list[Path] | None:
         files = [p for p in map(Path, glob(text)) if p.is_file()]  # noqa: PTH207
         if not files:
             raise VideoError(f"{text}: no file matches this pattern")
-        if strange := [p for p in files if not _is_image(p)]:
+        if strange := [p for p in files if not is_image(p)]:
             raise VideoError(f"{strange[0]}: matches {text} but is no image")
     else:
         return None
@@ -68,7 +68,8 @@ def frame_files(folder: Path, suffixes: Collection[str]) -> tuple[Path, ...]:
     return tuple(path for path in files if path.suffix.lower() in suffixes)
 
 
-def _is_image(path: Path) -> bool:
+def is_image(path: Path) -> bool:
+    """Whether a file's name is that of a picture, and not hidden."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from fractions import Fraction
 from os import fspath
+from pathlib import Path
 from typing import Any
 
 from chromatrack.structures import Source
 from chromatrack.video.encoding import USUAL, Codec, Quality
 from chromatrack.video.images import image_files
 from chromatrack.video.reader import VideoInfo
+from chromatrack.video.timecode import first_timecode, later
 
 
 def options_like(
@@ -24,11 +27,15 @@ def options_like(
 
     Args:
         video: whose sound goes along; pictures in a folder keep the names of its pictures.
-        info: of the video, from `probe`: its rate and how it is shown.
+        info: of the video, from `probe`: its rate and how it is shown; its timecode goes along.
         first: number of the frame that is written first.
         codec, quality: how a video file is encoded.
     """
+    start = first_timecode(fspath(video)) if Path(fspath(video)).is_file() else None
+    if start is not None and info.average_fps:
+        start = later(start, first, Fraction(info.average_fps).limit_denominator(1001))
     return {
+        "timecode": start,
         "names": picture_names(video)[first:],
         "codec": codec,
         "fps": info.average_fps,

@@ -41,6 +41,7 @@ from chromatrack.video.encoding import (
     codec_for,
 )
 from chromatrack.video.image_writer import ImageSequenceWriter
+from chromatrack.video.luma import Luma, set_luma, under_luma, yuv_format
 from chromatrack.video.matroska import set_pixel_shape
 from chromatrack.video.output_files import (
     MADE_BY,
@@ -77,6 +78,7 @@ class VideoWriter(FrameWriter):
         audio_start_seconds: time in `audio_from` of the first frame; None: its `pts_seconds`.
         crf, preset: of `Quality`.
         display: of the source: the shape of pixels, colours and field order that the file states.
+        timecode: of the first frame, such as `01:00:00:00`; avi cannot say it.
         at_once: of an mkv file, write what is encoded out within a second.
 
     The first frame is at time 0 of the file and all others keep their distance from it. Where it is
@@ -99,6 +101,7 @@ class VideoWriter(FrameWriter):
         preset: Preset = USUAL.preset,
         display: Display = SQUARE,
         at_once: bool = False,
+        timecode: str | None = None,
     ) -> None:
         self.path = Path(path)
         self.padding = (0, 0)
@@ -106,7 +109,7 @@ class VideoWriter(FrameWriter):
         self._has_alpha = self._codec in WITH_ALPHA
         if fps is not None and not fps > 0:
             raise InputError(f"expected fps > 0, got fps={fps}")
-        self._at_once = at_once
+        self._at_once, self._timecode = at_once, timecode
         self._quality, self._step = Quality(crf, preset), 1 / (fps or FALLBACK_FPS)
         self._audio_from, self._audio_start = audio_from, audio_start_seconds
         self._partial = partial_file(self.path)
@@ -118,6 +121,7 @@ class VideoWriter(FrameWriter):
         self._encoding = Encoding(self._codec, display, (0, 0), is_deep=False)
         self._size: tuple[int, int] | None = None
         self._origin = 0.0
+        self._luma_bits = 8
         self._count = 0
         self._last: tuple[int, int | None] | None = None  # ticks and stated duration
         self._durations: dict[int, int] = {}
@@ -132,11 +136,13 @@ class VideoWriter(FrameWriter):
         *,
         pts_seconds: float | None = None,
         duration_seconds: float | None = None,
+        luma: Luma | None = None,
     ) -> None:
         """Append one (H, W, 3) uint8 or uint16 sRGB frame, shown at `pts_seconds`.
 
         With the codec prores4444, (H, W, 4): the fourth channel is how opaque it is.
         duration_seconds matters for the last frame only; None: as long as the one before it.
+        luma: the Y' that is encoded, to the bit, with the colours of rgb; for all frames or none.
         Raises InputError for another shape, dtype or size than the first frame's.
         """
         if self._done:
@@ -144,12 +150,12 @@ class VideoWriter(FrameWriter):
         check_frame(rgb, self._size, self._count, channels=4 if self._has_alpha else 3)
         with as_output_error(self.path):
             if self._container is None:
-                self._open(rgb, pts_seconds)
+                self._open(rgb, pts_seconds, luma)
             rgb = to_16_bit(rgb) if self._encoding.is_deep else to_8_bit(rgb)
             ticks = self._next_ticks(pts_seconds)
             stated = None if duration_seconds is None else _ticks(duration_seconds)
             self._last = (ticks, stated)
-            self._encode(self._picture(rgb, ticks))
+            self._encode(self._picture(rgb, ticks, luma))
             if self._audio is not None:
                 self._audio.advance(ticks / TICKS_PER_SECOND)
         self._count += 1
@@ -207,9 +213,12 @@ class VideoWriter(FrameWriter):
         if self._audio is not None:
             self._audio.close()
 
-    def _open(self, rgb: np.ndarray, first_seconds: float | None) -> None:
+    def _open(self, rgb: np.ndarray, first_seconds: float | None, luma: Luma | None) -> None:
         self._size = height, width = rgb.shape[0], rgb.shape[1]
         self._encoding = replace(self._encoding, size=self._size, is_deep=rgb.dtype == np.uint16)
+        if luma is not None:
+            kind, self._luma_bits = yuv_format(self._codec, luma)
+            self._encoding = replace(self._encoding, yuv=kind, yuv_full=luma.full_range)
         self._origin = first_seconds or 0.0
         encoder, options = ENCODERS[self._codec][0], self._encoding.options(self._quality)
         if self._codec in ("h264", "prores"):
@@ -224,6 +233,8 @@ class VideoWriter(FrameWriter):
         stream = container.add_stream(encoder, rate=rate, options=options)
         assert isinstance(stream, VideoStream)
         self._stream = stream
+        if self._timecode is not None:
+            stream.metadata["timecode"] = self._timecode
         stream.height, stream.width = height + self.padding[0], width + self.padding[1]
         stream.pix_fmt = self._encoding.pixel_format
         stream.time_base = stream.codec_context.time_base = Fraction(1, TICKS_PER_SECOND)
@@ -276,7 +287,9 @@ class VideoWriter(FrameWriter):
         self._origin += (gap - _LONGEST_GAP) / TICKS_PER_SECOND
         return last + _LONGEST_GAP
 
-    def _picture(self, rgb: np.ndarray, ticks: int) -> VideoFrame:
+    def _picture(self, rgb: np.ndarray, ticks: int, luma: Luma | None) -> VideoFrame:
+        if luma is not None:
+            rgb = under_luma(rgb, luma, self._encoding.matrix_code)
         rows, columns = self.padding
         if rows or columns:
             rgb = np.pad(rgb, ((0, rows), (0, columns), (0, 0)), mode="edge")
@@ -291,6 +304,8 @@ class VideoWriter(FrameWriter):
             dst_color_range=self._encoding.range,
             interpolation=CONVERSION,
         )
+        if luma is not None:
+            set_luma(picture, np.pad(luma.at(self._luma_bits), ((0, rows), (0, columns)), "edge"))
         if self._codec.startswith("prores"):  # it says so in every picture
             assert self._stream is not None
             context = self._stream.codec_context

@@ -9,9 +9,11 @@ pickled, so that clips can be measured in processes of their own.
 
 from __future__ import annotations
 
+import copy
+import itertools
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -28,9 +30,13 @@ if TYPE_CHECKING:
     from chromatrack.tracking.tracker import Tracker
 
 MODEL, STILL, GREY, FLOW, CHAINED = "model", "still", "grey", "flow", "flow chained"
+ALONE = "frame by frame"
 """Names of the methods; in results the model goes by its own name."""
 
-MethodName = Literal["model", "flow", "flow chained", "still", "grey"]
+MethodName = Literal["model", "frame by frame", "flow", "flow chained", "still", "grey"]
+
+ReferenceFrom = Literal["first", "middle", "other scene"]
+"""What is given in colour: a clip's first frame, the one in its middle, or a frame of another."""
 
 Picture = tuple[int, np.ndarray]
 """A frame's index in its clip and `(H, W, 3)` uint8."""
@@ -47,10 +53,15 @@ class Colorer(Protocol):
 
 @dataclass(frozen=True)
 class Method:
-    """A colourer, and whether it must be shown `every` frame to colour some of them."""
+    """A colourer, and whether it must be shown `every` frame to colour some of them.
+
+    placed: (reference, its frame or None for another scene, grey frames in order) -> all of these
+    coloured, where the method knows better than going both ways from the reference.
+    """
 
     colorer: Colorer
     every: bool = False
+    placed: Callable[[np.ndarray, int | None, Iterable[Picture]], Iterator[Picture]] | None = None
 
 
 # -- the colourers -------------------------------------------------------------------------
@@ -81,20 +92,60 @@ def each_alone(
 
 
 def copied(tracker: Tracker, reference: np.ndarray, greys: Iterable[Picture]) -> Iterator[Picture]:
-    """Colours as `Tracker.colorize` copies them.
+    """Colours as `Tracker.colorize` copies them; see `copied_from`."""
+    return copied_from(tracker, reference, 0, greys)
 
-    The grey frames lie in files of their own, so that no colour of the clip can be seen.
+
+def copied_from(
+    tracker: Tracker, reference: np.ndarray, at: int | None, greys: Iterable[Picture]
+) -> Iterator[Picture]:
+    """Colours as `Tracker.colorize` copies them from frame `at`, or from a picture of none.
+
+    The grey frames lie in files of their own, so that no colour of the clip can be seen. `greys`
+    are all frames but the reference's, rising.
     """
     with tempfile.TemporaryDirectory(prefix="chromatrack-") as folder:
-        indices = [0]
+        indices: list[int] = []
+        place = None
         with ImageSequenceWriter(folder) as writer:
-            writer.write(grey_of(reference))
             for index, grey in greys:
+                if at is not None and place is None and index > at:
+                    place = len(indices)
+                    indices.append(at)
+                    writer.write(grey_of(reference))
                 indices.append(index)
                 writer.write(grey)
-        for frame in tracker.colorize(folder, references=[(reference, 0)]):
-            if frame.index > 0:
+            if at is not None and place is None:
+                place = len(indices)
+                indices.append(at)
+                writer.write(grey_of(reference))
+        for frame in tracker.colorize(folder, references=[(reference, place)]):
+            if frame.index != place:
                 yield indices[frame.index], frame.rgb
+
+
+def colored_from(
+    method: Method, reference: np.ndarray, at: int | None, greys: Iterable[Picture]
+) -> Iterator[Picture]:
+    """All of a clip's grey frames coloured by a method, from a reference wherever it is.
+
+    Args:
+        reference: `(H, W, 3)` uint8. at: the frame that it is; None: of another scene.
+        greys: the other frames, rising. Those before the reference are held in memory, unless the
+            method takes care of them itself.
+    """
+    if method.placed is not None:
+        yield from method.placed(reference, at, greys)
+        return
+    shown, before = iter(greys), []
+    later: list[Picture] = []
+    for picture in shown if at else ():
+        if picture[0] > (at or 0):
+            later = [picture]
+            break
+        before.append(picture)
+    yield from reversed(list(method.colorer(reference, reversed(before))) if before else [])
+    yield from method.colorer(reference, itertools.chain(later, shown))
 
 
 def carried(
@@ -112,8 +163,20 @@ def carried(
 
 def tracker_method(tracker: Tracker) -> Method:
     """A tracker's copies; one that copies from the reference alone can be shown any frames."""
-    color = getattr(getattr(tracker, "config", None), "color", None)
-    return Method(partial(copied, tracker), every=color is None or color.recent > 0)
+    config = getattr(tracker, "config", None)
+    color, coloring = getattr(config, "color", None), getattr(config, "coloring", None)
+    remembers = color is None or coloring is None or color.recent > 0 or coloring.carry
+    return Method(partial(copied, tracker), every=remembers, placed=partial(copied_from, tracker))
+
+
+def frame_by_frame(tracker: Tracker) -> Method:
+    """A tracker's copies from the reference alone, every frame coloured by itself."""
+    twin = copy.copy(tracker)
+    twin.embedder = copy.copy(tracker.embedder)
+    config = tracker.config
+    coloring = replace(config.coloring, carry=False)
+    twin.embedder.config = replace(config, coloring=coloring, color=replace(config.color, recent=0))
+    return tracker_method(twin)
 
 
 def flow_methods(flow: Flow | None = None) -> dict[str, Method]:
@@ -132,7 +195,7 @@ def single_method(color: Callable[[np.ndarray], np.ndarray]) -> Method:
 def usual_names() -> tuple[MethodName, ...]:
     """All methods, without the flow where OpenCV is not installed."""
     flow = ("flow", "flow chained") if find_spec("cv2") is not None else ()
-    return ("model", *flow, "still", "grey")
+    return ("model", "frame by frame", *flow, "still", "grey")
 
 
 def check_names(names: Sequence[str]) -> None:
@@ -141,7 +204,7 @@ def check_names(names: Sequence[str]) -> None:
     Raises:
         InputError: none, a name twice or unknown, or flow without OpenCV.
     """
-    known = (MODEL, FLOW, CHAINED, STILL, GREY)
+    known = (MODEL, ALONE, FLOW, CHAINED, STILL, GREY)
     wrong = [name for name in names if name not in known]
     if wrong or len(set(names)) < len(names):
         raise InputError(
@@ -168,15 +231,18 @@ def chosen_methods(
     there = {**flow_methods(), STILL: Method(held_still), GREY: Method(left_grey)}
     found = []
     for name in names:
-        if name != MODEL:
+        if name not in (MODEL, ALONE):
             found.append((name, there[name]))
             continue
-        if not hasattr(tracker, "colorize"):
+        if not hasattr(tracker, "colorize" if name == MODEL else "embedder"):
             raise InputError(
                 f"colour: expected a model that colours, got {type(tracker).__name__}; "
-                "choose another model, or methods without 'model'"
+                "choose another model, or methods without it"
             )
-        found.append((getattr(tracker, "model", MODEL), tracker_method(tracker)))
+        if name == ALONE:
+            found.append((name, frame_by_frame(tracker)))
+        else:
+            found.append((getattr(tracker, "model", MODEL), tracker_method(tracker)))
     found += others.items()
     if not found or len(dict(found)) < len(found):
         names = [name for name, _ in found]

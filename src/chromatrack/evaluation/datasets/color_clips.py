@@ -61,10 +61,10 @@ def compared_size(video: Path, short_side: int) -> tuple[int, int]:
     return fit_size((info.height, info.width), short_side=short_side)
 
 
-def greys(frames: Iterable[Frame]) -> Iterator[Picture]:
-    """The luminance of all frames but the first: all that a method sees of them."""
+def greys(frames: Iterable[Frame], *, but: int | None = 0) -> Iterator[Picture]:
+    """The luminance of all frames but the one given in colour: all that a method sees of them."""
     for frame in frames:
-        if frame.index > 0:
+        if frame.index != but:
             yield frame.index, grey_of(frame.rgb)
 
 
