@@ -16,7 +16,7 @@ from chromatrack.studio import document as doc
 from chromatrack.studio import requests as ask
 from chromatrack.studio.document import Document, find, key_of
 from chromatrack.studio.store import Project, object_digests
-from chromatrack.viz.track_overlays import bright_color
+from chromatrack.viz.palette import object_hex
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,8 @@ def _unlocked(document: Document, key: str) -> None:
 
 def _add(document: Document, action: ask.Add) -> Applied:
     used = {one["color"] for one in document["objects"]}
-    colors = ("#{:02x}{:02x}{:02x}".format(*bright_color(n)) for n in range(1, 256))
-    color = next((one for one in colors if one not in used), "#e6194b")
+    count = len(document["objects"]) + 1
+    color = next((c for n in range(1, 36) if (c := object_hex(n)) not in used), object_hex(count))
     new, key = doc.add(
         document,
         kind=action.kind,

@@ -16,7 +16,7 @@ from chromatrack.structures import Kind
 from chromatrack.studio.document import Document, add, new_document, on_frame
 from chromatrack.studio.store import FOLDER, ids_digest, mask_path, object_digests, video_reference
 from chromatrack.tracking.marks import Marks
-from chromatrack.viz.track_overlays import bright_color
+from chromatrack.viz.palette import object_hex
 
 
 def document_of_run(folder: Path) -> Document:
@@ -46,7 +46,7 @@ def document_of_run(folder: Path) -> Document:
             document,
             kind=kind,
             number=number,
-            color="#{:02x}{:02x}{:02x}".format(*bright_color(count)),
+            color=object_hex(count),
             name=names.get((kind, number)),
             joints=list(skeleton.names) if is_pose and skeleton else None,
             edges=[list(edge) for edge in skeleton.edges] if is_pose and skeleton else None,
