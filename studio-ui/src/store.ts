@@ -6,6 +6,7 @@ import type { Style } from "./core/masks.ts";
 import { templates } from "./core/skeletons.ts";
 import {
   type Event,
+  type Item,
   isOlder,
   itemOf,
   type Job,
@@ -226,12 +227,14 @@ export async function add(kind: Kind, more: Record<string, unknown> = {}): Promi
   return key ?? null;
 }
 
+export async function added(kind: Kind): Promise<Item | null> {
+  return itemOf(project.value, await add(kind));
+}
+
 /** The picked object where it is of this kind, else a new one. */
-export async function pickedOr(kind: Kind): Promise<{ key: string; id: number } | null> {
+export async function pickedOr(kind: Kind): Promise<Item | null> {
   const now = pickedItem.value;
-  const key = now?.kind === kind && !now.locked ? now.key : await add(kind);
-  const item = itemOf(project.value, key);
-  return item ? { key: item.key, id: item.id } : null;
+  return now?.kind === kind && !now.locked ? now : added(kind);
 }
 
 export function goTo(index: number) {

@@ -124,3 +124,14 @@ test("a skeleton with a joint twice, or tied to nothing, is refused in one line"
   assert.throws(() => parseSkeleton("a: b\nb"), /must stand above/);
   assert.throws(() => parseSkeleton(" \n"), /one joint a line/);
 });
+
+test("a first click is for the picked object, or for a new one beside its mark", () => {
+  const one = item("object", 1);
+  const marked: core.FrameMarks = { objects: [1] };
+  assert.equal(core.selectTarget(one, {}, 0).key, "object:1");
+  assert.equal(core.selectTarget(one, marked, 1).key, "object:1");
+  assert.equal(core.selectTarget(one, marked, 0).key, null);
+  assert.equal(core.selectTarget(one, marked, 2).key, null);
+  assert.equal(core.selectTarget(item("point", 1), {}, 0).key, null);
+  assert.deepEqual(core.selectTarget({ ...one, locked: true }, {}, 0).locked, true);
+});

@@ -164,6 +164,22 @@ export function markOf(marks: FrameMarks, item: Item): "marked" | "gone" | null 
   }
 }
 
+/**
+ * Whom a first click of smart select is for: the picked object, but where it is marked on this
+ * frame already and the click is not on it: then for a new one (`key` null). `there`: the id under
+ * the click.
+ */
+export function selectTarget(
+  picked: Item | null,
+  marks: FrameMarks,
+  there: number,
+): { key: string | null; locked: boolean } {
+  if (picked?.kind !== "object") return { key: null, locked: false };
+  if (marks.objects?.includes(picked.id) && there !== picked.id)
+    return { key: null, locked: false };
+  return { key: picked.key, locked: picked.locked };
+}
+
 /** Frames with a mark of any object, or of one. */
 export function markedFrames(project: Project, item?: Item): number[] {
   return Object.keys(project.marks)

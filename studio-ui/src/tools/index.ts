@@ -10,8 +10,20 @@ import type { Tool } from "./tool.ts";
 
 export type { Pen, Tool } from "./tool.ts";
 
-export const TOOLS: { name: ToolName; label: string; key: string; hint: string }[] = [
-  { name: "select", label: "Smart select", key: "s", hint: "Drag over an object, or click it" },
+export const TOOLS: {
+  name: ToolName;
+  label: string;
+  short?: string;
+  key: string;
+  hint: string;
+}[] = [
+  {
+    name: "select",
+    label: "Smart select",
+    short: "Select",
+    key: "s",
+    hint: "Click an object, or drag over all its colours",
+  },
   { name: "brush", label: "Brush", key: "b", hint: "Paint the object. Alt or right button erases" },
   { name: "eraser", label: "Eraser", key: "e", hint: "Paint away from the picked object" },
   { name: "polygon", label: "Polygon", key: "p", hint: "Click corner after corner" },

@@ -1,3 +1,4 @@
+import { Fragment } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { api } from "../api.ts";
 import type { Format } from "../core/state.ts";
@@ -5,10 +6,13 @@ import * as store from "../store.ts";
 import { Icon } from "./icons.tsx";
 import { Dialog } from "./parts.tsx";
 
-const VIDEOS: Format[] = [
-  { name: "overlay", tool: "Video with the tracks on it", suffix: ".mp4" },
-  { name: "cutout", tool: "Objects alone, transparent", suffix: "" },
-].map((one) => ({ ...one, kinds: [], extra: null, available: true }));
+/** What most people want first, by the name a person gives it. */
+const VIDEOS: Record<string, { title: string; tool: string }> = {
+  overlay: { title: "Video with the tracks on it", tool: "MP4, plays anywhere" },
+  cutout: { title: "Cut-out", tool: "The objects alone, the rest transparent" },
+  coloured: { title: "Coloured video", tool: "MP4, with the sound" },
+  textured: { title: "Video with the picture on it", tool: "MP4, with the sound" },
+};
 
 type Preview = { text?: string; image?: string; error?: string };
 
@@ -52,8 +56,9 @@ export function ExportDialog() {
   const project = store.project.value!;
   const kinds = new Set<string>(project.objects.map((item) => item.kind));
   const known = store.state.value!.app.formats;
-  const names = new Set(known.map((format) => format.name));
-  const formats = [...VIDEOS.filter(({ name }) => !names.has(name)), ...known];
+  const videos = known.filter((format) => format.name in VIDEOS);
+  const others = known.filter((format) => !(format.name in VIDEOS));
+  const formats = [...videos, ...others];
   const fitting = formats.filter((format) => !why(format, kinds));
   const [name, setName] = useState(fitting[0]?.name ?? "overlay");
   const [first, setFirst] = useState("");
@@ -77,29 +82,34 @@ export function ExportDialog() {
         <fieldset class="formats" aria-label="Format" tabIndex={0}>
           {formats.map((format) => {
             const reason = why(format, kinds);
+            const video = VIDEOS[format.name];
+            const heading = format === videos[0] ? "Video" : format === others[0] ? "Data" : "";
             return (
-              <label key={format.name} class={reason ? "format off" : "format"}>
-                <input
-                  type="radio"
-                  name="format"
-                  checked={format.name === name}
-                  disabled={Boolean(reason)}
-                  onChange={() => {
-                    setName(format.name);
-                    store.exported.value = null;
-                  }}
-                />
-                <span class="format-name">{format.name}</span>
-                <span class="format-tool">{reason ?? format.tool}</span>
-              </label>
+              <Fragment key={format.name}>
+                {heading && <h3>{heading}</h3>}
+                <label class={reason ? "format off" : "format"}>
+                  <input
+                    type="radio"
+                    name="format"
+                    checked={format.name === name}
+                    disabled={Boolean(reason)}
+                    onChange={() => {
+                      setName(format.name);
+                      store.exported.value = null;
+                    }}
+                  />
+                  <span class="format-name">{video?.title ?? format.name}</span>
+                  <span class="format-tool">{reason ?? video?.tool ?? format.tool}</span>
+                </label>
+              </Fragment>
             );
           })}
         </fieldset>
         <PreviewPane format={name} />
       </div>
       <footer>
-        <label class="option">
-          First frame is number
+        <label class="option" title="The number that the first frame gets in the files">
+          Number the frames from
           <input
             class="number"
             type="number"

@@ -148,7 +148,7 @@ export function Objects() {
           ))}
         </ul>
       ) : (
-        <p class="empty">None yet. Click something in the picture to begin.</p>
+        <p class="empty">None yet. Click an object in the picture to begin.</p>
       )}
     </section>
   );
@@ -207,7 +207,7 @@ export function FrameMarks() {
           title="Take this frame's mark away (Delete)"
           onClick={clearMark}
         >
-          Clear
+          Clear mark
         </button>
       </footer>
     </section>

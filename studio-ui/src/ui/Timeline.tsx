@@ -82,7 +82,7 @@ function Transport() {
         title="Loop starts here (I)"
         onClick={() => loopEdge(0)}
       >
-        In
+        Loop from here
       </button>
       <button
         type="button"
@@ -90,7 +90,7 @@ function Transport() {
         title="Loop ends here (U)"
         onClick={() => loopEdge(1)}
       >
-        Out
+        to here
       </button>
       <IconButton
         icon="loop"
@@ -106,7 +106,7 @@ function Transport() {
           type="button"
           class="button small"
           aria-pressed={Boolean(range)}
-          title="Track this part only, from In to Out"
+          title="Track the looped part only"
           onClick={() => trackOnlyLoop(!range || (store.loop.value !== null && !onlyLoop()))}
         >
           Track this part
@@ -235,6 +235,9 @@ export function Timeline() {
       </div>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a list that scrolls must take the focus */}
       <section class="strips" tabIndex={0} aria-label="How sure each track is">
+        {!project.objects.length && (
+          <p class="strips-empty">Objects get a line here: high where the track is sure.</p>
+        )}
         <div class="strip-labels">
           {project.objects.map((item) => (
             <button

@@ -3,26 +3,29 @@ import { viewer } from "../stage.ts";
 import * as store from "../store.ts";
 import { resizeBrush, SIZES } from "../tools/brush.ts";
 import { TOOLS, toolHint } from "../tools/index.ts";
-import { pending, selecting, selectSize } from "../tools/select.ts";
+import { clickSays, pending, selectFor, selecting, selectSize } from "../tools/select.ts";
 import { Icon, type IconName } from "./icons.tsx";
 import { IconButton } from "./parts.tsx";
 
 export function ToolBar() {
   return (
     <nav class="toolbar" aria-label="Tools">
-      {TOOLS.map(({ name, label, key }) => (
-        <IconButton
+      {TOOLS.map(({ name, label, short, key }) => (
+        <button
           key={name}
-          icon={name as IconName}
-          label={label}
-          keys={key.toUpperCase()}
-          size={22}
-          pressed={store.tool.value === name}
+          type="button"
+          class="tool"
+          aria-label={label}
+          title={`${label} (${key.toUpperCase()})`}
+          aria-pressed={store.tool.value === name}
           onClick={() => {
             store.tool.value = name;
             if (store.viewMode.value === "pointer") store.viewMode.value = "overlay";
           }}
-        />
+        >
+          <Icon name={name as IconName} size={22} />
+          <span aria-hidden="true">{short ?? label}</span>
+        </button>
       ))}
     </nav>
   );
@@ -92,11 +95,56 @@ function SkeletonChoice() {
   );
 }
 
+const CLICKS = [
+  ["inside", "Add", "A click says: this is part of the object"],
+  ["outside", "Take away", "A click says: this is not part of it (or Alt-click, right click)"],
+] as const;
+
+function SelectFor() {
+  const objects = store.project.value!.objects.filter(
+    (item) => item.kind === "object" && !item.locked,
+  );
+  if (!objects.length) return null;
+  return (
+    <select
+      class="select"
+      aria-label="For"
+      title="Which object this is"
+      value={selectFor.value}
+      onChange={(event) => {
+        selectFor.value = event.currentTarget.value;
+      }}
+    >
+      {objects.map((item) => (
+        <option key={item.key} value={item.key}>
+          {item.name}
+        </option>
+      ))}
+      <option value="new">new object</option>
+    </select>
+  );
+}
+
 function SelectChoice() {
   if (!pending.value && !selecting.value) return null;
   return (
     <div class="option">
-      <label class="option">
+      <fieldset class="segments small" aria-label="A click">
+        {CLICKS.map(([says, text, title]) => (
+          <button
+            key={says}
+            type="button"
+            title={title}
+            aria-pressed={clickSays.value === says}
+            onClick={() => {
+              clickSays.value = says;
+            }}
+          >
+            {text}
+          </button>
+        ))}
+      </fieldset>
+      <label class="option size">
         Smaller
         <input
           type="range"
@@ -111,6 +159,7 @@ function SelectChoice() {
         />
         Larger
       </label>
+      <SelectFor />
       <button
         type="button"
         class="button small"
@@ -186,9 +235,9 @@ export function Hints() {
   const marked = Object.keys(project.marks).length > 0;
   const tracked = Boolean(project.result);
   const steps: [string, boolean][] = [
-    ["Drag over an object and press Enter", marked],
+    ["Click an object, then Accept", marked],
     ["Press Track", tracked],
-    ["Watch, fix a frame, export", false],
+    ["Play it. Wrong somewhere? Mark it there, track again. Then Export", false],
   ];
   const now = steps.findIndex(([, done]) => !done);
   return (

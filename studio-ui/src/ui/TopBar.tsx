@@ -133,35 +133,41 @@ export function TopBar() {
             </button>
           ))}
         </fieldset>
-        <select
-          class="select views"
-          aria-label="View"
-          value={store.viewMode.value}
-          onChange={(event) => {
-            store.viewMode.value = event.currentTarget.value as store.ViewMode;
-          }}
-        >
-          {VIEWS.map(({ name, text }) => (
-            <option key={name} value={name}>
-              {text}
-            </option>
-          ))}
-        </select>
-        <select
-          class="select"
-          aria-label="Quality"
-          title="Quality: better takes longer"
-          value={project.settings.quality}
-          onChange={(event) =>
-            void store.act({ type: "settings", quality: event.currentTarget.value })
-          }
-        >
-          {QUALITIES.map(([name, text]) => (
-            <option key={name} value={name}>
-              {text}
-            </option>
-          ))}
-        </select>
+        <label class="named-select views">
+          <span aria-hidden="true">View</span>
+          <select
+            class="select"
+            aria-label="View"
+            value={store.viewMode.value}
+            onChange={(event) => {
+              store.viewMode.value = event.currentTarget.value as store.ViewMode;
+            }}
+          >
+            {VIEWS.map(({ name, text }) => (
+              <option key={name} value={name}>
+                {text}
+              </option>
+            ))}
+          </select>
+        </label>
+        <label class="named-select">
+          <span aria-hidden="true">Quality</span>
+          <select
+            class="select"
+            aria-label="Quality"
+            title="Quality: better takes longer"
+            value={project.settings.quality}
+            onChange={(event) =>
+              void store.act({ type: "settings", quality: event.currentTarget.value })
+            }
+          >
+            {QUALITIES.map(([name, text]) => (
+              <option key={name} value={name}>
+                {text}
+              </option>
+            ))}
+          </select>
+        </label>
         <button
           type="button"
           class="button"
