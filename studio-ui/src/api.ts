@@ -54,6 +54,10 @@ export type PointerAnswer = {
   references: { frame: number; size: [number, number]; cells: [number, number, number][] }[];
 };
 
+/** Names this page to the server, which drops its requests that newer ones have overtaken. */
+const TAB = Math.random().toString(36).slice(2, 12);
+let sequence = 0;
+
 export const api = {
   state: async () => (await request("/api/state")).json() as Promise<State>,
   tracks: async (revision: number) =>
@@ -61,8 +65,19 @@ export const api = {
   /** `video` names it, so that what the browser keeps is never another video's. */
   frameUrl: (frame: number, width: number, video: string) =>
     `/api/frames/${frame}?width=${width}&v=${encodeURIComponent(video.slice(-80))}`,
-  frame: async (frame: number, width: number, video: string, signal: AbortSignal) =>
-    (await request(api.frameUrl(frame, width, video), { signal })).blob(),
+  /** `rough`: a frame near it will do, where that is quicker; `frame` of the answer says which. */
+  frame: async (
+    frame: number,
+    width: number,
+    video: string,
+    signal: AbortSignal,
+    rough = false,
+  ) => {
+    const more = rough ? `&rough=1&tab=${TAB}&seq=${++sequence}` : "";
+    const answer = await request(api.frameUrl(frame, width, video) + more, { signal });
+    const which = answer.headers.get("x-frame");
+    return { blob: await answer.blob(), frame: which === null ? frame : Number(which) };
+  },
   mask: (frame: number, of: "result" | "marks", revision: number) =>
     grey(`/api/masks/${frame}?of=${of}&revision=${revision}`),
   pointer: async (frame: number, at: Point, signal: AbortSignal) => {

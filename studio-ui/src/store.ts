@@ -61,6 +61,8 @@ export const job = signal<Job | null>(null);
 export const tracks = signal<Tracks | null>(null);
 export const frame = signal(0);
 export const playing = signal(false);
+/** True while the handle of the timeline is dragged. */
+export const scrubbing = signal(false);
 /** True while the picture goes along with the tracker. */
 export const following = signal(false);
 export const loop = signal<Stretch | null>(null);
@@ -228,7 +230,8 @@ export async function add(kind: Kind, more: Record<string, unknown> = {}): Promi
 }
 
 export async function added(kind: Kind): Promise<Item | null> {
-  return itemOf(project.value, await add(kind));
+  const key = await add(kind);
+  return itemOf(project.value, key); // as it is after the addition
 }
 
 /** The picked object where it is of this kind, else a new one. */

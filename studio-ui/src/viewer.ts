@@ -3,6 +3,7 @@
 import { effect } from "@preact/signals";
 import { colour, edgeWidth, type Palette, parseColor, type Style } from "./core/masks.ts";
 import { grow, type Rect } from "./core/raster.ts";
+import { around } from "./core/scrub.ts";
 import {
   fit,
   frameWidth,
@@ -21,6 +22,8 @@ import * as store from "./store.ts";
 import { makeTool, type Tool } from "./tools/index.ts";
 
 const TRAIL = 40;
+/** A handle that is dragged rests after so many ms without a move. */
+const REST = 60;
 
 export class Viewer {
   readonly canvas: HTMLCanvasElement;
@@ -51,7 +54,7 @@ export class Viewer {
     this.canvas = canvas;
     this.over = over;
     this.frames = new FrameCache((frame) => {
-      if (frame === store.frame.value) this.redraw();
+      if (frame === store.frame.value || store.scrubbing.value) this.redraw();
     });
     this.masks = new MaskCache((frame) => {
       if (frame === store.frame.value) this.#takeMask();
@@ -162,15 +165,21 @@ export class Viewer {
     store.fresh.value;
     store.state.value;
     store.playing.value;
+    const scrubbing = store.scrubbing.value;
     if (this.#shown !== store.frame.peek()) {
       this.#shown = store.frame.peek();
       this.tool.frameChanged?.();
       this.pointer.clear();
     }
-    this.#want();
+    clearTimeout(this.#rest);
+    if (scrubbing && this.frames.width) {
+      this.frames.scrubTo(store.frame.peek());
+      this.#rest = setTimeout(() => this.#want(), REST);
+    } else this.#want();
     this.#takeMask();
     this.redraw();
   }
+  #rest: ReturnType<typeof setTimeout> | undefined;
 
   #want() {
     const project = store.project.peek();
@@ -180,8 +189,7 @@ export class Viewer {
     const last = project.video.frames;
     const ahead = (count: number) =>
       Array.from({ length: count }, (_, n) => now + n).filter((frame) => frame < last);
-    const near = store.playing.peek() ? ahead(16) : [...ahead(5), now - 1, now - 2];
-    this.frames.want(near.filter((frame) => frame >= 0));
+    this.frames.want(store.playing.peek() ? ahead(16) : around(now, last, 6, 3));
     const job = store.job.peek();
     const running = job?.kind === "track";
     const tag = `${state.revision}.${running ? store.fresh.peek().count : "-"}`;
@@ -295,19 +303,21 @@ export class Viewer {
     this.#paintAll();
     const { width, height } = this.video;
     const bitmap = this.frames.get(store.frame.peek());
+    const shown = bitmap ?? this.frames.nearest(store.frame.peek());
     // For whoever waits for a frame to be on show: its picture, its masks.
     this.canvas.dataset.frame = bitmap ? String(store.frame.peek()) : "";
     this.canvas.dataset.masks = this.ready ? String(store.frame.peek()) : "";
     this.#place(ctx);
     if (this.style() === "cutout") {
-      this.#drawCutout(ctx, bitmap);
+      this.#drawCutout(ctx, shown);
     } else {
-      if (bitmap) ctx.drawImage(bitmap, 0, 0, width, height);
+      if (shown) ctx.drawImage(shown, 0, 0, width, height);
       else {
         ctx.fillStyle = "rgba(128,128,128,0.18)";
         ctx.fillRect(0, 0, width, height);
       }
-      ctx.drawImage(this.#layer, 0, 0);
+      // Masks of a frame do not go on the picture of another one.
+      if (bitmap || !shown) ctx.drawImage(this.#layer, 0, 0);
     }
     this.#drawOver(project);
   }

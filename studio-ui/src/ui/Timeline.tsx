@@ -191,6 +191,7 @@ export function Timeline() {
     const at = frameOf(event);
     drag.current = { looping: event.shiftKey ? at : null };
     store.playing.value = false;
+    store.scrubbing.value = !event.shiftKey;
     if (!event.shiftKey) store.goTo(at);
   };
   const onMove = (event: PointerEvent) => {
@@ -205,6 +206,7 @@ export function Timeline() {
   };
   const onUp = () => {
     drag.current = null;
+    store.scrubbing.value = false;
   };
   const events = {
     onPointerDown: onDown,

@@ -145,7 +145,7 @@ function SelectChoice() {
         ))}
       </fieldset>
       <label class="option size">
-        Smaller
+        Size
         <input
           type="range"
           min={0}
@@ -157,7 +157,6 @@ function SelectChoice() {
             selectSize.value = Number(event.currentTarget.value);
           }}
         />
-        Larger
       </label>
       <SelectFor />
       <button
@@ -237,7 +236,7 @@ export function Hints() {
   const steps: [string, boolean][] = [
     ["Click an object, then Accept", marked],
     ["Press Track", tracked],
-    ["Play it. Wrong somewhere? Mark it there, track again. Then Export", false],
+    ["Watch, fix a frame, track again, export", false],
   ];
   const now = steps.findIndex(([, done]) => !done);
   return (
