@@ -67,9 +67,9 @@ export const api = {
     `/api/frames/${frame}?width=${width}&v=${encodeURIComponent(video.slice(-80))}`,
   /** `rough`: a frame near it will do, where that is quicker; `frame` of the answer says which. */
   frame: async (
+    video: string,
     frame: number,
     width: number,
-    video: string,
     signal: AbortSignal,
     rough = false,
   ) => {
@@ -101,9 +101,33 @@ export const api = {
     });
     return decodePng(new Uint8Array(await answer.arrayBuffer()));
   },
+  colorFrame: async (
+    frame: number,
+    look: { width: number; view: string; saturation: number; key: string },
+    signal: AbortSignal,
+  ) => {
+    const query = Object.entries(look).map(([name, value]) => `${name}=${value}`);
+    return (await request(`/api/color/frames/${frame}?${query.join("&")}`, { signal })).blob();
+  },
+  colorReference: async (frame: number, width: number, revision: number, signal: AbortSignal) => {
+    const path = `/api/color/reference/${frame}?width=${width}&revision=${revision}`;
+    return (await request(path, { signal })).blob();
+  },
+  colorSuggest: async () =>
+    (await request("/api/color/suggest")).json() as Promise<{ frame: number; why: string }>,
+  colorize: (body: { from?: number; to?: number } = {}) => post("/api/colorize", body),
+  batch: async (body: { videos: string[]; format: "csv" | "jsonl" }) =>
+    (await post("/api/batch", body)).json() as Promise<{
+      path: string;
+      download: string;
+      text: string;
+      command: string;
+      notes: string[];
+    }>,
   track: (body: { from?: number; to?: number } = {}) => post("/api/track", body),
   stop: () => post("/api/stop"),
-  export: (body: { format: string; startNumber?: number }) => post("/api/export", body),
+  export: (body: { format: string; startNumber?: number; saturation?: number }) =>
+    post("/api/export", body),
   exportPreview: async (format: string, signal: AbortSignal) => {
     const answer = await request(`/api/export-preview?format=${encodeURIComponent(format)}`, {
       signal,

@@ -3,6 +3,13 @@
 import { ApiError, api } from "./api.ts";
 import { nearestHeld, scrubStep } from "./core/scrub.ts";
 
+type Get = (
+  frame: number,
+  width: number,
+  signal: AbortSignal,
+  rough: boolean,
+) => Promise<{ blob: Blob; frame: number }>;
+
 const AT_ONCE = 4;
 const MOST_PIXELS = 120e6;
 
@@ -16,10 +23,12 @@ export class FrameCache {
   #failed = new Set<number>();
   #width = 0;
   #onLoad: (frame: number) => void;
+  #get: Get;
   video = "";
 
-  constructor(onLoad: (frame: number) => void) {
+  constructor(onLoad: (frame: number) => void, get?: Get) {
     this.#onLoad = onLoad;
+    this.#get = get ?? ((...wanted) => api.frame(this.video, ...wanted));
   }
 
   get width() {
@@ -42,6 +51,11 @@ export class FrameCache {
     }
   }
   #stale = new Set<number>();
+
+  /** Everything held may have changed: it is shown till the new one is there. */
+  outdate() {
+    for (const frame of this.#bitmaps.keys()) this.#stale.add(frame);
+  }
 
   get(frame: number): ImageBitmap | undefined {
     const bitmap = this.#bitmaps.get(frame);
@@ -126,7 +140,7 @@ export class FrameCache {
   /** Decoded beside the main thread; held under the number of the frame that came. */
   async #fetch(frame: number, { signal }: AbortController, rough: boolean) {
     try {
-      const got = await api.frame(frame, this.#width, this.video, signal, rough);
+      const got = await this.#get(frame, this.#width, signal, rough);
       const bitmap = await createImageBitmap(got.blob);
       if (signal.aborted) return bitmap.close();
       this.#bitmaps.get(got.frame)?.close();

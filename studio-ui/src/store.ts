@@ -28,6 +28,7 @@ export type ToolName =
   | "box"
   | "point"
   | "skeleton"
+  | "color"
   | "hand";
 export type ViewMode = Style | "trails" | "pointer";
 export type Theme = "auto" | "light" | "dark";
@@ -73,10 +74,17 @@ export const pickedItem = computed(() => itemOf(project.value, picked.value));
 export const marks = computed(() => marksOn(project.value, frame.value));
 export const viewMode = remembered<ViewMode>("view", "overlay");
 export const brushSize = remembered<number>("brush", 24);
+/** Whether objects are tracked, or a grey film is coloured. */
+export const mode = remembered<"track" | "color">("mode", "track");
+export const paintColor = remembered<string>("paint", "#d9a27e");
+export const wipe = signal(0.5);
+export const colorLook = signal<"color" | "saturation" | "confidence">("color");
+export const saturation = signal(1);
+export const strokesShown = signal(true);
 export const template = remembered<string>("template", "person");
 export const theme = remembered<Theme>("theme", "auto");
 export const hintsSeen = remembered<string>("hints", "");
-export const dialog = signal<null | "export" | "help" | "skeleton">(null);
+export const dialog = signal<null | "export" | "help" | "skeleton" | "batch">(null);
 export const toasts = signal<Toast[]>([]);
 export const busy = signal(""); // what a slow request is at: "Opening ..."
 export const exported = signal<{ text: string; download: string | null } | null>(null);
@@ -173,7 +181,7 @@ function onEvent(event: Event) {
       if (event.revision !== state.value?.revision) void refresh();
       break;
     case "progress":
-      if (event.job === "track") {
+      if (event.job === "track" || event.job === "color") {
         batch(() => {
           if (following.value) frame.value = event.frame;
           fresh.value = { frame: event.frame, count: fresh.value.count + 1 };

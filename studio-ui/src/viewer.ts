@@ -1,6 +1,7 @@
 // The canvas in the middle: frame, masks, marks, and what the tool in hand draws on top.
 
 import { effect } from "@preact/signals";
+import { ColorView } from "./colorview.ts";
 import { colour, edgeWidth, type Palette, parseColor, type Style } from "./core/masks.ts";
 import { grow, type Rect } from "./core/raster.ts";
 import { around } from "./core/scrub.ts";
@@ -19,7 +20,7 @@ import { MaskCache } from "./masks.ts";
 import { PointerView } from "./pointerview.ts";
 import { drawShape, drawTrail, shapeOf } from "./shapes.ts";
 import * as store from "./store.ts";
-import { makeTool, type Tool } from "./tools/index.ts";
+import { makeTool, type Tool, toolInHand } from "./tools/index.ts";
 
 const TRAIL = 40;
 /** A handle that is dragged rests after so many ms without a move. */
@@ -41,6 +42,7 @@ export class Viewer {
   readonly frames: FrameCache;
   readonly masks: MaskCache;
   readonly pointer: PointerView;
+  readonly color: ColorView;
   #layer = document.createElement("canvas");
   #cut = document.createElement("canvas");
   #checker: CanvasPattern | null = null;
@@ -64,6 +66,7 @@ export class Viewer {
       }
     });
     this.pointer = new PointerView(this);
+    this.color = new ColorView(this);
     this.tool = makeTool("hand", this);
     const observer = new ResizeObserver(() => this.#resize());
     observer.observe(canvas.parentElement!);
@@ -71,7 +74,7 @@ export class Viewer {
       () => observer.disconnect(),
       effect(() => this.#onVideo()),
       effect(() => {
-        const name = store.tool.value;
+        const name = toolInHand();
         this.tool.cancel();
         this.tool = makeTool(name, this);
         store.toolLine.value = "";
@@ -85,12 +88,15 @@ export class Viewer {
         store.marks.value;
         store.tracks.value;
         store.brushSize.value;
+        store.wipe.value;
+        store.strokesShown.value;
         this.redraw();
       }),
     );
   }
 
   end() {
+    this.color.end();
     for (const end of this.#ends) end();
   }
 
@@ -308,7 +314,10 @@ export class Viewer {
     this.canvas.dataset.frame = bitmap ? String(store.frame.peek()) : "";
     this.canvas.dataset.masks = this.ready ? String(store.frame.peek()) : "";
     this.#place(ctx);
-    if (this.style() === "cutout") {
+    if (store.mode.peek() === "color") {
+      this.color.draw(ctx, shown);
+      this.color.drawOver(ctx);
+    } else if (this.style() === "cutout") {
       this.#drawCutout(ctx, shown);
     } else {
       if (shown) ctx.drawImage(shown, 0, 0, width, height);
@@ -354,6 +363,11 @@ export class Viewer {
     ctx.setTransform(1, 0, 0, 1, 0, 0);
     ctx.clearRect(0, 0, this.over.width, this.over.height);
     const now = store.frame.peek();
+    if (store.mode.peek() === "color") {
+      ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
+      this.tool.draw?.(ctx);
+      return;
+    }
     this.#place(ctx);
     this.tool.drawUnder?.(ctx);
     ctx.setTransform(ratio, 0, 0, ratio, 0, 0);

@@ -51,6 +51,17 @@ export type Result = {
   reliability: Record<string, (number | null)[]>;
   present: Record<string, boolean[]>;
 };
+export type ColorStroke = { color: string; radius: number; points: Point[] };
+export type ColorReference = { still: boolean; strokes: ColorStroke[] };
+export type ColorResult = {
+  key: string;
+  start: number;
+  end: number;
+  complete: boolean;
+  stale: boolean;
+  reliability?: number[];
+  lookAt: { first: number; last: number; reliability: number }[];
+};
 export type Project = {
   folder: string;
   path?: string;
@@ -62,6 +73,8 @@ export type Project = {
   undo: { undo: string | null; redo: string | null };
   job: Job | null;
   settings: { quality: Quality; range: Stretch | null };
+  /** Not there with a server that cannot colour. */
+  color?: { references: Record<string, ColorReference>; result: ColorResult | null };
 };
 export type Recent = { path: string; name: string; when: string | number };
 export type State = {

@@ -3,6 +3,7 @@ import * as store from "../store.ts";
 import type { Viewer } from "../viewer.ts";
 import { box } from "./box.ts";
 import { brush } from "./brush.ts";
+import { colorBrush } from "./colorbrush.ts";
 import { point, skeleton } from "./points.ts";
 import { polygon } from "./polygon.ts";
 import { select } from "./select.ts";
@@ -35,6 +36,13 @@ export const TOOLS: {
     hint: "Click to place. Shift-click makes another one",
   },
   { name: "skeleton", label: "Skeleton", key: "k", hint: "Click joint after joint" },
+  {
+    name: "color",
+    label: "Colour brush",
+    short: "Colour",
+    key: "c",
+    hint: "Paint colours. Alt-click picks one from the picture",
+  },
   { name: "hand", label: "Hand", key: "h", hint: "Drag to move the picture" },
 ];
 
@@ -80,9 +88,25 @@ export function makeTool(name: ToolName, viewer: Viewer): Tool {
       return point(viewer);
     case "skeleton":
       return skeleton(viewer);
+    case "color":
+      return colorBrush(viewer);
     case "hand":
       return hand(viewer);
   }
 }
 
-export const toolHint = () => TOOLS.find((one) => one.name === store.tool.value)?.hint ?? "";
+/** Tools of a mode, in order. */
+export const toolsOf = (mode: "track" | "color") =>
+  TOOLS.filter(({ name }) =>
+    mode === "color" ? ["color", "hand"].includes(name) : name !== "color",
+  );
+
+/** The tool in use: in colour mode the colour brush, whatever was in hand before. */
+export function toolInHand(): ToolName {
+  const coloring = store.mode.value === "color";
+  const name = store.tool.value;
+  if (coloring) return name === "hand" ? "hand" : "color";
+  return name === "color" ? "select" : name;
+}
+
+export const toolHint = () => TOOLS.find((one) => one.name === toolInHand())?.hint ?? "";

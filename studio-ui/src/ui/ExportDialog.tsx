@@ -19,7 +19,11 @@ type Preview = { text?: string; image?: string; error?: string };
 function why(format: Format, kinds: Set<string>): string | null {
   if (!format.available) return format.extra ? `needs chromatrack[${format.extra}]` : "not here";
   if (format.kinds.length && !format.kinds.some((kind) => kinds.has(kind))) {
-    const names: Record<string, string> = { object: "objects", keypoints: "skeletons" };
+    const names: Record<string, string> = {
+      object: "objects",
+      keypoints: "skeletons",
+      color: "coloured clips",
+    };
     return `for ${format.kinds.map((kind) => names[kind] ?? `${kind}s`).join(", ")}`;
   }
   return null;
@@ -55,12 +59,14 @@ function PreviewPane({ format }: { format: string }) {
 export function ExportDialog() {
   const project = store.project.value!;
   const kinds = new Set<string>(project.objects.map((item) => item.kind));
+  if (project.color?.result) kinds.add("color");
   const known = store.state.value!.app.formats;
   const videos = known.filter((format) => format.name in VIDEOS);
   const others = known.filter((format) => !(format.name in VIDEOS));
   const formats = [...videos, ...others];
   const fitting = formats.filter((format) => !why(format, kinds));
-  const [name, setName] = useState(fitting[0]?.name ?? "overlay");
+  const coloring = store.mode.value === "color" && fitting.some(({ name }) => name === "coloured");
+  const [name, setName] = useState(coloring ? "coloured" : (fitting[0]?.name ?? "overlay"));
   const [first, setFirst] = useState("");
   const job = store.job.value;
   const done = store.exported.value;
@@ -71,7 +77,8 @@ export function ExportDialog() {
     store.exported.value = null;
     const startNumber = first === "" ? {} : { startNumber: Number(first) };
     await store.attempt(async () => {
-      await api.export({ format: name, ...startNumber });
+      const saturation = name === "coloured" ? { saturation: store.saturation.value } : {};
+      await api.export({ format: name, ...startNumber, ...saturation });
       await store.refresh();
     });
   };

@@ -10,6 +10,7 @@ import {
   toMark,
   trackOnlyLoop,
 } from "../commands.ts";
+import { asTimeline, referenceFrames } from "../core/color.ts";
 import { markedFrames } from "../core/state.ts";
 import { clock, frameAtX, xOfFrame } from "../core/timeline.ts";
 import { speed, togglePlay } from "../player.ts";
@@ -146,13 +147,15 @@ export function Timeline() {
     const loop = store.loop.value;
     const looping = store.looping.value;
     store.theme.value;
-    const job = store.job.value?.kind === "track" ? store.job.value.frame : -1;
-    const marked = markedFrames(project);
+    const job = store.job.value?.kind === "export" ? -1 : (store.job.value?.frame ?? -1);
+    const coloring = store.mode.value === "color";
+    const marked = coloring ? referenceFrames(project) : markedFrames(project);
     draw.current = () => {
       if (!root.current || !main.current || !strips.current) return;
       const colors = colorsOf(root.current);
-      drawMain(main.current, project, { frame, marked, loop, looping, job }, colors);
-      drawStrips(strips.current, project, frame, colors);
+      const shown = coloring ? asTimeline(project, store.paintColor.peek()) : project;
+      drawMain(main.current, shown, { frame, marked, loop, looping, job }, colors);
+      drawStrips(strips.current, shown, frame, colors);
     };
     const asked = requestAnimationFrame(() => draw.current());
     return () => cancelAnimationFrame(asked);
@@ -170,7 +173,10 @@ export function Timeline() {
     };
   }, []);
 
-  const project = store.project.value!;
+  const given = store.project.value!;
+  const coloring = store.mode.value === "color";
+  const project = coloring ? asTimeline(given, "var(--accent)") : given;
+  const marked = coloring ? referenceFrames(given) : markedFrames(given);
   const frames = project.video.frames;
 
   const drag = useRef<null | { looping: number | null }>(null);
@@ -180,9 +186,7 @@ export function Timeline() {
     const at = frameAtX(x, box.width, frames);
     if (event.type !== "pointerdown") return at;
     // A diamond catches what is near it.
-    const near = markedFrames(project).find(
-      (one) => Math.abs(xOfFrame(one, box.width, frames) - x) < 6,
-    );
+    const near = marked.find((one) => Math.abs(xOfFrame(one, box.width, frames) - x) < 6);
     return near ?? at;
   };
   const onDown = (event: PointerEvent) => {

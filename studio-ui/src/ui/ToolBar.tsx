@@ -2,28 +2,29 @@ import { templates } from "../core/skeletons.ts";
 import { viewer } from "../stage.ts";
 import * as store from "../store.ts";
 import { resizeBrush, SIZES } from "../tools/brush.ts";
-import { TOOLS, toolHint } from "../tools/index.ts";
+import { toolHint, toolInHand, toolsOf } from "../tools/index.ts";
 import { clickSays, pending, selectFor, selecting, selectSize } from "../tools/select.ts";
+import { ColorChoice } from "./Color.tsx";
 import { Icon, type IconName } from "./icons.tsx";
 import { IconButton } from "./parts.tsx";
 
 export function ToolBar() {
   return (
     <nav class="toolbar" aria-label="Tools">
-      {TOOLS.map(({ name, label, short, key }) => (
+      {toolsOf(store.mode.value).map(({ name, label, short, key }) => (
         <button
           key={name}
           type="button"
           class="tool"
           aria-label={label}
           title={`${label} (${key.toUpperCase()})`}
-          aria-pressed={store.tool.value === name}
+          aria-pressed={toolInHand() === name}
           onClick={() => {
             store.tool.value = name;
             if (store.viewMode.value === "pointer") store.viewMode.value = "overlay";
           }}
         >
-          <Icon name={name as IconName} size={22} />
+          <Icon name={name === "color" ? "brush" : (name as IconName)} size={22} />
           <span aria-hidden="true">{short ?? label}</span>
         </button>
       ))}
@@ -182,8 +183,8 @@ function SelectChoice() {
 
 /** One line over the canvas: what the tool in hand does, and its options. */
 export function ToolLine() {
-  const pointer = store.viewMode.value === "pointer";
-  const tool = store.tool.value;
+  const pointer = store.viewMode.value === "pointer" && store.mode.value === "track";
+  const tool = toolInHand();
   const line = pointer
     ? "Point at a place to see where it copies from"
     : selecting.value && !pending.value
@@ -194,7 +195,8 @@ export function ToolLine() {
       <span class="tool-hint" role="status">
         {line}
       </span>
-      {!pointer && (tool === "brush" || tool === "eraser") && <BrushSize />}
+      {!pointer && tool === "color" && <ColorChoice />}
+      {!pointer && ["brush", "eraser", "color"].includes(tool) && <BrushSize />}
       {!pointer && tool === "skeleton" && <SkeletonChoice />}
       {!pointer && tool === "select" && <SelectChoice />}
       <span class="spacer" />
@@ -231,13 +233,22 @@ export function ToolLine() {
 export function Hints() {
   const project = store.project.value;
   if (store.hintsSeen.value === "yes" || !project) return null;
-  const marked = Object.keys(project.marks).length > 0;
-  const tracked = Boolean(project.result);
-  const steps: [string, boolean][] = [
+  const coloring = store.mode.value === "color";
+  const marked = coloring
+    ? Object.keys(project.color?.references ?? {}).length > 0
+    : Object.keys(project.marks).length > 0;
+  const tracked = Boolean(coloring ? project.color?.result : project.result);
+  const colorSteps: [string, boolean][] = [
+    ["Paint a few colours, or drop a coloured picture", marked],
+    ["Press Colour", tracked],
+    ["Watch, colour another frame, export", false],
+  ];
+  const trackSteps: [string, boolean][] = [
     ["Click an object, then Accept", marked],
     ["Press Track", tracked],
     ["Watch, fix a frame, track again, export", false],
   ];
+  const steps = coloring ? colorSteps : trackSteps;
   const now = steps.findIndex(([, done]) => !done);
   return (
     <aside class="hints" aria-label="First steps">
