@@ -16,6 +16,8 @@ export type Pen = {
   /** Alt or the right button: the other way round (outside, away). */
   other: boolean;
   shift: boolean;
+  /** How hard a pen presses, 0 to 1; 1 for a mouse and fingers. */
+  pressure: number;
 };
 
 export interface Tool {

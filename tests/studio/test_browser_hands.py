@@ -1,0 +1,188 @@
+"""The studio's page with pen, keys alone, two windows, and files that are dropped on it."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pytest
+from studio_browser import FISH, Server, Studio
+from synthetic import moving_clip
+from video_clips import write_clip
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_video_is_dropped_and_opens(browser: Any, server: Server, tmp_path: Path) -> None:
+    frames = [one.rgb for one in moving_clip(frames=4, size=(90, 160))]
+    clip = write_clip(tmp_path / "dropped.mp4", frames)
+    studio = Studio(browser, server.address)
+    if studio.page.query_selector(".workspace"):
+        studio.page.evaluate("fetch('/api/close', {method: 'POST'})")
+        studio.page.wait_for_selector(".first")
+    studio.page.evaluate(
+        """(text) => {
+          const bytes = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([bytes], "dropped.mp4", { type: "video/mp4" }));
+          const init = { dataTransfer: transfer, bubbles: true, cancelable: true };
+          document.querySelector(".drop").dispatchEvent(new DragEvent("drop", init));
+        }""",
+        base64.b64encode(clip.read_bytes()).decode(),
+    )
+    studio.shown(0)
+    assert studio.state()["project"]["video"]["frames"] == 4
+    studio.close()
+
+
+def test_a_second_click_beside_a_mark_is_for_a_new_object(browser: Any, server: Server) -> None:
+    studio = Studio(browser, server.address)
+    page = studio.page
+    studio.open_demo()
+    studio.go_to(2)
+    studio.paint((100, 120), (130, 140))
+    studio.wait_marked(2, 1)
+    before = studio.area(2)
+    page.keyboard.press("s")
+    studio.select(*FISH)
+    studio.wait_marked(2, 2)
+    assert studio.marks(2)["objects"] == [1, 2]
+    assert studio.area(2) > before
+    colors = [one["color"] for one in studio.state()["project"]["objects"]]
+    assert colors == ["#e69f00", "#56b4e9"]
+
+    page.get_by_role("button", name="More for object 2").click()
+    page.get_by_role("menuitem", name="Merge into object 1").click()
+    page.wait_for_selector(".object:nth-child(2)", state="detached")
+    assert studio.marks(2)["objects"] == [1]
+    page.keyboard.press("Control+z")
+    page.wait_for_selector(".object:nth-child(2)")
+    assert studio.marks(2)["objects"] == [1, 2]
+    studio.close()
+
+
+def test_an_own_skeleton_is_written_and_placed(browser: Any, server: Server) -> None:
+    studio = Studio(browser, server.address)
+    page = studio.page
+    studio.open_demo()
+    page.keyboard.press("k")
+    page.get_by_role("button", name="Edit", exact=True).click()
+    text = page.get_by_role("textbox", name="Joints")
+    text.fill("head\ntail: nobody")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text('"nobody" must stand above "tail"').wait_for()
+    text.fill("head\ntail: head")
+    studio.shot("own-skeleton")
+    assert studio.violations() == []
+    page.get_by_role("button", name="Save").click()
+    page.wait_for_selector(".tool-hint:has-text('head (1 of 2)')")
+    for place in ((300, 160), (380, 170)):
+        page.mouse.click(*studio.place(place))
+    page.wait_for_selector(".frame-marks .tag")
+    item = studio.state()["project"]["objects"][0]
+    assert (item["joints"], item["edges"]) == (["head", "tail"], [[0, 1]])
+    studio.close()
+
+
+def test_two_windows_show_the_same_project(browser: Any, server: Server) -> None:
+    one = Studio(browser, server.address)
+    one.open_demo()
+    other = Studio(browser, server.address)
+    other.shown(0)
+    one.paint((200, 80), (240, 90))
+    other.page.wait_for_selector(".object-name:has-text('object 1')")
+    other.page.get_by_role("button", name="More for object 1").click()
+    other.page.get_by_role("menuitem", name="Remove").click()
+    one.page.wait_for_selector(".object", state="detached")
+    one.page.keyboard.press("Control+z")
+    other.page.wait_for_selector(".object-name:has-text('object 1')")
+    one.close()
+    other.close()
+
+
+def test_a_pen_that_presses_harder_paints_wider(browser: Any, server: Server) -> None:
+    studio = Studio(browser, server.address)
+    page = studio.page
+    studio.open_demo()
+    page.keyboard.press("b")
+    pen = studio.context.new_cdp_session(page)
+    areas = []
+    for frame, force in ((3, 0.1), (4, 1.0)):
+        studio.go_to(frame)
+        for kind, dx in (("mousePressed", 0), ("mouseMoved", 60), ("mouseReleased", 60)):
+            x, y = studio.place((300 + dx, 120))
+            event = {"type": kind, "x": x, "y": y, "button": "left", "buttons": 1}
+            pen.send(
+                "Input.dispatchMouseEvent",
+                event | {"pointerType": "pen", "force": force, "clickCount": 1},
+            )
+        studio.wait_marked(frame, 1)
+        areas.append(studio.area(frame))
+    assert areas[0] < 0.7 * areas[1]
+    studio.close()
+
+
+def test_keys_alone_open_look_around_and_export(browser: Any, server: Server) -> None:
+    studio = Studio(browser, server.address)
+    page = studio.page
+    if page.query_selector(".workspace"):
+        page.evaluate("fetch('/api/close', {method: 'POST'})")
+        page.wait_for_selector(".first")
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if "demo clip" in page.evaluate("document.activeElement.textContent"):
+            break
+    page.keyboard.press("Enter")
+    studio.shown(0)
+    seen = []
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        seen.append(
+            page.evaluate(
+                "(document.activeElement.getAttribute('aria-label')"
+                " ?? document.activeElement.textContent).trim()"
+            )
+        )
+    for name in ("View", "Quality", "Smart select", "Brush", "Add", "Play", "Loop from here"):
+        assert name in seen, (name, seen)
+    assert seen.index("Smart select") < seen.index("Add") < seen.index("Play")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press(".")
+    studio.shown(1)
+    page.keyboard.press("End")
+    studio.shown(47)
+    page.keyboard.press("?")
+    page.get_by_role("dialog", name="Keys").wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog").wait_for(state="detached")
+    studio.close()
+
+
+def test_scrubbing_has_one_request_under_way_and_ends_on_the_frame(
+    browser: Any, server: Server
+) -> None:
+    studio = Studio(browser, server.address)
+    page = studio.page
+    studio.open_demo()
+    under_way: set[Any] = set()
+    most = 0
+
+    def begun(request: Any) -> None:
+        nonlocal most
+        if "rough=1" in request.url:
+            under_way.add(request)
+            most = max(most, len(under_way))
+
+    page.on("request", begun)
+    page.on("requestfinished", under_way.discard)
+    page.on("requestfailed", under_way.discard)
+    box = page.get_by_role("slider", name="Frame").bounding_box()
+    y = box["y"] + box["height"] - 10
+    page.mouse.move(box["x"] + 5, y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.7 * box["width"], y, steps=25)
+    page.mouse.up()
+    studio.shown(int(0.7 * 48))
+    assert most <= 1
+    studio.close()
