@@ -139,7 +139,7 @@ class Studio:
         for place in places:
             self.page.mouse.click(*self.place(place))
             self.page.wait_for_selector("button.primary:has-text('Accept'):enabled")
-            self.page.wait_for_selector(".tool-hint:has-text('missing')")
+            self.page.wait_for_selector(".tool-hint:has-text('what is missing')")
         self.page.keyboard.press("Enter")
 
     def area(self, frame: int) -> int:

@@ -6,6 +6,8 @@ elsewhere they are skipped. Pictures to look at are kept in the folder that STUD
 
 from __future__ import annotations
 
+import json
+import math
 import signal
 import statistics
 from collections.abc import Callable
@@ -148,25 +150,20 @@ def test_the_brush_answers_within_a_display_frame(browser: Any, server: Server) 
     x, y = studio.place((320, 180))
     studio.page.mouse.move(x, y)
     studio.page.mouse.down()
-    took = studio.page.evaluate(
-        """async ([x, y]) => {
-          const canvas = document.querySelector("canvas.over");
-          const took = [];
-          for (let n = 0; n < 60; n++) {
-            const [clientX, clientY] = [x + 60 * Math.sin(n / 6), y + 40 * Math.cos(n / 6)];
-            const where = { clientX, clientY, pointerId: 1, bubbles: true };
-            const event = new PointerEvent("pointermove", where);
-            const start = performance.now();
-            canvas.dispatchEvent(event);
-            took.push(performance.now() - start);
-            await new Promise(requestAnimationFrame);
-          }
-          return took;
-        }""",
-        [x, y],
-    )
+    browser.start_tracing(page=studio.page, categories=["devtools.timeline"])
+    for n in range(60):
+        studio.page.mouse.move(x + 60 * math.sin(n / 6), y + 40 * math.cos(n / 6))
+    events = json.loads(browser.stop_tracing())["traceEvents"]
+    # CPU time of the page's thread, in ms: the clock on the wall also counts what others do.
+    took = {"EventDispatch": [], "FireAnimationFrame": []}
+    for one in events:
+        told = one.get("args", {}).get("data", {}).get("type", "pointermove")
+        if one["name"] in took and one["ph"] == "X" and told == "pointermove":
+            took[one["name"]].append(one.get("tdur", 0) / 1000)
     studio.page.mouse.up()
-    assert statistics.median(took) < 16
+    for times in took.values():
+        assert len(times) > 20
+        assert statistics.quantiles(times, n=20)[-1] < 8  # two of them fit in a display frame
     studio.page.wait_for_selector(".frame-marks .tag")
     area = studio.area(9)
     assert area > 2000, "the ring that was drawn is in the mask that was sent"

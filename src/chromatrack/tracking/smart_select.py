@@ -34,6 +34,7 @@ _LARGEST = 0.6  # of the frame, that a region may take
 _LEAST = 12  # steps of the grid that a region has
 _USUAL = 0.05  # of the frame: regions below this count for less,
 _SMALLER = 0.4  # by this power of their size
+_CHANGE = 1.0  # of a region's size, that a further click adds or takes away at most
 _CLICKS = 4  # up to so many places, each has a region of its own; a drag has one
 _WIDER = 0.5  # of a region's size: how far around it colours are compared
 _ROUNDS = 3
@@ -178,7 +179,10 @@ def _with_clearest_edges(
     seed = away == reached[0]
     if bool(before.any()) and bool(before[seed].any()) != takes:
         return before
-    most = max(1, min(len(reached) - 1, int(_LARGEST * away.numel())))
+    whole = int(_LARGEST * away.numel())
+    if bool(before.any()):
+        whole = max(_LEAST, int(_CHANGE * before.sum()))
+    most = max(1, min(len(reached) - 1, whole))
     least = min(_LEAST, most)
     counts = np.unique(np.geomspace(least, most, _LIMITS).round().astype(int))
     limits = [float(reached[count]) for count in counts]

@@ -41,7 +41,7 @@ export const TOOLS: {
     label: "Colour brush",
     short: "Colour",
     key: "c",
-    hint: "Paint colours. Alt-click picks one from the picture",
+    hint: "Paint. Alt-click picks a colour",
   },
   { name: "hand", label: "Hand", key: "h", hint: "Drag to move the picture" },
 ];

@@ -131,7 +131,7 @@ export function select(viewer: Viewer): Tool {
       const outside = pen.other || (clickSays.value === "outside" && marksIn.length > 0);
       (outside ? marksOut : marksIn).push(...drawing);
       drawing = null;
-      store.toolLine.value = "Not all of it? Click what is missing";
+      store.toolLine.value = "Click what is missing";
       void ask();
     },
     accept() {

@@ -48,38 +48,23 @@ const LOOKS = [
 
 export function ColorViews() {
   return (
-    <>
-      <label class="option">
-        Wipe
-        <input
-          type="range"
-          min={0}
-          max={100}
-          value={Math.round(100 * store.wipe.value)}
-          aria-label="Wipe: grey on the left, coloured on the right"
-          onInput={(event) => {
-            store.wipe.value = Number(event.currentTarget.value) / 100;
-          }}
-        />
-      </label>
-      <label class="named-select">
-        <span aria-hidden="true">View</span>
-        <select
-          class="select"
-          aria-label="View"
-          value={store.colorLook.value}
-          onChange={(event) => {
-            store.colorLook.value = event.currentTarget.value as "color";
-          }}
-        >
-          {LOOKS.map(([name, text]) => (
-            <option key={name} value={name}>
-              {text}
-            </option>
-          ))}
-        </select>
-      </label>
-    </>
+    <label class="named-select">
+      <span aria-hidden="true">View</span>
+      <select
+        class="select"
+        aria-label="View"
+        value={store.colorLook.value}
+        onChange={(event) => {
+          store.colorLook.value = event.currentTarget.value as "color";
+        }}
+      >
+        {LOOKS.map(([name, text]) => (
+          <option key={name} value={name}>
+            {text}
+          </option>
+        ))}
+      </select>
+    </label>
   );
 }
 
@@ -87,8 +72,13 @@ function Still() {
   const field = useRef<HTMLInputElement>(null);
   return (
     <>
-      <button type="button" class="button small" onClick={() => field.current?.click()}>
-        Use a coloured picture
+      <button
+        type="button"
+        class="button small"
+        title="A coloured picture of this frame: choose it, or drop it on the frame"
+        onClick={() => field.current?.click()}
+      >
+        Use a picture
       </button>
       <input
         ref={field}
@@ -159,6 +149,19 @@ export function ColorPanel() {
       )}
       <div class="color-here">
         <h2>Frame {now}</h2>
+        <label class="option wide">
+          Wipe
+          <input
+            type="range"
+            min={0}
+            max={100}
+            value={Math.round(100 * store.wipe.value)}
+            aria-label="Wipe: grey on the left, coloured on the right"
+            onInput={(event) => {
+              store.wipe.value = Number(event.currentTarget.value) / 100;
+            }}
+          />
+        </label>
         <label class="option">
           <input
             type="checkbox"
@@ -169,7 +172,7 @@ export function ColorPanel() {
           />
           Show strokes
         </label>
-        <label class="option">
+        <label class="option wide">
           Saturation
           <input
             type="range"

@@ -198,24 +198,26 @@ export function TopBar() {
       <div class="topbar-right">
         {store.mode.value === "color" && <ColorViews />}
         {store.mode.value === "track" && <Views />}
-        <label class="named-select">
-          <span aria-hidden="true">Quality</span>
-          <select
-            class="select"
-            aria-label="Quality"
-            title="Quality: better takes longer"
-            value={project.settings.quality}
-            onChange={(event) =>
-              void store.act({ type: "settings", quality: event.currentTarget.value })
-            }
-          >
-            {QUALITIES.map(([name, text]) => (
-              <option key={name} value={name}>
-                {text}
-              </option>
-            ))}
-          </select>
-        </label>
+        {store.mode.value === "track" && (
+          <label class="named-select">
+            <span aria-hidden="true">Quality</span>
+            <select
+              class="select"
+              aria-label="Quality"
+              title="Quality: better takes longer"
+              value={project.settings.quality}
+              onChange={(event) =>
+                void store.act({ type: "settings", quality: event.currentTarget.value })
+              }
+            >
+              {QUALITIES.map(([name, text]) => (
+                <option key={name} value={name}>
+                  {text}
+                </option>
+              ))}
+            </select>
+          </label>
+        )}
         <button
           type="button"
           class="button"
