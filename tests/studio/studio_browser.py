@@ -68,6 +68,8 @@ class Studio:
         self.failures: list[str] = []
         self.page.on("pageerror", lambda error: self.failures.append(str(error)))
         self.page.on("response", self._note)
+        self.address = address
+        self.centres: dict[int, tuple[float, float]] = {}
         self.page.goto(address)
         self.page.wait_for_selector(".first, .workspace")
 

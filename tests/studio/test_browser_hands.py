@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from studio_browser import FISH, Server, Studio
+from studio_browser import Server, Studio
 from synthetic import moving_clip
 from video_clips import write_clip
 
 pytestmark = pytest.mark.slow
 
 
+FRAMES, SIZE = 6, (180, 320)
+
+
+@pytest.fixture
+def studio(browser: Any, start: Callable[..., Server], tmp_path: Path) -> Iterator[Studio]:
+    """A page with a small clip of three discs, on a server of its own."""
+    frames = moving_clip(frames=FRAMES, size=SIZE, radius=30, objects=3, seed=0)
+    clip = write_clip(tmp_path / "discs.mp4", [one.rgb for one in frames], options={"qp": "10"})
+    studio = Studio(browser, start(tmp_path / "home", str(clip)).address)
+    studio.shown(0)
+    studio.centres = frames[0].centres
+    yield studio
+    studio.close()
+
+
 def test_a_video_is_dropped_and_opens(browser: Any, server: Server, tmp_path: Path) -> None:
     frames = [one.rgb for one in moving_clip(frames=4, size=(90, 160))]
     clip = write_clip(tmp_path / "dropped.mp4", frames)
     studio = Studio(browser, server.address)
-    if studio.page.query_selector(".workspace"):
-        studio.page.evaluate("fetch('/api/close', {method: 'POST'})")
-        studio.page.wait_for_selector(".first")
     studio.page.evaluate(
         """(text) => {
           const bytes = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
@@ -36,36 +49,28 @@ def test_a_video_is_dropped_and_opens(browser: Any, server: Server, tmp_path: Pa
     studio.close()
 
 
-def test_a_second_click_beside_a_mark_is_for_a_new_object(browser: Any, server: Server) -> None:
-    studio = Studio(browser, server.address)
+def test_a_second_click_beside_a_mark_is_for_a_new_object(studio: Studio) -> None:
     page = studio.page
-    studio.open_demo()
-    studio.go_to(2)
-    studio.paint((100, 120), (130, 140))
-    studio.wait_marked(2, 1)
-    before = studio.area(2)
-    page.keyboard.press("s")
-    studio.select(*FISH)
-    studio.wait_marked(2, 2)
-    assert studio.marks(2)["objects"] == [1, 2]
-    assert studio.area(2) > before
+    for number in (1, 2):
+        studio.click(studio.centres[number])
+        studio.wait_marked(0, number)
+    assert studio.marks(0)["objects"] == [1, 2]
+    disc = 3.14 * 30**2
+    assert 1.6 * disc < studio.area(0) < 2.4 * disc
     colors = [one["color"] for one in studio.state()["project"]["objects"]]
     assert colors == ["#e69f00", "#56b4e9"]
 
     page.get_by_role("button", name="More for object 2").click()
     page.get_by_role("menuitem", name="Merge into object 1").click()
     page.wait_for_selector(".object:nth-child(2)", state="detached")
-    assert studio.marks(2)["objects"] == [1]
+    assert studio.marks(0)["objects"] == [1]
     page.keyboard.press("Control+z")
     page.wait_for_selector(".object:nth-child(2)")
-    assert studio.marks(2)["objects"] == [1, 2]
-    studio.close()
+    assert studio.marks(0)["objects"] == [1, 2]
 
 
-def test_an_own_skeleton_is_written_and_placed(browser: Any, server: Server) -> None:
-    studio = Studio(browser, server.address)
+def test_an_own_skeleton_is_written_and_placed(studio: Studio) -> None:
     page = studio.page
-    studio.open_demo()
     page.keyboard.press("k")
     page.get_by_role("button", name="Edit", exact=True).click()
     text = page.get_by_role("textbox", name="Joints")
@@ -76,42 +81,37 @@ def test_an_own_skeleton_is_written_and_placed(browser: Any, server: Server) -> 
     studio.shot("own-skeleton")
     assert studio.violations() == []
     page.get_by_role("button", name="Save").click()
-    page.wait_for_selector(".tool-hint:has-text('head (1 of 2)')")
-    for place in ((300, 160), (380, 170)):
-        page.mouse.click(*studio.place(place))
+    page.mouse.click(*studio.place((100, 60)))
+    page.wait_for_selector(".tool-hint:has-text('tail (2 of 2)')")
+    page.mouse.click(*studio.place((180, 70)))
     page.wait_for_selector(".frame-marks .tag")
     item = studio.state()["project"]["objects"][0]
     assert (item["joints"], item["edges"]) == (["head", "tail"], [[0, 1]])
-    studio.close()
 
 
-def test_two_windows_show_the_same_project(browser: Any, server: Server) -> None:
-    one = Studio(browser, server.address)
-    one.open_demo()
-    other = Studio(browser, server.address)
+def test_two_windows_show_the_same_project(browser: Any, studio: Studio) -> None:
+    one = studio
+    other = Studio(browser, studio.address)
     other.shown(0)
-    one.paint((200, 80), (240, 90))
+    one.paint((100, 40), (140, 50))
     other.page.wait_for_selector(".object-name:has-text('object 1')")
     other.page.get_by_role("button", name="More for object 1").click()
     other.page.get_by_role("menuitem", name="Remove").click()
     one.page.wait_for_selector(".object", state="detached")
     one.page.keyboard.press("Control+z")
     other.page.wait_for_selector(".object-name:has-text('object 1')")
-    one.close()
     other.close()
 
 
-def test_a_pen_that_presses_harder_paints_wider(browser: Any, server: Server) -> None:
-    studio = Studio(browser, server.address)
+def test_a_pen_that_presses_harder_paints_wider(studio: Studio) -> None:
     page = studio.page
-    studio.open_demo()
     page.keyboard.press("b")
     pen = studio.context.new_cdp_session(page)
     areas = []
     for frame, force in ((3, 0.1), (4, 1.0)):
         studio.go_to(frame)
         for kind, dx in (("mousePressed", 0), ("mouseMoved", 60), ("mouseReleased", 60)):
-            x, y = studio.place((300 + dx, 120))
+            x, y = studio.place((100 + dx, 60))
             event = {"type": kind, "x": x, "y": y, "button": "left", "buttons": 1}
             pen.send(
                 "Input.dispatchMouseEvent",
@@ -120,21 +120,10 @@ def test_a_pen_that_presses_harder_paints_wider(browser: Any, server: Server) ->
         studio.wait_marked(frame, 1)
         areas.append(studio.area(frame))
     assert areas[0] < 0.7 * areas[1]
-    studio.close()
 
 
-def test_keys_alone_open_look_around_and_export(browser: Any, server: Server) -> None:
-    studio = Studio(browser, server.address)
+def test_keys_alone_look_around(studio: Studio) -> None:
     page = studio.page
-    if page.query_selector(".workspace"):
-        page.evaluate("fetch('/api/close', {method: 'POST'})")
-        page.wait_for_selector(".first")
-    for _ in range(12):
-        page.keyboard.press("Tab")
-        if "demo clip" in page.evaluate("document.activeElement.textContent"):
-            break
-    page.keyboard.press("Enter")
-    studio.shown(0)
     seen = []
     for _ in range(40):
         page.keyboard.press("Tab")
@@ -151,20 +140,15 @@ def test_keys_alone_open_look_around_and_export(browser: Any, server: Server) ->
     page.keyboard.press(".")
     studio.shown(1)
     page.keyboard.press("End")
-    studio.shown(47)
+    studio.shown(FRAMES - 1)
     page.keyboard.press("?")
     page.get_by_role("dialog", name="Keys").wait_for()
     page.keyboard.press("Escape")
     page.get_by_role("dialog").wait_for(state="detached")
-    studio.close()
 
 
-def test_scrubbing_has_one_request_under_way_and_ends_on_the_frame(
-    browser: Any, server: Server
-) -> None:
-    studio = Studio(browser, server.address)
+def test_scrubbing_has_one_request_under_way_and_ends_on_the_frame(studio: Studio) -> None:
     page = studio.page
-    studio.open_demo()
     under_way: set[Any] = set()
     most = 0
 
@@ -175,14 +159,13 @@ def test_scrubbing_has_one_request_under_way_and_ends_on_the_frame(
             most = max(most, len(under_way))
 
     page.on("request", begun)
-    page.on("requestfinished", under_way.discard)
-    page.on("requestfailed", under_way.discard)
+    page.on("requestfinished", lambda request: under_way.discard(request))
+    page.on("requestfailed", lambda request: under_way.discard(request))
     box = page.get_by_role("slider", name="Frame").bounding_box()
     y = box["y"] + box["height"] - 10
     page.mouse.move(box["x"] + 5, y)
     page.mouse.down()
     page.mouse.move(box["x"] + 0.7 * box["width"], y, steps=25)
     page.mouse.up()
-    studio.shown(int(0.7 * 48))
+    studio.shown(int(0.7 * FRAMES))
     assert most <= 1
-    studio.close()

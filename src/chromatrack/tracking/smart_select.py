@@ -34,7 +34,8 @@ _LARGEST = 0.6  # of the frame, that a region may take
 _LEAST = 12  # steps of the grid that a region has
 _USUAL = 0.05  # of the frame: regions below this count for less,
 _SMALLER = 0.4  # by this power of their size
-_CHANGE = 1.0  # of a region's size, that a further click adds or takes away at most
+_CHANGE = 0.5  # of a region's size, that a further click adds or takes away at most,
+_ELSEWHERE = 1.25  # and the same where it is farther from the region than that is wide
 _CLICKS = 4  # up to so many places, each has a region of its own; a drag has one
 _WIDER = 0.5  # of a region's size: how far around it colours are compared
 _ROUNDS = 3
@@ -67,11 +68,10 @@ def select(
     mine = [_cost_from(group, lab, features) for group in _groups(seeds, apart=apart)]
     theirs = [_cost_from(group, lab, features) for group in _groups(others, apart=True)]
     edges = _changes(lab, features)
-    near, far = _least(mine, lab), _least(theirs, lab)
+    near = torch.stack(mine).amin(0)
     region = torch.zeros(image_size(lab), dtype=torch.bool)
     for away in mine:
-        allowed = torch.where(away < far, away, torch.inf)
-        region = _with_clearest_edges(allowed, edges, region, size=size)
+        region = _with_clearest_edges(away, edges, region, size=size)
     for away in theirs:
         allowed = torch.where(away < near, away, torch.inf)
         region = _with_clearest_edges(allowed, edges, region, size=0.5, takes=True)
@@ -87,14 +87,14 @@ def _grid(look: Look) -> tuple[Tensor, Tensor]:
 
 
 def _places(look: Look, xy: Sequence[tuple[float, float]], lab: Tensor) -> list[tuple[int, int]]:
-    """(row, column) on the grid of places in px of the frame, each once."""
+    """(row, column) on the grid of places in px of the frame, in their order, each once."""
     if not xy:
         return []
     h, w = image_size(lab)
     places = np.asarray(xy, dtype=np.float64).reshape(-1, 2)
     near = np.rint(rescale_points(places, from_size=look.size, to_size=(h, w)))
     near = near.clip([0, 0], [w - 1, h - 1]).astype(int)
-    return sorted({(int(y), int(x)) for x, y in near})
+    return list(dict.fromkeys((int(y), int(x)) for x, y in near))
 
 
 def _groups(seeds: Sequence[tuple[int, int]], *, apart: bool) -> list[Sequence[tuple[int, int]]]:
@@ -102,11 +102,6 @@ def _groups(seeds: Sequence[tuple[int, int]], *, apart: bool) -> list[Sequence[t
     if not seeds:
         return []
     return [[seed] for seed in seeds] if apart and len(seeds) <= _CLICKS else [seeds]
-
-
-def _least(costs: Sequence[Tensor], lab: Tensor) -> Tensor:
-    """`(h, w)`: the least of several costs; infinite where there are none."""
-    return torch.stack([*costs, torch.full(image_size(lab), torch.inf)]).amin(0)
 
 
 _WAYS = ((0, 1), (1, 0), (1, 1), (1, -1))
@@ -181,7 +176,8 @@ def _with_clearest_edges(
         return before
     whole = int(_LARGEST * away.numel())
     if bool(before.any()):
-        whole = max(_LEAST, int(_CHANGE * before.sum()))
+        share = _ELSEWHERE if _is_elsewhere(seed, before) else _CHANGE
+        whole = max(_LEAST, int(share * before.sum()))
     most = max(1, min(len(reached) - 1, whole))
     least = min(_LEAST, most)
     counts = np.unique(np.geomspace(least, most, _LIMITS).round().astype(int))
@@ -196,6 +192,12 @@ def _with_clearest_edges(
         if contrast > best:
             best, found = contrast, torch.from_numpy(region)
     return found
+
+
+def _is_elsewhere(seed: Tensor, region: Tensor) -> bool:
+    """Whether a place is farther from a region than half the width of a disc of its size."""
+    away = torch.cdist(seed.nonzero()[:1].float(), region.nonzero().float()).min()
+    return bool(away > (region.sum() / torch.pi).sqrt())
 
 
 def _contrast(region: np.ndarray, edges: Sequence[tuple[int, int, np.ndarray]]) -> float:
