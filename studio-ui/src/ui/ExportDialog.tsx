@@ -16,7 +16,7 @@ const VIDEOS: Record<string, { title: string; tool: string }> = {
 
 type Preview = { text?: string; image?: string; error?: string };
 
-function why(format: Format, kinds: Set<string>): string | null {
+function why(format: Format, kinds: Set<string>, tracked: boolean): string | null {
   if (!format.available) return format.extra ? `needs chromatrack[${format.extra}]` : "not here";
   if (format.kinds.length && !format.kinds.some((kind) => kinds.has(kind))) {
     const names: Record<string, string> = {
@@ -25,6 +25,9 @@ function why(format: Format, kinds: Set<string>): string | null {
       color: "coloured clips",
     };
     return `for ${format.kinds.map((kind) => names[kind] ?? `${kind}s`).join(", ")}`;
+  }
+  if (!tracked && !format.kinds.some((kind) => kind === "color" || kind === "texture")) {
+    return "track first";
   }
   return null;
 }
@@ -64,7 +67,7 @@ export function ExportDialog() {
   const videos = known.filter((format) => format.name in VIDEOS);
   const others = known.filter((format) => !(format.name in VIDEOS));
   const formats = [...videos, ...others];
-  const fitting = formats.filter((format) => !why(format, kinds));
+  const fitting = formats.filter((format) => !why(format, kinds, Boolean(project.result)));
   const coloring = store.mode.value === "color" && fitting.some(({ name }) => name === "coloured");
   const [name, setName] = useState(coloring ? "coloured" : (fitting[0]?.name ?? "overlay"));
   const [first, setFirst] = useState("");
@@ -88,7 +91,7 @@ export function ExportDialog() {
         {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must take the focus */}
         <fieldset class="formats" aria-label="Format" tabIndex={0}>
           {formats.map((format) => {
-            const reason = why(format, kinds);
+            const reason = why(format, kinds, Boolean(project.result));
             const video = VIDEOS[format.name];
             const heading = format === videos[0] ? "Video" : format === others[0] ? "Data" : "";
             return (
