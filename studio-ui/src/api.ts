@@ -1,7 +1,7 @@
 // Every call to the server, one function each. Errors carry the server's one line.
 
 import { decodePng, type Grey } from "./core/png.ts";
-import type { Event, State, Tracks } from "./core/state.ts";
+import { type Event, filled, type State, type Tracks } from "./core/state.ts";
 import type { Point } from "./core/view.ts";
 
 export class ApiError extends Error {
@@ -59,7 +59,20 @@ const TAB = Math.random().toString(36).slice(2, 12);
 let sequence = 0;
 
 export const api = {
-  state: async () => (await request("/api/state")).json() as Promise<State>,
+  /** `now`: what is held; its long lists are not sent again. */
+  state: async (now: State | null) => {
+    const project = now?.project;
+    const keys = {
+      times: project?.video.timesKey,
+      result: project?.result?.key,
+      color: project?.color?.result?.key,
+    };
+    const query = Object.entries(keys)
+      .filter(([, key]) => key)
+      .map(([name, key]) => `${name}=${encodeURIComponent(key!)}`);
+    const answer = await request(query.length ? `/api/state?${query.join("&")}` : "/api/state");
+    return filled((await answer.json()) as State, now);
+  },
   tracks: async (revision: number) =>
     (await request(`/api/tracks?revision=${revision}`)).json() as Promise<Tracks>,
   /** `video` names it, so that what the browser keeps is never another video's. */

@@ -71,7 +71,7 @@ export function step(by: number) {
 
 export function doubtfulStretches(): Stretch[] {
   const project = store.project.value;
-  const shown = project && store.mode.value === "color" ? asTimeline(project, "") : project;
+  const shown = project && store.mode.value === "color" ? asTimeline(project) : project;
   const result = shown?.result;
   if (!result) return [];
   return Object.values(result.reliability).flatMap((values) => doubtful(values, result.start));

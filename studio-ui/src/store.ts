@@ -128,7 +128,7 @@ export function refresh(): Promise<void> {
     do {
       again = false;
       try {
-        take(await api.state());
+        take(await api.state(state.value));
       } catch (error) {
         if (state.value === null) say((error as Error).message, true);
       }

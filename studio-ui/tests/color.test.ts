@@ -45,7 +45,6 @@ test("a stroke keeps its ends apart and its count in bounds", () => {
 test("the timeline shows colours as one strip", () => {
   const shown = color.asTimeline(
     project({ references: {}, result: { ...result, stale: true, reliability: [1, 0.2, 1, 1] } }),
-    "#123456",
   );
   assert.deepEqual(
     shown.objects.map((item) => item.name),
@@ -53,7 +52,7 @@ test("the timeline shows colours as one strip", () => {
   );
   assert.deepEqual(shown.result?.reliability.color, [1, 0.2, 1, 1]);
   assert.deepEqual(shown.result?.stale, [[2, 6]]);
-  assert.equal(color.asTimeline(project({ references: {}, result: null }), "#0").result, null);
+  assert.equal(color.asTimeline(project({ references: {}, result: null })).result, null);
   assert.equal(color.isColoured(shown, 5), true);
   assert.equal(color.isColoured(shown, 6), false);
 });

@@ -65,11 +65,13 @@ export function withStroke(before: ColorStroke[], more: ColorStroke): ColorStrok
   return before.length < MOST_STROKES ? [...before, more] : null;
 }
 
+const STRIP = "#7d88e6";
+
 /** How the timeline shows colours: references as marks, how sure the colours are as a strip. */
-export function asTimeline(project: Project, accent: string): Project {
+export function asTimeline(project: Project): Project {
   const result = project.color?.result ?? null;
   const color: Item = {
-    ...{ key: "color", kind: "object", id: 0, name: "Colours", color: accent },
+    ...{ key: "color", kind: "object", id: 0, name: "Colours", color: STRIP },
     ...{ visible: true, locked: false, joints: null, edges: null },
   };
   return {

@@ -40,10 +40,14 @@ export type Video = {
   frames: number;
   fps: number;
   times: number[];
+  /** Names `times`: where the server was told this name, it leaves them out. */
+  timesKey?: string;
   hasAudio: boolean;
   missing: boolean;
 };
 export type Result = {
+  /** Names what is long in it, as `timesKey` does. */
+  key?: string;
   start: number;
   end: number;
   stale: Stretch[];
@@ -133,6 +137,22 @@ export function jobAfter(job: Job | null, event: Event): Job | null {
     default:
       return job;
   }
+}
+
+/** A state as sent, with the long lists that were left out because the client has them. */
+export function filled(next: State, now: State | null): State {
+  const [video, held] = [next.project?.video, now?.project?.video];
+  if (video && held && !video.times && video.timesKey === held.timesKey) video.times = held.times;
+  const [result, before] = [next.project?.result, now?.project?.result];
+  if (result && before && !result.reliability && result.key === before.key) {
+    const { cuts, reliability, present } = before;
+    Object.assign(result, { cuts, reliability, present });
+  }
+  const [color, colored] = [next.project?.color?.result, now?.project?.color?.result];
+  if (color && colored && !color.reliability && color.key === colored.key) {
+    if (colored.reliability) color.reliability = colored.reliability;
+  }
+  return next;
 }
 
 /** True where a newly fetched state must not replace the one on show. */

@@ -153,7 +153,7 @@ export function Timeline() {
     draw.current = () => {
       if (!root.current || !main.current || !strips.current) return;
       const colors = colorsOf(root.current);
-      const shown = coloring ? asTimeline(project, store.paintColor.peek()) : project;
+      const shown = coloring ? asTimeline(project) : project;
       drawMain(main.current, shown, { frame, marked, loop, looping, job }, colors);
       drawStrips(strips.current, shown, frame, colors);
     };
@@ -175,7 +175,7 @@ export function Timeline() {
 
   const given = store.project.value!;
   const coloring = store.mode.value === "color";
-  const project = coloring ? asTimeline(given, "var(--accent)") : given;
+  const project = coloring ? asTimeline(given) : given;
   const marked = coloring ? referenceFrames(given) : markedFrames(given);
   const frames = project.video.frames;
 
