@@ -138,6 +138,7 @@ export const api = {
       notes: string[];
     }>,
   track: (body: { from?: number; to?: number } = {}) => post("/api/track", body),
+  copyVideo: () => post("/api/copy-video"),
   stop: () => post("/api/stop"),
   export: (body: { format: string; startNumber?: number; saturation?: number }) =>
     post("/api/export", body),

@@ -169,3 +169,37 @@ def test_scrubbing_has_one_request_under_way_and_ends_on_the_frame(studio: Studi
     page.mouse.up()
     studio.shown(int(0.7 * FRAMES))
     assert most <= 1
+
+
+def test_the_list_for_other_videos_is_written(studio: Studio, tmp_path: Path) -> None:
+    frames = [one.rgb for one in moving_clip(frames=3, size=SIZE)]
+    other = write_clip(tmp_path / "other.mp4", frames)
+    page = studio.page
+    if "copied" not in studio.state()["project"]["video"]:
+        pytest.skip("this server writes no lists")
+    studio.click(studio.centres[1])
+    studio.wait_marked(0, 1)
+    page.get_by_role("button", name="Project ").click()
+    page.get_by_role("menuitem", name="Run on other videos").click()
+    paths = page.get_by_role("textbox", name="Paths of videos")
+    write = page.get_by_role("button", name="Write the list")
+    paths.fill(str(tmp_path / "none.mp4"))
+    write.click()
+    page.locator(".toast.bad").wait_for()
+    paths.fill(str(other))
+    write.click()
+    page.locator(".written pre:has-text('chromatrack batch')").wait_for()
+    studio.shot("batch")
+    assert studio.violations() == []
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    assert str(other) in Path(download.value.path()).read_text(encoding="utf-8")
+    page.keyboard.press("Escape")
+
+    page.get_by_role("button", name="Project ").click()
+    page.get_by_role("menuitem", name="Copy the video into the project").click()
+    for _ in range(300):
+        if studio.state()["project"]["video"]["copied"]:
+            break
+        page.wait_for_timeout(100)
+    assert studio.state()["project"]["video"]["copied"]

@@ -44,6 +44,8 @@ export type Video = {
   timesKey?: string;
   hasAudio: boolean;
   missing: boolean;
+  /** Whether the project has a video of its own; not said by a server that cannot copy it. */
+  copied?: boolean;
 };
 export type Result = {
   /** Names what is long in it, as `timesKey` does. */

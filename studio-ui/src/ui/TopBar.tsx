@@ -38,6 +38,11 @@ export function ThemeButton() {
 }
 
 function projectMenu(): MenuEntry[] {
+  const canCopy = store.project.value?.video.copied === false;
+  const copy: MenuEntry = {
+    text: "Copy the video into the project",
+    run: () => void store.attempt(() => api.copyVideo()),
+  };
   return [
     {
       text: "Open something else",
@@ -49,6 +54,7 @@ function projectMenu(): MenuEntry[] {
         store.dialog.value = "batch";
       },
     },
+    ...(canCopy ? [copy] : []),
   ];
 }
 
@@ -57,7 +63,13 @@ function TrackGroup() {
   const project = store.project.value;
   if (job) {
     const share = job.total ? Math.min(1, job.done / job.total) : 0;
-    const words = { track: "Tracking", export: "Writing", select: "Selecting", color: "Colouring" };
+    const words = {
+      track: "Tracking",
+      export: "Writing",
+      select: "Selecting",
+      color: "Colouring",
+      copy: "Copying",
+    };
     const word = words[job.kind as keyof typeof words] ?? job.message ?? "Working";
     return (
       <div class="track-group">
