@@ -1,6 +1,7 @@
 // Keys. The list is also what the help sheet shows.
 
 import * as run from "./commands.ts";
+import { canExport } from "./core/state.ts";
 import { spaceHeld } from "./input.ts";
 import { togglePlay } from "./player.ts";
 import { viewer } from "./stage.ts";
@@ -86,8 +87,7 @@ export const SHORTCUTS: { title: string; list: Shortcut[] }[] = [
 
 function openDialog(name: "export" | "help") {
   if (name === "export") {
-    if (!store.project.value?.result && !store.project.value?.color?.result)
-      return store.say("Track first");
+    if (!store.project.value || !canExport(store.project.value)) return store.say("Track first");
     store.exported.value = null;
   }
   store.dialog.value = name;

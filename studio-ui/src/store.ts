@@ -29,6 +29,7 @@ export type ToolName =
   | "point"
   | "skeleton"
   | "color"
+  | "picture"
   | "hand";
 export type ViewMode = Style | "trails" | "pointer";
 export type Theme = "auto" | "light" | "dark";

@@ -17,6 +17,7 @@ import {
 } from "./core/view.ts";
 import { FrameCache } from "./frames.ts";
 import { MaskCache } from "./masks.ts";
+import { PictureView } from "./pictures.ts";
 import { PointerView } from "./pointerview.ts";
 import { drawShape, drawTrail, shapeOf } from "./shapes.ts";
 import * as store from "./store.ts";
@@ -43,6 +44,7 @@ export class Viewer {
   readonly masks: MaskCache;
   readonly pointer: PointerView;
   readonly color: ColorView;
+  readonly pictures: PictureView;
   #layer = document.createElement("canvas");
   #cut = document.createElement("canvas");
   #checker: CanvasPattern | null = null;
@@ -67,6 +69,7 @@ export class Viewer {
     });
     this.pointer = new PointerView(this);
     this.color = new ColorView(this);
+    this.pictures = new PictureView(this);
     this.tool = makeTool("hand", this);
     const observer = new ResizeObserver(() => this.#resize());
     observer.observe(canvas.parentElement!);
@@ -371,6 +374,7 @@ export class Viewer {
     this.#place(ctx);
     this.tool.drawUnder?.(ctx);
     ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
+    this.pictures.draw(ctx);
     const marks = store.marks.peek();
     const tracks = store.tracks.peek();
     const trails = store.viewMode.peek() === "trails";

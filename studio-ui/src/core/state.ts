@@ -1,5 +1,6 @@
 // What the server says the project is, and what follows from it. No DOM, no network.
 
+import type { Quad } from "./quad.ts";
 import { merged, named, type Stretch } from "./timeline.ts";
 import type { Point } from "./view.ts";
 
@@ -68,6 +69,14 @@ export type ColorResult = {
   reliability?: number[];
   lookAt: { first: number; last: number; reliability: number }[];
 };
+export type Texture = {
+  id: number;
+  key: string;
+  name: string;
+  frame: number;
+  quad: Quad;
+  size: [number, number];
+};
 export type Project = {
   folder: string;
   path?: string;
@@ -80,6 +89,7 @@ export type Project = {
   job: Job | null;
   settings: { quality: Quality; range: Stretch | null };
   /** Not there with a server that cannot colour. */
+  textures?: Texture[];
   color?: { references: Record<string, ColorReference>; result: ColorResult | null };
 };
 export type Recent = { path: string; name: string; when: string | number };
@@ -234,6 +244,11 @@ export function trackLabel(project: Project | null): { text: string; ready: bool
   if (stale.length === 0) return { text: "Tracked", ready: false };
   if (stale.length === 1) return { text: `Track again (${named(stale[0]!)})`, ready: true };
   return { text: `Track again (${stale.length} stretches)`, ready: true };
+}
+
+/** Whether there is anything to take away. */
+export function canExport(project: Project): boolean {
+  return Boolean(project.result || project.color?.result || project.textures?.length);
 }
 
 /** Marks for the next free name: "object 3". */

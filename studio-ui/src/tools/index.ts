@@ -4,6 +4,7 @@ import type { Viewer } from "../viewer.ts";
 import { box } from "./box.ts";
 import { brush } from "./brush.ts";
 import { colorBrush } from "./colorbrush.ts";
+import { picture } from "./picture.ts";
 import { point, skeleton } from "./points.ts";
 import { polygon } from "./polygon.ts";
 import { select } from "./select.ts";
@@ -42,6 +43,13 @@ export const TOOLS: {
     short: "Colour",
     key: "c",
     hint: "Paint. Alt-click picks a colour",
+  },
+  {
+    name: "picture",
+    label: "Move picture",
+    short: "Picture",
+    key: "x",
+    hint: "Drag a corner of the picture, or all of it",
   },
   { name: "hand", label: "Hand", key: "h", hint: "Drag to move the picture" },
 ];
@@ -90,16 +98,20 @@ export function makeTool(name: ToolName, viewer: Viewer): Tool {
       return skeleton(viewer);
     case "color":
       return colorBrush(viewer);
+    case "picture":
+      return picture(viewer);
     case "hand":
       return hand(viewer);
   }
 }
 
 /** Tools of a mode, in order. */
-export const toolsOf = (mode: "track" | "color") =>
-  TOOLS.filter(({ name }) =>
-    mode === "color" ? ["color", "hand"].includes(name) : name !== "color",
+export function toolsOf(mode: "track" | "color", pictures: boolean) {
+  const hidden = pictures ? ["color"] : ["color", "picture"];
+  return TOOLS.filter(({ name }) =>
+    mode === "color" ? name === "color" || name === "hand" : !hidden.includes(name),
   );
+}
 
 /** The tool in use: in colour mode the colour brush, whatever was in hand before. */
 export function toolInHand(): ToolName {

@@ -23,6 +23,7 @@ function why(format: Format, kinds: Set<string>, tracked: boolean): string | nul
       object: "objects",
       keypoints: "skeletons",
       color: "coloured clips",
+      texture: "placed pictures",
     };
     return `for ${format.kinds.map((kind) => names[kind] ?? `${kind}s`).join(", ")}`;
   }
@@ -63,6 +64,7 @@ export function ExportDialog() {
   const project = store.project.value!;
   const kinds = new Set<string>(project.objects.map((item) => item.kind));
   if (project.color?.result) kinds.add("color");
+  if (project.textures?.length) kinds.add("texture");
   const known = store.state.value!.app.formats;
   const videos = known.filter((format) => format.name in VIDEOS);
   const others = known.filter((format) => !(format.name in VIDEOS));

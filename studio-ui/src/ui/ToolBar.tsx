@@ -8,26 +8,30 @@ import { ColorChoice } from "./Color.tsx";
 import { Icon, type IconName } from "./icons.tsx";
 import { IconButton } from "./parts.tsx";
 
+const ICONS: Partial<Record<string, IconName>> = { color: "brush", picture: "film" };
+
 export function ToolBar() {
   return (
     <nav class="toolbar" aria-label="Tools">
-      {toolsOf(store.mode.value).map(({ name, label, short, key }) => (
-        <button
-          key={name}
-          type="button"
-          class="tool"
-          aria-label={label}
-          title={`${label} (${key.toUpperCase()})`}
-          aria-pressed={toolInHand() === name}
-          onClick={() => {
-            store.tool.value = name;
-            if (store.viewMode.value === "pointer") store.viewMode.value = "overlay";
-          }}
-        >
-          <Icon name={name === "color" ? "brush" : (name as IconName)} size={22} />
-          <span aria-hidden="true">{short ?? label}</span>
-        </button>
-      ))}
+      {toolsOf(store.mode.value, Boolean(store.project.value?.textures?.length)).map(
+        ({ name, label, short, key }) => (
+          <button
+            key={name}
+            type="button"
+            class="tool"
+            aria-label={label}
+            title={`${label} (${key.toUpperCase()})`}
+            aria-pressed={toolInHand() === name}
+            onClick={() => {
+              store.tool.value = name;
+              if (store.viewMode.value === "pointer") store.viewMode.value = "overlay";
+            }}
+          >
+            <Icon name={ICONS[name] ?? (name as IconName)} size={22} />
+            <span aria-hidden="true">{short ?? label}</span>
+          </button>
+        ),
+      )}
     </nav>
   );
 }

@@ -1,7 +1,7 @@
 import { api } from "../api.ts";
 import { colorize, stop, track } from "../commands.ts";
 import { colorLabel } from "../core/color.ts";
-import { type Quality, trackLabel } from "../core/state.ts";
+import { canExport, type Quality, trackLabel } from "../core/state.ts";
 import * as store from "../store.ts";
 import { ColorViews } from "./Color.tsx";
 import { Icon } from "./icons.tsx";
@@ -233,8 +233,8 @@ export function TopBar() {
         <button
           type="button"
           class="button"
-          disabled={!project.result && !project.color?.result}
-          title={project.result || project.color?.result ? "Export (Ctrl+E)" : "Track first"}
+          disabled={!canExport(project)}
+          title={canExport(project) ? "Export (Ctrl+E)" : "Track first"}
           onClick={() => {
             store.exported.value = null;
             store.dialog.value = "export";
