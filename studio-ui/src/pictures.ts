@@ -102,12 +102,15 @@ function drawWarped(ctx: CanvasRenderingContext2D, image: HTMLImageElement, quad
       const [a, b, c, d] = [at(u, v), at(u + step, v), at(u + step, v + step), at(u, v + step)];
       ctx.save();
       ctx.beginPath();
-      for (const [x, y] of [a, b, c, d]) ctx.lineTo(x, y);
+      const middle = at(u + step / 2, v + step / 2);
+      // Half a pixel wider than the cell, so that no seam shows.
+      for (const [x, y] of [a, b, c, d]) {
+        ctx.lineTo(x + 0.6 * Math.sign(x - middle[0]), y + 0.6 * Math.sign(y - middle[1]));
+      }
       ctx.clip();
       // The parallelogram that fits the cell best: the mean of its opposite sides.
       const across = [(b[0] - a[0] + c[0] - d[0]) / 2, (b[1] - a[1] + c[1] - d[1]) / 2] as const;
       const down = [(d[0] - a[0] + c[0] - b[0]) / 2, (d[1] - a[1] + c[1] - b[1]) / 2] as const;
-      const middle = at(u + step / 2, v + step / 2);
       const [sx, sy] = [w * step, h * step];
       ctx.setTransform(
         base.multiply(
@@ -117,7 +120,6 @@ function drawWarped(ctx: CanvasRenderingContext2D, image: HTMLImageElement, quad
           ]),
         ),
       );
-      // A little more than the cell, so that no seam shows.
       const [left, top] = [Math.max(0, u * w - 1), Math.max(0, v * h - 1)];
       const [right, bottom] = [Math.min(w, u * w + sx + 1), Math.min(h, v * h + sy + 1)];
       const [x, y] = [left - u * w, top - v * h];
