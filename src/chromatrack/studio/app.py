@@ -29,6 +29,7 @@ from chromatrack.studio.exports import preview
 from chromatrack.studio.jobs import BusyError
 from chromatrack.studio.manager import StaleError, Studio
 from chromatrack.studio.results import ids_png
+from chromatrack.studio.scrubbing import OvertakenError
 from chromatrack.studio.security import Gate
 
 STATIC = Path(__file__).parent / "static"
@@ -36,6 +37,7 @@ _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,5}")
 _COPY_BYTES = 1 << 20
 
 Index = Annotated[int, Query(ge=0, lt=2**31)]
+Known = Annotated[str | None, Query(max_length=100)]
 OptionalInt = Annotated[int | None, Query(ge=0, lt=2**62)]
 
 
@@ -80,6 +82,7 @@ def _errors(app: FastAPI) -> None:
             (BeyondEndError, 404),
             (BusyError, 409),
             (StaleError, 409),
+            (OvertakenError, 409),
             (OutputError, 507),
             (WorkerError, 503),
         ):
@@ -135,9 +138,17 @@ def _pictures(app: FastAPI, studio: Studio) -> None:
         return Response(content, media_type=kind, headers=headers)
 
     @app.get("/api/state")
-    async def state() -> Response:
+    async def state(times: Known = None, result: Known = None) -> Response:
+        """All that the page shows.
+
+        times, result: the keys of what the page has already (`project.video.timesKey`,
+        `project.result.key`): then `video.times`, or the result's `cuts`, `reliability` and
+        `present`, are left out.
+        """
+        given = {"times": times, "result": result}
+        known = {name: key for name, key in given.items() if key}
         async with studio.lock:
-            content = await asyncio.to_thread(_state_text, studio)
+            content = await asyncio.to_thread(_state_text, studio, known)
         return Response(content, media_type="application/json")
 
     @app.get("/api/frames/{index}")
@@ -145,13 +156,28 @@ def _pictures(app: FastAPI, studio: Studio) -> None:
         request: Request,
         index: int,
         width: Annotated[int | None, Query(ge=1, le=8192)] = None,
-        v: Annotated[str | None, Query(max_length=100)] = None,
+        v: Known = None,
+        tab: Annotated[str, Query(max_length=40)] = "",
+        seq: OptionalInt = None,
+        rough: bool = False,
     ) -> Response:
+        """A frame as JPEG, exactly the one that is asked for.
+
+        width: at least so many pixels. v: names the video, so that the answer may be kept.
+        tab, seq: of the requests of one tab, numbered upward, only the newest is answered: one that
+        another overtook before its turn gets 409. rough: a frame near it will do, if that is
+        quicker; the header x-frame says which one it is.
+        """
         if not 0 <= index < 2**31:
             raise HTTPException(404, f"there is no frame {index}")
-        content = await studio.frame(index, width)
+        turn = None if seq is None else (tab, seq)
+        shown, content = await studio.frame(index, width, rough=rough, turn=turn)
         # Without a name for the video in the address it might be another's by then.
-        return cached(request, content, "image/jpeg", seconds=3600 if v else 0)
+        answer = cached(request, content, "image/jpeg", seconds=3600 if v and not rough else 0)
+        answer.headers["x-frame"] = str(shown)
+        if rough:
+            answer.headers["cache-control"] = "no-store"
+        return answer
 
     @app.get("/api/masks/{index}")
     async def mask(
@@ -192,12 +218,12 @@ def _pictures(app: FastAPI, studio: Studio) -> None:
         return Response(content, media_type="image/png", headers={"cache-control": "no-store"})
 
 
-def _state_text(studio: Studio) -> bytes:
+def _state_text(studio: Studio, known: dict[str, str]) -> bytes:
     import json
 
     from chromatrack.json_text import strict
 
-    return json.dumps(strict(studio.state()), separators=(",", ":"), allow_nan=False).encode()
+    return json.dumps(strict(studio.state(known)), separators=(",", ":"), allow_nan=False).encode()
 
 
 def _projects(app: FastAPI, studio: Studio) -> None:

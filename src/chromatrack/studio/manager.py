@@ -7,8 +7,9 @@ workers, or in a thread.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,16 @@ from chromatrack.studio.marks import Difference, difference, said_by_document
 from chromatrack.studio.opening import OpenVideo, missing_video, project_of
 from chromatrack.studio.results import SavedRun, ids_png, mask_file_png, read_run, stamp
 from chromatrack.studio.run_documents import document_of_run
+from chromatrack.studio.scrubbing import Glances, Turn, Turns
 from chromatrack.studio.store import Project, find_video, video_reference
 from chromatrack.studio.workers import Worker
 
 
 class StaleError(ChromatrackError):
     """A mask was painted on a state that is no longer so."""
+
+
+_KEPT_BY_CLIENT = ("cuts", "reliability", "present")  # of a result that it has already
 
 
 class Studio:
@@ -52,6 +57,8 @@ class Studio:
         self._stale: tuple[int, Difference | None] = (-1, None)
         self._painted: dict[int, int] = {}
         self._token = 0
+        self._knows_table: tuple[int | None, Path] | None = None
+        self._turns, self._glances = Turns(), Glances(self._glance)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.decoder = self._worker("decoder", decoder.main)
         self.model = self._worker("model", model_worker.main)
@@ -99,6 +106,7 @@ class Studio:
 
     def _on_news(self, told: News) -> None:
         if told["type"] == "times" and told["token"] == self._token and self.video is not None:
+            self.video.table = told["table"]
             if self.video.times is None:
                 self.video.times = told["times"]
                 self.video.frames = len(told["times"])
@@ -235,20 +243,23 @@ class Studio:
 
     # -- state ---------------------------------------------------------------------------------
 
-    def state(self) -> dict[str, Any]:
-        """All that a client shows."""
+    def state(self, known: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """All that a client shows.
+
+        known: keys of what it has already ("times", "result"), which is then left out.
+        """
         return {
             "revision": self.revision,
             "app": {"version": __version__, "formats": all_formats()},
-            "project": None if self.project is None else self._project_state(),
+            "project": None if self.project is None else self._project_state(known or {}),
             "recent": self.library.recent(),
             "demo": True,
         }
 
-    def _project_state(self) -> dict[str, Any]:
+    def _project_state(self, known: Mapping[str, str]) -> dict[str, Any]:
         project, video = self.opened()
         document = project.document
-        times = video.times or [round(n / video.fps, 4) for n in range(video.frames)]
+        times_key, times = video.told_times()
         marks = {
             frame: {
                 "objects": [int(number) for number in marks["objects"]],
@@ -266,13 +277,15 @@ class Studio:
                 "height": video.size[0],
                 "frames": video.frames,
                 "fps": round(video.fps, 4),
-                "times": [round(seconds, 4) for seconds in times],
+                "timesKey": times_key,
+                **({} if known.get("times") == times_key else {"times": times}),
+                "exact": video.is_exact,
                 "hasAudio": video.has_audio,
                 "missing": video.path is None,
             },
             "objects": document["objects"],
             "marks": marks,
-            "result": self._result_state(document),
+            "result": self._result_state(document, known.get("result")),
             "undo": {
                 "undo": project.done[-1]["do"] if project.done else None,
                 "redo": project.undone[-1]["do"] if project.undone else None,
@@ -281,19 +294,19 @@ class Studio:
             "settings": document["settings"],
         }
 
-    def _result_state(self, document: Document) -> dict[str, Any] | None:
+    def _result_state(self, document: Document, known: str | None) -> dict[str, Any] | None:
         if self.run is None:
             return None
         stale = [list(one) for one in self.news_of_marks(self.run, document).stale]
-        known = {one["key"] for one in document["objects"]}
-        told = self.run.summary
-        return told | {
-            "stale": stale,
-            **{
-                what: {key: values for key, values in told[what].items() if key in known}
-                for what in ("reliability", "present")
-            },
-        }
+        keys = {one["key"] for one in document["objects"]}
+        key = f"{self._stamp}-{','.join(sorted(keys))}"
+        key = hashlib.sha256(key.encode()).hexdigest()[:16]
+        told = self.run.summary | {"stale": stale, "key": key}
+        for what in ("reliability", "present"):
+            told[what] = {name: rows for name, rows in told[what].items() if name in keys}
+        if known == key:
+            told = {name: told[name] for name in told if name not in _KEPT_BY_CLIENT}
+        return told
 
     def news_of_marks(self, run: SavedRun, document: Document) -> Difference:
         """What is marked that the run does not know."""
@@ -343,14 +356,34 @@ class Studio:
 
     # -- pictures ------------------------------------------------------------------------------
 
-    async def frame(self, index: int, width: int | None) -> bytes:
-        """A frame as JPEG."""
-        self.watched()
-        try:
-            return await self.ask(self.decoder, "frame", index=index, width=width)
-        except WorkerError:  # it starts anew
-            await self._reopen()
-            return await self.ask(self.decoder, "frame", index=index, width=width)
+    async def frame(
+        self, index: int, width: int | None, *, rough: bool = False, turn: Turn | None = None
+    ) -> tuple[int, bytes]:
+        """(number, JPEG) of a frame; rough: or of one near it, if that is quicker.
+
+        Raises:
+            OvertakenError: a newer request of the same tab came before its `turn`.
+        """
+        _, _, path = self.watched()
+        async with self._turns.of(turn):
+            given = {"index": index, "width": width, "rough": rough}
+            try:
+                found = await self.ask(self.decoder, "frame", **given)
+            except WorkerError:  # it starts anew
+                await self._reopen()
+                found = await self.ask(self.decoder, "frame", **given)
+        if not rough:
+            self._glances.shown(path, index)
+        return found
+
+    async def _glance(self, path: Path, index: int) -> None:
+        """Have the model look at a frame before it is asked about it, if nothing else is done."""
+        video = self.video
+        if self.jobs.job is None and video is not None and video.path == path and video.is_exact:
+            who = self.model.pid, path
+            table = None if who == self._knows_table else video.table
+            await self.ask(self.model, "glance", video=str(path), frame=index, table=table)
+            self._knows_table = who
 
     async def select(self, given: ask.Select) -> np.ndarray:
         """`(H, W)` bool: what is meant by clicks inside and outside of it."""

@@ -28,6 +28,7 @@ def main(channel: Channel) -> None:
             "ping": model.ping,
             "track": model.track,
             "export": model.export,
+            "glance": model.glance,
             "select": model.select,
             "point": model.point,
             "close": model.close,
@@ -204,6 +205,17 @@ class Model:
             self.close()
             self._look = name, FrameLooks(self._tracker("normal").embedder, video)
         return self._look[1]
+
+    def glance(self, *, video: Source, frame: int, table: Any = None) -> None:  # noqa: ANN401
+        """Look at a frame that is shown, so that what is asked of it next is known already.
+
+        table: where the video's frames are (`PacketTable`), as another process found them.
+        """
+        from chromatrack.video.picture_order import remember_table
+
+        if table is not None:
+            remember_table(str(video), table)
+        self._looker(video).look(frame)
 
     def select(
         self,
