@@ -128,7 +128,11 @@ def test_only_the_span_between_its_neighbours_is_done_again(
     )
     assert [(s.left, s.right, s.first, s.last) for s in done.spans] == [(4, 13, 5, 12)]
     assert done.frames_recomputed == 8 and done.frames_tracked == 2 * 9
-    assert seen[7] == ("correct", 8, 8) and seen[-1] == ("draw", FRAMES, FRAMES)
+    assert (
+        seen[7] == ("backward", 8, 8)
+        and seen[15] == ("correct", 8, 8)
+        and seen[-1] == ("draw", FRAMES, FRAMES)
+    )
     after = contents(folder)
     for index in [*range(5), 13]:
         name = f"masks/{index:05d}.png"

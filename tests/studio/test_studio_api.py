@@ -297,3 +297,32 @@ def test_an_upload_that_is_no_video_leaves_nothing(client):
     sent = client.post("/api/upload", files={"file": ("a.mp4", b"no video")})
     assert sent.status_code == 422 and "video" in sent.json()["error"]
     assert sorted(client.studio.library.home.iterdir()) == before
+
+
+def test_stopping_a_correction_keeps_its_frames_and_track_goes_on_with_the_rest(opened, clip):
+    _, truth = clip
+    for number in (1, 2):
+        do(opened, type="add", kind="object")
+        mask = png_of(truth[0].mask == number)
+        do(opened, type="mask", id=number, frame=0, png=mask)
+    opened.post("/api/track")
+    assert wait_for_job(opened)["result"]["end"] == FRAMES
+    do(opened, type="mask", id=1, frame=FRAMES - 1, png=png_of(truth[FRAMES - 1].mask == 1))
+    result = project_of(opened)["result"]
+    assert result["staleOf"] == {"object:1": [[1, FRAMES]]}
+    with events(opened) as ws:
+        opened.post("/api/track")
+        while (told := ws.receive_json())["type"] != "progress" or told["stage"] != "correct":
+            pass
+        opened.post("/api/stop")
+        while (told := ws.receive_json())["type"] not in ("done", "stopped", "failed"):
+            pass
+    result = wait_for_job(opened)["result"]
+    assert told["type"] == "stopped" and "frames corrected" in told["message"], told
+    ((begin, end),) = result["stale"]
+    assert 1 < begin < end == FRAMES and result["staleOf"] == {"object:1": [[begin, end]]}
+    opened.post("/api/track")
+    result = wait_for_job(opened)["result"]
+    assert result["stale"] == [] and result["staleOf"] == {}
+    last = pixels_of(opened.get(f"/api/masks/{FRAMES - 1}"))
+    assert ((last == 1) == (truth[FRAMES - 1].mask == 1)).all()

@@ -24,8 +24,9 @@ from starlette.websockets import WebSocketDisconnect
 from chromatrack import __version__
 from chromatrack.errors import BeyondEndError, ChromatrackError, OutputError, WorkerError
 from chromatrack.studio import requests as ask
+from chromatrack.studio.color_routes import add_color_routes
 from chromatrack.studio.demo_clip import write_demo
-from chromatrack.studio.exports import preview
+from chromatrack.studio.exports import COLORED, preview
 from chromatrack.studio.jobs import BusyError
 from chromatrack.studio.manager import StaleError, Studio
 from chromatrack.studio.results import ids_png
@@ -65,6 +66,7 @@ def make_app(studio: Studio, *, token: str, port: int) -> ASGIApp:
     _pictures(app, studio)
     _projects(app, studio)
     _work(app, studio)
+    add_color_routes(app, studio)
     _events(app, studio)
     app.state.studio = studio
     return Gate(app, token=token, port=port)
@@ -138,14 +140,14 @@ def _pictures(app: FastAPI, studio: Studio) -> None:
         return Response(content, media_type=kind, headers=headers)
 
     @app.get("/api/state")
-    async def state(times: Known = None, result: Known = None) -> Response:
+    async def state(times: Known = None, result: Known = None, color: Known = None) -> Response:
         """All that the page shows.
 
-        times, result: the keys of what the page has already (`project.video.timesKey`,
-        `project.result.key`): then `video.times`, or the result's `cuts`, `reliability` and
-        `present`, are left out.
+        times, result, color: the keys of what the page has already (`project.video.timesKey`,
+        `project.result.key`, `project.color.result.key`): then `video.times`, the result's `cuts`,
+        `reliability` and `present`, or the colours' `reliability`, are left out.
         """
-        given = {"times": times, "result": result}
+        given = {"times": times, "result": result, "color": color}
         known = {name: key for name, key in given.items() if key}
         async with studio.lock:
             content = await asyncio.to_thread(_state_text, studio, known)
@@ -312,7 +314,7 @@ def _work(app: FastAPI, studio: Studio) -> None:
     @app.post("/api/export", status_code=202)
     async def export(given: ask.Export) -> dict[str, Any]:
         async with studio.lock:
-            studio.jobs.export(given.format, given.startNumber)
+            studio.jobs.export(given.format, given.startNumber, given.saturation)
         return {"revision": studio.revision}
 
     @app.get("/api/exports/{name}")
@@ -333,6 +335,8 @@ def _work(app: FastAPI, studio: Studio) -> None:
         format: Annotated[str, Query(max_length=40)],
         startNumber: OptionalInt = None,
     ) -> Response:
+        if format == COLORED:
+            return Response(await studio.colors.preview(), media_type="image/jpeg")
         found = await asyncio.to_thread(_preview, studio, format, startNumber)
         if isinstance(found, dict):
             return JSONResponse(found)

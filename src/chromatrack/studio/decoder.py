@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -50,7 +51,13 @@ def main(channel: Channel) -> None:
     """Answer the server."""
     decoder = Decoder(channel)
     channel.serve(
-        {"open": decoder.open, "frame": decoder.frame, "close": decoder.close, "ping": _pong},
+        {
+            "open": decoder.open,
+            "frame": decoder.frame,
+            "colored": decoder.colored,
+            "close": decoder.close,
+            "ping": _pong,
+        },
         decoder.look_ahead,
     )
 
@@ -152,9 +159,7 @@ class Decoder:
         reader = self._reader
         if reader is None:
             raise InputError("no video is open; open one")
-        own = reader.info.width
-        shown = next((w for w in WIDTHS if w >= (width or own)), WIDTHS[-1])
-        shown = min(own, shown)
+        shown = self._width(reader, width)
         try:
             if rough and (index, shown) not in self._made:
                 reader.know(self._known)
@@ -162,6 +167,31 @@ class Decoder:
             return index, self._exact_frame(reader, index, shown)
         finally:
             self._shown.set()
+
+    def colored(
+        self, *, index: int, width: int | None, picture: str, view: str, saturation: float
+    ) -> bytes:
+        """A frame in the colours of a picture of them (`color_store`), as JPEG.
+
+        view: "color", or how strong ("saturation") or how sure ("confidence") they are.
+
+        Raises:
+            As `frame`; InputError where the picture is damaged.
+        """
+        from chromatrack.studio.color_views import color_view
+
+        reader = self._reader
+        if reader is None:
+            raise InputError("no video is open; open one")
+        reader.know(self._known)
+        shown = self._width(reader, width)
+        rgb = reader.read(index, size=self._size(shown))
+        return _encoded(color_view(rgb, Path(picture), view, saturation))
+
+    def _width(self, reader: FrameReader, width: int | None) -> int:
+        own = reader.info.width
+        shown = next((w for w in WIDTHS if w >= (width or own)), WIDTHS[-1])
+        return min(own, shown)
 
     def _near_frame(self, reader: FrameReader, index: int, shown: int) -> tuple[int, bytes]:
         self._ahead = iter(())

@@ -7,7 +7,6 @@ workers, or in a thread.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -21,6 +20,7 @@ from chromatrack.errors import ChromatrackError, InputError, WorkerError
 from chromatrack.studio import decoder, model_worker
 from chromatrack.studio import requests as ask
 from chromatrack.studio.actions import Applied, apply
+from chromatrack.studio.color_desk import ColorDesk
 from chromatrack.studio.document import Document
 from chromatrack.studio.events import Hub, News
 from chromatrack.studio.exports import all_formats
@@ -28,7 +28,14 @@ from chromatrack.studio.jobs import BusyError, Jobs
 from chromatrack.studio.library import Library, kind_of
 from chromatrack.studio.marks import Difference, difference, said_by_document
 from chromatrack.studio.opening import OpenVideo, missing_video, project_of
-from chromatrack.studio.results import SavedRun, ids_png, mask_file_png, read_run, stamp
+from chromatrack.studio.results import (
+    SavedRun,
+    ids_png,
+    mask_file_png,
+    read_run,
+    result_state,
+    stamp,
+)
 from chromatrack.studio.run_documents import document_of_run
 from chromatrack.studio.scrubbing import Glances, Turn, Turns
 from chromatrack.studio.store import Project, find_video, video_reference
@@ -37,9 +44,6 @@ from chromatrack.studio.workers import Worker
 
 class StaleError(ChromatrackError):
     """A mask was painted on a state that is no longer so."""
-
-
-_KEPT_BY_CLIENT = ("cuts", "reliability", "present")  # of a result that it has already
 
 
 class Studio:
@@ -53,6 +57,7 @@ class Studio:
         self.video: OpenVideo | None = None
         self.run: SavedRun | None = None
         self.jobs = Jobs(self)
+        self.colors = ColorDesk(self)
         self._stamp: tuple[int, int] | None = None
         self._stale: tuple[int, Difference | None] = (-1, None)
         self._painted: dict[int, int] = {}
@@ -201,6 +206,7 @@ class Studio:
         self.project, self.video = project, opened
         self.run, self._stamp, self._painted = None, None, {}
         self.jobs.forget()
+        await asyncio.to_thread(self.colors.take, folder)
         await self.read_results()
 
     async def close(self) -> int:
@@ -246,7 +252,7 @@ class Studio:
     def state(self, known: Mapping[str, str] | None = None) -> dict[str, Any]:
         """All that a client shows.
 
-        known: keys of what it has already ("times", "result"), which is then left out.
+        known: keys of what it has already ("times", "result", "color"), which is then left out.
         """
         return {
             "revision": self.revision,
@@ -286,6 +292,7 @@ class Studio:
             "objects": document["objects"],
             "marks": marks,
             "result": self._result_state(document, known.get("result")),
+            "color": self.colors.state(known.get("color")),
             "undo": {
                 "undo": project.done[-1]["do"] if project.done else None,
                 "redo": project.undone[-1]["do"] if project.undone else None,
@@ -297,22 +304,17 @@ class Studio:
     def _result_state(self, document: Document, known: str | None) -> dict[str, Any] | None:
         if self.run is None:
             return None
-        stale = [list(one) for one in self.news_of_marks(self.run, document).stale]
+        news = self.news_of_marks(self.run, document)
         keys = {one["key"] for one in document["objects"]}
-        key = f"{self._stamp}-{','.join(sorted(keys))}"
-        key = hashlib.sha256(key.encode()).hexdigest()[:16]
-        told = self.run.summary | {"stale": stale, "key": key}
-        for what in ("reliability", "present"):
-            told[what] = {name: rows for name, rows in told[what].items() if name in keys}
-        if known == key:
-            told = {name: told[name] for name in told if name not in _KEPT_BY_CLIENT}
-        return told
+        return result_state(self.run, keys, news, written=str(self._stamp), known=known)
 
     def news_of_marks(self, run: SavedRun, document: Document) -> Difference:
         """What is marked that the run does not know."""
         if self._stale[0] != self.revision or self._stale[1] is None:
             said = said_by_document(document)
-            found = difference(run.said, said, first=run.first, after=run.after)
+            found = difference(
+                run.said, said, first=run.first, after=run.after, unfinished=run.unfinished
+            )
             self._stale = (self.revision, found)
         assert self._stale[1] is not None
         return self._stale[1]

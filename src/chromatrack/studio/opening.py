@@ -44,10 +44,8 @@ class OpenVideo:
         """Seconds of every frame as the client is told, and the key by which it knows them."""
         times = self._rounded if self.is_exact else self._guessed
         end = times[-1] if times else 0
-        return (
-            f"{'exact' if self.is_exact else 'guess'}-{len(times)}-{end:g}-{crc32(str(self.path).encode()):x}",
-            times,
-        )
+        kind = "exact" if self.is_exact else "guess"
+        return f"{kind}-{len(times)}-{end:g}-{crc32(str(self.path).encode()):x}", times
 
 
 def project_of(folder: Path, reference: dict[str, Any], name: str | None) -> Project:

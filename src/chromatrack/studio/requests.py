@@ -122,8 +122,55 @@ class Settings(BaseModel):
     range: tuple[Index, Index] | None = None
 
 
+Color = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
+
+
+class ColorStill(BaseModel):
+    """A coloured picture of a frame, in base64 (PNG, JPEG or WebP); it is fitted to the frame."""
+
+    type: Literal["colorStill"]
+    frame: Index
+    png: Annotated[str, Field(max_length=LONGEST_PNG)]
+
+
+class Stroke(BaseModel):
+    """A line of one colour; radius and points in px of the frame."""
+
+    color: Color
+    radius: Annotated[float, Field(allow_inf_nan=False, ge=0.5, le=2000)]
+    points: Annotated[list[XY], Field(min_length=1, max_length=2000)]
+
+
+class ColorStrokes(BaseModel):
+    """All strokes of colour on a frame; none takes them away."""
+
+    type: Literal["colorStrokes"]
+    frame: Index
+    strokes: Annotated[list[Stroke], Field(max_length=500)]
+
+
+class ColorClear(BaseModel):
+    """No colours given on a frame."""
+
+    type: Literal["colorClear"]
+    frame: Index
+
+
 Action = Annotated[
-    Add | Change | Remove | Merge | Mask | Point | Box | Joint | Gone | Clear | Settings,
+    Add
+    | Change
+    | Remove
+    | Merge
+    | Mask
+    | Point
+    | Box
+    | Joint
+    | Gone
+    | Clear
+    | Settings
+    | ColorStill
+    | ColorStrokes
+    | ColorClear,
     Field(discriminator="type"),
 ]
 
@@ -144,10 +191,24 @@ class Track(BaseModel):
     to: Index | None = None
 
 
+class Batch(BaseModel):
+    """Other videos to be worked on as this one; a manifest of `chromatrack batch` is written."""
+
+    videos: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=4096)]],
+        Field(min_length=1, max_length=1000),
+    ]
+    format: Literal["csv", "jsonl"] = "csv"
+
+
 class Export(BaseModel):
-    """A format of `chromatrack export`, or overlay or cutout."""
+    """A format of `chromatrack export`, or overlay, cutout or coloured.
+
+    saturation: of the coloured video; 1: as it was found.
+    """
 
     format: Annotated[str, Field(max_length=40)]
+    saturation: Annotated[float, Field(allow_inf_nan=False, ge=0, le=2)] = 1.0
     startNumber: Index | None = None
 
 
