@@ -191,7 +191,10 @@ def read_png(text: str, size: tuple[int, int]) -> np.ndarray:
             return np.asarray(pixels) > 0
     except (binascii.Error, UnidentifiedImageError) as error:
         raise InputError(f"png: expected a PNG in base64 ({str(error)[:60]})") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        text = f"png: expected the video's {width}x{height} pixels, got many more"
+        raise InputError(text) from error
+    except (OSError, SyntaxError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"png: is damaged ({str(error)[:60]})") from error

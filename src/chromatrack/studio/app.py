@@ -311,6 +311,22 @@ def _work(app: FastAPI, studio: Studio) -> None:
         studio.jobs.stop()
         return {"revision": studio.revision}
 
+    @app.post("/api/copy-video", status_code=202)
+    async def copy() -> dict[str, Any]:
+        """Copy the video into the project's folder; progress comes as events of job "copy"."""
+        async with studio.lock:
+            studio.jobs.copy()
+        return {"revision": studio.revision}
+
+    @app.post("/api/batch")
+    async def batch(given: ask.Batch) -> dict[str, Any]:
+        """Write a manifest of `chromatrack batch` that does the same to other videos.
+
+        The answer: its path, where to fetch it, its first lines, the command, what is left out.
+        """
+        async with studio.lock:
+            return await studio.colors.batch(given, studio.jobs)
+
     @app.post("/api/export", status_code=202)
     async def export(given: ask.Export) -> dict[str, Any]:
         async with studio.lock:

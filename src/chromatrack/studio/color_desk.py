@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from chromatrack.errors import InputError
+from chromatrack.studio import requests as ask
+from chromatrack.studio.batch_hook import write_batch
 from chromatrack.studio.color_marks import references, references_key
 from chromatrack.studio.color_store import Colors
+from chromatrack.studio.jobs import Jobs
 from chromatrack.studio.store import Project
 from chromatrack.studio.workers import Worker
 
@@ -97,6 +101,20 @@ class ColorDesk:
             frame=frame,
             given=given,
         )
+
+    async def batch(self, given: ask.Batch, jobs: Jobs) -> dict[str, Any]:
+        """Write a manifest for other videos, the project's references with it."""
+        project, _ = self._studio.opened()
+        pictures = {f: await self.reference(f) for f in references(project.document)}
+        told = await asyncio.to_thread(
+            write_batch,
+            project.folder,
+            project.document,
+            given.videos,
+            pictures,
+            kind=given.format,
+        )
+        return told | {"download": jobs.exported(Path(told["path"]))}
 
     async def suggest(self) -> dict[str, Any]:
         """Which frame to colour next."""

@@ -25,6 +25,9 @@ WIDTHS = (160, 320, 480, 640, 960, 1280, 1920, 2560, 3840)
 MOST_PIXELS = 1 << 26
 """Of a video's frame."""
 
+MOST_SECONDS = 6 * 3600
+"""Of a video."""
+
 _CACHE_BYTES = 192 << 20
 _AHEAD = 8  # frames that are made before they are asked for
 _QUALITY = 88
@@ -107,6 +110,12 @@ class Decoder:
             raise InputError(
                 f"{info.path}: expected frames of at most {MOST_PIXELS >> 20} megapixels, got "
                 f"{info.width}x{info.height}"
+            )
+        if (info.duration_seconds or 0) > MOST_SECONDS:
+            reader.close()
+            raise InputError(
+                f"{info.path}: expected at most {MOST_SECONDS // 3600} hours, got "
+                f"{(info.duration_seconds or 0) / 3600:.1f}; cut it into parts"
             )
         self.close()
         self._reader = reader

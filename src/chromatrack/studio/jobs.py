@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import threading
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from chromatrack.studio.exports import COLORED, export_path
 from chromatrack.studio.marks import Difference, said_by_document, thing_of
 from chromatrack.studio.results import OTHER, SavedRun
 from chromatrack.studio.store import Project
+from chromatrack.studio.video_copy import copy_target, copy_video
 from chromatrack.studio.workers import StoppedJob, Worker
 
 
@@ -78,6 +80,7 @@ class Jobs:
         self._studio = studio
         self.job: Job | None = None
         self.exports: dict[str, Path] = {}
+        self._stopped = threading.Event()
         self._task: asyncio.Task[None] | None = None
 
     def forget(self) -> None:
@@ -148,8 +151,38 @@ class Jobs:
 
     def stop(self) -> None:
         """Ask for the end of the job; what it has done is kept."""
-        if self.job is not None:
+        self._stopped.set()
+        if self.job is not None and self.job.kind != "copy":
             self._studio.model.stop()
+
+    def copy(self) -> None:
+        """Begin to copy the video into the project's folder. Raises InputError."""
+        self.check_free()
+        project, _, path = self._studio.watched()
+        target = copy_target(project.folder, path, project.document["video"]["name"])
+        job, loop = Job("copy", "Copying"), asyncio.get_running_loop()
+        self._stopped.clear()
+
+        def tell(done: int, total: int) -> None:
+            told = {"done": done, "total": total, "frame": None, "message": "Copying"}
+            news = {"type": "progress", "job": "copy", "stage": "copy", **told}
+            loop.call_soon_threadsafe(self.on_progress, news)
+
+        async def work() -> dict[str, Any]:
+            done = await asyncio.to_thread(
+                copy_video, path, target, stopped=self._stopped, tell=tell
+            )
+            if not done:
+                raise StoppedJob("Stopped: nothing was copied")
+            return {"message": f"{target.name} is in the project's folder"}
+
+        self._begin(job, work())
+
+    def exported(self, path: Path) -> str:
+        """The address by which an exported file is fetched."""
+        name = secrets.token_hex(8)
+        self.exports[name] = path
+        return f"/api/exports/{name}"
 
     def check_free(self) -> None:
         """Raises BusyError while something is under way."""
@@ -167,9 +200,7 @@ class Jobs:
             done = await work
             told = {"type": "done", "kind": job.kind, **done}
             if "path" in done:
-                name = secrets.token_hex(8)
-                self.exports[name] = Path(done["path"])
-                told["download"] = f"/api/exports/{name}"
+                told["download"] = self.exported(Path(done["path"]))
         except StoppedJob as stopped:
             told = {"type": "stopped", "kind": job.kind, "message": str(stopped)}
         except ChromatrackError as error:

@@ -288,6 +288,7 @@ class Studio:
                 "exact": video.is_exact,
                 "hasAudio": video.has_audio,
                 "missing": video.path is None,
+                "copied": (project.folder / Path(document["video"]["name"]).name).exists(),
             },
             "objects": document["objects"],
             "marks": marks,
