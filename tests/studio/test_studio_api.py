@@ -106,7 +106,8 @@ def test_a_mask_painted_on_an_older_state_is_refused(opened, clip):
     old = opened.get("/api/state").json()["revision"]
     mask = png_of(clip[1][0].mask == 1)
     do(opened, type="mask", id=1, frame=0, png=mask, revision=old)
-    late = {"type": "mask", "id": 1, "frame": 0, "png": mask, "revision": old}
+    other = png_of(clip[1][0].mask == 2)
+    late = {"type": "mask", "id": 1, "frame": 0, "png": other, "revision": old}
     refused = opened.post("/api/actions", json=late)
     assert refused.status_code == 409 and refused.json()["revision"] > old
     do(opened, type="mask", id=1, frame=1, png=mask, revision=old)  # another frame

@@ -98,12 +98,13 @@ def count_steps(spans: Iterable[FrameSpan], merged: Marks, direction: Direction)
 class SpanRun:
     """The passes over one span. steps: how many frames were labelled.
 
-    on_backward: called with how many frames of the backward pass, which comes first, are done.
+    on_backward: called with how many frames of the backward pass, which comes first, are done, and
+    with how many it has.
     """
 
     run: TrackerRun
     span: FrameSpan
-    on_backward: Callable[[int], None] = field(default=lambda _: None)
+    on_backward: Callable[[int, int], None] = field(default=lambda *_: None)
     steps: int = 0
 
     def frames(self, direction: Direction) -> Iterator[TrackedFrame]:
@@ -148,7 +149,7 @@ class SpanRun:
             frames = list(read_frames(self.run.video, start=begin, end=after))
             for given in self.run.inputs(reversed(frames)):
                 spool.put(given.index, self._step(way, given))
-                self.on_backward(top - given.index + 1)
+                self.on_backward(top - given.index + 1, top - self.span.first + 1)
         return spool
 
     def _step(self, way: DirectedPass, frame: Input) -> FrameReading:

@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -277,7 +278,7 @@ def _track_again(
     """
     some = replace(run, marks=run.marks.restricted_to(span.labels))
     total = span.last - span.first + 1
-    again = SpanRun(some, span, lambda count: tell("backward", count, total))
+    again = SpanRun(some, span, partial(tell, "backward"))
     for count, frame in enumerate(again.frames(direction), start=1):
         book.take(frame, span.labels)
         reached[span] = frame.index

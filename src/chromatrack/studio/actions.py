@@ -31,7 +31,7 @@ class Applied:
     key: str | None = None
 
 
-def apply(project: Project, action: ask.Action, *, size: tuple[int, int], frames: int) -> Applied:
+def apply(project: Project, action: ask.Action, size: tuple[int, int], frames: int) -> Applied:
     """What an action makes of a project's document, which stays as it is.
 
     Args:

@@ -239,13 +239,13 @@ def _projects(app: FastAPI, studio: Studio) -> None:
         return JSONResponse({"revision": revision} | ({} if key is None else {"key": key}))
 
     @app.post("/api/undo")
-    async def undo() -> dict[str, Any]:
-        revision, label = await studio.turn("undo")
+    async def undo(given: ask.Seen | None = None) -> dict[str, Any]:
+        revision, label = await studio.turn("undo", given.revision if given else None)
         return {"revision": revision, "label": label}
 
     @app.post("/api/redo")
-    async def redo() -> dict[str, Any]:
-        revision, label = await studio.turn("redo")
+    async def redo(given: ask.Seen | None = None) -> dict[str, Any]:
+        revision, label = await studio.turn("redo", given.revision if given else None)
         return {"revision": revision, "label": label}
 
     @app.post("/api/open")

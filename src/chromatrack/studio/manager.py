@@ -19,8 +19,9 @@ from chromatrack import __version__
 from chromatrack.errors import ChromatrackError, InputError, WorkerError
 from chromatrack.studio import decoder, model_worker
 from chromatrack.studio import requests as ask
-from chromatrack.studio.actions import Applied, apply
+from chromatrack.studio.actions import apply
 from chromatrack.studio.color_desk import ColorDesk
+from chromatrack.studio.conflicts import Changes, touched
 from chromatrack.studio.document import Document
 from chromatrack.studio.events import Hub, News
 from chromatrack.studio.exports import all_formats
@@ -60,7 +61,7 @@ class Studio:
         self.colors = ColorDesk(self)
         self._stamp: tuple[int, int] | None = None
         self._stale: tuple[int, Difference | None] = (-1, None)
-        self._painted: dict[int, int] = {}
+        self._changes = Changes()
         self._token = 0
         self._knows_table: tuple[int | None, Path] | None = None
         self._turns, self._glances = Turns(), Glances(self._glance)
@@ -204,7 +205,7 @@ class Studio:
         if self.project is not None:
             self.project.close()
         self.project, self.video = project, opened
-        self.run, self._stamp, self._painted = None, None, {}
+        self.run, self._stamp, self._changes = None, None, Changes()
         self.jobs.forget()
         await asyncio.to_thread(self.colors.take, folder)
         await self.read_results()
@@ -326,35 +327,41 @@ class Studio:
         """Do one action; (revision, key of what was added).
 
         Raises:
-            InputError: it does not fit. StaleError: the mask was painted on an older state.
+            InputError: it does not fit. StaleError: it is about what was changed elsewhere after
+                the state that it was made on.
         """
         async with self.lock:
             project, video = self.opened()
-            if isinstance(action, ask.Mask) and action.revision is not None:
-                painted = self._painted.get(action.frame, 0)
-                if action.revision < painted:
-                    raise StaleError(f"frame {action.frame} was painted elsewhere meanwhile")
-            done = await asyncio.to_thread(_do, project, action, video.size, video.frames)
+            before, seen = project.document, action.revision
+            key = getattr(action, "key", None)
+            if key is not None and seen is not None and self._changes.is_gone(before, key, seen):
+                raise StaleError("this object was removed in another tab meanwhile")
+            done = await asyncio.to_thread(apply, project, action, video.size, video.frames)
+            if seen is not None:
+                other = self._changes.unseen(touched(before, done.document), seen)
+                if other is not None:
+                    raise StaleError(f"{other}: was changed in another tab meanwhile; look again")
+            await asyncio.to_thread(project.do, done.document, done.label)
             revision = self.changed()
-            if isinstance(action, ask.Mask):
-                self._painted[action.frame] = revision
-            elif isinstance(action, ask.Merge):
-                self._painted = {int(frame): revision for frame in project.document["marks"]}
+            self._changes.note(before, project.document, revision)
             return revision, done.key
 
-    async def turn(self, way: str) -> tuple[int, str]:
-        """Undo or redo; (revision, what). Raises InputError where there is nothing."""
+    async def turn(self, way: str, seen: int | None = None) -> tuple[int, str]:
+        """Undo or redo; (revision, what).
+
+        Raises:
+            InputError: there is nothing. StaleError: something was done after the revision `seen`.
+        """
         async with self.lock:
             project, _ = self.opened()
-            before = project.document["marks"]
+            if seen is not None and seen < self._changes.newest:
+                raise StaleError(f"something was done in another tab meanwhile; {way} again?")
+            before = project.document
             label = await asyncio.to_thread(project.undo if way == "undo" else project.redo)
             if label is None:
                 raise InputError(f"{way}: there is nothing to {way}")
             revision = self.changed()
-            after = project.document["marks"]
-            for frame in {*before, *after}:
-                if before.get(frame) != after.get(frame):
-                    self._painted[int(frame)] = revision
+            self._changes.note(before, project.document, revision)
             return revision, label
 
     # -- pictures ------------------------------------------------------------------------------
@@ -439,9 +446,3 @@ class Studio:
             if found is not None:
                 return found
         return None
-
-
-def _do(project: Project, action: ask.Action, size: tuple[int, int], frames: int) -> Applied:
-    done = apply(project, action, size=size, frames=frames)
-    project.do(done.document, done.label)
-    return done
