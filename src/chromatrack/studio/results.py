@@ -216,7 +216,12 @@ def mask_file_png(path: Path, keep: set[int] | None = None) -> bytes | None:
     """A run's mask file as a grey PNG, with some of its ids only; None if it is not there."""
     if not path.is_file():
         return None
-    ids = read_mask(path)
+    try:
+        ids = read_mask(path)
+    except InputError:
+        if path.exists():
+            raise
+        return None  # a job that ended just now has moved it
     if keep is not None:
         ids = np.where(np.isin(ids, sorted(keep)), ids, 0)
     return ids_png(ids)
