@@ -9,13 +9,16 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from chromatrack.errors import InputError
+from chromatrack.studio import color_marks
 from chromatrack.studio import document as doc
 from chromatrack.studio import requests as ask
+from chromatrack.studio.decoder import MOST_PIXELS
 from chromatrack.studio.document import Document, find, key_of
 from chromatrack.studio.store import Project, object_digests
+from chromatrack.video.picture_files import PICTURE_ERRORS
 from chromatrack.viz.palette import object_hex
 
 
@@ -28,7 +31,7 @@ class Applied:
     key: str | None = None
 
 
-def apply(project: Project, action: ask.Action, *, size: tuple[int, int], frames: int) -> Applied:
+def apply(project: Project, action: ask.Action, size: tuple[int, int], frames: int) -> Applied:
     """What an action makes of a project's document, which stays as it is.
 
     Args:
@@ -79,6 +82,17 @@ def apply(project: Project, action: ask.Action, *, size: tuple[int, int], frames
             _unlocked(document, action.key)
             new = doc.clear(document, action.key, frame)
             return Applied(new, f"Clear {_called(document, action.key)} on frame {frame}")
+        case ask.ColorStill():
+            digest = project.keep_still(read_still(action.png, size))
+            new = color_marks.with_still(document, frame, digest)
+            return Applied(new, f"Colour frame {frame}")
+        case ask.ColorStrokes():
+            strokes = [one.model_dump() for one in action.strokes]
+            new = color_marks.with_strokes(document, frame, strokes)
+            return Applied(new, f"Paint colours on frame {frame}")
+        case ask.ColorClear():
+            new = color_marks.without(document, frame)
+            return Applied(new, f"Clear the colours of frame {frame}")
         case ask.Point() | ask.Box() | ask.Joint():
             return _place(document, action, size)
 
@@ -177,10 +191,46 @@ def read_png(text: str, size: tuple[int, int]) -> np.ndarray:
             return np.asarray(pixels) > 0
     except (binascii.Error, UnidentifiedImageError) as error:
         raise InputError(f"png: expected a PNG in base64 ({str(error)[:60]})") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        text = f"png: expected the video's {width}x{height} pixels, got many more"
+        raise InputError(text) from error
+    except (OSError, SyntaxError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"png: is damaged ({str(error)[:60]})") from error
+
+
+def read_still(text: str, size: tuple[int, int]) -> bytes:
+    """A coloured picture in base64 as PNG of a (height, width), scaled and centre-cropped.
+
+    Its size is looked at before its pixels are.
+
+    Raises:
+        InputError: it is no picture, or too large.
+    """
+    try:
+        content = base64.b64decode(text.partition("base64,")[2] or text, validate=True)
+        with Image.open(io.BytesIO(content), formats=["PNG", "JPEG", "WEBP"]) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise InputError(
+                    f"png: expected at most {MOST_PIXELS >> 20} megapixels, got "
+                    f"{image.width}x{image.height}"
+                )
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+        out = io.BytesIO()
+        ImageOps.fit(upright, (size[1], size[0]), Image.Resampling.BICUBIC).save(
+            out, format="PNG", compress_level=1
+        )
+        return out.getvalue()
+    except InputError:
+        raise
+    except Image.DecompressionBombError as error:
+        text = f"png: expected at most {MOST_PIXELS >> 20} megapixels, got many more"
+        raise InputError(text) from error
+    except PICTURE_ERRORS as error:
+        raise InputError(
+            f"png: expected a picture in base64: PNG, JPEG or WebP ({str(error)[:60]})"
+        ) from error
 
 
 def _merge(project: Project, from_: str, into: str) -> Applied:
