@@ -120,8 +120,9 @@ function drawWarped(ctx: CanvasRenderingContext2D, image: HTMLImageElement, quad
           ]),
         ),
       );
-      const [left, top] = [Math.max(0, u * w - 1), Math.max(0, v * h - 1)];
-      const [right, bottom] = [Math.min(w, u * w + sx + 1), Math.min(h, v * h + sy + 1)];
+      const [mx, my] = [sx / 8, sy / 8];
+      const [left, top] = [Math.max(0, u * w - mx), Math.max(0, v * h - my)];
+      const [right, bottom] = [Math.min(w, u * w + sx + mx), Math.min(h, v * h + sy + my)];
       const [x, y] = [left - u * w, top - v * h];
       ctx.drawImage(image, left, top, right - left, bottom - top, x, y, right - left, bottom - top);
       ctx.restore();
