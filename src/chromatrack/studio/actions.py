@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from chromatrack.errors import InputError
-from chromatrack.studio import color_marks
+from chromatrack.studio import color_marks, textures
 from chromatrack.studio import document as doc
 from chromatrack.studio import requests as ask
 from chromatrack.studio.decoder import MOST_PIXELS
@@ -41,7 +41,7 @@ def apply(project: Project, action: ask.Action, size: tuple[int, int], frames: i
         InputError: the action does not fit the project.
     """
     document = project.document
-    frame = getattr(action, "frame", 0)
+    frame = getattr(action, "frame", 0) or 0
     if frame >= frames:
         raise InputError(f"frame: expected a number from 0 to {frames - 1}, got {frame}")
     match action:
@@ -93,6 +93,20 @@ def apply(project: Project, action: ask.Action, size: tuple[int, int], frames: i
         case ask.ColorClear():
             new = color_marks.without(document, frame)
             return Applied(new, f"Clear the colours of frame {frame}")
+        case ask.Texture():
+            content, given = read_picture(action.png)
+            name = action.name or "picture"
+            digest = project.keep_still(content)
+            new, number = textures.with_texture(document, frame, action.quad, digest, given, name)
+            return Applied(new, f"Place {name} on frame {frame}", f"texture:{number}")
+        case ask.TextureMove():
+            there = textures.texture_of(document, action.id)
+            where = there["frame"] if action.frame is None else action.frame
+            new = textures.moved(document, action.id, where, action.quad)
+            return Applied(new, f"Move {there['name']}")
+        case ask.TextureRemove():
+            there = textures.texture_of(document, action.id)
+            return Applied(textures.removed(document, action.id), f"Remove {there['name']}")
         case ask.Point() | ask.Box() | ask.Joint():
             return _place(document, action, size)
 
@@ -203,11 +217,30 @@ def read_png(text: str, size: tuple[int, int]) -> np.ndarray:
 def read_still(text: str, size: tuple[int, int]) -> bytes:
     """A coloured picture in base64 as PNG of a (height, width), scaled and centre-cropped.
 
-    Its size is looked at before its pixels are.
-
     Raises:
         InputError: it is no picture, or too large.
     """
+    image = _opened_picture(text).convert("RGB")
+    fitted = ImageOps.fit(image, (size[1], size[0]), Image.Resampling.BICUBIC)
+    return _as_png(fitted)
+
+
+def read_picture(text: str) -> tuple[bytes, tuple[int, int]]:
+    """(PNG with alpha, (width, height)) of a picture in base64. Raises InputError."""
+    image = _opened_picture(text).convert("RGBA")
+    if image.getextrema()[3][1] == 0:  # type: ignore[index]
+        raise InputError("png: expected a picture that can be seen, got a wholly clear one")
+    return _as_png(image), image.size
+
+
+def _as_png(image: Image.Image) -> bytes:
+    out = io.BytesIO()
+    image.save(out, format="PNG", compress_level=1)
+    return out.getvalue()
+
+
+def _opened_picture(text: str) -> Image.Image:
+    """A picture in base64, whose size is looked at before its pixels are."""
     try:
         content = base64.b64decode(text.partition("base64,")[2] or text, validate=True)
         with Image.open(io.BytesIO(content), formats=["PNG", "JPEG", "WEBP"]) as image:
@@ -216,12 +249,7 @@ def read_still(text: str, size: tuple[int, int]) -> bytes:
                     f"png: expected at most {MOST_PIXELS >> 20} megapixels, got "
                     f"{image.width}x{image.height}"
                 )
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-        out = io.BytesIO()
-        ImageOps.fit(upright, (size[1], size[0]), Image.Resampling.BICUBIC).save(
-            out, format="PNG", compress_level=1
-        )
-        return out.getvalue()
+            return ImageOps.exif_transpose(image)
     except InputError:
         raise
     except Image.DecompressionBombError as error:

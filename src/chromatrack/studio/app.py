@@ -26,7 +26,7 @@ from chromatrack.errors import BeyondEndError, ChromatrackError, OutputError, Wo
 from chromatrack.studio import requests as ask
 from chromatrack.studio.color_routes import add_color_routes
 from chromatrack.studio.demo_clip import write_demo
-from chromatrack.studio.exports import COLORED, preview
+from chromatrack.studio.exports import COLORED, TEXTURED, preview
 from chromatrack.studio.jobs import BusyError
 from chromatrack.studio.manager import StaleError, Studio
 from chromatrack.studio.results import ids_png
@@ -351,6 +351,8 @@ def _work(app: FastAPI, studio: Studio) -> None:
         format: Annotated[str, Query(max_length=40)],
         startNumber: OptionalInt = None,
     ) -> Response:
+        if format == TEXTURED:
+            return Response(await studio.colors.textured(None, 1280), media_type="image/jpeg")
         if format == COLORED:
             return Response(await studio.colors.preview(), media_type="image/jpeg")
         found = await asyncio.to_thread(_preview, studio, format, startNumber)

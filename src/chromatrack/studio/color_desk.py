@@ -8,9 +8,10 @@ from typing import Any, Literal, Protocol
 
 from chromatrack.errors import InputError
 from chromatrack.studio import requests as ask
+from chromatrack.studio import textures
 from chromatrack.studio.batch_hook import write_batch
 from chromatrack.studio.color_marks import references, references_key
-from chromatrack.studio.color_store import Colors
+from chromatrack.studio.color_store import Colors, still_path
 from chromatrack.studio.jobs import Jobs
 from chromatrack.studio.store import Project
 from chromatrack.studio.workers import Worker
@@ -26,6 +27,7 @@ class Host(Protocol):
 
     def opened(self) -> tuple[Project, Any]: ...
     def watched(self) -> tuple[Project, Any, Path]: ...
+    async def frame(self, index: int, width: int | None) -> tuple[int, bytes]: ...
     async def ask(self, worker: Worker, request: str, /, **given: Any) -> Any: ...  # noqa: ANN401
 
 
@@ -101,6 +103,22 @@ class ColorDesk:
             frame=frame,
             given=given,
         )
+
+    def texture(self, number: int) -> bytes:
+        """A placed picture as PNG. Raises InputError where there is none."""
+        project, _ = self._studio.opened()
+        found = textures.texture_of(project.document, number)
+        return still_path(project.folder, found["picture"]).read_bytes()
+
+    async def textured(self, number: int | None, width: int | None) -> bytes:
+        """The frame of a placed picture, or of the first one, with it on, as JPEG."""
+        project, video, _ = self._studio.watched()
+        every = textures.told(project.document)
+        if number is None and not every:
+            raise InputError("textured: expected a placed picture, got none; place one first")
+        found = textures.texture_of(project.document, every[0]["id"] if number is None else number)
+        _, frame = await self._studio.frame(found["frame"], width)
+        return await asyncio.to_thread(textures.placed, frame, project.folder, found, video.size[1])
 
     async def batch(self, given: ask.Batch, jobs: Jobs) -> dict[str, Any]:
         """Write a manifest for other videos, the project's references with it."""

@@ -72,6 +72,19 @@ def add_color_routes(app: FastAPI, studio: Host) -> None:
         content = await asyncio.to_thread(_jpeg, picture, width)
         return Response(content, media_type="image/jpeg", headers={"cache-control": "no-store"})
 
+    @app.get("/api/textures/{number}")
+    async def texture(number: int, v: Text = None) -> Response:
+        """A placed picture as PNG, as it was given."""
+        content = await asyncio.to_thread(studio.colors.texture, number)
+        keep = "private, max-age=600" if v else "no-store"
+        return Response(content, media_type="image/png", headers={"cache-control": keep})
+
+    @app.get("/api/textures/{number}/placed")
+    async def placed(number: int, width: Width = None) -> Response:
+        """Its frame with the picture on it, as JPEG."""
+        content = await studio.colors.textured(number, width)
+        return Response(content, media_type="image/jpeg", headers={"cache-control": "no-store"})
+
     @app.get("/api/color/suggest")
     async def suggest() -> dict[str, Any]:
         """Which frame to colour next, why, and others that come after it."""

@@ -34,6 +34,8 @@ def _named(document: Document) -> Iterator[tuple[str, Any]]:
             yield f"objects/{number}@{frame}", "gone"
     for frame, colors in document.get("colors", {}).items():
         yield f"colors@{frame}", colors
+    for number, texture in document.get("textures", {}).items():
+        yield f"texture:{number}", texture
 
 
 def _words(document: Document) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """What a project says, as plain values, and the actions that change it. Pure: no files.
 
 A document holds "name", "video", "settings", "objects" (a list), "marks" (by frame) and, where
-there are any, "colors" (by frame, see `color_marks`). An action
+there are any, "colors" (by frame, see `color_marks`) and "textures" (see `textures`). An action
 gives a changed copy; the old one is never touched. `parts` and `changed_parts` say which pieces an
 action changed, so that it can be undone.
 """
@@ -259,7 +259,7 @@ def with_settings(
 def parts(document: Document) -> dict[str, Any]:
     """The pieces of a document that actions change, by name: objects, settings, marks/12."""
     found = {name: document[name] for name in ("name", "settings", "objects")}
-    for table in ("marks", "colors"):
+    for table in ("marks", "colors", "textures"):
         found |= {f"{table}/{frame}": here for frame, here in document.get(table, {}).items()}
     return found
 

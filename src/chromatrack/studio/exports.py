@@ -28,7 +28,7 @@ from chromatrack.runs.reader import Result, read_result
 from chromatrack.runs.staging import Staging
 from chromatrack.structures import Kind, Skeleton, Source
 
-OVERLAY, CUTOUT, COLORED = "overlay", "cutout", "coloured"
+OVERLAY, CUTOUT, COLORED, TEXTURED = "overlay", "cutout", "coloured", "textured"
 _VIDEOS: dict[str, dict[str, Any]] = {
     OVERLAY: {
         "tool": "any player: the video with everything tracked drawn over it",
@@ -43,6 +43,11 @@ _VIDEOS: dict[str, dict[str, Any]] = {
     COLORED: {
         "tool": "any player: the coloured video, with its sound",
         "kinds": ["color"],
+        "suffix": ".mp4",
+    },
+    TEXTURED: {
+        "tool": "any player: the video with the placed pictures on it, with its sound",
+        "kinds": ["texture"],
         "suffix": ".mp4",
     },
 }

@@ -16,7 +16,7 @@ from chromatrack.runs.staging import leftovers
 from chromatrack.studio.color_marks import references, references_key
 from chromatrack.studio.document import Document
 from chromatrack.studio.events import Hub, News
-from chromatrack.studio.exports import COLORED, export_path
+from chromatrack.studio.exports import COLORED, TEXTURED, export_path
 from chromatrack.studio.marks import Difference, said_by_document, thing_of
 from chromatrack.studio.results import OTHER, SavedRun
 from chromatrack.studio.store import Project
@@ -251,6 +251,17 @@ class Jobs:
                 video=str(self._studio.watched()[2]),
                 output=str(output),
                 saturation=saturation,
+            )
+            self._begin(Job("export", "Exporting"), work)
+            return
+        if name == TEXTURED:
+            work = self._studio.ask(
+                self._studio.model,
+                "export_textures",
+                folder=str(project.folder),
+                video=str(self._studio.watched()[2]),
+                document=project.document,
+                output=str(output),
             )
             self._begin(Job("export", "Exporting"), work)
             return

@@ -17,7 +17,7 @@ import numpy as np
 
 from chromatrack import __version__
 from chromatrack.errors import ChromatrackError, InputError, WorkerError
-from chromatrack.studio import decoder, model_worker
+from chromatrack.studio import decoder, model_worker, textures
 from chromatrack.studio import requests as ask
 from chromatrack.studio.actions import apply
 from chromatrack.studio.color_desk import ColorDesk
@@ -294,6 +294,7 @@ class Studio:
             "objects": document["objects"],
             "marks": marks,
             "result": self._result_state(document, known.get("result")),
+            "textures": textures.told(document),
             "color": self.colors.state(known.get("color")),
             "undo": {
                 "undo": project.done[-1]["do"] if project.done else None,

@@ -32,6 +32,7 @@ def main(channel: Channel) -> None:
             "track": model.track,
             "export": model.export,
             "export_colors": model.export_colors,
+            "export_textures": model.export_textures,
             "colorize": model.colorize,
             "color_reference": model.color_reference,
             "color_suggest": model.color_suggest,
@@ -217,6 +218,16 @@ class Model:
         self._channel.is_stopped = False
         tell = self._telling("export", Path(folder), 0)
         return write_colored(Path(folder), video, Path(output), saturation, tell)
+
+    def export_textures(
+        self, *, folder: str, video: str, document: Document, output: str
+    ) -> dict[str, Any]:
+        """Write the video with the placed pictures carried along."""
+        from chromatrack.studio.textures import write_textured
+
+        self._channel.is_stopped = False
+        tell, tracker = self._telling("export", Path(folder), 0), self._tracker("normal")
+        return write_textured(tracker, video, Path(folder), document, Path(output), tell)
 
     # -- colours -------------------------------------------------------------------------------
 

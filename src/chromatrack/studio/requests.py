@@ -161,6 +161,35 @@ class ColorClear(Seen):
     frame: Index
 
 
+Corners = tuple[XY, XY, XY, XY]
+
+
+class Texture(Seen):
+    """A picture in base64, its corners on a frame: from the top left one clockwise."""
+
+    type: Literal["texture"]
+    frame: Index
+    png: Annotated[str, Field(max_length=LONGEST_PNG)]
+    quad: Corners
+    name: Name | None = None
+
+
+class TextureMove(Seen):
+    """A placed picture elsewhere, on another frame too."""
+
+    type: Literal["textureMove"]
+    id: Id
+    frame: Index | None = None
+    quad: Corners
+
+
+class TextureRemove(Seen):
+    """One placed picture less."""
+
+    type: Literal["textureRemove"]
+    id: Id
+
+
 Action = Annotated[
     Add
     | Change
@@ -175,7 +204,10 @@ Action = Annotated[
     | Settings
     | ColorStill
     | ColorStrokes
-    | ColorClear,
+    | ColorClear
+    | Texture
+    | TextureMove
+    | TextureRemove,
     Field(discriminator="type"),
 ]
 

@@ -337,4 +337,6 @@ def _checked(document: Document) -> Document:
         _ = int(frame), marks["mask"], [int(number) for number in (*numbers, *marks["gone"])]
     for frame, colors in document.get("colors", {}).items():
         _ = int(frame), colors["still"], [(s["color"], s["radius"]) for s in colors["strokes"]]
+    for number, texture in document.get("textures", {}).items():
+        _ = int(number), [texture[name] for name in ("frame", "quad", "picture", "size", "name")]
     return document
