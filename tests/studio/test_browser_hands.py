@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from studio_browser import Server, Studio
 from synthetic import moving_clip
 from video_clips import write_clip
@@ -203,3 +204,30 @@ def test_the_list_for_other_videos_is_written(studio: Studio, tmp_path: Path) ->
             break
         page.wait_for_timeout(100)
     assert studio.state()["project"]["video"]["copied"]
+
+
+def test_a_picture_is_placed_and_its_corner_dragged(studio: Studio, tmp_path: Path) -> None:
+    logo = tmp_path / "logo.png"
+    Image.new("RGBA", (40, 20), (200, 30, 30, 255)).save(logo)
+    page = studio.page
+    page.get_by_label("Choose a picture to place on the video").set_input_files(str(logo))
+    page.wait_for_selector(".pictures .object-name:has-text('logo')")
+    before = studio.state()["project"]["textures"][0]["quad"]
+    corner = before[2]
+    page.mouse.move(*studio.place(corner))
+    page.mouse.down()
+    page.mouse.move(*studio.place((corner[0] + 30, corner[1] + 20)), steps=4)
+    page.mouse.up()
+    for _ in range(100):
+        after = studio.state()["project"]["textures"][0]["quad"]
+        if after != before:
+            break
+        page.wait_for_timeout(100)
+    assert after[2] == pytest.approx([corner[0] + 30, corner[1] + 20], abs=1)
+    assert after[:2] == before[:2]
+    studio.shot("picture")
+    assert studio.violations() == []
+    page.keyboard.press("Control+e")
+    page.get_by_role("radio", name="Video with the picture on it").check()
+    page.wait_for_selector(".preview img")
+    page.keyboard.press("Escape")
