@@ -42,7 +42,7 @@ def test_a_grey_clip_is_coloured_and_survives_a_kill(
         studio.close()
         pytest.skip("this server does not colour")
     modes = page.get_by_role("group", name="What to do")
-    modes.get_by_role("button", name="Colour").click()
+    modes.get_by_role("button", name="Colours").click()
     colour(studio, "Red", (40, 40), (120, 45))
     colour(studio, "Grass", (40, 90), (160, 95))
     for _ in range(100):

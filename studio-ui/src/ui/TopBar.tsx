@@ -154,8 +154,8 @@ function Views() {
 }
 
 const MODES = [
-  ["track", "Track"],
-  ["color", "Colour"],
+  ["track", "Objects"],
+  ["color", "Colours"],
 ] as const;
 
 /** What is done with the clip: objects tracked, or a grey film coloured. */
