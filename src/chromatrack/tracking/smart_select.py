@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from chromatrack.errors import InputError
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import image_size, rescale_points
 from chromatrack.ops.cutout import ColorMixture, Neighbours
@@ -61,9 +62,14 @@ def select(
     Returns:
         `(H, W)` bool at the frame's size; every part of it holds a place that was said to be
         inside, and none that was said to be outside.
+
+    Raises:
+        InputError: every place inside is outside, too.
     """
     lab, features = _grid(look)
     seeds, others = _places(look, inside, lab), _places(look, outside, lab)
+    if set(seeds) <= set(others):
+        raise InputError("inside, outside: expected places apart, got the same; move one")
     apart = size == 0.5
     mine = [_cost_from(group, lab, features) for group in _groups(seeds, apart=apart)]
     theirs = [_cost_from(group, lab, features) for group in _groups(others, apart=True)]
