@@ -1,7 +1,7 @@
 // Every call to the server, one function each. Errors carry the server's one line.
 
 import { decodePng, type Grey } from "./core/png.ts";
-import type { Event, State, Tracks } from "./core/state.ts";
+import { type Event, filled, type State, type Tracks } from "./core/state.ts";
 import type { Point } from "./core/view.ts";
 
 export class ApiError extends Error {
@@ -54,15 +54,43 @@ export type PointerAnswer = {
   references: { frame: number; size: [number, number]; cells: [number, number, number][] }[];
 };
 
+/** Names this page to the server, which drops its requests that newer ones have overtaken. */
+const TAB = Math.random().toString(36).slice(2, 12);
+let sequence = 0;
+
 export const api = {
-  state: async () => (await request("/api/state")).json() as Promise<State>,
+  /** `now`: what is held; its long lists are not sent again. */
+  state: async (now: State | null) => {
+    const project = now?.project;
+    const keys = {
+      times: project?.video.timesKey,
+      result: project?.result?.key,
+      color: project?.color?.result?.key,
+    };
+    const query = Object.entries(keys)
+      .filter(([, key]) => key)
+      .map(([name, key]) => `${name}=${encodeURIComponent(key!)}`);
+    const answer = await request(query.length ? `/api/state?${query.join("&")}` : "/api/state");
+    return filled((await answer.json()) as State, now);
+  },
   tracks: async (revision: number) =>
     (await request(`/api/tracks?revision=${revision}`)).json() as Promise<Tracks>,
   /** `video` names it, so that what the browser keeps is never another video's. */
   frameUrl: (frame: number, width: number, video: string) =>
     `/api/frames/${frame}?width=${width}&v=${encodeURIComponent(video.slice(-80))}`,
-  frame: async (frame: number, width: number, video: string, signal: AbortSignal) =>
-    (await request(api.frameUrl(frame, width, video), { signal })).blob(),
+  /** `rough`: a frame near it will do, where that is quicker; `frame` of the answer says which. */
+  frame: async (
+    video: string,
+    frame: number,
+    width: number,
+    signal: AbortSignal,
+    rough = false,
+  ) => {
+    const more = rough ? `&rough=1&tab=${TAB}&seq=${++sequence}` : "";
+    const answer = await request(api.frameUrl(frame, width, video) + more, { signal });
+    const which = answer.headers.get("x-frame");
+    return { blob: await answer.blob(), frame: which === null ? frame : Number(which) };
+  },
   mask: (frame: number, of: "result" | "marks", revision: number) =>
     grey(`/api/masks/${frame}?of=${of}&revision=${revision}`),
   pointer: async (frame: number, at: Point, signal: AbortSignal) => {
@@ -86,9 +114,34 @@ export const api = {
     });
     return decodePng(new Uint8Array(await answer.arrayBuffer()));
   },
+  colorFrame: async (
+    frame: number,
+    look: { width: number; view: string; saturation: number; key: string },
+    signal: AbortSignal,
+  ) => {
+    const query = Object.entries(look).map(([name, value]) => `${name}=${value}`);
+    return (await request(`/api/color/frames/${frame}?${query.join("&")}`, { signal })).blob();
+  },
+  colorReference: async (frame: number, width: number, revision: number, signal: AbortSignal) => {
+    const path = `/api/color/reference/${frame}?width=${width}&revision=${revision}`;
+    return (await request(path, { signal })).blob();
+  },
+  colorSuggest: async () =>
+    (await request("/api/color/suggest")).json() as Promise<{ frame: number; why: string }>,
+  colorize: (body: { from?: number; to?: number } = {}) => post("/api/colorize", body),
+  batch: async (body: { videos: string[]; format: "csv" | "jsonl" }) =>
+    (await post("/api/batch", body)).json() as Promise<{
+      path: string;
+      download: string;
+      text: string;
+      command: string;
+      notes: string[];
+    }>,
   track: (body: { from?: number; to?: number } = {}) => post("/api/track", body),
+  copyVideo: () => post("/api/copy-video"),
   stop: () => post("/api/stop"),
-  export: (body: { format: string; startNumber?: number }) => post("/api/export", body),
+  export: (body: { format: string; startNumber?: number; saturation?: number }) =>
+    post("/api/export", body),
   exportPreview: async (format: string, signal: AbortSignal) => {
     const answer = await request(`/api/export-preview?format=${encodeURIComponent(format)}`, {
       signal,

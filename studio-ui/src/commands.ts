@@ -1,6 +1,8 @@
 // What keys and buttons do, one function each.
 
 import { api } from "./api.ts";
+import { asTimeline, colorLabel, referenceFrames } from "./core/color.ts";
+import { base64 } from "./core/png.ts";
 import { markedFrames, trackLabel } from "./core/state.ts";
 import { doubtful, nextStart, previousStart, type Stretch } from "./core/timeline.ts";
 import * as store from "./store.ts";
@@ -21,6 +23,45 @@ export async function track() {
   });
 }
 
+/** Colours the clip from its references; the picture goes along. */
+export async function colorize() {
+  const project = store.project.value;
+  if (!project || store.job.value) return;
+  if (!colorLabel(project).ready) {
+    store.say(
+      referenceFrames(project).length ? "Nothing has changed since" : "Colour a frame first",
+    );
+    return;
+  }
+  store.playing.value = false;
+  await store.attempt(async () => {
+    store.following.value = true;
+    await api.colorize();
+    await store.refresh();
+  });
+}
+
+/** Goes to the frame that it would help most to colour next. */
+export async function toSuggested() {
+  await store.attempt(async () => {
+    const { frame, why } = await api.colorSuggest();
+    store.goTo(frame);
+    store.toolLine.value = `Colour frame ${frame}: ${why}`;
+  });
+}
+
+/** A coloured still of the frame on show: a picture file that was dropped or chosen. */
+export async function useStill(file: File | undefined) {
+  if (!file) return;
+  const frame = store.frame.value;
+  await store.attempt(async () => {
+    const png = base64(new Uint8Array(await file.arrayBuffer()));
+    if ((await store.act({ type: "colorStill", frame, png })).good) {
+      store.say(`Frame ${frame} takes its colours from ${file.name}`);
+    }
+  });
+}
+
 export const stop = () => store.attempt(() => api.stop());
 
 export function step(by: number) {
@@ -29,7 +70,9 @@ export function step(by: number) {
 }
 
 export function doubtfulStretches(): Stretch[] {
-  const result = store.project.value?.result;
+  const project = store.project.value;
+  const shown = project && store.mode.value === "color" ? asTimeline(project) : project;
+  const result = shown?.result;
   if (!result) return [];
   return Object.values(result.reliability).flatMap((values) => doubtful(values, result.start));
 }
@@ -38,7 +81,9 @@ export function toDoubtful(forward = true) {
   const find = forward ? nextStart : previousStart;
   const next = find(doubtfulStretches(), store.frame.value);
   if (next === null) {
-    store.say(store.project.value?.result ? "No doubtful stretch" : "Track first");
+    const coloring = store.mode.value === "color";
+    const done = coloring ? store.project.value?.color?.result : store.project.value?.result;
+    store.say(done ? "No doubtful stretch" : coloring ? "Colour first" : "Track first");
   } else {
     store.playing.value = false;
     store.goTo(next);
@@ -48,7 +93,8 @@ export function toDoubtful(forward = true) {
 export function toMark(forward: boolean) {
   const project = store.project.value;
   if (!project) return;
-  const frames = markedFrames(project).map((frame): Stretch => [frame, frame + 0.5]);
+  const all = store.mode.value === "color" ? referenceFrames(project) : markedFrames(project);
+  const frames = all.map((frame): Stretch => [frame, frame + 0.5]);
   const next = (forward ? nextStart : previousStart)(frames, store.frame.value);
   if (next !== null) store.goTo(next);
 }

@@ -1,6 +1,14 @@
 // Frames as bitmaps: fetched ahead, a few at a time, the least recently seen let go.
 
-import { api } from "./api.ts";
+import { ApiError, api } from "./api.ts";
+import { nearestHeld, scrubStep } from "./core/scrub.ts";
+
+type Get = (
+  frame: number,
+  width: number,
+  signal: AbortSignal,
+  rough: boolean,
+) => Promise<{ blob: Blob; frame: number }>;
 
 const AT_ONCE = 4;
 const MOST_PIXELS = 120e6;
@@ -8,14 +16,19 @@ const MOST_PIXELS = 120e6;
 export class FrameCache {
   #bitmaps = new Map<number, ImageBitmap>();
   #loading = new Map<number, AbortController>();
+  /** The request under way and the newest wish, while the handle of the timeline is dragged. */
+  #scrub: { frame: number; since: number; controller: AbortController } | null = null;
+  #scrubWish: number | null = null;
   #wanted: number[] = [];
   #failed = new Set<number>();
   #width = 0;
   #onLoad: (frame: number) => void;
+  #get: Get;
   video = "";
 
-  constructor(onLoad: (frame: number) => void) {
+  constructor(onLoad: (frame: number) => void, get?: Get) {
     this.#onLoad = onLoad;
+    this.#get = get ?? ((...wanted) => api.frame(this.video, ...wanted));
   }
 
   get width() {
@@ -39,6 +52,11 @@ export class FrameCache {
   }
   #stale = new Set<number>();
 
+  /** Everything held may have changed: it is shown till the new one is there. */
+  outdate() {
+    for (const frame of this.#bitmaps.keys()) this.#stale.add(frame);
+  }
+
   get(frame: number): ImageBitmap | undefined {
     const bitmap = this.#bitmaps.get(frame);
     if (bitmap) {
@@ -57,8 +75,40 @@ export class FrameCache {
     return this.#bitmaps.has(frame) && !this.#stale.has(frame);
   }
 
+  /** What to show of a frame that is not there yet: the nearest one that is. */
+  nearest(frame: number): ImageBitmap | undefined {
+    const found = nearestHeld(this.#bitmaps.keys(), frame);
+    return found === null ? undefined : this.#bitmaps.get(found);
+  }
+
+  /** While the handle is dragged: this frame or one near it, with one request at a time. */
+  scrubTo(frame: number) {
+    this.#wanted = [];
+    for (const controller of this.#loading.values()) controller.abort();
+    this.#loading.clear();
+    this.#scrubWish = this.has(frame) ? null : frame;
+    this.#pumpScrub();
+  }
+
+  #pumpScrub() {
+    const frame = this.#scrubWish;
+    if (frame === null) return;
+    const step = scrubStep(this.#scrub, frame, performance.now());
+    if (step === "wait") return;
+    this.#scrub?.controller.abort();
+    const mine = { frame, since: performance.now(), controller: new AbortController() };
+    this.#scrub = mine;
+    this.#scrubWish = null;
+    void this.#fetch(frame, mine.controller, true).finally(() => {
+      if (this.#scrub !== mine) return;
+      this.#scrub = null;
+      this.#pumpScrub();
+    });
+  }
+
   /** Asks for these frames, the first one first; requests for others are given up. */
   want(frames: number[]) {
+    this.#scrubWish = null;
     this.#wanted = frames.filter((frame) => !this.has(frame) && !this.#failed.has(frame));
     const near = new Set(frames);
     for (const [frame, controller] of this.#loading) {
@@ -82,21 +132,27 @@ export class FrameCache {
   async #load(frame: number) {
     const controller = new AbortController();
     this.#loading.set(frame, controller);
+    await this.#fetch(frame, controller, false);
+    if (this.#loading.get(frame) === controller) this.#loading.delete(frame);
+    this.#pump();
+  }
+
+  /** Decoded beside the main thread; held under the number of the frame that came. */
+  async #fetch(frame: number, { signal }: AbortController, rough: boolean) {
     try {
-      const blob = await api.frame(frame, this.#width, this.video, controller.signal);
-      const bitmap = await createImageBitmap(blob);
-      if (controller.signal.aborted) return bitmap.close();
-      this.#bitmaps.get(frame)?.close();
-      this.#bitmaps.delete(frame);
-      this.#bitmaps.set(frame, bitmap);
-      this.#stale.delete(frame);
+      const got = await this.#get(frame, this.#width, signal, rough);
+      const bitmap = await createImageBitmap(got.blob);
+      if (signal.aborted) return bitmap.close();
+      this.#bitmaps.get(got.frame)?.close();
+      this.#bitmaps.delete(got.frame);
+      this.#bitmaps.set(got.frame, bitmap);
+      this.#stale.delete(got.frame);
       this.#trim(bitmap.width * bitmap.height);
       this.#onLoad(frame);
     } catch (error) {
-      if ((error as Error).name !== "AbortError") this.#failed.add(frame);
-    } finally {
-      if (this.#loading.get(frame) === controller) this.#loading.delete(frame);
-      this.#pump();
+      // 409: a newer request has overtaken it. Nothing to do: that one is on its way.
+      const overtaken = error instanceof ApiError && error.status === 409;
+      if ((error as Error).name !== "AbortError" && !overtaken && !rough) this.#failed.add(frame);
     }
   }
 

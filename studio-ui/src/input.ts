@@ -25,7 +25,9 @@ export function listenTo(viewer: Viewer, target: HTMLElement): () => void {
     const at = viewer.toVideo(screen);
     const many = event.type === "pointermove" ? (event.getCoalescedEvents?.() ?? []) : [];
     const trail = many.map((one) => viewer.toVideo(place(one)));
-    return { at, screen, other, shift: event.shiftKey, trail: trail.length ? trail : [at] };
+    const pressure = event.pointerType === "pen" && event.pressure > 0 ? event.pressure : 1;
+    const shift = event.shiftKey;
+    return { at, screen, other, shift, pressure, trail: trail.length ? trail : [at] };
   };
 
   function down(event: PointerEvent) {

@@ -1,6 +1,7 @@
 // Keys. The list is also what the help sheet shows.
 
 import * as run from "./commands.ts";
+import { canExport } from "./core/state.ts";
 import { spaceHeld } from "./input.ts";
 import { togglePlay } from "./player.ts";
 import { viewer } from "./stage.ts";
@@ -70,7 +71,11 @@ export const SHORTCUTS: { title: string; list: Shortcut[] }[] = [
   {
     title: "Everything else",
     list: [
-      { keys: ["T"], text: "Track", run: () => void run.track() },
+      {
+        keys: ["T"],
+        text: "Track, or colour",
+        run: () => void (store.mode.value === "color" ? run.colorize() : run.track()),
+      },
       { keys: ["Ctrl+E"], text: "Export", run: () => openDialog("export") },
       { keys: ["+", "="], text: "Zoom in", run: () => viewer.value?.zoom(1.25) },
       { keys: ["-"], text: "Zoom out", run: () => viewer.value?.zoom(0.8) },
@@ -82,7 +87,7 @@ export const SHORTCUTS: { title: string; list: Shortcut[] }[] = [
 
 function openDialog(name: "export" | "help") {
   if (name === "export") {
-    if (!store.project.value?.result) return store.say("Track first");
+    if (!store.project.value || !canExport(store.project.value)) return store.say("Track first");
     store.exported.value = null;
   }
   store.dialog.value = name;

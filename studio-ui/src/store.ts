@@ -6,6 +6,7 @@ import type { Style } from "./core/masks.ts";
 import { templates } from "./core/skeletons.ts";
 import {
   type Event,
+  type Item,
   isOlder,
   itemOf,
   type Job,
@@ -27,6 +28,8 @@ export type ToolName =
   | "box"
   | "point"
   | "skeleton"
+  | "color"
+  | "picture"
   | "hand";
 export type ViewMode = Style | "trails" | "pointer";
 export type Theme = "auto" | "light" | "dark";
@@ -60,6 +63,8 @@ export const job = signal<Job | null>(null);
 export const tracks = signal<Tracks | null>(null);
 export const frame = signal(0);
 export const playing = signal(false);
+/** True while the handle of the timeline is dragged. */
+export const scrubbing = signal(false);
 /** True while the picture goes along with the tracker. */
 export const following = signal(false);
 export const loop = signal<Stretch | null>(null);
@@ -70,10 +75,17 @@ export const pickedItem = computed(() => itemOf(project.value, picked.value));
 export const marks = computed(() => marksOn(project.value, frame.value));
 export const viewMode = remembered<ViewMode>("view", "overlay");
 export const brushSize = remembered<number>("brush", 24);
+/** Whether objects are tracked, or a grey film is coloured. */
+export const mode = remembered<"track" | "color">("mode", "track");
+export const paintColor = remembered<string>("paint", "#d9a27e");
+export const wipe = signal(0.5);
+export const colorLook = signal<"color" | "saturation" | "confidence">("color");
+export const saturation = signal(1);
+export const strokesShown = signal(true);
 export const template = remembered<string>("template", "person");
 export const theme = remembered<Theme>("theme", "auto");
 export const hintsSeen = remembered<string>("hints", "");
-export const dialog = signal<null | "export" | "help" | "skeleton">(null);
+export const dialog = signal<null | "export" | "help" | "skeleton" | "batch">(null);
 export const toasts = signal<Toast[]>([]);
 export const busy = signal(""); // what a slow request is at: "Opening ..."
 export const exported = signal<{ text: string; download: string | null } | null>(null);
@@ -117,7 +129,7 @@ export function refresh(): Promise<void> {
     do {
       again = false;
       try {
-        take(await api.state());
+        take(await api.state(state.value));
       } catch (error) {
         if (state.value === null) say((error as Error).message, true);
       }
@@ -170,7 +182,7 @@ function onEvent(event: Event) {
       if (event.revision !== state.value?.revision) void refresh();
       break;
     case "progress":
-      if (event.job === "track") {
+      if (event.job === "track" || event.job === "color") {
         batch(() => {
           if (following.value) frame.value = event.frame;
           fresh.value = { frame: event.frame, count: fresh.value.count + 1 };
@@ -226,12 +238,15 @@ export async function add(kind: Kind, more: Record<string, unknown> = {}): Promi
   return key ?? null;
 }
 
+export async function added(kind: Kind): Promise<Item | null> {
+  const key = await add(kind);
+  return itemOf(project.value, key); // as it is after the addition
+}
+
 /** The picked object where it is of this kind, else a new one. */
-export async function pickedOr(kind: Kind): Promise<{ key: string; id: number } | null> {
+export async function pickedOr(kind: Kind): Promise<Item | null> {
   const now = pickedItem.value;
-  const key = now?.kind === kind && !now.locked ? now.key : await add(kind);
-  const item = itemOf(project.value, key);
-  return item ? { key: item.key, id: item.id } : null;
+  return now?.kind === kind && !now.locked ? now : added(kind);
 }
 
 export function goTo(index: number) {

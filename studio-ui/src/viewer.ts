@@ -1,8 +1,10 @@
 // The canvas in the middle: frame, masks, marks, and what the tool in hand draws on top.
 
 import { effect } from "@preact/signals";
+import { ColorView } from "./colorview.ts";
 import { colour, edgeWidth, type Palette, parseColor, type Style } from "./core/masks.ts";
 import { grow, type Rect } from "./core/raster.ts";
+import { around } from "./core/scrub.ts";
 import {
   fit,
   frameWidth,
@@ -15,12 +17,15 @@ import {
 } from "./core/view.ts";
 import { FrameCache } from "./frames.ts";
 import { MaskCache } from "./masks.ts";
+import { PictureView } from "./pictures.ts";
 import { PointerView } from "./pointerview.ts";
 import { drawShape, drawTrail, shapeOf } from "./shapes.ts";
 import * as store from "./store.ts";
-import { makeTool, type Tool } from "./tools/index.ts";
+import { makeTool, type Tool, toolInHand } from "./tools/index.ts";
 
 const TRAIL = 40;
+/** A handle that is dragged rests after so many ms without a move. */
+const REST = 60;
 
 export class Viewer {
   readonly canvas: HTMLCanvasElement;
@@ -38,6 +43,8 @@ export class Viewer {
   readonly frames: FrameCache;
   readonly masks: MaskCache;
   readonly pointer: PointerView;
+  readonly color: ColorView;
+  readonly pictures: PictureView;
   #layer = document.createElement("canvas");
   #cut = document.createElement("canvas");
   #checker: CanvasPattern | null = null;
@@ -51,7 +58,7 @@ export class Viewer {
     this.canvas = canvas;
     this.over = over;
     this.frames = new FrameCache((frame) => {
-      if (frame === store.frame.value) this.redraw();
+      if (frame === store.frame.value || store.scrubbing.value) this.redraw();
     });
     this.masks = new MaskCache((frame) => {
       if (frame === store.frame.value) this.#takeMask();
@@ -61,6 +68,8 @@ export class Viewer {
       }
     });
     this.pointer = new PointerView(this);
+    this.color = new ColorView(this);
+    this.pictures = new PictureView(this);
     this.tool = makeTool("hand", this);
     const observer = new ResizeObserver(() => this.#resize());
     observer.observe(canvas.parentElement!);
@@ -68,7 +77,7 @@ export class Viewer {
       () => observer.disconnect(),
       effect(() => this.#onVideo()),
       effect(() => {
-        const name = store.tool.value;
+        const name = toolInHand();
         this.tool.cancel();
         this.tool = makeTool(name, this);
         store.toolLine.value = "";
@@ -82,12 +91,15 @@ export class Viewer {
         store.marks.value;
         store.tracks.value;
         store.brushSize.value;
+        store.wipe.value;
+        store.strokesShown.value;
         this.redraw();
       }),
     );
   }
 
   end() {
+    this.color.end();
     for (const end of this.#ends) end();
   }
 
@@ -162,15 +174,21 @@ export class Viewer {
     store.fresh.value;
     store.state.value;
     store.playing.value;
+    const scrubbing = store.scrubbing.value;
     if (this.#shown !== store.frame.peek()) {
       this.#shown = store.frame.peek();
       this.tool.frameChanged?.();
       this.pointer.clear();
     }
-    this.#want();
+    clearTimeout(this.#rest);
+    if (scrubbing && this.frames.width) {
+      this.frames.scrubTo(store.frame.peek());
+      this.#rest = setTimeout(() => this.#want(), REST);
+    } else this.#want();
     this.#takeMask();
     this.redraw();
   }
+  #rest: ReturnType<typeof setTimeout> | undefined;
 
   #want() {
     const project = store.project.peek();
@@ -180,8 +198,7 @@ export class Viewer {
     const last = project.video.frames;
     const ahead = (count: number) =>
       Array.from({ length: count }, (_, n) => now + n).filter((frame) => frame < last);
-    const near = store.playing.peek() ? ahead(16) : [...ahead(5), now - 1, now - 2];
-    this.frames.want(near.filter((frame) => frame >= 0));
+    this.frames.want(store.playing.peek() ? ahead(16) : around(now, last, 6, 3));
     const job = store.job.peek();
     const running = job?.kind === "track";
     const tag = `${state.revision}.${running ? store.fresh.peek().count : "-"}`;
@@ -295,19 +312,24 @@ export class Viewer {
     this.#paintAll();
     const { width, height } = this.video;
     const bitmap = this.frames.get(store.frame.peek());
+    const shown = bitmap ?? this.frames.nearest(store.frame.peek());
     // For whoever waits for a frame to be on show: its picture, its masks.
     this.canvas.dataset.frame = bitmap ? String(store.frame.peek()) : "";
     this.canvas.dataset.masks = this.ready ? String(store.frame.peek()) : "";
     this.#place(ctx);
-    if (this.style() === "cutout") {
-      this.#drawCutout(ctx, bitmap);
+    if (store.mode.peek() === "color") {
+      this.color.draw(ctx, shown);
+      this.color.drawOver(ctx);
+    } else if (this.style() === "cutout") {
+      this.#drawCutout(ctx, shown);
     } else {
-      if (bitmap) ctx.drawImage(bitmap, 0, 0, width, height);
+      if (shown) ctx.drawImage(shown, 0, 0, width, height);
       else {
         ctx.fillStyle = "rgba(128,128,128,0.18)";
         ctx.fillRect(0, 0, width, height);
       }
-      ctx.drawImage(this.#layer, 0, 0);
+      // Masks of a frame do not go on the picture of another one.
+      if (bitmap || !shown) ctx.drawImage(this.#layer, 0, 0);
     }
     this.#drawOver(project);
   }
@@ -344,9 +366,15 @@ export class Viewer {
     ctx.setTransform(1, 0, 0, 1, 0, 0);
     ctx.clearRect(0, 0, this.over.width, this.over.height);
     const now = store.frame.peek();
+    if (store.mode.peek() === "color") {
+      ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
+      this.tool.draw?.(ctx);
+      return;
+    }
     this.#place(ctx);
     this.tool.drawUnder?.(ctx);
     ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
+    this.pictures.draw(ctx);
     const marks = store.marks.peek();
     const tracks = store.tracks.peek();
     const trails = store.viewMode.peek() === "trails";

@@ -124,3 +124,32 @@ test("a skeleton with a joint twice, or tied to nothing, is refused in one line"
   assert.throws(() => parseSkeleton("a: b\nb"), /must stand above/);
   assert.throws(() => parseSkeleton(" \n"), /one joint a line/);
 });
+
+test("a first click is for the picked object, or for a new one beside its mark", () => {
+  const one = item("object", 1);
+  const marked: core.FrameMarks = { objects: [1] };
+  assert.equal(core.selectTarget(one, {}, 0).key, "object:1");
+  assert.equal(core.selectTarget(one, marked, 1).key, "object:1");
+  assert.equal(core.selectTarget(one, marked, 0).key, null);
+  assert.equal(core.selectTarget(one, marked, 2).key, null);
+  assert.equal(core.selectTarget(item("point", 1), {}, 0).key, null);
+  assert.deepEqual(core.selectTarget({ ...one, locked: true }, {}, 0).locked, true);
+});
+
+test("what a state leaves out is taken from the one before, where it is the same", () => {
+  const before = project({ result: { ...result([]), key: "r", reliability: { a: [1] } } });
+  before.video = { ...before.video, timesKey: "t", times: [0, 1] };
+  const held = { project: before } as core.State;
+  const sent = (timesKey: string, key: string): core.State => {
+    const { times: _, ...video } = { ...before.video, timesKey };
+    const left = { start: 0, end: 100, stale: [[0, 4]], key };
+    return { project: { ...before, video, result: left } } as unknown as core.State;
+  };
+  const next = core.filled(sent("t", "r"), held).project!;
+  assert.deepEqual(next.video.times, [0, 1]);
+  assert.deepEqual(next.result?.reliability, { a: [1] });
+  assert.deepEqual(next.result?.stale, [[0, 4]]);
+  const other = core.filled(sent("u", "q"), held).project!;
+  assert.equal(other.video.times, undefined);
+  assert.equal(other.result?.reliability, undefined);
+});

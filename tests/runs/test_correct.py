@@ -128,7 +128,8 @@ def test_only_the_span_between_its_neighbours_is_done_again(
     )
     assert [(s.left, s.right, s.first, s.last) for s in done.spans] == [(4, 13, 5, 12)]
     assert done.frames_recomputed == 8 and done.frames_tracked == 2 * 9
-    assert seen[7] == ("correct", 8, 8) and seen[-1] == ("draw", FRAMES, FRAMES)
+    assert seen[8] == ("backward", 9, 9) and seen[16] == ("correct", 8, 8)
+    assert seen[-1] == ("draw", FRAMES, FRAMES)
     after = contents(folder)
     for index in [*range(5), 13]:
         name = f"masks/{index:05d}.png"

@@ -106,7 +106,8 @@ def test_a_mask_painted_on_an_older_state_is_refused(opened, clip):
     old = opened.get("/api/state").json()["revision"]
     mask = png_of(clip[1][0].mask == 1)
     do(opened, type="mask", id=1, frame=0, png=mask, revision=old)
-    late = {"type": "mask", "id": 1, "frame": 0, "png": mask, "revision": old}
+    other = png_of(clip[1][0].mask == 2)
+    late = {"type": "mask", "id": 1, "frame": 0, "png": other, "revision": old}
     refused = opened.post("/api/actions", json=late)
     assert refused.status_code == 409 and refused.json()["revision"] > old
     do(opened, type="mask", id=1, frame=1, png=mask, revision=old)  # another frame
@@ -297,3 +298,32 @@ def test_an_upload_that_is_no_video_leaves_nothing(client):
     sent = client.post("/api/upload", files={"file": ("a.mp4", b"no video")})
     assert sent.status_code == 422 and "video" in sent.json()["error"]
     assert sorted(client.studio.library.home.iterdir()) == before
+
+
+def test_stopping_a_correction_keeps_its_frames_and_track_goes_on_with_the_rest(opened, clip):
+    _, truth = clip
+    for number in (1, 2):
+        do(opened, type="add", kind="object")
+        mask = png_of(truth[0].mask == number)
+        do(opened, type="mask", id=number, frame=0, png=mask)
+    opened.post("/api/track")
+    assert wait_for_job(opened)["result"]["end"] == FRAMES
+    do(opened, type="mask", id=1, frame=FRAMES - 1, png=png_of(truth[FRAMES - 1].mask == 1))
+    result = project_of(opened)["result"]
+    assert result["staleOf"] == {"object:1": [[1, FRAMES]]}
+    with events(opened) as ws:
+        opened.post("/api/track")
+        while (told := ws.receive_json())["type"] != "progress" or told["stage"] != "correct":
+            pass
+        opened.post("/api/stop")
+        while (told := ws.receive_json())["type"] not in ("done", "stopped", "failed"):
+            pass
+    result = wait_for_job(opened)["result"]
+    assert told["type"] == "stopped" and "frames corrected" in told["message"], told
+    ((begin, end),) = result["stale"]
+    assert 1 < begin < end == FRAMES and result["staleOf"] == {"object:1": [[begin, end]]}
+    opened.post("/api/track")
+    result = wait_for_job(opened)["result"]
+    assert result["stale"] == [] and result["staleOf"] == {}
+    last = pixels_of(opened.get(f"/api/masks/{FRAMES - 1}"))
+    assert ((last == 1) == (truth[FRAMES - 1].mask == 1)).all()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 
 import torch
 
@@ -96,10 +96,15 @@ def count_steps(spans: Iterable[FrameSpan], merged: Marks, direction: Direction)
 
 @dataclass
 class SpanRun:
-    """The passes over one span. steps: how many frames were labelled."""
+    """The passes over one span. steps: how many frames were labelled.
+
+    on_backward: called with how many frames of the backward pass, which comes first, are done, and
+    with how many it has.
+    """
 
     run: TrackerRun
     span: FrameSpan
+    on_backward: Callable[[int, int], None] = field(default=lambda *_: None)
     steps: int = 0
 
     def frames(self, direction: Direction) -> Iterator[TrackedFrame]:
@@ -144,6 +149,7 @@ class SpanRun:
             frames = list(read_frames(self.run.video, start=begin, end=after))
             for given in self.run.inputs(reversed(frames)):
                 spool.put(given.index, self._step(way, given))
+                self.on_backward(top - given.index + 1, top - self.span.first + 1)
         return spool
 
     def _step(self, way: DirectedPass, frame: Input) -> FrameReading:

@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from chromatrack.runs.rewrite import Rewriting
 from chromatrack.runs.saved_config import saved_config, saved_range
 from chromatrack.runs.staging import Staging
 from chromatrack.runs.things_table import Tally, ThingSummary
+from chromatrack.runs.unfinished import Unfinished, left_to_do, read_unfinished
 from chromatrack.runs.writer import model_sha256
 from chromatrack.structures import Source
 from chromatrack.tracking.config import Device
@@ -69,7 +71,7 @@ class Correction:
     frames_recomputed: frames of which something was tracked again. frames_tracked: how often the
     network looked at a frame for it: up to once forward and once backward. frames: of the run.
     look_at: frames of it on which tracking may have failed, the worst first. things: what became of
-    those that were corrected, over the whole run.
+    those that were corrected, over the whole run. unfinished: what is left, where it was stopped.
     """
 
     output: Path
@@ -80,6 +82,7 @@ class Correction:
     seconds: float
     look_at: tuple[ReviewRange, ...] = ()
     things: tuple[ThingSummary, ...] = ()
+    unfinished: tuple[Unfinished, ...] = ()
 
 
 def correct(
@@ -90,6 +93,7 @@ def correct(
     video: str | PathLike[str] | None = None,
     progress: Report | None = None,
     announce: Callable[[CorrectionPlan], None] | None = None,
+    keep_done: bool = False,
 ) -> Correction:
     """Put new marks into a saved run and do again what they change, in its folder.
 
@@ -104,6 +108,9 @@ def correct(
         video: where it is now, if not where it was.
         progress: called after every frame.
         announce: called once all is checked, before the work begins.
+        keep_done: where `progress` raises KeyboardInterrupt once a frame is done, put what is done
+            in place, and say in result.json what is not ("unfinished"); correcting by the same
+            marks again does that.
 
     Raises:
         InputError: no such run, nothing marked, or marks as in `Tracker.track`.
@@ -120,7 +127,7 @@ def correct(
             check_interrupt()
 
         try:
-            return _correct(tracker, stage, new, video, tell, announce)
+            return _correct(tracker, stage, new, video, tell, announce, keep_done=keep_done)
         except KeyboardInterrupt as interrupt:
             raise told(interrupt, f"; {home} is as it was") from None
 
@@ -132,6 +139,8 @@ def _correct(
     video: str | PathLike[str] | None,
     tell: Callable[[str, int, int], None],
     announce: Callable[[CorrectionPlan], None] | None,
+    *,
+    keep_done: bool,
 ) -> Correction:
     """`correct`, with the folder to itself."""
     began, home = time.perf_counter(), stage.target
@@ -144,20 +153,31 @@ def _correct(
         source, merged, start, read_frame(source, index=start), embedder=tracker.embedder
     )
     book = Rewriting(checked.result, checked.data, merged, stage)
-    steps = sum(_track_again(run, span, checked.direction, book, tell) for span in checked.spans)
+    steps, reached, is_stopped = 0, dict[FrameSpan, int](), False
+    try:
+        for span in checked.spans:
+            steps += _track_again(run, span, checked.direction, book, tell, reached)
+    except KeyboardInterrupt:
+        if not (keep_done and reached):
+            raise
+        is_stopped = True  # what is done is put in place, and nobody asked about it again
+    book.unfinished = left_to_do(read_unfinished(checked.data), checked.spans, reached)
     for count, _ in enumerate(book.write(source), start=1):
-        tell("draw", count, checked.plan.of)
+        if not is_stopped:
+            tell("draw", count, checked.plan.of)
     book.put_in_place(new)
+    done = {f for span, last in reached.items() for f in range(span.first, last + 1)}
     seconds = time.perf_counter() - began
     return Correction(
         home,
         tuple(checked.spans),
-        checked.plan.frames,
+        len(done),
         steps,
         checked.plan.of,
         seconds,
         tuple(book.look_at),
         _corrected(checked.result, new),
+        tuple(book.unfinished),
     )
 
 
@@ -250,13 +270,19 @@ def _track_again(
     direction: Direction,
     book: Rewriting,
     tell: Callable[[str, int, int], None],
+    reached: dict[FrameSpan, int],
 ) -> int:
-    """Track a span's labels again and enter them; returns how many frames were labelled."""
+    """Track a span's labels again and enter them; returns how many frames were labelled.
+
+    reached: gets the last frame that is done.
+    """
     some = replace(run, marks=run.marks.restricted_to(span.labels))
-    again = SpanRun(some, span)
+    total = span.last - span.first + 1
+    again = SpanRun(some, span, partial(tell, "backward"))
     for count, frame in enumerate(again.frames(direction), start=1):
         book.take(frame, span.labels)
-        tell("correct", count, span.last - span.first + 1)
+        reached[span] = frame.index
+        tell("correct", count, total)
     return again.steps
 
 

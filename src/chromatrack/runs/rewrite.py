@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -27,6 +27,7 @@ from chromatrack.runs.marks_json import plain_marks
 from chromatrack.runs.reader import Result
 from chromatrack.runs.result_file import frame_row, write_result
 from chromatrack.runs.staging import Staging
+from chromatrack.runs.unfinished import UNFINISHED, Unfinished, plain_unfinished
 from chromatrack.runs.writer import marked_things
 from chromatrack.structures import (
     Kind,
@@ -53,6 +54,7 @@ class Rewriting:
     result, data: the run as it was saved, and its result.json. marks: all that is now marked.
     staging: where files are prepared. Masks wait on disk, so memory holds no pictures.
     look_at: frames on which tracking may have failed, the worst first, once all is written.
+    unfinished: what the corrections have left to do.
     """
 
     result: Result
@@ -60,6 +62,7 @@ class Rewriting:
     marks: Marks
     staging: Staging
     look_at: list[ReviewRange] = field(default_factory=list)
+    unfinished: list[Unfinished] = field(default_factory=list)
     layout: Layout = field(init=False)
     stage: Path = field(init=False)
 
@@ -121,7 +124,9 @@ class Rewriting:
         rows: list[str] = []
         reliability: list[tuple[int, KindReliability]] = []
         with files:
-            frames = read_frames(video, start=first, end=last + 1)
+            frames: Iterable[Frame] = read_frames(video, start=first, end=last + 1)
+            if "overlay" not in self.result.outputs:  # nothing else shows the pictures
+                frames = (Frame(_NONE, one.index, one.pts_seconds) for one in self.result.frames)
             for frame, row in zip(frames, self.data["frames"], strict=False):
                 whole = self._whole(frame, row)
                 files.write(whole)
@@ -133,7 +138,9 @@ class Rewriting:
                 f"{video}: expected {len(self.data['frames'])} frames from {first} on as in the "
                 f"run, got {len(rows)}; name the video that was tracked"
             )
-        head = {key: value for key, value in self.data.items() if key != "frames"}
+        head = {key: self.data[key] for key in self.data if key not in ("frames", UNFINISHED)}
+        if self.unfinished:
+            head[UNFINISHED] = plain_unfinished(self.unfinished)
         head |= marked_things(self.marks)
         head |= {
             "marks": plain_marks(self.marks),

@@ -9,15 +9,17 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from chromatrack.errors import InputError
-from chromatrack.formats.color_text import hex_color
-from chromatrack.formats.thing_colors import bright_color
+from chromatrack.studio import color_marks, textures
 from chromatrack.studio import document as doc
 from chromatrack.studio import requests as ask
+from chromatrack.studio.decoder import MOST_PIXELS
 from chromatrack.studio.document import Document, find, key_of
 from chromatrack.studio.store import Project, object_digests
+from chromatrack.video.picture_files import PICTURE_ERRORS
+from chromatrack.viz.palette import object_hex
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Applied:
     key: str | None = None
 
 
-def apply(project: Project, action: ask.Action, *, size: tuple[int, int], frames: int) -> Applied:
+def apply(project: Project, action: ask.Action, size: tuple[int, int], frames: int) -> Applied:
     """What an action makes of a project's document, which stays as it is.
 
     Args:
@@ -39,7 +41,7 @@ def apply(project: Project, action: ask.Action, *, size: tuple[int, int], frames
         InputError: the action does not fit the project.
     """
     document = project.document
-    frame = getattr(action, "frame", 0)
+    frame = getattr(action, "frame", 0) or 0
     if frame >= frames:
         raise InputError(f"frame: expected a number from 0 to {frames - 1}, got {frame}")
     match action:
@@ -80,6 +82,31 @@ def apply(project: Project, action: ask.Action, *, size: tuple[int, int], frames
             _unlocked(document, action.key)
             new = doc.clear(document, action.key, frame)
             return Applied(new, f"Clear {_called(document, action.key)} on frame {frame}")
+        case ask.ColorStill():
+            digest = project.keep_still(read_still(action.png, size))
+            new = color_marks.with_still(document, frame, digest)
+            return Applied(new, f"Colour frame {frame}")
+        case ask.ColorStrokes():
+            strokes = [one.model_dump() for one in action.strokes]
+            new = color_marks.with_strokes(document, frame, strokes)
+            return Applied(new, f"Paint colours on frame {frame}")
+        case ask.ColorClear():
+            new = color_marks.without(document, frame)
+            return Applied(new, f"Clear the colours of frame {frame}")
+        case ask.Texture():
+            content, given = read_picture(action.png)
+            name = action.name or "picture"
+            digest = project.keep_still(content)
+            new, number = textures.with_texture(document, frame, action.quad, digest, given, name)
+            return Applied(new, f"Place {name} on frame {frame}", f"texture:{number}")
+        case ask.TextureMove():
+            there = textures.texture_of(document, action.id)
+            where = there["frame"] if action.frame is None else action.frame
+            new = textures.moved(document, action.id, where, action.quad)
+            return Applied(new, f"Move {there['name']}")
+        case ask.TextureRemove():
+            there = textures.texture_of(document, action.id)
+            return Applied(textures.removed(document, action.id), f"Remove {there['name']}")
         case ask.Point() | ask.Box() | ask.Joint():
             return _place(document, action, size)
 
@@ -96,8 +123,8 @@ def _unlocked(document: Document, key: str) -> None:
 
 def _add(document: Document, action: ask.Add) -> Applied:
     used = {one["color"] for one in document["objects"]}
-    colors = (hex_color(bright_color(n)) for n in range(1, 256))
-    color = next((one for one in colors if one not in used), "#e6194b")
+    count = len(document["objects"]) + 1
+    color = next((c for n in range(1, 36) if (c := object_hex(n)) not in used), object_hex(count))
     new, key = doc.add(
         document,
         kind=action.kind,
@@ -178,10 +205,60 @@ def read_png(text: str, size: tuple[int, int]) -> np.ndarray:
             return np.asarray(pixels) > 0
     except (binascii.Error, UnidentifiedImageError) as error:
         raise InputError(f"png: expected a PNG in base64 ({str(error)[:60]})") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        text = f"png: expected the video's {width}x{height} pixels, got many more"
+        raise InputError(text) from error
+    except (OSError, SyntaxError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"png: is damaged ({str(error)[:60]})") from error
+
+
+def read_still(text: str, size: tuple[int, int]) -> bytes:
+    """A coloured picture in base64 as PNG of a (height, width), scaled and centre-cropped.
+
+    Raises:
+        InputError: it is no picture, or too large.
+    """
+    image = _opened_picture(text).convert("RGB")
+    fitted = ImageOps.fit(image, (size[1], size[0]), Image.Resampling.BICUBIC)
+    return _as_png(fitted)
+
+
+def read_picture(text: str) -> tuple[bytes, tuple[int, int]]:
+    """(PNG with alpha, (width, height)) of a picture in base64. Raises InputError."""
+    image = _opened_picture(text).convert("RGBA")
+    if image.getextrema()[3][1] == 0:  # type: ignore[index]
+        raise InputError("png: expected a picture that can be seen, got a wholly clear one")
+    return _as_png(image), image.size
+
+
+def _as_png(image: Image.Image) -> bytes:
+    out = io.BytesIO()
+    image.save(out, format="PNG", compress_level=1)
+    return out.getvalue()
+
+
+def _opened_picture(text: str) -> Image.Image:
+    """A picture in base64, whose size is looked at before its pixels are."""
+    try:
+        content = base64.b64decode(text.partition("base64,")[2] or text, validate=True)
+        with Image.open(io.BytesIO(content), formats=["PNG", "JPEG", "WEBP"]) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise InputError(
+                    f"png: expected at most {MOST_PIXELS >> 20} megapixels, got "
+                    f"{image.width}x{image.height}"
+                )
+            return ImageOps.exif_transpose(image)
+    except InputError:
+        raise
+    except Image.DecompressionBombError as error:
+        text = f"png: expected at most {MOST_PIXELS >> 20} megapixels, got many more"
+        raise InputError(text) from error
+    except PICTURE_ERRORS as error:
+        raise InputError(
+            f"png: expected a picture in base64: PNG, JPEG or WebP ({str(error)[:60]})"
+        ) from error
 
 
 def _merge(project: Project, from_: str, into: str) -> Applied:

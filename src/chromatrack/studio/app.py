@@ -24,11 +24,13 @@ from starlette.websockets import WebSocketDisconnect
 from chromatrack import __version__
 from chromatrack.errors import BeyondEndError, ChromatrackError, OutputError, WorkerError
 from chromatrack.studio import requests as ask
+from chromatrack.studio.color_routes import add_color_routes
 from chromatrack.studio.demo_clip import write_demo
-from chromatrack.studio.exports import preview
+from chromatrack.studio.exports import COLORED, TEXTURED, preview
 from chromatrack.studio.jobs import BusyError
 from chromatrack.studio.manager import StaleError, Studio
 from chromatrack.studio.results import ids_png
+from chromatrack.studio.scrubbing import OvertakenError
 from chromatrack.studio.security import Gate
 
 STATIC = Path(__file__).parent / "static"
@@ -36,6 +38,7 @@ _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,5}")
 _COPY_BYTES = 1 << 20
 
 Index = Annotated[int, Query(ge=0, lt=2**31)]
+Known = Annotated[str | None, Query(max_length=100)]
 OptionalInt = Annotated[int | None, Query(ge=0, lt=2**62)]
 
 
@@ -63,6 +66,7 @@ def make_app(studio: Studio, *, token: str, port: int) -> ASGIApp:
     _pictures(app, studio)
     _projects(app, studio)
     _work(app, studio)
+    add_color_routes(app, studio)
     _events(app, studio)
     app.state.studio = studio
     return Gate(app, token=token, port=port)
@@ -80,6 +84,7 @@ def _errors(app: FastAPI) -> None:
             (BeyondEndError, 404),
             (BusyError, 409),
             (StaleError, 409),
+            (OvertakenError, 409),
             (OutputError, 507),
             (WorkerError, 503),
         ):
@@ -135,9 +140,17 @@ def _pictures(app: FastAPI, studio: Studio) -> None:
         return Response(content, media_type=kind, headers=headers)
 
     @app.get("/api/state")
-    async def state() -> Response:
+    async def state(times: Known = None, result: Known = None, color: Known = None) -> Response:
+        """All that the page shows.
+
+        times, result, color: the keys of what the page has already (`project.video.timesKey`,
+        `project.result.key`, `project.color.result.key`): then `video.times`, the result's `cuts`,
+        `reliability` and `present`, or the colours' `reliability`, are left out.
+        """
+        given = {"times": times, "result": result, "color": color}
+        known = {name: key for name, key in given.items() if key}
         async with studio.lock:
-            content = await asyncio.to_thread(_state_text, studio)
+            content = await asyncio.to_thread(_state_text, studio, known)
         return Response(content, media_type="application/json")
 
     @app.get("/api/frames/{index}")
@@ -145,13 +158,28 @@ def _pictures(app: FastAPI, studio: Studio) -> None:
         request: Request,
         index: int,
         width: Annotated[int | None, Query(ge=1, le=8192)] = None,
-        v: Annotated[str | None, Query(max_length=100)] = None,
+        v: Known = None,
+        tab: Annotated[str, Query(max_length=40)] = "",
+        seq: OptionalInt = None,
+        rough: bool = False,
     ) -> Response:
+        """A frame as JPEG, exactly the one that is asked for.
+
+        width: at least so many pixels. v: names the video, so that the answer may be kept.
+        tab, seq: of the requests of one tab, numbered upward, only the newest is answered: one that
+        another overtook before its turn gets 409. rough: a frame near it will do, if that is
+        quicker; the header x-frame says which one it is.
+        """
         if not 0 <= index < 2**31:
             raise HTTPException(404, f"there is no frame {index}")
-        content = await studio.frame(index, width)
+        turn = None if seq is None else (tab, seq)
+        shown, content = await studio.frame(index, width, rough=rough, turn=turn)
         # Without a name for the video in the address it might be another's by then.
-        return cached(request, content, "image/jpeg", seconds=3600 if v else 0)
+        answer = cached(request, content, "image/jpeg", seconds=3600 if v and not rough else 0)
+        answer.headers["x-frame"] = str(shown)
+        if rough:
+            answer.headers["cache-control"] = "no-store"
+        return answer
 
     @app.get("/api/masks/{index}")
     async def mask(
@@ -192,12 +220,12 @@ def _pictures(app: FastAPI, studio: Studio) -> None:
         return Response(content, media_type="image/png", headers={"cache-control": "no-store"})
 
 
-def _state_text(studio: Studio) -> bytes:
+def _state_text(studio: Studio, known: dict[str, str]) -> bytes:
     import json
 
     from chromatrack.json_text import strict
 
-    return json.dumps(strict(studio.state()), separators=(",", ":"), allow_nan=False).encode()
+    return json.dumps(strict(studio.state(known)), separators=(",", ":"), allow_nan=False).encode()
 
 
 def _projects(app: FastAPI, studio: Studio) -> None:
@@ -211,13 +239,13 @@ def _projects(app: FastAPI, studio: Studio) -> None:
         return JSONResponse({"revision": revision} | ({} if key is None else {"key": key}))
 
     @app.post("/api/undo")
-    async def undo() -> dict[str, Any]:
-        revision, label = await studio.turn("undo")
+    async def undo(given: ask.Seen | None = None) -> dict[str, Any]:
+        revision, label = await studio.turn("undo", given.revision if given else None)
         return {"revision": revision, "label": label}
 
     @app.post("/api/redo")
-    async def redo() -> dict[str, Any]:
-        revision, label = await studio.turn("redo")
+    async def redo(given: ask.Seen | None = None) -> dict[str, Any]:
+        revision, label = await studio.turn("redo", given.revision if given else None)
         return {"revision": revision, "label": label}
 
     @app.post("/api/open")
@@ -283,10 +311,26 @@ def _work(app: FastAPI, studio: Studio) -> None:
         studio.jobs.stop()
         return {"revision": studio.revision}
 
+    @app.post("/api/copy-video", status_code=202)
+    async def copy() -> dict[str, Any]:
+        """Copy the video into the project's folder; progress comes as events of job "copy"."""
+        async with studio.lock:
+            studio.jobs.copy()
+        return {"revision": studio.revision}
+
+    @app.post("/api/batch")
+    async def batch(given: ask.Batch) -> dict[str, Any]:
+        """Write a manifest of `chromatrack batch` that does the same to other videos.
+
+        The answer: its path, where to fetch it, its first lines, the command, what is left out.
+        """
+        async with studio.lock:
+            return await studio.colors.batch(given, studio.jobs)
+
     @app.post("/api/export", status_code=202)
     async def export(given: ask.Export) -> dict[str, Any]:
         async with studio.lock:
-            studio.jobs.export(given.format, given.startNumber)
+            studio.jobs.export(given.format, given.startNumber, given.saturation)
         return {"revision": studio.revision}
 
     @app.get("/api/exports/{name}")
@@ -307,6 +351,10 @@ def _work(app: FastAPI, studio: Studio) -> None:
         format: Annotated[str, Query(max_length=40)],
         startNumber: OptionalInt = None,
     ) -> Response:
+        if format == TEXTURED:
+            return Response(await studio.colors.textured(None, 1280), media_type="image/jpeg")
+        if format == COLORED:
+            return Response(await studio.colors.preview(), media_type="image/jpeg")
         found = await asyncio.to_thread(_preview, studio, format, startNumber)
         if isinstance(found, dict):
             return JSONResponse(found)

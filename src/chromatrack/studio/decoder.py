@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import threading
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -14,6 +16,7 @@ from PIL import Image
 from chromatrack.errors import ChromatrackError, InputError
 from chromatrack.structures import Source
 from chromatrack.studio.workers import Channel
+from chromatrack.video.key_pictures import nearest_key
 from chromatrack.video.random_access import FrameReader, FrameTimes
 
 WIDTHS = (160, 320, 480, 640, 960, 1280, 1920, 2560, 3840)
@@ -22,10 +25,17 @@ WIDTHS = (160, 320, 480, 640, 960, 1280, 1920, 2560, 3840)
 MOST_PIXELS = 1 << 26
 """Of a video's frame."""
 
+MOST_SECONDS = 6 * 3600
+"""Of a video."""
+
 _CACHE_BYTES = 192 << 20
 _AHEAD = 8  # frames that are made before they are asked for
 _QUALITY = 88
 _INDEX_SECONDS = 0.4  # that opening a video waits for the places of its frames
+_LONG = 5000  # frames from which it does not wait, but shows the first one before
+_FIRST_SECONDS = 2.0  # that the places wait for the first frame to be shown
+_QUALITY_NEAR = 80
+_MOST_NEAR = 400  # near frames that are kept
 
 
 @dataclass(frozen=True)
@@ -44,7 +54,13 @@ def main(channel: Channel) -> None:
     """Answer the server."""
     decoder = Decoder(channel)
     channel.serve(
-        {"open": decoder.open, "frame": decoder.frame, "close": decoder.close, "ping": _pong},
+        {
+            "open": decoder.open,
+            "frame": decoder.frame,
+            "colored": decoder.colored,
+            "close": decoder.close,
+            "ping": _pong,
+        },
         decoder.look_ahead,
     )
 
@@ -63,6 +79,8 @@ class Decoder:
         self._made: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._bytes = 0
         self._last = (-1, 0)
+        self._near: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+        self._shown = threading.Event()
         self._ahead: Iterator[bool] = iter(())
         self._indexing: threading.Thread | None = None
         self._known: FrameTimes | None = None
@@ -73,7 +91,10 @@ class Decoder:
         if self._reader is not None:
             self._reader.close()
         self._reader, self._known, self._failure = None, None, None
+        self._shown.set()
+        self._shown = threading.Event()
         self._made.clear()
+        self._near.clear()
         self._bytes, self._last, self._ahead = 0, (-1, 0), iter(())
 
     def open(self, *, source: Source, token: int) -> Opened:
@@ -90,18 +111,28 @@ class Decoder:
                 f"{info.path}: expected frames of at most {MOST_PIXELS >> 20} megapixels, got "
                 f"{info.width}x{info.height}"
             )
+        if (info.duration_seconds or 0) > MOST_SECONDS:
+            reader.close()
+            raise InputError(
+                f"{info.path}: expected at most {MOST_SECONDS // 3600} hours, got "
+                f"{(info.duration_seconds or 0) / 3600:.1f}; cut it into parts"
+            )
         self.close()
         self._reader = reader
         fps = info.average_fps or 24.0
+        frames = info.frame_count or max(1, round((info.duration_seconds or 1) * fps))
+        is_long = frames > _LONG and not reader.is_indexed
         self._indexing = threading.Thread(
-            target=self._index, args=(reader, source, token), daemon=True
+            target=self._index,
+            args=(reader, source, token, self._shown if is_long else None),
+            daemon=True,
         )
         self._indexing.start()
-        self._indexing.join(_INDEX_SECONDS)
+        if not is_long:
+            self._indexing.join(_INDEX_SECONDS)
         if self._failure is not None:
             raise self._failure
         known = self._known
-        frames = info.frame_count or max(1, round((info.duration_seconds or 1) * fps))
         times = None if known is None else known.times
         return Opened(
             info.width,
@@ -112,8 +143,12 @@ class Decoder:
             times,
         )
 
-    def _index(self, reader: FrameReader, source: Source, token: int) -> None:
-        """Find out where every frame is, in a thread of its own."""
+    def _index(
+        self, reader: FrameReader, source: Source, token: int, after: threading.Event | None
+    ) -> None:
+        """Find out where every frame is, in a thread of its own; after: the first is shown."""
+        if after is not None:
+            after.wait(_FIRST_SECONDS)
         try:
             known = FrameTimes.of(source)
         except ChromatrackError as error:
@@ -121,10 +156,11 @@ class Decoder:
             return
         if self._reader is reader:
             self._known = known
-            self._channel.tell({"type": "times", "token": token, "times": known.times})
+            told = {"times": known.times, "table": known.table}
+            self._channel.tell({"type": "times", "token": token, **told})
 
-    def frame(self, *, index: int, width: int | None) -> bytes:
-        """A frame as JPEG.
+    def frame(self, *, index: int, width: int | None, rough: bool = False) -> tuple[int, bytes]:
+        """(number, JPEG) of a frame; rough: or of one near it, if that is quicker.
 
         Raises:
             BeyondEndError: there is no such frame. VideoError: it cannot be read.
@@ -132,12 +168,61 @@ class Decoder:
         reader = self._reader
         if reader is None:
             raise InputError("no video is open; open one")
-        if not reader.is_indexed and index > 0 and self._indexing is not None:
-            self._indexing.join()
+        shown = self._width(reader, width)
+        try:
+            if rough and (index, shown) not in self._made:
+                reader.know(self._known)
+                return self._near_frame(reader, index, shown)
+            return index, self._exact_frame(reader, index, shown)
+        finally:
+            self._shown.set()
+
+    def colored(
+        self, *, index: int, width: int | None, picture: str, view: str, saturation: float
+    ) -> bytes:
+        """A frame in the colours of a picture of them (`color_store`), as JPEG.
+
+        view: "color", or how strong ("saturation") or how sure ("confidence") they are.
+
+        Raises:
+            As `frame`; InputError where the picture is damaged.
+        """
+        from chromatrack.studio.color_views import color_view
+
+        reader = self._reader
+        if reader is None:
+            raise InputError("no video is open; open one")
         reader.know(self._known)
+        shown = self._width(reader, width)
+        rgb = reader.read(index, size=self._size(shown))
+        return _encoded(color_view(rgb, Path(picture), view, saturation))
+
+    def _width(self, reader: FrameReader, width: int | None) -> int:
         own = reader.info.width
         shown = next((w for w in WIDTHS if w >= (width or own)), WIDTHS[-1])
-        shown = min(own, shown)
+        return min(own, shown)
+
+    def _near_frame(self, reader: FrameReader, index: int, shown: int) -> tuple[int, bytes]:
+        self._ahead = iter(())
+        table = None if self._known is None else self._known.table
+        if table is not None and index < len(table.pts):
+            number = bisect_left(table.pts, nearest_key(table, index))
+            for made in (self._made, self._near):
+                if (number, shown) in made:
+                    return number, made[number, shown]
+        number, rgb, is_sure = reader.read_near(index, size=self._size(shown))
+        content = _encoded(rgb, quality=_QUALITY_NEAR, subsampling=2)
+        if is_sure:
+            self._near[number, shown] = content
+            while len(self._near) > _MOST_NEAR:
+                self._near.popitem(last=False)
+        return number, content
+
+    def _exact_frame(self, reader: FrameReader, index: int, shown: int) -> bytes:
+        if not reader.is_indexed and index > 0 and self._indexing is not None:
+            self._shown.set()
+            self._indexing.join()
+        reader.know(self._known)
         last, _ = self._last
         self._last = index, shown
         if (index, shown) not in self._made:
@@ -183,8 +268,8 @@ class Decoder:
             return  # said when that frame is asked for
 
 
-def _encoded(rgb: np.ndarray) -> bytes:
+def _encoded(rgb: np.ndarray, *, quality: int = _QUALITY, subsampling: int = 0) -> bytes:
     """`(H, W, 3)` uint8 as JPEG."""
     out = io.BytesIO()
-    Image.fromarray(rgb).save(out, format="JPEG", quality=_QUALITY, subsampling=0)
+    Image.fromarray(rgb).save(out, format="JPEG", quality=quality, subsampling=subsampling)
     return out.getvalue()

@@ -1,6 +1,7 @@
 """What a project says, as plain values, and the actions that change it. Pure: no files.
 
-A document holds "name", "video", "settings", "objects" (a list) and "marks" (by frame). An action
+A document holds "name", "video", "settings", "objects" (a list), "marks" (by frame) and, where
+there are any, "colors" (by frame, see `color_marks`) and "textures" (see `textures`). An action
 gives a changed copy; the old one is never touched. `parts` and `changed_parts` say which pieces an
 action changed, so that it can be undone.
 """
@@ -258,7 +259,9 @@ def with_settings(
 def parts(document: Document) -> dict[str, Any]:
     """The pieces of a document that actions change, by name: objects, settings, marks/12."""
     found = {name: document[name] for name in ("name", "settings", "objects")}
-    return found | {f"marks/{frame}": marks for frame, marks in document["marks"].items()}
+    for table in ("marks", "colors", "textures"):
+        found |= {f"{table}/{frame}": here for frame, here in document.get(table, {}).items()}
+    return found
 
 
 def changed_parts(before: Document, after: Document) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -276,7 +279,7 @@ def with_parts(document: Document, given: Mapping[str, Any]) -> Document:
         if not frame:
             new[where] = copy.deepcopy(value)
         elif value is None:
-            new["marks"].pop(frame, None)
+            new.get(where, {}).pop(frame, None)
         else:
-            new["marks"][frame] = copy.deepcopy(value)
+            new.setdefault(where, {})[frame] = copy.deepcopy(value)
     return new

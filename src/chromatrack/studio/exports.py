@@ -29,7 +29,7 @@ from chromatrack.runs.reader import Result, read_result
 from chromatrack.runs.staging import Staging
 from chromatrack.structures import Kind, Skeleton, Source
 
-OVERLAY, CUTOUT = "overlay", "cutout"
+OVERLAY, CUTOUT, COLORED, TEXTURED = "overlay", "cutout", "coloured", "textured"
 _VIDEOS: dict[str, dict[str, Any]] = {
     OVERLAY: {
         "tool": "any player: the video with everything tracked drawn over it",
@@ -40,6 +40,16 @@ _VIDEOS: dict[str, dict[str, Any]] = {
         "tool": "editors: PNG pictures, transparent but for the objects",
         "kinds": ["object"],
         "suffix": "",
+    },
+    COLORED: {
+        "tool": "any player: the coloured video, with its sound",
+        "kinds": ["color"],
+        "suffix": ".mp4",
+    },
+    TEXTURED: {
+        "tool": "any player: the video with the placed pictures on it, with its sound",
+        "kinds": ["texture"],
+        "suffix": ".mp4",
     },
 }
 _PREVIEW_FRAMES = 4

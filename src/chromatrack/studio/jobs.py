@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import threading
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,14 @@ from typing import Any, Protocol
 from chromatrack.errors import ChromatrackError, InputError
 from chromatrack.formats.masks import frame_file
 from chromatrack.runs.staging import leftovers
+from chromatrack.studio.color_marks import references, references_key
 from chromatrack.studio.document import Document
 from chromatrack.studio.events import Hub, News
-from chromatrack.studio.exports import export_path
-from chromatrack.studio.marks import Difference, said_by_document
+from chromatrack.studio.exports import COLORED, TEXTURED, export_path
+from chromatrack.studio.marks import Difference, said_by_document, thing_of
 from chromatrack.studio.results import OTHER, SavedRun
 from chromatrack.studio.store import Project
+from chromatrack.studio.video_copy import copy_target, copy_video
 from chromatrack.studio.workers import StoppedJob, Worker
 
 
@@ -77,6 +80,7 @@ class Jobs:
         self._studio = studio
         self.job: Job | None = None
         self.exports: dict[str, Path] = {}
+        self._stopped = threading.Event()
         self._task: asyncio.Task[None] | None = None
 
     def forget(self) -> None:
@@ -147,8 +151,38 @@ class Jobs:
 
     def stop(self) -> None:
         """Ask for the end of the job; what it has done is kept."""
-        if self.job is not None:
+        self._stopped.set()
+        if self.job is not None and self.job.kind != "copy":
             self._studio.model.stop()
+
+    def copy(self) -> None:
+        """Begin to copy the video into the project's folder. Raises InputError."""
+        self.check_free()
+        project, _, path = self._studio.watched()
+        target = copy_target(project.folder, path, project.document["video"]["name"])
+        job, loop = Job("copy", "Copying"), asyncio.get_running_loop()
+        self._stopped.clear()
+
+        def tell(done: int, total: int) -> None:
+            told = {"done": done, "total": total, "frame": None, "message": "Copying"}
+            news = {"type": "progress", "job": "copy", "stage": "copy", **told}
+            loop.call_soon_threadsafe(self.on_progress, news)
+
+        async def work() -> dict[str, Any]:
+            done = await asyncio.to_thread(
+                copy_video, path, target, stopped=self._stopped, tell=tell
+            )
+            if not done:
+                raise StoppedJob("Stopped: nothing was copied")
+            return {"message": f"{target.name} is in the project's folder"}
+
+        self._begin(job, work())
+
+    def exported(self, path: Path) -> str:
+        """The address by which an exported file is fetched."""
+        name = secrets.token_hex(8)
+        self.exports[name] = path
+        return f"/api/exports/{name}"
 
     def check_free(self) -> None:
         """Raises BusyError while something is under way."""
@@ -166,9 +200,7 @@ class Jobs:
             done = await work
             told = {"type": "done", "kind": job.kind, **done}
             if "path" in done:
-                name = secrets.token_hex(8)
-                self.exports[name] = Path(done["path"])
-                told["download"] = f"/api/exports/{name}"
+                told["download"] = self.exported(Path(done["path"]))
         except StoppedJob as stopped:
             told = {"type": "stopped", "kind": job.kind, "message": str(stopped)}
         except ChromatrackError as error:
@@ -180,15 +212,61 @@ class Jobs:
             self._studio.changed()
             self._studio.hub.tell(told)
 
+    def colorize(self, start: int | None, end: int | None) -> None:
+        """Begin to colour frames [start, end). Raises InputError where there is nothing to do."""
+        self.check_free()
+        project, video, path = self._studio.watched()
+        chosen = project.document["settings"]["range"] or (0, video.frames)
+        first = chosen[0] if start is None else start
+        after = min(video.frames, chosen[1] if end is None else end)
+        if not first < after:
+            raise InputError(f"from, to: expected 0 <= from < to <= {video.frames}")
+        given = references(project.document)
+        if not given:
+            raise InputError("colour: expected colours on a frame, got none; paint some first")
+        work = self._studio.ask(
+            self._studio.model,
+            "colorize",
+            folder=str(project.folder),
+            video=str(path),
+            references=given,
+            key=references_key(project.document),
+            start=first,
+            end=after,
+        )
+        self._begin(Job("color", "Colouring"), work)
+
     # -- exporting -----------------------------------------------------------------------------
 
-    def export(self, name: str, start_number: int | None) -> None:
+    def export(self, name: str, start_number: int | None, saturation: float = 1.0) -> None:
         """Begin to write the results in a format. Raises InputError where there are none."""
         self.check_free()
         project, video = self._studio.opened()
+        output = export_path(project.folder, name)
+        if name == COLORED:
+            work = self._studio.ask(
+                self._studio.model,
+                "export_colors",
+                folder=str(project.folder),
+                video=str(self._studio.watched()[2]),
+                output=str(output),
+                saturation=saturation,
+            )
+            self._begin(Job("export", "Exporting"), work)
+            return
+        if name == TEXTURED:
+            work = self._studio.ask(
+                self._studio.model,
+                "export_textures",
+                folder=str(project.folder),
+                video=str(self._studio.watched()[2]),
+                document=project.document,
+                output=str(output),
+            )
+            self._begin(Job("export", "Exporting"), work)
+            return
         if self._studio.run is None:
             raise InputError("export: expected results, found none; track first")
-        output = export_path(project.folder, name)
         work = self._studio.ask(
             self._studio.model,
             "export",
@@ -231,7 +309,7 @@ def plan_tracking(
     own = quality if run.quality == OTHER else run.quality
     is_other_range = (asked or chosen) is not None and (start, end) != (run.start, run.end)
     things = {one["key"] for one in document["objects"]}
-    removed = {one for one in news.removed if _thing(one[0]) in things}
+    removed = {one for one in news.removed if thing_of(one[0]) in things}
     beyond = _marked_beyond(document, run, frames)
     if own != quality or is_other_range or removed or beyond:
         return everything
@@ -240,11 +318,6 @@ def plan_tracking(
     if not run.result.complete:
         return Plan(run.start, run.end, run.quality, None, resume=True)
     raise InputError("track: everything is tracked already; mark or correct something first")
-
-
-def _thing(label: tuple[str, int, int]) -> str:
-    kind, number, _ = label
-    return f"{'keypoints' if kind == 'joint' else kind}:{number}"
 
 
 def _marked_beyond(document: Document, run: SavedRun, frames: int) -> bool:

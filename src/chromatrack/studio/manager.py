@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,11 @@ import numpy as np
 
 from chromatrack import __version__
 from chromatrack.errors import ChromatrackError, InputError, WorkerError
-from chromatrack.studio import decoder, model_worker
+from chromatrack.studio import decoder, model_worker, textures
 from chromatrack.studio import requests as ask
-from chromatrack.studio.actions import Applied, apply
+from chromatrack.studio.actions import apply
+from chromatrack.studio.color_desk import ColorDesk
+from chromatrack.studio.conflicts import Changes, touched
 from chromatrack.studio.document import Document
 from chromatrack.studio.events import Hub, News
 from chromatrack.studio.exports import all_formats
@@ -27,8 +29,16 @@ from chromatrack.studio.jobs import BusyError, Jobs
 from chromatrack.studio.library import Library, kind_of
 from chromatrack.studio.marks import Difference, difference, said_by_document
 from chromatrack.studio.opening import OpenVideo, missing_video, project_of
-from chromatrack.studio.results import SavedRun, ids_png, mask_file_png, read_run, stamp
+from chromatrack.studio.results import (
+    SavedRun,
+    ids_png,
+    mask_file_png,
+    read_run,
+    result_state,
+    stamp,
+)
 from chromatrack.studio.run_documents import document_of_run
+from chromatrack.studio.scrubbing import Glances, Turn, Turns
 from chromatrack.studio.store import Project, find_video, video_reference
 from chromatrack.studio.workers import Worker
 
@@ -48,10 +58,13 @@ class Studio:
         self.video: OpenVideo | None = None
         self.run: SavedRun | None = None
         self.jobs = Jobs(self)
+        self.colors = ColorDesk(self)
         self._stamp: tuple[int, int] | None = None
         self._stale: tuple[int, Difference | None] = (-1, None)
-        self._painted: dict[int, int] = {}
+        self._changes = Changes()
         self._token = 0
+        self._knows_table: tuple[int | None, Path] | None = None
+        self._turns, self._glances = Turns(), Glances(self._glance)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.decoder = self._worker("decoder", decoder.main)
         self.model = self._worker("model", model_worker.main)
@@ -99,6 +112,7 @@ class Studio:
 
     def _on_news(self, told: News) -> None:
         if told["type"] == "times" and told["token"] == self._token and self.video is not None:
+            self.video.table = told["table"]
             if self.video.times is None:
                 self.video.times = told["times"]
                 self.video.frames = len(told["times"])
@@ -191,8 +205,9 @@ class Studio:
         if self.project is not None:
             self.project.close()
         self.project, self.video = project, opened
-        self.run, self._stamp, self._painted = None, None, {}
+        self.run, self._stamp, self._changes = None, None, Changes()
         self.jobs.forget()
+        await asyncio.to_thread(self.colors.take, folder)
         await self.read_results()
 
     async def close(self) -> int:
@@ -235,20 +250,23 @@ class Studio:
 
     # -- state ---------------------------------------------------------------------------------
 
-    def state(self) -> dict[str, Any]:
-        """All that a client shows."""
+    def state(self, known: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """All that a client shows.
+
+        known: keys of what it has already ("times", "result", "color"), which is then left out.
+        """
         return {
             "revision": self.revision,
             "app": {"version": __version__, "formats": all_formats()},
-            "project": None if self.project is None else self._project_state(),
+            "project": None if self.project is None else self._project_state(known or {}),
             "recent": self.library.recent(),
             "demo": True,
         }
 
-    def _project_state(self) -> dict[str, Any]:
+    def _project_state(self, known: Mapping[str, str]) -> dict[str, Any]:
         project, video = self.opened()
         document = project.document
-        times = video.times or [round(n / video.fps, 4) for n in range(video.frames)]
+        times_key, times = video.told_times()
         marks = {
             frame: {
                 "objects": [int(number) for number in marks["objects"]],
@@ -266,13 +284,18 @@ class Studio:
                 "height": video.size[0],
                 "frames": video.frames,
                 "fps": round(video.fps, 4),
-                "times": [round(seconds, 4) for seconds in times],
+                "timesKey": times_key,
+                **({} if known.get("times") == times_key else {"times": times}),
+                "exact": video.is_exact,
                 "hasAudio": video.has_audio,
                 "missing": video.path is None,
+                "copied": (project.folder / Path(document["video"]["name"]).name).exists(),
             },
             "objects": document["objects"],
             "marks": marks,
-            "result": self._result_state(document),
+            "result": self._result_state(document, known.get("result")),
+            "textures": textures.told(document),
+            "color": self.colors.state(known.get("color")),
             "undo": {
                 "undo": project.done[-1]["do"] if project.done else None,
                 "redo": project.undone[-1]["do"] if project.undone else None,
@@ -281,25 +304,20 @@ class Studio:
             "settings": document["settings"],
         }
 
-    def _result_state(self, document: Document) -> dict[str, Any] | None:
+    def _result_state(self, document: Document, known: str | None) -> dict[str, Any] | None:
         if self.run is None:
             return None
-        stale = [list(one) for one in self.news_of_marks(self.run, document).stale]
-        known = {one["key"] for one in document["objects"]}
-        told = self.run.summary
-        return told | {
-            "stale": stale,
-            **{
-                what: {key: values for key, values in told[what].items() if key in known}
-                for what in ("reliability", "present")
-            },
-        }
+        news = self.news_of_marks(self.run, document)
+        keys = {one["key"] for one in document["objects"]}
+        return result_state(self.run, keys, news, written=str(self._stamp), known=known)
 
     def news_of_marks(self, run: SavedRun, document: Document) -> Difference:
         """What is marked that the run does not know."""
         if self._stale[0] != self.revision or self._stale[1] is None:
             said = said_by_document(document)
-            found = difference(run.said, said, first=run.first, after=run.after)
+            found = difference(
+                run.said, said, first=run.first, after=run.after, unfinished=run.unfinished
+            )
             self._stale = (self.revision, found)
         assert self._stale[1] is not None
         return self._stale[1]
@@ -310,47 +328,73 @@ class Studio:
         """Do one action; (revision, key of what was added).
 
         Raises:
-            InputError: it does not fit. StaleError: the mask was painted on an older state.
+            InputError: it does not fit. StaleError: it is about what was changed elsewhere after
+                the state that it was made on.
         """
         async with self.lock:
             project, video = self.opened()
-            if isinstance(action, ask.Mask) and action.revision is not None:
-                painted = self._painted.get(action.frame, 0)
-                if action.revision < painted:
-                    raise StaleError(f"frame {action.frame} was painted elsewhere meanwhile")
-            done = await asyncio.to_thread(_do, project, action, video.size, video.frames)
+            before, seen = project.document, action.revision
+            key = getattr(action, "key", None)
+            if key is not None and seen is not None and self._changes.is_gone(before, key, seen):
+                raise StaleError("this object was removed in another tab meanwhile")
+            done = await asyncio.to_thread(apply, project, action, video.size, video.frames)
+            if seen is not None:
+                other = self._changes.unseen(touched(before, done.document), seen)
+                if other is not None:
+                    raise StaleError(f"{other}: was changed in another tab meanwhile; look again")
+            await asyncio.to_thread(project.do, done.document, done.label)
             revision = self.changed()
-            if isinstance(action, ask.Mask):
-                self._painted[action.frame] = revision
-            elif isinstance(action, ask.Merge):
-                self._painted = {int(frame): revision for frame in project.document["marks"]}
+            self._changes.note(before, project.document, revision)
             return revision, done.key
 
-    async def turn(self, way: str) -> tuple[int, str]:
-        """Undo or redo; (revision, what). Raises InputError where there is nothing."""
+    async def turn(self, way: str, seen: int | None = None) -> tuple[int, str]:
+        """Undo or redo; (revision, what).
+
+        Raises:
+            InputError: there is nothing. StaleError: something was done after the revision `seen`.
+        """
         async with self.lock:
             project, _ = self.opened()
-            before = project.document["marks"]
+            if seen is not None and seen < self._changes.newest:
+                raise StaleError(f"something was done in another tab meanwhile; {way} again?")
+            before = project.document
             label = await asyncio.to_thread(project.undo if way == "undo" else project.redo)
             if label is None:
                 raise InputError(f"{way}: there is nothing to {way}")
             revision = self.changed()
-            after = project.document["marks"]
-            for frame in {*before, *after}:
-                if before.get(frame) != after.get(frame):
-                    self._painted[int(frame)] = revision
+            self._changes.note(before, project.document, revision)
             return revision, label
 
     # -- pictures ------------------------------------------------------------------------------
 
-    async def frame(self, index: int, width: int | None) -> bytes:
-        """A frame as JPEG."""
-        self.watched()
-        try:
-            return await self.ask(self.decoder, "frame", index=index, width=width)
-        except WorkerError:  # it starts anew
-            await self._reopen()
-            return await self.ask(self.decoder, "frame", index=index, width=width)
+    async def frame(
+        self, index: int, width: int | None, *, rough: bool = False, turn: Turn | None = None
+    ) -> tuple[int, bytes]:
+        """(number, JPEG) of a frame; rough: or of one near it, if that is quicker.
+
+        Raises:
+            OvertakenError: a newer request of the same tab came before its `turn`.
+        """
+        _, _, path = self.watched()
+        async with self._turns.of(turn):
+            given = {"index": index, "width": width, "rough": rough}
+            try:
+                found = await self.ask(self.decoder, "frame", **given)
+            except WorkerError:  # it starts anew
+                await self._reopen()
+                found = await self.ask(self.decoder, "frame", **given)
+        if not rough:
+            self._glances.shown(path, index)
+        return found
+
+    async def _glance(self, path: Path, index: int) -> None:
+        """Have the model look at a frame before it is asked about it, if nothing else is done."""
+        video = self.video
+        if self.jobs.job is None and video is not None and video.path == path and video.is_exact:
+            who = self.model.pid, path
+            table = None if who == self._knows_table else video.table
+            await self.ask(self.model, "glance", video=str(path), frame=index, table=table)
+            self._knows_table = who
 
     async def select(self, given: ask.Select) -> np.ndarray:
         """`(H, W)` bool: what is meant by clicks inside and outside of it."""
@@ -403,9 +447,3 @@ class Studio:
             if found is not None:
                 return found
         return None
-
-
-def _do(project: Project, action: ask.Action, size: tuple[int, int], frames: int) -> Applied:
-    done = apply(project, action, size=size, frames=frames)
-    project.do(done.document, done.label)
-    return done

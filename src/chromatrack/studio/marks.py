@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from chromatrack.runs.unfinished import Unfinished
 from chromatrack.structures import (
     BoxMark,
     KeypointMark,
@@ -132,23 +133,28 @@ def said_by_marks(marks: Marks) -> Said:
 class Difference:
     """What marks say that a run does not know: `changed` anew or otherwise, `removed` no longer.
 
-    stale: [first, after) ranges of frames that it may change, ascending and apart.
+    stale: [first, after) ranges of frames that it may change, ascending and apart. stale_of: the
+    same by thing, "object:1".
     """
 
     changed: frozenset[tuple[LabelName, int]]
     removed: frozenset[tuple[LabelName, int]]
     stale: tuple[tuple[int, int], ...]
+    stale_of: Mapping[str, tuple[tuple[int, int], ...]]
 
 
-def difference(old: Said, new: Said, *, first: int, after: int) -> Difference:
+def difference(
+    old: Said, new: Said, *, first: int, after: int, unfinished: Sequence[Unfinished] = ()
+) -> Difference:
     """Between what a run was given and what is marked now, on frames [first, after).
 
     A mark changes frames up to its neighbouring keyframes. What is not to be tracked at all any
-    more changes nothing of the others.
+    more changes nothing of the others. unfinished: what a correction has left; the marks that it
+    was made by count as changed.
     """
     changed: set[tuple[LabelName, int]] = set()
     removed: set[tuple[LabelName, int]] = set()
-    stale: list[tuple[int, int]] = []
+    stale: dict[str, list[tuple[int, int]]] = {}
     for label in {**old, **new}:
         before = _inside(old.get(label, {}), first, after)
         now = _inside(new.get(label, {}), first, after)
@@ -161,8 +167,23 @@ def difference(old: Said, new: Said, *, first: int, after: int) -> Difference:
         for frame in frames:
             left = max((f + 1 for f in shown if f < frame), default=first)
             right = min((f for f in shown if f > frame), default=after)
-            stale.append((left, right))
-    return Difference(frozenset(changed), frozenset(removed), _joined(stale))
+            stale.setdefault(thing_of(label), []).append((left, right))
+    for one in unfinished:
+        frames = _inside(new.get(one.label, {}), first, after)
+        inside = {f for f in frames if one.first <= f <= one.last}
+        nearest = sorted(frames, key=lambda f: max(one.first - f, f - one.last))[:1]
+        changed |= {(one.label, f) for f in inside or nearest}
+        if frames:
+            stale.setdefault(thing_of(one.label), []).append((one.begin, one.last + 1))
+    every = [one for ranges in stale.values() for one in ranges]
+    by_thing = {key: _joined(ranges) for key, ranges in stale.items()}
+    return Difference(frozenset(changed), frozenset(removed), _joined(every), by_thing)
+
+
+def thing_of(label: LabelName) -> str:
+    """The key of the thing that a label is of: "keypoints:1" for a joint's."""
+    kind, number, _ = label
+    return f"{'keypoints' if kind == 'joint' else kind}:{number}"
 
 
 def _inside(frames: Mapping[int, Any], first: int, after: int) -> dict[int, Any]:

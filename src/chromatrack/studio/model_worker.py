@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from chromatrack.studio.document import Document
 from chromatrack.studio.results import FAST_SIZE, OTHER
 from chromatrack.studio.workers import Channel
 
+_MOST_REFERENCES = 4
 _TELL_SECONDS = 0.1  # between two news of how far a job is
 
 
@@ -28,6 +31,12 @@ def main(channel: Channel) -> None:
             "ping": model.ping,
             "track": model.track,
             "export": model.export,
+            "export_colors": model.export_colors,
+            "export_textures": model.export_textures,
+            "colorize": model.colorize,
+            "color_reference": model.color_reference,
+            "color_suggest": model.color_suggest,
+            "glance": model.glance,
             "select": model.select,
             "point": model.point,
             "close": model.close,
@@ -44,6 +53,7 @@ class Model:
         self._channel = channel
         self._trackers: dict[str, Any] = {}
         self._look: tuple[str, Any] | None = None
+        self._references: dict[str, Any] = {}
         self._told = 0.0
 
     def ping(self) -> bool:
@@ -108,7 +118,11 @@ class Model:
         tracker = tracker_of(home) if quality == OTHER else self._tracker(quality)
         if wanted is not None:
             new = marks_of(document, home, wanted={tuple(one) for one in wanted})
-            done = correct(tracker, home, new, video=video, progress=tell)
+            done = correct(tracker, home, new, video=video, progress=tell, keep_done=True)
+            if self._channel.is_stopped and done.unfinished:
+                raise KeyboardInterrupt(
+                    f"Stopped: {done.frames_recomputed} frames corrected, the rest is still to do"
+                )
             return {"message": f"{done.frames_recomputed} frames tracked again"}
         marks = within(marks_of(document, home), start, end)
 
@@ -143,6 +157,7 @@ class Model:
             "backward": "Looking back",
             "track": "Tracking",
             "correct": "Correcting",
+            "color": "Colouring",
             "draw": "Writing",
             "export": "Exporting",
         }
@@ -151,7 +166,7 @@ class Model:
             now = time.monotonic()
             if done <= 1 or done == total or now - self._told >= _TELL_SECONDS:
                 self._told = now
-                frame = start + done - 1 if what == "track" else None
+                frame = start + done - 1 if what in ("track", "color") else None
                 self._channel.tell(
                     {
                         "type": "progress",
@@ -196,6 +211,75 @@ class Model:
             progress=self._telling("export", Path(folder), 0),
         )
 
+    def export_colors(
+        self, *, folder: str, video: str, output: str, saturation: float
+    ) -> dict[str, Any]:
+        """Write the coloured frames as a video."""
+        from chromatrack.studio.color_views import write_colored
+
+        self._channel.is_stopped = False
+        tell = self._telling("export", Path(folder), 0)
+        return write_colored(Path(folder), video, Path(output), saturation, tell)
+
+    def export_textures(
+        self, *, folder: str, video: str, document: Document, output: str
+    ) -> dict[str, Any]:
+        """Write the video with the placed pictures carried along."""
+        from chromatrack.studio.textures import write_textured
+
+        self._channel.is_stopped = False
+        tell, tracker = self._telling("export", Path(folder), 0), self._tracker("normal")
+        return write_textured(tracker, video, Path(folder), document, Path(output), tell)
+
+    # -- colours -------------------------------------------------------------------------------
+
+    def colorize(
+        self,
+        *,
+        folder: str,
+        video: str,
+        references: dict[int, Any],
+        key: str,
+        start: int,
+        end: int,
+    ) -> dict[str, Any]:
+        """Colour frames [start, end) by a project's references; what is done stays if stopped."""
+        from chromatrack.studio.coloring import color_frames
+
+        self._channel.is_stopped = False
+        tell, total, count = self._telling("color", Path(folder), start), end - start, 0
+        tracker = self._tracker("normal")
+        given = {"key": key, "start": start, "end": end}
+        frames = color_frames(tracker, video, Path(folder), references, **given)
+        with closing(frames):
+            for count, _ in enumerate(frames, start=1):
+                try:
+                    tell("color", count, total)
+                except KeyboardInterrupt:
+                    raise KeyboardInterrupt(f"Stopped: {count} frames coloured") from None
+        return {"message": f"{count} frames coloured"}
+
+    def color_reference(self, *, folder: str, video: str, frame: int, given: dict[str, Any]) -> Any:  # noqa: ANN401
+        """`(H, W, 3)` uint8: a reference as it is used; the last few are remembered."""
+        from chromatrack.studio.coloring import reference_picture
+
+        name = json.dumps([folder, video, frame, given], sort_keys=True, allow_nan=False)
+        if name not in self._references:
+            embedder = self._tracker("normal").embedder
+            picture = reference_picture(embedder, video, Path(folder), frame, given)
+            self._references[name] = picture
+            while len(self._references) > _MOST_REFERENCES:
+                del self._references[next(iter(self._references))]
+        return self._references[name]
+
+    def color_suggest(
+        self, *, video: Source, frames: int, references: list[int], doubtful: list[Any]
+    ) -> dict[str, Any]:
+        """Which frame to colour next."""
+        from chromatrack.studio.coloring import suggested
+
+        return suggested(self._looker(video).look, frames, references, doubtful)
+
     # -- looking at frames ---------------------------------------------------------------------
 
     def _looker(self, video: Source) -> Any:  # noqa: ANN401
@@ -206,6 +290,17 @@ class Model:
             self.close()
             self._look = name, FrameLooks(self._tracker("normal").embedder, video)
         return self._look[1]
+
+    def glance(self, *, video: Source, frame: int, table: Any = None) -> None:  # noqa: ANN401
+        """Look at a frame that is shown, so that what is asked of it next is known already.
+
+        table: where the video's frames are (`PacketTable`), as another process found them.
+        """
+        from chromatrack.video.picture_order import remember_table
+
+        if table is not None:
+            remember_table(str(video), table)
+        self._looker(video).look(frame)
 
     def select(
         self,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from chromatrack.errors import InputError
 from chromatrack.runs.reader import read_result
 from chromatrack.studio.document import new_document
 from chromatrack.studio.store import Project, is_project
+from chromatrack.video.picture_order import PacketTable
 
 
 @dataclass
@@ -22,6 +25,27 @@ class OpenVideo:
     fps: float
     times: list[float] | None
     has_audio: bool
+    table: PacketTable | None = None
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether times and number of frames are known, and not guessed from the header."""
+        return self.times is not None
+
+    @cached_property
+    def _guessed(self) -> list[float]:
+        return [round(n / self.fps, 4) for n in range(self.frames)]
+
+    @cached_property
+    def _rounded(self) -> list[float]:
+        return [round(seconds, 4) for seconds in self.times or ()]
+
+    def told_times(self) -> tuple[str, list[float]]:
+        """Seconds of every frame as the client is told, and the key by which it knows them."""
+        times = self._rounded if self.is_exact else self._guessed
+        end = times[-1] if times else 0
+        kind = "exact" if self.is_exact else "guess"
+        return f"{kind}-{len(times)}-{end:g}-{crc32(str(self.path).encode()):x}", times
 
 
 def project_of(folder: Path, reference: dict[str, Any], name: str | None) -> Project:

@@ -21,7 +21,16 @@ LONGEST_PNG = 32 << 20
 """Letters of a mask in base64."""
 
 
-class Add(BaseModel):
+class Seen(BaseModel):
+    """What was made on a state that was seen.
+
+    revision: of that state; then what was changed elsewhere since is not overwritten (409).
+    """
+
+    revision: Annotated[int, Field(ge=0, lt=2**62)] | None = None
+
+
+class Add(Seen):
     """One thing more."""
 
     type: Literal["add"]
@@ -31,7 +40,7 @@ class Add(BaseModel):
     edges: Annotated[list[tuple[Index, Index]], Field(max_length=1000)] | None = None
 
 
-class Change(BaseModel):
+class Change(Seen):
     """Other properties of a thing."""
 
     type: Literal["change"]
@@ -42,14 +51,14 @@ class Change(BaseModel):
     locked: bool | None = None
 
 
-class Remove(BaseModel):
+class Remove(Seen):
     """One thing less."""
 
     type: Literal["remove"]
     key: Key
 
 
-class Merge(BaseModel):
+class Merge(Seen):
     """Two things that are one."""
 
     type: Literal["merge"]
@@ -57,20 +66,16 @@ class Merge(BaseModel):
     into: Key
 
 
-class Mask(BaseModel):
-    """The whole mask of one object on one frame; an empty one takes it away.
-
-    revision: of the state that it was painted on.
-    """
+class Mask(Seen):
+    """The whole mask of one object on one frame; an empty one takes it away."""
 
     type: Literal["mask"]
     id: Id
     frame: Index
     png: Annotated[str, Field(max_length=LONGEST_PNG)]
-    revision: Annotated[int, Field(ge=0, lt=2**62)] | None = None
 
 
-class Point(BaseModel):
+class Point(Seen):
     """Where a point is."""
 
     type: Literal["point"]
@@ -79,7 +84,7 @@ class Point(BaseModel):
     at: XY
 
 
-class Box(BaseModel):
+class Box(Seen):
     """Where a box is."""
 
     type: Literal["box"]
@@ -88,7 +93,7 @@ class Box(BaseModel):
     at: tuple[Number, Number, Number, Number]
 
 
-class Joint(BaseModel):
+class Joint(Seen):
     """Where a joint is."""
 
     type: Literal["joint"]
@@ -98,7 +103,7 @@ class Joint(BaseModel):
     at: XY
 
 
-class Gone(BaseModel):
+class Gone(Seen):
     """Not to be seen on a frame."""
 
     type: Literal["gone"]
@@ -106,7 +111,7 @@ class Gone(BaseModel):
     frame: Index
 
 
-class Clear(BaseModel):
+class Clear(Seen):
     """Nothing said on a frame."""
 
     type: Literal["clear"]
@@ -114,7 +119,7 @@ class Clear(BaseModel):
     frame: Index
 
 
-class Settings(BaseModel):
+class Settings(Seen):
     """How, and on which frames, to track."""
 
     type: Literal["settings"]
@@ -122,8 +127,87 @@ class Settings(BaseModel):
     range: tuple[Index, Index] | None = None
 
 
+Color = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
+
+
+class ColorStill(Seen):
+    """A coloured picture of a frame, in base64 (PNG, JPEG or WebP); it is fitted to the frame."""
+
+    type: Literal["colorStill"]
+    frame: Index
+    png: Annotated[str, Field(max_length=LONGEST_PNG)]
+
+
+class Stroke(BaseModel):
+    """A line of one colour; radius and points in px of the frame."""
+
+    color: Color
+    radius: Annotated[float, Field(allow_inf_nan=False, ge=0.5, le=2000)]
+    points: Annotated[list[XY], Field(min_length=1, max_length=2000)]
+
+
+class ColorStrokes(Seen):
+    """All strokes of colour on a frame; none takes them away."""
+
+    type: Literal["colorStrokes"]
+    frame: Index
+    strokes: Annotated[list[Stroke], Field(max_length=500)]
+
+
+class ColorClear(Seen):
+    """No colours given on a frame."""
+
+    type: Literal["colorClear"]
+    frame: Index
+
+
+Corners = tuple[XY, XY, XY, XY]
+
+
+class Texture(Seen):
+    """A picture in base64, its corners on a frame: from the top left one clockwise."""
+
+    type: Literal["texture"]
+    frame: Index
+    png: Annotated[str, Field(max_length=LONGEST_PNG)]
+    quad: Corners
+    name: Name | None = None
+
+
+class TextureMove(Seen):
+    """A placed picture elsewhere, on another frame too."""
+
+    type: Literal["textureMove"]
+    id: Id
+    frame: Index | None = None
+    quad: Corners
+
+
+class TextureRemove(Seen):
+    """One placed picture less."""
+
+    type: Literal["textureRemove"]
+    id: Id
+
+
 Action = Annotated[
-    Add | Change | Remove | Merge | Mask | Point | Box | Joint | Gone | Clear | Settings,
+    Add
+    | Change
+    | Remove
+    | Merge
+    | Mask
+    | Point
+    | Box
+    | Joint
+    | Gone
+    | Clear
+    | Settings
+    | ColorStill
+    | ColorStrokes
+    | ColorClear
+    | Texture
+    | TextureMove
+    | TextureRemove,
     Field(discriminator="type"),
 ]
 
@@ -144,10 +228,24 @@ class Track(BaseModel):
     to: Index | None = None
 
 
+class Batch(BaseModel):
+    """Other videos to be worked on as this one; a manifest of `chromatrack batch` is written."""
+
+    videos: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=4096)]],
+        Field(min_length=1, max_length=1000),
+    ]
+    format: Literal["csv", "jsonl"] = "csv"
+
+
 class Export(BaseModel):
-    """A format of `chromatrack export`, or overlay or cutout."""
+    """A format of `chromatrack export`, or overlay, cutout or coloured.
+
+    saturation: of the coloured video; 1: as it was found.
+    """
 
     format: Annotated[str, Field(max_length=40)]
+    saturation: Annotated[float, Field(allow_inf_nan=False, ge=0, le=2)] = 1.0
     startNumber: Index | None = None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import warnings
@@ -21,9 +22,10 @@ from chromatrack.runs.export import tracked_video
 from chromatrack.runs.file_names import RESULT, RESUME, is_run
 from chromatrack.runs.marks_json import read_run_marks
 from chromatrack.runs.reader import Result, read_result
+from chromatrack.runs.unfinished import Unfinished, read_unfinished
 from chromatrack.structures import Kind
 from chromatrack.studio.document import key_of
-from chromatrack.studio.marks import Said, said_by_marks
+from chromatrack.studio.marks import Difference, Said, said_by_marks
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.reliability import by_kind
 
@@ -42,6 +44,7 @@ class SavedRun:
 
     said: what it was given. quality: by which it was made, or OTHER.
     start, end: frames it was to track. can_resume: it was stopped and could go on.
+    unfinished: what a correction that was stopped has left.
     """
 
     folder: Path
@@ -52,6 +55,7 @@ class SavedRun:
     start: int
     end: int | None
     can_resume: bool
+    unfinished: tuple[Unfinished, ...] = ()
 
     @property
     def first(self) -> int:
@@ -149,7 +153,8 @@ def read_run(folder: Path) -> SavedRun | None:
         marks = read_run_marks(folder)
     if not result.frames:
         return None
-    config = json.loads((folder / RESULT).read_text(encoding="utf-8")).get("config", {})
+    data = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    config = data.get("config", {})
     end = config.get("end")
     return SavedRun(
         folder,
@@ -160,12 +165,34 @@ def read_run(folder: Path) -> SavedRun | None:
         int(config.get("start") or 0),
         None if end is None else int(end),
         (folder / RESUME / "made_with.json").is_file(),
+        tuple(read_unfinished(data)),
     )
 
 
 def _quality(config: dict[str, Any]) -> str:
     known = {(FAST_SIZE, False): "fast", (480, False): "normal", (480, True): "best"}
     return known.get((config.get("size"), bool(config.get("mirror"))), OTHER)  # type: ignore[arg-type]
+
+
+_KEPT_BY_CLIENT = ("cuts", "reliability", "present")
+
+
+def result_state(
+    run: SavedRun, keys: set[str], news: Difference, *, written: str, known: str | None
+) -> dict[str, Any]:
+    """A run's part of the state.
+
+    Args:
+        keys: of the project's things. news: what is marked that it does not know. written: when it
+            was. known: key of the result that the client has already.
+    """
+    key = hashlib.sha256(f"{written}-{','.join(sorted(keys))}".encode()).hexdigest()[:16]
+    told = run.summary | {"stale": news.stale, "staleOf": news.stale_of, "key": key}
+    for what in ("reliability", "present"):
+        told[what] = {name: rows for name, rows in told[what].items() if name in keys}
+    if known == key:
+        told = {name: told[name] for name in told if name not in _KEPT_BY_CLIENT}
+    return told
 
 
 def stamp(folder: Path) -> tuple[int, int] | None:
@@ -189,7 +216,12 @@ def mask_file_png(path: Path, keep: set[int] | None = None) -> bytes | None:
     """A run's mask file as a grey PNG, with some of its ids only; None if it is not there."""
     if not path.is_file():
         return None
-    ids = read_mask(path)
+    try:
+        ids = read_mask(path)
+    except InputError:
+        if path.exists():
+            raise
+        return None  # a job that ended just now has moved it
     if keep is not None:
         ids = np.where(np.isin(ids, sorted(keep)), ids, 0)
     return ids_png(ids)

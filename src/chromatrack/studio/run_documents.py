@@ -11,13 +11,13 @@ import numpy as np
 from chromatrack.errors import InputError
 from chromatrack.formats.color_text import hex_color
 from chromatrack.formats.masks import write_mask
-from chromatrack.formats.thing_colors import bright_color
 from chromatrack.runs.marks_json import read_run_marks
 from chromatrack.runs.reader import read_result
 from chromatrack.structures import Kind
 from chromatrack.studio.document import Document, add, new_document, on_frame
 from chromatrack.studio.store import FOLDER, ids_digest, mask_path, object_digests, video_reference
 from chromatrack.tracking.marks import Marks
+from chromatrack.viz.palette import object_hex
 
 
 def document_of_run(folder: Path) -> Document:
@@ -43,11 +43,12 @@ def document_of_run(folder: Path) -> Document:
     ]
     for count, (kind, number) in enumerate(things, start=1):
         is_pose = kind == "keypoints" and skeleton is not None
+        given = marks.colors.get((kind, number))
         document, _ = add(
             document,
             kind=kind,
             number=number,
-            color=hex_color(marks.colors.get((kind, number)) or bright_color(count)),
+            color=object_hex(count) if given is None else hex_color(given),
             name=names.get((kind, number)),
             joints=list(skeleton.names) if is_pose and skeleton else None,
             edges=[list(edge) for edge in skeleton.edges] if is_pose and skeleton else None,

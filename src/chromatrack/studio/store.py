@@ -252,6 +252,14 @@ class Project:
                 os.fsync(file.fileno())
         return digest
 
+    def keep_still(self, content: bytes) -> str:
+        """Write a PNG of a coloured frame under the digest of its content, which is returned."""
+        digest = hashlib.sha256(content).hexdigest()[:32]
+        path = self.home / "stills" / f"{digest}.png"
+        if not path.exists():
+            replace_file(path, content)
+        return digest
+
     def mask_path(self, digest: str) -> Path:
         """Where a mask of a digest is."""
         return mask_path(self.folder, digest)
@@ -327,4 +335,8 @@ def _checked(document: Document) -> Document:
     for frame, marks in document["marks"].items():
         numbers = [*marks["objects"], *marks["points"], *marks["boxes"], *marks["keypoints"]]
         _ = int(frame), marks["mask"], [int(number) for number in (*numbers, *marks["gone"])]
+    for frame, colors in document.get("colors", {}).items():
+        _ = int(frame), colors["still"], [(s["color"], s["radius"]) for s in colors["strokes"]]
+    for number, texture in document.get("textures", {}).items():
+        _ = int(number), [texture[name] for name in ("frame", "quad", "picture", "size", "name")]
     return document

@@ -1,9 +1,11 @@
 """What a user means who clicks on a thing: a region that grows from there to where edges stop it.
 
 From the clicks, paths are followed over the frame: a step costs what features and colours change on
-it, so that crossing an edge is dear and wandering within a thing is cheap. The places that cost no
-more than a limit are a region; of all limits, the one is taken whose region ends at the clearest
-edges. Its pixels are then told from its surroundings by their colours, as `ops.cutout` does.
+it and its length, so that crossing an edge is dear and wandering within a thing is cheap. The
+places that cost no more than a limit are a region; of all limits, the one is taken whose region
+ends at clear edges and is not small: a part of a many-coloured thing has clear edges as well. Each
+further click adds or takes away a region of its own, found in the same way. The pixels are then
+told from their surroundings by their colours, as `ops.cutout` does.
 
 Source: geodesic segmentation (Bai and Sapiro 2007), contrast along nested level sets as of MSER
 (Matas et al. 2002), refined as GrabCut (Rother, Kolmogorov, Blake 2004).
@@ -19,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from chromatrack.errors import InputError
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import image_size, rescale_points
 from chromatrack.ops.cutout import ColorMixture, Neighbours
@@ -26,10 +29,15 @@ from chromatrack.ops.resample import resize, to_coarse
 from chromatrack.tracking.frame_looks import Look
 
 _FEATURES = 40.0  # units of Lab that features of no likeness differ by
-_STEP = 0.5  # the same for a step between equal places
+_STEP = 8.0  # the same for a step between equal places
 _LIMITS = 48  # regions that are compared
 _LARGEST = 0.6  # of the frame, that a region may take
 _LEAST = 12  # steps of the grid that a region has
+_USUAL = 0.05  # of the frame: regions below this count for less,
+_SMALLER = 0.4  # by this power of their size
+_CHANGE = 0.5  # of a region's size, that a further click adds or takes away at most,
+_ELSEWHERE = 1.25  # and the same where it is farther from the region than that is wide
+_CLICKS = 4  # up to so many places, each has a region of its own; a drag has one
 _WIDER = 0.5  # of a region's size: how far around it colours are compared
 _ROUNDS = 3
 _TRUST = 0.35  # how far colours may overrule the region that was grown, in log odds per step
@@ -54,14 +62,25 @@ def select(
     Returns:
         `(H, W)` bool at the frame's size; every part of it holds a place that was said to be
         inside, and none that was said to be outside.
+
+    Raises:
+        InputError: every place inside is outside, too.
     """
     lab, features = _grid(look)
     seeds, others = _places(look, inside, lab), _places(look, outside, lab)
-    away = _cost_from(seeds, lab, features)
-    if others:
-        theirs = _cost_from(others, lab, features)
-        away = torch.where(away < theirs, away, torch.inf)
-    region = _with_clearest_edges(away, lab, features, size=size)
+    if set(seeds) <= set(others):
+        raise InputError("inside, outside: expected places apart, got the same; move one")
+    apart = size == 0.5
+    mine = [_cost_from(group, lab, features) for group in _groups(seeds, apart=apart)]
+    theirs = [_cost_from(group, lab, features) for group in _groups(others, apart=True)]
+    edges = _changes(lab, features)
+    near = torch.stack(mine).amin(0)
+    region = torch.zeros(image_size(lab), dtype=torch.bool)
+    for away in mine:
+        region = _with_clearest_edges(away, edges, region, size=size)
+    for away in theirs:
+        allowed = torch.where(away < near, away, torch.inf)
+        region = _with_clearest_edges(allowed, edges, region, size=0.5, takes=True)
     shown = _by_color(look, region, inside, outside)
     return _at(shown, look.size)
 
@@ -74,14 +93,21 @@ def _grid(look: Look) -> tuple[Tensor, Tensor]:
 
 
 def _places(look: Look, xy: Sequence[tuple[float, float]], lab: Tensor) -> list[tuple[int, int]]:
-    """(row, column) on the grid of places in px of the frame, each once."""
+    """(row, column) on the grid of places in px of the frame, in their order, each once."""
     if not xy:
         return []
     h, w = image_size(lab)
     places = np.asarray(xy, dtype=np.float64).reshape(-1, 2)
     near = np.rint(rescale_points(places, from_size=look.size, to_size=(h, w)))
     near = near.clip([0, 0], [w - 1, h - 1]).astype(int)
-    return sorted({(int(y), int(x)) for x, y in near})
+    return list(dict.fromkeys((int(y), int(x)) for x, y in near))
+
+
+def _groups(seeds: Sequence[tuple[int, int]], *, apart: bool) -> list[Sequence[tuple[int, int]]]:
+    """Places that have a region in common."""
+    if not seeds:
+        return []
+    return [[seed] for seed in seeds] if apart and len(seeds) <= _CLICKS else [seeds]
 
 
 _WAYS = ((0, 1), (1, 0), (1, 1), (1, -1))
@@ -108,7 +134,7 @@ def _cost_from(seeds: Sequence[tuple[int, int]], lab: Tensor, features: Tensor) 
     h, w = image_size(lab)
     ways = []
     for down, across, change in _changes(lab, features):
-        cost = ((change + _STEP) ** 2).tolist()
+        cost = (change + _STEP * (down**2 + across**2) ** 0.5).tolist()
         ways.append((down, across, cost))
     away = [[float("inf")] * w for _ in range(h)]
     heap = []
@@ -131,23 +157,53 @@ def _cost_from(seeds: Sequence[tuple[int, int]], lab: Tensor, features: Tensor) 
     return torch.tensor(away)
 
 
-def _with_clearest_edges(away: Tensor, lab: Tensor, features: Tensor, *, size: float) -> Tensor:
-    """`(h, w)` bool: the places within the limit whose region ends at the clearest edges."""
+def _with_clearest_edges(
+    away: Tensor,
+    edges: Sequence[tuple[int, int, np.ndarray]],
+    before: Tensor,
+    *,
+    size: float,
+    takes: bool = False,
+) -> Tensor:
+    """A region with more to it, or less: of all limits, that with the clearest edges then.
+
+    Args:
+        away: `(h, w)` cost from the click. before: `(h, w)` bool, the region so far.
+        takes: whether the places within the limit are taken away.
+
+    Returns:
+        `(h, w)` bool; `before` where the click says nothing new.
+    """
     reached = away[away.isfinite()].sort().values
-    most = max(1, min(len(reached) - 1, int(_LARGEST * away.numel())))
+    if not len(reached):
+        return before
+    seed = away == reached[0]
+    if bool(before.any()) and bool(before[seed].any()) != takes:
+        return before
+    whole = int(_LARGEST * away.numel())
+    if bool(before.any()):
+        share = _ELSEWHERE if _is_elsewhere(seed, before) else _CHANGE
+        whole = max(_LEAST, int(share * before.sum()))
+    most = max(1, min(len(reached) - 1, whole))
     least = min(_LEAST, most)
     counts = np.unique(np.geomspace(least, most, _LIMITS).round().astype(int))
     limits = [float(reached[count]) for count in counts]
     if size != 0.5:
-        return away <= limits[round(size * (len(limits) - 1))]
-    edges = _changes(lab, features)
-    best, found = -1.0, away <= limits[0]
+        return before | (away <= limits[round(size * (len(limits) - 1))])
+    best, found = -1.0, before
     for limit in limits:
-        region = (away <= limit).numpy()
-        contrast = _contrast(region, edges)
+        within = away <= limit
+        region = (before & ~within if takes else before | within).numpy()
+        contrast = _contrast(region, edges) * min(region.mean(), _USUAL) ** _SMALLER
         if contrast > best:
             best, found = contrast, torch.from_numpy(region)
     return found
+
+
+def _is_elsewhere(seed: Tensor, region: Tensor) -> bool:
+    """Whether a place is farther from a region than half the width of a disc of its size."""
+    away = torch.cdist(seed.nonzero()[:1].float(), region.nonzero().float()).min()
+    return bool(away > (region.sum() / torch.pi).sqrt())
 
 
 def _contrast(region: np.ndarray, edges: Sequence[tuple[int, int, np.ndarray]]) -> float:

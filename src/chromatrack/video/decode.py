@@ -21,7 +21,7 @@ from av.video.stream import VideoStream
 from chromatrack.errors import BeyondEndError, VideoError
 from chromatrack.video.deinterlace import NEIGHBORS, Deinterlacer
 from chromatrack.video.integrity import StructureWalk, check_file, ffv1_sums_match
-from chromatrack.video.picture_order import Clock, Damage, Held, PacketTable
+from chromatrack.video.picture_order import Clock, Damage, Held, PacketTable, remembered_table
 from chromatrack.video.transport import Recording, recordings
 
 FALLBACK_FPS = 24.0
@@ -321,10 +321,11 @@ class PictureReader:
     def packet_table(self) -> PacketTable | None:
         """When every picture is shown, from the packets alone; None where they do not tell.
 
-        Reads the file once without decoding it, and leaves it rewound.
+        Reads the file once without decoding it, and leaves it rewound. It is remembered for the
+        last few files, as long as they stay as they are.
         """
         if self.table is None:
-            self.table = self._read_table()
+            self.table = remembered_table(self.path, self._read_table)
         return self.table
 
     def _read_table(self) -> PacketTable | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator
+import os
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 
 import av
 from av.video.frame import VideoFrame
@@ -80,6 +83,39 @@ class PacketTable:
         if any(a == b for a, b in pairwise(shown)):
             return None
         return cls(shown, sorted(keys), keys)
+
+
+_remembered: OrderedDict[tuple[str, int, int], PacketTable | None] = OrderedDict()
+_MOST_REMEMBERED = 4
+
+
+def remembered_table(path: str, read: Callable[[], PacketTable | None]) -> PacketTable | None:
+    """What `read` gives for a file; not read again while its size and time of writing stay."""
+    name = _named(path)
+    if name is None:
+        return read()
+    if name not in _remembered:
+        remember_table(path, read())
+    return _remembered.get(name)
+
+
+def remember_table(path: str, table: PacketTable | None) -> None:
+    """Take what was read of a file elsewhere, in another process say."""
+    name = _named(path)
+    if name is not None:
+        _remembered[name] = table
+    while len(_remembered) > _MOST_REMEMBERED:
+        with suppress(KeyError):  # another thread was first
+            _remembered.popitem(last=False)
+
+
+def _named(path: str) -> tuple[str, int, int] | None:
+    """What tells a file from others, and from itself once it is written anew; None: no file."""
+    try:
+        state = Path(path).stat()
+    except OSError:  # an address
+        return None
+    return os.path.realpath(path), state.st_size, state.st_mtime_ns
 
 
 @dataclass

@@ -6,6 +6,7 @@ once, and the decoder where it stands, so that the next frames cost a decoding e
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -15,6 +16,7 @@ from av.video.frame import VideoFrame
 from chromatrack.errors import DamagedVideoError, VideoError
 from chromatrack.structures import Source
 from chromatrack.video.decode import PictureReader, beyond_end
+from chromatrack.video.key_pictures import KeyPictures, nearest_key
 from chromatrack.video.pages import Pictures
 from chromatrack.video.picture_order import Damage, PacketTable
 from chromatrack.video.pixel_format import RgbConverter, to_8_bit
@@ -22,6 +24,7 @@ from chromatrack.video.reader import Frame, probe, read_frames
 from chromatrack.video.source import VideoSource
 
 _STEP_ON = 48  # frames that are rather decoded than jumped over
+_NEAR = 3  # frames that are decoded as quickly as a key picture is found
 _FROM_FIRST = 48  # as `PictureReader.pictures_from` has it
 
 
@@ -55,7 +58,8 @@ class FrameTimes:
         finally:
             reader.close()
         if table is not None:
-            times = [float((ticks - table.pts[0]) * base) for ticks in table.pts]
+            zero, (step_up, per) = table.pts[0], base.as_integer_ratio()
+            times = [(ticks - zero) * step_up / per for ticks in table.pts]
             if given.fps is not None:
                 times = [index / given.fps for index in range(len(times))]
             return cls(times, step, table)
@@ -80,6 +84,7 @@ class FrameReader:
         self._pictures = Pictures.of(self.source)
         self._converters: dict[tuple[int, int] | None, RgbConverter] = {}
         self._reader: PictureReader | None = None
+        self._keys: KeyPictures | None = None
         self._next, self._coming = 0, iter(())
         self._steps: Iterator[tuple[int, VideoFrame]] = self._coming
         if self._pictures is None:
@@ -123,6 +128,52 @@ class FrameReader:
             yield index, to_8_bit(converter.pixels(picture))
             index += 1
 
+    def read_near(
+        self, index: int, *, size: tuple[int, int] | None = None
+    ) -> tuple[int, np.ndarray, bool]:
+        """(number, pixels, whether that number is sure) of a picture near a frame, at once.
+
+        That is the key picture next to it, which costs one decoding however far it is; the frame
+        itself where that is as quick.
+
+        Raises:
+            As `read`.
+        """
+        reader = self._reader
+        is_next = 0 <= index - self._next <= _NEAR and self._steps is not self._coming
+        near = None if reader is None or is_next else self._near_picture(reader, index)
+        if near is None:
+            return index, self.read(index, size=size), True
+        number, picture, is_sure = near
+        converter = self._converters.setdefault(size, RgbConverter(size, self.source.path))
+        return number, to_8_bit(converter.pixels(picture)), is_sure
+
+    def _near_picture(
+        self, reader: PictureReader, index: int
+    ) -> tuple[int, VideoFrame, bool] | None:
+        table, start = reader.table, 0
+        if table is not None:
+            if index >= len(table.pts):
+                raise beyond_end(self.source.path, len(table.pts), index)
+            due = nearest_key(table, index)
+        else:
+            base = reader.stream.time_base
+            start = reader.stream.start_time or 0
+            if not base or not self.info.average_fps:
+                return None
+            due = start + round(index / self.info.average_fps / base)
+        if self._keys is None:
+            self._keys = KeyPictures(self.source.path)
+        picture = self._keys.at(due)
+        if picture is None or picture.pts is None:
+            return None
+        if table is not None:
+            number = bisect_left(table.pts, picture.pts)
+            is_sure = number < len(table.pts) and table.pts[number] == picture.pts
+            return (number, picture, True) if is_sure else None
+        seconds = (picture.pts - start) * (reader.stream.time_base or 0)
+        return max(0, round(float(seconds) * (self.info.average_fps or 0))), picture, False
+
     def frame(self, index: int, seconds: float) -> Frame:
         """A frame at the source's size, with a time that is known."""
         return Frame(self.read(index), index, seconds)
@@ -160,3 +211,5 @@ class FrameReader:
         """Release the file."""
         if self._reader is not None:
             self._reader.close()
+        if self._keys is not None:
+            self._keys.close()

@@ -1,5 +1,6 @@
 // What the server says the project is, and what follows from it. No DOM, no network.
 
+import type { Quad } from "./quad.ts";
 import { merged, named, type Stretch } from "./timeline.ts";
 import type { Point } from "./view.ts";
 
@@ -40,16 +41,41 @@ export type Video = {
   frames: number;
   fps: number;
   times: number[];
+  /** Names `times`: where the server was told this name, it leaves them out. */
+  timesKey?: string;
   hasAudio: boolean;
   missing: boolean;
+  /** Whether the project has a video of its own; not said by a server that cannot copy it. */
+  copied?: boolean;
 };
 export type Result = {
+  /** Names what is long in it, as `timesKey` does. */
+  key?: string;
   start: number;
   end: number;
   stale: Stretch[];
   cuts: number[];
   reliability: Record<string, (number | null)[]>;
   present: Record<string, boolean[]>;
+};
+export type ColorStroke = { color: string; radius: number; points: Point[] };
+export type ColorReference = { still: boolean; strokes: ColorStroke[] };
+export type ColorResult = {
+  key: string;
+  start: number;
+  end: number;
+  complete: boolean;
+  stale: boolean;
+  reliability?: number[];
+  lookAt: { first: number; last: number; reliability: number }[];
+};
+export type Texture = {
+  id: number;
+  key: string;
+  name: string;
+  frame: number;
+  quad: Quad;
+  size: [number, number];
 };
 export type Project = {
   folder: string;
@@ -62,6 +88,9 @@ export type Project = {
   undo: { undo: string | null; redo: string | null };
   job: Job | null;
   settings: { quality: Quality; range: Stretch | null };
+  /** Not there with a server that cannot colour. */
+  textures?: Texture[];
+  color?: { references: Record<string, ColorReference>; result: ColorResult | null };
 };
 export type Recent = { path: string; name: string; when: string | number };
 export type State = {
@@ -122,6 +151,22 @@ export function jobAfter(job: Job | null, event: Event): Job | null {
   }
 }
 
+/** A state as sent, with the long lists that were left out because the client has them. */
+export function filled(next: State, now: State | null): State {
+  const [video, held] = [next.project?.video, now?.project?.video];
+  if (video && held && !video.times && video.timesKey === held.timesKey) video.times = held.times;
+  const [result, before] = [next.project?.result, now?.project?.result];
+  if (result && before && !result.reliability && result.key === before.key) {
+    const { cuts, reliability, present } = before;
+    Object.assign(result, { cuts, reliability, present });
+  }
+  const [color, colored] = [next.project?.color?.result, now?.project?.color?.result];
+  if (color && colored && !color.reliability && color.key === colored.key) {
+    if (colored.reliability) color.reliability = colored.reliability;
+  }
+  return next;
+}
+
 /** True where a newly fetched state must not replace the one on show. */
 export function isOlder(next: State, now: State | null): boolean {
   return now !== null && next.revision < now.revision;
@@ -164,6 +209,22 @@ export function markOf(marks: FrameMarks, item: Item): "marked" | "gone" | null 
   }
 }
 
+/**
+ * Whom a first click of smart select is for: the picked object, but where it is marked on this
+ * frame already and the click is not on it: then for a new one (`key` null). `there`: the id under
+ * the click.
+ */
+export function selectTarget(
+  picked: Item | null,
+  marks: FrameMarks,
+  there: number,
+): { key: string | null; locked: boolean } {
+  if (picked?.kind !== "object") return { key: null, locked: false };
+  if (marks.objects?.includes(picked.id) && there !== picked.id)
+    return { key: null, locked: false };
+  return { key: picked.key, locked: picked.locked };
+}
+
 /** Frames with a mark of any object, or of one. */
 export function markedFrames(project: Project, item?: Item): number[] {
   return Object.keys(project.marks)
@@ -183,6 +244,11 @@ export function trackLabel(project: Project | null): { text: string; ready: bool
   if (stale.length === 0) return { text: "Tracked", ready: false };
   if (stale.length === 1) return { text: `Track again (${named(stale[0]!)})`, ready: true };
   return { text: `Track again (${stale.length} stretches)`, ready: true };
+}
+
+/** Whether there is anything to take away. */
+export function canExport(project: Project): boolean {
+  return Boolean(project.result || project.color?.result || project.textures?.length);
 }
 
 /** Marks for the next free name: "object 3". */

@@ -14,17 +14,20 @@ export function resizeBrush(factor: number) {
   store.brushSize.value = Math.round(Math.min(SIZES[1], Math.max(SIZES[0], next)));
 }
 
+/** A pen that presses lightly paints with a third of the brush. */
+const radiusOf = (pressure: number) => (store.brushSize.value / 2) * (0.3 + 0.7 * pressure);
+
 export function brush(viewer: Viewer, rubber: boolean): Tool {
   let id: number | null = null;
   let last: Point | null = null;
   let frame = -1;
   let away = rubber;
 
-  function draw(from: Point, to: Point): Rect | null {
+  function draw(from: Point, to: Point, pressure: number): Rect | null {
     const width = viewer.video.width;
     const locked = lockedIds();
     const ids = viewer.ids as Uint16Array;
-    return stroke(viewer.video, from, to, store.brushSize.value / 2, (row, left, right) => {
+    return stroke(viewer.video, from, to, radiusOf(pressure), (row, left, right) => {
       const [a, b] = [row * width + left, row * width + right];
       if (away) erase(ids, a, b, id!);
       else paint(ids, a, b, id!, locked);
@@ -34,7 +37,7 @@ export function brush(viewer: Viewer, rubber: boolean): Tool {
   function follow(pen: Pen) {
     let dirty: Rect | null = null;
     for (const at of pen.trail) {
-      dirty = union(dirty, draw(last ?? at, at));
+      dirty = union(dirty, draw(last ?? at, at, pen.pressure));
       last = at;
     }
     viewer.repaint(dirty);

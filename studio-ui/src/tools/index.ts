@@ -3,6 +3,8 @@ import * as store from "../store.ts";
 import type { Viewer } from "../viewer.ts";
 import { box } from "./box.ts";
 import { brush } from "./brush.ts";
+import { colorBrush } from "./colorbrush.ts";
+import { picture } from "./picture.ts";
 import { point, skeleton } from "./points.ts";
 import { polygon } from "./polygon.ts";
 import { select } from "./select.ts";
@@ -10,8 +12,20 @@ import type { Tool } from "./tool.ts";
 
 export type { Pen, Tool } from "./tool.ts";
 
-export const TOOLS: { name: ToolName; label: string; key: string; hint: string }[] = [
-  { name: "select", label: "Smart select", key: "s", hint: "Drag over an object, or click it" },
+export const TOOLS: {
+  name: ToolName;
+  label: string;
+  short?: string;
+  key: string;
+  hint: string;
+}[] = [
+  {
+    name: "select",
+    label: "Smart select",
+    short: "Select",
+    key: "s",
+    hint: "Click an object, or drag over all its colours",
+  },
   { name: "brush", label: "Brush", key: "b", hint: "Paint the object. Alt or right button erases" },
   { name: "eraser", label: "Eraser", key: "e", hint: "Paint away from the picked object" },
   { name: "polygon", label: "Polygon", key: "p", hint: "Click corner after corner" },
@@ -23,6 +37,20 @@ export const TOOLS: { name: ToolName; label: string; key: string; hint: string }
     hint: "Click to place. Shift-click makes another one",
   },
   { name: "skeleton", label: "Skeleton", key: "k", hint: "Click joint after joint" },
+  {
+    name: "color",
+    label: "Colour brush",
+    short: "Colour",
+    key: "c",
+    hint: "Paint. Alt-click picks a colour",
+  },
+  {
+    name: "picture",
+    label: "Move picture",
+    short: "Picture",
+    key: "x",
+    hint: "Drag a corner of the picture, or all of it",
+  },
   { name: "hand", label: "Hand", key: "h", hint: "Drag to move the picture" },
 ];
 
@@ -68,9 +96,29 @@ export function makeTool(name: ToolName, viewer: Viewer): Tool {
       return point(viewer);
     case "skeleton":
       return skeleton(viewer);
+    case "color":
+      return colorBrush(viewer);
+    case "picture":
+      return picture(viewer);
     case "hand":
       return hand(viewer);
   }
 }
 
-export const toolHint = () => TOOLS.find((one) => one.name === store.tool.value)?.hint ?? "";
+/** Tools of a mode, in order. */
+export function toolsOf(mode: "track" | "color", pictures: boolean) {
+  const hidden = pictures ? ["color"] : ["color", "picture"];
+  return TOOLS.filter(({ name }) =>
+    mode === "color" ? name === "color" || name === "hand" : !hidden.includes(name),
+  );
+}
+
+/** The tool in use: in colour mode the colour brush, whatever was in hand before. */
+export function toolInHand(): ToolName {
+  const coloring = store.mode.value === "color";
+  const name = store.tool.value;
+  if (coloring) return name === "hand" ? "hand" : "color";
+  return name === "color" ? "select" : name;
+}
+
+export const toolHint = () => TOOLS.find((one) => one.name === toolInHand())?.hint ?? "";

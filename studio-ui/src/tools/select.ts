@@ -1,9 +1,10 @@
-// Smart select: clicks and drags inside (or, with Alt or the right button, outside) grow a region;
-// Enter takes it as the object's mask. A plain click on a point or box picks it.
+// Smart select: clicks and drags inside (or, with Alt, the right button or "Take away", outside)
+// grow a region; Enter takes it as the object's mask.
 
 import { signal } from "@preact/signals";
 import { api } from "../api.ts";
 import { colour, parseColor } from "../core/masks.ts";
+import { itemOf, selectTarget } from "../core/state.ts";
 import { type Point, toScreen, inside as within } from "../core/view.ts";
 import * as store from "../store.ts";
 import type { Viewer } from "../viewer.ts";
@@ -13,6 +14,10 @@ import { ACCENT, lockedIds, NEW, type Pen, paintId, sendMask, type Tool } from "
 export const pending = signal(false);
 export const selecting = signal(false);
 export const selectSize = signal<number | null>(null);
+/** What a plain click says: of the object, or not of it. */
+export const clickSays = signal<"inside" | "outside">("inside");
+/** Whom the region is for: the key of an object, or "new". */
+export const selectFor = signal<string>("new");
 const APART = 6;
 
 export function select(viewer: Viewer): Tool {
@@ -20,7 +25,7 @@ export function select(viewer: Viewer): Tool {
   let marksOut: Point[] = [];
   let mask: Uint16Array | null = null;
   let drawing: Point[] | null = null;
-  let id = NEW;
+  let frame = -1;
   let request: AbortController | null = null;
   const layer = document.createElement("canvas");
 
@@ -32,6 +37,22 @@ export function select(viewer: Viewer): Tool {
       if (far && within(viewer.video, at)) drawing?.push(at);
     }
     viewer.redraw();
+  }
+
+  const target = () => itemOf(store.project.value, selectFor.value);
+
+  /** Whom the first click is for; false where nothing can be marked now. */
+  function begin(at: Point): boolean {
+    const p = Math.floor(at[1]) * viewer.video.width + Math.floor(at[0]);
+    const there = viewer.ids[p] ?? 0;
+    const { key, locked } = selectTarget(store.pickedItem.value, store.marks.value, there);
+    if (locked || !viewer.ready) {
+      paintId(viewer); // says why
+      return false;
+    }
+    selectFor.value = key ?? "new";
+    frame = store.frame.value;
+    return true;
   }
 
   async function ask() {
@@ -46,7 +67,6 @@ export function select(viewer: Viewer): Tool {
       const found = await api.select({ ...body, ...(size === null ? {} : { size }) }, mine.signal);
       if (mine !== request) return;
       mask = found.values;
-      viewer.hide(id);
       show();
       pending.value = true;
     });
@@ -58,8 +78,9 @@ export function select(viewer: Viewer): Tool {
     const { width, height } = viewer.video;
     layer.width = width;
     layer.height = height;
-    const item = store.pickedItem.value;
-    const color = item?.kind === "object" ? parseColor(item.color) : ACCENT;
+    const item = target();
+    viewer.hide(item?.id ?? null);
+    const color = item ? parseColor(item.color) : ACCENT;
     const ids = mask.map((value) => (value ? 1 : 0));
     const palette = new Map([[1, { color, visible: true }]]);
     const pixels = colour(ids, viewer.video, [0, 0, width, height], palette, "overlay");
@@ -76,28 +97,28 @@ export function select(viewer: Viewer): Tool {
     pending.value = false;
     selecting.value = false;
     selectSize.value = null;
+    clickSays.value = "inside";
     viewer.hide(null);
     store.toolLine.value = "";
     viewer.redraw();
   }
 
-  const stop = selectSize.subscribe((value) => {
-    if (value !== null && marksIn.length) void ask();
-  });
+  const stops = [
+    selectSize.subscribe((value) => {
+      if (value !== null && marksIn.length) void ask();
+    }),
+    selectFor.subscribe(show),
+  ];
 
   return {
     cursor: "crosshair",
     down(pen) {
       if (!within(viewer.video, pen.at)) return;
-      if (!marksIn.length) {
-        const wanted = paintId(viewer);
-        if (wanted === null) return;
-        id = wanted;
-      }
-      if (pen.other && !marksIn.length) {
+      if (!marksIn.length && pen.other) {
         store.say("Click inside the object first");
         return;
       }
+      if (!marksIn.length && !begin(pen.at)) return;
       store.playing.value = false;
       drawing = [];
       add(pen);
@@ -107,18 +128,22 @@ export function select(viewer: Viewer): Tool {
     },
     up(pen) {
       if (!drawing) return;
-      (pen.other ? marksOut : marksIn).push(...drawing);
+      const outside = pen.other || (clickSays.value === "outside" && marksIn.length > 0);
+      (outside ? marksOut : marksIn).push(...drawing);
       drawing = null;
-      store.toolLine.value = "Click to add, Alt-click to take away";
+      store.toolLine.value = "Click what is missing";
       void ask();
     },
     accept() {
-      if (!mask) return;
-      const ids = viewer.ids;
+      if (!mask || frame !== store.frame.value) return;
+      const item = target();
+      const id = item?.id ?? NEW;
+      if (!item) viewer.extra.set(NEW, ACCENT);
+      else store.picked.value = item.key;
       const locked = lockedIds();
       viewer.hold();
-      const chosen = new Uint8Array(ids.length);
       const now = viewer.ids as Uint16Array;
+      const chosen = new Uint8Array(now.length);
       for (let p = 0; p < chosen.length; p++) {
         const free = mask[p]! > 0 && !locked.has(now[p]!);
         chosen[p] = free ? 255 : 0;
@@ -126,7 +151,7 @@ export function select(viewer: Viewer): Tool {
         else if (now[p] === id) now[p] = 0;
       }
       viewer.repaint([0, 0, viewer.video.width, viewer.video.height]);
-      void sendMask(viewer, id, store.frame.value, chosen);
+      void sendMask(viewer, id, frame, chosen, !item);
       reset();
     },
     back() {
@@ -137,7 +162,7 @@ export function select(viewer: Viewer): Tool {
     },
     cancel() {
       reset();
-      if (store.tool.value !== "select") stop();
+      if (store.tool.value !== "select") for (const stop of stops) stop();
     },
     frameChanged: reset,
     drawUnder(ctx) {
@@ -145,22 +170,33 @@ export function select(viewer: Viewer): Tool {
     },
     draw(ctx) {
       const both = [
-        [marksIn, "#3ddc84"],
-        [marksOut, "#ff5a5a"],
+        [marksIn, "#ffffff"],
+        [marksOut, "#111318"],
         [drawing ?? [], "#fff"],
       ] as const;
       for (const [places, color] of both) {
-        for (const at of places) {
-          const [x, y] = toScreen(viewer.view, at);
-          ctx.beginPath();
-          ctx.arc(x, y, 4.5, 0, 2 * Math.PI);
-          ctx.fillStyle = color;
-          ctx.fill();
-          ctx.lineWidth = 1.5;
-          ctx.strokeStyle = "rgba(0,0,0,.65)";
-          ctx.stroke();
-        }
+        for (const at of places) drawClick(ctx, toScreen(viewer.view, at), color);
       }
     },
   };
+}
+
+/** A plus where the object is, a minus where it is not: told apart without colours. */
+function drawClick(ctx: CanvasRenderingContext2D, [x, y]: Point, color: string) {
+  const dark = color === "#111318";
+  ctx.beginPath();
+  ctx.arc(x, y, 6.5, 0, 2 * Math.PI);
+  ctx.fillStyle = color;
+  ctx.fill();
+  ctx.lineWidth = 1.5;
+  ctx.strokeStyle = dark ? "#fff" : "rgba(0,0,0,.7)";
+  ctx.stroke();
+  ctx.beginPath();
+  ctx.moveTo(x - 3, y);
+  ctx.lineTo(x + 3, y);
+  if (!dark) {
+    ctx.moveTo(x, y - 3);
+    ctx.lineTo(x, y + 3);
+  }
+  ctx.stroke();
 }

@@ -16,6 +16,8 @@ export type Pen = {
   /** Alt or the right button: the other way round (outside, away). */
   other: boolean;
   shift: boolean;
+  /** How hard a pen presses, 0 to 1; 1 for a mouse and fingers. */
+  pressure: number;
 };
 
 export interface Tool {
@@ -65,14 +67,23 @@ export function lockedIds(): Set<number> {
 
 let queue: Promise<unknown> = Promise.resolve();
 
-/** Sends the mask of `id` on `frame`; masks go one after the other. `ids` is as it was painted. */
-export function sendMask(viewer: Viewer, id: number, frame: number, mask: Uint8Array | null) {
+/**
+ * Sends the mask of `id` on `frame`; masks go one after the other. What is NEW goes to the picked
+ * object if there is one by then, or to `another`.
+ */
+export function sendMask(
+  viewer: Viewer,
+  id: number,
+  frame: number,
+  mask: Uint8Array | null,
+  another = false,
+) {
   const { width, height } = viewer.video;
   const send = async () => {
     let target = id;
     if (id === NEW) {
       if (!mask) return;
-      const made = await store.pickedOr("object");
+      const made = another ? await store.added("object") : await store.pickedOr("object");
       if (!made) return;
       target = made.id;
     }

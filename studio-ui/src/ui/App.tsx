@@ -1,8 +1,11 @@
 import { useEffect, useRef, useState } from "preact/hooks";
+import { useStill } from "../commands.ts";
 import { listenTo } from "../input.ts";
 import { viewer } from "../stage.ts";
 import * as store from "../store.ts";
 import { Viewer } from "../viewer.ts";
+import { BatchDialog } from "./BatchDialog.tsx";
+import { ColorPanel } from "./Color.tsx";
 import { HelpSheet, SkeletonDialog } from "./dialogs.tsx";
 import { ExportDialog } from "./ExportDialog.tsx";
 import { First, upload } from "./First.tsx";
@@ -41,6 +44,7 @@ function Stage() {
 
 function Workspace() {
   const [over, setOver] = useState(false);
+  const coloring = store.mode.value === "color";
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: dropping a video is an extra
     <div
@@ -56,7 +60,9 @@ function Workspace() {
       onDrop={(event) => {
         event.preventDefault();
         setOver(false);
-        upload(event.dataTransfer?.files[0]);
+        const file = event.dataTransfer?.files[0];
+        if (coloring && file?.type.startsWith("image/")) void useStill(file);
+        else upload(file);
       }}
     >
       <TopBar />
@@ -67,8 +73,14 @@ function Workspace() {
         <Hints />
       </main>
       <aside class="side" aria-label="Objects and marks">
-        <Objects />
-        <FrameMarks />
+        {coloring ? (
+          <ColorPanel />
+        ) : (
+          <>
+            <Objects />
+            <FrameMarks />
+          </>
+        )}
       </aside>
       <Timeline />
     </div>
@@ -86,6 +98,7 @@ export function App() {
     <>
       {open ? <Workspace /> : <First />}
       {open && store.dialog.value === "export" && <ExportDialog />}
+      {open && store.dialog.value === "batch" && <BatchDialog />}
       {open && store.dialog.value === "skeleton" && <SkeletonDialog />}
       {store.dialog.value === "help" && <HelpSheet />}
       {store.dialog.value === null && <Toasts />}

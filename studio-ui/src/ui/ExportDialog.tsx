@@ -1,3 +1,4 @@
+import { Fragment } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { api } from "../api.ts";
 import type { Format } from "../core/state.ts";
@@ -5,18 +6,29 @@ import * as store from "../store.ts";
 import { Icon } from "./icons.tsx";
 import { Dialog } from "./parts.tsx";
 
-const VIDEOS: Format[] = [
-  { name: "overlay", tool: "Video with the tracks on it", suffix: ".mp4" },
-  { name: "cutout", tool: "Objects alone, transparent", suffix: "" },
-].map((one) => ({ ...one, kinds: [], extra: null, available: true }));
+/** What most people want first, by the name a person gives it. */
+const VIDEOS: Record<string, { title: string; tool: string }> = {
+  overlay: { title: "Video with the tracks on it", tool: "MP4, plays anywhere" },
+  cutout: { title: "Cut-out", tool: "The objects alone, the rest transparent" },
+  coloured: { title: "Coloured video", tool: "MP4, with the sound" },
+  textured: { title: "Video with the picture on it", tool: "MP4, with the sound" },
+};
 
 type Preview = { text?: string; image?: string; error?: string };
 
-function why(format: Format, kinds: Set<string>): string | null {
+function why(format: Format, kinds: Set<string>, tracked: boolean): string | null {
   if (!format.available) return format.extra ? `needs chromatrack[${format.extra}]` : "not here";
   if (format.kinds.length && !format.kinds.some((kind) => kinds.has(kind))) {
-    const names: Record<string, string> = { object: "objects", keypoints: "skeletons" };
+    const names: Record<string, string> = {
+      object: "objects",
+      keypoints: "skeletons",
+      color: "coloured clips",
+      texture: "placed pictures",
+    };
     return `for ${format.kinds.map((kind) => names[kind] ?? `${kind}s`).join(", ")}`;
+  }
+  if (!tracked && !format.kinds.some((kind) => kind === "color" || kind === "texture")) {
+    return "track first";
   }
   return null;
 }
@@ -51,11 +63,15 @@ function PreviewPane({ format }: { format: string }) {
 export function ExportDialog() {
   const project = store.project.value!;
   const kinds = new Set<string>(project.objects.map((item) => item.kind));
+  if (project.color?.result) kinds.add("color");
+  if (project.textures?.length) kinds.add("texture");
   const known = store.state.value!.app.formats;
-  const names = new Set(known.map((format) => format.name));
-  const formats = [...VIDEOS.filter(({ name }) => !names.has(name)), ...known];
-  const fitting = formats.filter((format) => !why(format, kinds));
-  const [name, setName] = useState(fitting[0]?.name ?? "overlay");
+  const videos = known.filter((format) => format.name in VIDEOS);
+  const others = known.filter((format) => !(format.name in VIDEOS));
+  const formats = [...videos, ...others];
+  const fitting = formats.filter((format) => !why(format, kinds, Boolean(project.result)));
+  const coloring = store.mode.value === "color" && fitting.some(({ name }) => name === "coloured");
+  const [name, setName] = useState(coloring ? "coloured" : (fitting[0]?.name ?? "overlay"));
   const [first, setFirst] = useState("");
   const job = store.job.value;
   const done = store.exported.value;
@@ -66,7 +82,8 @@ export function ExportDialog() {
     store.exported.value = null;
     const startNumber = first === "" ? {} : { startNumber: Number(first) };
     await store.attempt(async () => {
-      await api.export({ format: name, ...startNumber });
+      const saturation = name === "coloured" ? { saturation: store.saturation.value } : {};
+      await api.export({ format: name, ...startNumber, ...saturation });
       await store.refresh();
     });
   };
@@ -76,30 +93,35 @@ export function ExportDialog() {
         {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must take the focus */}
         <fieldset class="formats" aria-label="Format" tabIndex={0}>
           {formats.map((format) => {
-            const reason = why(format, kinds);
+            const reason = why(format, kinds, Boolean(project.result));
+            const video = VIDEOS[format.name];
+            const heading = format === videos[0] ? "Video" : format === others[0] ? "Data" : "";
             return (
-              <label key={format.name} class={reason ? "format off" : "format"}>
-                <input
-                  type="radio"
-                  name="format"
-                  checked={format.name === name}
-                  disabled={Boolean(reason)}
-                  onChange={() => {
-                    setName(format.name);
-                    store.exported.value = null;
-                  }}
-                />
-                <span class="format-name">{format.name}</span>
-                <span class="format-tool">{reason ?? format.tool}</span>
-              </label>
+              <Fragment key={format.name}>
+                {heading && <h3>{heading}</h3>}
+                <label class={reason ? "format off" : "format"}>
+                  <input
+                    type="radio"
+                    name="format"
+                    checked={format.name === name}
+                    disabled={Boolean(reason)}
+                    onChange={() => {
+                      setName(format.name);
+                      store.exported.value = null;
+                    }}
+                  />
+                  <span class="format-name">{video?.title ?? format.name}</span>
+                  <span class="format-tool">{reason ?? video?.tool ?? format.tool}</span>
+                </label>
+              </Fragment>
             );
           })}
         </fieldset>
         <PreviewPane format={name} />
       </div>
       <footer>
-        <label class="option">
-          First frame is number
+        <label class="option" title="The number that the first frame gets in the files">
+          Number the frames from
           <input
             class="number"
             type="number"

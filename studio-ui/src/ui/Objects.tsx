@@ -1,6 +1,7 @@
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { clearMark, gone } from "../commands.ts";
 import { type Item, type Kind, markOf } from "../core/state.ts";
+import { addPicture } from "../pictures.ts";
 import type { ToolName } from "../store.ts";
 import * as store from "../store.ts";
 import { Icon, type IconName } from "./icons.tsx";
@@ -128,10 +129,13 @@ function Row({ item, number }: { item: Item; number: number }) {
 
 export function Objects() {
   const items = store.project.value!.objects;
-  const entries = KINDS.map(({ kind, text, tool }) => ({
+  const file = useRef<HTMLInputElement>(null);
+  const textures = store.project.value!.textures;
+  const entries: MenuEntry[] = KINDS.map(({ kind, text, tool }) => ({
     text,
     run: () => void addAndTake(kind, tool),
   }));
+  if (textures) entries.push({ text: "Picture", run: () => file.current?.click() });
   return (
     <section class="panel objects" aria-labelledby="objects-title">
       <header>
@@ -140,6 +144,46 @@ export function Objects() {
           <Icon name="add" size={14} /> Add
         </Menu>
       </header>
+      <input
+        ref={file}
+        class="sr-only"
+        type="file"
+        accept="image/*"
+        aria-label="Choose a picture to place on the video"
+        tabIndex={-1}
+        onChange={(event) => {
+          void addPicture(event.currentTarget.files?.[0]);
+          event.currentTarget.value = "";
+        }}
+      />
+      {Boolean(textures?.length) && (
+        <ul class="pictures" aria-label="Pictures">
+          {textures!.map((one) => (
+            <li key={one.key} class="object">
+              <button
+                type="button"
+                class="object-name"
+                title={`${one.name}: placed on frame ${one.frame}`}
+                onClick={() => {
+                  store.goTo(one.frame);
+                  store.tool.value = "picture";
+                }}
+              >
+                <Icon name="film" size={16} />
+                <span class="text">{one.name}</span>
+                <span class="muted">frame {one.frame}</span>
+              </button>
+              <IconButton
+                icon="close"
+                label={`Take ${one.name} away`}
+                size={14}
+                class="quiet"
+                onClick={() => void store.act({ type: "textureRemove", id: one.id })}
+              />
+            </li>
+          ))}
+        </ul>
+      )}
       {items.length ? (
         // biome-ignore lint/a11y/noNoninteractiveTabindex: a list that scrolls must take the focus
         <ul class="object-list" tabIndex={0} aria-label="Objects">
@@ -148,7 +192,7 @@ export function Objects() {
           ))}
         </ul>
       ) : (
-        <p class="empty">None yet. Click something in the picture to begin.</p>
+        <p class="empty">None yet. Click an object in the picture to begin.</p>
       )}
     </section>
   );
@@ -207,7 +251,7 @@ export function FrameMarks() {
           title="Take this frame's mark away (Delete)"
           onClick={clearMark}
         >
-          Clear
+          Clear mark
         </button>
       </footer>
     </section>

@@ -10,6 +10,7 @@ import {
   toMark,
   trackOnlyLoop,
 } from "../commands.ts";
+import { asTimeline, referenceFrames } from "../core/color.ts";
 import { markedFrames } from "../core/state.ts";
 import { clock, frameAtX, xOfFrame } from "../core/timeline.ts";
 import { speed, togglePlay } from "../player.ts";
@@ -82,7 +83,7 @@ function Transport() {
         title="Loop starts here (I)"
         onClick={() => loopEdge(0)}
       >
-        In
+        Loop from here
       </button>
       <button
         type="button"
@@ -90,7 +91,7 @@ function Transport() {
         title="Loop ends here (U)"
         onClick={() => loopEdge(1)}
       >
-        Out
+        to here
       </button>
       <IconButton
         icon="loop"
@@ -106,7 +107,7 @@ function Transport() {
           type="button"
           class="button small"
           aria-pressed={Boolean(range)}
-          title="Track this part only, from In to Out"
+          title="Track the looped part only"
           onClick={() => trackOnlyLoop(!range || (store.loop.value !== null && !onlyLoop()))}
         >
           Track this part
@@ -146,13 +147,15 @@ export function Timeline() {
     const loop = store.loop.value;
     const looping = store.looping.value;
     store.theme.value;
-    const job = store.job.value?.kind === "track" ? store.job.value.frame : -1;
-    const marked = markedFrames(project);
+    const job = store.job.value?.kind === "export" ? -1 : (store.job.value?.frame ?? -1);
+    const coloring = store.mode.value === "color";
+    const marked = coloring ? referenceFrames(project) : markedFrames(project);
     draw.current = () => {
       if (!root.current || !main.current || !strips.current) return;
       const colors = colorsOf(root.current);
-      drawMain(main.current, project, { frame, marked, loop, looping, job }, colors);
-      drawStrips(strips.current, project, frame, colors);
+      const shown = coloring ? asTimeline(project) : project;
+      drawMain(main.current, shown, { frame, marked, loop, looping, job }, colors);
+      drawStrips(strips.current, shown, frame, colors);
     };
     const asked = requestAnimationFrame(() => draw.current());
     return () => cancelAnimationFrame(asked);
@@ -170,7 +173,10 @@ export function Timeline() {
     };
   }, []);
 
-  const project = store.project.value!;
+  const given = store.project.value!;
+  const coloring = store.mode.value === "color";
+  const project = coloring ? asTimeline(given) : given;
+  const marked = coloring ? referenceFrames(given) : markedFrames(given);
   const frames = project.video.frames;
 
   const drag = useRef<null | { looping: number | null }>(null);
@@ -180,9 +186,7 @@ export function Timeline() {
     const at = frameAtX(x, box.width, frames);
     if (event.type !== "pointerdown") return at;
     // A diamond catches what is near it.
-    const near = markedFrames(project).find(
-      (one) => Math.abs(xOfFrame(one, box.width, frames) - x) < 6,
-    );
+    const near = marked.find((one) => Math.abs(xOfFrame(one, box.width, frames) - x) < 6);
     return near ?? at;
   };
   const onDown = (event: PointerEvent) => {
@@ -191,6 +195,7 @@ export function Timeline() {
     const at = frameOf(event);
     drag.current = { looping: event.shiftKey ? at : null };
     store.playing.value = false;
+    store.scrubbing.value = !event.shiftKey;
     if (!event.shiftKey) store.goTo(at);
   };
   const onMove = (event: PointerEvent) => {
@@ -205,6 +210,7 @@ export function Timeline() {
   };
   const onUp = () => {
     drag.current = null;
+    store.scrubbing.value = false;
   };
   const events = {
     onPointerDown: onDown,
@@ -235,6 +241,9 @@ export function Timeline() {
       </div>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a list that scrolls must take the focus */}
       <section class="strips" tabIndex={0} aria-label="How sure each track is">
+        {!project.objects.length && (
+          <p class="strips-empty">Objects get a line here: high where the track is sure.</p>
+        )}
         <div class="strip-labels">
           {project.objects.map((item) => (
             <button

@@ -2,28 +2,36 @@ import { templates } from "../core/skeletons.ts";
 import { viewer } from "../stage.ts";
 import * as store from "../store.ts";
 import { resizeBrush, SIZES } from "../tools/brush.ts";
-import { TOOLS, toolHint } from "../tools/index.ts";
-import { pending, selecting, selectSize } from "../tools/select.ts";
+import { toolHint, toolInHand, toolsOf } from "../tools/index.ts";
+import { clickSays, pending, selectFor, selecting, selectSize } from "../tools/select.ts";
+import { ColorChoice } from "./Color.tsx";
 import { Icon, type IconName } from "./icons.tsx";
 import { IconButton } from "./parts.tsx";
+
+const ICONS: Partial<Record<string, IconName>> = { color: "brush", picture: "film" };
 
 export function ToolBar() {
   return (
     <nav class="toolbar" aria-label="Tools">
-      {TOOLS.map(({ name, label, key }) => (
-        <IconButton
-          key={name}
-          icon={name as IconName}
-          label={label}
-          keys={key.toUpperCase()}
-          size={22}
-          pressed={store.tool.value === name}
-          onClick={() => {
-            store.tool.value = name;
-            if (store.viewMode.value === "pointer") store.viewMode.value = "overlay";
-          }}
-        />
-      ))}
+      {toolsOf(store.mode.value, Boolean(store.project.value?.textures?.length)).map(
+        ({ name, label, short, key }) => (
+          <button
+            key={name}
+            type="button"
+            class="tool"
+            aria-label={label}
+            title={`${label} (${key.toUpperCase()})`}
+            aria-pressed={toolInHand() === name}
+            onClick={() => {
+              store.tool.value = name;
+              if (store.viewMode.value === "pointer") store.viewMode.value = "overlay";
+            }}
+          >
+            <Icon name={ICONS[name] ?? (name as IconName)} size={22} />
+            <span aria-hidden="true">{short ?? label}</span>
+          </button>
+        ),
+      )}
     </nav>
   );
 }
@@ -92,12 +100,57 @@ function SkeletonChoice() {
   );
 }
 
+const CLICKS = [
+  ["inside", "Add", "A click says: this is part of the object"],
+  ["outside", "Take away", "A click says: this is not part of it (or Alt-click, right click)"],
+] as const;
+
+function SelectFor() {
+  const objects = store.project.value!.objects.filter(
+    (item) => item.kind === "object" && !item.locked,
+  );
+  if (!objects.length) return null;
+  return (
+    <select
+      class="select"
+      aria-label="For"
+      title="Which object this is"
+      value={selectFor.value}
+      onChange={(event) => {
+        selectFor.value = event.currentTarget.value;
+      }}
+    >
+      {objects.map((item) => (
+        <option key={item.key} value={item.key}>
+          {item.name}
+        </option>
+      ))}
+      <option value="new">new object</option>
+    </select>
+  );
+}
+
 function SelectChoice() {
   if (!pending.value && !selecting.value) return null;
   return (
     <div class="option">
-      <label class="option">
-        Smaller
+      <fieldset class="segments small" aria-label="A click">
+        {CLICKS.map(([says, text, title]) => (
+          <button
+            key={says}
+            type="button"
+            title={title}
+            aria-pressed={clickSays.value === says}
+            onClick={() => {
+              clickSays.value = says;
+            }}
+          >
+            {text}
+          </button>
+        ))}
+      </fieldset>
+      <label class="option size">
+        Size
         <input
           type="range"
           min={0}
@@ -109,8 +162,8 @@ function SelectChoice() {
             selectSize.value = Number(event.currentTarget.value);
           }}
         />
-        Larger
       </label>
+      <SelectFor />
       <button
         type="button"
         class="button small"
@@ -134,8 +187,8 @@ function SelectChoice() {
 
 /** One line over the canvas: what the tool in hand does, and its options. */
 export function ToolLine() {
-  const pointer = store.viewMode.value === "pointer";
-  const tool = store.tool.value;
+  const pointer = store.viewMode.value === "pointer" && store.mode.value === "track";
+  const tool = toolInHand();
   const line = pointer
     ? "Point at a place to see where it copies from"
     : selecting.value && !pending.value
@@ -146,7 +199,8 @@ export function ToolLine() {
       <span class="tool-hint" role="status">
         {line}
       </span>
-      {!pointer && (tool === "brush" || tool === "eraser") && <BrushSize />}
+      {!pointer && tool === "color" && <ColorChoice />}
+      {!pointer && ["brush", "eraser", "color"].includes(tool) && <BrushSize />}
       {!pointer && tool === "skeleton" && <SkeletonChoice />}
       {!pointer && tool === "select" && <SelectChoice />}
       <span class="spacer" />
@@ -183,13 +237,22 @@ export function ToolLine() {
 export function Hints() {
   const project = store.project.value;
   if (store.hintsSeen.value === "yes" || !project) return null;
-  const marked = Object.keys(project.marks).length > 0;
-  const tracked = Boolean(project.result);
-  const steps: [string, boolean][] = [
-    ["Drag over an object and press Enter", marked],
-    ["Press Track", tracked],
-    ["Watch, fix a frame, export", false],
+  const coloring = store.mode.value === "color";
+  const marked = coloring
+    ? Object.keys(project.color?.references ?? {}).length > 0
+    : Object.keys(project.marks).length > 0;
+  const tracked = Boolean(coloring ? project.color?.result : project.result);
+  const colorSteps: [string, boolean][] = [
+    ["Paint a few colours, or drop a coloured picture", marked],
+    ["Press Colour", tracked],
+    ["Watch, colour another frame, export", false],
   ];
+  const trackSteps: [string, boolean][] = [
+    ["Click an object, then Accept", marked],
+    ["Press Track", tracked],
+    ["Watch, fix a frame, track again, export", false],
+  ];
+  const steps = coloring ? colorSteps : trackSteps;
   const now = steps.findIndex(([, done]) => !done);
   return (
     <aside class="hints" aria-label="First steps">

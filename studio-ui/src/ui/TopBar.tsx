@@ -1,7 +1,9 @@
 import { api } from "../api.ts";
-import { stop, track } from "../commands.ts";
-import { type Quality, trackLabel } from "../core/state.ts";
+import { colorize, stop, track } from "../commands.ts";
+import { colorLabel } from "../core/color.ts";
+import { canExport, type Quality, trackLabel } from "../core/state.ts";
 import * as store from "../store.ts";
+import { ColorViews } from "./Color.tsx";
 import { Icon } from "./icons.tsx";
 import { IconButton, Menu, type MenuEntry } from "./parts.tsx";
 
@@ -36,11 +38,23 @@ export function ThemeButton() {
 }
 
 function projectMenu(): MenuEntry[] {
+  const canCopy = store.project.value?.video.copied === false;
+  const copy: MenuEntry = {
+    text: "Copy the video into the project",
+    run: () => void store.attempt(() => api.copyVideo()),
+  };
   return [
     {
       text: "Open something else",
       run: () => void store.openWith("Closing", () => api.close()),
     },
+    {
+      text: "Run on other videos",
+      run: () => {
+        store.dialog.value = "batch";
+      },
+    },
+    ...(canCopy ? [copy] : []),
   ];
 }
 
@@ -49,7 +63,13 @@ function TrackGroup() {
   const project = store.project.value;
   if (job) {
     const share = job.total ? Math.min(1, job.done / job.total) : 0;
-    const words = { track: "Tracking", export: "Writing", select: "Selecting", color: "Colouring" };
+    const words = {
+      track: "Tracking",
+      export: "Writing",
+      select: "Selecting",
+      color: "Colouring",
+      copy: "Copying",
+    };
     const word = words[job.kind as keyof typeof words] ?? job.message ?? "Working";
     return (
       <div class="track-group">
@@ -66,26 +86,95 @@ function TrackGroup() {
       </div>
     );
   }
-  const { text, ready } = trackLabel(project);
+  const coloring = store.mode.value === "color";
+  const { text, ready } = coloring && project ? colorLabel(project) : trackLabel(project);
+  const done = text === "Tracked" || text === "Coloured";
+  const verb = coloring ? "Colour" : "Track";
   return (
     <div class="track-group">
       <button
         type="button"
         class={ready ? "button primary" : "button"}
-        onClick={() => void track()}
+        onClick={() => void (coloring ? colorize() : track())}
         disabled={!ready}
         title={
           ready
-            ? "Track (T)"
-            : text === "Tracked"
+            ? `${verb} (T)`
+            : done
               ? "Nothing has changed since"
-              : "Mark an object first"
+              : coloring
+                ? "Colour a frame first"
+                : "Mark an object first"
         }
       >
-        {text === "Tracked" && <Icon name="done" size={16} />}
+        {done && <Icon name="done" size={16} />}
         {text}
       </button>
     </div>
+  );
+}
+
+function Views() {
+  return (
+    <>
+      <fieldset class="segments" aria-label="View">
+        {VIEWS.map(({ name, text, title }) => (
+          <button
+            key={name}
+            type="button"
+            title={title}
+            aria-pressed={store.viewMode.value === name}
+            onClick={() => {
+              store.viewMode.value = name;
+            }}
+          >
+            {text}
+          </button>
+        ))}
+      </fieldset>
+      <label class="named-select views">
+        <span aria-hidden="true">View</span>
+        <select
+          class="select"
+          aria-label="View"
+          value={store.viewMode.value}
+          onChange={(event) => {
+            store.viewMode.value = event.currentTarget.value as store.ViewMode;
+          }}
+        >
+          {VIEWS.map(({ name, text }) => (
+            <option key={name} value={name}>
+              {text}
+            </option>
+          ))}
+        </select>
+      </label>
+    </>
+  );
+}
+
+const MODES = [
+  ["track", "Objects"],
+  ["color", "Colours"],
+] as const;
+
+/** What is done with the clip: objects tracked, or a grey film coloured. */
+function ModeSwitch() {
+  return (
+    <fieldset class="segments small" aria-label="What to do">
+      {MODES.map(([name, text]) => (
+        <button
+          key={name}
+          type="button"
+          aria-pressed={store.mode.value === name}
+          onClick={() => {
+            store.mode.value = name;
+          }}
+        >
+          {text}
+        </button>
+      ))}
+    </fieldset>
   );
 }
 
@@ -101,6 +190,7 @@ export function TopBar() {
           <span>{project.name}</span>
           <Icon name="chevron" size={16} />
         </Menu>
+        {project.color && <ModeSwitch />}
         <IconButton
           icon="undo"
           label={undo ? `Undo: ${undo}` : "Undo"}
@@ -118,55 +208,33 @@ export function TopBar() {
       </div>
       <TrackGroup />
       <div class="topbar-right">
-        <fieldset class="segments" aria-label="View">
-          {VIEWS.map(({ name, text, title }) => (
-            <button
-              key={name}
-              type="button"
-              title={title}
-              aria-pressed={store.viewMode.value === name}
-              onClick={() => {
-                store.viewMode.value = name;
-              }}
+        {store.mode.value === "color" && <ColorViews />}
+        {store.mode.value === "track" && <Views />}
+        {store.mode.value === "track" && (
+          <label class="named-select">
+            <span aria-hidden="true">Quality</span>
+            <select
+              class="select"
+              aria-label="Quality"
+              title="Quality: better takes longer"
+              value={project.settings.quality}
+              onChange={(event) =>
+                void store.act({ type: "settings", quality: event.currentTarget.value })
+              }
             >
-              {text}
-            </button>
-          ))}
-        </fieldset>
-        <select
-          class="select views"
-          aria-label="View"
-          value={store.viewMode.value}
-          onChange={(event) => {
-            store.viewMode.value = event.currentTarget.value as store.ViewMode;
-          }}
-        >
-          {VIEWS.map(({ name, text }) => (
-            <option key={name} value={name}>
-              {text}
-            </option>
-          ))}
-        </select>
-        <select
-          class="select"
-          aria-label="Quality"
-          title="Quality: better takes longer"
-          value={project.settings.quality}
-          onChange={(event) =>
-            void store.act({ type: "settings", quality: event.currentTarget.value })
-          }
-        >
-          {QUALITIES.map(([name, text]) => (
-            <option key={name} value={name}>
-              {text}
-            </option>
-          ))}
-        </select>
+              {QUALITIES.map(([name, text]) => (
+                <option key={name} value={name}>
+                  {text}
+                </option>
+              ))}
+            </select>
+          </label>
+        )}
         <button
           type="button"
           class="button"
-          disabled={!project.result}
-          title={project.result ? "Export (Ctrl+E)" : "Track first"}
+          disabled={!canExport(project)}
+          title={canExport(project) ? "Export (Ctrl+E)" : "Track first"}
           onClick={() => {
             store.exported.value = null;
             store.dialog.value = "export";

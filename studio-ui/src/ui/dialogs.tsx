@@ -69,7 +69,10 @@ export function SkeletonDialog() {
         rows={14}
         spellcheck={false}
         value={text}
-        onInput={(event) => setText(event.currentTarget.value)}
+        onInput={(event) => {
+          setText(event.currentTarget.value);
+          setError("");
+        }}
       />
       <footer>
         <span role="status" class="bad">

@@ -1,0 +1,84 @@
+"""What a correction that was stopped has left to do, as result.json keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from chromatrack.runs.affected_spans import FrameSpan
+from chromatrack.structures import LabelName
+
+UNFINISHED = "unfinished"
+"""Of result.json: frames that marks of the run change, and that still are as before them."""
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """One label's frames begin..last that are still to do, of first..last that its marks change."""
+
+    label: LabelName
+    first: int
+    last: int
+    begin: int
+
+
+def left_to_do(
+    old: Sequence[Unfinished], spans: Iterable[FrameSpan], reached: Mapping[FrameSpan, int]
+) -> list[Unfinished]:
+    """What is left after a correction.
+
+    Args:
+        old: what was left before. spans: what it was to do. reached: the last frame done of each
+            span that was begun.
+    """
+    left, new = list(old), []
+    for span in spans:
+        begin = reached.get(span, span.first - 1) + 1
+        for label in span.labels:
+            left = [part for one in left for part in _without(one, label, span)]
+            if begin <= span.last:
+                new.append(Unfinished(label, span.first, span.last, begin))
+    return sorted({*left, *new}, key=lambda one: (one.label, one.begin))
+
+
+def _without(one: Unfinished, label: LabelName, span: FrameSpan) -> list[Unfinished]:
+    """The parts of what is left that a span of a label does not reach."""
+    if one.label != label or span.last < one.begin or one.last < span.first:
+        return [one]
+    parts = []
+    if one.begin < span.first:
+        parts.append(replace(one, last=span.first - 1))
+    if span.last < one.last:
+        parts.append(replace(one, first=span.last + 1, begin=span.last + 1))
+    return parts
+
+
+def plain_unfinished(left: Iterable[Unfinished]) -> list[dict[str, Any]]:
+    """As it is written."""
+    return [
+        {
+            "kind": one.label[0],
+            "id": one.label[1],
+            "joint": one.label[2],
+            "first": one.first,
+            "last": one.last,
+            "begin": one.begin,
+        }
+        for one in left
+    ]
+
+
+def read_unfinished(data: Mapping[str, Any]) -> list[Unfinished]:
+    """What a result.json says is left; what makes no sense there is passed over."""
+    found: list[Unfinished] = []
+    rows = data.get(UNFINISHED)
+    for row in rows if isinstance(rows, list) else []:
+        try:
+            first, last, begin = int(row["first"]), int(row["last"]), int(row["begin"])
+            label = (str(row["kind"]), int(row["id"]), int(row["joint"]))
+        except (KeyError, TypeError, ValueError):
+            continue
+        if first <= begin <= last:
+            found.append(Unfinished(label, first, last, begin))  # type: ignore[arg-type]
+    return found

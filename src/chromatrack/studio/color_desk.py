@@ -1,0 +1,149 @@
+"""The colours of the open project: what the page is told and shown of them."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from chromatrack.errors import InputError
+from chromatrack.studio import requests as ask
+from chromatrack.studio import textures
+from chromatrack.studio.batch_hook import write_batch
+from chromatrack.studio.color_marks import references, references_key
+from chromatrack.studio.color_store import Colors, still_path
+from chromatrack.studio.jobs import Jobs
+from chromatrack.studio.store import Project
+from chromatrack.studio.workers import Worker
+
+View = Literal["color", "saturation", "confidence"]
+
+
+class Host(Protocol):
+    """What colours need of the studio."""
+
+    decoder: Worker
+    model: Worker
+
+    def opened(self) -> tuple[Project, Any]: ...
+    def watched(self) -> tuple[Project, Any, Path]: ...
+    async def frame(self, index: int, width: int | None) -> tuple[int, bytes]: ...
+    async def ask(self, worker: Worker, request: str, /, **given: Any) -> Any: ...  # noqa: ANN401
+
+
+class ColorDesk:
+    """Looks at the colours of the project that is open."""
+
+    def __init__(self, studio: Host) -> None:
+        """No project is open yet."""
+        self._studio = studio
+        self._colors: Colors | None = None
+
+    def take(self, folder: Path) -> None:
+        """Another project was opened."""
+        self._colors = Colors(folder)
+
+    def _known(self) -> Colors:
+        if self._colors is None:
+            raise InputError("no project is open; open a video first")
+        self._colors.refresh()
+        return self._colors
+
+    def state(self, known: str | None) -> dict[str, Any]:
+        """Its part of the state. known: key of the result that the client has already."""
+        project, video = self._studio.opened()
+        document = project.document
+        first, after = document["settings"]["range"] or (0, video.frames)
+        told = self._known().told(references_key(document), wanted=(first, after))
+        if told is not None and told["key"] == known:
+            del told["reliability"]
+        return {
+            "references": {
+                str(frame): {"still": one["still"] is not None, "strokes": one["strokes"]}
+                for frame, one in references(document).items()
+            },
+            "result": told,
+        }
+
+    async def frame(self, index: int, width: int | None, view: View, saturation: float) -> bytes:
+        """A coloured frame as JPEG. Raises LookupError where it is not coloured."""
+        self._studio.watched()
+        picture = self._known().picture(index)
+        if picture is None:
+            raise LookupError(f"frame {index} is not coloured yet")
+        return await self._studio.ask(
+            self._studio.decoder,
+            "colored",
+            index=index,
+            width=width,
+            picture=str(picture),
+            view=view,
+            saturation=saturation,
+        )
+
+    async def preview(self) -> bytes:
+        """A frame from the middle of those that are coloured."""
+        rows = sorted(self._known().rows)
+        if not rows:
+            raise InputError("coloured: expected coloured frames, found none; colour some first")
+        return await self.frame(rows[len(rows) // 2], 1280, "color", 1.0)
+
+    async def reference(self, frame: int) -> Any:  # noqa: ANN401
+        """`(H, W, 3)` uint8: the reference on a frame. Raises LookupError where there is none."""
+        project, _, path = self._studio.watched()
+        given = references(project.document).get(frame)
+        if given is None:
+            raise LookupError(f"no colours are given on frame {frame}")
+        folder, video = str(project.folder), str(path)
+        return await self._studio.ask(
+            self._studio.model,
+            "color_reference",
+            folder=folder,
+            video=video,
+            frame=frame,
+            given=given,
+        )
+
+    def texture(self, number: int) -> bytes:
+        """A placed picture as PNG. Raises InputError where there is none."""
+        project, _ = self._studio.opened()
+        found = textures.texture_of(project.document, number)
+        return still_path(project.folder, found["picture"]).read_bytes()
+
+    async def textured(self, number: int | None, width: int | None) -> bytes:
+        """The frame of a placed picture, or of the first one, with it on, as JPEG."""
+        project, video, _ = self._studio.watched()
+        every = textures.told(project.document)
+        if number is None and not every:
+            raise InputError("textured: expected a placed picture, got none; place one first")
+        found = textures.texture_of(project.document, every[0]["id"] if number is None else number)
+        _, frame = await self._studio.frame(found["frame"], width)
+        return await asyncio.to_thread(textures.placed, frame, project.folder, found, video.size[1])
+
+    async def batch(self, given: ask.Batch, jobs: Jobs) -> dict[str, Any]:
+        """Write a manifest for other videos, the project's references with it."""
+        project, _ = self._studio.opened()
+        pictures = {f: await self.reference(f) for f in references(project.document)}
+        told = await asyncio.to_thread(
+            write_batch,
+            project.folder,
+            project.document,
+            given.videos,
+            pictures,
+            kind=given.format,
+        )
+        return told | {"download": jobs.exported(Path(told["path"]))}
+
+    async def suggest(self) -> dict[str, Any]:
+        """Which frame to colour next."""
+        project, video, path = self._studio.watched()
+        told = self._known().told(references_key(project.document), wanted=(0, video.frames))
+        is_now = told is not None and not told["stale"]
+        return await self._studio.ask(
+            self._studio.model,
+            "color_suggest",
+            video=str(path),
+            frames=video.frames,
+            references=sorted(references(project.document)),
+            doubtful=told["lookAt"] if told is not None and is_now else [],
+        )

@@ -1,0 +1,63 @@
+"""What a project says of colours: coloured frames and strokes of colour, by frame. Pure: no files.
+
+A document's "colors" holds for each frame {"still": digest of a picture or None, "strokes":
+[{"color", "radius", "points"}]}; a document without it has none.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from chromatrack.errors import InputError
+from chromatrack.studio.document import Document
+
+COLORS = "colors"
+
+
+def references(document: Document) -> dict[int, dict[str, Any]]:
+    """{frame: {"still", "strokes"}}, ascending."""
+    return {int(f): one for f, one in sorted(document.get(COLORS, {}).items(), key=_number)}
+
+
+def _number(item: tuple[str, Any]) -> int:
+    return int(item[0])
+
+
+def references_key(document: Document) -> str:
+    """What tells these references from others, 16 hex digits."""
+    told = json.dumps(references(document), sort_keys=True, allow_nan=False)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def with_still(document: Document, frame: int, digest: str) -> Document:
+    """With a coloured picture of a frame; strokes on it stay."""
+    return _with(document, frame, still=digest)
+
+
+def with_strokes(document: Document, frame: int, strokes: Sequence[Mapping[str, Any]]) -> Document:
+    """With other strokes on a frame."""
+    return _with(document, frame, strokes=[dict(one) for one in strokes])
+
+
+def without(document: Document, frame: int) -> Document:
+    """Without the colours of a frame. Raises InputError where there are none."""
+    if str(frame) not in document.get(COLORS, {}):
+        raise InputError(f"frame {frame}: has no colours to clear")
+    new = copy.deepcopy(document)
+    del new[COLORS][str(frame)]
+    return new
+
+
+def _with(document: Document, frame: int, **given: Any) -> Document:  # noqa: ANN401
+    new = copy.deepcopy(document)
+    every = new.setdefault(COLORS, {})
+    here = {"still": None, "strokes": []} | every.get(str(frame), {}) | given
+    if here["still"] is None and not here["strokes"]:
+        every.pop(str(frame), None)
+    else:
+        every[str(frame)] = here
+    return new

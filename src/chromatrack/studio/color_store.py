@@ -1,0 +1,166 @@
+"""Copied colours on disk: one small picture of them for each frame, and a table of all.
+
+`studio/colors/00012.png` has ab + 128 of frame 12 in its first two channels, at the working size;
+`studio/colors/frames.jsonl` a line for each frame that was coloured; a frame's last one counts.
+A frame is whole on disk before its line is; what is killed in between lacks a line.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from chromatrack.atomic import unwritable
+from chromatrack.errors import InputError
+from chromatrack.formats.masks import frame_file
+from chromatrack.json_text import json_text
+from chromatrack.propagation.reliability import frames_to_look_at
+from chromatrack.studio.store import FOLDER
+from chromatrack.tracking.color_reliability import LOOK_BELOW
+
+_ZERO = 128
+
+
+@dataclass(frozen=True)
+class ColoredRow:
+    """A frame that was coloured: by which references (their key), and how sure its colours are."""
+
+    index: int
+    pts_seconds: float
+    reliability: float
+    key: str
+
+
+def colors_folder(folder: Path) -> Path:
+    """Where a project has its colours."""
+    return folder / FOLDER / "colors"
+
+
+def still_path(folder: Path, digest: str) -> Path:
+    """Where a project has a coloured still. Raises InputError for what is no digest."""
+    if len(digest) != 32 or set(digest) - set("0123456789abcdef"):
+        raise InputError(f"still: expected a digest of 32 hex digits, got {digest!r:.40}")
+    return folder / FOLDER / "stills" / f"{digest}.png"
+
+
+class ColorWriter:
+    """Takes in coloured frames, one at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        """folder: of the project. Raises OutputError."""
+        self._home = colors_folder(folder)
+        try:
+            self._home.mkdir(parents=True, exist_ok=True)
+            self._table = (self._home / "frames.jsonl").open("ab")
+        except OSError as error:
+            raise unwritable(self._home, error) from error
+
+    def put(self, row: ColoredRow, ab: np.ndarray) -> None:
+        """Put a frame in place. ab: `(2, h, w)` float. Raises OutputError."""
+        levels = np.clip(np.rint(ab) + _ZERO, 0, 255).astype(np.uint8)
+        sure = np.full(levels.shape[1:], round(255 * row.reliability), dtype=np.uint8)
+        path = self._home / frame_file(row.index)
+        aside = path.with_suffix(".part")
+        try:
+            Image.fromarray(np.dstack([levels[0], levels[1], sure])).save(
+                aside, format="PNG", compress_level=1
+            )
+            aside.replace(path)
+            self._table.write(f"{json_text(asdict(row))}\n".encode())
+            self._table.flush()
+        except OSError as error:
+            with suppress(OSError):
+                aside.unlink(missing_ok=True)
+            raise unwritable(path, error) from error
+
+    def close(self) -> None:
+        """No more frames come."""
+        self._table.close()
+
+
+def read_colors(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """(ab `(2, h, w)` float32, certainty `(h, w)` float32 in [0, 1]) of a frame's picture.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            pixels = np.asarray(image.convert("RGB"), dtype=np.float32)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(
+            f"{path.name}: the colours of this frame are damaged; colour it"
+        ) from error
+    return np.moveaxis(pixels[..., :2], 2, 0) - _ZERO, pixels[..., 2] / 255
+
+
+class Colors:
+    """The coloured frames of a project, as far as they are on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read the table of a project."""
+        self._home = colors_folder(folder)
+        self._read = 0
+        self.rows: dict[int, ColoredRow] = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take in what was written since."""
+        try:
+            with (self._home / "frames.jsonl").open("rb") as file:
+                file.seek(self._read)
+                content = file.read()
+        except OSError:
+            return
+        for raw in content.splitlines(keepends=True):
+            if not raw.endswith(b"\n"):
+                break
+            self._read += len(raw)
+            with suppress(ValueError, TypeError, KeyError):
+                row = ColoredRow(**json.loads(raw))
+                self.rows[int(row.index)] = row
+
+    def picture(self, index: int) -> Path | None:
+        """The file of a frame's colours; None where it has none."""
+        return self._home / frame_file(index) if index in self.rows else None
+
+    def told(self, key: str, *, wanted: tuple[int, int]) -> dict[str, Any] | None:
+        """As the client is told. key: of the references now; wanted: frames to colour [a, b)."""
+        if not self.rows:
+            return None
+        start, end = min(self.rows), max(self.rows) + 1
+        values = [self.rows[i].reliability if i in self.rows else None for i in range(start, end)]
+        known = [(i, {0: row.reliability}) for i, row in sorted(self.rows.items())]
+        stale = _ranges(
+            [i for i in range(*wanted) if i not in self.rows or self.rows[i].key != key]
+        )
+        look_at = [
+            {"first": r.first, "last": r.last, "reliability": round(r.reliability, 3)}
+            for r in frames_to_look_at(known, below=LOOK_BELOW)
+        ]
+        return {
+            "key": f"{key}-{self._read:x}",
+            "start": start,
+            "end": end,
+            "complete": not stale,
+            "stale": bool(stale),
+            "staleRanges": stale,
+            "reliability": [None if v is None else round(v, 3) for v in values],
+            "lookAt": look_at,
+        }
+
+
+def _ranges(frames: list[int]) -> list[list[int]]:
+    found: list[list[int]] = []
+    for frame in frames:
+        if found and frame == found[-1][1]:
+            found[-1][1] = frame + 1
+        else:
+            found.append([frame, frame + 1])
+    return found

@@ -1,0 +1,205 @@
+// The panels of colour mode: what to paint with, which frames are coloured, how it is looked at.
+
+import { useRef } from "preact/hooks";
+import { toSuggested, useStill } from "../commands.ts";
+import { referenceFrames, referenceOn, SWATCHES } from "../core/color.ts";
+import * as store from "../store.ts";
+import { Icon } from "./icons.tsx";
+import { IconButton } from "./parts.tsx";
+
+export function ColorChoice() {
+  return (
+    <div class="option">
+      <label class="swatch large" style={{ background: store.paintColor.value }} title="Colour">
+        <input
+          type="color"
+          value={store.paintColor.value}
+          aria-label="Colour to paint with"
+          onInput={(event) => {
+            store.paintColor.value = event.currentTarget.value;
+          }}
+        />
+      </label>
+      <fieldset class="swatches" aria-label="Colours">
+        {SWATCHES.map(([name, color]) => (
+          <button
+            key={name}
+            type="button"
+            class="swatch"
+            title={name}
+            aria-label={name}
+            aria-pressed={store.paintColor.value === color}
+            style={{ background: color }}
+            onClick={() => {
+              store.paintColor.value = color;
+            }}
+          />
+        ))}
+      </fieldset>
+    </div>
+  );
+}
+
+const LOOKS = [
+  ["color", "Coloured"],
+  ["saturation", "Saturation"],
+  ["confidence", "Confidence"],
+] as const;
+
+export function ColorViews() {
+  return (
+    <label class="named-select">
+      <span aria-hidden="true">View</span>
+      <select
+        class="select"
+        aria-label="View"
+        value={store.colorLook.value}
+        onChange={(event) => {
+          store.colorLook.value = event.currentTarget.value as "color";
+        }}
+      >
+        {LOOKS.map(([name, text]) => (
+          <option key={name} value={name}>
+            {text}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+function Still() {
+  const field = useRef<HTMLInputElement>(null);
+  return (
+    <>
+      <button
+        type="button"
+        class="button small"
+        title="A coloured picture of this frame: choose it, or drop it on the frame"
+        onClick={() => field.current?.click()}
+      >
+        Use a picture
+      </button>
+      <input
+        ref={field}
+        class="sr-only"
+        type="file"
+        accept="image/png,image/jpeg"
+        aria-label="Choose a coloured picture of this frame"
+        tabIndex={-1}
+        onChange={(event) => {
+          void useStill(event.currentTarget.files?.[0]);
+          event.currentTarget.value = "";
+        }}
+      />
+    </>
+  );
+}
+
+export function ColorPanel() {
+  const project = store.project.value!;
+  const frames = referenceFrames(project);
+  const now = store.frame.value;
+  const here = referenceOn(project, now);
+  const clear = (frame: number) => void store.act({ type: "colorClear", frame });
+  return (
+    <section class="panel objects" aria-labelledby="references-title">
+      <header>
+        <h2 id="references-title">Coloured frames</h2>
+        <button
+          type="button"
+          class="button small"
+          title="Goes to the frame that it would help most to colour"
+          onClick={() => void toSuggested()}
+        >
+          Which next?
+        </button>
+      </header>
+      {frames.length ? (
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: a list that scrolls must take the focus
+        <ul class="object-list" tabIndex={0} aria-label="Coloured frames">
+          {frames.map((frame) => (
+            <li key={frame} class={frame === now ? "object picked" : "object"}>
+              <button
+                type="button"
+                class="object-name"
+                aria-pressed={frame === now}
+                onClick={() => store.goTo(frame)}
+              >
+                <span class="text">Frame {frame}</span>
+                <span class="muted">
+                  {referenceOn(project, frame)?.still ? "picture" : "painted"}
+                </span>
+              </button>
+              <IconButton
+                icon="close"
+                label={`Take the colours of frame ${frame} away`}
+                size={14}
+                class="quiet"
+                onClick={() => clear(frame)}
+              />
+            </li>
+          ))}
+        </ul>
+      ) : (
+        <p class="empty">
+          None yet. Pick a colour and paint a few strokes on the picture, or drop a coloured picture
+          of this frame on it. The rest of the clip follows.
+        </p>
+      )}
+      <div class="color-here">
+        <h2>Frame {now}</h2>
+        <label class="option wide">
+          Wipe
+          <input
+            type="range"
+            min={0}
+            max={100}
+            value={Math.round(100 * store.wipe.value)}
+            aria-label="Wipe: grey on the left, coloured on the right"
+            onInput={(event) => {
+              store.wipe.value = Number(event.currentTarget.value) / 100;
+            }}
+          />
+        </label>
+        <label class="option">
+          <input
+            type="checkbox"
+            checked={store.strokesShown.value}
+            onChange={(event) => {
+              store.strokesShown.value = event.currentTarget.checked;
+            }}
+          />
+          Show strokes
+        </label>
+        <label class="option wide">
+          Saturation
+          <input
+            type="range"
+            min={0}
+            max={2}
+            step={0.05}
+            value={store.saturation.value}
+            aria-label="Saturation"
+            onChange={(event) => {
+              store.saturation.value = Number(event.currentTarget.value);
+            }}
+          />
+          <output>{Math.round(100 * store.saturation.value)} %</output>
+        </label>
+        <footer>
+          <Still />
+          <button
+            type="button"
+            class="button small"
+            disabled={!here}
+            onClick={() => clear(now)}
+            title="Take this frame's colours away"
+          >
+            <Icon name="close" size={14} /> Clear
+          </button>
+        </footer>
+      </div>
+    </section>
+  );
+}

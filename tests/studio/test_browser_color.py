@@ -1,0 +1,81 @@
+"""A grey clip is coloured in the studio's page, and nothing of it is lost with the server."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from studio_browser import LONG, Server, Studio
+from synthetic import moving_clip
+from video_clips import write_clip
+
+pytestmark = pytest.mark.slow
+
+
+def grey_clip(path: Path) -> Path:
+    frames = [one.rgb for one in moving_clip(frames=8, size=(120, 200))]
+    grey = [frame.mean(-1, keepdims=True).repeat(3, -1).astype("uint8") for frame in frames]
+    return write_clip(path / "grey.mp4", grey)
+
+
+def colour(studio: Studio, name: str, xy: tuple[float, float], to: tuple[float, float]) -> None:
+    studio.page.get_by_role("button", name=name, exact=True).click()
+    count = len(studio.page.query_selector_all(".object-list li"))
+    studio.page.mouse.move(*studio.place(xy))
+    studio.page.mouse.down()
+    studio.page.mouse.move(*studio.place(to), steps=5)
+    studio.page.mouse.up()
+    studio.page.wait_for_selector(f".object-list li:nth-child({max(1, count)})")
+
+
+def test_a_grey_clip_is_coloured_and_survives_a_kill(
+    browser: Any, tmp_path: Path, start: Callable[..., Server]
+) -> None:
+    server = start(tmp_path, str(grey_clip(tmp_path)))
+    studio = Studio(browser, server.address)
+    page = studio.page
+    studio.shown(0)
+    if "color" not in studio.state()["project"]:
+        studio.close()
+        pytest.skip("this server does not colour")
+    modes = page.get_by_role("group", name="What to do")
+    modes.get_by_role("button", name="Colours").click()
+    colour(studio, "Red", (40, 40), (120, 45))
+    colour(studio, "Grass", (40, 90), (160, 95))
+    for _ in range(100):
+        reference = studio.state()["project"]["color"]["references"].get("0")
+        if reference and len(reference["strokes"]) == 2:
+            break
+        page.wait_for_timeout(100)
+    assert [one["color"] for one in reference["strokes"]] == ["#a83a32", "#6d8a3f"]
+    page.wait_for_selector('canvas.base[data-coloured="0"]')
+    studio.shot("color-reference")
+    assert studio.violations() == []
+
+    page.locator(".track-group").get_by_role("button", name="Colour").click()
+    page.wait_for_selector(".track-group button:has-text('Coloured')", timeout=LONG)
+    studio.go_to(5)
+    page.wait_for_selector('canvas.base[data-coloured="5"]')
+    studio.shot("coloured")
+    page.keyboard.press("Control+e")
+    page.get_by_role("radio", name="Coloured video").check()
+    page.wait_for_selector(".preview img")
+    studio.shot("color-export")
+    page.get_by_role("dialog").get_by_role("button", name="Export").click()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    assert Path(download.value.path()).stat().st_size > 1000
+
+    before = studio.state()["project"]
+    server.kill(signal.SIGKILL)
+    studio.close()
+    server = start(tmp_path, before["path"])
+    studio = Studio(browser, server.address)
+    studio.shown(0)
+    after = studio.state()["project"]
+    assert after["color"] == before["color"]
+    assert after["undo"] == before["undo"]
+    studio.close()

@@ -1,0 +1,233 @@
+"""The studio's page with pen, keys alone, two windows, and files that are dropped on it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from studio_browser import Server, Studio
+from synthetic import moving_clip
+from video_clips import write_clip
+
+pytestmark = pytest.mark.slow
+
+
+FRAMES, SIZE = 6, (180, 320)
+
+
+@pytest.fixture
+def studio(browser: Any, start: Callable[..., Server], tmp_path: Path) -> Iterator[Studio]:
+    """A page with a small clip of three discs, on a server of its own."""
+    frames = moving_clip(frames=FRAMES, size=SIZE, radius=30, objects=3, seed=0)
+    clip = write_clip(tmp_path / "discs.mp4", [one.rgb for one in frames], options={"qp": "10"})
+    studio = Studio(browser, start(tmp_path / "home", str(clip)).address)
+    studio.shown(0)
+    studio.centres = frames[0].centres
+    yield studio
+    studio.close()
+
+
+def test_a_video_is_dropped_and_opens(browser: Any, server: Server, tmp_path: Path) -> None:
+    frames = [one.rgb for one in moving_clip(frames=4, size=(90, 160))]
+    clip = write_clip(tmp_path / "dropped.mp4", frames)
+    studio = Studio(browser, server.address)
+    studio.page.evaluate(
+        """(text) => {
+          const bytes = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([bytes], "dropped.mp4", { type: "video/mp4" }));
+          const init = { dataTransfer: transfer, bubbles: true, cancelable: true };
+          document.querySelector(".drop").dispatchEvent(new DragEvent("drop", init));
+        }""",
+        base64.b64encode(clip.read_bytes()).decode(),
+    )
+    studio.shown(0)
+    assert studio.state()["project"]["video"]["frames"] == 4
+    studio.close()
+
+
+def test_a_second_click_beside_a_mark_is_for_a_new_object(studio: Studio) -> None:
+    page = studio.page
+    for number in (1, 2):
+        studio.click(studio.centres[number])
+        studio.wait_marked(0, number)
+    assert studio.marks(0)["objects"] == [1, 2]
+    disc = 3.14 * 30**2
+    assert 1.6 * disc < studio.area(0) < 2.4 * disc
+    colors = [one["color"] for one in studio.state()["project"]["objects"]]
+    assert colors == ["#e69f00", "#56b4e9"]
+
+    page.get_by_role("button", name="More for object 2").click()
+    page.get_by_role("menuitem", name="Merge into object 1").click()
+    page.wait_for_selector(".object:nth-child(2)", state="detached")
+    assert studio.marks(0)["objects"] == [1]
+    page.keyboard.press("Control+z")
+    page.wait_for_selector(".object:nth-child(2)")
+    assert studio.marks(0)["objects"] == [1, 2]
+
+
+def test_an_own_skeleton_is_written_and_placed(studio: Studio) -> None:
+    page = studio.page
+    page.keyboard.press("k")
+    page.get_by_role("button", name="Edit", exact=True).click()
+    text = page.get_by_role("textbox", name="Joints")
+    text.fill("head\ntail: nobody")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text('"nobody" must stand above "tail"').wait_for()
+    text.fill("head\ntail: head")
+    studio.shot("own-skeleton")
+    assert studio.violations() == []
+    page.get_by_role("button", name="Save").click()
+    page.mouse.click(*studio.place((100, 60)))
+    page.wait_for_selector(".tool-hint:has-text('tail (2 of 2)')")
+    page.mouse.click(*studio.place((180, 70)))
+    page.wait_for_selector(".frame-marks .tag")
+    item = studio.state()["project"]["objects"][0]
+    assert (item["joints"], item["edges"]) == (["head", "tail"], [[0, 1]])
+
+
+def test_two_windows_show_the_same_project(browser: Any, studio: Studio) -> None:
+    one = studio
+    other = Studio(browser, studio.address)
+    other.shown(0)
+    one.paint((100, 40), (140, 50))
+    other.page.wait_for_selector(".object-name:has-text('object 1')")
+    other.page.get_by_role("button", name="More for object 1").click()
+    other.page.get_by_role("menuitem", name="Remove").click()
+    one.page.wait_for_selector(".object", state="detached")
+    one.page.keyboard.press("Control+z")
+    other.page.wait_for_selector(".object-name:has-text('object 1')")
+    other.close()
+
+
+def test_a_pen_that_presses_harder_paints_wider(studio: Studio) -> None:
+    page = studio.page
+    page.keyboard.press("b")
+    pen = studio.context.new_cdp_session(page)
+    areas = []
+    for frame, force in ((3, 0.1), (4, 1.0)):
+        studio.go_to(frame)
+        for kind, dx in (("mousePressed", 0), ("mouseMoved", 60), ("mouseReleased", 60)):
+            x, y = studio.place((100 + dx, 60))
+            event = {"type": kind, "x": x, "y": y, "button": "left", "buttons": 1}
+            pen.send(
+                "Input.dispatchMouseEvent",
+                event | {"pointerType": "pen", "force": force, "clickCount": 1},
+            )
+        studio.wait_marked(frame, 1)
+        areas.append(studio.area(frame))
+    assert areas[0] < 0.7 * areas[1]
+
+
+def test_keys_alone_look_around(studio: Studio) -> None:
+    page = studio.page
+    seen = []
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        seen.append(
+            page.evaluate(
+                "(document.activeElement.getAttribute('aria-label')"
+                " ?? document.activeElement.textContent).trim()"
+            )
+        )
+    for name in ("View", "Quality", "Smart select", "Brush", "Add", "Play", "Loop from here"):
+        assert name in seen, (name, seen)
+    assert seen.index("Smart select") < seen.index("Add") < seen.index("Play")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press(".")
+    studio.shown(1)
+    page.keyboard.press("End")
+    studio.shown(FRAMES - 1)
+    page.keyboard.press("?")
+    page.get_by_role("dialog", name="Keys").wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog").wait_for(state="detached")
+
+
+def test_scrubbing_has_one_request_under_way_and_ends_on_the_frame(studio: Studio) -> None:
+    page = studio.page
+    under_way: set[Any] = set()
+    most = 0
+
+    def begun(request: Any) -> None:
+        nonlocal most
+        if "rough=1" in request.url:
+            under_way.add(request)
+            most = max(most, len(under_way))
+
+    page.on("request", begun)
+    page.on("requestfinished", lambda request: under_way.discard(request))
+    page.on("requestfailed", lambda request: under_way.discard(request))
+    box = page.get_by_role("slider", name="Frame").bounding_box()
+    y = box["y"] + box["height"] - 10
+    page.mouse.move(box["x"] + 5, y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.7 * box["width"], y, steps=25)
+    page.mouse.up()
+    studio.shown(int(0.7 * FRAMES))
+    assert most <= 1
+
+
+def test_the_list_for_other_videos_is_written(studio: Studio, tmp_path: Path) -> None:
+    frames = [one.rgb for one in moving_clip(frames=3, size=SIZE)]
+    other = write_clip(tmp_path / "other.mp4", frames)
+    page = studio.page
+    if "copied" not in studio.state()["project"]["video"]:
+        pytest.skip("this server writes no lists")
+    studio.click(studio.centres[1])
+    studio.wait_marked(0, 1)
+    page.get_by_role("button", name="Project ").click()
+    page.get_by_role("menuitem", name="Run on other videos").click()
+    paths = page.get_by_role("textbox", name="Paths of videos")
+    write = page.get_by_role("button", name="Write the list")
+    paths.fill(str(tmp_path / "none.mp4"))
+    write.click()
+    page.locator(".toast.bad").wait_for()
+    paths.fill(str(other))
+    write.click()
+    page.locator(".written pre:has-text('chromatrack batch')").wait_for()
+    studio.shot("batch")
+    assert studio.violations() == []
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    assert str(other) in Path(download.value.path()).read_text(encoding="utf-8")
+    page.keyboard.press("Escape")
+
+    page.get_by_role("button", name="Project ").click()
+    page.get_by_role("menuitem", name="Copy the video into the project").click()
+    for _ in range(300):
+        if studio.state()["project"]["video"]["copied"]:
+            break
+        page.wait_for_timeout(100)
+    assert studio.state()["project"]["video"]["copied"]
+
+
+def test_a_picture_is_placed_and_its_corner_dragged(studio: Studio, tmp_path: Path) -> None:
+    logo = tmp_path / "logo.png"
+    Image.new("RGBA", (40, 20), (200, 30, 30, 255)).save(logo)
+    page = studio.page
+    page.get_by_label("Choose a picture to place on the video").set_input_files(str(logo))
+    page.wait_for_selector(".pictures .object-name:has-text('logo')")
+    before = studio.state()["project"]["textures"][0]["quad"]
+    corner = before[2]
+    page.mouse.move(*studio.place(corner))
+    page.mouse.down()
+    page.mouse.move(*studio.place((corner[0] + 30, corner[1] + 20)), steps=4)
+    page.mouse.up()
+    for _ in range(100):
+        after = studio.state()["project"]["textures"][0]["quad"]
+        if after != before:
+            break
+        page.wait_for_timeout(100)
+    assert after[2] == pytest.approx([corner[0] + 30, corner[1] + 20], abs=1)
+    assert after[:2] == before[:2]
+    studio.shot("picture")
+    assert studio.violations() == []
+    page.keyboard.press("Control+e")
+    page.get_by_role("radio", name="Video with the picture on it").check()
+    page.wait_for_selector(".preview img")
+    page.keyboard.press("Escape")

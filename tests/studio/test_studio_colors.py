@@ -1,0 +1,211 @@
+"""The colour flow: references by stills and strokes, run, views, stop, export, undo."""
+
+from __future__ import annotations
+
+import base64
+import io
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from studio_client import do, events, pixels_of, project_of, studio_client, wait_for_job
+from synthetic import moving_clip
+from video_clips import write_clip
+
+from chromatrack.studio import color_marks
+from chromatrack.studio.color_store import ColoredRow, Colors, ColorWriter, read_colors
+from chromatrack.studio.coloring import strokes_drawn
+from chromatrack.studio.document import changed_parts, new_document, with_parts
+from chromatrack.video.reader import probe, read_frames
+
+FRAMES = 8
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    """A grey clip, and its frames in colour."""
+    frames = moving_clip(frames=FRAMES, objects=2, radius=16)
+    path = tmp_path_factory.mktemp("clip") / "grey.mp4"
+    greys = [Image.fromarray(frame.rgb).convert("L").convert("RGB") for frame in frames]
+    write_clip(path, [np.asarray(grey) for grey in greys])
+    return path, frames
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    with studio_client(tmp_path_factory.mktemp("home")) as made:
+        yield made
+
+
+@pytest.fixture
+def opened(client, film, tmp_path):
+    video = shutil.copy(film[0], tmp_path / "grey.mp4")
+    assert client.post("/api/open", json={"path": str(video)}).status_code == 200
+    yield client
+    wait_for_job(client)
+    assert client.post("/api/close").status_code == 200
+
+
+def picture(rgb, kind="PNG"):
+    out = io.BytesIO()
+    Image.fromarray(rgb).save(out, format=kind)
+    return base64.b64encode(out.getvalue()).decode()
+
+
+def chroma(rgb):
+    return np.ptp(rgb.astype(int), axis=2).mean()
+
+
+def test_from_a_still_to_a_coloured_video(opened, film):
+    _, truth = film
+    assert project_of(opened)["color"] == {"references": {}, "result": None}
+    assert opened.post("/api/colorize").status_code == 422  # nothing is coloured
+    assert opened.get("/api/color/frames/0").status_code == 404
+    do(opened, type="colorStill", frame=0, png=picture(truth[0].rgb))
+    assert project_of(opened)["color"]["references"] == {"0": {"still": True, "strokes": []}}
+    shown = pixels_of(opened.get("/api/color/reference/0"))
+    assert np.abs(shown.astype(int) - truth[0].rgb).mean() < 12
+    assert opened.get("/api/color/reference/1").status_code == 404
+    assert opened.post("/api/colorize", json={}).status_code == 202
+    assert opened.post("/api/colorize", json={}).status_code == 409
+    color = wait_for_job(opened)["color"]["result"]
+    assert (color["start"], color["end"], color["complete"], color["stale"]) == (
+        (0, FRAMES, True, False)
+    )
+    assert len(color["reliability"]) == FRAMES
+    left = {"color": color["key"]}
+    again = opened.get("/api/state", params=left).json()["project"]["color"]["result"]
+    assert "reliability" not in again and again["key"] == color["key"]
+    for index in (0, 5):
+        found = pixels_of(opened.get(f"/api/color/frames/{index}"))
+        assert np.abs(found.astype(int) - truth[index].rgb).mean() < 16
+        assert chroma(found) > 0.6 * chroma(truth[index].rgb)
+    pale = pixels_of(opened.get("/api/color/frames/5", params={"saturation": 0}))
+    assert chroma(pale) < 4
+    views = [
+        pixels_of(opened.get("/api/color/frames/5", params={"view": view, "width": 80}))
+        for view in ("saturation", "confidence")
+    ]
+    assert chroma(views[0]) < 2 < views[0].mean() and chroma(views[1]) > 10
+    _exported(opened, truth)
+    _stale_and_undone(opened)
+
+
+def _exported(opened, truth):
+    assert pixels_of(opened.get("/api/export-preview", params={"format": "coloured"})).ndim == 3
+    assert opened.post("/api/export", json={"format": "coloured"}).status_code == 202
+    wait_for_job(opened)
+    path = opened.studio.jobs.exports[list(opened.studio.jobs.exports)[-1]]
+    assert probe(path).frame_count == FRAMES
+    last = list(read_frames(path))[-1].rgb
+    assert np.abs(last.astype(int) - truth[-1].rgb).mean() < 18
+
+
+def _stale_and_undone(opened):
+    stroke = {"color": "#ff0000", "radius": 4, "points": [[5, 5], [30, 5]]}
+    do(opened, type="colorStrokes", frame=3, strokes=[stroke])
+    color = project_of(opened)["color"]
+    assert color["references"]["3"] == {"still": False, "strokes": [stroke]}
+    assert color["result"]["stale"] and not color["result"]["complete"]
+    told = opened.get("/api/color/suggest").json()
+    assert told["frame"] not in (0, 3) and told["why"]
+    assert opened.post("/api/undo").status_code == 200
+    color = project_of(opened)["color"]
+    assert list(color["references"]) == ["0"] and color["result"]["complete"]
+
+
+def test_strokes_colour_what_is_like_them(opened, film):
+    _, truth = film
+    (ax, ay), (bx, by) = truth[0].centres[1], truth[0].centres[2]
+    strokes = [
+        {"color": "#e02020", "radius": 5, "points": [[ax, ay]]},
+        {"color": "#2020e0", "radius": 5, "points": [[bx, by]]},
+        {"color": "#808080", "radius": 4, "points": [[4, 90], [150, 90]]},
+    ]
+    do(opened, type="colorStrokes", frame=0, strokes=strokes)
+    shown = pixels_of(opened.get("/api/color/reference/0")).astype(int)
+    red, blue = shown[truth[0].mask == 1].mean(0), shown[truth[0].mask == 2].mean(0)
+    ground = shown[truth[0].mask == 0].mean(0)
+    assert red[0] > red[2] + 20 and blue[2] > blue[0] + 20
+    assert abs(ground[0] - ground[2]) < 0.5 * min(red[0] - red[2], blue[2] - blue[0])
+    do(opened, type="colorStrokes", frame=0, strokes=[])
+    assert project_of(opened)["color"]["references"] == {}
+    refused = opened.post("/api/actions", json={"type": "colorClear", "frame": 0})
+    assert refused.status_code == 422
+
+
+def test_stop_keeps_the_frames_that_are_coloured(opened, film):
+    do(opened, type="colorStill", frame=0, png=picture(film[1][0].rgb, "JPEG"))
+    with events(opened) as ws:
+        opened.post("/api/colorize")
+        while ws.receive_json()["type"] != "progress":
+            pass
+        opened.post("/api/stop")
+        while (told := ws.receive_json())["type"] not in ("done", "stopped", "failed"):
+            pass
+    color = wait_for_job(opened)["color"]["result"]
+    assert told["type"] == "stopped" and "coloured" in told["message"]
+    assert 0 < color["end"] < FRAMES and not color["complete"]
+    assert color["staleRanges"] == [[color["end"], FRAMES]]
+    assert opened.get("/api/color/frames/0").status_code == 200
+    assert opened.get(f"/api/color/frames/{FRAMES - 1}").status_code == 404
+
+
+@pytest.mark.parametrize("png", ["", "abc", picture(np.zeros((4, 4, 3), np.uint8))[:40]])
+def test_what_is_no_picture_is_refused(opened, png):
+    answer = opened.post("/api/actions", json={"type": "colorStill", "frame": 0, "png": png})
+    assert answer.status_code == 422 and "picture" in answer.json()["error"]
+
+
+def test_a_picture_that_would_fill_the_memory_is_refused(opened):
+    out = io.BytesIO()
+    Image.new("1", (40000, 40000)).save(out, format="PNG")
+    png = base64.b64encode(out.getvalue()).decode()
+    assert len(png) < 1 << 20
+    answer = opened.post("/api/actions", json={"type": "colorStill", "frame": 0, "png": png})
+    assert answer.status_code == 422 and "mega" in answer.json()["error"]
+    do(opened, type="add", kind="object")
+    answer = opened.post("/api/actions", json={"type": "mask", "id": 1, "frame": 0, "png": png})
+    assert answer.status_code == 422 and "160x96" in answer.json()["error"]
+
+
+def test_actions_on_colours_are_undone_part_by_part():
+    old = new_document("a", {"path": "", "name": "", "digest": ""})
+    new = color_marks.with_strokes(
+        old, 3, [{"color": "#112233", "radius": 2.0, "points": [[1, 2]]}]
+    )
+    before, after = changed_parts(old, new)
+    assert list(after) == ["colors/3"]
+    assert color_marks.references(with_parts(old, after)) == color_marks.references(new)
+    assert color_marks.references(with_parts(new, before)) == {}
+    assert color_marks.references_key(old) != color_marks.references_key(new)
+
+
+def test_later_strokes_lie_above():
+    strokes = [
+        {"color": "#ff0000", "radius": 3, "points": [[5, 5]]},
+        {"color": "#00ff00", "radius": 1, "points": [[5, 5], [8, 5]]},
+    ]
+    drawn, where = strokes_drawn(strokes, (10, 12))
+    assert drawn[5, 5].tolist() == [0, 255, 0] and drawn[3, 4].tolist() == [255, 0, 0]
+    assert where[5, 5] and not where[0, 11]
+
+
+def test_colours_come_back_from_disk_and_half_a_line_is_passed_over(tmp_path):
+    writer = ColorWriter(tmp_path)
+    ab = np.stack([np.full((3, 4), 20.3), np.full((3, 4), -51.6)]).astype(np.float32)
+    writer.put(ColoredRow(2, 0.1, 0.8, "k"), ab)
+    writer.put(ColoredRow(3, 0.2, 0.2, "k"), ab)
+    writer.close()
+    table = next(tmp_path.rglob("frames.jsonl"))
+    with table.open("ab") as file:
+        file.write(b'{"index": 4, "pts')
+    colors = Colors(tmp_path)
+    assert sorted(colors.rows) == [2, 3]
+    found, sure = read_colors(colors.picture(2))
+    assert np.abs(found - ab).max() <= 0.5 and abs(sure.mean() - 0.8) < 0.01
+    told = colors.told("k", wanted=(2, 5))
+    assert told["staleRanges"] == [[4, 5]] and told["reliability"] == [0.8, 0.2]
+    assert told["lookAt"][0]["first"] == 3
+    assert colors.told("other", wanted=(2, 4))["staleRanges"] == [[2, 4]]
