@@ -146,7 +146,11 @@ class Probe:
             pointer = clock.time(
                 name,
                 lambda background=background: _point(
-                    features, references, config, background=background
+                    features.clone(),  # not known from the last time
+                    references,
+                    config,
+                    background=background,
+                    search=self.propagator.search,
                 ),
                 in_path=background,
             )

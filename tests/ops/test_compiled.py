@@ -51,7 +51,28 @@ def test_coarse_pictures(channels, height, width, side):
 def test_largest_values_of_windows(channels, height, width, radius):
     x = picture(channels, height, width)
     expected = F.max_pool2d(x[None], 2 * radius + 1, 1, radius)[0]
-    assert torch.equal(compiled.window_max(x, radius), expected)
+    for found in in_both_ways(lambda: compiled.window_max(x, radius)):
+        assert torch.equal(found, expected)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 9), sides, sides, st.booleans())
+def test_cells_of_unit_length(channels, height, width, batch):
+    x = picture(*(2,) * batch, channels, height, width) - 0.5
+    x[..., 0, 0] = 0
+    fast, plain = in_both_ways(lambda: compiled.unit_cells(x))
+    assert fast.shape == x.shape
+    torch.testing.assert_close(fast, plain, atol=1e-6, rtol=0)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 3), st.integers(1, 130), st.integers(1, 130), st.booleans())
+def test_thumbnails(channels, height, width, interleaved):
+    image = picture(channels, height, width)
+    if interleaved:
+        image = picture(height, width, channels).permute(2, 0, 1)
+    fast, plain = in_both_ways(lambda: compiled.thumbnail(image, (48, 64)))
+    torch.testing.assert_close(fast, plain, atol=1e-6, rtol=0)
 
 
 @settings(deadline=None)
@@ -106,12 +127,14 @@ def test_another_map_is_not_taken_for_the_last_one():
 def test_a_map_is_laid_out_for_the_search():
     features = torch.randn(30, 5, 13, generator=torch.Generator().manual_seed(0))
     rows = Rows.of(features, 8)
-    assert rows.cells.shape == (5, 32, 32) and rows.rest.shape == (5, 32)
-    cells = torch.from_numpy(rows.cells)
-    assert torch.equal(cells[:, :30, 8:21], features.transpose(0, 1))
-    assert float(cells.abs().sum()) == pytest.approx(float(features.abs().sum()), rel=1e-5)
+    leading, rest = torch.from_numpy(rows.leading), torch.from_numpy(rows.rest)
+    assert leading.shape == (5, 24, 32) and rest.shape == (5, 32, 32)
+    assert torch.equal(leading[:, :, 8:21], features[:24].transpose(0, 1))
+    assert torch.equal(rest[:, 8:21, :6], features[24:].permute(1, 2, 0))
+    held = float(leading.abs().sum() + rest.abs().sum())
+    assert held == pytest.approx(float(features.abs().sum()), rel=1e-5)
     expected = features[24:].norm(dim=0)
-    torch.testing.assert_close(torch.from_numpy(rows.rest)[:, 8:21], expected)
+    torch.testing.assert_close(torch.from_numpy(rows.length)[:, 8:21], expected)
 
 
 def test_what_asks_for_gradients_is_left_to_tensor_operations():

@@ -14,6 +14,7 @@ from chromatrack.errors import InputError
 from chromatrack.model.color_head import ColorHead
 from chromatrack.model.config import PRESETS, EncoderConfig
 from chromatrack.ops.color import rgb_to_lab
+from chromatrack.ops.compiled import unit_cells
 from chromatrack.ops.coords import FeatureSpec
 from chromatrack.ops.patches import SYMMETRIC_CHANNELS, symmetric_patches
 
@@ -98,7 +99,7 @@ class Encoder(nn.Module):
 
     def embed(self, lab: Tensor) -> Tensor:
         """Embed normalised Lab `(B, 3, H, W)`, unit length per cell."""
-        return F.normalize(self._projected(lab), dim=1)
+        return unit_cells(self._projected(lab))
 
     def _projected(self, lab: Tensor) -> Tensor:
         if self.precision is None:
@@ -162,7 +163,7 @@ def mirror_averaged(embed: Callable[[Tensor], Tensor], images: Tensor, *, stride
     straight = embed(images)
     missing = (1 - images.shape[-1]) % stride
     mirrored = embed(F.pad(images, (0, missing, 0, 0), mode="replicate").flip(-1)).flip(-1)
-    return F.normalize(straight + mirrored[..., : straight.shape[-1]], dim=1)
+    return unit_cells(straight + mirrored[..., : straight.shape[-1]])
 
 
 class ResNetEncoder(Encoder):
@@ -204,7 +205,7 @@ class ResNetEncoder(Encoder):
         if not share:
             return learned
         raw = symmetric_patches(lab, stride=self.stride)
-        return F.normalize(torch.cat([(1 - share) ** 0.5 * learned, share**0.5 * raw], 1), dim=1)
+        return unit_cells(torch.cat([(1 - share) ** 0.5 * learned, share**0.5 * raw], 1))
 
     def project(self, lab: Tensor) -> Tensor:
         if self.colors is not None:  # or it would be asked for what it is shown

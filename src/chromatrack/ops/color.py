@@ -76,9 +76,9 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
     _check_channels("rgb_to_lab", rgb, 3)
     if can_compile(rgb):
         pixels = np.ascontiguousarray(rgb.numpy()).reshape(-1, 3, rgb.shape[-2] * rgb.shape[-1])
-        lab = np.empty_like(pixels)
-        compiled(_to_lab)(pixels, *_curves(), _XYZ_OF_RGB, lab)
-        return torch.from_numpy(lab.reshape(rgb.shape))
+        lab = torch.empty(rgb.shape)
+        compiled(_to_lab)(pixels, *_curves(), _XYZ_OF_RGB, lab.numpy().reshape(pixels.shape))
+        return lab
     return _to_lab_by_tensors(rgb)
 
 

@@ -1,7 +1,8 @@
 """Loops compiled for the machine, where tensor operations on the CPU go through memory too often.
 
 Each has a twin of tensor operations, for other devices and for a Python without the compiler; tests
-hold them equal.
+hold them equal. What they give lies in memory of torch, whose start is a multiple of 64: what a
+matrix product rounds depends on where its factors begin, and runs are the same to the bit.
 """
 
 from __future__ import annotations
@@ -55,9 +56,9 @@ def box_mean(x: Tensor, radius: int) -> Tensor:
     """Mean over the window around each place, inside the picture: `(C, h, w)` -> same."""
     if not can_compile(x):
         return F.avg_pool2d(x[None], 2 * radius + 1, 1, radius, count_include_pad=False)[0]
-    out = np.empty(tuple(x.shape), np.float32)
-    compiled(_box_mean)(_array(x), radius, out)
-    return torch.from_numpy(out)
+    out = torch.empty(x.shape)
+    compiled(_box_mean)(_array(x), radius, out.numpy())
+    return out
 
 
 def coarse_image(image: Tensor, side: int) -> tuple[Tensor, Tensor]:
@@ -68,9 +69,9 @@ def coarse_image(image: Tensor, side: int) -> tuple[Tensor, Tensor]:
     if not can_compile(image):
         return _coarse_image_by_tensors(image, side)
     h, w = (-(-n // side) for n in image.shape[1:])
-    means, spread = np.empty((len(image), h, w), np.float32), np.empty((1, h, w), np.float32)
-    compiled(_coarse_image)(_array(image), side, means, spread)
-    return torch.from_numpy(means), torch.from_numpy(spread)
+    means, spread = torch.empty(len(image), h, w), torch.empty(1, h, w)
+    compiled(_coarse_image)(_array(image), side, means.numpy(), spread.numpy())
+    return means, spread
 
 
 def _coarse_image_by_tensors(image: Tensor, side: int) -> tuple[Tensor, Tensor]:
@@ -83,8 +84,110 @@ def _coarse_image_by_tensors(image: Tensor, side: int) -> tuple[Tensor, Tensor]:
 
 def window_max(x: Tensor, radius: int) -> Tensor:
     """Largest value in the window around each place: `(C, h, w)` -> same."""
+    if radius > 0 and x.numel() and can_compile(x):
+        out = torch.empty(x.shape)
+        compiled(_window_max)(_array(x), radius, out.numpy())
+        return out
+    return _window_max_by_tensors(x, radius)
+
+
+def _window_max(x: np.ndarray, radius: int, out: np.ndarray) -> None:
+    """Runs of 1, 2, 4, ... places first; two of the longest that fit make a window."""
+    channels, height, width = x.shape
+    side, least = 2 * radius + 1, np.float32(-np.inf)
+    run = 1
+    while 2 * run <= side:
+        run *= 2
+    line = np.full(width + side - 1, least, np.float32)
+    tall = np.full((height + side - 1, width), least, np.float32)
+    for c in range(channels):
+        for y in range(height):
+            line[:radius] = least
+            line[radius : radius + width] = x[c, y]
+            line[radius + width :] = least
+            step = 1
+            while step < run:
+                for i in range(len(line) - step):
+                    line[i] = max(line[i], line[i + step])
+                step *= 2
+            for i in range(width):
+                tall[radius + y, i] = max(line[i], line[i + side - run])
+        tall[:radius] = least
+        tall[radius + height :] = least
+        step = 1
+        while step < run:
+            for y in range(len(tall) - step):
+                for i in range(width):
+                    tall[y, i] = max(tall[y, i], tall[y + step, i])
+            step *= 2
+        for y in range(height):
+            for i in range(width):
+                out[c, y, i] = max(tall[y, i], tall[y + side - run, i])
+
+
+def _window_max_by_tensors(x: Tensor, radius: int) -> Tensor:
     wide = F.max_pool2d(x, (1, 2 * radius + 1), 1, (0, radius))
     return F.max_pool2d(wide, (2 * radius + 1, 1), 1, (radius, 0))
+
+
+def unit_cells(x: Tensor) -> Tensor:
+    """Every cell's features at length 1, or 0 where they are 0: `(..., C, h, w)` -> same."""
+    if x.numel() == 0 or not can_compile(x):
+        return F.normalize(x, dim=-3)
+    features = _array(x)
+    out = torch.empty(x.shape)
+    *_, channels, height, width = features.shape
+    shape = (-1, channels, height * width)
+    compiled(_unit_cells)(features.reshape(shape), out.numpy().reshape(shape))
+    return out
+
+
+def _unit_cells(x: np.ndarray, out: np.ndarray) -> None:
+    batch, channels, cells = x.shape
+    scale = np.empty(cells, np.float32)
+    for b in range(batch):
+        for i in range(cells):
+            scale[i] = 0
+        for c in range(channels):
+            for i in range(cells):
+                scale[i] += x[b, c, i] * x[b, c, i]
+        for i in range(cells):
+            scale[i] = np.float32(1) / max(np.sqrt(scale[i]), np.float32(1e-12))
+        for c in range(channels):
+            for i in range(cells):
+                out[b, c, i] = x[b, c, i] * scale[i]
+
+
+def thumbnail(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Means over the picture cut into `size` parts, which overlap by a pixel where they must.
+
+    `(C, H, W)` -> `(C, *size)`.
+    """
+    if not can_compile(image):
+        return F.adaptive_avg_pool2d(image[None], size)[0]
+    out = torch.empty(len(image), *size)
+    compiled(_thumbnail)(image.numpy(), out.numpy())
+    return out
+
+
+def _thumbnail(image: np.ndarray, out: np.ndarray) -> None:
+    channels, height, width = image.shape
+    _, rows, columns = out.shape
+    line = np.empty(width, np.float32)
+    for y in range(rows):
+        first, stop = y * height // rows, -(-(y + 1) * height // rows)
+        for c in range(channels):
+            for i in range(width):
+                line[i] = 0
+            for row in range(first, stop):
+                for i in range(width):
+                    line[i] += image[c, row, i]
+            for x in range(columns):
+                left, right = x * width // columns, -(-(x + 1) * width // columns)
+                total = np.float32(0)
+                for i in range(left, right):
+                    total += line[i]
+                out[c, y, x] = total / np.float32((stop - first) * (right - left))
 
 
 NEAREST = 3
@@ -97,9 +200,9 @@ def mean_of_largest(scores: Tensor) -> Tensor:
     """
     if len(scores) < NEAREST or not can_compile(scores):
         return scores.topk(min(NEAREST, len(scores)), dim=0).values.mean(0)
-    out = np.empty(scores.shape[1], np.float32)
-    compiled(_mean_of_largest)(_array(scores), out)
-    return torch.from_numpy(out)
+    out = torch.empty(scores.shape[1])
+    compiled(_mean_of_largest)(_array(scores), out.numpy())
+    return out
 
 
 def _mean_of_largest(scores: np.ndarray, out: np.ndarray) -> None:

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from chromatrack.ops.compiled import unit_cells
 from chromatrack.ops.coords import cell_count
 
 POOL = 4
@@ -60,4 +61,4 @@ def symmetric_patches(lab: Tensor, *, stride: int) -> Tensor:
     middle = SIDE // 2
     pairs = (whole[:, :, :, :middle] + whole.flip(3)[:, :, :, :middle]) / 2**0.5
     folded = torch.cat([pairs, whole[:, :, :, middle : middle + 1]], 3)
-    return F.normalize(folded.flatten(1, 3), dim=1)
+    return unit_cells(folded.flatten(1, 3))

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.ops.compiled import can_compile, compiled
+from chromatrack.ops.compiled import can_compile, compiled, thumbnail
 
 _BINS = 6
 _THUMB = (48, 64)
@@ -26,7 +25,7 @@ def color_histogram(image: Tensor) -> Tensor:
     """Share of the pixels in each of 6 x 6 x 6 colours: `(3, H, W)` in [0, 1] -> `(216,)`."""
     if can_compile(image):
         counts = np.zeros(_BINS**3, np.float32)
-        compiled(_count_colors)(image.contiguous().numpy(), counts)
+        compiled(_count_colors)(image.numpy(), counts)
         return torch.from_numpy(counts / counts.sum())
     return _histogram_by_tensors(image)
 
@@ -60,7 +59,7 @@ class CutDetector:
 
     def is_cut(self, image: Tensor) -> bool:
         """Whether a cut lies between the last frame and this one, `(3, H, W)` in [0, 1]."""
-        small = F.adaptive_avg_pool2d(image[None], _THUMB)[0]
+        small = thumbnail(image, _THUMB)
         colors = color_histogram(image)
         if self.before is None:
             self.before = small, colors

@@ -68,9 +68,9 @@ _FEW = 4  # channels that are as well read where they lie
 
 def _compiled_sample(maps: np.ndarray, xy: Tensor) -> Tensor:
     places = xy.reshape(-1, 2).contiguous().numpy()
-    out = np.empty((len(places), maps.shape[2]), np.float32)
-    compiled(_read_between)(maps, places, out)
-    return torch.from_numpy(out).reshape(*xy.shape[:-1], -1)
+    out = torch.empty(len(places), maps.shape[2])
+    compiled(_read_between)(maps, places, out.numpy())
+    return out.reshape(*xy.shape[:-1], -1)
 
 
 def _read_between(maps: np.ndarray, places: np.ndarray, out: np.ndarray) -> None:

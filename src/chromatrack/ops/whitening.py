@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from chromatrack.ops.compiled import unit_cells
 
 _SHRINK = 0.1
 """Of the mean variance, added to all: directions that hardly vary would be blown up."""
@@ -49,4 +50,4 @@ class Whitening:
     def __call__(self, features: Tensor) -> Tensor:
         """`(C, h, w)` -> `(C, h, w)`, unit length per cell."""
         cells = self.matrix @ features.flatten(1) - self.excess[:, None]
-        return F.normalize(cells, dim=0).unflatten(1, features.shape[1:])
+        return unit_cells(cells.unflatten(1, features.shape[1:]))

@@ -34,7 +34,10 @@ _ROWS = 4
 """Rows of them that share what is read of the references."""
 
 _LEADING = 24
-"""Channels after which the rest is computed only where it can matter."""
+"""Channels after which the rest is computed only where it can matter: a multiple of 4."""
+
+_TOGETHER = 32
+"""The rest of the channels is a multiple of this: vectors without a remainder."""
 
 _RADII = (8, 20, 40)
 """Windows that there are compiled searches for; smaller ones take the next."""
@@ -56,12 +59,13 @@ _SLACK = np.float32(1e-4)
 class Rows:
     """A feature map laid out for the search.
 
-    cells: `(h, C, width)` float32, C a multiple of 4; column x of the map at `pad + x`, zeros
-    around. rest: `(h, width)`, length of what channels from `_LEADING` on hold.
+    leading: `(h, _LEADING, width)` float32, the first channels; column x of the map at `pad + x`,
+    zeros around. rest: `(h, width, R)`, the others, zeros up to R. length: `(h, width)`, of `rest`.
     """
 
-    cells: np.ndarray
+    leading: np.ndarray
     rest: np.ndarray
+    length: np.ndarray
     pad: int
 
     @classmethod
@@ -69,25 +73,32 @@ class Rows:
         """Of `(C, h, w)`, with `pad` columns on either side."""
         C, h, w = features.shape
         width = 2 * pad + -(-w // _CELLS) * _CELLS
-        cells = np.zeros((h, -(-C // 4) * 4, width), np.float32)
-        rest = np.zeros((h, width), np.float32)
-        compiled(_lay_out)(features.float().contiguous().numpy(), pad, _LEADING, cells, rest)
-        return cls(cells, rest, pad)
+        left = -(-max(0, C - _LEADING) // _TOGETHER) * _TOGETHER
+        leading = np.zeros((h, _LEADING, width), np.float32)
+        rest = np.zeros((h, width, left), np.float32)
+        length = np.zeros((h, width), np.float32)
+        rows = features.float().contiguous().numpy()
+        compiled(_lay_out)(rows, pad, leading, rest, length)
+        return cls(leading, rest, length, pad)
 
 
 def _lay_out(
-    features: np.ndarray, pad: int, leading: int, cells: np.ndarray, rest: np.ndarray
+    features: np.ndarray, pad: int, leading: np.ndarray, rest: np.ndarray, length: np.ndarray
 ) -> None:
     channels, height, width = features.shape
+    first = leading.shape[1]
     for y in range(height):
-        for c in range(channels):
+        for c in range(min(channels, first)):
             for x in range(width):
-                cells[y, c, pad + x] = features[c, y, x]
-        for c in range(leading, channels):
-            for x in range(width):
-                rest[y, pad + x] += features[c, y, x] * features[c, y, x]
+                leading[y, c, pad + x] = features[c, y, x]
         for x in range(width):
-            rest[y, pad + x] = np.sqrt(rest[y, pad + x])
+            for c in range(first, channels):
+                rest[y, pad + x, c - first] = features[c, y, x]
+        for c in range(first, channels):
+            for x in range(width):
+                length[y, pad + x] += features[c, y, x] * features[c, y, x]
+        for x in range(width):
+            length[y, pad + x] = np.sqrt(length[y, pad + x])
 
 
 @dataclass(eq=False)
@@ -144,8 +155,8 @@ class WindowSearch:
         widest = [next(most for most in _RADII if r <= most) for r in windows.radius]
         pad = max(_PAD, -(-max(widest) // _CELLS) * _CELLS)
         queries, *keys = self._rows([target, *references], pad)
-        values = np.full((h, w, k), OUTSIDE, np.float32)
-        index = np.zeros((h, w, k), np.int64)
+        found = torch.full((h * w, k), OUTSIDE), torch.zeros(h * w, k, dtype=torch.int64)
+        values, index = (x.numpy().reshape(h, w, k) for x in found)
         order = sorted(range(len(keys)), key=lambda i: windows.radius[i])  # near ones set the bar
         searches = [
             (
@@ -160,8 +171,9 @@ class WindowSearch:
         def work(blocks: np.ndarray) -> None:
             for search, there, first, reaches in searches:
                 search(
-                    *(queries.cells, queries.rest, there.cells, there.rest, pad),
-                    *(first, blocks, reaches, values, index),
+                    *(queries.leading, queries.rest, queries.length),
+                    *(there.leading, there.rest, there.length),
+                    *(pad, first, blocks, reaches, values, index),
                 )
 
         blocks, threads = _blocks(active, (h, w)), torch.get_num_threads()
@@ -171,8 +183,7 @@ class WindowSearch:
             count = threads * _PARTS
             parts = (blocks[i::count].copy() for i in range(count))
             list(_pool(os.getpid(), threads).map(work, parts))
-        found = torch.from_numpy(values), torch.from_numpy(index)
-        return found[0].view(h * w, k), found[1].view(h * w, k)
+        return found
 
     def __reduce__(self) -> tuple[type[WindowSearch], tuple[()]]:
         """Written down, it is a new one: all it knows, it knows from the maps."""
@@ -235,8 +246,10 @@ def _written(radius: int) -> Callable[..., None]:
     def search(
         queries: np.ndarray,
         queries_rest: np.ndarray,
+        queries_length: np.ndarray,
         keys: np.ndarray,
         keys_rest: np.ndarray,
+        keys_length: np.ndarray,
         pad: int,
         first: int,
         blocks: np.ndarray,
@@ -244,26 +257,25 @@ def _written(radius: int) -> Callable[..., None]:
         values: np.ndarray,
         index: np.ndarray,
     ) -> None:
-        channels = queries.shape[1]
+        left_over = queries_rest.shape[2]
         h, w, k = values.shape
         radius = len(reaches) // 2
         scores = np.empty((CELLS, WIDTH), F)
-        query = np.empty((ROWS, channels, CELLS), F)
+        query = np.empty((ROWS, LEADING, CELLS), F)
         rest, bars, totals = (
             np.empty((ROWS, CELLS), F),
             np.empty((ROWS, CELLS), F),
             np.empty(CELLS, F),
         )
-        leading = min(LEADING, channels)
         for block in range(len(blocks)):
             top, left = blocks[block, 0], blocks[block, 1]
             count, lines = min(CELLS, w - left), min(ROWS, h - top)
             for line in range(lines):
-                for c in range(channels):
+                for c in range(LEADING):
                     for i in range(CELLS):
                         query[line, c, i] = queries[top + line, c, pad + left + i]
                 for i in range(CELLS):
-                    rest[line, i] = queries_rest[top + line, pad + left + i]
+                    rest[line, i] = queries_length[top + line, pad + left + i]
                     bars[line, i] = F(1e30)
                 for i in range(count):
                     bars[line, i] = values[top + line, left + i, k - 1] - SLACK
@@ -274,7 +286,7 @@ def _written(radius: int) -> Callable[..., None]:
                 row = top + ROWS // 2 + (away if number % 2 == 0 else -away)
                 if row < 0 or row >= h:
                     continue
-                there, there_rest, at = keys[row], keys_rest[row], U(start)
+                there, longs, at = keys[row], keys_length[row], U(start)
                 for line in range(lines):
                     y = top + line
                     if (
@@ -288,70 +300,53 @@ def _written(radius: int) -> Callable[..., None]:
                     for i in range(U(CELLS)):
                         for x in range(U(WIDTH)):
                             scores[i, x] = F(0)
-                    wanted = True
                     n = U(line)
-                    for stage in range(2):
-                        begin, end = (0, leading) if stage == 0 else (leading, channels)
-                        for four in range(U(begin // 4), U(end // 4)):
-                            c0 = four * U(4)
-                            c1, c2, c3 = c0 + U(1), c0 + U(2), c0 + U(3)
-                            for pair in range(U(CELLS // 2)):
-                                i = pair * U(2)
-                                j = i + U(1)
-                                a0, a1 = query[n, c0, i], query[n, c1, i]
-                                a2, a3 = query[n, c2, i], query[n, c3, i]
-                                b0, b1 = query[n, c0, j], query[n, c1, j]
-                                b2, b3 = query[n, c2, j], query[n, c3, j]
-                                for x in range(U(WIDTH)):
-                                    k0, k1 = there[c0, at + x], there[c1, at + x]
-                                    k2, k3 = there[c2, at + x], there[c3, at + x]
-                                    scores[i, x] += a0 * k0 + a1 * k1 + a2 * k2 + a3 * k3
-                                    scores[j, x] += b0 * k0 + b1 * k1 + b2 * k2 + b3 * k3
-                        if stage == 0 and end < channels:
-                            r0, r1, r2, r3 = rest[n, 0], rest[n, 1], rest[n, 2], rest[n, 3]
-                            r4, r5, r6, r7 = rest[n, 4], rest[n, 5], rest[n, 6], rest[n, 7]
-                            l0, l1, l2, l3 = bars[n, 0], bars[n, 1], bars[n, 2], bars[n, 3]
-                            l4, l5, l6, l7 = bars[n, 4], bars[n, 5], bars[n, 6], bars[n, 7]
-                            above = F(0)
+                    for four in range(U(LEADING // 4)):
+                        c0 = four * U(4)
+                        c1, c2, c3 = c0 + U(1), c0 + U(2), c0 + U(3)
+                        for pair in range(U(CELLS // 2)):
+                            i = pair * U(2)
+                            j = i + U(1)
+                            a0, a1 = query[n, c0, i], query[n, c1, i]
+                            a2, a3 = query[n, c2, i], query[n, c3, i]
+                            b0, b1 = query[n, c0, j], query[n, c1, j]
+                            b2, b3 = query[n, c2, j], query[n, c3, j]
                             for x in range(U(WIDTH)):
-                                more = there_rest[at + x]
-                                m0 = max(scores[0, x] + r0 * more - l0, F(0))
-                                m1 = max(scores[1, x] + r1 * more - l1, F(0))
-                                m2 = max(scores[2, x] + r2 * more - l2, F(0))
-                                m3 = max(scores[3, x] + r3 * more - l3, F(0))
-                                m4 = max(scores[4, x] + r4 * more - l4, F(0))
-                                m5 = max(scores[5, x] + r5 * more - l5, F(0))
-                                m6 = max(scores[6, x] + r6 * more - l6, F(0))
-                                m7 = max(scores[7, x] + r7 * more - l7, F(0))
-                                above += ((m0 + m1) + (m2 + m3)) + ((m4 + m5) + (m6 + m7))
-                            wanted = above > F(0)
-                            if not wanted:
-                                break
-                    if not wanted:
-                        continue
+                                k0, k1 = there[c0, at + x], there[c1, at + x]
+                                k2, k3 = there[c2, at + x], there[c3, at + x]
+                                scores[i, x] += a0 * k0 + a1 * k1 + a2 * k2 + a3 * k3
+                                scores[j, x] += b0 * k0 + b1 * k1 + b2 * k2 + b3 * k3
+                    r0, r1, r2, r3 = rest[n, 0], rest[n, 1], rest[n, 2], rest[n, 3]
+                    r4, r5, r6, r7 = rest[n, 4], rest[n, 5], rest[n, 6], rest[n, 7]
                     l0, l1, l2, l3 = bars[n, 0], bars[n, 1], bars[n, 2], bars[n, 3]
                     l4, l5, l6, l7 = bars[n, 4], bars[n, 5], bars[n, 6], bars[n, 7]
                     t0 = t1 = t2 = t3 = t4 = t5 = t6 = t7 = F(0)
                     for x in range(U(WIDTH)):
-                        t0 += max(scores[0, x] - l0, F(0))
-                        t1 += max(scores[1, x] - l1, F(0))
-                        t2 += max(scores[2, x] - l2, F(0))
-                        t3 += max(scores[3, x] - l3, F(0))
-                        t4 += max(scores[4, x] - l4, F(0))
-                        t5 += max(scores[5, x] - l5, F(0))
-                        t6 += max(scores[6, x] - l6, F(0))
-                        t7 += max(scores[7, x] - l7, F(0))
+                        more = longs[at + x]
+                        t0 += max(scores[0, x] + r0 * more - l0, F(0))
+                        t1 += max(scores[1, x] + r1 * more - l1, F(0))
+                        t2 += max(scores[2, x] + r2 * more - l2, F(0))
+                        t3 += max(scores[3, x] + r3 * more - l3, F(0))
+                        t4 += max(scores[4, x] + r4 * more - l4, F(0))
+                        t5 += max(scores[5, x] + r5 * more - l5, F(0))
+                        t6 += max(scores[6, x] + r6 * more - l6, F(0))
+                        t7 += max(scores[7, x] + r7 * more - l7, F(0))
                     totals[0], totals[1], totals[2], totals[3] = t0, t1, t2, t3
                     totals[4], totals[5], totals[6], totals[7] = t4, t5, t6, t7
                     for i in range(count):
                         if not totals[i] > F(0):
                             continue
-                        least = values[y, left + i, k - 1]
+                        least, longest = values[y, left + i, k - 1], rest[line, i]
                         low = max(0, left + i - reach) - zero
                         high = min(w, left + i + reach + 1) - zero
+                        here = pad + left + i
                         for x in range(low, high):
                             found = scores[i, x]
-                            if found > least:
+                            if found + longest * longs[start + x] > least - SLACK:
+                                for c in range(U(left_over)):
+                                    found += queries_rest[y, here, c] * keys_rest[row, start + x, c]
+                                if not found > least:
+                                    continue
                                 place = k - 1
                                 while place > 0 and values[y, left + i, place - 1] < found:
                                     values[y, left + i, place] = values[y, left + i, place - 1]

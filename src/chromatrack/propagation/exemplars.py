@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.ops.compiled import mean_of_largest, window_max
+from chromatrack.ops.compiled import mean_of_largest, unit_cells, window_max
 from chromatrack.propagation.relabeling import Relabeling
 
 VIEWS = 4
@@ -91,7 +91,7 @@ def coarser(features: Tensor, factor: int) -> Tensor:
     """Averages of factor x factor cells, unit length: `(C, h, w)` -> `(C, h', w')`."""
     if factor == 1:
         return features
-    return F.normalize(F.avg_pool2d(features[None], factor, ceil_mode=True)[0], dim=0)
+    return unit_cells(F.avg_pool2d(features[None], factor, ceil_mode=True)[0])
 
 
 def surroundings(

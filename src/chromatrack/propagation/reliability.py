@@ -237,6 +237,16 @@ KindReliability = Mapping[str, Mapping[int, float]]
 """kind -> id -> reliability, as `tracking.reliability.by_kind` makes it."""
 
 
+def doubtful_things(reliability: KindReliability) -> KindReliability:
+    """What of a frame's reliability `things_to_look_at` needs: that of what may be wrong."""
+    found = {
+        kind: {number: value for number, value in by_id.items() if not value >= LOOK_BELOW_OF[kind]}
+        for kind, by_id in reliability.items()
+        if kind in LOOK_BELOW_OF
+    }
+    return {kind: by_id for kind, by_id in found.items() if by_id}
+
+
 def things_to_look_at(frames: Iterable[tuple[int, KindReliability]]) -> list[ReviewRange]:
     """Ranges of unreliable frames of everything tracked, the worst first; args as above."""
     found, rows = [], list(frames)

@@ -89,8 +89,9 @@ class _Reader(pickle.Unpickler):
         _, place, kind, offset, shape, stride, device = pid
         if place not in self.memory:
             content = bytearray(self.parts[place])
-            empty = torch.empty(0, dtype=torch.uint8)
-            memory = torch.frombuffer(content, dtype=torch.uint8) if content else empty
+            memory = torch.empty(len(content), dtype=torch.uint8)  # it begins where products do
+            if content:
+                memory.copy_(torch.frombuffer(content, dtype=torch.uint8))
             self.memory[place] = memory.to(device)
         dtype = getattr(torch, kind)
         flat = torch.empty(0, dtype=dtype, device=device)

@@ -12,6 +12,7 @@ import hashlib
 import shutil
 import time
 import zlib
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
@@ -105,7 +106,7 @@ class Progress:
         """The first frame that the forward pass has still to do; `frames` has those before it."""
         state = self._state()
         begin = state[1] if state is not None and state[0] == "forward" else start
-        if begin - start > len(self.frames.places):  # never, unless someone else was at it
+        if begin - start > len(self.frames):  # never, unless someone else was at it
             (self.folder / "state").unlink()
             begin = start
         self.frames.truncate(begin - start)
@@ -151,7 +152,7 @@ class _Records:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.places: list[tuple[int, int]] = []
+        self.places = array("q")  # where each begins and how long it is, one after the other
         try:
             self._file = path.open("r+b" if path.exists() else "w+b")
             while head := self._file.read(12):
@@ -159,15 +160,18 @@ class _Records:
                 content = self._file.read(length)
                 if len(head) < 12 or len(content) < length or zlib.crc32(content) != check:
                     break
-                self.places.append((self._file.tell() - length, length))
-            self.truncate(len(self.places))
+                self.places.extend((self._file.tell() - length, length))
+            self.truncate(len(self))
         except OSError as error:
             raise unwritable(path, error) from error
 
+    def __len__(self) -> int:
+        return len(self.places) // 2
+
     def truncate(self, count: int) -> None:
         """Keep the first `count` records only."""
-        self.places = self.places[:count]
-        end = sum(self.places[-1]) if self.places else 0
+        del self.places[2 * count :]
+        end = sum(self.places[-2:])
         self._file.truncate(end)
         self._file.seek(end)
 
@@ -179,10 +183,10 @@ class _Records:
             self._file.flush()
         except OSError as error:
             raise unwritable(self.path, error) from error
-        self.places.append((self._file.tell() - len(content), len(content)))
+        self.places.extend((self._file.tell() - len(content), len(content)))
 
     def get(self, number: int) -> bytes:
-        place, length = self.places[number]
+        place, length = self.places[2 * number : 2 * number + 2]
         self._file.seek(place)
         return self._file.read(length)
 
@@ -216,7 +220,7 @@ class KeptReadings(ReadingCache):
         self._records = _Records(path)
         self._cuts: set[int] = set()
         self._numbers: dict[int, int] = {}
-        for number in range(len(self._records.places)):
+        for number in range(len(self._records)):
             index, _, reading = self._read(number)
             self._note(index, number, reading)
 
@@ -226,7 +230,7 @@ class KeptReadings(ReadingCache):
         packed = None if regions is None else regions.half().cpu().numpy()
         content = dumped((index, packed, replace(reading, regions=None)))
         self._records.add(zlib.compress(content, 1))
-        self._note(index, len(self._records.places) - 1, reading)
+        self._note(index, len(self._records) - 1, reading)
 
     def get(self, index: int, *, device: torch.device) -> FrameReading | None:
         """The reading of a frame, or None."""

@@ -25,9 +25,10 @@ from chromatrack.runs.file_names import RESULT, resume_files
 from chromatrack.runs.files import OverlayStyle, TrackFiles
 from chromatrack.runs.marks_json import plain_marks
 from chromatrack.runs.reader import Result
+from chromatrack.runs.result_file import frame_row, write_result
 from chromatrack.runs.staging import Staging
 from chromatrack.runs.unfinished import UNFINISHED, Unfinished, plain_unfinished
-from chromatrack.runs.writer import frame_row, marked_things, write_result
+from chromatrack.runs.writer import marked_things
 from chromatrack.structures import (
     Kind,
     LabelName,

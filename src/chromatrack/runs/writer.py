@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -16,15 +16,14 @@ from typing import Any
 import torch
 
 from chromatrack import __version__
-from chromatrack.atomic import replace_file
 from chromatrack.errors import DamagedVideoError, OutputError, WeightsError
 from chromatrack.formats.json_fields import plain_names
-from chromatrack.json_text import json_text
 from chromatrack.model.weights import decoder_path, model_path
 from chromatrack.propagation.bidirectional import Direction
 from chromatrack.propagation.reliability import (
     KindReliability,
     ReviewRange,
+    doubtful_things,
     look_at_rows,
     things_to_look_at,
 )
@@ -46,6 +45,7 @@ from chromatrack.runs.files import (
 )
 from chromatrack.runs.marks_json import plain_marks, write_run_masks
 from chromatrack.runs.progress import Report, stop_on_interrupt, told
+from chromatrack.runs.result_file import KeptLines, frame_row, write_result
 from chromatrack.runs.resume import CHOICE, Progress, ResumableRun, fingerprint, take_up
 from chromatrack.runs.staging import Staging
 from chromatrack.runs.things_table import Tally, ThingSummary, things_of
@@ -54,7 +54,6 @@ from chromatrack.tracking.cores import is_ahead_worth_it
 from chromatrack.tracking.inference import TrackedFrame, follow
 from chromatrack.tracking.mark_checks import checked_source, fit_skeleton
 from chromatrack.tracking.marks import Marks
-from chromatrack.tracking.reliability import places_row
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.ahead import Behind
 from chromatrack.video.encoding import USUAL, Quality
@@ -97,7 +96,7 @@ class _TrackRun:
     head: dict[str, Any]
     tally: Tally
     kept: Progress
-    rows: list[str] = field(default_factory=list)
+    rows: KeptLines
     cuts: list[int] = field(default_factory=list)
     reliability: list[tuple[int, KindReliability]] = field(default_factory=list)
     track_seconds: float = 0.0
@@ -107,7 +106,8 @@ class _TrackRun:
     def add(self, frame: TrackedFrame) -> None:
         """Take in a frame that is on disk."""
         self.rows.append(frame_row(frame))
-        self.reliability.append((frame.index, frame.reliability_by_kind))
+        if doubtful := doubtful_things(frame.reliability_by_kind):
+            self.reliability.append((frame.index, doubtful))
         self.tally.add(frame)
         if frame.cut:
             self.cuts.append(frame.index)
@@ -201,7 +201,14 @@ def track_to_folder(
     check_run_folder(folder, files, reads=[video])
     with stage:
         tally = Tally(things_of(marks.layout()), marks.names)
-        run = _TrackRun(stage, start, head, tally, Progress(stage.path / RESUME, made_with))
+        run = _TrackRun(
+            stage,
+            start,
+            head,
+            tally,
+            Progress(stage.path / RESUME, made_with),
+            KeptLines(stage.path),
+        )
         begin = run.kept.next_frame(start)
         before = run.kept.frames.read(stage.path / "masks", video, start, begin - start)
         frames = follow(
@@ -269,7 +276,7 @@ def _write_frames(
     device: torch.device,
 ) -> None:
     """Write frames as they come, and put them in place however they end."""
-    known = len(run.kept.frames.places)
+    known = len(run.kept.frames)
     with stop_on_interrupt() as check_interrupt, closing(run.kept):
         run.kept.tell = _telling(progress, check_interrupt)
 
@@ -381,23 +388,6 @@ def frames_ahead(count: int | None, first: int, last: int | None) -> int | None:
     return max(0, min(ends) - first)
 
 
-def frame_row(frame: TrackedFrame) -> str:
-    """A frame's entry in result.json."""
-    return json_text(
-        {
-            "index": frame.index,
-            "pts_seconds": frame.pts_seconds,
-            "areas": frame.areas,
-            "entropy": {number: round(value, 5) for number, value in frame.entropy.items()},
-            "confidence": {number: round(value, 5) for number, value in frame.confidence.items()},
-            "reliability": {number: round(value, 5) for number, value in frame.reliability.items()},
-            "place_reliability": places_row(frame.place_reliability),
-            "present": frame.present,
-            "cut": frame.cut,
-        }
-    )
-
-
 def _write_result(run: _TrackRun, *, reason: str | None) -> None:
     """Write result.json as far as the run has come."""
     seconds, frames = time.perf_counter() - run.started, len(run.rows)
@@ -416,23 +406,6 @@ def _write_result(run: _TrackRun, *, reason: str | None) -> None:
         },
     }
     write_result(run.stage.path, head, run.rows)
-
-
-def write_result(folder: Path, head: Mapping[str, Any], rows: Sequence[str]) -> None:
-    """Write result.json: the head, then one line per frame; whole or not at all."""
-    top = "".join(f'  "{key}": {_indented(value)},\n' for key, value in head.items())
-    frames = ",\n".join(f"    {row}" for row in rows)
-    text = f'{{\n{top}  "frames": [\n{frames}\n  ]\n}}\n'
-    replace_file(folder / "result.json", text)
-
-
-def _indented(value: object, indent: str = "  ") -> str:
-    """JSON with one line per entry of a mapping, and lists on one line each."""
-    if not isinstance(value, dict):
-        return json_text(value)
-    inner = f"{indent}  "
-    lines = (f"{inner}{json_text(str(k))}: {_indented(v, inner)}" for k, v in value.items())
-    return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
 
 
 def left_behind(count: int, output: Path) -> str:
