@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from chromatrack.errors import InputError
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import image_size, rescale_points
 from chromatrack.ops.cutout import ColorMixture, Neighbours
@@ -54,6 +55,9 @@ def select(
     Returns:
         `(H, W)` bool at the frame's size; every part of it holds a place that was said to be
         inside, and none that was said to be outside.
+
+    Raises:
+        InputError: every place inside is outside, too.
     """
     lab, features = _grid(look)
     seeds, others = _places(look, inside, lab), _places(look, outside, lab)
@@ -61,6 +65,8 @@ def select(
     if others:
         theirs = _cost_from(others, lab, features)
         away = torch.where(away < theirs, away, torch.inf)
+        if not away.isfinite().any():
+            raise InputError("inside, outside: expected places apart, got the same; move one")
     region = _with_clearest_edges(away, lab, features, size=size)
     shown = _by_color(look, region, inside, outside)
     return _at(shown, look.size)
