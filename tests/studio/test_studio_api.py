@@ -130,6 +130,13 @@ def test_select_finds_the_disc_that_is_clicked(opened, clip):
     assert iou(pixels_of(response) > 0, clip[1][3].mask == 2) > 0.8
 
 
+def test_a_place_cannot_be_inside_and_outside(opened):
+    place = [[40, 30]]
+    given = {"frame": 3, "inside": place, "outside": place}
+    response = opened.post("/api/select", json=given)
+    assert response.status_code == 422 and "places apart" in response.json()["error"]
+
+
 def test_the_pointer_points_where_the_disc_was(opened, clip):
     do(opened, type="add", kind="object")
     do(opened, type="mask", id=1, frame=0, png=png_of(clip[1][0].mask == 1))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,16 +16,14 @@ from chromatrack.studio.conflicts import Changes, touched
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
-    place = tmp_path_factory.mktemp("clip")
-    write_clip(place / "clip.mp4", [frame.rgb for frame in moving_clip(frames=4)])
     with studio_client(tmp_path_factory.mktemp("home")) as made:
-        made.clip = place / "clip.mp4"
         yield made
 
 
 @pytest.fixture
 def opened(client, tmp_path):
-    video = shutil.copy(client.clip, tmp_path / "clip.mp4")
+    video = tmp_path / "clip.mp4"
+    write_clip(video, [frame.rgb for frame in moving_clip(frames=4)])
     assert client.post("/api/open", json={"path": str(video)}).status_code == 200
     for name in ("cow", "dog"):
         do(client, type="add", kind="object", name=name)

@@ -26,6 +26,12 @@ _LOG = logging.getLogger(__name__)
 
 Handler = Callable[..., Any]
 
+_OUR_FAULTS = (
+    *(MemoryError, RuntimeError, OSError, ValueError, ArithmeticError),
+    *(LookupError, TypeError, AttributeError, AssertionError),
+)
+"""What a request may fail by without the worker's end: it is logged and told."""
+
 
 class Channel:
     """A worker's end: takes requests, gives answers and tells news.
@@ -78,7 +84,7 @@ class Channel:
             answer = ("refused", number, error)
         except KeyboardInterrupt as interrupt:
             answer = ("stopped", number, str(interrupt))
-        except (MemoryError, RuntimeError, OSError, ValueError, ArithmeticError) as error:
+        except _OUR_FAULTS as error:
             _LOG.exception("a request failed: %s", name)
             answer = ("refused", number, WorkerError(f"{type(error).__name__}: {error}"))
         self._connection.send(answer)
