@@ -28,6 +28,7 @@ from chromatrack.ops.resample import (
 from chromatrack.propagation.memory_bank import MemoryBank
 from chromatrack.propagation.propagate import Input, Propagated, Propagator, propagate
 from chromatrack.structures import Source
+from chromatrack.tracking.color_agreement import agreed_colors
 from chromatrack.tracking.color_carry import CarriedColors, Estimate, calmed, copied_estimate
 from chromatrack.tracking.color_detail import lay
 from chromatrack.tracking.color_reliability import ColorSignals, color_signals, estimate_color
@@ -155,9 +156,13 @@ def estimated(
     assert step.label_map is not None and step.pointer is not None
     light = rgb_to_lab(step.input.image)[:1]
     grey = lab_to_rgb(F.pad(light, (0, 0, 0, 0, 0, 2)))
-    copied = upsample_guided(step.label_map, grey, spec=spec)
+    own = to_cells(light[None], spec)[0]
+    colors = step.label_map
+    if not colored and step.features is not None:
+        colors = agreed_colors(step.features, own, colors)
+    copied = upsample_guided(colors, grey, spec=spec)
     held = {reference.index: reference.label_map for reference in bank.rolling}
-    own = to_cells(light[None], spec)[0]  # stands in where a recent frame's is no longer known
+    # own L stands in where a recent frame's is no longer known
     maps = [
         cells[index] if index in cells else torch.cat([own, held[index]])
         for index in step.copied_from
