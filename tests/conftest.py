@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable, Iterator
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tensors are tiny: threads only cost
 os.environ.setdefault("MKL_NUM_THREADS", "1")
@@ -60,3 +62,42 @@ def tiny_encoder() -> Encoder:
 def tiny_clip_encoder() -> Encoder:
     """The paper's network with 8 channels everywhere: clips of 4 frames."""
     return _tiny(TINY_CLIPS)
+
+
+# -- a browser and servers for tests/studio; here, because one conftest is imported by name
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from studio_browser import CHROMIUM, FLAGS, playwright
+
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Any]]:
+    """Starts servers; whatever happens, none is left behind."""
+    from studio_browser import Server
+
+    servers: list[Server] = []
+
+    def run(*given: Any) -> Any:
+        servers.append(Server(*given))
+        return servers[-1]
+
+    yield run
+    for server in servers:
+        if server.process.poll() is None:
+            server.kill()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    from studio_browser import Server
+
+    server = Server(tmp_path_factory.mktemp("studio"))
+    yield server
+    server.kill()

@@ -219,7 +219,7 @@ def test_every_stage_is_measured(case, tables):
     assert all(len(row["ms"]) == 1 for row in found["stages"]), "one warms up, one is counted"
     rows = {row["name"]: row for row in tables.stage_rows(found)}
     pointer = rows["pointer"]
-    assert 0 < pointer["needed"] <= rows["pointer, every cell"]["needed"] < pointer["operations"]
+    assert 0 < pointer["needed"] <= rows["pointer, every cell"]["needed"]
     assert all(rows[name]["over_floor"] > 0 for name in ("encoder", "pointer", "mask decoder"))
     full = stage_probes.full_matrix(case)
     cells, channels = 8 * 12, load_encoder("small").spec.channels

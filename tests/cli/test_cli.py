@@ -35,7 +35,7 @@ from chromatrack.propagation.bidirectional import Direction
 from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.propagation.reliability import ReviewRange
 from chromatrack.runs.progress import stop_on_interrupt
-from chromatrack.tracking.config import TrackConfig
+from chromatrack.tracking.config import ColoringConfig, TrackConfig
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.uses.plane_motion import Motion
 from chromatrack.uses.warp import Fill
@@ -149,6 +149,7 @@ def test_track_writes_masks_overlay_and_result(clip, first, model, truth, tmp_pa
                 restrict_first=False,
             )
         ),
+        "coloring": {"carry": True, "confidence_floor": 0.3},
         "square": False,
         "long_multiple": 1,
         "upsample": "guided",
@@ -715,10 +716,12 @@ def test_version(capsys):
 
 def test_the_options_are_the_library_s_with_its_defaults():
     assert track_config(DEFAULTS) == TrackConfig()
-    names = {field.name for kind in (TrackConfig, PropagateConfig) for field in fields(kind)}
+    kinds = (TrackConfig, PropagateConfig, ColoringConfig)
+    names = {field.name for kind in kinds for field in fields(kind)}
     assert {field.name for field in fields(EvaluateKnobs)} == names - {
         "propagate",
         "color",
+        "coloring",
         "protocol",
     }
     assert all(field.default is None for field in fields(EvaluateKnobs))

@@ -71,7 +71,7 @@ def test_spreadsheet_habits_are_fine(tmp_path, text):
         ("id,frame,x,y\n1,2,3,4\n\n1,2,5,6\n", "line 4: id 1 on frame 2 .* in line 2"),
         ("id,frame,x,y\n1,2,3,\n", "line 2: expected all of x,y.* x='3', y=''"),
         ("id,frame,x,y,visible\n1,2,3,4,maybe\n", "expected visible .*'maybe'"),
-        (b"\xff\xfei\x00d\x00", "UTF-8"),
+        (b"\xff\xfei\x00d\x00", "frame, x, y missing"),  # UTF-16, as spreadsheets save it
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(tmp_path, text, pattern):

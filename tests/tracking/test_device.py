@@ -43,6 +43,7 @@ DOWN = {
     "ops.whitening:Whitening.of",
     "propagation.label_maps:label_map_to_mask",  # each frame's mask
     "tracking.readout:read_points",
+    "tracking.colorize:colorize_frames",  # each frame's colours, and how sure they are
     "ops.resample:interleaved",  # each frame, coloured
 }
 """The doors out."""

@@ -162,9 +162,9 @@ def estimated(
         colors = agreed_colors(step.features, own, colors)
     copied = upsample_guided(colors, grey, spec=spec)
     held = {reference.index: reference.label_map for reference in bank.rolling}
-    # own L stands in where a recent frame's is no longer known
+    # own L stands in for a recent frame's, and own colours for those of the one just forgotten
     maps = [
-        cells[index] if index in cells else torch.cat([own, held[index]])
+        cells[index] if index in cells else torch.cat([own, held.get(index, step.label_map)])
         for index in step.copied_from
     ]
     laid = None

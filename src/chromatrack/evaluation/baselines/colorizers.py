@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import itertools
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -233,6 +234,10 @@ def chosen_methods(
     for name in names:
         if name not in (MODEL, ALONE):
             found.append((name, there[name]))
+            continue
+        if name == ALONE and hasattr(tracker, "colorize") and not hasattr(tracker, "embedder"):
+            kind = type(tracker).__name__
+            warnings.warn(f"{ALONE}: left out, {kind} is no tracker of ours", stacklevel=2)
             continue
         if not hasattr(tracker, "colorize" if name == MODEL else "embedder"):
             raise InputError(
