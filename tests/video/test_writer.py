@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from synthetic import moving_clip
 from video_clips import pictures, sound_packets, write_clip
 
 from chromatrack.errors import DamagedVideoError, InputError, OutputError
@@ -346,3 +347,15 @@ def test_an_mkv_written_at_once_plays_before_it_is_finished(tmp_path):
     assert 100 <= sum(1 for _ in read_frames(copy)) <= 150
     writer.close()
     assert sum(1 for _ in read_frames(tmp_path / "a.mkv")) == 150
+
+
+def test_the_same_pictures_always_become_the_same_bytes(tmp_path):
+    film = moving_clip(frames=12, size=(64, 96), objects=2, radius=11, velocity=(1.0, 0.6))
+    found = set()
+    for number in range(120):
+        path = tmp_path / f"{number}.mp4"
+        with VideoWriter(path, fps=25) as writer:
+            for frame in film:
+                writer.write(frame.rgb)
+        found.add(path.read_bytes())
+    assert len(found) == 1
