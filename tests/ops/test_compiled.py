@@ -56,6 +56,16 @@ def test_largest_values_of_windows(channels, height, width, radius):
 
 
 @settings(deadline=None)
+@given(st.integers(1, 5), sides, sides)
+def test_strongest_label_is_the_first_of_equals(labels, height, width):
+    label_map = picture(labels, height, width).mul(4).round()
+    compiled_one, plain = in_both_ways(lambda: compiled.strongest(label_map))
+    assert compiled_one.dtype == torch.int32
+    assert torch.equal(compiled_one, plain)
+    assert torch.equal(plain.long(), torch.from_numpy(label_map.numpy().argmax(0)))
+
+
+@settings(deadline=None)
 @given(st.integers(1, 9), sides, sides, st.booleans())
 def test_cells_of_unit_length(channels, height, width, batch):
     x = picture(*(2,) * batch, channels, height, width) - 0.5

@@ -8,6 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 from chromatrack.errors import InputError
 from chromatrack.formats.masks import DAVIS_PALETTE
+from chromatrack.formats.thing_colors import object_colors
 from chromatrack.viz.overlays import (
     contact_sheet,
     mask_outline,
@@ -41,6 +42,19 @@ def test_overlay_tints_by_alpha():
     for alpha, expected in [(0.0, (100, 100, 100)), (0.5, (114, 50, 50)), (1.0, (128, 0, 0))]:
         result = overlay_masks(grey((4, 4)), mask, alpha=alpha, outline=False)
         np.testing.assert_array_equal(result[1, 1], expected)
+
+
+@given(
+    hnp.arrays(np.int32, (9, 11), elements=st.sampled_from([0, 0, 0, 1, 2, 300, 70_000])),
+    st.sampled_from([0.0, 0.3, 0.45, 1.0]),
+)
+def test_overlay_is_the_blend_of_every_pixel(mask, alpha):
+    rgb = np.random.default_rng(0).integers(0, 256, (9, 11, 3), dtype=np.uint8)
+    own = {2: (3, 200, 5)}
+    shown = overlay_masks(rgb, mask, alpha=alpha, outline=False, colors=own)
+    tint = object_colors(mask, own).astype(np.float32)
+    blend = np.rint(rgb * (1 - alpha) + tint * alpha).astype(np.uint8)
+    np.testing.assert_array_equal(shown, np.where(mask[..., None] > 0, blend, rgb))
 
 
 def test_outline_is_bright_thin_and_inside():

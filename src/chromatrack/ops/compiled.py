@@ -158,6 +158,29 @@ def _unit_cells(x: np.ndarray, out: np.ndarray) -> None:
                 out[b, c, i] = x[b, c, i] * scale[i]
 
 
+def strongest(label_map: Tensor) -> Tensor:
+    """Which of the labels is largest, the first of equals: `(L, H, W)` -> `(H, W)` int32."""
+    if not label_map.numel() or not can_compile(label_map):
+        return label_map.argmax(0).to(torch.int32)
+    out = torch.empty(label_map.shape[1:], dtype=torch.int32)
+    compiled(_strongest)(_array(label_map), out.numpy())
+    return out
+
+
+def _strongest(labels: np.ndarray, out: np.ndarray) -> None:
+    count, height, width = labels.shape
+    best = np.empty(width, np.float32)
+    for y in range(height):
+        for x in range(width):
+            best[x] = labels[0, y, x]
+            out[y, x] = 0
+        for label in range(1, count):
+            for x in range(width):
+                better = labels[label, y, x] > best[x]
+                out[y, x] = label if better else out[y, x]
+                best[x] = labels[label, y, x] if better else best[x]
+
+
 def thumbnail(image: Tensor, size: tuple[int, int]) -> Tensor:
     """Means over the picture cut into `size` parts, which overlap by a pixel where they must.
 

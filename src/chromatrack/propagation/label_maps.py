@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.errors import InputError
+from chromatrack.ops.compiled import strongest
 from chromatrack.ops.coords import FeatureSpec, image_size, pixel_to_cell, rescale_points
 from chromatrack.ops.resample import from_coarse, resize, to_cells, upsample, upsample_guided
 from chromatrack.propagation.config import Upsample
@@ -104,7 +105,7 @@ def label_map_to_mask(
     table = np.array([0, *ids], dtype=np.int32)
     size = image_size(label_map) if size is None else size
     if len(label_map) <= _MANY:
-        return table[resize(label_map, size).max(0).indices.cpu().numpy()]
+        return np.take(table, strongest(resize(label_map, size)).cpu().numpy(), mode="clip")
     best = label_map.new_full(size, -torch.inf)
     winner = torch.zeros(size, dtype=torch.long, device=label_map.device)
     for first in range(0, len(label_map), _MANY):

@@ -54,14 +54,47 @@ def overlay_masks(
     if not 0.0 <= alpha <= 1.0:
         raise InputError(f"alpha is a weight from 0 to 1, got {alpha}")
     result = rgb.copy()
-    inside = ids > 0
-    tint = object_colors(ids[inside], colors).astype(np.float32)
-    blended = rgb[inside] * (1.0 - alpha) + tint * alpha
-    result[inside] = np.rint(blended).astype(np.uint8)
+    around = _surroundings(ids)
+    if around is None:
+        return result
+    part, ids = result[around], ids[around]  # a view: what is drawn on it is drawn on the frame
+    for number in _shown(ids):
+        own = ids == number
+        place = _surroundings(own)
+        assert place is not None
+        tinted = _tinted(number, alpha, colors)
+        for channel in range(3):
+            levels = part[*place, channel]
+            np.copyto(levels, np.take(tinted[:, channel], levels), where=own[place])
     if outline:
-        edge = mask_outline(ids, width=max(1, round(min(ids.shape) / 360)))
-        result[edge] = brightest(object_colors(ids[edge], colors))
+        edge = mask_outline(ids, width=max(1, round(min(rgb.shape[:2]) / 360)))
+        part[edge] = brightest(object_colors(ids[edge], colors))
     return result
+
+
+def _surroundings(ids: np.ndarray) -> tuple[slice, slice] | None:
+    """Rows and columns that hold objects, and one more on each side; None: there are none."""
+    slices = []
+    for axis in (1, 0):
+        held = np.flatnonzero(ids.any(axis))
+        if not len(held):
+            return None
+        slices.append(slice(max(0, int(held[0]) - 1), int(held[-1]) + 2))
+    return slices[0], slices[1]
+
+
+def _shown(ids: np.ndarray) -> list[int]:
+    """Ids of objects."""
+    if int(ids.max()) > 65535:  # counted, they would take too much room
+        return [number for number in np.unique(ids).tolist() if number]
+    return [number for number in np.flatnonzero(np.bincount(ids.ravel())).tolist() if number]
+
+
+def _tinted(number: int, alpha: float, colors: Mapping[int, Color] | None) -> np.ndarray:
+    """What an object's colour makes of every level of every channel: `(256, 3)` uint8."""
+    tint = object_colors(np.array([number]), colors).astype(np.float32)
+    levels = np.arange(256, dtype=np.uint8)[:, None]
+    return np.rint(levels * (1.0 - alpha) + tint * alpha).astype(np.uint8)
 
 
 def mask_outline(mask: np.ndarray, *, width: int = 1) -> np.ndarray:
