@@ -8,7 +8,6 @@ from hypothesis.extra import numpy as hnp
 
 from chromatrack.errors import InputError
 from chromatrack.formats.masks import DAVIS_PALETTE
-from chromatrack.formats.thing_colors import object_colors
 from chromatrack.viz.overlays import (
     contact_sheet,
     mask_outline,

@@ -49,7 +49,7 @@ else:
     TrackKnobs = knobs(
         "TrackKnobs", TrackConfig, PropagateConfig, without=OTHERS | {"protocol"}, preset=PRESET
     )
-    OF_OBJECTS = {"mirror", "redetect", "decoder"}
+    OF_OBJECTS = {"mirror", "redetect", "decoder", "int8"}
     ColorKnobs = knobs(
         "ColorKnobs",
         TrackConfig,

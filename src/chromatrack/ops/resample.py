@@ -64,7 +64,8 @@ def resize(image: Tensor, size: Sequence[int]) -> Tensor:
     """`(C, H, W)` float -> `(C, *size)`, bilinear with anti-aliasing; the same tensor if equal."""
     if tuple(image.shape[-2:]) == tuple(size):
         return image
-    return F.interpolate(image[None], size=list(size), mode="bilinear", antialias=True)[0]
+    shrinks = any(new < old for new, old in zip(size, image.shape[-2:], strict=True))
+    return F.interpolate(image[None], size=list(size), mode="bilinear", antialias=shrinks)[0]
 
 
 def upsample(label_map: Tensor, *, size: tuple[int, int], spec: FeatureSpec) -> Tensor:

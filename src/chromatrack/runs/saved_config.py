@@ -20,6 +20,7 @@ LATER: Mapping[str, object] = {
     "stretch": False,
     "protocol": "ours",
     "decoder": "none",
+    "int8": False,
     "coloring": {},
 }
 """Settings that came after the first runs were saved, and what those were made with."""

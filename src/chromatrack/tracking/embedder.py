@@ -17,6 +17,7 @@ from chromatrack.model.encoder import (
     ResNetEncoder,
     normalize_lab,
 )
+from chromatrack.model.int8_encoder import int8_encoder
 from chromatrack.model.mask_decoder import load_decoder
 from chromatrack.model.placement import placed
 from chromatrack.model.weights import decoder_path
@@ -89,8 +90,10 @@ class FrameEmbedder:
 
     def image(self, rgb: np.ndarray) -> Tensor:
         """`(H, W, 3)` uint8 -> `(3, H', W')` float32 in [0, 1] at the working size."""
-        image = planes(rgb).to(self.device).float().div_(255)
-        return resize(image, self.config.working_size((rgb.shape[0], rgb.shape[1])))
+        size = self.config.working_size((rgb.shape[0], rgb.shape[1]))
+        if self.device.type != "cpu":
+            return resize(planes(rgb).to(self.device).float().div_(255), size)
+        return resize(planes(rgb), size).contiguous().float().div_(255)  # bytes take a third
 
     def lab(self, rgb: np.ndarray) -> Tensor:
         """`(H, W, 3)` uint8 -> Lab `(3, H', W')` at the working size."""
@@ -118,11 +121,13 @@ class FrameEmbedder:
             grey: the encoder to colour with, that sees L alone.
         """
         encoder = self.grey_encoder if grey else self.encoder
+        image = normalize_lab(lab)
         if self.config.adapt > 0 and isinstance(encoder, ResNetEncoder):
-            image = normalize_lab(lab)
             encoder = adapt(encoder, image, share=self.config.adapt, grey=grey)
         config = self.config.color if grey else self.config.propagate
         fast = placed(fold_batch_norm(encoder), self.device)
+        if self.config.int8 and not grey:
+            fast = int8_encoder(fast, image[None])
         if config.similarity != "cosine":
             fast = PlainEncoder(fast)
         return MirroredEncoder(fast) if self.config.mirror and not grey else fast
