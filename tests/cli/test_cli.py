@@ -731,6 +731,7 @@ def test_the_options_are_the_library_s_with_its_defaults():
             "stride",
             "adapt",
             "mirror",
+            "int8",
             "redetect",
             "first",
             "recent",

@@ -13,7 +13,7 @@ from chromatrack.cli.options import DEFAULTS, ColorSettings, Evaluated, Settings
 from chromatrack.errors import InputError
 from chromatrack.evaluation.baselines.identity import RAW_LAB_TEMPERATURE
 from chromatrack.evaluation.protocols import PROTOCOLS, protocol
-from chromatrack.tracking.config import TrackConfig
+from chromatrack.tracking.config import TrackConfig, quality_config
 from chromatrack.tracking.tracker import Tracker
 
 FILM = moving_clip(frames=7, size=SIZE, objects=2, radius=14)
@@ -120,14 +120,22 @@ def test_raw_patches_have_a_temperature_of_their_own_under_our_protocol_alone():
 
 def test_fast_quality_looks_at_fewer_lines_unless_told_otherwise():
     fast = track_config(Settings(quality="fast"))
-    assert (fast.size, fast.propagate.recent) == (320, 2)
+    assert (fast.size, fast.propagate.recent, fast.int8) == (320, 3, True)
     usual = track_config(Settings())
-    assert replace(fast, size=480, propagate=usual.propagate, color=usual.color) == usual
+    same = replace(fast, size=480, int8=False, propagate=usual.propagate, color=usual.color)
+    assert same == usual
     assert track_config(Settings(quality="fast", size=400)).size == 400
     assert Evaluated(quality="fast").config().size == 320
     colors = track_config(ColorSettings(quality="fast"))
     assert replace(colors, size=480) == track_config(ColorSettings())
     assert track_config(ColorSettings(quality="best")) == track_config(ColorSettings())
+
+
+@pytest.mark.parametrize("quality", ["fast", "normal", "best"])
+def test_a_quality_is_the_same_with_and_without_options(quality):
+    with_options = track_config(Settings(quality=quality))
+    found = quality_config(quality)
+    assert replace(found, color=with_options.color) == with_options
 
 
 def test_best_quality_mirrors_unless_told_otherwise():

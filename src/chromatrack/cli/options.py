@@ -86,7 +86,8 @@ class Settings(TrackKnobs):
     Args:
         model: a shipped model's name, or the path of a weights file.
         device: where to run; auto takes CUDA, then MPS, then the CPU.
-        quality: fast sets --size 320 --recent 2, best --mirror: less or more time on tracking.
+        quality: less or more time on tracking; fast sets --size 320 --recent 3 --radius 13
+            --recent-radius 6 --int8, best --mirror.
     """
 
     model: str = "small"
@@ -207,7 +208,8 @@ class Evaluated(EvaluateKnobs):
             random and identity are the baselines.
         protocol: whose way of copying labels.
         device: where to run; auto takes CUDA, then MPS, then the CPU.
-        quality: fast sets --size 320 --recent 2, best --mirror: less or more time on tracking.
+        quality: less or more time on tracking; fast sets --size 320 --recent 3 --radius 13
+            --recent-radius 6 --int8, best --mirror.
         layer: of resnet: and vit:, which layer or block is read; None: 3, and the last.
         offset: of FILE.onnx and callable:, the pixel at which cell 0 lies; None: the middle of
             its stride.

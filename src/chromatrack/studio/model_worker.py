@@ -15,7 +15,7 @@ from chromatrack.errors import InputError
 from chromatrack.runs.output_lock import hidden
 from chromatrack.structures import Source
 from chromatrack.studio.document import Document
-from chromatrack.studio.results import FAST_SIZE, OTHER
+from chromatrack.studio.results import OTHER
 from chromatrack.studio.workers import Channel
 
 _MOST_REFERENCES = 4
@@ -74,12 +74,11 @@ class Model:
         session.step(rgb, pts_seconds=0.04)  # compiles what is compiled
 
     def _tracker(self, quality: str) -> Any:  # noqa: ANN401  (Tracker is not imported up there)
-        from chromatrack.tracking.config import TrackConfig
+        from chromatrack.tracking.config import quality_config
         from chromatrack.tracking.tracker import Tracker
 
         if quality not in self._trackers:
-            size = FAST_SIZE if quality == "fast" else TrackConfig().size
-            config = TrackConfig(size=size, mirror=quality == "best")
+            config = quality_config(quality)  # pyright: ignore[reportArgumentType]
             self._trackers[quality] = Tracker.from_pretrained("small", config=config)
         return self._trackers[quality]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal
 
 from chromatrack.errors import InputError
@@ -18,7 +18,7 @@ Quality = Literal["fast", "normal", "best"]
 """How much time to spend on better results."""
 
 QUALITIES: dict[Quality, dict[str, int | bool]] = {
-    "fast": {"size": 320, "recent": 2},
+    "fast": {"size": 320, "recent": 3, "radius": 13, "recent_radius": 6, "int8": True},
     "normal": {},
     "best": {"mirror": True},
 }
@@ -128,6 +128,14 @@ class TrackConfig:
         if self.long_multiple == 1 or longer < min(height, width):
             return height, width
         return (longer, width) if height > width else (height, longer)
+
+
+def quality_config(quality: Quality) -> TrackConfig:
+    """The settings that a quality stands for."""
+    given, own = QUALITIES[quality], {one.name for one in fields(TrackConfig)}
+    copied = {name: value for name, value in given.items() if name not in own}
+    rest = {name: value for name, value in given.items() if name in own}
+    return TrackConfig(propagate=PropagateConfig(**copied), **rest)  # pyright: ignore[reportArgumentType]
 
 
 def choose_device(device: Device = "auto") -> torch.device:
