@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import warnings
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -166,7 +167,8 @@ def write_mask(
         image.putpalette(_palette_with(colors or {}).tobytes())
         about.add_text(IDS_KEY, "palette indices")
     encoded = io.BytesIO()
-    image.save(encoded, format="PNG", pnginfo=about if colors else None)
+    about = about if colors else None
+    image.save(encoded, format="PNG", pnginfo=about, compress_type=zlib.Z_RLE)  # as small, sooner
     replace_file(target, encoded.getvalue())
 
 
