@@ -1,10 +1,11 @@
 """How fast is `--quality fast`, normal and best? Everything written, the three in turn.
 
-    python benchmarks/qualities.py CLIP MASK [--frames 30] [--rounds 4]
+    python benchmarks/qualities.py CLIP MASK [--frames 30] [--rounds 4] [--only fast normal]
 
 CLIP as for `chromatrack track`; MASK: of its first frame. Frames after the fifth are timed.
-Prints frames a second (medians over the rounds after the first) and how much faster than normal,
-round by round: [least, most].
+Prints frames a second and milliseconds of CPU a frame, all threads together (medians over the
+rounds after the first), and how much less CPU and time than normal, round by round: [least, most].
+Where others use the machine, CPU time tells more.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from chromatrack.tracking.tracker import Tracker
 WARM = 5
 
 
-def seconds_a_frame(tracker: Tracker, clip: str, mask: str, frames: int) -> float:
-    """Of the frames after the first few."""
-    times: list[float] = []
+def seconds_a_frame(tracker: Tracker, clip: str, mask: str, frames: int) -> tuple[float, float]:
+    """Of the frames after the first few: by the clock, and of CPU."""
+    times: list[tuple[float, float]] = []
     with tempfile.TemporaryDirectory() as folder:
         track_to_folder(
             tracker,
@@ -34,9 +35,13 @@ def seconds_a_frame(tracker: Tracker, clip: str, mask: str, frames: int) -> floa
             Marks.of(masks=mask),
             output=Path(folder) / "run",
             end=frames,
-            progress=lambda *_: times.append(time.perf_counter()),
+            progress=lambda *_: times.append((time.perf_counter(), time.process_time())),
         )
-    return (times[-1] - times[WARM - 1]) / (len(times) - WARM)
+    clock, cpu = (
+        (last - first) / (len(times) - WARM)
+        for first, last in zip(times[WARM - 1], times[-1], strict=True)
+    )
+    return clock, cpu
 
 
 def main() -> None:
@@ -45,19 +50,27 @@ def main() -> None:
     parser.add_argument("mask")
     parser.add_argument("--frames", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--only", nargs="+", choices=list(QUALITIES), default=list(QUALITIES))
     given = parser.parse_args()
-    trackers = {name: load_tracker(Settings(quality=name)) for name in QUALITIES}
-    found: dict[str, list[float]] = {name: [] for name in trackers}
+    if "normal" not in given.only:
+        parser.error("--only: expected normal among them: the others are compared with it")
+    trackers = {name: load_tracker(Settings(quality=name)) for name in given.only}
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in trackers}
     for number in range(given.rounds + 1):
         for name, tracker in trackers.items():
             seconds = seconds_a_frame(tracker, given.clip, given.mask, given.frames)
             if number:
                 found[name].append(seconds)
-    print("| quality | frames/s | times normal [least, most] |\n|---|---:|---:|")
+    print("| quality | frames/s | CPU ms | times faster | times less CPU |")
+    print("|---|---:|---:|---:|---:|")
     for name, times in found.items():
-        ratios = [usual / own for usual, own in zip(found["normal"], times, strict=True)]
-        spread = f"{statistics.median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}]"
-        print(f"| {name} | {1 / statistics.median(times):.2f} | {spread} |")
+        clock, cpu = (statistics.median(one) for one in zip(*times, strict=True))
+        pairs = [
+            zip(usual, own, strict=True) for usual, own in zip(found["normal"], times, strict=True)
+        ]
+        ratios = zip(*([a / b for a, b in pair] for pair in pairs), strict=True)
+        spreads = [f"{statistics.median(r):.2f} [{min(r):.2f}, {max(r):.2f}]" for r in ratios]
+        print(f"| {name} | {1 / clock:.2f} | {1000 * cpu:.0f} | {' | '.join(spreads)} |")
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ _LEADING = 24
 _TOGETHER = 32
 """The rest of the channels is a multiple of this: vectors without a remainder."""
 
-_RADII = (8, 20, 40)
+_RADII = (8, 16, 20, 40)
 """Windows that there are compiled searches for; smaller ones take the next."""
 
 _PAD = 24
