@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.errors import InputError
-from chromatrack.ops.compiled import strongest
 from chromatrack.ops.coords import FeatureSpec, image_size, pixel_to_cell, rescale_points
-from chromatrack.ops.resample import from_coarse, resize, to_cells, upsample, upsample_guided
+from chromatrack.ops.resample import from_coarse, to_cells, upsample, upsample_guided
+from chromatrack.ops.winners import largest_channel
 from chromatrack.propagation.config import Upsample
 
 _MANY = 32  # labels from which they are brought to another size a few at a time
@@ -98,22 +98,10 @@ def merge_given(given: Tensor, predicted: Tensor, *, painted: Tensor) -> Tensor:
 def label_map_to_mask(
     label_map: Tensor, *, ids: Sequence[int], size: tuple[int, int] | None = None
 ) -> np.ndarray:
-    """`(L, H, W)` -> object ids `(H, W)` int32, at `size` if given: the largest label wins.
-
-    Many labels are resized a few at a time: all of them at the source's size may not fit.
-    """
+    """`(L, H, W)` -> object ids `(H, W)` int32, at `size` if given: the largest label wins."""
     table = np.array([0, *ids], dtype=np.int32)
-    size = image_size(label_map) if size is None else size
-    if len(label_map) <= _MANY:
-        return np.take(table, strongest(resize(label_map, size)).cpu().numpy(), mode="clip")
-    best = label_map.new_full(size, -torch.inf)
-    winner = torch.zeros(size, dtype=torch.long, device=label_map.device)
-    for first in range(0, len(label_map), _MANY):
-        found = resize(label_map[first : first + _MANY], size).max(0)
-        better = found.values > best
-        best = torch.where(better, found.values, best)
-        winner = torch.where(better, found.indices + first, winner)
-    return table[winner.cpu().numpy()]
+    winner = largest_channel(label_map, image_size(label_map) if size is None else size)
+    return np.take(table, winner, mode="clip")
 
 
 def to_image(

@@ -73,26 +73,34 @@ def extents(frame: TrackedFrame) -> dict[Thing, Extent]:
 
 def mask_extents(mask: np.ndarray) -> dict[int, Extent]:
     """{id: its extent} of every object of a `(H, W)` mask; the centre is the mean of its pixels."""
-    areas = np.bincount(mask.ravel())
+    rows = np.flatnonzero(mask.any(1))
+    if not len(rows):
+        return {}
+    held = mask[rows[0] : rows[-1] + 1]  # most of a frame is background
+    columns = np.flatnonzero(held.any(0))
+    held = held[:, columns[0] : columns[-1] + 1]
+    areas, corner = np.bincount(held.ravel()), (int(columns[0]), int(rows[0]))
     return {
-        int(number): _of_profiles(mask == number, int(areas[number]))
+        int(number): _of_profiles(held == number, int(areas[number]), corner)
         for number in np.flatnonzero(areas)
         if number > 0
     }
 
 
-def _of_profiles(inside: np.ndarray, area: int) -> Extent:
-    """The extent of a `(H, W)` bool mask of `area` pixels, from its counts by column and row."""
-    columns, rows = (np.count_nonzero(inside, axis=axis) for axis in (0, 1))
-    (x, left, width), (y, top, height) = (_along(counts, area) for counts in (columns, rows))
+def _of_profiles(inside: np.ndarray, area: int, corner: tuple[int, int]) -> Extent:
+    """The extent of a bool mask of `area` pixels, cut out at a corner, by column and row."""
+    (x, left, width), (y, top, height) = (
+        _along(np.count_nonzero(inside, axis=axis), area, first)
+        for axis, first in enumerate(corner)
+    )
     return Extent((x, y), (left, top, width, height), area)
 
 
-def _along(counts: np.ndarray, area: int) -> tuple[float, int, int]:
-    """Mean, first place and length of what is counted along one axis."""
+def _along(counts: np.ndarray, area: int, first: int) -> tuple[float, int, int]:
+    """Mean, first place and length of what is counted along one axis from `first` on."""
     places = np.flatnonzero(counts)
-    mean = float((places * counts[places]).sum()) / area
-    return mean, int(places[0]), int(places[-1] - places[0] + 1)
+    mean = float(((places + first) * counts[places]).sum()) / area
+    return mean, int(places[0]) + first, int(places[-1] - places[0] + 1)
 
 
 class ThingsWriter(WholeFile):

@@ -181,7 +181,7 @@ def default() -> TrainConfig:
     """Lab with hidden channels, 16 colours copied; frames of videos and stills in random motion.
 
     Source: MAST (Lai et al. 2020) for channel dropout, Vondrick et al. 2018 for the classes, our
-    ablations (docs/results.md) for the rest: regression, as in MAST, was behind with both seeds.
+    ablations (docs/tried.md) for the rest: regression, as in MAST, was behind with both seeds.
     """
     return TrainConfig()
 
@@ -241,7 +241,7 @@ DROPPED = {
 }
 """Entries of older recipes that are gone, with the value at which they did nothing.
 
-What they were worth: docs/results.md, docs/ladder.md.
+What they were worth: docs/tried.md, docs/ladder.md.
 """
 
 PARTS = {"objective": Objective, "sampler": SamplerConfig}
