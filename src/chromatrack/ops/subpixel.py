@@ -17,7 +17,7 @@ from torch import Tensor
 
 from chromatrack.ops.compiled import can_compile
 from chromatrack.ops.kept import kept
-from chromatrack.ops.subpixel_loops import read_between, score_steps, slid
+from chromatrack.ops.subpixel_loops import fitted_cells, read_between, score_steps, slid
 
 
 def square_offsets(radius: int, step: float = 1.0) -> Tensor:
@@ -109,6 +109,14 @@ def _unit(vectors: Tensor) -> Tensor:
     """Vectors `(..., C)` at unit length, to the bit as `F.cosine_similarity` makes them."""
     lengths = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
     return vectors / lengths.clamp_min(1e-8)
+
+
+def best_cells(cells: Tensor, onto: Tensor, near: Tensor, *, reach: int) -> Tensor:
+    """Where 3 x 3 cells `(P, 9, C)` fit best, cell by cell, around whole places: `(P, 2)` xy.
+
+    Compiled; `onto`: `(C, h, w)`. near: `(P, 2)`. reach: cells to every side; inside the map.
+    """
+    return fitted_cells(_by_place(onto), cells, near, reach=reach)
 
 
 def slide(

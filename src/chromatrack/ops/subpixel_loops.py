@@ -186,3 +186,54 @@ def _slid(
             at_x += min(max(x, -most), most)
             at_y += min(max(y, -most), most)
         out[p, 0], out[p, 1] = at_x, at_y
+
+
+def fitted_cells(maps: np.ndarray, cells: Tensor, near: Tensor, *, reach: int) -> Tensor:
+    """Where 3 x 3 cells `(P, 9, C)` fit best, within `reach` of whole places `(P, 2)`: `(P, 2)`."""
+    out = torch.empty(len(near), 2)
+    arrays = (x.contiguous().numpy() for x in (cells, near))
+    compiled(_fitted_cells)(maps, *arrays, reach, out.numpy())
+    return out
+
+
+def _fitted_cells(
+    maps: np.ndarray, cells: np.ndarray, near: np.ndarray, reach: int, out: np.ndarray
+) -> None:
+    height, width, channels = maps.shape
+    side = 2 * reach + 3
+    like = np.empty((side, side, 9), np.float32)
+    turned = np.empty((9, channels), np.float32)
+    for p in range(len(near)):
+        for k in range(9):
+            for i in range(channels):
+                turned[k, i] = cells[p, k, i]
+        middle_x, middle_y = int(near[p, 0]), int(near[p, 1])
+        for y in range(side):
+            row = min(max(middle_y + y - reach - 1, 0), height - 1)
+            for x in range(side):
+                column = min(max(middle_x + x - reach - 1, 0), width - 1)
+                for three in range(3):
+                    a = b = c = np.float32(0)
+                    for i in range(channels):
+                        value = maps[row, column, i]
+                        a += value * turned[3 * three, i]
+                        b += value * turned[3 * three + 1, i]
+                        c += value * turned[3 * three + 2, i]
+                    like[y, x, 3 * three] = a
+                    like[y, x, 3 * three + 1] = b
+                    like[y, x, 3 * three + 2] = c
+        best, found_x, found_y = np.float32(-1e30), -reach, -reach
+        for y in range(side - 2):
+            row = middle_y + y - reach
+            if row < 0 or row >= height:
+                continue
+            for x in range(side - 2):
+                column = middle_x + x - reach
+                if column < 0 or column >= width:
+                    continue
+                total = np.float32(0)
+                for k in range(9):
+                    total += like[y + k // 3, x + k % 3, k]
+                if total > best:
+                    best, found_x, found_y = total, x - reach, y - reach
+        out[p, 0], out[p, 1] = middle_x + found_x, middle_y + found_y
