@@ -9,7 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chromatrack.ops import color, compiled, shot_boundary, subpixel
+from chromatrack.ops.affinity import SparseAffinity
 from chromatrack.ops.window_search import Rows
+from chromatrack.propagation import point_reliability, propagate
+from chromatrack.propagation.memory_bank import Reference
+from chromatrack.propagation.propagate import read_trusted
 
 sides = st.integers(1, 40)
 
@@ -24,7 +28,7 @@ def in_both_ways(work):
         pytest.skip("no compiler for this Python")
     with pytest.MonkeyPatch.context() as patch:
         fast = work()
-        for module in (compiled, color, shot_boundary, subpixel):
+        for module in (compiled, color, shot_boundary, subpixel, point_reliability):
             patch.setattr(module, "can_compile", lambda *tensors: False)
         return fast, work()
 
@@ -118,6 +122,49 @@ def test_values_between_places(channels, height, width, beyond, row):
     fast, plain = in_both_ways(lambda: subpixel.sample(maps, xy))
     assert fast.shape == (*xy.shape[:-1], channels)
     torch.testing.assert_close(fast, plain, atol=1e-4, rtol=0)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.sampled_from([3, 9]), st.integers(0, 9), st.booleans())
+def test_slides(channels, seed, flat):
+    maps = picture(channels, 40, 50, seed=seed) * (not flat)
+    xy = picture(5, 2, seed=seed + 1) * torch.tensor([50, 40])
+    offsets = subpixel.square_offsets(2)
+    templates = subpixel.patches(maps, xy + 0.4, offsets)
+    smooth = torch.nn.functional.avg_pool2d(maps[None], 5, 1, 2)[0]
+    for steps in (1, 2):
+        fast, plain = in_both_ways(
+            lambda n=steps: subpixel.slide(smooth, templates, xy, offsets=offsets, steps=n)
+        )
+        torch.testing.assert_close(fast, plain, atol=5e-3, rtol=0)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 5), st.integers(0, 9))
+def test_cells_that_fit_best(reach, seed):
+    onto = compiled.unit_cells(picture(7, 12, 15, seed=seed) - 0.5)
+    xy = picture(6, 2, seed=seed + 1) * torch.tensor([15, 12])
+    near = xy + 3 * picture(6, 2, seed=seed + 2)
+    fast, plain = in_both_ways(lambda: point_reliability.landed(onto, xy, onto, near, reach=reach))
+    assert torch.equal(fast, plain)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 4), st.integers(0, 9), st.booleans())
+def test_labels_copied_where_they_are_not_0(references, seed, trusted):
+    random = torch.Generator().manual_seed(seed)
+    maps = [torch.rand(30, 4, 5, generator=random) for _ in range(references)]
+    maps = [x * (x > 0.8) for x in maps]
+    trust = [torch.rand(30, generator=random) * (not trusted) + trusted for _ in maps]
+    index = torch.randint(references * 20, (20, 3), generator=random)
+    weight = torch.rand(20, 3, generator=random).softmax(1)
+    pointer = SparseAffinity(index, weight, (4, 5))
+    held = [Reference(0, x, x, None, t) for x, t in zip(maps, trust, strict=True)]
+    fast = read_trusted(pointer, held)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(propagate, "can_read_sparse", lambda maps: False)
+        plain = read_trusted(pointer, held)
+    torch.testing.assert_close(fast, plain, atol=1e-5, rtol=1e-5)
 
 
 def test_places_that_are_no_numbers_are_read_without_harm():

@@ -15,8 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.ops.compiled import can_compile, compiled
+from chromatrack.ops.compiled import can_compile
 from chromatrack.ops.kept import kept
+from chromatrack.ops.subpixel_loops import fitted_cells, read_between, score_steps, slid
 
 
 def square_offsets(radius: int, step: float = 1.0) -> Tensor:
@@ -37,7 +38,7 @@ def sample(maps: Tensor, xy: Tensor) -> Tensor:
     border's value is taken.
     """
     if can_compile(maps, xy):
-        return _compiled_sample(_by_place(maps), xy)
+        return read_between(_by_place(maps), xy.reshape(-1, 2)).reshape(*xy.shape[:-1], -1)
     h, w = maps.shape[-2:]
     scale = xy.new_tensor([2 / max(w - 1, 1), 2 / max(h - 1, 1)])
     grid = (xy * scale - 1).reshape(1, 1, -1, 2)
@@ -46,48 +47,27 @@ def sample(maps: Tensor, xy: Tensor) -> Tensor:
 
 
 def _by_place(maps: Tensor) -> np.ndarray:
-    """Maps `(C, h, w)` as `(h, w, C)`, what lies at a place side by side; kept for the next call.
+    """Maps `(C, h, w)` as `(h, w, C)`, what lies at a place side by side; kept for the next calls.
 
     Maps are known again by identity, so they must not be changed.
     """
     if len(maps) <= _FEW:
         return maps.numpy().transpose(1, 2, 0)
-    known = _KEPT.maps
-    if known is None or known[0]() is not maps:
-        known = _KEPT.maps = ref(maps), maps.permute(1, 2, 0).contiguous().numpy()
-    return known[1]
+    found = next((laid_out for known, laid_out in _KEPT.maps if known() is maps), None)
+    if found is None:
+        found = maps.permute(1, 2, 0).contiguous().numpy()
+        others = [pair for pair in _KEPT.maps if pair[0]() is not None]
+        _KEPT.maps = (*others[1 - _MAPS :], (ref(maps), found))
+    return found
 
 
 class _Kept(threading.local):
-    maps: tuple[ref[Tensor], np.ndarray] | None = None
+    maps: tuple[tuple[ref[Tensor], np.ndarray], ...] = ()
 
 
 _KEPT = _Kept()
+_MAPS = 2  # a frame's, and those of the frame it is compared with
 _FEW = 4  # channels that are as well read where they lie
-
-
-def _compiled_sample(maps: np.ndarray, xy: Tensor) -> Tensor:
-    places = xy.reshape(-1, 2).contiguous().numpy()
-    out = torch.empty(len(places), maps.shape[2])
-    compiled(_read_between)(maps, places, out.numpy())
-    return out.reshape(*xy.shape[:-1], -1)
-
-
-def _read_between(maps: np.ndarray, places: np.ndarray, out: np.ndarray) -> None:
-    height, width, channels = maps.shape
-    for n in range(len(places)):
-        x = min(max(places[n, 0], np.float32(0)), np.float32(width - 1))
-        y = min(max(places[n, 1], np.float32(0)), np.float32(height - 1))
-        left = min(max(int(x), 0), width - 1)  # also where there is no number
-        top = min(max(int(y), 0), height - 1)
-        right, bottom = min(left + 1, width - 1), min(top + 1, height - 1)
-        x -= np.float32(left)
-        y -= np.float32(top)
-        a, b = (1 - x) * (1 - y), x * (1 - y)
-        c, d = (1 - x) * y, x * y
-        for i in range(channels):
-            upper = a * maps[top, left, i] + b * maps[top, right, i]
-            out[n, i] = upper + c * maps[bottom, left, i] + d * maps[bottom, right, i]
 
 
 def patches(maps: Tensor, xy: Tensor, offsets: Tensor) -> Tensor:
@@ -113,6 +93,9 @@ def best_steps(
         For each `(P, 2)` the best position and `(P,)` its `patch_similarity`, in [-1, 1].
     """
     looked_for = [_unit(template) for template in templates]
+    if can_compile(maps, xy, *looked_for):
+        scored = score_steps(_by_place(maps), torch.stack(looked_for), xy, offsets, tries)
+        return [(xy + tries[found.indices], found.values) for found in (s.max(1) for s in scored)]
     scores: list[list[Tensor]] = [[] for _ in templates]
     for step in tries:  # every patch is sampled and brought to unit length once
         found = _unit(patches(maps, xy + step, offsets))
@@ -126,6 +109,14 @@ def _unit(vectors: Tensor) -> Tensor:
     """Vectors `(..., C)` at unit length, to the bit as `F.cosine_similarity` makes them."""
     lengths = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
     return vectors / lengths.clamp_min(1e-8)
+
+
+def best_cells(cells: Tensor, onto: Tensor, near: Tensor, *, reach: int) -> Tensor:
+    """Where 3 x 3 cells `(P, 9, C)` fit best, cell by cell, around whole places: `(P, 2)` xy.
+
+    Compiled; `onto`: `(C, h, w)`. near: `(P, 2)`. reach: cells to every side; inside the map.
+    """
+    return fitted_cells(_by_place(onto), cells, near, reach=reach)
 
 
 def slide(
@@ -150,8 +141,18 @@ def slide(
     Returns:
         `(P, 2)` positions.
     """
+    if can_compile(maps, templates, xy):
+        found = slid(_by_place(maps), templates, xy, offsets, steps=steps, reach=reach)
+    else:
+        found = _slid_by_tensors(maps, templates, xy, offsets, steps, reach)
+    kept = (found - xy).norm(dim=1, keepdim=True) <= reach
+    return torch.where(kept & found.isfinite().all(1, keepdim=True), found, xy)
+
+
+def _slid_by_tensors(
+    maps: Tensor, templates: Tensor, xy: Tensor, offsets: Tensor, steps: int, reach: float
+) -> Tensor:
     target = templates - templates.mean(1, keepdim=True)
-    start = xy
     half = xy.new_tensor([[0.5, 0.0], [0.0, 0.5]])
     for _ in range(steps):
         slopes = [patches(maps, xy + d, offsets) - patches(maps, xy - d, offsets) for d in half]
@@ -166,5 +167,4 @@ def slide(
         damped = damped + 1e-9 * torch.eye(2, device=xy.device)
         move = torch.linalg.solve(damped, (slope.transpose(1, 2) @ left[..., None])[..., 0])
         xy = xy + move.clamp(-reach / 2, reach / 2)
-    kept = (xy - start).norm(dim=1, keepdim=True) <= reach
-    return torch.where(kept & xy.isfinite().all(1, keepdim=True), xy, start)
+    return xy

@@ -9,6 +9,7 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -57,6 +58,25 @@ class Decode(Protocol):
 
 
 @dataclass
+class _Picture:
+    """A frame, made smaller once for all objects: parts of it end where its smaller pixels do."""
+
+    image: Tensor
+    _halved: dict[int, Tensor] = field(default_factory=dict)
+
+    @cached_property
+    def coarse(self) -> CoarseImage:
+        """By COARSE x COARSE pixels."""
+        return CoarseImage.of(self.image)
+
+    def halved(self, times: int) -> Tensor:
+        """With sides `2 ** times` smaller."""
+        if times not in self._halved:
+            self._halved[times] = halved(self.image, times)
+        return self._halved[times]
+
+
+@dataclass
 class MaskDecoding:
     """All regions of a pass. known: region channel -> what tells it from its background.
 
@@ -102,6 +122,7 @@ class MaskDecoding:
             return label_map, None
         labels = label_map[: self.layout.box_channels.stop]
         grid = [-(-side // COARSE) for side in frame.image.shape[-2:]]
+        picture = _Picture(frame.image)
         masks, told = label_map.new_zeros(len(labels) - 1, *grid), label_map.clone()
         for channel in (*self.layout.region_channels, *self.layout.box_channels):
             label = labels[channel]
@@ -111,7 +132,7 @@ class MaskDecoding:
             elif channel in self.known and bool((label > _HELD).any()):
                 cells = self._window(label, scales(label, self.spec)[-1])
                 part = frame.image[:, *(_steps(s, self.spec.stride, 1) for s in cells)]
-                mask = self._mask(channel, cells, part, features, labels)
+                mask = self._mask(channel, cells, picture, features, labels)
                 corner = [_steps(s, self.spec.stride, COARSE).start for s in cells]
                 place = [slice(a, a + n) for a, n in zip(corner, mask.shape, strict=True)]
                 masks[channel - 1, *place] = mask
@@ -129,7 +150,12 @@ class MaskDecoding:
         return to_coarse(label[None], size=image_size(image), spec=self.spec)[0]
 
     def _mask(
-        self, channel: int, cells: Sequence[slice], part: Tensor, features: Tensor, labels: Tensor
+        self,
+        channel: int,
+        cells: Sequence[slice],
+        picture: _Picture,
+        features: Tensor,
+        labels: Tensor,
     ) -> Tensor:
         """What is decoded of an object in a part of the picture: the mean over its scales.
 
@@ -137,23 +163,30 @@ class MaskDecoding:
         """
         assert self.decode is not None
         label, other = labels[channel, *cells], self._other(channel, labels[:, *cells])
-        evidence, coarse = self.known[channel].read(features[:, *cells]), CoarseImage.of(part)
+        evidence = self.known[channel].read(features[:, *cells])
+        coarse = picture.coarse.part([_steps(s, self.spec.stride, COARSE) for s in cells])
         looks, total = scales(labels[channel], self.spec), torch.zeros_like(coarse.spread[0])
         for times in looks:
             near = self._window(label, times if self._is_crowded else looks[-1])
-            pixels, steps = (
-                [_steps(n, self.spec.stride, step) for n in near] for step in (1, COARSE)
+            steps = [_steps(n, self.spec.stride, COARSE) for n in near]
+            there = (
+                slice(c.start + n.start, c.start + n.stop) for c, n in zip(cells, near, strict=True)
             )
+            pixels = (_steps(n, self.spec.stride, 2**times) for n in there)
             mask = self.decode(
-                halved(part[:, *pixels], times),
+                picture.halved(times)[:, *pixels].contiguous(),
                 label[*near],
                 other[*near],
                 evidence[:, *near],
                 self.spec.halved(times),
             )
             total[*steps] += finer(mask, coarse.part(steps), times) / len(looks)
-        held = self._coarse(part, label)[None]
+        held = to_coarse(label[None], size=self._pixels(picture.image, cells), spec=self.spec)
         return total * (window_max(held, _NEAR)[0] > _HELD)
+
+    def _pixels(self, image: Tensor, cells: Sequence[slice]) -> tuple[int, int]:
+        """(height, width) of a part of a picture."""
+        return image_size(image[:, *(_steps(s, self.spec.stride, 1) for s in cells)])
 
     def _other(self, channel: int, labels: Tensor) -> Tensor:
         """The largest label of other regions, `(h, w)`; of a box none: it may be of a region's."""

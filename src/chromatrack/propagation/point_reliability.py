@@ -14,8 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from chromatrack.ops.compiled import can_compile
 from chromatrack.ops.coords import FeatureSpec, image_size
-from chromatrack.ops.subpixel import offsets_like, patch_similarity, patches, sample, square_offsets
+from chromatrack.ops.subpixel import (
+    best_cells,
+    offsets_like,
+    patch_similarity,
+    patches,
+    sample,
+    square_offsets,
+)
 from chromatrack.propagation.config import RECENT_REACH
 from chromatrack.propagation.memory_bank import MemoryBank, Reference
 from chromatrack.propagation.point_labels import Seen, centres
@@ -71,6 +79,8 @@ def landed(features: Tensor, xy: Tensor, onto: Tensor, near: Tensor, *, reach: i
     """
     h, w = onto.shape[1:]
     cells = F.normalize(patches(features, xy, offsets_like(xy, AROUND)), dim=2)
+    if can_compile(cells, onto, near):
+        return best_cells(cells, onto, near.round(), reach=reach).to(xy)
     side = 2 * reach + 1
     middle = near.round().long()
     step = torch.arange(-reach - 1, reach + 2, device=near.device)

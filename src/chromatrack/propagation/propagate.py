@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.ops.affinity import tiled_affinity
+from chromatrack.ops.affinity import SparseAffinity, tiled_affinity
 from chromatrack.ops.compiled import window_max
 from chromatrack.ops.coords import Box, FeatureSpec, image_size
 from chromatrack.ops.dense_affinity import Pointer, dense_affinity
+from chromatrack.ops.sparse_readout import can_read_sparse, read_sparse
 from chromatrack.ops.window_search import WindowSearch
 from chromatrack.propagation.config import PropagateConfig
 from chromatrack.propagation.memory_bank import MemoryBank, Reference
@@ -148,8 +149,14 @@ _LEAST_TRUST = 0.05  # below this share of trusted frames, a cell's pointer hard
 
 def read_trusted(pointer: Pointer, references: Sequence[Reference]) -> Tensor:
     """Readout `(L, h, w)` in which every label is averaged over the frames trusted on it."""
-    label_maps = torch.stack([r.label_map for r in references])
     trust = torch.stack([r.trust for r in references])
+    maps = [r.label_map for r in references]
+    if isinstance(pointer, SparseAffinity) and can_read_sparse(maps):
+        copied, weights = read_sparse(pointer.index, pointer.weight, maps, [*trust])
+        if bool((trust == 1).all()):
+            return copied
+        return copied / (trust.float().T @ weights).clamp(min=_LEAST_TRUST).view_as(copied)
+    label_maps = torch.stack(maps)
     if bool((trust == 1).all()):
         return pointer.readout(label_maps)
     spread = trust[:, :, None, None].expand_as(label_maps)

@@ -1,0 +1,239 @@
+"""The loops of `ops.subpixel` that run over every point, compiled for the machine.
+
+Maps are `(h, w, C)` here: what lies at a place is side by side. Outside, the border's value is
+taken. Numbers of places are float32, as those of the tensor operations beside them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from chromatrack.ops.compiled import compiled
+
+
+def read_between(maps: np.ndarray, xy: Tensor) -> Tensor:
+    """Bilinear values at `(P, 2)` positions: `(P, C)`."""
+    places = xy.contiguous().numpy()
+    out = torch.empty(len(places), maps.shape[2])
+    compiled(_read_between)(maps, places, out.numpy())
+    return out
+
+
+def _read_between(maps: np.ndarray, places: np.ndarray, out: np.ndarray) -> None:
+    height, width, channels = maps.shape
+    for n in range(len(places)):
+        x = min(max(places[n, 0], np.float32(0)), np.float32(width - 1))
+        y = min(max(places[n, 1], np.float32(0)), np.float32(height - 1))
+        left = min(max(int(x), 0), width - 1)  # also where there is no number
+        top = min(max(int(y), 0), height - 1)
+        right, bottom = min(left + 1, width - 1), min(top + 1, height - 1)
+        x -= np.float32(left)
+        y -= np.float32(top)
+        a, b = (1 - x) * (1 - y), x * (1 - y)
+        c, d = (1 - x) * y, x * y
+        for i in range(channels):
+            upper = a * maps[top, left, i] + b * maps[top, right, i]
+            out[n, i] = upper + c * maps[bottom, left, i] + d * maps[bottom, right, i]
+
+
+def score_steps(
+    maps: np.ndarray, templates: Tensor, xy: Tensor, offsets: Tensor, tries: Tensor
+) -> Tensor:
+    """Mean cosine of each template with the patch at every step: `(T, P, G)`.
+
+    templates: `(T, P, K, C)`, unit length. xy: `(P, 2)`. offsets: `(K, 2)`. tries: `(G, 2)`.
+    """
+    out = torch.empty(*templates.shape[:2], len(tries))
+    arrays = (x.contiguous().numpy() for x in (templates, xy, offsets, tries))
+    compiled(_score_steps)(maps, *arrays, out.numpy())
+    return out
+
+
+def _score_steps(
+    maps: np.ndarray,
+    templates: np.ndarray,
+    places: np.ndarray,
+    offsets: np.ndarray,
+    tries: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    height, width, channels = maps.shape
+    count, points, size, _ = templates.shape
+    found = np.empty(channels, np.float32)
+    for p in range(points):
+        for g in range(len(tries)):
+            for t in range(count):
+                out[t, p, g] = 0
+            for k in range(size):
+                x = places[p, 0] + tries[g, 0] + offsets[k, 0]
+                y = places[p, 1] + tries[g, 1] + offsets[k, 1]
+                x = min(max(x, np.float32(0)), np.float32(width - 1))
+                y = min(max(y, np.float32(0)), np.float32(height - 1))
+                left = min(max(int(x), 0), width - 1)
+                top = min(max(int(y), 0), height - 1)
+                right, bottom = min(left + 1, width - 1), min(top + 1, height - 1)
+                x -= np.float32(left)
+                y -= np.float32(top)
+                a, b = (1 - x) * (1 - y), x * (1 - y)
+                c, d = (1 - x) * y, x * y
+                length = np.float32(0)
+                for i in range(channels):
+                    upper = a * maps[top, left, i] + b * maps[top, right, i]
+                    value = upper + c * maps[bottom, left, i] + d * maps[bottom, right, i]
+                    found[i] = value
+                    length += value * value
+                share = np.float32(1) / max(np.sqrt(length), np.float32(1e-8))
+                for t in range(count):
+                    like = np.float32(0)
+                    for i in range(channels):
+                        like += found[i] * templates[t, p, k, i]
+                    out[t, p, g] += like * share
+            for t in range(count):
+                out[t, p, g] /= np.float32(size)
+
+
+def slid(
+    maps: np.ndarray, templates: Tensor, xy: Tensor, offsets: Tensor, *, steps: int, reach: float
+) -> Tensor:
+    """Where `subpixel.slide` comes to after its steps, however far that is: `(P, 2)`."""
+    out = torch.empty(len(xy), 2)
+    arrays = (x.contiguous().numpy() for x in (templates, xy, offsets))
+    compiled(_slid)(maps, *arrays, steps, np.float32(reach / 2), out.numpy())
+    return out
+
+
+def _slid(
+    maps: np.ndarray,
+    templates: np.ndarray,
+    places: np.ndarray,
+    offsets: np.ndarray,
+    steps: int,
+    most: np.float32,
+    out: np.ndarray,
+) -> None:
+    height, width, channels = maps.shape
+    points, size, _ = templates.shape
+    half, wide = np.float32(0.5), np.float32(size)
+    target = np.empty((size, channels), np.float32)
+    across = np.empty((size, channels), np.float32)
+    down = np.empty((size, channels), np.float32)
+    left_over = np.empty((size, channels), np.float32)
+    sums = np.empty((4, channels), np.float32)
+    for p in range(points):
+        sums[0] = 0
+        for k in range(size):
+            for i in range(channels):
+                sums[0, i] += templates[p, k, i]
+        for k in range(size):
+            for i in range(channels):
+                target[k, i] = templates[p, k, i] - sums[0, i] / wide
+        at_x, at_y = places[p, 0], places[p, 1]
+        for _ in range(steps):
+            sums[:] = 0
+            for k in range(size):
+                for part in range(5):
+                    x, y = at_x + offsets[k, 0], at_y + offsets[k, 1]
+                    if part == 1:
+                        x += half
+                    elif part == 2:
+                        x -= half
+                    elif part == 3:
+                        y += half
+                    elif part == 4:
+                        y -= half
+                    x = min(max(x, np.float32(0)), np.float32(width - 1))
+                    y = min(max(y, np.float32(0)), np.float32(height - 1))
+                    left = min(max(int(x), 0), width - 1)
+                    top = min(max(int(y), 0), height - 1)
+                    right, bottom = min(left + 1, width - 1), min(top + 1, height - 1)
+                    x -= np.float32(left)
+                    y -= np.float32(top)
+                    a, b = (1 - x) * (1 - y), x * (1 - y)
+                    c, d = (1 - x) * y, x * y
+                    into = left_over if part == 0 else across if part < 3 else down
+                    first = part == 0 or part == 1 or part == 3
+                    for i in range(channels):
+                        upper = a * maps[top, left, i] + b * maps[top, right, i]
+                        value = upper + c * maps[bottom, left, i] + d * maps[bottom, right, i]
+                        if first:
+                            into[k, i] = value
+                        else:
+                            into[k, i] -= value
+                for i in range(channels):
+                    sums[0, i] += across[k, i]
+                    sums[1, i] += down[k, i]
+                    sums[2, i] += left_over[k, i]
+            for i in range(channels):
+                for j in range(3):
+                    sums[j, i] /= wide
+            xx = xy = yy = rx = ry = np.float32(0)
+            for k in range(size):
+                for i in range(channels):
+                    sx, sy = across[k, i] - sums[0, i], down[k, i] - sums[1, i]
+                    rest = target[k, i] - (left_over[k, i] - sums[2, i])
+                    xx += sx * sx
+                    xy += sx * sy
+                    yy += sy * sy
+                    rx += sx * rest
+                    ry += sy * rest
+            damp = 5e-4 * (float(xx) + float(yy)) + 1e-9
+            m, n, o = float(xx) + damp, float(xy), float(yy) + damp
+            area = m * o - n * n
+            x = np.float32((o * float(rx) - n * float(ry)) / area)
+            y = np.float32((m * float(ry) - n * float(rx)) / area)
+            at_x += min(max(x, -most), most)
+            at_y += min(max(y, -most), most)
+        out[p, 0], out[p, 1] = at_x, at_y
+
+
+def fitted_cells(maps: np.ndarray, cells: Tensor, near: Tensor, *, reach: int) -> Tensor:
+    """Where 3 x 3 cells `(P, 9, C)` fit best, within `reach` of whole places `(P, 2)`: `(P, 2)`."""
+    out = torch.empty(len(near), 2)
+    arrays = (x.contiguous().numpy() for x in (cells, near))
+    compiled(_fitted_cells)(maps, *arrays, reach, out.numpy())
+    return out
+
+
+def _fitted_cells(
+    maps: np.ndarray, cells: np.ndarray, near: np.ndarray, reach: int, out: np.ndarray
+) -> None:
+    height, width, channels = maps.shape
+    side = 2 * reach + 3
+    like = np.empty((side, side, 9), np.float32)
+    turned = np.empty((9, channels), np.float32)
+    for p in range(len(near)):
+        for k in range(9):
+            for i in range(channels):
+                turned[k, i] = cells[p, k, i]
+        middle_x, middle_y = int(near[p, 0]), int(near[p, 1])
+        for y in range(side):
+            row = min(max(middle_y + y - reach - 1, 0), height - 1)
+            for x in range(side):
+                column = min(max(middle_x + x - reach - 1, 0), width - 1)
+                for three in range(3):
+                    a = b = c = np.float32(0)
+                    for i in range(channels):
+                        value = maps[row, column, i]
+                        a += value * turned[3 * three, i]
+                        b += value * turned[3 * three + 1, i]
+                        c += value * turned[3 * three + 2, i]
+                    like[y, x, 3 * three] = a
+                    like[y, x, 3 * three + 1] = b
+                    like[y, x, 3 * three + 2] = c
+        best, found_x, found_y = np.float32(-1e30), -reach, -reach
+        for y in range(side - 2):
+            row = middle_y + y - reach
+            if row < 0 or row >= height:
+                continue
+            for x in range(side - 2):
+                column = middle_x + x - reach
+                if column < 0 or column >= width:
+                    continue
+                total = np.float32(0)
+                for k in range(9):
+                    total += like[y + k // 3, x + k % 3, k]
+                if total > best:
+                    best, found_x, found_y = total, x - reach, y - reach
+        out[p, 0], out[p, 1] = middle_x + found_x, middle_y + found_y
