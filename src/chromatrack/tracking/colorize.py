@@ -33,7 +33,12 @@ from chromatrack.tracking.color_agreement import agreed_colors
 from chromatrack.tracking.color_carry import CarriedColors, Estimate, calmed, copied_estimate
 from chromatrack.tracking.color_detail import lay
 from chromatrack.tracking.color_faded import FadedColors, against, joined
-from chromatrack.tracking.color_reliability import ColorSignals, color_signals, estimate_color
+from chromatrack.tracking.color_reliability import (
+    ColorSignals,
+    chance_right,
+    color_signals,
+    estimate_color,
+)
 from chromatrack.tracking.cores import is_ahead_worth_it
 from chromatrack.tracking.embedder import FrameEmbedder
 from chromatrack.tracking.mark_checks import reference_frame
@@ -50,7 +55,7 @@ class ColorizedFrame:
     the colours are right (`color_reliability.RIGHT`), estimated without knowing them, by signals.
     deep: the frame as `(H, W, 3)` uint16 where the source has more than 8 bits, else None.
     ab: `(2, H', W')` float32 Lab units, its colours at the working size. confidence: `(H', W')`
-    float32 in [0, 1], how well each was copied.
+    float32 in [0, 1], chance that each is right (`color_reliability.chance_right`).
     """
 
     index: int
@@ -146,7 +151,7 @@ def colorize_frames(
             signals=signals,
             deep=None if frame.deep is None else painted,
             ab=ab.cpu().numpy(),
-            confidence=settled.confidence[0].cpu().numpy(),
+            confidence=chance_right(settled.confidence)[0].cpu().numpy(),
         )
 
 
