@@ -54,13 +54,14 @@ def fade(rgb: np.ndarray) -> np.ndarray:
     return interleaved(lab_to_rgb(torch.stack([lab[0], a, b]), gamut="desaturate"))
 
 
-def colorized(tmp_path, frames, reference, *, faded, name):
+def colorized(tmp_path, frames, reference, *, faded, name) -> list[np.ndarray]:
     clip = write_clip(tmp_path / name, frames)
     config = TrackConfig(
         size=64, color=PropagateConfig(recent=0, radius=3), coloring=ColoringConfig(faded=faded)
     )
     tracker = Tracker(GreyPatches(), device="cpu", config=config)
-    return [frame.ab for frame in tracker.colorize(clip, references=[(reference, 0)])]
+    found = [frame.ab for frame in tracker.colorize(clip, references=[(reference, 0)])]
+    return [ab for ab in found if ab is not None]
 
 
 def test_the_fit_undoes_an_even_fade():
