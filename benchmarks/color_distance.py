@@ -23,11 +23,12 @@ INKS = ("#1f5fa8", "#2f8f5b", "#c8843c", "#a35d1f", "#6a6a6a", "#9a9a9a")
 
 def scores(result: dict[str, Any]) -> str:
     """A row per method: every score, PSNR with half its interval."""
-    lines = ["| method | " + " | ".join(COLUMNS) + " |", "|---|" + "---:|" * len(COLUMNS)]
+    columns = [name for name in COLUMNS if name in result["scores"]]
+    lines = ["| method | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
     for name, row in [*result["methods"].items(), (TRUTH, result[TRUTH])]:
         interval = result["intervals"].get(name, {}).get("PSNR")
         half = f" ±{(interval[1] - interval[0]) / 2:.2f}" if interval else ""
-        cells = [_cell(row.get(column), column) for column in COLUMNS]
+        cells = [_cell(row.get(column), column) for column in columns]
         cells[0] += half
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
