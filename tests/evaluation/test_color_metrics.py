@@ -19,6 +19,7 @@ from chromatrack.evaluation.metrics.color import (
     ColorConsistency,
     ciede2000,
     colorfulness,
+    psnr_wrapped,
     ssim,
 )
 from chromatrack.evaluation.metrics.masks import psnr
@@ -106,6 +107,14 @@ def test_ssim_of_even_pictures_is_that_of_their_light_alone(value):
     light = (0.01 * 255) ** 2
     expected = (2 * value * 201 + light) / (value**2 + 201**2 + light)
     assert ssim(image, truth) == pytest.approx(expected, abs=1e-5)
+
+
+def test_wrapped_psnr_hides_large_differences_and_is_psnr_where_they_are_small():
+    picture = np.full((12, 12, 3), 100, np.uint8)
+    assert psnr_wrapped(picture + 9, picture) == pytest.approx(psnr(picture + 9, picture))
+    assert psnr_wrapped(picture + 16, picture) == math.inf, "16^2 wraps to 0"
+    assert psnr_wrapped(picture + 60, picture) > psnr(picture + 60, picture) + 10
+    assert psnr_wrapped(picture, picture + 9) == pytest.approx(psnr(picture + 9, picture))
 
 
 def test_ssim_of_equal_pictures_is_exactly_one():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -54,6 +55,16 @@ def test_what_contradicts_well_known_colors_hardly_counts_and_makes_them_less_su
     assert float(found.confidence.max()) < 1
     agreeing = settle(flat(2, 0.3), right)
     assert float(agreeing.ab[0].mean()) / 2 > 10 * float(found.ab[0].mean()) / 60 / 3
+
+
+def test_what_is_carried_onto_uncovered_background_gives_way_to_perfect_copies_alone():
+    ball, grass = flat(60, MOST), flat(-20, 1.1)
+    uncovered = replace(ball, fit=torch.full_like(ball.weight, 0.4))
+    assert float(settle(grass, ball).ab[0].min()) > 30, "fitting colours stay"
+    assert float(settle(grass, replace(ball, fit=torch.ones_like(ball.weight))).ab[0].min()) > 30
+    assert float(settle(grass, uncovered).ab[0].max()) < -10
+    unsure = replace(grass, confidence=0.5 * grass.confidence)
+    assert float(settle(unsure, uncovered).ab[0].min()) > 25, "doubtful copies change little"
 
 
 def test_an_error_that_nothing_confirms_is_given_up():

@@ -18,6 +18,7 @@ from chromatrack.propagation.propagate import Input, Propagated
 from chromatrack.runs.colorized import colorize_to_file
 from chromatrack.tracking.color_reliability import (
     ColorSignals,
+    chance_right,
     color_signals,
     estimate_color,
 )
@@ -106,3 +107,10 @@ def test_colorize_writes_it_beside_videos_and_folders(tracker, tmp_path):
     assert min(rows[:2]) > 2 * max(rows[2:])  # from frame 2 on the scene is another one
     assert told[0]["look_at"][0]["last"] == 3
     assert told[0]["look_at"][0]["reliability"] == min(rows)
+
+
+def test_the_chance_of_a_pixel_rises_with_what_stands_behind_it_and_is_a_chance():
+    behind = torch.linspace(0, 1, 11).reshape(1, 1, 11)
+    chance = chance_right(behind)
+    assert chance.shape == behind.shape and bool((chance.diff() > 0).all())
+    assert 0 < float(chance.min()) < 0.3 and 0.98 < float(chance.max()) < 1

@@ -157,6 +157,7 @@ def evaluate_color(
             frame of the next clip.
     """
     from chromatrack.evaluation.datasets.color import color_benchmark, color_table
+    from chromatrack.evaluation.datasets.color_distance import distance_table
 
     benchmark = color_benchmark(
         root,
@@ -173,7 +174,10 @@ def evaluate_color(
         tracker=load_evaluated(settings) if needs_model else None,
         model=settings.model if needs_model else "none",
     )
-    return "\n".join([said(color_table(result), output=run.output), *benchmark.settings["notes"]])
+    tables = [color_table(result)]
+    if result["distances"]:
+        tables.append(distance_table(result["distances"]))
+    return "\n".join([said(*tables, output=run.output), *benchmark.settings["notes"]])
 
 
 def evaluate_paper(

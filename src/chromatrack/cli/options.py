@@ -42,7 +42,7 @@ else:
     OTHERS = {"square", "long_multiple", "upsample", "stretch", "pinned", "fill", "harden"}
     OTHERS |= {"restrict_recent", "similarity", "faint", "moved_after", "moved_dilation"}
     PRESET = {"adapt", "redetect", "decoder", "first", "spacing", "top_k", "radius_shape"}
-    PRESET |= {"carry", "confidence_floor"}
+    PRESET |= {"carry", "confidence_floor", "faded"}
     EvaluateKnobs = knobs(
         "EvaluateKnobs", TrackConfig, PropagateConfig, ColoringConfig, without=["protocol"]
     )

@@ -9,7 +9,7 @@ fades with every frame unless the references confirm it, so that no error stays.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -38,6 +38,13 @@ MOST = 4.0
 APART = 12.0
 """Distance in ab at which a copied colour has lost 40 % of its say against a carried one."""
 
+SHOWN = 64.0
+"""How much more a carried colour is doubted than a copied one, where what was carried does not fit
+the frame and what was copied fits perfectly: background that a thing has just uncovered."""
+
+SURE = 8
+"""Power of a copy's confidence that this takes: only copies that hardly err on clips with truth."""
+
 SPREAD = 12.0
 """Standard deviation of the colours that one cell points to, in ab, that costs it 63 %."""
 
@@ -57,12 +64,14 @@ class Estimate:
     """Colours of a frame and what stands behind them.
 
     ab: `(2, H, W)` Lab units. weight: `(1, H, W)` >= 0, what they count when colours are joined.
-    confidence: `(1, H, W)` in [0, 1], how well they were copied.
+    confidence: `(1, H, W)` in [0, 1], how well they were copied. fit: `(1, H, W)` in [0, 1], of
+    carried ones: how well the L that came along is the frame's; None: not known.
     """
 
     ab: Tensor
     weight: Tensor
     confidence: Tensor
+    fit: Tensor | None = None
 
     @classmethod
     def given(cls, ab: Tensor) -> Estimate:
@@ -82,14 +91,23 @@ class CarriedColors:
     picture: Tensor | None = None
     """`(5, H, W)`: L; ab, 1 and confidence, times weight."""
 
-    def step(self, features: Tensor, light: Tensor, copied: Estimate) -> Estimate:
+    def step(
+        self,
+        features: Tensor,
+        light: Tensor,
+        copied: Estimate,
+        *,
+        also: Callable[[Estimate], Estimate] | None = None,
+    ) -> Estimate:
         """What becomes of the colours newly copied to the next frame.
 
         Args:
             features: `(C, h, w)` of the frame. light: `(1, H, W)` its L.
-            copied: from the references.
+            copied: from the references. also: what else weighs the carried ones.
         """
         carried = self._carried(features, light)
+        if carried is not None and also is not None:
+            carried = also(carried)
         return self.keep(features, light, copied if carried is None else settle(copied, carried))
 
     def keep(self, features: Tensor, light: Tensor, settled: Estimate) -> Estimate:
@@ -116,18 +134,21 @@ class CarriedColors:
             return None
         total, weight = laid[0], laid[0][2:3]
         some = weight.clamp(min=1e-6)
-        return Estimate(total[:2] / some, weight, (total[3:] / some).clamp(0, 1))
+        sure, fit = (total[3:] / some).clamp(0, 1), laid[1].clamp(0, 1)
+        return Estimate(total[:2] / some, weight, sure, fit)
 
 
 def settle(copied: Estimate, carried: Estimate) -> Estimate:
     """Join what the references say of a frame's colours with what the frame before says.
 
     Source: a recursive mean with forgetting, its new values weighed down where they contradict the
-    old (as M-estimators do).
+    old (as M-estimators do), and the old where they fit badly and the new perfectly.
     """
     known = (carried.weight * KEPT).clamp(max=MOST)
-    apart = (copied.ab - carried.ab).square().sum(0, keepdim=True)
-    doubt = 1 / (1 + apart / APART**2 * known / MOST * 4)
+    apart = (copied.ab - carried.ab).square().sum(0, keepdim=True) / APART**2
+    if carried.fit is not None:
+        known = known / (1 + SHOWN * apart * copied.confidence**SURE * (1 - carried.fit))
+    doubt = 1 / (1 + apart * known / MOST * 4)
     new = copied.weight * doubt
     weight = new + known
     share = known / weight.clamp(min=1e-6)

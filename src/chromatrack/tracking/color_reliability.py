@@ -32,6 +32,11 @@ RIGHT = 2.5
 WEIGHTS = (1.446, -1.362, 3.754, -2.386)
 """Of 1, log(1 + light_error), agreement, entropy, in the logistic: `benchmarks/reliability.py`."""
 
+PIXEL_RIGHT = 10.0
+"""Distance in ab, Lab units, up to which a pixel counts as coloured right."""
+
+PIXEL_WEIGHTS = (-1.166, 8.14)
+"""Of 1 and what stands behind a pixel's colour: `benchmarks/color_confidence.py`."""
 
 LOOK_BELOW = 0.46
 """Reliability below which a frame is to be looked at."""
@@ -100,3 +105,16 @@ def color_inputs(signals: ColorSignals) -> tuple[float, float, float]:
 def estimate_color(signals: ColorSignals) -> float:
     """Chance, [0, 1], that a frame's mean ab error is at most RIGHT."""
     return chance(WEIGHTS, color_inputs(signals))
+
+
+def chance_right(confidence: Tensor) -> Tensor:
+    """Chance, [0, 1], that a pixel's colour is at most PIXEL_RIGHT off, by what stands behind it.
+
+    Source: Platt's scaling (1999), fitted to clips coloured from one of their own frames; stills of
+    other scenes leave more open than it says.
+
+    Args:
+        confidence: any shape, [0, 1], of a `color_carry.Estimate`.
+    """
+    constant, slope = PIXEL_WEIGHTS
+    return torch.sigmoid(constant + slope * confidence)

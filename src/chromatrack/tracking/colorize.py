@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -31,7 +32,13 @@ from chromatrack.structures import Source
 from chromatrack.tracking.color_agreement import agreed_colors
 from chromatrack.tracking.color_carry import CarriedColors, Estimate, calmed, copied_estimate
 from chromatrack.tracking.color_detail import lay
-from chromatrack.tracking.color_reliability import ColorSignals, color_signals, estimate_color
+from chromatrack.tracking.color_faded import FadedColors, against, joined
+from chromatrack.tracking.color_reliability import (
+    ColorSignals,
+    chance_right,
+    color_signals,
+    estimate_color,
+)
 from chromatrack.tracking.cores import is_ahead_worth_it
 from chromatrack.tracking.embedder import FrameEmbedder
 from chromatrack.tracking.mark_checks import reference_frame
@@ -48,7 +55,7 @@ class ColorizedFrame:
     the colours are right (`color_reliability.RIGHT`), estimated without knowing them, by signals.
     deep: the frame as `(H, W, 3)` uint16 where the source has more than 8 bits, else None.
     ab: `(2, H', W')` float32 Lab units, its colours at the working size. confidence: `(H', W')`
-    float32 in [0, 1], how well each was copied.
+    float32 in [0, 1], chance that each is right (`color_reliability.chance_right`).
     """
 
     index: int
@@ -81,6 +88,8 @@ def colorize_frames(
     propagator = Propagator(encode, spec, embedder.config.color)
     colored: dict[int, Tensor] = {}
     cells: dict[int, Tensor] = {}
+    coloring = embedder.config.coloring
+    faded = FadedColors() if coloring.faded else None
     for number, (rgb, index) in enumerate(pictures):
         if index is None and shows_same(rgb, first):
             index = start
@@ -95,7 +104,8 @@ def colorize_frames(
         propagator.bank.mark(key, features, cells[key][1:], whole_frame=index is None)
         if index is not None:  # other scenes fit by chance alone: patches of wrong colours
             colored[key] = picture
-    coloring = embedder.config.coloring
+            if faded is not None:
+                faded.learn(grey, picture[1:])
     carried = CarriedColors(spec, embedder.config.color.temperature)
 
     @torch.inference_mode()
@@ -112,11 +122,20 @@ def colorize_frames(
         assert step.entropy is not None
         light, copied = estimated(step, propagator.bank, colored, cells, spec=spec)
         assert step.features is not None
+        also = None
+        if faded is not None:
+            own = rgb_to_lab(step.input.image)
+            if not colored:
+                faded.learn(own, copied.ab, copied.confidence.square())
+            weak = faded.estimate(own)
+            copied, also = joined(copied, weak), partial(against, faded=weak)
         if frame.index in colored:
             settled = Estimate.given(colored[frame.index][1:])
             carried.keep(step.features, light, settled)
         else:
-            settled = carried.step(step.features, light, copied) if coloring.carry else copied
+            settled = copied
+            if coloring.carry:
+                settled = carried.step(step.features, light, copied, also=also)
         ab = calmed(settled, floor=coloring.confidence_floor)
         painted = paint(frame.rgb if frame.deep is None else frame.deep, ab, light=light)
         lights = {index: lab[:1] for index, lab in cells.items()}
@@ -132,7 +151,7 @@ def colorize_frames(
             signals=signals,
             deep=None if frame.deep is None else painted,
             ab=ab.cpu().numpy(),
-            confidence=settled.confidence[0].cpu().numpy(),
+            confidence=chance_right(settled.confidence)[0].cpu().numpy(),
         )
 
 

@@ -45,10 +45,12 @@ class ColoringConfig:
             every frame is coloured by itself.
         confidence_floor: confidence, 0 to 1, below which colours fade into what surrounds them; 0:
             nowhere.
+        faded: take a faded film's own colours as weak references.
     """
 
     carry: bool = True
     confidence_floor: float = 0.3
+    faded: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -156,7 +156,8 @@ class Tracker:
         """Colour a grey or faded video from coloured pictures; its luminance is not touched.
 
         Args:
-            video: file, folder or glob of images, or image; its own colours are ignored.
+            video: file, folder or glob of images, or image; its own colours are ignored, unless
+                `config.coloring.faded` takes them as weak references.
             references: `"R.png@12"` is frame 12 of the video in color; `"R.png"` is a picture of
                 similar things (it is taken as frame `start` if its luminance shows that frame).
                 Or (rgb `(H, W, 3)` uint8, frame index or None).

@@ -6,8 +6,8 @@ luminance (`colorers.grey_of`) and nothing else. Scores are means over a clip's 
 clips: PSNR (dB, float RGB), SSIM, CIEDE2000 (mean over pixels, and the 90th percentile of each
 frame's pixels), LPIPS where its package is there, error near luminance edges, warp error and
 flicker along the true frames' optical flow where OpenCV is there, CDC and colourfulness of the
-prediction, with the truth's own beside them. CDC needs 6 frames or more. The error over time is
-`horizon`'s.
+prediction, with the truth's own beside them. CDC needs 6 frames or more. The error by the frames
+since the reference is `color_distance`'s, that over seconds `color_horizon`'s.
 """
 
 from __future__ import annotations
@@ -42,11 +42,14 @@ from chromatrack.evaluation.datasets.color_clips import (
     read_clips,
     save_sheet,
 )
+from chromatrack.evaluation.datasets.color_distance import combine_distances, means_by_band
 from chromatrack.evaluation.metrics.color import (
     ColorConsistency,
+    ab_error,
     bootstrap_interval,
     ciede2000,
     colorfulness,
+    psnr_wrapped,
     ssim,
 )
 from chromatrack.evaluation.metrics.color_motion import (
@@ -78,9 +81,10 @@ COLUMNS = (
     "flicker",
     "CDC",
     "colorfulness",
+    "PSNR-uint8",
 )
 """Scores in the order of tables; LPIPS only where its package is there, warp error and flicker only
-with OpenCV."""
+with OpenCV. The last is in result.json alone: `psnr_wrapped`, to compare with published numbers."""
 
 MOTION = ("warp-error", "flicker")
 """Those along optical flow."""
@@ -182,8 +186,9 @@ def measure_color(
             clip that it is taken from, by the clip's name.
 
     Returns:
-        {"frames", "methods": {name: {column: score, "seconds"}}, "truth": {"CDC",
-        "colourfulness"}}; with a folder also sheets/<clip>.png.
+        {"frames", "methods": {name: {column: score, "seconds"}}, "distances": {name: {frames
+        since the reference: ab error}}, "truth": {"CDC", "colourfulness"}}; with a folder also
+        sheets/<clip>.png.
 
     Raises:
         InputError: a method gives other frames than it was shown. VideoError: damaged frames.
@@ -219,7 +224,7 @@ def measure_color(
                 began = perf_counter()
                 colored[name] = _next_picture(stream, frame, f"{clip.name}, method '{name}'")
                 totals[name].seconds += perf_counter() - began
-            _compare(colored, scene, totals, distance)
+            _compare(colored, scene, totals, distance, None if at is None else frame.index - at)
             if folder is not None and frame.index in shown:
                 pictures += [Colored(m, frame.index, rgb, frame.rgb) for m, rgb in colored.items()]
             tick()
@@ -229,7 +234,8 @@ def measure_color(
             folder / "sheets" / f"{clip.name}.png", pictures, title=clip.name, columns=columns
         )
     rows = {name: {**total.means(), "seconds": total.seconds} for name, total in totals.items()}
-    return {"frames": clip.frame_count, "methods": rows, TRUTH: truth.means()}
+    lasting = {name: means_by_band(total.errors) for name, total in totals.items()}
+    return {"frames": clip.frame_count, "methods": rows, "distances": lasting, TRUTH: truth.means()}
 
 
 def _next_picture(stream: Iterator[Picture], frame: Frame, name: str) -> np.ndarray:
@@ -293,13 +299,17 @@ def _compare(
     scene: _Scene,
     totals: Mapping[str, _Totals],
     distance: Distance | None,
+    since: int | None,
 ) -> None:
-    """Add one frame's scores of every method."""
+    """Add one frame's scores of every method; since: frames from the reference, if it is one."""
     for name, rgb in colored.items():
         lab = _lab(rgb)
+        if since is not None:
+            totals[name].errors.append((abs(since), ab_error(lab[1:], scene.lab[1:])))
         apart = ciede2000(lab, scene.lab)
         scores = {
             "PSNR": psnr(rgb, scene.rgb),
+            "PSNR-uint8": psnr_wrapped(rgb, scene.rgb),
             "SSIM": ssim(rgb, scene.rgb),
             "CIEDE2000": float(apart.mean(dtype=np.float64)),
             "CIEDE2000-p90": float(np.percentile(apart, 90)),
@@ -319,6 +329,7 @@ def _lab(rgb: np.ndarray) -> np.ndarray:
 class _Totals:
     """Scores of one method over the frames so far; each is a mean over the frames that have it."""
 
+    errors: list[tuple[int, float]] = field(default_factory=list)
     sums: dict[str, float] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
@@ -355,7 +366,8 @@ class _Totals:
 
 def combine_color(reports: Mapping[str, ClipReport]) -> Result:
     """Means over clips: {"scores": of the first method, "methods": {name: {column: score}},
-    "truth", "intervals": {name: {column: [low, high]}}}; each over the clips that have one.
+    "truth", "intervals": {name: {column: [low, high]}}, "distances": as `combine_distances`};
+    each over the clips that have one.
 
     Intervals of 95 % come of drawing clips anew; there are none of a single clip.
     """
@@ -365,7 +377,9 @@ def combine_color(reports: Mapping[str, ClipReport]) -> Result:
     intervals = {name: _intervals(rows) for name, rows in of_method.items()} if reports else {}
     first = {n: s for n, s in next(iter(methods.values())).items() if n != "seconds"}
     truth = _means([report[TRUTH] for report in reports.values()])
-    return {"scores": first, "methods": methods, TRUTH: truth, "intervals": intervals}
+    lasting = combine_distances([report["distances"] for report in reports.values()])
+    found = {"scores": first, "methods": methods, TRUTH: truth, "intervals": intervals}
+    return {**found, "distances": lasting}
 
 
 def _means(rows: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
@@ -393,7 +407,7 @@ def color_table(result: Mapping[str, Any]) -> Table:
     with half its interval over clips."""
     from rich.table import Table
 
-    columns = [name for name in COLUMNS if name in result["scores"]]
+    columns = [name for name in COLUMNS[:-1] if name in result["scores"]]
     table = Table(title="color", caption=f"{result['model']}, {result['frames']} frames")
     for name in ("clip", "method"):
         table.add_column(name)

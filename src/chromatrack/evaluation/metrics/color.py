@@ -74,6 +74,19 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
+def psnr_wrapped(image: np.ndarray, reference: np.ndarray) -> float:
+    """PSNR, dB, whose differences and squares wrap around at 256: wrong, and above the true one.
+
+    Source: what public scripts of video colorization compute from 8-bit pictures. It is here to
+    stand beside numbers that may have come of it, for nothing else. Of (H, W, 3) uint8; infinite
+    where all squares wrap to 0.
+    """
+    _check_pictures(image, reference, name="psnr_wrapped")
+    apart = image.astype(np.uint8) - reference.astype(np.uint8)
+    error = float((apart * apart).mean(dtype=np.float64))
+    return float("inf") if error == 0 else 10 * math.log10(255**2 / error)
+
+
 def ssim(image: np.ndarray, reference: np.ndarray, *, peak: float = 255.0) -> float:
     """Structural similarity: the mean over channels and over all pixels whose window fits.
 
