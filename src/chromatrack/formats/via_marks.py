@@ -30,6 +30,7 @@ HALF = 0.5
 
 _KINDS: dict[str, Kind] = {"rect": "box", "polygon": "object", "point": "point"}
 _TRACKS, _NAMES = ("track", "track_id", "id"), ("name", "label", "class", "type")
+_CATEGORIES = ("category", "label", "class", "type")
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class _Region:
     def name(self) -> str:
         """What the thing is called."""
         return next((str(self.about[key]) for key in _NAMES if self.about.get(key)), "")
+
+    @property
+    def category(self) -> str:
+        """What the thing is."""
+        return next((str(self.about[key]) for key in _CATEGORIES if self.about.get(key)), "")
 
     @property
     def track(self) -> int | None:
@@ -103,7 +109,7 @@ def _identified(
     ids = thing_ids(things)
     say_instances(ids, source, kind)
     for thing, (_, region) in zip(things, regions, strict=True):
-        source.call(kind, ids[thing], region.name)
+        source.label(kind, ids[thing], region.category, name=region.name)
         source.draw(kind, ids[thing], region.about.get("color"), region.row.place)
     return [(ids[t], frame, region) for t, (frame, region) in zip(things, regions, strict=True)]
 
