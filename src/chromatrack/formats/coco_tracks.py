@@ -60,10 +60,12 @@ def draw_category(
 
     colors: `category_colors`.
     """
-    if (own := item.get("color")) is not None:
-        source.draw(kind, number, own.value, own.place)
-        return
     key = item.value.get("category_id")
+    if (own := item.get("color")) is not None:
+        color = read_color(own.value, own.place)
+        source.draw_first(("category", key), kind, number, color)
+        source.colors[kind, number] = color
+        return
     if isinstance(key, int):
         source.draw_first(("category", key), kind, number, colors.get(key))
 

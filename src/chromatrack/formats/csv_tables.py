@@ -123,7 +123,9 @@ class Looks(NamedTuple):
     def of(cls, kind: Kind, names: Names, colors: Colors, categories: Categories) -> Looks:
         """Those of the things of one kind."""
         return cls(
-            *({n: said[k, n] for k, n in said if k == kind} for said in (names, colors, categories))
+            {n: name for (k, n), name in names.items() if k == kind},
+            {n: color for (k, n), color in colors.items() if k == kind},
+            {n: category for (k, n), category in categories.items() if k == kind},
         )
 
     def cells(self, number: int) -> str:

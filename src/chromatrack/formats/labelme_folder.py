@@ -3,8 +3,8 @@
 Objects are masks, boxes rectangles, points points; joints are points with one `group_id` per
 skeleton, labelled with the joint and described by its name. A label is the category, if there is
 one, and then the name, if it is another text, the description. `track_id` is ours: LabelMe keeps
-it, and `labelme.read_labelme` takes it for the id. A point is counted from the centre of the top-left
-pixel, as LabelMe paints.
+it, and `labelme.read_labelme` takes it for the id. A point is counted from the centre of the
+top-left pixel, as LabelMe paints.
 """
 
 from __future__ import annotations

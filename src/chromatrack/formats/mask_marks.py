@@ -34,7 +34,7 @@ def read_mask_file(
         return read_mask_folder(path, source=source)
     place = f"'{path}'"
     fits = None if source is None else source.mask_size_check(place)
-    pages = read_mask_pages(path, fits=fits)
+    pages = read_mask_pages(path, fits=fits, source=source)
     if source is None:
         return {start: pages[0]} if len(pages) == 1 else dict(enumerate(pages))
     if len(pages) == 1:

@@ -16,8 +16,8 @@ Columns, the same in CSV and Parquet:
 | visible | whether it is seen |
 | confidence | in [0, 1], as the tracker says |
 | reliability | in [0, 1], chance that an object's mask is right |
-| color | such as #ff8000, empty where the user gave the thing none |
 | category | what it is, such as cow; empty where that was not said |
+| color | such as #ff8000, empty where the user gave the thing none |
 
 Empty (null) where nothing is known, or the column says nothing of the kind. A point is counted from
 the centre of the top-left pixel; a box covers the pixel columns x .. x + width - 1.
@@ -40,7 +40,7 @@ from chromatrack.formats.written_things import Thing
 COLUMNS: dict[str, type] = {
     "frame": int, "time_s": float, "kind": str, "id": int, "name": str, "part": str,
     "x_px": float, "y_px": float, "width_px": float, "height_px": float, "area_px": int,
-    "visible": bool, "confidence": float, "reliability": float, "color": str, "category": str,
+    "visible": bool, "confidence": float, "reliability": float, "category": str, "color": str,
 }  # fmt: skip
 """Every column and the type of its cells."""
 
@@ -114,9 +114,9 @@ def _joints(
 
 
 def _looks(tracked: TrackedVideo, thing: Thing) -> tuple[str | None, str | None]:
-    """The colour and category of a thing."""
+    """The category and colour of a thing."""
     color = tracked.colors.get(thing)
-    return None if color is None else hex_color(color), tracked.categories.get(thing)
+    return tracked.categories.get(thing), None if color is None else hex_color(color)
 
 
 def _number(value: float) -> float | None:
