@@ -155,7 +155,7 @@ FORMATS: tuple[Format, ...] = (
     # -- tables ----------------------------------------------------------------------------------
     Format(
         "tidy-csv",
-        "pandas, R, spreadsheets: a row per thing and frame",
+        "pandas, R, spreadsheets: a row a thing and frame",
         ("object", "box", "point", "keypoints"),
         "tidy:write_csv",
         ".csv",
@@ -241,14 +241,14 @@ FORMATS: tuple[Format, ...] = (
     # -- compositing -----------------------------------------------------------------------------
     Format(
         "after-effects",
-        "After Effects: keyframes to paste, a file per thing",
+        "After Effects: keyframes to paste, a file a thing",
         ("object", "box", "point", "keypoints"),
         "after_effects:write",
         "",
     ),
     Format(
         "after-effects-stabilize",
-        "After Effects: keyframes that hold a thing in place",
+        "After Effects: keyframes that hold a thing still",
         ("object", "box", "point", "keypoints"),
         "after_effects:write_stabilized",
         "",
@@ -298,7 +298,7 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         "cutout-png",
-        "any program: objects cut out, PNG with transparency",
+        "any program: objects cut out, as PNG with alpha",
         ("object",),
         "runs.mattes:write_cutout_pngs",
         "",
