@@ -322,6 +322,7 @@ def _rows(file: TextIO, name: str, columns: Sequence[str]) -> Iterator[TableRow]
     """As `table_rows`, for an open file."""
     first = file.readline()
     separator = max(_SEPARATORS, key=first.count)
+    first = first.removeprefix("#")  # as VIA 1 and others begin a header
     header = [cell.strip().lower() for cell in next(csv.reader([first], delimiter=separator), [])]
     _check_header(header, name, columns)
     reader = csv.reader(file, delimiter=separator)

@@ -138,7 +138,7 @@ def _take_track(found: _Collected, track: Element, given: GivenFile, source: Mar
             f"'{given.path}': expected tracks with an id, got {shown(dict(track.attrib))}; export "
             "it again"
         )
-    for element in track:
+    for element in _with_joints(track):
         if (kind := KINDS.get(element.tag)) is None:
             found.passed[element.tag] += 1
             continue
@@ -148,6 +148,29 @@ def _take_track(found: _Collected, track: Element, given: GivenFile, source: Mar
             found.said.append(_Said(kind, int(number), frame, shape))
             found.called[kind, int(number)] = track.get("label", "")
             _take_name(found, (kind, int(number)), element)
+
+
+def _with_joints(track: Element) -> list[Element]:
+    """The shapes of a track; joints that have tracks of their own inside it are put together.
+
+    So some versions of CVAT and Datumaro write skeletons; others have the joints inside shapes.
+    """
+    if track.find("track") is None:
+        return list(track)
+    given = {shape.get("frame", ""): shape for shape in track.findall("skeleton")}
+    joints: dict[str, dict[str, Element]] = defaultdict(dict)
+    for inner in track.findall("track"):
+        for shape in inner.findall("points"):
+            joint = Element("points", shape.attrib | {"label": inner.get("label", "")})
+            joints[shape.get("frame", "")][joint.get("label", "")] = joint
+    found = [shape for shape in track if shape.tag not in ("track", "skeleton")]
+    for frame in dict.fromkeys([*given, *joints]):
+        said = given.get(frame, Element("skeleton", {"frame": frame, "keyframe": "0"}))
+        keyed = [one for one in joints[frame].values() if one.get("keyframe", "1") != "0"]
+        whole = Element("skeleton", said.attrib | {"keyframe": str(int(bool(keyed)))})
+        whole.extend([*keyed, *said.findall("attribute")])
+        found.append(whole)
+    return found
 
 
 def _take_images(found: _Collected, given: GivenFile, source: MarkedSource) -> None:

@@ -357,7 +357,7 @@ READABLE: dict[str, dict[str, str]] = {
         "CVAT": "XML for video or images 1.1, unpacked: all kinds",
         "LabelMe": "JSON, a file or a folder: all kinds",
         "Label Studio": "JSON: boxes in videos",
-        "VIA": "CSV of VIA 2: boxes, outlines, points",
+        "VIA": "CSV, JSON, a project: boxes, outlines, points",
         "MOT": "CSV: boxes",
     },
     "Skeletons": {
