@@ -148,7 +148,7 @@ def test_a_driver_that_ends_leaves_what_its_workers_have(
     out = tmp_path / "store"
     driver = Fork(drives, job, out)
     deadline = time.monotonic() + 100
-    while not list(out.glob(".batch/work/*/clip.*/.track.*/.resume/state")):
+    while not list(out.glob(".batch/work/*/clip.*/.track.*/track/.resume/state")):
         assert driver.poll() is None and time.monotonic() < deadline, driver.err()
         time.sleep(0.02)
     driver.send_signal(how)
