@@ -31,6 +31,10 @@ Colors = Mapping[tuple[Kind, int], Color]
 """The colours that users gave things, by kind and id, where they gave one."""
 
 
+Categories = Mapping[tuple[Kind, int], str]
+"""What things are (cow, car), by kind and id, where that was said: others' labels and classes."""
+
+
 @dataclass(frozen=True)
 class PointMark:
     """Where the user says point `id` is on `frame`, px; x = y = None: declared lost there."""

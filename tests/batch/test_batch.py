@@ -54,7 +54,7 @@ def test_every_job_has_its_folder_and_its_row(tmp_path):
     page = (tmp_path / "out/report.html").read_text()
     assert "v2.txt: is broken" in page and page.index(">v1<") < page.index(">v0<")
     inside = {path.name for path in (tmp_path / "out/.batch").iterdir()}
-    assert inside == {"store.json", "failed", "claims", "drivers", "work"}
+    assert inside == {"store.json", "failed", "claims", "drivers", "work", "left"}
     for name in ("claims", "drivers", "work"):
         assert not list((tmp_path / "out/.batch" / name).iterdir())
 

@@ -43,7 +43,7 @@ def test_all_is_forced_before_the_rename_and_the_name_after_it(store, monkeypatc
     monkeypatch.setattr(os, "open", open_)
     monkeypatch.setattr(os, "fsync", lambda h: (done.append(("force", names[h])), forced(h))[1])
     monkeypatch.setattr(Path, "rename", rename)
-    with store.staged("cow") as folder:
+    with store.staged("cow", "d" * 64) as folder:
         staged_job(folder)
         store.publish("cow", folder, [JOB_FILE])
     there = done.index(("rename", "cow"))
@@ -59,7 +59,7 @@ def test_a_broken_disk_is_no_done_job(store, monkeypatch):
     monkeypatch.setattr(os, "fsync", broken)
     with (
         pytest.raises(OutputError, match="Input/output error"),
-        store.staged("cow") as folder,
+        store.staged("cow", "d" * 64) as folder,
     ):
         staged_job(folder)
         store.publish("cow", folder, [JOB_FILE])
@@ -71,7 +71,7 @@ def test_a_file_system_that_cannot_force_is_no_fault(store, monkeypatch):
         raise OSError(errno.EINVAL, "Invalid argument")
 
     monkeypatch.setattr(os, "fsync", cannot)
-    with store.staged("cow") as folder:
+    with store.staged("cow", "d" * 64) as folder:
         staged_job(folder)
         store.publish("cow", folder, [JOB_FILE])
     assert store.names("jobs") == ["cow"]

@@ -215,8 +215,8 @@ def test_track_takes_every_kind_in_one_run(clip, first, mark_files, model, tmp_p
     assert result["config"]["direction"] == "forward"
     assert [row["present"]["2"] for row in result["frames"]][3] is False
     header, *rows = (out / "tracks.csv").read_text().splitlines()
-    assert header == "id,frame,pts_seconds,x,y,visible,confidence,name"
-    assert "4,0,0.000000,30.000,31.500,1,1.0000," in rows
+    assert header == "id,frame,pts_seconds,x,y,visible,confidence,name,category,color"
+    assert "4,0,0.000000,30.000,31.500,1,1.0000,,," in rows
     assert "6,0,0.000000,20.000,15.000,25.000,26.000,1,1.0000" in (out / "boxes.csv").read_text()
     category = json.loads((out / "keypoints.json").read_text())["categories"][0]
     assert category["keypoints"] == ["hip", "knee", "foot"]

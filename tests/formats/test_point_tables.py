@@ -120,8 +120,8 @@ def test_tracks_read_as_marks_that_are_lost_where_not_visible(tmp_path):
     points = {1: TrackedPoint(3.0, 4.0, True, 0.9), 2: TrackedPoint(5.0, 6.0, False, 0.1)}
     write_tracks(tmp_path / "tracks.csv", [(8, 0.25, points)])
     assert (tmp_path / "tracks.csv").read_text() == (
-        "id,frame,pts_seconds,x,y,visible,confidence,name\n"
-        "1,8,0.250000,3.000,4.000,1,0.9000,\n2,8,0.250000,5.000,6.000,0,0.1000,\n"
+        "id,frame,pts_seconds,x,y,visible,confidence,name,category,color\n"
+        "1,8,0.250000,3.000,4.000,1,0.9000,,,\n2,8,0.250000,5.000,6.000,0,0.1000,,,\n"
     )
     assert read_points(tmp_path / "tracks.csv") == [
         PointMark(1, 8, 3.0, 4.0),

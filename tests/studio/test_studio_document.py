@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from chromatrack.errors import InputError
 from chromatrack.studio import document as doc
-from chromatrack.studio.marks import difference
+from chromatrack.studio.marks import difference, marks_of
 
 VIDEO = {"path": "/nowhere/clip.mp4", "name": "clip.mp4", "digest": "0"}
 
@@ -126,3 +126,13 @@ def test_a_mark_that_was_taken_away_makes_its_span_stale():
     old = {("object", 1, 0): {0: "a", 10: "b"}}
     found = difference(old, {("object", 1, 0): {0: "a"}}, first=0, after=30)
     assert found.stale == ((1, 30),) and found.removed == {(("object", 1, 0), 10)}
+
+
+def test_a_category_is_kept_and_goes_into_the_marks(tmp_path):
+    document = doc.new_document("clip", VIDEO)
+    document, _ = doc.add(document, kind="point", color="#ff8000", name="Kiwi", category="bird")
+    document, _ = doc.add(document, kind="point", color="#ff8000")
+    document = doc.place(doc.place(document, "point:1", 3, [4.0, 5.0]), "point:2", 3, [6.0, 7.0])
+    marks = marks_of(document, tmp_path)
+    assert marks.categories == {("point", 1): "bird"} and marks.names["point", 1] == "Kiwi"
+    assert "category" not in document["objects"][1]

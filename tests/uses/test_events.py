@@ -27,7 +27,8 @@ from chromatrack.uses.trajectories import read_traces
 
 EVENT_COLUMNS = (
     "event,kind,id,other_kind,other_id,start_frame,end_frame,start_seconds,end_seconds,"
-    "duration_seconds,value,unit,x,y,side,present_at_start,present_at_end,name,other_name"
+    "duration_seconds,value,unit,x,y,side,present_at_start,present_at_end,name,other_name,"
+    "category,other_category,color,other_color"
 )
 NAN2 = [np.nan, np.nan]
 
@@ -257,11 +258,12 @@ def test_tables_are_written_whole(tmp_path):
     assert [row["event"] for row in rows] == [e.event for e in events]
     with frames.open(newline="", encoding="utf-8") as file:
         table = list(csv.DictReader(file))
-    assert ",".join(table[0]) == "kind,id,frame,pts_seconds,x,y,area,speed,unit,name"
+    assert ",".join(table[0]) == "kind,id,frame,pts_seconds,x,y,area,speed,unit,name,category,color"
     assert [len([r for r in table if r["id"] == k]) for k in "129"] == [10, 6, 10]
     assert table[0] == {
         "kind": "object", "id": "1", "frame": "0", "pts_seconds": "0.0",
         "x": "4.5", "y": "14.5", "area": "100.0", "speed": "10.0", "unit": "px", "name": "",
+        "category": "", "color": "",
     }  # fmt: skip
     assert table[-1]["area"] == "" and table[-1]["kind"] == "point"
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["events.csv", "frames.csv", "new"]

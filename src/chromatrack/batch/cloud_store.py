@@ -101,8 +101,8 @@ class CloudStore(Store):
     # -- outputs ---------------------------------------------------------------------------
 
     @contextmanager
-    def staged(self, name: str) -> Iterator[Path]:
-        """A folder here to prepare a job's output in."""
+    def staged(self, name: str, digest: str) -> Iterator[Path]:
+        """A folder here to prepare a job's output in; nothing is left in it for others."""
         with tempfile.TemporaryDirectory(prefix="chromatrack-") as home:
             folder = Path(home) / name
             folder.mkdir()

@@ -7,17 +7,19 @@ what it names are functions of modules.
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from chromatrack import __version__
+from chromatrack.atomic import replace_file
 from chromatrack.batch.columns import Columns, arguments_for, columns_of
 from chromatrack.batch.inputs import Inputs, copied_files, digest_of
 from chromatrack.batch.remote import is_remote
@@ -39,8 +41,10 @@ class Command:
     the command whose output it is given first; None: the video. without: options that a job does
     not have. needs: options that it must have although the command can go without them. files:
     options whose values are paths, `@FRAME` behind some of them. names_or_files: those that may be.
-    check: finds what is wrong with the arguments without opening a file. look: the same with files
-    opened, given the video, too. models: files of weights, by the arguments.
+    left: whether one that was interrupted left something at its output that it can go on with; then
+    it is called with `resume=True`. check: finds what is wrong with the arguments without opening a
+    file. look: the same with files opened, given the video, too. models: files of weights, by the
+    arguments.
     """
 
     function: Callable[..., object]
@@ -50,6 +54,7 @@ class Command:
     needs: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     names_or_files: tuple[str, ...] = ()
+    left: Callable[[Path], bool] = lambda _: False
     look: Callable[[str, Mapping[str, Any]], None] = lambda *_: None
     check: Callable[[Mapping[str, Any]], None] = lambda _: None
     models: Callable[[Mapping[str, Any]], Sequence[Path]] = lambda _: ()
@@ -203,8 +208,8 @@ def _run(
         record = {**known, **head}
         store.amend(job.name, record)
         return record
-    with store.staged(job.name) as folder:
-        message, outputs, said = _do_steps(here, commands, folder)
+    with store.staged(job.name, digest) as folder:
+        message, outputs, said = _done_steps(here, commands, folder)
         record = head | {
             "state": "damaged" if message else "done",
             "message": message,
@@ -221,28 +226,87 @@ def _run(
     return record
 
 
-def _do_steps(
+_STEPS = ".steps.json"
+"""In a folder that is prepared: what the steps that are finished came to."""
+
+
+def _done_steps(
     job: Job, commands: Commands, folder: Path
 ) -> tuple[str | None, dict[str, str], list[str]]:
-    """Run every command; what damage was met, {command: its output}, and what was warned of."""
-    damage, outputs = None, {}
-    with warnings.catch_warnings(record=True) as caught, redirect_stderr(io.StringIO()):
-        warnings.simplefilter("always", UserWarning)
-        for step in job.steps:
-            command = commands[step.command]
-            arguments = command.arguments(step.options)
-            name = command.output(step.options)
-            first = job.video if command.reads is None else folder / outputs[command.reads]
-            outputs[step.command] = name
+    """Run every command; what damage was met, {command: its output}, and what was warned of.
+
+    What an interrupted worker left in the folder is gone on with. If it is not good for that, for
+    whatever reason, it goes and all is done anew: nothing is lost by it but time.
+    """
+    if not any(folder.iterdir()):
+        return _do_steps(job, commands, folder, _Steps())
+    try:
+        return _do_steps(job, commands, folder, _Steps.read(folder))
+    except Exception:  # noqa: BLE001  (a fault of the job's own comes again, and is told then)
+        _clear(folder)
+        return _do_steps(job, commands, folder, _Steps())
+
+
+@dataclass
+class _Steps:
+    """What finished steps came to: damage that was met, outputs by command, warnings.
+
+    files: all that they wrote, by their names in the folder.
+    """
+
+    damage: str | None = None
+    outputs: dict[str, str] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, folder: Path) -> _Steps:
+        """Those of a worker that was interrupted; ValueError, TypeError: it is damaged."""
+        path = folder / _STEPS
+        return cls(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else cls()
+
+
+def _do_steps(
+    job: Job, commands: Commands, folder: Path, steps: _Steps
+) -> tuple[str | None, dict[str, str], list[str]]:
+    """Run every command that is not among the finished ones."""
+    for step in job.steps:
+        if step.command in steps.outputs:
+            continue
+        command, name = commands[step.command], commands[step.command].output(step.options)
+        arguments = command.arguments(step.options)
+        if command.left(folder / name):
+            arguments["resume"] = True
+        else:
+            _clear(folder, but=[*steps.files, _STEPS])
+        first = job.video if command.reads is None else folder / steps.outputs[command.reads]
+        with warnings.catch_warnings(record=True) as caught, redirect_stderr(io.StringIO()):
+            warnings.simplefilter("always", UserWarning)
             try:
                 command.function(first, output=folder / name, **arguments)
             except DamagedVideoError as error:
                 if not (folder / name).exists():
                     raise
-                damage = str(error)
-    said = (" ".join(str(w.message).split()) for w in caught if w.category is UserWarning)
-    texts = (text.replace(f"{folder}/", "") for text in said)
-    return damage, outputs, list(dict.fromkeys(texts))
+                steps.damage = str(error)
+        told = (" ".join(str(w.message).split()) for w in caught if w.category is UserWarning)
+        steps.said += [text.replace(f"{folder}/", "") for text in told]
+        steps.outputs[step.command] = name
+        steps.files = sorted(path.name for path in folder.iterdir() if path.name[0] != ".")
+        if step is not job.steps[-1]:
+            replace_file(folder / _STEPS, json_text(asdict(steps)))
+    _clear(folder, but=steps.files)
+    return steps.damage, steps.outputs, list(dict.fromkeys(steps.said))
+
+
+def _clear(folder: Path, *, but: Collection[str] = ()) -> None:
+    """Remove what is in a folder, but for some names."""
+    for path in folder.iterdir():
+        if path.name in but:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def failure_of(job: Job, commands: Commands, message: str, *, tries: int, lasts: bool) -> dict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from multiprocessing import active_children, get_context
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from os import _exit as end_at_once
+from types import FrameType
 from typing import Any
 
 from chromatrack.batch.job import Job
@@ -129,6 +131,15 @@ def _begin(work: Work) -> None:
     global _bench
     begin_child(work.threads)
     _bench = Bench(work)
+    in_order = signal.getsignal(signal.SIGTERM)
+    assert callable(in_order)
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if _bench.may_end_at_once:
+            end_at_once(ENDED)
+        in_order(number, frame)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def _run(job: Job, tries: int) -> dict[str, Any]:

@@ -2,11 +2,15 @@
 
     STORE/jobs/NAME/        what a job wrote, and job.json, its record
     STORE/index.csv, report.html
-    STORE/.batch/           store.json, failed/NAME.json, claims/, drivers/, work/
+    STORE/.batch/           store.json, failed/NAME.json, claims/, drivers/, work/, left/
 
 A job's folder is prepared in work/ and put in place by one rename, so the record in it is the proof
 that it is done. Nothing else says so: whatever dies whenever, what is not in place is done again.
 Files are forced to disk before the rename, so power loss is no other matter.
+
+What is prepared is called `NAME.DIGEST.xxxx`, by the digest of all that the job is made of. What
+dead or stopped workers were preparing is moved to left/, as `NAME.DIGEST`; the next to begin that
+very job takes it up by one rename, so that nobody else can.
 """
 
 from __future__ import annotations
@@ -31,8 +35,10 @@ SCHEMA_VERSION = 1
 """Of records; raised when a key changes its meaning or goes, which makes all jobs anew."""
 
 JOB_FILE = "job.json"
-JOBS, INSIDE, MARK = "jobs", ".batch", "store.json"
-_FOLDERS = ("failed", "claims", "drivers", "work")
+JOBS, INSIDE, MARK, LEFT = "jobs", ".batch", "store.json", "left"
+_DIGEST = 16
+"""Letters of a digest in the name of a folder."""
+_FOLDERS = ("failed", "claims", "drivers", "work", LEFT)
 LONGEST_NAME = 150
 """Bytes of a job's name: it is the name of a folder, with more added to it at times."""
 
@@ -174,20 +180,51 @@ class Store:
     # -- outputs ---------------------------------------------------------------------------
 
     @contextmanager
-    def staged(self, name: str) -> Iterator[Path]:
-        """A folder to prepare a job's output in; gone at the end if it was not published."""
-        folder = self.work / f"{name}.{token_hex(4)}"
-        try:
-            folder.mkdir()  # not its parents: if they are gone, this driver is held to be dead
-        except OSError as error:
-            raise unwritable(folder, error) from error
+    def staged(self, name: str, digest: str) -> Iterator[Path]:
+        """A folder to prepare a job's output in; it may hold what another left of the very job.
+
+        It is gone at the end if it was not published, but for a worker that is stopped: then it is
+        left to the next.
+        """
+        folder = self.work / f"{name}.{digest[:_DIGEST]}.{token_hex(4)}"
+        if not self._take_up(name, digest, folder):
+            try:
+                folder.mkdir()  # not its parents: if they are gone, this driver is held to be dead
+            except OSError as error:
+                raise unwritable(folder, error) from error
         mark = folder.stat().st_ino
         try:
             yield folder
+        except (KeyboardInterrupt, SystemExit):
+            self._leave(folder)
+            raise
         finally:
             with suppress(OSError):
                 if folder.stat().st_ino == mark:
                     shutil.rmtree(folder, ignore_errors=True)
+
+    def _take_up(self, name: str, digest: str, folder: Path) -> bool:
+        """Make what a dead worker left of a job the folder of this one; what else it left goes."""
+        for path in self.work.glob("*.*.*"):  # of a worker of this driver, which died
+            if _staged_name(path) == (name, digest[:_DIGEST]):
+                self._leave(path)
+        wanted = self._file(*self.inside(LEFT, f"{name}.{digest[:_DIGEST]}"))
+        for path in wanted.parent.glob("*"):
+            if path != wanted and path.name.rpartition(".")[0] == name:
+                shutil.rmtree(path, ignore_errors=True)
+        try:
+            wanted.rename(folder)
+        except OSError:
+            return False
+        return True
+
+    def _leave(self, folder: Path) -> None:
+        """Keep a folder that was being prepared for the next to begin its job; empty ones go."""
+        with suppress(OSError):
+            if (named := _staged_name(folder)) is not None and any(folder.iterdir()):
+                target = self._file(*self.inside(LEFT, ".".join(named)))
+                shutil.rmtree(target, ignore_errors=True)  # an older one
+                folder.rename(target)
 
     def publish(self, name: str, folder: Path, needed: Sequence[str]) -> None:
         """Put a staged folder in place of what is there; all of it is on disk before.
@@ -234,7 +271,7 @@ class Store:
         return self.names(*self.inside("work"))
 
     def clear(self, drivers: Iterable[str]) -> None:
-        """Remove what drivers that died were preparing.
+        """Leave what drivers that died were preparing to the next, and remove their folders.
 
         Their folder is renamed first: a worker that outlived its driver for a moment finds no place
         to put its job from, so nothing half removed can get among the jobs.
@@ -244,11 +281,16 @@ class Store:
             gone = folder.with_name(f"{driver}.{token_hex(4)}.gone")
             with suppress(OSError):
                 folder.rename(gone)
+                for staged in gone.iterdir():
+                    self._leave(staged)
         for gone in self._file(*self.inside("work")).glob("*.gone"):
             shutil.rmtree(gone, ignore_errors=True)
 
     def close(self) -> None:
-        """Remove this driver's folder of work."""
+        """Remove this driver's folder of work; what is half prepared in it is left to the next."""
+        with suppress(OSError):
+            for staged in self.work.iterdir():
+                self._leave(staged)
         shutil.rmtree(self.work, ignore_errors=True)
 
 
@@ -260,6 +302,14 @@ def check_name(name: str) -> str | None:
     if len(os.fsencode(name)) > LONGEST_NAME:
         return f"job: expected at most {LONGEST_NAME} bytes, got {len(os.fsencode(name))}"
     return None
+
+
+def _staged_name(folder: Path) -> tuple[str, str] | None:
+    """The job and digest of a folder that is being prepared."""
+    name, _, rest = folder.name.rpartition(".")
+    name, _, digest = name.rpartition(".")
+    is_one = name and rest != "old" and len(digest) == _DIGEST and folder.is_dir()
+    return (name, digest) if is_one else None
 
 
 def _as_record(text: str) -> dict[str, Any] | None:

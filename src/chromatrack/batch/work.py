@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from chromatrack.batch.job import Commands, Job, run_job
+from chromatrack.batch.remote import is_remote
 from chromatrack.batch.store import Store
 
 
@@ -58,11 +59,16 @@ class Workers(Protocol):
 
 
 class Bench:
-    """In a worker: where jobs are done, with what is kept between them."""
+    """In a worker: where jobs are done, with what is kept between them.
+
+    may_end_at_once: nothing but the store would be left by a worker that ends on the spot, and the
+    next one goes on with that.
+    """
 
     def __init__(self, work: Work) -> None:
         """Load nothing yet: the first job does."""
         self._work, self._kept = work, ExitStack()
+        self.may_end_at_once = False
         self._commands: Commands | None = None
 
     def run(self, job: Job, tries: int) -> dict[str, Any]:
@@ -70,4 +76,6 @@ class Bench:
         if self._commands is None:
             self._kept.enter_context(self._work.keep(self._work.threads))
             self._commands = self._work.commands()
+        elsewhere = (text for _, text in job.inputs(self._commands).named)
+        self.may_end_at_once = not any(map(is_remote, (self._work.store.path, *elsewhere)))
         return run_job(job, self._commands, self._work.store, tries=tries)

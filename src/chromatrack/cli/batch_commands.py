@@ -18,7 +18,8 @@ from chromatrack.cli.options import SourceOptions, kept_trackers, track_config
 from chromatrack.cli.track import events, track
 from chromatrack.errors import InputError
 from chromatrack.formats.exchange import format_named
-from chromatrack.runs.file_names import chosen_outputs
+from chromatrack.runs.file_names import RESUME, chosen_outputs
+from chromatrack.runs.staging import leftovers
 
 PRELOAD = (
     "chromatrack.runs.writer",
@@ -44,6 +45,7 @@ def batch_commands() -> Commands:
             without=("output", "dry_run", "resume"),
             files=MARKS,
             names_or_files=weights,
+            left=_is_left,
             check=_check_track,
             look=_look_at_marks,
             models=_models,
@@ -84,6 +86,14 @@ def kept_in_worker(threads: int) -> Iterator[None]:
     use_cores(threads)
     with kept_trackers():
         yield
+
+
+def _is_left(output: Path) -> bool:
+    """Whether a run that was killed or stopped can go on."""
+    return any(
+        (place / RESUME / "made_with.json").is_file()
+        for place in (output, *(left / output.name for left in leftovers(output)))
+    )
 
 
 def _check_settings(arguments: Mapping[str, Any]) -> None:

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import DisallowNone, Positional, UseAppendAction, arg
 
 from chromatrack.cli.typed_marks import Many
-from chromatrack.formats.exchange import FORMATS
+from chromatrack.formats.exchange import listed_formats, listed_readers
 from chromatrack.formats.picture_names import Numbers
 
 if TYPE_CHECKING:
     from chromatrack.runs.export import Exported
-
-_NAMES = "|".join(one.name for one in FORMATS)
 
 Exports = Annotated[Many, UseAppendAction, arg(metavar="FORMAT ...")]
 """An option that takes names of formats, several with blanks or commas between; may be repeated."""
@@ -26,7 +24,7 @@ def export(
     run: Annotated[Path, Positional, arg(metavar="RUN")],
     /,
     *,
-    to: Annotated[str, arg(metavar="FORMAT", help=f"the format: {_NAMES.replace('|', ', ')}.")],
+    to: Annotated[str, arg(metavar="FORMAT", help="the format, one of those above.")],
     output: Annotated[Path, arg(aliases=["-o"], metavar="PATH")],
     start_number: Annotated[int | None, DisallowNone] = None,
     premultiplied: bool = False,
@@ -71,8 +69,7 @@ def import_marks(
     """Read marks of another tool, say what was understood, and keep them as our own files.
 
     Args:
-        file: marks in a format that is known: LabelMe, COCO, CVAT, MOT, MOTS, Label Studio, VIA,
-            DAVIS, YouTube-VOS, DeepLabCut, SLEAP, masks, our own.
+        file: marks in a format that is known, told by its content.
         output: folder for points.csv, boxes.csv, masks/, keypoints.json (each if there is such a
             thing) and marks.json, which `track --marks` reads; else nothing is written.
         video: what they are for; it says what pictures' names mean and which size counts.
@@ -86,6 +83,20 @@ def import_marks(
         return f"{found.text}\nnothing was written; -o FOLDER keeps it"
     write_imported(found, output, reads=file)
     return f"{found.text}\nmarks: {output}"
+
+
+def _after_first_line(told: str | None, more: str) -> str:
+    """A docstring with more lines behind its first one, as `--help` shows them."""
+    first, _, rest = (told or "").partition("\n")
+    lines = (f"    {line}".rstrip() for line in more.split("\n"))
+    return "\n".join([first, "", *lines, rest])
+
+
+export.__doc__ = _after_first_line(
+    export.__doc__,
+    f"m: masks, b: boxes, p: points, k: skeletons\n\n{listed_formats()}",
+)
+import_marks.__doc__ = _after_first_line(import_marks.__doc__, listed_readers())
 
 
 def tell_notes(exported: Iterable[Exported]) -> None:

@@ -131,6 +131,7 @@ def read_mark_files(
         skeleton=skeleton,
         names=source.names,
         colors=source.colors,
+        categories=source.categories,
     )
     if any_format is not None:
         marks = joined(any_format, marks)

@@ -42,6 +42,7 @@ class TypedMarks:
         lost: object 3 is not there on frame 40: 3@40; else box:3@40, point:3@40 or, for all or one
             of a skeleton's joints, keypoints:3@40, keypoints:3/knee@40.
         name: what 1 is called: 1=cow; where kinds share ids, point:1=nose.
+        category: what 1 is: 1=cow; its label or class where it is exported.
         color: what 1 is drawn in: 1=orange, 1=#ff8000; where kinds share ids, point:1=orange.
     """
 
@@ -51,6 +52,7 @@ class TypedMarks:
     box_as_mask: bool = False
     lost: Annotated[Many, UseAppendAction, arg(metavar="[KIND:]ID@FRAME ...")] = ()
     name: Annotated[Many, UseAppendAction, arg(metavar="[KIND:]ID=NAME ...")] = ()
+    category: Annotated[Many, UseAppendAction, arg(metavar="[KIND:]ID=CATEGORY ...")] = ()
     color: Annotated[Many, UseAppendAction, arg(metavar="[KIND:]ID=COLOR ...")] = ()
 
 
@@ -165,6 +167,7 @@ def with_typed(
         marks = _cut_out(marks, video)
     marks = with_lost(marks, each(typed.lost), frame_of, known=known)
     marks = with_names(marks, each(typed.name), known=known)
+    marks = with_categories(marks, each(typed.category), known=known)
     return with_colors(marks, each(typed.color), known=known)
 
 
@@ -251,6 +254,17 @@ def with_names(marks: Marks, texts: Iterable[str], *, known: Marks | None = None
     """
     named = _said_of_things(marks, known, texts, "name", "ID=NAME such as 1=cow, or point:1=nose")
     return replace(marks, names={**marks.names, **named})
+
+
+def with_categories(marks: Marks, texts: Iterable[str], *, known: Marks | None = None) -> Marks:
+    """Categories added: `1=cow` to all that is marked with id 1, `point:1=eye` to one kind.
+
+    Raises:
+        InputError: as `with_names`.
+    """
+    form = "ID=CATEGORY such as 1=cow, or point:1=eye"
+    said = _said_of_things(marks, known, texts, "category", form)
+    return replace(marks, categories={**marks.categories, **said})
 
 
 def with_colors(marks: Marks, texts: Iterable[str], *, known: Marks | None = None) -> Marks:

@@ -1,7 +1,7 @@
 """Tracked masks and boxes as COCO: a picture per frame, or whole videos as in YouTube-VIS.
 
 COCO counts from the corner of the first pixel: a box that covers the columns x .. x + width - 1 has
-the same x and width there. Categories are the things' names, and have
+the same x and width there. Categories are those of the things, without one their names, and have
 their colours as those of panoptic files do.
 """
 
@@ -23,6 +23,7 @@ from chromatrack.formats.written_things import (
     category_ids,
     category_of,
     frame_shift,
+    own_name,
     things_of,
     unique_numbers,
 )
@@ -55,7 +56,7 @@ def write_coco(tracked: TrackedVideo, path: Path, options: ExportOptions) -> lis
         found += _boxes_on(tracked, row)
         for thing, said in found:
             head = {"id": len(annotations) + 1, "image_id": row + 1}
-            kind = {"category_id": categories[category_of(tracked, thing)]}
+            kind = _about(tracked, thing, categories)
             annotations.append({**head, **kind, "track_id": numbers[thing], **said})
     content = {"images": images, "annotations": annotations}
     _write(path, tracked, content, categories, category_colors(tracked, things))
@@ -74,7 +75,7 @@ def write_youtube_vis(tracked: TrackedVideo, path: Path, options: ExportOptions)
     annotations: dict[int, Plain] = {}
     for thing in things:
         head = {"id": thing[1], "video_id": 1, "track_id": thing[1], "iscrowd": 0}
-        head["category_id"] = categories[category_of(tracked, thing)]
+        head |= _about(tracked, thing, categories)
         size = {"height": height, "width": width, "length": count}
         known = tracked.objects[thing[1]].confidence
         head |= _score(float(np.nanmean(known)) if np.isfinite(known).any() else 1.0)
@@ -92,6 +93,16 @@ def write_youtube_vis(tracked: TrackedVideo, path: Path, options: ExportOptions)
     content = {"videos": [video], "annotations": list(annotations.values())}
     _write(path, tracked, content, categories, category_colors(tracked, things))
     return []
+
+
+def _about(tracked: TrackedVideo, thing: Thing, categories: Mapping[str, int]) -> Plain:
+    """The category, and a name and colour that say more, which other readers pass over."""
+    said: Plain = {"category_id": categories[category_of(tracked, thing)]}
+    if name := own_name(tracked, thing):
+        said["name"] = name
+    if color := tracked.colors.get(thing):
+        said["color"] = list(color)
+    return said
 
 
 def picture_file(tracked: TrackedVideo, number: int) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from chromatrack.formats.csv_tables import Looks
 from chromatrack.formats.exchange import ExportOptions
 from chromatrack.formats.keypoints import KeypointWriter
 from chromatrack.formats.poses import poses_of
@@ -22,7 +23,11 @@ def write(tracked: TrackedVideo, path: Path, options: ExportOptions) -> Sequence
     numbers = options.numbers(tracked.frames).tolist()
     ids = tracked.ids("keypoints") or [1]
     names = dict(zip(ids, poses.individuals, strict=True))
-    with KeypointWriter(path, poses.skeleton, names, size=tracked.size) as writer:
+    sorts = Looks.of(
+        "keypoints", {}, {}, tracked.categories if tracked.keypoints else {}
+    ).categories
+    looks = Looks(names, {}, sorts)
+    with KeypointWriter(path, poses.skeleton, looks, ids=ids, size=tracked.size) as writer:
         for row, number in enumerate(numbers):
             instances = {
                 key: TrackedKeypoints(

@@ -16,8 +16,8 @@ from chromatrack.formats.coco_tracks import (
     category_colors,
     category_names,
     draw_category,
-    given_name,
     instance_ids,
+    label_category,
 )
 from chromatrack.formats.coco_videos import annotations_on
 from chromatrack.formats.json_fields import JsonValue
@@ -69,7 +69,7 @@ def read_coco_masks(
     if source is not None:
         names, colors = category_names(data), category_colors(data)
         for item in drawn:
-            source.call("object", ids[item.path], given_name(item, names, "object"))
+            label_category(item, names, "object", ids[item.path], source)
             draw_category(item, colors, "object", ids[item.path], source)
         _say_crowds(data, drawn, source)
     marks = []

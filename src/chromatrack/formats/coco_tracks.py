@@ -56,22 +56,35 @@ def category_colors(data: JsonValue) -> dict[int, Color]:
 def draw_category(
     item: JsonValue, colors: Mapping[int, Color], kind: Kind, number: int, source: MarkedSource
 ) -> None:
-    """Keep the colour of an annotation's category for its first thing; `category_colors`."""
+    """Keep an annotation's own colour, else that of its category for its first thing.
+
+    colors: `category_colors`.
+    """
     key = item.value.get("category_id")
+    if (own := item.get("color")) is not None:
+        color = read_color(own.value, own.place)
+        source.draw_first(("category", key), kind, number, color)
+        source.colors[kind, number] = color
+        return
     if isinstance(key, int):
         source.draw_first(("category", key), kind, number, colors.get(key))
 
 
-def given_name(item: JsonValue, categories: Mapping[object, object], kind: Kind) -> str:
-    """What an annotation's thing is called: its name, else its category's; "" if that says nothing.
+def label_category(
+    item: JsonValue,
+    categories: Mapping[object, object],
+    kind: Kind,
+    number: int,
+    source: MarkedSource,
+) -> None:
+    """Keep an annotation's name, or else that of its category, and the category, if it says one.
 
     categories: `category_names`.
     """
-    category = item.value.get("category_id")
-    if name := item.value.get("name"):
-        return str(name)
-    name = categories.get(category) if isinstance(category, int | str) else None
-    return "" if name in (None, UNNAMED[kind]) else str(name)
+    key = item.value.get("category_id")
+    said = categories.get(key) if isinstance(key, int | str) else None
+    category = "" if said in (None, UNNAMED[kind]) else str(said)
+    source.label(kind, number, category, name=str(item.value.get("name") or ""))
 
 
 def instance_ids(

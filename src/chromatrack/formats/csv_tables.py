@@ -2,7 +2,7 @@
 
 A table has one header line, then one row per thing and frame, in any order. Marks need the columns
 `id,frame` and those of their kind, and may have a `name` and `color`; tracks are written as
-`id,frame,pts_seconds,...,visible,confidence,name`, which reads as marks too.
+`id,frame,pts_seconds,...,visible,confidence,name,category,color`, which reads as marks too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,17 @@ from chromatrack.formats.color_text import hex_color, read_color
 from chromatrack.formats.marked_source import MarkedSource
 from chromatrack.formats.picture_names import NamedPicture
 from chromatrack.formats.text_encoding import file_encoding
-from chromatrack.structures import BoxMark, Color, PointMark, TrackedBox, TrackedPoint
+from chromatrack.structures import (
+    BoxMark,
+    Categories,
+    Color,
+    Colors,
+    Kind,
+    Names,
+    PointMark,
+    TrackedBox,
+    TrackedPoint,
+)
 
 POINT = ("x", "y")
 """Columns of a point, px from the centre of the top-left pixel."""
@@ -103,30 +113,56 @@ def read_boxes(path: str | PathLike[str], *, source: MarkedSource | None = None)
 
 
 class Looks(NamedTuple):
-    """What things are called and drawn in, by id, where a table says so."""
+    """What things are called and drawn in, and what they are, by id, where a table says so."""
 
     names: dict[int, str]
     colors: dict[int, Color]
+    categories: dict[int, str]
+
+    @classmethod
+    def of(cls, kind: Kind, names: Names, colors: Colors, categories: Categories) -> Looks:
+        """Those of the things of one kind."""
+        return cls(
+            {n: name for (k, n), name in names.items() if k == kind},
+            {n: color for (k, n), color in colors.items() if k == kind},
+            {n: category for (k, n), category in categories.items() if k == kind},
+        )
+
+    def cells(self, number: int) -> str:
+        """What `LOOKS` say of a thing, as cells of a table."""
+        color = hex_color(self.colors[number]) if number in self.colors else ""
+        texts = self.names.get(number, ""), self.categories.get(number, "")
+        return ",".join([*map(csv_cell, texts), color])
+
+
+LOOKS = "name,category,color"
+"""Last columns of tables of things; empty where nothing was said."""
 
 
 def read_looks(path: str | PathLike[str]) -> Looks:
-    """Read names and colours from a table of marks with the columns `name` and `color`.
+    """Read names, categories and colours from the columns `name`, `category` and `color` of marks.
 
     A thing is named on any of its rows; without the column nothing is. Colours are `#ff8000`,
     `orange` or `rgb(255, 128, 0)`.
 
     Raises:
-        InputError: as `read_points`, no colour, or two names or colours for one id.
+        InputError: as `read_points`, no colour, or two names, categories or colours for one id.
     """
-    looks = Looks({}, {})
+    looks = Looks({}, {}, {})
     for row in table_rows(path, ("id", "frame")):
         name, color = row.cells.get("name", ""), row.cells.get("color", "")
-        if name or color:
+        category = row.cells.get("category", "")
+        if name or category or color:
             number = row.whole("id")
             if name and (said := looks.names.setdefault(number, name)) != name:
                 raise InputError(
                     f"{row.place}: id {number} is called {said!r} before, here {name!r}; give it "
                     "one name"
+                )
+            if category and (said := looks.categories.setdefault(number, category)) != category:
+                raise InputError(
+                    f"{row.place}: id {number} is a {said!r} before, here {category!r}; give it "
+                    "one category"
                 )
             if color:
                 given = read_color(color, row.place)
@@ -163,14 +199,14 @@ class TableWriter(WholeFile):
         self,
         path: str | PathLike[str],
         columns: Sequence[str],
-        names: Mapping[int, str] | None = None,
+        looks: Looks | None = None,
     ) -> None:
         """Open a table of `POINT` or `BOX`. Raises OutputError if it cannot be.
 
-        names: what things are called, by id, where they have a name.
+        looks: what things are called, are and are drawn in, where that was said.
         """
         super().__init__(path)
-        self._columns, self._names = columns, names or {}
+        self._columns, self._looks = columns, looks or Looks({}, {}, {})
         self.text(track_header(columns))
 
     def write(
@@ -188,8 +224,8 @@ class TableWriter(WholeFile):
             known = all(math.isfinite(value) for value in values)
             cells = ",".join(f"{value:.3f}" if known else "" for value in values)
             state = f"{int(thing.visible and known)},{thing.confidence:.4f}"
-            name = csv_cell(self._names.get(number, ""))
-            self.text(f"{number},{index},{pts_seconds:.6f},{cells},{state},{name}\n")
+            looks = self._looks.cells(number)
+            self.text(f"{number},{index},{pts_seconds:.6f},{cells},{state},{looks}\n")
 
 
 def csv_cell(text: str) -> str:
@@ -200,7 +236,7 @@ def csv_cell(text: str) -> str:
 
 def track_header(columns: Sequence[str]) -> str:
     """First line of a table of tracks."""
-    return f"id,frame,pts_seconds,{','.join(columns)},visible,confidence,name\n"
+    return f"id,frame,pts_seconds,{','.join(columns)},visible,confidence,{LOOKS}\n"
 
 
 # -- rows ------------------------------------------------------------------------------------
@@ -286,6 +322,7 @@ def _rows(file: TextIO, name: str, columns: Sequence[str]) -> Iterator[TableRow]
     """As `table_rows`, for an open file."""
     first = file.readline()
     separator = max(_SEPARATORS, key=first.count)
+    first = first.removeprefix("#")  # as VIA 1 and others begin a header
     header = [cell.strip().lower() for cell in next(csv.reader([first], delimiter=separator), [])]
     _check_header(header, name, columns)
     reader = csv.reader(file, delimiter=separator)
@@ -301,7 +338,7 @@ def _rows(file: TextIO, name: str, columns: Sequence[str]) -> Iterator[TableRow]
             )
         if separator != ",":
             cells = [
-                cell if column in ("name", "color") else cell.replace(",", ".")
+                cell if column in ("name", "category", "color") else cell.replace(",", ".")
                 for column, cell in zip(header, cells, strict=True)
             ]
         yield TableRow(name, line, dict(zip(header, cells, strict=True)))

@@ -20,6 +20,7 @@ import numpy as np
 from chromatrack.errors import InputError, shown
 from chromatrack.formats.color_text import read_color
 from chromatrack.formats.cvat_shapes import CvatShape, joint_edges
+from chromatrack.formats.cvat_xml import NAME
 from chromatrack.formats.file_marks import FileMarks, GivenFile, MaskPiece, painted
 from chromatrack.formats.labelled_things import label_things, say_instances, thing_ids
 from chromatrack.formats.marked_source import MarkedSource
@@ -60,7 +61,10 @@ class _Said(NamedTuple):
 
 @dataclass
 class _Collected:
-    """What was read so far. joints, svgs, colors: by label. called: {(kind, id): label}"""
+    """What was read so far.
+
+    joints, svgs, colors: by label. called, names: label and attribute `name` by kind and id.
+    """
 
     said: list[_Said] = field(default_factory=list)
     size: tuple[int, int] | None = None
@@ -68,6 +72,7 @@ class _Collected:
     svgs: dict[str, str] = field(default_factory=dict)
     colors: dict[str, Color] = field(default_factory=dict)
     called: dict[tuple[Kind, int], str] = field(default_factory=dict)
+    names: dict[tuple[Kind, int], str] = field(default_factory=dict)
     images: list[Element] = field(default_factory=list)
     passed: Counter[str] = field(default_factory=Counter)
 
@@ -133,7 +138,7 @@ def _take_track(found: _Collected, track: Element, given: GivenFile, source: Mar
             f"'{given.path}': expected tracks with an id, got {shown(dict(track.attrib))}; export "
             "it again"
         )
-    for element in track:
+    for element in _with_joints(track):
         if (kind := KINDS.get(element.tag)) is None:
             found.passed[element.tag] += 1
             continue
@@ -142,6 +147,30 @@ def _take_track(found: _Collected, track: Element, given: GivenFile, source: Mar
             frame = source.frame(shape.whole("frame"), shape.place)
             found.said.append(_Said(kind, int(number), frame, shape))
             found.called[kind, int(number)] = track.get("label", "")
+            _take_name(found, (kind, int(number)), element)
+
+
+def _with_joints(track: Element) -> list[Element]:
+    """The shapes of a track; joints that have tracks of their own inside it are put together.
+
+    So some versions of CVAT and Datumaro write skeletons; others have the joints inside shapes.
+    """
+    if track.find("track") is None:
+        return list(track)
+    given = {shape.get("frame", ""): shape for shape in track.findall("skeleton")}
+    joints: dict[str, dict[str, Element]] = defaultdict(dict)
+    for inner in track.findall("track"):
+        for shape in inner.findall("points"):
+            joint = Element("points", shape.attrib | {"label": inner.get("label", "")})
+            joints[shape.get("frame", "")][joint.get("label", "")] = joint
+    found = [shape for shape in track if shape.tag not in ("track", "skeleton")]
+    for frame in dict.fromkeys([*given, *joints]):
+        said = given.get(frame, Element("skeleton", {"frame": frame, "keyframe": "0"}))
+        keyed = [one for one in joints[frame].values() if one.get("keyframe", "1") != "0"]
+        whole = Element("skeleton", said.attrib | {"keyframe": str(int(bool(keyed)))})
+        whole.extend([*keyed, *said.findall("attribute")])
+        found.append(whole)
+    return found
 
 
 def _take_images(found: _Collected, given: GivenFile, source: MarkedSource) -> None:
@@ -164,6 +193,14 @@ def _take_images(found: _Collected, given: GivenFile, source: MarkedSource) -> N
         for thing, (_, frame, shape) in zip(things, shapes, strict=True):
             found.said.append(_Said(kind, ids[thing], frame, shape))
             found.called[kind, ids[thing]] = shape.label
+            _take_name(found, (kind, ids[thing]), shape.element)
+
+
+def _take_name(found: _Collected, thing: tuple[Kind, int], element: Element) -> None:
+    """Keep the attribute `name` of a shape, where it says something."""
+    for one in element.findall("attribute"):
+        if one.get("name") == NAME and (text := (one.text or "").strip()):
+            found.names[thing] = text
 
 
 def _picture(image: Element, given: GivenFile) -> tuple[NamedPicture, tuple[int, int] | None]:
@@ -193,8 +230,9 @@ class _Marks:
     def all(self) -> FileMarks:
         """All of them; names and colours go to the source."""
         for (kind, number), label in self.found.called.items():
-            if label != UNNAMED[kind] and label != str(number + self.shift):
-                self.source.call(kind, number + self.shift, label)
+            said = "" if label in (UNNAMED[kind], str(number + self.shift)) else label
+            name = self.found.names.get((kind, number), "")
+            self.source.label(kind, number + self.shift, said, name=name)
             self.source.draw_first(label, kind, number + self.shift, self.found.colors.get(label))
         skeleton, poses = self._poses()
         return FileMarks(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
@@ -25,10 +25,14 @@ from chromatrack.formats.written_things import (
     Thing,
     category_of,
     frame_shift,
+    own_name,
     things_of,
     unique_numbers,
 )
 from chromatrack.structures import Color, Kind, Skeleton
+
+NAME = "name"
+"""The attribute that says what a thing is called, where that is not its label."""
 
 HALF = 0.5
 """From the centre of a pixel to its corner."""
@@ -46,10 +50,14 @@ Shape = tuple[str, str, str]
 
 
 def write_cvat(tracked: TrackedVideo, path: Path, options: ExportOptions) -> list[str]:
-    """Write masks, boxes, points and skeletons; labels are names, in their things' colours."""
+    """Write masks, boxes, points and skeletons; labels are categories, else names, in colours.
+
+    A name that is another text than the label is an attribute `name`.
+    """
     things = things_of(tracked, ("object", "box", "point", "keypoints"))
     numbers, notes = unique_numbers(things, "cvat")
     labels = _labels(tracked, things)
+    names = {thing: name for thing in things if (name := own_name(tracked, thing))}
     colors = _colors(tracked, labels)
     shift = frame_shift(tracked, options)
     frames = [frame + shift for frame in tracked.frames.tolist()]
@@ -57,36 +65,42 @@ def write_cvat(tracked: TrackedVideo, path: Path, options: ExportOptions) -> lis
     with WholeFile(path) as file:
         file.text('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n')
         file.text("  <version>1.1</version>\n")
-        file.text(_meta(tracked, labels, colors, frames[-1]))
+        file.text(_meta(tracked, labels, colors, frames[-1], {labels[thing] for thing in names}))
         for thing in things:
             shapes = masks[thing[1]] if thing[0] == "object" else _shapes(tracked, thing)
             label = quoteattr(labels[thing])
             file.text(f'  <track id="{numbers[thing]}" label={label} source="auto">\n')
-            for line in _lines(frames, shapes):
+            for line in _lines(frames, shapes, _attribute(names.get(thing))):
                 file.text(line)
             file.text("  </track>\n")
         file.text("</annotations>\n")
     return notes
 
 
-def _lines(frames: Sequence[int], shapes: Iterable[Shape | None]) -> Iterator[str]:
-    """The shapes of a track, and one with `outside` wherever it is gone."""
+def _lines(frames: Sequence[int], shapes: Iterable[Shape | None], more: str) -> Iterator[str]:
+    """The shapes of a track, and one with `outside` wherever it is gone; more: in each of them."""
     last: Shape | None = None
     for frame, shape in zip([*frames, frames[-1] + 1], [*shapes, None], strict=True):
         if shape is not None:
-            yield _line(frame, shape, outside=False)
+            yield _line(frame, shape, more, outside=False)
         elif last is not None:
-            yield _line(frame, last, outside=True)
+            yield _line(frame, last, more, outside=True)
         last = shape
 
 
-def _line(frame: int, shape: Shape, *, outside: bool) -> str:
+def _line(frame: int, shape: Shape, more: str, *, outside: bool) -> str:
     tag, attributes, content = shape
     flag = "" if tag == "skeleton" else f' outside="{int(outside)}" occluded="0"'
     head = f'    <{tag} frame="{frame}" keyframe="1"{flag} {attributes} z_order="0">'
     if outside:
         content = content.replace('outside="0"', 'outside="1"')
-    return f"{head}\n{content}    </{tag}>\n"
+    return f"{head}\n{content}{more}    </{tag}>\n"
+
+
+def _attribute(name: str | None) -> str:
+    if not name:
+        return ""
+    return f'      <attribute name="{NAME}">{escape(_text(name))}</attribute>\n'
 
 
 # -- shapes ----------------------------------------------------------------------------------
@@ -151,7 +165,7 @@ def _place(xy: np.ndarray) -> str:
 
 
 def _labels(tracked: TrackedVideo, things: Sequence[Thing]) -> dict[Thing, str]:
-    """Names as labels; that of a skeleton is told apart where other things have it too."""
+    """Categories as labels; that of a skeleton is told apart where other things have it too."""
     found = {thing: _text(category_of(tracked, thing)) for thing in things}
     others = {label for (kind, _), label in found.items() if kind != "keypoints"}
     return {
@@ -170,14 +184,19 @@ def _colors(tracked: TrackedVideo, labels: dict[Thing, str]) -> dict[str, Color]
 
 
 def _meta(
-    tracked: TrackedVideo, labels: dict[Thing, str], colors: dict[str, Color], last: int
+    tracked: TrackedVideo,
+    labels: dict[Thing, str],
+    colors: dict[str, Color],
+    last: int,
+    named: Collection[str],
 ) -> str:
     height, width = tracked.size
     kinds: dict[str, set[str]] = {}
     for (kind, _), label in labels.items():
         kinds.setdefault(label, set()).add(_TYPES[kind])
     told = "".join(
-        _label(label, types, tracked.skeleton, colors.get(label)) for label, types in kinds.items()
+        _label(label, types, tracked.skeleton, colors.get(label), named=label in named)
+        for label, types in kinds.items()
     )
     return (
         f"  <meta>\n    <task>\n      <name>{escape(_text(tracked.video_name))}</name>\n"
@@ -190,22 +209,40 @@ def _meta(
     )
 
 
-def _label(label: str, types: set[str], skeleton: Skeleton | None, color: Color | None) -> str:
+def _label(
+    label: str,
+    types: set[str],
+    skeleton: Skeleton | None,
+    color: Color | None,
+    *,
+    named: bool,
+) -> str:
     kind = types.pop() if len(types) == 1 else "any"
     name = escape(label)
     if kind != "skeleton" or skeleton is None:
-        return _one_label(name, kind, color=color)
+        return _one_label(name, kind, color=color, named=named)
     parent = f"          <parent>{name}</parent>\n"
     joints = (_one_label(escape(_text(joint)), "points", parent) for joint in skeleton.names)
     svg = f"          <svg>{escape(_svg(skeleton))}</svg>\n"
-    return _one_label(name, kind, svg, color=color) + "".join(joints)
+    return _one_label(name, kind, svg, color=color, named=named) + "".join(joints)
 
 
-def _one_label(name: str, kind: str, more: str = "", *, color: Color | None = None) -> str:
+_NAME_OF_THING = (
+    f"            <attribute>\n              <name>{NAME}</name>\n"
+    "              <mutable>False</mutable>\n              <input_type>text</input_type>\n"
+    "              <default_value></default_value>\n              <values></values>\n"
+    "            </attribute>\n"
+)
+
+
+def _one_label(
+    name: str, kind: str, more: str = "", *, color: Color | None = None, named: bool = False
+) -> str:
     drawn = "" if color is None else f"          <color>{hex_color(color)}</color>\n"
+    known = _NAME_OF_THING if named else ""
     return (
         f"        <label>\n          <name>{name}</name>\n{drawn}          <type>{kind}</type>\n"
-        f"          <attributes>\n          </attributes>\n{more}        </label>\n"
+        f"          <attributes>\n{known}          </attributes>\n{more}        </label>\n"
     )
 
 

@@ -17,7 +17,7 @@ from chromatrack.formats.exchange import ExportOptions
 from chromatrack.formats.masks import frame_file, write_mask
 from chromatrack.formats.thing_colors import colors_of
 from chromatrack.formats.tracked_video import TrackedVideo
-from chromatrack.formats.written_things import category_of, frame_shift
+from chromatrack.formats.written_things import Thing, category_of, frame_shift, own_name
 from chromatrack.json_text import json_text
 
 MASKS = "Annotations"
@@ -44,7 +44,7 @@ def write_youtube_vos(tracked: TrackedVideo, folder: Path, options: ExportOption
     """
     seen = _write_masks(tracked, folder, options)
     objects = {
-        str(number): {"category": category_of(tracked, ("object", number)), "frames": frames}
+        str(number): {**_about(tracked, ("object", number)), "frames": frames}
         for number, frames in seen.items()
     }
     meta: dict[str, Any] = {"videos": {tracked.video_name: {"objects": objects}}}
@@ -70,6 +70,12 @@ def _write_masks(
             if (mask == number).any():
                 frames.append(Path(name).stem)
     return seen
+
+
+def _about(tracked: TrackedVideo, thing: Thing) -> dict[str, str]:
+    """The category, and a name that says more, which other readers pass over."""
+    name = own_name(tracked, thing)
+    return {"category": category_of(tracked, thing), **({"name": name} if name else {})}
 
 
 def _notes(tracked: TrackedVideo, name: str) -> list[str]:

@@ -102,7 +102,7 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         "youtube-vos",
-        "YouTube-VOS tools: the same with meta.json",
+        "YouTube-VOS tools: the same and meta.json",
         ("object",),
         "davis_folders:write_youtube_vos",
         "",
@@ -112,7 +112,7 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         "coco",
-        "pycocotools, FiftyOne, Datumaro: instances per picture",
+        "pycocotools, FiftyOne, Datumaro",
         ("object", "box"),
         "coco_export:write_coco",
         ".json",
@@ -152,22 +152,23 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "via", "VGG Image Annotator 2, movement", ("object", "box"), "via_tracks:write_via", ".csv"
     ),
+    # -- tables ----------------------------------------------------------------------------------
     Format(
         "tidy-csv",
-        "pandas, R, spreadsheets: one long table, one row per thing and frame",
+        "pandas, R, spreadsheets: a row a thing and frame",
         ("object", "box", "point", "keypoints"),
         "tidy:write_csv",
         ".csv",
     ),
-    # -- tables, points and skeletons ------------------------------------------------------------
     Format(
         "tidy-parquet",
-        "pandas, polars, DuckDB: the same table, typed",
+        "pandas, polars, DuckDB: the same, typed",
         ("object", "box", "point", "keypoints"),
         "tidy_parquet:write",
         ".parquet",
         "tables",
     ),
+    # -- points and skeletons --------------------------------------------------------------------
     Format(
         "coco-keypoints",
         "COCO tools, CVAT, FiftyOne: joints with track ids",
@@ -216,7 +217,7 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         "movement",
-        "the Python package movement: joints over time",
+        "movement (Python): joints over time",
         ("keypoints", "point"),
         "movement_netcdf:write_poses",
         ".nc",
@@ -224,7 +225,7 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         "movement-boxes",
-        "the Python package movement: boxes over time",
+        "movement (Python): boxes over time",
         ("object", "box"),
         "movement_netcdf:write_boxes",
         ".nc",
@@ -232,7 +233,7 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         "tapvid-npz",
-        "scripts made for TAP-Vid: points and occluded, without pictures",
+        "scripts made for TAP-Vid; without pictures",
         ("point",),
         "tapvid:write",
         ".npz",
@@ -240,21 +241,21 @@ FORMATS: tuple[Format, ...] = (
     # -- compositing -----------------------------------------------------------------------------
     Format(
         "after-effects",
-        "After Effects: keyframes to paste, a text file for each thing",
+        "After Effects: keyframes to paste, a file a thing",
         ("object", "box", "point", "keypoints"),
         "after_effects:write",
         "",
     ),
     Format(
         "after-effects-stabilize",
-        "After Effects: keyframes for the video's layer that hold a thing in place",
+        "After Effects: keyframes that hold a thing still",
         ("object", "box", "point", "keypoints"),
         "after_effects:write_stabilized",
         "",
     ),
     Format(
         "after-effects-jsx",
-        "After Effects: a script that makes a null for each thing",
+        "After Effects: a script, a null for each thing",
         ("object", "box", "point", "keypoints"),
         "after_effects:write_script",
         ".jsx",
@@ -268,14 +269,14 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         "nuke-cornerpin",
-        "Nuke: a CornerPin2D for each box, or for four points",
+        "Nuke: a CornerPin2D per box, or for four points",
         ("box", "point"),
         "nuke:write_corner_pins",
         ".nk",
     ),
     Format(
         "blender",
-        "Blender: a script that puts tracks into a movie clip",
+        "Blender: a script, tracks for a movie clip",
         ("object", "box", "point", "keypoints"),
         "blender:write",
         ".py",
@@ -283,35 +284,35 @@ FORMATS: tuple[Format, ...] = (
     # -- mattes ----------------------------------------------------------------------------------
     Format(
         "matte-png",
-        "any compositor: grey pictures of 8 bits with soft edges, a folder for each object",
+        "any compositor: grey pictures with soft edges",
         ("object",),
         "runs.mattes:write_matte_pngs",
         "",
     ),
     Format(
         "matte-prores",
-        "editors and compositors: a ProRes 4444 video with transparency for each object",
+        "editors: ProRes 4444 with transparency",
         ("object",),
         "runs.mattes:write_matte_movs",
         "",
     ),
     Format(
         "cutout-png",
-        "any program: each object cut out of the frames, as PNG with transparency",
+        "any program: objects cut out, as PNG with alpha",
         ("object",),
         "runs.mattes:write_cutout_pngs",
         "",
     ),
     Format(
         "cutout-prores",
-        "editors: each object cut out of the video, as ProRes 4444 with transparency",
+        "editors: objects cut out, ProRes 4444",
         ("object",),
         "runs.mattes:write_cutout_movs",
         "",
     ),
     Format(
         "cryptomatte",
-        "Nuke, Fusion, After Effects, Blender: object mattes in OpenEXR files",
+        "Nuke, Fusion, Blender: mattes in OpenEXR files",
         ("object",),
         "runs.mattes:write_cryptomatte",
         "",
@@ -320,20 +321,78 @@ FORMATS: tuple[Format, ...] = (
     # -- shots -----------------------------------------------------------------------------------
     Format(
         "edl",
-        "editors: the shots between the cuts that were found, as CMX 3600",
+        "editors: the shots between cuts, as CMX 3600",
         ("object", "box", "point", "keypoints"),
         "shots:write_edl",
         ".edl",
     ),
     Format(
         "fcpxml",
-        "Final Cut Pro, DaVinci Resolve: the shots between the cuts that were found",
+        "Final Cut Pro, DaVinci Resolve: the same shots",
         ("object", "box", "point", "keypoints"),
         "shots:write_fcpxml",
         ".fcpxml",
     ),
 )
 """All of them, in the order of the docs."""
+
+GROUPS = {
+    "davis": "Masks and boxes",
+    "tidy-csv": "Tables",
+    "coco-keypoints": "Points and skeletons",
+    "after-effects": "Compositing",
+    "matte-png": "Mattes and cut-outs",
+    "edl": "Shots",
+}
+"""What formats are listed under, by the first of each group."""
+
+READABLE: dict[str, dict[str, str]] = {
+    "Masks": {
+        "DAVIS, YouTube-VOS, MOSE": "a folder with Annotations/, meta.json",
+        "mask pictures": "PNG, TIFF, ...: one, or a folder of them",
+        "MOTS": "text",
+    },
+    "Annotation tools": {
+        "COCO, YouTube-VIS": "JSON: masks, boxes, skeletons",
+        "CVAT": "XML for video or images 1.1, unpacked: all kinds",
+        "LabelMe": "JSON, a file or a folder: all kinds",
+        "Label Studio": "JSON: boxes in videos",
+        "VIA": "CSV, JSON, a project: boxes, outlines, points",
+        "MOT": "CSV: boxes",
+    },
+    "Skeletons": {
+        "DeepLabCut": "CollectedData_*.csv, .h5, or its folder",
+        "SLEAP": ".slp: what people labelled",
+    },
+    "Our own": {
+        "tables": "CSV with id, frame, x, y (width, height)",
+        "JSON": "outlines, skeletons",
+        "a folder of `import`": "marks.json and what it names",
+    },
+}
+"""What marks are read from, for people: `mark_files.READERS` are the readers."""
+
+
+def listed_formats() -> str:
+    """The formats that are written, a line each, by group: name, kinds and what reads them."""
+    lines: list[str] = []
+    for one in FORMATS:
+        if one.name in GROUPS:
+            lines += ["", f"{GROUPS[one.name]}:"]
+        letters = "".join(_LETTERS[kind] if kind in one.kinds else "." for kind in _LETTERS)
+        lines.append(f"  {one.name:<23} {letters} {one.tool}")
+    return "\n".join(lines[1:])
+
+
+def listed_readers() -> str:
+    """What marks are read from, a line each, by group."""
+    return "\n\n".join(
+        "\n".join([f"{group}:", *(f"  {name:<25} {what}" for name, what in readers.items())])
+        for group, readers in READABLE.items()
+    )
+
+
+_LETTERS: dict[Kind, str] = {"object": "m", "box": "b", "point": "p", "keypoints": "k"}
 
 
 def format_named(name: str) -> Format:

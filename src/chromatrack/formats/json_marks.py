@@ -17,10 +17,10 @@ from chromatrack.formats.coco_tracks import (
     category_colors,
     category_names,
     draw_category,
-    given_name,
     has_joints,
     has_marked_joints,
     instance_ids,
+    label_category,
 )
 from chromatrack.formats.file_marks import FileMarks, GivenFile, painted
 from chromatrack.formats.json_fields import JsonValue, load_json_object
@@ -205,7 +205,7 @@ def _coco_boxes(
                 f"{item.place}.bbox: expected a width and height above 0, got "
                 f"{shown(item['bbox'].value)}; correct it"
             )
-        source.call("box", number, given_name(item, names, "box"))
+        label_category(item, names, "box", number, source)
         draw_category(item, colors, "box", number, source)
         yield BoxMark(number, image.frame, left, top, width, height)
 

@@ -27,7 +27,7 @@ from chromatrack.formats.coco_tracks import (
     has_marked_joints,
     instance_ids,
 )
-from chromatrack.formats.csv_tables import TrackData
+from chromatrack.formats.csv_tables import Looks, TrackData
 from chromatrack.formats.json_fields import JsonValue, load_json_object
 from chromatrack.formats.marked_source import MarkedSource
 from chromatrack.formats.masks import frame_file
@@ -127,23 +127,31 @@ class KeypointWriter(WholeFile):
         self,
         path: str | PathLike[str],
         skeleton: Skeleton,
-        names: Mapping[int, str] | None = None,
+        looks: Looks | None = None,
         *,
+        ids: Iterable[int] = (),
         size: tuple[int, int] | None = None,
     ) -> None:
         """Open the file and write the skeleton. Raises OutputError if it cannot be.
 
-        names: what instances are called, by id, where they have a name. size: (height, width) of
-        the pictures; with it the file says it, and annotations have the `bbox` and `area` of the
+        looks: what instances are called and what they are, by id, where that was said. ids: all
+        there may be, whose categories are written; none: ours comes first. size: (height, width)
+        of the pictures; with it the file says it, and annotations have the `bbox` and `area` of the
         box around their joints, as other readers of COCO ask for.
         """
         super().__init__(path)
-        self._names, self._size = names or {}, size
+        self._looks, self._size = looks or Looks({}, {}, {}), size
         self._joints = len(skeleton.names)
         self._images: list[str] = []
         self._annotations = 0
-        category = {"id": 1, "name": OUR_CATEGORY, **_coco_joint_names(skeleton)}
-        self.text(f'{{"categories": [{_json(category)}],\n"annotations": [')
+        said = self._looks.categories
+        wanted = [said.get(n, OUR_CATEGORY) for n in ids] or [OUR_CATEGORY, *said.values()]
+        self._categories = list(dict.fromkeys(wanted))
+        categories = [
+            {"id": n, "name": name, **_coco_joint_names(skeleton)}
+            for n, name in enumerate(self._categories, start=1)
+        ]
+        self.text(f'{{"categories": {_json(categories)},\n"annotations": [')
 
     def write(
         self, index: int, pts_seconds: float, keypoints: Mapping[int, TrackedKeypoints]
@@ -167,8 +175,10 @@ class KeypointWriter(WholeFile):
                 )
             start = ",\n" if self._annotations else "\n"
             self._annotations += 1
-            head = {"id": self._annotations, "image_id": index, "category_id": 1}
-            named = {"name": self._names[number]} if number in self._names else {}
+            head = {"id": self._annotations, "image_id": index}
+            category = self._looks.categories.get(number, OUR_CATEGORY)
+            head["category_id"] = self._categories.index(category) + 1
+            named = {"name": self._looks.names[number]} if number in self._looks.names else {}
             row = {**head, "track_id": number, **named, **_coco_joints(instance)}
             if self._size is not None:
                 row |= _coco_box(instance.joints)
@@ -279,9 +289,9 @@ def _read_coco(
     if source is not None:
         colors = category_colors(data)
         for item, number in zip(annotations, ids, strict=True):
-            category = categories[item["category_id"].whole()].value.get("name")
-            name = item.value.get("name") or (category if category != OUR_CATEGORY else None)
-            source.call("keypoints", number, str(name or ""))
+            said = str(categories[item["category_id"].whole()].value.get("name") or "")
+            said, name = "" if said == OUR_CATEGORY else said, str(item.value.get("name") or "")
+            source.label("keypoints", number, said, name=name)
             draw_category(item, colors, "keypoints", number, source)
     joints = len(skeleton.names)
     return skeleton, [
@@ -404,8 +414,9 @@ def _short_mark(item: JsonValue, skeleton: Skeleton, source: MarkedSource | None
     number, frame, given = item["id"].whole(), item["frame"].whole(), item["joints"]
     if source is not None:
         frame = source.frame(frame, item["frame"].place)
-    if source is not None and item.get("name"):
-        source.call("keypoints", number, str(item["name"].value))
+    if source is not None:
+        name, category = (str(item.value.get(key) or "") for key in ("name", "category"))
+        source.label("keypoints", number, category, name=name)
     if source is not None and (color := item.get("color")):
         source.draw("keypoints", number, color.value, color.place)
     if not given.fields():

@@ -23,6 +23,7 @@ from chromatrack.formats.written_things import (
     category_colors,
     category_of,
     frame_shift,
+    own_name,
 )
 from chromatrack.json_text import json_text
 
@@ -35,7 +36,10 @@ TRACK = "track_"
 
 
 def write_label_studio(tracked: TrackedVideo, path: Path, options: ExportOptions) -> list[str]:
-    """Write one task with a prediction: a region per box, its label the name."""
+    """Write one task with a prediction: a region per box, its label the category.
+
+    A name that is another text is the region's note (`meta.text`).
+    """
     tracks, notes = box_tracks(tracked, "label-studio")
     shift = frame_shift(tracked, options, first=1)
     count = int(tracked.frames[-1]) + shift
@@ -80,6 +84,7 @@ def _region(tracked: TrackedVideo, track: BoxTrack, shift: int, count: int) -> d
         sequence.append({**when, **place, **size, "time": round(number / tracked.fps, 6)})
     value = {"framesCount": count, "duration": count / tracked.fps, "sequence": sequence}
     label = category_of(tracked, (track.kind, track.id))
+    name = own_name(tracked, (track.kind, track.id))
     scores = track.confidence[track.visible]
     return {
         "id": f"{TRACK}{track.number}",
@@ -90,4 +95,5 @@ def _region(tracked: TrackedVideo, track: BoxTrack, shift: int, count: int) -> d
         "original_height": height,
         "value": {**value, "labels": [label]},
         "score": round(float(scores.mean()), 4),
+        **({"meta": {"text": [name]}} if name else {}),
     }

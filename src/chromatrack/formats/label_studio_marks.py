@@ -50,9 +50,18 @@ def read_label_studio(given: GivenFile, source: MarkedSource) -> FileMarks:
         boxes += _boxes(region, number, source)
         labels = region["value"].get("labels")
         name = str(labels.items()[0].value) if labels and labels.items() else ""
-        source.call("box", number, "" if name in UNNAMED.values() else name)
+        label = "" if name in UNNAMED.values() else name
+        source.label("box", number, label, name=_note(region))
         source.draw_first(name, "box", number, colors.get(name))
     return FileMarks(boxes=boxes)
+
+
+def _note(region: JsonValue) -> str:
+    """The note beside a region that we wrote, which is a name; those of people may be anything."""
+    meta = region.value.get("meta")
+    texts = meta.get("text") if isinstance(meta, dict) else None
+    ours = str(region.value.get("id")).startswith(TRACK)
+    return str(texts[0]) if ours and isinstance(texts, list) and texts else ""
 
 
 def _tasks(given: GivenFile) -> list[JsonValue]:

@@ -38,8 +38,12 @@ class LabelThing(NamedTuple):
     track: int | None = None
 
 
-def label_things(given: Sequence[Labelled]) -> list[LabelThing]:
+def label_things(
+    given: Sequence[Labelled], *, how: str = "give each thing one group_id on all pictures"
+) -> list[LabelThing]:
     """The thing that each shape is of.
+
+    how: what to do where that cannot be told.
 
     Raises:
         InputError: it cannot be told: several shapes of a label without a group on one picture, and
@@ -54,7 +58,7 @@ def label_things(given: Sequence[Labelled]) -> list[LabelThing]:
         if count > 1 and (other := next((p for n, p in alone if n == label and p != place), None)):
             raise InputError(
                 f"{place}: {count} shapes labelled {label} without a group, and more in {other}: "
-                "which is which cannot be told; give each thing one group_id on all pictures"
+                f"which is which cannot be told; {how}"
             )
     seen, things = Counter[tuple[str, str]](), []
     for place, label, group, track in given:

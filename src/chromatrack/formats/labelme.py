@@ -138,9 +138,10 @@ def labelled_shapes(
     found = []
     for (content, frame, shape), thing in zip(every, things, strict=True):
         one = LabelledShape(content, shape, frame, ids[thing], scales[content.file])
-        name = one.label if not is_part else _text(shape, "description") or ""
-        if source is not None and name != str(one.number):
-            source.call(kind, one.number, name)
+        name = (_text(shape, "description") or "") if is_part or _track(shape) is not None else ""
+        label = "" if is_part or one.label == str(one.number) else one.label
+        if source is not None:
+            source.label(kind, one.number, label, name=name)
         found.append(one)
     if source is not None:
         say_instances(ids, source, kind)

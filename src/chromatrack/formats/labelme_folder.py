@@ -1,9 +1,10 @@
 """Everything tracked as LabelMe's files: one JSON per frame, named as the picture it is of.
 
 Objects are masks, boxes rectangles, points points; joints are points with one `group_id` per
-skeleton, labelled with the joint and described by its name. `track_id` is ours: LabelMe keeps it,
-and `labelme.read_labelme` takes it for the id. A point is counted from the centre of the top-left
-pixel, as LabelMe paints.
+skeleton, labelled with the joint and described by its name. A label is the category, if there is
+one, and then the name, if it is another text, the description. `track_id` is ours: LabelMe keeps
+it, and `labelme.read_labelme` takes it for the id. A point is counted from the centre of the
+top-left pixel, as LabelMe paints.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from PIL import Image
 from chromatrack.atomic import replace_file
 from chromatrack.formats.exchange import ExportOptions
 from chromatrack.formats.tracked_video import TrackedVideo, mask_boxes
-from chromatrack.formats.written_things import frame_shift
+from chromatrack.formats.written_things import frame_shift, own_name
 from chromatrack.json_text import json_text
 from chromatrack.structures import Kind
 
@@ -88,9 +89,11 @@ def _shape(
     shape_type: str,
     points: Sequence[Sequence[float]],
 ) -> Plain:
-    label = tracked.names.get((kind, number)) or str(number)
+    thing = kind, number
+    label = tracked.categories.get(thing) or tracked.names.get(thing) or str(number)
+    name = own_name(tracked, thing) if thing in tracked.categories else ""
     rounded = [[round(value, 3) for value in point] for point in points]
-    head = {"label": label, "points": rounded, "group_id": None, "description": ""}
+    head = {"label": label, "points": rounded, "group_id": None, "description": name}
     return {**head, "shape_type": shape_type, "flags": {}, "mask": None, "track_id": number}
 
 

@@ -124,6 +124,13 @@ def _is_label_studio(given: GivenFile) -> bool:
     )
 
 
+def _is_via_json(given: GivenFile) -> bool:
+    pictures = given.json.get("_via_img_metadata", given.json) if given.has() else None
+    return isinstance(pictures, dict) and any(
+        isinstance(one, dict) and {"filename", "regions"} <= one.keys() for one in pictures.values()
+    )
+
+
 def _columns(given: GivenFile) -> set[str]:
     first = given.lines[0] if given.lines else ""
     return {cell.strip().strip('"').lower() for cell in re.split("[,;\t]", first)}
@@ -221,6 +228,7 @@ READERS: tuple[MarkReader, ...] = (
         lambda given: "region_shape_attributes" in _columns(given),
         "via_marks:read_via",
     ),
+    MarkReader("VIA JSON", _is_via_json, "via_marks:read_via"),
     MarkReader(
         "a table of boxes",
         lambda given: {"id", "frame", "x", "y", "width", "height"} <= _columns(given),

@@ -72,8 +72,8 @@ class MarkedSource:
     pictures: paths of its pictures in order of frames, or None for a video file, where a number in
     a name can only be the index. numbers: what a number in a name means. video_name: the user's
     choice among the videos of a file of several. start: the frame of marks that say none.
-    notes: what was understood, passed over and scaled. names, colors: of the marked things, where
-    they have one.
+    notes: what was understood, passed over and scaled. names, categories, colors: of the marked
+    things, where they have one.
     """
 
     video: str
@@ -86,6 +86,7 @@ class MarkedSource:
     notes: list[Note] = field(default_factory=list)
     names: dict[tuple[Kind, int], str] = field(default_factory=dict)
     colors: dict[tuple[Kind, int], Color] = field(default_factory=dict)
+    categories: dict[tuple[Kind, int], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._pictures = PictureIndex(self.pictures or ())
@@ -99,8 +100,21 @@ class MarkedSource:
 
     def call(self, kind: Kind, number: int, name: str) -> None:
         """Keep the name of a thing; an empty one is none, and halves of letters become "?"."""
-        if text := name.encode("utf-8", "replace").decode("utf-8").strip():
+        if text := _whole_text(name):
             self.names[kind, number] = text
+
+    def classify(self, kind: Kind, number: int, category: str) -> None:
+        """Keep what a thing is, such as cow; as `call`."""
+        if text := _whole_text(category):
+            self.categories[kind, number] = text
+
+    def label(self, kind: Kind, number: int, label: str, *, name: str = "") -> None:
+        """Keep the one label that a file has for a thing: its category, and its name without one.
+
+        name: what it is called besides.
+        """
+        self.call(kind, number, name or label)
+        self.classify(kind, number, label)
 
     def draw(self, kind: Kind, number: int, color: object, place: str) -> None:
         """Keep the colour of a thing as a file has it; nothing (None, "") is none.
@@ -386,6 +400,10 @@ class MarkedSource:
 
 
 _CHOICE = "say which with --numbers names or --numbers index"
+
+
+def _whole_text(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8").strip()
 
 
 def _known(reading: _Reading, frame: int | None, unknown: Callable[[NamedPicture], str]) -> int:

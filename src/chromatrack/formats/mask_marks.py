@@ -34,7 +34,7 @@ def read_mask_file(
         return read_mask_folder(path, source=source)
     place = f"'{path}'"
     fits = None if source is None else source.mask_size_check(place)
-    pages = read_mask_pages(path, fits=fits)
+    pages = read_mask_pages(path, fits=fits, source=source)
     if source is None:
         return {start: pages[0]} if len(pages) == 1 else dict(enumerate(pages))
     if len(pages) == 1:
@@ -68,8 +68,8 @@ def read_davis(given: GivenFile, source: MarkedSource) -> FileMarks:
         )
     named = {folder: {folder.relative_to(given.path).as_posix()} for folder in folders}
     folder = source.video_among(named, f"'{given.path}'")
-    for number, category in _categories(given.path, folder.name).items():
-        source.call("object", number, "" if category == UNNAMED["object"] else category)
+    for number, (category, name) in _categories(given.path, folder.name).items():
+        source.label("object", number, "" if category == UNNAMED["object"] else category, name=name)
     return FileMarks(masks=read_mask_folder(folder, source=source))
 
 
@@ -85,17 +85,17 @@ def _video_folders(path: Path) -> list[Path]:
     return [folder for folder in every if folder.is_dir() and any(folder.glob("*.png"))]
 
 
-def _categories(path: Path, video: str) -> dict[int, str]:
-    """{id: category} of a video, as far as meta.json says it."""
+def _categories(path: Path, video: str) -> dict[int, tuple[str, str]]:
+    """{id: category and name} of a video, as far as meta.json says it."""
     files = sorted(path.glob(f"{Path(META).stem}*.json"))
-    found: dict[int, str] = {}
+    found: dict[int, tuple[str, str]] = {}
     for file in files:
         data = JsonValue(load_json_object(file, what="meta.json of YouTube-VOS"), str(file))
         ours = data["videos"].fields().get(video)
         objects = ours.get("objects") if isinstance(ours, dict) else None
         for number, said in objects.items() if isinstance(objects, dict) else ():
             if number.isdecimal() and isinstance(said, dict) and said.get("category"):
-                found[int(number)] = str(said["category"])
+                found[int(number)] = str(said["category"]), str(said.get("name") or "")
     return found
 
 

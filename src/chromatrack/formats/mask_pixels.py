@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from chromatrack.formats.soft_edges import (
     mapped,
     packed_values,
 )
+from chromatrack.structures import Color
 from chromatrack.video.picture_files import full_pages, opened_picture
 
 MAX_COLORS = 256
@@ -43,12 +44,14 @@ class MaskPage:
     """One picture of a mask file.
 
     values: `(H, W)` int32 ids, or packed 0xRRGGBB colours. is_color: which of the two. shades: how
-    many values were joined to others because edges are smooth.
+    many values were joined to others because edges are smooth. palette: the colours of ids, of a
+    picture whose palette says them.
     """
 
     values: np.ndarray
     is_color: bool
     shades: int = 0
+    palette: Mapping[int, Color] = field(default_factory=dict)
 
 
 def read_pages(path: Path, *, fits: SizeCheck | None = None) -> list[MaskPage]:
@@ -139,12 +142,12 @@ def _palette_page(picture: _Picture, path: Path) -> MaskPage:
     """
     image = picture.image
     if len(distinct_values(np.asarray(image))) < 4 or IDS_KEY in image.info:
-        return MaskPage(np.asarray(image).astype(np.int32), False)
+        return _indexed_page(image)
     seen, _ = _opaque(np.asarray(image.convert("RGBA" if "transparency" in image.info else "RGB")))
     smooth = join_shades(seen, full_scale=255)
     indices = np.asarray(image)
     if smooth is None or not _are_mixtures(seen, smooth.pixels):
-        return MaskPage(indices.astype(np.int32), False)
+        return _indexed_page(image)
     places = {i: int((indices == i).argmax()) for i in reversed(distinct_values(indices).tolist())}
     ids = {tuple(seen.reshape(-1, 3)[place].tolist()): i for i, place in places.items()}
     if ids.get((0, 0, 0)) != 0:
@@ -156,6 +159,14 @@ def _palette_page(picture: _Picture, path: Path) -> MaskPage:
     kept = distinct_values(packed)
     numbers = [ids[(c >> 16, c >> 8 & 255, c & 255)] for c in kept.tolist()]
     return MaskPage(mapped(packed, kept, np.array(numbers, np.int32)), False, shades)
+
+
+def _indexed_page(image: Image.Image) -> MaskPage:
+    """Indices as ids, and the colours that the palette gives them."""
+    indices = np.asarray(image).astype(np.int32)
+    palette = np.array(image.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3).tolist()
+    ids = [number for number in distinct_values(indices).tolist() if number < len(palette)]
+    return MaskPage(indices, False, palette={n: tuple(palette[n]) for n in ids})
 
 
 def _are_mixtures(seen: np.ndarray, flat: np.ndarray) -> bool:

@@ -67,7 +67,7 @@ def read_mask(path: str | PathLike[str], *, fits: SizeCheck | None = None) -> np
     warning, and so is what a lossy format smears around one object.
 
     Args:
-        fits: refuses a size, before pixels are decoded; see `MarkedSource.check_mask_size`.
+        fits: refuses a size, before pixels are decoded; see `MarkedSource.mask_size_check`.
 
     Raises:
         InputError: no such file, not an image, several pictures, ids in a lossy format, more than
@@ -82,11 +82,17 @@ def read_mask(path: str | PathLike[str], *, fits: SizeCheck | None = None) -> np
 
 
 def read_mask_pages(
-    path: str | PathLike[str], *, fits: SizeCheck | None = None
+    path: str | PathLike[str],
+    *,
+    fits: SizeCheck | None = None,
+    source: MarkedSource | None = None,
 ) -> list[np.ndarray]:
     """Read all pictures of a TIFF, an animated PNG, WebP or GIF, or the one of another image.
 
     Each as by `read_mask`, all of one size; a colour has the same id in all of them.
+
+    Args:
+        fits: as in `read_mask`. source: keeps the colours of palettes.
 
     Raises:
         InputError: as `read_mask`, or pictures of different sizes.
@@ -99,7 +105,25 @@ def read_mask_pages(
                 f"'{path}': its masks must have one size, but picture 0 is {sizes[0]} and picture "
                 f"{number} is {size}"
             )
+    if source is not None:
+        keep_palettes(pages, source)
     return _page_ids(Path(path), pages)
+
+
+def keep_palettes(pages: Iterable[MaskPage], source: MarkedSource) -> None:
+    """Keep the colours of palettes for objects, where somebody chose them.
+
+    Those of DAVIS are everybody's, and shades of grey are numbers, not colours. An object has that
+    of the first picture with it.
+    """
+    for page in pages:
+        drawn = {number: color for number, color in page.palette.items() if number}
+        if all(len(set(color)) == 1 for color in drawn.values()):
+            continue
+        for number, color in drawn.items():
+            is_usual = number < 256 and tuple(DAVIS_PALETTE[number].tolist()) == color
+            if any(color) and not is_usual:  # black is the ground
+                source.colors.setdefault(("object", number), color)
 
 
 def frame_file(index: int) -> str:
@@ -136,6 +160,7 @@ def read_mask_folder(
     masks = dict(zip(raw, _page_ids(folder, list(raw.values())), strict=True))
     if source is None:
         return masks
+    keep_palettes(raw.values(), source)
     return {index: source.fit_mask(mask, f"'{files[index]}'") for index, mask in masks.items()}
 
 

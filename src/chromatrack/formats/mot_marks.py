@@ -58,7 +58,7 @@ def read_mot(given: GivenFile, source: MarkedSource) -> FileMarks:
             )
         boxes[mark.id, mark.frame] = mark
         if len(values) == _TRUTH:
-            source.call("box", mark.id, CLASSES.get(int(values[7]), ""))
+            source.label("box", mark.id, CLASSES.get(int(values[7]), ""))
     if passed:
         source.say(f"'{given.path}': passed over {passed} rows that are marked not to count")
     return FileMarks(boxes=list(boxes.values()))

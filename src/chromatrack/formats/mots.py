@@ -16,7 +16,7 @@ from chromatrack.formats.exchange import ExportOptions
 from chromatrack.formats.picture_names import listed
 from chromatrack.formats.run_lengths import coco_runs
 from chromatrack.formats.tracked_video import TrackedVideo
-from chromatrack.formats.written_things import frame_shift
+from chromatrack.formats.written_things import UNNAMED, category_of, frame_shift
 
 CAR, PEDESTRIAN = 1, 2
 PER_CLASS = 1000
@@ -24,7 +24,7 @@ PER_CLASS = 1000
 
 
 def write_mots(tracked: TrackedVideo, path: Path, options: ExportOptions) -> list[str]:
-    """Write all masks; objects named car are cars, all others pedestrians.
+    """Write all masks; objects of the category, or else name, car are cars, others pedestrians.
 
     Raises:
         InputError: an id that leaves the class's range.
@@ -45,13 +45,12 @@ def write_mots(tracked: TrackedVideo, path: Path, options: ExportOptions) -> lis
                     runs, kind = coco_runs(mask == number)["counts"], classes[number]
                     own = kind * PER_CLASS + number
                     file.text(f"{frame + shift} {own} {kind} {height} {width} {runs}\n")
-    named = [name for number in ids if (name := tracked.names.get(("object", number)))]
-    if others := sorted({name for name in named if name.lower() not in ("car", "pedestrian")}):
+    named = {category_of(tracked, ("object", number)) for number in ids} - {UNNAMED["object"]}
+    if others := sorted(name for name in named if name.lower() not in ("car", "pedestrian")):
         told = listed(others)
         return [f"mots: knows cars and pedestrians alone; written as pedestrians: {told}"]
     return []
 
 
 def _class_of(tracked: TrackedVideo, number: int) -> int:
-    name = tracked.names.get(("object", number), "")
-    return CAR if name.lower() == "car" else PEDESTRIAN
+    return CAR if category_of(tracked, ("object", number)).lower() == "car" else PEDESTRIAN

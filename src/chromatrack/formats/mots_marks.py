@@ -97,7 +97,7 @@ def _ids(rows: list[_Row], source: MarkedSource, place: str) -> dict[int, int]:
         more = f" ({len(renumbered) - 1} more are renumbered, too)" if renumbered[1:] else ""
         source.say(f"{place}: track {renumbered[0]} is object {ids[renumbered[0]]}{more}")
     for track, kind in kinds.items():
-        source.call("object", ids[track], _NAMES.get(kind, ""))
+        source.label("object", ids[track], _NAMES.get(kind, ""))
     return ids
 
 

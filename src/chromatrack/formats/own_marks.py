@@ -1,8 +1,8 @@
 """Marks of all kinds as a folder of our own files, which read back to the same marks.
 
 `points.csv`, `boxes.csv`, `masks/00000.png` and `keypoints.json` (the short form), each where there
-are such marks; `marks.json` says what the others have no place for: names and colours, where
-objects are declared lost, and the size of the pictures.
+are such marks; `marks.json` says what the others have no place for: names, colours and categories,
+where objects are declared lost, and the size of the pictures.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ from chromatrack.formats.marked_source import MarkedSource
 from chromatrack.formats.masks import frame_file, read_mask_folder, write_mask
 from chromatrack.formats.thing_colors import colors_from_plain, plain_colors
 from chromatrack.json_text import json_text
-from chromatrack.structures import Colors, KeypointMark, Kind, LostMark, Names, Skeleton
+from chromatrack.structures import Categories, Colors, KeypointMark, Kind, LostMark, Names, Skeleton
 
 LIST, POINTS, BOXES, JOINTS, MASKS = (
     *("marks.json", "points.csv", "boxes.csv", "keypoints.json", "masks"),
 )
 NO_COLORS: Colors = {}
+NO_CATEGORIES: Categories = {}
 
 OWN_NAMES = (LIST, POINTS, BOXES, JOINTS, MASKS)
 """Everything that may be in such a folder."""
@@ -57,12 +58,13 @@ def write_own_marks(
     size: tuple[int, int] | None,
     *,
     colors: Colors = NO_COLORS,
+    categories: Categories = NO_CATEGORIES,
 ) -> None:
     """Write marks into a folder.
 
     Args:
-        names, colors: of the marked things. size: (height, width) px of the pictures; None: not
-            known.
+        names, colors, categories: of the marked things. size: (height, width) px of the
+            pictures; None: not known.
 
     Raises:
         OutputError: it cannot be written.
@@ -75,15 +77,17 @@ def write_own_marks(
         "names": plain_names(names),
     }
     told["colors"] = plain_colors(colors)
+    told["categories"] = plain_names(categories)
+    said = names, colors, categories
     replace_file(folder / LIST, json_text(told, indent=1) + "\n")
     if marks.points:
         rows = ((m.id, m.frame, m.x, m.y) for m in marks.points)
-        replace_file(folder / POINTS, _table("point", rows, names, colors))
+        replace_file(folder / POINTS, _table("point", rows, *said))
     if marks.boxes:
         boxes = ((m.id, m.frame, m.x, m.y, m.width, m.height) for m in marks.boxes)
-        replace_file(folder / BOXES, _table("box", boxes, names, colors))
+        replace_file(folder / BOXES, _table("box", boxes, *said))
     if marks.keypoints and marks.skeleton is not None:
-        replace_file(folder / JOINTS, _joints(marks, marks.skeleton, names, colors))
+        replace_file(folder / JOINTS, _joints(marks, marks.skeleton, *said))
     for frame, mask in marks.masks.items():
         write_mask(folder / MASKS / frame_file(frame), mask)
 
@@ -104,6 +108,7 @@ def read_own_marks(given: GivenFile, source: MarkedSource) -> FileMarks:
     for (kind, number), name in told.names.items():
         source.call(kind, number, name)
     source.colors.update(told.colors)
+    source.categories.update(told.categories)
     points, boxes, joints = folder / POINTS, folder / BOXES, folder / JOINTS
     skeleton, poses = None, list[KeypointMark]()
     if joints.exists():
@@ -130,6 +135,7 @@ class _Told:
     lost: list[LostMark]
     names: Names
     colors: Colors
+    categories: Categories
 
 
 def _told(folder: Path) -> _Told:
@@ -146,30 +152,43 @@ def _told(folder: Path) -> _Told:
         names = names_from_plain(data["names"].fields())
         stated = data.get("colors")  # not in files of earlier versions
         colors = colors_from_plain(stated.fields()) if stated else {}
+        stated = data.get("categories")
+        categories = names_from_plain(stated.fields()) if stated else {}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
-            f"{data['names'].place}: expected names and colours by kind and id ({error})"
+            f"{data['names'].place}: expected names, colours, categories by kind and id ({error})"
         ) from error
-    return _Told((height, width) if given else None, lost, names, colors)
+    return _Told((height, width) if given else None, lost, names, colors, categories)
 
 
 def _table(
-    kind: Kind, rows: Iterable[tuple[int, *tuple[object, ...]]], names: Names, colors: Colors
+    kind: Kind,
+    rows: Iterable[tuple[int, *tuple[object, ...]]],
+    names: Names,
+    colors: Colors,
+    categories: Categories,
 ) -> str:
-    """Rows of id, frame and values; colours have a column where there are some."""
+    """Rows of id, frame and values; colours and categories have a column where there are some."""
+    more: dict[str, Names] = {
+        "color": {thing: hex_color(color) for thing, color in colors.items()},
+        "category": categories,
+    }
+    more = {column: said for column, said in more.items() if said}
     text = StringIO()
     table = csv.writer(text, lineterminator="\n")
     columns = POINT if kind == "point" else BOX
-    table.writerow(["id", "frame", *columns, "name", *(["color"] if colors else [])])
+    table.writerow(["id", "frame", *columns, "name", *more])
     for number, *values in rows:
         thing = kind, number
-        color = [hex_color(colors[thing]) if thing in colors else ""] if colors else []
-        cells = [number, *values, names.get(thing, ""), *color]
+        looks = [said.get(thing, "") for said in more.values()]
+        cells = [number, *values, names.get(thing, ""), *looks]
         table.writerow("" if cell is None else cell for cell in cells)
     return text.getvalue()
 
 
-def _joints(marks: FileMarks, skeleton: Skeleton, names: Names, colors: Colors) -> str:
+def _joints(
+    marks: FileMarks, skeleton: Skeleton, names: Names, colors: Colors, categories: Categories
+) -> str:
     edges = [[skeleton.names[a], skeleton.names[b]] for a, b in skeleton.edges]
     listed = []
     for pose in marks.keypoints:
@@ -177,6 +196,7 @@ def _joints(marks: FileMarks, skeleton: Skeleton, names: Names, colors: Colors) 
         mark: dict[str, object] = {"id": pose.id, "frame": pose.frame}
         mark |= {"name": names[thing]} if thing in names else {}
         mark |= {"color": hex_color(colors[thing])} if thing in colors else {}
+        mark |= {"category": categories[thing]} if thing in categories else {}
         listed.append(mark | {"joints": _placed(pose, skeleton)})
     told = {"skeleton": {"names": list(skeleton.names), "edges": edges}, "marks": listed}
     return json.dumps(told, ensure_ascii=False, indent=1, allow_nan=False) + "\n"

@@ -140,8 +140,8 @@ def _own_marks(data: JsonValue, source: MarkedSource | None) -> list[PolygonMark
         number, frame = object_id(item["id"].whole(), item["id"]), item["frame"].whole()
         if source is not None:
             frame = source.frame(frame, item["frame"].place)
-            if name := item.get("name", "category"):
-                source.call("object", number, str(name.value))
+            name, category = (str(item.value.get(key) or "") for key in ("name", "category"))
+            source.label("object", number, category, name=name)
             if color := item.get("color"):
                 source.draw("object", number, color.value, color.place)
         if ("polygon" in item) == ("polygons" in item):

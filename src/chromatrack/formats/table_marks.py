@@ -11,21 +11,23 @@ from chromatrack.structures import Kind
 
 
 def read_point_table(given: GivenFile, source: MarkedSource) -> FileMarks:
-    """Points, their names and colours."""
+    """Points, their names, categories and colours."""
     keep_looks(given.path, "point", source)
     return FileMarks(points=read_points(given.path, source=source))
 
 
 def read_box_table(given: GivenFile, source: MarkedSource) -> FileMarks:
-    """Boxes, their names and colours."""
+    """Boxes, their names, categories and colours."""
     keep_looks(given.path, "box", source)
     return FileMarks(boxes=read_boxes(given.path, source=source))
 
 
 def keep_looks(table: Path, kind: Kind, source: MarkedSource) -> None:
-    """Keep the names and colours of a table's things in the source. Raises InputError."""
+    """Keep what a table says of its things besides places in the source. Raises InputError."""
     looks = read_looks(table)
     for number, name in looks.names.items():
         source.call(kind, number, name)
     for number, color in looks.colors.items():
         source.colors[kind, number] = color
+    for number, category in looks.categories.items():
+        source.classify(kind, number, category)

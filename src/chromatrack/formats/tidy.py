@@ -16,6 +16,7 @@ Columns, the same in CSV and Parquet:
 | visible | whether it is seen |
 | confidence | in [0, 1], as the tracker says |
 | reliability | in [0, 1], chance that an object's mask is right |
+| category | what it is, such as cow; empty where that was not said |
 | color | such as #ff8000, empty where the user gave the thing none |
 
 Empty (null) where nothing is known, or the column says nothing of the kind. A point is counted from
@@ -39,7 +40,7 @@ from chromatrack.formats.written_things import Thing
 COLUMNS: dict[str, type] = {
     "frame": int, "time_s": float, "kind": str, "id": int, "name": str, "part": str,
     "x_px": float, "y_px": float, "width_px": float, "height_px": float, "area_px": int,
-    "visible": bool, "confidence": float, "reliability": float, "color": str,
+    "visible": bool, "confidence": float, "reliability": float, "category": str, "color": str,
 }  # fmt: skip
 """Every column and the type of its cells."""
 
@@ -85,8 +86,8 @@ def _objects(
         area = int(np.count_nonzero(mask == number))
         said = bool(row.present[n]), _number(row.confidence[n]), _number(row.reliability[n])
         name = tracked.names.get(("object", number))
-        color = _color(tracked, ("object", number))
-        yield (*head, "object", number, name, None, *place, area, *said, color)
+        looks = _looks(tracked, ("object", number))
+        yield (*head, "object", number, name, None, *place, area, *said, *looks)
 
 
 def _placed(
@@ -97,24 +98,25 @@ def _placed(
     thing: Thing = ("box" if kind == "box" else "point", number)
     name = tracked.names.get(thing)
     said = bool(data.visible[n]), _number(data.confidence[n]), None
-    return (*head, kind, number, name, None, *place, None, *said, _color(tracked, thing))
+    return (*head, kind, number, name, None, *place, None, *said, *_looks(tracked, thing))
 
 
 def _joints(
     tracked: TrackedVideo, head: tuple[int, float], number: int, data: TrackData, n: int
 ) -> Iterator[Row]:
     parts = tracked.skeleton.names if tracked.skeleton else ()
-    name, color = tracked.names.get(("keypoints", number)), _color(tracked, ("keypoints", number))
+    name, looks = tracked.names.get(("keypoints", number)), _looks(tracked, ("keypoints", number))
     for j, (x, y) in enumerate(data.values[n]):
         part = parts[j] if j < len(parts) else str(j)
         said = bool(data.visible[n][j]), _number(data.confidence[n][j]), None
         place = _number(x), _number(y), None, None, None
-        yield (*head, "joint", number, name, part, *place, *said, color)
+        yield (*head, "joint", number, name, part, *place, *said, *looks)
 
 
-def _color(tracked: TrackedVideo, thing: Thing) -> str | None:
+def _looks(tracked: TrackedVideo, thing: Thing) -> tuple[str | None, str | None]:
+    """The category and colour of a thing."""
     color = tracked.colors.get(thing)
-    return None if color is None else hex_color(color)
+    return tracked.categories.get(thing), None if color is None else hex_color(color)
 
 
 def _number(value: float) -> float | None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from chromatrack.formats.csv_tables import TrackData
-from chromatrack.structures import Colors, Kind, Names, Skeleton, Source
+from chromatrack.structures import Categories, Colors, Kind, Names, Skeleton, Source
 
 ALL_KINDS: tuple[Kind, ...] = ("object", "box", "point", "keypoints")
 
@@ -35,7 +35,7 @@ class TrackedVideo:
     they vary. objects: by id; their masks come from `mask(frame)`, (H, W) int32 ids. points, boxes,
     keypoints: TrackData by id, NaN where nothing is known; points are px from the centre of the
     top-left pixel, a box covers the pixel columns x .. x + width - 1. skeleton: of the keypoints.
-    names, colors: what things are called and drawn in, where the user said so.
+    names, categories, colors: what things are called, are and are drawn in, where that was said.
     cuts: (N,) bool, a cut lies just before the frame; empty: none are known. find_video: where the
     video is now, for writers that need its pictures; raises InputError where it is not found.
     """
@@ -52,6 +52,7 @@ class TrackedVideo:
     skeleton: Skeleton | None = None
     names: Names = field(default_factory=dict)
     colors: Colors = field(default_factory=dict)
+    categories: Categories = field(default_factory=dict)
     mask: Callable[[int], np.ndarray] = lambda frame: _no_mask(frame)
     cuts: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
     find_video: Callable[[], Source] = lambda: _no_video()

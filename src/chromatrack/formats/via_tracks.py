@@ -46,6 +46,8 @@ def write_via(tracked: TrackedVideo, path: Path, options: ExportOptions) -> list
                 said = {"track": str(track.number)}
                 if called := tracked.names.get((track.kind, track.id)):
                     said["name"] = called
+                if category := tracked.categories.get((track.kind, track.id)):
+                    said["category"] = category
                 if color := tracked.colors.get((track.kind, track.id)):
                     said["color"] = hex_color(color)
                 if np.isfinite(score := float(track.confidence[row])):

@@ -109,8 +109,14 @@ def frame_shift(tracked: TrackedVideo, options: ExportOptions, *, first: int = 0
 
 
 def category_of(tracked: TrackedVideo, thing: Thing) -> str:
-    """The category or label of a thing: its name, else what things of its kind are called."""
-    return tracked.names.get(thing) or UNNAMED[thing[0]]
+    """The category or label of a thing; without one its name, else what its kind is called."""
+    return tracked.categories.get(thing) or tracked.names.get(thing) or UNNAMED[thing[0]]
+
+
+def own_name(tracked: TrackedVideo, thing: Thing) -> str:
+    """The name of a thing, where its `category_of` does not say it already; else ""."""
+    name = tracked.names.get(thing, "")
+    return "" if name == category_of(tracked, thing) else name
 
 
 def category_colors(tracked: TrackedVideo, things: Iterable[Thing]) -> dict[str, Color]:

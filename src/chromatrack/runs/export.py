@@ -71,6 +71,7 @@ def tracked_video(result: Result, *, video: Source | None = None) -> TrackedVide
         skeleton=skeleton,
         names=result.names,
         colors=result.colors,
+        categories=result.categories,
         mask=result.mask,
         cuts=result.cuts,
         find_video=lambda: result.find_video(video),

@@ -18,7 +18,7 @@ from chromatrack.atomic import (
     starts_with,
 )
 from chromatrack.errors import InputError
-from chromatrack.formats.csv_tables import BOX, POINT, TableWriter, track_header
+from chromatrack.formats.csv_tables import BOX, POINT, Looks, TableWriter, track_header
 from chromatrack.formats.keypoints import KeypointWriter
 from chromatrack.formats.masks import frame_file, write_mask
 from chromatrack.formats.thing_colors import (
@@ -33,7 +33,7 @@ from chromatrack.runs.file_names import OUTPUTS, RESULT, TABLES, Output, is_run
 from chromatrack.runs.kept_exports import old_exports
 from chromatrack.runs.things_table import COLUMNS as THING_COLUMNS
 from chromatrack.runs.things_table import ThingsWriter
-from chromatrack.structures import Colors, Kind, Names, Skeleton, Source
+from chromatrack.structures import Categories, Colors, Kind, Names, Skeleton, Source
 from chromatrack.tracking.inference import TrackedFrame
 from chromatrack.video.display import SQUARE, Display
 from chromatrack.video.encoding import USUAL, Quality
@@ -92,6 +92,7 @@ class TrackFiles(contextlib.ExitStack):
         skeleton: Skeleton | None = None,
         names: Names | None = None,
         colors: Colors | None = None,
+        categories: Categories | None = None,
         outputs: Collection[Output] = OUTPUTS,
         write_masks: bool = True,
         style: OverlayStyle = PLAIN,
@@ -106,7 +107,8 @@ class TrackFiles(contextlib.ExitStack):
             video, fps: source of the overlay's sound; frames a second, None where not known.
             skeleton: of the keypoints, if any are tracked.
             names: what things are called; goes into tables and overlay.
-            colors: what they are drawn in, where not by number; goes into the overlay.
+            colors: what they are drawn in, where not by number; goes there, too.
+            categories: what they are; goes there, too.
             outputs: which of them are written.
             write_masks: False where they are written already.
             style: what the overlay shows besides.
@@ -115,7 +117,7 @@ class TrackFiles(contextlib.ExitStack):
         super().__init__()
         self.folder, self.layout, self.skeleton = folder, layout, skeleton
         self.names, self.style, self.outputs = names or {}, style, outputs
-        self.colors = colors or {}
+        self.colors, self.categories = colors or {}, categories or {}
         self._write_masks = write_masks and self.has_masks
         self._video, self._fps = video, fps
         self._display, self.quality = display, quality
@@ -188,6 +190,7 @@ class TrackFiles(contextlib.ExitStack):
             trails=self._trails,
             names=self.names,
             colors=self.colors,
+            categories=self.categories,
             joint_names=self.style.joint_names,
         )
         if self.style.reliability_panel is not None:
@@ -201,17 +204,18 @@ class TrackFiles(contextlib.ExitStack):
 
     def _open_tables(self) -> dict[str, AnyTable]:
         tables: dict[str, AnyTable] = {}
+        said = self.names, self.colors, self.categories
         for kind in sorted(self.kinds):
             path = self.folder / TABLES[kind]
             if kind == "thing":
-                table = ThingsWriter(path, self.layout, self.names)
+                table = ThingsWriter(path, self.layout, *said)
             elif kind == "keypoints":
                 assert self.skeleton is not None
-                table = KeypointWriter(path, self.skeleton, names_of(self.names, "keypoints"))
+                table = KeypointWriter(path, self.skeleton, Looks.of("keypoints", *said))
             elif kind == "point":
-                table = TableWriter(path, POINT, names_of(self.names, "point"))
+                table = TableWriter(path, POINT, Looks.of("point", *said))
             else:
-                table = TableWriter(path, BOX, names_of(self.names, "box"))
+                table = TableWriter(path, BOX, Looks.of("box", *said))
             tables[kind] = self.enter_context(table)
         return tables
 
@@ -223,6 +227,7 @@ def overlay_frame(
     trails: Trails | None = None,
     names: Names | None = None,
     colors: Colors | None = None,
+    categories: Categories | None = None,
     joint_names: bool = False,
 ) -> np.ndarray:
     """Everything tracked on a frame drawn over it: masks, then boxes, skeletons, points, names.
@@ -232,9 +237,10 @@ def overlay_frame(
         trails: where the points came from.
         names: what things are called, by kind and id.
         colors: what they are drawn in, where not by number.
+        categories: what they are; said behind the name, where it is another text.
         joint_names: write the name of each joint that is seen.
     """
-    names, colors = names or {}, colors or {}
+    names, colors = captions(names or {}, categories or {}), colors or {}
     rgb = overlay_masks(frame.rgb, frame.mask, colors=colors_of(colors, "object"))
     if frame.boxes:
         own = colors_of(colors, "box")
@@ -248,6 +254,15 @@ def overlay_frame(
         rgb = overlay_points(rgb, frame.points, trails=before, colors=own)
     labels = _labels(frame, names, colors) if names else []
     return overlay_labels(rgb, labels) if labels else rgb
+
+
+def captions(names: Names, categories: Categories) -> Names:
+    """What is written beside things: `Berta (cow)`, or the one of both that is known."""
+    found = {**categories, **names}
+    for thing, category in categories.items():
+        if found[thing] != category:
+            found[thing] = f"{found[thing]} ({category})"
+    return found
 
 
 def names_of(names: Names, kind: Kind) -> dict[int, str]:

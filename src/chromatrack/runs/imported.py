@@ -64,7 +64,12 @@ def import_file(
             raise InputError(f"'{file}': does not say how large its pictures are; add --video")
         source = MarkedSource(file.stem, size or (1, 1), numbers="index", video_name=video_name)
     found = reader.read(given, source)
-    marks = Marks(**vars(found), names=source.names, colors=source.colors)
+    marks = Marks(
+        **vars(found),
+        names=source.names,
+        colors=source.colors,
+        categories=source.categories,
+    )
     head = f"{file}: {reader.name}"
     if video is None:
         said = "no video given: frames are counted from 0, and not checked"
@@ -93,7 +98,12 @@ def write_imported(imported: Imported, output: Path, *, reads: Path) -> None:
     with Staging(output) as stage:
         source = imported.source
         write_own_marks(
-            stage.path, imported.marks, source.names, imported.size, colors=source.colors
+            stage.path,
+            imported.marks,
+            source.names,
+            imported.size,
+            colors=source.colors,
+            categories=source.categories,
         )
         stage.put_in_place(last=stage.path / LIST, removed=old)
 

@@ -178,6 +178,7 @@ class _LiveRun:
             trails=self.trails,
             names=self.marks.names,
             colors=self.marks.colors,
+            categories=self.marks.categories,
         )
         self.video.write(shown, pts_seconds=picture.seconds)
 

@@ -3,7 +3,7 @@
 Masks are `marks/00000.png`, named by frame; everything else stands in result.json, under "marks":
 `points` [id, frame, x, y], `boxes` [id, frame, x, y, width, height] (null where declared lost),
 `keypoints` [id, frame, joints] with [x, y], null (not marked) or "lost" per joint, `lost`
-[id, frame], `masks` the frames, the `skeleton`, and `names` and `colors` by kind and id.
+[id, frame], `masks` the frames, the `skeleton`, and `names`, `colors`, `categories` by kind and id.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ def plain_marks(marks: Marks) -> dict[str, Any]:
         else {"names": list(skeleton.names), "edges": [list(edge) for edge in skeleton.edges]},
         "names": plain_names(marks.names),
         "colors": plain_colors(marks.colors),
+        "categories": plain_names(marks.categories),
     }
 
 
@@ -57,6 +58,7 @@ def marks_from_plain(data: Mapping[str, Any], masks: Mapping[int, np.ndarray]) -
         _skeleton(data["skeleton"]),
         names_from_plain(data.get("names", {})),
         colors_from_plain(data.get("colors", {})),
+        names_from_plain(data.get("categories", {})),
     )
 
 

@@ -24,7 +24,7 @@ from chromatrack.formats.masks import frame_file, read_mask
 from chromatrack.formats.thing_colors import colors_from_plain
 from chromatrack.runs.file_names import OUTPUTS, Output
 from chromatrack.runs.staging import settle
-from chromatrack.structures import Colors, Kind, LabelName, Names, Source
+from chromatrack.structures import Categories, Colors, Kind, LabelName, Names, Source
 from chromatrack.tracking.reliability import read_places_row
 from chromatrack.video.source import VideoSource
 
@@ -87,7 +87,8 @@ class Result:
     and without gaps. objects: ids that have masks. points, boxes, keypoints: {id: TrackData}.
     complete, reason: False and why, where the run ended early. fps, deinterlaced: how it was read,
     as in `VideoSource`. load_mask: frame number -> (H, W) int32 ids. names: what things are called,
-    by kind and id, where they have a name; colors: what they are drawn in, where the user said so.
+    by kind and id, where they have a name; colors: what they are drawn in, categories: what they
+    are, where that was said.
     times_stated: False where the source states no times, as pictures do, and they were made up.
     outputs: what was written of masks, tracks and overlay. untold: ids of the kinds that were
     tracked, but whose tables were left out.
@@ -108,6 +109,7 @@ class Result:
     load_mask: Callable[[int], np.ndarray] = _no_mask
     names: Names = field(default_factory=dict)
     colors: Colors = field(default_factory=dict)
+    categories: Categories = field(default_factory=dict)
     times_stated: bool = True
     outputs: tuple[Output, ...] = OUTPUTS
     untold: Mapping[Kind, tuple[int, ...]] = field(default_factory=dict)
@@ -220,6 +222,7 @@ def read_result(folder: Source) -> Result:
         fps = None if rate is None else rate.number()
         video_path, names = str(video["path"].value), names_from_plain(data.get("names", {}))
         colors = colors_from_plain(data.get("colors", {}))
+        categories = names_from_plain(data.get("categories", {}))
         format_ = video.value.get("pixel_format")
         stated = video.value.get("states_times", format_ not in _PICTURE_MODES)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -256,6 +259,7 @@ def read_result(folder: Source) -> Result:
         load_mask=lambda index: read_mask(home / "masks" / frame_file(index)),
         names=names,
         colors=colors,
+        categories=categories,
         times_stated=bool(stated) or fps is not None,  # fps: as the user said
         outputs=outputs,
         untold=untold,

@@ -114,6 +114,7 @@ class Rewriting:
             skeleton=self.marks.skeleton,
             names=self.marks.names,
             colors=self.marks.colors,
+            categories=self.marks.categories,
             outputs=self.result.outputs,
             write_masks=False,
             style=_saved_style(self.data),

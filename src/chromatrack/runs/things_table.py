@@ -13,8 +13,16 @@ import numpy as np
 
 from chromatrack.atomic import WholeFile
 from chromatrack.errors import InputError
-from chromatrack.formats.csv_tables import csv_cell, table_rows
-from chromatrack.structures import Kind, Names, TrackedBox, TrackedKeypoints, TrackedPoint
+from chromatrack.formats.csv_tables import Looks, table_rows
+from chromatrack.structures import (
+    Categories,
+    Colors,
+    Kind,
+    Names,
+    TrackedBox,
+    TrackedKeypoints,
+    TrackedPoint,
+)
 
 if TYPE_CHECKING:  # reading results needs no torch
     from chromatrack.propagation.layout import Layout
@@ -22,9 +30,12 @@ if TYPE_CHECKING:  # reading results needs no torch
 
 COLUMNS = (
     "id", "kind", "frame", "pts_seconds", "present", "x", "y", "left", "top", "width", "height",
-    "area", "reliability", "name",
+    "area", "reliability", "name", "category", "color",
 )  # fmt: skip
-"""Of things.csv. x, y: centre, px; left .. height: what it covers, px; area: px."""
+"""Of things.csv; what stands behind the name is not in those of earlier versions.
+
+x, y: centre, px; left .. height: what it covers, px; area: px.
+"""
 
 Thing = tuple[Kind, int]
 
@@ -106,10 +117,19 @@ def _along(counts: np.ndarray, area: int, first: int) -> tuple[float, int, int]:
 class ThingsWriter(WholeFile):
     """Writes things.csv frame by frame; see `WholeFile` for how it ends."""
 
-    def __init__(self, path: str | PathLike[str], layout: Layout, names: Names) -> None:
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        layout: Layout,
+        names: Names,
+        colors: Colors | None = None,
+        categories: Categories | None = None,
+    ) -> None:
         """Open the table. Raises OutputError if it cannot be."""
         super().__init__(path)
-        self._things, self._names = things_of(layout), names
+        self._things = things_of(layout)
+        said = names, colors or {}, categories or {}
+        self._looks = {kind: Looks.of(kind, *said) for kind in get_args(Kind)}
         self.text(",".join(COLUMNS) + "\n")
 
     def write(self, frame: TrackedFrame) -> None:
@@ -129,7 +149,7 @@ class ThingsWriter(WholeFile):
                 str(int(extent is not None)),
                 *map(_cell, cells),
                 "" if trust is None else f"{_as_written(trust):.4f}",
-                csv_cell(self._names.get((kind, number), "")),
+                self._looks[kind].cells(number),
             ]
             self.text(",".join(row) + "\n")
 
@@ -193,7 +213,7 @@ class Tally:
         """
         tally, last = cls([], {}), None
         names: dict[Thing, str] = {}
-        for row in table_rows(path, COLUMNS):
+        for row in table_rows(path, COLUMNS[: COLUMNS.index("category")]):
             kind, index, trust = row.cells["kind"], row.whole("frame"), row.number("reliability")
             if kind not in get_args(Kind):
                 kinds = ", ".join(get_args(Kind))

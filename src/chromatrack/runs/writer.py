@@ -194,6 +194,7 @@ def track_to_folder(
         skeleton=marks.skeleton,
         names=marks.names,
         colors=marks.colors,
+        categories=marks.categories,
         outputs=head["outputs"],
         style=style,
         display=info.display,
@@ -257,7 +258,7 @@ def _head(tracker: Tracker, info: VideoInfo, marks: Marks) -> dict[str, Any]:
 
 
 def marked_things(marks: Marks) -> dict[str, Any]:
-    """The part of result.json's head that says what is marked: frames, ids, names and colours."""
+    """The part of result.json's head that says what is marked: frames, ids, names, colours, ..."""
     layout = marks.layout()
     return {
         "marked_frames": marks.frames(),
@@ -267,6 +268,7 @@ def marked_things(marks: Marks) -> dict[str, Any]:
         "keypoints": sorted(layout.joints()),
         "names": plain_names(marks.names),
         "colors": plain_colors(marks.colors),
+        "categories": plain_names(marks.categories),
     }
 
 

@@ -70,8 +70,11 @@ def add(
     joints: Sequence[str] | None = None,
     edges: Sequence[Sequence[int]] | None = None,
     number: int | None = None,
+    category: str | None = None,
 ) -> tuple[Document, str]:
     """With one thing more; its key comes too.
+
+    category: what it is, where marks of a run say so; kept with it, and in all that is written.
 
     Raises:
         InputError: no such kind, too many things, or joints that make no skeleton.
@@ -95,6 +98,7 @@ def add(
             "locked": False,
             "joints": None if skeleton is None else list(skeleton.names),
             "edges": None if skeleton is None else [list(edge) for edge in skeleton.edges],
+            **({"category": category} if category else {}),
         }
     )
     return new, key_of(kind, numbered)

@@ -66,7 +66,9 @@ def marks_of(document: Document, folder: Path, *, wanted: Wanted | None = None) 
     marked = Marks(masks, points, boxes, poses, lost, _skeleton(document))
     things = {("keypoints" if k == "joint" else k, i) for k, i, _ in marked.labels()}
     kept = {thing: name for thing, name in names.items() if thing in things}
-    return Marks(masks, points, boxes, poses, lost, marked.skeleton, kept)
+    said = {(one["kind"], one["id"]): one.get("category") for one in document["objects"]}
+    sorts = {thing: sort for thing, sort in said.items() if sort and thing in things}
+    return Marks(masks, points, boxes, poses, lost, marked.skeleton, kept, categories=sorts)
 
 
 def frames_of(document: Document) -> list[tuple[int, dict[str, Any]]]:

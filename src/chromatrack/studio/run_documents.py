@@ -50,6 +50,7 @@ def document_of_run(folder: Path) -> Document:
             number=number,
             color=object_hex(count) if given is None else hex_color(given),
             name=names.get((kind, number)),
+            category=marks.categories.get((kind, number)),
             joints=list(skeleton.names) if is_pose and skeleton else None,
             edges=[list(edge) for edge in skeleton.edges] if is_pose and skeleton else None,
         )

@@ -52,6 +52,7 @@ def boxes_as_masks(marks: Marks, video: Source) -> Marks:
         lost=[*marks.lost, *lost],
         names=_of_objects(marks.names),
         colors=_of_objects(marks.colors),
+        categories=_of_objects(marks.categories),
     )
 
 

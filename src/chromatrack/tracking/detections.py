@@ -12,7 +12,7 @@ from chromatrack.formats.exchange import need
 from chromatrack.formats.thing_colors import color_of
 from chromatrack.formats.tracked_video import mask_boxes
 from chromatrack.formats.written_things import UNNAMED
-from chromatrack.structures import Colors, Names
+from chromatrack.structures import Categories, Colors, Names
 from chromatrack.tracking.inference import TrackedFrame
 
 if TYPE_CHECKING:
@@ -28,18 +28,20 @@ def to_supervision(
     kind: Literal["object", "box"] = "object",
     names: Names | None = None,
     colors: Colors | None = None,
+    categories: Categories | None = None,
 ) -> Detections:
     """Objects or boxes of a frame that are seen, as detections of the package `supervision`.
 
     Args:
         kind: which of the two; objects have masks.
-        names: what things are called, by kind and id; each name is a class.
+        names: what things are called, by kind and id.
         colors: what they are drawn in, where not by number.
+        categories: what they are; each is a class, and each name of a thing without one.
 
     Returns:
         `xyxy` px from the corner of the first pixel, `tracker_id` our ids, `class_id` the number of
-        the name among the names, sorted, from 1 (0: without a name), `data["class_name"]` the name,
-        `data["color"]` such as "#ff8000";
+        the class among the classes, sorted, from 1 (0: without one), `data["class_name"]` the
+        class, `data["name"]` the name, "" without one, `data["color"]` such as "#ff8000";
         `mask` (n, H, W) bool of objects. Ids ascend; nothing is seen: n is 0.
 
     Raises:
@@ -48,7 +50,9 @@ def to_supervision(
     supervision: Any = need("supervision", "supervision", "to_supervision")
     rows = _objects(frame) if kind == "object" else _boxes(frame)
     called = {number: name for (of, number), name in (names or {}).items() if of == kind}
-    classes = {name: n for n, name in enumerate(sorted(set(called.values())), start=1)}
+    sorts = {number: said for (of, number), said in (categories or {}).items() if of == kind}
+    sorts = {**called, **sorts}
+    classes = {name: n for n, name in enumerate(sorted(set(sorts.values())), start=1)}
     ids = [number for number, _, _ in rows]
     height, width = frame.mask.shape
     masks = [frame.mask == number for number in ids]
@@ -56,10 +60,11 @@ def to_supervision(
         xyxy=np.array([box for _, box, _ in rows], dtype=np.float64).reshape(-1, 4),
         mask=np.array(masks, dtype=bool).reshape(-1, height, width) if kind == "object" else None,
         confidence=np.array([value for _, _, value in rows], dtype=np.float64),
-        class_id=np.array([classes.get(called.get(n, ""), 0) for n in ids], dtype=np.int64),
+        class_id=np.array([classes.get(sorts.get(n, ""), 0) for n in ids], dtype=np.int64),
         tracker_id=np.array(ids, dtype=np.int64),
         data={
-            "class_name": np.array([called.get(n, UNNAMED[kind]) for n in ids], dtype=str),
+            "class_name": np.array([sorts.get(n, UNNAMED[kind]) for n in ids], dtype=str),
+            "name": np.array([called.get(n, "") for n in ids], dtype=str),
             "color": np.array([hex_color(color_of(kind, n, colors or {})) for n in ids], dtype=str),
         },
     )

@@ -107,8 +107,10 @@ def marked_lines(marks: Marks, source: MarkedSource) -> list[str]:
     for (kind, number), marked in sorted(_things(marks).items()):
         name = marks.names.get((kind, number))
         called = f"{kind} {number}" + (f" '{name}'" if name else "")
-        if color := marks.colors.get((kind, number)):
-            called += f" ({hex_color(color)})"
+        color, category = marks.colors.get((kind, number)), marks.categories.get((kind, number))
+        said = [category] if category not in (None, name) else []
+        said += [hex_color(color)] if color else []
+        called += f" ({', '.join(said)})" if said else ""
         lines.append(f"{called}: {_on_frames(marked, source)}")
     if marks.skeleton is not None:
         lines.append(f"joints: {', '.join(marks.skeleton.names)}")

@@ -30,6 +30,7 @@ from chromatrack.propagation.point_labels import bumps
 from chromatrack.propagation.propagate import FrameMarks
 from chromatrack.structures import (
     BoxMark,
+    Categories,
     Colors,
     KeypointMark,
     Kind,
@@ -63,6 +64,7 @@ class MarkArguments(TypedDict, total=False):
     frames, in pixels of the source. lost: regions declared absent on a frame. skeleton: names and
     edges of the keypoints' joints. names: what things are called, by kind and id.
     colors: what they are drawn in, (red, green, blue) 0..255, by kind and id, where not by number.
+    categories: what they are, such as cow, by kind and id.
     """
 
     masks: Masks | None
@@ -73,6 +75,7 @@ class MarkArguments(TypedDict, total=False):
     skeleton: Skeleton | None
     names: Mapping[tuple[Kind, int], str]
     colors: Colors
+    categories: Categories
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,8 @@ class Marks:
 
     masks: frame -> `(H, W)` integer object ids, 0 = nothing said. lost: regions declared absent.
     skeleton: names and edges of the keypoints' joints, if there are any. names: what things are
-    called, colors: what they are drawn in, by kind and id, where the user said so.
+    called, colors: what they are drawn in, categories: what they are, by kind and id, where the
+    user said so.
     Points, boxes and joints without a position are declared lost on that frame.
     """
 
@@ -93,6 +97,7 @@ class Marks:
     skeleton: Skeleton | None = None
     names: Mapping[tuple[Kind, int], str] = field(default_factory=dict)
     colors: Colors = field(default_factory=dict)
+    categories: Categories = field(default_factory=dict)
 
     @classmethod
     def of(cls, *, start: int = 0, **given: Unpack[MarkArguments]) -> Marks:
@@ -270,6 +275,7 @@ class Marks:
             self.skeleton or new.skeleton,
             {**self.names, **new.names},
             {**self.colors, **new.colors},
+            {**self.categories, **new.categories},
         )
 
     def restricted_to(self, labels: Collection[LabelName]) -> Marks:
@@ -293,6 +299,7 @@ class Marks:
             self.skeleton,
             {thing: name for thing, name in self.names.items() if thing in things},
             {thing: color for thing, color in self.colors.items() if thing in things},
+            {thing: said for thing, said in self.categories.items() if thing in things},
         )
 
 

@@ -18,10 +18,11 @@ import numpy as np
 
 from chromatrack.atomic import OutputFile, check_output_files, replace_file, starts_with
 from chromatrack.errors import InputError
+from chromatrack.formats.color_text import hex_color
 from chromatrack.runs.file_names import keep_runs
 from chromatrack.runs.progress import Report
 from chromatrack.runs.reader import Result
-from chromatrack.structures import Kind, Names
+from chromatrack.structures import Kind
 from chromatrack.uses.measures import IN_PIXELS, Scale, warn_of_made_up_times
 from chromatrack.uses.plane_motion import is_known, shots
 from chromatrack.uses.trajectories import Trace, Traces, read_traces
@@ -59,7 +60,8 @@ class Event:
     end_seconds: when the last one vanishes, or for a moment (see `MOMENTS`) when it appears.
     value, unit: what was measured. x, y: where, px. side: border of the frame through which a
     thing came or went. present_at_start, present_at_end: whether the (first) thing is there on the
-    result's first and last frame. name, other_name: what the things are called.
+    result's first and last frame. name, other_name: what the things are called. category, color:
+    what they are and are drawn in (#ff8000), where that was said.
     """
 
     event: EventName
@@ -81,11 +83,16 @@ class Event:
     present_at_end: bool | None = None
     name: str | None = None
     other_name: str | None = None
+    category: str | None = None
+    other_category: str | None = None
+    color: str | None = None
+    other_color: str | None = None
 
 
 EVENT_COLUMNS = tuple(field.name for field in fields(Event))
 FRAME_COLUMNS = (
     "kind", "id", "frame", "pts_seconds", "x", "y", "area", "speed", "unit", "name",
+    "category", "color",
 )  # fmt: skip
 """Of the table of things per frame; unit: of lengths in area and speed."""
 
@@ -149,12 +156,12 @@ def find_events(
         found += _thing_events(traces, thing, there, rules)
     for i, j in sorted(traces.gaps):
         found += _pair_events(traces, i, j, rules)
-    found = [_told(event, at_ends, result.names, scale) for event in found]
+    found = [_told(event, at_ends, result, scale) for event in found]
     found.sort(key=_time_and_name)
     if output is not None:
         replace_file(Path(output), events_table(found))
     if per_frame is not None:
-        rows = _frame_rows(traces, result.names, scale)
+        rows = _frame_rows(traces, result, scale)
         replace_file(Path(per_frame), _table(FRAME_COLUMNS, rows))
     return found
 
@@ -260,7 +267,7 @@ def _cell(column: str, value: object) -> object:
     return "" if value is None else value
 
 
-def _frame_rows(traces: Traces, names: Names, scale: Scale) -> Iterator[Sequence[object]]:
+def _frame_rows(traces: Traces, result: Result, scale: Scale) -> Iterator[Sequence[object]]:
     """One row per thing and frame on which it is there; things in order, frames ascending."""
     for thing in traces.things:
         speeds = speed(thing.xy, traces)
@@ -269,7 +276,14 @@ def _frame_rows(traces: Traces, names: Names, scale: Scale) -> Iterator[Sequence
             when = int(traces.frames[n]), float(traces.times[n])
             area, rate = thing.area[n] / scale.pixels**2, speeds[n] / scale.pixels
             measured = x, y, _known(area), _known(rate), scale.unit
-            yield thing.kind, thing.id, *when, *measured, names.get((thing.kind, thing.id))
+            yield thing.kind, thing.id, *when, *measured, *_said(result, (thing.kind, thing.id))
+
+
+def _said(result: Result, thing: tuple[str | None, int | None]) -> list[str | None]:
+    """Name, category and colour of a thing."""
+    texts = [said.get(thing) for said in (result.names, result.categories)]  # type: ignore[call-overload]
+    color = result.colors.get(thing)  # type: ignore[call-overload]
+    return [*texts, None if color is None else hex_color(color)]
 
 
 def _at_ends(there: Sequence[tuple[int, int]], count: int) -> tuple[bool, bool]:
@@ -280,12 +294,15 @@ def _at_ends(there: Sequence[tuple[int, int]], count: int) -> tuple[bool, bool]:
 def _told(
     event: Event,
     at_ends: Mapping[tuple[Kind, int], tuple[bool, bool]],
-    names: Names,
+    result: Result,
     scale: Scale,
 ) -> Event:
     """An event with what is known of its things, its value in units of the scale."""
     thing, other = (event.kind, event.id), (event.other_kind, event.other_id)
     start, end = at_ends.get(thing, (None, None))  # type: ignore[arg-type]
+    (name, category, color), (other_name, other_category, other_color) = (
+        _said(result, one) for one in (thing, other)
+    )
     unit, value = event.unit, event.value
     if unit is not None and value is not None:
         unit, value = unit.replace("px", scale.unit), value / scale.pixels
@@ -295,8 +312,12 @@ def _told(
         unit=unit,
         present_at_start=start,
         present_at_end=end,
-        name=names.get(thing),  # type: ignore[arg-type]
-        other_name=names.get(other),  # type: ignore[arg-type]
+        name=name,
+        other_name=other_name,
+        category=category,
+        other_category=other_category,
+        color=color,
+        other_color=other_color,
     )
 
 
