@@ -44,8 +44,8 @@ def mixed(
     shift: Tensor,
     number: Tensor,
     lends: Tensor,
-    rows: tuple[Tensor, Tensor],
-    columns: tuple[Tensor, Tensor],
+    rows: Tensor,
+    columns: Tensor,
     *,
     beside: int,
     alike: float,
@@ -56,7 +56,8 @@ def mixed(
         light: `(H, W)` L. pictures: `(R, 1 + C, H, W)`, L first. shift: `(2, h, w)` xy pixels from
             a pixel of a cell to its place. number: `(h, w)` int64 < R. lends: `(h, w)` float32, 0
             where a cell has no say.
-        rows: cell `(3, H)` int64 of every row's neighbours, weight `(3, H)`; columns alike, (3, W).
+        rows, columns: `(h, H)` and `(w, W)`, say of each cell on each pixel along an axis, 0 but
+            for a few pixels next to each other.
         beside: pixels around over which the difference of L is averaged. alike: difference at
             which a place has lost 40 % of its say.
 
@@ -64,11 +65,19 @@ def mixed(
         sums `(C, H, W)` of values times their says, and of the says `(1, H, W)`.
     """
     C, H, W = pictures.shape[1:]
-    total, says = np.zeros((C - 1, H, W), np.float32), np.zeros((1, H, W), np.float32)
-    arrays = [x.contiguous().numpy() for x in (light, pictures, shift, number, lends.float())]
-    axes = [x.contiguous().numpy() for x in (*rows, *columns)]
-    compiled(_mix)(*arrays, *axes, beside, np.float32(alike), total, says[0])
-    return torch.from_numpy(total), torch.from_numpy(says)
+    total, says = torch.zeros(C - 1, H, W), torch.zeros(1, H, W)
+    tensors = (light, pictures, shift, number, lends.float(), rows, columns)
+    arrays = [x.contiguous().numpy() for x in tensors]
+    spans = [_spans(x) for x in (rows, columns)]
+    compiled(_mix)(*arrays, *spans, beside, np.float32(alike), total.numpy(), says[0].numpy())
+    return total, says
+
+
+def _spans(says: Tensor) -> np.ndarray:
+    """First pixel of each cell and the one after its last, `(cells, 2)`; empty: 0, 0."""
+    some = (says > 0).numpy()
+    first, last = some.argmax(1), some.shape[1] - some[:, ::-1].argmax(1)
+    return np.stack([first, last], 1) * some.any(1)[:, None]
 
 
 def _squares(pictures: np.ndarray, xy: np.ndarray, number: np.ndarray, out: np.ndarray) -> None:
@@ -117,65 +126,98 @@ def _mix(
     shift: np.ndarray,
     number: np.ndarray,
     lends: np.ndarray,
-    row_cell: np.ndarray,
-    row_weight: np.ndarray,
-    column_cell: np.ndarray,
-    column_weight: np.ndarray,
+    row_says: np.ndarray,
+    column_says: np.ndarray,
+    row_span: np.ndarray,
+    column_span: np.ndarray,
     beside: int,
     alike: np.float32,
     total: np.ndarray,
     says: np.ndarray,
 ) -> None:
+    """One cell after the other: all its pixels move alike, so that rows are read in one piece."""
+    U, F = np.uint64, np.float32
     channels, (height, width) = pictures.shape[1], light.shape
-    found = np.empty((channels, height, width), np.float32)
-    apart = np.empty((height, width), np.float32)
-    line = np.zeros(width + 2 * beside, np.float32)
-    mean = np.empty(width, np.float32)
-    zero, one, scale = np.float32(0), np.float32(1), np.float32(-0.5) / (alike * alike)
-    right, bottom = np.float32(width - 1), np.float32(height - 1)
-    for away_y in range(3):
-        for away_x in range(3):
-            for y in range(height):
-                cell_y = row_cell[away_y, y]
-                for x in range(width):
-                    cell_x = column_cell[away_x, x]
-                    at = number[cell_y, cell_x]
-                    px = min(max(np.float32(x) + shift[0, cell_y, cell_x], zero), right)
-                    py = min(max(np.float32(y) + shift[1, cell_y, cell_x], zero), bottom)
-                    x0, y0 = int(px), int(py)
-                    x1, y1 = min(x0 + 1, width - 1), min(y0 + 1, height - 1)
-                    part_x, part_y = px - np.float32(x0), py - np.float32(y0)
-                    w11 = part_x * part_y
-                    w01, w10 = part_x - w11, part_y - w11
-                    w00 = one - part_x - w10
-                    for c in range(channels):
-                        picture = pictures[at, c]
-                        found[c, y, x] = (
-                            w00 * picture[y0, x0]
-                            + w01 * picture[y0, x1]
-                            + w10 * picture[y1, x0]
-                            + w11 * picture[y1, x1]
-                        )
-                    apart[y, x] = abs(found[0, y, x] - light[y, x])
-            for y in range(height):
-                first, last = max(0, y - beside), min(height - 1, y + beside)
-                line[:] = 0
-                inner = line[beside : beside + width]
-                for row in range(first, last + 1):
-                    for x in range(width):
-                        inner[x] += apart[row, x]
-                mean[:] = 0
+    most = 0
+    for j in range(len(column_span)):
+        most = max(most, column_span[j, 1] - column_span[j, 0])
+    tall = 0
+    for i in range(len(row_span)):
+        tall = max(tall, row_span[i, 1] - row_span[i, 0])
+    wide = most + 2 * beside
+    upper, lower = np.empty(wide + 1, F), np.empty(wide + 1, F)
+    apart = np.zeros((tall + 2 * beside, wide), F)
+    line, say = np.empty(wide, F), np.empty((tall, most), F)
+    one, scale = F(1), F(0.5) / (alike * alike) / F(16)
+    for i in range(len(row_span)):
+        top, bottom = row_span[i, 0], row_span[i, 1]
+        for j in range(len(column_span)):
+            left, count = column_span[j, 0], column_span[j, 1] - column_span[j, 0]
+            if not lends[i, j] > F(0) or bottom == top or count == 0:
+                continue
+            at, move_x, move_y = number[i, j], shift[0, i, j], shift[1, i, j]
+            whole_x, whole_y = int(np.floor(move_x)), int(np.floor(move_y))
+            part_x, part_y = move_x - F(whole_x), move_y - F(whole_y)
+            w11 = part_x * part_y
+            w01, w10 = part_x - w11, part_y - w11
+            w00 = one - part_x - w10
+            # difference of L, with a border of `beside` pixels, 0 outside the picture
+            begin, end = max(0, left - beside), min(width, left + count + beside)
+            skip = begin - (left - beside)
+            for y in range(top - beside, bottom + beside):
+                off = apart[y - top + beside]
+                off[:] = F(0)
+                if y < 0 or y >= height:
+                    continue
+                y0 = min(max(y + whole_y, 0), height - 1)
+                y1 = min(max(y + whole_y + 1, 0), height - 1)
+                for x in range(end - begin + 1):
+                    from_x = min(max(begin + x + whole_x, 0), width - 1)
+                    upper[x], lower[x] = pictures[at, 0, y0, from_x], pictures[at, 0, y1, from_x]
+                own = light[y, begin:end]
+                for x in range(U(end - begin)):
+                    n = x + U(1)
+                    seen = w00 * upper[x] + w01 * upper[n] + w10 * lower[x] + w11 * lower[n]
+                    off[x + U(skip)] = abs(seen - own[x])
+            for y in range(top, bottom):
+                line[:] = F(0)
                 for step in range(2 * beside + 1):
-                    for x in range(width):
-                        mean[x] += line[step + x]
-                count = np.float32(last - first + 1)
-                cell_y, weight_y = row_cell[away_y, y], row_weight[away_y, y]
-                for x in range(width):
-                    across = min(width - 1, x + beside) - max(0, x - beside) + 1
-                    off = mean[x] / (count * np.float32(across))
-                    say = np.exp(scale * off * off) * weight_y * column_weight[away_x, x]
-                    mean[x] = say * lends[cell_y, column_cell[away_x, x]]
-                    says[y, x] += mean[x]
-                for c in range(1, channels):
-                    for x in range(width):
-                        total[c - 1, y, x] += mean[x] * found[c, y, x]
+                    off = apart[y - top + step]
+                    for x in range(U(count + 2 * beside)):
+                        line[x] += off[x]
+                rows = F(min(height, y + beside + 1) - max(0, y - beside))
+                share, here = row_says[i, y] * lends[i, j], say[y - top]
+                for x in range(count):
+                    columns = min(width, left + x + beside + 1) - max(0, left + x - beside)
+                    here[x] = one / (rows * F(columns))
+                own, sums = column_says[j, left : left + count], says[y, left : left + count]
+                for x in range(U(count)):
+                    mean = F(0)
+                    for step in range(U(2 * beside + 1)):
+                        mean += line[x + step]
+                    mean *= here[x]
+                    part = min(scale * mean * mean, one)  # of 16: exp(-16) and less is nothing
+                    fit = one - part * (
+                        one - part * (F(1 / 2) - part * (F(1 / 6) - part * F(1 / 24)))
+                    )
+                    fit *= fit
+                    fit *= fit
+                    fit *= fit
+                    fit *= fit
+                    here[x] = fit * share * own[x]
+                    sums[x] += here[x]
+            for c in range(1, channels):
+                for y in range(top, bottom):
+                    y0 = min(max(y + whole_y, 0), height - 1)
+                    y1 = min(max(y + whole_y + 1, 0), height - 1)
+                    for x in range(count + 1):
+                        from_x = min(max(left + x + whole_x, 0), width - 1)
+                        upper[x], lower[x] = (
+                            pictures[at, c, y0, from_x],
+                            pictures[at, c, y1, from_x],
+                        )
+                    sums, here = total[c - 1, y, left : left + count], say[y - top]
+                    for x in range(U(count)):
+                        n = x + U(1)
+                        seen = w00 * upper[x] + w01 * upper[n] + w10 * lower[x] + w11 * lower[n]
+                        sums[x] += here[x] * seen
