@@ -6,11 +6,17 @@ xy pixels of the pictures given here, outside which the border's value is taken.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from chromatrack.ops.compiled import compiled
+
+_VECTOR = 8
+"""Numbers that are worked on at once: loops are as long as a multiple of it."""
 
 
 def squares(pictures: Tensor, xy: Tensor, number: Tensor, side: int) -> Tensor:
@@ -69,7 +75,9 @@ def mixed(
     tensors = (light, pictures, shift, number, lends.float(), rows, columns)
     arrays = [x.contiguous().numpy() for x in tensors]
     spans = [_spans(x) for x in (rows, columns)]
-    compiled(_mix)(*arrays, *spans, beside, np.float32(alike), total.numpy(), says[0].numpy())
+    widest = int((spans[1][:, 1] - spans[1][:, 0]).max()) + 2 * beside
+    mix = _mixer(-(-widest // _VECTOR) * _VECTOR)
+    mix(*arrays, *spans, beside, np.float32(alike), total.numpy(), says[0].numpy())
     return total, says
 
 
@@ -120,104 +128,137 @@ def _best_steps(
                     out[0, n], out[1, n] = dx, dy
 
 
-def _mix(
-    light: np.ndarray,
-    pictures: np.ndarray,
-    shift: np.ndarray,
-    number: np.ndarray,
-    lends: np.ndarray,
-    row_says: np.ndarray,
-    column_says: np.ndarray,
-    row_span: np.ndarray,
-    column_span: np.ndarray,
-    beside: int,
-    alike: np.float32,
-    total: np.ndarray,
-    says: np.ndarray,
-) -> None:
-    """One cell after the other: all its pixels move alike, so that rows are read in one piece."""
-    U, F = np.uint64, np.float32
-    channels, (height, width) = pictures.shape[1], light.shape
-    most = 0
-    for j in range(len(column_span)):
-        most = max(most, column_span[j, 1] - column_span[j, 0])
-    tall = 0
-    for i in range(len(row_span)):
-        tall = max(tall, row_span[i, 1] - row_span[i, 0])
-    wide = most + 2 * beside
-    upper, lower = np.empty(wide + 1, F), np.empty(wide + 1, F)
-    apart = np.zeros((tall + 2 * beside, wide), F)
-    line, say = np.empty(wide, F), np.empty((tall, most), F)
-    one, scale = F(1), F(0.5) / (alike * alike) / F(16)
-    for i in range(len(row_span)):
-        top, bottom = row_span[i, 0], row_span[i, 1]
-        for j in range(len(column_span)):
-            left, count = column_span[j, 0], column_span[j, 1] - column_span[j, 0]
-            if not lends[i, j] > F(0) or bottom == top or count == 0:
-                continue
-            at, move_x, move_y = number[i, j], shift[0, i, j], shift[1, i, j]
-            whole_x, whole_y = int(np.floor(move_x)), int(np.floor(move_y))
-            part_x, part_y = move_x - F(whole_x), move_y - F(whole_y)
-            w11 = part_x * part_y
-            w01, w10 = part_x - w11, part_y - w11
-            w00 = one - part_x - w10
-            # difference of L, with a border of `beside` pixels, 0 outside the picture
-            begin, end = max(0, left - beside), min(width, left + count + beside)
-            skip = begin - (left - beside)
-            for y in range(top - beside, bottom + beside):
-                off = apart[y - top + beside]
-                off[:] = F(0)
-                if y < 0 or y >= height:
+@cache
+def _mixer(width: int) -> Callable[..., None]:
+    """`_mix` of cells whose pixels and their border are at most `width`, compiled."""
+    return compiled(_written(width))
+
+
+def _written(width: int) -> Callable[..., None]:
+    """The loops for one width: known to the compiler, they become vectors without a rest."""
+    U, F, WIDTH = np.uint64, np.float32, width
+
+    def mix(
+        light: np.ndarray,
+        pictures: np.ndarray,
+        shift: np.ndarray,
+        number: np.ndarray,
+        lends: np.ndarray,
+        row_says: np.ndarray,
+        column_says: np.ndarray,
+        row_span: np.ndarray,
+        column_span: np.ndarray,
+        beside: int,
+        alike: np.float32,
+        total: np.ndarray,
+        says: np.ndarray,
+    ) -> None:
+        channels, (high, wide) = pictures.shape[1], light.shape
+        tall = 0
+        for i in range(len(row_span)):
+            tall = max(tall, row_span[i, 1] - row_span[i, 0])
+        side = U(2 * beside + 1)
+        upper, lower, own = np.zeros(WIDTH + 1, F), np.zeros(WIDTH + 1, F), np.zeros(WIDTH, F)
+        off, across = np.zeros(2 * WIDTH, F), np.zeros((tall + 2 * beside, WIDTH), F)
+        say, share, part_of = np.zeros((tall, WIDTH), F), np.zeros(WIDTH, F), np.zeros(WIDTH, F)
+        sums = np.zeros(WIDTH, F)
+        one, scale = F(1), F(0.5) / (alike * alike) / F(16)
+        half, third, fourth = F(1 / 2), F(1 / 6), F(1 / 24)
+        for i in range(len(row_span)):
+            top, bottom = row_span[i, 0], row_span[i, 1]
+            for j in range(len(column_span)):
+                left, count = column_span[j, 0], column_span[j, 1] - column_span[j, 0]
+                if not lends[i, j] > F(0) or bottom == top or count == 0:
                     continue
-                y0 = min(max(y + whole_y, 0), height - 1)
-                y1 = min(max(y + whole_y + 1, 0), height - 1)
-                for x in range(end - begin + 1):
-                    from_x = min(max(begin + x + whole_x, 0), width - 1)
-                    upper[x], lower[x] = pictures[at, 0, y0, from_x], pictures[at, 0, y1, from_x]
-                own = light[y, begin:end]
-                for x in range(U(end - begin)):
-                    n = x + U(1)
-                    seen = w00 * upper[x] + w01 * upper[n] + w10 * lower[x] + w11 * lower[n]
-                    off[x + U(skip)] = abs(seen - own[x])
-            for y in range(top, bottom):
-                line[:] = F(0)
-                for step in range(2 * beside + 1):
-                    off = apart[y - top + step]
-                    for x in range(U(count + 2 * beside)):
-                        line[x] += off[x]
-                rows = F(min(height, y + beside + 1) - max(0, y - beside))
-                share, here = row_says[i, y] * lends[i, j], say[y - top]
-                for x in range(count):
-                    columns = min(width, left + x + beside + 1) - max(0, left + x - beside)
-                    here[x] = one / (rows * F(columns))
-                own, sums = column_says[j, left : left + count], says[y, left : left + count]
-                for x in range(U(count)):
-                    mean = F(0)
-                    for step in range(U(2 * beside + 1)):
-                        mean += line[x + step]
-                    mean *= here[x]
-                    part = min(scale * mean * mean, one)  # of 16: exp(-16) and less is nothing
-                    fit = one - part * (
-                        one - part * (F(1 / 2) - part * (F(1 / 6) - part * F(1 / 24)))
-                    )
-                    fit *= fit
-                    fit *= fit
-                    fit *= fit
-                    fit *= fit
-                    here[x] = fit * share * own[x]
-                    sums[x] += here[x]
-            for c in range(1, channels):
-                for y in range(top, bottom):
-                    y0 = min(max(y + whole_y, 0), height - 1)
-                    y1 = min(max(y + whole_y + 1, 0), height - 1)
-                    for x in range(count + 1):
-                        from_x = min(max(left + x + whole_x, 0), width - 1)
-                        upper[x], lower[x] = (
-                            pictures[at, c, y0, from_x],
-                            pictures[at, c, y1, from_x],
-                        )
-                    sums, here = total[c - 1, y, left : left + count], say[y - top]
-                    for x in range(U(count)):
+                at, move_x, move_y = number[i, j], shift[0, i, j], shift[1, i, j]
+                whole_x, whole_y = int(np.floor(move_x)), int(np.floor(move_y))
+                part_x, part_y = move_x - F(whole_x), move_y - F(whole_y)
+                w11 = part_x * part_y
+                w01, w10 = part_x - w11, part_y - w11
+                w00 = one - part_x - w10
+                begin = left - beside
+                is_inside = begin >= 0 and begin + WIDTH <= wide
+                for y in range(top - beside, bottom + beside):
+                    r = U(y - top + beside)
+                    if y < 0 or y >= high:
+                        for x in range(U(WIDTH)):
+                            across[r, x] = F(0)
+                        continue
+                    y0 = min(max(y + whole_y, 0), high - 1)
+                    y1 = min(max(y + whole_y + 1, 0), high - 1)
+                    start = begin + whole_x
+                    if start >= 0 and start + WIDTH < wide:
+                        for x in range(U(WIDTH + 1)):
+                            upper[x] = pictures[at, 0, y0, U(start) + x]
+                            lower[x] = pictures[at, 0, y1, U(start) + x]
+                    else:
+                        for x in range(WIDTH + 1):
+                            source = min(max(start + x, 0), wide - 1)
+                            upper[x] = pictures[at, 0, y0, source]
+                            lower[x] = pictures[at, 0, y1, source]
+                    if is_inside:
+                        for x in range(U(WIDTH)):
+                            own[x] = light[y, U(begin) + x]
+                    else:
+                        for x in range(WIDTH):
+                            own[x] = light[y, min(max(begin + x, 0), wide - 1)]
+                    for x in range(U(WIDTH)):
                         n = x + U(1)
                         seen = w00 * upper[x] + w01 * upper[n] + w10 * lower[x] + w11 * lower[n]
-                        sums[x] += here[x] * seen
+                        off[x] = abs(seen - own[x])
+                    if not is_inside:
+                        for x in range(WIDTH):
+                            if begin + x < 0 or begin + x >= wide:
+                                off[x] = F(0)
+                    for x in range(U(WIDTH)):
+                        across[r, x] = off[x]
+                    for step in range(U(1), side):
+                        for x in range(U(WIDTH)):
+                            across[r, x] += off[x + step]
+                for x in range(WIDTH):
+                    columns = min(wide, left + x + beside + 1) - max(0, left + x - beside)
+                    share[x] = one / F(max(columns, 1))
+                    part_of[x] = column_says[j, left + x] if x < count else F(0)
+                for y in range(top, bottom):
+                    r = U(y - top)
+                    for x in range(U(WIDTH)):
+                        sums[x] = across[r, x]
+                    for step in range(U(1), side):
+                        for x in range(U(WIDTH)):
+                            sums[x] += across[r + step, x]
+                    rows = one / F(min(high, y + beside + 1) - max(0, y - beside))
+                    weight = row_says[i, y] * lends[i, j]
+                    for x in range(U(WIDTH)):
+                        mean = sums[x] * share[x] * rows
+                        part = min(scale * mean * mean, one)  # exp(-16) and less is nothing
+                        fit = one - part * (one - part * (half - part * (third - part * fourth)))
+                        fit *= fit
+                        fit *= fit
+                        fit *= fit
+                        fit *= fit
+                        say[r, x] = fit * weight * part_of[x]
+                    for x in range(U(count)):
+                        says[y, U(left) + x] += say[r, x]
+                start = left + whole_x
+                for c in range(1, channels):
+                    for y in range(top, bottom):
+                        y0 = min(max(y + whole_y, 0), high - 1)
+                        y1 = min(max(y + whole_y + 1, 0), high - 1)
+                        if start >= 0 and start + WIDTH < wide:
+                            for x in range(U(WIDTH + 1)):
+                                upper[x] = pictures[at, c, y0, U(start) + x]
+                                lower[x] = pictures[at, c, y1, U(start) + x]
+                        else:
+                            for x in range(WIDTH + 1):
+                                source = min(max(start + x, 0), wide - 1)
+                                upper[x] = pictures[at, c, y0, source]
+                                lower[x] = pictures[at, c, y1, source]
+                        r = U(y - top)
+                        for x in range(U(WIDTH)):
+                            n = x + U(1)
+                            seen = w00 * upper[x] + w01 * upper[n] + w10 * lower[x] + w11 * lower[n]
+                            sums[x] = say[r, x] * seen
+                        for x in range(U(count)):
+                            total[c - 1, y, U(left) + x] += sums[x]
+
+    return mix
