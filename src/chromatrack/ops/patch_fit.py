@@ -44,6 +44,37 @@ def best_steps(own: Tensor, seen: Tensor, *, worst: float, stay: float) -> Tenso
     return torch.from_numpy(out)
 
 
+def best_states(
+    light: Tensor,
+    pictures: Tensor,
+    state: Tensor,
+    side: int,
+    *,
+    scale: int,
+    first: float,
+    step: float,
+    worst: float,
+    stay: float,
+) -> Tensor:
+    """The state of each cell or of one of the eight around it, whichever fits its square best.
+
+    Args:
+        light: `(H, W)` L. pictures: `(R, H, W)` L. state: `(4, h, w)` float32: xy shift in pixels
+            of the full size, which is `scale` times this one, number of the picture, and whether it
+            lends anything.
+        side: of the squares. first: pixel of cell 0, along either axis. step: to the next.
+        worst, stay: as `best_steps`.
+
+    Returns:
+        `(4, h, w)`.
+    """
+    out = torch.empty(state.shape)
+    arrays = [x.contiguous().numpy() for x in (light, pictures, state)]
+    numbers = [np.float32(x) for x in (first, step, 1 / scale, worst, stay)]
+    compiled(_best_states)(*arrays, side, *numbers, out.numpy())
+    return out
+
+
 def mixed(
     light: Tensor,
     pictures: Tensor,
@@ -126,6 +157,81 @@ def _best_steps(
                 if fit < best:
                     best = fit
                     out[0, n], out[1, n] = dx, dy
+
+
+def _best_states(
+    light: np.ndarray,
+    pictures: np.ndarray,
+    state: np.ndarray,
+    side: int,
+    first: np.float32,
+    step: np.float32,
+    scale: np.float32,
+    worst: np.float32,
+    stay: np.float32,
+    out: np.ndarray,
+) -> None:
+    U, F = np.uint64, np.float32
+    high, wide = light.shape
+    h, w = state.shape[1:]
+    one, half, count = F(1), F((side - 1) / 2), F(side * side)
+    upper, lower = np.empty(side + 1, F), np.empty(side + 1, F)
+    own = np.empty((side, side), F)
+    for i in range(h):
+        for j in range(w):
+            here_x, here_y = first + step * F(j), first + step * F(i)
+            left, top = here_x - half, here_y - half
+            whole_x, whole_y = int(np.floor(left)), int(np.floor(top))
+            part_x, part_y = left - F(whole_x), top - F(whole_y)
+            for row in range(side):
+                y0 = min(max(whole_y + row, 0), high - 1)
+                y1 = min(max(whole_y + row + 1, 0), high - 1)
+                for n in range(side):
+                    x0 = min(max(whole_x + n, 0), wide - 1)
+                    x1 = min(max(whole_x + n + 1, 0), wide - 1)
+                    a = light[y0, x0] * (one - part_x) + light[y0, x1] * part_x
+                    b = light[y1, x0] * (one - part_x) + light[y1, x1] * part_x
+                    own[row, n] = a * (one - part_y) + b * part_y
+            best = F(1e30)
+            for number in range(9):
+                away_y = (0, -1, 1)[number // 3]  # its own first
+                away_x = (0, -1, 1)[number % 3]
+                y, x = min(max(i + away_y, 0), h - 1), min(max(j + away_x, 0), w - 1)
+                if number > 0 and y == i and x == j:
+                    continue
+                fit = stay if number > 0 else F(0)
+                if not state[3, y, x] > F(0):
+                    fit += F(2) * worst
+                if fit >= best:
+                    continue
+                left = here_x - half + state[0, y, x] * scale
+                top = here_y - half + state[1, y, x] * scale
+                whole_x, whole_y = int(np.floor(left)), int(np.floor(top))
+                part_x, part_y = left - F(whole_x), top - F(whole_y)
+                at, total = int(state[2, y, x]), F(0)
+                is_inside = whole_x >= 0 and whole_x + side < wide
+                for row in range(side):
+                    y0 = min(max(whole_y + row, 0), high - 1)
+                    y1 = min(max(whole_y + row + 1, 0), high - 1)
+                    if is_inside:
+                        for n in range(U(side + 1)):
+                            upper[n] = pictures[at, y0, U(whole_x) + n]
+                            lower[n] = pictures[at, y1, U(whole_x) + n]
+                    else:
+                        for n in range(side + 1):
+                            source = min(max(whole_x + n, 0), wide - 1)
+                            upper[n], lower[n] = pictures[at, y0, source], pictures[at, y1, source]
+                    for n in range(U(side)):
+                        m = n + U(1)
+                        a = upper[n] * (one - part_x) + upper[m] * part_x
+                        b = lower[n] * (one - part_x) + lower[m] * part_x
+                        seen = a * (one - part_y) + b * part_y
+                        total += min(abs(seen - own[row, n]), worst)
+                fit += total / count
+                if fit < best:
+                    best = fit
+                    for c in range(4):
+                        out[c, i, j] = state[c, y, x]
 
 
 @cache

@@ -21,7 +21,7 @@ from chromatrack.ops.affinity import SparseAffinity
 from chromatrack.ops.compiled import can_compile
 from chromatrack.ops.coords import FeatureSpec, cell_to_pixel, grid_like, image_size, pixel_to_cell
 from chromatrack.ops.kept import kept
-from chromatrack.ops.patch_fit import best_steps, mixed, squares
+from chromatrack.ops.patch_fit import best_states, best_steps, mixed, squares
 from chromatrack.ops.subpixel import offsets_like, square_offsets
 
 # ALIKE and COPIED: by the error at 0.2 and 2 s on six clips of docs/results.md's colour table.
@@ -199,6 +199,19 @@ def spread_to_neighbours(
     """
     h, w = places.picture.shape
     side = PATCH // scale
+    if can_compile(light, pictures):
+        state = best_states(
+            light[0],
+            pictures[:, 0],
+            places.state(),
+            side,
+            scale=scale,
+            first=(spec.offset - (scale - 1) / 2) / scale,
+            step=spec.stride / scale,
+            worst=WORST,
+            stay=STAY,
+        )
+        return places_of(state)
     here = _patches(light[None], None, spec=spec, size=(h, w), scale=scale, side=side)
     padded = F.pad(places.state()[None], (1,) * 4, mode="replicate")[0]
     tries, fits = [], []
