@@ -31,7 +31,7 @@ def film(count: int, size: tuple[int, int], *, channels: int, seed: int) -> torc
 @settings(max_examples=25, deadline=None)
 @given(
     st.integers(1, 17), st.integers(1, 19), st.integers(1, 3), st.sampled_from([1, 3, 10]),
-    st.sampled_from([48, 70, 109]), st.integers(0, 999),
+    st.sampled_from([57, 70, 109]), st.integers(0, 999),
 )  # fmt: skip
 @example(12, 107, 1, 10, 109, 0)
 def test_it_equals_the_plain_definition_on_every_frame(h, w, references, k, channels, seed):
@@ -63,6 +63,6 @@ def test_windows_and_whole_frames_are_searched_together():
 
 
 def test_a_written_search_begins_anew():
-    maps, search = film(2, (4, 6), channels=48, seed=1), WholeSearch()
+    maps, search = film(2, (4, 6), channels=60, seed=1), WholeSearch()
     search.top_k(maps[1], [maps[0]], 3)
     assert pickle.loads(pickle.dumps(search))._found is None

@@ -116,7 +116,7 @@ def _spans(says: Tensor) -> np.ndarray:
     """First pixel of each cell and the one after its last, `(cells, 2)`; empty: 0, 0."""
     some = (says > 0).numpy()
     first, last = some.argmax(1), some.shape[1] - some[:, ::-1].argmax(1)
-    return np.stack([first, last], 1) * some.any(1)[:, None]
+    return np.where(some.any(1, keepdims=True), np.stack([first, last], 1), 0)
 
 
 def _squares(pictures: np.ndarray, xy: np.ndarray, number: np.ndarray, out: np.ndarray) -> None:

@@ -26,10 +26,10 @@ _LEADING = 24
 _TOGETHER = 32
 """The rest of the channels is filled up to a multiple of this: vectors without a remainder."""
 
-_PART = 64
+_PART = 32
 """Reference cells that are passed over together."""
 
-_CHUNK = 64
+_CHUNK = 32
 """Target cells whose products lie in the cache together."""
 
 _SLACK = np.float32(1e-4)
@@ -39,10 +39,11 @@ _SLACK = np.float32(1e-4)
 @dataclass(frozen=True)
 class _Cells:
     """rows: `(N', C')` float32 turned features, N' and C' filled up with zeros. length: `(N',)` of
-    what follows the first channels, -1 where there is no cell."""
+    what follows the first channels, -1 where there is no cell; last: of what follows the next."""
 
     rows: Tensor
     length: Tensor
+    last: Tensor
 
     @classmethod
     def of(cls, features: Tensor, turn: Tensor) -> _Cells:
@@ -51,8 +52,10 @@ class _Cells:
         cells, channels = rows.shape
         rest = -(-(channels - _LEADING) // _TOGETHER) * _TOGETHER
         more = (0, _LEADING + rest - channels, 0, -cells % _PART)
-        length = rows[:, _LEADING:].norm(dim=1)
-        return cls(F.pad(rows, more), F.pad(length, more[2:], value=-1.0))
+        last = rows[:, _LEADING + _TOGETHER :].square().sum(1)
+        length = rows[:, _LEADING : _LEADING + _TOGETHER].square().sum(1).add_(last).sqrt_()
+        padded = F.pad(length, more[2:], value=-1.0), F.pad(last.sqrt_(), more[2:])
+        return cls(F.pad(rows, more), *padded)
 
 
 @dataclass(eq=False)
@@ -69,7 +72,7 @@ class WholeSearch:
     def can(self, target: Tensor, k: int, references: int) -> bool:
         """Whether it can search for a map, and is faster than the plain product."""
         channels, cells = target.shape[0], target[0].numel()
-        return can_compile(target) and channels >= 2 * _LEADING and k <= references * cells
+        return can_compile(target) and channels > _LEADING + _TOGETHER and k <= references * cells
 
     def top_k(self, target: Tensor, references: Sequence[Tensor], k: int) -> tuple[Tensor, Tensor]:
         """Similarity and number of the best cells, jointly over the references.
@@ -88,20 +91,20 @@ class WholeSearch:
         own = _Cells.of(target, self._turn[1])
         values, index = torch.full((number, k), OUTSIDE), torch.zeros(number, k, dtype=torch.int64)
         bars = np.full(number, np.float32(OUTSIDE))
-        queries, lengths = own.rows.numpy(), own.length.numpy()
+        queries, lengths, lasts = own.rows.numpy(), own.length.numpy(), own.last.numpy()
         if self._found is not None and self._found.shape == tuple(index.shape):
             rows = torch.cat([key.rows[:number] for key in keys]) if len(keys) > 1 else keys[0].rows
             compiled(_set_bars)(queries, rows.numpy(), self._found, bars)
         for place, key in enumerate(keys):
             leading = key.rows[:, :_LEADING].T
-            there, long = key.rows.numpy(), key.length.numpy()
+            there, long, longs = key.rows.numpy(), key.length.numpy(), key.last.numpy()
             scores = torch.empty(_CHUNK, len(key.rows))
             for first in range(0, number, _CHUNK):
                 some = own.rows[first : first + _CHUNK, :_LEADING]
                 torch.mm(some, leading, out=scores[: len(some)])
                 count = min(_CHUNK, number - first)
                 compiled(_scan)(
-                    *(scores.numpy()[:count], first, queries, lengths, there, long),
+                    *(scores.numpy()[:count], first, queries, lengths, lasts, there, long, longs),
                     *(place * number, number, bars, values.numpy(), index.numpy()),
                 )
         self._found = index.numpy()
@@ -147,8 +150,10 @@ def _scan(
     first: int,
     queries: np.ndarray,
     queries_length: np.ndarray,
+    queries_last: np.ndarray,
     keys: np.ndarray,
     keys_length: np.ndarray,
+    keys_last: np.ndarray,
     offset: int,
     count: int,
     bars: np.ndarray,
@@ -156,24 +161,28 @@ def _scan(
     index: np.ndarray,
 ) -> None:
     U, F = np.uint64, np.float32
-    LEADING, PART, SLACK = _LEADING, _PART, _SLACK
+    LEADING, NEXT, PART, SLACK = _LEADING, _LEADING + _TOGETHER, _PART, _SLACK
     k, channels = values.shape[1], queries.shape[1]
     for row in range(len(scores)):
         n = first + row
         rest = queries_length[n]
         bar = max(values[n, k - 1], bars[n] - SLACK)
         for start in range(0, scores.shape[1], PART):
-            most = F(-1e30)
+            above, least = F(0), bar - SLACK
             for x in range(U(PART)):
                 at = U(start) + x
-                most = max(most, scores[row, at] + rest * keys_length[at])
-            if not most > bar - SLACK:
+                above += max(scores[row, at] + rest * keys_length[at] - least, F(0))
+            if not above > F(0):
                 continue
             for at in range(start, min(start + PART, count)):
                 found = scores[row, at]
                 if not found + rest * keys_length[at] > bar - SLACK:
                     continue
-                for c in range(U(LEADING), U(channels)):
+                for c in range(U(LEADING), U(NEXT)):
+                    found += queries[n, c] * keys[at, c]
+                if not found + queries_last[n] * keys_last[at] > bar - SLACK:
+                    continue
+                for c in range(U(NEXT), U(channels)):
                     found += queries[n, c] * keys[at, c]
                 if not found > bar:
                     continue

@@ -26,7 +26,7 @@ from chromatrack.ops.resample import (
     upsample_guided,
 )
 from chromatrack.propagation.memory_bank import MemoryBank
-from chromatrack.propagation.propagate import Input, Propagated, Propagator, propagate
+from chromatrack.propagation.propagate import Input, Propagated, Propagator
 from chromatrack.structures import Source
 from chromatrack.tracking.color_agreement import agreed_colors
 from chromatrack.tracking.color_carry import CarriedColors, Estimate, calmed, copied_estimate
@@ -97,43 +97,64 @@ def colorize_frames(
             colored[key] = picture
     coloring = embedder.config.coloring
     carried = CarriedColors(spec, embedder.config.color.temperature)
+    lights = {index: lab[:1] for index, lab in cells.items()}
 
     @torch.inference_mode()
-    def embedded(frame: Frame) -> Input:
+    def embedded(frame: Frame) -> tuple[Input, Tensor]:
         image = embedder.image(frame.rgb)
-        features = None if spec.clip_length > 1 else encode(image[None])[0]
-        return Input(frame.index, image, None, frame, features)
+        lab = rgb_to_lab(image)
+        features = None if spec.clip_length > 1 else embed_grey(encoder, lab)
+        return Input(frame.index, image, None, frame, features), lab[:1].clone()
 
-    inputs = map(embedded, read_frames(video, start=start, end=end, deep=True))
-    if is_ahead_worth_it(embedder.device):
-        inputs = ahead(inputs)
-    for step in propagate(inputs, propagator):
-        frame = step.input.frame
-        assert step.entropy is not None
-        light, copied = estimated(step, propagator.bank, colored, cells, spec=spec)
+    @torch.inference_mode()
+    def copied(embedded: tuple[Input, Tensor]) -> _Copied:
+        step, light = propagator.step(embedded[0]), embedded[1]
         assert step.features is not None
-        if frame.index in colored:
-            settled = Estimate.given(colored[frame.index][1:])
-            carried.keep(step.features, light, settled)
+        if step.input.index in colored:
+            found = Estimate.given(colored[step.input.index][1:])
         else:
-            settled = carried.step(step.features, light, copied) if coloring.carry else copied
-        ab = calmed(settled, floor=coloring.confidence_floor)
-        painted = paint(frame.rgb if frame.deep is None else frame.deep, ab, light=light)
-        lights = {index: lab[:1] for index, lab in cells.items()}
+            found = estimated(step, propagator.bank, colored, cells, spec=spec, light=light)[1]
         own = to_cells(light[None], spec)[0]
         signals = color_signals(step, propagator.bank, lights, own)
+        return _Copied(step.input.frame, light, step.features, found, signals)
+
+    # what needs no frame before is made in two threads of its own
+    is_ahead = is_ahead_worth_it(embedder.device)
+    inputs = map(embedded, read_frames(video, start=start, end=end, deep=True))
+    copies = map(copied, ahead(inputs, depth=1) if is_ahead else inputs)
+    for one in ahead(copies, depth=1) if is_ahead else copies:
+        frame, light = one.frame, one.light
+        if frame.index in colored:
+            settled = carried.keep(one.features, light, one.estimate)
+        elif coloring.carry:
+            settled = carried.step(one.features, light, one.estimate)
+        else:
+            settled = one.estimate
+        ab = calmed(settled, floor=coloring.confidence_floor)
+        painted = paint(frame.rgb if frame.deep is None else frame.deep, ab, light=light)
         yield ColorizedFrame(
             frame.index,
             frame.pts_seconds,
             to_8_bit(painted),
-            signals.entropy,
+            one.signals.entropy,
             frame.duration_seconds,
-            reliability=estimate_color(signals),
-            signals=signals,
+            reliability=estimate_color(one.signals),
+            signals=one.signals,
             deep=None if frame.deep is None else painted,
             ab=ab.cpu().numpy(),
             confidence=settled.confidence[0].cpu().numpy(),
         )
+
+
+@dataclass(frozen=True)
+class _Copied:
+    """A frame with what the references say of it. light: `(1, H', W')` L at the working size."""
+
+    frame: Frame
+    light: Tensor
+    features: Tensor
+    estimate: Estimate
+    signals: ColorSignals
 
 
 @torch.inference_mode()
@@ -144,6 +165,7 @@ def estimated(
     cells: Mapping[int, Tensor],
     *,
     spec: FeatureSpec,
+    light: Tensor | None = None,
 ) -> tuple[Tensor, Estimate]:
     """L `(1, H, W)` of a frame at the working size, whose own ab is not looked at, and its copies.
 
@@ -152,9 +174,10 @@ def estimated(
         coloured: Lab `(3, H, W)` of the reference pictures that are frames of the video, by their
             index: the frame's own luminance and the picture's ab.
         cells: Lab `(3, h, w)` of the cells of all reference pictures.
+        light: `(1, H, W)` L of the frame, if it is known.
     """
     assert step.label_map is not None and step.pointer is not None
-    light = rgb_to_lab(step.input.image)[:1]
+    light = rgb_to_lab(step.input.image)[:1] if light is None else light
     grey = lab_to_rgb(F.pad(light, (0, 0, 0, 0, 0, 2)))
     own = to_cells(light[None], spec)[0]
     colors = step.label_map
