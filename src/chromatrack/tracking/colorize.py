@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from chromatrack.errors import DamagedVideoError
 from chromatrack.model.encoder import Encoder, normalize_lab
 from chromatrack.ops.affinity import SparseAffinity
 from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
@@ -29,6 +31,7 @@ from chromatrack.propagation.memory_bank import MemoryBank
 from chromatrack.propagation.propagate import Input, Propagated, Propagator
 from chromatrack.structures import Source
 from chromatrack.tracking.color_agreement import agreed_colors
+from chromatrack.tracking.color_before import KnownColors, share_of, span_before
 from chromatrack.tracking.color_carry import CarriedColors, Estimate, calmed, copied_estimate
 from chromatrack.tracking.color_detail import lay
 from chromatrack.tracking.color_reliability import ColorSignals, color_signals, estimate_color
@@ -99,37 +102,75 @@ def colorize_frames(
     carried = CarriedColors(spec, embedder.config.color.temperature)
     lights = {index: lab[:1] for index, lab in cells.items()}
 
+    known: dict[int, KnownColors] = {}
+
+    def is_known(index: int) -> bool:
+        return index in known and known[index].share == 1
+
     @torch.inference_mode()
-    def embedded(frame: Frame) -> tuple[Input, Tensor]:
-        image = embedder.image(frame.rgb)
-        lab = rgb_to_lab(image)
-        features = None if spec.clip_length > 1 else embed_grey(encoder, lab)
-        return Input(frame.index, image, None, frame, features), lab[:1].clone()
+    def light_of(frame: Frame) -> tuple[Frame, Tensor]:
+        return frame, embedder.lab(frame.rgb)[:1].clone()
+
+    @torch.inference_mode()
+    def embedded(lit: tuple[Frame, Tensor]) -> tuple[Input, Tensor]:
+        (frame, light), features = lit, None
+        image = light.expand(3, -1, -1)  # all that is looked at
+        if not is_known(frame.index):
+            features = embed_grey(encoder, image)
+        return Input(frame.index, image, None, frame, features), light
 
     @torch.inference_mode()
     def copied(embedded: tuple[Input, Tensor]) -> _Copied:
-        step, light = propagator.step(embedded[0]), embedded[1]
+        frame, light = embedded
+        if is_known(frame.index):
+            seen = known.pop(frame.index)
+            return _Copied(frame.frame, light, None, seen.estimate(), seen.signals)
+        step = propagator.step(frame)
         assert step.features is not None
-        if step.input.index in colored:
-            found = Estimate.given(colored[step.input.index][1:])
+        if frame.index in colored:
+            found = Estimate.given(colored[frame.index][1:])
         else:
             found = estimated(step, propagator.bank, colored, cells, spec=spec, light=light)[1]
         own = to_cells(light[None], spec)[0]
         signals = color_signals(step, propagator.bank, lights, own)
-        return _Copied(step.input.frame, light, step.features, found, signals)
+        return _Copied(frame.frame, light, step.features, found, signals)
 
     # what needs no frame before is made in two threads of its own
     is_ahead = is_ahead_worth_it(embedder.device)
-    inputs = map(embedded, read_frames(video, start=start, end=end, deep=True))
-    copies = map(copied, ahead(inputs, depth=1) if is_ahead else inputs)
-    for one in ahead(copies, depth=1) if is_ahead else copies:
+
+    def copies(frames: Iterable[tuple[Frame, Tensor]]) -> Iterator[_Copied]:
+        inputs = map(embedded, frames)
+        found = map(copied, ahead(inputs, depth=1) if is_ahead else inputs)
+        return ahead(found, depth=1) if is_ahead else found
+
+    span = span_before(colored, start, end)
+    if span and coloring.carry and embedder.config.color.recent == 0:
+        found, back = {}, CarriedColors(spec, embedder.config.color.temperature)
+        picture = colored[span.stop]
+        back.keep(embed_grey(encoder, picture), picture[:1], Estimate.given(picture[1:]))
+        blank = np.zeros((0, 0, 3), np.uint8)
+        frames, lit = read_frames(video, start=span.start, end=span.stop), []
+        with suppress(DamagedVideoError):  # told where the frames are coloured, and no pass then
+            lit = [(replace(frame, rgb=blank), light_of(frame)[1]) for frame in frames]
+        for one in copies(lit.pop() for _ in range(len(lit))):
+            assert one.features is not None
+            settled = back.step(one.features, one.light, one.estimate)
+            share = share_of(one.frame.index, span, start)
+            found[one.frame.index] = KnownColors.of(settled, one.signals, share)
+        known.update(found)
+
+    for one in copies(map(light_of, read_frames(video, start=start, end=end, deep=True))):
         frame, light = one.frame, one.light
-        if frame.index in colored:
+        if one.features is None:
+            settled = one.estimate
+        elif frame.index in colored:
             settled = carried.keep(one.features, light, one.estimate)
         elif coloring.carry:
             settled = carried.step(one.features, light, one.estimate)
         else:
             settled = one.estimate
+        if frame.index in known:
+            settled = known.pop(frame.index).over(settled)
         ab = calmed(settled, floor=coloring.confidence_floor)
         painted = paint(frame.rgb if frame.deep is None else frame.deep, ab, light=light)
         yield ColorizedFrame(
@@ -148,11 +189,14 @@ def colorize_frames(
 
 @dataclass(frozen=True)
 class _Copied:
-    """A frame with what the references say of it. light: `(1, H', W')` L at the working size."""
+    """A frame with what the references say of it. light: `(1, H', W')` L at the working size.
+
+    features: None where its colours are those of a pass that went back.
+    """
 
     frame: Frame
     light: Tensor
-    features: Tensor
+    features: Tensor | None
     estimate: Estimate
     signals: ColorSignals
 
