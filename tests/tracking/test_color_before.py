@@ -75,8 +75,8 @@ def test_far_from_the_reference_they_fade_into_what_came_forth(frames, clips, mo
     some = colored()
     for index in range(4):
         assert np.array_equal(some[index], without[index])
-    for index in range(6, COUNT):
-        assert np.array_equal(some[index], whole[index])
+    for index in range(6, COUNT):  # after the reference, the search's features are turned otherwise
+        assert np.abs(some[index] - whole[index]).mean() < (0.05 if index > 10 else 1e-6)
     assert not np.allclose(whole[9], without[9], atol=0.1)
     shares = [
         np.abs(some[i] - without[i]).mean() / np.abs(whole[i] - without[i]).mean() for i in (4, 5)
