@@ -1,10 +1,12 @@
 """Speed of tracking and of colouring by the size of the clip: the table in the README.
 
-    python benchmarks/sizes.py [--sizes 320x180 456x256 ...] [--frames 40] [--threads 2]
+    python benchmarks/sizes.py [--sizes 320x180 456x256 ...] [--frames 40] [--threads 2] [--colour]
 
 Renders the demo's scene at each size, encodes it, and measures from file to files, as the commands
 do: decode, embed, copy, full resolution, write. The model is loaded before the clock starts, and a
-first run of 3 frames is not counted. Run it on a machine that does nothing else: the load that it
+first run of 3 frames is not counted. CPU seconds are of all threads, without what a run takes once
+(references, fitting to the clip): they mean something on a busy machine, too. --colour leaves
+tracking out. Run it on a machine that does nothing else: the load that it
 finds is printed with the table.
 """
 
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -40,16 +43,22 @@ def render(folder: Path, *, size: tuple[int, int], frames: int) -> tuple[Path, P
     return clip, mask, reference
 
 
-def rate(work: Callable[[Path, int], object], folder: Path, *, frames: int) -> float:
-    """Frames per second of `work(output, end)` on `frames` frames, after a run of 3."""
+def rate(work: Callable[[Path, int], object], folder: Path, *, frames: int) -> tuple[float, float]:
+    """Frames per second of `work(output, end)` on `frames` frames, and CPU seconds a frame."""
     work(folder / "warm", 3)
-    began = time.perf_counter()
+    used = time.process_time()
+    work(folder / "few", 3)
+    once = time.process_time() - used
+    began, used = time.perf_counter(), time.process_time()
     work(folder / "run", frames)
-    return frames / (time.perf_counter() - began)
+    seconds, used = time.perf_counter() - began, time.process_time() - used
+    return frames / seconds, (used - once) / (frames - 3)
 
 
-def measure(model: str, *, size: tuple[int, int], frames: int) -> tuple[float, float]:
-    """Frames per second of tracking two objects, and of colouring from one reference."""
+def measure(
+    model: str, *, size: tuple[int, int], frames: int, only_color: bool
+) -> list[tuple[float, float]]:
+    """`rate` of tracking two objects, if wanted, and of colouring from one reference."""
     from chromatrack.runs.colorized import colorize_to_file
     from chromatrack.runs.writer import track_to_folder
     from chromatrack.tracking.marks import Marks
@@ -72,7 +81,18 @@ def measure(model: str, *, size: tuple[int, int], frames: int) -> tuple[float, f
                 end=str(end),
             )
 
-        return rate(track, folder, frames=frames), rate(color, folder, frames=frames)
+        works = [color] if only_color else [track, color]
+        return [rate(work, folder, frames=frames) for work in works]
+
+
+def peak_mib() -> str:
+    """Peak of this process's resident memory so far, where the system says it (Linux, macOS)."""
+    try:
+        import resource
+    except ImportError:
+        return "unknown"
+    unit = 1 if sys.platform == "darwin" else 1024
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20:.0f}"
 
 
 def main() -> None:
@@ -80,16 +100,22 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=SIZES, metavar="WIDTHxHEIGHT")
     parser.add_argument("--frames", type=int, default=40)
     parser.add_argument("--model", default="small")
+    parser.add_argument("--colour", action="store_true", help="leave tracking out")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
     print(f"{options.model}, {options.threads} threads, load before: {load}\n")
-    print("| clip | track, frames/s | colour, frames/s |\n|---|---|---|")
+    names = ["colour"] if options.colour else ["track", "colour"]
+    heads = "".join(f" {name}, frames/s | CPU s/frame |" for name in names)
+    print(f"| clip |{heads} peak MiB |\n|{'---|' * (2 * len(names) + 2)}")
     for text in options.sizes:
         width, height = map(int, text.split("x"))
-        found = measure(options.model, size=(height, width), frames=options.frames)
-        print(f"| {text} | {found[0]:.1f} | {found[1]:.1f} |", flush=True)
+        found = measure(
+            options.model, size=(height, width), frames=options.frames, only_color=options.colour
+        )
+        cells = "".join(f" {speed:.1f} | {used:.3f} |" for speed, used in found)
+        print(f"| {text} |{cells} {peak_mib()} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -197,7 +197,16 @@ def tiled_affinity(
         target = target.float()
         radii = {i: r for i, r in enumerate(radius) if r is not None and r < max(h, w)}
         best_values, best_index = [], []
-        for i in sorted(set(range(len(references))) - set(radii)):
+        everywhere = [i for i, r in enumerate(radius) if r is None]
+        if search is not None and everywhere and search.whole.can(target, k, len(everywhere)):
+            maps = [references[i] for i in everywhere]
+            values, index = search.whole.top_k(target, maps, k)
+            first = torch.tensor(everywhere)
+            best_values.append(values)
+            best_index.append(first[index // (h * w)] * h * w + index % (h * w))
+        else:
+            everywhere = []
+        for i in sorted(set(range(len(references))) - set(radii) - set(everywhere)):
             disc = radius[i] if radius_shape == "disc" else None
             values, index = _whole_frame_top_k(target, references[i].float(), k, disc)
             best_values.append(values)

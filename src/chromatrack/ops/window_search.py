@@ -25,6 +25,7 @@ from torch import Tensor
 
 from chromatrack.ops.compiled import compiled, has_compiler
 from chromatrack.ops.tiles import OUTSIDE, Windows
+from chromatrack.ops.whole_search import WholeSearch
 from chromatrack.structures import RadiusShape
 
 _CELLS = 8
@@ -111,6 +112,8 @@ class WindowSearch:
     _led_by: Tensor | None = None
     _turn: Tensor | None = None
     _kept: dict[int, tuple[ref[Tensor], Rows]] = field(default_factory=dict)
+    whole: WholeSearch = field(default_factory=WholeSearch)
+    """The search where there is no window."""
 
     def lead_by(self, features: Tensor) -> None:
         """Compare first what varies most in `features` `(C, h, w)`; they change no result."""

@@ -87,6 +87,7 @@ class CarriedColors:
     spec: FeatureSpec
     temperature: float
     search: WindowSearch = field(default_factory=WindowSearch)
+    first: Tensor | None = None
     features: Tensor | None = None
     picture: Tensor | None = None
     """`(5, H, W)`: L; ab, 1 and confidence, times weight."""
@@ -120,7 +121,8 @@ class CarriedColors:
     def _carried(self, features: Tensor, light: Tensor) -> Estimate | None:
         if self.features is None or self.picture is None:
             return None
-        self.search.lead_by(self.features)
+        self.first = self.features if self.first is None else self.first
+        self.search.lead_by(self.first)  # any frame's will do, and what is laid out by it is kept
         pointer = tiled_affinity(
             features,
             [self.features],

@@ -8,7 +8,8 @@ the colour copied by cells stands.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -19,7 +20,8 @@ from torch import Tensor
 from chromatrack.ops.affinity import SparseAffinity
 from chromatrack.ops.compiled import can_compile
 from chromatrack.ops.coords import FeatureSpec, cell_to_pixel, grid_like, image_size, pixel_to_cell
-from chromatrack.ops.patch_fit import best_steps, mixed, squares
+from chromatrack.ops.kept import kept
+from chromatrack.ops.patch_fit import best_states, best_steps, mixed, squares
 from chromatrack.ops.subpixel import offsets_like, square_offsets
 
 # ALIKE and COPIED: by the error at 0.2 and 2 s on six clips of docs/results.md's colour table.
@@ -197,6 +199,19 @@ def spread_to_neighbours(
     """
     h, w = places.picture.shape
     side = PATCH // scale
+    if can_compile(light, pictures):
+        state = best_states(
+            light[0],
+            pictures[:, 0],
+            places.state(),
+            side,
+            scale=scale,
+            first=(spec.offset - (scale - 1) / 2) / scale,
+            step=spec.stride / scale,
+            worst=WORST,
+            stay=STAY,
+        )
+        return places_of(state)
     here = _patches(light[None], None, spec=spec, size=(h, w), scale=scale, side=side)
     padded = F.pad(places.state()[None], (1,) * 4, mode="replicate")[0]
     tries, fits = [], []
@@ -273,15 +288,11 @@ def mix(
         as `lay`.
     """
     size = image_size(light)
+    rows, columns = (
+        _kept_says(light, cells, pixels, spec)
+        for cells, pixels in zip(image_size(places.picture), size, strict=True)
+    )
     if can_compile(light, pictures):
-        axes = [
-            [_next_cells(pixels, count, away, spec=spec, device=light.device) for away in AWAY]
-            for pixels, count in zip(size, image_size(places.picture), strict=True)
-        ]
-        rows, columns = (
-            (torch.stack([cell for cell, _ in axis]), torch.stack([weight for _, weight in axis]))
-            for axis in axes
-        )
         return mixed(
             light[0],
             pictures,
@@ -293,48 +304,68 @@ def mix(
             beside=BESIDE,
             alike=ALIKE,
         )
-    here = grid_like(light, tuple(size), 1, 0)
-    total, says = torch.zeros_like(pictures[0, 1:]), torch.zeros_like(light)
-    for cells, kernel in around(places.state(), size, spec=spec):
-        found = look(pictures, here + cells[:2], cells[2])
-        apart = (found[:1] - light).abs_()
-        apart = F.avg_pool2d(apart, 2 * BESIDE + 1, 1, BESIDE, count_include_pad=False)
-        say = kernel * cells[3:] * torch.exp(-0.5 * (apart / ALIKE) ** 2)
-        total += say * found[1:]
-        says += say
-    return total, says
+    return _mix_by_tensors(places, light, pictures, rows, columns, spec=spec)
 
 
-def around(
-    cells: Tensor, size: tuple[int, int], *, spec: FeatureSpec
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """What the 3 x 3 cells next to every pixel hold, one of them at a time.
-
-    Args:
-        cells: `(C, h, w)`. size: (H, W) pixels.
-
-    Yields:
-        (its values at every pixel `(C, H, W)`, its weight `(1, H, W)`, which falls with its
-        distance from the pixel; the nine sum to about 1).
-    """
-    axes = [
-        [_next_cells(pixels, count, away, spec=spec, device=cells.device) for away in AWAY]
-        for pixels, count in zip(size, image_size(cells), strict=True)
-    ]
-    for (row, down), (column, across) in product(*axes):
-        yield cells[:, row][:, :, column], (down[:, None] * across)[None]
-
-
-def _next_cells(
-    pixels: int, cells: int, away: int, *, spec: FeatureSpec, device: torch.device
+def _mix_by_tensors(
+    places: Places,
+    light: Tensor,
+    pictures: Tensor,
+    rows: Tensor,
+    columns: Tensor,
+    *,
+    spec: FeatureSpec,
 ) -> tuple[Tensor, Tensor]:
-    """Along one axis: the cell `away` from each pixel's nearest, and its weight, both `(pixels,)`.
+    """`mix` a few rows of cells at a time: squares around all of them, which overlap, summed up."""
+    (height, width), (h, w) = image_size(light), image_size(places.picture)
+    ahead = spec.stride + math.ceil(spec.stride / 2) + 1  # pixels before a cell's that it reaches
+    side = 2 * ahead + spec.stride
+    wide = side + 2 * BESIDE
+    inner = torch.arange(wide, device=light.device) - ahead - BESIDE
+    y, x = (torch.arange(n, device=light.device)[:, None] * spec.stride + inner for n in (h, w))
+    is_in = (y >= 0) & (y < height), (x >= 0) & (x < width)
+    y, x = y.clamp(0, height - 1), x.clamp(0, width - 1)
+    middle = slice(BESIDE, BESIDE + side)
+    say_y, say_x = (
+        (says.gather(1, at) * inside)[:, middle]
+        for says, at, inside in zip((rows, columns), (y, x), is_in, strict=True)
+    )
+    found = []
+    for i in range(h):
+        xy = torch.stack([x[:, None, :].expand(w, wide, wide), y[i, :, None].expand(w, wide, wide)])
+        xy = xy + places.shift[:, i, :, None, None]
+        number = places.picture[i, :, None]
+        seen = look(pictures, xy.flatten(2).to(light), number).unflatten(2, (wide, wide))
+        inside = (is_in[0][i, :, None] & is_in[1][:, None, :])[:, None].to(light)
+        own = light[0, y[i]][:, x].permute(1, 0, 2)
+        sums = F.avg_pool2d((seen[0] - own).abs()[:, None] * inside, 2 * BESIDE + 1, 1)
+        apart = sums / F.avg_pool2d(inside, 2 * BESIDE + 1, 1).clamp(min=1e-6)
+        say = torch.exp(-0.5 * (apart[:, 0] / ALIKE) ** 2) * say_y[i, :, None] * say_x[:, None, :]
+        say = say * places.lends[i, :, None, None]
+        found.append(torch.cat([seen[1:, :, middle, middle] * say, say[None]]))
+    squares = torch.stack(found, 1)  # (C + 1, h, w, side, side)
+    out = (h - 1) * spec.stride + side, (w - 1) * spec.stride + side
+    patches = squares.permute(0, 3, 4, 1, 2).reshape(len(squares), side * side, h * w)
+    laid = F.fold(patches, out, side, stride=spec.stride)[:, 0]
+    laid = laid[:, ahead : ahead + height, ahead : ahead + width]
+    return laid[:-1], laid[-1:]
 
+
+def _says(cells: int, pixels: int, spec: FeatureSpec) -> Tensor:
+    """Say `(cells, pixels)` of every cell on every pixel along one axis.
+
+    The three next to a pixel have one, which falls with their distance; the three sum to about 1.
     Where there is no such cell, the last one stands in, as if it were there.
     """
-    pixel = torch.arange(pixels, dtype=torch.float32, device=device)
+    pixel = torch.arange(pixels, dtype=torch.float32)
     nearest = pixel_to_cell(pixel, stride=spec.stride, offset=spec.offset).round()
     nearest = nearest.clamp(0, cells - 1)
-    gap = cell_to_pixel(nearest + away, stride=spec.stride, offset=spec.offset) - pixel
-    weight = (1 - gap.abs() / (FADES * spec.stride)).clamp(min=0) / FADES
-    return (nearest + away).clamp(0, cells - 1).long(), weight
+    says = torch.zeros(cells, pixels)
+    for away in AWAY:
+        gap = cell_to_pixel(nearest + away, stride=spec.stride, offset=spec.offset) - pixel
+        weight = (1 - gap.abs() / (FADES * spec.stride)).clamp(min=0) / FADES
+        says.scatter_add_(0, (nearest + away).clamp(0, cells - 1).long()[None], weight[None])
+    return says
+
+
+_kept_says = kept(_says)

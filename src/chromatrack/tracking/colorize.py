@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from chromatrack.errors import DamagedVideoError
 from chromatrack.model.encoder import Encoder, normalize_lab
 from chromatrack.ops.affinity import SparseAffinity
 from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
@@ -27,9 +29,10 @@ from chromatrack.ops.resample import (
     upsample_guided,
 )
 from chromatrack.propagation.memory_bank import MemoryBank
-from chromatrack.propagation.propagate import Input, Propagated, Propagator, propagate
+from chromatrack.propagation.propagate import Input, Propagated, Propagator
 from chromatrack.structures import Source
 from chromatrack.tracking.color_agreement import agreed_colors
+from chromatrack.tracking.color_before import KnownColors, share_of, span_before
 from chromatrack.tracking.color_carry import CarriedColors, Estimate, calmed, copied_estimate
 from chromatrack.tracking.color_detail import lay
 from chromatrack.tracking.color_faded import FadedColors, against, joined
@@ -107,52 +110,116 @@ def colorize_frames(
             if faded is not None:
                 faded.learn(grey, picture[1:])
     carried = CarriedColors(spec, embedder.config.color.temperature)
+    lights = {index: lab[:1] for index, lab in cells.items()}
+
+    known: dict[int, KnownColors] = {}
+
+    def is_known(index: int) -> bool:
+        return index in known and known[index].share == 1
 
     @torch.inference_mode()
-    def embedded(frame: Frame) -> Input:
-        image = embedder.image(frame.rgb)
-        features = None if spec.clip_length > 1 else encode(image[None])[0]
-        return Input(frame.index, image, None, frame, features)
+    def lit(frame: Frame) -> tuple[Frame, Tensor]:
+        """With its Lab, but for the ab that nothing looks at."""
+        lab = embedder.lab(frame.rgb)
+        return frame, lab[:1].clone() if faded is None else lab
 
-    inputs = map(embedded, read_frames(video, start=start, end=end, deep=True))
-    if is_ahead_worth_it(embedder.device):
-        inputs = ahead(inputs)
-    for step in propagate(inputs, propagator):
-        frame = step.input.frame
-        assert step.entropy is not None
-        light, copied = estimated(step, propagator.bank, colored, cells, spec=spec)
+    @torch.inference_mode()
+    def embedded(given: tuple[Frame, Tensor]) -> tuple[Input, Tensor]:
+        (frame, lab), features = given, None
+        image = lab[:1].expand(3, -1, -1)  # all that is looked at
+        if not is_known(frame.index):
+            features = embed_grey(encoder, image)
+        return Input(frame.index, image, None, frame, features), lab
+
+    @torch.inference_mode()
+    def copied(embedded: tuple[Input, Tensor]) -> _Copied:
+        frame, lab = embedded
+        light = lab[:1]
+        if is_known(frame.index):
+            seen = known.pop(frame.index)
+            return _Copied(frame.frame, light, None, seen.estimate(), seen.signals)
+        step = propagator.step(frame)
         assert step.features is not None
         also = None
-        if faded is not None:
-            own = rgb_to_lab(step.input.image)
-            if not colored:
-                faded.learn(own, copied.ab, copied.confidence.square())
-            weak = faded.estimate(own)
-            copied, also = joined(copied, weak), partial(against, faded=weak)
         if frame.index in colored:
-            settled = Estimate.given(colored[frame.index][1:])
-            carried.keep(step.features, light, settled)
+            found = Estimate.given(colored[frame.index][1:])
         else:
-            settled = copied
-            if coloring.carry:
-                settled = carried.step(step.features, light, copied, also=also)
-        ab = calmed(settled, floor=coloring.confidence_floor)
-        painted = paint(frame.rgb if frame.deep is None else frame.deep, ab, light=light)
-        lights = {index: lab[:1] for index, lab in cells.items()}
+            found = estimated(step, propagator.bank, colored, cells, spec=spec, light=light)[1]
+            if faded is not None:
+                if not colored:
+                    faded.learn(lab, found.ab, found.confidence.square())
+                weak = faded.estimate(lab)
+                found, also = joined(found, weak), partial(against, faded=weak)
         own = to_cells(light[None], spec)[0]
         signals = color_signals(step, propagator.bank, lights, own)
+        return _Copied(frame.frame, light, step.features, found, signals, also)
+
+    # what needs no frame before is made in two threads of its own
+    is_ahead = is_ahead_worth_it(embedder.device)
+
+    def copies(frames: Iterable[tuple[Frame, Tensor]]) -> Iterator[_Copied]:
+        inputs = map(embedded, frames)
+        found = map(copied, ahead(inputs, depth=1) if is_ahead else inputs)
+        return ahead(found, depth=1) if is_ahead else found
+
+    span = span_before(colored, start, end)
+    if span and coloring.carry and embedder.config.color.recent == 0:
+        found, back = {}, CarriedColors(spec, embedder.config.color.temperature)
+        picture = colored[span.stop]
+        back.keep(embed_grey(encoder, picture), picture[:1], Estimate.given(picture[1:]))
+        blank = np.zeros((0, 0, 3), np.uint8)
+        frames, held = read_frames(video, start=span.start, end=span.stop), []
+        with suppress(DamagedVideoError):  # told where the frames are coloured, and no pass then
+            held = [(replace(frame, rgb=blank), lit(frame)[1]) for frame in frames]
+        for one in copies(held.pop() for _ in range(len(held))):
+            assert one.features is not None
+            settled = back.step(one.features, one.light, one.estimate, also=one.also)
+            share = share_of(one.frame.index, span, start)
+            found[one.frame.index] = KnownColors.of(settled, one.signals, share)
+        known.update(found)
+
+    for one in copies(map(lit, read_frames(video, start=start, end=end, deep=True))):
+        frame, light = one.frame, one.light
+        if one.features is None:
+            settled = one.estimate
+        elif frame.index in colored:
+            settled = carried.keep(one.features, light, one.estimate)
+        elif coloring.carry:
+            settled = carried.step(one.features, light, one.estimate, also=one.also)
+        else:
+            settled = one.estimate
+        if frame.index in known:
+            settled = known.pop(frame.index).over(settled)
+        ab = calmed(settled, floor=coloring.confidence_floor)
+        painted = paint(frame.rgb if frame.deep is None else frame.deep, ab, light=light)
         yield ColorizedFrame(
             frame.index,
             frame.pts_seconds,
             to_8_bit(painted),
-            signals.entropy,
+            one.signals.entropy,
             frame.duration_seconds,
-            reliability=estimate_color(signals),
-            signals=signals,
+            reliability=estimate_color(one.signals),
+            signals=one.signals,
             deep=None if frame.deep is None else painted,
             ab=ab.cpu().numpy(),
             confidence=chance_right(settled.confidence)[0].cpu().numpy(),
         )
+
+
+@dataclass(frozen=True)
+class _Copied:
+    """A frame with what the references say of it. light: `(1, H', W')` L at the working size.
+
+    features: None where its colours are those of a pass that went back. also: what else weighs the
+    colours carried to it.
+    """
+
+    frame: Frame
+    light: Tensor
+    features: Tensor | None
+    estimate: Estimate
+    signals: ColorSignals
+    also: Callable[[Estimate], Estimate] | None = None
 
 
 @torch.inference_mode()
@@ -163,6 +230,7 @@ def estimated(
     cells: Mapping[int, Tensor],
     *,
     spec: FeatureSpec,
+    light: Tensor | None = None,
 ) -> tuple[Tensor, Estimate]:
     """L `(1, H, W)` of a frame at the working size, whose own ab is not looked at, and its copies.
 
@@ -171,9 +239,10 @@ def estimated(
         coloured: Lab `(3, H, W)` of the reference pictures that are frames of the video, by their
             index: the frame's own luminance and the picture's ab.
         cells: Lab `(3, h, w)` of the cells of all reference pictures.
+        light: `(1, H, W)` L of the frame, if it is known.
     """
     assert step.label_map is not None and step.pointer is not None
-    light = rgb_to_lab(step.input.image)[:1]
+    light = rgb_to_lab(step.input.image)[:1] if light is None else light
     grey = lab_to_rgb(F.pad(light, (0, 0, 0, 0, 0, 2)))
     own = to_cells(light[None], spec)[0]
     colors = step.label_map
