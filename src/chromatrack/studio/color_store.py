@@ -1,6 +1,7 @@
 """Copied colours on disk: one small picture of them for each frame, and a table of all.
 
-`studio/colors/00012.png` has ab + 128 of frame 12 in its first two channels, at the working size;
+`studio/colors/00012.png` has ab + 128 of frame 12 in its first two channels and how sure they are, 0
+to 255, in the third, at the working size (in projects of earlier versions one value for the frame);
 `studio/colors/frames.jsonl` a line for each frame that was coloured; a frame's last one counts.
 A frame is whole on disk before its line is; what is killed in between lacks a line.
 """
@@ -61,10 +62,17 @@ class ColorWriter:
         except OSError as error:
             raise unwritable(self._home, error) from error
 
-    def put(self, row: ColoredRow, ab: np.ndarray) -> None:
-        """Put a frame in place. ab: `(2, h, w)` float. Raises OutputError."""
+    def put(self, row: ColoredRow, ab: np.ndarray, confidence: np.ndarray) -> None:
+        """Put a frame in place.
+
+        Args:
+            ab: `(2, h, w)` float. confidence: `(h, w)` float in [0, 1], how well each was copied.
+
+        Raises:
+            OutputError: it cannot be written; what was in its place still is.
+        """
         levels = np.clip(np.rint(ab) + _ZERO, 0, 255).astype(np.uint8)
-        sure = np.full(levels.shape[1:], round(255 * row.reliability), dtype=np.uint8)
+        sure = np.rint(255 * np.clip(confidence, 0, 1)).astype(np.uint8)
         path = self._home / frame_file(row.index)
         aside = path.with_suffix(".part")
         try:

@@ -53,16 +53,11 @@ def color_frames(
     try:
         for frame in tracker.colorize(video, references=pictures, start=start, end=end):
             row = ColoredRow(frame.index, frame.pts_seconds, round(frame.reliability, 4), key)
-            writer.put(row, _small_colors(tracker.embedder, frame.rgb))
+            assert frame.ab is not None and frame.confidence is not None
+            writer.put(row, frame.ab, frame.confidence)
             yield row
     finally:
         writer.close()
-
-
-@torch.inference_mode()
-def _small_colors(embedder: FrameEmbedder, rgb: np.ndarray) -> np.ndarray:
-    """ab `(2, h, w)` of a coloured frame at the working size."""
-    return rgb_to_lab(embedder.image(rgb))[1:].cpu().numpy()
 
 
 @torch.inference_mode()
