@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import threading
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -62,13 +62,15 @@ class Job:
 class Plan:
     """How to track: frames [start, end); wanted: marks to correct by, None: everything is tracked.
 
-    resume: go on with what was stopped, if that can be.
+    removed: marks that count no more in a correction. resume: go on with what was stopped, if that
+    can be.
     """
 
     start: int
     end: int | None
     quality: str
     wanted: frozenset[Any] | None = None
+    removed: frozenset[Any] = frozenset()
     resume: bool = False
 
 
@@ -134,7 +136,7 @@ class Jobs:
         plan = plan_tracking(document, run, news, frames=video.frames, asked=asked)
         if not plan.resume and run is None:
             resumable = leftovers(project.folder.resolve())
-            plan = Plan(plan.start, plan.end, plan.quality, None, bool(resumable))
+            plan = replace(plan, resume=bool(resumable))
         work = self._studio.ask(
             self._studio.model,
             "track",
@@ -145,6 +147,7 @@ class Jobs:
             start=plan.start,
             end=plan.end,
             wanted=None if plan.wanted is None else list(plan.wanted),
+            removed=list(plan.removed),
             resume=plan.resume,
         )
         self._begin(Job("track", "Tracking" if plan.wanted is None else "Correcting"), work)
@@ -298,7 +301,8 @@ def plan_tracking(
     Raises:
         InputError: nothing is marked, or the run knows all of it.
     """
-    if not said_by_document(document):
+    said = said_by_document(document)
+    if not said:
         raise InputError("track: expected a mark, got none; mark something on a frame first")
     quality, chosen = document["settings"]["quality"], document["settings"]["range"]
     start, end = asked or chosen or (0, None)
@@ -310,11 +314,12 @@ def plan_tracking(
     is_other_range = (asked or chosen) is not None and (start, end) != (run.start, run.end)
     things = {one["key"] for one in document["objects"]}
     removed = {one for one in news.removed if thing_of(one[0]) in things}
+    is_gone = any(label not in said for label, _ in removed)
     beyond = _marked_beyond(document, run, frames)
-    if own != quality or is_other_range or removed or beyond:
+    if own != quality or is_other_range or is_gone or beyond:
         return everything
-    if news.changed:
-        return Plan(run.start, run.end, run.quality, news.changed)
+    if news.changed or removed:
+        return Plan(run.start, run.end, run.quality, news.changed, frozenset(removed))
     if not run.result.complete:
         return Plan(run.start, run.end, run.quality, None, resume=True)
     raise InputError("track: everything is tracked already; mark or correct something first")

@@ -101,11 +101,12 @@ class Model:
         start: int,
         end: int | None,
         wanted: list[Any] | None,
+        removed: list[Any],
         resume: bool,
     ) -> dict[str, Any]:
         """Track all marks on frames [start, end), or correct a run by those that are `wanted`.
 
-        Returns what the user is to be told.
+        removed: marks of the run that are no more. Returns what the user is to be told.
         """
         from chromatrack.runs.correct import correct, tracker_of
         from chromatrack.runs.writer import track_to_folder
@@ -118,7 +119,10 @@ class Model:
         tracker = tracker_of(home) if quality == OTHER else self._tracker(quality)
         if wanted is not None:
             new = marks_of(document, home, wanted={tuple(one) for one in wanted})
-            done = correct(tracker, home, new, video=video, progress=tell, keep_done=True)
+            gone = {tuple(one) for one in removed}
+            done = correct(
+                tracker, home, new, video=video, progress=tell, keep_done=True, removed=gone
+            )
             if self._channel.is_stopped and done.unfinished:
                 raise KeyboardInterrupt(
                     f"Stopped: {done.frames_recomputed} frames corrected, the rest is still to do"
