@@ -141,8 +141,6 @@ def test_stop_keeps_the_frames_that_are_coloured(opened, film):
     do(opened, type="colorStill", frame=0, png=picture(film[1][0].rgb, "JPEG"))
     with events(opened) as ws:
         opened.post("/api/colorize")
-        while ws.receive_json()["type"] != "progress":
-            pass
         opened.post("/api/stop")
         while (told := ws.receive_json())["type"] not in ("done", "stopped", "failed"):
             pass

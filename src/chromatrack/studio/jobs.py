@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import secrets
 import threading
 from collections.abc import Coroutine
@@ -83,6 +84,7 @@ class Jobs:
         self.job: Job | None = None
         self.exports: dict[str, Path] = {}
         self._stopped = threading.Event()
+        self._tickets, self._ticket = itertools.count(), -1
         self._task: asyncio.Task[None] | None = None
 
     def forget(self) -> None:
@@ -137,8 +139,7 @@ class Jobs:
         if not plan.resume and run is None:
             resumable = leftovers(project.folder.resolve())
             plan = replace(plan, resume=bool(resumable))
-        work = self._studio.ask(
-            self._studio.model,
+        work = self._asked(
             "track",
             folder=str(project.folder),
             video=str(path),
@@ -156,7 +157,7 @@ class Jobs:
         """Ask for the end of the job; what it has done is kept."""
         self._stopped.set()
         if self.job is not None and self.job.kind != "copy":
-            self._studio.model.stop()
+            self._studio.model.stop(self._ticket)
 
     def copy(self) -> None:
         """Begin to copy the video into the project's folder. Raises InputError."""
@@ -191,6 +192,11 @@ class Jobs:
         """Raises BusyError while something is under way."""
         if self.job is not None:
             raise BusyError("something is being worked on; stop it first")
+
+    def _asked(self, request: str, /, **given: Any) -> Coroutine[Any, Any, dict[str, Any]]:  # noqa: ANN401
+        """Long work of the model, with a ticket by which it can be stopped."""
+        self._ticket = next(self._tickets)
+        return self._studio.ask(self._studio.model, request, ticket=self._ticket, **given)
 
     def _begin(self, job: Job, work: Coroutine[Any, Any, dict[str, Any]]) -> None:
         self.job = job
@@ -227,8 +233,7 @@ class Jobs:
         given = references(project.document)
         if not given:
             raise InputError("colour: expected colours on a frame, got none; paint some first")
-        work = self._studio.ask(
-            self._studio.model,
+        work = self._asked(
             "colorize",
             folder=str(project.folder),
             video=str(path),
@@ -247,8 +252,7 @@ class Jobs:
         project, video = self._studio.opened()
         output = export_path(project.folder, name)
         if name == COLORED:
-            work = self._studio.ask(
-                self._studio.model,
+            work = self._asked(
                 "export_colors",
                 folder=str(project.folder),
                 video=str(self._studio.watched()[2]),
@@ -258,8 +262,7 @@ class Jobs:
             self._begin(Job("export", "Exporting"), work)
             return
         if name == TEXTURED:
-            work = self._studio.ask(
-                self._studio.model,
+            work = self._asked(
                 "export_textures",
                 folder=str(project.folder),
                 video=str(self._studio.watched()[2]),
@@ -270,8 +273,7 @@ class Jobs:
             return
         if self._studio.run is None:
             raise InputError("export: expected results, found none; track first")
-        work = self._studio.ask(
-            self._studio.model,
+        work = self._asked(
             "export",
             folder=str(project.folder),
             video=None if video.path is None else str(video.path),

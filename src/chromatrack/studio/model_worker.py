@@ -114,7 +114,6 @@ class Model:
         from chromatrack.studio.ranges import within
 
         home = Path(folder)
-        self._channel.is_stopped = False
         tell = self._telling("track", home, start)
         tracker = tracker_of(home) if quality == OTHER else self._tracker(quality)
         if wanted is not None:
@@ -202,7 +201,6 @@ class Model:
         """Write a run's results in a format; returns {"path", "notes"}."""
         from chromatrack.studio.exports import write_export
 
-        self._channel.is_stopped = False
         return write_export(
             Path(folder),
             name,
@@ -221,7 +219,6 @@ class Model:
         """Write the coloured frames as a video."""
         from chromatrack.studio.color_views import write_colored
 
-        self._channel.is_stopped = False
         tell = self._telling("export", Path(folder), 0)
         return write_colored(Path(folder), video, Path(output), saturation, tell)
 
@@ -231,7 +228,6 @@ class Model:
         """Write the video with the placed pictures carried along."""
         from chromatrack.studio.textures import write_textured
 
-        self._channel.is_stopped = False
         tell, tracker = self._telling("export", Path(folder), 0), self._tracker("normal")
         return write_textured(tracker, video, Path(folder), document, Path(output), tell)
 
@@ -250,7 +246,6 @@ class Model:
         """Colour frames [start, end) by a project's references; what is done stays if stopped."""
         from chromatrack.studio.coloring import color_frames
 
-        self._channel.is_stopped = False
         tell, total, count = self._telling("color", Path(folder), start), end - start, 0
         tracker = self._tracker("normal")
         given = {"key": key, "start": start, "end": end}

@@ -36,13 +36,17 @@ _OUR_FAULTS = (
 class Channel:
     """A worker's end: takes requests, gives answers and tells news.
 
-    A long request calls `serve_waiting` between its steps, so that short ones need not wait.
+    A long request calls `serve_waiting` between its steps, so that short ones need not wait. It has
+    a `ticket`, by which it can be stopped, also before it came.
     """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._handlers: Mapping[str, Handler] = {}
         self.is_stopped = False
+        self._stopped: set[int] = set()
+        self._is_ending = False
+        self._ticket = -1
 
     def tell(self, news: Mapping[str, Any]) -> None:
         """Send something that nobody asked for."""
@@ -69,15 +73,19 @@ class Channel:
             while self._connection.poll(0):
                 self._take()
         except (EOFError, OSError):
-            self.is_stopped = True
+            self.is_stopped = self._is_ending = True
         if self.is_stopped:
             raise KeyboardInterrupt
 
     def _take(self) -> None:
         number, name, given = self._connection.recv()
         if name == "stop":
-            self.is_stopped = True
+            self._stop(given.get("ticket"))
             return
+        ticket = given.pop("ticket", None)
+        if ticket is not None:
+            self._ticket = ticket
+            self.is_stopped = self._is_ending or ticket in self._stopped
         try:
             answer = ("answer", number, self._handlers[name](**given))
         except ChromatrackError as error:
@@ -88,6 +96,14 @@ class Channel:
             _LOG.exception("a request failed: %s", name)
             answer = ("refused", number, WorkerError(f"{type(error).__name__}: {error}"))
         self._connection.send(answer)
+
+    def _stop(self, ticket: int | None) -> None:
+        """Of one long request, or of all that come."""
+        if ticket is None:
+            self._is_ending = True
+        else:
+            self._stopped.add(ticket)
+        self.is_stopped = self._is_ending or self._ticket in self._stopped
 
 
 def run_worker(connection: Connection, main: Callable[[Channel], None]) -> None:
@@ -172,12 +188,10 @@ class Worker:
                 future.set_exception(error)
         return future
 
-    def stop(self) -> None:
-        """Ask for the end of the request under way."""
-        with self._lock:
-            if self._connection is not None:
-                with suppress(OSError):
-                    self._connection.send((-1, "stop", {}))
+    def stop(self, ticket: int) -> None:
+        """Ask for the end of the request that has a ticket, whether it has come there or not."""
+        with self._lock, suppress(OSError, WorkerError):
+            self._start().send((-1, "stop", {"ticket": ticket}))
 
     def _death(self) -> WorkerError:
         return WorkerError(f"the {self.name} ended unexpectedly; it starts anew, try again")
