@@ -1,7 +1,7 @@
 """Copied colours on disk: one small picture of them for each frame, and a table of all.
 
-`studio/colors/00012.png` has ab + 128 of frame 12 in its first two channels and how sure they are, 0
-to 255, in the third, at the working size (in projects of earlier versions one for the frame);
+`studio/colors/00012.png` has ab + 128 of frame 12 in its first two channels and how sure they are
+in the third, 0 to 255, at the working size (in projects of earlier versions one for the frame);
 `studio/colors/frames.jsonl` a line for each frame that was coloured; a frame's last one counts.
 A frame is whole on disk before its line is; what is killed in between lacks a line.
 """
