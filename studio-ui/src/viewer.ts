@@ -81,6 +81,7 @@ export class Viewer {
       effect(() => this.#onVideo()),
       effect(() => {
         const name = toolInHand();
+        this.tool.leave?.();
         this.tool.cancel();
         this.tool = makeTool(name, this);
         store.toolLine.value = "";

@@ -33,7 +33,13 @@ export type FrameMarks = {
   gone?: number[];
 };
 export type Quality = "fast" | "normal" | "best";
-export type Job = { kind: string; done: number; total: number; frame: number; message: string };
+export type Job = {
+  kind: string;
+  done: number;
+  total: number;
+  frame: number | null;
+  message: string;
+};
 export type Video = {
   name: string;
   width: number;
@@ -103,7 +109,15 @@ export type State = {
 
 export type Event =
   | { type: "state"; revision: number }
-  | { type: "progress"; job: string; done: number; total: number; frame: number; message?: string }
+  | {
+      type: "progress";
+      job: string;
+      done: number;
+      total: number;
+      /** The frame that was done last; null while none can be shown yet. */
+      frame: number | null;
+      message?: string;
+    }
   | {
       type: "done" | "failed" | "stopped";
       kind: string;
