@@ -47,11 +47,13 @@ export async function colorize() {
 
 /** Goes to the frame that it would help most to colour next. */
 export async function toSuggested() {
-  await store.attempt(async () => {
+  store.toolLine.value = "Looking for a frame…";
+  const good = await store.attempt(async () => {
     const { frame, why } = await api.colorSuggest();
     store.goTo(frame);
     store.toolLine.value = `Colour frame ${frame}: ${why}`;
   });
+  if (!good) store.toolLine.value = "";
 }
 
 /** A coloured still of the frame on show: a picture file that was dropped or chosen. */
