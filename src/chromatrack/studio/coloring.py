@@ -148,7 +148,7 @@ def spread(
 
 
 def _coarse(features: Tensor) -> Tensor:
-    """`(C, N)` of unit length: features `(C, h, w)` by blocks, as all pairs of frames are compared."""
+    """`(C, N)` of unit length: features `(C, h, w)` by blocks, as frames are compared in pairs."""
     h, w = features.shape[-2:]
     block = max(1, min(_BLOCK, h, w))
     return F.normalize(F.avg_pool2d(features[None], block)[0].flatten(1), dim=0)
