@@ -48,12 +48,12 @@ export async function colorize() {
 /** Goes to the frame that it would help most to colour next. */
 export async function toSuggested() {
   store.toolLine.value = "Looking for a frame…";
-  const good = await store.attempt(async () => {
+  await store.attempt(async () => {
     const { frame, why } = await api.colorSuggest();
     store.goTo(frame);
-    store.toolLine.value = `Colour frame ${frame}: ${why}`;
+    store.say(`Colour frame ${frame} next: ${why}`);
   });
-  if (!good) store.toolLine.value = "";
+  store.toolLine.value = "";
 }
 
 /** A coloured still of the frame on show: a picture file that was dropped or chosen. */

@@ -228,6 +228,7 @@ def test_stop_keeps_what_is_done_and_track_goes_on(opened, clip):
     project = wait_for_job(opened)
     assert told["type"] == "stopped", told
     assert 0 < project["result"]["end"] < FRAMES and not project["result"]["complete"]
+    assert project["result"]["next"] == "rest"
     assert opened.get("/api/masks/0").status_code == 200
     opened.post("/api/track")
     assert wait_for_job(opened)["result"]["end"] == FRAMES
@@ -345,6 +346,7 @@ def test_a_mark_that_is_cleared_costs_its_span_only(opened, clip):
     before = {f: opened.get(f"/api/masks/{f}").content for f in range(FRAMES)}
     do(opened, type="clear", key="object:1", frame=4)
     assert project_of(opened)["result"]["stale"] == [[1, 7]]
+    assert project_of(opened)["result"]["next"] == "span"
     with events(opened) as ws:
         opened.post("/api/track")
         while (told := ws.receive_json())["type"] not in ("done", "stopped", "failed"):
@@ -355,6 +357,9 @@ def test_a_mark_that_is_cleared_costs_its_span_only(opened, clip):
     assert all(after[f] == before[f] for f in (0, *range(7, FRAMES)))
     assert after[4] != before[4]  # found, not painted
     assert opened.post("/api/track", json={}).status_code == 422  # nothing is stale
+    assert project_of(opened)["result"]["next"] is None
+    do(opened, type="settings", quality="fast")
+    assert project_of(opened)["result"]["next"] == "all"
     for frame in (0, 7):
         do(opened, type="clear", key="object:1", frame=frame)
     assert opened.post("/api/track", json={}).status_code == 422  # nothing is marked

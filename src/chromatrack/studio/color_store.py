@@ -8,7 +8,9 @@ A frame is whole on disk before its line is; what is killed in between lacks a l
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -58,7 +60,9 @@ class ColorWriter:
         self._home = colors_folder(folder)
         try:
             self._home.mkdir(parents=True, exist_ok=True)
-            self._table = (self._home / "frames.jsonl").open("ab")
+            self._table = (self._home / "frames.jsonl").open("ab", buffering=0)
+            if self._table.tell() and not _ends_whole(self._home / "frames.jsonl"):
+                self._table.write(b"\n")  # after half a line, which a full disk left
         except OSError as error:
             raise unwritable(self._home, error) from error
 
@@ -80,8 +84,9 @@ class ColorWriter:
                 aside, format="PNG", compress_level=1
             )
             aside.replace(path)
-            self._table.write(f"{json_text(asdict(row))}\n".encode())
-            self._table.flush()
+            line = f"{json_text(asdict(row))}\n".encode()
+            if self._table.write(line) != len(line):
+                raise OSError(errno.ENOSPC, "No space left on device")
         except OSError as error:
             with suppress(OSError):
                 aside.unlink(missing_ok=True)
@@ -90,6 +95,13 @@ class ColorWriter:
     def close(self) -> None:
         """No more frames come."""
         self._table.close()
+
+
+def _ends_whole(path: Path) -> bool:
+    """Whether the last line of a table has its end."""
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
 
 
 def read_colors(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from chromatrack.errors import ChromatrackError, InputError
 from chromatrack.formats.masks import frame_file
@@ -325,6 +325,19 @@ def plan_tracking(
     if not run.result.complete:
         return Plan(run.start, run.end, run.quality, None, resume=True)
     raise InputError("track: everything is tracked already; mark or correct something first")
+
+
+def next_step(
+    document: Document, run: SavedRun, news: Difference, frames: int
+) -> Literal["all", "span", "rest"] | None:
+    """What `track` would do now: everything, what corrections change, what was stopped, nothing."""
+    try:
+        plan = plan_tracking(document, run, news, frames=frames)
+    except InputError:
+        return None
+    if plan.wanted is not None:
+        return "span"
+    return "rest" if plan.resume else "all"
 
 
 def _marked_beyond(document: Document, run: SavedRun, frames: int) -> bool:

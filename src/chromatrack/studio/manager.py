@@ -25,7 +25,7 @@ from chromatrack.studio.conflicts import Changes, touched
 from chromatrack.studio.document import Document
 from chromatrack.studio.events import Hub, News
 from chromatrack.studio.exports import all_formats
-from chromatrack.studio.jobs import BusyError, Jobs
+from chromatrack.studio.jobs import BusyError, Jobs, next_step
 from chromatrack.studio.library import Library, kind_of
 from chromatrack.studio.marks import Difference, difference, said_by_document
 from chromatrack.studio.opening import OpenVideo, missing_video, project_of
@@ -190,10 +190,7 @@ class Studio:
         return OpenVideo(
             path,
             (found.height, found.width),
-            found.frames,
-            found.fps,
-            found.times,
-            found.has_audio,
+            *(found.frames, found.fps, found.times, found.has_audio),
         )
 
     async def _take(self, folder: Path, opened: OpenVideo, make: Callable[[], Project]) -> None:
@@ -309,7 +306,8 @@ class Studio:
             return None
         news = self.news_of_marks(self.run, document)
         keys = {one["key"] for one in document["objects"]}
-        return result_state(self.run, keys, news, written=str(self._stamp), known=known)
+        told = result_state(self.run, keys, news, written=str(self._stamp), known=known)
+        return told | {"next": next_step(document, self.run, news, self.opened()[1].frames)}
 
     def news_of_marks(self, run: SavedRun, document: Document) -> Difference:
         """What is marked that the run does not know."""

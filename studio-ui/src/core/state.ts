@@ -63,6 +63,8 @@ export type Result = {
   cuts: number[];
   reliability: Record<string, (number | null)[]>;
   present: Record<string, boolean[]>;
+  /** What tracking would do now: everything, stale stretches, what was stopped, nothing. */
+  next?: "all" | "span" | "rest" | null;
 };
 export type ColorStroke = { color: string; radius: number; points: Point[] };
 export type ColorReference = { still: boolean; strokes: ColorStroke[] };
@@ -72,6 +74,8 @@ export type ColorResult = {
   end: number;
   complete: boolean;
   stale: boolean;
+  /** Frames of the clip that these references do not colour yet. */
+  staleRanges: Stretch[];
   reliability?: number[];
   lookAt: { first: number; last: number; reliability: number }[];
 };
@@ -255,6 +259,9 @@ export function trackLabel(project: Project | null): { text: string; ready: bool
   if (!project || !markedFrames(project).length) return { text: "Track", ready: false };
   if (!project.result) return { text: "Track", ready: true };
   const stale = merged(project.result.stale);
+  const { next, end } = project.result;
+  if (next === "all") return { text: "Track again (all)", ready: true };
+  if (next === "rest") return { text: `Track on from frame ${end}`, ready: true };
   if (stale.length === 0) return { text: "Tracked", ready: false };
   if (stale.length === 1) return { text: `Track again (${named(stale[0]!)})`, ready: true };
   return { text: `Track again (${stale.length} stretches)`, ready: true };
