@@ -63,7 +63,7 @@ test("the track button: nothing marked, marked, tracked, changed since", () => {
   const tracked = (stale: [number, number][]) =>
     core.trackLabel(project({ marks, result: result(stale) }));
   assert.deepEqual(tracked([]), { text: "Tracked", ready: false });
-  const next = (step: core.Result["next"]) =>
+  const next = (step: "all" | "span" | "rest" | null) =>
     core.trackLabel(project({ marks, result: { ...result([]), end: 31, next: step } }));
   assert.deepEqual(next(null), { text: "Tracked", ready: false });
   assert.deepEqual(next("rest"), { text: "Track on from frame 31", ready: true });
