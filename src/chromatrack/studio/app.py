@@ -33,6 +33,7 @@ from chromatrack.studio.manager import StaleError, Studio
 from chromatrack.studio.results import ids_png
 from chromatrack.studio.scrubbing import OvertakenError
 from chromatrack.studio.security import Gate, TooLargeError
+from chromatrack.studio.workers import StoppedJob
 
 STATIC = Path(__file__).parent / "static"
 
@@ -84,6 +85,7 @@ def _errors(app: FastAPI) -> None:
             (BusyError, 409),
             (StaleError, 409),
             (OvertakenError, 409),
+            (StoppedJob, 409),
             (OutputError, 507),
             (WorkerError, 503),
         ):
@@ -176,7 +178,11 @@ def _pictures(app: FastAPI, studio: Studio) -> None:
         if not 0 <= index < 2**31:
             raise HTTPException(404, f"there is no frame {index}")
         turn = None if seq is None else (tab, seq)
-        shown, content = await studio.frame(index, width, rough=rough, turn=turn)
+        gone = asyncio.ensure_future(_gone(request))
+        try:
+            shown, content = await studio.frame(index, width, rough=rough, turn=turn, gone=gone)
+        finally:
+            gone.cancel()
         # Without a name for the video in the address it might be another's by then.
         answer = cached(request, content, "image/jpeg", seconds=3600 if v and not rough else 0)
         answer.headers["x-frame"] = str(shown)
@@ -221,6 +227,12 @@ def _pictures(app: FastAPI, studio: Studio) -> None:
         inside = await studio.select(given)
         content = await asyncio.to_thread(ids_png, inside.astype("uint8") * 255)
         return Response(content, media_type="image/png", headers={"cache-control": "no-store"})
+
+
+async def _gone(request: Request) -> None:
+    """Done once whoever asked has turned away."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _state_text(studio: Studio, known: dict[str, str]) -> bytes:

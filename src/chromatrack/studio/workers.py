@@ -13,6 +13,7 @@ import os
 import signal
 import threading
 import warnings
+from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
@@ -45,6 +46,7 @@ class Channel:
         self._handlers: Mapping[str, Handler] = {}
         self.is_stopped = False
         self._stopped: set[int] = set()
+        self._later: deque[Any] = deque()
         self._is_ending = False
         self._ticket = -1
 
@@ -60,8 +62,8 @@ class Channel:
         self._handlers = handlers
         more = True
         while True:
-            more = True if self._connection.poll(0) else more
-            if more and not self._connection.poll(0):
+            more = True if self._is_asked() else more
+            if more and not self._is_asked():
                 more = idle()
                 continue
             self._take()
@@ -70,15 +72,33 @@ class Channel:
     def serve_waiting(self) -> None:
         """Answer what waits now. Raises KeyboardInterrupt once a stop was asked for."""
         try:
-            while self._connection.poll(0):
+            while self._is_asked():
                 self._take()
         except (EOFError, OSError):
             self.is_stopped = self._is_ending = True
         if self.is_stopped:
             raise KeyboardInterrupt
 
+    def check(self) -> None:
+        """For a request that is short itself: raises KeyboardInterrupt once it is given up.
+
+        Other requests wait.
+        """
+        try:
+            while self._connection.poll(0):
+                self._later.append(self._connection.recv())
+                if self._later[-1][1] == "stop":
+                    self._stop(self._later.pop()[2].get("ticket"))
+        except (EOFError, OSError):
+            self.is_stopped = self._is_ending = True
+        if self.is_stopped:
+            raise KeyboardInterrupt
+
+    def _is_asked(self) -> bool:
+        return bool(self._later) or self._connection.poll(0)
+
     def _take(self) -> None:
-        number, name, given = self._connection.recv()
+        number, name, given = self._later.popleft() if self._later else self._connection.recv()
         if name == "stop":
             self._stop(given.get("ticket"))
             return
