@@ -170,6 +170,7 @@ class Decoder:
         if reader is None:
             raise InputError("no video is open; open one")
         shown = self._width(reader, width)
+        self._channel.check()
         reader.watch(self._channel.check)
         try:
             if rough and (index, shown) not in self._made:
