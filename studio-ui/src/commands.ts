@@ -5,14 +5,18 @@ import { asTimeline, colorLabel, referenceFrames } from "./core/color.ts";
 import { base64 } from "./core/png.ts";
 import { markedFrames, trackLabel } from "./core/state.ts";
 import { doubtful, nextStart, previousStart, type Stretch } from "./core/timeline.ts";
+import { viewer } from "./stage.ts";
 import * as store from "./store.ts";
+import { pending } from "./tools/select.ts";
 
 /** The viewer goes along with the tracker till the person goes to a frame. */
 export async function track() {
   const project = store.project.value;
   if (!project || store.job.value) return;
-  if (!trackLabel(project).ready) {
-    store.say(markedFrames(project).length ? "Nothing has changed since" : "Mark an object first");
+  if (pending.value) await viewer.value?.tool.accept?.();
+  const now = store.project.value ?? project;
+  if (!trackLabel(now).ready) {
+    store.say(markedFrames(now).length ? "Nothing has changed since" : "Mark an object first");
     return;
   }
   store.playing.value = false;
@@ -43,11 +47,13 @@ export async function colorize() {
 
 /** Goes to the frame that it would help most to colour next. */
 export async function toSuggested() {
+  store.toolLine.value = "Looking for a frame…";
   await store.attempt(async () => {
     const { frame, why } = await api.colorSuggest();
     store.goTo(frame);
-    store.toolLine.value = `Colour frame ${frame}: ${why}`;
+    store.say(`Colour frame ${frame} next: ${why}`);
   });
+  store.toolLine.value = "";
 }
 
 /** A coloured still of the frame on show: a picture file that was dropped or chosen. */

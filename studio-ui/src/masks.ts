@@ -2,6 +2,7 @@
 
 import { api } from "./api.ts";
 import { centres, compose } from "./core/masks.ts";
+import { Retry } from "./core/retry.ts";
 import { marksOn, type Project } from "./core/state.ts";
 import type { Point } from "./core/view.ts";
 
@@ -14,15 +15,22 @@ export class MaskCache {
   centres = new Map<number, Map<number, Point>>();
   #held = new Map<number, Held>();
   #loading = new Map<number, string>();
+  #retry = new Retry();
+  #again: ReturnType<typeof setTimeout> | undefined;
   #onLoad: (frame: number) => void;
+  #onRetry: () => void;
 
-  constructor(onLoad: (frame: number) => void) {
+  /** onLoad: a frame's masks are there. onRetry: what failed may be asked for again. */
+  constructor(onLoad: (frame: number) => void, onRetry: () => void) {
     this.#onLoad = onLoad;
+    this.#onRetry = onRetry;
   }
 
   clear() {
     this.#held.clear();
     this.centres.clear();
+    this.#retry.clear();
+    clearTimeout(this.#again);
   }
 
   get(frame: number): Uint16Array | undefined {
@@ -40,6 +48,7 @@ export class MaskCache {
     for (const frame of frames) {
       const there = this.#held.get(frame)?.tag === tag && !this.#lacksCentres(frame);
       if (there || this.#loading.get(frame) === tag) continue;
+      if (!this.#retry.may(frame, performance.now())) continue;
       if (this.#loading.size > 6) return;
       this.#loading.set(frame, tag);
       void this.#load(frame, project, revision, tag, running);
@@ -68,6 +77,7 @@ export class MaskCache {
         marks.objects ?? [],
         marks.gone ?? [],
       );
+      this.#retry.done(frame);
       this.#held.delete(frame);
       this.#held.set(frame, { tag, ids });
       if (this.trails) this.centres.set(frame, centres(ids, width));
@@ -78,7 +88,9 @@ export class MaskCache {
       }
       this.#onLoad(frame);
     } catch {
-      // The next look at this frame asks again.
+      const pause = this.#retry.fail(frame, performance.now());
+      clearTimeout(this.#again);
+      this.#again = setTimeout(this.#onRetry, pause + 10);
     } finally {
       if (this.#loading.get(frame) === tag) this.#loading.delete(frame);
     }

@@ -184,6 +184,7 @@ function onEvent(event: Event) {
     case "progress":
       if (event.job === "track" || event.job === "color") {
         batch(() => {
+          if (event.frame === null) return;
           if (following.value) frame.value = event.frame;
           fresh.value = { frame: event.frame, count: fresh.value.count + 1 };
         });

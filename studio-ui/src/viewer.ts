@@ -60,13 +60,16 @@ export class Viewer {
     this.frames = new FrameCache((frame) => {
       if (frame === store.frame.value || store.scrubbing.value) this.redraw();
     });
-    this.masks = new MaskCache((frame) => {
-      if (frame === store.frame.value) this.#takeMask();
-      if (store.viewMode.value === "trails") {
-        this.#want();
-        this.redraw();
-      }
-    });
+    this.masks = new MaskCache(
+      (frame) => {
+        if (frame === store.frame.value) this.#takeMask();
+        if (store.viewMode.value === "trails") {
+          this.#want();
+          this.redraw();
+        }
+      },
+      () => this.#want(),
+    );
     this.pointer = new PointerView(this);
     this.color = new ColorView(this);
     this.pictures = new PictureView(this);
@@ -78,6 +81,7 @@ export class Viewer {
       effect(() => this.#onVideo()),
       effect(() => {
         const name = toolInHand();
+        this.tool.leave?.();
         this.tool.cancel();
         this.tool = makeTool(name, this);
         store.toolLine.value = "";

@@ -3,7 +3,10 @@ import { test } from "node:test";
 import * as color from "../src/core/color.ts";
 import type { Project } from "../src/core/state.ts";
 
-const result = { key: "k", start: 2, end: 6, complete: true, stale: false, lookAt: [] };
+const staleRanges: [number, number][] = [];
+const result = {
+  ...{ key: "k", start: 2, end: 6, complete: true, stale: false, staleRanges, lookAt: [] },
+};
 
 function project(given: Project["color"]): Project {
   return { color: given, objects: [], marks: {}, result: null } as unknown as Project;
@@ -44,14 +47,17 @@ test("a stroke keeps its ends apart and its count in bounds", () => {
 
 test("the timeline shows colours as one strip", () => {
   const shown = color.asTimeline(
-    project({ references: {}, result: { ...result, stale: true, reliability: [1, 0.2, 1, 1] } }),
+    project({
+      references: {},
+      result: { ...result, stale: true, staleRanges: [[4, 50]], reliability: [1, 0.2, 1, 1] },
+    }),
   );
   assert.deepEqual(
     shown.objects.map((item) => item.name),
     ["Colours"],
   );
   assert.deepEqual(shown.result?.reliability.color, [1, 0.2, 1, 1]);
-  assert.deepEqual(shown.result?.stale, [[2, 6]]);
+  assert.deepEqual(shown.result?.stale, [[4, 6]]);
   assert.equal(color.asTimeline(project({ references: {}, result: null })).result, null);
   assert.equal(color.isColoured(shown, 5), true);
   assert.equal(color.isColoured(shown, 6), false);

@@ -63,6 +63,11 @@ test("the track button: nothing marked, marked, tracked, changed since", () => {
   const tracked = (stale: [number, number][]) =>
     core.trackLabel(project({ marks, result: result(stale) }));
   assert.deepEqual(tracked([]), { text: "Tracked", ready: false });
+  const next = (step: "all" | "span" | "rest" | null) =>
+    core.trackLabel(project({ marks, result: { ...result([]), end: 31, next: step } }));
+  assert.deepEqual(next(null), { text: "Tracked", ready: false });
+  assert.deepEqual(next("rest"), { text: "Track on from frame 31", ready: true });
+  assert.deepEqual(next("all"), { text: "Track again (all)", ready: true });
   assert.equal(
     tracked([
       [12, 30],

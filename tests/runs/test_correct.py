@@ -142,6 +142,31 @@ def test_only_the_span_between_its_neighbours_is_done_again(
     assert all(map(np.array_equal, masks_of(folder), masks_of(tmp_path / "fresh")))
 
 
+def test_a_mark_that_is_taken_away_costs_its_span_and_is_as_if_never_made(
+    tracker, film, clip, keyframed, tmp_path
+):
+    folder = shutil.copytree(keyframed, tmp_path / "out")
+    before = contents(folder)
+    badly = {(("object", 1, 0), 10)}
+    done = correct(tracker, folder, Marks(), removed=badly)
+    assert [(s.left, s.right, s.first, s.last) for s in done.spans] == [(4, 13, 5, 12)]
+    assert done.frames_recomputed == 8 and [thing.id for thing in done.things] == [1]
+    after = contents(folder)
+    assert set(before) - set(after) == {"marks/00010.png"}
+    for index in [*range(5), 13]:
+        name = f"masks/{index:05d}.png"
+        assert after[name] == before[name]
+    masks = {i: one(film, i) for i in (0, 4, 13)}
+    track_to_folder(tracker, clip, Marks.of(masks=masks), output=tmp_path / "fresh")
+    assert all(map(np.array_equal, masks_of(folder), masks_of(tmp_path / "fresh")))
+    marks = [json.loads(contents(f)["result.json"])["marks"] for f in (folder, tmp_path / "fresh")]
+    assert marks[0] == marks[1]
+    others = {(("object", 1, 0), frame) for frame in (0, 4, 13)}
+    with pytest.raises(InputError, match="object 1: its mark on frame 0 is the only one"):
+        correct(tracker, folder, Marks(), removed=others)
+    assert contents(folder) == after
+
+
 def test_a_long_clip_costs_two_short_spans_at_most(film, tiny_encoder, tmp_path):
     """Keyframes at 20 and 40 of 60 frames: a mark on 30 costs 19 frames each way."""
     propagate = PropagateConfig(radius=1, recent_radius=1, recent=1, top_k=1)
@@ -411,6 +436,21 @@ def test_later_marks_hold_and_others_stay(old, new):
     merged = as_marks(old).merged_with(as_marks(new))
     assert {(m.id, m.frame): (m.x, m.y) for m in merged.points} == {
         key: xy or (None, None) for key, xy in (old | new).items()
+    }
+
+
+@given(told=point_marks, gone=st.sets(st.tuples(st.integers(1, 3), st.integers(0, 20))))
+def test_what_is_taken_away_is_said_no_more_and_all_else_is(told, gone):
+    left = as_marks(told).without({(("point", i, 0), frame) for i, frame in gone})
+    assert {(m.id, m.frame) for m in left.points} == set(told) - gone
+    poses = [KeypointMark(1, 2, np.array([[1.0, 2], [3, 4]]), np.zeros(2, bool))]
+    masks = {0: np.array([[1, 2, 0]]), 2: np.array([[2, 2, 0]])}
+    marks = Marks.of(masks=masks, keypoints=poses, lost=[LostMark(1, 3)])
+    left = marks.without([(("object", 2, 0), 2), (("joint", 1, 0), 2), (("object", 1, 0), 3)])
+    assert left.labels() == {
+        ("object", 1, 0): {0},
+        ("object", 2, 0): {0},
+        ("joint", 1, 1): {2},
     }
 
 

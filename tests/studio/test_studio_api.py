@@ -220,15 +220,15 @@ def test_stop_keeps_what_is_done_and_track_goes_on(opened, clip):
     do(opened, type="add", kind="object")
     do(opened, type="mask", id=1, frame=0, png=png_of(clip[1][0].mask == 1))
     with events(opened) as ws:
+        # At once: whichever of the two comes first there, the first frame is the last.
         opened.post("/api/track")
-        while ws.receive_json()["type"] != "progress":
-            pass
         opened.post("/api/stop")
         while (told := ws.receive_json())["type"] not in ("done", "stopped", "failed"):
             pass
     project = wait_for_job(opened)
     assert told["type"] == "stopped", told
     assert 0 < project["result"]["end"] < FRAMES and not project["result"]["complete"]
+    assert project["result"]["next"] == "rest"
     assert opened.get("/api/masks/0").status_code == 200
     opened.post("/api/track")
     assert wait_for_job(opened)["result"]["end"] == FRAMES
@@ -334,3 +334,32 @@ def test_stopping_a_correction_keeps_its_frames_and_track_goes_on_with_the_rest(
     assert result["stale"] == [] and result["staleOf"] == {}
     last = pixels_of(opened.get(f"/api/masks/{FRAMES - 1}"))
     assert ((last == 1) == (truth[FRAMES - 1].mask == 1)).all()
+
+
+def test_a_mark_that_is_cleared_costs_its_span_only(opened, clip):
+    _, truth = clip
+    do(opened, type="add", kind="object")
+    for frame in (0, 4, 7):
+        do(opened, type="mask", id=1, frame=frame, png=png_of(truth[frame].mask == 1))
+    opened.post("/api/track")
+    assert wait_for_job(opened)["result"]["stale"] == []
+    before = {f: opened.get(f"/api/masks/{f}").content for f in range(FRAMES)}
+    do(opened, type="clear", key="object:1", frame=4)
+    assert project_of(opened)["result"]["stale"] == [[1, 7]]
+    assert project_of(opened)["result"]["next"] == "span"
+    with events(opened) as ws:
+        opened.post("/api/track")
+        while (told := ws.receive_json())["type"] not in ("done", "stopped", "failed"):
+            pass
+    assert (told["type"], told["message"]) == ("done", "6 frames tracked again")
+    assert project_of(opened)["result"]["stale"] == []
+    after = {f: opened.get(f"/api/masks/{f}").content for f in range(FRAMES)}
+    assert all(after[f] == before[f] for f in (0, *range(7, FRAMES)))
+    assert after[4] != before[4]  # found, not painted
+    assert opened.post("/api/track", json={}).status_code == 422  # nothing is stale
+    assert project_of(opened)["result"]["next"] is None
+    do(opened, type="settings", quality="fast")
+    assert project_of(opened)["result"]["next"] == "all"
+    for frame in (0, 7):
+        do(opened, type="clear", key="object:1", frame=frame)
+    assert opened.post("/api/track", json={}).status_code == 422  # nothing is marked

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from synthetic import moving_clip
 from video_clips import write_clip
 
 from chromatrack.studio.scrubbing import Glances, OvertakenError, Turns
+from chromatrack.studio.workers import StoppedJob
 from chromatrack.video.random_access import FrameReader, FrameTimes
 from chromatrack.video.reader import read_frame
 
@@ -29,6 +32,7 @@ def clip(tmp_path_factory):
 def client(clip, tmp_path_factory):
     with studio_client(tmp_path_factory.mktemp("home")) as made:
         assert made.post("/api/open", json={"path": str(clip)}).status_code == 200
+        made.clip = clip
         yield made
 
 
@@ -121,3 +125,46 @@ def test_the_frame_that_stays_on_show_is_looked_at(tmp_path):
         assert seen == [4]
 
     asyncio.run(play())
+
+
+def test_a_frame_that_nobody_waits_for_is_broken_off_and_the_next_one_is_exact(clip):
+    reader = FrameReader(clip, known=FrameTimes.of(clip))
+    packets = 0
+
+    def after_five():
+        nonlocal packets
+        packets += 1
+        if packets > 5:
+            raise KeyboardInterrupt
+
+    reader.watch(after_five)
+    with pytest.raises(KeyboardInterrupt):
+        reader.read(GOP - 1 + GOP)
+    reader.watch(None)
+    for index in (GOP + 7, 2 * GOP - 1, 3):
+        assert (reader.read(index) == read_frame(clip, index=index).rgb).all()
+    reader.close()
+
+
+def test_a_page_that_turns_away_frees_the_decoder(client):
+    studio = client.studio
+
+    async def ask():
+        gone = asyncio.get_running_loop().create_future()
+        os.kill(studio.decoder.pid, signal.SIGSTOP)  # till both are told to it
+        waits = asyncio.ensure_future(studio.frame(GOP + 14, 80, gone=gone))
+        await asyncio.sleep(0.3)
+        gone.set_result(None)
+        await asyncio.sleep(0.3)
+        os.kill(studio.decoder.pid, signal.SIGCONT)
+        with pytest.raises(StoppedJob):
+            await waits
+        kept = asyncio.get_running_loop().create_future()
+        number, _ = await studio.frame(GOP + 15, 80, gone=kept)
+        kept.cancel()
+        return number
+
+    assert client.portal.call(ask) == GOP + 15
+    for index in (GOP + 14, 2):
+        shown = pixels_of(client.get(f"/api/frames/{index}")).astype(int)
+        assert np.abs(shown - read_frame(client.clip, index=index).rgb).mean() < 4

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from chromatrack.atomic import unwritable
 from chromatrack.ops.coords import Box
 from chromatrack.propagation.close_up import CloseUp
 from chromatrack.propagation.label_state import LabelState
@@ -176,20 +179,28 @@ class ReadingCache:
     """
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
+        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  (closed by `close`)
         self._places: dict[int, tuple[int, int]] = {}
         self._cuts: set[int] = set()
 
     def put(self, index: int, reading: FrameReading) -> None:
-        """Keep a reading; label maps are stored as float16."""
+        """Keep a reading; label maps are stored as float16.
+
+        Raises:
+            OutputError: the disk of temporary files is full.
+        """
         if reading.cut:
             self._cuts.add(index + 1)
         packed = [_packed(maps) for maps in (reading.regions, reading.masks)]
         rest = replace(reading, regions=None, masks=None)
         data = zlib.compress(pickle.dumps((packed, rest)), 1)
-        self._file.seek(0, 2)
-        self._places[index] = (self._file.tell(), len(data))
-        self._file.write(data)
+        place = self._file.seek(0, 2)
+        try:
+            if self._file.write(data) != len(data):
+                raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError as error:
+            raise unwritable(Path(tempfile.gettempdir()), error) from error
+        self._places[index] = (place, len(data))
 
     def get(self, index: int, *, device: torch.device) -> FrameReading | None:
         """The reading of a frame, or None."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -42,18 +42,29 @@ class FrameSpan:
     last: int
 
 
-def find_spans(merged: Marks, new: Marks, *, first: int, last: int) -> list[FrameSpan]:
+def find_spans(
+    merged: Marks,
+    new: Marks,
+    *,
+    first: int,
+    last: int,
+    removed: Collection[tuple[LabelName, int]] = (),
+) -> list[FrameSpan]:
     """The frames that new marks can change, label by label; labels with one span go together.
 
     Args:
         merged: all marks, the new ones among them.
         first, last: frames of the run.
+        removed: what is not said any more, of labels that are still shown on another frame.
     """
+    said = new.labels()
+    for name, frame in removed:
+        said.setdefault(name, set()).add(frame)
     layout = merged.layout()
     keyframes = merged.keyframes(layout)
     names = channel_names(layout)
     gaps: dict[tuple[int | None, int | None], set[LabelName]] = {}
-    for name, frames in new.labels().items():
+    for name, frames in said.items():
         if name in layout.unmarked:  # declared lost, but shown nowhere: there is nothing to track
             continue
         shown = {f for f, here in keyframes[names.index(name) + 1].items() if here}

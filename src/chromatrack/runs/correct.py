@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from os import PathLike
@@ -24,6 +24,7 @@ from chromatrack.errors import InputError
 from chromatrack.formats.json_fields import JsonValue, load_json_object
 from chromatrack.formats.masks import check_mask, read_mask
 from chromatrack.propagation.bidirectional import Direction
+from chromatrack.propagation.layout import channel_names
 from chromatrack.propagation.reliability import ReviewRange
 from chromatrack.runs.affected_spans import FrameSpan, SpanRun, count_steps, find_spans
 from chromatrack.runs.file_names import TABLES
@@ -36,7 +37,7 @@ from chromatrack.runs.staging import Staging
 from chromatrack.runs.things_table import Tally, ThingSummary
 from chromatrack.runs.unfinished import Unfinished, left_to_do, read_unfinished
 from chromatrack.runs.writer import model_sha256
-from chromatrack.structures import Source
+from chromatrack.structures import LabelName, Source
 from chromatrack.tracking.config import Device
 from chromatrack.tracking.inference import TrackerRun
 from chromatrack.tracking.mark_checks import check_all, dated, fit_skeleton
@@ -94,6 +95,7 @@ def correct(
     progress: Report | None = None,
     announce: Callable[[CorrectionPlan], None] | None = None,
     keep_done: bool = False,
+    removed: Collection[tuple[LabelName, int]] = (),
 ) -> Correction:
     """Put new marks into a saved run and do again what they change, in its folder.
 
@@ -111,6 +113,8 @@ def correct(
         keep_done: where `progress` raises KeyboardInterrupt once a frame is done, put what is done
             in place, and say in result.json what is not ("unfinished"); correcting by the same
             marks again does that.
+        removed: marks of the run, by label and frame, that are to count no more; each label must
+            still be shown on another frame.
 
     Raises:
         InputError: no such run, nothing marked, or marks as in `Tracker.track`.
@@ -127,7 +131,9 @@ def correct(
             check_interrupt()
 
         try:
-            return _correct(tracker, stage, new, video, tell, announce, keep_done=keep_done)
+            return _correct(
+                tracker, stage, new, video, tell, announce, keep_done=keep_done, removed=removed
+            )
         except KeyboardInterrupt as interrupt:
             raise told(interrupt, f"; {home} is as it was") from None
 
@@ -141,10 +147,11 @@ def _correct(
     announce: Callable[[CorrectionPlan], None] | None,
     *,
     keep_done: bool,
+    removed: Collection[tuple[LabelName, int]],
 ) -> Correction:
     """`correct`, with the folder to itself."""
     began, home = time.perf_counter(), stage.target
-    checked = _checked(home, new, video)
+    checked = _checked(home, new, video, removed)
     _check_same(tracker, checked.data)
     if announce is not None:
         announce(checked.plan)
@@ -165,7 +172,7 @@ def _correct(
     for count, _ in enumerate(book.write(source), start=1):
         if not is_stopped:
             tell("draw", count, checked.plan.of)
-    book.put_in_place(new)
+    book.put_in_place({*_mask_frames(new), *(frame for _, frame in removed)})
     done = {f for span, last in reached.items() for f in range(span.first, last + 1)}
     seconds = time.perf_counter() - began
     return Correction(
@@ -176,7 +183,7 @@ def _correct(
         checked.plan.of,
         seconds,
         tuple(book.look_at),
-        _corrected(checked.result, new),
+        _corrected(checked.result, {*new.labels(), *(label for label, _ in removed)}),
         tuple(book.unfinished),
     )
 
@@ -206,7 +213,12 @@ class _Checked:
     plan: CorrectionPlan
 
 
-def _checked(home: Path, new: Marks, video: str | PathLike[str] | None) -> _Checked:
+def _checked(
+    home: Path,
+    new: Marks,
+    video: str | PathLike[str] | None,
+    removed: Collection[tuple[LabelName, int]] = (),
+) -> _Checked:
     """Look at a run and at new marks for it, before anything is done."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # said already
@@ -214,13 +226,14 @@ def _checked(home: Path, new: Marks, video: str | PathLike[str] | None) -> _Chec
     data = load_json_object(home / "result.json", what="a result of `chromatrack track`")
     for kind in result.untold:
         result.tracks(kind)  # says that they were left out by choice
-    old = read_run_marks(home)
+    old = read_run_marks(home).without(removed)
     new = replace(new, masks={int(frame): check_mask(mask) for frame, mask in new.masks.items()})
     source, start, last = result.find_video(video), int(result.indices[0]), result.frames[-1].index
     keep_apart(source, home / "overlay.mp4")
     skeleton = fit_skeleton(old.skeleton or new.skeleton, [*old.keypoints, *new.keypoints])
-    _check_new(new, start, last, result.size)
+    _check_new(new, start, last, result.size, removed)
     merged = replace(old.merged_with(new), skeleton=skeleton)
+    _check_removed(removed, merged)
     replace(result, objects=tuple(merged.layout().regions)).needs_masks()
     info = probe(source)
     if (info.height, info.width) != result.size:
@@ -231,7 +244,7 @@ def _checked(home: Path, new: Marks, video: str | PathLike[str] | None) -> _Chec
     info = replace(info, frame_count=None)  # the run says which frames there are
     end, direction = saved_range(data, str(home / "result.json"))
     check_all(merged, info, start=start, end=end)
-    spans = find_spans(merged, new, first=start, last=last)
+    spans = find_spans(merged, new, first=start, last=last, removed=removed)
     changed = {f for span in spans for f in range(span.first, span.last + 1)}
     looks = count_steps(spans, merged, direction)
     seconds = _about_seconds(data, old, looks, direction)
@@ -239,9 +252,14 @@ def _checked(home: Path, new: Marks, video: str | PathLike[str] | None) -> _Chec
     return _Checked(result, data, source, merged, start, direction, spans, plan)
 
 
-def _corrected(result: Result, new: Marks) -> tuple[ThingSummary, ...]:
-    """What became of the things that marks speak of, as their run has it, if in a table."""
-    named = {("keypoints" if kind == "joint" else kind, number) for kind, number, _ in new.labels()}
+def _mask_frames(new: Marks) -> set[int]:
+    """Frames whose masks marks change."""
+    return {*new.masks, *(mark.frame for mark in new.lost)}
+
+
+def _corrected(result: Result, labels: Collection[LabelName]) -> tuple[ThingSummary, ...]:
+    """What became of the things that labels are of, as their run has it, if in a table."""
+    named = {("keypoints" if kind == "joint" else kind, number) for kind, number, _ in labels}
     if "tracks" not in result.outputs:
         return ()
     told = Tally.of_table(result.folder / TABLES["thing"]).summaries()
@@ -325,9 +343,26 @@ def masks_at(names: Sequence[str]) -> dict[int, str]:
     return found
 
 
-def _check_new(new: Marks, start: int, last: int, size: tuple[int, int]) -> None:
+def _check_removed(removed: Collection[tuple[LabelName, int]], merged: Marks) -> None:
+    """Raises InputError where nothing is left of what is to be tracked without a mark."""
+    shown = merged.layout()
+    for name, frame in sorted(removed):
+        if name not in channel_names(shown) or name in shown.unmarked:
+            raise InputError(
+                f"{name[0]} {name[1]}: its mark on frame {frame} is the only one; mark it on "
+                "another frame first"
+            )
+
+
+def _check_new(
+    new: Marks,
+    start: int,
+    last: int,
+    size: tuple[int, int],
+    removed: Collection[tuple[LabelName, int]],
+) -> None:
     """Raises InputError unless there are marks, on frames of the run and of its size."""
-    if not new.labels():
+    if not new.labels() and not removed:
         raise InputError("expected at least one mark, got none; mark what is to be corrected")
     for what, frame in dated(new):
         if not start <= frame <= last:

@@ -214,16 +214,15 @@ class Rewriting:
             if index in rows[kind, number]
         }
 
-    def put_in_place(self, new: Marks) -> None:
+    def put_in_place(self, frames: Collection[int]) -> None:
         """Put every prepared file in its place, all or none of them.
 
         Args:
-            new: the marks of this correction; their frames' masks are saved with the run.
+            frames: on which masks were marked, or marks removed; they are saved with the run.
 
         Raises:
             OutputError: a file cannot be written.
         """
-        frames = {*new.masks, *(mark.frame for mark in new.lost)}
         kept = {frame: mask for frame, mask in self.marks.masks.items() if frame in frames}
         for frame, mask in kept.items():
             write_mask(self.stage / "marks" / frame_file(frame), mask)
@@ -231,7 +230,7 @@ class Rewriting:
         self.staging.put_in_place(
             last=self.stage / RESULT,
             removed=[
-                *(marks / frame_file(frame) for frame in frames - set(kept)),
+                *(marks / frame_file(frame) for frame in set(frames) - set(kept)),
                 *resume_files(self.result.folder),  # what it would go on with is not so any more
             ],
         )

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Annotated, Any, Literal
 
-from fastapi import Body, FastAPI, File, Query, Request, UploadFile, WebSocket
+from fastapi import Body, FastAPI, Query, Request, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.background import BackgroundTask
@@ -24,6 +24,7 @@ from starlette.websockets import WebSocketDisconnect
 from chromatrack import __version__
 from chromatrack.errors import BeyondEndError, ChromatrackError, OutputError, WorkerError
 from chromatrack.studio import requests as ask
+from chromatrack.studio import uploads
 from chromatrack.studio.color_routes import add_color_routes
 from chromatrack.studio.demo_clip import write_demo
 from chromatrack.studio.exports import COLORED, TEXTURED, preview
@@ -31,11 +32,10 @@ from chromatrack.studio.jobs import BusyError
 from chromatrack.studio.manager import StaleError, Studio
 from chromatrack.studio.results import ids_png
 from chromatrack.studio.scrubbing import OvertakenError
-from chromatrack.studio.security import Gate
+from chromatrack.studio.security import Gate, TooLargeError
+from chromatrack.studio.workers import StoppedJob
 
 STATIC = Path(__file__).parent / "static"
-_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,5}")
-_COPY_BYTES = 1 << 20
 
 Index = Annotated[int, Query(ge=0, lt=2**31)]
 Known = Annotated[str | None, Query(max_length=100)]
@@ -85,6 +85,7 @@ def _errors(app: FastAPI) -> None:
             (BusyError, 409),
             (StaleError, 409),
             (OvertakenError, 409),
+            (StoppedJob, 409),
             (OutputError, 507),
             (WorkerError, 503),
         ):
@@ -92,6 +93,9 @@ def _errors(app: FastAPI) -> None:
                 status = code
                 break
         return said(status, str(error))
+
+    async def too_large(_: Request, error: Exception) -> Response:
+        return said(413, str(error))
 
     async def invalid(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -109,6 +113,7 @@ def _errors(app: FastAPI) -> None:
 
     app.add_exception_handler(ChromatrackError, refused)
     app.add_exception_handler(OSError, failed)
+    app.add_exception_handler(TooLargeError, too_large)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, wrong)
 
@@ -173,7 +178,11 @@ def _pictures(app: FastAPI, studio: Studio) -> None:
         if not 0 <= index < 2**31:
             raise HTTPException(404, f"there is no frame {index}")
         turn = None if seq is None else (tab, seq)
-        shown, content = await studio.frame(index, width, rough=rough, turn=turn)
+        gone = asyncio.ensure_future(_gone(request))
+        try:
+            shown, content = await studio.frame(index, width, rough=rough, turn=turn, gone=gone)
+        finally:
+            gone.cancel()
         # Without a name for the video in the address it might be another's by then.
         answer = cached(request, content, "image/jpeg", seconds=3600 if v and not rough else 0)
         answer.headers["x-frame"] = str(shown)
@@ -220,6 +229,12 @@ def _pictures(app: FastAPI, studio: Studio) -> None:
         return Response(content, media_type="image/png", headers={"cache-control": "no-store"})
 
 
+async def _gone(request: Request) -> None:
+    """Done once whoever asked has turned away."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
 def _state_text(studio: Studio, known: dict[str, str]) -> bytes:
     import json
 
@@ -258,19 +273,25 @@ def _projects(app: FastAPI, studio: Studio) -> None:
     async def close() -> dict[str, Any]:
         return {"revision": await studio.close()}
 
-    @app.post("/api/upload")
-    async def upload(file: Annotated[UploadFile, File()]) -> dict[str, Any]:
+    @app.post("/api/upload", openapi_extra=uploads.FORM)
+    async def upload(request: Request) -> dict[str, Any]:
         studio.jobs.check_free()
-        given = Path(file.filename or "video").name
-        suffix = _SUFFIX.fullmatch(Path(given).suffix)
-        shown = "".join(c for c in Path(given).stem if c.isprintable())[:60].strip() or "video"
+        home = studio.library.home
+        await asyncio.to_thread(uploads.check_room, home, request.headers.get("content-length"))
         folder = await asyncio.to_thread(studio.library.new_folder, "upload")
-        video = folder / f"video{suffix.group().lower() if suffix else ''}"
+        video = folder / "video"
+
+        def place(name: str) -> Path:
+            nonlocal video
+            video = folder / uploads.names_of(name)[1]
+            return video
+
         try:
-            await asyncio.to_thread(_copy, file, video)
+            sent = await uploads.receive(request, place)
+            shown, _ = uploads.names_of(sent.name)
             return {"revision": await studio.open_new(folder, video, name=shown)}
         except BaseException:
-            await asyncio.to_thread(_discard, folder, video)
+            await asyncio.to_thread(uploads.discard, folder, video)
             raise
 
     @app.post("/api/demo")
@@ -280,23 +301,6 @@ def _projects(app: FastAPI, studio: Studio) -> None:
         video = folder / "demo.mp4"
         await asyncio.to_thread(write_demo, video)
         return {"revision": await studio.open_new(folder, video, name="demo")}
-
-
-def _copy(file: UploadFile, video: Path) -> None:
-    try:
-        with video.open("xb") as out:
-            while part := file.file.read(_COPY_BYTES):
-                out.write(part)
-    except OSError as error:
-        raise OutputError(f"the upload cannot be kept ({error.strerror}); make room") from error
-
-
-def _discard(folder: Path, video: Path) -> None:
-    """Take away what was made for an upload that is no video; a project in it stays."""
-    with suppress(OSError):
-        if not (folder / "studio.json").exists():
-            video.unlink(missing_ok=True)
-            folder.rmdir()
 
 
 def _work(app: FastAPI, studio: Studio) -> None:

@@ -1,13 +1,16 @@
 """Copied colours on disk: one small picture of them for each frame, and a table of all.
 
-`studio/colors/00012.png` has ab + 128 of frame 12 in its first two channels, at the working size;
+`studio/colors/00012.png` has ab + 128 of frame 12 in its first two channels and how sure they are
+in the third, 0 to 255, at the working size (in projects of earlier versions one for the frame);
 `studio/colors/frames.jsonl` a line for each frame that was coloured; a frame's last one counts.
 A frame is whole on disk before its line is; what is killed in between lacks a line.
 """
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -57,14 +60,23 @@ class ColorWriter:
         self._home = colors_folder(folder)
         try:
             self._home.mkdir(parents=True, exist_ok=True)
-            self._table = (self._home / "frames.jsonl").open("ab")
+            self._table = (self._home / "frames.jsonl").open("ab", buffering=0)
+            if self._table.tell() and not _ends_whole(self._home / "frames.jsonl"):
+                self._table.write(b"\n")  # after half a line, which a full disk left
         except OSError as error:
             raise unwritable(self._home, error) from error
 
-    def put(self, row: ColoredRow, ab: np.ndarray) -> None:
-        """Put a frame in place. ab: `(2, h, w)` float. Raises OutputError."""
+    def put(self, row: ColoredRow, ab: np.ndarray, confidence: np.ndarray) -> None:
+        """Put a frame in place.
+
+        Args:
+            ab: `(2, h, w)` float. confidence: `(h, w)` float in [0, 1], how well each was copied.
+
+        Raises:
+            OutputError: it cannot be written; what was in its place still is.
+        """
         levels = np.clip(np.rint(ab) + _ZERO, 0, 255).astype(np.uint8)
-        sure = np.full(levels.shape[1:], round(255 * row.reliability), dtype=np.uint8)
+        sure = np.rint(255 * np.clip(confidence, 0, 1)).astype(np.uint8)
         path = self._home / frame_file(row.index)
         aside = path.with_suffix(".part")
         try:
@@ -72,8 +84,9 @@ class ColorWriter:
                 aside, format="PNG", compress_level=1
             )
             aside.replace(path)
-            self._table.write(f"{json_text(asdict(row))}\n".encode())
-            self._table.flush()
+            line = f"{json_text(asdict(row))}\n".encode()
+            if self._table.write(line) != len(line):
+                raise OSError(errno.ENOSPC, "No space left on device")
         except OSError as error:
             with suppress(OSError):
                 aside.unlink(missing_ok=True)
@@ -82,6 +95,13 @@ class ColorWriter:
     def close(self) -> None:
         """No more frames come."""
         self._table.close()
+
+
+def _ends_whole(path: Path) -> bool:
+    """Whether the last line of a table has its end."""
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
 
 
 def read_colors(path: Path) -> tuple[np.ndarray, np.ndarray]:

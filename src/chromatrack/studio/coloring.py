@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image, ImageDraw
 from torch import Tensor
 
@@ -27,6 +28,7 @@ from chromatrack.video.reader import read_frame
 
 _COVERED = 0.05  # share of a cell under a stroke from which the cell is a reference
 _FAR = 0.35  # of the frame's longer side: how far a stroke's colour carries where all is alike
+_BLOCK = 3  # cells of a side that count as one when frames are compared
 _ALIKE = 0.35, 0.6  # likeness to the nearest stroke: stays grey, takes all of its colour
 
 
@@ -53,16 +55,11 @@ def color_frames(
     try:
         for frame in tracker.colorize(video, references=pictures, start=start, end=end):
             row = ColoredRow(frame.index, frame.pts_seconds, round(frame.reliability, 4), key)
-            writer.put(row, _small_colors(tracker.embedder, frame.rgb))
+            assert frame.ab is not None and frame.confidence is not None
+            writer.put(row, frame.ab, frame.confidence)
             yield row
     finally:
         writer.close()
-
-
-@torch.inference_mode()
-def _small_colors(embedder: FrameEmbedder, rgb: np.ndarray) -> np.ndarray:
-    """ab `(2, h, w)` of a coloured frame at the working size."""
-    return rgb_to_lab(embedder.image(rgb))[1:].cpu().numpy()
 
 
 @torch.inference_mode()
@@ -150,6 +147,13 @@ def spread(
     return resize(upsample_guided(cells, image.cpu(), spec=spec), rgb.shape[:2])
 
 
+def _coarse(features: Tensor) -> Tensor:
+    """`(C, N)` of unit length: features `(C, h, w)` by blocks, as frames are compared in pairs."""
+    h, w = features.shape[-2:]
+    block = max(1, min(_BLOCK, h, w))
+    return F.normalize(F.avg_pool2d(features[None], block)[0].flatten(1), dim=0)
+
+
 def suggested(
     look: Callable[[int], Any],
     frames: int,
@@ -170,7 +174,7 @@ def suggested(
             others = [int(other["first"] + other["last"]) // 2 for other in doubtful[1:4]]
             return {"frame": middle, "why": "its colours are the least sure", "others": others}
     asked = sorted({round(i) for i in np.linspace(0, frames - 1, min(most, frames))})
-    seen = {i: look(i).features.flatten(1) for i in {*asked, *references}}
+    seen = {i: _coarse(look(i).features) for i in {*asked, *references}}
     free = [i for i in asked if i not in references] or asked
 
     def alike(a: int, b: int) -> float:

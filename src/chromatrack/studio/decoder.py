@@ -164,17 +164,21 @@ class Decoder:
 
         Raises:
             BeyondEndError: there is no such frame. VideoError: it cannot be read.
+            KeyboardInterrupt: nobody waits for it any more.
         """
         reader = self._reader
         if reader is None:
             raise InputError("no video is open; open one")
         shown = self._width(reader, width)
+        self._channel.check()
+        reader.watch(self._channel.check)
         try:
             if rough and (index, shown) not in self._made:
                 reader.know(self._known)
                 return self._near_frame(reader, index, shown)
             return index, self._exact_frame(reader, index, shown)
         finally:
+            reader.watch(None)
             self._shown.set()
 
     def colored(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import secrets
 import threading
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from chromatrack.errors import ChromatrackError, InputError
 from chromatrack.formats.masks import frame_file
@@ -62,13 +63,15 @@ class Job:
 class Plan:
     """How to track: frames [start, end); wanted: marks to correct by, None: everything is tracked.
 
-    resume: go on with what was stopped, if that can be.
+    removed: marks that count no more in a correction. resume: go on with what was stopped, if that
+    can be.
     """
 
     start: int
     end: int | None
     quality: str
     wanted: frozenset[Any] | None = None
+    removed: frozenset[Any] = frozenset()
     resume: bool = False
 
 
@@ -81,6 +84,7 @@ class Jobs:
         self.job: Job | None = None
         self.exports: dict[str, Path] = {}
         self._stopped = threading.Event()
+        self._tickets, self._ticket = itertools.count(), -1
         self._task: asyncio.Task[None] | None = None
 
     def forget(self) -> None:
@@ -134,9 +138,8 @@ class Jobs:
         plan = plan_tracking(document, run, news, frames=video.frames, asked=asked)
         if not plan.resume and run is None:
             resumable = leftovers(project.folder.resolve())
-            plan = Plan(plan.start, plan.end, plan.quality, None, bool(resumable))
-        work = self._studio.ask(
-            self._studio.model,
+            plan = replace(plan, resume=bool(resumable))
+        work = self._asked(
             "track",
             folder=str(project.folder),
             video=str(path),
@@ -145,6 +148,7 @@ class Jobs:
             start=plan.start,
             end=plan.end,
             wanted=None if plan.wanted is None else list(plan.wanted),
+            removed=list(plan.removed),
             resume=plan.resume,
         )
         self._begin(Job("track", "Tracking" if plan.wanted is None else "Correcting"), work)
@@ -153,7 +157,7 @@ class Jobs:
         """Ask for the end of the job; what it has done is kept."""
         self._stopped.set()
         if self.job is not None and self.job.kind != "copy":
-            self._studio.model.stop()
+            self._studio.model.stop(self._ticket)
 
     def copy(self) -> None:
         """Begin to copy the video into the project's folder. Raises InputError."""
@@ -188,6 +192,11 @@ class Jobs:
         """Raises BusyError while something is under way."""
         if self.job is not None:
             raise BusyError("something is being worked on; stop it first")
+
+    def _asked(self, request: str, /, **given: Any) -> Coroutine[Any, Any, dict[str, Any]]:  # noqa: ANN401
+        """Long work of the model, with a ticket by which it can be stopped."""
+        self._ticket = next(self._tickets)
+        return self._studio.ask(self._studio.model, request, ticket=self._ticket, **given)
 
     def _begin(self, job: Job, work: Coroutine[Any, Any, dict[str, Any]]) -> None:
         self.job = job
@@ -224,8 +233,7 @@ class Jobs:
         given = references(project.document)
         if not given:
             raise InputError("colour: expected colours on a frame, got none; paint some first")
-        work = self._studio.ask(
-            self._studio.model,
+        work = self._asked(
             "colorize",
             folder=str(project.folder),
             video=str(path),
@@ -244,8 +252,7 @@ class Jobs:
         project, video = self._studio.opened()
         output = export_path(project.folder, name)
         if name == COLORED:
-            work = self._studio.ask(
-                self._studio.model,
+            work = self._asked(
                 "export_colors",
                 folder=str(project.folder),
                 video=str(self._studio.watched()[2]),
@@ -255,8 +262,7 @@ class Jobs:
             self._begin(Job("export", "Exporting"), work)
             return
         if name == TEXTURED:
-            work = self._studio.ask(
-                self._studio.model,
+            work = self._asked(
                 "export_textures",
                 folder=str(project.folder),
                 video=str(self._studio.watched()[2]),
@@ -267,8 +273,7 @@ class Jobs:
             return
         if self._studio.run is None:
             raise InputError("export: expected results, found none; track first")
-        work = self._studio.ask(
-            self._studio.model,
+        work = self._asked(
             "export",
             folder=str(project.folder),
             video=None if video.path is None else str(video.path),
@@ -298,7 +303,8 @@ def plan_tracking(
     Raises:
         InputError: nothing is marked, or the run knows all of it.
     """
-    if not said_by_document(document):
+    said = said_by_document(document)
+    if not said:
         raise InputError("track: expected a mark, got none; mark something on a frame first")
     quality, chosen = document["settings"]["quality"], document["settings"]["range"]
     start, end = asked or chosen or (0, None)
@@ -310,14 +316,28 @@ def plan_tracking(
     is_other_range = (asked or chosen) is not None and (start, end) != (run.start, run.end)
     things = {one["key"] for one in document["objects"]}
     removed = {one for one in news.removed if thing_of(one[0]) in things}
+    is_gone = any(label not in said for label, _ in removed)
     beyond = _marked_beyond(document, run, frames)
-    if own != quality or is_other_range or removed or beyond:
+    if own != quality or is_other_range or is_gone or beyond:
         return everything
-    if news.changed:
-        return Plan(run.start, run.end, run.quality, news.changed)
+    if news.changed or removed:
+        return Plan(run.start, run.end, run.quality, news.changed, frozenset(removed))
     if not run.result.complete:
         return Plan(run.start, run.end, run.quality, None, resume=True)
     raise InputError("track: everything is tracked already; mark or correct something first")
+
+
+def next_step(
+    document: Document, run: SavedRun, news: Difference, frames: int
+) -> Literal["all", "span", "rest"] | None:
+    """What `track` would do now: everything, what corrections change, what was stopped, nothing."""
+    try:
+        plan = plan_tracking(document, run, news, frames=frames)
+    except InputError:
+        return None
+    if plan.wanted is not None:
+        return "span"
+    return "rest" if plan.resume else "all"
 
 
 def _marked_beyond(document: Document, run: SavedRun, frames: int) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from chromatrack.studio.conflicts import Changes, touched
 from chromatrack.studio.document import Document
 from chromatrack.studio.events import Hub, News
 from chromatrack.studio.exports import all_formats
-from chromatrack.studio.jobs import BusyError, Jobs
+from chromatrack.studio.jobs import BusyError, Jobs, next_step
 from chromatrack.studio.library import Library, kind_of
 from chromatrack.studio.marks import Difference, difference, said_by_document
 from chromatrack.studio.opening import OpenVideo, missing_video, project_of
@@ -38,7 +38,7 @@ from chromatrack.studio.results import (
     stamp,
 )
 from chromatrack.studio.run_documents import document_of_run
-from chromatrack.studio.scrubbing import Glances, Turn, Turns
+from chromatrack.studio.scrubbing import Askers, Glances, Turn, Turns
 from chromatrack.studio.store import Project, find_video, video_reference
 from chromatrack.studio.workers import Worker
 
@@ -68,6 +68,7 @@ class Studio:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.decoder = self._worker("decoder", decoder.main)
         self.model = self._worker("model", model_worker.main)
+        self._askers = Askers(self.decoder.stop)
 
     def _worker(self, which: str, main: Callable[..., None]) -> Worker:
         def dead(message: str) -> None:
@@ -190,10 +191,7 @@ class Studio:
         return OpenVideo(
             path,
             (found.height, found.width),
-            found.frames,
-            found.fps,
-            found.times,
-            found.has_audio,
+            *(found.frames, found.fps, found.times, found.has_audio),
         )
 
     async def _take(self, folder: Path, opened: OpenVideo, make: Callable[[], Project]) -> None:
@@ -309,7 +307,8 @@ class Studio:
             return None
         news = self.news_of_marks(self.run, document)
         keys = {one["key"] for one in document["objects"]}
-        return result_state(self.run, keys, news, written=str(self._stamp), known=known)
+        told = result_state(self.run, keys, news, written=str(self._stamp), known=known)
+        return told | {"next": next_step(document, self.run, news, self.opened()[1].frames)}
 
     def news_of_marks(self, run: SavedRun, document: Document) -> Difference:
         """What is marked that the run does not know."""
@@ -368,16 +367,24 @@ class Studio:
     # -- pictures ------------------------------------------------------------------------------
 
     async def frame(
-        self, index: int, width: int | None, *, rough: bool = False, turn: Turn | None = None
+        self,
+        index: int,
+        width: int | None,
+        *,
+        rough: bool = False,
+        turn: Turn | None = None,
+        gone: asyncio.Future[None] | None = None,
     ) -> tuple[int, bytes]:
         """(number, JPEG) of a frame; rough: or of one near it, if that is quicker.
 
         Raises:
             OvertakenError: a newer request of the same tab came before its `turn`.
+            StoppedJob: nobody waits for it any more, as `gone` said.
         """
         _, _, path = self.watched()
         async with self._turns.of(turn):
             given = {"index": index, "width": width, "rough": rough}
+            given["ticket"] = self._askers.ticket(gone)
             try:
                 found = await self.ask(self.decoder, "frame", **given)
             except WorkerError:  # it starts anew
@@ -398,36 +405,30 @@ class Studio:
 
     async def select(self, given: ask.Select) -> np.ndarray:
         """`(H, W)` bool: what is meant by clicks inside and outside of it."""
-        _, video, path = self.watched()
-        height, width = video.size
-        for x, y in (*given.inside, *given.outside):
-            if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
-                raise InputError(f"expected places in the {width}x{height} frame, got {x}, {y}")
-        self._check_frame(given.frame)
+        _, _, path = self.watched()
+        self._check_places(given.frame, (*given.inside, *given.outside))
         return await self.ask(
             self.model,
             "select",
             video=str(path),
-            frame=given.frame,
-            inside=given.inside,
-            outside=given.outside,
-            size=given.size,
+            **given.model_dump(include={"frame", "inside", "outside", "size"}),
         )
 
     async def point(self, frame: int, at: tuple[float, float]) -> dict[str, Any]:
         """Where a pixel of a frame copies from: marked frames, and the ones just before."""
-        project, video, path = self.watched()
-        self._check_frame(frame)
-        height, width = video.size
-        if not (-0.5 <= at[0] <= width - 0.5 and -0.5 <= at[1] <= height - 0.5):
-            raise InputError(f"x, y: expected a place in the {width}x{height} frame, got {at}")
+        project, _, path = self.watched()
+        self._check_places(frame, (at,))
         marked = sorted(int(number) for number in project.document["marks"])
         return await self.ask(
             self.model, "point", video=str(path), frame=frame, at=at, marked=marked
         )
 
-    def _check_frame(self, frame: int) -> None:
+    def _check_places(self, frame: int, places: Iterable[tuple[float, float]]) -> None:
         _, video = self.opened()
+        height, width = video.size
+        for x, y in places:
+            if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
+                raise InputError(f"expected places in the {width}x{height} frame, got {x}, {y}")
         if not 0 <= frame < video.frames:
             raise InputError(f"frame: expected a number from 0 to {video.frames - 1}, got {frame}")
 

@@ -100,11 +100,12 @@ class Model:
         start: int,
         end: int | None,
         wanted: list[Any] | None,
+        removed: list[Any],
         resume: bool,
     ) -> dict[str, Any]:
         """Track all marks on frames [start, end), or correct a run by those that are `wanted`.
 
-        Returns what the user is to be told.
+        removed: marks of the run that are no more. Returns what the user is to be told.
         """
         from chromatrack.runs.correct import correct, tracker_of
         from chromatrack.runs.writer import track_to_folder
@@ -112,12 +113,14 @@ class Model:
         from chromatrack.studio.ranges import within
 
         home = Path(folder)
-        self._channel.is_stopped = False
         tell = self._telling("track", home, start)
         tracker = tracker_of(home) if quality == OTHER else self._tracker(quality)
         if wanted is not None:
             new = marks_of(document, home, wanted={tuple(one) for one in wanted})
-            done = correct(tracker, home, new, video=video, progress=tell, keep_done=True)
+            gone = {tuple(one) for one in removed}
+            done = correct(
+                tracker, home, new, video=video, progress=tell, keep_done=True, removed=gone
+            )
             if self._channel.is_stopped and done.unfinished:
                 raise KeyboardInterrupt(
                     f"Stopped: {done.frames_recomputed} frames corrected, the rest is still to do"
@@ -197,7 +200,6 @@ class Model:
         """Write a run's results in a format; returns {"path", "notes"}."""
         from chromatrack.studio.exports import write_export
 
-        self._channel.is_stopped = False
         return write_export(
             Path(folder),
             name,
@@ -216,7 +218,6 @@ class Model:
         """Write the coloured frames as a video."""
         from chromatrack.studio.color_views import write_colored
 
-        self._channel.is_stopped = False
         tell = self._telling("export", Path(folder), 0)
         return write_colored(Path(folder), video, Path(output), saturation, tell)
 
@@ -226,7 +227,6 @@ class Model:
         """Write the video with the placed pictures carried along."""
         from chromatrack.studio.textures import write_textured
 
-        self._channel.is_stopped = False
         tell, tracker = self._telling("export", Path(folder), 0), self._tracker("normal")
         return write_textured(tracker, video, Path(folder), document, Path(output), tell)
 
@@ -245,7 +245,6 @@ class Model:
         """Colour frames [start, end) by a project's references; what is done stays if stopped."""
         from chromatrack.studio.coloring import color_frames
 
-        self._channel.is_stopped = False
         tell, total, count = self._telling("color", Path(folder), start), end - start, 0
         tracker = self._tracker("normal")
         given = {"key": key, "start": start, "end": end}

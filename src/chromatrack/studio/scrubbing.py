@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -44,6 +45,21 @@ class Turns:
             if number < newest[0]:
                 raise OvertakenError("overtaken by a newer request")
             yield
+
+
+class Askers:
+    """Tickets of requests for frames, given up once whoever asked has turned away."""
+
+    def __init__(self, stop: Callable[[int], None]) -> None:
+        """stop: tells the worker of a ticket that nobody waits for."""
+        self._stop, self._tickets = stop, itertools.count()
+
+    def ticket(self, gone: asyncio.Future[None] | None) -> int:
+        """A ticket for a request; gone: done once nobody waits for the answer."""
+        number = next(self._tickets)
+        if gone is not None:
+            gone.add_done_callback(lambda end: None if end.cancelled() else self._stop(number))
+        return number
 
 
 class Glances:

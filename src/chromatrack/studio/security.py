@@ -114,13 +114,14 @@ class Gate:
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
         got, has_begun = 0, False
+        text = f"expected a request of at most {limit >> 20} MB"
 
         async def counted() -> Message:
             nonlocal got
             message = await receive()
             got += len(message.get("body", b""))
             if got > limit:
-                raise TooLargeError
+                raise TooLargeError(text)
             return message
 
         async def guarded(message: Message) -> None:
@@ -134,7 +135,6 @@ class Gate:
             await self._app(scope, counted, guarded)
         except TooLargeError:
             if not has_begun:
-                text = f"expected a request of at most {limit >> 20} MB"
                 await _refuse(scope, receive, send, 413, text)
 
 

@@ -13,6 +13,7 @@ import os
 import signal
 import threading
 import warnings
+from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
@@ -36,13 +37,18 @@ _OUR_FAULTS = (
 class Channel:
     """A worker's end: takes requests, gives answers and tells news.
 
-    A long request calls `serve_waiting` between its steps, so that short ones need not wait.
+    A long request calls `serve_waiting` between its steps, so that short ones need not wait. It has
+    a `ticket`, by which it can be stopped, also before it came.
     """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._handlers: Mapping[str, Handler] = {}
         self.is_stopped = False
+        self._stopped: set[int] = set()
+        self._later: deque[Any] = deque()
+        self._is_ending = False
+        self._ticket = -1
 
     def tell(self, news: Mapping[str, Any]) -> None:
         """Send something that nobody asked for."""
@@ -56,8 +62,8 @@ class Channel:
         self._handlers = handlers
         more = True
         while True:
-            more = True if self._connection.poll(0) else more
-            if more and not self._connection.poll(0):
+            more = True if self._is_asked() else more
+            if more and not self._is_asked():
                 more = idle()
                 continue
             self._take()
@@ -66,18 +72,40 @@ class Channel:
     def serve_waiting(self) -> None:
         """Answer what waits now. Raises KeyboardInterrupt once a stop was asked for."""
         try:
-            while self._connection.poll(0):
+            while self._is_asked():
                 self._take()
         except (EOFError, OSError):
-            self.is_stopped = True
+            self.is_stopped = self._is_ending = True
         if self.is_stopped:
             raise KeyboardInterrupt
 
+    def check(self) -> None:
+        """For a request that is short itself: raises KeyboardInterrupt once it is given up.
+
+        Other requests wait.
+        """
+        try:
+            while self._connection.poll(0):
+                self._later.append(self._connection.recv())
+                if self._later[-1][1] == "stop":
+                    self._stop(self._later.pop()[2].get("ticket"))
+        except (EOFError, OSError):
+            self.is_stopped = self._is_ending = True
+        if self.is_stopped:
+            raise KeyboardInterrupt
+
+    def _is_asked(self) -> bool:
+        return bool(self._later) or self._connection.poll(0)
+
     def _take(self) -> None:
-        number, name, given = self._connection.recv()
+        number, name, given = self._later.popleft() if self._later else self._connection.recv()
         if name == "stop":
-            self.is_stopped = True
+            self._stop(given.get("ticket"))
             return
+        ticket = given.pop("ticket", None)
+        if ticket is not None:
+            self._ticket = ticket
+            self.is_stopped = self._is_ending or ticket in self._stopped
         try:
             answer = ("answer", number, self._handlers[name](**given))
         except ChromatrackError as error:
@@ -88,6 +116,14 @@ class Channel:
             _LOG.exception("a request failed: %s", name)
             answer = ("refused", number, WorkerError(f"{type(error).__name__}: {error}"))
         self._connection.send(answer)
+
+    def _stop(self, ticket: int | None) -> None:
+        """Of one long request, or of all that come."""
+        if ticket is None:
+            self._is_ending = True
+        else:
+            self._stopped.add(ticket)
+        self.is_stopped = self._is_ending or self._ticket in self._stopped
 
 
 def run_worker(connection: Connection, main: Callable[[Channel], None]) -> None:
@@ -172,12 +208,10 @@ class Worker:
                 future.set_exception(error)
         return future
 
-    def stop(self) -> None:
-        """Ask for the end of the request under way."""
-        with self._lock:
-            if self._connection is not None:
-                with suppress(OSError):
-                    self._connection.send((-1, "stop", {}))
+    def stop(self, ticket: int) -> None:
+        """Ask for the end of the request that has a ticket, whether it has come there or not."""
+        with self._lock, suppress(OSError, WorkerError):
+            self._start().send((-1, "stop", {"ticket": ticket}))
 
     def _death(self) -> WorkerError:
         return WorkerError(f"the {self.name} ended unexpectedly; it starts anew, try again")

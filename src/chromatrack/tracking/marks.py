@@ -278,6 +278,35 @@ class Marks:
             {**self.categories, **new.categories},
         )
 
+    def without(self, said: Collection[tuple[LabelName, int]]) -> Marks:
+        """All marks but those that speak of a label on a frame of `said`."""
+        gone: dict[int, set[LabelName]] = {}
+        for name, frame in said:
+            gone.setdefault(frame, set()).add(name)
+
+        def stays(kind: str, mark: PointMark | BoxMark | LostMark) -> bool:
+            return (kind, mark.id, 0) not in gone.get(mark.frame, ())
+
+        masks = {}
+        for frame, mask in self.masks.items():
+            ids = [number for kind, number, _ in gone.get(frame, ()) if kind == "object"]
+            masks[frame] = np.where(np.isin(mask, ids), 0, mask) if ids else mask
+        poses = []
+        for pose in self.keypoints:
+            names = gone.get(pose.frame, set())
+            out = np.array([("joint", pose.id, n) in names for n in range(len(pose.joints))])
+            joints = np.where(out[:, None], np.nan, pose.joints)
+            pose = replace(pose, joints=joints, lost=pose.lost & ~out) if out.any() else pose
+            poses += [pose] if said_joints(pose).any() else []
+        return replace(
+            self,
+            masks={frame: mask for frame, mask in masks.items() if mask.any()},
+            points=[mark for mark in self.points if stays("point", mark)],
+            boxes=[mark for mark in self.boxes if stays("box", mark)],
+            keypoints=poses,
+            lost=[mark for mark in self.lost if stays("object", mark)],
+        )
+
     def restricted_to(self, labels: Collection[LabelName]) -> Marks:
         """The marks that speak of `labels`, and nothing else that stands on the same frames."""
         wanted = set(labels)

@@ -90,6 +90,7 @@ class PictureReader:
     parts: tuple[Recording, ...] = ()  # of a joined transport stream; else empty
     table: PacketTable | None = None  # once it was asked for, or given
     hurries: bool = False  # to where it seeks: decodes no picture before it that no other needs
+    on_packet: Callable[[], None] | None = None  # called before each one; may raise
     _due: int | None = None  # ticks of the picture that it seeks
 
     @classmethod
@@ -243,6 +244,8 @@ class PictureReader:
         packets = self.container.demux(self.stream)
         order = -1
         while True:
+            if self.on_packet is not None:
+                self.on_packet()
             try:
                 packet = next(packets)
             except StopIteration:

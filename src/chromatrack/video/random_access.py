@@ -7,7 +7,7 @@ once, and the decoder where it stands, so that the next frames cost a decoding e
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 import numpy as np
@@ -96,6 +96,11 @@ class FrameReader:
         """Take the places of frames, found elsewhere."""
         if self._reader is not None and known is not None:
             self._reader.table = known.table
+
+    def watch(self, on_packet: Callable[[], None] | None) -> None:
+        """Call something before each packet is decoded; what it raises breaks the reading off."""
+        if self._reader is not None:
+            self._reader.on_packet = on_packet
 
     @property
     def is_indexed(self) -> bool:
@@ -192,7 +197,7 @@ class FrameReader:
             self._steps = self._coming
             text = f"{self.source.path}: damaged at frame {damage.index} ({damage})"
             raise DamagedVideoError(text, frame_index=damage.index) from damage
-        except VideoError:
+        except (VideoError, KeyboardInterrupt):
             self._steps = self._coming
             raise
         count, self._steps = self._next, self._coming

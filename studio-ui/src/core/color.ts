@@ -80,7 +80,9 @@ export function asTimeline(project: Project): Project {
     result: result && {
       start: result.start,
       end: result.end,
-      stale: result.stale ? [[result.start, result.end]] : [],
+      stale: result.staleRanges
+        .map(([a, b]): [number, number] => [Math.max(a, result.start), Math.min(b, result.end)])
+        .filter(([a, b]) => a < b),
       cuts: [],
       reliability: { color: result.reliability ?? [] },
       present: {},

@@ -33,7 +33,13 @@ export type FrameMarks = {
   gone?: number[];
 };
 export type Quality = "fast" | "normal" | "best";
-export type Job = { kind: string; done: number; total: number; frame: number; message: string };
+export type Job = {
+  kind: string;
+  done: number;
+  total: number;
+  frame: number | null;
+  message: string;
+};
 export type Video = {
   name: string;
   width: number;
@@ -57,6 +63,8 @@ export type Result = {
   cuts: number[];
   reliability: Record<string, (number | null)[]>;
   present: Record<string, boolean[]>;
+  /** What tracking would do now: everything, stale stretches, what was stopped, nothing. */
+  next?: "all" | "span" | "rest" | null;
 };
 export type ColorStroke = { color: string; radius: number; points: Point[] };
 export type ColorReference = { still: boolean; strokes: ColorStroke[] };
@@ -66,6 +74,8 @@ export type ColorResult = {
   end: number;
   complete: boolean;
   stale: boolean;
+  /** Frames of the clip that these references do not colour yet. */
+  staleRanges: Stretch[];
   reliability?: number[];
   lookAt: { first: number; last: number; reliability: number }[];
 };
@@ -103,7 +113,15 @@ export type State = {
 
 export type Event =
   | { type: "state"; revision: number }
-  | { type: "progress"; job: string; done: number; total: number; frame: number; message?: string }
+  | {
+      type: "progress";
+      job: string;
+      done: number;
+      total: number;
+      /** The frame that was done last; null while none can be shown yet. */
+      frame: number | null;
+      message?: string;
+    }
   | {
       type: "done" | "failed" | "stopped";
       kind: string;
@@ -241,6 +259,9 @@ export function trackLabel(project: Project | null): { text: string; ready: bool
   if (!project || !markedFrames(project).length) return { text: "Track", ready: false };
   if (!project.result) return { text: "Track", ready: true };
   const stale = merged(project.result.stale);
+  const { next, end } = project.result;
+  if (next === "all") return { text: "Track again (all)", ready: true };
+  if (next === "rest") return { text: `Track on from frame ${end}`, ready: true };
   if (stale.length === 0) return { text: "Tracked", ready: false };
   if (stale.length === 1) return { text: `Track again (${named(stale[0]!)})`, ready: true };
   return { text: `Track again (${stale.length} stretches)`, ready: true };

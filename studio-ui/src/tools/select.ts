@@ -1,7 +1,7 @@
 // Smart select: clicks and drags inside (or, with Alt, the right button or "Take away", outside)
 // grow a region; Enter takes it as the object's mask.
 
-import { signal } from "@preact/signals";
+import { signal, untracked } from "@preact/signals";
 import { api } from "../api.ts";
 import { colour, parseColor } from "../core/masks.ts";
 import { itemOf, selectTarget } from "../core/state.ts";
@@ -110,6 +110,37 @@ export function select(viewer: Viewer): Tool {
     selectFor.subscribe(show),
   ];
 
+  /** Takes the region as the object's mask; done when the server has it. */
+  async function accept() {
+    if (!mask || frame !== viewer.idsFrame) return;
+    const item = target();
+    const id = item?.id ?? NEW;
+    if (!item) viewer.extra.set(NEW, ACCENT);
+    else store.picked.value = item.key;
+    const locked = lockedIds();
+    viewer.hold();
+    const now = viewer.ids as Uint16Array;
+    const chosen = new Uint8Array(now.length);
+    for (let p = 0; p < chosen.length; p++) {
+      const free = mask[p]! > 0 && !locked.has(now[p]!);
+      chosen[p] = free ? 255 : 0;
+      if (free) now[p] = id;
+      else if (now[p] === id) now[p] = 0;
+    }
+    viewer.repaint([0, 0, viewer.video.width, viewer.video.height]);
+    const sent = sendMask(viewer, id, frame, chosen, !item);
+    reset();
+    await sent;
+  }
+
+  /** What is on trial when a person turns to something else is meant. */
+  const keep = () =>
+    untracked(() => {
+      if (!mask || !pending.value) return;
+      store.say(`Kept on frame ${frame}`);
+      void accept();
+    });
+
   return {
     cursor: "crosshair",
     down(pen) {
@@ -134,26 +165,8 @@ export function select(viewer: Viewer): Tool {
       store.toolLine.value = "Click what is missing";
       void ask();
     },
-    accept() {
-      if (!mask || frame !== store.frame.value) return;
-      const item = target();
-      const id = item?.id ?? NEW;
-      if (!item) viewer.extra.set(NEW, ACCENT);
-      else store.picked.value = item.key;
-      const locked = lockedIds();
-      viewer.hold();
-      const now = viewer.ids as Uint16Array;
-      const chosen = new Uint8Array(now.length);
-      for (let p = 0; p < chosen.length; p++) {
-        const free = mask[p]! > 0 && !locked.has(now[p]!);
-        chosen[p] = free ? 255 : 0;
-        if (free) now[p] = id;
-        else if (now[p] === id) now[p] = 0;
-      }
-      viewer.repaint([0, 0, viewer.video.width, viewer.video.height]);
-      void sendMask(viewer, id, frame, chosen, !item);
-      reset();
-    },
+    accept,
+    leave: keep,
     back() {
       if (marksOut.length) marksOut.pop();
       else marksIn.pop();
@@ -164,7 +177,10 @@ export function select(viewer: Viewer): Tool {
       reset();
       if (store.tool.value !== "select") for (const stop of stops) stop();
     },
-    frameChanged: reset,
+    frameChanged() {
+      keep();
+      reset();
+    },
     drawUnder(ctx) {
       if (mask) ctx.drawImage(layer, 0, 0);
     },

@@ -28,7 +28,9 @@ export interface Tool {
   cancel(): void;
   hover?(pen: Pen | null): void;
   double?(pen: Pen): void;
-  accept?(): void;
+  accept?(): unknown;
+  /** Another tool is taken in hand: what is on trial is kept. */
+  leave?(): void;
   back?(): void;
   frameChanged?(): void;
   /** In CSS pixels of the canvas. */

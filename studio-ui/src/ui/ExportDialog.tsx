@@ -22,6 +22,7 @@ function why(format: Format, kinds: Set<string>, tracked: boolean): string | nul
     const names: Record<string, string> = {
       object: "objects",
       keypoints: "skeletons",
+      box: "boxes",
       color: "coloured clips",
       texture: "placed pictures",
     };

@@ -3,6 +3,7 @@ import { colorize, stop, track } from "../commands.ts";
 import { colorLabel } from "../core/color.ts";
 import { canExport, type Quality, trackLabel } from "../core/state.ts";
 import * as store from "../store.ts";
+import { pending } from "../tools/select.ts";
 import { ColorViews } from "./Color.tsx";
 import { Icon } from "./icons.tsx";
 import { IconButton, Menu, type MenuEntry } from "./parts.tsx";
@@ -70,7 +71,7 @@ function TrackGroup() {
       color: "Colouring",
       copy: "Copying",
     };
-    const word = words[job.kind as keyof typeof words] ?? job.message ?? "Working";
+    const word = job.message || (words[job.kind as keyof typeof words] ?? "Working");
     return (
       <div class="track-group">
         <button type="button" class="button stop" onClick={() => void stop()}>
@@ -87,7 +88,9 @@ function TrackGroup() {
     );
   }
   const coloring = store.mode.value === "color";
-  const { text, ready } = coloring && project ? colorLabel(project) : trackLabel(project);
+  const label = coloring && project ? colorLabel(project) : trackLabel(project);
+  const onTrial = !coloring && pending.value;
+  const { text, ready } = onTrial ? { text: "Track", ready: true } : label;
   const done = text === "Tracked" || text === "Coloured";
   const verb = coloring ? "Colour" : "Track";
   return (

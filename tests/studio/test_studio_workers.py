@@ -1,0 +1,38 @@
+"""What a worker is told, in whatever order it comes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+
+from chromatrack.studio.workers import Channel
+
+
+def test_a_stop_counts_for_its_own_request_also_when_it_comes_first():
+    here, there = multiprocessing.Pipe()
+    channel = Channel(there)
+
+    def long(steps):
+        for _ in range(steps):
+            channel.serve_waiting()
+        return steps
+
+    def serve():
+        try:
+            channel.serve({"long": long}, lambda: False)
+        except EOFError:
+            return
+
+    worker = threading.Thread(target=serve)
+    worker.start()
+    here.send((-1, "stop", {"ticket": 3}))
+    answers = []
+    for ticket in (2, 3, 4, 5):
+        if ticket == 5:
+            here.send((-1, "stop", {}))  # it ends: nothing more is to be begun
+        here.send((ticket, "long", {"ticket": ticket, "steps": 2}))
+        answers.append(here.recv())
+    here.close()
+    worker.join(10)
+    kinds = [kind for kind, _, _ in answers]
+    assert kinds == ["answer", "stopped", "answer", "stopped"]
