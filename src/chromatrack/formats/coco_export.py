@@ -22,8 +22,8 @@ from chromatrack.formats.written_things import (
     category_colors,
     category_ids,
     category_of,
-    frame_shift,
     own_name,
+    picture_file,
     things_of,
     unique_numbers,
 )
@@ -36,17 +36,18 @@ Plain = dict[str, Any]
 def write_coco(tracked: TrackedVideo, path: Path, options: ExportOptions) -> list[str]:
     """Write instances per picture; `track_id` says which are one thing.
 
-    Pictures are called `<video>/00012.jpg`; `frame_index` is the number in the video.
+    Pictures are called `<video>/00012.jpg`, or as in the folder that was tracked; `frame_index` is
+    the number in the video.
     """
     things = things_of(tracked, ("object", "box"))
     numbers, notes = unique_numbers(things, "coco", least=1)
     categories = category_ids(tracked, things)
-    shift, annotations = frame_shift(tracked, options), list[Plain]()
+    annotations = list[Plain]()
     images = []
     masks = tracked.masks() if tracked.objects else None
     for row, frame in enumerate(tracked.frames.tolist()):
         height, width = tracked.size
-        file = picture_file(tracked, frame + shift)
+        file = _place(tracked, frame, options)
         image = {"id": row + 1, "file_name": file, "width": width, "height": height}
         seconds = round(float(tracked.times[row]), 6)
         images.append({**image, "frame_index": frame, "pts_seconds": seconds})
@@ -70,7 +71,7 @@ def write_youtube_vis(tracked: TrackedVideo, path: Path, options: ExportOptions)
     """
     things = things_of(tracked, ("object",))
     categories = category_ids(tracked, things)
-    shift, count = frame_shift(tracked, options), len(tracked.frames)
+    count = len(tracked.frames)
     height, width = tracked.size
     annotations: dict[int, Plain] = {}
     for thing in things:
@@ -87,7 +88,7 @@ def write_youtube_vis(tracked: TrackedVideo, path: Path, options: ExportOptions)
             annotations[number]["segmentations"][row] = {"size": [height, width], "counts": runs}
             annotations[number]["bboxes"][row] = said["bbox"]
             annotations[number]["areas"][row] = said["area"]
-    files = [picture_file(tracked, frame + shift) for frame in tracked.frames.tolist()]
+    files = [_place(tracked, frame, options) for frame in tracked.frames.tolist()]
     video = {"id": 1, "name": tracked.video_name, "width": width, "height": height}
     video |= {"length": count, "file_names": files}
     content = {"videos": [video], "annotations": list(annotations.values())}
@@ -105,9 +106,9 @@ def _about(tracked: TrackedVideo, thing: Thing, categories: Mapping[str, int]) -
     return said
 
 
-def picture_file(tracked: TrackedVideo, number: int) -> str:
-    """What a frame's picture is called in a file: `video/00012.jpg`."""
-    return f"{tracked.video_name}/{number:05d}.jpg"
+def _place(tracked: TrackedVideo, frame: int, options: ExportOptions) -> str:
+    """Where a frame's picture is for a file: `video/00012.jpg`."""
+    return f"{tracked.video_name}/{picture_file(tracked, frame, options)}"
 
 
 def _masks_on(tracked: TrackedVideo, row: int, mask: np.ndarray) -> list[tuple[Thing, Plain]]:

@@ -14,6 +14,7 @@ from chromatrack.formats.exchange import ExportOptions
 from chromatrack.formats.keypoints import KeypointWriter
 from chromatrack.formats.poses import poses_of
 from chromatrack.formats.tracked_video import TrackedVideo
+from chromatrack.formats.written_things import picture_file
 from chromatrack.structures import TrackedKeypoints
 
 
@@ -28,12 +29,13 @@ def write(tracked: TrackedVideo, path: Path, options: ExportOptions) -> Sequence
     ).categories
     looks = Looks(names, {}, sorts)
     with KeypointWriter(path, poses.skeleton, looks, ids=ids, size=tracked.size) as writer:
-        for row, number in enumerate(numbers):
+        for row, (number, frame) in enumerate(zip(numbers, tracked.frames.tolist(), strict=True)):
             instances = {
                 key: TrackedKeypoints(
                     poses.xy[row, i], poses.visible[row, i], poses.confidence[row, i]
                 )
                 for i, key in enumerate(ids)
             }
-            writer.write(number, float(tracked.times[row]), instances)
+            picture = picture_file(tracked, frame, options) if tracked.pictures else None
+            writer.write(number, float(tracked.times[row]), instances, picture=picture)
     return notes

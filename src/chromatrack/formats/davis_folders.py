@@ -14,10 +14,10 @@ from typing import Any
 from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError
 from chromatrack.formats.exchange import ExportOptions
-from chromatrack.formats.masks import frame_file, write_mask
+from chromatrack.formats.masks import write_mask
 from chromatrack.formats.thing_colors import colors_of
 from chromatrack.formats.tracked_video import TrackedVideo
-from chromatrack.formats.written_things import Thing, category_of, frame_shift, own_name
+from chromatrack.formats.written_things import Thing, category_of, own_name, picture_file
 from chromatrack.json_text import json_text
 
 MASKS = "Annotations"
@@ -61,10 +61,10 @@ def _write_masks(
             f"{tracked.video_name}: expected object ids up to {VOID}, which is what a palette "
             f"holds, got {largest}; export coco or mots instead, or mark it with a smaller id"
         )
-    shift, colors = frame_shift(tracked, options), colors_of(tracked.colors, "object")
+    colors = colors_of(tracked.colors, "object")
     seen: dict[int, list[str]] = {number: [] for number in tracked.ids("object")}
     for frame, mask in zip(tracked.frames.tolist(), tracked.masks(), strict=True):
-        name = frame_file(frame + shift)
+        name = Path(picture_file(tracked, frame, options)).with_suffix(".png").name
         write_mask(folder / MASKS / tracked.video_name / name, mask, colors=colors)
         for number, frames in seen.items():
             if (mask == number).any():

@@ -154,15 +154,22 @@ class KeypointWriter(WholeFile):
         self.text(f'{{"categories": {_json(categories)},\n"annotations": [')
 
     def write(
-        self, index: int, pts_seconds: float, keypoints: Mapping[int, TrackedKeypoints]
+        self,
+        index: int,
+        pts_seconds: float,
+        keypoints: Mapping[int, TrackedKeypoints],
+        *,
+        picture: str | None = None,
     ) -> None:
         """Add one frame, instances ascending; places are rounded to a thousandth px.
+
+        picture: its file's name; None: the frame's number.
 
         Raises:
             InputError: another number of joints than the skeleton has.
             OutputError: the file cannot be written.
         """
-        image = {"id": index, "file_name": frame_file(index), "frame_index": index}
+        image = {"id": index, "file_name": picture or frame_file(index), "frame_index": index}
         if self._size is not None:
             image |= {"height": self._size[0], "width": self._size[1]}
         self._images.append(_json({**image, "pts_seconds": round(pts_seconds, 6)}))

@@ -21,7 +21,7 @@ from PIL import Image
 from chromatrack.atomic import replace_file
 from chromatrack.formats.exchange import ExportOptions
 from chromatrack.formats.tracked_video import TrackedVideo, mask_boxes
-from chromatrack.formats.written_things import frame_shift, own_name
+from chromatrack.formats.written_things import own_name, picture_file
 from chromatrack.json_text import json_text
 from chromatrack.structures import Kind
 
@@ -33,17 +33,18 @@ Plain = dict[str, Any]
 
 def write_labelme(tracked: TrackedVideo, folder: Path, options: ExportOptions) -> list[str]:
     """Write a file per frame with what is seen on it; pictures are not copied."""
-    shift, (height, width) = frame_shift(tracked, options), tracked.size
+    height, width = tracked.size
     masks = tracked.masks() if tracked.objects else None
     for row, frame in enumerate(tracked.frames.tolist()):
-        name = f"{frame + shift:05d}"
+        picture = picture_file(tracked, frame, options)
         shapes = list(_objects(tracked, next(masks))) if masks is not None else []
         shapes += [*_boxes(tracked, row), *_points(tracked, row), *_joints(tracked, row)]
         content = {"version": VERSION, "flags": {}, "shapes": shapes, "imageData": None}
         size = {"imageHeight": height, "imageWidth": width}
-        text = json_text({**content, "imagePath": f"{name}.jpg", **size}, indent=1)
-        replace_file(folder / f"{name}.json", text + "\n")
-    return ["labelme: put the pictures of the frames beside the files, as 00000.jpg and so on"]
+        text = json_text({**content, "imagePath": picture, **size}, indent=1)
+        replace_file(folder / f"{Path(picture).stem}.json", text + "\n")
+    first = picture_file(tracked, int(tracked.frames[0]), options)
+    return [f"labelme: put the pictures of the frames beside the files, as {first} and so on"]
 
 
 def _objects(tracked: TrackedVideo, mask: np.ndarray) -> Iterator[Plain]:

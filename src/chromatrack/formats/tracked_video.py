@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import NamedTuple
@@ -36,8 +36,10 @@ class TrackedVideo:
     keypoints: TrackData by id, NaN where nothing is known; points are px from the centre of the
     top-left pixel, a box covers the pixel columns x .. x + width - 1. skeleton: of the keypoints.
     names, categories, colors: what things are called, are and are drawn in, where that was said.
-    cuts: (N,) bool, a cut lies just before the frame; empty: none are known. find_video: where the
-    video is now, for writers that need its pictures; raises InputError where it is not found.
+    pictures: file names of the source's pictures by frame, where it is a folder of them that was
+    found. cuts: (N,) bool, a cut lies just before the frame; empty: none are known. find_video:
+    where the video is now, for writers that need its pictures; raises InputError where it is not
+    found.
     """
 
     video: str
@@ -53,6 +55,7 @@ class TrackedVideo:
     names: Names = field(default_factory=dict)
     colors: Colors = field(default_factory=dict)
     categories: Categories = field(default_factory=dict)
+    pictures: Sequence[str] = ()
     mask: Callable[[int], np.ndarray] = lambda frame: _no_mask(frame)
     cuts: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
     find_video: Callable[[], Source] = lambda: _no_video()

@@ -16,7 +16,7 @@ from chromatrack.atomic import WholeFile
 from chromatrack.formats.color_text import hex_color
 from chromatrack.formats.exchange import ExportOptions
 from chromatrack.formats.tracked_video import TrackedVideo
-from chromatrack.formats.written_things import box_tracks, frame_shift
+from chromatrack.formats.written_things import box_tracks, frame_shift, picture_file
 from chromatrack.json_text import json_text
 
 HEADER = (
@@ -38,7 +38,10 @@ def write_via(tracked: TrackedVideo, path: Path, options: ExportOptions) -> list
         file.text(",".join(HEADER) + "\n")
         for row, frame in enumerate(tracked.frames.tolist()):
             number = frame + shift
-            picture, about = f"{name}_{number:05d}.jpg", json_text({"frame": number})
+            picture = picture_file(tracked, frame, options)
+            if not tracked.pictures:
+                picture = f"{name}_{picture}"
+            about = json_text({"frame": number})
             seen = [track for track in tracks if track.visible[row]]
             for region, track in enumerate(seen):
                 x, y, width, height = (round(value, 3) for value in track.values[row].tolist())

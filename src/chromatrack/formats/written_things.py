@@ -96,6 +96,16 @@ def unique_numbers(
     return numbers, notes
 
 
+def picture_file(tracked: TrackedVideo, frame: int, options: ExportOptions) -> str:
+    """What a frame's picture is called: as in the folder that was tracked, else `00012.jpg`.
+
+    Numbers that the user chose to count from are the names then.
+    """
+    if options.start_number is None and tracked.pictures:
+        return tracked.pictures[frame]
+    return f"{frame + frame_shift(tracked, options):05d}.jpg"
+
+
 def frame_shift(tracked: TrackedVideo, options: ExportOptions, *, first: int = 0) -> int:
     """What is added to a frame's number in the video; first: how the format counts frame 0."""
     if options.start_number is None:

@@ -21,6 +21,8 @@ from chromatrack.runs.file_names import EXPORTS, TABLES, keep_runs
 from chromatrack.runs.reader import ASSUMED_FPS, Result
 from chromatrack.runs.staging import Staging
 from chromatrack.structures import Kind, Source
+from chromatrack.video.images import image_files
+from chromatrack.video.source import VideoSource
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,23 @@ def tracked_video(result: Result, *, video: Source | None = None) -> TrackedVide
         names=result.names,
         colors=result.colors,
         categories=result.categories,
+        pictures=_pictures(result, video),
         mask=result.mask,
         cuts=result.cuts,
         find_video=lambda: result.find_video(video),
     )
+
+
+def _pictures(result: Result, video: Source | None) -> tuple[str, ...]:
+    """File names of the pictures that were tracked, by frame; none where that is not known."""
+    try:
+        files = image_files(VideoSource.of(result.find_video(video)).path)
+    except InputError:
+        return ()
+    names = tuple(file.name for file in files or ())
+    is_whole = len(names) > result.indices.max(initial=-1)
+    one_each = len({Path(name).stem for name in names}) == len(names)
+    return names if len(names) > 1 and is_whole and one_each else ()
 
 
 def export_run(
