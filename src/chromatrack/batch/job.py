@@ -25,7 +25,7 @@ from chromatrack.batch.inputs import Inputs, copied_files, digest_of
 from chromatrack.batch.remote import is_remote
 from chromatrack.batch.store import JOB_FILE, SCHEMA_VERSION, Store
 from chromatrack.batch.summary import summary_of
-from chromatrack.errors import DamagedVideoError
+from chromatrack.errors import ChromatrackError, DamagedVideoError
 from chromatrack.json_text import json_text
 
 State = Literal["done", "damaged", "failed", "waiting"]
@@ -226,6 +226,9 @@ def _run(
     return record
 
 
+_SPOILED = (ChromatrackError, OSError, ValueError, TypeError, LookupError, RuntimeError, EOFError)
+"""What reading files that were half written, or changed by hand, may raise."""
+
 _STEPS = ".steps.json"
 """In a folder that is prepared: what the steps that are finished came to."""
 
@@ -242,7 +245,7 @@ def _done_steps(
         return _do_steps(job, commands, folder, _Steps())
     try:
         return _do_steps(job, commands, folder, _Steps.read(folder))
-    except Exception:  # noqa: BLE001  (a fault of the job's own comes again, and is told then)
+    except _SPOILED:  # a fault of the job's own comes again, and is told then
         _clear(folder)
         return _do_steps(job, commands, folder, _Steps())
 

@@ -161,9 +161,7 @@ class KeypointWriter(WholeFile):
         *,
         picture: str | None = None,
     ) -> None:
-        """Add one frame, instances ascending; places are rounded to a thousandth px.
-
-        picture: its file's name; None: the frame's number.
+        """Add one frame, instances ascending, to a thousandth px. picture: its file's name, if any.
 
         Raises:
             InputError: another number of joints than the skeleton has.
