@@ -132,6 +132,7 @@ def test_track_writes_masks_overlay_and_result(clip, first, model, truth, tmp_pa
         "stride": None,
         "adapt": 0.7,
         "mirror": False,
+        "int8": False,
         "redetect": True,
         "start": 0,
         "end": None,
@@ -264,7 +265,8 @@ def test_stabilize_and_events_use_what_was_tracked(clip, first, model, tmp_path,
     assert run("events", out, "-o", table, "--per-frame", rows, *more) == 0
     assert table.read_text() == printed and printed.startswith("event,kind,id,")
     assert f"events: {table}" in capsys.readouterr().out
-    assert rows.read_text().splitlines()[0] == "kind,id,frame,pts_seconds,x,y,area,speed,unit,name"
+    columns = "kind,id,frame,pts_seconds,x,y,area,speed,unit,name,category,color"
+    assert rows.read_text().splitlines()[0] == columns
     assert run("events", out, "--near", -1) == 2
     assert "near: expected a number from 0 up" in capsys.readouterr().err
     assert "there is no result.json in it" in refusal(capsys, "events", tmp_path / "nothing")

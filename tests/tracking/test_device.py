@@ -41,7 +41,7 @@ DOWN = {
     "propagation.box_foreground:_by_color",
     "propagation.bidirectional:_packed",
     "ops.whitening:Whitening.of",
-    "propagation.label_maps:label_map_to_mask",  # each frame's mask
+    "ops.winners:largest_channel",  # each frame's mask
     "tracking.readout:read_points",
     "tracking.colorize:colorize_frames",  # each frame's colours, and how sure they are
     "ops.resample:interleaved",  # each frame, coloured
