@@ -151,7 +151,7 @@ DAMAGE = {
     "infinity": (filled(float("inf")), "NaN or infinity in "),
     "variance": (negative, "variances of 0 or more"),
     "zero": (zeroed, "the same everywhere"),
-    "enormous": (enormous, "finite "),
+    "enormous": (enormous, r"expected weights up to 1e\+06, got 6e\+304 in bn"),
     "bytes": (as_bytes, "floating-point weights"),
     "transposed": (transposed, "do not fit"),
 }

@@ -120,6 +120,10 @@ def check_zip(path: Path) -> None:
             raise ValueError(f"{damaged} in it is damaged")
 
 
+_LARGEST = 1e6
+"""No weight of a network that works is larger: features would be infinite for some pictures."""
+
+
 def check_numbers(state: Mapping[str, Tensor], path: StrPath) -> None:
     """Weights are plain arrays of finite numbers that take no more memory than the file.
 
@@ -143,6 +147,11 @@ def check_numbers(state: Mapping[str, Tensor], path: StrPath) -> None:
             raise WeightsError(
                 f"{path}: expected finite weights, got NaN or infinity in {name}; the file is "
                 "damaged, or its training went wrong"
+            )
+        if value.dtype in FLOATS and float(value.abs().amax()) > _LARGEST:
+            raise WeightsError(
+                f"{path}: expected weights up to {_LARGEST:.0e}, got {float(value.abs().amax()):.0e} "
+                f"in {name}; the file is damaged, or its training went wrong"
             )
         if name.endswith("running_var") and bool((value < 0).any()):
             raise WeightsError(
