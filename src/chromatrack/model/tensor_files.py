@@ -148,10 +148,10 @@ def check_numbers(state: Mapping[str, Tensor], path: StrPath) -> None:
                 f"{path}: expected finite weights, got NaN or infinity in {name}; the file is "
                 "damaged, or its training went wrong"
             )
-        if value.dtype in FLOATS and float(value.abs().amax()) > _LARGEST:
+        if value.dtype in FLOATS and (most := float(value.abs().amax())) > _LARGEST:
             raise WeightsError(
-                f"{path}: expected weights up to {_LARGEST:.0e}, got {float(value.abs().amax()):.0e} "
-                f"in {name}; the file is damaged, or its training went wrong"
+                f"{path}: expected weights up to {_LARGEST:.0e}, got {most:.0e} in {name}; the file "
+                "is damaged, or its training went wrong"
             )
         if name.endswith("running_var") and bool((value < 0).any()):
             raise WeightsError(
