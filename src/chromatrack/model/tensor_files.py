@@ -150,8 +150,8 @@ def check_numbers(state: Mapping[str, Tensor], path: StrPath) -> None:
             )
         if value.dtype in FLOATS and (most := float(value.abs().amax())) > _LARGEST:
             raise WeightsError(
-                f"{path}: expected weights up to {_LARGEST:.0e}, got {most:.0e} in {name}; the file "
-                "is damaged, or its training went wrong"
+                f"{path}: expected weights up to {_LARGEST:.0e}, got {most:.0e} in {name}; the "
+                "file is damaged, or its training went wrong"
             )
         if name.endswith("running_var") and bool((value < 0).any()):
             raise WeightsError(
