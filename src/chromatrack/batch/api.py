@@ -65,6 +65,8 @@ def run_batch(batch: Batch, path: str, *, tell: Tell) -> Progress:
         drive = Drive(progress, commands, store, claims, rules=batch.rules, tell=tell, write=write)
         drive.plan()
         drive.run(_workers(batch, store) if progress.left else _Nobody())
+        if claims.is_alone():  # else another driver may have a manifest of its own
+            store.forget_left({j.name for j in progress.jobs if j.name not in progress.records})
     return progress
 
 

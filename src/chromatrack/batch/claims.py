@@ -90,6 +90,11 @@ class Claims:
         """Jobs that somebody has."""
         return self._store.names(*self._store.inside("claims"))
 
+    def is_alone(self) -> bool:
+        """Whether no other driver is known to be at work on the store."""
+        drivers = self._store.names(*self._store.inside("drivers"))
+        return all(self._is_dead(n) for n in drivers if n[0] != "." and n != self._store.driver)
+
     def clear_dead(self) -> None:
         """Remove what dead drivers left: their claims, their work and their names."""
         names = {*self._store.names(*self._store.inside("drivers")), *self._store.works()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -107,6 +107,9 @@ class CloudStore(Store):
             folder = Path(home) / name
             folder.mkdir()
             yield folder
+
+    def forget_left(self, wanted: Collection[str]) -> None:
+        """Nothing is left there."""
 
     def publish(self, name: str, folder: Path, needed: Sequence[str]) -> None:
         """See `Store.publish`."""

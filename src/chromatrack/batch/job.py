@@ -42,9 +42,11 @@ class Command:
     not have. needs: options that it must have although the command can go without them. files:
     options whose values are paths, `@FRAME` behind some of them. names_or_files: those that may be.
     left: whether one that was interrupted left something at its output that it can go on with; then
-    it is called with `resume=True`. check: finds what is wrong with the arguments without opening a
-    file. look: the same with files opened, given the video, too. models: files of weights, by the
-    arguments.
+    it is called with `resume=True`. kept: a suffix; behind its output's name it is that of a folder
+    in which it keeps what is finished if it is called with `resume=True`, as it is then always; the
+    folder goes with the end of the step. check: finds what is wrong with the arguments without
+    opening a file. look: the same with files opened, given the video, too. models: files of
+    weights, by the arguments.
     """
 
     function: Callable[..., object]
@@ -55,6 +57,7 @@ class Command:
     files: tuple[str, ...] = ()
     names_or_files: tuple[str, ...] = ()
     left: Callable[[Path], bool] = lambda _: False
+    kept: str | None = None
     look: Callable[[str, Mapping[str, Any]], None] = lambda *_: None
     check: Callable[[Mapping[str, Any]], None] = lambda _: None
     models: Callable[[Mapping[str, Any]], Sequence[Path]] = lambda _: ()
@@ -278,10 +281,11 @@ def _do_steps(
             continue
         command, name = commands[step.command], commands[step.command].output(step.options)
         arguments = command.arguments(step.options)
-        if command.left(folder / name):
-            arguments["resume"] = True
-        else:
+        is_left = command.left(folder / name)
+        if not is_left:
             _clear(folder, but=[*steps.files, _STEPS])
+        if is_left or command.kept is not None:
+            arguments["resume"] = True
         first = job.video if command.reads is None else folder / steps.outputs[command.reads]
         with warnings.catch_warnings(record=True) as caught, redirect_stderr(io.StringIO()):
             warnings.simplefilter("always", UserWarning)
@@ -291,6 +295,8 @@ def _do_steps(
                 if not (folder / name).exists():
                     raise
                 steps.damage = str(error)
+        if command.kept is not None:  # it stays where a video broke off
+            shutil.rmtree(folder / f"{name}{command.kept}", ignore_errors=True)
         told = (" ".join(str(w.message).split()) for w in caught if w.category is UserWarning)
         steps.said += [text.replace(f"{folder}/", "") for text in told]
         steps.outputs[step.command] = name

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -225,6 +225,17 @@ class Store:
                 target = self._file(*self.inside(LEFT, ".".join(named)))
                 shutil.rmtree(target, ignore_errors=True)  # an older one
                 folder.rename(target)
+
+    def forget_left(self, wanted: Collection[str]) -> None:
+        """Remove what was left of jobs that nobody is to do any more; wanted: names of the others.
+
+        What is not called as the store calls it is not the store's, and stays.
+        """
+        for path in self._file(*self.inside(LEFT)).iterdir():
+            name, _, digest = path.name.rpartition(".")
+            is_ours = len(digest) == _DIGEST and set(digest) <= set("0123456789abcdef")
+            if is_ours and check_name(name) is None and path.is_dir() and name not in wanted:
+                shutil.rmtree(path, ignore_errors=True)
 
     def publish(self, name: str, folder: Path, needed: Sequence[str]) -> None:
         """Put a staged folder in place of what is there; all of it is on disk before.

@@ -57,6 +57,8 @@ def batch_commands() -> Commands:
             needs=("reference",),
             files=("reference", "strokes"),
             names_or_files=(*weights, "shots"),
+            left=_has_shots,
+            kept=RESUME,
             check=_check_settings,
             look=_look_at_references,
             models=_models,
@@ -94,6 +96,13 @@ def _is_left(output: Path) -> bool:
         (place / RESUME / "made_with.json").is_file()
         for place in (output, *(left / output.name for left in leftovers(output)))
     )
+
+
+def _has_shots(output: Path) -> bool:
+    """Whether a coloured video that was killed or stopped can go on."""
+    from chromatrack.runs.kept_shots import KeptShots
+
+    return KeptShots.beside(output).is_begun
 
 
 def _check_settings(arguments: Mapping[str, Any]) -> None:

@@ -139,7 +139,7 @@ def colorize_to_file(
                     task = task_of(tracker, video, parts, references, info=info)
                     task["unsure map"] = "written" if film.unsure is not None else "none"
                     kept.begin(task, resume=True)
-                shelf = kept if film.resume else None
+                shelf = kept if film.resume and len(parts) > 1 else None  # one is lost anyway
                 maps = film.unsure is not None
                 for frame in _colored(tracker, video, parts, shelf, info, maps=maps):
                     _write(writer, film.look, frame, lumas)

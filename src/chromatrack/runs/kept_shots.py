@@ -23,15 +23,13 @@ from chromatrack import __version__
 from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError
 from chromatrack.json_text import json_text
+from chromatrack.runs.file_names import RESUME
 from chromatrack.runs.shot_references import ShotPart
 from chromatrack.structures import Source
 from chromatrack.tracking.colorize import ColorizedFrame
 from chromatrack.tracking.marks import ColorReference
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import VideoInfo, open_writer, read_frames
-
-FOLDER = ".resume"
-"""What the folder is called, behind the name of the output."""
 
 _TASK = "task.json"
 
@@ -46,7 +44,12 @@ class KeptShots:
     def beside(cls, output: Source) -> KeptShots:
         """Of a video that is to be written there."""
         place = Path(output).resolve()
-        return cls(place.with_name(place.name + FOLDER))
+        return cls(place.with_name(place.name + RESUME))
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether a run has begun to keep shots here."""
+        return (self.folder / _TASK).is_file()
 
     def begin(self, task: Mapping[str, str], *, resume: bool) -> None:
         """Make the folder; what another task left in it goes, or with `resume` is refused.
@@ -71,7 +74,7 @@ class KeptShots:
 
     def clear(self) -> None:
         """Remove all that is kept, if it is ours."""
-        if (self.folder / _TASK).is_file():
+        if self.is_begun:
             shutil.rmtree(self.folder)
 
     def has(self, part: ShotPart) -> bool:
