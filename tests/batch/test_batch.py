@@ -11,6 +11,7 @@ import pytest
 from quick_commands import batch_of, contents, drive
 
 from chromatrack.batch.api import run_batch
+from chromatrack.batch.claims import _who
 from chromatrack.errors import InputError, OutputError, WorkerError
 
 
@@ -167,3 +168,16 @@ def test_a_store_is_no_other_folder(tmp_path):
     drive(jobs, tmp_path / "out")
     (tmp_path / "out/mine.txt").write_text("")
     assert drive(jobs, tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_batch_that_ends_clears_what_was_left_of_rows_that_are_gone(tmp_path, alone):
+    jobs, out = write_jobs(tmp_path / "in", count=2), tmp_path / "out"
+    drive(jobs, out, processes=1)
+    for name in ("gone", "v0"):  # the second is done
+        (out / ".batch/left" / f"{name}.{'0123456789abcdef'}").mkdir()
+    if not alone:  # a driver that lives: this very process
+        (out / ".batch/drivers/other").write_text(_who(0))
+    drive(jobs, out, processes=1)
+    assert bool(list((out / ".batch/left").iterdir())) is not alone
+    assert set(table(out)) == {"v0", "v1"}

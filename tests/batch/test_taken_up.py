@@ -7,12 +7,13 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
 from killing import family
+from PIL import Image
 from processes import Fork
 from synthetic import moving_clip, write_clip
 
@@ -22,8 +23,11 @@ from chromatrack.batch.manifest import read_manifest
 from chromatrack.batch.store import LEFT, Store
 from chromatrack.batch.stores import open_store
 from chromatrack.cli.batch_commands import batch_commands, kept_in_worker
+from chromatrack.errors import DamagedVideoError
 from chromatrack.runs import resume
+from chromatrack.tracking.colorize import ColorizedFrame
 from chromatrack.tracking.inference import TrackerRun
+from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import Frame
 
 FRAMES, KILLED = 12, 7
@@ -185,6 +189,89 @@ def slow_commands() -> Commands:
     return batch_commands()
 
 
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """A film of three shots to be coloured, a reference in each."""
+    home = tmp_path_factory.mktemp("film")
+    frames = [f.rgb for seed in range(3) for f in moving_clip(frames=4, size=(48, 64), seed=seed)]
+    write_clip(home / "film.mp4", frames)
+    rows = ["shot,first_frame,last_frame"]
+    for number in range(3):
+        Image.fromarray(frames[4 * number]).save(home / f"{number}.png")
+        rows.append(f"{number + 1},{4 * number},{4 * number + 3}")
+    (home / "shots.csv").write_text("\n".join(rows) + "\n")
+    row = {"video": "film.mp4", "command": "colorize", "shots": "shots.csv", "size": 48}
+    row |= {"reference": [f"{n}.png@{4 * n}" for n in range(3)], "adapt": 0}
+    (home / "jobs.jsonl").write_text(json.dumps(row) + "\n")
+    read = read_manifest(home / "jobs.jsonl", batch_commands())
+    assert not read.faults
+    return read.jobs[0]
+
+
+def dies_colouring(job: Job, store: Store) -> int:
+    """Die in the middle of the second shot."""
+    real = Tracker.colorize
+
+    def dying(self: Tracker, *args: object, **options: object) -> Iterator[ColorizedFrame]:
+        for frame in real(self, *args, **options):  # type: ignore[arg-type]
+            if frame.index == 5:
+                kill()
+            yield frame
+
+    Tracker.colorize = dying  # type: ignore[method-assign]
+    run_job(job, batch_commands(), store)
+    return 0
+
+
+@pytest.mark.parametrize("same_driver", [True, False])
+def test_finished_shots_are_not_coloured_again(
+    film: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same_driver: bool
+) -> None:
+    begun_at: list[object] = []
+    real = Tracker.colorize
+
+    def seen(self: Tracker, *args: object, **options: object) -> Iterator[ColorizedFrame]:
+        begun_at.append(options["start"])
+        return real(self, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Tracker, "colorize", seen)
+    calm_store = begun(tmp_path / "calm", "calm")
+    run_job(film, batch_commands(), calm_store)
+    assert begun_at == [0, 4, 8]
+    store = begun(tmp_path / "store", "one")
+    assert Fork(dies_colouring, film, store).wait(120) == -signal.SIGKILL
+    if not same_driver:
+        store = begun(tmp_path / "store", "two")
+        store.clear(["one"])
+    begun_at.clear()
+    assert run_job(film, batch_commands(), store)["state"] == "done"
+    assert begun_at == [4, 8]
+    one, other = (Path(s.path) / "jobs/film" for s in (calm_store, store))
+    names = sorted(path.name for path in one.iterdir())
+    assert names == ["colorized.mp4", "colorized.mp4.reliability.json", "job.json"]
+    assert sorted(path.name for path in other.iterdir()) == names
+    for name in names[:2]:
+        assert (one / name).read_bytes() == (other / name).read_bytes()
+
+
+def test_a_shot_that_breaks_off_leaves_nothing_of_what_was_kept(
+    film: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Tracker.colorize
+
+    def breaking(self: Tracker, *args: object, **options: object) -> Iterator[ColorizedFrame]:
+        for frame in real(self, *args, **options):  # type: ignore[arg-type]
+            if frame.index == 6:
+                raise DamagedVideoError("film.mp4: breaks off", frame_index=6)
+            yield frame
+
+    monkeypatch.setattr(Tracker, "colorize", breaking)
+    store = begun(tmp_path / "store", "one")
+    assert run_job(film, batch_commands(), store)["state"] == "damaged"
+    names = sorted(path.name for path in (tmp_path / "store/jobs/film").iterdir())
+    assert names == ["colorized.mp4", "colorized.mp4.reliability.json", "job.json"]
+
+
 def spoil_state(left: Path) -> None:
     for path in left.rglob(".resume/*"):
         path.write_bytes(b"\0" * 40)
@@ -228,3 +315,18 @@ def test_another_job_of_the_name_begins_anew(tmp_path: Path) -> None:
         assert not list(folder.iterdir())
     with store.staged("clip", "a" * 64) as folder:
         assert (folder / "x").read_text() == "begun"
+
+
+def test_leftovers_of_nobody_go_and_those_of_others_stay(job: Job, tmp_path: Path) -> None:
+    store = begun(tmp_path / "store", "one")
+    for name in ("clip", "gone.from.the.manifest"):
+        with pytest.raises(SystemExit), store.staged(name, "a" * 64) as folder:
+            (folder / "x").write_text("begun")
+            raise SystemExit
+    left = tmp_path / "store/.batch" / LEFT
+    (left / "mine.txt").write_text("of somebody")
+    (left / "notes.of-somebody-else1").mkdir()
+    store.forget_left({"clip"})
+    assert sorted(path.name[:6] for path in left.iterdir()) == ["clip.a", "mine.t", "notes."]
+    store.forget_left(set())
+    assert sorted(path.name[:6] for path in left.iterdir()) == ["mine.t", "notes."]

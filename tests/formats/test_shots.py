@@ -83,6 +83,42 @@ def test_fcpxml_keeps_every_frame(tmp_path, fps):
     assert f'frameDuration="{step}"' in text and 'src="file:///' in text
 
 
+def test_an_edit_of_final_cut_itself_is_read(tmp_path):
+    """As Final Cut Pro writes it (DAWFileKit's sample 29.97d, shortened to what counts here).
+
+    A compound clip among the resources, with a spine of its own; clips that are sped up or have
+    others connected to them; dropped frames.
+    """
+    parts = [(0, 103), (103, 106), (209, 108), (317, 100), (417, 137), (554, 124), (678, 209)]
+    kinds = ["asset-clip", "asset-clip", "ref-clip", *["asset-clip"] * 4]
+    inside = {
+        3: '<timeMap><timept time="0s" value="0s" interp="smooth2"/></timeMap>',
+        4: '<spine lane="1" offset="53053/1200s">'
+        '<asset-clip ref="r2" offset="0s" name="B" duration="6006/30000s"/></spine>',
+        6: '<ref-clip ref="r3" lane="1" offset="899899/10000s" duration="61061/30000s"/>',
+    }
+    clips = [
+        f'<{kind} ref="r2" offset="{first * 1001}/30000s" name="TestVideo" '
+        f'duration="{length * 1001}/30000s" tcFormat="NDF">{inside.get(number, "")}</{kind}>'
+        for number, (kind, (first, length)) in enumerate(zip(kinds, parts, strict=True))
+    ]
+    compound = (
+        '<media id="r3" name="29.97_CC"><sequence format="r1" duration="174174/30000s"><spine>'
+        '<asset-clip ref="r2" offset="0s" name="inside" duration="174174/30000s"/>'
+        "</spine></sequence></media>"
+    )
+    (tmp_path / "s.fcpxml").write_text(
+        '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE fcpxml>\n\n<fcpxml version="1.11">'
+        '<resources><format id="r1" frameDuration="1001/30000s" width="1920" height="1080"/>'
+        f'{compound}</resources><library><event name="11-9-22"><project name="29.97d_V1">'
+        '<sequence format="r1" duration="887887/30000s" tcStart="0s" tcFormat="DF"><spine>'
+        f"{''.join(clips)}</spine></sequence></project></event></library></fcpxml>\n"
+    )
+    shots = read_shots(tmp_path / "s.fcpxml", 30000 / 1001)
+    assert [(shot.first, shot.end) for shot in shots] == [(a, a + b) for a, b in parts]
+    assert {shot.name for shot in shots} == {"TestVideo"}
+
+
 def test_other_edits_are_read(tmp_path):
     otio = pytest.importorskip("opentimelineio")
     line, track_ = otio.schema.Timeline("t"), otio.schema.Track("V", kind="Video")

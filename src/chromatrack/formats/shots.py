@@ -198,9 +198,15 @@ def _frame(text: str, base: int, path: Path) -> int:
 
 
 def _read_fcpxml(path: Path, fps: float) -> list[Shot]:
-    """The clips of the first spine, whose times are fractions of a second; gaps are none."""
+    """The clips of the first project's spine, whose times are fractions of a second; no gaps.
+
+    Compound clips have spines of their own, among the resources: theirs are no shots of the film.
+    """
     try:
-        spine = ET.parse(path).getroot().find(".//sequence/spine")
+        root = ET.parse(path).getroot()
+        spine = root.find(".//project/sequence/spine")
+        if spine is None:
+            spine = root.find(".//sequence/spine")
         clips = [] if spine is None else [clip for clip in spine if clip.get("duration")]
         found = []
         for clip in clips:
