@@ -89,7 +89,7 @@ def main() -> None:
         batch = Batch(jobs, commands, kept, processes=1)
         for what in ("in a batch, the worker's start included", "a second start, all done"):
             before = spent()
-            run_batch(batch, home / "store", tell=lambda _: None)
+            run_batch(batch, str(home / "store"), tell=lambda _: None)
             wall = told(what, before, args.jobs)
             if "second" not in what:
                 over = max(0.0, wall - alone)

@@ -119,6 +119,7 @@ def read_labels(
     for frame, number in zip(frames, _numbers(frames, chosen, place, source), strict=True):
         for key, instance in _numbered(frame, labels.tracks, place, source):
             xy = np.asarray(instance.numpy(invisible_as_nan=False), dtype=np.float64)[:, :2] * scale
+            xy[~np.isfinite(xy).all(axis=1)] = np.nan
             if np.isfinite(xy).any():
                 marks.append(KeypointMark(key, number, xy, np.zeros(len(xy), dtype=bool)))
     return skeletons.pop(), marks
