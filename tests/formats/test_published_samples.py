@@ -165,6 +165,8 @@ def test_a_video_of_youtube_vis(tmp_path: Path, how: str) -> None:
     assert len(rows) == 910 and (columns.min(), np.ptp(columns) + 1) == (1153, 21)
     assert (rows.min(), np.ptp(rows) + 1) == (372, 54)
     assert marked.categories["object", 2] == "sedan"
+    steps = [note.text for note in marked.notes if "is frame 6 by its frame_id" in note.text]
+    assert len(steps) == (how != "youtube-vis")  # its name says 30
 
 
 def test_a_project_of_sleap_with_labels_from_predictions(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ by the video's name in it (`clip_mp4-0012.jpg`); those of other videos are passe
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from chromatrack.errors import InputError
@@ -115,7 +115,26 @@ def _frames(images: Mapping[int, JsonValue], source: MarkedSource) -> dict[int, 
         names = _names(image)
         frame = stated.get(number, None if names else number)
         given.append(NamedPicture(image.place, names, frame))
+    _tell_of_steps(given, source)
     return {**counted, **dict(zip(named, source.frames(given), strict=True))}
+
+
+def _tell_of_steps(given: Sequence[NamedPicture], source: MarkedSource) -> None:
+    """Say that `frame_id` is taken at its word, where the pictures' own numbers are others.
+
+    Lists of every fifth picture count their entries so.
+    """
+    if source.pictures is not None:
+        return
+    for picture in given:
+        number = last_number(picture.names[0]) if picture.names else None
+        frame = picture.stated
+        if frame is not None and number not in (None, frame, frame + 1):
+            source.say(
+                f"{picture.place}: is frame {frame} by its frame_id, though its name says "
+                f"{number}; if the name is right, take frame_id out of all images"
+            )
+            return
 
 
 def _stated(images: Mapping[int, JsonValue], key: str) -> dict[int, int]:
