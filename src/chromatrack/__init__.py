@@ -16,6 +16,7 @@ _PUBLIC = {
     "Tracker": "chromatrack.tracking.tracker",
     "VideoWriter": "chromatrack.video.reader",
     "evaluate": "chromatrack.evaluation.api",
+    "from_supervision": "chromatrack.tracking.detections",
     "load_encoder": "chromatrack.model.weights",
     "probe": "chromatrack.video.reader",
     "read_frame": "chromatrack.video.reader",
@@ -32,6 +33,7 @@ __all__ = [
     "Tracker",
     "VideoWriter",
     "evaluate",
+    "from_supervision",
     "load_encoder",
     "probe",
     "read_frame",
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
     from chromatrack.model.weights import load_encoder
     from chromatrack.propagation.config import PropagateConfig
     from chromatrack.tracking.config import TrackConfig
-    from chromatrack.tracking.detections import to_supervision
+    from chromatrack.tracking.detections import from_supervision, to_supervision
     from chromatrack.tracking.tracker import ColorizedFrame, TrackedFrame, Tracker
     from chromatrack.video.reader import VideoWriter, probe, read_frame, read_frames
 

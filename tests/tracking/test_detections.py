@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hand_results import squares
 
-from chromatrack import to_supervision
+from chromatrack import from_supervision, to_supervision
 from chromatrack.errors import InputError
 from chromatrack.formats import exchange
-from chromatrack.structures import TrackedBox
+from chromatrack.structures import BoxMark, TrackedBox
 from chromatrack.tracking.inference import TrackedFrame
 
 NAMES = {("object", 2): "cow", ("object", 1): "ant", ("box", 4): "pen"}
@@ -64,3 +64,47 @@ def test_without_the_package_it_is_said_how_to_get_it(monkeypatch):
     monkeypatch.setattr(exchange.importlib, "import_module", missing)
     with pytest.raises(InputError, match=r"pip install 'chromatrack\[supervision\]'"):
         to_supervision(frame())
+
+
+def test_detections_are_the_marks_that_they_were():
+    pytest.importorskip("supervision")
+    found = from_supervision(to_supervision(frame(), names=NAMES), frame=3)
+    assert list(found["masks"]) == [3] and np.array_equal(found["masks"][3], frame().mask)
+    assert found["names"] == {("object", 1): "ant", ("object", 2): "cow"}
+    boxes = from_supervision(to_supervision(frame(), kind="box", categories={("box", 4): "pig"}))
+    assert boxes["boxes"] == [BoxMark(4, 0, 1.5, 2, 10, 8)]
+    assert boxes["categories"] == {("box", 4): "pig"}
+
+
+def test_a_detectors_detections_have_no_ids_and_may_overlap():
+    sv = pytest.importorskip("supervision")
+    masks = np.zeros((2, 6, 8), bool)
+    masks[0, 1:4, 1:4] = masks[1, 2:5, 2:7] = True
+    xyxy = np.array([[1.0, 1, 4, 4], [2, 2, 7, 5]])
+    data = {"class_name": np.array(["dog", "cat"])}
+    made = sv.Detections(xyxy, masks, confidence=np.array([0.9, 0.4]), data=data)
+    found = from_supervision(made)
+    assert (found["masks"][0] == 1).sum() == 9 and (found["masks"][0] == 2).sum() == 11
+    assert found["categories"] == {("object", 1): "dog", ("object", 2): "cat"}
+    assert from_supervision(sv.Detections(xyxy), frame=2)["boxes"] == [
+        BoxMark(1, 2, 1, 1, 3, 3),
+        BoxMark(2, 2, 2, 2, 5, 3),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"tracker_id": np.array([3, 3])}, r"an id of its own from 1, got \[3, 3\]"),
+        ({"tracker_id": np.array([0, 1])}, r"an id of its own from 1, got \[0, 1\]"),
+        ({"xyxy": np.array([[1.0, 1, 4, 4], [2, 2, 2, 5]])}, "got none for id 2"),
+        ({"mask": np.ones((2, 6, 8), bool)}, "that others do not hide .* got none for id 1"),
+    ],
+)
+def test_detections_that_cannot_be_marks_are_told(change, said):
+    sv = pytest.importorskip("supervision")
+    given = {"xyxy": np.array([[1.0, 1, 4, 4], [2, 2, 7, 5]]), **change}
+    with pytest.raises(InputError, match=said):
+        from_supervision(sv.Detections(**given))
+    with pytest.raises(InputError, match="expected at least one"):
+        from_supervision(sv.Detections.empty())

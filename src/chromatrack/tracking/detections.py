@@ -1,19 +1,22 @@
-"""What was found on a frame as `supervision.Detections`, to draw, count and filter with."""
+"""Results as `supervision.Detections`, to draw and count with; a detector's as marks."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from chromatrack.errors import InputError
 from chromatrack.formats.color_text import hex_color
 from chromatrack.formats.exchange import need
 from chromatrack.formats.thing_colors import color_of
 from chromatrack.formats.tracked_video import mask_boxes
 from chromatrack.formats.written_things import UNNAMED
-from chromatrack.structures import Categories, Colors, Names
+from chromatrack.structures import BoxMark, Categories, Colors, Kind, Names
 from chromatrack.tracking.inference import TrackedFrame
+from chromatrack.tracking.marks import MarkArguments
 
 if TYPE_CHECKING:
     from supervision import Detections  # pyright: ignore[reportMissingImports]
@@ -68,6 +71,59 @@ def to_supervision(
             "color": np.array([hex_color(color_of(kind, n, colors or {})) for n in ids], dtype=str),
         },
     )
+
+
+def from_supervision(detections: Detections, *, frame: int = 0) -> MarkArguments:
+    """What a detector found on a frame, as marks: `tracker.track(video, **from_supervision(...))`.
+
+    Args:
+        detections: objects where they have masks, else boxes. `tracker_id` are the ids; None: 1,
+            2, 3, ... in order. `data["class_name"]` are categories, `data["name"]` names.
+            Where masks overlap, the one of higher confidence is in front.
+        frame: number of the frame in the video.
+
+    Raises:
+        InputError: nothing was found, ids below 1 or twice, or a mask or box is empty.
+    """
+    count = len(detections)
+    given = detections.tracker_id
+    ids = list(range(1, count + 1)) if given is None else [int(number) for number in given]
+    if not count or min(ids) < 1 or len(set(ids)) < count:
+        raise InputError(
+            f"detections: expected at least one, each with an id of its own from 1, got {ids}; "
+            "leave out what is not to be tracked"
+        )
+    if detections.mask is None:
+        boxes: list[BoxMark] = []
+        for number, (left, top, right, bottom) in zip(ids, detections.xyxy.tolist(), strict=True):
+            _check_extent(number, right > left and bottom > top, "a box")
+            boxes.append(BoxMark(number, frame, left, top, right - left, bottom - top))
+        return {"boxes": boxes, **_said_of(detections, "box", ids)}
+    masks = np.asarray(detections.mask, dtype=bool)
+    sure = np.ones(count) if detections.confidence is None else detections.confidence
+    painted = np.zeros(masks.shape[1:], dtype=np.int32)
+    for place in np.argsort(sure, kind="stable").tolist():
+        painted[masks[place]] = ids[place]
+    for number in ids:
+        _check_extent(number, bool((painted == number).any()), "a mask that others do not hide")
+    return {"masks": {frame: painted}, **_said_of(detections, "object", ids)}
+
+
+def _said_of(detections: Detections, kind: Kind, ids: Sequence[int]) -> MarkArguments:
+    """Names and categories, where the detections have some."""
+    said = {
+        key: {(kind, n): str(text) for n, text in zip(ids, values, strict=True) if str(text)}
+        for key in ("name", "class_name")
+        if (values := detections.data.get(key)) is not None
+    }
+    return {"names": said.get("name", {}), "categories": said.get("class_name", {})}
+
+
+def _check_extent(number: int, has_any: bool, what: str) -> None:
+    if not has_any:
+        raise InputError(
+            f"detections: expected {what} with an area, got none for id {number}; leave it out"
+        )
 
 
 def _objects(frame: TrackedFrame) -> list[_Row]:
