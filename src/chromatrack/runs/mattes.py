@@ -57,7 +57,7 @@ def write_matte_pngs(tracked: TrackedVideo, path: Path, options: ExportOptions) 
 
 
 def write_matte_movs(tracked: TrackedVideo, path: Path, options: ExportOptions) -> Sequence[str]:
-    """Write ProRes 4444 videos, one for each object: white, as opaque as the object is there."""
+    """Write ProRes 4444 videos, one for each object: alpha and brightness are both its opacity."""
 
     def make(frame: Frame, opacity: np.ndarray) -> np.ndarray:
         grey = _levels(opacity, np.uint16)

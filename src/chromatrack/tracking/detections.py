@@ -111,7 +111,7 @@ def from_supervision(detections: Detections, *, frame: int = 0) -> MarkArguments
 
 def _said_of(detections: Detections, kind: Kind, ids: Sequence[int]) -> MarkArguments:
     """Names and categories, where the detections have some."""
-    said = {
+    said: dict[str, dict[tuple[Kind, int], str]] = {
         key: {(kind, n): str(text) for n, text in zip(ids, values, strict=True) if str(text)}
         for key in ("name", "class_name")
         if (values := detections.data.get(key)) is not None
