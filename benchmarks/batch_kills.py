@@ -170,9 +170,8 @@ def main() -> None:
         print({state: states.count(state) for state in sorted(set(states))})
         print(f"{len(one)} files, {len(differ)} differ {differ[:5]}")
         print(f"index the same: {rows == index(home / 'killed')}")
-        left = [
-            p for n in ("claims", "drivers", "work") for p in (home / "killed/.batch" / n).iterdir()
-        ]
+        folders = [home / "killed/.batch" / n for n in ("claims", "drivers", "work", "left")]
+        left = [path for folder in folders for path in folder.iterdir()]
         print(f"left behind: {left}")
 
 
