@@ -126,15 +126,14 @@ def test_merging_makes_one_of_two(opened, clip):
 
 def test_select_finds_the_disc_that_is_clicked(opened, clip):
     x, y = clip[1][3].centres[2]
-    response = opened.post("/api/select", json={"frame": 3, "inside": [[x, y]]})
+    response = opened.post("/api/select", json={"frame": 3, "strokes": [{"places": [[x, y]]}]})
     assert iou(pixels_of(response) > 0, clip[1][3].mask == 2) > 0.8
 
 
-def test_a_place_cannot_be_inside_and_outside(opened):
-    place = [[40, 30]]
-    given = {"frame": 3, "inside": place, "outside": place}
+def test_the_first_click_must_be_inside(opened):
+    given = {"frame": 3, "strokes": [{"places": [[40, 30]], "inside": False}]}
     response = opened.post("/api/select", json=given)
-    assert response.status_code == 422 and "places apart" in response.json()["error"]
+    assert response.status_code == 422 and "first one inside" in response.json()["error"]
 
 
 def test_the_pointer_points_where_the_disc_was(opened, clip):
@@ -245,7 +244,10 @@ def test_a_worker_that_is_killed_is_told_and_starts_anew(opened, clip, which):
     assert told["which"] == which and "nothing is lost" in told["message"]
     assert pixels_of(opened.get("/api/frames/4")).shape == (96, 160, 3)
     x, y = clip[1][0].centres[1]
-    assert opened.post("/api/select", json={"frame": 0, "inside": [[x, y]]}).status_code == 200
+    assert (
+        opened.post("/api/select", json={"frame": 0, "strokes": [{"places": [[x, y]]}]}).status_code
+        == 200
+    )
     assert len(project_of(opened)["objects"]) == 1
 
 

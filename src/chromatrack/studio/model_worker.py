@@ -53,6 +53,7 @@ class Model:
         self._channel = channel
         self._trackers: dict[str, Any] = {}
         self._look: tuple[str, Any] | None = None
+        self._selection: Any = None
         self._references: dict[str, Any] = {}
         self._told = 0.0
 
@@ -86,7 +87,7 @@ class Model:
         """Let the open video go."""
         if self._look is not None:
             self._look[1].close()
-        self._look = None
+        self._look = self._selection = None
 
     # -- jobs ----------------------------------------------------------------------------------
 
@@ -276,7 +277,8 @@ class Model:
         """Which frame to colour next."""
         from chromatrack.studio.coloring import suggested
 
-        return suggested(self._looker(video).look, frames, references, doubtful)
+        look, embedder = self._looker(video), self._tracker("normal").embedder
+        return suggested(look.picture, embedder, frames, references, doubtful)
 
     # -- looking at frames ---------------------------------------------------------------------
 
@@ -300,20 +302,19 @@ class Model:
             remember_table(str(video), table)
         self._looker(video).look(frame)
 
-    def select(
-        self,
-        *,
-        video: Source,
-        frame: int,
-        inside: list[tuple[float, float]],
-        outside: list[tuple[float, float]],
-        size: float | None,
-    ) -> Any:  # noqa: ANN401
-        """`(H, W)` bool: what a user means who clicks inside and outside of it."""
-        from chromatrack.tracking.smart_select import select
+    def select(self, *, video: Source, frame: int, strokes: list[dict[str, Any]]) -> Any:  # noqa: ANN401
+        """`(H, W)` bool: what a user means by strokes; what those before the last said is known."""
+        from chromatrack.tracking.smart_select import Selection, Stroke
 
         look = self._looker(video).look(frame)
-        return select(look, inside=inside, outside=outside, size=0.5 if size is None else size)
+        if self._selection is None or self._selection.look is not look:
+            self._selection = Selection(look)
+        return self._selection.after(
+            [
+                Stroke(tuple((x, y) for x, y in one["places"]), one["inside"], one["size"])
+                for one in strokes
+            ]
+        )
 
     def point(
         self, *, video: Source, frame: int, at: tuple[float, float], marked: list[int]
