@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from chromatrack.errors import InputError
+from chromatrack.errors import ChromatrackError, InputError
 from chromatrack.runs.output_lock import hidden
 from chromatrack.structures import Source
 from chromatrack.studio.document import Document
@@ -67,12 +68,8 @@ class Model:
 
         leave_cores()
         tracker = self._tracker("normal")
-        rng = np.random.default_rng(0)
-        rgb = rng.integers(0, 256, (240, 320, 3), dtype=np.uint8)
-        mask = np.zeros((240, 320), dtype=np.int32)
-        mask[80:160, 80:200] = 1
-        session = tracker.start(rgb, pts_seconds=0.0, masks=mask, points={1: (200.0, 100.0)})
-        session.step(rgb, pts_seconds=0.04)  # compiles what is compiled
+        with suppress(OSError, ChromatrackError):  # for speed alone: it is told where it matters
+            track_noise(tracker)
 
     def _tracker(self, quality: str) -> Any:  # noqa: ANN401  (Tracker is not imported up there)
         from chromatrack.tracking.config import quality_config
@@ -321,6 +318,34 @@ class Model:
     ) -> dict[str, Any]:
         """Where a pixel of a frame copies from."""
         return self._looker(video).pointer(frame, at, marked)
+
+
+def track_noise(tracker: Any) -> None:  # noqa: ANN401
+    """Track in a small clip as a user's is, so that all that it takes is loaded and compiled."""
+    from PIL import Image
+
+    from chromatrack.runs import correct  # noqa: F401
+    from chromatrack.runs.writer import track_to_folder
+    from chromatrack.structures import PointMark
+    from chromatrack.studio import marks, ranges  # noqa: F401
+    from chromatrack.tracking import smart_select  # noqa: F401
+    from chromatrack.tracking.marks import Marks
+
+    rng = np.random.default_rng(0)
+    mask = np.zeros((240, 320), dtype=np.int32)
+    mask[80:160, 80:200] = 1
+    with tempfile.TemporaryDirectory(prefix="chromatrack-") as place:
+        for number in range(3):
+            rgb = rng.integers(0, 256, (*mask.shape, 3), dtype=np.uint8)
+            (Path(place) / "noise").mkdir(exist_ok=True)
+            Image.fromarray(rgb).save(Path(place) / "noise" / f"{number:05d}.png")
+        track_to_folder(
+            tracker,
+            str(Path(place) / "noise"),
+            Marks(masks={0: mask}, points=[PointMark(1, 0, 200.0, 100.0)]),
+            output=Path(place) / "run",
+            outputs=("masks", "tracks"),
+        )
 
 
 def _newest(folder: Path) -> int | None:
