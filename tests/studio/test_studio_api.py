@@ -101,6 +101,16 @@ def test_undo_and_redo_bring_back_pixels(opened, clip):
     assert opened.post("/api/undo").status_code == 422
 
 
+def test_a_new_object_and_its_first_mark_are_undone_as_one(opened, clip):
+    do(opened, type="add", kind="object", opens=True)
+    do(opened, type="mask", id=1, frame=0, png=png_of(clip[1][0].mask == 1))
+    assert opened.post("/api/undo").json()["label"] == "Paint object 1 on frame 0"
+    assert project_of(opened)["objects"] == [] and project_of(opened)["undo"]["undo"] is None
+    assert opened.post("/api/redo").json()["label"] == "Paint object 1 on frame 0"
+    assert project_of(opened)["marks"]["0"]["objects"] == [1]
+    assert project_of(opened)["undo"]["redo"] is None
+
+
 def test_a_mask_painted_on_an_older_state_is_refused(opened, clip):
     do(opened, type="add", kind="object")
     old = opened.get("/api/state").json()["revision"]

@@ -341,7 +341,7 @@ class Studio:
                 other = self._changes.unseen(touched(before, done.document), seen)
                 if other is not None:
                     raise StaleError(f"{other}: was changed in another tab meanwhile; look again")
-            await asyncio.to_thread(project.do, done.document, done.label)
+            await asyncio.to_thread(project.do, done.document, done.label, opens=done.opens)
             revision = self.changed()
             self._changes.note(before, project.document, revision)
             return revision, done.key

@@ -30,10 +30,11 @@ class Seen(BaseModel):
 
 
 class Add(Seen):
-    """One thing more."""
+    """One thing more; opens: for a mark that follows, so that both are undone and redone as one."""
 
     type: Literal["add"]
     kind: KindName
+    opens: bool = False
     name: Name | None = None
     joints: Annotated[list[Name], Field(min_length=1, max_length=MOST_JOINTS)] | None = None
     edges: Annotated[list[tuple[Index, Index]], Field(max_length=1000)] | None = None
