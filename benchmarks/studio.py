@@ -254,7 +254,7 @@ async def selecting(page: Page, *, times: int) -> list[str]:
         await asyncio.sleep(1.0)
         for watch, at in ((first, 0.5), (again, 0.45)):
             place = [video["width"] * at, video["height"] * 0.5]
-            given = {"frame": index, "inside": [place]}
+            given = {"frame": index, "strokes": [{"places": [place]}]}
             answer = await watch.of(page.client.post("/api/select", json=given))
             assert answer.status_code == 200, answer.text
     return [first.line("select, 1 s after"), again.line("select, again")]

@@ -103,7 +103,7 @@ export const api = {
   undo: async (which: "undo" | "redo") =>
     (await post(`/api/${which}`)).json() as Promise<{ revision: number; label: string }>,
   select: async (
-    body: { frame: number; inside: Point[]; outside: Point[]; size?: number },
+    body: { frame: number; strokes: { places: Point[]; inside: boolean; size?: number }[] },
     signal: AbortSignal,
   ) => {
     const answer = await request("/api/select", {

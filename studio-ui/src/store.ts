@@ -240,7 +240,7 @@ export async function add(kind: Kind, more: Record<string, unknown> = {}): Promi
 }
 
 export async function added(kind: Kind): Promise<Item | null> {
-  const key = await add(kind);
+  const key = await add(kind, { opens: true });
   return itemOf(project.value, key); // as it is after the addition
 }
 

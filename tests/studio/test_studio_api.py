@@ -101,6 +101,16 @@ def test_undo_and_redo_bring_back_pixels(opened, clip):
     assert opened.post("/api/undo").status_code == 422
 
 
+def test_a_new_object_and_its_first_mark_are_undone_as_one(opened, clip):
+    do(opened, type="add", kind="object", opens=True)
+    do(opened, type="mask", id=1, frame=0, png=png_of(clip[1][0].mask == 1))
+    assert opened.post("/api/undo").json()["label"] == "Paint object 1 on frame 0"
+    assert project_of(opened)["objects"] == [] and project_of(opened)["undo"]["undo"] is None
+    assert opened.post("/api/redo").json()["label"] == "Paint object 1 on frame 0"
+    assert project_of(opened)["marks"]["0"]["objects"] == [1]
+    assert project_of(opened)["undo"]["redo"] is None
+
+
 def test_a_mask_painted_on_an_older_state_is_refused(opened, clip):
     do(opened, type="add", kind="object")
     old = opened.get("/api/state").json()["revision"]
@@ -126,15 +136,14 @@ def test_merging_makes_one_of_two(opened, clip):
 
 def test_select_finds_the_disc_that_is_clicked(opened, clip):
     x, y = clip[1][3].centres[2]
-    response = opened.post("/api/select", json={"frame": 3, "inside": [[x, y]]})
+    response = opened.post("/api/select", json={"frame": 3, "strokes": [{"places": [[x, y]]}]})
     assert iou(pixels_of(response) > 0, clip[1][3].mask == 2) > 0.8
 
 
-def test_a_place_cannot_be_inside_and_outside(opened):
-    place = [[40, 30]]
-    given = {"frame": 3, "inside": place, "outside": place}
+def test_the_first_click_must_be_inside(opened):
+    given = {"frame": 3, "strokes": [{"places": [[40, 30]], "inside": False}]}
     response = opened.post("/api/select", json=given)
-    assert response.status_code == 422 and "places apart" in response.json()["error"]
+    assert response.status_code == 422 and "first one inside" in response.json()["error"]
 
 
 def test_the_pointer_points_where_the_disc_was(opened, clip):
@@ -245,7 +254,10 @@ def test_a_worker_that_is_killed_is_told_and_starts_anew(opened, clip, which):
     assert told["which"] == which and "nothing is lost" in told["message"]
     assert pixels_of(opened.get("/api/frames/4")).shape == (96, 160, 3)
     x, y = clip[1][0].centres[1]
-    assert opened.post("/api/select", json={"frame": 0, "inside": [[x, y]]}).status_code == 200
+    assert (
+        opened.post("/api/select", json={"frame": 0, "strokes": [{"places": [[x, y]]}]}).status_code
+        == 200
+    )
     assert len(project_of(opened)["objects"]) == 1
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import threading
 
+from chromatrack.studio.model_worker import track_noise
 from chromatrack.studio.workers import Channel
+from chromatrack.tracking.tracker import Tracker
 
 
 def test_a_stop_counts_for_its_own_request_also_when_it_comes_first():
@@ -36,3 +38,8 @@ def test_a_stop_counts_for_its_own_request_also_when_it_comes_first():
     worker.join(10)
     kinds = [kind for kind, _, _ in answers]
     assert kinds == ["answer", "stopped", "answer", "stopped"]
+
+
+def test_what_loads_the_model_beforehand_works():
+    """Its errors are kept from the user, so that here is the only place where they are seen."""
+    track_noise(Tracker.from_pretrained("small"))

@@ -7,8 +7,9 @@ import pytest
 from synthetic import moving_clip
 from video_clips import write_clip
 
+from chromatrack.errors import InputError
 from chromatrack.tracking.frame_looks import FrameLooks
-from chromatrack.tracking.smart_select import select
+from chromatrack.tracking.smart_select import Selection, Stroke
 from chromatrack.tracking.tracker import Tracker
 
 
@@ -27,26 +28,56 @@ def iou(a, b):
     return (a & b).sum() / (a | b).sum()
 
 
+def select(look, *strokes):
+    return Selection(look).after(strokes)
+
+
 @pytest.mark.parametrize(("radius", "seed"), [(16, 0), (34, 1)])
 def test_one_click_finds_a_disc(embedder, tmp_path, radius, seed):
     look, frame = looked_at(embedder, tmp_path, radius=radius, seed=seed)
     for number, (x, y) in frame.centres.items():
         truth = frame.mask == number
         for place in ((x, y + radius / 2),):
-            assert iou(select(look, inside=[place]), truth) >= 0.8, (number, place)
+            assert iou(select(look, Stroke((place,))), truth) >= 0.8, (number, place)
 
 
 def test_a_click_outside_takes_away(embedder, tmp_path):
     look, frame = looked_at(embedder, tmp_path, radius=34, seed=0)
     one, other = frame.centres[1], frame.centres[2]
-    both = select(look, inside=[one, other])
+    both = select(look, Stroke((one,)), Stroke((other,)))
     assert iou(both, np.isin(frame.mask, [1, 2])) >= 0.8
-    left = select(look, inside=[one], outside=[other])
+    left = select(look, Stroke((one,)), Stroke((other,), inside=False))
     assert left[round(one[1]), round(one[0])] and not left[round(other[1]), round(other[0])]
     assert iou(left, frame.mask == 1) >= 0.8
 
 
 def test_dragging_further_selects_more(embedder, tmp_path):
     look, frame = looked_at(embedder, tmp_path, radius=34, seed=0)
-    areas = [select(look, inside=[frame.centres[1]], size=size).sum() for size in (0.05, 0.4, 0.95)]
+    place = (frame.centres[1],)
+    areas = [select(look, Stroke(place, size=size)).sum() for size in (0.05, 0.4, 0.95)]
     assert areas[0] < areas[1] < areas[2]
+
+
+def test_each_click_changes_what_is_around_it_alone(embedder, tmp_path):
+    """A click says what it holds, and leaves the other side of the frame and its own say alone."""
+    look, frame = looked_at(embedder, tmp_path, radius=34, seed=0)
+    places = [frame.centres[1], frame.centres[2], frame.centres[3], (4.0, 4.0)]
+    strokes, selection = [], Selection(look)
+    before = np.zeros(frame.mask.shape, dtype=bool)
+    for number, place in enumerate(places):
+        strokes.append(Stroke((place,), inside=number < 3))
+        region = selection.after(strokes)
+        gained, lost = region & ~before, before & ~region
+        assert not (lost if strokes[-1].inside else gained).any()
+        x, y = (round(value) for value in place)
+        assert region[y, x] == strokes[-1].inside
+        before = region.copy()
+    assert (Selection(look).after(strokes) == before).all(), "the same again, all at once"
+    assert (selection.after(strokes[:2]) == Selection(look).after(strokes[:2])).all(), "taken back"
+
+
+def test_what_is_outside_cannot_be_first(embedder, tmp_path):
+    look, frame = looked_at(embedder, tmp_path, radius=34, seed=0)
+    for strokes in ((), (Stroke((frame.centres[1],), inside=False),)):
+        with pytest.raises(InputError, match="first one inside"):
+            select(look, *strokes)

@@ -24,11 +24,15 @@ from chromatrack.viz.palette import object_hex
 
 @dataclass(frozen=True)
 class Applied:
-    """A changed document, what to call it in "undo ...", and the key of what was added."""
+    """A changed document, what to call it in "undo ...", and the key of what was added.
+
+    opens: whether it is undone and redone with the action after it.
+    """
 
     document: Document
     label: str
     key: str | None = None
+    opens: bool = False
 
 
 def apply(project: Project, action: ask.Action, size: tuple[int, int], frames: int) -> Applied:
@@ -133,7 +137,7 @@ def _add(document: Document, action: ask.Add) -> Applied:
         joints=action.joints,
         edges=action.edges,
     )
-    return Applied(new, f"Add {_called(new, key)}", key)
+    return Applied(new, f"Add {_called(new, key)}", key, action.opens)
 
 
 def _place(

@@ -11,25 +11,22 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from chromatrack.ops.affinity import affinity, similarity
+from chromatrack.formats.color_strokes import Strokes
 from chromatrack.ops.color import rgb_to_lab
-from chromatrack.ops.coords import image_size
-from chromatrack.ops.resample import planes, resize, to_cells, upsample_guided
+from chromatrack.ops.resample import planes
 from chromatrack.studio.color_store import ColoredRow, ColorWriter, still_path
-from chromatrack.tracking.colorize import embed_grey, fit_picture, paint
+from chromatrack.tracking.color_strokes import spread
+from chromatrack.tracking.colorize import fit_picture, paint
 from chromatrack.tracking.embedder import FrameEmbedder
+from chromatrack.tracking.frame_likeness import FrameLooks, choose, likeness
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.picture_files import read_rgb
 from chromatrack.video.reader import read_frame
 
-_COVERED = 0.05  # share of a cell under a stroke from which the cell is a reference
-_FAR = 0.35  # of the frame's longer side: how far a stroke's colour carries where all is alike
-_BLOCK = 3  # cells of a side that count as one when frames are compared
-_ALIKE = 0.35, 0.6  # likeness to the nearest stroke: stays grey, takes all of its colour
+_COMPARED = 8  # frames, spread over the video, that a suggestion is chosen from
 
 
 def color_frames(
@@ -78,13 +75,13 @@ def reference_picture(
     rgb = read_frame(video, index=frame).rgb
     size = rgb.shape[:2]
     drawn, covered = strokes_drawn(given["strokes"], size)
-    if given["still"] is not None:
-        name = "the coloured picture"
-        still = fit_picture(np.array(read_rgb(still_path(folder, given["still"]), name=name)), size)
-        ab = rgb_to_lab(planes(still).float() / 255)[1:]
-    else:
-        ab = spread(embedder, rgb, drawn, covered)
-    ab = torch.where(torch.from_numpy(covered), _ab(drawn), ab)
+    if given["still"] is None and not covered.any():
+        return paint(rgb, torch.zeros(2, *size))
+    if given["still"] is None:
+        return spread(embedder, video, Strokes(frame, drawn, covered.astype(np.float32)))
+    name = "the coloured picture"
+    still = fit_picture(np.array(read_rgb(still_path(folder, given["still"]), name=name)), size)
+    ab = torch.where(torch.from_numpy(covered), _ab(drawn), _ab(still))
     return paint(rgb, ab)
 
 
@@ -110,62 +107,17 @@ def _ab(rgb: np.ndarray) -> Tensor:
     return rgb_to_lab(planes(rgb).float() / 255)[1:]
 
 
-def spread(
-    embedder: FrameEmbedder, rgb: np.ndarray, drawn: np.ndarray, covered: np.ndarray
-) -> Tensor:
-    """ab `(2, H, W)` of a grey frame on which a few strokes lie.
-
-    A cell copies from the cells under strokes as it would from another frame, the nearer ones
-    preferred; what is like none of them stays grey.
-    """
-    image = embedder.image(rgb)
-    lab, spec = rgb_to_lab(image), embedder.spec
-    encoder = embedder.for_clip(embedder.lab(rgb), grey=True)
-    features = embed_grey(encoder, lab)
-    small = resize(torch.from_numpy(covered)[None].float(), image_size(image)).clamp(0, 1)
-    colors = resize(_ab(drawn) * torch.from_numpy(covered), image_size(image))
-    share = to_cells(small[None], spec)[0, 0]
-    ab = to_cells(colors[None], spec)[0]
-    rows, columns = (share > min(_COVERED, float(share.max()) / 2)).nonzero(as_tuple=True)
-    if not len(rows):
-        return torch.zeros(2, *rgb.shape[:2])
-    marked = ab[:, rows, columns] / share[rows, columns]
-    h, w = share.shape
-    likeness = similarity(features.flatten(1), features[:, rows, columns]).cpu()
-    y, x = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
-    away = (y.flatten()[:, None] - rows) ** 2 + (x.flatten()[:, None] - columns) ** 2
-    near = (away.float().sqrt() / (_FAR * max(h, w))).clamp(max=1)
-    config = embedder.config.color
-    weights = affinity(
-        likeness - 0.5 * near.square(),
-        temperature=config.temperature,
-        top_k=min(config.top_k or len(rows), len(rows)),
-    )
-    least, whole = _ALIKE
-    taken = ((likeness.max(1).values - least) / (whole - least)).clamp(0, 1)
-    cells = (weights @ marked.T * taken[:, None]).T.reshape(2, h, w)
-    return resize(upsample_guided(cells, image.cpu(), spec=spec), rgb.shape[:2])
-
-
-def _coarse(features: Tensor) -> Tensor:
-    """`(C, N)` of unit length: features `(C, h, w)` by blocks, as frames are compared in pairs."""
-    h, w = features.shape[-2:]
-    block = max(1, min(_BLOCK, h, w))
-    return F.normalize(F.avg_pool2d(features[None], block)[0].flatten(1), dim=0)
-
-
 def suggested(
-    look: Callable[[int], Any],
+    picture: Callable[[int], np.ndarray],
+    embedder: FrameEmbedder,
     frames: int,
     references: Sequence[int],
     doubtful: Sequence[Mapping[str, Any]],
-    *,
-    most: int = 8,
 ) -> dict[str, Any]:
     """Which frame to colour next, {"frame", "why", "others"}.
 
     Args:
-        look: gives a frame as the network sees it (`Look`).
+        picture: gives a frame, `(H, W, 3)` uint8.
         doubtful: stretches of coloured frames that may be wrong, the worst first.
     """
     for one in doubtful:
@@ -173,17 +125,19 @@ def suggested(
         if middle not in references:
             others = [int(other["first"] + other["last"]) // 2 for other in doubtful[1:4]]
             return {"frame": middle, "why": "its colours are the least sure", "others": others}
-    asked = sorted({round(i) for i in np.linspace(0, frames - 1, min(most, frames))})
-    seen = {i: _coarse(look(i).features) for i in {*asked, *references}}
-    free = [i for i in asked if i not in references] or asked
-
-    def alike(a: int, b: int) -> float:
-        return float(similarity(seen[a], seen[b]).max(1).values.mean())
-
-    if not references:
-        order = sorted(free, key=lambda i: -sum(alike(other, i) for other in asked if other != i))
-        why = "it is most like all the others"
-    else:
-        order = sorted(free, key=lambda i: max(alike(i, r) for r in references))
-        why = "it is least like the frames that are coloured"
+    asked = {round(i) for i in np.linspace(0, frames - 1, min(_COMPARED, frames))}
+    compared = sorted({*asked, *references})
+    looks = FrameLooks(embedder)
+    seen = [looks.of(picture(i)) for i in compared]
+    weights = [float(i in asked) for i in compared]
+    known = [n for n, i in enumerate(compared) if i in references]
+    order = [compared[one.index] for one in choose(seen, weights, 4, known=known)]
+    why = "it shows most of what the others show"
+    if references:
+        why = "it shows most of what has no colours yet"
+    if not order:  # all has its like in what is coloured
+        free = [n for n in range(len(compared)) if n not in known] or known
+        colored = torch.cat([seen[n] for n in known])
+        free.sort(key=lambda n: float(likeness(seen[n], colored).mean()))
+        order, why = [compared[n] for n in free], "it is least like the frames that are coloured"
     return {"frame": order[0], "why": why, "others": order[1:4]}

@@ -341,7 +341,7 @@ class Studio:
                 other = self._changes.unseen(touched(before, done.document), seen)
                 if other is not None:
                     raise StaleError(f"{other}: was changed in another tab meanwhile; look again")
-            await asyncio.to_thread(project.do, done.document, done.label)
+            await asyncio.to_thread(project.do, done.document, done.label, opens=done.opens)
             revision = self.changed()
             self._changes.note(before, project.document, revision)
             return revision, done.key
@@ -406,12 +406,10 @@ class Studio:
     async def select(self, given: ask.Select) -> np.ndarray:
         """`(H, W)` bool: what is meant by clicks inside and outside of it."""
         _, _, path = self.watched()
-        self._check_places(given.frame, (*given.inside, *given.outside))
+        strokes = [one.model_dump() for one in given.strokes]
+        self._check_places(given.frame, (xy for one in strokes for xy in one["places"]))
         return await self.ask(
-            self.model,
-            "select",
-            video=str(path),
-            **given.model_dump(include={"frame", "inside", "outside", "size"}),
+            self.model, "select", video=str(path), frame=given.frame, strokes=strokes
         )
 
     async def point(self, frame: int, at: tuple[float, float]) -> dict[str, Any]:

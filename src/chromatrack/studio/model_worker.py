@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from chromatrack.errors import InputError
+from chromatrack.errors import ChromatrackError, InputError
 from chromatrack.runs.output_lock import hidden
 from chromatrack.structures import Source
 from chromatrack.studio.document import Document
@@ -53,6 +54,7 @@ class Model:
         self._channel = channel
         self._trackers: dict[str, Any] = {}
         self._look: tuple[str, Any] | None = None
+        self._selection: Any = None
         self._references: dict[str, Any] = {}
         self._told = 0.0
 
@@ -66,12 +68,8 @@ class Model:
 
         leave_cores()
         tracker = self._tracker("normal")
-        rng = np.random.default_rng(0)
-        rgb = rng.integers(0, 256, (240, 320, 3), dtype=np.uint8)
-        mask = np.zeros((240, 320), dtype=np.int32)
-        mask[80:160, 80:200] = 1
-        session = tracker.start(rgb, pts_seconds=0.0, masks=mask, points={1: (200.0, 100.0)})
-        session.step(rgb, pts_seconds=0.04)  # compiles what is compiled
+        with suppress(OSError, ChromatrackError):  # for speed alone: it is told where it matters
+            track_noise(tracker)
 
     def _tracker(self, quality: str) -> Any:  # noqa: ANN401  (Tracker is not imported up there)
         from chromatrack.tracking.config import quality_config
@@ -86,7 +84,7 @@ class Model:
         """Let the open video go."""
         if self._look is not None:
             self._look[1].close()
-        self._look = None
+        self._look = self._selection = None
 
     # -- jobs ----------------------------------------------------------------------------------
 
@@ -276,7 +274,8 @@ class Model:
         """Which frame to colour next."""
         from chromatrack.studio.coloring import suggested
 
-        return suggested(self._looker(video).look, frames, references, doubtful)
+        look, embedder = self._looker(video), self._tracker("normal").embedder
+        return suggested(look.picture, embedder, frames, references, doubtful)
 
     # -- looking at frames ---------------------------------------------------------------------
 
@@ -300,26 +299,53 @@ class Model:
             remember_table(str(video), table)
         self._looker(video).look(frame)
 
-    def select(
-        self,
-        *,
-        video: Source,
-        frame: int,
-        inside: list[tuple[float, float]],
-        outside: list[tuple[float, float]],
-        size: float | None,
-    ) -> Any:  # noqa: ANN401
-        """`(H, W)` bool: what a user means who clicks inside and outside of it."""
-        from chromatrack.tracking.smart_select import select
+    def select(self, *, video: Source, frame: int, strokes: list[dict[str, Any]]) -> Any:  # noqa: ANN401
+        """`(H, W)` bool: what a user means by strokes; what those before the last said is known."""
+        from chromatrack.tracking.smart_select import Selection, Stroke
 
         look = self._looker(video).look(frame)
-        return select(look, inside=inside, outside=outside, size=0.5 if size is None else size)
+        if self._selection is None or self._selection.look is not look:
+            self._selection = Selection(look)
+        return self._selection.after(
+            [
+                Stroke(tuple((x, y) for x, y in one["places"]), one["inside"], one["size"])
+                for one in strokes
+            ]
+        )
 
     def point(
         self, *, video: Source, frame: int, at: tuple[float, float], marked: list[int]
     ) -> dict[str, Any]:
         """Where a pixel of a frame copies from."""
         return self._looker(video).pointer(frame, at, marked)
+
+
+def track_noise(tracker: Any) -> None:  # noqa: ANN401
+    """Track in a small clip as a user's is, so that all that it takes is loaded and compiled."""
+    from PIL import Image
+
+    from chromatrack.runs import correct  # noqa: F401
+    from chromatrack.runs.writer import track_to_folder
+    from chromatrack.structures import PointMark
+    from chromatrack.studio import marks, ranges  # noqa: F401
+    from chromatrack.tracking import smart_select  # noqa: F401
+    from chromatrack.tracking.marks import Marks
+
+    rng = np.random.default_rng(0)
+    mask = np.zeros((240, 320), dtype=np.int32)
+    mask[80:160, 80:200] = 1
+    with tempfile.TemporaryDirectory(prefix="chromatrack-") as place:
+        for number in range(3):
+            rgb = rng.integers(0, 256, (*mask.shape, 3), dtype=np.uint8)
+            (Path(place) / "noise").mkdir(exist_ok=True)
+            Image.fromarray(rgb).save(Path(place) / "noise" / f"{number:05d}.png")
+        track_to_folder(
+            tracker,
+            str(Path(place) / "noise"),
+            Marks(masks={0: mask}, points=[PointMark(1, 0, 200.0, 100.0)]),
+            output=Path(place) / "run",
+            outputs=("masks", "tracks"),
+        )
 
 
 def _newest(folder: Path) -> int | None:

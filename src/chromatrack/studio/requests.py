@@ -14,7 +14,6 @@ Id = Annotated[int, Field(ge=1, le=65535)]
 Key = Annotated[str, Field(max_length=40)]
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
 XY = tuple[Number, Number]
-Scribble = Annotated[list[XY], Field(max_length=2000)]
 KindName = Literal["object", "point", "box", "keypoints"]
 
 LONGEST_PNG = 32 << 20
@@ -31,10 +30,11 @@ class Seen(BaseModel):
 
 
 class Add(Seen):
-    """One thing more."""
+    """One thing more; opens: for a mark that follows, so that both are undone and redone as one."""
 
     type: Literal["add"]
     kind: KindName
+    opens: bool = False
     name: Name | None = None
     joints: Annotated[list[Name], Field(min_length=1, max_length=MOST_JOINTS)] | None = None
     edges: Annotated[list[tuple[Index, Index]], Field(max_length=1000)] | None = None
@@ -212,13 +212,19 @@ Action = Annotated[
 ]
 
 
+class Click(BaseModel):
+    """A click or a scribble inside of what is meant, or outside; size: how far to grow from it."""
+
+    places: Annotated[list[XY], Field(min_length=1, max_length=2000)]
+    inside: bool = True
+    size: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+
 class Select(BaseModel):
-    """Clicks and scribbles inside and outside of what is meant."""
+    """Clicks and scribbles in their order: each corrects what those before it have left."""
 
     frame: Index
-    inside: Annotated[list[XY], Field(min_length=1, max_length=2000)]
-    outside: Scribble = []
-    size: Annotated[float, Field(ge=0, le=1)] | None = None
+    strokes: Annotated[list[Click], Field(min_length=1, max_length=64)]
 
 
 class Track(BaseModel):

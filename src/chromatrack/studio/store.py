@@ -212,12 +212,15 @@ class Project:
         with suppress(OutputError):  # the log has it; it is written again after the next action
             replace_file(self.folder / STUDIO, json_text(self.document, indent=1))
 
-    def do(self, document: Document, label: str) -> bool:
-        """Take a changed document; False where nothing changed. Raises OutputError."""
+    def do(self, document: Document, label: str, *, opens: bool = False) -> bool:
+        """Take a changed document; False where nothing changed. Raises OutputError.
+
+        opens: this is undone and redone with what is done next.
+        """
         before, after = changed_parts(self.document, document)
         if not after:
             return False
-        line = {"do": label, "before": before, "after": after}
+        line = {"do": label, "before": before, "after": after} | ({"opens": True} if opens else {})
         self._append(line)
         self.document = self._replay(self.document, line)
         self._save()
@@ -225,10 +228,15 @@ class Project:
 
     def undo(self) -> str | None:
         """Take the last action back; its label, or None where there is none."""
-        return self._turn("undo", self.done)
+        label = self._turn("undo", self.done)
+        while self.done and self.done[-1].get("opens") is True:
+            self._turn("undo", self.done)
+        return label
 
     def redo(self) -> str | None:
         """Do again what was taken back last; its label, or None."""
+        while len(self.undone) > 1 and self.undone[-1].get("opens") is True:
+            self._turn("redo", self.undone)
         return self._turn("redo", self.undone)
 
     def _turn(self, way: str, stack: list[dict[str, Any]]) -> str | None:

@@ -52,7 +52,7 @@ def spread(embedder: FrameEmbedder, video: Source, strokes: Strokes) -> np.ndarr
     ab = to_cells((color * alpha)[None], spec)[0] / share.clamp(min=1e-6)
     light = to_cells(lab[None, :1], spec)[0]
     least = min(_PAINTED, 0.5 * float(share.max()))
-    cells = _spread_cells(features, light, ab, share[0] >= max(least, 1e-3))
+    cells = _spread_cells(features, light, ab, (share[0] >= least) & (share[0] > 0))
     grey = lab_to_rgb(torch.cat([lab[:1], torch.zeros_like(lab[1:])]))
     copied = upsample_guided(cells, grey, spec=spec)
     found = torch.where(alpha > 0.5, color, copied)

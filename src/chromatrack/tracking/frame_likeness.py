@@ -65,13 +65,16 @@ class Choice:
 
 
 @torch.inference_mode()
-def choose(looks: Sequence[Tensor], weights: Sequence[float], count: int) -> list[Choice]:
+def choose(
+    looks: Sequence[Tensor], weights: Sequence[float], count: int, *, known: Sequence[int] = ()
+) -> list[Choice]:
     """The frames that together cover most of all frames, greedily (at worst 63 % of the best).
 
     Args:
         looks: of every candidate frame.
         weights: how much each stands for; any unit.
         count: how many to choose; fewer where all is covered.
+        known: indices of those that have colours already: what they cover counts no more.
     """
     total = float(sum(weights))
     weight = torch.tensor(weights)[:, None] / (total * looks[0].shape[0])
@@ -80,6 +83,8 @@ def choose(looks: Sequence[Tensor], weights: Sequence[float], count: int) -> lis
         ((every @ one.T).amax(2) >= COVERED).cpu() for one in looks
     ]  # (candidates, parts) for each
     left = torch.ones_like(covers[0])
+    for index in known:
+        left &= ~covers[index]
     chosen: list[Choice] = []
     for _ in range(min(count, len(looks))):
         gains = torch.stack([(weight * (cover & left)).sum() for cover in covers])

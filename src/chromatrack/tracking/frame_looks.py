@@ -66,6 +66,10 @@ class FrameLooks:
         """Release the video."""
         self._reader.close()
 
+    def picture(self, index: int) -> np.ndarray:
+        """A frame itself, `(H, W, 3)` uint8. Raises VideoError where it cannot be read."""
+        return self._reader.read(index)
+
     @torch.inference_mode()
     def look(self, index: int) -> Look:
         """A frame. Raises VideoError where it cannot be read."""

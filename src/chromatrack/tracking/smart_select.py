@@ -3,9 +3,13 @@
 From the clicks, paths are followed over the frame: a step costs what features and colours change on
 it and its length, so that crossing an edge is dear and wandering within a thing is cheap. The
 places that cost no more than a limit are a region; of all limits, the one is taken whose region
-ends at clear edges and is not small: a part of a many-coloured thing has clear edges as well. Each
-further click adds or takes away a region of its own, found in the same way. The pixels are then
-told from their surroundings by their colours, as `ops.cutout` does.
+ends at clear edges and is not small: a part of a many-coloured thing has clear edges as well. The
+pixels are then told from their surroundings by their colours, as `ops.cutout` does.
+
+Each further click adds or takes away a region of its own, found in the same way. Whoever clicks
+again corrects the largest mistake that is left, in its middle: what a click changes holds it, lies
+around it on all sides, is nearer to it than to what was said otherwise, and is less with every
+click (`_correction`). All else stays.
 
 Source: geodesic segmentation (Bai and Sapiro 2007), contrast along nested level sets as of MSER
 (Matas et al. 2002), refined as GrabCut (Rother, Kolmogorov, Blake 2004).
@@ -13,8 +17,8 @@ Source: geodesic segmentation (Bai and Sapiro 2007), contrast along nested level
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -37,52 +41,153 @@ _USUAL = 0.05  # of the frame: regions below this count for less,
 _SMALLER = 0.4  # by this power of their size
 _CHANGE = 0.5  # of a region's size, that a further click adds or takes away at most,
 _ELSEWHERE = 1.25  # and the same where it is farther from the region than that is wide
-_CLICKS = 4  # up to so many places, each has a region of its own; a drag has one
+_CORRECTS = 0.5  # of the region: the most that the second click changes, the third half of it ...
+_ADDS = 0.3  # the same of a click that adds
+_REACH = 2.0  # of the distance to the nearest place that a click leaves: how far it reaches
+_LEAST_REACH = 3.0  # steps of the grid
+_ALL_OVER = 0.6  # of the region: so much a second click changes also where it is not
 _WIDER = 0.5  # of a region's size: how far around it colours are compared
 _ROUNDS = 3
 _TRUST = 0.35  # how far colours may overrule the region that was grown, in log odds per step
 _FINE_SIDE = 128  # pixels of the longer side, at which colours are compared
 _LEAST_PIXELS = 16
+_COLORS = 2000  # pixels that a mixture is made of, about
+_FADES = 0.5  # log odds that a pixel loses for each of
+_FADING = 4  # so many parts of the way to where colours are compared no more
 
 
-@torch.inference_mode()
-def select(
-    look: Look,
-    *,
-    inside: Sequence[tuple[float, float]],
-    outside: Sequence[tuple[float, float]] = (),
-    size: float = 0.5,
-) -> np.ndarray:
-    """The region that is meant by places inside and outside of it.
+@dataclass(frozen=True)
+class Stroke:
+    """A click or a scribble.
+
+    places: (x, y) px of the frame, at least one. inside: whether they are of the thing. size: from
+    0 to 1, how far to grow from there, as it is dragged; 0.5: to the clearest edges.
+    """
+
+    places: tuple[tuple[float, float], ...]
+    inside: bool = True
+    size: float = 0.5
+
+
+@dataclass
+class Selection:
+    """What is selected on a frame after each of some strokes."""
+
+    look: Look
+    strokes: list[Stroke] = field(default_factory=list)
+    regions: list[np.ndarray] = field(default_factory=list)
+
+    @torch.inference_mode()
+    def __post_init__(self) -> None:
+        """See the frame as the strokes do."""
+        self._lab, self._features = _grid(self.look)
+        self._edges = _changes(self._lab, self._features)
+        self._costs: dict[tuple[tuple[float, float], ...], Tensor] = {}
+
+    @torch.inference_mode()
+    def after(self, strokes: Sequence[Stroke]) -> np.ndarray:
+        """The region that is meant by strokes, each correcting what those before it have left.
+
+        Returns:
+            `(H, W)` bool at the frame's size, True at the last stroke if it is inside.
+
+        Raises:
+            InputError: there is none, or the first is outside.
+        """
+        if not strokes or not strokes[0].inside:
+            raise InputError("strokes: expected the first one inside the object")
+        same = 0
+        for old, new in zip(self.strokes, strokes, strict=False):
+            if old != new:
+                break
+            same += 1
+        del self.strokes[same:], self.regions[same:]
+        for stroke in strokes[same:]:
+            self._add(stroke)
+        return self.regions[-1]
+
+    def _add(self, stroke: Stroke) -> None:
+        self.strokes.append(stroke)
+        proposed = self._proposed()
+        if not self.regions:
+            self.regions.append(proposed)
+            return
+        before = self.regions[-1]
+        change = (proposed if stroke.inside else ~proposed) & (before != stroke.inside)
+        count = len(self.regions)
+        is_first = count == 1 and change.sum() <= _ALL_OVER * before.sum()
+        if is_first or stroke.size != 0.5:  # as far as the user says
+            taken = change
+        else:
+            others = [self._cost(one) for one in self.strokes if one.inside != stroke.inside]
+            away = self._cost(stroke)
+            nearer = away < torch.stack(others).amin(0) if others else away.isfinite()
+            region = _on_grid(before, away)
+            share = (_ADDS if stroke.inside else _CORRECTS) / count
+            if stroke.inside and region.any() and _is_elsewhere(away == 0, region):
+                share = _ELSEWHERE  # another part of the thing
+            most = share * int(region.sum())
+            taken = change & _correction(change, away, nearer, most=most)
+        said = F.interpolate((self._cost(stroke) == 0)[None, None].float(), before.shape)[0, 0] > 0
+        self.regions.append(np.where(taken | said.numpy(), stroke.inside, before))
+
+    def _cost(self, stroke: Stroke) -> Tensor:
+        """`(h, w)` what paths from a stroke to each place cost."""
+        if stroke.places not in self._costs:
+            seeds = _places(self.look, stroke.places, self._lab)
+            self._costs[stroke.places] = _cost_from(seeds, self._edges)
+        return self._costs[stroke.places]
+
+    def _proposed(self) -> np.ndarray:
+        """`(H, W)` bool: the region of all strokes at once."""
+        edges = self._edges
+        mine = [(self._cost(one), one.size) for one in self.strokes if one.inside]
+        near = torch.stack([away for away, _ in mine]).amin(0)
+        region = torch.zeros(image_size(self._lab), dtype=torch.bool)
+        for away, size in mine:
+            region = _with_clearest_edges(away, edges, region, size=size)
+        for one in self.strokes:
+            if not one.inside:
+                away = self._cost(one)
+                allowed = torch.where(away < near, away, torch.inf)
+                region = _with_clearest_edges(allowed, edges, region, size=0.5, takes=True)
+        inside = [place for one in self.strokes if one.inside for place in one.places]
+        outside = [place for one in self.strokes if not one.inside for place in one.places]
+        return _at(_by_color(self.look, region, inside, outside), self.look.size)
+
+
+def _on_grid(pixels: np.ndarray, like: Tensor) -> Tensor:
+    """`(h, w)` bool: the steps of the grid that are more than half in `(H, W)` bool."""
+    whole = torch.from_numpy(pixels)[None, None].float()
+    return F.interpolate(whole, like.shape, mode="area")[0, 0] > 0.5
+
+
+def _correction(change: np.ndarray, away: Tensor, nearer: Tensor, *, most: float) -> np.ndarray:
+    """`(H, W)` bool: where a stroke may change the region.
 
     Args:
-        look: the frame. inside, outside: (x, y) px of the frame; at least one inside.
-        size: from 0 to 1, how far to grow, as it is dragged; 0.5: to the clearest edges.
-
-    Returns:
-        `(H, W)` bool at the frame's size; every part of it holds a place that was said to be
-        inside, and none that was said to be outside.
-
-    Raises:
-        InputError: every place inside is outside, too.
+        change: `(H, W)` bool, what would be changed. away: `(h, w)` what paths from the stroke
+            cost. nearer: `(h, w)` bool, no stroke that says the contrary is as near.
+        most: places of the grid.
     """
-    lab, features = _grid(look)
-    seeds, others = _places(look, inside, lab), _places(look, outside, lab)
-    if set(seeds) <= set(others):
-        raise InputError("inside, outside: expected places apart, got the same; move one")
-    apart = size == 0.5
-    mine = [_cost_from(group, lab, features) for group in _groups(seeds, apart=apart)]
-    theirs = [_cost_from(group, lab, features) for group in _groups(others, apart=True)]
-    edges = _changes(lab, features)
-    near = torch.stack(mine).amin(0)
-    region = torch.zeros(image_size(lab), dtype=torch.bool)
-    for away in mine:
-        region = _with_clearest_edges(away, edges, region, size=size)
-    for away in theirs:
-        allowed = torch.where(away < near, away, torch.inf)
-        region = _with_clearest_edges(allowed, edges, region, size=0.5, takes=True)
-    shown = _by_color(look, region, inside, outside)
-    return _at(shown, look.size)
+    seed = away == 0
+    part = _connected((_on_grid(change, away) & nearer) | seed, seed)
+    rest = (~part).nonzero().float()
+    distance = (
+        torch.cdist(torch.ones_like(away).nonzero().float(), seed.nonzero().float())
+        .amin(1)
+        .reshape(away.shape)
+    )
+    if len(rest):
+        reach = max(_LEAST_REACH, _REACH * float(distance[~part].min()))
+        part = _connected(part & (distance <= reach), seed)
+    if int(part.sum()) > most:
+        limit = away[part].sort().values[max(0, int(most) - 1)]
+        part = _connected((part & (away <= limit)) | seed, seed)
+    wider = F.max_pool2d(part[None, None].float(), 3, 1, 1)  # edges are finer than the grid
+    if int(part.sum()) == int(seed.sum()):
+        wider = part[None, None].float()
+    return (F.interpolate(wider, change.shape)[0, 0] > 0).numpy()
 
 
 def _grid(look: Look) -> tuple[Tensor, Tensor]:
@@ -103,13 +208,7 @@ def _places(look: Look, xy: Sequence[tuple[float, float]], lab: Tensor) -> list[
     return list(dict.fromkeys((int(y), int(x)) for x, y in near))
 
 
-def _groups(seeds: Sequence[tuple[int, int]], *, apart: bool) -> list[Sequence[tuple[int, int]]]:
-    """Places that have a region in common."""
-    if not seeds:
-        return []
-    return [[seed] for seed in seeds] if apart and len(seeds) <= _CLICKS else [seeds]
-
-
+_AT_ONCE = 8  # rounds of learning from neighbours between looks whether that is all
 _WAYS = ((0, 1), (1, 0), (1, 1), (1, -1))
 
 
@@ -129,32 +228,30 @@ def _changes(lab: Tensor, features: Tensor) -> list[tuple[int, int, np.ndarray]]
     return found
 
 
-def _cost_from(seeds: Sequence[tuple[int, int]], lab: Tensor, features: Tensor) -> Tensor:
-    """`(h, w)`: the least that a path from a seed to each place costs."""
-    h, w = image_size(lab)
+def _cost_from(
+    seeds: Sequence[tuple[int, int]], edges: Sequence[tuple[int, int, np.ndarray]]
+) -> Tensor:
+    """`(h, w)`: the least that a path from a seed to each place costs.
+
+    Every place learns from its neighbours, over and over, until nothing changes any more.
+    """
+    h, w = edges[0][2].shape
+    away = np.full((h, w), np.inf, dtype=np.float32)
+    away[tuple(zip(*seeds, strict=True))] = 0.0
     ways = []
-    for down, across, change in _changes(lab, features):
-        cost = (change + _STEP * (down**2 + across**2) ** 0.5).tolist()
-        ways.append((down, across, cost))
-    away = [[float("inf")] * w for _ in range(h)]
-    heap = []
-    for row, column in seeds:
-        away[row][column] = 0.0
-        heap.append((0.0, row, column))
-    while heap:
-        cost, row, column = heapq.heappop(heap)
-        if cost > away[row][column]:
-            continue
-        for down, across, steps in ways:
-            for sign in (1, -1):
-                y, x = row + sign * down, column + sign * across
-                if not (0 <= y < h and 0 <= x < w):
-                    continue
-                step = steps[row][column] if sign > 0 else steps[y][x]
-                if cost + step < away[y][x]:
-                    away[y][x] = cost + step
-                    heapq.heappush(heap, (cost + step, y, x))
-    return torch.tensor(away)
+    for down, across, change in edges:
+        here = slice(0, h - down), slice(max(0, -across), w - max(0, across))
+        there = slice(down, h), slice(max(0, across), w - max(0, -across))
+        cost = (change[here] + _STEP * (down**2 + across**2) ** 0.5).astype(np.float32)
+        ways.append((away[here], away[there], cost, np.empty_like(cost)))
+    while True:
+        before = away.copy()
+        for _ in range(_AT_ONCE):
+            for one, other, cost, room in ways:
+                np.minimum(other, np.add(one, cost, out=room), out=other)
+                np.minimum(one, np.add(other, cost, out=room), out=one)
+        if np.array_equal(before, away):
+            return torch.from_numpy(away)
 
 
 def _with_clearest_edges(
@@ -282,12 +379,12 @@ def _refined(lab: Tensor, grown: Tensor, forced: Tensor) -> Tensor:
     colors = lab.flatten(1).T
     graph = Neighbours.of(lab, torch.ones(grown.shape, dtype=torch.bool))
     share, thing = grown, grown > 0.5
-    lean = torch.logit(grown.clamp(0.12, 0.88)) * _TRUST
+    lean = torch.logit(grown.clamp(0.12, 0.88)) * _TRUST - _FADES * _far(grown > 0.5)
     for _ in range(_ROUNDS):
         if min(int(thing.sum()), int((~thing).sum())) < _LEAST_PIXELS:
             break
-        mine = ColorMixture.fitted(colors[thing.flatten()]).log_density(colors)
-        theirs = ColorMixture.fitted(colors[~thing.flatten()]).log_density(colors)
+        mine = _mixture(colors[thing.flatten()]).log_density(colors)
+        theirs = _mixture(colors[~thing.flatten()]).log_density(colors)
         odds = (mine - theirs).reshape(grown.shape) + lean
         odds = torch.where(forced > 0, 9.0, torch.where(forced < 0, -9.0, odds))
         share = graph.smooth(odds.sigmoid())
@@ -296,6 +393,23 @@ def _refined(lab: Tensor, grown: Tensor, forced: Tensor) -> Tensor:
             break
     share = torch.where(forced > 0, 1.0, share)
     return torch.where(forced < 0, 0.0, share)
+
+
+def _far(region: Tensor) -> Tensor:
+    """`(h, w)` from 0 near a region to `_FADING` where colours are compared no more."""
+    rows, columns = (region.any(axis).sum() for axis in (1, 0))
+    step = max(1, round(_WIDER * float(max(rows, columns)) / _FADING))
+    near = region[None, None].float()
+    far = torch.zeros_like(near)
+    for _ in range(_FADING):
+        near = F.max_pool2d(near, 2 * step + 1, 1, step)
+        far += 1 - near
+    return far[0, 0]
+
+
+def _mixture(colors: Tensor) -> ColorMixture:
+    """Of colours `(N, 3)`; of many, some that are spread over them say as much."""
+    return ColorMixture.fitted(colors[:: max(1, len(colors) // _COLORS)])
 
 
 def _connected(region: Tensor, seeds: Tensor) -> Tensor:

@@ -57,7 +57,7 @@ export function box(viewer: Viewer): Tool {
     const frame = store.frame.value;
     const item = store.pickedItem.value;
     const marked = item?.kind === "box" && store.marks.value.boxes?.[String(item.id)];
-    const key = another && marked ? await store.add("box") : undefined;
+    const key = another && marked ? await store.add("box", { opens: true }) : undefined;
     if (key === null) return;
     const target = await store.pickedOr("box");
     if (target) await store.act({ type: "box", id: target.id, frame, at });

@@ -42,7 +42,7 @@ export const TOOLS: {
     label: "Colour brush",
     short: "Colour",
     key: "c",
-    hint: "Paint. Alt-click picks a colour",
+    hint: "Paint strokes",
   },
   {
     name: "picture",

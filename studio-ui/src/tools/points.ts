@@ -53,7 +53,7 @@ export function point(viewer: Viewer): Tool {
       const at = clampTo(viewer.video, pen.at);
       const frame = store.frame.value;
       void (async () => {
-        if (another && !(await store.add("point"))) return;
+        if (another && !(await store.add("point", { opens: true }))) return;
         const target = await store.pickedOr("point");
         if (target) await store.act({ type: "point", id: target.id, frame, at });
       })().finally(() => {

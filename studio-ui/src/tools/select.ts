@@ -20,9 +20,10 @@ export const clickSays = signal<"inside" | "outside">("inside");
 export const selectFor = signal<string>("new");
 const APART = 6;
 
+type Stroke = { places: Point[]; inside: boolean; size?: number };
+
 export function select(viewer: Viewer): Tool {
-  let marksIn: Point[] = [];
-  let marksOut: Point[] = [];
+  let strokes: Stroke[] = [];
   let mask: Uint16Array | null = null;
   let drawing: Point[] | null = null;
   let frame = -1;
@@ -56,15 +57,13 @@ export function select(viewer: Viewer): Tool {
   }
 
   async function ask() {
-    if (!marksIn.length) return;
+    if (!strokes.length) return;
     request?.abort();
     const mine = new AbortController();
     request = mine;
     selecting.value = true;
-    const size = selectSize.value;
     await store.attempt(async () => {
-      const body = { frame: store.frame.value, inside: marksIn, outside: marksOut };
-      const found = await api.select({ ...body, ...(size === null ? {} : { size }) }, mine.signal);
+      const found = await api.select({ frame: store.frame.value, strokes }, mine.signal);
       if (mine !== request) return;
       mask = found.values;
       show();
@@ -91,8 +90,7 @@ export function select(viewer: Viewer): Tool {
   function reset() {
     request?.abort();
     request = null;
-    marksIn = [];
-    marksOut = [];
+    strokes = [];
     mask = drawing = null;
     pending.value = false;
     selecting.value = false;
@@ -105,7 +103,10 @@ export function select(viewer: Viewer): Tool {
 
   const stops = [
     selectSize.subscribe((value) => {
-      if (value !== null && marksIn.length) void ask();
+      const last = strokes.at(-1);
+      if (value === null || !last) return;
+      strokes = [...strokes.slice(0, -1), { ...last, size: value }];
+      void ask();
     }),
     selectFor.subscribe(show),
   ];
@@ -145,11 +146,11 @@ export function select(viewer: Viewer): Tool {
     cursor: "crosshair",
     down(pen) {
       if (!within(viewer.video, pen.at)) return;
-      if (!marksIn.length && pen.other) {
+      if (!strokes.length && pen.other) {
         store.say("Click inside the object first");
         return;
       }
-      if (!marksIn.length && !begin(pen.at)) return;
+      if (!strokes.length && !begin(pen.at)) return;
       store.playing.value = false;
       drawing = [];
       add(pen);
@@ -159,18 +160,19 @@ export function select(viewer: Viewer): Tool {
     },
     up(pen) {
       if (!drawing) return;
-      const outside = pen.other || (clickSays.value === "outside" && marksIn.length > 0);
-      (outside ? marksOut : marksIn).push(...drawing);
+      const outside = pen.other || (clickSays.value === "outside" && strokes.length > 0);
+      strokes = [...strokes, { places: drawing, inside: !outside }];
       drawing = null;
+      selectSize.value = null;
       store.toolLine.value = "Click what is missing";
       void ask();
     },
     accept,
     leave: keep,
     back() {
-      if (marksOut.length) marksOut.pop();
-      else marksIn.pop();
-      if (marksIn.length) void ask();
+      strokes = strokes.slice(0, -1);
+      selectSize.value = null;
+      if (strokes.length) void ask();
       else reset();
     },
     cancel() {
@@ -185,24 +187,19 @@ export function select(viewer: Viewer): Tool {
       if (mask) ctx.drawImage(layer, 0, 0);
     },
     draw(ctx) {
-      const both = [
-        [marksIn, "#ffffff"],
-        [marksOut, "#111318"],
-        [drawing ?? [], "#fff"],
-      ] as const;
-      for (const [places, color] of both) {
-        for (const at of places) drawClick(ctx, toScreen(viewer.view, at), color);
+      for (const { places, inside } of [...strokes, { places: drawing ?? [], inside: true }]) {
+        for (const at of places) drawClick(ctx, toScreen(viewer.view, at), inside);
       }
     },
   };
 }
 
 /** A plus where the object is, a minus where it is not: told apart without colours. */
-function drawClick(ctx: CanvasRenderingContext2D, [x, y]: Point, color: string) {
-  const dark = color === "#111318";
+function drawClick(ctx: CanvasRenderingContext2D, [x, y]: Point, inside: boolean) {
+  const dark = !inside;
   ctx.beginPath();
   ctx.arc(x, y, 6.5, 0, 2 * Math.PI);
-  ctx.fillStyle = color;
+  ctx.fillStyle = dark ? "#111318" : "#fff";
   ctx.fill();
   ctx.lineWidth = 1.5;
   ctx.strokeStyle = dark ? "#fff" : "rgba(0,0,0,.7)";

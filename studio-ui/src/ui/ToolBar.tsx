@@ -196,7 +196,7 @@ export function ToolLine() {
       : store.toolLine.value || toolHint();
   return (
     <div class="tool-line">
-      <span class="tool-hint" role="status">
+      <span class="tool-hint" role="status" title={line}>
         {line}
       </span>
       {!pointer && tool === "color" && <ColorChoice />}

@@ -30,7 +30,7 @@ export function ThemeButton() {
   return (
     <IconButton
       icon={icon[now]}
-      label={`Colours: ${now === "auto" ? "as the system" : now}`}
+      label={`Light or dark: ${now === "auto" ? "as the system" : now}`}
       onClick={() => {
         store.theme.value = next[now];
       }}

@@ -41,7 +41,7 @@ export function HelpSheet() {
       </div>
       <p class="muted">
         Wheel or two fingers: zoom. Middle button, or hold Space and drag: move the picture.
-        Alt-click: outside the object.
+        Alt-click: outside the object; with the colour brush it picks a colour.
       </p>
     </Dialog>
   );

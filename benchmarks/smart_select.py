@@ -1,0 +1,87 @@
+"""How good smart select gets with each click of a sensible user, on first frames with masks.
+
+    python benchmarks/smart_select.py DAVIS [--sequences bear,hike] [--clicks 7]
+
+DAVIS is in the published layout (JPEGImages/480p, Annotations/480p). The first click is in the
+middle of the object, each further one in the middle of the largest region that is wrong, inside
+where it is missing and outside where it is too much. Printed: IoU after each click; the largest
+loss that a click brought (0: none made it worse); CPU seconds per click without the network's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from chromatrack.tracking.frame_looks import FrameLooks, Look
+
+Place = tuple[float, float]
+
+
+def middle_of_largest(wrong: np.ndarray) -> tuple[int, Place]:
+    """Pixels of the largest connected region, `(H, W)` bool, and the place (x, y) deepest in it."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(wrong.astype(np.uint8), connectivity=4)
+    if len(stats) < 2:
+        return 0, (0.0, 0.0)
+    best = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    inside = np.pad(labels == best, 1).astype(np.uint8)
+    away = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    y, x = np.unravel_index(int(away.argmax()), away.shape)
+    return int(stats[best, cv2.CC_STAT_AREA]), (float(x), float(y))
+
+
+def clicked(look: Look, truth: np.ndarray, clicks: int) -> Iterator[tuple[float, float]]:
+    """(IoU, CPU seconds) after each click."""
+    from chromatrack.tracking.smart_select import Selection, Stroke
+
+    strokes, region, selection = [], np.zeros_like(truth), None
+    for _ in range(clicks):
+        missing, there = middle_of_largest(truth & ~region)
+        extra, elsewhere = middle_of_largest(region & ~truth)
+        is_missing = missing >= extra
+        strokes.append(Stroke((there if is_missing else elsewhere,), inside=is_missing))
+        began = time.process_time()
+        selection = selection or Selection(look)
+        region = selection.after(strokes)
+        spent = time.process_time() - began
+        yield (region & truth).sum() / max(1, (region | truth).sum()), spent
+
+
+def main() -> None:
+    """Measure and print a line for each sequence and the mean."""
+    from chromatrack.formats.masks import read_mask
+    from chromatrack.tracking.tracker import Tracker
+
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("davis", type=Path)
+    parser.add_argument("--sequences", help="names, with commas between; all if left out")
+    parser.add_argument("--clicks", type=int, default=7)
+    given = parser.parse_args()
+    pictures = given.davis / "JPEGImages/480p"
+    names = given.sequences.split(",") if given.sequences else None
+    embedder = Tracker.from_pretrained("small").embedder
+    rows, spent, losses = [], [], []
+    for folder in sorted(one for one in pictures.iterdir() if not names or one.name in names):
+        truth = read_mask(min((given.davis / "Annotations/480p" / folder.name).glob("*.png"))) > 0
+        looks = FrameLooks(embedder, folder)
+        found = list(clicked(looks.look(0), truth, given.clicks))
+        looks.close()
+        ious, seconds = zip(*found, strict=True)
+        rows.append(ious)
+        spent += seconds
+        losses.append(max(0.0, *(a - b for a, b in pairwise(ious))))
+        text = "  ".join(f"{value:.2f}" for value in ious)
+        print(f"{folder.name:<18}{text}   largest loss {losses[-1]:.2f}", flush=True)
+    text = "  ".join(f"{value:.2f}" for value in np.mean(rows, axis=0))
+    print(f"{'mean':<18}{text}   largest loss {max(losses):.2f}")
+    print(f"CPU seconds per click: median {np.median(spent):.2f}, most {max(spent):.2f}")
+
+
+if __name__ == "__main__":
+    main()
