@@ -198,7 +198,7 @@ def test_colorize_gives_a_moving_clip_colors_at_full_detail(tmp_path, monkeypatc
         assert off(ab_of(frame.rgb), ab_of(truth), 16) < 3.0
     stranger = [(still((50, 70), seed=3), None)]
     (fine,) = tracker.colorize(clip, references=stranger, start=2)
-    monkeypatch.setattr(recolor, "lay", lambda *_, **knobs: None)
+    monkeypatch.setattr(recolor, "places_over", lambda *_, **knobs: None)
     monkeypatch.setattr(color_carry, "lay", lambda *_, **knobs: None)
     (cells,) = tracker.colorize(clip, references=stranger, start=2)
     assert np.array_equal(fine.rgb, cells.rgb)  # another scene lends no detail
