@@ -2,7 +2,7 @@
 
     python benchmarks/reel.py --folder FOLDER [--shots 200] [--minutes 30] [--fps 24] [--lines 96]
         [--kills 2] [--seed 1]
-    python benchmarks/reel.py --memory 100000
+    python benchmarks/reel.py --memory 100000 [--written]
 
 Makes a grey film in 10 bits (FFV1, timecode, 4:3 pixels) with a beep on the first frame of every
 shot, and a coloured picture for one shot in ten. Colours it with `chromatrack colorize --resume
@@ -13,9 +13,10 @@ pixel shape are the source's; Y' is the source's to the bit, and the frames are 
 were never killed, both at some shots from the first to the last. The resident memory of the process
 is said for every tenth of the reel. `--shots 12 --minutes 0.5` takes minutes.
 
---memory N looks for shots, then colours, N frames that are made as they are read, through the very
-loops of the program with a network of no weights at 32x48 px, and prints the process's peak memory
-at 1 % and every tenth.
+--memory N looks for shots in, colours, then writes N frames that are made as they are read, through
+the very loops of the program with a network of no weights at 32x48 px (what is written has its
+colours already), and prints the process's peak memory at 1 % and every tenth. --written leaves out
+all but the writing, of which 100,000 frames take minutes.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -325,6 +327,35 @@ def memory(count: int) -> None:
             told_peak("colours", number, count)
 
 
+def written(count: int) -> None:
+    """Peak memory while so many coloured frames are written, with all that is noted of them."""
+    from types import SimpleNamespace
+    from typing import Any, cast
+
+    from chromatrack.runs.colorized import colorize_to_file
+    from chromatrack.tracking.colorize import ColorizedFrame
+    from chromatrack.video.reader import open_writer
+
+    def colorize(*_: object, **__: object) -> Iterator[ColorizedFrame]:
+        for frame in made(count):
+            value = 0.2 if frame.index % 1000 < 3 else 0.9
+            yield ColorizedFrame(frame.index, frame.pts_seconds, frame.rgb, 0.5, reliability=value)
+
+    with tempfile.TemporaryDirectory() as name:
+        film, network = Path(name) / "film.mkv", SimpleNamespace(grey_encoder=None)
+        with open_writer(film, fps=24, codec="ffv1") as writer:
+            for frame in made(2):
+                writer.write(frame.rgb)
+        colorize_to_file(
+            cast(Any, SimpleNamespace(colorize=colorize, model="none", embedder=network)),
+            film,
+            references=[(next(made(1)).rgb, 0)],
+            output=Path(name) / "out.mkv",
+            progress=lambda what, done, _: told_peak(f"{what}, written", done, count),
+        )
+        told_peak("whole", count, count)
+
+
 def main() -> None:
     """Make, colour, check."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -336,9 +367,12 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--memory", type=int, default=0, metavar="FRAMES")
+    parser.add_argument("--written", action="store_true")
     options = parser.parse_args()
-    if options.memory:
+    if options.memory and not options.written:
         memory(options.memory)
+    if options.memory:
+        written(options.memory)
     if options.folder is None:
         return
     film = Film(options.fps, (options.lines, options.lines * 5 // 3 // 2 * 2))

@@ -7,6 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given as given_numbers
+from hypothesis import settings
+from hypothesis import strategies as st
 from PIL import Image
 from synthetic import moving_clip, rgb_of, write_clip
 
@@ -15,15 +18,18 @@ from chromatrack.evaluation.baselines.identity import RawLabEncoder
 from chromatrack.formats.shots import Shot
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.resample import planes
+from chromatrack.runs import frame_samples, suggested
 from chromatrack.runs.color_look import Look, paler
 from chromatrack.runs.colorized import FilmOptions, colorize_to_file
+from chromatrack.runs.frame_samples import FrameSamples
 from chromatrack.runs.shot_references import pictures_in, ranges, shot_parts
+from chromatrack.runs.shots import find_shots
 from chromatrack.runs.suggested import candidates, suggest_references
 from chromatrack.tracking.config import TrackConfig
 from chromatrack.tracking.frame_likeness import choose
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.luma import read_luma
-from chromatrack.video.reader import read_frames
+from chromatrack.video.reader import Frame, read_frames
 
 SHOTS = (Shot(0, 4), Shot(4, 9), Shot(9, 12))
 
@@ -138,6 +144,49 @@ def test_suggestions_are_grey_and_those_coloured_stay(tracker, film, frames, tmp
     assert again[0].is_colored and np.array_equal(np.array(Image.open(one.path)), frames[one.frame])
     with pytest.raises(InputError, match="at least 1, got 0"):
         suggest_references(tracker, film, SHOTS, count=0, output=tmp_path)
+
+
+def test_a_film_is_read_once_to_find_shots_and_suggest(tracker, film, monkeypatch, tmp_path):
+    alone = suggest_references(tracker, film, SHOTS, count=1, output=tmp_path / "a")
+    samples, read = FrameSamples((64, 96)), []
+    find_shots(film, samples=samples)
+    assert list(samples.light) == list(range(12))
+    monkeypatch.setattr(suggested, "_read", lambda _, frames: read.extend(frames) or [])
+    both = suggest_references(tracker, film, SHOTS, count=1, output=tmp_path / "b", samples=samples)
+    assert [(x.frame, x.shot) for x in both] == [(x.frame, x.shot) for x in alone] and not read
+
+
+def test_shots_that_no_picture_was_kept_of_are_read(tracker, film, monkeypatch, tmp_path):
+    samples, read, before = FrameSamples((64, 96), every=8), [], suggested._read
+
+    def noted(video, frames):
+        read.extend(frames)
+        return before(video, frames)
+
+    monkeypatch.setattr(suggested, "_read", noted)
+    find_shots(film, samples=samples)
+    assert list(samples.light) == [0, 8]
+    found = suggest_references(tracker, film, SHOTS, count=1, output=tmp_path, samples=samples)
+    assert set(read) == {9, 10, 11}
+    assert found[0].frame in (0, 8, 9, 10, 11)
+
+
+@settings(deadline=None, max_examples=30)
+@given_numbers(st.integers(1, 5000), st.integers(1, 40), st.data())
+def test_kept_pictures_are_few_and_spread_evenly(count, most, data):
+    samples = FrameSamples((16, 16))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(frame_samples, "small_light", lambda *_: np.zeros((1, 1), np.uint8))
+        patch.setattr(frame_samples, "MOST", most)
+        for index in range(count):
+            samples.add(Frame(np.zeros((1, 1, 3), np.uint8), index, index / 24))
+    assert list(samples.light) == list(range(0, count, samples.every))
+    assert len(samples.light) <= most and (samples.every == 1 or 2 * len(samples.light) >= most)
+    index = data.draw(st.integers(0, count - 1))
+    near = samples.nearest(index, 0, count)
+    assert near is not None and abs(near - index) < samples.every
+    inside = [i for i in samples.light if index <= i < count]
+    assert samples.nearest(index, index, count) in (inside[:1] or [None])
 
 
 def given(frames):

@@ -10,7 +10,7 @@ from synthetic import write_clip
 
 from chromatrack.evaluation.baselines.colorizers import ab_of, grey_of
 from chromatrack.tracking import color_before
-from chromatrack.tracking.color_before import share_of, span_before
+from chromatrack.tracking.color_before import share_between, share_of, span_before, spans_between
 from chromatrack.tracking.config import ColoringConfig, PropagateConfig, TrackConfig
 from chromatrack.tracking.tracker import Tracker
 
@@ -105,3 +105,30 @@ def test_the_span_ends_at_the_first_reference_of_the_shot():
     assert share_of(0, range(0, 20), 0) == 1
     shares = [share_of(index, range(60, 108), 0) for index in range(60, 108)]
     assert shares[0] == pytest.approx(1 / 16) and shares[15:] == [1.0] * 33
+
+
+def test_between_two_references_colours_go_over_from_one_to_the_other(frames, clips):
+    """The second is coloured wrongly: what lies between changes evenly, and jumps nowhere."""
+    first, last = frames[0], frames[-1][..., ::-1].copy()
+    light = ab_of(grey_of(last))
+    assert light.abs().max() < 1
+    both = list(tracker().colorize(clips[0], references=[(first, 0), (last, COUNT - 1)]))
+    sides = [(first, 0)], [(last, COUNT - 1)]
+    forth, back = (list(tracker().colorize(clips[0], references=side)) for side in sides)
+    away, step = [], []
+    for one, a, b in zip(both, forth, back, strict=True):
+        assert one.ab is not None and a.ab is not None and b.ab is not None
+        whole = np.abs(a.ab - b.ab).mean()
+        away.append(float(np.abs(one.ab - a.ab).mean() / whole))
+    step = np.diff(away)
+    assert away[0] < 0.02 and away[-1] > 0.9
+    assert (step > -0.05).all() and step.max() < 0.25  # one jump would be of 1
+
+
+def test_frames_between_references_are_few_and_shared_smoothly(monkeypatch):
+    assert spans_between([3, 4, 9], 0, None) == [range(5, 9)]
+    assert spans_between([0, 100, 300], 0, 200) == [range(100 - color_before.BACK, 100)]
+    assert spans_between([7], 0, None) == spans_between([], 0, None) == []
+    shares = [share_between(index, range(10, 20)) for index in range(9, 21)]
+    assert shares[0] == 0 and shares[-1] == 1
+    assert shares == sorted(shares) and max(np.diff(shares)) < 0.14

@@ -25,6 +25,7 @@ from chromatrack.tracking.color_carry import (
     copied_estimate,
     settle,
 )
+from chromatrack.tracking.color_motion import FrameMotion
 from chromatrack.tracking.colorize import fit_light
 from chromatrack.tracking.config import ColoringConfig, TrackConfig
 from chromatrack.tracking.tracker import Tracker
@@ -82,7 +83,8 @@ def patches_of(light: torch.Tensor) -> torch.Tensor:
 
 
 def test_colors_follow_a_surface_that_moves():
-    carried = CarriedColors(FeatureSpec(4, 8, 0.0), 0.05)
+    spec = FeatureSpec(4, 8, 0.0)
+    carried, motion = CarriedColors(spec), FrameMotion(spec, 0.05)
     at = []
     for step in range(4):
         rgb = torch.from_numpy(np.asarray(wave_frame((2.0 * step, 0.0), size=SIZE))).float()
@@ -91,7 +93,7 @@ def test_colors_follow_a_surface_that_moves():
         x = torch.arange(SIZE[1])[None, None, :].expand(1, *SIZE) - 2 * step
         truth = torch.cat([torch.where(x < 48, 30.0, -30.0), torch.zeros(1, *SIZE)])
         copied = Estimate.given(truth) if step == 0 else flat(0, 0.01, 0.1)
-        found = carried.step(patches_of(light), light, copied)
+        found = carried.step(light, copied, motion.step(patches_of(light), light))
         at.append(float((found.ab - truth)[:, 8:-8, 16:-16].abs().mean()))
     assert at[0] == 0 and max(at) < 4  # of 15, half of them being wrong by 30 where nothing moves
 

@@ -198,8 +198,8 @@ def test_colorize_gives_a_moving_clip_colors_at_full_detail(tmp_path, monkeypatc
         assert off(ab_of(frame.rgb), ab_of(truth), 16) < 3.0
     stranger = [(still((50, 70), seed=3), None)]
     (fine,) = tracker.colorize(clip, references=stranger, start=2)
-    monkeypatch.setattr(recolor, "lay", lambda *_, **knobs: None)
-    monkeypatch.setattr(color_carry, "lay", lambda *_, **knobs: None)
+    monkeypatch.setattr(recolor, "places_over", lambda *_, **knobs: None)
+    monkeypatch.setattr(color_carry.CarriedColors, "_carried", lambda *_: None)
     (cells,) = tracker.colorize(clip, references=stranger, start=2)
     assert np.array_equal(fine.rgb, cells.rgb)  # another scene lends no detail
     *_, cells = tracker.colorize(clip, references=[(frames[0], 0)])

@@ -29,6 +29,7 @@ from chromatrack.errors import InputError
 if TYPE_CHECKING:
     from chromatrack.formats.color_strokes import Strokes
     from chromatrack.formats.shots import Shot
+    from chromatrack.runs.frame_samples import FrameSamples
     from chromatrack.runs.progress import Report
     from chromatrack.runs.suggested import Suggestion
     from chromatrack.structures import Source
@@ -121,9 +122,10 @@ def colorize(
     names = [] if suggest is not None else checked_references(reference, source, also=painted)
     with frame_bar() as report:
         tracker = load_tracker(settings)
-        listed = shots_for(shots, source, span=span, progress=report)
+        samples = None if suggest is None else samples_of(source)
+        listed = shots_for(shots, source, span=span, samples=samples, progress=report)
         if suggest is not None:
-            return _suggest(tracker, source, listed, suggest, output, span, report)
+            return _suggest(tracker, source, listed, suggest, output, span, samples, report)
         summary = colorize_to_file(
             tracker,
             source,
@@ -144,6 +146,7 @@ def shots_for(
     video: Source,
     *,
     span: tuple[int, int | None],
+    samples: FrameSamples | None = None,
     progress: Report | None = None,
 ) -> tuple[Shot, ...]:
     """The shots that the option asks for, of the frames in `span` at least.
@@ -156,9 +159,18 @@ def shots_for(
     if shots == "one":
         return ()
     if shots != "find":
-        return listed_shots(Path(shots), video, progress=progress).shots
-    found = find_shots(video, span=span, progress=progress).shots
+        return listed_shots(Path(shots), video, samples=samples, progress=progress).shots
+    found = find_shots(video, span=span, samples=samples, progress=progress).shots
     return found if len(found) > 1 else ()
+
+
+def samples_of(video: Source) -> FrameSamples:
+    """What keeps pictures of a film while it is read."""
+    from chromatrack.runs.frame_samples import FrameSamples
+    from chromatrack.video.reader import probe
+
+    info = probe(video)
+    return FrameSamples((info.height, info.width))
 
 
 def check_whole_pictures(video: Source, *, keep_fields: bool) -> None:
@@ -260,13 +272,16 @@ def _suggest(
     count: int,
     output: Path,
     span: tuple[int, int | None],
+    samples: FrameSamples | None,
     report: Report,
 ) -> str:
     from chromatrack.runs.shots import shots_within
     from chromatrack.runs.suggested import suggest_references
 
     inside = shots_within(listed, video, span)
-    found = suggest_references(tracker, video, inside, count=count, output=output, progress=report)
+    found = suggest_references(
+        tracker, video, inside, count=count, output=output, samples=samples, progress=report
+    )
     lines = [_told(one) for one in found]
     total = sum(one.added for one in found)
     more = f"together {100 * total:.0f} % of {sum(s.end - s.first for s in inside)} frames"

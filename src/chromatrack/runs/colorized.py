@@ -7,27 +7,23 @@ import time
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from os import fspath
 from pathlib import Path
 
 from torch import Tensor
 
-from chromatrack import __version__
-from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError
 from chromatrack.formats.shots import Shot
-from chromatrack.json_text import json_text
-from chromatrack.propagation.reliability import ReviewRange, frames_to_look_at
+from chromatrack.runs.color_log import ColorLog
 from chromatrack.runs.color_look import AS_COPIED, Look
 from chromatrack.runs.kept_shots import KeptShots, task_of, unsure_picture
 from chromatrack.runs.progress import Report, stop_on_interrupt, told
 from chromatrack.runs.shot_references import Likest, ShotPart, shot_parts, tell_borrowed
 from chromatrack.runs.staging import Staging
-from chromatrack.runs.video_staging import BESIDE, check_video_output, staged_writer
+from chromatrack.runs.video_staging import check_video_output, staged_writer
 from chromatrack.runs.writer import RunSummary, frames_ahead, left_behind
 from chromatrack.structures import Source
-from chromatrack.tracking.color_reliability import LOOK_BELOW
 from chromatrack.tracking.colorize import ColorizedFrame
 from chromatrack.tracking.frame_likeness import FrameLooks, likeness
 from chromatrack.tracking.marks import ColorReference, read_reference
@@ -105,7 +101,6 @@ def colorize_to_file(
         reads = [video, output, *map(_picture_of, references)]
         check_video_output(film.unsure, reads=reads, like=video)
     began, info = time.perf_counter(), probe(video)
-    rows: list[tuple[int, float, float]] = []
     first, last = frame_range(video, start=start, end=end)
     parts = shot_parts(
         film.shots,
@@ -118,12 +113,14 @@ def colorize_to_file(
     tell_borrowed(parts)
     total = frames_ahead(info.frame_count, first, last)
 
+    log = ColorLog()
+
     def finish(stage: Staging) -> Path:
-        return _write_reliability(stage.path, rows, model=tracker.model)
+        return log.write(stage.path, model=tracker.model)
 
     writer, kept = None, KeptShots.beside(output)
     options = options_like(video, info=info, first=first, codec=codec, quality=quality)
-    with stop_on_interrupt() as check_interrupt:
+    with log, stop_on_interrupt() as check_interrupt:
         try:
             with (
                 staged_writer(output, finish=finish, **options) as writer,
@@ -149,19 +146,19 @@ def colorize_to_file(
                             pts_seconds=frame.pts_seconds,
                             duration_seconds=frame.duration_seconds,
                         )
-                    rows.append((frame.index, frame.pts_seconds, frame.reliability))
+                    log.add(frame.index, frame.pts_seconds, frame.reliability)
                     if progress is not None:
-                        progress("colorize", len(rows), total)
+                        progress("colorize", log.count, total)
                     check_interrupt()
         except KeyboardInterrupt as interrupt:
-            raise told(interrupt, left_behind(len(rows), Path(output))) from None
+            raise told(interrupt, left_behind(log.count, Path(output))) from None
         finally:
-            if isinstance(writer, ImageSequenceWriter) and rows:
+            if isinstance(writer, ImageSequenceWriter) and log.count:
                 folder = Path(output)
                 _warn_of_stale_images(folder if folder.is_dir() else folder.parent, writer.written)
-    kept.clear()
-    seconds = time.perf_counter() - began
-    return RunSummary(Path(output), len(rows), seconds, tuple(_to_look_at(rows)))
+        kept.clear()
+        seconds = time.perf_counter() - began
+        return RunSummary(Path(output), log.count, seconds, tuple(log.to_look_at()))
 
 
 def _write(
@@ -246,32 +243,3 @@ def _picture_of(reference: ColorReference) -> object:
     text = fspath(reference)
     name, at, _ = text.rpartition("@")
     return name if at and not Path(text).exists() else text
-
-
-def _write_reliability(
-    target: Path, rows: Sequence[tuple[int, float, float]], *, model: str
-) -> Path:
-    """Write TARGET.reliability.json; rows: number, pts_seconds and reliability of every frame."""
-    ranges = _to_look_at(rows)
-    content = {
-        "chromatrack_version": __version__,
-        "command": "colorize",
-        "model": model,
-        "look_at": [
-            {"first": r.first, "last": r.last, "reliability": round(r.reliability, 5)}
-            for r in ranges
-        ],
-        "frames": [
-            {"index": index, "pts_seconds": pts, "reliability": round(value, 5)}
-            for index, pts, value in rows
-        ],
-    }
-    path = target.with_name(f"{target.name}{BESIDE}")
-    replace_file(path, json_text(content, indent=1) + "\n")
-    return path
-
-
-def _to_look_at(rows: Sequence[tuple[int, float, float]]) -> list[ReviewRange]:
-    """Frames whose colours may be wrong, the worst first; rows as above."""
-    frames = [(index, {0: value}) for index, _, value in rows]
-    return [replace(r, kind="color") for r in frames_to_look_at(frames, below=LOOK_BELOW)]

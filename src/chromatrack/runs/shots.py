@@ -28,6 +28,7 @@ from chromatrack.formats.shots import Edge, Shot, read_shots, write_edl, write_f
 from chromatrack.formats.tracked_video import TrackedVideo
 from chromatrack.ops.shot_transitions import SMALL, Transition, TransitionFinder
 from chromatrack.runs.file_names import keep_runs
+from chromatrack.runs.frame_samples import READ_SIZE, FrameSamples
 from chromatrack.runs.progress import Report
 from chromatrack.structures import Source
 from chromatrack.video.reader import probe, read_frames
@@ -59,12 +60,13 @@ def find_shots(
     video: Source,
     *,
     span: tuple[int, int | None] = (0, None),
+    samples: FrameSamples | None = None,
     progress: Report | None = None,
 ) -> ShotList:
     """Look at every frame of a film, once, and say where its shots begin.
 
     span: first frame to look at and the one after the last; shots and times count from 0 all the
-    same, and the frames before belong to the first shot.
+    same, and the frames before belong to the first shot. samples: takes pictures meanwhile.
 
     Raises:
         VideoError: it cannot be read. A damaged film ends, with a warning, before the damage.
@@ -73,8 +75,11 @@ def find_shots(
     first, end = span
     total = end or probe(video).frame_count
     times.extend([0.0] * first)
+    size = _READ_SIZE if samples is None else READ_SIZE
     try:
-        for frame in read_frames(video, start=first, end=end, size=_READ_SIZE):
+        for frame in read_frames(video, start=first, end=end, size=size):
+            if samples is not None:
+                samples.add(frame)
             finder.add(small_picture(frame.rgb))
             if len(times) > first:
                 length = frame.pts_seconds - times[-1]
@@ -164,8 +169,16 @@ def read_shot_list(path: str | Path, *, fps: float, frames: int | None = None) -
     return _without_gaps(listed, frames)
 
 
-def listed_shots(path: Path, video: Source, *, progress: Report | None = None) -> ShotList:
+def listed_shots(
+    path: Path,
+    video: Source,
+    *,
+    samples: FrameSamples | None = None,
+    progress: Report | None = None,
+) -> ShotList:
     """A list read for a film, whose frames are counted and timed by reading it once.
+
+    samples: takes pictures meanwhile.
 
     Raises:
         InputError: as `read_shot_list`. VideoError: the film cannot be read.
@@ -174,7 +187,9 @@ def listed_shots(path: Path, video: Source, *, progress: Report | None = None) -
     fps = info.average_fps or 24.0
     read_shot_list(path, fps=fps)  # what is wrong with it is said before the film is read
     length = 1 / fps
-    for frame in read_frames(video, size=(8, 8)):
+    for frame in read_frames(video, size=(8, 8) if samples is None else READ_SIZE):
+        if samples is not None:
+            samples.add(frame)
         if times:
             length = frame.pts_seconds - times[-1]
         times.append(frame.pts_seconds)

@@ -10,23 +10,29 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from chromatrack.atomic import UNSIGNED, OutputFile, check_output_files, keep_apart, replace_file
 from chromatrack.errors import InputError
 from chromatrack.formats.shots import Shot
 from chromatrack.runs.color_look import paler
 from chromatrack.runs.file_names import keep_runs
+from chromatrack.runs.frame_samples import READ_SIZE, FrameSamples
 from chromatrack.runs.progress import Report
 from chromatrack.runs.shot_references import is_grey
 from chromatrack.structures import Source
-from chromatrack.tracking.frame_likeness import Choice, FrameLooks, choose
+from chromatrack.tracking.frame_likeness import Choice, FrameLooks, choose, small_light
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.image_writer import is_our_picture, signed_png
 from chromatrack.video.images import is_image
+from chromatrack.video.random_access import FrameReader
 from chromatrack.video.reader import probe, read_frame, read_frames
 
 MOST_CANDIDATES = 400
 """Frames that are compared with each other: memory and time of the choice are bounded by it."""
+
+FEW = 40
+"""Frames that are sought one by one rather than by reading all of the film."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +54,14 @@ def suggest_references(
     *,
     count: int,
     output: Path,
+    samples: FrameSamples | None = None,
     progress: Report | None = None,
 ) -> list[Suggestion]:
     """Choose the frames whose colouring would cover most of a film, and write them in grey.
 
     Frames of every shot are compared by the features that colours are copied by. Each is written at
-    the film's size as `frame_00012.png`; one that is there and has colours stays as it is.
+    the film's size as `frame_00012.png`; one that is there and has colours stays as it is. samples:
+    pictures of the film that were kept when it was read before; without, it is read here.
 
     Raises:
         InputError: a count below 1, or files that would be overwritten. VideoError.
@@ -63,18 +71,11 @@ def suggest_references(
     if output.exists() and not output.is_dir():
         raise InputError(f"{output}: is a file; expected the name of a folder for pictures")
     keep_runs(output)
-    wanted = candidates(shots)
-    looks, weights, frames = [], [], []
-    embedder, info = FrameLooks(tracker.embedder), probe(video)
-    numbers = {frame: (number, weight) for frame, number, weight in wanted}
-    small = _reading_size(info.height, info.width)
-    for frame in read_frames(video, size=small, end=max(numbers) + 1):
-        if frame.index in numbers:
-            frames.append((frame.index, numbers[frame.index][0]))
-            looks.append(embedder.of(frame.rgb))
-            weights.append(numbers[frame.index][1])
-        if progress is not None:
-            progress("look", frame.index + 1, max(numbers) + 1)
+    frames, looks, weights = [], [], []
+    for frame, shot, weight, look in _looked_at(tracker, video, shots, samples, progress):
+        frames.append((frame, shot))
+        looks.append(look)
+        weights.append(weight)
     chosen = choose(looks, weights, count)
     if len(chosen) < count:
         warnings.warn(
@@ -105,15 +106,62 @@ def candidates(shots: Sequence[Shot]) -> list[tuple[int, int, float]]:
     return found
 
 
-def _reading_size(height: int, width: int) -> tuple[int, int]:
-    scale = min(1.0, 256 / min(height, width))
-    return max(1, round(height * scale)), max(1, round(width * scale))
+def _looked_at(
+    tracker: Tracker,
+    video: Source,
+    shots: Sequence[Shot],
+    samples: FrameSamples | None,
+    progress: Report | None,
+) -> list[tuple[int, int, float, Tensor]]:
+    """Frame, shot, how many frames it stands for and look of every candidate.
+
+    A picture that was kept stands in for the candidate next to it in its shot; frames that none is
+    near are read.
+    """
+    info, looks = probe(video), FrameLooks(tracker.embedder)
+    size, kept = (info.height, info.width), {} if samples is None else samples.light
+    wanted: dict[int, tuple[int, float]] = {}
+    for frame, number, weight in candidates(shots):
+        first, end = shots[number - 1].whole or (shots[number - 1].first, shots[number - 1].end)
+        near = None if samples is None else samples.nearest(frame, first, end)
+        at = frame if near is None else near
+        wanted[at] = number, weight + wanted.get(at, (number, 0.0))[1]
+    found: dict[int, Tensor] = {}
+
+    def tell() -> None:
+        if progress is not None:
+            progress("look", len(found), len(wanted))
+
+    for frame in wanted:
+        if frame in kept:
+            found[frame] = looks.of_light(kept[frame])
+            tell()
+    for frame, rgb in _read(video, [one for one in wanted if one not in kept]):
+        found[frame] = looks.of_light(small_light(rgb, size))
+        tell()
+    return [(frame, *wanted[frame], found[frame]) for frame in wanted]
+
+
+def _read(video: Source, frames: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """Some frames, small: in one go where they are many, else one by one."""
+    if len(frames) > FEW:
+        numbers = set(frames)
+        for frame in read_frames(video, size=READ_SIZE, end=max(numbers) + 1):
+            if frame.index in numbers:
+                yield frame.index, frame.rgb
+    elif frames:
+        reader = FrameReader(video)
+        try:
+            for frame in frames:
+                yield frame, reader.read(frame, size=READ_SIZE)
+        finally:
+            reader.close()
 
 
 def _written(video: Source, output: Path, which: tuple[int, int], choice: Choice) -> Suggestion:
     frame, shot = which
     path = output / f"frame_{frame:05d}.png"
-    is_colored = any(not is_grey(_read(path)) for path in _of_frame(path))
+    is_colored = any(not is_grey(_opened(path)) for path in _of_frame(path))
     if not is_colored:
         keep_apart(video, path)
         check_output_files([OutputFile(path, "picture", is_our_picture, UNSIGNED)], reads=[video])
@@ -127,7 +175,7 @@ def _of_frame(path: Path) -> Iterator[Path]:
         yield from (one for one in path.parent.glob(f"{path.stem}.*") if is_image(one))
 
 
-def _read(path: Path) -> np.ndarray:
+def _opened(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         return np.array(image.convert("RGB"))
 

@@ -10,24 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.ops.affinity import tiled_affinity
 from chromatrack.ops.coords import FeatureSpec, image_size
 from chromatrack.ops.dense_affinity import Pointer
 from chromatrack.ops.resample import upsample
-from chromatrack.ops.window_search import WindowSearch
-from chromatrack.tracking.color_detail import COPIED, lay
-
-REACH = 64
-"""Pixels that a thing may have moved since the frame before."""
-
-TOP_K = 3
-"""Cells of the frame before that a cell points to."""
+from chromatrack.tracking.color_detail import COPIED, Places, laid_at
 
 KEPT = 0.95
 """Share of a weight that the next frame still has."""
@@ -85,55 +77,39 @@ class CarriedColors:
     """Colours of the frame before, as one pass over a clip keeps them."""
 
     spec: FeatureSpec
-    temperature: float
-    search: WindowSearch = field(default_factory=WindowSearch)
-    first: Tensor | None = None
-    features: Tensor | None = None
     picture: Tensor | None = None
     """`(5, H, W)`: L; ab, 1 and confidence, times weight."""
 
     def step(
         self,
-        features: Tensor,
         light: Tensor,
         copied: Estimate,
+        motion: Places | None,
         *,
         also: Callable[[Estimate], Estimate] | None = None,
     ) -> Estimate:
         """What becomes of the colours newly copied to the next frame.
 
         Args:
-            features: `(C, h, w)` of the frame. light: `(1, H, W)` its L.
-            copied: from the references. also: what else weighs the carried ones.
+            light: `(1, H, W)` L of the frame.
+            copied: from the references. motion: where its cells lie in the frame before.
+            also: what else weighs the carried ones.
         """
-        carried = self._carried(features, light)
+        carried = self._carried(light, motion)
         if carried is not None and also is not None:
             carried = also(carried)
-        return self.keep(features, light, copied if carried is None else settle(copied, carried))
+        return self.keep(light, copied if carried is None else settle(copied, carried))
 
-    def keep(self, features: Tensor, light: Tensor, settled: Estimate) -> Estimate:
+    def keep(self, light: Tensor, settled: Estimate) -> Estimate:
         """Go on from a frame's colours, such as a reference's own; args as `step`."""
-        self.features = features
         values = torch.cat([settled.ab, torch.ones_like(light), settled.confidence])
         self.picture = torch.cat([light, values * settled.weight])
         return settled
 
-    def _carried(self, features: Tensor, light: Tensor) -> Estimate | None:
-        if self.features is None or self.picture is None:
+    def _carried(self, light: Tensor, motion: Places | None) -> Estimate | None:
+        if motion is None or self.picture is None:
             return None
-        self.first = self.features if self.first is None else self.first
-        self.search.lead_by(self.first)  # any frame's will do, and what is laid out by it is kept
-        pointer = tiled_affinity(
-            features,
-            [self.features],
-            radius=[REACH // self.spec.stride],
-            top_k=TOP_K,
-            temperature=self.temperature,
-            search=self.search,
-        )
-        laid = lay(pointer, light, [self.picture], spec=self.spec)
-        if laid is None:
-            return None
+        laid = laid_at(motion, light, [self.picture], spec=self.spec)
         total, weight = laid[0], laid[0][2:3]
         some = weight.clamp(min=1e-6)
         sure, fit = (total[3:] / some).clamp(0, 1), laid[1].clamp(0, 1)

@@ -37,6 +37,9 @@ WORST = 20.0
 STAY = 0.05
 """L by which another place must fit better, per step: flat parts stay where they are."""
 
+BETTER = 0.5
+"""L by which where a cell points must fit better than where it was followed to."""
+
 FADES = 1.5
 """Cells from its own centre at which a cell has no say any more on a pixel's colour."""
 
@@ -122,16 +125,66 @@ def lay(
         sums `(C, H, W)` of the channels times how well their L fits, and of these fits
         `(1, H, W)`, about 1 where all fit; None where no picture is pointed to.
     """
+    places = places_over(pointer, light, pictures, spec=spec)
+    return None if places is None else laid_at(places, light, pictures, spec=spec)
+
+
+def laid_at(
+    places: Places, light: Tensor, pictures: Sequence[Tensor | None], *, spec: FeatureSpec
+) -> tuple[Tensor, Tensor]:
+    """`lay` where the places are known."""
+    stack = torch.stack([picture for picture in pictures if picture is not None])
+    return mix(places, light, stack, spec=spec)
+
+
+def places_over(
+    pointer: SparseAffinity,
+    light: Tensor,
+    pictures: Sequence[Tensor | None],
+    *,
+    spec: FeatureSpec,
+    followed: Places | None = None,
+) -> Places | None:
+    """Where the cells of a frame lie in pictures, to a pixel; None where they point to none.
+
+    Args:
+        pointer, light, pictures: as `lay`; of the pictures L alone is looked at.
+        followed: where else a cell may lie; taken unless where it points fits better by `BETTER`.
+    """
     own = [number for number, picture in enumerate(pictures) if picture is not None]
     places = pointed_places(pointer, own, stride=spec.stride)
-    if not bool(places.lends.any()):
+    if not bool(places.lends.any()) and followed is None:
         return None
-    stack = torch.stack([picture for picture in pictures if picture is not None])
-    small = _halved(stack[:, :1]), _halved(light[None])[0]
+    stack = torch.stack([picture[:1] for picture in pictures if picture is not None])
+    small = _halved(stack), _halved(light[None])[0]
     places = slide_to_fit(places, *small, spec=spec, scale=2, reach=2)
+    if followed is not None:
+        followed = slide_to_fit(followed, *small, spec=spec, scale=2, reach=2)
+        places = _better(places, followed, *small, spec=spec, scale=2)
     places = spread_to_neighbours(places, *small, spec=spec, scale=2)
-    places = slide_to_fit(places, stack[:, :1], light, spec=spec, scale=1, reach=1)
-    return mix(places, light, stack, spec=spec)
+    return slide_to_fit(places, stack, light, spec=spec, scale=1, reach=1)
+
+
+def _better(
+    places: Places,
+    followed: Places,
+    pictures: Tensor,
+    light: Tensor,
+    *,
+    spec: FeatureSpec,
+    scale: int,
+) -> Places:
+    """Each cell's followed place, or the other where that fits better by `BETTER`."""
+    h, w = places.picture.shape
+    side = PATCH // scale
+    here = _patches(light[None], None, spec=spec, size=(h, w), scale=scale, side=side)
+    fits = []
+    for one in (followed, places):
+        there = _patches(pictures, one, spec=spec, size=(h, w), scale=scale, side=side)
+        apart = (there - here).abs_().clamp_(max=WORST).mean(1).reshape(h, w)
+        fits.append(apart + 2 * WORST * ~one.lends)
+    stays = fits[0] <= fits[1] + BETTER
+    return places_of(torch.where(stays, followed.state(), places.state()))
 
 
 def pointed_places(pointer: SparseAffinity, own: Sequence[int], *, stride: int) -> Places:

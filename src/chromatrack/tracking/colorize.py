@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 
 import numpy as np
 import torch
@@ -32,10 +33,17 @@ from chromatrack.propagation.memory_bank import MemoryBank
 from chromatrack.propagation.propagate import Input, Propagated, Propagator
 from chromatrack.structures import Source
 from chromatrack.tracking.color_agreement import agreed_colors
-from chromatrack.tracking.color_before import KnownColors, share_of, span_before
+from chromatrack.tracking.color_before import (
+    KnownColors,
+    share_between,
+    share_of,
+    span_before,
+    spans_between,
+)
 from chromatrack.tracking.color_carry import CarriedColors, Estimate, calmed, copied_estimate
-from chromatrack.tracking.color_detail import lay
+from chromatrack.tracking.color_detail import Places, laid_at, places_over
 from chromatrack.tracking.color_faded import FadedColors, against, joined
+from chromatrack.tracking.color_motion import FollowedPlaces, FrameMotion
 from chromatrack.tracking.color_reliability import (
     ColorSignals,
     chance_right,
@@ -48,6 +56,9 @@ from chromatrack.tracking.mark_checks import reference_frame
 from chromatrack.video.ahead import ahead
 from chromatrack.video.pixel_format import to_8_bit
 from chromatrack.video.reader import Frame, read_frame, read_frames
+
+OTHERS = 2.0
+"""How much higher the confidence floor is where all pictures are of other scenes."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +120,8 @@ def colorize_frames(
             colored[key] = picture
             if faded is not None:
                 faded.learn(grey, picture[1:])
-    carried = CarriedColors(spec, embedder.config.color.temperature)
+    carried = CarriedColors(spec)
+    floor = coloring.confidence_floor if colored else min(1.0, OTHERS * coloring.confidence_floor)
     lights = {index: lab[:1] for index, lab in cells.items()}
 
     known: dict[int, KnownColors] = {}
@@ -132,19 +144,30 @@ def colorize_frames(
         return Input(frame.index, image, None, frame, features), lab
 
     @torch.inference_mode()
-    def copied(embedded: tuple[Input, Tensor]) -> _Copied:
+    def copied(embedded: tuple[Input, Tensor], way: _Way) -> _Copied:
         frame, lab = embedded
         light = lab[:1]
         if is_known(frame.index):
+            way.motion.forget()
             seen = known.pop(frame.index)
-            return _Copied(frame.frame, light, None, seen.estimate(), seen.signals)
+            return _Copied(frame.frame, light, True, seen.estimate(), seen.signals)
         step = propagator.step(frame)
         assert step.features is not None
+        motion = way.motion.step(step.features, light) if coloring.carry else None
         also = None
         if frame.index in colored:
             found = Estimate.given(colored[frame.index][1:])
+            way.places.given(frame.index, step.features)
         else:
-            found = estimated(step, propagator.bank, colored, cells, spec=spec, light=light)[1]
+            found = estimated(
+                step,
+                propagator.bank,
+                colored,
+                cells,
+                spec=spec,
+                light=light,
+                way=(way.places, motion),
+            )[1]
             if faded is not None:
                 if not colored:
                     faded.learn(lab, found.ab, found.confidence.square())
@@ -152,45 +175,67 @@ def colorize_frames(
                 found, also = joined(found, weak), partial(against, faded=weak)
         own = to_cells(light[None], spec)[0]
         signals = color_signals(step, propagator.bank, lights, own)
-        return _Copied(frame.frame, light, step.features, found, signals, also)
+        return _Copied(frame.frame, light, False, found, signals, motion, also)
 
     # what needs no frame before is made in two threads of its own
     is_ahead = is_ahead_worth_it(embedder.device)
 
-    def copies(frames: Iterable[tuple[Frame, Tensor]]) -> Iterator[_Copied]:
+    def copies(frames: Iterable[tuple[Frame, Tensor]], way: _Way) -> Iterator[_Copied]:
         inputs = map(embedded, frames)
-        found = map(copied, ahead(inputs, depth=1) if is_ahead else inputs)
+        found = map(partial(copied, way=way), ahead(inputs, depth=1) if is_ahead else inputs)
         return ahead(found, depth=1) if is_ahead else found
 
-    span = span_before(colored, start, end)
-    if span and coloring.carry and embedder.config.color.recent == 0:
-        found, back = {}, CarriedColors(spec, embedder.config.color.temperature)
+    def back_over(span: range, share: Callable[[int], float]) -> dict[int, KnownColors]:
+        """Colours of the frames of a span, carried back from the reference behind it."""
+        found, back, way = {}, CarriedColors(spec), _Way.of(embedder)
         picture = colored[span.stop]
-        back.keep(embed_grey(encoder, picture), picture[:1], Estimate.given(picture[1:]))
+        with torch.inference_mode():
+            features = embed_grey(encoder, picture)
+            way.motion.step(features, picture[:1])
+            way.places.given(span.stop, features)
+        back.keep(picture[:1], Estimate.given(picture[1:]))
         blank = np.zeros((0, 0, 3), np.uint8)
         frames, held = read_frames(video, start=span.start, end=span.stop), []
         with suppress(DamagedVideoError):  # told where the frames are coloured, and no pass then
             held = [(replace(frame, rgb=blank), lit(frame)[1]) for frame in frames]
-        for one in copies(held.pop() for _ in range(len(held))):
-            assert one.features is not None
-            settled = back.step(one.features, one.light, one.estimate, also=one.also)
-            share = share_of(one.frame.index, span, start)
-            found[one.frame.index] = KnownColors.of(settled, one.signals, share)
-        known.update(found)
+        for one in copies((held.pop() for _ in range(len(held))), way):
+            settled = back.step(one.light, one.estimate, one.motion, also=one.also)
+            known_share = share(one.frame.index)
+            found[one.frame.index] = KnownColors.of(settled, one.signals, known_share)
+        return found
 
-    for one in copies(map(lit, read_frames(video, start=start, end=end, deep=True))):
+    goes_back = coloring.carry and embedder.config.color.recent == 0
+    span = span_before(colored, start, end)
+    if span and goes_back:
+        known.update(back_over(span, partial(share_of, span=span, start=start)))
+    between = spans_between(colored, start, end) if goes_back else []
+
+    def forth() -> Iterator[_Copied]:
+        """All frames in order; at the beginning of a span, its frames are coloured backwards."""
+        way, at = _Way.of(embedder), start
+        frames = map(lit, read_frames(video, start=start, end=end, deep=True))
+        for span in between:
+            yield from copies(islice(frames, span.start - at), way)
+            at = span.start
+            joins.update(back_over(span, partial(share_between, span=span)))
+        yield from copies(frames, way)
+
+    joins: dict[int, KnownColors] = {}
+    for one in forth():
         frame, light = one.frame, one.light
-        if one.features is None:
+        if one.is_known:
             settled = one.estimate
         elif frame.index in colored:
-            settled = carried.keep(one.features, light, one.estimate)
+            settled = carried.keep(light, one.estimate)
         elif coloring.carry:
-            settled = carried.step(one.features, light, one.estimate, also=one.also)
+            settled = carried.step(light, one.estimate, one.motion, also=one.also)
         else:
             settled = one.estimate
         if frame.index in known:
             settled = known.pop(frame.index).over(settled)
-        ab = calmed(settled, floor=coloring.confidence_floor)
+        if frame.index in joins:
+            settled = joins.pop(frame.index).joined(settled)
+        ab = calmed(settled, floor=floor)
         painted = paint(frame.rgb if frame.deep is None else frame.deep, ab, light=light)
         yield ColorizedFrame(
             frame.index,
@@ -210,16 +255,31 @@ def colorize_frames(
 class _Copied:
     """A frame with what the references say of it. light: `(1, H', W')` L at the working size.
 
-    features: None where its colours are those of a pass that went back. also: what else weighs the
-    colours carried to it.
+    is_known: its colours are those of a pass that went back. motion: where its cells lie in the
+    frame before. also: what else weighs the colours carried to it.
     """
 
     frame: Frame
     light: Tensor
-    features: Tensor | None
+    is_known: bool
     estimate: Estimate
     signals: ColorSignals
+    motion: Places | None = None
     also: Callable[[Estimate], Estimate] | None = None
+
+
+@dataclass(frozen=True)
+class _Way:
+    """What one pass over the frames remembers of the frame before, but for its colours."""
+
+    motion: FrameMotion
+    places: FollowedPlaces
+
+    @classmethod
+    def of(cls, embedder: FrameEmbedder) -> _Way:
+        """At its beginning."""
+        motion = FrameMotion(embedder.spec, embedder.config.color.temperature)
+        return cls(motion, FollowedPlaces(embedder.spec))
 
 
 @torch.inference_mode()
@@ -231,6 +291,7 @@ def estimated(
     *,
     spec: FeatureSpec,
     light: Tensor | None = None,
+    way: tuple[FollowedPlaces, Places | None] | None = None,
 ) -> tuple[Tensor, Estimate]:
     """L `(1, H, W)` of a frame at the working size, whose own ab is not looked at, and its copies.
 
@@ -240,6 +301,8 @@ def estimated(
             index: the frame's own luminance and the picture's ab.
         cells: Lab `(3, h, w)` of the cells of all reference pictures.
         light: `(1, H, W)` L of the frame, if it is known.
+        way: where the cells of the frame before lay in the pictures, which goes on to this frame's,
+            and where its own lie in that frame.
     """
     assert step.label_map is not None and step.pointer is not None
     light = rgb_to_lab(step.input.image)[:1] if light is None else light
@@ -258,7 +321,13 @@ def estimated(
     laid = None
     if isinstance(step.pointer, SparseAffinity):  # over all cells: no few to look at closely
         pictures = [colored.get(index) for index in step.copied_from]
-        laid = lay(step.pointer, light, pictures, spec=spec)
+        keys = [index for index in step.copied_from if index in colored]
+        known = None if way is None else way[0].moved(way[1], keys)
+        places = places_over(step.pointer, light, pictures, spec=spec, followed=known)
+        if way is not None:
+            way[0].keep(places, keys)
+        if places is not None:
+            laid = laid_at(places, light, pictures, spec=spec)
     now = step.input.index
     apart = [float(abs(now - i)) if i in colored else None for i in step.copied_from]
     return light, copied_estimate(

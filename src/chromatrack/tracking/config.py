@@ -43,13 +43,13 @@ class ColoringConfig:
     Args:
         carry: let colours follow surfaces from frame to frame, checked against the references; off,
             every frame is coloured by itself.
-        confidence_floor: confidence, 0 to 1, below which colours fade into what surrounds them; 0:
-            nowhere.
+        confidence_floor: confidence, 0 to 1, below which colours fade into what surrounds them (of
+            twice this where all references are of other scenes); 0: nowhere.
         faded: take a faded film's own colours as weak references.
     """
 
     carry: bool = True
-    confidence_floor: float = 0.3
+    confidence_floor: float = 0.15
     faded: bool = False
 
     def __post_init__(self) -> None:

@@ -25,6 +25,8 @@ CELLS = (6, 8)
 COVERED = 0.85
 """Cosine from which a part of a frame is taken to find its colours in a part of another."""
 
+_PER_L = 2.55
+
 
 class FrameLooks:
     """Looks of frames: unit vectors `(48, C)` of their parts, which see luminance alone."""
@@ -33,17 +35,32 @@ class FrameLooks:
         self._embedder = embedder
         self._encoder = embedder.grey_encoder
 
-    @torch.inference_mode()
     def of(self, rgb: np.ndarray) -> Tensor:
         """Of `(H, W, 3)` uint8."""
-        height, width = rgb.shape[:2]
-        scale = SHORT_SIDE / min(height, width)
-        size = tuple(16 * max(1, round(side * scale / 16)) for side in (width, height))
-        small = np.array(Image.fromarray(rgb).resize((size[0], size[1]), Image.Resampling.BOX))
-        image = planes(small).to(self._embedder.device).float() / 255
-        features = embed_grey(self._encoder, rgb_to_lab(image))
+        return self.of_light(small_light(rgb, (rgb.shape[0], rgb.shape[1])))
+
+    @torch.inference_mode()
+    def of_light(self, light: np.ndarray) -> Tensor:
+        """Of what `small_light` made of a frame."""
+        lab = torch.zeros(3, *light.shape, device=self._embedder.device)
+        lab[0] = torch.from_numpy(light).to(lab) / _PER_L
+        features = embed_grey(self._encoder, lab)
         parts = F.adaptive_avg_pool2d(features[None], CELLS)[0].flatten(1).T
         return F.normalize(parts, dim=1)
+
+
+def small_light(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """L of a frame as it is embedded here: `(h, w)` uint8, 2.55 times Lab's.
+
+    Args:
+        rgb: `(H, W, 3)` uint8, the frame at any size.
+        size: (height, width) of the film, whose shape the result has.
+    """
+    scale = SHORT_SIDE / min(size)
+    height, width = (16 * max(1, round(side * scale / 16)) for side in size)
+    small = np.array(Image.fromarray(rgb).resize((width, height), Image.Resampling.BOX))
+    light = rgb_to_lab(planes(small).contiguous().float() / 255)[0]
+    return np.rint(light.numpy() * _PER_L).astype(np.uint8)
 
 
 @torch.inference_mode()
