@@ -12,7 +12,7 @@ from patch_encoders import SMOOTH_SPEC as SPEC
 from torch import Tensor
 
 from chromatrack.ops.coords import FeatureSpec
-from chromatrack.ops.resample import COARSE, to_coarse
+from chromatrack.ops.resample import COARSE, CoarseImage, to_coarse
 from chromatrack.propagation import mask_decoding
 from chromatrack.propagation.config import PropagateConfig
 from chromatrack.propagation.label_state import LabelState
@@ -38,8 +38,19 @@ class Recorder:
         self.shown: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
 
     def __call__(
-        self, image: Tensor, label: Tensor, others: Tensor, evidence: Tensor, spec: FeatureSpec
+        self,
+        image: Tensor,
+        label: Tensor,
+        others: Tensor,
+        evidence: Tensor,
+        spec: FeatureSpec,
+        *,
+        coarse: CoarseImage | None = None,
     ) -> Tensor:
+        del spec
+        if coarse is not None:  # as if it were made of this part of the image alone
+            alone = CoarseImage.of(image)
+            assert torch.equal(coarse.rgb, alone.rgb) and torch.equal(coarse.spread, alone.spread)
         self.shown.append((image, label, others, evidence))
         return torch.full([-(-side // COARSE) for side in image.shape[-2:]], self.value)
 
