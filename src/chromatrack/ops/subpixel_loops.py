@@ -12,6 +12,8 @@ from torch import Tensor
 
 from chromatrack.ops.compiled import compiled
 
+_STILL = np.float32(1e-3)  # a slide whose step is shorter has come to its end
+
 
 def read_between(maps: np.ndarray, xy: Tensor) -> Tensor:
     """Bilinear values at `(P, 2)` positions: `(P, C)`."""
@@ -185,6 +187,8 @@ def _slid(
             y = np.float32((m * float(ry) - n * float(rx)) / area)
             at_x += min(max(x, -most), most)
             at_y += min(max(y, -most), most)
+            if abs(x) < _STILL and abs(y) < _STILL:
+                break
         out[p, 0], out[p, 1] = at_x, at_y
 
 
@@ -237,3 +241,56 @@ def _fitted_cells(
                 if total > best:
                     best, found_x, found_y = total, x - reach, y - reach
         out[p, 0], out[p, 1] = middle_x + found_x, middle_y + found_y
+
+
+def places_of_bumps(label_maps: Tensor, *, reach: int) -> tuple[Tensor, Tensor]:
+    """As `point_labels.centres` of `(P, h, w)`: `(P, 2)` xy in cells, and `(P,)` largest values."""
+    xy, largest = torch.empty(len(label_maps), 2), torch.empty(len(label_maps))
+    compiled(_places_of_bumps)(label_maps.contiguous().numpy(), reach, xy.numpy(), largest.numpy())
+    return xy, largest
+
+
+def _places_of_bumps(maps: np.ndarray, reach: int, xy: np.ndarray, largest: np.ndarray) -> None:
+    """Rows are looked at whole; the highest 3 x 3 cells are sought in the row that has them."""
+    points, height, width = maps.shape
+    three = np.zeros(width + 2, np.float32)
+    for p in range(points):
+        most, best, row = np.float32(-np.inf), np.float32(-np.inf), 0
+        for y in range(height):
+            here = maps[p, y]
+            for x in range(width):
+                most = max(most, here[x])
+        largest[p] = most
+        if most <= 0:
+            xy[p] = 0
+            continue
+        column = 0
+        for y in range(height):
+            above, here, below = maps[p, max(y - 1, 0)], maps[p, y], maps[p, min(y + 1, height - 1)]
+            first, last = np.float32(y > 0), np.float32(y < height - 1)
+            for x in range(width):
+                three[x + 1] = first * above[x] + here[x] + last * below[x]
+            highest = np.float32(-np.inf)
+            for x in range(width):
+                highest = max(highest, three[x] + three[x + 1] + three[x + 2])
+            if highest > best:
+                best, row = highest, y
+        y = row
+        above, here, below = maps[p, max(y - 1, 0)], maps[p, y], maps[p, min(y + 1, height - 1)]
+        first, last = np.float32(y > 0), np.float32(y < height - 1)
+        for x in range(width):
+            three[x + 1] = first * above[x] + here[x] + last * below[x]
+        highest = np.float32(-np.inf)
+        for x in range(width):
+            value = three[x] + three[x + 1] + three[x + 2]
+            if value > highest:
+                highest, column = value, x
+        total = at_x = at_y = np.float32(0)
+        for y in range(max(0, row - reach), min(height, row + reach + 1)):
+            for x in range(max(0, column - reach), min(width, column + reach + 1)):
+                value = maps[p, y, x]
+                total += value
+                at_x += value * np.float32(x)
+                at_y += value * np.float32(y)
+        total = max(total, np.float32(1e-9))
+        xy[p, 0], xy[p, 1] = at_x / total, at_y / total

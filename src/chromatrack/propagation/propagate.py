@@ -14,6 +14,7 @@ from chromatrack.ops.affinity import SparseAffinity, tiled_affinity
 from chromatrack.ops.compiled import window_max
 from chromatrack.ops.coords import Box, FeatureSpec, image_size
 from chromatrack.ops.dense_affinity import Pointer, dense_affinity
+from chromatrack.ops.kept import kept_of
 from chromatrack.ops.sparse_readout import can_read_sparse, read_sparse
 from chromatrack.ops.window_search import WindowSearch
 from chromatrack.propagation.config import PropagateConfig
@@ -135,7 +136,7 @@ def reach(references: Sequence[Reference], *, size: tuple[int, int]) -> Tensor:
     """
     seen = references[0].label_map.new_zeros(size, dtype=torch.bool)
     for reference in references:
-        objects = reference.label_map[1:].amax(0, keepdim=True)
+        objects = _anything(reference.label_map)
         r = reference.reach
         if r is None:
             seen |= bool((objects > 0).any())
@@ -144,6 +145,12 @@ def reach(references: Sequence[Reference], *, size: tuple[int, int]) -> Tensor:
     return seen
 
 
+def _largest(label_map: Tensor) -> Tensor:
+    """The largest of all labels but background: `(L, h, w)` -> `(1, h, w)`."""
+    return label_map[1:].amax(0, keepdim=True)
+
+
+_anything = kept_of(_largest)
 _LEAST_TRUST = 0.05  # below this share of trusted frames, a cell's pointer hardly counts
 
 
