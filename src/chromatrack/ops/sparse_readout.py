@@ -19,6 +19,9 @@ from chromatrack.ops.kept import kept_of
 MANY = 24
 """Labels from which this is faster."""
 
+_NOTHING = 1e-7  # shares up to which a label is not there: the far ends of a point's bump
+_BLOCK = 16  # cells that are read together: of float32, a line of memory
+
 
 def can_read_sparse(maps: Sequence[Tensor]) -> bool:
     """Whether labels are many, and on the CPU."""
@@ -37,16 +40,18 @@ def read_sparse(
     Returns:
         `(L, h, w)` copied labels; and `(R, N)`, the weight of each reference.
     """
-    out, shares = torch.zeros_like(maps[0]), torch.zeros(len(maps), len(index))
-    L, N = len(out), out[0].numel()
-    places, weights = index.contiguous().numpy(), weight.contiguous().numpy()
-    for number, labels in enumerate(maps):
-        scale = torch.ones(L) if scales is None else scales[number].float().contiguous()
-        held = _laid_out(labels)
-        compiled(_read_sparse)(
-            *(places, weights, number * N, held.start, held.channel, held.value, scale.numpy()),
-            *(out.numpy().reshape(L, N), shares[number].numpy()),
-        )
+    L, N = len(maps[0]), maps[0][0].numel()
+    out, shares = torch.empty_like(maps[0]), torch.zeros(len(maps), len(index))
+    held = [_laid_out(labels) for labels in maps]
+    begin = np.cumsum([0, *(len(one.value) for one in held)])
+    scale = torch.ones(len(maps), L) if scales is None else torch.stack([*scales]).float()
+    compiled(_read_sparse)(
+        *(index.contiguous().numpy(), weight.contiguous().numpy()),
+        np.concatenate([one.start + at for one, at in zip(held, begin[:-1], strict=True)]),
+        np.concatenate([one.channel for one in held]),
+        np.concatenate([one.value for one in held]),
+        *(scale.contiguous().numpy(), out.numpy().reshape(L, N), shares.numpy()),
+    )
     return out, shares
 
 
@@ -75,7 +80,7 @@ def _count_held(labels: np.ndarray, start: np.ndarray) -> None:
     channels, cells = labels.shape
     for c in range(channels):
         for i in range(cells):
-            start[i + 1] += labels[c, i] != 0
+            start[i + 1] += abs(labels[c, i]) > _NOTHING
     for i in range(cells):
         start[i + 1] += start[i]
 
@@ -87,7 +92,7 @@ def _fill_held(
     end = start[:cells].copy()
     for c in range(channels):
         for i in range(cells):
-            if labels[c, i] != 0:
+            if abs(labels[c, i]) > _NOTHING:
                 channel[end[i]] = c
                 value[end[i]] = labels[c, i]
                 end[i] += 1
@@ -96,7 +101,6 @@ def _fill_held(
 def _read_sparse(
     index: np.ndarray,
     weight: np.ndarray,
-    first: int,
     start: np.ndarray,
     channel: np.ndarray,
     value: np.ndarray,
@@ -104,12 +108,23 @@ def _read_sparse(
     out: np.ndarray,
     share: np.ndarray,
 ) -> None:
-    cells = len(start) - 1
-    for n in range(len(index)):
-        for k in range(index.shape[1]):
-            at, much = index[n, k] - first, weight[n, k]
-            if at < 0 or at >= cells or much == 0:
-                continue
-            share[n] += much
-            for e in range(start[at], start[at + 1]):
-                out[channel[e], n] += much * (value[e] * scale[channel[e]])
+    """A block of cells at a time, so that what is written to lies near."""
+    labels, cells = out.shape
+    found = np.empty((_BLOCK, labels), np.float32)
+    for first in range(0, len(index), _BLOCK):
+        many = min(_BLOCK, len(index) - first)
+        found[:] = 0
+        for n in range(many):
+            row = found[n]
+            for k in range(index.shape[1]):
+                much = weight[first + n, k]
+                if much == 0:
+                    continue
+                reference, at = divmod(index[first + n, k], cells)
+                share[reference, first + n] += much
+                place = reference * (cells + 1) + at
+                for e in range(start[place], start[place + 1]):
+                    row[channel[e]] += much * (value[e] * scale[reference, channel[e]])
+        for c in range(labels):
+            for n in range(many):
+                out[c, first + n] = found[n, c]
