@@ -12,6 +12,7 @@ from torch import Tensor
 
 from chromatrack.ops.compiled import compiled
 
+_FEW = 4  # channels up to which the places of a patch are looked at side by side instead
 _STILL = np.float32(1e-3)  # a slide whose step is shorter has come to its end
 
 
@@ -101,8 +102,15 @@ def slid(
 ) -> Tensor:
     """Where `subpixel.slide` comes to after its steps, however far that is: `(P, 2)`."""
     out = torch.empty(len(xy), 2)
+    most = np.float32(reach / 2)
+    if maps.shape[2] <= _FEW:
+        planes = np.ascontiguousarray(maps.transpose(2, 0, 1))
+        turned = templates.transpose(1, 2).contiguous().numpy()
+        arrays = (xy.contiguous().numpy(), offsets.T.contiguous().numpy())
+        compiled(_slid_in_planes)(planes, turned, *arrays, steps, most, out.numpy())
+        return out
     arrays = (x.contiguous().numpy() for x in (templates, xy, offsets))
-    compiled(_slid)(maps, *arrays, steps, np.float32(reach / 2), out.numpy())
+    compiled(_slid)(maps, *arrays, steps, most, out.numpy())
     return out
 
 
@@ -175,6 +183,87 @@ def _slid(
                 for i in range(channels):
                     sx, sy = across[k, i] - sums[0, i], down[k, i] - sums[1, i]
                     rest = target[k, i] - (left_over[k, i] - sums[2, i])
+                    xx += sx * sx
+                    xy += sx * sy
+                    yy += sy * sy
+                    rx += sx * rest
+                    ry += sy * rest
+            damp = 5e-4 * (float(xx) + float(yy)) + 1e-9
+            m, n, o = float(xx) + damp, float(xy), float(yy) + damp
+            area = m * o - n * n
+            x = np.float32((o * float(rx) - n * float(ry)) / area)
+            y = np.float32((m * float(ry) - n * float(rx)) / area)
+            at_x += min(max(x, -most), most)
+            at_y += min(max(y, -most), most)
+            if abs(x) < _STILL and abs(y) < _STILL:
+                break
+        out[p, 0], out[p, 1] = at_x, at_y
+
+
+def _slid_in_planes(
+    maps: np.ndarray,
+    templates: np.ndarray,
+    places: np.ndarray,
+    offsets: np.ndarray,
+    steps: int,
+    most: np.float32,
+    out: np.ndarray,
+) -> None:
+    """`_slid` of maps `(C, h, w)` of few channels; templates `(P, C, K)`, offsets `(2, K)`."""
+    channels, height, width = maps.shape
+    size = templates.shape[2]
+    half, wide = np.float32(0.5), np.float32(size)
+    target = np.empty((channels, size), np.float32)
+    seen = np.empty((5, channels, size), np.float32)
+    near = np.empty((4, size), np.int32)
+    share = np.empty((4, size), np.float32)
+    for p in range(len(templates)):
+        for i in range(channels):
+            mean = np.float32(0)
+            for k in range(size):
+                mean += templates[p, i, k]
+            mean /= wide
+            for k in range(size):
+                target[i, k] = templates[p, i, k] - mean
+        at_x, at_y = places[p, 0], places[p, 1]
+        for _ in range(steps):
+            for part in range(5):
+                middle_x = at_x + (half if part == 1 else -half if part == 2 else np.float32(0))
+                middle_y = at_y + (half if part == 3 else -half if part == 4 else np.float32(0))
+                for k in range(size):
+                    x = min(max(middle_x + offsets[0, k], np.float32(0)), np.float32(width - 1))
+                    y = min(max(middle_y + offsets[1, k], np.float32(0)), np.float32(height - 1))
+                    left = min(max(np.int32(x), np.int32(0)), np.int32(width - 1))
+                    top = min(max(np.int32(y), np.int32(0)), np.int32(height - 1))
+                    right = min(left + np.int32(1), np.int32(width - 1))
+                    bottom = min(top + np.int32(1), np.int32(height - 1))
+                    x -= np.float32(left)
+                    y -= np.float32(top)
+                    near[0, k], near[1, k] = top * width + left, top * width + right
+                    near[2, k], near[3, k] = bottom * width + left, bottom * width + right
+                    share[0, k], share[1, k] = (1 - x) * (1 - y), x * (1 - y)
+                    share[2, k], share[3, k] = (1 - x) * y, x * y
+                for i in range(channels):
+                    plane, values = maps[i].reshape(height * width), seen[part, i]
+                    for k in range(size):
+                        upper = share[0, k] * plane[near[0, k]] + share[1, k] * plane[near[1, k]]
+                        lower = share[2, k] * plane[near[2, k]] + share[3, k] * plane[near[3, k]]
+                        values[k] = upper + lower
+            xx = xy = yy = rx = ry = np.float32(0)
+            for i in range(channels):
+                now, left_over = np.float32(0), target[i]
+                across = down = np.float32(0)
+                for k in range(size):
+                    now += seen[0, i, k]
+                    across += seen[1, i, k] - seen[2, i, k]
+                    down += seen[3, i, k] - seen[4, i, k]
+                now /= wide
+                across /= wide
+                down /= wide
+                for k in range(size):
+                    sx = seen[1, i, k] - seen[2, i, k] - across
+                    sy = seen[3, i, k] - seen[4, i, k] - down
+                    rest = left_over[k] - (seen[0, i, k] - now)
                     xx += sx * sx
                     xy += sx * sy
                     yy += sy * sy
