@@ -27,7 +27,10 @@ MOST_DECODED = 64
 """Regions up to which they are decoded; of more, labels are filtered along the image alone."""
 
 _FEW = 4
-"""Regions up to which every look sees as far around them as the coarsest."""
+"""Regions up to which each is looked at twice, however small, and far around; of more, less is."""
+
+_ONE_LOOK_TO = 2.5
+"""Times `_HALVED_FROM` across up to which the finest look is enough where there are many."""
 
 FEEDBACK = 0.5
 """The usual share of what a mask adds to the copied label that is remembered.
@@ -142,7 +145,7 @@ class MaskDecoding:
                 self._learn(channel, features, label)
                 masks[channel - 1] = self._coarse(frame.image, label)
             elif channel in self.known and (extent := _extent(label)) is not None:
-                looks = scales(label, self.spec)
+                looks = self._looks(label)
                 cells = _around(extent, self._margin(looks[-1], looks), image_size(label))
                 part = frame.image[:, *(_steps(s, self.spec.stride, 1) for s in cells)]
                 mask = self._mask(channel, cells, picture, features, labels, extent=extent)
@@ -182,7 +185,7 @@ class MaskDecoding:
         stride, crowded = self.spec.stride, self._is_crowded
         grid = [_steps(s, stride, COARSE) for s in cells]
         coarse = picture.coarse().part(grid, of_many=crowded)
-        looks, total = scales(labels[channel], self.spec), torch.zeros_like(coarse.spread[0])
+        looks, total = self._looks(labels[channel]), torch.zeros_like(coarse.spread[0])
         for times in looks:
             margin = self._margin(times if crowded else looks[-1], looks)
             there = _around(extent, margin, image_size(labels))
@@ -216,6 +219,13 @@ class MaskDecoding:
         others = labels[1 : regions.stop].clone()
         others[channel - 1] = 0
         return others.amax(0)
+
+    def _looks(self, label: Tensor) -> range:
+        """`scales` of an object; where there are many, the finest alone of all but large ones."""
+        looks = scales(label, self.spec)
+        if self._is_crowded and _across(label, self.spec) < _ONE_LOOK_TO:
+            return looks[:1]
+        return looks
 
     def _margin(self, times: int, looks: range) -> int:
         """Cells around a label that a look at a scale sees."""
@@ -253,12 +263,17 @@ def scales(label: Tensor, spec: FeatureSpec) -> range:
     Args:
         label: `(h, w)`.
     """
-    across = float(label.sum()) ** 0.5 * spec.stride / _HALVED_FROM
+    across = _across(label, spec)
     if across < 1:
         return range(1)
     most = spec.stride.bit_length() - 1
     first = min(most - 1, max(0, math.floor(math.log2(across / _WHOLE_TO)) + 1))
     return range(first, first + 2)
+
+
+def _across(label: Tensor, spec: FeatureSpec) -> float:
+    """The side of a square of an object's area, in `_HALVED_FROM` pixels."""
+    return float(label.sum()) ** 0.5 * spec.stride / _HALVED_FROM
 
 
 def halved(image: Tensor, times: int) -> Tensor:
