@@ -3,7 +3,7 @@
     python benchmarks/many_things.py [--cases one 20 200p small 10p] [--size 480p] [--frames 15]
     python benchmarks/many_things.py --against FOLDER
 
-Clips are rendered (`stage_clips.py`), tracking alone is measured, on one thread, and the median
+Clips are rendered (`stage_clips.py`), tracking alone is measured, on one core, and the median
 over the frames after the first seven is told: `one` object that is as large as fits, 20 objects,
 200 points (`200p`), one point (`1p`), a `small` object of a tenth of the frame's height. CPU time
 is that of the whole process, so other work on the machine counts little. `--against` tracks each
@@ -13,6 +13,7 @@ frame with the code in the `src` FOLDER of another checkout, too, in turns and i
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -125,6 +126,8 @@ def main() -> None:
     if options.against is not None and not (options.against / "chromatrack").is_dir():
         parser.error(f"--against: expected a folder with chromatrack in it, got {options.against}")
     torch.set_num_threads(1)
+    if hasattr(os, "sched_setaffinity"):  # on one core, no thread embeds the next frame meanwhile
+        os.sched_setaffinity(0, [max(os.sched_getaffinity(0))])
     trees = [Tree(SOURCE)]
     if options.against is not None:
         trees.insert(0, Tree(options.against.resolve()))
