@@ -98,7 +98,7 @@ def largest_of_coarse(masks: Tensor, size: tuple[int, int]) -> np.ndarray:
     if not masks.numel() or not can_compile(masks):
         fine = from_coarse(masks, size)
         rest = (1 - fine.sum(0, keepdim=True)).clamp(min=0)
-        return strongest(torch.cat([rest, fine])).cpu().numpy()
+        return largest_channel(torch.cat([rest, fine]), size)
     out = np.zeros(size, np.int32)
     ways = [_places(n, n * COARSE) for n in masks.shape[1:]]
     compiled(_largest_of_coarse)(masks.contiguous().numpy(), *ways[0], *ways[1], out)
