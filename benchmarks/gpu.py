@@ -74,6 +74,7 @@ def timed(device: torch.device, found: dict[str, list[float]]):
         (MaskDecoding, "read", "mask decoder"),
         (Redetector, "settle", "redetection"),
         (SignalReader, "read", "reliability"),
+        (inference, "masks_to_ids", "ids of decoded masks"),
         (inference, "label_map_to_mask", "ids at full size"),
     ]
     kept = []

@@ -157,7 +157,8 @@ class Probe:
             if clock.counting:
                 active = torch.ones(features.shape[1:], dtype=torch.bool)
                 if background:
-                    active = reach(references, size=(features.shape[1], features.shape[2]))
+                    size = features.shape[1], features.shape[2]
+                    active = reach(references, size=size, faint=config.faint)
                 clock.stages[name].needed = self.needed(active, references, features)
         return pointer
 

@@ -8,10 +8,11 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chromatrack.ops import color, compiled, shot_boundary, subpixel
+from chromatrack.ops import color, compiled, shot_boundary, sparse_readout, subpixel
 from chromatrack.ops.affinity import SparseAffinity
+from chromatrack.ops.kept import kept_of
 from chromatrack.ops.window_search import Rows
-from chromatrack.propagation import point_reliability, propagate
+from chromatrack.propagation import point_labels, point_reliability, propagate
 from chromatrack.propagation.memory_bank import Reference
 from chromatrack.propagation.propagate import read_trusted
 
@@ -28,7 +29,7 @@ def in_both_ways(work):
         pytest.skip("no compiler for this Python")
     with pytest.MonkeyPatch.context() as patch:
         fast = work()
-        for module in (compiled, color, shot_boundary, subpixel, point_reliability):
+        for module in (compiled, color, shot_boundary, subpixel, point_labels, point_reliability):
             patch.setattr(module, "can_compile", lambda *tensors: False)
         return fast, work()
 
@@ -228,3 +229,40 @@ def test_mean_of_the_largest(rows, columns, alike):
     torch.testing.assert_close(fast, plain, atol=1e-6, rtol=0)
     expected = scores.sort(0, descending=True).values[: compiled.NEAREST].mean(0)
     torch.testing.assert_close(fast, expected, atol=1e-6, rtol=0)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 4), sides, sides, st.integers(0, 99), st.booleans())
+def test_places_of_bumps(points, height, width, seed, faint):
+    random = torch.Generator().manual_seed(seed)
+    xy = torch.rand(points, 2, generator=random) * torch.tensor([width, height])
+    maps = point_labels.bumps(xy, (height, width)) + 1e-3 * torch.rand(
+        points, height, width, generator=random
+    )
+    maps = torch.where(maps < 0.05, 0, maps) if faint else maps
+    fast, plain = in_both_ways(lambda: point_labels.centres(maps))
+    for a, b in zip(fast, plain, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=0)
+
+
+def test_points_that_are_nowhere_have_no_bump():
+    fast, plain = in_both_ways(lambda: point_labels.centres(torch.zeros(2, 5, 7)))
+    assert torch.equal(fast[1], plain[1]) and torch.equal(fast[0], plain[0])
+
+
+def test_what_a_label_map_holds_is_laid_out_once(monkeypatch):
+    laid_out = []
+    monkeypatch.setattr(
+        sparse_readout,
+        "_laid_out",
+        kept_of(lambda maps: laid_out.append(0) or sparse_readout._lay_out(maps)),
+    )
+    maps = [picture(30, 4, 5, seed=seed) for seed in (1, 2)]
+    index, weight = torch.randint(40, (20, 3)), torch.rand(20, 3)
+    scales = [torch.rand(30), torch.ones(30)]
+    first = sparse_readout.read_sparse(index, weight, maps, scales)
+    again = sparse_readout.read_sparse(index, weight, maps, scales)
+    assert len(laid_out) == 2 and torch.equal(first[0], again[0])
+    other = [maps[0], maps[1].clone()]
+    assert torch.equal(sparse_readout.read_sparse(index, weight, other, scales)[0], first[0])
+    assert len(laid_out) == 3

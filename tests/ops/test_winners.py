@@ -47,3 +47,34 @@ def test_smaller_sizes_are_smoothed_first():
 
 def test_the_first_of_equals_wins():
     assert not winners.largest_channel(torch.full((3, 4, 4), 0.5), (9, 7)).any()
+
+
+@settings(deadline=None)
+@given(
+    st.integers(1, 5),
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.integers(0, 99),
+    st.sampled_from([0.0, 0.5, 0.97]),
+)
+def test_masks_of_a_coarser_grid(masks, height, width, seed, empty):
+    if not compiled.has_compiler():
+        pytest.skip("no compiler for this Python")
+    coarse = maps(2 * masks, -(-height // 4), -(-width // 4), seed)
+    held = torch.where(coarse[masks:] < empty, 0, coarse[:masks])
+    held = held / held.sum(0).clamp(min=1)
+    found = winners.largest_of_coarse(held, (height, width))
+    assert found.shape == (height, width) and found.dtype == np.int32
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(winners, "can_compile", lambda *tensors: False)
+        plain = winners.largest_of_coarse(held, (height, width))
+    fine = winners.from_coarse(held, (height, width))
+    both = torch.cat([(1 - fine.sum(0, keepdim=True)).clamp(min=0), fine])
+    chosen = both.gather(0, torch.from_numpy(found)[None].long())[0]
+    assert bool((chosen >= both.amax(0) - 1e-5).all())  # equal but for what rounding decides
+    assert (found != plain).mean() < 0.05
+
+
+def test_where_no_mask_is_there_is_background():
+    assert not winners.largest_of_coarse(torch.zeros(3, 4, 5), (14, 19)).any()
+    assert (winners.largest_of_coarse(torch.ones(1, 4, 5), (14, 19)) == 1).all()

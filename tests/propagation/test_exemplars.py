@@ -20,6 +20,7 @@ from chromatrack.propagation.exemplars import (
     fit,
     keep_view,
     likeness,
+    likeness_to_rest,
     middle,
     put_back,
     surroundings,
@@ -197,7 +198,20 @@ def test_what_is_searched_coarsely_has_unit_length_and_covers_the_frame():
 def test_surroundings_without_an_object_leave_out_its_cells_and_a_margin():
     label_map = torch.stack([torch.ones(14, 18), block(slice(4, 7), slice(6, 10))])
     around = surroundings(random_features(5), label_map)
-    assert len(around.without(1)) == 14 * 18 - 12
-    assert len(around.without(5)) == 14 * 18  # of an object that was not there yet
+    assert int(around.holds(1).sum()) == 12
+    assert not bool(around.holds(5).any())  # of an object that was not there yet
     wide = surroundings(random_features(5), label_map, margin=2)
-    assert len(wide.without(1)) == 14 * 18 - 7 * 8
+    assert int(wide.holds(1).sum()) == 7 * 8
+
+
+@pytest.mark.parametrize("held", [0, 5, 14 * 18 - 2, 14 * 18])
+@pytest.mark.parametrize("beside", [0, 2, 9])
+def test_what_is_not_the_object_is_compared_where_it_lies(held, beside):
+    looks, label = random_features(5), torch.zeros(14 * 18)
+    label[:held] = 1
+    frame = surroundings(looks, torch.stack([1 - label, label]).view(2, 14, 18))
+    cells, around = looks.flatten(1).T[3:40], looks.flatten(1).T[100 : 100 + beside]
+    gallery = torch.cat([around, frame.cells[label == 0]])
+    found = likeness_to_rest(cells, [around], [frame], 1)
+    torch.testing.assert_close(found, likeness(cells, gallery))
+    assert bool((likeness_to_rest(cells, [], [], 1) == -1).all())

@@ -12,7 +12,7 @@ from patch_encoders import SMOOTH_SPEC as SPEC
 from torch import Tensor
 
 from chromatrack.ops.coords import FeatureSpec
-from chromatrack.ops.resample import COARSE, to_coarse
+from chromatrack.ops.resample import COARSE, CoarseImage, to_coarse
 from chromatrack.propagation import mask_decoding
 from chromatrack.propagation.config import PropagateConfig
 from chromatrack.propagation.label_state import LabelState
@@ -38,8 +38,19 @@ class Recorder:
         self.shown: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
 
     def __call__(
-        self, image: Tensor, label: Tensor, others: Tensor, evidence: Tensor, spec: FeatureSpec
+        self,
+        image: Tensor,
+        label: Tensor,
+        others: Tensor,
+        evidence: Tensor,
+        spec: FeatureSpec,
+        *,
+        coarse: CoarseImage | None = None,
     ) -> Tensor:
+        del spec
+        if coarse is not None:  # as if it were made of this part of the image alone
+            alone = CoarseImage.of(image)
+            assert torch.equal(coarse.rgb, alone.rgb) and torch.equal(coarse.spread, alone.spread)
         self.shown.append((image, label, others, evidence))
         return torch.full([-(-side // COARSE) for side in image.shape[-2:]], self.value)
 
@@ -200,7 +211,8 @@ def test_what_is_in_a_box_is_decoded_too_and_its_box_is_that_of_the_mask():
 @pytest.mark.parametrize("few", [4, 0])
 def test_finer_looks_go_less_far_where_there_are_many_objects(monkeypatch, few):
     monkeypatch.setattr(mask_decoding, "_FEW", few)
-    monkeypatch.setattr(mask_decoding, "_HALVED_FROM", 8.0)  # two looks at these squares
+    monkeypatch.setattr(mask_decoding, "_HALVED_FROM", 8.0)
+    monkeypatch.setattr(mask_decoding, "_ONE_LOOK_TO", 0)  # two looks at these squares
     decode = Recorder(1.0)
     decoding, label_map = marked(decode)
     _, masks = read(decoding, label_map)
@@ -209,3 +221,35 @@ def test_finer_looks_go_less_far_where_there_are_many_objects(monkeypatch, few):
     assert (fine[1] < 2 * coarse[1]) == (few == 0)
     held = to_coarse(label_map[1:2], size=SIZE, spec=SPEC)[0] > 0.5
     assert float(masks[0][held].min()) >= 0.5  # both say that all is theirs
+
+
+@pytest.mark.parametrize(("few", "large", "looks"), [(4, 9, 2), (0, 9, 1), (0, 2, 2)])
+def test_one_look_is_enough_at_all_but_large_objects_where_there_are_many(
+    monkeypatch, few, large, looks
+):
+    monkeypatch.setattr(mask_decoding, "_FEW", few)
+    monkeypatch.setattr(mask_decoding, "_HALVED_FROM", 8.0)
+    monkeypatch.setattr(mask_decoding, "_ONE_LOOK_TO", large)
+    decode = Recorder(1.0)
+    decoding, label_map = marked(decode)
+    _, masks = read(decoding, label_map)
+    assert len(decode.shown) == 2 * looks
+    held = to_coarse(label_map[1:2], size=SIZE, spec=SPEC)[0] > 0.02
+    assert float(masks[0][held].min()) >= 0.5 - 1e-6  # all is seen; the other has the rest
+
+
+@given_of(st.integers(0, 6), st.integers(0, 6), st.integers(3, 12), st.integers(3, 12))
+def test_a_part_of_many_is_read_as_the_whole_picture_is(top, left, rows, columns):
+    image = CoarseImage.of(IMAGE)
+    steps = slice(top, top + rows), slice(left, left + columns)
+    part = image.part(steps, of_many=True)
+    nested = image.part((slice(1, 20), slice(1, 20)), of_many=True)
+    again = nested.part([slice(s.start, s.stop) for s in steps], of_many=True)
+    assert torch.equal(part.lab, image.lab[:, *steps])
+    moved = slice(top + 1, top + 1 + rows), slice(left + 1, left + 1 + columns)
+    assert torch.equal(again.lab, image.lab[:, *moved])
+    label = torch.zeros(image.spread.shape)
+    label[0, top + rows // 2, left + columns // 2] = 1  # the filter's windows reach 4 steps
+    wide = slice(0, top + rows + 8), slice(0, left + columns + 8)
+    found = image.part(wide, of_many=True).filtered(label[:, *wide])
+    torch.testing.assert_close(found, image.filtered(label)[:, *wide], atol=1e-5, rtol=0)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from patch_encoders import (
@@ -26,6 +27,7 @@ import chromatrack.propagation.propagate as module
 from chromatrack.errors import InputError
 from chromatrack.ops.coords import FeatureSpec
 from chromatrack.propagation.label_maps import merge_given
+from chromatrack.propagation.point_labels import bumps
 from chromatrack.propagation.propagate import (
     FrameMarks,
     Input,
@@ -37,6 +39,7 @@ from chromatrack.propagation.propagate import (
     copy_labels,
     harden,
     propagate,
+    reach,
     read_trusted,
     share_cells,
 )
@@ -385,3 +388,23 @@ def test_a_mark_ahead_is_copied_from_too():
     steps = list(propagate(inputs(images[:5], {0: known[0]}), runner))
     # without recent frames, frame 4 is out of reach of frame 0's window: only frame 5 shows it
     assert cell_iou(map_of(steps[4]), square(48)) > 0.8
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_cells_in_reach_of_faint_shares_alone_are_not_asked(monkeypatch, trusted):
+    random = torch.Generator().manual_seed(4)
+    features = F.normalize(torch.randn(3, 12, 40, 50, generator=random), dim=1)
+    soft = torch.stack(
+        [torch.zeros(40, 50), *bumps(torch.tensor([[9.3, 20], [37, 8.6]]), (40, 50))]
+    )
+    trust = torch.tensor([1.0, 1.0, 1.0 if trusted else 0.3])
+    references = [Reference(i, f, soft, 4, trust) for i, f in enumerate(features[1:])]
+    config = PropagateConfig(top_k=5, radius=4, recent_radius=4)
+    size = (40, 50)
+    near = reach(references, size=size, faint=config.faint)
+    assert int(near.sum()) < int(reach(references, size=size).sum()) / 3
+    some = copy_labels(features[0], references, config, background=True)[0]
+    monkeypatch.setattr(module, "reach", lambda references, **_: near | True)
+    every = copy_labels(features[0], references, config, background=True)[0]
+    torch.testing.assert_close(some, every)
+    assert bool((some[1:] > 0).any())

@@ -20,7 +20,6 @@ from chromatrack.atomic import replace_file
 from chromatrack.errors import WeightsError
 from chromatrack.model.encoder import normalize_lab
 from chromatrack.model.tensor_files import check_numbers, differences, read_safetensors
-from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import FeatureSpec, image_size
 from chromatrack.ops.resample import CoarseImage, to_coarse
 
@@ -113,17 +112,30 @@ class MaskDecoder(nn.Module):
 
     @torch.inference_mode()
     def decode(
-        self, image: Tensor, label: Tensor, others: Tensor, evidence: Tensor, spec: FeatureSpec
+        self,
+        image: Tensor,
+        label: Tensor,
+        others: Tensor,
+        evidence: Tensor,
+        spec: FeatureSpec,
+        *,
+        coarse: CoarseImage | None = None,
     ) -> Tensor:
         """An object's mask `(H / 4, W / 4)` in [0, 1]; arguments as of `decoder_inputs`."""
-        inputs = decoder_inputs(image, label, others, evidence, spec)[None]
+        inputs = decoder_inputs(image, label, others, evidence, spec, coarse=coarse)[None]
         start = _filtered_logits(inputs)
         change = self(inputs) - start
         return torch.sigmoid(start + change.clamp(min=0) + LESS * change.clamp(max=0))[0, 0]
 
 
 def decoder_inputs(
-    image: Tensor, label: Tensor, others: Tensor, evidence: Tensor, spec: FeatureSpec
+    image: Tensor,
+    label: Tensor,
+    others: Tensor,
+    evidence: Tensor,
+    spec: FeatureSpec,
+    *,
+    coarse: CoarseImage | None = None,
 ) -> Tensor:
     """What the decoder sees of a picture and an object: `(INPUTS, H / 4, W / 4)`, rounded up.
 
@@ -135,8 +147,10 @@ def decoder_inputs(
         label: `(h, w)`; others: `(h, w)`, the largest of the other objects' labels.
         evidence: `(3, h, w)`, see `propagation.mask_evidence`.
         spec: where the cells are.
+        coarse: the image by COARSE x COARSE pixels, where there is one already.
     """
-    coarse = CoarseImage.of(image)
+    if coarse is None:
+        coarse = CoarseImage.of(image)
     cells = torch.cat([torch.stack([label, others]), evidence])
     low = to_coarse(cells, size=image_size(image), spec=spec)
     ridge, margin, likeness = low[2:]
@@ -146,7 +160,7 @@ def decoder_inputs(
             coarse.filtered(low[:1]),
             low[1:2],
             torch.stack([torch.tanh(ridge / 2), torch.tanh(4 * margin), likeness]),
-            normalize_lab(rgb_to_lab(coarse.rgb[None]))[0],
+            normalize_lab(coarse.lab[None])[0],
             8 * coarse.spread,
         ]
     )

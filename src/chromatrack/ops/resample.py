@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.compiled import box_mean, coarse_image
 from chromatrack.ops.coords import FeatureSpec, cell_count, image_size, pixel_to_cell
 from chromatrack.ops.kept import kept
@@ -169,23 +170,43 @@ class CoarseImage:
     """A picture by COARSE x COARSE pixels, with what the guided filter needs of it.
 
     rgb: `(3, h, w)` means of the pixels. spread: `(1, h, w)` standard deviation of their grey.
+    whole: the picture that this is a part of, and its rows and columns there, if what is made of
+    its colours is to be taken from there: made once for many parts.
     """
 
     rgb: Tensor
     spread: Tensor
+    whole: tuple[CoarseImage, Sequence[slice]] | None = None
 
     @classmethod
     def of(cls, image: Tensor) -> CoarseImage:
         """Of `(3, H, W)` float32 in [0, 1]."""
         return cls(*coarse_image(image, COARSE))
 
-    def part(self, steps: Sequence[slice]) -> CoarseImage:
-        """Rows and columns of it, as a picture of its own."""
-        return CoarseImage(self.rgb[:, *steps], self.spread[:, *steps])
+    def part(self, steps: Sequence[slice], *, of_many: bool = False) -> CoarseImage:
+        """Rows and columns of it, as a picture of its own.
+
+        of_many: windows of the filter see beyond the part, so that they are looked at once for all
+        parts; labels that are the same up to its edge and beyond are filtered alike.
+        """
+        whole = (self, steps) if of_many else None
+        return CoarseImage(self.rgb[:, *steps], self.spread[:, *steps], whole)
+
+    @cached_property
+    def lab(self) -> Tensor:
+        """`(3, h, w)` Lab of the means."""
+        if self.whole is None:
+            return rgb_to_lab(self.rgb[None])[0]
+        picture, steps = self.whole
+        return picture.lab[:, *steps]
 
     @cached_property
     def _statistics(self) -> tuple[Tensor, Tensor]:
-        return _guide_statistics(self.rgb)
+        if self.whole is None:
+            return _guide_statistics(self.rgb)
+        picture, steps = self.whole
+        mean, inverse = picture._statistics
+        return mean[:, *steps], inverse[:, *steps]
 
     def filtered(self, labels: Tensor) -> Tensor:
         """Labels of this grid, their edges following the picture's: `(L, h, w)` -> same."""

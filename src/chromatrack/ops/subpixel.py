@@ -137,6 +137,7 @@ def slide(
     Args:
         maps: `(C, h, w)`. templates: `(P, K, C)` at `offsets` `(K, 2)`. xy: `(P, 2)` guesses.
         reach: a position that would move further than this from its guess stays there.
+        steps: at most; compiled, a position that moves less than 0.001 has come to its end.
 
     Returns:
         `(P, 2)` positions.

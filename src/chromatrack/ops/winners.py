@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from chromatrack.ops.compiled import can_compile, compiled, strongest
-from chromatrack.ops.resample import resize
+from chromatrack.ops.resample import COARSE, from_coarse, resize
 
 _MANY = 32  # labels from which they are brought to another size a few at a time
 
@@ -86,3 +86,68 @@ def _largest_channel(
                 value = line[left[x]] + along[x] * (line[right[x]] - line[left[x]])
                 winner[x] = c if value > best[x] else winner[x]
                 best[x] = max(value, best[x])
+
+
+def largest_of_coarse(masks: Tensor, size: tuple[int, int]) -> np.ndarray:
+    """Which of some masks by COARSE x COARSE pixels is the largest at every pixel of a picture.
+
+    `(R, ceil(H / 4), ceil(W / 4))` -> `(H, W)` int32: 0 where what they leave of 1 is, else 1 to R,
+    the first of equals. They are looked at where they are not 0 alone, so many small ones cost
+    little.
+    """
+    if not masks.numel() or not can_compile(masks):
+        fine = from_coarse(masks, size)
+        rest = (1 - fine.sum(0, keepdim=True)).clamp(min=0)
+        return largest_channel(torch.cat([rest, fine]), size)
+    out = np.zeros(size, np.int32)
+    ways = [_places(n, n * COARSE) for n in masks.shape[1:]]
+    compiled(_largest_of_coarse)(masks.contiguous().numpy(), *ways[0], *ways[1], out)
+    return out
+
+
+def _largest_of_coarse(
+    masks: np.ndarray,
+    top: np.ndarray,
+    bottom: np.ndarray,
+    down: np.ndarray,
+    left: np.ndarray,
+    right: np.ndarray,
+    along: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    count, coarse, narrow = masks.shape
+    height, width = out.shape
+    first, after = np.empty((count, coarse), np.int64), np.zeros((count, coarse), np.int64)
+    for c in range(count):  # where each row of each mask begins and ends
+        for y in range(coarse):
+            first[c, y] = narrow
+            for x in range(narrow):
+                if masks[c, y, x] != 0:
+                    first[c, y] = min(first[c, y], x)
+                    after[c, y] = x + 1
+    line = np.empty(narrow, np.float32)
+    best, total = np.empty(width, np.float32), np.empty(width, np.float32)
+    for y in range(height):
+        best[:] = 0
+        total[:] = 0
+        winner, share = out[y], down[y]
+        for c in range(count):
+            begin = min(first[c, top[y]], first[c, bottom[y]])
+            end = max(after[c, top[y]], after[c, bottom[y]])
+            if begin >= end:
+                continue
+            begin, end = max(0, begin - 1), min(narrow, end + 1)
+            above, below = masks[c, top[y]], masks[c, bottom[y]]
+            for i in range(begin, end):
+                line[i] = above[i] + share * (below[i] - above[i])
+            start = 0 if begin == 0 else COARSE * begin + COARSE // 2  # from a middle to the next
+            stop = width if end == narrow else min(width, COARSE * (end - 1) + COARSE // 2)
+            for x in range(start, stop):
+                value = line[left[x]] + along[x] * (line[right[x]] - line[left[x]])
+                total[x] += value
+                if value > best[x]:
+                    best[x] = value
+                    winner[x] = c + 1
+        for x in range(width):
+            if best[x] <= 1 - total[x]:
+                winner[x] = 0

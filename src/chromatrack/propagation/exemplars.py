@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.ops.compiled import mean_of_largest, unit_cells, window_max
+from chromatrack.ops.compiled import NEAREST, mean_of_largest, unit_cells, window_max
 from chromatrack.propagation.relabeling import Relabeling
 
 VIEWS = 4
@@ -33,6 +33,30 @@ def likeness(cells: Tensor, gallery: Tensor) -> Tensor:
     if len(gallery) == 0:
         return cells.new_full((len(cells),), -1.0)
     return mean_of_largest(gallery @ cells.T)
+
+
+def likeness_to_rest(
+    cells: Tensor, around: Sequence[Tensor], frames: Sequence[Surroundings], channel: int
+) -> Tensor:
+    """`likeness` to what is not an object: `(n, C)` -> `(n,)`.
+
+    To cells `(m, C)` beside it, and to those of whole frames that hold nothing of it: these are
+    passed over where they are compared, so that no gallery is made of them for each object.
+    """
+    galleries = [*around, *(frame.cells for frame in frames)]
+    passed = [*(None for _ in around), *(frame.holds(channel) for frame in frames)]
+    rows = [len(gallery) for gallery in galleries]
+    left = sum(rows) - sum(int(held.sum()) for held in passed if held is not None)
+    if left < NEAREST:
+        few = zip(galleries, passed, strict=True)
+        parts = [gallery if held is None else gallery[~held] for gallery, held in few]
+        return likeness(cells, torch.cat(parts) if parts else cells[:0])
+    scores = cells.new_empty(sum(rows), len(cells))
+    for gallery, held, part in zip(galleries, passed, scores.split(rows), strict=True):
+        torch.mm(gallery, cells.T, out=part)
+        if held is not None:
+            part[held] = -2
+    return mean_of_largest(scores)
 
 
 @dataclass(frozen=True)
@@ -65,11 +89,11 @@ class Surroundings:
     cells: Tensor
     labels: Tensor
 
-    def without(self, channel: int) -> Tensor:
-        """The cells that hold nothing of an object."""
+    def holds(self, channel: int) -> Tensor:
+        """`(m,)` bool: the cells that hold something of an object."""
         if channel >= len(self.labels):
-            return self.cells
-        return self.cells[self.labels[channel] < _FAINT]
+            return self.labels.new_zeros(len(self.cells), dtype=torch.bool)
+        return self.labels[channel] >= _FAINT
 
     def relabeled(self, way: Relabeling) -> Surroundings:
         """The same with the labels in other channels."""

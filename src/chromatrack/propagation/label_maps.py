@@ -12,7 +12,7 @@ from torch import Tensor
 from chromatrack.errors import InputError
 from chromatrack.ops.coords import FeatureSpec, image_size, pixel_to_cell, rescale_points
 from chromatrack.ops.resample import from_coarse, to_cells, upsample, upsample_guided
-from chromatrack.ops.winners import largest_channel
+from chromatrack.ops.winners import largest_channel, largest_of_coarse
 from chromatrack.propagation.config import Upsample
 
 _MANY = 32  # labels from which they are brought to another size a few at a time
@@ -102,6 +102,11 @@ def label_map_to_mask(
     table = np.array([0, *ids], dtype=np.int32)
     winner = largest_channel(label_map, image_size(label_map) if size is None else size)
     return np.take(table, winner, mode="clip")
+
+
+def masks_to_ids(masks: Tensor, *, ids: Sequence[int], size: tuple[int, int]) -> np.ndarray:
+    """Object ids `(H, W)` int32 of decoded masks `(R, H / 4, W / 4)`: as of `to_image`, at once."""
+    return np.take(np.array([0, *ids], dtype=np.int32), largest_of_coarse(masks, size), mode="clip")
 
 
 def to_image(

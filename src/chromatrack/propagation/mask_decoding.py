@@ -9,7 +9,6 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -28,7 +27,10 @@ MOST_DECODED = 64
 """Regions up to which they are decoded; of more, labels are filtered along the image alone."""
 
 _FEW = 4
-"""Regions up to which every look sees as far around them as the coarsest."""
+"""Regions up to which each is looked at twice, however small, and far around; of more, less is."""
+
+_ONE_LOOK_TO = 2.5
+"""Times `_HALVED_FROM` across up to which the finest look is enough where there are many."""
 
 FEEDBACK = 0.5
 """The usual share of what a mask adds to the copied label that is remembered.
@@ -44,16 +46,27 @@ _WHOLE_TO = 8  # times that many across up to which it is seen at full size too
 _HELD = 0.02  # share of a label from which a place holds it
 _NEAR = 12  # steps of the decoder's grid from such a place within which a mask may lie
 _MARGIN = 16  # steps of its grid around the label that the decoder sees
+_MARGIN_IN_CROWD = 12, 8  # the same where there are many: of the finest look, of coarser ones
+
+Extent = tuple[tuple[int, int], tuple[int, int]]  # first and last row and column of a label
 
 
 class Decode(Protocol):
     """One object's mask `(H / 4, W / 4)` in [0, 1], rounded up, from its copied label.
 
-    Image `(3, H, W)`; label, and the largest of the others, `(h, w)`; evidence `(3, h, w)`.
+    Image `(3, H, W)`; label, and the largest of the others, `(h, w)`; evidence `(3, h, w)`; coarse:
+    the image made smaller, where it was made for many objects at once.
     """
 
     def __call__(
-        self, image: Tensor, label: Tensor, others: Tensor, evidence: Tensor, spec: FeatureSpec
+        self,
+        image: Tensor,
+        label: Tensor,
+        others: Tensor,
+        evidence: Tensor,
+        spec: FeatureSpec,
+        *,
+        coarse: CoarseImage | None = None,
     ) -> Tensor: ...
 
 
@@ -63,11 +76,13 @@ class _Picture:
 
     image: Tensor
     _halved: dict[int, Tensor] = field(default_factory=dict)
+    _coarse: dict[int, CoarseImage] = field(default_factory=dict)
 
-    @cached_property
-    def coarse(self) -> CoarseImage:
-        """By COARSE x COARSE pixels."""
-        return CoarseImage.of(self.image)
+    def coarse(self, times: int = 0) -> CoarseImage:
+        """By COARSE x COARSE pixels of it with sides `2 ** times` smaller."""
+        if times not in self._coarse:
+            self._coarse[times] = CoarseImage.of(self.halved(times))
+        return self._coarse[times]
 
     def halved(self, times: int) -> Tensor:
         """With sides `2 ** times` smaller."""
@@ -129,10 +144,11 @@ class MaskDecoding:
             if given is not None and bool(given.painted[channel]):
                 self._learn(channel, features, label)
                 masks[channel - 1] = self._coarse(frame.image, label)
-            elif channel in self.known and bool((label > _HELD).any()):
-                cells = self._window(label, scales(label, self.spec)[-1])
+            elif channel in self.known and (extent := _extent(label)) is not None:
+                looks = self._looks(label)
+                cells = _around(extent, self._margin(looks[-1], looks), image_size(label))
                 part = frame.image[:, *(_steps(s, self.spec.stride, 1) for s in cells)]
-                mask = self._mask(channel, cells, picture, features, labels)
+                mask = self._mask(channel, cells, picture, features, labels, extent=extent)
                 corner = [_steps(s, self.spec.stride, COARSE).start for s in cells]
                 place = [slice(a, a + n) for a, n in zip(corner, mask.shape, strict=True)]
                 masks[channel - 1, *place] = mask
@@ -156,31 +172,38 @@ class MaskDecoding:
         picture: _Picture,
         features: Tensor,
         labels: Tensor,
+        *,
+        extent: Extent,
     ) -> Tensor:
         """What is decoded of an object in a part of the picture: the mean over its scales.
 
-        Where there are many objects, finer looks go less far around each of them.
+        Where there are many objects, looks go less far around each of them, the finer the less.
         """
         assert self.decode is not None
         label, other = labels[channel, *cells], self._other(channel, labels[:, *cells])
         evidence = self.known[channel].read(features[:, *cells])
-        coarse = picture.coarse.part([_steps(s, self.spec.stride, COARSE) for s in cells])
-        looks, total = scales(labels[channel], self.spec), torch.zeros_like(coarse.spread[0])
+        stride, crowded = self.spec.stride, self._is_crowded
+        grid = [_steps(s, stride, COARSE) for s in cells]
+        coarse = picture.coarse().part(grid, of_many=crowded)
+        looks, total = self._looks(labels[channel]), torch.zeros_like(coarse.spread[0])
         for times in looks:
-            near = self._window(label, times if self._is_crowded else looks[-1])
-            steps = [_steps(n, self.spec.stride, COARSE) for n in near]
-            there = (
-                slice(c.start + n.start, c.start + n.stop) for c, n in zip(cells, near, strict=True)
-            )
-            pixels = (_steps(n, self.spec.stride, 2**times) for n in there)
-            mask = self.decode(
-                picture.halved(times)[:, *pixels].contiguous(),
-                label[*near],
-                other[*near],
-                evidence[:, *near],
-                self.spec.halved(times),
-            )
-            total[*steps] += finer(mask, coarse.part(steps), times) / len(looks)
+            margin = self._margin(times if crowded else looks[-1], looks)
+            there = _around(extent, margin, image_size(labels))
+            near = [
+                slice(t.start - c.start, t.stop - c.start)
+                for c, t in zip(cells, there, strict=True)
+            ]
+            steps = [_steps(n, stride, COARSE) for n in near]
+            part = picture.halved(times)[:, *(_steps(t, stride, 2**times) for t in there)]
+            shown = label[*near], other[*near], evidence[:, *near], self.spec.halved(times)
+            if crowded and (stride >> times) % COARSE == 0:
+                small = [_steps(t, stride, COARSE << times) for t in there]
+                of_part = picture.coarse(times).part(small, of_many=True)
+                mask = self.decode(part, *shown, coarse=of_part)
+            else:
+                mask = self.decode(part.contiguous(), *shown)
+            around = coarse.part(steps, of_many=crowded)
+            total[*steps] += finer(mask, around, times) / len(looks)
         held = to_coarse(label[None], size=self._pixels(picture.image, cells), spec=self.spec)
         return total * (window_max(held, _NEAR)[0] > _HELD)
 
@@ -197,15 +220,37 @@ class MaskDecoding:
         others[channel - 1] = 0
         return others.amax(0)
 
-    def _window(self, label: Tensor, times: int) -> tuple[slice, slice]:
-        """The rows and columns of cells that hold a label, and what a look at a scale sees more."""
-        margin = (_MARGIN * COARSE << times) // self.spec.stride
-        slices = []
-        for axis in (1, 0):
-            held = (label > _HELD).any(axis).nonzero()
-            low, high = int(held[0]) - margin, int(held[-1]) + margin + 1
-            slices.append(slice(max(0, low), min(label.shape[1 - axis], high)))
-        return slices[0], slices[1]
+    def _looks(self, label: Tensor) -> range:
+        """`scales` of an object; where there are many, the finest alone of all but large ones."""
+        looks = scales(label, self.spec)
+        if self._is_crowded and _across(label, self.spec) < _ONE_LOOK_TO:
+            return looks[:1]
+        return looks
+
+    def _margin(self, times: int, looks: range) -> int:
+        """Cells around a label that a look at a scale sees."""
+        steps = _MARGIN
+        if self._is_crowded:
+            steps = _MARGIN_IN_CROWD[times > looks[0]]
+        return (steps * COARSE << times) // self.spec.stride
+
+
+def _extent(label: Tensor) -> Extent | None:
+    """First and last row and column of cells that hold a label; None: none does."""
+    held = label > _HELD
+    rows, columns = (held.any(axis).nonzero()[:, 0] for axis in (1, 0))
+    if len(rows) == 0:
+        return None
+    return (int(rows[0]), int(rows[-1])), (int(columns[0]), int(columns[-1]))
+
+
+def _around(extent: Extent, margin: int, size: tuple[int, int]) -> tuple[slice, slice]:
+    """The rows and columns of cells of an extent, and a margin."""
+    rows, columns = (
+        slice(max(0, low - margin), min(side, high + margin + 1))
+        for (low, high), side in zip(extent, size, strict=True)
+    )
+    return rows, columns
 
 
 def scales(label: Tensor, spec: FeatureSpec) -> range:
@@ -218,12 +263,17 @@ def scales(label: Tensor, spec: FeatureSpec) -> range:
     Args:
         label: `(h, w)`.
     """
-    across = float(label.sum()) ** 0.5 * spec.stride / _HALVED_FROM
+    across = _across(label, spec)
     if across < 1:
         return range(1)
     most = spec.stride.bit_length() - 1
     first = min(most - 1, max(0, math.floor(math.log2(across / _WHOLE_TO)) + 1))
     return range(first, first + 2)
+
+
+def _across(label: Tensor, spec: FeatureSpec) -> float:
+    """The side of a square of an object's area, in `_HALVED_FROM` pixels."""
+    return float(label.sum()) ** 0.5 * spec.stride / _HALVED_FROM
 
 
 def halved(image: Tensor, times: int) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from chromatrack.ops.compiled import can_compile
 from chromatrack.ops.coords import (
     FeatureSpec,
     cell_to_pixel,
@@ -21,6 +22,7 @@ from chromatrack.ops.coords import (
     pixel_to_cell,
 )
 from chromatrack.ops.subpixel import best_steps, offsets_like, patch_similarity, patches, slide
+from chromatrack.ops.subpixel_loops import places_of_bumps
 from chromatrack.propagation.relabeling import Relabeling
 
 WIDTH = 0.8
@@ -46,6 +48,8 @@ def centres(label_maps: Tensor, *, reach: int = 2) -> tuple[Tensor, Tensor]:
     Returns:
         `(P, 2)` xy in cells, the mean around the highest 3 x 3 cells, and `(P,)` the largest value.
     """
+    if can_compile(label_maps):
+        return places_of_bumps(label_maps, reach=reach)
     _, h, w = label_maps.shape
     wide = F.pad(label_maps, (1, 1, 1, 1))
     wide = wide[:, :-2] + wide[:, 1:-1] + wide[:, 2:]

@@ -14,6 +14,7 @@ from chromatrack.ops.affinity import SparseAffinity, tiled_affinity
 from chromatrack.ops.compiled import window_max
 from chromatrack.ops.coords import Box, FeatureSpec, image_size
 from chromatrack.ops.dense_affinity import Pointer, dense_affinity
+from chromatrack.ops.kept import kept_of
 from chromatrack.ops.sparse_readout import can_read_sparse, read_sparse
 from chromatrack.ops.window_search import WindowSearch
 from chromatrack.propagation.config import PropagateConfig
@@ -128,22 +129,31 @@ def paint_over(frame: Input, features: Tensor, copied: Tensor | None) -> Settled
     return Settled(torch.where(painted, frame.given.label_map, copied))
 
 
-def reach(references: Sequence[Reference], *, size: tuple[int, int]) -> Tensor:
+def reach(references: Sequence[Reference], *, size: tuple[int, int], faint: float = 0.0) -> Tensor:
     """Cells from which some reference's window holds more than background: `(h, w)` bool.
 
-    All other cells copy background whatever their pointer is, so it need not be computed.
+    All other cells copy background whatever their pointer is, so it need not be computed; nor where
+    all labels in reach are below `faint`, as what is copied is a mean of them and is dropped.
     """
+    least = _ROUNDING * faint
     seen = references[0].label_map.new_zeros(size, dtype=torch.bool)
     for reference in references:
-        objects = reference.label_map[1:].amax(0, keepdim=True)
+        objects = _anything(reference.label_map)
         r = reference.reach
         if r is None:
-            seen |= bool((objects > 0).any())
+            seen |= bool((objects > least).any())
             continue
-        seen |= window_max(objects, r)[0] > 0
+        seen |= window_max(objects, r)[0] > least
     return seen
 
 
+def _largest(label_map: Tensor) -> Tensor:
+    """The largest of all labels but background: `(L, h, w)` -> `(1, h, w)`."""
+    return label_map[1:].amax(0, keepdim=True)
+
+
+_anything = kept_of(_largest)
+_ROUNDING = 0.99  # of a share, so that none that is rounded up is passed over
 _LEAST_TRUST = 0.05  # below this share of trusted frames, a cell's pointer hardly counts
 
 
@@ -201,7 +211,8 @@ def _point(
     Moved windows hold places between cells, so their pointer is the dense one with any `top_k`.
     """
     maps, radius = [r.features for r in references], [r.radius for r in references]
-    active = reach(references, size=image_size(features)) if background else None
+    size = image_size(features)
+    active = reach(references, size=size, faint=config.faint) if background else None
     dilation = [r.dilation for r in references]
     if config.top_k is None or any(dilation):
         return dense_affinity(

@@ -30,6 +30,7 @@ from chromatrack.propagation.exemplars import (
     fit,
     keep_view,
     likeness,
+    likeness_to_rest,
     middle,
     pointing_back,
     put_back,
@@ -302,16 +303,15 @@ class Redetector:
         flat = label_map.view(len(label_map), -1)
         flat[torch.tensor(able)[:, None], cells[None, :]] = share
 
-    def _rest(self, body: ObjectMemory, channel: int) -> Tensor:
-        """Cells `(m, C)` that are not the object: around it in its views, and of whole frames."""
-        frames = [*self.marked.values()] + ([body.before] if body.before is not None else [])
-        near = [view.around for view in body.views]
-        return torch.cat([*near, *(frame.without(channel) for frame in frames)])
-
     def _margin(self, body: ObjectMemory, channel: int, cells: Tensor) -> tuple[Tensor, Tensor]:
-        """How much more cells `(n, C)` are like the object than like the rest, and how like it."""
+        """How much more cells `(n, C)` are like the object than like the rest, and how like it.
+
+        The rest is what is around it in its views, and what is not it of whole frames.
+        """
         own = likeness(cells, torch.cat([view.own for view in body.views]))
-        return own - likeness(cells, self._rest(body, channel)), own
+        frames = [*self.marked.values()] + ([body.before] if body.before is not None else [])
+        around = [view.around for view in body.views]
+        return own - likeness_to_rest(cells, around, frames, channel), own
 
     def _renew(
         self,

@@ -25,7 +25,7 @@ from chromatrack.propagation.bidirectional import (
     both_ways,
     chunks_backward,
 )
-from chromatrack.propagation.label_maps import label_map_to_mask, to_image
+from chromatrack.propagation.label_maps import label_map_to_mask, masks_to_ids, to_image
 from chromatrack.propagation.label_state import LabelState
 from chromatrack.propagation.layout import Layout, channel_names
 from chromatrack.propagation.point_reliability import estimate_place
@@ -332,15 +332,18 @@ def tracked(frame: Input, reading: FrameReading, run: TrackerRun) -> TrackedFram
     mask = np.zeros(size, dtype=np.int32)
     if reading.regions is not None and layout.regions:
         config = run.embedder.config
-        dense = to_image(
-            reading.regions,
-            frame.image,
-            spec=run.embedder.spec,
-            how=config.upsample,
-            stretch=config.stretch,
-            masks=reading.masks,
-        )
-        mask = label_map_to_mask(dense, ids=layout.regions, size=size)
+        if reading.masks is not None and not config.stretch and size == image_size(frame.image):
+            mask = masks_to_ids(reading.masks, ids=layout.regions, size=size)
+        else:
+            dense = to_image(
+                reading.regions,
+                frame.image,
+                spec=run.embedder.spec,
+                how=config.upsample,
+                stretch=config.stretch,
+                masks=reading.masks,
+            )
+            mask = label_map_to_mask(dense, ids=layout.regions, size=size)
         for channel, close in sorted(reading.close_ups.items()):
             mask = close.paste(mask, layout.regions[channel - 1])
     return tracked_frame(frame, reading, mask, run.marks, layout, spec=run.embedder.spec)
