@@ -141,6 +141,19 @@ def test_features_that_have_much_in_common_lose_and_find_it_too():
     assert present(label_map, readings)[1] and where(label_map[1], (94, 58)) > 0.8
 
 
+def test_two_of_one_look_that_pass_each_other_keep_their_names():
+    """Nothing but their ways tells them apart."""
+    ways: list[tuple[tuple[int, int], tuple[int, int]]] = [
+        ((6 + 6 * t, 20), (94 - 6 * t, 32)) for t in range(15)
+    ]
+    images = [drawn(("own", one), ("own", two), bar=False) for one, two in ways]
+    one, two = ways[0]
+    found = track(images, Marks(masks={0: mask_at(one) + mask_at(two, 2)}))
+    for (label_map, readings), (one, two) in list(zip(found, ways, strict=True))[-2:]:
+        assert present(label_map, readings)[1] and present(label_map, readings)[2]
+        assert where(label_map[1], one) > 0.9 and where(label_map[2], two) > 0.9
+
+
 def test_what_was_seen_a_frame_ago_is_not_found_at_the_other_end():
     """A thing that it cannot have become: it stands too far away, until it may have gone there."""
     body = ObjectMemory(area=16.0, place=torch.tensor([10.0, 10.0]))

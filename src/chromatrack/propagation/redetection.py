@@ -17,11 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.ops.affinity import tiled_affinity
-from chromatrack.ops.compiled import window_max
 from chromatrack.ops.whitening import Whitening
 from chromatrack.propagation.config import PropagateConfig
 from chromatrack.propagation.exemplars import (
-    MARGIN,
     Exemplar,
     PlacedExemplar,
     Surroundings,
@@ -42,6 +40,7 @@ from chromatrack.propagation.exemplars import (
 from chromatrack.propagation.memory_bank import Reference
 from chromatrack.propagation.propagate import FrameMarks
 from chromatrack.propagation.relabeling import Relabeling
+from chromatrack.propagation.rivals import SOFT, Ways, contest_by_looks
 
 _AROUND = 4
 """Cells around its place in which a found object's cells are copied from its view."""
@@ -55,16 +54,10 @@ _CONFIRM = 2
 """Frames on which a candidate must stand before it is believed."""
 _REGROW = 8
 """Frames for which a found object's view stands beside the recent frames."""
-_MOST_EVIDENCE = 1.5
-"""Say of a cell's looks against what the pointer copied, at most, in e-folds."""
-_UNHELD = 0.05
-"""What an object close by is given of a cell it does not hold, to contest it."""
 _UNLIKE = 0.22
 """How much less like its views than usual a found object may be."""
 _DOUBTFUL = 0.06
 """Width of the change from sure to unsure, in likeness."""
-_SOFT = 0.03
-"""Width of the change from "not it" to "it", in likeness."""
 _DROP = 0.4
 """Margin that is lost before what is labelled is doubted: looks change by less."""
 _FLOOR = -0.2
@@ -77,8 +70,6 @@ _BEFORE = 8
 """Frames before an object was lost by whose surroundings it is recognised: later may hide it."""
 _BLUR = 2
 """Cells around labels that say nothing of the rest: copied labels end about there."""
-_NEAR = 0.3
-"""Share of a cell from which a region is near it, or regions hold it together."""
 _CORE = 0.4
 """Share of a cell from which what was copied is judged: edges are mixed with the rest."""
 _LEAST_CELLS = 0.5
@@ -179,11 +170,19 @@ class Redetector:
     marked: dict[int, Surroundings] = field(default_factory=dict)
     recent: deque[Surroundings] = field(default_factory=lambda: deque(maxlen=_BEFORE))
     whitening: Whitening | None = None
+    ways: Ways = field(default_factory=Ways)
+    meeting: set[int] = field(default_factory=set)
 
     def fork(self) -> Redetector:
         """A copy that goes its own way."""
         objects = {c: replace(body, views=[*body.views]) for c, body in self.objects.items()}
-        return replace(self, objects=objects, marked=dict(self.marked), recent=self.recent.copy())
+        return replace(
+            self,
+            objects=objects,
+            marked=dict(self.marked),
+            recent=self.recent.copy(),
+            ways=self.ways.fork(),
+        )
 
     def relabel(self, way: Relabeling) -> None:
         """Move all labels to other channels, and forget the objects that are gone."""
@@ -192,6 +191,7 @@ class Redetector:
             return replace(body, before=body.before and body.before.relabeled(way))
 
         channels = way.channels
+        self.ways.relabel(channels)
         self.regions, self.boxes = way.new.region_channels, way.new.box_channels
         self.objects = {channels[c]: moved(b) for c, b in self.objects.items() if c in channels}
         self.marked = {index: seen.relabeled(way) for index, seen in self.marked.items()}
@@ -231,6 +231,8 @@ class Redetector:
         around = surroundings(looks, label_map, channels=things, margin=_BLUR)
         if given is not None and begun:
             self.marked[index] = surroundings(looks, label_map, channels=things)
+        if cut:
+            self.ways.forget()
         self._contest(looks, label_map, given)
         for channel in [*self.regions, *self.boxes]:
             body = self.objects.setdefault(channel, ObjectMemory())
@@ -251,6 +253,10 @@ class Redetector:
                 known[channel] = False
         if begun:
             self.recent.append(around)
+        if len(self.regions) > 1:
+            seen = [c for c in self.regions if not self.objects[c].lost]
+            painted = [] if given is None else [c for c in self.regions if bool(given.painted[c])]
+            self.ways.follow(label_map, seen=seen, meeting=self.meeting, painted=painted)
         return label_map, known
 
     def looks(self, features: Tensor) -> Tensor:
@@ -276,32 +282,14 @@ class Redetector:
         return Reference(index, features, label_map, self.config.recent_radius, trust)
 
     def _contest(self, looks: Tensor, label_map: Tensor, given: FrameMarks | None) -> None:
-        """Let regions that meet contest their cells, in place: each goes to what it looks like.
-
-        The pointer's recent frames pass mistakes on; where look-alikes cross, the views decide.
-        """
+        """Let regions contest their cells, in place: by where they are expected, and by looks."""
         bodies = {c: b for c in self.regions if (b := self.objects.get(c)) and b.views}
-        able = [c for c, b in bodies.items() if not b.lost]
         if given is not None:
-            able = [c for c in able if not bool(given.painted[c])]
-        if len(able) < 2:
-            return
-        labels = label_map[able]
-        near = window_max(labels, MARGIN) > _NEAR
-        cells = ((near.sum(0) > 1) & (labels.sum(0) > _NEAR)).flatten().nonzero()[:, 0]
-        if len(cells) == 0:
-            return
-        some = looks.flatten(1).T[cells]
-        like = torch.stack(
-            [likeness(some, torch.cat([v.own for v in bodies[c].views])) for c in able]
-        )
-        like = like.masked_fill(~near.flatten(1)[:, cells], -1.0)
-        evidence = ((like - like.amax(0)) / _SOFT).clamp(min=-_MOST_EVIDENCE).exp()
-        held = labels.flatten(1)[:, cells]
-        share = (held + _UNHELD * near.flatten(1)[:, cells]) * evidence
-        share = share / share.sum(0) * held.sum(0)
-        flat = label_map.view(len(label_map), -1)
-        flat[torch.tensor(able)[:, None], cells[None, :]] = share
+            bodies = {c: b for c, b in bodies.items() if not bool(given.painted[c])}
+        able = [c for c, b in bodies.items() if not b.lost]
+        self.meeting = self.ways.contest(label_map, able, [c for c in bodies if c not in able])
+        own = {c: torch.cat([view.own for view in bodies[c].views]) for c in able}
+        contest_by_looks(looks, label_map, own)
 
     def _margin(self, body: ObjectMemory, channel: int, cells: Tensor) -> tuple[Tensor, Tensor]:
         """How much more cells `(n, C)` are like the object than like the rest, and how like it.
@@ -429,7 +417,7 @@ class Redetector:
         cells = coarse.reshape(C, -1).T
         margin, own = self._margin(body, channel, cells)
         alike = own > max(_LEAST_LIKE, body.like - _UNLIKE)
-        heat = ((margin - body.accept) / _SOFT).sigmoid() * alike
+        heat = ((margin - body.accept) / SOFT).sigmoid() * alike
         smooth = F.avg_pool2d(heat.reshape(1, 1, h, w), 3, 1, 1)[0, 0]
         peak = int(smooth.argmax())
         radius = math.sqrt(max(body.area, 1.0) / math.pi) * _SPREAD / factor + 1
