@@ -97,10 +97,10 @@ class Progress:
 
     def _state(self) -> tuple[str, int, memoryview] | None:
         try:
-            (name, index), content = loaded_first((self.folder / "state").read_bytes())
-        except (OSError, InputError):
+            (name, index, length), content = loaded_first((self.folder / "state").read_bytes())
+        except (OSError, InputError, TypeError, ValueError):
             return None
-        return name, index, content
+        return (name, index, content) if len(content) == length else None
 
     def next_frame(self, start: int) -> int:
         """The first frame that the forward pass has still to do; `frames` has those before it."""
@@ -124,8 +124,9 @@ class Progress:
         self.settle()
         began = time.monotonic()
         try:
-            parts = [*dumped_parts((name, index)), *dumped_parts(state, shared)]
-            replace_file(self.folder / "state", parts)
+            parts = dumped_parts(state, shared)
+            length = sum(memoryview(part).nbytes for part in parts)
+            replace_file(self.folder / "state", [dumped((name, index, length)), *parts])
         except OutputError:  # what must have room will say so
             self._cost = float("inf")
             return
