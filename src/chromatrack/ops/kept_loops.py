@@ -93,7 +93,7 @@ class KeptLoop:
     def __init__(self, plain: Callable[..., None]) -> None:
         self._plain = plain
         self._ready: dict[tuple[Kind | None, ...], Callable[..., None]] = {}
-        self._compiler: Callable[..., None] | None = None
+        self._compiler: Any = None  # numba's, once it was needed
 
     def __call__(self, *arguments: object) -> None:
         """Run it."""
@@ -126,7 +126,7 @@ class KeptLoop:
         if self._compiler is None:
             self._compiler = _dispatcher(self._plain)
             with suppress(RuntimeError):  # no folder to keep it in: compiled in every process
-                self._compiler.enable_caching()  # pyright: ignore[reportFunctionMemberAccess]
+                self._compiler.enable_caching()
         return self._compiler
 
 

@@ -215,7 +215,7 @@ def function(code: Code, name: str, kinds: tuple[Kind, ...]) -> Callable[..., No
     """
     types: list[type] = [ctypes.c_void_p, ctypes.c_void_p]
     for kind in kinds:
-        if len(kind) > 1:
+        if len(kind) != 1:
             ndim = kind[1]
             assert isinstance(ndim, int)
             types += [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
