@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 _most: int | None = None
+_is_ours = False
 
 
 def use_cores(most: int) -> None:
@@ -44,9 +45,17 @@ def leave_cores() -> None:
 
 def prepare_process() -> None:
     """What commands do before they load a model: `leave_cores`, and memory given back."""
+    global _is_ours
+    _is_ours = True
     leave_cores()
     give_back_memory()
     give_back_code()
+
+
+def after_first_frame() -> None:
+    """What a run does then: code goes that only beginning needed, if the process is a command's."""
+    if _is_ours:
+        give_back_code()
 
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # their numbers in glibc's malloc.h
