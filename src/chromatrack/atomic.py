@@ -37,10 +37,12 @@ def replace_file(
     temporary = _temporary_name(path)
     with _output_error(path, temporary):
         path.parent.mkdir(parents=True, exist_ok=True)
-        parts = [content] if isinstance(content, bytes | str) else content
-        with temporary.open("wb") as file:
-            for part in parts:
-                file.write(part.encode() if isinstance(part, str) else part)
+        if isinstance(content, bytes | str):
+            temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        else:
+            with temporary.open("wb") as file:
+                for part in content:
+                    file.write(part.encode() if isinstance(part, str) else part)
         temporary.replace(path)
 
 
