@@ -22,12 +22,14 @@ def unwritable(path: Path, error: OSError) -> OutputError:
     )
 
 
-def replace_file(path: Path, content: bytes | str | Iterable[str]) -> None:
+def replace_file(
+    path: Path, content: bytes | str | Iterable[str] | Iterable[bytes | memoryview]
+) -> None:
     """Write a file under a temporary name, then rename: a reader never sees half of it.
 
     Args:
         path: what was there is replaced; missing folders are made.
-        content: text is written as UTF-8, its line ends as they are; of parts, one after another.
+        content: text is written as UTF-8, its line ends as they are; parts one after another.
 
     Raises:
         OutputError: it cannot be written; what was there before is whole.
@@ -35,11 +37,12 @@ def replace_file(path: Path, content: bytes | str | Iterable[str]) -> None:
     temporary = _temporary_name(path)
     with _output_error(path, temporary):
         path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, bytes):
-            temporary.write_bytes(content)
+        if isinstance(content, bytes | str):
+            temporary.write_bytes(content.encode() if isinstance(content, str) else content)
         else:
-            with temporary.open("w", encoding="utf-8", newline="") as file:
-                file.writelines([content] if isinstance(content, str) else content)
+            with temporary.open("wb") as file:
+                for part in content:
+                    file.write(part.encode() if isinstance(part, str) else part)
         temporary.replace(path)
 
 

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from chromatrack.errors import InputError, WeightsError
+from chromatrack.model import encoder as encoder_module
 from chromatrack.model.batchnorm import fold_batch_norm
 from chromatrack.model.config import PRESETS
 from chromatrack.model.encoder import (
@@ -163,6 +164,18 @@ def test_folded_batch_norms_give_the_same_features(tiny_encoder, stride):
     assert any(isinstance(m, nn.BatchNorm2d) for m in encoder.modules())  # a copy
     torch.testing.assert_close(folded(images(2)), encoder(images(2)), atol=1e-5, rtol=0)
     assert folded.spec == encoder.spec
+
+
+@pytest.mark.parametrize("size", [(120, 214), (33, 47), (7, 5), (1, 1)])
+@pytest.mark.parametrize("strip", [1, 20_000, 1 << 22])
+@torch.no_grad()
+def test_the_stem_in_strips_is_the_stem_in_one(monkeypatch, size, strip):
+    monkeypatch.setattr(encoder_module, "_STRIP", strip)
+    stem = nn.Conv2d(3, 8, 7, 2, 3)
+    lab = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0)) - 0.5
+    whole = torch.nn.functional.max_pool2d(stem(lab).relu(), 3, 2, 1)
+    found = encoder_module._stem_in_strips(stem, lab)
+    torch.testing.assert_close(found, whole, atol=1e-6, rtol=0)
 
 
 @torch.no_grad()

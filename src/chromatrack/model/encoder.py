@@ -23,7 +23,7 @@ def normalize_lab(lab: Tensor) -> Tensor:
     """Lab -> network input, each channel about in [-1, 1]; 0 means L = 50 and no colour."""
     scale = lab.new_tensor([50.0, 50.0, 50.0]).reshape(3, 1, 1)
     shift = lab.new_tensor([50.0, 0.0, 0.0]).reshape(3, 1, 1)
-    return (lab - shift) / scale
+    return (lab - shift).div_(scale)
 
 
 def unnormalize_lab(lab: Tensor) -> Tensor:
@@ -56,7 +56,9 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        return F.relu(self.bn2(self.conv2(y)) + self.skip(x), inplace=True)
+        y, skipped = self.bn2(self.conv2(y)), self.skip(x)
+        is_own = not torch.is_grad_enabled() and y.dtype == skipped.dtype
+        return F.relu(y.add_(skipped) if is_own else y + skipped, inplace=True)
 
 
 def _layers(config: EncoderConfig, strides: tuple[int, ...]) -> nn.Sequential:
@@ -210,8 +212,7 @@ class ResNetEncoder(Encoder):
     def project(self, lab: Tensor) -> Tensor:
         if self.colors is not None:  # or it would be asked for what it is shown
             lab = lab * lab.new_tensor([1.0, 0.0, 0.0]).reshape(3, 1, 1)
-        x = F.relu(self.bn(self.stem(lab)), inplace=True)
-        x = F.max_pool2d(x, 3, 2, 1)
+        x = _stem_in_strips(self.stem, lab) if self._can_strip(lab) else self._stem(lab)
         first = self.config.blocks[0]
         shallow = self.layers[:first](x)
         deep = self.layers[first:](shallow)
@@ -221,6 +222,19 @@ class ResNetEncoder(Encoder):
             colors = colors[..., : shallow.shape[-2], : shallow.shape[-1]]
             deep = torch.cat([deep, self.detail(torch.cat([shallow, colors], 1))], 1)
         return self.head(deep)
+
+    def _stem(self, lab: Tensor) -> Tensor:
+        return F.max_pool2d(F.relu(self.bn(self.stem(lab)), inplace=True), 3, 2, 1)
+
+    def _can_strip(self, lab: Tensor) -> bool:
+        """Whether the stem can be done in parts: a folded network, for use, on the CPU."""
+        return (
+            isinstance(self.bn, nn.Identity)
+            and lab.device.type == "cpu"
+            and not torch.is_grad_enabled()
+            and not torch.compiler.is_compiling()
+            and not torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+        )
 
     def at_stride(self, stride: int) -> ResNetEncoder:
         """A copy with a finer output grid and the same weights (a trous, no retraining).
@@ -246,6 +260,30 @@ class ResNetEncoder(Encoder):
             finer.detail.stride = (1, 1)
         finer.stride = stride
         return finer
+
+
+_STRIP = 15 << 18
+"""Bytes of the stem's output that are made at a time: memory that is used again at once."""
+
+
+def _stem_in_strips(stem: nn.Conv2d, lab: Tensor) -> Tensor:
+    """`max_pool2d(relu(stem(lab)), 3, 2, 1)`, some rows at a time: `(B, C, H / 4, W / 4)`.
+
+    The stem's output at half of the sides is the largest map of the network, and nothing but its
+    maxima is wanted.
+    """
+    height, width = -(-lab.shape[-2] // 2), -(-lab.shape[-1] // 2)
+    row_bytes = lab.shape[0] * stem.out_channels * width * lab.element_size()
+    step = max(2, _STRIP // (2 * row_bytes) - 1)
+    parts, rows = [], -(-height // 2)
+    for first in range(0, rows, step):
+        low, high = max(0, 2 * first - 2), min(height, 2 * (first + step))
+        top, bottom = max(0, 3 - 2 * low), max(0, 2 * high + 2 - lab.shape[-2])
+        part = lab[..., max(0, 2 * low - 3) : 2 * high + 2, :]
+        seen = F.conv2d(F.pad(part, (3, 3, top, bottom)), stem.weight, stem.bias, 2)
+        pooled = F.max_pool2d(F.relu(seen, inplace=True), 3, 2, 1)
+        parts.append(pooled[..., min(first, 1) :, :])
+    return torch.cat(parts, -2)
 
 
 def color_head(encoder: Encoder) -> ColorHead | None:

@@ -8,15 +8,15 @@ matrix product rounds depends on where its factors begin, and runs are the same 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from chromatrack.ops.kept_loops import KeptLoop
 
 
 @cache
@@ -28,12 +28,7 @@ def has_compiler() -> bool:
 @cache
 def compiled(function: Callable[..., None]) -> Callable[..., None]:
     """A function of arrays, compiled at its first call and kept on disk; it runs beside Python."""
-    import numba
-
-    found: Any = numba.njit(nogil=True, fastmath=True)(function)
-    with suppress(RuntimeError):  # no folder to keep it in: compiled in every process
-        found.enable_caching()
-    return found
+    return KeptLoop(function)
 
 
 def can_compile(*tensors: Tensor) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Mapping
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
@@ -28,23 +29,49 @@ _PLAIN = {
 }
 
 
-def dumped(state: object, shared: Mapping[str, object] | None = None) -> bytes:
-    """State as bytes; `shared`: objects that are not written, by the name to find them by."""
+def dumped_parts(
+    state: object, shared: Mapping[str, object] | None = None
+) -> list[bytes | memoryview]:
+    """State as pieces of bytes, to be written one after the other before anything changes.
+
+    Tensors on the CPU are not copied. shared: objects that are not written, by the name to find
+    them by.
+    """
     text = io.BytesIO()
     writer = _Writer(text, shared or {})
     writer.dump(state)
-    return pickle.dumps(([part.tobytes() for part in writer.parts], text.getvalue()))
+    parts = [memoryview(part).cast("B") for part in writer.parts]
+    head = pickle.dumps(([part.nbytes for part in parts], text.getvalue()))
+    return [head, *parts]
 
 
-def loaded(content: bytes, shared: Mapping[str, object] | None = None) -> Any:  # noqa: ANN401
-    """The state that `dumped` wrote.
+def dumped(state: object, shared: Mapping[str, object] | None = None) -> bytes:
+    """`dumped_parts` in one."""
+    return b"".join(dumped_parts(state, shared))
+
+
+def loaded(content: bytes | memoryview, shared: Mapping[str, object] | None = None) -> Any:  # noqa: ANN401
+    """The state that `dumped` wrote; what comes behind it is passed over.
 
     Raises:
         InputError: the bytes are not as it wrote them.
     """
+    return loaded_first(content, shared)[0]
+
+
+def loaded_first(
+    content: bytes | memoryview, shared: Mapping[str, object] | None = None
+) -> tuple[Any, memoryview]:
+    """The state that comes first, and the bytes behind it. Raises InputError as `loaded`."""
     try:
-        parts, text = _Reader(io.BytesIO(content), {}, []).load()
-        return _Reader(io.BytesIO(text), shared or {}, parts).load()
+        file = io.BytesIO(content)
+        lengths, text = _Reader(file, {}, []).load()
+        places = list(accumulate(lengths, initial=file.tell()))
+        whole = memoryview(content)
+        if len(whole) < places[-1]:
+            raise EOFError("it ends too early")
+        parts = [whole[a:b] for a, b in pairwise(places)]
+        return _Reader(io.BytesIO(text), shared or {}, parts).load(), whole[places[-1] :]
     except (pickle.UnpicklingError, ValueError, TypeError, KeyError, IndexError, EOFError) as error:
         raise InputError(f"state of a run: cannot be read ({error})") from error
     except (AttributeError, ImportError, RuntimeError) as error:
@@ -78,7 +105,9 @@ class _Writer(pickle.Pickler):
 
 
 class _Reader(pickle.Unpickler):
-    def __init__(self, file: io.BytesIO, shared: Mapping[str, object], parts: list[bytes]) -> None:
+    def __init__(
+        self, file: io.BytesIO, shared: Mapping[str, object], parts: list[memoryview]
+    ) -> None:
         super().__init__(file)
         self.shared, self.parts = shared, parts
         self.memory: dict[int, Tensor] = {}

@@ -37,7 +37,7 @@ from chromatrack.propagation.bidirectional import (
 from chromatrack.propagation.propagate import Input
 from chromatrack.runs.file_names import OUTPUTS, RESUME
 from chromatrack.runs.marks_json import plain_marks
-from chromatrack.runs.pass_state import dumped, loaded
+from chromatrack.runs.pass_state import dumped, dumped_parts, loaded, loaded_first
 from chromatrack.structures import Source
 from chromatrack.tracking.close_up import CloseUpPass
 from chromatrack.tracking.inference import TrackedFrame, TrackerRun
@@ -95,12 +95,12 @@ class Progress:
         replace_file(self.folder / "made_with.json", json_text(self.made_with))
         self.frames = _FrameLog(self.folder / "frames")
 
-    def _state(self) -> tuple[str, int, bytes] | None:
+    def _state(self) -> tuple[str, int, memoryview] | None:
         try:
-            name, index, content = loaded((self.folder / "state").read_bytes())
-        except (OSError, InputError):
+            (name, index, length), content = loaded_first((self.folder / "state").read_bytes())
+        except (OSError, InputError, TypeError, ValueError):
             return None
-        return name, index, content
+        return (name, index, content) if len(content) == length else None
 
     def next_frame(self, start: int) -> int:
         """The first frame that the forward pass has still to do; `frames` has those before it."""
@@ -112,14 +112,21 @@ class Progress:
         self.frames.truncate(begin - start)
         return begin
 
-    def save(self, name: str, index: int, state: Callable[[], bytes]) -> None:
-        """Write the state of a pass, at frame `index` next, if there is time and room for it."""
+    def save(
+        self, name: str, index: int, state: object, shared: Mapping[str, object] | None = None
+    ) -> None:
+        """Write the state of a pass, at frame `index` next, if there is time and room for it.
+
+        shared: as for `dumped_parts`.
+        """
         if time.monotonic() - self._saved < max(_SECONDS, _SHARE * self._cost):
             return
         self.settle()
         began = time.monotonic()
         try:
-            replace_file(self.folder / "state", dumped((name, index, state())))
+            parts = dumped_parts(state, shared)
+            length = sum(memoryview(part).nbytes for part in parts)
+            replace_file(self.folder / "state", [dumped((name, index, length)), *parts])
         except OutputError:  # what must have room will say so
             self._cost = float("inf")
             return
@@ -291,7 +298,7 @@ class ResumableRun(TrackerRun):
     def _save(self, name: str, index: int, way: DirectedPass) -> None:
         if isinstance(way, CloseUpPass) and way.followers:
             return  # their windows have networks of their own: such a pass begins anew
-        self.kept.save(name, index, lambda: dumped(way, self._shared()))
+        self.kept.save(name, index, way, self._shared())
 
     def _shared(self) -> dict[str, object]:
         """What a pass refers to and does not own."""

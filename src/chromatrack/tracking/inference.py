@@ -190,7 +190,7 @@ class TrackerRun(VideoRun):
         """
         if not is_ahead_worth_it(self.device):
             return map(self._embedded, frames)
-        return ahead(map(self._embedded, frames))
+        return ahead(map(self._embedded, frames), depth=1)  # each is a picture and its features
 
     @torch.inference_mode()
     def _embedded(self, frame: Frame) -> Input:

@@ -1,0 +1,247 @@
+"""Compiled loops kept on disk, so that a process that only runs them needs no compiler.
+
+The first process that calls a loop with arguments of some kind compiles it (numba), and writes its
+machine code beside numba's own cache. Later ones read that (`object_code`): numba and LLVM, about
+120 MiB and most of a second, are not imported. Where that cannot be, numba does all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+import numpy as np
+
+from chromatrack.atomic import replace_file
+from chromatrack.errors import OutputError
+from chromatrack.ops.object_code import Code, Kind, ObjectCodeError, can_run, function, kind_of
+
+_FORMAT = "1"
+_MAGIC = b"chromatrack loop\n"
+_LOCK = RLock()
+
+_MEMORY = """
+declare i8* @malloc(i64)
+declare void @free(i8*)
+
+define i8* @NRT_Allocate(i64 %size) {
+  %1 = call i8* @malloc(i64 %size)
+  ret i8* %1
+}
+
+define void @NRT_Free(i8* %what) {
+  call void @free(i8* %what)
+  ret void
+}
+
+define i8* @NRT_MemInfo_alloc_aligned(i64 %size, i32 %align) {
+  %wide = zext i32 %align to i64
+  %some = add i64 %size, %wide
+  %all = add i64 %some, 48
+  %block = call i8* @malloc(i64 %all)
+  %none = icmp eq i8* %block, null
+  br i1 %none, label %end, label %made
+made:
+  %start = ptrtoint i8* %block to i64
+  %after = add i64 %start, 48
+  %up = add i64 %after, %wide
+  %less = sub i64 %up, 1
+  %mask = sub i64 0, %wide
+  %data = and i64 %less, %mask
+  %fields = bitcast i8* %block to i64*
+  store i64 1, i64* %fields
+  %f1 = getelementptr i64, i64* %fields, i64 1
+  store i64 0, i64* %f1
+  %f2 = getelementptr i64, i64* %fields, i64 2
+  store i64 0, i64* %f2
+  %f3 = getelementptr i64, i64* %fields, i64 3
+  store i64 %data, i64* %f3
+  %f4 = getelementptr i64, i64* %fields, i64 4
+  store i64 %size, i64* %f4
+  %f5 = getelementptr i64, i64* %fields, i64 5
+  store i64 0, i64* %f5
+  br label %end
+end:
+  ret i8* %block
+}
+
+define i8* @NRT_MemInfo_alloc(i64 %size) {
+  %1 = call i8* @NRT_MemInfo_alloc_aligned(i64 %size, i32 16)
+  ret i8* %1
+}
+
+define void @NRT_MemInfo_call_dtor(i8* %block) {
+  call void @free(i8* %block)
+  ret void
+}
+"""
+"""Memory of arrays that a loop makes for itself, of the C library, laid out as numba's MemInfo:
+count of owners, what to call when it goes (nothing), for whom, where the items are, bytes, whose.
+"""
+
+
+class KeptLoop:
+    """A function of arrays and numbers, compiled at its first call and kept on disk."""
+
+    def __init__(self, plain: Callable[..., None]) -> None:
+        self._plain = plain
+        self._ready: dict[tuple[Kind | None, ...], Callable[..., None]] = {}
+        self._compiler: Any = None  # numba's, once it was needed
+
+    def __call__(self, *arguments: object) -> None:
+        """Run it."""
+        kinds = tuple(map(kind_of, arguments))
+        run = self._ready.get(kinds)
+        if run is None:
+            with _LOCK:
+                run = self._ready[kinds] = self._ready.get(kinds) or self._made(kinds, arguments)
+        run(*arguments)
+
+    def _made(
+        self, kinds: tuple[Kind | None, ...], arguments: tuple[object, ...]
+    ) -> Callable[..., None]:
+        """What runs it: kept code, or the compiler's, which is kept for others if it can be."""
+        known = tuple(kind for kind in kinds if kind is not None)
+        if len(known) < len(kinds) or not can_keep():
+            return self._by_compiler()
+        path = _place(self._plain, known)
+        if path is None:
+            return self._by_compiler()
+        with suppress(OSError, ObjectCodeError):
+            return _read(path, known)
+        found: Any = self._by_compiler()
+        with suppress(ObjectCodeError, OutputError):
+            replace_file(path, _MAGIC + b"")  # cannot be kept, unless:
+            replace_file(path, _written(found, self._plain, arguments))
+        return found
+
+    def _by_compiler(self) -> Callable[..., None]:
+        if self._compiler is None:
+            self._compiler = _dispatcher(self._plain)
+            with suppress(RuntimeError):  # no folder to keep it in: compiled in every process
+                self._compiler.enable_caching()
+        return self._compiler
+
+
+def _dispatcher(plain: Callable[..., None]) -> Any:  # noqa: ANN401
+    import numba
+
+    return numba.njit(nogil=True, fastmath=True)(plain)
+
+
+@cache
+def can_keep() -> bool:
+    """Whether loops are kept as machine code; not where the user told numba not to compile."""
+    return can_run() and os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
+
+
+def _read(path: Path, kinds: tuple[Kind, ...]) -> Callable[..., None]:
+    """The loop in a file. Raises OSError or ObjectCodeError where there is none that is whole."""
+    content = path.read_bytes()
+    if content == _MAGIC:
+        raise OSError
+    head, check, name, code = (content.split(b"\n", 3) + [b""] * 3)[:4]
+    if head + b"\n" != _MAGIC or check.decode("ascii", "replace") != _digest(name + code):
+        raise ObjectCodeError(f"{path}: is damaged")
+    return function(Code(code), name.decode(), kinds)
+
+
+def _written(dispatcher: Any, plain: Callable[..., None], arguments: tuple[object, ...]) -> bytes:  # noqa: ANN401
+    """The file of a loop for arguments of these kinds. Raises ObjectCodeError if it cannot be."""
+    import llvmlite.binding as llvm
+    from numba import typeof
+
+    types = tuple(map(typeof, arguments))
+    dispatcher.compile(types)
+    found = dispatcher.overloads[types]
+    if not any(True for _ in found.library._final_module.functions):  # of numba's own cache
+        dispatcher = _dispatcher(plain)
+        dispatcher.compile(types)
+        found = dispatcher.overloads[types]
+    name = found.fndesc.llvm_func_name
+    try:
+        module = llvm.parse_bitcode(found.library._final_module.as_bitcode())
+        module.link_in(llvm.parse_assembly(_MEMORY))
+        for part in module.functions:
+            if not part.is_declaration and part.name != name:
+                part.linkage = "internal"
+        tuning = llvm.create_pipeline_tuning_options()
+        passes = llvm.create_new_module_pass_manager()
+        passes.add_global_dead_code_eliminate_pass()
+        machine = dispatcher.targetctx.codegen()._tm
+        passes.run(module, llvm.create_pass_builder(machine, tuning))
+        code = machine.emit_object(module)
+    except (RuntimeError, AttributeError, NameError) as error:
+        raise ObjectCodeError(f"{name}: cannot be kept ({error})") from error
+    Code(code).address(name)  # whether it can be read again
+    return _MAGIC + _digest(name.encode() + code).encode() + b"\n" + name.encode() + b"\n" + code
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+# -- which file ------------------------------------------------------------------------------
+
+
+def _place(plain: Callable[..., None], kinds: tuple[Kind, ...]) -> Path | None:
+    """The file of a loop for arguments of some kinds; None: there is no folder for it.
+
+    Its name tells all that the code depends on: source, numbers that it takes from around it,
+    compiler and machine.
+    """
+    code = plain.__code__
+    source = Path(code.co_filename)
+    folder = _folder(source.parent)
+    try:
+        text = _source_digest(source)
+    except OSError:
+        return None
+    if folder is None:
+        return None
+    around = {name: plain.__globals__[name] for name in code.co_names if name in plain.__globals__}
+    for name, cell in zip(code.co_freevars, plain.__closure__ or (), strict=True):
+        around[name] = cell.cell_contents
+    numbers = sorted((n, repr(x)) for n, x in around.items() if isinstance(x, _NUMBERS))
+    told = (_FORMAT, text, plain.__qualname__, numbers, kinds, _machine())
+    name = f"{source.stem}.{code.co_name}-{code.co_firstlineno}.{_digest(repr(told).encode())[:24]}"
+    return folder / f"{name}.loop"
+
+
+_NUMBERS = (bool, int, float, np.generic)
+
+
+@cache
+def _source_digest(source: Path) -> str:
+    return _digest(source.read_bytes())
+
+
+@cache
+def _machine() -> str:
+    """The compiler and the processor that code is made for."""
+    lines = Path("/proc/cpuinfo").read_text().split("\n\n", 1)[0].splitlines()
+    fields = dict(line.split(":", 1) for line in lines if ":" in line)
+    told = [x.strip() for n, x in fields.items() if n.strip() in ("model name", "model", "flags")]
+    asked = sorted((n, x) for n, x in os.environ.items() if n.startswith("NUMBA_"))
+    return repr((version("numba"), version("llvmlite"), told, asked))
+
+
+@cache
+def _folder(source: Path) -> Path | None:
+    """Where files lie: as numba's cache does, beside the source or in the user's own folder."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    wanted = os.environ.get("NUMBA_CACHE_DIR")
+    choices = [Path(wanted)] if wanted else [source / "__pycache__", Path(home) / "chromatrack"]
+    for folder in choices:
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK | os.X_OK):
+                return folder
+    return None
