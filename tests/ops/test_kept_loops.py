@@ -118,3 +118,20 @@ def test_a_later_process_imports_no_compiler(tmp_path):
         for _ in range(2)
     ]
     assert told[0][0] == told[1][0] == "4.0" and told[1][1] == "False"
+
+
+def test_loops_of_a_numba_that_was_not_tried_are_left_to_it(monkeypatch):
+    monkeypatch.setattr(kept_loops, "version", lambda name: "0.99.0")
+    can_keep.cache_clear()
+    try:
+        assert not can_keep()
+    finally:
+        monkeypatch.undo()
+        can_keep.cache_clear()
+    assert can_keep()
+
+
+def test_the_numba_of_the_constraints_was_tried():
+    pins = (Path(__file__).parents[2] / "constraints.txt").read_text().splitlines()
+    (pinned,) = (line.removeprefix("numba==") for line in pins if line.startswith("numba=="))
+    assert pinned.rpartition(".")[0] in kept_loops.TESTED

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -136,10 +136,18 @@ def _dispatcher(plain: Callable[..., None]) -> Any:  # noqa: ANN401
     return numba.njit(nogil=True, fastmath=True)(plain)
 
 
+TESTED = ("0.68",)
+"""Releases of numba whose arguments and arrays are laid out as is told here and in `object_code`.
+With any other one, numba does all, as slowly to load as it is."""
+
+
 @cache
 def can_keep() -> bool:
     """Whether loops are kept as machine code; not where the user told numba not to compile."""
-    return can_run() and os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
+    told = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
+    with suppress(PackageNotFoundError):
+        return can_run() and told and version("numba").rpartition(".")[0] in TESTED
+    return False
 
 
 def _read(path: Path, kinds: tuple[Kind, ...]) -> Callable[..., None]:

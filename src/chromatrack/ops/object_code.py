@@ -198,13 +198,18 @@ def kind_of(value: object) -> Kind | None:
         if not dtype.isnative or dtype.kind not in "biuf" or type(value) is not np.ndarray:
             return None
         layout = "C" if flags.c_contiguous else "F" if flags.f_contiguous else "A"
-        return dtype.name, value.ndim, layout, flags.aligned, flags.writeable
+        return _name(dtype.char), value.ndim, layout, flags.aligned, flags.writeable
     kind = type(value)
     if kind in (bool, int, float):
         return ("bool" if kind is bool else "int64" if kind is int else "float64",)
     if isinstance(value, np.generic) and value.dtype.name in _NUMBERS:
         return (value.dtype.name,)
     return None
+
+
+@cache
+def _name(char: str) -> str:
+    return np.dtype(char).name
 
 
 def function(code: Code, name: str, kinds: tuple[Kind, ...]) -> Callable[..., None]:
