@@ -150,7 +150,7 @@ def test_track_writes_masks_overlay_and_result(clip, first, model, truth, tmp_pa
                 restrict_first=False,
             )
         ),
-        "coloring": {"carry": True, "confidence_floor": 0.3, "faded": False},
+        "coloring": {"carry": True, "confidence_floor": 0.15, "faded": False},
         "square": False,
         "long_multiple": 1,
         "upsample": "guided",

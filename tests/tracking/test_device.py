@@ -33,6 +33,7 @@ UP = {
     "propagation.point_labels:PointTracks.follow",
     "propagation.bidirectional:read_step",
     "propagation.redetection:Redetector._contest",
+    "propagation.rivals:Ways.contest",
     "propagation.point_reliability:_signals",
 }
 """The doors in: what may move more than one number to the device."""

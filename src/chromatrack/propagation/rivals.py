@@ -101,7 +101,7 @@ class Ways:
             says = -(((far - _SLACK).clamp(min=0) / _SPREAD) ** 2) / 2
             says = (says - says.amax(0)).clamp(min=-_MOST_BY_PLACE)
             flat, rows = label_map.view(len(label_map), -1), torch.tensor(channels)[:, None]
-            known = torch.tensor([c in ways for c in channels])[:, None].to(far.device)
+            known = far.new_tensor([c in ways for c in channels], dtype=torch.bool)[:, None]
             flat[rows, cells] = _shared(flat[rows, cells], (far <= _CLOSE) & known, says)
         return meeting
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -37,7 +36,7 @@ class ColorLog:
     def add(self, index: int, pts_seconds: float, reliability: float) -> None:
         """Note a frame. Raises OutputError where temporary files have no room."""
         try:
-            self._file.write(f"{json.dumps([index, pts_seconds, reliability])}\n")
+            self._file.write(f"{index} {float(pts_seconds)!r} {float(reliability)!r}\n")
         except OSError as error:
             raise unwritable(Path(tempfile.gettempdir()), error) from error
         self.count += 1
@@ -47,8 +46,8 @@ class ColorLog:
         self._file.seek(0)
         try:
             for line in self._file:
-                index, pts, reliability = json.loads(line)
-                yield index, pts, reliability
+                index, pts, reliability = line.split()
+                yield int(index), float(pts), float(reliability)
         finally:
             self._file.seek(0, os.SEEK_END)
 
