@@ -32,7 +32,7 @@ UP = {
     # which channels, where not all: a few numbers
     "propagation.point_labels:PointTracks.follow",
     "propagation.bidirectional:read_step",
-    "propagation.redetection:Redetector._contest",
+    "propagation.rivals:contest_by_looks",
     "propagation.rivals:Ways.contest",
     "propagation.point_reliability:_signals",
 }
