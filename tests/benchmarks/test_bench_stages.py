@@ -206,6 +206,7 @@ def case(stages, tmp_path):
     return replace(case, source=str(Path(chromatrack.__file__).parents[1]))
 
 
+@pytest.mark.slow
 def test_every_stage_is_measured(case, tables):
     import stage_probes  # pyright: ignore[reportMissingImports]
 

@@ -103,6 +103,7 @@ def test_a_full_disk_stops_with_one_line_and_the_last_checkpoint_is_whole(data, 
     assert newest(folder).step == STEPS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_the_measuring_after_the_last_step_ends_too_and_is_made_up_for(
     data, tmp_path, number, code

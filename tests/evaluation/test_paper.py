@@ -64,6 +64,7 @@ class Unsure(IdentityTracker):
             yield type(frame)(**{**vars(frame), "reliability": told})
 
 
+@pytest.mark.slow
 def test_the_claims_are_measured_and_shown(davis, tmp_path):
     table = tmp_path / "attributes.csv"
     table.write_text("sequence,attributes\nstill,\nslow,FM\nfast,FM OCC\n")

@@ -40,7 +40,7 @@ def differences(a: Encoder, b: Encoder) -> list[float]:
     return found
 
 
-@pytest.mark.parametrize("stride", [8, 4])
+@pytest.mark.parametrize("stride", [8, pytest.param(4, marks=pytest.mark.slow)])
 def test_a_weights_file_comes_back_as_the_same_features(onnx, tmp_path, stride):
     weights, out = tmp_path / "w.safetensors", tmp_path / "net.onnx"
     save_encoder(weights, _tiny(WITH_RAW))
@@ -100,6 +100,7 @@ def test_what_differs_from_torch_is_not_written(onnx, tmp_path, monkeypatch):
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_files_of_others_stay_and_earlier_ones_go(onnx, tmp_path):
     weights, out = tmp_path / "w.safetensors", tmp_path / "net.onnx"
     save_encoder(weights, _tiny(TINY))

@@ -149,6 +149,7 @@ def test_a_disk_that_fills_while_tracking_is_told_and_loses_nothing(opened, clip
     assert end_of(opened, "/api/track")["type"] == "done"
 
 
+@pytest.mark.slow
 def test_colouring_outlives_a_full_disk_and_a_killed_worker(opened, clip):
     out = io.BytesIO()
     Image.fromarray(clip[1][0].rgb).save(out, format="PNG")

@@ -45,6 +45,7 @@ def tracker(recent: int = 0) -> Tracker:
     return Tracker(GreyPatches(), device="cpu", config=TrackConfig(size=64, color=color))
 
 
+@pytest.mark.slow
 def test_a_clip_that_runs_back_gets_the_same_colors(frames, clips):
     middle = COUNT // 2
     forth = list(tracker().colorize(clips[0], references=[(frames[middle], middle)]))

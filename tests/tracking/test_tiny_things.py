@@ -62,6 +62,7 @@ def painted(draw, size) -> np.ndarray:
     return mask
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_any_mask_is_tracked_in_any_direction(tracker, clips, data):

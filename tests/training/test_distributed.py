@@ -106,6 +106,7 @@ def data(tmp_path_factory) -> Path:
 OPTIONS = ("--batch", 4, "--crop", 32, "--log-every", 1, "--device", "cpu")
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_network_and_one_or_four_go_on(data, tmp_path):
     folder = tmp_path / "run"
     torchrun(2, "-m", "chromatrack", "train", data, "-o", folder, "--steps", 2, *OPTIONS)

@@ -116,6 +116,7 @@ def test_a_run_writes_weights_that_track(finished, tiny, tmp_path):
     assert set(rows[-1].values) == {"tracked_guided_iou", "tracked_decoder_iou"}
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_decoder_and_another_another(finished, data, tiny, tmp_path):
     for name, seed in (("same", 0), ("other", 1)):
         folder = tmp_path / name
