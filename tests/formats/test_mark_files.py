@@ -404,6 +404,7 @@ def test_json_in_utf_16_reads(tmp_path):
             "line 2: expected frame,id",
         ),
         ("a.csv", "id,frame,x,y\n1,0,2,3".encode("utf-16")[:-1], "cannot be read"),
+        ("a.json", '{"marks": "\xe4"}'.encode("latin-1"), r"^'[^']*a.json': expected UTF-8 text"),
         ("a.json", b"[" * 100_000, "looks like JSON, but cannot be read"),
         ("a.xml", b"<annotations>" + b"<a>" * 1000, "at most 32 elements inside one another"),
     ],

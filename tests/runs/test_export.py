@@ -107,7 +107,7 @@ FULL = os.strerror(errno.ENOSPC)
     "said",
     [
         OSError(errno.ENOSPC, FULL),  # Pillow
-        OSError(errno.ENOSPC, f"Can't close file (file write failed\n, message = '{FULL}')"),  # h5py
+        OSError(errno.ENOSPC, f"Can't close file (write failed\n, message = '{FULL}')"),
         RuntimeError(f'Failed to write pixel data to image file "/x/0.exr". {FULL}.'),  # OpenEXR
     ],
 )
