@@ -192,6 +192,11 @@ def test_a_track_among_the_attributes_of_shapes_on_images_counts(tmp_path):
             ),
             "expected one of the joints hip, knee, got 'ear'",
         ),
+        (
+            track(box(0).replace('keyframe="1"', 'keyframe="NaN"')),
+            "keyframe to be 0 or 1",
+        ),
+        (track(box(0).replace('outside="0"', 'outside="yes"')), "outside to be 0 or 1, got 'yes'"),
         (track(""), "nothing in it is marked"),
         (track(box(0)).replace("<box", "<box <"), "expected XML, but it cannot be read"),
     ],
@@ -200,6 +205,16 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path, body, said):
     with pytest.raises(InputError, match=said.replace("(", r"\(")) as caught:
         read(tmp_path, body)
     assert "c.xml" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_flags_may_be_words_and_what_is_there_twice_is_told(tmp_path):
+    video = source()
+    words = box(3).replace('outside="0"', 'outside="True"')
+    marks = read(tmp_path, track(box(0) + box(0, left=5) + words), video)
+    assert marks.boxes == [BoxMark(3, 0, 5, 2, 10, 6), BoxMark(3, 3, None, None, None, None)]
+    assert [note.text for note in video.notes] == [
+        f"'{tmp_path / 'c.xml'}': track 3, frame 0, box: is there twice; the last one counts"
+    ]
 
 
 def test_another_shape_of_picture_is_refused(tmp_path):

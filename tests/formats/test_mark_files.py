@@ -237,6 +237,18 @@ def test_via_cells_that_are_no_json_are_told(tmp_path):
         )
 
 
+@pytest.mark.parametrize("frame", [-3, 2.5, 1e30, float("nan"), "-1"])
+def test_via_frames_that_cannot_be_are_told_and_not_passed_over(tmp_path, frame):
+    rows = row("a_001.jpg", RECT, {"track": "7"}, {"frame": frame})
+    with pytest.raises(InputError, match="line 2: expected the frame among file_attributes"):
+        read_mark_file(text(tmp_path, HEAD + rows), source())
+
+
+def test_via_frames_that_are_words_leave_the_name_to_tell(tmp_path):
+    rows = row("a_001.jpg", RECT, {"track": "7"}, {"frame": "left camera"})
+    assert read_mark_file(text(tmp_path, HEAD + rows), source()).boxes[0].frame == 1
+
+
 # -- LabelMe and COCO, everything in them ------------------------------------------------------
 
 
@@ -404,6 +416,7 @@ def test_json_in_utf_16_reads(tmp_path):
             "line 2: expected frame,id",
         ),
         ("a.csv", "id,frame,x,y\n1,0,2,3".encode("utf-16")[:-1], "cannot be read"),
+        ("a.json", '{"marks": "\xe4"}'.encode("latin-1"), r"^'[^']*a.json': expected UTF-8 text"),
         ("a.json", b"[" * 100_000, "looks like JSON, but cannot be read"),
         ("a.xml", b"<annotations>" + b"<a>" * 1000, "at most 32 elements inside one another"),
     ],

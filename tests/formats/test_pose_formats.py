@@ -65,6 +65,12 @@ def test_coco_keypoints_read_as_they_were(tmp_path):
     assert first["area"] == pytest.approx(width * height, abs=0.01) and first["iscrowd"] == 0
 
 
+def test_coco_keypoints_bear_the_names_that_were_given_and_no_others(tmp_path):
+    coco_keypoints.write(two_mice(), tmp_path / "c.json", PLAIN)
+    rows = json.loads((tmp_path / "c.json").read_text(encoding="utf-8"))["annotations"]
+    assert {(row["track_id"], row.get("name")) for row in rows} == {(2, "Mouse A"), (5, None)}
+
+
 def test_coco_keypoints_are_read_by_sleap_io(tmp_path):
     sio = pytest.importorskip("sleap_io")
     coco_keypoints.write(two_mice(), tmp_path / "c.json", PLAIN)

@@ -63,6 +63,31 @@ def test_labels_of_several_animals_and_videos(tmp_path):
     assert any("other videos" in note.text for note in source.notes)
 
 
+def test_a_place_without_an_end_is_told_and_not_left_out(tmp_path):
+    path = tmp_path / "CollectedData_ann.csv"
+    path.write_text(ONE.replace("40.25", "1e400"), encoding="utf-8")
+    with pytest.raises(InputError, match=r"csv', line 5: tail: expected px or an empty cell, got"):
+        deeplabcut.read_labels(path, mouse())
+
+
+def test_labels_in_other_encodings_are_read_or_told(tmp_path):
+    path = tmp_path / "CollectedData_ann.csv"
+    path.write_text(ONE, encoding="utf-16")
+    assert len(read_mark_file(path, mouse()).keypoints) == 2
+    path.write_text(ONE.replace("nose", "n\xe4se"), encoding="latin-1")
+    with pytest.raises(InputError, match=r"csv': expected UTF-8 text, but it cannot be read"):
+        read_mark_file(path, mouse())
+
+
+def test_hdf5_of_other_programs_is_not_taken_for_labels(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    for name in ("analysis.h5", "session.nwb", "poses.nc"):
+        with h5py.File(tmp_path / name, "w") as file:
+            file["tracks"] = np.zeros((2, 3))
+        with pytest.raises(InputError, match=r"got HDF5 of something else .* no marks"):
+            reader_of(GivenFile(tmp_path / name))
+
+
 def test_labels_in_hdf5_are_those_in_csv(tmp_path):
     pandas = pytest.importorskip("pandas")
     pytest.importorskip("tables")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 from hand_results import hand_result, squares
 
-from chromatrack.errors import InputError
+from chromatrack.errors import InputError, OutputError
 from chromatrack.formats import exchange
 from chromatrack.formats.exchange import FORMATS, ExportOptions, format_named
 from chromatrack.runs.export import export_run, tracked_video
@@ -96,6 +98,38 @@ def test_a_failed_export_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="no"):
         export_run(everything(), "tidy-csv", tmp_path / "t.csv")
     assert list(tmp_path.iterdir()) == []
+
+
+FULL = os.strerror(errno.ENOSPC)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        OSError(errno.ENOSPC, FULL),  # Pillow
+        OSError(errno.ENOSPC, f"Can't close file (write failed\n, message = '{FULL}')"),
+        RuntimeError(f'Failed to write pixel data to image file "/x/0.exr". {FULL}.'),  # OpenEXR
+    ],
+)
+def test_a_full_disk_is_said_in_one_line_with_the_output_s_name(said, tmp_path, monkeypatch):
+    def full(tracked, path, options):
+        path.write_text("half", encoding="utf-8")
+        raise said
+
+    monkeypatch.setattr(exchange.Format, "load_writer", lambda self: full)
+    with pytest.raises(OutputError) as failed:
+        export_run(everything(), "tidy-csv", tmp_path / "t.csv")
+    assert str(failed.value).startswith(f"{tmp_path / 't.csv'}: cannot be written ({FULL}); make")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_fault_of_the_disk_stays_what_it_is(tmp_path, monkeypatch):
+    def broken(tracked, path, options):
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr(exchange.Format, "load_writer", lambda self: broken)
+    with pytest.raises(RuntimeError, match="unforeseen"):
+        export_run(everything(), "tidy-csv", tmp_path / "t.csv")
 
 
 def test_a_format_that_has_no_place_for_what_was_tracked_is_refused(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from pathlib import Path
 from chromatrack.formats.csv_tables import Looks
 from chromatrack.formats.exchange import ExportOptions
 from chromatrack.formats.keypoints import KeypointWriter
-from chromatrack.formats.poses import poses_of
+from chromatrack.formats.poses import POINTS, poses_of
 from chromatrack.formats.tracked_video import TrackedVideo
 from chromatrack.formats.written_things import picture_file
 from chromatrack.structures import TrackedKeypoints
@@ -23,11 +23,9 @@ def write(tracked: TrackedVideo, path: Path, options: ExportOptions) -> Sequence
     poses, notes = poses_of(tracked)
     numbers = options.numbers(tracked.frames).tolist()
     ids = tracked.ids("keypoints") or [1]
-    names = dict(zip(ids, poses.individuals, strict=True))
-    sorts = Looks.of(
-        "keypoints", {}, {}, tracked.categories if tracked.keypoints else {}
-    ).categories
-    looks = Looks(names, {}, sorts)
+    looks = Looks({1: POINTS}, {}, {})
+    if tracked.keypoints:  # track_id tells them apart: a name is there only where one was given
+        looks = Looks.of("keypoints", tracked.names, {}, tracked.categories)
     with KeypointWriter(path, poses.skeleton, looks, ids=ids, size=tracked.size) as writer:
         for row, (number, frame) in enumerate(zip(numbers, tracked.frames.tolist(), strict=True)):
             instances = {

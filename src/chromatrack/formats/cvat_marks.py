@@ -19,7 +19,7 @@ import numpy as np
 
 from chromatrack.errors import InputError, shown
 from chromatrack.formats.color_text import read_color
-from chromatrack.formats.cvat_shapes import CvatShape, joint_edges
+from chromatrack.formats.cvat_shapes import CvatShape, flag, joint_edges
 from chromatrack.formats.cvat_xml import NAME
 from chromatrack.formats.file_marks import FileMarks, GivenFile, MaskPiece, painted
 from chromatrack.formats.labelled_things import label_things, say_instances, thing_ids
@@ -138,7 +138,7 @@ def _take_track(found: _Collected, track: Element, given: GivenFile, source: Mar
             f"'{given.path}': expected tracks with an id, got {shown(dict(track.attrib))}; export "
             "it again"
         )
-    for element in _with_joints(track):
+    for element in _with_joints(track, f"'{given.path}': track {number}"):
         if (kind := KINDS.get(element.tag)) is None:
             found.passed[element.tag] += 1
             continue
@@ -150,7 +150,7 @@ def _take_track(found: _Collected, track: Element, given: GivenFile, source: Mar
             _take_name(found, (kind, int(number)), element)
 
 
-def _with_joints(track: Element) -> list[Element]:
+def _with_joints(track: Element, place: str) -> list[Element]:
     """The shapes of a track; joints that have tracks of their own inside it are put together.
 
     So some versions of CVAT and Datumaro write skeletons; others have the joints inside shapes.
@@ -166,7 +166,11 @@ def _with_joints(track: Element) -> list[Element]:
     found = [shape for shape in track if shape.tag not in ("track", "skeleton")]
     for frame in dict.fromkeys([*given, *joints]):
         said = given.get(frame, Element("skeleton", {"frame": frame, "keyframe": "0"}))
-        keyed = [one for one in joints[frame].values() if one.get("keyframe", "1") != "0"]
+        keyed = [
+            one
+            for name, one in joints[frame].items()
+            if flag(one, "keyframe", f"{place}, frame {frame}, {name}", unsaid=True)
+        ]
         whole = Element("skeleton", said.attrib | {"keyframe": str(int(bool(keyed)))})
         whole.extend([*keyed, *said.findall("attribute")])
         found.append(whole)
@@ -258,7 +262,14 @@ class _Marks:
             and not (s.shape.is_outside and count is not None and s.frame >= count)
         ]
         objects = [s for s in kept if s.kind == "object"]
-        others = {(s.kind, s.id, s.frame): s for s in kept if s.kind != "object"}
+        others: dict[tuple[Kind, int, int], _Said] = {}
+        for one in kept:
+            if one.kind == "object":
+                continue
+            before = others.get((one.kind, one.id, one.frame))
+            if before is not None and not (before.shape.is_outside or one.shape.is_outside):
+                self.source.say(f"{one.shape.place}: is there twice; the last one counts")
+            others[one.kind, one.id, one.frame] = one
         return [*objects, *others.values()]
 
     def _of(self, kind: Kind) -> Iterator[_Said]:

@@ -57,15 +57,15 @@ class CvatShape:
     @property
     def is_keyframe(self) -> bool:
         """Whether somebody put it there; what CVAT drew between two others is no keyframe."""
-        return self.element.get("keyframe", "1") != "0"
+        return flag(self.element, "keyframe", self.place, unsaid=True)
 
     @property
     def is_outside(self) -> bool:
         """Whether the thing is not there; a skeleton if none of its joints is."""
         if self.element.tag == "skeleton" and self.element.get("outside") is None:
             joints = list(self.element.iter("points"))
-            return bool(joints) and all(joint.get("outside") == "1" for joint in joints)
-        return self.element.get("outside") == "1"
+            return bool(joints) and all(flag(one, "outside", self.place) for one in joints)
+        return flag(self.element, "outside", self.place)
 
     @property
     def z_order(self) -> int:
@@ -150,7 +150,7 @@ class CvatShape:
                     "export it again"
                 )
             i = list(names).index(name)
-            gone[i] = element.get("outside") == "1"
+            gone[i] = flag(element, "outside", f"{self.place}, {name}")
             if not gone[i]:
                 corners = _corners(element, f"{self.place}, {name}")
                 joints[i] = corners[0] * self.scale(source) - HALF
@@ -176,6 +176,20 @@ class CvatShape:
         return InputError(
             f"{self.place}: expected {key} to be {expected}, got {said}; export again"
         )
+
+
+def flag(element: Element, key: str, place: str, *, unsaid: bool = False) -> bool:
+    """An attribute that says yes or no; InputError if it says another thing."""
+    text = element.get(key)
+    if text is None:
+        return unsaid
+    said = _FLAGS.get(text.strip().lower())
+    if said is None:
+        raise InputError(f"{place}: expected {key} to be 0 or 1, got {text!r:.60}; export again")
+    return said
+
+
+_FLAGS = {"0": False, "1": True, "false": False, "true": True}
 
 
 def _corners(element: Element, place: str) -> np.ndarray:

@@ -25,6 +25,7 @@ from chromatrack.formats.exchange import ExportOptions, need
 from chromatrack.formats.marked_source import MarkedSource
 from chromatrack.formats.picture_names import NamedPicture, folder_of
 from chromatrack.formats.poses import SOFTWARE, Poses, poses_of
+from chromatrack.formats.text_encoding import file_encoding
 from chromatrack.formats.tracked_video import TrackedVideo
 from chromatrack.structures import KeypointMark, Skeleton
 
@@ -128,10 +129,14 @@ def read_labels(
     marks: list[KeypointMark] = []
     rows = _of_this_video(labels, source, str(path))
     given = [NamedPicture(place, (name,)) for place, name, _ in rows]
-    for (_, _, values), frame in zip(rows, source.frames(given), strict=True):
+    for (place, _, values), frame in zip(rows, source.frames(given), strict=True):
         places = np.full((len(animals), len(joints), 2), np.nan)
         for (animal, joint, coord), value in zip(labels.columns, values, strict=True):
             if coord in ("x", "y"):
+                if math.isinf(value):
+                    raise InputError(
+                        f"{place}: {joint}: expected px or an empty cell, got {value}; correct it"
+                    )
                 axis = ("x", "y").index(coord)
                 places[animals.index(animal), joints.index(joint), axis] = value
         places[~np.isfinite(places).all(axis=-1)] = np.nan
@@ -158,11 +163,15 @@ def _of_this_video(
 
 def _read_csv(path: Path) -> _Labels:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding=file_encoding(path), newline="") as file:
             table = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
     except FileNotFoundError as error:
         raise InputError(f"no file '{path}'; check the path") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"'{path}': expected UTF-8 text, but it cannot be read ({error}); save it again"
+        ) from error
+    except (OSError, csv.Error) as error:
         raise _no_table(path, str(error)) from error
     names = [row[0].strip().lower() for row in table[:4]]
     top = names.index("coords") + 1 if "coords" in names else len(names)

@@ -100,6 +100,8 @@ class GivenFile:
             return None
         try:
             return json.loads(self.text())
+        except InputError:  # it is a ValueError, too
+            raise
         except (ValueError, RecursionError) as error:
             raise InputError(
                 f"'{self.path}': looks like JSON, but cannot be read ({error}); save it again"

@@ -76,6 +76,12 @@ def reader_of(given: GivenFile) -> MarkReader:
             f"width and height, got {given.lines[0].strip()!r:.80}: "
             f"{', '.join(lacking)} missing; name the columns in the first line"
         )
+    if given.start.startswith(_HDF):
+        raise InputError(
+            f"'{given.path}': expected labels of DeepLabCut or a SLEAP project (.slp), got HDF5 of "
+            "something else or a damaged file; results (NWB, netCDF, analysis files) are no "
+            "marks: give the labels that people made"
+        )
     hint = "; unpack it first" if given.start.startswith(b"PK\3\4") else ""
     known = ", ".join(reader.name for reader in READERS)
     raise InputError(
@@ -138,7 +144,7 @@ def _columns(given: GivenFile) -> set[str]:
 
 def _is_deeplabcut(given: GivenFile) -> bool:
     is_table = bool(given.lines) and given.lines[0].startswith("scorer,")
-    return is_table or (given.start.startswith(_HDF) and given.path.suffix.lower() != ".slp")
+    return is_table or (given.start.startswith(_HDF) and b"PYTABLES" in given.start)
 
 
 def _is_sleap(given: GivenFile) -> bool:

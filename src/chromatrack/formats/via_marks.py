@@ -8,6 +8,7 @@ label tells, as in LabelMe's files.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -164,6 +165,11 @@ def _picture(place: str, name: str, said: JsonValue) -> NamedPicture:
     stated = next((fields[key] for key in _FRAMES if fields.get(key) is not None), None)
     text = "" if stated is None else str(stated).strip()
     number = int(text) if text.isdecimal() and len(text) <= 9 else None
+    if number is None and re.fullmatch(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?|nan", text.lower()):
+        raise InputError(
+            f"{place}: expected the frame among file_attributes to be an integer from 0 up, got "
+            f"{text:.40}; correct it"
+        )
     return NamedPicture(place, (name,), number)
 
 

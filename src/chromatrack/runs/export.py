@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+import errno
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from chromatrack.errors import InputError
+from chromatrack.atomic import unwritable
+from chromatrack.errors import ChromatrackError, InputError
 from chromatrack.formats.csv_tables import TrackData
 from chromatrack.formats.exchange import (
     ExportOptions,
@@ -129,13 +133,30 @@ def export_run(
     with Staging(path) as stage:
         if chosen.is_folder:
             stage.path.mkdir(parents=True)
-        notes = list(write(tracked, stage.path, options or ExportOptions()))
+        with _writing(path):
+            notes = list(write(tracked, stage.path, options or ExportOptions()))
         written = sorted(file for file in stage.path.rglob("*") if file.is_file())
         files = [path / file.relative_to(stage.path) for file in written] or [path]
         stage.put_in_place()
     if left := [kind for kind in has if kind not in chosen.kinds]:
         notes.append(f"{name} has no place for {kinds_listed(left)}: left out")
     return Exported(path, tuple(notes), tuple(files))
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """OutputError, with the output's own name, for what writers of others say of a full disk."""
+    try:
+        yield
+    except ChromatrackError:
+        raise
+    except (OSError, RuntimeError) as error:  # OpenEXR and HDF5 say it as a RuntimeError
+        full = os.strerror(errno.ENOSPC)
+        number = getattr(error, "errno", None)
+        if number is None and full not in str(error):
+            raise
+        reason = full if number is None else os.strerror(number)
+        raise unwritable(path, OSError(number, reason)) from error
 
 
 def _check_free(path: Path, *, is_folder: bool, overwrite: bool) -> None:
