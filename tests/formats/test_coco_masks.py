@@ -143,6 +143,17 @@ def test_annotations_without_tracks_on_several_frames_are_told(tmp_path):
     assert opened.notes == []
 
 
+@pytest.mark.parametrize("category", [99, "cow"])
+def test_a_category_that_the_file_has_not_is_told(tmp_path, category):
+    opened = video()
+    areas(saved(tmp_path, [image(0)], [mark(1, 0, [SQUARE], category_id=category)]), opened)
+    (note,) = opened.notes
+    assert note.warned and f"category {category!r} is not among the categories" in (
+        note.text.replace('"', "'")
+    )
+    assert "annotations[0]" in note.text and ("object", 1) not in opened.categories
+
+
 def test_what_has_no_outline_is_passed_over_and_told(tmp_path):
     empty = [mark(n, 0, given) for n, given in enumerate(([], None, [[]]), start=2)]
     opened = video()

@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 
-from chromatrack.errors import InputError
+from chromatrack.errors import InputError, shown
 from chromatrack.formats.color_text import read_color
 from chromatrack.formats.json_fields import JsonValue
 from chromatrack.formats.marked_source import MarkedSource
@@ -83,6 +83,8 @@ def label_category(
     """
     key = item.value.get("category_id")
     said = categories.get(key) if isinstance(key, int | str) else None
+    if categories and isinstance(key, int | float | str) and key not in categories:
+        source.say(f"{item.place}: category {shown(key)} is not among the categories; has none")
     category = "" if said in (None, UNNAMED[kind]) else str(said)
     source.label(kind, number, category, name=str(item.value.get("name") or ""))
 
