@@ -31,6 +31,28 @@ def colour(studio: Studio, name: str, xy: tuple[float, float], to: tuple[float, 
     studio.page.wait_for_selector(f".object-list li:nth-child({max(1, count)})")
 
 
+def test_strokes_that_follow_fast_are_all_kept(
+    browser: Any, tmp_path: Path, start: Callable[..., Server]
+) -> None:
+    server = start(tmp_path, str(grey_clip(tmp_path)))
+    studio = Studio(browser, server.address)
+    studio.shown(0)
+    modes = studio.page.get_by_role("group", name="What to do")
+    modes.get_by_role("button", name="Colours").click()
+    studio.page.get_by_role("button", name="Red", exact=True).click()
+    for place in range(6):
+        studio.page.mouse.move(*studio.place((20 + 8 * place, 20 + 15 * place)))
+        studio.page.mouse.down()
+        studio.page.mouse.up()
+    for _ in range(100):
+        reference = studio.state()["project"]["color"]["references"].get("0")
+        if reference and len(reference["strokes"]) == 6:
+            break
+        studio.page.wait_for_timeout(100)
+    assert len(reference["strokes"]) == 6
+    studio.close()
+
+
 def test_a_grey_clip_is_coloured_and_survives_a_kill(
     browser: Any, tmp_path: Path, start: Callable[..., Server]
 ) -> None:

@@ -116,7 +116,6 @@ def test_a_change_right_at_the_marked_frame(trained, film):
     assert overlap(found.mask == 1, film[1].mask == 1) > 0.75
 
 
-@pytest.mark.slow
 def test_memory_does_not_grow_with_frames_or_changes(tiny_encoder, film):
     tracker = Tracker(tiny_encoder, device="cpu", config=TrackConfig(size=96))
     live = LiveTracker(tracker.embedder, film[0].rgb, everything(film))

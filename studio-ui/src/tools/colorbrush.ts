@@ -13,6 +13,7 @@ export function colorBrush(viewer: Viewer): Tool {
   let points: Point[] | null = null;
   let wiping = false;
   let frame = -1;
+  let sent: Promise<unknown> = Promise.resolve(); // each adds to what the one before it has left
 
   const onWipe = (pen: Pen) => {
     if (!viewer.canvas.dataset.coloured) return false;
@@ -74,7 +75,8 @@ export function colorBrush(viewer: Viewer): Tool {
       };
       points = null;
       viewer.color.stroke = stroke;
-      void send(stroke, frame);
+      const on = frame;
+      sent = sent.then(() => send(stroke, on));
     },
     cancel() {
       wiping = false;
