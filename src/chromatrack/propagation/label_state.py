@@ -46,7 +46,7 @@ class LabelState:
         self.boxes = BoxTracks(self.spec)
         config = self.config.at_stride(self.spec.stride)
         self.redetector = Redetector(layout.region_channels, layout.box_channels, config)
-        self.points = PointTracks(self.spec, len(layout.points))
+        self.points = PointTracks(self.spec, layout.points)
         self.masks = MaskDecoding(layout, self.spec, self.decode)
         self.ended = torch.zeros(len(layout), dtype=torch.bool)
 

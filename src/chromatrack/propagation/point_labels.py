@@ -7,6 +7,8 @@ frame it was seen on, then find the place within the cell, first on features, th
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -23,7 +25,9 @@ from chromatrack.ops.coords import (
 )
 from chromatrack.ops.subpixel import best_steps, offsets_like, patch_similarity, patches, slide
 from chromatrack.ops.subpixel_loops import places_of_bumps
+from chromatrack.propagation.joint_company import Company, skeletons
 from chromatrack.propagation.relabeling import Relabeling
+from chromatrack.structures import LabelName
 
 WIDTH = 0.8
 """Standard deviation of a point's bump, in cells."""
@@ -113,10 +117,10 @@ class Seen:
 
 @dataclass
 class PointTracks:
-    """The state of all points of a pass through the frames."""
+    """The state of all points of a pass through the frames; names: of each."""
 
     spec: FeatureSpec
-    count: int
+    names: Sequence[LabelName]
     marked: Templates = field(default_factory=Templates)
     last: Templates = field(default_factory=Templates)
     elder: Templates = field(default_factory=Templates)
@@ -125,6 +129,15 @@ class PointTracks:
     xy: Tensor = field(default_factory=lambda: torch.zeros(0, 2))
     started: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
     hidden: Tensor = field(default_factory=lambda: torch.zeros(0))
+    company: Company = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.company = Company(skeletons(self.names))
+
+    @property
+    def count(self) -> int:
+        """How many points there are."""
+        return len(self.names)
 
     def follow(
         self,
@@ -161,6 +174,7 @@ class PointTracks:
         self._age(now, seen.visible, renewed)
         self.hidden = torch.where(seen.visible, 0, self.hidden + 1)
         self.xy = torch.where(seen.visible[:, None], seen.xy, self.xy)
+        self.company = self.company.followed(seen.xy, seen.visible)
         sharp = bumps(seen.xy, size)
         seen = replace(seen, known=self.started.clone())
         sure = ((likeness > SURE) & seen.visible)[:, None, None]
@@ -197,11 +211,14 @@ class PointTracks:
 
     def fork(self) -> PointTracks:
         """A copy that goes its own way."""
-        return replace(self, started=self.started.clone())  # the rest is not changed in place
+        twin = copy.copy(self)
+        twin.started = self.started.clone()  # the rest is not changed in place
+        return twin
 
     def relabel(self, way: Relabeling) -> None:
         """Keep the points that stay; the next frame makes room for new ones behind them."""
-        self.count = len(way.new.points)
+        self.names = way.new.points
+        self.company = self.company.regrouped(skeletons(self.names), way.rows)
         rows = [row for row in way.rows if row < len(self.xy)]
         self.age, self.xy = self.age[rows], self.xy[rows]
         self.started, self.hidden = self.started[rows], self.hidden[rows]
@@ -230,6 +247,7 @@ class PointTracks:
             xy, likeness, match = self._search(features, image, again, xy, likeness, match)
         inside = inside_image(self._pixel(xy), image_size(image))
         confidence = confidence_of(likeness, match) * inside * self.started
+        confidence = self.company.doubted(xy, confidence)
         return Seen(xy, confidence > 0.5, confidence), likeness[0]
 
     def _refine(
