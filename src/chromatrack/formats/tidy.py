@@ -18,8 +18,7 @@ Columns, the same in CSV and Parquet:
 | reliability | in [0, 1], chance that an object's mask is right |
 | category | what it is, such as cow; empty where that was not said |
 | color | such as #ff8000, empty where the user gave the thing none |
-| center_x_px, center_y_px | where it is, of every kind: a point's or joint's place, the middle of a
-box, the mean of a mask's pixels |
+| center_x_px, center_y_px | place of a point or joint, middle of a box, mean of a mask's pixels |
 
 Empty (null) where nothing is known, or the column says nothing of the kind. A point is counted from
 the centre of the top-left pixel; a box covers the pixel columns x .. x + width - 1, so that its
