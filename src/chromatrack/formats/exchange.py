@@ -47,10 +47,10 @@ class Format:
     """One exchange format.
 
     name: on the command line. title: for people. tool: what reads it, in a few words. kinds: what
-    it carries. writer: "module:function" of this room, or "room.module:function" of one above, called with a
-    TrackedVideo, the path to write to and ExportOptions; it returns notes for the user. suffix: of
-    the file, "" for a folder. extra: the optional dependencies it needs, as in pip install
-    'chromatrack[extra]'.
+    it carries. writer: "module:function" of this room, or "room.module:function" of one above,
+    called with a TrackedVideo, the path to write to and ExportOptions; it returns notes for the
+    user. suffix: of the file, "" for a folder. extra: the optional dependencies it needs, as in pip
+    install 'chromatrack[extra]'.
     """
 
     name: str
