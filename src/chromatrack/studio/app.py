@@ -278,20 +278,21 @@ def _projects(app: FastAPI, studio: Studio) -> None:
         studio.jobs.check_free()
         home = studio.library.home
         await asyncio.to_thread(uploads.check_room, home, request.headers.get("content-length"))
-        folder = await asyncio.to_thread(studio.library.new_folder, "upload")
-        video = folder / "video"
+        video: Path | None = None
 
         def place(name: str) -> Path:
             nonlocal video
-            video = folder / uploads.names_of(name)[1]
+            shown, file = uploads.names_of(name)
+            video = studio.library.new_folder(shown) / file
             return video
 
         try:
             sent = await uploads.receive(request, place)
             shown, _ = uploads.names_of(sent.name)
-            return {"revision": await studio.open_new(folder, video, name=shown)}
+            return {"revision": await studio.open_new(sent.path.parent, sent.path, name=shown)}
         except BaseException:
-            await asyncio.to_thread(uploads.discard, folder, video)
+            if video is not None:
+                await asyncio.to_thread(uploads.discard, video)
             raise
 
     @app.post("/api/demo")
