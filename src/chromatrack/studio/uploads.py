@@ -40,14 +40,9 @@ FORM: dict[str, Any] = {
 
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,5}")
 _TAKEN = {Path(name).stem.lower() for name in (*RUN_NAMES, STUDIO, FOLDER)}
-_TAKEN |= {
-    "con",
-    "prn",
-    "aux",
-    "nul",
-    *(f"{port}{n}" for port in ("com", "lpt") for n in range(10)),
-}
-"""What a project's other files are called, without the suffix, and what no file can be on Windows."""
+_TAKEN |= {"con", "prn", "aux", "nul"}
+_TAKEN |= {f"{port}{number}" for port in ("com", "lpt") for number in range(10)}
+"""What a project's other files are called, without the suffix, and what Windows keeps to itself."""
 
 _SPARE = 64 << 20  # bytes of the disk that an upload leaves free
 
