@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import zlib
 
 import numpy as np
@@ -114,6 +115,16 @@ def test_paths_to_open_are_told_in_one_line(client, tmp_path):
         assert answer.status_code == 422 and "\n" not in answer.json()["error"], path
     assert project_of(client)["name"] == "clip"  # what was open still is
     assert client.get("/api/frames/2").status_code == 200
+
+
+def test_what_is_no_file_is_not_waited_for(client, tmp_path):
+    os.mkfifo(tmp_path / "pipe.mp4")
+    for path in (str(tmp_path / "pipe.mp4"), "/dev/zero"):
+        answer = client.post("/api/open", json={"path": path})
+        assert answer.status_code == 422 and "got no file" in answer.json()["error"]
+        answer = client.post("/api/batch", json={"videos": [path]})
+        assert answer.status_code == 422 and "\n" not in answer.json()["error"]
+    assert project_of(client)["name"] == "clip"
 
 
 def bomb(width, height):

@@ -115,8 +115,10 @@ def kind_of(path: Path) -> tuple[str, Path]:
             return "project", path
         if is_run(path):
             return "run", path
-        if path.exists():
+        if path.is_file() or path.is_dir():
             return "video", path
+        if path.exists():  # reading a pipe or a device may never end
+            raise InputError(f"{path}: expected a video or a project, got no file; check the path")
     except (OSError, RuntimeError, ValueError) as error:
         said = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{str(path)[:80]}: cannot be opened ({said}); check the path") from error
