@@ -149,8 +149,8 @@ def check_room(folder: Path, length: str | None) -> None:
         return
     if int(length) + _SPARE > free:
         raise OutputError(
-            f"the video has {int(length) >> 20} MB, and {folder} has room for "
-            f"{max(0, free - _SPARE) >> 20} MB; make room, or open the video by its path"
+            f"the video takes {max(1, int(length) >> 20)} MB, and {there} has {free >> 20} MB, of "
+            f"which {_SPARE >> 20} stay free; make room, or open the video by its path"
         )
 
 
