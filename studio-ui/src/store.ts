@@ -201,6 +201,7 @@ function onEvent(event: Event) {
       if (event.kind === "export" && event.type === "done") {
         const { message, path = null, download = null } = event;
         exported.value = { message, path, download };
+        if (path && dialog.value === "export") event.message = ""; // the dialog says where it is
       }
       if (event.message) say(event.message, event.type === "failed");
       void refresh();

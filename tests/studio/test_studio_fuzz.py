@@ -16,10 +16,16 @@ import numpy as np
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from schemathesis import checks
 from studio_client import do, project_of, studio_client, wait_for_job
 
 from chromatrack.video.writer import VideoWriter
 
+CHECKS = [
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_schema_conformance,
+]
 CASES = int(os.environ.get("STUDIO_FUZZ", "10"))
 SLOW = {"/api/demo", "/api/upload"}
 OURS = {"host", "origin", "cookie"}
@@ -74,6 +80,9 @@ def _fuzz(client, operation):
         except (httpx.InvalidURL, UnicodeEncodeError, httpx.LocalProtocolError):
             return  # cannot be sent
         assert answer.status_code < 500, answer.text
+        case.validate_response(answer, checks=CHECKS)
+        if answer.status_code >= 400:
+            assert "\n" not in answer.json()["error"]
         answered[answer.status_code] += 1
 
     sends()
