@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import os
@@ -18,7 +19,7 @@ from studio_client import BASE, PORT, TOKEN, do, png_of, project_of, studio_clie
 
 from chromatrack.errors import InputError
 from chromatrack.studio.actions import read_png
-from chromatrack.studio.security import MOST_BODY, MOST_UPLOAD
+from chromatrack.studio.security import MOST_BODY, MOST_UPLOAD, Gate
 from chromatrack.video.writer import VideoWriter
 
 
@@ -90,6 +91,30 @@ def test_what_turns_out_too_large_is_refused_too(client):
     part = bytes(1 << 20)
     answer = client.post("/api/actions", content=(part for _ in range((MOST_BODY >> 20) + 2)))
     assert 400 <= answer.status_code < 500
+
+
+def test_what_is_cut_short_by_the_end_of_the_studio_is_answered_in_one_line():
+    async def waits(scope, receive, send):
+        await asyncio.sleep(3600)
+
+    async def ask():
+        sent = []
+        headers = {b"host": f"127.0.0.1:{PORT}", b"cookie": f"chromatrack-{PORT}={TOKEN}"}
+        scope = {"type": "http", "path": "/api/select", "query_string": b""}
+        scope["headers"] = [(name, value.encode()) for name, value in headers.items()]
+
+        async def send(message):
+            sent.append(message)
+
+        gate = Gate(waits, token=TOKEN, port=PORT)
+        task = asyncio.ensure_future(gate(scope, lambda: None, send))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        await task
+        return sent
+
+    start, body = asyncio.run(ask())
+    assert start["status"] == 503 and b"is being closed" in body["body"]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi.responses import Response
 from pydantic import BaseModel
 
 
@@ -25,21 +24,9 @@ REFUSED: dict[int | str, dict[str, Any]] = {
 """What any address may answer beside what it is for."""
 
 
-class Jpeg(Response):
-    """A picture."""
-
-    media_type = "image/jpeg"
+def _pictures(*kinds: str) -> dict[int | str, dict[str, Any]]:
+    return {200: {"description": "A picture", "content": {f"image/{kind}": {} for kind in kinds}}}
 
 
-class Png(Response):
-    """A picture without loss."""
-
-    media_type = "image/png"
-
-
-PICTURE_OR_TEXT: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "A picture, or text",
-        "content": {"image/jpeg": {}, "image/png": {}, "application/json": {}},
-    }
-}
+JPEG, PNG, PICTURE = _pictures("jpeg"), _pictures("png"), _pictures("jpeg", "png")
+"""Good answers that are pictures; with `response_class=Response`, which has no kind of its own."""

@@ -25,7 +25,7 @@ from chromatrack import __version__
 from chromatrack.errors import BeyondEndError, ChromatrackError, OutputError, WorkerError
 from chromatrack.studio import requests as ask
 from chromatrack.studio import uploads
-from chromatrack.studio.answers import PICTURE_OR_TEXT, REFUSED, Jpeg, Png
+from chromatrack.studio.answers import JPEG, PICTURE, PNG, REFUSED
 from chromatrack.studio.color_routes import add_color_routes
 from chromatrack.studio.demo_clip import write_demo
 from chromatrack.studio.exports import COLORED, TEXTURED, preview
@@ -160,7 +160,7 @@ def _pictures(app: FastAPI, studio: Studio) -> None:
             content = await asyncio.to_thread(_state_text, studio, known)
         return Response(content, media_type="application/json")
 
-    @app.get("/api/frames/{index}", response_class=Jpeg)
+    @app.get("/api/frames/{index}", response_class=Response, responses=JPEG)
     async def frame(
         request: Request,
         index: int,
@@ -192,7 +192,7 @@ def _pictures(app: FastAPI, studio: Studio) -> None:
             answer.headers["cache-control"] = "no-store"
         return answer
 
-    @app.get("/api/masks/{index}", response_class=Png)
+    @app.get("/api/masks/{index}", response_class=Response, responses=PNG)
     async def mask(
         request: Request,
         index: int,
@@ -224,7 +224,7 @@ def _pictures(app: FastAPI, studio: Studio) -> None:
     ) -> dict[str, Any]:
         return await studio.point(frame, (x, y))
 
-    @app.post("/api/select", response_class=Png)
+    @app.post("/api/select", response_class=Response, responses=PNG)
     async def select(given: ask.Select) -> Response:
         inside = await studio.select(given)
         content = await asyncio.to_thread(ids_png, inside.astype("uint8") * 255)
@@ -353,7 +353,7 @@ def _work(app: FastAPI, studio: Studio) -> None:
         gone = BackgroundTask(lambda: packed.unlink(missing_ok=True))
         return FileResponse(packed, filename=f"{stem}-{path.name}.zip", background=gone)
 
-    @app.get("/api/export-preview", responses=PICTURE_OR_TEXT)
+    @app.get("/api/export-preview", responses=PICTURE)
     async def export_preview(
         format: Annotated[str, Query(max_length=40)],
         startNumber: OptionalInt = None,
