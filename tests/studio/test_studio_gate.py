@@ -146,7 +146,8 @@ def test_what_is_no_file_is_not_waited_for(client, tmp_path):
     os.mkfifo(tmp_path / "pipe.mp4")
     for path in (str(tmp_path / "pipe.mp4"), "/dev/zero"):
         answer = client.post("/api/open", json={"path": path})
-        assert answer.status_code == 422 and "got no file" in answer.json()["error"]
+        assert answer.status_code == 422
+        assert answer.json()["error"].endswith("project, found what is no file; check the path")
         answer = client.post("/api/batch", json={"videos": [path]})
         assert answer.status_code == 422 and "\n" not in answer.json()["error"]
     assert project_of(client)["name"] == "clip"

@@ -42,7 +42,7 @@ _VIDEOS: dict[str, dict[str, Any]] = {
     },
     CUTOUT: {
         "title": "Cut-out",
-        "tool": "PNG pictures: the objects alone, the rest transparent",
+        "tool": "PNG pictures with transparency",
         "kinds": ["object"],
         "suffix": "",
     },

@@ -64,7 +64,7 @@ class Library:
                 for one in listed
                 if is_project(Path(str(one["path"])))
             ]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return []
 
     def note(self, folder: Path, name: str) -> None:
@@ -117,9 +117,9 @@ def kind_of(path: Path) -> tuple[str, Path]:
             return "run", path
         if path.is_file() or path.is_dir():
             return "video", path
-        if path.exists():  # reading a pipe or a device may never end
-            raise InputError(f"{path}: expected a video or a project, got no file; check the path")
+        found = "what is no file" if path.exists() else "nothing"
     except (OSError, RuntimeError, ValueError) as error:
         said = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{str(path)[:80]}: cannot be opened ({said}); check the path") from error
-    raise InputError(f"{path}: expected a video or a project, found nothing; check the path")
+    # Reading a pipe or a device may never end.
+    raise InputError(f"{path}: expected a video or a project, found {found}; check the path")

@@ -175,7 +175,8 @@ export function Timeline() {
 
   const picked = store.picked.value;
   useEffect(() => {
-    if (picked) root.current?.querySelector(".strip-label.picked")?.scrollIntoView({ block: "nearest" });
+    if (picked)
+      root.current?.querySelector(".strip-label.picked")?.scrollIntoView({ block: "nearest" });
   }, [picked]);
 
   const given = store.project.value!;
