@@ -4,7 +4,14 @@ import { api } from "./api.ts";
 import { asTimeline, colorLabel, referenceFrames } from "./core/color.ts";
 import { base64 } from "./core/png.ts";
 import { markedFrames, trackLabel } from "./core/state.ts";
-import { doubtful, nextStart, previousStart, type Stretch } from "./core/timeline.ts";
+import {
+  doubtfulStops,
+  nextStart,
+  nextStop,
+  previousStart,
+  type Stop,
+  type Stretch,
+} from "./core/timeline.ts";
 import { viewer } from "./stage.ts";
 import * as store from "./store.ts";
 import { pending } from "./tools/select.ts";
@@ -75,24 +82,32 @@ export function step(by: number) {
   store.goTo(store.frame.value + by);
 }
 
-export function doubtfulStretches(): Stretch[] {
+/** Doubtful stretches of all objects, or of the colours. */
+export function doubtfulStretches(): Stop[] {
   const project = store.project.value;
   const shown = project && store.mode.value === "color" ? asTimeline(project) : project;
-  const result = shown?.result;
-  if (!result) return [];
-  return Object.values(result.reliability).flatMap((values) => doubtful(values, result.start));
+  if (!shown?.result) return [];
+  const keys = shown.objects.map(({ key }) => key);
+  return doubtfulStops(shown.result.reliability, keys, shown.result.start);
 }
 
+/** Goes to the next doubtful stretch, whichever object's it is, and picks that object. */
 export function toDoubtful(forward = true) {
-  const find = forward ? nextStart : previousStart;
-  const next = find(doubtfulStretches(), store.frame.value);
+  const coloring = store.mode.value === "color";
+  const stops = doubtfulStretches();
+  const key = coloring ? (stops[0]?.key ?? null) : store.picked.value;
+  const next = nextStop(stops, { frame: store.frame.value, key }, forward);
   if (next === null) {
-    const coloring = store.mode.value === "color";
     const done = coloring ? store.project.value?.color?.result : store.project.value?.result;
     store.say(done ? "No doubtful stretch" : coloring ? "Colour first" : "Track first");
-  } else {
-    store.playing.value = false;
-    store.goTo(next);
+    return;
+  }
+  store.playing.value = false;
+  if (!coloring) store.picked.value = next.stop.key;
+  store.goTo(next.stop.stretch[0]);
+  if (stops.length === 1 && next.wrapped) store.say("The only doubtful stretch");
+  else if (next.wrapped) {
+    store.say(forward ? "Back at the first doubtful stretch" : "On to the last doubtful stretch");
   }
 }
 

@@ -88,7 +88,11 @@ export const hintsSeen = remembered<string>("hints", "");
 export const dialog = signal<null | "export" | "help" | "skeleton" | "batch">(null);
 export const toasts = signal<Toast[]>([]);
 export const busy = signal(""); // what a slow request is at: "Opening ..."
-export const exported = signal<{ text: string; download: string | null } | null>(null);
+export const exported = signal<{
+  message: string;
+  path: string | null;
+  download: string | null;
+} | null>(null);
 /** Grows with every frame a job has finished, so that masks of it are fetched anew. */
 export const fresh = signal<{ frame: number; count: number }>({ frame: -1, count: 0 });
 /** A line about the tool in hand, from the tool itself. */
@@ -195,8 +199,9 @@ function onEvent(event: Event) {
     case "stopped": {
       following.value = false;
       if (event.kind === "export" && event.type === "done") {
-        const text = event.path ? `Saved as ${event.path}` : event.message;
-        exported.value = { text, download: event.download ?? null };
+        const { message, path = null, download = null } = event;
+        exported.value = { message, path, download };
+        if (path && dialog.value === "export") event.message = ""; // the dialog says where it is
       }
       if (event.message) say(event.message, event.type === "failed");
       void refresh();

@@ -70,6 +70,61 @@ test("the next stretch begins after this frame, or is the first again", () => {
   assert.equal(timeline.nextStart([], 5), null);
 });
 
+test("every doubtful stretch of every object is visited, in order of its start", () => {
+  const sure = 0.9;
+  const stops = timeline.doubtfulStops(
+    {
+      "object:2": [0.1, 0.1, sure, 0.2, sure, 0.3],
+      "object:1": [sure, 0.1, 0.1, 0.1, 0.1, 0.1],
+      "box:1": [0.1, sure, null, sure, sure, sure],
+      "object:9": [0.1, 0.1, 0.1, 0.1, 0.1, 0.1], // of the run, but in the list no more
+    },
+    ["object:1", "object:2", "box:1"],
+    100,
+  );
+  const inOrder = ["object:2 100", "box:1 100", "object:1 101", "object:2 103", "object:2 105"];
+  const named = ({ key, stretch }: timeline.Stop) => `${key} ${stretch[0]}`;
+  assert.deepEqual(stops.map(named), inOrder);
+
+  for (const forward of [true, false]) {
+    const visited: string[] = [];
+    const words: boolean[] = [];
+    let at = { frame: forward ? 0 : 9999, key: "object:1" as string | null };
+    for (let n = 0; n < 2 * stops.length; n++) {
+      const { stop, wrapped } = timeline.nextStop(stops, at, forward)!;
+      at = { frame: stop.stretch[0], key: stop.key };
+      visited.push(named(stop));
+      words.push(wrapped);
+    }
+    const once = forward ? inOrder : [...inOrder].reverse();
+    assert.deepEqual(visited, [...once, ...once]);
+    assert.deepEqual(
+      words.flatMap((wrapped, n) => (wrapped ? [n] : [])),
+      [stops.length],
+    );
+  }
+});
+
+test("from within a stretch it goes on, and of another's start it takes that object", () => {
+  const stops: timeline.Stop[] = [
+    { key: "a", stretch: [10, 50] },
+    { key: "b", stretch: [20, 30] },
+  ];
+  const go = (frame: number, key: string | null, forward = true) =>
+    timeline.nextStop(stops, { frame, key }, forward);
+  assert.deepEqual(go(12, "a"), { stop: stops[1], wrapped: false });
+  assert.deepEqual(go(20, "a"), { stop: stops[1], wrapped: false });
+  assert.deepEqual(go(20, "b"), { stop: stops[0], wrapped: true });
+  assert.deepEqual(go(20, "b", false), { stop: stops[0], wrapped: false });
+  assert.deepEqual(go(15, null, false), { stop: stops[0], wrapped: false });
+  assert.deepEqual(go(10, "a", false), { stop: stops[1], wrapped: true });
+  assert.equal(timeline.nextStop([], { frame: 0, key: null }), null);
+  assert.deepEqual(timeline.nextStop([stops[0]!], { frame: 10, key: "a" }), {
+    stop: stops[0],
+    wrapped: true,
+  });
+});
+
 test("ticks have room and are round numbers", () => {
   assert.equal(timeline.tickStep(48, 1108), 5);
   assert.equal(timeline.tickStep(90000, 1000), 10000);

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from chromatrack.formats.exchange import FORMATS, GROUPS, READABLE, listed_formats, listed_readers
+from chromatrack.formats.exchange import FORMATS, GROUPS
+from chromatrack.formats.format_lists import READABLE, listed_formats, listed_readers
 from chromatrack.formats.mark_files import READERS
 
 
@@ -16,9 +17,16 @@ def test_every_format_has_a_line_of_its_own() -> None:
     assert max(map(len, lines)) <= 80
     for one in FORMATS:
         (line,) = [line for line in lines if line.split()[:1] == [one.name]]
-        assert line.endswith(one.tool) and ("m" in line.split()[1]) == ("object" in one.kinds)
-    assert set(GROUPS) <= {one.name for one in FORMATS}
-    assert [line.rstrip(":") for line in lines if line[:1].isalpha()] == list(GROUPS.values())
+        assert line.endswith(f" {one.title}: {one.tool}") and ("m" in line.split()[1]) == (
+            "object" in one.kinds
+        )
+    assert [line.rstrip(":") for line in lines if line[:1].isalpha()] == list(GROUPS)
+
+
+@pytest.mark.parametrize("what", ["name", "title"])
+def test_no_two_formats_are_called_alike(what: str) -> None:
+    called = [getattr(one, what) for one in FORMATS]
+    assert all(called) and len({text.lower() for text in called}) == len(called)
 
 
 def test_every_reader_is_listed() -> None:

@@ -35,6 +35,15 @@ def test_the_table_is_that_of_the_csv_file(tmp_path, monkeypatch):
                 assert float(cell) == pytest.approx(float(value), rel=1e-5)
 
 
+def test_a_joint_s_centre_is_its_place(tmp_path):
+    tidy.write_csv(two_mice(), tmp_path / "t.csv", ExportOptions())
+    with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    places = [(row["x_px"], row["y_px"]) for row in rows]
+    assert places == [(row["center_x_px"], row["center_y_px"]) for row in rows]
+    assert ("", "") in places and len(set(places)) > 4
+
+
 def test_nothing_known_is_null_for_pandas(tmp_path):
     pandas = pytest.importorskip("pandas")
     pytest.importorskip("pyarrow")

@@ -60,6 +60,36 @@ def test_tidy_csv_has_a_row_per_thing_and_frame(tmp_path):
     assert float(rows[-1]["time_s"]) == pytest.approx(0.2)
 
 
+BEFORE = (  # the columns of the first version, in their order
+    "frame,time_s,kind,id,name,part,x_px,y_px,width_px,height_px,area_px,visible,confidence,"
+    "reliability,category,color"
+)
+
+
+def test_the_centre_means_the_same_for_every_kind(tmp_path):
+    """x_px, y_px is a corner of what has a size; the centre has columns of its own, at the end."""
+    mask = np.zeros((24, 32), dtype=np.int32)
+    mask[10, 4:14] = mask[11, 4:8] = 1  # heavier on its left and its first row
+    result = hand_result(
+        masks=[mask, 0 * mask],
+        points={3: np.array([[1.25, 2.0], [NAN, NAN]])},
+        boxes={4: np.array([[0.0, 1, 10, 8], [NAN] * 4])},
+    )
+    done = export_run(result, "tidy-csv", tmp_path / "t")
+    text = done.path.read_text(encoding="utf-8")
+    assert text.splitlines()[0] == f"{BEFORE},center_x_px,center_y_px"
+    told = {}
+    for row in csv.DictReader(text.splitlines()):
+        if row["frame"] == "0":
+            places = row["x_px"], row["y_px"], row["center_x_px"], row["center_y_px"]
+            told[row["kind"]] = [float(one) for one in places]
+        else:
+            assert row["center_x_px"] == row["center_y_px"] == "", row
+    x = (sum(range(4, 14)) + sum(range(4, 8))) / 14
+    assert told["object"] == pytest.approx([4, 10, x, 10 + 4 / 14])
+    assert told["box"] == [0, 1, 4.5, 4.5] and told["point"] == [1.25, 2, 1.25, 2]
+
+
 def test_frames_are_counted_from_the_start_number(tmp_path):
     options = ExportOptions(start_number=1001)
     done = export_run(everything(), "tidy-csv", tmp_path / "t.csv", options=options)

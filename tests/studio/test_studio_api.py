@@ -306,7 +306,8 @@ def test_upload_and_close(client, clip):
     project = project_of(client)
     assert project["name"] == "évil name" and project["video"]["frames"] == FRAMES
     folder = client.studio.project.folder
-    assert folder.parent == client.studio.library.home
+    assert folder == client.studio.library.home / "évil-name-chromatrack"
+    assert project["video"]["name"] == "évil-name.mp4"
     assert client.get("/api/state").json()["recent"][0]["path"] == str(folder)
     client.post("/api/close")
     assert project_of(client) is None

@@ -1,21 +1,31 @@
 """The API fuzzed from its own description: whatever is sent, nothing breaks.
 
-`STUDIO_FUZZ=2000 pytest tests/studio/test_studio_fuzz.py` sends that many cases for each address.
+`STUDIO_FUZZ=2000 pytest -s tests/studio/test_studio_fuzz.py` sends that many cases for each
+address, and prints how many were sent, what was answered and how long it took.
 """
 
 from __future__ import annotations
 
 import os
+import sys
+import time
+from collections import Counter
 
 import httpx
 import numpy as np
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from schemathesis import checks
 from studio_client import do, project_of, studio_client, wait_for_job
 
 from chromatrack.video.writer import VideoWriter
 
+CHECKS = [
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_schema_conformance,
+]
 CASES = int(os.environ.get("STUDIO_FUZZ", "10"))
 SLOW = {"/api/demo", "/api/upload"}
 OURS = {"host", "origin", "cookie"}
@@ -35,15 +45,23 @@ def test_no_request_that_the_description_allows_or_not_breaks_the_server(tmp_pat
         schema = schemathesis.openapi.from_dict(client.get("/api/openapi.json").json())
         operations = [found.ok() for found in schema.get_all_operations()]
         assert len(operations) > 12
+        sent = Counter()
         for operation in operations:
             if operation.path not in SLOW | CLOSING:
-                _fuzz(client, operation)
+                sent += _fuzz(client, operation)
+        sys.stdout.write(f"{sent.total()} cases in all: {_told(sent)}\n")
         wait_for_job(client)
         assert project_of(client)["video"]["frames"] == 4
         assert client.get("/api/frames/3").status_code == 200
 
 
+def _told(sent):
+    return ", ".join(f"{status}: {count}" for status, count in sorted(sent.items()))
+
+
 def _fuzz(client, operation):
+    """Send an operation's cases; how often each status was answered."""
+    answered, began = Counter(), time.monotonic()
     modes = schemathesis.GenerationMode
     cases = st.one_of(operation.as_strategy(modes.POSITIVE), operation.as_strategy(modes.NEGATIVE))
 
@@ -62,5 +80,13 @@ def _fuzz(client, operation):
         except (httpx.InvalidURL, UnicodeEncodeError, httpx.LocalProtocolError):
             return  # cannot be sent
         assert answer.status_code < 500, answer.text
+        case.validate_response(answer, checks=CHECKS)
+        if answer.status_code >= 400:
+            assert "\n" not in answer.json()["error"]
+        answered[answer.status_code] += 1
 
     sends()
+    name, took = f"{operation.method.upper()} {operation.path}", time.monotonic() - began
+    count = answered.total()
+    sys.stdout.write(f"{name:<36} {count:>6} cases {took:7.1f} s   {_told(answered)}\n")
+    return answered

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
+import os
 import zlib
 
 import numpy as np
@@ -17,7 +19,7 @@ from studio_client import BASE, PORT, TOKEN, do, png_of, project_of, studio_clie
 
 from chromatrack.errors import InputError
 from chromatrack.studio.actions import read_png
-from chromatrack.studio.security import MOST_BODY, MOST_UPLOAD
+from chromatrack.studio.security import MOST_BODY, MOST_UPLOAD, Gate
 from chromatrack.video.writer import VideoWriter
 
 
@@ -91,6 +93,30 @@ def test_what_turns_out_too_large_is_refused_too(client):
     assert 400 <= answer.status_code < 500
 
 
+def test_what_is_cut_short_by_the_end_of_the_studio_is_answered_in_one_line():
+    async def waits(scope, receive, send):
+        await asyncio.sleep(3600)
+
+    async def ask():
+        sent = []
+        headers = {b"host": f"127.0.0.1:{PORT}", b"cookie": f"chromatrack-{PORT}={TOKEN}"}
+        scope = {"type": "http", "path": "/api/select", "query_string": b""}
+        scope["headers"] = [(name, value.encode()) for name, value in headers.items()]
+
+        async def send(message):
+            sent.append(message)
+
+        gate = Gate(waits, token=TOKEN, port=PORT)
+        task = asyncio.ensure_future(gate(scope, lambda: None, send))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        await task
+        return sent
+
+    start, body = asyncio.run(ask())
+    assert start["status"] == 503 and b"is being closed" in body["body"]
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -114,6 +140,17 @@ def test_paths_to_open_are_told_in_one_line(client, tmp_path):
         assert answer.status_code == 422 and "\n" not in answer.json()["error"], path
     assert project_of(client)["name"] == "clip"  # what was open still is
     assert client.get("/api/frames/2").status_code == 200
+
+
+def test_what_is_no_file_is_not_waited_for(client, tmp_path):
+    os.mkfifo(tmp_path / "pipe.mp4")
+    for path in (str(tmp_path / "pipe.mp4"), "/dev/zero"):
+        answer = client.post("/api/open", json={"path": path})
+        assert answer.status_code == 422
+        assert answer.json()["error"].endswith("project, found what is no file; check the path")
+        answer = client.post("/api/batch", json={"videos": [path]})
+        assert answer.status_code == 422 and "\n" not in answer.json()["error"]
+    assert project_of(client)["name"] == "clip"
 
 
 def bomb(width, height):

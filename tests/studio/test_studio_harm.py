@@ -98,8 +98,12 @@ def test_an_upload_that_the_disk_has_no_room_for_is_refused_unread(client, monke
     before = left(client)
     headers = KIND | {"content-length": str(3 << 30)}
     answer = client.post("/api/upload", headers=headers, content=b"")
-    assert answer.status_code == 507 and "room for 36 MB" in answer.json()["error"]
+    assert answer.status_code == 507 and "has 100 MB, of which 64" in answer.json()["error"]
     assert left(client) == before
+    asked = []
+    monkeypatch.setattr(uploads.shutil, "disk_usage", lambda path: asked.append(path) or free)
+    uploads.check_room(client.studio.library.home / "not" / "there" / "yet", "1")
+    assert asked == [client.studio.library.home]
 
 
 @pytest.mark.parametrize("parts", [[b"no video"], []])

@@ -114,11 +114,23 @@ def test_studio_json_alone_is_a_project_without_a_past(tmp_path):
     assert names(again) == ["a"] and again.undo() is None
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"schema_version": 1}'])
+DEEP = '{"a":' * 100_000
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"schema_version": 1}', DEEP])
 def test_a_damaged_project_without_a_log_is_refused(tmp_path, content):
     (tmp_path / STUDIO).write_text(content)
     with pytest.raises(InputError, match="damaged"):
         Project(tmp_path)
+
+
+@pytest.mark.parametrize("which", [STUDIO, f"{FOLDER}/{LOG}"])
+def test_a_document_nested_too_deep_is_restored_from_the_other(tmp_path, which):
+    project = new_project(tmp_path)
+    add_box(project, "a")
+    project.close()
+    (tmp_path / which).write_text(f"{DEEP}\n")
+    assert names(Project(tmp_path)) == ["a"]
 
 
 def test_a_project_of_another_version_is_refused(tmp_path):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import DisallowNone, Positional, UseAppendAction, arg
 
 from chromatrack.cli.typed_marks import Many
-from chromatrack.formats.exchange import listed_formats, listed_readers
+from chromatrack.formats.format_lists import listed_formats, listed_readers
 from chromatrack.formats.picture_names import Numbers
 
 if TYPE_CHECKING:

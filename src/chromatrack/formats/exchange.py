@@ -46,14 +46,15 @@ class ExportOptions:
 class Format:
     """One exchange format.
 
-    name: on the command line. tool: what reads it, in a few words. kinds: what it carries. writer:
-    "module:function" of this room, or "room.module:function" of one above, called with a
-    TrackedVideo, the path to write to and ExportOptions; it returns notes for the user. suffix: of
-    the file, "" for a folder. extra: the optional dependencies it needs, as in pip install
-    'chromatrack[extra]'.
+    name: on the command line. title: for people. tool: what reads it, in a few words. kinds: what
+    it carries. writer: "module:function" of this room, or "room.module:function" of one above,
+    called with a TrackedVideo, the path to write to and ExportOptions; it returns notes for the
+    user. suffix: of the file, "" for a folder. extra: the optional dependencies it needs, as in pip
+    install 'chromatrack[extra]'.
     """
 
     name: str
+    title: str
     tool: str
     kinds: tuple[Kind, ...]
     writer: str
@@ -91,308 +92,257 @@ def need(module: str, extra: str, what: str) -> Any:  # noqa: ANN401 (a module)
         ) from error
 
 
-FORMATS: tuple[Format, ...] = (
-    # -- masks and boxes
-    Format(
-        "davis",
-        "DAVIS tools, vos-benchmark, TrackEval",
-        ("object",),
-        "davis_folders:write_davis",
-        "",
-    ),
-    Format(
-        "youtube-vos",
-        "YouTube-VOS tools: the same and meta.json",
-        ("object",),
-        "davis_folders:write_youtube_vos",
-        "",
-    ),
-    Format(
-        "mose", "MOSE tools: as YouTube-VOS", ("object",), "davis_folders:write_youtube_vos", ""
-    ),
-    Format(
-        "coco",
-        "pycocotools, FiftyOne, Datumaro",
-        ("object", "box"),
-        "coco_export:write_coco",
-        ".json",
-    ),
-    Format(
-        "youtube-vis",
-        "TrackEval, MMTracking: COCO of whole videos",
-        ("object",),
-        "coco_export:write_youtube_vis",
-        ".json",
-    ),
-    Format("mots", "MOTSChallenge, TrackEval", ("object",), "mots:write_mots", ".txt"),
-    Format(
-        "cvat",
-        "CVAT for video 1.1",
-        ("object", "box", "point", "keypoints"),
-        "cvat_xml:write_cvat",
-        ".xml",
-    ),
-    Format(
-        "labelme",
-        "LabelMe: a file per frame",
-        ("object", "box", "point", "keypoints"),
-        "labelme_folder:write_labelme",
-        "",
-    ),
-    Format(
-        "mot", "MOTChallenge, TrackEval, motmetrics", ("object", "box"), "mot:write_mot", ".csv"
-    ),
-    Format(
-        "label-studio",
-        "Label Studio: video rectangles",
-        ("object", "box"),
-        "label_studio:write_label_studio",
-        ".json",
-    ),
-    Format(
-        "via", "VGG Image Annotator 2, movement", ("object", "box"), "via_tracks:write_via", ".csv"
-    ),
-    # -- tables ----------------------------------------------------------------------------------
-    Format(
-        "tidy-csv",
-        "pandas, R, spreadsheets: a row a thing and frame",
-        ("object", "box", "point", "keypoints"),
-        "tidy:write_csv",
-        ".csv",
-    ),
-    Format(
-        "tidy-parquet",
-        "pandas, polars, DuckDB: the same, typed",
-        ("object", "box", "point", "keypoints"),
-        "tidy_parquet:write",
-        ".parquet",
-        "tables",
-    ),
-    # -- points and skeletons --------------------------------------------------------------------
-    Format(
-        "coco-keypoints",
-        "COCO tools, CVAT, FiftyOne: joints with track ids",
-        ("keypoints", "point"),
-        "coco_keypoints:write",
-        ".json",
-    ),
-    Format(
-        "deeplabcut-csv",
-        "DeepLabCut, movement, SimBA, Keypoint-MoSeq",
-        ("keypoints", "point"),
-        "deeplabcut:write_csv",
-        ".csv",
-    ),
-    Format(
-        "deeplabcut-h5",
-        "DeepLabCut, movement, Keypoint-MoSeq",
-        ("keypoints", "point"),
-        "deeplabcut:write_h5",
-        ".h5",
-        "pose",
-    ),
-    Format(
-        "sleap",
-        "SLEAP projects, for corrections in its window",
-        ("keypoints", "point"),
-        "sleap:write_project",
-        ".slp",
-        "pose",
-    ),
-    Format(
-        "sleap-analysis",
-        "SLEAP analysis files: movement, MATLAB",
-        ("keypoints", "point"),
-        "sleap:write_analysis",
-        ".h5",
-        "pose",
-    ),
-    Format(
-        "nwb",
-        "Neurodata Without Borders, with ndx-pose",
-        ("keypoints", "point"),
-        "nwb:write",
-        ".nwb",
-        "pose",
-    ),
-    Format(
-        "movement",
-        "movement (Python): joints over time",
-        ("keypoints", "point"),
-        "movement_netcdf:write_poses",
-        ".nc",
-        "pose",
-    ),
-    Format(
-        "movement-boxes",
-        "movement (Python): boxes over time",
-        ("object", "box"),
-        "movement_netcdf:write_boxes",
-        ".nc",
-        "pose",
-    ),
-    Format(
-        "tapvid-npz",
-        "scripts made for TAP-Vid; without pictures",
-        ("point",),
-        "tapvid:write",
-        ".npz",
-    ),
-    # -- compositing -----------------------------------------------------------------------------
-    Format(
-        "after-effects",
-        "After Effects: keyframes to paste, a file a thing",
-        ("object", "box", "point", "keypoints"),
-        "after_effects:write",
-        "",
-    ),
-    Format(
-        "after-effects-stabilize",
-        "After Effects: keyframes that hold a thing still",
-        ("object", "box", "point", "keypoints"),
-        "after_effects:write_stabilized",
-        "",
-    ),
-    Format(
-        "after-effects-jsx",
-        "After Effects: a script, a null for each thing",
-        ("object", "box", "point", "keypoints"),
-        "after_effects:write_script",
-        ".jsx",
-    ),
-    Format(
-        "nuke",
-        "Nuke: a Tracker4 to paste",
-        ("object", "box", "point", "keypoints"),
-        "nuke:write_tracker",
-        ".nk",
-    ),
-    Format(
-        "nuke-cornerpin",
-        "Nuke: a CornerPin2D per box, or for four points",
-        ("box", "point"),
-        "nuke:write_corner_pins",
-        ".nk",
-    ),
-    Format(
-        "blender",
-        "Blender: a script, tracks for a movie clip",
-        ("object", "box", "point", "keypoints"),
-        "blender:write",
-        ".py",
-    ),
-    # -- mattes ----------------------------------------------------------------------------------
-    Format(
-        "matte-png",
-        "any compositor: grey pictures with soft edges",
-        ("object",),
-        "runs.mattes:write_matte_pngs",
-        "",
-    ),
-    Format(
-        "matte-prores",
-        "editors: ProRes 4444 with transparency",
-        ("object",),
-        "runs.mattes:write_matte_movs",
-        "",
-    ),
-    Format(
-        "cutout-png",
-        "any program: objects cut out, as PNG with alpha",
-        ("object",),
-        "runs.mattes:write_cutout_pngs",
-        "",
-    ),
-    Format(
-        "cutout-prores",
-        "editors: objects cut out, ProRes 4444",
-        ("object",),
-        "runs.mattes:write_cutout_movs",
-        "",
-    ),
-    Format(
-        "cryptomatte",
-        "Nuke, Fusion, Blender: mattes in OpenEXR files",
-        ("object",),
-        "runs.mattes:write_cryptomatte",
-        "",
-        "film",
-    ),
-    # -- shots -----------------------------------------------------------------------------------
-    Format(
-        "edl",
-        "editors: the shots between cuts, as CMX 3600",
-        ("object", "box", "point", "keypoints"),
-        "shots:write_edl",
-        ".edl",
-    ),
-    Format(
-        "fcpxml",
-        "Final Cut Pro, DaVinci Resolve: the same shots",
-        ("object", "box", "point", "keypoints"),
-        "shots:write_fcpxml",
-        ".fcpxml",
-    ),
-)
-"""All of them, in the order of the docs."""
+_MASKS: tuple[Kind, ...] = ("object",)
+_REGIONS: tuple[Kind, ...] = ("object", "box")
+_POSES: tuple[Kind, ...] = ("keypoints", "point")
+_ALL: tuple[Kind, ...] = ("object", "box", "point", "keypoints")
 
-GROUPS = {
-    "davis": "Masks and boxes",
-    "tidy-csv": "Tables",
-    "coco-keypoints": "Points and skeletons",
-    "after-effects": "Compositing",
-    "matte-png": "Mattes and cut-outs",
-    "edl": "Shots",
+GROUPS: dict[str, tuple[Format, ...]] = {
+    "Masks and boxes": (
+        Format(
+            "davis",
+            "DAVIS",
+            "DAVIS tools, vos-benchmark, TrackEval",
+            _MASKS,
+            "davis_folders:write_davis",
+            "",
+        ),
+        Format(
+            "youtube-vos",
+            "YouTube-VOS",
+            "its tools: as DAVIS, and meta.json",
+            _MASKS,
+            "davis_folders:write_youtube_vos",
+            "",
+        ),
+        Format(
+            "mose",
+            "MOSE",
+            "its tools: as YouTube-VOS",
+            _MASKS,
+            "davis_folders:write_youtube_vos",
+            "",
+        ),
+        Format(
+            "coco",
+            "COCO",
+            "pycocotools, FiftyOne, Datumaro",
+            _REGIONS,
+            "coco_export:write_coco",
+            ".json",
+        ),
+        Format(
+            "youtube-vis",
+            "YouTube-VIS",
+            "of videos: TrackEval, MMTracking",
+            _MASKS,
+            "coco_export:write_youtube_vis",
+            ".json",
+        ),
+        Format("mots", "MOTS", "MOTSChallenge, TrackEval", _MASKS, "mots:write_mots", ".txt"),
+        Format("cvat", "CVAT", "CVAT for video 1.1", _ALL, "cvat_xml:write_cvat", ".xml"),
+        Format(
+            "labelme", "LabelMe", "a file for each frame", _ALL, "labelme_folder:write_labelme", ""
+        ),
+        Format(
+            "mot", "MOT", "MOTChallenge, TrackEval, motmetrics", _REGIONS, "mot:write_mot", ".csv"
+        ),
+        Format(
+            "label-studio",
+            "Label Studio",
+            "video rectangles",
+            _REGIONS,
+            "label_studio:write_label_studio",
+            ".json",
+        ),
+        Format(
+            "via",
+            "VIA",
+            "VGG Image Annotator 2, movement",
+            _REGIONS,
+            "via_tracks:write_via",
+            ".csv",
+        ),
+    ),
+    "Points and skeletons": (
+        Format(
+            "coco-keypoints",
+            "COCO keypoints",
+            "CVAT, FiftyOne: with track ids",
+            _POSES,
+            "coco_keypoints:write",
+            ".json",
+        ),
+        Format(
+            "deeplabcut-csv",
+            "DeepLabCut, CSV",
+            "movement, SimBA, Keypoint-MoSeq",
+            _POSES,
+            "deeplabcut:write_csv",
+            ".csv",
+        ),
+        Format(
+            "deeplabcut-h5",
+            "DeepLabCut, HDF5",
+            "movement, Keypoint-MoSeq",
+            _POSES,
+            "deeplabcut:write_h5",
+            ".h5",
+            "pose",
+        ),
+        Format(
+            "sleap",
+            "SLEAP project",
+            "for corrections in its window",
+            _POSES,
+            "sleap:write_project",
+            ".slp",
+            "pose",
+        ),
+        Format(
+            "sleap-analysis",
+            "SLEAP analysis",
+            "movement, MATLAB",
+            _POSES,
+            "sleap:write_analysis",
+            ".h5",
+            "pose",
+        ),
+        Format(
+            "nwb", "NWB", "Neurodata Without Borders, ndx-pose", _POSES, "nwb:write", ".nwb", "pose"
+        ),
+        Format(
+            "movement",
+            "movement",
+            "in Python: joints over time",
+            _POSES,
+            "movement_netcdf:write_poses",
+            ".nc",
+            "pose",
+        ),
+        Format(
+            "movement-boxes",
+            "movement, boxes",
+            "in Python: boxes over time",
+            _REGIONS,
+            "movement_netcdf:write_boxes",
+            ".nc",
+            "pose",
+        ),
+        Format(
+            "tapvid-npz",
+            "TAP-Vid",
+            "scripts made for it; no pictures",
+            ("point",),
+            "tapvid:write",
+            ".npz",
+        ),
+    ),
+    "Film and compositing": (
+        Format(
+            "after-effects",
+            "After Effects",
+            "keyframes to paste, a file a thing",
+            _ALL,
+            "after_effects:write",
+            "",
+        ),
+        Format(
+            "after-effects-stabilize",
+            "After Effects, stabilize",
+            "keyframes to paste",
+            _ALL,
+            "after_effects:write_stabilized",
+            "",
+        ),
+        Format(
+            "after-effects-jsx",
+            "After Effects, script",
+            "a null for each thing",
+            _ALL,
+            "after_effects:write_script",
+            ".jsx",
+        ),
+        Format("nuke", "Nuke", "a Tracker4 to paste", _ALL, "nuke:write_tracker", ".nk"),
+        Format(
+            "nuke-cornerpin",
+            "Nuke, corner pin",
+            "of boxes, or four points",
+            ("box", "point"),
+            "nuke:write_corner_pins",
+            ".nk",
+        ),
+        Format(
+            "blender", "Blender", "a script: tracks for a movie clip", _ALL, "blender:write", ".py"
+        ),
+        Format(
+            "matte-png",
+            "Mattes, PNG",
+            "any compositor: grey, soft edges",
+            _MASKS,
+            "runs.mattes:write_matte_pngs",
+            "",
+        ),
+        Format(
+            "matte-prores",
+            "Mattes, ProRes",
+            "editors: ProRes 4444, alpha",
+            _MASKS,
+            "runs.mattes:write_matte_movs",
+            "",
+        ),
+        Format(
+            "cutout-png",
+            "Cut-outs, PNG",
+            "any program: objects with alpha",
+            _MASKS,
+            "runs.mattes:write_cutout_pngs",
+            "",
+        ),
+        Format(
+            "cutout-prores",
+            "Cut-outs, ProRes",
+            "editors: 4444 with alpha",
+            _MASKS,
+            "runs.mattes:write_cutout_movs",
+            "",
+        ),
+        Format(
+            "cryptomatte",
+            "Cryptomatte",
+            "Nuke, Fusion, Blender: OpenEXR",
+            _MASKS,
+            "runs.mattes:write_cryptomatte",
+            "",
+            "film",
+        ),
+        Format("edl", "EDL", "editors: the shots, as CMX 3600", _ALL, "shots:write_edl", ".edl"),
+        Format(
+            "fcpxml",
+            "Final Cut XML",
+            "Final Cut Pro, Resolve: the shots",
+            _ALL,
+            "shots:write_fcpxml",
+            ".fcpxml",
+        ),
+    ),
+    "Tables": (
+        Format("tidy-csv", "Table, CSV", "spreadsheets, pandas, R", _ALL, "tidy:write_csv", ".csv"),
+        Format(
+            "tidy-parquet",
+            "Table, Parquet",
+            "pandas, polars, DuckDB",
+            _ALL,
+            "tidy_parquet:write",
+            ".parquet",
+            "tables",
+        ),
+    ),
 }
-"""What formats are listed under, by the first of each group."""
+"""What formats are listed under, and the formats, in the order of the docs."""
 
-READABLE: dict[str, dict[str, str]] = {
-    "Masks": {
-        "DAVIS, YouTube-VOS, MOSE": "a folder with Annotations/, meta.json",
-        "mask pictures": "PNG, TIFF, ...: one, or a folder of them",
-        "MOTS": "text",
-    },
-    "Annotation tools": {
-        "COCO, YouTube-VIS": "JSON: masks, boxes, skeletons",
-        "CVAT": "XML for video or images 1.1, unpacked: all kinds",
-        "LabelMe": "JSON, a file or a folder: all kinds",
-        "Label Studio": "JSON: boxes in videos",
-        "VIA": "CSV, JSON, a project: boxes, outlines, points",
-        "MOT": "CSV: boxes",
-    },
-    "Skeletons": {
-        "DeepLabCut": "CollectedData_*.csv, .h5, or its folder",
-        "SLEAP": ".slp: what people labelled",
-    },
-    "Our own": {
-        "tables": "CSV with id, frame, x, y (width, height)",
-        "JSON": "outlines, skeletons",
-        "a folder of `import`": "marks.json and what it names",
-    },
-}
-"""What marks are read from, for people: `mark_files.READERS` are the readers."""
-
-
-def listed_formats() -> str:
-    """The formats that are written, a line each, by group: name, kinds and what reads them."""
-    lines: list[str] = []
-    for one in FORMATS:
-        if one.name in GROUPS:
-            lines += ["", f"{GROUPS[one.name]}:"]
-        letters = "".join(_LETTERS[kind] if kind in one.kinds else "." for kind in _LETTERS)
-        lines.append(f"  {one.name:<23} {letters} {one.tool}")
-    return "\n".join(lines[1:])
-
-
-def listed_readers() -> str:
-    """What marks are read from, a line each, by group."""
-    return "\n\n".join(
-        "\n".join([f"{group}:", *(f"  {name:<25} {what}" for name, what in readers.items())])
-        for group, readers in READABLE.items()
-    )
-
-
-_LETTERS: dict[Kind, str] = {"object": "m", "box": "b", "point": "p", "keypoints": "k"}
+FORMATS: tuple[Format, ...] = tuple(one for group in GROUPS.values() for one in group)
+"""All of them."""
 
 
 def format_named(name: str) -> Format:

@@ -10,17 +10,20 @@ Columns, the same in CSV and Parquet:
 | id | the thing's id; of a joint, its instance's |
 | name | what it is called, empty without a name |
 | part | the joint's name, empty of other kinds |
-| x_px, y_px | a point's or joint's place; of a box and an object's mask, its left and top edge |
-| width_px, height_px | of a box, or of the box around a mask |
+| x_px, y_px | corner: left and top of a box, or of the box around a mask; of others their place |
+| width_px, height_px | of a box, or of the box around a mask; empty of points and joints |
 | area_px | of a mask, pixels |
 | visible | whether it is seen |
 | confidence | in [0, 1], as the tracker says |
 | reliability | in [0, 1], chance that an object's mask is right |
 | category | what it is, such as cow; empty where that was not said |
 | color | such as #ff8000, empty where the user gave the thing none |
+| center_x_px, center_y_px | place of a point or joint, middle of a box, mean of a mask's pixels |
 
 Empty (null) where nothing is known, or the column says nothing of the kind. A point is counted from
-the centre of the top-left pixel; a box covers the pixel columns x .. x + width - 1.
+the centre of the top-left pixel; a box covers the pixel columns x .. x + width - 1, so that its
+middle is x + (width - 1) / 2. Columns that were added later stand at the end, so that what reads a
+table of an earlier version, by names or by places, reads one of this version too.
 """
 
 from __future__ import annotations
@@ -34,13 +37,14 @@ import numpy as np
 from chromatrack.formats.color_text import hex_color
 from chromatrack.formats.csv_tables import TrackData
 from chromatrack.formats.exchange import ExportOptions
-from chromatrack.formats.tracked_video import TrackedVideo, mask_boxes
+from chromatrack.formats.tracked_video import TrackedVideo, mask_boxes, mask_centres
 from chromatrack.formats.written_things import Thing
 
 COLUMNS: dict[str, type] = {
     "frame": int, "time_s": float, "kind": str, "id": int, "name": str, "part": str,
     "x_px": float, "y_px": float, "width_px": float, "height_px": float, "area_px": int,
     "visible": bool, "confidence": float, "reliability": float, "category": str, "color": str,
+    "center_x_px": float, "center_y_px": float,
 }  # fmt: skip
 """Every column and the type of its cells."""
 
@@ -80,25 +84,28 @@ def write_csv(tracked: TrackedVideo, path: Path, options: ExportOptions) -> list
 def _objects(
     tracked: TrackedVideo, n: int, head: tuple[int, float], mask: np.ndarray
 ) -> Iterator[Row]:
-    boxes = mask_boxes(mask)
+    boxes, centres = mask_boxes(mask), mask_centres(mask)
     for number, row in sorted(tracked.objects.items()):
-        place = boxes.get(number, (None,) * 4)
+        place, centre = boxes.get(number, (None,) * 4), centres.get(number, (None, None))
         area = int(np.count_nonzero(mask == number))
         said = bool(row.present[n]), _number(row.confidence[n]), _number(row.reliability[n])
         name = tracked.names.get(("object", number))
         looks = _looks(tracked, ("object", number))
-        yield (*head, "object", number, name, None, *place, area, *said, *looks)
+        yield (*head, "object", number, name, None, *place, area, *said, *looks, *centre)
 
 
 def _placed(
     tracked: TrackedVideo, head: tuple[int, float], kind: str, number: int, data: TrackData, n: int
 ) -> Row:
-    place = [_number(value) for value in data.values[n]]
+    values = data.values[n]
+    place = [_number(value) for value in values]
     place += [None] * (4 - len(place))
+    centre = values[:2] + (values[2:] - 1) / 2 if kind == "box" else values
     thing: Thing = ("box" if kind == "box" else "point", number)
     name = tracked.names.get(thing)
     said = bool(data.visible[n]), _number(data.confidence[n]), None
-    return (*head, kind, number, name, None, *place, None, *said, *_looks(tracked, thing))
+    looks = _looks(tracked, thing)
+    return (*head, kind, number, name, None, *place, None, *said, *looks, *map(_number, centre))
 
 
 def _joints(
@@ -106,11 +113,12 @@ def _joints(
 ) -> Iterator[Row]:
     parts = tracked.skeleton.names if tracked.skeleton else ()
     name, looks = tracked.names.get(("keypoints", number)), _looks(tracked, ("keypoints", number))
-    for j, (x, y) in enumerate(data.values[n]):
+    for j, values in enumerate(data.values[n]):
         part = parts[j] if j < len(parts) else str(j)
         said = bool(data.visible[n][j]), _number(data.confidence[n][j]), None
-        place = _number(x), _number(y), None, None, None
-        yield (*head, "joint", number, name, part, *place, *said, *looks)
+        x, y = (_number(value) for value in values)
+        place = x, y, None, None, None
+        yield (*head, "joint", number, name, part, *place, *said, *looks, x, y)
 
 
 def _looks(tracked: TrackedVideo, thing: Thing) -> tuple[str | None, str | None]:

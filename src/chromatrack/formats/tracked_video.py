@@ -110,6 +110,16 @@ def mask_boxes(mask: np.ndarray) -> dict[int, tuple[int, int, int, int]]:
     return found
 
 
+def mask_centres(mask: np.ndarray) -> dict[int, tuple[float, float]]:
+    """{id: (x, y) px, the mean of its pixels} of each object of an (H, W) mask; 0 is none."""
+    rows, columns = np.nonzero(mask)
+    owner, found = mask[rows, columns], dict[int, tuple[float, float]]()
+    for number in np.unique(owner).tolist():
+        own = owner == number
+        found[number] = float(columns[own].mean()), float(rows[own].mean())
+    return found
+
+
 def _no_mask(frame: int) -> np.ndarray:
     raise ValueError(f"frame {frame}: no masks were given")
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from chromatrack.formats.csv_tables import TrackData
 from chromatrack.formats.poses import distinct
-from chromatrack.formats.tracked_video import TrackedVideo
+from chromatrack.formats.tracked_video import TrackedVideo, mask_centres
 from chromatrack.formats.written_things import Thing
 from chromatrack.structures import Color, Kind
 
@@ -183,10 +183,7 @@ def _mask_centres(tracked: TrackedVideo) -> dict[int, np.ndarray]:
     """{object id: (N, 2) mean of its mask's pixels}, NaN without one. Reads every mask once."""
     centres = {number: np.full((len(tracked.frames), 2), np.nan) for number in tracked.objects}
     for row, mask in enumerate(tracked.masks()):
-        rows, columns = np.nonzero(mask)
-        owner = mask[rows, columns]
-        for number in np.unique(owner).tolist():
+        for number, centre in mask_centres(mask).items():
             if number in centres:
-                own = owner == number
-                centres[number][row] = columns[own].mean(), rows[own].mean()
+                centres[number][row] = centre
     return centres

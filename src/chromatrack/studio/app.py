@@ -25,6 +25,7 @@ from chromatrack import __version__
 from chromatrack.errors import BeyondEndError, ChromatrackError, OutputError, WorkerError
 from chromatrack.studio import requests as ask
 from chromatrack.studio import uploads
+from chromatrack.studio.answers import JPEG, PICTURE, PNG, REFUSED
 from chromatrack.studio.color_routes import add_color_routes
 from chromatrack.studio.demo_clip import write_demo
 from chromatrack.studio.exports import COLORED, TEXTURED, preview
@@ -60,6 +61,7 @@ def make_app(studio: Studio, *, token: str, port: int) -> ASGIApp:
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/openapi.json",
+        responses=REFUSED,
     )
     _errors(app)
     _pages(app)
@@ -158,7 +160,7 @@ def _pictures(app: FastAPI, studio: Studio) -> None:
             content = await asyncio.to_thread(_state_text, studio, known)
         return Response(content, media_type="application/json")
 
-    @app.get("/api/frames/{index}")
+    @app.get("/api/frames/{index}", response_class=Response, responses=JPEG)
     async def frame(
         request: Request,
         index: int,
@@ -190,7 +192,7 @@ def _pictures(app: FastAPI, studio: Studio) -> None:
             answer.headers["cache-control"] = "no-store"
         return answer
 
-    @app.get("/api/masks/{index}")
+    @app.get("/api/masks/{index}", response_class=Response, responses=PNG)
     async def mask(
         request: Request,
         index: int,
@@ -222,7 +224,7 @@ def _pictures(app: FastAPI, studio: Studio) -> None:
     ) -> dict[str, Any]:
         return await studio.point(frame, (x, y))
 
-    @app.post("/api/select")
+    @app.post("/api/select", response_class=Response, responses=PNG)
     async def select(given: ask.Select) -> Response:
         inside = await studio.select(given)
         content = await asyncio.to_thread(ids_png, inside.astype("uint8") * 255)
@@ -278,20 +280,21 @@ def _projects(app: FastAPI, studio: Studio) -> None:
         studio.jobs.check_free()
         home = studio.library.home
         await asyncio.to_thread(uploads.check_room, home, request.headers.get("content-length"))
-        folder = await asyncio.to_thread(studio.library.new_folder, "upload")
-        video = folder / "video"
+        video: Path | None = None
 
         def place(name: str) -> Path:
             nonlocal video
-            video = folder / uploads.names_of(name)[1]
+            shown, file = uploads.names_of(name)
+            video = studio.library.new_folder(shown) / file
             return video
 
         try:
             sent = await uploads.receive(request, place)
             shown, _ = uploads.names_of(sent.name)
-            return {"revision": await studio.open_new(folder, video, name=shown)}
+            return {"revision": await studio.open_new(sent.path.parent, sent.path, name=shown)}
         except BaseException:
-            await asyncio.to_thread(uploads.discard, folder, video)
+            if video is not None:
+                await asyncio.to_thread(uploads.discard, video)
             raise
 
     @app.post("/api/demo")
@@ -337,7 +340,7 @@ def _work(app: FastAPI, studio: Studio) -> None:
             studio.jobs.export(given.format, given.startNumber, given.saturation)
         return {"revision": studio.revision}
 
-    @app.get("/api/exports/{name}")
+    @app.get("/api/exports/{name}", response_class=FileResponse)
     async def exported(name: str) -> Response:
         path = studio.jobs.exports.get(name)
         if path is None or not path.exists():
@@ -350,7 +353,7 @@ def _work(app: FastAPI, studio: Studio) -> None:
         gone = BackgroundTask(lambda: packed.unlink(missing_ok=True))
         return FileResponse(packed, filename=f"{stem}-{path.name}.zip", background=gone)
 
-    @app.get("/api/export-preview")
+    @app.get("/api/export-preview", responses=PICTURE)
     async def export_preview(
         format: Annotated[str, Query(max_length=40)],
         startNumber: OptionalInt = None,

@@ -13,6 +13,7 @@ from PIL import Image
 from starlette.exceptions import HTTPException
 
 from chromatrack.studio import requests as ask
+from chromatrack.studio.answers import JPEG, PNG
 from chromatrack.studio.color_desk import ColorDesk, View
 from chromatrack.studio.jobs import Jobs
 
@@ -39,7 +40,7 @@ def add_color_routes(app: FastAPI, studio: Host) -> None:
             studio.jobs.colorize(given.from_ if given else None, given.to if given else None)
         return {"revision": studio.revision}
 
-    @app.get("/api/color/frames/{index}")
+    @app.get("/api/color/frames/{index}", response_class=Response, responses=JPEG)
     async def frame(
         index: int,
         width: Width = None,
@@ -62,7 +63,7 @@ def add_color_routes(app: FastAPI, studio: Host) -> None:
         keep = "private, max-age=600" if is_settled else "no-store"
         return Response(content, media_type="image/jpeg", headers={"cache-control": keep})
 
-    @app.get("/api/color/reference/{frame}")
+    @app.get("/api/color/reference/{frame}", response_class=Response, responses=JPEG)
     async def reference(frame: int, width: Width = None, revision: Text = None) -> Response:
         """The reference on a frame as JPEG, as it will be used: strokes spread over the frame."""
         try:
@@ -72,14 +73,14 @@ def add_color_routes(app: FastAPI, studio: Host) -> None:
         content = await asyncio.to_thread(_jpeg, picture, width)
         return Response(content, media_type="image/jpeg", headers={"cache-control": "no-store"})
 
-    @app.get("/api/textures/{number}")
+    @app.get("/api/textures/{number}", response_class=Response, responses=PNG)
     async def texture(number: int, v: Text = None) -> Response:
         """A placed picture as PNG, as it was given."""
         content = await asyncio.to_thread(studio.colors.texture, number)
         keep = "private, max-age=600" if v else "no-store"
         return Response(content, media_type="image/png", headers={"cache-control": keep})
 
-    @app.get("/api/textures/{number}/placed")
+    @app.get("/api/textures/{number}/placed", response_class=Response, responses=JPEG)
     async def placed(number: int, width: Width = None) -> Response:
         """Its frame with the picture on it, as JPEG."""
         content = await studio.colors.textured(number, width)

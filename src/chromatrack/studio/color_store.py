@@ -142,7 +142,7 @@ class Colors:
             if not raw.endswith(b"\n"):
                 break
             self._read += len(raw)
-            with suppress(ValueError, TypeError, KeyError):
+            with suppress(ValueError, TypeError, KeyError, RecursionError):
                 row = ColoredRow(**json.loads(raw))
                 self.rows[int(row.index)] = row
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from chromatrack.errors import InputError, OutputError
 from chromatrack.formats.color_text import read_color
-from chromatrack.formats.exchange import FORMATS, ExportOptions, format_named
+from chromatrack.formats.exchange import GROUPS, ExportOptions, format_named
 from chromatrack.formats.keypoints import read_keypoint_tracks
 from chromatrack.formats.masks import frame_file
 from chromatrack.runs.export import EXPORTS, export_run, tracked_video
@@ -30,24 +30,31 @@ from chromatrack.runs.staging import Staging
 from chromatrack.structures import Kind, Skeleton, Source
 
 OVERLAY, CUTOUT, COLORED, TEXTURED = "overlay", "cutout", "coloured", "textured"
+VIDEO = "Video"
+"""The group of what the studio itself writes."""
+
 _VIDEOS: dict[str, dict[str, Any]] = {
     OVERLAY: {
-        "tool": "any player: the video with everything tracked drawn over it",
+        "title": "Video with the tracks on it",
+        "tool": "MP4, plays anywhere",
         "kinds": ["object", "point", "box", "keypoints"],
         "suffix": ".mp4",
     },
     CUTOUT: {
-        "tool": "editors: PNG pictures, transparent but for the objects",
+        "title": "Cut-out",
+        "tool": "PNG pictures with transparency",
         "kinds": ["object"],
         "suffix": "",
     },
     COLORED: {
-        "tool": "any player: the coloured video, with its sound",
+        "title": "Coloured video",
+        "tool": "MP4, with the sound",
         "kinds": ["color"],
         "suffix": ".mp4",
     },
     TEXTURED: {
-        "tool": "any player: the video with the placed pictures on it, with its sound",
+        "title": "Video with the picture on it",
+        "tool": "MP4, with the sound",
         "kinds": ["texture"],
         "suffix": ".mp4",
     },
@@ -58,22 +65,26 @@ _PREVIEW_LETTERS = 4000
 
 
 def all_formats() -> list[dict[str, Any]]:
-    """What can be exported, as the client is told."""
+    """What can be exported, as the client is told: by group, in order."""
+    videos = [
+        {"name": name, "group": VIDEO, **told, "extra": None, "available": True}
+        for name, told in _VIDEOS.items()
+    ]
     formats = [
         {
             "name": one.name,
+            "title": one.title,
+            "group": group,
             "tool": one.tool,
             "kinds": list(one.kinds),
             "suffix": one.suffix,
             "extra": one.extra,
             "available": one.extra is None or _is_installed(one.extra),
         }
-        for one in FORMATS
+        for group, listed in GROUPS.items()
+        for one in listed
     ]
-    videos = [
-        {"name": name, **told, "extra": None, "available": True} for name, told in _VIDEOS.items()
-    ]
-    return formats + videos
+    return videos + formats
 
 
 @cache

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
+import re
 import time
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,14 +38,22 @@ class Library:
                 return folder
         raise AssertionError("numbers do not end")
 
-    def new_folder(self, kind: str) -> Path:
-        """A new folder of the studio's own; its name is made here. Raises OutputError."""
-        folder = self.home / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-        try:
-            folder.mkdir(parents=True)
-        except OSError as error:
-            raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
-        return folder
+    def new_folder(self, name: str) -> Path:
+        """A new folder of the studio's own, called after a name as `slug` has it.
+
+        Raises:
+            OutputError: it cannot be made.
+        """
+        for folder in _numbered(self.home / f"{slug(name)}-chromatrack"):
+            try:
+                folder.mkdir(parents=True)
+                return folder
+            except FileExistsError:
+                if not self.home.is_dir():
+                    raise OutputError(f"{self.home}: is no folder; choose another --home") from None
+            except OSError as error:
+                raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
+        raise AssertionError("numbers do not end")
 
     def recent(self) -> list[dict[str, Any]]:
         """Projects that were opened last and are still there: path, name, when (seconds)."""
@@ -55,7 +64,7 @@ class Library:
                 for one in listed
                 if is_project(Path(str(one["path"])))
             ]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return []
 
     def note(self, folder: Path, name: str) -> None:
@@ -77,6 +86,21 @@ def _numbered(folder: Path) -> Iterator[Path]:
         number += 1
 
 
+def slug(name: str) -> str:
+    """A name as part of a file's name on any system: letters, digits, "_" and single "-".
+
+    At most 48 of them; never empty, and it begins with neither a dot nor a dash.
+    """
+    text = unicodedata.normalize("NFKC", name)
+    kept = "".join(c if c == "_" or unicodedata.category(c)[0] in "LMN" else "-" for c in text)
+    safe = re.sub("-+", "-", kept)[:48].strip("-_")
+    try:
+        os.fsencode(safe)
+    except UnicodeEncodeError:
+        return "video"
+    return safe or "video"
+
+
 def kind_of(path: Path) -> tuple[str, Path]:
     """What lies at a path, "project", "run" or "video", and its place: that of a folder's file too.
 
@@ -91,9 +115,11 @@ def kind_of(path: Path) -> tuple[str, Path]:
             return "project", path
         if is_run(path):
             return "run", path
-        if path.exists():
+        if path.is_file() or path.is_dir():
             return "video", path
+        found = "what is no file" if path.exists() else "nothing"
     except (OSError, RuntimeError, ValueError) as error:
         said = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{str(path)[:80]}: cannot be opened ({said}); check the path") from error
-    raise InputError(f"{path}: expected a video or a project, found nothing; check the path")
+    # Reading a pipe or a device may never end.
+    raise InputError(f"{path}: expected a video or a project, found {found}; check the path")

@@ -6,6 +6,7 @@ cross-site requests). Requests larger than allowed are refused before they are r
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 from http.cookies import CookieError, SimpleCookie
@@ -136,6 +137,9 @@ class Gate:
         except TooLargeError:
             if not has_begun:
                 await _refuse(scope, receive, send, 413, text)
+        except asyncio.CancelledError:  # uvicorn ends what is still being answered
+            if not has_begun:
+                await _refuse(scope, receive, send, 503, "the studio is being closed")
 
 
 def _header(scope: Scope, name: bytes) -> str | None:

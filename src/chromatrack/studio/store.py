@@ -32,6 +32,9 @@ from chromatrack.studio.document import (
 STUDIO = "studio.json"
 FOLDER = "studio"
 LOG = "log.jsonl"
+_NOT_ONE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What reading JSON that is no document raises; the last one: nested too deep."""
+
 _HEAD_BYTES = 1 << 20  # of a video that its digest is of, at its beginning and at its end
 
 
@@ -157,7 +160,7 @@ class Project:
             version = saved["schema_version"]
             if version == SCHEMA_VERSION:
                 return _checked(saved)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, *_NOT_ONE) as error:
             if has_log:
                 return None  # the log has all of it
             raise InputError(
@@ -323,7 +326,7 @@ def _line(raw: bytes, *, is_first: bool) -> dict[str, Any] | None:
             and isinstance(line["before"], dict)
             and isinstance(line["after"], dict)
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except _NOT_ONE:
         return None
     return line if whole else None
 

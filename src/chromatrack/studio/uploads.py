@@ -18,6 +18,9 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from chromatrack.errors import InputError, OutputError
+from chromatrack.runs.file_names import RUN_NAMES
+from chromatrack.studio.library import slug
+from chromatrack.studio.store import FOLDER, STUDIO, is_project
 
 FORM: dict[str, Any] = {
     "requestBody": {
@@ -36,6 +39,11 @@ FORM: dict[str, Any] = {
 """What an upload is, for the description of the API."""
 
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,5}")
+_TAKEN = {Path(name).stem.lower() for name in (*RUN_NAMES, STUDIO, FOLDER)}
+_TAKEN |= {"con", "prn", "aux", "nul"}
+_TAKEN |= {f"{port}{number}" for port in ("com", "lpt") for number in range(10)}
+"""What a project's other files are called, without the suffix, and what Windows keeps to itself."""
+
 _SPARE = 64 << 20  # bytes of the disk that an upload leaves free
 
 
@@ -134,31 +142,39 @@ def check_room(folder: Path, length: str | None) -> None:
     """Raises OutputError where an upload of so many bytes will not fit."""
     if length is None or not length.isdecimal():
         return
+    there = next((one for one in (folder, *folder.parents) if one.exists()), folder)
     try:
-        free = shutil.disk_usage(folder).free
+        free = shutil.disk_usage(there).free
     except OSError:
         return
     if int(length) + _SPARE > free:
         raise OutputError(
-            f"the video has {int(length) >> 20} MB, and {folder} has room for "
-            f"{max(0, free - _SPARE) >> 20} MB; make room, or open the video by its path"
+            f"the video takes {max(1, int(length) >> 20)} MB, and {there} has {free >> 20} MB, of "
+            f"which {_SPARE >> 20} stay free; make room, or open the video by its path"
         )
 
 
 def names_of(given: str) -> tuple[str, str]:
-    """(name to show, name of the file in its own folder) of a file that a client named."""
-    name = Path(given or "video").name
-    suffix = _SUFFIX.fullmatch(Path(name).suffix)
-    shown = "".join(c for c in Path(name).stem if c.isprintable())[:60].strip() or "video"
-    return shown, f"video{suffix.group().lower() if suffix else ''}"
+    """(name to show, name of the file in a folder of its own) of a file that a client named.
+
+    No part of a path in it counts, with "/" or with a backslash.
+    """
+    name = given.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    stem, dot, ending = name.rpartition(".")
+    suffix = _SUFFIX.fullmatch(dot + ending)
+    stem = stem if suffix else name
+    shown = "".join(c for c in stem if c.isprintable())[:60].strip() or "video"
+    safe = slug(shown)
+    file = "video" if safe.lower() in _TAKEN else safe
+    return shown, f"{file}{suffix.group().lower() if suffix else ''}"
 
 
-def discard(folder: Path, video: Path) -> None:
-    """Take away what was made for an upload that is no video; a project in it stays."""
+def discard(video: Path) -> None:
+    """Take away what was made for an upload that is no video; a project beside it stays."""
     with suppress(OSError):
-        if not (folder / "studio.json").exists():
+        if not is_project(video.parent):
             video.unlink(missing_ok=True)
-            folder.rmdir()
+            video.parent.rmdir()
 
 
 def _no_room(error: OSError) -> OutputError:

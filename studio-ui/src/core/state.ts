@@ -8,6 +8,9 @@ export type Kind = "object" | "point" | "box" | "keypoints";
 export type Joint = Point | null | "gone";
 export type Format = {
   name: string;
+  /** For people, and what it is listed under. */
+  title: string;
+  group: string;
   tool: string;
   kinds: string[];
   suffix: string;

@@ -79,6 +79,41 @@ export function previousStart(stretches: Stretch[], frame: number): number | nul
   return starts.findLast((start) => start < frame) ?? starts.at(-1) ?? null;
 }
 
+/** A stretch of one object, named by its key. */
+export type Stop = { key: string; stretch: Stretch };
+
+/** All doubtful stretches by their start, those that start together in the order of the objects. */
+export function doubtfulStops(
+  reliability: Record<string, (number | null)[]>,
+  keys: string[],
+  start: number,
+): Stop[] {
+  return keys
+    .flatMap((key) => doubtful(reliability[key] ?? [], start).map((stretch) => ({ key, stretch })))
+    .sort((a, b) => a.stretch[0] - b.stretch[0]); // keeps the order of those that start together
+}
+
+/**
+ * The stop after, or before, the one that a person is at: on its first frame, with its object
+ * picked. From elsewhere the nearest one that way, which may start on this very frame. `wrapped`:
+ * it went round the end.
+ */
+export function nextStop(
+  stops: Stop[],
+  at: { frame: number; key: string | null },
+  forward = true,
+): { stop: Stop; wrapped: boolean } | null {
+  if (!stops.length) return null;
+  const here = stops.findIndex(({ key, stretch }) => stretch[0] === at.frame && key === at.key);
+  let to: number;
+  if (here >= 0) to = here + (forward ? 1 : -1);
+  else if (forward) to = stops.findIndex(({ stretch }) => stretch[0] >= at.frame);
+  else to = stops.findLastIndex(({ stretch }) => stretch[0] <= at.frame);
+  const wrapped = to < 0 || to >= stops.length;
+  if (wrapped) to = forward ? 0 : stops.length - 1;
+  return { stop: stops[to]!, wrapped };
+}
+
 /** Frames between two ticks with numbers: 1, 2 or 5 times a power of ten. */
 export function tickStep(frames: number, width: number, room = 64): number {
   const least = Math.max(1, (frames * room) / Math.max(1, width));

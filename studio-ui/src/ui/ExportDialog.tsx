@@ -1,38 +1,12 @@
-import { Fragment } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { api } from "../api.ts";
+import { fits, grouped, parted, whyNot } from "../core/formats.ts";
 import type { Format } from "../core/state.ts";
 import * as store from "../store.ts";
 import { Icon } from "./icons.tsx";
 import { Dialog } from "./parts.tsx";
 
-/** What most people want first, by the name a person gives it. */
-const VIDEOS: Record<string, { title: string; tool: string }> = {
-  overlay: { title: "Video with the tracks on it", tool: "MP4, plays anywhere" },
-  cutout: { title: "Cut-out", tool: "The objects alone, the rest transparent" },
-  coloured: { title: "Coloured video", tool: "MP4, with the sound" },
-  textured: { title: "Video with the picture on it", tool: "MP4, with the sound" },
-};
-
 type Preview = { text?: string; image?: string; error?: string };
-
-function why(format: Format, kinds: Set<string>, tracked: boolean): string | null {
-  if (!format.available) return format.extra ? `needs chromatrack[${format.extra}]` : "not here";
-  if (format.kinds.length && !format.kinds.some((kind) => kinds.has(kind))) {
-    const names: Record<string, string> = {
-      object: "objects",
-      keypoints: "skeletons",
-      box: "boxes",
-      color: "coloured clips",
-      texture: "placed pictures",
-    };
-    return `for ${format.kinds.map((kind) => names[kind] ?? `${kind}s`).join(", ")}`;
-  }
-  if (!tracked && !format.kinds.some((kind) => kind === "color" || kind === "texture")) {
-    return "track first";
-  }
-  return null;
-}
 
 function PreviewPane({ format }: { format: string }) {
   const [preview, setPreview] = useState<Preview | null>(null);
@@ -61,23 +35,134 @@ function PreviewPane({ format }: { format: string }) {
   );
 }
 
+function FormatList(props: {
+  formats: Format[];
+  chosen: string;
+  why: (format: Format) => string | null;
+  choose: (name: string) => void;
+}) {
+  const { formats, chosen, why, choose } = props;
+  const [typed, setTyped] = useState("");
+  const list = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const row = list.current?.querySelector(":checked")?.closest(".format");
+    row?.scrollIntoView({ block: "nearest" });
+  }, [chosen, typed]);
+  const groups = grouped(formats, typed, chosen);
+  const first = formats.find((format) => fits(format, typed) && !why(format));
+  return (
+    <div class="format-side">
+      <input
+        class="format-filter"
+        type="search"
+        aria-label="Find a format"
+        placeholder="Find a format"
+        spellcheck={false}
+        value={typed}
+        onInput={(event) => setTyped(event.currentTarget.value)}
+        onKeyDown={(event) => {
+          if (event.key === "Enter" && typed.trim() && first) choose(first.name);
+          else if (event.key === "Escape" && typed) setTyped("");
+          else return;
+          event.preventDefault();
+        }}
+      />
+      <div class="formats" role="radiogroup" aria-label="Format" ref={list}>
+        {groups.map(({ title, formats: listed }) => (
+          <fieldset key={title}>
+            <legend>{title}</legend>
+            {listed.map((format) => {
+              const reason = why(format);
+              return (
+                <label key={format.name} class={reason ? "format off" : "format"}>
+                  <input
+                    type="radio"
+                    name="format"
+                    checked={format.name === chosen}
+                    disabled={Boolean(reason)}
+                    onChange={() => choose(format.name)}
+                  />
+                  <span class="format-name">
+                    {format.title} <code>{format.name}</code>
+                  </span>
+                  <span class="format-tool">{reason ?? format.tool}</span>
+                </label>
+              );
+            })}
+          </fieldset>
+        ))}
+        {!formats.some((format) => fits(format, typed)) && (
+          <p class="empty">No format is called so</p>
+        )}
+      </div>
+    </div>
+  );
+}
+
+/** What became of it: how far it is, or where the file is. */
+function Outcome() {
+  const [copied, setCopied] = useState("");
+  const job = store.job.value;
+  const done = store.exported.value;
+  if (job?.kind === "export") {
+    return (
+      <p role="status" class="outcome">
+        Writing {job.total ? `${job.done} of ${job.total}` : "..."}
+      </p>
+    );
+  }
+  const path = job ? null : done?.path;
+  if (!path) {
+    return (
+      <p role="status" class="outcome">
+        {(!job && done?.message) || "It is saved in the project's folder."}
+      </p>
+    );
+  }
+  const [folders, file] = parted(path);
+  const copy = () =>
+    store.attempt(async () => {
+      await navigator.clipboard.writeText(path);
+      setCopied(path);
+    });
+  return (
+    <div class="outcome">
+      <p role="status" class="saved" title={path}>
+        <Icon name="done" size={16} /> Saved as
+        <span class="saved-path">
+          <span class="folders">{folders}</span>
+          <span class="file">{file}</span>
+        </span>
+      </p>
+      <button type="button" class="button small" title="Copy the path" onClick={() => void copy()}>
+        {copied === path ? "Copied" : "Copy"}
+      </button>
+      {done?.download && (
+        <a class="button small" href={done.download} download>
+          Download
+        </a>
+      )}
+    </div>
+  );
+}
+
 export function ExportDialog() {
   const project = store.project.value!;
   const kinds = new Set<string>(project.objects.map((item) => item.kind));
   if (project.color?.result) kinds.add("color");
   if (project.textures?.length) kinds.add("texture");
-  const known = store.state.value!.app.formats;
-  const videos = known.filter((format) => format.name in VIDEOS);
-  const others = known.filter((format) => !(format.name in VIDEOS));
-  const formats = [...videos, ...others];
-  const fitting = formats.filter((format) => !why(format, kinds, Boolean(project.result)));
+  const formats = store.state.value!.app.formats;
+  const why = (format: Format) => whyNot(format, kinds, Boolean(project.result));
+  const fitting = formats.filter((format) => !why(format));
   const coloring = store.mode.value === "color" && fitting.some(({ name }) => name === "coloured");
   const [name, setName] = useState(coloring ? "coloured" : (fitting[0]?.name ?? "overlay"));
   const [first, setFirst] = useState("");
-  const job = store.job.value;
-  const done = store.exported.value;
   const close = () => {
     store.dialog.value = null;
+  };
+  const choose = (chosen: string) => {
+    setName(chosen);
+    store.exported.value = null;
   };
   const write = async () => {
     store.exported.value = null;
@@ -91,35 +176,10 @@ export function ExportDialog() {
   return (
     <Dialog title="Export" wide onClose={close}>
       <div class="export">
-        {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must take the focus */}
-        <fieldset class="formats" aria-label="Format" tabIndex={0}>
-          {formats.map((format) => {
-            const reason = why(format, kinds, Boolean(project.result));
-            const video = VIDEOS[format.name];
-            const heading = format === videos[0] ? "Video" : format === others[0] ? "Data" : "";
-            return (
-              <Fragment key={format.name}>
-                {heading && <h3>{heading}</h3>}
-                <label class={reason ? "format off" : "format"}>
-                  <input
-                    type="radio"
-                    name="format"
-                    checked={format.name === name}
-                    disabled={Boolean(reason)}
-                    onChange={() => {
-                      setName(format.name);
-                      store.exported.value = null;
-                    }}
-                  />
-                  <span class="format-name">{video?.title ?? format.name}</span>
-                  <span class="format-tool">{reason ?? video?.tool ?? format.tool}</span>
-                </label>
-              </Fragment>
-            );
-          })}
-        </fieldset>
+        <FormatList formats={formats} chosen={name} why={why} choose={choose} />
         <PreviewPane format={name} />
       </div>
+      <Outcome />
       <footer>
         <label class="option" title="The number that the first frame gets in the files">
           Number the frames from
@@ -133,23 +193,10 @@ export function ExportDialog() {
           />
         </label>
         <span class="spacer" />
-        <span role="status" class="export-status">
-          {job?.kind === "export" && `Writing ${job.total ? `${job.done} of ${job.total}` : "..."}`}
-          {!job && done && (
-            <>
-              <Icon name="done" size={16} /> <span class="text">{done.text}</span>
-            </>
-          )}
-        </span>
-        {!job && done?.download && (
-          <a class="button" href={done.download} download>
-            Download
-          </a>
-        )}
         <button
           type="button"
           class="button primary"
-          disabled={Boolean(job)}
+          disabled={Boolean(store.job.value)}
           onClick={() => void write()}
         >
           Export

@@ -173,6 +173,12 @@ export function Timeline() {
     };
   }, []);
 
+  const picked = store.picked.value;
+  useEffect(() => {
+    if (picked)
+      root.current?.querySelector(".strip-label.picked")?.scrollIntoView({ block: "nearest" });
+  }, [picked]);
+
   const given = store.project.value!;
   const coloring = store.mode.value === "color";
   const project = coloring ? asTimeline(given) : given;

@@ -1,0 +1,54 @@
+// What can be exported, as the dialog lists it. No DOM, no network.
+
+import type { Format } from "./state.ts";
+
+export type Group = { title: string; formats: Format[] };
+
+const KINDS: Record<string, string> = {
+  object: "objects",
+  keypoints: "skeletons",
+  box: "boxes",
+  point: "points",
+  color: "coloured clips",
+  texture: "placed pictures",
+};
+
+/** Why a format cannot be chosen: what it is for, or what it needs; null where it can. */
+export function whyNot(format: Format, kinds: Set<string>, tracked: boolean): string | null {
+  if (!format.available) return format.extra ? `needs chromatrack[${format.extra}]` : "not here";
+  if (format.kinds.length && !format.kinds.some((kind) => kinds.has(kind))) {
+    return `for ${format.kinds.map((kind) => KINDS[kind] ?? kind).join(", ")}`;
+  }
+  if (!tracked && !format.kinds.some((kind) => kind === "color" || kind === "texture")) {
+    return "track first";
+  }
+  return null;
+}
+
+const plain = (text: string) => text.normalize("NFKD").toLowerCase();
+
+/** Whether each word that was typed is in what a format is called, or in what it is for. */
+export function fits(format: Format, typed: string): boolean {
+  const told = plain(`${format.title} ${format.name} ${format.group} ${format.tool}`);
+  return plain(typed)
+    .split(/\s+/)
+    .every((word) => told.includes(word));
+}
+
+/** Formats that fit, in their groups and in their order; the chosen one is always among them. */
+export function grouped(formats: Format[], typed: string, chosen: string): Group[] {
+  const groups: Group[] = [];
+  for (const format of formats) {
+    if (format.name !== chosen && !fits(format, typed)) continue;
+    const group = groups.find(({ title }) => title === format.group);
+    if (group) group.formats.push(format);
+    else groups.push({ title: format.group, formats: [format] });
+  }
+  return groups;
+}
+
+/** A path in two: its folders, which may be cut short, and the file's name, which may not. */
+export function parted(path: string): [folders: string, file: string] {
+  const end = Math.max(0, path.lastIndexOf("/"), path.lastIndexOf("\\"));
+  return [path.slice(0, end), path.slice(end)];
+}

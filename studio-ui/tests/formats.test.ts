@@ -1,0 +1,66 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { fits, grouped, parted, whyNot } from "../src/core/formats.ts";
+import type { Format } from "../src/core/state.ts";
+
+const format = (
+  name: string,
+  title: string,
+  group: string,
+  more: Partial<Format> = {},
+): Format => ({
+  ...{ name, title, group, tool: "some tool", kinds: ["object"], suffix: ".json" },
+  ...{ extra: null, available: true },
+  ...more,
+});
+const COCO = format("coco", "COCO", "Masks", { tool: "pycocotools" });
+const DLC = format("deeplabcut-csv", "DeepLabCut, CSV", "Points", {
+  kinds: ["keypoints", "point"],
+});
+const TIDY = format("tidy-csv", "Table, CSV", "Tables");
+
+test("formats are in their groups, in order", () => {
+  const groups = grouped([COCO, DLC, format("mot", "MOT", "Masks"), TIDY], "", "coco");
+  assert.deepEqual(
+    groups.map(({ title, formats }) => [title, ...formats.map(({ name }) => name)]),
+    [
+      ["Masks", "coco", "mot"],
+      ["Points", "deeplabcut-csv"],
+      ["Tables", "tidy-csv"],
+    ],
+  );
+});
+
+test("what is typed is found in names, slugs, groups and tools; the chosen one stays", () => {
+  const names = (typed: string, chosen = "") =>
+    grouped([COCO, DLC, TIDY], typed, chosen).flatMap(({ formats }) =>
+      formats.map(({ name }) => name),
+    );
+  assert.deepEqual(names("  "), ["coco", "deeplabcut-csv", "tidy-csv"]);
+  assert.deepEqual(names("CSV"), ["deeplabcut-csv", "tidy-csv"]);
+  assert.deepEqual(names("csv deeplab"), ["deeplabcut-csv"]);
+  assert.deepEqual(names("pyco"), ["coco"]);
+  assert.deepEqual(names("points"), ["deeplabcut-csv"]);
+  assert.deepEqual(names("tidy-"), ["tidy-csv"]);
+  assert.deepEqual(names("nothing"), []);
+  assert.deepEqual(names("csv", "coco"), ["coco", "deeplabcut-csv", "tidy-csv"]);
+  assert.ok(fits(format("x", "É", "g"), "e"));
+});
+
+test("a format that cannot be chosen says why", () => {
+  const objects = new Set(["object"]);
+  assert.equal(whyNot(COCO, objects, true), null);
+  assert.equal(whyNot(COCO, objects, false), "track first");
+  assert.equal(whyNot(DLC, objects, true), "for skeletons, points");
+  const color = format("coloured", "Coloured", "Video", { kinds: ["color"] });
+  assert.equal(whyNot(color, new Set(["color"]), false), null);
+  const absent = format("sleap", "SLEAP", "Points", { available: false, extra: "pose" });
+  assert.equal(whyNot(absent, objects, true), "needs chromatrack[pose]");
+});
+
+test("a path is parted before the name of its file", () => {
+  assert.deepEqual(parted("/a/b c/coco.json"), ["/a/b c", "/coco.json"]);
+  assert.deepEqual(parted("C:\\a\\x.mp4"), ["C:\\a", "\\x.mp4"]);
+  assert.deepEqual(parted("/coco.json"), ["", "/coco.json"]);
+  assert.deepEqual(parted("coco.json"), ["", "coco.json"]);
+});
