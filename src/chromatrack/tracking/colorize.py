@@ -29,6 +29,7 @@ from chromatrack.ops.resample import (
     to_cells,
     upsample_guided,
 )
+from chromatrack.ops.whole_search import WholeSearch
 from chromatrack.propagation.memory_bank import MemoryBank
 from chromatrack.propagation.propagate import Input, Propagated, Propagator
 from chromatrack.structures import Source
@@ -56,6 +57,9 @@ from chromatrack.tracking.mark_checks import reference_frame
 from chromatrack.video.ahead import ahead
 from chromatrack.video.pixel_format import to_8_bit
 from chromatrack.video.reader import Frame, read_frame, read_frames
+
+SEARCHED = 2
+"""One cell of so many times so many is sought in the whole references in turn."""
 
 OTHERS = 2.0
 """How much higher the confidence floor is where all pictures are of other scenes."""
@@ -100,6 +104,7 @@ def colorize_frames(
         return torch.stack([embed_grey(encoder, rgb_to_lab(image)) for image in images])
 
     propagator = Propagator(encode, spec, embedder.config.color)
+    propagator.search.whole = WholeSearch(SEARCHED)
     colored: dict[int, Tensor] = {}
     cells: dict[int, Tensor] = {}
     coloring = embedder.config.coloring
