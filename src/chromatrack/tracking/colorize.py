@@ -58,7 +58,7 @@ from chromatrack.video.ahead import ahead
 from chromatrack.video.pixel_format import to_8_bit
 from chromatrack.video.reader import Frame, read_frame, read_frames
 
-SEARCHED = 2
+SEARCHED = 3
 """One cell of so many times so many is sought in the whole references in turn."""
 
 OTHERS = 2.0
