@@ -19,29 +19,45 @@ _VECTOR = 8
 """Numbers that are worked on at once: loops are as long as a multiple of it."""
 
 
-def squares(pictures: Tensor, xy: Tensor, number: Tensor, side: int) -> Tensor:
-    """Bilinear values `(N, side, side)` of the squares around N places.
+def best_slides(
+    light: Tensor,
+    pictures: Tensor,
+    places: tuple[Tensor, Tensor],
+    side: int,
+    reach: int,
+    *,
+    scale: int,
+    first: float,
+    step: float,
+    worst: float,
+    stay: float,
+) -> tuple[Tensor, Tensor]:
+    """By how many steps the square around each cell's place fits better elsewhere.
 
     Args:
-        pictures: `(R, H, W)` float32. xy: `(2, N)` centres. number: `(N,)` int64 < R, in which.
-    """
-    out = np.empty((xy.shape[1], side, side), np.float32)
-    arrays = [x.contiguous().numpy() for x in (pictures, xy, number)]
-    compiled(_squares)(*arrays, out)
-    return torch.from_numpy(out)
-
-
-def best_steps(own: Tensor, seen: Tensor, *, worst: float, stay: float) -> Tensor:
-    """By how many steps each square fits better elsewhere: `(2, N)` float32 xy.
-
-    Args:
-        own: `(N, side, side)`. seen: `(N, wide, wide)` around the places, wider by as many pixels
-            on every side as a place may step. worst: difference above which a pixel says no more.
+        light, pictures, side, scale, first, step, worst: as `best_states`.
+        places: `(2, h, w)` float32 xy shift in pixels of the full size and `(h, w)` int64 number of
+            the picture. reach: steps that a place may slide by along either axis.
         stay: what a step costs.
+
+    Returns:
+        `(2, h, w)` float32 xy steps; `(h, w)` float32 mean difference there, their cost left out.
     """
-    out = np.empty((2, len(own)), np.float32)
-    compiled(_best_steps)(own.numpy(), seen.numpy(), np.float32(worst), np.float32(stay), out)
-    return torch.from_numpy(out)
+    shift, number = places
+    steps, fits = torch.empty(shift.shape), torch.empty(number.shape)
+    arrays = [x.contiguous().numpy() for x in (light, pictures, shift, number)]
+    numbers = [np.float32(x) for x in (first, step, 1 / scale, worst)]
+    slide = _slider(side, reach)
+    slide(*arrays, _offsets(reach), *numbers, np.float32(stay), steps.numpy(), fits.numpy())
+    return steps, fits
+
+
+@cache
+def _offsets(reach: int) -> np.ndarray:
+    """`(n, 2)` int64 xy steps, the nearest first."""
+    along = np.arange(-reach, reach + 1)
+    steps = np.stack(np.meshgrid(along, along), -1).reshape(-1, 2).astype(np.int64)
+    return steps[np.argsort((steps**2).sum(1), kind="stable")]
 
 
 def best_states(
@@ -119,44 +135,93 @@ def _spans(says: Tensor) -> np.ndarray:
     return np.where(some.any(1, keepdims=True), np.stack([first, last], 1), 0)
 
 
-def _squares(pictures: np.ndarray, xy: np.ndarray, number: np.ndarray, out: np.ndarray) -> None:
-    side, (height, width) = out.shape[1], pictures.shape[1:]
-    one, half = np.float32(1), np.float32((side - 1) / 2)
-    x0, x1 = np.empty(side, np.int64), np.empty(side, np.int64)
-    for n in range(len(out)):
-        x, y = xy[0, n] - half, xy[1, n] - half
-        left, top = int(np.floor(x)), int(np.floor(y))
-        part_x, part_y = x - np.float32(left), y - np.float32(top)
-        for i in range(side):
-            x0[i] = min(max(left + i, 0), width - 1)
-            x1[i] = min(max(left + i + 1, 0), width - 1)
-        for j in range(side):
-            upper = pictures[number[n], min(max(top + j, 0), height - 1)]
-            lower = pictures[number[n], min(max(top + j + 1, 0), height - 1)]
-            for i in range(side):
-                a = upper[x0[i]] * (one - part_x) + upper[x1[i]] * part_x
-                b = lower[x0[i]] * (one - part_x) + lower[x1[i]] * part_x
-                out[n, j, i] = a * (one - part_y) + b * part_y
+@cache
+def _slider(side: int, reach: int) -> Callable[..., None]:
+    """The loops of `best_slides` for squares of one size, compiled."""
+    return compiled(_written_slide(side, reach))
 
 
-def _best_steps(
-    own: np.ndarray, seen: np.ndarray, worst: np.float32, stay: np.float32, out: np.ndarray
-) -> None:
-    side, reach = own.shape[1], (seen.shape[1] - own.shape[1]) // 2
-    for n in range(len(own)):
-        best = np.float32(1e30)
-        for dy in range(-reach, reach + 1):
-            for dx in range(-reach, reach + 1):
-                total = np.float32(0)
-                for j in range(side):
-                    for i in range(side):
-                        apart = abs(seen[n, reach + dy + j, reach + dx + i] - own[n, j, i])
-                        total += min(apart, worst)
-                fit = total / np.float32(side * side)
-                fit += stay * np.float32(np.sqrt(np.float32(dx * dx + dy * dy)))
-                if fit < best:
-                    best = fit
-                    out[0, n], out[1, n] = dx, dy
+def _written_slide(side: int, reach: int) -> Callable[..., None]:
+    """A step is left as soon as it has become worse than the best one so far."""
+    U, F = np.uint64, np.float32
+    SIDE, REACH, WIDE, ROWS = side, reach, side + 2 * reach, 4 if side % 4 == 0 else 1
+
+    def slide(
+        light: np.ndarray,
+        pictures: np.ndarray,
+        shift: np.ndarray,
+        number: np.ndarray,
+        offsets: np.ndarray,
+        first: np.float32,
+        step: np.float32,
+        scale: np.float32,
+        worst: np.float32,
+        stay: np.float32,
+        steps: np.ndarray,
+        fits: np.ndarray,
+    ) -> None:
+        high, wide = light.shape
+        h, w = number.shape
+        one, count = F(1), F(SIDE * SIDE)
+        own, there = np.empty((SIDE, SIDE), F), np.empty((WIDE, WIDE), F)
+        upper, lower = np.empty(WIDE + 1, F), np.empty(WIDE + 1, F)
+        for i in range(h):
+            for j in range(w):
+                for which in range(2):
+                    size = SIDE if which == 0 else WIDE
+                    left = first + step * F(j) - F((size - 1) / 2)
+                    top = first + step * F(i) - F((size - 1) / 2)
+                    if which == 1:
+                        left += shift[0, i, j] * scale
+                        top += shift[1, i, j] * scale
+                    whole_x, whole_y = int(np.floor(left)), int(np.floor(top))
+                    part_x, part_y = left - F(whole_x), top - F(whole_y)
+                    is_inside = whole_x >= 0 and whole_x + WIDE < wide
+                    for row in range(size):
+                        y0 = min(max(whole_y + row, 0), high - 1)
+                        y1 = min(max(whole_y + row + 1, 0), high - 1)
+                        above = light[y0] if which == 0 else pictures[number[i, j], y0]
+                        below = light[y1] if which == 0 else pictures[number[i, j], y1]
+                        if is_inside:
+                            for n in range(U(WIDE + 1)):
+                                upper[n] = above[U(whole_x) + n]
+                                lower[n] = below[U(whole_x) + n]
+                        else:
+                            for n in range(WIDE + 1):
+                                source = min(max(whole_x + n, 0), wide - 1)
+                                upper[n], lower[n] = above[source], below[source]
+                        for n in range(U(WIDE)):
+                            a = upper[n] * (one - part_x) + upper[n + U(1)] * part_x
+                            b = lower[n] * (one - part_x) + lower[n + U(1)] * part_x
+                            upper[n] = a * (one - part_y) + b * part_y
+                        if which == 0:
+                            for n in range(U(SIDE)):
+                                own[row, n] = upper[n]
+                        else:
+                            for n in range(U(WIDE)):
+                                there[row, n] = upper[n]
+                best = F(1e30)
+                for k in range(len(offsets)):
+                    dx, dy = offsets[k, 0], offsets[k, 1]
+                    cost = stay * F(np.sqrt(F(dx * dx + dy * dy)))
+                    if cost >= best:
+                        break
+                    limit, total = (best - cost) * count, F(0)
+                    for start in range(0, SIDE, ROWS):
+                        part = F(0)
+                        for row in range(U(start), U(start) + U(ROWS)):
+                            for n in range(U(SIDE)):
+                                seen = there[row + U(REACH + dy), n + U(REACH + dx)]
+                                part += min(abs(seen - own[row, n]), worst)
+                        total += part
+                        if total >= limit:
+                            break
+                    if total < limit:
+                        best = total / count + cost
+                        fits[i, j] = total / count
+                        steps[0, i, j], steps[1, i, j] = F(dx), F(dy)
+
+    return slide
 
 
 def _best_states(
@@ -176,7 +241,7 @@ def _best_states(
     h, w = state.shape[1:]
     one, half, count = F(1), F((side - 1) / 2), F(side * side)
     upper, lower = np.empty(side + 1, F), np.empty(side + 1, F)
-    own = np.empty((side, side), F)
+    own, seen_states = np.empty((side, side), F), np.empty((9, 4), F)
     for i in range(h):
         for j in range(w):
             here_x, here_y = first + step * F(j), first + step * F(i)
@@ -192,7 +257,7 @@ def _best_states(
                     a = light[y0, x0] * (one - part_x) + light[y0, x1] * part_x
                     b = light[y1, x0] * (one - part_x) + light[y1, x1] * part_x
                     own[row, n] = a * (one - part_y) + b * part_y
-            best = F(1e30)
+            best, tried = F(1e30), 0
             for number in range(9):
                 away_y = (0, -1, 1)[number // 3]  # its own first
                 away_x = (0, -1, 1)[number % 3]
@@ -204,6 +269,19 @@ def _best_states(
                     fit += F(2) * worst
                 if fit >= best:
                     continue
+                is_new = True
+                for m in range(tried):
+                    parts = 0
+                    for c in range(4):
+                        parts += state[c, y, x] == seen_states[m, c]
+                    if parts == 4:
+                        is_new = False
+                if not is_new:
+                    continue
+                for c in range(4):
+                    seen_states[tried, c] = state[c, y, x]
+                tried += 1
+                limit = (best - fit) * count
                 left = here_x - half + state[0, y, x] * scale
                 top = here_y - half + state[1, y, x] * scale
                 whole_x, whole_y = int(np.floor(left)), int(np.floor(top))
@@ -227,6 +305,8 @@ def _best_states(
                         b = lower[n] * (one - part_x) + lower[m] * part_x
                         seen = a * (one - part_y) + b * part_y
                         total += min(abs(seen - own[row, n]), worst)
+                    if total >= limit:
+                        break
                 fit += total / count
                 if fit < best:
                     best = fit

@@ -38,6 +38,7 @@ _CHUNK = 32
 _SLACK = np.float32(1e-4)
 """What rounding may take from a bound."""
 
+
 @dataclass(frozen=True)
 class _Cells:
     """rows: `(N', C')` float32 turned features, N' and C' filled up with zeros. length: `(N',)` of
