@@ -45,10 +45,12 @@ def best_slides(
     """
     shift, number = places
     steps, fits = torch.empty(shift.shape), torch.empty(number.shape)
-    arrays = [x.contiguous().numpy() for x in (light, pictures, shift, number)]
-    numbers = [np.float32(x) for x in (first, step, 1 / scale, worst)]
-    slide = _slider(side, reach)
-    slide(*arrays, _offsets(reach), *numbers, np.float32(stay), steps.numpy(), fits.numpy())
+    maps = torch.cat([light[None], pictures])
+    arrays = [x.contiguous().numpy() for x in (maps, shift, number)]
+    numbers = [np.float32(x) for x in (first, step, 1 / scale, worst, stay)]
+    pitch = -(-(side + 2 * reach) // _VECTOR) * _VECTOR
+    slide = compiled(_best_slides)
+    slide(*arrays, _offsets(reach), side, reach, pitch, *numbers, steps.numpy(), fits.numpy())
     return steps, fits
 
 
@@ -135,93 +137,86 @@ def _spans(says: Tensor) -> np.ndarray:
     return np.where(some.any(1, keepdims=True), np.stack([first, last], 1), 0)
 
 
-@cache
-def _slider(side: int, reach: int) -> Callable[..., None]:
-    """The loops of `best_slides` for squares of one size, compiled."""
-    return compiled(_written_slide(side, reach))
+def _best_slides(
+    maps: np.ndarray,
+    shift: np.ndarray,
+    number: np.ndarray,
+    offsets: np.ndarray,
+    side: int,
+    reach: int,
+    pitch: int,
+    first: np.float32,
+    step: np.float32,
+    scale: np.float32,
+    worst: np.float32,
+    stay: np.float32,
+    steps: np.ndarray,
+    fits: np.ndarray,
+) -> None:
+    """Squares lie row after row, `pitch` apart, so that one long loop goes over all of them.
 
-
-def _written_slide(side: int, reach: int) -> Callable[..., None]:
-    """A step is left as soon as it has become worse than the best one so far."""
+    It does so in two halves: a step that is worse after the first is left.
+    """
     U, F = np.uint64, np.float32
-    SIDE, REACH, WIDE, ROWS = side, reach, side + 2 * reach, 4 if side % 4 == 0 else 1
-
-    def slide(
-        light: np.ndarray,
-        pictures: np.ndarray,
-        shift: np.ndarray,
-        number: np.ndarray,
-        offsets: np.ndarray,
-        first: np.float32,
-        step: np.float32,
-        scale: np.float32,
-        worst: np.float32,
-        stay: np.float32,
-        steps: np.ndarray,
-        fits: np.ndarray,
-    ) -> None:
-        high, wide = light.shape
-        h, w = number.shape
-        one, count = F(1), F(SIDE * SIDE)
-        own, there = np.empty((SIDE, SIDE), F), np.empty((WIDE, WIDE), F)
-        upper, lower = np.empty(WIDE + 1, F), np.empty(WIDE + 1, F)
-        for i in range(h):
-            for j in range(w):
-                for which in range(2):
-                    size = SIDE if which == 0 else WIDE
-                    left = first + step * F(j) - F((size - 1) / 2)
-                    top = first + step * F(i) - F((size - 1) / 2)
-                    if which == 1:
-                        left += shift[0, i, j] * scale
-                        top += shift[1, i, j] * scale
-                    whole_x, whole_y = int(np.floor(left)), int(np.floor(top))
-                    part_x, part_y = left - F(whole_x), top - F(whole_y)
-                    is_inside = whole_x >= 0 and whole_x + WIDE < wide
-                    for row in range(size):
-                        y0 = min(max(whole_y + row, 0), high - 1)
-                        y1 = min(max(whole_y + row + 1, 0), high - 1)
-                        above = light[y0] if which == 0 else pictures[number[i, j], y0]
-                        below = light[y1] if which == 0 else pictures[number[i, j], y1]
-                        if is_inside:
-                            for n in range(U(WIDE + 1)):
-                                upper[n] = above[U(whole_x) + n]
-                                lower[n] = below[U(whole_x) + n]
-                        else:
-                            for n in range(WIDE + 1):
-                                source = min(max(whole_x + n, 0), wide - 1)
-                                upper[n], lower[n] = above[source], below[source]
-                        for n in range(U(WIDE)):
-                            a = upper[n] * (one - part_x) + upper[n + U(1)] * part_x
-                            b = lower[n] * (one - part_x) + lower[n + U(1)] * part_x
-                            upper[n] = a * (one - part_y) + b * part_y
-                        if which == 0:
-                            for n in range(U(SIDE)):
-                                own[row, n] = upper[n]
-                        else:
-                            for n in range(U(WIDE)):
-                                there[row, n] = upper[n]
-                best = F(1e30)
-                for k in range(len(offsets)):
-                    dx, dy = offsets[k, 0], offsets[k, 1]
-                    cost = stay * F(np.sqrt(F(dx * dx + dy * dy)))
-                    if cost >= best:
-                        break
-                    limit, total = (best - cost) * count, F(0)
-                    for start in range(0, SIDE, ROWS):
-                        part = F(0)
-                        for row in range(U(start), U(start) + U(ROWS)):
-                            for n in range(U(SIDE)):
-                                seen = there[row + U(REACH + dy), n + U(REACH + dx)]
-                                part += min(abs(seen - own[row, n]), worst)
-                        total += part
-                        if total >= limit:
-                            break
-                    if total < limit:
-                        best = total / count + cost
-                        fits[i, j] = total / count
-                        steps[0, i, j], steps[1, i, j] = F(dx), F(dy)
-
-    return slide
+    high, wide = maps.shape[1:]
+    h, w = number.shape
+    one, count = F(1), F(side * side)
+    window, middle = side + 2 * reach, (side // 2) * pitch
+    own, mask = np.zeros(side * pitch, F), np.zeros(side * pitch, F)
+    there, line = np.zeros((window + 1) * pitch, F), np.zeros((2, pitch + 1), F)
+    for row in range(side):
+        mask[row * pitch : row * pitch + side] = one
+    for i in range(h):
+        for j in range(w):
+            for which in range(2):
+                size = side if which == 0 else window
+                left = first + step * F(j) - F(size - 1) * F(0.5)
+                top = first + step * F(i) - F(size - 1) * F(0.5)
+                at, seen = 0, own
+                if which == 1:
+                    left += shift[0, i, j] * scale
+                    top += shift[1, i, j] * scale
+                    at, seen = number[i, j] + 1, there
+                whole_x, whole_y = int(np.floor(left)), int(np.floor(top))
+                part_x, part_y = left - F(whole_x), top - F(whole_y)
+                w11 = part_x * part_y
+                w01, w10 = part_x - w11, part_y - w11
+                w00 = one - part_x - w10
+                is_inside = whole_x >= 0 and whole_x + pitch < wide
+                for row in range(size):
+                    y0 = min(max(whole_y + row, 0), high - 1)
+                    y1 = min(max(whole_y + row + 1, 0), high - 1)
+                    start = U(row * pitch)
+                    if is_inside:
+                        for n in range(U(pitch)):
+                            m = U(whole_x) + n
+                            upper = w00 * maps[at, y0, m] + w01 * maps[at, y0, m + U(1)]
+                            lower = w10 * maps[at, y1, m] + w11 * maps[at, y1, m + U(1)]
+                            seen[start + n] = upper + lower
+                        continue
+                    for n in range(pitch + 1):
+                        source = min(max(whole_x + n, 0), wide - 1)
+                        line[0, n], line[1, n] = maps[at, y0, source], maps[at, y1, source]
+                    for n in range(U(pitch)):
+                        upper = w00 * line[0, n] + w01 * line[0, n + U(1)]
+                        seen[start + n] = upper + w10 * line[1, n] + w11 * line[1, n + U(1)]
+            best = F(1e30)
+            for k in range(len(offsets)):
+                dx, dy = offsets[k, 0], offsets[k, 1]
+                cost = stay * F(np.sqrt(F(dx * dx + dy * dy)))
+                if cost >= best:
+                    break
+                begin, total = U((reach + dy) * pitch + reach + dx), F(0)
+                for n in range(U(middle)):
+                    total += mask[n] * min(abs(there[begin + n] - own[n]), worst)
+                if total >= (best - cost) * count:
+                    continue
+                for n in range(U(middle), U(len(own))):
+                    total += mask[n] * min(abs(there[begin + n] - own[n]), worst)
+                if total < (best - cost) * count:
+                    best = total / count + cost
+                    fits[i, j] = total / count
+                    steps[0, i, j], steps[1, i, j] = F(dx), F(dy)
 
 
 def _best_states(
