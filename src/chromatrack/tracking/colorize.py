@@ -60,7 +60,7 @@ from chromatrack.video.reader import Frame, read_frame, read_frames
 SEARCHED = 3
 """One cell of so many times so many is sought in the whole references in turn."""
 
-OTHERS = 2.0
+OTHERS = 3.0
 """How much higher the confidence floor is where all pictures are of other scenes."""
 
 

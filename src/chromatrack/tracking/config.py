@@ -44,7 +44,7 @@ class ColoringConfig:
         carry: let colours follow surfaces from frame to frame, checked against the references; off,
             every frame is coloured by itself.
         confidence_floor: confidence, 0 to 1, below which colours fade into what surrounds them (of
-            twice this where all references are of other scenes); 0: nowhere.
+            three times this where all references are of other scenes); 0: nowhere.
         faded: take a faded film's own colours as weak references.
     """
 
