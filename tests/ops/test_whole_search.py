@@ -93,9 +93,10 @@ def test_in_turns_smooth_frames_are_followed_as_they_move():
     waves = torch.rand(60, 2, generator=torch.Generator().manual_seed(0)) * 0.5
     wide = F.normalize(torch.sin(waves[:, :1, None] * rows + waves[:, 1:, None] * columns), dim=0)
     reference, turns, exact = wide[:, 8:28, 8:32].contiguous(), WholeSearch(3), WholeSearch()
+    recall = 0.0
     for step in range(5):
         target = wide[:, 8 + step : 28 + step, 8 + 2 * step : 32 + 2 * step].contiguous()
         found, best = (s.top_k(target, [reference], 10)[1] for s in (turns, exact))
-    recall = float((found[:, :, None] == best[:, None]).any(1).float().mean())
+        recall = float((found[:, :, None] == best[:, None]).any(1).float().mean())
     assert recall > 0.8
     assert pickle.loads(pickle.dumps(turns)).every == 3
