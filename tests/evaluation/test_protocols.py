@@ -127,7 +127,8 @@ def test_fast_quality_looks_at_fewer_lines_unless_told_otherwise():
     assert track_config(Settings(quality="fast", size=400)).size == 400
     assert Evaluated(quality="fast").config().size == 320
     colors = track_config(ColorSettings(quality="fast"))
-    assert replace(colors, size=480) == track_config(ColorSettings())
+    assert (colors.size, colors.int8) == (320, True)
+    assert replace(colors, size=480, int8=False) == track_config(ColorSettings())
     assert track_config(ColorSettings(quality="best")) == track_config(ColorSettings())
 
 

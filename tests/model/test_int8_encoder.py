@@ -14,6 +14,7 @@ from chromatrack.model.encoder import normalize_lab
 from chromatrack.model.int8_encoder import Int8Encoder, int8_encoder, pooled
 from chromatrack.model.weights import load_encoder
 from chromatrack.ops.compiled import has_compiler
+from chromatrack.tracking.colorize import embed_grey
 from chromatrack.tracking.config import TrackConfig
 from chromatrack.tracking.embedder import FrameEmbedder
 
@@ -48,6 +49,19 @@ def test_features_of_bytes_point_where_those_of_floats_do(size):
     assert found.shape == expected.shape
     assert float(F.cosine_similarity(found, expected, dim=1).min()) > 0.98
     assert not torch.equal(found, expected)
+
+
+@needs_bytes
+def test_what_colours_are_copied_by_may_be_bytes_too():
+    rgb = picture(96, 128)
+    exact, rounded = embedder(), embedder(int8=True)
+    lab = exact.lab(rgb)
+    plain, fast = (one.for_clip(lab, grey=True) for one in (exact, rounded))
+    assert isinstance(fast, Int8Encoder)
+    with torch.inference_mode():
+        found, expected = embed_grey(fast, lab), embed_grey(plain, lab)
+        assert torch.equal(found, embed_grey(fast, lab * torch.tensor([1.0, 0, 0])[:, None, None]))
+    assert float(F.cosine_similarity(found, expected, dim=0).min()) > 0.98
 
 
 @needs_bytes

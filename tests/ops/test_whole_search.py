@@ -66,3 +66,37 @@ def test_a_written_search_begins_anew():
     maps, search = film(2, (4, 6), channels=60, seed=1), WholeSearch()
     search.top_k(maps[1], [maps[0]], 3)
     assert pickle.loads(pickle.dumps(search))._found is None
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 17), st.integers(1, 19), st.integers(1, 2), st.sampled_from([2, 3]))
+@example(15, 20, 1, 3)
+def test_in_turns_it_finds_nearly_as_much(h, w, references, every):
+    maps = film(references + 1, (h, w), channels=60, seed=h * w)
+    moved = [torch.roll(maps[-1], (step // 2, step), (1, 2)) for step in range(10)]
+    others, k = [*maps[:references]], min(5, references * h * w)
+    turns, exact = WholeSearch(every), WholeSearch()
+    assert turns.can(moved[0], k, references)
+    for number, target in enumerate(moved):
+        (close, found), (best, _) = (s.top_k(target, others, k) for s in (turns, exact))
+        cells = torch.cat([x.flatten(1) for x in others], 1).T
+        own = (cells[found] * target.flatten(1).T[:, None]).sum(2)
+        torch.testing.assert_close(close, own, atol=1e-5, rtol=0)
+        assert all(len(set(row)) == k for row in found.tolist())
+        assert bool((close <= best + 1e-5).all()) and bool((close[:, :-1] >= close[:, 1:]).all())
+        if number == 0:
+            torch.testing.assert_close(close, best, atol=1e-5, rtol=0)
+
+
+def test_in_turns_smooth_frames_are_followed_as_they_move():
+    rows, columns = torch.meshgrid(torch.arange(40.0), torch.arange(48.0), indexing="ij")
+    waves = torch.rand(60, 2, generator=torch.Generator().manual_seed(0)) * 0.5
+    wide = F.normalize(torch.sin(waves[:, :1, None] * rows + waves[:, 1:, None] * columns), dim=0)
+    reference, turns, exact = wide[:, 8:28, 8:32].contiguous(), WholeSearch(3), WholeSearch()
+    recall = 0.0
+    for step in range(5):
+        target = wide[:, 8 + step : 28 + step, 8 + 2 * step : 32 + 2 * step].contiguous()
+        found, best = (s.top_k(target, [reference], 10)[1] for s in (turns, exact))
+        recall = float((found[:, :, None] == best[:, None]).any(1).float().mean())
+    assert recall > 0.8
+    assert pickle.loads(pickle.dumps(turns)).every == 3

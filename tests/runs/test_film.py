@@ -111,6 +111,18 @@ def test_a_folder_is_its_coloured_pictures(frames, tmp_path):
         pictures_in([str(tmp_path / "empty")])
 
 
+def test_a_bare_number_is_a_frame_only_where_it_looks_like_it(film, frames, tmp_path):
+    other = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8).repeat(12, 0)
+    tinted = (frames[5] * [0.9, 0.8, 1.0]).round().astype(np.uint8)
+    pictures = {"00005.png": tinted, "2.png": other, "900.png": frames[0], "frame_3.png": other}
+    for name, rgb in pictures.items():
+        Image.fromarray(rgb).save(tmp_path / name)
+    with pytest.warns(UserWarning, match=r"2.png, 900.png do not look .* frame_2.png, or give"):
+        found = pictures_in([str(tmp_path)], film)
+    names = ["00005.png@5", "2.png", "900.png", "frame_3.png@3"]
+    assert found == [str(tmp_path / name) for name in names]
+
+
 def test_every_shot_has_a_candidate_and_long_ones_more():
     found = candidates([Shot(0, 10, whole=(4, 10)), Shot(10, 20_000), Shot(20_000, 20_001)])
     shots = [number for _, number, _ in found]

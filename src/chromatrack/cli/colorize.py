@@ -86,7 +86,8 @@ def colorize(
         video: video file, image, folder or glob of images.
         reference: coloured pictures; R.png@12 is frame 12 (from 0) in colour and counts in its
             shot, R.png is a still that counts in all. A folder: all pictures in it that have
-            colours, frame_00012.png is frame 12. May be repeated.
+            colours, frame_00012.png is frame 12, and so is 00012.png if it looks like that frame.
+            May be repeated.
         strokes: a few strokes of colour on a grey frame count as a reference for its shot: a PNG
             with alpha, or JSON points with colours. May be repeated.
         output: video file (.mp4 H.264, .mkv FFV1, .mov ProRes), or a folder for PNG images; with
@@ -234,7 +235,7 @@ def checked_references(
     from chromatrack.tracking.marks import read_reference
     from chromatrack.video.reader import probe
 
-    names = pictures_in([picture for group in reference for picture in group])
+    names = pictures_in([picture for group in reference for picture in group], video)
     if not names and also:
         return []
     if not names:

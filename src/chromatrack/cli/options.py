@@ -49,7 +49,7 @@ else:
     TrackKnobs = knobs(
         "TrackKnobs", TrackConfig, PropagateConfig, without=OTHERS | {"protocol"}, preset=PRESET
     )
-    OF_OBJECTS = {"mirror", "redetect", "decoder", "int8"}
+    OF_OBJECTS = {"mirror", "redetect", "decoder"}
     ColorKnobs = knobs(
         "ColorKnobs",
         TrackConfig,
@@ -67,7 +67,8 @@ class ColorSettings(ColorKnobs):
     Args:
         model: a shipped model's name, or the path of a weights file.
         device: where to run; auto takes CUDA, then MPS, then the CPU.
-        quality: fast embeds frames at 320 lines instead of 480; best is normal here.
+        quality: fast embeds frames at 320 lines instead of 480, and sets --int8; best is normal
+            here.
     """
 
     model: str = "small"

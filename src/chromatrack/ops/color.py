@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.errors import InputError
@@ -165,6 +166,23 @@ def lab_to_rgb(lab: Tensor, *, gamut: Gamut = "clip") -> Tensor:
         linear = _desaturate(linear, xyz[..., 1:2, :, :].clamp(0, 1))
     curve = 1.055 * _power(linear, 1 / 2.4) - 0.055
     return torch.where(linear > 0.0031308, curve, 12.92 * linear).clamp(0, 1)
+
+
+_GREYS = 16384  # of the table of sRGB values by L
+
+
+def grey_of_light(light: Tensor) -> Tensor:
+    """sRGB value, [0, 1], of greys of L in [0, 100]; any shape, to 1e-4: as `lab_to_rgb`."""
+    at = (light * (_GREYS / 100)).round_().clamp_(0, _GREYS)
+    return _kept_greys(light)[at.long()]
+
+
+def _greys() -> Tensor:
+    light = torch.linspace(0, 100, _GREYS + 1)
+    return lab_to_rgb(F.pad(light[None, None], (0, 0, 0, 0, 0, 2)))[1, 0]
+
+
+_kept_greys = kept(_greys)
 
 
 def _desaturate(linear: Tensor, luminance: Tensor) -> Tensor:

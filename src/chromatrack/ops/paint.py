@@ -79,67 +79,93 @@ def _paint(
     peak: np.float32,
     out: np.ndarray,
 ) -> None:
+    """Row by row in passes over small arrays, of which the compiler makes vectors."""
+    U, F = np.uint64, np.float32
     height, width = rgb.shape[:2]
     h, w = ab.shape[1:]
-    zero, one, half = np.float32(0), np.float32(1), np.float32(0.5)
-    scale_y, scale_x = np.float32(h / height), np.float32(w / width)
-    bottom, right = np.float32(h - 1), np.float32(w - 1)
-    steps, last = np.float32((len(root) - 1) / 1.001), len(root) - 2
-    value_steps, value_last = np.float32(len(value) - 1), len(value) - 2
-    share = np.empty(4, np.float32)
-    linear = np.empty(3, np.float32)
+    zero, one, half = F(0), F(1), F(0.5)
+    scale_y, scale_x = F(h / height), F(w / width)
+    steps, last = F((len(root) - 1) / 1.001), len(root) - 2
+    value_steps, value_last = F(len(value) - 1), len(value) - 2
+    left, right = np.empty(width, np.int64), np.empty(width, np.int64)
+    parts = np.empty(width, F)
+    for x in range(width):
+        px = min(max((F(x) + half) * scale_x - half, zero), F(w - 1))
+        left[x] = int(px)
+        right[x] = min(left[x] + 1, w - 1)
+        parts[x] = px - F(left[x])
+    luminance, fy = np.empty(width, F), np.empty(width, F)
+    a, b = np.empty(width, F), np.empty(width, F)
+    linear = np.empty((3, width), F)
+    y_red, y_green, y_blue = to_xyz[1, 0], to_xyz[1, 1], to_xyz[1, 2]
+    m00, m01, m02 = to_rgb[0, 0], to_rgb[0, 1], to_rgb[0, 2]
+    m10, m11, m12 = to_rgb[1, 0], to_rgb[1, 1], to_rgb[1, 2]
+    m20, m21, m22 = to_rgb[2, 0], to_rgb[2, 1], to_rgb[2, 2]
     for y in range(height):
-        py = min(max((np.float32(y) + half) * scale_y - half, zero), bottom)
+        py = min(max((F(y) + half) * scale_y - half, zero), F(h - 1))
         y0 = int(py)
-        y1, part_y = min(y0 + 1, h - 1), py - np.float32(y0)
-        for x in range(width):
-            red, green, blue = light[rgb[y, x, 0]], light[rgb[y, x, 1]], light[rgb[y, x, 2]]
-            luminance = to_xyz[1, 0] * red + to_xyz[1, 1] * green + to_xyz[1, 2] * blue
-            luminance = min(max(luminance, zero), one)
-            at = luminance * steps
+        y1, part_y = min(y0 + 1, h - 1), py - F(y0)
+        for x in range(U(width)):
+            total = y_red * light[rgb[y, x, 0]] + y_green * light[rgb[y, x, 1]]
+            total += y_blue * light[rgb[y, x, 2]]
+            luminance[x] = min(max(total, zero), one)
+        for x in range(U(width)):
+            at = luminance[x] * steps
             low = min(int(at), last)
-            fy = root[low] + (at - np.float32(low)) * (root[low + 1] - root[low])
-            px = min(max((np.float32(x) + half) * scale_x - half, zero), right)
-            x0 = int(px)
-            x1, part_x = min(x0 + 1, w - 1), px - np.float32(x0)
-            share[3] = part_x * part_y
-            share[1], share[2] = part_x - share[3], part_y - share[3]
-            share[0] = one - part_x - share[2]
-            if is_guided:
-                own = np.float32(116) * fy - np.float32(16)
-                off = (guide[y0, x0] - own) / like
-                share[0] /= one + off * off
-                off = (guide[y0, x1] - own) / like
-                share[1] /= one + off * off
-                off = (guide[y1, x0] - own) / like
-                share[2] /= one + off * off
-                off = (guide[y1, x1] - own) / like
-                share[3] /= one + off * off
-                total = one / (share[0] + share[1] + share[2] + share[3])
-                for i in range(4):
-                    share[i] *= total
-            a = share[0] * ab[0, y0, x0] + share[1] * ab[0, y0, x1]
-            a += share[2] * ab[0, y1, x0] + share[3] * ab[0, y1, x1]
-            b = share[0] * ab[1, y0, x0] + share[1] * ab[1, y0, x1]
-            b += share[2] * ab[1, y1, x0] + share[3] * ab[1, y1, x1]
-            fx, fz = fy + a / np.float32(500), max(fy - b / np.float32(200), zero)
-            xx, zz = fx * fx * fx, fz * fz * fz
-            if fx <= np.float32(0.206896):
-                xx = (fx - np.float32(16 / 116)) / np.float32(7.787)
-            if fz <= np.float32(0.206896):
-                zz = (fz - np.float32(16 / 116)) / np.float32(7.787)
-            keep = one
-            for c in range(3):
-                part = to_rgb[c, 0] * xx + to_rgb[c, 1] * luminance + to_rgb[c, 2] * zz
-                away = part - luminance
-                room = one - luminance if away > zero else luminance
-                away_size = max(abs(away), np.float32(1e-6))
-                if room < keep * away_size:
-                    keep = room / away_size
-                linear[c] = away
-            for c in range(3):
-                part = min(max(luminance + keep * linear[c], zero), one)
-                at = np.sqrt(part) * value_steps
+            fy[x] = root[low] + (at - F(low)) * (root[low + 1] - root[low])
+        a0, a1, b0, b1 = ab[0, y0], ab[0, y1], ab[1, y0], ab[1, y1]
+        if is_guided:
+            g0, g1 = guide[y0], guide[y1]
+            for x in range(U(width)):
+                x0, x1, part_x = left[x], right[x], parts[x]
+                own = F(116) * fy[x] - F(16)
+                p00, p01 = (g0[x0] - own) / like, (g0[x1] - own) / like
+                p10, p11 = (g1[x0] - own) / like, (g1[x1] - own) / like
+                p00, p01, p10, p11 = (
+                    one + p00 * p00,
+                    one + p01 * p01,
+                    one + p10 * p10,
+                    one + p11 * p11,
+                )
+                w11 = part_x * part_y
+                w01, w10 = part_x - w11, part_y - w11
+                w00 = (one - part_x - w10) / p00
+                w01, w10, w11 = w01 / p01, w10 / p10, w11 / p11
+                share = one / (w00 + w01 + w10 + w11)
+                found = w00 * a0[x0] + w01 * a0[x1] + w10 * a1[x0] + w11 * a1[x1]
+                a[x] = found * share
+                found = w00 * b0[x0] + w01 * b0[x1] + w10 * b1[x0] + w11 * b1[x1]
+                b[x] = found * share
+        else:
+            for x in range(U(width)):
+                x0, x1, part_x = left[x], right[x], parts[x]
+                w11 = part_x * part_y
+                w01, w10 = part_x - w11, part_y - w11
+                w00 = one - part_x - w10
+                a[x] = w00 * a0[x0] + w01 * a0[x1] + w10 * a1[x0] + w11 * a1[x1]
+                b[x] = w00 * b0[x0] + w01 * b0[x1] + w10 * b1[x0] + w11 * b1[x1]
+        for x in range(U(width)):
+            fx = fy[x] + a[x] * F(1 / 500)
+            fz = max(fy[x] - b[x] * F(1 / 200), zero)
+            cube, line = fx * fx * fx, (fx - F(16 / 116)) * F(1 / 7.787)
+            xx = line if fx <= F(0.206896) else cube
+            cube, line = fz * fz * fz, (fz - F(16 / 116)) * F(1 / 7.787)
+            zz = line if fz <= F(0.206896) else cube
+            level = luminance[x]
+            red = m00 * xx + m01 * level + m02 * zz - level
+            green = m10 * xx + m11 * level + m12 * zz - level
+            blue = m20 * xx + m21 * level + m22 * zz - level
+            over, under = one - level, level
+            keep = (over if red > zero else under) / max(abs(red), F(1e-6))
+            other = (over if green > zero else under) / max(abs(green), F(1e-6))
+            third = (over if blue > zero else under) / max(abs(blue), F(1e-6))
+            keep = min(min(keep, other), min(third, one))
+            linear[0, x] = np.sqrt(min(max(level + keep * red, zero), one))
+            linear[1, x] = np.sqrt(min(max(level + keep * green, zero), one))
+            linear[2, x] = np.sqrt(min(max(level + keep * blue, zero), one))
+        for c in range(3):
+            for x in range(U(width)):
+                at = linear[c, x] * value_steps
                 low = min(int(at), value_last)
-                found = value[low] + (at - np.float32(low)) * (value[low + 1] - value[low])
+                found = value[low] + (at - F(low)) * (value[low + 1] - value[low])
                 out[y, x, c] = int(found * peak + half)

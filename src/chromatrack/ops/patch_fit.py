@@ -19,29 +19,47 @@ _VECTOR = 8
 """Numbers that are worked on at once: loops are as long as a multiple of it."""
 
 
-def squares(pictures: Tensor, xy: Tensor, number: Tensor, side: int) -> Tensor:
-    """Bilinear values `(N, side, side)` of the squares around N places.
+def best_slides(
+    light: Tensor,
+    pictures: Tensor,
+    places: tuple[Tensor, Tensor],
+    side: int,
+    reach: int,
+    *,
+    scale: int,
+    first: float,
+    step: float,
+    worst: float,
+    stay: float,
+) -> tuple[Tensor, Tensor]:
+    """By how many steps the square around each cell's place fits better elsewhere.
 
     Args:
-        pictures: `(R, H, W)` float32. xy: `(2, N)` centres. number: `(N,)` int64 < R, in which.
-    """
-    out = np.empty((xy.shape[1], side, side), np.float32)
-    arrays = [x.contiguous().numpy() for x in (pictures, xy, number)]
-    compiled(_squares)(*arrays, out)
-    return torch.from_numpy(out)
-
-
-def best_steps(own: Tensor, seen: Tensor, *, worst: float, stay: float) -> Tensor:
-    """By how many steps each square fits better elsewhere: `(2, N)` float32 xy.
-
-    Args:
-        own: `(N, side, side)`. seen: `(N, wide, wide)` around the places, wider by as many pixels
-            on every side as a place may step. worst: difference above which a pixel says no more.
+        light, pictures, side, scale, first, step, worst: as `best_states`.
+        places: `(2, h, w)` float32 xy shift in pixels of the full size and `(h, w)` int64 number of
+            the picture. reach: steps that a place may slide by along either axis.
         stay: what a step costs.
+
+    Returns:
+        `(2, h, w)` float32 xy steps; `(h, w)` float32 mean difference there, their cost left out.
     """
-    out = np.empty((2, len(own)), np.float32)
-    compiled(_best_steps)(own.numpy(), seen.numpy(), np.float32(worst), np.float32(stay), out)
-    return torch.from_numpy(out)
+    shift, number = places
+    steps, fits = torch.empty(shift.shape), torch.empty(number.shape)
+    maps = torch.cat([light[None], pictures])
+    arrays = [x.contiguous().numpy() for x in (maps, shift, number)]
+    numbers = [np.float32(x) for x in (first, step, 1 / scale, worst, stay)]
+    pitch = -(-(side + 2 * reach) // _VECTOR) * _VECTOR
+    slide = compiled(_best_slides)
+    slide(*arrays, _offsets(reach), side, reach, pitch, *numbers, steps.numpy(), fits.numpy())
+    return steps, fits
+
+
+@cache
+def _offsets(reach: int) -> np.ndarray:
+    """`(n, 2)` int64 xy steps, the nearest first."""
+    along = np.arange(-reach, reach + 1)
+    steps = np.stack(np.meshgrid(along, along), -1).reshape(-1, 2).astype(np.int64)
+    return steps[np.argsort((steps**2).sum(1), kind="stable")]
 
 
 def best_states(
@@ -119,44 +137,86 @@ def _spans(says: Tensor) -> np.ndarray:
     return np.where(some.any(1, keepdims=True), np.stack([first, last], 1), 0)
 
 
-def _squares(pictures: np.ndarray, xy: np.ndarray, number: np.ndarray, out: np.ndarray) -> None:
-    side, (height, width) = out.shape[1], pictures.shape[1:]
-    one, half = np.float32(1), np.float32((side - 1) / 2)
-    x0, x1 = np.empty(side, np.int64), np.empty(side, np.int64)
-    for n in range(len(out)):
-        x, y = xy[0, n] - half, xy[1, n] - half
-        left, top = int(np.floor(x)), int(np.floor(y))
-        part_x, part_y = x - np.float32(left), y - np.float32(top)
-        for i in range(side):
-            x0[i] = min(max(left + i, 0), width - 1)
-            x1[i] = min(max(left + i + 1, 0), width - 1)
-        for j in range(side):
-            upper = pictures[number[n], min(max(top + j, 0), height - 1)]
-            lower = pictures[number[n], min(max(top + j + 1, 0), height - 1)]
-            for i in range(side):
-                a = upper[x0[i]] * (one - part_x) + upper[x1[i]] * part_x
-                b = lower[x0[i]] * (one - part_x) + lower[x1[i]] * part_x
-                out[n, j, i] = a * (one - part_y) + b * part_y
-
-
-def _best_steps(
-    own: np.ndarray, seen: np.ndarray, worst: np.float32, stay: np.float32, out: np.ndarray
+def _best_slides(
+    maps: np.ndarray,
+    shift: np.ndarray,
+    number: np.ndarray,
+    offsets: np.ndarray,
+    side: int,
+    reach: int,
+    pitch: int,
+    first: np.float32,
+    step: np.float32,
+    scale: np.float32,
+    worst: np.float32,
+    stay: np.float32,
+    steps: np.ndarray,
+    fits: np.ndarray,
 ) -> None:
-    side, reach = own.shape[1], (seen.shape[1] - own.shape[1]) // 2
-    for n in range(len(own)):
-        best = np.float32(1e30)
-        for dy in range(-reach, reach + 1):
-            for dx in range(-reach, reach + 1):
-                total = np.float32(0)
-                for j in range(side):
-                    for i in range(side):
-                        apart = abs(seen[n, reach + dy + j, reach + dx + i] - own[n, j, i])
-                        total += min(apart, worst)
-                fit = total / np.float32(side * side)
-                fit += stay * np.float32(np.sqrt(np.float32(dx * dx + dy * dy)))
-                if fit < best:
-                    best = fit
-                    out[0, n], out[1, n] = dx, dy
+    """Squares lie row after row, `pitch` apart, so that one long loop goes over all of them.
+
+    It does so in two halves: a step that is worse after the first is left.
+    """
+    U, F = np.uint64, np.float32
+    high, wide = maps.shape[1:]
+    h, w = number.shape
+    one, count = F(1), F(side * side)
+    window, middle = side + 2 * reach, (side // 2) * pitch
+    own, mask = np.zeros(side * pitch, F), np.zeros(side * pitch, F)
+    there, line = np.zeros((window + 1) * pitch, F), np.zeros((2, pitch + 1), F)
+    for row in range(side):
+        mask[row * pitch : row * pitch + side] = one
+    for i in range(h):
+        for j in range(w):
+            for which in range(2):
+                size = side if which == 0 else window
+                left = first + step * F(j) - F(size - 1) * F(0.5)
+                top = first + step * F(i) - F(size - 1) * F(0.5)
+                at, seen = 0, own
+                if which == 1:
+                    left += shift[0, i, j] * scale
+                    top += shift[1, i, j] * scale
+                    at, seen = number[i, j] + 1, there
+                whole_x, whole_y = int(np.floor(left)), int(np.floor(top))
+                part_x, part_y = left - F(whole_x), top - F(whole_y)
+                w11 = part_x * part_y
+                w01, w10 = part_x - w11, part_y - w11
+                w00 = one - part_x - w10
+                is_inside = whole_x >= 0 and whole_x + pitch < wide
+                for row in range(size):
+                    y0 = min(max(whole_y + row, 0), high - 1)
+                    y1 = min(max(whole_y + row + 1, 0), high - 1)
+                    start = U(row * pitch)
+                    if is_inside:
+                        for n in range(U(pitch)):
+                            m = U(whole_x) + n
+                            upper = w00 * maps[at, y0, m] + w01 * maps[at, y0, m + U(1)]
+                            lower = w10 * maps[at, y1, m] + w11 * maps[at, y1, m + U(1)]
+                            seen[start + n] = upper + lower
+                        continue
+                    for n in range(pitch + 1):
+                        source = min(max(whole_x + n, 0), wide - 1)
+                        line[0, n], line[1, n] = maps[at, y0, source], maps[at, y1, source]
+                    for n in range(U(pitch)):
+                        upper = w00 * line[0, n] + w01 * line[0, n + U(1)]
+                        seen[start + n] = upper + w10 * line[1, n] + w11 * line[1, n + U(1)]
+            best = F(1e30)
+            for k in range(len(offsets)):
+                dx, dy = offsets[k, 0], offsets[k, 1]
+                cost = stay * F(np.sqrt(F(dx * dx + dy * dy)))
+                if cost >= best:
+                    break
+                begin, total = U((reach + dy) * pitch + reach + dx), F(0)
+                for n in range(U(middle)):
+                    total += mask[n] * min(abs(there[begin + n] - own[n]), worst)
+                if total >= (best - cost) * count:
+                    continue
+                for n in range(U(middle), U(len(own))):
+                    total += mask[n] * min(abs(there[begin + n] - own[n]), worst)
+                if total < (best - cost) * count:
+                    best = total / count + cost
+                    fits[i, j] = total / count
+                    steps[0, i, j], steps[1, i, j] = F(dx), F(dy)
 
 
 def _best_states(
@@ -176,7 +236,7 @@ def _best_states(
     h, w = state.shape[1:]
     one, half, count = F(1), F((side - 1) / 2), F(side * side)
     upper, lower = np.empty(side + 1, F), np.empty(side + 1, F)
-    own = np.empty((side, side), F)
+    own, seen_states = np.empty((side, side), F), np.empty((9, 4), F)
     for i in range(h):
         for j in range(w):
             here_x, here_y = first + step * F(j), first + step * F(i)
@@ -192,7 +252,7 @@ def _best_states(
                     a = light[y0, x0] * (one - part_x) + light[y0, x1] * part_x
                     b = light[y1, x0] * (one - part_x) + light[y1, x1] * part_x
                     own[row, n] = a * (one - part_y) + b * part_y
-            best = F(1e30)
+            best, tried = F(1e30), 0
             for number in range(9):
                 away_y = (0, -1, 1)[number // 3]  # its own first
                 away_x = (0, -1, 1)[number % 3]
@@ -204,6 +264,19 @@ def _best_states(
                     fit += F(2) * worst
                 if fit >= best:
                     continue
+                is_new = True
+                for m in range(tried):
+                    parts = 0
+                    for c in range(4):
+                        parts += state[c, y, x] == seen_states[m, c]
+                    if parts == 4:
+                        is_new = False
+                if not is_new:
+                    continue
+                for c in range(4):
+                    seen_states[tried, c] = state[c, y, x]
+                tried += 1
+                limit = (best - fit) * count
                 left = here_x - half + state[0, y, x] * scale
                 top = here_y - half + state[1, y, x] * scale
                 whole_x, whole_y = int(np.floor(left)), int(np.floor(top))
@@ -227,6 +300,8 @@ def _best_states(
                         b = lower[n] * (one - part_x) + lower[m] * part_x
                         seen = a * (one - part_y) + b * part_y
                         total += min(abs(seen - own[row, n]), worst)
+                    if total >= limit:
+                        break
                 fit += total / count
                 if fit < best:
                     best = fit

@@ -111,7 +111,7 @@ def upsample_guided(
 
     Args:
         label_map: `(L, h, w)` float.
-        image: `(3, H, W)` float32 sRGB in [0, 1].
+        image: `(3, H, W)` float32 sRGB in [0, 1], or `(1, H, W)` of a grey one.
         background: channel 0 is background, 1 minus the others, and is not filtered itself.
 
     Returns:
@@ -272,7 +272,13 @@ def _extent(label: Tensor, *, margin: int) -> tuple[slice, slice]:
 
 
 def _guide_statistics(guide: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean colour of every window `(3, h, w)` and inverse of its covariance, six planes."""
+    """Mean colour of every window `(3, h, w)` and inverse of its covariance, six planes.
+
+    Of a grey guide `(1, h, w)` and one plane, for a slope that is the three channels' together.
+    """
+    if len(guide) == 1:
+        mean, spread = box_mean(torch.cat([guide, guide * guide]), _RADIUS).split(1)
+        return mean, 1 / (spread - mean * mean + _SMOOTHNESS / 3)
     pairs = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
     mean = box_mean(guide, _RADIUS)
     spread = box_mean(torch.stack([guide[i] * guide[j] for i, j in pairs]), _RADIUS)
@@ -289,17 +295,22 @@ def _filter_label(
     smooth = _fitted(label, guide, mean_guide, inverse)[None]
     fine = F.interpolate(smooth, scale_factor=float(COARSE), mode="bilinear")[0]
     fine = fine[:, : image.shape[-2], : image.shape[-1]]
-    value = torch.addcmul(fine[3], fine[0], image[0])
-    return value.addcmul_(fine[1], image[1]).addcmul_(fine[2], image[2])
+    value = torch.addcmul(fine[-1], fine[0], image[0])
+    for slope, channel in zip(fine[1:-1], image[1:], strict=True):
+        value.addcmul_(slope, channel)
+    return value
 
 
 def _fitted(label: Tensor, guide: Tensor, mean_guide: Tensor, inverse: Tensor) -> Tensor:
     """The label as a linear function of colour around each place: slopes and level `(4, h, w)`."""
     mean = box_mean(label[None], _RADIUS)
-    r, g, b = box_mean(guide * label, _RADIUS) - mean_guide * mean
-    xx, xy, xz, yy, yz, zz = inverse
-    slope = torch.stack(
-        [xx * r + xy * g + xz * b, xy * r + yy * g + yz * b, xz * r + yz * g + zz * b]
-    )
+    shared = box_mean(guide * label, _RADIUS) - mean_guide * mean
+    if len(guide) == 1:
+        slope = inverse * shared
+    else:
+        (r, g, b), (xx, xy, xz, yy, yz, zz) = shared, inverse
+        slope = torch.stack(
+            [xx * r + xy * g + xz * b, xy * r + yy * g + yz * b, xz * r + yz * g + zz * b]
+        )
     level = mean - (slope * mean_guide).sum(0, keepdim=True)
     return box_mean(torch.cat([slope, level]), _RADIUS)

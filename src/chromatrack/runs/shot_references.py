@@ -11,10 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from chromatrack.errors import InputError
+from chromatrack.errors import BeyondEndError, DamagedVideoError, InputError
 from chromatrack.formats.shots import Shot
+from chromatrack.structures import Source
+from chromatrack.tracking.colorize import shows_same
 from chromatrack.tracking.marks import ColorReference, read_reference
 from chromatrack.video.images import is_image
+from chromatrack.video.reader import read_frame
 
 MOST_BORROWED = 4
 """References of other shots that a shot takes which has none of its own."""
@@ -22,7 +25,10 @@ MOST_BORROWED = 4
 MOST_CAST = 4
 """Largest difference of a grey pixel's channels: JPEG rounds them apart by a little."""
 
-_NUMBERED = re.compile(r"(?:.*\bframe[ _-]?)?([0-9]{1,9})", re.IGNORECASE)
+LIKE_FRAME = 0.8
+"""Correlation of small luminance pictures from which one with a bare number is that frame."""
+
+_NUMBERED = re.compile(r"(.*\bframe[ _-]?)?([0-9]{1,9})", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -43,10 +49,15 @@ Likest = Callable[[Shot, Sequence[ColorReference]], Sequence[ColorReference]]
 """Of references, those most like a shot, the most alike first."""
 
 
-def pictures_in(names: Sequence[str]) -> list[str]:
-    """References with folders opened: `frame_00012.png` or `00012.png` in one is frame 12.
+def pictures_in(names: Sequence[str], video: Source | None = None) -> list[str]:
+    """References with folders opened: `frame_00012.png` in one is frame 12, other names are stills.
 
-    Pictures in a folder that are still grey are left out, with a warning; other names are stills.
+    `00012.png` is frame 12 too, unless the video has no such frame or it looks like another; a
+    warning says which pictures were taken for stills so. Those that are still grey are left out,
+    with a warning.
+
+    Args:
+        video: that the frames are of; None: bare numbers are frames.
 
     Raises:
         InputError: a folder without a coloured picture.
@@ -70,7 +81,17 @@ def pictures_in(names: Sequence[str]) -> list[str]:
                 "are still grey and are left out",
                 stacklevel=2,
             )
-        found += [_with_frame(path) for path in colored]
+        stills = [path for path in colored if _is_still(path, video)]
+        found += [str(path) if path in stills else _with_frame(path) for path in colored]
+        if stills:
+            listed = ", ".join(path.name for path in stills[:4])
+            more = f" and {len(stills) - 4} more" if len(stills) > 4 else ""
+            warnings.warn(
+                f"reference {name}: {listed}{more} do not look like the frames of these numbers "
+                f"and are taken as stills of other scenes; name one frame_{stills[0].name}, or "
+                "give PICTURE@FRAME, to say that it is a frame",
+                stacklevel=2,
+            )
     return found
 
 
@@ -177,4 +198,18 @@ def _is_in(first: int, end: int | None, frame: int | None) -> bool:
 
 def _with_frame(path: Path) -> str:
     numbered = _NUMBERED.fullmatch(path.stem)
-    return f"{path}@{int(numbered[1])}" if numbered else str(path)
+    return f"{path}@{int(numbered[2])}" if numbered else str(path)
+
+
+def _is_still(path: Path, video: Source | None) -> bool:
+    """Whether a picture has a bare number for its name and is not that frame of the video."""
+    numbered = _NUMBERED.fullmatch(path.stem)
+    if numbered is None or numbered[1] is not None or video is None:
+        return False
+    try:
+        frame = read_frame(video, index=int(numbered[2])).rgb
+    except BeyondEndError:
+        return True
+    except DamagedVideoError:  # told where the frame is coloured
+        return False
+    return not shows_same(read_reference(path)[0], frame, least=LIKE_FRAME)

@@ -18,7 +18,8 @@ _NEAR = 0.3
 _LIGHT = 15.0
 """Difference of L at which it has lost as much: dark and light parts take colours of their own."""
 
-_ROUNDS = 2
+_ROUNDS = 8
+"""As often as alike cells agree: after two, a coat still has green and red parts."""
 
 _EVERY = 2
 """Cells from one that is asked to the next: a quarter of them says as much."""

@@ -21,7 +21,7 @@ from chromatrack.ops.affinity import SparseAffinity
 from chromatrack.ops.compiled import can_compile
 from chromatrack.ops.coords import FeatureSpec, cell_to_pixel, grid_like, image_size, pixel_to_cell
 from chromatrack.ops.kept import kept
-from chromatrack.ops.patch_fit import best_states, best_steps, mixed, squares
+from chromatrack.ops.patch_fit import best_slides, best_states, mixed
 from chromatrack.ops.subpixel import offsets_like, square_offsets
 
 # ALIKE and COPIED: by the error at 0.2 and 2 s on six clips of docs/results.md's colour table.
@@ -157,34 +157,13 @@ def places_over(
         return None
     stack = torch.stack([picture[:1] for picture in pictures if picture is not None])
     small = _halved(stack), _halved(light[None])[0]
-    places = slide_to_fit(places, *small, spec=spec, scale=2, reach=2)
+    places, fits = slide_to_fit(places, *small, spec=spec, scale=2, reach=2)
     if followed is not None:
-        followed = slide_to_fit(followed, *small, spec=spec, scale=2, reach=2)
-        places = _better(places, followed, *small, spec=spec, scale=2)
+        followed, other = slide_to_fit(followed, *small, spec=spec, scale=2, reach=2)
+        stays = other + 2 * WORST * ~followed.lends <= fits + 2 * WORST * ~places.lends + BETTER
+        places = places_of(torch.where(stays, followed.state(), places.state()))
     places = spread_to_neighbours(places, *small, spec=spec, scale=2)
-    return slide_to_fit(places, stack, light, spec=spec, scale=1, reach=1)
-
-
-def _better(
-    places: Places,
-    followed: Places,
-    pictures: Tensor,
-    light: Tensor,
-    *,
-    spec: FeatureSpec,
-    scale: int,
-) -> Places:
-    """Each cell's followed place, or the other where that fits better by `BETTER`."""
-    h, w = places.picture.shape
-    side = PATCH // scale
-    here = _patches(light[None], None, spec=spec, size=(h, w), scale=scale, side=side)
-    fits = []
-    for one in (followed, places):
-        there = _patches(pictures, one, spec=spec, size=(h, w), scale=scale, side=side)
-        apart = (there - here).abs_().clamp_(max=WORST).mean(1).reshape(h, w)
-        fits.append(apart + 2 * WORST * ~one.lends)
-    stays = fits[0] <= fits[1] + BETTER
-    return places_of(torch.where(stays, followed.state(), places.state()))
+    return slide_to_fit(places, stack, light, spec=spec, scale=1, reach=1)[0]
 
 
 def pointed_places(pointer: SparseAffinity, own: Sequence[int], *, stride: int) -> Places:
@@ -215,32 +194,47 @@ def pointed_places(pointer: SparseAffinity, own: Sequence[int], *, stride: int) 
 
 def slide_to_fit(
     places: Places, pictures: Tensor, light: Tensor, *, spec: FeatureSpec, scale: int, reach: int
-) -> Places:
+) -> tuple[Places, Tensor]:
     """Slide every cell's place by whole steps to where the luminance around it fits best.
 
     Args:
         pictures: `(R, 1, H, W)` L of the references. light: `(1, H, W)` L of the frame; both
             `scale` times smaller than the frame of `spec`, so that a step is `scale` pixels.
         reach: steps that a place may slide by along either axis.
+
+    Returns:
+        the places; and `(h, w)` mean difference of L there.
     """
     h, w = places.picture.shape
     side = PATCH // scale
+    if can_compile(light, pictures):
+        step, fit = best_slides(
+            light[0],
+            pictures[:, 0],
+            (places.shift, places.picture),
+            side,
+            reach,
+            scale=scale,
+            first=(spec.offset - (scale - 1) / 2) / scale,
+            step=spec.stride / scale,
+            worst=WORST,
+            stay=STAY,
+        )
+        return Places(places.shift + scale * step, places.picture, places.lends), fit
     here = _patches(light[None], None, spec=spec, size=(h, w), scale=scale, side=side)
     wide = side + 2 * reach
     there = _patches(pictures, places, spec=spec, size=(h, w), scale=scale, side=wide)
     here, there = here.unflatten(1, (side, side)), there.unflatten(1, (wide, wide))
-    if can_compile(here, there):
-        step = best_steps(here, there, worst=WORST, stay=STAY)
-        shift = places.shift + scale * step.reshape(2, h, w)
-        return Places(shift, places.picture, places.lends)
-    offsets, fits = square_offsets(reach), []
+    offsets, fits, costs = square_offsets(reach), [], []
     for x, y in offsets.long().tolist():
         seen = there[:, reach + y : reach + y + side, reach + x : reach + x + side]
-        apart = (seen - here).abs_().clamp_(max=WORST).mean((1, 2))
-        fits.append(apart + STAY * (x * x + y * y) ** 0.5)
-    step = offsets_like(light, reach)[torch.stack(fits).argmin(0)]
-    shift = places.shift + scale * step.T.reshape(2, h, w)
-    return Places(shift, places.picture, places.lends)
+        fits.append((seen - here).abs_().clamp_(max=WORST).mean((1, 2)))
+        costs.append(STAY * (x * x + y * y) ** 0.5)
+    apart = torch.stack(fits)
+    best = (apart + apart.new_tensor(costs)[:, None]).argmin(0)
+    step = offsets_like(light, reach)[best].T.reshape(2, h, w)
+    fit = apart.gather(0, best[None]).reshape(h, w)
+    return Places(places.shift + scale * step, places.picture, places.lends), fit
 
 
 def spread_to_neighbours(
@@ -290,12 +284,9 @@ def _patches(
 ) -> Tensor:
     """Values `(h * w, side^2)` of `(R, 1, H, W)` maps around cells, or around their places."""
     offset = (spec.offset - (scale - 1) / 2) / scale
-    xy, picture, (h, w) = grid_like(maps, tuple(size), spec.stride / scale, offset), None, size
+    xy, picture = grid_like(maps, tuple(size), spec.stride / scale, offset), None
     if places is not None:
         xy, picture = xy + places.shift / scale, places.picture.reshape(-1, 1)
-    if can_compile(maps):
-        number = torch.zeros(h * w, dtype=torch.int64) if picture is None else picture.flatten()
-        return squares(maps[:, 0], xy.reshape(2, -1), number, side).flatten(1)
     inner = torch.arange(side, device=maps.device) - (side - 1) / 2
     inner = torch.stack([inner.repeat(side), inner.repeat_interleave(side)])
     return look(maps, xy.reshape(2, -1, 1) + inner[:, None], picture)[0]

@@ -10,14 +10,13 @@ from itertools import islice
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
 
 from chromatrack.errors import DamagedVideoError
 from chromatrack.model.encoder import Encoder, normalize_lab
 from chromatrack.ops.affinity import SparseAffinity
-from chromatrack.ops.color import lab_to_rgb, rgb_to_lab
+from chromatrack.ops.color import grey_of_light, lab_to_rgb, rgb_to_lab
 from chromatrack.ops.compiled import can_compile
 from chromatrack.ops.coords import FeatureSpec
 from chromatrack.ops.paint import painted_under
@@ -29,6 +28,7 @@ from chromatrack.ops.resample import (
     to_cells,
     upsample_guided,
 )
+from chromatrack.ops.whole_search import WholeSearch
 from chromatrack.propagation.memory_bank import MemoryBank
 from chromatrack.propagation.propagate import Input, Propagated, Propagator
 from chromatrack.structures import Source
@@ -57,7 +57,10 @@ from chromatrack.video.ahead import ahead
 from chromatrack.video.pixel_format import to_8_bit
 from chromatrack.video.reader import Frame, read_frame, read_frames
 
-OTHERS = 2.0
+SEARCHED = 3
+"""One cell of so many times so many is sought in the whole references in turn."""
+
+OTHERS = 3.0
 """How much higher the confidence floor is where all pictures are of other scenes."""
 
 
@@ -100,6 +103,7 @@ def colorize_frames(
         return torch.stack([embed_grey(encoder, rgb_to_lab(image)) for image in images])
 
     propagator = Propagator(encode, spec, embedder.config.color)
+    propagator.search.whole = WholeSearch(SEARCHED)
     colored: dict[int, Tensor] = {}
     cells: dict[int, Tensor] = {}
     coloring = embedder.config.coloring
@@ -306,12 +310,11 @@ def estimated(
     """
     assert step.label_map is not None and step.pointer is not None
     light = rgb_to_lab(step.input.image)[:1] if light is None else light
-    grey = lab_to_rgb(F.pad(light, (0, 0, 0, 0, 0, 2)))
     own = to_cells(light[None], spec)[0]
     colors = step.label_map
     if not colored and step.features is not None:
         colors = agreed_colors(step.features, own, colors)
-    copied = upsample_guided(colors, grey, spec=spec)
+    copied = upsample_guided(colors, grey_of_light(light), spec=spec)
     held = {reference.index: reference.label_map for reference in bank.rolling}
     # own L stands in for a recent frame's, and own colours for those of the one just forgotten
     maps = [

@@ -25,7 +25,7 @@ QUALITIES: dict[Quality, dict[str, int | bool]] = {
 """The fields of `TrackConfig` and `PropagateConfig` that each sets, as far as the user does not."""
 
 COLOR_QUALITIES: dict[Quality, dict[str, int | bool]] = {
-    "fast": {"size": 320},
+    "fast": {"size": 320, "int8": True},
     "normal": {},
     "best": {},
 }
@@ -44,7 +44,7 @@ class ColoringConfig:
         carry: let colours follow surfaces from frame to frame, checked against the references; off,
             every frame is coloured by itself.
         confidence_floor: confidence, 0 to 1, below which colours fade into what surrounds them (of
-            twice this where all references are of other scenes); 0: nowhere.
+            three times this where all references are of other scenes); 0: nowhere.
         faded: take a faded film's own colours as weak references.
     """
 
@@ -87,7 +87,7 @@ class TrackConfig:
             small, that of `small`, for networks trained from it; a weights file of `chromatrack
             train-decoder`; or none: `upsample` does. With networks of ours alone.
         int8: embed in 8-bit integers where the CPU is several times faster so (x86 with VNNI);
-            elsewhere in floats. To track with networks like `small` alone.
+            elsewhere in floats. With networks like `small` alone.
     """
 
     size: int = 480

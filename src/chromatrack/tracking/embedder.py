@@ -126,8 +126,9 @@ class FrameEmbedder:
             encoder = adapt(encoder, image, share=self.config.adapt, grey=grey)
         config = self.config.color if grey else self.config.propagate
         fast = placed(fold_batch_norm(encoder), self.device)
-        if self.config.int8 and not grey:
-            fast = int8_encoder(fast, image[None])
+        if self.config.int8:
+            seen = image.new_tensor([1.0, float(not grey), float(not grey)]).reshape(3, 1, 1)
+            fast = int8_encoder(fast, (image * seen)[None])
         if config.similarity != "cosine":
             fast = PlainEncoder(fast)
         return MirroredEncoder(fast) if self.config.mirror and not grey else fast
