@@ -248,7 +248,9 @@ def _pool(x: np.ndarray, out: np.ndarray) -> None:
     rows = np.empty((width, channels), np.uint8)
     for y in range(out.shape[0]):
         first, last = max(2 * y - 1, 0), min(2 * y + 1, height - 1)
-        rows[:] = x[first]
+        for i in range(width):
+            for c in range(channels):
+                rows[i, c] = x[first, i, c]
         for row in range(first + 1, last + 1):
             for i in range(width):
                 for c in range(channels):
