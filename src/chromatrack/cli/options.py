@@ -49,7 +49,7 @@ else:
     TrackKnobs = knobs(
         "TrackKnobs", TrackConfig, PropagateConfig, without=OTHERS | {"protocol"}, preset=PRESET
     )
-    OF_OBJECTS = {"mirror", "redetect", "decoder", "int8"}
+    OF_OBJECTS = {"mirror", "redetect", "decoder", "int8", "narrow"}
     ColorKnobs = knobs(
         "ColorKnobs",
         TrackConfig,
@@ -87,7 +87,7 @@ class Settings(TrackKnobs):
         model: a shipped model's name, or the path of a weights file.
         device: where to run; auto takes CUDA, then MPS, then the CPU.
         quality: less or more time on tracking; fast sets --size 320 --recent 3 --radius 13
-            --recent-radius 6 --int8, best --mirror.
+            --recent-radius 6 --int8 --narrow, best --mirror.
     """
 
     model: str = "small"
@@ -209,7 +209,7 @@ class Evaluated(EvaluateKnobs):
         protocol: whose way of copying labels.
         device: where to run; auto takes CUDA, then MPS, then the CPU.
         quality: less or more time on tracking; fast sets --size 320 --recent 3 --radius 13
-            --recent-radius 6 --int8, best --mirror.
+            --recent-radius 6 --int8 --narrow, best --mirror.
         layer: of resnet: and vit:, which layer or block is read; None: 3, and the last.
         offset: of FILE.onnx and callable:, the pixel at which cell 0 lies; None: the middle of
             its stride.

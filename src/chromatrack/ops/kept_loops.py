@@ -146,7 +146,8 @@ _OPTIONS = {"nogil": True, "fastmath": True}
 def _dispatcher(plain: Callable[..., None]) -> Any:  # noqa: ANN401
     import numba
 
-    return numba.njit(**_OPTIONS)(plain)
+    compiler: Any = numba.njit
+    return compiler(**_OPTIONS)(plain)
 
 
 TESTED = ("0.68",)
@@ -194,7 +195,8 @@ def _compiled(plain: Callable[..., None], arguments: tuple[object, ...]) -> tupl
     from numba.core import compiler, errors, registry
     from numba.core.compiler_lock import global_compiler_lock
 
-    flags, target = compiler.Flags(), registry.cpu_target
+    flags: Any = compiler.Flags()
+    target: Any = registry.cpu_target
     target.options.parse_as_flags(flags, {"nopython": True, **_OPTIONS})
     flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
     contexts = target.typing_context, target.target_context
