@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import DisallowNone, Positional, arg
 
 from chromatrack.cli.knobs import knobs, turned
 from chromatrack.errors import InputError
@@ -172,27 +172,35 @@ class OutputOptions:
 
     Args:
         crf: quality, 0 (best, largest) to 51.
-        preset: how much time to spend on a smaller file.
+        preset: how much time to spend on a smaller file; left out: veryfast, and superfast beside
+            --quality fast (half as large again).
     """
 
     crf: int = 18
-    preset: Literal[
-        "ultrafast",
-        "superfast",
-        "veryfast",
-        "faster",
-        "fast",
-        "medium",
-        "slow",
-        "slower",
-        "veryslow",
-    ] = "veryfast"
+    preset: DisallowNone[
+        Literal[
+            "ultrafast",
+            "superfast",
+            "veryfast",
+            "faster",
+            "fast",
+            "medium",
+            "slow",
+            "slower",
+            "veryslow",
+        ]
+        | None
+    ] = None
 
-    def quality(self) -> VideoQuality:
-        """As the writers take it. Raises InputError for a crf out of its range."""
+    def quality(self, beside: Quality = "normal") -> VideoQuality:
+        """As the writers take it, beside a quality of the model's work.
+
+        Raises InputError for a crf out of its range.
+        """
         from chromatrack.video.encoding import Quality as VideoQuality
 
-        return VideoQuality(self.crf, self.preset)
+        usual = "superfast" if beside == "fast" else "veryfast"
+        return VideoQuality(self.crf, self.preset or usual)
 
 
 AS_USUAL = OutputOptions()
