@@ -47,7 +47,7 @@ _HELD = 0.02  # share of a label from which a place holds it
 _NEAR = 12  # steps of the decoder's grid from such a place within which a mask may lie
 _MARGIN = 16  # steps of its grid around the label that the decoder sees
 _MARGIN_IN_CROWD = 12, 8  # the same where there are many: of the finest look, of coarser ones
-_GRID = 4  # cells of a multiple of which windows are: what torch prepares for a size is used again
+_GRID = 4  # cells of a multiple of which windows are then: what torch prepares for a size is kept
 
 Extent = tuple[tuple[int, int], tuple[int, int]]  # first and last row and column of a label
 
@@ -234,12 +234,12 @@ class MaskDecoding:
         self, extent: Extent, times: int, looks: range, bounds: Sequence[slice]
     ) -> tuple[slice, slice]:
         """Rows and columns of cells around a label that a look at a scale sees."""
-        steps = _MARGIN
+        steps, multiple = _MARGIN, 1
         if self._is_crowded:
-            steps = _MARGIN_IN_CROWD[times > looks[0]]
+            steps, multiple = _MARGIN_IN_CROWD[times > looks[0]], _GRID << times
         margin = (steps * COARSE << times) // self.spec.stride
         rows, columns = (
-            _window(low - margin, high + margin + 1, side, multiple=_GRID << times)
+            _window(low - margin, high + margin + 1, side, multiple=multiple)
             for (low, high), side in zip(extent, bounds, strict=True)
         )
         return rows, columns
