@@ -222,7 +222,7 @@ def _to_bytes(x: np.ndarray, levels: np.ndarray, out: np.ndarray) -> None:
 def _holds(x: Tensor) -> bool:
     """Whether nearly all values of a layer had room in its bytes."""
     some = _rows(x)[::2]
-    return np.count_nonzero(some == 255) <= _MOST_CUT * some.size
+    return int(np.count_nonzero(some == 255)) <= _MOST_CUT * some.size
 
 
 def _empty(channels: int, height: int, width: int) -> Tensor:
