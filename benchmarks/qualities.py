@@ -16,16 +16,19 @@ import tempfile
 import time
 from pathlib import Path
 
-from chromatrack.cli.options import Settings, load_tracker
+from chromatrack.cli.options import OutputOptions, Settings, load_tracker
 from chromatrack.runs.writer import track_to_folder
 from chromatrack.tracking.config import QUALITIES
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.tracker import Tracker
+from chromatrack.video.encoding import Quality
 
 WARM = 5
 
 
-def seconds_a_frame(tracker: Tracker, clip: str, mask: str, frames: int) -> tuple[float, float]:
+def seconds_a_frame(
+    tracker: Tracker, clip: str, mask: str, frames: int, quality: Quality
+) -> tuple[float, float]:
     """Of the frames after the first few: by the clock, and of CPU."""
     times: list[tuple[float, float]] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -35,6 +38,7 @@ def seconds_a_frame(tracker: Tracker, clip: str, mask: str, frames: int) -> tupl
             Marks.of(masks=mask),
             output=Path(folder) / "run",
             end=frames,
+            quality=quality,
             progress=lambda *_: times.append((time.perf_counter(), time.process_time())),
         )
     clock, cpu = (
@@ -58,7 +62,8 @@ def main() -> None:
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in trackers}
     for number in range(given.rounds + 1):
         for name, tracker in trackers.items():
-            seconds = seconds_a_frame(tracker, given.clip, given.mask, given.frames)
+            encoded = OutputOptions().quality(name)
+            seconds = seconds_a_frame(tracker, given.clip, given.mask, given.frames, encoded)
             if number:
                 found[name].append(seconds)
     print("| quality | frames/s | CPU ms | times faster | times less CPU |")

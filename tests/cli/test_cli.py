@@ -24,7 +24,13 @@ from chromatrack import __version__
 from chromatrack.cli import main as cli
 from chromatrack.cli import track as commands
 from chromatrack.cli.mark_files import MarkFiles, read_mark_files
-from chromatrack.cli.options import DEFAULTS, EvaluateKnobs, TrackKnobs, track_config
+from chromatrack.cli.options import (
+    DEFAULTS,
+    EvaluateKnobs,
+    OutputOptions,
+    TrackKnobs,
+    track_config,
+)
 from chromatrack.cli.progress import frame_bar
 from chromatrack.cli.track import with_look_at
 from chromatrack.evaluation.datasets.davis import evaluate_davis
@@ -39,6 +45,7 @@ from chromatrack.tracking.config import ColoringConfig, TrackConfig
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.uses.plane_motion import Motion
 from chromatrack.uses.warp import Fill
+from chromatrack.video.encoding import Quality as VideoQuality
 from chromatrack.video.reader import probe, read_frames
 
 SIZE = (64, 96)
@@ -133,6 +140,7 @@ def test_track_writes_masks_overlay_and_result(clip, first, model, truth, tmp_pa
         "adapt": 0.7,
         "mirror": False,
         "int8": False,
+        "narrow": False,
         "redetect": True,
         "start": 0,
         "end": None,
@@ -734,6 +742,7 @@ def test_the_options_are_the_library_s_with_its_defaults():
             "adapt",
             "mirror",
             "int8",
+            "narrow",
             "redetect",
             "first",
             "recent",
@@ -745,6 +754,12 @@ def test_the_options_are_the_library_s_with_its_defaults():
         "decoder",
     }
     assert set(get_args(ProtocolName)) == set(PROTOCOLS)
+
+
+def test_fast_spends_less_time_on_the_overlay_unless_told_otherwise():
+    assert OutputOptions().quality() == OutputOptions().quality("best") == VideoQuality()
+    assert OutputOptions(crf=30).quality("fast") == VideoQuality(30, "superfast")
+    assert OutputOptions(preset="slow").quality("fast") == VideoQuality(preset="slow")
 
 
 def test_the_choices_are_the_library_s():

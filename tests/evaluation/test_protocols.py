@@ -120,9 +120,10 @@ def test_raw_patches_have_a_temperature_of_their_own_under_our_protocol_alone():
 
 def test_fast_quality_looks_at_fewer_lines_unless_told_otherwise():
     fast = track_config(Settings(quality="fast"))
-    assert (fast.size, fast.propagate.recent, fast.int8) == (320, 3, True)
+    assert (fast.size, fast.propagate.recent, fast.int8, fast.narrow) == (320, 3, True, True)
     usual = track_config(Settings())
-    same = replace(fast, size=480, int8=False, propagate=usual.propagate, color=usual.color)
+    same = replace(fast, size=480, int8=False, narrow=False)
+    same = replace(same, propagate=usual.propagate, color=usual.color)
     assert same == usual
     assert track_config(Settings(quality="fast", size=400)).size == 400
     assert Evaluated(quality="fast").config().size == 320

@@ -43,7 +43,8 @@ def folder(tmp_path_factory):
 def kept(folder, monkeypatch):
     """The loop as a later process has it: without a compiler."""
     monkeypatch.setattr(kept_loops, "_folder", lambda source: folder)
-    monkeypatch.setattr(kept_loops, "_dispatcher", lambda plain: pytest.fail("compiled again"))
+    for name in ("_compiled", "_dispatcher"):
+        monkeypatch.setattr(kept_loops, name, lambda *given: pytest.fail("compiled again"))
     return KeptLoop(scaled)
 
 
@@ -118,6 +119,33 @@ def test_a_later_process_imports_no_compiler(tmp_path):
         for _ in range(2)
     ]
     assert told[0][0] == told[1][0] == "4.0" and told[1][1] == "False"
+
+
+def test_the_process_that_compiles_runs_what_later_ones_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept_loops, "_folder", lambda source: tmp_path)
+    monkeypatch.setattr(kept_loops, "_dispatcher", lambda plain: pytest.fail("compiled twice"))
+    first, later = arguments(), arguments()
+    KeptLoop(scaled)(*first)
+    KeptLoop(scaled)(*later)
+    assert np.array_equal(first[-1], later[-1]) and first[-1].any()
+    assert [path.suffix for path in tmp_path.iterdir()] == [".loop"]
+
+
+def test_what_cannot_be_kept_is_left_to_the_compiler(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept_loops, "_folder", lambda source: tmp_path)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "numba"))
+    tried = []
+
+    def cannot(plain, given):
+        tried.append(plain)
+        raise ObjectCodeError("cannot be kept")
+
+    monkeypatch.setattr(kept_loops, "_compiled", cannot)
+    for _ in range(2):  # a later process does not try again
+        given = arguments()
+        KeptLoop(scaled)(*given)
+        np.testing.assert_allclose(given[-1], np.exp(given[0])[:, ::-1] * 0.5 + 7 + 1, rtol=1e-5)
+    assert tried == [scaled]
 
 
 def test_loops_of_a_numba_that_was_not_tried_are_left_to_it(monkeypatch):

@@ -253,3 +253,30 @@ def test_a_part_of_many_is_read_as_the_whole_picture_is(top, left, rows, columns
     wide = slice(0, top + rows + 8), slice(0, left + columns + 8)
     found = image.part(wide, of_many=True).filtered(label[:, *wide])
     torch.testing.assert_close(found, image.filtered(label)[:, *wide], atol=1e-5, rtol=0)
+
+
+@given_of(st.data())
+def test_windows_hold_what_is_asked_for_and_come_in_few_sizes(data):
+    side, multiple = data.draw(st.integers(1, 200)), data.draw(st.sampled_from([4, 8, 16]))
+    first = data.draw(st.integers(0, side - 1))
+    bounds = slice(first, side)
+    start = data.draw(st.integers(-20, side - 1))
+    stop = data.draw(st.integers(max(start, first) + 1, side + 20))
+    window = mask_decoding._window(start, stop, bounds, multiple=multiple)
+    assert first <= window.start <= max(start, first)
+    assert min(stop, side) <= window.stop <= side
+    length = window.stop - window.start
+    assert window == bounds or length % multiple == 0
+    assert length < stop - start + multiple
+
+
+def test_a_narrow_look_is_that_of_many_objects():
+    marks = Marks(masks={0: square(8, side=60)})
+    given, looks = given_on(marks, 0, IMAGE), []
+    for narrow in (False, True):
+        decode = Recorder(0.5)
+        decoding = MaskDecoding(marks.layout(), SPEC, decode, narrow=narrow)
+        decoding.read(frame_with(given), FEATURES, given.label_map, given)
+        read(decoding, given.label_map)
+        looks.append(len(decode.shown))
+    assert looks == [2, 1]

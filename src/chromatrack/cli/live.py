@@ -79,7 +79,8 @@ def live(
             raise InputError("snapshot: goes without marks and output; mark it, then track")
         return _snapshot(opened, snapshot)
     limits = LiveLimits(fps, every_frame, max_frames, seconds, timeout)
-    outputs = LiveOutputs(sys.stdout if lines else None, output, encoding.quality())
+    encoded = encoding.quality(settings.quality)
+    outputs = LiveOutputs(sys.stdout if lines else None, output, encoded)
     if marks == NO_MARKS:
         raise InputError(
             "expected something to track, got nothing; give --box, --point, --masks, --polygons, "

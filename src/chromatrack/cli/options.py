@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import DisallowNone, Positional, arg
 
 from chromatrack.cli.knobs import knobs, turned
 from chromatrack.errors import InputError
@@ -49,7 +49,7 @@ else:
     TrackKnobs = knobs(
         "TrackKnobs", TrackConfig, PropagateConfig, without=OTHERS | {"protocol"}, preset=PRESET
     )
-    OF_OBJECTS = {"mirror", "redetect", "decoder"}
+    OF_OBJECTS = {"mirror", "redetect", "decoder", "narrow"}
     ColorKnobs = knobs(
         "ColorKnobs",
         TrackConfig,
@@ -88,7 +88,7 @@ class Settings(TrackKnobs):
         model: a shipped model's name, or the path of a weights file.
         device: where to run; auto takes CUDA, then MPS, then the CPU.
         quality: less or more time on tracking; fast sets --size 320 --recent 3 --radius 13
-            --recent-radius 6 --int8, best --mirror.
+            --recent-radius 6 --int8 --narrow, best --mirror.
     """
 
     model: str = "small"
@@ -173,27 +173,35 @@ class OutputOptions:
 
     Args:
         crf: quality, 0 (best, largest) to 51.
-        preset: how much time to spend on a smaller file.
+        preset: how much time to spend on a smaller file; left out: veryfast, and superfast beside
+            --quality fast (half as large again).
     """
 
     crf: int = 18
-    preset: Literal[
-        "ultrafast",
-        "superfast",
-        "veryfast",
-        "faster",
-        "fast",
-        "medium",
-        "slow",
-        "slower",
-        "veryslow",
-    ] = "veryfast"
+    preset: DisallowNone[
+        Literal[
+            "ultrafast",
+            "superfast",
+            "veryfast",
+            "faster",
+            "fast",
+            "medium",
+            "slow",
+            "slower",
+            "veryslow",
+        ]
+        | None
+    ] = None
 
-    def quality(self) -> VideoQuality:
-        """As the writers take it. Raises InputError for a crf out of its range."""
+    def quality(self, beside: Quality = "normal") -> VideoQuality:
+        """As the writers take it, beside a quality of the model's work.
+
+        Raises InputError for a crf out of its range.
+        """
         from chromatrack.video.encoding import Quality as VideoQuality
 
-        return VideoQuality(self.crf, self.preset)
+        usual = "superfast" if beside == "fast" else "veryfast"
+        return VideoQuality(self.crf, self.preset or usual)
 
 
 AS_USUAL = OutputOptions()
@@ -210,7 +218,7 @@ class Evaluated(EvaluateKnobs):
         protocol: whose way of copying labels.
         device: where to run; auto takes CUDA, then MPS, then the CPU.
         quality: less or more time on tracking; fast sets --size 320 --recent 3 --radius 13
-            --recent-radius 6 --int8, best --mirror.
+            --recent-radius 6 --int8 --narrow, best --mirror.
         layer: of resnet: and vit:, which layer or block is read; None: 3, and the last.
         offset: of FILE.onnx and callable:, the pixel at which cell 0 lies; None: the middle of
             its stride.

@@ -91,8 +91,8 @@ def track(
     from chromatrack.video.reader import frame_range
 
     formats = formats_named(each(export))
-    opened, quality = reading.of(video), encoding.quality()
-    outputs = chosen_outputs(only, overlay=overlay)
+    opened, outputs = reading.of(video), chosen_outputs(only, overlay=overlay)
+    quality = encoding.quality(settings.quality if "overlay" in outputs else "normal")
     first, last = frame_range(opened, start=start, end=end)
     source = source_for(marks, opened, start=first)
     given = read_mark_files(marks, opened, output=output, start=first, source=source)

@@ -93,13 +93,14 @@ def _window_max(x: np.ndarray, radius: int, out: np.ndarray) -> None:
     run = 1
     while 2 * run <= side:
         run *= 2
-    line = np.full(width + side - 1, least, np.float32)
-    tall = np.full((height + side - 1, width), least, np.float32)
+    line = np.empty(width + side - 1, np.float32)
+    tall = np.empty((height + side - 1, width), np.float32)
     for c in range(channels):
         for y in range(height):
-            line[:radius] = least
-            line[radius : radius + width] = x[c, y]
-            line[radius + width :] = least
+            for i in range(radius):
+                line[i] = line[radius + width + i] = least
+            for i in range(width):
+                line[radius + i] = x[c, y, i]
             step = 1
             while step < run:
                 for i in range(len(line) - step):
@@ -107,8 +108,9 @@ def _window_max(x: np.ndarray, radius: int, out: np.ndarray) -> None:
                 step *= 2
             for i in range(width):
                 tall[radius + y, i] = max(line[i], line[i + side - run])
-        tall[:radius] = least
-        tall[radius + height :] = least
+        for y in range(radius):
+            for i in range(width):
+                tall[y, i] = tall[radius + height + y, i] = least
         step = 1
         while step < run:
             for y in range(len(tall) - step):
@@ -262,9 +264,13 @@ def mean_of_largest(scores: Tensor) -> Tensor:
 
 def _mean_of_largest(scores: np.ndarray, out: np.ndarray) -> None:
     rows, columns = scores.shape
-    first = np.full(columns, np.float32(-2))
-    second = np.full(columns, np.float32(-2))
-    third = np.full(columns, np.float32(-2))
+    first, second, third = (
+        np.empty(columns, np.float32),
+        np.empty(columns, np.float32),
+        np.empty(columns, np.float32),
+    )
+    for i in range(columns):
+        first[i] = second[i] = third[i] = np.float32(-2)
     for row in range(rows):
         for i in range(columns):
             value = scores[row, i]
@@ -279,21 +285,25 @@ def _mean_of_largest(scores: np.ndarray, out: np.ndarray) -> None:
 
 def _box_mean(x: np.ndarray, radius: int, out: np.ndarray) -> None:
     channels, height, width = x.shape
-    line = np.zeros(width + 2 * radius, np.float32)
+    line = np.empty(width + 2 * radius, np.float32)
     share = np.empty(width, np.float32)
+    for i in range(radius):
+        line[i] = line[radius + width + i] = 0
     for i in range(width):
         share[i] = 1 / (min(width - 1, i + radius) - max(0, i - radius) + 1)
     for c in range(channels):
         for y in range(height):
             first, last = max(0, y - radius), min(height - 1, y + radius)
-            inner = line[radius : radius + width]
-            inner[:] = x[c, first]
+            inner, there = line[radius : radius + width], x[c, first]
+            for i in range(width):
+                inner[i] = there[i]
             for row in range(first + 1, last + 1):
                 there = x[c, row]
                 for i in range(width):
                     inner[i] += there[i]
             result = out[c, y]
-            result[:] = line[:width]
+            for i in range(width):
+                result[i] = line[i]
             for step in range(1, 2 * radius + 1):
                 there = line[step : step + width]
                 for i in range(width):

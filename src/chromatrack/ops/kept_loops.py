@@ -1,8 +1,9 @@
 """Compiled loops kept on disk, so that a process that only runs them needs no compiler.
 
-The first process that calls a loop with arguments of some kind compiles it (numba), and writes its
-machine code beside numba's own cache. Later ones read that (`object_code`): numba and LLVM, about
-120 MiB and most of a second, are not imported. Where that cannot be, numba does all.
+The first process that calls a loop with arguments of some kind compiles it (numba's front, LLVM's
+passes), writes its machine code, and calls it as later ones do (`object_code`): these import
+neither numba nor LLVM, about 120 MiB and most of a second. Numba's own way, which wraps every loop
+for calls from Python and C and keeps a cache of its own, is taken only where that cannot be.
 """
 
 from __future__ import annotations
@@ -114,13 +115,22 @@ class KeptLoop:
         path = _place(self._plain, known)
         if path is None:
             return self._by_compiler()
-        with suppress(OSError, ObjectCodeError):
+        try:
             return _read(path, known)
-        found: Any = self._by_compiler()
-        with suppress(ObjectCodeError, OutputError):
-            replace_file(path, _MAGIC + b"")  # cannot be kept, unless:
-            replace_file(path, _written(found, self._plain, arguments))
-        return found
+        except _CannotBeKeptError:
+            return self._by_compiler()
+        except (OSError, ObjectCodeError):
+            pass
+        try:
+            name, code = _compiled(self._plain, arguments)
+            made = function(Code(code), name, known)
+        except ObjectCodeError:
+            with suppress(OutputError):
+                replace_file(path, _MAGIC)
+            return self._by_compiler()
+        with suppress(OutputError):  # what is not kept is compiled again by the next process
+            replace_file(path, _written(name, code))
+        return made
 
     def _by_compiler(self) -> Callable[..., None]:
         if self._compiler is None:
@@ -130,10 +140,14 @@ class KeptLoop:
         return self._compiler
 
 
+_OPTIONS = {"nogil": True, "fastmath": True}
+
+
 def _dispatcher(plain: Callable[..., None]) -> Any:  # noqa: ANN401
     import numba
 
-    return numba.njit(nogil=True, fastmath=True)(plain)
+    compiler: Any = numba.njit
+    return compiler(**_OPTIONS)(plain)
 
 
 TESTED = ("0.68",)
@@ -150,46 +164,63 @@ def can_keep() -> bool:
     return False
 
 
+class _CannotBeKeptError(Exception):
+    """Another process found that a loop cannot be kept."""
+
+
 def _read(path: Path, kinds: tuple[Kind, ...]) -> Callable[..., None]:
     """The loop in a file. Raises OSError or ObjectCodeError where there is none that is whole."""
     content = path.read_bytes()
     if content == _MAGIC:
-        raise OSError
+        raise _CannotBeKeptError
     head, check, name, code = (content.split(b"\n", 3) + [b""] * 3)[:4]
     if head + b"\n" != _MAGIC or check.decode("ascii", "replace") != _digest(name + code):
         raise ObjectCodeError(f"{path}: is damaged")
     return function(Code(code), name.decode(), kinds)
 
 
-def _written(dispatcher: Any, plain: Callable[..., None], arguments: tuple[object, ...]) -> bytes:  # noqa: ANN401
-    """The file of a loop for arguments of these kinds. Raises ObjectCodeError if it cannot be."""
+def _written(name: str, code: bytes) -> bytes:
+    """The file of a loop."""
+    return _MAGIC + _digest(name.encode() + code).encode() + b"\n" + name.encode() + b"\n" + code
+
+
+def _compiled(plain: Callable[..., None], arguments: tuple[object, ...]) -> tuple[str, bytes]:
+    """A loop's name and object file, for arguments of these kinds.
+
+    Once through the compiler, and without what numba makes for itself: wrappers, and code in
+    memory of its own. Raises ObjectCodeError if it cannot be.
+    """
     import llvmlite.binding as llvm
     from numba import typeof
+    from numba.core import compiler, errors, registry
+    from numba.core.compiler_lock import global_compiler_lock
 
+    flags: Any = compiler.Flags()
+    target: Any = registry.cpu_target
+    target.options.parse_as_flags(flags, {"nopython": True, **_OPTIONS})
+    flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+    contexts = target.typing_context, target.target_context
     types = tuple(map(typeof, arguments))
-    dispatcher.compile(types)
-    found = dispatcher.overloads[types]
-    if not any(True for _ in found.library._final_module.functions):  # of numba's own cache
-        dispatcher = _dispatcher(plain)
-        dispatcher.compile(types)
-        found = dispatcher.overloads[types]
-    name = found.fndesc.llvm_func_name
     try:
-        module = llvm.parse_bitcode(found.library._final_module.as_bitcode())
-        module.link_in(llvm.parse_assembly(_MEMORY))
-        for part in module.functions:
-            if not part.is_declaration and part.name != name:
-                part.linkage = "internal"
-        tuning = llvm.create_pipeline_tuning_options()
-        passes = llvm.create_new_module_pass_manager()
-        passes.add_global_dead_code_eliminate_pass()
-        machine = dispatcher.targetctx.codegen()._tm
-        passes.run(module, llvm.create_pass_builder(machine, tuning))
-        code = machine.emit_object(module)
-    except (RuntimeError, AttributeError, NameError) as error:
-        raise ObjectCodeError(f"{name}: cannot be kept ({error})") from error
-    Code(code).address(name)  # whether it can be read again
-    return _MAGIC + _digest(name.encode() + code).encode() + b"\n" + name.encode() + b"\n" + code
+        with global_compiler_lock:
+            found = compiler.compile_extra(*contexts, plain, types, None, flags, {})
+            name, library = found.fndesc.llvm_func_name, found.library
+            module = library._final_module
+            for other in dict.fromkeys(library._linking_libraries):
+                module.link_in(other._get_module_for_linking(), preserve=True)
+            module.link_in(llvm.parse_assembly(_MEMORY))
+            for part in module.functions:
+                if not part.is_declaration and part.name != name:
+                    part.linkage = "internal"
+            library._optimize_final_module()
+            passes = llvm.create_new_module_pass_manager()
+            passes.add_global_dead_code_eliminate_pass()
+            machine = library.codegen._tm
+            tuning = llvm.create_pipeline_tuning_options()
+            passes.run(module, llvm.create_pass_builder(machine, tuning))
+            return name, machine.emit_object(module)
+    except (errors.NumbaError, RuntimeError, AttributeError, NameError) as error:
+        raise ObjectCodeError(f"{plain.__qualname__}: cannot be kept ({error})") from error
 
 
 def _digest(content: bytes) -> str:

@@ -26,7 +26,7 @@ from chromatrack.propagation.relabeling import Relabeling
 class LabelState:
     """The state of every label beside the memory bank; `settle` is a propagation's `Settle`.
 
-    decode: what makes masks of copied labels, if anything does.
+    decode: what makes masks of copied labels, if anything does. narrow: as of `MaskDecoding`.
     """
 
     layout: Layout
@@ -34,6 +34,7 @@ class LabelState:
     config: PropagateConfig
     redetect: bool = True
     decode: Decode | None = None
+    narrow: bool = False
     cuts: CutDetector = field(default_factory=CutDetector)
     boxes: BoxTracks = field(init=False)
     redetector: Redetector = field(init=False)
@@ -47,7 +48,7 @@ class LabelState:
         config = self.config.at_stride(self.spec.stride)
         self.redetector = Redetector(layout.region_channels, layout.box_channels, config)
         self.points = PointTracks(self.spec, layout.points)
-        self.masks = MaskDecoding(layout, self.spec, self.decode)
+        self.masks = MaskDecoding(layout, self.spec, self.decode, narrow=self.narrow)
         self.ended = torch.zeros(len(layout), dtype=torch.bool)
 
     def settle(self, frame: Input, features: Tensor, copied: Tensor | None) -> Settled:

@@ -47,6 +47,7 @@ _HELD = 0.02  # share of a label from which a place holds it
 _NEAR = 12  # steps of the decoder's grid from such a place within which a mask may lie
 _MARGIN = 16  # steps of its grid around the label that the decoder sees
 _MARGIN_IN_CROWD = 12, 8  # the same where there are many: of the finest look, of coarser ones
+_GRID = 4  # cells of a multiple of which windows are then: what torch prepares for a size is kept
 
 Extent = tuple[tuple[int, int], tuple[int, int]]  # first and last row and column of a label
 
@@ -95,13 +96,15 @@ class _Picture:
 class MaskDecoding:
     """All regions of a pass. known: region channel -> what tells it from its background.
 
-    feedback: share of what a mask adds to the copied label that is remembered.
+    feedback: share of what a mask adds to the copied label that is remembered. narrow: look at
+    each as where there are many, once and near by, however few there are.
     """
 
     layout: Layout
     spec: FeatureSpec
     decode: Decode | None
     feedback: float = FEEDBACK
+    narrow: bool = False
     known: dict[int, Discriminant] = field(default_factory=dict)
 
     @property
@@ -112,7 +115,7 @@ class MaskDecoding:
 
     @property
     def _is_crowded(self) -> bool:
-        return len(self.layout.regions) + len(self.layout.boxes) > _FEW
+        return self.narrow or len(self.layout.regions) + len(self.layout.boxes) > _FEW
 
     def fork(self) -> MaskDecoding:
         """A copy that goes its own way."""
@@ -146,7 +149,8 @@ class MaskDecoding:
                 masks[channel - 1] = self._coarse(frame.image, label)
             elif channel in self.known and (extent := _extent(label)) is not None:
                 looks = self._looks(label)
-                cells = _around(extent, self._margin(looks[-1], looks), image_size(label))
+                frame_cells = [slice(0, side) for side in label.shape]
+                cells = self._around(extent, looks[-1], looks, frame_cells)
                 part = frame.image[:, *(_steps(s, self.spec.stride, 1) for s in cells)]
                 mask = self._mask(channel, cells, picture, features, labels, extent=extent)
                 corner = [_steps(s, self.spec.stride, COARSE).start for s in cells]
@@ -187,8 +191,7 @@ class MaskDecoding:
         coarse = picture.coarse().part(grid, of_many=crowded)
         looks, total = self._looks(labels[channel]), torch.zeros_like(coarse.spread[0])
         for times in looks:
-            margin = self._margin(times if crowded else looks[-1], looks)
-            there = _around(extent, margin, image_size(labels))
+            there = self._around(extent, times if crowded else looks[-1], looks, cells)
             near = [
                 slice(t.start - c.start, t.stop - c.start)
                 for c, t in zip(cells, there, strict=True)
@@ -227,12 +230,19 @@ class MaskDecoding:
             return looks[:1]
         return looks
 
-    def _margin(self, times: int, looks: range) -> int:
-        """Cells around a label that a look at a scale sees."""
-        steps = _MARGIN
+    def _around(
+        self, extent: Extent, times: int, looks: range, bounds: Sequence[slice]
+    ) -> tuple[slice, slice]:
+        """Rows and columns of cells around a label that a look at a scale sees."""
+        steps, multiple = _MARGIN, 1
         if self._is_crowded:
-            steps = _MARGIN_IN_CROWD[times > looks[0]]
-        return (steps * COARSE << times) // self.spec.stride
+            steps, multiple = _MARGIN_IN_CROWD[times > looks[0]], _GRID << times
+        margin = (steps * COARSE << times) // self.spec.stride
+        rows, columns = (
+            _window(low - margin, high + margin + 1, side, multiple=multiple)
+            for (low, high), side in zip(extent, bounds, strict=True)
+        )
+        return rows, columns
 
 
 def _extent(label: Tensor) -> Extent | None:
@@ -244,13 +254,15 @@ def _extent(label: Tensor) -> Extent | None:
     return (int(rows[0]), int(rows[-1])), (int(columns[0]), int(columns[-1]))
 
 
-def _around(extent: Extent, margin: int, size: tuple[int, int]) -> tuple[slice, slice]:
-    """The rows and columns of cells of an extent, and a margin."""
-    rows, columns = (
-        slice(max(0, low - margin), min(side, high + margin + 1))
-        for (low, high), side in zip(extent, size, strict=True)
-    )
-    return rows, columns
+def _window(start: int, stop: int, bounds: slice, *, multiple: int) -> slice:
+    """start..stop within bounds, wider to a multiple of so many cells; else all between them."""
+    start, stop = max(bounds.start, start), min(bounds.stop, stop)
+    length = -(-(stop - start) // multiple) * multiple
+    if length >= bounds.stop - bounds.start:
+        return bounds
+    start = max(bounds.start, start - (length - (stop - start)) // 2)
+    start = min(start, bounds.stop - length)
+    return slice(start, start + length)
 
 
 def scales(label: Tensor, spec: FeatureSpec) -> range:

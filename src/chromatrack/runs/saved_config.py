@@ -21,6 +21,7 @@ LATER: Mapping[str, object] = {
     "protocol": "ours",
     "decoder": "none",
     "int8": False,
+    "narrow": False,
     "coloring": {},
 }
 """Settings that came after the first runs were saved, and what those were made with."""

@@ -18,7 +18,14 @@ Quality = Literal["fast", "normal", "best"]
 """How much time to spend on better results."""
 
 QUALITIES: dict[Quality, dict[str, int | bool]] = {
-    "fast": {"size": 320, "recent": 3, "radius": 13, "recent_radius": 6, "int8": True},
+    "fast": {
+        "size": 320,
+        "recent": 3,
+        "radius": 13,
+        "recent_radius": 6,
+        "int8": True,
+        "narrow": True,
+    },
     "normal": {},
     "best": {"mirror": True},
 }
@@ -88,6 +95,8 @@ class TrackConfig:
             train-decoder`; or none: `upsample` does. With networks of ours alone.
         int8: embed in 8-bit integers where the CPU is several times faster so (x86 with VNNI);
             elsewhere in floats. With networks like `small` alone.
+        narrow: decode each mask from what is near the object, in one look unless it is large; as
+            is always done where there are many.
     """
 
     size: int = 480
@@ -107,6 +116,7 @@ class TrackConfig:
     protocol: str = "ours"
     decoder: str = "auto"
     int8: bool = False
+    narrow: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self)

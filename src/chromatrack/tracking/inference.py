@@ -217,6 +217,7 @@ class TrackerRun(VideoRun):
             config.propagate,
             redetect=config.redetect,
             decode=self.embedder.decode,
+            narrow=config.narrow,
         )
         propagator = Propagator(
             self.encode,
