@@ -3,11 +3,15 @@
 import { api } from "./api.ts";
 import { asTimeline, colorLabel, referenceFrames } from "./core/color.ts";
 import { base64 } from "./core/png.ts";
-import { markedFrames, trackLabel } from "./core/state.ts";
+import { unsettled } from "./core/settled.ts";
+import { itemOf, type Kind, markedFrames, trackLabel } from "./core/state.ts";
 import { doubtful, nextStart, previousStart, type Stretch } from "./core/timeline.ts";
+import { addedLine, toolFor } from "./core/tools.ts";
 import { viewer } from "./stage.ts";
 import * as store from "./store.ts";
+import { toolInHand } from "./tools/index.ts";
 import { pending } from "./tools/select.ts";
+import { pointOut, takeTool } from "./tools/take.ts";
 
 /** The viewer goes along with the tracker till the person goes to a frame. */
 export async function track() {
@@ -80,7 +84,7 @@ export function doubtfulStretches(): Stretch[] {
   const shown = project && store.mode.value === "color" ? asTimeline(project) : project;
   const result = shown?.result;
   if (!result) return [];
-  return Object.values(result.reliability).flatMap((values) => doubtful(values, result.start));
+  return shown.objects.flatMap((item) => doubtful(unsettled(shown, item), result.start));
 }
 
 export function toDoubtful(forward = true) {
@@ -103,6 +107,19 @@ export function toMark(forward: boolean) {
   const frames = all.map((frame): Stretch => [frame, frame + 0.5]);
   const next = (forward ? nextStart : previousStart)(frames, store.frame.value);
   if (next !== null) store.goTo(next);
+}
+
+/** Adds a thing and takes a tool that it can be marked with; what is under way is done before. */
+export async function addThing(kind: Kind) {
+  if (pending.value) await viewer.value?.tool.accept?.();
+  viewer.value?.tool.cancel();
+  const before = toolInHand();
+  const item = itemOf(store.project.value, await store.add(kind));
+  if (!item) return;
+  const tool = toolFor(kind, before);
+  takeTool(tool);
+  if (tool !== before) pointOut(tool);
+  store.say(addedLine(item.name, tool, before));
 }
 
 export function gone() {

@@ -34,7 +34,81 @@ export function referenceOn(project: Project | null, frame: number): ColorRefere
 /** Whether a frame has been coloured, as far as the state tells. */
 export function isColoured(project: Project | null, frame: number): boolean {
   const result = project?.color?.result;
-  return Boolean(result && frame >= result.start && frame < result.end);
+  if (!result || frame < result.start || frame >= result.end) return false;
+  return result.reliability?.[frame - result.start] !== null;
+}
+
+export type ColorViewName = "color" | "saturation" | "confidence";
+type Given = { still: string; strokes: string[] };
+/** What a coloured picture of a frame shows; those of the same `text` are the same picture. */
+export type Look = {
+  text: string;
+  of: "reference" | "result";
+  /** Of the result: what is on disk, or "run" for what the job under way has done. */
+  key: string;
+  view: ColorViewName;
+  /** The colours that are given on the frame. */
+  given: Given | null;
+};
+
+const known = new WeakMap<ColorReference, Given>();
+function givenBy(reference: ColorReference | null): Given | null {
+  if (!reference) return null;
+  let given = known.get(reference);
+  if (!given) {
+    const still = reference.still ? `still ${reference.stillKey}` : "";
+    given = { still, strokes: reference.strokes.map((stroke) => JSON.stringify(stroke)) };
+    known.set(reference, given);
+  }
+  return given;
+}
+
+/**
+ * The coloured picture to show of a frame: the reference as it will be used, till colours that were
+ * made with it are there, else what was copied. Null where there is none. `job`: the colouring
+ * under way and the last frame that it has done.
+ */
+export function lookOf(
+  project: Project | null,
+  frame: number,
+  how: { view: ColorViewName; saturation: number; job: { frame: number | null } | null },
+): Look | null {
+  const reference = referenceOn(project, frame);
+  const result = project?.color?.result;
+  const first = project?.settings?.range?.[0] ?? 0;
+  const reached = how.job?.frame ?? -1;
+  const done = frame >= first && frame <= reached;
+  const there = done || isColoured(project, frame);
+  const given = givenBy(reference);
+  const { view } = how;
+  if (given && !done && (!there || !result || result.stale)) {
+    const text = `reference ${given.still} ${given.strokes.join()}`;
+    return { text, of: "reference", key: "", view: "color", given };
+  }
+  if (!there) return null;
+  const key = done ? "run" : (result?.key.split("-").at(-1) ?? "");
+  return { text: `${view} ${how.saturation} ${key}`, of: "result", key, view, given };
+}
+
+const same = (one: Given | null, other: Given | null) =>
+  JSON.stringify(one) === JSON.stringify(other);
+
+/**
+ * Whether a picture that is on show may stay till the one that is wanted is there: where it shows
+ * the same colours, or lacks but strokes that are drawn over it meanwhile. What was cleared, undone
+ * or replaced may not.
+ */
+export function mayStay(shown: Look, wanted: Look | null): boolean {
+  if (!wanted) return false;
+  if (shown.text === wanted.text && shown.of === wanted.of) return true;
+  if (shown.of === "reference" && wanted.of === "reference") {
+    const [before, now] = [shown.given!, wanted.given!];
+    const more = before.strokes.every((stroke, n) => stroke === now.strokes[n]);
+    return before.still === now.still && more;
+  }
+  if (shown.of === "reference") return wanted.view === "color" && same(shown.given, wanted.given);
+  if (wanted.of === "reference") return false;
+  return shown.view === wanted.view && (shown.key === wanted.key || shown.key === "run");
 }
 
 /** What the button says, and whether there is anything to do. */

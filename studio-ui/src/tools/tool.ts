@@ -31,6 +31,8 @@ export interface Tool {
   accept?(): unknown;
   /** Another tool is taken in hand: what is on trial is kept. */
   leave?(): void;
+  /** It is laid down for good, with nothing kept. */
+  end?(): void;
   back?(): void;
   frameChanged?(): void;
   /** In CSS pixels of the canvas. */

@@ -1,9 +1,12 @@
 // The panels of colour mode: what to paint with, which frames are coloured, how it is looked at.
 
 import { useRef } from "preact/hooks";
+import { clearColors } from "../colorwork.ts";
 import { toSuggested, useStill } from "../commands.ts";
 import { referenceFrames, referenceOn, SWATCHES } from "../core/color.ts";
+import { SAID } from "../core/words.ts";
 import * as store from "../store.ts";
+import { say } from "../words.ts";
 import { Icon } from "./icons.tsx";
 import { IconButton } from "./parts.tsx";
 
@@ -75,7 +78,7 @@ function Still() {
       <button
         type="button"
         class="button small"
-        title="A coloured picture of this frame: choose it, or drop it on the frame"
+        title={say(SAID.dropStill)}
         onClick={() => field.current?.click()}
       >
         Use a picture
@@ -101,7 +104,6 @@ export function ColorPanel() {
   const frames = referenceFrames(project);
   const now = store.frame.value;
   const here = referenceOn(project, now);
-  const clear = (frame: number) => void store.act({ type: "colorClear", frame });
   return (
     <section class="panel objects" aria-labelledby="references-title">
       <header>
@@ -136,16 +138,13 @@ export function ColorPanel() {
                 label={`Take the colours of frame ${frame} away`}
                 size={14}
                 class="quiet"
-                onClick={() => clear(frame)}
+                onClick={() => clearColors(frame)}
               />
             </li>
           ))}
         </ul>
       ) : (
-        <p class="empty">
-          None yet. Pick a colour and paint a few strokes on the picture, or drop a coloured picture
-          of this frame on it. The rest of the clip follows.
-        </p>
+        <p class="empty">{say(SAID.noReferences)}</p>
       )}
       <div class="color-here">
         <h2>Frame {now}</h2>
@@ -193,7 +192,7 @@ export function ColorPanel() {
             type="button"
             class="button small"
             disabled={!here}
-            onClick={() => clear(now)}
+            onClick={() => clearColors(now)}
             title="Take this frame's colours away"
           >
             <Icon name="close" size={14} /> Clear
