@@ -35,12 +35,8 @@ export async function track() {
 export async function colorize() {
   const project = store.project.value;
   if (!project || store.job.value) return;
-  if (!colorLabel(project).ready) {
-    store.say(
-      referenceFrames(project).length ? "Nothing has changed since" : "Colour a frame first",
-    );
-    return;
-  }
+  const { ready, why } = colorLabel(project);
+  if (!ready) return store.say(why);
   store.playing.value = false;
   await store.attempt(async () => {
     store.following.value = true;

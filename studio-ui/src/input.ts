@@ -135,7 +135,11 @@ export function listenTo(viewer: Viewer, target: HTMLElement): () => void {
     const { gripHeld, wiper } = viewer.color;
     target.style.cursor = gripHeld ? wiper.cursor : moves ? "grab" : viewer.tool.cursor;
   }
-  const stops = [toolName.subscribe(() => queueMicrotask(cursor)), viewMode.subscribe(cursor), mode.subscribe(() => queueMicrotask(cursor))];
+  const stops = [
+    toolName.subscribe(() => queueMicrotask(cursor)),
+    viewMode.subscribe(cursor),
+    mode.subscribe(() => queueMicrotask(cursor)),
+  ];
   const menu = (event: MouseEvent) => event.preventDefault();
   const events: [string, (event: never) => void, AddEventListenerOptions?][] = [
     ["pointerdown", down],

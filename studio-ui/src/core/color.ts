@@ -1,6 +1,7 @@
 // The colour flow: what follows from references and results. No DOM, no network.
 
 import type { ColorReference, ColorStroke, Item, Project } from "./state.ts";
+import { merged, named } from "./timeline.ts";
 import type { Point } from "./view.ts";
 
 export const SWATCHES: [name: string, color: string][] = [
@@ -111,13 +112,21 @@ export function mayStay(shown: Look, wanted: Look | null): boolean {
   return shown.view === wanted.view && (shown.key === wanted.key || shown.key === "run");
 }
 
-/** What the button says, and whether there is anything to do. */
-export function colorLabel(project: Project): { text: string; ready: boolean } {
+/** What the button says, whether there is anything to do, and why. */
+export function colorLabel(project: Project): { text: string; ready: boolean; why: string } {
   const result = project.color?.result;
-  if (!referenceFrames(project).length) return { text: "Colour", ready: false };
-  if (!result) return { text: "Colour", ready: true };
-  if (result.stale || !result.complete) return { text: "Colour again", ready: true };
-  return { text: "Coloured", ready: false };
+  const text = result ? "Colour again" : "Colour";
+  if (!referenceFrames(project).length) {
+    const why = result
+      ? "No frame has colours of its own any more: paint one, or use a picture"
+      : "Colour a frame first";
+    return { text: "Colour", ready: false, why };
+  }
+  if (!result) return { text, ready: true, why: "Copies these colours to all frames" };
+  const left = merged(result.staleRanges);
+  if (!left.length) return { text: "Coloured", ready: false, why: "Nothing has changed since" };
+  const which = left.length === 1 ? named(left[0]!) : `${left.length} stretches`;
+  return { text, ready: true, why: `These colours are not yet on ${which}` };
 }
 
 /** Points of a stroke, no nearer to each other than a fifth of its radius, and not too many. */

@@ -27,9 +27,7 @@ function shapesOn(kind: Item["kind"], { video }: Viewer) {
   const items = store.project.value?.objects ?? [];
   return items
     .filter((item) => item.kind === kind && item.visible && !item.locked)
-    .map((item) =>
-      shapeOf(item, store.marks.value, store.tracks.value, store.frame.value, video),
-    )
+    .map((item) => shapeOf(item, store.marks.value, store.tracks.value, store.frame.value, video))
     .filter((shape) => shape !== null);
 }
 
