@@ -2,7 +2,6 @@
 
 import { api } from "./api.ts";
 import { asTimeline, colorLabel, referenceFrames } from "./core/color.ts";
-import { base64 } from "./core/png.ts";
 import { unsettled } from "./core/settled.ts";
 import { itemOf, type Kind, markedFrames, trackLabel } from "./core/state.ts";
 import { doubtful, nextStart, previousStart, type Stretch } from "./core/timeline.ts";
@@ -54,18 +53,6 @@ export async function toSuggested() {
     store.say(`Colour frame ${frame} next: ${why}`);
   });
   store.toolLine.value = "";
-}
-
-/** A coloured still of the frame on show: a picture file that was dropped or chosen. */
-export async function useStill(file: File | undefined) {
-  if (!file) return;
-  const frame = store.frame.value;
-  await store.attempt(async () => {
-    const png = base64(new Uint8Array(await file.arrayBuffer()));
-    if ((await store.act({ type: "colorStill", frame, png })).good) {
-      store.say(`Frame ${frame} takes its colours from ${file.name}`);
-    }
-  });
 }
 
 export const stop = () => store.attempt(() => api.stop());

@@ -3,6 +3,13 @@
 /** Cells along the longer side that pictures are compared in. */
 export const CELLS = 48;
 
+/**
+ * Less alike than this, a picture is not of the frame. Of 420 pictures of a frame of real clips, in
+ * other light, contrast and tint, a little moved, cropped and badly compressed, 3 are below it, all
+ * of one black frame but one; of 1671 pictures of other clips 99 % are.
+ */
+export const LIKE = 0.7;
+
 /** Size of the small pictures that stand for a video's frames. */
 export function smallSize(width: number, height: number): { width: number; height: number } {
   const scale = CELLS / Math.max(width, height);
@@ -48,9 +55,46 @@ export function blurred(values: Float32Array, width: number): Float32Array {
   return along(along(values, width, 1, height, width), height, width, width, 1);
 }
 
+/** Means of blocks of `factor` by `factor`. */
+export function boxed(values: Float32Array, width: number, factor: number): Float32Array {
+  const [columns, rows] = [width / factor, values.length / width / factor];
+  const found = new Float32Array(columns * rows);
+  for (let i = 0; i < values.length; i++) {
+    const [x, y] = [i % width, Math.floor(i / width)];
+    const cell = Math.floor(y / factor) * columns + Math.floor(x / factor);
+    found[cell]! += values[i]! / factor ** 2;
+  }
+  return found;
+}
+
+/**
+ * How alike a frame and a picture are in light and dark, -1 to 1; 1 where the frame is flat, so
+ * that nothing can be said. Both RGBA, `width` pixels wide, `factor` times as large as they are
+ * compared.
+ */
+export function likeness(
+  a: ArrayLike<number>,
+  b: ArrayLike<number>,
+  width: number,
+  factor: number,
+): number {
+  const small = (pixels: ArrayLike<number>) =>
+    blurred(boxed(luminance(pixels), width, factor), width / factor);
+  const frame = small(a);
+  return isFlat(frame) ? 1 : correlation(frame, small(b));
+}
+
+const mean = (values: Float32Array) => values.reduce((sum, v) => sum + v, 0) / values.length;
+
+/** Less than one level of spread is noise. */
+const isFlat = (values: Float32Array) => {
+  const middle = mean(values);
+  return mean(values.map((value) => (value - middle) ** 2)) < 1;
+};
+
 /** Correlation of two pictures, -1 to 1; 0 where one of them is flat. */
 export function correlation(a: Float32Array, b: Float32Array): number {
-  const mean = (values: Float32Array) => values.reduce((sum, v) => sum + v, 0) / values.length;
+  if (isFlat(a) || isFlat(b)) return 0;
   const [ma, mb] = [mean(a), mean(b)];
   let [ab, aa, bb] = [0, 0, 0];
   for (let i = 0; i < a.length; i++) {
@@ -59,6 +103,5 @@ export function correlation(a: Float32Array, b: Float32Array): number {
     aa += x * x;
     bb += y * y;
   }
-  // Less than one level of spread is noise.
-  return Math.min(aa, bb) < a.length ? 0 : ab / Math.sqrt(aa * bb);
+  return ab / Math.sqrt(aa * bb);
 }

@@ -35,7 +35,7 @@ export function polygon(viewer: Viewer): Tool {
       paint(ids, row * width + from, row * width + to, id!, locked),
     );
     viewer.repaint(dirty);
-    void finishPaint(viewer, id, store.frame.value);
+    void finishPaint(viewer, id, store.frame.value, "polygon");
   }
 
   return {

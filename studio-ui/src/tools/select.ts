@@ -131,7 +131,7 @@ export function select(viewer: Viewer): Tool {
       else if (now[p] === id) now[p] = 0;
     }
     viewer.repaint([0, 0, viewer.video.width, viewer.video.height]);
-    const sent = sendMask(viewer, id, frame, chosen, !item);
+    const sent = sendMask(viewer, id, frame, chosen, "select", !item);
     reset();
     await sent;
   }

@@ -2,9 +2,10 @@
 
 import { useRef } from "preact/hooks";
 import { clearColors } from "../colorwork.ts";
-import { toSuggested, useStill } from "../commands.ts";
+import { toSuggested } from "../commands.ts";
 import { referenceFrames, referenceOn, SWATCHES } from "../core/color.ts";
 import { SAID } from "../core/words.ts";
+import { isUnlike, useStill } from "../stills.ts";
 import * as store from "../store.ts";
 import { say } from "../words.ts";
 import { Icon } from "./icons.tsx";
@@ -186,6 +187,11 @@ export function ColorPanel() {
           />
           <output>{Math.round(100 * store.saturation.value)} %</output>
         </label>
+        {here?.still && isUnlike(now) && (
+          <p class="note" role="status">
+            The picture does not look like this frame: its colours may land in the wrong places.
+          </p>
+        )}
         <footer>
           <Still />
           <button
