@@ -97,12 +97,11 @@ export async function addThing(kind: Kind) {
   if (pending.value) await viewer.value?.tool.accept?.();
   viewer.value?.tool.cancel();
   const before = toolInHand();
-  const item = itemOf(store.project.value, await store.add(kind));
-  if (!item) return;
   const tool = toolFor(kind, before);
   takeTool(tool);
   if (tool !== before) pointOut(tool);
-  store.say(addedLine(item.name, tool, before));
+  const item = itemOf(store.project.value, await store.add(kind));
+  if (item) store.say(addedLine(item.name, tool, before));
 }
 
 export function gone() {

@@ -181,7 +181,9 @@ def _mask(project: Project, action: ask.Mask, size: tuple[int, int]) -> Applied:
     ids = np.where(inside & free, action.id, ids)
     digest = project.keep_mask(ids)
     new = doc.painted(document, action.frame, mask=digest, objects=object_digests(ids))
-    did = {"select": "Mark", "polygon": "Mark", "eraser": "Erase from"}.get(action.by or "", "Paint")
+    did = {"select": "Mark", "polygon": "Mark", "eraser": "Erase from"}.get(
+        action.by or "", "Paint"
+    )
     return Applied(new, f"{did} {_called(document, key)} on frame {action.frame}")
 
 
