@@ -5,7 +5,7 @@ import { api } from "./api.ts";
 import { waiting } from "./colorwork.ts";
 import { type Look, lookOf, mayStay, referenceOn } from "./core/color.ts";
 import { around } from "./core/scrub.ts";
-import type { ColorStroke } from "./core/state.ts";
+import type { ColorStroke, Job } from "./core/state.ts";
 import type { Point } from "./core/view.ts";
 import { GRIP, gripAt, isOnGrip, shareAt } from "./core/wipe.ts";
 import { FrameCache } from "./frames.ts";
@@ -40,12 +40,25 @@ export class ColorView {
 
   /** The picture that is wanted of a frame. */
   #look(frame: number): Look | null {
-    const job = store.job.peek();
     return lookOf(store.project.peek(), frame, {
       view: store.colorLook.peek(),
       saturation: store.colorLook.peek() === "color" ? store.saturation.peek() : 1,
-      job: job?.kind === "color" ? job : null,
+      job: this.#job,
+      runs: this.#runs,
     });
+  }
+
+  #job: Job | null = null;
+  #jobState: unknown;
+  #runs = 0;
+  /** A job counts till the state tells what it has done. */
+  #followJob() {
+    const [job, state] = [store.job.value, store.state.value];
+    if (job?.kind === "color") {
+      if (!this.#job) this.#runs += 1;
+      this.#job = job;
+      this.#jobState = state;
+    } else if (state !== this.#jobState) this.#job = null;
   }
 
   #ask(frame: number, width: number, signal: AbortSignal): Promise<Blob> {
@@ -62,7 +75,7 @@ export class ColorView {
   /** Whatever the pictures depend on: when it changes, those that are not there are asked for. */
   #follow() {
     const project = store.project.value;
-    store.job.value;
+    this.#followJob();
     store.colorLook.value;
     store.saturation.value;
     waiting.value;

@@ -89,7 +89,7 @@ const stroke = (x: number) => ({
   radius: 3,
   points: [[x, 1]] as [number, number][],
 });
-const how = { view: "color", saturation: 1, job: null } as const;
+const how = { view: "color", saturation: 1, job: null, runs: 1 } as const;
 const made = (strokes: number[], more: Partial<Project["color"]> = {}) =>
   project({
     references: strokes.length ? { "3": { still: false, strokes: strokes.map(stroke) } } : {},
@@ -139,10 +139,15 @@ test("while colours are copied, only what is done is asked for", () => {
     result: null,
   });
   const seen = [0, 3, 4, 5].map((frame) => look(bare, frame, { job })?.key ?? null);
-  assert.deepEqual(seen, ["run", "run", "run", null]);
+  assert.deepEqual(seen, ["run 1", "run 1", "run 1", null]);
   assert.equal(look(bare, 0, { job: { frame: null } })?.of, "reference");
   const again = made([], { result: { ...result, key: "r-5" } });
   assert.equal(look(again, 5, { job })?.key, "5");
   assert.equal(color.mayStay(look(again, 5)!, look(again, 5, { job: { frame: 5 } })), false);
-  assert.equal(color.mayStay(look(again, 5, { job: { frame: 5 } })!, look(again, 5)), true);
+  const held = look(again, 5, { job: { frame: 5 } })!;
+  assert.equal(color.mayStay(held, look(again, 5)), true);
+  const second = look(again, 5, { job: { frame: 5 }, runs: 2 })!;
+  assert.notEqual(second.text, held.text);
+  assert.equal(color.mayStay(held, second), false, "what an earlier run has done");
+  assert.equal(color.mayStay(held, look(again, 5, { runs: 2 })), false);
 });

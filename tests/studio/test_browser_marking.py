@@ -19,6 +19,13 @@ FRAMES, SIZE = 6, (120, 200)
 TRUTH = [one.rgb for one in moving_clip(frames=FRAMES, size=SIZE, radius=20, objects=2, seed=0)]
 
 
+OPEN = """(path) => fetch("/api/open", {
+  method: "POST",
+  headers: { "Content-Type": "application/json" },
+  body: JSON.stringify({ path }),
+})"""
+
+
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A grey clip; the truth in colour is TRUTH."""
@@ -28,16 +35,18 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def open_film(
-    browser: Any, start: Callable[..., Server], tmp_path: Path, film: Path
+    browser: Any, server: Server, tmp_path: Path, film: Path
 ) -> Iterator[Callable[..., Studio]]:
-    """Opens a page with the grey clip, on a server of its own."""
+    """Opens a page with the grey clip, in a project of its own."""
     opened: list[Studio] = []
 
     def run(**context: Any) -> Studio:
         clip = tmp_path / "grey.mp4"
         clip.write_bytes(film.read_bytes())
-        studio = Studio(browser, start(tmp_path / "home", str(clip)).address, **context)
+        studio = Studio(browser, server.address, **context)
         opened.append(studio)
+        studio.page.evaluate(OPEN, str(clip))
+        studio.page.get_by_role("button", name="Project grey").wait_for()
         studio.shown(0)
         return studio
 
@@ -118,7 +127,9 @@ def test_cleared_colours_do_not_come_back(open_film: Callable[..., Studio]) -> N
     held: list[Any] = []
     drag(studio, studio.place((30, 30)), studio.place((60, 30)))
     page.wait_for_selector('canvas.base[data-coloured="0"]')
-    page.route("**/api/color/reference/**", held.append)  # from now on the server is slow
+    page.route(
+        "**/api/color/reference/**", lambda route: held.append(route)
+    )  # from now on the server is slow
     page.get_by_role("button", name="Clear", exact=True).click()
     until(studio, lambda: strokes(studio) == [])
     page.wait_for_selector('canvas.base[data-coloured=""]')

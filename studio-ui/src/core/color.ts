@@ -45,8 +45,10 @@ type Given = { still: string; strokes: string[] };
 export type Look = {
   text: string;
   of: "reference" | "result";
-  /** Of the result: what is on disk, or "run" for what the job under way has done. */
+  /** Of the result: what is on disk, or what the job under way has done. */
   key: string;
+  /** The job under way or, where there is none, the last one. */
+  run: string;
   view: ColorViewName;
   /** The colours that are given on the frame. */
   given: Given | null;
@@ -67,12 +69,17 @@ function givenBy(reference: ColorReference | null): Given | null {
 /**
  * The coloured picture to show of a frame: the reference as it will be used, till colours that were
  * made with it are there, else what was copied. Null where there is none. `job`: the colouring
- * under way and the last frame that it has done.
+ * under way and the last frame that it has done; `runs`: how many there were, this one included.
  */
 export function lookOf(
   project: Project | null,
   frame: number,
-  how: { view: ColorViewName; saturation: number; job: { frame: number | null } | null },
+  how: {
+    view: ColorViewName;
+    saturation: number;
+    job: { frame: number | null } | null;
+    runs: number;
+  },
 ): Look | null {
   const reference = referenceOn(project, frame);
   const result = project?.color?.result;
@@ -82,13 +89,14 @@ export function lookOf(
   const there = done || isColoured(project, frame);
   const given = givenBy(reference);
   const { view } = how;
+  const run = `run ${how.runs}`;
   if (given && !done && (!there || !result || result.stale)) {
     const text = `reference ${given.still} ${given.strokes.join()}`;
-    return { text, of: "reference", key: "", view: "color", given };
+    return { text, of: "reference", key: "", run, view: "color", given };
   }
   if (!there) return null;
-  const key = done ? "run" : (result?.key.split("-").at(-1) ?? "");
-  return { text: `${view} ${how.saturation} ${key}`, of: "result", key, view, given };
+  const key = done ? run : (result?.key.split("-").at(-1) ?? "");
+  return { text: `${view} ${how.saturation} ${key}`, of: "result", key, run, view, given };
 }
 
 const same = (one: Given | null, other: Given | null) =>
@@ -109,7 +117,7 @@ export function mayStay(shown: Look, wanted: Look | null): boolean {
   }
   if (shown.of === "reference") return wanted.view === "color" && same(shown.given, wanted.given);
   if (wanted.of === "reference") return false;
-  return shown.view === wanted.view && (shown.key === wanted.key || shown.key === "run");
+  return shown.view === wanted.view && [wanted.key, wanted.run].includes(shown.key);
 }
 
 /** What the button says, whether there is anything to do, and why. */
