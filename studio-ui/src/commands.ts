@@ -100,7 +100,8 @@ export async function addThing(kind: Kind) {
   const tool = toolFor(kind, before);
   takeTool(tool);
   if (tool !== before) pointOut(tool);
-  const item = itemOf(store.project.value, await store.add(kind));
+  const key = await store.add(kind);
+  const item = itemOf(store.project.value, key); // as it is after the addition
   if (item) store.say(addedLine(item.name, tool, before));
 }
 

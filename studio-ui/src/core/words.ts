@@ -58,6 +58,10 @@ export const SAID = {
     "Paint a few colours, or drop a coloured picture",
     "Paint a few colours, or use a coloured picture",
   ),
+  moving: words(
+    "Wheel or two fingers: zoom. Middle button, or hold Space and drag: move the picture. Alt-click: outside the object; with the colour brush it picks a colour.",
+    "Two fingers zoom and move the picture.",
+  ),
   rename: words("Double-click to rename", "Double-tap to rename"),
 } as const;
 
