@@ -103,17 +103,14 @@ def test_undo_and_redo_bring_back_pixels(opened, clip):
 
 def test_undo_says_what_the_tool_did(opened, clip):
     do(opened, type="add", kind="object")
-    png = png_of(clip[1][0].mask == 1)
-    for by, said in (
-        ("brush", "Paint object 1"),
-        ("eraser", "Erase from object 1"),
-        ("select", "Mark object 1"),
-        ("polygon", "Mark object 1"),
-    ):
+    mask = clip[1][0].mask == 1
+    did = {"brush": "Paint", "eraser": "Erase from", "select": "Mark", "polygon": "Mark"}
+    for shift, (by, said) in enumerate(did.items()):
+        png = png_of(np.roll(mask, shift, axis=1))
         do(opened, type="mask", id=1, frame=0, png=png, by=by)
-        assert project_of(opened)["undo"]["undo"] == f"{said} on frame 0"
+        assert project_of(opened)["undo"]["undo"] == f"{said} object 1 on frame 0"
     answer = opened.post(
-        "/api/actions", json={"type": "mask", "id": 1, "frame": 0, "png": png, "by": "pen"}
+        "/api/actions", json={"type": "mask", "id": 1, "frame": 0, "png": png_of(mask), "by": "pen"}
     )
     assert answer.status_code == 422
 

@@ -213,15 +213,14 @@ export function ToolLine() {
         {!pointer && tool === "select" && <SelectChoice />}
       </div>
       <div class="option zoom">
-        <button
-          type="button"
-          class="icon-button"
-          aria-label="Zoom out"
-          title="Zoom out (-)"
+        <span class="divider" aria-hidden="true" />
+        <IconButton
+          icon="less"
+          label="Zoom out"
+          keys="-"
+          size={16}
           onClick={() => viewer.value?.zoom(0.8)}
-        >
-          <span aria-hidden="true">−</span>
-        </button>
+        />
         <button
           type="button"
           class="button small"
