@@ -116,7 +116,7 @@ def _stale_and_undone(opened):
     stroke = {"color": "#ff0000", "radius": 4, "points": [[5, 5], [30, 5]]}
     do(opened, type="colorStrokes", frame=3, strokes=[stroke])
     color = project_of(opened)["color"]
-    assert color["references"]["3"] == {"still": False, "strokes": [stroke]}
+    assert color["references"]["3"] == {"still": False, "stillKey": None, "strokes": [stroke]}
     assert color["result"]["stale"] and not color["result"]["complete"]
     told = opened.get("/api/color/suggest").json()
     assert told["frame"] not in (0, 3) and told["why"]
