@@ -270,6 +270,7 @@ def test_nothing_is_asked_for_that_is_not_there(open_film: Callable[..., Studio]
     page.get_by_role("combobox", name="Quality").select_option("fast")
     page.get_by_role("button", name="Track", exact=True).click()
     page.wait_for_selector("button:has-text('Tracked')")
+    studio.go_to(0)  # the picture went along with the tracker
     colours(studio)
     drag(studio, studio.place((30, 30)), studio.place((60, 30)))
     until(studio, lambda: len(strokes(studio)) == 1)
