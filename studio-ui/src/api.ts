@@ -42,6 +42,7 @@ function post(path: string, body: unknown = {}): Promise<Response> {
 async function grey(path: string, signal?: AbortSignal): Promise<Grey | null> {
   try {
     const answer = await request(path, signal ? { signal } : undefined);
+    if (answer.status === 204) return null; // nothing there yet
     return await decodePng(new Uint8Array(await answer.arrayBuffer()));
   } catch (error) {
     if (error instanceof ApiError && error.status === 404) return null;

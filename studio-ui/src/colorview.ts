@@ -2,19 +2,23 @@
 
 import { effect } from "@preact/signals";
 import { api } from "./api.ts";
-import { isColoured, referenceOn } from "./core/color.ts";
+import { waiting } from "./colorwork.ts";
+import { type Look, lookOf, mayStay, referenceOn } from "./core/color.ts";
 import { around } from "./core/scrub.ts";
-import type { ColorStroke } from "./core/state.ts";
+import type { ColorStroke, Job } from "./core/state.ts";
+import type { Point } from "./core/view.ts";
+import { GRIP, gripAt, isOnGrip, shareAt } from "./core/wipe.ts";
 import { FrameCache } from "./frames.ts";
 import * as store from "./store.ts";
+import type { Tool } from "./tools/tool.ts";
 import type { Viewer } from "./viewer.ts";
 
 export class ColorView {
-  readonly frames: FrameCache;
-  /** A stroke that is being painted, or waits for the server. */
+  readonly frames: FrameCache<Look>;
+  /** A stroke that is being painted. */
   stroke: ColorStroke | null = null;
   #viewer: Viewer;
-  #look = "";
+  #folder = "";
   #stop: () => void;
 
   constructor(viewer: Viewer) {
@@ -22,10 +26,11 @@ export class ColorView {
     const onLoad = (frame: number) => {
       if (frame === store.frame.value) viewer.redraw();
     };
-    this.frames = new FrameCache(onLoad, async (frame, width, signal) => ({
-      blob: await this.#ask(frame, width, signal),
-      frame,
-    }));
+    this.frames = new FrameCache(
+      onLoad,
+      async (frame, width, signal) => ({ blob: await this.#ask(frame, width, signal), frame }),
+      (frame) => this.#look(frame),
+    );
     this.#stop = effect(() => this.#follow());
   }
 
@@ -33,39 +38,54 @@ export class ColorView {
     this.#stop();
   }
 
+  /** The picture that is wanted of a frame. */
+  #look(frame: number): Look | null {
+    return lookOf(store.project.peek(), frame, {
+      view: store.colorLook.peek(),
+      saturation: store.colorLook.peek() === "color" ? store.saturation.peek() : 1,
+      job: this.#job,
+      runs: this.#runs,
+    });
+  }
+
+  #job: Job | null = null;
+  #jobState: unknown;
+  #runs = 0;
+  /** A job counts till the state tells what it has done. */
+  #followJob() {
+    const [job, state] = [store.job.value, store.state.value];
+    if (job?.kind === "color") {
+      if (!this.#job) this.#runs += 1;
+      this.#job = job;
+      this.#jobState = state;
+    } else if (state !== this.#jobState) this.#job = null;
+  }
+
   #ask(frame: number, width: number, signal: AbortSignal): Promise<Blob> {
-    const project = store.project.peek();
     const revision = store.state.peek()?.revision ?? 0;
-    const running = store.job.peek()?.kind === "color";
-    const stale = project?.color?.result?.stale ?? true;
-    // A reference is shown as it will be used, till colours that were made with it are there.
-    if (referenceOn(project, frame) && (stale || !isColoured(project, frame)) && !running) {
+    if (this.#look(frame)?.of === "reference") {
       return api.colorReference(frame, width, revision, signal);
     }
     const view = store.colorLook.peek();
     const saturation = view === "color" ? store.saturation.peek() : 1;
-    const key = running ? `run${store.fresh.peek().count}` : (project?.color?.result?.key ?? "");
+    const key = store.project.peek()?.color?.result?.key ?? "";
     return api.colorFrame(frame, { width, view, saturation, key }, signal);
   }
 
-  /** Whatever the pictures depend on: when it changes, they are asked for again. */
+  /** Whatever the pictures depend on: when it changes, those that are not there are asked for. */
   #follow() {
     const project = store.project.value;
-    const state = store.state.value;
-    const running = store.job.value?.kind === "color";
-    const fresh = running ? store.fresh.value.count : 0;
-    const looks = [store.colorLook.value, store.saturation.value, fresh];
-    const result = project?.color?.result?.key;
-    const references = project?.color && JSON.stringify(project.color.references);
-    const look = [project?.folder, state?.revision, result, references, ...looks].join("/");
+    this.#followJob();
+    store.colorLook.value;
+    store.saturation.value;
+    waiting.value;
     const frame = store.frame.value;
     if (!project || store.mode.value !== "color") return;
+    const folder = project.path ?? project.folder;
     const width = this.#viewer.frames.width;
-    if (look !== this.#look || this.frames.width !== width) {
-      const other = look.split("/")[0] !== this.#look.split("/")[0];
-      this.#look = look;
-      this.frames.reset(width, other);
-      this.frames.outdate();
+    if (folder !== this.#folder || this.frames.width !== width) {
+      this.frames.reset(width, folder !== this.#folder);
+      this.#folder = folder;
     }
     this.want(frame);
     this.#viewer.redraw();
@@ -74,19 +94,21 @@ export class ColorView {
   want(frame: number) {
     const project = store.project.peek();
     if (!project?.color || !this.frames.width) return;
-    const running = store.job.peek()?.kind === "color";
-    const there = (one: number) => isColoured(project, one) || referenceOn(project, one) !== null;
-    const near = running ? [frame] : around(frame, project.video.frames, 6, 2).filter(there);
+    const near = around(frame, project.video.frames, 6, 2).filter((one) => this.#look(one));
     this.frames.want(store.scrubbing.peek() ? near.slice(0, 1) : near);
+  }
+
+  /** The coloured picture of the frame on show, if there is one that is not of the past. */
+  #picture(): ImageBitmap | undefined {
+    const now = store.frame.peek();
+    const held = this.frames.lookOf(now);
+    return held && mayStay(held, this.#look(now)) ? this.frames.get(now) : undefined;
   }
 
   draw(ctx: CanvasRenderingContext2D, shown: ImageBitmap | undefined) {
     const { width, height } = this.#viewer.video;
     const now = store.frame.peek();
-    const project = store.project.peek();
-    const running = store.job.peek()?.kind === "color";
-    const there = isColoured(project, now) || referenceOn(project, now) !== null || running;
-    const coloured = there ? this.frames.get(now) : undefined;
+    const coloured = this.#picture();
     this.#viewer.canvas.dataset.coloured = coloured ? String(now) : "";
     const split = coloured ? store.wipe.peek() * width : width;
     if (shown && split > 0) {
@@ -108,11 +130,12 @@ export class ColorView {
     }
   }
 
-  /** In video pixels, over the picture: the strokes of this frame, and the wipe's line. */
-  drawOver(ctx: CanvasRenderingContext2D) {
-    const { video, view } = this.#viewer;
-    const reference = referenceOn(store.project.peek(), store.frame.peek());
+  /** In video pixels, over the picture: the strokes of this frame. */
+  drawStrokes(ctx: CanvasRenderingContext2D) {
+    const now = store.frame.peek();
+    const reference = referenceOn(store.project.peek(), now);
     const strokes = store.strokesShown.peek() ? [...(reference?.strokes ?? [])] : [];
+    for (const one of waiting.peek()) if (one.frame === now) strokes.push(one.stroke);
     if (this.stroke) strokes.push(this.stroke);
     ctx.lineCap = ctx.lineJoin = "round";
     for (const { color, radius, points } of strokes) {
@@ -125,12 +148,65 @@ export class ColorView {
       ctx.lineWidth = 2 * radius;
       ctx.stroke();
     }
-    const at = store.wipe.peek() * video.width;
-    if (this.#viewer.canvas.dataset.coloured && at > 0 && at < video.width) {
-      ctx.fillStyle = "rgba(0,0,0,0.45)";
-      ctx.fillRect(at - 1.5 / view.scale, 0, 3 / view.scale, video.height);
-      ctx.fillStyle = "#fff";
-      ctx.fillRect(at - 0.5 / view.scale, 0, 1 / view.scale, video.height);
+  }
+
+  // The wipe --------------------------------------------------------------------------------
+
+  /** Whether the pen is on the handle of the wipe, or drags it. */
+  gripHeld = false;
+
+  #grip(): Point | null {
+    if (store.mode.peek() !== "color" || !this.#viewer.canvas.dataset.coloured) return null;
+    const { view, video, screen } = this.#viewer;
+    return gripAt(view, video, screen, store.wipe.peek());
+  }
+
+  isOnGrip(at: Point, coarse: boolean): boolean {
+    return isOnGrip(this.#grip(), at, coarse);
+  }
+
+  /** Drags the wipe by its handle, whatever tool is in hand. */
+  readonly wiper: Tool = {
+    cursor: "ew-resize",
+    down: () => {
+      this.gripHeld = true;
+    },
+    move: (pen) => {
+      store.wipe.value = shareAt(this.#viewer.view, this.#viewer.video, pen.screen[0]);
+    },
+    up: () => this.wiper.cancel(),
+    cancel: () => {
+      this.gripHeld = false;
+      this.#viewer.redraw();
+    },
+  };
+
+  /** In CSS pixels: the line of the wipe and its handle. */
+  drawLine(ctx: CanvasRenderingContext2D) {
+    const grip = this.#grip();
+    if (!grip) return;
+    const { view, video } = this.#viewer;
+    const x = Math.round(grip[0] - 0.5) + 0.5;
+    const [top, bottom] = [view.y, view.y + video.height * view.scale];
+    ctx.fillStyle = "rgba(0,0,0,0.45)";
+    ctx.fillRect(x - 1.5, top, 3, bottom - top);
+    ctx.fillStyle = "#fff";
+    ctx.fillRect(x - 0.5, top, 1, bottom - top);
+    ctx.beginPath();
+    ctx.arc(x, grip[1], GRIP, 0, 2 * Math.PI);
+    ctx.fillStyle = this.gripHeld ? "#e7e9fb" : "#fff";
+    ctx.fill();
+    ctx.lineWidth = 1.5;
+    ctx.strokeStyle = "rgba(0,0,0,0.55)";
+    ctx.stroke();
+    ctx.beginPath();
+    for (const side of [-1, 1]) {
+      ctx.moveTo(x + side * 4, grip[1] - 4);
+      ctx.lineTo(x + side * 8, grip[1]);
+      ctx.lineTo(x + side * 4, grip[1] + 4);
     }
+    ctx.lineJoin = ctx.lineCap = "round";
+    ctx.strokeStyle = "#2b3054";
+    ctx.stroke();
   }
 }

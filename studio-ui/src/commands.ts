@@ -2,8 +2,8 @@
 
 import { api } from "./api.ts";
 import { asTimeline, colorLabel, referenceFrames } from "./core/color.ts";
-import { base64 } from "./core/png.ts";
-import { markedFrames, trackLabel } from "./core/state.ts";
+import { unsettled } from "./core/settled.ts";
+import { itemOf, type Kind, markedFrames, trackLabel } from "./core/state.ts";
 import {
   doubtfulStops,
   nextStart,
@@ -12,9 +12,12 @@ import {
   type Stop,
   type Stretch,
 } from "./core/timeline.ts";
+import { addedLine, toolFor } from "./core/tools.ts";
 import { viewer } from "./stage.ts";
 import * as store from "./store.ts";
+import { toolInHand } from "./tools/index.ts";
 import { pending } from "./tools/select.ts";
+import { pointOut, takeTool } from "./tools/take.ts";
 
 /** The viewer goes along with the tracker till the person goes to a frame. */
 export async function track() {
@@ -38,12 +41,8 @@ export async function track() {
 export async function colorize() {
   const project = store.project.value;
   if (!project || store.job.value) return;
-  if (!colorLabel(project).ready) {
-    store.say(
-      referenceFrames(project).length ? "Nothing has changed since" : "Colour a frame first",
-    );
-    return;
-  }
+  const { ready, why } = colorLabel(project);
+  if (!ready) return store.say(why);
   store.playing.value = false;
   await store.attempt(async () => {
     store.following.value = true;
@@ -63,18 +62,6 @@ export async function toSuggested() {
   store.toolLine.value = "";
 }
 
-/** A coloured still of the frame on show: a picture file that was dropped or chosen. */
-export async function useStill(file: File | undefined) {
-  if (!file) return;
-  const frame = store.frame.value;
-  await store.attempt(async () => {
-    const png = base64(new Uint8Array(await file.arrayBuffer()));
-    if ((await store.act({ type: "colorStill", frame, png })).good) {
-      store.say(`Frame ${frame} takes its colours from ${file.name}`);
-    }
-  });
-}
-
 export const stop = () => store.attempt(() => api.stop());
 
 export function step(by: number) {
@@ -87,8 +74,8 @@ export function doubtfulStretches(): Stop[] {
   const project = store.project.value;
   const shown = project && store.mode.value === "color" ? asTimeline(project) : project;
   if (!shown?.result) return [];
-  const keys = shown.objects.map(({ key }) => key);
-  return doubtfulStops(shown.result.reliability, keys, shown.result.start);
+  const sure = Object.fromEntries(shown.objects.map((item) => [item.key, unsettled(shown, item)]));
+  return doubtfulStops(sure, Object.keys(sure), shown.result.start);
 }
 
 /** Goes to the next doubtful stretch, whichever object's it is, and picks that object. */
@@ -118,6 +105,19 @@ export function toMark(forward: boolean) {
   const frames = all.map((frame): Stretch => [frame, frame + 0.5]);
   const next = (forward ? nextStart : previousStart)(frames, store.frame.value);
   if (next !== null) store.goTo(next);
+}
+
+/** Adds a thing and takes a tool that it can be marked with; what is under way is done before. */
+export async function addThing(kind: Kind) {
+  if (pending.value) await viewer.value?.tool.accept?.();
+  viewer.value?.tool.cancel();
+  const before = toolInHand();
+  const tool = toolFor(kind, before);
+  takeTool(tool);
+  if (tool !== before) pointOut(tool);
+  const key = await store.add(kind);
+  const item = itemOf(store.project.value, key); // as it is after the addition
+  if (item) store.say(addedLine(item.name, tool, before));
 }
 
 export function gone() {

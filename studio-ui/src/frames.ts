@@ -3,6 +3,8 @@
 import { ApiError, api } from "./api.ts";
 import { nearestHeld, scrubStep } from "./core/scrub.ts";
 
+/** What a picture of a frame shows, where that is not always the same. */
+export type Looks<L extends { text: string }> = (frame: number) => L | null;
 type Get = (
   frame: number,
   width: number,
@@ -13,21 +15,24 @@ type Get = (
 const AT_ONCE = 4;
 const MOST_PIXELS = 120e6;
 
-export class FrameCache {
+export class FrameCache<L extends { text: string } = { text: string }> {
   #bitmaps = new Map<number, ImageBitmap>();
-  #loading = new Map<number, AbortController>();
+  #shown = new Map<number, L>();
+  #looks: Looks<L> | null;
+  #loading = new Map<number, { controller: AbortController; text: string }>();
   /** The request under way and the newest wish, while the handle of the timeline is dragged. */
   #scrub: { frame: number; since: number; controller: AbortController } | null = null;
   #scrubWish: number | null = null;
   #wanted: number[] = [];
-  #failed = new Set<number>();
+  #failed = new Set<string>();
   #width = 0;
   #onLoad: (frame: number) => void;
   #get: Get;
   video = "";
 
-  constructor(onLoad: (frame: number) => void, get?: Get) {
+  constructor(onLoad: (frame: number) => void, get?: Get, looks?: Looks<L>) {
     this.#onLoad = onLoad;
+    this.#looks = looks ?? null;
     this.#get = get ?? ((...wanted) => api.frame(this.video, ...wanted));
   }
 
@@ -39,11 +44,13 @@ export class FrameCache {
   reset(width: number, all = false) {
     this.#width = width;
     this.#failed.clear();
-    for (const controller of this.#loading.values()) controller.abort();
-    this.#loading.clear();
+    this.#giveUp();
     if (all) {
+      this.#scrub?.controller.abort();
+      this.#scrubWish = null;
       for (const bitmap of this.#bitmaps.values()) bitmap.close();
       this.#bitmaps.clear();
+      this.#shown.clear();
     } else {
       for (const [frame, bitmap] of this.#bitmaps) {
         if (bitmap.width < width) this.#stale.add(frame);
@@ -52,9 +59,19 @@ export class FrameCache {
   }
   #stale = new Set<number>();
 
-  /** Everything held may have changed: it is shown till the new one is there. */
-  outdate() {
-    for (const frame of this.#bitmaps.keys()) this.#stale.add(frame);
+  #giveUp() {
+    for (const { controller } of this.#loading.values()) controller.abort();
+    this.#loading.clear();
+  }
+
+  /** What is wanted of a frame now. */
+  #text(frame: number): string {
+    return this.#looks ? (this.#looks(frame)?.text ?? "none") : "";
+  }
+
+  /** What the picture that is held of a frame shows. */
+  lookOf(frame: number): L | undefined {
+    return this.#shown.get(frame);
   }
 
   get(frame: number): ImageBitmap | undefined {
@@ -68,11 +85,12 @@ export class FrameCache {
 
   /** Whether it was asked for and cannot be had. */
   gaveUp(frame: number): boolean {
-    return this.#failed.has(frame);
+    return this.#failed.has(`${frame} ${this.#text(frame)}`);
   }
 
   has(frame: number): boolean {
-    return this.#bitmaps.has(frame) && !this.#stale.has(frame);
+    if (!this.#bitmaps.has(frame) || this.#stale.has(frame)) return false;
+    return !this.#looks || this.#shown.get(frame)?.text === this.#text(frame);
   }
 
   /** What to show of a frame that is not there yet: the nearest one that is. */
@@ -84,8 +102,7 @@ export class FrameCache {
   /** While the handle is dragged: this frame or one near it, with one request at a time. */
   scrubTo(frame: number) {
     this.#wanted = [];
-    for (const controller of this.#loading.values()) controller.abort();
-    this.#loading.clear();
+    this.#giveUp();
     this.#scrubWish = this.has(frame) ? null : frame;
     this.#pumpScrub();
   }
@@ -109,10 +126,10 @@ export class FrameCache {
   /** Asks for these frames, the first one first; requests for others are given up. */
   want(frames: number[]) {
     this.#scrubWish = null;
-    this.#wanted = frames.filter((frame) => !this.has(frame) && !this.#failed.has(frame));
+    this.#wanted = frames.filter((frame) => !this.has(frame) && !this.gaveUp(frame));
     const near = new Set(frames);
-    for (const [frame, controller] of this.#loading) {
-      if (!near.has(frame)) {
+    for (const [frame, { controller, text }] of this.#loading) {
+      if (!near.has(frame) || text !== this.#text(frame)) {
         controller.abort();
         this.#loading.delete(frame);
       }
@@ -123,7 +140,7 @@ export class FrameCache {
   #pump() {
     for (const frame of this.#wanted) {
       if (this.#loading.size >= AT_ONCE) return;
-      if (!this.#loading.has(frame) && !this.has(frame) && !this.#failed.has(frame)) {
+      if (!this.#loading.has(frame) && !this.has(frame) && !this.gaveUp(frame)) {
         void this.#load(frame);
       }
     }
@@ -131,28 +148,34 @@ export class FrameCache {
 
   async #load(frame: number) {
     const controller = new AbortController();
-    this.#loading.set(frame, controller);
+    this.#loading.set(frame, { controller, text: this.#text(frame) });
     await this.#fetch(frame, controller, false);
-    if (this.#loading.get(frame) === controller) this.#loading.delete(frame);
+    if (this.#loading.get(frame)?.controller === controller) this.#loading.delete(frame);
     this.#pump();
   }
 
   /** Decoded beside the main thread; held under the number of the frame that came. */
   async #fetch(frame: number, { signal }: AbortController, rough: boolean) {
+    const look = this.#looks?.(frame);
+    const text = this.#text(frame);
     try {
       const got = await this.#get(frame, this.#width, signal, rough);
       const bitmap = await createImageBitmap(got.blob);
-      if (signal.aborted) return bitmap.close();
+      // An answer that comes late, to what is not wanted any more, is never shown.
+      if (signal.aborted || text !== this.#text(frame)) return bitmap.close();
       this.#bitmaps.get(got.frame)?.close();
       this.#bitmaps.delete(got.frame);
       this.#bitmaps.set(got.frame, bitmap);
+      if (look) this.#shown.set(got.frame, look);
       this.#stale.delete(got.frame);
       this.#trim(bitmap.width * bitmap.height);
       this.#onLoad(frame);
     } catch (error) {
       // 409: a newer request has overtaken it. Nothing to do: that one is on its way.
       const overtaken = error instanceof ApiError && error.status === 409;
-      if ((error as Error).name !== "AbortError" && !overtaken && !rough) this.#failed.add(frame);
+      if ((error as Error).name !== "AbortError" && !overtaken && !rough) {
+        this.#failed.add(`${frame} ${text}`);
+      }
     }
   }
 
@@ -162,6 +185,7 @@ export class FrameCache {
       if (this.#bitmaps.size <= most) return;
       bitmap.close();
       this.#bitmaps.delete(frame);
+      this.#shown.delete(frame);
       this.#stale.delete(frame);
     }
   }

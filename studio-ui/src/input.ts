@@ -1,9 +1,12 @@
 // Pointer events of the canvas: mouse, pen and fingers to the tool in hand, or to zoom and pan.
 
 import { type Point, pinch } from "./core/view.ts";
-import { tool as toolName, viewMode } from "./store.ts";
+import { mode, tool as toolName, viewMode } from "./store.ts";
 import { hand, type Pen } from "./tools/index.ts";
 import type { Viewer } from "./viewer.ts";
+
+/** In the pointer view a press looks and does not mark. */
+const looking = () => viewMode.value === "pointer" && mode.value === "track";
 
 export const spaceHeld = { down: false, used: false };
 
@@ -47,12 +50,15 @@ export function listenTo(viewer: Viewer, target: HTMLElement): () => void {
     (document.activeElement as HTMLElement | null)?.blur?.();
     // A hand on the screen while a pen draws is a palm: fingers only move the picture then.
     const palm = penSeen && event.pointerType === "touch";
-    const moves = event.button === 1 || spaceHeld.down || palm || viewMode.value === "pointer";
+    const moves = event.button === 1 || spaceHeld.down || palm || looking();
     if (spaceHeld.down) spaceHeld.used = true;
     const other = event.altKey || event.button === 2;
-    active = { id: event.pointerId, tool: moves ? mover : viewer.tool, other };
+    const onGrip = viewer.color.isOnGrip(screen, event.pointerType === "touch");
+    const tool = onGrip ? viewer.color.wiper : moves ? mover : viewer.tool;
+    active = { id: event.pointerId, tool, other };
     target.setPointerCapture(event.pointerId);
-    if (moves) target.style.cursor = "grabbing";
+    if (looking()) viewer.pointer.hover(viewer.toVideo(screen));
+    if (moves && !onGrip) target.style.cursor = "grabbing";
     const pen = penOf(event, other);
     viewer.hover = pen.at;
     active.tool.down(pen);
@@ -73,8 +79,13 @@ export function listenTo(viewer: Viewer, target: HTMLElement): () => void {
     viewer.hover = pen.at;
     if (active?.id === event.pointerId) active.tool.move(pen);
     else if (!active) {
+      const near = viewer.color.isOnGrip(screen, event.pointerType === "touch");
+      if (near !== viewer.color.gripHeld) {
+        viewer.color.gripHeld = near;
+        cursor();
+      }
       viewer.tool.hover?.(pen);
-      if (viewMode.value === "pointer") viewer.pointer.hover(pen.at);
+      if (looking()) viewer.pointer.hover(pen.at);
     }
     viewer.redraw();
   }
@@ -101,6 +112,7 @@ export function listenTo(viewer: Viewer, target: HTMLElement): () => void {
   function leave() {
     if (active) return;
     viewer.hover = null;
+    viewer.color.gripHeld = false;
     viewer.tool.hover?.(null);
     viewer.redraw();
   }
@@ -119,10 +131,15 @@ export function listenTo(viewer: Viewer, target: HTMLElement): () => void {
   }
 
   function cursor() {
-    const moves = spaceHeld.down || viewMode.value === "pointer";
-    target.style.cursor = moves ? "grab" : viewer.tool.cursor;
+    const moves = spaceHeld.down || looking();
+    const { gripHeld, wiper } = viewer.color;
+    target.style.cursor = gripHeld ? wiper.cursor : moves ? "grab" : viewer.tool.cursor;
   }
-  const stops = [toolName.subscribe(() => queueMicrotask(cursor)), viewMode.subscribe(cursor)];
+  const stops = [
+    toolName.subscribe(() => queueMicrotask(cursor)),
+    viewMode.subscribe(cursor),
+    mode.subscribe(() => queueMicrotask(cursor)),
+  ];
   const menu = (event: MouseEvent) => event.preventDefault();
   const events: [string, (event: never) => void, AddEventListenerOptions?][] = [
     ["pointerdown", down],

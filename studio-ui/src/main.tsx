@@ -5,6 +5,7 @@ import { keepTime } from "./player.ts";
 import { listenForKeys } from "./shortcuts.ts";
 import { start, theme } from "./store.ts";
 import { App } from "./ui/App.tsx";
+import { listenForPointers } from "./words.ts";
 
 effect(() => {
   const root = document.documentElement;
@@ -19,5 +20,6 @@ document.addEventListener("mousedown", (event) => {
 
 keepTime();
 listenForKeys();
+listenForPointers();
 start();
 render(<App />, document.getElementById("app")!);

@@ -1,7 +1,7 @@
 // What is on a frame besides masks: points, boxes, skeletons, from marks or else from tracks.
 
-import type { FrameMarks, Item, Joint, Tracks } from "./core/state.ts";
-import { type Point, toScreen, type View } from "./core/view.ts";
+import { type FrameMarks, type Item, type Joint, markOf, type Tracks } from "./core/state.ts";
+import { inside, type Point, type Size, toScreen, type View } from "./core/view.ts";
 
 export type Box = [number, number, number, number];
 export type Shape =
@@ -9,11 +9,16 @@ export type Shape =
   | { kind: "box"; item: Item; at: Box; sure: boolean; marked: boolean }
   | { kind: "keypoints"; item: Item; joints: Joint[]; seen: boolean[]; marked: boolean };
 
+/**
+ * Where a thing is on a frame, null where nothing of it is to be seen there: what a track has lost
+ * and left outside of the picture is not drawn.
+ */
 export function shapeOf(
   item: Item,
   marks: FrameMarks,
   tracks: Tracks | null,
   frame: number,
+  video: Size,
 ): Shape | null {
   const id = String(item.id);
   const i = tracks ? frame - tracks.start : -1;
@@ -23,7 +28,7 @@ export function shapeOf(
     if (marked === null) return null;
     const track = tracks?.points?.[id];
     const [x, y] = [track?.x[i], track?.y[i]];
-    if (x == null || y == null) return null;
+    if (x == null || y == null || !inside(video, [x, y])) return null;
     return { kind: "point", item, at: [x, y], sure: track?.visible[i] ?? true, marked: false };
   }
   if (item.kind === "box") {
@@ -33,6 +38,9 @@ export function shapeOf(
     const track = tracks?.boxes?.[id];
     const at = [track?.x[i], track?.y[i], track?.width[i], track?.height[i]];
     if (at.some((value) => value == null)) return null;
+    const [left, top, wide, high] = at as Box;
+    if (left + wide <= 0 || top + high <= 0 || left >= video.width || top >= video.height)
+      return null;
     const sure = track?.visible[i] ?? true;
     return { kind: "box", item, at: at as Box, sure, marked: false };
   }
@@ -42,11 +50,31 @@ export function shapeOf(
     const tracked = track?.joints[i];
     if (!marked && !tracked) return null;
     const count = item.joints?.length ?? 0;
-    const joints = Array.from({ length: count }, (_, n) => marked?.[n] ?? tracked?.[n] ?? null);
+    const joints = Array.from({ length: count }, (_, n) => {
+      const at = tracked?.[n] ?? null;
+      return marked?.[n] ?? (at && inside(video, at) ? at : null);
+    });
     const seen = joints.map((_, n) => Boolean(marked?.[n]) || (track?.visible[i]?.[n] ?? true));
     return { kind: "keypoints", item, joints, seen, marked: Boolean(marked) };
   }
   return null;
+}
+
+/** Whether a tracked thing that is not marked here is not found on this frame. */
+export function isLost(
+  item: Item,
+  marks: FrameMarks,
+  tracks: Tracks | null,
+  frame: number,
+  video: Size,
+): boolean {
+  if (item.kind === "object" || markOf(marks, item) !== null || !tracks) return false;
+  const table = { point: tracks.points, box: tracks.boxes, keypoints: tracks.keypoints };
+  const known = table[item.kind]?.[String(item.id)]?.visible[frame - tracks.start];
+  if (known === undefined) return false;
+  const shape = shapeOf(item, marks, tracks, frame, video);
+  if (!shape) return true;
+  return shape.kind === "keypoints" ? !shape.seen.includes(true) : !shape.sure;
 }
 
 function dot(ctx: CanvasRenderingContext2D, at: Point, color: string, full: boolean, radius = 5) {

@@ -2,12 +2,13 @@
 
 import * as run from "./commands.ts";
 import { canExport } from "./core/state.ts";
+import { TOOLS } from "./core/tools.ts";
 import { spaceHeld } from "./input.ts";
 import { togglePlay } from "./player.ts";
 import { viewer } from "./stage.ts";
 import * as store from "./store.ts";
 import { resizeBrush } from "./tools/brush.ts";
-import { TOOLS } from "./tools/index.ts";
+import { takeTool } from "./tools/take.ts";
 
 type Shortcut = { keys: string[]; text: string; run?: (event: KeyboardEvent) => void };
 
@@ -23,9 +24,7 @@ export const SHORTCUTS: { title: string; list: Shortcut[] }[] = [
       ...TOOLS.map(({ name, label, key }) => ({
         keys: [key.toUpperCase()],
         text: label,
-        run: () => {
-          store.tool.value = name;
-        },
+        run: () => takeTool(name),
       })),
       { keys: ["["], text: "Smaller brush", run: () => resizeBrush(1 / 1.2) },
       { keys: ["]"], text: "Larger brush", run: () => resizeBrush(1.2) },

@@ -19,18 +19,8 @@ import {
   type Tracks,
 } from "./core/state.ts";
 import { clampFrame, type Stretch } from "./core/timeline.ts";
+import { FIRST_TOOL, type ToolName } from "./core/tools.ts";
 
-export type ToolName =
-  | "select"
-  | "brush"
-  | "eraser"
-  | "polygon"
-  | "box"
-  | "point"
-  | "skeleton"
-  | "color"
-  | "picture"
-  | "hand";
 export type ViewMode = Style | "trails" | "pointer";
 export type Theme = "auto" | "light" | "dark";
 type Toast = { id: number; text: string; bad: boolean };
@@ -69,7 +59,7 @@ export const scrubbing = signal(false);
 export const following = signal(false);
 export const loop = signal<Stretch | null>(null);
 export const looping = signal(false);
-export const tool = signal<ToolName>("select");
+export const tool = signal<ToolName>(FIRST_TOOL);
 export const picked = signal<string | null>(null);
 export const pickedItem = computed(() => itemOf(project.value, picked.value));
 export const marks = computed(() => marksOn(project.value, frame.value));
@@ -163,6 +153,11 @@ function take(next: State) {
       frame.value = now.settings.range?.[0] ?? 0;
       loop.value = null;
       tracks.value = null;
+      tool.value = FIRST_TOOL;
+      if (viewMode.value === "pointer") viewMode.value = "overlay";
+      wipe.value = 0.5;
+      colorLook.value = "color";
+      saturation.value = 1;
     } else frame.value = clampFrame(frame.value, now.video.frames);
   });
   if (next.project?.result) void loadTracks(next.revision);

@@ -1,7 +1,8 @@
 // The canvas in the middle: frame, masks, marks, and what the tool in hand draws on top.
 
-import { effect } from "@preact/signals";
+import { effect, untracked } from "@preact/signals";
 import { ColorView } from "./colorview.ts";
+import { forgetColors } from "./colorwork.ts";
 import { colour, edgeWidth, type Palette, parseColor, type Style } from "./core/masks.ts";
 import { grow, type Rect } from "./core/raster.ts";
 import { around } from "./core/scrub.ts";
@@ -83,6 +84,7 @@ export class Viewer {
         const name = toolInHand();
         this.tool.leave?.();
         this.tool.cancel();
+        this.tool.end?.();
         this.tool = makeTool(name, this);
         store.toolLine.value = "";
         this.redraw();
@@ -104,6 +106,8 @@ export class Viewer {
 
   end() {
     this.color.end();
+    this.tool.cancel();
+    this.tool.end?.();
     for (const end of this.#ends) end();
   }
 
@@ -162,6 +166,10 @@ export class Viewer {
     const name = `${project.path ?? project.folder}/${project.video.name}`;
     if (name === this.#folder) return;
     this.#folder = name;
+    untracked(() => this.tool.cancel()); // what is half-drawn is of another clip
+    this.extra.clear();
+    untracked(forgetColors);
+    this.held = 0;
     this.video = { width: project.video.width, height: project.video.height };
     this.#layer.width = this.video.width;
     this.#layer.height = this.video.height;
@@ -323,7 +331,7 @@ export class Viewer {
     this.#place(ctx);
     if (store.mode.peek() === "color") {
       this.color.draw(ctx, shown);
-      this.color.drawOver(ctx);
+      this.color.drawStrokes(ctx);
     } else if (this.style() === "cutout") {
       this.#drawCutout(ctx, shown);
     } else {
@@ -372,7 +380,8 @@ export class Viewer {
     const now = store.frame.peek();
     if (store.mode.peek() === "color") {
       ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
-      this.tool.draw?.(ctx);
+      this.color.drawLine(ctx);
+      if (!this.color.gripHeld) this.tool.draw?.(ctx);
       return;
     }
     this.#place(ctx);
@@ -389,7 +398,7 @@ export class Viewer {
           const frame = now - TRAIL + 1 + n;
           if (item.kind === "object") return this.masks.centres.get(frame)?.get(item.id) ?? null;
           const there = project.marks[String(frame)] ?? {};
-          const shape = shapeOf(item, there, tracks, frame);
+          const shape = shapeOf(item, there, tracks, frame, this.video);
           if (shape?.kind === "point") return shape.at;
           if (shape?.kind === "box") {
             const [x, y, w, h] = shape.at;
@@ -399,7 +408,7 @@ export class Viewer {
         });
         drawTrail(ctx, this.view, places, item.color);
       }
-      const shape = shapeOf(item, marks, tracks, now);
+      const shape = shapeOf(item, marks, tracks, now, this.video);
       if (shape) drawShape(ctx, this.view, shape, item.key === store.picked.peek());
     }
     if (store.viewMode.peek() === "pointer") this.pointer.draw(ctx);

@@ -4,6 +4,7 @@ import * as color from "../src/core/color.ts";
 import type { Project } from "../src/core/state.ts";
 
 const staleRanges: [number, number][] = [];
+const stale: [number, number][] = [[2, 4]];
 const result = {
   ...{ key: "k", start: 2, end: 6, complete: true, stale: false, staleRanges, lookAt: [] },
 };
@@ -27,11 +28,12 @@ test("the button offers what there is to do", () => {
   const references = { "0": { still: true, strokes: [] } };
   const label = (given: Project["color"]) => color.colorLabel(project(given));
   assert.equal(label({ references: {}, result: null }).ready, false);
-  assert.deepEqual(label({ references, result: null }), { text: "Colour", ready: true });
-  assert.deepEqual(label({ references, result }), { text: "Coloured", ready: false });
-  const old = { ...result, stale: true };
-  assert.deepEqual(label({ references, result: old }), { text: "Colour again", ready: true });
-  assert.equal(label({ references, result: { ...result, complete: false } }).ready, true);
+  const said = (given: Project["color"]) => [label(given).text, label(given).ready];
+  assert.deepEqual(said({ references, result: null }), ["Colour", true]);
+  assert.deepEqual(said({ references, result }), ["Coloured", false]);
+  const old = { ...result, stale: true, staleRanges: stale };
+  assert.deepEqual(said({ references, result: old }), ["Colour again", true]);
+  assert.match(label({ references, result: old }).why, /not yet on frames 2-3/);
 });
 
 test("a stroke keeps its ends apart and its count in bounds", () => {
@@ -61,4 +63,91 @@ test("the timeline shows colours as one strip", () => {
   assert.equal(color.asTimeline(project({ references: {}, result: null })).result, null);
   assert.equal(color.isColoured(shown, 5), true);
   assert.equal(color.isColoured(shown, 6), false);
+});
+
+test("where there is nothing to colour, the button says why and does not offer it", () => {
+  const label = (given: Project["color"]) => color.colorLabel(project(given));
+  const references = { "0": { still: true, strokes: [] } };
+  const flagged = { ...result, stale: true, complete: false };
+  assert.deepEqual(label({ references, result: flagged }).ready, false);
+  const cleared = label({ references: {}, result: { ...flagged, staleRanges: stale } });
+  assert.equal(cleared.ready, false);
+  assert.match(cleared.why, /No frame has colours of its own any more/);
+  assert.match(label({ references: {}, result: null }).why, /Colour a frame first/);
+});
+
+test("a frame without colours among coloured ones is not taken for coloured", () => {
+  const gap = project({ references: {}, result: { ...result, reliability: [1, null, 1, 1] } });
+  assert.deepEqual(
+    [1, 2, 3, 4, 6].map((frame) => color.isColoured(gap, frame)),
+    [false, true, false, true, false],
+  );
+});
+
+const stroke = (x: number) => ({
+  color: "#112233",
+  radius: 3,
+  points: [[x, 1]] as [number, number][],
+});
+const how = { view: "color", saturation: 1, job: null, runs: 1 } as const;
+const made = (strokes: number[], more: Partial<Project["color"]> = {}) =>
+  project({
+    references: strokes.length ? { "3": { still: false, strokes: strokes.map(stroke) } } : {},
+    result: null,
+    ...more,
+  });
+const look = (one: Project, frame = 3, more: Partial<Parameters<typeof color.lookOf>[2]> = {}) =>
+  color.lookOf(one, frame, { ...how, ...more });
+
+test("after Clear the old preview does not come back with the next stroke", () => {
+  const before = look(made([1, 2]))!;
+  assert.equal(before.of, "reference");
+  assert.equal(look(made([])), null);
+  assert.equal(color.mayStay(before, look(made([]))), false);
+  assert.equal(color.mayStay(before, look(made([5]))), false);
+  assert.equal(color.mayStay(before, look(made([1]))), false, "an undone stroke is not shown");
+  assert.equal(color.mayStay(before, look(made([1, 2]))), true);
+  assert.equal(color.mayStay(before, look(made([1, 2, 5]))), true, "the new one lies over it");
+  const cleared = look(made([], { result: { ...result, stale: true } }))!;
+  assert.equal(cleared.of, "result");
+  assert.equal(color.mayStay(before, cleared), false);
+});
+
+test("another coloured picture of a frame is another look", () => {
+  const still = (stillKey: string) =>
+    look(project({ references: { "3": { still: true, stillKey, strokes: [] } }, result: null }))!;
+  assert.notEqual(still("a").text, still("b").text);
+  assert.equal(color.mayStay(still("a"), still("b")), false);
+  assert.equal(color.mayStay(still("a"), still("a")), true);
+});
+
+test("copied colours stay on show for what is the same, and for nothing else", () => {
+  const done = (key: string) => made([1, 2], { result: { ...result, key } });
+  const now = look(done("ref-7"))!;
+  assert.equal(color.mayStay(now, look(done("other-7"))), true, "the same is on disk");
+  assert.equal(color.mayStay(now, look(done("ref-9"))), false);
+  assert.equal(color.mayStay(now, look(done("ref-7"), 3, { saturation: 1.5 })), true);
+  assert.equal(color.mayStay(now, look(done("ref-7"), 3, { view: "confidence" })), false);
+  assert.equal(color.mayStay(look(made([1, 2]))!, now), true, "made with what was previewed");
+  assert.equal(color.mayStay(look(made([1]))!, now), false);
+});
+
+test("while colours are copied, only what is done is asked for", () => {
+  const job = { frame: 4 };
+  const bare = project({
+    references: { "0": { still: false, strokes: [stroke(1)] } },
+    result: null,
+  });
+  const seen = [0, 3, 4, 5].map((frame) => look(bare, frame, { job })?.key ?? null);
+  assert.deepEqual(seen, ["run 1", "run 1", "run 1", null]);
+  assert.equal(look(bare, 0, { job: { frame: null } })?.of, "reference");
+  const again = made([], { result: { ...result, key: "r-5" } });
+  assert.equal(look(again, 5, { job })?.key, "5");
+  assert.equal(color.mayStay(look(again, 5)!, look(again, 5, { job: { frame: 5 } })), false);
+  const held = look(again, 5, { job: { frame: 5 } })!;
+  assert.equal(color.mayStay(held, look(again, 5)), true);
+  const second = look(again, 5, { job: { frame: 5 }, runs: 2 })!;
+  assert.notEqual(second.text, held.text);
+  assert.equal(color.mayStay(held, second), false, "what an earlier run has done");
+  assert.equal(color.mayStay(held, look(again, 5, { runs: 2 })), false);
 });

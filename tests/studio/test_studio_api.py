@@ -101,6 +101,26 @@ def test_undo_and_redo_bring_back_pixels(opened, clip):
     assert opened.post("/api/undo").status_code == 422
 
 
+def test_undo_says_what_the_tool_did(opened, clip):
+    do(opened, type="add", kind="object")
+    mask = clip[1][0].mask == 1
+    did = {"brush": "Paint", "eraser": "Erase from", "select": "Mark", "polygon": "Mark"}
+    for shift, (by, said) in enumerate(did.items()):
+        png = png_of(np.roll(mask, shift, axis=1))
+        do(opened, type="mask", id=1, frame=0, png=png, by=by)
+        assert project_of(opened)["undo"]["undo"] == f"{said} object 1 on frame 0"
+    answer = opened.post(
+        "/api/actions", json={"type": "mask", "id": 1, "frame": 0, "png": png_of(mask), "by": "pen"}
+    )
+    assert answer.status_code == 422
+
+
+def test_a_frame_that_is_not_tracked_has_no_mask_and_that_is_no_error(opened):
+    answer = opened.get("/api/masks/0?of=result")
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert opened.get("/api/masks/99999?of=result").status_code == 404
+
+
 def test_a_new_object_and_its_first_mark_are_undone_as_one(opened, clip):
     do(opened, type="add", kind="object", opens=True)
     do(opened, type="mask", id=1, frame=0, png=png_of(clip[1][0].mask == 1))

@@ -63,7 +63,12 @@ def test_from_a_still_to_a_coloured_video(opened, film):
     assert opened.post("/api/colorize").status_code == 422  # nothing is coloured
     assert opened.get("/api/color/frames/0").status_code == 404
     do(opened, type="colorStill", frame=0, png=picture(truth[0].rgb))
-    assert project_of(opened)["color"]["references"] == {"0": {"still": True, "strokes": []}}
+    reference = project_of(opened)["color"]["references"]["0"]
+    assert (reference["still"], reference["strokes"]) == (True, [])
+    do(opened, type="colorStill", frame=0, png=picture(truth[1].rgb))
+    assert project_of(opened)["color"]["references"]["0"]["stillKey"] != reference["stillKey"]
+    opened.post("/api/undo")
+    assert project_of(opened)["color"]["references"]["0"] == reference
     shown = pixels_of(opened.get("/api/color/reference/0"))
     assert np.abs(shown.astype(int) - truth[0].rgb).mean() < 12
     assert opened.get("/api/color/reference/1").status_code == 404
@@ -74,6 +79,9 @@ def test_from_a_still_to_a_coloured_video(opened, film):
         (0, FRAMES, True, False)
     )
     assert len(color["reliability"]) == FRAMES
+    for key, keep in ((color["key"], "max-age=600"), ("run5", "no-store"), (None, "no-store")):
+        asked = opened.get("/api/color/frames/0", params={"key": key} if key else {})
+        assert keep in asked.headers["cache-control"]
     left = {"color": color["key"]}
     again = opened.get("/api/state", params=left).json()["project"]["color"]["result"]
     assert "reliability" not in again and again["key"] == color["key"]
@@ -108,7 +116,7 @@ def _stale_and_undone(opened):
     stroke = {"color": "#ff0000", "radius": 4, "points": [[5, 5], [30, 5]]}
     do(opened, type="colorStrokes", frame=3, strokes=[stroke])
     color = project_of(opened)["color"]
-    assert color["references"]["3"] == {"still": False, "strokes": [stroke]}
+    assert color["references"]["3"] == {"still": False, "stillKey": None, "strokes": [stroke]}
     assert color["result"]["stale"] and not color["result"]["complete"]
     told = opened.get("/api/color/suggest").json()
     assert told["frame"] not in (0, 3) and told["why"]
@@ -210,3 +218,11 @@ def test_colours_come_back_from_disk_and_half_a_line_is_passed_over(tmp_path):
     assert told["staleRanges"] == [[4, 5]] and told["reliability"] == [0.8, 0.2]
     assert told["lookAt"][0]["first"] == 3
     assert colors.told("other", wanted=(2, 4))["staleRanges"] == [[2, 4]]
+
+
+def test_no_frame_is_suggested_where_all_have_colours(opened):
+    stroke = {"color": "#112233", "radius": 2.0, "points": [[1, 2]]}
+    for frame in range(FRAMES):
+        do(opened, type="colorStrokes", frame=frame, strokes=[stroke])
+    answer = opened.get("/api/color/suggest")
+    assert answer.status_code == 422 and "every frame has colours" in answer.json()["error"]

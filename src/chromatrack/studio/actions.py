@@ -181,7 +181,10 @@ def _mask(project: Project, action: ask.Mask, size: tuple[int, int]) -> Applied:
     ids = np.where(inside & free, action.id, ids)
     digest = project.keep_mask(ids)
     new = doc.painted(document, action.frame, mask=digest, objects=object_digests(ids))
-    return Applied(new, f"Paint {_called(document, key)} on frame {action.frame}")
+    did = {"select": "Mark", "polygon": "Mark", "eraser": "Erase from"}.get(
+        action.by or "", "Paint"
+    )
+    return Applied(new, f"{did} {_called(document, key)} on frame {action.frame}")
 
 
 def read_png(text: str, size: tuple[int, int]) -> np.ndarray:

@@ -192,7 +192,11 @@ def _pictures(app: FastAPI, studio: Studio) -> None:
             answer.headers["cache-control"] = "no-store"
         return answer
 
-    @app.get("/api/masks/{index}", response_class=Response, responses=PNG)
+    @app.get(
+        "/api/masks/{index}",
+        response_class=Response,
+        responses={**PNG, 204: {"description": "nothing is tracked there"}},
+    )
     async def mask(
         request: Request,
         index: int,
@@ -202,6 +206,8 @@ def _pictures(app: FastAPI, studio: Studio) -> None:
         content = None
         if 0 <= index < 2**31:
             content = await studio.mask(index, of)
+        if content is None and of == "result" and 0 <= index < studio.opened()[1].frames:
+            return Response(status_code=204)
         if content is None:
             raise HTTPException(404, f"there is no mask on frame {index}")
         is_settled = revision == studio.revision and studio.jobs.job is None

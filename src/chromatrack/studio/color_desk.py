@@ -59,11 +59,20 @@ class ColorDesk:
             del told["reliability"]
         return {
             "references": {
-                str(frame): {"still": one["still"] is not None, "strokes": one["strokes"]}
+                str(frame): {
+                    "still": one["still"] is not None,
+                    "stillKey": one["still"],
+                    "strokes": one["strokes"],
+                }
                 for frame, one in references(document).items()
             },
             "result": told,
         }
+
+    def key(self) -> str:
+        """Key of the result as it is on disk now."""
+        project, _ = self._studio.opened()
+        return self._known().key(references_key(project.document))
 
     async def frame(self, index: int, width: int | None, view: View, saturation: float) -> bytes:
         """A coloured frame as JPEG. Raises LookupError where it is not coloured."""
@@ -139,11 +148,14 @@ class ColorDesk:
         project, video, path = self._studio.watched()
         told = self._known().told(references_key(project.document), wanted=(0, video.frames))
         is_now = told is not None and not told["stale"]
+        given = sorted(references(project.document))
+        if len(given) == video.frames:
+            raise InputError("suggest: every frame has colours of its own; there is none to add")
         return await self._studio.ask(
             self._studio.model,
             "color_suggest",
             video=str(path),
             frames=video.frames,
-            references=sorted(references(project.document)),
+            references=given,
             doubtful=told["lookAt"] if told is not None and is_now else [],
         )

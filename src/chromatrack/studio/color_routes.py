@@ -59,7 +59,7 @@ def add_color_routes(app: FastAPI, studio: Host) -> None:
             content = await studio.colors.frame(index, width, view, saturation)
         except LookupError as error:
             raise HTTPException(404, str(error.args[0])) from error
-        is_settled = key is not None and studio.jobs.job is None
+        is_settled = studio.jobs.job is None and key == studio.colors.key()
         keep = "private, max-age=600" if is_settled else "no-store"
         return Response(content, media_type="image/jpeg", headers={"cache-control": keep})
 

@@ -150,6 +150,10 @@ class Colors:
         """The file of a frame's colours; None where it has none."""
         return self._home / frame_file(index) if index in self.rows else None
 
+    def key(self, key: str) -> str:
+        """What tells these colours from others. key: of the references now."""
+        return f"{key}-{self._read:x}"
+
     def told(self, key: str, *, wanted: tuple[int, int]) -> dict[str, Any] | None:
         """As the client is told. key: of the references now; wanted: frames to colour [a, b)."""
         if not self.rows:
@@ -165,7 +169,7 @@ class Colors:
             for r in frames_to_look_at(known, below=LOOK_BELOW)
         ]
         return {
-            "key": f"{key}-{self._read:x}",
+            "key": self.key(key),
             "start": start,
             "end": end,
             "complete": not stale,

@@ -253,6 +253,8 @@ class Model:
                     tell("color", count, total)
                 except KeyboardInterrupt:
                     raise KeyboardInterrupt(f"Stopped: {count} frames coloured") from None
+        if not count:
+            return {"message": f"No frames to colour: the video has none from {start} on"}
         return {"message": f"{count} frames coloured"}
 
     def color_reference(self, *, folder: str, video: str, frame: int, given: dict[str, Any]) -> Any:  # noqa: ANN401

@@ -67,9 +67,13 @@ class Merge(Seen):
 
 
 class Mask(Seen):
-    """The whole mask of one object on one frame; an empty one takes it away."""
+    """The whole mask of one object on one frame; an empty one takes it away.
+
+    by: the tool that it was made with, for what undo says.
+    """
 
     type: Literal["mask"]
+    by: Literal["select", "brush", "eraser", "polygon"] | None = None
     id: Id
     frame: Index
     png: Annotated[str, Field(max_length=LONGEST_PNG)]

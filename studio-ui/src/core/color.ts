@@ -1,6 +1,7 @@
 // The colour flow: what follows from references and results. No DOM, no network.
 
 import type { ColorReference, ColorStroke, Item, Project } from "./state.ts";
+import { merged, named } from "./timeline.ts";
 import type { Point } from "./view.ts";
 
 export const SWATCHES: [name: string, color: string][] = [
@@ -34,16 +35,106 @@ export function referenceOn(project: Project | null, frame: number): ColorRefere
 /** Whether a frame has been coloured, as far as the state tells. */
 export function isColoured(project: Project | null, frame: number): boolean {
   const result = project?.color?.result;
-  return Boolean(result && frame >= result.start && frame < result.end);
+  if (!result || frame < result.start || frame >= result.end) return false;
+  return result.reliability?.[frame - result.start] !== null;
 }
 
-/** What the button says, and whether there is anything to do. */
-export function colorLabel(project: Project): { text: string; ready: boolean } {
+export type ColorViewName = "color" | "saturation" | "confidence";
+type Given = { still: string; strokes: string[] };
+/** What a coloured picture of a frame shows; those of the same `text` are the same picture. */
+export type Look = {
+  text: string;
+  of: "reference" | "result";
+  /** Of the result: what is on disk, or what the job under way has done. */
+  key: string;
+  /** The job under way or, where there is none, the last one. */
+  run: string;
+  view: ColorViewName;
+  /** The colours that are given on the frame. */
+  given: Given | null;
+};
+
+const known = new WeakMap<ColorReference, Given>();
+function givenBy(reference: ColorReference | null): Given | null {
+  if (!reference) return null;
+  let given = known.get(reference);
+  if (!given) {
+    const still = reference.still ? `still ${reference.stillKey}` : "";
+    given = { still, strokes: reference.strokes.map((stroke) => JSON.stringify(stroke)) };
+    known.set(reference, given);
+  }
+  return given;
+}
+
+/**
+ * The coloured picture to show of a frame: the reference as it will be used, till colours that were
+ * made with it are there, else what was copied. Null where there is none. `job`: the colouring
+ * under way and the last frame that it has done; `runs`: how many there were, this one included.
+ */
+export function lookOf(
+  project: Project | null,
+  frame: number,
+  how: {
+    view: ColorViewName;
+    saturation: number;
+    job: { frame: number | null } | null;
+    runs: number;
+  },
+): Look | null {
+  const reference = referenceOn(project, frame);
+  const result = project?.color?.result;
+  const first = project?.settings?.range?.[0] ?? 0;
+  const reached = how.job?.frame ?? -1;
+  const done = frame >= first && frame <= reached;
+  const there = done || isColoured(project, frame);
+  const given = givenBy(reference);
+  const { view } = how;
+  const run = `run ${how.runs}`;
+  if (given && !done && (!there || !result || result.stale)) {
+    const text = `reference ${given.still} ${given.strokes.join()}`;
+    return { text, of: "reference", key: "", run, view: "color", given };
+  }
+  if (!there) return null;
+  const key = done ? run : (result?.key.split("-").at(-1) ?? "");
+  return { text: `${view} ${how.saturation} ${key}`, of: "result", key, run, view, given };
+}
+
+const same = (one: Given | null, other: Given | null) =>
+  JSON.stringify(one) === JSON.stringify(other);
+
+/**
+ * Whether a picture that is on show may stay till the one that is wanted is there: where it shows
+ * the same colours, or lacks but strokes that are drawn over it meanwhile. What was cleared, undone
+ * or replaced may not.
+ */
+export function mayStay(shown: Look, wanted: Look | null): boolean {
+  if (!wanted) return false;
+  if (shown.text === wanted.text && shown.of === wanted.of) return true;
+  if (shown.of === "reference" && wanted.of === "reference") {
+    const [before, now] = [shown.given!, wanted.given!];
+    const more = before.strokes.every((stroke, n) => stroke === now.strokes[n]);
+    return before.still === now.still && more;
+  }
+  if (shown.of === "reference") return wanted.view === "color" && same(shown.given, wanted.given);
+  if (wanted.of === "reference") return false;
+  return shown.view === wanted.view && [wanted.key, wanted.run].includes(shown.key);
+}
+
+/** What the button says, whether there is anything to do, and why. */
+export function colorLabel(project: Project): { text: string; ready: boolean; why: string } {
   const result = project.color?.result;
-  if (!referenceFrames(project).length) return { text: "Colour", ready: false };
-  if (!result) return { text: "Colour", ready: true };
-  if (result.stale || !result.complete) return { text: "Colour again", ready: true };
-  return { text: "Coloured", ready: false };
+  const text = result ? "Colour again" : "Colour";
+  if (!referenceFrames(project).length) {
+    const why = result
+      ? "No frame has colours of its own any more: paint one, or use a picture"
+      : "Colour a frame first";
+    return { text: "Colour", ready: false, why };
+  }
+  if (!result) return { text, ready: true, why: "Copies these colours to all frames" };
+  const left = merged(result.staleRanges);
+  if (!left.length) return { text: "Coloured", ready: false, why: "Nothing has changed since" };
+  const which = left.length === 1 ? named(left[0]!) : `${left.length} stretches`;
+  return { text, ready: true, why: `These colours are not yet on ${which}` };
 }
 
 /** Points of a stroke, no nearer to each other than a fifth of its radius, and not too many. */

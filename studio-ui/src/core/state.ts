@@ -63,6 +63,8 @@ export type Result = {
   start: number;
   end: number;
   stale: Stretch[];
+  /** The same by key of what is to be tracked again. */
+  staleOf?: Record<string, Stretch[]>;
   cuts: number[];
   reliability: Record<string, (number | null)[]>;
   present: Record<string, boolean[]>;
@@ -70,7 +72,8 @@ export type Result = {
   next?: "all" | "span" | "rest" | null;
 };
 export type ColorStroke = { color: string; radius: number; points: Point[] };
-export type ColorReference = { still: boolean; strokes: ColorStroke[] };
+/** stillKey: tells this coloured picture from others. */
+export type ColorReference = { still: boolean; stillKey?: string | null; strokes: ColorStroke[] };
 export type ColorResult = {
   key: string;
   start: number;
@@ -79,7 +82,8 @@ export type ColorResult = {
   stale: boolean;
   /** Frames of the clip that these references do not colour yet. */
   staleRanges: Stretch[];
-  reliability?: number[];
+  /** Null on frames that have no colours. */
+  reliability?: (number | null)[];
   lookAt: { first: number; last: number; reliability: number }[];
 };
 export type Texture = {

@@ -19,7 +19,8 @@ export function box(viewer: Viewer): Tool {
   function current(): Box | null {
     const item = store.pickedItem.value;
     if (item?.kind !== "box" || item.locked) return null;
-    const shape = shapeOf(item, store.marks.value, store.tracks.value, store.frame.value);
+    const { marks, tracks, frame } = store;
+    const shape = shapeOf(item, marks.value, tracks.value, frame.value, viewer.video);
     return shape?.kind === "box" ? shape.at : null;
   }
 

@@ -67,7 +67,7 @@ export function brush(viewer: Viewer, rubber: boolean): Tool {
       if (id === null) return;
       const done = id;
       id = null;
-      void finishPaint(viewer, done, frame);
+      void finishPaint(viewer, done, frame, away ? "eraser" : "brush");
     },
     cancel() {
       if (id === null) return;

@@ -1,25 +1,16 @@
-// Paints colours on a frame; Alt picks one from the picture. The wipe's line is dragged where it is.
+// Paints colours on a frame; Alt picks one from the picture.
 
-import { referenceOn, thinned, withStroke } from "../core/color.ts";
-
+import { addStroke } from "../colorwork.ts";
+import { thinned } from "../core/color.ts";
 import { type Point, toScreen, inside as within } from "../core/view.ts";
 import * as store from "../store.ts";
 import type { Viewer } from "../viewer.ts";
 import type { Pen, Tool } from "./tool.ts";
 
-const NEAR = 7;
-
 export function colorBrush(viewer: Viewer): Tool {
   let points: Point[] | null = null;
-  let wiping = false;
   let frame = -1;
-  let sent: Promise<unknown> = Promise.resolve(); // each adds to what the one before it has left
 
-  const onWipe = (pen: Pen) => {
-    if (!viewer.canvas.dataset.coloured) return false;
-    const [x] = toScreen(viewer.view, [store.wipe.value * viewer.video.width, 0]);
-    return Math.abs(pen.screen[0] - x) < NEAR;
-  };
   const radius = () => store.brushSize.value / 2;
 
   function pick(pen: Pen) {
@@ -37,21 +28,11 @@ export function colorBrush(viewer: Viewer): Tool {
     viewer.redraw();
   }
 
-  async function send(stroke: NonNullable<typeof viewer.color.stroke>, on: number) {
-    const before = referenceOn(store.project.value, on)?.strokes ?? [];
-    const strokes = withStroke(before, stroke);
-    if (!strokes) store.say("This frame has 500 strokes: no more fit", true);
-    else await store.act({ type: "colorStrokes", frame: on, strokes });
-    if (viewer.color.stroke === stroke) viewer.color.stroke = null;
-    viewer.redraw();
-  }
-
   return {
     cursor: "crosshair",
     down(pen) {
       store.playing.value = false;
-      if (onWipe(pen)) wiping = true;
-      else if (pen.other) pick(pen);
+      if (pen.other) pick(pen);
       else if (within(viewer.video, pen.at)) {
         points = [...pen.trail];
         frame = store.frame.value;
@@ -59,14 +40,11 @@ export function colorBrush(viewer: Viewer): Tool {
       }
     },
     move(pen) {
-      if (wiping) store.wipe.value = Math.min(1, Math.max(0, pen.at[0] / viewer.video.width));
-      else if (points) {
-        points.push(...pen.trail);
-        show();
-      }
+      if (!points) return;
+      points.push(...pen.trail);
+      show();
     },
     up() {
-      wiping = false;
       if (!points) return;
       const stroke = {
         color: store.paintColor.value,
@@ -74,12 +52,10 @@ export function colorBrush(viewer: Viewer): Tool {
         points: thinned(points, radius()),
       };
       points = null;
-      viewer.color.stroke = stroke;
-      const on = frame;
-      sent = sent.then(() => send(stroke, on));
+      viewer.color.stroke = null;
+      addStroke(frame, stroke);
     },
     cancel() {
-      wiping = false;
       points = null;
       viewer.color.stroke = null;
       viewer.redraw();

@@ -2,9 +2,11 @@
 
 import type { Item, Joint } from "../core/state.ts";
 import { clampTo, type Point, toScreen } from "../core/view.ts";
+import { jointWords, SAID } from "../core/words.ts";
 import { shapeOf, twoTone } from "../shapes.ts";
 import * as store from "../store.ts";
 import type { Viewer } from "../viewer.ts";
+import { say } from "../words.ts";
 import type { Tool } from "./tool.ts";
 
 const NEAR = 14;
@@ -21,11 +23,11 @@ function drawMoved(ctx: CanvasRenderingContext2D, viewer: Viewer, at: Point | nu
   twoTone(ctx, "#fff", 2);
 }
 
-function shapesOn(kind: Item["kind"]) {
+function shapesOn(kind: Item["kind"], { video }: Viewer) {
   const items = store.project.value?.objects ?? [];
   return items
     .filter((item) => item.kind === kind && item.visible && !item.locked)
-    .map((item) => shapeOf(item, store.marks.value, store.tracks.value, store.frame.value))
+    .map((item) => shapeOf(item, store.marks.value, store.tracks.value, store.frame.value, video))
     .filter((shape) => shape !== null);
 }
 
@@ -36,7 +38,7 @@ export function point(viewer: Viewer): Tool {
     cursor: "crosshair",
     down(pen) {
       store.playing.value = false;
-      const hit = shapesOn("point").find(
+      const hit = shapesOn("point", viewer).find(
         (shape) => shape.kind === "point" && near(viewer, shape.at, pen.screen),
       );
       if (hit) store.picked.value = hit.item.key;
@@ -76,7 +78,8 @@ export function skeleton(viewer: Viewer): Tool {
   function joints(): { item: Item; joints: Joint[] } | null {
     const item = store.pickedItem.value;
     if (item?.kind !== "keypoints") return null;
-    const shape = shapeOf(item, store.marks.value, store.tracks.value, store.frame.value);
+    const { marks, tracks, frame } = store;
+    const shape = shapeOf(item, marks.value, tracks.value, frame.value, viewer.video);
     const empty: Joint[] = (item.joints ?? []).map(() => null);
     return { item, joints: shape?.kind === "keypoints" ? shape.joints : empty };
   }
@@ -91,10 +94,10 @@ export function skeleton(viewer: Viewer): Tool {
     const n = next();
     store.toolLine.value =
       now && n >= 0
-        ? `Click: ${now.item.joints?.[n]} (${n + 1} of ${now.joints.length}). Backspace skips it`
+        ? say(jointWords(now.item.joints?.[n] ?? "", n + 1, now.joints.length))
         : now
           ? "All placed. Drag a joint to move it"
-          : "Click to begin a skeleton";
+          : say(SAID.skeleton);
   }
 
   return {
@@ -103,7 +106,7 @@ export function skeleton(viewer: Viewer): Tool {
       store.playing.value = false;
       moved = clampTo(viewer.video, pen.at);
       joint = -1;
-      for (const shape of shapesOn("keypoints")) {
+      for (const shape of shapesOn("keypoints", viewer)) {
         if (shape.kind !== "keypoints") continue;
         const hit = shape.joints.findIndex(
           (one) => Array.isArray(one) && near(viewer, one, pen.screen),

@@ -2,9 +2,11 @@
 
 import { polygon as fill, paint } from "../core/raster.ts";
 import { type Point, toScreen } from "../core/view.ts";
+import { SAID } from "../core/words.ts";
 import { twoTone } from "../shapes.ts";
 import * as store from "../store.ts";
 import type { Viewer } from "../viewer.ts";
+import { say } from "../words.ts";
 import { finishPaint, lockedIds, paintId, type Tool } from "./tool.ts";
 
 const NEAR = 10;
@@ -33,7 +35,7 @@ export function polygon(viewer: Viewer): Tool {
       paint(ids, row * width + from, row * width + to, id!, locked),
     );
     viewer.repaint(dirty);
-    void finishPaint(viewer, id, store.frame.value);
+    void finishPaint(viewer, id, store.frame.value, "polygon");
   }
 
   return {
@@ -44,8 +46,7 @@ export function polygon(viewer: Viewer): Tool {
       if (id === null) return;
       store.playing.value = false;
       corners.push(pen.at);
-      store.toolLine.value =
-        corners.length < 3 ? "Click the next corner" : "Enter or the first corner closes it";
+      store.toolLine.value = say(corners.length < 3 ? SAID.nextCorner : SAID.close);
       viewer.redraw();
     },
     move: () => viewer.redraw(),

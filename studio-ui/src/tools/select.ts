@@ -6,8 +6,10 @@ import { api } from "../api.ts";
 import { colour, parseColor } from "../core/masks.ts";
 import { itemOf, selectTarget } from "../core/state.ts";
 import { type Point, toScreen, inside as within } from "../core/view.ts";
+import { SAID } from "../core/words.ts";
 import * as store from "../store.ts";
 import type { Viewer } from "../viewer.ts";
+import { say } from "../words.ts";
 import { ACCENT, lockedIds, NEW, type Pen, paintId, sendMask, type Tool } from "./tool.ts";
 
 /** Where there is a region to accept; the viewer's buttons show for it. */
@@ -129,7 +131,7 @@ export function select(viewer: Viewer): Tool {
       else if (now[p] === id) now[p] = 0;
     }
     viewer.repaint([0, 0, viewer.video.width, viewer.video.height]);
-    const sent = sendMask(viewer, id, frame, chosen, !item);
+    const sent = sendMask(viewer, id, frame, chosen, "select", !item);
     reset();
     await sent;
   }
@@ -147,7 +149,7 @@ export function select(viewer: Viewer): Tool {
     down(pen) {
       if (!within(viewer.video, pen.at)) return;
       if (!strokes.length && pen.other) {
-        store.say("Click inside the object first");
+        store.say(say(SAID.insideFirst));
         return;
       }
       if (!strokes.length && !begin(pen.at)) return;
@@ -164,7 +166,7 @@ export function select(viewer: Viewer): Tool {
       strokes = [...strokes, { places: drawing, inside: !outside }];
       drawing = null;
       selectSize.value = null;
-      store.toolLine.value = "Click what is missing";
+      store.toolLine.value = say(SAID.missing);
       void ask();
     },
     accept,
@@ -175,9 +177,10 @@ export function select(viewer: Viewer): Tool {
       if (strokes.length) void ask();
       else reset();
     },
-    cancel() {
+    cancel: reset,
+    end() {
       reset();
-      if (store.tool.value !== "select") for (const stop of stops) stop();
+      for (const stop of stops) stop();
     },
     frameChanged() {
       keep();

@@ -31,6 +31,8 @@ export interface Tool {
   accept?(): unknown;
   /** Another tool is taken in hand: what is on trial is kept. */
   leave?(): void;
+  /** It is laid down for good, with nothing kept. */
+  end?(): void;
   back?(): void;
   frameChanged?(): void;
   /** In CSS pixels of the canvas. */
@@ -67,6 +69,9 @@ export function lockedIds(): Set<number> {
   return new Set(items.filter((one) => one.kind === "object" && one.locked).map((one) => one.id));
 }
 
+/** What a mask was made with, for what undo says. */
+export type MaskTool = "select" | "brush" | "eraser" | "polygon";
+
 let queue: Promise<unknown> = Promise.resolve();
 
 /**
@@ -78,6 +83,7 @@ export function sendMask(
   id: number,
   frame: number,
   mask: Uint8Array | null,
+  by: MaskTool,
   another = false,
 ) {
   const { width, height } = viewer.video;
@@ -92,7 +98,10 @@ export function sendMask(
     const png = base64(await encodePng(width, height, mask ?? new Uint8Array(width * height)));
     const before = JSON.stringify(marksOn(store.project.value, frame));
     const post = () =>
-      api.action({ type: "mask", id: target, frame, png, revision: store.state.value?.revision });
+      api.action({
+        ...{ type: "mask", id: target, frame, png, by },
+        revision: store.state.value?.revision,
+      });
     await store.attempt(async () => {
       try {
         await post();
@@ -112,10 +121,10 @@ export function sendMask(
 }
 
 /** After painting: an empty mask takes the mark away, or says "gone" where only a track was. */
-export function finishPaint(viewer: Viewer, id: number, frame: number) {
+export function finishPaint(viewer: Viewer, id: number, frame: number, by: MaskTool) {
   const mask = maskOf(viewer.ids, id);
   const item = store.project.value?.objects.find((one) => one.kind === "object" && one.id === id);
   const marked = marksOn(store.project.value, frame).objects?.includes(id);
-  if (mask || !item || marked) return sendMask(viewer, id, frame, mask);
+  if (mask || !item || marked) return sendMask(viewer, id, frame, mask, by);
   return store.act({ type: "gone", key: item.key, frame }).finally(() => viewer.letGo());
 }

@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { useStill } from "../commands.ts";
 import { listenTo } from "../input.ts";
 import { viewer } from "../stage.ts";
+import { useStill } from "../stills.ts";
 import * as store from "../store.ts";
 import { Viewer } from "../viewer.ts";
 import { BatchDialog } from "./BatchDialog.tsx";

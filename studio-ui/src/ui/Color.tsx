@@ -1,9 +1,13 @@
 // The panels of colour mode: what to paint with, which frames are coloured, how it is looked at.
 
 import { useRef } from "preact/hooks";
-import { toSuggested, useStill } from "../commands.ts";
+import { clearColors } from "../colorwork.ts";
+import { toSuggested } from "../commands.ts";
 import { referenceFrames, referenceOn, SWATCHES } from "../core/color.ts";
+import { SAID } from "../core/words.ts";
+import { isUnlike, useStill } from "../stills.ts";
 import * as store from "../store.ts";
+import { say } from "../words.ts";
 import { Icon } from "./icons.tsx";
 import { IconButton } from "./parts.tsx";
 
@@ -75,7 +79,7 @@ function Still() {
       <button
         type="button"
         class="button small"
-        title="A coloured picture of this frame: choose it, or drop it on the frame"
+        title={say(SAID.dropStill)}
         onClick={() => field.current?.click()}
       >
         Use a picture
@@ -101,7 +105,6 @@ export function ColorPanel() {
   const frames = referenceFrames(project);
   const now = store.frame.value;
   const here = referenceOn(project, now);
-  const clear = (frame: number) => void store.act({ type: "colorClear", frame });
   return (
     <section class="panel objects" aria-labelledby="references-title">
       <header>
@@ -136,16 +139,13 @@ export function ColorPanel() {
                 label={`Take the colours of frame ${frame} away`}
                 size={14}
                 class="quiet"
-                onClick={() => clear(frame)}
+                onClick={() => clearColors(frame)}
               />
             </li>
           ))}
         </ul>
       ) : (
-        <p class="empty">
-          None yet. Pick a colour and paint a few strokes on the picture, or drop a coloured picture
-          of this frame on it. The rest of the clip follows.
-        </p>
+        <p class="empty">{say(SAID.noReferences)}</p>
       )}
       <div class="color-here">
         <h2>Frame {now}</h2>
@@ -187,13 +187,18 @@ export function ColorPanel() {
           />
           <output>{Math.round(100 * store.saturation.value)} %</output>
         </label>
+        {here?.still && isUnlike(now) && (
+          <p class="note" role="status">
+            The picture does not look like this frame: its colours may land in the wrong places.
+          </p>
+        )}
         <footer>
           <Still />
           <button
             type="button"
             class="button small"
             disabled={!here}
-            onClick={() => clear(now)}
+            onClick={() => clearColors(now)}
             title="Take this frame's colours away"
           >
             <Icon name="close" size={14} /> Clear

@@ -3,6 +3,7 @@
 import { useRef, useState } from "preact/hooks";
 import { api } from "../api.ts";
 import * as store from "../store.ts";
+import { touching } from "../words.ts";
 import { Icon } from "./icons.tsx";
 import { Logo, ThemeButton } from "./TopBar.tsx";
 
@@ -58,9 +59,9 @@ export function First() {
             <p role="status">{busy} ...</p>
           ) : (
             <p>
-              Drop a video here, or{" "}
+              {!touching.value && "Drop a video here, or "}
               <button type="button" class="link" onClick={() => file.current?.click()}>
-                choose one
+                {touching.value ? "Choose a video" : "choose one"}
               </button>
             </p>
           )}

@@ -1,17 +1,19 @@
 import { useRef, useState } from "preact/hooks";
-import { clearMark, gone } from "../commands.ts";
+import { addThing, clearMark, gone } from "../commands.ts";
 import { type Item, type Kind, markOf } from "../core/state.ts";
+import { SAID } from "../core/words.ts";
 import { addPicture } from "../pictures.ts";
-import type { ToolName } from "../store.ts";
+import { isLost } from "../shapes.ts";
 import * as store from "../store.ts";
+import { say } from "../words.ts";
 import { Icon, type IconName } from "./icons.tsx";
 import { IconButton, Menu, type MenuEntry } from "./parts.tsx";
 
-const KINDS: { kind: Kind; text: string; tool: ToolName }[] = [
-  { kind: "object", text: "Object", tool: "select" },
-  { kind: "point", text: "Point", tool: "point" },
-  { kind: "box", text: "Box", tool: "box" },
-  { kind: "keypoints", text: "Skeleton", tool: "skeleton" },
+const KINDS: { kind: Kind; text: string }[] = [
+  { kind: "object", text: "Object" },
+  { kind: "point", text: "Point" },
+  { kind: "box", text: "Box" },
+  { kind: "keypoints", text: "Skeleton" },
 ];
 
 const KIND_ICON: Record<Kind, IconName> = {
@@ -20,10 +22,6 @@ const KIND_ICON: Record<Kind, IconName> = {
   box: "box",
   keypoints: "skeleton",
 };
-
-async function addAndTake(kind: Kind, tool: ToolName) {
-  if (await store.add(kind)) store.tool.value = tool;
-}
 
 function NameField({ item, onDone }: { item: Item; onDone: () => void }) {
   const save = (text: string) => {
@@ -90,7 +88,7 @@ function Row({ item, number }: { item: Item; number: number }) {
           type="button"
           class="object-name"
           aria-pressed={picked}
-          title={`${item.name}. Double-click to rename`}
+          title={`${item.name}. ${say(SAID.rename)}`}
           onClick={() => {
             store.picked.value = item.key;
           }}
@@ -131,9 +129,9 @@ export function Objects() {
   const items = store.project.value!.objects;
   const file = useRef<HTMLInputElement>(null);
   const textures = store.project.value!.textures;
-  const entries: MenuEntry[] = KINDS.map(({ kind, text, tool }) => ({
+  const entries: MenuEntry[] = KINDS.map(({ kind, text }) => ({
     text,
-    run: () => void addAndTake(kind, tool),
+    run: () => void addThing(kind),
   }));
   if (textures) entries.push({ text: "Picture", run: () => file.current?.click() });
   return (
@@ -192,7 +190,7 @@ export function Objects() {
           ))}
         </ul>
       ) : (
-        <p class="empty">None yet. Click an object in the picture to begin.</p>
+        <p class="empty">{say(SAID.noObjects)}</p>
       )}
     </section>
   );
@@ -203,7 +201,10 @@ export function FrameMarks() {
   const marks = store.marks.value;
   const picked = store.pickedItem.value;
   const said = project.objects.flatMap((item) => {
-    const what = markOf(marks, item);
+    const mark = markOf(marks, item);
+    const now = store.frame.value;
+    const lost = !mark && isLost(item, marks, store.tracks.value, now, project.video);
+    const what = lost ? "lost" : mark;
     return what ? [{ item, what }] : [];
   });
   const pickedSaid = said.find((one) => one.item.key === picked?.key);
@@ -218,16 +219,23 @@ export function FrameMarks() {
             <li key={item.key}>
               <span class="dot" style={{ background: item.color }} />
               <span class="text">{item.name}</span>
-              <span class={what === "gone" ? "tag gone" : "tag"}>{what}</span>
-              <IconButton
-                icon="close"
-                label={`Clear ${item.name} on this frame`}
-                size={14}
-                class="quiet"
-                onClick={() =>
-                  void store.act({ type: "clear", key: item.key, frame: store.frame.value })
-                }
-              />
+              <span
+                class={`tag ${what}`}
+                title={what === "lost" ? "The track does not find it on this frame" : undefined}
+              >
+                {what}
+              </span>
+              {what !== "lost" && (
+                <IconButton
+                  icon="close"
+                  label={`Clear ${item.name} on this frame`}
+                  size={14}
+                  class="quiet"
+                  onClick={() =>
+                    void store.act({ type: "clear", key: item.key, frame: store.frame.value })
+                  }
+                />
+              )}
             </li>
           ))}
         </ul>
@@ -247,7 +255,7 @@ export function FrameMarks() {
         <button
           type="button"
           class="button small"
-          disabled={!pickedSaid}
+          disabled={!pickedSaid || pickedSaid.what === "lost"}
           title="Take this frame's mark away (Delete)"
           onClick={clearMark}
         >

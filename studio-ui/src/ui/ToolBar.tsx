@@ -1,9 +1,13 @@
 import { templates } from "../core/skeletons.ts";
+import { toolsOf } from "../core/tools.ts";
+import { SAID } from "../core/words.ts";
 import { viewer } from "../stage.ts";
 import * as store from "../store.ts";
 import { resizeBrush, SIZES } from "../tools/brush.ts";
-import { toolHint, toolInHand, toolsOf } from "../tools/index.ts";
+import { toolHint, toolInHand } from "../tools/index.ts";
 import { clickSays, pending, selectFor, selecting, selectSize } from "../tools/select.ts";
+import { changed, takeTool } from "../tools/take.ts";
+import { say } from "../words.ts";
 import { ColorChoice } from "./Color.tsx";
 import { Icon, type IconName } from "./icons.tsx";
 import { IconButton } from "./parts.tsx";
@@ -18,14 +22,11 @@ export function ToolBar() {
           <button
             key={name}
             type="button"
-            class="tool"
+            class={changed.value === name ? "tool changed" : "tool"}
             aria-label={label}
             title={`${label} (${key.toUpperCase()})`}
             aria-pressed={toolInHand() === name}
-            onClick={() => {
-              store.tool.value = name;
-              if (store.viewMode.value === "pointer") store.viewMode.value = "overlay";
-            }}
+            onClick={() => takeTool(name)}
           >
             <Icon name={ICONS[name] ?? (name as IconName)} size={22} />
             <span aria-hidden="true">{short ?? label}</span>
@@ -38,8 +39,15 @@ export function ToolBar() {
 
 function BrushSize() {
   return (
-    <label class="option">
-      Size
+    <div class="option brush-size">
+      <span aria-hidden="true">Size</span>
+      <IconButton
+        icon="less"
+        label="Smaller brush"
+        keys="["
+        size={16}
+        onClick={() => resizeBrush(1 / 1.2)}
+      />
       <input
         type="range"
         min={0}
@@ -52,16 +60,15 @@ function BrushSize() {
           store.brushSize.value = Math.max(1, Math.round(SIZES[1] ** share));
         }}
       />
-      <output>{store.brushSize.value} px</output>
       <IconButton
-        icon="back"
-        label="Smaller"
-        keys="["
+        icon="add"
+        label="Larger brush"
+        keys="]"
         size={16}
-        onClick={() => resizeBrush(1 / 1.2)}
+        onClick={() => resizeBrush(1.2)}
       />
-      <IconButton icon="on" label="Larger" keys="]" size={16} onClick={() => resizeBrush(1.2)} />
-    </label>
+      <output>{store.brushSize.value} px</output>
+    </div>
   );
 }
 
@@ -101,8 +108,8 @@ function SkeletonChoice() {
 }
 
 const CLICKS = [
-  ["inside", "Add", "A click says: this is part of the object"],
-  ["outside", "Take away", "A click says: this is not part of it (or Alt-click, right click)"],
+  ["inside", "Add", SAID.add],
+  ["outside", "Take away", SAID.away],
 ] as const;
 
 function SelectFor() {
@@ -139,7 +146,7 @@ function SelectChoice() {
           <button
             key={says}
             type="button"
-            title={title}
+            title={say(title)}
             aria-pressed={clickSays.value === says}
             onClick={() => {
               clickSays.value = says;
@@ -190,7 +197,7 @@ export function ToolLine() {
   const pointer = store.viewMode.value === "pointer" && store.mode.value === "track";
   const tool = toolInHand();
   const line = pointer
-    ? "Point at a place to see where it copies from"
+    ? say(SAID.pointer)
     : selecting.value && !pending.value
       ? "Looking for the object ..."
       : store.toolLine.value || toolHint();
@@ -199,21 +206,21 @@ export function ToolLine() {
       <span class="tool-hint" role="status" title={line}>
         {line}
       </span>
-      {!pointer && tool === "color" && <ColorChoice />}
-      {!pointer && ["brush", "eraser", "color"].includes(tool) && <BrushSize />}
-      {!pointer && tool === "skeleton" && <SkeletonChoice />}
-      {!pointer && tool === "select" && <SelectChoice />}
-      <span class="spacer" />
+      <div class="tool-options">
+        {!pointer && tool === "color" && <ColorChoice />}
+        {!pointer && ["brush", "eraser", "color"].includes(tool) && <BrushSize />}
+        {!pointer && tool === "skeleton" && <SkeletonChoice />}
+        {!pointer && tool === "select" && <SelectChoice />}
+      </div>
       <div class="option zoom">
-        <button
-          type="button"
-          class="icon-button"
-          aria-label="Zoom out"
-          title="Zoom out (-)"
+        <span class="divider" aria-hidden="true" />
+        <IconButton
+          icon="less"
+          label="Zoom out"
+          keys="-"
+          size={16}
           onClick={() => viewer.value?.zoom(0.8)}
-        >
-          <span aria-hidden="true">−</span>
-        </button>
+        />
         <button
           type="button"
           class="button small"
@@ -243,12 +250,12 @@ export function Hints() {
     : Object.keys(project.marks).length > 0;
   const tracked = Boolean(coloring ? project.color?.result : project.result);
   const colorSteps: [string, boolean][] = [
-    ["Paint a few colours, or drop a coloured picture", marked],
+    [say(SAID.colorStep), marked],
     ["Press Colour", tracked],
     ["Watch, colour another frame, export", false],
   ];
   const trackSteps: [string, boolean][] = [
-    ["Click an object, then Accept", marked],
+    [say(SAID.firstStep), marked],
     ["Press Track", tracked],
     ["Watch, fix a frame, track again, export", false],
   ];

@@ -92,7 +92,6 @@ function TrackGroup() {
   const onTrial = !coloring && pending.value;
   const { text, ready } = onTrial ? { text: "Track", ready: true } : label;
   const done = text === "Tracked" || text === "Coloured";
-  const verb = coloring ? "Colour" : "Track";
   return (
     <div class="track-group">
       <button
@@ -101,12 +100,12 @@ function TrackGroup() {
         onClick={() => void (coloring ? colorize() : track())}
         disabled={!ready}
         title={
-          ready
-            ? `${verb} (T)`
-            : done
-              ? "Nothing has changed since"
-              : coloring
-                ? "Colour a frame first"
+          coloring && project
+            ? `${colorLabel(project).why}${ready ? " (T)" : ""}`
+            : ready
+              ? "Track (T)"
+              : done
+                ? "Nothing has changed since"
                 : "Mark an object first"
         }
       >

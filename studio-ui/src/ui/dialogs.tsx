@@ -1,7 +1,9 @@
 import { useState } from "preact/hooks";
 import { saveOwn, skeletonText, templates } from "../core/skeletons.ts";
+import { SAID } from "../core/words.ts";
 import { SHORTCUTS } from "../shortcuts.ts";
 import * as store from "../store.ts";
+import { say } from "../words.ts";
 import { Dialog } from "./parts.tsx";
 
 const SIGNS: Record<string, string> = {
@@ -39,10 +41,7 @@ export function HelpSheet() {
           </section>
         ))}
       </div>
-      <p class="muted">
-        Wheel or two fingers: zoom. Middle button, or hold Space and drag: move the picture.
-        Alt-click: outside the object; with the colour brush it picks a colour.
-      </p>
+      <p class="muted">{say(SAID.moving)}</p>
     </Dialog>
   );
 }

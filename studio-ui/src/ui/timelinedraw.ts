@@ -1,6 +1,7 @@
 // Draws the timeline's canvases: ruler, results, marks, loop, and a reliability strip per object.
 
 import { parseColor } from "../core/masks.ts";
+import { unsettled } from "../core/settled.ts";
 import type { Project } from "../core/state.ts";
 import { DOUBTFUL, merged, type Stretch, tickStep, xOfFrame } from "../core/timeline.ts";
 
@@ -200,6 +201,7 @@ export function drawStrips(
     ctx.fill();
     const values = result?.reliability[item.key];
     if (!result || !values) return;
+    const doubted = unsettled(project, item);
     const present = result.present[item.key];
     const rgb = parseColor(item.color).join();
     // One column per pixel, as low as the least reliable of its frames.
@@ -217,7 +219,7 @@ export function drawStrips(
       const height = seen ? Math.max(2, value * room) : 0;
       ctx.lineTo(Math.max(x, x0), top + room - height);
       ctx.lineTo(Math.min(x + 1, x1), top + room - height);
-      if (value < DOUBTFUL) {
+      if (doubted.slice(from, to).some((one) => one !== null && one < DOUBTFUL)) {
         const last = doubts.at(-1);
         if (last && last[1] === x) last[1] = x + 1;
         else doubts.push([x, x + 1]);

@@ -1,0 +1,41 @@
+// Colours on their way to the server, one change after the other.
+
+import { signal } from "@preact/signals";
+import { referenceOn, withStroke } from "./core/color.ts";
+import type { ColorStroke } from "./core/state.ts";
+import * as store from "./store.ts";
+
+type Waiting = { frame: number; stroke: ColorStroke };
+/** Strokes that were painted and are not in the state yet. */
+export const waiting = signal<Waiting[]>([]);
+
+let queue: Promise<unknown> = Promise.resolve(); // each adds to what the one before it has left
+const inTurn = (work: () => Promise<unknown>) => {
+  queue = queue.then(work, work);
+};
+
+export function addStroke(frame: number, stroke: ColorStroke) {
+  const mine = { frame, stroke };
+  waiting.value = [...waiting.value, mine];
+  inTurn(async () => {
+    if (!waiting.value.includes(mine)) return; // cleared meanwhile
+    const before = referenceOn(store.project.value, frame)?.strokes ?? [];
+    const strokes = withStroke(before, stroke);
+    if (!strokes) store.say("This frame has 500 strokes: no more fit", true);
+    else await store.act({ type: "colorStrokes", frame, strokes });
+    waiting.value = waiting.value.filter((one) => one !== mine);
+  });
+}
+
+/** Takes the colours of a frame away, those that are still on their way too. */
+export function clearColors(frame: number) {
+  waiting.value = waiting.value.filter((one) => one.frame !== frame);
+  inTurn(async () => {
+    if (referenceOn(store.project.value, frame)) await store.act({ type: "colorClear", frame });
+  });
+}
+
+/** What is under way is of a clip that is not open any more. */
+export function forgetColors() {
+  waiting.value = [];
+}

@@ -1,0 +1,72 @@
+// What is said to a person with a mouse, and to one with fingers, who has no keys at hand.
+
+export type Words = { mouse: string; touch: string };
+
+export const words = (mouse: string, touch: string): Words => ({ mouse, touch });
+
+export const TOOL_HINTS = {
+  select: words(
+    "Click an object, or drag over its colours",
+    "Tap an object, or draw over its colours",
+  ),
+  brush: words("Paint the object. Alt or right button erases", "Paint the object"),
+  eraser: words("Paint away from the picked object", "Wipe away from the picked object"),
+  polygon: words("Click corner after corner", "Tap corner after corner"),
+  box: words("Drag a box. Shift-drag makes another one", "Draw a box. Add makes another one"),
+  point: words(
+    "Click to place. Shift-click makes another one",
+    "Tap to place. Add makes another one",
+  ),
+  skeleton: words("Click joint after joint", "Tap joint after joint"),
+  color: words("Paint strokes. Alt picks a colour", "Paint strokes"),
+  picture: words(
+    "Drag a corner of the picture, or all of it",
+    "Drag a corner of the picture, or all of it",
+  ),
+  hand: words("Drag to move the picture", "Drag to move the picture"),
+} as const;
+
+export const SAID = {
+  missing: words("Click what is missing", "Tap what is missing"),
+  insideFirst: words("Click inside the object first", "Tap inside the object first"),
+  nextCorner: words("Click the next corner", "Tap the next corner"),
+  close: words("Enter or the first corner closes it", "Tap the first corner to close it"),
+  skeleton: words("Click to begin a skeleton", "Tap to begin a skeleton"),
+  pointer: words(
+    "Point at a place to see where it copies from",
+    "Touch a place to see where it copies from",
+  ),
+  firstStep: words("Click an object, then Accept", "Tap an object, then Accept"),
+  noObjects: words(
+    "None yet. Click an object in the picture to begin.",
+    "None yet. Tap an object in the picture to begin.",
+  ),
+  add: words("A click says: this is part of the object", "A tap says: this is part of the object"),
+  away: words(
+    "A click says: this is not part of it (or Alt-click, right click)",
+    "A tap says: this is not part of it",
+  ),
+  dropStill: words(
+    "A coloured picture of this frame: choose it, or drop it on the frame",
+    "A coloured picture of this frame",
+  ),
+  noReferences: words(
+    "None yet. Pick a colour and paint a few strokes on the picture, or drop a coloured picture of this frame on it. The rest of the clip follows.",
+    "None yet. Pick a colour and paint a few strokes on the picture, or use a coloured picture of this frame. The rest of the clip follows.",
+  ),
+  colorStep: words(
+    "Paint a few colours, or drop a coloured picture",
+    "Paint a few colours, or use a coloured picture",
+  ),
+  moving: words(
+    "Wheel or two fingers: zoom. Middle button, or hold Space and drag: move the picture. Alt-click: outside the object; with the colour brush it picks a colour.",
+    "Two fingers zoom and move the picture.",
+  ),
+  rename: words("Double-click to rename", "Double-tap to rename"),
+} as const;
+
+/** Which joint of a skeleton is next. */
+export function jointWords(name: string, number: number, count: number): Words {
+  const place = `${name} (${number} of ${count})`;
+  return words(`Click: ${place}. Backspace skips it`, `Tap: ${place}`);
+}

@@ -1,0 +1,19 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { TOOLS } from "../src/core/tools.ts";
+import * as core from "../src/core/words.ts";
+
+test("nothing said to fingers speaks of a mouse or of keys", () => {
+  const all: core.Words[] = [
+    ...Object.values(core.TOOL_HINTS),
+    ...Object.values(core.SAID),
+    core.jointWords("head", 1, 17),
+  ];
+  const foreign = /click|mouse|button|alt\b|shift|enter|backspace|hover|point at|\bdrop/i;
+  for (const { touch } of all) assert.doesNotMatch(touch, foreign);
+  assert.match(core.jointWords("head", 1, 17).mouse, /head \(1 of 17\)/);
+});
+
+test("every tool has its hint", () => {
+  assert.deepEqual(TOOLS.map(({ name }) => name).sort(), Object.keys(core.TOOL_HINTS).sort());
+});
