@@ -87,10 +87,13 @@ def test_what_cannot_be_bytes_stays_as_it_is(monkeypatch):
     assert int8_encoder(own.encoder, normalize_lab(lab)[None]) is own.encoder
 
 
-def test_colours_are_found_in_floats():
-    rounded = embedder(int8=True)
-    lab = rounded.lab(picture(64, 64))
-    assert not isinstance(rounded.for_clip(lab, grey=True), Int8Encoder)
+@pytest.mark.parametrize("int8", [False, True])
+def test_colours_are_found_in_bytes_if_asked(int8):
+    asked = embedder(int8=int8)
+    lab = asked.lab(picture(64, 64))
+    assert isinstance(asked.for_clip(lab, grey=True), Int8Encoder) == (
+        int8 and of_bytes.is_faster()
+    )
 
 
 @pytest.mark.skipif(not has_compiler(), reason="no compiler for this Python")

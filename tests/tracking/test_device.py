@@ -28,6 +28,8 @@ UP = {
     "ops.whitening:Whitening.of.<locals>.<genexpr>",  # decomposed on the CPU, once a clip
     "ops.kept:kept.<locals>.made",  # constants, once
     "propagation.box_labels:BoxTracks.kept_near",  # where a box is expected, by its numbers
+    # which skeleton each joint is of, once
+    "propagation.joint_company:Company._grown.<locals>.<genexpr>",
     "tracking.colorize:paint",  # each frame as it is, to be coloured
     # which channels, where not all: a few numbers
     "propagation.point_labels:PointTracks.follow",
@@ -113,8 +115,9 @@ def test_everything_is_tracked_on_the_device_as_on_the_cpu(film, clip, on_device
         assert one.reliability == pytest.approx(other.reliability, abs=0.02)
 
 
-def test_colours_are_copied_on_the_device_as_on_the_cpu(film, clip, on_device):
+def test_colours_are_copied_on_the_device_as_on_the_cpu(film, clip, on_device, monkeypatch):
     reference = film[0].rgb, 0
+    monkeypatch.setattr("chromatrack.tracking.colorize.SEARCHED", 1)  # a device seeks all cells
     expected = list(tracker().colorize(clip, references=[reference]))
     with on_device() as device:
         found = list(tracker().colorize(clip, references=[reference]))

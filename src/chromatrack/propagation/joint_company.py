@@ -30,39 +30,44 @@ _DOUBTED = 0.5
 """What is left of the confidence of a joint that is off."""
 
 
-def skeletons(names: Sequence[LabelName]) -> Tensor:
-    """The skeleton's id of each of P points that is a joint, -1 of the others: `(P,)` int64."""
-    return torch.tensor([i if kind == "joint" else -1 for kind, i, _ in names], dtype=torch.long)
+def skeletons(names: Sequence[LabelName]) -> tuple[Tensor, ...]:
+    """Of each skeleton among points, the rows of its joints: `(G,)` int64."""
+    rows: dict[int, list[int]] = {}
+    for row, (kind, number, _) in enumerate(names):
+        if kind == "joint":
+            rows.setdefault(number, []).append(row)
+    return tuple(torch.tensor(some) for some in rows.values())
 
 
 @dataclass(frozen=True)
 class Company:
     """Where joints are expected, before a frame is looked at.
 
-    groups: `(P,)` skeleton of each, -1: none. xy: `(P, 2)` cells, where each was seen, moved on
+    groups: rows of each skeleton's joints. xy: `(P, 2)` cells, where each was seen, moved on
     with the others since. hidden: `(P,)` frames since; -1 where nothing is expected.
     """
 
-    groups: Tensor
+    groups: tuple[Tensor, ...]
     xy: Tensor = field(default_factory=lambda: torch.zeros(0, 2))
     hidden: Tensor = field(default_factory=lambda: torch.zeros(0))
 
-    def regrouped(self, groups: Tensor, rows: Sequence[int]) -> Company:
+    def regrouped(self, groups: tuple[Tensor, ...], rows: Sequence[int]) -> Company:
         """Of other points: `rows` of these first, new ones behind them."""
         kept = [row for row in rows if row < len(self.xy)]
-        return Company(groups, self.xy[kept], self.hidden[kept])
+        there = tuple(group.to(self.xy.device) for group in groups)
+        return Company(there, self.xy[kept], self.hidden[kept])
 
     def doubted(self, xy: Tensor, confidence: Tensor) -> Tensor:
         """Confidence `(P,)` of points found at `xy` `(P, 2)`, less where joints are off."""
         kept = self._grown(xy)
-        out = confidence
-        for group, size, near in kept._bodies(confidence):
+        out = confidence.clone()
+        for group in kept.groups:
+            body = kept._body(group, confidence)
             steps = xy[group] - kept.xy[group]
-            of_all = _medians(steps, (near > 0).float())
-            far = torch.stack([(steps - m).norm(dim=1) for m in (_medians(steps, near), of_all)])
-            may = OFF * (1 + _OFF_MORE * kept.hidden[group])
-            off = (far.amin(0) / size > may) & (kept.hidden[group] >= 0)
-            out = out.clone()
+            moved = _medians(steps, body.near), _medians(steps, body.all)
+            far = torch.stack([(steps - m).norm(dim=1) for m in moved]).amin(0)
+            may = OFF * (1 + _OFF_MORE * kept.hidden[group]) * body.size
+            off = (far > may) & (kept.hidden[group] >= 0) & body.tells
             out[group] = torch.where(off, _DOUBTED * out[group], out[group])
         return out
 
@@ -70,10 +75,12 @@ class Company:
         """What is expected after a frame on which points were found so."""
         kept = self._grown(xy)
         place, hidden = kept.xy.clone(), torch.full_like(kept.hidden, -1)
-        for group, _, near in kept._bodies(visible.float()):
-            place[group] += _medians(xy[group] - kept.xy[group], near)
+        for group in kept.groups:
+            body = kept._body(group, visible.float())
+            step = _medians(xy[group] - kept.xy[group], body.near)
+            place[group] += torch.where(body.tells, step, 0)
             was = kept.hidden[group]
-            hidden[group] = torch.where(was >= 0, was + 1, was)
+            hidden[group] = torch.where((was >= 0) & body.tells, was + 1, -1)
         return replace(
             kept,
             xy=torch.where(visible[:, None], xy, place),
@@ -81,31 +88,37 @@ class Company:
         )
 
     def _grown(self, xy: Tensor) -> Company:
-        """With room for points that came since."""
+        """With room for points that came since, where the others are."""
         more = len(xy) - len(self.xy)
-        groups = self.groups.to(xy.device)
         if more <= 0:
-            return replace(self, groups=groups)
+            return self
         hidden = F.pad(self.hidden.to(xy), (0, more), value=-1)
-        return Company(groups, F.pad(self.xy.to(xy), (0, 0, 0, more)), hidden)
+        there = tuple(group.to(xy.device) for group in self.groups)
+        return Company(there, F.pad(self.xy.to(xy), (0, 0, 0, more)), hidden)
 
-    def _bodies(self, weight: Tensor) -> list[tuple[Tensor, float, Tensor]]:
-        """Of each skeleton that can be told of: rows `(G,)`, size in cells, say `(G, G)`.
+    def _body(self, group: Tensor, weight: Tensor) -> _Body:
+        """Joints that were not seen on the last frame, or weigh little on this, have no say."""
+        say = weight[group] * (self.hidden[group] == 0)
+        seen, places = (say > 0.5)[:, None], self.xy[group]
+        high = torch.where(seen, places, -torch.inf).amax(0)
+        low = torch.where(seen, places, torch.inf).amin(0)
+        size = (high - low).clamp(min=1).prod().sqrt()
+        every = say.expand(len(say), -1).clone().fill_diagonal_(0)
+        near = torch.exp(-((torch.cdist(places, places) / (_NEAR * size)) ** 2) / 2)
+        return _Body(every * near, (every > 0).float(), size, seen.sum() >= LEAST)
 
-        Joints that were not seen on the last frame, or weigh nothing on this, have no say.
-        """
-        bodies = []
-        for number in self.groups.unique().tolist():
-            group = (self.groups == number).nonzero()[:, 0]
-            say = weight[group] * (self.hidden[group] == 0)
-            if number < 0 or int((say > 0.5).sum()) < LEAST:
-                continue
-            places = self.xy[group]
-            seen = places[say > 0.5]
-            size = float((seen.amax(0) - seen.amin(0)).clamp(min=1).prod()) ** 0.5
-            near = torch.exp(-((torch.cdist(places, places) / (_NEAR * size)) ** 2) / 2) * say
-            bodies.append((group, size, near.fill_diagonal_(0)))
-        return bodies
+
+@dataclass(frozen=True)
+class _Body:
+    """What joints of a skeleton say of each other: `(G, G)`, of those near, and of all.
+
+    size: of those seen, in cells. tells: whether they are enough.
+    """
+
+    near: Tensor
+    all: Tensor
+    size: Tensor
+    tells: Tensor
 
 
 def _medians(values: Tensor, weights: Tensor) -> Tensor:
