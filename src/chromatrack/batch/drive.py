@@ -165,47 +165,52 @@ class Drive:
             self._tell(News(self.progress))
 
     def _begin(self, job: Job, workers: Workers) -> None:
+        running = self.progress.running
+        running[job.name] = time.monotonic()  # before it is claimed: Ctrl-C may come between
         if not self._claims.take(job.name):
+            del running[job.name]
             self._others.append(job)
             return
         known = self._known(job)
         if known is not None and not (known["state"] == "failed" and job.name in self._tries):
-            self._claims.give_up(job.name)  # another driver has done it
+            self._leave(job)  # another driver has done it
             self._settle(job, known)
             return
         tries = self._tries[job.name] = self._tries.get(job.name, 0) + 1
-        self.progress.running[job.name] = time.monotonic()
         workers.begin(job, tries)
 
     def _end(self, ended: Ended) -> None:
         job = ended.job
-        self.progress.running.pop(job.name, None)
         self._deaths = 0 if ended.died is None else self._deaths + 1
         if self._deaths >= MOST_DEATHS:
-            self._claims.give_up(job.name)
+            self._leave(job)
             raise WorkerError(
                 f"jobs: {self._deaths} workers died one after the other, the last one with "
                 f"{job.name}: {ended.died}; what is done is kept"
             )
         if ended.record is not None:
             self._store.forgive(job.name)
-            self._claims.give_up(job.name)
+            self._leave(job)
             self._settle(job, ended.record)
             return
         tries, lasts = self._tries[job.name], isinstance(ended.error, InputError)
         message = ended.died or _said(ended.error)
         if not lasts and tries <= self._rules.retries:
-            self._claims.give_up(job.name)
+            self._leave(job)
             self._todo.append(job)
             self._tell(News(self.progress, job, again=message))
             return
         if _is_of_the_store(ended.error):
-            self._claims.give_up(job.name)
+            self._leave(job)
             raise ended.error  # type: ignore[misc]
         record = failure_of(job, self._commands, message, tries=tries, lasts=lasts)
         self._store.fail(job.name, record)
-        self._claims.give_up(job.name)
+        self._leave(job)
         self._settle(job, record)
+
+    def _leave(self, job: Job) -> None:
+        self._claims.give_up(job.name)
+        self.progress.running.pop(job.name, None)  # not before: Ctrl-C may come between
 
     def _settle(self, job: Job, record: Record) -> None:
         self.progress.records[job.name] = record

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import active_children, get_context
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -27,11 +27,20 @@ _BEGINNINGS, _PAUSE_SECONDS = 8, 0.2
 
 @dataclass
 class _Slot:
-    """One worker: a pool of its own, which breaks without the others."""
+    """One worker: a pool of its own, which breaks without the others.
+
+    others: the processes that there were before its own.
+    """
 
     pool: ProcessPoolExecutor
     process: BaseProcess | None = None
     job: Job | None = None
+    others: set[BaseProcess] = field(default_factory=set)
+
+    def know(self) -> None:
+        """Find its process, begun just now."""
+        if self.process is None:
+            self.process = next(iter(set(active_children()) - self.others), None)
 
 
 class ProcessWorkers:
@@ -71,6 +80,8 @@ class ProcessWorkers:
     def close(self) -> None:
         """End all processes: those that have nothing to do end by themselves."""
         busy = [slot for slot in self._slots if slot.job is not None]
+        for slot in busy:  # Ctrl-C may have come before it was known
+            slot.know()
         for slot in self._slots:
             if slot.job is None:
                 slot.pool.shutdown()
@@ -89,12 +100,12 @@ class ProcessWorkers:
         return Ended(job, error=error) if error else Ended(job, record=future.result())
 
     def _submit(self, slot: _Slot, job: Job, tries: int) -> None:
-        others = set(active_children()) if slot.process is None else set()
-        future = slot.pool.submit(_run, job, tries)
         if slot.process is None:
-            slot.process = next(iter(set(active_children()) - others), None)
+            slot.others = set(active_children())
         slot.job = job
+        future = slot.pool.submit(_run, job, tries)
         self._running[future] = slot
+        slot.know()
 
     def _renew(self, slot: _Slot) -> str:
         """Put a new pool in place of a broken one; why that broke."""
