@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from video_clips import write_clip
 
 pytestmark = pytest.mark.slow
 
+NUMBERS = itertools.count()
 FRAMES, SIZE = 6, (120, 200)
 TRUTH = [one.rgb for one in moving_clip(frames=FRAMES, size=SIZE, radius=20, objects=2, seed=0)]
 
@@ -37,16 +39,20 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def open_film(
     browser: Any, server: Server, tmp_path: Path, film: Path
 ) -> Iterator[Callable[..., Studio]]:
-    """Opens a page with the grey clip, in a project of its own."""
+    """Opens a page with the grey clip, in a project of its own.
+
+    No two have one name: the page shows the one before until the server has told of the new one.
+    """
     opened: list[Studio] = []
 
     def run(**context: Any) -> Studio:
-        clip = tmp_path / "grey.mp4"
+        name = f"grey-{next(NUMBERS):02d}"
+        clip = tmp_path / f"{name}.mp4"
         clip.write_bytes(film.read_bytes())
         studio = Studio(browser, server.address, **context)
         opened.append(studio)
         studio.page.evaluate(OPEN, str(clip))
-        studio.page.get_by_role("button", name="Project grey").wait_for()
+        studio.page.get_by_role("button", name=f"Project {name}").wait_for()
         studio.shown(0)
         return studio
 
