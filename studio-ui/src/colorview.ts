@@ -1,6 +1,6 @@
 // The picture in colour mode: grey on the left of a wipe, coloured on the right of it.
 
-import { effect } from "@preact/signals";
+import { effect, untracked } from "@preact/signals";
 import { api } from "./api.ts";
 import { waiting } from "./colorwork.ts";
 import { type Look, lookOf, mayStay, referenceOn } from "./core/color.ts";
@@ -25,6 +25,7 @@ export class ColorView {
     this.#viewer = viewer;
     const onLoad = (frame: number) => {
       if (frame === store.frame.value) viewer.redraw();
+      this.#goAlong();
     };
     this.frames = new FrameCache(
       onLoad,
@@ -87,15 +88,34 @@ export class ColorView {
       this.frames.reset(width, folder !== this.#folder);
       this.#folder = folder;
     }
+    store.following.value;
     this.want(frame);
     this.#viewer.redraw();
+    untracked(() => this.#goAlong());
+  }
+
+  /** With the colouring under way: on to the frame it is at when the one on show was seen. */
+  #goAlong() {
+    const job = store.job.peek();
+    if (!store.following.peek() || job?.kind !== "color" || job.frame === null) return;
+    if (store.frame.peek() !== job.frame && this.isThere(store.frame.peek())) {
+      store.frame.value = job.frame;
+    }
+  }
+
+  /** Whether a frame can be shown as it is to be: its colours are there, or it has none. */
+  isThere(frame: number): boolean {
+    if (store.mode.peek() !== "color" || !this.frames.width || !this.#look(frame)) return true;
+    return this.frames.has(frame) || this.frames.gaveUp(frame);
   }
 
   want(frame: number) {
     const project = store.project.peek();
     if (!project?.color || !this.frames.width) return;
-    const near = around(frame, project.video.frames, 6, 2).filter((one) => this.#look(one));
-    this.frames.want(store.scrubbing.peek() ? near.slice(0, 1) : near);
+    const [before, after] = store.playing.peek() ? [12, 0] : [6, 2];
+    const near = around(frame, project.video.frames, before, after);
+    const shown = near.filter((one) => this.#look(one));
+    this.frames.want(store.scrubbing.peek() ? shown.slice(0, 1) : shown);
   }
 
   /** The coloured picture of the frame on show, if there is one that is not of the past. */

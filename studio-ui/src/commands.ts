@@ -1,7 +1,7 @@
 // What keys and buttons do, one function each.
 
 import { api } from "./api.ts";
-import { asTimeline, colorLabel, referenceFrames } from "./core/color.ts";
+import { asTimeline, colorLabel, isColoured, referenceFrames } from "./core/color.ts";
 import { unsettled } from "./core/settled.ts";
 import { itemOf, type Kind, markedFrames, trackLabel } from "./core/state.ts";
 import {
@@ -57,7 +57,8 @@ export async function toSuggested() {
   await store.attempt(async () => {
     const { frame, why } = await api.colorSuggest();
     store.goTo(frame);
-    store.say(`Colour frame ${frame} next: ${why}`);
+    const done = isColoured(store.project.value, frame);
+    store.say(`${done ? "Look at" : "Colour"} frame ${frame} next: ${why}`);
   });
   store.toolLine.value = "";
 }

@@ -3,13 +3,15 @@
 import { effect, signal } from "@preact/signals";
 import { endTime, frameAtTime } from "./core/timeline.ts";
 import { viewer } from "./stage.ts";
-import { frame, loop, looping, playing, project } from "./store.ts";
+import { frame, loop, looping, mode, playing, project } from "./store.ts";
 
 export const speed = signal(1);
 
 function isThere(index: number): boolean {
-  const frames = viewer.peek()?.frames;
-  return !frames || frames.get(index) !== undefined || frames.gaveUp(index);
+  const shown = viewer.peek();
+  if (!shown) return true;
+  const { frames, color } = shown;
+  return (frames.get(index) !== undefined || frames.gaveUp(index)) && color.isThere(index);
 }
 
 export function keepTime() {
@@ -48,6 +50,7 @@ export function keepTime() {
       if (next !== shown && !isThere(next)) {
         waiting = next;
         viewer.peek()?.frames.want([0, 1, 2, 3, 4].map((n) => next + n));
+        if (mode.peek() === "color") viewer.peek()?.color.want(next);
       } else {
         if (waiting >= 0 || next < shown) restart(next);
         shown = next;

@@ -3,6 +3,7 @@
 import { batch, computed, effect, type Signal, signal } from "@preact/signals";
 import { ApiError, api, listen } from "./api.ts";
 import type { Style } from "./core/masks.ts";
+import { type Pace, paceAfter } from "./core/pace.ts";
 import { templates } from "./core/skeletons.ts";
 import {
   type Event,
@@ -13,6 +14,7 @@ import {
   jobAfter,
   type Kind,
   marksOn,
+  modeFor,
   nextName,
   pickedAfter,
   type State,
@@ -50,7 +52,10 @@ export const state = signal<State | null>(null);
 export const project = computed(() => state.value?.project ?? null);
 export const online = signal(true);
 export const job = signal<Job | null>(null);
+export const pace = signal<Pace | null>(null);
 export const tracks = signal<Tracks | null>(null);
+/** How many marks are on their way to the server. */
+export const sending = signal(0);
 export const frame = signal(0);
 export const playing = signal(false);
 /** True while the handle of the timeline is dragged. */
@@ -67,10 +72,13 @@ export const viewMode = remembered<ViewMode>("view", "overlay");
 export const brushSize = remembered<number>("brush", 24);
 /** Whether objects are tracked, or a grey film is coloured. */
 export const mode = remembered<"track" | "color">("mode", "track");
+/** The project that `mode` was chosen for. */
+const modeAt = remembered<string>("modeAt", "");
 export const paintColor = remembered<string>("paint", "#d9a27e");
 export const wipe = signal(0.5);
 export const colorLook = signal<"color" | "saturation" | "confidence">("color");
-export const saturation = signal(1);
+/** How strong colours are shown and written; 1: as they were found. */
+export const saturation = computed(() => project.value?.settings.saturation ?? 1);
 export const strokesShown = signal(true);
 export const template = remembered<string>("template", "person");
 export const theme = remembered<Theme>("theme", "auto");
@@ -111,6 +119,13 @@ export async function attempt(work: () => Promise<unknown>): Promise<boolean> {
   }
 }
 
+/** What was picked, the last one last. */
+let picks: (string | null)[] = [];
+effect(() => {
+  const key = picked.value;
+  picks = [...picks.filter((one) => one !== key), key].slice(-20);
+});
+
 let fetching: Promise<void> | null = null;
 let again = false;
 /** Fetches the state; calls that come while one runs make it run once more. */
@@ -139,7 +154,7 @@ function take(next: State) {
   batch(() => {
     state.value = next;
     job.value = next.project?.job ?? null;
-    picked.value = pickedAfter(next.project, picked.value);
+    picked.value = pickedAfter(next.project, picks);
     const now = next.project;
     if (!now) {
       playing.value = false;
@@ -157,7 +172,9 @@ function take(next: State) {
       if (viewMode.value === "pointer") viewMode.value = "overlay";
       wipe.value = 0.5;
       colorLook.value = "color";
-      saturation.value = 1;
+      const place = now.path ?? now.folder;
+      if (modeAt.value !== place) mode.value = modeFor(now, mode.value);
+      modeAt.value = place;
     } else frame.value = clampFrame(frame.value, now.video.frames);
   });
   if (next.project?.result) void loadTracks(next.revision);
@@ -176,6 +193,7 @@ async function loadTracks(revision: number) {
 
 function onEvent(event: Event) {
   job.value = jobAfter(job.value, event);
+  pace.value = paceAfter(pace.peek(), job.value, performance.now());
   switch (event.type) {
     case "state":
       if (event.revision !== state.value?.revision) void refresh();
@@ -184,7 +202,8 @@ function onEvent(event: Event) {
       if (event.job === "track" || event.job === "color") {
         batch(() => {
           if (event.frame === null) return;
-          if (following.value) frame.value = event.frame;
+          // A coloured frame is gone to when the one before it was seen (`ColorView`).
+          if (following.value && event.job === "track") frame.value = event.frame;
           fresh.value = { frame: event.frame, count: fresh.value.count + 1 };
         });
       }

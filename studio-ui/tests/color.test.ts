@@ -34,6 +34,8 @@ test("the button offers what there is to do", () => {
   const old = { ...result, stale: true, staleRanges: stale };
   assert.deepEqual(said({ references, result: old }), ["Colour again", true]);
   assert.match(label({ references, result: old }).why, /not yet on frames 2-3/);
+  const stopped = { ...result, stale: true, staleRanges: [[6, 50]] as [number, number][] };
+  assert.deepEqual(said({ references, result: stopped }), ["Colour on from frame 6", true]);
 });
 
 test("a stroke keeps its ends apart and its count in bounds", () => {

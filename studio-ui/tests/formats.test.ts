@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fits, grouped, parted, whyNot } from "../src/core/formats.ts";
-import type { Format } from "../src/core/state.ts";
+import { fits, grouped, outOfDate, parted, whyNot } from "../src/core/formats.ts";
+import type { Format, Project } from "../src/core/state.ts";
 
 const format = (
   name: string,
@@ -63,4 +63,22 @@ test("a path is parted before the name of its file", () => {
   assert.deepEqual(parted("C:\\a\\x.mp4"), ["C:\\a", "\\x.mp4"]);
   assert.deepEqual(parted("/coco.json"), ["", "/coco.json"]);
   assert.deepEqual(parted("coco.json"), ["", "coco.json"]);
+});
+
+test("what is older than the marks or references is told before it is exported", () => {
+  const video = format("coloured", "Coloured video", "Video", { kinds: ["color"] });
+  const colored = (stale: boolean) =>
+    ({
+      color: { references: {}, result: { stale, staleRanges: stale ? [[3, 9]] : [] } },
+      result: null,
+    }) as unknown as Project;
+  assert.equal(outOfDate(colored(false), video), null);
+  assert.match(outOfDate(colored(true), video)!, /colours of frames 3-8 are not .* Press Colour/);
+  assert.equal(outOfDate(colored(true), COCO), null);
+  const tracked = (next: string | null, stale: [number, number][] = []) =>
+    ({ result: { start: 0, end: 20, stale, next } }) as unknown as Project;
+  assert.equal(outOfDate(tracked(null), COCO), null);
+  assert.match(outOfDate(tracked("span", [[2, 5]]), COCO)!, /changed since .* on frames 2-4/);
+  assert.match(outOfDate(tracked("all"), COCO)!, /Marks have changed/);
+  assert.match(outOfDate(tracked("rest"), COCO)!, /up to frame 19 only/);
 });

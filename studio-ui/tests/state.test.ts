@@ -101,10 +101,23 @@ test("an older state never replaces a newer one", () => {
   assert.ok(!core.isOlder(at(1), null));
 });
 
-test("the picked object stays picked while it is there", () => {
-  assert.equal(core.pickedAfter(project(), "box:2"), "box:2");
-  assert.equal(core.pickedAfter(project(), "box:9"), "object:1");
-  assert.equal(core.pickedAfter(null, "box:2"), null);
+test("the object picked last stays picked while it is there", () => {
+  assert.equal(core.pickedAfter(project(), ["object:1", "box:2"]), "box:2");
+  assert.equal(core.pickedAfter(project(), ["box:2", "object:7"]), "box:2"); // one undone
+  assert.equal(core.pickedAfter(project(), ["box:9"]), "object:1");
+  assert.equal(core.pickedAfter(project(), [null]), "object:1");
+  assert.equal(core.pickedAfter(null, ["box:2"]), null);
+});
+
+test("a project is opened for what it has", () => {
+  const colored = { references: { "0": { still: true, strokes: [] } }, result: null };
+  const none = { references: {}, result: null };
+  const grey = { ...project(), objects: [] };
+  assert.equal(core.modeFor({ ...grey, color: none }, "color"), "track");
+  assert.equal(core.modeFor({ ...grey, color: colored }, "track"), "color");
+  assert.equal(core.modeFor({ ...project(), color: none }, "color"), "track");
+  assert.equal(core.modeFor({ ...project(), color: colored }, "color"), "color");
+  assert.equal(core.modeFor(grey, "color"), "track");
 });
 
 test("names count on from what is there", () => {
@@ -130,15 +143,43 @@ test("a skeleton with a joint twice, or tied to nothing, is refused in one line"
   assert.throws(() => parseSkeleton(" \n"), /one joint a line/);
 });
 
-test("a first click is for the picked object, or for a new one beside its mark", () => {
-  const one = item("object", 1);
+test("a first click is for the picked object; beside its mark for what is there, or a new one", () => {
+  const [one, two] = [item("object", 1), item("object", 2)];
   const marked: core.FrameMarks = { objects: [1] };
-  assert.equal(core.selectTarget(one, {}, 0).key, "object:1");
-  assert.equal(core.selectTarget(one, marked, 1).key, "object:1");
-  assert.equal(core.selectTarget(one, marked, 0).key, null);
-  assert.equal(core.selectTarget(one, marked, 2).key, null);
-  assert.equal(core.selectTarget(item("point", 1), {}, 0).key, null);
-  assert.deepEqual(core.selectTarget({ ...one, locked: true }, {}, 0).locked, true);
+  const key = (picked: core.Item | null, marks: core.FrameMarks, there: number) =>
+    core.selectTarget(picked, marks, there, [one, two]).key;
+  assert.equal(key(one, {}, 0), "object:1");
+  assert.equal(key(one, {}, 2), "object:1");
+  assert.equal(key(one, marked, 1), "object:1");
+  assert.equal(key(one, marked, 0), null);
+  assert.equal(key(one, marked, 2), "object:2");
+  assert.equal(key(item("point", 1), {}, 0), null);
+  assert.equal(key(null, marked, 1), "object:1");
+  assert.equal(core.selectTarget({ ...one, locked: true }, {}, 0, []).locked, true);
+});
+
+test("a region never takes what another has marked, and adds to its own base", () => {
+  const [mask, ids] = [
+    [0, 9, 9, 0, 9],
+    [1, 1, 0, 2, 2],
+  ];
+  const region = (base: number | null, kept: number[]) => [
+    ...core.regionOf(mask, ids, { base, kept: new Set(kept) }),
+  ];
+  assert.deepEqual(region(null, []), [0, 1, 1, 0, 1]);
+  assert.deepEqual(region(null, [1, 2]), [0, 0, 1, 0, 0]);
+  assert.deepEqual(region(1, [2]), [1, 1, 1, 0, 0]);
+});
+
+test("what the tracker found on a frame is told", () => {
+  const present = { "object:1": [true, false] };
+  const done = project({ result: { ...result([]), start: 4, present } });
+  const one = done.objects[0]!;
+  assert.deepEqual(
+    [3, 4, 5, 6].map((frame) => core.isTracked(done, one, frame)),
+    [false, true, false, false],
+  );
+  assert.equal(core.isTracked(project({ result: null }), one, 4), false);
 });
 
 test("what a state leaves out is taken from the one before, where it is the same", () => {

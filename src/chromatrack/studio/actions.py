@@ -15,6 +15,7 @@ from chromatrack.errors import InputError
 from chromatrack.studio import color_marks, textures
 from chromatrack.studio import document as doc
 from chromatrack.studio import requests as ask
+from chromatrack.studio.color_store import Colors
 from chromatrack.studio.decoder import MOST_PIXELS
 from chromatrack.studio.document import Document, find, key_of
 from chromatrack.studio.store import Project, object_digests
@@ -76,8 +77,11 @@ def apply(project: Project, action: ask.Action, size: tuple[int, int], frames: i
                 )
             if "range" not in action.model_fields_set:
                 given = document["settings"]["range"]
-            new = doc.with_settings(document, quality=action.quality, range_=given)
-            return Applied(new, "Change settings")
+            new = doc.with_settings(
+                document, quality=action.quality, range_=given, saturation=action.saturation
+            )
+            is_saturation = action.model_fields_set <= {"type", "revision", "saturation"}
+            return Applied(new, "Change saturation" if is_saturation else "Change settings")
         case ask.Gone():
             _unlocked(document, action.key)
             new = doc.gone(document, action.key, frame)
@@ -92,8 +96,12 @@ def apply(project: Project, action: ask.Action, size: tuple[int, int], frames: i
             return Applied(new, f"Colour frame {frame}")
         case ask.ColorStrokes():
             strokes = [one.model_dump() for one in action.strokes]
-            new = color_marks.with_strokes(document, frame, strokes)
-            return Applied(new, f"Paint colours on frame {frame}")
+            copied = None
+            if strokes and frame not in color_marks.references(document):
+                copied = _kept_colors(project, frame)
+            new = color_marks.with_strokes(document, frame, strokes, copied=copied)
+            did = "Paint colours" if copied is None else "Correct colours"
+            return Applied(new, f"{did} on frame {frame}")
         case ask.ColorClear():
             new = color_marks.without(document, frame)
             return Applied(new, f"Clear the colours of frame {frame}")
@@ -167,6 +175,18 @@ def _place(
     joint = action.joint if isinstance(action, ask.Joint) else None
     new = doc.place(document, key, action.frame, at, joint=joint)
     return Applied(new, f"Place {_called(document, key)} on frame {action.frame}")
+
+
+def _kept_colors(project: Project, frame: int) -> str | None:
+    """Digest of what was copied onto a frame, which is kept; None where it is not coloured."""
+    path = Colors(project.folder).picture(frame)
+    if path is None:
+        return None
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    return project.keep_still(content)
 
 
 def _mask(project: Project, action: ask.Mask, size: tuple[int, int]) -> Applied:

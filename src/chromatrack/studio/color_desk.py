@@ -12,6 +12,7 @@ from chromatrack.studio import textures
 from chromatrack.studio.batch_hook import write_batch
 from chromatrack.studio.color_marks import references, references_key
 from chromatrack.studio.color_store import Colors, still_path
+from chromatrack.studio.document import saturation_of
 from chromatrack.studio.jobs import Jobs
 from chromatrack.studio.store import Project
 from chromatrack.studio.workers import Worker
@@ -61,6 +62,7 @@ class ColorDesk:
             "references": {
                 str(frame): {
                     "still": one["still"] is not None,
+                    "copied": one.get("copied") is not None,
                     "stillKey": one["still"],
                     "strokes": one["strokes"],
                 }
@@ -95,7 +97,9 @@ class ColorDesk:
         rows = sorted(self._known().rows)
         if not rows:
             raise InputError("coloured: expected coloured frames, found none; colour some first")
-        return await self.frame(rows[len(rows) // 2], 1280, "color", 1.0)
+        project, _ = self._studio.opened()
+        saturation = saturation_of(project.document)
+        return await self.frame(rows[len(rows) // 2], 1280, "color", saturation)
 
     async def reference(self, frame: int) -> Any:  # noqa: ANN401
         """`(H, W, 3)` uint8: the reference on a frame. Raises LookupError where there is none."""

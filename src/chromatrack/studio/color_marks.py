@@ -1,7 +1,8 @@
 """What a project says of colours: coloured frames and strokes of colour, by frame. Pure: no files.
 
 A document's "colors" holds for each frame {"still": digest of a picture or None, "strokes":
-[{"color", "radius", "points"}]}; a document without it has none.
+[{"color", "radius", "points"}]}; a document without it has none. Strokes that correct a coloured
+frame lie on the colours that it had: {"copied": digest of their picture} (see `color_store`).
 """
 
 from __future__ import annotations
@@ -38,9 +39,18 @@ def with_still(document: Document, frame: int, digest: str) -> Document:
     return _with(document, frame, still=digest)
 
 
-def with_strokes(document: Document, frame: int, strokes: Sequence[Mapping[str, Any]]) -> Document:
-    """With other strokes on a frame."""
-    return _with(document, frame, strokes=[dict(one) for one in strokes])
+def with_strokes(
+    document: Document,
+    frame: int,
+    strokes: Sequence[Mapping[str, Any]],
+    *,
+    copied: str | None = None,
+) -> Document:
+    """With other strokes on a frame. copied: the colours that they correct, if it had any."""
+    given: dict[str, Any] = {"strokes": [dict(one) for one in strokes]}
+    if copied is not None:
+        given["copied"] = copied
+    return _with(document, frame, **given)
 
 
 def without(document: Document, frame: int) -> Document:
@@ -56,6 +66,8 @@ def _with(document: Document, frame: int, **given: Any) -> Document:  # noqa: AN
     new = copy.deepcopy(document)
     every = new.setdefault(COLORS, {})
     here = {"still": None, "strokes": []} | every.get(str(frame), {}) | given
+    if here["still"] is not None:
+        here.pop("copied", None)  # the picture is what strokes lie on
     if here["still"] is None and not here["strokes"]:
         every.pop(str(frame), None)
     else:

@@ -17,7 +17,7 @@ from torch import Tensor
 from chromatrack.formats.color_strokes import Strokes
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.resample import planes
-from chromatrack.studio.color_store import ColoredRow, ColorWriter, still_path
+from chromatrack.studio.color_store import ColoredRow, ColorWriter, read_colors, still_path
 from chromatrack.tracking.color_strokes import spread
 from chromatrack.tracking.colorize import fit_picture, paint
 from chromatrack.tracking.embedder import FrameEmbedder
@@ -67,7 +67,8 @@ def reference_picture(
 
     Args:
         given: {"still": digest of a picture or None, "strokes": a list}. Strokes lie on the still;
-            without one their colours spread to what is alike and near, and the rest stays grey.
+            without one their colours spread to what is alike and near, and the rest stays grey, or
+            as it was where they correct "copied" colours.
 
     Raises:
         InputError: the still is damaged or gone. VideoError: the frame cannot be read.
@@ -78,7 +79,10 @@ def reference_picture(
     if given["still"] is None and not covered.any():
         return paint(rgb, torch.zeros(2, *size))
     if given["still"] is None:
-        return spread(embedder, video, Strokes(frame, drawn, covered.astype(np.float32)))
+        strokes = Strokes(frame, drawn, covered.astype(np.float32))
+        copied = given.get("copied")
+        ground = None if copied is None else read_colors(still_path(folder, copied))[0]
+        return spread(embedder, video, strokes, ground=ground)
     name = "the coloured picture"
     still = fit_picture(np.array(read_rgb(still_path(folder, given["still"]), name=name)), size)
     ab = torch.where(torch.from_numpy(covered), _ab(drawn), _ab(still))

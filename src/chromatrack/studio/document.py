@@ -246,15 +246,29 @@ def clear(document: Document, key: str, frame: int) -> Document:
 
 
 def with_settings(
-    document: Document, *, quality: str | None = None, range_: Sequence[int] | None = None
+    document: Document,
+    *,
+    quality: str | None = None,
+    range_: Sequence[int] | None = None,
+    saturation: float | None = None,
 ) -> Document:
-    """With another quality, and frames [start, end) to track; range_ None: all of them."""
+    """With another quality, and frames [start, end) to track; range_ None: all of them.
+
+    saturation: of coloured frames, 1 as they were found.
+    """
     new = copy.deepcopy(document)
     if quality is not None and quality not in QUALITIES:
         raise InputError(f"quality: expected {', '.join(QUALITIES)}, got {quality!r:.40}")
     new["settings"]["quality"] = quality or new["settings"]["quality"]
     new["settings"]["range"] = None if range_ is None else [int(value) for value in range_]
+    if saturation is not None:
+        new["settings"]["saturation"] = float(saturation)
     return new
+
+
+def saturation_of(document: Document) -> float:
+    """How strong the colours of coloured frames are shown and written; 1 as they were found."""
+    return float(document["settings"].get("saturation", 1.0))
 
 
 # -- what an action changed --------------------------------------------------------------------

@@ -48,13 +48,13 @@ _VIDEOS: dict[str, dict[str, Any]] = {
     },
     COLORED: {
         "title": "Coloured video",
-        "tool": "MP4, with the sound",
+        "tool": "MP4, sound is kept",
         "kinds": ["color"],
         "suffix": ".mp4",
     },
     TEXTURED: {
         "title": "Video with the picture on it",
-        "tool": "MP4, with the sound",
+        "tool": "MP4, sound is kept",
         "kinds": ["texture"],
         "suffix": ".mp4",
     },

@@ -15,7 +15,8 @@ from chromatrack.errors import ChromatrackError, InputError
 from chromatrack.formats.masks import frame_file
 from chromatrack.runs.staging import leftovers
 from chromatrack.studio.color_marks import references, references_key
-from chromatrack.studio.document import Document
+from chromatrack.studio.color_store import Colors
+from chromatrack.studio.document import Document, saturation_of
 from chromatrack.studio.events import Hub, News
 from chromatrack.studio.exports import COLORED, TEXTURED, export_path
 from chromatrack.studio.marks import Difference, said_by_document, thing_of
@@ -226,6 +227,8 @@ class Jobs:
         self.check_free()
         project, video, path = self._studio.watched()
         chosen = project.document["settings"]["range"] or (0, video.frames)
+        if start is None and end is None:
+            chosen = _left_grey(project, chosen)
         first = chosen[0] if start is None else start
         after = min(video.frames, chosen[1] if end is None else end)
         if not first < after:
@@ -246,7 +249,7 @@ class Jobs:
 
     # -- exporting -----------------------------------------------------------------------------
 
-    def export(self, name: str, start_number: int | None, saturation: float = 1.0) -> None:
+    def export(self, name: str, start_number: int | None, saturation: float | None = None) -> None:
         """Begin to write the results in a format. Raises InputError where there are none."""
         self.check_free()
         project, video = self._studio.opened()
@@ -257,7 +260,7 @@ class Jobs:
                 folder=str(project.folder),
                 video=str(self._studio.watched()[2]),
                 output=str(output),
-                saturation=saturation,
+                saturation=saturation_of(project.document) if saturation is None else saturation,
             )
             self._begin(Job("export", "Exporting"), work)
             return
@@ -285,6 +288,13 @@ class Jobs:
             start_number=start_number,
         )
         self._begin(Job("export", "Exporting"), work)
+
+
+def _left_grey(project: Project, wanted: tuple[int, int]) -> tuple[int, int]:
+    """Of frames [start, end), those that these references do not colour yet; else all of them."""
+    told = Colors(project.folder).told(references_key(project.document), wanted=wanted)
+    left = told["staleRanges"] if told is not None else []
+    return (left[0][0], left[-1][1]) if left else wanted
 
 
 def plan_tracking(

@@ -124,10 +124,11 @@ class Clear(Seen):
 
 
 class Settings(Seen):
-    """How, and on which frames, to track."""
+    """How, and on which frames, to track; saturation: of coloured frames, 1 as they were found."""
 
     type: Literal["settings"]
     quality: Literal["fast", "normal", "best"] | None = None
+    saturation: Annotated[float, Field(allow_inf_nan=False, ge=0, le=2)] | None = None
     range: tuple[Index, Index] | None = None
 
 
@@ -251,11 +252,11 @@ class Batch(BaseModel):
 class Export(BaseModel):
     """A format of `chromatrack export`, or overlay, cutout or coloured.
 
-    saturation: of the coloured video; 1: as it was found.
+    saturation: of the coloured video; by default that of the settings.
     """
 
     format: Annotated[str, Field(max_length=40)]
-    saturation: Annotated[float, Field(allow_inf_nan=False, ge=0, le=2)] = 1.0
+    saturation: Annotated[float, Field(allow_inf_nan=False, ge=0, le=2)] | None = None
     startNumber: Index | None = None
 
 

@@ -335,7 +335,9 @@ def _checked(document: Document) -> Document:
     """The document, if it has all that one has; else KeyError, TypeError or ValueError."""
     if document["schema_version"] != SCHEMA_VERSION:
         raise ValueError("another version")
-    _ = str(document["name"]), document["settings"]["quality"], document["settings"]["range"]
+    settings = document["settings"]
+    _ = str(document["name"]), settings["quality"], settings["range"]
+    _ = float(settings.get("saturation", 1.0))
     for name in ("path", "name", "digest"):
         if not isinstance(document["video"][name], str):
             raise TypeError(f"video.{name} is no text")
@@ -348,6 +350,7 @@ def _checked(document: Document) -> Document:
         _ = int(frame), marks["mask"], [int(number) for number in (*numbers, *marks["gone"])]
     for frame, colors in document.get("colors", {}).items():
         _ = int(frame), colors["still"], [(s["color"], s["radius"]) for s in colors["strokes"]]
+        _ = str(colors.get("copied"))
     for number, texture in document.get("textures", {}).items():
         _ = int(number), [texture[name] for name in ("frame", "quad", "picture", "size", "name")]
     return document

@@ -20,6 +20,8 @@ _TEMPERATURE = 0.05  # of the cosine of features
 _NEAR = 0.1  # of the diagonal: colours of strokes farther away count less
 _LIGHT = 10.0  # L within which a stroke's surface is looked for
 _LEAST, _SURE = 0.2, 0.6  # cosine: below it stays grey, from it on takes the stroke's full colour
+_CORRECTS = (0.5, 0.8)  # the same of strokes on colours that are there
+_REACH = 0.12  # of the diagonal: how far those go
 _PAINTED = 0.15  # share of a cell that must be painted
 
 
@@ -35,10 +37,16 @@ def strokes_as_references(
 
 
 @torch.inference_mode()
-def spread(embedder: FrameEmbedder, video: Source, strokes: Strokes) -> np.ndarray:
+def spread(
+    embedder: FrameEmbedder, video: Source, strokes: Strokes, *, ground: np.ndarray | None = None
+) -> np.ndarray:
     """A frame `(H, W, 3)` uint8 whose every part takes the colours of the strokes it is most like.
 
     Like in features and luminance, and near; what is like none stays grey.
+
+    Args:
+        ground: `(2, h, w)` float, Lab units: the colours of the frame, which strokes correct: then
+            only what is near and much like them takes theirs, and the rest stays as it was.
     """
     frame, spec = reference_frame(video, strokes.frame).rgb, embedder.spec
     lab = embedder.lab(frame)
@@ -52,15 +60,26 @@ def spread(embedder: FrameEmbedder, video: Source, strokes: Strokes) -> np.ndarr
     ab = to_cells((color * alpha)[None], spec)[0] / share.clamp(min=1e-6)
     light = to_cells(lab[None, :1], spec)[0]
     least = min(_PAINTED, 0.5 * float(share.max()))
-    cells = _spread_cells(features, light, ab, (share[0] >= least) & (share[0] > 0))
+    own = (share[0] >= least) & (share[0] > 0)
+    mixed, sure = _spread_cells(features, light, ab, own, corrects=ground is not None)
     grey = lab_to_rgb(torch.cat([lab[:1], torch.zeros_like(lab[1:])]))
-    copied = upsample_guided(cells, grey, spec=spec)
+    if ground is None:
+        copied = upsample_guided(mixed * sure, grey, spec=spec)
+    else:
+        before = resize(torch.from_numpy(ground).to(lab.device), size)
+        change = (mixed - to_cells(before[None], spec)[0]) * sure
+        copied = before + upsample_guided(change, grey, spec=spec)
     found = torch.where(alpha > 0.5, color, copied)
     return paint(frame, found, light=lab[:1])
 
 
-def _spread_cells(features: Tensor, light: Tensor, ab: Tensor, painted: Tensor) -> Tensor:
-    """ab `(2, h, w)` of all cells from those painted, `(h, w)` bool."""
+def _spread_cells(
+    features: Tensor, light: Tensor, ab: Tensor, painted: Tensor, *, corrects: bool
+) -> tuple[Tensor, Tensor]:
+    """(ab `(2, h, w)` of all cells from those painted, how sure `(1, h, w)` in [0, 1]).
+
+    painted: `(h, w)` bool. corrects: the other cells have colours of their own.
+    """
     height, width = painted.shape
     flat, own = features.flatten(1).T, painted.flatten()
     cosine = flat @ flat[own].T
@@ -73,6 +92,11 @@ def _spread_cells(features: Tensor, light: Tensor, ab: Tensor, painted: Tensor) 
     other = (lights[:, None] - lights[own][None]).abs() / _LIGHT
     score = cosine / _TEMPERATURE - (apart / _NEAR).square() - other.square()
     mixed = score.softmax(1) @ ab.flatten(1).T[own]
-    best = (cosine - 0.1 * other.square()).amax(1, keepdim=True)
-    sure = ((best - _LEAST) / (_SURE - _LEAST)).clamp(0, 1)
-    return (mixed * sure).T.reshape(2, height, width)
+    like = cosine - 0.1 * other.square()
+    if corrects:
+        least, full = _CORRECTS
+        sure = ((like - least) / (full - least)).clamp(0, 1)
+        sure = (sure * (-(apart / _REACH).square()).exp()).amax(1)
+    else:
+        sure = ((like.amax(1) - _LEAST) / (_SURE - _LEAST)).clamp(0, 1)
+    return mixed.T.reshape(2, height, width), sure.reshape(1, height, width)

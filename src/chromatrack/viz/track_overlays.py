@@ -210,8 +210,11 @@ def overlay_labels(rgb: np.ndarray, labels: Sequence[Label]) -> np.ndarray:
 
 
 def label_text(number: int, name: str | None) -> str:
-    """What a label says of a thing: its id, and its name if it has one."""
-    return f"{number} {short_text(name)}" if name else str(number)
+    """What a label says of a thing: its name, and its id where the name does not say it."""
+    if not name:
+        return str(number)
+    short = short_text(name)
+    return short if short.split()[-1:] == [str(number)] else f"{number} {short}"
 
 
 def short_text(text: str) -> str:

@@ -41,6 +41,7 @@ export function isColoured(project: Project | null, frame: number): boolean {
 
 export type ColorViewName = "color" | "saturation" | "confidence";
 type Given = { still: string; strokes: string[] };
+
 /** What a coloured picture of a frame shows; those of the same `text` are the same picture. */
 export type Look = {
   text: string;
@@ -59,7 +60,11 @@ function givenBy(reference: ColorReference | null): Given | null {
   if (!reference) return null;
   let given = known.get(reference);
   if (!given) {
-    const still = reference.still ? `still ${reference.stillKey}` : "";
+    const still = reference.still
+      ? `still ${reference.stillKey}`
+      : reference.copied
+        ? "copied"
+        : "";
     given = { still, strokes: reference.strokes.map((stroke) => JSON.stringify(stroke)) };
     known.set(reference, given);
   }
@@ -124,6 +129,7 @@ export function mayStay(shown: Look, wanted: Look | null): boolean {
 export function colorLabel(project: Project): { text: string; ready: boolean; why: string } {
   const result = project.color?.result;
   const text = result ? "Colour again" : "Colour";
+  const goOn = (from: number) => `Colour on from frame ${from}`;
   if (!referenceFrames(project).length) {
     const why = result
       ? "No frame has colours of its own any more: paint one, or use a picture"
@@ -134,7 +140,13 @@ export function colorLabel(project: Project): { text: string; ready: boolean; wh
   const left = merged(result.staleRanges);
   if (!left.length) return { text: "Coloured", ready: false, why: "Nothing has changed since" };
   const which = left.length === 1 ? named(left[0]!) : `${left.length} stretches`;
-  return { text, ready: true, why: `These colours are not yet on ${which}` };
+  const first = left[0]![0];
+  const isRest = first > result.start && first >= result.end; // it was stopped
+  return {
+    text: isRest ? goOn(first) : text,
+    ready: true,
+    why: `These colours are not yet on ${which}`,
+  };
 }
 
 /** Points of a stroke, no nearer to each other than a fifth of its radius, and not too many. */

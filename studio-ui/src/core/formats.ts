@@ -1,6 +1,7 @@
 // What can be exported, as the dialog lists it. No DOM, no network.
 
-import type { Format } from "./state.ts";
+import type { Format, Project } from "./state.ts";
+import { merged, named, type Stretch } from "./timeline.ts";
 
 export type Group = { title: string; formats: Format[] };
 
@@ -51,4 +52,27 @@ export function grouped(formats: Format[], typed: string, chosen: string): Group
 export function parted(path: string): [folders: string, file: string] {
   const end = Math.max(0, path.lastIndexOf("/"), path.lastIndexOf("\\"));
   return [path.slice(0, end), path.slice(end)];
+}
+
+/** In words: what is exported is older than what is marked or painted; null: it is not. */
+export function outOfDate(project: Project, format: Format): string | null {
+  if (format.kinds.includes("color")) {
+    const result = project.color?.result;
+    if (!result?.stale) return null;
+    return `The colours of ${stretches(result.staleRanges)} are not those of your references yet. Press Colour first to have them in it.`;
+  }
+  if (format.kinds.includes("texture")) return null;
+  const result = project.result;
+  if (!result?.next) return null;
+  if (result.next === "rest") {
+    return `It is tracked up to frame ${result.end - 1} only. Press Track first to have the rest in it.`;
+  }
+  const which =
+    result.next === "span" && result.stale.length ? ` on ${stretches(result.stale)}` : "";
+  return `Marks have changed since it was tracked${which}. Press Track first to have them in it.`;
+}
+
+function stretches(given: Stretch[]): string {
+  const all = merged(given);
+  return all.length === 1 ? named(all[0]!) : `${all.length} stretches`;
 }

@@ -73,7 +73,13 @@ export type Result = {
 };
 export type ColorStroke = { color: string; radius: number; points: Point[] };
 /** stillKey: tells this coloured picture from others. */
-export type ColorReference = { still: boolean; stillKey?: string | null; strokes: ColorStroke[] };
+export type ColorReference = {
+  still: boolean;
+  stillKey?: string | null;
+  /** The strokes correct colours that the frame had. */
+  copied?: boolean;
+  strokes: ColorStroke[];
+};
 export type ColorResult = {
   key: string;
   start: number;
@@ -104,7 +110,7 @@ export type Project = {
   result: Result | null;
   undo: { undo: string | null; redo: string | null };
   job: Job | null;
-  settings: { quality: Quality; range: Stretch | null };
+  settings: { quality: Quality; range: Stretch | null; saturation?: number };
   /** Not there with a server that cannot colour. */
   textures?: Texture[];
   color?: { references: Record<string, ColorReference>; result: ColorResult | null };
@@ -201,9 +207,18 @@ export function itemOf(project: Project | null, key: string | null): Item | null
   return project?.objects.find((item) => item.key === key) ?? null;
 }
 
-/** The object to keep picked when the list changed: the same, else the first. */
-export function pickedAfter(project: Project | null, key: string | null): string | null {
-  return (itemOf(project, key) ?? project?.objects[0] ?? null)?.key ?? null;
+/** The object to keep picked when the list changed: the one picked last that is there, else the first. */
+export function pickedAfter(project: Project | null, recent: (string | null)[]): string | null {
+  const there = recent.findLast((key) => itemOf(project, key));
+  return there ?? project?.objects[0]?.key ?? null;
+}
+
+/** What a project is opened for: what it has, objects or colours; where it has both, as `last`. */
+export function modeFor(project: Project, last: "track" | "color"): "track" | "color" {
+  const { color, objects, result } = project;
+  const colors = Boolean(color && (color.result || Object.keys(color.references).length));
+  if (colors && (objects.length || result)) return last;
+  return colors ? "color" : "track";
 }
 
 export function marksOn(project: Project | null, frame: number): FrameMarks {
@@ -235,19 +250,45 @@ export function markOf(marks: FrameMarks, item: Item): "marked" | "gone" | null 
 }
 
 /**
- * Whom a first click of smart select is for: the picked object, but where it is marked on this
- * frame already and the click is not on it: then for a new one (`key` null). `there`: the id under
- * the click.
+ * Whom a first click of smart select is for: the picked object; where that is marked on this frame
+ * already and the click is not on it, the object that the click is on, else a new one (`key` null).
+ * `there`: the id under the click.
  */
 export function selectTarget(
   picked: Item | null,
   marks: FrameMarks,
   there: number,
+  items: Item[],
 ): { key: string | null; locked: boolean } {
-  if (picked?.kind !== "object") return { key: null, locked: false };
-  if (marks.objects?.includes(picked.id) && there !== picked.id)
-    return { key: null, locked: false };
-  return { key: picked.key, locked: picked.locked };
+  const isMarked = (id: number) => marks.objects?.includes(id) ?? false;
+  let item = picked?.kind === "object" ? picked : null;
+  if ((!item || isMarked(item.id)) && there !== item?.id) {
+    item = items.find(({ kind, id }) => kind === "object" && id === there) ?? null;
+  }
+  return { key: item?.key ?? null, locked: item?.locked ?? false };
+}
+
+/**
+ * The region that smart select is at, as 1 where it is: what grew (`mask`), with the `base` that it
+ * adds to, without what others have marked (`kept`). `ids`: what is on the frame.
+ */
+export function regionOf(
+  mask: ArrayLike<number>,
+  ids: ArrayLike<number>,
+  { base, kept }: { base: number | null; kept: ReadonlySet<number> },
+): Uint8Array {
+  const found = new Uint8Array(mask.length);
+  for (let p = 0; p < found.length; p++) {
+    const id = ids[p] ?? 0;
+    found[p] = (mask[p]! > 0 || (base !== null && id === base)) && !kept.has(id) ? 1 : 0;
+  }
+  return found;
+}
+
+/** Whether the tracker has found an object on a frame. */
+export function isTracked(project: Project, item: Item, frame: number): boolean {
+  const { result } = project;
+  return Boolean(result?.present[item.key]?.[frame - result.start]);
 }
 
 /** Frames with a mark of any object, or of one. */

@@ -4,7 +4,7 @@
 import { signal, untracked } from "@preact/signals";
 import { api } from "../api.ts";
 import { colour, parseColor } from "../core/masks.ts";
-import { itemOf, selectTarget } from "../core/state.ts";
+import { itemOf, regionOf, selectTarget } from "../core/state.ts";
 import { type Point, toScreen, inside as within } from "../core/view.ts";
 import { SAID } from "../core/words.ts";
 import * as store from "../store.ts";
@@ -30,6 +30,9 @@ export function select(viewer: Viewer): Tool {
   let drawing: Point[] | null = null;
   let frame = -1;
   let request: AbortController | null = null;
+  let asked: Promise<void> | null = null;
+  /** The object that the first click was on; 0: none. */
+  let began = 0;
   const layer = document.createElement("canvas");
 
   function add(pen: Pen) {
@@ -43,12 +46,28 @@ export function select(viewer: Viewer): Tool {
   }
 
   const target = () => itemOf(store.project.value, selectFor.value);
+  const idAt = (at: Point) =>
+    viewer.ids[Math.floor(at[1]) * viewer.video.width + Math.floor(at[0])] ?? 0;
+
+  /** What is taken if it is accepted: never another's mark, but where a click was on it. */
+  function region(): Uint8Array {
+    const marked = store.marks.value.objects ?? [];
+    const id = target()?.id ?? null;
+    const clicked = new Set(
+      strokes.filter((one) => one.inside).flatMap((one) => one.places.map(idAt)),
+    );
+    const kept = marked.filter((one) => one !== id && !clicked.has(one));
+    const adds = id !== null && marked.includes(id) && began !== id;
+    return regionOf(mask!, viewer.ids, { base: adds ? id : null, kept: new Set(kept) });
+  }
 
   /** Whom the first click is for; false where nothing can be marked now. */
   function begin(at: Point): boolean {
-    const p = Math.floor(at[1]) * viewer.video.width + Math.floor(at[0]);
-    const there = viewer.ids[p] ?? 0;
-    const { key, locked } = selectTarget(store.pickedItem.value, store.marks.value, there);
+    began = idAt(at);
+    const { marks, pickedItem, project } = store;
+    const items = project.value?.objects ?? [];
+    const { key, locked } = selectTarget(pickedItem.value, marks.value, began, items);
+    if (key) store.picked.value = key;
     if (locked || !viewer.ready) {
       paintId(viewer); // says why
       return false;
@@ -82,7 +101,7 @@ export function select(viewer: Viewer): Tool {
     const item = target();
     viewer.hide(item?.id ?? null);
     const color = item ? parseColor(item.color) : ACCENT;
-    const ids = mask.map((value) => (value ? 1 : 0));
+    const ids = Uint16Array.from(region());
     const palette = new Map([[1, { color, visible: true }]]);
     const pixels = colour(ids, viewer.video, [0, 0, width, height], palette, "overlay");
     layer.getContext("2d")!.putImageData(new ImageData(pixels, width, height), 0, 0);
@@ -108,13 +127,31 @@ export function select(viewer: Viewer): Tool {
       const last = strokes.at(-1);
       if (value === null || !last) return;
       strokes = [...strokes.slice(0, -1), { ...last, size: value }];
-      void ask();
+      asked = ask();
     }),
-    selectFor.subscribe(show),
+    selectFor.subscribe(() => {
+      show();
+      line();
+    }),
+    clickSays.subscribe(() => line()),
   ];
+
+  /** What the next click is for. */
+  function line() {
+    if (!strokes.length) return;
+    const others = store.project.value?.objects.some((one) => one.kind === "object");
+    const isNew = selectFor.value === "new" && others && strokes.length === 1;
+    const next = clickSays.value === "outside" ? SAID.tooMuch : isNew ? SAID.isNew : SAID.missing;
+    store.toolLine.value = say(next);
+  }
 
   /** Takes the region as the object's mask; done when the server has it. */
   async function accept() {
+    if (selecting.value) await asked; // the last click counts too
+    return take();
+  }
+
+  async function take() {
     if (!mask || frame !== viewer.idsFrame) return;
     const item = target();
     const id = item?.id ?? NEW;
@@ -123,9 +160,9 @@ export function select(viewer: Viewer): Tool {
     const locked = lockedIds();
     viewer.hold();
     const now = viewer.ids as Uint16Array;
-    const chosen = new Uint8Array(now.length);
+    const chosen = region();
     for (let p = 0; p < chosen.length; p++) {
-      const free = mask[p]! > 0 && !locked.has(now[p]!);
+      const free = chosen[p]! > 0 && !locked.has(now[p]!);
       chosen[p] = free ? 255 : 0;
       if (free) now[p] = id;
       else if (now[p] === id) now[p] = 0;
@@ -141,7 +178,7 @@ export function select(viewer: Viewer): Tool {
     untracked(() => {
       if (!mask || !pending.value) return;
       store.say(`Kept on frame ${frame}`);
-      void accept();
+      void take();
     });
 
   return {
@@ -166,15 +203,15 @@ export function select(viewer: Viewer): Tool {
       strokes = [...strokes, { places: drawing, inside: !outside }];
       drawing = null;
       selectSize.value = null;
-      store.toolLine.value = say(SAID.missing);
-      void ask();
+      asked = ask();
+      line();
     },
     accept,
     leave: keep,
     back() {
       strokes = strokes.slice(0, -1);
       selectSize.value = null;
-      if (strokes.length) void ask();
+      if (strokes.length) asked = ask();
       else reset();
     },
     cancel: reset,

@@ -116,8 +116,12 @@ export function sendMask(
       await store.refresh();
     });
   };
+  store.sending.value += 1;
   queue = queue.then(send, send);
-  return queue.finally(() => viewer.letGo());
+  return queue.finally(() => {
+    store.sending.value -= 1;
+    viewer.letGo();
+  });
 }
 
 /** After painting: an empty mask takes the mark away, or says "gone" where only a track was. */

@@ -4,6 +4,7 @@ import { useRef } from "preact/hooks";
 import { clearColors } from "../colorwork.ts";
 import { toSuggested } from "../commands.ts";
 import { referenceFrames, referenceOn, SWATCHES } from "../core/color.ts";
+import type { ColorReference } from "../core/state.ts";
 import { SAID } from "../core/words.ts";
 import { isUnlike, useStill } from "../stills.ts";
 import * as store from "../store.ts";
@@ -100,6 +101,9 @@ function Still() {
   );
 }
 
+const howGiven = ({ still, copied }: ColorReference) =>
+  still ? "picture" : copied ? "corrected" : "painted";
+
 export function ColorPanel() {
   const project = store.project.value!;
   const frames = referenceFrames(project);
@@ -112,10 +116,10 @@ export function ColorPanel() {
         <button
           type="button"
           class="button small"
-          title="Goes to the frame that it would help most to colour"
+          title="Goes to the frame that it would help most to colour or to correct"
           onClick={() => void toSuggested()}
         >
-          Which next?
+          Suggest a frame
         </button>
       </header>
       {frames.length ? (
@@ -130,9 +134,7 @@ export function ColorPanel() {
                 onClick={() => store.goTo(frame)}
               >
                 <span class="text">Frame {frame}</span>
-                <span class="muted">
-                  {referenceOn(project, frame)?.still ? "picture" : "painted"}
-                </span>
+                <span class="muted">{howGiven(referenceOn(project, frame)!)}</span>
               </button>
               <IconButton
                 icon="close"
@@ -145,48 +147,10 @@ export function ColorPanel() {
           ))}
         </ul>
       ) : (
-        <p class="empty">{say(SAID.noReferences)}</p>
+        <p class="empty fill">{say(SAID.noReferences)}</p>
       )}
       <div class="color-here">
         <h2>Frame {now}</h2>
-        <label class="option wide">
-          Wipe
-          <input
-            type="range"
-            min={0}
-            max={100}
-            value={Math.round(100 * store.wipe.value)}
-            aria-label="Wipe: grey on the left, coloured on the right"
-            onInput={(event) => {
-              store.wipe.value = Number(event.currentTarget.value) / 100;
-            }}
-          />
-        </label>
-        <label class="option">
-          <input
-            type="checkbox"
-            checked={store.strokesShown.value}
-            onChange={(event) => {
-              store.strokesShown.value = event.currentTarget.checked;
-            }}
-          />
-          Show strokes
-        </label>
-        <label class="option wide">
-          Saturation
-          <input
-            type="range"
-            min={0}
-            max={2}
-            step={0.05}
-            value={store.saturation.value}
-            aria-label="Saturation"
-            onChange={(event) => {
-              store.saturation.value = Number(event.currentTarget.value);
-            }}
-          />
-          <output>{Math.round(100 * store.saturation.value)} %</output>
-        </label>
         {here?.still && isUnlike(now) && (
           <p class="note" role="status">
             The picture does not look like this frame: its colours may land in the wrong places.
@@ -204,6 +168,50 @@ export function ColorPanel() {
             <Icon name="close" size={14} /> Clear
           </button>
         </footer>
+      </div>
+      <div class="color-here">
+        <h2>All frames</h2>
+        <label class="option wide">
+          Saturation
+          <input
+            type="range"
+            min={0}
+            max={2}
+            step={0.05}
+            value={store.saturation.value}
+            aria-label="Saturation"
+            onChange={(event) => {
+              const saturation = Number(event.currentTarget.value);
+              void store.act({ type: "settings", saturation });
+            }}
+          />
+          <output>{Math.round(100 * store.saturation.value)} %</output>
+        </label>
+        <label class="option wide" title="Grey on the left of the line, coloured on the right">
+          Grey part
+          <input
+            type="range"
+            min={0}
+            max={100}
+            value={Math.round(100 * store.wipe.value)}
+            disabled={!here && !project.color?.result}
+            aria-label="Wipe: grey on the left, coloured on the right"
+            onInput={(event) => {
+              store.wipe.value = Number(event.currentTarget.value) / 100;
+            }}
+          />
+          <output>{Math.round(100 * store.wipe.value)} %</output>
+        </label>
+        <label class="option">
+          <input
+            type="checkbox"
+            checked={store.strokesShown.value}
+            onChange={(event) => {
+              store.strokesShown.value = event.currentTarget.checked;
+            }}
+          />
+          Show strokes
+        </label>
       </div>
     </section>
   );

@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { api } from "../api.ts";
-import { fits, grouped, parted, whyNot } from "../core/formats.ts";
+import { fits, grouped, outOfDate, parted, whyNot } from "../core/formats.ts";
 import type { Format } from "../core/state.ts";
 import * as store from "../store.ts";
 import { Icon } from "./icons.tsx";
@@ -157,19 +157,21 @@ export function ExportDialog() {
   const coloring = store.mode.value === "color" && fitting.some(({ name }) => name === "coloured");
   const [name, setName] = useState(coloring ? "coloured" : (fitting[0]?.name ?? "overlay"));
   const [first, setFirst] = useState("");
+  const chosen = formats.find((format) => format.name === name);
+  const old = chosen ? outOfDate(project, chosen) : null;
   const close = () => {
     store.dialog.value = null;
   };
-  const choose = (chosen: string) => {
-    setName(chosen);
+  const choose = (wanted: string) => {
+    setName(wanted);
     store.exported.value = null;
   };
   const write = async () => {
     store.exported.value = null;
-    const startNumber = first === "" ? {} : { startNumber: Number(first) };
+    const numbered = first !== "" && chosen?.group !== "Video";
+    const startNumber = numbered ? { startNumber: Number(first) } : {};
     await store.attempt(async () => {
-      const saturation = name === "coloured" ? { saturation: store.saturation.value } : {};
-      await api.export({ format: name, ...startNumber, ...saturation });
+      await api.export({ format: name, ...startNumber });
       await store.refresh();
     });
   };
@@ -179,19 +181,29 @@ export function ExportDialog() {
         <FormatList formats={formats} chosen={name} why={why} choose={choose} />
         <PreviewPane format={name} />
       </div>
+      {old && (
+        <p class="note" role="status">
+          {old}
+        </p>
+      )}
       <Outcome />
       <footer>
-        <label class="option" title="The number that the first frame gets in the files">
-          Number the frames from
-          <input
-            class="number"
-            type="number"
-            min={0}
-            placeholder="usual"
-            value={first}
-            onInput={(event) => setFirst(event.currentTarget.value)}
-          />
-        </label>
+        {chosen?.group !== "Video" && (
+          <label
+            class="option"
+            title="The number that the first frame gets in the files; left empty: as the format's other tools count"
+          >
+            Number of the first frame
+            <input
+              class="number"
+              type="number"
+              min={0}
+              placeholder="auto"
+              value={first}
+              onInput={(event) => setFirst(event.currentTarget.value)}
+            />
+          </label>
+        )}
         <span class="spacer" />
         <button
           type="button"

@@ -7,7 +7,10 @@ import { touching } from "../words.ts";
 import { Icon } from "./icons.tsx";
 import { Logo, ThemeButton } from "./TopBar.tsx";
 
-const STEPS = ["Mark an object", "Track it", "Fix and export"];
+const WAYS = [
+  ["Follow things", ["Mark an object", "Track it", "Fix and export"]],
+  ["Colour a grey film", ["Paint a few strokes", "Colour it", "Fix and export"]],
+] as const;
 
 export function upload(file: File | undefined) {
   if (file) void store.openWith(`Reading ${file.name}`, () => api.upload(file));
@@ -30,16 +33,23 @@ export function First() {
         <h1>
           <Logo /> Chromatrack
         </h1>
-        <ol class="first-steps">
-          {STEPS.map((text, n) => (
-            <li key={text}>
-              <span class="step" aria-hidden="true">
-                {n + 1}
-              </span>
-              {text}
-            </li>
+        <div class="first-ways">
+          {WAYS.map(([title, steps]) => (
+            <div key={title}>
+              <h2>{title}</h2>
+              <ol class="first-steps">
+                {steps.map((text, n) => (
+                  <li key={text}>
+                    <span class="step" aria-hidden="true">
+                      {n + 1}
+                    </span>
+                    {text}
+                  </li>
+                ))}
+              </ol>
+            </div>
           ))}
-        </ol>
+        </div>
         {/* biome-ignore lint/a11y/noStaticElementInteractions: dropping is an extra; the button does it too */}
         <div
           class={over ? "drop over" : "drop"}

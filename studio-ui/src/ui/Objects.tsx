@@ -1,6 +1,6 @@
 import { useRef, useState } from "preact/hooks";
 import { addThing, clearMark, gone } from "../commands.ts";
-import { type Item, type Kind, markOf } from "../core/state.ts";
+import { type Item, isTracked, type Kind, markOf } from "../core/state.ts";
 import { SAID } from "../core/words.ts";
 import { addPicture } from "../pictures.ts";
 import { isLost } from "../shapes.ts";
@@ -204,7 +204,7 @@ export function FrameMarks() {
     const mark = markOf(marks, item);
     const now = store.frame.value;
     const lost = !mark && isLost(item, marks, store.tracks.value, now, project.video);
-    const what = lost ? "lost" : mark;
+    const what = lost ? "lost" : (mark ?? (isTracked(project, item, now) ? "tracked" : null));
     return what ? [{ item, what }] : [];
   });
   const pickedSaid = said.find((one) => one.item.key === picked?.key);
@@ -225,7 +225,7 @@ export function FrameMarks() {
               >
                 {what}
               </span>
-              {what !== "lost" && (
+              {(what === "marked" || what === "gone") && (
                 <IconButton
                   icon="close"
                   label={`Clear ${item.name} on this frame`}
@@ -240,7 +240,7 @@ export function FrameMarks() {
           ))}
         </ul>
       ) : (
-        <p class="empty">Nothing is marked here.</p>
+        <p class="empty">{store.sending.value ? "Saving ..." : "Nothing is marked here."}</p>
       )}
       <footer>
         <button
@@ -255,7 +255,7 @@ export function FrameMarks() {
         <button
           type="button"
           class="button small"
-          disabled={!pickedSaid || pickedSaid.what === "lost"}
+          disabled={!pickedSaid || !["marked", "gone"].includes(pickedSaid.what)}
           title="Take this frame's mark away (Delete)"
           onClick={clearMark}
         >

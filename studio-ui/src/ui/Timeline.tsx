@@ -22,6 +22,11 @@ function Transport() {
   const video = store.project.value!.video;
   const now = store.frame.value;
   const doubts = doubtfulStretches().length;
+  const project = store.project.value!;
+  const coloring = store.mode.value === "color";
+  const marked = coloring ? referenceFrames(project) : markedFrames(project);
+  const isDone = Boolean(coloring ? project.color?.result : project.result);
+  const undone = coloring ? "Colour first" : "Track first";
   const playing = store.playing.value;
   const range = store.project.value!.settings.range;
   return (
@@ -60,17 +65,24 @@ function Transport() {
         type="button"
         class="button small"
         title="Mark before (Shift+M)"
+        disabled={!marked.some((frame) => frame < now)}
         onClick={() => toMark(false)}
       >
         ‹ Mark
       </button>
-      <button type="button" class="button small" title="Next mark (M)" onClick={() => toMark(true)}>
+      <button
+        type="button"
+        class="button small"
+        title="Next mark (M)"
+        disabled={!marked.some((frame) => frame > now)}
+        onClick={() => toMark(true)}
+      >
         Mark ›
       </button>
       <button
         type="button"
-        class="button small"
-        title="Next doubtful stretch (N)"
+        class="button small doubtful"
+        title={doubts ? "Next doubtful stretch (N)" : isDone ? "No doubtful stretch" : undone}
         disabled={!doubts}
         onClick={() => toDoubtful(true)}
       >

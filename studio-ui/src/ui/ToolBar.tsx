@@ -182,7 +182,7 @@ function SelectChoice() {
       <button
         type="button"
         class="button small primary"
-        disabled={!pending.value}
+        disabled={!pending.value || selecting.value}
         onClick={() => viewer.value?.tool.accept?.()}
         title="Accept (Enter)"
       >
@@ -198,12 +198,17 @@ export function ToolLine() {
   const tool = toolInHand();
   const line = pointer
     ? say(SAID.pointer)
-    : selecting.value && !pending.value
+    : tool === "select" && selecting.value
       ? "Looking for the object ..."
       : store.toolLine.value || toolHint();
   return (
     <div class="tool-line">
-      <span class="tool-hint" role="status" title={line}>
+      <span
+        class={selecting.value ? "tool-hint busy" : "tool-hint"}
+        role="status"
+        title={line}
+        aria-busy={selecting.value}
+      >
         {line}
       </span>
       <div class="tool-options">

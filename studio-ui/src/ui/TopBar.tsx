@@ -1,6 +1,7 @@
 import { api } from "../api.ts";
 import { colorize, stop, track } from "../commands.ts";
 import { colorLabel } from "../core/color.ts";
+import { timeLeft } from "../core/pace.ts";
 import { canExport, type Quality, trackLabel } from "../core/state.ts";
 import * as store from "../store.ts";
 import { pending } from "../tools/select.ts";
@@ -83,6 +84,7 @@ function TrackGroup() {
             {job.total ? ` ${job.done} of ${job.total}` : ""}
           </span>
           <progress aria-label={word} max={1} value={job.total ? share : undefined} />
+          <span class="time-left">{timeLeft(store.pace.value, job, performance.now())}</span>
         </div>
       </div>
     );
