@@ -99,6 +99,8 @@ def test_from_a_still_to_a_coloured_video(opened, film):
     _, sure = read_colors(opened.studio.colors._known().picture(5))
     assert np.ptp(sure) > 0.05, "a map, and not one value for the frame"
     _exported(opened, truth)
+    _weaker(opened)
+    _corrected(opened, truth)
     _stale_and_undone(opened)
 
 
@@ -112,11 +114,47 @@ def _exported(opened, truth):
     assert np.abs(last.astype(int) - truth[-1].rgb).mean() < 18
 
 
+def _corrected(opened, truth):
+    before = pixels_of(opened.get("/api/color/frames/6")).astype(int)
+    (x, y), size = truth[6].centres[1], truth[6].mask.shape
+    stroke = {"color": "#10a040", "radius": 4, "points": [[x, y]]}
+    do(opened, type="colorStrokes", frame=6, strokes=[stroke])
+    assert opened.get("/api/state").json()["project"]["undo"]["undo"] == "Correct colours on frame 6"
+    after = pixels_of(opened.get("/api/color/reference/6")).astype(int)
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    far = np.hypot(rows - y, columns - x) > 0.3 * np.hypot(*size)
+    on = np.hypot(rows - y, columns - x) < 3
+    assert np.abs(after - before)[far].mean() < 3, "the rest has the colours that it had"
+    assert after[on][:, 1].mean() > after[on][:, 0].mean() + 20
+    do(opened, type="colorStrokes", frame=6, strokes=[])
+    assert "6" not in project_of(opened)["color"]["references"]
+    opened.post("/api/undo")
+    opened.post("/api/undo")
+
+
+def _weaker(opened):
+    full = chroma(pixels_of(opened.get("/api/export-preview", params={"format": "coloured"})))
+    do(opened, type="settings", saturation=0.5)
+    assert project_of(opened)["settings"]["saturation"] == 0.5
+    half = chroma(pixels_of(opened.get("/api/export-preview", params={"format": "coloured"})))
+    assert half < 0.75 * full
+    opened.post("/api/export", json={"format": "coloured"})
+    wait_for_job(opened)
+    path = opened.studio.jobs.exports[list(opened.studio.jobs.exports)[-1]]
+    assert chroma(list(read_frames(path))[4].rgb) < 0.75 * full
+    assert opened.get("/api/state").json()["project"]["undo"]["undo"] == "Change saturation"
+    opened.post("/api/undo")
+    assert "saturation" not in project_of(opened)["settings"]
+
+
 def _stale_and_undone(opened):
     stroke = {"color": "#ff0000", "radius": 4, "points": [[5, 5], [30, 5]]}
     do(opened, type="colorStrokes", frame=3, strokes=[stroke])
     color = project_of(opened)["color"]
-    assert color["references"]["3"] == {"still": False, "stillKey": None, "strokes": [stroke]}
+    assert color["references"]["3"] == {
+        **{"still": False, "stillKey": None, "copied": True},
+        "strokes": [stroke],
+    }
     assert color["result"]["stale"] and not color["result"]["complete"]
     told = opened.get("/api/color/suggest").json()
     assert told["frame"] not in (0, 3) and told["why"]
@@ -158,6 +196,14 @@ def test_stop_keeps_the_frames_that_are_coloured(opened, film):
     assert color["staleRanges"] == [[color["end"], FRAMES]]
     assert opened.get("/api/color/frames/0").status_code == 200
     assert opened.get(f"/api/color/frames/{FRAMES - 1}").status_code == 404
+    with events(opened) as ws:
+        opened.post("/api/colorize")
+        reached = []
+        while (told := ws.receive_json())["type"] not in ("done", "stopped", "failed"):
+            if told["type"] == "progress" and told["frame"] is not None:
+                reached.append(told["frame"])
+    assert told["type"] == "done" and min(reached) >= color["end"], "on from where it was stopped"
+    assert wait_for_job(opened)["color"]["result"]["complete"]
 
 
 @pytest.mark.parametrize("png", ["", "abc", picture(np.zeros((4, 4, 3), np.uint8))[:40]])

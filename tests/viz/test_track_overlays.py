@@ -14,6 +14,7 @@ from chromatrack.viz.track_overlays import (
     Label,
     Trails,
     bright_color,
+    label_text,
     overlay_boxes,
     overlay_labels,
     overlay_points,
@@ -243,3 +244,18 @@ def test_a_box_has_its_name_behind_its_id():
     )
     widths = [(x == bright_color(2)).all(axis=-1)[20].sum() for x in (plain, named)]
     assert widths[1] > widths[0] + 10
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "text"),
+    [
+        (3, None, "3"),
+        (3, "", "3"),
+        (3, "cow", "3 cow"),
+        (3, "object 3", "object 3"),
+        (3, "object 13", "3 object 13"),
+        (3, " 3 ", "3"),
+    ],
+)
+def test_a_label_says_the_id_once(number, name, text):
+    assert label_text(number, name) == text
