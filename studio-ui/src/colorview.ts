@@ -98,9 +98,8 @@ export class ColorView {
   #goAlong() {
     const job = store.job.peek();
     if (!store.following.peek() || job?.kind !== "color" || job.frame === null) return;
-    if (store.frame.peek() !== job.frame && this.isThere(store.frame.peek())) {
-      store.frame.value = job.frame;
-    }
+    const now = store.frame.peek();
+    if (now !== job.frame && (this.#picture() || this.isThere(now))) store.frame.value = job.frame;
   }
 
   /** Whether a frame can be shown as it is to be: its colours are there, or it has none. */

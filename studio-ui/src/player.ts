@@ -49,7 +49,8 @@ export function keepTime() {
       }
       if (next !== shown && !isThere(next)) {
         waiting = next;
-        viewer.peek()?.frames.want([0, 1, 2, 3, 4].map((n) => next + n));
+        const soon = [0, 1, 2, 3, 4].map((n) => next + n);
+        viewer.peek()?.frames.want(soon.filter((index) => index < times.length));
         if (mode.peek() === "color") viewer.peek()?.color.want(next);
       } else {
         if (waiting >= 0 || next < shown) restart(next);

@@ -140,8 +140,8 @@ class Studio:
         self.page.keyboard.press("s")
         for place in places:
             self.page.mouse.click(*self.place(place))
+            self.page.wait_for_selector(".tool-hint:not(.busy)")
             self.page.wait_for_selector("button.primary:has-text('Accept'):enabled")
-            self.page.wait_for_selector(".tool-hint:has-text('what is missing')")
         self.page.keyboard.press("Enter")
 
     def area(self, frame: int) -> int:

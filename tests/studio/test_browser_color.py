@@ -15,8 +15,8 @@ from video_clips import write_clip
 pytestmark = pytest.mark.slow
 
 
-def grey_clip(path: Path) -> Path:
-    frames = [one.rgb for one in moving_clip(frames=8, size=(120, 200))]
+def grey_clip(path: Path, count: int = 8) -> Path:
+    frames = [one.rgb for one in moving_clip(frames=count, size=(120, 200))]
     grey = [frame.mean(-1, keepdims=True).repeat(3, -1).astype("uint8") for frame in frames]
     return write_clip(path / "grey.mp4", grey)
 
@@ -101,3 +101,76 @@ def test_a_grey_clip_is_coloured_and_survives_a_kill(
     assert after["color"] == before["color"]
     assert after["undo"] == before["undo"]
     studio.close()
+
+
+SEEN = """() => {
+  window.seen = [];
+  const base = document.querySelector("canvas.base");
+  const look = () => {
+    const { frame, coloured } = base.dataset;
+    if (frame !== "" && window.seen.at(-1)?.[0] !== frame) window.seen.push([frame, coloured]);
+    else if (frame !== "") window.seen.at(-1)[1] = coloured;
+    requestAnimationFrame(look);
+  };
+  look();
+}"""
+
+
+def test_colours_are_on_show_while_they_come_and_while_it_plays(
+    browser: Any, tmp_path: Path, start: Callable[..., Server]
+) -> None:
+    server = start(tmp_path, str(grey_clip(tmp_path, 20)))
+    studio = Studio(browser, server.address)
+    page = studio.page
+    studio.shown(0)
+    modes = page.get_by_role("group", name="What to do")
+    modes.get_by_role("button", name="Colours").click()
+    colour(studio, "Red", (40, 40), (120, 45))
+    page.wait_for_selector('canvas.base[data-coloured="0"]')
+    page.evaluate(SEEN)
+    page.locator(".track-group").get_by_role("button", name="Colour").click()
+    page.wait_for_selector(".track-group button:has-text('Coloured')", timeout=LONG)
+    coming = page.evaluate("window.seen")
+    assert len(coming) > 1, "the picture went along"
+    assert all(frame == coloured for frame, coloured in coming[:-1]), coming
+    frame = int(coming[-1][0])
+    page.wait_for_selector(f'canvas.base[data-coloured="{frame}"]')
+
+    page.keyboard.press("Home")
+    page.wait_for_selector('canvas.base[data-coloured="0"]')
+    page.evaluate("window.seen.length = 0")
+    page.keyboard.press("Space")
+    page.wait_for_selector('canvas.base[data-coloured="19"]')
+    page.get_by_role("button", name="Play").wait_for()
+    played = page.evaluate("window.seen")
+    assert len(played) > 2 and all(frame == coloured for frame, coloured in played), played
+
+    studio.go_to(5)
+    page.wait_for_selector('canvas.base[data-coloured="5"]')
+    page.get_by_role("button", name="Deep blue", exact=True).click()
+    page.mouse.click(*studio.place((30, 100)))
+    page.wait_for_selector(".object-list :text('corrected')")
+    reference = studio.state()["project"]["color"]["references"]["5"]
+    assert reference["copied"] and len(reference["strokes"]) == 1
+    page.keyboard.press("Control+e")
+    page.wait_for_selector(".dialog .note:has-text('not those of your references yet')")
+    studio.shot("color-out-of-date")
+    page.keyboard.press("Escape")
+
+    page.get_by_role("slider", name="Saturation").fill("1.5")
+    page.wait_for_selector("output:has-text('150 %')")
+    page.reload()
+    studio.shown(0)
+    assert studio.state()["project"]["settings"]["saturation"] == 1.5
+    page.wait_for_selector("output:has-text('150 %')")
+    studio.shot("color-panel")
+    studio.close()
+
+    other = Studio(browser, server.address)  # has no settings: it opens for what is there
+    other.shown(0)
+    modes = other.page.get_by_role("group", name="What to do")
+    colours = modes.get_by_role("button", name="Colours")
+    assert colours.get_attribute("aria-pressed") == "true"
+    other.page.keyboard.press("Control+z")
+    other.page.wait_for_selector("output:has-text('100 %')")
+    other.close()

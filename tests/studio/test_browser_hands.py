@@ -61,6 +61,18 @@ def test_a_second_click_beside_a_mark_is_for_a_new_object(studio: Studio) -> Non
     colors = [one["color"] for one in studio.state()["project"]["objects"]]
     assert colors == ["#e69f00", "#56b4e9"]
 
+    page.keyboard.press("1")  # object 1 is picked, and the click is in the other one's mark
+    x, y = studio.centres[2]
+    page.keyboard.press("s")
+    page.mouse.click(*studio.place((x + 9, y)))
+    page.wait_for_selector(".tool-hint:not(.busy)")
+    page.wait_for_selector("button.primary:has-text('Accept'):enabled")
+    assert page.get_by_role("combobox", name="For").input_value() == "object:2"
+    page.get_by_role("group", name="A click").get_by_role("button", name="Take away").click()
+    page.wait_for_selector(".tool-hint:has-text('what is too much')")
+    page.keyboard.press("Escape")
+    assert studio.marks(0)["objects"] == [1, 2]
+
     page.get_by_role("button", name="More for object 2").click()
     page.get_by_role("menuitem", name="Merge into object 1").click()
     page.wait_for_selector(".object:nth-child(2)", state="detached")
@@ -68,6 +80,43 @@ def test_a_second_click_beside_a_mark_is_for_a_new_object(studio: Studio) -> Non
     page.keyboard.press("Control+z")
     page.wait_for_selector(".object:nth-child(2)")
     assert studio.marks(0)["objects"] == [1, 2]
+
+
+def test_a_region_is_added_to_an_object_and_takes_nothing_from_others(studio: Studio) -> None:
+    page = studio.page
+    studio.click(studio.centres[1])
+    studio.wait_marked(0, 1)
+    studio.click(studio.centres[2])
+    studio.wait_marked(0, 2)
+    both = studio.area(0)
+    page.keyboard.press("1")
+    page.mouse.click(*studio.place(studio.centres[3]))
+    page.wait_for_selector(".tool-hint:has-text('A new object')")
+    page.get_by_role("combobox", name="For").select_option(label="object 1")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".frame-marks li:nth-child(2)")
+    for _ in range(100):
+        if studio.area(0) > 1.3 * both:
+            break
+        page.wait_for_timeout(100)
+    assert studio.area(0) > 1.3 * both, "the third disc came to what was marked"
+    assert studio.marks(0)["objects"] == [1, 2]
+    picked = page.locator(".object.picked .text").inner_text()
+    assert picked == "object 1"
+
+
+def test_undo_goes_back_to_what_was_picked(studio: Studio) -> None:
+    page = studio.page
+    for number in (1, 2):
+        studio.click(studio.centres[number])
+        studio.wait_marked(0, number)
+    page.keyboard.press("2")
+    studio.click(studio.centres[3])
+    studio.wait_marked(0, 3)
+    assert page.locator(".object.picked .text").inner_text() == "object 3"
+    page.keyboard.press("Control+z")
+    page.wait_for_selector(".object:nth-child(3)", state="detached")
+    assert page.locator(".object.picked .text").inner_text() == "object 2"
 
 
 def test_an_own_skeleton_is_written_and_placed(studio: Studio) -> None:

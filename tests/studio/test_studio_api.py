@@ -58,7 +58,8 @@ def test_a_video_is_opened_and_its_frames_are_exact(opened, clip):
         shown = pixels_of(opened.get(f"/api/frames/{index}")).astype(int)
         exact = read_frame(clip[0], index=index).rgb.astype(int)
         assert np.abs(shown - exact).mean() < 4
-    assert opened.get(f"/api/frames/{FRAMES}").status_code == 404
+    for beyond in (1, 0):  # backwards too, as is read ahead of
+        assert opened.get(f"/api/frames/{FRAMES + beyond}").status_code == 404
     assert opened.get("/api/frames/-1").status_code == 404
 
 

@@ -119,7 +119,7 @@ def _corrected(opened, truth):
     (x, y), size = truth[6].centres[1], truth[6].mask.shape
     stroke = {"color": "#10a040", "radius": 4, "points": [[x, y]]}
     do(opened, type="colorStrokes", frame=6, strokes=[stroke])
-    assert opened.get("/api/state").json()["project"]["undo"]["undo"] == "Correct colours on frame 6"
+    assert project_of(opened)["undo"]["undo"] == "Correct colours on frame 6"
     after = pixels_of(opened.get("/api/color/reference/6")).astype(int)
     rows, columns = np.mgrid[: size[0], : size[1]]
     far = np.hypot(rows - y, columns - x) > 0.3 * np.hypot(*size)
@@ -142,7 +142,7 @@ def _weaker(opened):
     wait_for_job(opened)
     path = opened.studio.jobs.exports[list(opened.studio.jobs.exports)[-1]]
     assert chroma(list(read_frames(path))[4].rgb) < 0.75 * full
-    assert opened.get("/api/state").json()["project"]["undo"]["undo"] == "Change saturation"
+    assert project_of(opened)["undo"]["undo"] == "Change saturation"
     opened.post("/api/undo")
     assert "saturation" not in project_of(opened)["settings"]
 

@@ -46,7 +46,10 @@ def colors_folder(folder: Path) -> Path:
 
 
 def still_path(folder: Path, digest: str) -> Path:
-    """Where a project has a coloured still, or a frame's copied colours. Raises InputError for what is no digest."""
+    """Where a project has a coloured still, or a frame's copied colours.
+
+    Raises InputError for what is no digest.
+    """
     if len(digest) != 32 or set(digest) - set("0123456789abcdef"):
         raise InputError(f"still: expected a digest of 32 hex digits, got {digest!r:.40}")
     return folder / FOLDER / "stills" / f"{digest}.png"

@@ -16,6 +16,7 @@ from PIL import Image
 from chromatrack.errors import ChromatrackError, InputError
 from chromatrack.structures import Source
 from chromatrack.studio.workers import Channel
+from chromatrack.video.decode import beyond_end
 from chromatrack.video.key_pictures import nearest_key
 from chromatrack.video.random_access import FrameReader, FrameTimes
 
@@ -231,10 +232,13 @@ class Decoder:
         self._last = index, shown
         if (index, shown) not in self._made:
             begin = max(0, index - _AHEAD) if index == last - 1 else index
+            number = begin - 1
             for number, rgb in reader.read_from(begin, size=self._size(shown)):
                 self._keep((number, shown), _encoded(rgb))
                 if number >= index:
                     break
+            if number < index:
+                raise beyond_end(reader.source.path, number + 1, index)
         self._ahead = self._coming(index, shown)
         self._made.move_to_end((index, shown))
         return self._made[index, shown]
