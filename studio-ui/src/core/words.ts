@@ -18,7 +18,7 @@ export const TOOL_HINTS = {
     "Tap to place. Add makes another one",
   ),
   skeleton: words("Click joint after joint", "Tap joint after joint"),
-  color: words("Paint strokes. Alt picks a colour", "Paint strokes"),
+  color: words("Paint. Alt picks a colour", "Paint strokes"),
   picture: words(
     "Drag a corner of the picture, or all of it",
     "Drag a corner of the picture, or all of it",

@@ -119,7 +119,7 @@ export function ColorPanel() {
           title="Goes to the frame that it would help most to colour or to correct"
           onClick={() => void toSuggested()}
         >
-          Suggest a frame
+          Suggest one
         </button>
       </header>
       {frames.length ? (
