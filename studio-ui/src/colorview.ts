@@ -94,12 +94,24 @@ export class ColorView {
     untracked(() => this.#goAlong());
   }
 
-  /** With the colouring under way: on to the frame it is at when the one on show was seen. */
+  /** Where the colouring was last, and the frame that was on show by then. */
+  #goal: { to: number; at: number } | null = null;
+  /** With the colouring, to its end: on to the frame it is at when the one on show was seen. */
   #goAlong() {
-    const job = store.job.peek();
-    if (!store.following.peek() || job?.kind !== "color" || job.frame === null) return;
-    const now = store.frame.peek();
-    if (now !== job.frame && (this.#picture() || this.isThere(now))) store.frame.value = job.frame;
+    const [job, now] = [store.job.peek(), store.frame.peek()];
+    if (store.following.peek() && job?.kind === "color" && job.frame !== null) {
+      const on = now !== job.frame && (this.#picture() || this.isThere(now));
+      this.#goal = { to: job.frame, at: on ? job.frame : now };
+      if (on) store.frame.value = job.frame;
+      return;
+    }
+    const goal = this.#goal;
+    const isOver = job || store.playing.peek() || now !== goal?.at || now === goal.to;
+    if (!goal || isOver) this.#goal = null;
+    else if (this.isThere(goal.to)) {
+      this.#goal = null;
+      store.frame.value = goal.to;
+    }
   }
 
   /** Whether a frame can be shown as it is to be: its colours are there, or it has none. */
@@ -114,6 +126,7 @@ export class ColorView {
     const [before, after] = store.playing.peek() ? [12, 0] : [6, 2];
     const near = around(frame, project.video.frames, before, after);
     const shown = near.filter((one) => this.#look(one));
+    if (this.#goal && this.#goal.at === frame) shown.splice(1, 0, this.#goal.to);
     this.frames.want(store.scrubbing.peek() ? shown.slice(0, 1) : shown);
   }
 

@@ -61,6 +61,12 @@ def test_a_manifest_is_taken_by_batch(opened, tmp_path, kind):
     if kind == "csv":
         rows = list(csv.DictReader(content.splitlines()))
         assert rows[0]["point"] == "1@1:20.5,30.25" and rows[0]["lost"] == "1@3"
+    do(opened, type="settings", saturation=0.6)
+    content = opened.get(opened.post("/api/batch", json=asked).json()["download"]).text
+    assert ("strength" in content) and "0.6" in content
+    assert read_manifest(path, batch_commands()).faults == []
+    do(opened, type="settings", saturation=1.4)
+    assert "above 100 %" in opened.post("/api/batch", json=asked).json()["notes"][0]
     assert opened.post("/api/batch", json={"videos": ["/no/such.mp4"]}).status_code == 422
     assert opened.post("/api/batch", json={"videos": [others[0]] * 2}).status_code == 422
 

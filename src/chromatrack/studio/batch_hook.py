@@ -21,7 +21,7 @@ from chromatrack.formats.masks import write_mask
 from chromatrack.json_text import json_text
 from chromatrack.runs.export import EXPORTS
 from chromatrack.runs.staging import Staging
-from chromatrack.studio.document import Document
+from chromatrack.studio.document import Document, saturation_of
 from chromatrack.studio.marks import marks_of
 
 _SHOWN = 12  # lines of the manifest that the client gets to see
@@ -58,6 +58,9 @@ def write_batch(
         for name, rgb in zip(named, references.values(), strict=True):
             Image.fromarray(rgb).save(stage.path / name, compress_level=1)
         rows: list[dict[str, Any]] = []
+        saturation = saturation_of(document)
+        if named and saturation > 1:
+            notes.append("saturation above 100 % is left out")
         jobs = _jobs(places)
         for place, job in zip(places, jobs, strict=True):
             if cells:
@@ -65,7 +68,7 @@ def write_batch(
             if named:
                 own = f"{job}-colour" if cells else job
                 row = {"job": own, "video": str(place), "command": "colorize", "marks": named}
-                rows.append(row)
+                rows.append(row | ({"strength": saturation} if saturation < 1 else {}))
         if not rows:
             raise InputError("batch: expected a mark or a colour, got none; mark something first")
         text = _csv(rows) if kind == "csv" else "".join(f"{json_text(row)}\n" for row in rows)
