@@ -26,9 +26,14 @@ def has_compiler() -> bool:
 
 
 @cache
-def compiled(function: Callable[..., None]) -> Callable[..., None]:
-    """A function of arrays, compiled at its first call and kept on disk; it runs beside Python."""
-    return KeptLoop(function)
+def compiled(
+    function: Callable[..., None], *, prepare: Callable[[], None] | None = None
+) -> Callable[..., None]:
+    """A function of arrays, compiled at its first call and kept on disk; it runs beside Python.
+
+    prepare: what the compiler must be told before.
+    """
+    return KeptLoop(function, prepare)
 
 
 def can_compile(*tensors: Tensor) -> bool:
