@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chromatrack.errors import WeightsError
@@ -78,6 +78,7 @@ def random_decoder() -> MaskDecoder:
     return decoder
 
 
+@settings(max_examples=20)
 @given(st.integers(1, 70), st.integers(1, 70))
 def test_as_one_loop_it_says_the_same(height, width):
     folded = random_decoder().folded()
