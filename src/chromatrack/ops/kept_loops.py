@@ -152,6 +152,18 @@ class KeptLoop:
             self._is_prepared = True
 
 
+def calling(*parts: Callable[..., None]) -> Callable[[], None]:
+    """What tells the compiler of functions of its own file that a loop calls."""
+
+    def tell() -> None:
+        from numba.extending import register_jitable
+
+        for part in parts:
+            register_jitable(part)
+
+    return tell
+
+
 _OPTIONS = {"nogil": True, "fastmath": True}
 
 
