@@ -82,21 +82,24 @@ class NarrowDecoder:
 
         here = made(self._inputs, grid)
         steps.load(here)
-        levels: list[Planes] = []
+        begun: list[tuple[Planes, Planes]] = []  # of each level: what it begins with, what it gives
         for depth in range(self._depth):
             if depth:
-                pooled = made(levels[-1].channels, levels[-1].grid.halved)
-                steps.pool(levels[-1], pooled)
+                pooled = made(here.channels, here.grid.halved)
+                steps.pool(here, pooled)
                 here = pooled
             first, second = self._widths[depth]
             between = convolved((here,), made(first, here.grid))
-            here = convolved((between,), made(second, here.grid))
-            levels.append(here)
-        for block, level in zip(self._widths[self._depth :], reversed(levels[:-1]), strict=True):
-            larger = made(here.channels, level.grid)
+            begun.append((here, made(second, here.grid)))
+            here = convolved((between,), begun[-1][1])
+        for block, (start, level) in zip(
+            self._widths[self._depth :], reversed(begun[:-1]), strict=True
+        ):
+            larger = Planes(start.at, here.channels, level.grid)  # where nothing is needed any more
+            assert larger.end <= level.at and -(-block[1] // BLOCK) <= level.blocks
             steps.enlarge(here, larger)
             between = convolved((level, larger), made(block[0], level.grid))
-            here = convolved((between,), made(block[1], level.grid))
+            here = convolved((between,), Planes(level.at, block[1], level.grid))
         steps.last(here, weights=self._weights_at[number], biases=self._biases_at[number])
         return steps
 
