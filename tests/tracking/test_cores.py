@@ -1,4 +1,4 @@
-"""What a command's process gives back while it tracks, and that others' processes are left alone."""
+"""What a command gives back while it tracks, and that the processes of others are left alone."""
 
 from __future__ import annotations
 
