@@ -6,17 +6,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chromatrack.errors import WeightsError
 from chromatrack.model.mask_decoder import (
     INPUTS,
     MaskDecoder,
+    _filtered_logits,
     decoder_inputs,
     load_decoder,
     save_decoder,
 )
+from chromatrack.model.narrow_decoder import NarrowDecoder
 from chromatrack.ops.coords import FeatureSpec, cell_count
 from chromatrack.ops.resample import COARSE, CoarseImage, to_coarse
 
@@ -62,6 +64,42 @@ def test_folded_it_says_the_same():
         expected = decoder(inputs)
         torch.testing.assert_close(decoder.folded()(inputs), expected, atol=1e-4, rtol=1e-4)
         assert torch.equal(decoder(inputs), expected)  # it is a copy that was folded
+
+
+def random_decoder() -> MaskDecoder:
+    torch.manual_seed(0)
+    decoder = MaskDecoder().eval()
+    for module in decoder.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            assert module.running_mean is not None and module.running_var is not None
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2.0)
+    torch.nn.init.normal_(decoder.last.weight)
+    return decoder
+
+
+@settings(max_examples=20)
+@given(st.integers(1, 70), st.integers(1, 70))
+def test_as_one_loop_it_says_the_same(height, width):
+    folded = random_decoder().folded()
+    assert folded.narrow is not None
+    inputs = torch.rand(INPUTS, height, width, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = folded(inputs[None]) - _filtered_logits(inputs[None])
+        for _ in range(2):  # memory is used again
+            assert torch.allclose(folded.narrow(inputs), expected[0, 0], atol=1e-4, rtol=1e-4)
+
+
+def test_one_loop_decodes_where_few_threads_do_only(monkeypatch: pytest.MonkeyPatch):
+    decoder, args = random_decoder(), seen((64, 80))
+    folded = decoder.folded()
+    assert folded.narrow is not None
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    one = folded.decode(*args, SPEC)
+    asked = []
+    monkeypatch.setattr(NarrowDecoder, "__call__", lambda *x: asked.append(x))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    assert torch.allclose(folded.decode(*args, SPEC), one, atol=1e-5) and not asked
 
 
 def test_weights_come_back_from_their_file(tmp_path: Path):

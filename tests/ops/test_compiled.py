@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from chromatrack.ops import color, compiled, shot_boundary, sparse_readout, subpixel
 from chromatrack.ops.affinity import SparseAffinity
 from chromatrack.ops.kept import kept_of
+from chromatrack.ops.resample import _guide_statistics
 from chromatrack.ops.window_search import Rows
 from chromatrack.propagation import point_labels, point_reliability, propagate
 from chromatrack.propagation.memory_bank import Reference
@@ -50,6 +51,17 @@ def test_coarse_pictures(channels, height, width, side):
     assert fast[0].shape == (channels, -(-height // side), -(-width // side))
     torch.testing.assert_close(fast[0], plain[0], atol=1e-5, rtol=0)
     torch.testing.assert_close(fast[1], plain[1], atol=2e-3, rtol=0)  # a root of about 0
+
+
+@settings(deadline=None, max_examples=40)
+@given(sides, sides, st.integers(0, 99))
+def test_labels_fitted_to_colors(height, width, seed):
+    guide, label = picture(4, height, width, seed=seed).split([3, 1])
+    told = label[0], guide, *_guide_statistics(guide)
+    fast, plain = in_both_ways(lambda: compiled.fit_colors(*told, 2))
+    assert fast.shape == (4, height, width)
+    laid = [(x[:3] * guide).sum(0) + x[3] for x in (fast, plain)]
+    torch.testing.assert_close(*laid, atol=1e-3, rtol=1e-3)
 
 
 @given(st.integers(1, 3), sides, sides, st.integers(0, 9))

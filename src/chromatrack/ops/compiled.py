@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chromatrack.ops.kept_loops import KeptLoop
+from chromatrack.ops.kept_loops import KeptLoop, calling
 
 
 @cache
@@ -26,9 +26,14 @@ def has_compiler() -> bool:
 
 
 @cache
-def compiled(function: Callable[..., None]) -> Callable[..., None]:
-    """A function of arrays, compiled at its first call and kept on disk; it runs beside Python."""
-    return KeptLoop(function)
+def compiled(
+    function: Callable[..., None], *, prepare: Callable[[], None] | None = None
+) -> Callable[..., None]:
+    """A function of arrays, compiled at its first call and kept on disk; it runs beside Python.
+
+    prepare: what the compiler must be told before.
+    """
+    return KeptLoop(function, prepare)
 
 
 def can_compile(*tensors: Tensor) -> bool:
@@ -348,3 +353,67 @@ def _coarse_image(image: np.ndarray, side: int, means: np.ndarray, spread: np.nd
                 squares += lines[channels, i]
             middle /= np.float32(channels)
             spread[0, y, x] = np.sqrt(max(squares * share - middle * middle, np.float32(0)))
+
+
+def fit_colors(label: Tensor, guide: Tensor, mean: Tensor, inverse: Tensor, radius: int) -> Tensor:
+    """A label as a linear function of colour around each place: slopes and level `(4, h, w)`.
+
+    Args:
+        label: `(h, w)`. guide: `(3, h, w)`. mean: `(3, h, w)`, of the windows' colours; inverse:
+            `(6, h, w)`, of their covariance: xx, xy, xz, yy, yz, zz.
+    """
+    if not can_compile(label, guide, mean, inverse):
+        return _fit_colors_by_tensors(label, guide, mean, inverse, radius)
+    out = torch.empty(4, *label.shape)
+    told = *map(_array, (label, guide, mean, inverse)), radius, out.numpy()
+    compiled(_fit_colors, prepare=_TELL_BOX_MEAN)(*told)
+    return out
+
+
+def _fit_colors_by_tensors(
+    label: Tensor, guide: Tensor, mean_guide: Tensor, inverse: Tensor, radius: int
+) -> Tensor:
+    mean = box_mean(label[None], radius)
+    r, g, b = box_mean(guide * label, radius) - mean_guide * mean
+    xx, xy, xz, yy, yz, zz = inverse
+    slope = torch.stack(
+        [xx * r + xy * g + xz * b, xy * r + yy * g + yz * b, xz * r + yz * g + zz * b]
+    )
+    level = mean - (slope * mean_guide).sum(0, keepdim=True)
+    return box_mean(torch.cat([slope, level]), radius)
+
+
+def _fit_colors(
+    label: np.ndarray,
+    guide: np.ndarray,
+    mean: np.ndarray,
+    inverse: np.ndarray,
+    radius: int,
+    out: np.ndarray,
+) -> None:
+    height, width = label.shape
+    planes = np.empty((4, height, width), np.float32)
+    for y in range(height):
+        for x in range(width):
+            planes[3, y, x] = label[y, x]
+        for c in range(3):
+            for x in range(width):
+                planes[c, y, x] = guide[c, y, x] * label[y, x]
+    _box_mean(planes, radius, out)
+    for y in range(height):
+        for x in range(width):
+            middle = out[3, y, x]
+            r = out[0, y, x] - mean[0, y, x] * middle
+            g = out[1, y, x] - mean[1, y, x] * middle
+            b = out[2, y, x] - mean[2, y, x] * middle
+            xy, xz, yz = inverse[1, y, x], inverse[2, y, x], inverse[4, y, x]
+            red = inverse[0, y, x] * r + xy * g + xz * b
+            green = xy * r + inverse[3, y, x] * g + yz * b
+            blue = xz * r + yz * g + inverse[5, y, x] * b
+            level = middle - red * mean[0, y, x] - green * mean[1, y, x] - blue * mean[2, y, x]
+            planes[0, y, x], planes[1, y, x], planes[2, y, x] = red, green, blue
+            planes[3, y, x] = level
+    _box_mean(planes, radius, out)
+
+
+_TELL_BOX_MEAN = calling(_box_mean)

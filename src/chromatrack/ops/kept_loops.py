@@ -91,8 +91,13 @@ count of owners, what to call when it goes (nothing), for whom, where the items 
 class KeptLoop:
     """A function of arrays and numbers, compiled at its first call and kept on disk."""
 
-    def __init__(self, plain: Callable[..., None]) -> None:
+    def __init__(
+        self, plain: Callable[..., None], prepare: Callable[[], None] | None = None
+    ) -> None:
+        """prepare: tells the compiler of functions that `plain` calls; its file is source, too."""
         self._plain = plain
+        self._prepare = prepare
+        self._is_prepared = prepare is None
         self._ready: dict[tuple[Kind | None, ...], Callable[..., None]] = {}
         self._compiler: Any = None  # numba's, once it was needed
 
@@ -112,7 +117,7 @@ class KeptLoop:
         known = tuple(kind for kind in kinds if kind is not None)
         if len(known) < len(kinds) or not can_keep():
             return self._by_compiler()
-        path = _place(self._plain, known)
+        path = _place(self._plain, known, prepare=self._prepare)
         if path is None:
             return self._by_compiler()
         try:
@@ -122,6 +127,7 @@ class KeptLoop:
         except (OSError, ObjectCodeError):
             pass
         try:
+            self._tell_compiler()
             name, code = _compiled(self._plain, arguments)
             made = function(Code(code), name, known)
         except ObjectCodeError:
@@ -134,10 +140,28 @@ class KeptLoop:
 
     def _by_compiler(self) -> Callable[..., None]:
         if self._compiler is None:
+            self._tell_compiler()
             self._compiler = _dispatcher(self._plain)
             with suppress(RuntimeError):  # no folder to keep it in: compiled in every process
                 self._compiler.enable_caching()
         return self._compiler
+
+    def _tell_compiler(self) -> None:
+        if self._prepare is not None and not self._is_prepared:
+            self._prepare()
+            self._is_prepared = True
+
+
+def calling(*parts: Callable[..., None]) -> Callable[[], None]:
+    """What tells the compiler of functions of its own file that a loop calls."""
+
+    def tell() -> None:
+        from numba.extending import register_jitable
+
+        for part in parts:
+            register_jitable(part)
+
+    return tell
 
 
 _OPTIONS = {"nogil": True, "fastmath": True}
@@ -200,6 +224,8 @@ def _compiled(plain: Callable[..., None], arguments: tuple[object, ...]) -> tupl
     target.options.parse_as_flags(flags, {"nopython": True, **_OPTIONS})
     flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
     contexts = target.typing_context, target.target_context
+    for context in contexts:
+        context.refresh()  # functions that were told of
     types = tuple(map(typeof, arguments))
     try:
         with global_compiler_lock:
@@ -230,7 +256,12 @@ def _digest(content: bytes) -> str:
 # -- which file ------------------------------------------------------------------------------
 
 
-def _place(plain: Callable[..., None], kinds: tuple[Kind, ...]) -> Path | None:
+def _place(
+    plain: Callable[..., None],
+    kinds: tuple[Kind, ...],
+    *,
+    prepare: Callable[[], None] | None = None,
+) -> Path | None:
     """The file of a loop for arguments of some kinds; None: there is no folder for it.
 
     Its name tells all that the code depends on: source, numbers that it takes from around it,
@@ -241,6 +272,8 @@ def _place(plain: Callable[..., None], kinds: tuple[Kind, ...]) -> Path | None:
     folder = _folder(source.parent)
     try:
         text = _source_digest(source)
+        if prepare is not None:
+            text += _source_digest(Path(prepare.__code__.co_filename))
     except OSError:
         return None
     if folder is None:

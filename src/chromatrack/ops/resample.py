@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.ops.color import rgb_to_lab
-from chromatrack.ops.compiled import box_mean, coarse_image
+from chromatrack.ops.compiled import box_mean, coarse_image, fit_colors
 from chromatrack.ops.coords import FeatureSpec, cell_count, image_size, pixel_to_cell
 from chromatrack.ops.kept import kept
 
@@ -303,14 +303,8 @@ def _filter_label(
 
 def _fitted(label: Tensor, guide: Tensor, mean_guide: Tensor, inverse: Tensor) -> Tensor:
     """The label as a linear function of colour around each place: slopes and level `(4, h, w)`."""
+    if len(guide) > 1:
+        return fit_colors(label, guide, mean_guide, inverse, _RADIUS)
     mean = box_mean(label[None], _RADIUS)
-    shared = box_mean(guide * label, _RADIUS) - mean_guide * mean
-    if len(guide) == 1:
-        slope = inverse * shared
-    else:
-        (r, g, b), (xx, xy, xz, yy, yz, zz) = shared, inverse
-        slope = torch.stack(
-            [xx * r + xy * g + xz * b, xy * r + yy * g + yz * b, xz * r + yz * g + zz * b]
-        )
-    level = mean - (slope * mean_guide).sum(0, keepdim=True)
-    return box_mean(torch.cat([slope, level]), _RADIUS)
+    slope = inverse * (box_mean(guide * label, _RADIUS) - mean_guide * mean)
+    return box_mean(torch.cat([slope, mean - slope * mean_guide]), _RADIUS)

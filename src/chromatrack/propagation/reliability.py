@@ -15,8 +15,9 @@ from torch import Tensor
 
 from chromatrack.ops.affinity import similarity
 from chromatrack.ops.color import rgb_to_lab
-from chromatrack.ops.compiled import window_max
+from chromatrack.ops.compiled import largest, window_max
 from chromatrack.ops.coords import FeatureSpec
+from chromatrack.ops.kept import kept_of
 from chromatrack.ops.resample import to_cells
 from chromatrack.propagation.exemplars import thinned
 from chromatrack.propagation.memory_bank import MemoryBank, Reference
@@ -81,13 +82,12 @@ def color_error(
     Returns:
         Mean absolute error over ab and cells, weighted by labels; 0 where labels are all 0.
     """
-    C = len(features)
     share = labels.flatten()
     cells = thinned((share > _FAINT).nonzero()[:, 0], most)
     if len(cells) == 0:
         return 0.0
-    scores = similarity(features.reshape(C, -1)[:, cells], marked_features.reshape(C, -1))
-    values, index = scores.topk(min(top_k or scores.shape[1], scores.shape[1]), dim=1)
+    scores = similarity(features.flatten(1)[:, cells], marked_features.flatten(1))
+    values, index = largest(scores, min(top_k or scores.shape[1], scores.shape[1]))
     copied = (marked_ab.flatten(1)[:, index] * (values / temperature).softmax(1)).sum(2)
     apart = (copied - ab.flatten(1)[:, cells]).abs().mean(0)
     return float((apart * share[cells]).sum() / share[cells].sum())
@@ -100,6 +100,7 @@ def agreement(
     marked_labels: Tensor,
     *,
     most: int = MOST,
+    of_mark: tuple[Tensor, Tensor] | None = None,
 ) -> float:
     """Soft intersection over union of what was marked and the region copied back to it.
 
@@ -109,25 +110,37 @@ def agreement(
     Args:
         features, marked_features: `(C, h, w)`, unit length per cell.
         labels, marked_labels: `(h, w)` in [0, 1].
-        most: cells of the mark, and as many beside it, that are looked at, evenly spread.
+        most: cells of the mark, and as many beside it, that are looked at, evenly spread. of_mark:
+            `cells_of_mark`, where that is known already.
 
     Returns:
         [0, 1]; 0 where nothing is marked.
     """
-    C, marked = len(features), marked_labels.flatten()
+    cells, stands_for = cells_of_mark(marked_labels, most) if of_mark is None else of_mark
+    if len(cells) == 0:
+        return 0.0
+    scores = similarity(marked_features.flatten(1)[:, cells], features.flatten(1))
+    back = labels.flatten()[largest(scores, 1)[1][:, 0]]
+    truth = marked_labels.flatten()[cells]
+    union = (stands_for * torch.maximum(back, truth)).sum()
+    return float((stands_for * torch.minimum(back, truth)).sum() / union)
+
+
+def cells_of_mark(marked_labels: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """Cells of a mark `(h, w)` and cells beside it, evenly spread, and for how many each stands.
+
+    `(n,)` int64 and float; none where nothing is marked.
+    """
+    marked = marked_labels.flatten()
     around = window_max(marked_labels[None], _BESIDE).flatten()
     inside = (marked > _FAINT).nonzero()[:, 0]
     beside = ((marked <= _FAINT) & (around > _FAINT)).nonzero()[:, 0]
     if len(inside) == 0:
-        return 0.0
+        return inside, marked[:0]
     some = [thinned(cells, most) for cells in (inside, beside)]
     each = [len(inside) / len(some[0]), len(beside) / max(1, len(some[1]))]
-    stands_for = torch.cat([marked.new_full((len(s),), n) for s, n in zip(some, each, strict=True)])
-    cells = torch.cat(some)
-    scores = similarity(marked_features.reshape(C, -1)[:, cells], features.reshape(C, -1))
-    back, truth = labels.flatten()[scores.argmax(1)], marked[cells]
-    union = (stands_for * torch.maximum(back, truth)).sum()
-    return float((stands_for * torch.minimum(back, truth)).sum() / union)
+    stands_for = [marked.new_full((len(s),), n) for s, n in zip(some, each, strict=True)]
+    return torch.cat(some), torch.cat(stands_for)
 
 
 def weighted_mean(labels: Tensor, values: Tensor) -> float:
@@ -345,9 +358,31 @@ class SignalReader:
             temperature=bank.config.temperature,
             most=most,
         )
-        back = agreement(step.features, labels, mark.features, mark.label_map[channel], most=most)
+        back = agreement(
+            step.features,
+            labels,
+            mark.features,
+            mark.label_map[channel],
+            most=most,
+            of_mark=_known_of_mark(mark, channel, most),
+        )
         entropy = 0.0 if step.entropy is None else weighted_mean(labels, step.entropy)
         return Signals(error, back, entropy, weighted_mean(labels, labels))
+
+
+def _known_of_mark(mark: Reference, channel: int, most: int) -> tuple[Tensor, Tensor]:
+    """`cells_of_mark` of a channel, the same on every frame."""
+    known = _cells_of_marks(mark.label_map)
+    if (channel, most) not in known:
+        known[channel, most] = cells_of_mark(mark.label_map[channel], most)
+    return known[channel, most]
+
+
+def _nothing_yet(_: Tensor) -> dict[tuple[int, int], tuple[Tensor, Tensor]]:
+    return {}
+
+
+_cells_of_marks = kept_of(_nothing_yet)
 
 
 def _shows(mark: Reference, channel: int) -> bool:

@@ -51,7 +51,7 @@ from chromatrack.runs.resume import CHOICE, Progress, ResumableRun, fingerprint,
 from chromatrack.runs.staging import Staging
 from chromatrack.runs.things_table import Tally, ThingSummary, things_of
 from chromatrack.structures import Source
-from chromatrack.tracking.cores import after_first_frame, is_ahead_worth_it
+from chromatrack.tracking.cores import after_frame, is_ahead_worth_it
 from chromatrack.tracking.inference import TrackedFrame, follow
 from chromatrack.tracking.mark_checks import checked_source, fit_skeleton
 from chromatrack.tracking.marks import Marks
@@ -323,8 +323,7 @@ def _give_all(
         began = time.perf_counter()
         run.write_seconds += began - tracked
         while told < len(run.rows):
-            if not told:
-                after_first_frame()
+            after_frame(told)
             told += 1
             run.kept.tell("track", told, total)
 
