@@ -89,28 +89,33 @@ export class ColorView {
       this.#folder = folder;
     }
     store.following.value;
-    this.want(frame);
-    this.#viewer.redraw();
     untracked(() => this.#goAlong());
+    if (frame === store.frame.peek()) this.want(frame);
+    this.#viewer.redraw();
   }
 
-  /** Where the colouring was last, and the frame that was on show by then. */
-  #goal: { to: number; at: number } | null = null;
-  /** With the colouring, to its end: on to the frame it is at when the one on show was seen. */
+  /** The frame on show, the one to go to when its colours are there, and the newest of the job. */
+  #along: { at: number; to: number; newest: number } | null = null;
+  /** With the colouring, to its end: from frame to frame, each with its colours. */
   #goAlong() {
     const [job, now] = [store.job.peek(), store.frame.peek()];
-    if (store.following.peek() && job?.kind === "color" && job.frame !== null) {
-      const on = now !== job.frame && (this.#picture() || this.isThere(now));
-      this.#goal = { to: job.frame, at: on ? job.frame : now };
-      if (on) store.frame.value = job.frame;
-      return;
+    const runs = store.following.peek() && job?.kind === "color" && job.frame !== null;
+    if (runs) {
+      if (this.#along?.at === now) this.#along.newest = job.frame!;
+      else this.#along = { at: now, to: job.frame!, newest: job.frame! };
     }
-    const goal = this.#goal;
-    const isOver = job || store.playing.peek() || now !== goal?.at || now === goal.to;
-    if (!goal || isOver) this.#goal = null;
-    else if (this.isThere(goal.to)) {
-      this.#goal = null;
-      store.frame.value = goal.to;
+    const along = this.#along;
+    if (!along) return;
+    if (store.playing.peek() || now !== along.at)
+      this.#along = null; // went elsewhere
+    else if (along.to === now && along.newest === now) {
+      if (!runs) this.#along = null;
+    } else if (along.to === now) {
+      along.to = along.newest;
+      this.want(now);
+    } else if (this.isThere(along.to)) {
+      along.at = along.to;
+      store.frame.value = along.to;
     }
   }
 
@@ -126,7 +131,7 @@ export class ColorView {
     const [before, after] = store.playing.peek() ? [12, 0] : [6, 2];
     const near = around(frame, project.video.frames, before, after);
     const shown = near.filter((one) => this.#look(one));
-    if (this.#goal && this.#goal.at === frame) shown.splice(1, 0, this.#goal.to);
+    if (this.#along && this.#along.at === frame) shown.splice(1, 0, this.#along.to);
     this.frames.want(store.scrubbing.peek() ? shown.slice(0, 1) : shown);
   }
 

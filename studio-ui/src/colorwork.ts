@@ -14,6 +14,9 @@ const inTurn = (work: () => Promise<unknown>) => {
   queue = queue.then(work, work);
 };
 
+/** Done when all strokes that were painted are on the server. */
+export const painted = (): Promise<unknown> => queue;
+
 export function addStroke(frame: number, stroke: ColorStroke) {
   const mine = { frame, stroke };
   waiting.value = [...waiting.value, mine];

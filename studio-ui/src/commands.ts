@@ -1,6 +1,7 @@
 // What keys and buttons do, one function each.
 
 import { api } from "./api.ts";
+import { painted } from "./colorwork.ts";
 import { asTimeline, colorLabel, isColoured, referenceFrames } from "./core/color.ts";
 import { unsettled } from "./core/settled.ts";
 import { itemOf, type Kind, markedFrames, trackLabel } from "./core/state.ts";
@@ -18,13 +19,16 @@ import * as store from "./store.ts";
 import { toolInHand } from "./tools/index.ts";
 import { pending } from "./tools/select.ts";
 import { pointOut, takeTool } from "./tools/take.ts";
+import { sent } from "./tools/tool.ts";
 
 /** The viewer goes along with the tracker till the person goes to a frame. */
 export async function track() {
   const project = store.project.value;
   if (!project || store.job.value) return;
   if (pending.value) await viewer.value?.tool.accept?.();
+  await sent();
   const now = store.project.value ?? project;
+  if (store.job.value) return; // pressed twice
   if (!trackLabel(now).ready) {
     store.say(markedFrames(now).length ? "Nothing has changed since" : "Mark an object first");
     return;
@@ -41,7 +45,9 @@ export async function track() {
 export async function colorize() {
   const project = store.project.value;
   if (!project || store.job.value) return;
-  const { ready, why } = colorLabel(project);
+  await painted();
+  if (store.job.value) return; // pressed twice
+  const { ready, why } = colorLabel(store.project.value ?? project);
   if (!ready) return store.say(why);
   store.playing.value = false;
   await store.attempt(async () => {
@@ -64,6 +70,12 @@ export async function toSuggested() {
 }
 
 export const stop = () => store.attempt(() => api.stop());
+
+/** Undo; while a region is on trial, its last click. */
+export async function undo() {
+  if (pending.value) viewer.value?.tool.back?.();
+  else await store.undo("undo");
+}
 
 export function step(by: number) {
   store.playing.value = false;

@@ -38,7 +38,7 @@ export const SHORTCUTS: { title: string; list: Shortcut[] }[] = [
         text: "Pick an object",
         run: pickNumber,
       },
-      { keys: ["Ctrl+Z"], text: "Undo", run: () => void store.undo("undo") },
+      { keys: ["Ctrl+Z"], text: "Undo", run: () => void run.undo() },
       { keys: ["Ctrl+Shift+Z", "Ctrl+Y"], text: "Redo", run: () => void store.undo("redo") },
     ],
   },

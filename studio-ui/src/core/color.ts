@@ -141,7 +141,8 @@ export function colorLabel(project: Project): { text: string; ready: boolean; wh
   if (!left.length) return { text: "Coloured", ready: false, why: "Nothing has changed since" };
   const which = left.length === 1 ? named(left[0]!) : `${left.length} stretches`;
   const first = left[0]![0];
-  const isRest = first > result.start && first >= result.end; // it was stopped
+  const count = left.reduce((sum, [from, to]) => sum + to - from, 0);
+  const isRest = first > result.start && (first >= result.end || count < result.end - result.start); // it was stopped
   return {
     text: isRest ? goOn(first) : text,
     ready: true,

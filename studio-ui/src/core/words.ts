@@ -29,10 +29,7 @@ export const TOOL_HINTS = {
 export const SAID = {
   missing: words("Click what is missing", "Tap what is missing"),
   tooMuch: words("Click what is too much", "Tap what is too much"),
-  isNew: words(
-    "A new object. To add to another one, choose it beside",
-    "A new object. To add to another one, choose it beside",
-  ),
+  isNew: words("A new object", "A new object"),
   insideFirst: words("Click inside the object first", "Tap inside the object first"),
   nextCorner: words("Click the next corner", "Tap the next corner"),
   close: words("Enter or the first corner closes it", "Tap the first corner to close it"),

@@ -64,9 +64,13 @@ export function select(viewer: Viewer): Tool {
   /** Whom the first click is for; false where nothing can be marked now. */
   function begin(at: Point): boolean {
     began = idAt(at);
-    const { marks, pickedItem, project } = store;
+    const { marks, pickedItem, project, sending } = store;
     const items = project.value?.objects ?? [];
-    const { key, locked } = selectTarget(pickedItem.value, marks.value, began, items);
+    const id = pickedItem.value?.id;
+    const here = marks.value.objects ?? [];
+    // What is being saved was marked just now.
+    const objects = sending.value && id !== undefined ? [...here, id] : here;
+    const { key, locked } = selectTarget(pickedItem.value, { objects }, began, items);
     if (key) store.picked.value = key;
     if (locked || !viewer.ready) {
       paintId(viewer); // says why
@@ -200,9 +204,9 @@ export function select(viewer: Viewer): Tool {
     up(pen) {
       if (!drawing) return;
       const outside = pen.other || (clickSays.value === "outside" && strokes.length > 0);
-      strokes = [...strokes, { places: drawing, inside: !outside }];
+      const size = selectSize.value === null ? {} : { size: selectSize.value };
+      strokes = [...strokes, { places: drawing, inside: !outside, ...size }];
       drawing = null;
-      selectSize.value = null;
       asked = ask();
       line();
     },
@@ -210,7 +214,6 @@ export function select(viewer: Viewer): Tool {
     leave: keep,
     back() {
       strokes = strokes.slice(0, -1);
-      selectSize.value = null;
       if (strokes.length) asked = ask();
       else reset();
     },

@@ -74,6 +74,9 @@ export type MaskTool = "select" | "brush" | "eraser" | "polygon";
 
 let queue: Promise<unknown> = Promise.resolve();
 
+/** Done when all masks that were made are on the server. */
+export const sent = (): Promise<unknown> => queue;
+
 /**
  * Sends the mask of `id` on `frame`; masks go one after the other. What is NEW goes to the picked
  * object if there is one by then, or to `another`.

@@ -187,8 +187,11 @@ export function ColorPanel() {
           />
           <output>{Math.round(100 * store.saturation.value)} %</output>
         </label>
+      </div>
+      <div class="color-here">
+        <h2>View</h2>
         <label class="option wide" title="Grey on the left of the line, coloured on the right">
-          Grey part
+          Compare
           <input
             type="range"
             min={0}

@@ -1,5 +1,5 @@
 import { api } from "../api.ts";
-import { colorize, stop, track } from "../commands.ts";
+import { colorize, stop, track, undo as undoLast } from "../commands.ts";
 import { colorLabel } from "../core/color.ts";
 import { timeLeft } from "../core/pace.ts";
 import { canExport, type Quality, trackLabel } from "../core/state.ts";
@@ -197,10 +197,10 @@ export function TopBar() {
         {project.color && <ModeSwitch />}
         <IconButton
           icon="undo"
-          label={undo ? `Undo: ${undo}` : "Undo"}
+          label={pending.value ? "Undo: the last click" : undo ? `Undo: ${undo}` : "Undo"}
           keys="Ctrl+Z"
-          disabled={!undo}
-          onClick={() => void store.undo("undo")}
+          disabled={!undo && !pending.value}
+          onClick={() => void undoLast()}
         />
         <IconButton
           icon="redo"
