@@ -8,6 +8,7 @@ from synthetic import moving_clip
 from video_clips import write_clip
 
 from chromatrack.errors import InputError
+from chromatrack.tracking import smart_select
 from chromatrack.tracking.frame_looks import FrameLooks
 from chromatrack.tracking.smart_select import Selection, Stroke
 from chromatrack.tracking.tracker import Tracker
@@ -81,3 +82,25 @@ def test_what_is_outside_cannot_be_first(embedder, tmp_path):
     for strokes in ((), (Stroke((frame.centres[1],), inside=False),)):
         with pytest.raises(InputError, match="first one inside"):
             select(look, *strokes)
+
+
+def test_a_region_whose_colours_are_not_the_clicks_gives_way_to_a_smaller_one(
+    embedder, tmp_path, monkeypatch
+):
+    look, frame = looked_at(embedder, tmp_path, radius=34, seed=0)
+    x, y = frame.centres[1]
+    asked = []
+
+    def by_color(_look, region, inside, outside):
+        share = region.float().clone()
+        asked.append(int(region.sum()))
+        if len(asked) < 3:  # the click's own surroundings are told from the rest
+            scale = share.shape[1] / frame.mask.shape[1]
+            row, column = round(y * scale), round(x * scale)
+            share[max(0, row - 4) : row + 5, max(0, column - 4) : column + 5] = 0
+        return share
+
+    monkeypatch.setattr(smart_select, "_by_color", by_color)
+    found = select(look, Stroke(((x, y),)))
+    assert len(asked) == 3 and asked[0] > 1.8 * asked[1] > 3.2 * asked[2] > 0
+    assert found[round(y), round(x)]

@@ -51,6 +51,7 @@ _ROUNDS = 3
 _TRUST = 0.35  # how far colours may overrule the region that was grown, in log odds per step
 _FINE_SIDE = 128  # pixels of the longer side, at which colours are compared
 _LEAST_PIXELS = 16
+_AROUND = 0.6  # of what is nearest to the first click that its region has
 _COLORS = 2000  # pixels that a mixture is made of, about
 _FADES = 0.5  # log odds that a pixel loses for each of
 _FADING = 4  # so many parts of the way to where colours are compared no more
@@ -138,6 +139,13 @@ class Selection:
             self._costs[stroke.places] = _cost_from(seeds, self._edges)
         return self._costs[stroke.places]
 
+    def _has(self, found: np.ndarray) -> bool:
+        """Whether a region `(H, W)` bool has most of what is nearest to the first stroke."""
+        away = self._cost(self.strokes[0])
+        least = away.flatten().sort().values[min(_LEAST, away.numel() - 1)]
+        nearest = F.interpolate((away <= least)[None, None].float(), found.shape)[0, 0] > 0
+        return bool(found[nearest.numpy()].mean() >= _AROUND)
+
     def _proposed(self) -> np.ndarray:
         """`(H, W)` bool: the region of all strokes at once."""
         edges = self._edges
@@ -153,7 +161,13 @@ class Selection:
                 region = _with_clearest_edges(allowed, edges, region, size=0.5, takes=True)
         inside = [place for one in self.strokes if one.inside for place in one.places]
         outside = [place for one in self.strokes if not one.inside for place in one.places]
-        return _at(_by_color(self.look, region, inside, outside), self.look.size)
+        found = _at(_by_color(self.look, region, inside, outside), self.look.size)
+        while len(self.strokes) == 1 and not self._has(found) and region.sum() > _LEAST:
+            # Its colours are not those of the click: a smaller region is meant.
+            nothing, most = torch.zeros_like(region), 0.5 * float(region.float().mean())
+            region = _with_clearest_edges(near, edges, nothing, size=mine[0][1], largest=most)
+            found = _at(_by_color(self.look, region, inside, outside), self.look.size)
+        return found
 
 
 def _on_grid(pixels: np.ndarray, like: Tensor) -> Tensor:
@@ -261,12 +275,13 @@ def _with_clearest_edges(
     *,
     size: float,
     takes: bool = False,
+    largest: float = _LARGEST,
 ) -> Tensor:
     """A region with more to it, or less: of all limits, that with the clearest edges then.
 
     Args:
         away: `(h, w)` cost from the click. before: `(h, w)` bool, the region so far.
-        takes: whether the places within the limit are taken away.
+        takes: whether the places within the limit are taken away. largest: share of the frame.
 
     Returns:
         `(h, w)` bool; `before` where the click says nothing new.
@@ -277,7 +292,7 @@ def _with_clearest_edges(
     seed = away == reached[0]
     if bool(before.any()) and bool(before[seed].any()) != takes:
         return before
-    whole = int(_LARGEST * away.numel())
+    whole = int(largest * away.numel())
     if bool(before.any()):
         share = _ELSEWHERE if _is_elsewhere(seed, before) else _CHANGE
         whole = max(_LEAST, int(share * before.sum()))
