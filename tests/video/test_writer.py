@@ -8,6 +8,7 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -191,7 +192,67 @@ def test_sound_of_a_part_is_shifted_with_it(tmp_path):
     assert next(read_frames(target)).pts_seconds == 0
 
 
-@pytest.mark.parametrize(("tone", "suffix"), [("pcm_s16le", ".mp4"), ("flac", ".mov")])
+def test_times_that_a_container_rounded_are_those_of_the_rate_again(tmp_path):
+    step = Fraction(1001, 24000)
+    rounded = [round(1.0 + float(i * step), 3) for i in range(48)]
+    with VideoWriter(tmp_path / "t.mov", fps=24000 / 1001) as writer:
+        for rgb, seconds in zip(pictures(48), rounded, strict=True):
+            writer.write(rgb, pts_seconds=seconds, duration_seconds=round(float(step), 3))
+    with av.open(str(tmp_path / "t.mov")) as container:
+        stream = container.streams.video[0]
+        assert stream.time_base is not None
+        times = [p.pts * stream.time_base for p in container.demux(stream) if p.pts is not None]
+        assert times == [i * step for i in range(48)]
+        assert stream.average_rate == 1 / step
+
+
+@pytest.mark.parametrize("fps", [None, 27.3])
+def test_other_times_stay_as_they_are(tmp_path, fps):
+    shown = [0.0, 0.033, 0.1, 0.133, 0.2]  # some are left out: no rate has these
+    with VideoWriter(tmp_path / "t.mov", fps=fps) as writer:
+        for rgb, seconds in zip(pictures(5), shown, strict=True):
+            writer.write(rgb, pts_seconds=seconds)
+    assert [f.pts_seconds for f in read_frames(tmp_path / "t.mov")] == pytest.approx(shown)
+
+
+@pytest.mark.parametrize(
+    ("tone", "kept"), [("flac", "pcm_s16le"), ("pcm_s16be", "pcm_s16be"), ("wavpack", "pcm_s16le")]
+)
+def test_sound_without_loss_stays_so_in_mov(tmp_path, tone, kept):
+    source = write_clip(tmp_path / "s.mkv", pictures(48), tone=tone, tone_seconds=2)
+    target = copy(source, tmp_path / "t.mov")
+    sounds = []
+    for path in (source, target):
+        with av.open(str(path)) as container:
+            name = container.streams.audio[0].codec_context.name
+            raw = [f.to_ndarray().ravel() for f in container.decode(audio=0)]
+            sounds.append(np.concatenate(raw).astype(np.int64))
+    assert name == kept
+    before, after = sounds
+    np.testing.assert_array_equal(after, before[: len(after)])
+    assert len(after) == pytest.approx(2 * 44100, abs=3000)
+
+
+def test_of_several_sound_tracks_it_is_said_that_one_goes_along(tmp_path):
+    source = write_clip(tmp_path / "s.mkv", pictures(8), tone="flac")
+    with av.open(str(source)) as given, av.open(str(tmp_path / "two.mkv"), "w") as out:
+        tracks = [given.streams.video[0], *given.streams.audio * 2]
+        targets = [out.add_stream_from_template(track) for track in tracks]
+        for packet in given.demux(video=0):
+            if packet.size:
+                packet.stream = targets[0]
+                out.mux(packet)
+        for target in targets[1:]:
+            given.seek(0)
+            for packet in given.demux(audio=0):
+                if packet.size:
+                    packet.stream = target
+                    out.mux(packet)
+    with pytest.warns(UserWarning, match="two.mkv: has 2 sound tracks; the first goes along"):
+        copy(tmp_path / "two.mkv", tmp_path / "t.mov")
+
+
+@pytest.mark.parametrize(("tone", "suffix"), [("pcm_s16le", ".mp4"), ("mp2", ".mov")])
 def test_sound_that_does_not_fit_becomes_aac(tmp_path, tone, suffix):
     import av
 

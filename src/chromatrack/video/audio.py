@@ -15,15 +15,33 @@ from chromatrack.video.decode import file_url, open_input
 _COPIED = {
     ".mp4": frozenset(["aac", "mp3", "ac3", "eac3", "alac", "opus"]),
     ".m4v": frozenset(["aac", "mp3", "ac3", "eac3", "alac"]),
-    ".mov": frozenset(["aac", "mp3", "ac3", "eac3", "alac", "pcm_s16le", "pcm_s24le"]),
+    ".mov": frozenset(
+        [
+            "aac",
+            "mp3",
+            "ac3",
+            "eac3",
+            "alac",
+            "pcm_s16le",
+            "pcm_s16be",
+            "pcm_s24le",
+            "pcm_s24be",
+            "pcm_s32le",
+            "pcm_f32le",
+        ]
+    ),
     ".avi": frozenset(["mp3", "ac3", "pcm_s16le"]),
 }
 """Sound that a container takes as it is; mkv takes every kind. The rest becomes AAC."""
+_LOSSLESS = frozenset(["flac", "mlp", "truehd", "wavpack", "tta", "ape"])
+"""Sound that stays without loss in mov, as PCM; so does every other PCM."""
 _AAC_RATES = frozenset([8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000])
 
 
 class AudioTrack:
-    """The first sound track of a source, copied packet by packet or, where it must be, as AAC.
+    """The first sound track of a source, copied packet by packet or, where it must be, encoded.
+
+    What is lossless becomes PCM in mov, all else AAC.
 
     zeros: what FFmpeg opens for each recording of the source (one, unless it is a joined transport
     stream), and the time in it that is time 0 of the output; sound before that is left out.
@@ -43,11 +61,18 @@ class AudioTrack:
         stream = source.streams.audio[0]
         codec = stream.codec_context.codec.canonical_name
         self._is_copy = suffix == ".mkv" or codec in _COPIED[suffix]
+        lossless = codec in _LOSSLESS or codec.startswith("pcm_")
+        self._format = "fltp"
         if self._is_copy:
             self._target: AudioStream = output.add_stream_from_template(stream)
         else:
-            rate = stream.codec_context.sample_rate
-            self._target = output.add_stream("aac", rate=rate if rate in _AAC_RATES else 48000)
+            rate, kind = stream.codec_context.sample_rate, "aac"
+            if lossless and suffix == ".mov":
+                is_deep = stream.codec_context.format.bytes > 2
+                kind, self._format = ("pcm_s24le", "s32") if is_deep else ("pcm_s16le", "s16")
+            elif rate not in _AAC_RATES:
+                rate = 48000
+            self._target = output.add_stream(kind, rate=rate)
             layout = stream.codec_context.layout
             name = {1: "mono", 2: "stereo"}.get(layout.nb_channels, layout.name)
             self._target.codec_context.layout = name
@@ -107,7 +132,7 @@ class AudioTrack:
 
     def _encoded(self, zeros: Sequence[tuple[str, float]]) -> Iterator[av.Packet]:
         context = self._target.codec_context
-        resampler = av.AudioResampler("fltp", context.layout, context.sample_rate)
+        resampler = av.AudioResampler(self._format, context.layout, context.sample_rate)
         last: float | None = None
         for stream, zero in self._streams(zeros):
             for frame in self._source.decode(stream):
@@ -141,6 +166,10 @@ def open_audio(path: str) -> InputContainer | None:
     except (FFmpegError, OSError):
         return None
     streams = container.streams.audio
+    if len(streams) > 1:
+        warnings.warn(
+            f"{path}: has {len(streams)} sound tracks; the first goes along", stacklevel=3
+        )
     if streams and streams[0].codec_context is not None and streams[0].codec_context.sample_rate:
         return container
     if streams:

@@ -19,6 +19,7 @@ LOOKED_AT = 60
 """Pictures that are looked at."""
 
 _COMBED = 1.3  # rows of different fields differ so much more than rows of one, where they move
+_RATHER = 1.6  # soft pictures comb less: so many times what whole ones of the film have will do
 _MOVES = 1.5  # mean change of levels, of 255, below which a picture says nothing
 _STILL = 0.25  # change, of what is usual, below which a picture is shown again
 _LEAST = 20  # moving pictures that it takes
@@ -53,7 +54,8 @@ def pulldown_of(pictures: Sequence[np.ndarray]) -> Pulldown | None:
     if usual < _MOVES:
         return None
     place = np.arange(len(pictures)) % 5
-    if _keeps_rhythm(combs > _COMBED, place, length=2):
+    clean = float(np.median(combs))  # three of five are whole
+    if _keeps_rhythm(combs > min(_COMBED, _RATHER * clean), place, length=2):
         return "combed"
     if _keeps_rhythm(changes < _STILL * usual, place, length=1):
         return "repeated"

@@ -35,6 +35,14 @@ def _stated(container: InputContainer) -> str | None:
     return None
 
 
+def usual_rate(fps: float) -> Fraction | None:
+    """The rate that is meant, whole or 1000 / 1001 of a whole one; None: it is neither."""
+    for rate in (Fraction(round(fps)), Fraction(1000 * round(fps * 1.001), 1001)):
+        if rate > 0 and abs(float(rate) - fps) <= 1e-5 * fps:
+            return rate
+    return None
+
+
 def later(timecode: str, frames: int, rate: Fraction) -> str:
     """The timecode so many frames later, at frames per second; after a day from 0 again."""
     found = _TIMECODE.fullmatch(timecode)

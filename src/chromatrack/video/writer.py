@@ -51,6 +51,7 @@ from chromatrack.video.output_files import (
     partial_file,
 )
 from chromatrack.video.pixel_format import CONVERSION, to_8_bit, to_16_bit
+from chromatrack.video.timecode import usual_rate
 
 TICKS_PER_SECOND = 5_760_000
 """Divides every usual time base (90 kHz, 24/30/60 times 1000 / 1001, 12800, 15360, 1 ms)."""
@@ -61,6 +62,9 @@ _MP4_OPTIONS = {"movflags": "+faststart", "movie_timescale": str(TICKS_PER_SECON
 _AT_ONCE = {"flush_packets": "1", "cluster_time_limit": "1000"}
 """Of an mkv file: what is encoded is on disk within a second, so that a killed process loses no
 more. An mp4 file says what it holds at its end only."""
+
+_ROUNDED = 0.00101
+"""Seconds that two rounded times, the first frame's and another's, may be off together."""
 
 _LONGEST_GAP = 300 * TICKS_PER_SECOND
 """What fits between two frames of an mp4 or mov file, whose durations are 32-bit numbers."""
@@ -74,7 +78,8 @@ class VideoWriter(FrameWriter):
             container rounds times to 1 ms), `.mov` ProRes; `codec` asks for another one.
         fps: frame rate for frames written without a time (24 if None).
         audio_from: a file whose first sound track goes along, copied where the container takes
-            its kind and else as AAC. It ends with the last frame. A source without sound is fine.
+            its kind, else as AAC (in mov, PCM if it is lossless). It ends with the last frame. A
+            source without sound is fine.
         audio_start_seconds: time in `audio_from` of the first frame; None: its `pts_seconds`.
         crf, preset: of `Quality`.
         display: of the source: the shape of pixels, colours and field order that the file states.
@@ -111,6 +116,7 @@ class VideoWriter(FrameWriter):
             raise InputError(f"expected fps > 0, got fps={fps}")
         self._at_once, self._timecode = at_once, timecode
         self._quality, self._step = Quality(crf, preset), 1 / (fps or FALLBACK_FPS)
+        self._rate = None if fps is None else usual_rate(fps)
         self._audio_from, self._audio_start = audio_from, audio_start_seconds
         self._partial = partial_file(self.path)
         self._container: OutputContainer | None = None
@@ -153,7 +159,8 @@ class VideoWriter(FrameWriter):
                 self._open(rgb, pts_seconds, luma)
             rgb = to_16_bit(rgb) if self._encoding.is_deep else to_8_bit(rgb)
             ticks = self._next_ticks(pts_seconds)
-            stated = None if duration_seconds is None else _ticks(duration_seconds)
+            length = duration_seconds
+            stated = None if length is None else _ticks(self._unrounded(length))
             self._last = (ticks, stated)
             self._encode(self._picture(rgb, ticks, luma))
             if self._audio is not None:
@@ -267,11 +274,21 @@ class VideoWriter(FrameWriter):
         if pts_seconds is None:
             ticks = last + (stated or _ticks(self._step))
         else:
-            ticks = max(_ticks(pts_seconds - self._origin), last + 1)
+            ticks = max(_ticks(self._unrounded(pts_seconds - self._origin)), last + 1)
             ticks = self._without_gap(ticks, last)
         self._durations[last] = ticks - last
         self._usual = ticks - last
         return ticks
+
+    def _unrounded(self, seconds: float) -> float | Fraction:
+        """A time that a container rounded to a millisecond (mkv), as the film's rate has it.
+
+        Editing programs take a file whose frames are 41 or 42 ms apart for one of another rate.
+        """
+        if self._rate is None or abs(1000 * seconds - round(1000 * seconds)) > 1e-6:
+            return seconds
+        due = round(seconds * self._rate) / self._rate
+        return due if abs(due - seconds) <= _ROUNDED else seconds
 
     def _without_gap(self, ticks: int, last: int) -> int:
         """The time of a frame, brought nearer to the last one's where the file cannot hold it."""
