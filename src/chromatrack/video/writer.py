@@ -387,5 +387,5 @@ def is_our_video(path: Path) -> bool:
     return tags.get("comment", "").startswith(MADE_BY)
 
 
-def _ticks(seconds: float) -> int:
+def _ticks(seconds: float | Fraction) -> int:
     return round(seconds * TICKS_PER_SECOND)
