@@ -55,7 +55,10 @@ class NarrowDecoder:
             steps = self._written(Grid(height, width))
             kept = [*self._steps.items()][1 - _MOST_KEPT :]
             self._steps = dict([*kept, ((height, width), steps)])
-        arena = self._arenas.pop() if self._arenas else torch.empty(0)
+        try:
+            arena = self._arenas.pop()
+        except IndexError:  # in use by another thread, or the first of all
+            arena = torch.empty(0)
         if len(arena) < steps.size:
             arena = torch.empty(steps.size)
         answer = steps.run(arena, self._weights, self._biases, inputs)

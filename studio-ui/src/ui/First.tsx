@@ -9,7 +9,7 @@ import { Logo, ThemeButton } from "./TopBar.tsx";
 
 const WAYS = [
   ["Follow things", ["Mark an object", "Track it", "Fix and export"]],
-  ["Colour a grey film", ["Paint a few strokes", "Colour it", "Fix and export"]],
+  ["Colour a grey film", ["Paint a frame", "Colour it", "Fix and export"]],
 ] as const;
 
 export function upload(file: File | undefined) {
