@@ -27,6 +27,7 @@ from chromatrack.formats.picture_names import (
     same_ending,
     stem,
 )
+from chromatrack.ops.distinct import distinct
 from chromatrack.structures import Color, Kind
 
 MOST_MASK_PIXELS = 2**25
@@ -353,7 +354,7 @@ class MarkedSource:
             for given, to in zip(mask.shape, self.size, strict=True)
         )
         fitted = mask[np.ix_(rows, columns)]
-        if gone := sorted({*np.unique(mask).tolist()} - {*np.unique(fitted).tolist()} - {0}):
+        if gone := sorted({*distinct(mask).tolist()} - {*distinct(fitted).tolist()} - {0}):
             raise InputError(
                 f"{place}: object {gone[0]} is too small to be scaled to the video's "
                 f"{self.size[1]}x{self.size[0]}; draw it on a frame of this video"

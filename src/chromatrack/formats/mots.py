@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from chromatrack.atomic import WholeFile
 from chromatrack.errors import InputError
 from chromatrack.formats.exchange import ExportOptions
@@ -17,6 +15,7 @@ from chromatrack.formats.picture_names import listed
 from chromatrack.formats.run_lengths import coco_runs
 from chromatrack.formats.tracked_video import TrackedVideo
 from chromatrack.formats.written_things import UNNAMED, category_of, frame_shift
+from chromatrack.ops.distinct import distinct
 
 CAR, PEDESTRIAN = 1, 2
 PER_CLASS = 1000
@@ -40,7 +39,7 @@ def write_mots(tracked: TrackedVideo, path: Path, options: ExportOptions) -> lis
     height, width = tracked.size
     with WholeFile(path) as file:
         for frame, mask in zip(tracked.frames.tolist(), tracked.masks(), strict=True):
-            for number in np.unique(mask).tolist():
+            for number in distinct(mask).tolist():
                 if number in classes:
                     runs, kind = coco_runs(mask == number)["counts"], classes[number]
                     own = kind * PER_CLASS + number

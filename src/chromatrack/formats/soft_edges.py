@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from chromatrack.ops.distinct import distinct
+
 _PATCH = 1  # pixels to each side that are of one value inside a patch
 _REACH = 2  # pixels to each side within which a shade's darker and brighter neighbours lie
 _BETWEEN = 0.8  # share of a shade's pixels that must lie between their neighbours
@@ -97,7 +99,7 @@ def packed_values(pixels: np.ndarray) -> tuple[np.ndarray, int]:
 
 def distinct_values(values: np.ndarray) -> np.ndarray:
     """`(n,)`: every value that is there, ascending."""
-    found = [np.unique(band) for band in _bands(values)]
+    found = [distinct(band) for band in _bands(values)]
     return np.unique(np.concatenate(found)) if found else values.reshape(-1)
 
 
@@ -147,7 +149,7 @@ def is_photograph(values: np.ndarray) -> bool:
 
     Ids beside one another differ by any amount, in one direction at least.
     """
-    if min(values.shape) < 3 or len(np.unique(values)) <= _MOST_FLAT:
+    if min(values.shape) < 3 or len(distinct(values)) <= _MOST_FLAT:
         return False
     wide = values.astype(np.int32)
     largest = _SMALL_STEP * int(wide.max() - wide.min())

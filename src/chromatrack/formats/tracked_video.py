@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from chromatrack.formats.csv_tables import TrackData
+from chromatrack.ops.distinct import distinct
 from chromatrack.structures import Categories, Colors, Kind, Names, Skeleton, Source
 
 ALL_KINDS: tuple[Kind, ...] = ("object", "box", "point", "keypoints")
@@ -100,7 +101,7 @@ class TrackedVideo:
 def mask_boxes(mask: np.ndarray) -> dict[int, tuple[int, int, int, int]]:
     """{id: (left, top, width, height) px} around each object of an (H, W) mask; 0 is none."""
     found: dict[int, tuple[int, int, int, int]] = {}
-    for number in np.unique(mask):
+    for number in distinct(mask):
         if number:
             inside = mask == number
             columns, rows = np.flatnonzero(inside.any(axis=0)), np.flatnonzero(inside.any(axis=1))
@@ -114,7 +115,7 @@ def mask_centres(mask: np.ndarray) -> dict[int, tuple[float, float]]:
     """{id: (x, y) px, the mean of its pixels} of each object of an (H, W) mask; 0 is none."""
     rows, columns = np.nonzero(mask)
     owner, found = mask[rows, columns], dict[int, tuple[float, float]]()
-    for number in np.unique(owner).tolist():
+    for number in distinct(owner).tolist():
         own = owner == number
         found[number] = float(columns[own].mean()), float(rows[own].mean())
     return found

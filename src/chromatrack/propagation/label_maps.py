@@ -11,6 +11,7 @@ from torch import Tensor
 
 from chromatrack.errors import InputError
 from chromatrack.ops.coords import FeatureSpec, image_size, pixel_to_cell, rescale_points
+from chromatrack.ops.distinct import distinct
 from chromatrack.ops.resample import from_coarse, to_cells, upsample, upsample_guided
 from chromatrack.ops.winners import largest_channel, largest_of_coarse
 from chromatrack.propagation.config import Upsample
@@ -20,7 +21,7 @@ _MANY = 32  # labels from which they are brought to another size a few at a time
 
 def object_ids(masks: Sequence[np.ndarray]) -> list[int]:
     """The object ids in the masks, sorted, without background (0)."""
-    ids = sorted({int(i) for mask in masks for i in np.unique(mask)} - {0})
+    ids = sorted({int(i) for mask in masks for i in distinct(mask)} - {0})
     if ids and ids[0] < 0:
         raise InputError(f"mask: expected object ids >= 0, got {ids[0]}")
     return ids
@@ -51,7 +52,7 @@ def masks_to_label_map(
         each = ((classes == part[:, None, None]).float()[None] for part in parts)
         label_map = torch.cat([_shares(onehot, size, spec) for onehot in each])
     empty = (label_map.flatten(1).amax(1) == 0).nonzero()[:, 0].tolist()
-    for channel in set(empty) & set(np.unique(table[mask]).tolist()):
+    for channel in set(empty) & set(distinct(table[mask]).tolist()):
         row, column = np.argwhere(table[mask] == channel).mean(0)
         xy = rescale_points(np.array([column, row]), from_size=mask.shape[:2], to_size=size)
         give_cell(label_map, channel, (float(xy[0]), float(xy[1])), spec=spec)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from chromatrack.ops.distinct import distinct
 from chromatrack.runs.unfinished import Unfinished
 from chromatrack.structures import (
     BoxMark,
@@ -59,7 +60,7 @@ def marks_of(document: Document, folder: Path, *, wanted: Wanted | None = None) 
             if any(joint is not None for joint in said):
                 poses.append(_pose(number, frame, said))
     # What is declared lost but shown nowhere is nothing that could be tracked.
-    shown = {int(n) for ids in masks.values() for n in np.unique(ids)}
+    shown = {int(n) for ids in masks.values() for n in distinct(ids)}
     if wanted is None:
         lost = [mark for mark in lost if mark.id in shown]
     names = {(one["kind"], one["id"]): one["name"] for one in document["objects"]}

@@ -21,6 +21,7 @@ from chromatrack.atomic import replace_file, unwritable
 from chromatrack.errors import InputError, OutputError
 from chromatrack.formats.masks import read_mask, write_mask
 from chromatrack.json_text import json_text
+from chromatrack.ops.distinct import distinct
 from chromatrack.runs.output_lock import output_lock
 from chromatrack.studio.document import (
     SCHEMA_VERSION,
@@ -289,7 +290,7 @@ def ids_digest(ids: np.ndarray) -> str:
 
 def object_digests(ids: np.ndarray) -> dict[int, str]:
     """{id: digest of where it is} of `(H, W)` ids, 0 left out."""
-    numbers = [int(number) for number in np.unique(ids) if number]
+    numbers = [int(number) for number in distinct(ids) if number]
     return {
         number: hashlib.sha256(np.packbits(ids == number).tobytes()).hexdigest()[:16]
         for number in numbers

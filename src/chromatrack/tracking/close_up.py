@@ -20,6 +20,7 @@ from torch import Tensor
 
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import Box, cell_count, image_size, rescale_box
+from chromatrack.ops.distinct import distinct
 from chromatrack.ops.resample import planes, resize
 from chromatrack.ops.shot_boundary import CutDetector
 from chromatrack.propagation.bidirectional import DirectedPass, FrameReading
@@ -64,8 +65,8 @@ def small_things(
     scale = working_size[0] * working_size[1] / (frame_size[0] * frame_size[1]) / stride**2
     largest: dict[tuple[Literal["object", "box"], int], tuple[float, int]] = {}
     for frame, mask in sorted(marks.masks.items()):
-        ids, counts = np.unique(mask, return_counts=True)
-        for number, count in zip(ids.tolist(), counts.tolist(), strict=True):
+        for number in distinct(mask).tolist():
+            count = int(np.count_nonzero(mask == number)) if number else 0
             if number and count > largest.get(("object", number), (0, 0))[0]:
                 largest["object", number] = count, frame
     for box in marks.boxes:

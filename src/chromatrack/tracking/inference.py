@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Protocol
@@ -16,6 +16,7 @@ from chromatrack.errors import BeyondEndError, DamagedVideoError, VideoError
 from chromatrack.model.encoder import embed_frames
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import FeatureSpec, image_size
+from chromatrack.ops.distinct import distinct
 from chromatrack.propagation.bidirectional import (
     AnySignals,
     DirectedPass,
@@ -50,6 +51,8 @@ from chromatrack.tracking.readout import read_boxes, read_points, read_signals
 from chromatrack.tracking.reliability import by_kind
 from chromatrack.video.ahead import ahead
 from chromatrack.video.reader import Frame, read_frame, read_frames
+
+_FEW = 8  # regions up to which each is counted by itself
 
 
 @dataclass(frozen=True)
@@ -258,6 +261,14 @@ class TrackerRun(VideoRun):
         }
 
 
+def _areas(mask: np.ndarray, regions: Sequence[int]) -> dict[int, int]:
+    """{region: its pixels}: a few counted one by one, which needs no copy as long integers."""
+    if len(regions) <= _FEW:
+        return {i: int(np.count_nonzero(mask == i)) for i in regions}
+    counts = np.bincount(mask.ravel(), minlength=max(regions) + 1)
+    return {i: int(counts[i]) for i in regions}
+
+
 def follow(
     embedder: FrameEmbedder,
     video: Source,
@@ -369,10 +380,9 @@ def tracked_frame(
     size = source.rgb.shape[:2]
     painted = marks.masks.get(frame.index)
     if painted is not None:
-        elsewhere = np.where(np.isin(mask, np.unique(painted)), 0, mask)
+        elsewhere = np.where(np.isin(mask, distinct(painted)), 0, mask)
         mask = np.where(painted > 0, painted, elsewhere).astype(np.int32)
-    counts = np.bincount(mask.ravel(), minlength=max(layout.regions, default=0) + 1)
-    areas = {i: int(counts[i]) for i in layout.regions}
+    areas = _areas(mask, layout.regions)
     by_id = list(zip(layout.regions, layout.region_channels, strict=True))
     points, keypoints = read_points(reading.seen, layout, spec, working, size)
     signals, of_places = read_signals(reading, layout)
