@@ -24,7 +24,8 @@ export class FrameCache<L extends { text: string } = { text: string }> {
   #scrub: { frame: number; since: number; controller: AbortController } | null = null;
   #scrubWish: number | null = null;
   #wanted: number[] = [];
-  #failed = new Set<string>();
+  /** Why what was asked for cannot be had. */
+  #failed = new Map<string, string>();
   #width = 0;
   #onLoad: (frame: number) => void;
   #get: Get;
@@ -86,6 +87,11 @@ export class FrameCache<L extends { text: string } = { text: string }> {
   /** Whether it was asked for and cannot be had. */
   gaveUp(frame: number): boolean {
     return this.#failed.has(`${frame} ${this.#text(frame)}`);
+  }
+
+  /** Why it cannot be had, in a line; undefined where it can, or was not asked for. */
+  whyNot(frame: number): string | undefined {
+    return this.#failed.get(`${frame} ${this.#text(frame)}`);
   }
 
   has(frame: number): boolean {
@@ -174,7 +180,8 @@ export class FrameCache<L extends { text: string } = { text: string }> {
       // 409: a newer request has overtaken it. Nothing to do: that one is on its way.
       const overtaken = error instanceof ApiError && error.status === 409;
       if ((error as Error).name !== "AbortError" && !overtaken && !rough) {
-        this.#failed.add(`${frame} ${text}`);
+        this.#failed.set(`${frame} ${text}`, (error as Error).message);
+        this.#onLoad(frame);
       }
     }
   }

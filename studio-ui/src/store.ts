@@ -95,6 +95,8 @@ export const exported = signal<{
 export const fresh = signal<{ frame: number; count: number }>({ frame: -1, count: 0 });
 /** A line about the tool in hand, from the tool itself. */
 export const toolLine = signal("");
+/** Why the picture of the frame on show is not there: on its way, or not to be had; "": it is. */
+export const pictureNote = signal("");
 
 let toastCount = 0;
 export function say(text: string, bad = false) {

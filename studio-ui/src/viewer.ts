@@ -25,6 +25,7 @@ import * as store from "./store.ts";
 import { makeTool, type Tool, toolInHand } from "./tools/index.ts";
 
 const TRAIL = 40;
+const LOADING = "Loading the picture";
 /** A handle that is dragged rests after so many ms without a move. */
 const REST = 60;
 
@@ -327,6 +328,8 @@ export class Viewer {
     const shown = bitmap ?? this.frames.nearest(store.frame.peek());
     // For whoever waits for a frame to be on show: its picture, its masks.
     this.canvas.dataset.frame = bitmap ? String(store.frame.peek()) : "";
+    const lost = this.frames.whyNot(store.frame.peek());
+    store.pictureNote.value = bitmap ? "" : lost ? `This frame cannot be shown: ${lost}` : LOADING;
     this.canvas.dataset.masks = this.ready ? String(store.frame.peek()) : "";
     this.#place(ctx);
     if (store.mode.peek() === "color") {

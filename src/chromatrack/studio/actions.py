@@ -20,7 +20,6 @@ from chromatrack.studio.decoder import MOST_PIXELS
 from chromatrack.studio.document import Document, find, key_of
 from chromatrack.studio.store import Project, object_digests
 from chromatrack.video.picture_files import PICTURE_ERRORS
-from chromatrack.viz.palette import object_hex
 
 
 @dataclass(frozen=True)
@@ -134,13 +133,10 @@ def _unlocked(document: Document, key: str) -> None:
 
 
 def _add(document: Document, action: ask.Add) -> Applied:
-    used = {one["color"] for one in document["objects"]}
-    count = len(document["objects"]) + 1
-    color = next((c for n in range(1, 36) if (c := object_hex(n)) not in used), object_hex(count))
     new, key = doc.add(
         document,
         kind=action.kind,
-        color=color,
+        color=doc.next_color(document),
         name=action.name,
         joints=action.joints,
         edges=action.edges,

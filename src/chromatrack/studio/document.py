@@ -14,6 +14,7 @@ from typing import Any, get_args
 
 from chromatrack.errors import InputError
 from chromatrack.structures import COCO_PERSON, Kind, Skeleton
+from chromatrack.viz.palette import object_hex
 
 SCHEMA_VERSION = 1
 """Of studio.json; raised when a key changes its meaning or goes."""
@@ -102,6 +103,13 @@ def add(
         }
     )
     return new, key_of(kind, numbered)
+
+
+def next_color(document: Document) -> str:
+    """The colour, "#rrggbb", that a thing gets which is added now: one that no other has."""
+    used = {one["color"] for one in document["objects"]}
+    unused = (color for n in range(1, 36) if (color := object_hex(n)) not in used)
+    return next(unused, object_hex(len(document["objects"]) + 1))
 
 
 def _skeleton(

@@ -22,7 +22,7 @@ from chromatrack.studio import requests as ask
 from chromatrack.studio.actions import apply
 from chromatrack.studio.color_desk import ColorDesk
 from chromatrack.studio.conflicts import Changes, touched
-from chromatrack.studio.document import Document
+from chromatrack.studio.document import Document, next_color
 from chromatrack.studio.events import Hub, News
 from chromatrack.studio.exports import all_formats
 from chromatrack.studio.jobs import BusyError, Jobs, next_step
@@ -290,6 +290,7 @@ class Studio:
                 "copied": (project.folder / Path(document["video"]["name"]).name).exists(),
             },
             "objects": document["objects"],
+            "nextColor": next_color(document),
             "marks": marks,
             "result": self._result_state(document, known.get("result")),
             "textures": textures.told(document),

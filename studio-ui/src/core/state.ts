@@ -106,6 +106,8 @@ export type Project = {
   name: string;
   video: Video;
   objects: Item[];
+  /** What a thing that is added now gets, "#rrggbb". */
+  nextColor?: string;
   marks: Record<string, FrameMarks>;
   result: Result | null;
   undo: { undo: string | null; redo: string | null };

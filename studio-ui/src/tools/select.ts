@@ -10,7 +10,7 @@ import { SAID } from "../core/words.ts";
 import * as store from "../store.ts";
 import type { Viewer } from "../viewer.ts";
 import { say } from "../words.ts";
-import { ACCENT, lockedIds, NEW, type Pen, paintId, sendMask, type Tool } from "./tool.ts";
+import { lockedIds, NEW, newColor, type Pen, paintId, sendMask, type Tool } from "./tool.ts";
 
 /** Where there is a region to accept; the viewer's buttons show for it. */
 export const pending = signal(false);
@@ -104,7 +104,7 @@ export function select(viewer: Viewer): Tool {
     layer.height = height;
     const item = target();
     viewer.hide(item?.id ?? null);
-    const color = item ? parseColor(item.color) : ACCENT;
+    const color = item ? parseColor(item.color) : newColor();
     const ids = Uint16Array.from(region());
     const palette = new Map([[1, { color, visible: true }]]);
     const pixels = colour(ids, viewer.video, [0, 0, width, height], palette, "overlay");
@@ -159,7 +159,7 @@ export function select(viewer: Viewer): Tool {
     if (!mask || frame !== viewer.idsFrame) return;
     const item = target();
     const id = item?.id ?? NEW;
-    if (!item) viewer.extra.set(NEW, ACCENT);
+    if (!item) viewer.extra.set(NEW, newColor());
     else store.picked.value = item.key;
     const locked = lockedIds();
     viewer.hold();

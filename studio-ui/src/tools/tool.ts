@@ -1,7 +1,7 @@
 // What a tool is, and how what it made is sent.
 
 import { ApiError, api } from "../api.ts";
-import { maskOf, type Rgb } from "../core/masks.ts";
+import { maskOf, parseColor, type Rgb } from "../core/masks.ts";
 import { base64, encodePng } from "../core/png.ts";
 import { marksOn } from "../core/state.ts";
 import type { Point } from "../core/view.ts";
@@ -43,7 +43,13 @@ export interface Tool {
 
 /** Id of what is painted before its object is there. */
 export const NEW = 65535;
-export const ACCENT: Rgb = [92, 107, 242];
+const ACCENT: Rgb = [92, 107, 242];
+
+/** The colour of what is on trial for a new object: that which the object will have. */
+export function newColor(): Rgb {
+  const color = store.project.value?.nextColor;
+  return color ? parseColor(color) : ACCENT;
+}
 
 /** Id to paint with: the picked object's, or NEW. Null, and a line said, where it is locked. */
 export function paintId(viewer: Viewer): number | null {
@@ -53,7 +59,7 @@ export function paintId(viewer: Viewer): number | null {
     return null;
   }
   if (item?.kind !== "object") {
-    viewer.extra.set(NEW, ACCENT);
+    viewer.extra.set(NEW, newColor());
     return NEW;
   }
   if (item.locked) {

@@ -33,6 +33,11 @@ function Stage() {
     <div class="stage">
       <canvas ref={base} class="base" />
       <canvas ref={over} class="over" role="img" aria-label="The picture: mark objects here" />
+      {!missing && store.pictureNote.value && (
+        <p class="stage-note late" role="status">
+          {store.pictureNote.value}
+        </p>
+      )}
       {missing && (
         <p class="stage-note" role="status">
           The video is not where it was. Put it back, or open it again.

@@ -74,7 +74,11 @@ function FormatList(props: {
             {listed.map((format) => {
               const reason = why(format);
               return (
-                <label key={format.name} class={reason ? "format off" : "format"}>
+                <label
+                  key={format.name}
+                  class={reason ? "format off" : "format"}
+                  title={`chromatrack export: ${format.name}`}
+                >
                   <input
                     type="radio"
                     name="format"
@@ -82,9 +86,7 @@ function FormatList(props: {
                     disabled={Boolean(reason)}
                     onChange={() => choose(format.name)}
                   />
-                  <span class="format-name">
-                    {format.title} <code>{format.name}</code>
-                  </span>
+                  <span class="format-name">{format.title}</span>
                   <span class="format-tool">{reason ?? format.tool}</span>
                 </label>
               );
