@@ -74,7 +74,7 @@ def test_a_person_marks_tracks_corrects_undoes_and_exports(
     page.keyboard.press("Control+e")
     page.get_by_role("dialog", name="Export").wait_for()
     saved = {}
-    for name in ("davis", "coco", "tidy-csv"):
+    for name in ("DAVIS", "COCO", "Table, CSV"):
         page.get_by_role("radio", name=name, exact=False).first.check()
         page.wait_for_selector(".preview pre")
         page.get_by_role("dialog").get_by_role("button", name="Export").click()
@@ -82,7 +82,7 @@ def test_a_person_marks_tracks_corrects_undoes_and_exports(
             page.get_by_role("link", name="Download").click()
         saved[name] = Path(download.value.path()).read_bytes()
     studio.shot("export")
-    assert len(saved["tidy-csv"].splitlines()) > 48
+    assert len(saved["Table, CSV"].splitlines()) > 48
     assert all(saved.values()) and len({*saved.values()}) == 3
     page.keyboard.press("Escape")
 

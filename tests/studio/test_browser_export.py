@@ -59,7 +59,7 @@ def test_an_upload_is_kept_under_its_own_name(tracked: Studio) -> None:
 
 def test_the_chosen_format_stays_in_view(tracked: Studio, dialog: Any) -> None:
     formats = dialog.get_by_role("radiogroup", name="Format")
-    for title in ("Table, CSV tidy-csv", "COCO coco", "Mattes, PNG matte-png"):
+    for title in ("Table, CSV", "COCO pycocotools", "Mattes, PNG"):
         formats.get_by_role("radio", name=title).check()
         dialog.locator(".preview pre").wait_for()
         assert formats.evaluate(IN_VIEW), title
@@ -92,7 +92,7 @@ def test_formats_are_in_groups_and_found_by_what_is_typed(tracked: Studio, dialo
 
 
 def test_where_it_was_saved_can_be_read_and_copied(tracked: Studio, dialog: Any) -> None:
-    dialog.get_by_role("radio", name="COCO coco").check()
+    dialog.get_by_role("radio", name="COCO pycocotools").check()
     dialog.get_by_role("button", name="Export", exact=True).click()
     saved = dialog.locator(".saved")
     saved.wait_for()
