@@ -1,5 +1,6 @@
 // What keys and buttons do, one function each.
 
+import { computed } from "@preact/signals";
 import { api } from "./api.ts";
 import { painted } from "./colorwork.ts";
 import { asTimeline, colorLabel, isColoured, referenceFrames } from "./core/color.ts";
@@ -7,6 +8,7 @@ import { unsettled } from "./core/settled.ts";
 import { itemOf, type Kind, markedFrames, trackLabel } from "./core/state.ts";
 import {
   doubtfulStops,
+  leastSure,
   nextStart,
   nextStop,
   previousStart,
@@ -82,30 +84,36 @@ export function step(by: number) {
   store.goTo(store.frame.value + by);
 }
 
-/** Doubtful stretches of all objects, or of the colours. */
-export function doubtfulStretches(): Stop[] {
+/**
+ * What is worth a look: doubtful stretches of all objects, or of the colours; else what is least
+ * sure of all.
+ */
+export const worthALook = computed((): { stops: Stop[]; doubtful: boolean } => {
   const project = store.project.value;
   const shown = project && store.mode.value === "color" ? asTimeline(project) : project;
-  if (!shown?.result) return [];
+  if (!shown?.result) return { stops: [], doubtful: false };
   const sure = Object.fromEntries(shown.objects.map((item) => [item.key, unsettled(shown, item)]));
-  return doubtfulStops(sure, Object.keys(sure), shown.result.start);
-}
+  const stops = doubtfulStops(sure, Object.keys(sure), shown.result.start);
+  if (stops.length) return { stops, doubtful: true };
+  return { stops: leastSure(sure, Object.keys(sure), shown.result.start), doubtful: false };
+});
 
-/** Goes to the next doubtful stretch, whichever object's it is, and picks that object. */
+/** Goes to the next of these, whichever object's it is, and picks that object. */
 export function toDoubtful(forward = true) {
   const coloring = store.mode.value === "color";
-  const stops = doubtfulStretches();
+  const { stops, doubtful } = worthALook.value;
   const key = coloring ? (stops[0]?.key ?? null) : store.picked.value;
   const next = nextStop(stops, { frame: store.frame.value, key }, forward);
   if (next === null) {
     const done = coloring ? store.project.value?.color?.result : store.project.value?.result;
-    store.say(done ? "No doubtful stretch" : coloring ? "Colour first" : "Track first");
+    store.say(done ? "Nothing is doubtful" : coloring ? "Colour first" : "Track first");
     return;
   }
   store.playing.value = false;
   if (!coloring) store.picked.value = next.stop.key;
   store.goTo(next.stop.stretch[0]);
-  if (stops.length === 1 && next.wrapped) store.say("The only doubtful stretch");
+  if (!doubtful) store.say("Nothing is doubtful; this is among the least sure frames");
+  else if (stops.length === 1 && next.wrapped) store.say("The only doubtful stretch");
   else if (next.wrapped) {
     store.say(forward ? "Back at the first doubtful stretch" : "On to the last doubtful stretch");
   }

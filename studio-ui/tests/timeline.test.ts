@@ -2,6 +2,20 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as timeline from "../src/core/timeline.ts";
 
+test("the least sure frames are a few, apart, in time's order, and none where all are sure", () => {
+  const sure = Array.from({ length: 100 }, () => 1);
+  const dips = sure.with(20, 0.7).with(21, 0.71).with(60, 0.6).with(90, 0.9);
+  const other = sure.with(62, 0.8).with(35, 0.65);
+  const found = timeline.leastSure({ a: dips, b: [...other, null] }, ["a", "b"], 5);
+  assert.deepEqual(found, [
+    { key: "a", stretch: [25, 26] },
+    { key: "b", stretch: [40, 41] },
+    { key: "a", stretch: [65, 66] },
+  ]);
+  assert.deepEqual(timeline.leastSure({ a: [...sure, null] }, ["a"], 0), []);
+  assert.deepEqual(timeline.leastSure({}, [], 0), []);
+});
+
 test("a place on the timeline is the frame whose middle it is next to", () => {
   for (const frames of [1, 7, 500]) {
     for (let frame = 0; frame < frames; frame++) {

@@ -93,6 +93,32 @@ export function doubtfulStops(
     .sort((a, b) => a.stretch[0] - b.stretch[0]); // keeps the order of those that start together
 }
 
+/** So many of the least sure frames are worth a look where nothing is doubtful. */
+const LEAST = 3;
+
+/**
+ * The frames that are least sure, where no stretch is doubtful: a few, by their place in time, each
+ * apart from the others by a tenth of what was tracked. None where all are as sure.
+ */
+export function leastSure(
+  reliability: Record<string, (number | null)[]>,
+  keys: string[],
+  start: number,
+): Stop[] {
+  const frames = keys.flatMap((key) =>
+    (reliability[key] ?? []).map((value, at) => ({ key, at, value: value ?? 1 })),
+  );
+  const count = Math.max(0, ...keys.map((key) => reliability[key]?.length ?? 0));
+  const found: typeof frames = [];
+  for (const one of frames.filter(({ value }) => value < 1).sort((a, b) => a.value - b.value)) {
+    if (found.length === LEAST) break;
+    if (found.every(({ at }) => Math.abs(at - one.at) * 10 >= count)) found.push(one);
+  }
+  return found
+    .sort((a, b) => a.at - b.at)
+    .map(({ key, at }) => ({ key, stretch: [start + at, start + at + 1] }));
+}
+
 /**
  * The stop after, or before, the one that a person is at: on its first frame, with its object
  * picked. From elsewhere the nearest one that way, which may start on this very frame. `wrapped`:

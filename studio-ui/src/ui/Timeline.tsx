@@ -2,13 +2,13 @@ import { useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import {
   clearLoop,
-  doubtfulStretches,
   loopEdge,
   onlyLoop,
   step,
   toDoubtful,
   toMark,
   trackOnlyLoop,
+  worthALook,
 } from "../commands.ts";
 import { asTimeline, referenceFrames } from "../core/color.ts";
 import { markedFrames } from "../core/state.ts";
@@ -21,11 +21,14 @@ import { colorsOf, drawMain, drawStrips, STRIP } from "./timelinedraw.ts";
 function Transport() {
   const video = store.project.value!.video;
   const now = store.frame.value;
-  const doubts = doubtfulStretches().length;
+  const { stops, doubtful } = worthALook.value;
   const project = store.project.value!;
   const coloring = store.mode.value === "color";
   const marked = coloring ? referenceFrames(project) : markedFrames(project);
   const isDone = Boolean(coloring ? project.color?.result : project.result);
+  const toLook = doubtful
+    ? "Next doubtful stretch (N)"
+    : "Nothing is doubtful: what is least sure (N)";
   const undone = coloring ? "Colour first" : "Track first";
   const playing = store.playing.value;
   const range = store.project.value!.settings.range;
@@ -82,11 +85,12 @@ function Transport() {
       <button
         type="button"
         class="button small doubtful"
-        title={doubts ? "Next doubtful stretch (N)" : isDone ? "No doubtful stretch" : undone}
-        disabled={!doubts}
+        title={stops.length ? toLook : isDone ? "Nothing is doubtful" : undone}
+        disabled={!stops.length}
         onClick={() => toDoubtful(true)}
       >
-        Next doubtful{doubts ? ` (${doubts})` : ""}
+        {doubtful || !stops.length ? "Next doubtful" : "Least sure"}
+        {stops.length ? ` (${stops.length})` : ""}
       </button>
       <span class="divider" />
       <button
