@@ -45,7 +45,7 @@ def write_coco(tracked: TrackedVideo, path: Path, options: ExportOptions) -> lis
     annotations = list[Plain]()
     images = []
     masks = tracked.masks() if tracked.objects else None
-    for row, frame in enumerate(tracked.frames.tolist()):
+    for row, frame in enumerate(tracked.each_frame()):
         height, width = tracked.size
         file = _place(tracked, frame, options)
         image = {"id": row + 1, "file_name": file, "width": width, "height": height}

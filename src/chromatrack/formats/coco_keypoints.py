@@ -27,13 +27,13 @@ def write(tracked: TrackedVideo, path: Path, options: ExportOptions) -> Sequence
     if tracked.keypoints:  # track_id tells them apart: a name is there only where one was given
         looks = Looks.of("keypoints", tracked.names, {}, tracked.categories)
     with KeypointWriter(path, poses.skeleton, looks, ids=ids, size=tracked.size) as writer:
-        for row, (number, frame) in enumerate(zip(numbers, tracked.frames.tolist(), strict=True)):
+        for row, (number, frame) in enumerate(zip(numbers, tracked.each_frame(), strict=True)):
             instances = {
                 key: TrackedKeypoints(
                     poses.xy[row, i], poses.visible[row, i], poses.confidence[row, i]
                 )
                 for i, key in enumerate(ids)
             }
-            picture = picture_file(tracked, frame, options) if tracked.pictures else None
+            picture = picture_file(tracked, frame, options)
             writer.write(number, float(tracked.times[row]), instances, picture=picture)
     return notes

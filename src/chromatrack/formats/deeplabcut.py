@@ -45,7 +45,7 @@ def write_csv(tracked: TrackedVideo, path: Path, options: ExportOptions) -> Sequ
         for place, level in enumerate(levels):
             table.writerow([level, *(column[place] for column in columns)])
         numbers = options.numbers(tracked.frames).tolist()
-        for number, row in zip(numbers, _values(poses), strict=True):
+        for _, number, row in zip(tracked.each_frame(), numbers, _values(poses), strict=True):
             table.writerow([number, *("" if math.isnan(v) else f"{v:.7g}" for v in row.tolist())])
     return notes
 

@@ -26,7 +26,7 @@ class ExportOptions:
 
     start_number: number of the first tracked frame in the output; None: as the format counts.
     premultiplied: colours of cut-outs are multiplied by their opacity. progress: called as
-    progress("export", frames done, frames in all) by writers that take long.
+    progress("export", frames done, frames in all) while any format is written (`export_run` does).
     """
 
     start_number: int | None = None

@@ -72,7 +72,7 @@ def _interface(tracked: TrackedVideo, tracks: Sequence[BoxTrack]) -> str:
 def _region(tracked: TrackedVideo, track: BoxTrack, shift: int, count: int) -> dict[str, Any]:
     height, width = tracked.size
     sequence = []
-    for row, frame in enumerate(tracked.frames.tolist()):
+    for row, frame in enumerate(tracked.each_frame()):
         if not track.visible[row]:
             continue
         left, top, wide, high = track.values[row].tolist()

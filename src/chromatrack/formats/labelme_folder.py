@@ -35,7 +35,7 @@ def write_labelme(tracked: TrackedVideo, folder: Path, options: ExportOptions) -
     """Write a file per frame with what is seen on it; pictures are not copied."""
     height, width = tracked.size
     masks = tracked.masks() if tracked.objects else None
-    for row, frame in enumerate(tracked.frames.tolist()):
+    for row, frame in enumerate(tracked.each_frame()):
         picture = picture_file(tracked, frame, options)
         shapes = list(_objects(tracked, next(masks))) if masks is not None else []
         shapes += [*_boxes(tracked, row), *_points(tracked, row), *_joints(tracked, row)]

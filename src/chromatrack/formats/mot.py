@@ -24,7 +24,7 @@ def write_mot(tracked: TrackedVideo, path: Path, options: ExportOptions) -> list
     tracks = sorted(tracks, key=lambda track: track.number)
     shift = frame_shift(tracked, options, first=1)
     with WholeFile(path) as file:
-        for row, frame in enumerate(tracked.frames.tolist()):
+        for row, frame in enumerate(tracked.each_frame()):
             for track in tracks:
                 if not track.visible[row]:
                     continue

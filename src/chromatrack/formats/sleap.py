@@ -56,7 +56,8 @@ def _labels(sleap: Any, tracked: TrackedVideo, poses: Poses, options: ExportOpti
     video = sleap.Video(filename=tracked.video, open_backend=False)
     video.backend_metadata["shape"] = (len(tracked.frames), *tracked.size, 3)
     frames = []
-    for row, number in enumerate(options.numbers(tracked.frames).tolist()):
+    numbers = options.numbers(tracked.frames).tolist()
+    for row, (number, _) in enumerate(zip(numbers, tracked.each_frame(), strict=True)):
         instances = [
             _instance(sleap, skeleton, track, poses, row, i)
             for i, track in enumerate(tracks)

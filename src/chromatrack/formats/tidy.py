@@ -58,7 +58,7 @@ def tidy_rows(tracked: TrackedVideo, options: ExportOptions) -> Iterator[Row]:
     shift = 0 if options.start_number is None else options.start_number - first
     masks = tracked.masks() if tracked.objects else None
     for n, (frame, time) in enumerate(
-        zip(tracked.frames.tolist(), tracked.times.tolist(), strict=True)
+        zip(tracked.each_frame(), tracked.times.tolist(), strict=True)
     ):
         head = frame + shift, time
         if masks is not None:

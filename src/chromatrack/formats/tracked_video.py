@@ -40,7 +40,7 @@ class TrackedVideo:
     pictures: file names of the source's pictures by frame, where it is a folder of them that was
     found. cuts: (N,) bool, a cut lies just before the frame; empty: none are known. find_video:
     where the video is now, for writers that need its pictures; raises InputError where it is not
-    found.
+    found. tell: called with how many frames are done; what it raises ends the writing.
     """
 
     video: str
@@ -60,6 +60,7 @@ class TrackedVideo:
     mask: Callable[[int], np.ndarray] = lambda frame: _no_mask(frame)
     cuts: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
     find_video: Callable[[], Source] = lambda: _no_video()
+    tell: Callable[[int], None] = lambda done: None
 
     @property
     def video_name(self) -> str:
@@ -80,9 +81,18 @@ class TrackedVideo:
         """The name of a thing: as the user gave it, else the kind and id, such as `box_2`."""
         return self.names.get((kind, number)) or f"{kind}_{number}"
 
+    def each_frame(self) -> Iterator[int]:
+        """The number of every frame in the video, one at a time: writers go through these.
+
+        When the next one is asked for, the last one is told to be done.
+        """
+        for done, frame in enumerate(self.frames.tolist(), start=1):
+            yield frame
+            self.tell(done)
+
     def masks(self) -> Iterator[np.ndarray]:
-        """(H, W) int32 ids of every frame, one at a time."""
-        for frame in self.frames.tolist():
+        """(H, W) int32 ids of every frame, one at a time, told as `each_frame` does."""
+        for frame in self.each_frame():
             yield self.mask(frame)
 
     def boxes_of_masks(self) -> dict[int, np.ndarray]:

@@ -36,7 +36,7 @@ def write_via(tracked: TrackedVideo, path: Path, options: ExportOptions) -> list
     shift, name = frame_shift(tracked, options), tracked.video_name
     with WholeFile(path) as file:
         file.text(",".join(HEADER) + "\n")
-        for row, frame in enumerate(tracked.frames.tolist()):
+        for row, frame in enumerate(tracked.each_frame()):
             number = frame + shift
             picture = picture_file(tracked, frame, options)
             if not tracked.pictures:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,8 @@ from chromatrack.formats.exchange import (
 from chromatrack.formats.keypoints import read_keypoint_tracks
 from chromatrack.formats.tracked_video import ObjectTrack, TrackedVideo
 from chromatrack.runs.file_names import EXPORTS, TABLES, keep_runs
+from chromatrack.runs.listed_folder import check_listed, put_listed
+from chromatrack.runs.progress import Report
 from chromatrack.runs.reader import ASSUMED_FPS, Result
 from chromatrack.runs.staging import Staging
 from chromatrack.structures import Kind, Source
@@ -105,8 +107,11 @@ def export_run(
     options: ExportOptions | None = None,
     video: Source | None = None,
     overwrite: bool = False,
+    earlier: Collection[Path] | None = None,
 ) -> Exported:
     """Write a run in the format of a name, whole or not at all.
+
+    What `options.progress` raises ends it between two frames: what was there before is whole.
 
     Args:
         output: a file (the format's suffix is added where it has none) or, for formats that are
@@ -114,6 +119,9 @@ def export_run(
         video: where the video is now, if it was moved, for formats that need its pictures.
         overwrite: files of the same names may be there; else the output must be new, or an empty
             folder.
+        earlier: files that may be replaced beside those of an earlier export that was given this,
+            too; None: all. Given, a folder then holds what is written now, and nothing of earlier
+            ones (`listed_folder`).
 
     Raises:
         InputError: no such format, nothing that it carries was tracked, its extra is missing, or
@@ -129,18 +137,41 @@ def export_run(
             f"{name}: carries {kinds_listed(chosen.kinds)}, but {result.folder} has "
             f"{kinds_listed(has)} alone; choose another format"
         )
-    write = chosen.load_writer()
+    write, options = chosen.load_writer(), options or ExportOptions()
+    is_listed = chosen.is_folder and earlier is not None
     with Staging(path) as stage:
+        if is_listed:
+            check_listed(path, earlier or ())
         if chosen.is_folder:
             stage.path.mkdir(parents=True)
+        tracked = _told(tracked, options.progress)
         with _writing(path):
-            notes = list(write(tracked, stage.path, options or ExportOptions()))
+            notes = list(write(tracked, stage.path, options))
         written = sorted(file for file in stage.path.rglob("*") if file.is_file())
         files = [path / file.relative_to(stage.path) for file in written] or [path]
-        stage.put_in_place()
+        tracked.tell(len(tracked.frames))
+        if is_listed:
+            put_listed(stage, earlier or ())
+        else:
+            stage.put_in_place()
     if left := [kind for kind in has if kind not in chosen.kinds]:
         notes.append(f"{name} has no place for {kinds_listed(left)}: left out")
     return Exported(path, tuple(notes), tuple(files))
+
+
+def _told(tracked: TrackedVideo, progress: Report | None) -> TrackedVideo:
+    """The same, telling how many frames are done; where a writer goes through them again, all."""
+    if progress is None:
+        return tracked
+    total, most = len(tracked.frames), 0
+
+    def tell(done: int) -> None:
+        nonlocal most
+        most = max(most, done)
+        progress("export", most, total)
+
+    tell(0)
+    return replace(tracked, tell=tell)
 
 
 @contextlib.contextmanager

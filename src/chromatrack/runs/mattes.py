@@ -134,8 +134,6 @@ def soft_frames(
             )
         yield SoftFrame(frame, number, _opacity(frame.rgb, mask, ids))
         done += 1
-        if options.progress is not None:
-            options.progress("export", done, total)
     if done < total:
         raise InputError(
             f"{tracked.video}: expected {total} frames as tracked, got {done}; give the whole video"

@@ -23,12 +23,14 @@ from starlette.websockets import WebSocketDisconnect
 
 from chromatrack import __version__
 from chromatrack.errors import BeyondEndError, ChromatrackError, OutputError, WorkerError
+from chromatrack.runs.listed_folder import listed_files
 from chromatrack.studio import requests as ask
 from chromatrack.studio import uploads
 from chromatrack.studio.answers import JPEG, PICTURE, PNG, REFUSED
 from chromatrack.studio.color_routes import add_color_routes
 from chromatrack.studio.demo_clip import write_demo
-from chromatrack.studio.exports import COLORED, TEXTURED, preview
+from chromatrack.studio.export_list import COLORED, TEXTURED
+from chromatrack.studio.exports import preview
 from chromatrack.studio.jobs import BusyError
 from chromatrack.studio.manager import StaleError, Studio
 from chromatrack.studio.results import ids_png
@@ -396,9 +398,10 @@ def _preview(studio: Studio, name: str, start_number: int | None) -> Any:  # noq
 
 
 def _zipped(folder: Path) -> Path:
+    """What the last export wrote into a folder, and nothing that others put there."""
     with NamedTemporaryFile(suffix=".zip", delete=False) as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as packed:
-            for path in sorted(one for one in folder.rglob("*") if one.is_file()):
+            for path in listed_files(folder):
                 packed.write(path, path.relative_to(folder))
         return Path(file.name)
 

@@ -2,113 +2,43 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import json
-import re
 import tempfile
 import warnings
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from PIL import Image
 
-from chromatrack.errors import InputError, OutputError
+from chromatrack.errors import InputError
 from chromatrack.formats.color_text import read_color
-from chromatrack.formats.exchange import GROUPS, ExportOptions, format_named
+from chromatrack.formats.exchange import ExportOptions, format_named
 from chromatrack.formats.keypoints import read_keypoint_tracks
 from chromatrack.formats.masks import frame_file
-from chromatrack.runs.export import EXPORTS, export_run, tracked_video
+from chromatrack.runs.export import export_run, tracked_video
 from chromatrack.runs.file_names import TABLES
+from chromatrack.runs.kept_exports import old_exports
+from chromatrack.runs.listed_folder import listed_folder
 from chromatrack.runs.progress import Report
 from chromatrack.runs.reader import Result, read_result
 from chromatrack.runs.staging import Staging
 from chromatrack.structures import Kind, Skeleton, Source
+from chromatrack.studio.export_list import CUTOUT, FRAMES, OVERLAY, VIDEOS
+from chromatrack.studio.export_pictures import (
+    NAMES_PICTURES,
+    PICTURES_NOTE,
+    SOFT,
+    soft_picture,
+    write_frames,
+)
 
-OVERLAY, CUTOUT, COLORED, TEXTURED = "overlay", "cutout", "coloured", "textured"
-VIDEO = "Video"
-"""The group of what the studio itself writes."""
-
-_VIDEOS: dict[str, dict[str, Any]] = {
-    OVERLAY: {
-        "title": "Video with the tracks on it",
-        "tool": "MP4, plays anywhere",
-        "kinds": ["object", "point", "box", "keypoints"],
-        "suffix": ".mp4",
-    },
-    CUTOUT: {
-        "title": "Cut-out",
-        "tool": "PNG pictures with transparency",
-        "kinds": ["object"],
-        "suffix": "",
-    },
-    COLORED: {
-        "title": "Coloured video",
-        "tool": "MP4, sound is kept",
-        "kinds": ["color"],
-        "suffix": ".mp4",
-    },
-    TEXTURED: {
-        "title": "Video with the picture on it",
-        "tool": "MP4, sound is kept",
-        "kinds": ["texture"],
-        "suffix": ".mp4",
-    },
-}
 _PREVIEW_FRAMES = 4
 _PREVIEW_LINES = 24
 _PREVIEW_LETTERS = 4000
-
-
-def all_formats() -> list[dict[str, Any]]:
-    """What can be exported, as the client is told: by group, in order."""
-    videos = [
-        {"name": name, "group": VIDEO, **told, "extra": None, "available": True}
-        for name, told in _VIDEOS.items()
-    ]
-    formats = [
-        {
-            "name": one.name,
-            "title": one.title,
-            "group": group,
-            "tool": one.tool,
-            "kinds": list(one.kinds),
-            "suffix": one.suffix,
-            "extra": one.extra,
-            "available": one.extra is None or _is_installed(one.extra),
-        }
-        for group, listed in GROUPS.items()
-        for one in listed
-    ]
-    return videos + formats
-
-
-@cache
-def _is_installed(extra: str) -> bool:
-    """Whether all packages of an extra are."""
-    try:
-        needs = importlib.metadata.requires("chromatrack") or []
-    except importlib.metadata.PackageNotFoundError:
-        return True  # run from its sources: the writer will say
-    for need in needs:
-        name = re.match(r"[A-Za-z0-9._-]+", need)
-        if name is None or not re.search(rf"extra\s*==\s*['\"]{re.escape(extra)}['\"]", need):
-            continue
-        try:
-            importlib.metadata.version(name.group())
-        except importlib.metadata.PackageNotFoundError:
-            return False
-    return True
-
-
-def export_path(folder: Path, name: str) -> Path:
-    """Where a format goes. Raises InputError for an unknown one."""
-    suffix = _VIDEOS[name]["suffix"] if name in _VIDEOS else format_named(name).suffix
-    return folder / EXPORTS / f"{name}{suffix}"
 
 
 def wanted_result(
@@ -149,6 +79,15 @@ def wanted_result(
     )
 
 
+@contextmanager
+def nothing_written() -> Iterator[None]:
+    """Say of an export that is stopped what is left of it: nothing, and what was there before."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("Stopped: nothing was written") from None
+
+
 def write_export(
     folder: Path,
     name: str,
@@ -163,23 +102,29 @@ def write_export(
 ) -> dict[str, Any]:
     """Write a run's results; {"path", "message", "notes"}.
 
+    A folder then holds what was written, and of what was there before only what is the user's.
+
     Raises:
-        InputError: the format cannot carry them, or the video is missing. OutputError.
+        InputError: the format cannot carry them, the video is missing, or a file of the user's is
+            in the way. OutputError. KeyboardInterrupt: `progress` raised it; nothing was written.
     """
     result = wanted_result(folder, names, colors, keep)
-    if name in _VIDEOS:
+    options = ExportOptions(start_number=start_number, progress=progress)
+    if name in VIDEOS:
         if video is None:
             raise InputError(f"{name}: expected the video, which is missing; put it back")
         if name == CUTOUT and not result.objects:
             raise InputError("cutout: expected an object with a mask, got none")
         output.parent.mkdir(parents=True, exist_ok=True)
-        write = _write_overlay if name == OVERLAY else _write_cutout
-        write(result, video, output, progress)
+        write = {OVERLAY: _write_overlay, CUTOUT: _write_cutout, FRAMES: write_frames}[name]
+        write(result, video, output, options)
         return {"path": str(output), "message": f"{name} written", "notes": []}
-    options = ExportOptions(start_number=start_number)
-    progress("export", 0, None)
-    done = export_run(result, name, output, options=options, overwrite=True)
-    return {"path": str(done.path), "message": f"{name} written", "notes": list(done.notes)}
+    kept = old_exports(folder)
+    done = export_run(
+        result, name, output, options=options, video=video, overwrite=True, earlier=kept
+    )
+    notes = [*done.notes, PICTURES_NOTE] if name in NAMES_PICTURES else [*done.notes]
+    return {"path": str(done.path), "message": f"{name} written", "notes": notes}
 
 
 def _drawn(result: Result, video: Source) -> Iterator[tuple[np.ndarray, Any]]:
@@ -232,7 +177,7 @@ def _skeleton(result: Result) -> Skeleton | None:
     return skeleton
 
 
-def _write_overlay(result: Result, video: Source, output: Path, progress: Report) -> None:
+def _write_overlay(result: Result, video: Source, output: Path, options: ExportOptions) -> None:
     from chromatrack.video.writer import VideoWriter
 
     total = len(result.frames)
@@ -245,7 +190,8 @@ def _write_overlay(result: Result, video: Source, output: Path, progress: Report
                     pts_seconds=frame.pts_seconds,
                     duration_seconds=frame.duration_seconds,
                 )
-                progress("export", count, total)
+                if options.progress is not None:
+                    options.progress("export", count, total)
         stage.put_in_place()
 
 
@@ -254,21 +200,17 @@ def _cut_out(result: Result, rgb: np.ndarray, index: int) -> Image.Image:
     return Image.fromarray(np.dstack([rgb, inside]), mode=None)
 
 
-def _write_cutout(result: Result, video: Source, output: Path, progress: Report) -> None:
+def _write_cutout(result: Result, video: Source, output: Path, options: ExportOptions) -> None:
     from chromatrack.video.reader import read_frames
 
     first, after = int(result.indices[0]), int(result.indices[-1]) + 1
-    with Staging(output) as stage:
-        stage.path.mkdir(parents=True)
+    with listed_folder(output, old_exports(result.folder)) as folder:
         frames = read_frames(video, start=first, end=after)
         for count, frame in enumerate(frames, start=1):
             picture = _cut_out(result, frame.rgb, frame.index)
-            try:
-                picture.save(stage.path / frame_file(frame.index), compress_level=3)
-            except OSError as error:
-                raise OutputError(f"{output}: cannot be written ({error})") from error
-            progress("export", count, len(result.frames))
-        stage.put_in_place()
+            picture.save(folder / frame_file(frame.index), compress_level=3)
+            if options.progress is not None:
+                options.progress("export", count, len(result.frames))
 
 
 def preview(
@@ -287,18 +229,22 @@ def preview(
         InputError: as `write_export`.
     """
     result = wanted_result(folder, names, colors, keep)
-    if name in _VIDEOS:
+    if name in VIDEOS or name in SOFT:
         if video is None:
             raise InputError(f"{name}: expected the video, which is missing; put it back")
         middle = len(result.frames) // 2
         some = replace(result, frames=result.frames[middle : middle + 1])
+        if name in SOFT:
+            return soft_picture(some, name, video)
         shown, frame = next(_drawn(some, video))
+        if name == FRAMES:
+            return Image.fromarray(frame.rgb)
         return Image.fromarray(shown) if name == OVERLAY else _cut_out(some, frame.rgb, frame.index)
     some = replace(result, frames=result.frames[:_PREVIEW_FRAMES])
     with tempfile.TemporaryDirectory() as place:
         output = Path(place) / f"preview{format_named(name).suffix}"
         options = ExportOptions(start_number=start_number)
-        done = export_run(some, name, output, options=options, overwrite=True)
+        done = export_run(some, name, output, options=options, video=video, overwrite=True)
         return {"text": _text_of(done.path)}
 
 

@@ -18,7 +18,7 @@ from chromatrack.studio.color_marks import references, references_key
 from chromatrack.studio.color_store import Colors
 from chromatrack.studio.document import Document, saturation_of
 from chromatrack.studio.events import Hub, News
-from chromatrack.studio.exports import COLORED, TEXTURED, export_path
+from chromatrack.studio.export_list import COLORED, TEXTURED, export_path
 from chromatrack.studio.marks import Difference, said_by_document, thing_of
 from chromatrack.studio.results import OTHER, SavedRun
 from chromatrack.studio.store import Project

@@ -24,7 +24,7 @@ from chromatrack.studio.color_desk import ColorDesk
 from chromatrack.studio.conflicts import Changes, touched
 from chromatrack.studio.document import Document, next_color
 from chromatrack.studio.events import Hub, News
-from chromatrack.studio.exports import all_formats
+from chromatrack.studio.export_list import all_formats
 from chromatrack.studio.jobs import BusyError, Jobs, next_step
 from chromatrack.studio.library import Library, kind_of
 from chromatrack.studio.marks import Difference, difference, said_by_document

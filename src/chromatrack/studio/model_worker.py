@@ -196,37 +196,42 @@ class Model:
         start_number: int | None,
     ) -> dict[str, Any]:
         """Write a run's results in a format; returns {"path", "notes"}."""
-        from chromatrack.studio.exports import write_export
+        from chromatrack.studio.exports import nothing_written, write_export
 
-        return write_export(
-            Path(folder),
-            name,
-            Path(output),
-            names=names,
-            colors=colors,
-            keep=keep,
-            video=video,
-            start_number=start_number,
-            progress=self._telling("export", Path(folder), 0),
-        )
+        with nothing_written():
+            return write_export(
+                Path(folder),
+                name,
+                Path(output),
+                names=names,
+                colors=colors,
+                keep=keep,
+                video=video,
+                start_number=start_number,
+                progress=self._telling("export", Path(folder), 0),
+            )
 
     def export_colors(
         self, *, folder: str, video: str, output: str, saturation: float
     ) -> dict[str, Any]:
         """Write the coloured frames as a video."""
         from chromatrack.studio.color_views import write_colored
+        from chromatrack.studio.exports import nothing_written
 
         tell = self._telling("export", Path(folder), 0)
-        return write_colored(Path(folder), video, Path(output), saturation, tell)
+        with nothing_written():
+            return write_colored(Path(folder), video, Path(output), saturation, tell)
 
     def export_textures(
         self, *, folder: str, video: str, document: Document, output: str
     ) -> dict[str, Any]:
         """Write the video with the placed pictures carried along."""
+        from chromatrack.studio.exports import nothing_written
         from chromatrack.studio.textures import write_textured
 
         tell, tracker = self._telling("export", Path(folder), 0), self._tracker("normal")
-        return write_textured(tracker, video, Path(folder), document, Path(output), tell)
+        with nothing_written():
+            return write_textured(tracker, video, Path(folder), document, Path(output), tell)
 
     # -- colours -------------------------------------------------------------------------------
 

@@ -250,7 +250,7 @@ class Batch(BaseModel):
 
 
 class Export(BaseModel):
-    """A format of `chromatrack export`, or overlay, cutout or coloured.
+    """A format of `chromatrack export`, or one of `export_list.VIDEOS`.
 
     saturation: of the coloured video; by default that of the settings.
     """

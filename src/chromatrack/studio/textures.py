@@ -17,6 +17,7 @@ from PIL import Image
 
 from chromatrack.errors import InputError
 from chromatrack.runs.progress import Report
+from chromatrack.runs.staging import Staging
 from chromatrack.studio.color_store import still_path
 from chromatrack.studio.document import Document
 
@@ -150,15 +151,17 @@ def write_textured(
         raise InputError("textured: expected a placed picture, got none; place one first")
     start, end = document["settings"]["range"] or (0, None)
     output.parent.mkdir(parents=True, exist_ok=True)
-    done = paint_video(
-        tracker,
-        video,
-        textures=layers,
-        output=str(output),
-        start=start,
-        end=end,
-        progress=lambda _, count, total: progress("export", count, total),
-    )
+    with Staging(output) as stage:  # of its own: what is painted until a stop is not put in place
+        done = paint_video(
+            tracker,
+            video,
+            textures=layers,
+            output=str(stage.path),
+            start=start,
+            end=end,
+            progress=lambda _, count, total: progress("export", count, total),
+        )
+        stage.put_in_place()
     unseen = [(layer.name, count) for layer, count in zip(layers, done.unseen, strict=True)]
     notes = [f"{name}: is not seen on {count} frames" for name, count in unseen if count]
     return {"path": str(output), "message": "textured written", "notes": notes}

@@ -1,0 +1,111 @@
+"""What can be exported from the studio, as its dialog lists it, and where it goes."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from chromatrack.formats.exchange import GROUPS, Format, format_named
+from chromatrack.runs.file_names import EXPORTS
+
+OVERLAY, CUTOUT, COLORED, TEXTURED, FRAMES = "overlay", "cutout", "coloured", "textured", "frames"
+VIDEO = "Video"
+"""The group of what the studio itself writes."""
+
+VIDEOS: dict[str, dict[str, Any]] = {
+    OVERLAY: {
+        "title": "Video with the tracks on it",
+        "tool": "MP4, plays anywhere",
+        "kinds": ["object", "point", "box", "keypoints"],
+        "suffix": ".mp4",
+    },
+    CUTOUT: {
+        "title": "All objects, transparent pictures",
+        "tool": "PNG with transparency (alpha)",
+        "kinds": ["object"],
+        "suffix": "",
+    },
+    COLORED: {
+        "title": "Coloured video",
+        "tool": "MP4, sound is kept",
+        "kinds": ["color"],
+        "suffix": ".mp4",
+    },
+    TEXTURED: {
+        "title": "Video with the picture on it",
+        "tool": "MP4, sound is kept",
+        "kinds": ["texture"],
+        "suffix": ".mp4",
+    },
+    FRAMES: {
+        "title": "Frames, JPEG",
+        "tool": "the pictures COCO, LabelMe ... name",
+        "kinds": ["object", "point", "box", "keypoints"],
+        "suffix": "",
+    },
+}
+_AMONG_VIDEOS = {"cutout-prores": OVERLAY}
+"""Formats of other groups that are listed as videos, after which one."""
+
+_SAID = {
+    "cutout-prores": ("Each object, transparent video", "editors: ProRes, transparency, alpha"),
+    "cutout-png": ("Each object, transparent pictures", "PNG with transparency, soft alpha"),
+}
+"""Titles and tools where the list says more than the command line's has room for."""
+
+
+def all_formats() -> list[dict[str, Any]]:
+    """What can be exported, as the client is told: by group, in order."""
+    videos = []
+    for name, told in VIDEOS.items():
+        videos.append({"name": name, "group": VIDEO, **told, "extra": None, "available": True})
+        also = (one for one, after in _AMONG_VIDEOS.items() if after == name)
+        videos += [_told(format_named(one), VIDEO) for one in also]
+    formats = [
+        _told(one, group)
+        for group, listed in GROUPS.items()
+        for one in listed
+        if one.name not in _AMONG_VIDEOS
+    ]
+    return videos + formats
+
+
+def _told(one: Format, group: str) -> dict[str, Any]:
+    title, tool = _SAID.get(one.name, (one.title, one.tool))
+    return {
+        "name": one.name,
+        "title": title,
+        "group": group,
+        "tool": tool,
+        "kinds": list(one.kinds),
+        "suffix": one.suffix,
+        "extra": one.extra,
+        "available": one.extra is None or _is_installed(one.extra),
+    }
+
+
+@cache
+def _is_installed(extra: str) -> bool:
+    """Whether all packages of an extra are."""
+    try:
+        needs = importlib.metadata.requires("chromatrack") or []
+    except importlib.metadata.PackageNotFoundError:
+        return True  # run from its sources: the writer will say
+    for need in needs:
+        name = re.match(r"[A-Za-z0-9._-]+", need)
+        if name is None or not re.search(rf"extra\s*==\s*['\"]{re.escape(extra)}['\"]", need):
+            continue
+        try:
+            importlib.metadata.version(name.group())
+        except importlib.metadata.PackageNotFoundError:
+            return False
+    return True
+
+
+def export_path(folder: Path, name: str) -> Path:
+    """Where a format goes. Raises InputError for an unknown one."""
+    suffix = VIDEOS[name]["suffix"] if name in VIDEOS else format_named(name).suffix
+    return folder / EXPORTS / f"{name}{suffix}"
