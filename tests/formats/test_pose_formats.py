@@ -75,7 +75,7 @@ def test_coco_keypoints_are_read_by_sleap_io(tmp_path):
     sio = pytest.importorskip("sleap_io")
     coco_keypoints.write(two_mice(), tmp_path / "c.json", PLAIN)
     for number in range(7, 11):
-        Image.new("RGB", (80, 60)).save(tmp_path / f"{number:05d}.png")
+        Image.new("RGB", (80, 60)).save(tmp_path / f"{number:05d}.jpg")
     labels = sio.load_coco(str(tmp_path / "c.json"), dataset_root=str(tmp_path))
     assert labels.skeletons[0].node_names == list(MOUSE.names)
     assert labels.skeletons[0].edge_inds == [(0, 1), (0, 2)]

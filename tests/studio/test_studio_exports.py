@@ -1,0 +1,247 @@
+"""Exports of the studio: what a folder holds, pictures for labelling tools, previews, stops."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import re
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from studio_client import do, events, pixels_of, png_of, studio_client, wait_for_job
+from synthetic import moving_clip
+from video_clips import write_clip
+
+from chromatrack.runs.reader import read_result
+from chromatrack.studio.export_list import VIDEO, all_formats, export_path
+from chromatrack.studio.exports import preview, write_export
+from chromatrack.video.reader import read_frame
+
+FRAMES = 4
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    """A project in which two objects and a point are tracked."""
+    home = tmp_path_factory.mktemp("home")
+    truth = moving_clip(frames=FRAMES, objects=2, radius=16)
+    write_clip(home / "bike.mp4", [frame.rgb for frame in truth])
+    with studio_client(home) as made:
+        assert made.post("/api/open", json={"path": str(home / "bike.mp4")}).status_code == 200
+        for number in (1, 2):
+            do(made, type="add", kind="object", name=f"object {number}")
+            png = png_of(truth[0].mask == number)
+            do(made, type="mask", id=number, frame=0, png=png)
+        do(made, type="add", kind="point")
+        do(made, type="point", id=1, frame=0, at=list(truth[0].centres[2]))
+        assert made.post("/api/track", json={}).status_code == 202
+        wait_for_job(made)
+        yield made
+
+
+@pytest.fixture
+def project(client) -> Path:
+    """Its folder, with no exports."""
+    folder = client.studio.project.folder
+    shutil.rmtree(folder / "exports", ignore_errors=True)
+    return folder
+
+
+def export(client, name: str, **more):
+    """What is told of an export until its end."""
+    told = []
+    with events(client) as ws:
+        assert client.post("/api/export", json={"format": name, **more}).status_code == 202
+        while not told or told[-1]["type"] not in ("done", "failed", "stopped"):
+            told.append(ws.receive_json())
+    wait_for_job(client)
+    return told
+
+
+def files(folder: Path) -> list[str]:
+    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(found)
+
+
+def packed(client, told) -> list[str]:
+    content = client.get(told[-1]["download"])
+    with zipfile.ZipFile(io.BytesIO(content.content)) as archive:
+        return sorted(archive.namelist())
+
+
+def given(folder: Path, **more):
+    """What `write_export` and `preview` are given of a project."""
+    names = {"object:1": "cow", "object:2": "calf"}
+    video = read_result(folder).find_video()
+    return {
+        "names": names,
+        "colors": {},
+        "keep": names,
+        "video": video,
+        "start_number": None,
+    } | more
+
+
+def test_a_renamed_object_leaves_nothing_behind(client, project):
+    do(client, type="change", key="object:1", name="object 1")
+    told = export(client, "cutout-prores")
+    assert files(project / "exports/cutout-prores") == ["all.mov", "object 1.mov", "object 2.mov"]
+    progress = [(one["done"], one["total"]) for one in told if one["type"] == "progress"]
+    assert progress[0] == (0, FRAMES) and progress[-1] == (FRAMES, FRAMES)
+    (project / "exports/cutout-prores/grade.txt").write_text("mine")
+    do(client, type="change", key="object:1", name="boy with bike")
+    told = export(client, "cutout-prores")
+    ours = ["all.mov", "boy with bike.mov", "object 2.mov"]
+    assert files(project / "exports/cutout-prores") == sorted([*ours, "grade.txt"])
+    assert packed(client, told) == ours
+
+
+def test_the_cut_outs_of_the_studio_hold_no_older_frames(client, project):
+    folder = project / "exports/cutout"
+    export(client, "cutout")
+    assert files(folder) == [f"{n:05d}.png" for n in range(FRAMES)]
+    (folder / "00002.png").write_bytes(b"retouched")
+    told = export(client, "cutout")
+    assert told[-1]["type"] == "failed"
+    assert "cutout/00002.png: is there already" in told[-1]["message"]
+    assert (folder / "00002.png").read_bytes() == b"retouched"
+    (folder / "00002.png").rename(folder / "retouched.png")
+    told = export(client, "cutout")
+    assert packed(client, told) == [f"{n:05d}.png" for n in range(FRAMES)]
+    assert (folder / "retouched.png").read_bytes() == b"retouched"
+
+
+def test_frames_are_the_pictures_that_formats_name(client, project, tmp_path):
+    told = export(client, "coco")
+    assert 'It names pictures: export "Frames, JPEG", too, to have them.' in told[-1]["notes"]
+    told = export(client, "frames")
+    assert told[-1]["notes"] == [] and packed(client, told) == files(project / "exports/frames")
+    coco = json.loads((project / "exports/coco.json").read_text())
+    for image in coco["images"]:
+        path = project / "exports/frames" / image["file_name"]
+        with Image.open(path) as picture:
+            assert picture.format == "JPEG" and picture.size == (image["width"], image["height"])
+            shown = np.asarray(picture).astype(int)
+        exact = read_frame(client.studio.video.path, index=image["frame_index"]).rgb.astype(int)
+        assert np.abs(shown - exact).mean() < 3
+    assert len(files(project / "exports/frames")) == FRAMES
+    export(client, "labelme")
+    for file in (project / "exports/labelme").iterdir():
+        named = json.loads(file.read_text())["imagePath"]
+        assert (project / "exports/frames/bike" / named).is_file()
+    assert "notes" in told[-1] and not export(client, "tidy-csv")[-1]["notes"]
+
+
+def test_frames_count_as_the_format_does(project):
+    told = []
+    counted = given(project, start_number=1001, progress=lambda *said: told.append(said))
+    for name in ("frames", "youtube-vis"):
+        write_export(project, name, export_path(project, name), **counted)
+    vis = json.loads((project / "exports/youtube-vis.json").read_text())
+    assert vis["videos"][0]["file_names"] == files(project / "exports/frames")
+    assert files(project / "exports/frames")[0] == "bike/01001.jpg"
+    assert told[-1] == ("export", FRAMES, FRAMES)
+
+
+def test_pictures_of_a_folder_go_along_as_they_are(project, tmp_path):
+    pictures = tmp_path / "walk"
+    pictures.mkdir()
+    for n in range(FRAMES):
+        rgb = read_frame(read_result(project).find_video(), index=n).rgb
+        Image.fromarray(rgb).save(pictures / f"walk {n + 17}.png")
+    said = given(project, video=pictures, progress=lambda *_: None)
+    write_export(project, "frames", tmp_path / "frames", **said)
+    found = tmp_path / "frames/bike"
+    assert [path.name for path in sorted(found.iterdir())] == [
+        f"walk {n}.png" for n in range(17, 21)
+    ]
+    for path in found.iterdir():
+        assert path.read_bytes() == (pictures / path.name).read_bytes()
+
+
+WRITTEN = [one["name"] for one in all_formats() if "object" in one["kinds"] and one["available"]]
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_stop_leaves_what_was_there(project, name):
+    output = export_path(project, name)
+    told = []
+
+    def stop(what, done, total):
+        told.append(done)
+        if done:
+            raise KeyboardInterrupt
+
+    write_export(project, name, output, **given(project, progress=lambda *_: None))
+
+    def here():
+        home = project / "exports"
+        return {one: (home / one).read_bytes() for one in files(home)}
+
+    before = here()
+    with pytest.raises(KeyboardInterrupt):
+        more = given(project, names={"object:1": "new", "object:2": "names"}, progress=stop)
+        write_export(project, name, output, **more)
+    assert here() == before and told[-1] in (1, FRAMES)
+
+
+def test_a_stop_is_told(client, project):
+    with events(client) as ws:
+        client.post("/api/export", json={"format": "cutout-png"})
+        client.post("/api/stop")
+        while (told := ws.receive_json())["type"] not in ("done", "stopped", "failed"):
+            pass
+    wait_for_job(client)
+    assert (told["type"], told["message"]) == ("stopped", "Stopped: nothing was written")
+    assert not (project / "exports/cutout-png").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("cutout", "RGBA"),
+        ("cutout-png", "RGBA"),
+        ("cutout-prores", "RGBA"),
+        ("matte-png", "L"),
+        ("matte-prores", "L"),
+        ("cryptomatte", "RGB"),
+        ("frames", "RGB"),
+    ],
+)
+def test_pictures_are_shown_before_they_are_written(client, project, name, mode):
+    shown = client.get("/api/export-preview", params={"format": name})
+    assert shown.headers["content-type"] == "image/png"
+    picture = preview(project, name, **given(project))
+    assert picture.mode == mode and picture.size == (160, 96)
+    inside = read_result(project).mask(FRAMES // 2) > 0
+    pixels = np.asarray(picture).astype(int)
+    if mode == "RGBA":
+        assert pixels[..., 3][inside].mean() > 200 and pixels[..., 3][~inside].mean() < 10
+    elif name != "frames":
+        level = pixels if mode == "L" else pixels.max(axis=2)
+        assert level[inside].mean() > 100 and level[~inside].mean() < 10
+    assert pixels_of(shown).shape[:2] == (96, 160)
+
+
+def test_a_person_who_edits_videos_finds_transparency():
+    formats = all_formats()
+    assert len({one["name"] for one in formats}) == len(formats)
+    assert len({one["title"] for one in formats}) == len(formats)
+    for one in formats:
+        assert len(one["title"]) <= 34 and len(one["tool"]) <= 42, one
+    (found,) = [one for one in formats if one["name"] == "cutout-prores"]
+    assert found["group"] == VIDEO and formats.index(found) == 1
+    text = f"{found['title']} {found['name']} {found['group']} {found['tool']}".lower()
+    for typed in ("transparent", "transparency", "alpha", "video", "prores", "editor"):
+        assert typed in text
+    of_objects = [one for one in formats if one["name"].startswith("cutout")]
+    for one in of_objects:
+        assert re.match("(Each object|All objects), transparent", one["title"])
+        assert len(one["tool"]) <= 36
+    groups = [one["group"] for one in formats]
+    assert sum(a != b for a, b in itertools.pairwise(groups)) == len(set(groups)) - 1
