@@ -61,7 +61,7 @@ def test_the_chosen_format_stays_in_view(tracked: Studio, dialog: Any) -> None:
     formats = dialog.get_by_role("radiogroup", name="Format")
     for title in ("Table, CSV", "COCO pycocotools", "Mattes, PNG"):
         formats.get_by_role("radio", name=title).check()
-        dialog.locator(".preview pre").wait_for()
+        dialog.locator(".preview :is(pre, img)").wait_for()
         assert formats.evaluate(IN_VIEW), title
     tracked.shot("export-chosen")
     tracked.page.keyboard.press("ArrowDown")  # on from there, past what cannot be chosen

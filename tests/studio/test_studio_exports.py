@@ -217,6 +217,7 @@ def test_pictures_are_shown_before_they_are_written(client, project, name, mode)
     shown = client.get("/api/export-preview", params={"format": name})
     assert shown.headers["content-type"] == "image/png"
     picture = preview(project, name, **given(project))
+    assert isinstance(picture, Image.Image)
     assert picture.mode == mode and picture.size == (160, 96)
     inside = read_result(project).mask(FRAMES // 2) > 0
     pixels = np.asarray(picture).astype(int)
@@ -239,6 +240,10 @@ def test_a_person_who_edits_videos_finds_transparency():
     text = f"{found['title']} {found['name']} {found['group']} {found['tool']}".lower()
     for typed in ("transparent", "transparency", "alpha", "video", "prores", "editor"):
         assert typed in text
+    # A format that is looked for by its own name is not found behind another that speaks of it.
+    for name in ("coco", "labelme", "davis"):
+        texts = [f"{one['title']} {one['name']} {one['tool']}".lower() for one in formats]
+        assert formats[next(n for n, text in enumerate(texts) if name in text)]["name"] == name
     of_objects = [one for one in formats if one["name"].startswith("cutout")]
     for one in of_objects:
         assert re.match("(Each object|All objects), transparent", one["title"])

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from studio_client import do, pixels_of, project_of, studio_client, wait_for_job
+from studio_client import do, events, pixels_of, project_of, studio_client, wait_for_job
 from synthetic import moving_clip
 from video_clips import write_clip
 
@@ -76,6 +76,15 @@ def test_a_picture_is_placed_moved_carried_and_undone(opened):
     frames = [is_pink(frame.rgb) for frame in read_frames(path)]
     assert len(frames) == FRAMES and all(300 < pink.sum() < 2600 for pink in frames)
     assert frames[1][15:36, 25:56].mean() > 0.9
+    before = path.read_bytes()
+    with events(opened) as ws:  # one that is stopped leaves it
+        opened.post("/api/export", json={"format": "textured"})
+        opened.post("/api/stop")
+        while (told := ws.receive_json())["type"] not in ("done", "stopped", "failed"):
+            pass
+    wait_for_job(opened)
+    assert (told["type"], told["message"]) == ("stopped", "Stopped: nothing was written")
+    assert path.read_bytes() == before
     do(opened, type="textureRemove", id=1)
     assert project_of(opened)["textures"] == []
 

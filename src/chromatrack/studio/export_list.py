@@ -42,7 +42,7 @@ VIDEOS: dict[str, dict[str, Any]] = {
     },
     FRAMES: {
         "title": "Frames, JPEG",
-        "tool": "the pictures COCO, LabelMe ... name",
+        "tool": "pictures that labelling formats name",
         "kinds": ["object", "point", "box", "keypoints"],
         "suffix": "",
     },
