@@ -19,7 +19,7 @@ from chromatrack import __version__
 from chromatrack.errors import ChromatrackError, InputError, WorkerError
 from chromatrack.studio import decoder, model_worker, textures
 from chromatrack.studio import requests as ask
-from chromatrack.studio.actions import apply
+from chromatrack.studio.actions import apply, read_png
 from chromatrack.studio.color_desk import ColorDesk
 from chromatrack.studio.conflicts import Changes, touched
 from chromatrack.studio.document import Document, next_color
@@ -406,12 +406,12 @@ class Studio:
 
     async def select(self, given: ask.Select) -> np.ndarray:
         """`(H, W)` bool: what is meant by clicks inside and outside of it."""
-        _, _, path = self.watched()
+        _, video, path = self.watched()
         strokes = [one.model_dump() for one in given.strokes]
         self._check_places(given.frame, (xy for one in strokes for xy in one["places"]))
-        return await self.ask(
-            self.model, "select", video=str(path), frame=given.frame, strokes=strokes
-        )
+        base = given.base and await asyncio.to_thread(read_png, given.base, video.size)
+        asked = {"video": str(path), "frame": given.frame, "strokes": strokes, "base": base}
+        return await self.ask(self.model, "select", **asked)
 
     async def point(self, frame: int, at: tuple[float, float]) -> dict[str, Any]:
         """Where a pixel of a frame copies from: marked frames, and the ones just before."""
