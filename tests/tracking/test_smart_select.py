@@ -131,7 +131,7 @@ def test_a_region_whose_colours_are_not_the_clicks_gives_way_to_a_smaller_one(
             share[max(0, row - 4) : row + 5, max(0, column - 4) : column + 5] = 0
         return share
 
-    monkeypatch.setattr(smart_select, "_by_color", by_color)
+    monkeypatch.setattr(smart_select, "by_color", by_color)
     found = select(look, Stroke(((x, y),)))
     assert len(asked) == 3 and asked[0] > 1.8 * asked[1] > 3.2 * asked[2] > 0
     assert found[round(y), round(x)]

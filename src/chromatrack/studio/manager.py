@@ -22,7 +22,7 @@ from chromatrack.studio import requests as ask
 from chromatrack.studio.actions import apply, read_png
 from chromatrack.studio.color_desk import ColorDesk
 from chromatrack.studio.conflicts import Changes, touched
-from chromatrack.studio.document import Document, next_color
+from chromatrack.studio.document import Document, next_color, only_frame
 from chromatrack.studio.events import Hub, News
 from chromatrack.studio.exports import all_formats
 from chromatrack.studio.jobs import BusyError, Jobs, next_step
@@ -347,8 +347,8 @@ class Studio:
             self._changes.note(before, project.document, revision)
             return revision, done.key
 
-    async def turn(self, way: str, seen: int | None = None) -> tuple[int, str]:
-        """Undo or redo; (revision, what).
+    async def turn(self, way: str, seen: int | None = None) -> dict[str, Any]:
+        """Undo or redo; the revision, what, and the frame where that is to be seen, or None.
 
         Raises:
             InputError: there is nothing. StaleError: something was done after the revision `seen`.
@@ -363,7 +363,8 @@ class Studio:
                 raise InputError(f"{way}: there is nothing to {way}")
             revision = self.changed()
             self._changes.note(before, project.document, revision)
-            return revision, label
+            frame = only_frame(before, project.document)
+            return {"revision": revision, "label": label, "frame": frame}
 
     # -- pictures ------------------------------------------------------------------------------
 
