@@ -1,11 +1,15 @@
 """How good smart select gets with each click of a sensible user, on first frames with masks.
 
-    python benchmarks/smart_select.py DAVIS [--sequences bear,hike] [--clicks 7]
+    python benchmarks/smart_select.py DAVIS [--sequences bear,hike] [--clicks 7] [--masks FOLDER]
 
 DAVIS is in the published layout (JPEGImages/480p, Annotations/480p). The first click is in the
 middle of the object, each further one in the middle of the largest region that is wrong, inside
 where it is missing and outside where it is too much. Printed: IoU after each click; the largest
 loss that a click brought (0: none made it worse); CPU seconds per click without the network's.
+
+FOLDER: masks as `chromatrack evaluate davis DAVIS -o OUT` writes them, OUT/masks: then the clicks
+correct these, a third and two thirds through each sequence and at its end; the first figure is
+theirs.
 """
 
 from __future__ import annotations
@@ -36,11 +40,16 @@ def middle_of_largest(wrong: np.ndarray) -> tuple[int, Place]:
     return int(stats[best, cv2.CC_STAT_AREA]), (float(x), float(y))
 
 
-def clicked(look: Look, truth: np.ndarray, clicks: int) -> Iterator[tuple[float, float]]:
-    """(IoU, CPU seconds) after each click."""
+def clicked(
+    look: Look, truth: np.ndarray, clicks: int, base: np.ndarray | None = None
+) -> Iterator[tuple[float, float]]:
+    """(IoU, CPU seconds) after each click; of the base first, if there is one."""
     from chromatrack.tracking.smart_select import Selection, Stroke
 
-    strokes, region, selection = [], np.zeros_like(truth), None
+    strokes, selection = [], None
+    region = np.zeros_like(truth) if base is None else base
+    if base is not None:
+        yield (base & truth).sum() / max(1, (base | truth).sum()), 0.0
     for _ in range(clicks):
         missing, there = middle_of_largest(truth & ~region)
         extra, elsewhere = middle_of_largest(region & ~truth)
@@ -48,7 +57,7 @@ def clicked(look: Look, truth: np.ndarray, clicks: int) -> Iterator[tuple[float,
         strokes.append(Stroke((there if is_missing else elsewhere,), inside=is_missing))
         began = time.process_time()
         selection = selection or Selection(look)
-        region = selection.after(strokes)
+        region = selection.after(strokes, base)
         spent = time.process_time() - began
         yield (region & truth).sum() / max(1, (region | truth).sum()), spent
 
@@ -62,24 +71,31 @@ def main() -> None:
     parser.add_argument("davis", type=Path)
     parser.add_argument("--sequences", help="names, with commas between; all if left out")
     parser.add_argument("--clicks", type=int, default=7)
+    parser.add_argument("--masks", type=Path, help="what clicks correct, as evaluation saved it")
     given = parser.parse_args()
     pictures = given.davis / "JPEGImages/480p"
     names = given.sequences.split(",") if given.sequences else None
     embedder = Tracker.from_pretrained("small").embedder
     rows, spent, losses = [], [], []
     for folder in sorted(one for one in pictures.iterdir() if not names or one.name in names):
-        truth = read_mask(min((given.davis / "Annotations/480p" / folder.name).glob("*.png"))) > 0
+        truths = sorted((given.davis / "Annotations/480p" / folder.name).glob("*.png"))
+        count = len(truths)
         looks = FrameLooks(embedder, folder)
-        found = list(clicked(looks.look(0), truth, given.clicks))
+        for frame in (0,) if given.masks is None else (count // 3, 2 * count // 3, count - 1):
+            truth, base = read_mask(truths[frame]) > 0, None
+            if given.masks is not None:
+                base = read_mask(given.masks / folder.name / f"{frame:05d}.png") > 0
+            found = list(clicked(looks.look(frame), truth, given.clicks, base))
+            ious, seconds = zip(*found, strict=True)
+            rows.append(ious)
+            spent += seconds[-given.clicks :]
+            losses.append(max(0.0, *(a - b for a, b in pairwise(ious))))
+            text = "  ".join(f"{value:.2f}" for value in ious)
+            name = f"{folder.name} {frame}"
+            print(f"{name:<21}{text}   largest loss {losses[-1]:.2f}", flush=True)
         looks.close()
-        ious, seconds = zip(*found, strict=True)
-        rows.append(ious)
-        spent += seconds
-        losses.append(max(0.0, *(a - b for a, b in pairwise(ious))))
-        text = "  ".join(f"{value:.2f}" for value in ious)
-        print(f"{folder.name:<18}{text}   largest loss {losses[-1]:.2f}", flush=True)
     text = "  ".join(f"{value:.2f}" for value in np.mean(rows, axis=0))
-    print(f"{'mean':<18}{text}   largest loss {max(losses):.2f}")
+    print(f"{'mean':<21}{text}   largest loss {max(losses):.2f}")
     print(f"CPU seconds per click: median {np.median(spent):.2f}, most {max(spent):.2f}")
 
 

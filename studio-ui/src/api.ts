@@ -50,6 +50,9 @@ async function grey(path: string, signal?: AbortSignal): Promise<Grey | null> {
   }
 }
 
+/** What was undone or done again, and the frame where that is to be seen. */
+export type Turned = { revision: number; label: string; frame?: number | null };
+
 export type PointerAnswer = {
   target: Point;
   references: { frame: number; size: [number, number]; cells: [number, number, number][] }[];
@@ -101,10 +104,13 @@ export const api = {
   },
   action: async (action: { type: string; [name: string]: unknown }) =>
     (await post("/api/actions", action)).json() as Promise<{ revision: number; key?: string }>,
-  undo: async (which: "undo" | "redo") =>
-    (await post(`/api/${which}`)).json() as Promise<{ revision: number; label: string }>,
+  undo: async (which: "undo" | "redo") => (await post(`/api/${which}`)).json() as Promise<Turned>,
   select: async (
-    body: { frame: number; strokes: { places: Point[]; inside: boolean; size?: number }[] },
+    body: {
+      frame: number;
+      strokes: { places: Point[]; inside: boolean; size?: number }[];
+      base?: string;
+    },
     signal: AbortSignal,
   ) => {
     const answer = await request("/api/select", {

@@ -19,7 +19,7 @@ import { addedLine, toolFor } from "./core/tools.ts";
 import { viewer } from "./stage.ts";
 import * as store from "./store.ts";
 import { toolInHand } from "./tools/index.ts";
-import { pending } from "./tools/select.ts";
+import { canRedo, pending } from "./tools/select.ts";
 import { pointOut, takeTool } from "./tools/take.ts";
 import { sent } from "./tools/tool.ts";
 
@@ -37,7 +37,7 @@ export async function track() {
   }
   store.playing.value = false;
   await store.attempt(async () => {
-    store.following.value = true;
+    store.follow(now.result?.next === "span" ? store.frame.value : null);
     await api.track();
     await store.refresh();
   });
@@ -53,7 +53,7 @@ export async function colorize() {
   if (!ready) return store.say(why);
   store.playing.value = false;
   await store.attempt(async () => {
-    store.following.value = true;
+    store.follow(null);
     await api.colorize();
     await store.refresh();
   });
@@ -77,6 +77,12 @@ export const stop = () => store.attempt(() => api.stop());
 export async function undo() {
   if (pending.value) viewer.value?.tool.back?.();
   else await store.undo("undo");
+}
+
+/** Redo; while clicks of a region were taken back, the last of these. */
+export async function redo() {
+  if (canRedo.value) viewer.value?.tool.forward?.();
+  else await store.undo("redo");
 }
 
 export function step(by: number) {
@@ -156,8 +162,10 @@ export function loopEdge(which: 0 | 1) {
   if (!video) return;
   const now = store.frame.value;
   const [from, to] = store.loop.value ?? [0, video.frames];
+  const part = onlyLoop();
   store.loop.value = which === 0 ? [now, Math.max(to, now + 1)] : [Math.min(from, now), now + 1];
   store.looping.value = true;
+  if (part) trackOnlyLoop(true);
 }
 
 export function clearLoop() {

@@ -39,7 +39,7 @@ export const SHORTCUTS: { title: string; list: Shortcut[] }[] = [
         run: pickNumber,
       },
       { keys: ["Ctrl+Z"], text: "Undo", run: () => void run.undo() },
-      { keys: ["Ctrl+Shift+Z", "Ctrl+Y"], text: "Redo", run: () => void store.undo("redo") },
+      { keys: ["Ctrl+Shift+Z", "Ctrl+Y"], text: "Redo", run: () => void run.redo() },
     ],
   },
   {
@@ -87,7 +87,6 @@ export const SHORTCUTS: { title: string; list: Shortcut[] }[] = [
 function openDialog(name: "export" | "help") {
   if (name === "export") {
     if (!store.project.value || !canExport(store.project.value)) return store.say("Track first");
-    store.exported.value = null;
   }
   store.dialog.value = name;
 }
@@ -108,15 +107,31 @@ export function nameOf(event: Pick<KeyboardEvent, "key" | "ctrlKey" | "metaKey" 
   return ctrl + shift + key;
 }
 
-function typing(target: EventTarget | null): boolean {
-  return (
-    target instanceof HTMLElement && target.matches("input, textarea, select, [contenteditable]")
-  );
+/** Whether a key is meant for the field that has the focus. */
+function typing({ target, key, ctrlKey, metaKey }: KeyboardEvent): boolean {
+  if (!(target instanceof HTMLElement)) return false;
+  if (target.matches("input[type=checkbox], input[type=radio], input[type=color]")) {
+    return key === " " || key.startsWith("Arrow");
+  }
+  if (target.matches("input[type=range]")) return !ctrlKey && !metaKey && key.length > 1;
+  // What these hold is not text that was written: undo is for the project.
+  const turns = (ctrlKey || metaKey) && ["z", "y"].includes(key.toLowerCase());
+  if (turns && target.matches("select, input[type=number]")) return false;
+  return target.matches("input, textarea, select, [contenteditable]");
+}
+
+/** A slider or a box that a pointer was used on gives the keys back. */
+function giveBack({ target }: PointerEvent) {
+  if (!(target instanceof HTMLElement)) return;
+  const label = target.closest("label");
+  const used = target.matches("input") ? target : label?.querySelector("input");
+  if (used?.matches("input[type=range], input[type=checkbox]")) setTimeout(() => used.blur());
 }
 
 export function listenForKeys() {
+  window.addEventListener("pointerup", giveBack);
   window.addEventListener("keydown", (event) => {
-    if (event.defaultPrevented || typing(event.target) || event.altKey) return;
+    if (event.defaultPrevented || typing(event) || event.altKey) return;
     if (store.dialog.value || !store.project.value) return;
     const focused = event.target instanceof HTMLElement ? event.target.closest("button, a") : null;
     if (event.key === " ") {

@@ -62,6 +62,12 @@ export const playing = signal(false);
 export const scrubbing = signal(false);
 /** True while the picture goes along with the tracker. */
 export const following = signal(false);
+/** Where it goes back to then: the frame that was corrected; null: it stays at the last one. */
+let from: number | null = null;
+export function follow(backTo: number | null) {
+  following.value = true;
+  from = backTo;
+}
 export const loop = signal<Stretch | null>(null);
 export const looping = signal(false);
 export const tool = signal<ToolName>(FIRST_TOOL);
@@ -72,6 +78,8 @@ export const viewMode = remembered<ViewMode>("view", "overlay");
 export const brushSize = remembered<number>("brush", 24);
 /** Whether objects are tracked, or a grey film is coloured. */
 export const mode = remembered<"track" | "color">("mode", "track");
+/** What a video is opened for that has neither marks nor colours yet. */
+export const wish = signal<"track" | "color">("track");
 /** The project that `mode` was chosen for. */
 const modeAt = remembered<string>("modeAt", "");
 export const paintColor = remembered<string>("paint", "#d9a27e");
@@ -91,6 +99,8 @@ export const exported = signal<{
   path: string | null;
   download: string | null;
 } | null>(null);
+/** The format that was written last. */
+export const exportedAs = signal("");
 /** Grows with every frame a job has finished, so that masks of it are fetched anew. */
 export const fresh = signal<{ frame: number; count: number }>({ frame: -1, count: 0 });
 /** A line about the tool in hand, from the tool itself. */
@@ -175,7 +185,7 @@ function take(next: State) {
       wipe.value = 0.5;
       colorLook.value = "color";
       const place = now.path ?? now.folder;
-      if (modeAt.value !== place) mode.value = modeFor(now, mode.value);
+      if (modeAt.value !== place) mode.value = modeFor(now, mode.value, wish.value);
       modeAt.value = place;
     } else frame.value = clampFrame(frame.value, now.video.frames);
   });
@@ -213,6 +223,7 @@ function onEvent(event: Event) {
     case "done":
     case "failed":
     case "stopped": {
+      if (following.value && event.kind === "track" && from !== null) frame.value = from;
       following.value = false;
       if (event.kind === "export" && event.type === "done") {
         const { message, path = null, download = null } = event;
@@ -280,8 +291,9 @@ export function goTo(index: number) {
 export async function undo(which: "undo" | "redo") {
   if (!project.value?.undo[which]) return;
   await attempt(async () => {
-    const { label } = await api.undo(which);
+    const { label, frame: where } = await api.undo(which);
     await refresh();
+    if (typeof where === "number" && where !== frame.value) goTo(where);
     say(`${which === "undo" ? "Undone" : "Done again"}: ${label}`);
   });
 }

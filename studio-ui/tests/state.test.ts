@@ -118,6 +118,8 @@ test("a project is opened for what it has", () => {
   assert.equal(core.modeFor({ ...project(), color: none }, "color"), "track");
   assert.equal(core.modeFor({ ...project(), color: colored }, "color"), "color");
   assert.equal(core.modeFor(grey, "color"), "track");
+  assert.equal(core.modeFor({ ...grey, color: none }, "track", "color"), "color");
+  assert.equal(core.modeFor({ ...project(), color: none }, "track", "color"), "track");
 });
 
 test("names count on from what is there", () => {
@@ -153,22 +155,23 @@ test("a first click is for the picked object; beside its mark for what is there,
   assert.equal(key(one, marked, 1), "object:1");
   assert.equal(key(one, marked, 0), null);
   assert.equal(key(one, marked, 2), "object:2");
+  const said = (there: number) => core.selectTarget(one, marked, there, [one, two], true).key;
+  assert.deepEqual([said(0), said(2)], ["object:1", "object:1"]);
+  assert.equal(core.selectTarget(item("point", 1), marked, 2, [one, two], true).key, "object:2");
   assert.equal(key(item("point", 1), {}, 0), null);
   assert.equal(key(null, marked, 1), "object:1");
   assert.equal(core.selectTarget({ ...one, locked: true }, {}, 0, []).locked, true);
 });
 
-test("a region never takes what another has marked, and adds to its own base", () => {
+test("a region never takes what another has marked", () => {
   const [mask, ids] = [
     [0, 9, 9, 0, 9],
     [1, 1, 0, 2, 2],
   ];
-  const region = (base: number | null, kept: number[]) => [
-    ...core.regionOf(mask, ids, { base, kept: new Set(kept) }),
-  ];
-  assert.deepEqual(region(null, []), [0, 1, 1, 0, 1]);
-  assert.deepEqual(region(null, [1, 2]), [0, 0, 1, 0, 0]);
-  assert.deepEqual(region(1, [2]), [1, 1, 1, 0, 0]);
+  const region = (kept: number[]) => [...core.regionOf(mask, ids, new Set(kept))];
+  assert.deepEqual(region([]), [0, 1, 1, 0, 1]);
+  assert.deepEqual(region([1, 2]), [0, 0, 1, 0, 0]);
+  assert.deepEqual(region([2]), [0, 1, 1, 0, 0]);
 });
 
 test("what the tracker found on a frame is told", () => {

@@ -77,6 +77,37 @@ def test_each_click_changes_what_is_around_it_alone(embedder, tmp_path):
     assert (selection.after(strokes[:2]) == Selection(look).after(strokes[:2])).all(), "taken back"
 
 
+def test_clicks_correct_what_was_selected_before(embedder, tmp_path):
+    """Of two discs, half of one is missing, the other is too much: all else stays to the pixel."""
+    look, frame = looked_at(embedder, tmp_path, radius=34, seed=0)
+    truth, other = frame.mask == 1, frame.mask == 2
+    x, y = (round(value) for value in frame.centres[1])
+    lacking = truth & (np.arange(truth.shape[1]) < x + 4)
+    missing = Stroke(((x + 19.0, float(y)),))
+    added = Selection(look).after([missing], lacking)
+    assert added[y, x + 19] and not (lacking & ~added).any()
+    assert iou(added, truth) > iou(lacking, truth) + 0.05
+    away = Stroke((frame.centres[2],), inside=False)  # the first one may be outside now
+    less = Selection(look).after([away], truth | other)
+    left, top = (round(value) for value in frame.centres[2])
+    assert not less[top, left] and not (less & ~(truth | other)).any()
+    assert iou(less, truth) > iou(truth | other, truth) + 0.05
+    selection = Selection(look)
+    selection.after([missing], lacking)
+    assert (selection.after([missing]) == Selection(look).after([missing])).all(), "without it"
+    assert (selection.after([missing], lacking.copy()) == added).all(), "with it again"
+    with pytest.raises(InputError, match="inside"):
+        selection.after([away], np.zeros_like(truth))
+
+
+def test_a_dragged_size_changes_what_hangs_together_with_the_stroke(embedder, tmp_path):
+    look, frame = looked_at(embedder, tmp_path, radius=34, seed=0)
+    base = frame.mask == 2
+    for size in (0.2, 0.9):
+        found = Selection(look).after([Stroke((frame.centres[1],), size=size)], base)
+        assert not (base & ~found).any() and (found & ~base).any()
+
+
 def test_what_is_outside_cannot_be_first(embedder, tmp_path):
     look, frame = looked_at(embedder, tmp_path, radius=34, seed=0)
     for strokes in ((), (Stroke((frame.centres[1],), inside=False),)):
@@ -100,7 +131,7 @@ def test_a_region_whose_colours_are_not_the_clicks_gives_way_to_a_smaller_one(
             share[max(0, row - 4) : row + 5, max(0, column - 4) : column + 5] = 0
         return share
 
-    monkeypatch.setattr(smart_select, "_by_color", by_color)
+    monkeypatch.setattr(smart_select, "by_color", by_color)
     found = select(look, Stroke(((x, y),)))
     assert len(asked) == 3 and asked[0] > 1.8 * asked[1] > 3.2 * asked[2] > 0
     assert found[round(y), round(x)]

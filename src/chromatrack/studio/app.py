@@ -265,13 +265,11 @@ def _projects(app: FastAPI, studio: Studio) -> None:
 
     @app.post("/api/undo")
     async def undo(given: ask.Seen | None = None) -> dict[str, Any]:
-        revision, label = await studio.turn("undo", given.revision if given else None)
-        return {"revision": revision, "label": label}
+        return await studio.turn("undo", given.revision if given else None)
 
     @app.post("/api/redo")
     async def redo(given: ask.Seen | None = None) -> dict[str, Any]:
-        revision, label = await studio.turn("redo", given.revision if given else None)
-        return {"revision": revision, "label": label}
+        return await studio.turn("redo", given.revision if given else None)
 
     @app.post("/api/open")
     async def open_(given: ask.Open) -> dict[str, Any]:

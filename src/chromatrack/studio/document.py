@@ -297,6 +297,13 @@ def changed_parts(before: Document, after: Document) -> tuple[dict[str, Any], di
     return {n: old.get(n) for n in names}, {n: new.get(n) for n in names}
 
 
+def only_frame(before: Document, after: Document) -> int | None:
+    """The frame whose marks or colours are all that differs, but for the objects; else None."""
+    names = set(changed_parts(before, after)[0]) - {"objects"}
+    frames = {name.partition("/")[2] for name in names if name.startswith(("marks/", "colors/"))}
+    return int(frames.pop()) if len(frames) == 1 and len(names) == 1 else None
+
+
 def with_parts(document: Document, given: Mapping[str, Any]) -> Document:
     """With some pieces replaced, or taken out where they are None."""
     new = copy.deepcopy(document)

@@ -19,10 +19,10 @@ from chromatrack import __version__
 from chromatrack.errors import ChromatrackError, InputError, WorkerError
 from chromatrack.studio import decoder, model_worker, textures
 from chromatrack.studio import requests as ask
-from chromatrack.studio.actions import apply
+from chromatrack.studio.actions import apply, read_png
 from chromatrack.studio.color_desk import ColorDesk
 from chromatrack.studio.conflicts import Changes, touched
-from chromatrack.studio.document import Document, next_color
+from chromatrack.studio.document import Document, next_color, only_frame
 from chromatrack.studio.events import Hub, News
 from chromatrack.studio.export_list import all_formats
 from chromatrack.studio.jobs import BusyError, Jobs, next_step
@@ -347,8 +347,8 @@ class Studio:
             self._changes.note(before, project.document, revision)
             return revision, done.key
 
-    async def turn(self, way: str, seen: int | None = None) -> tuple[int, str]:
-        """Undo or redo; (revision, what).
+    async def turn(self, way: str, seen: int | None = None) -> dict[str, Any]:
+        """Undo or redo; the revision, what, and the frame where that is to be seen, or None.
 
         Raises:
             InputError: there is nothing. StaleError: something was done after the revision `seen`.
@@ -363,7 +363,8 @@ class Studio:
                 raise InputError(f"{way}: there is nothing to {way}")
             revision = self.changed()
             self._changes.note(before, project.document, revision)
-            return revision, label
+            frame = only_frame(before, project.document)
+            return {"revision": revision, "label": label, "frame": frame}
 
     # -- pictures ------------------------------------------------------------------------------
 
@@ -406,12 +407,12 @@ class Studio:
 
     async def select(self, given: ask.Select) -> np.ndarray:
         """`(H, W)` bool: what is meant by clicks inside and outside of it."""
-        _, _, path = self.watched()
+        _, video, path = self.watched()
         strokes = [one.model_dump() for one in given.strokes]
         self._check_places(given.frame, (xy for one in strokes for xy in one["places"]))
-        return await self.ask(
-            self.model, "select", video=str(path), frame=given.frame, strokes=strokes
-        )
+        base = given.base and await asyncio.to_thread(read_png, given.base, video.size)
+        asked = {"video": str(path), "frame": given.frame, "strokes": strokes, "base": base}
+        return await self.ask(self.model, "select", **asked)
 
     async def point(self, frame: int, at: tuple[float, float]) -> dict[str, Any]:
         """Where a pixel of a frame copies from: marked frames, and the ones just before."""

@@ -306,8 +306,18 @@ class Model:
             remember_table(str(video), table)
         self._looker(video).look(frame)
 
-    def select(self, *, video: Source, frame: int, strokes: list[dict[str, Any]]) -> Any:  # noqa: ANN401
-        """`(H, W)` bool: what a user means by strokes; what those before the last said is known."""
+    def select(
+        self,
+        *,
+        video: Source,
+        frame: int,
+        strokes: list[dict[str, Any]],
+        base: np.ndarray | None = None,
+    ) -> Any:  # noqa: ANN401
+        """`(H, W)` bool: what a user means by strokes; what those before the last said is known.
+
+        base: `(H, W)` bool, what they correct.
+        """
         from chromatrack.tracking.smart_select import Selection, Stroke
 
         look = self._looker(video).look(frame)
@@ -317,7 +327,8 @@ class Model:
             [
                 Stroke(tuple((x, y) for x, y in one["places"]), one["inside"], one["size"])
                 for one in strokes
-            ]
+            ],
+            base,
         )
 
     def point(

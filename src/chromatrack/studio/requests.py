@@ -230,6 +230,8 @@ class Select(BaseModel):
 
     frame: Index
     strokes: Annotated[list[Click], Field(min_length=1, max_length=64)]
+    base: Annotated[str, Field(min_length=1, max_length=LONGEST_PNG)] | None = None
+    """PNG in base64, above 0 where the strokes correct what was selected before."""
 
 
 class Track(BaseModel):

@@ -28,9 +28,9 @@ from torch import Tensor
 from chromatrack.errors import InputError
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import image_size, rescale_points
-from chromatrack.ops.cutout import ColorMixture, Neighbours
 from chromatrack.ops.resample import resize, to_coarse
 from chromatrack.tracking.frame_looks import Look
+from chromatrack.tracking.select_colors import by_color, connected
 
 _FEATURES = 40.0  # units of Lab that features of no likeness differ by
 _STEP = 8.0  # the same for a step between equal places
@@ -43,18 +43,11 @@ _CHANGE = 0.5  # of a region's size, that a further click adds or takes away at 
 _ELSEWHERE = 1.25  # and the same where it is farther from the region than that is wide
 _CORRECTS = 0.5  # of the region: the most that the second click changes, the third half of it ...
 _ADDS = 0.3  # the same of a click that adds
+_BASE = 4  # clicks that what was selected before stands for
 _REACH = 2.0  # of the distance to the nearest place that a click leaves: how far it reaches
 _LEAST_REACH = 3.0  # steps of the grid
 _ALL_OVER = 0.6  # of the region: so much a second click changes also where it is not
-_WIDER = 0.5  # of a region's size: how far around it colours are compared
-_ROUNDS = 3
-_TRUST = 0.35  # how far colours may overrule the region that was grown, in log odds per step
-_FINE_SIDE = 128  # pixels of the longer side, at which colours are compared
-_LEAST_PIXELS = 16
 _AROUND = 0.6  # of what is nearest to the first click that its region has
-_COLORS = 2000  # pixels that a mixture is made of, about
-_FADES = 0.5  # log odds that a pixel loses for each of
-_FADING = 4  # so many parts of the way to where colours are compared no more
 
 
 @dataclass(frozen=True)
@@ -72,9 +65,14 @@ class Stroke:
 
 @dataclass
 class Selection:
-    """What is selected on a frame after each of some strokes."""
+    """What is selected on a frame after each of some strokes.
+
+    base: `(H, W)` bool, what was selected before the first of them, which they correct; None: it
+    begins with them.
+    """
 
     look: Look
+    base: np.ndarray | None = None
     strokes: list[Stroke] = field(default_factory=list)
     regions: list[np.ndarray] = field(default_factory=list)
 
@@ -86,17 +84,26 @@ class Selection:
         self._costs: dict[tuple[tuple[float, float], ...], Tensor] = {}
 
     @torch.inference_mode()
-    def after(self, strokes: Sequence[Stroke]) -> np.ndarray:
+    def after(self, strokes: Sequence[Stroke], base: np.ndarray | None = None) -> np.ndarray:
         """The region that is meant by strokes, each correcting what those before it have left.
+
+        Args:
+            base: `(H, W)` bool, as above.
 
         Returns:
             `(H, W)` bool at the frame's size, True at the last stroke if it is inside.
 
         Raises:
-            InputError: there is none, or the first is outside.
+            InputError: there is none; or the first is outside, and there is no base.
         """
-        if not strokes or not strokes[0].inside:
+        base = base if base is not None and base.any() else None
+        if not strokes or (base is None and not strokes[0].inside):
             raise InputError("strokes: expected the first one inside the object")
+        is_same = base is self.base or (
+            base is not None and self.base is not None and np.array_equal(base, self.base)
+        )
+        if not is_same:
+            self.base, self.strokes, self.regions = base, [], []
         same = 0
         for old, new in zip(self.strokes, strokes, strict=False):
             if old != new:
@@ -110,15 +117,15 @@ class Selection:
     def _add(self, stroke: Stroke) -> None:
         self.strokes.append(stroke)
         proposed = self._proposed()
-        if not self.regions:
+        before = self.regions[-1] if self.regions else self.base
+        if before is None:
             self.regions.append(proposed)
             return
-        before = self.regions[-1]
         change = (proposed if stroke.inside else ~proposed) & (before != stroke.inside)
-        count = len(self.regions)
-        is_first = count == 1 and change.sum() <= _ALL_OVER * before.sum()
+        count = len(self.regions) + (0 if self.base is None else _BASE)
+        is_first = self.base is None and count == 1 and change.sum() <= _ALL_OVER * before.sum()
         if is_first or stroke.size != 0.5:  # as far as the user says
-            taken = change
+            taken = change if self.base is None else _around(change, self._cost(stroke))
         else:
             others = [self._cost(one) for one in self.strokes if one.inside != stroke.inside]
             away = self._cost(stroke)
@@ -150,8 +157,9 @@ class Selection:
         """`(H, W)` bool: the region of all strokes at once."""
         edges = self._edges
         mine = [(self._cost(one), one.size) for one in self.strokes if one.inside]
-        near = torch.stack([away for away, _ in mine]).amin(0)
-        region = torch.zeros(image_size(self._lab), dtype=torch.bool)
+        nothing = torch.full(image_size(self._lab), torch.inf)
+        near = torch.stack([nothing, *(away for away, _ in mine)]).amin(0)
+        region = nothing < 0 if self.base is None else _on_grid(self.base, nothing)
         for away, size in mine:
             region = _with_clearest_edges(away, edges, region, size=size)
         for one in self.strokes:
@@ -161,12 +169,13 @@ class Selection:
                 region = _with_clearest_edges(allowed, edges, region, size=0.5, takes=True)
         inside = [place for one in self.strokes if one.inside for place in one.places]
         outside = [place for one in self.strokes if not one.inside for place in one.places]
-        found = _at(_by_color(self.look, region, inside, outside), self.look.size)
-        while len(self.strokes) == 1 and not self._has(found) and region.sum() > _LEAST:
+        found = _at(by_color(self.look, region, inside, outside), self.look.size)
+        is_new = self.base is None and len(self.strokes) == 1
+        while is_new and not self._has(found) and region.sum() > _LEAST:
             # Its colours are not those of the click: a smaller region is meant.
-            nothing, most = torch.zeros_like(region), 0.5 * float(region.float().mean())
-            region = _with_clearest_edges(near, edges, nothing, size=mine[0][1], largest=most)
-            found = _at(_by_color(self.look, region, inside, outside), self.look.size)
+            empty, most = torch.zeros_like(region), 0.5 * float(region.float().mean())
+            region = _with_clearest_edges(near, edges, empty, size=mine[0][1], largest=most)
+            found = _at(by_color(self.look, region, inside, outside), self.look.size)
         return found
 
 
@@ -174,6 +183,13 @@ def _on_grid(pixels: np.ndarray, like: Tensor) -> Tensor:
     """`(h, w)` bool: the steps of the grid that are more than half in `(H, W)` bool."""
     whole = torch.from_numpy(pixels)[None, None].float()
     return F.interpolate(whole, like.shape, mode="area")[0, 0] > 0.5
+
+
+def _around(change: np.ndarray, away: Tensor) -> np.ndarray:
+    """Of `(H, W)` bool changes, those that hang together with a stroke: where it costs 0."""
+    part = connected(_on_grid(change, away) | (away == 0), away == 0)
+    wider = F.max_pool2d(part[None, None].float(), 3, 1, 1)  # edges are finer than the grid
+    return change & (F.interpolate(wider, change.shape)[0, 0] > 0).numpy()
 
 
 def _correction(change: np.ndarray, away: Tensor, nearer: Tensor, *, most: float) -> np.ndarray:
@@ -185,7 +201,7 @@ def _correction(change: np.ndarray, away: Tensor, nearer: Tensor, *, most: float
         most: places of the grid.
     """
     seed = away == 0
-    part = _connected((_on_grid(change, away) & nearer) | seed, seed)
+    part = connected((_on_grid(change, away) & nearer) | seed, seed)
     rest = (~part).nonzero().float()
     distance = (
         torch.cdist(torch.ones_like(away).nonzero().float(), seed.nonzero().float())
@@ -194,10 +210,10 @@ def _correction(change: np.ndarray, away: Tensor, nearer: Tensor, *, most: float
     )
     if len(rest):
         reach = max(_LEAST_REACH, _REACH * float(distance[~part].min()))
-        part = _connected(part & (distance <= reach), seed)
+        part = connected(part & (distance <= reach), seed)
     if int(part.sum()) > most:
         limit = away[part].sort().values[max(0, int(most) - 1)]
-        part = _connected((part & (away <= limit)) | seed, seed)
+        part = connected((part & (away <= limit)) | seed, seed)
     wider = F.max_pool2d(part[None, None].float(), 3, 1, 1)  # edges are finer than the grid
     if int(part.sum()) == int(seed.sum()):
         wider = part[None, None].float()
@@ -330,114 +346,6 @@ def _contrast(region: np.ndarray, edges: Sequence[tuple[int, int, np.ndarray]]) 
         count += int(crossed.sum())
     rim = np.concatenate([region[0], region[-1], region[:, 0], region[:, -1]]).sum()
     return total / (count + 2 * int(rim) + 1e-9)
-
-
-def _by_color(
-    look: Look,
-    region: Tensor,
-    inside: Sequence[tuple[float, float]],
-    outside: Sequence[tuple[float, float]],
-) -> Tensor:
-    """`(H', W')` share of each pixel of the working size, its edges following the colours."""
-    size = image_size(look.image)
-    rows, columns = (region.any(axis).nonzero()[:, 0] for axis in (1, 0))
-    around = max(6, round(_WIDER * max(len(rows), len(columns))))
-    box = []
-    for held, steps, whole in zip((rows, columns), region.shape, size, strict=True):
-        low, high = (int(held[0]) - around) / steps, (int(held[-1]) + 1 + around) / steps
-        box.append(slice(max(0, round(low * whole)), min(whole, round(high * whole))))
-    image = look.image[:, *box]
-    prior = F.interpolate(region.float()[None, None], size=list(size), mode="bilinear")[0, 0]
-    prior = prior[tuple(box)]
-    scale = min(1.0, _FINE_SIDE / max(image.shape[-2:]))
-    small = [max(2, round(side * scale)) for side in image.shape[-2:]]
-    lab = rgb_to_lab(resize(image, small))
-    grown = resize(prior[None], small)[0]
-    forced = _forced(look, box, small, inside, outside)
-    share = _refined(lab, grown, forced)
-    kept = _connected(share > 0.5, forced > 0)
-    share = torch.where(kept, share, share.clamp(max=0.49))
-    full = torch.zeros(size)
-    full[tuple(box)] = F.interpolate(
-        share[None, None], size=list(image.shape[-2:]), mode="bilinear"
-    )[0, 0]
-    return full
-
-
-def _forced(
-    look: Look,
-    box: Sequence[slice],
-    small: Sequence[int],
-    inside: Sequence[tuple[float, float]],
-    outside: Sequence[tuple[float, float]],
-) -> Tensor:
-    """`(h, w)`: 1 around places said to be inside, -1 around those outside, else 0."""
-    found = torch.zeros(*small)
-    y, x = torch.arange(small[0])[:, None], torch.arange(small[1])[None, :]
-    for value, xy in ((-1, outside), (1, inside)):
-        for place in xy:
-            working = rescale_points(
-                np.asarray(place, dtype=np.float64),
-                from_size=look.size,
-                to_size=image_size(look.image),
-            )
-            part = (box[0].stop - box[0].start, box[1].stop - box[1].start)
-            moved = working - np.array([box[1].start, box[0].start])
-            at = rescale_points(moved, from_size=part, to_size=(small[0], small[1]))
-            near = (y - float(at[1])) ** 2 + (x - float(at[0])) ** 2 <= 2.0
-            found[near] = value
-    return found
-
-
-def _refined(lab: Tensor, grown: Tensor, forced: Tensor) -> Tensor:
-    """`(h, w)` share of each pixel, from a region that was grown and from colours."""
-    colors = lab.flatten(1).T
-    graph = Neighbours.of(lab, torch.ones(grown.shape, dtype=torch.bool))
-    share, thing = grown, grown > 0.5
-    lean = torch.logit(grown.clamp(0.12, 0.88)) * _TRUST - _FADES * _far(grown > 0.5)
-    for _ in range(_ROUNDS):
-        if min(int(thing.sum()), int((~thing).sum())) < _LEAST_PIXELS:
-            break
-        mine = _mixture(colors[thing.flatten()]).log_density(colors)
-        theirs = _mixture(colors[~thing.flatten()]).log_density(colors)
-        odds = (mine - theirs).reshape(grown.shape) + lean
-        odds = torch.where(forced > 0, 9.0, torch.where(forced < 0, -9.0, odds))
-        share = graph.smooth(odds.sigmoid())
-        before, thing = thing, share > 0.5
-        if torch.equal(before, thing):
-            break
-    share = torch.where(forced > 0, 1.0, share)
-    return torch.where(forced < 0, 0.0, share)
-
-
-def _far(region: Tensor) -> Tensor:
-    """`(h, w)` from 0 near a region to `_FADING` where colours are compared no more."""
-    rows, columns = (region.any(axis).sum() for axis in (1, 0))
-    step = max(1, round(_WIDER * float(max(rows, columns)) / _FADING))
-    near = region[None, None].float()
-    far = torch.zeros_like(near)
-    for _ in range(_FADING):
-        near = F.max_pool2d(near, 2 * step + 1, 1, step)
-        far += 1 - near
-    return far[0, 0]
-
-
-def _mixture(colors: Tensor) -> ColorMixture:
-    """Of colours `(N, 3)`; of many, some that are spread over them say as much."""
-    return ColorMixture.fitted(colors[:: max(1, len(colors) // _COLORS)])
-
-
-def _connected(region: Tensor, seeds: Tensor) -> Tensor:
-    """The parts of a region that hold a seed; holes of the region stay."""
-    mine = (seeds & region).float()[None, None]
-    allowed = region.float()[None, None]
-    while True:
-        more = F.max_pool2d(mine, 3, 1, 1) * allowed
-        for _ in range(7):
-            more = F.max_pool2d(more, 3, 1, 1) * allowed
-        if torch.equal(more, mine):
-            return mine[0, 0] > 0
-        mine = more
 
 
 def _at(share: Tensor, size: tuple[int, int]) -> np.ndarray:

@@ -215,11 +215,17 @@ export function pickedAfter(project: Project | null, recent: (string | null)[]):
   return there ?? project?.objects[0]?.key ?? null;
 }
 
-/** What a project is opened for: what it has, objects or colours; where it has both, as `last`. */
-export function modeFor(project: Project, last: "track" | "color"): "track" | "color" {
+type Mode = "track" | "color";
+
+/**
+ * What a project is opened for: what it has, objects or colours; where it has both, as `last`, and
+ * where neither, as `wished`.
+ */
+export function modeFor(project: Project, last: Mode, wished: Mode = "track"): Mode {
   const { color, objects, result } = project;
   const colors = Boolean(color && (color.result || Object.keys(color.references).length));
-  if (colors && (objects.length || result)) return last;
+  const tracks = Boolean(objects.length || result);
+  if (colors === tracks) return colors ? last : wished;
   return colors ? "color" : "track";
 }
 
@@ -254,35 +260,35 @@ export function markOf(marks: FrameMarks, item: Item): "marked" | "gone" | null 
 /**
  * Whom a first click of smart select is for: the picked object; where that is marked on this frame
  * already and the click is not on it, the object that the click is on, else a new one (`key` null).
- * `there`: the id under the click.
+ * `there`: the id under the click. `said`: the click was said to correct the picked object.
  */
 export function selectTarget(
   picked: Item | null,
   marks: FrameMarks,
   there: number,
   items: Item[],
+  said = false,
 ): { key: string | null; locked: boolean } {
   const isMarked = (id: number) => marks.objects?.includes(id) ?? false;
   let item = picked?.kind === "object" ? picked : null;
-  if ((!item || isMarked(item.id)) && there !== item?.id) {
+  if (!(item && said) && (!item || isMarked(item.id)) && there !== item?.id) {
     item = items.find(({ kind, id }) => kind === "object" && id === there) ?? null;
   }
   return { key: item?.key ?? null, locked: item?.locked ?? false };
 }
 
 /**
- * The region that smart select is at, as 1 where it is: what grew (`mask`), with the `base` that it
- * adds to, without what others have marked (`kept`). `ids`: what is on the frame.
+ * The region that smart select is at, as 1 where it is: what was found (`mask`), without what others
+ * have marked (`kept`). `ids`: what is on the frame.
  */
 export function regionOf(
   mask: ArrayLike<number>,
   ids: ArrayLike<number>,
-  { base, kept }: { base: number | null; kept: ReadonlySet<number> },
+  kept: ReadonlySet<number>,
 ): Uint8Array {
   const found = new Uint8Array(mask.length);
   for (let p = 0; p < found.length; p++) {
-    const id = ids[p] ?? 0;
-    found[p] = (mask[p]! > 0 || (base !== null && id === base)) && !kept.has(id) ? 1 : 0;
+    found[p] = mask[p]! > 0 && !kept.has(ids[p] ?? 0) ? 1 : 0;
   }
   return found;
 }

@@ -29,6 +29,14 @@ export const TOOL_HINTS = {
 export const SAID = {
   missing: words("Click what is missing", "Tap what is missing"),
   tooMuch: words("Click what is too much", "Tap what is too much"),
+  correct: words(
+    "Click what is missing, or press Take away and click what is too much",
+    "Tap what is missing, or Take away and tap what is too much",
+  ),
+  over: words(
+    "Leave out what the object has on this frame: begin with the clicks",
+    "Leave out what the object has on this frame: begin with the taps",
+  ),
   isNew: words("A new object", "A new object"),
   insideFirst: words("Click inside the object first", "Tap inside the object first"),
   nextCorner: words("Click the next corner", "Tap the next corner"),

@@ -1,38 +1,66 @@
 // Smart select: clicks and drags inside (or, with Alt, the right button or "Take away", outside)
-// grow a region; Enter takes it as the object's mask.
+// grow a region, or correct what the object has on the frame; Enter takes it as the object's mask.
 
-import { signal, untracked } from "@preact/signals";
+import { computed, signal, untracked } from "@preact/signals";
 import { api } from "../api.ts";
-import { colour, parseColor } from "../core/masks.ts";
-import { itemOf, regionOf, selectTarget } from "../core/state.ts";
+import { colour, maskOf, parseColor } from "../core/masks.ts";
+import { base64, encodePng } from "../core/png.ts";
+import { type Item, isTracked, itemOf, regionOf, selectTarget } from "../core/state.ts";
 import { type Point, toScreen, inside as within } from "../core/view.ts";
-import { SAID } from "../core/words.ts";
+import { SAID, TOOL_HINTS } from "../core/words.ts";
 import * as store from "../store.ts";
 import type { Viewer } from "../viewer.ts";
 import { say } from "../words.ts";
-import { lockedIds, NEW, newColor, type Pen, paintId, sendMask, type Tool } from "./tool.ts";
+import {
+  finishPaint,
+  lockedIds,
+  NEW,
+  newColor,
+  type Pen,
+  paintId,
+  sendMask,
+  type Tool,
+} from "./tool.ts";
 
 /** Where there is a region to accept; the viewer's buttons show for it. */
 export const pending = signal(false);
 export const selecting = signal(false);
 export const selectSize = signal<number | null>(null);
-/** What a plain click says: of the object, or not of it. */
-export const clickSays = signal<"inside" | "outside">("inside");
+/** What a plain click says: of the object, or not of it; null till a person said which. */
+export const clickSays = signal<"inside" | "outside" | null>(null);
+/** Whether what the object has on the frame is left alone: the region begins with the clicks. */
+export const startsOver = signal(false);
+/** Whether a click that was taken back can be done again. */
+export const canRedo = signal(false);
 /** Whom the region is for: the key of an object, or "new". */
 export const selectFor = signal<string>("new");
+/** The picked object, where it has a mask on this frame that clicks can correct. */
+export const correctable = computed((): Item | null => {
+  const [item, project] = [store.pickedItem.value, store.project.value];
+  if (item?.kind !== "object" || item.locked || !project) return null;
+  const marked = store.marks.value.objects?.includes(item.id);
+  return marked || isTracked(project, item, store.frame.value) ? item : null;
+});
+
+/** What a first click is for. */
+export function selectHint(): string {
+  if (!correctable.value) return say(TOOL_HINTS.select);
+  if (clickSays.value) return say(clickSays.value === "outside" ? SAID.tooMuch : SAID.missing);
+  const marked = store.marks.value.objects?.includes(correctable.value.id);
+  return say(marked ? TOOL_HINTS.select : SAID.correct);
+}
 const APART = 6;
 
 type Stroke = { places: Point[]; inside: boolean; size?: number };
 
 export function select(viewer: Viewer): Tool {
   let strokes: Stroke[] = [];
+  let undone: Stroke[] = [];
   let mask: Uint16Array | null = null;
   let drawing: Point[] | null = null;
   let frame = -1;
   let request: AbortController | null = null;
   let asked: Promise<void> | null = null;
-  /** The object that the first click was on; 0: none. */
-  let began = 0;
   const layer = document.createElement("canvas");
 
   function add(pen: Pen) {
@@ -57,20 +85,25 @@ export function select(viewer: Viewer): Tool {
       strokes.filter((one) => one.inside).flatMap((one) => one.places.map(idAt)),
     );
     const kept = marked.filter((one) => one !== id && !clicked.has(one));
-    const adds = id !== null && marked.includes(id) && began !== id;
-    return regionOf(mask!, viewer.ids, { base: adds ? id : null, kept: new Set(kept) });
+    return regionOf(mask!, viewer.ids, new Set(kept));
+  }
+
+  /** What the object has on the frame, which clicks correct; null: they begin. */
+  function base(): Uint8Array | null {
+    const id = target()?.id;
+    return startsOver.value || id === undefined ? null : maskOf(viewer.ids, id);
   }
 
   /** Whom the first click is for; false where nothing can be marked now. */
   function begin(at: Point): boolean {
-    began = idAt(at);
     const { marks, pickedItem, project, sending } = store;
     const items = project.value?.objects ?? [];
     const id = pickedItem.value?.id;
     const here = marks.value.objects ?? [];
     // What is being saved was marked just now.
     const objects = sending.value && id !== undefined ? [...here, id] : here;
-    const { key, locked } = selectTarget(pickedItem.value, { objects }, began, items);
+    const said = clickSays.value !== null;
+    const { key, locked } = selectTarget(pickedItem.value, { objects }, idAt(at), items, said);
     if (key) store.picked.value = key;
     if (locked || !viewer.ready) {
       paintId(viewer); // says why
@@ -88,7 +121,12 @@ export function select(viewer: Viewer): Tool {
     request = mine;
     selecting.value = true;
     await store.attempt(async () => {
-      const found = await api.select({ frame: store.frame.value, strokes }, mine.signal);
+      const { width, height } = viewer.video;
+      const begun = base();
+      const old = begun ? { base: base64(await encodePng(width, height, begun)) } : {};
+      if (mine !== request) return;
+      const asked = { frame: store.frame.value, strokes, ...old };
+      const found = await api.select(asked, mine.signal);
       if (mine !== request) return;
       mask = found.values;
       show();
@@ -116,11 +154,14 @@ export function select(viewer: Viewer): Tool {
     request?.abort();
     request = null;
     strokes = [];
+    undone = [];
     mask = drawing = null;
     pending.value = false;
     selecting.value = false;
+    canRedo.value = false;
+    startsOver.value = false;
     selectSize.value = null;
-    clickSays.value = "inside";
+    clickSays.value = null;
     viewer.hide(null);
     store.toolLine.value = "";
     viewer.redraw();
@@ -134,11 +175,20 @@ export function select(viewer: Viewer): Tool {
       asked = ask();
     }),
     selectFor.subscribe(() => {
-      show();
+      if (strokes.length) again();
       line();
+    }),
+    startsOver.subscribe(() => {
+      if (strokes.length) again();
     }),
     clickSays.subscribe(() => line()),
   ];
+
+  /** The same clicks for another object, or on another ground: none of them is lost. */
+  function again() {
+    if (base() || strokes[0]?.inside) asked = ask();
+    else reset(); // what was to be taken away from is gone
+  }
 
   /** What the next click is for. */
   function line() {
@@ -165,14 +215,19 @@ export function select(viewer: Viewer): Tool {
     viewer.hold();
     const now = viewer.ids as Uint16Array;
     const chosen = region();
+    let count = 0;
     for (let p = 0; p < chosen.length; p++) {
       const free = chosen[p]! > 0 && !locked.has(now[p]!);
       chosen[p] = free ? 255 : 0;
-      if (free) now[p] = id;
-      else if (now[p] === id) now[p] = 0;
+      if (free) {
+        now[p] = id;
+        count += 1;
+      } else if (now[p] === id) now[p] = 0;
     }
     viewer.repaint([0, 0, viewer.video.width, viewer.video.height]);
-    const sent = sendMask(viewer, id, frame, chosen, "select", !item);
+    const sent = count
+      ? sendMask(viewer, id, frame, chosen, "select", !item)
+      : finishPaint(viewer, id, frame, "select");
     reset();
     await sent;
   }
@@ -189,9 +244,14 @@ export function select(viewer: Viewer): Tool {
     cursor: "crosshair",
     down(pen) {
       if (!within(viewer.video, pen.at)) return;
-      if (!strokes.length && pen.other) {
-        store.say(say(SAID.insideFirst));
-        return;
+      const takes = pen.other || clickSays.value === "outside";
+      if (!strokes.length && takes) {
+        const id = store.pickedItem.value?.kind === "object" ? store.pickedItem.value.id : NEW;
+        if (startsOver.value || !viewer.ids.includes(id)) {
+          store.say(say(SAID.insideFirst));
+          return;
+        }
+        clickSays.value ??= "inside"; // it is said whom it is for
       }
       if (!strokes.length && !begin(pen.at)) return;
       store.playing.value = false;
@@ -203,9 +263,11 @@ export function select(viewer: Viewer): Tool {
     },
     up(pen) {
       if (!drawing) return;
-      const outside = pen.other || (clickSays.value === "outside" && strokes.length > 0);
+      const outside = pen.other || clickSays.value === "outside";
       const size = selectSize.value === null ? {} : { size: selectSize.value };
       strokes = [...strokes, { places: drawing, inside: !outside, ...size }];
+      undone = [];
+      canRedo.value = false;
       drawing = null;
       asked = ask();
       line();
@@ -213,9 +275,28 @@ export function select(viewer: Viewer): Tool {
     accept,
     leave: keep,
     back() {
+      const last = strokes.at(-1);
+      if (!last) return;
+      const taken = [...undone, last];
       strokes = strokes.slice(0, -1);
       if (strokes.length) asked = ask();
-      else reset();
+      else {
+        const whom = selectFor.value;
+        reset();
+        selectFor.value = whom;
+        frame = store.frame.value;
+      }
+      undone = taken;
+      canRedo.value = true;
+    },
+    forward() {
+      const next = undone.at(-1);
+      if (!next) return;
+      undone = undone.slice(0, -1);
+      canRedo.value = undone.length > 0;
+      strokes = [...strokes, next];
+      asked = ask();
+      line();
     },
     cancel: reset,
     end() {
@@ -230,11 +311,35 @@ export function select(viewer: Viewer): Tool {
       if (mask) ctx.drawImage(layer, 0, 0);
     },
     draw(ctx) {
-      for (const { places, inside } of [...strokes, { places: drawing ?? [], inside: true }]) {
-        for (const at of places) drawClick(ctx, toScreen(viewer.view, at), inside);
+      const inside = clickSays.value !== "outside";
+      for (const one of [...strokes, { places: drawing ?? [], inside }]) {
+        const places = one.places.map((at) => toScreen(viewer.view, at));
+        drawDrag(ctx, places, one.inside);
+        if (places[0]) drawClick(ctx, places[0], one.inside);
       }
     },
   };
+}
+
+/** Where a drag went: thin, so that the edge under it can be seen. */
+function drawDrag(ctx: CanvasRenderingContext2D, places: Point[], inside: boolean) {
+  if (places.length < 2) return;
+  ctx.beginPath();
+  for (const [x, y] of places) ctx.lineTo(x, y);
+  ctx.lineJoin = "round";
+  for (const [width, style] of inside
+    ? ([
+        [3, "rgba(0,0,0,.55)"],
+        [1.5, "#fff"],
+      ] as const)
+    : ([
+        [3, "rgba(255,255,255,.7)"],
+        [1.5, "#111318"],
+      ] as const)) {
+    ctx.lineWidth = width;
+    ctx.strokeStyle = style;
+    ctx.stroke();
+  }
 }
 
 /** A plus where the object is, a minus where it is not: told apart without colours. */

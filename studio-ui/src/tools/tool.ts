@@ -37,6 +37,8 @@ export interface Tool {
   frameChanged?(): void;
   /** In CSS pixels of the canvas. */
   draw?(ctx: CanvasRenderingContext2D): void;
+  /** Does again what `back` took back. */
+  forward?(): void;
   /** In video pixels, under the marks. */
   drawUnder?(ctx: CanvasRenderingContext2D): void;
 }

@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { api } from "../api.ts";
+import { stop } from "../commands.ts";
 import { fits, grouped, outOfDate, parted, whyNot } from "../core/formats.ts";
 import type { Format } from "../core/state.ts";
 import * as store from "../store.ts";
@@ -49,7 +50,12 @@ function FormatList(props: {
     row?.scrollIntoView({ block: "nearest" });
   }, [chosen, typed]);
   const groups = grouped(formats, typed, chosen);
-  const first = formats.find((format) => fits(format, typed) && !why(format));
+  /** What is chosen is always one that was asked for. */
+  const find = (wanted: string) => {
+    setTyped(wanted);
+    const fitting = formats.filter((format) => fits(format, wanted) && !why(format));
+    if (fitting[0] && !fitting.some(({ name }) => name === chosen)) choose(fitting[0].name);
+  };
   return (
     <div class="format-side">
       <input
@@ -59,11 +65,10 @@ function FormatList(props: {
         placeholder="Find a format"
         spellcheck={false}
         value={typed}
-        onInput={(event) => setTyped(event.currentTarget.value)}
+        onInput={(event) => find(event.currentTarget.value)}
         onKeyDown={(event) => {
-          if (event.key === "Enter" && typed.trim() && first) choose(first.name);
-          else if (event.key === "Escape" && typed) setTyped("");
-          else return;
+          if (event.key !== "Escape" || !typed) return;
+          setTyped("");
           event.preventDefault();
         }}
       />
@@ -108,16 +113,20 @@ function Outcome() {
   const done = store.exported.value;
   if (job?.kind === "export") {
     return (
-      <p role="status" class="outcome">
-        Writing {job.total ? `${job.done} of ${job.total}` : "..."}
-      </p>
+      <div class="outcome">
+        <p role="status">Writing {job.total ? `${job.done} of ${job.total}` : "..."}</p>
+        <button type="button" class="button small" onClick={() => void stop()}>
+          Stop
+        </button>
+      </div>
     );
   }
   const path = job ? null : done?.path;
   if (!path) {
     return (
       <p role="status" class="outcome">
-        {(!job && done?.message) || "It is saved in the project's folder."}
+        {(!job && done?.message) ||
+          `It goes to ${store.project.value?.path ?? "the project"}/exports`}
       </p>
     );
   }
@@ -157,7 +166,9 @@ export function ExportDialog() {
   const why = (format: Format) => whyNot(format, kinds, Boolean(project.result));
   const fitting = formats.filter((format) => !why(format));
   const coloring = store.mode.value === "color" && fitting.some(({ name }) => name === "coloured");
-  const [name, setName] = useState(coloring ? "coloured" : (fitting[0]?.name ?? "overlay"));
+  const usual = coloring ? "coloured" : (fitting[0]?.name ?? "overlay");
+  const last = store.exported.value && store.exportedAs.value;
+  const [name, setName] = useState(fitting.some((one) => one.name === last) ? last! : usual);
   const [first, setFirst] = useState("");
   const chosen = formats.find((format) => format.name === name);
   const old = chosen ? outOfDate(project, chosen) : null;
@@ -170,6 +181,7 @@ export function ExportDialog() {
   };
   const write = async () => {
     store.exported.value = null;
+    store.exportedAs.value = name;
     const numbered = first !== "" && chosen?.group !== "Video";
     const startNumber = numbered ? { startNumber: Number(first) } : {};
     await store.attempt(async () => {

@@ -8,8 +8,8 @@ import { Icon } from "./icons.tsx";
 import { Logo, ThemeButton } from "./TopBar.tsx";
 
 const WAYS = [
-  ["Follow things", ["Mark an object", "Track it", "Fix and export"]],
-  ["Colour a grey film", ["Paint a frame", "Colour it", "Fix and export"]],
+  ["track", "Follow things", ["Mark an object", "Track it", "Fix and export"]],
+  ["color", "Colour a grey film", ["Paint a frame", "Colour it", "Fix and export"]],
 ] as const;
 
 export function upload(file: File | undefined) {
@@ -33,23 +33,30 @@ export function First() {
         <h1>
           <Logo /> Chromatrack
         </h1>
-        <div class="first-ways">
-          {WAYS.map(([title, steps]) => (
-            <div key={title}>
-              <h2>{title}</h2>
-              <ol class="first-steps">
+        <fieldset class="first-ways" aria-label="What to do">
+          {WAYS.map(([name, title, steps]) => (
+            <button
+              key={name}
+              type="button"
+              aria-pressed={store.wish.value === name}
+              onClick={() => {
+                store.wish.value = name;
+              }}
+            >
+              <strong>{title}</strong>
+              <span class="first-steps">
                 {steps.map((text, n) => (
-                  <li key={text}>
+                  <span key={text}>
                     <span class="step" aria-hidden="true">
                       {n + 1}
                     </span>
                     {text}
-                  </li>
+                  </span>
                 ))}
-              </ol>
-            </div>
+              </span>
+            </button>
           ))}
-        </div>
+        </fieldset>
         {/* biome-ignore lint/a11y/noStaticElementInteractions: dropping is an extra; the button does it too */}
         <div
           class={over ? "drop over" : "drop"}

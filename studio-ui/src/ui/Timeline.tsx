@@ -118,20 +118,23 @@ function Transport() {
           store.looping.value = !store.looping.value;
         }}
       />
-      {(store.loop.value || range) && (
-        <button
-          type="button"
-          class="button small"
-          aria-pressed={Boolean(range)}
-          title="Track the looped part only"
-          onClick={() => trackOnlyLoop(!range || (store.loop.value !== null && !onlyLoop()))}
-        >
-          Track this part
-        </button>
-      )}
-      {store.loop.value && (
-        <IconButton icon="close" label="Loop over the whole clip" size={16} onClick={clearLoop} />
-      )}
+      <button
+        type="button"
+        class="button small"
+        aria-pressed={Boolean(range)}
+        disabled={!store.loop.value && !range}
+        title={`${coloring ? "Colour" : "Track"} the looped part only`}
+        onClick={() => trackOnlyLoop(!range || (store.loop.value !== null && !onlyLoop()))}
+      >
+        {coloring ? "Colour" : "Track"} this part
+      </button>
+      <IconButton
+        icon="close"
+        label="Loop over the whole clip"
+        size={16}
+        disabled={!store.loop.value}
+        onClick={clearLoop}
+      />
       <select
         class="select small"
         aria-label="Speed"
@@ -171,7 +174,7 @@ export function Timeline() {
       const colors = colorsOf(root.current);
       const shown = coloring ? asTimeline(project) : project;
       drawMain(main.current, shown, { frame, marked, loop, looping, job }, colors);
-      drawStrips(strips.current, shown, frame, colors);
+      drawStrips(strips.current, shown, { frame, job }, colors);
     };
     const asked = requestAnimationFrame(() => draw.current());
     return () => cancelAnimationFrame(asked);
@@ -201,7 +204,7 @@ export function Timeline() {
   const marked = coloring ? referenceFrames(given) : markedFrames(given);
   const frames = project.video.frames;
 
-  const drag = useRef<null | { looping: number | null }>(null);
+  const drag = useRef<null | { looping: number | null; part: boolean }>(null);
   const frameOf = (event: PointerEvent) => {
     const box = main.current!.getBoundingClientRect();
     const x = event.clientX - box.left;
@@ -215,7 +218,7 @@ export function Timeline() {
     if (event.button !== 0) return;
     (event.currentTarget as HTMLElement).setPointerCapture(event.pointerId);
     const at = frameOf(event);
-    drag.current = { looping: event.shiftKey ? at : null };
+    drag.current = { looping: event.shiftKey ? at : null, part: onlyLoop() };
     store.playing.value = false;
     store.scrubbing.value = !event.shiftKey;
     if (!event.shiftKey) store.goTo(at);
@@ -231,6 +234,7 @@ export function Timeline() {
     }
   };
   const onUp = () => {
+    if (drag.current?.part && !onlyLoop()) trackOnlyLoop(true);
     drag.current = null;
     store.scrubbing.value = false;
   };

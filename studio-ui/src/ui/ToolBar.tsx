@@ -5,7 +5,16 @@ import { viewer } from "../stage.ts";
 import * as store from "../store.ts";
 import { resizeBrush, SIZES } from "../tools/brush.ts";
 import { toolHint, toolInHand } from "../tools/index.ts";
-import { clickSays, pending, selectFor, selecting, selectSize } from "../tools/select.ts";
+import {
+  clickSays,
+  correctable,
+  pending,
+  selectFor,
+  selectHint,
+  selecting,
+  selectSize,
+  startsOver,
+} from "../tools/select.ts";
 import { changed, takeTool } from "../tools/take.ts";
 import { say } from "../words.ts";
 import { ColorChoice } from "./Color.tsx";
@@ -138,24 +147,50 @@ function SelectFor() {
 }
 
 function SelectChoice() {
-  if (!pending.value && !selecting.value) return null;
+  const begun = pending.value || selecting.value;
+  if (!begun && !correctable.value) return null;
   return (
     <div class="option">
+      {begun && <SelectFor />}
       <fieldset class="segments small" aria-label="A click">
         {CLICKS.map(([says, text, title]) => (
           <button
             key={says}
             type="button"
             title={say(title)}
-            aria-pressed={clickSays.value === says}
+            aria-pressed={
+              clickSays.value === says || (begun && !clickSays.value && says === "inside")
+            }
             onClick={() => {
-              clickSays.value = says;
+              clickSays.value = !begun && clickSays.value === says ? null : says;
             }}
           >
             {text}
           </button>
         ))}
       </fieldset>
+      {begun && correctable.value?.key === selectFor.value && (
+        <button
+          type="button"
+          class="button small"
+          title={say(SAID.over)}
+          aria-pressed={startsOver.value}
+          onClick={() => {
+            startsOver.value = !startsOver.value;
+          }}
+        >
+          Start over
+        </button>
+      )}
+      {begun && <SelectEnd />}
+    </div>
+  );
+}
+
+/** How large the region grows, and whether it is taken. */
+function SelectEnd() {
+  return (
+    <>
       <label class="option size">
         Size
         <input
@@ -170,7 +205,6 @@ function SelectChoice() {
           }}
         />
       </label>
-      <SelectFor />
       <button
         type="button"
         class="button small"
@@ -182,13 +216,12 @@ function SelectChoice() {
       <button
         type="button"
         class="button small primary"
-        disabled={!pending.value || selecting.value}
         onClick={() => viewer.value?.tool.accept?.()}
         title="Accept (Enter)"
       >
         Accept
       </button>
-    </div>
+    </>
   );
 }
 
@@ -200,7 +233,7 @@ export function ToolLine() {
     ? say(SAID.pointer)
     : tool === "select" && selecting.value
       ? "Looking for the object ..."
-      : store.toolLine.value || toolHint();
+      : store.toolLine.value || (tool === "select" ? selectHint() : toolHint());
   return (
     <div class="tool-line">
       <span

@@ -1,10 +1,10 @@
 import { api } from "../api.ts";
-import { colorize, stop, track, undo as undoLast } from "../commands.ts";
+import { colorize, redo as redoLast, stop, track, undo as undoLast } from "../commands.ts";
 import { colorLabel } from "../core/color.ts";
 import { timeLeft } from "../core/pace.ts";
 import { canExport, type Quality, trackLabel } from "../core/state.ts";
 import * as store from "../store.ts";
-import { pending } from "../tools/select.ts";
+import { canRedo, pending } from "../tools/select.ts";
 import { ColorViews } from "./Color.tsx";
 import { Icon } from "./icons.tsx";
 import { IconButton, Menu, type MenuEntry } from "./parts.tsx";
@@ -25,7 +25,11 @@ const QUALITIES: [Quality, string][] = [
 ];
 
 export function ThemeButton() {
-  const next = { auto: "light", light: "dark", dark: "auto" } as const;
+  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  // The first press changes what is seen.
+  const next = dark
+    ? ({ auto: "light", light: "dark", dark: "auto" } as const)
+    : ({ auto: "dark", dark: "light", light: "auto" } as const);
   const icon = { auto: "auto", light: "sun", dark: "moon" } as const;
   const now = store.theme.value in next ? store.theme.value : "auto";
   return (
@@ -72,6 +76,7 @@ function TrackGroup() {
       color: "Colouring",
       copy: "Copying",
     };
+    const isBefore = job.kind === "track" && job.message === "Looking back";
     const word = job.message || (words[job.kind as keyof typeof words] ?? "Working");
     return (
       <div class="track-group">
@@ -84,7 +89,11 @@ function TrackGroup() {
             {job.total ? ` ${job.done} of ${job.total}` : ""}
           </span>
           <progress aria-label={word} max={1} value={job.total ? share : undefined} />
-          <span class="time-left">{timeLeft(store.pace.value, job, performance.now())}</span>
+          <span class="time-left">
+            {isBefore
+              ? "the first of two rounds"
+              : timeLeft(store.pace.value, job, performance.now())}
+          </span>
         </div>
       </div>
     );
@@ -206,8 +215,8 @@ export function TopBar() {
           icon="redo"
           label={redo ? `Redo: ${redo}` : "Redo"}
           keys="Ctrl+Shift+Z"
-          disabled={!redo}
-          onClick={() => void store.undo("redo")}
+          disabled={!redo && !canRedo.value}
+          onClick={() => void redoLast()}
         />
       </div>
       <TrackGroup />

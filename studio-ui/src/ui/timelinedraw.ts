@@ -183,7 +183,7 @@ export function drawMain(
 export function drawStrips(
   canvas: HTMLCanvasElement,
   project: Project,
-  frame: number,
+  { frame, job }: { frame: number; job: number },
   colors: Colors,
 ) {
   const items = project.objects;
@@ -231,8 +231,9 @@ export function drawStrips(
     ctx.fill();
     ctx.fillStyle = colors.warn;
     for (const [from, to] of doubts) ctx.fillRect(from, top, to - from, 3);
-    for (const stretch of merged(result.stale)) {
-      const [x, w] = span(stretch, width, frames);
+    for (const [from, to] of merged(result.stale)) {
+      if (to <= job + 1) continue; // done anew
+      const [x, w] = span([Math.max(from, job + 1), to], width, frames);
       hatch(ctx, [x, top, w, room], colors.muted);
     }
   });
