@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from chromatrack.distinct import distinct
 from chromatrack.errors import InputError
 from chromatrack.formats.color_text import read_color
 from chromatrack.formats.picture_names import (
@@ -27,7 +28,6 @@ from chromatrack.formats.picture_names import (
     same_ending,
     stem,
 )
-from chromatrack.ops.distinct import distinct
 from chromatrack.structures import Color, Kind
 
 MOST_MASK_PIXELS = 2**25

@@ -9,13 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from chromatrack.atomic import WholeFile
+from chromatrack.distinct import distinct
 from chromatrack.errors import InputError
 from chromatrack.formats.exchange import ExportOptions
 from chromatrack.formats.picture_names import listed
 from chromatrack.formats.run_lengths import coco_runs
 from chromatrack.formats.tracked_video import TrackedVideo
 from chromatrack.formats.written_things import UNNAMED, category_of, frame_shift
-from chromatrack.ops.distinct import distinct
 
 CAR, PEDESTRIAN = 1, 2
 PER_CLASS = 1000

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chromatrack.ops.distinct import distinct
+from chromatrack.distinct import distinct
 
 _PATCH = 1  # pixels to each side that are of one value inside a patch
 _REACH = 2  # pixels to each side within which a shade's darker and brighter neighbours lie

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from chromatrack.distinct import distinct
 from chromatrack.formats.csv_tables import TrackData
-from chromatrack.ops.distinct import distinct
 from chromatrack.structures import Categories, Colors, Kind, Names, Skeleton, Source
 
 ALL_KINDS: tuple[Kind, ...] = ("object", "box", "point", "keypoints")

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from chromatrack.distinct import distinct
 from chromatrack.errors import InputError
 from chromatrack.ops.coords import FeatureSpec, image_size, pixel_to_cell, rescale_points
-from chromatrack.ops.distinct import distinct
 from chromatrack.ops.resample import from_coarse, to_cells, upsample, upsample_guided
 from chromatrack.ops.winners import largest_channel, largest_of_coarse
 from chromatrack.propagation.config import Upsample

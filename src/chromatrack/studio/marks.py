@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from chromatrack.ops.distinct import distinct
+from chromatrack.distinct import distinct
 from chromatrack.runs.unfinished import Unfinished
 from chromatrack.structures import (
     BoxMark,

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from chromatrack.atomic import replace_file, unwritable
+from chromatrack.distinct import distinct
 from chromatrack.errors import InputError, OutputError
 from chromatrack.formats.masks import read_mask, write_mask
 from chromatrack.json_text import json_text
-from chromatrack.ops.distinct import distinct
 from chromatrack.runs.output_lock import output_lock
 from chromatrack.studio.document import (
     SCHEMA_VERSION,

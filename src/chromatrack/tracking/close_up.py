@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from chromatrack.distinct import distinct
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import Box, cell_count, image_size, rescale_box
-from chromatrack.ops.distinct import distinct
 from chromatrack.ops.resample import planes, resize
 from chromatrack.ops.shot_boundary import CutDetector
 from chromatrack.propagation.bidirectional import DirectedPass, FrameReading

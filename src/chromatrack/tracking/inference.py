@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from chromatrack.distinct import distinct
 from chromatrack.errors import BeyondEndError, DamagedVideoError, VideoError
 from chromatrack.model.encoder import embed_frames
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import FeatureSpec, image_size
-from chromatrack.ops.distinct import distinct
 from chromatrack.propagation.bidirectional import (
     AnySignals,
     DirectedPass,

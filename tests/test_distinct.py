@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from chromatrack.ops.distinct import distinct
+from chromatrack.distinct import distinct
 
 DTYPES = [np.int32, np.int64, np.uint8, np.uint16, np.bool_]
 
