@@ -98,6 +98,7 @@ export const exported = signal<{
   message: string;
   path: string | null;
   download: string | null;
+  notes: string[];
 } | null>(null);
 /** The format that was written last. */
 export const exportedAs = signal("");
@@ -226,8 +227,8 @@ function onEvent(event: Event) {
       if (following.value && event.kind === "track" && from !== null) frame.value = from;
       following.value = false;
       if (event.kind === "export" && event.type === "done") {
-        const { message, path = null, download = null } = event;
-        exported.value = { message, path, download };
+        const { message, path = null, download = null, notes = [] } = event;
+        exported.value = { message, path, download, notes };
         if (path && dialog.value === "export") event.message = ""; // the dialog says where it is
       }
       if (event.message) say(event.message, event.type === "failed");

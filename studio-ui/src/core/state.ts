@@ -143,6 +143,7 @@ export type Event =
       message: string;
       download?: string;
       path?: string;
+      notes?: string[];
     }
   | { type: "worker"; which: "decoder" | "model"; message: string };
 

@@ -172,6 +172,7 @@ export function ExportDialog() {
   const [first, setFirst] = useState("");
   const chosen = formats.find((format) => format.name === name);
   const old = chosen ? outOfDate(project, chosen) : null;
+  const isNumbered = chosen?.group !== "Video" || name === "frames";
   const close = () => {
     store.dialog.value = null;
   };
@@ -182,7 +183,7 @@ export function ExportDialog() {
   const write = async () => {
     store.exported.value = null;
     store.exportedAs.value = name;
-    const numbered = first !== "" && chosen?.group !== "Video";
+    const numbered = first !== "" && isNumbered;
     const startNumber = numbered ? { startNumber: Number(first) } : {};
     await store.attempt(async () => {
       await api.export({ format: name, ...startNumber });
@@ -201,8 +202,14 @@ export function ExportDialog() {
         </p>
       )}
       <Outcome />
+      {!store.job.value &&
+        store.exported.value?.notes.map((note) => (
+          <p class="note" key={note}>
+            {note}
+          </p>
+        ))}
       <footer>
-        {chosen?.group !== "Video" && (
+        {isNumbered && (
           <label
             class="option"
             title="The number that the first frame gets in the files; left empty: as the format's other tools count"
