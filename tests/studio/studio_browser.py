@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -126,13 +127,21 @@ class Studio:
             self.page.wait_for_timeout(100)
         raise AssertionError(f"object {identifier} is not marked on frame {frame}")
 
+    def wait_area(self, frame: int, fits: Callable[[int], bool]) -> None:
+        """Wait till the pixels that are marked on a frame are as many as they should be."""
+        for _ in range(100):
+            if fits(self.area(frame)):
+                return
+            self.page.wait_for_timeout(100)
+        raise AssertionError(f"{self.area(frame)} pixels are marked on frame {frame}")
+
     def select(self, xy: tuple[float, float], to: tuple[float, float]) -> None:
         self.page.keyboard.press("s")
         self.page.mouse.move(*self.place(xy))
         self.page.mouse.down()
         self.page.mouse.move(*self.place(to), steps=8)
         self.page.mouse.up()
-        self.page.wait_for_selector("button.primary:has-text('Accept'):enabled")
+        self.found()
         self.page.keyboard.press("Enter")
 
     def click(self, *places: tuple[float, float]) -> None:
@@ -140,9 +149,13 @@ class Studio:
         self.page.keyboard.press("s")
         for place in places:
             self.page.mouse.click(*self.place(place))
-            self.page.wait_for_selector(".tool-hint:not(.busy)")
-            self.page.wait_for_selector("button.primary:has-text('Accept'):enabled")
+            self.found()
         self.page.keyboard.press("Enter")
+
+    def found(self) -> None:
+        """Wait till a region is on trial and nothing is looked for any more."""
+        self.page.wait_for_selector("button.primary:has-text('Accept')")
+        self.page.wait_for_selector(".tool-hint:not(.busy)")
 
     def area(self, frame: int) -> int:
         """Pixels of a frame's marks."""

@@ -65,8 +65,7 @@ def test_a_second_click_beside_a_mark_is_for_a_new_object(studio: Studio) -> Non
     x, y = studio.centres[2]
     page.keyboard.press("s")
     page.mouse.click(*studio.place((x + 9, y)))
-    page.wait_for_selector(".tool-hint:not(.busy)")
-    page.wait_for_selector("button.primary:has-text('Accept'):enabled")
+    studio.found()
     assert page.get_by_role("combobox", name="For").input_value() == "object:2"
     page.get_by_role("group", name="A click").get_by_role("button", name="Take away").click()
     page.wait_for_selector(".tool-hint:has-text('what is too much')")
@@ -103,6 +102,53 @@ def test_a_region_is_added_to_an_object_and_takes_nothing_from_others(studio: St
     assert studio.marks(0)["objects"] == [1, 2]
     picked = page.locator(".object.picked .text").inner_text()
     assert picked == "object 1"
+
+
+def test_clicks_correct_what_the_object_has_and_are_undone_and_redone(studio: Studio) -> None:
+    page = studio.page
+    studio.click(studio.centres[1])
+    studio.wait_marked(0, 1)
+    one = studio.area(0)
+    accept = page.get_by_role("button", name="Accept")
+    accept.wait_for(state="detached")
+    clicks = page.get_by_role("group", name="A click")
+    clicks.get_by_role("button", name="Add").click()  # so a click elsewhere is for this object
+    page.mouse.click(*studio.place(studio.centres[2]))
+    studio.found()
+    assert page.get_by_role("combobox", name="For").input_value() == "object:1"
+    page.keyboard.press("Control+z")
+    accept.wait_for(state="detached")
+    page.keyboard.press("Control+Shift+z")
+    studio.found()
+    page.keyboard.press("Enter")
+    studio.wait_area(0, lambda area: area > 1.5 * one)
+    assert studio.marks(0)["objects"] == [1]
+    accept.wait_for(state="detached")
+    two = studio.area(0)
+
+    page.mouse.click(*studio.place(studio.centres[2]), button="right")  # the first one may be
+    accept.click()  # pressed while it looks, it counts when that is done
+    studio.wait_area(0, lambda area: area < two)
+    assert studio.area(0) > 0.9 * one and studio.marks(0)["objects"] == [1]
+
+
+def test_sliders_give_the_keys_back_and_undo_goes_to_its_frame(studio: Studio) -> None:
+    page = studio.page
+    studio.click(studio.centres[1])
+    studio.wait_marked(0, 1)
+    page.keyboard.press("b")
+    box = page.get_by_role("slider", name="Brush size").bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] * 0.7, box["y"] + box["height"] / 2)
+    page.keyboard.press("ArrowRight")
+    studio.shown(1)
+    frame = page.get_by_role("spinbutton", name="Frame")
+    frame.click()
+    page.keyboard.press("Control+z")
+    page.wait_for_selector(".object", state="detached")
+    assert studio.marks(0) == {}
+    studio.shown(0)
+    assert frame.input_value() == "0"
 
 
 def test_undo_goes_back_to_what_was_picked(studio: Studio) -> None:

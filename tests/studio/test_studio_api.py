@@ -93,7 +93,8 @@ def test_undo_and_redo_bring_back_pixels(opened, clip):
     do(opened, type="add", kind="object")
     mask = clip[1][0].mask == 1
     do(opened, type="mask", id=1, frame=0, png=png_of(mask))
-    assert opened.post("/api/undo").json()["label"] == "Paint object 1 on frame 0"
+    undone = opened.post("/api/undo").json()
+    assert undone["label"] == "Paint object 1 on frame 0" and undone["frame"] == 0
     assert opened.get("/api/masks/0?of=marks").status_code == 404
     assert project_of(opened)["undo"]["redo"] == "Paint object 1 on frame 0"
     opened.post("/api/redo")

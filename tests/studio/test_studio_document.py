@@ -35,6 +35,26 @@ def test_an_action_leaves_the_old_document_as_it_was():
     assert not before["marks"] and after["marks"]["3"]["points"] == {"1": [1.0, 2.0]}
 
 
+def test_the_only_frame_that_differs_is_told():
+    before = a_document()
+    one = doc.place(before, "point:1", 3, [1.0, 2.0])
+    assert doc.only_frame(before, one) == doc.only_frame(one, before) == 3
+    added, _ = doc.add(one, kind="object", color="#ff0000")
+    assert doc.only_frame(before, added) == 3, "a thing that came with its first mark"
+    two = doc.place(one, "point:1", 4, [1.0, 2.0])
+    assert doc.only_frame(before, two) is None and doc.only_frame(two, two) is None
+    assert doc.only_frame(before, doc.change(before, "point:1", {"name": "nose"})) is None
+
+
+def test_a_new_thing_has_a_colour_of_its_own():
+    document = doc.new_document("clip", VIDEO)
+    for _ in range(40):
+        color = doc.next_color(document)
+        document, _ = doc.add(document, kind="object", color=color)
+    colors = [one["color"] for one in document["objects"]]
+    assert len(set(colors[:35])) == 35
+
+
 def test_a_frame_without_marks_is_no_frame_with_marks():
     document = doc.place(a_document(), "point:1", 3, [1.0, 2.0])
     assert doc.clear(document, "point:1", 3)["marks"] == {}
