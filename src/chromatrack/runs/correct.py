@@ -163,10 +163,10 @@ def _correct(
         source, merged, start, read_frame(source, index=start), embedder=tracker.embedder
     )
     book = Rewriting(checked.result, checked.data, merged, stage)
-    steps, reached, is_stopped = 0, dict[FrameSpan, int](), False
+    looks, reached, is_stopped = list[int](), dict[FrameSpan, int](), False
     try:
         for span in checked.spans:
-            steps += _track_again(run, span, checked, book, tell, reached)
+            _track_again(run, span, checked, book, tell, reached, looks)
     except KeyboardInterrupt:
         if not (keep_done and reached):
             raise
@@ -183,7 +183,7 @@ def _correct(
         home,
         tuple(checked.spans),
         len(done),
-        steps,
+        sum(looks),
         checked.plan.of,
         seconds,
         tuple(book.look_at),
@@ -311,10 +311,11 @@ def _track_again(
     book: Rewriting,
     tell: Callable[[str, int, int], None],
     reached: dict[FrameSpan, int],
-) -> int:
-    """Track a span's labels again and enter them; returns how many frames were labelled.
+    looks: list[int],
+) -> None:
+    """Track a span's labels again and enter them.
 
-    reached: gets the last frame that is done.
+    reached: gets the last frame that is done. looks: gets how often a frame was labelled.
     """
     some, kept = replace(run, marks=run.marks.restricted_to(span.labels)), checked.kept
     way = kept.read(span, some)
@@ -337,7 +338,8 @@ def _track_again(
         if again.way is not None and again.at == at < span.last:
             kept.write(book.stage, span, at + 1, again.way, some)
         raise
-    return again.steps
+    finally:
+        looks.append(again.steps)
 
 
 def _settings(tracker: Tracker) -> dict[str, object]:
