@@ -230,6 +230,46 @@ def test_other_marks_leave_it_to_be_done(tracker, film, stopped, whole, tmp_path
     assert contents(folder) == contents(other)
 
 
+@pytest.mark.parametrize(
+    ("direction", "begin", "looks"), [("forward", 3, 9), ("backward", 3, 7), ("backward", 10, 0)]
+)
+def test_one_way_runs_go_on_too(tracker, film, tmp_path, direction, begin, looks):
+    video = write_clip(tmp_path / "clip.mkv", film)
+    new = Marks({9: np.where(film[9].mask == 1, 1, 0)})
+    first = Marks({0: np.roll(np.where(film[0].mask == 1, 1, 0), (-4, -6), axis=(0, 1))})
+    for name in ("a", "b"):
+        track_to_folder(
+            tracker,
+            video,
+            first,
+            output=tmp_path / name,
+            outputs=("masks", "tracks"),
+            direction=direction,
+        )
+    stop = Progress("correct", begin - 1)
+    correct(tracker, tmp_path / "a", new, progress=stop, keep_done=True)
+    assert kept_file(tmp_path / "a").exists() == (direction == "forward")
+    told = Progress()
+    done = correct(tracker, tmp_path / "a", new, progress=told)
+    correct(tracker, tmp_path / "b", new)
+    assert told.of("correct") == upto(FRAMES - begin) and done.frames_tracked == looks
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_a_second_span_that_was_not_begun_is_done_whole(tracker, film, run, tmp_path):
+    folder, other = (shutil.copytree(run, tmp_path / name) for name in "ab")
+    first, new = Marks(points=[PointMark(5, 6, 40, 30)]), Marks(points=[PointMark(5, 3, 30, 30)])
+    new = new.merged_with(Marks({9: np.where(film[9].mask == 1, 1, 0)}))
+    for path in (folder, other):
+        correct(tracker, path, first)
+    stop = Progress("correct", 4)  # of the first of two: all of the object, the point up to 5
+    done = correct(tracker, folder, new, progress=stop, keep_done=True)
+    assert len(done.spans) == 2 and len(left_in(folder)) == 2
+    correct(tracker, other, new)
+    done = correct(tracker, folder, new)
+    assert left_in(folder) == [] and contents(folder) == contents(other)
+
+
 def test_small_things_in_windows_begin_anew(tracker, film, tmp_path):
     speck = [np.zeros((64, 96), dtype=np.int32) for _ in range(2)]
     speck[0][20:23, 30:33] = speck[1][21:24, 31:34] = 1
@@ -289,5 +329,7 @@ def test_what_is_left_is_done_once_and_from_where_it_can(marked, new, ends):
     for span in spans:
         assert span.first <= span.start and span.forward_from <= span.start
         known = {f for f in marked | new if f <= span.start}
+        if span.start == first and first - 1 in known:
+            known = {first - 1}
         assert span.forward_from == max(known, default=0) or not known
         assert span.right is None or span.right >= span.last

@@ -92,6 +92,8 @@ def spans_left(
         for part in parts:
             whole = part.first == first  # from where nothing of them is marked before
             before = max((f for f in shown if f <= part.begin), default=None if whole else first)
+            if part.begin == origin and origin - 1 in shown:  # nothing of it is done
+                before = origin - 1
             is_cut = part.last < last and part.last in shown
             after = part.last if is_cut else min((f for f in shown if f > part.last), default=None)
             spans.append(
@@ -136,7 +138,9 @@ class KeptPass:
         settings = {"labels": span.labels, "begin": begin, **self.settings}
         return fingerprint(self.video, self.info, some.without(later), settings)
 
-    def write(self, stage: Path, span: FrameSpan, begin: int, way: DirectedPass, run: TrackerRun):  # noqa: ANN201
+    def write(
+        self, stage: Path, span: FrameSpan, begin: int, way: DirectedPass, run: TrackerRun
+    ) -> None:
         """Prepare the file in `stage` if that can be; without it the pass begins anew."""
         if isinstance(way, CloseUpPass) and way.followers:
             return  # their windows have networks of their own
