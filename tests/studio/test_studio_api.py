@@ -364,9 +364,19 @@ def test_stopping_a_correction_keeps_its_frames_and_track_goes_on_with_the_rest(
     assert told["type"] == "stopped" and "frames corrected" in told["message"], told
     ((begin, end),) = result["stale"]
     assert 1 < begin < end == FRAMES and result["staleOf"] == {"object:1": [[begin, end]]}
-    opened.post("/api/track")
+    before = [opened.get(f"/api/masks/{index}").content for index in range(begin)]
+    rest, told = FRAMES - begin, []
+    with events(opened) as ws:
+        opened.post("/api/track")
+        while not told or told[-1]["type"] not in ("done", "stopped", "failed"):
+            told.append(ws.receive_json())
+    assert (told[-1]["type"], told[-1]["message"]) == ("done", f"{rest} frames tracked again")
+    progress = [one for one in told if one["type"] == "progress"]
+    stages = {one["stage"]: (one["total"], one["after"]) for one in progress}
+    assert stages == {"backward": (rest, rest), "correct": (rest, FRAMES), "draw": (FRAMES, None)}
     result = wait_for_job(opened)["result"]
     assert result["stale"] == [] and result["staleOf"] == {}
+    assert before == [opened.get(f"/api/masks/{index}").content for index in range(begin)]
     last = pixels_of(opened.get(f"/api/masks/{FRAMES - 1}"))
     assert ((last == 1) == (truth[FRAMES - 1].mask == 1)).all()
 

@@ -32,7 +32,8 @@ class FrameSpan:
     """Frames first..last (both included) on which some labels are tracked again.
 
     left, right: the keyframes that show all of them around the span and stay as they are; None
-    where there is none, so that the span reaches to the end of the run.
+    where there is none, so that the span reaches to the end of the run. begin: the first frame that
+    is still to do, and the left keyframe is the last before it; None: nothing is done yet.
     """
 
     labels: tuple[LabelName, ...]
@@ -40,6 +41,22 @@ class FrameSpan:
     right: int | None
     first: int
     last: int
+    begin: int | None = None
+
+    @property
+    def start(self) -> int:
+        """The first frame to do."""
+        return self.first if self.begin is None else self.begin
+
+    @property
+    def forward_from(self) -> int:
+        """Where a forward pass begins that knows nothing yet."""
+        return self.first if self.left is None else self.left
+
+    @property
+    def known(self) -> range:
+        """Frames after the keyframe that such a pass looks at for its memory alone."""
+        return range(self.first if self.left is None else self.left + 1, self.start)
 
 
 def find_spans(
@@ -84,25 +101,59 @@ def find_spans(
     ]
 
 
-def count_steps(spans: Iterable[FrameSpan], merged: Marks, direction: Direction) -> int:
-    """How often the network will look at a frame: forward from the left, backward from the right.
+@dataclass(frozen=True)
+class SpanCount:
+    """How often a span's passes look at a frame.
+
+    known: of the forward ones, those that are told, and done for its memory alone. told: frames
+    that the second pass, which writes them, is told to have.
+    """
+
+    backward: int
+    forward: int
+    known: int
+    told: int
+
+    @property
+    def looks(self) -> int:
+        """Both ways."""
+        return self.backward + self.forward
+
+    @property
+    def stages(self) -> list[tuple[str, int]]:
+        """As they are told, in order."""
+        back = [("backward", self.backward)] if self.backward else []
+        return [*back, ("correct", self.told)]
+
+
+def count_steps(
+    spans: Iterable[FrameSpan],
+    merged: Marks,
+    direction: Direction,
+    *,
+    kept: Collection[FrameSpan] = (),
+) -> list[SpanCount]:
+    """How often the network will look at a frame: backward from the right, forward from the left.
 
     Args:
-        merged: all marks, the new ones among them.
+        merged: all marks, the new ones among them. kept: spans whose forward pass goes on.
     """
     layout = merged.layout()
     names, by_channel = channel_names(layout), merged.keyframes(layout)
     keyframes = {name: by_channel[number + 1] for number, name in enumerate(names)}
-    steps = 0
+    counts = []
     for span in spans:
+        forward = backward = known = 0
         if direction != "backward":
-            steps += span.last - (span.first if span.left is None else span.left) + 1
+            forward = span.last - (span.start if span in kept else span.forward_from) + 1
+            known = 0 if span in kept else len(span.known)
         shown = [f for n in span.labels for f, here in keyframes[n].items() if here]
-        inside = [f for f in shown if span.first <= f <= span.last]
+        inside = [f for f in shown if span.start <= f <= span.last]
         top = span.right if span.right is not None else max(inside, default=None)
         if direction != "forward" and top is not None:
-            steps += top - span.first + 1
-    return steps
+            backward = top - span.start + 1
+        counts.append(SpanCount(backward, forward, known, known + span.last - span.start + 1))
+    return counts
 
 
 @dataclass
@@ -110,57 +161,67 @@ class SpanRun:
     """The passes over one span. steps: how many frames were labelled.
 
     on_backward: called with how many frames of the backward pass, which comes first, are done, and
-    with how many it has.
+    with how many it has. on_known: called with how many frames that are not to do the forward pass
+    has looked at, for its memory. way: the forward pass, where it goes on with what it remembers.
+    at: the last frame that it has labelled; None: it is in the midst of one.
     """
 
     run: TrackerRun
     span: FrameSpan
     on_backward: Callable[[int, int], None] = field(default=lambda *_: None)
+    on_known: Callable[[int], None] = field(default=lambda _: None)
+    way: DirectedPass | None = None
+    at: int | None = None
     steps: int = 0
 
     def frames(self, direction: Direction) -> Iterator[TrackedFrame]:
-        """Every frame of the span, with the span's labels only."""
+        """Every frame of the span that is to do, with the span's labels only."""
         run, span, spool = self.run, self.span, None
         try:
             if direction != "forward":
                 spool = self._backward()
             readings: Iterator[tuple[Input, FrameReading]]
             if direction == "backward":
-                frames = read_frames(run.video, start=span.first, end=span.last + 1)
+                frames = read_frames(run.video, start=span.start, end=span.last + 1)
                 readings = run.backward_only(frames, spool)
             elif spool is not None:
                 readings = both_ways(self._forward(), spool, run.layout, run.keyframes)
             else:
                 readings = self._forward()
             for frame, reading in readings:
-                if frame.index >= span.first:
+                if frame.index >= span.start:
                     yield tracked(frame, reading, run)
+                elif frame.index in span.known:
+                    self.on_known(span.known.index(frame.index) + 1)
         finally:
             if spool is not None:
                 spool.close()
 
     def _forward(self) -> Iterator[tuple[Input, FrameReading]]:
-        begin = self.span.first if self.span.left is None else self.span.left
-        way = self._primed(begin, backward=False)
+        begin = self.span.start if self.way is not None else self.span.forward_from
+        way = self.way = self.way or self._primed(begin, backward=False)
         frames = read_frames(self.run.video, start=begin, end=self.span.last + 1)
         for given in self.run.inputs(frames):
-            yield given, self._step(way, given)
+            self.at = None
+            reading = self._step(way, given)
+            self.at = given.index
+            yield given, reading
 
     def _backward(self) -> ReadingCache | None:
         """Down from the right keyframe, or from the last mark of the span."""
         shown = [f for frames in self.run.keyframes.values() for f, here in frames.items() if here]
         top = self.span.right
         if top is None:
-            top = max((f for f in shown if self.span.first <= f <= self.span.last), default=None)
+            top = max((f for f in shown if self.span.start <= f <= self.span.last), default=None)
         if top is None:
             return None
         spool, way = ReadingCache(), self._primed(top, backward=True)
         size = self.run.first.rgb.nbytes
-        for begin, after in chunks_backward(self.span.first, top, frame_bytes=size):
+        for begin, after in chunks_backward(self.span.start, top, frame_bytes=size):
             frames = list(read_frames(self.run.video, start=begin, end=after))
             for given in self.run.inputs(reversed(frames)):
                 spool.put(given.index, self._step(way, given))
-                self.on_backward(top - given.index + 1, top - self.span.first + 1)
+                self.on_backward(top - given.index + 1, top - self.span.start + 1)
         return spool
 
     def _step(self, way: DirectedPass, frame: Input) -> FrameReading:

@@ -28,6 +28,7 @@ from chromatrack.propagation.layout import channel_names
 from chromatrack.propagation.reliability import ReviewRange
 from chromatrack.runs.affected_spans import FrameSpan, SpanRun, count_steps, find_spans
 from chromatrack.runs.file_names import TABLES
+from chromatrack.runs.going_on import KeptPass, known_already, spans_left, still_needed
 from chromatrack.runs.marks_json import read_run_marks
 from chromatrack.runs.progress import Report, stop_on_interrupt, told
 from chromatrack.runs.reader import Result, read_result
@@ -52,13 +53,15 @@ class CorrectionPlan:
 
     frames: to be tracked again, of `of` frames in the run. steps: how often the network looks at
     one for it, forward and backward. seconds: about how long that and drawing the overlay takes, at
-    the speed of the run itself; None where the run does not say.
+    the speed of the run itself; None where the run does not say. stages: what `progress` is told,
+    in order, and how many frames each has.
     """
 
     frames: int
     of: int
     steps: int
     seconds: float | None
+    stages: tuple[tuple[str, int], ...] = ()
 
     def __str__(self) -> str:
         about = "" if self.seconds is None else f"; about {self.seconds:.0f} s at the run's speed"
@@ -112,7 +115,7 @@ def correct(
         announce: called once all is checked, before the work begins.
         keep_done: where `progress` raises KeyboardInterrupt once a frame is done, put what is done
             in place, and say in result.json what is not ("unfinished"); correcting by the same
-            marks again does that.
+            marks again does that, and only that: what was done stays, and counts no more.
         removed: marks of the run, by label and frame, that are to count no more; each label must
             still be shown on another frame.
 
@@ -151,7 +154,7 @@ def _correct(
 ) -> Correction:
     """`correct`, with the folder to itself."""
     began, home = time.perf_counter(), stage.target
-    checked = _checked(home, new, video, removed)
+    checked = _checked(home, new, video, removed, settings=_settings(tracker))
     _check_same(tracker, checked.data)
     if announce is not None:
         announce(checked.plan)
@@ -160,26 +163,27 @@ def _correct(
         source, merged, start, read_frame(source, index=start), embedder=tracker.embedder
     )
     book = Rewriting(checked.result, checked.data, merged, stage)
-    steps, reached, is_stopped = 0, dict[FrameSpan, int](), False
+    looks, reached, is_stopped = list[int](), dict[FrameSpan, int](), False
     try:
         for span in checked.spans:
-            steps += _track_again(run, span, checked.direction, book, tell, reached)
+            _track_again(run, span, checked, book, tell, reached, looks)
     except KeyboardInterrupt:
         if not (keep_done and reached):
             raise
         is_stopped = True  # what is done is put in place, and nobody asked about it again
     book.unfinished = left_to_do(read_unfinished(checked.data), checked.spans, reached)
+    book.needed = still_needed(home, book.unfinished)
     for count, _ in enumerate(book.write(source), start=1):
         if not is_stopped:
             tell("draw", count, checked.plan.of)
     book.put_in_place({*_mask_frames(new), *(frame for _, frame in removed)})
-    done = {f for span, last in reached.items() for f in range(span.first, last + 1)}
+    done = {f for span, last in reached.items() for f in range(span.start, last + 1)}
     seconds = time.perf_counter() - began
     return Correction(
         home,
         tuple(checked.spans),
         len(done),
-        steps,
+        sum(looks),
         checked.plan.of,
         seconds,
         tuple(book.look_at),
@@ -211,6 +215,7 @@ class _Checked:
     direction: Direction
     spans: list[FrameSpan]
     plan: CorrectionPlan
+    kept: KeptPass
 
 
 def _checked(
@@ -218,8 +223,12 @@ def _checked(
     new: Marks,
     video: str | PathLike[str] | None,
     removed: Collection[tuple[LabelName, int]] = (),
+    settings: Mapping[str, object] | None = None,
 ) -> _Checked:
-    """Look at a run and at new marks for it, before anything is done."""
+    """Look at a run and at new marks for it, before anything is done.
+
+    settings: by which its frames are done again, where that is known.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # said already
         result = read_result(home)
@@ -244,12 +253,25 @@ def _checked(
     info = replace(info, frame_count=None)  # the run says which frames there are
     end, direction = saved_range(data, str(home / "result.json"))
     check_all(merged, info, start=start, end=end)
-    spans = find_spans(merged, new, first=start, last=last, removed=removed)
-    changed = {f for span in spans for f in range(span.first, span.last + 1)}
-    looks = count_steps(spans, merged, direction)
+    unfinished = read_unfinished(data)
+    same = known_already(old, new) if unfinished else set()
+    stopped = {one.label for one in unfinished if any(label == one.label for label, _ in same)}
+    changed = new.without([one for one in same if one[0] in stopped])
+    spans = find_spans(merged, changed, first=start, last=last, removed=removed)
+    left = [one for one in unfinished if one.label in stopped]
+    spans = [*spans_left(left, merged, spans, first=start), *spans]
+    kept = KeptPass(
+        home, source, info, merged, {"direction": direction, "start": start, **(settings or {})}
+    )
+    counts = count_steps(spans, merged, direction, kept=kept.of(spans))
+    frames = {f for span in spans for f in range(span.start, span.last + 1)}
+    looks = sum(count.looks for count in counts)
     seconds = _about_seconds(data, old, looks, direction)
-    plan = CorrectionPlan(len(changed), len(result.frames), looks, seconds)
-    return _Checked(result, data, source, merged, start, direction, spans, plan)
+    stages = [stage for count in counts for stage in count.stages]
+    plan = CorrectionPlan(
+        len(frames), len(result.frames), looks, seconds, (*stages, ("draw", len(result.frames)))
+    )
+    return _Checked(result, data, source, merged, start, direction, spans, plan, kept)
 
 
 def _mask_frames(new: Marks) -> set[int]:
@@ -285,23 +307,48 @@ def _about_seconds(
 def _track_again(
     run: TrackerRun,
     span: FrameSpan,
-    direction: Direction,
+    checked: _Checked,
     book: Rewriting,
     tell: Callable[[str, int, int], None],
     reached: dict[FrameSpan, int],
-) -> int:
-    """Track a span's labels again and enter them; returns how many frames were labelled.
+    looks: list[int],
+) -> None:
+    """Track a span's labels again and enter them.
 
-    reached: gets the last frame that is done.
+    reached: gets the last frame that is done. looks: gets how often a frame was labelled.
     """
-    some = replace(run, marks=run.marks.restricted_to(span.labels))
-    total = span.last - span.first + 1
-    again = SpanRun(some, span, partial(tell, "backward"))
-    for count, frame in enumerate(again.frames(direction), start=1):
-        book.take(frame, span.labels)
-        reached[span] = frame.index
-        tell("correct", count, total)
-    return again.steps
+    some, kept = replace(run, marks=run.marks.restricted_to(span.labels)), checked.kept
+    way = kept.read(span, some)
+    (count,) = count_steps([span], some.marks, checked.direction, kept=[span] if way else [])
+    total, before = count.told, count.known
+    again = SpanRun(
+        some,
+        span,
+        partial(tell, "backward"),
+        lambda done: tell("correct", done, total),
+        way,
+    )
+    try:
+        for done, frame in enumerate(again.frames(checked.direction), start=before + 1):
+            book.take(frame, span.labels)
+            reached[span] = frame.index
+            tell("correct", done, total)
+    except KeyboardInterrupt:
+        at = reached.get(span, span.last)
+        if again.way is not None and again.at == at < span.last:
+            kept.write(book.stage, span, at + 1, again.way, some)
+        raise
+    finally:
+        looks.append(again.steps)
+
+
+def _settings(tracker: Tracker) -> dict[str, object]:
+    """What a pass of a tracker depends on beside video and marks."""
+    return {
+        "config": asdict(tracker.config),
+        "model": {"name": tracker.model, "sha256": model_sha256(tracker.model)},
+        "device": str(tracker.embedder.device),
+    }
 
 
 def tracker_of(folder: str | PathLike[str], *, device: Device = "auto") -> Tracker:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from chromatrack.errors import InputError
+from chromatrack.tracking.inference import TrackerRun
 
 _PLAIN = {
     "builtins": {"set", "frozenset", "slice", "range", "complex", "bytearray"},
@@ -27,6 +28,13 @@ _PLAIN = {
     "numpy._core.numeric": {"_frombuffer"},
     "numpy.core.numeric": {"_frombuffer"},
 }
+
+
+def shared_by(run: TrackerRun) -> dict[str, object]:
+    """What a pass of a run refers to and does not own."""
+    decode = run.embedder.decode
+    own: dict[str, object] = {"run": run, "encode": run.encode}
+    return own if decode is None else own | {"decode": decode}
 
 
 def dumped_parts(

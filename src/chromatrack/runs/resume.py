@@ -37,7 +37,7 @@ from chromatrack.propagation.bidirectional import (
 from chromatrack.propagation.propagate import Input
 from chromatrack.runs.file_names import OUTPUTS, RESUME
 from chromatrack.runs.marks_json import plain_marks
-from chromatrack.runs.pass_state import dumped, dumped_parts, loaded, loaded_first
+from chromatrack.runs.pass_state import dumped, dumped_parts, loaded, loaded_first, shared_by
 from chromatrack.structures import Source
 from chromatrack.tracking.close_up import CloseUpPass
 from chromatrack.tracking.inference import TrackedFrame, TrackerRun
@@ -270,7 +270,7 @@ class ResumableRun(TrackerRun):
 
     def forward(self, frames: Iterator[Frame]) -> Iterator[tuple[Input, FrameReading]]:
         """The forward pass from where it was, as frames come."""
-        found = self.kept.restore("forward", self._shared())
+        found = self.kept.restore("forward", shared_by(self))
         way: DirectedPass = self.new_pass() if found is None else found[1]
         for given in self.inputs(frames):
             yield given, way.step(given)
@@ -281,7 +281,7 @@ class ResumableRun(TrackerRun):
         spool = KeptReadings(self.kept.folder / "readings")
         if self.kept.is_past_backward:
             return spool
-        found = self.kept.restore("backward", self._shared())
+        found = self.kept.restore("backward", shared_by(self))
         last = max(f for frames in self.keyframes.values() for f, here in frames.items() if here)
         top, way = found or (last, self.new_pass(backward=True))
         for begin, after in chunks_backward(self.start, last, frame_bytes=self.first.rgb.nbytes):
@@ -298,13 +298,7 @@ class ResumableRun(TrackerRun):
     def _save(self, name: str, index: int, way: DirectedPass) -> None:
         if isinstance(way, CloseUpPass) and way.followers:
             return  # their windows have networks of their own: such a pass begins anew
-        self.kept.save(name, index, way, self._shared())
-
-    def _shared(self) -> dict[str, object]:
-        """What a pass refers to and does not own."""
-        decode = self.embedder.decode
-        own: dict[str, object] = {"run": self, "encode": self.encode}
-        return own if decode is None else own | {"decode": decode}
+        self.kept.save(name, index, way, shared_by(self))
 
 
 # -- taken up again --------------------------------------------------------------------------

@@ -54,7 +54,7 @@ class Rewriting:
     result, data: the run as it was saved, and its result.json. marks: all that is now marked.
     staging: where files are prepared. Masks wait on disk, so memory holds no pictures.
     look_at: frames on which tracking may have failed, the worst first, once all is written.
-    unfinished: what the corrections have left to do.
+    unfinished: what the corrections have left to do. needed: files of the run that they go on with.
     """
 
     result: Result
@@ -63,6 +63,7 @@ class Rewriting:
     staging: Staging
     look_at: list[ReviewRange] = field(default_factory=list)
     unfinished: list[Unfinished] = field(default_factory=list)
+    needed: set[Path] = field(default_factory=set)
     layout: Layout = field(init=False)
     stage: Path = field(init=False)
 
@@ -231,7 +232,8 @@ class Rewriting:
             last=self.stage / RESULT,
             removed=[
                 *(marks / frame_file(frame) for frame in set(frames) - set(kept)),
-                *resume_files(self.result.folder),  # what it would go on with is not so any more
+                # What the run itself would go on with is not so any more.
+                *(one for one in resume_files(self.result.folder) if one not in self.needed),
             ],
         )
 

@@ -34,21 +34,21 @@ def left_to_do(
     """
     left, new = list(old), []
     for span in spans:
-        begin = reached.get(span, span.first - 1) + 1
+        begin = reached.get(span, span.start - 1) + 1
         for label in span.labels:
-            left = [part for one in left for part in _without(one, label, span)]
+            left = [part for one in left for part in without_span(one, label, span)]
             if begin <= span.last:
                 new.append(Unfinished(label, span.first, span.last, begin))
     return sorted({*left, *new}, key=lambda one: (one.label, one.begin))
 
 
-def _without(one: Unfinished, label: LabelName, span: FrameSpan) -> list[Unfinished]:
-    """The parts of what is left that a span of a label does not reach."""
-    if one.label != label or span.last < one.begin or one.last < span.first:
+def without_span(one: Unfinished, label: LabelName, span: FrameSpan) -> list[Unfinished]:
+    """The parts of what is left of a label that a span does not do."""
+    if one.label != label or span.last < one.begin or one.last < span.start:
         return [one]
     parts = []
-    if one.begin < span.first:
-        parts.append(replace(one, last=span.first - 1))
+    if one.begin < span.start:
+        parts.append(replace(one, last=span.start - 1))
     if span.last < one.last:
         parts.append(replace(one, first=span.last + 1, begin=span.last + 1))
     return parts

@@ -50,12 +50,17 @@ class Host(Protocol):
 
 @dataclass
 class Job:
-    """What is under way. staged: where masks of frames done so far lie, None: nowhere."""
+    """What is under way, done of total frames of a stage of it.
+
+    after: frames of the stage that follows, None: unknown. staged: where masks of frames done so
+    far lie, None: nowhere.
+    """
 
     kind: str
     message: str
     done: int = 0
     total: int | None = None
+    after: int | None = None
     frame: int | None = None
     staged: Path | None = None
 
@@ -101,6 +106,7 @@ class Jobs:
             "kind": job.kind,
             "done": job.done,
             "total": job.total,
+            "after": job.after,
             "frame": job.frame,
             "message": job.message,
         }
@@ -118,11 +124,11 @@ class Jobs:
         if job is None or job.kind != told["job"]:
             return
         job.done, job.total, job.message = told["done"], told["total"], told["message"]
-        job.frame = told["frame"]
+        job.frame, job.after = told["frame"], told.get("after")
         if job.kind == "track":
             job.staged = Path(told["staged"])
         names = ("type", "job", "stage", "done", "total", "frame", "message")
-        self._studio.hub.tell({name: told[name] for name in names})
+        self._studio.hub.tell({name: told[name] for name in names} | {"after": job.after})
 
     # -- tracking ------------------------------------------------------------------------------
 
@@ -151,6 +157,7 @@ class Jobs:
             wanted=None if plan.wanted is None else list(plan.wanted),
             removed=list(plan.removed),
             resume=plan.resume,
+            frames=video.frames if video.is_exact else None,
         )
         self._begin(Job("track", "Tracking" if plan.wanted is None else "Correcting"), work)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -100,10 +100,12 @@ class Model:
         wanted: list[Any] | None,
         removed: list[Any],
         resume: bool,
+        frames: int | None = None,
     ) -> dict[str, Any]:
         """Track all marks on frames [start, end), or correct a run by those that are `wanted`.
 
-        removed: marks of the run that are no more. Returns what the user is to be told.
+        removed: marks of the run that are no more. frames: of the video, if that is known. Returns
+        what the user is to be told.
         """
         from chromatrack.runs.correct import correct, tracker_of
         from chromatrack.runs.writer import track_to_folder
@@ -111,13 +113,21 @@ class Model:
         from chromatrack.studio.ranges import within
 
         home = Path(folder)
-        tell = self._telling("track", home, start)
+        stages: list[tuple[str, int]] = []
+        tell = self._telling("track", home, start, stages)
         tracker = tracker_of(home) if quality == OTHER else self._tracker(quality)
         if wanted is not None:
             new = marks_of(document, home, wanted={tuple(one) for one in wanted})
             gone = {tuple(one) for one in removed}
             done = correct(
-                tracker, home, new, video=video, progress=tell, keep_done=True, removed=gone
+                tracker,
+                home,
+                new,
+                video=video,
+                progress=tell,
+                announce=lambda plan: stages.extend(plan.stages),
+                keep_done=True,
+                removed=gone,
             )
             if self._channel.is_stopped and done.unfinished:
                 raise KeyboardInterrupt(
@@ -125,6 +135,9 @@ class Model:
                 )
             return {"message": f"{done.frames_recomputed} frames tracked again"}
         marks = within(marks_of(document, home), start, end)
+        after = frames if end is None else end
+        if after is not None:
+            stages += [("backward", 0), ("track", after - start)]
 
         def run(*, resume: bool) -> Any:  # noqa: ANN401
             return track_to_folder(
@@ -148,9 +161,19 @@ class Model:
         summary = run(resume=False)
         return {"message": f"{summary.frames} frames tracked"}
 
-    def _telling(self, kind: str, folder: Path, start: int) -> Any:  # noqa: ANN401
-        """How far a job is, told now and then; answers short requests in between."""
+    def _telling(
+        self, kind: str, folder: Path, start: int, stages: Sequence[tuple[str, int]] = ()
+    ) -> Any:  # noqa: ANN401
+        """How far a job is, told now and then; answers short requests in between.
+
+        stages: that it will have, and how many frames each, as far as that is known; may be filled
+        in later.
+        """
         import os
+
+        from chromatrack.studio.stages import Stages
+
+        ahead = Stages(stages)
 
         staged = hidden(folder.resolve(), str(os.getpid())) / folder.resolve().name / "masks"
         messages = {
@@ -163,6 +186,7 @@ class Model:
         }
 
         def tell(what: str, done: int, total: int | None) -> None:
+            after = ahead.after(what, done)
             now = time.monotonic()
             if done <= 1 or done == total or now - self._told >= _TELL_SECONDS:
                 self._told = now
@@ -174,6 +198,7 @@ class Model:
                         "stage": what,
                         "done": done,
                         "total": total,
+                        "after": after,
                         "frame": _newest(staged) if what == "correct" else frame,
                         "message": messages.get(what, what),
                         "staged": str(staged),
