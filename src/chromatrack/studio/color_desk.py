@@ -54,7 +54,7 @@ class ColorDesk:
 
     def state(self, known: str | None) -> dict[str, Any]:
         """Its part of the state. known: key of the result that the client has already."""
-        project, video = self._studio.opened()
+        project, _ = self._studio.opened()
         document = project.document
         told = self._known().told(references_key(document), wanted=self._part())
         if told is not None and told["key"] == known:

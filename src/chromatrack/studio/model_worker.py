@@ -259,7 +259,8 @@ class Model:
                 for row in rows:
                     newest, count = row.index, count + 1
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"Stopped: {count} frames coloured") from None
+            done = f"{count} frames coloured" if count else "nothing was coloured"
+            raise KeyboardInterrupt(f"Stopped: {done}") from None
         if not count:
             return {"message": f"No frames to colour: the video has none from {start} on"}
         return {"message": f"{count} frames coloured"}
