@@ -249,7 +249,7 @@ def test_a_preview_is_as_strong_as_the_film(opened, film):
         for share in (1, 0.5)
     )
     assert 0.35 * chroma(full) < chroma(pale) < 0.65 * chroma(full)
-    light = [rgb_to_lab(planes(one).float() / 255)[0] for one in (full, pale)]
+    light = [rgb_to_lab(planes(one.copy()).float() / 255)[0] for one in (full, pale)]
     assert float((light[0] - light[1]).abs().mean()) < 1
     refused = opened.get("/api/color/reference/0", params={"saturation": 3})
     assert refused.status_code == 422
