@@ -129,8 +129,14 @@ export const api = {
     const query = Object.entries(look).map(([name, value]) => `${name}=${value}`);
     return (await request(`/api/color/frames/${frame}?${query.join("&")}`, { signal })).blob();
   },
-  colorReference: async (frame: number, width: number, revision: number, signal: AbortSignal) => {
-    const path = `/api/color/reference/${frame}?width=${width}&revision=${revision}`;
+  /** Of those that wait for a frame, the server answers the newest alone. */
+  colorReference: async (
+    frame: number,
+    look: { width: number; saturation: number; revision: number },
+    signal: AbortSignal,
+  ) => {
+    const query = Object.entries({ ...look, tab: TAB, seq: ++sequence });
+    const path = `/api/color/reference/${frame}?${query.map(([name, value]) => `${name}=${value}`).join("&")}`;
     return (await request(path, { signal })).blob();
   },
   colorSuggest: async () =>

@@ -2,8 +2,8 @@
 
 import { effect, untracked } from "@preact/signals";
 import { api } from "./api.ts";
-import { waiting } from "./colorwork.ts";
-import { type Look, lookOf, mayStay, referenceOn } from "./core/color.ts";
+import { spreading, waiting } from "./colorwork.ts";
+import { type Look, lookOf, mayStay, referenceOn, strokesIn } from "./core/color.ts";
 import { around } from "./core/scrub.ts";
 import type { ColorStroke, Job } from "./core/state.ts";
 import type { Point } from "./core/view.ts";
@@ -43,7 +43,7 @@ export class ColorView {
   #look(frame: number): Look | null {
     return lookOf(store.project.peek(), frame, {
       view: store.colorLook.peek(),
-      saturation: store.colorLook.peek() === "color" ? store.saturation.peek() : 1,
+      saturation: store.saturation.peek(),
       job: this.#job,
       runs: this.#runs,
     });
@@ -64,11 +64,11 @@ export class ColorView {
 
   #ask(frame: number, width: number, signal: AbortSignal): Promise<Blob> {
     const revision = store.state.peek()?.revision ?? 0;
+    const saturation = store.saturation.peek();
     if (this.#look(frame)?.of === "reference") {
-      return api.colorReference(frame, width, revision, signal);
+      return api.colorReference(frame, { width, saturation, revision }, signal);
     }
     const view = store.colorLook.peek();
-    const saturation = view === "color" ? store.saturation.peek() : 1;
     const key = store.project.peek()?.color?.result?.key ?? "";
     return api.colorFrame(frame, { width, view, saturation, key }, signal);
   }
@@ -135,17 +135,31 @@ export class ColorView {
     this.frames.want(store.scrubbing.peek() ? shown.slice(0, 1) : shown);
   }
 
-  /** The coloured picture of the frame on show, if there is one that is not of the past. */
-  #picture(): ImageBitmap | undefined {
+  /** What the coloured picture of the frame on show shows, if it is not of the past. */
+  #heldLook(): Look | null {
     const now = store.frame.peek();
     const held = this.frames.lookOf(now);
-    return held && mayStay(held, this.#look(now)) ? this.frames.get(now) : undefined;
+    return held && mayStay(held, this.#look(now)) ? held : null;
+  }
+
+  #picture(): ImageBitmap | undefined {
+    return this.#heldLook() ? this.frames.get(store.frame.peek()) : undefined;
+  }
+
+  /** Whether strokes of the frame on show wait for their colours, or for the server to have them. */
+  #isSpreading(): boolean {
+    const now = store.frame.peek();
+    if (waiting.peek().some((one) => one.frame === now)) return true;
+    const wanted = this.#look(now);
+    if (wanted?.of !== "reference" || !wanted.given?.strokes.length) return false;
+    return !this.frames.has(now) && !this.frames.gaveUp(now);
   }
 
   draw(ctx: CanvasRenderingContext2D, shown: ImageBitmap | undefined) {
     const { width, height } = this.#viewer.video;
     const now = store.frame.peek();
     const coloured = this.#picture();
+    spreading.value = this.#isSpreading();
     this.#viewer.canvas.dataset.coloured = coloured ? String(now) : "";
     const split = coloured ? store.wipe.peek() * width : width;
     if (shown && split > 0) {
@@ -167,11 +181,12 @@ export class ColorView {
     }
   }
 
-  /** In video pixels, over the picture: the strokes of this frame. */
+  /** In video pixels, over the picture: the strokes of this frame, or those not yet in it. */
   drawStrokes(ctx: CanvasRenderingContext2D) {
     const now = store.frame.peek();
     const reference = referenceOn(store.project.peek(), now);
-    const strokes = store.strokesShown.peek() ? [...(reference?.strokes ?? [])] : [];
+    const hidden = store.strokesShown.peek() ? 0 : strokesIn(this.#heldLook(), this.#look(now));
+    const strokes = (reference?.strokes ?? []).slice(hidden);
     for (const one of waiting.peek()) if (one.frame === now) strokes.push(one.stroke);
     if (this.stroke) strokes.push(this.stroke);
     ctx.lineCap = ctx.lineJoin = "round";

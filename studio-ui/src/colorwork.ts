@@ -9,6 +9,9 @@ type Waiting = { frame: number; stroke: ColorStroke };
 /** Strokes that were painted and are not in the state yet. */
 export const waiting = signal<Waiting[]>([]);
 
+/** Whether colours of the strokes on the frame on show are on their way. */
+export const spreading = signal(false);
+
 let queue: Promise<unknown> = Promise.resolve(); // each adds to what the one before it has left
 const inTurn = (work: () => Promise<unknown>) => {
   queue = queue.then(work, work);

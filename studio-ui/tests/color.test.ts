@@ -107,7 +107,8 @@ test("after Clear the old preview does not come back with the next stroke", () =
   assert.equal(look(made([])), null);
   assert.equal(color.mayStay(before, look(made([]))), false);
   assert.equal(color.mayStay(before, look(made([5]))), false);
-  assert.equal(color.mayStay(before, look(made([1]))), false, "an undone stroke is not shown");
+  const undone = color.mayStay(before, look(made([1])));
+  assert.equal(undone, true, "an undone stroke goes when there is a picture without it");
   assert.equal(color.mayStay(before, look(made([1, 2]))), true);
   assert.equal(color.mayStay(before, look(made([1, 2, 5]))), true, "the new one lies over it");
   const cleared = look(made([], { result: { ...result, stale: true } }))!;
@@ -152,4 +153,61 @@ test("while colours are copied, only what is done is asked for", () => {
   assert.notEqual(second.text, held.text);
   assert.equal(color.mayStay(held, second), false, "what an earlier run has done");
   assert.equal(color.mayStay(held, look(again, 5, { runs: 2 })), false);
+});
+
+const corrected = (strokes: number[], key = "r-5") =>
+  project({
+    references: strokes.length
+      ? { "3": { still: false, copied: true, strokes: strokes.map(stroke) } }
+      : {},
+    result: { ...result, key, stale: strokes.length > 0 },
+  });
+
+test("colours that are on show stay while a stroke on them spreads", () => {
+  const coloured = look(corrected([]))!;
+  const [one, two] = [look(corrected([1]))!, look(corrected([1, 2]))!];
+  assert.deepEqual([coloured.of, one.of], ["result", "reference"]);
+  assert.equal(color.mayStay(coloured, one), true, "the first stroke on a coloured frame");
+  assert.equal(color.mayStay(one, two), true);
+  assert.equal(color.mayStay(two, one), true, "undone");
+  assert.equal(color.mayStay(one, coloured), true, "the first one undone");
+  assert.equal(color.mayStay(look(corrected([]), 3, { view: "confidence" })!, one), false);
+  const still = { still: true, stillKey: "a", strokes: [] };
+  const replaced = look(
+    project({ references: { "3": still }, result: { ...result, stale: true } }),
+  );
+  assert.equal(color.mayStay(one, replaced), false);
+  assert.equal(color.mayStay(coloured, replaced), false);
+  const more = made([1, 2, 3], { result: { ...result, key: "k-2", stale: true } });
+  const before = look(made([1, 2], { result: { ...result, key: "k-2" } }))!;
+  assert.equal(before.of, "result");
+  assert.equal(color.mayStay(before, look(more)), true, "one more on a painted frame");
+});
+
+test("strokes that are not in the picture yet are known", () => {
+  const [one, two] = [look(made([1]))!, look(made([1, 2]))!];
+  assert.equal(color.strokesIn(null, two), 0);
+  assert.equal(color.strokesIn(one, two), 1);
+  assert.equal(color.strokesIn(two, two), 2);
+  assert.equal(color.strokesIn(look(corrected([])), look(corrected([1]))), 0);
+  assert.equal(color.strokesIn(two, look(made([7]))), 0);
+  const done = look(made([1, 2], { result: { ...result, key: "k" } }));
+  assert.equal(color.strokesIn(null, done), Number.POSITIVE_INFINITY, "they are in the colours");
+});
+
+test("a preview is as strong as the film, and its other views do not depend on that", () => {
+  const text = (saturation: number, more = {}) => look(made([1], more), 3, { saturation })!.text;
+  assert.notEqual(text(0.75), text(1));
+  const weak = look(made([1]), 3, { saturation: 0.75 })!;
+  assert.equal(color.mayStay(look(made([1]))!, weak), true);
+  const sure = (saturation: number) =>
+    look(corrected([]), 3, { saturation, view: "confidence" })!.text;
+  assert.equal(sure(0.75), sure(1));
+});
+
+test("a sign on a colour is black or white, whichever is told apart", () => {
+  const on = color.readableOn;
+  assert.deepEqual(["#000000", "#ffffff", "#d9bf56", "#2f4f82"].map(on), [
+    ...["#ffffff", "#000000", "#000000", "#ffffff"],
+  ]);
 });

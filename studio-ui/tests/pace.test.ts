@@ -19,6 +19,12 @@ test("a pace begins with a job's first frame, and anew with another job", () => 
   assert.equal(paceAfter(first, null, 900), null);
 });
 
+test("in colouring it begins with the second frame", () => {
+  const color = (done: number) => job(done, 65, "color");
+  assert.equal(paceAfter(null, color(1), 500), null);
+  assert.deepEqual(paceAfter(null, color(2), 9500), { kind: "color", since: 9500, from: 2 });
+});
+
 test("the time left is told once it can be", () => {
   const pace = { kind: "track", since: 0, from: 1 };
   assert.equal(timeLeft(pace, job(3), 60000), "");

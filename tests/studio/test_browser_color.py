@@ -116,6 +116,21 @@ SEEN = """() => {
 }"""
 
 
+PAINTED = """() => {
+  window.greys = 0;
+  window.said = [];
+  const base = document.querySelector("canvas.base");
+  const line = document.querySelector(".tool-hint");
+  const look = () => {
+    if (base.dataset.coloured === "") window.greys += 1;
+    const text = `${line.ariaBusy} ${line.textContent}`;
+    if (window.said.at(-1) !== text) window.said.push(text);
+    requestAnimationFrame(look);
+  };
+  look();
+}"""
+
+
 def test_colours_are_on_show_while_they_come_and_while_it_plays(
     browser: Any, tmp_path: Path, start: Callable[..., Server]
 ) -> None:
@@ -146,14 +161,29 @@ def test_colours_are_on_show_while_they_come_and_while_it_plays(
     studio.go_to(5)
     page.wait_for_selector('canvas.base[data-coloured="5"]')
     page.get_by_role("button", name="Deep blue", exact=True).click()
+    page.evaluate(PAINTED)
     page.mouse.click(*studio.place((30, 100)))
     page.wait_for_selector(".object-list :text('corrected')")
+    page.wait_for_selector(".tool-hint:not(.busy)")
+    quiet, *said = page.evaluate("window.said")
+    assert quiet.startswith("false")
+    assert said == ["true Spreading the colours ...", quiet]
+    assert page.evaluate("window.greys") == 0, "never grey while the stroke's colours come"
     reference = studio.state()["project"]["color"]["references"]["5"]
     assert reference["copied"] and len(reference["strokes"]) == 1
     page.keyboard.press("Control+e")
     page.wait_for_selector(".dialog .note:has-text('not those of your references yet')")
     studio.shot("color-out-of-date")
     page.keyboard.press("Escape")
+
+    page.get_by_label("View", exact=True).select_option("Confidence")
+    page.wait_for_selector(".legend:has-text('Unsure')")
+    studio.go_to(7)
+    page.wait_for_selector('canvas.base[data-coloured="7"]')
+    studio.shot("color-confidence")
+    assert studio.violations() == []
+    page.get_by_label("View", exact=True).select_option("Coloured")
+    page.wait_for_selector(".legend", state="detached")
 
     page.get_by_role("slider", name="Saturation").fill("1.5")
     page.wait_for_selector("output:has-text('150 %')")

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import shutil
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from studio_client import do, events, pixels_of, project_of, studio_client, wait_for_job
 from synthetic import moving_clip
 from video_clips import write_clip
 
-from chromatrack.studio import color_marks
+from chromatrack.ops.color import rgb_to_lab
+from chromatrack.ops.resample import planes
+from chromatrack.studio import color_marks, coloring
+from chromatrack.studio.color_desk import ColorDesk
 from chromatrack.studio.color_store import ColoredRow, Colors, ColorWriter, read_colors
 from chromatrack.studio.coloring import strokes_drawn
 from chromatrack.studio.document import changed_parts, new_document, with_parts
+from chromatrack.studio.scrubbing import OvertakenError
 from chromatrack.video.reader import probe, read_frames
 
 FRAMES = 8
@@ -187,9 +196,9 @@ def test_stop_keeps_the_frames_that_are_coloured(opened, film):
     do(opened, type="colorStill", frame=0, png=picture(film[1][0].rgb, "JPEG"))
     with events(opened) as ws:
         opened.post("/api/colorize")
-        opened.post("/api/stop")
         while (told := ws.receive_json())["type"] not in ("done", "stopped", "failed"):
-            pass
+            if told["type"] == "progress" and told["frame"] == 0:
+                opened.post("/api/stop")
     color = wait_for_job(opened)["color"]["result"]
     assert told["type"] == "stopped" and "coloured" in told["message"]
     assert 0 < color["end"] < FRAMES and not color["complete"]
@@ -204,6 +213,121 @@ def test_stop_keeps_the_frames_that_are_coloured(opened, film):
                 reached.append(told["frame"])
     assert told["type"] == "done" and min(reached) >= color["end"], "on from where it was stopped"
     assert wait_for_job(opened)["color"]["result"]["complete"]
+
+
+def test_a_job_tells_of_the_frames_of_all_passes(opened, film):
+    for frame in (2, 6):
+        do(opened, type="colorStill", frame=frame, png=picture(film[1][frame].rgb))
+    news, there = [], set()
+    with events(opened) as ws:
+        opened.post("/api/colorize")
+        while (told := ws.receive_json())["type"] not in ("done", "stopped", "failed"):
+            if told["type"] == "progress":
+                news.append(told)
+                if told["frame"] is not None and told["frame"] not in there:
+                    shown = opened.get(f"/api/color/frames/{told['frame']}")
+                    assert shown.status_code == 200, "it can be shown"
+                    there.add(told["frame"])
+    assert (told["type"], told["message"]) == ("done", f"{FRAMES} frames coloured")
+    first = [one for one in news if not one["done"]]
+    later = [one for one in news if one["done"]]
+    assert first and {one["message"] for one in first} == {"Getting ready"}
+    assert {one["message"] for one in later} == {"Colouring"}
+    passes = FRAMES + 2 + 3  # forth, back from 2, back from 6 to 3
+    assert {one["total"] for one in later} == {passes} and later[-1]["done"] == passes
+    done = [one["done"] for one in news]
+    assert done == sorted(done)
+    frames = [-1 if one["frame"] is None else one["frame"] for one in news]
+    assert frames == sorted(frames) and frames[0] == -1 and frames[-1] == FRAMES - 1
+    assert any(one["frame"] is None for one in later), "none can be shown while it goes back first"
+
+
+def test_a_preview_is_as_strong_as_the_film(opened, film):
+    do(opened, type="colorStill", frame=0, png=picture(film[1][0].rgb))
+    full, pale = (
+        pixels_of(opened.get("/api/color/reference/0", params={"saturation": share}))
+        for share in (1, 0.5)
+    )
+    assert 0.35 * chroma(full) < chroma(pale) < 0.65 * chroma(full)
+    light = [rgb_to_lab(planes(one.copy()).float() / 255)[0] for one in (full, pale)]
+    assert float((light[0] - light[1]).abs().mean()) < 1
+    refused = opened.get("/api/color/reference/0", params={"saturation": 3})
+    assert refused.status_code == 422
+
+
+def test_of_previews_of_a_frame_that_wait_the_model_makes_the_newest_alone():
+    async def play():
+        asked, gate = [], asyncio.Event()
+        given = {str(n): {"still": None, "strokes": []} for n in (3, 4)}
+        project = SimpleNamespace(document={"colors": given}, folder=Path())
+
+        class Host:
+            model = None
+
+            def watched(self):
+                return project, None, Path()
+
+            async def ask(self, worker, request, /, **given):
+                asked.append((given["frame"], given["saturation"]))
+                await gate.wait()
+                return given["saturation"]
+
+        desk, left = ColorDesk(Host()), asyncio.get_running_loop().create_future()
+        ask = partial(desk.shown_reference, 3)
+        tasks = [asyncio.ensure_future(ask(n / 8, turn=("tab", n))) for n in range(6)]
+        tasks.append(asyncio.ensure_future(desk.shown_reference(4, 1.0, turn=("tab", 6))))
+        tasks.append(asyncio.ensure_future(ask(0.9, turn=("other", 0), gone=left)))
+        left.set_result(None)
+        await asyncio.sleep(0.01)
+        gate.set()
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+        assert asked == [(3, 0.0), (4, 1.0), (3, 5 / 8)]
+        assert [end for end in ends if not isinstance(end, OvertakenError)] == [0.0, 5 / 8, 1.0]
+
+    asyncio.run(play())
+
+
+def test_what_is_suggested_is_in_the_chosen_part(opened, film):
+    do(opened, type="colorStill", frame=0, png=picture(film[1][0].rgb))
+    do(opened, type="settings", range=[4, 7])
+    told = opened.get("/api/color/suggest").json()
+    assert all(4 <= frame < 7 for frame in [told["frame"], *told["others"]])
+    stroke = {"color": "#112233", "radius": 2.0, "points": [[1, 2]]}
+    for frame in (4, 6):
+        do(opened, type="colorStrokes", frame=frame, strokes=[stroke])
+    assert opened.get("/api/color/suggest").json()["frame"] == 5
+    do(opened, type="colorStrokes", frame=5, strokes=[stroke])
+    refused = opened.get("/api/color/suggest")
+    assert (
+        refused.status_code == 422 and "every frame of 4-6 has colours" in refused.json()["error"]
+    )
+
+
+class Alike:
+    """Stands in for `FrameLooks`: all frames look the same."""
+
+    def __init__(self, embedder):
+        pass
+
+    def of(self, rgb):
+        return torch.ones(48, 1)
+
+
+def test_doubtful_colours_beyond_the_part_are_not_suggested(monkeypatch):
+    monkeypatch.setattr(coloring, "FrameLooks", Alike)
+    doubtful = [{"first": 20, "last": 32}, {"first": 60, "last": 73}, {"first": 90, "last": 99}]
+
+    def told(part, references=(0,)):
+        return coloring.suggested(lambda _: None, None, part, references, doubtful)
+
+    assert told((0, 200))["frame"] == 26
+    inside = told((70, 140))
+    assert (inside["frame"], inside["others"]) == (71, [94]), "the piece that is in the part"
+    assert told((70, 140), references=(71,))["frame"] == 94
+    assert 110 <= told((110, 140))["frame"] < 140
+    compared = {round(i) for i in np.linspace(110, 139, 8)}
+    farthest = told((110, 140), references=sorted(compared))["frame"]
+    assert 110 <= farthest < 140 and farthest not in compared
 
 
 @pytest.mark.parametrize("png", ["", "abc", picture(np.zeros((4, 4, 3), np.uint8))[:40]])

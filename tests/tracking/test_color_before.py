@@ -98,6 +98,24 @@ def test_no_pass_goes_back_where_it_has_no_place(frames, clips, monkeypatch):
     assert len(list(tracker().colorize(clips[0], references=given, end=6))) == 6
 
 
+def test_the_frames_of_all_passes_are_counted(frames, clips):
+    told, seen = [], []
+    given = [(frames[3], 3), (frames[8], 8)]
+    for frame in tracker().colorize(
+        clips[0], references=given, end=COUNT, progress=lambda *news: told.append(news)
+    ):
+        seen.append((frame.index, told[-1][0]))
+    passes = COUNT + 3 + 4
+    assert {total for _, total in told} == {passes}
+    done = [one for one, _ in told]
+    assert done[0] == 0 and done[-1] == passes and set(done) == set(range(passes + 1))
+    assert done == sorted(done)
+    assert seen[0] == (0, 3) and seen[4] == (4, 3 + 4 + 4), "what went back first is counted"
+    told.clear()
+    list(tracker().colorize(clips[0], references=given, progress=lambda *news: told.append(news)))
+    assert told[-1] == (passes, None)
+
+
 def test_the_span_ends_at_the_first_reference_of_the_shot():
     assert span_before([30, 9, 20], 10, 40) == range(10, 20)
     assert span_before([100], 0, None) == range(52, 100)

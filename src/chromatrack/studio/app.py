@@ -34,7 +34,7 @@ from chromatrack.studio.exports import preview
 from chromatrack.studio.jobs import BusyError
 from chromatrack.studio.manager import StaleError, Studio
 from chromatrack.studio.results import ids_png
-from chromatrack.studio.scrubbing import OvertakenError
+from chromatrack.studio.scrubbing import OvertakenError, turned_away
 from chromatrack.studio.security import Gate, TooLargeError
 from chromatrack.studio.workers import StoppedJob
 
@@ -182,7 +182,7 @@ def _pictures(app: FastAPI, studio: Studio) -> None:
         if not 0 <= index < 2**31:
             raise HTTPException(404, f"there is no frame {index}")
         turn = None if seq is None else (tab, seq)
-        gone = asyncio.ensure_future(_gone(request))
+        gone = asyncio.ensure_future(turned_away(request))
         try:
             shown, content = await studio.frame(index, width, rough=rough, turn=turn, gone=gone)
         finally:
@@ -237,12 +237,6 @@ def _pictures(app: FastAPI, studio: Studio) -> None:
         inside = await studio.select(given)
         content = await asyncio.to_thread(ids_png, inside.astype("uint8") * 255)
         return Response(content, media_type="image/png", headers={"cache-control": "no-store"})
-
-
-async def _gone(request: Request) -> None:
-    """Done once whoever asked has turned away."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _state_text(studio: Studio, known: dict[str, str]) -> bytes:

@@ -14,6 +14,7 @@ from chromatrack.studio.color_marks import references, references_key
 from chromatrack.studio.color_store import Colors, still_path
 from chromatrack.studio.document import saturation_of
 from chromatrack.studio.jobs import Jobs
+from chromatrack.studio.scrubbing import OvertakenError, Turn, Turns
 from chromatrack.studio.store import Project
 from chromatrack.studio.workers import Worker
 
@@ -39,6 +40,7 @@ class ColorDesk:
         """No project is open yet."""
         self._studio = studio
         self._colors: Colors | None = None
+        self._turns = Turns()
 
     def take(self, folder: Path) -> None:
         """Another project was opened."""
@@ -52,10 +54,9 @@ class ColorDesk:
 
     def state(self, known: str | None) -> dict[str, Any]:
         """Its part of the state. known: key of the result that the client has already."""
-        project, video = self._studio.opened()
+        project, _ = self._studio.opened()
         document = project.document
-        first, after = document["settings"]["range"] or (0, video.frames)
-        told = self._known().told(references_key(document), wanted=(first, after))
+        told = self._known().told(references_key(document), wanted=self._part())
         if told is not None and told["key"] == known:
             del told["reliability"]
         return {
@@ -70,6 +71,12 @@ class ColorDesk:
             },
             "result": told,
         }
+
+    def _part(self) -> tuple[int, int]:
+        """Frames [first, after) that are to be coloured."""
+        project, video = self._studio.opened()
+        chosen = project.document["settings"]["range"] or (0, video.frames)
+        return int(chosen[0]), min(video.frames, int(chosen[1]))
 
     def key(self) -> str:
         """Key of the result as it is on disk now."""
@@ -101,7 +108,29 @@ class ColorDesk:
         saturation = saturation_of(project.document)
         return await self.frame(rows[len(rows) // 2], 1280, "color", saturation)
 
-    async def reference(self, frame: int) -> Any:  # noqa: ANN401
+    async def shown_reference(
+        self,
+        frame: int,
+        saturation: float,
+        *,
+        turn: Turn | None = None,
+        gone: asyncio.Future[None] | None = None,
+    ) -> Any:  # noqa: ANN401
+        """The reference on a frame as it is looked at while it is painted.
+
+        turn, gone: the model spreads colours for one request of a frame at a time, then for the
+        newest of those that wait.
+
+        Raises:
+            LookupError: there is none. OvertakenError: a newer request of the same tab for the same
+                frame came before its `turn`, or nobody waits for it any more, as `gone` said.
+        """
+        async with self._turns.of(None if turn is None else (f"{turn[0]} {frame}", turn[1])):
+            if gone is not None and gone.done():
+                raise OvertakenError("nobody waits for it any more")
+            return await self.reference(frame, saturation)
+
+    async def reference(self, frame: int, saturation: float = 1.0) -> Any:  # noqa: ANN401
         """`(H, W, 3)` uint8: the reference on a frame. Raises LookupError where there is none."""
         project, _, path = self._studio.watched()
         given = references(project.document).get(frame)
@@ -115,6 +144,7 @@ class ColorDesk:
             video=video,
             frame=frame,
             given=given,
+            saturation=saturation,
         )
 
     def texture(self, number: int) -> bytes:
@@ -148,18 +178,22 @@ class ColorDesk:
         return told | {"download": jobs.exported(Path(told["path"]))}
 
     async def suggest(self) -> dict[str, Any]:
-        """Which frame to colour next."""
+        """Which frame of the chosen part to colour next."""
         project, video, path = self._studio.watched()
-        told = self._known().told(references_key(project.document), wanted=(0, video.frames))
+        part = self._part()
+        told = self._known().told(references_key(project.document), wanted=part)
         is_now = told is not None and not told["stale"]
         given = sorted(references(project.document))
-        if len(given) == video.frames:
-            raise InputError("suggest: every frame has colours of its own; there is none to add")
+        if set(range(*part)) <= set(given):
+            where = "" if part == (0, video.frames) else f" of {part[0]}-{part[1] - 1}"
+            raise InputError(
+                f"suggest: every frame{where} has colours of its own; there is none to add"
+            )
         return await self._studio.ask(
             self._studio.model,
             "color_suggest",
             video=str(path),
-            frames=video.frames,
+            part=part,
             references=given,
             doubtful=told["lookAt"] if told is not None and is_now else [],
         )

@@ -7,7 +7,7 @@ import io
 from typing import Annotated, Any, Protocol
 
 import numpy as np
-from fastapi import FastAPI, Query
+from fastapi import FastAPI, Query, Request
 from fastapi.responses import Response
 from PIL import Image
 from starlette.exceptions import HTTPException
@@ -16,9 +16,11 @@ from chromatrack.studio import requests as ask
 from chromatrack.studio.answers import JPEG, PNG
 from chromatrack.studio.color_desk import ColorDesk, View
 from chromatrack.studio.jobs import Jobs
+from chromatrack.studio.scrubbing import turned_away
 
 Width = Annotated[int | None, Query(ge=1, le=8192)]
 Text = Annotated[str | None, Query(max_length=100)]
+Saturation = Annotated[float, Query(ge=0, le=2, allow_inf_nan=False)]
 
 
 class Host(Protocol):
@@ -45,7 +47,7 @@ def add_color_routes(app: FastAPI, studio: Host) -> None:
         index: int,
         width: Width = None,
         view: View = "color",
-        saturation: Annotated[float, Query(ge=0, le=2, allow_inf_nan=False)] = 1.0,
+        saturation: Saturation = 1.0,
         key: Text = None,
     ) -> Response:
         """A coloured frame as JPEG; 404 where it is not coloured (yet).
@@ -64,12 +66,28 @@ def add_color_routes(app: FastAPI, studio: Host) -> None:
         return Response(content, media_type="image/jpeg", headers={"cache-control": keep})
 
     @app.get("/api/color/reference/{frame}", response_class=Response, responses=JPEG)
-    async def reference(frame: int, width: Width = None, revision: Text = None) -> Response:
-        """The reference on a frame as JPEG, as it will be used: strokes spread over the frame."""
+    async def reference(
+        request: Request,
+        frame: int,
+        width: Width = None,
+        saturation: Saturation = 1.0,
+        revision: Text = None,
+        tab: Annotated[str, Query(max_length=64)] = "",
+        seq: Annotated[int | None, Query(ge=0)] = None,
+    ) -> Response:
+        """The reference on a frame as JPEG, as it will be used: strokes spread over the frame.
+
+        tab, seq: who asks, and the number of the request: of those of a tab for a frame that wait,
+        only the newest is answered; one that another overtook gets 409.
+        """
+        turn = None if seq is None else (tab, seq)
+        gone = asyncio.ensure_future(turned_away(request))
         try:
-            picture = await studio.colors.reference(frame)
+            picture = await studio.colors.shown_reference(frame, saturation, turn=turn, gone=gone)
         except LookupError as error:
             raise HTTPException(404, str(error.args[0])) from error
+        finally:
+            gone.cancel()
         content = await asyncio.to_thread(_jpeg, picture, width)
         return Response(content, media_type="image/jpeg", headers={"cache-control": "no-store"})
 

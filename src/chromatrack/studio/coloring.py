@@ -18,7 +18,7 @@ from chromatrack.formats.color_strokes import Strokes
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.resample import planes
 from chromatrack.studio.color_store import ColoredRow, ColorWriter, read_colors, still_path
-from chromatrack.tracking.color_strokes import spread
+from chromatrack.tracking.color_strokes import PaintedFrame, spread
 from chromatrack.tracking.colorize import fit_picture, paint
 from chromatrack.tracking.embedder import FrameEmbedder
 from chromatrack.tracking.frame_likeness import FrameLooks, choose, likeness
@@ -38,19 +38,22 @@ def color_frames(
     key: str,
     start: int,
     end: int | None,
+    progress: Callable[[int, int | None], None],
 ) -> Generator[ColoredRow]:
     """Colour frames [start, end) by a project's references and put each in place.
+
+    progress: as `Tracker.colorize`; called before it begins too, with 0 frames, again and again.
 
     Raises:
         InputError, VideoError: as `Tracker.colorize`. OutputError: the folder cannot be written.
     """
-    pictures = [
-        (reference_picture(tracker.embedder, video, folder, frame, one), frame)
-        for frame, one in references.items()
-    ]
-    writer = ColorWriter(folder)
+    pictures = []
+    for frame, one in references.items():
+        pictures.append((reference_picture(tracker.embedder, video, folder, frame, one), frame))
+        progress(0, None)
+    writer, span = ColorWriter(folder), {"start": start, "end": end}
     try:
-        for frame in tracker.colorize(video, references=pictures, start=start, end=end):
+        for frame in tracker.colorize(video, references=pictures, progress=progress, **span):
             row = ColoredRow(frame.index, frame.pts_seconds, round(frame.reliability, 4), key)
             assert frame.ab is not None and frame.confidence is not None
             writer.put(row, frame.ab, frame.confidence)
@@ -61,7 +64,13 @@ def color_frames(
 
 @torch.inference_mode()
 def reference_picture(
-    embedder: FrameEmbedder, video: str, folder: Path, frame: int, given: Mapping[str, Any]
+    embedder: FrameEmbedder,
+    video: str,
+    folder: Path,
+    frame: int,
+    given: Mapping[str, Any],
+    *,
+    look: Callable[[str, int], PaintedFrame] | None = None,
 ) -> np.ndarray:
     """`(H, W, 3)` uint8: a frame in the colours that were given for it.
 
@@ -69,11 +78,14 @@ def reference_picture(
         given: {"still": digest of a picture or None, "strokes": a list}. Strokes lie on the still;
             without one their colours spread to what is alike and near, and the rest stays grey, or
             as it was where they correct "copied" colours.
+        look: gives the frame as strokes need it, if it may be known already.
 
     Raises:
         InputError: the still is damaged or gone. VideoError: the frame cannot be read.
     """
-    rgb = read_frame(video, index=frame).rgb
+    strokes_alone = given["still"] is None and bool(given["strokes"])
+    known = look(video, frame) if look is not None and strokes_alone else None
+    rgb = read_frame(video, index=frame).rgb if known is None else known.rgb
     size = rgb.shape[:2]
     drawn, covered = strokes_drawn(given["strokes"], size)
     if given["still"] is None and not covered.any():
@@ -82,11 +94,17 @@ def reference_picture(
         strokes = Strokes(frame, drawn, covered.astype(np.float32))
         copied = given.get("copied")
         ground = None if copied is None else read_colors(still_path(folder, copied))[0]
-        return spread(embedder, video, strokes, ground=ground)
+        return spread(embedder, video, strokes, ground=ground, known=known)
     name = "the coloured picture"
     still = fit_picture(np.array(read_rgb(still_path(folder, given["still"]), name=name)), size)
     ab = torch.where(torch.from_numpy(covered), _ab(drawn), _ab(still))
     return paint(rgb, ab)
+
+
+@torch.inference_mode()
+def saturated(rgb: np.ndarray, saturation: float) -> np.ndarray:
+    """`(H, W, 3)` uint8: a picture with its colours so many times as strong."""
+    return rgb if saturation == 1 else paint(rgb, _ab(rgb) * saturation)
 
 
 def strokes_drawn(
@@ -114,7 +132,7 @@ def _ab(rgb: np.ndarray) -> Tensor:
 def suggested(
     picture: Callable[[int], np.ndarray],
     embedder: FrameEmbedder,
-    frames: int,
+    part: tuple[int, int],
     references: Sequence[int],
     doubtful: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
@@ -122,14 +140,18 @@ def suggested(
 
     Args:
         picture: gives a frame, `(H, W, 3)` uint8.
+        part: frames [first, after) that are to be coloured: none beyond it is suggested. One of
+            them at least is no reference.
         doubtful: stretches of coloured frames that may be wrong, the worst first.
     """
-    for one in doubtful:
-        middle = (int(one["first"]) + int(one["last"])) // 2
+    first, after = part
+    inside = [(max(first, int(one["first"])), min(after - 1, int(one["last"]))) for one in doubtful]
+    middles = [(one[0] + one[1]) // 2 for one in inside if one[0] <= one[1]]
+    for n, middle in enumerate(middles):
         if middle not in references:
-            others = [int(other["first"] + other["last"]) // 2 for other in doubtful[1:4]]
+            others = [other for other in middles[n + 1 :] if other not in references][:3]
             return {"frame": middle, "why": "its colours are the least sure", "others": others}
-    asked = {round(i) for i in np.linspace(0, frames - 1, min(_COMPARED, frames))}
+    asked = {round(i) for i in np.linspace(first, after - 1, min(_COMPARED, after - first))}
     compared = sorted({*asked, *references})
     looks = FrameLooks(embedder)
     seen = [looks.of(picture(i)) for i in compared]
@@ -139,9 +161,13 @@ def suggested(
     why = "it shows most of what the others show"
     if references:
         why = "it shows most of what has no colours yet"
-    if not order:  # all has its like in what is coloured
-        free = [n for n in range(len(compared)) if n not in known] or known
+    if not order and known:  # all has its like in what is coloured
+        free = [n for n in range(len(compared)) if n not in known]
         colored = torch.cat([seen[n] for n in known])
         free.sort(key=lambda n: float(likeness(seen[n], colored).mean()))
         order, why = [compared[n] for n in free], "it is least like the frames that are coloured"
+    if not order:  # all that were compared are coloured
+        others = [i for i in range(first, after) if i not in references]
+        order = [max(others, key=lambda i: min((abs(i - j) for j in references), default=0))]
+        why = "it is farthest from the frames that are coloured"
     return {"frame": order[0], "why": why, "others": order[1:4]}

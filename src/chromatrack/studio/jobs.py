@@ -252,7 +252,7 @@ class Jobs:
             start=first,
             end=after,
         )
-        self._begin(Job("color", "Colouring"), work)
+        self._begin(Job("color", "Getting ready"), work)
 
     # -- exporting -----------------------------------------------------------------------------
 

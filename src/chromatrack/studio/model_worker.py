@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ class Model:
         self._look: tuple[str, Any] | None = None
         self._selection: Any = None
         self._references: dict[str, Any] = {}
+        self._canvas: tuple[str, int, Any] | None = None
         self._told = 0.0
 
     def ping(self) -> bool:
@@ -84,7 +86,7 @@ class Model:
         """Let the open video go."""
         if self._look is not None:
             self._look[1].close()
-        self._look = self._selection = None
+        self._look = self._selection = self._canvas = None
 
     # -- jobs ----------------------------------------------------------------------------------
 
@@ -180,17 +182,18 @@ class Model:
             "backward": "Looking back",
             "track": "Tracking",
             "correct": "Correcting",
+            "ready": "Getting ready",
             "color": "Colouring",
             "draw": "Writing",
             "export": "Exporting",
         }
 
-        def tell(what: str, done: int, total: int | None) -> None:
+        def tell(what: str, done: int, total: int | None, frame: int | None = None) -> None:
             after = ahead.after(what, done)
             now = time.monotonic()
             if done <= 1 or done == total or now - self._told >= _TELL_SECONDS:
                 self._told = now
-                frame = start + done - 1 if what in ("track", "color") else None
+                frame = start + done - 1 if what == "track" else frame
                 self._channel.tell(
                     {
                         "type": "progress",
@@ -273,41 +276,60 @@ class Model:
         """Colour frames [start, end) by a project's references; what is done stays if stopped."""
         from chromatrack.studio.coloring import color_frames
 
-        tell, total, count = self._telling("color", Path(folder), start), end - start, 0
+        told, newest, count = self._telling("color", Path(folder), start), None, 0
+
+        def tell(done: int, total: int | None) -> None:
+            told("color" if done else "ready", done, total, newest)
+
         tracker = self._tracker("normal")
-        given = {"key": key, "start": start, "end": end}
-        frames = color_frames(tracker, video, Path(folder), references, **given)
-        with closing(frames):
-            for count, _ in enumerate(frames, start=1):
-                try:
-                    tell("color", count, total)
-                except KeyboardInterrupt:
-                    raise KeyboardInterrupt(f"Stopped: {count} frames coloured") from None
+        given = {"key": key, "start": start, "end": end, "progress": tell}
+        try:
+            tell(0, None)
+            with closing(color_frames(tracker, video, Path(folder), references, **given)) as rows:
+                for row in rows:
+                    newest, count = row.index, count + 1
+        except KeyboardInterrupt:
+            done = f"{count} frames coloured" if count else "nothing was coloured"
+            raise KeyboardInterrupt(f"Stopped: {done}") from None
         if not count:
             return {"message": f"No frames to colour: the video has none from {start} on"}
         return {"message": f"{count} frames coloured"}
 
-    def color_reference(self, *, folder: str, video: str, frame: int, given: dict[str, Any]) -> Any:  # noqa: ANN401
-        """`(H, W, 3)` uint8: a reference as it is used; the last few are remembered."""
-        from chromatrack.studio.coloring import reference_picture
+    def color_reference(
+        self, *, folder: str, video: str, frame: int, given: dict[str, Any], saturation: float = 1.0
+    ) -> Any:  # noqa: ANN401
+        """`(H, W, 3)` uint8: a reference as it is used; the last few are remembered.
+
+        saturation: how strong its colours are shown.
+        """
+        from chromatrack.studio.coloring import reference_picture, saturated
 
         name = json.dumps([folder, video, frame, given], sort_keys=True, allow_nan=False)
         if name not in self._references:
             embedder = self._tracker("normal").embedder
-            picture = reference_picture(embedder, video, Path(folder), frame, given)
+            look = partial(self._painted, embedder)
+            picture = reference_picture(embedder, video, Path(folder), frame, given, look=look)
             self._references[name] = picture
             while len(self._references) > _MOST_REFERENCES:
                 del self._references[next(iter(self._references))]
-        return self._references[name]
+        return saturated(self._references[name], saturation)
+
+    def _painted(self, embedder: Any, video: str, frame: int) -> Any:  # noqa: ANN401
+        """A frame as strokes need it: the one that is painted on is looked at once."""
+        from chromatrack.tracking.color_strokes import PaintedFrame
+
+        if self._canvas is None or self._canvas[:2] != (video, frame):
+            self._canvas = video, frame, PaintedFrame.of(embedder, video, frame)
+        return self._canvas[2]
 
     def color_suggest(
-        self, *, video: Source, frames: int, references: list[int], doubtful: list[Any]
+        self, *, video: Source, part: tuple[int, int], references: list[int], doubtful: list[Any]
     ) -> dict[str, Any]:
-        """Which frame to colour next."""
+        """Which frame of a part [first, after) to colour next."""
         from chromatrack.studio.coloring import suggested
 
         look, embedder = self._looker(video), self._tracker("normal").embedder
-        return suggested(look.picture, embedder, frames, references, doubtful)
+        return suggested(look.picture, embedder, part, references, doubtful)
 
     # -- looking at frames ---------------------------------------------------------------------
 

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from starlette.requests import Request
+
 from chromatrack.errors import ChromatrackError
 
 Turn = tuple[str, int]
@@ -60,6 +62,12 @@ class Askers:
         if gone is not None:
             gone.add_done_callback(lambda end: None if end.cancelled() else self._stop(number))
         return number
+
+
+async def turned_away(request: Request) -> None:
+    """Done once whoever asked has turned away."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 class Glances:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -36,9 +37,32 @@ def strokes_as_references(
     return [(spread(embedder, video, one), one.frame) for one in strokes]
 
 
+@dataclass(frozen=True)
+class PaintedFrame:
+    """A frame that is painted on: rgb `(H, W, 3)` uint8; at the working size, lab `(3, H', W')`
+    and features `(C, h, w)`."""
+
+    rgb: np.ndarray
+    lab: Tensor
+    features: Tensor
+
+    @classmethod
+    @torch.inference_mode()
+    def of(cls, embedder: FrameEmbedder, video: Source, frame: int) -> PaintedFrame:
+        """Read and embed a frame. Raises InputError where the video has none."""
+        rgb = reference_frame(video, frame).rgb
+        lab = embedder.lab(rgb)
+        return cls(rgb, lab, embed_grey(embedder.for_clip(lab, grey=True), lab))
+
+
 @torch.inference_mode()
 def spread(
-    embedder: FrameEmbedder, video: Source, strokes: Strokes, *, ground: np.ndarray | None = None
+    embedder: FrameEmbedder,
+    video: Source,
+    strokes: Strokes,
+    *,
+    ground: np.ndarray | None = None,
+    known: PaintedFrame | None = None,
 ) -> np.ndarray:
     """A frame `(H, W, 3)` uint8 whose every part takes the colours of the strokes it is most like.
 
@@ -47,10 +71,10 @@ def spread(
     Args:
         ground: `(2, h, w)` float, Lab units: the colours of the frame, which strokes correct: then
             only what is near and much like them takes theirs, and the rest stays as it was.
+        known: the frame, if it was looked at before.
     """
-    frame, spec = reference_frame(video, strokes.frame).rgb, embedder.spec
-    lab = embedder.lab(frame)
-    features = embed_grey(embedder.for_clip(lab, grey=True), lab)
+    seen = PaintedFrame.of(embedder, video, strokes.frame) if known is None else known
+    frame, lab, features, spec = seen.rgb, seen.lab, seen.features, embedder.spec
     size = (lab.shape[1], lab.shape[2])
     alpha = resize(torch.from_numpy(strokes.alpha)[None].to(lab.device), size)
     levels = planes(strokes.rgb).float() / 255 * torch.from_numpy(strokes.alpha)

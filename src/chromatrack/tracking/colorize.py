@@ -93,6 +93,7 @@ def colorize_frames(
     pictures: Sequence[tuple[np.ndarray, int | None]],
     start: int,
     end: int | None,
+    progress: Callable[[int, int | None], None] | None = None,
 ) -> Iterator[ColorizedFrame]:
     """`Tracker.colorize` with its pictures read: rgb `(H, W, 3)` uint8, frame index or None."""
     spec = embedder.spec
@@ -106,6 +107,12 @@ def colorize_frames(
     propagator.search.whole = WholeSearch(SEARCHED)
     colored: dict[int, Tensor] = {}
     cells: dict[int, Tensor] = {}
+    passed = 0  # frames of all passes
+
+    def tell() -> None:
+        if progress is not None:
+            progress(passed, total)
+
     coloring = embedder.config.coloring
     faded = FadedColors() if coloring.faded else None
     for number, (rgb, index) in enumerate(pictures):
@@ -191,6 +198,8 @@ def colorize_frames(
 
     def back_over(span: range, share: Callable[[int], float]) -> dict[int, KnownColors]:
         """Colours of the frames of a span, carried back from the reference behind it."""
+        nonlocal passed
+        after = passed + len(span)
         found, back, way = {}, CarriedColors(spec), _Way.of(embedder)
         picture = colored[span.stop]
         with torch.inference_mode():
@@ -201,18 +210,24 @@ def colorize_frames(
         blank = np.zeros((0, 0, 3), np.uint8)
         frames, held = read_frames(video, start=span.start, end=span.stop), []
         with suppress(DamagedVideoError):  # told where the frames are coloured, and no pass then
-            held = [(replace(frame, rgb=blank), lit(frame)[1]) for frame in frames]
+            for frame in frames:
+                held.append((replace(frame, rgb=blank), lit(frame)[1]))
+                tell()
         for one in copies((held.pop() for _ in range(len(held))), way):
             settled = back.step(one.light, one.estimate, one.motion, also=one.also)
             known_share = share(one.frame.index)
             found[one.frame.index] = KnownColors.of(settled, one.signals, known_share)
+            passed += 1
+            tell()
+        passed = after
         return found
 
     goes_back = coloring.carry and embedder.config.color.recent == 0
-    span = span_before(colored, start, end)
-    if span and goes_back:
-        known.update(back_over(span, partial(share_of, span=span, start=start)))
+    span = span_before(colored, start, end) if goes_back else range(0)
     between = spans_between(colored, start, end) if goes_back else []
+    total = None if end is None else end - start + len(span) + sum(map(len, between))
+    if span:
+        known.update(back_over(span, partial(share_of, span=span, start=start)))
 
     def forth() -> Iterator[_Copied]:
         """All frames in order; at the beginning of a span, its frames are coloured backwards."""
@@ -241,6 +256,7 @@ def colorize_frames(
             settled = joins.pop(frame.index).joined(settled)
         ab = calmed(settled, floor=floor)
         painted = paint(frame.rgb if frame.deep is None else frame.deep, ab, light=light)
+        passed += 1
         yield ColorizedFrame(
             frame.index,
             frame.pts_seconds,
@@ -253,6 +269,7 @@ def colorize_frames(
             ab=ab.cpu().numpy(),
             confidence=chance_right(settled.confidence)[0].cpu().numpy(),
         )
+        tell()
 
 
 @dataclass(frozen=True)

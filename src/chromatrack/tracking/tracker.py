@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike, fspath
 from typing import Unpack, get_args
 
@@ -152,6 +152,7 @@ class Tracker:
         references: Sequence[ColorReference] | ColorReference,
         start: Moment = 0,
         end: Moment | None = None,
+        progress: Callable[[int, int | None], None] | None = None,
     ) -> Iterator[ColorizedFrame]:
         """Colour a grey or faded video from coloured pictures; its luminance is not touched.
 
@@ -161,6 +162,8 @@ class Tracker:
             references: `"R.png@12"` is frame 12 of the video in color; `"R.png"` is a picture of
                 similar things (it is taken as frame `start` if its luminance shows that frame).
                 Or (rgb `(H, W, 3)` uint8, frame index or None).
+            progress: called with how many frames are done and how many there are, in all passes:
+                frames before a reference are coloured backwards too. None: the end is not known.
 
         Yields:
             ColorizedFrame for every frame in [start, end).
@@ -180,7 +183,7 @@ class Tracker:
         pictures = [read_reference(reference) for reference in references]  # pyright: ignore[reportArgumentType]
         if not pictures:
             raise InputError("references: expected at least one coloured picture, got none")
-        return colorize_frames(self.embedder, video, pictures, first, after)
+        return colorize_frames(self.embedder, video, pictures, first, after, progress)
 
 
 def _is_picture(value: object) -> bool:

@@ -73,8 +73,9 @@ function givenBy(reference: ColorReference | null): Given | null {
 
 /**
  * The coloured picture to show of a frame: the reference as it will be used, till colours that were
- * made with it are there, else what was copied. Null where there is none. `job`: the colouring
- * under way and the last frame that it has done; `runs`: how many there were, this one included.
+ * made with it are there, else what was copied. Null where there is none. `saturation`: how strong
+ * its colours are, the preview's too. `job`: the colouring under way and the last frame that it has
+ * done; `runs`: how many there were, this one included.
  */
 export function lookOf(
   project: Project | null,
@@ -96,33 +97,61 @@ export function lookOf(
   const { view } = how;
   const run = `run ${how.runs}`;
   if (given && !done && (!there || !result || result.stale)) {
-    const text = `reference ${given.still} ${given.strokes.join()}`;
+    const text = `reference ${how.saturation} ${given.still} ${given.strokes.join()}`;
     return { text, of: "reference", key: "", run, view: "color", given };
   }
   if (!there) return null;
   const key = done ? run : (result?.key.split("-").at(-1) ?? "");
-  return { text: `${view} ${how.saturation} ${key}`, of: "result", key, run, view, given };
+  const saturation = view === "color" ? how.saturation : 1;
+  return { text: `${view} ${saturation} ${key}`, of: "result", key, run, view, given };
 }
 
 const same = (one: Given | null, other: Given | null) =>
   JSON.stringify(one) === JSON.stringify(other);
 
+/** Whether one only has more strokes than the other, on the same ground. */
+const differInMore = (one: Given | null, other: Given | null) =>
+  one !== null &&
+  one.still === other?.still &&
+  one.strokes.every((stroke, n) => [undefined, stroke].includes(other.strokes[n]));
+
 /**
  * Whether a picture that is on show may stay till the one that is wanted is there: where it shows
- * the same colours, or lacks but strokes that are drawn over it meanwhile. What was cleared, undone
- * or replaced may not.
+ * the same colours, lacks but strokes that are drawn over it meanwhile, or has one that is undone.
+ * What was cleared or replaced may not.
  */
 export function mayStay(shown: Look, wanted: Look | null): boolean {
   if (!wanted) return false;
   if (shown.text === wanted.text && shown.of === wanted.of) return true;
   if (shown.of === "reference" && wanted.of === "reference") {
-    const [before, now] = [shown.given!, wanted.given!];
-    const more = before.strokes.every((stroke, n) => stroke === now.strokes[n]);
-    return before.still === now.still && more;
+    return differInMore(shown.given, wanted.given);
   }
-  if (shown.of === "reference") return wanted.view === "color" && same(shown.given, wanted.given);
-  if (wanted.of === "reference") return false;
+  if (shown.of === "reference") {
+    if (wanted.view !== "color") return false;
+    const undone = shown.given?.still === "copied" && !wanted.given;
+    return undone || same(shown.given, wanted.given);
+  }
+  if (wanted.of === "reference") {
+    // Strokes that correct lie on what is on show, whatever that was made with.
+    if (shown.view !== "color") return false;
+    return wanted.given?.still === "copied" || differInMore(shown.given, wanted.given);
+  }
   return shown.view === wanted.view && [wanted.key, wanted.run].includes(shown.key);
+}
+
+/** How many of a frame's strokes are in the picture that is on show of it; the rest is not yet. */
+export function strokesIn(shown: Look | null, wanted: Look | null): number {
+  if (wanted?.of !== "reference") return Number.POSITIVE_INFINITY;
+  return differInMore(shown?.given ?? null, wanted.given) ? shown!.given!.strokes.length : 0;
+}
+
+/** A colour that is told apart on this one: black or white. */
+export function readableOn(color: string): string {
+  const [red, green, blue] = [1, 3, 5].map((at) => {
+    const part = Number.parseInt(color.slice(at, at + 2), 16) / 255;
+    return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+  }) as [number, number, number];
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 ? "#000000" : "#ffffff";
 }
 
 /** What the button says, whether there is anything to do, and why. */

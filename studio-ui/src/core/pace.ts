@@ -8,9 +8,12 @@ export type Pace = { kind: string; since: number; from: number };
 const SOONEST = 4000;
 const FEWEST = 3;
 
-/** Begins with the first frame that a job has done, which took its preparations too. */
+/**
+ * Begins with the first frame that a job has done, which took its preparations too; where colours
+ * go back from a frame with the second one, before which all that are gone over are read.
+ */
 export function paceAfter(pace: Pace | null, job: Job | null, now: number): Pace | null {
-  if (!job || job.done < 1) return null;
+  if (!job || job.done < (job.kind === "color" ? 2 : 1)) return null;
   const goesOn = pace?.kind === job.kind && job.done >= pace.from;
   return goesOn ? pace : { kind: job.kind, since: now, from: job.done };
 }

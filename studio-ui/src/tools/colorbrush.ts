@@ -7,6 +7,8 @@ import * as store from "../store.ts";
 import type { Viewer } from "../viewer.ts";
 import type { Pen, Tool } from "./tool.ts";
 
+const LOADING = "One moment: this frame is still loading";
+
 export function colorBrush(viewer: Viewer): Tool {
   let points: Point[] | null = null;
   let frame = -1;
@@ -33,6 +35,7 @@ export function colorBrush(viewer: Viewer): Tool {
     down(pen) {
       store.playing.value = false;
       if (pen.other) pick(pen);
+      else if (!viewer.frames.get(store.frame.value)) store.say(LOADING);
       else if (within(viewer.video, pen.at)) {
         points = [...pen.trail];
         frame = store.frame.value;

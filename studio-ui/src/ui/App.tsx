@@ -5,7 +5,7 @@ import { useStill } from "../stills.ts";
 import * as store from "../store.ts";
 import { Viewer } from "../viewer.ts";
 import { BatchDialog } from "./BatchDialog.tsx";
-import { ColorPanel } from "./Color.tsx";
+import { ColorLegend, ColorPanel } from "./Color.tsx";
 import { HelpSheet, SkeletonDialog } from "./dialogs.tsx";
 import { ExportDialog } from "./ExportDialog.tsx";
 import { First, upload } from "./First.tsx";
@@ -33,6 +33,7 @@ function Stage() {
     <div class="stage">
       <canvas ref={base} class="base" />
       <canvas ref={over} class="over" role="img" aria-label="The picture: mark objects here" />
+      <ColorLegend />
       {!missing && store.pictureNote.value && (
         <p class="stage-note late" role="status">
           {store.pictureNote.value}

@@ -3,7 +3,7 @@
 import { useRef } from "preact/hooks";
 import { clearColors } from "../colorwork.ts";
 import { toSuggested } from "../commands.ts";
-import { referenceFrames, referenceOn, SWATCHES } from "../core/color.ts";
+import { readableOn, referenceFrames, referenceOn, SWATCHES } from "../core/color.ts";
 import type { ColorReference } from "../core/state.ts";
 import { SAID } from "../core/words.ts";
 import { isUnlike, useStill } from "../stills.ts";
@@ -13,30 +13,36 @@ import { Icon } from "./icons.tsx";
 import { IconButton } from "./parts.tsx";
 
 export function ColorChoice() {
+  const color = store.paintColor.value;
   return (
     <div class="option">
-      <label class="swatch large" style={{ background: store.paintColor.value }} title="Colour">
+      <label
+        class="swatch large chooser"
+        style={{ background: color, color: readableOn(color) }}
+        title="Colour in use: choose any"
+      >
+        <Icon name="palette" size={16} />
         <input
           type="color"
-          value={store.paintColor.value}
-          aria-label="Colour to paint with"
+          value={color}
+          aria-label="Colour in use: choose any"
           onInput={(event) => {
             store.paintColor.value = event.currentTarget.value;
           }}
         />
       </label>
       <fieldset class="swatches" aria-label="Colours">
-        {SWATCHES.map(([name, color]) => (
+        {SWATCHES.map(([name, swatch]) => (
           <button
             key={name}
             type="button"
             class="swatch"
             title={name}
             aria-label={name}
-            aria-pressed={store.paintColor.value === color}
-            style={{ background: color }}
+            aria-pressed={color === swatch}
+            style={{ background: swatch }}
             onClick={() => {
-              store.paintColor.value = color;
+              store.paintColor.value = swatch;
             }}
           />
         ))}
@@ -70,6 +76,27 @@ export function ColorViews() {
         ))}
       </select>
     </label>
+  );
+}
+
+const LEGENDS = {
+  confidence: ["Unsure", "Sure"],
+  saturation: ["No colour", "Strong colours"],
+} as const;
+
+/** On the picture: what its colours mean, where they are not the film's. */
+export function ColorLegend() {
+  const look = store.colorLook.value;
+  if (store.mode.value !== "color" || look === "color" || !store.project.value?.color?.result) {
+    return null;
+  }
+  const [least, most] = LEGENDS[look];
+  return (
+    <p class="legend">
+      {least}
+      <span class={`legend-bar ${look}`} aria-hidden="true" />
+      {most}
+    </p>
   );
 }
 

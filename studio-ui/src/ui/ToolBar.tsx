@@ -1,3 +1,4 @@
+import { spreading } from "../colorwork.ts";
 import { templates } from "../core/skeletons.ts";
 import { toolsOf } from "../core/tools.ts";
 import { SAID } from "../core/words.ts";
@@ -229,18 +230,21 @@ function SelectEnd() {
 export function ToolLine() {
   const pointer = store.viewMode.value === "pointer" && store.mode.value === "track";
   const tool = toolInHand();
+  const spreads = store.mode.value === "color" && spreading.value;
   const line = pointer
     ? say(SAID.pointer)
     : tool === "select" && selecting.value
       ? "Looking for the object ..."
-      : store.toolLine.value || (tool === "select" ? selectHint() : toolHint());
+      : spreads
+        ? "Spreading the colours ..."
+        : store.toolLine.value || (tool === "select" ? selectHint() : toolHint());
   return (
     <div class="tool-line">
       <span
-        class={selecting.value ? "tool-hint busy" : "tool-hint"}
+        class={selecting.value || spreads ? "tool-hint busy" : "tool-hint"}
         role="status"
         title={line}
-        aria-busy={selecting.value}
+        aria-busy={selecting.value || spreads}
       >
         {line}
       </span>

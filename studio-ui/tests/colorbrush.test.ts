@@ -1,0 +1,41 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { waiting } from "../src/colorwork.ts";
+import * as store from "../src/store.ts";
+import { colorBrush } from "../src/tools/colorbrush.ts";
+import type { Pen } from "../src/tools/tool.ts";
+import type { Viewer } from "../src/viewer.ts";
+
+const pen = (x: number, y: number) =>
+  ({ at: [x, y], screen: [x, y], trail: [[x, y]], other: false }) as unknown as Pen;
+
+function stage(there: Set<number>) {
+  const color = { stroke: null as unknown };
+  const viewer = {
+    video: { width: 100, height: 60 },
+    frames: { get: (frame: number) => (there.has(frame) ? {} : undefined) },
+    color,
+    redraw: () => {},
+  };
+  return { color, brush: colorBrush(viewer as unknown as Viewer) };
+}
+
+test("no stroke begins on a frame whose picture is not there", () => {
+  const there = new Set([3]);
+  const { color, brush } = stage(there);
+  store.frame.value = 60;
+  brush.down(pen(10, 10));
+  brush.move(pen(20, 10));
+  brush.up(pen(20, 10));
+  assert.equal(color.stroke, null);
+  assert.deepEqual(waiting.value, []);
+  assert.deepEqual(
+    store.toasts.value.map((toast) => toast.text),
+    ["One moment: this frame is still loading"],
+  );
+  there.add(60);
+  brush.down(pen(10, 10));
+  assert.notEqual(color.stroke, null);
+  brush.cancel();
+  assert.equal(color.stroke, null);
+});
