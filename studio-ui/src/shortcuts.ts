@@ -121,15 +121,16 @@ function typing({ target, key, ctrlKey, metaKey }: KeyboardEvent): boolean {
 }
 
 /** A slider or a box that a pointer was used on gives the keys back. */
-function giveBack({ target }: PointerEvent) {
+function giveBack({ target, type, detail }: MouseEvent) {
   if (!(target instanceof HTMLElement)) return;
-  const label = target.closest("label");
-  const used = target.matches("input") ? target : label?.querySelector("input");
-  if (used?.matches("input[type=range], input[type=checkbox]")) setTimeout(() => used.blur());
+  if (type === "pointerup" && target.matches("input[type=range]")) target.blur();
+  // A key that ticks a box counts no clicks.
+  if (type === "click" && detail > 0 && target.matches("input[type=checkbox]")) target.blur();
 }
 
 export function listenForKeys() {
   window.addEventListener("pointerup", giveBack);
+  window.addEventListener("click", giveBack);
   window.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || typing(event) || event.altKey) return;
     if (store.dialog.value || !store.project.value) return;

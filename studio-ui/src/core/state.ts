@@ -42,6 +42,8 @@ export type Job = {
   total: number;
   frame: number | null;
   message: string;
+  /** Frames that the round after this one will have; null where that is not known. */
+  after?: number | null;
 };
 export type Video = {
   name: string;
@@ -136,6 +138,7 @@ export type Event =
       /** The frame that was done last; null while none can be shown yet. */
       frame: number | null;
       message?: string;
+      after?: number | null;
     }
   | {
       type: "done" | "failed" | "stopped";
@@ -175,6 +178,7 @@ export function jobAfter(job: Job | null, event: Event): Job | null {
         total: event.total,
         frame: event.frame,
         message: event.message ?? job?.message ?? "",
+        after: event.after ?? null,
       };
     case "done":
     case "failed":

@@ -90,9 +90,13 @@ function TrackGroup() {
           </span>
           <progress aria-label={word} max={1} value={job.total ? share : undefined} />
           <span class="time-left">
-            {isBefore
+            {isBefore && job.after == null
               ? "the first of two rounds"
-              : timeLeft(store.pace.value, job, performance.now())}
+              : timeLeft(
+                  store.pace.value,
+                  isBefore ? job : { ...job, after: 0 },
+                  performance.now(),
+                )}
           </span>
         </div>
       </div>
