@@ -62,7 +62,8 @@ def end_of(client, address, *, at_first_frame=None):
     with events(client) as ws:
         assert client.post(address).status_code == 202
         while (told := ws.receive_json())["type"] not in ENDS:
-            if at_first_frame is not None and told["type"] == "progress":
+            is_one = told["type"] == "progress" and told["done"] > 0
+            if at_first_frame is not None and is_one:
                 at_first_frame()
                 at_first_frame = None
     wait_for_job(client)
