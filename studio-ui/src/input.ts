@@ -2,7 +2,7 @@
 
 import { type Point, pinch } from "./core/view.ts";
 import { mode, tool as toolName, viewMode } from "./store.ts";
-import { hand, type Pen } from "./tools/index.ts";
+import { hand, type Pen, type Tool } from "./tools/index.ts";
 import type { Viewer } from "./viewer.ts";
 
 /** In the pointer view a press looks and does not mark. */
@@ -33,13 +33,19 @@ export function listenTo(viewer: Viewer, target: HTMLElement): () => void {
     return { at, screen, other, shift, pressure, trail: trail.length ? trail : [at] };
   };
 
+  /** Gives up the stroke under way, and nothing that was done before it. */
+  function drop(tool: Tool | undefined) {
+    if (tool?.drop) tool.drop();
+    else tool?.cancel();
+  }
+
   function down(event: PointerEvent) {
     if (event.pointerType === "pen") penSeen = true;
     const screen = place(event);
     if (event.pointerType === "touch") {
       fingers.set(event.pointerId, screen);
       if (fingers.size === 2) {
-        active?.tool.cancel();
+        drop(active?.tool);
         active = null;
         pinching = true;
       }
@@ -97,7 +103,7 @@ export function listenTo(viewer: Viewer, target: HTMLElement): () => void {
     const { tool, other } = active;
     active = null;
     cursor();
-    if (event.type === "pointercancel") return tool.cancel();
+    if (event.type === "pointercancel") return drop(tool);
     const pen = penOf(event, other);
     const [x, y] = pen.screen;
     const twice = event.timeStamp - lastUp < 350 && Math.hypot(x - lastAt[0], y - lastAt[1]) < 6;

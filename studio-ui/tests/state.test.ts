@@ -186,6 +186,18 @@ test("what the tracker found on a frame is told", () => {
   assert.equal(core.isTracked(project({ result: null }), one, 4), false);
 });
 
+test("what the tracker says of an object on a frame has a word", () => {
+  const present = { "object:1": [true, true, false] };
+  const reliability = { "object:1": [0.9, 0.2, 0.1] };
+  const done = project({ result: { ...result([]), start: 4, present, reliability } });
+  const one = done.objects[0]!;
+  assert.deepEqual(
+    [3, 4, 5, 6, 7].map((frame) => core.trackedAs(done, one, frame)),
+    [null, "tracked", "doubtful", "not found", null],
+  );
+  assert.equal(core.trackedAs(project({ result: null }), one, 4), null);
+});
+
 test("what a state leaves out is taken from the one before, where it is the same", () => {
   const before = project({ result: { ...result([]), key: "r", reliability: { a: [1] } } });
   before.video = { ...before.video, timesKey: "t", times: [0, 1] };

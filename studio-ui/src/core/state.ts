@@ -1,7 +1,7 @@
 // What the server says the project is, and what follows from it. No DOM, no network.
 
 import type { Quad } from "./quad.ts";
-import { merged, named, type Stretch } from "./timeline.ts";
+import { DOUBTFUL, merged, named, type Stretch } from "./timeline.ts";
 import type { Point } from "./view.ts";
 
 export type Kind = "object" | "point" | "box" | "keypoints";
@@ -302,6 +302,21 @@ export function regionOf(
 export function isTracked(project: Project, item: Item, frame: number): boolean {
   const { result } = project;
   return Boolean(result?.present[item.key]?.[frame - result.start]);
+}
+
+/** What the tracker says of an object on a frame where it is not marked; null: it did not look. */
+export function trackedAs(
+  project: Project,
+  item: Item,
+  frame: number,
+): "tracked" | "doubtful" | "not found" | null {
+  const { result } = project;
+  const at = result ? frame - result.start : -1;
+  const present = result?.present[item.key]?.[at];
+  if (!result || at < 0 || frame >= result.end || present === undefined) return null;
+  if (!present) return "not found";
+  const sure = result.reliability[item.key]?.[at];
+  return typeof sure === "number" && sure < DOUBTFUL ? "doubtful" : "tracked";
 }
 
 /** Frames with a mark of any object, or of one. */

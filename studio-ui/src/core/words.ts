@@ -6,8 +6,8 @@ export const words = (mouse: string, touch: string): Words => ({ mouse, touch })
 
 export const TOOL_HINTS = {
   select: words(
-    "Click an object, or drag over its colours",
-    "Tap an object, or draw over its colours",
+    "Click an object, or drag over all its colours",
+    "Draw over all colours of an object, or tap it",
   ),
   brush: words("Paint the object. Alt or right button erases", "Paint the object"),
   eraser: words("Paint away from the picked object", "Wipe away from the picked object"),
@@ -46,10 +46,10 @@ export const SAID = {
     "Point at a place to see where it copies from",
     "Touch a place to see where it copies from",
   ),
-  firstStep: words("Click an object, then Accept", "Tap an object, then Accept"),
+  firstStep: words("Click an object, then Accept", "Draw over an object, then Accept"),
   noObjects: words(
     "None yet. Click an object in the picture to begin.",
-    "None yet. Tap an object in the picture to begin.",
+    "None yet. Draw over an object in the picture to begin.",
   ),
   add: words("A click says: this is part of the object", "A tap says: this is part of the object"),
   away: words(

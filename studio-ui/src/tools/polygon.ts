@@ -66,6 +66,10 @@ export function polygon(viewer: Viewer): Tool {
       store.toolLine.value = "";
       viewer.redraw();
     },
+    drop() {
+      corners.pop();
+      viewer.redraw();
+    },
     frameChanged() {
       this.cancel();
     },

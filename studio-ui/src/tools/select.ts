@@ -8,6 +8,7 @@ import { base64, encodePng } from "../core/png.ts";
 import { type Item, isTracked, itemOf, regionOf, selectTarget } from "../core/state.ts";
 import { type Point, toScreen, inside as within } from "../core/view.ts";
 import { SAID, TOOL_HINTS } from "../core/words.ts";
+import { viewer } from "../stage.ts";
 import * as store from "../store.ts";
 import type { Viewer } from "../viewer.ts";
 import { say } from "../words.ts";
@@ -42,9 +43,20 @@ export const correctable = computed((): Item | null => {
   return marked || isTracked(project, item, store.frame.value) ? item : null;
 });
 
+/** Clicks that begin anew, for the object that they were for. */
+export function startOver() {
+  const item = itemOf(store.project.value, selectFor.value);
+  viewer.value?.tool.cancel();
+  if (!item) return;
+  store.picked.value = item.key;
+  viewer.value?.hide(item.id);
+  clickSays.value = "inside"; // so that they are for it
+  startsOver.value = true;
+}
+
 /** What a first click is for. */
 export function selectHint(): string {
-  if (!correctable.value) return say(TOOL_HINTS.select);
+  if (!correctable.value || startsOver.value) return say(TOOL_HINTS.select);
   if (clickSays.value) return say(clickSays.value === "outside" ? SAID.tooMuch : SAID.missing);
   const marked = store.marks.value.objects?.includes(correctable.value.id);
   return say(marked ? TOOL_HINTS.select : SAID.correct);
@@ -178,9 +190,6 @@ export function select(viewer: Viewer): Tool {
       if (strokes.length) again();
       line();
     }),
-    startsOver.subscribe(() => {
-      if (strokes.length) again();
-    }),
     clickSays.subscribe(() => line()),
   ];
 
@@ -299,6 +308,10 @@ export function select(viewer: Viewer): Tool {
       line();
     },
     cancel: reset,
+    drop() {
+      drawing = null;
+      viewer.redraw();
+    },
     end() {
       reset();
       for (const stop of stops) stop();

@@ -26,6 +26,8 @@ export interface Tool {
   move(pen: Pen): void;
   up(pen: Pen): void;
   cancel(): void;
+  /** Gives up what began with the last `down`, where `cancel` would give up more than that. */
+  drop?(): void;
   hover?(pen: Pen | null): void;
   double?(pen: Pen): void;
   accept?(): unknown;

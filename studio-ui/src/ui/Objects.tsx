@@ -1,6 +1,6 @@
 import { useRef, useState } from "preact/hooks";
 import { addThing, clearMark, gone } from "../commands.ts";
-import { type Item, isTracked, type Kind, markOf } from "../core/state.ts";
+import { type Item, type Kind, markOf, trackedAs } from "../core/state.ts";
 import { SAID } from "../core/words.ts";
 import { addPicture } from "../pictures.ts";
 import { isLost } from "../shapes.ts";
@@ -204,7 +204,7 @@ export function FrameMarks() {
     const mark = markOf(marks, item);
     const now = store.frame.value;
     const lost = !mark && isLost(item, marks, store.tracks.value, now, project.video);
-    const what = lost ? "lost" : (mark ?? (isTracked(project, item, now) ? "tracked" : null));
+    const what = lost ? "lost" : (mark ?? trackedAs(project, item, now));
     return what ? [{ item, what }] : [];
   });
   const pickedSaid = said.find((one) => one.item.key === picked?.key);
@@ -220,7 +220,7 @@ export function FrameMarks() {
               <span class="dot" style={{ background: item.color }} />
               <span class="text">{item.name}</span>
               <span
-                class={`tag ${what}`}
+                class={`tag ${what.replace(" ", "-")}`}
                 title={what === "lost" ? "The track does not find it on this frame" : undefined}
               >
                 {what}

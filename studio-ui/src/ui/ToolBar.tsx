@@ -14,6 +14,7 @@ import {
   selectHint,
   selecting,
   selectSize,
+  startOver,
   startsOver,
 } from "../tools/select.ts";
 import { changed, takeTool } from "../tools/take.ts";
@@ -153,6 +154,12 @@ function SelectChoice() {
   return (
     <div class="option">
       {begun && <SelectFor />}
+      {begun && !startsOver.value && correctable.value?.key === selectFor.value && (
+        <button type="button" class="button small" title={say(SAID.over)} onClick={startOver}>
+          Start over
+        </button>
+      )}
+      {begun && <SelectEnd />}
       <fieldset class="segments small" aria-label="A click">
         {CLICKS.map(([says, text, title]) => (
           <button
@@ -170,20 +177,6 @@ function SelectChoice() {
           </button>
         ))}
       </fieldset>
-      {begun && correctable.value?.key === selectFor.value && (
-        <button
-          type="button"
-          class="button small"
-          title={say(SAID.over)}
-          aria-pressed={startsOver.value}
-          onClick={() => {
-            startsOver.value = !startsOver.value;
-          }}
-        >
-          Start over
-        </button>
-      )}
-      {begun && <SelectEnd />}
     </div>
   );
 }
@@ -193,7 +186,7 @@ function SelectEnd() {
   return (
     <>
       <label class="option size">
-        Size
+        <span class="word">Size</span>
         <input
           type="range"
           min={0}
