@@ -28,6 +28,7 @@ from torch import Tensor
 from chromatrack.errors import InputError
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.coords import image_size, rescale_points
+from chromatrack.ops.islands import islands
 from chromatrack.ops.resample import resize, to_coarse
 from chromatrack.tracking.frame_looks import Look
 from chromatrack.tracking.select_colors import by_color, connected
@@ -43,6 +44,8 @@ _CHANGE = 0.5  # of a region's size, that a further click adds or takes away at 
 _ELSEWHERE = 1.25  # and the same where it is farther from the region than that is wide
 _CORRECTS = 0.5  # of the region: the most that the second click changes, the third half of it ...
 _ADDS = 0.3  # the same of a click that adds
+_SPECK = 16  # pixels, and
+_TINY = 0.002  # of a region, below which a part that a stroke leaves over is none
 _BASE = 4  # clicks that what was selected before stands for
 _REACH = 2.0  # of the distance to the nearest place that a click leaves: how far it reaches
 _LEAST_REACH = 3.0  # steps of the grid
@@ -137,7 +140,9 @@ class Selection:
             most = share * int(region.sum())
             taken = change & _correction(change, away, nearer, most=most)
         said = F.interpolate((self._cost(stroke) == 0)[None, None].float(), before.shape)[0, 0] > 0
-        self.regions.append(np.where(taken | said.numpy(), stroke.inside, before))
+        now = np.where(taken | said.numpy(), stroke.inside, before)
+        meant = said.numpy() if stroke.inside else np.zeros_like(now)
+        self.regions.append(_without_specks(now, before, meant))
 
     def _cost(self, stroke: Stroke) -> Tensor:
         """`(h, w)` what paths from a stroke to each place cost."""
@@ -183,6 +188,25 @@ def _on_grid(pixels: np.ndarray, like: Tensor) -> Tensor:
     """`(h, w)` bool: the steps of the grid that are more than half in `(H, W)` bool."""
     whole = torch.from_numpy(pixels)[None, None].float()
     return F.interpolate(whole, like.shape, mode="area")[0, 0] > 0.5
+
+
+def _without_specks(now: np.ndarray, before: np.ndarray, meant: np.ndarray) -> np.ndarray:
+    """A region without tiny parts that a stroke has left over or added: nobody sees them.
+
+    Args:
+        now, before: `(H, W)` bool, after and before it. meant: `(H, W)` bool, what it said.
+    """
+    parts = islands(now)
+    sizes = np.bincount(parts.ravel())
+    tiny = sizes < max(_SPECK, _TINY * int(now.sum()))
+    tiny[0] = False
+    tiny[np.unique(parts[meant])] = False
+    whole = islands(before) if tiny.any() else parts
+    for number in np.flatnonzero(tiny):
+        was = np.unique(whole[parts == number])
+        if len(was) == 1 and was[0] and np.count_nonzero(whole == was[0]) == sizes[number]:
+            tiny[number] = False  # as it was
+    return now & ~tiny[parts]
 
 
 def _around(change: np.ndarray, away: Tensor) -> np.ndarray:
