@@ -43,7 +43,7 @@ def test_the_only_frame_that_differs_is_told():
     assert doc.only_frame(before, added) == 3, "a thing that came with its first mark"
     two = doc.place(one, "point:1", 4, [1.0, 2.0])
     assert doc.only_frame(before, two) is None and doc.only_frame(two, two) is None
-    assert doc.only_frame(before, doc.change(before, "point:1", {"name": "nose"})) is None
+    assert doc.only_frame(before, doc.change(before, "point:1", name="nose")) is None
 
 
 def test_a_new_thing_has_a_colour_of_its_own():
