@@ -155,10 +155,9 @@ export const api = {
   stop: () => post("/api/stop"),
   export: (body: { format: string; startNumber?: number; saturation?: number }) =>
     post("/api/export", body),
-  exportPreview: async (format: string, signal: AbortSignal) => {
-    const answer = await request(`/api/export-preview?format=${encodeURIComponent(format)}`, {
-      signal,
-    });
+  exportPreview: async (format: string, frame: number, signal: AbortSignal) => {
+    const asked = `format=${encodeURIComponent(format)}&frame=${frame}`;
+    const answer = await request(`/api/export-preview?${asked}`, { signal });
     if (answer.headers.get("Content-Type")?.startsWith("image/")) {
       return { image: URL.createObjectURL(await answer.blob()) };
     }

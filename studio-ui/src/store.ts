@@ -62,10 +62,13 @@ export const playing = signal(false);
 export const scrubbing = signal(false);
 /** True while the picture goes along with the tracker. */
 export const following = signal(false);
+/** The frame that the tracker did last, which the picture goes to once it is loaded. */
+export const coming = signal(-1);
 /** Where it goes back to then: the frame that was corrected; null: it stays at the last one. */
 let from: number | null = null;
 export function follow(backTo: number | null) {
   following.value = true;
+  coming.value = -1;
   from = backTo;
 }
 export const loop = signal<Stretch | null>(null);
@@ -216,7 +219,7 @@ function onEvent(event: Event) {
         batch(() => {
           if (event.frame === null) return;
           // A coloured frame is gone to when the one before it was seen (`ColorView`).
-          if (following.value && event.job === "track") frame.value = event.frame;
+          if (following.value && event.job === "track") coming.value = event.frame;
           fresh.value = { frame: event.frame, count: fresh.value.count + 1 };
         });
       }
@@ -224,7 +227,10 @@ function onEvent(event: Event) {
     case "done":
     case "failed":
     case "stopped": {
-      if (following.value && event.kind === "track" && from !== null) frame.value = from;
+      if (following.value && event.kind === "track") {
+        if (from !== null) frame.value = from;
+        else if (coming.value >= 0) frame.value = coming.value;
+      }
       following.value = false;
       if (event.kind === "export" && event.type === "done") {
         const { message, path = null, download = null, notes = [] } = event;

@@ -61,6 +61,7 @@ export class Viewer {
     this.over = over;
     this.frames = new FrameCache((frame) => {
       if (frame === store.frame.value || store.scrubbing.value) this.redraw();
+      if (frame === this.#followed) this.#follow();
     });
     this.masks = new MaskCache(
       (frame) => {
@@ -91,6 +92,10 @@ export class Viewer {
         this.redraw();
       }),
       effect(() => this.#onFrame()),
+      effect(() => {
+        store.coming.value;
+        untracked(() => this.#follow());
+      }),
       effect(() => {
         this.masks.trails = store.viewMode.value === "trails";
         if (this.masks.trails) this.#want();
@@ -203,6 +208,24 @@ export class Viewer {
   }
   #rest: ReturnType<typeof setTimeout> | undefined;
 
+  /** Goes along with the tracker from picture to picture, each once it is loaded. */
+  #follow() {
+    if (!store.following.peek()) {
+      this.#followed = -1;
+      return;
+    }
+    const waits = this.#followed;
+    if (waits >= 0 && !this.frames.has(waits) && !this.frames.gaveUp(waits)) return;
+    if (waits >= 0) store.frame.value = waits;
+    const next = store.coming.peek();
+    this.#followed = next === store.frame.peek() ? -1 : next;
+    if (this.#followed < 0) return;
+    if (this.frames.has(next)) this.#follow();
+    else this.#want();
+  }
+  /** The frame that it will go to. */
+  #followed = -1;
+
   #want() {
     const project = store.project.peek();
     const state = store.state.peek();
@@ -211,7 +234,9 @@ export class Viewer {
     const last = project.video.frames;
     const ahead = (count: number) =>
       Array.from({ length: count }, (_, n) => now + n).filter((frame) => frame < last);
-    this.frames.want(store.playing.peek() ? ahead(16) : around(now, last, 6, 3));
+    const wanted = store.playing.peek() ? ahead(16) : around(now, last, 6, 3);
+    const next = store.following.peek() ? [this.#followed].filter((frame) => frame >= 0) : [];
+    this.frames.want([...next, ...wanted.filter((frame) => !next.includes(frame))]);
     const job = store.job.peek();
     const running = job?.kind === "track";
     const tag = `${state.revision}.${running ? store.fresh.peek().count : "-"}`;

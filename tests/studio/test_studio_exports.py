@@ -227,6 +227,11 @@ def test_pictures_are_shown_before_they_are_written(client, project, name, mode)
         level = pixels if mode == "L" else pixels.max(axis=2)
         assert level[inside].mean() > 100 and level[~inside].mean() < 10
     assert pixels_of(shown).shape[:2] == (96, 160)
+    ask = {"format": name, "frame": FRAMES - 1}
+    last = pixels_of(client.get("/api/export-preview", params=ask))
+    beyond = pixels_of(client.get("/api/export-preview", params=ask | {"frame": 10**6}))
+    assert not np.array_equal(last, pixels_of(shown)), "the frame that is looked at"
+    assert np.array_equal(beyond, pixels_of(shown)), "which was not tracked: the middle one"
 
 
 def test_a_person_who_edits_videos_finds_transparency():

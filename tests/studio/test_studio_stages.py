@@ -31,3 +31,17 @@ def test_stages_may_be_told_late():
     ahead = Stages(stages)
     stages += [("backward", 3), ("correct", 5)]
     assert ahead.after("backward", 1) == 5
+
+
+def test_which_of_several_alike_it_is():
+    ahead = Stages([("backward", 3), ("correct", 5), ("backward", 2), ("correct", 2)])
+    assert ahead.part("backward") == "", "before anything is told"
+    told = []
+    for name, done in (("backward", 1), ("correct", 1), ("correct", 5), ("correct", 1)):
+        ahead.after(name, done)
+        told.append(ahead.part(name))
+    assert told == [" (1/2)", " (1/2)", " (1/2)", " (2/2)"]
+    assert ahead.part("draw") == ""
+    one = Stages([("backward", 3), ("correct", 5)])
+    one.after("correct", 1)
+    assert one.part("correct") == ""

@@ -357,12 +357,13 @@ def _work(app: FastAPI, studio: Studio) -> None:
     async def export_preview(
         format: Annotated[str, Query(max_length=40)],
         startNumber: OptionalInt = None,
+        frame: OptionalInt = None,
     ) -> Response:
         if format == TEXTURED:
             return Response(await studio.colors.textured(None, 1280), media_type="image/jpeg")
         if format == COLORED:
-            return Response(await studio.colors.preview(), media_type="image/jpeg")
-        found = await asyncio.to_thread(_preview, studio, format, startNumber)
+            return Response(await studio.colors.preview(frame), media_type="image/jpeg")
+        found = await asyncio.to_thread(_preview, studio, format, startNumber, frame)
         if isinstance(found, dict):
             return JSONResponse(found)
         out = io.BytesIO()
@@ -371,7 +372,7 @@ def _work(app: FastAPI, studio: Studio) -> None:
         return Response(out.getvalue(), media_type="image/png")
 
 
-def _preview(studio: Studio, name: str, start_number: int | None) -> Any:  # noqa: ANN401
+def _preview(studio: Studio, name: str, start_number: int | None, frame: int | None) -> Any:  # noqa: ANN401
     project, video = studio.opened()
     if studio.run is None:
         raise HTTPException(422, "export: expected results, found none; track first")
@@ -386,6 +387,7 @@ def _preview(studio: Studio, name: str, start_number: int | None) -> Any:  # noq
         keep=names,
         video=source,
         start_number=start_number,
+        frame=frame,
     )
 
 

@@ -99,14 +99,15 @@ class ColorDesk:
             saturation=saturation,
         )
 
-    async def preview(self) -> bytes:
-        """A frame from the middle of those that are coloured."""
+    async def preview(self, frame: int | None = None) -> bytes:
+        """A coloured frame: this one if it is, else one from the middle of those that are."""
         rows = sorted(self._known().rows)
         if not rows:
             raise InputError("coloured: expected coloured frames, found none; colour some first")
         project, _ = self._studio.opened()
         saturation = saturation_of(project.document)
-        return await self.frame(rows[len(rows) // 2], 1280, "color", saturation)
+        shown = frame if frame in rows else rows[len(rows) // 2]
+        return await self.frame(shown, 1280, "color", saturation)
 
     async def shown_reference(
         self,

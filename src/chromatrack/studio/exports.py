@@ -222,8 +222,11 @@ def preview(
     keep: Collection[str],
     video: Source | None,
     start_number: int | None = None,
+    frame: int | None = None,
 ) -> dict[str, str] | Image.Image:
     """The first rows of an export, {"text"}, or a picture of it.
+
+    frame: the one that is shown, if it was tracked; else the one in the middle.
 
     Raises:
         InputError: as `write_export`.
@@ -232,14 +235,16 @@ def preview(
     if name in VIDEOS or name in SOFT:
         if video is None:
             raise InputError(f"{name}: expected the video, which is missing; put it back")
-        middle = len(result.frames) // 2
-        some = replace(result, frames=result.frames[middle : middle + 1])
+        at = len(result.frames) // 2
+        if frame is not None and result.indices[0] <= frame <= result.indices[-1]:
+            at = int(np.searchsorted(result.indices, frame))
+        some = replace(result, frames=result.frames[at : at + 1])
         if name in SOFT:
             return soft_picture(some, name, video)
-        shown, frame = next(_drawn(some, video))
+        shown, found = next(_drawn(some, video))
         if name == FRAMES:
-            return Image.fromarray(frame.rgb)
-        return Image.fromarray(shown) if name == OVERLAY else _cut_out(some, frame.rgb, frame.index)
+            return Image.fromarray(found.rgb)
+        return Image.fromarray(shown) if name == OVERLAY else _cut_out(some, found.rgb, found.index)
     some = replace(result, frames=result.frames[:_PREVIEW_FRAMES])
     with tempfile.TemporaryDirectory() as place:
         output = Path(place) / f"preview{format_named(name).suffix}"

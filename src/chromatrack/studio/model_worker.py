@@ -203,7 +203,7 @@ class Model:
                         "total": total,
                         "after": after,
                         "frame": _newest(staged) if what == "correct" else frame,
-                        "message": messages.get(what, what),
+                        "message": messages.get(what, what) + ahead.part(what),
                         "staged": str(staged),
                     }
                 )

@@ -27,3 +27,9 @@ class Stages:
         self._done = done
         following = self._stages[self._at + 1 : self._at + 2]
         return following[0][1] if following else None
+
+    def part(self, name: str) -> str:
+        """ " (2/4)" where there are several stages of this name, and this is the second; else ""."""
+        alike = [n for n, (one, _) in enumerate(self._stages) if one == name]
+        is_told = self._at in alike and len(alike) > 1
+        return f" ({alike.index(self._at) + 1}/{len(alike)})" if is_told else ""

@@ -14,9 +14,11 @@ function PreviewPane({ format }: { format: string }) {
   useEffect(() => {
     const controller = new AbortController();
     setPreview(null);
-    api.exportPreview(format, controller.signal).then(setPreview, (error: Error) => {
-      if (error.name !== "AbortError") setPreview({ error: error.message });
-    });
+    api
+      .exportPreview(format, store.frame.peek(), controller.signal)
+      .then(setPreview, (error: Error) => {
+        if (error.name !== "AbortError") setPreview({ error: error.message });
+      });
     return () => controller.abort();
   }, [format]);
   useEffect(

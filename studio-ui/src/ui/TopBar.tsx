@@ -76,7 +76,7 @@ function TrackGroup() {
       color: "Colouring",
       copy: "Copying",
     };
-    const isBefore = job.kind === "track" && job.message === "Looking back";
+    const isBefore = job.kind === "track" && job.message.startsWith("Looking back");
     const word = job.message || (words[job.kind as keyof typeof words] ?? "Working");
     return (
       <div class="track-group">
@@ -203,7 +203,12 @@ export function TopBar() {
       <div class="topbar-left">
         <Logo />
         <h1 class="sr-only">{project.name}</h1>
-        <Menu label={`Project ${project.name}`} class="project-name" entries={projectMenu()}>
+        <Menu
+          label={`Project ${project.name}`}
+          title={`All that is done is saved at once, in ${project.path ?? project.folder}`}
+          class="project-name"
+          entries={projectMenu()}
+        >
           <span>{project.name}</span>
           <Icon name="chevron" size={16} />
         </Menu>

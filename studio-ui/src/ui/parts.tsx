@@ -39,6 +39,7 @@ export function Menu(props: {
   entries: MenuEntry[];
   class?: string;
   side?: "left" | "right";
+  title?: string;
 }) {
   const [open, setOpen] = useState(false);
   const root = useRef<HTMLDivElement>(null);
@@ -86,7 +87,7 @@ export function Menu(props: {
         type="button"
         class={props.class ?? "icon-button"}
         aria-label={props.label}
-        title={props.label}
+        title={props.title ?? props.label}
         aria-haspopup="menu"
         aria-expanded={open}
         onClick={() => setOpen(!open)}
