@@ -356,7 +356,12 @@ def test_dis_follows_a_turn_and_its_colors(tmp_path):
     for name in ("flow", "identity"):
         method = baseline(name)
         assert method is not None
-        *_, colored = method.colorize(tmp_path / "clip", references=[(frames[0], 0)])
+        told = []
+        given = {"references": [(frames[0], 0)], "end": len(frames)}
+        *_, colored = method.colorize(
+            tmp_path / "clip", **given, progress=lambda *done: told.append(done)
+        )
+        assert told == [(n, len(frames)) for n in range(1, len(frames) + 1)]
         error = (ab_of(colored.rgb) - ab_of(frames[-1])).abs()[:, 30:-30, 40:-40]
         wrong[name] = float(error.mean())
     assert wrong["flow"] < 0.2 * wrong["identity"]

@@ -7,7 +7,7 @@ the frame where a label was given. Nothing is learned, found again or searched f
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain as joined
 from typing import Unpack, get_args
@@ -65,15 +65,27 @@ class BaselineTracker(ABC):
         references: Sequence[ColorReference],
         start: int = 0,
         end: int | None = None,
+        progress: Callable[[int, int | None], None] | None = None,
     ) -> Iterator[ColorizedFrame]:
-        """Arguments, frames and errors as of `Tracker.colorize`."""
+        """Arguments, frames and errors as of `Tracker.colorize`; frames count as they are given."""
         placed = place_references(video, references, start=start)
-        return self._carry_colors(video, placed, start, end)
+        frames = self._carry_colors(video, placed, start, end)
+        if progress is None:
+            return frames
+        return _counted(frames, None if end is None else end - start, progress)
 
     @abstractmethod
     def _carry_colors(
         self, video: Source, placed: Placed, start: int, end: int | None
     ) -> Iterator[ColorizedFrame]: ...
+
+
+def _counted(
+    frames: Iterator[ColorizedFrame], total: int | None, progress: Callable[[int, int | None], None]
+) -> Iterator[ColorizedFrame]:
+    for count, frame in enumerate(frames, start=1):
+        progress(count, total)
+        yield frame
 
 
 @dataclass(frozen=True)
