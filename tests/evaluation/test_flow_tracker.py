@@ -1,6 +1,6 @@
 """Labels along optical flow: exactly, with a flow that is told the motion; and with DIS."""
 
-from __future__ import annotations
+from __future__ import functools
 
 import numpy as np
 import pytest
@@ -356,11 +356,10 @@ def test_dis_follows_a_turn_and_its_colors(tmp_path):
     for name in ("flow", "identity"):
         method = baseline(name)
         assert method is not None
-        told = []
-        given = {"references": [(frames[0], 0)], "end": len(frames)}
-        *_, colored = method.colorize(
-            tmp_path / "clip", **given, progress=lambda *done: told.append(done)
-        )
+        told: list[tuple[int, int | None]] = []
+        tell = functools.partial(lambda told, *done: told.append(done), told)
+        given = {"references": [(frames[0], 0)], "end": len(frames), "progress": tell}
+        *_, colored = method.colorize(tmp_path / "clip", **given)
         assert told == [(n, len(frames)) for n in range(1, len(frames) + 1)]
         error = (ab_of(colored.rgb) - ab_of(frames[-1])).abs()[:, 30:-30, 40:-40]
         wrong[name] = float(error.mean())

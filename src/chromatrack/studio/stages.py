@@ -29,7 +29,7 @@ class Stages:
         return following[0][1] if following else None
 
     def part(self, name: str) -> str:
-        """ " (2/4)" where there are several stages of this name, and this is the second; else ""."""
+        """Which of several stages of this name it is, in words: " (2/4)"; "" where there is one."""
         alike = [n for n, (one, _) in enumerate(self._stages) if one == name]
         is_told = self._at in alike and len(alike) > 1
         return f" ({alike.index(self._at) + 1}/{len(alike)})" if is_told else ""
