@@ -1,6 +1,8 @@
 """Labels along optical flow: exactly, with a flow that is told the motion; and with DIS."""
 
-from __future__ import functools
+from __future__ import annotations
+
+import functools
 
 import numpy as np
 import pytest
