@@ -50,8 +50,8 @@ async function grey(path: string, signal?: AbortSignal): Promise<Grey | null> {
   }
 }
 
-/** What was undone or done again, and the frame where that is to be seen. */
-export type Turned = { revision: number; label: string; frame?: number | null };
+/** What was undone or done again, where that is to be seen, and whether its results came back. */
+export type Turned = { revision: number; label: string; frame?: number | null; results?: boolean };
 
 export type PointerAnswer = {
   target: Point;

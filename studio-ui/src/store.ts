@@ -298,10 +298,11 @@ export function goTo(index: number) {
 export async function undo(which: "undo" | "redo") {
   if (!project.value?.undo[which]) return;
   await attempt(async () => {
-    const { label, frame: where } = await api.undo(which);
+    const { label, frame: where, results } = await api.undo(which);
     await refresh();
     if (typeof where === "number" && where !== frame.value) goTo(where);
-    say(`${which === "undo" ? "Undone" : "Done again"}: ${label}`);
+    const back = results ? ", with what was tracked by it" : "";
+    say(`${which === "undo" ? "Undone" : "Done again"}: ${label}${back}`);
   });
 }
 

@@ -230,11 +230,11 @@ def _pictures(app: FastAPI, studio: Studio) -> None:
         x: Annotated[float, Query(allow_inf_nan=False)],
         y: Annotated[float, Query(allow_inf_nan=False)],
     ) -> dict[str, Any]:
-        return await studio.point(frame, (x, y))
+        return await studio.looks.point(frame, (x, y))
 
     @app.post("/api/select", response_class=Response, responses=PNG)
     async def select(given: ask.Select) -> Response:
-        inside = await studio.select(given)
+        inside = await studio.looks.select(given)
         content = await asyncio.to_thread(ids_png, inside.astype("uint8") * 255)
         return Response(content, media_type="image/png", headers={"cache-control": "no-store"})
 

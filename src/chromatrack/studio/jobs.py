@@ -17,6 +17,7 @@ from chromatrack.runs.staging import leftovers
 from chromatrack.studio.color_marks import references, references_key
 from chromatrack.studio.color_store import Colors
 from chromatrack.studio.document import Document, saturation_of
+from chromatrack.studio.earlier import made_by
 from chromatrack.studio.events import Hub, News
 from chromatrack.studio.export_list import COLORED, TEXTURED, export_path
 from chromatrack.studio.marks import Difference, said_by_document, thing_of
@@ -158,6 +159,7 @@ class Jobs:
             removed=list(plan.removed),
             resume=plan.resume,
             frames=video.frames if video.is_exact else None,
+            made_by=None if run is None or plan.resume else made_by(run),
         )
         self._begin(Job("track", "Tracking" if plan.wanted is None else "Correcting"), work)
 

@@ -8,26 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from chromatrack import __version__
 from chromatrack.errors import ChromatrackError, InputError, WorkerError
 from chromatrack.studio import decoder, model_worker, textures
 from chromatrack.studio import requests as ask
-from chromatrack.studio.actions import apply, read_png
+from chromatrack.studio.actions import apply
 from chromatrack.studio.color_desk import ColorDesk
 from chromatrack.studio.conflicts import Changes, touched
 from chromatrack.studio.document import Document, next_color, only_frame
+from chromatrack.studio.earlier import bring_back
 from chromatrack.studio.events import Hub, News
 from chromatrack.studio.export_list import all_formats
 from chromatrack.studio.jobs import BusyError, Jobs, next_step
 from chromatrack.studio.library import Library, kind_of
 from chromatrack.studio.marks import Difference, difference, said_by_document
+from chromatrack.studio.model_desk import ModelDesk
 from chromatrack.studio.opening import OpenVideo, missing_video, project_of
 from chromatrack.studio.results import (
     SavedRun,
@@ -38,7 +38,7 @@ from chromatrack.studio.results import (
     stamp,
 )
 from chromatrack.studio.run_documents import document_of_run
-from chromatrack.studio.scrubbing import Askers, Glances, Turn, Turns
+from chromatrack.studio.scrubbing import Askers, Turn, Turns
 from chromatrack.studio.store import Project, find_video, video_reference
 from chromatrack.studio.workers import Worker
 
@@ -59,12 +59,12 @@ class Studio:
         self.run: SavedRun | None = None
         self.jobs = Jobs(self)
         self.colors = ColorDesk(self)
+        self.looks = ModelDesk(self)
         self._stamp: tuple[int, int] | None = None
         self._stale: tuple[int, Difference | None] = (-1, None)
         self._changes = Changes()
         self._token = 0
-        self._knows_table: tuple[int | None, Path] | None = None
-        self._turns, self._glances = Turns(), Glances(self._glance)
+        self._turns = Turns()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.decoder = self._worker("decoder", decoder.main)
         self.model = self._worker("model", model_worker.main)
@@ -314,13 +314,23 @@ class Studio:
     def news_of_marks(self, run: SavedRun, document: Document) -> Difference:
         """What is marked that the run does not know."""
         if self._stale[0] != self.revision or self._stale[1] is None:
-            said = said_by_document(document)
-            found = difference(
-                run.said, said, first=run.first, after=run.after, unfinished=run.unfinished
-            )
-            self._stale = (self.revision, found)
+            self._stale = (self.revision, _news(run, document))
         assert self._stale[1] is not None
         return self._stale[1]
+
+    async def _bring_back(self) -> bool:
+        """Have the results again that the marks had before, if they are not up to date now."""
+        project, video = self.opened()
+        document, run = project.document, self.run
+        if run is None or self.jobs.job is not None:
+            return False
+        wants = next_step(document, run, _news(run, document), video.frames)
+        if wants not in ("all", "span"):
+            return False
+        if not await asyncio.to_thread(bring_back, project.folder, document, run):
+            return False
+        await self.read_results()
+        return True
 
     # -- actions -------------------------------------------------------------------------------
 
@@ -343,12 +353,15 @@ class Studio:
                 if other is not None:
                     raise StaleError(f"{other}: was changed in another tab meanwhile; look again")
             await asyncio.to_thread(project.do, done.document, done.label, opens=done.opens)
+            await self._bring_back()
             revision = self.changed()
             self._changes.note(before, project.document, revision)
             return revision, done.key
 
     async def turn(self, way: str, seen: int | None = None) -> dict[str, Any]:
         """Undo or redo; the revision, what, and the frame where that is to be seen, or None.
+
+        results: whether what was tracked by the marks is back, too.
 
         Raises:
             InputError: there is nothing. StaleError: something was done after the revision `seen`.
@@ -361,10 +374,11 @@ class Studio:
             label = await asyncio.to_thread(project.undo if way == "undo" else project.redo)
             if label is None:
                 raise InputError(f"{way}: there is nothing to {way}")
+            is_back = await self._bring_back()
             revision = self.changed()
             self._changes.note(before, project.document, revision)
             frame = only_frame(before, project.document)
-            return {"revision": revision, "label": label, "frame": frame}
+            return {"revision": revision, "label": label, "frame": frame, "results": is_back}
 
     # -- pictures ------------------------------------------------------------------------------
 
@@ -393,44 +407,8 @@ class Studio:
                 await self._reopen()
                 found = await self.ask(self.decoder, "frame", **given)
         if not rough:
-            self._glances.shown(path, index)
+            self.looks.shown(path, index)
         return found
-
-    async def _glance(self, path: Path, index: int) -> None:
-        """Have the model look at a frame before it is asked about it, if nothing else is done."""
-        video = self.video
-        if self.jobs.job is None and video is not None and video.path == path and video.is_exact:
-            who = self.model.pid, path
-            table = None if who == self._knows_table else video.table
-            await self.ask(self.model, "glance", video=str(path), frame=index, table=table)
-            self._knows_table = who
-
-    async def select(self, given: ask.Select) -> np.ndarray:
-        """`(H, W)` bool: what is meant by clicks inside and outside of it."""
-        _, video, path = self.watched()
-        strokes = [one.model_dump() for one in given.strokes]
-        self._check_places(given.frame, (xy for one in strokes for xy in one["places"]))
-        base = given.base and await asyncio.to_thread(read_png, given.base, video.size)
-        asked = {"video": str(path), "frame": given.frame, "strokes": strokes, "base": base}
-        return await self.ask(self.model, "select", **asked)
-
-    async def point(self, frame: int, at: tuple[float, float]) -> dict[str, Any]:
-        """Where a pixel of a frame copies from: marked frames, and the ones just before."""
-        project, _, path = self.watched()
-        self._check_places(frame, (at,))
-        marked = sorted(int(number) for number in project.document["marks"])
-        return await self.ask(
-            self.model, "point", video=str(path), frame=frame, at=at, marked=marked
-        )
-
-    def _check_places(self, frame: int, places: Iterable[tuple[float, float]]) -> None:
-        _, video = self.opened()
-        height, width = video.size
-        for x, y in places:
-            if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
-                raise InputError(f"expected places in the {width}x{height} frame, got {x}, {y}")
-        if not 0 <= frame < video.frames:
-            raise InputError(f"frame: expected a number from 0 to {video.frames - 1}, got {frame}")
 
     async def mask(self, index: int, of: str) -> bytes | None:
         """Ids of a frame as a grey PNG: what was marked, or found; None where nothing was."""
@@ -448,3 +426,9 @@ class Studio:
             if found is not None:
                 return found
         return None
+
+
+def _news(run: SavedRun, document: Document) -> Difference:
+    """What is marked that a run does not know."""
+    said, first, after = said_by_document(document), run.first, run.after
+    return difference(run.said, said, first=first, after=after, unfinished=run.unfinished)

@@ -6,7 +6,7 @@ import json
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from chromatrack.errors import ChromatrackError, InputError
 from chromatrack.runs.output_lock import hidden
 from chromatrack.structures import Source
 from chromatrack.studio.document import Document
+from chromatrack.studio.earlier import MadeBy, keeping
 from chromatrack.studio.results import OTHER
 from chromatrack.studio.workers import Channel
 
@@ -103,11 +104,13 @@ class Model:
         removed: list[Any],
         resume: bool,
         frames: int | None = None,
+        made_by: MadeBy | None = None,
     ) -> dict[str, Any]:
         """Track all marks on frames [start, end), or correct a run by those that are `wanted`.
 
-        removed: marks of the run that are no more. frames: of the video, if that is known. Returns
-        what the user is to be told.
+        removed: marks of the run that are no more. frames: of the video, if that is known.
+        made_by: what the run that is replaced was made by, which is kept then. Returns what the
+        user is to be told.
         """
         from chromatrack.runs.correct import correct, tracker_of
         from chromatrack.runs.writer import track_to_folder
@@ -118,19 +121,21 @@ class Model:
         stages: list[tuple[str, int]] = []
         tell = self._telling("track", home, start, stages)
         tracker = tracker_of(home) if quality == OTHER else self._tracker(quality)
+        kept = nullcontext() if made_by is None else keeping(home, made_by)
         if wanted is not None:
             new = marks_of(document, home, wanted={tuple(one) for one in wanted})
             gone = {tuple(one) for one in removed}
-            done = correct(
-                tracker,
-                home,
-                new,
-                video=video,
-                progress=tell,
-                announce=lambda plan: stages.extend(plan.stages),
-                keep_done=True,
-                removed=gone,
-            )
+            with kept:
+                done = correct(
+                    tracker,
+                    home,
+                    new,
+                    video=video,
+                    progress=tell,
+                    announce=lambda plan: stages.extend(plan.stages),
+                    keep_done=True,
+                    removed=gone,
+                )
             if self._channel.is_stopped and done.unfinished:
                 raise KeyboardInterrupt(
                     f"Stopped: {done.frames_recomputed} frames corrected, the rest is still to do"
@@ -160,7 +165,8 @@ class Model:
                 return {"message": f"{summary.frames} frames tracked"}
             except InputError:
                 pass  # what it would go on with was made with something else
-        summary = run(resume=False)
+        with kept:
+            summary = run(resume=False)
         return {"message": f"{summary.frames} frames tracked"}
 
     def _telling(
