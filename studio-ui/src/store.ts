@@ -301,7 +301,7 @@ export async function undo(which: "undo" | "redo") {
     const { label, frame: where, results } = await api.undo(which);
     await refresh();
     if (typeof where === "number" && where !== frame.value) goTo(where);
-    const back = results ? ", with what was tracked by it" : "";
+    const back = results ? ", with its results" : "";
     say(`${which === "undo" ? "Undone" : "Done again"}: ${label}${back}`);
   });
 }

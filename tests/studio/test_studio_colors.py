@@ -22,7 +22,13 @@ from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.resample import planes
 from chromatrack.studio import color_marks, coloring
 from chromatrack.studio.color_desk import ColorDesk
-from chromatrack.studio.color_store import ColoredRow, Colors, ColorWriter, read_colors
+from chromatrack.studio.color_store import (
+    ColoredRow,
+    Colors,
+    ColorWriter,
+    has_earlier,
+    read_colors,
+)
 from chromatrack.studio.coloring import strokes_drawn
 from chromatrack.studio.document import changed_parts, new_document, with_parts
 from chromatrack.studio.scrubbing import OvertakenError
@@ -396,3 +402,48 @@ def test_no_frame_is_suggested_where_all_have_colours(opened):
         do(opened, type="colorStrokes", frame=frame, strokes=[stroke])
     answer = opened.get("/api/color/suggest")
     assert answer.status_code == 422 and "every frame has colours" in answer.json()["error"]
+
+
+def colors_of(client):
+    """{frame: its copied colours}, and the part of the state."""
+    color = wait_for_job(client)["color"]["result"]
+    shown = {}
+    for frame in range(color["start"], color["end"]):
+        shown[frame] = pixels_of(client.get(f"/api/color/frames/{frame}")).tolist()
+    return shown, color
+
+
+def test_undo_and_redo_bring_back_what_was_coloured(opened, film):
+    do(opened, type="colorStill", frame=0, png=picture(film[1][0].rgb))
+    opened.post("/api/colorize")
+    first, told = colors_of(opened)
+    assert told["complete"]
+    do(opened, type="colorStill", frame=4, png=picture(255 - film[1][4].rgb))
+    opened.post("/api/colorize")
+    second, told = colors_of(opened)
+    assert told["complete"] and second[4] != first[4]
+    for way, wanted in (("undo", first), ("redo", second), ("undo", first)):
+        turned = opened.post(f"/api/{way}").json()
+        assert turned["results"] is True
+        shown, told = colors_of(opened)
+        assert told["complete"] and shown == wanted
+    do(opened, type="colorStill", frame=6, png=picture(film[1][6].rgb))
+    shown, told = colors_of(opened)
+    assert told["stale"] and shown == first, "shown until it is coloured anew"
+
+
+def test_colors_of_references_long_ago_go(tmp_path, monkeypatch):
+    monkeypatch.setattr("chromatrack.studio.color_store.MOST_EARLIER", 2)
+    for n in range(5):
+        writer = ColorWriter(tmp_path)
+        levels = np.full((2, 4, 4), float(n))
+        writer.put(ColoredRow(0, 0.0, 0.5, f"k{n}"), levels, np.ones((4, 4)))
+        writer.close()
+    assert [n for n in range(5) if has_earlier(tmp_path, f"k{n}")] == [2, 3]
+    assert not has_earlier(tmp_path, "../k")
+    writer = ColorWriter(tmp_path)
+    assert writer.bring_back("k2") == 1 and writer.bring_back("k2") == 0
+    writer.close()
+    assert Colors(tmp_path).rows[0].key == "k2" and has_earlier(tmp_path, "k4")
+    ab, _ = read_colors(Colors(tmp_path).picture(0))
+    assert (ab == 2).all()

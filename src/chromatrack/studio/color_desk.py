@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from chromatrack.errors import InputError
+from chromatrack.errors import InputError, OutputError
 from chromatrack.studio import requests as ask
 from chromatrack.studio import textures
 from chromatrack.studio.batch_hook import write_batch
 from chromatrack.studio.color_marks import references, references_key
-from chromatrack.studio.color_store import Colors, still_path
+from chromatrack.studio.color_store import Colors, ColorWriter, has_earlier, still_path
 from chromatrack.studio.document import saturation_of
 from chromatrack.studio.jobs import Jobs
 from chromatrack.studio.scrubbing import OvertakenError, Turn, Turns
@@ -71,6 +72,14 @@ class ColorDesk:
             },
             "result": told,
         }
+
+    async def bring_back(self) -> bool:
+        """Have the colours again that these references had given; whether there are any."""
+        project, _ = self._studio.opened()
+        key = references_key(project.document)
+        if not has_earlier(project.folder, key):
+            return False
+        return await asyncio.to_thread(_bring_back, project.folder, key)
 
     def _part(self) -> tuple[int, int]:
         """Frames [first, after) that are to be coloured."""
@@ -198,3 +207,13 @@ class ColorDesk:
             references=given,
             doubtful=told["lookAt"] if told is not None and is_now else [],
         )
+
+
+def _bring_back(folder: Path, key: str) -> bool:
+    with suppress(OutputError):  # they can be made again
+        writer = ColorWriter(folder)
+        try:
+            return writer.bring_back(key) > 0
+        finally:
+            writer.close()
+    return False

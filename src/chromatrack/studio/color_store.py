@@ -3,7 +3,9 @@
 `studio/colors/00012.png` has ab + 128 of frame 12 in its first two channels and how sure they are
 in the third, 0 to 255, at the working size (in projects of earlier versions one for the frame);
 `studio/colors/frames.jsonl` a line for each frame that was coloured; a frame's last one counts.
-A frame is whole on disk before its line is; what is killed in between lacks a line.
+A frame is whole on disk before its line is; what is killed in between lacks a line. A picture that
+is replaced goes to `studio/colors/earlier/KEY`, KEY that of its references, and comes back when
+they are asked for again.
 """
 
 from __future__ import annotations
@@ -11,8 +13,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +30,12 @@ from chromatrack.propagation.reliability import frames_to_look_at
 from chromatrack.studio.store import FOLDER
 from chromatrack.tracking.color_reliability import LOOK_BELOW
 
+MOST_EARLIER = 6
+"""How many references ago colours are kept of."""
+
 _ZERO = 128
+_TABLE = "frames.jsonl"
+_EARLIER = "earlier"
 
 
 @dataclass(frozen=True)
@@ -61,10 +69,11 @@ class ColorWriter:
     def __init__(self, folder: Path) -> None:
         """folder: of the project. Raises OutputError."""
         self._home = colors_folder(folder)
+        self._rows = Colors(folder).rows
         try:
             self._home.mkdir(parents=True, exist_ok=True)
-            self._table = (self._home / "frames.jsonl").open("ab", buffering=0)
-            if self._table.tell() and not _ends_whole(self._home / "frames.jsonl"):
+            self._table = (self._home / _TABLE).open("ab", buffering=0)
+            if self._table.tell() and not _ends_whole(self._home / _TABLE):
                 self._table.write(b"\n")  # after half a line, which a full disk left
         except OSError as error:
             raise unwritable(self._home, error) from error
@@ -86,18 +95,77 @@ class ColorWriter:
             Image.fromarray(np.dstack([levels[0], levels[1], sure])).save(
                 aside, format="PNG", compress_level=1
             )
-            aside.replace(path)
-            line = f"{json_text(asdict(row))}\n".encode()
-            if self._table.write(line) != len(line):
-                raise OSError(errno.ENOSPC, "No space left on device")
+            self._take(row, aside)
         except OSError as error:
             with suppress(OSError):
                 aside.unlink(missing_ok=True)
             raise unwritable(path, error) from error
 
+    def _take(self, row: ColoredRow, picture: Path) -> None:
+        """Have a frame's picture and line; what was there by other references is kept."""
+        path = self._home / frame_file(row.index)
+        old = self._rows.get(row.index)
+        if old is not None and old.key != row.key and _is_key(old.key):
+            with suppress(OSError):  # it can be coloured again
+                kept = self._home / _EARLIER / old.key / path.name
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                kept.unlink(missing_ok=True)
+                os.link(path, kept)
+        picture.replace(path)
+        line = f"{json_text(asdict(row))}\n".encode()
+        if self._table.write(line) != len(line):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self._rows[row.index] = row
+
+    def bring_back(self, key: str) -> int:
+        """Have the pictures again that references had made; how many are. Raises OutputError."""
+        kept, count = self._home / _EARLIER / key, 0
+        try:
+            for row in _rows(self._home / _TABLE):
+                path = kept / frame_file(row.index)
+                now = self._rows.get(row.index)
+                if row.key == key and now is not None and now.key != key and path.is_file():
+                    self._take(row, path)
+                    count += 1
+            shutil.rmtree(kept, ignore_errors=True)
+        except OSError as error:
+            raise unwritable(kept, error) from error
+        return count
+
     def close(self) -> None:
-        """No more frames come."""
+        """No more frames come; pictures of references long ago go."""
         self._table.close()
+        with suppress(OSError):
+            kept = list((self._home / _EARLIER).iterdir())
+            kept.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
+            for path in kept[MOST_EARLIER:]:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def has_earlier(folder: Path, key: str) -> bool:
+    """Whether pictures are kept of the time when a project's references had that key."""
+    return _is_key(key) and (colors_folder(folder) / _EARLIER / key).is_dir()
+
+
+def _is_key(key: str) -> bool:
+    return key.isalnum() and key.isascii()
+
+
+def _rows(table: Path) -> list[ColoredRow]:
+    """All lines of a table that are whole, later ones of a frame and key in place of earlier."""
+    rows: dict[tuple[int, str], ColoredRow] = {}
+    for raw in table.read_bytes().splitlines(keepends=True):
+        if (row := _row(raw)) is not None:
+            rows[row.index, row.key] = row
+    return list(rows.values())
+
+
+def _row(raw: bytes) -> ColoredRow | None:
+    try:
+        row = ColoredRow(**json.loads(raw))
+        return replace(row, index=int(row.index), key=str(row.key))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
 
 
 def _ends_whole(path: Path) -> bool:
@@ -136,7 +204,7 @@ class Colors:
     def refresh(self) -> None:
         """Take in what was written since."""
         try:
-            with (self._home / "frames.jsonl").open("rb") as file:
+            with (self._home / _TABLE).open("rb") as file:
                 file.seek(self._read)
                 content = file.read()
         except OSError:
@@ -145,9 +213,8 @@ class Colors:
             if not raw.endswith(b"\n"):
                 break
             self._read += len(raw)
-            with suppress(ValueError, TypeError, KeyError, RecursionError):
-                row = ColoredRow(**json.loads(raw))
-                self.rows[int(row.index)] = row
+            if (row := _row(raw)) is not None:
+                self.rows[row.index] = row
 
     def picture(self, index: int) -> Path | None:
         """The file of a frame's colours; None where it has none."""

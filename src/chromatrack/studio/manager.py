@@ -319,10 +319,14 @@ class Studio:
         return self._stale[1]
 
     async def _bring_back(self) -> bool:
-        """Have the results again that the marks had before, if they are not up to date now."""
+        """Have the results again that marks and colours had before, if they are out of date."""
         project, video = self.opened()
         document, run = project.document, self.run
-        if run is None or self.jobs.job is not None:
+        if self.jobs.job is not None:
+            return False
+        if await self.colors.bring_back():
+            return True
+        if run is None:
             return False
         wants = next_step(document, run, _news(run, document), video.frames)
         if wants not in ("all", "span"):
