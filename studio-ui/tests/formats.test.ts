@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fits, grouped, outOfDate, parted, whyNot } from "../src/core/formats.ts";
+import { fits, grouped, likeliest, outOfDate, parted, whyNot } from "../src/core/formats.ts";
 import type { Format, Project } from "../src/core/state.ts";
 
 const format = (
@@ -45,6 +45,16 @@ test("what is typed is found in names, slugs, groups and tools; the chosen one s
   assert.deepEqual(names("nothing"), []);
   assert.deepEqual(names("csv", "coco"), ["coco", "deeplabcut-csv", "tidy-csv"]);
   assert.ok(fits(format("x", "É", "g"), "e"));
+});
+
+test("of those that fit the one that is called so and takes most is meant", () => {
+  const table = { ...TIDY, kinds: ["object", "box", "point", "keypoints"] };
+  const mot = format("mot", "MOT", "Masks", { tool: "a csv", kinds: ["object", "box"] });
+  assert.equal(likeliest([mot, DLC, table], "csv")?.name, "tidy-csv");
+  assert.equal(likeliest([mot, DLC], "csv")?.name, "deeplabcut-csv");
+  assert.equal(likeliest([COCO, mot, DLC], "mask")?.name, "deeplabcut-csv");
+  assert.equal(likeliest([COCO, TIDY], "o")?.name, "coco");
+  assert.equal(likeliest([], "csv"), undefined);
 });
 
 test("a format that cannot be chosen says why", () => {

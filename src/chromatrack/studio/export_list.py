@@ -56,6 +56,9 @@ _SAID = {
 }
 """Titles and tools where the list says more than the command line's has room for."""
 
+_FILES = {"tidy-csv": "table", "tidy-parquet": "table"}
+"""Files that are called as their titles are, not as the format."""
+
 
 def all_formats() -> list[dict[str, Any]]:
     """What can be exported, as the client is told: by group, in order."""
@@ -108,4 +111,6 @@ def _is_installed(extra: str) -> bool:
 def export_path(folder: Path, name: str) -> Path:
     """Where a format goes. Raises InputError for an unknown one."""
     suffix = VIDEOS[name]["suffix"] if name in VIDEOS else format_named(name).suffix
-    return folder / EXPORTS / f"{name}{suffix}"
+    kind = suffix.removeprefix(".")
+    stem = _FILES.get(name) or (name.removesuffix(f"-{kind}") if kind else name)
+    return folder / EXPORTS / f"{stem}{suffix}"

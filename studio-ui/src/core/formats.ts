@@ -36,6 +36,15 @@ export function fits(format: Format, typed: string): boolean {
     .every((word) => told.includes(word));
 }
 
+/** The one that was most likely meant: called so, then of most kinds of things, then the first. */
+export function likeliest(fitting: Format[], typed: string): Format | undefined {
+  const words = plain(typed).split(/\s+/);
+  const called = ({ title, name }: Format) =>
+    words.every((word) => plain(`${title} ${name}`).includes(word)) ? 1 : 0;
+  const better = (a: Format, b: Format) => called(b) - called(a) || b.kinds.length - a.kinds.length;
+  return [...fitting].sort(better)[0];
+}
+
 /** Formats that fit, in their groups and in their order; the chosen one is always among them. */
 export function grouped(formats: Format[], typed: string, chosen: string): Group[] {
   const groups: Group[] = [];

@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { api } from "../api.ts";
 import { stop } from "../commands.ts";
-import { fits, grouped, outOfDate, parted, whyNot } from "../core/formats.ts";
+import { fits, grouped, likeliest, outOfDate, parted, whyNot } from "../core/formats.ts";
 import type { Format } from "../core/state.ts";
 import * as store from "../store.ts";
 import { Icon } from "./icons.tsx";
@@ -56,7 +56,8 @@ function FormatList(props: {
   const find = (wanted: string) => {
     setTyped(wanted);
     const fitting = formats.filter((format) => fits(format, wanted) && !why(format));
-    if (fitting[0] && !fitting.some(({ name }) => name === chosen)) choose(fitting[0].name);
+    const meant = likeliest(fitting, wanted);
+    if (meant && !fitting.some(({ name }) => name === chosen)) choose(meant.name);
   };
   return (
     <div class="format-side">
