@@ -183,12 +183,14 @@ def read_colors(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """
     try:
         with Image.open(path, formats=["PNG"]) as image:
-            pixels = np.asarray(image.convert("RGB"), dtype=np.float32)
+            levels = np.moveaxis(np.asarray(image.convert("RGB")), 2, 0)
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(
             f"{path.name}: the colours of this frame are damaged; colour it"
         ) from error
-    return np.moveaxis(pixels[..., :2], 2, 0) - _ZERO, pixels[..., 2] / 255
+    ab = np.ascontiguousarray(levels[:2]).astype(np.float32)
+    sure = np.ascontiguousarray(levels[2]).astype(np.float32)
+    return ab - _ZERO, sure / 255
 
 
 class Colors:

@@ -38,8 +38,7 @@ def color_view(rgb: np.ndarray, picture: Path, view: str, saturation: float) -> 
         share = torch.from_numpy(sure)[None]
         ends = [torch.tensor(end)[:, None, None] for end in (_DOUBTFUL, _SURE)]
         return paint(rgb, resize(ends[0] + (ends[1] - ends[0]) * share, size))
-    ab = resize(torch.from_numpy(small) * saturation, size)
-    painted = paint(rgb, ab)
+    painted = paint(rgb, torch.from_numpy(small) * saturation)
     if view == "color":
         return painted
     chroma = rgb_to_lab(planes(painted).float() / 255)[1:].square().sum(0).sqrt()

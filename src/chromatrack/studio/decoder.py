@@ -77,6 +77,7 @@ class Decoder:
         """No video is open yet."""
         self._channel = channel
         self._reader: FrameReader | None = None
+        self._colors_reader: FrameReader | None = None  # both go on in a row, side by side
         self._made: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._bytes = 0
         self._last = (-1, 0)
@@ -89,9 +90,11 @@ class Decoder:
 
     def close(self) -> None:
         """Let the video go."""
-        if self._reader is not None:
-            self._reader.close()
-        self._reader, self._known, self._failure = None, None, None
+        for reader in (self._reader, self._colors_reader):
+            if reader is not None:
+                reader.close()
+        self._reader, self._colors_reader = None, None
+        self._known, self._failure = None, None
         self._shown.set()
         self._shown = threading.Event()
         self._made.clear()
@@ -194,9 +197,11 @@ class Decoder:
         """
         from chromatrack.studio.color_views import color_view
 
-        reader = self._reader
-        if reader is None:
+        if self._reader is None:
             raise InputError("no video is open; open one")
+        if self._colors_reader is None:
+            self._colors_reader = FrameReader(self._reader.source, known=self._known)
+        reader = self._colors_reader
         reader.know(self._known)
         shown = self._width(reader, width)
         rgb = reader.read(index, size=self._size(shown))
