@@ -1,6 +1,7 @@
 """How good smart select gets with each click of a sensible user, on first frames with masks.
 
     python benchmarks/smart_select.py DAVIS [--sequences bear,hike] [--clicks 7] [--masks FOLDER]
+                                      [--drags] [--half]
 
 DAVIS is in the published layout (JPEGImages/480p, Annotations/480p). The first click is in the
 middle of the object, each further one in the middle of the largest region that is wrong, inside
@@ -9,7 +10,8 @@ loss that a click brought (0: none made it worse); CPU seconds per click without
 
 FOLDER: masks as `chromatrack evaluate davis DAVIS -o OUT` writes them, OUT/masks: then the clicks
 correct these, a third and two thirds through each sequence and at its end; the first figure is
-theirs.
+theirs. --drags: through the middle of the whole region that is wrong, from end to end, instead of
+clicks in it. --half: what is corrected is the lower half of each object, of the same frames.
 """
 
 from __future__ import annotations
@@ -40,10 +42,33 @@ def middle_of_largest(wrong: np.ndarray) -> tuple[int, Place]:
     return int(stats[best, cv2.CC_STAT_AREA]), (float(x), float(y))
 
 
+def through_largest(wrong: np.ndarray) -> tuple[int, tuple[Place, ...]]:
+    """Pixels of the largest connected region, and places along its middle, from end to end."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(wrong.astype(np.uint8), connectivity=4)
+    if len(stats) < 2:
+        return 0, ((0.0, 0.0),)
+    best = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    inside = np.pad(labels == best, 1).astype(np.uint8)
+    away = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    y, x = np.nonzero(labels == best)
+    xy = np.stack([x, y], axis=1).astype(np.float64)
+    centred = xy - xy.mean(0)
+    along = centred @ np.linalg.svd(centred, full_matrices=False)[2][0]
+    low, high = np.quantile(along, [0.08, 0.92])
+    part = np.clip(((along - low) / max(1e-9, high - low) * 12).astype(int), -1, 12)
+    places = []
+    for n in range(12):
+        here = np.flatnonzero(part == n)
+        if len(here):
+            deepest = here[away[y[here], x[here]].argmax()]
+            places.append((float(x[deepest]), float(y[deepest])))
+    return int(stats[best, cv2.CC_STAT_AREA]), tuple(places) or middle_of_largest(wrong)[1:]
+
+
 def clicked(
-    look: Look, truth: np.ndarray, clicks: int, base: np.ndarray | None = None
+    look: Look, truth: np.ndarray, clicks: int, base: np.ndarray | None = None, *, drags: bool
 ) -> Iterator[tuple[float, float]]:
-    """(IoU, CPU seconds) after each click; of the base first, if there is one."""
+    """(IoU, CPU seconds) after each click or drag; of the base first, if there is one."""
     from chromatrack.tracking.smart_select import Selection, Stroke
 
     strokes, selection = [], None
@@ -54,7 +79,10 @@ def clicked(
         missing, there = middle_of_largest(truth & ~region)
         extra, elsewhere = middle_of_largest(region & ~truth)
         is_missing = missing >= extra
-        strokes.append(Stroke((there if is_missing else elsewhere,), inside=is_missing))
+        places = (there if is_missing else elsewhere,)
+        if drags:
+            places = through_largest(truth & ~region if is_missing else region & ~truth)[1]
+        strokes.append(Stroke(places, inside=is_missing))
         began = time.process_time()
         selection = selection or Selection(look)
         region = selection.after(strokes, base)
@@ -72,6 +100,8 @@ def main() -> None:
     parser.add_argument("--sequences", help="names, with commas between; all if left out")
     parser.add_argument("--clicks", type=int, default=7)
     parser.add_argument("--masks", type=Path, help="what clicks correct, as evaluation saved it")
+    parser.add_argument("--drags", action="store_true")
+    parser.add_argument("--half", action="store_true")
     given = parser.parse_args()
     pictures = given.davis / "JPEGImages/480p"
     names = given.sequences.split(",") if given.sequences else None
@@ -81,11 +111,16 @@ def main() -> None:
         truths = sorted((given.davis / "Annotations/480p" / folder.name).glob("*.png"))
         count = len(truths)
         looks = FrameLooks(embedder, folder)
-        for frame in (0,) if given.masks is None else (count // 3, 2 * count // 3, count - 1):
+        corrects = given.half or given.masks is not None
+        for frame in (count // 3, 2 * count // 3, count - 1) if corrects else (0,):
             truth, base = read_mask(truths[frame]) > 0, None
             if given.masks is not None:
                 base = read_mask(given.masks / folder.name / f"{frame:05d}.png") > 0
-            found = list(clicked(looks.look(frame), truth, given.clicks, base))
+            if given.half:
+                rows_of = np.arange(len(truth))[:, None]
+                base = truth & (rows_of >= np.median(np.nonzero(truth)[0]))
+            look = looks.look(frame)
+            found = list(clicked(look, truth, given.clicks, base, drags=given.drags))
             ious, seconds = zip(*found, strict=True)
             rows.append(ious)
             spent += seconds[-given.clicks :]

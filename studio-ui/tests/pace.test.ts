@@ -36,5 +36,4 @@ test("the time left is told once it can be", () => {
   assert.equal(timeLeft(pace, job(101, 1001), 50000), "about 8 min left");
   assert.equal(timeLeft(pace, job(101, 14401), 50000), "about 1 h 59 min left");
   assert.equal(timeLeft(null, job(11), 5000), "");
-  assert.equal(timeLeft(pace, { ...job(11, 21), after: 30 }, 5000), "about 20 s left");
 });

@@ -87,7 +87,7 @@ test("the track button: nothing marked, marked, tracked, changed since", () => {
 test("a job goes on with progress and ends with its end", () => {
   const progress = { type: "progress", job: "track", done: 3, total: 9, frame: 2 } as const;
   const job = core.jobAfter(null, progress);
-  const told = { kind: "track", done: 3, total: 9, frame: 2, message: "", after: null };
+  const told = { kind: "track", done: 3, total: 9, frame: 2, message: "" };
   assert.deepEqual(job, told);
   assert.equal(core.jobAfter(job, { type: "state", revision: 4 }), job);
   for (const type of ["done", "failed", "stopped"] as const) {

@@ -1,4 +1,4 @@
-"""What work says of the stage that follows."""
+"""How far work of several stages is."""
 
 from __future__ import annotations
 
@@ -8,40 +8,54 @@ from chromatrack.studio.stages import Stages
 
 
 @pytest.mark.parametrize(
-    ("stages", "told", "after"),
+    ("stages", "told", "overall"),
     [
-        ([("backward", 0), ("track", 9)], [("backward", 3), ("backward", 4)], [9, 9]),
-        ([("backward", 0), ("track", 9)], [("track", 1), ("track", 2)], [None, None]),
+        (
+            [("backward", 0), ("track", 9)],
+            [("backward", 3, 4), ("backward", 4, 4), ("track", 1, 9), ("track", 9, 9)],
+            [(3, 13), (4, 13), (5, 13), (13, 13)],
+        ),
+        (
+            [("backward", 0), ("track", 9)],
+            [("track", 1, 9), ("track", 2, None)],
+            [(1, 9), (2, 9)],
+        ),
         (
             [("backward", 3), ("correct", 5), ("correct", 2), ("draw", 7)],
-            [("backward", 1), ("correct", 2), ("correct", 5), ("correct", 1), ("draw", 1)],
-            [5, 2, 2, 7, None],
+            [
+                ("backward", 1, 3),
+                ("backward", 3, 3),
+                ("correct", 2, 5),
+                ("correct", 5, 5),
+                ("correct", 1, 2),
+                ("correct", 2, 2),
+                ("draw", 1, 7),
+                ("draw", 7, 7),
+            ],
+            [(1, 10), (3, 10), (5, 10), (8, 10), (9, 10), (10, 10), (1, 7), (7, 7)],
         ),
-        ([("backward", 3)], [("export", 1)], [None]),
-        ([], [("track", 1)], [None]),
+        ([("backward", 3)], [("export", 1, 8)], [(1, 8)]),
+        ([], [("track", 1, None)], [(1, None)]),
     ],
 )
-def test_the_frames_of_the_stage_that_follows(stages, told, after):
+def test_frames_over_all_stages(stages, told, overall):
     ahead = Stages(stages)
-    assert [ahead.after(*one) for one in told] == after
+    assert [ahead.overall(*one) for one in told] == overall
+
+
+def test_it_never_goes_back():
+    stages = [("backward", 6), ("correct", 9), ("backward", 2), ("correct", 4)]
+    ahead, shares = Stages(stages), []
+    for name, frames in stages:
+        for done in range(1, frames + 1):
+            at, of = ahead.overall(name, done, frames)
+            assert of == 21
+            shares.append(at)
+    assert shares == list(range(1, 22))
 
 
 def test_stages_may_be_told_late():
     stages: list[tuple[str, int]] = []
     ahead = Stages(stages)
     stages += [("backward", 3), ("correct", 5)]
-    assert ahead.after("backward", 1) == 5
-
-
-def test_which_of_several_alike_it_is():
-    ahead = Stages([("backward", 3), ("correct", 5), ("backward", 2), ("correct", 2)])
-    assert ahead.part("backward") == "", "before anything is told"
-    told = []
-    for name, done in (("backward", 1), ("correct", 1), ("correct", 5), ("correct", 1)):
-        ahead.after(name, done)
-        told.append(ahead.part(name))
-    assert told == [" (1/2)", " (1/2)", " (1/2)", " (2/2)"]
-    assert ahead.part("draw") == ""
-    one = Stages([("backward", 3), ("correct", 5)])
-    one.after("correct", 1)
-    assert one.part("correct") == ""
+    assert ahead.overall("backward", 1, 3) == (1, 8)

@@ -51,17 +51,15 @@ class Host(Protocol):
 
 @dataclass
 class Job:
-    """What is under way, done of total frames of a stage of it.
+    """What is under way, done of total frames, as often as each is looked at.
 
-    after: frames of the stage that follows, None: unknown. staged: where masks of frames done so
-    far lie, None: nowhere.
+    staged: where masks of frames done so far lie, None: nowhere.
     """
 
     kind: str
     message: str
     done: int = 0
     total: int | None = None
-    after: int | None = None
     frame: int | None = None
     staged: Path | None = None
 
@@ -107,7 +105,6 @@ class Jobs:
             "kind": job.kind,
             "done": job.done,
             "total": job.total,
-            "after": job.after,
             "frame": job.frame,
             "message": job.message,
         }
@@ -125,11 +122,11 @@ class Jobs:
         if job is None or job.kind != told["job"]:
             return
         job.done, job.total, job.message = told["done"], told["total"], told["message"]
-        job.frame, job.after = told["frame"], told.get("after")
+        job.frame = told["frame"]
         if job.kind == "track":
             job.staged = Path(told["staged"])
         names = ("type", "job", "stage", "done", "total", "frame", "message")
-        self._studio.hub.tell({name: told[name] for name in names} | {"after": job.after})
+        self._studio.hub.tell({name: told[name] for name in names})
 
     # -- tracking ------------------------------------------------------------------------------
 
@@ -161,7 +158,7 @@ class Jobs:
             frames=video.frames if video.is_exact else None,
             made_by=None if run is None or plan.resume else made_by(run),
         )
-        self._begin(Job("track", "Tracking" if plan.wanted is None else "Correcting"), work)
+        self._begin(Job("track", "Tracking" if plan.wanted is None else "Tracking again"), work)
 
     def stop(self) -> None:
         """Ask for the end of the job; what it has done is kept."""

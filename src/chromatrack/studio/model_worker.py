@@ -185,9 +185,9 @@ class Model:
 
         staged = hidden(folder.resolve(), str(os.getpid())) / folder.resolve().name / "masks"
         messages = {
-            "backward": "Looking back",
+            "backward": "Tracking back",
             "track": "Tracking",
-            "correct": "Correcting",
+            "correct": "Tracking again",
             "ready": "Getting ready",
             "color": "Colouring",
             "draw": "Writing",
@@ -195,7 +195,7 @@ class Model:
         }
 
         def tell(what: str, done: int, total: int | None, frame: int | None = None) -> None:
-            after = ahead.after(what, done)
+            overall = ahead.overall(what, done, total)
             now = time.monotonic()
             if done <= 1 or done == total or now - self._told >= _TELL_SECONDS:
                 self._told = now
@@ -205,11 +205,10 @@ class Model:
                         "type": "progress",
                         "job": kind,
                         "stage": what,
-                        "done": done,
-                        "total": total,
-                        "after": after,
+                        "done": overall[0],
+                        "total": overall[1],
                         "frame": _newest(staged) if what == "correct" else frame,
-                        "message": messages.get(what, what) + ahead.part(what),
+                        "message": messages.get(what, what),
                         "staged": str(staged),
                     }
                 )

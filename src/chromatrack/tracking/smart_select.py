@@ -9,7 +9,8 @@ pixels are then told from their surroundings by their colours, as `ops.cutout` d
 Each further click adds or takes away a region of its own, found in the same way. Whoever clicks
 again corrects the largest mistake that is left, in its middle: what a click changes holds it, lies
 around it on all sides, is nearer to it than to what was said otherwise, and is less with every
-click (`_correction`). All else stays.
+click (`_correction`). All else stays. A drag through what is missing says more: what it alone would
+select is added.
 
 Source: geodesic segmentation (Bai and Sapiro 2007), contrast along nested level sets as of MSER
 (Matas et al. 2002), refined as GrabCut (Rother, Kolmogorov, Blake 2004).
@@ -51,6 +52,10 @@ _REACH = 2.0  # of the distance to the nearest place that a click leaves: how fa
 _LEAST_REACH = 3.0  # steps of the grid
 _ALL_OVER = 0.6  # of the region: so much a second click changes also where it is not
 _AROUND = 0.6  # of what is nearest to the first click that its region has
+_DRAG = 4  # steps of the grid that a stroke goes over if it is more than a click
+_LONG = 1.0  # of the region: the least square of its length then
+_BESIDE = 0.5  # of a drag's length: how far beside it things are added,
+_DRAGGED = 0.6  # and of the square of it: how much
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,7 @@ class Selection:
 
     def _add(self, stroke: Stroke) -> None:
         self.strokes.append(stroke)
-        proposed = self._proposed()
+        proposed = self._proposed(self.strokes, self.base)
         before = self.regions[-1] if self.regions else self.base
         if before is None:
             self.regions.append(proposed)
@@ -127,12 +132,12 @@ class Selection:
         change = (proposed if stroke.inside else ~proposed) & (before != stroke.inside)
         count = len(self.regions) + (0 if self.base is None else _BASE)
         is_first = self.base is None and count == 1 and change.sum() <= _ALL_OVER * before.sum()
-        if is_first or stroke.size != 0.5:  # as far as the user says
+        if stroke.inside and self._is_drag(stroke, before):
+            taken = self._dragged(stroke)
+        elif is_first or stroke.size != 0.5:  # as far as the user says
             taken = change if self.base is None else _around(change, self._cost(stroke))
         else:
-            others = [self._cost(one) for one in self.strokes if one.inside != stroke.inside]
-            away = self._cost(stroke)
-            nearer = away < torch.stack(others).amin(0) if others else away.isfinite()
+            away, nearer = self._cost(stroke), self._nearer(stroke)
             region = _on_grid(before, away)
             share = (_ADDS if stroke.inside else _CORRECTS) / count
             if stroke.inside and region.any() and _is_elsewhere(away == 0, region):
@@ -151,32 +156,60 @@ class Selection:
             self._costs[stroke.places] = _cost_from(seeds, self._edges)
         return self._costs[stroke.places]
 
-    def _has(self, found: np.ndarray) -> bool:
-        """Whether a region `(H, W)` bool has most of what is nearest to the first stroke."""
-        away = self._cost(self.strokes[0])
+    def _nearer(self, stroke: Stroke) -> Tensor:
+        """`(h, w)` bool: what is nearer to a stroke than to any that says the contrary."""
+        others = [self._cost(one) for one in self.strokes if one.inside != stroke.inside]
+        away = self._cost(stroke)
+        return away < torch.stack(others).amin(0) if others else away.isfinite()
+
+    def _dragged(self, stroke: Stroke) -> np.ndarray:
+        """`(H, W)` bool: what a drag alone would select, no farther from it than it is long."""
+        away = self._cost(stroke)
+        seed, grid = away == 0, torch.ones_like(away).nonzero().float()
+        at = seed.nonzero().float()
+        length = float((at.amax(0) - at.amin(0)).norm())
+        distance = torch.cdist(grid, at).amin(1).reshape(away.shape)
+        near = self._nearer(stroke) & (distance <= max(_LEAST_REACH, _BESIDE * length))
+        most = max(_LEAST / away.numel(), min(_LARGEST, _DRAGGED * length**2 / away.numel()))
+        alone = self._proposed([stroke], None, largest=most)
+        part = connected((_on_grid(alone, away) & near) | seed, seed)
+        wider = F.max_pool2d(part[None, None].float(), 3, 1, 1)  # edges are finer than the grid
+        return alone & (F.interpolate(wider, list(alone.shape))[0, 0] > 0).numpy()
+
+    def _is_drag(self, stroke: Stroke, before: np.ndarray) -> bool:
+        """Whether a stroke goes over much, beside the region that it corrects."""
+        at = (self._cost(stroke) == 0).nonzero().float()
+        length, region = float((at.amax(0) - at.amin(0)).norm()), _on_grid(before, self._lab[0])
+        return len(at) >= _DRAG and length**2 >= _LONG * float(region.sum())
+
+    def _has(self, found: np.ndarray, stroke: Stroke) -> bool:
+        """Whether a region `(H, W)` bool has most of what is nearest to a stroke."""
+        away = self._cost(stroke)
         least = away.flatten().sort().values[min(_LEAST, away.numel() - 1)]
         nearest = F.interpolate((away <= least)[None, None].float(), found.shape)[0, 0] > 0
         return bool(found[nearest.numpy()].mean() >= _AROUND)
 
-    def _proposed(self) -> np.ndarray:
-        """`(H, W)` bool: the region of all strokes at once."""
+    def _proposed(
+        self, strokes: Sequence[Stroke], base: np.ndarray | None, *, largest: float = _LARGEST
+    ) -> np.ndarray:
+        """`(H, W)` bool: the region of all of some strokes at once, of that share at most."""
         edges = self._edges
-        mine = [(self._cost(one), one.size) for one in self.strokes if one.inside]
+        mine = [(self._cost(one), one.size) for one in strokes if one.inside]
         nothing = torch.full(image_size(self._lab), torch.inf)
         near = torch.stack([nothing, *(away for away, _ in mine)]).amin(0)
-        region = nothing < 0 if self.base is None else _on_grid(self.base, nothing)
+        region = nothing < 0 if base is None else _on_grid(base, nothing)
         for away, size in mine:
-            region = _with_clearest_edges(away, edges, region, size=size)
-        for one in self.strokes:
+            region = _with_clearest_edges(away, edges, region, size=size, largest=largest)
+        for one in strokes:
             if not one.inside:
                 away = self._cost(one)
                 allowed = torch.where(away < near, away, torch.inf)
                 region = _with_clearest_edges(allowed, edges, region, size=0.5, takes=True)
-        inside = [place for one in self.strokes if one.inside for place in one.places]
-        outside = [place for one in self.strokes if not one.inside for place in one.places]
+        inside = [place for one in strokes if one.inside for place in one.places]
+        outside = [place for one in strokes if not one.inside for place in one.places]
         found = _at(by_color(self.look, region, inside, outside), self.look.size)
-        is_new = self.base is None and len(self.strokes) == 1
-        while is_new and not self._has(found) and region.sum() > _LEAST:
+        is_new = base is None and len(strokes) == 1
+        while is_new and not self._has(found, strokes[0]) and region.sum() > _LEAST:
             # Its colours are not those of the click: a smaller region is meant.
             empty, most = torch.zeros_like(region), 0.5 * float(region.float().mean())
             region = _with_clearest_edges(near, edges, empty, size=mine[0][1], largest=most)

@@ -18,12 +18,12 @@ export function paceAfter(pace: Pace | null, job: Job | null, now: number): Pace
   return goesOn ? pace : { kind: job.kind, since: now, from: job.done };
 }
 
-/** "about 2 min left", rounds that follow counted; nothing where it cannot be told yet. */
+/** "about 2 min left"; nothing where it cannot be told yet. */
 export function timeLeft(pace: Pace | null, job: Job | null, now: number): string {
   if (!pace || !job?.total || pace.kind !== job.kind) return "";
   const [done, spent] = [job.done - pace.from, now - pace.since];
   if (done < FEWEST || spent < SOONEST) return "";
-  const seconds = ((job.total - job.done + (job.after ?? 0)) * spent) / done / 1000;
+  const seconds = ((job.total - job.done) * spent) / done / 1000;
   if (seconds < 8) return "a few seconds left";
   if (seconds < 55) return `about ${Math.ceil(seconds / 10) * 10} s left`;
   if (seconds < 90) return "about 1 min left";

@@ -42,8 +42,6 @@ export type Job = {
   total: number;
   frame: number | null;
   message: string;
-  /** Frames that the round after this one will have; null where that is not known. */
-  after?: number | null;
 };
 export type Video = {
   name: string;
@@ -138,7 +136,6 @@ export type Event =
       /** The frame that was done last; null while none can be shown yet. */
       frame: number | null;
       message?: string;
-      after?: number | null;
     }
   | {
       type: "done" | "failed" | "stopped";
@@ -178,7 +175,6 @@ export function jobAfter(job: Job | null, event: Event): Job | null {
         total: event.total,
         frame: event.frame,
         message: event.message ?? job?.message ?? "",
-        after: event.after ?? null,
       };
     case "done":
     case "failed":

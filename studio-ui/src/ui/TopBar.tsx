@@ -2,7 +2,7 @@ import { api } from "../api.ts";
 import { colorize, redo as redoLast, stop, track, undo as undoLast } from "../commands.ts";
 import { colorLabel } from "../core/color.ts";
 import { timeLeft } from "../core/pace.ts";
-import { canExport, type Quality, trackLabel } from "../core/state.ts";
+import { canExport, type Job, type Quality, trackLabel } from "../core/state.ts";
 import * as store from "../store.ts";
 import { canRedo, pending } from "../tools/select.ts";
 import { ColorViews } from "./Color.tsx";
@@ -64,6 +64,10 @@ function projectMenu(): MenuEntry[] {
   ];
 }
 
+/** Tracking looks at frames more than once, forth and back: how many of them says little. */
+const inWords = (job: Job, share: number) =>
+  job.kind === "track" ? `${Math.floor(100 * share)} %` : `${job.done} of ${job.total}`;
+
 function TrackGroup() {
   const job = store.job.value;
   const project = store.project.value;
@@ -76,7 +80,6 @@ function TrackGroup() {
       color: "Colouring",
       copy: "Copying",
     };
-    const isBefore = job.kind === "track" && job.message.startsWith("Looking back");
     const word = job.message || (words[job.kind as keyof typeof words] ?? "Working");
     return (
       <div class="track-group">
@@ -86,18 +89,10 @@ function TrackGroup() {
         <div class="progress-text" role="status">
           <span>
             {word}
-            {job.total ? ` ${job.done} of ${job.total}` : ""}
+            {job.total ? ` ${inWords(job, share)}` : ""}
           </span>
           <progress aria-label={word} max={1} value={job.total ? share : undefined} />
-          <span class="time-left">
-            {isBefore && job.after == null
-              ? "the first of two rounds"
-              : timeLeft(
-                  store.pace.value,
-                  isBefore ? job : { ...job, after: 0 },
-                  performance.now(),
-                )}
-          </span>
+          <span class="time-left">{timeLeft(store.pace.value, job, performance.now())}</span>
         </div>
       </div>
     );
