@@ -150,6 +150,7 @@ export const api = {
       command: string;
       notes: string[];
     }>,
+  place: (place: { frame: number; loop: [number, number] | null }) => post("/api/place", place),
   track: (body: { from?: number; to?: number } = {}) => post("/api/track", body),
   copyVideo: () => post("/api/copy-video"),
   stop: () => post("/api/stop"),

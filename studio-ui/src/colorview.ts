@@ -128,7 +128,7 @@ export class ColorView {
   want(frame: number) {
     const project = store.project.peek();
     if (!project?.color || !this.frames.width) return;
-    const [before, after] = store.playing.peek() ? [12, 0] : [6, 2];
+    const [before, after] = store.playing.peek() ? [24, 0] : [48, 2];
     const near = around(frame, project.video.frames, before, after);
     const shown = near.filter((one) => this.#look(one));
     if (this.#along && this.#along.at === frame) shown.splice(1, 0, this.#along.to);

@@ -53,7 +53,7 @@ export async function colorize() {
   if (!ready) return store.say(why);
   store.playing.value = false;
   await store.attempt(async () => {
-    store.follow(null);
+    store.follow(store.frame.value);
     await api.colorize();
     await store.refresh();
   });

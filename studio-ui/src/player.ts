@@ -3,7 +3,7 @@
 import { effect, signal } from "@preact/signals";
 import { endTime, frameAtTime } from "./core/timeline.ts";
 import { viewer } from "./stage.ts";
-import { frame, loop, looping, mode, playing, project } from "./store.ts";
+import { buffering, frame, loop, looping, mode, playing, project } from "./store.ts";
 
 export const speed = signal(1);
 
@@ -12,6 +12,21 @@ function isThere(index: number): boolean {
   if (!shown) return true;
   const { frames, color } = shown;
   return (frames.get(index) !== undefined || frames.gaveUp(index)) && color.isThere(index);
+}
+
+/** Frames that are to be there before playing goes on, and ms after which it goes on without. */
+const MANY = 8;
+const LONGEST = 900;
+/** Ms after which it is told that pictures are waited for. */
+const TOLD = 250;
+
+/** Whether playing goes on smoothly from a frame, or has waited for it long enough. */
+function areThere(index: number, since: number): boolean {
+  const last = project.peek()?.video.frames ?? 0;
+  const ready = (n: number) => index + n >= last || isThere(index + n);
+  if (!isThere(index)) return false;
+  if (performance.now() - since > LONGEST) return true;
+  return Array.from({ length: MANY }, (_, n) => n).every(ready);
 }
 
 export function keepTime() {
@@ -23,8 +38,9 @@ export function keepTime() {
     let from = times[frame.peek()] ?? 0;
     let shown = frame.peek();
     let asked = 0;
-    // The next frame where it is not there yet: the clock stands till it is.
+    // The next frame where it is not there yet: the clock stands till it is, and some after it.
     let waiting = -1;
+    let since = 0;
     const restart = (at: number) => {
       shown = at;
       from = times[at] ?? 0;
@@ -47,20 +63,26 @@ export function keepTime() {
         playing.value = false;
         return;
       }
-      if (next !== shown && !isThere(next)) {
+      if (next !== shown && !(waiting < 0 ? isThere(next) : areThere(next, since))) {
+        if (waiting < 0) since = performance.now();
         waiting = next;
-        const soon = [0, 1, 2, 3, 4].map((n) => next + n);
+        buffering.value = performance.now() - since > TOLD;
+        const soon = Array.from({ length: MANY + 4 }, (_, n) => next + n);
         viewer.peek()?.frames.want(soon.filter((index) => index < times.length));
         if (mode.peek() === "color") viewer.peek()?.color.want(next);
       } else {
         if (waiting >= 0 || next < shown) restart(next);
+        buffering.value = false;
         shown = next;
         frame.value = next;
       }
       asked = requestAnimationFrame(step);
     };
     asked = requestAnimationFrame(step);
-    return () => cancelAnimationFrame(asked);
+    return () => {
+      cancelAnimationFrame(asked);
+      buffering.value = false;
+    };
   });
 }
 

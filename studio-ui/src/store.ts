@@ -64,7 +64,7 @@ export const scrubbing = signal(false);
 export const following = signal(false);
 /** The frame that the tracker did last, which the picture goes to once it is loaded. */
 export const coming = signal(-1);
-/** Where it goes back to then: the frame that was corrected; null: it stays at the last one. */
+/** Where it goes back to then: the frame that was marked or painted; null: it stays at the last. */
 let from: number | null = null;
 export function follow(backTo: number | null) {
   following.value = true;
@@ -111,11 +111,13 @@ export const fresh = signal<{ frame: number; count: number }>({ frame: -1, count
 export const toolLine = signal("");
 /** Why the picture of the frame on show is not there: on its way, or not to be had; "": it is. */
 export const pictureNote = signal("");
+/** True while playing waits for pictures. */
+export const buffering = signal(false);
 
 let toastCount = 0;
 export function say(text: string, bad = false) {
   const toast = { id: ++toastCount, text, bad };
-  toasts.value = [...toasts.value.filter((one) => one.text !== text), toast].slice(-3);
+  toasts.value = [...toasts.value.filter((one) => one.text !== text), toast].slice(-2);
   setTimeout(() => dismiss(toast.id), bad ? 8000 : 3500);
 }
 export function dismiss(id: number) {
@@ -181,8 +183,10 @@ function take(next: State) {
       before.path !== now.path ||
       before.video.name !== now.video.name
     ) {
-      frame.value = now.settings.range?.[0] ?? 0;
-      loop.value = null;
+      const { frame: at = now.settings.range?.[0] ?? 0, loop: part = null } = now.place ?? {};
+      frame.value = clampFrame(at, now.video.frames);
+      loop.value = part && part[1] <= now.video.frames ? part : now.settings.range;
+      looping.value = loop.value !== null;
       tracks.value = null;
       tool.value = FIRST_TOOL;
       if (viewMode.value === "pointer") viewMode.value = "overlay";
@@ -227,10 +231,8 @@ function onEvent(event: Event) {
     case "done":
     case "failed":
     case "stopped": {
-      if (following.value && event.kind === "track") {
-        if (from !== null) frame.value = from;
-        else if (coming.value >= 0) frame.value = coming.value;
-      }
+      if (following.value && from !== null) frame.value = from;
+      else if (following.value && coming.value >= 0) frame.value = coming.value;
       following.value = false;
       if (event.kind === "export" && event.type === "done") {
         const { message, path = null, download = null, notes = [] } = event;
@@ -247,8 +249,21 @@ function onEvent(event: Event) {
   }
 }
 
+/** Keeps where one is, a while after one went there. */
+function keepPlace(): () => void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  return effect(() => {
+    const place = { frame: frame.value, loop: loop.value };
+    clearTimeout(timer);
+    if (!project.peek() || playing.value || following.value) return;
+    timer = setTimeout(() => void api.place(place).catch(() => {}), PLACE_MS);
+  });
+}
+const PLACE_MS = 700;
+
 export function start(): () => void {
   void refresh();
+  keepPlace();
   return listen(
     () => state.value?.revision ?? 0,
     onEvent,

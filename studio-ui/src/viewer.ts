@@ -22,7 +22,9 @@ import { PictureView } from "./pictures.ts";
 import { PointerView } from "./pointerview.ts";
 import { drawShape, drawTrail, shapeOf } from "./shapes.ts";
 import * as store from "./store.ts";
+import { showRing } from "./tools/brush.ts";
 import { makeTool, type Tool, toolInHand } from "./tools/index.ts";
+import { pending } from "./tools/select.ts";
 
 const TRAIL = 40;
 const LOADING = "Loading the picture";
@@ -39,6 +41,8 @@ export class Viewer {
   /** Ids on show, at video resolution; tools paint into them. */
   ids: Uint16Array<ArrayBufferLike> = new Uint16Array(0);
   idsFrame = -1;
+  /** Ids as they were before the stroke under way. */
+  before: Uint16Array<ArrayBufferLike> | null = null;
   /** Strokes under way and masks being sent: till none is, nothing fetched replaces `ids`. */
   held = 0;
   hover: Point | null = null;
@@ -53,6 +57,7 @@ export class Viewer {
   #painted = "";
   #asked = 0;
   #fitted = true;
+  #brush = store.brushSize.peek();
   #shown = -1;
   #ends: (() => void)[] = [];
 
@@ -92,6 +97,14 @@ export class Viewer {
         this.redraw();
       }),
       effect(() => this.#onFrame()),
+      effect(() => {
+        pending.value;
+        this.redraw();
+      }),
+      effect(() => {
+        if (store.brushSize.value !== this.#brush) untracked(() => showRing(this));
+        this.#brush = store.brushSize.peek();
+      }),
       effect(() => {
         store.coming.value;
         untracked(() => this.#follow());
@@ -265,6 +278,7 @@ export class Viewer {
   /** To be called when a stroke begins, and `letGo` when its mask was sent or given up. */
   hold() {
     this.held += 1;
+    this.before = this.ids;
     const ids = this.ids.slice();
     this.masks.put(this.idsFrame, ids);
     this.ids = ids;
@@ -303,6 +317,7 @@ export class Viewer {
 
   style(): Style {
     const mode = store.viewMode.peek();
+    if (mode === "cutout" && pending.peek()) return "overlay"; // what is missing is to be seen
     return mode === "trails" ? "outline" : mode === "pointer" ? "outline" : mode;
   }
 

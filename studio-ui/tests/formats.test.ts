@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fits, grouped, likeliest, outOfDate, parted, whyNot } from "../src/core/formats.ts";
+import {
+  fits,
+  grouped,
+  leftOut,
+  likeliest,
+  outOfDate,
+  parted,
+  whyNot,
+} from "../src/core/formats.ts";
 import type { Format, Project } from "../src/core/state.ts";
 
 const format = (
@@ -52,7 +60,7 @@ test("of those that fit the one that is called so and takes most is meant", () =
   const mot = format("mot", "MOT", "Masks", { tool: "a csv", kinds: ["object", "box"] });
   assert.equal(likeliest([mot, DLC, table], "csv")?.name, "tidy-csv");
   assert.equal(likeliest([mot, DLC], "csv")?.name, "deeplabcut-csv");
-  assert.equal(likeliest([COCO, mot, DLC], "mask")?.name, "deeplabcut-csv");
+  assert.equal(likeliest([COCO, mot, DLC], "mask")?.name, "mot");
   assert.equal(likeliest([COCO, TIDY], "o")?.name, "coco");
   assert.equal(likeliest([], "csv"), undefined);
 });
@@ -83,7 +91,7 @@ test("what is older than the marks or references is told before it is exported",
       result: null,
     }) as unknown as Project;
   assert.equal(outOfDate(colored(false), video), null);
-  assert.match(outOfDate(colored(true), video)!, /colours of frames 3-8 are not .* Press Colour/);
+  assert.match(outOfDate(colored(true), video)!, /colours of frames 3-8 are older .* Press Colour/);
   assert.equal(outOfDate(colored(true), COCO), null);
   const tracked = (next: string | null, stale: [number, number][] = []) =>
     ({ result: { start: 0, end: 20, stale, next } }) as unknown as Project;
@@ -91,4 +99,23 @@ test("what is older than the marks or references is told before it is exported",
   assert.match(outOfDate(tracked("span", [[2, 5]]), COCO)!, /changed since .* on frames 2-4/);
   assert.match(outOfDate(tracked("all"), COCO)!, /Marks have changed/);
   assert.match(outOfDate(tracked("rest"), COCO)!, /up to frame 19 only/);
+});
+
+test("what is left out is said before", () => {
+  const items = [
+    { kind: "object", name: "car", visible: true },
+    { kind: "object", name: "glass", visible: false },
+    { kind: "point", name: "nose", visible: true },
+  ];
+  const project = { objects: items, video: { frames: 50 } } as unknown as Project;
+  assert.deepEqual(leftOut(project, COCO), [
+    "Without glass: hidden.",
+    "Without nose: COCO is for objects.",
+  ]);
+  const all = { ...project, objects: [items[0]] } as unknown as Project;
+  assert.deepEqual(leftOut(all, COCO), []);
+  const color = format("coloured", "Coloured video", "Video", { kinds: ["color"] });
+  assert.deepEqual(leftOut(project, color), []);
+  const part = { ...project, color: { result: { start: 15, end: 40 } } } as unknown as Project;
+  assert.deepEqual(leftOut(part, color), ["Frames 15 to 39 are written: they have colours."]);
 });

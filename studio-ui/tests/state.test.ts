@@ -125,7 +125,7 @@ test("a project is opened for what it has", () => {
 
 test("names count on from what is there", () => {
   assert.equal(core.nextName(project(), "object"), "object 2");
-  assert.equal(core.nextName(project(), "keypoints"), "skeleton 1");
+  assert.equal(core.nextName(project(), "keypoints"), "skeleton 2");
 });
 
 test("every template ties joints that it has, and can be written and read", () => {

@@ -15,7 +15,7 @@ test("adding keeps the tool that can mark what is added", () => {
 });
 
 test("what is said names the tool, and that it is another one", () => {
-  assert.match(core.addedLine("object 2", "brush", "brush"), /object 2.*with the Brush/);
+  assert.match(core.addedLine("object 2", "brush", "brush"), /object 2.*the tool is Brush/);
   assert.match(core.addedLine("object 2", "select", "hand"), /tool is Smart select now/);
 });
 

@@ -172,7 +172,7 @@ def test_colours_are_on_show_while_they_come_and_while_it_plays(
     reference = studio.state()["project"]["color"]["references"]["5"]
     assert reference["copied"] and len(reference["strokes"]) == 1
     page.keyboard.press("Control+e")
-    page.wait_for_selector(".dialog .note:has-text('not those of your references yet')")
+    page.wait_for_selector(".dialog .note:has-text('older than what you painted')")
     studio.shot("color-out-of-date")
     page.keyboard.press("Escape")
 

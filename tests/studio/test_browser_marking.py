@@ -170,7 +170,7 @@ def test_adding_an_object_keeps_the_brush_and_shows_another_tool(
 
     take(studio, "Brush")
     add()
-    page.get_by_text("object 1: mark it with the Brush").wait_for()
+    page.get_by_text("object 1: mark it; the tool is Brush").wait_for()
     assert in_hand(studio) == "Brush"
     take(studio, "Hand")
     add()

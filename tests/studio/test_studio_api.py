@@ -372,8 +372,10 @@ def test_stopping_a_correction_keeps_its_frames_and_track_goes_on_with_the_rest(
             told.append(ws.receive_json())
     assert (told[-1]["type"], told[-1]["message"]) == ("done", f"{rest} frames tracked again")
     progress = [one for one in told if one["type"] == "progress"]
-    stages = {one["stage"]: (one["total"], one["after"]) for one in progress}
-    assert stages == {"backward": (rest, rest), "correct": (rest, FRAMES), "draw": (FRAMES, None)}
+    totals = {one["stage"]: one["total"] for one in progress}
+    assert totals == {"backward": 2 * rest, "correct": 2 * rest, "draw": FRAMES}
+    done = [one["done"] for one in progress if one["stage"] != "draw"]
+    assert done == sorted(done) and done[-1] == 2 * rest, "both ways are one"
     result = wait_for_job(opened)["result"]
     assert result["stale"] == [] and result["staleOf"] == {}
     assert before == [opened.get(f"/api/masks/{index}").content for index in range(begin)]
@@ -408,3 +410,71 @@ def test_a_mark_that_is_cleared_costs_its_span_only(opened, clip):
     for frame in (0, 7):
         do(opened, type="clear", key="object:1", frame=frame)
     assert opened.post("/api/track", json={}).status_code == 422  # nothing is marked
+
+
+def test_hiding_is_not_undone_and_leaves_what_can_be_done_again(opened, clip):
+    do(opened, type="add", kind="object", name="disc")
+    do(opened, type="mask", id=1, frame=0, png=png_of(clip[1][0].mask == 1))
+    opened.post("/api/undo")
+    do(opened, type="change", key="object:1", visible=False)
+    do(opened, type="change", key="object:1", locked=True)
+    project = project_of(opened)
+    assert not project["objects"][0]["visible"] and project["objects"][0]["locked"]
+    assert "frame 0" in project["undo"]["redo"] and project["undo"]["undo"] == "Add disc"
+    assert opened.post("/api/redo").status_code == 200
+    assert project_of(opened)["marks"]["0"]["objects"] == [1]
+    do(opened, type="change", key="object:1", name="ring")
+    assert project_of(opened)["undo"]["undo"] == "Rename disc"
+    do(opened, type="change", key="object:1", color="#123456")
+    assert project_of(opened)["undo"]["undo"] == "Change the colour of ring"
+    path = project_of(opened)["path"]
+    assert opened.post("/api/close").status_code == 200
+    assert opened.post("/api/open", json={"path": path}).status_code == 200
+    thing = project_of(opened)["objects"][0]
+    assert (thing["name"], thing["visible"], thing["locked"]) == ("ring", False, True)
+
+
+def test_where_one_was_is_kept(opened):
+    assert project_of(opened)["place"] == {}
+    for place in ({"frame": 3, "loop": [2, 6]}, {"frame": 5, "loop": None}):
+        assert opened.post("/api/place", json=place).status_code == 200
+        path = project_of(opened)["path"]
+        assert opened.post("/api/close").status_code == 200
+        assert opened.post("/api/open", json={"path": path}).status_code == 200
+        assert project_of(opened)["place"] == place
+    (Path(path) / "studio" / "place.json").write_text('{"frame": ')
+    assert project_of(opened)["place"] == {}
+    assert opened.post("/api/place", json={"frame": -1}).status_code == 422
+
+
+def test_what_is_hidden_is_not_exported(opened, clip):
+    for number, name in ((1, "car"), (2, "glass")):
+        do(opened, type="add", kind="object", name=name)
+        mask = png_of(clip[1][0].mask == number)
+        do(opened, type="mask", id=number, frame=0, png=mask)
+    opened.post("/api/track")
+    wait_for_job(opened)
+    do(opened, type="change", key="object:2", visible=False)
+    assert project_of(opened)["result"]["next"] is None, "it is tracked all the same"
+    preview = opened.get("/api/export-preview", params={"format": "tidy-csv"}).text
+    assert "car" in preview and "glass" not in preview
+    assert opened.post("/api/export", json={"format": "tidy-csv"}).status_code == 202
+    path = Path(wait_for_job(opened)["path"]) / "exports" / "table.csv"
+    assert "car" in path.read_text() and "glass" not in path.read_text()
+    do(opened, type="change", key="object:1", visible=False)
+    refused = opened.post("/api/export", json={"format": "tidy-csv"})
+    assert refused.status_code == 422 and "all things are hidden" in refused.text
+
+
+def test_a_stop_says_what_is_done(opened, clip):
+    do(opened, type="add", kind="object")
+    do(opened, type="mask", id=1, frame=0, png=png_of(clip[1][0].mask == 1))
+    with events(opened) as ws:
+        opened.post("/api/track")
+        while (told := ws.receive_json())["type"] != "progress" or told["done"] < 2:
+            pass
+        opened.post("/api/stop")
+        while (told := ws.receive_json())["type"] not in ("done", "stopped", "failed"):
+            pass
+    end = wait_for_job(opened)["result"]["end"]
+    assert (told["type"], told["message"]) == ("stopped", f"Stopped: {end} frames are tracked")

@@ -26,13 +26,15 @@ from chromatrack.video.picture_files import PICTURE_ERRORS
 class Applied:
     """A changed document, what to call it in "undo ...", and the key of what was added.
 
-    opens: whether it is undone and redone with the action after it.
+    opens: whether it is undone and redone with the action after it. is_view: it changes what is
+    seen alone, and is not undone.
     """
 
     document: Document
     label: str
     key: str | None = None
     opens: bool = False
+    is_view: bool = False
 
 
 def apply(project: Project, action: ask.Action, size: tuple[int, int], frames: int) -> Applied:
@@ -60,7 +62,8 @@ def apply(project: Project, action: ask.Action, size: tuple[int, int], frames: i
                 visible=action.visible,
                 locked=action.locked,
             )
-            return Applied(new, f"Change {_called(document, action.key)}")
+            is_view = action.name is None and action.color is None
+            return Applied(new, _change_called(document, action), is_view=is_view)
         case ask.Remove():
             new = doc.remove(document, action.key)
             return Applied(new, f"Remove {_called(document, action.key)}")
@@ -124,6 +127,18 @@ def apply(project: Project, action: ask.Action, size: tuple[int, int], frames: i
 
 def _called(document: Document, key: str) -> str:
     return find(document, key)["name"]
+
+
+def _change_called(document: Document, action: ask.Change) -> str:
+    """What is changed of a thing, in words."""
+    name = _called(document, action.key)
+    if action.name is not None:
+        return f"Rename {name}"
+    if action.color is not None:
+        return f"Change the colour of {name}"
+    if action.visible is not None:
+        return f"{'Show' if action.visible else 'Hide'} {name}"
+    return f"{'Lock' if action.locked else 'Unlock'} {name}"
 
 
 def _unlocked(document: Document, key: str) -> None:

@@ -325,6 +325,13 @@ def _work(app: FastAPI, studio: Studio) -> None:
             studio.jobs.copy()
         return {"revision": studio.revision}
 
+    @app.post("/api/place")
+    async def place(given: ask.Place) -> dict[str, Any]:
+        """Keep where one is, for when the project is opened again."""
+        project, _ = studio.opened()
+        await asyncio.to_thread(project.keep_place, given.frame, given.loop)
+        return {"revision": studio.revision}
+
     @app.post("/api/batch")
     async def batch(given: ask.Batch) -> dict[str, Any]:
         """Write a manifest of `chromatrack batch` that does the same to other videos.
@@ -384,7 +391,7 @@ def _preview(studio: Studio, name: str, start_number: int | None, frame: int | N
         name,
         names=names,
         colors=colors,
-        keep=names,
+        keep=[one["key"] for one in project.document["objects"] if one["visible"]],
         video=source,
         start_number=start_number,
         frame=frame,

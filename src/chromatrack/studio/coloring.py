@@ -160,7 +160,7 @@ def suggested(
     order = [compared[one.index] for one in choose(seen, weights, 4, known=known)]
     why = "it shows most of what the others show"
     if references:
-        why = "it shows most of what has no colours yet"
+        why = "it shows most of what your frames do not show"
     if not order and known:  # all has its like in what is coloured
         free = [n for n in range(len(compared)) if n not in known]
         colored = torch.cat([seen[n] for n in known])

@@ -282,6 +282,8 @@ class Jobs:
             return
         if self._studio.run is None:
             raise InputError("export: expected results, found none; track first")
+        if not any(one["visible"] for one in project.document["objects"]):
+            raise InputError("export: all things are hidden; show those that are to be written")
         work = self._asked(
             "export",
             folder=str(project.folder),
@@ -290,7 +292,7 @@ class Jobs:
             output=str(output),
             names={one["key"]: one["name"] for one in project.document["objects"]},
             colors={one["key"]: one["color"] for one in project.document["objects"]},
-            keep=[one["key"] for one in project.document["objects"]],
+            keep=[one["key"] for one in project.document["objects"] if one["visible"]],
             start_number=start_number,
         )
         self._begin(Job("export", "Exporting"), work)

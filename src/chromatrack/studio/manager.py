@@ -300,6 +300,7 @@ class Studio:
                 "redo": project.undone[-1]["do"] if project.undone else None,
             },
             "job": self.jobs.state(),
+            "place": project.place,
             "settings": document["settings"],
         }
 
@@ -356,7 +357,8 @@ class Studio:
                 other = self._changes.unseen(touched(before, done.document), seen)
                 if other is not None:
                     raise StaleError(f"{other}: was changed in another tab meanwhile; look again")
-            await asyncio.to_thread(project.do, done.document, done.label, opens=done.opens)
+            how = {"opens": done.opens, "is_view": done.is_view}
+            await asyncio.to_thread(project.do, done.document, done.label, **how)
             await self._bring_back()
             revision = self.changed()
             self._changes.note(before, project.document, revision)

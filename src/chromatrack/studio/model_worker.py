@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext, suppress
 from functools import partial
@@ -147,17 +148,20 @@ class Model:
             stages += [("backward", 0), ("track", after - start)]
 
         def run(*, resume: bool) -> Any:  # noqa: ANN401
-            return track_to_folder(
-                tracker,
-                video,
-                marks,
-                output=home,
-                start=start,
-                end=end,
-                outputs=("masks", "tracks"),
-                resume=resume,
-                progress=tell,
-            )
+            try:
+                return track_to_folder(
+                    tracker,
+                    video,
+                    marks,
+                    output=home,
+                    start=start,
+                    end=end,
+                    outputs=("masks", "tracks"),
+                    resume=resume,
+                    progress=tell,
+                )
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(_stopped(home)) from None
 
         if resume:
             try:
@@ -388,6 +392,18 @@ class Model:
     ) -> dict[str, Any]:
         """Where a pixel of a frame copies from."""
         return self._looker(video).pointer(frame, at, marked)
+
+
+def _stopped(folder: Path) -> str:
+    """What is said when tracking was stopped."""
+    from chromatrack.runs.reader import read_result
+
+    with suppress(ChromatrackError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = read_result(folder)
+        if not found.complete:
+            return f"Stopped: {len(found.frames)} frames are tracked"
+    return "Stopped: nothing has changed"
 
 
 def track_noise(tracker: Any) -> None:  # noqa: ANN401

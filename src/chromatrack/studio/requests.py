@@ -51,6 +51,13 @@ class Change(Seen):
     locked: bool | None = None
 
 
+class Place(BaseModel):
+    """Where one is: the frame on show, and the part that is looped, [start, end)."""
+
+    frame: Index
+    loop: tuple[Index, Index] | None = None
+
+
 class Remove(Seen):
     """One thing less."""
 

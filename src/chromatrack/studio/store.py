@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from chromatrack.studio.document import (
 )
 
 STUDIO = "studio.json"
+_PLACE = "place.json"
 FOLDER = "studio"
 LOG = "log.jsonl"
 _NOT_ONE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
@@ -175,6 +176,8 @@ class Project:
 
     def _replay(self, document: Document, line: Mapping[str, Any]) -> Document:
         """Do what a line says, and keep book of what can be undone."""
+        if line.get("view") is True:
+            return with_parts(document, line["after"])
         if "do" in line:
             self.done.append(dict(line))
             self.undone.clear()
@@ -216,15 +219,19 @@ class Project:
         with suppress(OutputError):  # the log has it; it is written again after the next action
             replace_file(self.folder / STUDIO, json_text(self.document, indent=1))
 
-    def do(self, document: Document, label: str, *, opens: bool = False) -> bool:
+    def do(
+        self, document: Document, label: str, *, opens: bool = False, is_view: bool = False
+    ) -> bool:
         """Take a changed document; False where nothing changed. Raises OutputError.
 
-        opens: this is undone and redone with what is done next.
+        opens: this is undone and redone with what is done next. is_view: it only looks at things
+        otherwise, so that it is not undone, and what was undone can be done again.
         """
         before, after = changed_parts(self.document, document)
         if not after:
             return False
-        line = {"do": label, "before": before, "after": after} | ({"opens": True} if opens else {})
+        line = {"do": label, "before": before, "after": after}
+        line |= {name: True for name, is_so in (("opens", opens), ("view", is_view)) if is_so}
         self._append(line)
         self.document = self._replay(self.document, line)
         self._save()
@@ -251,6 +258,24 @@ class Project:
         self.document = self._replay(self.document, {way: label})
         self._save()
         return label
+
+    # -- where one was -------------------------------------------------------------------------
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """Where one was when it was closed: {"frame", "loop"}; {} where that is not known."""
+        try:
+            told = json.loads((self.home / _PLACE).read_text(encoding="utf-8"))
+            loop = told["loop"] and [int(told["loop"][0]), int(told["loop"][1])]
+            return {"frame": int(told["frame"]), "loop": loop}
+        except (OSError, *_NOT_ONE):
+            return {}
+
+    def keep_place(self, frame: int, loop: Sequence[int] | None) -> None:
+        """Keep where one is: the frame on show and the part that is looped, [start, end)."""
+        with suppress(OutputError):  # it is for comfort alone
+            told = {"frame": frame, "loop": None if loop is None else [*loop]}
+            replace_file(self.home / _PLACE, json_text(told))
 
     # -- masks ---------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 // What can be exported, as the dialog lists it. No DOM, no network.
 
-import type { Format, Project } from "./state.ts";
+import type { Format, Item, Project } from "./state.ts";
 import { merged, named, type Stretch } from "./timeline.ts";
 
 export type Group = { title: string; formats: Format[] };
@@ -63,22 +63,47 @@ export function parted(path: string): [folders: string, file: string] {
   return [path.slice(0, end), path.slice(end)];
 }
 
+/** In words: what of the project will not be in what is written. */
+export function leftOut(project: Project, format: Format): string[] {
+  if (format.kinds.includes("texture")) return [];
+  if (format.kinds.includes("color")) {
+    const result = project.color?.result;
+    const whole = !result || (result.start === 0 && result.end >= project.video.frames);
+    return whole
+      ? []
+      : [`Frames ${result.start} to ${result.end - 1} are written: they have colours.`];
+  }
+  const names = (items: Item[]) => items.map(({ name }) => name).join(", ");
+  const hidden = project.objects.filter((item) => !item.visible);
+  const others = project.objects.filter(
+    (item) => item.visible && format.kinds.length > 0 && !format.kinds.includes(item.kind),
+  );
+  return [
+    ...(hidden.length ? [`Without ${names(hidden)}: hidden.`] : []),
+    ...(others.length
+      ? [`Without ${names(others)}: ${format.title} is for ${kindsOf(format)}.`]
+      : []),
+  ];
+}
+
+const kindsOf = (format: Format) => format.kinds.map((kind) => KINDS[kind] ?? kind).join(" and ");
+
 /** In words: what is exported is older than what is marked or painted; null: it is not. */
 export function outOfDate(project: Project, format: Format): string | null {
   if (format.kinds.includes("color")) {
     const result = project.color?.result;
     if (!result?.stale) return null;
-    return `The colours of ${stretches(result.staleRanges)} are not those of your references yet. Press Colour first to have them in it.`;
+    return `The colours of ${stretches(result.staleRanges)} are older than what you painted. Press Colour before you export, to have the new ones.`;
   }
   if (format.kinds.includes("texture")) return null;
   const result = project.result;
   if (!result?.next) return null;
   if (result.next === "rest") {
-    return `It is tracked up to frame ${result.end - 1} only. Press Track first to have the rest in it.`;
+    return `It is tracked up to frame ${result.end - 1} only. Press Track before you export, to have the rest.`;
   }
   const which =
     result.next === "span" && result.stale.length ? ` on ${stretches(result.stale)}` : "";
-  return `Marks have changed since it was tracked${which}. Press Track first to have them in it.`;
+  return `Marks have changed since it was tracked${which}. Press Track before you export, to have them.`;
 }
 
 function stretches(given: Stretch[]): string {

@@ -112,6 +112,8 @@ export type Project = {
   result: Result | null;
   undo: { undo: string | null; redo: string | null };
   job: Job | null;
+  /** Where one was when it was closed. */
+  place?: { frame?: number; loop?: Stretch | null };
   settings: { quality: Quality; range: Stretch | null; saturation?: number };
   /** Not there with a server that cannot colour. */
   textures?: Texture[];
@@ -344,9 +346,11 @@ export function canExport(project: Project): boolean {
   return Boolean(project.result || project.color?.result || project.textures?.length);
 }
 
-/** Marks for the next free name: "object 3". */
+/** The name of the next thing of a kind, "object 3": the third, whatever the others are called. */
 export function nextName(project: Project | null, kind: Kind): string {
   const word = kind === "keypoints" ? "skeleton" : kind;
-  const taken = new Set(project?.objects.map((item) => item.name));
-  for (let n = 1; ; n++) if (!taken.has(`${word} ${n}`)) return `${word} ${n}`;
+  const items = project?.objects ?? [];
+  const taken = new Set(items.map((item) => item.name));
+  const count = items.filter((item) => item.kind === kind).length;
+  for (let n = count + 1; ; n++) if (!taken.has(`${word} ${n}`)) return `${word} ${n}`;
 }

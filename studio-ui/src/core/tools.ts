@@ -62,6 +62,6 @@ export function toolFor(kind: Kind, now: ToolName): ToolName {
 export function addedLine(name: string, tool: ToolName, before: ToolName): string {
   const label = TOOLS.find((one) => one.name === tool)?.label ?? tool;
   return tool === before
-    ? `${name}: mark it with the ${label}`
+    ? `${name}: mark it; the tool is ${label}`
     : `${name}: the tool is ${label} now`;
 }

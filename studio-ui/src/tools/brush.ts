@@ -14,6 +14,22 @@ export function resizeBrush(factor: number) {
   store.brushSize.value = Math.round(Math.min(SIZES[1], Math.max(SIZES[0], next)));
 }
 
+let resized = 0;
+const SHOWN = 1200;
+/** Where a brush's ring is drawn: under the pen; for a while after resizing in the middle. */
+export function ringAt(viewer: Viewer): Point | null {
+  if (viewer.hover) return toScreen(viewer.view, viewer.hover);
+  if (performance.now() - resized > SHOWN) return null;
+  return [viewer.screen.width / 2, viewer.screen.height / 2];
+}
+
+/** After the brush got another size: shown even where no pen is over the picture. */
+export function showRing(viewer: Viewer) {
+  resized = performance.now();
+  setTimeout(() => viewer.redraw(), SHOWN + 50);
+  viewer.redraw();
+}
+
 /** A pen that presses lightly paints with a third of the brush. */
 const radiusOf = (pressure: number) => (store.brushSize.value / 2) * (0.3 + 0.7 * pressure);
 
@@ -78,9 +94,9 @@ export function brush(viewer: Viewer, rubber: boolean): Tool {
       this.cancel();
     },
     draw(ctx) {
-      const at = viewer.hover;
-      if (!at) return;
-      const [x, y] = toScreen(viewer.view, at);
+      const place = ringAt(viewer);
+      if (!place) return;
+      const [x, y] = place;
       const radius = Math.max(1, (store.brushSize.value / 2) * viewer.view.scale);
       for (const [width, color] of [
         [3, "rgba(0,0,0,0.55)"],

@@ -2,9 +2,10 @@
 
 import { addStroke } from "../colorwork.ts";
 import { thinned } from "../core/color.ts";
-import { type Point, toScreen, inside as within } from "../core/view.ts";
+import { type Point, inside as within } from "../core/view.ts";
 import * as store from "../store.ts";
 import type { Viewer } from "../viewer.ts";
+import { ringAt } from "./brush.ts";
 import type { Pen, Tool } from "./tool.ts";
 
 const LOADING = "One moment: this frame is still loading";
@@ -39,6 +40,8 @@ export function colorBrush(viewer: Viewer): Tool {
       else if (within(viewer.video, pen.at)) {
         points = [...pen.trail];
         frame = store.frame.value;
+        // Who paints on the grey side of the wipe wants to see the colour there.
+        if (pen.at[0] < store.wipe.value * viewer.video.width) store.wipe.value = 0;
         show();
       }
     },
@@ -67,9 +70,9 @@ export function colorBrush(viewer: Viewer): Tool {
       if (points) this.cancel();
     },
     draw(ctx) {
-      const at = viewer.hover;
-      if (!at) return;
-      const [x, y] = toScreen(viewer.view, at);
+      const place = ringAt(viewer);
+      if (!place) return;
+      const [x, y] = place;
       ctx.beginPath();
       ctx.arc(x, y, Math.max(1, radius() * viewer.view.scale), 0, 2 * Math.PI);
       ctx.lineWidth = 3;

@@ -1,7 +1,7 @@
 // Points and skeletons: click to place, drag to move, what is near is picked.
 
 import type { Item, Joint } from "../core/state.ts";
-import { clampTo, type Point, toScreen } from "../core/view.ts";
+import { clampTo, inside, type Point, toScreen } from "../core/view.ts";
 import { jointWords, SAID } from "../core/words.ts";
 import { shapeOf, twoTone } from "../shapes.ts";
 import * as store from "../store.ts";
@@ -37,6 +37,7 @@ export function point(viewer: Viewer): Tool {
   return {
     cursor: "crosshair",
     down(pen) {
+      if (!inside(viewer.video, pen.at)) return; // nothing is meant beside the picture
       store.playing.value = false;
       const hit = shapesOn("point", viewer).find(
         (shape) => shape.kind === "point" && near(viewer, shape.at, pen.screen),
@@ -103,6 +104,7 @@ export function skeleton(viewer: Viewer): Tool {
   return {
     cursor: "crosshair",
     down(pen) {
+      if (!inside(viewer.video, pen.at)) return;
       store.playing.value = false;
       moved = clampTo(viewer.video, pen.at);
       joint = -1;

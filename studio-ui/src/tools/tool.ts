@@ -3,7 +3,7 @@
 import { ApiError, api } from "../api.ts";
 import { maskOf, parseColor, type Rgb } from "../core/masks.ts";
 import { base64, encodePng } from "../core/png.ts";
-import { marksOn } from "../core/state.ts";
+import { itemOf, marksOn } from "../core/state.ts";
 import type { Point } from "../core/view.ts";
 import * as store from "../store.ts";
 import type { Viewer } from "../viewer.ts";
@@ -82,6 +82,34 @@ export function lockedIds(): Set<number> {
 /** What a mask was made with, for what undo says. */
 export type MaskTool = "select" | "brush" | "eraser" | "polygon";
 
+const told = new Set<string>();
+const FEW = 60;
+const PART = 0.03;
+
+/** Says it where a mask takes places from another object: each place belongs to one. */
+function tellTaken(viewer: Viewer, id: number, mask: Uint8Array) {
+  const before = viewer.before;
+  if (!before || before.length !== mask.length) return;
+  const lost = new Map<number, [taken: number, all: number]>();
+  for (let p = 0; p < mask.length; p++) {
+    const other = before[p]!;
+    if (!other || other === id || other === NEW) continue;
+    const counts = lost.get(other) ?? [0, 0];
+    if (mask[p]) counts[0] += 1;
+    counts[1] += 1;
+    lost.set(other, counts);
+  }
+  for (const [other, [taken, all]] of lost) {
+    const item = itemOf(store.project.value, `object:${other}`);
+    const key = `${store.project.value?.path}/${other}/${id}`;
+    if (!item || taken < Math.max(FEW, PART * all) || told.has(key)) continue;
+    told.add(key);
+    store.say(
+      `What you marked is not part of ${item.name} any more: a place belongs to one object`,
+    );
+  }
+}
+
 let queue: Promise<unknown> = Promise.resolve();
 
 /** Done when all masks that were made are on the server. */
@@ -100,6 +128,7 @@ export function sendMask(
   another = false,
 ) {
   const { width, height } = viewer.video;
+  if (mask) tellTaken(viewer, id, mask);
   const send = async () => {
     let target = id;
     if (id === NEW) {

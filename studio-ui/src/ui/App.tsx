@@ -34,9 +34,9 @@ function Stage() {
       <canvas ref={base} class="base" />
       <canvas ref={over} class="over" role="img" aria-label="The picture: mark objects here" />
       <ColorLegend />
-      {!missing && store.pictureNote.value && (
+      {!missing && (store.pictureNote.value || store.buffering.value) && (
         <p class="stage-note late" role="status">
-          {store.pictureNote.value}
+          {store.pictureNote.value || "Loading"}
         </p>
       )}
       {missing && (

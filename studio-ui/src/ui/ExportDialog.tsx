@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { api } from "../api.ts";
 import { stop } from "../commands.ts";
-import { fits, grouped, likeliest, outOfDate, parted, whyNot } from "../core/formats.ts";
+import { fits, grouped, leftOut, likeliest, outOfDate, parted, whyNot } from "../core/formats.ts";
 import type { Format } from "../core/state.ts";
 import * as store from "../store.ts";
 import { Icon } from "./icons.tsx";
@@ -175,6 +175,11 @@ export function ExportDialog() {
   const [first, setFirst] = useState("");
   const chosen = formats.find((format) => format.name === name);
   const old = chosen ? outOfDate(project, chosen) : null;
+  const done = store.job.value ? null : store.exported.value;
+  const notes = [
+    ...(old ? [old] : []),
+    ...(done?.notes ?? (chosen ? leftOut(project, chosen) : [])),
+  ];
   const isNumbered = chosen?.group !== "Video" || name === "frames";
   const close = () => {
     store.dialog.value = null;
@@ -199,18 +204,15 @@ export function ExportDialog() {
         <FormatList formats={formats} chosen={name} why={why} choose={choose} />
         <PreviewPane format={name} />
       </div>
-      {old && (
-        <p class="note" role="status">
-          {old}
-        </p>
-      )}
-      <Outcome />
-      {!store.job.value &&
-        store.exported.value?.notes.map((note) => (
-          <p class="note" key={note}>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must take the focus */}
+      <section class="notes" aria-label="Notes" tabIndex={0}>
+        {notes.map((note) => (
+          <p class="note" key={note} role="status">
             {note}
           </p>
         ))}
+      </section>
+      <Outcome />
       <footer>
         {isNumbered && (
           <label

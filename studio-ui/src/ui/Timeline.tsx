@@ -126,7 +126,7 @@ function Transport() {
         title={`${coloring ? "Colour" : "Track"} the looped part only`}
         onClick={() => trackOnlyLoop(!range || (store.loop.value !== null && !onlyLoop()))}
       >
-        {coloring ? "Colour" : "Track"} this part
+        Only this part
       </button>
       <IconButton
         icon="close"

@@ -64,9 +64,11 @@ function projectMenu(): MenuEntry[] {
   ];
 }
 
-/** Tracking looks at frames more than once, forth and back: how many of them says little. */
+/** Frames are looked at more than once, forth and back: how many of them says little. */
 const inWords = (job: Job, share: number) =>
-  job.kind === "track" ? `${Math.floor(100 * share)} %` : `${job.done} of ${job.total}`;
+  job.kind === "track" || job.kind === "color"
+    ? `${Math.floor(100 * share)} %`
+    : `${job.done} of ${job.total}`;
 
 function TrackGroup() {
   const job = store.job.value;

@@ -33,6 +33,17 @@ export function IconButton(props: {
 
 export type MenuEntry = { text: string; run: () => void; danger?: boolean } | "line";
 
+/** What closes a menu does nothing else: neither the press nor the click that it becomes. */
+function swallow(press: Event) {
+  const stop = (event: Event) => {
+    event.preventDefault();
+    event.stopPropagation();
+  };
+  stop(press);
+  window.addEventListener("click", stop, { capture: true, once: true });
+  setTimeout(() => window.removeEventListener("click", stop, true), 700);
+}
+
 export function Menu(props: {
   label: string;
   children: ComponentChildren;
@@ -54,7 +65,9 @@ export function Menu(props: {
     menu.style.left = `${Math.max(8, Math.min(left, window.innerWidth - menu.offsetWidth - 8))}px`;
     menu.querySelector<HTMLElement>("[role=menuitem]")?.focus();
     const outside = (event: Event) => {
-      if (!root.current?.contains(event.target as Node)) setOpen(false);
+      if (root.current?.contains(event.target as Node)) return;
+      setOpen(false);
+      if (event.type === "pointerdown") swallow(event);
     };
     window.addEventListener("pointerdown", outside, true);
     window.addEventListener("resize", outside);
