@@ -22,6 +22,11 @@ export function polygon(viewer: Viewer): Tool {
     return Math.hypot(screen[0] - x, screen[1] - y) <= NEAR;
   };
 
+  function tell() {
+    const next = corners.length < 3 ? SAID.nextCorner : SAID.close;
+    store.toolLine.value = corners.length ? say(next) : "";
+  }
+
   function finish() {
     const shape = corners;
     corners = [];
@@ -46,7 +51,7 @@ export function polygon(viewer: Viewer): Tool {
       if (id === null) return;
       store.playing.value = false;
       corners.push(pen.at);
-      store.toolLine.value = say(corners.length < 3 ? SAID.nextCorner : SAID.close);
+      tell();
       viewer.redraw();
     },
     move: () => viewer.redraw(),
@@ -59,6 +64,7 @@ export function polygon(viewer: Viewer): Tool {
     accept: finish,
     back() {
       corners.pop();
+      tell();
       viewer.redraw();
     },
     cancel() {
@@ -68,6 +74,7 @@ export function polygon(viewer: Viewer): Tool {
     },
     drop() {
       corners.pop();
+      tell();
       viewer.redraw();
     },
     frameChanged() {

@@ -58,6 +58,12 @@ function Row({ item, number }: { item: Item; number: number }) {
     (one) => one.kind === item.kind && one.key !== item.key,
   );
   const change = (what: Partial<Item>) => store.act({ type: "change", key: item.key, ...what });
+  const remove = async () => {
+    const { good } = await store.act({ type: "remove", key: item.key });
+    const kept = item.kind === "object" && others.length > 0;
+    const more = kept ? ". Its places are no other object's: Undo and Merge gives them to one" : "";
+    if (good) store.say(`${item.name} is removed${more}`);
+  };
   const entries: MenuEntry[] = [
     { text: "Rename", run: () => setNaming(true) },
     ...others.map((one) => ({
@@ -68,7 +74,7 @@ function Row({ item, number }: { item: Item; number: number }) {
     {
       text: "Remove",
       danger: true,
-      run: () => void store.act({ type: "remove", key: item.key }),
+      run: () => void remove(),
     },
   ];
   return (
@@ -133,7 +139,7 @@ export function Objects() {
     text,
     run: () => void addThing(kind),
   }));
-  if (textures) entries.push({ text: "Picture", run: () => file.current?.click() });
+  if (textures) entries.push({ text: "A picture on the video", run: () => file.current?.click() });
   return (
     <section class="panel objects" aria-labelledby="objects-title">
       <header>
