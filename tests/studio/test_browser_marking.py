@@ -107,6 +107,8 @@ def test_strokes_on_the_wipes_line_paint_and_its_handle_alone_drags_it(
     drag(studio, studio.place((30, 30)), studio.place((60, 30)))
     until(studio, lambda: len(strokes(studio)) == 1)
     page.wait_for_selector('canvas.base[data-coloured="0"]')
+    assert wipe(studio) == 0, "who paints on the grey side sees the colour there"
+    page.get_by_role("slider", name="Wipe").fill("50")
     line = SIZE[1] / 2 - 0.5
     drag(studio, studio.place((line, 60)), studio.place((line + 30, 60)))
     page.mouse.click(*studio.place((line, 90)))

@@ -41,7 +41,7 @@ export function colorBrush(viewer: Viewer): Tool {
         points = [...pen.trail];
         frame = store.frame.value;
         // Who paints on the grey side of the wipe wants to see the colour there.
-        if (pen.at[0] < store.wipe.value * viewer.video.width) store.wipe.value = 0;
+        if (pen.at[0] + 0.5 < store.wipe.value * viewer.video.width) store.wipe.value = 0;
         show();
       }
     },
