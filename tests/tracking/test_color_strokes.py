@@ -95,7 +95,7 @@ def test_a_point_paints_its_pixel(tmp_path_factory, x, y, radius):
     [one] = read_strokes([str(path)], size=SIZE)
     assert one.alpha[min(round(y), 63), min(round(x), 95)] == 1
     rows, columns = np.nonzero(one.alpha)
-    assert np.hypot(columns - x, rows - y).max() <= max(radius, 1)
+    assert np.hypot(columns - x, rows - y).max() <= max(radius, 2**0.5)
 
 
 @pytest.mark.parametrize(
