@@ -13,6 +13,9 @@ import * as store from "./store.ts";
 import type { Tool } from "./tools/tool.ts";
 import type { Viewer } from "./viewer.ts";
 
+/** How long the last frame is on show before the picture goes back. */
+const LAST_MS = 800;
+
 export class ColorView {
   readonly frames: FrameCache<Look>;
   /** A stroke that is being painted. */
@@ -109,7 +112,12 @@ export class ColorView {
     if (store.playing.peek() || now !== along.at)
       this.#along = null; // went elsewhere
     else if (along.to === now && along.newest === now) {
-      if (!runs) this.#along = null;
+      if (!runs) {
+        this.#along = null;
+        setTimeout(() => {
+          if (store.frame.peek() === now && !store.playing.peek()) store.goBack();
+        }, LAST_MS);
+      }
     } else if (along.to === now) {
       along.to = along.newest;
       this.want(now);

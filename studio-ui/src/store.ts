@@ -71,6 +71,10 @@ export function follow(backTo: number | null) {
   coming.value = -1;
   from = backTo;
 }
+/** Back to where one was before the picture went along. */
+export function goBack() {
+  if (from !== null) frame.value = from;
+}
 export const loop = signal<Stretch | null>(null);
 export const looping = signal(false);
 export const tool = signal<ToolName>(FIRST_TOOL);
@@ -231,8 +235,10 @@ function onEvent(event: Event) {
     case "done":
     case "failed":
     case "stopped": {
-      if (following.value && from !== null) frame.value = from;
-      else if (following.value && coming.value >= 0) frame.value = coming.value;
+      if (following.value && event.kind === "track") {
+        if (from !== null) frame.value = from;
+        else if (coming.value >= 0) frame.value = coming.value;
+      }
       following.value = false;
       if (event.kind === "export" && event.type === "done") {
         const { message, path = null, download = null, notes = [] } = event;

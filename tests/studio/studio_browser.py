@@ -89,8 +89,11 @@ class Studio:
         self.page.get_by_role("button", name="Try the demo clip").click()
         self.shown(0)
 
-    def shown(self, frame: int) -> None:
-        """Wait till a frame is on the screen."""
+    def shown(self, frame: int | None = None) -> None:
+        """Wait till a frame is on the screen; None: the one where one was when it was closed."""
+        if frame is None:
+            self.page.wait_for_selector(".workspace")
+            frame = self.state()["project"]["place"].get("frame", 0)
         self.page.wait_for_selector(f'canvas.base[data-frame="{frame}"]')
         self.page.wait_for_selector(f'canvas.base[data-masks="{frame}"]')
 

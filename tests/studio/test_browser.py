@@ -92,7 +92,7 @@ def test_a_person_marks_tracks_corrects_undoes_and_exports(
     studio.close()
     server = start(tmp_path, before["path"])
     studio = Studio(browser, server.address)
-    studio.shown(0)
+    studio.shown()
     after = studio.state()["project"]
     for what in ("objects", "marks", "result", "undo", "settings"):
         assert after[what] == before[what], what

@@ -36,7 +36,7 @@ def test_strokes_that_follow_fast_are_all_kept(
 ) -> None:
     server = start(tmp_path, str(grey_clip(tmp_path)))
     studio = Studio(browser, server.address)
-    studio.shown(0)
+    studio.shown()
     modes = studio.page.get_by_role("group", name="What to do")
     modes.get_by_role("button", name="Colours").click()
     studio.page.get_by_role("button", name="Red", exact=True).click()
@@ -59,7 +59,7 @@ def test_a_grey_clip_is_coloured_and_survives_a_kill(
     server = start(tmp_path, str(grey_clip(tmp_path)))
     studio = Studio(browser, server.address)
     page = studio.page
-    studio.shown(0)
+    studio.shown()
     if "color" not in studio.state()["project"]:
         studio.close()
         pytest.skip("this server does not colour")
@@ -96,7 +96,7 @@ def test_a_grey_clip_is_coloured_and_survives_a_kill(
     studio.close()
     server = start(tmp_path, before["path"])
     studio = Studio(browser, server.address)
-    studio.shown(0)
+    studio.shown()
     after = studio.state()["project"]
     assert after["color"] == before["color"]
     assert after["undo"] == before["undo"]
@@ -137,7 +137,7 @@ def test_colours_are_on_show_while_they_come_and_while_it_plays(
     server = start(tmp_path, str(grey_clip(tmp_path, 20)))
     studio = Studio(browser, server.address)
     page = studio.page
-    studio.shown(0)
+    studio.shown()
     modes = page.get_by_role("group", name="What to do")
     modes.get_by_role("button", name="Colours").click()
     colour(studio, "Red", (40, 40), (120, 45))
@@ -145,7 +145,8 @@ def test_colours_are_on_show_while_they_come_and_while_it_plays(
     page.evaluate(SEEN)
     page.locator(".track-group").get_by_role("button", name="Colour").click()
     page.wait_for_selector(".track-group button:has-text('Coloured')", timeout=LONG)
-    page.wait_for_selector('canvas.base[data-coloured="19"]')  # the picture goes along
+    page.wait_for_function("window.seen.some(([, coloured]) => coloured === '19')")
+    page.wait_for_selector('canvas.base[data-coloured="0"]')  # back to where one painted
     coming = page.evaluate("window.seen")
     assert all(frame == coloured for frame, coloured in coming), coming
 
@@ -188,14 +189,14 @@ def test_colours_are_on_show_while_they_come_and_while_it_plays(
     page.get_by_role("slider", name="Saturation").fill("1.5")
     page.wait_for_selector("output:has-text('150 %')")
     page.reload()
-    studio.shown(0)
+    studio.shown()
     assert studio.state()["project"]["settings"]["saturation"] == 1.5
     page.wait_for_selector("output:has-text('150 %')")
     studio.shot("color-panel")
     studio.close()
 
     other = Studio(browser, server.address)  # has no settings: it opens for what is there
-    other.shown(0)
+    other.shown()
     modes = other.page.get_by_role("group", name="What to do")
     colours = modes.get_by_role("button", name="Colours")
     assert colours.get_attribute("aria-pressed") == "true"

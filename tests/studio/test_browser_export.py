@@ -30,7 +30,7 @@ def tracked(browser: Any, tmp_path_factory: pytest.TempPathFactory, server: Serv
     studio = Studio(browser, server.address)
     page = studio.page
     page.locator("input[type=file]").first.set_input_files(str(video))
-    studio.shown(0)
+    studio.shown()
     studio.paint((60, 60), (80, 60))
     studio.wait_marked(0, 1)
     page.get_by_role("combobox", name="Quality").select_option("fast")
@@ -129,7 +129,8 @@ def test_n_visits_every_doubtful_stretch_and_picks_its_object(tracked: Studio) -
     page.route("**/api/state*", replaced)
     page.reload()
     page.get_by_role("button", name="Next doubtful (3)").wait_for()
-    tracked.shown(0)
+    tracked.shown()
+    tracked.go_to(0)
     visited = []
     for _ in range(4):
         page.keyboard.press("n")

@@ -25,7 +25,7 @@ def studio(browser: Any, start: Callable[..., Server], tmp_path: Path) -> Iterat
     frames = moving_clip(frames=FRAMES, size=SIZE, radius=30, objects=3, seed=0)
     clip = write_clip(tmp_path / "discs.mp4", [one.rgb for one in frames], options={"qp": "10"})
     studio = Studio(browser, start(tmp_path / "home", str(clip)).address)
-    studio.shown(0)
+    studio.shown()
     studio.centres = frames[0].centres
     yield studio
     studio.close()
@@ -45,7 +45,7 @@ def test_a_video_is_dropped_and_opens(browser: Any, server: Server, tmp_path: Pa
         }""",
         base64.b64encode(clip.read_bytes()).decode(),
     )
-    studio.shown(0)
+    studio.shown()
     assert studio.state()["project"]["video"]["frames"] == 4
     studio.close()
 
@@ -147,7 +147,7 @@ def test_sliders_give_the_keys_back_and_undo_goes_to_its_frame(studio: Studio) -
     page.keyboard.press("Control+z")
     page.wait_for_selector(".object", state="detached")
     assert studio.marks(0) == {}
-    studio.shown(0)
+    studio.shown()
     assert frame.input_value() == "0"
 
 
@@ -188,7 +188,7 @@ def test_an_own_skeleton_is_written_and_placed(studio: Studio) -> None:
 def test_two_windows_show_the_same_project(browser: Any, studio: Studio) -> None:
     one = studio
     other = Studio(browser, studio.address)
-    other.shown(0)
+    other.shown()
     one.paint((100, 40), (140, 50))
     other.page.wait_for_selector(".object-name:has-text('object 1')")
     other.page.get_by_role("button", name="More for object 1").click()

@@ -53,7 +53,7 @@ def open_film(
         opened.append(studio)
         studio.page.evaluate(OPEN, str(clip))
         studio.page.get_by_role("button", name=f"Project {name}").wait_for()
-        studio.shown(0)
+        studio.shown()
         return studio
 
     yield run
