@@ -87,7 +87,8 @@ class Studio:
             self.page.get_by_role("button", name="Project ").click()
             self.page.get_by_role("menuitem", name="Open something else").click()
         self.page.get_by_role("button", name="Try the demo clip").click()
-        self.shown(0)
+        self.shown()
+        self.go_to(0)
 
     def shown(self, frame: int | None = None) -> None:
         """Wait till a frame is on the screen; None: the one where one was when it was closed."""
