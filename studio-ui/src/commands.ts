@@ -169,6 +169,7 @@ export function loopEdge(which: 0 | 1) {
 }
 
 export function clearLoop() {
+  if (store.project.value?.settings.range) trackOnlyLoop(false);
   store.loop.value = null;
   store.looping.value = false;
 }

@@ -194,7 +194,7 @@ function take(next: State) {
       tracks.value = null;
       tool.value = FIRST_TOOL;
       if (viewMode.value === "pointer") viewMode.value = "overlay";
-      wipe.value = 0.5;
+      wipe.value = now.color?.result ? 0 : 0.5; // what was coloured is to be seen
       colorLook.value = "color";
       const place = now.path ?? now.folder;
       if (modeAt.value !== place) mode.value = modeFor(now, mode.value, wish.value);

@@ -101,6 +101,15 @@ test("what is older than the marks or references is told before it is exported",
   assert.match(outOfDate(tracked("rest"), COCO)!, /up to frame 19 only/);
 });
 
+test("frames that were never coloured are not said to be older", () => {
+  const color = format("coloured", "Coloured video", "Video", { kinds: ["color"] });
+  const result = { start: 0, end: 6, stale: true, staleRanges: [[2, 4]] };
+  const told = (reliability: (number | null)[]) =>
+    outOfDate({ color: { result: { ...result, reliability } } } as unknown as Project, color);
+  assert.match(told([1, 1, null, null, 1, 1])!, /^Frames 2-3 have no colours yet/);
+  assert.match(told([1, 1, 1, null, 1, 1])!, /older than what you painted/);
+});
+
 test("what is left out is said before", () => {
   const items = [
     { kind: "object", name: "car", visible: true },

@@ -154,6 +154,60 @@ def test_other_marks_bring_nothing(tracked, clip):
     assert project_of(tracked)["result"]["next"] == "span"
 
 
+def test_a_part_loses_nothing_of_what_was_tracked_beyond_it(tracked, clip):
+    before = run_files(tracked)
+    do(tracked, type="settings", range=[2, 5])
+    told = project_of(tracked)
+    assert told["result"]["next"] is None, "all of the part is tracked"
+    assert told["undo"]["undo"] == "Only frames 2-4"
+    do(tracked, type="mask", id=1, frame=4, png=png_of(clip[1][4].mask == 2))
+    assert project_of(tracked)["result"]["next"] == "span"
+    track(tracked)
+    assert len(read_result(folder_of(tracked)).frames) == FRAMES
+    turn(tracked, "undo")
+    assert run_files(tracked) == before
+    do(tracked, type="settings", quality="fast")
+    track(tracked)
+    assert len(read_result(folder_of(tracked)).frames) == FRAMES
+
+
+def test_after_a_part_the_rest_can_be_tracked(client, clip, tmp_path):
+    video = shutil.copy(clip[0], tmp_path / "part.mp4")
+    assert client.post("/api/open", json={"path": str(video)}).status_code == 200
+    do(client, type="add", kind="object", name="disc")
+    do(client, type="mask", id=1, frame=2, png=png_of(clip[1][2].mask == 1))
+    do(client, type="settings", range=[2, 5])
+    track(client)
+    assert read_result(folder_of(client)).indices.tolist() == [2, 3, 4]
+    do(client, type="settings", range=[4, 7])
+    assert project_of(client)["result"]["next"] == "all"
+    track(client)
+    assert read_result(folder_of(client)).indices.tolist() == [2, 3, 4, 5, 6]
+    do(client, type="settings", range=None)
+    assert project_of(client)["result"]["next"] == "all"
+    track(client)
+    assert len(read_result(folder_of(client)).frames) == FRAMES
+    assert project_of(client)["result"]["next"] is None
+    assert client.post("/api/close").status_code == 200
+
+
+def test_a_run_of_a_part_is_opened_as_that_part(client, clip, tmp_path):
+    from chromatrack.runs.writer import track_to_folder
+    from chromatrack.tracking.marks import Marks
+    from chromatrack.tracking.tracker import Tracker
+
+    marks = Marks(masks={2: (clip[1][2].mask == 1).astype("int32")})
+    for name, end, part in (("part", 5, [2, 5]), ("rest", None, [2, FRAMES])):
+        home = tmp_path / name
+        track_to_folder(
+            Tracker.from_pretrained("small"), clip[0], marks, output=home, start=2, end=end
+        )
+        assert client.post("/api/open", json={"path": str(home)}).status_code == 200
+        told = project_of(client)
+        assert told["settings"]["range"] == part and told["result"]["next"] is None
+    assert client.post("/api/close").status_code == 200
+
+
 # -- without a model ---------------------------------------------------------------------------
 
 SETTINGS = {"quality": "normal", "range": None}
@@ -229,9 +283,15 @@ def test_nothing_is_brought_over_a_run_that_is_another_by_now(replaced):
 
 
 def test_other_settings_ask_for_something_else(replaced):
-    for settings in (SETTINGS | {"quality": "fast"}, SETTINGS | {"range": [0, 3]}):
-        assert not bring_back(replaced, DOCUMENT | {"settings": settings}, Run())
+    assert not bring_back(replaced, DOCUMENT | {"settings": SETTINGS | {"quality": "fast"}}, Run())
     assert content(replaced)["result.json"] == result(2)
+
+
+def test_what_was_tracked_is_enough_for_a_part_of_it():
+    old = MadeBy(earlier.said_digest({}), "normal", 2, 9)
+    for part, is_enough in (([2, 9], True), ([4, 6], True), ([1, 5], False), ([5, 10], False)):
+        assert old.fits(old.said, SETTINGS | {"range": part}) is is_enough
+    assert not old.fits(old.said, SETTINGS) and MadeBy("", "normal", 0, None).fits("", SETTINGS)
 
 
 def test_a_job_that_changes_nothing_keeps_nothing(replaced):

@@ -82,8 +82,7 @@ def apply(project: Project, action: ask.Action, size: tuple[int, int], frames: i
             new = doc.with_settings(
                 document, quality=action.quality, range_=given, saturation=action.saturation
             )
-            is_saturation = action.model_fields_set <= {"type", "revision", "saturation"}
-            return Applied(new, "Change saturation" if is_saturation else "Change settings")
+            return Applied(new, _settings_called(action))
         case ask.Gone():
             _unlocked(document, action.key)
             new = doc.gone(document, action.key, frame)
@@ -127,6 +126,16 @@ def apply(project: Project, action: ask.Action, size: tuple[int, int], frames: i
 
 def _called(document: Document, key: str) -> str:
     return find(document, key)["name"]
+
+
+def _settings_called(action: ask.Settings) -> str:
+    """What settings are changed, in words."""
+    if action.quality is not None:
+        return f"Quality {action.quality}"
+    if "range" in action.model_fields_set:
+        part = action.range
+        return "The whole clip" if part is None else f"Only frames {part[0]}-{part[1] - 1}"
+    return "Change saturation"
 
 
 def _change_called(document: Document, action: ask.Change) -> str:

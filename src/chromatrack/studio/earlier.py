@@ -49,12 +49,14 @@ class MadeBy:
     end: int | None
 
     def fits(self, said: str, settings: Mapping[str, Any]) -> bool:
-        """Whether marks and settings ask for that; any frames will do where none are named."""
-        chosen = settings["range"]
+        """Whether marks and settings ask for that, or for a part of its frames."""
+        start, end = settings["range"] or (0, None)
+        is_long = self.end is None or (end is not None and self.end >= end)
         return (
             self.said == said
             and self.quality == settings["quality"]
-            and (chosen is None or tuple(chosen) == (self.start, self.end))
+            and self.start <= start
+            and is_long
         )
 
 

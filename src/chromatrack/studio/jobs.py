@@ -331,7 +331,13 @@ def plan_tracking(
     if run is None or news is None:
         return everything
     own = quality if run.quality == OTHER else run.quality
-    is_other_range = (asked or chosen) is not None and (start, end) != (run.start, run.end)
+    is_other_range = not _covers(run, start, end, frames)
+    if asked is None:  # nothing that was tracked outside a part is lost for it
+        ends = (frames if one is None else one for one in (end, run.end))
+        last = max(ends)
+        everything = Plan(min(start, run.start), None if last >= frames else last, quality)
+    elif (start, end) != (run.start, run.end):
+        is_other_range = True
     things = {one["key"] for one in document["objects"]}
     removed = {one for one in news.removed if thing_of(one[0]) in things}
     is_gone = any(label not in said for label, _ in removed)
@@ -356,6 +362,12 @@ def next_step(
     if plan.wanted is not None:
         return "span"
     return "rest" if plan.resume else "all"
+
+
+def _covers(run: SavedRun, start: int, end: int | None, frames: int) -> bool:
+    """Whether a run was to track all of some frames."""
+    last, wanted = (frames if one is None else one for one in (run.end, end))
+    return run.start <= start and last >= wanted
 
 
 def _marked_beyond(document: Document, run: SavedRun, frames: int) -> bool:

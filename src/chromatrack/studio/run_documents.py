@@ -10,9 +10,12 @@ import numpy as np
 
 from chromatrack.errors import InputError
 from chromatrack.formats.color_text import hex_color
+from chromatrack.formats.json_fields import load_json_object
 from chromatrack.formats.masks import write_mask
+from chromatrack.runs.file_names import RESULT
 from chromatrack.runs.marks_json import read_run_marks
-from chromatrack.runs.reader import read_result
+from chromatrack.runs.reader import Result, read_result
+from chromatrack.runs.saved_config import saved_range
 from chromatrack.structures import Kind
 from chromatrack.studio.document import Document, add, new_document, on_frame
 from chromatrack.studio.store import FOLDER, ids_digest, mask_path, object_digests, video_reference
@@ -56,7 +59,18 @@ def document_of_run(folder: Path) -> Document:
         )
     (folder / FOLDER).mkdir(parents=True, exist_ok=True)
     _enter(document, marks, folder)
+    document["settings"]["range"] = _part(folder, result)
     return document
+
+
+def _part(folder: Path, result: Result) -> list[int] | None:
+    """Frames [start, end) that a run was to track; None: all of its video."""
+    if not result.frames:
+        return None
+    data = load_json_object(folder / RESULT, what="a result of `chromatrack track`")
+    end, _ = saved_range(data, str(folder / RESULT))
+    first, after = int(result.indices[0]), int(result.indices[-1]) + 1
+    return None if first == 0 and end is None else [first, after if end is None else end]
 
 
 def _reference(folder: Path, result: Any) -> dict[str, Any]:  # noqa: ANN401

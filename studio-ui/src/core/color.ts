@@ -218,7 +218,8 @@ export function asTimeline(project: Project): Project {
         .filter(([a, b]) => a < b),
       cuts: [],
       reliability: { color: result.reliability ?? [] },
-      present: {},
+      // Where a frame has no colours, nothing is sure of them.
+      present: { color: (result.reliability ?? []).map((sure) => sure !== null) },
     },
   };
 }

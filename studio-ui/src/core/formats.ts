@@ -73,12 +73,18 @@ export function leftOut(project: Project, format: Format): string[] {
       ? []
       : [`Frames ${result.start} to ${result.end - 1} are written: they have colours.`];
   }
+  const tracked = project.result;
+  const isPart = tracked && (tracked.start > 0 || tracked.end < project.video.frames);
+  const part = isPart
+    ? [`Frames ${tracked.start} to ${tracked.end - 1}: those that are tracked.`]
+    : [];
   const names = (items: Item[]) => items.map(({ name }) => name).join(", ");
   const hidden = project.objects.filter((item) => !item.visible);
   const others = project.objects.filter(
     (item) => item.visible && format.kinds.length > 0 && !format.kinds.includes(item.kind),
   );
   return [
+    ...part,
     ...(hidden.length ? [`Without ${names(hidden)}: hidden.`] : []),
     ...(others.length
       ? [`Without ${names(others)}: ${format.title} is for ${kindsOf(format)}.`]
@@ -93,7 +99,16 @@ export function outOfDate(project: Project, format: Format): string | null {
   if (format.kinds.includes("color")) {
     const result = project.color?.result;
     if (!result?.stale) return null;
-    return `The colours of ${stretches(result.staleRanges)} are older than what you painted. Press Colour before you export, to have the new ones.`;
+    const known = result.reliability;
+    const bare = (frame: number) => known?.[frame - result.start] == null;
+    const none =
+      known &&
+      result.staleRanges.every(([from, to]) =>
+        Array.from({ length: to - from }, (_, n) => from + n).every(bare),
+      );
+    return none
+      ? `${stretches(result.staleRanges, true)} have no colours yet. Press Colour before you export, to have them.`
+      : `The colours of ${stretches(result.staleRanges)} are older than what you painted. Press Colour before you export, to have the new ones.`;
   }
   if (format.kinds.includes("texture")) return null;
   const result = project.result;
@@ -106,7 +121,8 @@ export function outOfDate(project: Project, format: Format): string | null {
   return `Marks have changed since it was tracked${which}. Press Track before you export, to have them.`;
 }
 
-function stretches(given: Stretch[]): string {
+function stretches(given: Stretch[], begins = false): string {
   const all = merged(given);
-  return all.length === 1 ? named(all[0]!) : `${all.length} stretches`;
+  const text = all.length === 1 ? named(all[0]!) : `${all.length} stretches`;
+  return begins ? text[0]!.toUpperCase() + text.slice(1) : text;
 }

@@ -14,7 +14,7 @@ export function resizeBrush(factor: number) {
   store.brushSize.value = Math.round(Math.min(SIZES[1], Math.max(SIZES[0], next)));
 }
 
-let resized = 0;
+let resized = Number.NEGATIVE_INFINITY;
 const SHOWN = 1200;
 /** Where a brush's ring is drawn: under the pen; for a while after resizing in the middle. */
 export function ringAt(viewer: Viewer): Point | null {
