@@ -127,6 +127,25 @@ def test_the_frame_that_stays_on_show_is_looked_at(tmp_path):
     asyncio.run(play())
 
 
+def test_a_frame_is_not_looked_at_once_another_is_asked_for(tmp_path):
+    async def play():
+        seen = []
+
+        async def look(video, index):
+            seen.append(index)
+
+        glances = Glances(look)
+        glances.shown(tmp_path, 1)
+        glances.left()
+        await asyncio.sleep(0.3)
+        assert seen == []
+        glances.shown(tmp_path, 2)
+        await asyncio.sleep(0.3)
+        assert seen == [2]
+
+    asyncio.run(play())
+
+
 def test_a_frame_that_nobody_waits_for_is_broken_off_and_the_next_one_is_exact(clip):
     reader = FrameReader(clip, known=FrameTimes.of(clip))
     packets = 0

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from video_clips import pictures, write_clip
 
-from chromatrack.errors import BeyondEndError
+from chromatrack.errors import BeyondEndError, DamagedVideoError
 from chromatrack.video.random_access import FrameReader, FrameTimes
 from chromatrack.video.reader import read_frames
 
@@ -50,3 +50,38 @@ def test_folders_of_pictures_too(tmp_path):
     assert len(FrameTimes.of(tmp_path).times) == 5
     with pytest.raises(BeyondEndError):
         reader.read(5)
+
+
+def read_until_damage(frames):
+    """The pictures before damage, and its frame number; None where nothing was noticed."""
+    got = []
+    try:
+        got.extend(frames)
+    except DamagedVideoError as error:
+        return got, error.frame_index
+    return got, None
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+@pytest.mark.parametrize("seed", range(3))
+def test_damage_is_met_where_reading_in_order_meets_it(tmp_path, codec, seed):
+    """Pictures are decoded side by side until there is damage, which leaves none unsure."""
+    options = {"x265-params": "log-level=none"} if codec == "libx265" else {"bf": "2", "qp": "20"}
+    clip = write_clip(
+        tmp_path / "clip.mp4", pictures(COUNT), codec=codec, options=options | {"g": "30"}
+    )
+    known = FrameTimes.of(clip)
+    content = bytearray(clip.read_bytes())
+    rng = np.random.default_rng(seed)
+    at = int(len(content) * rng.uniform(0.4, 0.6))
+    content[at : at + 400] = rng.integers(0, 256, 400, dtype=np.uint8).tobytes()
+    clip.write_bytes(content)
+    exact, damaged = read_until_damage(frame.rgb for frame in read_frames(clip))
+    assert len(exact) < COUNT and (damaged is not None or codec == "libx265")
+    for start in (0, len(exact) - 1, max(0, len(exact) - 20)):
+        reader = FrameReader(clip, known=known)  # which has met no damage yet
+        got, met = read_until_damage(rgb for _, rgb in reader.read_from(start))
+        if start == 0 and codec == "libx264":  # x265's pictures are judged one by one
+            assert (len(got), met) == (len(exact), damaged)
+        assert all((a == b).all() for a, b in zip(got, exact[start:], strict=False))
+        reader.close()

@@ -404,6 +404,7 @@ class Studio:
             StoppedJob: nobody waits for it any more, as `gone` said.
         """
         _, _, path = self.watched()
+        self.looks.left()
         async with self._turns.of(turn):
             given = {"index": index, "width": width, "rough": rough}
             given["ticket"] = self._askers.ticket(gone)

@@ -45,6 +45,10 @@ class ModelDesk:
         """A frame is looked at: it may be asked about next."""
         self._glances.shown(path, index)
 
+    def left(self) -> None:
+        """Another frame is asked for."""
+        self._glances.left()
+
     async def _glance(self, path: Path, index: int) -> None:
         """Have the model look at a frame before it is asked about it, if nothing else is done."""
         studio = self._studio

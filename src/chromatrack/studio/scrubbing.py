@@ -81,10 +81,14 @@ class Glances:
 
     def shown(self, video: Path, index: int) -> None:
         """A frame was shown; the one before is not looked at any more."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self.left()
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(_REST_SECONDS, self._begin, video, index)
+
+    def left(self) -> None:
+        """Another frame is asked for: the one before is not worth a look that delays it."""
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _begin(self, video: Path, index: int) -> None:
         if self._task is None or self._task.done():

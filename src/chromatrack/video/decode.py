@@ -37,20 +37,7 @@ _RESUMES: dict[str, Callable[[int], float]] = {
 }
 """Demuxers that silently resume behind a hole; file bytes that a packet of a size takes up."""
 _BARE = frozenset(
-    [
-        "h264",
-        "hevc",
-        "vvc",
-        "obu",
-        "m4v",
-        "mpegvideo",
-        "mjpeg",
-        "h263",
-        "h261",
-        "dirac",
-        "cavsvideo",
-        "vc1",
-    ]
+    "h264 hevc vvc obu m4v mpegvideo mjpeg h263 h261 dirac cavsvideo vc1".split()
 )
 """Demuxers of bare streams, which state no times."""
 _SKIP_RATHER_THAN_SEEK = 48
@@ -91,6 +78,7 @@ class PictureReader:
     table: PacketTable | None = None  # once it was asked for, or given
     hurries: bool = False  # to where it seeks: decodes no picture before it that no other needs
     on_packet: Callable[[], None] | None = None  # called before each one; may raise
+    side_by_side: bool = False  # frame threads were turned on; after an error nothing is sure
     _due: int | None = None  # ticks of the picture that it seeks
 
     @classmethod
@@ -279,10 +267,14 @@ class PictureReader:
                     held.pending.pop(order)
                     continue  # begins in mid-sequence: nothing to decode from yet
                 reason, bound = f"decoding failed: {error.strerror}", packet.pts
+                if self.side_by_side:
+                    raise Damage(reason) from error
                 break
             yield from held.release(decoded, key_order)
         yield from held.release(self._tail(held, reason=reason, bound=bound), key_order)
         yield from (picture for _, picture in held.queue)
+        if self.side_by_side and held.pending:
+            reason = reason or "pictures are missing"
         if reason:
             raise Damage(reason)
 
@@ -314,7 +306,9 @@ class PictureReader:
         """What the decoder still holds; after damage only what has no hole before it."""
         try:
             pictures = self.stream.codec_context.decode(None)
-        except FFmpegError:
+        except FFmpegError as error:
+            if self.side_by_side:
+                raise Damage(f"decoding failed: {error.strerror}") from error
             pictures = []
         for picture in pictures:
             if reason and not held.follows(picture, bound):

@@ -25,6 +25,8 @@ from chromatrack.video.source import VideoSource
 
 _STEP_ON = 48  # frames that are rather decoded than jumped over
 _NEAR = 3  # frames that are decoded as quickly as a key picture is found
+_SIDE_BY_SIDE = frozenset(["h264", "hevc"])  # codecs of which several pictures are decoded at once
+_THREADS = 4
 _FROM_FIRST = 48  # as `PictureReader.pictures_from` has it
 
 
@@ -87,10 +89,19 @@ class FrameReader:
         self._keys: KeyPictures | None = None
         self._next, self._coming = 0, iter(())
         self._steps: Iterator[tuple[int, VideoFrame]] = self._coming
+        self._is_whole = True  # as far as is known
         if self._pictures is None:
             self._reader = PictureReader.open(self.source.path, deinterlace=self.source.deinterlace)
             self._reader.hurries = True
+            self._side_by_side(self._reader)
             self.know(known)
+
+    def _side_by_side(self, reader: PictureReader) -> None:
+        """Let several threads decode a picture each, until damage asks for its exact place."""
+        codec = reader.stream.codec_context
+        reader.side_by_side = self._is_whole and codec.codec.canonical_name in _SIDE_BY_SIDE
+        if reader.side_by_side:
+            codec.thread_type, codec.thread_count = "FRAME", _THREADS
 
     def know(self, known: FrameTimes | None) -> None:
         """Take the places of frames, found elsewhere."""
@@ -183,9 +194,9 @@ class FrameReader:
         """A frame at the source's size, with a time that is known."""
         return Frame(self.read(index), index, seconds)
 
-    def _picture(self, index: int) -> VideoFrame | None:
+    def _picture(self, index: int, *, again: bool = False) -> VideoFrame | None:
         """The picture of a number; None behind the last one that was asked for in a row."""
-        in_a_row = index == self._next and self._steps is not self._coming
+        in_a_row = again or (index == self._next and self._steps is not self._coming)
         if not self._next <= index <= self._next + _STEP_ON or self._steps is self._coming:
             self._begin(index)
         try:
@@ -195,6 +206,11 @@ class FrameReader:
                     return picture
         except Damage as damage:
             self._steps = self._coming
+            if self._reader is not None and self._reader.side_by_side:
+                self._is_whole = False
+                self._reader.rewind()
+                self._side_by_side(self._reader)
+                return self._picture(index, again=in_a_row)
             text = f"{self.source.path}: damaged at frame {damage.index} ({damage})"
             raise DamagedVideoError(text, frame_index=damage.index) from damage
         except (VideoError, KeyboardInterrupt):
@@ -209,6 +225,7 @@ class FrameReader:
         assert self._reader is not None
         if index <= _FROM_FIRST or self._reader.table is None:
             self._reader.rewind()  # which decodes all again
+            self._side_by_side(self._reader)
         self._next = 0 if index <= _FROM_FIRST else index
         self._steps = self._reader.pictures_from(0 if index <= _FROM_FIRST else index)
 

@@ -231,7 +231,9 @@ export function drawStrips(
     ctx.fill();
     ctx.fillStyle = colors.warn;
     for (const [from, to] of doubts) ctx.fillRect(from, top, to - from, 3);
-    for (const [from, to] of merged(result.stale)) {
+    for (const [from, to] of merged(
+      result.staleOf ? (result.staleOf[item.key] ?? []) : result.stale,
+    )) {
       if (to <= job + 1) continue; // done anew
       const [x, w] = span([Math.max(from, job + 1), to], width, frames);
       hatch(ctx, [x, top, w, room], colors.muted);
