@@ -32,8 +32,11 @@ test("the button offers what there is to do", () => {
   assert.deepEqual(said({ references, result: null }), ["Colour", true]);
   assert.deepEqual(said({ references, result }), ["Coloured", false]);
   const old = { ...result, stale: true, staleRanges: stale };
-  assert.deepEqual(said({ references, result: old }), ["Colour again", true]);
+  assert.deepEqual(said({ references, result: old }), ["Colour again (frames 2-3)", true]);
   assert.match(label({ references, result: old }).why, /not yet on frames 2-3/);
+  const whole: [number, number][] = [[result.start, result.end]];
+  const all = { ...result, stale: true, staleRanges: whole };
+  assert.deepEqual(said({ references, result: all }), ["Colour again (all)", true]);
   const stopped = { ...result, stale: true, staleRanges: [[6, 50]] as [number, number][] };
   assert.deepEqual(said({ references, result: stopped }), ["Colour on from frame 6", true]);
 });

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from studio_client import do, events, pixels_of, png_of, project_of, studio_client, wait_for_job
 from synthetic import moving_clip
 from video_clips import write_clip
@@ -229,7 +230,8 @@ def test_from_marks_over_tracks_and_a_correction_to_exports(opened, clip):
 
 
 def _exports(opened, truth):
-    for name in ("tidy-csv", "overlay", "cutout"):
+    drawn = {}
+    for name in ("tidy-csv", "overlay", "outlines", "cutout"):
         assert opened.post("/api/export", json={"format": name}).status_code == 202
         wait_for_job(opened)
         address = list(opened.studio.jobs.exports)[-1]
@@ -245,6 +247,14 @@ def _exports(opened, truth):
             assert "red" in preview.json()["text"]
         else:
             assert pixels_of(preview).shape[:2] == (96, 160)
+            drawn[name] = pixels_of(preview)[..., :3].astype(int)
+    ids = pixels_of(opened.get(f"/api/masks/{FRAMES // 2}"))
+    inside = ndimage.binary_erosion(ids == 1, iterations=2)
+    bare = drawn["cutout"]  # the picture itself
+    assert (drawn["outlines"] == bare)[inside].all(axis=1).mean() > 0.8  # but for the names
+    assert (drawn["overlay"] != bare)[inside].any(axis=1).mean() > 0.9
+    edge = (ids == 1) & ~ndimage.binary_erosion(ids == 1)
+    assert (drawn["outlines"] != bare)[edge].any(axis=1).mean() > 0.9
 
 
 def test_stop_keeps_what_is_done_and_track_goes_on(opened, clip):

@@ -241,7 +241,7 @@ def test_a_person_who_edits_videos_finds_transparency():
     for one in formats:
         assert len(one["title"]) <= 34 and len(one["tool"]) <= 42, one
     (found,) = [one for one in formats if one["name"] == "cutout-prores"]
-    assert found["group"] == VIDEO and formats.index(found) == 1
+    assert found["group"] == VIDEO and formats.index(found) == 2
     text = f"{found['title']} {found['name']} {found['group']} {found['tool']}".lower()
     for typed in ("transparent", "transparency", "alpha", "video", "prores", "editor"):
         assert typed in text

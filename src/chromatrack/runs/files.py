@@ -229,6 +229,7 @@ def overlay_frame(
     colors: Colors | None = None,
     categories: Categories | None = None,
     joint_names: bool = False,
+    fill: bool = True,
 ) -> np.ndarray:
     """Everything tracked on a frame drawn over it: masks, then boxes, skeletons, points, names.
 
@@ -239,9 +240,11 @@ def overlay_frame(
         colors: what they are drawn in, where not by number.
         categories: what they are; said behind the name, where it is another text.
         joint_names: write the name of each joint that is seen.
+        fill: tint masks; else they are outlined only.
     """
     names, colors = captions(names or {}, categories or {}), colors or {}
-    rgb = overlay_masks(frame.rgb, frame.mask, colors=colors_of(colors, "object"))
+    tint = {} if fill else {"alpha": 0.0}
+    rgb = overlay_masks(frame.rgb, frame.mask, colors=colors_of(colors, "object"), **tint)
     if frame.boxes:
         own = colors_of(colors, "box")
         rgb = overlay_boxes(rgb, frame.boxes, names=names_of(names, "box"), colors=own)

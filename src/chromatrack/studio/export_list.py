@@ -11,7 +11,8 @@ from typing import Any
 from chromatrack.formats.exchange import GROUPS, Format, format_named
 from chromatrack.runs.file_names import EXPORTS
 
-OVERLAY, CUTOUT, COLORED, TEXTURED, FRAMES = "overlay", "cutout", "coloured", "textured", "frames"
+OVERLAY, OUTLINES, CUTOUT = "overlay", "outlines", "cutout"
+COLORED, TEXTURED, FRAMES = "coloured", "textured", "frames"
 VIDEO = "Video"
 """The group of what the studio itself writes."""
 
@@ -20,6 +21,12 @@ VIDEOS: dict[str, dict[str, Any]] = {
         "title": "Video with the tracks on it",
         "tool": "MP4, plays anywhere",
         "kinds": ["object", "point", "box", "keypoints"],
+        "suffix": ".mp4",
+    },
+    OUTLINES: {
+        "title": "Video with outlines",
+        "tool": "MP4, objects not filled in",
+        "kinds": ["object"],
         "suffix": ".mp4",
     },
     CUTOUT: {
@@ -47,7 +54,7 @@ VIDEOS: dict[str, dict[str, Any]] = {
         "suffix": "",
     },
 }
-_AMONG_VIDEOS = {"cutout-prores": OVERLAY}
+_AMONG_VIDEOS = {"cutout-prores": OUTLINES}
 """Formats of other groups that are listed as videos, after which one."""
 
 _SAID = {

@@ -27,7 +27,7 @@ from chromatrack.runs.progress import Report
 from chromatrack.runs.reader import Result, read_result
 from chromatrack.runs.staging import Staging
 from chromatrack.structures import Kind, Skeleton, Source
-from chromatrack.studio.export_list import CUTOUT, FRAMES, OVERLAY, VIDEOS
+from chromatrack.studio.export_list import CUTOUT, FRAMES, OUTLINES, OVERLAY, VIDEOS
 from chromatrack.studio.export_pictures import (
     NAMES_PICTURES,
     PICTURES_NOTE,
@@ -36,6 +36,7 @@ from chromatrack.studio.export_pictures import (
     write_frames,
 )
 
+_DRAWN = (OVERLAY, OUTLINES)
 _PREVIEW_FRAMES = 4
 _PREVIEW_LINES = 24
 _PREVIEW_LETTERS = 4000
@@ -116,8 +117,11 @@ def write_export(
         if name == CUTOUT and not result.objects:
             raise InputError("cutout: expected an object with a mask, got none")
         output.parent.mkdir(parents=True, exist_ok=True)
-        write = {OVERLAY: _write_overlay, CUTOUT: _write_cutout, FRAMES: write_frames}[name]
-        write(result, video, output, options)
+        if name in _DRAWN:
+            _write_drawn(result, video, output, options, fill=name == OVERLAY)
+        else:
+            write = {CUTOUT: _write_cutout, FRAMES: write_frames}[name]
+            write(result, video, output, options)
         return {"path": str(output), "message": f"{name} written", "notes": []}
     kept = old_exports(folder)
     done = export_run(
@@ -127,8 +131,11 @@ def write_export(
     return {"path": str(done.path), "message": f"{name} written", "notes": notes}
 
 
-def _drawn(result: Result, video: Source) -> Iterator[tuple[np.ndarray, Any]]:
-    """(frame with everything drawn over it, the frame) for each frame of a run."""
+def _drawn(result: Result, video: Source, *, fill: bool = True) -> Iterator[tuple[np.ndarray, Any]]:
+    """(frame with everything drawn over it, the frame) for each frame of a run.
+
+    fill: objects are filled in, not only outlined.
+    """
     from chromatrack.runs.files import overlay_frame
     from chromatrack.structures import TrackedBox, TrackedKeypoints, TrackedPoint
     from chromatrack.tracking.inference import TrackedFrame
@@ -165,7 +172,12 @@ def _drawn(result: Result, video: Source) -> Iterator[tuple[np.ndarray, Any]]:
             keypoints=poses,
         )
         shown = overlay_frame(
-            found, skeleton=skeleton, trails=trails, names=result.names, colors=result.colors
+            found,
+            skeleton=skeleton,
+            trails=trails,
+            names=result.names,
+            colors=result.colors,
+            fill=fill,
         )
         yield shown, frame
 
@@ -177,14 +189,16 @@ def _skeleton(result: Result) -> Skeleton | None:
     return skeleton
 
 
-def _write_overlay(result: Result, video: Source, output: Path, options: ExportOptions) -> None:
+def _write_drawn(
+    result: Result, video: Source, output: Path, options: ExportOptions, *, fill: bool
+) -> None:
     from chromatrack.video.writer import VideoWriter
 
     total = len(result.frames)
     with Staging(output) as stage:
         fps = tracked_video(result).fps
         with VideoWriter(stage.path, fps=fps, audio_from=video) as writer:
-            for count, (shown, frame) in enumerate(_drawn(result, video), start=1):
+            for count, (shown, frame) in enumerate(_drawn(result, video, fill=fill), start=1):
                 writer.write(
                     shown,
                     pts_seconds=frame.pts_seconds,
@@ -241,10 +255,10 @@ def preview(
         some = replace(result, frames=result.frames[at : at + 1])
         if name in SOFT:
             return soft_picture(some, name, video)
-        shown, found = next(_drawn(some, video))
+        shown, found = next(_drawn(some, video, fill=name != OUTLINES))
         if name == FRAMES:
             return Image.fromarray(found.rgb)
-        return Image.fromarray(shown) if name == OVERLAY else _cut_out(some, found.rgb, found.index)
+        return Image.fromarray(shown) if name in _DRAWN else _cut_out(some, found.rgb, found.index)
     some = replace(result, frames=result.frames[:_PREVIEW_FRAMES])
     with tempfile.TemporaryDirectory() as place:
         output = Path(place) / f"preview{format_named(name).suffix}"

@@ -37,7 +37,20 @@ _RESUMES: dict[str, Callable[[int], float]] = {
 }
 """Demuxers that silently resume behind a hole; file bytes that a packet of a size takes up."""
 _BARE = frozenset(
-    "h264 hevc vvc obu m4v mpegvideo mjpeg h263 h261 dirac cavsvideo vc1".split()
+    [
+        "h264",
+        "hevc",
+        "vvc",
+        "obu",
+        "m4v",
+        "mpegvideo",
+        "mjpeg",
+        "h263",
+        "h261",
+        "dirac",
+        "cavsvideo",
+        "vc1",
+    ]
 )
 """Demuxers of bare streams, which state no times."""
 _SKIP_RATHER_THAN_SEEK = 48

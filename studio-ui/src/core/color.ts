@@ -173,7 +173,7 @@ export function colorLabel(project: Project): { text: string; ready: boolean; wh
   const count = left.reduce((sum, [from, to]) => sum + to - from, 0);
   const isRest = first > result.start && (first >= result.end || count < result.end - result.start); // it was stopped
   return {
-    text: isRest ? goOn(first) : text,
+    text: isRest ? goOn(first) : `${text} (${count < result.end - result.start ? which : "all"})`,
     ready: true,
     why: `These colours are not yet on ${which}`,
   };
