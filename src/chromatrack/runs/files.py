@@ -243,8 +243,8 @@ def overlay_frame(
         fill: tint masks; else they are outlined only.
     """
     names, colors = captions(names or {}, categories or {}), colors or {}
-    tint = {} if fill else {"alpha": 0.0}
-    rgb = overlay_masks(frame.rgb, frame.mask, colors=colors_of(colors, "object"), **tint)
+    own, tint = colors_of(colors, "object"), 0.45 if fill else 0.0
+    rgb = overlay_masks(frame.rgb, frame.mask, colors=own, alpha=tint)
     if frame.boxes:
         own = colors_of(colors, "box")
         rgb = overlay_boxes(rgb, frame.boxes, names=names_of(names, "box"), colors=own)

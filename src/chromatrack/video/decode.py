@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 
 from chromatrack.errors import BeyondEndError, VideoError
 from chromatrack.video.deinterlace import NEIGHBORS, Deinterlacer
+from chromatrack.video.demuxers import BARE, NOT_VIDEO, ONE_PACKET_PER_FRAME, RESUMES
 from chromatrack.video.integrity import StructureWalk, check_file, ffv1_sums_match
 from chromatrack.video.picture_order import Clock, Damage, Held, PacketTable, remembered_table
 from chromatrack.video.transport import Recording, recordings
@@ -27,32 +28,6 @@ from chromatrack.video.transport import Recording, recordings
 FALLBACK_FPS = 24.0
 """Frames per second assumed where the source states no times at all."""
 
-_NOT_VIDEO = frozenset(["ansi", "bintext", "xbin", "idf"])  # FFmpeg "plays" text files with these
-_ONE_PACKET_PER_FRAME = frozenset(["h264", "hevc", "av1", "vp9", "mpeg4", "mpeg2video", "ffv1"])
-_RESUMES: dict[str, Callable[[int], float]] = {
-    "matroska": lambda size: size + 32,
-    "flv": lambda size: size + 20,
-    "mpegts": lambda size: 1.05 * size + 188,
-    "gif": lambda size: size,
-}
-"""Demuxers that silently resume behind a hole; file bytes that a packet of a size takes up."""
-_BARE = frozenset(
-    [
-        "h264",
-        "hevc",
-        "vvc",
-        "obu",
-        "m4v",
-        "mpegvideo",
-        "mjpeg",
-        "h263",
-        "h261",
-        "dirac",
-        "cavsvideo",
-        "vc1",
-    ]
-)
-"""Demuxers of bare streams, which state no times."""
 _SKIP_RATHER_THAN_SEEK = 48
 
 
@@ -301,7 +276,7 @@ class PictureReader:
             if self.has_sums and not matches:
                 return True
         margin = next(
-            (m for name, m in _RESUMES.items() if name in self.container.format.name), None
+            (m for name, m in RESUMES.items() if name in self.container.format.name), None
         )
         if self.walk is None or margin is None or packet.pos is None or packet.pos < 0:
             return False
@@ -342,7 +317,7 @@ class PictureReader:
         formats = self.container.format.name
         codec = self.stream.codec_context.codec.canonical_name
         exact = any(name in formats for name in ("mp4", "matroska", "mpegts"))
-        if self.parts or not exact or codec not in _ONE_PACKET_PER_FRAME:
+        if self.parts or not exact or codec not in ONE_PACKET_PER_FRAME:
             return None
         try:
             table = PacketTable.of(p for p in self.container.demux(self.stream) if p.size)
@@ -380,7 +355,7 @@ class PictureReader:
     @property
     def states_times(self) -> bool:
         """Whether the file says when its pictures are shown; a bare stream of a codec does not."""
-        return not _BARE & set(self.container.format.name.split(","))
+        return not BARE & set(self.container.format.name.split(","))
 
     def clock(self, *, origin: int = 0, fps: float | None = None) -> Clock:
         """A fresh clock for pictures of this stream in display order, 0 at `origin` ticks.
@@ -428,7 +403,7 @@ def _first_video_stream(container: InputContainer, path: str) -> VideoStream:
         raise VideoError(f"{path}: has no video stream")
     if streams[0].codec_context is None:
         raise VideoError(f"{path}: FFmpeg has no decoder for its video stream")
-    if streams[0].codec_context.name in _NOT_VIDEO:
+    if streams[0].codec_context.name in NOT_VIDEO:
         raise VideoError(f"{path}: is a text file, not a video")
     return streams[0]
 
