@@ -64,10 +64,9 @@ class PictureReader:
     first_pts: int = 0  # of the first shown picture, once `pictures_from` gave one
     parts: tuple[Recording, ...] = ()  # of a joined transport stream; else empty
     table: PacketTable | None = None  # once it was asked for, or given
-    hurries: bool = False  # to where it seeks: decodes no picture before it that no other needs
     on_packet: Callable[[], None] | None = None  # called before each one; may raise
     side_by_side: bool = False  # frame threads were turned on; after an error nothing is sure
-    _due: int | None = None  # ticks of the picture that it seeks
+    _due: int | None = None  # ticks of the picture that it seeks; others only where it needs them
 
     @classmethod
     def open(cls, path: str, *, deinterlace: bool = False) -> PictureReader:
@@ -340,7 +339,7 @@ class PictureReader:
         for key in [table.keys[i] for i in range(last_key, max(-1, last_key - 3), -1)]:
             self.container.seek(key, stream=self.stream)
             self.packets_before = table.decode_order[key]
-            self._due = target if self.hurries else None
+            self._due = target
             pictures = self.pictures(from_pts=key)
             try:
                 first = next(pictures, None)

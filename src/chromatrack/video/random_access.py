@@ -92,7 +92,6 @@ class FrameReader:
         self._is_whole = True  # as far as is known
         if self._pictures is None:
             self._reader = PictureReader.open(self.source.path, deinterlace=self.source.deinterlace)
-            self._reader.hurries = True
             self._side_by_side(self._reader)
             self.know(known)
 
