@@ -22,6 +22,10 @@ TRACK = ["track", "clip.mp4", "-o", "out"]
         (["evaluate", "davi"], "'davi': expected a command (did you mean davis?), one of davis, "),
         ([*TRACK, "--maskz", "x"], "--maskz: no option of `chromatrack track` (did you mean --mas"),
         ([*TRACK, "--zzz"], "--zzz: no option of `chromatrack track`; see chromatrack track --he"),
+        (
+            ["colorize", "a.mp4", "-o", "out", "--auto"],  # whose dashes are like those of --top-k
+            "--auto: no option of `chromatrack colorize`; see chromatrack colorize --help",
+        ),
         ([*TRACK, "more"], "'more': `chromatrack track` expected nothing more; see chromatrack tr"),
         ([*TRACK, "--size", "abc"], "--size: expected a whole number, got 'abc'; see chromatrack"),
         ([*TRACK, "--size=1.5"], "--size: expected a whole number, got '1.5'; see chromatrack"),

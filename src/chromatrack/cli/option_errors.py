@@ -106,8 +106,10 @@ class CommandLine:
 
 
 def _near(word: str, known: Sequence[str]) -> str:
-    near = get_close_matches(word, known, n=1)
-    return f" (did you mean {near[0]}?)" if near else ""
+    """What is written much like a word; the dashes before it say nothing."""
+    bare = {one.lstrip("-"): one for one in known}
+    near = get_close_matches(word.lstrip("-"), bare, n=1)
+    return f" (did you mean {bare[near[0]]}?)" if near else ""
 
 
 def _name(argument: ArgumentDefinition) -> str:
