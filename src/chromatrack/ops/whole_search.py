@@ -130,8 +130,9 @@ class WholeSearch:
     def _cells(self, references: Sequence[Tensor]) -> list[_Cells]:
         """References laid out, and kept until the next search."""
         if self._turn is None or self._turn[0]() is not references[0]:
-            cells = references[0].flatten(1).float()
-            turn = torch.linalg.eigh(cells @ cells.T / cells.shape[1])[1].flip(1).T.contiguous()
+            cells = references[0].flatten(1).double()  # so that it is the same on any thread
+            turn = torch.linalg.eigh(cells @ cells.T / cells.shape[1])[1].flip(1).T
+            turn = turn.float().contiguous()
             self._turn, self._kept = (ref(references[0]), turn), {}
         kept, self._kept, found = self._kept, {}, []
         if set(kept) != {id(x) for x in references}:

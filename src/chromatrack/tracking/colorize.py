@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -56,6 +57,8 @@ from chromatrack.tracking.mark_checks import reference_frame
 from chromatrack.video.ahead import ahead
 from chromatrack.video.pixel_format import to_8_bit
 from chromatrack.video.reader import Frame, read_frame, read_frames
+
+_T = TypeVar("_T")
 
 SEARCHED = 3
 """One cell of so many times so many is sought in the whole references in turn."""
@@ -155,16 +158,24 @@ def colorize_frames(
         return Input(frame.index, image, None, frame, features), lab
 
     @torch.inference_mode()
-    def copied(embedded: tuple[Input, Tensor], way: _Way) -> _Copied:
+    def searched(embedded: tuple[Input, Tensor], way: _Way) -> _Searched:
         frame, lab = embedded
-        light = lab[:1]
         if is_known(frame.index):
             way.motion.forget()
-            seen = known.pop(frame.index)
-            return _Copied(frame.frame, light, True, seen.estimate(), seen.signals)
+            return _Searched(frame, lab)
         step = propagator.step(frame)
         assert step.features is not None
-        motion = way.motion.step(step.features, light) if coloring.carry else None
+        motion = way.motion.step(step.features, lab[:1]) if coloring.carry else None
+        return _Searched(frame, lab, step, motion)
+
+    @torch.inference_mode()
+    def copied(searched: _Searched, way: _Way) -> _Copied:
+        frame, lab, step, motion = searched.frame, searched.lab, searched.step, searched.motion
+        light = lab[:1]
+        if step is None:
+            seen = known.pop(frame.index)
+            return _Copied(frame.frame, light, True, seen.estimate(), seen.signals)
+        assert step.features is not None
         also = None
         if frame.index in colored:
             found = Estimate.given(colored[frame.index][1:])
@@ -188,13 +199,18 @@ def colorize_frames(
         signals = color_signals(step, propagator.bank, lights, own)
         return _Copied(frame.frame, light, False, found, signals, motion, also)
 
-    # what needs no frame before is made in two threads of its own
+    # each step of the way to a frame's colours is done in a thread of its own, frame by frame
     is_ahead = is_ahead_worth_it(embedder.device)
 
     def copies(frames: Iterable[tuple[Frame, Tensor]], way: _Way) -> Iterator[_Copied]:
-        inputs = map(embedded, frames)
-        found = map(partial(copied, way=way), ahead(inputs, depth=1) if is_ahead else inputs)
-        return ahead(found, depth=1) if is_ahead else found
+        found = in_thread(map(embedded, frames))
+        sought = map(partial(searched, way=way), found)
+        # where memory changes from frame to frame, what copies must see it as it was searched
+        sought = in_thread(sought) if embedder.config.color.recent == 0 else sought
+        return in_thread(map(partial(copied, way=way), sought))
+
+    def in_thread(items: Iterator[_T]) -> Iterator[_T]:
+        return ahead(items, depth=1) if is_ahead else items
 
     def back_over(span: range, share: Callable[[int], float]) -> dict[int, KnownColors]:
         """Colours of the frames of a span, carried back from the reference behind it."""
@@ -270,6 +286,19 @@ def colorize_frames(
             confidence=chance_right(settled.confidence)[0].cpu().numpy(),
         )
         tell()
+
+
+@dataclass(frozen=True)
+class _Searched:
+    """A frame with where its cells were found in the references, and in the frame before.
+
+    lab: `(1 or 3, H', W')` at the working size. step: None where its colours are known.
+    """
+
+    frame: Input
+    lab: Tensor
+    step: Propagated | None = None
+    motion: Places | None = None
 
 
 @dataclass(frozen=True)
