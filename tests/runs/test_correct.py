@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import warnings
@@ -21,6 +22,8 @@ from chromatrack.runs.affected_spans import find_spans
 from chromatrack.runs.correct import CorrectionPlan, correct, read_masks_at, tracker_of
 from chromatrack.runs.keyframe_seams import measure_seams
 from chromatrack.runs.reader import read_result
+from chromatrack.runs.rewrite import Rewriting
+from chromatrack.runs.unfinished import read_unfinished
 from chromatrack.runs.writer import track_to_folder
 from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark, Skeleton
 from chromatrack.tracking.config import TrackConfig
@@ -281,6 +284,55 @@ def test_a_point_is_as_in_a_fresh_run(tracker, film, clip, tmp_path):
     texts = [(tmp_path / f / "tracks.csv").read_text() for f in ("out", "fresh")]
     assert texts[0] == texts[1]
     assert not (tmp_path / "out" / "masks").exists()
+
+
+def test_what_is_not_under_a_new_mark_keeps_all_of_its_pixels(tracker, film, all_kinds, tmp_path):
+    folder = shutil.copytree(all_kinds, tmp_path / "out")
+    old = masks_of(folder)
+    # As another object's tracker is at its worst: it claims whatever there is.
+    rewriting = Rewriting.take
+
+    def greedy(self, frame, labels, over=()):
+        everywhere = np.ones_like(frame.mask)
+        rewriting(self, dataclasses.replace(frame, mask=everywhere), labels, over)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Rewriting, "take", greedy)
+        mark = np.where(film[6].mask == 1, 1, 0)
+        correct(tracker, folder, Marks.of(masks={6: mark}))
+    new = masks_of(folder)
+    for index in range(FRAMES):
+        assert np.array_equal(old[index] == 2, new[index] == 2), index
+    assert (new[5] != 2).sum() == (new[5] == 1).sum()  # it did claim the rest
+
+
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_what_is_under_a_new_mark_was_wrong_and_gives_way(
+    is_stopped, tracker, film, clip, tmp_path
+):
+    """Object 2 was tracked as both; the one of them is marked as 1 in the middle."""
+    folder = tmp_path / "out"
+    both = np.where(film[0].mask > 0, 2, 0)
+    track_to_folder(tracker, clip, Marks.of(masks={0: both}), output=folder)
+    whole = masks_of(folder)
+    assert (whole[7][film[7].mask == 1] == 2).mean() > 0.3
+    mark = Marks.of(masks={7: one(film, 7)})
+
+    def stop(what, count, total):
+        if is_stopped and what == "correct" and count == 5:
+            raise KeyboardInterrupt
+
+    correct(tracker, folder, mark, progress=stop, keep_done=True)
+    assert bool(read_unfinished(json.loads((folder / "result.json").read_text()))) == is_stopped
+    if is_stopped:
+        correct(tracker, folder, mark)
+    for index, mask in enumerate(masks_of(folder)):
+        inside = film[index].mask == 1
+        if index == 0:  # where it is painted
+            assert np.array_equal(mask, whole[0])
+            continue
+        assert (mask[inside] == 1).mean() > 0.6
+        assert np.array_equal((whole[index] == 2) & (mask != 1), mask == 2)
 
 
 def test_other_objects_keep_their_pixels(tracker, film, all_kinds, tmp_path):

@@ -442,6 +442,11 @@ def test_hiding_is_not_undone_and_leaves_what_can_be_done_again(opened, clip):
     assert opened.post("/api/open", json={"path": path}).status_code == 200
     thing = project_of(opened)["objects"][0]
     assert (thing["name"], thing["visible"], thing["locked"]) == ("ring", False, True)
+    do(opened, type="change", key="object:1", locked=False)
+    for way, name in (("undo", "ring"), ("undo", "disc"), ("redo", "ring")):
+        assert opened.post(f"/api/{way}").status_code == 200
+        thing = project_of(opened)["objects"][0]
+        assert (thing["name"], thing["visible"], thing["locked"]) == (name, False, False)
 
 
 def test_where_one_was_is_kept(opened):

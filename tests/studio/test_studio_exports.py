@@ -134,7 +134,10 @@ def test_frames_are_the_pictures_that_formats_name(client, project, tmp_path):
     for file in (project / "exports/labelme").iterdir():
         named = json.loads(file.read_text())["imagePath"]
         assert (project / "exports/frames/bike" / named).is_file()
-    assert "notes" in told[-1] and not export(client, "tidy-csv")[-1]["notes"]
+    assert "notes" in told[-1]
+    (client.studio.project.folder / "exports/table.csv").unlink(missing_ok=True)
+    assert not export(client, "tidy-csv")[-1]["notes"]
+    assert "place of your export before" in export(client, "tidy-csv")[-1]["notes"][0]
 
 
 def test_frames_count_as_the_format_does(project):

@@ -327,7 +327,14 @@ GROUPS: dict[str, tuple[Format, ...]] = {
         ),
     ),
     "Tables": (
-        Format("tidy-csv", "Table, CSV", "spreadsheets, pandas, R", _ALL, "tidy:write_csv", ".csv"),
+        Format(
+            "tidy-csv",
+            "Table, CSV",
+            "spreadsheets (Excel), pandas, R",
+            _ALL,
+            "tidy:write_csv",
+            ".csv",
+        ),
         Format(
             "tidy-parquet",
             "Table, Parquet",

@@ -33,7 +33,8 @@ class FrameSpan:
 
     left, right: the keyframes that show all of them around the span and stay as they are; None
     where there is none, so that the span reaches to the end of the run. begin: the first frame that
-    is still to do, and the left keyframe is the last before it; None: nothing is done yet.
+    is still to do, and the left keyframe is the last before it; None: nothing is done yet. over:
+    other objects that may lose pixels to the labels' (`found_under`); all else keeps its own.
     """
 
     labels: tuple[LabelName, ...]
@@ -42,6 +43,7 @@ class FrameSpan:
     first: int
     last: int
     begin: int | None = None
+    over: tuple[int, ...] = ()
 
     @property
     def start(self) -> int:

@@ -30,6 +30,7 @@ from chromatrack.runs.affected_spans import FrameSpan, SpanRun, count_steps, fin
 from chromatrack.runs.file_names import TABLES
 from chromatrack.runs.going_on import KeptPass, known_already, spans_left, still_needed
 from chromatrack.runs.marks_json import read_run_marks
+from chromatrack.runs.other_objects import found_under, others_under, with_rivals
 from chromatrack.runs.progress import Report, stop_on_interrupt, told
 from chromatrack.runs.reader import Result, read_result
 from chromatrack.runs.rewrite import Rewriting
@@ -103,8 +104,9 @@ def correct(
     """Put new marks into a saved run and do again what they change, in its folder.
 
     A mark replaces one of the same thing on the same frame. Masks of other objects keep their
-    pixels, but for those the corrected one now claims and nobody painted. All files are prepared
-    aside and put in place at the end: interrupted or killed before, the run is as it was.
+    pixels. Only what was found where a new mark is, more than a sliver of it, was wrong: it loses
+    what the corrected object now claims and nobody painted. All files are prepared aside and put
+    in place at the end: interrupted or killed before, the run is as it was.
 
     Args:
         tracker: as the run was made with; `tracker_of` gives it.
@@ -258,6 +260,8 @@ def _checked(
     stopped = {one.label for one in unfinished if any(label == one.label for label, _ in same)}
     changed = new.without([one for one in same if one[0] in stopped])
     spans = find_spans(merged, changed, first=start, last=last, removed=removed)
+    under = found_under(changed, result)
+    spans = [replace(span, over=others_under(span, under)) for span in spans]
     left = [one for one in unfinished if one.label in stopped]
     spans = [*spans_left(left, merged, spans, first=start), *spans]
     kept = KeptPass(
@@ -317,7 +321,8 @@ def _track_again(
 
     reached: gets the last frame that is done. looks: gets how often a frame was labelled.
     """
-    some, kept = replace(run, marks=run.marks.restricted_to(span.labels)), checked.kept
+    marks = with_rivals(run.marks.restricted_to(span.labels), run.marks, checked.result)
+    some, kept = replace(run, marks=marks), checked.kept
     way = kept.read(span, some)
     (count,) = count_steps([span], some.marks, checked.direction, kept=[span] if way else [])
     total, before = count.told, count.known
@@ -330,7 +335,7 @@ def _track_again(
     )
     try:
         for done, frame in enumerate(again.frames(checked.direction), start=before + 1):
-            book.take(frame, span.labels)
+            book.take(frame, span.labels, span.over)
             reached[span] = frame.index
             tell("correct", done, total)
     except KeyboardInterrupt:

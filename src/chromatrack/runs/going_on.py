@@ -76,12 +76,12 @@ def spans_left(
     layout = merged.layout()
     keyframes = merged.keyframes(layout)
     names = channel_names(layout)
-    groups: dict[tuple[int, int, int], set[LabelName]] = defaultdict(set)
+    groups: dict[tuple[int, int, int, tuple[int, ...]], set[LabelName]] = defaultdict(set)
     for one in left:
         if one.label in names and one.label not in layout.unmarked:
-            groups[one.begin, one.first, one.last].add(one.label)
+            groups[one.begin, one.first, one.last, one.over].add(one.label)
     spans = []
-    for (begin, origin, last), labels in sorted(groups.items()):
+    for (begin, origin, last, over), labels in sorted(groups.items()):
         channels = [names.index(name) + 1 for name in labels]
         shown = set.intersection(*({f for f, x in keyframes[c].items() if x} for c in channels))
         some = min(labels)
@@ -98,7 +98,9 @@ def spans_left(
             after = part.last if is_cut else min((f for f in shown if f > part.last), default=None)
             spans.append(
                 FrameSpan(
-                    tuple(sorted(labels)), before, after, part.first, part.last, begin=part.begin
+                    *(tuple(sorted(labels)), before, after, part.first, part.last),
+                    begin=part.begin,
+                    over=over,
                 )
             )
     return spans

@@ -78,18 +78,21 @@ class Rewriting:
             for number, track in self.result.tracks(kind).items():
                 self._rows[kind, number] = {f: n for n, f in enumerate(track.frames.tolist())}
 
-    def take(self, frame: TrackedFrame, labels: Collection[LabelName]) -> None:
-        """Take in a frame that was tracked again for some labels."""
+    def take(
+        self, frame: TrackedFrame, labels: Collection[LabelName], over: Collection[int] = ()
+    ) -> None:
+        """Take in a frame that was tracked again for some labels; over: as `FrameSpan.over`."""
         if ids := _ids(labels, "object"):
-            self._paint(frame, ids)
+            self._paint(frame, ids, over)
         found = replace(frame, rgb=_NONE, mask=_NONE, signals={}, place_signals={})
         self._found[frame.index].append((found, tuple(labels)))
 
-    def _paint(self, frame: TrackedFrame, ids: set[int]) -> None:
+    def _paint(self, frame: TrackedFrame, ids: set[int], over: Collection[int]) -> None:
         """Stage the frame's mask: the old one, the objects found now, what the user painted."""
         mask = self._mask(frame.index)
         mask = np.where(np.isin(mask, sorted(ids)), 0, mask)
-        mask = np.where(np.isin(frame.mask, sorted(ids)), frame.mask, mask)
+        free = np.isin(mask, [0, *over])
+        mask = np.where(np.isin(frame.mask, sorted(ids)) & free, frame.mask, mask)
         painted = self.marks.masks.get(frame.index)
         if painted is not None:
             mask = np.where(painted > 0, painted, mask)

@@ -15,12 +15,16 @@ UNFINISHED = "unfinished"
 
 @dataclass(frozen=True)
 class Unfinished:
-    """One label's frames begin..last that are still to do, of first..last that its marks change."""
+    """One label's frames begin..last that are still to do, of first..last that its marks change.
+
+    over: as `FrameSpan.over`.
+    """
 
     label: LabelName
     first: int
     last: int
     begin: int
+    over: tuple[int, ...] = ()
 
 
 def left_to_do(
@@ -38,7 +42,7 @@ def left_to_do(
         for label in span.labels:
             left = [part for one in left for part in without_span(one, label, span)]
             if begin <= span.last:
-                new.append(Unfinished(label, span.first, span.last, begin))
+                new.append(Unfinished(label, span.first, span.last, begin, span.over))
     return sorted({*left, *new}, key=lambda one: (one.label, one.begin))
 
 
@@ -64,6 +68,7 @@ def plain_unfinished(left: Iterable[Unfinished]) -> list[dict[str, Any]]:
             "first": one.first,
             "last": one.last,
             "begin": one.begin,
+            **({"over": list(one.over)} if one.over else {}),
         }
         for one in left
     ]
@@ -77,8 +82,9 @@ def read_unfinished(data: Mapping[str, Any]) -> list[Unfinished]:
         try:
             first, last, begin = int(row["first"]), int(row["last"]), int(row["begin"])
             label = (str(row["kind"]), int(row["id"]), int(row["joint"]))
+            over = tuple(int(number) for number in row.get("over", ()))
         except (KeyError, TypeError, ValueError):
             continue
         if first <= begin <= last:
-            found.append(Unfinished(label, first, last, begin))  # type: ignore[arg-type]
+            found.append(Unfinished(label, first, last, begin, over))  # type: ignore[arg-type]
     return found

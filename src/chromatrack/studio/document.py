@@ -316,3 +316,14 @@ def with_parts(document: Document, given: Mapping[str, Any]) -> Document:
         else:
             new.setdefault(where, {})[frame] = copy.deepcopy(value)
     return new
+
+
+def with_views_of(document: Document, new: Document) -> Document:
+    """Another document in which things are hidden and locked as in this one, if they are in both.
+
+    Both are seen to and undone by themselves, so nothing else that is undone changes them.
+    """
+    views = {one["key"]: (one["visible"], one["locked"]) for one in document["objects"]}
+    for one in new["objects"]:
+        one["visible"], one["locked"] = views.get(one["key"], (one["visible"], one["locked"]))
+    return new

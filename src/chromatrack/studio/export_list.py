@@ -26,7 +26,7 @@ VIDEOS: dict[str, dict[str, Any]] = {
     OUTLINES: {
         "title": "Video with outlines",
         "tool": "MP4, objects not filled in",
-        "kinds": ["object"],
+        "kinds": ["object", "point", "box", "keypoints"],
         "suffix": ".mp4",
     },
     CUTOUT: {

@@ -268,7 +268,7 @@ class Jobs:
                 output=str(output),
                 saturation=saturation_of(project.document) if saturation is None else saturation,
             )
-            self._begin(Job("export", "Exporting"), work)
+            self._begin(Job("export", "Exporting"), _told_of_older(work, output))
             return
         if name == TEXTURED:
             work = self._asked(
@@ -278,7 +278,7 @@ class Jobs:
                 document=project.document,
                 output=str(output),
             )
-            self._begin(Job("export", "Exporting"), work)
+            self._begin(Job("export", "Exporting"), _told_of_older(work, output))
             return
         if self._studio.run is None:
             raise InputError("export: expected results, found none; track first")
@@ -295,7 +295,16 @@ class Jobs:
             keep=[one["key"] for one in project.document["objects"] if one["visible"]],
             start_number=start_number,
         )
-        self._begin(Job("export", "Exporting"), work)
+        self._begin(Job("export", "Exporting"), _told_of_older(work, output))
+
+
+async def _told_of_older(work: Coroutine[Any, Any, dict[str, Any]], output: Path) -> dict[str, Any]:
+    """What an export tells, with a note where one of before was in its place."""
+    was_there = output.exists()
+    done = await work
+    if was_there:
+        done = {**done, "notes": [*done["notes"], "It took the place of your export before."]}
+    return done
 
 
 def _left_grey(project: Project, wanted: tuple[int, int]) -> tuple[int, int]:

@@ -28,6 +28,7 @@ from chromatrack.studio.document import (
     Document,
     changed_parts,
     with_parts,
+    with_views_of,
 )
 
 STUDIO = "studio.json"
@@ -186,7 +187,8 @@ class Project:
         if not taken:
             return document
         given.append(taken.pop())
-        return with_parts(document, given[-1]["before" if "undo" in line else "after"])
+        new = with_parts(document, given[-1]["before" if "undo" in line else "after"])
+        return with_views_of(document, new)
 
     # -- writing -------------------------------------------------------------------------------
 

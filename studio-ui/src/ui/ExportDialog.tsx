@@ -43,8 +43,10 @@ function FormatList(props: {
   chosen: string;
   why: (format: Format) => string | null;
   choose: (name: string) => void;
+  /** Told whether nothing is called as what was typed. */
+  onLost: (lost: boolean) => void;
 }) {
-  const { formats, chosen, why, choose } = props;
+  const { formats, chosen, why, choose, onLost } = props;
   const [typed, setTyped] = useState("");
   const list = useRef<HTMLDivElement>(null);
   useEffect(() => {
@@ -55,6 +57,7 @@ function FormatList(props: {
   /** What is chosen is always one that was asked for. */
   const find = (wanted: string) => {
     setTyped(wanted);
+    onLost(!formats.some((format) => fits(format, wanted)));
     const fitting = formats.filter((format) => fits(format, wanted) && !why(format));
     const meant = likeliest(fitting, wanted);
     if (meant && !fitting.some(({ name }) => name === chosen)) choose(meant.name);
@@ -71,7 +74,7 @@ function FormatList(props: {
         onInput={(event) => find(event.currentTarget.value)}
         onKeyDown={(event) => {
           if (event.key !== "Escape" || !typed) return;
-          setTyped("");
+          find("");
           event.preventDefault();
         }}
       />
@@ -173,6 +176,7 @@ export function ExportDialog() {
   const last = store.exported.value && store.exportedAs.value;
   const [name, setName] = useState(fitting.some((one) => one.name === last) ? last! : usual);
   const [first, setFirst] = useState("");
+  const [lost, setLost] = useState(false);
   const chosen = formats.find((format) => format.name === name);
   const old = chosen ? outOfDate(project, chosen) : null;
   const done = store.job.value ? null : store.exported.value;
@@ -201,7 +205,7 @@ export function ExportDialog() {
   return (
     <Dialog title="Export" wide onClose={close}>
       <div class="export">
-        <FormatList formats={formats} chosen={name} why={why} choose={choose} />
+        <FormatList formats={formats} chosen={name} why={why} choose={choose} onLost={setLost} />
         <PreviewPane format={name} />
       </div>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must take the focus */}
@@ -234,7 +238,7 @@ export function ExportDialog() {
         <button
           type="button"
           class="button primary"
-          disabled={Boolean(store.job.value)}
+          disabled={lost || Boolean(store.job.value)}
           onClick={() => void write()}
         >
           Export
