@@ -352,6 +352,23 @@ def test_an_upload_that_is_no_video_leaves_nothing(client):
     assert sorted(client.studio.library.home.iterdir()) == before
 
 
+def test_what_will_give_way_to_a_new_mark_is_hatched_too(opened, clip):
+    _, truth = clip
+    for number in (1, 2):
+        do(opened, type="add", kind="object")
+        do(opened, type="mask", id=number, frame=0, png=png_of(truth[0].mask == number))
+    opened.post("/api/track")
+    wait_for_job(opened)
+    last = truth[FRAMES - 1].mask
+    do(opened, type="mask", id=1, frame=FRAMES - 1, png=png_of(np.isin(last, (1, 2))))
+    spans = [[1, FRAMES]]
+    assert project_of(opened)["result"]["staleOf"] == {"object:1": spans, "object:2": spans}
+    found = pixels_of(opened.get(f"/api/masks/{FRAMES - 2}"))
+    do(opened, type="clear", key="object:1", frame=FRAMES - 1)
+    do(opened, type="mask", id=1, frame=FRAMES - 2, png=png_of(found == 1))
+    assert project_of(opened)["result"]["staleOf"] == {"object:1": spans}
+
+
 def test_stopping_a_correction_keeps_its_frames_and_track_goes_on_with_the_rest(opened, clip):
     _, truth = clip
     for number in (1, 2):
@@ -362,7 +379,7 @@ def test_stopping_a_correction_keeps_its_frames_and_track_goes_on_with_the_rest(
     assert wait_for_job(opened)["result"]["end"] == FRAMES
     do(opened, type="mask", id=1, frame=FRAMES - 1, png=png_of(truth[FRAMES - 1].mask == 1))
     result = project_of(opened)["result"]
-    assert result["staleOf"] == {"object:1": [[1, FRAMES]]}
+    assert result["staleOf"]["object:1"] == [[1, FRAMES]]
     with events(opened) as ws:
         opened.post("/api/track")
         while (told := ws.receive_json())["type"] != "progress" or told["stage"] != "correct":
@@ -373,7 +390,7 @@ def test_stopping_a_correction_keeps_its_frames_and_track_goes_on_with_the_rest(
     result = wait_for_job(opened)["result"]
     assert told["type"] == "stopped" and "frames corrected" in told["message"], told
     ((begin, end),) = result["stale"]
-    assert 1 < begin < end == FRAMES and result["staleOf"] == {"object:1": [[begin, end]]}
+    assert 1 < begin < end == FRAMES and result["staleOf"]["object:1"] == [[begin, end]]
     before = [opened.get(f"/api/masks/{index}").content for index in range(begin)]
     rest, told = FRAMES - begin, []
     with events(opened) as ws:

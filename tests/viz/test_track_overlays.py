@@ -247,15 +247,18 @@ def test_a_box_has_its_name_behind_its_id():
 
 
 @pytest.mark.parametrize(
-    ("number", "name", "text"),
+    ("number", "names", "text"),
     [
-        (3, None, "3"),
-        (3, "", "3"),
-        (3, "cow", "3 cow"),
-        (3, "object 3", "object 3"),
-        (3, "object 13", "3 object 13"),
-        (3, " 3 ", "3"),
+        (3, {}, "3"),
+        (3, {3: ""}, "3"),
+        (3, {3: "cow"}, "cow"),
+        (3, {1: "dog", 3: "cow"}, "cow"),
+        (3, {1: "cow", 3: "cow"}, "3 cow"),
+        (3, {1: " cow ", 3: "cow"}, "3 cow"),
+        (3, {1: "object 3", 3: "object 3"}, "object 3"),
+        (3, {1: "object 13", 3: "object 13"}, "3 object 13"),
+        (3, {3: " 3 "}, "3"),
     ],
 )
-def test_a_label_says_the_id_once(number, name, text):
-    assert label_text(number, name) == text
+def test_a_label_says_what_tells_a_thing_from_others(number, names, text):
+    assert label_text(number, names) == text

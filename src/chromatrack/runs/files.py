@@ -276,7 +276,7 @@ def names_of(names: Names, kind: Kind) -> dict[int, str]:
 def _labels(frame: TrackedFrame, names: Names, colors: Colors) -> list[Label]:
     """The names of what is seen on a frame, above its top left corner; boxes have theirs."""
     labels = []
-    for (kind, number), name in sorted(names.items()):
+    for kind, number in sorted(names):
         corner, color = None, colors.get((kind, number)) or bright_color(number)
         if kind == "object" and frame.areas.get(number, 0) > 0:
             rows, columns = np.nonzero(frame.mask == number)
@@ -289,7 +289,7 @@ def _labels(frame: TrackedFrame, names: Names, colors: Colors) -> list[Label]:
                 left, top = pose.joints[pose.visible].min(axis=0).tolist()
                 corner = left, top - 6
         if corner is not None:
-            labels.append(Label(label_text(number, name), corner, color))
+            labels.append(Label(label_text(number, names_of(names, kind)), corner, color))
     return labels
 
 

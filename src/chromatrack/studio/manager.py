@@ -26,13 +26,14 @@ from chromatrack.studio.events import Hub, News
 from chromatrack.studio.export_list import all_formats
 from chromatrack.studio.jobs import BusyError, Jobs, next_step
 from chromatrack.studio.library import Library, kind_of
-from chromatrack.studio.marks import Difference, difference, said_by_document
+from chromatrack.studio.marks import Difference
 from chromatrack.studio.model_desk import ModelDesk
 from chromatrack.studio.opening import OpenVideo, missing_video, project_of
 from chromatrack.studio.results import (
     SavedRun,
     ids_png,
     mask_file_png,
+    news_of,
     read_run,
     result_state,
     stamp,
@@ -315,7 +316,8 @@ class Studio:
     def news_of_marks(self, run: SavedRun, document: Document) -> Difference:
         """What is marked that the run does not know."""
         if self._stale[0] != self.revision or self._stale[1] is None:
-            self._stale = (self.revision, _news(run, document))
+            folder = self.opened()[0].folder
+            self._stale = (self.revision, news_of(run, document, folder))
         assert self._stale[1] is not None
         return self._stale[1]
 
@@ -329,7 +331,8 @@ class Studio:
             return True
         if run is None:
             return False
-        wants = next_step(document, run, _news(run, document), video.frames)
+        news = news_of(run, document, project.folder)
+        wants = next_step(document, run, news, video.frames)
         if wants not in ("all", "span"):
             return False
         if not await asyncio.to_thread(bring_back, project.folder, document, run):
@@ -433,9 +436,3 @@ class Studio:
             if found is not None:
                 return found
         return None
-
-
-def _news(run: SavedRun, document: Document) -> Difference:
-    """What is marked that a run does not know."""
-    said, first, after = said_by_document(document), run.first, run.after
-    return difference(run.said, said, first=first, after=after, unfinished=run.unfinished)

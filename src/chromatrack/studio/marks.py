@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +181,20 @@ def difference(
     every = [one for ranges in stale.values() for one in ranges]
     by_thing = {key: _joined(ranges) for key, ranges in stale.items()}
     return Difference(frozenset(changed), frozenset(removed), _joined(every), by_thing)
+
+
+def with_giving_way(news: Difference, under: Mapping[int, Collection[int]]) -> Difference:
+    """The same, and what objects that give way to others may lose.
+
+    under: {object: those that were found where it is marked now}.
+    """
+    stale_of = dict(news.stale_of)
+    for number, others in under.items():
+        ranges = news.stale_of.get(f"object:{number}", ())
+        for other in others:
+            key = f"object:{other}"
+            stale_of[key] = _joined([*stale_of.get(key, ()), *ranges])
+    return replace(news, stale_of=stale_of)
 
 
 def thing_of(label: LabelName) -> str:

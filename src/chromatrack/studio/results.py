@@ -21,11 +21,20 @@ from chromatrack.json_text import strict
 from chromatrack.runs.export import tracked_video
 from chromatrack.runs.file_names import RESULT, RESUME, is_run
 from chromatrack.runs.marks_json import read_run_marks
+from chromatrack.runs.other_objects import found_under
 from chromatrack.runs.reader import Result, read_result
 from chromatrack.runs.unfinished import Unfinished, read_unfinished
 from chromatrack.structures import Kind
-from chromatrack.studio.document import key_of
-from chromatrack.studio.marks import Difference, Said, said_by_marks
+from chromatrack.studio.document import Document, key_of
+from chromatrack.studio.marks import (
+    Difference,
+    Said,
+    difference,
+    marks_of,
+    said_by_document,
+    said_by_marks,
+    with_giving_way,
+)
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.reliability import by_kind
 
@@ -172,6 +181,20 @@ def read_run(folder: Path) -> SavedRun | None:
 def _quality(config: dict[str, Any]) -> str:
     known = {(FAST_SIZE, False): "fast", (480, False): "normal", (480, True): "best"}
     return known.get((config.get("size"), bool(config.get("mirror"))), OTHER)  # type: ignore[arg-type]
+
+
+def news_of(run: SavedRun, document: Document, folder: Path) -> Difference:
+    """What is marked in a project's folder that a run does not know, and what that may change."""
+    said, first, after = said_by_document(document), run.first, run.after
+    news = difference(run.said, said, first=first, after=after, unfinished=run.unfinished)
+    painted = {one for one in news.changed if one[0][0] == "object"}
+    if not painted:
+        return news
+    try:
+        under = found_under(marks_of(document, folder, wanted=painted), run.result)
+    except InputError:
+        return news  # a damaged mask: said where it is shown or tracked
+    return with_giving_way(news, under)
 
 
 _KEPT_BY_CLIENT = ("cuts", "reliability", "present")

@@ -120,10 +120,10 @@ def overlay_boxes(
     names: Mapping[int, str] | None = None,
     colors: Mapping[int, Color] | None = None,
 ) -> np.ndarray:
-    """Draw every box as a thin rectangle with its id, dashed and pale where it is hidden.
+    """Draw every box as a thin rectangle with its id or name, dashed and pale where it is hidden.
 
-    names: what boxes are called, by id; it stands behind the id. colors: of some ids; the others
-    have their `bright_color`.
+    names: what boxes are called, by id; stands for the id where no other is called so. colors: of
+    some ids; the others have their `bright_color`.
 
     The line runs along the outermost pixels that the box covers. Boxes that are not finite are
     passed over.
@@ -144,7 +144,7 @@ def overlay_boxes(
             strokes = [Stroke(dash, 1.6 * unit, opacity) for dash in dashes]
             _paint(image, strokes, color, rim=0.45)
         if box.x < image.width and box.y < image.height and right > -1 and bottom > -1:
-            label = label_text(number, (names or {}).get(number))
+            label = label_text(number, names or {})
             _paint_label(image, (box.x, box.y), label, color, unit=unit)
     return np.array(image)
 
@@ -209,12 +209,17 @@ def overlay_labels(rgb: np.ndarray, labels: Sequence[Label]) -> np.ndarray:
     return np.array(image)
 
 
-def label_text(number: int, name: str | None) -> str:
-    """What a label says of a thing: its name, and its id where the name does not say it."""
+def label_text(number: int, names: Mapping[int, str]) -> str:
+    """What a label says of a thing: its name, with its id before it where others are called so too.
+
+    names: of all things of its kind, by id.
+    """
+    name = names.get(number)
     if not name:
         return str(number)
     short = short_text(name)
-    return short if short.split()[-1:] == [str(number)] else f"{number} {short}"
+    is_alone = sum(short_text(one) == short for one in names.values()) == 1
+    return short if is_alone or short.split()[-1:] == [str(number)] else f"{number} {short}"
 
 
 def short_text(text: str) -> str:

@@ -28,6 +28,10 @@ export const TOOL_HINTS = {
 
 export const SAID = {
   missing: words("Click what is missing", "Tap what is missing"),
+  first: words(
+    "Too much or too little? Move Size, or click what is missing",
+    "Too much or too little? Move Size, or tap what is missing",
+  ),
   tooMuch: words("Click what is too much", "Tap what is too much"),
   correct: words(
     "Click what is missing, or press Take away and click what is too much",

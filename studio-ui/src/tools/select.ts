@@ -204,7 +204,8 @@ export function select(viewer: Viewer): Tool {
     if (!strokes.length) return;
     const others = store.project.value?.objects.some((one) => one.kind === "object");
     const isNew = selectFor.value === "new" && others && strokes.length === 1;
-    const next = clickSays.value === "outside" ? SAID.tooMuch : isNew ? SAID.isNew : SAID.missing;
+    const begun = strokes.length === 1 && !base() ? SAID.first : SAID.missing;
+    const next = clickSays.value === "outside" ? SAID.tooMuch : isNew ? SAID.isNew : begun;
     store.toolLine.value = say(next);
   }
 

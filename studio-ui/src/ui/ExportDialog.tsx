@@ -112,6 +112,12 @@ function FormatList(props: {
   );
 }
 
+const BUSY: Record<string, string> = {
+  track: "Tracking is under way",
+  color: "Colouring is under way",
+  copy: "The video is being copied",
+};
+
 /** What became of it: how far it is, or where the file is. */
 function Outcome() {
   const [copied, setCopied] = useState("");
@@ -127,11 +133,18 @@ function Outcome() {
       </div>
     );
   }
-  const path = job ? null : done?.path;
+  if (job) {
+    return (
+      <p role="status" class="outcome">
+        {BUSY[job.kind] ?? "Something else is under way"}: export once it has ended, or is stopped.
+      </p>
+    );
+  }
+  const path = done?.path;
   if (!path) {
     return (
       <p role="status" class="outcome">
-        {(!job && done?.message) ||
+        {done?.message ||
           `It goes to ${store.project.value?.path ?? "the project"}/exports`}
       </p>
     );

@@ -58,7 +58,7 @@ function Transport() {
             if (event.key === "Enter") event.currentTarget.blur();
           }}
         />
-        <span class="muted">of {video.frames}</span>
+        <span class="muted">of 0 to {video.frames - 1}</span>
       </label>
       <span class="time">
         {clock(video.times[now] ?? 0)} <span class="muted">/ {clock(video.times.at(-1) ?? 0)}</span>
@@ -176,8 +176,12 @@ export function Timeline() {
       drawMain(main.current, shown, { frame, marked, loop, looping, job }, colors);
       drawStrips(strips.current, shown, { frame, job }, colors);
     };
-    const asked = requestAnimationFrame(() => draw.current());
-    return () => cancelAnimationFrame(asked);
+    // With the picture and the number: a frame of the screen later it would be behind them.
+    let wanted = true;
+    queueMicrotask(() => wanted && draw.current());
+    return () => {
+      wanted = false;
+    };
   });
 
   useEffect(() => {
@@ -258,7 +262,7 @@ export function Timeline() {
           aria-valuemin={0}
           aria-valuemax={frames - 1}
           aria-valuenow={store.frame.value}
-          aria-valuetext={`Frame ${store.frame.value} of ${frames}`}
+          aria-valuetext={`Frame ${store.frame.value} of 0 to ${frames - 1}`}
           title="Drag to go to a frame. Shift-drag to set the loop"
           {...events}
         >

@@ -128,6 +128,12 @@ function TrackGroup() {
   );
 }
 
+function whyNoExport(): string {
+  const coloring = store.mode.value === "color";
+  if (store.job.value) return `Once it is ${coloring ? "coloured" : "tracked"}, or stopped`;
+  return coloring ? "Colour first" : "Track first";
+}
+
 function Views() {
   return (
     <>
@@ -253,7 +259,7 @@ export function TopBar() {
           type="button"
           class="button"
           disabled={!canExport(project)}
-          title={canExport(project) ? "Export (Ctrl+E)" : "Track first"}
+          title={canExport(project) ? "Export (Ctrl+E)" : whyNoExport()}
           onClick={() => {
             store.exported.value = null;
             store.dialog.value = "export";
