@@ -7,6 +7,8 @@ import type { Viewer } from "./viewer.ts";
 
 const WAIT = 80;
 const SHOWN = 4;
+/** Ms after which it is said that an answer is waited for. */
+const LATE = 150;
 
 export class PointerView {
   #viewer: Viewer;
@@ -37,6 +39,11 @@ export class PointerView {
   async #ask(at: Point) {
     this.#request?.abort();
     this.#request = new AbortController();
+    const late = setTimeout(() => {
+      this.message = "Looking where it copies from ...";
+      this.#viewer.redraw();
+    }, LATE);
+    this.#request.signal.addEventListener("abort", () => clearTimeout(late));
     try {
       this.#answer = await api.pointer(frame.peek(), at, this.#request.signal);
       this.message = "";
@@ -44,6 +51,8 @@ export class PointerView {
       if ((error as Error).name === "AbortError") return;
       this.#answer = null;
       this.message = (error as Error).message;
+    } finally {
+      clearTimeout(late);
     }
     this.#viewer.redraw();
   }
@@ -92,7 +101,9 @@ export class PointerView {
     const room = (screen.width - 2 * gap - (SHOWN - 1) * gap) / SHOWN;
     const width = Math.min(260, room);
     const height = (width * video.height) / video.width;
-    const top = screen.height - height - gap - 8;
+    // Not over the place that is pointed at.
+    const low = screen.height - height - gap - 8;
+    const top = y > low - 3 * gap ? gap : low;
     references.forEach((reference, n) => {
       const left = gap + n * (width + gap);
       this.#drawReference(ctx, reference, [left, top, width, height]);

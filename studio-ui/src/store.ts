@@ -19,6 +19,7 @@ import {
   pickedAfter,
   type State,
   type Tracks,
+  withPlaces,
 } from "./core/state.ts";
 import { clampFrame, type Stretch } from "./core/timeline.ts";
 import { FIRST_TOOL, type ToolName } from "./core/tools.ts";
@@ -54,6 +55,8 @@ export const online = signal(true);
 export const job = signal<Job | null>(null);
 export const pace = signal<Pace | null>(null);
 export const tracks = signal<Tracks | null>(null);
+/** Of frames that are being tracked. */
+export const live = signal<Tracks | null>(null);
 /** How many marks are on their way to the server. */
 export const sending = signal(0);
 export const frame = signal(0);
@@ -170,6 +173,12 @@ export function refresh(): Promise<void> {
   return fetching;
 }
 
+/** Says once where what is done goes, as nobody is asked. */
+function announce(now: NonNullable<State["project"]>) {
+  if (now.undo.undo || now.undo.redo || now.result || now.color?.result) return;
+  say(`All you do is saved at once, in ${now.path ?? now.folder}`);
+}
+
 function take(next: State) {
   if (isOlder(next, state.value)) return;
   const before = project.value;
@@ -197,19 +206,27 @@ function take(next: State) {
       wipe.value = now.color?.result ? 0 : 0.5; // what was coloured is to be seen
       colorLook.value = "color";
       const place = now.path ?? now.folder;
-      if (modeAt.value !== place) mode.value = modeFor(now, mode.value, wish.value);
+      if (modeAt.value !== place) {
+        mode.value = modeFor(now, mode.value, wish.value);
+        announce(now);
+      }
       modeAt.value = place;
     } else frame.value = clampFrame(frame.value, now.video.frames);
   });
   if (next.project?.result) void loadTracks(next.revision);
-  else tracks.value = null;
+  else {
+    tracks.value = null;
+    if (!next.project?.job) live.value = null;
+  }
 }
 
 async function loadTracks(revision: number) {
   if (!project.value?.objects.some((item) => item.kind !== "object")) return;
   try {
     const found = await api.tracks(revision);
-    if (state.value?.revision === revision) tracks.value = found;
+    if (state.value?.revision !== revision) return;
+    tracks.value = found;
+    if (!job.value) live.value = null;
   } catch {
     // No tracks yet: nothing to draw.
   }
@@ -226,6 +243,7 @@ function onEvent(event: Event) {
       if (event.job === "track" || event.job === "color") {
         batch(() => {
           if (event.frame === null) return;
+          if (event.places) live.value = withPlaces(live.value, event.frame, event.places);
           // A coloured frame is gone to when the one before it was seen (`ColorView`).
           if (following.value && event.job === "track") coming.value = event.frame;
           fresh.value = { frame: event.frame, count: fresh.value.count + 1 };

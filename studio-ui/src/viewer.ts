@@ -6,6 +6,7 @@ import { forgetColors } from "./colorwork.ts";
 import { colour, edgeWidth, type Palette, parseColor, type Style } from "./core/masks.ts";
 import { grow, type Rect } from "./core/raster.ts";
 import { around } from "./core/scrub.ts";
+import type { FrameMarks, Item } from "./core/state.ts";
 import {
   fit,
   frameWidth,
@@ -115,6 +116,7 @@ export class Viewer {
         store.picked.value;
         store.marks.value;
         store.tracks.value;
+        store.live.value;
         store.brushSize.value;
         store.wipe.value;
         store.strokesShown.value;
@@ -432,8 +434,11 @@ export class Viewer {
     ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
     this.pictures.draw(ctx);
     const marks = store.marks.peek();
-    const tracks = store.tracks.peek();
+    const [live, tracks] = [store.live.peek(), store.tracks.peek()];
     const trails = store.viewMode.peek() === "trails";
+    const shapeIn = (item: Item, there: FrameMarks, frame: number) =>
+      (live && shapeOf(item, there, live, frame, this.video)) ??
+      shapeOf(item, there, tracks, frame, this.video);
     for (const item of project.objects) {
       if (!item.visible) continue;
       if (trails) {
@@ -441,7 +446,7 @@ export class Viewer {
           const frame = now - TRAIL + 1 + n;
           if (item.kind === "object") return this.masks.centres.get(frame)?.get(item.id) ?? null;
           const there = project.marks[String(frame)] ?? {};
-          const shape = shapeOf(item, there, tracks, frame, this.video);
+          const shape = shapeIn(item, there, frame);
           if (shape?.kind === "point") return shape.at;
           if (shape?.kind === "box") {
             const [x, y, w, h] = shape.at;
@@ -451,7 +456,7 @@ export class Viewer {
         });
         drawTrail(ctx, this.view, places, item.color);
       }
-      const shape = shapeOf(item, marks, tracks, now, this.video);
+      const shape = shapeIn(item, marks, now);
       if (shape) drawShape(ctx, this.view, shape, item.key === store.picked.peek());
     }
     if (store.viewMode.peek() === "pointer") this.pointer.draw(ctx);

@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { erase, grow, paint, polygon, type Rect, stroke, union } from "../src/core/raster.ts";
+import {
+  erase,
+  grow,
+  paint,
+  polygon,
+  type Rect,
+  stroke,
+  sweep,
+  union,
+} from "../src/core/raster.ts";
 import type { Point } from "../src/core/view.ts";
 
 const size = { width: 40, height: 30 };
@@ -111,4 +120,32 @@ test("paint spares locked objects, erase takes from one object only", () => {
 
 test("a rectangle grows to the picture's edge at most", () => {
   assert.deepEqual(grow([1, 5, 39, 10], 3, size), [0, 2, 40, 13]);
+});
+
+test("what an eraser leaves over goes with it, and nothing else", () => {
+  const before = new Uint16Array(size.width * size.height);
+  const at = (row: number, column: number) => row * size.width + column;
+  const fill = (top: number, left: number, bottom: number, right: number) => {
+    for (let row = top; row < bottom; row++) before.fill(1, at(row, left), at(row, right));
+  };
+  fill(0, 0, 20, 20); // the object
+  before[at(25, 25)] = 1; // a dot that was painted by itself, where the eraser did not come
+  before[at(12, 30)] = 2; // of another object
+  const ids = before.slice();
+  for (let row = 5; row < 12; row++) ids.fill(0, at(row, 5), at(row, 20));
+  ids[at(8, 10)] = ids[at(8, 11)] = ids[at(9, 11)] = 1; // left over in the middle
+  const wanted = ids.slice();
+  wanted[at(8, 10)] = wanted[at(8, 11)] = wanted[at(9, 11)] = 0;
+  sweep(ids, before, size, [5, 5, 26, 26], 1);
+  assert.deepEqual(ids, wanted);
+});
+
+test("a small object is not swept away", () => {
+  const before = new Uint16Array(size.width * size.height);
+  before.fill(1, 0, 20);
+  const ids = before.slice();
+  ids[5] = 0;
+  const wanted = ids.slice();
+  sweep(ids, before, size, [0, 0, 20, 1], 1);
+  assert.deepEqual(ids, wanted);
 });

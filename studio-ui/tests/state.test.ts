@@ -215,3 +215,22 @@ test("what a state leaves out is taken from the one before, where it is the same
   assert.equal(other.video.times, undefined);
   assert.equal(other.result?.reliability, undefined);
 });
+
+test("places of frames that are being tracked make tracks", () => {
+  const first = core.withPlaces(null, 3, {
+    points: { "1": [4, 5, true] },
+    boxes: { "2": [1, 2, 30, 40, false] },
+    keypoints: { "1": [[7, 8, true], null] },
+  });
+  const both = core.withPlaces(first, 5, { points: { "1": [null, null, false] } });
+  assert.deepEqual([both.points["1"]!.x[3], both.points["1"]!.y[3]], [4, 5]);
+  assert.equal(both.points["1"]!.x[4], undefined, "nothing is known of a frame between");
+  assert.equal(both.points["1"]!.x[5], null);
+  const box = both.boxes["2"]!;
+  assert.deepEqual(
+    [box.x[3], box.y[3], box.width[3], box.height[3], box.visible[3]],
+    [1, 2, 30, 40, false],
+  );
+  assert.deepEqual(both.keypoints["1"]!.joints[3], [[7, 8], null]);
+  assert.deepEqual(both.keypoints["1"]!.visible[3], [true, false]);
+});

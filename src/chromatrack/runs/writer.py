@@ -135,6 +135,7 @@ def track_to_folder(
     quality: Quality = USUAL,
     outputs: Collection[Output] = OUTPUTS,
     progress: Report | None = None,
+    on_frame: Callable[[TrackedFrame], None] | None = None,
 ) -> RunSummary:
     """Track everything marked through a video and write it into a folder.
 
@@ -161,6 +162,7 @@ def track_to_folder(
         outputs: what is written of masks, tracks (all tables) and overlay; result.json and `marks/`
             always are.
         progress: called after every frame.
+        on_frame: called before that with each frame that is on disk, maybe in another thread.
 
     Raises:
         InputError, VideoError: as in `Tracker.track`, before anything is written; or there is
@@ -232,6 +234,7 @@ def track_to_folder(
             frames_ahead(info.frame_count, start, end),
             progress,
             tracker.device,
+            on_frame,
         )
     seconds = time.perf_counter() - run.started
     return RunSummary(
@@ -279,6 +282,7 @@ def _write_frames(
     total: int | None,
     progress: Report | None,
     device: torch.device,
+    on_frame: Callable[[TrackedFrame], None] | None,
 ) -> None:
     """Write frames as they come, and put them in place however they end."""
     known = len(run.kept.frames)
@@ -289,6 +293,8 @@ def _write_frames(
             run.add(frame)
             if len(run.rows) > known:
                 run.kept.frames.put(frame, with_mask=files.needs_other_masks)
+            if on_frame is not None:
+                on_frame(frame)
 
         behind = Behind(files.write, written, is_threaded=is_ahead_worth_it(device))
         try:

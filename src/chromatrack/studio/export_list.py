@@ -63,6 +63,14 @@ _SAID = {
 }
 """Titles and tools where the list says more than the command line's has room for."""
 
+_ABOUT = {
+    "tidy": (
+        "x_px, y_px: place of a point; of boxes and objects the left top corner, whose middle is in "
+        "center_x_px, center_y_px. reliability: chance that it is right, below 0.5 is doubtful."
+    ),
+}
+"""What is said of a format's columns, by the first word of its name."""
+
 _FILES = {"tidy-csv": "table", "tidy-parquet": "table"}
 """Files that are called as their titles are, not as the format."""
 
@@ -91,6 +99,7 @@ def _told(one: Format, group: str) -> dict[str, Any]:
         "group": group,
         "tool": tool,
         "kinds": list(one.kinds),
+        "about": _ABOUT.get(one.name.partition("-")[0]),
         "suffix": one.suffix,
         "extra": one.extra,
         "available": one.extra is None or _is_installed(one.extra),

@@ -126,7 +126,8 @@ class Jobs:
         if job.kind == "track":
             job.staged = Path(told["staged"])
         names = ("type", "job", "stage", "done", "total", "frame", "message")
-        self._studio.hub.tell({name: told[name] for name in names})
+        places = {"places": told["places"]} if told.get("places") else {}
+        self._studio.hub.tell({name: told[name] for name in names} | places)
 
     # -- tracking ------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from chromatrack.runs.output_lock import hidden
 from chromatrack.structures import Source
 from chromatrack.studio.document import Document
 from chromatrack.studio.earlier import MadeBy, keeping
+from chromatrack.studio.live_places import LivePlaces
 from chromatrack.studio.results import OTHER
 from chromatrack.studio.workers import Channel
 
@@ -61,6 +62,7 @@ class Model:
         self._references: dict[str, Any] = {}
         self._canvas: tuple[str, int, Any] | None = None
         self._told = 0.0
+        self._places = LivePlaces()
 
     def ping(self) -> bool:
         """Whether it answers: it does."""
@@ -159,6 +161,7 @@ class Model:
                     outputs=("masks", "tracks"),
                     resume=resume,
                     progress=tell,
+                    on_frame=self._places.add,
                 )
             except KeyboardInterrupt:
                 raise KeyboardInterrupt(_stopped(home)) from None
@@ -214,6 +217,7 @@ class Model:
                         "frame": _newest(staged) if what == "correct" else frame,
                         "message": messages.get(what, what),
                         "staged": str(staged),
+                        "places": self._places.of(frame) if what == "track" else None,
                     }
                 )
             self._channel.serve_waiting()

@@ -101,3 +101,73 @@ export function paint(ids: Uint16Array, from: number, to: number, id: number, lo
 export function erase(ids: Uint16Array, from: number, to: number, id: number) {
   for (let p = from; p < to; p++) if (ids[p] === id) ids[p] = 0;
 }
+
+/**
+ * Takes away what an eraser has left of `id` in `rect` by accident: parts of at most `most` pixels
+ * that hang together, and hung together with more `before`, where the object has much more elsewhere.
+ */
+export function sweep(
+  ids: Uint16Array,
+  before: Uint16Array,
+  size: Size,
+  rect: Rect,
+  id: number,
+  most = 16,
+) {
+  let whole = 0;
+  for (let p = 0; p < ids.length && whole <= 8 * most; p++) if (ids[p] === id) whole += 1;
+  if (whole <= 8 * most) return;
+  const [left, top, right, bottom] = grow(rect, 1, size);
+  const large = new Set<number>();
+  for (let row = top; row < bottom; row++) {
+    for (let column = left; column < right; column++) {
+      const start = row * size.width + column;
+      if (ids[start] !== id || large.has(start)) continue;
+      const { part, cut } = partFrom(ids, before, size, start, most, large);
+      if (cut) for (const p of part) ids[p] = 0;
+    }
+  }
+}
+
+function around(p: number, { width, height }: Size): number[] {
+  const [row, column] = [Math.floor(p / width), p % width];
+  const found: number[] = [];
+  for (let y = Math.max(0, row - 1); y <= Math.min(height - 1, row + 1); y++) {
+    for (let x = Math.max(0, column - 1); x <= Math.min(width - 1, column + 1); x++) {
+      if (y !== row || x !== column) found.push(y * width + x);
+    }
+  }
+  return found;
+}
+
+/**
+ * The pixels that hang together with one by sides or corners, and whether they are few and were cut
+ * off from others that were there `before`. Of many, those found so far become `large`.
+ */
+function partFrom(
+  ids: Uint16Array,
+  before: Uint16Array,
+  size: Size,
+  start: number,
+  most: number,
+  large: Set<number>,
+): { part: number[]; cut: boolean } {
+  const id = ids[start]!;
+  const part = [start];
+  const found = new Set(part);
+  let cut = false;
+  for (let n = 0; n < part.length; n++) {
+    if (part.length > most || large.has(part[n]!)) {
+      for (const p of part) large.add(p);
+      return { part, cut: false };
+    }
+    for (const p of around(part[n]!, size)) {
+      if (ids[p] !== id) cut ||= before[p] === id;
+      else if (!found.has(p)) {
+        found.add(p);
+        part.push(p);
+      }
+    }
+  }
+  return { part, cut };
+}

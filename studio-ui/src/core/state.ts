@@ -12,6 +12,8 @@ export type Format = {
   title: string;
   group: string;
   tool: string;
+  /** What its columns mean. */
+  about?: string | null;
   kinds: string[];
   suffix: string;
   extra: string | null;
@@ -138,6 +140,7 @@ export type Event =
       /** The frame that was done last; null while none can be shown yet. */
       frame: number | null;
       message?: string;
+      places?: Places;
     }
   | {
       type: "done" | "failed" | "stopped";
@@ -166,6 +169,43 @@ export type Tracks = {
   >;
   keypoints: Record<string, { joints: (Point | null)[][]; visible: boolean[][] }>;
 };
+
+/** Where things are on one frame that was tracked just now: each ends with whether it is seen. */
+export type Places = {
+  points?: Record<string, [x: number | null, y: number | null, seen: boolean]>;
+  boxes?: Record<string, [...(number | null)[], boolean]>;
+  keypoints?: Record<string, ([x: number, y: number, seen: boolean] | null)[]>;
+};
+
+/** Tracks with the places of one more frame; what they have of others stays. */
+export function withPlaces(tracks: Tracks | null, frame: number, places: Places): Tracks {
+  const next: Tracks = tracks ?? { start: 0, points: {}, boxes: {}, keypoints: {} };
+  const i = frame - next.start;
+  for (const [id, [x, y, seen]] of Object.entries(places.points ?? {})) {
+    next.points[id] ??= { x: [], y: [], visible: [], confidence: [] };
+    const track = next.points[id];
+    track.x[i] = x;
+    track.y[i] = y;
+    track.visible[i] = seen;
+  }
+  for (const [id, given] of Object.entries(places.boxes ?? {})) {
+    next.boxes[id] ??= { x: [], y: [], width: [], height: [], visible: [] };
+    const track = next.boxes[id];
+    const [x, y, width, height, seen] = given as [number, number, number, number, boolean];
+    track.x[i] = x;
+    track.y[i] = y;
+    track.width[i] = width;
+    track.height[i] = height;
+    track.visible[i] = seen;
+  }
+  for (const [id, joints] of Object.entries(places.keypoints ?? {})) {
+    next.keypoints[id] ??= { joints: [], visible: [] };
+    const track = next.keypoints[id];
+    track.joints[i] = joints.map((joint) => joint && [joint[0], joint[1]]);
+    track.visible[i] = joints.map((joint) => Boolean(joint?.[2]));
+  }
+  return { ...next };
+}
 
 /** The job after an event: progress moves it on, an end takes it away. */
 export function jobAfter(job: Job | null, event: Event): Job | null {

@@ -1,6 +1,6 @@
 // Brush and eraser: strokes go straight into the ids on show; the mask is sent when the pen lifts.
 
-import { erase, paint, type Rect, stroke, union } from "../core/raster.ts";
+import { erase, grow, paint, type Rect, stroke, sweep, union } from "../core/raster.ts";
 import { type Point, toScreen } from "../core/view.ts";
 import * as store from "../store.ts";
 import type { Viewer } from "../viewer.ts";
@@ -14,6 +14,8 @@ export function resizeBrush(factor: number) {
   store.brushSize.value = Math.round(Math.min(SIZES[1], Math.max(SIZES[0], next)));
 }
 
+/** Pixels around a stroke of the eraser in which parts that it left may lie. */
+const SWEPT = 16;
 let resized = Number.NEGATIVE_INFINITY;
 const SHOWN = 1200;
 /** Where a brush's ring is drawn: under the pen; for a while after resizing in the middle. */
@@ -38,6 +40,7 @@ export function brush(viewer: Viewer, rubber: boolean): Tool {
   let last: Point | null = null;
   let frame = -1;
   let away = rubber;
+  let touched: Rect | null = null;
 
   function draw(from: Point, to: Point, pressure: number): Rect | null {
     const width = viewer.video.width;
@@ -56,6 +59,7 @@ export function brush(viewer: Viewer, rubber: boolean): Tool {
       dirty = union(dirty, draw(last ?? at, at, pen.pressure));
       last = at;
     }
+    touched = union(touched, dirty);
     viewer.repaint(dirty);
   }
 
@@ -73,7 +77,7 @@ export function brush(viewer: Viewer, rubber: boolean): Tool {
       store.playing.value = false;
       frame = store.frame.value;
       viewer.hold();
-      last = null;
+      last = touched = null;
       follow(pen);
     },
     move(pen) {
@@ -83,6 +87,11 @@ export function brush(viewer: Viewer, rubber: boolean): Tool {
       if (id === null) return;
       const done = id;
       id = null;
+      if (away && touched) {
+        const before = (viewer.before ?? viewer.ids) as Uint16Array;
+        sweep(viewer.ids as Uint16Array, before, viewer.video, touched, done);
+        viewer.repaint(grow(touched, SWEPT, viewer.video));
+      }
       void finishPaint(viewer, done, frame, away ? "eraser" : "brush");
     },
     cancel() {

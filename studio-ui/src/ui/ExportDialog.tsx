@@ -144,8 +144,7 @@ function Outcome() {
   if (!path) {
     return (
       <p role="status" class="outcome">
-        {done?.message ||
-          `It goes to ${store.project.value?.path ?? "the project"}/exports`}
+        {done?.message || `It goes to ${store.project.value?.path ?? "the project"}/exports`}
       </p>
     );
   }
@@ -196,6 +195,7 @@ export function ExportDialog() {
   const notes = [
     ...(old ? [old] : []),
     ...(done?.notes ?? (chosen ? leftOut(project, chosen) : [])),
+    ...(chosen?.about && !done ? [chosen.about] : []),
   ];
   const isNumbered = chosen?.group !== "Video" || name === "frames";
   const close = () => {
