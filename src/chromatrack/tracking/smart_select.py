@@ -174,7 +174,7 @@ class Selection:
         alone = self._proposed([stroke], None, largest=most)
         part = connected((_on_grid(alone, away) & near) | seed, seed)
         wider = F.max_pool2d(part[None, None].float(), 3, 1, 1)  # edges are finer than the grid
-        return alone & (F.interpolate(wider, list(alone.shape))[0, 0] > 0).numpy()
+        return alone & _at(wider[0, 0], alone.shape)
 
     def _is_drag(self, stroke: Stroke, before: np.ndarray) -> bool:
         """Whether a stroke goes over much, beside the region that it corrects."""
@@ -246,7 +246,7 @@ def _around(change: np.ndarray, away: Tensor) -> np.ndarray:
     """Of `(H, W)` bool changes, those that hang together with a stroke: where it costs 0."""
     part = connected(_on_grid(change, away) | (away == 0), away == 0)
     wider = F.max_pool2d(part[None, None].float(), 3, 1, 1)  # edges are finer than the grid
-    return change & (F.interpolate(wider, change.shape)[0, 0] > 0).numpy()
+    return change & _at(wider[0, 0], change.shape)
 
 
 def _correction(change: np.ndarray, away: Tensor, nearer: Tensor, *, most: float) -> np.ndarray:
@@ -274,7 +274,7 @@ def _correction(change: np.ndarray, away: Tensor, nearer: Tensor, *, most: float
     wider = F.max_pool2d(part[None, None].float(), 3, 1, 1)  # edges are finer than the grid
     if int(part.sum()) == int(seed.sum()):
         wider = part[None, None].float()
-    return (F.interpolate(wider, change.shape)[0, 0] > 0).numpy()
+    return _at(wider[0, 0], change.shape)
 
 
 def _grid(look: Look) -> tuple[Tensor, Tensor]:
@@ -405,7 +405,7 @@ def _contrast(region: np.ndarray, edges: Sequence[tuple[int, int, np.ndarray]]) 
     return total / (count + 2 * int(rim) + 1e-9)
 
 
-def _at(share: Tensor, size: tuple[int, int]) -> np.ndarray:
-    """`(H, W)` bool at the frame's size."""
+def _at(share: Tensor, size: tuple[int, ...]) -> np.ndarray:
+    """`(h, w)` shares at the frame's size: `(H, W)` bool, without the grid's steps."""
     full = F.interpolate(share[None, None], size=list(size), mode="bilinear")[0, 0]
     return (full > 0.5).numpy()
