@@ -19,38 +19,36 @@ from chromatrack.studio import decoder, model_worker, textures
 from chromatrack.studio import requests as ask
 from chromatrack.studio.actions import apply
 from chromatrack.studio.color_desk import ColorDesk
-from chromatrack.studio.conflicts import Changes, touched
+from chromatrack.studio.conflicts import Changes, StaleError, touched
 from chromatrack.studio.document import Document, next_color, only_frame
 from chromatrack.studio.earlier import bring_back
 from chromatrack.studio.events import Hub, News
 from chromatrack.studio.export_list import all_formats
 from chromatrack.studio.jobs import BusyError, Jobs, next_step
 from chromatrack.studio.library import Library, kind_of
-from chromatrack.studio.marks import Difference, difference, said_by_document
+from chromatrack.studio.marks import Difference
 from chromatrack.studio.model_desk import ModelDesk
 from chromatrack.studio.opening import OpenVideo, missing_video, project_of
 from chromatrack.studio.results import (
     SavedRun,
     ids_png,
     mask_file_png,
+    news_of,
     read_run,
     result_state,
     stamp,
 )
 from chromatrack.studio.run_documents import document_of_run
-from chromatrack.studio.scrubbing import Askers, Turn, Turns
+from chromatrack.studio.scrubbing import Askers, Shown, Turn, Turns
+from chromatrack.studio.small_copy_desk import SmallCopyDesk
 from chromatrack.studio.store import Project, find_video, video_reference
 from chromatrack.studio.workers import Worker
-
-
-class StaleError(ChromatrackError):
-    """A mask was painted on a state that is no longer so."""
 
 
 class Studio:
     """What the web app talks to."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, small_copies: bool = True) -> None:
         """home: the studio's own folder. `start` begins its work."""
         self.library, self.hub, self.lock = Library(home), Hub(), asyncio.Lock()
         self.revision = int(time.time())  # grows over restarts too
@@ -69,6 +67,7 @@ class Studio:
         self.decoder = self._worker("decoder", decoder.main)
         self.model = self._worker("model", model_worker.main)
         self._askers = Askers(self.decoder.stop)
+        self.small = SmallCopyDesk(self, is_on=small_copies)
 
     def _worker(self, which: str, main: Callable[..., None]) -> Worker:
         def dead(message: str) -> None:
@@ -92,6 +91,7 @@ class Studio:
 
     async def stop(self) -> None:
         """End them, and let the project go."""
+        await asyncio.to_thread(self.small.close)
         await asyncio.to_thread(self.model.close)
         await asyncio.to_thread(self.decoder.close)
         if self.project is not None:
@@ -108,6 +108,7 @@ class Studio:
     def changed(self) -> int:
         """Something of project or results has changed: all are told; returns the revision."""
         self.revision += 1
+        self.small.look()
         self.hub.tell({"type": "state", "revision": self.revision})
         return self.revision
 
@@ -191,7 +192,7 @@ class Studio:
         return OpenVideo(
             path,
             (found.height, found.width),
-            *(found.frames, found.fps, found.times, found.has_audio),
+            *(found.frames, found.fps, found.times, found.has_audio, found.table),
         )
 
     async def _take(self, folder: Path, opened: OpenVideo, make: Callable[[], Project]) -> None:
@@ -301,6 +302,7 @@ class Studio:
             },
             "job": self.jobs.state(),
             "place": project.place,
+            "smallCopy": self.small.state(),
             "settings": document["settings"],
         }
 
@@ -315,7 +317,7 @@ class Studio:
     def news_of_marks(self, run: SavedRun, document: Document) -> Difference:
         """What is marked that the run does not know."""
         if self._stale[0] != self.revision or self._stale[1] is None:
-            self._stale = (self.revision, _news(run, document))
+            self._stale = (self.revision, news_of(run, document))
         assert self._stale[1] is not None
         return self._stale[1]
 
@@ -329,7 +331,7 @@ class Studio:
             return True
         if run is None:
             return False
-        wants = next_step(document, run, _news(run, document), video.frames)
+        wants = next_step(document, run, news_of(run, document), video.frames)
         if wants not in ("all", "span"):
             return False
         if not await asyncio.to_thread(bring_back, project.folder, document, run):
@@ -396,8 +398,8 @@ class Studio:
         rough: bool = False,
         turn: Turn | None = None,
         gone: asyncio.Future[None] | None = None,
-    ) -> tuple[int, bytes]:
-        """(number, JPEG) of a frame; rough: or of one near it, if that is quicker.
+    ) -> Shown:
+        """A frame; rough: or a small picture of it, or one near it, if that is quicker.
 
         Raises:
             OvertakenError: a newer request of the same tab came before its `turn`.
@@ -406,16 +408,25 @@ class Studio:
         _, _, path = self.watched()
         self.looks.left()
         async with self._turns.of(turn):
-            given = {"index": index, "width": width, "rough": rough}
-            given["ticket"] = self._askers.ticket(gone)
-            try:
-                found = await self.ask(self.decoder, "frame", **given)
-            except WorkerError:  # it starts anew
-                await self._reopen()
-                found = await self.ask(self.decoder, "frame", **given)
+            with self.small.asked(index, is_exact=not rough):
+                found = await self._frame(index, width, rough=rough, gone=gone)
         if not rough:
             self.looks.shown(path, index)
         return found
+
+    async def _frame(
+        self, index: int, width: int | None, *, rough: bool, gone: asyncio.Future[None] | None
+    ) -> Shown:
+        small = await self.small.picture(index, width) if rough else None
+        if small is not None:
+            return Shown(index, *small)
+        given = {"index": index, "width": width, "rough": rough}
+        given["ticket"] = self._askers.ticket(gone)
+        try:
+            return Shown(*await self.ask(self.decoder, "frame", **given))
+        except WorkerError:  # it starts anew
+            await self._reopen()
+            return Shown(*await self.ask(self.decoder, "frame", **given))
 
     async def mask(self, index: int, of: str) -> bytes | None:
         """Ids of a frame as a grey PNG: what was marked, or found; None where nothing was."""
@@ -433,9 +444,3 @@ class Studio:
             if found is not None:
                 return found
         return None
-
-
-def _news(run: SavedRun, document: Document) -> Difference:
-    """What is marked that a run does not know."""
-    said, first, after = said_by_document(document), run.first, run.after
-    return difference(run.said, said, first=first, after=after, unfinished=run.unfinished)

@@ -24,8 +24,14 @@ from chromatrack.runs.marks_json import read_run_marks
 from chromatrack.runs.reader import Result, read_result
 from chromatrack.runs.unfinished import Unfinished, read_unfinished
 from chromatrack.structures import Kind
-from chromatrack.studio.document import key_of
-from chromatrack.studio.marks import Difference, Said, said_by_marks
+from chromatrack.studio.document import Document, key_of
+from chromatrack.studio.marks import (
+    Difference,
+    Said,
+    difference,
+    said_by_document,
+    said_by_marks,
+)
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.reliability import by_kind
 
@@ -225,3 +231,9 @@ def mask_file_png(path: Path, keep: set[int] | None = None) -> bytes | None:
     if keep is not None:
         ids = np.where(np.isin(ids, sorted(keep)), ids, 0)
     return ids_png(ids)
+
+
+def news_of(run: SavedRun, document: Document) -> Difference:
+    """What is marked that a run does not know."""
+    said, first, after = said_by_document(document), run.first, run.after
+    return difference(run.said, said, first=first, after=after, unfinished=run.unfinished)
