@@ -121,9 +121,16 @@ class SmallCopyDesk:
         if self._telling is None or self._telling.done():
             self._telling = asyncio.ensure_future(self._told_all())
 
+    def _now(self) -> tuple[Film | None, int, bool]:
+        """What the maker is to know: where nothing is left to be made, what it was told before."""
+        film, at, is_held = self._told
+        is_known = film is self._film and at >= 0 and not is_held
+        is_done = is_known and self._there and not self._is_made
+        return self._told if is_done else (self._film, self._at, self._is_held())
+
     async def _told_all(self) -> None:
         try:
-            while (now := (self._film, self._at, self._is_held())) != self._told:
+            while (now := self._now()) != self._told:
                 film, at, is_held = now
                 if film is None:
                     await self._studio.ask(self._maker, "leave")
