@@ -1,10 +1,12 @@
 """How soon the studio shows, finds and tracks: wall and CPU seconds, median and 95th percentile.
 
-    python benchmarks/studio.py CLIP [--jumps 40] [--parts open,scrub,drag,select,track]
+    python benchmarks/studio.py CLIP [--jumps 40] [--parts open,scrub,drag,select,track,copy]
 
 Starts the server as a process of its own on the loopback and talks to it as the page does. CPU
 seconds are those of server, decoder and model apart, for a machine that does other things too.
-CLIP: a long video; `--make` renders one of an hour first (1080p, two minutes).
+CLIP: a long video; `--make` renders one of an hour first (1080p, two minutes). `copy` makes the
+small copy of it (half an hour for that one) and scrubs again; the other parts do without. `--cache`
+keeps it in a folder, from where a later measurement has it.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ from PIL import Image
 _TICK = os.sysconf("SC_CLK_TCK")
 _WIDTH = 1280
 _QUIET = ("--no-browser", "--port", "0")
-_PARTS = ("open", "scrub", "drag", "select", "track")
+_PARTS = ("open", "scrub", "drag", "select", "track", "copy")
+_WORKERS = ("server", "decoder", "model", "small copy")
 
 
 def make_clip(path: Path, *, seconds: int = 3600, part_seconds: int = 20) -> None:
@@ -74,15 +77,17 @@ def make_clip(path: Path, *, seconds: int = 3600, part_seconds: int = 20) -> Non
 class Served:
     """A studio in a process of its own; its workers are told apart by the order they begin in."""
 
-    def __init__(self, home: Path) -> None:
-        """Start it, and wait until it answers."""
+    def __init__(self, home: Path, cache: Path | None = None) -> None:
+        """Start it, and wait until it answers; cache: for small copies, None: it makes none."""
         self.process = subprocess.Popen(
             [
                 sys.executable,
                 *["-m", "chromatrack", "studio", "--no-browser", "--port", "0"],
                 "--home",
                 home,
+                *(["--no-small-copy"] if cache is None else []),
             ],
+            env={**os.environ, **({} if cache is None else {"XDG_CACHE_HOME": str(cache)})},
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
@@ -94,7 +99,7 @@ class Served:
         self.base, self.port, self.token = found[1], int(found[2]), found[3]
 
     def processor(self) -> dict[str, float]:
-        """CPU seconds so far of server, decoder and model."""
+        """CPU seconds so far of server, decoder, model and what makes small copies."""
         found = {"server": _processor(self.process.pid)}
         children = []
         for place in Path("/proc").glob("[0-9]*"):
@@ -105,7 +110,7 @@ class Served:
                 continue
             if parent == self.process.pid and b"spawn_main" in line:
                 children.append(int(place.name))
-        for name, pid in zip(("decoder", "model"), sorted(children), strict=False):
+        for name, pid in zip(_WORKERS[1:], sorted(children), strict=False):
             found[name] = _processor(pid)
         return found
 
@@ -127,7 +132,7 @@ class Watch:
         """Nothing is measured yet."""
         self._served = served
         self.walls: list[float] = []
-        self.spent: dict[str, float] = dict.fromkeys(("server", "decoder", "model"), 0.0)
+        self.spent: dict[str, float] = dict.fromkeys(_WORKERS[:3], 0.0)
 
     async def of(self, work: Any) -> Any:
         """Measure one thing; its answer."""
@@ -135,7 +140,7 @@ class Watch:
         answer = await work
         self.walls.append(time.perf_counter() - began)
         for name, value in self._served.processor().items():
-            self.spent[name] += value - before.get(name, 0.0)
+            self.spent[name] = self.spent.get(name, 0.0) + value - before.get(name, 0.0)
         return answer
 
     def line(self, name: str) -> str:
@@ -211,17 +216,18 @@ async def dragging(page: Page, *, seconds: float = 4.0) -> list[str]:
     """Drag the handle over the timeline: a request every 16 ms, older ones given up."""
     frames = (await page.video())["frames"]
     waits: list[float] = []
-    dropped, number, newest = 0, 0, 0
+    dropped, number, newest, exact = 0, 0, 0, 0
     began, before = time.perf_counter(), page.served.processor()
 
     async def one(index: int, sequence: int) -> None:
-        nonlocal dropped, newest
+        nonlocal dropped, newest, exact
         asked = time.perf_counter()
         answer = await page.frame(index, tab="drag", seq=sequence, rough=1)
         if answer.status_code == 409:
             dropped += 1
         elif sequence > newest:
             newest = sequence
+            exact += answer.headers["x-frame"] == str(index)
             waits.append(time.perf_counter() - asked)
 
     tasks = []
@@ -240,7 +246,8 @@ async def dragging(page: Page, *, seconds: float = 4.0) -> list[str]:
     return [
         f"{'drag':<24} asked {number}  shown {len(shown)} ({len(shown) / seconds:.0f} per s)  "
         f"dropped {dropped}  wall ms p50 {np.percentile(shown, 50):.0f}  p95 "
-        f"{np.percentile(shown, 95):.0f}  exact {settled * 1000:.0f} ms after the end  CPU s "
+        f"{np.percentile(shown, 95):.0f}  of the very frame {exact}  whole one "
+        f"{settled * 1000:.0f} ms after the end  CPU s "
         + "  ".join(f"{name} {value:.2f}" for name, value in spent.items())
     ]
 
@@ -305,10 +312,56 @@ async def tracking(page: Page, *, times: int) -> list[str]:
     return [watch.line("track to first frame")]
 
 
+async def copying(page: Page, clip: Path, place: Path, *, jumps: int, cache: Path) -> list[str]:
+    """Wait for the small copy of the clip; then jump to frames, and drag over all of it."""
+    folder = place / "copied"
+    folder.mkdir()
+    video = folder / clip.name
+    video.symlink_to(clip.resolve())
+    await page.open(video)
+    await page.ready()
+    known = {"times": (await page.video())["timesKey"]}
+    began, before = time.perf_counter(), page.served.processor()
+    while True:
+        state = (await page.client.get("/api/state", params=known)).json()
+        copy = state["project"]["smallCopy"]
+        if copy is not None and not copy["making"] and copy["there"]:
+            break
+        await asyncio.sleep(1.0)
+    wall = time.perf_counter() - began
+    spent = page.served.processor().get("small copy", 0.0) - before.get("small copy", 0.0)
+    there = sum(end - start for start, end in copy["there"])
+    size = sum(path.stat().st_size for path in cache.rglob("*.chunk"))
+    frames, dice, watch = (await page.video())["frames"], random.Random(3), Watch(page.served)
+    exact = 0
+    for number in range(jumps):
+        index = dice.randrange(frames)
+        answer = await watch.of(page.frame(index, tab="small", seq=number, rough=1))
+        exact += answer.headers["x-frame"] == str(index)
+    return [
+        f"{'small copy':<24} frames {there} of {frames}  {wall:.0f} s  CPU s {spent:.0f}  "
+        f"MB {size / 1e6:.0f}",
+        f"{watch.line('jump, small')}   of the very frame {exact}",
+        await _busy_jumps(page, jumps=jumps),
+        *await dragging(page),
+    ]
+
+
+async def _busy_jumps(page: Page, *, jumps: int) -> str:
+    """Jump to frames whose whole pictures are asked for too, as the page does after a click."""
+    frames, dice, watch = (await page.video())["frames"], random.Random(4), Watch(page.served)
+    for number in range(jumps):
+        index = dice.randrange(frames)
+        whole = asyncio.ensure_future(page.frame(index))
+        await watch.of(page.frame(index, tab="click", seq=number, rough=1))
+        await whole
+    return watch.line("click, small one first")
+
+
 async def measure(
-    served: Served, clip: Path, place: Path, parts: Sequence[str], jumps: int
+    served: Served, clip: Path, place: Path, parts: Sequence[str], jumps: int, cache: Path | None
 ) -> None:
-    """Print a line for everything that is measured."""
+    """Print a line for everything that is measured; cache: where the small copy is kept."""
     headers = {"origin": served.base}
     async with httpx.AsyncClient(base_url=served.base, headers=headers, timeout=120) as client:
         answer = await client.get("/", params={"token": served.token})
@@ -321,7 +374,9 @@ async def measure(
             "select": lambda: selecting(page, times=max(4, jumps // 5)),
             "track": lambda: tracking(page, times=5),
         }
-        for name in ("open", *(part for part in parts if part != "open")):
+        if cache is not None:
+            work = {"copy": lambda: copying(page, clip, place, jumps=jumps, cache=cache)}
+        for name in parts:
             for line in await work[name]():
                 print(line, flush=True)
 
@@ -333,15 +388,25 @@ def main() -> None:
     parser.add_argument("--make", action="store_true", help="render CLIP first")
     parser.add_argument("--jumps", type=int, default=40)
     parser.add_argument("--parts", default=",".join(_PARTS))
+    parser.add_argument("--cache", type=Path, help="folder that keeps the small copy")
     given = parser.parse_args()
     if given.make:
         make_clip(given.clip)
     place = Path(tempfile.mkdtemp(prefix="studio-benchmark-"))
-    served = Served(place / "home")
+    parts = [part for part in given.parts.split(",") if part not in ("open", "copy")]
+    runs: list[tuple[list[str], Path | None]] = []
+    if parts or "open" in given.parts:
+        runs.append((["open", *parts], None))
+    if "copy" in given.parts.split(","):
+        runs.append((["copy"], given.cache or place / "cache"))
     try:
-        asyncio.run(measure(served, given.clip, place, given.parts.split(","), given.jumps))
+        for wanted, cache in runs:
+            served = Served(place / "home", cache)
+            try:
+                asyncio.run(measure(served, given.clip, place, wanted, given.jumps, cache))
+            finally:
+                served.end()
     finally:
-        served.end()
         shutil.rmtree(place, ignore_errors=True)
 
 

@@ -40,11 +40,12 @@ from ceilings import (
     product_rate,
 )
 
+from chromatrack.caches import cache_folder
 from chromatrack.model.config import PRESETS
 from chromatrack.tracking.config import choose_device
 from chromatrack.training.config import RECIPES, TrainConfig, change
 from chromatrack.training.data.clip_store import ClipStore
-from chromatrack.training.data.index import Index, build_index, cache_folder
+from chromatrack.training.data.index import Index, build_index
 from chromatrack.training.data.sampler import Batch, Sampler
 from chromatrack.training.distributed import World
 from chromatrack.training.monitor.holdout import set_aside

@@ -28,7 +28,7 @@ NEVER = {
 }
 """(room, room it must not import), besides."""
 
-AT_ROOT = {"", "__main__", "atomic", "distinct", "errors", "json_text", "structures"}
+AT_ROOT = {"", "__main__", "atomic", "caches", "distinct", "errors", "json_text", "structures"}
 
 
 def module_name(path: Path) -> str:

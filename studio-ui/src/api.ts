@@ -82,7 +82,10 @@ export const api = {
   /** `video` names it, so that what the browser keeps is never another video's. */
   frameUrl: (frame: number, width: number, video: string) =>
     `/api/frames/${frame}?width=${width}&v=${encodeURIComponent(video.slice(-80))}`,
-  /** `rough`: a frame near it will do, where that is quicker; `frame` of the answer says which. */
+  /**
+   * `rough`: a frame near it or a small picture of it will do, where that is quicker; `frame` and
+   * `small` of the answer say which.
+   */
   frame: async (
     video: string,
     frame: number,
@@ -93,7 +96,8 @@ export const api = {
     const more = rough ? `&rough=1&tab=${TAB}&seq=${++sequence}` : "";
     const answer = await request(api.frameUrl(frame, width, video) + more, { signal });
     const which = answer.headers.get("x-frame");
-    return { blob: await answer.blob(), frame: which === null ? frame : Number(which) };
+    const small = answer.headers.get("x-small") !== null;
+    return { blob: await answer.blob(), frame: which === null ? frame : Number(which), small };
   },
   mask: (frame: number, of: "result" | "marks", revision: number) =>
     grey(`/api/masks/${frame}?of=${of}&revision=${revision}`),

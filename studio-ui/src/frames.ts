@@ -10,7 +10,7 @@ type Get = (
   width: number,
   signal: AbortSignal,
   rough: boolean,
-) => Promise<{ blob: Blob; frame: number }>;
+) => Promise<{ blob: Blob; frame: number; small?: boolean }>;
 
 const AT_ONCE = 4;
 const MOST_PIXELS = 120e6;
@@ -21,8 +21,14 @@ export class FrameCache<L extends { text: string } = { text: string }> {
   #looks: Looks<L> | null;
   #loading = new Map<number, { controller: AbortController; text: string }>();
   /** The request under way and the newest wish, while the handle of the timeline is dragged. */
-  #scrub: { frame: number; since: number; controller: AbortController } | null = null;
+  #scrub: {
+    frame: number;
+    since: number;
+    small: boolean;
+    controller: AbortController;
+  } | null = null;
   #scrubWish: number | null = null;
+  #scrubSmall = false;
   #wanted: number[] = [];
   /** Why what was asked for cannot be had. */
   #failed = new Map<string, string>();
@@ -58,6 +64,7 @@ export class FrameCache<L extends { text: string } = { text: string }> {
       }
     }
   }
+  /** Frames whose pictures are smaller than wanted. */
   #stale = new Set<number>();
 
   #giveUp() {
@@ -95,7 +102,12 @@ export class FrameCache<L extends { text: string } = { text: string }> {
   }
 
   has(frame: number): boolean {
-    if (!this.#bitmaps.has(frame) || this.#stale.has(frame)) return false;
+    return this.#holds(frame) && !this.#stale.has(frame);
+  }
+
+  /** Whether a picture of it is held, be it smaller than wanted. */
+  #holds(frame: number): boolean {
+    if (!this.#bitmaps.has(frame)) return false;
     return !this.#looks || this.#shown.get(frame)?.text === this.#text(frame);
   }
 
@@ -105,21 +117,26 @@ export class FrameCache<L extends { text: string } = { text: string }> {
     return found === null ? undefined : this.#bitmaps.get(found);
   }
 
-  /** While the handle is dragged: this frame or one near it, with one request at a time. */
-  scrubTo(frame: number) {
+  /**
+   * While the handle is dragged: this frame or one near it, with one request at a time. `small`:
+   * there is a small picture of it.
+   */
+  scrubTo(frame: number, small = false) {
     this.#wanted = [];
     this.#giveUp();
-    this.#scrubWish = this.has(frame) ? null : frame;
+    this.#scrubWish = frame;
+    this.#scrubSmall = small;
     this.#pumpScrub();
   }
 
   #pumpScrub() {
     const frame = this.#scrubWish;
-    if (frame === null) return;
+    if (frame === null || this.#holds(frame)) return;
     const step = scrubStep(this.#scrub, frame, performance.now());
     if (step === "wait") return;
     this.#scrub?.controller.abort();
-    const mine = { frame, since: performance.now(), controller: new AbortController() };
+    const controller = new AbortController();
+    const mine = { frame, since: performance.now(), small: this.#scrubSmall, controller };
     this.#scrub = mine;
     this.#scrubWish = null;
     void this.#fetch(frame, mine.controller, true).finally(() => {
@@ -129,9 +146,15 @@ export class FrameCache<L extends { text: string } = { text: string }> {
     });
   }
 
-  /** Asks for these frames, the first one first; requests for others are given up. */
-  want(frames: number[]) {
-    this.#scrubWish = null;
+  /**
+   * Asks for these frames, the first one first; requests for others are given up. `glimpse`: of the
+   * first one there is a small picture, to be on show till the whole one is there.
+   */
+  want(frames: number[], glimpse = false) {
+    const [first] = frames;
+    const isNew = first !== undefined && !this.#holds(first) && !this.#loading.has(first);
+    this.#scrubWish = glimpse && isNew ? first : null;
+    this.#scrubSmall = glimpse;
     this.#wanted = frames.filter((frame) => !this.has(frame) && !this.gaveUp(frame));
     const near = new Set(frames);
     for (const [frame, { controller, text }] of this.#loading) {
@@ -140,6 +163,7 @@ export class FrameCache<L extends { text: string } = { text: string }> {
         this.#loading.delete(frame);
       }
     }
+    this.#pumpScrub();
     this.#pump();
   }
 
@@ -168,12 +192,14 @@ export class FrameCache<L extends { text: string } = { text: string }> {
       const got = await this.#get(frame, this.#width, signal, rough);
       const bitmap = await createImageBitmap(got.blob);
       // An answer that comes late, to what is not wanted any more, is never shown.
-      if (signal.aborted || text !== this.#text(frame)) return bitmap.close();
+      const isLate = signal.aborted || text !== this.#text(frame);
+      if (isLate || (got.small && this.has(got.frame))) return bitmap.close();
       this.#bitmaps.get(got.frame)?.close();
       this.#bitmaps.delete(got.frame);
       this.#bitmaps.set(got.frame, bitmap);
       if (look) this.#shown.set(got.frame, look);
-      this.#stale.delete(got.frame);
+      if (got.small) this.#stale.add(got.frame);
+      else this.#stale.delete(got.frame);
       this.#trim(bitmap.width * bitmap.height);
       this.#onLoad(frame);
     } catch (error) {

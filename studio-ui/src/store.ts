@@ -4,6 +4,7 @@ import { batch, computed, effect, type Signal, signal } from "@preact/signals";
 import { ApiError, api, listen } from "./api.ts";
 import type { Style } from "./core/masks.ts";
 import { type Pace, paceAfter } from "./core/pace.ts";
+import type { SmallCopy } from "./core/scrub.ts";
 import { templates } from "./core/skeletons.ts";
 import {
   type Event,
@@ -53,6 +54,8 @@ export const state = signal<State | null>(null);
 export const project = computed(() => state.value?.project ?? null);
 export const online = signal(true);
 export const job = signal<Job | null>(null);
+/** The small copy of the film, null: it has none. */
+export const smallCopy = signal<SmallCopy | null>(null);
 export const pace = signal<Pace | null>(null);
 export const tracks = signal<Tracks | null>(null);
 /** Of frames that are being tracked. */
@@ -185,6 +188,7 @@ function take(next: State) {
   batch(() => {
     state.value = next;
     job.value = next.project?.job ?? null;
+    smallCopy.value = next.project?.smallCopy ?? null;
     picked.value = pickedAfter(next.project, picks);
     const now = next.project;
     if (!now) {
@@ -267,6 +271,9 @@ function onEvent(event: Event) {
       void refresh();
       break;
     }
+    case "smallCopy":
+      smallCopy.value = { there: event.there, making: event.making };
+      break;
     case "worker":
       say(event.message, true);
       void refresh();

@@ -5,7 +5,7 @@ import { ColorView } from "./colorview.ts";
 import { forgetColors } from "./colorwork.ts";
 import { colour, edgeWidth, type Palette, parseColor, type Style } from "./core/masks.ts";
 import { grow, type Rect } from "./core/raster.ts";
-import { around } from "./core/scrub.ts";
+import { around, hasSmall } from "./core/scrub.ts";
 import type { FrameMarks, Item } from "./core/state.ts";
 import {
   fit,
@@ -215,7 +215,8 @@ export class Viewer {
     }
     clearTimeout(this.#rest);
     if (scrubbing && this.frames.width) {
-      this.frames.scrubTo(store.frame.peek());
+      const now = store.frame.peek();
+      this.frames.scrubTo(now, hasSmall(store.smallCopy.peek(), now));
       this.#rest = setTimeout(() => this.#want(), REST);
     } else this.#want();
     this.#takeMask();
@@ -251,7 +252,9 @@ export class Viewer {
       Array.from({ length: count }, (_, n) => now + n).filter((frame) => frame < last);
     const wanted = store.playing.peek() ? ahead(16) : around(now, last, 6, 3);
     const next = store.following.peek() ? [this.#followed].filter((frame) => frame >= 0) : [];
-    this.frames.want([...next, ...wanted.filter((frame) => !next.includes(frame))]);
+    const goesAlone = !next.length && !store.playing.peek();
+    const glimpse = goesAlone && hasSmall(store.smallCopy.peek(), now);
+    this.frames.want([...next, ...wanted.filter((frame) => !next.includes(frame))], glimpse);
     const job = store.job.peek();
     const running = job?.kind === "track";
     const tag = `${state.revision}.${running ? store.fresh.peek().count : "-"}`;

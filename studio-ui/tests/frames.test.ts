@@ -10,12 +10,16 @@ Object.assign(globalThis, {
 });
 const settled = () => new Promise((resolve) => setTimeout(resolve, 5));
 
+type Asked = { frame: number; rough: boolean; answer: (text: string, small?: boolean) => void };
+
 /** A server whose answers are given by hand, in any order; it does not heed that one is given up. */
 function server() {
-  const asked: { frame: number; answer: (text: string) => void }[] = [];
-  const get = (frame: number) =>
-    new Promise<{ blob: Blob; frame: number }>((resolve) => {
-      asked.push({ frame, answer: (text) => resolve({ blob: new Blob([text]), frame }) });
+  const asked: Asked[] = [];
+  const get = (frame: number, _width: number, _signal: AbortSignal, rough: boolean) =>
+    new Promise<{ blob: Blob; frame: number; small: boolean }>((resolve) => {
+      const answer = (text: string, small = false) =>
+        resolve({ blob: new Blob([text]), frame, small });
+      asked.push({ frame, rough, answer });
     });
   return { asked, get };
 }
@@ -73,4 +77,64 @@ test("another video never shows a frame of the one before it", async () => {
   asked[0]!.answer("before");
   await settled();
   assert.equal(cache.get(7), undefined);
+});
+
+const textOf = (cache: FrameCache, frame: number) =>
+  (cache.get(frame) as unknown as Made | undefined)?.text;
+
+test("a small picture is shown till the whole one is there, and not asked for again", async () => {
+  const { asked, get } = server();
+  const cache = new FrameCache(() => {}, get);
+  cache.reset(100);
+  cache.scrubTo(7);
+  asked[0]!.answer("small", true);
+  await settled();
+  assert.equal(textOf(cache, 7), "small");
+  assert.ok(!cache.has(7), "it is not what is wanted");
+  for (let n = 0; n < 5; n++) cache.scrubTo(7); // the handle rests
+  assert.equal(asked.length, 1);
+  cache.want([7]);
+  assert.deepEqual([asked.length, asked[1]!.rough], [2, false]);
+  asked[1]!.answer("whole");
+  await settled();
+  assert.equal(textOf(cache, 7), "whole");
+  assert.ok(cache.has(7));
+});
+
+test("a small picture that comes late does not replace the whole one", async () => {
+  const { asked, get } = server();
+  const cache = new FrameCache(() => {}, get);
+  cache.reset(100);
+  cache.want([7, 8], true);
+  assert.deepEqual(
+    asked.map(({ frame, rough }) => [frame, rough]),
+    [
+      [7, true],
+      [7, false],
+      [8, false],
+    ],
+  );
+  asked[1]!.answer("whole");
+  await settled();
+  asked[0]!.answer("small", true);
+  await settled();
+  assert.equal(textOf(cache, 7), "whole");
+  assert.ok(cache.has(7));
+});
+
+test("a step to a frame that is on its way asks for no small picture of it", async () => {
+  const { asked, get } = server();
+  const cache = new FrameCache(() => {}, get);
+  cache.reset(100);
+  cache.want([7, 8]);
+  cache.want([8, 9], true);
+  cache.want([8, 9], true); // the state has changed
+  assert.deepEqual(
+    asked.map(({ frame, rough }) => [frame, rough]),
+    [
+      [7, false],
+      [8, false],
+      [9, false],
+    ],
+  );
 });

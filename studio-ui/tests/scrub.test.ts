@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { around, nearestHeld, scrubStep } from "../src/core/scrub.ts";
+import { around, copyLine, hasSmall, nearestHeld, scrubStep } from "../src/core/scrub.ts";
 
 test("the nearest frame held stands in, the earlier one of two", () => {
   assert.equal(nearestHeld([], 5), null);
@@ -21,4 +21,29 @@ test("one request at a time while scrubbing; a slow one gives way to the newest"
   assert.equal(scrubStep({ frame: 4, since: 0 }, 4, 999), "wait");
   assert.equal(scrubStep({ frame: 3, since: 0 }, 4, 100), "wait");
   assert.equal(scrubStep({ frame: 3, since: 0 }, 4, 200), "replace");
+  assert.equal(scrubStep({ frame: 3, since: 0, small: true }, 4, 200), "wait", "nearly there");
+  assert.equal(scrubStep({ frame: 3, since: 0, small: true }, 4, 1200), "replace");
+});
+
+test("which frames the small copy has, and how far it is", () => {
+  const copy = {
+    there: [
+      [0, 250],
+      [500, 600],
+    ] as [number, number][],
+    making: true,
+  };
+  const asked = [0, 249, 250, 499, 500, 599, 600];
+  assert.deepEqual(
+    asked.map((frame) => hasSmall(copy, frame)),
+    [true, true, false, false, true, true, false],
+  );
+  assert.equal(hasSmall(null, 0), false);
+  assert.equal(copyLine(copy, 1000), "Getting ready for quick scrubbing: 35 %");
+  assert.equal(
+    copyLine({ there: [], making: true }, 1000),
+    "Getting ready for quick scrubbing: 0 %",
+  );
+  assert.equal(copyLine({ ...copy, making: false }, 1000), "", "it is done, or can go no further");
+  assert.equal(copyLine(null, 1000), "");
 });

@@ -179,9 +179,9 @@ def test_a_page_that_turns_away_frees_the_decoder(client):
         with pytest.raises(StoppedJob):
             await waits
         kept = asyncio.get_running_loop().create_future()
-        number, _ = await studio.frame(GOP + 15, 80, gone=kept)
+        shown = await studio.frame(GOP + 15, 80, gone=kept)
         kept.cancel()
-        return number
+        return shown.number
 
     assert client.portal.call(ask) == GOP + 15
     for index in (GOP + 14, 2):

@@ -43,3 +43,41 @@ def test_a_stop_counts_for_its_own_request_also_when_it_comes_first():
 def test_what_loads_the_model_beforehand_works():
     """Its errors are kept from the user, so that here is the only place where they are seen."""
     track_noise(Tracker.from_pretrained("small"))
+
+
+def test_a_shorter_request_is_answered_in_the_midst_of_another():
+    here, there = multiprocessing.Pipe()
+    channel = Channel(there)
+    begun = threading.Event()
+
+    def long():
+        begun.set()
+        while not done:
+            channel.check()
+        return "long"
+
+    done: list[int] = []
+    handlers = {"long": long, "short": lambda: "short", "other": lambda: "other"}
+
+    def serve():
+        try:
+            channel.serve(handlers, lambda: False, short=("short",))
+        except EOFError:
+            return
+
+    worker = threading.Thread(target=serve)
+    worker.start()
+    here.send((1, "long", {}))
+    assert begun.wait(10)
+    here.send((2, "other", {}))
+    here.send((3, "short", {}))
+    first = here.recv()
+    done.append(1)
+    assert [first, here.recv(), here.recv()] == [
+        ("answer", 3, "short"),
+        ("answer", 1, "long"),
+        ("answer", 2, "other"),
+    ]
+    here.send((-1, "stop", {}))
+    here.close()
+    worker.join(10)

@@ -22,10 +22,11 @@ from synthetic import moving_clip, still, write_clip
 from video_clips import pictures
 from video_clips import write_clip as encode
 
+from chromatrack.caches import cache_folder
 from chromatrack.errors import InputError
 from chromatrack.training.data import index as index_module
 from chromatrack.training.data import media
-from chromatrack.training.data.index import Index, build_index, cache_folder, stretches
+from chromatrack.training.data.index import Index, build_index, stretches
 from chromatrack.training.data.listing import list_shard
 from chromatrack.training.data.media import MediaFile, VideoEntry
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
+from av.video.frame import VideoFrame
 from PIL import Image
 from video_clips import pictures, write_clip
 
@@ -85,3 +88,18 @@ def test_damage_is_met_where_reading_in_order_meets_it(tmp_path, codec, seed):
             assert (len(got), met) == (len(exact), damaged)
         assert all((a == b).all() for a, b in zip(got, exact[start:], strict=False))
         reader.close()
+
+
+def test_decoded_pictures_do_not_pile_up_till_the_collector_comes(tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4", pictures(60), options={"bf": "0"})
+    reader = FrameReader(clip)
+    gc.collect()
+    gc.disable()
+    try:
+        for _, _rgb in reader.read_from(0):
+            pass
+        kept = sum(type(one) is VideoFrame for one in gc.get_objects())
+    finally:
+        gc.enable()
+    reader.close()
+    assert kept < 10

@@ -24,6 +24,7 @@ def studio(
     port: int = 8760,
     browser: bool = True,
     home: Path = HOME,
+    small_copy: bool = True,
 ) -> int:
     """Mark, track, watch, correct and export in the browser.
 
@@ -33,6 +34,8 @@ def studio(
             is used.
         browser: open the browser.
         home: folder for uploads and the demo.
+        small_copy: make a small copy of a long film in the background, so that each of its frames
+            is found at once (in the folder for caches, 4 GB at most).
     """
     from chromatrack.studio.serve import serve
 
@@ -49,5 +52,5 @@ def studio(
 
             webbrowser.open(address)
 
-    serve(path, port=port, home=home.expanduser(), announce=announce)
+    serve(path, port=port, home=home.expanduser(), small_copies=small_copy, announce=announce)
     return 0

@@ -203,6 +203,6 @@ def _watcher(
 
 
 def _cache_folder() -> Path:
-    from chromatrack.training.data.index import cache_folder
+    from chromatrack.caches import cache_folder
 
     return cache_folder()

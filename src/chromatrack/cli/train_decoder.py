@@ -50,8 +50,8 @@ def train_decoder(
         device: where to train.
         changes: of the recipe.
     """
+    from chromatrack.caches import cache_folder
     from chromatrack.runs.progress import told
-    from chromatrack.training.data.index import cache_folder
     from chromatrack.training.masks.learn import learn
 
     config = _configure(output, turned(changes, Recipe), resume=resume)

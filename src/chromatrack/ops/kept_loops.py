@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from chromatrack.atomic import replace_file
+from chromatrack.caches import cache_folder
 from chromatrack.errors import OutputError
 from chromatrack.ops.object_code import Code, Kind, ObjectCodeError, can_run, function, kind_of
 
@@ -308,9 +309,8 @@ def _machine() -> str:
 @cache
 def _folder(source: Path) -> Path | None:
     """Where files lie: as numba's cache does, beside the source or in the user's own folder."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     wanted = os.environ.get("NUMBA_CACHE_DIR")
-    choices = [Path(wanted)] if wanted else [source / "__pycache__", Path(home) / "chromatrack"]
+    choices = [Path(wanted)] if wanted else [source / "__pycache__", cache_folder()]
     for folder in choices:
         with suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)

@@ -28,11 +28,12 @@ from chromatrack.studio import requests as ask
 from chromatrack.studio import uploads
 from chromatrack.studio.answers import JPEG, PICTURE, PNG, REFUSED
 from chromatrack.studio.color_routes import add_color_routes
+from chromatrack.studio.conflicts import StaleError
 from chromatrack.studio.demo_clip import write_demo
 from chromatrack.studio.export_list import COLORED, TEXTURED
 from chromatrack.studio.exports import preview
 from chromatrack.studio.jobs import BusyError
-from chromatrack.studio.manager import StaleError, Studio
+from chromatrack.studio.manager import Studio
 from chromatrack.studio.results import ids_png
 from chromatrack.studio.scrubbing import OvertakenError, turned_away
 from chromatrack.studio.security import Gate, TooLargeError
@@ -176,22 +177,26 @@ def _pictures(app: FastAPI, studio: Studio) -> None:
 
         width: at least so many pixels. v: names the video, so that the answer may be kept.
         tab, seq: of the requests of one tab, numbered upward, only the newest is answered: one that
-        another overtook before its turn gets 409. rough: a frame near it will do, if that is
-        quicker; the header x-frame says which one it is.
+        another overtook before its turn gets 409. rough: a frame near it will do, or the small copy
+        of it, if that is quicker; the header x-frame says which one it is, x-small: 1 that it is of
+        the small copy.
         """
         if not 0 <= index < 2**31:
             raise HTTPException(404, f"there is no frame {index}")
         turn = None if seq is None else (tab, seq)
         gone = asyncio.ensure_future(turned_away(request))
         try:
-            shown, content = await studio.frame(index, width, rough=rough, turn=turn, gone=gone)
+            found = await studio.frame(index, width, rough=rough, turn=turn, gone=gone)
         finally:
             gone.cancel()
         # Without a name for the video in the address it might be another's by then.
-        answer = cached(request, content, "image/jpeg", seconds=3600 if v and not rough else 0)
-        answer.headers["x-frame"] = str(shown)
+        seconds = 3600 if v and not rough else 0
+        answer = cached(request, found.content, "image/jpeg", seconds=seconds)
+        answer.headers["x-frame"] = str(found.number)
         if rough:
             answer.headers["cache-control"] = "no-store"
+        if found.is_small:
+            answer.headers["x-small"] = "1"
         return answer
 
     @app.get(

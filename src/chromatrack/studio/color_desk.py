@@ -15,7 +15,7 @@ from chromatrack.studio.color_marks import references, references_key
 from chromatrack.studio.color_store import Colors, ColorWriter, has_earlier, still_path
 from chromatrack.studio.document import saturation_of
 from chromatrack.studio.jobs import Jobs
-from chromatrack.studio.scrubbing import OvertakenError, Turn, Turns
+from chromatrack.studio.scrubbing import OvertakenError, Shown, Turn, Turns
 from chromatrack.studio.store import Project
 from chromatrack.studio.workers import Worker
 
@@ -30,7 +30,7 @@ class Host(Protocol):
 
     def opened(self) -> tuple[Project, Any]: ...
     def watched(self) -> tuple[Project, Any, Path]: ...
-    async def frame(self, index: int, width: int | None) -> tuple[int, bytes]: ...
+    async def frame(self, index: int, width: int | None) -> Shown: ...
     async def ask(self, worker: Worker, request: str, /, **given: Any) -> Any: ...  # noqa: ANN401
 
 
@@ -170,7 +170,7 @@ class ColorDesk:
         if number is None and not every:
             raise InputError("textured: expected a placed picture, got none; place one first")
         found = textures.texture_of(project.document, every[0]["id"] if number is None else number)
-        _, frame = await self._studio.frame(found["frame"], width)
+        frame = (await self._studio.frame(found["frame"], width)).content
         return await asyncio.to_thread(textures.placed, frame, project.folder, found, video.size[1])
 
     async def batch(self, given: ask.Batch, jobs: Jobs) -> dict[str, Any]:

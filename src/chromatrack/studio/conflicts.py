@@ -9,9 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from chromatrack.errors import ChromatrackError
 from chromatrack.studio.document import Document
 
 _TABLES = ("objects", "points", "boxes", "keypoints")
+
+
+class StaleError(ChromatrackError):
+    """What was done was done on a state that is no longer so."""
 
 
 def touched(before: Document, after: Document) -> dict[str, str]:

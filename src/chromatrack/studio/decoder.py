@@ -15,9 +15,11 @@ from PIL import Image
 
 from chromatrack.errors import ChromatrackError, InputError
 from chromatrack.structures import Source
+from chromatrack.studio.small_copy import SmallCopy
 from chromatrack.studio.workers import Channel
 from chromatrack.video.decode import beyond_end
 from chromatrack.video.key_pictures import nearest_key
+from chromatrack.video.picture_order import PacketTable
 from chromatrack.video.random_access import FrameReader, FrameTimes
 
 WIDTHS = (160, 320, 480, 640, 960, 1280, 1920, 2560, 3840)
@@ -49,6 +51,7 @@ class Opened:
     frames: int
     has_audio: bool
     times: list[float] | None
+    table: PacketTable | None
 
 
 def main(channel: Channel) -> None:
@@ -58,11 +61,13 @@ def main(channel: Channel) -> None:
         {
             "open": decoder.open,
             "frame": decoder.frame,
+            "small": decoder.small,
             "colored": decoder.colored,
             "close": decoder.close,
             "ping": _pong,
         },
         decoder.look_ahead,
+        short=("small",),
     )
 
 
@@ -83,6 +88,7 @@ class Decoder:
         self._last = (-1, 0)
         self._near: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._shown = threading.Event()
+        self._small: SmallCopy | None = None
         self._ahead: Iterator[bool] = iter(())
         self._indexing: threading.Thread | None = None
         self._known: FrameTimes | None = None
@@ -145,6 +151,7 @@ class Decoder:
             frames if times is None else len(times),
             info.has_audio,
             times,
+            None if known is None else known.table,
         )
 
     def _index(
@@ -185,6 +192,22 @@ class Decoder:
             reader.watch(None)
             self._shown.set()
 
+    def small(self, *, index: int, width: int | None, folder: str) -> tuple[bytes, bool] | None:
+        """(JPEG of a frame, whether it is a small one); None where it is not there at once.
+
+        folder: of the film's small copy.
+        """
+        reader = self._reader
+        if reader is None:
+            return None
+        made = self._made.get((index, self._width(reader, width)))
+        if made is not None:
+            return made, False
+        if self._small is None or self._small.folder != Path(folder):
+            self._small = SmallCopy(Path(folder))
+        rgb = self._small.read(index)
+        return None if rgb is None else (_encoded(rgb, quality=_QUALITY_NEAR, subsampling=2), True)
+
     def colored(
         self, *, index: int, width: int | None, picture: str, view: str, saturation: float
     ) -> bytes:
@@ -201,6 +224,7 @@ class Decoder:
             raise InputError("no video is open; open one")
         if self._colors_reader is None:
             self._colors_reader = FrameReader(self._reader.source, known=self._known)
+            self._colors_reader.watch(self._channel.answer_short)
         reader = self._colors_reader
         reader.know(self._known)
         shown = self._width(reader, width)
@@ -264,7 +288,13 @@ class Decoder:
 
     def look_ahead(self) -> bool:
         """Make one more of the frames that are likely to be asked for next."""
-        return next(self._ahead, False)
+        if self._reader is not None:
+            self._reader.watch(self._channel.answer_short)
+        try:
+            return next(self._ahead, False)
+        finally:
+            if self._reader is not None:
+                self._reader.watch(None)
 
     def _coming(self, index: int, width: int) -> Iterator[bool]:
         assert self._reader is not None

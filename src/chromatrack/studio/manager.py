@@ -19,7 +19,7 @@ from chromatrack.studio import decoder, model_worker, textures
 from chromatrack.studio import requests as ask
 from chromatrack.studio.actions import apply
 from chromatrack.studio.color_desk import ColorDesk
-from chromatrack.studio.conflicts import Changes, touched
+from chromatrack.studio.conflicts import Changes, StaleError, touched
 from chromatrack.studio.document import Document, next_color, only_frame
 from chromatrack.studio.earlier import bring_back
 from chromatrack.studio.events import Hub, News
@@ -39,19 +39,16 @@ from chromatrack.studio.results import (
     stamp,
 )
 from chromatrack.studio.run_documents import document_of_run
-from chromatrack.studio.scrubbing import Askers, Turn, Turns
+from chromatrack.studio.scrubbing import Askers, Shown, Turn, Turns
+from chromatrack.studio.small_copy_desk import SmallCopyDesk
 from chromatrack.studio.store import Project, find_video, video_reference
 from chromatrack.studio.workers import Worker
-
-
-class StaleError(ChromatrackError):
-    """A mask was painted on a state that is no longer so."""
 
 
 class Studio:
     """What the web app talks to."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, small_copies: bool = True) -> None:
         """home: the studio's own folder. `start` begins its work."""
         self.library, self.hub, self.lock = Library(home), Hub(), asyncio.Lock()
         self.revision = int(time.time())  # grows over restarts too
@@ -70,6 +67,7 @@ class Studio:
         self.decoder = self._worker("decoder", decoder.main)
         self.model = self._worker("model", model_worker.main)
         self._askers = Askers(self.decoder.stop)
+        self.small = SmallCopyDesk(self, is_on=small_copies)
 
     def _worker(self, which: str, main: Callable[..., None]) -> Worker:
         def dead(message: str) -> None:
@@ -93,6 +91,7 @@ class Studio:
 
     async def stop(self) -> None:
         """End them, and let the project go."""
+        await asyncio.to_thread(self.small.close)
         await asyncio.to_thread(self.model.close)
         await asyncio.to_thread(self.decoder.close)
         if self.project is not None:
@@ -109,6 +108,7 @@ class Studio:
     def changed(self) -> int:
         """Something of project or results has changed: all are told; returns the revision."""
         self.revision += 1
+        self.small.look()
         self.hub.tell({"type": "state", "revision": self.revision})
         return self.revision
 
@@ -192,7 +192,7 @@ class Studio:
         return OpenVideo(
             path,
             (found.height, found.width),
-            *(found.frames, found.fps, found.times, found.has_audio),
+            *(found.frames, found.fps, found.times, found.has_audio, found.table),
         )
 
     async def _take(self, folder: Path, opened: OpenVideo, make: Callable[[], Project]) -> None:
@@ -302,6 +302,7 @@ class Studio:
             },
             "job": self.jobs.state(),
             "place": project.place,
+            "smallCopy": self.small.state(),
             "settings": document["settings"],
         }
 
@@ -399,8 +400,8 @@ class Studio:
         rough: bool = False,
         turn: Turn | None = None,
         gone: asyncio.Future[None] | None = None,
-    ) -> tuple[int, bytes]:
-        """(number, JPEG) of a frame; rough: or of one near it, if that is quicker.
+    ) -> Shown:
+        """A frame; rough: or a small picture of it, or one near it, if that is quicker.
 
         Raises:
             OvertakenError: a newer request of the same tab came before its `turn`.
@@ -409,16 +410,25 @@ class Studio:
         _, _, path = self.watched()
         self.looks.left()
         async with self._turns.of(turn):
-            given = {"index": index, "width": width, "rough": rough}
-            given["ticket"] = self._askers.ticket(gone)
-            try:
-                found = await self.ask(self.decoder, "frame", **given)
-            except WorkerError:  # it starts anew
-                await self._reopen()
-                found = await self.ask(self.decoder, "frame", **given)
+            with self.small.asked(index, is_exact=not rough):
+                found = await self._frame(index, width, rough=rough, gone=gone)
         if not rough:
             self.looks.shown(path, index)
         return found
+
+    async def _frame(
+        self, index: int, width: int | None, *, rough: bool, gone: asyncio.Future[None] | None
+    ) -> Shown:
+        small = await self.small.picture(index, width) if rough else None
+        if small is not None:
+            return Shown(index, *small)
+        given = {"index": index, "width": width, "rough": rough}
+        given["ticket"] = self._askers.ticket(gone)
+        try:
+            return Shown(*await self.ask(self.decoder, "frame", **given))
+        except WorkerError:  # it starts anew
+            await self._reopen()
+            return Shown(*await self.ask(self.decoder, "frame", **given))
 
     async def mask(self, index: int, of: str) -> bytes | None:
         """Ids of a frame as a grey PNG: what was marked, or found; None where nothing was."""

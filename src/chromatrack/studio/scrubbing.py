@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from starlette.requests import Request
 
@@ -18,6 +19,14 @@ Turn = tuple[str, int]
 
 _MOST_TABS = 16
 _REST_SECONDS = 0.15  # that a frame is shown before it is worth a look
+
+
+class Shown(NamedTuple):
+    """A frame as it is shown: its number, a JPEG; is_small: of the small copy of the film."""
+
+    number: int
+    content: bytes
+    is_small: bool = False
 
 
 class OvertakenError(ChromatrackError):

@@ -18,12 +18,20 @@ HOST = "127.0.0.1"
 _TRIED = 20  # ports from the one asked for on
 
 
-def serve(path: Path | None, *, port: int, home: Path, announce: Callable[[str], None]) -> None:
+def serve(
+    path: Path | None,
+    *,
+    port: int,
+    home: Path,
+    small_copies: bool = True,
+    announce: Callable[[str], None],
+) -> None:
     """Serve until a signal ends it.
 
     Args:
         path: video or project to open first, or None.
         port: to listen on, or the first free one behind it; 0: any.
+        small_copies: of long films, so that each of their frames is found at once.
         announce: called with the address, token in it, once the server answers.
 
     Raises:
@@ -32,7 +40,7 @@ def serve(path: Path | None, *, port: int, home: Path, announce: Callable[[str],
     listening = _bound(port)
     own_port = listening.getsockname()[1]
     token = secrets.token_urlsafe(32)
-    studio = Studio(home)
+    studio = Studio(home, small_copies=small_copies)
     config = uvicorn.Config(
         make_app(studio, token=token, port=own_port),
         log_level="warning",

@@ -14,7 +14,7 @@ import signal
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -47,6 +47,7 @@ class Channel:
         self.is_stopped = False
         self._stopped: set[int] = set()
         self._later: deque[Any] = deque()
+        self._short: Collection[str] = ()
         self._is_ending = False
         self._ticket = -1
 
@@ -54,12 +55,19 @@ class Channel:
         """Send something that nobody asked for."""
         self._connection.send(("news", None, dict(news)))
 
-    def serve(self, handlers: Mapping[str, Handler], idle: Callable[[], bool]) -> None:
+    def serve(
+        self,
+        handlers: Mapping[str, Handler],
+        idle: Callable[[], bool],
+        *,
+        short: Collection[str] = (),
+    ) -> None:
         """Answer requests until the server is gone.
 
         idle: called while nothing waits; does a bit of work, and says whether there is more.
+        short: requests that `check` answers in the midst of others; they have no ticket.
         """
-        self._handlers = handlers
+        self._handlers, self._short = handlers, short
         more = True
         while True:
             more = True if self._is_asked() else more
@@ -79,20 +87,37 @@ class Channel:
         if self.is_stopped:
             raise KeyboardInterrupt
 
-    def check(self) -> None:
-        """For a request that is short itself: raises KeyboardInterrupt once it is given up.
-
-        Other requests wait.
-        """
+    def serve_next(self) -> None:
+        """Wait for one request and answer it. Raises as `serve_waiting`."""
         try:
-            while self._connection.poll(0):
-                self._later.append(self._connection.recv())
-                if self._later[-1][1] == "stop":
-                    self._stop(self._later.pop()[2].get("ticket"))
+            self._take()
         except (EOFError, OSError):
             self.is_stopped = self._is_ending = True
         if self.is_stopped:
             raise KeyboardInterrupt
+
+    def check(self) -> None:
+        """For a request that is short itself: raises KeyboardInterrupt once it is given up.
+
+        Other requests wait, but for those that are shorter still.
+        """
+        self.answer_short()
+        if self.is_stopped:
+            raise KeyboardInterrupt
+
+    def answer_short(self) -> None:
+        """Answer those of the requests that wait that are answered in the midst of others."""
+        try:
+            while self._connection.poll(0):
+                number, name, given = self._connection.recv()
+                if name == "stop":
+                    self._stop(given.get("ticket"))
+                elif name in self._short:
+                    self._answer(number, name, given)
+                else:
+                    self._later.append((number, name, given))
+        except (EOFError, OSError):
+            self.is_stopped = self._is_ending = True
 
     def _is_asked(self) -> bool:
         return bool(self._later) or self._connection.poll(0)
@@ -106,6 +131,9 @@ class Channel:
         if ticket is not None:
             self._ticket = ticket
             self.is_stopped = self._is_ending or ticket in self._stopped
+        self._answer(number, name, given)
+
+    def _answer(self, number: int, name: str, given: dict[str, Any]) -> None:
         try:
             answer = ("answer", number, self._handlers[name](**given))
         except ChromatrackError as error:

@@ -40,6 +40,7 @@ class RgbConverter:
     path: str = ""
     _reformatter: VideoReformatter = field(default_factory=VideoReformatter)
     _stored: tuple[int, int] | None = None
+    _turned: tuple[int, Orientation] | None = None
 
     def rgb(self, picture: VideoFrame) -> np.ndarray:
         """(H, W, 3) uint8 sRGB, C-contiguous."""
@@ -50,7 +51,7 @@ class RgbConverter:
 
         Its `to_8_bit` is what `rgb` gives.
         """
-        orientation = Orientation.of(picture)
+        orientation = self.orientation(picture)
         stored = (picture.height, picture.width)
         self.size = self.size or orientation.size(stored)
         self._tell_change(stored)
@@ -60,7 +61,7 @@ class RgbConverter:
             width=width,
             height=height,
             format=_rgb_format(picture),
-            src_colorspace=_matrix(picture),
+            src_colorspace=matrix_of(picture),
             dst_color_range=ColorRange.JPEG,
             interpolation=CONVERSION,
         )
@@ -72,6 +73,17 @@ class RgbConverter:
                 primaries=picture.color_primaries,
             )
         return orientation.upright(pixels) if orientation != UPRIGHT else pixels
+
+    def orientation(self, picture: VideoFrame) -> Orientation:
+        """That of a picture; read anew where its rotation is another than before.
+
+        Not of every picture: what PyAV gives for its side data keeps the picture, 3 MB at 1080p,
+        till Python's collector comes by.
+        """
+        rotation = picture.rotation
+        if self._turned is None or self._turned[0] != rotation:
+            self._turned = rotation, Orientation.of(picture)
+        return self._turned[1]
 
     def _tell_change(self, stored: tuple[int, int]) -> None:
         self._stored = self._stored or stored
@@ -93,7 +105,7 @@ def _rgb_format(picture: VideoFrame) -> str:
     return {(0, 0): "rgb24", (0, 1): "gbrp16le", (1, 0): "rgba", (1, 1): "gbrap16le"}[alpha, deep]
 
 
-def _matrix(picture: VideoFrame) -> Colorspace | None:
+def matrix_of(picture: VideoFrame) -> Colorspace | None:
     """The YCbCr matrix to assume, or None where the picture names its own or needs none."""
     if picture.format.is_rgb or picture.colorspace != _UNSPECIFIED_MATRIX:
         return None

@@ -79,8 +79,17 @@ class FrameTimes:
 class FrameReader:
     """One open source, whose frames are asked for by number in any order."""
 
-    def __init__(self, source: Source, *, known: FrameTimes | None = None) -> None:
-        """Open it; known: what `FrameTimes.of` the same source gave. Raises VideoError."""
+    def __init__(
+        self, source: Source, *, known: FrameTimes | None = None, is_thrifty: bool = False
+    ) -> None:
+        """Open it.
+
+        known: what `FrameTimes.of` the same source gave. is_thrifty: for small copies made aside:
+        by one thread, and pictures that no other is predicted from keep the edges of their blocks.
+
+        Raises VideoError.
+        """
+        self._is_thrifty = is_thrifty
         self.source = VideoSource.of(source)
         self.info = probe(self.source)
         self._pictures = Pictures.of(self.source)
@@ -98,6 +107,9 @@ class FrameReader:
     def _side_by_side(self, reader: PictureReader) -> None:
         """Let several threads decode a picture each, until damage asks for its exact place."""
         codec = reader.stream.codec_context
+        if self._is_thrifty:
+            codec.thread_count, codec.options = 1, {"skip_loop_filter": "noref"}
+            return
         reader.side_by_side = self._is_whole and codec.codec.canonical_name in _SIDE_BY_SIDE
         if reader.side_by_side:
             codec.thread_type, codec.thread_count = "FRAME", _THREADS
@@ -136,11 +148,13 @@ class FrameReader:
                 yield number, rgb
             return
         converter = self._converters.setdefault(size, RgbConverter(size, self.source.path))
-        while True:
-            picture = self._picture(index)
-            if picture is None:
-                return
-            yield index, to_8_bit(converter.pixels(picture))
+        for number, picture in self.pictures_from(index):
+            yield number, to_8_bit(converter.pixels(picture))
+
+    def pictures_from(self, index: int) -> Iterator[tuple[int, VideoFrame]]:
+        """(number, picture as it is decoded) of the frames of a video from one on, as they are."""
+        while (picture := self._picture(index)) is not None:
+            yield index, picture
             index += 1
 
     def read_near(

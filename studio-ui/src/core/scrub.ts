@@ -1,7 +1,9 @@
 // Which frames to ask for, and which one to show till the one asked for is there. No DOM.
 
-/** A request younger than this may end: it shows something while the handle moves on. */
+/** A request younger than this (ms) may end: it shows something while the handle moves on. */
 const YOUNG = 150;
+/** The same for a small picture, which is nearly there. */
+const YOUNG_SMALL = 1000;
 
 /** Of the frames held, the nearest to `frame`; of two, the one before it. Null where none is. */
 export function nearestHeld(held: Iterable<number>, frame: number): number | null {
@@ -29,11 +31,26 @@ export function around(frame: number, frames: number, ahead: number, behind: num
  * for now, and whether the one on its way is given up for it.
  */
 export function scrubStep(
-  under: { frame: number; since: number } | null,
+  under: { frame: number; since: number; small?: boolean } | null,
   wanted: number,
   now: number,
 ): "ask" | "replace" | "wait" {
   if (under === null) return "ask";
-  if (under.frame === wanted || now - under.since < YOUNG) return "wait";
+  const young = under.small ? YOUNG_SMALL : YOUNG;
+  if (under.frame === wanted || now - under.since < young) return "wait";
   return "replace";
+}
+
+/** Frames [start, end) of which the film's small copy has a picture each; making: more come. */
+export type SmallCopy = { there: [number, number][]; making: boolean };
+
+export function hasSmall(copy: SmallCopy | null, frame: number): boolean {
+  return copy?.there.some(([start, end]) => start <= frame && frame < end) ?? false;
+}
+
+/** How far the small copy is, while it is made; "" else. */
+export function copyLine(copy: SmallCopy | null, frames: number): string {
+  if (!copy?.making || !frames) return "";
+  const done = copy.there.reduce((sum, [start, end]) => sum + end - start, 0);
+  return `Getting ready for quick scrubbing: ${Math.floor((100 * done) / frames)} %`;
 }

@@ -1,6 +1,7 @@
 // What the server says the project is, and what follows from it. No DOM, no network.
 
 import type { Quad } from "./quad.ts";
+import type { SmallCopy } from "./scrub.ts";
 import { DOUBTFUL, merged, named, type Stretch } from "./timeline.ts";
 import type { Point } from "./view.ts";
 
@@ -116,6 +117,8 @@ export type Project = {
   job: Job | null;
   /** Where one was when it was closed. */
   place?: { frame?: number; loop?: Stretch | null };
+  /** Null where the film is not worth one; not there with a server that makes none. */
+  smallCopy?: SmallCopy | null;
   settings: { quality: Quality; range: Stretch | null; saturation?: number };
   /** Not there with a server that cannot colour. */
   textures?: Texture[];
@@ -150,6 +153,7 @@ export type Event =
       path?: string;
       notes?: string[];
     }
+  | ({ type: "smallCopy" } & SmallCopy)
   | { type: "worker"; which: "decoder" | "model"; message: string };
 
 export type Tracks = {

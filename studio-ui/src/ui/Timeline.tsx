@@ -11,6 +11,7 @@ import {
   worthALook,
 } from "../commands.ts";
 import { asTimeline, referenceFrames } from "../core/color.ts";
+import { copyLine } from "../core/scrub.ts";
 import { markedFrames } from "../core/state.ts";
 import { clock, frameAtX, xOfFrame } from "../core/timeline.ts";
 import { speed, togglePlay } from "../player.ts";
@@ -153,6 +154,12 @@ function Transport() {
   );
 }
 
+/** How far the small copy of the film is, while it is made. */
+function Copying() {
+  const text = copyLine(store.smallCopy.value, store.project.value!.video.frames);
+  return text ? <span class="copying">{text}</span> : null;
+}
+
 export function Timeline() {
   const root = useRef<HTMLElement>(null);
   const main = useRef<HTMLCanvasElement>(null);
@@ -253,7 +260,10 @@ export function Timeline() {
     <section class="timeline" aria-label="Timeline" ref={root}>
       <Transport />
       <div class="lanes">
-        <div class="lane-label">Marks</div>
+        <div class="lane-label">
+          <Copying />
+          Marks
+        </div>
         <div
           class="lane"
           role="slider"

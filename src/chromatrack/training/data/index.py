@@ -36,14 +36,6 @@ class Index:
     digest: str
 
 
-def cache_folder() -> Path:
-    """Where this user's caches are: XDG_CACHE_HOME or ~/.cache, on Windows LOCALAPPDATA."""
-    given = os.environ.get("XDG_CACHE_HOME") or (
-        os.environ.get("LOCALAPPDATA") if os.name == "nt" else None
-    )
-    return (Path(given) if given else Path.home() / ".cache") / "chromatrack"
-
-
 def build_index(data: Sequence[str | PathLike[str]], *, cache: Path | None) -> Index:
     """Look at all videos, photos and tar shards below the given files and folders.
 
