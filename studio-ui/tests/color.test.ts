@@ -119,6 +119,21 @@ test("after Clear the old preview does not come back with the next stroke", () =
   assert.equal(color.mayStay(before, cleared), false);
 });
 
+test("while strokes are erased the colours of before stay on show", () => {
+  const rubber = { ...stroke(0), color: null };
+  const erased = (...left: number[]) => {
+    const strokes = [...left.map(stroke), rubber];
+    return look(project({ references: { "3": { still: false, strokes } }, result: null }))!;
+  };
+  const before = look(made([1, 2]))!;
+  assert.equal(color.mayStay(before, erased(1, 2)), true);
+  assert.equal(color.mayStay(before, erased(2)), true, "one went wholly");
+  assert.equal(color.mayStay(erased(1, 2), before), true, "undone");
+  assert.equal(color.mayStay(before, look(made([2]))), true, "with nothing else to erase");
+  assert.equal(color.mayStay(before, erased(5)), false);
+  assert.equal(color.strokesIn(before, erased(1, 2)), 2);
+});
+
 test("another coloured picture of a frame is another look", () => {
   const still = (stillKey: string) =>
     look(project({ references: { "3": { still: true, stillKey, strokes: [] } }, result: null }))!;

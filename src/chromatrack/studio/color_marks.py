@@ -1,8 +1,9 @@
 """What a project says of colours: coloured frames and strokes of colour, by frame. Pure: no files.
 
 A document's "colors" holds for each frame {"still": digest of a picture or None, "strokes":
-[{"color", "radius", "points"}]}; a document without it has none. Strokes that correct a coloured
-frame lie on the colours that it had: {"copied": digest of their picture} (see `color_store`).
+[{"color", "radius", "points"}]}; a document without it has none. A stroke whose colour is None is
+of the eraser. Strokes that correct a coloured frame lie on the colours that it had: {"copied":
+digest of their picture} (see `color_store`).
 """
 
 from __future__ import annotations

@@ -151,9 +151,9 @@ class ColorStill(Seen):
 
 
 class Stroke(BaseModel):
-    """A line of one colour; radius and points in px of the frame."""
+    """A line of one colour, or of the eraser (None); radius and points in px of the frame."""
 
-    color: Color
+    color: Color | None
     radius: Annotated[float, Field(allow_inf_nan=False, ge=0.5, le=2000)]
     points: Annotated[list[XY], Field(min_length=1, max_length=2000)]
 

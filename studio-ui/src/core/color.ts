@@ -115,16 +115,25 @@ const differInMore = (one: Given | null, other: Given | null) =>
   one.still === other?.still &&
   one.strokes.every((stroke, n) => [undefined, stroke].includes(other.strokes[n]));
 
+const ERASER = '{"color":null';
+
+/** Whether one only has strokes of the other, and what was erased. */
+const differInLess = (one: Given | null, other: Given | null) =>
+  one !== null &&
+  one.still === other?.still &&
+  one.strokes.every((stroke) => stroke.startsWith(ERASER) || other.strokes.includes(stroke));
+
 /**
  * Whether a picture that is on show may stay till the one that is wanted is there: where it shows
- * the same colours, lacks but strokes that are drawn over it meanwhile, or has one that is undone.
+ * the same colours, lacks but strokes that are drawn over it meanwhile, or has what is undone or
+ * erased.
  * What was cleared or replaced may not.
  */
 export function mayStay(shown: Look, wanted: Look | null): boolean {
   if (!wanted) return false;
   if (shown.text === wanted.text && shown.of === wanted.of) return true;
   if (shown.of === "reference" && wanted.of === "reference") {
-    return differInMore(shown.given, wanted.given);
+    return differInLess(shown.given, wanted.given) || differInLess(wanted.given, shown.given);
   }
   if (shown.of === "reference") {
     if (wanted.view !== "color") return false;

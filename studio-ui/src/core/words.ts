@@ -72,6 +72,7 @@ export const SAID = {
     "Wheel or two fingers: zoom. Middle button, or hold Space and drag: move the picture. Alt-click: outside the object; with the colour brush it picks a colour.",
     "Two fingers zoom and move the picture.",
   ),
+  eraseStrokes: words("Erase strokes of this frame", "Wipe strokes of this frame away"),
   rename: words("Double-click to rename", "Double-tap to rename"),
 } as const;
 

@@ -1,7 +1,7 @@
 // The panels of colour mode: what to paint with, which frames are coloured, how it is looked at.
 
 import { useRef } from "preact/hooks";
-import { clearColors } from "../colorwork.ts";
+import { clearColors, removeStrokes, strokesOn } from "../colorwork.ts";
 import { toSuggested } from "../commands.ts";
 import { readableOn, referenceFrames, referenceOn, SWATCHES } from "../core/color.ts";
 import type { ColorReference } from "../core/state.ts";
@@ -188,9 +188,18 @@ export function ColorPanel() {
           <button
             type="button"
             class="button small"
+            disabled={!strokesOn(now)}
+            onClick={() => removeStrokes(now)}
+            title="Remove strokes of this frame (Delete)"
+          >
+            Remove strokes
+          </button>
+          <button
+            type="button"
+            class="button small"
             disabled={!here}
             onClick={() => clearColors(now)}
-            title="Take this frame's colours away"
+            title="Take all of this frame's colours away"
           >
             <Icon name="close" size={14} /> Clear
           </button>

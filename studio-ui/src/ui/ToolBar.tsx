@@ -1,4 +1,4 @@
-import { spreading } from "../colorwork.ts";
+import { removeStrokes, spreading, strokesOn } from "../colorwork.ts";
 import { templates } from "../core/skeletons.ts";
 import { toolsOf } from "../core/tools.ts";
 import { SAID } from "../core/words.ts";
@@ -80,6 +80,21 @@ function BrushSize() {
       />
       <output>{store.brushSize.value} px</output>
     </div>
+  );
+}
+
+function RemoveStrokes() {
+  const frame = store.frame.value;
+  return (
+    <button
+      type="button"
+      class="button small"
+      disabled={!strokesOn(frame)}
+      onClick={() => removeStrokes(frame)}
+      title="Remove strokes of this frame (Delete)"
+    >
+      Remove all of this frame
+    </button>
   );
 }
 
@@ -244,6 +259,7 @@ export function ToolLine() {
       <div class="tool-options">
         {!pointer && tool === "color" && <ColorChoice />}
         {!pointer && ["brush", "eraser", "color"].includes(tool) && <BrushSize />}
+        {tool === "eraser" && store.mode.value === "color" && <RemoveStrokes />}
         {!pointer && tool === "skeleton" && <SkeletonChoice />}
         {!pointer && tool === "select" && <SelectChoice />}
       </div>
