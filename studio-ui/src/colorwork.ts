@@ -39,6 +39,11 @@ export function strokesOn(frame: number): number {
   return there + waiting.value.filter((one) => one.frame === frame).length;
 }
 
+/** Every stroke of one colour, on every frame, gets another. */
+export function changeColor(from: string, to: string) {
+  if (from !== to) inTurn(() => store.act({ type: "colorReplace", from, to }));
+}
+
 /** Takes the strokes of a frame away; a coloured picture of it stays. */
 export function removeStrokes(frame: number) {
   waiting.value = waiting.value.filter((one) => one.frame !== frame);

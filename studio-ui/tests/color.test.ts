@@ -134,6 +134,27 @@ test("while strokes are erased the colours of before stay on show", () => {
   assert.equal(color.strokesIn(before, erased(1, 2)), 2);
 });
 
+test("a colour that is changed everywhere leaves the picture on show till the new one comes", () => {
+  const before = look(made([1, 2]))!;
+  const strokes = [stroke(1), { ...stroke(2), color: "#445566" }];
+  const one = project({ references: { "3": { still: false, strokes } }, result: null });
+  assert.equal(color.mayStay(before, look(one)), true);
+  const moved = { ...one.color!.references["3"]!, strokes: [stroke(4), stroke(5)] };
+  const other = project({ references: { "3": moved }, result: null });
+  assert.equal(color.mayStay(before, look(other)), false);
+});
+
+test("the colours in use are listed, those used most first, without the eraser", () => {
+  const of = (...colors: (string | null)[]) => ({
+    still: false,
+    strokes: colors.map((one) => ({ ...stroke(1), color: one })),
+  });
+  const references = { "0": of("#aa0000", "#00bb00", null), "7": of("#00BB00", "#000001") };
+  const found = color.usedColors(project({ references, result: null }));
+  assert.deepEqual(found, ["#00bb00", "#000001", "#aa0000"]);
+  assert.deepEqual(color.usedColors(project(undefined)), []);
+});
+
 test("another coloured picture of a frame is another look", () => {
   const still = (stillKey: string) =>
     look(project({ references: { "3": { still: true, stillKey, strokes: [] } }, result: null }))!;

@@ -138,3 +138,35 @@ def test_an_eraser_on_nothing_is_no_change(opened):
     told = opened.post("/api/actions", json=refused)
     assert told.status_code == 422 and "no stroke under the eraser" in told.json()["error"]
     assert label(opened) == "Paint colours on frame 0" and strokes_of(opened) == [one]
+
+
+def test_a_colour_is_changed_in_all_strokes_of_all_frames_in_one_step(opened):
+    red, other = stroke("#FF0000", (20, 20)), stroke(GREEN, (60, 20))
+    painted(opened, 0, red, other)
+    painted(opened, 3, stroke(RED, (9, 9)), stroke(None, (9, 9), radius=1))
+    painted(opened, 4, other)
+    do(opened, type="colorReplace", **{"from": RED, "to": "#0000ff"})
+    colors = {f: [s["color"] for s in strokes_of(opened, f)] for f in (0, 3, 4)}
+    assert colors == {0: ["#0000ff", GREEN], 3: ["#0000ff", None], 4: [GREEN]}
+    folder = opened.studio.project.folder
+    assert b"Change #ff0000 to #0000ff" in (folder / "studio" / "log.jsonl").read_bytes()
+    assert opened.post("/api/undo").json()["label"] == "Change #ff0000 to #0000ff"
+    assert strokes_of(opened) == [red, other]
+    assert [s["color"] for s in strokes_of(opened, 3)] == [RED, None]
+    nothing = {"type": "colorReplace", "from": "#123456", "to": RED}
+    told = opened.post("/api/actions", json=nothing)
+    assert told.status_code == 422 and "no stroke has it" in told.json()["error"]
+
+
+def test_a_change_of_colour_meets_what_another_tab_did(opened):
+    painted(opened, 0, stroke(RED, (20, 20)))
+    seen = opened.get("/api/state").json()["revision"]
+    painted(opened, 2, stroke(RED, (20, 20)))
+    late = {"type": "colorReplace", "from": RED, "to": GREEN, "revision": seen}
+    told = opened.post("/api/actions", json=late)
+    assert told.status_code == 409 and "colours on frame 2" in told.json()["error"]
+    painted(opened, 4, stroke(RED, (1, 1)), stroke(GREEN, (30, 30)))
+    del late["revision"]
+    do(opened, **late)
+    every = [s["color"] for f in (0, 2, 4) for s in strokes_of(opened, f)]
+    assert every == [GREEN] * 4, "strokes of another tab are changed with the others"

@@ -98,6 +98,9 @@ def apply(project: Project, action: ask.Action, size: tuple[int, int], frames: i
             return Applied(new, f"Colour frame {frame}")
         case ask.ColorStrokes():
             return _strokes(project, action, size)
+        case ask.ColorReplace():
+            new = color_marks.with_color(document, action.from_, action.to)
+            return Applied(new, f"Change {action.from_} to {action.to}")
         case ask.ColorClear():
             new = color_marks.without(document, frame)
             return Applied(new, f"Clear the colours of frame {frame}")

@@ -54,6 +54,18 @@ def with_strokes(
     return _with(document, frame, **given)
 
 
+def with_color(document: Document, old: str, new: str) -> Document:
+    """With every stroke of one colour in another, on all frames. Raises InputError: it has none."""
+    changed = copy.deepcopy(document)
+    strokes = [one for given in changed.get(COLORS, {}).values() for one in given["strokes"]]
+    of_it = [one for one in strokes if (one["color"] or "").lower() == old.lower()]
+    if not of_it:
+        raise InputError(f"colour {old}: no stroke has it")
+    for one in of_it:
+        one["color"] = new
+    return changed
+
+
 def without(document: Document, frame: int) -> Document:
     """Without the colours of a frame. Raises InputError where there are none."""
     if str(frame) not in document.get(COLORS, {}):

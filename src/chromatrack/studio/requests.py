@@ -166,6 +166,14 @@ class ColorStrokes(Seen):
     strokes: Annotated[list[Stroke], Field(max_length=500)]
 
 
+class ColorReplace(Seen):
+    """Another colour for every stroke, on every frame, that has one."""
+
+    type: Literal["colorReplace"]
+    from_: Color = Field(alias="from")
+    to: Color
+
+
 class ColorClear(Seen):
     """No colours given on a frame."""
 
@@ -216,6 +224,7 @@ Action = Annotated[
     | Settings
     | ColorStill
     | ColorStrokes
+    | ColorReplace
     | ColorClear
     | Texture
     | TextureMove
