@@ -37,6 +37,8 @@ test("the button offers what there is to do", () => {
   const whole: [number, number][] = [[result.start, result.end]];
   const all = { ...result, stale: true, staleRanges: whole };
   assert.deepEqual(said({ references, result: all }), ["Colour again (all)", true]);
+  assert.match(label({ references, result: all }).why, /a stroke may change any$/);
+  assert.doesNotMatch(label({ references, result: old }).why, /may change any/);
   const stopped = { ...result, stale: true, staleRanges: [[6, 50]] as [number, number][] };
   assert.deepEqual(said({ references, result: stopped }), ["Colour on from frame 6", true]);
 });

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import shutil
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from PIL import Image
 from studio_client import do, project_of, studio_client, wait_for_job
 from synthetic import moving_clip
 from video_clips import write_clip
 
 from chromatrack.studio.color_pen import still_painted, strokes_drawn
+from chromatrack.studio.color_store import Colors, read_colors
 from chromatrack.studio.store import Project
 
 RED, GREEN = "#ff0000", "#00ff00"
+FRAMES = 7
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +28,14 @@ def client(tmp_path_factory):
         yield made
 
 
+@pytest.fixture(scope="module")
+def film():
+    return moving_clip(frames=FRAMES, objects=2, radius=16)
+
+
 @pytest.fixture
-def opened(client, tmp_path):
-    frames = [one.rgb for one in moving_clip(frames=6, objects=2, radius=16)]
-    grey = [rgb.mean(-1, keepdims=True).repeat(3, -1).astype(np.uint8) for rgb in frames]
+def opened(client, film, tmp_path):
+    grey = [one.rgb.mean(-1, keepdims=True).repeat(3, -1).astype(np.uint8) for one in film]
     video = write_clip(tmp_path / "grey.mp4", grey)
     assert client.post("/api/open", json={"path": str(video)}).status_code == 200
     yield client
@@ -170,3 +179,31 @@ def test_a_change_of_colour_meets_what_another_tab_did(opened):
     do(opened, **late)
     every = [s["color"] for f in (0, 2, 4) for s in strokes_of(opened, f)]
     assert every == [GREEN] * 4, "strokes of another tab are changed with the others"
+
+
+def test_a_stroke_changes_frames_beyond_the_coloured_frames_next_to_it(opened, film):
+    """Why all frames are coloured again: each looks into all references, not the nearest two."""
+    for frame in (1, 3, 5):
+        png = base64.b64encode(_png(film[frame].rgb)).decode()
+        do(opened, type="colorStill", frame=frame, png=png)
+    first = _colored(opened)
+    do(opened, type="colorStrokes", frame=3, strokes=[stroke(GREEN, (20, 20), (60, 20), radius=9)])
+    assert project_of(opened)["color"]["result"]["staleRanges"] == [[0, FRAMES]]
+    again = _colored(opened)
+    apart = {f: float(np.abs(again[f] - first[f]).max()) for f in range(FRAMES)}
+    assert apart[1] == apart[5] == 0, "frames with colours of their own"
+    assert apart[3] > 10 and apart[0] > 0 and apart[6] > 0, apart
+
+
+def _png(rgb):
+    out = io.BytesIO()
+    Image.fromarray(rgb).save(out, format="PNG")
+    return out.getvalue()
+
+
+def _colored(client):
+    """{frame: ab `(2, h, w)`}, once all are coloured."""
+    assert client.post("/api/colorize").status_code == 202
+    assert wait_for_job(client)["color"]["result"]["complete"]
+    colors = Colors(client.studio.project.folder)
+    return {frame: read_colors(colors.picture(frame))[0] for frame in colors.rows}

@@ -183,6 +183,8 @@ export function readableOn(color: string): string {
   return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 ? "#000000" : "#ffffff";
 }
 
+const ANY = ". Each frame takes its colours from all coloured frames, so a stroke may change any";
+
 /** What the button says, whether there is anything to do, and why. */
 export function colorLabel(project: Project): { text: string; ready: boolean; why: string } {
   const result = project.color?.result;
@@ -200,11 +202,12 @@ export function colorLabel(project: Project): { text: string; ready: boolean; wh
   const which = left.length === 1 ? named(left[0]!) : `${left.length} stretches`;
   const first = left[0]![0];
   const count = left.reduce((sum, [from, to]) => sum + to - from, 0);
-  const isRest = first > result.start && (first >= result.end || count < result.end - result.start); // it was stopped
+  const all = count >= result.end - result.start;
+  const isRest = first > result.start && (first >= result.end || !all); // it was stopped
   return {
-    text: isRest ? goOn(first) : `${text} (${count < result.end - result.start ? which : "all"})`,
+    text: isRest ? goOn(first) : `${text} (${all ? "all" : which})`,
     ready: true,
-    why: `These colours are not yet on ${which}`,
+    why: `These colours are not yet on ${which}${all && !isRest ? ANY : ""}`,
   };
 }
 
