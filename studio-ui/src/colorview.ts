@@ -127,6 +127,10 @@ export class ColorView {
     }
     const along = this.#along;
     if (!along) return;
+    if (store.mode.peek() !== "color") {
+      this.#along = null; // the colours are not on show
+      return;
+    }
     if (store.playing.peek() || now !== along.at)
       this.#along = null; // went elsewhere
     else if (along.to === now && along.newest === now) {
