@@ -6,12 +6,30 @@ import { spreading, waiting } from "./colorwork.ts";
 import { type Look, lookOf, mayStay, referenceOn, strokesIn } from "./core/color.ts";
 import { around } from "./core/scrub.ts";
 import type { ColorStroke, Job } from "./core/state.ts";
+import { inHand } from "./core/tools.ts";
 import type { Point } from "./core/view.ts";
 import { GRIP, gripAt, isOnGrip, shareAt } from "./core/wipe.ts";
 import { FrameCache } from "./frames.ts";
 import * as store from "./store.ts";
 import type { Tool } from "./tools/tool.ts";
 import type { Viewer } from "./viewer.ts";
+
+/** Draws strokes in video pixels; those of the eraser take away what is there. */
+function drawLines(ctx: CanvasRenderingContext2D, strokes: ColorStroke[]) {
+  ctx.lineCap = ctx.lineJoin = "round";
+  for (const { color, radius, points } of strokes) {
+    ctx.beginPath();
+    points.forEach(([x, y], n) => {
+      if (n === 0) ctx.moveTo(x + 0.5, y + 0.5);
+      ctx.lineTo(x + 0.5, y + 0.5);
+    });
+    ctx.globalCompositeOperation = color === null ? "destination-out" : "source-over";
+    ctx.strokeStyle = color ?? "#000";
+    ctx.lineWidth = 2 * radius;
+    ctx.stroke();
+  }
+  ctx.globalCompositeOperation = "source-over";
+}
 
 /** How long the last frame is on show before the picture goes back. */
 const LAST_MS = 800;
@@ -109,6 +127,10 @@ export class ColorView {
     }
     const along = this.#along;
     if (!along) return;
+    if (store.mode.peek() !== "color") {
+      this.#along = null; // the colours are not on show
+      return;
+    }
     if (store.playing.peek() || now !== along.at)
       this.#along = null; // went elsewhere
     else if (along.to === now && along.newest === now) {
@@ -193,22 +215,25 @@ export class ColorView {
   drawStrokes(ctx: CanvasRenderingContext2D) {
     const now = store.frame.peek();
     const reference = referenceOn(store.project.peek(), now);
-    const hidden = store.strokesShown.peek() ? 0 : strokesIn(this.#heldLook(), this.#look(now));
+    const erases = inHand("color", store.tool.peek()) === "eraser";
+    const shown = erases || store.strokesShown.peek();
+    const hidden = shown ? 0 : strokesIn(this.#heldLook(), this.#look(now));
     const strokes = (reference?.strokes ?? []).slice(hidden);
     for (const one of waiting.peek()) if (one.frame === now) strokes.push(one.stroke);
     if (this.stroke) strokes.push(this.stroke);
-    ctx.lineCap = ctx.lineJoin = "round";
-    for (const { color, radius, points } of strokes) {
-      ctx.beginPath();
-      points.forEach(([x, y], n) => {
-        if (n === 0) ctx.moveTo(x + 0.5, y + 0.5);
-        ctx.lineTo(x + 0.5, y + 0.5);
-      });
-      ctx.strokeStyle = color;
-      ctx.lineWidth = 2 * radius;
-      ctx.stroke();
-    }
+    if (strokes.every(({ color }) => color !== null)) return drawLines(ctx, strokes);
+    // What is erased is so in the strokes alone, and not in the picture under them.
+    const layer = this.#layer;
+    [layer.width, layer.height] = [ctx.canvas.width, ctx.canvas.height];
+    const over = layer.getContext("2d")!;
+    over.setTransform(ctx.getTransform());
+    drawLines(over, strokes);
+    ctx.save();
+    ctx.resetTransform();
+    ctx.drawImage(layer, 0, 0);
+    ctx.restore();
   }
+  #layer = document.createElement("canvas");
 
   // The wipe --------------------------------------------------------------------------------
 

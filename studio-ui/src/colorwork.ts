@@ -33,6 +33,26 @@ export function addStroke(frame: number, stroke: ColorStroke) {
   });
 }
 
+/** How many strokes a frame has, those on their way too. */
+export function strokesOn(frame: number): number {
+  const there = referenceOn(store.project.value, frame)?.strokes.length ?? 0;
+  return there + waiting.value.filter((one) => one.frame === frame).length;
+}
+
+/** Every stroke of one colour, on every frame, gets another. */
+export function changeColor(from: string, to: string) {
+  if (from !== to) inTurn(() => store.act({ type: "colorReplace", from, to }));
+}
+
+/** Takes the strokes of a frame away; a coloured picture of it stays. */
+export function removeStrokes(frame: number) {
+  waiting.value = waiting.value.filter((one) => one.frame !== frame);
+  inTurn(async () => {
+    const there = referenceOn(store.project.value, frame)?.strokes.length;
+    if (there) await store.act({ type: "colorStrokes", frame, strokes: [] });
+  });
+}
+
 /** Takes the colours of a frame away, those that are still on their way too. */
 export function clearColors(frame: number) {
   waiting.value = waiting.value.filter((one) => one.frame !== frame);

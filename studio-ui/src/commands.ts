@@ -2,7 +2,7 @@
 
 import { computed } from "@preact/signals";
 import { api } from "./api.ts";
-import { painted } from "./colorwork.ts";
+import { painted, removeStrokes } from "./colorwork.ts";
 import { asTimeline, colorLabel, isColoured, referenceFrames } from "./core/color.ts";
 import { unsettled } from "./core/settled.ts";
 import { itemOf, type Kind, markedFrames, trackLabel } from "./core/state.ts";
@@ -147,13 +147,17 @@ export async function addThing(kind: Kind) {
   if (item) store.say(addedLine(item.name, tool, before));
 }
 
+/** The object that is marked: in the colours' part there is none. */
+const markable = () => (store.mode.value === "track" ? store.pickedItem.value : null);
+
 export function gone() {
-  const item = store.pickedItem.value;
+  const item = markable();
   if (item) void store.act({ type: "gone", key: item.key, frame: store.frame.value });
 }
 
 export function clearMark() {
-  const item = store.pickedItem.value;
+  if (store.mode.value === "color") return removeStrokes(store.frame.value);
+  const item = markable();
   if (item) void store.act({ type: "clear", key: item.key, frame: store.frame.value });
 }
 

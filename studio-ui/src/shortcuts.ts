@@ -32,7 +32,11 @@ export const SHORTCUTS: { title: string; list: Shortcut[] }[] = [
       { keys: ["Escape"], text: "Cancel", run: () => viewer.value?.tool.cancel() },
       { keys: ["Backspace"], text: "Last click away", run: () => viewer.value?.tool.back?.() },
       { keys: ["G"], text: "Object is gone here", run: run.gone },
-      { keys: ["Delete"], text: "Clear the mark on this frame", run: run.clearMark },
+      {
+        keys: ["Delete"],
+        text: "Clear the mark, or the strokes, of this frame",
+        run: run.clearMark,
+      },
       {
         keys: ["1", "2", "3", "4", "5", "6", "7", "8", "9"],
         text: "Pick an object",

@@ -261,6 +261,8 @@ function onEvent(event: Event) {
         if (from !== null) frame.value = from;
         else if (coming.value >= 0) frame.value = coming.value;
       }
+      // Where colours are on show, it goes back once the last of them was seen (`ColorView`).
+      if (following.value && event.kind === "color" && mode.value !== "color") goBack();
       following.value = false;
       if (event.kind === "export" && event.type === "done") {
         const { message, path = null, download = null, notes = [] } = event;

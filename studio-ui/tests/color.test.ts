@@ -37,6 +37,8 @@ test("the button offers what there is to do", () => {
   const whole: [number, number][] = [[result.start, result.end]];
   const all = { ...result, stale: true, staleRanges: whole };
   assert.deepEqual(said({ references, result: all }), ["Colour again (all)", true]);
+  assert.match(label({ references, result: all }).why, /a stroke may change any$/);
+  assert.doesNotMatch(label({ references, result: old }).why, /may change any/);
   const stopped = { ...result, stale: true, staleRanges: [[6, 50]] as [number, number][] };
   assert.deepEqual(said({ references, result: stopped }), ["Colour on from frame 6", true]);
 });
@@ -117,6 +119,42 @@ test("after Clear the old preview does not come back with the next stroke", () =
   const cleared = look(made([], { result: { ...result, stale: true } }))!;
   assert.equal(cleared.of, "result");
   assert.equal(color.mayStay(before, cleared), false);
+});
+
+test("while strokes are erased the colours of before stay on show", () => {
+  const rubber = { ...stroke(0), color: null };
+  const erased = (...left: number[]) => {
+    const strokes = [...left.map(stroke), rubber];
+    return look(project({ references: { "3": { still: false, strokes } }, result: null }))!;
+  };
+  const before = look(made([1, 2]))!;
+  assert.equal(color.mayStay(before, erased(1, 2)), true);
+  assert.equal(color.mayStay(before, erased(2)), true, "one went wholly");
+  assert.equal(color.mayStay(erased(1, 2), before), true, "undone");
+  assert.equal(color.mayStay(before, look(made([2]))), true, "with nothing else to erase");
+  assert.equal(color.mayStay(before, erased(5)), false);
+  assert.equal(color.strokesIn(before, erased(1, 2)), 2);
+});
+
+test("a colour that is changed everywhere leaves the picture on show till the new one comes", () => {
+  const before = look(made([1, 2]))!;
+  const strokes = [stroke(1), { ...stroke(2), color: "#445566" }];
+  const one = project({ references: { "3": { still: false, strokes } }, result: null });
+  assert.equal(color.mayStay(before, look(one)), true);
+  const moved = { ...one.color!.references["3"]!, strokes: [stroke(4), stroke(5)] };
+  const other = project({ references: { "3": moved }, result: null });
+  assert.equal(color.mayStay(before, look(other)), false);
+});
+
+test("the colours in use are listed, those used most first, without the eraser", () => {
+  const of = (...colors: (string | null)[]) => ({
+    still: false,
+    strokes: colors.map((one) => ({ ...stroke(1), color: one })),
+  });
+  const references = { "0": of("#aa0000", "#00bb00", null), "7": of("#00BB00", "#000001") };
+  const found = color.usedColors(project({ references, result: null }));
+  assert.deepEqual(found, ["#00bb00", "#000001", "#aa0000"]);
+  assert.deepEqual(color.usedColors(project(undefined)), []);
 });
 
 test("another coloured picture of a frame is another look", () => {

@@ -17,7 +17,8 @@ function stage(there: Set<number>) {
     color,
     redraw: () => {},
   };
-  return { color, brush: colorBrush(viewer as unknown as Viewer) };
+  const make = (rubber: boolean) => colorBrush(viewer as unknown as Viewer, rubber);
+  return { color, brush: make(false), eraser: make(true) };
 }
 
 test("no stroke begins on a frame whose picture is not there", () => {
@@ -38,4 +39,28 @@ test("no stroke begins on a frame whose picture is not there", () => {
   assert.notEqual(color.stroke, null);
   brush.cancel();
   assert.equal(color.stroke, null);
+});
+
+test("the eraser begins where there are strokes, and is one without a colour", () => {
+  const { color, eraser } = stage(new Set([60]));
+  eraser.down(pen(10, 10));
+  assert.equal(color.stroke, null);
+  assert.ok(store.toasts.value.some(({ text }) => /no strokes/.test(text)));
+  const before = { color: "#112233", radius: 2, points: [[1, 1]] as [number, number][] };
+  waiting.value = [{ frame: 60, stroke: before }];
+  eraser.down(pen(10, 10));
+  eraser.move(pen(20, 10));
+  const radius = store.brushSize.value / 2;
+  const points = [
+    [10, 10],
+    [20, 10],
+  ];
+  assert.deepEqual(color.stroke, { color: null, radius, points });
+  eraser.up(pen(20, 10));
+  assert.equal(color.stroke, null);
+  assert.deepEqual(
+    waiting.value.map((one) => one.stroke.color),
+    ["#112233", null],
+  );
+  waiting.value = [];
 });

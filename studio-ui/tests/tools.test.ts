@@ -25,4 +25,6 @@ test("the tool in hand is one that its mode has", () => {
     for (const { name } of core.TOOLS) assert.ok(names.includes(core.inHand(mode, name)));
   }
   assert.equal(core.inHand("track", core.FIRST_TOOL), "select");
+  assert.equal(core.inHand("color", "brush"), "color");
+  assert.equal(core.inHand("color", "eraser"), "eraser", "strokes are erased too");
 });

@@ -14,6 +14,15 @@ test("nothing said to fingers speaks of a mouse or of keys", () => {
   assert.match(core.jointWords("head", 1, 17).mouse, /head \(1 of 17\)/);
 });
 
+test("the second step tells of what goes on, in the part where one is", () => {
+  assert.equal(core.secondStep("track", null), "Press Track");
+  assert.equal(core.secondStep("color", "export"), "Press Colour");
+  assert.match(core.secondStep("color", "color"), /^Colouring: /);
+  assert.match(core.secondStep("track", "track"), /^Tracking: /);
+  assert.equal(core.secondStep("track", "color"), "Colouring first, then press Track");
+  assert.equal(core.secondStep("color", "track"), "Tracking first, then press Colour");
+});
+
 test("every tool has its hint", () => {
   assert.deepEqual(TOOLS.map(({ name }) => name).sort(), Object.keys(core.TOOL_HINTS).sort());
 });

@@ -203,3 +203,69 @@ def test_colours_are_on_show_while_they_come_and_while_it_plays(
     other.page.keyboard.press("Control+z")
     other.page.wait_for_selector("output:has-text('100 %')")
     other.close()
+
+
+def test_who_looks_elsewhere_while_it_colours_is_told_and_brought_back(
+    browser: Any, tmp_path: Path, start: Callable[..., Server]
+) -> None:
+    server = start(tmp_path, str(grey_clip(tmp_path, 40)))
+    studio = Studio(browser, server.address)
+    page = studio.page
+    studio.shown()
+    modes = page.get_by_role("group", name="What to do")
+    modes.get_by_role("button", name="Colours").click()
+    studio.go_to(3)
+    colour(studio, "Red", (40, 40), (120, 45))
+    page.wait_for_selector('canvas.base[data-coloured="3"]')
+    page.locator(".track-group").get_by_role("button", name="Colour").click()
+    page.wait_for_selector(".hints li:has-text('Colouring: the picture goes along')")
+    modes.get_by_role("button", name="Objects").click()
+    page.wait_for_selector(".hints li:has-text('Colouring first, then press Track')")
+    studio.shot("color-elsewhere")
+    page.wait_for_selector(".track-group button:has-text('Track')", timeout=LONG)
+    page.wait_for_selector('canvas.base[data-frame="3"]')
+    assert page.locator(".hints li:has-text('Press Track')").count() == 1
+    modes.get_by_role("button", name="Colours").click()
+    page.wait_for_selector('canvas.base[data-coloured="3"]')
+    studio.close()
+
+
+def test_strokes_are_erased_and_recoloured(
+    browser: Any, tmp_path: Path, start: Callable[..., Server]
+) -> None:
+    server = start(tmp_path, str(grey_clip(tmp_path)))
+    studio = Studio(browser, server.address)
+    page = studio.page
+    studio.shown()
+    modes = page.get_by_role("group", name="What to do")
+    modes.get_by_role("button", name="Colours").click()
+    colour(studio, "Red", (40, 40), (120, 45))
+    colour(studio, "Grass", (40, 90), (160, 95))
+
+    def until(wanted: list[str | None]) -> None:
+        for _ in range(100):
+            given = studio.state()["project"]["color"]["references"].get("0", {"strokes": []})
+            if [one["color"] for one in given["strokes"]] == wanted:
+                return
+            page.wait_for_timeout(100)
+        raise AssertionError(f"{given} has not the colours {wanted}")
+
+    until(["#a83a32", "#6d8a3f"])
+    page.get_by_role("button", name="Used colour #a83a32").click()
+    chooser = page.get_by_label("Change this colour on all frames")
+    chooser.evaluate("e => { e.value = '#112233'; e.dispatchEvent(new Event('change')); }")
+    until(["#112233", "#6d8a3f"])
+    page.keyboard.press("e")
+    page.wait_for_selector(".tool[aria-pressed=true]:has-text('Eraser')")
+    page.mouse.move(*studio.place((80, 20)))
+    page.mouse.down()
+    page.mouse.move(*studio.place((80, 70)), steps=5)
+    page.mouse.up()
+    until(["#112233", "#6d8a3f", None])
+    studio.shot("color-eraser")
+    assert studio.violations() == []
+    page.keyboard.press("Control+z")
+    until(["#112233", "#6d8a3f"])
+    page.keyboard.press("Delete")
+    until([])
+    studio.close()

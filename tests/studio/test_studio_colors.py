@@ -29,7 +29,6 @@ from chromatrack.studio.color_store import (
     has_earlier,
     read_colors,
 )
-from chromatrack.studio.coloring import strokes_drawn
 from chromatrack.studio.document import changed_parts, new_document, with_parts
 from chromatrack.studio.scrubbing import OvertakenError
 from chromatrack.video.reader import probe, read_frames
@@ -364,16 +363,6 @@ def test_actions_on_colours_are_undone_part_by_part():
     assert color_marks.references(with_parts(old, after)) == color_marks.references(new)
     assert color_marks.references(with_parts(new, before)) == {}
     assert color_marks.references_key(old) != color_marks.references_key(new)
-
-
-def test_later_strokes_lie_above():
-    strokes = [
-        {"color": "#ff0000", "radius": 3, "points": [[5, 5]]},
-        {"color": "#00ff00", "radius": 1, "points": [[5, 5], [8, 5]]},
-    ]
-    drawn, where = strokes_drawn(strokes, (10, 12))
-    assert drawn[5, 5].tolist() == [0, 255, 0] and drawn[3, 4].tolist() == [255, 0, 0]
-    assert where[5, 5] and not where[0, 11]
 
 
 def test_colours_come_back_from_disk_and_half_a_line_is_passed_over(tmp_path):

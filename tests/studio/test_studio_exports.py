@@ -239,6 +239,11 @@ def test_pictures_are_shown_before_they_are_written(client, project, name, mode)
 
 def test_a_person_who_edits_videos_finds_transparency():
     formats = all_formats()
+    tools = [
+        [one["tool"] for one in all_formats(sound=there) if one["name"] in ("coloured", "textured")]
+        for there in (False, True)
+    ]
+    assert tools == [["MP4"] * 2, ["MP4, sound is kept"] * 2], "said where there is any"
     assert len({one["name"] for one in formats}) == len(formats)
     assert len({one["title"] for one in formats}) == len(formats)
     for one in formats:

@@ -265,3 +265,24 @@ def test_what_is_wrong_with_a_picture_is_said(tmp_path):
     for name, said in cases:
         with pytest.raises(InputError, match=said):
             read_strokes([name], size=SIZE)
+
+
+@pytest.mark.parametrize("corrects", [False, True])
+def test_a_thin_line_has_its_colour_in_every_pixel_of_a_large_frame(tmp_path, corrects):
+    size = (320, 480)
+    grey = np.random.default_rng(0).integers(90, 160, (*size, 1), np.uint8).repeat(3, 2)
+    path = write_clip(tmp_path / "film", [grey])
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    apart = np.abs(rows - 40 - 0.4 * columns)
+    line, around = apart < 0.5, apart > 4
+    rgb = np.where(line[..., None], (220, 30, 30), (30, 30, 220)).astype(np.uint8)
+    tracker = Tracker(RawLabEncoder(), device="cpu", config=TrackConfig(size=96, adapt=0))
+    ground = np.full((2, 32, 48), -40.0, np.float32) if corrects else None
+    strokes = Strokes(0, rgb, (line | around).astype(np.float32))
+    shown = spread(tracker.embedder, path, strokes, ground=ground)
+    assert shown.shape == grey.shape
+    red = shown[..., 0].astype(int) - shown[..., 2]
+    assert red[line].min() > 60, "no gaps, however small the frame is looked at"
+    assert red[around].max() < -60
+    light = [rgb_to_lab(planes(one).float() / 255)[0].numpy() for one in (shown, grey)]
+    assert np.abs(light[0] - light[1])[line].max() < 2, "under the frame's own light"

@@ -15,6 +15,7 @@ from chromatrack.errors import InputError
 from chromatrack.studio import color_marks, textures
 from chromatrack.studio import document as doc
 from chromatrack.studio import requests as ask
+from chromatrack.studio.color_pen import still_painted
 from chromatrack.studio.color_store import Colors
 from chromatrack.studio.decoder import MOST_PIXELS
 from chromatrack.studio.document import Document, find, key_of
@@ -96,13 +97,10 @@ def apply(project: Project, action: ask.Action, size: tuple[int, int], frames: i
             new = color_marks.with_still(document, frame, digest)
             return Applied(new, f"Colour frame {frame}")
         case ask.ColorStrokes():
-            strokes = [one.model_dump() for one in action.strokes]
-            copied = None
-            if strokes and frame not in color_marks.references(document):
-                copied = _kept_colors(project, frame)
-            new = color_marks.with_strokes(document, frame, strokes, copied=copied)
-            did = "Paint colours" if copied is None else "Correct colours"
-            return Applied(new, f"{did} on frame {frame}")
+            return _strokes(project, action, size)
+        case ask.ColorReplace():
+            new = color_marks.with_color(document, action.from_, action.to)
+            return Applied(new, f"Change {action.from_} to {action.to}")
         case ask.ColorClear():
             new = color_marks.without(document, frame)
             return Applied(new, f"Clear the colours of frame {frame}")
@@ -195,6 +193,21 @@ def _place(
     joint = action.joint if isinstance(action, ask.Joint) else None
     new = doc.place(document, key, action.frame, at, joint=joint)
     return Applied(new, f"Place {_called(document, key)} on frame {action.frame}")
+
+
+def _strokes(project: Project, action: ask.ColorStrokes, size: tuple[int, int]) -> Applied:
+    frame, given = action.frame, [one.model_dump() for one in action.strokes]
+    strokes = still_painted(given, size)
+    is_eraser = bool(given) and given[-1]["color"] is None
+    if is_eraser and strokes == still_painted(given[:-1], size):
+        raise InputError(f"frame {frame}: there is no stroke under the eraser")
+    copied = None
+    if strokes and frame not in color_marks.references(project.document):
+        copied = _kept_colors(project, frame)
+    new = color_marks.with_strokes(project.document, frame, strokes, copied=copied)
+    did = "Paint colours" if copied is None else "Correct colours"
+    did = "Erase colours" if is_eraser else did if given else "Remove the strokes"
+    return Applied(new, f"{did} on frame {frame}")
 
 
 def _kept_colors(project: Project, frame: int) -> str | None:

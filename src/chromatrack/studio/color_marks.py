@@ -1,8 +1,9 @@
 """What a project says of colours: coloured frames and strokes of colour, by frame. Pure: no files.
 
 A document's "colors" holds for each frame {"still": digest of a picture or None, "strokes":
-[{"color", "radius", "points"}]}; a document without it has none. Strokes that correct a coloured
-frame lie on the colours that it had: {"copied": digest of their picture} (see `color_store`).
+[{"color", "radius", "points"}]}; a document without it has none. A stroke whose colour is None is
+of the eraser. Strokes that correct a coloured frame lie on the colours that it had: {"copied":
+digest of their picture} (see `color_store`).
 """
 
 from __future__ import annotations
@@ -51,6 +52,18 @@ def with_strokes(
     if copied is not None:
         given["copied"] = copied
     return _with(document, frame, **given)
+
+
+def with_color(document: Document, old: str, new: str) -> Document:
+    """With every stroke of one colour in another, on all frames. Raises InputError: it has none."""
+    changed = copy.deepcopy(document)
+    strokes = [one for given in changed.get(COLORS, {}).values() for one in given["strokes"]]
+    of_it = [one for one in strokes if (one["color"] or "").lower() == old.lower()]
+    if not of_it:
+        raise InputError(f"colour {old}: no stroke has it")
+    for one in of_it:
+        one["color"] = new
+    return changed
 
 
 def without(document: Document, frame: int) -> Document:

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
 from torch import Tensor
 
 from chromatrack.formats.color_strokes import Strokes
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.resample import planes
+from chromatrack.studio.color_pen import strokes_drawn
 from chromatrack.studio.color_store import ColoredRow, ColorWriter, read_colors, still_path
 from chromatrack.tracking.color_strokes import PaintedFrame, spread
 from chromatrack.tracking.colorize import fit_picture, paint
@@ -105,24 +105,6 @@ def reference_picture(
 def saturated(rgb: np.ndarray, saturation: float) -> np.ndarray:
     """`(H, W, 3)` uint8: a picture with its colours so many times as strong."""
     return rgb if saturation == 1 else paint(rgb, _ab(rgb) * saturation)
-
-
-def strokes_drawn(
-    strokes: Sequence[Mapping[str, Any]], size: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """(colours `(H, W, 3)` uint8, where there are any `(H, W)` bool); later strokes lie above."""
-    picture = Image.new("RGB", (size[1], size[0]))
-    where = Image.new("1", (size[1], size[0]))
-    for stroke in strokes:
-        radius = float(stroke["radius"])
-        points = [(float(x), float(y)) for x, y in stroke["points"]]
-        for image, color in ((picture, stroke["color"]), (where, 1)):
-            pen = ImageDraw.Draw(image)
-            if len(points) > 1:
-                pen.line(points, fill=color, width=max(1, round(2 * radius)), joint="curve")
-            for x, y in points:
-                pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=color)
-    return np.asarray(picture), np.array(where)
 
 
 def _ab(rgb: np.ndarray) -> Tensor:

@@ -37,13 +37,15 @@ VIDEOS: dict[str, dict[str, Any]] = {
     },
     COLORED: {
         "title": "Coloured video",
-        "tool": "MP4, sound is kept",
+        "tool": "MP4",
+        "sound": ", sound is kept",
         "kinds": ["color"],
         "suffix": ".mp4",
     },
     TEXTURED: {
         "title": "Video with the picture on it",
-        "tool": "MP4, sound is kept",
+        "tool": "MP4",
+        "sound": ", sound is kept",
         "kinds": ["texture"],
         "suffix": ".mp4",
     },
@@ -75,10 +77,12 @@ _FILES = {"tidy-csv": "table", "tidy-parquet": "table"}
 """Files that are called as their titles are, not as the format."""
 
 
-def all_formats() -> list[dict[str, Any]]:
-    """What can be exported, as the client is told: by group, in order."""
+def all_formats(*, sound: bool = False) -> list[dict[str, Any]]:
+    """What can be exported, as the client is told: by group, in order. sound: the video has it."""
     videos = []
-    for name, told in VIDEOS.items():
+    for name, video in VIDEOS.items():
+        told = {key: video[key] for key in ("title", "tool", "kinds", "suffix")}
+        told["tool"] += video.get("sound", "") if sound else ""
         videos.append({"name": name, "group": VIDEO, **told, "extra": None, "available": True})
         also = (one for one, after in _AMONG_VIDEOS.items() if after == name)
         videos += [_told(format_named(one), VIDEO) for one in also]

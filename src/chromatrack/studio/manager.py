@@ -256,11 +256,14 @@ class Studio:
         """
         return {
             "revision": self.revision,
-            "app": {"version": __version__, "formats": all_formats()},
+            "app": {"version": __version__, "formats": all_formats(sound=self._sounds())},
             "project": None if self.project is None else self._project_state(known or {}),
             "recent": self.library.recent(),
             "demo": True,
         }
+
+    def _sounds(self) -> bool:
+        return self.video is not None and self.video.has_audio
 
     def _project_state(self, known: Mapping[str, str]) -> dict[str, Any]:
         project, video = self.opened()

@@ -151,9 +151,9 @@ class ColorStill(Seen):
 
 
 class Stroke(BaseModel):
-    """A line of one colour; radius and points in px of the frame."""
+    """A line of one colour, or of the eraser (None); radius and points in px of the frame."""
 
-    color: Color
+    color: Color | None
     radius: Annotated[float, Field(allow_inf_nan=False, ge=0.5, le=2000)]
     points: Annotated[list[XY], Field(min_length=1, max_length=2000)]
 
@@ -164,6 +164,14 @@ class ColorStrokes(Seen):
     type: Literal["colorStrokes"]
     frame: Index
     strokes: Annotated[list[Stroke], Field(max_length=500)]
+
+
+class ColorReplace(Seen):
+    """Another colour for every stroke, on every frame, that has one."""
+
+    type: Literal["colorReplace"]
+    from_: Color = Field(alias="from")
+    to: Color
 
 
 class ColorClear(Seen):
@@ -216,6 +224,7 @@ Action = Annotated[
     | Settings
     | ColorStill
     | ColorStrokes
+    | ColorReplace
     | ColorClear
     | Texture
     | TextureMove

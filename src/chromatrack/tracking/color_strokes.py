@@ -100,8 +100,24 @@ def spread(
         held = to_cells(before[None], spec)[0]
         mixed, sure = _spread_cells(features, light, ab, own, ground=held)
         copied = before + upsample_guided((mixed - held) * sure, grey, spec=spec)
-    found = torch.where(alpha > 0.5, color, copied)
-    return paint(frame, found, light=lab[:1])
+    found = paint(frame, torch.where(alpha > 0.5, color, copied), light=lab[:1])
+    return _as_painted(frame, strokes, found)
+
+
+def _as_painted(frame: np.ndarray, strokes: Strokes, found: np.ndarray) -> np.ndarray:
+    """`(H, W, 3)` uint8 of a frame and its colours, of the same shape: strokes have their own.
+
+    Each pixel that is painted, however thin the line is at the working size.
+    """
+    where = strokes.alpha > 0.5
+    if not where.any():
+        return found
+    rows, columns = np.flatnonzero(where.any(1)), np.flatnonzero(where.any(0))
+    part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    ab = rgb_to_lab(planes(strokes.rgb[part].copy()).float() / 255)[1:]
+    result = found.copy()
+    result[part] = np.where(where[part][..., None], paint(frame[part].copy(), ab), found[part])
+    return result
 
 
 def _spread_cells(

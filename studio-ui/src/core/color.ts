@@ -32,6 +32,17 @@ export function referenceOn(project: Project | null, frame: number): ColorRefere
   return project?.color?.references[String(frame)] ?? null;
 }
 
+/** The colours of all strokes, those used most first. */
+export function usedColors(project: Project): string[] {
+  const counts = new Map<string, number>();
+  for (const { strokes } of Object.values(project.color?.references ?? {})) {
+    for (const { color } of strokes) {
+      if (color) counts.set(color.toLowerCase(), (counts.get(color.toLowerCase()) ?? 0) + 1);
+    }
+  }
+  return [...counts].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1)).map(([color]) => color);
+}
+
 /** Whether a frame has been coloured, as far as the state tells. */
 export function isColoured(project: Project | null, frame: number): boolean {
   const result = project?.color?.result;
@@ -40,7 +51,8 @@ export function isColoured(project: Project | null, frame: number): boolean {
 }
 
 export type ColorViewName = "color" | "saturation" | "confidence";
-type Given = { still: string; strokes: string[] };
+/** lines: the strokes without their colours. */
+type Given = { still: string; strokes: string[]; lines: string };
 
 /** What a coloured picture of a frame shows; those of the same `text` are the same picture. */
 export type Look = {
@@ -65,7 +77,12 @@ function givenBy(reference: ColorReference | null): Given | null {
       : reference.copied
         ? "copied"
         : "";
-    given = { still, strokes: reference.strokes.map((stroke) => JSON.stringify(stroke)) };
+    const { strokes } = reference;
+    given = {
+      still,
+      strokes: strokes.map((stroke) => JSON.stringify(stroke)),
+      lines: JSON.stringify(strokes.map(({ radius, points }) => [radius, points])),
+    };
     known.set(reference, given);
   }
   return given;
@@ -115,16 +132,28 @@ const differInMore = (one: Given | null, other: Given | null) =>
   one.still === other?.still &&
   one.strokes.every((stroke, n) => [undefined, stroke].includes(other.strokes[n]));
 
+const ERASER = '{"color":null';
+
+/** Whether one only has strokes of the other, and what was erased. */
+const differInLess = (one: Given | null, other: Given | null) =>
+  one !== null &&
+  one.still === other?.still &&
+  one.strokes.every((stroke) => stroke.startsWith(ERASER) || other.strokes.includes(stroke));
+
 /**
  * Whether a picture that is on show may stay till the one that is wanted is there: where it shows
- * the same colours, lacks but strokes that are drawn over it meanwhile, or has one that is undone.
+ * the same colours, lacks but strokes that are drawn over it meanwhile, or has what is undone or
+ * erased, or in another colour.
  * What was cleared or replaced may not.
  */
 export function mayStay(shown: Look, wanted: Look | null): boolean {
   if (!wanted) return false;
   if (shown.text === wanted.text && shown.of === wanted.of) return true;
   if (shown.of === "reference" && wanted.of === "reference") {
-    return differInMore(shown.given, wanted.given);
+    const recoloured =
+      shown.given?.lines === wanted.given?.lines && shown.given?.still === wanted.given?.still;
+    if (recoloured) return true;
+    return differInLess(shown.given, wanted.given) || differInLess(wanted.given, shown.given);
   }
   if (shown.of === "reference") {
     if (wanted.view !== "color") return false;
@@ -154,6 +183,8 @@ export function readableOn(color: string): string {
   return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 ? "#000000" : "#ffffff";
 }
 
+const ANY = ". Each frame takes its colours from all coloured frames, so a stroke may change any";
+
 /** What the button says, whether there is anything to do, and why. */
 export function colorLabel(project: Project): { text: string; ready: boolean; why: string } {
   const result = project.color?.result;
@@ -171,11 +202,12 @@ export function colorLabel(project: Project): { text: string; ready: boolean; wh
   const which = left.length === 1 ? named(left[0]!) : `${left.length} stretches`;
   const first = left[0]![0];
   const count = left.reduce((sum, [from, to]) => sum + to - from, 0);
-  const isRest = first > result.start && (first >= result.end || count < result.end - result.start); // it was stopped
+  const all = count >= result.end - result.start;
+  const isRest = first > result.start && (first >= result.end || !all); // it was stopped
   return {
-    text: isRest ? goOn(first) : `${text} (${count < result.end - result.start ? which : "all"})`,
+    text: isRest ? goOn(first) : `${text} (${all ? "all" : which})`,
     ready: true,
-    why: `These colours are not yet on ${which}`,
+    why: `These colours are not yet on ${which}${all && !isRest ? ANY : ""}`,
   };
 }
 

@@ -74,7 +74,8 @@ export type Result = {
   /** What tracking would do now: everything, stale stretches, what was stopped, nothing. */
   next?: "all" | "span" | "rest" | null;
 };
-export type ColorStroke = { color: string; radius: number; points: Point[] };
+/** color: null where it is of the eraser. */
+export type ColorStroke = { color: string | null; radius: number; points: Point[] };
 /** stillKey: tells this coloured picture from others. */
 export type ColorReference = {
   still: boolean;

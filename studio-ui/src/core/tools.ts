@@ -30,17 +30,18 @@ export const TOOLS: { name: ToolName; label: string; short?: string; key: string
   { name: "hand", label: "Hand", key: "h" },
 ];
 
+const COLOR_TOOLS: ToolName[] = ["color", "eraser", "hand"];
+
 /** Tools of a mode, in order. */
 export function toolsOf(mode: "track" | "color", pictures: boolean) {
+  if (mode === "color") return COLOR_TOOLS.map((name) => TOOLS.find((one) => one.name === name)!);
   const hidden = pictures ? ["color"] : ["color", "picture"];
-  return TOOLS.filter(({ name }) =>
-    mode === "color" ? name === "color" || name === "hand" : !hidden.includes(name),
-  );
+  return TOOLS.filter(({ name }) => !hidden.includes(name));
 }
 
-/** The tool in use: in colour mode the colour brush, whatever was in hand before. */
+/** The tool in use: one that the mode has, in colour mode the colour brush where there is no such. */
 export function inHand(mode: "track" | "color", name: ToolName): ToolName {
-  if (mode === "color") return name === "hand" ? "hand" : "color";
+  if (mode === "color") return COLOR_TOOLS.includes(name) ? name : "color";
   return name === "color" ? FIRST_TOOL : name;
 }
 

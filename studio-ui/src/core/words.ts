@@ -76,8 +76,17 @@ export const SAID = {
     "Wheel or two fingers: zoom. Middle button, or hold Space and drag: move the picture. Alt-click: outside the object; with the colour brush it picks a colour.",
     "Two fingers zoom and move the picture.",
   ),
+  eraseStrokes: words("Erase strokes of this frame", "Wipe strokes of this frame away"),
   rename: words("Double-click to rename", "Double-tap to rename"),
 } as const;
+
+/** The second of the first steps: what to press, or what goes on. job: its kind, if there is one. */
+export function secondStep(mode: "track" | "color", job: string | null): string {
+  if (job !== "track" && job !== "color") return mode === "color" ? "Press Colour" : "Press Track";
+  const under = job === "color" ? "Colouring" : "Tracking";
+  if (job === mode) return `${under}: the picture goes along`;
+  return `${under} first, then press ${mode === "color" ? "Colour" : "Track"}`;
+}
 
 /** Which joint of a skeleton is next. */
 export function jointWords(name: string, number: number, count: number): Words {

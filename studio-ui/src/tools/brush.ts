@@ -32,6 +32,31 @@ export function showRing(viewer: Viewer) {
   viewer.redraw();
 }
 
+/** The ring of a brush, in CSS pixels; that of a rubber has a line in its middle. */
+export function drawRing(
+  ctx: CanvasRenderingContext2D,
+  [x, y]: Point,
+  radius: number,
+  color: string,
+  rubber: boolean,
+) {
+  for (const [width, style] of [
+    [3, "rgba(0,0,0,0.55)"],
+    [1.5, color],
+  ] as const) {
+    ctx.beginPath();
+    ctx.arc(x, y, Math.max(1, radius), 0, 2 * Math.PI);
+    ctx.lineWidth = width;
+    ctx.strokeStyle = style;
+    ctx.stroke();
+  }
+  if (!rubber) return;
+  ctx.beginPath();
+  ctx.moveTo(x - 4, y);
+  ctx.lineTo(x + 4, y);
+  ctx.stroke();
+}
+
 /** A pen that presses lightly paints with a third of the brush. */
 const radiusOf = (pressure: number) => (store.brushSize.value / 2) * (0.3 + 0.7 * pressure);
 
@@ -105,24 +130,7 @@ export function brush(viewer: Viewer, rubber: boolean): Tool {
     draw(ctx) {
       const place = ringAt(viewer);
       if (!place) return;
-      const [x, y] = place;
-      const radius = Math.max(1, (store.brushSize.value / 2) * viewer.view.scale);
-      for (const [width, color] of [
-        [3, "rgba(0,0,0,0.55)"],
-        [1.25, "#fff"],
-      ] as const) {
-        ctx.beginPath();
-        ctx.arc(x, y, radius, 0, 2 * Math.PI);
-        ctx.lineWidth = width;
-        ctx.strokeStyle = color;
-        ctx.stroke();
-      }
-      if (rubber) {
-        ctx.beginPath();
-        ctx.moveTo(x - 4, y);
-        ctx.lineTo(x + 4, y);
-        ctx.stroke();
-      }
+      drawRing(ctx, place, (store.brushSize.value / 2) * viewer.view.scale, "#fff", rubber);
     },
   };
 }

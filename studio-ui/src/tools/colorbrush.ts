@@ -1,16 +1,17 @@
-// Paints colours on a frame; Alt picks one from the picture.
+// Paints colours on a frame, or erases them; Alt picks one from the picture.
 
-import { addStroke } from "../colorwork.ts";
+import { addStroke, strokesOn } from "../colorwork.ts";
 import { thinned } from "../core/color.ts";
 import { type Point, inside as within } from "../core/view.ts";
 import * as store from "../store.ts";
 import type { Viewer } from "../viewer.ts";
-import { ringAt } from "./brush.ts";
+import { drawRing, ringAt } from "./brush.ts";
 import type { Pen, Tool } from "./tool.ts";
 
 const LOADING = "One moment: this frame is still loading";
+const NONE = "This frame has no strokes to erase";
 
-export function colorBrush(viewer: Viewer): Tool {
+export function colorBrush(viewer: Viewer, rubber = false): Tool {
   let points: Point[] | null = null;
   let frame = -1;
 
@@ -24,10 +25,11 @@ export function colorBrush(viewer: Viewer): Tool {
     store.paintColor.value = `#${parts.join("")}`;
   }
 
+  const paint = () => (rubber ? null : store.paintColor.value);
+
   function show() {
     if (!points) return;
-    const color = store.paintColor.value;
-    viewer.color.stroke = { color, radius: radius(), points };
+    viewer.color.stroke = { color: paint(), radius: radius(), points };
     viewer.redraw();
   }
 
@@ -35,13 +37,15 @@ export function colorBrush(viewer: Viewer): Tool {
     cursor: "crosshair",
     down(pen) {
       store.playing.value = false;
-      if (pen.other) pick(pen);
+      if (pen.other && !rubber) pick(pen);
+      else if (rubber && !strokesOn(store.frame.value)) store.say(NONE);
       else if (!viewer.frames.get(store.frame.value)) store.say(LOADING);
       else if (within(viewer.video, pen.at)) {
         points = [...pen.trail];
         frame = store.frame.value;
         // Who paints on the grey side of the wipe wants to see the colour there.
-        if (pen.at[0] + 0.5 < store.wipe.value * viewer.video.width) store.wipe.value = 0;
+        if (!rubber && pen.at[0] + 0.5 < store.wipe.value * viewer.video.width)
+          store.wipe.value = 0;
         show();
       }
     },
@@ -53,7 +57,7 @@ export function colorBrush(viewer: Viewer): Tool {
     up() {
       if (!points) return;
       const stroke = {
-        color: store.paintColor.value,
+        color: paint(),
         radius: radius(),
         points: thinned(points, radius()),
       };
@@ -71,16 +75,8 @@ export function colorBrush(viewer: Viewer): Tool {
     },
     draw(ctx) {
       const place = ringAt(viewer);
-      if (!place) return;
-      const [x, y] = place;
-      ctx.beginPath();
-      ctx.arc(x, y, Math.max(1, radius() * viewer.view.scale), 0, 2 * Math.PI);
-      ctx.lineWidth = 3;
-      ctx.strokeStyle = "rgba(0,0,0,0.55)";
-      ctx.stroke();
-      ctx.lineWidth = 1.5;
-      ctx.strokeStyle = store.paintColor.value;
-      ctx.stroke();
+      const color = rubber ? "#fff" : store.paintColor.value;
+      if (place) drawRing(ctx, place, radius() * viewer.view.scale, color, rubber);
     },
   };
 }

@@ -1,5 +1,5 @@
 import { inHand, type ToolName } from "../core/tools.ts";
-import { TOOL_HINTS } from "../core/words.ts";
+import { SAID, TOOL_HINTS } from "../core/words.ts";
 import * as store from "../store.ts";
 import type { Viewer } from "../viewer.ts";
 import { say } from "../words.ts";
@@ -47,7 +47,7 @@ export function makeTool(name: ToolName, viewer: Viewer): Tool {
     case "brush":
       return brush(viewer, false);
     case "eraser":
-      return brush(viewer, true);
+      return store.mode.value === "color" ? colorBrush(viewer, true) : brush(viewer, true);
     case "polygon":
       return polygon(viewer);
     case "box":
@@ -67,4 +67,8 @@ export function makeTool(name: ToolName, viewer: Viewer): Tool {
 
 export const toolInHand = (): ToolName => inHand(store.mode.value, store.tool.value);
 
-export const toolHint = (): string => say(TOOL_HINTS[toolInHand()]);
+export const toolHint = (): string => {
+  const name = toolInHand();
+  const erases = name === "eraser" && store.mode.value === "color";
+  return say(erases ? SAID.eraseStrokes : TOOL_HINTS[name]);
+};

@@ -1,9 +1,9 @@
 // The panels of colour mode: what to paint with, which frames are coloured, how it is looked at.
 
 import { useRef } from "preact/hooks";
-import { clearColors } from "../colorwork.ts";
+import { changeColor, clearColors, removeStrokes, strokesOn } from "../colorwork.ts";
 import { toSuggested } from "../commands.ts";
-import { readableOn, referenceFrames, referenceOn, SWATCHES } from "../core/color.ts";
+import { readableOn, referenceFrames, referenceOn, SWATCHES, usedColors } from "../core/color.ts";
 import type { ColorReference } from "../core/state.ts";
 import { SAID } from "../core/words.ts";
 import { isUnlike, useStill } from "../stills.ts";
@@ -128,6 +128,59 @@ function Still() {
   );
 }
 
+/** The colours of the strokes: one is taken in use, and can be changed wherever it is. */
+function UsedColors() {
+  const used = usedColors(store.project.value!);
+  if (!used.length) return null;
+  const color = store.paintColor.value;
+  const chosen = used.includes(color);
+  return (
+    <div class="color-here">
+      <header>
+        <h2>Used colours</h2>
+        <label
+          class={chosen ? "button small change-color" : "button small change-color off"}
+          title={
+            chosen
+              ? "Every stroke of this colour, on every frame, gets another"
+              : "Choose one of the used colours first"
+          }
+        >
+          <span class="swatch" style={{ background: chosen ? color : "transparent" }} />
+          Change all
+          <input
+            type="color"
+            value={color}
+            disabled={!chosen}
+            aria-label="Change this colour on all frames"
+            onChange={(event) => {
+              const to = event.currentTarget.value;
+              changeColor(color, to);
+              store.paintColor.value = to;
+            }}
+          />
+        </label>
+      </header>
+      <fieldset class="swatches used" aria-label="Used colours">
+        {used.map((one) => (
+          <button
+            key={one}
+            type="button"
+            class="swatch"
+            title={one}
+            aria-label={`Used colour ${one}`}
+            aria-pressed={color === one}
+            style={{ background: one }}
+            onClick={() => {
+              store.paintColor.value = one;
+            }}
+          />
+        ))}
+      </fieldset>
+    </div>
+  );
+}
+
 const howGiven = ({ still, copied }: ColorReference) =>
   still ? "picture" : copied ? "corrected" : "painted";
 
@@ -188,14 +241,24 @@ export function ColorPanel() {
           <button
             type="button"
             class="button small"
+            disabled={!strokesOn(now)}
+            onClick={() => removeStrokes(now)}
+            title="Remove strokes of this frame (Delete)"
+          >
+            Remove strokes
+          </button>
+          <button
+            type="button"
+            class="button small"
             disabled={!here}
             onClick={() => clearColors(now)}
-            title="Take this frame's colours away"
+            title="Take all of this frame's colours away"
           >
             <Icon name="close" size={14} /> Clear
           </button>
         </footer>
       </div>
+      <UsedColors />
       <div class="color-here">
         <h2>All frames</h2>
         <label class="option wide">

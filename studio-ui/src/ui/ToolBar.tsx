@@ -1,7 +1,7 @@
-import { spreading } from "../colorwork.ts";
+import { removeStrokes, spreading, strokesOn } from "../colorwork.ts";
 import { templates } from "../core/skeletons.ts";
 import { toolsOf } from "../core/tools.ts";
-import { SAID } from "../core/words.ts";
+import { SAID, secondStep } from "../core/words.ts";
 import { viewer } from "../stage.ts";
 import * as store from "../store.ts";
 import { resizeBrush, SIZES } from "../tools/brush.ts";
@@ -80,6 +80,21 @@ function BrushSize() {
       />
       <output>{store.brushSize.value} px</output>
     </div>
+  );
+}
+
+function RemoveStrokes() {
+  const frame = store.frame.value;
+  return (
+    <button
+      type="button"
+      class="button small"
+      disabled={!strokesOn(frame)}
+      onClick={() => removeStrokes(frame)}
+      title="Remove strokes of this frame (Delete)"
+    >
+      Remove all of this frame
+    </button>
   );
 }
 
@@ -244,6 +259,7 @@ export function ToolLine() {
       <div class="tool-options">
         {!pointer && tool === "color" && <ColorChoice />}
         {!pointer && ["brush", "eraser", "color"].includes(tool) && <BrushSize />}
+        {tool === "eraser" && store.mode.value === "color" && <RemoveStrokes />}
         {!pointer && tool === "skeleton" && <SkeletonChoice />}
         {!pointer && tool === "select" && <SelectChoice />}
       </div>
@@ -284,14 +300,15 @@ export function Hints() {
     ? Object.keys(project.color?.references ?? {}).length > 0
     : Object.keys(project.marks).length > 0;
   const tracked = Boolean(coloring ? project.color?.result : project.result);
+  const second = secondStep(store.mode.value, store.job.value?.kind ?? null);
   const colorSteps: [string, boolean][] = [
     [say(SAID.colorStep), marked],
-    ["Press Colour", tracked],
+    [second, tracked],
     ["Watch, colour another frame, export", false],
   ];
   const trackSteps: [string, boolean][] = [
     [say(SAID.firstStep), marked],
-    ["Press Track", tracked],
+    [second, tracked],
     ["Watch, fix a frame, track again, export", false],
   ];
   const steps = coloring ? colorSteps : trackSteps;
