@@ -254,16 +254,14 @@ class Studio:
 
         known: keys of what it has already ("times", "result", "color"), which is then left out.
         """
+        sound = self.video is not None and self.video.has_audio
         return {
             "revision": self.revision,
-            "app": {"version": __version__, "formats": all_formats(sound=self._sounds())},
+            "app": {"version": __version__, "formats": all_formats(sound=sound)},
             "project": None if self.project is None else self._project_state(known or {}),
             "recent": self.library.recent(),
             "demo": True,
         }
-
-    def _sounds(self) -> bool:
-        return self.video is not None and self.video.has_audio
 
     def _project_state(self, known: Mapping[str, str]) -> dict[str, Any]:
         project, video = self.opened()
