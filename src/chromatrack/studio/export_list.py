@@ -67,7 +67,7 @@ _SAID = {
 
 _ABOUT = {
     "tidy": (
-        "x_px, y_px: place of a point; of boxes and objects the left top corner, whose middle is in "
+        "x_px, y_px: place of a point; of boxes and objects the left top corner, the middle is "
         "center_x_px, center_y_px. reliability: chance that it is right, below 0.5 is doubtful."
     ),
 }
