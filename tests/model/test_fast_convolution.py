@@ -30,6 +30,19 @@ def test_the_same_comes_out(monkeypatch, size):
             torch.testing.assert_close(network(given), expected, atol=1e-4, rtol=1e-4)
 
 
+@nnpack
+@pytest.mark.parametrize("rows", [1, 29, 30, 31, 60, 67])
+def test_strips_of_rows_are_the_whole_to_the_bit(monkeypatch, rows):
+    monkeypatch.setattr(fast_convolution, "is_faster", lambda: True)
+    network = nn.Sequential(nn.Conv2d(64, 64, 3, 1, 1)).eval()
+    make_convolutions_fast(network)
+    x = torch.randn(1, 64, rows, 23, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        in_strips = network(x)
+        monkeypatch.setattr(fast_convolution, "_STRIP", rows)
+        assert torch.equal(in_strips, network(x))
+
+
 def test_others_stay_as_they_are():
     network = nn.Sequential(
         nn.Conv2d(32, 64, 3, 1, 1),

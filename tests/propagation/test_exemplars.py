@@ -40,6 +40,15 @@ def test_likeness_is_the_mean_of_the_most_similar_cells():
     assert likeness(cells([1, 0], [0, 1]), gallery[:0]).tolist() == [-1, -1]
 
 
+def test_likeness_of_many_cells_is_that_of_each():
+    many = random_features(0, (40, 60)).flatten(1).T
+    gallery = random_features(1).flatten(1).T
+    found = likeness(many, gallery)
+    assert found.shape == (2400,)
+    expected = (gallery @ many.T).topk(3, dim=0).values.mean(0)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+
+
 def random_features(seed: int, size: tuple[int, int] = (14, 18)) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     return F.normalize(torch.randn(8, *size, generator=generator), dim=0)

@@ -26,6 +26,12 @@ def normalize_lab(lab: Tensor) -> Tensor:
     return (lab - shift).div_(scale)
 
 
+def _normalized(lab: Tensor) -> Tensor:
+    """`normalize_lab` in place."""
+    scale = lab.new_tensor([50.0, 50.0, 50.0]).reshape(3, 1, 1)
+    return lab.sub_(lab.new_tensor([50.0, 0.0, 0.0]).reshape(3, 1, 1)).div_(scale)
+
+
 def unnormalize_lab(lab: Tensor) -> Tensor:
     """Undo `normalize_lab`: network input -> Lab."""
     scale = lab.new_tensor([50.0, 50.0, 50.0]).reshape(3, 1, 1)
@@ -115,9 +121,12 @@ class Encoder(nn.Module):
 
 
 def embed_frames(encoder: Callable[[Tensor], Tensor], rgb: Tensor, lab: Tensor) -> Tensor:
-    """`encoder(rgb)`, where Lab `(B, 3, H, W)` of the frames is at hand: not made twice."""
+    """`encoder(rgb)`, where Lab `(B, 3, H, W)` of the frames is at hand: not made twice.
+
+    Lab is used up: it may be changed in place.
+    """
     if isinstance(encoder, Encoder) and type(encoder).forward is Encoder.forward:
-        return encoder.embed(normalize_lab(lab))
+        return encoder.embed(_normalized(lab))
     return encoder(rgb)
 
 

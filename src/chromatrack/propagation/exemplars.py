@@ -20,6 +20,9 @@ MARGIN = 3
 """Cells cut out around an object."""
 
 _CELLS = 256  # cells kept of a view, of its own and of its surroundings each
+_TOGETHER = 1024  # cells compared with a gallery at a time: products of a few MB
+_SCORES = 1 << 21  # products with galleries of whole frames at a time: in pages of their own
+_LEAST = 16  # cells compared at a time, however many there are in those
 _COARSE_FROM = 3000  # cells of a frame above which it is searched at half the resolution, or less
 _FIT_FROM = 400  # cells of a view above which it is first fitted at half the resolution, or less
 _NEW_BELOW = 0.75  # likeness to all views below which a cell looks new
@@ -32,7 +35,8 @@ def likeness(cells: Tensor, gallery: Tensor) -> Tensor:
     """Mean cosine to the most similar cells of a gallery: `(n, C)`, `(m, C)` -> `(n,)`."""
     if len(gallery) == 0:
         return cells.new_full((len(cells),), -1.0)
-    return mean_of_largest(gallery @ cells.T)
+    parts = [mean_of_largest(gallery @ some.T) for some in cells.split(_TOGETHER)]
+    return torch.cat(parts)
 
 
 def likeness_to_rest(
@@ -51,12 +55,15 @@ def likeness_to_rest(
         few = zip(galleries, passed, strict=True)
         parts = [gallery if held is None else gallery[~held] for gallery, held in few]
         return likeness(cells, torch.cat(parts) if parts else cells[:0])
-    scores = cells.new_empty(sum(rows), len(cells))
-    for gallery, held, part in zip(galleries, passed, scores.split(rows), strict=True):
-        torch.mm(gallery, cells.T, out=part)
-        if held is not None:
-            part[held] = -2
-    return mean_of_largest(scores)
+    found = []
+    for some in cells.split(max(_LEAST, _SCORES // sum(rows))):
+        scores = cells.new_empty(sum(rows), len(some))
+        for gallery, held, part in zip(galleries, passed, scores.split(rows), strict=True):
+            torch.mm(gallery, some.T, out=part)
+            if held is not None:
+                part[held] = -2
+        found.append(mean_of_largest(scores))
+    return torch.cat(found)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -110,17 +111,30 @@ def give_back_code() -> None:
     """Have libraries' code that importing went through leave memory, on Linux.
 
     What is used again is mapped again where it is used: of 90 MiB after torch's import, two thirds
-    are not. Only code is let go, which nothing writes to.
+    are not. Code is let go, and what libraries only read; nothing that was written to.
     """
     advise = getattr(_c_library(), "madvise", None)
     if advise is None:
         return
     with suppress(OSError):
-        for line in Path("/proc/self/maps").read_text().splitlines():
-            place, access, _, _, file, *path = line.split(maxsplit=5)
-            if access == "r-xp" and file != "0" and path:
-                start, end = (int(x, 16) for x in place.split("-"))
-                advise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _DONT_NEED)
+        for start, end in _unwritten(Path("/proc/self/smaps").read_text()):
+            advise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _DONT_NEED)
+
+
+def _unwritten(maps: str) -> Iterator[tuple[int, int]]:
+    """First and last address of what is mapped of files, cannot be written to and never was.
+
+    maps: as /proc/PID/smaps says it. Addresses that the loader filled in are written ones.
+    """
+    place, is_read_only = "", False
+    for line in maps.splitlines():
+        name, *values = line.split(maxsplit=5)
+        if not name.endswith(":"):
+            access, _, _, file, *path = values
+            place, is_read_only = name, access in ("r-xp", "r--p") and file != "0" and bool(path)
+        elif name == "Anonymous:" and is_read_only and values[0] == "0":
+            start, end = place.split("-")
+            yield int(start, 16), int(end, 16)
 
 
 def _c_library() -> ctypes.CDLL | None:

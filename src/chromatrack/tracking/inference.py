@@ -202,8 +202,9 @@ class TrackerRun(VideoRun):
         if self.embedder.spec.clip_length > 1 or frame.index < min(shown, default=frame.index):
             return given  # with others; or before there is anything to track
         lab = rgb_to_lab(given.image)
+        ab = cell_colors(lab, self.embedder.spec)  # before the encoder uses it up
         features = embed_frames(self.encode, given.image[None], lab[None])[0]
-        return replace(given, features=features, ab=cell_colors(lab, self.embedder.spec))
+        return replace(given, features=features, ab=ab)
 
     @torch.inference_mode()
     def embed(self, index: int) -> tuple[Tensor, Input]:
