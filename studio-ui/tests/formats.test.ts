@@ -76,6 +76,24 @@ test("a format that cannot be chosen says why", () => {
   assert.equal(whyNot(absent, objects, true), "needs chromatrack[pose]");
 });
 
+test("what shows a coloured film says that it does, and how many frames have no colours", () => {
+  const cut = format("cutout", "Cut-outs", "Video", { inColors: true });
+  const reliability = [1, null, 1, 1];
+  const project = {
+    objects: [],
+    video: { frames: 6 },
+    result: { start: 0, end: 6 },
+    color: { result: { start: 2, end: 6, reliability } },
+  } as unknown as Project;
+  assert.deepEqual(leftOut(project, cut), ["In the film's colours; 3 frames have none yet."]);
+  const whole = { ...project, result: { start: 4, end: 6 } } as unknown as Project;
+  assert.ok(leftOut(whole, cut).includes("In the film's colours."));
+  const before = { ...project, result: { start: 0, end: 2 } } as unknown as Project;
+  assert.ok(leftOut(before, cut).includes("None of its frames has colours yet."));
+  assert.deepEqual(leftOut(project, COCO), []);
+  assert.deepEqual(leftOut({ ...project, color: { references: {}, result: null } }, cut), []);
+});
+
 test("a path is parted before the name of its file", () => {
   assert.deepEqual(parted("/a/b c/coco.json"), ["/a/b c", "/coco.json"]);
   assert.deepEqual(parted("C:\\a\\x.mp4"), ["C:\\a", "\\x.mp4"]);

@@ -18,7 +18,8 @@ from synthetic import moving_clip
 from video_clips import write_clip
 
 from chromatrack.runs.reader import read_result
-from chromatrack.studio.export_list import VIDEO, all_formats, export_path
+from chromatrack.studio.color_store import ColoredRow, ColorWriter
+from chromatrack.studio.export_list import IN_COLORS, VIDEO, all_formats, export_path
 from chromatrack.studio.exports import preview, write_export
 from chromatrack.video.reader import read_frame
 
@@ -263,3 +264,45 @@ def test_a_person_who_edits_videos_finds_transparency():
         assert len(one["tool"]) <= 36
     groups = [one["group"] for one in formats]
     assert sum(a != b for a, b in itertools.pairwise(groups)) == len(set(groups)) - 1
+
+
+@pytest.fixture
+def purple(project):
+    """The project, its film coloured purple but for the last frame."""
+    writer = ColorWriter(project)
+    ab = np.stack([np.full((24, 40), 45.0), np.full((24, 40), -45.0)])
+    for index in range(FRAMES - 1):
+        writer.put(ColoredRow(index, index / 25, 0.9, "key"), ab, np.ones((24, 40)))
+    writer.close()
+    yield project
+    shutil.rmtree(project / "studio" / "colors")
+
+
+def is_purple(rgb, where):
+    red, green, blue = rgb[..., :3].astype(int)[where].reshape(-1, 3).mean(0)
+    return bool(red > green + 25 and blue > green + 25)
+
+
+@pytest.mark.parametrize("name", ["cutout", "cutout-png", "cutout-prores", "overlay", "outlines"])
+def test_what_shows_a_coloured_film_is_in_its_colours(purple, tmp_path, name):
+    output = export_path(tmp_path, name)
+    told = write_export(purple, name, output, progress=lambda *_: None, **given(purple))
+    assert told["notes"] == ["1 frames have no colours yet and are as in the video"]
+    shown = preview(purple, name, frame=0, **given(purple))
+    masks = [read_result(purple).mask(index) for index in (0, FRAMES - 1)]
+    where = [np.s_[:8] if name in ("overlay", "outlines") else mask == 1 for mask in masks]
+    assert is_purple(np.asarray(shown), where[0])
+    if name.startswith("cutout") and name != "cutout-prores":
+        folder = output if name == "cutout" else output / "cow"
+        found = [np.asarray(Image.open(folder / f"{n:05d}.png")) for n in (0, FRAMES - 1)]
+    else:
+        path = output / "cow.mov" if name == "cutout-prores" else output
+        found = [read_frame(path, index=n).rgb for n in (0, FRAMES - 1)]
+    assert [is_purple(*one) for one in zip(found, where, strict=True)] == [True, False]
+
+
+def test_tables_stay_as_in_the_video(purple, tmp_path):
+    output = export_path(tmp_path, "coco")
+    told = write_export(purple, "coco", output, progress=lambda *_: None, **given(purple))
+    assert not any("colours" in note for note in told["notes"])
+    assert {one["name"] for one in all_formats() if one["inColors"]} == set(IN_COLORS)

@@ -27,11 +27,14 @@ class ExportOptions:
     start_number: number of the first tracked frame in the output; None: as the format counts.
     premultiplied: colours of cut-outs are multiplied by their opacity. progress: called as
     progress("export", frames done, frames in all) while any format is written (`export_run` does).
+    look: how cut-outs show a frame, called with its number and (H, W, 3) uint8 or uint16, which it
+    gives back in other colours; None: as it is.
     """
 
     start_number: int | None = None
     premultiplied: bool = False
     progress: Callable[[str, int, int | None], None] | None = None
+    look: Callable[[int, np.ndarray], np.ndarray] | None = None
 
     def numbers(self, frames: np.ndarray, *, first: int | None = None) -> np.ndarray:
         """(N,) int64: what frames of these (N,) numbers are called in the output.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -132,7 +132,7 @@ def soft_frames(
                 f"{tracked.video}: expected {tracked.size[1]}x{tracked.size[0]} pixels as tracked, "
                 f"got {frame.rgb.shape[1]}x{frame.rgb.shape[0]}; give the video of this run"
             )
-        yield SoftFrame(frame, number, _opacity(frame.rgb, mask, ids))
+        yield SoftFrame(_looking(frame, options), number, _opacity(frame.rgb, mask, ids))
         done += 1
     if done < total:
         raise InputError(
@@ -157,6 +157,14 @@ def cutout(rgb: np.ndarray, opacity: np.ndarray, *, premultiplied: bool = False)
 
 
 # -- parts ---------------------------------------------------------------------------------
+
+
+def _looking(frame: Frame, options: ExportOptions) -> Frame:
+    """A frame as it is to be shown; its edges are those that it has."""
+    if options.look is None:
+        return frame
+    deep = None if frame.deep is None else options.look(frame.index, frame.deep)
+    return replace(frame, rgb=options.look(frame.index, frame.rgb), deep=deep)
 
 
 @torch.inference_mode()

@@ -30,6 +30,7 @@ from chromatrack.studio.answers import JPEG, PICTURE, PNG, REFUSED
 from chromatrack.studio.color_routes import add_color_routes
 from chromatrack.studio.conflicts import StaleError
 from chromatrack.studio.demo_clip import write_demo
+from chromatrack.studio.document import saturation_of
 from chromatrack.studio.export_list import COLORED, TEXTURED
 from chromatrack.studio.exports import preview
 from chromatrack.studio.jobs import BusyError
@@ -400,6 +401,7 @@ def _preview(studio: Studio, name: str, start_number: int | None, frame: int | N
         video=source,
         start_number=start_number,
         frame=frame,
+        saturation=saturation_of(project.document),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ _DOUBTFUL, _SURE = (40.0, 55.0), (10.0, -45.0)  # ab of orange and of blue
 
 @torch.inference_mode()
 def color_view(rgb: np.ndarray, picture: Path, view: str, saturation: float) -> np.ndarray:
-    """`(H, W, 3)` uint8: a frame `(H, W, 3)` in its colours.
+    """`(H, W, 3)` uint8: a frame `(H, W, 3)` in its colours; of "color" uint16 where that is.
 
     Args:
         picture: of them (`color_store`). view: "color"; "saturation": how strong they are, from
@@ -44,6 +45,20 @@ def color_view(rgb: np.ndarray, picture: Path, view: str, saturation: float) -> 
     chroma = rgb_to_lab(planes(painted).float() / 255)[1:].square().sum(0).sqrt()
     level = (chroma / _STRONG * 255).clamp(0, 255).to(torch.uint8).numpy()
     return np.repeat(level[..., None], 3, axis=2)
+
+
+def film_look(folder: Path, saturation: float) -> Callable[[int, np.ndarray], np.ndarray] | None:
+    """How a frame of a project looks in the film's colours, by its number; None: it has none.
+
+    A frame that has none yet stays as it is.
+    """
+    colors = Colors(folder)
+
+    def look(index: int, rgb: np.ndarray) -> np.ndarray:
+        picture = colors.picture(index)
+        return rgb if picture is None else color_view(rgb, picture, "color", saturation)
+
+    return look if colors.rows else None
 
 
 def write_colored(

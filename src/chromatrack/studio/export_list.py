@@ -56,6 +56,9 @@ VIDEOS: dict[str, dict[str, Any]] = {
         "suffix": "",
     },
 }
+IN_COLORS = frozenset((OVERLAY, OUTLINES, CUTOUT, "cutout-png", "cutout-prores"))
+"""What shows the film in its colours, where it was coloured."""
+
 _AMONG_VIDEOS = {"cutout-prores": OUTLINES}
 """Formats of other groups that are listed as videos, after which one."""
 
@@ -92,7 +95,7 @@ def all_formats(*, sound: bool = False) -> list[dict[str, Any]]:
         for one in listed
         if one.name not in _AMONG_VIDEOS
     ]
-    return videos + formats
+    return [one | {"inColors": one["name"] in IN_COLORS} for one in videos + formats]
 
 
 def _told(one: Format, group: str) -> dict[str, Any]:

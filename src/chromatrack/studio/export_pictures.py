@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -74,7 +75,12 @@ def write_frames(result: Result, video: Source, output: Path, options: ExportOpt
             )
 
 
-def soft_picture(result: Result, name: str, video: Source) -> Image.Image:
+def soft_picture(
+    result: Result,
+    name: str,
+    video: Source,
+    look: Callable[[int, np.ndarray], np.ndarray] | None = None,
+) -> Image.Image:
     """The first frame of a run in a format with soft edges, all objects together.
 
     Cryptomatte's ids are shown in the objects' colours.
@@ -87,7 +93,7 @@ def soft_picture(result: Result, name: str, video: Source) -> Image.Image:
     tracked = tracked_video(result, video=video)
     if not tracked.objects:
         raise InputError(f"{name}: expected an object with a mask, got none")
-    with closing(soft_frames(tracked, ExportOptions())) as frames:
+    with closing(soft_frames(tracked, ExportOptions(look=look))) as frames:
         soft = next(frames)
     together = soft.opacity.sum(axis=0).clip(0, 1)
     if name.startswith("cutout"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,8 @@ from chromatrack.runs.progress import Report
 from chromatrack.runs.reader import Result, read_result
 from chromatrack.runs.staging import Staging
 from chromatrack.structures import Kind, Skeleton, Source
-from chromatrack.studio.export_list import CUTOUT, FRAMES, OUTLINES, OVERLAY, VIDEOS
+from chromatrack.studio.color_store import Colors
+from chromatrack.studio.export_list import CUTOUT, FRAMES, IN_COLORS, OUTLINES, OVERLAY, VIDEOS
 from chromatrack.studio.export_pictures import (
     NAMES_PICTURES,
     PICTURES_NOTE,
@@ -35,6 +36,9 @@ from chromatrack.studio.export_pictures import (
     soft_picture,
     write_frames,
 )
+
+Look = Callable[[int, np.ndarray], np.ndarray]
+"""How a frame is shown: `ExportOptions.look`."""
 
 _DRAWN = (OVERLAY, OUTLINES)
 _PREVIEW_FRAMES = 4
@@ -100,8 +104,11 @@ def write_export(
     video: Source | None,
     start_number: int | None,
     progress: Report,
+    saturation: float = 1.0,
 ) -> dict[str, Any]:
     """Write a run's results; {"path", "message", "notes"}.
+
+    Pictures of a film that was coloured are in its colours, as strong as `saturation` says.
 
     A folder then holds what was written, and of what was there before only what is the user's.
 
@@ -110,7 +117,8 @@ def write_export(
             in the way. OutputError. KeyboardInterrupt: `progress` raised it; nothing was written.
     """
     result = wanted_result(folder, names, colors, keep)
-    options = ExportOptions(start_number=start_number, progress=progress)
+    look, grey = _film_colors(folder, name, saturation, result)
+    options = ExportOptions(start_number=start_number, progress=progress, look=look)
     if name in VIDEOS:
         if video is None:
             raise InputError(f"{name}: expected the video, which is missing; put it back")
@@ -122,19 +130,35 @@ def write_export(
         else:
             write = {CUTOUT: _write_cutout, FRAMES: write_frames}[name]
             write(result, video, output, options)
-        return {"path": str(output), "message": f"{name} written", "notes": []}
+        return {"path": str(output), "message": f"{name} written", "notes": grey}
     kept = old_exports(folder)
     done = export_run(
         result, name, output, options=options, video=video, overwrite=True, earlier=kept
     )
-    notes = [*done.notes, PICTURES_NOTE] if name in NAMES_PICTURES else [*done.notes]
+    notes = [*done.notes, *grey, *([PICTURES_NOTE] if name in NAMES_PICTURES else [])]
     return {"path": str(done.path), "message": f"{name} written", "notes": notes}
 
 
-def _drawn(result: Result, video: Source, *, fill: bool = True) -> Iterator[tuple[np.ndarray, Any]]:
+def _film_colors(
+    folder: Path, name: str, saturation: float, result: Result
+) -> tuple[Look | None, list[str]]:
+    """(how frames look in a format, what is to be said of those without colours)."""
+    if name not in IN_COLORS:
+        return None, []
+    from chromatrack.studio.color_views import film_look
+
+    look, rows = film_look(folder, saturation), Colors(folder).rows
+    grey = sum(int(index) not in rows for index in result.indices)
+    said = f"{grey} frames have no colours yet and are as in the video"
+    return look, [said] if rows and grey else []
+
+
+def _drawn(
+    result: Result, video: Source, *, fill: bool = True, look: Look | None = None
+) -> Iterator[tuple[np.ndarray, Any]]:
     """(frame with everything drawn over it, the frame) for each frame of a run.
 
-    fill: objects are filled in, not only outlined.
+    fill: objects are filled in, not only outlined. look: `ExportOptions.look`.
     """
     from chromatrack.runs.files import overlay_frame
     from chromatrack.structures import TrackedBox, TrackedKeypoints, TrackedPoint
@@ -146,6 +170,8 @@ def _drawn(result: Result, video: Source, *, fill: bool = True) -> Iterator[tupl
     first, after = int(result.indices[0]), int(result.indices[-1]) + 1
     trails = Trails(max(2, round(tracked.fps)))
     for row, frame in enumerate(read_frames(video, start=first, end=after)):
+        if look is not None:
+            frame = replace(frame, rgb=look(frame.index, frame.rgb))
         ids = result.mask(frame.index) if result.objects else np.zeros(result.size, dtype=np.int32)
         points, boxes = {}, {}
         for number, table in tracked.points.items():
@@ -197,8 +223,9 @@ def _write_drawn(
     total = len(result.frames)
     with Staging(output) as stage:
         fps = tracked_video(result).fps
+        drawn = _drawn(result, video, fill=fill, look=options.look)
         with VideoWriter(stage.path, fps=fps, audio_from=video) as writer:
-            for count, (shown, frame) in enumerate(_drawn(result, video, fill=fill), start=1):
+            for count, (shown, frame) in enumerate(drawn, start=1):
                 writer.write(
                     shown,
                     pts_seconds=frame.pts_seconds,
@@ -221,7 +248,8 @@ def _write_cutout(result: Result, video: Source, output: Path, options: ExportOp
     with listed_folder(output, old_exports(result.folder)) as folder:
         frames = read_frames(video, start=first, end=after)
         for count, frame in enumerate(frames, start=1):
-            picture = _cut_out(result, frame.rgb, frame.index)
+            rgb = frame.rgb if options.look is None else options.look(frame.index, frame.rgb)
+            picture = _cut_out(result, rgb, frame.index)
             picture.save(folder / frame_file(frame.index), compress_level=3)
             if options.progress is not None:
                 options.progress("export", count, len(result.frames))
@@ -237,6 +265,7 @@ def preview(
     video: Source | None,
     start_number: int | None = None,
     frame: int | None = None,
+    saturation: float = 1.0,
 ) -> dict[str, str] | Image.Image:
     """The first rows of an export, {"text"}, or a picture of it.
 
@@ -253,9 +282,10 @@ def preview(
         if frame is not None and result.indices[0] <= frame <= result.indices[-1]:
             at = int(np.searchsorted(result.indices, frame))
         some = replace(result, frames=result.frames[at : at + 1])
+        look, _ = _film_colors(folder, name, saturation, some)
         if name in SOFT:
-            return soft_picture(some, name, video)
-        shown, found = next(_drawn(some, video, fill=name != OUTLINES))
+            return soft_picture(some, name, video, look)
+        shown, found = next(_drawn(some, video, fill=name != OUTLINES, look=look))
         if name == FRAMES:
             return Image.fromarray(found.rgb)
         return Image.fromarray(shown) if name in _DRAWN else _cut_out(some, found.rgb, found.index)

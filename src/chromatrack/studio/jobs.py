@@ -295,6 +295,7 @@ class Jobs:
             colors={one["key"]: one["color"] for one in project.document["objects"]},
             keep=[one["key"] for one in project.document["objects"] if one["visible"]],
             start_number=start_number,
+            saturation=saturation_of(project.document),
         )
         self._begin(Job("export", "Exporting"), _told_of_older(work, output))
 

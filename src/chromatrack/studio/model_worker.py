@@ -235,6 +235,7 @@ class Model:
         colors: Mapping[str, Any],
         keep: list[str],
         start_number: int | None,
+        saturation: float,
     ) -> dict[str, Any]:
         """Write a run's results in a format; returns {"path", "notes"}."""
         from chromatrack.studio.exports import nothing_written, write_export
@@ -249,6 +250,7 @@ class Model:
                 keep=keep,
                 video=video,
                 start_number=start_number,
+                saturation=saturation,
                 progress=self._telling("export", Path(folder), 0),
             )
 

@@ -78,6 +78,7 @@ export function leftOut(project: Project, format: Format): string[] {
   const part = isPart
     ? [`Frames ${tracked.start} to ${tracked.end - 1}: those that are tracked.`]
     : [];
+  const film = format.inColors && project.color?.result ? inColors(project) : [];
   const names = (items: Item[]) => items.map(({ name }) => name).join(", ");
   const hidden = project.objects.filter((item) => !item.visible);
   const others = project.objects.filter(
@@ -85,11 +86,25 @@ export function leftOut(project: Project, format: Format): string[] {
   );
   return [
     ...part,
+    ...film,
     ...(hidden.length ? [`Without ${names(hidden)}: hidden.`] : []),
     ...(others.length
       ? [`Without ${names(others)}: ${format.title} is for ${kindsOf(format)}.`]
       : []),
   ];
+}
+
+/** In words: it is in the film's colours, and how many of its frames have none. */
+function inColors({ color, result }: Project): string[] {
+  const [sure, tracked] = [color?.result, result];
+  if (!sure || !tracked) return [];
+  let bare = 0;
+  for (let frame = tracked.start; frame < tracked.end; frame++) {
+    const known = frame >= sure.start && frame < sure.end;
+    if (!known || sure.reliability?.[frame - sure.start] === null) bare += 1;
+  }
+  if (bare === tracked.end - tracked.start) return ["None of its frames has colours yet."];
+  return [`In the film's colours${bare ? `; ${bare} frames have none yet` : ""}.`];
 }
 
 const kindsOf = (format: Format) => format.kinds.map((kind) => KINDS[kind] ?? kind).join(" and ");

@@ -19,6 +19,8 @@ export type Format = {
   suffix: string;
   extra: string | null;
   available: boolean;
+  /** It shows the film, in its colours where it was coloured. */
+  inColors?: boolean;
 };
 export type Item = {
   key: string;
