@@ -59,7 +59,7 @@ function Transport() {
             if (event.key === "Enter") event.currentTarget.blur();
           }}
         />
-        <span class="muted">of 0 to {video.frames - 1}</span>
+        <span class="muted">of 0–{video.frames - 1}</span>
       </label>
       <span class="time">
         {clock(video.times[now] ?? 0)} <span class="muted">/ {clock(video.times.at(-1) ?? 0)}</span>
