@@ -391,7 +391,7 @@ export class Viewer {
       // Masks of a frame do not go on the picture of another one.
       if (bitmap || !shown) ctx.drawImage(this.#layer, 0, 0);
     }
-    this.#drawOver(project);
+    this.#drawOver(project, Boolean(bitmap) || !shown);
   }
 
   #drawCutout(ctx: CanvasRenderingContext2D, bitmap: ImageBitmap | undefined) {
@@ -420,7 +420,8 @@ export class Viewer {
     ctx.restore();
   }
 
-  #drawOver(project: NonNullable<typeof store.project.value>) {
+  /** own: the picture on show is the frame's; what is on the frame does not go on another's. */
+  #drawOver(project: NonNullable<typeof store.project.value>, own: boolean) {
     const ctx = this.over.getContext("2d")!;
     const ratio = devicePixelRatio;
     ctx.setTransform(1, 0, 0, 1, 0, 0);
@@ -443,7 +444,7 @@ export class Viewer {
       (live && shapeOf(item, there, live, frame, this.video)) ??
       shapeOf(item, there, tracks, frame, this.video);
     for (const item of project.objects) {
-      if (!item.visible) continue;
+      if (!item.visible || !own) continue;
       if (trails) {
         const places = Array.from({ length: TRAIL }, (_, n) => {
           const frame = now - TRAIL + 1 + n;

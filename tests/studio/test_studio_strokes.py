@@ -14,6 +14,8 @@ from studio_client import do, project_of, studio_client, wait_for_job
 from synthetic import moving_clip
 from video_clips import write_clip
 
+from chromatrack.ops.color import rgb_to_lab
+from chromatrack.ops.resample import planes
 from chromatrack.studio.color_pen import still_painted, strokes_drawn
 from chromatrack.studio.color_store import Colors, read_colors
 from chromatrack.studio.store import Project
@@ -165,6 +167,31 @@ def test_a_colour_is_changed_in_all_strokes_of_all_frames_in_one_step(opened):
     nothing = {"type": "colorReplace", "from": "#123456", "to": RED}
     told = opened.post("/api/actions", json=nothing)
     assert told.status_code == 422 and "no stroke has it" in told.json()["error"]
+
+
+def test_a_change_of_colour_goes_for_corrected_frames_too(opened):
+    red, blue = _ab("#b02020"), _ab("#2020b0")
+    painted(opened, 0, stroke("#b02020", (10, 10), (70, 50), radius=12))
+    first = _colored(opened)[3]
+    was_red = np.square(first - red[:, None, None]).sum(0) < 12**2
+    assert was_red.mean() > 0.02
+    where = np.argwhere(was_red)[0][::-1] * 2 + 1
+    painted(opened, 3, stroke(GREEN, tuple(map(int, where)), radius=1))
+    given = opened.studio.project.document["colors"]["3"]
+    assert given["copied"], "it lies on the colours that the frame had"
+    _colored(opened)
+    do(opened, type="colorReplace", **{"from": "#b02020", "to": "#2020b0"})
+    assert opened.studio.project.document["colors"]["3"]["changed"] == [["#b02020", "#2020b0"]]
+    now = _colored(opened)[3][:, was_red]
+    nearer = np.square(now - blue[:, None]).sum(0) < np.square(now - red[:, None]).sum(0)
+    assert nearer.mean() > 0.9
+    assert opened.post("/api/undo").status_code == 200
+    assert "changed" not in opened.studio.project.document["colors"]["3"]
+
+
+def _ab(color):
+    rgb = np.array([[[int(color[i : i + 2], 16) for i in (1, 3, 5)]]], np.uint8)
+    return rgb_to_lab(planes(rgb).float() / 255)[1:, 0, 0].numpy()
 
 
 def test_a_change_of_colour_meets_what_another_tab_did(opened):

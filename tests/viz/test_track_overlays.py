@@ -262,3 +262,21 @@ def test_a_box_has_its_name_behind_its_id():
 )
 def test_a_label_says_what_tells_a_thing_from_others(number, names, text):
     assert label_text(number, names) == text
+
+
+def test_labels_do_not_cover_each_other():
+    rgb = np.full((120, 200, 3), 128, np.uint8)
+    colors = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
+    corners = [(60.0, 40.0), (62.0, 38.0), (50.0, 43.0)]
+    labels = [Label("muzzle", at, color) for at, color in zip(corners, colors, strict=True)]
+    alone = [(overlay_labels(rgb, [one]) == one.color).all(-1).sum() for one in labels]
+    taken = [(40, 0, 120, 12)]
+    shown = overlay_labels(rgb, labels, taken=taken)
+    assert [(shown == one.color).all(-1).sum() for one in labels] == alone
+    assert len(taken) == 4 and not (shown[:12, 40:120] != 128).any()
+
+
+def test_labels_that_find_no_room_are_written_all_the_same():
+    rgb = np.full((14, 60, 3), 128, np.uint8)
+    labels = [Label("a", (20.0, 5.0), (255, 0, 0)), Label("b", (20.0, 5.0), (0, 255, 0))]
+    assert (overlay_labels(rgb, labels) == (0, 255, 0)).all(-1).any()

@@ -42,6 +42,7 @@ from chromatrack.video.writer import VideoWriter, open_writer
 from chromatrack.viz.overlays import Bar, Panel, overlay_masks, overlay_reliability
 from chromatrack.viz.track_overlays import (
     Label,
+    Plate,
     Trails,
     label_text,
     overlay_boxes,
@@ -245,9 +246,10 @@ def overlay_frame(
     names, colors = captions(names or {}, categories or {}), colors or {}
     own, tint = colors_of(colors, "object"), 0.45 if fill else 0.0
     rgb = overlay_masks(frame.rgb, frame.mask, colors=own, alpha=tint)
+    taken: list[Plate] = []
     if frame.boxes:
-        own = colors_of(colors, "box")
-        rgb = overlay_boxes(rgb, frame.boxes, names=names_of(names, "box"), colors=own)
+        own, called = colors_of(colors, "box"), names_of(names, "box")
+        rgb = overlay_boxes(rgb, frame.boxes, names=called, colors=own, taken=taken)
     if frame.keypoints and skeleton is not None:
         own = colors_of(colors, "keypoints")
         rgb = overlay_skeleton(rgb, frame.keypoints, skeleton, joint_names=joint_names, colors=own)
@@ -256,7 +258,7 @@ def overlay_frame(
         own = colors_of(colors, "point")
         rgb = overlay_points(rgb, frame.points, trails=before, colors=own)
     labels = _labels(frame, names, colors) if names else []
-    return overlay_labels(rgb, labels) if labels else rgb
+    return overlay_labels(rgb, labels, taken=taken) if labels else rgb
 
 
 def captions(names: Names, categories: Categories) -> Names:

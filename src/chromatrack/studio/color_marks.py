@@ -3,7 +3,7 @@
 A document's "colors" holds for each frame {"still": digest of a picture or None, "strokes":
 [{"color", "radius", "points"}]}; a document without it has none. A stroke whose colour is None is
 of the eraser. Strokes that correct a coloured frame lie on the colours that it had: {"copied":
-digest of their picture} (see `color_store`).
+digest of their picture} (see `color_store`), in which colours were "changed" since: [[old, new]].
 """
 
 from __future__ import annotations
@@ -55,7 +55,11 @@ def with_strokes(
 
 
 def with_color(document: Document, old: str, new: str) -> Document:
-    """With every stroke of one colour in another, on all frames. Raises InputError: it has none."""
+    """With every stroke of one colour in another, on all frames, and what was copied of it.
+
+    Raises:
+        InputError: no stroke has it.
+    """
     changed = copy.deepcopy(document)
     strokes = [one for given in changed.get(COLORS, {}).values() for one in given["strokes"]]
     of_it = [one for one in strokes if (one["color"] or "").lower() == old.lower()]
@@ -63,6 +67,9 @@ def with_color(document: Document, old: str, new: str) -> Document:
         raise InputError(f"colour {old}: no stroke has it")
     for one in of_it:
         one["color"] = new
+    for given in changed[COLORS].values():
+        if given.get("copied") is not None:
+            given["changed"] = [*given.get("changed", ()), [old.lower(), new.lower()]]
     return changed
 
 
@@ -78,9 +85,12 @@ def without(document: Document, frame: int) -> Document:
 def _with(document: Document, frame: int, **given: Any) -> Document:  # noqa: ANN401
     new = copy.deepcopy(document)
     every = new.setdefault(COLORS, {})
-    here = {"still": None, "strokes": []} | every.get(str(frame), {}) | given
+    before = every.get(str(frame), {})
+    here = {"still": None, "strokes": []} | before | given
     if here["still"] is not None:
         here.pop("copied", None)  # the picture is what strokes lie on
+    if here.get("copied") != before.get("copied"):
+        here.pop("changed", None)  # it was of another picture
     if here["still"] is None and not here["strokes"]:
         every.pop(str(frame), None)
     else:

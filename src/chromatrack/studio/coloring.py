@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from chromatrack.formats.color_strokes import Strokes
+from chromatrack.formats.color_text import read_color
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.resample import planes
 from chromatrack.studio.color_pen import strokes_drawn
@@ -25,6 +26,9 @@ from chromatrack.tracking.frame_likeness import FrameLooks, choose, likeness
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.picture_files import read_rgb
 from chromatrack.video.reader import read_frame
+
+_ALIKE = 16.0
+"""Distance in ab from a colour that is changed at which others lose 63 % of the change."""
 
 _COMPARED = 8  # frames, spread over the video, that a suggestion is chosen from
 
@@ -77,7 +81,7 @@ def reference_picture(
     Args:
         given: {"still": digest of a picture or None, "strokes": a list}. Strokes lie on the still;
             without one their colours spread to what is alike and near, and the rest stays grey, or
-            as it was where they correct "copied" colours.
+            as it was where they correct "copied" colours, some of which were "changed" since.
         look: gives the frame as strokes need it, if it may be known already.
 
     Raises:
@@ -94,6 +98,8 @@ def reference_picture(
         strokes = Strokes(frame, drawn, covered.astype(np.float32))
         copied = given.get("copied")
         ground = None if copied is None else read_colors(still_path(folder, copied))[0]
+        for old, new in given.get("changed", ()) if ground is not None else ():
+            ground = _changed(ground, _ab_of(old), _ab_of(new))
         return spread(embedder, video, strokes, ground=ground, known=known)
     name = "the coloured picture"
     still = fit_picture(np.array(read_rgb(still_path(folder, given["still"]), name=name)), size)
@@ -105,6 +111,16 @@ def reference_picture(
 def saturated(rgb: np.ndarray, saturation: float) -> np.ndarray:
     """`(H, W, 3)` uint8: a picture with its colours so many times as strong."""
     return rgb if saturation == 1 else paint(rgb, _ab(rgb) * saturation)
+
+
+def _changed(ab: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """Colours `(2, h, w)`, those like `old` `(2,)` moved as far as `new` is from it."""
+    apart = np.square(ab - old[:, None, None]).sum(0) / _ALIKE**2
+    return ab + np.exp(-(apart**2)) * (new - old)[:, None, None]
+
+
+def _ab_of(color: str) -> np.ndarray:
+    return _ab(np.array(read_color(color, "stroke"), np.uint8)[None, None])[:, 0, 0].numpy()
 
 
 def _ab(rgb: np.ndarray) -> Tensor:

@@ -70,8 +70,8 @@ _SAID = {
 
 _ABOUT = {
     "tidy": (
-        "x_px, y_px: place of a point; of boxes and objects the left top corner, the middle is "
-        "center_x_px, center_y_px. reliability: chance that it is right, below 0.5 is doubtful."
+        "x_px, y_px: a point's place, else the left top corner, and center_x_px, center_y_px the "
+        "middle. visible: 0 where it is lost. reliability: of objects, below 0.5 is doubtful."
     ),
 }
 """What is said of a format's columns, by the first word of its name."""

@@ -119,17 +119,18 @@ def overlay_boxes(
     *,
     names: Mapping[int, str] | None = None,
     colors: Mapping[int, Color] | None = None,
+    taken: list[Plate] | None = None,
 ) -> np.ndarray:
     """Draw every box as a thin rectangle with its id or name, dashed and pale where it is hidden.
 
     names: what boxes are called, by id; stands for the id where no other is called so. colors: of
-    some ids; the others have their `bright_color`.
+    some ids; the others have their `bright_color`. taken: as in `overlay_labels`.
 
     The line runs along the outermost pixels that the box covers. Boxes that are not finite are
     passed over.
     """
     image = _image(rgb)
-    unit = _unit(rgb)
+    unit, taken = _unit(rgb), [] if taken is None else taken
     for number, box in sorted(boxes.items(), key=lambda item: item[1].visible):
         color = (colors or {}).get(number) or bright_color(number)
         if not _known(box.x, box.y, box.width, box.height):
@@ -145,7 +146,7 @@ def overlay_boxes(
             _paint(image, strokes, color, rim=0.45)
         if box.x < image.width and box.y < image.height and right > -1 and bottom > -1:
             label = label_text(number, names or {})
-            _paint_label(image, (box.x, box.y), label, color, unit=unit)
+            _paint_label(image, (box.x, box.y), label, color, unit=unit, taken=taken)
     return np.array(image)
 
 
@@ -199,13 +200,22 @@ class Label:
     color: Color
 
 
-def overlay_labels(rgb: np.ndarray, labels: Sequence[Label]) -> np.ndarray:
-    """Write names on plates of their things' colours; corners that are not finite are left out."""
+Plate = tuple[int, int, int, int]
+"""Left, top, right, bottom px of what a label covers."""
+
+
+def overlay_labels(
+    rgb: np.ndarray, labels: Sequence[Label], *, taken: list[Plate] | None = None
+) -> np.ndarray:
+    """Write names on plates of their things' colours, each beside the others.
+
+    Corners that are not finite are left out. taken: where labels are already; these are added.
+    """
     image = _image(rgb)
-    unit = _unit(rgb)
+    unit, taken = _unit(rgb), [] if taken is None else taken
     for label in labels:
         if _known(*label.corner):
-            _paint_label(image, label.corner, label.text, label.color, unit=unit)
+            _paint_label(image, label.corner, label.text, label.color, unit=unit, taken=taken)
     return np.array(image)
 
 
@@ -370,8 +380,13 @@ def _paint_text(image: Image.Image, xy: XY, text: str, *, unit: float) -> None:
     pen.text(place, text, font=font, fill="white", anchor="lm", stroke_width=rim, stroke_fill=RIM)
 
 
-def _paint_label(image: Image.Image, corner: XY, text: str, color: Color, *, unit: float) -> None:
-    """A text on a plate of a colour, above the corner if there is room, else inside the box."""
+def _paint_label(
+    image: Image.Image, corner: XY, text: str, color: Color, *, unit: float, taken: list[Plate]
+) -> None:
+    """A text on a plate of a colour, above the corner if there is room, else inside the box.
+
+    Where other plates are in its way it stands above or below them, as near as may be.
+    """
     font = load_font(round(11 * unit))
     pad = max(1, round(2 * unit))
     left, top, right, bottom = font.getbbox(text)
@@ -379,8 +394,26 @@ def _paint_label(image: Image.Image, corner: XY, text: str, color: Color, *, uni
     x = max(min(round(_near(corner[0])), image.width - width), 0)
     y = round(_near(corner[1]))
     y = min(max(y - height if y >= height else y, 0), image.height - height)
+    y = _free(y, (x, x + width), height, image.height, taken)
+    taken.append((x, y, x + width, y + height))
     pen = ImageDraw.Draw(image)
     pen.rectangle([x, y, x + width - 1, y + height - 1], fill=color)
     light = 0.3 * color[0] + 0.59 * color[1] + 0.11 * color[2]
     ink = RIM if light > 110 else (255, 255, 255)
     pen.text((x + pad - left, y + pad - top), text, font=font, fill=ink)
+
+
+def _free(y: int, columns: tuple[int, int], height: int, room: int, taken: Sequence[Plate]) -> int:
+    """The top nearest to `y` at which a plate covers no other; `y` itself where there is none."""
+    ways = [y]
+    for left, top, right, bottom in taken:
+        if left < columns[1] and columns[0] < right:
+            ways += [top - height, bottom]
+    for at in sorted(ways, key=lambda at: abs(at - y)):
+        over = (
+            left < columns[1] and columns[0] < right and top < at + height and at < bottom
+            for left, top, right, bottom in taken
+        )
+        if 0 <= at <= room - height and not any(over):
+            return at
+    return y

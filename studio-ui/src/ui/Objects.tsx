@@ -202,6 +202,11 @@ export function Objects() {
   );
 }
 
+function nothingSaid(): string {
+  if (store.sending.value) return "Saving ...";
+  return store.job.value?.kind === "track" ? "Being tracked ..." : "Nothing is marked here.";
+}
+
 export function FrameMarks() {
   const project = store.project.value!;
   const marks = store.marks.value;
@@ -246,7 +251,7 @@ export function FrameMarks() {
           ))}
         </ul>
       ) : (
-        <p class="empty">{store.sending.value ? "Saving ..." : "Nothing is marked here."}</p>
+        <p class="empty">{nothingSaid()}</p>
       )}
       <footer>
         <button

@@ -54,7 +54,10 @@ function Transport() {
           max={video.frames - 1}
           value={now}
           aria-label="Frame"
-          onChange={(event) => store.goTo(Number(event.currentTarget.value))}
+          onChange={(event) => {
+            store.goTo(Number(event.currentTarget.value));
+            event.currentTarget.value = String(store.frame.peek()); // the last one for one beyond
+          }}
           onKeyDown={(event) => {
             if (event.key === "Enter") event.currentTarget.blur();
           }}
