@@ -96,10 +96,7 @@ def reference_picture(
         return paint(rgb, torch.zeros(2, *size))
     if given["still"] is None:
         strokes = Strokes(frame, drawn, covered.astype(np.float32))
-        copied = given.get("copied")
-        ground = None if copied is None else read_colors(still_path(folder, copied))[0]
-        for old, new in given.get("changed", ()) if ground is not None else ():
-            ground = _changed(ground, _ab_of(old), _ab_of(new))
+        ground = _ground(folder, given)
         return spread(embedder, video, strokes, ground=ground, known=known)
     name = "the coloured picture"
     still = fit_picture(np.array(read_rgb(still_path(folder, given["still"]), name=name)), size)
@@ -111,6 +108,16 @@ def reference_picture(
 def saturated(rgb: np.ndarray, saturation: float) -> np.ndarray:
     """`(H, W, 3)` uint8: a picture with its colours so many times as strong."""
     return rgb if saturation == 1 else paint(rgb, _ab(rgb) * saturation)
+
+
+def _ground(folder: Path, given: Mapping[str, Any]) -> np.ndarray | None:
+    """ab `(2, h, w)` that strokes correct, as it is since; None where they correct nothing."""
+    if given.get("copied") is None:
+        return None
+    ab = read_colors(still_path(folder, given["copied"]))[0]
+    for old, new in given.get("changed", ()):
+        ab = _changed(ab, _ab_of(old), _ab_of(new))
+    return ab
 
 
 def _changed(ab: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
