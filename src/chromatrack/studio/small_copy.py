@@ -160,7 +160,7 @@ class ChunkWriter:
         """The file of all that came; raises FFmpegError."""
         if self._encoder is not None:
             self._take(self._encoder.encode(None))
-        head = json.dumps(asdict(self._said)).encode()
+        head = json.dumps(asdict(self._said), allow_nan=False).encode()
         rest = head + b"".join(self._packets)
         return _MAGIC + _HEAD.pack(zlib.crc32(rest), len(head)) + rest
 
