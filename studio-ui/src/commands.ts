@@ -18,6 +18,7 @@ import {
 import { addedLine, toolFor } from "./core/tools.ts";
 import { viewer } from "./stage.ts";
 import * as store from "./store.ts";
+import { zoomToSmall } from "./timelineview.ts";
 import { toolInHand } from "./tools/index.ts";
 import { canRedo, pending } from "./tools/select.ts";
 import { pointOut, takeTool } from "./tools/take.ts";
@@ -169,6 +170,7 @@ export function loopEdge(which: 0 | 1) {
   const part = onlyLoop();
   store.loop.value = which === 0 ? [now, Math.max(to, now + 1)] : [Math.min(from, now), now + 1];
   store.looping.value = true;
+  zoomToSmall(store.loop.value);
   if (part) trackOnlyLoop(true);
 }
 
@@ -185,5 +187,6 @@ export function onlyLoop(): boolean {
 }
 
 export function trackOnlyLoop(only: boolean) {
+  if (only) zoomToSmall(store.loop.value);
   void store.act({ type: "settings", range: only ? store.loop.value : null });
 }

@@ -4,6 +4,7 @@ import "./style.css";
 import { keepTime } from "./player.ts";
 import { listenForKeys } from "./shortcuts.ts";
 import { start, theme } from "./store.ts";
+import { keepInSight } from "./timelineview.ts";
 import { App } from "./ui/App.tsx";
 import { listenForPointers } from "./words.ts";
 
@@ -19,6 +20,7 @@ document.addEventListener("mousedown", (event) => {
 });
 
 keepTime();
+keepInSight();
 listenForKeys();
 listenForPointers();
 start();

@@ -7,6 +7,7 @@ import { spaceHeld } from "./input.ts";
 import { togglePlay } from "./player.ts";
 import { viewer } from "./stage.ts";
 import * as store from "./store.ts";
+import { toggleWhole, zoomTimeline } from "./timelineview.ts";
 import { resizeBrush } from "./tools/brush.ts";
 import { takeTool } from "./tools/take.ts";
 
@@ -68,6 +69,13 @@ export const SHORTCUTS: { title: string; list: Shortcut[] }[] = [
         run: () => {
           store.looping.value = !store.looping.value;
         },
+      },
+      { keys: ["Shift+ArrowUp"], text: "Zoom the timeline in", run: () => zoomTimeline(2) },
+      { keys: ["Shift+ArrowDown"], text: "Zoom the timeline out", run: () => zoomTimeline(1 / 2) },
+      {
+        keys: ["Shift+Z"],
+        text: "All of the clip on the timeline, or the loop",
+        run: toggleWhole,
       },
     ],
   },

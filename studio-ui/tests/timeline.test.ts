@@ -16,17 +16,6 @@ test("the least sure frames are a few, apart, in time's order, and none where al
   assert.deepEqual(timeline.leastSure({}, [], 0), []);
 });
 
-test("a place on the timeline is the frame whose middle it is next to", () => {
-  for (const frames of [1, 7, 500]) {
-    for (let frame = 0; frame < frames; frame++) {
-      const x = timeline.xOfFrame(frame, 911, frames);
-      assert.equal(timeline.frameAtX(x, 911, frames), frame);
-    }
-    assert.equal(timeline.frameAtX(-5, 911, frames), 0);
-    assert.equal(timeline.frameAtX(9999, 911, frames), frames - 1);
-  }
-});
-
 test("the frame on show is the last that has begun, with uneven times too", () => {
   const times = [0, 0.04, 0.05, 0.2, 1];
   const wanted: [number, number][] = [

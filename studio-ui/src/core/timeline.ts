@@ -9,14 +9,6 @@ export function clampFrame(frame: number, frames: number): number {
   return Math.max(0, Math.min(frames - 1, Math.round(frame)));
 }
 
-/** Frame under a place on a timeline `width` pixels wide, and the middle of a frame on it. */
-export function frameAtX(x: number, width: number, frames: number): number {
-  return Math.max(0, Math.min(frames - 1, Math.floor((x / Math.max(1, width)) * frames)));
-}
-export function xOfFrame(frame: number, width: number, frames: number): number {
-  return ((frame + 0.5) / Math.max(1, frames)) * width;
-}
-
 /** The frame on show at `seconds`: the last one whose time is not later. */
 export function frameAtTime(times: number[], seconds: number): number {
   let [low, high] = [0, times.length - 1];

@@ -9,6 +9,8 @@ import { Dialog } from "./parts.tsx";
 const SIGNS: Record<string, string> = {
   ArrowLeft: "←",
   ArrowRight: "→",
+  ArrowUp: "↑",
+  ArrowDown: "↓",
   Escape: "Esc",
 };
 const sign = (key: string) => key.replace(/Arrow\w+|Escape/, (name) => SIGNS[name] ?? name);

@@ -2,12 +2,14 @@
 
 import { parseColor } from "../core/masks.ts";
 import { unsettled } from "../core/settled.ts";
+import { atX, isWhole, type Shown, whole, xOf, xOfFrame } from "../core/shown.ts";
 import type { Project } from "../core/state.ts";
-import { DOUBTFUL, merged, type Stretch, tickStep, xOfFrame } from "../core/timeline.ts";
+import { DOUBTFUL, merged, type Stretch, tickStep } from "../core/timeline.ts";
 
 export const RULER = 26;
 export const LANE = 20;
 export const STRIP = 22;
+export const OVERVIEW = 10;
 
 export type Colors = Record<
   "text" | "muted" | "line" | "accent" | "warn" | "lane" | "panel",
@@ -47,9 +49,12 @@ export function prepare(canvas: HTMLCanvasElement, height: number) {
   return { ctx, width };
 }
 
-function span(stretch: Stretch, width: number, frames: number): [number, number] {
-  const from = (stretch[0] / frames) * width;
-  return [from, Math.max(1, (stretch[1] / frames) * width - from)];
+/** Left edge and width of a stretch, as far as it is in sight; null where it is not. */
+function span(stretch: Stretch, width: number, shown: Shown): [number, number] | null {
+  const [from, to] = [xOf(stretch[0], width, shown), xOf(stretch[1], width, shown)];
+  if (to < 0 || from > width) return null;
+  const left = Math.max(0, from);
+  return [left, Math.max(1, Math.min(width, to) - left)];
 }
 
 export function hatch(
@@ -84,24 +89,13 @@ export function drawPlayhead(
   ctx.fillRect(Math.round(x) - 1, top, 2, height);
 }
 
-export function drawMain(
-  canvas: HTMLCanvasElement,
-  project: Project,
-  view: { frame: number; marked: number[]; loop: Stretch | null; looping: boolean; job: number },
-  colors: Colors,
-) {
-  const height = RULER + LANE;
-  const ready = prepare(canvas, height);
-  if (!ready) return;
-  const { ctx, width } = ready;
-  const frames = project.video.frames;
-  const cell = width / frames;
-
+function drawTicks(ctx: CanvasRenderingContext2D, width: number, shown: Shown, colors: Colors) {
   ctx.font = "11px system-ui, sans-serif";
   ctx.textBaseline = "middle";
-  const every = tickStep(frames, width);
-  for (let frame = 0; frame < frames; frame += every) {
-    const x = xOfFrame(frame, width, frames);
+  const every = Math.max(1, tickStep(shown[1] - shown[0], width));
+  for (let frame = Math.floor(shown[0] / every) * every; frame < shown[1]; frame += every) {
+    const x = xOfFrame(frame, width, shown);
+    if (x < 0) continue;
     ctx.fillStyle = colors.line;
     ctx.fillRect(Math.round(x), RULER - 5, 1, 5);
     ctx.fillStyle = colors.muted;
@@ -109,52 +103,103 @@ export function drawMain(
     const half = ctx.measureText(text).width / 2;
     if (x + half < width) ctx.fillText(text, Math.max(1, x - half), 8);
   }
+}
 
+function drawResult(
+  ctx: CanvasRenderingContext2D,
+  result: NonNullable<Project["result"]>,
+  width: number,
+  shown: Shown,
+  colors: Colors,
+) {
+  const done = span([result.start, result.end], width, shown);
+  if (!done) return;
+  ctx.globalAlpha = 0.28;
+  ctx.fillStyle = colors.accent;
+  ctx.fillRect(done[0], RULER, done[1], LANE);
+  ctx.globalAlpha = 1;
+  for (const stretch of merged(result.stale)) {
+    const stale = span(stretch, width, shown);
+    if (!stale) continue;
+    ctx.fillStyle = colors.lane;
+    ctx.fillRect(stale[0], RULER, stale[1], LANE);
+    hatch(ctx, [stale[0], RULER, stale[1], LANE], colors.muted);
+  }
+  for (const cut of result.cuts) {
+    ctx.fillStyle = colors.text;
+    ctx.fillRect(Math.round(xOf(cut, width, shown)) - 1, RULER, 2, LANE);
+  }
+}
+
+/** What is not to be tracked is faint. */
+function drawRest(
+  ctx: CanvasRenderingContext2D,
+  range: Stretch,
+  width: number,
+  shown: Shown,
+  colors: Colors,
+) {
+  ctx.globalAlpha = 0.75;
+  ctx.fillStyle = colors.panel;
+  const [x, end] = range.map((at) => Math.max(0, Math.min(width, xOf(at, width, shown))));
+  ctx.fillRect(0, RULER, x!, LANE);
+  ctx.fillRect(end!, RULER, width - end!, LANE);
+  ctx.globalAlpha = 1;
+}
+
+function drawLoop(
+  ctx: CanvasRenderingContext2D,
+  loop: Stretch,
+  width: number,
+  shown: Shown,
+  color: string,
+) {
+  const seen = span(loop, width, shown);
+  if (!seen) return;
+  ctx.fillStyle = color;
+  ctx.fillRect(seen[0], RULER - 3, seen[1], 3);
+  const [from, to] = loop.map((at) => xOf(at, width, shown));
+  ctx.fillRect(from!, RULER - 7, 2, 7);
+  ctx.fillRect(to! - 2, RULER - 7, 2, 7);
+}
+
+export type Playing = {
+  frame: number;
+  marked: number[];
+  loop: Stretch | null;
+  looping: boolean;
+  job: number;
+  shown: Shown;
+  doubtful: Stretch[];
+};
+
+export function drawMain(
+  canvas: HTMLCanvasElement,
+  project: Project,
+  view: Playing,
+  colors: Colors,
+) {
+  const ready = prepare(canvas, RULER + LANE);
+  if (!ready) return;
+  const { ctx, width } = ready;
+  const { shown } = view;
+  drawTicks(ctx, width, shown, colors);
   ctx.fillStyle = colors.lane;
   ctx.beginPath();
   ctx.roundRect(0, RULER, width, LANE, 4);
   ctx.fill();
-  const result = project.result;
-  if (result) {
-    const [x, w] = span([result.start, result.end], width, frames);
-    ctx.globalAlpha = 0.28;
-    ctx.fillStyle = colors.accent;
-    ctx.fillRect(x, RULER, w, LANE);
-    ctx.globalAlpha = 1;
-    for (const stretch of merged(result.stale)) {
-      const [left, wide] = span(stretch, width, frames);
-      ctx.fillStyle = colors.lane;
-      ctx.fillRect(left, RULER, wide, LANE);
-      hatch(ctx, [left, RULER, wide, LANE], colors.muted);
-    }
-    for (const cut of result.cuts) {
-      ctx.fillStyle = colors.text;
-      ctx.fillRect(Math.round((cut / frames) * width) - 1, RULER, 2, LANE);
-    }
-  }
-  const range = project.settings.range;
-  if (range) {
-    // What is not to be tracked is faint.
-    ctx.globalAlpha = 0.75;
-    ctx.fillStyle = colors.panel;
-    const [x, w] = span(range, width, frames);
-    ctx.fillRect(0, RULER, x, LANE);
-    ctx.fillRect(x + w, RULER, width - x - w, LANE);
-    ctx.globalAlpha = 1;
-  }
+  if (project.result) drawResult(ctx, project.result, width, shown, colors);
+  if (project.settings.range) drawRest(ctx, project.settings.range, width, shown, colors);
   if (view.job >= 0) {
     ctx.fillStyle = colors.accent;
-    ctx.fillRect(view.job * cell, RULER + LANE - 3, Math.max(3, cell), 3);
+    const wide = Math.max(3, width / (shown[1] - shown[0]));
+    ctx.fillRect(xOf(view.job, width, shown), RULER + LANE - 3, wide, 3);
   }
   if (view.loop) {
-    const [x, w] = span(view.loop, width, frames);
-    ctx.fillStyle = view.looping ? colors.accent : colors.muted;
-    ctx.fillRect(x, RULER - 3, w, 3);
-    ctx.fillRect(x, RULER - 7, 2, 7);
-    ctx.fillRect(x + w - 2, RULER - 7, 2, 7);
+    drawLoop(ctx, view.loop, width, shown, view.looping ? colors.accent : colors.muted);
   }
   for (const frame of view.marked) {
-    const [x, y] = [xOfFrame(frame, width, frames), RULER + LANE / 2];
+    const [x, y] = [xOfFrame(frame, width, shown), RULER + LANE / 2];
     ctx.beginPath();
     ctx.moveTo(x, y - 6);
     ctx.lineTo(x + 6, y);
@@ -167,7 +212,7 @@ export function drawMain(
     ctx.strokeStyle = colors.panel;
     ctx.stroke();
   }
-  const head = xOfFrame(view.frame, width, frames);
+  const head = xOfFrame(view.frame, width, shown);
   drawPlayhead(ctx, head, RULER - 6, LANE + 6, colors);
   ctx.beginPath();
   ctx.moveTo(head - 5, RULER - 11);
@@ -179,18 +224,58 @@ export function drawMain(
   ctx.fill();
 }
 
+/** All of the clip in a thin line, and what of it the timeline shows; nothing where that is all. */
+export function drawOverview(
+  canvas: HTMLCanvasElement,
+  project: Project,
+  view: Playing,
+  colors: Colors,
+) {
+  const ready = prepare(canvas, OVERVIEW);
+  const frames = project.video.frames;
+  if (!ready || isWhole(view.shown, frames)) return;
+  const { ctx, width } = ready;
+  const all = whole(frames);
+  ctx.fillStyle = colors.lane;
+  ctx.beginPath();
+  ctx.roundRect(0, 2, width, OVERVIEW - 4, 3);
+  ctx.fill();
+  ctx.fillStyle = colors.accent;
+  const done = project.result && span([project.result.start, project.result.end], width, all);
+  ctx.globalAlpha = 0.28;
+  if (done) ctx.fillRect(done[0], 2, done[1], OVERVIEW - 4);
+  const [from, to] = view.shown.map((at) => xOf(at, width, all));
+  const wide = Math.max(12, to! - from!);
+  const left = Math.min(width - wide, (from! + to! - wide) / 2);
+  ctx.fillStyle = colors.text;
+  ctx.globalAlpha = 0.18;
+  ctx.fillRect(Math.max(0, left), 0, wide, OVERVIEW);
+  ctx.globalAlpha = 1;
+  ctx.strokeStyle = colors.muted;
+  ctx.strokeRect(Math.max(0, left) + 0.5, 0.5, wide - 1, OVERVIEW - 1);
+  ctx.fillStyle = colors.warn;
+  for (const stretch of view.doubtful) {
+    const [x, w] = span(stretch, width, all) ?? [0, 0];
+    ctx.fillRect(x, 2, w, 2);
+  }
+  ctx.fillStyle = colors.text;
+  for (const frame of view.marked) {
+    ctx.fillRect(xOfFrame(frame, width, all) - 1, 3, 2, OVERVIEW - 6);
+  }
+  drawPlayhead(ctx, xOfFrame(view.frame, width, all), 0, OVERVIEW, colors);
+}
+
 /** Per object: a bar as high as the track is reliable; what is doubtful stands out. */
 export function drawStrips(
   canvas: HTMLCanvasElement,
   project: Project,
-  { frame, job }: { frame: number; job: number },
+  { frame, job, shown }: Pick<Playing, "frame" | "job" | "shown">,
   colors: Colors,
 ) {
   const items = project.objects;
   const ready = prepare(canvas, items.length * STRIP);
   if (!ready) return;
   const { ctx, width } = ready;
-  const frames = project.video.frames;
   const result = project.result;
   items.forEach((item, row) => {
     const top = row * STRIP + 3;
@@ -205,14 +290,15 @@ export function drawStrips(
     const present = result.present[item.key];
     const rgb = parseColor(item.color).join();
     // One column per pixel, as low as the least reliable of its frames.
-    const x0 = (result.start / frames) * width;
-    const x1 = (result.end / frames) * width;
+    const x0 = Math.max(0, xOf(result.start, width, shown));
+    const x1 = Math.min(width, xOf(result.end, width, shown));
+    if (x1 <= x0) return;
     ctx.beginPath();
     ctx.moveTo(x0, top + room);
     const doubts: [number, number][] = [];
     for (let x = Math.floor(x0); x < x1; x++) {
-      const from = Math.max(0, Math.floor((x / width) * frames) - result.start);
-      const to = Math.max(from + 1, Math.floor(((x + 1) / width) * frames) - result.start);
+      const from = Math.max(0, Math.floor(atX(x, width, shown)) - result.start);
+      const to = Math.max(from + 1, Math.floor(atX(x + 1, width, shown)) - result.start);
       const column = values.slice(from, to).filter((value) => value !== null);
       const seen = !present || present.slice(from, to).includes(true);
       const value = Math.min(1, ...column);
@@ -235,9 +321,9 @@ export function drawStrips(
       result.staleOf ? (result.staleOf[item.key] ?? []) : result.stale,
     )) {
       if (to <= job + 1) continue; // done anew
-      const [x, w] = span([Math.max(from, job + 1), to], width, frames);
-      hatch(ctx, [x, top, w, room], colors.muted);
+      const stale = span([Math.max(from, job + 1), to], width, shown);
+      if (stale) hatch(ctx, [stale[0], top, stale[1], room], colors.muted);
     }
   });
-  drawPlayhead(ctx, xOfFrame(frame, width, frames), 0, items.length * STRIP, colors);
+  drawPlayhead(ctx, xOfFrame(frame, width, shown), 0, items.length * STRIP, colors);
 }
