@@ -98,11 +98,14 @@ export function step(by: number) {
 export const worthALook = computed((): { stops: Stop[]; doubtful: boolean } => {
   const project = store.project.value;
   const shown = project && store.mode.value === "color" ? asTimeline(project) : project;
-  if (!shown?.result) return { stops: [], doubtful: false };
+  const result = shown?.result;
+  if (!shown || !result) return { stops: [], doubtful: false };
   const sure = Object.fromEntries(shown.objects.map((item) => [item.key, unsettled(shown, item)]));
-  const stops = doubtfulStops(sure, Object.keys(sure), shown.result.start);
+  const kinds = Object.fromEntries(shown.objects.map((item) => [item.key, item.kind]));
+  const below = (key: string) => result.doubtfulBelow[kinds[key]!];
+  const stops = doubtfulStops(sure, Object.keys(sure), result.start, below);
   if (stops.length) return { stops, doubtful: true };
-  return { stops: leastSure(sure, Object.keys(sure), shown.result.start), doubtful: false };
+  return { stops: leastSure(sure, Object.keys(sure), result.start), doubtful: false };
 });
 
 /** Goes to the next of these, whichever object's it is, and picks that object. */

@@ -6,7 +6,16 @@ import type { Project } from "../src/core/state.ts";
 const staleRanges: [number, number][] = [];
 const stale: [number, number][] = [[2, 4]];
 const result = {
-  ...{ key: "k", start: 2, end: 6, complete: true, stale: false, staleRanges, lookAt: [] },
+  ...{
+    key: "k",
+    start: 2,
+    end: 6,
+    complete: true,
+    stale: false,
+    staleRanges,
+    lookAt: [],
+    doubtfulBelow: 0.46,
+  },
 };
 
 function project(given: Project["color"]): Project {

@@ -2,18 +2,23 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { unsettled } from "../src/core/settled.ts";
 import type { Item, Project } from "../src/core/state.ts";
-import { doubtful, type Stretch } from "../src/core/timeline.ts";
+import { type Stretch, stretchesOf } from "../src/core/timeline.ts";
 
 const ball = { key: "object:1", kind: "object", id: 1 } as Item;
 
 function project(marks: Project["marks"], present: number[], stale: Stretch[] = []): Project {
   const reliability = { "object:1": [0.9, 0.9, 0.1, 0.1, 0.1, 0.9, 0.1, 0.9] };
   const shown = { "object:1": present.map(Boolean) };
-  const span = { start: 10, end: 18, stale, cuts: [] };
+  const doubtfulBelow = { object: 0.5, box: 0, point: 0, keypoints: 0 };
+  const span = { start: 10, end: 18, stale, cuts: [], doubtfulBelow };
   const result = { ...span, reliability, present: shown, staleOf: { "object:1": stale } };
   return { marks, objects: [ball], result } as unknown as Project;
 }
-const doubts = (one: Project) => doubtful(unsettled(one, ball), 10);
+const doubts = (one: Project) =>
+  stretchesOf(
+    unsettled(one, ball).map((sure) => sure !== null && sure < 0.5),
+    10,
+  );
 const THERE = [1, 1, 1, 1, 1, 1, 1, 1];
 
 test("what nobody has looked at stays doubtful", () => {

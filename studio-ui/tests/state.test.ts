@@ -35,6 +35,7 @@ function project(more: Partial<core.Project> = {}): core.Project {
 
 const result = (stale: [number, number][]): core.Result => ({
   ...{ start: 0, end: 100, stale, cuts: [], reliability: {}, present: {} },
+  doubtfulBelow: { object: 0.875, box: 0.767, point: 0.595, keypoints: 0.499 },
 });
 
 test("what is said of each kind of thing on a frame", () => {
@@ -196,6 +197,17 @@ test("what the tracker says of an object on a frame has a word", () => {
     [null, "tracked", "doubtful", "not found", null],
   );
   assert.equal(core.trackedAs(project({ result: null }), one, 4), null);
+});
+
+test("a point that is not seen is hidden where its place is likely right, else lost", () => {
+  const present = { "point:1": [true, false, false, true, false] };
+  const reliability = { "point:1": [0.6, 0.7, 0.2, 0.5, null] };
+  const done = project({ result: { ...result([]), start: 4, present, reliability } });
+  const one = { key: "point:1", kind: "point", id: 1 } as core.Item;
+  assert.deepEqual(
+    [4, 5, 6, 7, 8].map((frame) => core.trackedAs(done, one, frame)),
+    ["tracked", "hidden", "lost", "doubtful", "lost"],
+  );
 });
 
 test("what a state leaves out is taken from the one before, where it is the same", () => {

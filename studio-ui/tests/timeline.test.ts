@@ -52,11 +52,23 @@ test("stretches of true, and stretches that touch made one", () => {
   );
 });
 
-test("doubtful is below one half; where nothing is known nothing is doubted", () => {
-  assert.deepEqual(timeline.doubtful([0.9, 0.4, null, 0.1, 0.2, 0.5], 100), [
+test("doubtful is below a limit; where nothing is known nothing is doubted", () => {
+  assert.deepEqual(timeline.doubtful([0.9, 0.4, null, 0.1, 0.2, 0.5], 100, 0.5), [
     [101, 102],
     [103, 105],
   ]);
+});
+
+test("a few sure frames between doubtful ones part no stretch, more of them do", () => {
+  const sure = [0.1, 0.9, 0.9, 0.9, 0.1, 0.9, 0.9, 0.9, 0.9, 0.2];
+  assert.deepEqual(timeline.doubtful(sure, 10, 0.5), [
+    [10, 15],
+    [19, 20],
+  ]);
+  assert.deepEqual(timeline.doubtful(sure.with(2, 0.3), 10, 0.5)[0], [10, 15]);
+  const settled: (number | null)[] = [...sure];
+  settled[2] = null;
+  assert.deepEqual(timeline.doubtful(settled, 10, 0.5).length, 3);
 });
 
 test("the next stretch begins after this frame, or is the first again", () => {
@@ -77,13 +89,14 @@ test("every doubtful stretch of every object is visited, in order of its start",
   const sure = 0.9;
   const stops = timeline.doubtfulStops(
     {
-      "object:2": [0.1, 0.1, sure, 0.2, sure, 0.3],
+      "object:2": [0.1, 0.1, null, 0.2, null, 0.3],
       "object:1": [sure, 0.1, 0.1, 0.1, 0.1, 0.1],
       "box:1": [0.1, sure, null, sure, sure, sure],
       "object:9": [0.1, 0.1, 0.1, 0.1, 0.1, 0.1], // of the run, but in the list no more
     },
     ["object:1", "object:2", "box:1"],
     100,
+    (key) => (key === "box:1" ? 0.15 : 0.5),
   );
   const inOrder = ["object:2 100", "box:1 100", "object:1 101", "object:2 103", "object:2 105"];
   const named = ({ key, stretch }: timeline.Stop) => `${key} ${stretch[0]}`;

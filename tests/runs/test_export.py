@@ -13,9 +13,13 @@ import pytest
 from hand_results import hand_result, squares
 
 from chromatrack.errors import InputError, OutputError
-from chromatrack.formats import exchange
+from chromatrack.formats import exchange, tidy
 from chromatrack.formats.exchange import FORMATS, ExportOptions, format_named
+from chromatrack.json_text import json_text
 from chromatrack.runs.export import export_run, tracked_video
+from chromatrack.runs.marks_json import plain_marks, write_run_masks
+from chromatrack.structures import BoxMark, LostMark, PointMark
+from chromatrack.tracking.marks import Marks
 
 NAN = np.nan
 
@@ -77,7 +81,7 @@ def test_the_centre_means_the_same_for_every_kind(tmp_path):
     )
     done = export_run(result, "tidy-csv", tmp_path / "t")
     text = done.path.read_text(encoding="utf-8")
-    assert text.splitlines()[0] == f"{BEFORE},center_x_px,center_y_px"
+    assert text.splitlines()[0] == f"{BEFORE},center_x_px,center_y_px,doubtful,marked"
     told = {}
     for row in csv.DictReader(text.splitlines()):
         if row["frame"] == "0":
@@ -88,6 +92,47 @@ def test_the_centre_means_the_same_for_every_kind(tmp_path):
     x = (sum(range(4, 14)) + sum(range(4, 8))) / 14
     assert told["object"] == pytest.approx([4, 10, x, 10 + 4 / 14])
     assert told["box"] == [0, 1, 4.5, 4.5] and told["point"] == [1.25, 2, 1.25, 2]
+
+
+def test_the_table_says_what_is_doubtful_and_what_was_marked(tmp_path):
+    """Of each kind below its own limit; a joint's reliability is its own, its doubt the pose's."""
+    mask = np.ones((24, 32), dtype=np.int32)
+    result = hand_result(
+        masks=[mask, mask, mask],
+        points={3: np.ones((3, 2))},
+        boxes={4: np.full((3, 4), 5.0)},
+        keypoints={1: np.ones((3, 2, 2))},
+        first=7,
+    )
+    pose = {("joint", 1, 0): 0.9, ("joint", 1, 1): 0.2}  # 0.55 in the mean, above 0.499
+    said = [
+        ({1: 1.0}, {("point", 3, 0): 1.0, ("box", 4, 0): 1.0, **pose}),
+        ({1: 0.87}, {("point", 3, 0): 0.6, ("box", 4, 0): 0.76}),
+        ({1: 0.88}, {("point", 3, 0): 0.59, ("box", 4, 0): 0.77, ("joint", 1, 0): 0.4}),
+    ]
+    frames = [
+        replace(frame, reliability=objects, place_reliability=places)
+        for frame, (objects, places) in zip(result.frames, said, strict=True)
+    ]
+    painted = Marks({7: mask}, [PointMark(3, 9, 1, 1)], [BoxMark(4, 99, *[None] * 4)])
+    gone = replace(painted, lost=[LostMark(1, 9)])
+    write_run_masks(tmp_path, gone.masks)
+    (tmp_path / "result.json").write_text(json_text({"marks": plain_marks(gone)}))
+    result = replace(result, frames=tuple(frames), folder=tmp_path)
+
+    tracked = replace(tracked_video(replace(result, keypoints={})), keypoints=result.keypoints)
+    tidy.write_csv(tracked, tmp_path / "t.csv", ExportOptions())
+    with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    told = {}
+    for row in rows:
+        cells = row["reliability"], row["doubtful"], row["marked"]
+        told.setdefault(row["kind"] + row["part"], []).append(cells)
+    assert told["object"] == [("1", "0", "1"), ("0.87", "1", "0"), ("0.88", "0", "1")]
+    assert told["point"] == [("1", "0", "0"), ("0.6", "0", "0"), ("0.59", "1", "1")]
+    assert told["box"] == [("1", "0", "0"), ("0.76", "1", "0"), ("0.77", "0", "0")]
+    assert told["joint0"] == [("0.9", "0", "0"), ("", "", "0"), ("0.4", "1", "0")]
+    assert told["joint1"] == [("0.2", "0", "0"), ("", "", "0"), ("", "1", "0")]
 
 
 def test_frames_are_counted_from_the_start_number(tmp_path):

@@ -115,7 +115,7 @@ def test_n_visits_every_doubtful_stretch_and_picks_its_object(tracked: Studio) -
     page = tracked.page
     sure = {
         "object:1": [0.9, 0.1, 0.1, 0.1, 0.1],
-        "object:2": [0.9, 0.1, 0.1, 0.9, 0.1],
+        "object:2": [0.9, 0.1, 0.1, None, 0.1],
     }
 
     def replaced(route: Any) -> None:

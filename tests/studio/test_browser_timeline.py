@@ -48,7 +48,7 @@ def ends(studio: Studio) -> tuple[int, int]:
 def test_a_long_film_is_zoomed_into_till_each_frame_has_room(studio: Studio) -> None:
     page = studio.page
     first, last = ends(studio)
-    assert (first, FRAMES - 20 < last) == (0, True)
+    assert (first, last > FRAMES - 20) == (0, True)
 
     studio.go_to(3000)
     for _ in range(7):
@@ -69,7 +69,7 @@ def test_a_long_film_is_zoomed_into_till_each_frame_has_room(studio: Studio) -> 
 
     page.keyboard.press("Shift+Z")
     first, last = ends(studio)
-    assert (first, FRAMES - 20 < last) == (0, True)
+    assert (first, last > FRAMES - 20) == (0, True)
 
 
 def test_the_wheel_zooms_where_it_points_and_the_line_over_it_moves_what_is_shown(
@@ -106,7 +106,7 @@ def test_the_wheel_zooms_where_it_points_and_the_line_over_it_moves_what_is_show
 
     page.mouse.dblclick(line["x"] + 0.5 * line["width"], line["y"] + 5)
     first, last = ends(studio)
-    assert (first, FRAMES - 20 < last) == (0, True)
+    assert (first, last > FRAMES - 20) == (0, True)
 
 
 def test_a_short_loop_of_a_long_film_can_be_seen(studio: Studio) -> None:

@@ -15,10 +15,12 @@ Columns, the same in CSV and Parquet:
 | area_px | of a mask, pixels |
 | visible | whether it is seen |
 | confidence | in [0, 1], as the tracker says |
-| reliability | in [0, 1], chance that an object's mask is right |
+| reliability | in [0, 1], chance that the mask or place is right |
 | category | what it is, such as cow; empty where that was not said |
 | color | such as #ff8000, empty where the user gave the thing none |
 | center_x_px, center_y_px | place of a point or joint, middle of a box, mean of a mask's pixels |
+| doubtful | whether it is to be looked at: less reliable than things of its kind should be |
+| marked | whether a person marked it on this frame, or said that it is gone |
 
 Empty (null) where nothing is known, or the column says nothing of the kind. A point is counted from
 the centre of the top-left pixel; a box covers the pixel columns x .. x + width - 1, so that its
@@ -37,14 +39,15 @@ import numpy as np
 from chromatrack.formats.color_text import hex_color
 from chromatrack.formats.csv_tables import TrackData
 from chromatrack.formats.exchange import ExportOptions
-from chromatrack.formats.tracked_video import TrackedVideo, mask_boxes, mask_centres
+from chromatrack.formats.tracked_video import TrackedVideo, Trust, mask_boxes, mask_centres
 from chromatrack.formats.written_things import Thing
+from chromatrack.structures import LabelName
 
 COLUMNS: dict[str, type] = {
     "frame": int, "time_s": float, "kind": str, "id": int, "name": str, "part": str,
     "x_px": float, "y_px": float, "width_px": float, "height_px": float, "area_px": int,
     "visible": bool, "confidence": float, "reliability": float, "category": str, "color": str,
-    "center_x_px": float, "center_y_px": float,
+    "center_x_px": float, "center_y_px": float, "doubtful": bool, "marked": bool,
 }  # fmt: skip
 """Every column and the type of its cells."""
 
@@ -57,18 +60,19 @@ def tidy_rows(tracked: TrackedVideo, options: ExportOptions) -> Iterator[Row]:
     first = int(tracked.frames[0])
     shift = 0 if options.start_number is None else options.start_number - first
     masks = tracked.masks() if tracked.objects else None
+    trust = tracked.find_trust()
     for n, (frame, time) in enumerate(
         zip(tracked.each_frame(), tracked.times.tolist(), strict=True)
     ):
         head = frame + shift, time
         if masks is not None:
-            yield from _objects(tracked, n, head, next(masks))
+            yield from _objects(tracked, trust, n, head, next(masks))
         for number, box in sorted(tracked.boxes.items()):
-            yield _placed(tracked, head, "box", number, box, n)
+            yield _placed(tracked, trust, head, "box", number, box, n)
         for number, point in sorted(tracked.points.items()):
-            yield _placed(tracked, head, "point", number, point, n)
+            yield _placed(tracked, trust, head, "point", number, point, n)
         for number, pose in sorted(tracked.keypoints.items()):
-            yield from _joints(tracked, head, number, pose, n)
+            yield from _joints(tracked, trust, head, number, pose, n)
 
 
 def write_csv(tracked: TrackedVideo, path: Path, options: ExportOptions) -> list[str]:
@@ -82,7 +86,7 @@ def write_csv(tracked: TrackedVideo, path: Path, options: ExportOptions) -> list
 
 
 def _objects(
-    tracked: TrackedVideo, n: int, head: tuple[int, float], mask: np.ndarray
+    tracked: TrackedVideo, trust: Trust, n: int, head: tuple[int, float], mask: np.ndarray
 ) -> Iterator[Row]:
     boxes, centres = mask_boxes(mask), mask_centres(mask)
     for number, row in sorted(tracked.objects.items()):
@@ -91,11 +95,18 @@ def _objects(
         said = bool(row.present[n]), _number(row.confidence[n]), _number(row.reliability[n])
         name = tracked.names.get(("object", number))
         looks = _looks(tracked, ("object", number))
-        yield (*head, "object", number, name, None, *place, area, *said, *looks, *centre)
+        checked = _checked(trust, ("object", number), n)
+        yield (*head, "object", number, name, None, *place, area, *said, *looks, *centre, *checked)
 
 
 def _placed(
-    tracked: TrackedVideo, head: tuple[int, float], kind: str, number: int, data: TrackData, n: int
+    tracked: TrackedVideo,
+    trust: Trust,
+    head: tuple[int, float],
+    kind: str,
+    number: int,
+    data: TrackData,
+    n: int,
 ) -> Row:
     values = data.values[n]
     place = [_number(value) for value in values]
@@ -103,28 +114,51 @@ def _placed(
     centre = values[:2] + (values[2:] - 1) / 2 if kind == "box" else values
     thing: Thing = ("box" if kind == "box" else "point", number)
     name = tracked.names.get(thing)
-    said = bool(data.visible[n]), _number(data.confidence[n]), None
-    looks = _looks(tracked, thing)
-    return (*head, kind, number, name, None, *place, None, *said, *looks, *map(_number, centre))
+    reliability = _reliability(trust, (kind, number, 0), n)
+    said = bool(data.visible[n]), _number(data.confidence[n]), reliability
+    looks, checked = _looks(tracked, thing), _checked(trust, thing, n)
+    middle = map(_number, centre)
+    return (*head, kind, number, name, None, *place, None, *said, *looks, *middle, *checked)
 
 
 def _joints(
-    tracked: TrackedVideo, head: tuple[int, float], number: int, data: TrackData, n: int
+    tracked: TrackedVideo,
+    trust: Trust,
+    head: tuple[int, float],
+    number: int,
+    data: TrackData,
+    n: int,
 ) -> Iterator[Row]:
     parts = tracked.skeleton.names if tracked.skeleton else ()
-    name, looks = tracked.names.get(("keypoints", number)), _looks(tracked, ("keypoints", number))
+    thing: Thing = ("keypoints", number)
+    name, looks = tracked.names.get(thing), _looks(tracked, thing)
+    checked = _checked(trust, thing, n)
     for j, values in enumerate(data.values[n]):
         part = parts[j] if j < len(parts) else str(j)
-        said = bool(data.visible[n][j]), _number(data.confidence[n][j]), None
+        reliability = _reliability(trust, ("joint", number, j), n)
+        said = bool(data.visible[n][j]), _number(data.confidence[n][j]), reliability
         x, y = (_number(value) for value in values)
         place = x, y, None, None, None
-        yield (*head, "joint", number, name, part, *place, *said, *looks, x, y)
+        yield (*head, "joint", number, name, part, *place, *said, *looks, x, y, *checked)
 
 
 def _looks(tracked: TrackedVideo, thing: Thing) -> tuple[str | None, str | None]:
     """The category and colour of a thing."""
     color = tracked.colors.get(thing)
     return tracked.categories.get(thing), None if color is None else hex_color(color)
+
+
+def _reliability(trust: Trust, name: LabelName, n: int) -> float | None:
+    known = trust.places.get(name)
+    return None if known is None else _number(known[n])
+
+
+def _checked(trust: Trust, thing: Thing, n: int) -> tuple[bool | None, bool | None]:
+    """Whether a thing is doubtful, and whether a person marked it; of joints: of their skeleton."""
+    doubts, marks = trust.doubtful.get(thing), trust.marked
+    known = doubts is not None and np.isfinite(doubts[n])
+    marked = None if marks is None else bool(thing in marks and marks[thing][n])
+    return (bool(doubts[n]) if doubts is not None and known else None), marked
 
 
 def _number(value: float) -> float | None:

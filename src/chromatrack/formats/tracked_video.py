@@ -11,7 +11,7 @@ import numpy as np
 
 from chromatrack.distinct import distinct
 from chromatrack.formats.csv_tables import TrackData
-from chromatrack.structures import Categories, Colors, Kind, Names, Skeleton, Source
+from chromatrack.structures import Categories, Colors, Kind, LabelName, Names, Skeleton, Source
 
 ALL_KINDS: tuple[Kind, ...] = ("object", "box", "point", "keypoints")
 
@@ -28,6 +28,20 @@ class ObjectTrack(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Trust:
+    """How far what was tracked is to be trusted, and what of it a person marked; (N,) each.
+
+    places: reliability in [0, 1] of each box, point and joint, by name. doubtful: 1 or 0, by kind
+    and id. Of both, NaN or left out: not known. marked: bool, a person marked it on the frame or
+    said that it is gone there, by kind and id, left out: on none; None: not known of anything.
+    """
+
+    places: Mapping[LabelName, np.ndarray] = field(default_factory=dict)
+    doubtful: Mapping[tuple[Kind, int], np.ndarray] = field(default_factory=dict)
+    marked: Mapping[tuple[Kind, int], np.ndarray] | None = None
+
+
+@dataclass(frozen=True)
 class TrackedVideo:
     """Everything tracked in a video. All tables have N rows, those of `frames`, in their order.
 
@@ -40,7 +54,8 @@ class TrackedVideo:
     pictures: file names of the source's pictures by frame, where it is a folder of them that was
     found. cuts: (N,) bool, a cut lies just before the frame; empty: none are known. find_video:
     where the video is now, for writers that need its pictures; raises InputError where it is not
-    found. tell: called with how many frames are done; what it raises ends the writing.
+    found. find_trust: how far all of it is to be trusted. tell: called with how many frames are
+    done; what it raises ends the writing.
     """
 
     video: str
@@ -60,6 +75,7 @@ class TrackedVideo:
     mask: Callable[[int], np.ndarray] = lambda frame: _no_mask(frame)
     cuts: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
     find_video: Callable[[], Source] = lambda: _no_video()
+    find_trust: Callable[[], Trust] = lambda: Trust()
     tell: Callable[[int], None] = lambda done: None
 
     @property

@@ -26,6 +26,7 @@ from chromatrack.runs.listed_folder import check_listed, put_listed
 from chromatrack.runs.progress import Report
 from chromatrack.runs.reader import ASSUMED_FPS, Result
 from chromatrack.runs.staging import Staging
+from chromatrack.runs.trust import trust_in
 from chromatrack.structures import Kind, Source
 from chromatrack.video.images import image_files
 from chromatrack.video.source import VideoSource
@@ -84,6 +85,7 @@ def tracked_video(result: Result, *, video: Source | None = None) -> TrackedVide
         mask=result.mask,
         cuts=result.cuts,
         find_video=lambda: result.find_video(video),
+        find_trust=lambda: trust_in(result),
     )
 
 

@@ -248,6 +248,7 @@ class Colors:
             "stale": bool(stale),
             "staleRanges": stale,
             "reliability": [None if v is None else round(v, 3) for v in values],
+            "doubtfulBelow": LOOK_BELOW,
             "lookAt": look_at,
         }
 

@@ -71,7 +71,8 @@ _SAID = {
 _ABOUT = {
     "tidy": (
         "x_px, y_px: a point's place, else the left top corner, and center_x_px, center_y_px the "
-        "middle. visible: 0 where it is lost. reliability: of objects, below 0.5 is doubtful."
+        "middle. visible: 0 where it is not seen. reliability: chance that it is right. doubtful: "
+        "1 where it should be looked at. marked: 1 on frames that you marked."
     ),
 }
 """What is said of a format's columns, by the first word of its name."""

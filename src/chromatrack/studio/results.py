@@ -18,6 +18,7 @@ from chromatrack.errors import InputError
 from chromatrack.formats.csv_tables import TrackData
 from chromatrack.formats.masks import read_mask
 from chromatrack.json_text import strict
+from chromatrack.propagation.reliability import LOOK_BELOW_OF
 from chromatrack.runs.export import tracked_video
 from chromatrack.runs.file_names import RESULT, RESUME, is_run
 from chromatrack.runs.marks_json import read_run_marks
@@ -95,6 +96,7 @@ class SavedRun:
             "cuts": [frame.index for frame in frames if frame.cut],
             "reliability": reliability,
             "present": present,
+            "doubtfulBelow": dict(LOOK_BELOW_OF),
             "complete": self.result.complete,
         }
 

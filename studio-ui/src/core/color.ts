@@ -1,6 +1,6 @@
 // The colour flow: what follows from references and results. No DOM, no network.
 
-import type { ColorReference, ColorStroke, Item, Project } from "./state.ts";
+import type { ColorReference, ColorStroke, Item, Kind, Project } from "./state.ts";
 import { merged, named } from "./timeline.ts";
 import type { Point } from "./view.ts";
 
@@ -250,6 +250,7 @@ export function asTimeline(project: Project): Project {
         .filter(([a, b]) => a < b),
       cuts: [],
       reliability: { color: result.reliability ?? [] },
+      doubtfulBelow: Object.assign({} as Record<Kind, number>, { object: result.doubtfulBelow }),
       // Where a frame has no colours, nothing is sure of them.
       present: { color: (result.reliability ?? []).map((sure) => sure !== null) },
     },

@@ -1,7 +1,7 @@
 // What a person has settled is not doubtful any more, whatever the tracker thought of it.
 
 import { type Item, markOf, marksOn, type Project } from "./state.ts";
-import { DOUBTFUL, type Stretch } from "./timeline.ts";
+import type { Stretch } from "./timeline.ts";
 
 const holds = (stretches: Stretch[], frame: number) =>
   stretches.some(([from, to]) => frame >= from && frame < to);
@@ -16,9 +16,10 @@ export function unsettled(project: Project, item: Item): (number | null)[] {
   const values = [...(result?.reliability[item.key] ?? [])];
   if (!result) return values;
   const { start } = result;
+  const below = result.doubtfulBelow[item.kind];
   const present = result.present[item.key];
   const stale = result.staleOf?.[item.key] ?? [];
-  const doubted = values.map((value) => value !== null && value < DOUBTFUL);
+  const doubted = values.map((value) => value !== null && value < below);
   for (const name of Object.keys(project.marks)) {
     const frame = Number(name);
     const said = markOf(marksOn(project, frame), item);

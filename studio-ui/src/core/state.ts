@@ -2,7 +2,7 @@
 
 import type { Quad } from "./quad.ts";
 import type { SmallCopy } from "./scrub.ts";
-import { DOUBTFUL, merged, named, type Stretch } from "./timeline.ts";
+import { merged, named, type Stretch } from "./timeline.ts";
 import type { Point } from "./view.ts";
 
 export type Kind = "object" | "point" | "box" | "keypoints";
@@ -73,6 +73,8 @@ export type Result = {
   cuts: number[];
   reliability: Record<string, (number | null)[]>;
   present: Record<string, boolean[]>;
+  /** By kind: what is less sure than this is doubtful. */
+  doubtfulBelow: Record<Kind, number>;
   /** What tracking would do now: everything, stale stretches, what was stopped, nothing. */
   next?: "all" | "span" | "rest" | null;
 };
@@ -96,6 +98,7 @@ export type ColorResult = {
   staleRanges: Stretch[];
   /** Null on frames that have no colours. */
   reliability?: (number | null)[];
+  doubtfulBelow: number;
   lookAt: { first: number; last: number; reliability: number }[];
 };
 export type Texture = {
@@ -349,19 +352,25 @@ export function isTracked(project: Project, item: Item, frame: number): boolean 
   return Boolean(result?.present[item.key]?.[frame - result.start]);
 }
 
-/** What the tracker says of an object on a frame where it is not marked; null: it did not look. */
+/**
+ * What the tracker says of a thing on a frame where it is not marked; null: it did not look. Points,
+ * boxes and skeletons that are not seen are somewhere all the same: "hidden" where that is likely
+ * right, else "lost".
+ */
 export function trackedAs(
   project: Project,
   item: Item,
   frame: number,
-): "tracked" | "doubtful" | "not found" | null {
+): "tracked" | "doubtful" | "not found" | "hidden" | "lost" | null {
   const { result } = project;
   const at = result ? frame - result.start : -1;
   const present = result?.present[item.key]?.[at];
   if (!result || at < 0 || frame >= result.end || present === undefined) return null;
-  if (!present) return "not found";
+  if (!present && item.kind === "object") return "not found";
   const sure = result.reliability[item.key]?.[at];
-  return typeof sure === "number" && sure < DOUBTFUL ? "doubtful" : "tracked";
+  const doubtful = typeof sure === "number" && sure < result.doubtfulBelow[item.kind];
+  if (!present) return doubtful || typeof sure !== "number" ? "lost" : "hidden";
+  return doubtful ? "doubtful" : "tracked";
 }
 
 /** Frames with a mark of any object, or of one. */

@@ -2,8 +2,8 @@
 
 export type Stretch = [number, number];
 
-/** Below this a tracked frame counts as doubtful. */
-export const DOUBTFUL = 0.5;
+/** So many sure frames between two doubtful ones part no stretch. */
+const GAP = 3;
 
 export function clampFrame(frame: number, frames: number): number {
   return Math.max(0, Math.min(frames - 1, Math.round(frame)));
@@ -50,15 +50,23 @@ export function merged(stretches: Stretch[]): Stretch[] {
   return out;
 }
 
-export function doubtful(
-  reliability: (number | null)[],
-  start: number,
-  threshold = DOUBTFUL,
-): Stretch[] {
-  return stretchesOf(
-    reliability.map((value) => value !== null && value < threshold),
+/**
+ * Stretches of frames that are less sure than `below`. A few sure frames between two of them are
+ * taken in, frames of which nothing is known are not.
+ */
+export function doubtful(reliability: (number | null)[], start: number, below: number): Stretch[] {
+  const found = stretchesOf(
+    reliability.map((value) => value !== null && value < below),
     start,
   );
+  const joined: Stretch[] = [];
+  for (const [from, to] of found) {
+    const last = joined.at(-1);
+    const between = last ? reliability.slice(last[1] - start, from - start) : [];
+    if (last && between.length <= GAP && !between.includes(null)) last[1] = to;
+    else joined.push([from, to]);
+  }
+  return joined;
 }
 
 /** First frame of the next stretch after `frame`; round to the first one at the end. */
@@ -79,9 +87,12 @@ export function doubtfulStops(
   reliability: Record<string, (number | null)[]>,
   keys: string[],
   start: number,
+  below: (key: string) => number,
 ): Stop[] {
   return keys
-    .flatMap((key) => doubtful(reliability[key] ?? [], start).map((stretch) => ({ key, stretch })))
+    .flatMap((key) =>
+      doubtful(reliability[key] ?? [], start, below(key)).map((stretch) => ({ key, stretch })),
+    )
     .sort((a, b) => a.stretch[0] - b.stretch[0]); // keeps the order of those that start together
 }
 

@@ -1,9 +1,9 @@
 import { useRef, useState } from "preact/hooks";
 import { addThing, clearMark, gone } from "../commands.ts";
-import { type Item, type Kind, markOf, trackedAs } from "../core/state.ts";
+import { type Item, type Kind, markOf, type Project, trackedAs } from "../core/state.ts";
 import { SAID } from "../core/words.ts";
 import { addPicture } from "../pictures.ts";
-import { isLost } from "../shapes.ts";
+import { isLost, shapeOf } from "../shapes.ts";
 import * as store from "../store.ts";
 import { say } from "../words.ts";
 import { Icon, type IconName } from "./icons.tsx";
@@ -207,6 +207,21 @@ function nothingSaid(): string {
   return store.job.value?.kind === "track" ? "Being tracked ..." : "Nothing is marked here.";
 }
 
+/** What the tracker says of a thing that is not marked on a frame; null: nothing. */
+function tracked(project: Project, item: Item, frame: number) {
+  const [marks, tracks] = [store.marks.value, store.tracks.value];
+  const said = trackedAs(project, item, frame);
+  if (!isLost(item, marks, tracks, frame, project.video)) return said;
+  const isSomewhere = shapeOf(item, marks, tracks, frame, project.video) !== null;
+  return said === "hidden" && isSomewhere ? said : "lost";
+}
+
+const MEANT: Record<string, string | undefined> = {
+  doubtful: "The track may be wrong on this frame",
+  hidden: "Not seen on this frame; the track says where it likely is",
+  lost: "The track does not find it on this frame",
+};
+
 export function FrameMarks() {
   const project = store.project.value!;
   const marks = store.marks.value;
@@ -214,8 +229,7 @@ export function FrameMarks() {
   const said = project.objects.flatMap((item) => {
     const mark = markOf(marks, item);
     const now = store.frame.value;
-    const lost = !mark && isLost(item, marks, store.tracks.value, now, project.video);
-    const what = lost ? "lost" : (mark ?? trackedAs(project, item, now));
+    const what = mark ?? tracked(project, item, now);
     return what ? [{ item, what }] : [];
   });
   const pickedSaid = said.find((one) => one.item.key === picked?.key);
@@ -230,10 +244,7 @@ export function FrameMarks() {
             <li key={item.key}>
               <span class="dot" style={{ background: item.color }} />
               <span class="text">{item.name}</span>
-              <span
-                class={`tag ${what.replace(" ", "-")}`}
-                title={what === "lost" ? "The track does not find it on this frame" : undefined}
-              >
+              <span class={`tag ${what.replace(" ", "-")}`} title={MEANT[what]}>
                 {what}
               </span>
               {(what === "marked" || what === "gone") && (

@@ -4,7 +4,7 @@ import { parseColor } from "../core/masks.ts";
 import { unsettled } from "../core/settled.ts";
 import { atX, isWhole, type Shown, whole, xOf, xOfFrame } from "../core/shown.ts";
 import type { Project } from "../core/state.ts";
-import { DOUBTFUL, merged, type Stretch, tickStep } from "../core/timeline.ts";
+import { merged, type Stretch, tickStep } from "../core/timeline.ts";
 
 export const RULER = 26;
 export const LANE = 20;
@@ -287,6 +287,7 @@ export function drawStrips(
     const values = result?.reliability[item.key];
     if (!result || !values) return;
     const doubted = unsettled(project, item);
+    const below = result.doubtfulBelow[item.kind];
     const present = result.present[item.key];
     const rgb = parseColor(item.color).join();
     // One column per pixel, as low as the least reliable of its frames.
@@ -305,7 +306,7 @@ export function drawStrips(
       const height = seen ? Math.max(2, value * room) : 0;
       ctx.lineTo(Math.max(x, x0), top + room - height);
       ctx.lineTo(Math.min(x + 1, x1), top + room - height);
-      if (doubted.slice(from, to).some((one) => one !== null && one < DOUBTFUL)) {
+      if (doubted.slice(from, to).some((one) => one !== null && one < below)) {
         const last = doubts.at(-1);
         if (last && last[1] === x) last[1] = x + 1;
         else doubts.push([x, x + 1]);
