@@ -1,8 +1,9 @@
 // Colours on their way to the server, one change after the other.
 
 import { signal } from "@preact/signals";
-import { referenceOn, withStroke } from "./core/color.ts";
+import { referenceOn, strokeAt, withStroke } from "./core/color.ts";
 import type { ColorStroke } from "./core/state.ts";
+import type { Point } from "./core/view.ts";
 import * as store from "./store.ts";
 
 type Waiting = { frame: number; stroke: ColorStroke };
@@ -35,8 +36,25 @@ export function addStroke(frame: number, stroke: ColorStroke) {
 
 /** How many strokes a frame has, those on their way too. */
 export function strokesOn(frame: number): number {
-  const there = referenceOn(store.project.value, frame)?.strokes.length ?? 0;
-  return there + waiting.value.filter((one) => one.frame === frame).length;
+  return strokesOf(frame).length;
+}
+
+/** The strokes of a frame, those on their way too. */
+function strokesOf(frame: number): ColorStroke[] {
+  const there = referenceOn(store.project.value, frame)?.strokes ?? [];
+  return [...there, ...waiting.value.filter((one) => one.frame === frame).map((one) => one.stroke)];
+}
+
+/** Takes the stroke under a place away, all of it; false: there is none. */
+export function removeStrokeAt(frame: number, at: Point): boolean {
+  if (strokeAt(strokesOf(frame), at) === null) return false;
+  inTurn(async () => {
+    const strokes = referenceOn(store.project.value, frame)?.strokes ?? [];
+    const gone = strokeAt(strokes, at);
+    if (gone === null) return;
+    await store.act({ type: "colorStrokes", frame, strokes: strokes.toSpliced(gone, 1) });
+  });
+  return true;
 }
 
 /** Every stroke of one colour, on every frame, gets another. */

@@ -1,6 +1,6 @@
 // What the studio knows and shows: signals, and the few functions that change them.
 
-import { batch, computed, effect, type Signal, signal } from "@preact/signals";
+import { batch, computed, effect, type Signal, signal, untracked } from "@preact/signals";
 import { ApiError, api, listen } from "./api.ts";
 import type { Style } from "./core/masks.ts";
 import { type Pace, paceAfter } from "./core/pace.ts";
@@ -88,7 +88,19 @@ export const picked = signal<string | null>(null);
 export const pickedItem = computed(() => itemOf(project.value, picked.value));
 export const marks = computed(() => marksOn(project.value, frame.value));
 export const viewMode = remembered<ViewMode>("view", "overlay");
-export const brushSize = remembered<number>("brush", 24);
+const brushWidth = remembered<number>("brush", 24);
+const eraserWidth = remembered<number>("eraser", 24);
+/** Of the brush, or of the eraser where that is in hand; px of the video. */
+const width = () => (tool.value === "eraser" ? eraserWidth : brushWidth);
+export const brushSize = {
+  get value() {
+    return width().value;
+  },
+  set value(pixels: number) {
+    width().value = pixels;
+  },
+  peek: () => untracked(width).peek(),
+};
 /** Whether objects are tracked, or a grey film is coloured. */
 export const mode = remembered<"track" | "color">("mode", "track");
 /** What a video is opened for that has neither marks nor colours yet. */
@@ -128,7 +140,18 @@ let toastCount = 0;
 export function say(text: string, bad = false) {
   const toast = { id: ++toastCount, text, bad };
   toasts.value = [...toasts.value.filter((one) => one.text !== text), toast].slice(-2);
-  setTimeout(() => dismiss(toast.id), bad ? 8000 : 3500);
+  setTimeout(() => lapse(toast.id), bad ? 8000 : 3500);
+}
+/** The message that the pointer is over stays: a click that is meant for it must not paint. */
+let under: number | null = null;
+export function hold(id: number | null) {
+  const left = under;
+  under = id;
+  if (left !== null && left !== id) setTimeout(() => lapse(left), 1500);
+}
+function lapse(id: number) {
+  if (id === under) return;
+  dismiss(id);
 }
 export function dismiss(id: number) {
   toasts.value = toasts.value.filter((one) => one.id !== id);

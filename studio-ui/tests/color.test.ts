@@ -47,6 +47,9 @@ test("the button offers what there is to do", () => {
   const all = { ...result, stale: true, staleRanges: whole };
   assert.deepEqual(said({ references, result: all }), ["Colour again (all)", true]);
   assert.match(label({ references, result: all }).why, /a stroke may change any$/);
+  const settings = { range: [0, 10] } as unknown as Project["settings"];
+  const part = { ...project({ references, result: { ...all, staleRanges: [[0, 10]] } }), settings };
+  assert.equal(color.colorLabel(part).text, "Colour again (frames 0-9)", "not all, but the part");
   assert.doesNotMatch(label({ references, result: old }).why, /may change any/);
   const stopped = { ...result, stale: true, staleRanges: [[6, 50]] as [number, number][] };
   assert.deepEqual(said({ references, result: stopped }), ["Colour on from frame 6", true]);
@@ -260,4 +263,22 @@ test("a sign on a colour is black or white, whichever is told apart", () => {
   assert.deepEqual(["#000000", "#ffffff", "#d9bf56", "#2f4f82"].map(on), [
     ...["#ffffff", "#000000", "#000000", "#ffffff"],
   ]);
+});
+
+test("the stroke under a place is the one painted last there, as wide as it is", () => {
+  const line = (color: string | null, radius: number, ...points: [number, number][]) => ({
+    ...{ color, radius, points },
+  });
+  const strokes = [
+    line("#111111", 5, [10, 10], [50, 10]),
+    line("#222222", 3, [30, 0], [30, 40]),
+    line(null, 20, [30, 10]), // of the eraser: there is nothing to take away
+    line("#333333", 0.5, [70, 70]),
+  ];
+  assert.equal(color.strokeAt(strokes, [20, 14]), 0, "between two points of it");
+  assert.equal(color.strokeAt(strokes, [20, 16]), null);
+  assert.equal(color.strokeAt(strokes, [32, 12]), 1);
+  assert.equal(color.strokeAt(strokes, [30, 39]), 1);
+  assert.equal(color.strokeAt(strokes, [71, 71]), 3, "a thin one is caught nearby");
+  assert.equal(color.strokeAt([], [0, 0]), null);
 });

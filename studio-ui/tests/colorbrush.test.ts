@@ -64,3 +64,30 @@ test("the eraser begins where there are strokes, and is one without a colour", (
   );
   waiting.value = [];
 });
+
+test("a click of the eraser takes a whole stroke, and says so where there is none", () => {
+  const { eraser } = stage(new Set([60]));
+  const stroke = { color: "#112233", radius: 2, points: [[20, 20]] as [number, number][] };
+  waiting.value = [{ frame: 60, stroke }];
+  store.toasts.value = [];
+  eraser.down(pen(20, 20));
+  eraser.up(pen(20, 20));
+  assert.equal(waiting.value.length, 1, "no stroke of the eraser is added");
+  assert.equal(store.toasts.value.length, 0);
+  eraser.down(pen(50, 50));
+  eraser.move(pen(51, 50));
+  eraser.up(pen(51, 50));
+  assert.ok(store.toasts.value.some(({ text }) => /no stroke here/.test(text)));
+  assert.equal(waiting.value.length, 1);
+  waiting.value = [];
+});
+
+test("brush and eraser have sizes of their own", () => {
+  store.tool.value = "brush";
+  store.brushSize.value = 12;
+  store.tool.value = "eraser";
+  store.brushSize.value = 40;
+  assert.equal(store.brushSize.peek(), 40);
+  store.tool.value = "brush";
+  assert.equal(store.brushSize.value, 12);
+});

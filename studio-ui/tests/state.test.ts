@@ -69,6 +69,9 @@ test("the track button: nothing marked, marked, tracked, changed since", () => {
   assert.deepEqual(next(null), { text: "Tracked", ready: false });
   assert.deepEqual(next("rest"), { text: "Track on from frame 31", ready: true });
   assert.deepEqual(next("all"), { text: "Track again (all)", ready: true });
+  const part = { marks, result: { ...result([]), next: "all" as const } };
+  const settings = { quality: "normal" as const, range: [5, 9] as [number, number] };
+  assert.equal(core.trackLabel(project({ ...part, settings })).text, "Track again (frames 5-8)");
   assert.equal(
     tracked([
       [12, 30],

@@ -266,6 +266,11 @@ def test_strokes_are_erased_and_recoloured(
     assert studio.violations() == []
     page.keyboard.press("Control+z")
     until(["#112233", "#6d8a3f"])
+    page.mouse.click(*studio.place((80, 42)))  # on the line of the first
+    until(["#6d8a3f"])
+    page.mouse.click(*studio.place((10, 10)))
+    page.get_by_text("There is no stroke here").wait_for()
+    until(["#6d8a3f"])
     page.keyboard.press("Delete")
     until([])
     studio.close()

@@ -204,8 +204,9 @@ export function colorLabel(project: Project): { text: string; ready: boolean; wh
   const count = left.reduce((sum, [from, to]) => sum + to - from, 0);
   const all = count >= result.end - result.start;
   const isRest = first > result.start && (first >= result.end || !all); // it was stopped
+  const everything = all && !project.settings?.range;
   return {
-    text: isRest ? goOn(first) : `${text} (${all ? "all" : which})`,
+    text: isRest ? goOn(first) : `${text} (${everything ? "all" : which})`,
     ready: true,
     why: `These colours are not yet on ${which}${all && !isRest ? ANY : ""}`,
   };
@@ -223,6 +224,22 @@ export function thinned(points: Point[], radius: number): Point[] {
   }
   const every = Math.ceil(found.length / MOST_POINTS);
   return every > 1 ? found.filter((_, n) => n % every === 0) : found;
+}
+
+function distance([x, y]: Point, [ax, ay]: Point, [bx, by]: Point): number {
+  const [dx, dy] = [bx - ax, by - ay];
+  const length = dx * dx + dy * dy;
+  const part = length ? Math.max(0, Math.min(1, ((x - ax) * dx + (y - ay) * dy) / length)) : 0;
+  return Math.hypot(x - ax - part * dx, y - ay - part * dy);
+}
+
+/** Number of the stroke under a place, the one painted last of several; null: there is none. */
+export function strokeAt(strokes: ColorStroke[], at: Point): number | null {
+  const isUnder = ({ color, radius, points }: ColorStroke) =>
+    color !== null &&
+    points.some((point, n) => distance(at, points[n - 1] ?? point, point) <= Math.max(radius, 2));
+  const found = strokes.findLastIndex(isUnder);
+  return found < 0 ? null : found;
 }
 
 /** Strokes of a frame with one more; null where there is no room for it. */

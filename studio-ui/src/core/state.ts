@@ -390,7 +390,8 @@ export function trackLabel(project: Project | null): { text: string; ready: bool
   if (!project.result) return { text: "Track", ready: true };
   const stale = merged(project.result.stale);
   const { next, end } = project.result;
-  if (next === "all") return { text: "Track again (all)", ready: true };
+  const { range } = project.settings;
+  if (next === "all") return { text: `Track again (${range ? named(range) : "all"})`, ready: true };
   if (next === "rest") return { text: `Track on from frame ${end}`, ready: true };
   if (stale.length === 0) return { text: "Tracked", ready: false };
   if (stale.length === 1) return { text: `Track again (${named(stale[0]!)})`, ready: true };

@@ -76,7 +76,10 @@ export const SAID = {
     "Wheel or two fingers: zoom. Middle button, or hold Space and drag: move the picture. Alt-click: outside the object; with the colour brush it picks a colour.",
     "Two fingers zoom and move the picture.",
   ),
-  eraseStrokes: words("Erase strokes of this frame", "Wipe strokes of this frame away"),
+  eraseStrokes: words(
+    "Drag to rub strokes out; click one to take all of it away",
+    "Wipe to rub strokes out; tap one to take all of it away",
+  ),
   rename: words("Double-click to rename", "Double-tap to rename"),
 } as const;
 

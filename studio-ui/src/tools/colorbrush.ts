@@ -1,6 +1,6 @@
 // Paints colours on a frame, or erases them; Alt picks one from the picture.
 
-import { addStroke, strokesOn } from "../colorwork.ts";
+import { addStroke, removeStrokeAt, strokesOn } from "../colorwork.ts";
 import { thinned } from "../core/color.ts";
 import { type Point, inside as within } from "../core/view.ts";
 import * as store from "../store.ts";
@@ -10,6 +10,12 @@ import type { Pen, Tool } from "./tool.ts";
 
 const LOADING = "One moment: this frame is still loading";
 const NONE = "This frame has no strokes to erase";
+
+const NO_STROKE = "There is no stroke here. Drag to rub a part of one out";
+
+/** Whether the pen stayed where it was put down, but for a tremble of two pixels. */
+const isClick = (points: Point[]) =>
+  points.every(([x, y]) => Math.hypot(x - points[0]![0], y - points[0]![1]) <= 2);
 
 export function colorBrush(viewer: Viewer, rubber = false): Tool {
   let points: Point[] | null = null;
@@ -56,6 +62,12 @@ export function colorBrush(viewer: Viewer, rubber = false): Tool {
     },
     up() {
       if (!points) return;
+      if (rubber && isClick(points)) {
+        const place = points[0]!;
+        this.cancel();
+        if (!removeStrokeAt(frame, place)) store.say(NO_STROKE);
+        return;
+      }
       const stroke = {
         color: paint(),
         radius: radius(),

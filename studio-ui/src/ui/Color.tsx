@@ -238,15 +238,17 @@ export function ColorPanel() {
         )}
         <footer>
           <Still />
-          <button
-            type="button"
-            class="button small"
-            disabled={!strokesOn(now)}
-            onClick={() => removeStrokes(now)}
-            title="Remove strokes of this frame (Delete)"
-          >
-            Remove strokes
-          </button>
+          {here?.still && (
+            <button
+              type="button"
+              class="button small"
+              disabled={!strokesOn(now)}
+              onClick={() => removeStrokes(now)}
+              title="Remove strokes of this frame and leave its picture (Delete)"
+            >
+              Remove strokes
+            </button>
+          )}
           <button
             type="button"
             class="button small"

@@ -119,10 +119,9 @@ const BUSY: Record<string, string> = {
 };
 
 /** What became of it: how far it is, or where the file is. */
-function Outcome() {
+function Outcome({ done }: { done: typeof store.exported.value }) {
   const [copied, setCopied] = useState("");
   const job = store.job.value;
-  const done = store.exported.value;
   if (job?.kind === "export") {
     return (
       <div class="outcome">
@@ -191,7 +190,8 @@ export function ExportDialog() {
   const [lost, setLost] = useState(false);
   const chosen = formats.find((format) => format.name === name);
   const old = chosen ? outOfDate(project, chosen) : null;
-  const done = store.job.value ? null : store.exported.value;
+  const isOfThis = store.exportedAs.value === name; // another was chosen while it was written
+  const done = store.job.value || !isOfThis ? null : store.exported.value;
   const notes = [
     ...(old ? [old] : []),
     ...(done?.notes ?? (chosen ? leftOut(project, chosen) : [])),
@@ -229,7 +229,7 @@ export function ExportDialog() {
           </p>
         ))}
       </section>
-      <Outcome />
+      <Outcome done={done} />
       <footer>
         {isNumbered && (
           <label

@@ -28,7 +28,7 @@ function Copying() {
 function ZoomButtons() {
   const zoomed = isZoomed.value;
   return (
-    <div class="zoom">
+    <div class="lane-zoom">
       <IconButton
         icon="less"
         label="Zoom the timeline out"

@@ -7,7 +7,12 @@ export function Toasts() {
     <div class="toasts" role="status" aria-live="polite">
       {!store.online.value && <div class="toast bad">Connection lost. Trying again ...</div>}
       {store.toasts.value.map((toast) => (
-        <div key={toast.id} class={toast.bad ? "toast bad" : "toast"}>
+        <div
+          key={toast.id}
+          class={toast.bad ? "toast bad" : "toast"}
+          onPointerEnter={() => store.hold(toast.id)}
+          onPointerLeave={() => store.hold(null)}
+        >
           <span class="text" title={toast.text}>
             {toast.text}
           </span>
@@ -15,7 +20,10 @@ export function Toasts() {
             type="button"
             class="icon-button"
             aria-label="Close"
-            onClick={() => store.dismiss(toast.id)}
+            onClick={() => {
+              store.hold(null);
+              store.dismiss(toast.id);
+            }}
           >
             <Icon name="close" size={14} />
           </button>

@@ -93,7 +93,7 @@ function RemoveStrokes() {
       onClick={() => removeStrokes(frame)}
       title="Remove strokes of this frame (Delete)"
     >
-      Remove all of this frame
+      Remove strokes
     </button>
   );
 }

@@ -135,15 +135,15 @@ function drawResult(
 function drawRest(
   ctx: CanvasRenderingContext2D,
   range: Stretch,
-  width: number,
+  { top, height, width }: { top: number; height: number; width: number },
   shown: Shown,
   colors: Colors,
 ) {
   ctx.globalAlpha = 0.75;
   ctx.fillStyle = colors.panel;
   const [x, end] = range.map((at) => Math.max(0, Math.min(width, xOf(at, width, shown))));
-  ctx.fillRect(0, RULER, x!, LANE);
-  ctx.fillRect(end!, RULER, width - end!, LANE);
+  ctx.fillRect(0, top, x!, height);
+  ctx.fillRect(end!, top, width - end!, height);
   ctx.globalAlpha = 1;
 }
 
@@ -189,7 +189,8 @@ export function drawMain(
   ctx.roundRect(0, RULER, width, LANE, 4);
   ctx.fill();
   if (project.result) drawResult(ctx, project.result, width, shown, colors);
-  if (project.settings.range) drawRest(ctx, project.settings.range, width, shown, colors);
+  const range = project.settings.range;
+  if (range) drawRest(ctx, range, { top: RULER, height: LANE, width }, shown, colors);
   if (view.job >= 0) {
     ctx.fillStyle = colors.accent;
     const wide = Math.max(3, width / (shown[1] - shown[0]));
@@ -326,5 +327,8 @@ export function drawStrips(
       if (stale) hatch(ctx, [stale[0], top, stale[1], room], colors.muted);
     }
   });
-  drawPlayhead(ctx, xOfFrame(frame, width, shown), 0, items.length * STRIP, colors);
+  const height = items.length * STRIP;
+  const range = project.settings.range;
+  if (range) drawRest(ctx, range, { top: 0, height, width }, shown, colors);
+  drawPlayhead(ctx, xOfFrame(frame, width, shown), 0, height, colors);
 }
