@@ -370,6 +370,26 @@ def test_where_points_are_is_told_while_they_are_tracked(opened):
         assert seen == tracks["visible"][frame]
 
 
+def test_where_points_are_is_told_while_they_are_corrected(opened):
+    do(opened, type="add", kind="point")
+    do(opened, type="point", id=1, frame=0, at=[40.0, 30.0])
+    opened.post("/api/track")
+    wait_for_job(opened)
+    do(opened, type="point", id=1, frame=FRAMES - 1, at=[52.0, 33.0])
+    told = []
+    with events(opened) as ws:
+        opened.post("/api/track")
+        while not told or told[-1]["type"] not in ("done", "stopped", "failed"):
+            told.append(ws.receive_json())
+    wait_for_job(opened)
+    places = {one["frame"]: one["places"] for one in told if one.get("places")}
+    tracks = opened.get("/api/tracks").json()["points"]["1"]
+    assert places and set(places) <= set(range(FRAMES))
+    for frame, found in places.items():
+        x, y, _ = found["points"]["1"]
+        assert [x, y] == pytest.approx([tracks["x"][frame], tracks["y"][frame]], abs=0.011)
+
+
 def test_what_will_give_way_to_a_new_mark_is_hatched_too(opened, clip):
     _, truth = clip
     for number in (1, 2):

@@ -189,7 +189,7 @@ def tell_warned(source: MarkedSource) -> None:
 
 def _read_masks(names: Many, source: MarkedSource, *, one_frame: bool) -> Mapping[int, np.ndarray]:
     """What --masks named, one PNG, a folder or PNGs of frames: {frame: (H, W) int32 ids}."""
-    from chromatrack.runs.correct import masks_at
+    from chromatrack.formats.mask_marks import masks_at
     from chromatrack.tracking.marks import read_marks
 
     given = list(each(names))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -105,3 +106,20 @@ def _picture_size(path: Path) -> tuple[int, int] | None:
         return _picture_size(pictures[0]) if pictures else None
     with opened_picture(path, name=f"mask '{path}'") as image:
         return image.height, image.width
+
+
+def masks_at(names: Sequence[str]) -> dict[int, str]:
+    """Files of masks named `M.png@40`: frame -> `M.png`.
+
+    Raises:
+        InputError: no frame number, or one frame twice.
+    """
+    found: dict[int, str] = {}
+    for name in names:
+        path, _, frame = name.rpartition("@")
+        if not path or not (frame.isascii() and frame.isdecimal()):
+            raise InputError(f"mask {name!r}: expected PNG@FRAME with FRAME counted from 0")
+        if int(frame) in found:
+            raise InputError(f"mask {name!r}: expected one mask for frame {frame}, got two")
+        found[int(frame)] = path
+    return found

@@ -10,19 +10,17 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from chromatrack.atomic import keep_apart
 from chromatrack.errors import InputError
 from chromatrack.formats.json_fields import JsonValue, load_json_object
-from chromatrack.formats.masks import check_mask, read_mask
+from chromatrack.formats.masks import check_mask
 from chromatrack.propagation.bidirectional import Direction
 from chromatrack.propagation.layout import channel_names
 from chromatrack.propagation.reliability import ReviewRange
@@ -41,7 +39,7 @@ from chromatrack.runs.unfinished import Unfinished, left_to_do, read_unfinished
 from chromatrack.runs.writer import model_sha256
 from chromatrack.structures import LabelName, Source
 from chromatrack.tracking.config import Device
-from chromatrack.tracking.inference import TrackerRun
+from chromatrack.tracking.inference import TrackedFrame, TrackerRun
 from chromatrack.tracking.mark_checks import check_all, dated, fit_skeleton
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.tracker import Tracker
@@ -100,6 +98,7 @@ def correct(
     announce: Callable[[CorrectionPlan], None] | None = None,
     keep_done: bool = False,
     removed: Collection[tuple[LabelName, int]] = (),
+    on_frame: Callable[[TrackedFrame], None] | None = None,
 ) -> Correction:
     """Put new marks into a saved run and do again what they change, in its folder.
 
@@ -120,6 +119,7 @@ def correct(
             marks again does that, and only that: what was done stays, and counts no more.
         removed: marks of the run, by label and frame, that are to count no more; each label must
             still be shown on another frame.
+        on_frame: called with every frame that is tracked again, with what of it is.
 
     Raises:
         InputError: no such run, nothing marked, or marks as in `Tracker.track`.
@@ -137,7 +137,9 @@ def correct(
 
         try:
             return _correct(
-                tracker, stage, new, video, tell, announce, keep_done=keep_done, removed=removed
+                *(tracker, stage, new, video, tell, announce, on_frame),
+                keep_done=keep_done,
+                removed=removed,
             )
         except KeyboardInterrupt as interrupt:
             raise told(interrupt, f"; {home} is as it was") from None
@@ -150,6 +152,7 @@ def _correct(
     video: str | PathLike[str] | None,
     tell: Callable[[str, int, int], None],
     announce: Callable[[CorrectionPlan], None] | None,
+    on_frame: Callable[[TrackedFrame], None] | None,
     *,
     keep_done: bool,
     removed: Collection[tuple[LabelName, int]],
@@ -164,7 +167,7 @@ def _correct(
     run = TrackerRun(
         source, merged, start, read_frame(source, index=start), embedder=tracker.embedder
     )
-    book = Rewriting(checked.result, checked.data, merged, stage)
+    book = Rewriting(checked.result, checked.data, merged, stage, on_frame)
     looks, reached, is_stopped = list[int](), dict[FrameSpan, int](), False
     try:
         for span in checked.spans:
@@ -367,32 +370,6 @@ def tracker_of(folder: str | PathLike[str], *, device: Device = "auto") -> Track
     data = load_json_object(path, what="a result of `chromatrack track`")
     config, model = saved_config(data, str(path)), JsonValue(data, str(path))["model"]["name"]
     return Tracker.from_pretrained(str(model.value), device=device, config=config)
-
-
-def read_masks_at(names: Sequence[str]) -> dict[int, np.ndarray]:
-    """Masks named `M.png@40`: frame -> `(H, W)` int32 ids.
-
-    Raises:
-        InputError: no frame number, one frame twice, or no mask there.
-    """
-    return {frame: read_mask(path) for frame, path in masks_at(names).items()}
-
-
-def masks_at(names: Sequence[str]) -> dict[int, str]:
-    """Files of masks named `M.png@40`: frame -> `M.png`.
-
-    Raises:
-        InputError: no frame number, or one frame twice.
-    """
-    found: dict[int, str] = {}
-    for name in names:
-        path, _, frame = name.rpartition("@")
-        if not path or not (frame.isascii() and frame.isdecimal()):
-            raise InputError(f"mask {name!r}: expected PNG@FRAME with FRAME counted from 0")
-        if int(frame) in found:
-            raise InputError(f"mask {name!r}: expected one mask for frame {frame}, got two")
-        found[int(frame)] = path
-    return found
 
 
 def _check_removed(removed: Collection[tuple[LabelName, int]], merged: Marks) -> None:

@@ -52,7 +52,8 @@ class Rewriting:
     """Takes in corrected frames, then writes the whole run with them.
 
     result, data: the run as it was saved, and its result.json. marks: all that is now marked.
-    staging: where files are prepared. Masks wait on disk, so memory holds no pictures.
+    staging: where files are prepared. Masks wait on disk, so memory holds no pictures. on_frame:
+    called with every frame that was taken in.
     look_at: frames on which tracking may have failed, the worst first, once all is written.
     unfinished: what the corrections have left to do. needed: files of the run that they go on with.
     """
@@ -61,6 +62,7 @@ class Rewriting:
     data: dict[str, Any]
     marks: Marks
     staging: Staging
+    on_frame: Callable[[TrackedFrame], None] | None = None
     look_at: list[ReviewRange] = field(default_factory=list)
     unfinished: list[Unfinished] = field(default_factory=list)
     needed: set[Path] = field(default_factory=set)
@@ -86,6 +88,8 @@ class Rewriting:
             self._paint(frame, ids, over)
         found = replace(frame, rgb=_NONE, mask=_NONE, signals={}, place_signals={})
         self._found[frame.index].append((found, tuple(labels)))
+        if self.on_frame is not None:
+            self.on_frame(frame)
 
     def _paint(self, frame: TrackedFrame, ids: set[int], over: Collection[int]) -> None:
         """Stage the frame's mask: the old one, the objects found now, what the user painted."""

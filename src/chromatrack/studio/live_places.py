@@ -26,8 +26,14 @@ class LivePlaces:
     def add(self, frame: TrackedFrame) -> None:
         """Take in a frame; may be called in another thread than `of`."""
         self._frames[frame.index] = told_places(frame)
+        self._frames.move_to_end(frame.index)
         if len(self._frames) > _MOST:
             self._frames.popitem(last=False)
+
+    @property
+    def newest(self) -> int | None:
+        """Number of the frame that was taken in last."""
+        return next(reversed(self._frames), None)
 
     def of(self, index: int | None) -> dict[str, Any] | None:
         """What was found on a frame; None where that is not known or there is nothing."""

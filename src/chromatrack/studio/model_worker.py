@@ -138,6 +138,7 @@ class Model:
                     announce=lambda plan: stages.extend(plan.stages),
                     keep_done=True,
                     removed=gone,
+                    on_frame=self._places.add,
                 )
             if self._channel.is_stopped and done.unfinished:
                 raise KeyboardInterrupt(
@@ -188,7 +189,7 @@ class Model:
 
         from chromatrack.studio.stages import Stages
 
-        ahead = Stages(stages)
+        ahead, self._places = Stages(stages), LivePlaces()
 
         staged = hidden(folder.resolve(), str(os.getpid())) / folder.resolve().name / "masks"
         messages = {
@@ -207,6 +208,7 @@ class Model:
             if done <= 1 or done == total or now - self._told >= _TELL_SECONDS:
                 self._told = now
                 frame = start + done - 1 if what == "track" else frame
+                frame = self._places.newest if what == "correct" else frame
                 self._channel.tell(
                     {
                         "type": "progress",
@@ -214,10 +216,10 @@ class Model:
                         "stage": what,
                         "done": overall[0],
                         "total": overall[1],
-                        "frame": _newest(staged) if what == "correct" else frame,
+                        "frame": frame,
                         "message": messages.get(what, what),
                         "staged": str(staged),
-                        "places": self._places.of(frame) if what == "track" else None,
+                        "places": self._places.of(frame) if what in ("track", "correct") else None,
                     }
                 )
             self._channel.serve_waiting()
@@ -438,12 +440,3 @@ def track_noise(tracker: Any) -> None:  # noqa: ANN401
             output=Path(place) / "run",
             outputs=("masks", "tracks"),
         )
-
-
-def _newest(folder: Path) -> int | None:
-    """The number of the frame whose mask was written last into a folder."""
-    try:
-        written = max(folder.glob("*.png"), key=lambda path: path.stat().st_mtime_ns)
-    except (ValueError, OSError):
-        return None
-    return int(written.stem) if written.stem.isdecimal() else None
