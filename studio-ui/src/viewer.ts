@@ -31,6 +31,8 @@ const TRAIL = 40;
 const LOADING = "Loading the picture";
 /** A handle that is dragged rests after so many ms without a move. */
 const REST = 60;
+/** Ms that going along with the tracker waits for the masks of a frame whose picture is there. */
+const MASKS_LATE = 400;
 
 export class Viewer {
   readonly canvas: HTMLCanvasElement;
@@ -58,7 +60,7 @@ export class Viewer {
   #painted = "";
   #asked = 0;
   #fitted = true;
-  #brush = store.brushSize.peek();
+  #brush = { tool: toolInHand(), size: store.brushSize.peek() };
   #shown = -1;
   #ends: (() => void)[] = [];
 
@@ -72,6 +74,7 @@ export class Viewer {
     this.masks = new MaskCache(
       (frame) => {
         if (frame === store.frame.value) this.#takeMask();
+        if (frame === this.#followed) this.#follow();
         if (store.viewMode.value === "trails") {
           this.#want();
           this.redraw();
@@ -103,8 +106,10 @@ export class Viewer {
         this.redraw();
       }),
       effect(() => {
-        if (store.brushSize.value !== this.#brush) untracked(() => showRing(this));
-        this.#brush = store.brushSize.peek();
+        const [tool, size] = [toolInHand(), store.brushSize.value];
+        const before = this.#brush;
+        this.#brush = { tool, size };
+        if (tool === before.tool && size !== before.size) untracked(() => showRing(this));
       }),
       effect(() => {
         store.coming.value;
@@ -231,16 +236,30 @@ export class Viewer {
       return;
     }
     const waits = this.#followed;
-    if (waits >= 0 && !this.frames.has(waits) && !this.frames.gaveUp(waits)) return;
+    if (waits >= 0 && !this.#isThere(waits)) return;
     if (waits >= 0) store.frame.value = waits;
     const next = store.coming.peek();
     this.#followed = next === store.frame.peek() ? -1 : next;
     if (this.#followed < 0) return;
+    this.#want();
     if (this.frames.has(next)) this.#follow();
-    else this.#want();
   }
-  /** The frame that it will go to. */
+  /** The frame that it will go to, and since when its picture waits for its masks. */
   #followed = -1;
+  #since = { frame: -1, time: 0 };
+
+  /** Whether a frame's picture is there, with its masks: of these it waits a while at most. */
+  #isThere(frame: number): boolean {
+    if (!this.frames.has(frame) && !this.frames.gaveUp(frame)) return false;
+    const objects = store.project.peek()?.objects.some((item) => item.kind === "object");
+    if (!objects || this.masks.get(frame)) return true;
+    const now = performance.now();
+    if (this.#since.frame !== frame) {
+      this.#since = { frame, time: now };
+      setTimeout(() => this.#follow(), MASKS_LATE);
+    }
+    return now - this.#since.time >= MASKS_LATE - 1;
+  }
 
   #want() {
     const project = store.project.peek();
@@ -258,7 +277,7 @@ export class Viewer {
     const job = store.job.peek();
     const running = job?.kind === "track";
     const tag = `${state.revision}.${running ? store.fresh.peek().count : "-"}`;
-    const shown = store.playing.peek() ? ahead(6) : [now, ...this.#unseen(now)];
+    const shown = store.playing.peek() ? ahead(6) : [now, ...next, ...this.#unseen(now)];
     if (!this.held) this.masks.want(shown, project, state.revision, tag, running);
   }
 
