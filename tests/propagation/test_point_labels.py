@@ -30,6 +30,7 @@ from chromatrack.propagation.point_labels import (
     centres,
     confidence_of,
     correlation,
+    match_of,
 )
 from chromatrack.structures import PointMark
 from chromatrack.tracking.marks import Marks
@@ -241,6 +242,39 @@ def test_correlation_sees_neither_light_nor_contrast(gain, light):
     a = torch.randn(2, 81, 3, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(correlation(a, gain * a + light), torch.ones(2))
     torch.testing.assert_close(correlation(a, light - gain * a), -torch.ones(2))
+
+
+@pytest.mark.parametrize("gain", [0.5, 1.0, 2.0])
+def test_patches_that_show_something_match_as_they_correlate(gain):
+    a = 0.5 + 0.15 * torch.randn(40, 81, 3, generator=torch.Generator().manual_seed(0))
+    b = 0.5 + gain * (a - 0.5) + 0.1 * torch.randn(a.shape, generator=torch.Generator())
+    torch.testing.assert_close(match_of(a, b), correlation(a, b), atol=0.03, rtol=0)
+    torch.testing.assert_close(match_of(a, 1 - a), -torch.ones(40), atol=0.05, rtol=0)
+
+
+def test_flat_patches_match_where_they_are_of_one_colour():
+    """Their correlation is one of noise: about 0, whatever they show."""
+    noise = 0.008 * torch.randn(2, 60, 81, 3, generator=torch.Generator().manual_seed(1))
+    green, orange = torch.tensor([0.3, 0.7, 0.3]), torch.tensor([0.9, 0.5, 0.1])
+    a, b = green + noise[0], green + noise[1]
+    assert float(correlation(a, b).abs().max()) < 0.3
+    assert float(match_of(a, b).min()) > 0.8
+    assert float(match_of(a, orange + noise[1]).max()) < 0.1
+    assert float(match_of(a, b * 0.96).min()) > 0.7, "a little darker"
+    textured = green + 0.15 * torch.randn(b.shape, generator=torch.Generator().manual_seed(2))
+    assert float(match_of(a, textured).max()) < 0.5
+
+
+def test_a_point_on_a_flat_tile_is_seen_till_something_comes_before_it():
+    tiles = torch.rand(3, 6, 8, generator=torch.Generator().manual_seed(3)) * 0.8
+    ground = tiles.repeat_interleave(24, 1).repeat_interleave(24, 2)[:, : SIZE[0], : SIZE[1]]
+    noise = torch.Generator().manual_seed(4)
+    images = [ground + 0.006 * torch.randn(ground.shape, generator=noise) for _ in range(9)]
+    for image in images[4:7]:
+        image[:, 20:76, 40:96] = torch.tensor([0.9, 0.1, 0.9])[:, None, None]
+    found = follow(images, marks_of([(59.0, 59.0)]))
+    assert [bool(seen.visible[0]) for seen in found] == [True] * 4 + [False] * 3 + [True] * 2
+    np.testing.assert_allclose(pixels(found[3])[0], [59, 59], atol=8)
 
 
 ratios = st.floats(-1, 1)

@@ -18,7 +18,7 @@ from chromatrack.formats.exchange import FORMATS, ExportOptions, format_named
 from chromatrack.json_text import json_text
 from chromatrack.runs.export import export_run, tracked_video
 from chromatrack.runs.marks_json import plain_marks, write_run_masks
-from chromatrack.structures import BoxMark, LostMark, PointMark
+from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark
 from chromatrack.tracking.marks import Marks
 
 NAN = np.nan
@@ -115,7 +115,8 @@ def test_the_table_says_what_is_doubtful_and_what_was_marked(tmp_path):
         for frame, (objects, places) in zip(result.frames, said, strict=True)
     ]
     painted = Marks({7: mask}, [PointMark(3, 9, 1, 1)], [BoxMark(4, 99, *[None] * 4)])
-    gone = replace(painted, lost=[LostMark(1, 9)])
+    one = KeypointMark(1, 8, np.array([[3.0, 4.0], [NAN, NAN]]), np.array([False, False]))
+    gone = replace(painted, lost=[LostMark(1, 9)], keypoints=[one])
     write_run_masks(tmp_path, gone.masks)
     (tmp_path / "result.json").write_text(json_text({"marks": plain_marks(gone)}))
     result = replace(result, frames=tuple(frames), folder=tmp_path)
@@ -131,8 +132,40 @@ def test_the_table_says_what_is_doubtful_and_what_was_marked(tmp_path):
     assert told["object"] == [("1", "0", "1"), ("0.87", "1", "0"), ("0.88", "0", "1")]
     assert told["point"] == [("1", "0", "0"), ("0.6", "0", "0"), ("0.59", "1", "1")]
     assert told["box"] == [("1", "0", "0"), ("0.76", "1", "0"), ("0.77", "0", "0")]
-    assert told["joint0"] == [("0.9", "0", "0"), ("", "", "0"), ("0.4", "1", "0")]
+    assert told["joint0"] == [("0.9", "0", "0"), ("", "", "1"), ("0.4", "1", "0")]
     assert told["joint1"] == [("0.2", "0", "0"), ("", "", "0"), ("", "1", "0")]
+
+
+def test_what_was_said_to_be_gone_has_no_place_and_no_doubt_around_it(tmp_path):
+    """Said on frame 9; absent, as doubtful as it is, on 8 and 10; seen again on 11."""
+    seen = np.array([True, False, False, False, True, True])
+    point = np.where(seen[:, None], 2.0, 3.0) * np.ones((6, 2))
+    result = hand_result(points={3: point}, boxes={4: np.ones((6, 4))}, first=7)
+    track = replace(result.points[3], visible=seen)
+    sure = [0.9, 0.1, 1.0, 0.1, 0.1, 0.1]
+    frames = [
+        replace(frame, place_reliability={("point", 3, 0): value, ("box", 4, 0): 0.1})
+        for frame, value in zip(result.frames, sure, strict=True)
+    ]
+    marks = Marks(points=[PointMark(3, 7, 2, 2), PointMark(3, 9, None, None)])
+    (tmp_path / "result.json").write_text(json_text({"marks": plain_marks(marks)}))
+    result = replace(result, frames=tuple(frames), folder=tmp_path, points={3: track})
+    done = export_run(result, "tidy-csv", tmp_path / "out" / "t")
+    with done.path.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["kind"] == "point"]
+    assert [row["doubtful"] for row in rows] == ["0", "0", "0", "0", "1", "1"]
+    assert [row["marked"] for row in rows] == ["1", "0", "1", "0", "0", "0"]
+    assert [row["x_px"] for row in rows] == ["2", "3", "", "3", "2", "2"]
+    assert rows[2]["center_y_px"] == ""
+
+
+def test_marks_that_cannot_be_read_are_told(tmp_path):
+    result = hand_result(points={3: np.ones((2, 2))})
+    (tmp_path / "result.json").write_text('{"marks": {"points": [["a"]]}}')
+    with pytest.warns(UserWarning, match="which rows were marked is not said"):
+        done = export_run(replace(result, folder=tmp_path), "tidy-csv", tmp_path / "out" / "t")
+    with done.path.open(encoding="utf-8", newline="") as file:
+        assert {row["marked"] for row in csv.DictReader(file)} == {""}
 
 
 def test_frames_are_counted_from_the_start_number(tmp_path):

@@ -12,6 +12,7 @@ from synthetic import write_clip
 import chromatrack.propagation.bidirectional as passes_module
 import chromatrack.tracking.inference as follow_module
 from chromatrack.propagation.propagate import PropagateConfig
+from chromatrack.propagation.reliability import ABSENT
 from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark
 from chromatrack.tracking.config import TrackConfig
 from chromatrack.tracking.tracker import TrackedFrame, Tracker
@@ -205,6 +206,21 @@ def test_on_its_keyframe_a_mask_is_exactly_as_painted(tracker, clip):
     found = list(tracker.track(clip, masks={0: mask_at(0), 4: part}))
     assert np.array_equal(found[4].mask, part)
     assert np.array_equal(found[0].mask, mask_at(0))
+
+
+def test_an_object_of_which_no_pixel_is_left_is_not_called_sure(tracker, clip, monkeypatch):
+    """As where the decoder of masks cuts all away that was copied to a frame."""
+    whole = follow_module.tracked_frame
+
+    def emptied(frame, reading, mask, *more, **named):
+        return whole(frame, reading, 0 * mask, *more, **named)
+
+    monkeypatch.setattr(follow_module, "tracked_frame", emptied)
+    found = list(tracker.track(clip, masks={0: mask_at(0)}))
+    assert found[0].present == {7: True} and found[0].reliability == {7: 1.0}
+    for frame in found[1:]:
+        assert frame.present == {7: False} and frame.confidence == {7: 0.0}
+        assert frame.reliability == {7: ABSENT}
 
 
 def test_hundreds_of_regions_are_followed_together(tracker, clip):

@@ -19,8 +19,8 @@ Columns, the same in CSV and Parquet:
 | category | what it is, such as cow; empty where that was not said |
 | color | such as #ff8000, empty where the user gave the thing none |
 | center_x_px, center_y_px | place of a point or joint, middle of a box, mean of a mask's pixels |
-| doubtful | whether it is to be looked at: less reliable than things of its kind should be |
-| marked | whether a person marked it on this frame, or said that it is gone |
+| doubtful | whether it, or a joint's skeleton, is less reliable than things of its kind should be |
+| marked | whether a person marked it on this frame, or said that it is gone, without a place |
 
 Empty (null) where nothing is known, or the column says nothing of the kind. A point is counted from
 the centre of the top-left pixel; a box covers the pixel columns x .. x + width - 1, so that its
@@ -95,7 +95,7 @@ def _objects(
         said = bool(row.present[n]), _number(row.confidence[n]), _number(row.reliability[n])
         name = tracked.names.get(("object", number))
         looks = _looks(tracked, ("object", number))
-        checked = _checked(trust, ("object", number), n)
+        checked = _checked(trust, ("object", number), ("object", number, 0), n)
         yield (*head, "object", number, name, None, *place, area, *said, *looks, *centre, *checked)
 
 
@@ -108,15 +108,16 @@ def _placed(
     data: TrackData,
     n: int,
 ) -> Row:
-    values = data.values[n]
+    label: LabelName = (kind, number, 0)
+    values = _values(trust, label, data.values[n], n)
     place = [_number(value) for value in values]
     place += [None] * (4 - len(place))
     centre = values[:2] + (values[2:] - 1) / 2 if kind == "box" else values
     thing: Thing = ("box" if kind == "box" else "point", number)
     name = tracked.names.get(thing)
-    reliability = _reliability(trust, (kind, number, 0), n)
+    reliability = _reliability(trust, label, n)
     said = bool(data.visible[n]), _number(data.confidence[n]), reliability
-    looks, checked = _looks(tracked, thing), _checked(trust, thing, n)
+    looks, checked = _looks(tracked, thing), _checked(trust, thing, label, n)
     middle = map(_number, centre)
     return (*head, kind, number, name, None, *place, None, *said, *looks, *middle, *checked)
 
@@ -132,10 +133,11 @@ def _joints(
     parts = tracked.skeleton.names if tracked.skeleton else ()
     thing: Thing = ("keypoints", number)
     name, looks = tracked.names.get(thing), _looks(tracked, thing)
-    checked = _checked(trust, thing, n)
-    for j, values in enumerate(data.values[n]):
+    for j, xy in enumerate(data.values[n]):
+        label: LabelName = ("joint", number, j)
+        values, checked = _values(trust, label, xy, n), _checked(trust, thing, label, n)
         part = parts[j] if j < len(parts) else str(j)
-        reliability = _reliability(trust, ("joint", number, j), n)
+        reliability = _reliability(trust, label, n)
         said = bool(data.visible[n][j]), _number(data.confidence[n][j]), reliability
         x, y = (_number(value) for value in values)
         place = x, y, None, None, None
@@ -153,11 +155,19 @@ def _reliability(trust: Trust, name: LabelName, n: int) -> float | None:
     return None if known is None else _number(known[n])
 
 
-def _checked(trust: Trust, thing: Thing, n: int) -> tuple[bool | None, bool | None]:
-    """Whether a thing is doubtful, and whether a person marked it; of joints: of their skeleton."""
+def _values(trust: Trust, name: LabelName, values: np.ndarray, n: int) -> np.ndarray:
+    """Where a thing is on a frame; NaN where a person said that it is gone: the rest is a guess."""
+    gone = trust.gone.get(name)
+    return values if gone is None or not gone[n] else np.full_like(values, np.nan)
+
+
+def _checked(
+    trust: Trust, thing: Thing, name: LabelName, n: int
+) -> tuple[bool | None, bool | None]:
+    """Whether a thing is doubtful, of joints their skeleton; and whether a person marked it."""
     doubts, marks = trust.doubtful.get(thing), trust.marked
     known = doubts is not None and np.isfinite(doubts[n])
-    marked = None if marks is None else bool(thing in marks and marks[thing][n])
+    marked = None if marks is None else bool(name in marks and marks[name][n])
     return (bool(doubts[n]) if doubts is not None and known else None), marked
 
 

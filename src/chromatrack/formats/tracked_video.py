@@ -33,12 +33,14 @@ class Trust:
 
     places: reliability in [0, 1] of each box, point and joint, by name. doubtful: 1 or 0, by kind
     and id. Of both, NaN or left out: not known. marked: bool, a person marked it on the frame or
-    said that it is gone there, by kind and id, left out: on none; None: not known of anything.
+    said that it is gone there, by name, left out: on none; None: not known of anything. gone: bool,
+    the latter alone.
     """
 
     places: Mapping[LabelName, np.ndarray] = field(default_factory=dict)
     doubtful: Mapping[tuple[Kind, int], np.ndarray] = field(default_factory=dict)
-    marked: Mapping[tuple[Kind, int], np.ndarray] | None = None
+    marked: Mapping[LabelName, np.ndarray] | None = None
+    gone: Mapping[LabelName, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,8 @@ _TRIES = 2
 _PIXELS = 4, 2.0  # steps each way, of working pixels
 _HIDDEN = 0.15  # confidence below which a frame is to say nothing on a point later
 _LEAST_MATCH = 0.6  # correlation of pixels from which their position is believed
+_NOISE = 0.02  # spread of RGB values within a patch that shows nothing
+_SAME_COLOR = 0.1  # difference of the means of RGB at which flat patches match no more
 _AGE = 4  # frames between two templates that are kept for telling what comes in front
 _OLDER_BY = 0.1  # the marked template is preferred unless worse than the last one by this
 _LEAST_BUMP = 1e-3  # of a label map: below, the point is sought where it was last
@@ -274,7 +276,7 @@ class PointTracks:
         """Likeness to the marked and the elder templates: of features, of pixels; `(2, P)` each."""
         both = (marked, elder)
         features = [patch_similarity(now.features, template.features) for template in both]
-        pixels = [correlation(now.pixels, template.pixels) for template in both]
+        pixels = [match_of(now.pixels, template.pixels) for template in both]
         return torch.stack(features), torch.stack(pixels)
 
     def _refine_pixels(
@@ -325,6 +327,19 @@ def correlation(a: Tensor, b: Tensor) -> Tensor:
     """Normalised correlation of patches `(P, K, C)`, each channel's mean taken off: `(P,)`."""
     a, b = a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True)
     return F.cosine_similarity(a.flatten(1), b.flatten(1), dim=1)
+
+
+def match_of(a: Tensor, b: Tensor) -> Tensor:
+    """How well patches `(P, K, C)` of RGB in [0, 1] match, `(P,)` in [-1, 1].
+
+    Their correlation; where both are flat, in which case that is one of noise, whether they are of
+    one colour.
+    """
+    mean_a, mean_b = a.mean(1), b.mean(1)
+    flat = (-((mean_a - mean_b) / _SAME_COLOR).square().mean(1)).exp()
+    a, b = (a - mean_a[:, None]).flatten(1), (b - mean_b[:, None]).flatten(1)
+    noise = a.shape[1] * _NOISE**2
+    return ((a * b).sum(1) + noise * flat) / (a.norm(dim=1) * b.norm(dim=1) + noise)
 
 
 def confidence_of(likeness: Tensor, match: Tensor) -> Tensor:

@@ -179,6 +179,11 @@ def estimate(signals: Signals | None) -> float:
     return chance(WEIGHTS, inputs(signals)) if signals.present else ABSENT
 
 
+def gone(signals: Signals) -> Signals:
+    """The same of a region of which nothing is left on the frame."""
+    return replace(signals, present=False)
+
+
 def chance(weights: Sequence[float], values: Sequence[float]) -> float:
     """A logistic's probability; the first weight is of 1, the others of the values."""
     logit = weights[0] + sum(w * x for w, x in zip(weights[1:], values, strict=True))

@@ -247,7 +247,7 @@ class Colors:
             "complete": not stale,
             "stale": bool(stale),
             "staleRanges": stale,
-            "reliability": [None if v is None else round(v, 3) for v in values],
+            "reliability": [None if v is None else round(v, 4) for v in values],
             "doubtfulBelow": LOOK_BELOW,
             "lookAt": look_at,
         }

@@ -88,7 +88,7 @@ class SavedRun:
             for number in self.result.ids(kind):
                 key = key_of(kind, number)
                 values = [row.get(kind, {}).get(number) for row in rows]
-                reliability[key] = [None if v is None else round(v, 3) for v in values]
+                reliability[key] = [None if v is None else round(v, 5) for v in values]
                 present[key] = self._present(kind, number)
         return {
             "start": self.first,

@@ -31,7 +31,7 @@ from chromatrack.propagation.label_state import LabelState
 from chromatrack.propagation.layout import Layout, channel_names
 from chromatrack.propagation.point_reliability import estimate_place
 from chromatrack.propagation.propagate import FrameMarks, Input, Propagator
-from chromatrack.propagation.reliability import Signals, cell_colors, estimate
+from chromatrack.propagation.reliability import Signals, cell_colors, estimate, gone
 from chromatrack.structures import LabelName, Source, TrackedBox, TrackedKeypoints, TrackedPoint
 from chromatrack.tracking.close_up import (
     BoxFollower,
@@ -387,6 +387,8 @@ def tracked_frame(
     by_id = list(zip(layout.regions, layout.region_channels, strict=True))
     points, keypoints = read_points(reading.seen, layout, spec, working, size)
     signals, of_places = read_signals(reading, layout)
+    # What was copied to a frame may be cut away whole, by a mask's decoder or by what is painted.
+    signals = {i: found if areas[i] or not found else gone(found) for i, found in signals.items()}
     return TrackedFrame(
         source.index,
         source.pts_seconds,
