@@ -95,7 +95,7 @@ export function step(by: number) {
  * What is worth a look: doubtful stretches of all objects, or of the colours; else what is least
  * sure of all.
  */
-export const worthALook = computed((): { stops: Stop[]; doubtful: boolean } => {
+export const worthALook = computed((): { stops: Stop[]; doubtful: boolean; stale?: boolean } => {
   const project = store.project.value;
   const shown = project && store.mode.value === "color" ? asTimeline(project) : project;
   const result = shown?.result;
@@ -105,17 +105,22 @@ export const worthALook = computed((): { stops: Stop[]; doubtful: boolean } => {
   const below = (key: string) => result.doubtfulBelow[kinds[key]!];
   const stops = doubtfulStops(sure, Object.keys(sure), result.start, below);
   if (stops.length) return { stops, doubtful: true };
+  if (result.stale.length) return { stops: [], doubtful: false, stale: true };
   return { stops: leastSure(sure, Object.keys(sure), result.start), doubtful: false };
 });
+
+export const OLD = "What is hatched is out of date: track it again";
+export const OLD_COLORS = "What is hatched is out of date: colour it again";
 
 /** Goes to the next of these, whichever object's it is, and picks that object. */
 export function toDoubtful(forward = true) {
   const coloring = store.mode.value === "color";
-  const { stops, doubtful } = worthALook.value;
+  const { stops, doubtful, stale } = worthALook.value;
   const key = coloring ? (stops[0]?.key ?? null) : store.picked.value;
   const next = nextStop(stops, { frame: store.frame.value, key }, forward);
   if (next === null) {
     const done = coloring ? store.project.value?.color?.result : store.project.value?.result;
+    if (stale) return store.say(coloring ? OLD_COLORS : OLD);
     store.say(done ? "Nothing is doubtful" : coloring ? "Colour first" : "Track first");
     return;
   }

@@ -357,7 +357,11 @@ export async function added(kind: Kind): Promise<Item | null> {
 /** The picked object where it is of this kind, else a new one. */
 export async function pickedOr(kind: Kind): Promise<Item | null> {
   const now = pickedItem.value;
-  return now?.kind === kind && !now.locked ? now : added(kind);
+  if (now?.kind === kind && !now.locked) return now;
+  const made = await added(kind);
+  if (made && now && now.kind !== kind)
+    say(`${made.name} is a thing of its own, beside ${now.name}`);
+  return made;
 }
 
 export function goTo(index: number) {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { unsettled } from "../src/core/settled.ts";
+import { isGone, unsettled } from "../src/core/settled.ts";
 import type { Item, Project } from "../src/core/state.ts";
 import { type Stretch, stretchesOf } from "../src/core/timeline.ts";
 
@@ -38,6 +38,13 @@ test("what was confirmed as gone is settled for as long as it is absent", () => 
   ]);
   const other = { "13": { gone: [2] } };
   assert.equal(doubts(project(other, [1, 1, 0, 0, 0, 1, 0, 1])).length, 2);
+});
+
+test("around what was said to be gone the track says so too, where it is absent", () => {
+  const gone = project({ "13": { gone: [1] } }, [1, 1, 0, 0, 0, 1, 0, 1]);
+  const said = [10, 11, 12, 13, 14, 15, 16, 17].map((frame) => isGone(gone, ball, frame));
+  assert.deepEqual(said, [false, false, true, true, true, false, false, false]);
+  assert.equal(isGone(project({}, [1, 1, 0, 0, 0, 1, 0, 1]), ball, 12), false);
 });
 
 test("a mark settles its frame; the rest of its stretch only till it is tracked anew", () => {

@@ -6,6 +6,17 @@ import type { Stretch } from "./timeline.ts";
 const holds = (stretches: Stretch[], frame: number) =>
   stretches.some(([from, to]) => frame >= from && frame < to);
 
+/** Whether a person said near this frame that an item is gone, and the track has it so too. */
+export function isGone(project: Project, item: Item, frame: number): boolean {
+  const result = project.result;
+  if (!result) return false;
+  const at = frame - result.start;
+  const raw = result.reliability[item.key]?.[at];
+  const stale = holds(result.staleOf?.[item.key] ?? [], frame);
+  const absent = result.present[item.key]?.[at] === false;
+  return absent && !stale && typeof raw === "number" && unsettled(project, item)[at] === null;
+}
+
 /**
  * How sure the track of an item is on each frame of the result, null where nothing is left to
  * doubt: on frames that are marked; on those around "gone here" on which it is indeed absent; and

@@ -45,7 +45,8 @@ export const correctable = computed((): Item | null => {
 
 /** Clicks that begin anew, for the object that they were for. */
 export function startOver() {
-  const item = itemOf(store.project.value, selectFor.value);
+  const begun = pending.value || selecting.value;
+  const item = begun ? itemOf(store.project.value, selectFor.value) : correctable.value;
   viewer.value?.tool.cancel();
   if (!item) return;
   store.picked.value = item.key;

@@ -1,5 +1,6 @@
 import { useRef, useState } from "preact/hooks";
 import { addThing, clearMark, gone } from "../commands.ts";
+import { isGone } from "../core/settled.ts";
 import { type Item, type Kind, markOf, type Project, trackedAs } from "../core/state.ts";
 import { SAID } from "../core/words.ts";
 import { addPicture } from "../pictures.ts";
@@ -211,6 +212,7 @@ function nothingSaid(): string {
 function tracked(project: Project, item: Item, frame: number) {
   const [marks, tracks] = [store.marks.value, store.tracks.value];
   const said = trackedAs(project, item, frame);
+  if (isGone(project, item, frame)) return "gone";
   if (!isLost(item, marks, tracks, frame, project.video)) return said;
   const isSomewhere = shapeOf(item, marks, tracks, frame, project.video) !== null;
   return said === "hidden" && isSomewhere ? said : "lost";
@@ -230,7 +232,7 @@ export function FrameMarks() {
     const mark = markOf(marks, item);
     const now = store.frame.value;
     const what = mark ?? tracked(project, item, now);
-    return what ? [{ item, what }] : [];
+    return what ? [{ item, what, mark }] : [];
   });
   const pickedSaid = said.find((one) => one.item.key === picked?.key);
   return (
@@ -240,14 +242,14 @@ export function FrameMarks() {
       </header>
       {said.length ? (
         <ul>
-          {said.map(({ item, what }) => (
+          {said.map(({ item, what, mark }) => (
             <li key={item.key}>
               <span class="dot" style={{ background: item.color }} />
               <span class="text">{item.name}</span>
               <span class={`tag ${what.replace(" ", "-")}`} title={MEANT[what]}>
                 {what}
               </span>
-              {(what === "marked" || what === "gone") && (
+              {mark !== null && (
                 <IconButton
                   icon="close"
                   label={`Clear ${item.name} on this frame`}
@@ -268,7 +270,7 @@ export function FrameMarks() {
         <button
           type="button"
           class="button small"
-          disabled={!picked || picked.locked || pickedSaid?.what === "gone"}
+          disabled={!picked || picked.locked || pickedSaid?.mark === "gone"}
           title="The object is not to be seen on this frame (G)"
           onClick={gone}
         >
@@ -277,7 +279,7 @@ export function FrameMarks() {
         <button
           type="button"
           class="button small"
-          disabled={!pickedSaid || !["marked", "gone"].includes(pickedSaid.what)}
+          disabled={!pickedSaid?.mark}
           title="Take this frame's mark away (Delete)"
           onClick={clearMark}
         >

@@ -169,7 +169,7 @@ function SelectChoice() {
   return (
     <div class="option">
       {begun && <SelectFor />}
-      {begun && !startsOver.value && correctable.value?.key === selectFor.value && (
+      {!startsOver.value && (!begun || correctable.value?.key === selectFor.value) && (
         <button type="button" class="button small" title={say(SAID.over)} onClick={startOver}>
           Start over
         </button>

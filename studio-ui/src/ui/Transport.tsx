@@ -3,6 +3,8 @@
 import {
   clearLoop,
   loopEdge,
+  OLD,
+  OLD_COLORS,
   onlyLoop,
   step,
   toDoubtful,
@@ -20,7 +22,7 @@ import { IconButton } from "./parts.tsx";
 export function Transport() {
   const video = store.project.value!.video;
   const now = store.frame.value;
-  const { stops, doubtful } = worthALook.value;
+  const { stops, doubtful, stale } = worthALook.value;
   const project = store.project.value!;
   const coloring = store.mode.value === "color";
   const marked = coloring ? referenceFrames(project) : markedFrames(project);
@@ -29,6 +31,7 @@ export function Transport() {
     ? "Next doubtful stretch (N)"
     : "Nothing is doubtful: what is least sure (N)";
   const undone = coloring ? "Colour first" : "Track first";
+  const old = coloring ? OLD_COLORS : OLD;
   const playing = store.playing.value;
   const range = store.project.value!.settings.range;
   return (
@@ -87,7 +90,7 @@ export function Transport() {
       <button
         type="button"
         class="button small doubtful"
-        title={stops.length ? toLook : isDone ? "Nothing is doubtful" : undone}
+        title={stops.length ? toLook : stale ? old : isDone ? "Nothing is doubtful" : undone}
         disabled={!stops.length}
         onClick={() => toDoubtful(true)}
       >

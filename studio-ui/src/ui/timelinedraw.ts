@@ -3,7 +3,7 @@
 import { parseColor } from "../core/masks.ts";
 import { unsettled } from "../core/settled.ts";
 import { atX, isWhole, type Shown, whole, xOf, xOfFrame } from "../core/shown.ts";
-import type { Project } from "../core/state.ts";
+import { markedFrames, markOf, marksOn, type Project } from "../core/state.ts";
 import { merged, type Stretch, tickStep } from "../core/timeline.ts";
 
 export const RULER = 26;
@@ -163,6 +163,27 @@ function drawLoop(
   ctx.fillRect(to! - 2, RULER - 7, 2, 7);
 }
 
+/** A mark; hollow without a fill. */
+function drawDiamond(
+  ctx: CanvasRenderingContext2D,
+  [x, y]: [number, number],
+  size: number,
+  fill: string | null,
+  colors: Colors,
+) {
+  ctx.beginPath();
+  ctx.moveTo(x, y - size);
+  ctx.lineTo(x + size, y);
+  ctx.lineTo(x, y + size);
+  ctx.lineTo(x - size, y);
+  ctx.closePath();
+  ctx.fillStyle = fill ?? colors.panel;
+  ctx.fill();
+  ctx.lineWidth = 1.5;
+  ctx.strokeStyle = fill ? colors.panel : colors.text;
+  ctx.stroke();
+}
+
 export type Playing = {
   frame: number;
   marked: number[];
@@ -201,17 +222,7 @@ export function drawMain(
   }
   for (const frame of view.marked) {
     const [x, y] = [xOfFrame(frame, width, shown), RULER + LANE / 2];
-    ctx.beginPath();
-    ctx.moveTo(x, y - 6);
-    ctx.lineTo(x + 6, y);
-    ctx.lineTo(x, y + 6);
-    ctx.lineTo(x - 6, y);
-    ctx.closePath();
-    ctx.fillStyle = frame === view.frame ? colors.accent : colors.text;
-    ctx.fill();
-    ctx.lineWidth = 1.5;
-    ctx.strokeStyle = colors.panel;
-    ctx.stroke();
+    drawDiamond(ctx, [x, y], 6, frame === view.frame ? colors.accent : colors.text, colors);
   }
   const head = xOfFrame(view.frame, width, shown);
   drawPlayhead(ctx, head, RULER - 6, LANE + 6, colors);
@@ -325,6 +336,14 @@ export function drawStrips(
       if (to <= job + 1) continue; // done anew
       const stale = span([Math.max(from, job + 1), to], width, shown);
       if (stale) hatch(ctx, [stale[0], top, stale[1], room], colors.muted);
+    }
+  });
+  items.forEach((item, row) => {
+    for (const at of markedFrames(project, item)) {
+      const x = xOfFrame(at, width, shown);
+      if (x < -5 || x > width + 5) continue;
+      const gone = markOf(marksOn(project, at), item) === "gone";
+      drawDiamond(ctx, [x, row * STRIP + STRIP / 2], 4, gone ? null : colors.text, colors);
     }
   });
   const height = items.length * STRIP;
