@@ -17,6 +17,7 @@ from torch import nn
 
 from chromatrack.model.config import EncoderConfig
 from chromatrack.model.encoder import Encoder, build_encoder
+from chromatrack.tracking import cores
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # also where the user asked for more
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
@@ -50,6 +51,21 @@ def _tiny(config: EncoderConfig) -> Encoder:
     encoder = build_encoder(config)
     randomize(encoder)
     return encoder.eval()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept_code() -> Iterator[None]:
+    """Commands here leave code in memory: to let it go is to read a list of all that is mapped, a
+    tenth of a second in this process, at every command and every first frame after one.
+    """
+
+    def prepare() -> None:
+        cores.leave_cores()
+        cores.give_back_memory()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cores, "prepare_process", prepare)
+        yield
 
 
 @pytest.fixture

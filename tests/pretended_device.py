@@ -7,8 +7,11 @@ every number that Python asks of it (a wait, on a real device) is counted by the
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,7 +20,6 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
 import chromatrack
 
@@ -30,7 +32,7 @@ _INDEXED = {
     torch.ops.aten.index_put.default,
 }
 
-_ROOT = Path(chromatrack.__file__).parent
+_ROOT = f"{Path(chromatrack.__file__).parent}{os.sep}"
 
 
 class Pretended(torch.Tensor):
@@ -128,13 +130,12 @@ class PretendedDevice(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
-        names = [one.name for one in func._schema.arguments]
+        names = _names(func)
         if "device" in names[: len(args)]:  # given by position
             at = names.index("device")
             kwargs |= dict(zip(names[at:], args[at:], strict=False))
             args = args[:at]
-        flat, shape = tree_flatten((args, kwargs))
-        given = [x for x in flat if isinstance(x, Tensor)]
+        given = [*_tensors(args), *_tensors(kwargs)]
         on_it = [x for x in given if isinstance(x, Pretended)]
         assert all(isinstance(x, Pretended) or x.device != DEVICE for x in given), (
             f"{func}: a tensor was made on the device that this file does not know of"
@@ -143,8 +144,7 @@ class PretendedDevice(TorchDispatchMode):
         if func is torch.ops.aten._local_scalar_dense.default and on_it:
             self.asked[_place()] += 1
             return func(on_it[0].there)
-        there, shape_args = [x.there if isinstance(x, Pretended) else x for x in flat], shape
-        args, kwargs = tree_unflatten(there, shape_args)
+        args, kwargs = _mapped((args, kwargs), lambda x: getattr(x, "there", x))
         if target is not None and torch.device(target) == DEVICE:
             if given and not on_it and given[0].numel() > 1:
                 self.up[_place()] += 1
@@ -152,7 +152,7 @@ class PretendedDevice(TorchDispatchMode):
             made = func(*args, **kwargs)
             if given and not on_it:  # on another device it is another tensor
                 made = made.clone()
-            return tree_map_only(Tensor, Pretended, made)
+            return _mapped(made, Pretended)
         if target is not None and on_it:
             if on_it[0].numel() > 1:
                 self.down[_place()] += 1
@@ -175,18 +175,39 @@ class PretendedDevice(TorchDispatchMode):
             raise RuntimeError(f"{func}: expected all tensors on one device, got {where}")
         made = func(*args, **kwargs)
         known = {id(x.there): x for x in on_it}  # of operations in place
-        return tree_map_only(
-            Tensor, lambda x: known[id(x)] if id(x) in known else Pretended(x), made
-        )
+        return _mapped(made, lambda x: known[id(x)] if id(x) in known else Pretended(x))
+
+
+@cache
+def _names(func: Any) -> list[str]:
+    return [one.name for one in func._schema.arguments]
+
+
+def _tensors(tree: Any) -> Iterator[Tensor]:
+    """The tensors among arguments; `torch.utils._pytree` would take most of the time here."""
+    if isinstance(tree, Tensor):
+        yield tree
+    elif isinstance(tree, list | tuple | dict):
+        for one in tree.values() if isinstance(tree, dict) else tree:
+            yield from _tensors(one)
+
+
+def _mapped(tree: Any, of: Callable[[Tensor], Any]) -> Any:
+    """The same with another in each tensor's place."""
+    if isinstance(tree, Tensor):
+        return of(tree)
+    if isinstance(tree, dict):
+        return {name: _mapped(one, of) for name, one in tree.items()}
+    return type(tree)([_mapped(one, of) for one in tree]) if type(tree) in (list, tuple) else tree
 
 
 def _place() -> str:
     """The innermost function of the package on the way here."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        path = Path(frame.f_code.co_filename)
-        if _ROOT in path.parents:
-            module = ".".join(path.relative_to(_ROOT).with_suffix("").parts)
+        path = frame.f_code.co_filename
+        if path.startswith(_ROOT):
+            module = path.removeprefix(_ROOT).removesuffix(".py").replace(os.sep, ".")
             return f"{module}:{frame.f_code.co_qualname}"
         frame = frame.f_back
     return "outside"

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from chromatrack.training import checkpoint
@@ -29,3 +30,12 @@ def same_run(one: Path, other: Path) -> bool:
     """Whether two runs ended alike: weights, optimiser, counts; not the wall time."""
     a, b = ({**newest(f).content, "seconds": 0.0, "config": ""} for f in (one, other))
     return same(a, b)
+
+
+def ends_quickly(patch: pytest.MonkeyPatch) -> None:
+    """Have runs end without plots, their normalisation measured on two batches: most of the time
+    of a short run, where a test looks at neither.
+    """
+    for name in ("plot_losses", "write_report"):
+        patch.setattr(f"chromatrack.training.run_folder.{name}", lambda *_, **__: None)
+    patch.setattr("chromatrack.training.state.CALIBRATION_BATCHES", 2)

@@ -34,7 +34,8 @@ def wait_for(sign: Callable[[], bool], process: Fork) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
 def test_a_batch_killed_again_and_again_ends_as_one_undisturbed(seed, tmp_path):
     broken = {f"v{n}": {"how": ""} for n in (3, 17)}
     jobs = write_jobs(tmp_path / "in", 40, command="track+count", seconds=0.3, **broken)

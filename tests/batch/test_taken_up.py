@@ -223,7 +223,7 @@ def dies_colouring(job: Job, store: Store) -> int:
     return 0
 
 
-@pytest.mark.parametrize("same_driver", [True, False])
+@pytest.mark.parametrize("same_driver", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_finished_shots_are_not_coloured_again(
     film: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same_driver: bool
 ) -> None:

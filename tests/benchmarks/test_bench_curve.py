@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from synthetic import moving_clip, rgb_of, write_clip
+from training_runs import ends_quickly
 
 from chromatrack.formats.masks import write_mask
 from chromatrack.training.config import change, default
@@ -27,11 +28,12 @@ def curve(monkeypatch):
 
 
 @pytest.fixture
-def run(tmp_path) -> Path:
+def run(tmp_path, monkeypatch) -> Path:
     """A run of two steps, whose held-out clips were looked at once."""
     film = moving_clip(frames=12, size=(48, 64), velocity=(1.0, 0.5))
     clip = write_clip(tmp_path / "data" / "a.mp4", rgb_of(film))
     config = change(default(), **TINY, photo_share=0.0, spacing_seconds=0.04)
+    ends_quickly(monkeypatch)
     list(train([clip.parent], output=tmp_path / "run", config=config))
     looked = {"color_error": 0.25, "color_error_still": 0.5}
     append_validation(tmp_path / "run" / "validation.jsonl", Validation(1, 1.0, looked))

@@ -19,6 +19,7 @@ import video_clips
 from PIL import Image
 from processes import Fork, command, until
 from synthetic import moving_clip, rgb_of, write_clip, write_masks
+from training_runs import ends_quickly
 
 from chromatrack import __version__
 from chromatrack.cli import main as cli
@@ -677,7 +678,10 @@ def photos(tmp_path, truth) -> Path:
 SHORT = ("--batch", 2, "--crop", 32, "--photo-share", 1.0)
 
 
-def test_train_writes_a_model_that_the_commands_take(photos, clip, first, tmp_path, capsys):
+def test_train_writes_a_model_that_the_commands_take(
+    photos, clip, first, tmp_path, monkeypatch, capsys
+):
+    ends_quickly(monkeypatch)
     folder = tmp_path / "run"
     assert run("train", photos, "-o", folder, "--steps", 2, *SHORT) == 0
     assert str(folder / "model.safetensors") in capsys.readouterr().out

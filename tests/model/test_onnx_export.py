@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 
 import pytest
 import torch
@@ -27,6 +28,12 @@ def onnx():
     pytest.importorskip("onnxruntime", reason="needs the extra `onnx`")
     pytest.importorskip("onnxscript", reason="needs the extra `onnx`")
     return pytest.importorskip("onnx", reason="needs the extra `onnx`")
+
+
+@pytest.fixture(scope="module")
+def exported(onnx):
+    """A network as it is exported: most of an export's time, where a test is not about that."""
+    return onnx_export._traced(_tiny(TINY), 20)
 
 
 def differences(a: Encoder, b: Encoder) -> list[float]:
@@ -90,11 +97,10 @@ def test_shipped_models_are_exported(onnx, tmp_path, model):
     assert max(differences(load_encoder(model), load_extractor(out))) < 1e-4
 
 
-def test_what_differs_from_torch_is_not_written(onnx, tmp_path, monkeypatch):
+def test_what_differs_from_torch_is_not_written(exported, tmp_path, monkeypatch):
     weights, out = tmp_path / "w.safetensors", tmp_path / "net.onnx"
     save_encoder(weights, _tiny(TINY))
-    traced = onnx_export._traced
-    monkeypatch.setattr(onnx_export, "_traced", lambda _, opset: traced(_tiny(TINY), opset))
+    monkeypatch.setattr(onnx_export, "_traced", lambda _, opset: deepcopy(exported))
     with pytest.raises(OutputError, match="differ from torch's"):
         export_onnx(weights, out)
     assert not out.exists()
@@ -135,7 +141,10 @@ def test_a_missing_package_is_named_in_one_line(tmp_path, monkeypatch, capsys, p
     ]
 
 
-def test_without_onnxruntime_it_is_written_and_said_not_to_be_checked(onnx, tmp_path, monkeypatch):
+def test_without_onnxruntime_it_is_written_and_said_not_to_be_checked(
+    onnx, exported, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(onnx_export, "_traced", lambda _, opset: deepcopy(exported))
     save_encoder(tmp_path / "w.safetensors", _tiny(TINY))
     monkeypatch.setattr(
         onnx_export, "find_spec", lambda name: None if name == "onnxruntime" else name

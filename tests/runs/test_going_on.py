@@ -20,6 +20,7 @@ from chromatrack.runs.going_on import kept_file, known_already, spans_left
 from chromatrack.runs.unfinished import Unfinished, read_unfinished
 from chromatrack.runs.writer import track_to_folder
 from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark, Skeleton
+from chromatrack.tracking import close_up
 from chromatrack.tracking.config import TrackConfig
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.tracker import Tracker
@@ -154,6 +155,7 @@ def test_without_what_was_kept_the_pass_is_made_anew_and_its_frames_stay(
     assert contents(folder) == contents(whole)
 
 
+@pytest.mark.slow
 def test_several_stops_in_a_row(tracker, film, stopped, whole, tmp_path):
     folder, new = shutil.copytree(stopped, tmp_path / "out"), everything(film, 9)
     looks = []
@@ -184,7 +186,10 @@ def assert_close(folder, other):
         assert np.allclose(mine[1:, columns], wanted[1:, columns], atol=0.02)
 
 
-@pytest.mark.parametrize(("frame", "looks"), [(10, 3 + 3 + 2 + 2), (8, 9 + 9 + 1 + 3), (4, 22)])
+@pytest.mark.parametrize(
+    ("frame", "looks"),
+    [(10, 3 + 3 + 2 + 2), pytest.param(8, 9 + 9 + 1 + 3, marks=pytest.mark.slow), (4, 22)],
+)
 def test_a_mark_made_meanwhile_is_as_if_made_after(
     tracker, film, stopped, whole, tmp_path, frame, looks
 ):
@@ -231,7 +236,12 @@ def test_other_marks_leave_it_to_be_done(tracker, film, stopped, whole, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("direction", "begin", "looks"), [("forward", 3, 9), ("backward", 3, 7), ("backward", 10, 0)]
+    ("direction", "begin", "looks"),
+    [
+        ("forward", 3, 9),
+        pytest.param("backward", 3, 7, marks=pytest.mark.slow),
+        ("backward", 10, 0),
+    ],
 )
 def test_one_way_runs_go_on_too(tracker, film, tmp_path, direction, begin, looks):
     video = write_clip(tmp_path / "clip.mkv", film)
@@ -270,7 +280,8 @@ def test_a_second_span_that_was_not_begun_is_done_whole(tracker, film, run, tmp_
     assert left_in(folder) == [] and contents(folder) == contents(other)
 
 
-def test_small_things_in_windows_begin_anew(tracker, film, tmp_path):
+def test_small_things_in_windows_begin_anew(tracker, film, tmp_path, monkeypatch):
+    monkeypatch.setattr(close_up, "_WINDOW", close_up._WINDOW // 2)  # a quarter of the work
     speck = [np.zeros((64, 96), dtype=np.int32) for _ in range(2)]
     speck[0][20:23, 30:33] = speck[1][21:24, 31:34] = 1
     video = write_clip(tmp_path / "clip.mkv", film)

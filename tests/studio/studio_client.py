@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import Image
 from starlette.testclient import TestClient
+from studio_workers import with_forks
 
 from chromatrack.studio.app import make_app
 from chromatrack.studio.manager import Studio
@@ -22,7 +23,7 @@ BASE = f"http://127.0.0.1:{PORT}"
 @contextmanager
 def studio_client(home) -> Iterator[TestClient]:
     """A client with the cookie, of a studio with real workers."""
-    app = make_app(Studio(home), token=TOKEN, port=PORT)
+    app = make_app(with_forks(Studio(home)), token=TOKEN, port=PORT)
     with TestClient(app, base_url=BASE, follow_redirects=False) as client:
         client.studio = app._app.state.studio
         assert client.get("/", params={"token": TOKEN}).status_code == 303

@@ -293,6 +293,7 @@ def test_a_worker_that_is_killed_is_told_and_starts_anew(opened, clip, which):
     assert len(project_of(opened)["objects"]) == 1
 
 
+@pytest.mark.slow
 def test_a_job_whose_worker_is_killed_fails_and_can_go_on(opened, clip):
     do(opened, type="add", kind="object")
     do(opened, type="mask", id=1, frame=0, png=png_of(clip[1][0].mask == 1))

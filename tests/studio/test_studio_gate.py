@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import json
 import os
 import zlib
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from starlette.testclient import TestClient
@@ -224,16 +225,18 @@ NAMES = ["add", "change", "remove", "merge", "mask", "point", "box", "joint", "g
 FIELDS = ["kind", "name", "key", "from", "into", "id", "frame", "png", "at", "joint", "range"]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
-@given(
-    kind=st.sampled_from([*NAMES, "settings", "nothing"]),
-    fields=st.dictionaries(st.sampled_from(FIELDS), JSON),
-)
-def test_actions_of_any_kind_are_taken_or_refused_in_one_line(client, kind, fields):
-    import json
+@pytest.mark.parametrize("examples", [40, pytest.param(300, marks=pytest.mark.slow)])
+def test_actions_of_any_kind_are_taken_or_refused_in_one_line(client, examples):
+    @settings(max_examples=examples)
+    @given(
+        kind=st.sampled_from([*NAMES, "settings", "nothing"]),
+        fields=st.dictionaries(st.sampled_from(FIELDS), JSON),
+    )
+    def sends(kind, fields):
+        body, headers = json.dumps({"type": kind, **fields}), {"content-type": "application/json"}
+        answer = client.post("/api/actions", content=body, headers=headers)
+        assert answer.status_code in (200, 409, 422), answer.text
+        if answer.status_code != 200:
+            assert answer.json()["error"] and "\n" not in answer.json()["error"]
 
-    body = json.dumps({"type": kind, **fields})
-    answer = client.post("/api/actions", content=body, headers={"content-type": "application/json"})
-    assert answer.status_code in (200, 409, 422), answer.text
-    if answer.status_code != 200:
-        assert answer.json()["error"] and "\n" not in answer.json()["error"]
+    sends()

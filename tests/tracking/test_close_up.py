@@ -123,10 +123,13 @@ def test_at_the_edge_of_the_frame_the_window_stays_inside(tracker, tmp_path):
 
 
 def test_correcting_is_tracking_with_all_marks(tracker, film, clip, tmp_path):
-    track_to_folder(tracker, clip, Marks.of(masks=film[0].mask), output=tmp_path / "a")
+    def track(marks, name):
+        track_to_folder(tracker, clip, marks, output=tmp_path / name, outputs=("masks", "tracks"))
+
+    track(Marks.of(masks=film[0].mask), "a")
     correct(tracker, tmp_path / "a", Marks.of(masks={4: film[4].mask}))
     both = Marks.of(masks={0: film[0].mask, 4: film[4].mask})
-    track_to_folder(tracker, clip, both, output=tmp_path / "b")
+    track(both, "b")
     for index in range(FRAMES):
         name = f"masks/{index:05d}.png"
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), index

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from chromatrack.tracking import cores
+from chromatrack.tracking.cores import prepare_process  # before conftest makes it cheaper
 
 
 @pytest.mark.parametrize("is_ours", [True, False])
@@ -20,6 +21,17 @@ def test_commands_give_code_back_once_and_free_memory_now_and_then(
     for number in range(2 * cores._EVERY):
         cores.after_frame(number)
     assert given == (["code", "free", "free"] if is_ours else [])
+
+
+def test_a_command_leaves_cores_and_gives_back_memory_and_code(monkeypatch: pytest.MonkeyPatch):
+    done: list[str] = []
+    monkeypatch.setattr(cores, "_is_ours", False)
+    for name in ("leave_cores", "give_back_memory", "give_back_code"):
+        monkeypatch.setattr(cores, name, lambda name=name: done.append(name))
+    prepare_process()
+    assert done == ["leave_cores", "give_back_memory", "give_back_code"]
+    cores.after_frame(0)
+    assert done[3:] == ["give_back_code"]
 
 
 def test_memory_that_lies_free_goes_without_harm():

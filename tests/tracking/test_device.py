@@ -16,7 +16,7 @@ from chromatrack.tracking import embedder, inference
 from chromatrack.tracking.config import TrackConfig
 from chromatrack.tracking.tracker import Tracker
 
-FRAMES = 8
+FRAMES = 6
 
 UP = {
     "tracking.embedder:FrameEmbedder.__init__",  # weights
@@ -68,7 +68,7 @@ def clip(film, tmp_path_factory) -> str:
 def marks_of(film) -> dict[str, Any]:
     one, other = film[0].centres[1], film[0].centres[2]
     return {
-        "masks": {0: film[0].mask, 5: film[5].mask},
+        "masks": {0: film[0].mask, 4: film[4].mask},
         "points": [PointMark(1, 0, *one), PointMark(2, 2, 40.0, 50.0)],
         "boxes": [BoxMark(3, 0, one[0] - 18, one[1] - 18, 36.0, 36.0)],
         "keypoints": [KeypointMark(1, 0, np.array([one, other]), np.zeros(2, dtype=bool))],

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 from synthetic import moving_clip, still, write_clip
-from training_runs import newest, same, same_run
+from training_runs import ends_quickly, newest, same, same_run
 
 from chromatrack.errors import InputError, OutputError, TrainingError
 from chromatrack.model.config import PRESETS
@@ -38,6 +38,12 @@ SIX = TrainConfig(
     log_every=2,
     sampler=SamplerConfig(crop=32, short_side=40, spacing_seconds=0.04),
 )
+
+
+@pytest.fixture(autouse=True)
+def quick_ends(monkeypatch):
+    """Of all runs but `finished`."""
+    ends_quickly(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +235,8 @@ def test_another_runs_folder_is_not_overwritten(data, finished, tmp_path):
         train([data], output=tmp_path / "fresh", config=SIX, resume=True)
 
 
-def test_leaving_early_saves_and_ends_the_background_thread(data, tmp_path):
+def test_leaving_early_saves_and_ends_the_background_thread(data, tmp_path, monkeypatch):
+    monkeypatch.undo()
     reports = train([data], output=tmp_path, config=replace(SIX, steps=1000, log_every=1))
     assert next(reports).step == 1
     assert next(reports).step == 2
