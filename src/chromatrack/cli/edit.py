@@ -55,8 +55,9 @@ def correct(
     from chromatrack.runs.reader import read_result
     from chromatrack.tracking.cores import prepare_process
 
-    source, known = read_result(run).find_video(video), read_run_marks(run)
-    opened = source_for(marks, source, start=0)
+    result = read_result(run)
+    source, known = result.find_video(video), read_run_marks(run)
+    opened = source_for(marks, source, start=0, end=result.frames[-1].index + 1)
     new = read_mark_files(marks, source, output=run, start=None, known=known, source=opened)
     if dry_run:
         from chromatrack.tracking.marked_video import described

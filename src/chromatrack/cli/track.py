@@ -94,7 +94,7 @@ def track(
     opened, outputs = reading.of(video), chosen_outputs(only, overlay=overlay)
     quality = encoding.quality(settings.quality if "overlay" in outputs else "normal")
     first, last = frame_range(opened, start=start, end=end)
-    source = source_for(marks, opened, start=first)
+    source = source_for(marks, opened, start=first, end=last)
     given = read_mark_files(marks, opened, output=output, start=first, source=source)
     check_exports(formats, output, {kind for kind, _ in things(given)}, outputs)
     if dry_run:
