@@ -226,12 +226,15 @@ def checked_references(
 ) -> list[str]:
     """The pictures of an option, folders opened; warns of references that lack something.
 
+    One frame may have one picture; the same may be given again.
+
     also: what else gives colours, so that no picture is needed.
 
     Raises:
-        InputError: no picture, a frame of another shape, or no reference has any colour.
+        InputError: no picture, a frame of another shape or with two pictures, or no reference has
+            any colour.
     """
-    from chromatrack.runs.shot_references import is_grey, pictures_in
+    from chromatrack.runs.shot_references import check_one_each, is_grey, pictures_in
     from chromatrack.tracking.marks import read_reference
     from chromatrack.video.reader import probe
 
@@ -243,6 +246,7 @@ def checked_references(
             "reference: expected at least one coloured picture, got none; --suggest N -o FOLDER "
             "says which frames are worth colouring"
         )
+    check_one_each(names)
     info, grey = probe(video), 0
     for name in names:
         rgb, index = read_reference(name)
