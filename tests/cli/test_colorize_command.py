@@ -112,6 +112,19 @@ def test_two_pictures_of_one_frame_are_refused_unless_they_are_the_same(
     assert colorize(made, "--reference", "R.png@1", "again.png@1", "other.png@3", *rest) == 0
 
 
+def test_transparency_of_a_reference_is_passed_over_and_told(made, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    picture = Image.open(made / "R.png").convert("RGBA")
+    picture.save("opaque.png")
+    picture.putpixel((3, 4), (9, 9, 9, 254))
+    picture.save("clear.png")
+    for name, warned in (("opaque.png", False), ("clear.png@1", True)):
+        assert colorize(made, "--reference", name, "-o", "c.mkv", "--shots", "one", "--end", 1) == 0
+        lines = [line for line in capsys.readouterr().err.splitlines() if "transparent" in line]
+        start = f"warning: reference {name}: is transparent in part, which is passed over"
+        assert [line.startswith(start) for line in lines] == [True] * warned
+
+
 def test_strokes_may_stand_beside_a_picture_of_their_frame(made, tmp_path):
     points = [{"frame": 1, "x": 40, "y": 30, "color": "#c04020", "radius": 12}]
     (tmp_path / "s.json").write_text(json.dumps(points), encoding="utf-8")

@@ -126,6 +126,15 @@ def frame_of(reference: ColorReference) -> int | None:
     return int(number) if at and number.isdecimal() and not Path(text).exists() else None
 
 
+def picture_of(reference: ColorReference) -> str | None:
+    """The file of a reference, without its @FRAME; None where it is none."""
+    if isinstance(reference, tuple):
+        return None
+    text = fspath(reference)
+    name, at, _ = text.rpartition("@")
+    return name if at and not Path(text).exists() else text
+
+
 def shot_parts(
     shots: Sequence[Shot],
     references: Sequence[ColorReference],
