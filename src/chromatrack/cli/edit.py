@@ -20,7 +20,7 @@ from chromatrack.cli.options import (
     SourceOptions,
     load_tracker,
 )
-from chromatrack.cli.track import End, Output, Start, Video, thing_lines, with_look_at
+from chromatrack.cli.track import End, Output, Start, Video, counted, thing_lines, with_look_at
 from chromatrack.cli.typed_marks import Many, things
 from chromatrack.errors import InputError
 from chromatrack.tracking.config import Device
@@ -149,8 +149,8 @@ def paint(
             quality=quality,
             progress=report,
         )
-    lines = [f"{done.frames} frames in {done.seconds:.1f} s: {done.output}"]
+    lines = [f"{counted(done.frames, 'frame')} in {done.seconds:.1f} s: {done.output}"]
     for number, unseen in enumerate(done.unseen, start=1):
         if unseen:
-            lines.append(f"picture {number} was not seen on {unseen} frames")
+            lines.append(f"picture {number} was not seen on {counted(unseen, 'frame')}")
     return "\n".join(lines)

@@ -232,8 +232,8 @@ def _warn_of_stale_images(folder: Path, written: Collection[str]) -> None:
     numbered = (path for path in folder.glob("*.png") if re.fullmatch(r"[0-9]{5,}", path.stem))
     stale = sorted(path.name for path in numbered if path.name not in written)
     if stale:
-        warnings.warn(
-            f"{folder}: {len(stale)} pictures remain that this run did not write, "
-            f"{stale[0]} the first",
-            stacklevel=3,
-        )
+        remain, first = f"{len(stale)} pictures remain", f"{stale[0]} the first"
+        if len(stale) == 1:
+            remain, first = "1 picture remains", stale[0]
+        text = f"{folder}: {remain} that this run did not write, {first}"
+        warnings.warn(text, stacklevel=3)
