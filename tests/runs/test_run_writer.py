@@ -23,6 +23,7 @@ from chromatrack.runs.marks_json import (
     marks_from_plain,
     plain_marks,
     read_run_marks,
+    write_run_masks,
 )
 from chromatrack.runs.reader import read_result
 from chromatrack.runs.writer import track_to_folder
@@ -189,6 +190,18 @@ def test_folders_without_marks_are_refused(tmp_path, head, message):
         (tmp_path / "result.json").write_text(json.dumps(head))
     with pytest.raises(InputError, match=message):
         read_run_marks(tmp_path)
+
+
+def test_a_damaged_mask_of_a_run_is_named(tmp_path):
+    empty = {**plain_marks(Marks()), "masks": [7]}
+    (tmp_path / "result.json").write_text(json.dumps({"marks": empty}))
+    write_run_masks(tmp_path, {7: np.ones((9, 9), np.int32)})
+    assert read_run_marks(tmp_path).masks[7].all()
+    path = tmp_path / "marks" / "00007.png"
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(InputError, match=r"^mask '.*00007\.png': .*; it is damaged") as damaged:
+        read_run_marks(tmp_path)
+    assert "result.json" not in str(damaged.value) and "InputError" not in str(damaged.value)
 
 
 # -- a second run in the same folder ---------------------------------------------------------
