@@ -296,8 +296,15 @@ def test_polygons_are_painted_over_masks():
 def test_polygons_that_do_not_show_are_refused():
     with pytest.raises(InputError, match=r"polygon of object 3 on frame 0: .* no pixel of it does"):
         add_polygons({}, [square(3, 0, 400)], (20, 30))
-    with pytest.raises(InputError, match="polygon of object 3 on frame 0"):
-        add_polygons({}, [square(3, 0, 4), square(4, 0, 3, side=9)], (20, 30))
+    above, beside = square(4, 0, 3, side=9), square(4, 0, 7, side=9)
+    what, then = "polygon of object 3 on frame 0: expected it to show, but the later", "; give what"
+    for later, told in (
+        ([above], "polygon of object 4 covers all of it"),
+        ([square(5, 0, 0), square(4, 0, 6), square(9, 0, 20)], "polygons of object 4, 5 cover all"),
+    ):
+        with pytest.raises(InputError, match=f"{what} {told}.*{then} lies on top last"):
+            add_polygons({}, [square(3, 0, 4), *later], (20, 30))
+    assert 3 in add_polygons({}, [square(3, 0, 4), beside], (20, 30))[0]
 
 
 def test_polygons_and_masks_of_another_size_are_told_apart(tracker, clip, tmp_path):
