@@ -338,6 +338,19 @@ def test_track_of_a_damaged_video_keeps_what_is_before(suffix, first, model, tmp
     assert len(list(read_frames(out / "overlay.mp4"))) == count
 
 
+def test_a_video_cut_before_its_first_picture_ends_says_what_to_do(first, model, tmp_path, capsys):
+    clip = write_clip(tmp_path / "cut.mkv", moving_clip(frames=12, size=SIZE, radius=9))
+    content = clip.read_bytes()
+    clip.write_bytes(content[: len(content) // 20])
+    assert run("track", clip, "--masks", first, "-o", tmp_path / "o", "--model", model) == 3
+    [line] = capsys.readouterr().err.splitlines()
+    assert line == (
+        f"chromatrack: {clip}: damaged at frame 0 (the file is cut short); no frame can be read, "
+        "so nothing was written; check the file, or get it again"
+    )
+    assert not (tmp_path / "o").exists()
+
+
 def test_track_interrupted_leaves_valid_output(first, model, tmp_path):
     clip = write_clip(tmp_path / "long.mp4", moving_clip(frames=400, size=SIZE, radius=9))
     out = tmp_path / "out"
@@ -409,7 +422,9 @@ def test_colorize_picks_the_codec_or_images(clip, reference, model, tmp_path, ca
     assert sorted(p.name for p in (tmp_path / "images").iterdir()) == ["00000.png", "00001.png"]
     capsys.readouterr()
     assert run(*common, "-o", tmp_path / "images", "--end", 1) == 0
-    assert "1 pictures remain" in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert told.err.endswith("1 picture remains that this run did not write, 00001.png\n")
+    assert told.out.startswith("1 frame in ")
     assert run(*common, "-o", tmp_path / "images", "--codec", "ffv1") == 2
     assert run(*common, "-o", tmp_path / "a.mp4", "--codec", "ffv1") == 2
     assert not (tmp_path / "a.mp4").exists()

@@ -93,6 +93,45 @@ def test_what_is_wrong_is_one_line(made, tmp_path, monkeypatch, capsys, rest, sa
     assert [path.name for path in tmp_path.iterdir()] == ["R.png"]
 
 
+def test_two_pictures_of_one_frame_are_refused_unless_they_are_the_same(
+    made, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    picture = Image.open(made / "R.png")
+    for name in ("R.png", "again.png", "in/frame_1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        picture.save(name)
+    picture.transpose(Image.Transpose.ROTATE_180).save("other.png")
+    picture.transpose(Image.Transpose.ROTATE_180).save("in/1.png")
+    rest, told = ("-o", "c.mkv", "--shots", "one", "--end", 2), "expected one picture for frame 1, "
+    for given in (("R.png@1", "other.png@1"), ("R.png@1", "other.png@01"), ("other.png@1", "in")):
+        assert colorize(made, "--reference", *given, *rest) == 2
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert line.startswith("chromatrack: reference: ") and told in line and given[0] in line
+    assert not (tmp_path / "c.mkv").exists()
+    assert colorize(made, "--reference", "R.png@1", "again.png@1", "other.png@3", *rest) == 0
+
+
+def test_transparency_of_a_reference_is_passed_over_and_told(made, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    picture = Image.open(made / "R.png").convert("RGBA")
+    picture.save("opaque.png")
+    picture.putpixel((3, 4), (9, 9, 9, 254))
+    picture.save("clear.png")
+    for name, warned in (("opaque.png", False), ("clear.png@1", True)):
+        assert colorize(made, "--reference", name, "-o", "c.mkv", "--shots", "one", "--end", 1) == 0
+        lines = [line for line in capsys.readouterr().err.splitlines() if "transparent" in line]
+        start = f"warning: reference {name}: is transparent in part, which is passed over"
+        assert [line.startswith(start) for line in lines] == [True] * warned
+
+
+def test_strokes_may_stand_beside_a_picture_of_their_frame(made, tmp_path):
+    points = [{"frame": 1, "x": 40, "y": 30, "color": "#c04020", "radius": 12}]
+    (tmp_path / "s.json").write_text(json.dumps(points), encoding="utf-8")
+    both = ("--reference", f"{made / 'R.png'}@1", "--strokes", tmp_path / "s.json")
+    assert colorize(made, *both, "-o", tmp_path / "c.mkv", "--shots", "one", "--end", 2) == 0
+
+
 def test_interlaced_videos_are_refused_deinterlaced_or_kept(made, tmp_path, capsys):
     frames = pictures(8, size=(64, 96))
     write_plain(made / "i.mkv", woven(frames), fields="tff")

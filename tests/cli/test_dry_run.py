@@ -133,6 +133,27 @@ def test_a_dry_correction_says_the_same_and_changes_nothing(tmp_path, capsys, ti
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.parametrize("kind", ["mp4", "mkv", "pictures"])
+def test_a_run_of_a_part_of_a_clip_takes_its_own_cvat_export(tmp_path, capsys, tiny_encoder, kind):
+    save_encoder(model := tmp_path / "tiny.safetensors", tiny_encoder)
+    if kind == "pictures":
+        clip = pictures(tmp_path / "from1", range(1, 7))
+    else:
+        clip = write_clip(tmp_path / f"clip.{kind}", CLIP)
+    out, xml, part = tmp_path / "out", tmp_path / "c.xml", ("--start", "1", "--end", "4")
+    given = ("--point", "4@1:30,30", *part, "--model", model, "--size", "64")
+    assert run("track", clip, *given, "-o", out) == 0
+    assert run("export", out, "--to", "cvat", "-o", xml) == 0
+    assert 'frame="4"' in xml.read_text()
+    capsys.readouterr()
+    for command in (("correct", out), ("track", clip, *part, "-o", tmp_path / "new")):
+        assert run(*command, "--marks", xml, "--dry-run") == 0
+        told, err = capsys.readouterr()
+        assert "frame 3" in told and "frame 4" not in told and "lost" not in told and err == ""
+    assert run("track", clip, "--start", "1", "--marks", xml, "-o", out, "--dry-run") == 0
+    assert "lost" in capsys.readouterr().out  # more is tracked: there it ends
+
+
 @pytest.mark.parametrize(
     ("given", "numbers", "expected"),
     [

@@ -65,6 +65,31 @@ def test_outside_behind_the_end_and_things_never_seen_say_nothing(tmp_path):
     assert [(mark.id, mark.frame) for mark in marks.boxes] == [(3, 0)]
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({}, [0, 2, 3, 5]),
+        ({"end": 6}, [0, 2, 3, 5]),
+        ({"end": 5}, [0, 2, 3]),  # a loss between what is shown is one
+        ({"count": None, "end": 5}, [0, 2, 3]),
+        ({"pictures": tuple(f"{n:05d}.png" for n in range(1, 6)), "count": 5}, [0, 2, 3]),
+    ],
+)
+def test_outside_behind_what_is_tracked_only_ends_its_track(tmp_path, given, kept):
+    video = source(**given)
+    body = box(0) + box(2, outside=1) + box(3) + box(5, outside=1)
+    marks = read(tmp_path, track(body), video)
+    assert [mark.frame for mark in marks.boxes] == kept and video.notes == []
+
+
+def test_outside_behind_what_is_tracked_where_numbers_are_names(tmp_path):
+    pictures = tuple(f"{n:05d}.png" for n in (10, 20, 30))
+    for last, given, kept in ((31, {}, [0, 1]), (30, {}, [0, 1, 2]), (30, {"end": 2}, [0, 1])):
+        video = source(3, pictures=pictures, numbers="names", **given)
+        marks = read(tmp_path, track(box(10) + box(20) + box(last, outside=1)), video)
+        assert [mark.frame for mark in marks.boxes] == kept
+
+
 def test_masks_begin_with_what_is_outside_and_go_along_rows(tmp_path):
     said = 'frame="1" outside="0" occluded="0" keyframe="1" left="4" top="3" width="3" height="2"'
     gone = said.replace('frame="1" outside="0"', 'frame="2" outside="1"')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -156,6 +157,15 @@ def test_label_studio_keyframes_are_marks_and_a_lifespan_ends_in_a_loss(tmp_path
         BoxMark(2, 8, 3, 4, 15, 8),
     ]
     assert video.names == {("box", 1): "cow"} and not video.notes
+
+
+def test_a_lifespan_that_ends_with_what_is_tracked_is_no_loss(tmp_path):
+    result = [region([key(1), key(4, False)])]
+    task = {"id": 1, "data": {"video": "x/clip.mp4"}, "annotations": [{"result": result}]}
+    for end, kept in ((4, [0, 3]), (5, [0, 3, 4])):
+        video = replace(source(), end=end)
+        boxes = read_mark_file(text(tmp_path, [task]), video).boxes
+        assert [mark.frame for mark in boxes] == kept
 
 
 def test_label_studio_task_of_this_video(tmp_path):

@@ -23,6 +23,7 @@ from chromatrack.runs.marks_json import (
     marks_from_plain,
     plain_marks,
     read_run_marks,
+    write_run_masks,
 )
 from chromatrack.runs.reader import read_result
 from chromatrack.runs.writer import track_to_folder
@@ -191,6 +192,18 @@ def test_folders_without_marks_are_refused(tmp_path, head, message):
         read_run_marks(tmp_path)
 
 
+def test_a_damaged_mask_of_a_run_is_named(tmp_path):
+    empty = {**plain_marks(Marks()), "masks": [7]}
+    (tmp_path / "result.json").write_text(json.dumps({"marks": empty}))
+    write_run_masks(tmp_path, {7: np.ones((9, 9), np.int32)})
+    assert read_run_marks(tmp_path).masks[7].all()
+    path = tmp_path / "marks" / "00007.png"
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(InputError, match=r"^mask '.*00007\.png': .*; it is damaged") as damaged:
+        read_run_marks(tmp_path)
+    assert "result.json" not in str(damaged.value) and "InputError" not in str(damaged.value)
+
+
 # -- a second run in the same folder ---------------------------------------------------------
 
 
@@ -283,8 +296,15 @@ def test_polygons_are_painted_over_masks():
 def test_polygons_that_do_not_show_are_refused():
     with pytest.raises(InputError, match=r"polygon of object 3 on frame 0: .* no pixel of it does"):
         add_polygons({}, [square(3, 0, 400)], (20, 30))
-    with pytest.raises(InputError, match="polygon of object 3 on frame 0"):
-        add_polygons({}, [square(3, 0, 4), square(4, 0, 3, side=9)], (20, 30))
+    above, beside = square(4, 0, 3, side=9), square(4, 0, 7, side=9)
+    what, then = "polygon of object 3 on frame 0: expected it to show, but the later", "; give what"
+    for later, told in (
+        ([above], "polygon of object 4 covers all of it"),
+        ([square(5, 0, 0), square(4, 0, 6), square(9, 0, 20)], "polygons of object 4, 5 cover all"),
+    ):
+        with pytest.raises(InputError, match=f"{what} {told}.*{then} lies on top last"):
+            add_polygons({}, [square(3, 0, 4), *later], (20, 30))
+    assert 3 in add_polygons({}, [square(3, 0, 4), beside], (20, 30))[0]
 
 
 def test_polygons_and_masks_of_another_size_are_told_apart(tracker, clip, tmp_path):

@@ -20,7 +20,13 @@ from chromatrack.formats.masks import read_mask
 from chromatrack.tracking.marks import read_reference
 from chromatrack.uses.layers import parse_painted, parse_texture
 from chromatrack.video.images import image_size, load_image
-from chromatrack.video.picture_files import MOST_PIXELS, opened_picture, read_rgb, upright_size
+from chromatrack.video.picture_files import (
+    MOST_PIXELS,
+    is_opaque,
+    opened_picture,
+    read_rgb,
+    upright_size,
+)
 from chromatrack.video.reader import probe, read_frames
 
 FORMATS = ["png", "jpg", "ppm", "gif", "jp2", "avif", "webp", "tif", "tga", "bmp"]
@@ -36,6 +42,25 @@ def encoded(suffix: str) -> bytes:
     file = io.BytesIO()
     image.save(file, format=name, **more)
     return file.getvalue()
+
+
+def test_what_is_transparent_in_part_is_not_opaque(tmp_path):
+    picture = Image.fromarray(pictures(1, size=(24, 32))[0])
+    path = tmp_path / "p.png"
+    for mode in ("RGB", "L", "RGBA", "LA", "P"):
+        picture.convert(mode).save(path)
+        assert is_opaque(path)
+    for mode in ("RGBA", "LA"):
+        soft = picture.convert(mode)
+        soft.putpixel((3, 4), (9, 9, 9, 254)[-len(mode) :])
+        soft.save(path)
+        assert not is_opaque(path)
+    flat = picture.convert("P")
+    flat.save(path, transparency=flat.getpixel((3, 4)))
+    assert not is_opaque(path)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"p\.png"):
+        is_opaque(path)
 
 
 def damaged(content: bytes, rng: np.random.Generator) -> bytes:

@@ -226,13 +226,17 @@ def checked_references(
 ) -> list[str]:
     """The pictures of an option, folders opened; warns of references that lack something.
 
+    One frame may have one picture; the same may be given again.
+
     also: what else gives colours, so that no picture is needed.
 
     Raises:
-        InputError: no picture, a frame of another shape, or no reference has any colour.
+        InputError: no picture, a frame of another shape or with two pictures, or no reference has
+            any colour.
     """
-    from chromatrack.runs.shot_references import is_grey, pictures_in
+    from chromatrack.runs.shot_references import check_one_each, is_grey, picture_of, pictures_in
     from chromatrack.tracking.marks import read_reference
+    from chromatrack.video.picture_files import is_opaque
     from chromatrack.video.reader import probe
 
     names = pictures_in([picture for group in reference for picture in group], video)
@@ -243,6 +247,7 @@ def checked_references(
             "reference: expected at least one coloured picture, got none; --suggest N -o FOLDER "
             "says which frames are worth colouring"
         )
+    check_one_each(names)
     info, grey = probe(video), 0
     for name in names:
         rgb, index = read_reference(name)
@@ -254,6 +259,12 @@ def checked_references(
                     f"{width}x{height}, another shape; colour that frame, or leave @{index} out"
                 )
             warnings.warn(f"reference {name}: is {width}x{height}, scaled to {size}", stacklevel=2)
+        if not is_opaque(picture_of(name) or name):
+            warnings.warn(
+                f"reference {name}: is transparent in part, which is passed over: colours that are "
+                "not seen are copied too; flatten it, or give strokes as --strokes",
+                stacklevel=2,
+            )
         if is_grey(rgb):
             grey += 1
             warnings.warn(

@@ -20,7 +20,7 @@ from chromatrack.cli.options import (
     SourceOptions,
     load_tracker,
 )
-from chromatrack.cli.track import End, Output, Start, Video, thing_lines, with_look_at
+from chromatrack.cli.track import End, Output, Start, Video, counted, thing_lines, with_look_at
 from chromatrack.cli.typed_marks import Many, things
 from chromatrack.errors import InputError
 from chromatrack.tracking.config import Device
@@ -55,8 +55,9 @@ def correct(
     from chromatrack.runs.reader import read_result
     from chromatrack.tracking.cores import prepare_process
 
-    source, known = read_result(run).find_video(video), read_run_marks(run)
-    opened = source_for(marks, source, start=0)
+    result = read_result(run)
+    source, known = result.find_video(video), read_run_marks(run)
+    opened = source_for(marks, source, start=0, end=result.frames[-1].index + 1)
     new = read_mark_files(marks, source, output=run, start=None, known=known, source=opened)
     if dry_run:
         from chromatrack.tracking.marked_video import described
@@ -148,8 +149,8 @@ def paint(
             quality=quality,
             progress=report,
         )
-    lines = [f"{done.frames} frames in {done.seconds:.1f} s: {done.output}"]
+    lines = [f"{counted(done.frames, 'frame')} in {done.seconds:.1f} s: {done.output}"]
     for number, unseen in enumerate(done.unseen, start=1):
         if unseen:
-            lines.append(f"picture {number} was not seen on {unseen} frames")
+            lines.append(f"picture {number} was not seen on {counted(unseen, 'frame')}")
     return "\n".join(lines)

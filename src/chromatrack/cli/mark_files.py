@@ -58,7 +58,9 @@ class MarkFiles(TypedMarks):
 NO_MARKS = MarkFiles()
 
 
-def source_for(files: MarkFiles, video: Source, *, start: int) -> MarkedSource:
+def source_for(
+    files: MarkFiles, video: Source, *, start: int, end: int | None = None
+) -> MarkedSource:
     """The video, opened to read the files for it.
 
     Raises:
@@ -67,7 +69,7 @@ def source_for(files: MarkFiles, video: Source, *, start: int) -> MarkedSource:
     from chromatrack.tracking.marked_video import marked_source
 
     numbers, video_name = files.numbers, files.video_name
-    return marked_source(video, numbers=numbers, video_name=video_name, start=start)
+    return marked_source(video, numbers=numbers, video_name=video_name, start=start, end=end)
 
 
 def read_mark_files(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import OmitArgPrefixes, arg
 
 from chromatrack.cli.options import AS_IT_IS, SourceOptions
-from chromatrack.cli.track import Video
+from chromatrack.cli.track import Video, counted
 
 if TYPE_CHECKING:
     from chromatrack.formats.shots import Shot
@@ -60,12 +60,9 @@ def _counted(found: tuple[Shot, ...]) -> str:
     frames = found[-1].end
     kinds = [shot.begins for shot in found[1:]]
     told = [
-        f"{kinds.count(kind)} {kind}{'s' if kinds.count(kind) > 1 else ''}"
-        for kind in ("cut", "dissolve", "fade")
-        if kind in kinds
+        counted(kinds.count(kind), kind) for kind in ("cut", "dissolve", "fade") if kind in kinds
     ]
-    plural = "s" if len(found) > 1 else ""
-    return f"{len(found)} shot{plural} in {frames} frames" + (
+    return f"{counted(len(found), 'shot')} in {counted(frames, 'frame')}" + (
         f" ({', '.join(told)})" if told else ""
     )
 

@@ -94,7 +94,7 @@ def track(
     opened, outputs = reading.of(video), chosen_outputs(only, overlay=overlay)
     quality = encoding.quality(settings.quality if "overlay" in outputs else "normal")
     first, last = frame_range(opened, start=start, end=end)
-    source = source_for(marks, opened, start=first)
+    source = source_for(marks, opened, start=first, end=last)
     given = read_mark_files(marks, opened, output=output, start=first, source=source)
     check_exports(formats, output, {kind for kind, _ in things(given)}, outputs)
     if dry_run:
@@ -187,11 +187,12 @@ def stabilize(
         )
     still = "smoothed" if smooth else f"as on frame {done.reference_frame}"
     lines = [
-        f"{done.frames} frames in {done.seconds:.1f} s: {done.output}",
+        f"{counted(done.frames, 'frame')} in {done.seconds:.1f} s: {done.output}",
         f"{done.lock} held {still}; the frame moves by up to {done.largest_shift:.1f} px",
     ]
     if done.bridged_frames:
-        lines.append(f"not seen on {done.bridged_frames} frames, where its motion was filled in")
+        unseen = counted(done.bridged_frames, "frame")
+        lines.append(f"not seen on {unseen}, where its motion was filled in")
     if done.crop is not None:
         left, top, width, height = done.crop
         lines.append(f"kept {width}x{height} px from column {left}, row {top}")
@@ -243,13 +244,18 @@ def events(
         )
     if output is None:
         return events_table(found).removesuffix("\n")
-    return f"{len(found)} events: {output}"
+    return f"{counted(len(found), 'event')}: {output}"
+
+
+def counted(number: int, what: str) -> str:
+    """`1 frame`, `12 frames`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def summary_text(summary: RunSummary, *, more_in: str = "result.json") -> str:
     """What a run says at its end: frames, speed, a line for each thing, and where to look."""
     speed = f"{summary.seconds:.1f} s, {summary.frames_per_second:.1f} frames/s"
-    done = f"{summary.frames} frames in {speed}: {summary.output}"
+    done = f"{counted(summary.frames, 'frame')} in {speed}: {summary.output}"
     lines = [done, *thing_lines(summary.things)]
     return with_look_at("\n".join(lines), summary.look_at, more_in=more_in)
 

@@ -1,10 +1,10 @@
 """Marks out of CVAT's XML, for video and for images 1.1: masks, outlines, boxes, points, skeletons.
 
 Keyframes are marks; what CVAT drew between them is not. A keyframe with `outside` declares the
-thing lost there. CVAT counts from the corner of the first pixel and we from its middle, half a
-pixel on. The id is the track's; as CVAT counts tracks from 0 and objects have ids from 1, each gets
-one more where an object is track 0. Shapes on images have no tracks: they are told apart as those
-of LabelMe.
+thing lost there; behind all that is tracked it only ends its track, and is passed over. CVAT counts
+from the corner of the first pixel and we from its middle, half a pixel on. The id is the track's;
+as CVAT counts tracks from 0 and objects have ids from 1, each gets one more where an object is
+track 0. Shapes on images have no tracks: they are told apart as those of LabelMe.
 """
 
 from __future__ import annotations
@@ -143,11 +143,15 @@ def _take_track(found: _Collected, track: Element, given: GivenFile, source: Mar
             found.passed[element.tag] += 1
             continue
         shape = CvatShape(element, f"'{given.path}': track {number}", found.size)
-        if shape.is_keyframe:
-            frame = source.frame(shape.whole("frame"), shape.place)
-            found.said.append(_Said(kind, int(number), frame, shape))
-            found.called[kind, int(number)] = track.get("label", "")
-            _take_name(found, (kind, int(number)), element)
+        if not shape.is_keyframe:
+            continue
+        counted = shape.whole("frame")
+        if shape.is_outside and source.is_behind(counted):  # only says that the track ends
+            continue
+        frame = source.frame(counted, shape.place)
+        found.said.append(_Said(kind, int(number), frame, shape))
+        found.called[kind, int(number)] = track.get("label", "")
+        _take_name(found, (kind, int(number)), element)
 
 
 def _with_joints(track: Element, place: str) -> list[Element]:
@@ -249,18 +253,12 @@ class _Marks:
         )
 
     def _once(self, said: Iterable[_Said]) -> list[_Said]:
-        """Without what is declared lost behind the video's end, and things with no place at all.
+        """Without things that have no place at all.
 
         Outlines of one object on a frame belong together; of other things the last one counts.
         """
         shown_at = {(s.kind, s.id) for s in said if not s.shape.is_outside}
-        count = self.source.frame_count
-        kept = [
-            s
-            for s in said
-            if (s.kind, s.id) in shown_at
-            and not (s.shape.is_outside and count is not None and s.frame >= count)
-        ]
+        kept = [s for s in said if (s.kind, s.id) in shown_at]
         objects = [s for s in kept if s.kind == "object"]
         others: dict[tuple[Kind, int, int], _Said] = {}
         for one in kept:

@@ -136,7 +136,7 @@ def _boxes(region: JsonValue, number: int, source: MarkedSource) -> Iterator[Box
     items = region["value"]["sequence"].items()
     keyed = {_index(item): item for item in items}
     last = region["value"].get("framesCount")
-    ends = [n for n in (last.whole() if last else None, source.frame_count) if n is not None]
+    count = last.whole() if last else None
     for index, item in sorted(keyed.items()):
         left, top = item["x"].number() * width / 100, item["y"].number() * height / 100
         wide, high = item["width"].number() * width / 100, item["height"].number() * height / 100
@@ -150,7 +150,8 @@ def _boxes(region: JsonValue, number: int, source: MarkedSource) -> Iterator[Box
         yield BoxMark(number, frame, left, top, wide, high)
         after = index + 1
         has_ended = item.value.get("enabled") is False and after not in keyed
-        if has_ended and (not ends or after < min(ends)):
+        is_end = source.is_behind(after) or (count is not None and after >= count)
+        if has_ended and not is_end:
             gone = source.frame(after, item["frame"].place)
             yield BoxMark(number, gone, None, None, None, None)
 

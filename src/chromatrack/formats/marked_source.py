@@ -73,8 +73,8 @@ class MarkedSource:
     pictures: paths of its pictures in order of frames, or None for a video file, where a number in
     a name can only be the index. numbers: what a number in a name means. video_name: the user's
     choice among the videos of a file of several. start: the frame of marks that say none.
-    notes: what was understood, passed over and scaled. names, categories, colors: of the marked
-    things, where they have one.
+    end: the frame after the last that is tracked; None: all are. notes: what was understood, passed
+    over and scaled. names, categories, colors: of the marked things, where they have one.
     """
 
     video: str
@@ -84,6 +84,7 @@ class MarkedSource:
     numbers: Numbers = "auto"
     video_name: str | None = None
     start: int = 0
+    end: int | None = None
     notes: list[Note] = field(default_factory=list)
     names: dict[tuple[Kind, int], str] = field(default_factory=dict)
     colors: dict[tuple[Kind, int], Color] = field(default_factory=dict)
@@ -200,6 +201,12 @@ class MarkedSource:
                 f"{number}; correct it, or count frames from 0 with --numbers index"
             )
         return found
+
+    def is_behind(self, number: int) -> bool:
+        """Whether a bare number means a frame behind all that is tracked, as far as is known."""
+        if self.pictures is not None and self.numbers == "names":
+            return self._pictures.is_behind(number, self.end)
+        return any(n is not None and number >= n for n in (self.end, self.frame_count))
 
     def frame_of_single(self, name: str, place: str) -> int:
         """The frame of a lone mask: of the picture with that very name, else the start.

@@ -142,6 +142,7 @@ class PictureIndex:
         self.paths = tuple(paths)
         self._tables = {key: _table(key, self.paths) for key in _KEYS}
         self._numbered = _table(last_number, self.paths)
+        self._last = max(filter(None, map(last_number, self.paths)), default=0)
 
     def called(self, name: str) -> list[int]:
         """The pictures of that name, at the first of these where there are any.
@@ -162,6 +163,13 @@ class PictureIndex:
         """The one picture with that number in its name, or None."""
         found = self._numbered.get(number, [])
         return found[0] if len(found) == 1 else None
+
+    def is_behind(self, number: int, end: int | None) -> bool:
+        """Whether the picture of that number is frame `end` or later, or would follow the last."""
+        found = self.numbered(number)
+        if found is None:
+            return number > self._last
+        return end is not None and found >= end
 
 
 def _table(key: Callable[[str], Hashable], paths: Sequence[str]) -> dict[Hashable, list[int]]:

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from os import fspath
 from pathlib import Path
 
 from torch import Tensor
@@ -19,7 +18,13 @@ from chromatrack.runs.color_log import ColorLog
 from chromatrack.runs.color_look import AS_COPIED, Look
 from chromatrack.runs.kept_shots import KeptShots, task_of, unsure_picture
 from chromatrack.runs.progress import Report, stop_on_interrupt, told
-from chromatrack.runs.shot_references import Likest, ShotPart, shot_parts, tell_borrowed
+from chromatrack.runs.shot_references import (
+    Likest,
+    ShotPart,
+    picture_of,
+    shot_parts,
+    tell_borrowed,
+)
 from chromatrack.runs.staging import Staging
 from chromatrack.runs.video_staging import check_video_output, staged_writer
 from chromatrack.runs.writer import RunSummary, frames_ahead, left_behind
@@ -94,11 +99,9 @@ def colorize_to_file(
         DamagedVideoError, KeyboardInterrupt: the frames until then are written and play.
         OutputError: `output` cannot be written, or another process is writing it.
     """
-    check_video_output(
-        output, reads=[video, *map(_picture_of, references)], like=video, beside=True
-    )
+    check_video_output(output, reads=[video, *map(picture_of, references)], like=video, beside=True)
     if film.unsure is not None:
-        reads = [video, output, *map(_picture_of, references)]
+        reads = [video, output, *map(picture_of, references)]
         check_video_output(film.unsure, reads=reads, like=video)
     began, info = time.perf_counter(), probe(video)
     first, last = frame_range(video, start=start, end=end)
@@ -229,17 +232,8 @@ def _warn_of_stale_images(folder: Path, written: Collection[str]) -> None:
     numbered = (path for path in folder.glob("*.png") if re.fullmatch(r"[0-9]{5,}", path.stem))
     stale = sorted(path.name for path in numbered if path.name not in written)
     if stale:
-        warnings.warn(
-            f"{folder}: {len(stale)} pictures remain that this run did not write, "
-            f"{stale[0]} the first",
-            stacklevel=3,
-        )
-
-
-def _picture_of(reference: ColorReference) -> object:
-    """The file of a reference, without its @FRAME; what is no file is not looked at."""
-    if isinstance(reference, tuple):
-        return None
-    text = fspath(reference)
-    name, at, _ = text.rpartition("@")
-    return name if at and not Path(text).exists() else text
+        remain, first = f"{len(stale)} pictures remain", f"{stale[0]} the first"
+        if len(stale) == 1:
+            remain, first = "1 picture remains", stale[0]
+        text = f"{folder}: {remain} that this run did not write, {first}"
+        warnings.warn(text, stacklevel=3)

@@ -72,7 +72,8 @@ def read_run_marks(folder: Path) -> Marks:
     """What the run in a folder was given.
 
     Raises:
-        InputError: no result there, one of a version that did not keep its marks, or a damaged one.
+        InputError: no result there, one of a version that did not keep its marks, a damaged one, or
+            a damaged mask, which is named.
     """
     path = folder / "result.json"
     if not path.is_file():
@@ -82,16 +83,24 @@ def read_run_marks(folder: Path) -> Marks:
         raise InputError(f"{path}: does not say what was marked; track the video again")
     try:
         frames = [int(frame) for frame in data["marks"]["masks"]]
-        masks = {frame: read_mask(folder / "marks" / frame_file(frame)) for frame in frames}
+    except (KeyError, TypeError, ValueError) as error:
+        raise _odd(path, error) from error
+    masks = {frame: read_mask(folder / "marks" / frame_file(frame)) for frame in frames}
+    try:
         return marks_from_plain(data["marks"], masks)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"{path}: its marks are not as `chromatrack track` writes them "
-            f"({type(error).__name__}: {error}); track the video again"
-        ) from error
+        raise _odd(path, error) from error
 
 
 # -- parts -----------------------------------------------------------------------------------
+
+
+def _odd(path: Path, error: Exception) -> InputError:
+    kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
+    return InputError(
+        f"{path}: its marks are not as `chromatrack track` writes them ({kind}{error}); track the "
+        "video again"
+    )
 
 
 def _number(value: float | None) -> float | None:

@@ -100,6 +100,23 @@ def is_grey(rgb: np.ndarray) -> bool:
     return int(np.ptp(rgb, axis=2).max()) <= MOST_CAST
 
 
+def check_one_each(references: Sequence[str]) -> None:
+    """InputError for a frame of which two pictures are given that differ."""
+    first: dict[int, str] = {}
+    for one in references:
+        frame = frame_of(one)
+        if frame is None:
+            continue
+        other = first.setdefault(frame, one)
+        if other is not one and not np.array_equal(
+            read_reference(other)[0], read_reference(one)[0]
+        ):
+            raise InputError(
+                f"reference: expected one picture for frame {frame}, got two that differ, "
+                f"{other} and {one}; leave one of them out"
+            )
+
+
 def frame_of(reference: ColorReference) -> int | None:
     """The frame that a reference says it is; None for a still. Pictures are not opened."""
     if isinstance(reference, tuple):
@@ -107,6 +124,15 @@ def frame_of(reference: ColorReference) -> int | None:
     text = fspath(reference)
     _, at, number = text.rpartition("@")
     return int(number) if at and number.isdecimal() and not Path(text).exists() else None
+
+
+def picture_of(reference: ColorReference) -> str | None:
+    """The file of a reference, without its @FRAME; None where it is none."""
+    if isinstance(reference, tuple):
+        return None
+    text = fspath(reference)
+    name, at, _ = text.rpartition("@")
+    return name if at and not Path(text).exists() else text
 
 
 def shot_parts(

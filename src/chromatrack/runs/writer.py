@@ -424,4 +424,5 @@ def left_behind(count: int, output: Path) -> str:
     """What an interrupted command says it leaves behind, after "interrupted"."""
     if count == 0:
         return f"before the first frame was written; {output} is as it was"
-    return f"after {count} frames, which are in {output}"
+    frames = "1 frame, which is" if count == 1 else f"{count} frames, which are"
+    return f"after {frames} in {output}"

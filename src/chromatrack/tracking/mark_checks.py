@@ -10,8 +10,9 @@ import numpy as np
 
 from chromatrack.errors import BehindDamageError, BeyondEndError, DamagedVideoError, InputError
 from chromatrack.formats.coco_tracks import MOST_OBJECT
-from chromatrack.formats.polygons import PolygonMark, paint_polygons
+from chromatrack.formats.polygons import PolygonMark, paint_polygons, rasterize
 from chromatrack.propagation.config import USUAL_STRIDE
+from chromatrack.propagation.label_maps import object_ids
 from chromatrack.propagation.layout import Layout
 from chromatrack.structures import KeypointMark, Skeleton, Source
 from chromatrack.tracking.embedder import FrameEmbedder
@@ -346,16 +347,29 @@ def add_polygons(
     for frame, painted in paint_polygons(polygons, size).items():
         for mark in polygons:
             if mark.frame == frame and not (painted == mark.id).any():
-                raise InputError(
-                    f"polygon of object {mark.id} on frame {frame}: expected it to show inside the "
-                    f"{size[1]}x{size[0]} frame, but no pixel of it does; correct its corners"
-                )
+                raise _unseen(mark, painted)
         under = merged.get(frame)
         if under is None:
             merged[frame] = painted
         elif under.shape == painted.shape:
             merged[frame] = np.where(painted > 0, painted, under)
     return merged
+
+
+def _unseen(mark: PolygonMark, painted: np.ndarray) -> InputError:
+    """The error for an outline that does not show among all of its frame: why it does not."""
+    height, width = painted.shape
+    what = f"polygon of object {mark.id} on frame {mark.frame}: expected it to show"
+    if above := object_ids([painted[rasterize(mark.rings, (height, width))]]):
+        listed = ", ".join(map(str, above))
+        return InputError(
+            f"{what}, but the later polygon{'s'[: len(above) > 1]} of object {listed} "
+            f"{'cover' if len(above) > 1 else 'covers'} all of it; give what lies on top last, or "
+            "correct the corners"
+        )
+    return InputError(
+        f"{what} inside the {width}x{height} frame, but no pixel of it does; correct its corners"
+    )
 
 
 def fit_skeleton(skeleton: Skeleton | None, keypoints: Sequence[KeypointMark]) -> Skeleton | None:

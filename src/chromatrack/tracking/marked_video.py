@@ -27,7 +27,12 @@ _Things = dict[tuple[Kind, int], dict[int, str]]
 
 
 def marked_source(
-    video: Source, *, numbers: Numbers = "auto", video_name: str | None = None, start: int = 0
+    video: Source,
+    *,
+    numbers: Numbers = "auto",
+    video_name: str | None = None,
+    start: int = 0,
+    end: int | None = None,
 ) -> MarkedSource:
     """Open a video to read marks for it: what readers of `formats` take as `source`.
 
@@ -35,6 +40,7 @@ def marked_source(
         numbers: what a number in a picture's name means.
         video_name: which of the videos in a file of several it is, where no name fits.
         start: the frame of marks that say none.
+        end: the frame after the last that is tracked; None: to the end of the video.
 
     Raises:
         VideoError: it cannot be read. InputError: names of pictures wanted for a video file.
@@ -50,7 +56,7 @@ def marked_source(
         )
     size = info.height, info.width
     return MarkedSource(
-        fspath(video), size, info.frame_count, paths, numbers, video_name, start=start
+        fspath(video), size, info.frame_count, paths, numbers, video_name, start=start, end=end
     )
 
 

@@ -90,6 +90,14 @@ def read_rgb(
         return ImageOps.exif_transpose(image).convert(mode)
 
 
+def is_opaque(file: str | PathLike[str]) -> bool:
+    """Whether no pixel of a picture file is transparent, not even in part; as `opened_picture`."""
+    with opened_picture(file) as image:
+        if not image.has_transparency_data:
+            return True
+        return image.convert("RGBA").getchannel("A").getextrema()[0] == 255
+
+
 REDUCED = 0b101
 """Bits of TIFF's NewSubfileType: a smaller copy of another page, or its transparency."""
 

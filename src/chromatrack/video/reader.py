@@ -276,7 +276,10 @@ def _closed_after(reader: PictureReader) -> Iterator[PictureReader]:
         yield reader
     except Damage as damage:
         index = damage.index
-        good = f"the {index} frames before it are good" if index else "no frame before it"
+        good = {
+            0: "no frame can be read, so nothing was written; check the file, or get it again",
+            1: "the frame before it is good",
+        }.get(index, f"the {index} frames before it are good")
         text = f"{reader.path}: damaged at frame {index} ({damage}); {good}"
         raise DamagedVideoError(text, frame_index=index) from damage
     finally:
