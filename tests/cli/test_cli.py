@@ -345,7 +345,7 @@ def test_a_video_cut_before_its_first_picture_ends_says_what_to_do(first, model,
     assert run("track", clip, "--masks", first, "-o", tmp_path / "o", "--model", model) == 3
     [line] = capsys.readouterr().err.splitlines()
     assert line == (
-        f"chromatrack: {clip}: damaged at frame 0 (the file is cut short); no frame can be read, "
+        f"warning: {clip}: damaged at frame 0 (the file is cut short); no frame can be read, "
         "so nothing was written; check the file, or get it again"
     )
     assert not (tmp_path / "o").exists()

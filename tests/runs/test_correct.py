@@ -20,7 +20,7 @@ from chromatrack.formats.masks import read_mask, write_mask
 from chromatrack.propagation.layout import channel_names
 from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.runs.affected_spans import find_spans
-from chromatrack.runs.correct import CorrectionPlan, correct, tracker_of
+from chromatrack.runs.correct import CorrectionPlan, correct, read_masks_at, tracker_of
 from chromatrack.runs.keyframe_seams import measure_seams
 from chromatrack.runs.reader import read_result
 from chromatrack.runs.rewrite import Rewriting
@@ -465,8 +465,12 @@ def test_the_tracker_of_a_run_is_made_again(tracker, film, keyframed, tmp_path):
 
 
 def test_masks_are_named_with_their_frame(tmp_path):
+    mask = np.eye(6, dtype=int) * 3
+    write_mask(tmp_path / "M.png", mask)
     name = str(tmp_path / "M.png")
     assert masks_at([f"{name}@4", f"{name}@012"]) == {4: name, 12: name}
+    found = read_masks_at([f"{name}@4", f"{name}@012"])
+    assert list(found) == [4, 12] and np.array_equal(found[12], mask)
     for wrong in ("M.png", "M.png@", "@3", "M.png@x", "M.png@-1"):
         with pytest.raises(InputError, match="expected PNG@FRAME with FRAME counted from 0"):
             masks_at([wrong])

@@ -173,8 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()  # here, where it can be said that it is full
             return said if isinstance(said, int) else 0
         except ChromatrackError as error:
-            is_damaged = isinstance(error, DamagedVideoError) and error.frame_index > 0
-            if is_damaged and not isinstance(error, BehindDamageError):
+            if isinstance(error, DamagedVideoError) and not isinstance(error, BehindDamageError):
                 tell(str(error))  # what was good is written
             else:
                 print(f"chromatrack: {error}", file=sys.stderr)

@@ -10,17 +10,20 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from chromatrack.atomic import keep_apart
 from chromatrack.errors import InputError
 from chromatrack.formats.json_fields import JsonValue, load_json_object
-from chromatrack.formats.masks import check_mask
+from chromatrack.formats.mask_marks import masks_at
+from chromatrack.formats.masks import check_mask, read_mask
 from chromatrack.propagation.bidirectional import Direction
 from chromatrack.propagation.layout import channel_names
 from chromatrack.propagation.reliability import ReviewRange
@@ -370,6 +373,15 @@ def tracker_of(folder: str | PathLike[str], *, device: Device = "auto") -> Track
     data = load_json_object(path, what="a result of `chromatrack track`")
     config, model = saved_config(data, str(path)), JsonValue(data, str(path))["model"]["name"]
     return Tracker.from_pretrained(str(model.value), device=device, config=config)
+
+
+def read_masks_at(names: Sequence[str]) -> dict[int, np.ndarray]:
+    """Masks named `M.png@40`: frame -> `(H, W)` int32 ids.
+
+    Raises:
+        InputError: no frame number, one frame twice, or no mask there.
+    """
+    return {frame: read_mask(path) for frame, path in masks_at(names).items()}
 
 
 def _check_removed(removed: Collection[tuple[LabelName, int]], merged: Marks) -> None:
