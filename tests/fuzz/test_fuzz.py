@@ -7,6 +7,9 @@ import trials
 from fuzz_kinds import KINDS
 
 COUNT, SEED = 200, 20261128
+COMMANDS = ("track-", "correct-", "colorize-", "train-")
+"""Kinds that are tried with a whole command, a second or more: one of each in the fast run."""
+FAST = {"track-mp4", "track-points", "correct-boxes", "colorize-png"}
 
 
 @pytest.fixture(scope="module")
@@ -14,14 +17,20 @@ def whole(tmp_path_factory):
     return tmp_path_factory.mktemp("whole")
 
 
-@pytest.mark.parametrize("part", range(10))
+def some(values, is_fast):
+    return [v if is_fast(v) else pytest.param(v, marks=pytest.mark.slow) for v in values]
+
+
+@pytest.mark.parametrize("part", some(range(10), lambda part: part < 5))
 def test_damaged_inputs_are_answered_in_one_line(part, whole):
     for trial in list(trials.draw(COUNT, seed=SEED))[part::10]:
         found = trials.answer(trial, whole)
         assert found is None, f"run.py --kind {trial.kind} --again {trial.seed}: {found}"
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize(
+    "kind", some(sorted(KINDS), lambda kind: kind in FAST or not kind.startswith(COMMANDS))
+)
 def test_whole_inputs_are_accepted(kind, whole, tmp_path):
     for name in ("in", "out"):
         (tmp_path / name).mkdir()

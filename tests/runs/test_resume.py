@@ -119,12 +119,16 @@ def whole(tracker, film, clip, tmp_path_factory) -> dict[tuple[str, bool], dict[
     return found
 
 
-@pytest.mark.parametrize("count", [1, 6])
+FULL, STOPPED = OutputError("full"), Interrupted("stopped by SIGTERM", exit_code=143)
+WAYS = [("both", True), ("both", False), ("backward", True)]
+FAST = [(1, *WAYS[0], STOPPED), (6, *WAYS[0], FULL), (1, *WAYS[1], FULL)]  # each pair is in one
+FAST += [(6, *WAYS[1], STOPPED), (1, *WAYS[2], STOPPED), (6, *WAYS[2], FULL)]
+SLOW = [(7 - c, *rest, e) for c, *rest, e in FAST]
+
+
 @pytest.mark.parametrize(
-    ("direction", "both"), [("both", True), ("both", False), ("backward", True)]
-)
-@pytest.mark.parametrize(
-    "error", [OutputError("full"), Interrupted("stopped by SIGTERM", exit_code=143)]
+    ("count", "direction", "both", "error"),
+    [*FAST, *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW)],
 )
 def test_it_ends_as_an_uninterrupted_run(
     tracker, film, clip, whole, tmp_path, monkeypatch, count, direction, both, error
