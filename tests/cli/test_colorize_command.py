@@ -125,6 +125,21 @@ def test_transparency_of_a_reference_is_passed_over_and_told(made, tmp_path, mon
         assert [line.startswith(start) for line in lines] == [True] * warned
 
 
+def test_transparency_of_the_pictures_to_colour_is_told_as_lost(made, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    for number in range(2):
+        picture = Image.open(made / "R.png").convert("LA")
+        if number == 1:
+            picture.putpixel((3, 4), (9, 254))
+        picture.save(tmp_path / "in" / f"{number}.png")
+    for start, warned in ((0, False), (1, True)):
+        given = ("--reference", made / "R.png", "-o", tmp_path / f"out{start}", "--shots", "one")
+        assert colorize(made, *given, "--start", start, video=tmp_path / "in") == 0
+        lines = [line for line in capsys.readouterr().err.splitlines() if "transparent" in line]
+        named = f"warning: {tmp_path / 'in' / '1.png'}: is transparent in part"
+        assert [line.startswith(named) for line in lines] == [True] * warned
+
+
 def test_strokes_may_stand_beside_a_picture_of_their_frame(made, tmp_path):
     points = [{"frame": 1, "x": 40, "y": 30, "color": "#c04020", "radius": 12}]
     (tmp_path / "s.json").write_text(json.dumps(points), encoding="utf-8")

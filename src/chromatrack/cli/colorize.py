@@ -114,6 +114,7 @@ def colorize(
     how = Look(look.strength, look.side_by_side, look.luma == "exact")
     span = frame_range(source, start=start, end=end)
     tell_telecine(source, span)
+    tell_transparency(source, span)
     check_whole_pictures(source, keep_fields=keep_fields)
     if suggest is not None and reference:
         raise InputError("suggest: chooses what to colour, so leave --reference out")
@@ -206,6 +207,20 @@ def tell_telecine(video: Source, span: tuple[int, int | None]) -> None:
         warnings.warn(
             f"{video}: is telecined film (3:2 pulldown: {how}); undo that first (inverse telecine) "
             "to colour the film's own frames",
+            stacklevel=2,
+        )
+
+
+def tell_transparency(video: Source, span: tuple[int, int | None]) -> None:
+    """Warn of pictures that are transparent in part, by the first of them."""
+    from chromatrack.video.images import image_files
+    from chromatrack.video.picture_files import is_opaque
+
+    files = (image_files(video) or [])[span[0] :]
+    if files and not is_opaque(files[0]):
+        warnings.warn(
+            f"{files[0]}: is transparent in part; the coloured picture will not be, and is black "
+            "there",
             stacklevel=2,
         )
 
