@@ -1,7 +1,7 @@
 """Does reliability tell bad frames? The signals and their combination against labelled sequences.
 
     python benchmarks/reliability.py collect ROOT --rows FILE.json [--model small] [--size 480]
-        [--no-redetect] [--year 2016] [--sequences NAME ...]
+        [--decoder none] [--no-redetect] [--year 2016] [--sequences NAME ...]
     python benchmarks/reliability.py colours ROOT --rows FILE.json [--model small] [--size 480]
         [--every 7] [--sequences NAME ...]
     python benchmarks/reliability.py report FILE.json ... --out FOLDER
@@ -9,8 +9,9 @@
 ROOT is a folder in the DAVIS layout. `collect` tracks every sequence from its first mask and keeps,
 of every later frame and object, J, F and the signals of `chromatrack.propagation.reliability`.
 `report` fits the combination's weights to all frames of all FILES and judges it on sequences held
-out of the fit, one after the other; the weights are those that stand in `reliability.py`. A frame
-is bad if J is below 0.5. Absent objects are not in the fit; what is known of them is printed.
+out of the fit, one after the other; the weights are those that stand in `reliability.py`: of masks
+that were decoded or, with FILES of `--decoder none`, that were copied alone. A frame is bad if J is
+below 0.75. Absent objects are not in the fit; what is known of them is printed.
 `colors` colours every seventh frame from the first and judges and fits
 `chromatrack.tracking.color_reliability` likewise.
 
@@ -45,14 +46,15 @@ from chromatrack.evaluation.metrics.calibration import (
 )
 from chromatrack.evaluation.metrics.color import ab_error
 from chromatrack.evaluation.metrics.masks import boundary_f, jaccard
-from chromatrack.propagation.reliability import ABSENT, Signals, estimate, inputs
-from chromatrack.tracking.color_reliability import RIGHT, ColorSignals, color_inputs
+from chromatrack.propagation.reliability import ABSENT, RIGHT, Signals, estimate, inputs
+from chromatrack.tracking import color_reliability
+from chromatrack.tracking.color_reliability import ColorSignals, color_inputs
 from chromatrack.video.reader import read_frames
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-BAD = 0.5
+BAD = RIGHT
 """J below which a frame counts as bad."""
 
 CAUGHT = 0.8
@@ -61,7 +63,14 @@ CAUGHT = 0.8
 RIDGE = 10.0
 """Of the fit, on inputs of unit variance: there are only a dozen sequences."""
 
-SINGLE = {"color_error": -1, "agreement": 1, "entropy": -1, "sharpness": 1}
+SINGLE = {
+    "color_error": -1,
+    "back": 1,
+    "entropy": -1,
+    "sharpness": 1,
+    "certainty": 1,
+    "rim": -1,
+}
 """Signals, and whether more of it is good (1) or bad (-1)."""
 
 COLOR_SIGNALS = {"light_error": -1, "agreement": 1, "entropy": -1}
@@ -129,7 +138,7 @@ def collect_colors(
 
 def report_colors(rows: Sequence[Row]) -> str:
     """AUC of each signal and of the combination, held out, for frames coloured wrong."""
-    right = np.array([row["error"] <= RIGHT for row in rows])
+    right = np.array([row["error"] <= color_reliability.RIGHT for row in rows])
     names = [row["sequence"] for row in rows]
     signals = [ColorSignals(**{n: row[n] for n in COLOR_SIGNALS}) for row in rows]
     x = np.array([color_inputs(one) for one in signals])
@@ -139,7 +148,8 @@ def report_colors(rows: Sequence[Row]) -> str:
     weights = fit_logistic(scaled, right, ridge=RIDGE)
     slopes = weights[1:] / spread
     error = np.array([row["error"] for row in rows])
-    lines = [f"{len(rows)} frames, {int((~right).sum())} with an ab error above {RIGHT}"]
+    most = color_reliability.RIGHT
+    lines = [f"{len(rows)} frames, {int((~right).sum())} with an ab error above {most}"]
     for name, sign in COLOR_SIGNALS.items():
         values = np.array([row[name] for row in rows])
         rank = bootstrap_correlation(values, error, groups=names, kind="spearman")
@@ -287,7 +297,7 @@ def report(runs: Sequence[Run]) -> dict[str, Any]:
                 "reliability": chance.round(4).tolist(),
             },
         }
-    names = ("1", "log color_error", "agreement", "sharpness")
+    names = ("1", "back", "certainty", "log rim")
     return {
         "weights": dict(zip(names, weights.tolist(), strict=True)),
         "threshold": threshold,
@@ -300,7 +310,7 @@ def report(runs: Sequence[Run]) -> dict[str, Any]:
 
 def markdown(found: dict[str, Any]) -> str:
     """The tables."""
-    heads = ["AUC for J < 0.5", *found["runs"]]
+    heads = [f"AUC for J < {BAD}", *found["runs"]]
     runs = list(found["runs"].values())
     rows = [heads, ["---", *["---:"] * len(runs)]]
     rows.append(["frames (bad)", *(f"{r['frames']} ({r['bad']})" for r in runs)])
@@ -343,7 +353,7 @@ def draw_diagram(found: dict[str, Any], path: Path) -> None:
         (line,) = axes.plot(x, y, "-", linewidth=1, label=label)
         sizes = [10 + 2 * b["count"] ** 0.5 for b in bins]
         axes.scatter(x, y, sizes, color=line.get_color())
-    axes.set(xlabel="reliability", ylabel="share of frames with J of 0.5 or more")
+    axes.set(xlabel="reliability", ylabel=f"share of frames with J of {BAD} or more")
     axes.legend(frameon=False, fontsize=8)
     figure.savefig(path, dpi=150)
 
@@ -380,6 +390,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     tracked.add_argument("--rows", type=Path, required=True)
     tracked.add_argument("--model", default="small")
     tracked.add_argument("--size", type=int, default=480)
+    tracked.add_argument("--decoder", default="auto")
     tracked.add_argument("--no-redetect", action="store_true")
     tracked.add_argument("--sequences", nargs="+")
     tracked.add_argument("--year", type=int, choices=(2016, 2017), default=2016)
@@ -395,7 +406,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     told.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args(argv)
     if asked.command == "collect":
-        settings = Evaluated(model=asked.model, size=asked.size, redetect=not asked.no_redetect)
+        settings = Evaluated(
+            model=asked.model,
+            size=asked.size,
+            redetect=not asked.no_redetect,
+            decoder=asked.decoder,
+        )
         rows = collect(asked.root, settings=settings, year=asked.year, sequences=asked.sequences)
         replace_file(asked.rows, json.dumps(rows).encode())
         return 0

@@ -101,7 +101,7 @@ def report(j, reliability=None):
 
 
 def test_failures_go_with_errors_and_doubt():
-    good, bad = [1.0, 0.9, 0.9, 1.0], [1.0, 0.7, 0.1, 0.0]
+    good, bad = [1.0, 0.9, 0.9, 1.0], [1.0, 0.8, 0.1, 0.0]
     scores = {
         "good": report(good, [1, 0.9, 0.9, 1]),
         "fine": report(good, [1, 0.95, 0.8, 1]),

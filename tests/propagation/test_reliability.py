@@ -22,12 +22,15 @@ from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.reliability import (
     ABSENT,
     LOOK_BELOW,
+    Cells,
     ReviewRange,
     Signals,
-    agreement,
+    certainty,
     color_error,
+    copied,
     estimate,
     frames_to_look_at,
+    rim,
     weighted_mean,
 )
 from chromatrack.runs.correct import correct
@@ -53,51 +56,101 @@ def block(top: int, left: int) -> torch.Tensor:
     return labels
 
 
-def test_agreement_of_a_thing_that_moved_with_its_label_and_of_one_that_did_not():
+KNOBS = {"top_k": 1, "temperature": 0.05}
+
+
+def test_what_is_copied_back_tells_a_region_that_ran_over_from_one_that_moved():
     features, marked = unit(0), block(1, 1)
     moved = features.roll((1, 2), dims=(1, 2))
-    assert agreement(moved, block(2, 3), features, marked) == 1
-    assert agreement(moved, block(4, 5), features, marked) == 0  # the label went elsewhere
-    half = block(2, 3)
-    half[2] = 0  # one of two rows is still covered
-    assert agreement(moved, half, features, marked) == pytest.approx(1 / 2)
-    grown = block(2, 3) + block(4, 3)  # what is beside the mark is covered too
-    assert agreement(moved, grown, features, marked) == pytest.approx(1 / 2)
-    assert agreement(moved, half, features, torch.zeros(SIZE)) == 0
+
+    def back(labels: torch.Tensor) -> float:
+        cells = Cells.of(labels)
+        return cells.mean(copied(moved, cells, features, marked[None], **KNOBS)[0])
+
+    assert back(block(2, 3)) == pytest.approx(1, abs=1e-3)
+    assert back(block(4, 5)) == pytest.approx(0, abs=1e-3)  # the label went elsewhere
+    grown = block(2, 3) + block(4, 3)  # it ran over what is beside it
+    assert back(grown) == pytest.approx(1 / 2, abs=1e-3)
+    assert back(block(2, 3) + 0.5 * block(4, 3)) == pytest.approx(2 / 3, abs=1e-3)
+    assert back(torch.zeros(SIZE)) == 0
 
 
 def test_few_of_many_cells_stand_for_all():
-    features, marked = unit(0), block(1, 1)
-    found = agreement(features, marked * 0.5, features, marked, most=3)
-    assert found == pytest.approx(1 / 2)
+    cells = Cells.of(block(1, 1), most=3)
+    assert len(cells.index) == 3 and set(cells.index.tolist()) < {9, 10, 11, 17, 18, 19}
+    assert cells.mean(torch.tensor([1.0, 2.0, 6.0])) == 3
 
 
 def test_color_error_is_the_distance_from_the_copied_colors():
     features, labels = unit(1), block(1, 1)
     ab = torch.arange(96.0).reshape(2, *SIZE)
     moved, there = features.roll(2, dims=2), ab.roll(2, dims=2)
-    knobs = {"top_k": 1, "temperature": 0.05}
     at = block(1, 3)
-    assert color_error(moved, at, there, features, ab, **knobs) == pytest.approx(0, abs=1e-4)
+
+    def error(labels: torch.Tensor, seen: torch.Tensor) -> float:
+        cells = Cells.of(labels)
+        return color_error(cells, seen, copied(moved, cells, features, ab, **KNOBS))
+
+    assert error(at, there) == pytest.approx(0, abs=1e-4)
     shifted = there + torch.tensor([4.0, -10.0])[:, None, None] * at
-    assert color_error(moved, at, shifted, features, ab, **knobs) == pytest.approx(7, abs=1e-3)
-    assert color_error(moved, labels * 0, shifted, features, ab, **knobs) == 0
+    assert error(at, shifted) == pytest.approx(7, abs=1e-3)
+    assert error(labels * 0, shifted) == 0
     assert weighted_mean(at, at * 3) == 3 and weighted_mean(at * 0, at) == 0
 
 
-@given(st.floats(0, 200), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.booleans())
-def test_estimates_are_chances_and_fall_with_the_color_error(error, back, entropy, sharp, there):
-    found = estimate(Signals(error, back, entropy, sharp, there))
-    assert 0 <= found <= 1
-    assert estimate(Signals(error + 5, back, entropy, sharp, there)) <= found
-    assert estimate(Signals(error, min(1, back + 0.1), entropy, sharp, there)) >= found
+def test_certainty_is_the_overlap_that_chances_expect():
+    mask = torch.zeros(10, 10)
+    mask[2:6, 2:7] = 1
+    assert certainty(mask) == 1 and rim(mask) == 0
+    doubted = mask.clone()
+    doubted[2:6, 2:4] = 0.75  # 8 of its 20 cells
+    doubted[6, 2:7] = 0.4  # and 5 beside it
+    assert certainty(doubted) == pytest.approx(18 / 22)
+    assert rim(doubted) == pytest.approx(4 / 22 * 21**0.5)
+    assert certainty(mask * 0.4) == 0 and certainty(mask * 0) == 0
+    rng = np.random.default_rng(0)
+    draws = rng.random((4000, 10, 10)) < doubted.numpy()
+    inside = doubted.numpy() > 0.5
+    overlap = (draws & inside).sum((1, 2)) / (draws | inside).sum((1, 2))
+    assert overlap.mean() == pytest.approx(certainty(doubted), abs=0.01)
+
+
+def test_a_blurred_edge_of_a_small_thing_is_as_narrow_as_that_of_a_large_one():
+    def disc(radius: float) -> torch.Tensor:
+        y, x = torch.meshgrid(torch.arange(120.0), torch.arange(120.0), indexing="ij")
+        return (radius - ((y - 60) ** 2 + (x - 60) ** 2).sqrt()).sigmoid()
+
+    small, large = disc(10), disc(40)
+    assert certainty(small) < certainty(large) - 0.08
+    assert rim(small) == pytest.approx(rim(large), rel=0.15)
+    spilt = large.clone()
+    spilt[0:36, 0:120] = 0.55  # as certain as the small one is, but not at its edge
+    assert certainty(spilt) == pytest.approx(certainty(small), abs=0.05)
+    assert rim(spilt) > 3 * rim(small)
+
+
+unit_interval = st.floats(0, 1)
+
+
+@given(unit_interval, unit_interval, st.floats(0, 200), st.booleans(), st.booleans())
+def test_estimates_are_chances_and_fall_with_what_speaks_against(back, sure, rim, there, decoded):
+    def of(**more: float) -> float:
+        known = {"back": back, "certainty": sure, "rim": rim}
+        return estimate(Signals(**known | more, present=there, decoded=decoded))
+
+    assert 0 <= of() <= 1
+    assert of(rim=rim + 5) <= of()
+    assert of(back=min(1, back + 0.1)) >= of()
+    assert of(certainty=min(1, sure + 0.1)) >= of()
 
 
 def test_what_was_painted_is_certain_and_what_is_absent_is_not():
     assert estimate(None) == 1
     assert estimate(Signals(present=False)) == ABSENT < LOOK_BELOW
-    assert estimate(Signals(0.5, 0.95, 0.3, 0.95)) > 0.9
-    assert estimate(Signals(15, 0.1, 0.3, 0.4)) < 0.3
+    for decoded in (True, False):
+        sure = Signals(back=0.99, certainty=0.97, rim=0.5, sharpness=0.95, decoded=decoded)
+        doubted = Signals(back=0.2, certainty=0.55, rim=14, sharpness=0.4, decoded=decoded)
+        assert estimate(sure) > 0.9 and estimate(doubted) < 0.3
 
 
 def test_ranges_are_joined_over_short_gaps_and_come_worst_first():

@@ -28,7 +28,7 @@ from chromatrack.propagation.config import RECENT_REACH
 from chromatrack.propagation.memory_bank import MemoryBank, Reference
 from chromatrack.propagation.point_labels import Seen, centres
 from chromatrack.propagation.propagate import Propagated
-from chromatrack.propagation.reliability import SignalReader, Signals, chance, inputs
+from chromatrack.propagation.reliability import SignalReader, Signals, chance
 
 NEAR = 8.0
 """A point is right up to this distance, in pixels of a frame scaled to RASTER x RASTER."""
@@ -128,6 +128,9 @@ BOX_WEIGHTS = (-4.309, -0.866, 8.469)
 These and those below are from `benchmarks/place_reliability.py`; see docs/reliability.md.
 """
 
+COLOR_FLOOR = 0.5
+"""Lab units added to a box's colour error before the logarithm: less than that is noise."""
+
 BOX_ABSENT = 0.05
 """Chance that a box that is reported hidden is right all the same: 1 of 149 in the fit."""
 
@@ -150,9 +153,8 @@ def estimate_box(signals: Signals) -> float:
 
 
 def box_inputs(signals: Signals) -> tuple[float, float]:
-    """What the logistic combines: as of regions, but without agreement."""
-    error, _, sharpness = inputs(signals)
-    return error, sharpness
+    """What the logistic combines."""
+    return math.log(COLOR_FLOOR + signals.color_error), signals.sharpness
 
 
 def point_inputs(signals: PointSignals) -> tuple[float, ...]:

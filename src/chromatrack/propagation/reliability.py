@@ -15,25 +15,24 @@ from torch import Tensor
 
 from chromatrack.ops.affinity import similarity
 from chromatrack.ops.color import rgb_to_lab
-from chromatrack.ops.compiled import largest, window_max
+from chromatrack.ops.compiled import largest
 from chromatrack.ops.coords import FeatureSpec
-from chromatrack.ops.kept import kept_of
 from chromatrack.ops.resample import to_cells
 from chromatrack.propagation.exemplars import thinned
 from chromatrack.propagation.memory_bank import MemoryBank, Reference
 from chromatrack.propagation.propagate import Propagated
 
 MOST = 128
-"""Cells of a region, and as many beside it, that are looked at, evenly spread."""
+"""Cells of a region that are looked at, evenly spread."""
 
 _ALL = 4 * MOST
 """Cells that are looked at of all regions together, where that leaves `_LEAST` of each."""
 
 _LEAST = 32
 
-_BESIDE = 6  # cells around a region that count as beside it
 _FAINT = 0.05  # least share of a cell that belongs to a region
 _GONE = 0.5  # cells: a region of less is not there
+_NARROW = 0.01  # cells: a rim of less is none
 
 
 @dataclass(frozen=True)
@@ -41,106 +40,98 @@ class Signals:
     """What tells of one region on one frame, without labels, whether it is tracked right.
 
     color_error: mean absolute distance of its cells' ab from the ab copied to them from the frame
-    that the user marked, Lab units. agreement: soft IoU, [0, 1], of the mark with the region copied
-    back to the marked frame. entropy: of its cells' pointers, [0, 1]. sharpness: how much of its
-    cells is its own, [0, 1], mean over them. present: False where nothing is held to be the thing;
-    then the others say nothing.
+    that the user marked, Lab units. back: how much of its cells points back into the mark there,
+    [0, 1]. entropy: of its cells' pointers, [0, 1]. sharpness: how much of its cells is its own,
+    [0, 1], mean over them. certainty, rim: of its mask, as `certainty` and `rim` tell them; of what
+    was copied where no mask is decoded, which `decoded` says. present: False where nothing is held
+    to be the thing; then the others say nothing.
     """
 
     color_error: float = 0.0
-    agreement: float = 0.0
+    back: float = 0.0
     entropy: float = 0.0
     sharpness: float = 0.0
+    certainty: float = 0.0
+    rim: float = 0.0
+    decoded: bool = True
     present: bool = True
 
 
 # -- signals: pure functions ---------------------------------------------------------------
 
 
-def color_error(
+@dataclass(frozen=True)
+class Cells:
+    """Some cells of a region, evenly spread: `(n,)` int64, their shares of it, `(n,)`, > 0."""
+
+    index: Tensor
+    share: Tensor
+
+    @classmethod
+    def of(cls, labels: Tensor, *, most: int = MOST) -> Cells:
+        """Of labels `(h, w)` in [0, 1]; cells that hold hardly any of it are passed over."""
+        share = labels.flatten()
+        index = thinned((share > _FAINT).nonzero()[:, 0], most)
+        return cls(index, share[index])
+
+    def mean(self, values: Tensor) -> float:
+        """Mean of `(n,)` values, weighted by the shares; 0 where there are no cells."""
+        return float((values * self.share).sum() / self.share.sum()) if len(self.share) else 0.0
+
+
+def copied(
     features: Tensor,
-    labels: Tensor,
-    ab: Tensor,
+    cells: Cells,
     marked_features: Tensor,
-    marked_ab: Tensor,
+    marked_values: Tensor,
     *,
     top_k: int | None,
     temperature: float,
-    most: int = MOST,
-) -> float:
+) -> Tensor:
+    """What cells copy from the marked frame, all of it searched: `(D, h, w)` -> `(D, n)`.
+
+    Args:
+        features, marked_features: `(C, h, w)`, unit length per cell.
+        top_k, temperature: of the pointer.
+    """
+    scores = similarity(features.flatten(1)[:, cells.index], marked_features.flatten(1))
+    values, index = largest(scores, min(top_k or scores.shape[1], scores.shape[1]))
+    return (marked_values.flatten(1)[:, index] * (values / temperature).softmax(1)).sum(2)
+
+
+def color_error(cells: Cells, ab: Tensor, copied_ab: Tensor) -> float:
     """How far a region's colours are from those copied to it from the marked frame, Lab units.
 
     Source: colour copying of Vondrick et al. 2018 as a test. Theirs sees grey frames; these
     features may see colours and find them the better, so the error that is left tells the more.
 
     Args:
-        features, marked_features: `(C, h, w)`, unit length per cell. labels: `(h, w)` in [0, 1].
-        ab, marked_ab: `(2, h, w)` of the cells, Lab units.
-        top_k, temperature: of the pointer, which searches the whole marked frame.
-        most: cells of the region that are looked at, evenly spread.
+        ab: `(2, h, w)` of all cells, Lab units. copied_ab: `(2, n)` as `copied` gives it.
 
     Returns:
-        Mean absolute error over ab and cells, weighted by labels; 0 where labels are all 0.
+        Mean absolute error over ab and cells; 0 where there are none.
     """
-    share = labels.flatten()
-    cells = thinned((share > _FAINT).nonzero()[:, 0], most)
-    if len(cells) == 0:
-        return 0.0
-    scores = similarity(features.flatten(1)[:, cells], marked_features.flatten(1))
-    values, index = largest(scores, min(top_k or scores.shape[1], scores.shape[1]))
-    copied = (marked_ab.flatten(1)[:, index] * (values / temperature).softmax(1)).sum(2)
-    apart = (copied - ab.flatten(1)[:, cells]).abs().mean(0)
-    return float((apart * share[cells]).sum() / share[cells].sum())
+    return cells.mean((copied_ab - ab.flatten(1)[:, cells.index]).abs().mean(0))
 
 
-def agreement(
-    features: Tensor,
-    labels: Tensor,
-    marked_features: Tensor,
-    marked_labels: Tensor,
-    *,
-    most: int = MOST,
-    of_mark: tuple[Tensor, Tensor] | None = None,
-) -> float:
-    """Soft intersection over union of what was marked and the region copied back to it.
+def certainty(mask: Tensor) -> float:
+    """The IoU with the truth that a mask `(H, W)` of chances expects where it is cut at a half.
 
-    Cells that are marked and cells beside them take the label of the cell most like them anywhere
-    in the frame: the mark went forward with the video, and comes back in one step.
-
-    Args:
-        features, marked_features: `(C, h, w)`, unit length per cell.
-        labels, marked_labels: `(h, w)` in [0, 1].
-        most: cells of the mark, and as many beside it, that are looked at, evenly spread. of_mark:
-            `cells_of_mark`, where that is known already.
-
-    Returns:
-        [0, 1]; 0 where nothing is marked.
+    Were the chances true and pixels independent, this is the expected intersection over the
+    expected union. 0 where nothing is above a half.
     """
-    cells, stands_for = cells_of_mark(marked_labels, most) if of_mark is None else of_mark
-    if len(cells) == 0:
-        return 0.0
-    scores = similarity(marked_features.flatten(1)[:, cells], features.flatten(1))
-    back = labels.flatten()[largest(scores, 1)[1][:, 0]]
-    truth = marked_labels.flatten()[cells]
-    union = (stands_for * torch.maximum(back, truth)).sum()
-    return float((stands_for * torch.minimum(back, truth)).sum() / union)
+    inside = mask > 1 / 2
+    sure = (mask * inside).sum()
+    return float(sure / (inside.sum() + mask.sum() - sure).clamp(min=1e-6))
 
 
-def cells_of_mark(marked_labels: Tensor, most: int) -> tuple[Tensor, Tensor]:
-    """Cells of a mark `(h, w)` and cells beside it, evenly spread, and for how many each stands.
+def rim(mask: Tensor) -> float:
+    """`1 - certainty` of a mask `(H, W)` of chances times the square root of its area, cells.
 
-    `(n,)` int64 and float; none where nothing is marked.
+    Of a disc with a blurred edge that is 3.5 times the width of what is unsure, however large the
+    disc: the same certainty is a blurred edge of a small thing, and a part in doubt of a large one.
     """
-    marked = marked_labels.flatten()
-    around = window_max(marked_labels[None], _BESIDE).flatten()
-    inside = (marked > _FAINT).nonzero()[:, 0]
-    beside = ((marked <= _FAINT) & (around > _FAINT)).nonzero()[:, 0]
-    if len(inside) == 0:
-        return inside, marked[:0]
-    some = [thinned(cells, most) for cells in (inside, beside)]
-    each = [len(inside) / len(some[0]), len(beside) / max(1, len(some[1]))]
-    stands_for = [marked.new_full((len(s),), n) for s, n in zip(some, each, strict=True)]
-    return torch.cat(some), torch.cat(stands_for)
+    return (1 - certainty(mask)) * math.sqrt(float((mask > 1 / 2).sum()) + 1)
 
 
 def weighted_mean(labels: Tensor, values: Tensor) -> float:
@@ -150,14 +141,14 @@ def weighted_mean(labels: Tensor, values: Tensor) -> float:
 
 # -- one number ----------------------------------------------------------------------------
 
-WEIGHTS = (-4.073, -2.9, 2.631, 12.209)
-"""Of 1, log(COLOUR_FLOOR + color_error), agreement, sharpness, in the logistic.
+RIGHT = 0.75
+"""J from which a mask counts as right: between found (0.5) and outlined well."""
 
-From `benchmarks/reliability.py`; entropy is left out, see docs/reliability.md.
-"""
+WEIGHTS = (-4.182, 1.817, 15.424, -2.826)
+"""Of 1 and `inputs`, in the logistic: `benchmarks/reliability.py`."""
 
-COLOR_FLOOR = 0.5
-"""Lab units added before the logarithm: less than that is noise."""
+COPIED_WEIGHTS = (-5.443, 7.071, 3.183, -0.946)
+"""The same where no mask is decoded."""
 
 ABSENT = 0.05
 """Chance that a region reported absent really is: 33 of 33 such frames in the fit were wrong."""
@@ -165,18 +156,18 @@ ABSENT = 0.05
 
 def inputs(signals: Signals) -> tuple[float, float, float]:
     """What the logistic combines."""
-    error = math.log(COLOR_FLOOR + signals.color_error)
-    return error, signals.agreement, signals.sharpness
+    return signals.back, signals.certainty, math.log(_NARROW + signals.rim)
 
 
 def estimate(signals: Signals | None) -> float:
-    """Chance, [0, 1], that a region's mask overlaps the truth with J of 0.5 or more.
+    """Chance, [0, 1], that a region's mask overlaps the truth with J of RIGHT or more.
 
     None, what the user painted, is certain.
     """
     if signals is None:
         return 1.0
-    return chance(WEIGHTS, inputs(signals)) if signals.present else ABSENT
+    weights = WEIGHTS if signals.decoded else COPIED_WEIGHTS
+    return chance(weights, inputs(signals)) if signals.present else ABSENT
 
 
 def gone(signals: Signals) -> Signals:
@@ -190,7 +181,7 @@ def chance(weights: Sequence[float], values: Sequence[float]) -> float:
     return (1 + math.tanh(logit / 2)) / 2
 
 
-LOOK_BELOW = 0.875
+LOOK_BELOW = 0.749
 """Reliability below which a frame is to be looked at: 80 % of the bad ones in the fit."""
 
 LOOK_BELOW_OF = {"object": LOOK_BELOW, "box": 0.767, "point": 0.595, "keypoints": 0.499}
@@ -353,41 +344,29 @@ class SignalReader:
         labels = step.label_map[channel]
         if float(labels.sum()) < _GONE:
             return Signals(present=False)
-        error = color_error(
+        cells = Cells.of(labels, most=most)
+        marked = torch.cat([self.colors[mark.index], mark.label_map[channel][None]])
+        found = copied(
             step.features,
-            labels,
-            ab,
+            cells,
             mark.features,
-            self.colors[mark.index],
+            marked,
             top_k=bank.config.top_k,
             temperature=bank.config.temperature,
-            most=most,
-        )
-        back = agreement(
-            step.features,
-            labels,
-            mark.features,
-            mark.label_map[channel],
-            most=most,
-            of_mark=_known_of_mark(mark, channel, most),
         )
         entropy = 0.0 if step.entropy is None else weighted_mean(labels, step.entropy)
-        return Signals(error, back, entropy, weighted_mean(labels, labels))
-
-
-def _known_of_mark(mark: Reference, channel: int, most: int) -> tuple[Tensor, Tensor]:
-    """`cells_of_mark` of a channel, the same on every frame."""
-    known = _cells_of_marks(mark.label_map)
-    if (channel, most) not in known:
-        known[channel, most] = cells_of_mark(mark.label_map[channel], most)
-    return known[channel, most]
-
-
-def _nothing_yet(_: Tensor) -> dict[tuple[int, int], tuple[Tensor, Tensor]]:
-    return {}
-
-
-_cells_of_marks = kept_of(_nothing_yet)
+        masks = None if step.readings is None else step.readings.masks
+        decoded = masks is not None and channel <= len(masks)
+        mask = masks[channel - 1] if masks is not None and decoded else labels
+        return Signals(
+            color_error(cells, ab, found[:2]),
+            cells.mean(found[2]),
+            entropy,
+            weighted_mean(labels, labels),
+            certainty(mask),
+            rim(mask),
+            decoded,
+        )
 
 
 def _shows(mark: Reference, channel: int) -> bool:

@@ -64,7 +64,7 @@ class TrackedFrame:
     the less sure. confidence: that a region is where the mask says, [0, 1]. present: False for
     regions reported absent. points, boxes, keypoints: by id, in pixels of the source. cut: a scene
     cut lies just before. duration_seconds: how long the source shows the frame, if it says so.
-    reliability: chance, [0, 1], that a region's mask is right (J of 0.5 or more), estimated without
+    reliability: chance, [0, 1], that a region's mask is right (J of 0.75 or more), told without
     labels; 1 where it was painted, left out before it was first marked. signals: what that is made
     of (`reliability.estimate`), None where painted. place_reliability, place_signals: the same of
     boxes, points and joints by name (`point_reliability.py` says what is right of each).

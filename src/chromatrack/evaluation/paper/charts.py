@@ -11,6 +11,7 @@ from chromatrack.evaluation.baselines.colorizers import CHAINED, FLOW, GREY, STI
 from chromatrack.evaluation.datasets.color_failures import FrameErrors, by_sequence
 from chromatrack.evaluation.datasets.color_horizon import HorizonScore
 from chromatrack.evaluation.datasets.davis_attributes import DAVIS_ATTRIBUTES
+from chromatrack.propagation.reliability import RIGHT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -150,7 +151,7 @@ def failure_chart(frames: FrameErrors, *, region: bool) -> Figure:
 
 
 def reliability_chart(bins: Sequence[ReliabilityBin]) -> Figure:
-    """How often frames were right (J >= 0.5) against the reliability stated for them."""
+    """How often frames were right (J of RIGHT or more) against the reliability stated for them."""
     figure, axis = _axes(4.8, 4.2)
     axis.plot([0, 1], [0, 1], color="#9a9a9a", lw=1, ls="--")
     axis.plot(
@@ -160,7 +161,7 @@ def reliability_chart(bins: Sequence[ReliabilityBin]) -> Figure:
         at = (one.reliability, one.accuracy)
         axis.annotate(f"{one.count}", at, xytext=(5, -9), textcoords="offset points", fontsize=8)
     axis.set(xlim=(0, 1.02), ylim=(0, 1.05), xlabel="reliability stated")
-    axis.set_ylabel("share with J of 0.5 or more")
+    axis.set_ylabel(f"share with J of {RIGHT} or more")
     _plain(axis, grid="both")
     return figure
 

@@ -51,8 +51,8 @@ class Failing:
     """What is known about claim 4.
 
     correlations: what was set against J&F, over what, and how it goes along. diagram, auc: of the
-    reliability that the tracker states, for objects and frames with J below 0.5; empty and NaN
-    where none is stated, or none failed. failed: of how many judged.
+    reliability that the tracker states, for objects and frames with J below `reliability.RIGHT`;
+    empty and NaN where none is stated, or none failed. failed: of how many judged.
     """
 
     frames: FrameErrors

@@ -50,12 +50,10 @@ from chromatrack.evaluation.paper.page import (
 )
 from chromatrack.evaluation.paper.pictures import color_sheets, mask_sheets, pose_sheets
 from chromatrack.evaluation.runner import Benchmark, ClipReport, Progress, Result, evaluate
+from chromatrack.propagation.reliability import RIGHT
 
 COLOR_EVERY = 2
 """Claim 4 colours one frame in so many: neighbours are much alike."""
-
-FAILED = 0.5
-"""J below which an object failed on a frame."""
 
 
 @dataclass(frozen=True)
@@ -273,7 +271,7 @@ def correlated(
 
 
 def stated_reliability(scores: Mapping[str, ClipReport]) -> tuple[np.ndarray, np.ndarray]:
-    """What the tracker stated of every object on every scored frame, and whether J was >= 0.5.
+    """What the tracker stated of every object on every scored frame, and whether J was >= RIGHT.
 
     Returns:
         (N,) float in [0, 1] and (N,) bool; empty where nothing was stated.
@@ -284,7 +282,7 @@ def stated_reliability(scores: Mapping[str, ClipReport]) -> tuple[np.ndarray, np
         for rows in report["per_frame"].values():
             if "reliability" in rows:
                 stated += rows["reliability"][1:-1]
-                right += [j >= FAILED for j in rows["J"][1:-1]]
+                right += [j >= RIGHT for j in rows["J"][1:-1]]
     return np.array(stated, dtype=np.float64), np.array(right, dtype=bool)
 
 
