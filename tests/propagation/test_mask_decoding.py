@@ -14,12 +14,13 @@ from torch import Tensor
 from chromatrack.ops.coords import FeatureSpec
 from chromatrack.ops.resample import COARSE, CoarseImage, to_coarse
 from chromatrack.propagation import mask_decoding
+from chromatrack.propagation.bidirectional import read_step
 from chromatrack.propagation.config import PropagateConfig
 from chromatrack.propagation.label_state import LabelState
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.mask_decoding import MOST_DECODED, MaskDecoding, scales
 from chromatrack.propagation.mask_evidence import Discriminant
-from chromatrack.propagation.propagate import FrameMarks, Input
+from chromatrack.propagation.propagate import FrameMarks, Input, Propagated
 from chromatrack.propagation.relabeling import Relabeling
 from chromatrack.structures import BoxMark
 from chromatrack.tracking.marks import Marks
@@ -203,7 +204,10 @@ def test_what_is_in_a_box_is_decoded_too_and_its_box_is_that_of_the_mask():
     later = state.settle(frame_with(None, 1), FEATURES, label_map)
     assert decode.shown and not bool(decode.shown[0][2].any())  # boxes do not share: no others
     assert later.readings is not None and later.readings.masks is not None
-    assert len(later.readings.masks) == 0
+    assert len(later.readings.masks) == 1  # how sure it is counts; no one is shown it
+    step = Propagated(frame_with(None, 1), later.label_map, None, readings=later.readings)
+    shown = read_step(step, marks.layout()).masks
+    assert shown is not None and len(shown) == 0
     box = later.readings.boxes[1]
     assert box[2] > 40 and box[3] > 40  # it says that all about the label is the object
 

@@ -74,7 +74,7 @@ def read_step(step: Propagated, layout: Layout) -> FrameReading:
         found.boxes,
         found.seen,
         found.cut,
-        masks=found.masks,
+        masks=None if found.masks is None else found.masks[: len(layout.regions)],
     )
 
 

@@ -81,8 +81,7 @@ class LabelState:
         size = (features.shape[1], features.shape[2])
         recalled = self.redetector.reference(frame.index, size, len(label_map))
         readings = self._read(frame.image, label_map, given, seen, cut, masks)
-        regions = None if masks is None else masks[: len(layout.regions)]
-        return Settled(label_map, known, recalled, replace(readings, masks=regions))
+        return Settled(label_map, known, recalled, replace(readings, masks=masks))
 
     def fork(self) -> LabelState:
         """A copy that goes its own way; what no frame changes in place is shared."""

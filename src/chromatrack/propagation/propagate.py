@@ -67,8 +67,8 @@ class Readings:
     """What is read of one frame's labels, beside the label map.
 
     confidence: channel -> [0, 1], regions and boxes. boxes: channel -> box in working pixels. seen:
-    the points. cut: a scene cut lies before. masks: `(R, H / 4, W / 4)` of the regions, decoded;
-    None: nothing decodes them.
+    the points. cut: a scene cut lies before. masks: `(R + B, H / 4, W / 4)` of the regions, then of
+    what is in boxes, decoded; None: nothing decodes them.
     """
 
     confidence: Mapping[int, float]
