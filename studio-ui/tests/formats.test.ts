@@ -7,6 +7,8 @@ import {
   likeliest,
   outOfDate,
   parted,
+  placeLine,
+  whenMade,
   whyNot,
 } from "../src/core/formats.ts";
 import type { Format, Project } from "../src/core/state.ts";
@@ -99,6 +101,20 @@ test("a path is parted before the name of its file", () => {
   assert.deepEqual(parted("C:\\a\\x.mp4"), ["C:\\a", "\\x.mp4"]);
   assert.deepEqual(parted("/coco.json"), ["", "/coco.json"]);
   assert.deepEqual(parted("coco.json"), ["", "coco.json"]);
+});
+
+test("what will be replaced is said, and when it was made", () => {
+  const now = new Date(2026, 4, 3, 0, 5);
+  const made = (...at: [number, number, number, number, number]) =>
+    new Date(...at).getTime() / 1000 + 31;
+  assert.equal(whenMade(made(2026, 4, 3, 0, 2), now), "today at 00:02");
+  assert.equal(whenMade(made(2026, 4, 2, 23, 59), now), "yesterday at 23:59");
+  assert.equal(whenMade(made(2026, 4, 1, 9, 30), now), "on 1 May at 09:30");
+  assert.equal(whenMade(made(2025, 11, 31, 9, 30), now), "on 31 December 2025 at 09:30");
+  const place = { name: "coco.json", made: made(2026, 4, 3, 0, 2), free: "coco-3.json" };
+  assert.equal(placeLine(place, false, now), "Takes the place of coco.json, made today at 00:02");
+  assert.equal(placeLine(place, true, now), "Goes to coco-3.json; coco.json stays");
+  assert.equal(placeLine({ ...place, made: null }, false, now), null);
 });
 
 test("what is older than the marks or references is told before it is exported", () => {

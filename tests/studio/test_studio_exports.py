@@ -54,7 +54,8 @@ def project(client) -> Path:
 
 
 def export(client, name: str, **more):
-    """What is told of an export until its end."""
+    """What is told of an export until its end; it takes the place of one that is there."""
+    more = {"existing": "replace"} | more
     told = []
     with events(client) as ws:
         assert client.post("/api/export", json={"format": name, **more}).status_code == 202
@@ -86,6 +87,37 @@ def given(folder: Path, **more):
         "video": video,
         "start_number": None,
     } | more
+
+
+def test_nothing_is_replaced_unasked(client, project):
+    """What is there is said before, and is replaced or kept as is said."""
+
+    def place(name: str):
+        return client.get("/api/export-place", params={"format": name}).json()
+
+    assert place("tidy-csv") == {"name": "table.csv", "made": None, "free": "table.csv"}
+    assert export(client, "tidy-csv", existing=None)[-1]["type"] == "done"
+    first = project / "exports/table.csv"
+    first.write_text("mine")
+    told = {"name": "table.csv", "made": first.stat().st_mtime, "free": "table-2.csv"}
+    assert place("tidy-csv") == told
+    refused = client.post("/api/export", json={"format": "tidy-csv"})
+    assert refused.status_code == 422 and "table.csv: is in exports already" in refused.text
+    for number in (2, 3):
+        told = export(client, "tidy-csv", existing="keep")
+        assert Path(told[-1]["path"]).name == f"table-{number}.csv"
+    assert first.read_text() == "mine"
+    export(client, "tidy-csv", existing="replace")
+    assert first.read_text() != "mine" and place("tidy-csv")["free"] == "table-4.csv"
+
+
+def test_a_folder_is_kept_whole_beside_a_new_one(client, project):
+    export(client, "cutout")
+    (project / "exports/cutout/00001.png").write_bytes(b"retouched")
+    export(client, "cutout", existing="keep")
+    assert (project / "exports/cutout/00001.png").read_bytes() == b"retouched"
+    assert files(project / "exports/cutout-2") == [f"{n:05d}.png" for n in range(FRAMES)]
+    assert export(client, "cutout", existing="keep")[-1]["path"].endswith("cutout-3")
 
 
 def test_a_renamed_object_leaves_nothing_behind(client, project):
@@ -136,9 +168,7 @@ def test_frames_are_the_pictures_that_formats_name(client, project, tmp_path):
         named = json.loads(file.read_text())["imagePath"]
         assert (project / "exports/frames/bike" / named).is_file()
     assert "notes" in told[-1]
-    (client.studio.project.folder / "exports/table.csv").unlink(missing_ok=True)
     assert not export(client, "tidy-csv")[-1]["notes"]
-    assert "place of your export before" in export(client, "tidy-csv")[-1]["notes"][0]
 
 
 def test_frames_count_as_the_format_does(project):

@@ -57,6 +57,32 @@ export function grouped(formats: Format[], typed: string, chosen: string): Group
   return groups;
 }
 
+/** Where a format goes: made in seconds since 1970, null: nothing is there; free: one beside it. */
+export type Place = { name: string; made: number | null; free: string };
+
+const two = (number: number) => String(number).padStart(2, "0");
+const MONTHS =
+  "January February March April May June July August September October November December";
+
+/** When something was made, as one says it: "today at 10:31". */
+export function whenMade(seconds: number, now: Date): string {
+  const made = new Date(1000 * seconds);
+  const dayOf = (day: Date) => new Date(day.getFullYear(), day.getMonth(), day.getDate()).getTime();
+  const days = Math.round((dayOf(now) - dayOf(made)) / 86_400_000);
+  const time = `at ${two(made.getHours())}:${two(made.getMinutes())}`;
+  if (days === 0) return `today ${time}`;
+  if (days === 1) return `yesterday ${time}`;
+  const year = made.getFullYear() === now.getFullYear() ? "" : ` ${made.getFullYear()}`;
+  return `on ${made.getDate()} ${MONTHS.split(" ")[made.getMonth()]}${year} ${time}`;
+}
+
+/** In words: what will be replaced, or what stays; null: nothing is there. */
+export function placeLine(place: Place, keepBoth: boolean, now: Date): string | null {
+  if (place.made === null) return null;
+  if (keepBoth) return `Goes to ${place.free}; ${place.name} stays`;
+  return `Takes the place of ${place.name}, made ${whenMade(place.made, now)}`;
+}
+
 /** A path in two: its folders, which may be cut short, and the file's name, which may not. */
 export function parted(path: string): [folders: string, file: string] {
   const end = Math.max(0, path.lastIndexOf("/"), path.lastIndexOf("\\"));

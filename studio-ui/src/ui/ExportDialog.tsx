@@ -1,7 +1,17 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { api } from "../api.ts";
 import { stop } from "../commands.ts";
-import { fits, grouped, leftOut, likeliest, outOfDate, parted, whyNot } from "../core/formats.ts";
+import {
+  fits,
+  grouped,
+  leftOut,
+  likeliest,
+  outOfDate,
+  type Place,
+  parted,
+  placeLine,
+  whyNot,
+} from "../core/formats.ts";
 import type { Format } from "../core/state.ts";
 import * as store from "../store.ts";
 import { Icon } from "./icons.tsx";
@@ -174,6 +184,38 @@ function Outcome({ done }: { done: typeof store.exported.value }) {
   );
 }
 
+/** What is there already where a format goes; null till that is known. */
+function usePlace(format: string): Place | null {
+  const [known, setKnown] = useState<{ format: string; place: Place } | null>(null);
+  const isFree = !store.job.value; // looked up again when something was written
+  useEffect(() => {
+    let wanted = true;
+    const tell = (place: Place) => wanted && setKnown({ format, place });
+    if (isFree) api.exportPlace(format).then(tell, () => {}); // the server replaces nothing unasked
+    return () => {
+      wanted = false;
+    };
+  }, [format, isFree]);
+  return known?.format === format ? known.place : null;
+}
+
+/** What will be replaced, and the choice that it is not. */
+function Replaces(props: { line: string; keepBoth: boolean; keep: (both: boolean) => void }) {
+  return (
+    <div class="replaces">
+      <p role="status">{props.line}</p>
+      <label class="option">
+        <input
+          type="checkbox"
+          checked={props.keepBoth}
+          onChange={(event) => props.keep(event.currentTarget.checked)}
+        />
+        Keep both
+      </label>
+    </div>
+  );
+}
+
 export function ExportDialog() {
   const project = store.project.value!;
   const kinds = new Set<string>(project.objects.map((item) => item.kind));
@@ -188,6 +230,9 @@ export function ExportDialog() {
   const [name, setName] = useState(fitting.some((one) => one.name === last) ? last! : usual);
   const [first, setFirst] = useState("");
   const [lost, setLost] = useState(false);
+  const [keepBoth, setKeepBoth] = useState(false);
+  const place = usePlace(name);
+  const taken = place && placeLine(place, keepBoth, new Date());
   const chosen = formats.find((format) => format.name === name);
   const old = chosen ? outOfDate(project, chosen) : null;
   const isOfThis = store.exportedAs.value === name; // another was chosen while it was written
@@ -203,6 +248,7 @@ export function ExportDialog() {
   };
   const choose = (wanted: string) => {
     setName(wanted);
+    setKeepBoth(false);
     store.exported.value = null;
   };
   const write = async () => {
@@ -210,8 +256,9 @@ export function ExportDialog() {
     store.exportedAs.value = name;
     const numbered = first !== "" && isNumbered;
     const startNumber = numbered ? { startNumber: Number(first) } : {};
+    const existing = taken ? ({ existing: keepBoth ? "keep" : "replace" } as const) : {};
     await store.attempt(async () => {
-      await api.export({ format: name, ...startNumber });
+      await api.export({ format: name, ...startNumber, ...existing });
       await store.refresh();
     });
   };
@@ -248,6 +295,9 @@ export function ExportDialog() {
           </label>
         )}
         <span class="spacer" />
+        {taken && !store.job.value && (
+          <Replaces line={taken} keepBoth={keepBoth} keep={setKeepBoth} />
+        )}
         <button
           type="button"
           class="button primary"
