@@ -164,13 +164,19 @@ export const api = {
     startNumber?: number;
     saturation?: number;
     existing?: "replace" | "keep";
+    markDoubtful?: boolean;
   }) => post("/api/export", body),
   exportPlace: async (format: string) =>
     (
       await request(`/api/export-place?format=${encodeURIComponent(format)}`)
     ).json() as Promise<Place>,
-  exportPreview: async (format: string, frame: number, signal: AbortSignal) => {
-    const asked = `format=${encodeURIComponent(format)}&frame=${frame}`;
+  exportPreview: async (
+    format: string,
+    frame: number,
+    markDoubtful: boolean,
+    signal: AbortSignal,
+  ) => {
+    const asked = `format=${encodeURIComponent(format)}&frame=${frame}&markDoubtful=${markDoubtful}`;
     const answer = await request(`/api/export-preview?${asked}`, { signal });
     if (answer.headers.get("Content-Type")?.startsWith("image/")) {
       return { image: URL.createObjectURL(await answer.blob()) };

@@ -66,12 +66,13 @@ def add_export_routes(app: FastAPI, studio: Studio) -> None:
         format: Name,
         startNumber: OptionalInt = None,
         frame: OptionalInt = None,
+        markDoubtful: bool = True,
     ) -> Response:
         if format == TEXTURED:
             return Response(await studio.colors.textured(None, 1280), media_type="image/jpeg")
         if format == COLORED:
             return Response(await studio.colors.preview(frame), media_type="image/jpeg")
-        found = await asyncio.to_thread(_preview, studio, format, startNumber, frame)
+        found = await asyncio.to_thread(_preview, studio, format, startNumber, frame, markDoubtful)
         if isinstance(found, dict):
             return JSONResponse(found)
         out = io.BytesIO()
@@ -80,7 +81,13 @@ def add_export_routes(app: FastAPI, studio: Studio) -> None:
         return Response(out.getvalue(), media_type="image/png")
 
 
-def _preview(studio: Studio, name: str, start_number: int | None, frame: int | None) -> Any:  # noqa: ANN401
+def _preview(
+    studio: Studio,
+    name: str,
+    start_number: int | None,
+    frame: int | None,
+    mark_doubtful: bool,
+) -> Any:  # noqa: ANN401
     project, video = studio.opened()
     if studio.run is None:
         raise HTTPException(422, "export: expected results, found none; track first")
@@ -97,6 +104,7 @@ def _preview(studio: Studio, name: str, start_number: int | None, frame: int | N
         start_number=start_number,
         frame=frame,
         saturation=saturation_of(project.document),
+        mark_doubtful=mark_doubtful,
     )
 
 

@@ -302,6 +302,7 @@ class Jobs:
             colors={one["key"]: one["color"] for one in project.document["objects"]},
             keep=[one["key"] for one in project.document["objects"] if one["visible"]],
             start_number=given.startNumber,
+            mark_doubtful=given.markDoubtful,
             saturation=saturation_of(project.document),
         )
         self._begin(Job("export", "Exporting"), work)

@@ -2,8 +2,10 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { api } from "../api.ts";
 import { stop } from "../commands.ts";
 import {
+  doubtLine,
   fits,
   grouped,
+  isDrawn,
   leftOut,
   likeliest,
   outOfDate,
@@ -19,18 +21,18 @@ import { Dialog } from "./parts.tsx";
 
 type Preview = { text?: string; image?: string; error?: string };
 
-function PreviewPane({ format }: { format: string }) {
+function PreviewPane({ format, markDoubtful }: { format: string; markDoubtful: boolean }) {
   const [preview, setPreview] = useState<Preview | null>(null);
   useEffect(() => {
     const controller = new AbortController();
     setPreview(null);
     api
-      .exportPreview(format, store.frame.peek(), controller.signal)
+      .exportPreview(format, store.frame.peek(), markDoubtful, controller.signal)
       .then(setPreview, (error: Error) => {
         if (error.name !== "AbortError") setPreview({ error: error.message });
       });
     return () => controller.abort();
-  }, [format]);
+  }, [format, markDoubtful]);
   useEffect(
     () => () => {
       if (preview?.image) URL.revokeObjectURL(preview.image);
@@ -230,15 +232,18 @@ export function ExportDialog() {
   const [name, setName] = useState(fitting.some((one) => one.name === last) ? last! : usual);
   const [first, setFirst] = useState("");
   const [lost, setLost] = useState(false);
+  const [markDoubtful, setMarkDoubtful] = useState(true);
   const [keepBoth, setKeepBoth] = useState(false);
   const place = usePlace(name);
   const taken = place && placeLine(place, keepBoth, new Date());
   const chosen = formats.find((format) => format.name === name);
   const old = chosen ? outOfDate(project, chosen) : null;
+  const doubts = chosen && isDrawn(chosen) ? doubtLine(project, markDoubtful) : null;
   const isOfThis = store.exportedAs.value === name; // another was chosen while it was written
   const done = store.job.value || !isOfThis ? null : store.exported.value;
   const notes = [
     ...(old ? [old] : []),
+    ...(doubts ? [doubts] : []),
     ...(done?.notes ?? (chosen ? leftOut(project, chosen) : [])),
     ...(chosen?.about && !done ? [chosen.about] : []),
   ];
@@ -258,7 +263,7 @@ export function ExportDialog() {
     const startNumber = numbered ? { startNumber: Number(first) } : {};
     const existing = taken ? ({ existing: keepBoth ? "keep" : "replace" } as const) : {};
     await store.attempt(async () => {
-      await api.export({ format: name, ...startNumber, ...existing });
+      await api.export({ format: name, markDoubtful, ...startNumber, ...existing });
       await store.refresh();
     });
   };
@@ -266,7 +271,7 @@ export function ExportDialog() {
     <Dialog title="Export" wide onClose={close}>
       <div class="export">
         <FormatList formats={formats} chosen={name} why={why} choose={choose} onLost={setLost} />
-        <PreviewPane format={name} />
+        <PreviewPane format={name} markDoubtful={markDoubtful} />
       </div>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must take the focus */}
       <section class="notes" aria-label="Notes" tabIndex={0}>
@@ -292,6 +297,19 @@ export function ExportDialog() {
               value={first}
               onInput={(event) => setFirst(event.currentTarget.value)}
             />
+          </label>
+        )}
+        {doubts && (
+          <label
+            class="option"
+            title="Dashed lines, and a ? at the name, where a track is doubtful"
+          >
+            <input
+              type="checkbox"
+              checked={markDoubtful}
+              onChange={(event) => setMarkDoubtful(event.currentTarget.checked)}
+            />
+            Mark doubtful frames
           </label>
         )}
         <span class="spacer" />
