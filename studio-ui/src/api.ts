@@ -1,5 +1,6 @@
 // Every call to the server, one function each. Errors carry the server's one line.
 
+import type { Place } from "./core/formats.ts";
 import { decodePng, type Grey } from "./core/png.ts";
 import { type Event, filled, type State, type Tracks } from "./core/state.ts";
 import type { Point } from "./core/view.ts";
@@ -158,10 +159,24 @@ export const api = {
   track: (body: { from?: number; to?: number } = {}) => post("/api/track", body),
   copyVideo: () => post("/api/copy-video"),
   stop: () => post("/api/stop"),
-  export: (body: { format: string; startNumber?: number; saturation?: number }) =>
-    post("/api/export", body),
-  exportPreview: async (format: string, frame: number, signal: AbortSignal) => {
-    const asked = `format=${encodeURIComponent(format)}&frame=${frame}`;
+  export: (body: {
+    format: string;
+    startNumber?: number;
+    saturation?: number;
+    existing?: "replace" | "keep";
+    markDoubtful?: boolean;
+  }) => post("/api/export", body),
+  exportPlace: async (format: string) =>
+    (
+      await request(`/api/export-place?format=${encodeURIComponent(format)}`)
+    ).json() as Promise<Place>,
+  exportPreview: async (
+    format: string,
+    frame: number,
+    markDoubtful: boolean,
+    signal: AbortSignal,
+  ) => {
+    const asked = `format=${encodeURIComponent(format)}&frame=${frame}&markDoubtful=${markDoubtful}`;
     const answer = await request(`/api/export-preview?${asked}`, { signal });
     if (answer.headers.get("Content-Type")?.startsWith("image/")) {
       return { image: URL.createObjectURL(await answer.blob()) };

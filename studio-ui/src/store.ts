@@ -2,6 +2,7 @@
 
 import { batch, computed, effect, type Signal, signal, untracked } from "@preact/signals";
 import { ApiError, api, listen } from "./api.ts";
+import { colorAfter } from "./core/color.ts";
 import type { Style } from "./core/masks.ts";
 import { type Pace, paceAfter } from "./core/pace.ts";
 import type { SmallCopy } from "./core/scrub.ts";
@@ -373,8 +374,10 @@ export function goTo(index: number) {
 export async function undo(which: "undo" | "redo") {
   if (!project.value?.undo[which]) return;
   await attempt(async () => {
+    const before = project.value;
     const { label, frame: where, results } = await api.undo(which);
     await refresh();
+    paintColor.value = colorAfter(before, project.value, paintColor.value);
     if (typeof where === "number" && where !== frame.value) goTo(where);
     const back = results ? ", with its results" : "";
     say(`${which === "undo" ? "Undone" : "Done again"}: ${label}${back}`);

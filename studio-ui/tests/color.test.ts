@@ -33,6 +33,33 @@ test("references are frames, in order", () => {
   assert.deepEqual(color.referenceFrames(project(undefined)), []);
 });
 
+test("the colour in use goes along when a change of it is undone, and done again", () => {
+  const stroke = (tint: string | null, x = 0) => ({
+    ...{ color: tint, radius: 4, points: [[x, 0]] as [number, number][] },
+  });
+  const painted = (...tints: (string | null)[][]) =>
+    project({
+      references: Object.fromEntries(
+        tints.map((some, frame) => [
+          String(frame),
+          { still: false, strokes: some.map((tint, n) => stroke(tint, n)) },
+        ]),
+      ),
+      result: null,
+    });
+  const red = painted(["#aa0000", "#00aa00", null], ["#AA0000"]);
+  const green = painted(["#00aa00", "#00aa00", null], ["#00aa00"]); // one that was in use already
+  assert.equal(color.colorAfter(green, red, "#00aa00"), "#aa0000");
+  assert.equal(color.colorAfter(red, green, "#aa0000"), "#00aa00");
+  assert.equal(color.colorAfter(green, red, "#0000aa"), "#0000aa", "another was chosen since");
+  const gone = painted(["#00aa00"], ["#aa0000"]);
+  assert.equal(color.colorAfter(red, gone, "#aa0000"), "#aa0000", "a stroke is undone");
+  assert.equal(color.colorAfter(red, red, "#aa0000"), "#aa0000");
+  const two = painted(["#0000aa", "#00ffff", null], ["#aa0000"]);
+  assert.equal(color.colorAfter(red, two, "#aa0000"), "#aa0000");
+  assert.equal(color.colorAfter(null, red, "#aa0000"), "#aa0000");
+});
+
 test("the button offers what there is to do", () => {
   const references = { "0": { still: true, strokes: [] } };
   const label = (given: Project["color"]) => color.colorLabel(project(given));

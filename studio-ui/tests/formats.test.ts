@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
+  doubtLine,
   fits,
   grouped,
   leftOut,
   likeliest,
   outOfDate,
   parted,
+  placeLine,
+  whenMade,
   whyNot,
 } from "../src/core/formats.ts";
 import type { Format, Project } from "../src/core/state.ts";
@@ -94,11 +97,56 @@ test("what shows a coloured film says that it does, and how many frames have no 
   assert.deepEqual(leftOut({ ...project, color: { references: {}, result: null } }, cut), []);
 });
 
+test("it is said where tracks are doubtful, and how that is drawn", () => {
+  const item = (key: string, kind: string, visible = true) => ({ key, kind, name: key, visible });
+  const reliability = {
+    "object:1": [0.9, 0.8, null, 0.2],
+    "object:2": [0.1, 0.1, 0.1, 0.1],
+    "box:1": [0.8, 0.9, 0.9, 0.7],
+  };
+  const project = {
+    objects: [item("object:1", "object"), item("object:2", "object", false), item("box:1", "box")],
+    marks: {},
+    result: {
+      start: 5,
+      end: 9,
+      reliability,
+      present: {},
+      doubtfulBelow: { object: 0.875, box: 0.75 },
+    },
+  } as unknown as Project;
+  assert.equal(
+    doubtLine(project, true),
+    'object:1, box:1: doubtful on 2 frames. Lines are dashed there, with a "?" at the name.',
+  );
+  assert.match(doubtLine(project, false)!, /2 frames, and drawn there as if it were sure/);
+  const sure = { ...project, objects: [item("object:2", "object", false)] } as unknown as Project;
+  assert.equal(doubtLine(sure, true), null);
+  assert.equal(doubtLine({ ...project, result: null }, true), null);
+  const absent = { ...project.result!, present: { "object:1": [true, false, true, false] } };
+  const boxes = doubtLine({ ...project, result: absent }, true);
+  assert.match(boxes!, /^box:1: doubtful on 1 frame\./, "what is not there is not drawn");
+});
+
 test("a path is parted before the name of its file", () => {
   assert.deepEqual(parted("/a/b c/coco.json"), ["/a/b c", "/coco.json"]);
   assert.deepEqual(parted("C:\\a\\x.mp4"), ["C:\\a", "\\x.mp4"]);
   assert.deepEqual(parted("/coco.json"), ["", "/coco.json"]);
   assert.deepEqual(parted("coco.json"), ["", "coco.json"]);
+});
+
+test("what will be replaced is said, and when it was made", () => {
+  const now = new Date(2026, 4, 3, 0, 5);
+  const made = (...at: [number, number, number, number, number]) =>
+    new Date(...at).getTime() / 1000 + 31;
+  assert.equal(whenMade(made(2026, 4, 3, 0, 2), now), "today at 00:02");
+  assert.equal(whenMade(made(2026, 4, 2, 23, 59), now), "yesterday at 23:59");
+  assert.equal(whenMade(made(2026, 4, 1, 9, 30), now), "on 1 May at 09:30");
+  assert.equal(whenMade(made(2025, 11, 31, 9, 30), now), "on 31 Dec 2025 at 09:30");
+  const place = { name: "coco.json", made: made(2026, 4, 3, 0, 2), free: "coco-3.json" };
+  assert.equal(placeLine(place, false, now), "Takes the place of coco.json, made today at 00:02");
+  assert.equal(placeLine(place, true, now), "Goes to coco-3.json; coco.json stays");
+  assert.equal(placeLine({ ...place, made: null }, false, now), null);
 });
 
 test("what is older than the marks or references is told before it is exported", () => {

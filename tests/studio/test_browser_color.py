@@ -273,4 +273,10 @@ def test_strokes_are_erased_and_recoloured(
     until(["#6d8a3f"])
     page.keyboard.press("Delete")
     until([])
+    for left in (["#6d8a3f"], ["#112233", "#6d8a3f"], ["#a83a32", "#6d8a3f"]):
+        page.keyboard.press("Control+z")
+        until(left)
+    page.wait_for_selector("[aria-label='Used colour #a83a32'][aria-pressed=true]")
+    page.keyboard.press("Control+Shift+z")
+    page.wait_for_selector("[aria-label='Used colour #112233'][aria-pressed=true]")
     studio.close()

@@ -110,6 +110,28 @@ def test_where_it_was_saved_can_be_read_and_copied(tracked: Studio, dialog: Any)
     assert tracked.page.evaluate("navigator.clipboard.readText()") == path
 
 
+def test_what_an_export_replaces_is_said_before(tracked: Studio, dialog: Any) -> None:
+    dialog.get_by_role("radio", name="Table, CSV").check()
+    export = dialog.get_by_role("button", name="Export", exact=True)
+    line = dialog.get_by_text("Takes the place of table.csv, made today at")
+    dialog.locator(".preview pre").wait_for()
+    assert line.count() == 0
+    export.click()
+    dialog.locator(".saved").wait_for()
+    line.wait_for()
+    made = Path(dialog.locator(".saved").get_attribute("title"))
+    made.write_text("mine")
+    dialog.get_by_role("checkbox", name="Keep both").check()
+    dialog.get_by_text("Goes to table-2.csv; table.csv stays").wait_for()
+    tracked.shot("export-replaces")
+    export.click()
+    dialog.locator(".saved[title$='table-2.csv']").wait_for()
+    assert made.read_text() == "mine"
+    dialog.get_by_role("radio", name="Table, CSV").press("ArrowDown")
+    dialog.get_by_role("radio", name="Table, CSV").check()
+    line.wait_for()  # of both, the choice is made anew
+
+
 def test_n_visits_every_doubtful_stretch_and_picks_its_object(tracked: Studio) -> None:
     """What the server says of the tracks is replaced by stretches that overlap."""
     page = tracked.page

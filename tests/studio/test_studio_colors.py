@@ -154,7 +154,7 @@ def _weaker(opened):
     assert project_of(opened)["settings"]["saturation"] == 0.5
     half = chroma(pixels_of(opened.get("/api/export-preview", params={"format": "coloured"})))
     assert half < 0.75 * full
-    opened.post("/api/export", json={"format": "coloured"})
+    opened.post("/api/export", json={"format": "coloured", "existing": "replace"})
     wait_for_job(opened)
     path = opened.studio.jobs.exports[list(opened.studio.jobs.exports)[-1]]
     assert chroma(list(read_frames(path))[4].rgb) < 0.75 * full

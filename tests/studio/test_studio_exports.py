@@ -17,11 +17,13 @@ from studio_client import do, events, pixels_of, png_of, studio_client, wait_for
 from synthetic import moving_clip
 from video_clips import write_clip
 
+from chromatrack.formats.tracked_video import Trust
 from chromatrack.runs.reader import read_result
 from chromatrack.studio.color_store import ColoredRow, ColorWriter
 from chromatrack.studio.export_list import IN_COLORS, VIDEO, all_formats, export_path
 from chromatrack.studio.exports import preview, write_export
 from chromatrack.video.reader import read_frame
+from chromatrack.viz.overlays import mask_outline
 
 FRAMES = 4
 
@@ -54,7 +56,8 @@ def project(client) -> Path:
 
 
 def export(client, name: str, **more):
-    """What is told of an export until its end."""
+    """What is told of an export until its end; it takes the place of one that is there."""
+    more = {"existing": "replace"} | more
     told = []
     with events(client) as ws:
         assert client.post("/api/export", json={"format": name, **more}).status_code == 202
@@ -86,6 +89,37 @@ def given(folder: Path, **more):
         "video": video,
         "start_number": None,
     } | more
+
+
+def test_nothing_is_replaced_unasked(client, project):
+    """What is there is said before, and is replaced or kept as is said."""
+
+    def place(name: str):
+        return client.get("/api/export-place", params={"format": name}).json()
+
+    assert place("tidy-csv") == {"name": "table.csv", "made": None, "free": "table.csv"}
+    assert export(client, "tidy-csv", existing=None)[-1]["type"] == "done"
+    first = project / "exports/table.csv"
+    first.write_text("mine")
+    told = {"name": "table.csv", "made": first.stat().st_mtime, "free": "table-2.csv"}
+    assert place("tidy-csv") == told
+    refused = client.post("/api/export", json={"format": "tidy-csv"})
+    assert refused.status_code == 422 and "table.csv: is in exports already" in refused.text
+    for number in (2, 3):
+        told = export(client, "tidy-csv", existing="keep")
+        assert Path(told[-1]["path"]).name == f"table-{number}.csv"
+    assert first.read_text() == "mine"
+    export(client, "tidy-csv", existing="replace")
+    assert first.read_text() != "mine" and place("tidy-csv")["free"] == "table-4.csv"
+
+
+def test_a_folder_is_kept_whole_beside_a_new_one(client, project):
+    export(client, "cutout")
+    (project / "exports/cutout/00001.png").write_bytes(b"retouched")
+    export(client, "cutout", existing="keep")
+    assert (project / "exports/cutout/00001.png").read_bytes() == b"retouched"
+    assert files(project / "exports/cutout-2") == [f"{n:05d}.png" for n in range(FRAMES)]
+    assert export(client, "cutout", existing="keep")[-1]["path"].endswith("cutout-3")
 
 
 def test_a_renamed_object_leaves_nothing_behind(client, project):
@@ -136,9 +170,7 @@ def test_frames_are_the_pictures_that_formats_name(client, project, tmp_path):
         named = json.loads(file.read_text())["imagePath"]
         assert (project / "exports/frames/bike" / named).is_file()
     assert "notes" in told[-1]
-    (client.studio.project.folder / "exports/table.csv").unlink(missing_ok=True)
     assert not export(client, "tidy-csv")[-1]["notes"]
-    assert "place of your export before" in export(client, "tidy-csv")[-1]["notes"][0]
 
 
 def test_frames_count_as_the_format_does(project):
@@ -299,6 +331,47 @@ def test_what_shows_a_coloured_film_is_in_its_colours(purple, tmp_path, name):
         path = output / "cow.mov" if name == "cutout-prores" else output
         found = [read_frame(path, index=n).rgb for n in (0, FRAMES - 1)]
     assert [is_purple(*one) for one in zip(found, where, strict=True)] == [True, False]
+
+
+@pytest.mark.parametrize("name", ["overlay", "outlines", "cutout"])
+def test_doubtful_frames_are_marked_where_lines_are_drawn(
+    client, project, tmp_path, monkeypatch, name
+):
+    """Object 1, or the point, is doubtful on the second frame."""
+    doubts = np.array([0.0, 1.0, np.nan, 0.0])
+
+    def trust(result):
+        thing = ("point", 1) if name == "overlay" else ("object", 1)
+        return Trust(doubtful={thing: doubts[result.indices]})
+
+    monkeypatch.setattr("chromatrack.runs.export.trust_in", trust)
+    more = given(project)
+    names = more["names"] = more["names"] | {"point:1": "nose"}
+    more["keep"] = names
+    found = []
+    for is_marked in (True, False):
+        output = export_path(tmp_path / str(is_marked), name)
+        told = {"mark_doubtful": is_marked, "progress": lambda *_: None}
+        write_export(project, name, output, **told, **more)
+        if name == "cutout":
+            files = sorted(output.iterdir())
+            found.append([np.asarray(Image.open(file)).astype(int) for file in files])
+        else:
+            frames = [read_frame(output, index=n).rgb.astype(int) for n in range(FRAMES)]
+            found.append(frames)
+    change = [np.abs(a - b).max(axis=-1) > 60 for a, b in zip(*found, strict=True)]
+    assert [one.any() for one in change] == [False, name != "cutout", False, False]
+    ask = {"format": name, "frame": 1}
+    shown = [
+        pixels_of(client.get("/api/export-preview", params=ask | {"markDoubtful": is_marked}))
+        for is_marked in (True, False)
+    ]
+    assert np.array_equal(shown[0], shown[1]) == (name == "cutout")
+    if name == "outlines":  # its edge is dashed; the other object's is not
+        mask = read_result(project).mask(1)
+        edge = mask_outline(mask)
+        assert change[1][edge & (mask == 1)].mean() > 0.1
+        assert change[1][edge & (mask == 2)].mean() < 0.02
 
 
 def test_tables_stay_as_in_the_video(purple, tmp_path):

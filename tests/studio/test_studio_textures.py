@@ -78,7 +78,7 @@ def test_a_picture_is_placed_moved_carried_and_undone(opened):
     assert frames[1][15:36, 25:56].mean() > 0.9
     before = path.read_bytes()
     with events(opened) as ws:  # one that is stopped leaves it
-        opened.post("/api/export", json={"format": "textured"})
+        opened.post("/api/export", json={"format": "textured", "existing": "replace"})
         opened.post("/api/stop")
         while (told := ws.receive_json())["type"] not in ("done", "stopped", "failed"):
             pass

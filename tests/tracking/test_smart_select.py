@@ -100,6 +100,23 @@ def test_clicks_correct_what_was_selected_before(embedder, tmp_path):
         selection.after([away], np.zeros_like(truth))
 
 
+@pytest.mark.parametrize("drags", [False, True])
+def test_taking_away_a_stray_part_leaves_the_others_whole(embedder, tmp_path, drags):
+    """Two stray parts lie close to the mask of a disc, not connected to it."""
+    look, frame = looked_at(embedder, tmp_path, radius=34, seed=0)
+    disc = frame.mask == 1
+    y, x = np.mgrid[: disc.shape[0], : disc.shape[1]] - np.array(frame.centres[1])[::-1, None, None]
+    strays = [
+        (np.hypot(x - 43 * c, y - 43 * s) <= 7) & ~disc for c, s in ((0.87, 0.5), (0.5, 0.87))
+    ]
+    places = [(np.array(frame.centres[1]) + 43 * np.array(at)) for at in ((0.87, 0.5), (0.5, 0.87))]
+    stroke = Stroke(tuple((float(px), float(py)) for px, py in places[: 1 + drags]), inside=False)
+    found = Selection(look).after([stroke], disc | strays[0] | strays[1])
+    assert not (disc & ~found).any(), "no corner of it goes"
+    assert not (strays[0] & found).any()
+    assert (strays[1] & ~found).any() == drags
+
+
 def test_a_dragged_size_changes_what_hangs_together_with_the_stroke(embedder, tmp_path):
     look, frame = looked_at(embedder, tmp_path, radius=34, seed=0)
     base = frame.mask == 2

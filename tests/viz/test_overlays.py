@@ -66,6 +66,26 @@ def test_outline_is_bright_thin_and_inside():
     np.testing.assert_array_equal(red, ring)
 
 
+def test_a_dashed_outline_has_gaps_on_every_side_of_its_object_alone():
+    """A disc and a square; of the square's sides, and of the disc's eighths, each has both."""
+    rows, columns = np.mgrid[:240, :400]
+    mask = ((rows - 120) ** 2 + (columns - 100) ** 2 <= 80**2) * 1
+    mask[40:200, 220:380] = 2
+    plain = overlay_masks(grey((240, 400)), mask, alpha=0.0)
+    edge = mask_outline(mask)
+    for number in (1, 2):
+        shown = overlay_masks(grey((240, 400)), mask, alpha=0.0, dashed=[number])
+        gaps = (shown == 100).all(axis=-1) & edge & (mask == number)
+        others = ~(edge & (mask == number))
+        np.testing.assert_array_equal(shown[others], plain[others])
+        angle = np.arctan2(rows - 120, columns - (100 if number == 1 else 300))
+        for eighth in range(-4, 4):
+            side = (angle // (np.pi / 4) == eighth) & edge & (mask == number)
+            assert 0.25 < gaps[side].mean() < 0.75, (number, eighth)
+    small = overlay_masks(grey((2, 2)), np.ones((2, 2), dtype=int), alpha=0.0, dashed=[1, 5])
+    assert small.shape == (2, 2, 3)
+
+
 @settings(max_examples=50, deadline=None)
 @given(mask=MASKS, width=st.integers(1, 4))
 def test_outline_equals_its_definition(mask, width):

@@ -124,6 +124,22 @@ def test_a_hidden_box_is_dashed_and_pale():
     assert (np.diff((hidden > 150).astype(int)) != 0).sum() >= 6
 
 
+def test_a_doubtful_box_and_skeleton_are_dashed_and_not_pale():
+    boxes = {1: box(4, 20, 120, 70)}
+    whole = overlay_boxes(grey(100, 140), boxes)
+    dashed = overlay_boxes(grey(100, 140), boxes, doubtful=[1])
+    np.testing.assert_array_equal(whole, overlay_boxes(grey(100, 140), boxes, doubtful=[2]))
+    side = np.s_[40:80, 4]
+    assert (dashed[side] == whole[side]).all(axis=-1).any() and (dashed[side] == 128).all(-1).any()
+    assert (whole[:20] != dashed[:20]).any(), "its label has a ?"
+    poses = {1: leg((5, 5), (60, 60), (130, 60))}
+    whole = overlay_skeleton(grey(100, 140), poses, LEG)
+    dashed = overlay_skeleton(grey(100, 140), poses, LEG, doubtful=[1])
+    between = np.s_[60, 66:124]
+    assert (dashed[between] == whole[between]).all(axis=-1).any()
+    assert (dashed[between] == 128).all(axis=-1).any()
+
+
 def test_a_box_is_labelled_with_its_id():
     one = overlay_boxes(grey(80, 80), {1: box(20, 30, 30, 30)})
     other = overlay_boxes(grey(80, 80), {257: box(20, 30, 30, 30)})

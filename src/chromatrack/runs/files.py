@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, get_args
 
 import numpy as np
 
@@ -41,6 +41,7 @@ from chromatrack.video.image_writer import ImageSequenceWriter
 from chromatrack.video.writer import VideoWriter, open_writer
 from chromatrack.viz.overlays import Bar, Panel, overlay_masks, overlay_reliability
 from chromatrack.viz.track_overlays import (
+    QUERY,
     Label,
     Plate,
     Trails,
@@ -231,6 +232,7 @@ def overlay_frame(
     categories: Categories | None = None,
     joint_names: bool = False,
     fill: bool = True,
+    doubtful: Collection[tuple[Kind, int]] = (),
 ) -> np.ndarray:
     """Everything tracked on a frame drawn over it: masks, then boxes, skeletons, points, names.
 
@@ -242,22 +244,35 @@ def overlay_frame(
         categories: what they are; said behind the name, where it is another text.
         joint_names: write the name of each joint that is seen.
         fill: tint masks; else they are outlined only.
+        doubtful: what is drawn dashed, with a `?` at its name; points have the `?` alone.
     """
     names, colors = captions(names or {}, categories or {}), colors or {}
+    doubted = {kind: [number for k, number in doubtful if k == kind] for kind in get_args(Kind)}
     own, tint = colors_of(colors, "object"), 0.45 if fill else 0.0
-    rgb = overlay_masks(frame.rgb, frame.mask, colors=own, alpha=tint)
+    dashed = doubted["object"]
+    rgb = overlay_masks(frame.rgb, frame.mask, colors=own, alpha=tint, dashed=dashed)
     taken: list[Plate] = []
     if frame.boxes:
         own, called = colors_of(colors, "box"), names_of(names, "box")
-        rgb = overlay_boxes(rgb, frame.boxes, names=called, colors=own, taken=taken)
+        rgb = overlay_boxes(
+            rgb, frame.boxes, names=called, colors=own, taken=taken, doubtful=doubted["box"]
+        )
     if frame.keypoints and skeleton is not None:
         own = colors_of(colors, "keypoints")
-        rgb = overlay_skeleton(rgb, frame.keypoints, skeleton, joint_names=joint_names, colors=own)
+        rgb = overlay_skeleton(
+            rgb,
+            frame.keypoints,
+            skeleton,
+            joint_names=joint_names,
+            colors=own,
+            doubtful=doubted["keypoints"],
+        )
     if frame.points:
         before = trails.positions if trails else None
         own = colors_of(colors, "point")
         rgb = overlay_points(rgb, frame.points, trails=before, colors=own)
-    labels = _labels(frame, names, colors) if names else []
+    names = {thing: str(thing[1]) for thing in doubtful} | dict(names)
+    labels = _labels(frame, names, colors, doubtful) if names else []
     return overlay_labels(rgb, labels, taken=taken) if labels else rgb
 
 
@@ -275,8 +290,13 @@ def names_of(names: Names, kind: Kind) -> dict[int, str]:
     return {number: name for (k, number), name in names.items() if k == kind}
 
 
-def _labels(frame: TrackedFrame, names: Names, colors: Colors) -> list[Label]:
-    """The names of what is seen on a frame, above its top left corner; boxes have theirs."""
+def _labels(
+    frame: TrackedFrame, names: Names, colors: Colors, doubtful: Collection[tuple[Kind, int]]
+) -> list[Label]:
+    """The names of what is seen on a frame, above its top left corner; boxes have theirs.
+
+    doubtful: what has a `?` behind its name.
+    """
     labels = []
     for kind, number in sorted(names):
         corner, color = None, colors.get((kind, number)) or bright_color(number)
@@ -291,7 +311,9 @@ def _labels(frame: TrackedFrame, names: Names, colors: Colors) -> list[Label]:
                 left, top = pose.joints[pose.visible].min(axis=0).tolist()
                 corner = left, top - 6
         if corner is not None:
-            labels.append(Label(label_text(number, names_of(names, kind)), corner, color))
+            text = label_text(number, names_of(names, kind))
+            text += QUERY if (kind, number) in doubtful else ""
+            labels.append(Label(text, corner, color))
     return labels
 
 

@@ -66,7 +66,7 @@ def put_listed(stage: Staging, earlier: Collection[Path] = ()) -> None:
             raise _in_the_way(stage.target / name)
         old -= {name, before} if name not in ours else {name}
     listed = json_text({"files": sizes}) + "\n"
-    replace_file(stage.path.with_name(_list_of(place).name), listed)
+    replace_file(stage.path.with_name(list_of(place).name), listed)
     stage.put_in_place(removed=[*(place / name for name in old), *_folders(old, place)])
 
 
@@ -106,7 +106,8 @@ def _is_so_long(file: Path, size: int) -> bool:
     return file.is_file() and not file.is_symlink() and file.stat().st_size == size
 
 
-def _list_of(folder: Path) -> Path:
+def list_of(folder: Path) -> Path:
+    """Where the list of a folder's files is."""
     return folder.with_name(f".{folder.name}.files.json")
 
 
@@ -114,7 +115,7 @@ def _listed(folder: Path) -> Mapping[str, int] | None:
     """{file: bytes}, as the list says; None where there is none, or one that is not ours."""
     place = folder.resolve()
     try:
-        files = json.loads(_list_of(place).read_text(encoding="utf-8"))["files"]
+        files = json.loads(list_of(place).read_text(encoding="utf-8"))["files"]
         return {name: int(size) for name, size in files.items() if _is_inside(place, name)}
     except (OSError, ValueError, AttributeError, KeyError, TypeError):
         return None

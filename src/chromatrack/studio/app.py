@@ -4,35 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import io
-import re
-import zipfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Annotated, Any, Literal
 
 from fastapi import Body, FastAPI, Query, Request, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
-from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocketDisconnect
 
 from chromatrack import __version__
 from chromatrack.errors import BeyondEndError, ChromatrackError, OutputError, WorkerError
-from chromatrack.runs.listed_folder import listed_files
 from chromatrack.studio import requests as ask
 from chromatrack.studio import uploads
-from chromatrack.studio.answers import JPEG, PICTURE, PNG, REFUSED
+from chromatrack.studio.answers import JPEG, PNG, REFUSED
 from chromatrack.studio.color_routes import add_color_routes
 from chromatrack.studio.conflicts import StaleError
 from chromatrack.studio.demo_clip import write_demo
-from chromatrack.studio.document import saturation_of
-from chromatrack.studio.export_list import COLORED, TEXTURED
-from chromatrack.studio.exports import preview
+from chromatrack.studio.export_routes import add_export_routes
 from chromatrack.studio.jobs import BusyError
 from chromatrack.studio.manager import Studio
 from chromatrack.studio.results import ids_png
@@ -72,6 +64,7 @@ def make_app(studio: Studio, *, token: str, port: int) -> ASGIApp:
     _pictures(app, studio)
     _projects(app, studio)
     _work(app, studio)
+    add_export_routes(app, studio)
     add_color_routes(app, studio)
     _events(app, studio)
     app.state.studio = studio
@@ -346,72 +339,6 @@ def _work(app: FastAPI, studio: Studio) -> None:
         """
         async with studio.lock:
             return await studio.colors.batch(given, studio.jobs)
-
-    @app.post("/api/export", status_code=202)
-    async def export(given: ask.Export) -> dict[str, Any]:
-        async with studio.lock:
-            studio.jobs.export(given.format, given.startNumber, given.saturation)
-        return {"revision": studio.revision}
-
-    @app.get("/api/exports/{name}", response_class=FileResponse)
-    async def exported(name: str) -> Response:
-        path = studio.jobs.exports.get(name)
-        if path is None or not path.exists():
-            raise HTTPException(404, "there is no such export; export again")
-        project, _ = studio.opened()
-        stem = re.sub(r"[^\w.-]+", "-", project.document["name"]).strip("-.") or "clip"
-        if path.is_file():
-            return FileResponse(path, filename=f"{stem}-{path.name}")
-        packed = await asyncio.to_thread(_zipped, path)
-        gone = BackgroundTask(lambda: packed.unlink(missing_ok=True))
-        return FileResponse(packed, filename=f"{stem}-{path.name}.zip", background=gone)
-
-    @app.get("/api/export-preview", responses=PICTURE)
-    async def export_preview(
-        format: Annotated[str, Query(max_length=40)],
-        startNumber: OptionalInt = None,
-        frame: OptionalInt = None,
-    ) -> Response:
-        if format == TEXTURED:
-            return Response(await studio.colors.textured(None, 1280), media_type="image/jpeg")
-        if format == COLORED:
-            return Response(await studio.colors.preview(frame), media_type="image/jpeg")
-        found = await asyncio.to_thread(_preview, studio, format, startNumber, frame)
-        if isinstance(found, dict):
-            return JSONResponse(found)
-        out = io.BytesIO()
-        found.thumbnail((1280, 1280))
-        found.save(out, format="PNG", compress_level=2)
-        return Response(out.getvalue(), media_type="image/png")
-
-
-def _preview(studio: Studio, name: str, start_number: int | None, frame: int | None) -> Any:  # noqa: ANN401
-    project, video = studio.opened()
-    if studio.run is None:
-        raise HTTPException(422, "export: expected results, found none; track first")
-    names = {one["key"]: one["name"] for one in project.document["objects"]}
-    colors = {one["key"]: one["color"] for one in project.document["objects"]}
-    source = None if video.path is None else str(video.path)
-    return preview(
-        project.folder,
-        name,
-        names=names,
-        colors=colors,
-        keep=[one["key"] for one in project.document["objects"] if one["visible"]],
-        video=source,
-        start_number=start_number,
-        frame=frame,
-        saturation=saturation_of(project.document),
-    )
-
-
-def _zipped(folder: Path) -> Path:
-    """What the last export wrote into a folder, and nothing that others put there."""
-    with NamedTemporaryFile(suffix=".zip", delete=False) as file:
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as packed:
-            for path in listed_files(folder):
-                packed.write(path, path.relative_to(folder))
-        return Path(file.name)
 
 
 def _events(app: FastAPI, studio: Studio) -> None:

@@ -6,10 +6,12 @@ import importlib.metadata
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from chromatrack.errors import InputError
 from chromatrack.formats.exchange import GROUPS, Format, format_named
 from chromatrack.runs.file_names import EXPORTS
+from chromatrack.runs.listed_folder import list_of
 
 OVERLAY, OUTLINES, CUTOUT = "overlay", "outlines", "cutout"
 COLORED, TEXTURED, FRAMES = "coloured", "textured", "frames"
@@ -138,3 +140,39 @@ def export_path(folder: Path, name: str) -> Path:
     kind = suffix.removeprefix(".")
     stem = _FILES.get(name) or (name.removesuffix(f"-{kind}") if kind else name)
     return folder / EXPORTS / f"{stem}{suffix}"
+
+
+def made_at(output: Path) -> float | None:
+    """When what is in an export's place was written, in seconds since 1970; None: nothing is.
+
+    Of a folder: when an export last wrote into it, whatever was put there since.
+    """
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return None
+    listed = list_of(output)
+    return (listed if output.is_dir() and listed.exists() else output).stat().st_mtime
+
+
+def free_path(output: Path) -> Path:
+    """An export's own place or, where something is, the first numbered one that is free."""
+    path, number = output, 1
+    while made_at(path) is not None:
+        number += 1
+        path = output.with_name(f"{output.stem}-{number}{output.suffix}")
+    return path
+
+
+def place_for(folder: Path, name: str, existing: Literal["replace", "keep"] | None) -> Path:
+    """Where a format goes now. existing: what becomes of one that is there already.
+
+    Raises:
+        InputError: there is one, and it was not said what becomes of it; or an unknown format.
+    """
+    output = export_path(folder, name)
+    if existing == "replace" or made_at(output) is None:
+        return output
+    if existing is None:
+        raise InputError(
+            f"{output.name}: is in {EXPORTS} already; say whether it is replaced or both are kept"
+        )
+    return free_path(output)

@@ -105,10 +105,12 @@ def write_export(
     start_number: int | None,
     progress: Report,
     saturation: float = 1.0,
+    mark_doubtful: bool = True,
 ) -> dict[str, Any]:
     """Write a run's results; {"path", "message", "notes"}.
 
-    Pictures of a film that was coloured are in its colours, as strong as `saturation` says.
+    Pictures of a film that was coloured are in its colours, as strong as `saturation` says. In
+    videos with tracks what is doubtful is dashed, with a `?` at its name, if `mark_doubtful`.
 
     A folder then holds what was written, and of what was there before only what is the user's.
 
@@ -126,7 +128,10 @@ def write_export(
             raise InputError("cutout: expected an object with a mask, got none")
         output.parent.mkdir(parents=True, exist_ok=True)
         if name in _DRAWN:
-            _write_drawn(result, video, output, options, fill=name == OVERLAY)
+            drawn = _drawn(
+                result, video, fill=name == OVERLAY, look=look, mark_doubtful=mark_doubtful
+            )
+            _write_drawn(result, video, output, options, drawn)
         else:
             write = {CUTOUT: _write_cutout, FRAMES: write_frames}[name]
             write(result, video, output, options)
@@ -154,11 +159,17 @@ def _film_colors(
 
 
 def _drawn(
-    result: Result, video: Source, *, fill: bool = True, look: Look | None = None
+    result: Result,
+    video: Source,
+    *,
+    fill: bool = True,
+    look: Look | None = None,
+    mark_doubtful: bool = False,
 ) -> Iterator[tuple[np.ndarray, Any]]:
     """(frame with everything drawn over it, the frame) for each frame of a run.
 
-    fill: objects are filled in, not only outlined. look: `ExportOptions.look`.
+    fill: objects are filled in, not only outlined. look: `ExportOptions.look`. mark_doubtful: as
+    in `write_export`.
     """
     from chromatrack.runs.files import overlay_frame
     from chromatrack.structures import TrackedBox, TrackedKeypoints, TrackedPoint
@@ -169,6 +180,7 @@ def _drawn(
     tracked, skeleton = tracked_video(result), _skeleton(result)
     first, after = int(result.indices[0]), int(result.indices[-1]) + 1
     trails = Trails(max(2, round(tracked.fps)))
+    doubts = tracked.find_trust().doubtful if mark_doubtful else {}
     for row, frame in enumerate(read_frames(video, start=first, end=after)):
         if look is not None:
             frame = replace(frame, rgb=look(frame.index, frame.rgb))
@@ -204,6 +216,7 @@ def _drawn(
             names=result.names,
             colors=result.colors,
             fill=fill,
+            doubtful=[thing for thing, flags in doubts.items() if flags[row] == 1],
         )
         yield shown, frame
 
@@ -216,14 +229,17 @@ def _skeleton(result: Result) -> Skeleton | None:
 
 
 def _write_drawn(
-    result: Result, video: Source, output: Path, options: ExportOptions, *, fill: bool
+    result: Result,
+    video: Source,
+    output: Path,
+    options: ExportOptions,
+    drawn: Iterator[tuple[np.ndarray, Any]],
 ) -> None:
     from chromatrack.video.writer import VideoWriter
 
     total = len(result.frames)
     with Staging(output) as stage:
         fps = tracked_video(result).fps
-        drawn = _drawn(result, video, fill=fill, look=options.look)
         with VideoWriter(stage.path, fps=fps, audio_from=video) as writer:
             for count, (shown, frame) in enumerate(drawn, start=1):
                 writer.write(
@@ -266,6 +282,7 @@ def preview(
     start_number: int | None = None,
     frame: int | None = None,
     saturation: float = 1.0,
+    mark_doubtful: bool = True,
 ) -> dict[str, str] | Image.Image:
     """The first rows of an export, {"text"}, or a picture of it.
 
@@ -285,7 +302,9 @@ def preview(
         look, _ = _film_colors(folder, name, saturation, some)
         if name in SOFT:
             return soft_picture(some, name, video, look)
-        shown, found = next(_drawn(some, video, fill=name != OUTLINES, look=look))
+        is_marked = mark_doubtful and name in _DRAWN
+        drawn = _drawn(some, video, fill=name != OUTLINES, look=look, mark_doubtful=is_marked)
+        shown, found = next(drawn)
         if name == FRAMES:
             return Image.fromarray(found.rgb)
         return Image.fromarray(shown) if name in _DRAWN else _cut_out(some, found.rgb, found.index)

@@ -19,8 +19,9 @@ from chromatrack.studio.color_store import Colors
 from chromatrack.studio.document import Document, saturation_of
 from chromatrack.studio.earlier import made_by
 from chromatrack.studio.events import Hub, News
-from chromatrack.studio.export_list import COLORED, TEXTURED, export_path
+from chromatrack.studio.export_list import COLORED, TEXTURED, place_for
 from chromatrack.studio.marks import Difference, said_by_document, thing_of
+from chromatrack.studio.requests import Export
 from chromatrack.studio.results import OTHER, SavedRun
 from chromatrack.studio.store import Project
 from chromatrack.studio.video_copy import copy_target, copy_video
@@ -256,11 +257,21 @@ class Jobs:
 
     # -- exporting -----------------------------------------------------------------------------
 
-    def export(self, name: str, start_number: int | None, saturation: float | None = None) -> None:
-        """Begin to write the results in a format. Raises InputError where there are none."""
+    def export(self, given: Export) -> None:
+        """Begin to write the results in a format.
+
+        Raises:
+            InputError: there are none, or something is there and nothing is said of it.
+        """
         self.check_free()
         project, video = self._studio.opened()
-        output = export_path(project.folder, name)
+        name, saturation = given.format, given.saturation
+        if name not in (COLORED, TEXTURED):
+            if self._studio.run is None:
+                raise InputError("export: expected results, found none; track first")
+            if not any(one["visible"] for one in project.document["objects"]):
+                raise InputError("export: all things are hidden; show those that are to be written")
+        output = place_for(project.folder, name, given.existing)
         if name == COLORED:
             work = self._asked(
                 "export_colors",
@@ -269,7 +280,7 @@ class Jobs:
                 output=str(output),
                 saturation=saturation_of(project.document) if saturation is None else saturation,
             )
-            self._begin(Job("export", "Exporting"), _told_of_older(work, output))
+            self._begin(Job("export", "Exporting"), work)
             return
         if name == TEXTURED:
             work = self._asked(
@@ -279,12 +290,8 @@ class Jobs:
                 document=project.document,
                 output=str(output),
             )
-            self._begin(Job("export", "Exporting"), _told_of_older(work, output))
+            self._begin(Job("export", "Exporting"), work)
             return
-        if self._studio.run is None:
-            raise InputError("export: expected results, found none; track first")
-        if not any(one["visible"] for one in project.document["objects"]):
-            raise InputError("export: all things are hidden; show those that are to be written")
         work = self._asked(
             "export",
             folder=str(project.folder),
@@ -294,19 +301,11 @@ class Jobs:
             names={one["key"]: one["name"] for one in project.document["objects"]},
             colors={one["key"]: one["color"] for one in project.document["objects"]},
             keep=[one["key"] for one in project.document["objects"] if one["visible"]],
-            start_number=start_number,
+            start_number=given.startNumber,
+            mark_doubtful=given.markDoubtful,
             saturation=saturation_of(project.document),
         )
-        self._begin(Job("export", "Exporting"), _told_of_older(work, output))
-
-
-async def _told_of_older(work: Coroutine[Any, Any, dict[str, Any]], output: Path) -> dict[str, Any]:
-    """What an export tells, with a note where one of before was in its place."""
-    was_there = output.exists()
-    done = await work
-    if was_there:
-        done = {**done, "notes": [*done["notes"], "It took the place of your export before."]}
-    return done
+        self._begin(Job("export", "Exporting"), work)
 
 
 def _left_grey(project: Project, wanted: tuple[int, int]) -> tuple[int, int]:

@@ -238,6 +238,7 @@ class Model:
         keep: list[str],
         start_number: int | None,
         saturation: float,
+        mark_doubtful: bool,
     ) -> dict[str, Any]:
         """Write a run's results in a format; returns {"path", "notes"}."""
         from chromatrack.studio.exports import nothing_written, write_export
@@ -253,6 +254,7 @@ class Model:
                 video=video,
                 start_number=start_number,
                 saturation=saturation,
+                mark_doubtful=mark_doubtful,
                 progress=self._telling("export", Path(folder), 0),
             )
 

@@ -270,12 +270,17 @@ class Batch(BaseModel):
 class Export(BaseModel):
     """A format of `chromatrack export`, or one of `export_list.VIDEOS`.
 
-    saturation: of the coloured video; by default that of the settings.
+    saturation: of the coloured video; by default that of the settings. existing: whether one of
+    this format that is there already is replaced, or kept and the new one written beside it;
+    without it nothing is written then. markDoubtful: videos with tracks have what is doubtful
+    dashed, with a `?` at its name.
     """
 
     format: Annotated[str, Field(max_length=40)]
+    existing: Literal["replace", "keep"] | None = None
     saturation: Annotated[float, Field(allow_inf_nan=False, ge=0, le=2)] | None = None
     startNumber: Index | None = None
+    markDoubtful: bool = True
 
 
 class Open(BaseModel):

@@ -9,7 +9,8 @@ pixels are then told from their surroundings by their colours, as `ops.cutout` d
 Each further click adds or takes away a region of its own, found in the same way. Whoever clicks
 again corrects the largest mistake that is left, in its middle: what a click changes holds it, lies
 around it on all sides, is nearer to it than to what was said otherwise, and is less with every
-click (`_correction`). All else stays. A drag through what is missing says more: what it alone would
+click (`_correction`). All else stays; of a region in several parts, all parts that the click is not
+on stay whole where it takes away. A drag through what is missing says more: what it alone would
 select is added.
 
 Source: geodesic segmentation (Bai and Sapiro 2007), contrast along nested level sets as of MSER
@@ -18,6 +19,7 @@ Source: geodesic segmentation (Bai and Sapiro 2007), contrast along nested level
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -145,7 +147,10 @@ class Selection:
             most = share * int(region.sum())
             taken = change & _correction(change, away, nearer, most=most)
         said = F.interpolate((self._cost(stroke) == 0)[None, None].float(), before.shape)[0, 0] > 0
-        now = np.where(taken | said.numpy(), stroke.inside, before)
+        changed = taken | said.numpy()
+        if not stroke.inside:
+            changed &= _parts_at(before, stroke.places)
+        now = np.where(changed, stroke.inside, before)
         meant = said.numpy() if stroke.inside else np.zeros_like(now)
         self.regions.append(_without_specks(now, before, meant))
 
@@ -221,6 +226,24 @@ def _on_grid(pixels: np.ndarray, like: Tensor) -> Tensor:
     """`(h, w)` bool: the steps of the grid that are more than half in `(H, W)` bool."""
     whole = torch.from_numpy(pixels)[None, None].float()
     return F.interpolate(whole, like.shape, mode="area")[0, 0] > 0.5
+
+
+def _parts_at(region: np.ndarray, places: Sequence[tuple[float, float]]) -> np.ndarray:
+    """`(H, W)` bool: the parts of a region that a stroke goes over; the nearest where over none."""
+    parts = islands(region)
+    high, wide = region.shape
+    xy = np.asarray(places, dtype=np.float64).reshape(-1, 2)
+    lines = [xy[:1]]
+    for start, end in itertools.pairwise(xy):
+        steps = np.linspace(0, 1, 2 + int(np.abs(end - start).max()))[1:, None]
+        lines.append(start + steps * (end - start))
+    at = np.rint(np.concatenate(lines)).clip([0, 0], [wide - 1, high - 1]).astype(int)
+    numbers = np.unique(parts[at[:, 1], at[:, 0]])
+    if not numbers.any() and region.any():
+        rows, columns = np.nonzero(region)
+        nearest = np.hypot(columns - xy[0, 0], rows - xy[0, 1]).argmin()
+        numbers = parts[rows[nearest], columns[nearest]]
+    return region & np.isin(parts, numbers)
 
 
 def _without_specks(now: np.ndarray, before: np.ndarray, meant: np.ndarray) -> np.ndarray:

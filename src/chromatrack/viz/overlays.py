@@ -7,14 +7,14 @@ or type.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError
@@ -35,6 +35,7 @@ def overlay_masks(
     alpha: float = 0.45,
     outline: bool = True,
     colors: Mapping[int, Color] | None = None,
+    dashed: Collection[int] = (),
 ) -> np.ndarray:
     """Tint every object of `mask` in its colour, with a crisp outline just inside its edge.
 
@@ -44,6 +45,7 @@ def overlay_masks(
         outline: draw the edge in the brightest version of the colour; its width is 1 px per
             360 px of the frame's short side, at least 1 px.
         colors: of some ids; the others have those of the DAVIS palette.
+        dashed: ids whose edge is drawn in dashes.
     """
     check_rgb(rgb)
     ids = check_mask(mask)
@@ -68,8 +70,29 @@ def overlay_masks(
             np.copyto(levels, np.take(tinted[:, channel], levels), where=own[place])
     if outline:
         edge = mask_outline(ids, width=max(1, round(min(rgb.shape[:2]) / 360)))
+        length = max(4, round(min(rgb.shape[:2]) / 60))
+        for number in dashed:
+            edge &= ~_gaps(ids == number, around, length)
         part[edge] = brightest(object_colors(ids[edge], colors))
     return result
+
+
+def _gaps(own: np.ndarray, around: tuple[slice, slice], length: int) -> np.ndarray:
+    """(h, w) bool: pixels of an object in the gaps of its dashed edge, which are as long as dashes.
+
+    Along x where the edge runs more across than down, else along y; the same wherever `around`,
+    the part of the frame that this is, begins.
+    """
+    if not own.any():
+        return own
+    soft = Image.fromarray(own.astype(np.uint8) * 255).filter(ImageFilter.BoxBlur(length / 2))
+    down, across = np.gradient(np.asarray(soft, dtype=np.float32))
+    rows, columns = (
+        np.arange(side.start, side.stop)[:size] // length % 2
+        for side, size in zip(around, own.shape, strict=True)
+    )
+    is_gap = np.where(np.abs(down) >= np.abs(across), columns[None, :], rows[:, None]) == 1
+    return own & is_gap
 
 
 def _surroundings(ids: np.ndarray) -> tuple[slice, slice] | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import TypeAlias
@@ -34,6 +34,9 @@ FADE_STEPS = 5
 
 LONGEST_LABEL = 24
 """Letters of a name that are drawn; longer ones are cut."""
+
+QUERY = " ?"
+"""Stands behind the name of what is doubtful on a frame."""
 
 FAR = 1e4
 """Px beyond which positions are pulled in: they are far outside any frame anyhow."""
@@ -120,11 +123,13 @@ def overlay_boxes(
     names: Mapping[int, str] | None = None,
     colors: Mapping[int, Color] | None = None,
     taken: list[Plate] | None = None,
+    doubtful: Collection[int] = (),
 ) -> np.ndarray:
     """Draw every box as a thin rectangle with its id or name, dashed and pale where it is hidden.
 
     names: what boxes are called, by id; stands for the id where no other is called so. colors: of
-    some ids; the others have their `bright_color`. taken: as in `overlay_labels`.
+    some ids; the others have their `bright_color`. taken: as in `overlay_labels`. doubtful: ids
+    that are dashed, with a `?` at their names.
 
     The line runs along the outermost pixels that the box covers. Boxes that are not finite are
     passed over.
@@ -140,12 +145,13 @@ def overlay_boxes(
         corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
         # Side by side, so that each patch is a strip and not the whole box.
         for start, end in zip(corners, corners[1:] + corners[:1], strict=True):
-            dashes = [(start, end)] if box.visible else _dashes(start, end, length=6 * unit)
+            whole = box.visible and number not in doubtful
+            dashes = [(start, end)] if whole else _dashes(start, end, length=6 * unit)
             opacity = 1.0 if box.visible else 0.7
             strokes = [Stroke(dash, 1.6 * unit, opacity) for dash in dashes]
             _paint(image, strokes, color, rim=0.45)
         if box.x < image.width and box.y < image.height and right > -1 and bottom > -1:
-            label = label_text(number, names or {})
+            label = label_text(number, names or {}) + (QUERY if number in doubtful else "")
             _paint_label(image, (box.x, box.y), label, color, unit=unit, taken=taken)
     return np.array(image)
 
@@ -157,6 +163,7 @@ def overlay_skeleton(
     *,
     joint_names: bool = False,
     colors: Mapping[int, Color] | None = None,
+    doubtful: Collection[int] = (),
 ) -> np.ndarray:
     """Draw every skeleton's edges and joints in its colour.
 
@@ -164,7 +171,7 @@ def overlay_skeleton(
     InputError for another number of joints than the skeleton's.
 
     joint_names: write the name beside each joint that is seen. colors: of some ids; the others
-    have their `skeleton_color`.
+    have their `skeleton_color`. doubtful: ids whose edges are dashed.
     """
     image = _image(rgb)
     unit = _unit(rgb)
@@ -179,8 +186,10 @@ def overlay_skeleton(
         for a, b in skeleton.edges:
             if _known(*joints[a], *joints[b]):
                 clear = bool(instance.visible[a] and instance.visible[b])
-                line = Stroke((joints[a], joints[b]), 2.0 * unit, 0.95 if clear else 0.35)
-                _paint(image, [line], color, rim=0.45)
+                ends = joints[a], joints[b]
+                dashes = _dashes(*ends, length=6 * unit) if number in doubtful else [ends]
+                lines = [Stroke(dash, 2.0 * unit, 0.95 if clear else 0.35) for dash in dashes]
+                _paint(image, lines, color, rim=0.45)
         for joint, visible in zip(joints, instance.visible, strict=True):
             if _known(*joint):
                 _paint_dot(image, joint, color, unit=0.8 * unit, visible=bool(visible))

@@ -43,6 +43,26 @@ export function usedColors(project: Project): string[] {
   return [...counts].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1)).map(([color]) => color);
 }
 
+/**
+ * The colour in use after a step back or on, where that changed one colour in the strokes and
+ * nothing else in them: the colour in use goes along, as it did when it was changed.
+ */
+export function colorAfter(before: Project | null, after: Project | null, inUse: string): string {
+  const [old, now] = [before, after].map((project) => project?.color?.references ?? {});
+  const changes = new Set<string>();
+  for (const [frame, { strokes }] of Object.entries(old!)) {
+    const others = now![frame]?.strokes ?? [];
+    if (others.length !== strokes.length) return inUse;
+    for (const [n, { color, ...where }] of strokes.entries()) {
+      const { color: other, ...there } = others[n]!;
+      if (JSON.stringify(where) !== JSON.stringify(there)) return inUse;
+      if (color !== other) changes.add(`${color} ${other}`.toLowerCase());
+    }
+  }
+  const [from, to] = [...changes][0]?.split(" ") ?? [];
+  return changes.size === 1 && from === inUse.toLowerCase() ? to! : inUse;
+}
+
 /** Whether a frame has been coloured, as far as the state tells. */
 export function isColoured(project: Project | null, frame: number): boolean {
   const result = project?.color?.result;

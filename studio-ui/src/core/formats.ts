@@ -1,5 +1,6 @@
 // What can be exported, as the dialog lists it. No DOM, no network.
 
+import { unsettled } from "./settled.ts";
 import type { Format, Item, Project } from "./state.ts";
 import { merged, named, type Stretch } from "./timeline.ts";
 
@@ -57,6 +58,31 @@ export function grouped(formats: Format[], typed: string, chosen: string): Group
   return groups;
 }
 
+/** Where a format goes: made in seconds since 1970, null: nothing is there; free: one beside it. */
+export type Place = { name: string; made: number | null; free: string };
+
+const two = (number: number) => String(number).padStart(2, "0");
+const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
+
+/** When something was made, as one says it: "today at 10:31". */
+export function whenMade(seconds: number, now: Date): string {
+  const made = new Date(1000 * seconds);
+  const dayOf = (day: Date) => new Date(day.getFullYear(), day.getMonth(), day.getDate()).getTime();
+  const days = Math.round((dayOf(now) - dayOf(made)) / 86_400_000);
+  const time = `at ${two(made.getHours())}:${two(made.getMinutes())}`;
+  if (days === 0) return `today ${time}`;
+  if (days === 1) return `yesterday ${time}`;
+  const year = made.getFullYear() === now.getFullYear() ? "" : ` ${made.getFullYear()}`;
+  return `on ${made.getDate()} ${MONTHS[made.getMonth()]}${year} ${time}`;
+}
+
+/** In words: what will be replaced, or what stays; null: nothing is there. */
+export function placeLine(place: Place, keepBoth: boolean, now: Date): string | null {
+  if (place.made === null) return null;
+  if (keepBoth) return `Goes to ${place.free}; ${place.name} stays`;
+  return `Takes the place of ${place.name}, made ${whenMade(place.made, now)}`;
+}
+
 /** A path in two: its folders, which may be cut short, and the file's name, which may not. */
 export function parted(path: string): [folders: string, file: string] {
   const end = Math.max(0, path.lastIndexOf("/"), path.lastIndexOf("\\"));
@@ -92,6 +118,29 @@ export function leftOut(project: Project, format: Format): string[] {
       ? [`Without ${names(others)}: ${format.title} is for ${kindsOf(format)}.`]
       : []),
   ];
+}
+
+/** Whether lines are drawn on the film, which can say that they are doubtful. */
+export const isDrawn = ({ name }: Format) => name === "overlay" || name === "outlines";
+
+/** In words: where tracks that are shown are doubtful, and how that is drawn; null: nowhere. */
+export function doubtLine(project: Project, marked: boolean): string | null {
+  const { result } = project;
+  const frames = new Set<number>();
+  const names = project.objects.filter((item) => {
+    const below = result?.doubtfulBelow[item.kind] ?? 0;
+    const sure = item.visible ? unsettled(project, item) : [];
+    const drawn = (at: number) => item.kind === "box" || result?.present[item.key]?.[at] !== false;
+    const bad = sure.flatMap((one, at) => (one !== null && one < below && drawn(at) ? [at] : []));
+    for (const frame of bad) frames.add(frame);
+    return bad.length > 0;
+  });
+  if (!names.length) return null;
+  const on = frames.size === 1 ? "1 frame" : `${frames.size} frames`;
+  const where = `${names.map(({ name }) => name).join(", ")}: doubtful on ${on}`;
+  return marked
+    ? `${where}. Lines are dashed there, with a "?" at the name.`
+    : `${where}, and drawn there as if it were sure.`;
 }
 
 /** In words: it is in the film's colours, and how many of its frames have none. */

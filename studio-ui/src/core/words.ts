@@ -1,5 +1,7 @@
 // What is said to a person with a mouse, and to one with fingers, who has no keys at hand.
 
+import { named, type Stretch } from "./timeline.ts";
+
 export type Words = { mouse: string; touch: string };
 
 export const words = (mouse: string, touch: string): Words => ({ mouse, touch });
@@ -89,6 +91,23 @@ export function secondStep(mode: "track" | "color", job: string | null): string 
   const under = job === "color" ? "Colouring" : "Tracking";
   if (job === mode) return `${under}: the picture goes along`;
   return `${under} first, then press ${mode === "color" ? "Colour" : "Track"}`;
+}
+
+/**
+ * What "Only this part" does now. only: the part that alone is tracked; looped: the part that is
+ * played in a loop; null: there is none.
+ */
+export function partWords(coloring: boolean, only: Stretch | null, looped: Stretch | null): string {
+  const [does, done] = coloring ? ["Colour does", "coloured"] : ["Track does", "tracked"];
+  if (only) {
+    const isOther = looped && String(only) !== String(looped);
+    const press = isOther ? "to take the looped part instead" : "for the whole clip";
+    return `${does} only ${named(only)}. Press ${press}`;
+  }
+  const why = "to try on a short piece first, or where the rest of the clip is not needed";
+  return looped
+    ? `${does} only ${named(looped)} then: ${why}. What is ${done} elsewhere stays`
+    : `Choose a part first, with "Loop from here" and "to here". ${does} only that part then: ${why}`;
 }
 
 /** Which joint of a skeleton is next. */

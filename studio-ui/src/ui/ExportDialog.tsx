@@ -1,7 +1,19 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { api } from "../api.ts";
 import { stop } from "../commands.ts";
-import { fits, grouped, leftOut, likeliest, outOfDate, parted, whyNot } from "../core/formats.ts";
+import {
+  doubtLine,
+  fits,
+  grouped,
+  isDrawn,
+  leftOut,
+  likeliest,
+  outOfDate,
+  type Place,
+  parted,
+  placeLine,
+  whyNot,
+} from "../core/formats.ts";
 import type { Format } from "../core/state.ts";
 import * as store from "../store.ts";
 import { Icon } from "./icons.tsx";
@@ -9,18 +21,18 @@ import { Dialog } from "./parts.tsx";
 
 type Preview = { text?: string; image?: string; error?: string };
 
-function PreviewPane({ format }: { format: string }) {
+function PreviewPane({ format, markDoubtful }: { format: string; markDoubtful: boolean }) {
   const [preview, setPreview] = useState<Preview | null>(null);
   useEffect(() => {
     const controller = new AbortController();
     setPreview(null);
     api
-      .exportPreview(format, store.frame.peek(), controller.signal)
+      .exportPreview(format, store.frame.peek(), markDoubtful, controller.signal)
       .then(setPreview, (error: Error) => {
         if (error.name !== "AbortError") setPreview({ error: error.message });
       });
     return () => controller.abort();
-  }, [format]);
+  }, [format, markDoubtful]);
   useEffect(
     () => () => {
       if (preview?.image) URL.revokeObjectURL(preview.image);
@@ -174,6 +186,38 @@ function Outcome({ done }: { done: typeof store.exported.value }) {
   );
 }
 
+/** What is there already where a format goes; null till that is known. */
+function usePlace(format: string): Place | null {
+  const [known, setKnown] = useState<{ format: string; place: Place } | null>(null);
+  const isFree = !store.job.value; // looked up again when something was written
+  useEffect(() => {
+    let wanted = true;
+    const tell = (place: Place) => wanted && setKnown({ format, place });
+    if (isFree) api.exportPlace(format).then(tell, () => {}); // the server replaces nothing unasked
+    return () => {
+      wanted = false;
+    };
+  }, [format, isFree]);
+  return known?.format === format ? known.place : null;
+}
+
+/** What will be replaced, and the choice that it is not. */
+function Replaces(props: { line: string; keepBoth: boolean; keep: (both: boolean) => void }) {
+  return (
+    <div class="replaces">
+      <p role="status">{props.line}</p>
+      <label class="option">
+        <input
+          type="checkbox"
+          checked={props.keepBoth}
+          onChange={(event) => props.keep(event.currentTarget.checked)}
+        />
+        Keep both
+      </label>
+    </div>
+  );
+}
+
 export function ExportDialog() {
   const project = store.project.value!;
   const kinds = new Set<string>(project.objects.map((item) => item.kind));
@@ -188,12 +232,18 @@ export function ExportDialog() {
   const [name, setName] = useState(fitting.some((one) => one.name === last) ? last! : usual);
   const [first, setFirst] = useState("");
   const [lost, setLost] = useState(false);
+  const [markDoubtful, setMarkDoubtful] = useState(true);
+  const [keepBoth, setKeepBoth] = useState(false);
+  const place = usePlace(name);
+  const taken = place && placeLine(place, keepBoth, new Date());
   const chosen = formats.find((format) => format.name === name);
   const old = chosen ? outOfDate(project, chosen) : null;
+  const doubts = chosen && isDrawn(chosen) ? doubtLine(project, markDoubtful) : null;
   const isOfThis = store.exportedAs.value === name; // another was chosen while it was written
   const done = store.job.value || !isOfThis ? null : store.exported.value;
   const notes = [
     ...(old ? [old] : []),
+    ...(doubts ? [doubts] : []),
     ...(done?.notes ?? (chosen ? leftOut(project, chosen) : [])),
     ...(chosen?.about && !done ? [chosen.about] : []),
   ];
@@ -203,6 +253,7 @@ export function ExportDialog() {
   };
   const choose = (wanted: string) => {
     setName(wanted);
+    setKeepBoth(false);
     store.exported.value = null;
   };
   const write = async () => {
@@ -210,8 +261,9 @@ export function ExportDialog() {
     store.exportedAs.value = name;
     const numbered = first !== "" && isNumbered;
     const startNumber = numbered ? { startNumber: Number(first) } : {};
+    const existing = taken ? ({ existing: keepBoth ? "keep" : "replace" } as const) : {};
     await store.attempt(async () => {
-      await api.export({ format: name, ...startNumber });
+      await api.export({ format: name, markDoubtful, ...startNumber, ...existing });
       await store.refresh();
     });
   };
@@ -219,7 +271,7 @@ export function ExportDialog() {
     <Dialog title="Export" wide onClose={close}>
       <div class="export">
         <FormatList formats={formats} chosen={name} why={why} choose={choose} onLost={setLost} />
-        <PreviewPane format={name} />
+        <PreviewPane format={name} markDoubtful={markDoubtful} />
       </div>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must take the focus */}
       <section class="notes" aria-label="Notes" tabIndex={0}>
@@ -247,7 +299,23 @@ export function ExportDialog() {
             />
           </label>
         )}
+        {doubts && (
+          <label
+            class="option"
+            title="Dashed lines, and a ? at the name, where a track is doubtful"
+          >
+            <input
+              type="checkbox"
+              checked={markDoubtful}
+              onChange={(event) => setMarkDoubtful(event.currentTarget.checked)}
+            />
+            Mark doubtful frames
+          </label>
+        )}
         <span class="spacer" />
+        {taken && !store.job.value && (
+          <Replaces line={taken} keepBoth={keepBoth} keep={setKeepBoth} />
+        )}
         <button
           type="button"
           class="button primary"

@@ -15,6 +15,7 @@ import {
 import { referenceFrames } from "../core/color.ts";
 import { markedFrames } from "../core/state.ts";
 import { clock } from "../core/timeline.ts";
+import { partWords } from "../core/words.ts";
 import { speed, togglePlay } from "../player.ts";
 import * as store from "../store.ts";
 import { IconButton } from "./parts.tsx";
@@ -128,7 +129,7 @@ export function Transport() {
         class="button small"
         aria-pressed={Boolean(range)}
         disabled={!store.loop.value && !range}
-        title={`${coloring ? "Colour" : "Track"} the looped part only`}
+        title={partWords(coloring, range, store.loop.value)}
         onClick={() => trackOnlyLoop(!range || (store.loop.value !== null && !onlyLoop()))}
       >
         Only this part
