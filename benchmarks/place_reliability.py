@@ -89,7 +89,15 @@ def point_signals(row: Row) -> PointSignals:
     return PointSignals(**{name: row[name] for name in PointSignals.__dataclass_fields__})
 
 
-OF_BOXES = {"color_error": -1, "back": 1, "entropy": -1, "sharpness": 1, "confidence": 1}
+OF_BOXES = {
+    "color_error": -1,
+    "back": 1,
+    "entropy": -1,
+    "sharpness": 1,
+    "certainty": 1,
+    "rim": -1,
+    "confidence": 1,
+}
 OF_POINTS = {
     "color_error": -1,
     "back": -1,

@@ -35,7 +35,7 @@ function project(more: Partial<core.Project> = {}): core.Project {
 
 const result = (stale: [number, number][]): core.Result => ({
   ...{ start: 0, end: 100, stale, cuts: [], reliability: {}, present: {} },
-  doubtfulBelow: { object: 0.749, box: 0.767, point: 0.595, keypoints: 0.499 },
+  doubtfulBelow: { object: 0.749, box: 0.7, point: 0.595, keypoints: 0.499 },
 });
 
 test("what is said of each kind of thing on a frame", () => {

@@ -121,8 +121,10 @@ def test_what_was_marked_is_certain_and_what_is_hidden_is_not():
             seen = PointSignals(1.0, 2.0, stray, 0.9)
             hidden = replace(seen, present=False)
             assert 0 < estimate_place(kind, hidden) < estimate_place(kind, seen) < 1
-    held, lost = Signals(0.5, sharpness=0.95), Signals(15, sharpness=0.4)
-    assert estimate_box(held) > 0.9 and estimate_box(lost) < 0.5
+    for decoded in (True, False):
+        held = Signals(0.5, sharpness=0.95, certainty=0.9, rim=2, decoded=decoded)
+        lost = Signals(15, sharpness=0.4, certainty=0.3, rim=15, decoded=decoded)
+        assert estimate_box(held) > 0.9 and estimate_box(lost) < 0.5
 
 
 def test_the_pass_that_counts_more_tells_the_signals_of_points_and_boxes():

@@ -28,7 +28,7 @@ from chromatrack.propagation.config import RECENT_REACH
 from chromatrack.propagation.memory_bank import MemoryBank, Reference
 from chromatrack.propagation.point_labels import Seen, centres
 from chromatrack.propagation.propagate import Propagated
-from chromatrack.propagation.reliability import SignalReader, Signals, chance
+from chromatrack.propagation.reliability import SignalReader, Signals, chance, inputs
 
 NEAR = 8.0
 """A point is right up to this distance, in pixels of a frame scaled to RASTER x RASTER."""
@@ -122,17 +122,20 @@ def on_raster(steps: Tensor, size: tuple[int, int], *, spec: FeatureSpec) -> Ten
 
 # -- one number ----------------------------------------------------------------------------
 
-BOX_WEIGHTS = (-4.309, -0.866, 8.469)
-"""Of 1, log colour error and sharpness of its region; for an IoU of 0.5 or more.
+BOX_WEIGHTS = (0.911, 1.221, 5.126, -1.633)
+"""Of 1 and `box_inputs`, for an IoU of 0.5 or more.
 
 These and those below are from `benchmarks/place_reliability.py`; see docs/reliability.md.
 """
+
+COPIED_BOX_WEIGHTS = (-4.309, -0.866, 8.469)
+"""The same where what is in the box is not decoded."""
 
 COLOR_FLOOR = 0.5
 """Lab units added to a box's colour error before the logarithm: less than that is noise."""
 
 BOX_ABSENT = 0.05
-"""Chance that a box that is reported hidden is right all the same: 1 of 149 in the fit."""
+"""Chance that a box that is reported hidden is right all the same: 1 of 54 in the fit."""
 
 POINT_WEIGHTS = (4.408, -0.909, -0.284, -0.835, -1.031)
 """Of 1 and `point_inputs`, for a distance of at most NEAR from the truth."""
@@ -149,11 +152,18 @@ LONE_JOINT_WEIGHTS = (2.954, -1.809, -0.229, -0.626)
 
 def estimate_box(signals: Signals) -> float:
     """Chance, [0, 1], that a box overlaps the true one with an IoU of 0.5 or more."""
-    return chance(BOX_WEIGHTS, box_inputs(signals)) if signals.present else BOX_ABSENT
+    weights = BOX_WEIGHTS if signals.decoded else COPIED_BOX_WEIGHTS
+    return chance(weights, box_inputs(signals)) if signals.present else BOX_ABSENT
 
 
-def box_inputs(signals: Signals) -> tuple[float, float]:
-    """What the logistic combines."""
+def box_inputs(signals: Signals) -> tuple[float, ...]:
+    """What the logistic combines.
+
+    The same as of a mask or, where what is in it is not decoded, log colour error and sharpness of
+    its region.
+    """
+    if signals.decoded:
+        return inputs(signals)
     return math.log(COLOR_FLOOR + signals.color_error), signals.sharpness
 
 
