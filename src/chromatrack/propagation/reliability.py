@@ -185,8 +185,11 @@ LOOK_BELOW = 0.749
 """Reliability below which a frame is to be looked at: 80 % of the bad ones in the fit."""
 
 LOOK_BELOW_OF = {"object": LOOK_BELOW, "box": 0.7, "point": 0.595, "keypoints": 0.499}
-"""The same by kind; of a skeleton it is the mean over its joints. Six of ten boxes below theirs were
-wrong in the fit, and four of ten of the wrong ones lie there: 80 % would flag every second box."""
+"""The same by kind; of a skeleton it is the mean over its joints.
+
+Of the boxes below theirs half were wrong in the fit; to have 80 % of the wrong ones, every second
+box would be below.
+"""
 
 GAP = 3
 """Frames between two flagged ones that are flagged with them."""
