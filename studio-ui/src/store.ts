@@ -371,7 +371,16 @@ export function goTo(index: number) {
   if (video) frame.value = clampFrame(index, video.frames);
 }
 
-export async function undo(which: "undo" | "redo") {
+let turns: Promise<unknown> = Promise.resolve();
+
+/** One after the other, however fast they are asked for: each sees what the one before has left. */
+export function undo(which: "undo" | "redo"): Promise<unknown> {
+  const take = () => turn(which);
+  turns = turns.then(take, take);
+  return turns;
+}
+
+async function turn(which: "undo" | "redo") {
   if (!project.value?.undo[which]) return;
   await attempt(async () => {
     const before = project.value;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { deflateSync } from "node:zlib";
-import { centres, colour, compose, maskOf, parseColor } from "../src/core/masks.ts";
+import { centres, colour, compose, maskOf, meanUnder, parseColor } from "../src/core/masks.ts";
 import { base64, decodePng, encodePng } from "../src/core/png.ts";
 
 function chunk(name: string, body: Uint8Array): Buffer {
@@ -141,4 +141,18 @@ test("a part is coloured as it is in the whole", () => {
       assert.deepEqual([...part.subarray(to, to + 4)], [...whole.subarray(from, from + 4)]);
     }
   }
+});
+
+test("the mean colour under a mask is that of the picture there, whatever its size", () => {
+  const pixels = [255, 0, 0, 255, 0, 16, 0, 255, 9, 9, 9, 255, 0, 0, 254, 255];
+  const small = { width: 2, height: 2 };
+  const size = { width: 4, height: 4 };
+  const mask = new Uint8Array(16);
+  assert.equal(meanUnder(mask, size, pixels, small), null);
+  mask[1] = 255;
+  assert.equal(meanUnder(mask, size, pixels, small), "#ff0000");
+  mask[15] = 255;
+  assert.equal(meanUnder(mask, size, pixels, small), "#80007f");
+  mask[2] = mask[3] = 255;
+  assert.equal(meanUnder(mask, size, pixels, small), "#400840");
 });

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from studio_browser import Server, Studio
@@ -47,6 +48,23 @@ def test_a_video_is_dropped_and_opens(browser: Any, server: Server, tmp_path: Pa
     )
     studio.shown()
     assert studio.state()["project"]["video"]["frames"] == 4
+    studio.close()
+
+
+def test_a_colour_that_is_the_objects_own_gives_way(
+    browser: Any, start: Callable[..., Server], tmp_path: Path
+) -> None:
+    orange = np.full((96, 160, 3), (0xE6, 0x9F, 0x00), np.uint8)
+    clip = write_clip(tmp_path / "orange.mp4", [orange] * 2)
+    studio = Studio(browser, start(tmp_path / "home", str(clip)).address)
+    studio.shown()
+    studio.paint((40, 40), (80, 60))
+    studio.wait_marked(0, 1)
+    [one] = studio.state()["project"]["objects"]
+    assert one["color"] == "#0072b2"  # blue: the farthest of the seven
+    studio.page.wait_for_selector(".dot[style*='rgb(0, 114, 178)']")
+    studio.page.keyboard.press("Control+z")
+    studio.page.get_by_text("None yet").wait_for()
     studio.close()
 
 

@@ -537,6 +537,33 @@ def test_what_is_hidden_is_not_exported(opened, clip):
     assert refused.status_code == 422 and "all things are hidden" in refused.text
 
 
+def test_a_colour_that_nobody_chose_is_seen_under_the_first_mark(opened, clip):
+    inside, other = (png_of(clip[1][0].mask == number) for number in (1, 2))
+
+    def colors():
+        return [one["color"] for one in project_of(opened)["objects"]]
+
+    do(opened, type="add", kind="object", opens=True)
+    [usual] = colors()
+    do(opened, type="mask", id=1, frame=0, png=inside, ground=usual)
+    [seen] = colors()
+    assert seen != usual
+    opened.post("/api/undo")
+    assert project_of(opened)["objects"] == [], "the mark and its colour are one step"
+    opened.post("/api/redo")
+    assert colors() == [seen]
+    do(opened, type="mask", id=1, frame=1, png=inside, ground=seen)
+    assert colors() == [seen], "it is changed once"
+    do(opened, type="add", kind="object")
+    do(opened, type="change", key="object:2", color="#123456")
+    do(opened, type="mask", id=2, frame=0, png=other, ground="#123456")
+    assert colors() == [seen, "#123456"], "it was chosen"
+    do(opened, type="add", kind="object")
+    before = colors()[2]
+    do(opened, type="mask", id=3, frame=1, png=other, ground="#ffffff")
+    assert colors()[2] == before, "it is seen well"
+
+
 def test_a_stop_says_what_is_done(opened, clip):
     do(opened, type="add", kind="object")
     do(opened, type="mask", id=1, frame=0, png=png_of(clip[1][0].mask == 1))

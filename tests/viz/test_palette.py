@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from chromatrack.ops.color import rgb_to_lab
-from chromatrack.viz.palette import object_color, object_hex
+from chromatrack.viz.palette import CLOSE, color_on, object_color, object_hex
 
 SEEN = {
     "all": np.eye(3),
@@ -42,3 +42,29 @@ def test_thirty_five_objects_have_colors_of_their_own():
     assert len({object_hex(number) for number in range(1, 36)}) == 35
     assert object_hex(1) == object_hex(36) == "#e69f00"
     assert object_color(0) == object_color(1)
+
+
+def away(a, b):
+    return float(np.linalg.norm(as_seen(a, "all") - as_seen(b, "all")))
+
+
+@pytest.mark.parametrize("ground", [(109, 138, 63), (0, 158, 115), (0, 0, 0), (200, 205, 210)])
+@pytest.mark.parametrize("count", [0, 6, 7, 34])
+def test_a_colour_is_seen_on_what_it_lies_on(ground, count):
+    used = [object_color(number) for number in range(1, count + 1)]
+    own = object_color(count + 1)
+    chosen = color_on(ground, own, used)
+    assert chosen not in used
+    if away(own, ground) >= CLOSE + 0.5:
+        assert chosen == own
+    elif count < 34:
+        assert away(chosen, ground) >= CLOSE - 0.5
+    if count == 0:
+        assert away(chosen, ground) >= max(min(CLOSE, away(own, ground)), away(own, ground) * 0.99)
+
+
+def test_of_colours_that_are_free_the_farthest_is_taken():
+    grass, green = (20, 150, 110), object_color(4)
+    used = [object_color(number) for number in (1, 2, 3)]
+    free = [object_color(number) for number in (5, 6, 7)]
+    assert color_on(grass, green, used) == max(free, key=lambda one: away(one, grass))

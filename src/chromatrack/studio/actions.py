@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from chromatrack.errors import InputError
+from chromatrack.formats.color_text import read_color
 from chromatrack.studio import color_marks, textures
 from chromatrack.studio import document as doc
 from chromatrack.studio import requests as ask
@@ -162,6 +163,7 @@ def _add(document: Document, action: ask.Add) -> Applied:
         name=action.name,
         joints=action.joints,
         edges=action.edges,
+        color_is_free=action.kind == "object",
     )
     return Applied(new, f"Add {_called(new, key)}", key, action.opens)
 
@@ -234,6 +236,9 @@ def _mask(project: Project, action: ask.Mask, size: tuple[int, int]) -> Applied:
     ids = np.where(inside & free, action.id, ids)
     digest = project.keep_mask(ids)
     new = doc.painted(document, action.frame, mask=digest, objects=object_digests(ids))
+    if inside.any():
+        ground = None if action.ground is None else read_color(action.ground, "ground")
+        new = doc.colored_on(new, key, ground)
     did = {"select": "Mark", "polygon": "Mark", "eraser": "Erase from"}.get(
         action.by or "", "Paint"
     )

@@ -30,7 +30,8 @@ def touched(before: Document, after: Document) -> dict[str, str]:
 def _named(document: Document) -> Iterator[tuple[str, Any]]:
     yield "settings", document["settings"]
     for thing in document["objects"]:
-        yield thing["key"], thing
+        said = {name: value for name, value in thing.items() if name != "colorIsFree"}
+        yield thing["key"], said  # a first mark says nothing of the thing itself
     for frame, marks in document["marks"].items():
         for table in _TABLES:
             for number, value in marks[table].items():

@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from chromatrack.errors import InputError
-from chromatrack.structures import COCO_PERSON, Kind, Skeleton
-from chromatrack.viz.palette import object_hex
+from chromatrack.formats.color_text import hex_color, read_color
+from chromatrack.structures import COCO_PERSON, Color, Kind, Skeleton
+from chromatrack.viz.palette import color_on, object_hex
 
 SCHEMA_VERSION = 1
 """Of studio.json; raised when a key changes its meaning or goes."""
@@ -72,10 +73,12 @@ def add(
     edges: Sequence[Sequence[int]] | None = None,
     number: int | None = None,
     category: str | None = None,
+    color_is_free: bool = False,
 ) -> tuple[Document, str]:
     """With one thing more; its key comes too.
 
     category: what it is, where marks of a run say so; kept with it, and in all that is written.
+    color_is_free: nobody chose the colour, so that `colored_on` may change it.
 
     Raises:
         InputError: no such kind, too many things, or joints that make no skeleton.
@@ -100,6 +103,7 @@ def add(
             "joints": None if skeleton is None else list(skeleton.names),
             "edges": None if skeleton is None else [list(edge) for edge in skeleton.edges],
             **({"category": category} if category else {}),
+            **({"colorIsFree": True} if color_is_free else {}),
         }
     )
     return new, key_of(kind, numbered)
@@ -154,7 +158,24 @@ def change(
     new = copy.deepcopy(document)
     given = {"name": None if name is None else _name(name), "color": color}
     given |= {"visible": visible, "locked": locked}
-    find(new, key).update({what: value for what, value in given.items() if value is not None})
+    thing = find(new, key)
+    thing.update({what: value for what, value in given.items() if value is not None})
+    if color is not None:
+        thing.pop("colorIsFree", None)
+    return new
+
+
+def colored_on(document: Document, key: str, ground: Color | None) -> Document:
+    """With a colour that is seen on a thing's first mark, if nobody chose one; then never again.
+
+    ground: the mean colour under the mark; None: not known.
+    """
+    new = copy.deepcopy(document)
+    thing = find(new, key)
+    if thing.pop("colorIsFree", False) and ground is not None:
+        used = [read_color(one["color"], one["key"]) for one in new["objects"] if one is not thing]
+        own = read_color(thing["color"], key)
+        thing["color"] = hex_color(color_on(ground, own, used))
     return new
 
 

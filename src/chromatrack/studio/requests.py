@@ -76,7 +76,8 @@ class Merge(Seen):
 class Mask(Seen):
     """The whole mask of one object on one frame; an empty one takes it away.
 
-    by: the tool that it was made with, for what undo says.
+    by: the tool that it was made with, for what undo says. ground: the mean colour of the picture
+    under it, so that an object whose colour nobody chose gets one that is seen there.
     """
 
     type: Literal["mask"]
@@ -84,6 +85,7 @@ class Mask(Seen):
     id: Id
     frame: Index
     png: Annotated[str, Field(max_length=LONGEST_PNG)]
+    ground: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")] | None = None
 
 
 class Point(Seen):

@@ -35,6 +35,27 @@ export function compose(
   return ids;
 }
 
+/** Mean colour of RGBA pixels of a picture where a mask of another size is, as #rrggbb; null: none. */
+export function meanUnder(
+  mask: ArrayLike<number>,
+  size: { width: number; height: number },
+  pixels: ArrayLike<number>,
+  small: { width: number; height: number },
+): string | null {
+  const sums = [0, 0, 0];
+  let count = 0;
+  for (let p = 0; p < mask.length; p++) {
+    if (!mask[p]) continue;
+    const [x, y] = [p % size.width, Math.floor(p / size.width)];
+    const column = Math.floor((x * small.width) / size.width);
+    const at = 4 * (Math.floor((y * small.height) / size.height) * small.width + column);
+    for (let part = 0; part < 3; part++) sums[part]! += pixels[at + part]!;
+    count += 1;
+  }
+  const levels = sums.map((sum) => Math.round(sum / count));
+  return count ? `#${levels.map((level) => level.toString(16).padStart(2, "0")).join("")}` : null;
+}
+
 /** 1 where the pixel is of `id`, as bytes of 255; null where no pixel is. */
 export function maskOf(ids: Uint16Array, id: number): Uint8Array | null {
   const mask = new Uint8Array(ids.length);

@@ -32,6 +32,8 @@ export type Item = {
   locked: boolean;
   joints: string[] | null;
   edges: [number, number][] | null;
+  /** Nobody chose its colour, and it has no mark yet. */
+  colorIsFree?: boolean;
 };
 export type FrameMarks = {
   objects?: number[];

@@ -1,7 +1,7 @@
 // What a tool is, and how what it made is sent.
 
 import { ApiError, api } from "../api.ts";
-import { maskOf, parseColor, type Rgb } from "../core/masks.ts";
+import { maskOf, meanUnder, parseColor, type Rgb } from "../core/masks.ts";
 import { base64, encodePng } from "../core/png.ts";
 import { itemOf, marksOn } from "../core/state.ts";
 import type { Point } from "../core/view.ts";
@@ -110,6 +110,21 @@ function tellTaken(viewer: Viewer, id: number, mask: Uint8Array) {
   }
 }
 
+/** Longer side of the picture that mean colours are taken from. */
+const ENOUGH = 480;
+
+/** The mean colour of a frame under a mask; null where its picture is not at hand. */
+function groundOf(viewer: Viewer, frame: number, mask: Uint8Array): string | null {
+  const picture = viewer.frames.get(frame);
+  if (!picture) return null;
+  const scale = Math.min(1, ENOUGH / Math.max(picture.width, picture.height));
+  const [width, height] = [picture.width, picture.height].map((one) => Math.ceil(one * scale));
+  const pen = new OffscreenCanvas(width!, height!).getContext("2d")!;
+  pen.drawImage(picture, 0, 0, width!, height!);
+  const pixels = pen.getImageData(0, 0, width!, height!);
+  return meanUnder(mask, viewer.video, pixels.data, pixels);
+}
+
 let queue: Promise<unknown> = Promise.resolve();
 
 /** Done when all masks that were made are on the server. */
@@ -138,10 +153,12 @@ export function sendMask(
       target = made.id;
     }
     const png = base64(await encodePng(width, height, mask ?? new Uint8Array(width * height)));
+    const isFree = itemOf(store.project.value, `object:${target}`)?.colorIsFree;
+    const ground = (isFree && mask && groundOf(viewer, frame, mask)) || undefined;
     const before = JSON.stringify(marksOn(store.project.value, frame));
     const post = () =>
       api.action({
-        ...{ type: "mask", id: target, frame, png, by },
+        ...{ type: "mask", id: target, frame, png, by, ground },
         revision: store.state.value?.revision,
       });
     await store.attempt(async () => {
