@@ -20,6 +20,7 @@ import { viewer } from "./stage.ts";
 import * as store from "./store.ts";
 import { zoomToSmall } from "./timelineview.ts";
 import { toolInHand } from "./tools/index.ts";
+import { startsOver } from "./tools/over.ts";
 import { canRedo, pending } from "./tools/select.ts";
 import { pointOut, takeTool } from "./tools/take.ts";
 import { sent } from "./tools/tool.ts";
@@ -37,6 +38,7 @@ export async function track() {
     return;
   }
   store.playing.value = false;
+  startsOver.value = false;
   await store.attempt(async () => {
     store.follow(now.result?.next === "span" ? store.frame.value : null);
     await api.track();
@@ -74,9 +76,16 @@ export async function toSuggested() {
 
 export const stop = () => store.attempt(() => api.stop());
 
-/** Undo; while a region is on trial, its last click. */
+/** Gives up what is on trial or half drawn, and brings back what was left out. */
+export function cancel() {
+  viewer.value?.tool.cancel();
+  startsOver.value = false;
+}
+
+/** Undo; while a region is on trial, its last click; then what was left out comes back. */
 export async function undo() {
   if (pending.value) viewer.value?.tool.back?.();
+  else if (startsOver.value) startsOver.value = false;
   else await store.undo("undo");
 }
 
@@ -161,12 +170,14 @@ const markable = () => (store.mode.value === "track" ? store.pickedItem.value : 
 
 export function gone() {
   const item = markable();
+  startsOver.value = false;
   if (item) void store.act({ type: "gone", key: item.key, frame: store.frame.value });
 }
 
 export function clearMark() {
   if (store.mode.value === "color") return removeStrokes(store.frame.value);
   const item = markable();
+  startsOver.value = false;
   if (item) void store.act({ type: "clear", key: item.key, frame: store.frame.value });
 }
 

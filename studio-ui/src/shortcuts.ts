@@ -30,7 +30,7 @@ export const SHORTCUTS: { title: string; list: Shortcut[] }[] = [
       { keys: ["["], text: "Smaller brush", run: () => resizeBrush(1 / 1.2) },
       { keys: ["]"], text: "Larger brush", run: () => resizeBrush(1.2) },
       { keys: ["Enter"], text: "Accept", run: () => viewer.value?.tool.accept?.() },
-      { keys: ["Escape"], text: "Cancel", run: () => viewer.value?.tool.cancel() },
+      { keys: ["Escape"], text: "Cancel", run: run.cancel },
       { keys: ["Backspace"], text: "Last click away", run: () => viewer.value?.tool.back?.() },
       { keys: ["G"], text: "Object is gone here", run: run.gone },
       {

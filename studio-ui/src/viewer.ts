@@ -25,6 +25,7 @@ import { drawShape, drawTrail, shapeOf } from "./shapes.ts";
 import * as store from "./store.ts";
 import { showRing } from "./tools/brush.ts";
 import { makeTool, type Tool, toolInHand } from "./tools/index.ts";
+import { leftOut } from "./tools/over.ts";
 import { pending } from "./tools/select.ts";
 
 const TRAIL = 40;
@@ -103,6 +104,7 @@ export class Viewer {
       effect(() => this.#onFrame()),
       effect(() => {
         pending.value;
+        leftOut.value;
         this.redraw();
       }),
       effect(() => {
@@ -322,7 +324,8 @@ export class Viewer {
     const palette: Palette = new Map();
     for (const item of items) {
       if (item.kind === "object") {
-        const visible = item.visible && item.id !== this.#hidden;
+        const hidden = item.id === this.#hidden || item.id === leftOut.peek();
+        const visible = item.visible && !hidden;
         palette.set(item.id, { color: parseColor(item.color), visible });
       }
     }
@@ -341,7 +344,8 @@ export class Viewer {
 
   style(): Style {
     const mode = store.viewMode.peek();
-    if (mode === "cutout" && pending.peek()) return "overlay"; // what is missing is to be seen
+    const begins = pending.peek() || leftOut.peek() !== null;
+    if (mode === "cutout" && begins) return "overlay"; // what is missing is to be seen
     return mode === "trails" ? "outline" : mode === "pointer" ? "outline" : mode;
   }
 
@@ -365,7 +369,7 @@ export class Viewer {
   #paintAll() {
     const objects = store.project.peek()?.objects ?? [];
     const looks = objects.map((item) => `${item.id}${item.color}${item.visible}`).join();
-    const wanted = `${this.idsFrame}/${this.style()}/${looks}/${this.#hidden}`;
+    const wanted = `${this.idsFrame}/${this.style()}/${looks}/${this.#hidden}/${leftOut.peek()}`;
     if (wanted === this.#painted) return;
     this.#painted = wanted;
     this.repaint([0, 0, this.video.width, this.video.height]);

@@ -286,3 +286,58 @@ def test_nothing_is_asked_for_that_is_not_there(open_film: Callable[..., Studio]
     page.wait_for_selector(".track-group button:has-text('Coloured')")
     page.wait_for_selector(f'canvas.base[data-coloured="{FRAMES - 1}"]')
     assert missed == []
+
+
+def test_what_is_started_over_begins_from_nothing_with_every_tool(
+    open_film: Callable[..., Studio],
+) -> None:
+    studio = open_film()
+    page = studio.page
+    studio.paint((60, 40), (120, 80))
+    studio.wait_marked(0, 1)
+    page.get_by_role("combobox", name="Quality").select_option("fast")
+    page.get_by_role("button", name="Track", exact=True).click()
+    page.wait_for_selector("button:has-text('Tracked')")
+    studio.go_to(3)
+    start = page.get_by_role("button", name="Start over")
+    cancel = page.get_by_role("button", name="Cancel")
+    undo = page.get_by_role("button", name="Undo")
+
+    def polygon() -> None:
+        for corner in ((150, 90), (170, 90), (170, 110), (150, 110)):
+            page.mouse.click(*studio.place(corner))
+        page.keyboard.press("Enter")
+
+    small = 21 * 21  # px, some more for the edge
+    take(studio, "Smart select")
+    start.click()
+    cancel.wait_for()
+    take(studio, "Polygon")
+    studio.shot("started-over")
+    polygon()
+    studio.wait_marked(3, 1)
+    assert 300 < studio.area(3) <= small
+    cancel.wait_for(state="detached")
+    undo.click()  # one step, and what was tracked is back
+    until(studio, lambda: studio.marks(3) == {})
+    polygon()
+    studio.wait_marked(3, 1)
+    assert studio.area(3) > 1000, "corrects what is there"
+
+    take(studio, "Brush")
+    start.click()
+    page.wait_for_selector("[aria-label='Undo: Start over']")
+    undo.click()  # it is back, and nothing else was undone
+    start.wait_for()
+    assert studio.area(3) > 1000
+    start.click()
+    take(studio, "Eraser")
+    page.mouse.click(*studio.place((90, 60)))
+    page.get_by_text("object 1 has nothing to erase on this frame yet").wait_for()
+    studio.paint((30, 30), (36, 30))
+    studio.wait_area(3, lambda area: area < 900)
+    start.click()
+    take(studio, "Smart select")
+    page.mouse.click(*studio.place((160, 100)))  # beside its mark, and for it all the same
+    studio.found()
+    assert page.get_by_role("combobox", name="For").input_value() == "object:1"

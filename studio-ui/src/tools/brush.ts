@@ -4,7 +4,8 @@ import { erase, grow, paint, type Rect, stroke, sweep, union } from "../core/ras
 import { type Point, toScreen } from "../core/view.ts";
 import * as store from "../store.ts";
 import type { Viewer } from "../viewer.ts";
-import { finishPaint, lockedIds, NEW, type Pen, paintId, type Tool } from "./tool.ts";
+import { leftOut, startsOver } from "./over.ts";
+import { beginAnew, finishPaint, lockedIds, NEW, type Pen, paintId, type Tool } from "./tool.ts";
 
 export const SIZES = [1, 400] as const;
 
@@ -66,6 +67,7 @@ export function brush(viewer: Viewer, rubber: boolean): Tool {
   let frame = -1;
   let away = rubber;
   let touched: Rect | null = null;
+  let anew = false;
 
   function draw(from: Point, to: Point, pressure: number): Rect | null {
     const width = viewer.video.width;
@@ -99,10 +101,17 @@ export function brush(viewer: Viewer, rubber: boolean): Tool {
         id = null;
         return;
       }
+      if (away && id === leftOut.value) {
+        const name = store.pickedItem.value?.name;
+        store.say(`${name} has nothing to erase on this frame yet: mark it first`);
+        id = null;
+        return;
+      }
       store.playing.value = false;
       frame = store.frame.value;
       viewer.hold();
       last = touched = null;
+      anew = beginAnew(viewer, id);
       follow(pen);
     },
     move(pen) {
@@ -123,6 +132,11 @@ export function brush(viewer: Viewer, rubber: boolean): Tool {
       if (id === null) return;
       id = null;
       viewer.letGo();
+    },
+    drop() {
+      const over = id !== null && anew;
+      this.cancel();
+      if (over) startsOver.value = true; // the next stroke begins it as this one would have
     },
     frameChanged() {
       this.cancel();

@@ -7,7 +7,7 @@ import { twoTone } from "../shapes.ts";
 import * as store from "../store.ts";
 import type { Viewer } from "../viewer.ts";
 import { say } from "../words.ts";
-import { finishPaint, lockedIds, paintId, type Tool } from "./tool.ts";
+import { beginAnew, finishPaint, lockedIds, paintId, type Tool } from "./tool.ts";
 
 const NEAR = 10;
 
@@ -33,6 +33,7 @@ export function polygon(viewer: Viewer): Tool {
     store.toolLine.value = "";
     if (shape.length < 3 || id === null) return viewer.redraw();
     viewer.hold();
+    beginAnew(viewer, id);
     const width = viewer.video.width;
     const locked = lockedIds();
     const ids = viewer.ids as Uint16Array;

@@ -1,17 +1,18 @@
 // Smart select: clicks and drags inside (or, with Alt, the right button or "Take away", outside)
 // grow a region, or correct what the object has on the frame; Enter takes it as the object's mask.
 
-import { computed, signal, untracked } from "@preact/signals";
+import { signal, untracked } from "@preact/signals";
 import { api } from "../api.ts";
 import { colour, maskOf, parseColor } from "../core/masks.ts";
 import { base64, encodePng } from "../core/png.ts";
-import { type Item, isTracked, itemOf, regionOf, selectTarget } from "../core/state.ts";
+import { itemOf, regionOf, selectTarget } from "../core/state.ts";
 import { type Point, toScreen, inside as within } from "../core/view.ts";
 import { SAID, TOOL_HINTS } from "../core/words.ts";
 import { viewer } from "../stage.ts";
 import * as store from "../store.ts";
 import type { Viewer } from "../viewer.ts";
 import { say } from "../words.ts";
+import { correctable, startsOver } from "./over.ts";
 import {
   finishPaint,
   lockedIds,
@@ -29,29 +30,19 @@ export const selecting = signal(false);
 export const selectSize = signal<number | null>(null);
 /** What a plain click says: of the object, or not of it; null till a person said which. */
 export const clickSays = signal<"inside" | "outside" | null>(null);
-/** Whether what the object has on the frame is left alone: the region begins with the clicks. */
-export const startsOver = signal(false);
 /** Whether a click that was taken back can be done again. */
 export const canRedo = signal(false);
 /** Whom the region is for: the key of an object, or "new". */
 export const selectFor = signal<string>("new");
-/** The picked object, where it has a mask on this frame that clicks can correct. */
-export const correctable = computed((): Item | null => {
-  const [item, project] = [store.pickedItem.value, store.project.value];
-  if (item?.kind !== "object" || item.locked || !project) return null;
-  const marked = store.marks.value.objects?.includes(item.id);
-  return marked || isTracked(project, item, store.frame.value) ? item : null;
-});
 
-/** Clicks that begin anew, for the object that they were for. */
+/** Leaves out what the object has on the frame; clicks on trial are given up, corners are kept. */
 export function startOver() {
   const begun = pending.value || selecting.value;
   const item = begun ? itemOf(store.project.value, selectFor.value) : correctable.value;
-  viewer.value?.tool.cancel();
+  if (begun) viewer.value?.tool.cancel();
   if (!item) return;
+  clickSays.value = null;
   store.picked.value = item.key;
-  viewer.value?.hide(item.id);
-  clickSays.value = "inside"; // so that they are for it
   startsOver.value = true;
 }
 
@@ -115,7 +106,7 @@ export function select(viewer: Viewer): Tool {
     const here = marks.value.objects ?? [];
     // What is being saved was marked just now.
     const objects = sending.value && id !== undefined ? [...here, id] : here;
-    const said = clickSays.value !== null;
+    const said = clickSays.value !== null || startsOver.value;
     const { key, locked } = selectTarget(pickedItem.value, { objects }, idAt(at), items, said);
     if (key) store.picked.value = key;
     if (locked || !viewer.ready) {
@@ -172,7 +163,6 @@ export function select(viewer: Viewer): Tool {
     pending.value = false;
     selecting.value = false;
     canRedo.value = false;
-    startsOver.value = false;
     selectSize.value = null;
     clickSays.value = null;
     viewer.hide(null);
@@ -239,6 +229,7 @@ export function select(viewer: Viewer): Tool {
     const sent = count
       ? sendMask(viewer, id, frame, chosen, "select", !item)
       : finishPaint(viewer, id, frame, "select");
+    startsOver.value = false;
     reset();
     await sent;
   }

@@ -3,10 +3,12 @@
 import { ApiError, api } from "../api.ts";
 import { maskOf, meanUnder, parseColor, type Rgb } from "../core/masks.ts";
 import { base64, encodePng } from "../core/png.ts";
+import { erase } from "../core/raster.ts";
 import { itemOf, marksOn } from "../core/state.ts";
 import type { Point } from "../core/view.ts";
 import * as store from "../store.ts";
 import type { Viewer } from "../viewer.ts";
+import { leftOut, startsOver } from "./over.ts";
 
 export type Pen = {
   /** Video pixels; `trail` is where the pen was since the last event, this place included. */
@@ -72,6 +74,14 @@ export function paintId(viewer: Viewer): number | null {
   }
   if (!item.visible) void store.act({ type: "change", key: item.key, visible: true });
   return item.id;
+}
+
+/** Takes out what `id` has on the frame, where that is left out; true where it was. */
+export function beginAnew(viewer: Viewer, id: number): boolean {
+  if (leftOut.value !== id) return false;
+  erase(viewer.ids as Uint16Array, 0, viewer.ids.length, id);
+  startsOver.value = false;
+  return true;
 }
 
 export function lockedIds(): Set<number> {
@@ -183,9 +193,13 @@ export function sendMask(
   });
 }
 
-/** After painting: an empty mask takes the mark away, or says "gone" where only a track was. */
+/**
+ * After painting: an empty mask that an eraser has left takes the mark away, or says "gone" where
+ * only a track was. What was painted beside the picture, or on locked objects alone, is nothing.
+ */
 export function finishPaint(viewer: Viewer, id: number, frame: number, by: MaskTool) {
   const mask = maskOf(viewer.ids, id);
+  if (!mask && (by === "brush" || by === "polygon")) return Promise.resolve(viewer.letGo());
   const item = store.project.value?.objects.find((one) => one.kind === "object" && one.id === id);
   const marked = marksOn(store.project.value, frame).objects?.includes(id);
   if (mask || !item || marked) return sendMask(viewer, id, frame, mask, by);

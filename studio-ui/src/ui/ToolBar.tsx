@@ -1,4 +1,5 @@
 import { removeStrokes, spreading, strokesOn } from "../colorwork.ts";
+import { cancel } from "../commands.ts";
 import { templates } from "../core/skeletons.ts";
 import { toolsOf } from "../core/tools.ts";
 import { SAID, secondStep } from "../core/words.ts";
@@ -6,16 +7,15 @@ import { viewer } from "../stage.ts";
 import * as store from "../store.ts";
 import { resizeBrush, SIZES } from "../tools/brush.ts";
 import { toolHint, toolInHand } from "../tools/index.ts";
+import { correctable, startsOver } from "../tools/over.ts";
 import {
   clickSays,
-  correctable,
   pending,
   selectFor,
   selectHint,
   selecting,
   selectSize,
   startOver,
-  startsOver,
 } from "../tools/select.ts";
 import { changed, takeTool } from "../tools/take.ts";
 import { say } from "../words.ts";
@@ -163,17 +163,33 @@ function SelectFor() {
   );
 }
 
+/** Leaves out what the picked object has on the frame, or brings it back. */
+function StartOver() {
+  if (startsOver.value) {
+    return (
+      <button type="button" class="button small" title="Cancel (Esc)" onClick={cancel}>
+        Cancel
+      </button>
+    );
+  }
+  const selects = toolInHand() === "select";
+  const title = selects ? say(SAID.over) : "Leave out what the object has on this frame";
+  return (
+    <button type="button" class="button small" title={title} onClick={startOver}>
+      Start over
+    </button>
+  );
+}
+
 function SelectChoice() {
   const begun = pending.value || selecting.value;
   if (!begun && !correctable.value) return null;
+  const mine = correctable.value?.key === selectFor.value;
+  const adds = begun || startsOver.value;
   return (
     <div class="option">
       {begun && <SelectFor />}
-      {!startsOver.value && (!begun || correctable.value?.key === selectFor.value) && (
-        <button type="button" class="button small" title={say(SAID.over)} onClick={startOver}>
-          Start over
-        </button>
-      )}
+      {(!begun || (mine && !startsOver.value)) && <StartOver />}
       {begun && <SelectEnd />}
       <fieldset class="segments small" aria-label="A click">
         {CLICKS.map(([says, text, title]) => (
@@ -182,7 +198,7 @@ function SelectChoice() {
             type="button"
             title={say(title)}
             aria-pressed={
-              clickSays.value === says || (begun && !clickSays.value && says === "inside")
+              clickSays.value === says || (adds && !clickSays.value && says === "inside")
             }
             onClick={() => {
               clickSays.value = !begun && clickSays.value === says ? null : says;
@@ -214,12 +230,7 @@ function SelectEnd() {
           }}
         />
       </label>
-      <button
-        type="button"
-        class="button small"
-        onClick={() => viewer.value?.tool.cancel()}
-        title="Cancel (Esc)"
-      >
+      <button type="button" class="button small" onClick={cancel} title="Cancel (Esc)">
         Cancel
       </button>
       <button
@@ -259,6 +270,11 @@ export function ToolLine() {
       <div class="tool-options">
         {!pointer && tool === "color" && <ColorChoice />}
         {!pointer && ["brush", "eraser", "color"].includes(tool) && <BrushSize />}
+        {!pointer && ["brush", "polygon"].includes(tool) && correctable.value && (
+          <div class="option">
+            <StartOver />
+          </div>
+        )}
         {tool === "eraser" && store.mode.value === "color" && <RemoveStrokes />}
         {!pointer && tool === "skeleton" && <SkeletonChoice />}
         {!pointer && tool === "select" && <SelectChoice />}

@@ -4,6 +4,7 @@ import { colorLabel } from "../core/color.ts";
 import { timeLeft } from "../core/pace.ts";
 import { canExport, type Job, type Quality, trackLabel } from "../core/state.ts";
 import * as store from "../store.ts";
+import { startsOver } from "../tools/over.ts";
 import { canRedo, pending } from "../tools/select.ts";
 import { ColorViews } from "./Color.tsx";
 import { Icon } from "./icons.tsx";
@@ -201,6 +202,7 @@ function ModeSwitch() {
 export function TopBar() {
   const project = store.project.value!;
   const { undo, redo } = project.undo;
+  const begun = pending.value ? "the last click" : startsOver.value ? "Start over" : null;
   return (
     <header class="topbar">
       <div class="topbar-left">
@@ -218,9 +220,9 @@ export function TopBar() {
         {project.color && <ModeSwitch />}
         <IconButton
           icon="undo"
-          label={pending.value ? "Undo: the last click" : undo ? `Undo: ${undo}` : "Undo"}
+          label={begun ? `Undo: ${begun}` : undo ? `Undo: ${undo}` : "Undo"}
           keys="Ctrl+Z"
-          disabled={!undo && !pending.value}
+          disabled={!undo && !begun}
           onClick={() => void undoLast()}
         />
         <IconButton
