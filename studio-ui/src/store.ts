@@ -28,7 +28,9 @@ import { FIRST_TOOL, type ToolName } from "./core/tools.ts";
 
 export type ViewMode = Style | "trails" | "pointer";
 export type Theme = "auto" | "light" | "dark";
-type Toast = { id: number; text: string; bad: boolean };
+type Action = { text: string; run: () => void };
+/** until: when it goes by itself, where no pointer is on it. */
+type Toast = { id: number; text: string; bad: boolean; actions: Action[]; until: number };
 
 function remembered<T extends string | number>(name: string, initial: T): Signal<T> {
   const key = `studio.${name}`;
@@ -138,17 +140,22 @@ export const pictureNote = signal("");
 export const buffering = signal(false);
 
 let toastCount = 0;
-export function say(text: string, bad = false) {
-  const toast = { id: ++toastCount, text, bad };
+/** A message of one line; one that offers something to do stays longer. Its id. */
+export function say(text: string, bad = false, actions: Action[] = []): number {
+  const stays = actions.length ? 15000 : bad ? 8000 : 3500;
+  const toast = { id: ++toastCount, text, bad, actions, until: performance.now() + stays };
   toasts.value = [...toasts.value.filter((one) => one.text !== text), toast].slice(-2);
-  setTimeout(() => lapse(toast.id), bad ? 8000 : 3500);
+  setTimeout(() => lapse(toast.id), stays);
+  return toast.id;
 }
 /** The message that the pointer is over stays: a click that is meant for it must not paint. */
 let under: number | null = null;
 export function hold(id: number | null) {
   const left = under;
   under = id;
-  if (left !== null && left !== id) setTimeout(() => lapse(left), 1500);
+  if (left === null || left === id) return;
+  const until = toasts.value.find((one) => one.id === left)?.until ?? 0;
+  setTimeout(() => lapse(left), Math.max(1500, until - performance.now()));
 }
 function lapse(id: number) {
   if (id === under) return;

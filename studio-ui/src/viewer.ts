@@ -11,6 +11,7 @@ import {
   fit,
   frameWidth,
   keepInSight,
+  lookAt,
   type Point,
   type Size,
   toVideo,
@@ -25,6 +26,7 @@ import { drawShape, drawTrail, shapeOf } from "./shapes.ts";
 import * as store from "./store.ts";
 import { showRing } from "./tools/brush.ts";
 import { makeTool, type Tool, toolInHand } from "./tools/index.ts";
+import { drawRings, ringed } from "./tools/leftover.ts";
 import { leftOut } from "./tools/over.ts";
 import { pending } from "./tools/select.ts";
 
@@ -105,6 +107,7 @@ export class Viewer {
       effect(() => {
         pending.value;
         leftOut.value;
+        ringed.value;
         this.redraw();
       }),
       effect(() => {
@@ -152,6 +155,9 @@ export class Viewer {
   fit() {
     this.#fitted = true;
     this.#setView(fit(this.video, this.screen));
+  }
+  look(part: Rect) {
+    this.setView(lookAt(this.video, this.screen, part));
   }
   zoom(factor: number, at: Point = [this.screen.width / 2, this.screen.height / 2]) {
     this.#fitted = false;
@@ -486,6 +492,7 @@ export class Viewer {
       const shape = shapeIn(item, marks, now);
       if (shape) drawShape(ctx, this.view, shape, item.key === store.picked.peek());
     }
+    drawRings(ctx, this.view);
     if (store.viewMode.peek() === "pointer") this.pointer.draw(ctx);
     else this.tool.draw?.(ctx);
   }

@@ -6,6 +6,7 @@ import {
   frameWidth,
   inside,
   keepInSight,
+  lookAt,
   type Point,
   pinch,
   toScreen,
@@ -97,4 +98,17 @@ test("frames are asked for at a width that is enough, and no wider than the vide
   assert.equal(frameWidth(video, 0.4, 2), 1920);
   assert.equal(frameWidth(video, 8, 2), 1920);
   assert.equal(frameWidth({ width: 500, height: 300 }, 1, 1), 500);
+});
+
+test("a part is looked at in the middle, with what is around it, and not from too near", () => {
+  const [video, screen] = [
+    { width: 1000, height: 500 },
+    { width: 848, height: 648 },
+  ];
+  const whole = fit(video, screen);
+  const speck = lookAt(video, screen, [900, 100, 904, 104]);
+  assert.ok(speck.scale > 2 * whole.scale && speck.scale <= 4 * whole.scale);
+  closeTo(toVideo(speck, [424, 324]), [901.5, 101.5]);
+  const far = lookAt(video, screen, [0, 0, 1000, 500]);
+  assert.deepEqual(far, whole);
 });

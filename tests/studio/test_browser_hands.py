@@ -150,6 +150,56 @@ def test_clicks_correct_what_the_object_has_and_are_undone_and_redone(studio: St
     assert studio.area(0) > 0.9 * one and studio.marks(0)["objects"] == [1]
 
 
+def test_pieces_out_of_sight_that_become_marked_are_told_and_removed(studio: Studio) -> None:
+    page = studio.page
+    line = page.locator(".toast", has_text="marked too")
+    studio.click(studio.centres[1])
+    studio.wait_marked(0, 1)
+    one = studio.area(0)
+    page.get_by_role("group", name="A click").get_by_role("button", name="Add").click()
+    studio.click(studio.centres[2])
+    studio.wait_area(0, lambda area: area > 1.5 * one)
+    page.get_by_role("combobox", name="Quality").select_option("fast")
+    page.get_by_role("button", name="Track", exact=True).click()
+    page.wait_for_selector("button:has-text('Tracked')")
+    page.keyboard.press("b")
+
+    studio.go_to(1)
+    page.mouse.click(*studio.place(studio.centres[1]))
+    studio.wait_marked(1, 1)
+    both = studio.area(1)
+    assert line.count() == 0, "all of it is in view, and large"
+
+    studio.go_to(2)
+    page.mouse.move(*studio.place(studio.centres[1]))
+    for _ in range(3):
+        page.mouse.wheel(0, -400)
+    page.mouse.down()
+    page.mouse.up()
+    line.wait_for()
+    assert "on frame 2" in line.inner_text()
+    studio.wait_marked(2, 1)
+    assert studio.area(2) > 0.8 * both
+    studio.shot("pieces")
+    assert studio.violations() == []
+    line.get_by_role("button", name="Show").click()
+    studio.shot("pieces-shown")
+    studio.go_to(3)  # it is of the frame that it names
+    line.get_by_role("button", name="Remove").click()
+    line.wait_for(state="detached")
+    studio.shown(2)
+    studio.wait_area(2, lambda area: area < 0.7 * both)
+    studio.shot("pieces-removed")
+    page.keyboard.press("Control+z")
+    studio.wait_area(2, lambda area: area > 0.8 * both)
+    page.keyboard.press("Control+z")
+    for _ in range(100):
+        if not studio.marks(2):
+            break
+        page.wait_for_timeout(100)
+    assert studio.marks(2) == {}
+
+
 def test_sliders_give_the_keys_back_and_undo_goes_to_its_frame(studio: Studio) -> None:
     page = studio.page
     studio.click(studio.centres[1])

@@ -19,6 +19,28 @@ export function fit(video: Size, screen: Size, margin = MARGIN): View {
   };
 }
 
+/**
+ * A view of a part of the video, [left, top, right, bottom), with what is around it: at most `most`
+ * times as large as the whole video is fitted.
+ */
+export function lookAt(
+  video: Size,
+  screen: Size,
+  [left, top, right, bottom]: [number, number, number, number],
+  most = 4,
+): View {
+  const whole = fit(video, screen);
+  const around = 0.15 * Math.max(video.width, video.height);
+  const part = { width: right - left + 2 * around, height: bottom - top + 2 * around };
+  const scale = Math.min(most * whole.scale, fit(part, screen).scale);
+  if (scale <= whole.scale) return whole;
+  return {
+    scale,
+    x: screen.width / 2 - ((left + right) / 2) * scale,
+    y: screen.height / 2 - ((top + bottom) / 2) * scale,
+  };
+}
+
 export function toVideo(view: View, at: Point): Point {
   return [(at[0] - view.x) / view.scale - 0.5, (at[1] - view.y) / view.scale - 0.5];
 }

@@ -4,6 +4,7 @@ import { erase, grow, paint, type Rect, stroke, sweep, union } from "../core/ras
 import { type Point, toScreen } from "../core/view.ts";
 import * as store from "../store.ts";
 import type { Viewer } from "../viewer.ts";
+import { tellLeftOver } from "./leftover.ts";
 import { leftOut, startsOver } from "./over.ts";
 import { beginAnew, finishPaint, lockedIds, NEW, type Pen, paintId, type Tool } from "./tool.ts";
 
@@ -126,6 +127,7 @@ export function brush(viewer: Viewer, rubber: boolean): Tool {
         sweep(viewer.ids as Uint16Array, before, viewer.video, touched, done);
         viewer.repaint(grow(touched, SWEPT, viewer.video));
       }
+      tellLeftOver(viewer, done, frame, touched);
       void finishPaint(viewer, done, frame, away ? "eraser" : "brush");
     },
     cancel() {

@@ -7,6 +7,7 @@ import { twoTone } from "../shapes.ts";
 import * as store from "../store.ts";
 import type { Viewer } from "../viewer.ts";
 import { say } from "../words.ts";
+import { tellLeftOver } from "./leftover.ts";
 import { beginAnew, finishPaint, lockedIds, paintId, type Tool } from "./tool.ts";
 
 const NEAR = 10;
@@ -41,6 +42,7 @@ export function polygon(viewer: Viewer): Tool {
       paint(ids, row * width + from, row * width + to, id!, locked),
     );
     viewer.repaint(dirty);
+    tellLeftOver(viewer, id, store.frame.value, dirty);
     void finishPaint(viewer, id, store.frame.value, "polygon");
   }
 

@@ -4,6 +4,7 @@
 import { signal, untracked } from "@preact/signals";
 import { api } from "../api.ts";
 import { colour, maskOf, parseColor } from "../core/masks.ts";
+import { around } from "../core/pieces.ts";
 import { base64, encodePng } from "../core/png.ts";
 import { itemOf, regionOf, selectTarget } from "../core/state.ts";
 import { type Point, toScreen, inside as within } from "../core/view.ts";
@@ -12,6 +13,7 @@ import { viewer } from "../stage.ts";
 import * as store from "../store.ts";
 import type { Viewer } from "../viewer.ts";
 import { say } from "../words.ts";
+import { tellLeftOver } from "./leftover.ts";
 import { correctable, startsOver } from "./over.ts";
 import {
   finishPaint,
@@ -226,6 +228,7 @@ export function select(viewer: Viewer): Tool {
       } else if (now[p] === id) now[p] = 0;
     }
     viewer.repaint([0, 0, viewer.video.width, viewer.video.height]);
+    tellLeftOver(viewer, id, frame, around(strokes.flatMap((one) => one.places)));
     const sent = count
       ? sendMask(viewer, id, frame, chosen, "select", !item)
       : finishPaint(viewer, id, frame, "select");

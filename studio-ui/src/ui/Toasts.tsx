@@ -16,6 +16,11 @@ export function Toasts() {
           <span class="text" title={toast.text}>
             {toast.text}
           </span>
+          {toast.actions.map(({ text, run }) => (
+            <button key={text} type="button" class="button small" onClick={run}>
+              {text}
+            </button>
+          ))}
           <button
             type="button"
             class="icon-button"
