@@ -168,8 +168,8 @@ def _drawn(
 ) -> Iterator[tuple[np.ndarray, Any]]:
     """(frame with everything drawn over it, the frame) for each frame of a run.
 
-    fill: objects are filled in, not only outlined. look: `ExportOptions.look`. mark_doubtful: as
-    in `write_export`.
+    fill: objects are filled in and points leave trails; else there are outlines alone. look:
+    `ExportOptions.look`. mark_doubtful: as in `write_export`.
     """
     from chromatrack.runs.files import overlay_frame
     from chromatrack.structures import TrackedBox, TrackedKeypoints, TrackedPoint
@@ -212,7 +212,7 @@ def _drawn(
         shown = overlay_frame(
             found,
             skeleton=skeleton,
-            trails=trails,
+            trails=trails if fill else None,
             names=result.names,
             colors=result.colors,
             fill=fill,
