@@ -28,7 +28,7 @@ import { FIRST_TOOL, type ToolName } from "./core/tools.ts";
 
 export type ViewMode = Style | "trails" | "pointer";
 export type Theme = "auto" | "light" | "dark";
-type Toast = { id: number; text: string; bad: boolean };
+type Toast = { id: number; text: string; bad: boolean; about?: string | undefined };
 
 function remembered<T extends string | number>(name: string, initial: T): Signal<T> {
   const key = `studio.${name}`;
@@ -138,9 +138,11 @@ export const pictureNote = signal("");
 export const buffering = signal(false);
 
 let toastCount = 0;
-export function say(text: string, bad = false) {
-  const toast = { id: ++toastCount, text, bad };
-  toasts.value = [...toasts.value.filter((one) => one.text !== text), toast].slice(-2);
+/** Tell something for a while. about: what it is about; it takes the place of the last of that. */
+export function say(text: string, bad = false, about?: string) {
+  const toast = { id: ++toastCount, text, bad, about };
+  const isOld = (one: Toast) => one.text === text || (about && one.about === about);
+  toasts.value = [...toasts.value.filter((one) => !isOld(one)), toast].slice(-2);
   setTimeout(() => lapse(toast.id), bad ? 8000 : 3500);
 }
 /** The message that the pointer is over stays: a click that is meant for it must not paint. */
@@ -389,7 +391,7 @@ async function turn(which: "undo" | "redo") {
     paintColor.value = colorAfter(before, project.value, paintColor.value);
     if (typeof where === "number" && where !== frame.value) goTo(where);
     const back = results ? ", with its results" : "";
-    say(`${which === "undo" ? "Undone" : "Done again"}: ${label}${back}`);
+    say(`${which === "undo" ? "Undone" : "Done again"}: ${label}${back}`, false, "undo");
   });
 }
 
