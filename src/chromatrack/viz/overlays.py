@@ -74,7 +74,7 @@ def overlay_masks(
             np.copyto(levels, np.take(tinted[:, channel], levels), where=own[place])
     if outline:
         side = min(rgb.shape[:2])
-        width = max(2, round(side / 180)) if bold else max(1, round(side / 360))
+        width = max(1, round(side / 180)) if bold else max(1, round(side / 360))
         edge = mask_outline(ids, width=width)
         length = max(4, round(side / 60))
         for number in dashed:
