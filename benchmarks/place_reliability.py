@@ -51,7 +51,7 @@ from chromatrack.propagation.point_reliability import (
     estimate_point,
     point_inputs,
 )
-from chromatrack.propagation.reliability import Signals
+from chromatrack.propagation.reliability import LOOK_BELOW_OF, Signals
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,7 +70,8 @@ BODY = 0.2
 class Kind:
     """How rows of a kind are judged.
 
-    signals: whether more is good (1) or bad (-1). hidden_too: so is what is reported hidden.
+    signals: whether more is good (1) or bad (-1). limit: what is below is to be looked at; of a
+    joint that of its skeleton. hidden_too: so is what is reported hidden.
     """
 
     rows: str
@@ -78,6 +79,7 @@ class Kind:
     inputs: Callable[[Row], Sequence[float]]
     estimate: Callable[[Row], float]
     signals: dict[str, int]
+    limit: float
     hidden_too: bool = False
 
 
@@ -114,6 +116,7 @@ KINDS = {
         lambda row: box_inputs(box_signals(row)),
         lambda row: estimate_box(box_signals(row)),
         OF_BOXES,
+        LOOK_BELOW_OF["box"],
     ),
     "point": Kind(
         "point",
@@ -121,6 +124,7 @@ KINDS = {
         lambda row: point_inputs(point_signals(row)),
         lambda row: estimate_point(point_signals(row), kind="point"),
         OF_POINTS,
+        LOOK_BELOW_OF["point"],
         hidden_too=True,
     ),
     "joint": Kind(
@@ -129,6 +133,7 @@ KINDS = {
         lambda row: point_inputs(point_signals(row)),
         lambda row: estimate_point(point_signals(row), kind="joint"),
         OF_POINTS,
+        LOOK_BELOW_OF["keypoints"],
         hidden_too=True,
     ),
 }
@@ -188,6 +193,7 @@ def report_kind(kind: Kind, files: dict[str, list[Row]], checks: dict[str, list[
         "weights": weights,
         "auc_by_inputs": told_apart,
         "threshold": threshold,
+        "below": [int((chance < kind.limit).sum()), int((~right & (chance < kind.limit)).sum())],
         "checks": {},
     }
     for name, check in checks.items():
@@ -291,6 +297,8 @@ def markdown(found: dict[str, Any]) -> str:
     lines.append(
         ["flagged, of them wrong", *(f"{t['flagged']}, {t['flagged_wrong']}" for t in told)]
     )
+    below = [r["below"] for r in found.values()]
+    lines.append(["below the limit in use, of them wrong", *(f"{n}, {bad}" for n, bad in below)])
     hidden = [r["hidden"] for r in found.values()]
     lines.append(["reported hidden, of them wrong", *(f"{n}, {n - ok}" for n, ok in hidden)])
     text = [" | ".join(["", *row, ""]).strip() for row in lines]

@@ -29,8 +29,18 @@ import { FIRST_TOOL, type ToolName } from "./core/tools.ts";
 export type ViewMode = Style | "trails" | "pointer";
 export type Theme = "auto" | "light" | "dark";
 type Action = { text: string; run: () => void };
-/** until: when it goes by itself, where no pointer is on it. */
-type Toast = { id: number; text: string; bad: boolean; actions: Action[]; until: number };
+/**
+ * until: when it goes by itself, where no pointer is on it. about: what it is about: it takes the
+ * place of the last of that.
+ */
+type Toast = {
+  id: number;
+  text: string;
+  bad: boolean;
+  actions: Action[];
+  about: string | null;
+  until: number;
+};
 
 function remembered<T extends string | number>(name: string, initial: T): Signal<T> {
   const key = `studio.${name}`;
@@ -141,10 +151,17 @@ export const buffering = signal(false);
 
 let toastCount = 0;
 /** A message of one line; one that offers something to do stays longer. Its id. */
-export function say(text: string, bad = false, actions: Action[] = []): number {
+export function say(
+  text: string,
+  bad = false,
+  actions: Action[] = [],
+  about: string | null = null,
+): number {
   const stays = actions.length ? 15000 : bad ? 8000 : 3500;
-  const toast = { id: ++toastCount, text, bad, actions, until: performance.now() + stays };
-  toasts.value = [...toasts.value.filter((one) => one.text !== text), toast].slice(-2);
+  const until = performance.now() + stays;
+  const toast = { id: ++toastCount, text, bad, actions, about, until };
+  const isOld = (one: Toast) => one.text === text || (about !== null && one.about === about);
+  toasts.value = [...toasts.value.filter((one) => !isOld(one)), toast].slice(-2);
   setTimeout(() => lapse(toast.id), stays);
   return toast.id;
 }
@@ -396,7 +413,7 @@ async function turn(which: "undo" | "redo") {
     paintColor.value = colorAfter(before, project.value, paintColor.value);
     if (typeof where === "number" && where !== frame.value) goTo(where);
     const back = results ? ", with its results" : "";
-    say(`${which === "undo" ? "Undone" : "Done again"}: ${label}${back}`);
+    say(`${which === "undo" ? "Undone" : "Done again"}: ${label}${back}`, false, [], "undo");
   });
 }
 

@@ -98,6 +98,7 @@ test("what shows a coloured film says that it does, and how many frames have no 
 });
 
 test("it is said where tracks are doubtful, and how that is drawn", () => {
+  const drawn = { name: "outlines" } as Format;
   const item = (key: string, kind: string, visible = true) => ({ key, kind, name: key, visible });
   const reliability = {
     "object:1": [0.9, 0.8, null, 0.2],
@@ -116,16 +117,20 @@ test("it is said where tracks are doubtful, and how that is drawn", () => {
     },
   } as unknown as Project;
   assert.equal(
-    doubtLine(project, true),
+    doubtLine(project, drawn, true),
     'object:1, box:1: doubtful on 2 frames. Lines are dashed there, with a "?" at the name.',
   );
-  assert.match(doubtLine(project, false)!, /2 frames, and drawn there as if it were sure/);
+  assert.match(doubtLine(project, drawn, false)!, /2 frames, and drawn there as if it were sure/);
   const sure = { ...project, objects: [item("object:2", "object", false)] } as unknown as Project;
-  assert.equal(doubtLine(sure, true), null);
-  assert.equal(doubtLine({ ...project, result: null }, true), null);
+  assert.equal(doubtLine(sure, drawn, true), null);
+  assert.equal(doubtLine({ ...project, result: null }, drawn, true), null);
   const absent = { ...project.result!, present: { "object:1": [true, false, true, false] } };
-  const boxes = doubtLine({ ...project, result: absent }, true);
+  const boxes = doubtLine({ ...project, result: absent }, drawn, true);
   assert.match(boxes!, /^box:1: doubtful on 1 frame\./, "what is not there is not drawn");
+  const cut = { name: "cutout-prores" } as Format;
+  const told = "object:1: doubtful on 2 frames, and cut out there as if it were sure.";
+  assert.equal(doubtLine(project, cut, true), told, "boxes are not cut out");
+  assert.equal(doubtLine(project, { name: "coco" } as Format, true), null);
 });
 
 test("a path is parted before the name of its file", () => {
@@ -143,7 +148,14 @@ test("what will be replaced is said, and when it was made", () => {
   assert.equal(whenMade(made(2026, 4, 2, 23, 59), now), "yesterday at 23:59");
   assert.equal(whenMade(made(2026, 4, 1, 9, 30), now), "on 1 May at 09:30");
   assert.equal(whenMade(made(2025, 11, 31, 9, 30), now), "on 31 Dec 2025 at 09:30");
-  const place = { name: "coco.json", made: made(2026, 4, 3, 0, 2), free: "coco-3.json" };
+  const place = {
+    name: "coco.json",
+    made: made(2026, 4, 3, 0, 2),
+    older: false,
+    free: "coco-3.json",
+  };
+  const old = placeLine({ ...place, older: true }, false, now);
+  assert.equal(old, "Takes the place of coco.json, made today at 00:02, before the last tracking");
   assert.equal(placeLine(place, false, now), "Takes the place of coco.json, made today at 00:02");
   assert.equal(placeLine(place, true, now), "Goes to coco-3.json; coco.json stays");
   assert.equal(placeLine({ ...place, made: null }, false, now), null);

@@ -107,7 +107,7 @@ def test_the_table_says_what_is_doubtful_and_what_was_marked(tmp_path):
     pose = {("joint", 1, 0): 0.9, ("joint", 1, 1): 0.2}  # 0.55 in the mean, above 0.499
     said = [
         ({1: 1.0}, {("point", 3, 0): 1.0, ("box", 4, 0): 1.0, **pose}),
-        ({1: 0.74}, {("point", 3, 0): 0.6, ("box", 4, 0): 0.76}),
+        ({1: 0.74}, {("point", 3, 0): 0.6, ("box", 4, 0): 0.69}),
         ({1: 0.88}, {("point", 3, 0): 0.59, ("box", 4, 0): 0.77, ("joint", 1, 0): 0.4}),
     ]
     frames = [
@@ -131,7 +131,7 @@ def test_the_table_says_what_is_doubtful_and_what_was_marked(tmp_path):
         told.setdefault(row["kind"] + row["part"], []).append(cells)
     assert told["object"] == [("1", "0", "1"), ("0.74", "1", "0"), ("0.88", "0", "1")]
     assert told["point"] == [("1", "0", "0"), ("0.6", "0", "0"), ("0.59", "1", "1")]
-    assert told["box"] == [("1", "0", "0"), ("0.76", "1", "0"), ("0.77", "0", "0")]
+    assert told["box"] == [("1", "0", "0"), ("0.69", "1", "0"), ("0.77", "0", "0")]
     assert told["joint0"] == [("0.9", "0", "0"), ("", "", "1"), ("0.4", "1", "0")]
     assert told["joint1"] == [("0.2", "0", "0"), ("", "", "0"), ("", "1", "0")]
 

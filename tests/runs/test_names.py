@@ -18,11 +18,13 @@ from chromatrack.formats.csv_tables import csv_cell, read_boxes, read_looks, rea
 from chromatrack.formats.json_fields import names_from_plain, plain_names
 from chromatrack.formats.masks import write_mask
 from chromatrack.runs.correct import correct
+from chromatrack.runs.files import overlay_frame
 from chromatrack.runs.marks_json import read_run_marks
 from chromatrack.runs.reader import read_result
 from chromatrack.runs.writer import track_to_folder
 from chromatrack.structures import BoxMark, KeypointMark, Kind, PointMark, Skeleton
 from chromatrack.tracking.config import TrackConfig
+from chromatrack.tracking.inference import TrackedFrame
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.tracker import Tracker
 
@@ -138,8 +140,6 @@ def test_names_that_make_no_sense_are_a_clear_error(tracker, film, clip, tmp_pat
 
 
 def test_the_overlay_shows_them(tracker, film, clip, tmp_path):
-    from chromatrack.runs.files import overlay_frame
-
     [frame, *_] = tracker.track(clip, masks={0: film[0].mask}, points=[PointMark(4, 0, 30, 30)])
     plain = overlay_frame(frame)
     things: list[tuple[Kind, int]] = [("object", 1), ("point", 4)]
@@ -201,3 +201,15 @@ def test_what_a_run_wrote_names_the_next_ones_marks(tracker, film, clip, tmp_pat
     (tmp_path / "more.csv").write_text("id,frame,x,y,name\n5,1,50,30,tail\n")
     assert main(["correct", out, "--points", str(tmp_path / "more.csv")]) == 0
     assert read_result(out).names["point", 5] == "tail"
+
+
+def test_a_mask_is_named_above_the_middle_of_its_largest_part():
+    mask = np.zeros((240, 320), np.int32)
+    mask[120:200, 160:280] = 1
+    mask[10:14, 4:8] = 1  # a stray bit
+    frame = TrackedFrame(0, 0.0, np.full((240, 320, 3), 90, np.uint8), mask, {1: 9616}, {})
+    plain, named = (overlay_frame(frame, names=names) for names in ({}, {("object", 1): "cow"}))
+    rows, columns = np.nonzero((plain != named).any(axis=-1))
+    assert rows.min() > 95 and rows.max() <= 121 and 215 <= columns.min() <= 225
+    trails = overlay_frame(frame, names={("object", 1): "cow"}, fill=False)
+    assert trails[121, 200].tolist() != [90, 90, 90] and trails[160, 220].tolist() == [90, 90, 90]

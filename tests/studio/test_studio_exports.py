@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import os
 import re
 import shutil
 import zipfile
@@ -97,12 +98,16 @@ def test_nothing_is_replaced_unasked(client, project):
     def place(name: str):
         return client.get("/api/export-place", params={"format": name}).json()
 
-    assert place("tidy-csv") == {"name": "table.csv", "made": None, "free": "table.csv"}
+    nothing = {"name": "table.csv", "made": None, "older": False, "free": "table.csv"}
+    assert place("tidy-csv") == nothing
     assert export(client, "tidy-csv", existing=None)[-1]["type"] == "done"
     first = project / "exports/table.csv"
     first.write_text("mine")
     told = {"name": "table.csv", "made": first.stat().st_mtime, "free": "table-2.csv"}
-    assert place("tidy-csv") == told
+    assert place("tidy-csv") == {**told, "older": False}
+    tracked = (project / "result.json").stat().st_mtime
+    os.utime(first, (tracked - 60, tracked - 60))
+    assert place("tidy-csv")["older"]
     refused = client.post("/api/export", json={"format": "tidy-csv"})
     assert refused.status_code == 422 and "table.csv: is in exports already" in refused.text
     for number in (2, 3):
@@ -284,7 +289,7 @@ def test_a_person_who_edits_videos_finds_transparency():
     (found,) = [one for one in formats if one["name"] == "cutout-prores"]
     assert found["group"] == VIDEO and formats.index(found) == 2
     text = f"{found['title']} {found['name']} {found['group']} {found['tool']}".lower()
-    for typed in ("transparent", "transparency", "alpha", "video", "prores", "editor"):
+    for typed in ("cut out", "transparent", "alpha", "video", "prores", "editor"):
         assert typed in text
     # A format that is looked for by its own name is not found behind another that speaks of it.
     for name in ("coco", "labelme", "davis"):
@@ -292,7 +297,7 @@ def test_a_person_who_edits_videos_finds_transparency():
         assert formats[next(n for n, text in enumerate(texts) if name in text)]["name"] == name
     of_objects = [one for one in formats if one["name"].startswith("cutout")]
     for one in of_objects:
-        assert re.match("(Each object|All objects), transparent", one["title"])
+        assert re.match("(Each object|All objects) cut out, ", one["title"])
         assert len(one["tool"]) <= 36
     groups = [one["group"] for one in formats]
     assert sum(a != b for a, b in itertools.pairwise(groups)) == len(set(groups)) - 1

@@ -66,6 +66,22 @@ def test_outline_is_bright_thin_and_inside():
     np.testing.assert_array_equal(red, ring)
 
 
+def test_a_bold_outline_is_wider_and_has_a_dark_rim_on_both_sides():
+    mask = np.zeros((360, 400), dtype=int)
+    mask[100:200, 100:200] = 3
+    shown = overlay_masks(grey((360, 400)), mask, alpha=0.0, bold=True)
+    plain = overlay_masks(grey((360, 400)), mask, alpha=0.0)
+    across = shown[150, 95:110].astype(int).sum(axis=-1)
+    background = int(plain[150, 95].sum())
+    bright = across > background
+    assert bright.nonzero()[0].tolist() == [5, 6]  # columns 100 and 101; plain is one wide
+    assert (plain[150, 95:110].sum(axis=-1) != background).sum() == 1
+    assert (across < background).nonzero()[0].tolist() == [4, 7]
+    assert np.array_equal(shown[:90], plain[:90]) and np.array_equal(
+        shown[120:180, 120:180], plain[120:180, 120:180]
+    )
+
+
 def test_a_dashed_outline_has_gaps_on_every_side_of_its_object_alone():
     """A disc and a square; of the square's sides, and of the disc's eighths, each has both."""
     rows, columns = np.mgrid[:240, :400]

@@ -137,16 +137,16 @@ COLOR_FLOOR = 0.5
 BOX_ABSENT = 0.05
 """Chance that a box that is reported hidden is right all the same: 1 of 54 in the fit."""
 
-POINT_WEIGHTS = (4.408, -0.909, -0.284, -0.835, -1.031)
+POINT_WEIGHTS = (4.358, -0.849, -0.470, -0.662, -0.882)
 """Of 1 and `point_inputs`, for a distance of at most NEAR from the truth."""
 
-JOINT_WEIGHTS = (4.951, -1.066, -0.159, -0.432, -1.146)
+JOINT_WEIGHTS = (4.781, -0.968, -0.296, -0.448, -0.972)
 """The same, for a distance of at most a fifth of the body's size: PCK@0.2."""
 
-LONE_POINT_WEIGHTS = (2.737, -1.657, -0.331, -0.980)
+LONE_POINT_WEIGHTS = (3.014, -1.548, -0.493, -0.897)
 """The same where there are too few points around to tell `stray`."""
 
-LONE_JOINT_WEIGHTS = (2.954, -1.809, -0.229, -0.626)
+LONE_JOINT_WEIGHTS = (3.242, -1.702, -0.346, -0.743)
 """The same of joints."""
 
 

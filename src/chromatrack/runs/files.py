@@ -27,6 +27,7 @@ from chromatrack.formats.thing_colors import (
     colors_of,
     skeleton_color,
 )
+from chromatrack.ops.islands import islands
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.reliability import LOOK_BELOW_OF
 from chromatrack.runs.file_names import OUTPUTS, RESULT, TABLES, Output, is_run
@@ -243,14 +244,14 @@ def overlay_frame(
         colors: what they are drawn in, where not by number.
         categories: what they are; said behind the name, where it is another text.
         joint_names: write the name of each joint that is seen.
-        fill: tint masks; else they are outlined only.
+        fill: tint masks; else they are outlined only, boldly.
         doubtful: what is drawn dashed, with a `?` at its name; points have the `?` alone.
     """
     names, colors = captions(names or {}, categories or {}), colors or {}
     doubted = {kind: [number for k, number in doubtful if k == kind] for kind in get_args(Kind)}
     own, tint = colors_of(colors, "object"), 0.45 if fill else 0.0
     dashed = doubted["object"]
-    rgb = overlay_masks(frame.rgb, frame.mask, colors=own, alpha=tint, dashed=dashed)
+    rgb = overlay_masks(frame.rgb, frame.mask, colors=own, alpha=tint, dashed=dashed, bold=not fill)
     taken: list[Plate] = []
     if frame.boxes:
         own, called = colors_of(colors, "box"), names_of(names, "box")
@@ -293,7 +294,9 @@ def names_of(names: Names, kind: Kind) -> dict[int, str]:
 def _labels(
     frame: TrackedFrame, names: Names, colors: Colors, doubtful: Collection[tuple[Kind, int]]
 ) -> list[Label]:
-    """The names of what is seen on a frame, above its top left corner; boxes have theirs.
+    """The names of what is seen on a frame, above it; boxes have theirs.
+
+    That of a mask is above the middle of its largest part.
 
     doubtful: what has a `?` behind its name.
     """
@@ -301,8 +304,7 @@ def _labels(
     for kind, number in sorted(names):
         corner, color = None, colors.get((kind, number)) or bright_color(number)
         if kind == "object" and frame.areas.get(number, 0) > 0:
-            rows, columns = np.nonzero(frame.mask == number)
-            corner = float(columns.min()), float(rows.min())
+            corner = _top(frame.mask == number)
         elif kind == "point" and number in frame.points and frame.points[number].visible:
             corner = frame.points[number].x + 4, frame.points[number].y - 4
         elif kind == "keypoints" and number in frame.keypoints:
@@ -315,6 +317,16 @@ def _labels(
             text += QUERY if (kind, number) in doubtful else ""
             labels.append(Label(text, corner, color))
     return labels
+
+
+def _top(region: np.ndarray) -> tuple[float, float]:
+    """x, y of the edge above the middle of a region's largest part; the region is not empty."""
+    parts = islands(region)
+    largest = int(np.bincount(parts.ravel())[1:].argmax()) + 1
+    rows, columns = np.nonzero(parts == largest)
+    middle = float(np.median(columns))
+    near = np.abs(columns - middle) <= max(1.0, np.ptp(columns) / 20)
+    return middle, float(rows[near].min()) if near.any() else float(rows.min())
 
 
 def reliability_bars(frame: TrackedFrame, colors: Colors | None = None) -> list[Bar]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from chromatrack.errors import InputError
 from chromatrack.formats.exchange import GROUPS, Format, format_named
-from chromatrack.runs.file_names import EXPORTS
+from chromatrack.runs.file_names import EXPORTS, RESULT
 from chromatrack.runs.listed_folder import list_of
 
 OVERLAY, OUTLINES, CUTOUT = "overlay", "outlines", "cutout"
@@ -32,8 +32,8 @@ VIDEOS: dict[str, dict[str, Any]] = {
         "suffix": ".mp4",
     },
     CUTOUT: {
-        "title": "All objects, transparent pictures",
-        "tool": "PNG with transparency (alpha)",
+        "title": "All objects cut out, pictures",
+        "tool": "PNG, transparent (alpha)",
         "kinds": ["object"],
         "suffix": "",
     },
@@ -65,15 +65,16 @@ _AMONG_VIDEOS = {"cutout-prores": OUTLINES}
 """Formats of other groups that are listed as videos, after which one."""
 
 _SAID = {
-    "cutout-prores": ("Each object, transparent video", "editors: ProRes, transparency, alpha"),
-    "cutout-png": ("Each object, transparent pictures", "PNG with transparency, soft alpha"),
+    "cutout-prores": ("Each object cut out, video", "transparent (alpha), ProRes: editors"),
+    "cutout-png": ("Each object cut out, pictures", "PNG, transparent with a soft edge"),
 }
 """Titles and tools where the list says more than the command line's has room for."""
 
 _ABOUT = {
     "tidy": (
         "x_px, y_px: a point's place, else the left top corner, and center_x_px, center_y_px the "
-        "middle. visible: 0 where it is not seen. reliability: chance that it is right. doubtful: "
+        "middle, in the picture: where the camera turns, they move too. visible: 0 where it is not "
+        "seen. reliability: chance that it is right, which goes by more than confidence. doubtful: "
         "1 where it should be looked at. marked: 1 on frames that you marked."
     ),
 }
@@ -142,6 +143,11 @@ def export_path(folder: Path, name: str) -> Path:
     return folder / EXPORTS / f"{stem}{suffix}"
 
 
+def title_of(name: str) -> str:
+    """What a format is called in the list."""
+    return VIDEOS[name]["title"] if name in VIDEOS else _told(format_named(name), VIDEO)["title"]
+
+
 def made_at(output: Path) -> float | None:
     """When what is in an export's place was written, in seconds since 1970; None: nothing is.
 
@@ -151,6 +157,14 @@ def made_at(output: Path) -> float | None:
         return None
     listed = list_of(output)
     return (listed if output.is_dir() and listed.exists() else output).stat().st_mtime
+
+
+def is_older(folder: Path, name: str) -> bool:
+    """Whether an export that is there was made before what was last tracked."""
+    made, result = made_at(export_path(folder, name)), folder / RESULT
+    if made is None or name in (COLORED, TEXTURED) or not result.is_file():
+        return False
+    return made < result.stat().st_mtime
 
 
 def free_path(output: Path) -> Path:

@@ -19,7 +19,14 @@ from chromatrack.runs.listed_folder import listed_files
 from chromatrack.studio import requests as ask
 from chromatrack.studio.answers import PICTURE
 from chromatrack.studio.document import saturation_of
-from chromatrack.studio.export_list import COLORED, TEXTURED, export_path, free_path, made_at
+from chromatrack.studio.export_list import (
+    COLORED,
+    TEXTURED,
+    export_path,
+    free_path,
+    is_older,
+    made_at,
+)
 from chromatrack.studio.exports import preview
 from chromatrack.studio.manager import Studio
 
@@ -34,13 +41,15 @@ def add_export_routes(app: FastAPI, studio: Studio) -> None:
     async def place(format: Name) -> dict[str, Any]:
         """What is there already where a format goes.
 
-        The answer: its name, when it was made (seconds since 1970; null: it is not there), and the
-        name that one beside it would get.
+        The answer: its name, when it was made (seconds since 1970; null: it is not there), whether
+        tracks were made after it, and the name that one beside it would get.
         """
         project, _ = studio.opened()
         output = export_path(project.folder, format)
         made = await asyncio.to_thread(made_at, output)
-        return {"name": output.name, "made": made, "free": free_path(output).name}
+        older = await asyncio.to_thread(is_older, project.folder, format)
+        free = free_path(output).name
+        return {"name": output.name, "made": made, "older": older, "free": free}
 
     @app.post("/api/export", status_code=202)
     async def export(given: ask.Export) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -28,7 +29,15 @@ from chromatrack.runs.reader import Result, read_result
 from chromatrack.runs.staging import Staging
 from chromatrack.structures import Kind, Skeleton, Source
 from chromatrack.studio.color_store import Colors
-from chromatrack.studio.export_list import CUTOUT, FRAMES, IN_COLORS, OUTLINES, OVERLAY, VIDEOS
+from chromatrack.studio.export_list import (
+    CUTOUT,
+    FRAMES,
+    IN_COLORS,
+    OUTLINES,
+    OVERLAY,
+    VIDEOS,
+    title_of,
+)
 from chromatrack.studio.export_pictures import (
     NAMES_PICTURES,
     PICTURES_NOTE,
@@ -140,7 +149,8 @@ def write_export(
     done = export_run(
         result, name, output, options=options, video=video, overwrite=True, earlier=kept
     )
-    notes = [*done.notes, *grey, *([PICTURES_NOTE] if name in NAMES_PICTURES else [])]
+    told = [re.sub(f"^{re.escape(name)} (?=has )", f"{title_of(name)} ", n) for n in done.notes]
+    notes = [*told, *grey, *([PICTURES_NOTE] if name in NAMES_PICTURES else [])]
     return {"path": str(done.path), "message": f"{name} written", "notes": notes}
 
 
@@ -168,8 +178,8 @@ def _drawn(
 ) -> Iterator[tuple[np.ndarray, Any]]:
     """(frame with everything drawn over it, the frame) for each frame of a run.
 
-    fill: objects are filled in, not only outlined. look: `ExportOptions.look`. mark_doubtful: as
-    in `write_export`.
+    fill: objects are filled in and points leave trails; else there are outlines alone. look:
+    `ExportOptions.look`. mark_doubtful: as in `write_export`.
     """
     from chromatrack.runs.files import overlay_frame
     from chromatrack.structures import TrackedBox, TrackedKeypoints, TrackedPoint
@@ -212,7 +222,7 @@ def _drawn(
         shown = overlay_frame(
             found,
             skeleton=skeleton,
-            trails=trails,
+            trails=trails if fill else None,
             names=result.names,
             colors=result.colors,
             fill=fill,

@@ -25,6 +25,8 @@ from chromatrack.structures import Color
 PAPER = (246, 246, 243)
 INK = (38, 40, 44)
 
+_RIM = 0.6  # weight of the ink beside an edge that is drawn boldly
+
 Font: TypeAlias = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
 
@@ -36,6 +38,7 @@ def overlay_masks(
     outline: bool = True,
     colors: Mapping[int, Color] | None = None,
     dashed: Collection[int] = (),
+    bold: bool = False,
 ) -> np.ndarray:
     """Tint every object of `mask` in its colour, with a crisp outline just inside its edge.
 
@@ -46,6 +49,7 @@ def overlay_masks(
             360 px of the frame's short side, at least 1 px.
         colors: of some ids; the others have those of the DAVIS palette.
         dashed: ids whose edge is drawn in dashes.
+        bold: the edge is twice as wide, with a dark rim beside it, so that it is seen alone.
     """
     check_rgb(rgb)
     ids = check_mask(mask)
@@ -69,12 +73,24 @@ def overlay_masks(
             levels = part[*place, channel]
             np.copyto(levels, np.take(tinted[:, channel], levels), where=own[place])
     if outline:
-        edge = mask_outline(ids, width=max(1, round(min(rgb.shape[:2]) / 360)))
-        length = max(4, round(min(rgb.shape[:2]) / 60))
+        side = min(rgb.shape[:2])
+        width = max(1, round(side / 180)) if bold else max(1, round(side / 360))
+        edge = mask_outline(ids, width=width)
+        length = max(4, round(side / 60))
         for number in dashed:
             edge &= ~_gaps(ids == number, around, length)
+        if bold:
+            rim = _beside(edge, width=max(1, round(side / 360)))
+            part[rim] = np.rint(part[rim] * (1 - _RIM) + np.array(INK) * _RIM)
         part[edge] = brightest(object_colors(ids[edge], colors))
     return result
+
+
+def _beside(edge: np.ndarray, *, width: int) -> np.ndarray:
+    """(h, w) bool: pixels that are not of an edge and at most `width` px from it, on both sides."""
+    size = 2 * width + 1
+    drawn = Image.fromarray(edge.astype(np.uint8) * 255).filter(ImageFilter.MaxFilter(size))
+    return (np.asarray(drawn) > 0) & ~edge
 
 
 def _gaps(own: np.ndarray, around: tuple[slice, slice], length: int) -> np.ndarray:

@@ -29,19 +29,22 @@ export function whyNot(format: Format, kinds: Set<string>, tracked: boolean): st
 
 const plain = (text: string) => text.normalize("NFKD").toLowerCase();
 
+/** The beginning of a long word: "transparency" is looked for where "transparent" is said. */
+const stem = (word: string) => word.slice(0, 8);
+
 /** Whether each word that was typed is in what a format is called, or in what it is for. */
 export function fits(format: Format, typed: string): boolean {
   const told = plain(`${format.title} ${format.name} ${format.group} ${format.tool}`);
   return plain(typed)
     .split(/\s+/)
-    .every((word) => told.includes(word));
+    .every((word) => told.includes(stem(word)));
 }
 
 /** The one that was most likely meant: called so, then of most kinds of things, then the first. */
 export function likeliest(fitting: Format[], typed: string): Format | undefined {
   const words = plain(typed).split(/\s+/);
   const called = ({ title, name }: Format) =>
-    words.every((word) => plain(`${title} ${name}`).includes(word)) ? 1 : 0;
+    words.every((word) => plain(`${title} ${name}`).includes(stem(word))) ? 1 : 0;
   const better = (a: Format, b: Format) => called(b) - called(a) || b.kinds.length - a.kinds.length;
   return [...fitting].sort(better)[0];
 }
@@ -58,8 +61,11 @@ export function grouped(formats: Format[], typed: string, chosen: string): Group
   return groups;
 }
 
-/** Where a format goes: made in seconds since 1970, null: nothing is there; free: one beside it. */
-export type Place = { name: string; made: number | null; free: string };
+/**
+ * Where a format goes: made in seconds since 1970, null: nothing is there; older: that is not of
+ * what was tracked last; free: one beside it.
+ */
+export type Place = { name: string; made: number | null; older: boolean; free: string };
 
 const two = (number: number) => String(number).padStart(2, "0");
 const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
@@ -80,7 +86,8 @@ export function whenMade(seconds: number, now: Date): string {
 export function placeLine(place: Place, keepBoth: boolean, now: Date): string | null {
   if (place.made === null) return null;
   if (keepBoth) return `Goes to ${place.free}; ${place.name} stays`;
-  return `Takes the place of ${place.name}, made ${whenMade(place.made, now)}`;
+  const since = place.older ? ", before the last tracking" : "";
+  return `Takes the place of ${place.name}, made ${whenMade(place.made, now)}${since}`;
 }
 
 /** A path in two: its folders, which may be cut short, and the file's name, which may not. */
@@ -123,11 +130,17 @@ export function leftOut(project: Project, format: Format): string[] {
 /** Whether lines are drawn on the film, which can say that they are doubtful. */
 export const isDrawn = ({ name }: Format) => name === "overlay" || name === "outlines";
 
+/** Whether things are cut out of the film, where doubt cannot be drawn. */
+export const isCutOut = ({ name }: Format) => name.startsWith("cutout");
+
 /** In words: where tracks that are shown are doubtful, and how that is drawn; null: nowhere. */
-export function doubtLine(project: Project, marked: boolean): string | null {
+export function doubtLine(project: Project, format: Format, marked: boolean): string | null {
   const { result } = project;
   const frames = new Set<number>();
-  const names = project.objects.filter((item) => {
+  const cut = isCutOut(format);
+  if (!cut && !isDrawn(format)) return null;
+  const shown = project.objects.filter(({ kind }) => !cut || kind === "object");
+  const names = shown.filter((item) => {
     const below = result?.doubtfulBelow[item.kind] ?? 0;
     const sure = item.visible ? unsettled(project, item) : [];
     const drawn = (at: number) => item.kind === "box" || result?.present[item.key]?.[at] !== false;
@@ -138,6 +151,7 @@ export function doubtLine(project: Project, marked: boolean): string | null {
   if (!names.length) return null;
   const on = frames.size === 1 ? "1 frame" : `${frames.size} frames`;
   const where = `${names.map(({ name }) => name).join(", ")}: doubtful on ${on}`;
+  if (cut) return `${where}, and cut out there as if it were sure.`;
   return marked
     ? `${where}. Lines are dashed there, with a "?" at the name.`
     : `${where}, and drawn there as if it were sure.`;

@@ -228,7 +228,7 @@ export function ExportDialog() {
   const fitting = formats.filter((format) => !why(format));
   const coloring = store.mode.value === "color" && fitting.some(({ name }) => name === "coloured");
   const usual = coloring ? "coloured" : (fitting[0]?.name ?? "overlay");
-  const last = store.exported.value && store.exportedAs.value;
+  const last = store.exportedAs.value; // of this visit
   const [name, setName] = useState(fitting.some((one) => one.name === last) ? last! : usual);
   const [first, setFirst] = useState("");
   const [lost, setLost] = useState(false);
@@ -238,14 +238,14 @@ export function ExportDialog() {
   const taken = place && placeLine(place, keepBoth, new Date());
   const chosen = formats.find((format) => format.name === name);
   const old = chosen ? outOfDate(project, chosen) : null;
-  const doubts = chosen && isDrawn(chosen) ? doubtLine(project, markDoubtful) : null;
+  const doubts = chosen ? doubtLine(project, chosen, markDoubtful) : null;
   const isOfThis = store.exportedAs.value === name; // another was chosen while it was written
   const done = store.job.value || !isOfThis ? null : store.exported.value;
   const notes = [
-    ...(old ? [old] : []),
+    ...(old && !store.job.value ? [old] : []),
     ...(doubts ? [doubts] : []),
     ...(done?.notes ?? (chosen ? leftOut(project, chosen) : [])),
-    ...(chosen?.about && !done ? [chosen.about] : []),
+    ...(chosen?.about ? [chosen.about] : []),
   ];
   const isNumbered = chosen?.group !== "Video" || name === "frames";
   const close = () => {
@@ -299,7 +299,7 @@ export function ExportDialog() {
             />
           </label>
         )}
-        {doubts && (
+        {doubts && chosen && isDrawn(chosen) && (
           <label
             class="option"
             title="Dashed lines, and a ? at the name, where a track is doubtful"

@@ -222,7 +222,16 @@ const MEANT: Record<string, string | undefined> = {
   doubtful: "The track may be wrong on this frame",
   hidden: "Not seen on this frame; the track says where it likely is",
   lost: "The track does not find it on this frame",
+  guessed: "Not seen on this frame, and the place that is drawn may be wrong",
 };
+
+/** What a word about a thing means on a frame; one that is lost may be drawn where it may be. */
+function meant(project: Project, item: Item, what: string): string | undefined {
+  const [marks, tracks, frame] = [store.marks.value, store.tracks.value, store.frame.value];
+  const isDrawn = item.kind !== "object" && what === "lost";
+  const shape = isDrawn ? shapeOf(item, marks, tracks, frame, project.video) : null;
+  return MEANT[shape ? "guessed" : what];
+}
 
 export function FrameMarks() {
   const project = store.project.value!;
@@ -246,7 +255,7 @@ export function FrameMarks() {
             <li key={item.key}>
               <span class="dot" style={{ background: item.color }} />
               <span class="text">{item.name}</span>
-              <span class={`tag ${what.replace(" ", "-")}`} title={MEANT[what]}>
+              <span class={`tag ${what.replace(" ", "-")}`} title={meant(project, item, what)}>
                 {what}
               </span>
               {mark !== null && (
