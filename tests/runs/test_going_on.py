@@ -241,9 +241,9 @@ def test_other_marks_leave_it_to_be_done(tracker, film, stopped, whole, tmp_path
 
 
 def flat(told):
-    """All numbers of nested JSON, in order."""
+    """All numbers of nested JSON, by key and in order."""
     if isinstance(told, dict | list):
-        inner = told.values() if isinstance(told, dict) else told
+        inner = [told[key] for key in sorted(told)] if isinstance(told, dict) else told
         return [number for one in inner for number in flat(one)]
     return [np.nan if told is None else told]
 
