@@ -78,7 +78,7 @@ def test_the_claims_are_measured_and_shown(davis, tmp_path):
     assert f"{masks['scores']['J&F-Mean']:.3f}" in text
     assert masks["sequences"]["still"]["J&F-Mean"] == 1
     assert "fast motion (2)" in text and "OCC, occlusion" in text
-    assert "share with J of 0.5 or more" in text and "ab error, tracked region" in text
+    assert "share with J of 0.75 or more" in text and "ab error, tracked region" in text
     assert text.count("data:image/jpeg;base64,") == 6  # colours and masks of three sequences each
     assert not re.search(r"""(src|href)=["']?(http|/|\.)""", text), "it asks for something outside"
     began = page.stat().st_mtime_ns
