@@ -1,7 +1,7 @@
 """How good smart select gets with each click of a sensible user, on first frames with masks.
 
     python benchmarks/smart_select.py DAVIS [--sequences bear,hike] [--clicks 7] [--masks FOLDER]
-                                      [--drags] [--half]
+                                      [--drags] [--half] [--loop]
 
 DAVIS is in the published layout (JPEGImages/480p, Annotations/480p). The first click is in the
 middle of the object, each further one in the middle of the largest region that is wrong, inside
@@ -12,6 +12,9 @@ FOLDER: masks as `chromatrack evaluate davis DAVIS -o OUT` writes them, OUT/mask
 correct these, a third and two thirds through each sequence and at its end; the first figure is
 theirs. --drags: through the middle of the whole region that is wrong, from end to end, instead of
 clicks in it. --half: what is corrected is the lower half of each object, of the same frames.
+--loop: the first gesture is a loop round the object instead, as a hand draws it: 4 % of its longer
+side outside its hull, off by 1.5 % of that side from place to place, on the first frame and a third
+and two thirds through. Without --loop, --thirds has the same frames.
 """
 
 from __future__ import annotations
@@ -28,6 +31,10 @@ import numpy as np
 from chromatrack.tracking.frame_looks import FrameLooks, Look
 
 Place = tuple[float, float]
+
+_OUTSIDE = 0.04  # of the longer side: how far outside a hand draws a loop,
+_OFF = 0.015  # and how far off from there
+_PLACES = 40  # of it
 
 
 def middle_of_largest(wrong: np.ndarray) -> tuple[int, Place]:
@@ -65,8 +72,31 @@ def through_largest(wrong: np.ndarray) -> tuple[int, tuple[Place, ...]]:
     return int(stats[best, cv2.CC_STAT_AREA]), tuple(places) or middle_of_largest(wrong)[1:]
 
 
+def loop_round(truth: np.ndarray, seed: int) -> tuple[Place, ...]:
+    """A loop round a thing, as a hand draws it: see above."""
+    y, x = np.nonzero(truth)
+    hull = cv2.convexHull(np.stack([x, y], axis=1).astype(np.int32))
+    side = max(np.ptp(x), np.ptp(y))
+    wide = 2 * max(2, round(_OUTSIDE * side)) + 1
+    filled = np.zeros((truth.shape[0] + 2 * wide, truth.shape[1] + 2 * wide), np.uint8)
+    cv2.fillPoly(filled, [hull + wide], (1,))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (wide, wide))
+    filled = cv2.dilate(filled, disc)
+    outlines, _ = cv2.findContours(filled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    outline = max(outlines, key=len)[:, 0] - wide
+    places = outline[np.linspace(0, len(outline), _PLACES, endpoint=False).astype(int)]
+    off = np.random.default_rng(seed).normal(0, _OFF * side, places.shape)
+    return tuple((float(x), float(y)) for x, y in places + off)
+
+
 def clicked(
-    look: Look, truth: np.ndarray, clicks: int, base: np.ndarray | None = None, *, drags: bool
+    look: Look,
+    truth: np.ndarray,
+    clicks: int,
+    base: np.ndarray | None = None,
+    *,
+    drags: bool,
+    loop: tuple[Place, ...] | None = None,
 ) -> Iterator[tuple[float, float]]:
     """(IoU, CPU seconds) after each click or drag; of the base first, if there is one."""
     from chromatrack.tracking.smart_select import Selection, Stroke
@@ -82,7 +112,8 @@ def clicked(
         places = (there if is_missing else elsewhere,)
         if drags:
             places = through_largest(truth & ~region if is_missing else region & ~truth)[1]
-        strokes.append(Stroke(places, inside=is_missing))
+        is_loop = loop is not None and not strokes
+        strokes.append(Stroke(loop, around=True) if is_loop else Stroke(places, inside=is_missing))
         began = time.process_time()
         selection = selection or Selection(look)
         region = selection.after(strokes, base)
@@ -102,6 +133,8 @@ def main() -> None:
     parser.add_argument("--masks", type=Path, help="what clicks correct, as evaluation saved it")
     parser.add_argument("--drags", action="store_true")
     parser.add_argument("--half", action="store_true")
+    parser.add_argument("--loop", action="store_true")
+    parser.add_argument("--thirds", action="store_true")
     given = parser.parse_args()
     pictures = given.davis / "JPEGImages/480p"
     names = given.sequences.split(",") if given.sequences else None
@@ -112,7 +145,10 @@ def main() -> None:
         count = len(truths)
         looks = FrameLooks(embedder, folder)
         corrects = given.half or given.masks is not None
-        for frame in (count // 3, 2 * count // 3, count - 1) if corrects else (0,):
+        frames = (count // 3, 2 * count // 3, count - 1) if corrects else (0,)
+        if given.loop or given.thirds:
+            frames = (0, count // 3, 2 * count // 3)
+        for frame in frames:
             truth, base = read_mask(truths[frame]) > 0, None
             if given.masks is not None:
                 base = read_mask(given.masks / folder.name / f"{frame:05d}.png") > 0
@@ -120,7 +156,8 @@ def main() -> None:
                 rows_of = np.arange(len(truth))[:, None]
                 base = truth & (rows_of >= np.median(np.nonzero(truth)[0]))
             look = looks.look(frame)
-            found = list(clicked(look, truth, given.clicks, base, drags=given.drags))
+            loop = loop_round(truth, frame) if given.loop else None
+            found = list(clicked(look, truth, given.clicks, base, drags=given.drags, loop=loop))
             ious, seconds = zip(*found, strict=True)
             rows.append(ious)
             spent += seconds[-given.clicks :]

@@ -113,7 +113,7 @@ export const api = {
   select: async (
     body: {
       frame: number;
-      strokes: { places: Point[]; inside: boolean; size?: number }[];
+      strokes: { places: Point[]; inside: boolean; size?: number; around?: boolean }[];
       base?: string;
     },
     signal: AbortSignal,

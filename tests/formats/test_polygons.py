@@ -65,6 +65,18 @@ def test_a_second_ring_is_a_hole_and_a_crossing_ring_is_even_odd():
     assert rasterize([], (2, 3)).tolist() == [[False] * 3] * 2
 
 
+def test_winding_fills_what_a_ring_goes_round_twice_or_crosses():
+    square = [[2, 2], [8, 2], [8, 8], [2, 8]]
+    whole = rasterize([np.array(square, float)], (12, 12))
+    twice = np.array(square * 2, float)
+    assert not rasterize([twice], (12, 12)).any()
+    assert np.array_equal(rasterize([twice], (12, 12), winding=True), whole)
+    assert np.array_equal(rasterize([twice[::-1]], (12, 12), winding=True), whole)
+    on = np.array([*square, [2, 2], [6, 2], [6, 5]], float)  # its end goes round once more
+    assert np.array_equal(rasterize([on], (12, 12), winding=True), whole)
+    assert not rasterize([on], (12, 12))[3, 5]
+
+
 def test_what_leaves_the_frame_is_cut():
     assert rasterize([square(-1e6, -1e6, 2e6)], (3, 4)).all()
     assert not rasterize([square(10, 10, 5)], (3, 4)).any()

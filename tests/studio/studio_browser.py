@@ -5,6 +5,7 @@ Pictures to look at are kept in the folder that STUDIO_SHOTS names.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import signal
@@ -155,6 +156,21 @@ class Studio:
             self.page.mouse.click(*self.place(place))
             self.found()
         self.page.keyboard.press("Enter")
+
+    def loop(self, xy: tuple[float, float], radius: float, *, accept: bool = True) -> None:
+        """Smart select by a loop round a place."""
+        self.page.keyboard.press("s")
+        angles = [2 * math.pi * n / 40 for n in range(41)]
+        ring = [(xy[0] + radius * math.cos(a), xy[1] + radius * math.sin(a)) for a in angles]
+        self.page.mouse.move(*self.place(ring[0]))
+        self.page.mouse.down()
+        for at in ring[1:]:
+            self.page.mouse.move(*self.place(at))
+        self.page.wait_for_selector(".tool-hint:has-text('in the loop')")
+        self.page.mouse.up()
+        self.found()
+        if accept:
+            self.page.keyboard.press("Enter")
 
     def found(self) -> None:
         """Wait till a region is on trial and nothing is looked for any more."""

@@ -17,13 +17,13 @@ from video_clips import write_clip
 pytestmark = pytest.mark.slow
 
 
-FRAMES, SIZE = 6, (180, 320)
+FRAMES, SIZE, RADIUS = 6, (180, 320), 30
 
 
 @pytest.fixture
 def studio(browser: Any, start: Callable[..., Server], tmp_path: Path) -> Iterator[Studio]:
     """A page with a small clip of three discs, on a server of its own."""
-    frames = moving_clip(frames=FRAMES, size=SIZE, radius=30, objects=3, seed=0)
+    frames = moving_clip(frames=FRAMES, size=SIZE, radius=RADIUS, objects=3, seed=0)
     clip = write_clip(tmp_path / "discs.mp4", [one.rgb for one in frames], options={"qp": "10"})
     studio = Studio(browser, start(tmp_path / "home", str(clip)).address)
     studio.shown()
@@ -120,6 +120,24 @@ def test_a_region_is_added_to_an_object_and_takes_nothing_from_others(studio: St
     assert studio.marks(0)["objects"] == [1, 2]
     picked = page.locator(".object.picked .text").inner_text()
     assert picked == "object 1"
+
+
+def test_a_loop_selects_what_is_in_it_and_takes_away_all_that_is_in_it(studio: Studio) -> None:
+    page, (one, other) = studio.page, (studio.centres[n] for n in (1, 2))
+    disc = round(3.14 * RADIUS**2)
+    studio.loop(one, 1.25 * RADIUS)
+    studio.wait_marked(0, 1)
+    studio.wait_area(0, lambda area: 0.8 * disc < area < 1.25 * disc)
+    studio.loop(other, 1.25 * RADIUS)  # beside what is marked: another object
+    studio.wait_marked(0, 2)
+    studio.wait_area(0, lambda area: 1.6 * disc < area < 2.5 * disc)
+    studio.loop(one, 1.25 * RADIUS, accept=False)  # round what is marked: the same, anew
+    assert page.get_by_role("combobox", name="For").input_value() == "object:1"
+    assert page.get_by_role("slider", name="Size of the region").count() == 0
+    page.get_by_role("button", name="Take away").click()
+    studio.loop((one[0] + RADIUS, one[1]), RADIUS)
+    studio.wait_area(0, lambda area: 1.2 * disc < area < 1.85 * disc)
+    assert studio.marks(0)["objects"] == [1, 2]
 
 
 def test_clicks_correct_what_the_object_has_and_are_undone_and_redone(studio: Studio) -> None:

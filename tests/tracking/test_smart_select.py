@@ -8,7 +8,7 @@ from synthetic import moving_clip
 from video_clips import write_clip
 
 from chromatrack.errors import InputError
-from chromatrack.tracking import smart_select
+from chromatrack.tracking import select_loop, smart_select
 from chromatrack.tracking.frame_looks import FrameLooks
 from chromatrack.tracking.smart_select import Selection, Stroke
 from chromatrack.tracking.tracker import Tracker
@@ -152,3 +152,65 @@ def test_a_region_whose_colours_are_not_the_clicks_gives_way_to_a_smaller_one(
     found = select(look, Stroke(((x, y),)))
     assert len(asked) == 3 and asked[0] > 1.8 * asked[1] > 3.2 * asked[2] > 0
     assert found[round(y), round(x)]
+
+
+def ring(x, y, radius, *, turns=1.0):
+    """A loop of that radius, a little longer than once round."""
+    angles = np.linspace(0, 2 * np.pi * turns, 30, endpoint=False)
+    return tuple(zip(x + radius * np.cos(angles), y + radius * np.sin(angles), strict=True))
+
+
+@pytest.mark.parametrize("turns", [0.95, 1.0, 1.1])
+def test_a_loop_finds_the_disc_in_it_and_not_what_is_around(embedder, tmp_path, turns):
+    look, frame = looked_at(embedder, tmp_path, radius=34, seed=0)
+    for number, (x, y) in frame.centres.items():
+        truth = frame.mask == number
+        found = select(look, Stroke(ring(x, y, 42, turns=turns), around=True))
+        assert iou(found, truth) >= 0.8, number
+
+
+def test_loops_add_take_away_and_say_it_anew(embedder, tmp_path):
+    look, frame = looked_at(embedder, tmp_path, radius=34, seed=0)
+    one, other = (frame.centres[n] for n in (1, 2))
+    loops = [Stroke(ring(*at, 42), around=True) for at in (one, other)]
+    both = select(look, *loops)
+    assert iou(both, np.isin(frame.mask, [1, 2])) >= 0.8
+    away = Stroke(ring(*other, 42), inside=False, around=True)
+    left = select(look, *loops, away)
+    assert iou(left, frame.mask == 1) >= 0.8
+    assert not left[select_loop.in_loop(away.places, left.shape)].any()
+    everywhere = np.ones(frame.mask.shape, dtype=bool)
+    everywhere[:, : int(one[0]) - 50] = False  # ran over, of which a loop goes round little
+    kept = Selection(look).after([loops[0]], everywhere)
+    assert (kept >= everywhere).all()
+    ran_over = frame.mask == 1
+    ran_over[int(one[1]) - 10 : int(one[1]) + 10, int(one[0]) : int(one[0]) + 60] = True
+    anew = Selection(look).after([loops[0]], ran_over)
+    assert iou(anew, frame.mask == 1) >= 0.8
+    assert not anew[:, int(one[0]) + 45 :].any()
+
+
+def test_clicks_after_a_loop_correct_what_it_selected(embedder, tmp_path):
+    look, frame = looked_at(embedder, tmp_path, radius=34, seed=0)
+    one, other = (frame.centres[n] for n in (1, 2))
+    loop = Stroke(ring(*one, 42), around=True)
+    more = select(look, loop, Stroke((other,)))
+    assert more[round(other[1]), round(other[0])] and (more | ~select(look, loop)).all()
+    aside = (other[0] + 16, other[1])
+    less = select(look, loop, Stroke((other,)), Stroke((aside,), inside=False))
+    assert less.sum() < more.sum()
+    assert not less[round(aside[1]), round(aside[0])]
+    assert less[round(one[1]), round(one[0])]
+
+
+def test_where_nothing_stands_out_all_of_the_loop_is_meant(embedder, tmp_path):
+    flat = [np.full((180, 320, 3), 120, dtype=np.uint8)]
+    look = FrameLooks(embedder, write_clip(tmp_path / "flat.mp4", flat)).look(0)
+    loop = ring(150, 90, 40)
+    found = select(look, Stroke(loop, around=True))
+    assert np.array_equal(found, select_loop.in_loop(loop, found.shape))
+
+
+def test_a_loop_of_two_places_is_refused():
+    with pytest.raises(InputError, match="at least 3 places, got 2"):
+        Stroke(((1.0, 2.0), (3.0, 4.0)), around=True)

@@ -76,7 +76,9 @@ def say_what_reaches_out(marks: Sequence[PolygonMark], name: str, source: Marked
             return
 
 
-def rasterize(rings: Sequence[np.ndarray], size: tuple[int, int]) -> np.ndarray:
+def rasterize(
+    rings: Sequence[np.ndarray], size: tuple[int, int], *, winding: bool = False
+) -> np.ndarray:
     """(H, W) bool: the pixels whose centre lies inside an odd number of rings.
 
     A centre exactly on an outline belongs to what is right of it or below it, so polygons that
@@ -86,6 +88,8 @@ def rasterize(rings: Sequence[np.ndarray], size: tuple[int, int]) -> np.ndarray:
         rings: (n, 2) finite xy px each, n >= 3, else InputError; may cross themselves and leave
             the frame.
         size: (H, W) px.
+        winding: those instead that the rings go round at all (the nonzero rule): of a ring drawn
+            by hand, also what its end goes round once more.
     """
     height, width = size
     starts = [checked_ring(ring) for ring in rings]
@@ -93,12 +97,12 @@ def rasterize(rings: Sequence[np.ndarray], size: tuple[int, int]) -> np.ndarray:
         return np.zeros(size, dtype=bool)
     start = np.concatenate(starts)
     end = np.concatenate([np.roll(ring, -1, axis=0) for ring in starts])
-    row, x = _crossings(start, end, height)
+    row, x, way = _crossings(start, end, height)
     # Everything from the first column at or right of a crossing on is turned over by it.
     column = np.clip(np.ceil(x), 0, width).astype(np.int64)
-    turns = np.bincount(row * (width + 1) + column, minlength=height * (width + 1))
-    inside = np.cumsum(turns.reshape(height, width + 1), axis=1) % 2 == 1
-    return inside[:, :width]
+    turns = np.bincount(row * (width + 1) + column, way, height * (width + 1)).astype(np.int64)
+    rounds = np.cumsum(turns.reshape(height, width + 1), axis=1)[:, :width]
+    return rounds != 0 if winding else rounds % 2 == 1
 
 
 def paint_polygons(marks: Iterable[PolygonMark], size: tuple[int, int]) -> dict[int, np.ndarray]:
@@ -116,10 +120,13 @@ def paint_polygons(marks: Iterable[PolygonMark], size: tuple[int, int]) -> dict[
 # -- parts -----------------------------------------------------------------------------------
 
 
-def _crossings(start: np.ndarray, end: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where edges cross pixel rows 0 .. height - 1: ((K,) int64 row, (K,) float64 x).
+def _crossings(
+    start: np.ndarray, end: np.ndarray, height: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where edges cross pixel rows 0 .. height - 1, and which way.
 
-    start, end: (E, 2) xy. An edge crosses the rows from its upper end, inclusive, to its lower
+    That is ((K,) int64 row, (K,) float64 x, (K,) int64: 1 downwards, -1 upwards). start, end:
+    (E, 2) xy. An edge crosses the rows from its upper end, inclusive, to its lower
     end, exclusive; it is always followed downwards, so that two polygons see a shared edge alike.
     """
     down = (start[:, 1] <= end[:, 1])[:, None]
@@ -131,7 +138,8 @@ def _crossings(start: np.ndarray, end: np.ndarray, height: int) -> tuple[np.ndar
     row = np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count) + first[edge]
     top, bottom = upper[edge], lower[edge]
     share = (row - top[:, 1]) / (bottom[:, 1] - top[:, 1])
-    return row, top[:, 0] + share * (bottom[:, 0] - top[:, 0])
+    way = np.where(down[:, 0], 1, -1)[edge]
+    return row, top[:, 0] + share * (bottom[:, 0] - top[:, 0]), way
 
 
 def _own_marks(data: JsonValue, source: MarkedSource | None) -> list[PolygonMark]:

@@ -390,10 +390,7 @@ class Model:
         if self._selection is None or self._selection.look is not look:
             self._selection = Selection(look)
         return self._selection.after(
-            [
-                Stroke(tuple((x, y) for x, y in one["places"]), one["inside"], one["size"])
-                for one in strokes
-            ],
+            [Stroke(tuple((x, y) for x, y in one.pop("places")), **one) for one in strokes],
             base,
         )
 

@@ -236,11 +236,15 @@ Action = Annotated[
 
 
 class Click(BaseModel):
-    """A click or a scribble inside of what is meant, or outside; size: how far to grow from it."""
+    """A click or a scribble inside of what is meant, or outside; size: how far to grow from it.
+
+    around: whether the places go round it instead, at least three of them.
+    """
 
     places: Annotated[list[XY], Field(min_length=1, max_length=2000)]
     inside: bool = True
     size: Annotated[float, Field(ge=0, le=1)] = 0.5
+    around: bool = False
 
 
 class Select(BaseModel):

@@ -11,7 +11,8 @@ again corrects the largest mistake that is left, in its middle: what a click cha
 around it on all sides, is nearer to it than to what was said otherwise, and is less with every
 click (`_correction`). All else stays; of a region in several parts, all parts that the click is not
 on stay whole where it takes away. A drag through what is missing says more: what it alone would
-select is added.
+select is added. A loop round a thing says the most (`select_loop`): what it selects is added,
+or all there is where it goes round most of that; what is said later corrects it.
 
 Source: geodesic segmentation (Bai and Sapiro 2007), contrast along nested level sets as of MSER
 (Matas et al. 2002), refined as GrabCut (Rother, Kolmogorov, Blake 2004).
@@ -29,15 +30,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chromatrack.errors import InputError
-from chromatrack.ops.color import rgb_to_lab
-from chromatrack.ops.coords import image_size, rescale_points
+from chromatrack.ops.coords import image_size
 from chromatrack.ops.islands import islands
-from chromatrack.ops.resample import resize, to_coarse
 from chromatrack.tracking.frame_looks import Look
 from chromatrack.tracking.select_colors import by_color, connected
+from chromatrack.tracking.select_loop import in_loop, thing_in_loop
+from chromatrack.tracking.select_paths import changes, cost_from, look_on_grid, places_on_grid
 
-_FEATURES = 40.0  # units of Lab that features of no likeness differ by
-_STEP = 8.0  # the same for a step between equal places
 _LIMITS = 48  # regions that are compared
 _LARGEST = 0.6  # of the frame, that a region may take
 _LEAST = 12  # steps of the grid that a region has
@@ -58,19 +57,29 @@ _DRAG = 4  # steps of the grid that a stroke goes over if it is more than a clic
 _LONG = 1.0  # of the region: the least square of its length then
 _BESIDE = 0.5  # of a drag's length: how far beside it things are added,
 _DRAGGED = 0.6  # and of the square of it: how much
+_ANEW = 0.5  # of the region: a loop that goes round more says the thing anew
 
 
 @dataclass(frozen=True)
 class Stroke:
-    """A click or a scribble.
+    """A click, a scribble or a loop.
 
     places: (x, y) px of the frame, at least one. inside: whether they are of the thing. size: from
-    0 to 1, how far to grow from there, as it is dragged; 0.5: to the clearest edges.
+    0 to 1, how far to grow from there, as it is dragged; 0.5: to the clearest edges. around:
+    whether the places, at least three, go round the thing, or round what is none of it.
     """
 
     places: tuple[tuple[float, float], ...]
     inside: bool = True
     size: float = 0.5
+    around: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a loop that goes round nothing."""
+        if self.around and len(self.places) < 3:
+            raise InputError(
+                f"stroke around a thing: expected at least 3 places, got {len(self.places)}"
+            )
 
 
 @dataclass
@@ -89,8 +98,8 @@ class Selection:
     @torch.inference_mode()
     def __post_init__(self) -> None:
         """See the frame as the strokes do."""
-        self._lab, self._features = _grid(self.look)
-        self._edges = _changes(self._lab, self._features)
+        self._lab, self._features = look_on_grid(self.look)
+        self._edges = changes(self._lab, self._features)
         self._costs: dict[tuple[tuple[float, float], ...], Tensor] = {}
 
     @torch.inference_mode()
@@ -125,21 +134,28 @@ class Selection:
         return self.regions[-1]
 
     def _add(self, stroke: Stroke) -> None:
-        self.strokes.append(stroke)
-        proposed = self._proposed(self.strokes, self.base)
         before = self.regions[-1] if self.regions else self.base
+        self.strokes.append(stroke)
+        if stroke.around:
+            self.regions.append(self._with_loop(stroke, before))
+            return
+        loops = [n for n, one in enumerate(self.strokes) if one.around]
+        strokes, base = self.strokes, self.base
+        if loops:
+            strokes, base = strokes[loops[-1] + 1 :], self.regions[loops[-1]]
+        proposed = self._proposed(strokes, base)
         if before is None:
             self.regions.append(proposed)
             return
         change = (proposed if stroke.inside else ~proposed) & (before != stroke.inside)
-        count = len(self.regions) + (0 if self.base is None else _BASE)
-        is_first = self.base is None and count == 1 and change.sum() <= _ALL_OVER * before.sum()
+        count = len(strokes) - 1 + (0 if base is None else _BASE)
+        is_first = base is None and count == 1 and change.sum() <= _ALL_OVER * before.sum()
         if stroke.inside and self._is_drag(stroke, before):
-            taken = self._dragged(stroke)
+            taken = self._dragged(stroke, strokes)
         elif is_first or stroke.size != 0.5:  # as far as the user says
-            taken = change if self.base is None else _around(change, self._cost(stroke))
+            taken = change if base is None else _around(change, self._cost(stroke))
         else:
-            away, nearer = self._cost(stroke), self._nearer(stroke)
+            away, nearer = self._cost(stroke), self._nearer(stroke, strokes)
             region = _on_grid(before, away)
             share = (_ADDS if stroke.inside else _CORRECTS) / count
             if stroke.inside and region.any() and _is_elsewhere(away == 0, region):
@@ -154,27 +170,40 @@ class Selection:
         meant = said.numpy() if stroke.inside else np.zeros_like(now)
         self.regions.append(_without_specks(now, before, meant))
 
+    def _with_loop(self, stroke: Stroke, before: np.ndarray | None) -> np.ndarray:
+        """`(H, W)` bool: a region and the thing in a loop, or without all that is in it.
+
+        A loop round most of the region says it anew.
+        """
+        within = in_loop(stroke.places, self.look.size)
+        if not stroke.inside and before is not None:
+            return before & ~within
+        found = thing_in_loop(self.look, within)
+        if before is None or (before & within).sum() > _ANEW * before.sum():
+            return found
+        return before | found
+
     def _cost(self, stroke: Stroke) -> Tensor:
         """`(h, w)` what paths from a stroke to each place cost."""
         if stroke.places not in self._costs:
-            seeds = _places(self.look, stroke.places, self._lab)
-            self._costs[stroke.places] = _cost_from(seeds, self._edges)
+            seeds = places_on_grid(self.look, stroke.places, self._lab)
+            self._costs[stroke.places] = cost_from(seeds, self._edges)
         return self._costs[stroke.places]
 
-    def _nearer(self, stroke: Stroke) -> Tensor:
+    def _nearer(self, stroke: Stroke, strokes: Sequence[Stroke]) -> Tensor:
         """`(h, w)` bool: what is nearer to a stroke than to any that says the contrary."""
-        others = [self._cost(one) for one in self.strokes if one.inside != stroke.inside]
+        others = [self._cost(one) for one in strokes if one.inside != stroke.inside]
         away = self._cost(stroke)
         return away < torch.stack(others).amin(0) if others else away.isfinite()
 
-    def _dragged(self, stroke: Stroke) -> np.ndarray:
+    def _dragged(self, stroke: Stroke, strokes: Sequence[Stroke]) -> np.ndarray:
         """`(H, W)` bool: what a drag alone would select, no farther from it than it is long."""
         away = self._cost(stroke)
         seed, grid = away == 0, torch.ones_like(away).nonzero().float()
         at = seed.nonzero().float()
         length = float((at.amax(0) - at.amin(0)).norm())
         distance = torch.cdist(grid, at).amin(1).reshape(away.shape)
-        near = self._nearer(stroke) & (distance <= max(_LEAST_REACH, _BESIDE * length))
+        near = self._nearer(stroke, strokes) & (distance <= max(_LEAST_REACH, _BESIDE * length))
         most = max(_LEAST / away.numel(), min(_LARGEST, _DRAGGED * length**2 / away.numel()))
         alone = self._proposed([stroke], None, largest=most)
         part = connected((_on_grid(alone, away) & near) | seed, seed)
@@ -298,70 +327,6 @@ def _correction(change: np.ndarray, away: Tensor, nearer: Tensor, *, most: float
     if int(part.sum()) == int(seed.sum()):
         wider = part[None, None].float()
     return _at(wider[0, 0], change.shape)
-
-
-def _grid(look: Look) -> tuple[Tensor, Tensor]:
-    """Lab `(3, h, w)` and features `(C, h, w)` by 4 x 4 pixels of the working size."""
-    size = image_size(look.image)
-    features = to_coarse(look.features, size=size, spec=look.spec)
-    return rgb_to_lab(resize(look.image, features.shape[-2:])), F.normalize(features, dim=0)
-
-
-def _places(look: Look, xy: Sequence[tuple[float, float]], lab: Tensor) -> list[tuple[int, int]]:
-    """(row, column) on the grid of places in px of the frame, in their order, each once."""
-    if not xy:
-        return []
-    h, w = image_size(lab)
-    places = np.asarray(xy, dtype=np.float64).reshape(-1, 2)
-    near = np.rint(rescale_points(places, from_size=look.size, to_size=(h, w)))
-    near = near.clip([0, 0], [w - 1, h - 1]).astype(int)
-    return list(dict.fromkeys((int(y), int(x)) for x, y in near))
-
-
-_AT_ONCE = 8  # rounds of learning from neighbours between looks whether that is all
-_WAYS = ((0, 1), (1, 0), (1, 1), (1, -1))
-
-
-def _changes(lab: Tensor, features: Tensor) -> list[tuple[int, int, np.ndarray]]:
-    """For each way to a neighbour: how much changes on it from every place, `(h, w)`."""
-    h, w = image_size(lab)
-    found = []
-    for down, across in _WAYS:
-        change = torch.full((h, w), torch.inf)
-        here = slice(0, h - down), slice(max(0, -across), w - max(0, across))
-        there = slice(down, h), slice(max(0, across), w - max(0, -across))
-        color = (lab[:, *here] - lab[:, *there]).square().sum(0).sqrt()
-        likeness = (features[:, *here] * features[:, *there]).sum(0)
-        step = color + _FEATURES * (1 - likeness).clamp(min=0)
-        change[here] = step / (down**2 + across**2) ** 0.5
-        found.append((down, across, change.numpy()))
-    return found
-
-
-def _cost_from(
-    seeds: Sequence[tuple[int, int]], edges: Sequence[tuple[int, int, np.ndarray]]
-) -> Tensor:
-    """`(h, w)`: the least that a path from a seed to each place costs.
-
-    Every place learns from its neighbours, over and over, until nothing changes any more.
-    """
-    h, w = edges[0][2].shape
-    away = np.full((h, w), np.inf, dtype=np.float32)
-    away[tuple(zip(*seeds, strict=True))] = 0.0
-    ways = []
-    for down, across, change in edges:
-        here = slice(0, h - down), slice(max(0, -across), w - max(0, across))
-        there = slice(down, h), slice(max(0, across), w - max(0, -across))
-        cost = (change[here] + _STEP * (down**2 + across**2) ** 0.5).astype(np.float32)
-        ways.append((away[here], away[there], cost, np.empty_like(cost)))
-    while True:
-        before = away.copy()
-        for _ in range(_AT_ONCE):
-            for one, other, cost, room in ways:
-                np.minimum(other, np.add(one, cost, out=room), out=other)
-                np.minimum(one, np.add(other, cost, out=room), out=one)
-        if np.array_equal(before, away):
-            return torch.from_numpy(away)
 
 
 def _with_clearest_edges(

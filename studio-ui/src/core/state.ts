@@ -332,6 +332,17 @@ export function selectTarget(
   return { key: item?.key ?? null, locked: item?.locked ?? false };
 }
 
+/** The id that is mostly in a part of the frame; the largest of several; 0: none. held: pixels. */
+export function mostlyIn(held: ReadonlyMap<number, number>, ids: ArrayLike<number>): number {
+  const all = new Map<number, number>();
+  for (let p = 0; p < ids.length; p++) {
+    const id = ids[p]!;
+    if (held.has(id)) all.set(id, (all.get(id) ?? 0) + 1);
+  }
+  const most = [...held].filter(([id, count]) => 2 * count > all.get(id)!);
+  return most.sort((one, other) => other[1] - one[1])[0]?.[0] ?? 0;
+}
+
 /**
  * The region that smart select is at, as 1 where it is: what was found (`mask`), without what others
  * have marked (`kept`). `ids`: what is on the frame.

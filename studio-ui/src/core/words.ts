@@ -8,8 +8,8 @@ export const words = (mouse: string, touch: string): Words => ({ mouse, touch })
 
 export const TOOL_HINTS = {
   select: words(
-    "Click an object, or drag over all its colours",
-    "Draw over all colours of an object, or tap it",
+    "Click an object, drag over its colours, or draw a loop round it",
+    "Draw a loop round an object, draw over its colours, or tap it",
   ),
   brush: words("Paint the object. Alt or right button erases", "Paint the object"),
   eraser: words("Paint away from the picked object", "Wipe away from the picked object"),
@@ -35,6 +35,12 @@ export const SAID = {
     "Too much or too little? Move Size, or tap what is missing",
   ),
   tooMuch: words("Click what is too much", "Tap what is too much"),
+  looped: words(
+    "Click what is missing, or Take away what is too much",
+    "Tap what is missing, or Take away what is too much",
+  ),
+  loop: words("Let go: the object in the loop is meant", "Lift: the object in the loop is meant"),
+  loopAway: words("Let go: nothing in the loop is meant", "Lift: nothing in the loop is meant"),
   correct: words(
     "Click what is missing, or press Take away and click what is too much",
     "Tap what is missing, or Take away and tap what is too much",
@@ -52,10 +58,13 @@ export const SAID = {
     "Point at a place to see where it copies from",
     "Touch a place to see where it copies from",
   ),
-  firstStep: words("Click an object, then Accept", "Draw over an object, then Accept"),
+  firstStep: words(
+    "Click an object or draw round it, then Accept",
+    "Draw round an object, then Accept",
+  ),
   noObjects: words(
-    "None yet. Click an object in the picture to begin.",
-    "None yet. Draw over an object in the picture to begin.",
+    "None yet. Click an object in the picture, or draw round it, to begin.",
+    "None yet. Draw round an object in the picture to begin.",
   ),
   add: words("A click says: this is part of the object", "A tap says: this is part of the object"),
   away: words(

@@ -1,12 +1,15 @@
 // Smart select: clicks and drags inside (or, with Alt, the right button or "Take away", outside)
-// grow a region, or correct what the object has on the frame; Enter takes it as the object's mask.
+// grow a region, or correct what the object has on the frame, and loops go round what is meant;
+// Enter takes it as the object's mask.
 
 import { signal, untracked } from "@preact/signals";
 import { api } from "../api.ts";
+import { isLoop } from "../core/loop.ts";
 import { colour, maskOf, parseColor } from "../core/masks.ts";
 import { around } from "../core/pieces.ts";
 import { base64, encodePng } from "../core/png.ts";
-import { itemOf, regionOf, selectTarget } from "../core/state.ts";
+import { polygon } from "../core/raster.ts";
+import { itemOf, mostlyIn, regionOf, selectTarget } from "../core/state.ts";
 import { type Point, toScreen, inside as within } from "../core/view.ts";
 import { SAID, TOOL_HINTS } from "../core/words.ts";
 import { viewer } from "../stage.ts";
@@ -32,6 +35,8 @@ export const selecting = signal(false);
 export const selectSize = signal<number | null>(null);
 /** What a plain click says: of the object, or not of it; null till a person said which. */
 export const clickSays = signal<"inside" | "outside" | null>(null);
+/** Whether the last of what was said is a loop, which has no size to grow to. */
+export const looped = signal(false);
 /** Whether a click that was taken back can be done again. */
 export const canRedo = signal(false);
 /** Whom the region is for: the key of an object, or "new". */
@@ -57,13 +62,14 @@ export function selectHint(): string {
 }
 const APART = 6;
 
-type Stroke = { places: Point[]; inside: boolean; size?: number };
+type Stroke = { places: Point[]; inside: boolean; size?: number; around?: boolean };
 
 export function select(viewer: Viewer): Tool {
   let strokes: Stroke[] = [];
   let undone: Stroke[] = [];
   let mask: Uint16Array | null = null;
   let drawing: Point[] | null = null;
+  let pickedBefore: string | null = null;
   let frame = -1;
   let request: AbortController | null = null;
   let asked: Promise<void> | null = null;
@@ -74,9 +80,38 @@ export function select(viewer: Viewer): Tool {
       const last = drawing?.at(-1);
       const far =
         !last || Math.hypot(at[0] - last[0], at[1] - last[1]) * viewer.view.scale >= APART;
-      if (far && within(viewer.video, at)) drawing?.push(at);
+      if (far) drawing?.push(at);
     }
+    if (goesRound()) store.toolLine.value = say(says(pen) ? SAID.loop : SAID.loopAway);
+    else line();
     viewer.redraw();
+  }
+
+  const says = (pen: Pen) => !(pen.other || clickSays.value === "outside");
+  const goesRound = () => isLoop(drawing ?? [], viewer.view.scale);
+
+  /** A drag as it is sent: all of a loop, at the picture's edge where it left it. */
+  function stroke(drawn: Point[], inside: boolean): Stroke {
+    const { width, height } = viewer.video;
+    if (!isLoop(drawn, viewer.view.scale)) {
+      const size = selectSize.value === null ? {} : { size: selectSize.value };
+      return { places: drawn.filter((at) => within(viewer.video, at)), inside, ...size };
+    }
+    const kept = (at: number, side: number) => Math.min(Math.max(at, 0), side - 1);
+    const places = drawn.map(([x, y]): Point => [kept(x, width), kept(y, height)]);
+    return { places, inside, around: true };
+  }
+
+  /** The id of what a loop goes round most of; 0: of nothing. */
+  function idIn(places: Point[]): number {
+    const held = new Map<number, number>();
+    polygon(viewer.video, places, (row, from, to) => {
+      for (let p = row * viewer.video.width + from; p < row * viewer.video.width + to; p++) {
+        const id = viewer.ids[p]!;
+        if (id) held.set(id, (held.get(id) ?? 0) + 1);
+      }
+    });
+    return mostlyIn(held, viewer.ids);
   }
 
   const target = () => itemOf(store.project.value, selectFor.value);
@@ -88,7 +123,7 @@ export function select(viewer: Viewer): Tool {
     const marked = store.marks.value.objects ?? [];
     const id = target()?.id ?? null;
     const clicked = new Set(
-      strokes.filter((one) => one.inside).flatMap((one) => one.places.map(idAt)),
+      strokes.filter((one) => one.inside && !one.around).flatMap((one) => one.places.map(idAt)),
     );
     const kept = marked.filter((one) => one !== id && !clicked.has(one));
     return regionOf(mask!, viewer.ids, new Set(kept));
@@ -100,8 +135,8 @@ export function select(viewer: Viewer): Tool {
     return startsOver.value || id === undefined ? null : maskOf(viewer.ids, id);
   }
 
-  /** Whom the first click is for; false where nothing can be marked now. */
-  function begin(at: Point): boolean {
+  /** Whom the first click is for, `there` under it; false where nothing can be marked now. */
+  function begin(there: number): boolean {
     const { marks, pickedItem, project, sending } = store;
     const items = project.value?.objects ?? [];
     const id = pickedItem.value?.id;
@@ -109,7 +144,7 @@ export function select(viewer: Viewer): Tool {
     // What is being saved was marked just now.
     const objects = sending.value && id !== undefined ? [...here, id] : here;
     const said = clickSays.value !== null || startsOver.value;
-    const { key, locked } = selectTarget(pickedItem.value, { objects }, idAt(at), items, said);
+    const { key, locked } = selectTarget(pickedItem.value, { objects }, there, items, said);
     if (key) store.picked.value = key;
     if (locked || !viewer.ready) {
       paintId(viewer); // says why
@@ -121,6 +156,7 @@ export function select(viewer: Viewer): Tool {
   }
 
   async function ask() {
+    looped.value = Boolean(strokes.at(-1)?.around);
     if (!strokes.length) return;
     request?.abort();
     const mine = new AbortController();
@@ -165,6 +201,7 @@ export function select(viewer: Viewer): Tool {
     pending.value = false;
     selecting.value = false;
     canRedo.value = false;
+    looped.value = false;
     selectSize.value = null;
     clickSays.value = null;
     viewer.hide(null);
@@ -194,10 +231,17 @@ export function select(viewer: Viewer): Tool {
 
   /** What the next click is for. */
   function line() {
-    if (!strokes.length) return;
+    if (!strokes.length) {
+      store.toolLine.value = "";
+      return;
+    }
     const others = store.project.value?.objects.some((one) => one.kind === "object");
     const isNew = selectFor.value === "new" && others && strokes.length === 1;
-    const begun = strokes.length === 1 && !base() ? SAID.first : SAID.missing;
+    const begun = looped.value
+      ? SAID.looped
+      : strokes.length === 1 && !base()
+        ? SAID.first
+        : SAID.missing;
     const next = clickSays.value === "outside" ? SAID.tooMuch : isNew ? SAID.isNew : begun;
     store.toolLine.value = say(next);
   }
@@ -258,7 +302,8 @@ export function select(viewer: Viewer): Tool {
         }
         clickSays.value ??= "inside"; // it is said whom it is for
       }
-      if (!strokes.length && !begin(pen.at)) return;
+      pickedBefore = store.picked.value;
+      if (!strokes.length && !begin(idAt(pen.at))) return;
       store.playing.value = false;
       drawing = [];
       add(pen);
@@ -268,12 +313,15 @@ export function select(viewer: Viewer): Tool {
     },
     up(pen) {
       if (!drawing) return;
-      const outside = pen.other || clickSays.value === "outside";
-      const size = selectSize.value === null ? {} : { size: selectSize.value };
-      strokes = [...strokes, { places: drawing, inside: !outside, ...size }];
+      const said = stroke(drawing, says(pen));
+      drawing = null;
+      if (!strokes.length && said.around) {
+        store.picked.value = pickedBefore; // where a loop begins says nothing
+        if (!begin(idIn(said.places))) return viewer.redraw();
+      }
+      strokes = [...strokes, said];
       undone = [];
       canRedo.value = false;
-      drawing = null;
       asked = ask();
       line();
     },
@@ -306,6 +354,7 @@ export function select(viewer: Viewer): Tool {
     cancel: reset,
     drop() {
       drawing = null;
+      line();
       viewer.redraw();
     },
     end() {
@@ -321,20 +370,26 @@ export function select(viewer: Viewer): Tool {
     },
     draw(ctx) {
       const inside = clickSays.value !== "outside";
-      for (const one of [...strokes, { places: drawing ?? [], inside }]) {
+      const now: Stroke = { places: drawing ?? [], inside, around: goesRound() };
+      for (const one of [...strokes, now]) {
         const places = one.places.map((at) => toScreen(viewer.view, at));
-        drawDrag(ctx, places, one.inside);
-        if (places[0]) drawClick(ctx, places[0], one.inside);
+        drawDrag(ctx, places, one);
+        if (places[0] && !one.around) drawClick(ctx, places[0], one.inside);
       }
     },
   };
 }
 
-/** Where a drag went: thin, so that the edge under it can be seen. */
-function drawDrag(ctx: CanvasRenderingContext2D, places: Point[], inside: boolean) {
+/** Where a drag went: thin, so that the edge under it can be seen; a loop is closed and dashed. */
+function drawDrag(ctx: CanvasRenderingContext2D, places: Point[], { inside, around }: Stroke) {
   if (places.length < 2) return;
+  ctx.save();
   ctx.beginPath();
   for (const [x, y] of places) ctx.lineTo(x, y);
+  if (around) {
+    ctx.closePath();
+    ctx.setLineDash([6, 4]);
+  }
   ctx.lineJoin = "round";
   for (const [width, style] of inside
     ? ([
@@ -349,6 +404,7 @@ function drawDrag(ctx: CanvasRenderingContext2D, places: Point[], inside: boolea
     ctx.strokeStyle = style;
     ctx.stroke();
   }
+  ctx.restore();
 }
 
 /** A plus where the object is, a minus where it is not: told apart without colours. */

@@ -10,6 +10,7 @@ import { toolHint, toolInHand } from "../tools/index.ts";
 import { correctable, startsOver } from "../tools/over.ts";
 import {
   clickSays,
+  looped,
   pending,
   selectFor,
   selectHint,
@@ -216,20 +217,22 @@ function SelectChoice() {
 function SelectEnd() {
   return (
     <>
-      <label class="option size">
-        <span class="word">Size</span>
-        <input
-          type="range"
-          min={0}
-          max={1}
-          step={0.05}
-          value={selectSize.value ?? 0.5}
-          aria-label="Size of the region"
-          onChange={(event) => {
-            selectSize.value = Number(event.currentTarget.value);
-          }}
-        />
-      </label>
+      {!looped.value && (
+        <label class="option size">
+          <span class="word">Size</span>
+          <input
+            type="range"
+            min={0}
+            max={1}
+            step={0.05}
+            value={selectSize.value ?? 0.5}
+            aria-label="Size of the region"
+            onChange={(event) => {
+              selectSize.value = Number(event.currentTarget.value);
+            }}
+          />
+        </label>
+      )}
       <button type="button" class="button small" onClick={cancel} title="Cancel (Esc)">
         Cancel
       </button>

@@ -24,6 +24,7 @@ from chromatrack.evaluation.metrics.color import bootstrap_interval
 from chromatrack.evaluation.paper import charts
 from chromatrack.evaluation.paper.charts import horizons_of, methods_of, spelt
 from chromatrack.evaluation.runner import Result
+from chromatrack.propagation.reliability import RIGHT
 from chromatrack.viz import html
 
 PAGE = "report.html"
@@ -111,7 +112,11 @@ def paper_page(results: PaperResults) -> str:
     for part in (html.panels, html.pairs, html.picture, html.svg, html.table, html.tiles):
         environment.globals[part.__name__] = _as_markup(part)
     body = environment.from_string(text).render(
-        results=results, numbers=sys.modules[__name__], charts=charts, as_data=html.as_data
+        results=results,
+        numbers=sys.modules[__name__],
+        charts=charts,
+        as_data=html.as_data,
+        right=RIGHT,
     )
     return html.page(f"{TITLE}: {results.model}", body)
 
