@@ -135,7 +135,7 @@ export function toDoubtful(forward = true) {
   }
   store.playing.value = false;
   if (!coloring) store.picked.value = next.stop.key;
-  store.goTo(next.stop.stretch[0]);
+  store.goTo(next.stop.at);
   if (!doubtful) store.say("Nothing is doubtful; this is among the least sure frames");
   else if (stops.length === 1 && next.wrapped) store.say("The only doubtful stretch");
   else if (next.wrapped) {

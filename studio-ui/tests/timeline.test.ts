@@ -8,9 +8,9 @@ test("the least sure frames are a few, apart, in time's order, and none where al
   const other = sure.with(62, 0.8).with(35, 0.65);
   const found = timeline.leastSure({ a: dips, b: [...other, null] }, ["a", "b"], 5);
   assert.deepEqual(found, [
-    { key: "a", stretch: [25, 26] },
-    { key: "b", stretch: [40, 41] },
-    { key: "a", stretch: [65, 66] },
+    { key: "a", stretch: [25, 26], at: 25 },
+    { key: "b", stretch: [40, 41], at: 40 },
+    { key: "a", stretch: [65, 66], at: 65 },
   ]);
   assert.deepEqual(timeline.leastSure({ a: [...sure, null] }, ["a"], 0), []);
   assert.deepEqual(timeline.leastSure({}, [], 0), []);
@@ -85,12 +85,12 @@ test("the next stretch begins after this frame, or is the first again", () => {
   assert.equal(timeline.nextStart([], 5), null);
 });
 
-test("every doubtful stretch of every object is visited, in order of its start", () => {
+test("every doubtful stretch of every object is visited, where it is least sure, in time's order", () => {
   const sure = 0.9;
   const stops = timeline.doubtfulStops(
     {
       "object:2": [0.1, 0.1, null, 0.2, null, 0.3],
-      "object:1": [sure, 0.1, 0.1, 0.1, 0.1, 0.1],
+      "object:1": [sure, 0.2, 0.3, 0.1, 0.1, 0.2],
       "box:1": [0.1, sure, null, sure, sure, sure],
       "object:9": [0.1, 0.1, 0.1, 0.1, 0.1, 0.1], // of the run, but in the list no more
     },
@@ -98,8 +98,8 @@ test("every doubtful stretch of every object is visited, in order of its start",
     100,
     (key) => (key === "box:1" ? 0.15 : 0.5),
   );
-  const inOrder = ["object:2 100", "box:1 100", "object:1 101", "object:2 103", "object:2 105"];
-  const named = ({ key, stretch }: timeline.Stop) => `${key} ${stretch[0]}`;
+  const inOrder = ["object:2 100", "box:1 100", "object:1 103", "object:2 103", "object:2 105"];
+  const named = ({ key, at }: timeline.Stop) => `${key} ${at}`;
   assert.deepEqual(stops.map(named), inOrder);
 
   for (const forward of [true, false]) {
@@ -108,7 +108,7 @@ test("every doubtful stretch of every object is visited, in order of its start",
     let at = { frame: forward ? 0 : 9999, key: "object:1" as string | null };
     for (let n = 0; n < 2 * stops.length; n++) {
       const { stop, wrapped } = timeline.nextStop(stops, at, forward)!;
-      at = { frame: stop.stretch[0], key: stop.key };
+      at = { frame: stop.at, key: stop.key };
       visited.push(named(stop));
       words.push(wrapped);
     }
@@ -121,10 +121,10 @@ test("every doubtful stretch of every object is visited, in order of its start",
   }
 });
 
-test("from within a stretch it goes on, and of another's start it takes that object", () => {
+test("it goes on from anywhere, and of another's least sure frame it takes that object", () => {
   const stops: timeline.Stop[] = [
-    { key: "a", stretch: [10, 50] },
-    { key: "b", stretch: [20, 30] },
+    { key: "a", stretch: [5, 50], at: 10 },
+    { key: "b", stretch: [20, 30], at: 20 },
   ];
   const go = (frame: number, key: string | null, forward = true) =>
     timeline.nextStop(stops, { frame, key }, forward);

@@ -79,10 +79,16 @@ export function previousStart(stretches: Stretch[], frame: number): number | nul
   return starts.findLast((start) => start < frame) ?? starts.at(-1) ?? null;
 }
 
-/** A stretch of one object, named by its key. */
-export type Stop = { key: string; stretch: Stretch };
+/** A stretch of one object, named by its key; `at`: its frame that is least sure, the first one. */
+export type Stop = { key: string; stretch: Stretch; at: number };
 
-/** All doubtful stretches by their start, those that start together in the order of the objects. */
+/** The frame of a stretch that is least sure; the first of several. */
+function leastSureIn(reliability: (number | null)[], start: number, [from, to]: Stretch): number {
+  const values = reliability.slice(from - start, to - start).map((value) => value ?? 1);
+  return from + values.indexOf(Math.min(...values));
+}
+
+/** All doubtful stretches by their least sure frames; of one frame, in the order of the objects. */
 export function doubtfulStops(
   reliability: Record<string, (number | null)[]>,
   keys: string[],
@@ -91,9 +97,11 @@ export function doubtfulStops(
 ): Stop[] {
   return keys
     .flatMap((key) =>
-      doubtful(reliability[key] ?? [], start, below(key)).map((stretch) => ({ key, stretch })),
+      doubtful(reliability[key] ?? [], start, below(key)).map((stretch) => {
+        return { key, stretch, at: leastSureIn(reliability[key] ?? [], start, stretch) };
+      }),
     )
-    .sort((a, b) => a.stretch[0] - b.stretch[0]); // keeps the order of those that start together
+    .sort((a, b) => a.at - b.at); // keeps the order of those of one frame
 }
 
 /** So many of the least sure frames are worth a look where nothing is doubtful. */
@@ -119,13 +127,13 @@ export function leastSure(
   }
   return found
     .sort((a, b) => a.at - b.at)
-    .map(({ key, at }) => ({ key, stretch: [start + at, start + at + 1] }));
+    .map(({ key, at }) => ({ key, stretch: [start + at, start + at + 1], at: start + at }));
 }
 
 /**
- * The stop after, or before, the one that a person is at: on its first frame, with its object
- * picked. From elsewhere the nearest one that way, which may start on this very frame. `wrapped`:
- * it went round the end.
+ * The stop after, or before, the one that a person is at: on its least sure frame, with its object
+ * picked. From elsewhere the nearest one that way, which may be on this very frame. `wrapped`: it
+ * went round the end.
  */
 export function nextStop(
   stops: Stop[],
@@ -133,11 +141,11 @@ export function nextStop(
   forward = true,
 ): { stop: Stop; wrapped: boolean } | null {
   if (!stops.length) return null;
-  const here = stops.findIndex(({ key, stretch }) => stretch[0] === at.frame && key === at.key);
+  const here = stops.findIndex((one) => one.at === at.frame && one.key === at.key);
   let to: number;
   if (here >= 0) to = here + (forward ? 1 : -1);
-  else if (forward) to = stops.findIndex(({ stretch }) => stretch[0] >= at.frame);
-  else to = stops.findLastIndex(({ stretch }) => stretch[0] <= at.frame);
+  else if (forward) to = stops.findIndex((one) => one.at >= at.frame);
+  else to = stops.findLastIndex((one) => one.at <= at.frame);
   const wrapped = to < 0 || to >= stops.length;
   if (wrapped) to = forward ? 0 : stops.length - 1;
   return { stop: stops[to]!, wrapped };
