@@ -9,7 +9,7 @@ export const words = (mouse: string, touch: string): Words => ({ mouse, touch })
 export const TOOL_HINTS = {
   select: words(
     "Click an object, drag over its colours, or draw a loop round it",
-    "Draw a loop round an object, draw over its colours, or tap it",
+    "Draw round an object, or tap it",
   ),
   brush: words("Paint the object. Alt or right button erases", "Paint the object"),
   eraser: words("Paint away from the picked object", "Wipe away from the picked object"),
