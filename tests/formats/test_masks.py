@@ -64,6 +64,26 @@ def test_grey_values_are_ids(tmp_path_factory, mask):
     np.testing.assert_array_equal(read_mask(path), mask)
 
 
+def test_davis_colors_that_look_like_smooth_edges_are_ids(tmp_path):
+    few = "0 0 21 0 52 9 7 70 70 18 70 70 70 36 0 70 70 0 19 70 70 44"
+    mask = np.array(few.split(), dtype=np.uint8).reshape(11, 2)
+    Image.fromarray(DAVIS_PALETTE[mask]).save(tmp_path / "m.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "m.png"), mask)
+
+
+def test_smooth_edges_of_davis_colors_that_are_all_davis_colors_are_joined(tmp_path):
+    y, x = np.mgrid[:128, :128]
+    disc = (x - 60.5) ** 2 + (y - 66.5) ** 2 < 45**2  # at twice the size: a fifth of each shade
+    share = disc.reshape(64, 2, 64, 2).mean((1, 3))[..., None]
+    rgb = (share * DAVIS_PALETTE[1]).astype(np.uint8)
+    assert len(np.unique(rgb[..., 0])) == 5
+    Image.fromarray(rgb).save(tmp_path / "m.png")
+    with pytest.warns(UserWarning, match="smooth edges"):
+        found = read_mask(tmp_path / "m.png")
+    np.testing.assert_array_equal(np.unique(found), [0, 1])
+    assert ((found > 0) != (share[..., 0] > 0.5)).mean() < 0.01
+
+
 def test_written_file_is_palette_with_davis_colors(tmp_path):
     mask = np.array([[0, 1], [2, 255]])
     write_mask(tmp_path / "new" / "m.png", mask)

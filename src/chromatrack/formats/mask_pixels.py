@@ -23,6 +23,30 @@ from chromatrack.formats.soft_edges import (
 from chromatrack.structures import Color
 from chromatrack.video.picture_files import full_pages, opened_picture
 
+
+def _davis_palette() -> np.ndarray:
+    """The PASCAL VOC / DAVIS colour table, (256, 3) uint8 RGB; entry 0 is black.
+
+    Bit k of red, green and blue (from the top) is bit 3k, 3k + 1 and 3k + 2 of the index.
+    """
+    index = np.arange(256)
+    palette = np.zeros((256, 3), dtype=np.uint8)
+    for k in range(8):
+        for channel in range(3):
+            bit = (index >> (3 * k + channel)) & 1
+            palette[:, channel] |= (bit << (7 - k)).astype(np.uint8)
+    palette.setflags(write=False)
+    return palette
+
+
+DAVIS_PALETTE = _davis_palette()
+"""(256, 3) uint8 RGB: the colour in which object id `i` is stored and drawn."""
+
+PALETTE_IDS: dict[int, int] = {
+    (int(r) << 16) | (int(g) << 8) | int(b): i for i, (r, g, b) in enumerate(DAVIS_PALETTE)
+}
+"""{packed colour: id} of them."""
+
 MAX_COLORS = 256
 """An RGB mask with more distinct colours than this is taken for a photograph and refused."""
 
@@ -236,6 +260,8 @@ def _one_object(pixels: np.ndarray, picture: _Picture, path: Path) -> MaskPage |
     joined = None
     if not picture.is_lossy:
         joined = join_shades(pixels, full_scale=255)
+        if joined is not None and _are_ids(pixels) and not _are_mixtures(pixels, joined.pixels):
+            return None
         if joined is not None and joined.objects == 1:
             return _one_color(joined)
     if (distinct := _distinct(pixels)) < 4:
@@ -249,6 +275,12 @@ def _one_object(pixels: np.ndarray, picture: _Picture, path: Path) -> MaskPage |
             "), so ids cannot be read from it (one object on black can); save the mask as PNG"
         )
     return joined
+
+
+def _are_ids(pixels: np.ndarray) -> bool:
+    """Whether all colours `(H, W, 3)` are DAVIS's, of an id each; edges seldom have only these."""
+    packed, _ = packed_values(pixels)
+    return pixels.shape[2] == 3 and PALETTE_IDS.keys() >= set(distinct_values(packed).tolist())
 
 
 def _one_color(joined: Joined) -> Joined | MaskPage:

@@ -20,34 +20,17 @@ from PIL.PngImagePlugin import PngInfo
 from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError
 from chromatrack.formats.marked_source import MarkedSource
-from chromatrack.formats.mask_pixels import IDS_KEY, MaskPage, SizeCheck, read_pages
+from chromatrack.formats.mask_pixels import (
+    DAVIS_PALETTE,
+    IDS_KEY,
+    PALETTE_IDS,
+    MaskPage,
+    SizeCheck,
+    read_pages,
+)
 from chromatrack.formats.picture_names import NamedPicture
 from chromatrack.formats.soft_edges import distinct_values, mapped
 from chromatrack.structures import Color
-
-
-def _davis_palette() -> np.ndarray:
-    """The PASCAL VOC / DAVIS colour table, (256, 3) uint8 RGB; entry 0 is black.
-
-    Bit k of red, green and blue (from the top) is bit 3k, 3k + 1 and 3k + 2 of the index.
-    """
-    index = np.arange(256)
-    palette = np.zeros((256, 3), dtype=np.uint8)
-    for k in range(8):
-        for channel in range(3):
-            bit = (index >> (3 * k + channel)) & 1
-            palette[:, channel] |= (bit << (7 - k)).astype(np.uint8)
-    palette.setflags(write=False)
-    return palette
-
-
-DAVIS_PALETTE = _davis_palette()
-"""(256, 3) uint8 RGB: the colour in which object id `i` is stored and drawn."""
-
-_PALETTE_IDS: dict[int, int] = {
-    (int(r) << 16) | (int(g) << 8) | int(b): i for i, (r, g, b) in enumerate(DAVIS_PALETTE)
-}
-
 
 _OTHER_MASKS = frozenset({".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
 """Suffixes of masks in a folder without any PNG."""
@@ -251,7 +234,7 @@ def _color_table(images: Iterable[np.ndarray]) -> dict[int, int]:
     colors: set[int] = {0}
     for packed in images:
         colors.update(distinct_values(packed).tolist())
-    table = {color: _PALETTE_IDS[color] for color in colors if color in _PALETTE_IDS}
+    table = {color: PALETTE_IDS[color] for color in colors if color in PALETTE_IDS}
     taken = set(table.values())
     free = (number for number in range(1, len(colors) + 257) if number not in taken)
     return table | dict(zip(sorted(colors - table.keys()), free, strict=False))
