@@ -113,6 +113,7 @@ def test_other_failures_are_tried_again_so_many_times(tmp_path):
     assert {n.job.name for n in drive(jobs, out, retries=0)} == {"v2", "v3"}  # not by their files
 
 
+@pytest.mark.slow
 def test_where_every_worker_dies_no_job_is_blamed_for_it(tmp_path):
     jobs, out = write_jobs(tmp_path / "in", 24, how="die", v0={"how": ""}), tmp_path / "out"
     with pytest.raises(WorkerError, match="20 workers died one after the other"):

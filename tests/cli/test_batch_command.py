@@ -53,6 +53,7 @@ def same_files(one: Path, other: Path) -> None:
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_jobs_are_what_the_commands_are_alone(made, tmp_path, capsys):
     out = tmp_path / "out"
     assert main(words(made, "-o", out, "--jobs", 2)) == 3

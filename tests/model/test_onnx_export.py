@@ -47,6 +47,7 @@ def differences(a: Encoder, b: Encoder) -> list[float]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stride", [8, pytest.param(4, marks=pytest.mark.slow)])
 def test_a_weights_file_comes_back_as_the_same_features(onnx, tmp_path, stride):
     weights, out = tmp_path / "w.safetensors", tmp_path / "net.onnx"
@@ -61,6 +62,7 @@ def test_a_weights_file_comes_back_as_the_same_features(onnx, tmp_path, stride):
     assert load_extractor(out, offset=3.5).spec.offset == 3.5
 
 
+@pytest.mark.slow
 def test_the_file_says_what_it_is_and_nothing_of_where_it_was_made(onnx, tmp_path):
     weights, out = tmp_path / "mine.safetensors", tmp_path / "net.onnx"
     save_encoder(weights, _tiny(TINY))

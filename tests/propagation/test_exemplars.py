@@ -112,6 +112,7 @@ def test_where_a_view_fits_best_is_where_its_object_went(down, right):
     assert score == pytest.approx(1, abs=1e-4)
 
 
+@pytest.mark.slow
 @given(st.integers(-9, 12), st.integers(-9, 20), st.integers(0, 2**31 - 1))
 def test_a_large_view_fits_where_a_search_of_all_places_finds_it(down, right, seed):
     features = F.avg_pool2d(random_features(seed, (64, 84))[None], 5, 1)[0]  # 60 x 80, smooth

@@ -73,6 +73,7 @@ def is_alive(pid):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("while_tracking", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_killed_server_loses_nothing_that_it_answered(tmp_path, clip, while_tracking):
     video, truth = clip

@@ -50,6 +50,7 @@ def is_pink(rgb):
     return (rgb[..., 0] > rgb[..., 1] + 60) & (rgb[..., 2] > rgb[..., 1] + 60)
 
 
+@pytest.mark.slow
 def test_a_picture_is_placed_moved_carried_and_undone(opened):
     assert project_of(opened)["textures"] == []
     assert opened.post("/api/export", json={"format": "textured"}).status_code == 202

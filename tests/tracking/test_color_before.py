@@ -63,6 +63,7 @@ def test_a_clip_that_runs_back_gets_the_same_colors(frames, clips):
     assert np.mean(off[:middle]) < 1.5 * np.mean(off[middle + 1 :]) + 0.2
 
 
+@pytest.mark.slow
 def test_far_from_the_reference_they_fade_into_what_came_forth(frames, clips, monkeypatch):
     def colored() -> list[np.ndarray]:
         found = tracker().colorize(clips[0], references=[(frames[10], 10)])

@@ -124,6 +124,7 @@ def tensor_bytes(held: object) -> int:
     return held.numel() * held.element_size()
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_frames_or_changes(tiny_encoder, film):
     tracker = Tracker(tiny_encoder, device="cpu", config=TrackConfig(size=96))
     live = LiveTracker(tracker.embedder, film[0].rgb, everything(film))
