@@ -1,9 +1,10 @@
 """Speed of tracking and of colouring by the size of the clip: the table in the README.
 
-    python benchmarks/sizes.py [--sizes 320x180 456x256 ...] [--frames 40] [--threads 2] [--colour]
+    python benchmarks/sizes.py [--sizes 320x180 456x256 ...] [--frames 40] [--threads N] [--colour]
 
 Renders the demo's scene at each size, encodes it, and measures from file to files, as the commands
-do: decode, embed, copy, full resolution, write. The model is loaded before the clock starts, and a
+do, with as many threads as they take unless --threads says otherwise: decode, embed, copy, full
+resolution, write. The model is loaded before the clock starts, and a
 first run of 3 frames is not counted. CPU seconds are of all threads, without what a run takes once
 (references, fitting to the clip): they mean something on a busy machine, too. --colour leaves
 tracking out. Run it on a machine that does nothing else: the load that it
@@ -96,16 +97,20 @@ def peak_mib() -> str:
 
 
 def main() -> None:
+    from chromatrack.tracking.cores import prepare_process
+
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--sizes", nargs="+", default=SIZES, metavar="WIDTHxHEIGHT")
     parser.add_argument("--frames", type=int, default=40)
     parser.add_argument("--model", default="small")
     parser.add_argument("--colour", action="store_true", help="leave tracking out")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--threads", type=int, help="of torch")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    prepare_process()
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
-    print(f"{options.model}, {options.threads} threads, load before: {load}\n")
+    print(f"{options.model}, torch's threads: {torch.get_num_threads()}, load before: {load}\n")
     names = ["colour"] if options.colour else ["track", "colour"]
     heads = "".join(f" {name}, frames/s | CPU s/frame |" for name in names)
     print(f"| clip |{heads} peak MiB |\n|{'---|' * (2 * len(names) + 2)}")
