@@ -154,6 +154,19 @@ def test_two_of_one_look_that_pass_each_other_keep_their_names():
         assert where(label_map[1], one) > 0.9 and where(label_map[2], two) > 0.9
 
 
+def test_one_that_jumps_in_front_of_a_marked_thing_that_stands_stays_itself():
+    """It gathers speed, so that it is never where it is expected; the other one always is."""
+    lefts = [4, 4, 4, 8, 16, 28, 44, 60, 76, 84]
+    images = [drawn(("other", (64, 26)), ("own", (x, 26)), bar=False) for x in lefts]
+    found = track(images, Marks(masks={0: mask_at((4, 26)) + mask_at((64, 26), 2)}))
+    grid = pixel_grid(found[0][0].shape[1:], stride=SMOOTH_SPEC.stride, offset=SMOOTH_SPEC.offset)
+    for (label_map, _), x in zip(found, lefts, strict=True):
+        middle = torch.tensor((x, 26)) + SIDE / 2
+        inner = ((grid - middle).abs() <= SIDE / 4).all(-1)
+        assert inner.any() and label_map[1][inner].min() > 0.8, x
+        assert label_map[2][inner].max() < 0.1, x
+
+
 def test_what_was_seen_a_frame_ago_is_not_found_at_the_other_end():
     """A thing that it cannot have become: it stands too far away, until it may have gone there."""
     body = ObjectMemory(area=16.0, place=torch.tensor([10.0, 10.0]))

@@ -61,6 +61,33 @@ def test_those_that_pass_each_other_go_on_the_way_they_went() -> None:
     assert met
 
 
+def test_what_stands_still_keeps_nothing_from_what_passes_in_front_of_it() -> None:
+    for lost in ([], [2]):
+        ways = Ways()
+        walked(ways, frames=3, first=(4, 24), step=(0, 0))
+        if lost:
+            gone = labels(square(4), torch.zeros(SIZE))
+            ways.follow(gone, seen={1}, meeting=set(), painted=())
+        copied = labels(square(24) * 0.95, square(24) * 0.05)  # 1 has jumped onto 2
+        before = copied.clone()
+        seen = [c for c in (1, 2) if c not in lost]
+        assert ways.contest(copied, seen, lost, lambda one, other: False) == set()
+        assert torch.allclose(copied, before)
+        ways.contest(copied, seen, lost)
+        assert (copied[1] * square(24)).sum() < 0.5 * square(24).sum()  # of its double it does
+
+
+def test_of_three_those_that_look_alike_contest_their_cells() -> None:
+    ways = Ways()
+    first = labels(square(4), square(24), square(14))
+    ways.follow(first, seen={1, 2, 3}, meeting=set(), painted={1, 2, 3})
+    both = (square(24) + square(14)) * 0.45
+    copied = labels(both, square(24) * 0.1, square(14) * 0.1)
+    ways.contest(copied, [1, 2, 3], [], lambda one, other: {one, other} == {1, 2})
+    assert (copied[2] * square(24)).sum() > 0.5 * copied.sum(0).mul(square(24)).sum()
+    assert torch.allclose(copied[1] * square(14), square(14) * 0.45, atol=1e-5)
+
+
 def test_what_is_expected_of_a_lost_one_is_kept_from_its_double() -> None:
     ways = Ways()
     walked(ways, frames=3, first=(4, 24), step=(0, 0))

@@ -1,13 +1,16 @@
 """Whose is a cell? Regions that claim the same ones, and what decides: looks, and place.
 
 Look-alikes claim each other's cells wherever the pointer's windows reach. Where a region is
-expected, from where it was and how it moved, tells them apart as long as their ways do.
+expected, from where it was and how it moved, tells them apart as long as their ways do. Regions
+that look unlike each other need no such help, and it would do harm: what stands still is covered
+by what passes in front of it, and expected there all the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 
 import torch
 from torch import Tensor
@@ -73,16 +76,23 @@ class Ways:
         """Nothing is where it was: a scene cut, or frames in between that were not seen."""
         self.known.clear()
 
-    def contest(self, label_map: Tensor, seen: Sequence[int], lost: Sequence[int]) -> set[int]:
-        """Let each region have the cells where it is expected rather than others; in place.
+    def contest(
+        self,
+        label_map: Tensor,
+        seen: Sequence[int],
+        lost: Sequence[int],
+        are_doubles: Callable[[int, int], bool] = lambda one, other: True,
+    ) -> set[int]:
+        """Let each region have the cells where it, and not its double, is expected; in place.
 
-        What is expected of a lost one is kept from the others, until it is found or given up.
+        What is expected of a lost one is kept from its doubles, until it is found or given up.
 
         Args:
-            label_map: `(L, h, w)`, as copied. seen, lost: channels of regions.
+            label_map: `(L, h, w)`, as copied. seen, lost: channels of regions. are_doubles: whether
+                two channels look alike.
 
         Returns:
-            The channels whose ways meet others' on this frame.
+            The channels whose ways meet those of doubles on this frame.
         """
         hidden = [c for c in lost if c in self.known and self.known[c].frames]
         channels, ways = [*seen, *hidden], self.known
@@ -91,18 +101,22 @@ class Ways:
             return set()
         size = (label_map.shape[1], label_map.shape[2])
         around = {c: window_max(_drawn(ways[c].expected, size)[None], 1)[0] > 0 for c in rivals}
-        crowd = torch.stack([*around.values()]).sum(0) > 1
-        meeting = {c for c, own in around.items() if bool((own & crowd).any())}
+        pairs = [pair for pair in combinations(rivals, 2) if _overlap(*(around[c] for c in pair))]
+        meeting = {c for pair in pairs if are_doubles(*pair) for c in pair}
         claims = {c: label_map[c] > _CLAIMED for c in channels}
         off = torch.stack([claims[c] & ~around[c] for c in rivals]).any(0)
         cells = off.flatten().nonzero()[:, 0]
         if len(cells):
             far = _distances(cells, size, [ways.get(c) for c in channels])
-            says = -(((far - _SLACK).clamp(min=0) / _SPREAD) ** 2) / 2
-            says = (says - says.amax(0)).clamp(min=-_MOST_BY_PLACE)
             flat, rows = label_map.view(len(label_map), -1), torch.tensor(channels)[:, None]
             known = far.new_tensor([c in ways for c in channels], dtype=torch.bool)[:, None]
-            flat[rows, cells] = _shared(flat[rows, cells], (far <= _CLOSE) & known, says)
+            close, held = (far <= _CLOSE) & known, flat[rows, cells]
+            holder = held.argmax(0)
+            alike = _doubles_of(holder, close | (held > 0), channels, are_doubles)
+            says = -(((far - _SLACK).clamp(min=0) / _SPREAD) ** 2) / 2
+            says = torch.where(alike, says, says.gather(0, holder[None]))
+            says = (says - says.amax(0)).clamp(min=-_MOST_BY_PLACE)
+            flat[rows, cells] = _shared(held, close & alike, says)
         return meeting
 
     def follow(
@@ -159,6 +173,32 @@ def contest_by_looks(looks: Tensor, label_map: Tensor, own: Mapping[int, Tensor]
     says = ((like - like.amax(0)) / SOFT).clamp(min=-_MOST_BY_LOOKS)
     flat, rows = label_map.view(len(label_map), -1), torch.tensor([*own])[:, None]
     flat[rows, cells] = _shared(flat[rows, cells], close, says)
+
+
+def _overlap(one: Tensor, other: Tensor) -> bool:
+    return bool((one & other).any())
+
+
+def _doubles_of(
+    holder: Tensor,
+    wanted: Tensor,
+    channels: Sequence[int],
+    are_doubles: Callable[[int, int], bool],
+) -> Tensor:
+    """Whether each region is the one that holds a cell most, or a double of it: `(R, n)` bool.
+
+    Args:
+        holder: `(n,)` rows of `channels`. wanted: `(R, n)` bool, the regions that want the cells;
+            others are not looked at.
+    """
+    alike = torch.zeros_like(wanted)
+    for row in holder.unique().tolist():
+        mine = holder == row
+        for other in (wanted & mine).any(1).nonzero()[:, 0].tolist():
+            if other == row or are_doubles(channels[row], channels[other]):
+                alike[other] |= mine
+        alike[row] |= mine
+    return alike
 
 
 def _shared(held: Tensor, close: Tensor, says: Tensor) -> Tensor:
