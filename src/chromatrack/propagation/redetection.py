@@ -41,7 +41,7 @@ from chromatrack.propagation.exemplars import (
 from chromatrack.propagation.memory_bank import Reference
 from chromatrack.propagation.propagate import FrameMarks
 from chromatrack.propagation.relabeling import Relabeling
-from chromatrack.propagation.rivals import SOFT, Ways, contest_by_looks
+from chromatrack.propagation.rivals import SOFT, Ways, contest_by_looks, look_alike
 
 _AROUND = 4
 """Cells around its place in which a found object's cells are copied from its view."""
@@ -99,13 +99,6 @@ _LIKE = 0.8
 """Likeness of an object to its own views until it has been measured."""
 _LEAST_LIKE = 0.4
 """Likeness below which a cell is never the object, and points at nothing."""
-_DOUBLES = 0.6
-"""Of its likeness to itself later on, from which an object looks like another one: rendered doubles
-have 0.77 and more; an inline skater and the window behind her 0.45 at most."""
-_LIKE_LATER = 0.7
-"""That likeness until it has been measured, a frame after the mark."""
-_COMPARED = 64
-"""Cells of an object that are compared with another one's."""
 _SPREAD = 1.6
 """Radii of a disc of its area within which a candidate's cells lie: objects are no discs."""
 _HOT = 0.5
@@ -161,18 +154,6 @@ class ObjectMemory:
     def least(self) -> float:
         """Cells below which nothing of it is there."""
         return max(_LEAST_CELLS, _LEAST_SHARE * self.area)
-
-
-def look_alike(one: ObjectMemory, other: ObjectMemory) -> bool:
-    """Whether either of two objects looks like the other about as much as like itself later on."""
-    return max(_likeness_to(one, other), _likeness_to(other, one)) >= _DOUBLES
-
-
-def _likeness_to(one: ObjectMemory, other: ObjectMemory) -> float:
-    """How like an object's cells are to another's, as a share of how like its own they stay."""
-    own, others = (torch.cat([view.own for view in body.views]) for body in (one, other))
-    later = _LIKE_LATER if one.fresh else max(one.like, _LEAST_LIKE)
-    return float(likeness(thinned(own, _COMPARED), others).mean()) / later
 
 
 @dataclass
@@ -308,14 +289,15 @@ class Redetector:
             bodies = {c: b for c, b in bodies.items() if not bool(given.painted[c])}
         able = [c for c, b in bodies.items() if not b.lost]
         lost = [c for c in bodies if c not in able]
+        own = {c: torch.cat([view.own for view in body.views]) for c, body in bodies.items()}
+        later = {c: None if b.fresh else max(b.like, _LEAST_LIKE) for c, b in bodies.items()}
 
         @cache
         def are_doubles(one: int, other: int) -> bool:
-            return look_alike(bodies[one], bodies[other])
+            return look_alike((own[one], later[one]), (own[other], later[other]))
 
         self.meeting = self.ways.contest(label_map, able, lost, are_doubles)
-        own = {c: torch.cat([view.own for view in bodies[c].views]) for c in able}
-        contest_by_looks(looks, label_map, own)
+        contest_by_looks(looks, label_map, {c: own[c] for c in able})
 
     def _margin(self, body: ObjectMemory, channel: int, cells: Tensor) -> tuple[Tensor, Tensor]:
         """How much more cells `(n, C)` are like the object than like the rest, and how like it.

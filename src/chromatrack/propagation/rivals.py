@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from chromatrack.ops.compiled import window_max
-from chromatrack.propagation.exemplars import MARGIN, likeness
+from chromatrack.propagation.exemplars import MARGIN, likeness, thinned
 
 NEAR = 0.3
 """Share of a cell from which a region is near it, or regions hold it together."""
@@ -39,6 +39,14 @@ _FOLLOWED = 0.3
 """Share of a frame's step in a region's mean step."""
 _UNSEEN = 40
 """Frames for which a region that meets another, or is lost, is expected by its way alone."""
+
+_DOUBLES = 0.6
+"""Of its likeness to itself later on, from which an object looks like another one: rendered doubles
+have 0.77 and more; an inline skater and the window behind her 0.45 at most."""
+_LIKE_LATER = 0.7
+"""That likeness until it has been measured, a frame after the mark."""
+_COMPARED = 64
+"""Cells of an object that are compared with another one's."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +158,22 @@ class Ways:
                 if not way.frames:
                     step = step + _FOLLOWED * (cells.mean(0) - way.cells.mean(0) - step)
             self.known[channel] = Way(cells, step)
+
+
+def look_alike(one: tuple[Tensor, float | None], other: tuple[Tensor, float | None]) -> bool:
+    """Whether either of two regions looks like the other about as much as like itself later on.
+
+    Args:
+        one, other: looks `(n, C)` of a region's cells in its views, and how like them it is on
+            later frames; None: that is not known yet.
+    """
+    return max(_likeness_to(*one, other[0]), _likeness_to(*other, one[0])) >= _DOUBLES
+
+
+def _likeness_to(own: Tensor, later: float | None, others: Tensor) -> float:
+    """How like a region's cells are to another's, as a share of how like its own they stay."""
+    like = float(likeness(thinned(own, _COMPARED), others).mean())
+    return like / (_LIKE_LATER if later is None else later)
 
 
 def contest_by_looks(looks: Tensor, label_map: Tensor, own: Mapping[int, Tensor]) -> None:
