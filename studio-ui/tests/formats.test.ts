@@ -118,19 +118,33 @@ test("it is said where tracks are doubtful, and how that is drawn", () => {
   } as unknown as Project;
   assert.equal(
     doubtLine(project, drawn, true),
-    'object:1, box:1: doubtful on 2 frames. Lines are dashed there, with a "?" at the name.',
+    'Doubtful: object:1 on frames 6, 8; box:1 on frame 8. Lines are dashed there, with a "?" at the name.',
   );
-  assert.match(doubtLine(project, drawn, false)!, /2 frames, and drawn there as if it were sure/);
+  assert.match(doubtLine(project, drawn, false)!, /frame 8, and drawn there as if it were sure/);
   const sure = { ...project, objects: [item("object:2", "object", false)] } as unknown as Project;
   assert.equal(doubtLine(sure, drawn, true), null);
   assert.equal(doubtLine({ ...project, result: null }, drawn, true), null);
   const absent = { ...project.result!, present: { "object:1": [true, false, true, false] } };
   const boxes = doubtLine({ ...project, result: absent }, drawn, true);
-  assert.match(boxes!, /^box:1: doubtful on 1 frame\./, "what is not there is not drawn");
+  assert.match(boxes!, /^Doubtful: box:1 on frame 8\./, "what is not there is not drawn");
   const cut = { name: "cutout-prores" } as Format;
-  const told = "object:1: doubtful on 2 frames, and cut out there as if it were sure.";
+  const told = "Doubtful: object:1 on frames 6, 8, and cut out there as if it were sure.";
   assert.equal(doubtLine(project, cut, true), told, "boxes are not cut out");
   assert.equal(doubtLine(project, { name: "coco" } as Format, true), null);
+  const often = { "object:1": Array.from({ length: 12 }, (_, n) => (n % 3 ? 0.1 : 0.9)) };
+  const many = doubtLine(
+    { ...project, result: { ...project.result!, reliability: often } },
+    cut,
+    true,
+  );
+  assert.match(many!, /^Doubtful: object:1 on 8 frames, and/);
+  const once = { "object:1": Array.from({ length: 12 }, (_, n) => (n > 3 ? 0.1 : 0.9)) };
+  const one = doubtLine(
+    { ...project, result: { ...project.result!, reliability: once } },
+    cut,
+    true,
+  );
+  assert.match(one!, /^Doubtful: object:1 on frames 9-16, and/);
 });
 
 test("a path is parted before the name of its file", () => {

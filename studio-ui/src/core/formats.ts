@@ -2,7 +2,7 @@
 
 import { unsettled } from "./settled.ts";
 import type { Format, Item, Project } from "./state.ts";
-import { merged, named, type Stretch } from "./timeline.ts";
+import { merged, named, type Stretch, stretchesOf } from "./timeline.ts";
 
 export type Group = { title: string; formats: Format[] };
 
@@ -133,24 +133,33 @@ export const isDrawn = ({ name }: Format) => name === "overlay" || name === "out
 /** Whether things are cut out of the film, where doubt cannot be drawn. */
 export const isCutOut = ({ name }: Format) => name.startsWith("cutout");
 
+/** So many stretches of frames are named; of more, it is said how many frames they are. */
+const NAMED = 3;
+
+function framesOf(flags: boolean[], start: number): string {
+  const stretches = stretchesOf(flags, start);
+  if (stretches.length > NAMED) return `${flags.filter(Boolean).length} frames`;
+  const [first, ...more] = stretches.map(named);
+  const rest = more.map((one) => one.replace(/^frames? /, ""));
+  const several = rest.length ? first!.replace(/^frame /, "frames ") : first!;
+  return [several, ...rest].join(", ");
+}
+
 /** In words: where tracks that are shown are doubtful, and how that is drawn; null: nowhere. */
 export function doubtLine(project: Project, format: Format, marked: boolean): string | null {
   const { result } = project;
-  const frames = new Set<number>();
   const cut = isCutOut(format);
-  if (!cut && !isDrawn(format)) return null;
+  if (!result || (!cut && !isDrawn(format))) return null;
   const shown = project.objects.filter(({ kind }) => !cut || kind === "object");
-  const names = shown.filter((item) => {
-    const below = result?.doubtfulBelow[item.kind] ?? 0;
+  const told = shown.flatMap((item) => {
+    const below = result.doubtfulBelow[item.kind] ?? 0;
     const sure = item.visible ? unsettled(project, item) : [];
-    const drawn = (at: number) => item.kind === "box" || result?.present[item.key]?.[at] !== false;
-    const bad = sure.flatMap((one, at) => (one !== null && one < below && drawn(at) ? [at] : []));
-    for (const frame of bad) frames.add(frame);
-    return bad.length > 0;
+    const drawn = (at: number) => item.kind === "box" || result.present[item.key]?.[at] !== false;
+    const bad = sure.map((one, at) => one !== null && one < below && drawn(at));
+    return bad.includes(true) ? [`${item.name} on ${framesOf(bad, result.start)}`] : [];
   });
-  if (!names.length) return null;
-  const on = frames.size === 1 ? "1 frame" : `${frames.size} frames`;
-  const where = `${names.map(({ name }) => name).join(", ")}: doubtful on ${on}`;
+  if (!told.length) return null;
+  const where = `Doubtful: ${told.join("; ")}`;
   if (cut) return `${where}, and cut out there as if it were sure.`;
   return marked
     ? `${where}. Lines are dashed there, with a "?" at the name.`

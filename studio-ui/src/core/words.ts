@@ -8,7 +8,7 @@ export const words = (mouse: string, touch: string): Words => ({ mouse, touch })
 
 export const TOOL_HINTS = {
   select: words(
-    "Click an object, drag over its colours, or draw a loop round it",
+    "Draw a loop round an object, click it, or drag over its colours",
     "Draw round an object, or tap it",
   ),
   brush: words("Paint the object. Alt or right button erases", "Paint the object"),
@@ -59,11 +59,11 @@ export const SAID = {
     "Touch a place to see where it copies from",
   ),
   firstStep: words(
-    "Click an object or draw round it, then Accept",
+    "Draw round an object or click it, then Accept",
     "Draw round an object, then Accept",
   ),
   noObjects: words(
-    "None yet. Click an object in the picture, or draw round it, to begin.",
+    "None yet. Draw round an object in the picture, or click it, to begin.",
     "None yet. Draw round an object in the picture to begin.",
   ),
   add: words("A click says: this is part of the object", "A tap says: this is part of the object"),
