@@ -65,7 +65,7 @@ _AMONG_VIDEOS = {"cutout-prores": OUTLINES}
 """Formats of other groups that are listed as videos, after which one."""
 
 _SAID = {
-    "cutout-prores": ("Each object cut out, video", "transparent, ProRes, a file each: editors"),
+    "cutout-prores": ("Each object cut out, video", "transparent (alpha), ProRes: editors"),
     "cutout-png": ("Each object cut out, pictures", "PNG, transparent with a soft edge"),
 }
 """Titles and tools where the list says more than the command line's has room for."""
