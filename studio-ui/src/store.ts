@@ -128,6 +128,8 @@ export const saturation = computed(() => project.value?.settings.saturation ?? 1
 export const strokesShown = signal(true);
 export const template = remembered<string>("template", "person");
 export const theme = remembered<Theme>("theme", "auto");
+/** Whether doubt is drawn into videos. */
+export const markDoubtful = remembered<"yes" | "no">("markDoubtful", "yes");
 export const hintsSeen = remembered<string>("hints", "");
 export const dialog = signal<null | "export" | "help" | "skeleton" | "batch">(null);
 export const toasts = signal<Toast[]>([]);

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
   doubtLine,
+  filesLine,
   fits,
   grouped,
   leftOut,
@@ -167,12 +168,18 @@ test("what will be replaced is said, and when it was made", () => {
     made: made(2026, 4, 3, 0, 2),
     older: false,
     free: "coco-3.json",
+    files: [],
   };
-  const old = placeLine({ ...place, older: true }, false, now);
-  assert.equal(old, "Takes the place of coco.json, made today at 00:02, before the last tracking");
-  assert.equal(placeLine(place, false, now), "Takes the place of coco.json, made today at 00:02");
-  assert.equal(placeLine(place, true, now), "Goes to coco-3.json; coco.json stays");
-  assert.equal(placeLine({ ...place, made: null }, false, now), null);
+  const old = placeLine({ ...place, older: true }, now);
+  assert.equal(old, "coco.json was made today at 00:02, before the last tracking");
+  assert.equal(placeLine(place, now), "coco.json was made today at 00:02");
+  assert.equal(placeLine({ ...place, made: null }, now), null);
+  const folder = (files: string[]) => filesLine({ ...place, name: "cutout-prores", files });
+  assert.deepEqual(folder([]), []);
+  assert.deepEqual(folder(["dog.mov"]), ["cutout-prores holds dog.mov."]);
+  assert.deepEqual(folder(["dog.mov", "cat.mov", "all.mov"]), [
+    "cutout-prores holds dog.mov, cat.mov; all.mov has all of them.",
+  ]);
 });
 
 test("what is older than the marks or references is told before it is exported", () => {

@@ -113,7 +113,8 @@ def test_where_it_was_saved_can_be_read_and_copied(tracked: Studio, dialog: Any)
 def test_what_an_export_replaces_is_said_before(tracked: Studio, dialog: Any) -> None:
     dialog.get_by_role("radio", name="Table, CSV").check()
     export = dialog.get_by_role("button", name="Export", exact=True)
-    line = dialog.get_by_text("Takes the place of table.csv, made today at")
+    line = dialog.get_by_text("table.csv was made today at")
+    replace = dialog.get_by_role("button", name="Replace it")
     dialog.locator(".preview pre").wait_for()
     assert line.count() == 0
     export.click()
@@ -121,15 +122,16 @@ def test_what_an_export_replaces_is_said_before(tracked: Studio, dialog: Any) ->
     line.wait_for()
     made = Path(dialog.locator(".saved").get_attribute("title"))
     made.write_text("mine")
-    dialog.get_by_role("checkbox", name="Keep both").check()
-    dialog.get_by_text("Goes to table-2.csv; table.csv stays").wait_for()
+    assert export.count() == 0 and replace.is_visible()
+    keep = dialog.get_by_role("button", name="Keep both")
+    assert keep.get_attribute("title") == "The new one goes to table-2.csv; table.csv stays"
     tracked.shot("export-replaces")
-    export.click()
+    keep.click()
     dialog.locator(".saved[title$='table-2.csv']").wait_for()
     assert made.read_text() == "mine"
-    dialog.get_by_role("radio", name="Table, CSV").press("ArrowDown")
-    dialog.get_by_role("radio", name="Table, CSV").check()
-    line.wait_for()  # of both, the choice is made anew
+    replace.click()
+    dialog.locator(".saved[title$='table.csv']").wait_for()
+    assert made.read_text() != "mine"
 
 
 def test_n_visits_every_doubtful_stretch_and_picks_its_object(tracked: Studio) -> None:

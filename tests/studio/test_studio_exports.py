@@ -99,12 +99,12 @@ def test_nothing_is_replaced_unasked(client, project):
         return client.get("/api/export-place", params={"format": name}).json()
 
     nothing = {"name": "table.csv", "made": None, "older": False, "free": "table.csv"}
-    assert place("tidy-csv") == nothing
+    assert place("tidy-csv") == {**nothing, "files": []}
     assert export(client, "tidy-csv", existing=None)[-1]["type"] == "done"
     first = project / "exports/table.csv"
     first.write_text("mine")
     told = {"name": "table.csv", "made": first.stat().st_mtime, "free": "table-2.csv"}
-    assert place("tidy-csv") == {**told, "older": False}
+    assert place("tidy-csv") == {**told, "older": False, "files": []}
     tracked = (project / "result.json").stat().st_mtime
     os.utime(first, (tracked - 60, tracked - 60))
     assert place("tidy-csv")["older"]
@@ -135,6 +135,8 @@ def test_a_renamed_object_leaves_nothing_behind(client, project):
     assert progress[0] == (0, FRAMES) and progress[-1] == (FRAMES, FRAMES)
     (project / "exports/cutout-prores/grade.txt").write_text("mine")
     do(client, type="change", key="object:1", name="boy with bike")
+    place = client.get("/api/export-place", params={"format": "cutout-prores"}).json()
+    assert place["files"] == ["boy with bike.mov", "object 2.mov", "all.mov"]
     told = export(client, "cutout-prores")
     ours = ["all.mov", "boy with bike.mov", "object 2.mov"]
     assert files(project / "exports/cutout-prores") == sorted([*ours, "grade.txt"])

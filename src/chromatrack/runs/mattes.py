@@ -178,6 +178,12 @@ def _names(tracked: TrackedVideo) -> list[str]:
     return list(distinct((tracked.called("object", number), number) for number in ids))
 
 
+def outputs_of(tracked: TrackedVideo) -> list[str]:
+    """What the outputs of the objects are called, and last, of several, the one of all of them."""
+    names = _names(tracked)
+    return list(file_names([*names, ALL] if len(names) > 1 else names))
+
+
 def _write(
     tracked: TrackedVideo,
     path: Path,
@@ -187,9 +193,8 @@ def _write(
     deep: bool = False,
 ) -> list[str]:
     """Every frame to every output; `open_one` makes the function that writes one of them."""
-    names = _names(tracked)
-    several = len(names) > 1
-    places = [path / name for name in file_names([*names, ALL] if several else names)]
+    places = [path / name for name in outputs_of(tracked)]
+    several = len(places) > 1
     with ExitStack() as stack:
         puts = [open_one(place, stack) for place in places]
         frames = stack.enter_context(closing(soft_frames(tracked, options, deep=deep)))

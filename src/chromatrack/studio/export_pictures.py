@@ -36,6 +36,9 @@ PICTURES_NOTE = 'It names pictures: export "Frames, JPEG", too, to have them.'
 SOFT = frozenset(("cryptomatte", "cutout-png", "cutout-prores", "matte-png", "matte-prores"))
 """Formats with soft edges, of which `soft_picture` shows a frame."""
 
+OF_EACH = {"cutout-png": "/", "cutout-prores": ".mov", "matte-png": "/", "matte-prores": ".mov"}
+"""Formats that write each object for itself, and how what they write is called at its end."""
+
 
 def write_frames(result: Result, video: Source, output: Path, options: ExportOptions) -> None:
     """Write the frames of a run as `VIDEO/00012.jpg`, which is what other formats call them.

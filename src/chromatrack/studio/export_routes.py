@@ -27,7 +27,7 @@ from chromatrack.studio.export_list import (
     is_older,
     made_at,
 )
-from chromatrack.studio.exports import preview
+from chromatrack.studio.exports import object_files, preview
 from chromatrack.studio.manager import Studio
 
 Name = Annotated[str, Query(max_length=40)]
@@ -42,14 +42,20 @@ def add_export_routes(app: FastAPI, studio: Studio) -> None:
         """What is there already where a format goes.
 
         The answer: its name, when it was made (seconds since 1970; null: it is not there), whether
-        tracks were made after it, and the name that one beside it would get.
+        tracks were made after it, the name that one beside it would get, and what a folder holds
+        for each object.
         """
         project, _ = studio.opened()
         output = export_path(project.folder, format)
         made = await asyncio.to_thread(made_at, output)
         older = await asyncio.to_thread(is_older, project.folder, format)
         free = free_path(output).name
-        return {"name": output.name, "made": made, "older": older, "free": free}
+        files: list[str] = []
+        if studio.run is not None:
+            shown = _shown(project.document)
+            files = await asyncio.to_thread(object_files, project.folder, format, **shown)
+        told = {"name": output.name, "made": made, "older": older, "free": free}
+        return told | {"files": files}
 
     @app.post("/api/export", status_code=202)
     async def export(given: ask.Export) -> dict[str, Any]:
@@ -90,6 +96,16 @@ def add_export_routes(app: FastAPI, studio: Studio) -> None:
         return Response(out.getvalue(), media_type="image/png")
 
 
+def _shown(document: dict[str, Any]) -> dict[str, Any]:
+    """What things are called, what colours they have, and which of them are exported."""
+    things = document["objects"]
+    return {
+        "names": {one["key"]: one["name"] for one in things},
+        "colors": {one["key"]: one["color"] for one in things},
+        "keep": [one["key"] for one in things if one["visible"]],
+    }
+
+
 def _preview(
     studio: Studio,
     name: str,
@@ -100,15 +116,11 @@ def _preview(
     project, video = studio.opened()
     if studio.run is None:
         raise HTTPException(422, "export: expected results, found none; track first")
-    names = {one["key"]: one["name"] for one in project.document["objects"]}
-    colors = {one["key"]: one["color"] for one in project.document["objects"]}
     source = None if video.path is None else str(video.path)
     return preview(
         project.folder,
         name,
-        names=names,
-        colors=colors,
-        keep=[one["key"] for one in project.document["objects"] if one["visible"]],
+        **_shown(project.document),
         video=source,
         start_number=start_number,
         frame=frame,

@@ -40,6 +40,7 @@ from chromatrack.studio.export_list import (
 )
 from chromatrack.studio.export_pictures import (
     NAMES_PICTURES,
+    OF_EACH,
     PICTURES_NOTE,
     SOFT,
     soft_picture,
@@ -91,6 +92,27 @@ def wanted_result(
         colors=drawn,
         load_mask=mask,
     )
+
+
+def object_files(
+    folder: Path,
+    name: str,
+    *,
+    names: Mapping[str, str],
+    colors: Mapping[str, str],
+    keep: Collection[str],
+) -> list[str]:
+    """What a format puts into its folder for each object, and for all of them; else nothing.
+
+    Raises:
+        InputError: there is no result.
+    """
+    if name not in OF_EACH:
+        return []
+    from chromatrack.runs.mattes import outputs_of
+
+    found = outputs_of(tracked_video(wanted_result(folder, names, colors, keep)))
+    return [f"{one}{OF_EACH[name]}" for one in found]
 
 
 @contextmanager

@@ -63,9 +63,15 @@ export function grouped(formats: Format[], typed: string, chosen: string): Group
 
 /**
  * Where a format goes: made in seconds since 1970, null: nothing is there; older: that is not of
- * what was tracked last; free: one beside it.
+ * what was tracked last; free: one beside it; files: what a folder holds for each object.
  */
-export type Place = { name: string; made: number | null; older: boolean; free: string };
+export type Place = {
+  name: string;
+  made: number | null;
+  older: boolean;
+  free: string;
+  files: string[];
+};
 
 const two = (number: number) => String(number).padStart(2, "0");
 const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
@@ -82,12 +88,18 @@ export function whenMade(seconds: number, now: Date): string {
   return `on ${made.getDate()} ${MONTHS[made.getMonth()]}${year} ${time}`;
 }
 
-/** In words: what will be replaced, or what stays; null: nothing is there. */
-export function placeLine(place: Place, keepBoth: boolean, now: Date): string | null {
+/** In words: what is there already; null: nothing is. */
+export function placeLine(place: Place, now: Date): string | null {
   if (place.made === null) return null;
-  if (keepBoth) return `Goes to ${place.free}; ${place.name} stays`;
   const since = place.older ? ", before the last tracking" : "";
-  return `Takes the place of ${place.name}, made ${whenMade(place.made, now)}${since}`;
+  return `${place.name} was made ${whenMade(place.made, now)}${since}`;
+}
+
+/** In words: what a folder will hold for each object. */
+export function filesLine({ name, files }: Place): string[] {
+  if (!files.length) return [];
+  const all = files.length > 1 ? `; ${files.at(-1)} has all of them` : "";
+  return [`${name} holds ${files.slice(0, Math.max(1, files.length - 1)).join(", ")}${all}.`];
 }
 
 /** A path in two: its folders, which may be cut short, and the file's name, which may not. */

@@ -3,6 +3,7 @@ import { api } from "../api.ts";
 import { stop } from "../commands.ts";
 import {
   doubtLine,
+  filesLine,
   fits,
   grouped,
   isDrawn,
@@ -201,23 +202,6 @@ function usePlace(format: string): Place | null {
   return known?.format === format ? known.place : null;
 }
 
-/** What will be replaced, and the choice that it is not. */
-function Replaces(props: { line: string; keepBoth: boolean; keep: (both: boolean) => void }) {
-  return (
-    <div class="replaces">
-      <p role="status">{props.line}</p>
-      <label class="option">
-        <input
-          type="checkbox"
-          checked={props.keepBoth}
-          onChange={(event) => props.keep(event.currentTarget.checked)}
-        />
-        Keep both
-      </label>
-    </div>
-  );
-}
-
 export function ExportDialog() {
   const project = store.project.value!;
   const kinds = new Set<string>(project.objects.map((item) => item.kind));
@@ -232,10 +216,9 @@ export function ExportDialog() {
   const [name, setName] = useState(fitting.some((one) => one.name === last) ? last! : usual);
   const [first, setFirst] = useState("");
   const [lost, setLost] = useState(false);
-  const [markDoubtful, setMarkDoubtful] = useState(true);
-  const [keepBoth, setKeepBoth] = useState(false);
+  const markDoubtful = store.markDoubtful.value === "yes";
   const place = usePlace(name);
-  const taken = place && placeLine(place, keepBoth, new Date());
+  const taken = place && !store.job.value && placeLine(place, new Date());
   const chosen = formats.find((format) => format.name === name);
   const old = chosen ? outOfDate(project, chosen) : null;
   const doubts = chosen ? doubtLine(project, chosen, markDoubtful) : null;
@@ -243,6 +226,7 @@ export function ExportDialog() {
   const done = store.job.value || !isOfThis ? null : store.exported.value;
   const notes = [
     ...(old && !store.job.value ? [old] : []),
+    ...(place && !done ? filesLine(place) : []),
     ...(doubts ? [doubts] : []),
     ...(done?.notes ?? (chosen ? leftOut(project, chosen) : [])),
     ...(chosen?.about ? [chosen.about] : []),
@@ -253,17 +237,20 @@ export function ExportDialog() {
   };
   const choose = (wanted: string) => {
     setName(wanted);
-    setKeepBoth(false);
     store.exported.value = null;
   };
-  const write = async () => {
+  const write = async (existing?: "keep" | "replace") => {
     store.exported.value = null;
     store.exportedAs.value = name;
     const numbered = first !== "" && isNumbered;
     const startNumber = numbered ? { startNumber: Number(first) } : {};
-    const existing = taken ? ({ existing: keepBoth ? "keep" : "replace" } as const) : {};
     await store.attempt(async () => {
-      await api.export({ format: name, markDoubtful, ...startNumber, ...existing });
+      await api.export({
+        format: name,
+        markDoubtful,
+        ...startNumber,
+        ...(existing ? { existing } : {}),
+      });
       await store.refresh();
     });
   };
@@ -307,22 +294,38 @@ export function ExportDialog() {
             <input
               type="checkbox"
               checked={markDoubtful}
-              onChange={(event) => setMarkDoubtful(event.currentTarget.checked)}
+              onChange={(event) => {
+                store.markDoubtful.value = event.currentTarget.checked ? "yes" : "no";
+              }}
             />
             Mark doubtful frames
           </label>
         )}
         <span class="spacer" />
-        {taken && !store.job.value && (
-          <Replaces line={taken} keepBoth={keepBoth} keep={setKeepBoth} />
+        {taken && place && (
+          <>
+            <p class="taken" role="status">
+              {taken}
+            </p>
+            <button
+              type="button"
+              class="button"
+              title={`The new one goes to ${place.free}; ${place.name} stays`}
+              disabled={lost}
+              onClick={() => void write("keep")}
+            >
+              Keep both
+            </button>
+          </>
         )}
         <button
           type="button"
           class="button primary"
+          title={taken && place ? `The new one takes the place of ${place.name}` : undefined}
           disabled={lost || Boolean(store.job.value)}
-          onClick={() => void write()}
+          onClick={() => void write(taken ? "replace" : undefined)}
         >
-          Export
+          {taken ? "Replace it" : "Export"}
         </button>
       </footer>
     </Dialog>

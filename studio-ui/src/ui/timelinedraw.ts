@@ -4,7 +4,7 @@ import { parseColor } from "../core/masks.ts";
 import { unsettled } from "../core/settled.ts";
 import { atX, isWhole, type Shown, whole, xOf, xOfFrame } from "../core/shown.ts";
 import { markedFrames, markOf, marksOn, type Project } from "../core/state.ts";
-import { merged, type Stretch, tickStep } from "../core/timeline.ts";
+import { doubtful, merged, type Stretch, tickStep } from "../core/timeline.ts";
 
 export const RULER = 26;
 export const LANE = 20;
@@ -330,6 +330,12 @@ export function drawStrips(
     ctx.fill();
     ctx.fillStyle = colors.warn;
     for (const [from, to] of doubts) ctx.fillRect(from, top, to - from, 3);
+    ctx.globalAlpha = 0.45; // a few sure frames part no stretch
+    for (const stretch of doubtful(doubted, result.start, below)) {
+      const whole = span(stretch, width, shown);
+      if (whole) ctx.fillRect(whole[0], top, whole[1], 3);
+    }
+    ctx.globalAlpha = 1;
     for (const [from, to] of merged(
       result.staleOf ? (result.staleOf[item.key] ?? []) : result.stale,
     )) {
