@@ -7,6 +7,7 @@ import {
   grouped,
   leftOut,
   likeliest,
+  missingLine,
   outOfDate,
   parted,
   placeLine,
@@ -129,6 +130,17 @@ test("it is said where tracks are doubtful, and how that is drawn", () => {
   const boxes = doubtLine({ ...project, result: absent }, drawn, true);
   assert.match(boxes!, /^Doubtful: box:1 on frame 8\./, "what is not there is not drawn");
   const cut = { name: "cutout-prores" } as Format;
+  const lost = "Not found, and not shown: object:1 on frames 6, 8.";
+  assert.equal(missingLine({ ...project, result: absent }, drawn), lost);
+  assert.equal(missingLine({ ...project, result: absent }, cut), lost);
+  assert.equal(missingLine({ ...project, result: absent }, { name: "coco" } as Format), null);
+  const objects = project.objects.map((one) => ({ ...one, id: 1 }));
+  const said = { ...project, objects, result: absent, marks: { 6: { gone: [1] } } };
+  assert.equal(
+    missingLine(said as unknown as Project, drawn),
+    "Not found, and not shown: object:1 on frame 8.",
+  );
+  assert.equal(missingLine(project, drawn), null);
   const told = "Doubtful: object:1 on frames 6, 8, and cut out there as if it were sure.";
   assert.equal(doubtLine(project, cut, true), told, "boxes are not cut out");
   assert.equal(doubtLine(project, { name: "coco" } as Format, true), null);

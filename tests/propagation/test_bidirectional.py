@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -14,10 +15,10 @@ from chromatrack.propagation.bidirectional import (
     FrameReading,
     ReadingCache,
     chunks_backward,
-    merge_readings,
-    shares,
+    farther,
 )
 from chromatrack.propagation.layout import Layout
+from chromatrack.propagation.merging import merge_readings, shares
 from chromatrack.propagation.point_labels import Seen
 
 CPU = torch.device("cpu")
@@ -241,3 +242,38 @@ def test_masks_are_merged_by_the_weights_of_their_regions():
         assert torch.allclose(merged.masks, share * a + (1 - share) * b, atol=1e-5)
     only = pair(5, reading(0), reading(0, masks=b))
     assert only.masks is b
+
+
+def test_a_pass_that_came_through_doubt_counts_less_though_it_is_nearer():
+    """Seven frames without a doubt, against three, one of which is doubtful."""
+    sure = doubted = 0.0
+    for _ in range(7):
+        sure = farther(sure, 0.98)
+    for chance in (0.9, 0.2, 0.9):
+        doubted = farther(doubted, chance)
+    near = pair(7, full(0, away={3: sure}), full(1, away={3: doubted}))
+    share = doubted / (sure + doubted)
+    assert share > 0.8
+    assert near.boxes[3][0] == pytest.approx(10 * share + 11 * (1 - share))
+    assert pair(7, full(0, away={3: sure}), full(1)).boxes == pair(7, full(0), full(1)).boxes
+
+
+@given(st.integers(1, 9), st.floats(0.05, 1), st.floats(0, 9), st.floats(0, 9))
+def test_where_all_frames_are_as_sure_distance_counts_as_frames_do(index, chance, a, b):
+    ahead = behind = 0.0
+    for _ in range(index):
+        ahead = farther(ahead, chance)
+    for _ in range(10 - index):
+        behind = farther(behind, chance)
+    even = pair(index, full(0, away={3: ahead}), full(1, away={3: behind}))
+    assert even.boxes[3][0] == pytest.approx(pair(index, full(0), full(1)).boxes[3][0])
+    other = pair(index, full(0, away={3: a}), full(1, away={3: b}))
+    assert 10 <= other.boxes[3][0] <= 11
+
+
+@given(st.lists(st.floats(0, 1), max_size=30))
+def test_it_gets_farther_with_every_frame_and_stays_finite(chances):
+    away = [0.0]
+    for chance in chances:
+        away.append(farther(away[-1], chance))
+    assert all(0 < b - a < 10 for a, b in pairwise(away))

@@ -16,9 +16,10 @@ from synthetic import moving_clip, write_clip
 
 from chromatrack.evaluation.baselines.identity import RawLabEncoder
 from chromatrack.ops.coords import FeatureSpec
-from chromatrack.propagation.bidirectional import FrameReading, merge_readings
+from chromatrack.propagation.bidirectional import FrameReading
 from chromatrack.propagation.config import PropagateConfig
 from chromatrack.propagation.layout import Layout
+from chromatrack.propagation.merging import merge_readings
 from chromatrack.propagation.point_labels import Seen
 from chromatrack.propagation.point_reliability import (
     BOX_ABSENT,

@@ -16,9 +16,10 @@ from synthetic import moving_clip, write_clip
 
 from chromatrack.errors import InputError
 from chromatrack.evaluation.baselines.identity import RawLabEncoder
-from chromatrack.propagation.bidirectional import FrameReading, merge_readings
+from chromatrack.propagation.bidirectional import FrameReading
 from chromatrack.propagation.config import PropagateConfig
 from chromatrack.propagation.layout import Layout
+from chromatrack.propagation.merging import merge_readings
 from chromatrack.propagation.reliability import (
     ABSENT,
     LOOK_BELOW,
@@ -297,14 +298,14 @@ def test_runs_of_older_versions_are_read_and_corrected(tracker, clips, tmp_path)
         del row["reliability"]
     path.write_text(json.dumps(data))
     assert read_result(tmp_path).frames[2].reliability == {}
-    done = correct(tracker, tmp_path, Marks.of(masks={4: read_mask(clips["mask"])}))
+    done = correct(tracker, tmp_path, Marks.of(masks={2: read_mask(clips["mask"])}))
     again = json.loads(path.read_text())
     assert [(r.object, r.first, r.last) for r in done.look_at] == [
         (row["object"], row["first"], row["last"]) for row in again["look_at"]
     ]
     assert done.look_at
-    assert again["frames"][4]["reliability"] == {"9": 1.0}
-    assert "reliability" in again["frames"][2] and "look_at" in again
+    assert again["frames"][2]["reliability"] == {"9": 1.0}
+    assert "reliability" in again["frames"][4] and "look_at" in again
 
 
 def test_the_overlay_shows_it_when_asked(tracker, clips, tmp_path):

@@ -14,6 +14,7 @@ from synthetic import moving_clip, write_clip
 
 from chromatrack.errors import InputError, Interrupted, OutputError
 from chromatrack.model.mask_decoder import MaskDecoder, save_decoder
+from chromatrack.propagation.bidirectional import FrameReading, ReadingCache
 from chromatrack.runs import resume, writer
 from chromatrack.runs.pass_state import dumped, dumped_parts, loaded, loaded_first
 from chromatrack.runs.reader import read_result
@@ -275,3 +276,30 @@ def test_nothing_but_our_own_state_is_read(value):
 def test_bytes_that_are_no_state_are_refused(content):
     with pytest.raises(InputError, match="state of a run"):
         loaded(content)
+
+
+def test_readings_that_outlive_the_process_are_those_of_any_cache(tmp_path):
+    torch.manual_seed(0)
+    given = [
+        FrameReading(torch.rand(2, 5, 7), {1: 0.5}, masks=torch.rand(1, 10, 14), away={1: 0.25}),
+        FrameReading(torch.rand(2, 5, 7), {1: 0.7}, cut=True),
+        FrameReading(None),
+    ]
+    plain, kept = ReadingCache(), resume.KeptReadings(tmp_path / "readings")
+    for index, reading in zip((4, 3, 2), given, strict=True):
+        plain.put(index, reading)
+        kept.put(index, reading)
+    kept.close()
+    again = resume.KeptReadings(tmp_path / "readings")
+    cpu = torch.device("cpu")
+    for index in (1, 2, 3, 4):
+        one, other = (cache.get(index, device=cpu) for cache in (plain, again))
+        if one is None or other is None:
+            assert one is other is None and index == 1
+            continue
+        for name in ("regions", "masks"):
+            a, b = getattr(one, name), getattr(other, name)
+            assert (a is None and b is None) or torch.equal(a, b)
+        assert replace(one, regions=None, masks=None) == replace(other, regions=None, masks=None)
+    plain.close()
+    again.close()

@@ -158,6 +158,25 @@ def test_the_cut_outs_of_the_studio_hold_no_older_frames(client, project):
     assert (folder / "retouched.png").read_bytes() == b"retouched"
 
 
+def test_paths_are_drawn_as_far_as_things_went(client, project, tmp_path):
+    """The picture before it shows what the video shows on that frame."""
+    more = given(project)
+    output = export_path(tmp_path, "paths")
+    write_export(project, "paths", output, progress=lambda *_: None, **more)
+    plain = export_path(tmp_path, "outlines")
+    write_export(project, "outlines", plain, progress=lambda *_: None, **more)
+    change = []
+    for index in range(FRAMES):
+        pair = [read_frame(one, index=index).rgb.astype(int) for one in (output, plain)]
+        change.append((np.abs(pair[0] - pair[1]).max(axis=2) > 60).sum())
+    assert change[0] == 0 and change == sorted(change) and change[-1] > 0
+    last = FRAMES - 1
+    shown = np.asarray(preview(project, "paths", frame=last, **more).convert("RGB")).astype(int)
+    film, without = (read_frame(one, index=last).rgb.astype(int) for one in (output, plain))
+    line = np.abs(film - without).max(axis=2) > 60
+    assert np.abs(shown - film)[line].mean() < np.abs(shown - without)[line].mean() / 2
+
+
 def test_frames_are_the_pictures_that_formats_name(client, project, tmp_path):
     told = export(client, "coco")
     assert 'It names pictures: export "Frames, JPEG", too, to have them.' in told[-1]["notes"]
@@ -348,6 +367,7 @@ def test_doubtful_frames_are_marked_where_lines_are_drawn(
     doubts = np.array([0.0, 1.0, np.nan, 0.0])
 
     def trust(result):
+        assert len(result.frames) == FRAMES  # a part of them would be told less
         thing = ("point", 1) if name == "overlay" else ("object", 1)
         return Trust(doubtful={thing: doubts[result.indices]})
 

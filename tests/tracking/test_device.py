@@ -24,7 +24,7 @@ UP = {
     "tracking.embedder:FrameEmbedder.image",  # each frame's pixels
     "tracking.inference:TrackerRun.input",  # marks
     "propagation.box_foreground:object_in_box",  # of a marked box, cut out on the CPU
-    "propagation.bidirectional:_unpacked",  # the other way's labels, kept in the CPU's memory
+    "propagation.bidirectional:_whole",  # the other way's labels, kept in the CPU's memory
     "ops.whitening:Whitening.of.<locals>.<genexpr>",  # decomposed on the CPU, once a clip
     "ops.kept:kept.<locals>.made",  # constants, once
     "propagation.box_labels:BoxTracks.kept_near",  # where a box is expected, by its numbers
@@ -42,7 +42,7 @@ UP = {
 
 DOWN = {
     "propagation.box_foreground:_by_color",
-    "propagation.bidirectional:_packed",
+    "propagation.bidirectional:_half",
     "ops.whitening:Whitening.of",
     "ops.winners:largest_channel",  # each frame's mask
     "tracking.readout:read_points",

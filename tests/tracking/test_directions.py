@@ -16,9 +16,9 @@ from chromatrack.propagation.bidirectional import (
     DirectedPass,
     FrameReading,
     ReadingCache,
-    both_ways,
 )
 from chromatrack.propagation.label_state import LabelState
+from chromatrack.propagation.merging import both_ways
 from chromatrack.propagation.propagate import Input, PropagateConfig, Propagator
 from chromatrack.structures import BoxMark, LostMark, PointMark
 from chromatrack.tracking.marks import Marks

@@ -1,12 +1,13 @@
-"""Passes through the frames: forward, backward, and both merged between keyframes."""
+"""Passes through the frames, forward and backward, and what they say of each."""
 
 from __future__ import annotations
 
 import errno
+import math
 import pickle
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -21,10 +22,14 @@ from chromatrack.propagation.close_up import CloseUp
 from chromatrack.propagation.label_state import LabelState
 from chromatrack.propagation.layout import Layout
 from chromatrack.propagation.point_labels import Seen
-from chromatrack.propagation.point_reliability import PointSignals, read_point_signals
+from chromatrack.propagation.point_reliability import (
+    PointSignals,
+    estimate_place,
+    read_point_signals,
+)
 from chromatrack.propagation.propagate import Input, Propagated, Propagator
 from chromatrack.propagation.relabeling import Relabeling
-from chromatrack.propagation.reliability import SignalReader, Signals
+from chromatrack.propagation.reliability import SignalReader, Signals, estimate
 
 Direction = Literal["forward", "backward", "both"]
 
@@ -42,6 +47,7 @@ class FrameReading:
     confidence, entropy in [0, 1], boxes in working pixels, signals of reliability (None where the
     user painted; left out before the first mark). seen: points. close_ups: of channels that were
     followed so; their `regions` and `masks` are 0. masks: `(R, H / 4, W / 4)` regions as decoded.
+    away: of regions and boxes, how far from its last mark in this pass, as `farther` adds it up.
     """
 
     regions: Tensor | None
@@ -53,6 +59,7 @@ class FrameReading:
     signals: Mapping[int, AnySignals] = field(default_factory=dict)
     close_ups: Mapping[int, CloseUp] = field(default_factory=dict)
     masks: Tensor | None = None
+    away: Mapping[int, float] = field(default_factory=dict)
 
 
 def read_step(step: Propagated, layout: Layout) -> FrameReading:
@@ -78,13 +85,28 @@ def read_step(step: Propagated, layout: Layout) -> FrameReading:
     )
 
 
+_SURE = 0.02
+"""What a frame adds to a distance where there is no doubt at all."""
+
+_NO_CHANCE = 0.001
+
+
+def farther(away: float, chance: float) -> float:
+    """How far a label is from its last mark, one frame on: a doubtful frame is a long way.
+
+    Args:
+        away: on the frame before. chance: that it is right on this one.
+    """
+    return away + _SURE - math.log(max(chance, _NO_CHANCE))
+
+
 @dataclass
 class DirectedPass:
     """One way through the frames.
 
     keyframes: channel -> {keyframe: True where shown, False where declared lost}.
     embed: frame index -> (features, the frame), to look ahead at a keyframe.
-    backward: frames come in falling order.
+    backward: frames come in falling order. away: as `FrameReading` has it, on the frame before.
     """
 
     propagator: Propagator
@@ -93,12 +115,26 @@ class DirectedPass:
     embed: Callable[[int], tuple[Tensor, Input]]
     backward: bool = False
     watch: SignalReader = field(init=False)
+    away: dict[int, float] = field(init=False)
 
     def __post_init__(self) -> None:
         self.watch = SignalReader(self.propagator.spec)
+        self.away = {}
 
     def step(self, frame: Input) -> FrameReading:
         """Label the next frame."""
+        reading = self._read(frame)
+        layout = self.labels.layout
+        for channel in [*layout.region_channels, *layout.box_channels]:
+            if channel not in reading.signals:
+                continue
+            told = reading.signals[channel]
+            kind = "box" if channel in layout.box_channels else "object"
+            before = self.away.get(channel, 0.0)
+            self.away[channel] = 0.0 if told is None else farther(before, _chance(kind, told))
+        return replace(reading, away=dict(self.away))
+
+    def _read(self, frame: Input) -> FrameReading:
         self._look_ahead(frame.index)
         bank, step = self.propagator.bank, self.propagator.step(frame)
         reading = read_step(step, self.labels.layout)
@@ -114,7 +150,7 @@ class DirectedPass:
         """A copy that goes its own way; what no step changes in place is shared."""
         labels = self.labels.fork()
         twin = replace(self, propagator=self.propagator.fork(labels.settle), labels=labels)
-        twin.watch = self.watch.fork()
+        twin.watch, twin.away = self.watch.fork(), dict(self.away)
         return twin
 
     @torch.inference_mode()
@@ -131,6 +167,8 @@ class DirectedPass:
             self.labels.redetector.marked.pop(index, None)
         self.labels.relabel(way)
         self.propagator.free = layout.free
+        there = way.channels
+        self.away = {there[c]: value for c, value in self.away.items() if c in there}
 
     def _signals(self, step: Propagated) -> dict[int, AnySignals]:
         """What tells without labels whether everything is tracked right, by channel."""
@@ -164,11 +202,34 @@ class DirectedPass:
         return keyframe < index if self.backward else keyframe > index
 
 
-def _packed(maps: Tensor | None) -> np.ndarray | None:
+def _chance(kind: str, signals: AnySignals) -> float:
+    """That a region or a box is right."""
+    if kind == "object" and isinstance(signals, Signals):
+        return estimate(signals)
+    return estimate_place(kind, signals)
+
+
+Packed = tuple[list[np.ndarray | None], FrameReading]
+"""Label maps of a reading, float16, and all else of it."""
+
+
+def packed(reading: FrameReading) -> Packed:
+    """A reading to be kept."""
+    halves = [_half(maps) for maps in (reading.regions, reading.masks)]
+    return halves, replace(reading, regions=None, masks=None)
+
+
+def unpacked(kept: Packed, device: torch.device) -> FrameReading:
+    """A reading that was kept, its label maps as float32."""
+    regions, masks = (_whole(maps, device) for maps in kept[0])
+    return replace(kept[1], regions=regions, masks=masks)
+
+
+def _half(maps: Tensor | None) -> np.ndarray | None:
     return None if maps is None else maps.half().cpu().numpy()
 
 
-def _unpacked(maps: np.ndarray | None, device: torch.device) -> Tensor | None:
+def _whole(maps: np.ndarray | None, device: torch.device) -> Tensor | None:
     return None if maps is None else torch.from_numpy(maps.astype(np.float32)).to(device)
 
 
@@ -191,9 +252,7 @@ class ReadingCache:
         """
         if reading.cut:
             self._cuts.add(index + 1)
-        packed = [_packed(maps) for maps in (reading.regions, reading.masks)]
-        rest = replace(reading, regions=None, masks=None)
-        data = zlib.compress(pickle.dumps((packed, rest)), 1)
+        data = zlib.compress(pickle.dumps(packed(reading)), 1)
         place = self._file.seek(0, 2)
         try:
             if self._file.write(data) != len(data):
@@ -208,9 +267,8 @@ class ReadingCache:
             return None
         place, length = self._places[index]
         self._file.seek(place)
-        packed, reading = pickle.loads(zlib.decompress(self._file.read(length)))
-        regions, masks = (_unpacked(maps, device) for maps in packed)
-        return replace(reading, cut=index in self._cuts, regions=regions, masks=masks)
+        reading = unpacked(pickle.loads(zlib.decompress(self._file.read(length))), device)
+        return replace(reading, cut=index in self._cuts)
 
     def close(self) -> None:
         """Give the file's space back."""
@@ -225,164 +283,3 @@ def chunks_backward(start: int, last: int, *, frame_bytes: int) -> Iterator[tupl
         begin = max(start, end - length)
         yield begin, end
         end = begin
-
-
-def shares(index: int, keyframes: Mapping[int, bool]) -> tuple[float, float]:
-    """How much the forward and the backward pass count for a label at a frame; they sum to 1.
-
-    By distance to the keyframes on both sides: at a keyframe, its own pass counts alone. Where the
-    nearest keyframe on a side declares the label lost, or there is none, the other pass counts.
-    """
-    before = [f for f in keyframes if f <= index]
-    after = [f for f in keyframes if f > index]
-    left = max(before) if before and keyframes[max(before)] else None
-    right = min(after) if after and keyframes[min(after)] else None
-    if left is None and right is None:
-        return (1.0, 0.0) if any(keyframes[f] for f in before) else (0.0, 1.0)
-    if right is None:
-        return 1.0, 0.0
-    if left is None:
-        return 0.0, 1.0
-    backward = (index - left) / (right - left)
-    return 1 - backward, backward
-
-
-_LEAST = 0.05  # confidence that a pass keeps in the merge: distance still counts
-_TWO_PLACES = 2  # cells between two passes' points from which one is chosen, and none between
-
-
-def merge_readings(
-    index: int,
-    forward: FrameReading,
-    backward: FrameReading | None,
-    layout: Layout,
-    keyframes: Mapping[int, Mapping[int, bool]],
-) -> FrameReading:
-    """Merge two passes' readings of a frame, label by label, by distance and confidence."""
-    if backward is None or (backward.regions is None and backward.seen is None):
-        return forward
-    if forward.regions is None:
-        forward = replace(backward, cut=forward.cut or backward.cut)
-    weights = {}
-    for channel in [*layout.region_channels, *layout.box_channels]:
-        ahead, behind = shares(index, keyframes[channel])
-        a = ahead * max(forward.confidence.get(channel, 0.0), _LEAST)
-        b = behind * max(backward.confidence.get(channel, 0.0), _LEAST)
-        weights[channel] = a / (a + b)
-    confidence, entropy = (
-        {c: w * a.get(c, 0.0) + (1 - w) * b.get(c, 0.0) for c, w in weights.items()}
-        for a, b in ((forward.confidence, backward.confidence), (forward.entropy, backward.entropy))
-    )
-    seen, of_points = _merge_seen(index, forward.seen, backward.seen, layout, keyframes)
-    return FrameReading(
-        _merge_regions(forward.regions, backward.regions, layout, weights),
-        confidence,
-        entropy,
-        _merge_boxes(forward, backward, layout, weights),
-        seen,
-        forward.cut or backward.cut,
-        _merge_signals(forward, backward, weights | of_points),
-        _merge_close_ups(forward, backward, weights),
-        _merge_masks(forward.masks, backward.masks, layout, weights),
-    )
-
-
-def _merge_regions(
-    forward: Tensor | None, backward: Tensor | None, layout: Layout, weights: Mapping[int, float]
-) -> Tensor | None:
-    if forward is None or backward is None:
-        return backward if forward is None else forward
-    share = forward.new_tensor([0.5, *(weights[c] for c in layout.region_channels)])
-    share = share[:, None, None]
-    merged = share * forward + (1 - share) * backward
-    objects = merged[1:] / merged[1:].sum(0).clamp(min=1)
-    return torch.cat([(1 - objects.sum(0, keepdim=True)).clamp(min=0), objects])
-
-
-def _merge_masks(
-    forward: Tensor | None, backward: Tensor | None, layout: Layout, weights: Mapping[int, float]
-) -> Tensor | None:
-    if forward is None or backward is None:
-        return backward if forward is None else forward
-    share = forward.new_tensor([weights[c] for c in layout.region_channels])[:, None, None]
-    merged = share * forward + (1 - share) * backward
-    return merged / merged.sum(0).clamp(min=1)
-
-
-def _merge_signals(
-    forward: FrameReading, backward: FrameReading, weights: Mapping[int, float]
-) -> dict[int, AnySignals]:
-    """Of each region, box and point, those of the pass that counts more."""
-    merged = {}
-    for channel, weight in weights.items():
-        first, second = (forward, backward) if weight >= 1 / 2 else (backward, forward)
-        for reading in (second, first):
-            if channel in reading.signals:
-                merged[channel] = reading.signals[channel]
-    return merged
-
-
-def _merge_close_ups(
-    forward: FrameReading, backward: FrameReading, weights: Mapping[int, float]
-) -> dict[int, CloseUp]:
-    """Of each small thing, that of the pass that counts more, or of the only one that has it."""
-    merged = {}
-    for channel in forward.close_ups.keys() | backward.close_ups.keys():
-        ways = (forward, backward) if weights[channel] >= 1 / 2 else (backward, forward)
-        merged[channel] = next(w.close_ups[channel] for w in ways if channel in w.close_ups)
-    return merged
-
-
-def _merge_boxes(
-    forward: FrameReading, backward: FrameReading, layout: Layout, weights: Mapping[int, float]
-) -> dict[int, Box]:
-    merged = {}
-    for channel in layout.box_channels:
-        a, b, w = forward.boxes.get(channel), backward.boxes.get(channel), weights[channel]
-        if a is not None and b is not None:
-            x, y, width, height = (w * p + (1 - w) * q for p, q in zip(a, b, strict=True))
-            merged[channel] = (x, y, width, height)
-        elif (box := a if a is not None else b) is not None:
-            merged[channel] = box
-    return merged
-
-
-def _merge_seen(
-    index: int,
-    forward: Seen | None,
-    backward: Seen | None,
-    layout: Layout,
-    keyframes: Mapping[int, Mapping[int, bool]],
-) -> tuple[Seen | None, dict[int, float]]:
-    """The points, and the forward pass's weight for each by channel."""
-    first = layout.first_point
-    channels = range(first, first + len(layout.points))
-    if forward is None or backward is None:
-        found = backward if forward is None else forward
-        return found, dict.fromkeys(channels, float(forward is not None))
-    ahead = [shares(index, keyframes[first + n])[0] for n in range(len(layout.points))]
-    share = forward.xy.new_tensor(ahead)
-    a = share * forward.confidence.clamp(min=_LEAST)
-    b = (1 - share) * backward.confidence.clamp(min=_LEAST)
-    w = a / (a + b)
-    apart = (forward.xy - backward.xy).norm(dim=1) > _TWO_PLACES
-    place = torch.where(apart, (w >= 1 / 2).float(), w)[:, None]
-    xy = place * forward.xy + (1 - place) * backward.xy
-    confidence = w * forward.confidence + (1 - w) * backward.confidence
-    known = None
-    if forward.known is not None and backward.known is not None:
-        known = forward.known | backward.known
-    seen = Seen(xy, confidence > 1 / 2, confidence, known)
-    return seen, dict(zip(channels, w.tolist(), strict=True))
-
-
-def both_ways(
-    forward: Iterable[tuple[Input, FrameReading]],
-    backward: ReadingCache,
-    layout: Layout,
-    keyframes: Mapping[int, Mapping[int, bool]],
-) -> Iterator[tuple[Input, FrameReading]]:
-    """Merge a forward pass, as it comes, with a backward pass that is done."""
-    for frame, reading in forward:
-        other = backward.get(frame.index, device=frame.image.device)
-        yield frame, merge_readings(frame.index, reading, other, layout, keyframes)

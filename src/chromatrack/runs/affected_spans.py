@@ -12,11 +12,11 @@ from chromatrack.propagation.bidirectional import (
     Direction,
     FrameReading,
     ReadingCache,
-    both_ways,
     chunks_backward,
 )
 from chromatrack.propagation.exemplars import surroundings
 from chromatrack.propagation.layout import channel_names
+from chromatrack.propagation.merging import both_ways
 from chromatrack.propagation.propagate import Input
 from chromatrack.structures import LabelName
 from chromatrack.tracking.inference import TrackedFrame, TrackerRun, tracked

@@ -31,8 +31,11 @@ from chromatrack.json_text import json_text
 from chromatrack.propagation.bidirectional import (
     DirectedPass,
     FrameReading,
+    Packed,
     ReadingCache,
     chunks_backward,
+    packed,
+    unpacked,
 )
 from chromatrack.propagation.propagate import Input
 from chromatrack.runs.file_names import OUTPUTS, RESUME
@@ -228,32 +231,26 @@ class KeptReadings(ReadingCache):
         self._cuts: set[int] = set()
         self._numbers: dict[int, int] = {}
         for number in range(len(self._records)):
-            index, _, reading = self._read(number)
+            index, (_, reading) = self._read(number)
             self._note(index, number, reading)
 
     def put(self, index: int, reading: FrameReading) -> None:
         """Keep a reading; label maps are stored as float16."""
-        regions = reading.regions
-        packed = None if regions is None else regions.half().cpu().numpy()
-        content = dumped((index, packed, replace(reading, regions=None)))
-        self._records.add(zlib.compress(content, 1))
+        self._records.add(zlib.compress(dumped((index, packed(reading))), 1))
         self._note(index, len(self._records) - 1, reading)
 
     def get(self, index: int, *, device: torch.device) -> FrameReading | None:
         """The reading of a frame, or None."""
         if index not in self._numbers:
             return None
-        _, packed, reading = self._read(self._numbers[index])
-        reading = replace(reading, cut=index in self._cuts)
-        if packed is None:
-            return reading
-        return replace(reading, regions=torch.from_numpy(packed.astype(np.float32)).to(device))
+        _, kept = self._read(self._numbers[index])
+        return replace(unpacked(kept, device), cut=index in self._cuts)
 
     def close(self) -> None:
         """Close the file, which stays."""
         self._records.close()
 
-    def _read(self, number: int) -> tuple[int, np.ndarray | None, FrameReading]:
+    def _read(self, number: int) -> tuple[int, Packed]:
         return loaded(zlib.decompress(self._records.get(number)))
 
     def _note(self, index: int, number: int, reading: FrameReading) -> None:

@@ -105,7 +105,10 @@ def _absent(result: Result, name: LabelName) -> np.ndarray:
     if kind != "joint":
         track = result.tracks("box" if kind == "box" else "point").get(number)
         if track is not None:
-            absent[track.frames - result.frames[0].index] = ~track.visible
+            rows = np.searchsorted(result.indices, track.frames)  # the result may be a part of them
+            rows = rows.clip(max=len(absent) - 1)
+            known = result.indices[rows] == track.frames
+            absent[rows[known]] = ~track.visible[known]
     return absent
 
 

@@ -13,7 +13,7 @@ from chromatrack.formats.exchange import GROUPS, Format, format_named
 from chromatrack.runs.file_names import EXPORTS, RESULT
 from chromatrack.runs.listed_folder import list_of
 
-OVERLAY, OUTLINES, CUTOUT = "overlay", "outlines", "cutout"
+OVERLAY, OUTLINES, PATHS, CUTOUT = "overlay", "outlines", "paths", "cutout"
 COLORED, TEXTURED, FRAMES = "coloured", "textured", "frames"
 VIDEO = "Video"
 """The group of what the studio itself writes."""
@@ -29,6 +29,12 @@ VIDEOS: dict[str, dict[str, Any]] = {
         "title": "Video with outlines",
         "tool": "MP4, objects not filled in",
         "kinds": ["object", "point", "box", "keypoints"],
+        "suffix": ".mp4",
+    },
+    PATHS: {
+        "title": "Video with paths",
+        "tool": "MP4, lines along which things went",
+        "kinds": ["object", "point", "box"],
         "suffix": ".mp4",
     },
     CUTOUT: {
@@ -58,7 +64,7 @@ VIDEOS: dict[str, dict[str, Any]] = {
         "suffix": "",
     },
 }
-IN_COLORS = frozenset((OVERLAY, OUTLINES, CUTOUT, "cutout-png", "cutout-prores"))
+IN_COLORS = frozenset((OVERLAY, OUTLINES, PATHS, CUTOUT, "cutout-png", "cutout-prores"))
 """What shows the film in its colours, where it was coloured."""
 
 _AMONG_VIDEOS = {"cutout-prores": OUTLINES}
@@ -73,7 +79,8 @@ _SAID = {
 _ABOUT = {
     "tidy": (
         "x_px, y_px: a point's place, else the left top corner, and center_x_px, center_y_px the "
-        "middle, in the picture: where the camera turns, they move too. visible: 0 where it is not "
+        "middle of what is seen of it (half hidden, it lies beside the thing's own), in the "
+        "picture: where the camera turns, they move too. visible: 0 where it is not "
         "seen. reliability: chance that it is right, which goes by more than confidence. doubtful: "
         "1 where it should be looked at. marked: 1 on frames that you marked."
     ),

@@ -20,6 +20,7 @@ from chromatrack.formats.color_text import read_color
 from chromatrack.formats.exchange import ExportOptions, format_named
 from chromatrack.formats.keypoints import read_keypoint_tracks
 from chromatrack.formats.masks import frame_file
+from chromatrack.formats.tracked_video import TrackedVideo
 from chromatrack.runs.export import export_run, tracked_video
 from chromatrack.runs.file_names import TABLES
 from chromatrack.runs.kept_exports import old_exports
@@ -27,7 +28,7 @@ from chromatrack.runs.listed_folder import listed_folder
 from chromatrack.runs.progress import Report
 from chromatrack.runs.reader import Result, read_result
 from chromatrack.runs.staging import Staging
-from chromatrack.structures import Kind, Skeleton, Source
+from chromatrack.structures import Kind, Skeleton, Source, TrackedBox, TrackedPoint
 from chromatrack.studio.color_store import Colors
 from chromatrack.studio.export_list import (
     CUTOUT,
@@ -35,6 +36,7 @@ from chromatrack.studio.export_list import (
     IN_COLORS,
     OUTLINES,
     OVERLAY,
+    PATHS,
     VIDEOS,
     title_of,
 )
@@ -46,11 +48,14 @@ from chromatrack.studio.export_pictures import (
     soft_picture,
     write_frames,
 )
+from chromatrack.viz.paths import Paths, middles
 
 Look = Callable[[int, np.ndarray], np.ndarray]
 """How a frame is shown: `ExportOptions.look`."""
 
-_DRAWN = (OVERLAY, OUTLINES)
+_DRAWN = (OVERLAY, OUTLINES, PATHS)
+_BEFORE = 120
+"""Frames of which the picture of a path is, the video has all."""
 _PREVIEW_FRAMES = 4
 _PREVIEW_LINES = 24
 _PREVIEW_LETTERS = 4000
@@ -159,8 +164,14 @@ def write_export(
             raise InputError("cutout: expected an object with a mask, got none")
         output.parent.mkdir(parents=True, exist_ok=True)
         if name in _DRAWN:
+            paths = Paths(result.size, result.colors) if name == PATHS else None
             drawn = _drawn(
-                result, video, fill=name == OVERLAY, look=look, mark_doubtful=mark_doubtful
+                result,
+                video,
+                fill=name == OVERLAY,
+                look=look,
+                mark_doubtful=mark_doubtful,
+                paths=paths,
             )
             _write_drawn(result, video, output, options, drawn)
         else:
@@ -197,14 +208,17 @@ def _drawn(
     fill: bool = True,
     look: Look | None = None,
     mark_doubtful: bool = False,
+    whole: Result | None = None,
+    paths: Paths | None = None,
 ) -> Iterator[tuple[np.ndarray, Any]]:
     """(frame with everything drawn over it, the frame) for each frame of a run.
 
     fill: objects are filled in and points leave trails; else there are outlines alone. look:
-    `ExportOptions.look`. mark_doubtful: as in `write_export`.
+    `ExportOptions.look`. mark_doubtful: as in `write_export`. whole: the run, where `result` is a
+    part of it. paths: lines that go on with every frame.
     """
     from chromatrack.runs.files import overlay_frame
-    from chromatrack.structures import TrackedBox, TrackedKeypoints, TrackedPoint
+    from chromatrack.structures import TrackedKeypoints
     from chromatrack.tracking.inference import TrackedFrame
     from chromatrack.video.reader import read_frames
     from chromatrack.viz.track_overlays import Trails
@@ -212,19 +226,14 @@ def _drawn(
     tracked, skeleton = tracked_video(result), _skeleton(result)
     first, after = int(result.indices[0]), int(result.indices[-1]) + 1
     trails = Trails(max(2, round(tracked.fps)))
-    doubts = tracked.find_trust().doubtful if mark_doubtful else {}
+    run = result if whole is None else whole
+    doubts = tracked_video(run).find_trust().doubtful if mark_doubtful else {}
+    rows = {index: row for row, index in enumerate(run.indices.tolist())}
     for row, frame in enumerate(read_frames(video, start=first, end=after)):
         if look is not None:
             frame = replace(frame, rgb=look(frame.index, frame.rgb))
         ids = result.mask(frame.index) if result.objects else np.zeros(result.size, dtype=np.int32)
-        points, boxes = {}, {}
-        for number, table in tracked.points.items():
-            x, y = table.values[row].tolist()
-            points[number] = TrackedPoint(x, y, bool(table.visible[row]), 1.0)
-        for number, table in tracked.boxes.items():
-            x, y, width, height = table.values[row].tolist()
-            seen = bool(table.visible[row])
-            boxes[number] = TrackedBox(x, y, width, height, visible=seen, confidence=1.0)
+        points, boxes = _points(tracked, row), _boxes(tracked, row)
         poses = {
             n: TrackedKeypoints(t.values[row], t.visible[row], t.confidence[row])
             for n, t in tracked.keypoints.items()
@@ -241,6 +250,9 @@ def _drawn(
             boxes=boxes,
             keypoints=poses,
         )
+        if paths is not None:
+            paths.add(middles(ids, result.objects, points, boxes))
+            found = replace(found, rgb=paths.draw(found.rgb))
         shown = overlay_frame(
             found,
             skeleton=skeleton,
@@ -248,9 +260,36 @@ def _drawn(
             names=result.names,
             colors=result.colors,
             fill=fill,
-            doubtful=[thing for thing, flags in doubts.items() if flags[row] == 1],
+            doubtful=[t for t, flags in doubts.items() if flags[rows[frame.index]] == 1],
         )
         yield shown, frame
+
+
+def _points(tracked: TrackedVideo, row: int) -> dict[int, TrackedPoint]:
+    found = {}
+    for number, table in tracked.points.items():
+        x, y = table.values[row].tolist()
+        found[number] = TrackedPoint(x, y, bool(table.visible[row]), 1.0)
+    return found
+
+
+def _boxes(tracked: TrackedVideo, row: int) -> dict[int, TrackedBox]:
+    found = {}
+    for number, table in tracked.boxes.items():
+        x, y, width, height = table.values[row].tolist()
+        seen = bool(table.visible[row])
+        found[number] = TrackedBox(x, y, width, height, visible=seen, confidence=1.0)
+    return found
+
+
+def _paths_before(result: Result, at: int) -> Paths:
+    """Where things went before a row of a run, of some frames at most."""
+    paths, tracked = Paths(result.size, result.colors), tracked_video(result)
+    for row in range(max(0, at - _BEFORE), at):
+        nothing = np.zeros(result.size, dtype=np.int32)
+        mask = result.mask(int(result.indices[row])) if result.objects else nothing
+        paths.add(middles(mask, result.objects, _points(tracked, row), _boxes(tracked, row)))
+    return paths
 
 
 def _skeleton(result: Result) -> Skeleton | None:
@@ -335,7 +374,16 @@ def preview(
         if name in SOFT:
             return soft_picture(some, name, video, look)
         is_marked = mark_doubtful and name in _DRAWN
-        drawn = _drawn(some, video, fill=name != OUTLINES, look=look, mark_doubtful=is_marked)
+        paths = _paths_before(result, at) if name == PATHS else None
+        drawn = _drawn(
+            some,
+            video,
+            fill=name not in (OUTLINES, PATHS),
+            look=look,
+            mark_doubtful=is_marked,
+            whole=result,
+            paths=paths,
+        )
         shown, found = next(drawn)
         if name == FRAMES:
             return Image.fromarray(found.rgb)

@@ -366,9 +366,9 @@ class CloseUpPass(DirectedPass):
 
     followers: dict[int, Follower] = field(default_factory=dict)
 
-    def step(self, frame: Input) -> FrameReading:
-        """Label the next frame; small things as their close-ups show them."""
-        reading = super().step(frame)
+    def _read(self, frame: Input) -> FrameReading:
+        """The next frame; small things as their close-ups show them."""
+        reading = super()._read(frame)
         found = dict(self._found(frame, cut=reading.cut)) if self.followers else {}
         if reading.regions is None or not found:
             return reading

@@ -23,12 +23,12 @@ from chromatrack.propagation.bidirectional import (
     Direction,
     FrameReading,
     ReadingCache,
-    both_ways,
     chunks_backward,
 )
 from chromatrack.propagation.label_maps import label_map_to_mask, masks_to_ids, to_image
 from chromatrack.propagation.label_state import LabelState
 from chromatrack.propagation.layout import Layout, channel_names
+from chromatrack.propagation.merging import both_ways
 from chromatrack.propagation.point_reliability import estimate_place
 from chromatrack.propagation.propagate import FrameMarks, Input, Propagator
 from chromatrack.propagation.reliability import Signals, cell_colors, estimate, gone

@@ -247,6 +247,13 @@ def short_text(text: str) -> str:
     return line if len(line) <= LONGEST_LABEL else f"{line[: LONGEST_LABEL - 1]}…"
 
 
+def paint_line(
+    image: Image.Image, positions: Sequence[XY], color: Color | int, *, width: float
+) -> None:
+    """Draw a line `width` px wide into a picture, or into a grey one (`color`: a level)."""
+    _paint(image, [Stroke(tuple(positions), width, 1.0)], color, rim=0.0)
+
+
 # -- parts -----------------------------------------------------------------------------------
 
 
@@ -291,7 +298,9 @@ def _dashes(start: XY, end: XY, *, length: float) -> list[tuple[XY, XY]]:
     return [(at(piece), at(piece + 1)) for piece in range(0, pieces, 2)]
 
 
-def _paint(image: Image.Image, strokes: Sequence[Stroke], color: Color, *, rim: float) -> None:
+def _paint(
+    image: Image.Image, strokes: Sequence[Stroke], color: Color | int, *, rim: float
+) -> None:
     """Lay a shape over the image in one colour, later strokes in place of earlier ones.
 
     rim: opacity of a dark line of half a stroke's width on either side; 0 for none.

@@ -1,7 +1,7 @@
 // What can be exported, as the dialog lists it. No DOM, no network.
 
 import { unsettled } from "./settled.ts";
-import type { Format, Item, Project } from "./state.ts";
+import { type Format, type Item, markOf, marksOn, type Project } from "./state.ts";
 import { merged, named, type Stretch, stretchesOf } from "./timeline.ts";
 
 export type Group = { title: string; formats: Format[] };
@@ -140,7 +140,7 @@ export function leftOut(project: Project, format: Format): string[] {
 }
 
 /** Whether lines are drawn on the film, which can say that they are doubtful. */
-export const isDrawn = ({ name }: Format) => name === "overlay" || name === "outlines";
+export const isDrawn = ({ name }: Format) => ["overlay", "outlines", "paths"].includes(name);
 
 /** Whether things are cut out of the film, where doubt cannot be drawn. */
 export const isCutOut = ({ name }: Format) => name.startsWith("cutout");
@@ -176,6 +176,19 @@ export function doubtLine(project: Project, format: Format, marked: boolean): st
   return marked
     ? `${where}. Lines are dashed there, with a "?" at the name.`
     : `${where}, and drawn there as if it were sure.`;
+}
+
+/** In words: where objects that are shown are not found, and so not drawn; null: nowhere. */
+export function missingLine(project: Project, format: Format): string | null {
+  const { result } = project;
+  if (!result || !(isCutOut(format) || isDrawn(format))) return null;
+  const told = project.objects.flatMap((item) => {
+    const known = item.visible && item.kind === "object" ? result.present[item.key] : undefined;
+    const said = (at: number) => markOf(marksOn(project, result.start + at), item) === "gone";
+    const lost = known?.map((there, at) => there === false && !said(at)) ?? [];
+    return lost.includes(true) ? [`${item.name} on ${framesOf(lost, result.start)}`] : [];
+  });
+  return told.length ? `Not found, and not shown: ${told.join("; ")}.` : null;
 }
 
 /** In words: it is in the film's colours, and how many of its frames have none. */

@@ -9,6 +9,7 @@ import {
   isDrawn,
   leftOut,
   likeliest,
+  missingLine,
   outOfDate,
   type Place,
   parted,
@@ -63,8 +64,11 @@ function FormatList(props: {
   const [typed, setTyped] = useState("");
   const list = useRef<HTMLDivElement>(null);
   useEffect(() => {
-    const row = list.current?.querySelector(":checked")?.closest(".format");
-    row?.scrollIntoView({ block: "nearest" });
+    const shown = requestAnimationFrame(() => {
+      const row = list.current?.querySelector(":checked")?.closest(".format");
+      row?.scrollIntoView({ block: "nearest" });
+    }); // once the dialog is there
+    return () => cancelAnimationFrame(shown);
   }, [chosen, typed]);
   const groups = grouped(formats, typed, chosen);
   /** What is chosen is always one that was asked for. */
@@ -222,12 +226,14 @@ export function ExportDialog() {
   const chosen = formats.find((format) => format.name === name);
   const old = chosen ? outOfDate(project, chosen) : null;
   const doubts = chosen ? doubtLine(project, chosen, markDoubtful) : null;
+  const missing = chosen ? missingLine(project, chosen) : null;
   const isOfThis = store.exportedAs.value === name; // another was chosen while it was written
   const done = store.job.value || !isOfThis ? null : store.exported.value;
   const notes = [
     ...(old && !store.job.value ? [old] : []),
     ...(place && !done ? filesLine(place) : []),
     ...(doubts ? [doubts] : []),
+    ...(missing ? [missing] : []),
     ...(done?.notes ?? (chosen ? leftOut(project, chosen) : [])),
     ...(chosen?.about ? [chosen.about] : []),
   ];
