@@ -111,7 +111,7 @@ class Tracker:
         """Carry masks, points, boxes and poses through a video, in constant memory.
 
         Every marked frame is a keyframe: labels go forward and backward from it, and are merged
-        between neighbours by distance and confidence.
+        between neighbours by confidence and by distance, in which a doubtful frame is a long one.
 
         Args:
             video: file, folder or glob of images, or image.
