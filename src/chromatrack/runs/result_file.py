@@ -15,7 +15,7 @@ from chromatrack.tracking.reliability import places_row
 
 
 class KeptLines:
-    """Lines of text in a file without a name, which is gone with the process."""
+    """Lines of text in a file without a name, which is gone when it is closed."""
 
     def __init__(self, folder: Path) -> None:
         """In a folder that is there. Raises OutputError if it cannot be written."""
@@ -35,6 +35,10 @@ class KeptLines:
         except OSError as error:
             raise unwritable(self._folder, error) from error
         self._count += 1
+
+    def close(self) -> None:
+        """Give the file's space back; how many lines there were is known still."""
+        self._file.close()
 
     def __len__(self) -> int:
         return self._count

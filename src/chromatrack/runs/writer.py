@@ -6,7 +6,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -204,15 +204,15 @@ def track_to_folder(
     )
     check_outputs(files)
     check_run_folder(folder, files, reads=[video])
-    with stage:
+    with stage, ExitStack() as opened:
         tally = Tally(things_of(marks.layout()), marks.names)
         run = _TrackRun(
             stage,
             start,
             head,
             tally,
-            Progress(stage.path / RESUME, made_with),
-            KeptLines(stage.path),
+            Progress(stage.path / RESUME, made_with),  # makes the folder
+            opened.enter_context(closing(KeptLines(stage.path))),
         )
         begin = run.kept.next_frame(start)
         before = run.kept.frames.read(stage.path / "masks", video, start, begin - start)
