@@ -55,6 +55,9 @@ _SHARE = 20  # of the time, one part may go into writing the state
 _SECONDS = 1.0  # and what would be done again is not worth more
 _NONE = np.zeros((0, 0), dtype=np.int32)
 
+_STATE = 2
+"""Counted up when what a pass writes down of itself changes."""
+
 
 def fingerprint(
     video: Source, info: VideoInfo, marks: Marks, settings: Mapping[str, object]
@@ -65,7 +68,7 @@ def fingerprint(
     told = {name: value for name, value in asdict(info).items() if name != "path"}
     painted = {int(frame): _digest(mask.tobytes()) for frame, mask in marks.masks.items()}
     parts: dict[str, object] = {
-        "version": __version__,
+        "version": [__version__, _STATE],
         "video": [seen, told],
         "marks": [plain_marks(marks), painted],
         **settings,
