@@ -41,7 +41,9 @@ def test_memory_does_not_grow_with_the_frames(tmp_path):
         log.write(tmp_path / "many.mp4", model="small")
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert peak < 200_000  # a tuple a frame took 150 bytes each, and the text as much again
+    # A tuple a frame took 150 bytes each, and the text as much again: 5.7 MB. What threads of
+    # other tests allocate meanwhile counts, too.
+    assert peak < 1_000_000
 
 
 def test_what_is_closed_takes_no_more():
