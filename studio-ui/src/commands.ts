@@ -40,7 +40,8 @@ export async function track() {
   store.playing.value = false;
   startsOver.value = false;
   await store.attempt(async () => {
-    store.follow(now.result?.next === "span" ? store.frame.value : null);
+    const again = now.result?.next === "span" || now.result?.next === "held";
+    store.follow(again ? store.frame.value : null);
     await api.track();
     await store.refresh();
   });

@@ -69,6 +69,21 @@ test("the track button: nothing marked, marked, tracked, changed since", () => {
   assert.deepEqual(next(null), { text: "Tracked", ready: false });
   assert.deepEqual(next("rest"), { text: "Track on from frame 31", ready: true });
   assert.deepEqual(next("all"), { text: "Track again (all)", ready: true });
+  const held = { ...result([]), held: [[1, 30]] as [number, number][] };
+  const tell = (more: Partial<core.Result>, range: [number, number] | null = null) =>
+    core.trackLabel(
+      project({ marks, result: { ...held, ...more }, settings: { quality: "normal", range } }),
+    );
+  assert.deepEqual(tell({ next: "held" }), { text: "The rest too (frames 1-29)", ready: true });
+  const two: [number, number][] = [
+    [1, 30],
+    [50, 100],
+  ];
+  assert.equal(tell({ next: "held", held: two }).text, "The rest too (2 stretches)");
+  assert.deepEqual(tell({ next: null }), { text: "Tracked", ready: false });
+  assert.equal(tell({ next: "span", stale: two }, [40, 60]).text, "Track again (frames 50-99)");
+  const waits = { text: "Tracked (frames 40-49)", ready: false };
+  assert.deepEqual(tell({ next: null, stale: two }, [40, 50]), waits);
   const part = { marks, result: { ...result([]), next: "all" as const } };
   const settings = { quality: "normal" as const, range: [5, 9] as [number, number] };
   assert.equal(core.trackLabel(project({ ...part, settings })).text, "Track again (frames 5-8)");

@@ -18,12 +18,15 @@ test("what Only this part does is said, and when one wants it", () => {
   assert.match(core.partWords(false, null, null), /^Choose a part first, with "Loop from here"/);
   const ready = core.partWords(false, null, [3, 9]);
   assert.match(ready, /^Track does only frames 3-8 then: to try on a short piece first/);
-  assert.match(ready, /rest of the clip is not needed\. What is tracked elsewhere stays$/);
-  assert.match(core.partWords(true, null, [3, 9]), /^Colour does .* What is coloured elsewhere/);
+  assert.match(ready, /leave the rest as it is\. What is tracked elsewhere stays$/);
+  assert.match(core.partWords(true, null, [3, 9]), /^Colour does .* not needed\. What is coloured/);
   const on = core.partWords(false, [3, 9], [3, 9]);
-  assert.equal(on, "Track does only frames 3-8. Press for the whole clip");
+  assert.equal(
+    on,
+    "Track does only frames 3-8, and leaves the rest as it is. Press for the whole clip",
+  );
   const moved = core.partWords(true, [3, 9], [4, 9]);
-  assert.equal(moved, "Colour does only frames 3-8. Press to take the looped part instead");
+  assert.match(moved, /^Colour does only frames 3-8, .* Press to take the looped part instead$/);
 });
 
 test("the second step tells of what goes on, in the part where one is", () => {

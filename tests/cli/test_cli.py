@@ -828,6 +828,27 @@ def test_correct_does_a_span_again(clip, first, model, truth, tmp_path, capsys):
     assert "expected PNG@FRAME" in refusal(capsys, "correct", out, "--masks", first)
 
 
+def test_correct_does_a_part_of_a_span(clip, first, model, truth, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run("track", clip, "--masks", first, "-o", out, "--model", model) == 0
+    before = {frame: (out / "masks" / f"{frame:05d}.png").read_bytes() for frame in range(6)}
+    marks = write_masks(tmp_path / "marks", truth[3:4])
+    capsys.readouterr()
+    new = ("--masks", f"{marks / '00003.png'}@3")
+    assert "a frame of the part, 0 to 2" in refusal(capsys, "correct", out, *new, "--end", "3")
+    assert run("correct", out, *new, "--start", "3", "--end", "5", "--dry-run") == 0
+    assert "2 of 6 frames to do again" in capsys.readouterr().out
+    assert run("correct", out, *new, "--start", "3", "--end", "5") == 0
+    told = capsys.readouterr().out
+    assert "2 of 6 frames done again" in told
+    assert "\nframes 1-2, 5 stay as they were; the same marks alone do them too" in told
+    for frame in (0, 1, 2, 5):
+        assert (out / "masks" / f"{frame:05d}.png").read_bytes() == before[frame]
+    assert run("correct", out, *new) == 0
+    told = capsys.readouterr().out
+    assert "3 of 6 frames done again" in told and "stay as they were" not in told
+
+
 def test_marks_are_typed_and_corrected_with_whatever_track_takes(
     clip, mark_files, model, truth, tmp_path, capsys
 ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 import warnings
 from pathlib import Path
@@ -21,10 +22,11 @@ from chromatrack.propagation.layout import channel_names
 from chromatrack.propagation.propagate import PropagateConfig
 from chromatrack.runs.affected_spans import find_spans
 from chromatrack.runs.correct import CorrectionPlan, correct, read_masks_at, tracker_of
+from chromatrack.runs.file_names import TABLES
 from chromatrack.runs.keyframe_seams import measure_seams
 from chromatrack.runs.reader import read_result
 from chromatrack.runs.rewrite import Rewriting
-from chromatrack.runs.unfinished import read_unfinished
+from chromatrack.runs.unfinished import Unfinished, read_unfinished
 from chromatrack.runs.writer import track_to_folder
 from chromatrack.structures import BoxMark, KeypointMark, LostMark, PointMark, Skeleton
 from chromatrack.tracking.config import TrackConfig
@@ -590,3 +592,83 @@ def test_a_range_of_another_type_is_refused(tracker, film, keyframed, tmp_path, 
     with pytest.raises(InputError, match=r"result\.json: config: its settings are not those"):
         correct(tracker, folder, Marks.of(masks={10: one(film, 10)}))
     assert contents(folder) == before
+
+
+def test_only_a_part_is_done_again_and_the_rest_when_that_is_all(tracker, film, clip, tmp_path):
+    first = off(one(film, 0))
+    saved = tmp_path / "saved"
+    track_to_folder(tracker, clip, Marks.of(masks={0: first, 13: one(film, 13)}), output=saved)
+    held, whole = (shutil.copytree(saved, tmp_path / name) for name in ("held", "whole"))
+    new = Marks.of(masks={6: one(film, 6)})
+    done = correct(tracker, held, new, start=4, end=9)
+    correct(tracker, whole, new)
+    assert done.frames_recomputed == 5 and len(done.spans) == 1
+    before, wanted, found = (masks_of(folder) for folder in (saved, whole, held))
+    for frame in range(FRAMES):
+        is_inside = 4 <= frame < 9
+        assert np.array_equal(found[frame], (wanted if is_inside else before)[frame]), frame
+    assert any(not np.array_equal(before[i], wanted[i]) for i in (1, 2, 3, 9, 10))
+    rows = [json.loads((f / "result.json").read_text())["frames"] for f in (saved, held, whole)]
+    assert rows[1][9:13] == rows[0][9:13] and rows[1][4:9] == rows[2][4:9]
+    label = ("object", 1, 0)
+    left = [
+        Unfinished(label, 1, 3, 1, held=True),
+        Unfinished(label, 1, 12, 9, held=True),
+    ]
+    assert list(done.unfinished) == left
+    assert read_unfinished(json.loads((held / "result.json").read_text())) == left
+    # By more than the same marks, what was left stays.
+    again = shutil.copytree(held, tmp_path / "again")
+    point = PointMark(1, 6, *film[6].centres[1])
+    correct(tracker, again, dataclasses.replace(new, points=(point,)))
+    assert all(map(np.array_equal, masks_of(again), found))
+    # By them alone, it is done as well; a part of it in a part.
+    correct(tracker, held, new, start=0, end=3)
+    assert np.array_equal(masks_of(held)[3], before[3])
+    assert np.array_equal(masks_of(held)[2], wanted[2])
+    correct(tracker, held, new)
+    assert all(map(np.array_equal, masks_of(held), wanted))
+    assert read_unfinished(json.loads((held / "result.json").read_text())) == []
+
+
+def test_a_thing_may_be_new_in_a_part_only(tracker, film, all_kinds, tmp_path):
+    folder = shutil.copytree(all_kinds, tmp_path / "out")
+    number = 7
+    new = Marks.of(
+        masks={6: np.where(film[6].mask == 2, number, 0)},
+        points=[PointMark(number, 6, *film[6].centres[1])],
+        boxes=[BoxMark(number, 6, 10, 10, 20, 20)],
+    )
+    correct(tracker, folder, new, start=5, end=9)
+    result = read_result(folder)
+    for frame in range(FRAMES):
+        assert (number in result.mask(frame)) <= (5 <= frame < 9), frame
+    assert number in result.mask(6)
+    for kind in ("point", "box"):
+        rows = [line.split(",") for line in (folder / TABLES[kind]).read_text().splitlines()[1:]]
+        assert {int(row[1]) for row in rows if int(row[0]) == number} == set(range(5, 9))
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "message"),
+    [
+        (7, 20, "start, end: expected frames of the run, 0 <= start < end <= 14; got 7 and 20"),
+        (7, 7, "start, end: expected frames of the run"),
+        (-1, None, "start, end: expected frames of the run"),
+        (7, None, "mask of frame 6: expected a frame of the part, 7 to 13"),
+        (None, 6, "mask of frame 6: expected a frame of the part, 0 to 5"),
+    ],
+)
+def test_a_part_that_makes_no_sense(tracker, film, keyframed, start, end, message):
+    before = contents(keyframed)
+    with pytest.raises(InputError, match=re.escape(message)):
+        correct(tracker, keyframed, Marks.of(masks={6: one(film, 6)}), start=start, end=end)
+    assert contents(keyframed) == before
+
+
+def test_nothing_to_do_in_a_part(tracker, film, keyframed, tmp_path):
+    folder = shutil.copytree(keyframed, tmp_path / "out")
+    new = Marks.of(masks={6: one(film, 6)})
+    correct(tracker, folder, new, start=5, end=8)
+    with pytest.raises(InputError, match="nothing is to be done again on frames 0 to 3"):
+        correct(tracker, folder, new, start=0, end=4)

@@ -449,6 +449,47 @@ def test_stopping_a_correction_keeps_its_frames_and_track_goes_on_with_the_rest(
     assert ((last == 1) == (truth[FRAMES - 1].mask == 1)).all()
 
 
+def test_a_part_is_corrected_and_the_rest_held_until_it_is_wanted_too(opened, clip):
+    _, truth = clip
+    do(opened, type="add", kind="object")
+    for frame in (0, FRAMES - 1):
+        do(opened, type="mask", id=1, frame=frame, png=png_of(truth[frame].mask == 1))
+    opened.post("/api/track")
+    assert wait_for_job(opened)["result"]["stale"] == []
+    before = {f: opened.get(f"/api/masks/{f}").content for f in range(FRAMES)}
+    do(opened, type="settings", range=[3, 6])
+    shifted = np.roll(truth[4].mask == 1, 5, axis=1)
+    do(opened, type="mask", id=1, frame=4, png=png_of(shifted))
+    assert project_of(opened)["result"]["stale"] == [[3, 6]]
+
+    def track():
+        with events(opened) as ws:
+            opened.post("/api/track")
+            while (told := ws.receive_json())["type"] not in ("done", "stopped", "failed"):
+                pass
+        masks = {f: opened.get(f"/api/masks/{f}").content for f in range(FRAMES)}
+        return (told["type"], told["message"]), {f for f in masks if masks[f] != before[f]}
+
+    told, changed = track()
+    assert told == ("done", "3 frames tracked again") and changed == {3, 4, 5}
+    result = project_of(opened)["result"]
+    assert (result["stale"], result["next"], result["held"]) == ([], None, [])
+    do(opened, type="mask", id=1, frame=1, png=png_of(np.roll(truth[1].mask == 1, 5, axis=1)))
+    assert project_of(opened)["result"]["next"] is None  # it waits
+    refused = opened.post("/api/track", json={})
+    assert refused.status_code == 422 and "frames 3 to 5" in refused.json()["error"]
+    do(opened, type="clear", key="object:1", frame=1)
+    do(opened, type="settings", range=None)
+    result = project_of(opened)["result"]
+    spans = [[1, 3], [6, FRAMES - 1]]
+    assert (result["stale"], result["next"], result["held"]) == ([], "held", spans)
+    told, changed = track()
+    assert told == ("done", f"{FRAMES - 5} frames tracked again")
+    assert {3, 4, 5} < changed <= set(range(1, FRAMES - 1))
+    result = project_of(opened)["result"]
+    assert (result["next"], result["held"]) == (None, [])
+
+
 def test_a_mark_that_is_cleared_costs_its_span_only(opened, clip):
     _, truth = clip
     do(opened, type="add", kind="object")

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chromatrack.errors import InputError
+from chromatrack.runs.unfinished import Unfinished
 from chromatrack.studio import document as doc
 from chromatrack.studio.marks import difference, marks_of
 
@@ -134,6 +135,22 @@ def test_a_mark_makes_stale_what_lies_between_its_neighbours():
     found = difference(old, new, first=0, after=30)
     assert found.stale == ((1, 20),)
     assert found.changed == {(("object", 1, 0), 10)} and not found.removed
+
+
+def test_a_mark_in_a_part_makes_stale_what_is_in_it_too():
+    label = ("object", 1, 0)
+    old = {label: {0: "a", 10: "b", 20: "c"}}
+    new = {label: {0: "a", 10: "x", 20: "c", 25: "d"}}
+    found = difference(old, new, first=0, after=30, part=(8, 12))
+    assert found.stale == ((8, 12), (21, 30))  # one that is beyond it waits
+    left = [Unfinished(label, 1, 19, 1, held=True), Unfinished(label, 1, 19, 12, held=True)]
+    held = difference(new, new, first=0, after=30, unfinished=left)
+    assert held.stale == () and not held.changed
+    assert held.held == ((1, 20),) and held.held_by == {(label, 10)}
+    some = difference(new, new, first=0, after=30, unfinished=left, part=(5, 15))
+    assert some.held == ((5, 15),)
+    none = difference(new, new, first=0, after=30, unfinished=left, part=(20, 30))
+    assert none.held == () and not none.held_by
 
 
 def test_what_is_no_longer_tracked_makes_nothing_stale():

@@ -35,6 +35,8 @@ def correct(
     *,
     marks: OmitArgPrefixes[MarkFiles] = NO_MARKS,
     video: Annotated[Path | None, arg(metavar="VIDEO")] = None,
+    start: Annotated[str | None, arg(metavar="FRAME|TIME")] = None,
+    end: End = None,
     dry_run: bool = False,
     device: Device = "auto",
 ) -> str:
@@ -43,6 +45,9 @@ def correct(
     Args:
         run: folder that `chromatrack track` wrote; it is changed in place.
         video: where the video is now, if it was moved.
+        start: first frame that may change, a number from 0, or a time such as 2.5s; those before it
+            stay as they are. The same marks without it do them later.
+        end: frame after the last that may change, a number, or a time such as 4s.
         dry_run: say what was understood of the marks and how much would be done again, and stop.
         device: where to run.
     """
@@ -54,16 +59,19 @@ def correct(
     from chromatrack.runs.marks_json import read_run_marks
     from chromatrack.runs.reader import read_result
     from chromatrack.tracking.cores import prepare_process
+    from chromatrack.video.reader import frame_range
 
     result = read_result(run)
     source, known = result.find_video(video), read_run_marks(run)
     opened = source_for(marks, source, start=0, end=result.frames[-1].index + 1)
     new = read_mark_files(marks, source, output=run, start=None, known=known, source=opened)
+    first, after = frame_range(source, start=start or 0, end=end)
+    begin = None if start is None else first
     if dry_run:
         from chromatrack.tracking.marked_video import described
         from chromatrack.video.reader import probe
 
-        plan = plan_correction(run, new, video=video)
+        plan = plan_correction(run, new, video=video, start=begin, end=after)
         return described(new, opened, probe(source), more=[str(plan)])
     tell_warned(opened)
     _warn_of_new_boxes(new, known)
@@ -74,6 +82,8 @@ def correct(
             run,
             new,
             video=video,
+            start=begin,
+            end=after,
             progress=report,
             announce=lambda plan: print(plan, file=sys.stderr),
         )
@@ -82,6 +92,10 @@ def correct(
     tell_notes(exported)
     again = f"{done.frames_recomputed} of {done.frames} frames done again in {done.seconds:.1f} s"
     lines = [f"{again}: {done.output}", *thing_lines(done.things)]
+    held = sorted({(one.begin, one.last) for one in done.unfinished if one.held})
+    if held:
+        frames = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in held)
+        lines.append(f"frames {frames} stay as they were; the same marks alone do them too")
     said = with_look_at("\n".join(lines), done.look_at)
     return "\n".join([said, *(f"export: {one.path}" for one in exported)])
 

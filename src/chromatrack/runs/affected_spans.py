@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
+from chromatrack.errors import InputError
 from chromatrack.propagation.bidirectional import (
     DirectedPass,
     Direction,
@@ -33,8 +34,9 @@ class FrameSpan:
 
     left, right: the keyframes that show all of them around the span and stay as they are; None
     where there is none, so that the span reaches to the end of the run. begin: the first frame that
-    is still to do, and the left keyframe is the last before it; None: nothing is done yet. over:
-    other objects that may lose pixels to the labels' (`found_under`); all else keeps its own.
+    is to do, and the left keyframe is the last before it: those before it are done already, or stay
+    as they are; None: the first. over: other objects that may lose pixels to the labels'
+    (`found_under`); all else keeps its own.
     """
 
     labels: tuple[LabelName, ...]
@@ -51,6 +53,11 @@ class FrameSpan:
         return self.first if self.begin is None else self.begin
 
     @property
+    def frames(self) -> range:
+        """Those to do."""
+        return range(self.start, self.last + 1)
+
+    @property
     def forward_from(self) -> int:
         """Where a forward pass begins that knows nothing yet."""
         return self.first if self.left is None else self.left
@@ -59,6 +66,26 @@ class FrameSpan:
     def known(self) -> range:
         """Frames after the keyframe that such a pass looks at for its memory alone."""
         return range(self.first if self.left is None else self.left + 1, self.start)
+
+    def within(self, part: range) -> FrameSpan:
+        """The same where only frames of a part are done again, and all others stay."""
+        begin = self.begin if part.start <= self.start else part.start
+        return replace(self, begin=begin, last=min(self.last, part.stop - 1))
+
+
+def part_of_run(start: int | None, end: int | None, run: range) -> range:
+    """Frames [start, end) of a run; None: from its first, to its last.
+
+    Raises:
+        InputError: they are none, or not of the run.
+    """
+    first, after = run.start if start is None else start, run.stop if end is None else end
+    if not run.start <= first < after <= run.stop:
+        raise InputError(
+            f"start, end: expected frames of the run, {run.start} <= start < end <= {run.stop}; "
+            f"got {first} and {after}"
+        )
+    return range(first, after)
 
 
 def find_spans(

@@ -7,11 +7,10 @@ the left one and backward from the right one, as in a whole run.
 
 from __future__ import annotations
 
-import json
 import time
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -25,9 +24,21 @@ from chromatrack.formats.json_fields import JsonValue, load_json_object
 from chromatrack.formats.mask_marks import masks_at
 from chromatrack.formats.masks import check_mask, read_mask
 from chromatrack.propagation.bidirectional import Direction
-from chromatrack.propagation.layout import channel_names
 from chromatrack.propagation.reliability import ReviewRange
-from chromatrack.runs.affected_spans import FrameSpan, SpanRun, count_steps, find_spans
+from chromatrack.runs.affected_spans import (
+    FrameSpan,
+    SpanRun,
+    count_steps,
+    find_spans,
+    part_of_run,
+)
+from chromatrack.runs.correction_checks import (
+    check_inside,
+    check_new,
+    check_removed,
+    check_same,
+    settings_of,
+)
 from chromatrack.runs.file_names import TABLES
 from chromatrack.runs.going_on import KeptPass, known_already, spans_left, still_needed
 from chromatrack.runs.marks_json import read_run_marks
@@ -38,12 +49,11 @@ from chromatrack.runs.rewrite import Rewriting
 from chromatrack.runs.saved_config import saved_config, saved_range
 from chromatrack.runs.staging import Staging
 from chromatrack.runs.things_table import Tally, ThingSummary
-from chromatrack.runs.unfinished import Unfinished, left_to_do, read_unfinished
-from chromatrack.runs.writer import model_sha256
+from chromatrack.runs.unfinished import Unfinished, held_back, left_to_do, read_unfinished
 from chromatrack.structures import LabelName, Source
 from chromatrack.tracking.config import Device
 from chromatrack.tracking.inference import TrackedFrame, TrackerRun
-from chromatrack.tracking.mark_checks import check_all, dated, fit_skeleton
+from chromatrack.tracking.mark_checks import check_all, fit_skeleton
 from chromatrack.tracking.marks import Marks
 from chromatrack.tracking.tracker import Tracker
 from chromatrack.video.reader import probe, read_frame
@@ -77,7 +87,8 @@ class Correction:
     frames_recomputed: frames of which something was tracked again. frames_tracked: how often the
     network looked at a frame for it: up to once forward and once backward. frames: of the run.
     look_at: frames of it on which tracking may have failed, the worst first. things: what became of
-    those that were corrected, over the whole run. unfinished: what is left, where it was stopped.
+    those that were corrected, over the whole run. unfinished: what is left, where it was stopped or
+    was to leave frames as they were.
     """
 
     output: Path
@@ -101,6 +112,8 @@ def correct(
     announce: Callable[[CorrectionPlan], None] | None = None,
     keep_done: bool = False,
     removed: Collection[tuple[LabelName, int]] = (),
+    start: int | None = None,
+    end: int | None = None,
     on_frame: Callable[[TrackedFrame], None] | None = None,
 ) -> Correction:
     """Put new marks into a saved run and do again what they change, in its folder.
@@ -122,6 +135,9 @@ def correct(
             marks again does that, and only that: what was done stays, and counts no more.
         removed: marks of the run, by label and frame, that are to count no more; each label must
             still be shown on another frame.
+        start, end: only frames [start, end) are done again, and the marks are on them; all others
+            stay as they are, until the same marks are given again and nothing else. None: of the
+            whole run.
         on_frame: called with every frame that is tracked again, with what of it is.
 
     Raises:
@@ -143,6 +159,7 @@ def correct(
                 *(tracker, stage, new, video, tell, announce, on_frame),
                 keep_done=keep_done,
                 removed=removed,
+                part=(start, end),
             )
         except KeyboardInterrupt as interrupt:
             raise told(interrupt, f"; {home} is as it was") from None
@@ -159,11 +176,12 @@ def _correct(
     *,
     keep_done: bool,
     removed: Collection[tuple[LabelName, int]],
+    part: tuple[int | None, int | None],
 ) -> Correction:
     """`correct`, with the folder to itself."""
     began, home = time.perf_counter(), stage.target
-    checked = _checked(home, new, video, removed, settings=_settings(tracker))
-    _check_same(tracker, checked.data)
+    checked = _checked(home, new, video, removed, part=part, settings=settings_of(tracker))
+    check_same(tracker, checked.data)
     if announce is not None:
         announce(checked.plan)
     source, start, merged = checked.source, checked.start, checked.merged
@@ -179,7 +197,9 @@ def _correct(
         if not (keep_done and reached):
             raise
         is_stopped = True  # what is done is put in place, and nobody asked about it again
-    book.unfinished = left_to_do(read_unfinished(checked.data), checked.spans, reached)
+    book.unfinished = left_to_do(
+        read_unfinished(checked.data), checked.spans, reached, checked.held
+    )
     book.needed = still_needed(home, book.unfinished)
     for count, _ in enumerate(book.write(source), start=1):
         if not is_stopped:
@@ -201,14 +221,19 @@ def _correct(
 
 
 def plan_correction(
-    folder: str | PathLike[str], new: Marks, *, video: str | PathLike[str] | None = None
+    folder: str | PathLike[str],
+    new: Marks,
+    *,
+    video: str | PathLike[str] | None = None,
+    start: int | None = None,
+    end: int | None = None,
 ) -> CorrectionPlan:
     """What `correct` with the same arguments would do; nothing is tracked or written.
 
     Raises:
         InputError, VideoError: as `correct`.
     """
-    return _checked(Path(folder), new, video).plan
+    return _checked(Path(folder), new, video, part=(start, end)).plan
 
 
 @dataclass(frozen=True)
@@ -222,6 +247,7 @@ class _Checked:
     start: int
     direction: Direction
     spans: list[FrameSpan]
+    held: list[Unfinished]
     plan: CorrectionPlan
     kept: KeptPass
 
@@ -231,11 +257,13 @@ def _checked(
     new: Marks,
     video: str | PathLike[str] | None,
     removed: Collection[tuple[LabelName, int]] = (),
+    part: tuple[int | None, int | None] = (None, None),
     settings: Mapping[str, object] | None = None,
 ) -> _Checked:
     """Look at a run and at new marks for it, before anything is done.
 
-    settings: by which its frames are done again, where that is known.
+    part: frames [start, end) that are done again, None: of the run. settings: by which that is
+    done, where it is known.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # said already
@@ -248,9 +276,10 @@ def _checked(
     source, start, last = result.find_video(video), int(result.indices[0]), result.frames[-1].index
     keep_apart(source, home / "overlay.mp4")
     skeleton = fit_skeleton(old.skeleton or new.skeleton, [*old.keypoints, *new.keypoints])
-    _check_new(new, start, last, result.size, removed)
+    inside = part_of_run(*part, range(start, last + 1))
+    check_new(new, removed, range(start, last + 1), result.size)
     merged = replace(old.merged_with(new), skeleton=skeleton)
-    _check_removed(removed, merged)
+    check_removed(removed, merged)
     replace(result, objects=tuple(merged.layout().regions)).needs_masks()
     info = probe(source)
     if (info.height, info.width) != result.size:
@@ -265,23 +294,33 @@ def _checked(
     same = known_already(old, new) if unfinished else set()
     stopped = {one.label for one in unfinished if any(label == one.label for label, _ in same)}
     changed = new.without([one for one in same if one[0] in stopped])
+    check_inside(changed, removed, inside, of="part")
     spans = find_spans(merged, changed, first=start, last=last, removed=removed)
     under = found_under(changed, result)
     spans = [replace(span, over=others_under(span, under)) for span in spans]
+    held = [part for span in spans for part in held_back(span, inside)]
     left = [one for one in unfinished if one.label in stopped]
+    is_more = bool(changed.labels() or removed or any(not one.held for one in left))
+    left = [one for one in left if not (one.held and is_more)]
     spans = [*spans_left(left, merged, spans, first=start), *spans]
+    spans = [span for one in spans if len((span := one.within(inside)).frames)]
+    if not spans and part != (None, None):
+        raise InputError(
+            f"start, end: nothing is to be done again on frames {inside[0]} to {inside[-1]}; "
+            "name others, or none"
+        )
     kept = KeptPass(
         home, source, info, merged, {"direction": direction, "start": start, **(settings or {})}
     )
     counts = count_steps(spans, merged, direction, kept=kept.of(spans))
-    frames = {f for span in spans for f in range(span.start, span.last + 1)}
+    frames = {f for span in spans for f in span.frames}
     looks = sum(count.looks for count in counts)
     seconds = _about_seconds(data, old, looks, direction)
     stages = [stage for count in counts for stage in count.stages]
     plan = CorrectionPlan(
         len(frames), len(result.frames), looks, seconds, (*stages, ("draw", len(result.frames)))
     )
-    return _Checked(result, data, source, merged, start, direction, spans, plan, kept)
+    return _Checked(result, data, source, merged, start, direction, spans, held, plan, kept)
 
 
 def _mask_frames(new: Marks) -> set[int]:
@@ -353,15 +392,6 @@ def _track_again(
         looks.append(again.steps)
 
 
-def _settings(tracker: Tracker) -> dict[str, object]:
-    """What a pass of a tracker depends on beside video and marks."""
-    return {
-        "config": asdict(tracker.config),
-        "model": {"name": tracker.model, "sha256": model_sha256(tracker.model)},
-        "device": str(tracker.embedder.device),
-    }
-
-
 def tracker_of(folder: str | PathLike[str], *, device: Device = "auto") -> Tracker:
     """The tracker a saved run was made with: the same model and settings.
 
@@ -382,54 +412,3 @@ def read_masks_at(names: Sequence[str]) -> dict[int, np.ndarray]:
         InputError: no frame number, one frame twice, or no mask there.
     """
     return {frame: read_mask(path) for frame, path in masks_at(names).items()}
-
-
-def _check_removed(removed: Collection[tuple[LabelName, int]], merged: Marks) -> None:
-    """Raises InputError where nothing is left of what is to be tracked without a mark."""
-    shown = merged.layout()
-    for name, frame in sorted(removed):
-        if name not in channel_names(shown) or name in shown.unmarked:
-            raise InputError(
-                f"{name[0]} {name[1]}: its mark on frame {frame} is the only one; mark it on "
-                "another frame first"
-            )
-
-
-def _check_new(
-    new: Marks,
-    start: int,
-    last: int,
-    size: tuple[int, int],
-    removed: Collection[tuple[LabelName, int]],
-) -> None:
-    """Raises InputError unless there are marks, on frames of the run and of its size."""
-    if not new.labels() and not removed:
-        raise InputError("expected at least one mark, got none; mark what is to be corrected")
-    for what, frame in dated(new):
-        if not start <= frame <= last:
-            raise InputError(
-                f"{what} of frame {frame}: expected a frame of the run, {start} to {last}"
-            )
-    for frame, mask in new.masks.items():
-        if mask.shape != size:
-            raise InputError(
-                f"mask of frame {frame}: expected the video's {size[1]}x{size[0]} pixels, got "
-                f"{mask.shape[1]}x{mask.shape[0]}; draw it on a frame of this video"
-            )
-
-
-def _check_same(tracker: Tracker, data: dict[str, Any]) -> None:
-    """Warn where the run was made in another way: its other frames will not fit the new ones."""
-    now = json.loads(json.dumps(asdict(tracker.config)))  # tuples are lists there
-    then = data["config"]
-    for name in ("propagate", "color", "coloring"):
-        then = {**then, name: {**now[name], **then.get(name, {})}}  # knobs that came later
-    other = [name for name, value in now.items() if then.get(name, value) != value]
-    if data["model"] != {"name": tracker.model, "sha256": model_sha256(tracker.model)}:
-        other.insert(0, "model")
-    if other:
-        warnings.warn(
-            f"the run was made with another {', '.join(other)}; the corrected frames may not fit "
-            "the others",
-            stacklevel=3,
-        )

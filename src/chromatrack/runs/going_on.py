@@ -193,4 +193,4 @@ def kept_file(folder: Path) -> Path:
 
 def still_needed(folder: Path, unfinished: Collection[Unfinished]) -> set[Path]:
     """Files of a run that corrections that were stopped need to go on."""
-    return {kept_file(folder)} if unfinished else set()
+    return {kept_file(folder)} if any(not one.held for one in unfinished) else set()

@@ -1,4 +1,4 @@
-"""What a correction that was stopped has left to do, as result.json keeps it."""
+"""What corrections have left as it was, stopped or told to, as result.json keeps it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ UNFINISHED = "unfinished"
 class Unfinished:
     """One label's frames begin..last that are still to do, of first..last that its marks change.
 
-    over: as `FrameSpan.over`.
+    over: as `FrameSpan.over`. held: they were to stay as they were, and are done only when that is
+    all there is to do.
     """
 
     label: LabelName
@@ -25,18 +26,26 @@ class Unfinished:
     last: int
     begin: int
     over: tuple[int, ...] = ()
+    held: bool = False
 
 
 def left_to_do(
-    old: Sequence[Unfinished], spans: Iterable[FrameSpan], reached: Mapping[FrameSpan, int]
+    old: Sequence[Unfinished],
+    spans: Iterable[FrameSpan],
+    reached: Mapping[FrameSpan, int],
+    held: Iterable[Unfinished] = (),
 ) -> list[Unfinished]:
     """What is left after a correction.
 
     Args:
         old: what was left before. spans: what it was to do. reached: the last frame done of each
-            span that was begun.
+            span that was begun. held: what it was to leave as it was.
     """
     left, new = list(old), []
+    for one in held:
+        span = FrameSpan((one.label,), None, None, one.begin, one.last)
+        left = [part for other in left for part in without_span(other, one.label, span)]
+        new.append(one)
     for span in spans:
         begin = reached.get(span, span.start - 1) + 1
         for label in span.labels:
@@ -44,6 +53,19 @@ def left_to_do(
             if begin <= span.last:
                 new.append(Unfinished(label, span.first, span.last, begin, span.over))
     return sorted({*left, *new}, key=lambda one: (one.label, one.begin))
+
+
+def held_back(span: FrameSpan, part: range) -> list[Unfinished]:
+    """What is left of a span of which only frames of a part are done."""
+    parts = []
+    for label in span.labels:
+        if span.start < part.start:
+            last = min(span.last, part.start - 1)
+            parts.append(Unfinished(label, span.first, last, span.start, span.over, held=True))
+        if part.stop <= span.last:
+            begin = max(span.start, part.stop)
+            parts.append(Unfinished(label, span.first, span.last, begin, span.over, held=True))
+    return parts
 
 
 def without_span(one: Unfinished, label: LabelName, span: FrameSpan) -> list[Unfinished]:
@@ -69,6 +91,7 @@ def plain_unfinished(left: Iterable[Unfinished]) -> list[dict[str, Any]]:
             "last": one.last,
             "begin": one.begin,
             **({"over": list(one.over)} if one.over else {}),
+            **({"held": True} if one.held else {}),
         }
         for one in left
     ]
@@ -86,5 +109,6 @@ def read_unfinished(data: Mapping[str, Any]) -> list[Unfinished]:
         except (KeyError, TypeError, ValueError):
             continue
         if first <= begin <= last:
-            found.append(Unfinished(label, first, last, begin, over))  # type: ignore[arg-type]
+            held = row.get("held") is True
+            found.append(Unfinished(label, first, last, begin, over, held))  # type: ignore[arg-type]
     return found

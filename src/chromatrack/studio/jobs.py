@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import secrets
 import threading
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -22,7 +22,7 @@ from chromatrack.studio.events import Hub, News
 from chromatrack.studio.export_list import COLORED, TEXTURED, place_for
 from chromatrack.studio.marks import Difference, said_by_document, thing_of
 from chromatrack.studio.requests import Export
-from chromatrack.studio.results import OTHER, SavedRun
+from chromatrack.studio.results import OTHER, SavedRun, part_of
 from chromatrack.studio.store import Project
 from chromatrack.studio.video_copy import copy_target, copy_video
 from chromatrack.studio.workers import StoppedJob, Worker
@@ -69,8 +69,9 @@ class Job:
 class Plan:
     """How to track: frames [start, end); wanted: marks to correct by, None: everything is tracked.
 
-    removed: marks that count no more in a correction. resume: go on with what was stopped, if that
-    can be.
+    removed: marks that count no more in a correction. part: frames [start, end) that alone it
+    changes; None: all. is_held: it is about frames that others were to leave as they were. resume:
+    go on with what was stopped, if that can be.
     """
 
     start: int
@@ -78,6 +79,8 @@ class Plan:
     quality: str
     wanted: frozenset[Any] | None = None
     removed: frozenset[Any] = frozenset()
+    part: tuple[int, int] | None = None
+    is_held: bool = False
     resume: bool = False
 
 
@@ -156,6 +159,7 @@ class Jobs:
             end=plan.end,
             wanted=None if plan.wanted is None else list(plan.wanted),
             removed=list(plan.removed),
+            part=plan.part,
             resume=plan.resume,
             frames=video.frames if video.is_exact else None,
             made_by=None if run is None or plan.resume else made_by(run),
@@ -354,24 +358,42 @@ def plan_tracking(
     beyond = _marked_beyond(document, run, frames)
     if own != quality or is_other_range or is_gone or beyond:
         return everything
-    if news.changed or removed:
-        return Plan(run.start, run.end, run.quality, news.changed, frozenset(removed))
+    part = part_of(run, document)
+    changed = _inside(news.changed, part)
+    taken = _inside(removed, part)
+    if changed or taken:
+        return Plan(run.start, run.end, run.quality, changed, taken, part)
     if not run.result.complete:
         return Plan(run.start, run.end, run.quality, None, resume=True)
+    if news.held:
+        return Plan(run.start, run.end, run.quality, news.held_by, part=part, is_held=True)
+    if part is not None and (news.changed or removed):
+        raise InputError(
+            f"track: frames {part[0]} to {part[1] - 1}, which alone are to be tracked, are done; "
+            "let all be tracked for marks on others"
+        )
     raise InputError("track: everything is tracked already; mark or correct something first")
 
 
 def next_step(
     document: Document, run: SavedRun, news: Difference, frames: int
-) -> Literal["all", "span", "rest"] | None:
-    """What `track` would do now: everything, what corrections change, what was stopped, nothing."""
+) -> Literal["all", "span", "rest", "held"] | None:
+    """What `track` would do now.
+
+    Everything, what corrections change, what was stopped, what was left as it was, or nothing.
+    """
     try:
         plan = plan_tracking(document, run, news, frames=frames)
     except InputError:
         return None
     if plan.wanted is not None:
-        return "span"
+        return "held" if plan.is_held else "span"
     return "rest" if plan.resume else "all"
+
+
+def _inside(marks: Collection[Any], part: tuple[int, int] | None) -> frozenset[Any]:
+    """Those, labels on frames, that are on frames of a part."""
+    return frozenset(one for one in marks if part is None or part[0] <= one[1] < part[1])
 
 
 def _covers(run: SavedRun, start: int, end: int | None, frames: int) -> bool:

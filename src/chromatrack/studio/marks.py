@@ -137,23 +137,33 @@ class Difference:
     """What marks say that a run does not know: `changed` anew or otherwise, `removed` no longer.
 
     stale: [first, after) ranges of frames that it may change, ascending and apart. stale_of: the
-    same by thing, "object:1".
+    same by thing, "object:1". held: the same of those that corrections were to leave as they were;
+    held_by: the marks that those were made by.
     """
 
     changed: frozenset[tuple[LabelName, int]]
     removed: frozenset[tuple[LabelName, int]]
     stale: tuple[tuple[int, int], ...]
     stale_of: Mapping[str, tuple[tuple[int, int], ...]]
+    held: tuple[tuple[int, int], ...] = ()
+    held_by: frozenset[tuple[LabelName, int]] = frozenset()
 
 
 def difference(
-    old: Said, new: Said, *, first: int, after: int, unfinished: Sequence[Unfinished] = ()
+    old: Said,
+    new: Said,
+    *,
+    first: int,
+    after: int,
+    unfinished: Sequence[Unfinished] = (),
+    part: tuple[int, int] | None = None,
 ) -> Difference:
     """Between what a run was given and what is marked now, on frames [first, after).
 
     A mark changes frames up to its neighbouring keyframes. What is not to be tracked at all any
     more changes nothing of the others. unfinished: what a correction has left; the marks that it
-    was made by count as changed.
+    was made by count as changed, unless it was to leave it. part: frames [start, end) that alone
+    marks on them may change.
     """
     changed: set[tuple[LabelName, int]] = set()
     removed: set[tuple[LabelName, int]] = set()
@@ -170,17 +180,33 @@ def difference(
         for frame in frames:
             left = max((f + 1 for f in shown if f < frame), default=first)
             right = min((f for f in shown if f > frame), default=after)
+            if part is not None and part[0] <= frame < part[1]:
+                left, right = max(left, part[0]), min(right, part[1])
             stale.setdefault(thing_of(label), []).append((left, right))
+    held: list[tuple[int, int]] = []
+    held_by: set[tuple[LabelName, int]] = set()
     for one in unfinished:
         frames = _inside(new.get(one.label, {}), first, after)
         inside = {f for f in frames if one.first <= f <= one.last}
         nearest = sorted(frames, key=lambda f: max(one.first - f, f - one.last))[:1]
-        changed |= {(one.label, f) for f in inside or nearest}
+        made_by = {(one.label, f) for f in inside or nearest}
+        if one.held:
+            begin, end = (one.begin, one.last + 1) if part is None else part
+            begin, end = max(begin, one.begin), min(end, one.last + 1)
+            if made_by and begin < end:
+                held.append((begin, end))
+                held_by |= made_by
+            continue
+        changed |= made_by
         if frames:
             stale.setdefault(thing_of(one.label), []).append((one.begin, one.last + 1))
     every = [one for ranges in stale.values() for one in ranges]
     by_thing = {key: _joined(ranges) for key, ranges in stale.items()}
-    return Difference(frozenset(changed), frozenset(removed), _joined(every), by_thing)
+    return Difference(
+        *(frozenset(changed), frozenset(removed), _joined(every), by_thing),
+        held=_joined(held),
+        held_by=frozenset(held_by),
+    )
 
 
 def with_giving_way(news: Difference, under: Mapping[int, Collection[int]]) -> Difference:

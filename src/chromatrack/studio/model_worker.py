@@ -106,14 +106,15 @@ class Model:
         wanted: list[Any] | None,
         removed: list[Any],
         resume: bool,
+        part: tuple[int, int] | None = None,
         frames: int | None = None,
         made_by: MadeBy | None = None,
     ) -> dict[str, Any]:
         """Track all marks on frames [start, end), or correct a run by those that are `wanted`.
 
-        removed: marks of the run that are no more. frames: of the video, if that is known.
-        made_by: what the run that is replaced was made by, which is kept then. Returns what the
-        user is to be told.
+        removed: marks of the run that are no more. part: frames [start, end) that alone a
+        correction changes. frames: of the video, if that is known. made_by: what the run that is
+        replaced was made by, which is kept then. Returns what the user is to be told.
         """
         from chromatrack.runs.correct import correct, tracker_of
         from chromatrack.runs.writer import track_to_folder
@@ -138,9 +139,11 @@ class Model:
                     announce=lambda plan: stages.extend(plan.stages),
                     keep_done=True,
                     removed=gone,
+                    start=None if part is None else part[0],
+                    end=None if part is None else part[1],
                     on_frame=self._places.add,
                 )
-            if self._channel.is_stopped and done.unfinished:
+            if self._channel.is_stopped and any(not one.held for one in done.unfinished):
                 raise KeyboardInterrupt(
                     f"Stopped: {done.frames_recomputed} frames corrected, the rest is still to do"
                 )

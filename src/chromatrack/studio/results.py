@@ -188,7 +188,10 @@ def _quality(config: dict[str, Any]) -> str:
 def news_of(run: SavedRun, document: Document, folder: Path) -> Difference:
     """What is marked in a project's folder that a run does not know, and what that may change."""
     said, first, after = said_by_document(document), run.first, run.after
-    news = difference(run.said, said, first=first, after=after, unfinished=run.unfinished)
+    part = part_of(run, document)
+    news = difference(
+        run.said, said, first=first, after=after, unfinished=run.unfinished, part=part
+    )
     painted = {one for one in news.changed if one[0][0] == "object"}
     if not painted:
         return news
@@ -197,6 +200,14 @@ def news_of(run: SavedRun, document: Document, folder: Path) -> Difference:
     except InputError:
         return news  # a damaged mask: said where it is shown or tracked
     return with_giving_way(news, under)
+
+
+def part_of(run: SavedRun, document: Document) -> tuple[int, int] | None:
+    """Frames [start, end) that alone are to be tracked, of a run that has more; None: all."""
+    chosen = document["settings"]["range"]
+    if chosen is None or not (run.first < chosen[0] or chosen[1] < run.after):
+        return None
+    return int(chosen[0]), int(chosen[1])
 
 
 _KEPT_BY_CLIENT = ("cuts", "reliability", "present")
@@ -212,7 +223,12 @@ def result_state(
             was. known: key of the result that the client has already.
     """
     key = hashlib.sha256(f"{written}-{','.join(sorted(keys))}".encode()).hexdigest()[:16]
-    told = run.summary | {"stale": news.stale, "staleOf": news.stale_of, "key": key}
+    told = run.summary | {
+        "stale": news.stale,
+        "staleOf": news.stale_of,
+        "held": news.held,
+        "key": key,
+    }
     for what in ("reliability", "present"):
         told[what] = {name: rows for name, rows in told[what].items() if name in keys}
     if known == key:

@@ -77,8 +77,10 @@ export type Result = {
   present: Record<string, boolean[]>;
   /** By kind: what is less sure than this is doubtful. */
   doubtfulBelow: Record<Kind, number>;
-  /** What tracking would do now: everything, stale stretches, what was stopped, nothing. */
-  next?: "all" | "span" | "rest" | null;
+  /** Frames that corrections were to leave as they were, by "Only this part". */
+  held?: Stretch[];
+  /** What tracking would do now: all, stale or held stretches, what was stopped, nothing. */
+  next?: "all" | "span" | "rest" | "held" | null;
 };
 /** color: null where it is of the eraser. */
 export type ColorStroke = { color: string | null; radius: number; points: Point[] };
@@ -401,14 +403,21 @@ export function markedFrames(project: Project, item?: Item): number[] {
 export function trackLabel(project: Project | null): { text: string; ready: boolean } {
   if (!project || !markedFrames(project).length) return { text: "Track", ready: false };
   if (!project.result) return { text: "Track", ready: true };
-  const stale = merged(project.result.stale);
-  const { next, end } = project.result;
+  const { next, end, held } = project.result;
   const { range } = project.settings;
+  const all = merged(project.result.stale);
+  const stale = range ? all.filter(([from, to]) => from < range[1] && range[0] < to) : all;
   if (next === "all") return { text: `Track again (${range ? named(range) : "all"})`, ready: true };
   if (next === "rest") return { text: `Track on from frame ${end}`, ready: true };
+  if (next === "held" && held?.length) return { text: `The rest too (${few(held)})`, ready: true };
+  if (all.length && next === null && range)
+    return { text: `Tracked (${named(range)})`, ready: false };
   if (stale.length === 0) return { text: "Tracked", ready: false };
-  if (stale.length === 1) return { text: `Track again (${named(stale[0]!)})`, ready: true };
-  return { text: `Track again (${stale.length} stretches)`, ready: true };
+  return { text: `Track again (${few(stale)})`, ready: true };
+}
+
+function few(stretches: Stretch[]): string {
+  return stretches.length === 1 ? named(stretches[0]!) : `${stretches.length} stretches`;
 }
 
 /** Whether there is anything to take away. */

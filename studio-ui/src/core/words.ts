@@ -102,6 +102,9 @@ export function secondStep(mode: "track" | "color", job: string | null): string 
   return `${under} first, then press ${mode === "color" ? "Colour" : "Track"}`;
 }
 
+/** How a correction is kept from what is good already. */
+export const HOLD = `To hold what is good already: loop over the frames to mend, then press "Only this part"`;
+
 /**
  * What "Only this part" does now. only: the part that alone is tracked; looped: the part that is
  * played in a loop; null: there is none.
@@ -111,9 +114,11 @@ export function partWords(coloring: boolean, only: Stretch | null, looped: Stret
   if (only) {
     const isOther = looped && String(only) !== String(looped);
     const press = isOther ? "to take the looped part instead" : "for the whole clip";
-    return `${does} only ${named(only)}. Press ${press}`;
+    return `${does} only ${named(only)}, and leaves the rest as it is. Press ${press}`;
   }
-  const why = "to try on a short piece first, or where the rest of the clip is not needed";
+  const why = coloring
+    ? "to try on a short piece first, or where the rest of the clip is not needed"
+    : "to try on a short piece first, or to correct it and leave the rest as it is";
   return looped
     ? `${does} only ${named(looped)} then: ${why}. What is ${done} elsewhere stays`
     : `Choose a part first, with "Loop from here" and "to here". ${does} only that part then: ${why}`;

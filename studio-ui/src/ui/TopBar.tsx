@@ -2,7 +2,15 @@ import { api } from "../api.ts";
 import { colorize, redo as redoLast, stop, track, undo as undoLast } from "../commands.ts";
 import { colorLabel } from "../core/color.ts";
 import { timeLeft } from "../core/pace.ts";
-import { canExport, type Job, type Quality, trackLabel } from "../core/state.ts";
+import {
+  canExport,
+  type Job,
+  markedFrames,
+  type Project,
+  type Quality,
+  trackLabel,
+} from "../core/state.ts";
+import { HOLD } from "../core/words.ts";
 import * as store from "../store.ts";
 import { startsOver } from "../tools/over.ts";
 import { canRedo, pending } from "../tools/select.ts";
@@ -104,7 +112,7 @@ function TrackGroup() {
   const label = coloring && project ? colorLabel(project) : trackLabel(project);
   const onTrial = !coloring && pending.value;
   const { text, ready } = onTrial ? { text: "Track", ready: true } : label;
-  const done = text === "Tracked" || text === "Coloured";
+  const done = text.startsWith("Tracked") || text === "Coloured";
   return (
     <div class="track-group">
       <button
@@ -115,11 +123,7 @@ function TrackGroup() {
         title={
           coloring && project
             ? `${colorLabel(project).why}${ready ? " (T)" : ""}`
-            : ready
-              ? "Track (T)"
-              : done
-                ? "Nothing has changed since"
-                : "Mark an object first"
+            : trackTitle(project, ready)
         }
       >
         {done && <Icon name="done" size={16} />}
@@ -127,6 +131,18 @@ function TrackGroup() {
       </button>
     </div>
   );
+}
+
+function trackTitle(project: Project | null, ready: boolean): string {
+  const next = project?.result?.next;
+  if (ready && next === "held") {
+    return "Track too what the correction left as it was (T). Leave it, and it stays so";
+  }
+  if (ready && next === "span") return `Track (T). ${HOLD}`;
+  if (ready) return "Track (T)";
+  if (!project?.result || !markedFrames(project).length) return "Mark an object first";
+  if (!project.result.stale.length || !project.settings.range) return "Nothing has changed since";
+  return `"Only this part" is on: marks outside of it wait`;
 }
 
 function whyNoExport(): string {
