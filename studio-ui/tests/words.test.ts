@@ -29,6 +29,13 @@ test("what Only this part does is said, and when one wants it", () => {
   assert.match(moved, /^Colour does only frames 3-8, .* Press to take the looped part instead$/);
 });
 
+test("the first step is of the tool in hand", () => {
+  assert.equal(core.firstStep("select"), core.SAID.firstStep);
+  assert.match(core.firstStep("point").mouse, /^Click a place/);
+  assert.match(core.firstStep("point").touch, /^Tap a place/);
+  assert.match(core.firstStep("box").mouse, /box round/);
+});
+
 test("the second step tells of what goes on, in the part where one is", () => {
   assert.equal(core.secondStep("track", null), "Press Track");
   assert.equal(core.secondStep("color", "export"), "Press Colour");

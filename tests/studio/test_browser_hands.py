@@ -99,6 +99,88 @@ def test_a_second_click_beside_a_mark_is_for_a_new_object(studio: Studio) -> Non
     assert studio.marks(0)["objects"] == [1, 2]
 
 
+def wait_for(studio: Studio, found: Callable[[], bool]) -> None:
+    for _ in range(100):
+        if found():
+            return
+        studio.page.wait_for_timeout(100)
+    raise AssertionError(studio.state()["project"]["marks"])
+
+
+def test_a_point_or_box_put_elsewhere_is_another_one_and_one_nearby_the_same(
+    studio: Studio,
+) -> None:
+    page = studio.page
+
+    def points() -> dict[str, list[float]]:
+        return studio.marks(0).get("points", {})
+
+    def boxes() -> dict[str, list[float]]:
+        return studio.marks(0).get("boxes", {})
+
+    def drag(xy: tuple[float, float], to: tuple[float, float]) -> None:
+        page.mouse.move(*studio.place(xy))
+        page.mouse.down()
+        page.mouse.move(*studio.place(to), steps=4)
+        page.mouse.up()
+
+    page.keyboard.press("o")
+    page.mouse.click(*studio.place((50, 60)))
+    wait_for(studio, lambda: set(points()) == {"1"})
+    page.mouse.click(*studio.place((200, 120)))  # far off: the next one
+    wait_for(studio, lambda: set(points()) == {"1", "2"})
+    page.mouse.click(*studio.place((205, 122)))  # nearby: better put
+    wait_for(studio, lambda: abs(points()["2"][0] - 205) < 1)
+    drag((50, 60), (90, 100))
+    wait_for(studio, lambda: abs(points()["1"][0] - 90) < 1 and abs(points()["1"][1] - 100) < 1)
+    assert set(points()) == {"1", "2"}
+    page.keyboard.press(".")
+    studio.shown(1)
+    page.mouse.click(*studio.place((150, 60)))  # on another frame it is the one that is picked
+    wait_for(studio, lambda: set(studio.marks(1).get("points", {})) == {"1"})
+
+    studio.go_to(0)
+    page.keyboard.press("r")
+    drag((20, 20), (60, 60))
+    wait_for(studio, lambda: set(boxes()) == {"1"})
+    drag((120, 20), (180, 80))  # apart: the next one
+    wait_for(studio, lambda: set(boxes()) == {"1", "2"})
+    drag((110, 10), (190, 90))  # over it: better drawn
+    wait_for(studio, lambda: abs(boxes()["2"][2] - 80) < 2)
+    assert set(boxes()) == {"1", "2"}
+
+
+def test_a_correction_of_a_part_leaves_the_rest_till_it_is_wanted_too(studio: Studio) -> None:
+    page = studio.page
+    studio.click(studio.centres[1])
+    studio.wait_marked(0, 1)
+    page.keyboard.press("t")
+    page.locator(".track-group button:has-text('Tracked')").wait_for()
+    assert page.locator(".hints li.done").count() == 2
+    studio.go_to(2)
+    page.get_by_role("button", name="Loop from here").click()
+    studio.go_to(3)
+    page.get_by_role("button", name="to here").click()
+    page.get_by_role("button", name="Only this part").click()
+    studio.paint(studio.centres[2], (studio.centres[2][0] + 8, studio.centres[2][1]))
+    button = page.locator(".track-group button")
+    page.locator(".track-group button:has-text('Track again (frames 2-3)')").wait_for()
+    assert page.locator(".hints li.done").count() == 1
+    before = studio.state()["project"]["result"]["key"]
+    button.click()
+    page.locator(".track-group button:has-text('Tracked')").wait_for()
+    assert studio.state()["project"]["result"]["key"] != before
+    studio.shot("held")
+    page.get_by_role("button", name="Only this part").click()
+    page.locator(".track-group button:has-text('The rest too (2 stretches)')").wait_for()
+    assert page.locator(".hints li.done").count() == 2
+    assert studio.state()["project"]["result"]["held"] == [[1, 2], [4, FRAMES]]
+    studio.shot("held-let-go")
+    button.click()
+    page.locator(".track-group button:has-text('Tracked')").wait_for()
+    assert studio.state()["project"]["result"]["held"] == []
+
+
 def test_a_region_is_added_to_an_object_and_takes_nothing_from_others(studio: Studio) -> None:
     page = studio.page
     studio.click(studio.centres[1])

@@ -14,10 +14,13 @@ export const TOOL_HINTS = {
   brush: words("Paint the object. Alt or right button erases", "Paint the object"),
   eraser: words("Paint away from the picked object", "Wipe away from the picked object"),
   polygon: words("Click corner after corner", "Tap corner after corner"),
-  box: words("Drag a box. Shift-drag makes another one", "Draw a box. Add makes another one"),
+  box: words(
+    "Drag a box, then the next one. Drag its sides to fit it",
+    "Draw a box, then the next one. Drag its sides to fit it",
+  ),
   point: words(
-    "Click to place. Shift-click makes another one",
-    "Tap to place. Add makes another one",
+    "Click to place a point, then the next one. Drag one to move it",
+    "Tap to place a point, then the next one. Drag one to move it",
   ),
   skeleton: words("Click joint after joint", "Tap joint after joint"),
   color: words("Paint. Alt picks a colour", "Paint strokes"),
@@ -93,6 +96,16 @@ export const SAID = {
   ),
   rename: words("Double-click to rename", "Double-tap to rename"),
 } as const;
+
+/** The first of the first steps, by the tool in hand. */
+export function firstStep(tool: string): Words {
+  if (tool === "point") return words("Click a place to follow", "Tap a place to follow");
+  if (tool === "box") return words("Drag a box round a thing", "Draw a box round a thing");
+  if (tool === "skeleton") return words("Click its joints one by one", "Tap its joints one by one");
+  if (tool === "brush") return words("Paint an object", "Paint an object");
+  if (tool === "polygon") return words("Click round an object", "Tap round an object");
+  return SAID.firstStep;
+}
 
 /** The second of the first steps: what to press, or what goes on. job: its kind, if there is one. */
 export function secondStep(mode: "track" | "color", job: string | null): string {

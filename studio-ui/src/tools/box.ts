@@ -1,4 +1,5 @@
-// Box: drag a new one, or drag a side or corner of the picked one, or its inside to move it.
+// Box: drag a new one; drag a side or corner of the picked one to fit it, its inside to move it.
+// One that is drawn beside that on the same frame is another one, one over it takes its place.
 
 import { clampTo, type Point, toScreen } from "../core/view.ts";
 import { type Box, shapeOf, twoTone } from "../shapes.ts";
@@ -7,6 +8,11 @@ import type { Viewer } from "../viewer.ts";
 import type { Pen, Tool } from "./tool.ts";
 
 const NEAR = 8;
+/** Whether two boxes have nothing in common. */
+function apart([x, y, w, h]: Box, [u, v, width, height]: Box): boolean {
+  return x + w <= u || u + width <= x || y + h <= v || v + height <= y;
+}
+
 type Grip = { left: boolean; right: boolean; top: boolean; bottom: boolean; all: boolean };
 
 export function box(viewer: Viewer): Tool {
@@ -57,8 +63,9 @@ export function box(viewer: Viewer): Tool {
   async function send(at: Box, another: boolean) {
     const frame = store.frame.value;
     const item = store.pickedItem.value;
-    const marked = item?.kind === "box" && store.marks.value.boxes?.[String(item.id)];
-    const key = another && marked ? await store.add("box", { opens: true }) : undefined;
+    const marked = item?.kind === "box" ? store.marks.value.boxes?.[String(item.id)] : null;
+    const isAnother = marked && (another || apart(marked, at));
+    const key = isAnother ? await store.add("box", { opens: true }) : undefined;
     if (key === null) return;
     const target = await store.pickedOr("box");
     if (target) await store.act({ type: "box", id: target.id, frame, at });

@@ -1,4 +1,4 @@
-// Points and skeletons: click to place, drag to move, what is near is picked.
+// Points and skeletons: click to place, and the next; drag to move; what is near is picked.
 
 import type { Item, Joint } from "../core/state.ts";
 import { clampTo, inside, type Point, toScreen } from "../core/view.ts";
@@ -10,10 +10,11 @@ import { say } from "../words.ts";
 import type { Tool } from "./tool.ts";
 
 const NEAR = 14;
+const FAR = 28;
 
-function near(viewer: Viewer, at: Point, screen: Point): boolean {
+function near(viewer: Viewer, at: Point, screen: Point, most = NEAR): boolean {
   const [x, y] = toScreen(viewer.view, at);
-  return Math.hypot(x - screen[0], y - screen[1]) <= NEAR;
+  return Math.hypot(x - screen[0], y - screen[1]) <= most;
 }
 
 function drawMoved(ctx: CanvasRenderingContext2D, viewer: Viewer, at: Point | null) {
@@ -31,6 +32,13 @@ function shapesOn(kind: Item["kind"], { video }: Viewer) {
     .filter((shape) => shape !== null);
 }
 
+/** Whether a place is far from where the picked point was put on this frame: another one is meant. */
+function isElsewhere(viewer: Viewer, screen: Point): boolean {
+  const item = store.pickedItem.value;
+  const put = item?.kind === "point" ? store.marks.value.points?.[String(item.id)] : null;
+  return Boolean(put && !near(viewer, put, screen, FAR));
+}
+
 export function point(viewer: Viewer): Tool {
   let moved: Point | null = null;
   let another = false;
@@ -43,7 +51,7 @@ export function point(viewer: Viewer): Tool {
         (shape) => shape.kind === "point" && near(viewer, shape.at, pen.screen),
       );
       if (hit) store.picked.value = hit.item.key;
-      another = !hit && pen.shift;
+      another = !hit && (pen.shift || isElsewhere(viewer, pen.screen));
       moved = clampTo(viewer.video, pen.at);
       viewer.redraw();
     },

@@ -131,6 +131,7 @@ export function First() {
                     type="button"
                     class="recent-row"
                     disabled={Boolean(busy)}
+                    title={one.path}
                     onClick={() => open(one.path)}
                   >
                     <Icon name="folder" size={16} />
@@ -151,5 +152,8 @@ export function First() {
 function shortDate(when: string | number): string {
   const date = new Date(typeof when === "number" ? 1000 * when : when);
   if (Number.isNaN(date.getTime())) return String(when);
-  return date.toLocaleDateString(undefined, { day: "numeric", month: "short" });
+  const time = date.toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
+  if (date.toDateString() === new Date().toDateString()) return `today ${time}`;
+  const day = date.toLocaleDateString(undefined, { day: "numeric", month: "short" });
+  return `${day} ${time}`;
 }

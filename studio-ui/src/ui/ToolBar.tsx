@@ -1,8 +1,10 @@
 import { removeStrokes, spreading, strokesOn } from "../colorwork.ts";
 import { cancel } from "../commands.ts";
+import { colorLabel } from "../core/color.ts";
 import { templates } from "../core/skeletons.ts";
+import { trackLabel } from "../core/state.ts";
 import { toolsOf } from "../core/tools.ts";
-import { SAID, secondStep } from "../core/words.ts";
+import { firstStep, SAID, secondStep } from "../core/words.ts";
 import { viewer } from "../stage.ts";
 import * as store from "../store.ts";
 import { resizeBrush, SIZES } from "../tools/brush.ts";
@@ -318,7 +320,9 @@ export function Hints() {
   const marked = coloring
     ? Object.keys(project.color?.references ?? {}).length > 0
     : Object.keys(project.marks).length > 0;
-  const tracked = Boolean(coloring ? project.color?.result : project.result);
+  const isHeld = project.result?.next === "held";
+  const isToDo = coloring ? colorLabel(project).ready : trackLabel(project).ready && !isHeld;
+  const tracked = marked && !isToDo && Boolean(coloring ? project.color?.result : project.result);
   const second = secondStep(store.mode.value, store.job.value?.kind ?? null);
   const colorSteps: [string, boolean][] = [
     [say(SAID.colorStep), marked],
@@ -326,7 +330,7 @@ export function Hints() {
     ["Watch, colour another frame, export", false],
   ];
   const trackSteps: [string, boolean][] = [
-    [say(SAID.firstStep), marked],
+    [say(firstStep(store.tool.value)), marked],
     [second, tracked],
     ["Watch, fix a frame, track again, export", false],
   ];

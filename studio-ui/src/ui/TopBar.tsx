@@ -111,13 +111,14 @@ function TrackGroup() {
   const coloring = store.mode.value === "color";
   const label = coloring && project ? colorLabel(project) : trackLabel(project);
   const onTrial = !coloring && pending.value;
+  const isHeld = !coloring && !onTrial && project?.result?.next === "held"; // it may well stay so
   const { text, ready } = onTrial ? { text: "Track", ready: true } : label;
   const done = text.startsWith("Tracked") || text === "Coloured";
   return (
     <div class="track-group">
       <button
         type="button"
-        class={ready ? "button primary" : "button"}
+        class={ready && !isHeld ? "button primary" : "button"}
         onClick={() => void (coloring ? colorize() : track())}
         disabled={!ready}
         title={
