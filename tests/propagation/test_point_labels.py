@@ -132,6 +132,19 @@ def test_a_point_declared_lost_is_invisible_there_and_others_are_not():
     )
 
 
+def test_a_point_declared_lost_is_nowhere_till_it_is_seen_again():
+    images = film(9, (1.0, 0.5))
+    images[3:6] = [torch.full_like(images[0], 0.5)] * 3  # nothing to be seen of anything
+    marks = [*marks_of(PLACES), PointMark(1, 3, None, None)]
+    found = follow(images, marks)
+    assert all(bool(seen.known[[0, 2]].all()) for seen in found)  # a best guess where hidden
+    assert [bool(seen.known[1]) for seen in found[:6]] == [True] * 3 + [False] * 3
+    assert [bool(seen.known[1]) for seen in found] == [
+        index < 3 or bool(seen.visible[1]) for index, seen in enumerate(found)
+    ]
+    assert bool(found[-1].visible[1]) and bool(found[-1].known[1])
+
+
 def test_a_second_mark_puts_the_point_where_the_user_says():
     images = film(6, (1.5, 0.0))
     corrected = follow(images, [*marks_of(PLACES), PointMark(0, 3, 70.25, 60.5)])

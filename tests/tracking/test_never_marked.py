@@ -93,11 +93,16 @@ def test_what_is_not_known_is_nowhere(
     assert np.isfinite(trace.xy[0 if direction != "backward" else 3]).all()
 
 
-def test_hidden_is_a_best_guess(tracker, clip, tmp_path):
+def test_what_is_said_to_be_lost_is_nowhere_there(tracker, clip, tmp_path):
     marks = [pose(0, HIP, KNEE, FOOT), pose(3, HIP, KNEE, NOWHERE, lost=(2,))]
-    track_to_folder(tracker, clip, Marks.of(keypoints=marks, skeleton=LEG), output=tmp_path)
+    points = [PointMark(1, 0, *HIP), PointMark(1, 3, None, None)]
+    marks = Marks.of(keypoints=marks, points=points, skeleton=LEG)
+    track_to_folder(tracker, clip, marks, output=tmp_path)
     _, tracks = read_keypoint_tracks(tmp_path / "keypoints.json")
-    assert np.isfinite(tracks[1].values).all() and not tracks[1].visible[3, 2]
+    assert np.isfinite(tracks[1].values[:3]).all() and np.isfinite(tracks[1].values[:, :2]).all()
+    assert not tracks[1].visible[3, 2] and np.isnan(tracks[1].values[3, 2]).all()
+    rows = [line.split(",") for line in (tmp_path / "tracks.csv").read_text().splitlines()[1:]]
+    assert all(row[3] and row[4] for row in rows[:3]) and rows[3][3:6] == ["", "", "0"]
 
 
 def test_no_channel_no_dot_and_no_edge(tracker, clip, film):

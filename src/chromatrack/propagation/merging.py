@@ -180,7 +180,7 @@ def _merge_seen(
     confidence = w * forward.confidence + (1 - w) * backward.confidence
     known = None
     if forward.known is not None and backward.known is not None:
-        known = forward.known | backward.known
+        known = (forward.known & (share > 0)) | (backward.known & (share < 1))
     seen = Seen(xy, confidence > 1 / 2, confidence, known)
     return seen, dict(zip(channels, w.tolist(), strict=True))
 

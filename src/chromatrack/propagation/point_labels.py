@@ -107,8 +107,8 @@ _CONFIDENCE = (0.4, 1.2, 5.0, -4.1)  # of likeness, of match to marked and bette
 class Seen:
     """Where points are on a frame: xy `(P, 2)` cells, visible `(P,)`, confidence `(P,)`.
 
-    known: `(P,)` bool, False for points that were shown nowhere so far, so that xy says nothing;
-    None: all are known.
+    known: `(P,)` bool, False for points that were shown nowhere so far, or said to be lost and not
+    seen since, so that xy says nothing; None: all are known.
     """
 
     xy: Tensor
@@ -130,6 +130,7 @@ class PointTracks:
     age: Tensor = field(default_factory=lambda: torch.zeros(0))
     xy: Tensor = field(default_factory=lambda: torch.zeros(0, 2))
     started: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
+    ended: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
     hidden: Tensor = field(default_factory=lambda: torch.zeros(0))
     company: Company = field(init=False)
 
@@ -166,6 +167,7 @@ class PointTracks:
             seen.visible[number] = place is not None
             seen.confidence[number] = likeness[number] = float(place is not None)
             self.started[number] |= place is not None
+            self.ended[number] = place is None
             if place is not None:
                 seen.xy[number] = seen.xy.new_tensor(place)
         now = self._templates(features, image, seen.xy)
@@ -174,11 +176,12 @@ class PointTracks:
         self.marked = self.marked.keep(now, renewed)
         self.last = self.last.keep(now, seen.visible)
         self._age(now, seen.visible, renewed)
+        self.ended = self.ended & ~seen.visible
         self.hidden = torch.where(seen.visible, 0, self.hidden + 1)
         self.xy = torch.where(seen.visible[:, None], seen.xy, self.xy)
         self.company = self.company.followed(seen.xy, seen.visible)
         sharp = bumps(seen.xy, size)
-        seen = replace(seen, known=self.started.clone())
+        seen = replace(seen, known=self.started & ~self.ended)
         sure = ((likeness > SURE) & seen.visible)[:, None, None]
         return torch.where(sure, sharp, soft), seen.confidence > _HIDDEN, seen
 
@@ -201,6 +204,7 @@ class PointTracks:
             return
         self.xy = F.pad(self.xy.to(features), (0, 0, 0, more))
         self.started = F.pad(self.started.to(features.device), (0, more))
+        self.ended = F.pad(self.ended.to(features.device), (0, more))
         self.hidden = F.pad(self.hidden.to(features), (0, more))
         self.age = F.pad(self.age.to(features), (0, more))
         blank = self._templates(features, image, self.xy)
@@ -214,8 +218,8 @@ class PointTracks:
     def fork(self) -> PointTracks:
         """A copy that goes its own way."""
         twin = copy.copy(self)
-        twin.started = self.started.clone()  # the rest is not changed in place
-        return twin
+        twin.started, twin.ended = self.started.clone(), self.ended.clone()
+        return twin  # the rest is not changed in place
 
     def relabel(self, way: Relabeling) -> None:
         """Keep the points that stay; the next frame makes room for new ones behind them."""
@@ -223,7 +227,8 @@ class PointTracks:
         self.company = self.company.regrouped(skeletons(self.names), way.rows)
         rows = [row for row in way.rows if row < len(self.xy)]
         self.age, self.xy = self.age[rows], self.xy[rows]
-        self.started, self.hidden = self.started[rows], self.hidden[rows]
+        self.started, self.ended = self.started[rows], self.ended[rows]
+        self.hidden = self.hidden[rows]
         for name in ("marked", "last", "elder", "waiting"):
             templates: Templates = getattr(self, name)
             kept = torch.tensor(rows, dtype=torch.long, device=templates.features.device)

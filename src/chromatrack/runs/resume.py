@@ -55,7 +55,7 @@ _SHARE = 20  # of the time, one part may go into writing the state
 _SECONDS = 1.0  # and what would be done again is not worth more
 _NONE = np.zeros((0, 0), dtype=np.int32)
 
-_STATE = 2
+_STATE = 3
 """Counted up when what a pass writes down of itself changes."""
 
 
