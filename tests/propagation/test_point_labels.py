@@ -145,6 +145,22 @@ def test_a_point_declared_lost_is_nowhere_till_it_is_seen_again():
     assert bool(found[-1].visible[1]) and bool(found[-1].known[1])
 
 
+def test_a_second_mark_leaves_what_the_first_one_tells():
+    images = film(8, (1.0, 0.5))
+    images[3] = 1 - images[3]  # it looks like on no other frame
+    marks = marks_of(PLACES)
+    moved = [(x + 3.0, y + 1.5) for x, y in PLACES]
+    again = [PointMark(n, 3, *place) for n, place in enumerate(moved)]
+    found = follow(images, [*marks, *again])
+    for index in (4, 5, 6, 7):
+        assert bool(found[index].visible.all()), index
+        truth = np.array(PLACES) + np.array([1.0, 0.5]) * index
+        np.testing.assert_allclose(pixels(found[index]), truth, atol=0.1)
+    alone = follow(images[3:], [PointMark(n, 0, *place) for n, place in enumerate(moved)])
+    for index in (4, 5):  # by the second mark alone
+        assert bool((found[index].confidence > alone[index - 3].confidence + 0.05).all())
+
+
 def test_a_second_mark_puts_the_point_where_the_user_says():
     images = film(6, (1.5, 0.0))
     corrected = follow(images, [*marks_of(PLACES), PointMark(0, 3, 70.25, 60.5)])

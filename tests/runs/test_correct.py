@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import video_clips
 from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import moving_clip, write_clip
@@ -287,6 +288,22 @@ def test_a_point_is_as_in_a_fresh_run(tracker, film, clip, tmp_path):
     texts = [(tmp_path / f / "tracks.csv").read_text() for f in ("out", "fresh")]
     assert texts[0] == texts[1]
     assert not (tmp_path / "out" / "masks").exists()
+
+
+def test_a_point_is_known_by_the_mark_before_its_span_too(tracker, film, tmp_path):
+    """On frame 4 it looks like on no other frame: how it looked on frame 0 counts after it."""
+    pictures = [frame.rgb for frame in film]
+    pictures[4] = 255 - pictures[4]
+    clip = video_clips.write_clip(tmp_path / "clip.mkv", pictures)
+    marks = [PointMark(5, f, *film[f].centres[1]) for f in (0, 4, 13)]
+    more = PointMark(5, 9, film[9].centres[1][0] + 2, film[9].centres[1][1])
+    track_to_folder(tracker, clip, Marks.of(points=marks), output=tmp_path / "out")
+    track_to_folder(tracker, clip, Marks.of(points=[*marks, more]), output=tmp_path / "fresh")
+    old = rows_of(tmp_path / "out" / "tracks.csv")
+    correct(tracker, tmp_path / "out", Marks.of(points=[more]))
+    new, fresh = (rows_of(tmp_path / f / "tracks.csv") for f in ("out", "fresh"))
+    for key in new:
+        assert new[key] == (fresh if 5 <= key[1] < 13 else old)[key], key
 
 
 def test_what_is_not_under_a_new_mark_keeps_all_of_its_pixels(tracker, film, all_kinds, tmp_path):

@@ -163,7 +163,10 @@ def _merge_seen(
     layout: Layout,
     keyframes: Mapping[int, Mapping[int, bool]],
 ) -> tuple[Seen | None, dict[int, float]]:
-    """The points, and the forward pass's weight for each by channel."""
+    """The points, and the forward pass's weight for each by channel.
+
+    Where both found a point at one place, the surer one tells whether it is seen there.
+    """
     first = layout.first_point
     channels = range(first, first + len(layout.points))
     if forward is None or backward is None:
@@ -178,6 +181,8 @@ def _merge_seen(
     place = torch.where(apart, (w >= 1 / 2).float(), w)[:, None]
     xy = place * forward.xy + (1 - place) * backward.xy
     confidence = w * forward.confidence + (1 - w) * backward.confidence
+    surer = torch.maximum(forward.confidence * (share > 0), backward.confidence * (share < 1))
+    confidence = torch.where(apart, confidence, torch.maximum(confidence, surer))
     known = None
     if forward.known is not None and backward.known is not None:
         known = (forward.known & (share > 0)) | (backward.known & (share < 1))

@@ -8,7 +8,7 @@ frame it was seen on, then find the place within the cell, first on features, th
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -33,7 +33,8 @@ WIDTH = 0.8
 """Standard deviation of a point's bump, in cells."""
 
 SURE = 0.7
-"""Similarity to the marked template from which a point's bump is drawn anew, sharp."""
+"""Similarity to the marked template from which a point's bump is drawn anew, sharp, and below which
+one that was marked before is asked too."""
 
 
 def bumps(xy: Tensor, size: tuple[int, int], *, width: float = WIDTH) -> Tensor:
@@ -119,11 +120,17 @@ class Seen:
 
 @dataclass
 class PointTracks:
-    """The state of all points of a pass through the frames; names: of each."""
+    """The state of all points of a pass through the frames; names: of each.
+
+    How they look: marked, where they were marked last; before, where they were marked before that,
+    which counts where the newer mark does not fit; last, where they were seen last; elder and
+    waiting, some frames ago.
+    """
 
     spec: FeatureSpec
     names: Sequence[LabelName]
     marked: Templates = field(default_factory=Templates)
+    before: Templates = field(default_factory=Templates)
     last: Templates = field(default_factory=Templates)
     elder: Templates = field(default_factory=Templates)
     waiting: Templates = field(default_factory=Templates)
@@ -132,6 +139,7 @@ class PointTracks:
     started: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
     ended: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
     hidden: Tensor = field(default_factory=lambda: torch.zeros(0))
+    marked_again: bool = False
     company: Company = field(init=False)
 
     def __post_init__(self) -> None:
@@ -163,6 +171,7 @@ class PointTracks:
         size = (features.shape[1], features.shape[2])
         soft = features.new_zeros(self.count, *size) if copied is None else copied
         seen, likeness = self._seen(features, image, soft)
+        again = self.started.clone()
         for number, place in given.items():
             seen.visible[number] = place is not None
             seen.confidence[number] = likeness[number] = float(place is not None)
@@ -173,6 +182,8 @@ class PointTracks:
         now = self._templates(features, image, seen.xy)
         renewed = torch.zeros(self.count, dtype=torch.bool, device=features.device)
         renewed[[number for number, place in given.items() if place is not None]] = True
+        self.before = self.before.keep(now, renewed).keep(self.marked, renewed & again)
+        self.marked_again |= bool(given) and bool((renewed & again).any())
         self.marked = self.marked.keep(now, renewed)
         self.last = self.last.keep(now, seen.visible)
         self._age(now, seen.visible, renewed)
@@ -184,6 +195,22 @@ class PointTracks:
         seen = replace(seen, known=self.started & ~self.ended)
         sure = ((likeness > SURE) & seen.visible)[:, None, None]
         return torch.where(sure, sharp, soft), seen.confidence > _HIDDEN, seen
+
+    def recall(
+        self, features: Tensor, image: Tensor, places: Mapping[int, tuple[float, float]]
+    ) -> None:
+        """Know how points look on a frame on which they were marked before this pass begins.
+
+        features, image: as for `follow`. places: point number -> (x, y) in cells.
+        """
+        self._grow(features, image)
+        which = torch.zeros(self.count, dtype=torch.bool, device=features.device)
+        which[list(places)] = True
+        xy = self.xy.clone()
+        for number, place in places.items():
+            xy[number] = xy.new_tensor(place)
+        self.marked = self.marked.keep(self._templates(features, image, xy), which)
+        self.started = self.started | which
 
     def _age(self, now: Templates, visible: Tensor, renewed: Tensor) -> None:
         """Renew, every few frames seen, the template of some frames ago.
@@ -209,7 +236,7 @@ class PointTracks:
         self.age = F.pad(self.age.to(features), (0, more))
         blank = self._templates(features, image, self.xy)
         n = self.count - more
-        for name in ("marked", "last", "elder", "waiting"):
+        for name in ("marked", "before", "last", "elder", "waiting"):
             old: Templates = getattr(self, name)
             if n > 0:
                 blank.features[:n], blank.pixels[:n] = old.features, old.pixels
@@ -229,7 +256,7 @@ class PointTracks:
         self.age, self.xy = self.age[rows], self.xy[rows]
         self.started, self.ended = self.started[rows], self.ended[rows]
         self.hidden = self.hidden[rows]
-        for name in ("marked", "last", "elder", "waiting"):
+        for name in ("marked", "before", "last", "elder", "waiting"):
             templates: Templates = getattr(self, name)
             kept = torch.tensor(rows, dtype=torch.long, device=templates.features.device)
             setattr(self, name, templates[kept])
@@ -261,13 +288,17 @@ class PointTracks:
         self, features: Tensor, image: Tensor, guess: Tensor, which: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Place within the cell; likeness `(2, P)` to both templates; correlation of pixels."""
-        marked, last, elder = self.marked, self.last, self.elder
+        marked, before, last, elder = self.marked, self.before, self.last, self.elder
         if which is not None:
-            marked, last, elder = marked[which], last[which], elder[which]
+            marked, before, last, elder = (t[which] for t in (marked, before, last, elder))
         around, tries = offsets_like(guess, _AROUND), offsets_like(guess, _TRIES)
-        both = (marked.features, last.features)
-        found = best_steps(features, both, guess, offsets=around, tries=tries)
-        (a, like_a), (b, like_b) = found
+        looks = (marked.features, last.features, *([before.features] * self.marked_again))
+        found = best_steps(features, looks, guess, offsets=around, tries=tries)
+        (a, like_a), (b, like_b) = found[:2]
+        for c, like_c in found[2:]:
+            other = (like_a < SURE) & (like_c > like_a)  # the mark before shows it better
+            marked = marked.keep(before, other)
+            a, like_a = torch.where(other[:, None], c, a), torch.where(other, like_c, like_a)
         older = like_a >= like_b - _OLDER_BY
         template = last.keep(marked, older)
         xy = torch.where(older[:, None], a, b)

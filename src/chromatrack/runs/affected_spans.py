@@ -262,8 +262,8 @@ class SpanRun:
     def _primed(self, begin: int, *, backward: bool) -> DirectedPass:
         """A pass that knows of the frames before what a whole run's pass still remembers there.
 
-        Those are the changes that are usual between frames, and what surrounded the objects on
-        earlier keyframes; all else starts anew at a keyframe.
+        Those are the changes that are usual between frames, what surrounded the objects on earlier
+        keyframes, and how points looked on the one before; all else starts anew at a keyframe.
         """
         run = self.run
         way = run.new_pass(backward=backward)
@@ -275,6 +275,8 @@ class SpanRun:
             return way
         for frame in self._just_before(begin, before, backward=backward):
             way.labels.cuts.is_cut(run.embedder.image(frame.rgb))
+        if run.embedder.spec.clip_length == 1:
+            self._recall_points(way, begin, backward=backward)
         if run.embedder.spec.clip_length == 1 and way.labels.redetect:
             seen = before[::-1] if backward else before
             way.labels.redetector.looks(run.embed(seen[0])[0])
@@ -287,6 +289,22 @@ class SpanRun:
                     looks = redetector.looks(features)
                     redetector.marked[keyframe] = surroundings(looks, label_map)
         return way
+
+    def _recall_points(self, way: DirectedPass, begin: int, *, backward: bool) -> None:
+        """Have the pass know how each point looks on the keyframe that is nearest before."""
+        run, first = self.run, self.run.layout.first_point
+        marked: dict[int, list[int]] = {}
+        for number in range(len(run.layout.points)):
+            shown = [f for f, here in run.keyframes[first + number].items() if here]
+            before = [f for f in shown if f != begin and (f > begin) == backward]
+            if before:
+                nearest = min(before) if backward else max(before)
+                marked.setdefault(nearest, []).append(number)
+        for keyframe, numbers in marked.items():
+            features, frame = run.embed(keyframe)
+            if frame.given is not None:
+                places = {number: frame.given.xy[first + number] for number in numbers}
+                way.labels.points.recall(features, frame.image, places)
 
     def _just_before(self, begin: int, before: list[int], *, backward: bool) -> list[Frame]:
         """The last frames that a whole run's pass would have seen, in its order."""

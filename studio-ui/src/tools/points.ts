@@ -10,11 +10,10 @@ import { say } from "../words.ts";
 import type { Tool } from "./tool.ts";
 
 const NEAR = 14;
-const FAR = 28;
 
-function near(viewer: Viewer, at: Point, screen: Point, most = NEAR): boolean {
+function near(viewer: Viewer, at: Point, screen: Point): boolean {
   const [x, y] = toScreen(viewer.view, at);
-  return Math.hypot(x - screen[0], y - screen[1]) <= most;
+  return Math.hypot(x - screen[0], y - screen[1]) <= NEAR;
 }
 
 function drawMoved(ctx: CanvasRenderingContext2D, viewer: Viewer, at: Point | null) {
@@ -32,11 +31,10 @@ function shapesOn(kind: Item["kind"], { video }: Viewer) {
     .filter((shape) => shape !== null);
 }
 
-/** Whether a place is far from where the picked point was put on this frame: another one is meant. */
-function isElsewhere(viewer: Viewer, screen: Point): boolean {
+/** Whether the picked point was put on this frame already: a click elsewhere is for another one. */
+function isPut(): boolean {
   const item = store.pickedItem.value;
-  const put = item?.kind === "point" ? store.marks.value.points?.[String(item.id)] : null;
-  return Boolean(put && !near(viewer, put, screen, FAR));
+  return item?.kind === "point" && Boolean(store.marks.value.points?.[String(item.id)]);
 }
 
 export function point(viewer: Viewer): Tool {
@@ -51,7 +49,7 @@ export function point(viewer: Viewer): Tool {
         (shape) => shape.kind === "point" && near(viewer, shape.at, pen.screen),
       );
       if (hit) store.picked.value = hit.item.key;
-      another = !hit && (pen.shift || isElsewhere(viewer, pen.screen));
+      another = !hit && (pen.shift || isPut());
       moved = clampTo(viewer.video, pen.at);
       viewer.redraw();
     },

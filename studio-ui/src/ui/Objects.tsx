@@ -2,7 +2,7 @@ import { useRef, useState } from "preact/hooks";
 import { addThing, clearMark, gone } from "../commands.ts";
 import { isGone } from "../core/settled.ts";
 import { type Item, type Kind, markOf, type Project, trackedAs } from "../core/state.ts";
-import { SAID } from "../core/words.ts";
+import { firstStep, SAID } from "../core/words.ts";
 import { addPicture } from "../pictures.ts";
 import { isLost, shapeOf } from "../shapes.ts";
 import * as store from "../store.ts";
@@ -132,6 +132,12 @@ function Row({ item, number }: { item: Item; number: number }) {
   );
 }
 
+/** What to begin with, by the tool in hand. */
+function noneYet(tool: string): string {
+  const first = firstStep(tool);
+  return first === SAID.firstStep ? say(SAID.noObjects) : `None yet. ${say(first)}.`;
+}
+
 export function Objects() {
   const items = store.project.value!.objects;
   const file = useRef<HTMLInputElement>(null);
@@ -197,7 +203,7 @@ export function Objects() {
           ))}
         </ul>
       ) : (
-        <p class="empty">{say(SAID.noObjects)}</p>
+        <p class="empty">{noneYet(store.tool.value)}</p>
       )}
     </section>
   );
