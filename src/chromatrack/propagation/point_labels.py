@@ -304,7 +304,11 @@ class PointTracks:
         xy = torch.where(older[:, None], a, b)
         xy = slide(features, template.features, xy, offsets=around)
         xy = self._refine_pixels(image, marked, last, xy)
-        return xy, *self._likeness(self._templates(features, image, xy), marked, elder)
+        now = self._templates(features, image, xy)
+        likeness, match = self._likeness(now, marked, elder)
+        if self.marked_again:
+            match[0] = torch.maximum(match[0], match_of(now.pixels, before.pixels))
+        return xy, likeness, match
 
     def _likeness(
         self, now: Templates, marked: Templates, elder: Templates
