@@ -138,9 +138,9 @@ export function toDoubtful(forward = true) {
   if (!coloring) store.picked.value = next.stop.key;
   store.goTo(next.stop.at);
   if (!doubtful) store.say("Nothing is doubtful; this is among the least sure frames");
-  else if (stops.length === 1 && next.wrapped) store.say("The only doubtful stretch");
+  else if (stops.length === 1 && next.wrapped) store.say("The only doubtful frames");
   else if (next.wrapped) {
-    store.say(forward ? "Back at the first doubtful stretch" : "On to the last doubtful stretch");
+    store.say(forward ? "Back at the first doubtful frames" : "On to the last doubtful frames");
   }
 }
 

@@ -85,7 +85,7 @@ test("the next stretch begins after this frame, or is the first again", () => {
   assert.equal(timeline.nextStart([], 5), null);
 });
 
-test("every doubtful stretch of every object is visited, where it is least sure, in time's order", () => {
+test("every doubtful stretch of every object is visited where it is least sure, in time's order", () => {
   const sure = 0.9;
   const stops = timeline.doubtfulStops(
     {
@@ -119,6 +119,19 @@ test("every doubtful stretch of every object is visited, where it is least sure,
       [stops.length],
     );
   }
+});
+
+test("a long doubtful stretch is stopped at where it is least sure, again and again, to its end", () => {
+  const ats = (values: (number | null)[]) =>
+    timeline.doubtfulStops({ a: values }, ["a"], 100, () => 0.5).map(({ at }) => at);
+  const flat = (n: number) => Array.from({ length: n }, () => 0.2);
+  assert.deepEqual(ats(flat(11)), [100]);
+  assert.deepEqual(ats(flat(30)), [100, 112, 124]);
+  assert.deepEqual(ats(flat(600)), [100, 220, 340, 460, 580]);
+  const twice = flat(60).map((value, i) => (i === 20 ? 0.05 : i === 50 ? 0.1 : value + i / 1000));
+  assert.deepEqual(ats(twice), [100, 120, 132, 150]); // both of them, and no sure frame
+  const short = [0.2, 0.3, ...Array.from({ length: 3 }, () => 0.9), ...flat(3)];
+  assert.deepEqual(ats([...short, 0.1]), [108]);
 });
 
 test("it goes on from anywhere, and of another's least sure frame it takes that object", () => {

@@ -162,5 +162,5 @@ def test_n_visits_every_doubtful_stretch_and_picks_its_object(tracked: Studio) -
         frame = page.get_by_role("spinbutton", name="Frame").input_value()
         visited.append((int(frame), page.locator(".strip-label.picked").inner_text()))
     assert visited == [(1, "object 1"), (1, "two"), (4, "two"), (1, "object 1")]
-    page.get_by_text("Back at the first doubtful stretch").wait_for()
+    page.get_by_text("Back at the first doubtful frames").wait_for()
     page.unroute("**/api/state*")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import ndimage
 from studio_client import do, events, pixels_of, png_of, project_of, studio_client, wait_for_job
 from synthetic import moving_clip
@@ -344,6 +345,26 @@ def test_upload_and_close(client, clip):
     assert client.get("/api/state").json()["recent"][0]["path"] == str(folder)
     client.post("/api/close")
     assert project_of(client) is None
+
+
+def test_a_recent_project_has_a_picture_of_a_frame_that_was_looked_at(client, clip):
+    with clip[0].open("rb") as file:
+        assert client.post("/api/upload", files={"file": ("a clip.mp4", file)}).status_code == 200
+    folder = client.studio.project.folder
+    listed = client.get("/api/state").json()["recent"][0]
+    assert client.get(f"/api/recent/{listed['key']}").status_code == 404  # none was looked at
+    whole = Image.open(io.BytesIO(client.get("/api/frames/3").content)).convert("RGB")
+    shown = client.get(f"/api/recent/{listed['key']}")
+    assert shown.headers["content-type"] == "image/jpeg"
+    small = Image.open(io.BytesIO(shown.content))
+    assert small.width <= 160 and small.height <= 120
+    assert abs(small.width / small.height - whole.width / whole.height) < 0.05
+    apart = np.asarray(whole.resize(small.size), float) - np.asarray(small.convert("RGB"), float)
+    assert np.abs(apart).mean() < 6
+    assert client.get("/api/recent/0123456789abcdef").status_code == 404
+    (folder / "studio" / "cover.jpg").write_bytes(b"<svg/>")  # not made by the studio
+    assert client.get(f"/api/recent/{listed['key']}").status_code == 404
+    client.post("/api/close")
 
 
 def test_an_upload_that_is_no_video_leaves_nothing(client):

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import Body, FastAPI, Query, Request, WebSocket
+from fastapi import Path as ApiPath
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
+from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocketDisconnect
@@ -23,6 +25,7 @@ from chromatrack.studio import uploads
 from chromatrack.studio.answers import JPEG, PNG, REFUSED
 from chromatrack.studio.color_routes import add_color_routes
 from chromatrack.studio.conflicts import StaleError
+from chromatrack.studio.covers import Covers
 from chromatrack.studio.demo_clip import write_demo
 from chromatrack.studio.export_routes import add_export_routes
 from chromatrack.studio.jobs import BusyError
@@ -157,6 +160,16 @@ def _pictures(app: FastAPI, studio: Studio) -> None:
             content = await asyncio.to_thread(_state_text, studio, known)
         return Response(content, media_type="application/json")
 
+    @app.get("/api/recent/{key}", response_class=Response, responses=JPEG)
+    async def recent(request: Request, key: Annotated[str, ApiPath(max_length=40)]) -> Response:
+        """A small picture of a recent project, by its key in the list of them."""
+        content = await asyncio.to_thread(studio.library.cover, key)
+        if content is None:
+            raise HTTPException(404, "there is no picture of this project")
+        return cached(request, content, "image/jpeg", seconds=0)
+
+    covers = Covers()
+
     @app.get("/api/frames/{index}", response_class=Response, responses=JPEG)
     async def frame(
         request: Request,
@@ -189,6 +202,8 @@ def _pictures(app: FastAPI, studio: Studio) -> None:
         answer.headers["x-frame"] = str(found.number)
         if rough:
             answer.headers["cache-control"] = "no-store"
+        elif studio.project is not None:
+            answer.background = BackgroundTask(covers.keep, studio.project, found.content)
         if found.is_small:
             answer.headers["x-small"] = "1"
         return answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -15,7 +16,8 @@ from chromatrack.atomic import replace_file
 from chromatrack.errors import InputError, OutputError
 from chromatrack.json_text import json_text
 from chromatrack.runs.file_names import RESULT, is_run
-from chromatrack.studio.store import STUDIO, is_project
+from chromatrack.studio.covers import cover
+from chromatrack.studio.store import FOLDER, STUDIO, is_project
 
 _MOST_RECENT = 12
 _RECENT = "recent.json"
@@ -56,26 +58,45 @@ class Library:
         raise AssertionError("numbers do not end")
 
     def recent(self) -> list[dict[str, Any]]:
-        """Projects that were opened last and are still there: path, name, when (seconds)."""
+        """Projects that were opened last and are still there.
+
+        Of each its path, name, key (short, made of the path), and when it was opened (seconds).
+        """
         try:
             listed = json.loads((self.home / _RECENT).read_text(encoding="utf-8"))
             return [
-                {"path": str(one["path"]), "name": str(one["name"]), "when": float(one["when"])}
+                {
+                    "path": str(one["path"]),
+                    "name": str(one["name"]),
+                    "when": float(one["when"]),
+                    "key": _key(str(one["path"])),
+                }
                 for one in listed
                 if is_project(Path(str(one["path"])))
             ]
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return []
 
+    def cover(self, key: str) -> bytes | None:
+        """A small picture of the recent project of this key, a JPEG; None where there is none."""
+        found = next((one["path"] for one in self.recent() if one["key"] == key), None)
+        return None if found is None else cover(Path(found) / FOLDER)
+
     def note(self, folder: Path, name: str) -> None:
         """Put a project at the top of the recent ones; what cannot be written is let be."""
         path = str(folder.resolve())
         others = [one for one in self.recent() if one["path"] != path]
+        for one in others:
+            del one["key"]
         listed = [{"path": path, "name": name, "when": round(time.time())}, *others]
         try:
             replace_file(self.home / _RECENT, json_text(listed[:_MOST_RECENT], indent=1))
         except OutputError:
             return
+
+
+def _key(path: str) -> str:
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
 
 
 def _numbered(folder: Path) -> Iterator[Path]:

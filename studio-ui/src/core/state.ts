@@ -134,7 +134,8 @@ export type Project = {
   textures?: Texture[];
   color?: { references: Record<string, ColorReference>; result: ColorResult | null };
 };
-export type Recent = { path: string; name: string; when: string | number };
+/** `key` names it where its picture is asked for. */
+export type Recent = { path: string; name: string; when: string | number; key: string };
 export type State = {
   revision: number;
   app: { version: string; formats: Format[] };

@@ -79,13 +79,35 @@ export function previousStart(stretches: Stretch[], frame: number): number | nul
   return starts.findLast((start) => start < frame) ?? starts.at(-1) ?? null;
 }
 
-/** A stretch of one object, named by its key; `at`: its frame that is least sure, the first one. */
+/** A stretch of one object, named by its key; `at`: a frame in it that is among the least sure. */
 export type Stop = { key: string; stretch: Stretch; at: number };
 
-/** The frame of a stretch that is least sure; the first of several. */
-function leastSureIn(reliability: (number | null)[], start: number, [from, to]: Stretch): number {
-  const values = reliability.slice(from - start, to - start).map((value) => value ?? 1);
-  return from + values.indexOf(Math.min(...values));
+/** Stops within one stretch: so many at most, and so many frames apart at least. */
+const MOST = 5;
+const APART = 12;
+
+/**
+ * The frames of a stretch to stop at, in order: the one that is least sure, the first of several,
+ * and in a long stretch the least sure ones of what is left on either side, as each may be wrong
+ * for a reason of its own. Frames that the tracker is sure of, or knows nothing of, are none.
+ */
+function leastSureIn(
+  reliability: (number | null)[],
+  start: number,
+  [from, to]: Stretch,
+  below: number,
+): number[] {
+  const frames = reliability
+    .slice(from - start, to - start)
+    .map((value, at) => ({ at: from + at, value: value ?? 1 }))
+    .filter(({ value }) => value < below)
+    .sort((a, b) => a.value - b.value); // keeps the order of equal ones
+  const apart = Math.max(APART, Math.ceil((to - from) / MOST)); // so that they reach its end
+  const found: number[] = [];
+  for (const { at } of frames) {
+    if (found.every((one) => Math.abs(at - one) >= apart)) found.push(at);
+  }
+  return found.sort((a, b) => a - b);
 }
 
 /** All doubtful stretches by their least sure frames; of one frame, in the order of the objects. */
@@ -97,9 +119,11 @@ export function doubtfulStops(
 ): Stop[] {
   return keys
     .flatMap((key) =>
-      doubtful(reliability[key] ?? [], start, below(key)).map((stretch) => {
-        return { key, stretch, at: leastSureIn(reliability[key] ?? [], start, stretch) };
-      }),
+      doubtful(reliability[key] ?? [], start, below(key)).flatMap((stretch) =>
+        leastSureIn(reliability[key] ?? [], start, stretch, below(key)).map((at) => {
+          return { key, stretch, at };
+        }),
+      ),
     )
     .sort((a, b) => a.at - b.at); // keeps the order of those of one frame
 }

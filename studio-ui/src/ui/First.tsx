@@ -2,6 +2,7 @@
 
 import { useRef, useState } from "preact/hooks";
 import { api } from "../api.ts";
+import type { Recent } from "../core/state.ts";
 import * as store from "../store.ts";
 import { touching } from "../words.ts";
 import { Icon } from "./icons.tsx";
@@ -134,7 +135,7 @@ export function First() {
                     title={one.path}
                     onClick={() => open(one.path)}
                   >
-                    <Icon name="folder" size={16} />
+                    <Cover of={one} />
                     <span class="text">{one.name}</span>
                     <span class="muted">{shortDate(one.when)}</span>
                   </button>
@@ -145,6 +146,20 @@ export function First() {
         )}
       </div>
     </main>
+  );
+}
+
+/** A frame of a project, or a sign where none is kept. */
+function Cover({ of }: { of: Recent }) {
+  const [missing, setMissing] = useState(false);
+  return (
+    <span class="recent-cover" aria-hidden="true">
+      {missing ? (
+        <Icon name="film" size={16} />
+      ) : (
+        <img src={`/api/recent/${of.key}`} alt="" onError={() => setMissing(true)} />
+      )}
+    </span>
   );
 }
 

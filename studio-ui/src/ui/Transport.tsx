@@ -29,7 +29,7 @@ export function Transport() {
   const marked = coloring ? referenceFrames(project) : markedFrames(project);
   const isDone = Boolean(coloring ? project.color?.result : project.result);
   const toLook = doubtful
-    ? "Next doubtful stretch, where it is least sure (N)"
+    ? "Next doubtful frames, where the track is least sure (N)"
     : "Nothing is doubtful: what is least sure (N)";
   const undone = coloring ? "Colour first" : "Track first";
   const old = coloring ? OLD_COLORS : OLD;
