@@ -140,7 +140,7 @@ def test_track_writes_masks_overlay_and_result(clip, first, model, truth, tmp_pa
         "stride": None,
         "adapt": 0.7,
         "mirror": False,
-        "int8": False,
+        "int8": True,
         "narrow": False,
         "redetect": True,
         "start": 0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -122,15 +123,25 @@ def test_fast_quality_looks_at_fewer_lines_unless_told_otherwise():
     fast = track_config(Settings(quality="fast"))
     assert (fast.size, fast.propagate.recent, fast.int8, fast.narrow) == (320, 3, True, True)
     usual = track_config(Settings())
-    same = replace(fast, size=480, int8=False, narrow=False)
+    same = replace(fast, size=480, narrow=False)
     same = replace(same, propagate=usual.propagate, color=usual.color)
     assert same == usual
     assert track_config(Settings(quality="fast", size=400)).size == 400
     assert Evaluated(quality="fast").config().size == 320
     colors = track_config(ColorSettings(quality="fast"))
     assert (colors.size, colors.int8) == (320, True)
-    assert replace(colors, size=480, int8=False) == track_config(ColorSettings())
-    assert track_config(ColorSettings(quality="best")) == track_config(ColorSettings())
+    assert replace(colors, size=480) == track_config(ColorSettings())
+
+
+def test_best_quality_rounds_no_features():
+    assert usual_with(int8=False, mirror=True) == track_config(Settings(quality="best"))
+    colors = track_config(ColorSettings(quality="best"))
+    assert colors == replace(track_config(ColorSettings()), int8=False)
+    assert not any(PROTOCOLS[name]().int8 for name in PROTOCOLS if name != "ours")
+
+
+def usual_with(**changed: Any) -> TrackConfig:
+    return replace(track_config(Settings()), **changed)
 
 
 @pytest.mark.parametrize("quality", ["fast", "normal", "best"])

@@ -32,7 +32,7 @@ def picture(height: int, width: int, *, seed: int = 0) -> np.ndarray:
 
 
 def embedder(**options) -> FrameEmbedder:
-    config = TrackConfig(size=96, **options)
+    config = TrackConfig(size=96, **{"int8": False, **options})
     return FrameEmbedder(load_encoder("small"), device="cpu", config=config)
 
 

@@ -90,7 +90,7 @@ def on_device(monkeypatch) -> Callable[[], PretendedDevice]:
 
 
 def tracker() -> Tracker:
-    return Tracker.from_pretrained("small", config=TrackConfig(size=96))
+    return Tracker.from_pretrained("small", config=TrackConfig(size=96, int8=False))
 
 
 def test_everything_is_tracked_on_the_device_as_on_the_cpu(film, clip, on_device):

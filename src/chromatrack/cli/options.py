@@ -67,8 +67,7 @@ class ColorSettings(ColorKnobs):
     Args:
         model: a shipped model's name, or the path of a weights file.
         device: where to run; auto takes CUDA, then MPS, then the CPU.
-        quality: fast embeds frames at 320 lines instead of 480, and sets --int8; best is normal
-            here.
+        quality: fast embeds frames at 320 lines instead of 480; best sets --no-int8.
     """
 
     model: str = "small"
@@ -88,7 +87,7 @@ class Settings(TrackKnobs):
         model: a shipped model's name, or the path of a weights file.
         device: where to run; auto takes CUDA, then MPS, then the CPU.
         quality: less or more time on tracking; fast sets --size 320 --recent 3 --radius 13
-            --recent-radius 6 --int8 --narrow, best --mirror.
+            --recent-radius 6 --narrow, best --mirror --no-int8.
     """
 
     model: str = "small"
@@ -218,7 +217,7 @@ class Evaluated(EvaluateKnobs):
         protocol: whose way of copying labels.
         device: where to run; auto takes CUDA, then MPS, then the CPU.
         quality: less or more time on tracking; fast sets --size 320 --recent 3 --radius 13
-            --recent-radius 6 --int8 --narrow, best --mirror.
+            --recent-radius 6 --narrow, best --mirror --no-int8.
         layer: of resnet: and vit:, which layer or block is read; None: 3, and the last.
         offset: of FILE.onnx and callable:, the pixel at which cell 0 lies; None: the middle of
             its stride.

@@ -120,6 +120,7 @@ def _theirs(name: str, propagate: PropagateConfig, **reading: Any) -> TrackConfi
         redetect=False,
         upsample="bilinear",
         decoder="none",
+        int8=False,
         protocol=name,
         **reading,
     )

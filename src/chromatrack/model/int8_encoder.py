@@ -2,8 +2,10 @@
 
 CPUs with VNNI do four products of bytes in place of one of floats, and a quarter of the memory is
 moved. Activations are bytes with one scale a layer, from the frame that the network is fitted to;
-weights are signed bytes with one scale an output channel; sums are exact. Features differ a little
-from those of floats (`benchmarks/README.md` says what that does to masks).
+weights are signed bytes with one scale an output channel; sums are exact. The picture has two bytes
+a channel, the second for what the first one rounds off: with one, half of what features lose is
+lost there. Features differ a little from those of floats (`benchmarks/README.md` says what that
+does to masks).
 """
 
 from __future__ import annotations
@@ -19,8 +21,22 @@ from chromatrack.model.encoder import Encoder, ResidualBlock, ResNetEncoder
 from chromatrack.ops.compiled import can_compile, compiled
 from chromatrack.ops.coords import image_size
 
-_ROOM = 1.2
-"""Times the largest value on the frame it is fitted to that a layer can hold."""
+_ROOM = 1.25
+"""Times nearly the largest value on the frame it is fitted to that a layer can hold."""
+
+_LARGEST = 0.0001
+"""Share of a layer's values that are larger than what is taken for nearly the largest one.
+
+A few far larger ones would have the bytes of all others be coarser.
+"""
+
+_ROOM_OF_LAB = 1.2  # times the largest value of a channel of the picture
+
+_FINER = 8
+"""Second bytes of the picture are so many times finer than first ones.
+
+More would have their weights, of one scale with those of the first bytes, be too coarse.
+"""
 
 _MOST_CUT = 0.002
 """Share of a layer's values that may be too large for it; a frame with more is embedded in floats.
@@ -47,7 +63,9 @@ class _Values:
     @classmethod
     def of(cls, x: Tensor) -> _Values:
         """Of values like these."""
-        most = max(float(x.abs().amax()) * _ROOM, 1e-6)
+        values = x.abs().flatten()
+        place = len(values) - 1 - int(_LARGEST * len(values))
+        most = max(float(np.partition(values.numpy(), place)[place]) * _ROOM, 1e-6)
         return cls(most / 255) if float(x.amin()) >= 0 else cls(most / 127, _MIDDLE)
 
 
@@ -158,9 +176,9 @@ class Int8Encoder(ResNetEncoder):
         return torch.cat([self._one(picture) for picture in lab])
 
     def _one(self, lab: Tensor) -> Tensor:
-        parts, x = self._parts, _empty(3, *image_size(lab))
+        parts, x = self._parts, _empty(6, *image_size(lab))
         compiled(_to_bytes)(lab.contiguous().numpy(), parts.levels.numpy(), _rows(x))
-        if not _holds(x):
+        if not _holds(x[:, :3]):
             return self.exact.project(lab[None])
         x = pooled(parts.stem(x, relu=True))
         for block in parts.blocks:
@@ -194,9 +212,10 @@ def _can_be_bytes(encoder: ResNetEncoder, lab: Tensor) -> bool:
 
 def _fitted(encoder: ResNetEncoder, lab: Tensor) -> _Fitted:
     """Every layer as bytes, with room for the values that it has on a frame."""
-    levels = 127 / (_ROOM * lab.abs().amax((0, 2, 3)).clamp(min=0.2))
-    stem = nn.Conv2d(3, encoder.config.widths[0], 7, 2, 3)
-    stem.weight = nn.Parameter(encoder.stem.weight / levels[:, None, None])
+    levels = 127 / (_ROOM_OF_LAB * lab.abs().amax((0, 2, 3)).clamp(min=0.2))
+    stem = nn.Conv2d(6, encoder.config.widths[0], 7, 2, 3)
+    weight = encoder.stem.weight / levels[:, None, None]
+    stem.weight = nn.Parameter(torch.cat([weight, weight / _FINER], 1))
     stem.bias = encoder.stem.bias
     x = F.relu(encoder.stem(lab))
     values = _Values.of(x)
@@ -212,11 +231,15 @@ def _fitted(encoder: ResNetEncoder, lab: Tensor) -> _Fitted:
 
 def _to_bytes(x: np.ndarray, levels: np.ndarray, out: np.ndarray) -> None:
     channels, height, width = x.shape
+    most, finer = np.float32(127), np.float32(_FINER)
     for y in range(height):
         for c in range(channels):
             for i in range(width):
-                level = np.rint(x[c, y, i] * levels[c]) + np.float32(128)
-                out[y, i, c] = np.uint8(min(max(level, np.float32(0)), np.float32(255)))
+                level = x[c, y, i] * levels[c]
+                whole = min(max(np.rint(level), -most), most)
+                rest = min(max(np.rint((level - whole) * finer), -most), most)
+                out[y, i, c] = np.uint8(whole + np.float32(128))
+                out[y, i, channels + c] = np.uint8(rest + np.float32(128))
 
 
 def _holds(x: Tensor) -> bool:

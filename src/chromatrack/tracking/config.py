@@ -23,18 +23,17 @@ QUALITIES: dict[Quality, dict[str, int | bool]] = {
         "recent": 3,
         "radius": 13,
         "recent_radius": 6,
-        "int8": True,
         "narrow": True,
     },
     "normal": {},
-    "best": {"mirror": True},
+    "best": {"mirror": True, "int8": False},
 }
 """The fields of `TrackConfig` and `PropagateConfig` that each sets, as far as the user does not."""
 
 COLOR_QUALITIES: dict[Quality, dict[str, int | bool]] = {
-    "fast": {"size": 320, "int8": True},
+    "fast": {"size": 320},
     "normal": {},
-    "best": {},
+    "best": {"int8": False},
 }
 """The same to colour with: there the mirrored frame is of no use, and no recent frames are."""
 
@@ -94,7 +93,7 @@ class TrackConfig:
             small, that of `small`, for networks trained from it; a weights file of `chromatrack
             train-decoder`; or none: `upsample` does. With networks of ours alone.
         int8: embed in 8-bit integers where the CPU is several times faster so (x86 with VNNI);
-            elsewhere in floats. With networks like `small` alone.
+            elsewhere in floats, to which the bytes are near. With networks like `small` alone.
         narrow: decode each mask from what is near the object, in one look unless it is large; as
             is always done where there are many.
     """
@@ -115,7 +114,7 @@ class TrackConfig:
     stretch: bool = False
     protocol: str = "ours"
     decoder: str = "auto"
-    int8: bool = False
+    int8: bool = True
     narrow: bool = False
 
     def __post_init__(self) -> None:
