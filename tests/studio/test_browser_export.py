@@ -82,7 +82,7 @@ def test_formats_are_in_groups_and_found_by_what_is_typed(tracked: Studio, dialo
     assert dialog.get_by_role("radio", name="Table, CSV").is_checked()  # the first that fits
     tracked.shot("export-filter")
     field.fill("nothing of the kind")
-    dialog.get_by_text("No format is called so").wait_for()
+    dialog.get_by_text("Nothing else is called").wait_for()
     assert dialog.get_by_role("radio").count() == 1
     field.press("Escape")
     assert field.input_value() == "" and dialog.is_visible()

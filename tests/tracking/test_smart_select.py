@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
 from synthetic import moving_clip
 from video_clips import write_clip
 
 from chromatrack.errors import InputError
 from chromatrack.tracking import select_loop, smart_select
 from chromatrack.tracking.frame_looks import FrameLooks
+from chromatrack.tracking.select_paths import changes, cost_from
 from chromatrack.tracking.smart_select import Selection, Stroke
 from chromatrack.tracking.tracker import Tracker
 
@@ -214,3 +217,18 @@ def test_where_nothing_stands_out_all_of_the_loop_is_meant(embedder, tmp_path):
 def test_a_loop_of_two_places_is_refused():
     with pytest.raises(InputError, match="at least 3 places, got 2"):
         Stroke(((1.0, 2.0), (3.0, 4.0)), around=True)
+
+
+def test_a_correction_ends_at_an_edge_and_not_where_its_measure_is_full():
+    lab = torch.zeros(3, 60, 100)
+    tail = torch.zeros(60, 100, dtype=torch.bool)
+    tail[24:36, 40:56] = True
+    lab[0][tail] = 60.0  # lighter than the rock that it lies on
+    features = F.normalize(torch.ones(4, 60, 100), dim=0)
+    edges = changes(lab, features)
+    away = cost_from([(30, 48)], edges)
+    everything, nearer = np.ones((240, 400), dtype=bool), torch.ones_like(tail)
+    for most in (300.0, 600.0, 1200.0):
+        meant = smart_select._correction(everything, away, nearer, edges, most=most)
+        wanted = np.kron(tail.numpy(), np.ones((4, 4), dtype=bool))
+        assert iou(meant, wanted) > 0.6, most

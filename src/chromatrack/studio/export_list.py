@@ -78,11 +78,11 @@ _SAID = {
 
 _ABOUT = {
     "tidy": (
-        "x_px, y_px: a point's place, else the left top corner, and center_x_px, center_y_px the "
-        "middle of what is seen of it (half hidden, it lies beside the thing's own), in the "
-        "picture: where the camera turns, they move too. visible: 0 where it is not "
-        "seen. reliability: chance that it is right, which goes by more than confidence. doubtful: "
-        "1 where it should be looked at. marked: 1 on frames that you marked."
+        "id: counts objects, points and boxes each from 1; name tells all apart. x_px, y_px: of a "
+        "point its place, else the top left corner. center_x_px, center_y_px: the middle of the "
+        "part that is seen. All are places in the picture: they move when the camera does. "
+        "visible: 0 where it is not seen. reliability: chance that it is right; go by this, not "
+        "by confidence. doubtful: 1 where you should look. marked: 1 where you marked it."
     ),
 }
 """What is said of a format's columns, by the first word of its name."""

@@ -8,11 +8,11 @@ pixels are then told from their surroundings by their colours, as `ops.cutout` d
 
 Each further click adds or takes away a region of its own, found in the same way. Whoever clicks
 again corrects the largest mistake that is left, in its middle: what a click changes holds it, lies
-around it on all sides, is nearer to it than to what was said otherwise, and is less with every
-click (`_correction`). All else stays; of a region in several parts, all parts that the click is not
-on stay whole where it takes away. A drag through what is missing says more: what it alone would
-select is added. A loop round a thing says the most (`select_loop`): what it selects is added,
-or all there is where it goes round most of that; what is said later corrects it.
+around it on all sides, is nearer to it than to what was said otherwise, ends at clear edges and is
+less with every click (`_correction`). All else stays; of a region in several parts, all parts that
+the click is not on stay whole where it takes away. A drag through what is missing says more: what
+it alone would select is added. A loop round a thing says the most (`select_loop`): what it selects
+is added, or all there is where it goes round most of that; what is said later corrects it.
 
 Source: geodesic segmentation (Bai and Sapiro 2007), contrast along nested level sets as of MSER
 (Matas et al. 2002), refined as GrabCut (Rother, Kolmogorov, Blake 2004).
@@ -161,7 +161,7 @@ class Selection:
             if stroke.inside and region.any() and _is_elsewhere(away == 0, region):
                 share = _ELSEWHERE  # another part of the thing
             most = share * int(region.sum())
-            taken = change & _correction(change, away, nearer, most=most)
+            taken = change & _correction(change, away, nearer, self._edges, most=most)
         said = F.interpolate((self._cost(stroke) == 0)[None, None].float(), before.shape)[0, 0] > 0
         changed = taken | said.numpy()
         if not stroke.inside:
@@ -301,13 +301,20 @@ def _around(change: np.ndarray, away: Tensor) -> np.ndarray:
     return change & _at(wider[0, 0], change.shape)
 
 
-def _correction(change: np.ndarray, away: Tensor, nearer: Tensor, *, most: float) -> np.ndarray:
+def _correction(
+    change: np.ndarray,
+    away: Tensor,
+    nearer: Tensor,
+    edges: Sequence[tuple[int, int, np.ndarray]],
+    *,
+    most: float,
+) -> np.ndarray:
     """`(H, W)` bool: where a stroke may change the region.
 
     Args:
         change: `(H, W)` bool, what would be changed. away: `(h, w)` what paths from the stroke
             cost. nearer: `(h, w)` bool, no stroke that says the contrary is as near.
-        most: places of the grid.
+        most: places of the grid; of more, those are meant that end at the clearest edges.
     """
     seed = away == 0
     part = connected((_on_grid(change, away) & nearer) | seed, seed)
@@ -321,8 +328,15 @@ def _correction(change: np.ndarray, away: Tensor, nearer: Tensor, *, most: float
         reach = max(_LEAST_REACH, _REACH * float(distance[~part].min()))
         part = connected(part & (distance <= reach), seed)
     if int(part.sum()) > most:
-        limit = away[part].sort().values[max(0, int(most) - 1)]
-        part = connected((part & (away <= limit)) | seed, seed)
+        reached = away[part].sort().values
+        counts = np.geomspace(min(_LEAST, most), most, _LIMITS).round().astype(int)
+        best, found = -1.0, seed
+        for count in np.unique(counts):
+            some = (part & (away <= reached[max(0, count - 1)])) | seed
+            contrast = _contrast(some.numpy(), edges) * float(some.float().mean()) ** _SMALLER
+            if contrast > best:
+                best, found = contrast, some
+        part = connected(found, seed)
     wider = F.max_pool2d(part[None, None].float(), 3, 1, 1)  # edges are finer than the grid
     if int(part.sum()) == int(seed.sum()):
         wider = part[None, None].float()

@@ -122,7 +122,9 @@ function FormatList(props: {
           </fieldset>
         ))}
         {!formats.some((format) => fits(format, typed)) && (
-          <p class="empty">No format is called so</p>
+          <p class="empty">
+            Nothing else is called “{typed.trim()}”: try a tool or an ending, as csv
+          </p>
         )}
       </div>
     </div>
