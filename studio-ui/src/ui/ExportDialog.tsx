@@ -16,6 +16,7 @@ import {
   placeLine,
   whyNot,
 } from "../core/formats.ts";
+import { turned } from "../core/preview.ts";
 import type { Format } from "../core/state.ts";
 import * as store from "../store.ts";
 import { Icon } from "./icons.tsx";
@@ -41,13 +42,15 @@ function PreviewPane({ format, markDoubtful }: { format: string; markDoubtful: b
     },
     [preview],
   );
+  const upright = turned(preview?.text ?? "");
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must take the focus
     <section class="preview" aria-label="Preview" tabIndex={0}>
       {!preview && <p class="empty">Looking ...</p>}
       {preview?.error && <p class="empty">{preview.error}</p>}
       {preview?.image && <img src={preview.image} alt="One frame of what is written" />}
-      {preview?.text !== undefined && <pre>{preview.text}</pre>}
+      {upright && <p class="preview-note">The first rows of the table, each shown as a column:</p>}
+      {preview?.text !== undefined && <pre>{upright ?? preview.text}</pre>}
     </section>
   );
 }
