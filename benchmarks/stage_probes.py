@@ -21,6 +21,7 @@ from torch import Tensor
 
 from chromatrack.formats.masks import frame_file, write_mask
 from chromatrack.model.encoder import ResNetEncoder, normalize_lab
+from chromatrack.model.int8_encoder import Int8Encoder
 from chromatrack.ops.affinity import full_affinity
 from chromatrack.ops.color import rgb_to_lab
 from chromatrack.ops.dense_affinity import Pointer
@@ -126,6 +127,8 @@ class Probe:
     def features(self, clock: Clock, image: Tensor) -> Tensor:
         """Colour and encoder, which is entered at Lab where that can be done."""
         lab, encode = clock.time("colour", lambda: rgb_to_lab(image)), self.run.encode
+        if clock.counting and isinstance(encode, Int8Encoder):
+            encode = encode.exact  # as many products
         if isinstance(encode, ResNetEncoder):
             return clock.time("encoder", lambda: encode.embed(normalize_lab(lab[None]))[0])
         return clock.time("encoder, own colour", lambda: encode(image[None])[0])

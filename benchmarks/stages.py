@@ -21,7 +21,7 @@ in processes of their own:
    convert colours once more themselves. The peak is of the process while a stage runs (Linux).
    GFLOP: floating point operations of convolutions and matrix products, a multiply-add as two, as
    they are done; needed: of comparing the cells that labels can reach with all that their windows
-   hold.
+   hold. An encoder in bytes is counted as one in floats, and may be below its floor.
 3. **floor**: these operations (needed ones, where they are told) at the rate of a 1024 x 1024
    matrix product, measured in the same process before and after the stages; the better one counts.
 4. **the plain full matrix** on the same features and references (left out where memory lacks).

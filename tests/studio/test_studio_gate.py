@@ -53,6 +53,15 @@ def test_nothing_is_told_without_the_token(stranger):
         stranger.websocket_connect(f"ws://127.0.0.1:{PORT}/api/events").__enter__()
 
 
+@pytest.mark.parametrize("query", [{"token": "of before"}, {}])
+def test_who_opens_an_old_address_is_told_in_a_page(stranger, query):
+    answer = stranger.get("/", params=query, headers={"accept": "text/html,*/*;q=0.8"})
+    assert answer.status_code == 401
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "script" not in answer.text and "printed" in answer.text
+    assert "error" in stranger.get("/", params=query).json()
+
+
 def test_the_token_gives_a_cookie_that_scripts_cannot_read(stranger):
     answer = stranger.get("/", params={"token": TOKEN})
     assert answer.status_code == 303 and answer.headers["location"] == "/"

@@ -7,6 +7,7 @@ cross-site requests). Requests larger than allowed are refused before they are r
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 import secrets
 from http.cookies import CookieError, SimpleCookie
@@ -33,6 +34,17 @@ _HEADERS = [
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
+
+
+_OLD = "this address is of a studio that has ended; open the one that was printed last"
+_PAGE = (
+    '<!doctype html><html lang="en"><meta charset="utf-8"><title>Chromatrack</title>'
+    '<meta name="color-scheme" content="light dark"><style>body {{ font: 16px/1.5 system-ui, '
+    "sans-serif; max-width: 34em; margin: 20vh auto; padding: 0 1.5em }}</style>"
+    "<h1>Chromatrack</h1><p>{}.</p>"
+    "<p>It stands in the window in which the studio was started; or start it anew there: "
+    "<code>chromatrack studio</code></p>"
+)
 
 
 class TooLargeError(Exception):
@@ -85,7 +97,7 @@ class Gate:
         if scope["type"] == "http" and scope["path"] == "/":
             given = parse_qs(scope["query_string"].decode("latin-1")).get("token")
             if given is not None:
-                return None if self._is_token(given[0]) else (401, "the token is wrong")
+                return None if self._is_token(given[0]) else (401, _OLD)
         if not self._has_cookie(scope):
             return 401, "open the address that `chromatrack studio` printed, with its token"
         return None
@@ -152,9 +164,12 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, text:
         await receive()
         await send({"type": "websocket.close", "code": 1008, "reason": text})
         return
-    body = json.dumps({"error": text}, allow_nan=False).encode()
+    kind, body = b"application/json", json.dumps({"error": text}, allow_nan=False).encode()
+    if status == 401 and "text/html" in (_header(scope, b"accept") or ""):  # to be read
+        shown = html.escape(text[0].upper() + text[1:])
+        kind, body = b"text/html; charset=utf-8", _PAGE.format(shown).encode()
     headers = [
-        (b"content-type", b"application/json"),
+        (b"content-type", kind),
         (b"content-length", str(len(body)).encode()),
         (b"connection", b"close"),
         *_HEADERS,
